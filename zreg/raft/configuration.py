@@ -1,0 +1,121 @@
+"""Who votes: the configuration, its history along the log, and which changes of it are safe.
+
+A configuration counts from the moment its entry is appended, committed or not, and is rolled back
+when that entry is cut off again (Ongaro's thesis, §4.1). Members change one at a time, so any
+majority of the old and any of the new configuration share a voter. That alone is not enough: a new
+leader must first commit an entry of its own term (Ongaro, raft-dev, 2015), or two uncommitted
+changes on both sides of a partition may have disjoint majorities.
+"""
+
+from typing import Final
+
+import msgspec
+
+from zreg.raft.errors import ConfigurationError
+
+VOTER_COUNT_MAX: Final = 7
+
+
+class Configuration(msgspec.Struct, frozen=True, array_like=True):
+    """The members of the Raft cluster: sorted ids of voters and learners, an address for each."""
+
+    voters: tuple[str, ...] = ()
+    learners: tuple[str, ...] = ()
+    addresses: dict[str, str] = {}
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """All ids, voters first, each part sorted."""
+        return self.voters + self.learners
+
+    def with_learner(self, node_id: str, address: str) -> "Configuration":
+        """Add `node_id` as a member that gets the log but has no vote."""
+        learners = tuple(sorted({*self.learners, node_id}))
+        voters = tuple(voter for voter in self.voters if voter != node_id)
+        return Configuration(voters, learners, {**self.addresses, node_id: address})
+
+    def with_voter(self, node_id: str) -> "Configuration":
+        """Give the learner `node_id` a vote."""
+        learners = tuple(learner for learner in self.learners if learner != node_id)
+        return Configuration(tuple(sorted({*self.voters, node_id})), learners, self.addresses)
+
+    def without(self, node_id: str) -> "Configuration":
+        """Remove `node_id`, voter or learner."""
+        voters = tuple(voter for voter in self.voters if voter != node_id)
+        learners = tuple(learner for learner in self.learners if learner != node_id)
+        kept = {member: at for member, at in self.addresses.items() if member != node_id}
+        return Configuration(voters, learners, kept)
+
+    def with_address(self, node_id: str, address: str) -> "Configuration":
+        """Move the member `node_id` to another address; its id, and so its vote, stays."""
+        return Configuration(self.voters, self.learners, {**self.addresses, node_id: address})
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
+_DECODER: Final = msgspec.msgpack.Decoder(Configuration)
+
+
+def encode_configuration(configuration: Configuration) -> bytes:
+    """Return the bytes of a configuration entry; equal configurations give equal bytes."""
+    return _ENCODER.encode(configuration)
+
+
+def decode_configuration(data: bytes) -> Configuration:
+    """Return the configuration in an entry's bytes; raises `msgspec.MsgspecError` on others."""
+    return _DECODER.decode(data)
+
+
+def check_change(old: Configuration, new: Configuration) -> None:
+    """Raise `ConfigurationError` unless `new` differs from `old` by one member at most."""
+    if not new.voters:
+        raise ConfigurationError("the last voter cannot be removed")
+    if len(new.voters) > VOTER_COUNT_MAX:
+        raise ConfigurationError(f"at most {VOTER_COUNT_MAX} voters; add it as a learner")
+    if len(set(new.members)) != len(new.members) or set(new.members) != set(new.addresses):
+        raise ConfigurationError("each member is named once and has one address")
+    moved = (set(old.voters) ^ set(new.voters)) | (set(old.learners) ^ set(new.learners))
+    if len(moved) > 1:
+        raise ConfigurationError("members change one at a time")
+    for node_id in new.voters:
+        if node_id not in old.members:
+            raise ConfigurationError(f"{node_id} must catch up as a learner first")
+
+
+class ConfigurationHistory:
+    """The configurations along one log, oldest first; the first is committed."""
+
+    def __init__(self, index: int, configuration: Configuration) -> None:
+        self._history = [(index, configuration)]
+
+    @property
+    def latest(self) -> Configuration:
+        """The configuration that counts now, committed or not."""
+        return self._history[-1][1]
+
+    @property
+    def latest_index(self) -> int:
+        """The index of the entry that brought `latest`."""
+        return self._history[-1][0]
+
+    def at(self, index: int) -> Configuration:
+        """Return the configuration that counted when `index` was the last entry."""
+        for start, configuration in reversed(self._history):
+            if start <= index:
+                return configuration
+        return self._history[0][1]
+
+    def append(self, index: int, configuration: Configuration) -> None:
+        """Take over the configuration of a new entry."""
+        assert index > self.latest_index
+        self._history.append((index, configuration))
+
+    def cut(self, index: int) -> None:
+        """Forget the configurations of entries from `index` on: they were overwritten."""
+        while self.latest_index >= index:
+            self._history.pop()
+
+    def compact(self, index: int) -> None:
+        """Forget what counted only before `index`."""
+        base = self.at(index)
+        later = [(start, conf) for start, conf in self._history if start > index]
+        self._history = [(index, base), *later]

@@ -1,0 +1,131 @@
+"""What a follower does with a leader's entries and snapshots, once the term is right.
+
+It knows no roles and no terms but those of entries; `RaftCore` has checked who speaks.
+"""
+
+from typing import NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from zreg.raft.configuration import decode_configuration
+from zreg.raft.log import RaftLog
+from zreg.raft.messages import AppendEntries, EntryKind, InstallSnapshot, Snapshot, is_gapless
+
+
+class Appended(NamedTuple):
+    """The outcome of an AppendEntries; the fields of its reply."""
+
+    is_success: bool
+    match_index: int
+    hint_index: int
+    hint_term: int
+
+
+class Installed(NamedTuple):
+    """The outcome of a chunk; the fields of its reply."""
+
+    next_offset: int
+    match_index: int
+
+
+REFUSED_APPEND = Appended(is_success=False, match_index=0, hint_index=0, hint_term=0)
+REFUSED_CHUNK = Installed(next_offset=0, match_index=0)
+
+
+def is_sound_append(request: AppendEntries) -> bool:
+    """Say whether an honest leader could have sent this; others must not reach the log."""
+    last_term = request.entries[-1].term if request.entries else request.prev_term
+    if request.prev_index < 0 or last_term > request.term:
+        return False
+    if not is_gapless(request.prev_index, request.prev_term, request.entries):
+        return False
+    try:
+        for entry in request.entries:
+            if entry.kind is EntryKind.CONFIGURATION:
+                decode_configuration(entry.data)
+    except msgspec.MsgspecError:
+        return False
+    return True
+
+
+def is_sound_chunk(request: InstallSnapshot) -> bool:
+    """Say whether an honest leader could have sent this chunk."""
+    is_placed = 0 <= request.offset <= request.total_bytes - len(request.data)
+    return is_placed and 0 < request.snapshot_term <= request.term and request.snapshot_index > 0
+
+
+class Follower:
+    """Takes entries and chunks into one log."""
+
+    def __init__(self, log: RaftLog, *, snapshot_bytes_max: int) -> None:
+        self._log = log
+        self._snapshot_bytes_max = snapshot_bytes_max
+        self._chunks = bytearray()
+        self._chunks_of: tuple[int, int, int, int] | None = None
+
+    def append(self, request: AppendEntries) -> Appended:
+        """Take the entries if the logs agree before them (§5.3, receiver rules 2 to 5)."""
+        log = self._log
+        match_index = request.prev_index + len(request.entries)
+        if match_index <= log.commit_index:
+            # All of it is committed here, hence the same in every leader's log.
+            return Appended(is_success=True, match_index=match_index, hint_index=0, hint_term=0)
+        covered = max(0, log.commit_index - request.prev_index)
+        if covered == 0 and log.term_at(request.prev_index) != request.prev_term:
+            return self._rejected(request)
+        log.merge(request.entries[covered:])
+        # Only what this request showed to agree may be committed, not the tail behind it.
+        log.commit_to(min(request.commit_index, match_index))
+        return Appended(is_success=True, match_index=match_index, hint_index=0, hint_term=0)
+
+    def _rejected(self, request: AppendEntries) -> Appended:
+        hint_index = self._log.index_not_above(request.prev_index, request.prev_term)
+        hint_term = self._log.term_at(hint_index)
+        assert hint_term is not None
+        return Appended(is_success=False, match_index=0, hint_index=hint_index, hint_term=hint_term)
+
+    def install(self, request: InstallSnapshot) -> tuple[Installed, Snapshot | None]:
+        """Take a chunk; return the snapshot too when it is whole and must replace the state."""
+        if request.snapshot_index <= self._log.commit_index:
+            # It is older than what is committed here: taking it would lose entries (§7).
+            self._forget_chunks()
+            return Installed(request.total_bytes, request.snapshot_index), None
+        if self._log.term_at(request.snapshot_index) == request.snapshot_term:
+            # The entries are all here: the snapshot only says that they are committed (§7, 6).
+            self._forget_chunks()
+            self._log.commit_to(request.snapshot_index)
+            return Installed(request.total_bytes, request.snapshot_index), None
+        if request.total_bytes > self._snapshot_bytes_max:
+            return REFUSED_CHUNK, None
+        return self._take_chunk(request)
+
+    def _take_chunk(self, request: InstallSnapshot) -> tuple[Installed, Snapshot | None]:
+        key = (
+            request.snapshot_index,
+            request.snapshot_term,
+            request.total_bytes,
+            request.checksum,
+        )
+        if key != self._chunks_of:
+            self._forget_chunks()
+            self._chunks_of = key
+        if request.offset == len(self._chunks):
+            self._chunks += request.data
+        if len(self._chunks) < request.total_bytes:
+            return Installed(next_offset=len(self._chunks), match_index=0), None
+        return self._whole(request, bytes(self._chunks))
+
+    def _whole(self, request: InstallSnapshot, data: bytes) -> tuple[Installed, Snapshot | None]:
+        self._forget_chunks()
+        if crc32(data) != request.checksum:
+            return REFUSED_CHUNK, None
+        snapshot = Snapshot(
+            request.snapshot_index, request.snapshot_term, request.configuration, data
+        )
+        self._log.install(snapshot)
+        return Installed(next_offset=len(data), match_index=snapshot.index), snapshot
+
+    def _forget_chunks(self) -> None:
+        self._chunks = bytearray()
+        self._chunks_of = None

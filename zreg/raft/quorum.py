@@ -1,0 +1,40 @@
+"""Count majorities of the voters: of votes, of replicated indexes, of read rounds.
+
+Votes are kept by voter and so counted once however often an answer is repeated; a member that is no
+voter never counts, whatever it says.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+
+class Outcome(Enum):
+    """What the votes seen so far decide."""
+
+    PENDING = "pending"
+    WON = "won"
+    LOST = "lost"
+
+
+def majority(voter_count: int) -> int:
+    """Return how many of `voter_count` voters are more than half."""
+    return voter_count // 2 + 1
+
+
+def tally(votes: Mapping[str, bool], voters: Sequence[str]) -> Outcome:
+    """Decide an election from the votes by voter; no voters, no winner."""
+    granted = sum(votes.get(voter) is True for voter in voters)
+    denied = sum(votes.get(voter) is False for voter in voters)
+    if not voters:
+        return Outcome.LOST
+    if granted >= majority(len(voters)):
+        return Outcome.WON
+    if len(voters) - denied < majority(len(voters)):
+        return Outcome.LOST
+    return Outcome.PENDING
+
+
+def majority_value(values: Sequence[int]) -> int:
+    """Return the highest number that more than half of `values` reach; `values` is not empty."""
+    assert values
+    return sorted(values, reverse=True)[majority(len(values)) - 1]

@@ -1,0 +1,57 @@
+"""Linearizable reads without a log entry and without a clock (thesis §6.4).
+
+A read notes the commit index and waits until a majority has answered a request that left *after*
+the read came: then no newer leader had committed anything when the read began. Rounds are numbered
+by the leader itself and live no longer than its term, so no old answer can be taken for a new one.
+Reads that come while a round is being filled share it.
+"""
+
+from collections import deque
+
+from zreg.raft.messages import ReadState
+
+
+class ReadQueue:
+    """The reads of one leadership, in the order they came."""
+
+    def __init__(self) -> None:
+        self.round = 0
+        self._waiting: list[int] = []
+        self._rounds: deque[tuple[int, int, list[int]]] = deque()
+        self._confirmed: deque[ReadState] = deque()
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether some round waits for its majority."""
+        return bool(self._rounds)
+
+    def add(self, token: int) -> None:
+        """Ask for a read; `token` comes back with it."""
+        self._waiting.append(token)
+
+    def open_round(self, commit_index: int) -> None:
+        """Give the waiting reads a round of their own, which starts now."""
+        if self._waiting:
+            self.round += 1
+            self._rounds.append((self.round, commit_index, self._waiting))
+            self._waiting = []
+
+    def confirm(self, number: int) -> None:
+        """Release the rounds up to `number`: a majority answered a request of that round."""
+        while self._rounds and self._rounds[0][0] <= number:
+            _, index, tokens = self._rounds.popleft()
+            self._confirmed.extend(ReadState(token=token, index=index) for token in tokens)
+
+    def take(self, applied_index: int) -> tuple[ReadState, ...]:
+        """Return the confirmed reads that the applied state may answer."""
+        reads: list[ReadState] = []
+        while self._confirmed and self._confirmed[0].index <= applied_index:
+            reads.append(self._confirmed.popleft())
+        return tuple(reads)
+
+    def drop(self) -> list[int]:
+        """Return the tokens of all reads that were not answered; the leadership is over."""
+        tokens = [read.token for read in self._confirmed]
+        for _, _, round_tokens in self._rounds:
+            tokens += round_tokens
+        return tokens + self._waiting
