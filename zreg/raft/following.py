@@ -40,10 +40,16 @@ def is_sound_append(request: AppendEntries) -> bool:
         return False
     if not is_gapless(request.prev_index, request.prev_term, request.entries):
         return False
+    return all(
+        _is_configuration(entry.data)
+        for entry in request.entries
+        if entry.kind is EntryKind.CONFIGURATION
+    )
+
+
+def _is_configuration(data: bytes) -> bool:
     try:
-        for entry in request.entries:
-            if entry.kind is EntryKind.CONFIGURATION:
-                decode_configuration(entry.data)
+        decode_configuration(data)
     except msgspec.MsgspecError:
         return False
     return True
@@ -52,7 +58,8 @@ def is_sound_append(request: AppendEntries) -> bool:
 def is_sound_chunk(request: InstallSnapshot) -> bool:
     """Say whether an honest leader could have sent this chunk."""
     is_placed = 0 <= request.offset <= request.total_bytes - len(request.data)
-    return is_placed and 0 < request.snapshot_term <= request.term and request.snapshot_index > 0
+    is_named = 0 < request.snapshot_term <= request.term and request.snapshot_index > 0
+    return is_placed and is_named and _is_configuration(request.configuration)
 
 
 class Follower:

@@ -189,16 +189,15 @@ class Leadership:
             progress.snapshot = None
             progress.matched(request.snapshot_index)
         else:
-            stuck = reply.next_offset <= request.offset
-            progress.snapshot_offset = max(0, min(reply.next_offset, request.total_bytes))
-            if stuck:
+            progress.snapshot_offset = min(reply.next_offset, request.total_bytes)
+            if reply.next_offset <= request.offset:
                 progress.slot.hold(free_at=self._now + 1)
         self._heard(progress)
 
     def hold(self, peer: str, sequence: int, *, free_at: int) -> None:
         """`peer` could not be reached: try it again at the tick `free_at`."""
         progress = self.progress.get(peer)
-        if progress is not None and progress.slot.settle(sequence) is not None:
+        if progress and progress.slot.settle(sequence) is not None:
             progress.slot.hold(free_at=free_at)
 
     # What follows from it.

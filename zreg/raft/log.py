@@ -11,7 +11,12 @@ journal has to be told, and gives it away as one `Save`.
 
 from collections.abc import Sequence
 
-from zreg.raft.configuration import Configuration, ConfigurationHistory, decode_configuration
+from zreg.raft.configuration import (
+    Configuration,
+    ConfigurationHistory,
+    decode_configuration,
+    encode_configuration,
+)
 from zreg.raft.messages import Entry, EntryKind, Persisted, Save, Snapshot, is_gapless
 
 
@@ -40,9 +45,8 @@ class RaftLog:
 
     def _history_of(self, snapshot: Snapshot | None) -> ConfigurationHistory:
         start = snapshot.index if snapshot else 0
-        history = ConfigurationHistory(
-            start, snapshot.configuration if snapshot else Configuration()
-        )
+        base = decode_configuration(snapshot.configuration) if snapshot else Configuration()
+        history = ConfigurationHistory(start, base)
         for entry in self._entries:
             if entry.kind is EntryKind.CONFIGURATION and entry.index > start:
                 history.append(entry.index, decode_configuration(entry.data))
@@ -161,7 +165,8 @@ class RaftLog:
         term = self.term_at(index)
         assert term is not None
         assert self.saved_index >= index
-        self.snapshot = Snapshot(index, term, self.history.at(index), data)
+        configuration = encode_configuration(self.history.at(index))
+        self.snapshot = Snapshot(index, term, configuration, data)
         self._unsaved_snapshot = self.snapshot
         self._drop_until(index, keep_count, keep_bytes)
         # The row of the anchor stays on disk: at the next start it tells the anchor's term.

@@ -8,11 +8,15 @@ Tags are part of the protocol and only grow.
 
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
 from zreg.raft.configuration import Configuration, encode_configuration
+
+# Checked where bytes become messages: SQLite holds no larger numbers.
+Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+NodeId: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 ENTRY_OVERHEAD_BYTES: Final = 32
 
@@ -28,8 +32,8 @@ class EntryKind(IntEnum):
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One entry of the log; `data` is the command, opaque to Raft, or an encoded configuration."""
 
-    index: int
-    term: int
+    index: Number
+    term: Number
     kind: EntryKind
     data: bytes
 
@@ -40,21 +44,21 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
-    """The state machine after the entry `index` of `term`, and who was a member then."""
+    """The state machine after the entry `index` of `term`, and the encoded members then."""
 
     index: int
     term: int
-    configuration: Configuration
+    configuration: bytes
     data: bytes
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What every message says first: who, to whom, in which term, and which request it is."""
 
-    sender: str
-    receiver: str
-    term: int
-    sequence: int
+    sender: NodeId
+    receiver: NodeId
+    term: Number
+    sequence: Number
 
 
 class RequestVote(_Message, frozen=True, tag=1):
@@ -63,8 +67,8 @@ class RequestVote(_Message, frozen=True, tag=1):
     `is_transfer` says that the leader itself asked for the election: stickiness does not apply.
     """
 
-    last_index: int
-    last_term: int
+    last_index: Number
+    last_term: Number
     is_pre_vote: bool
     is_transfer: bool
 
@@ -79,9 +83,9 @@ class RequestVoteReply(_Message, frozen=True, tag=2):
 class AppendEntries(_Message, frozen=True, tag=3):
     """Append `entries` after `prev_index` (§5.3); without entries, a heartbeat."""
 
-    prev_index: int
-    prev_term: int
-    commit_index: int
+    prev_index: Number
+    prev_term: Number
+    commit_index: Number
     entries: tuple[Entry, ...]
 
 
@@ -89,28 +93,28 @@ class AppendEntriesReply(_Message, frozen=True, tag=4):
     """Up to `match_index` the logs agree; refused, the hint is the next place worth trying."""
 
     is_success: bool
-    match_index: int
-    hint_index: int
-    hint_term: int
+    match_index: Number
+    hint_index: Number
+    hint_term: Number
 
 
 class InstallSnapshot(_Message, frozen=True, tag=5):
     """One chunk of a snapshot (§7); `checksum` is the CRC-32 of all `total_bytes`."""
 
-    snapshot_index: int
-    snapshot_term: int
-    configuration: Configuration
-    total_bytes: int
-    checksum: int
-    offset: int
+    snapshot_index: Number
+    snapshot_term: Number
+    configuration: bytes
+    total_bytes: Number
+    checksum: Number
+    offset: Number
     data: bytes
 
 
 class InstallSnapshotReply(_Message, frozen=True, tag=6):
     """Go on at `next_offset`; `match_index` is 0 until the snapshot is in place."""
 
-    next_offset: int
-    match_index: int
+    next_offset: Number
+    match_index: Number
 
 
 class TransferLeader(_Message, frozen=True, tag=7):

@@ -1,0 +1,1 @@
+"""The only code that touches sockets and files: links, and the journal."""

@@ -1,0 +1,1 @@
+"""Tools to test zreg and what is built on it: simulators, checkers, processes."""
