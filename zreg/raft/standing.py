@@ -130,10 +130,14 @@ class Standing:
             self.decide()
 
     def _may_campaign(self) -> bool:
-        # A node whose removal is not committed may be needed to commit it (thesis §4.2.2).
         history = self._log.history
-        committed = history.at(self._log.commit_index)
-        return self._config.node_id in (*history.latest.voters, *committed.voters)
+        if self._config.node_id in history.latest.voters:
+            return True
+        # A removed node may be needed to commit its removal (thesis §4.2.2). After a restart the
+        # commit index is not known, so the configuration before the latest one counts.
+        before = history.at(history.latest_index - 1)
+        is_committed = history.latest_index <= self._log.commit_index
+        return not is_committed and self._config.node_id in before.voters
 
     def saved(self) -> None:
         """Count what this node itself put on disk: its vote, its entries."""

@@ -32,7 +32,7 @@ from zreg.testing.raft_node import CrashError, SimNode
 from zreg.testing.sim_disk import SimDisk
 
 TICK_MS: Final = 50
-FAULTY_STEPS: Final = 1_500
+FAULTY_STEPS: Final = 6_000
 # Elections on a healed network end within some timeouts; a learner may have to catch up before.
 HEALED_TIMEOUTS_MAX: Final = 40
 _SPARE_COUNT: Final = 2
