@@ -55,8 +55,9 @@ def _change_without_order(self: Leadership) -> None:
 
 
 def _count_every_reply(self: Campaign, reply: Reply) -> None:
-    is_vote = isinstance(reply, RequestVoteReply) and reply.is_pre_vote is self.is_pre_vote
-    if is_vote and reply.term == self.term:
+    if not isinstance(reply, RequestVoteReply) or reply.term != self.term:
+        return
+    if reply.is_pre_vote is self.is_pre_vote:
         number = len(self._votes)
         self._votes[f"{reply.sender} {number}"] = reply.is_granted
 
