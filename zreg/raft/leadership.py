@@ -138,8 +138,6 @@ class Leadership:
                     target_index=self._log.last_index, election_ticks=self._config.election_ticks
                 )
             self.progress[node_id] = progress
-        if self.transfer_target not in latest.voters:
-            self.transfer_target = None
 
     # What peers answer.
 

@@ -148,8 +148,7 @@ class Standing:
 
     def decide(self) -> None:
         """Go on when the votes of the campaign decide it."""
-        if self.campaign is None:
-            return
+        assert self.campaign is not None
         outcome = self.campaign.outcome()
         if outcome is Outcome.LOST:
             self.become_follower(self.term, None)

@@ -36,6 +36,8 @@ CREATE TABLE snapshot(
     configuration BLOB NOT NULL, data BLOB NOT NULL, crc INTEGER NOT NULL);
 """
 
+_FILE_BYTES_MIN: Final = 512
+
 _ADVICE: Final = {
     sqlite3.SQLITE_BUSY: "another process uses it, so stop that one first",
     sqlite3.SQLITE_FULL: "free space on its disk, then start this node again",
@@ -144,8 +146,9 @@ class Journal:
     ) -> None:
         self._path = path
         self._is_broken = False
-        if path.exists() and path.stat().st_size == 0:
-            raise self._damaged("the file is empty")
+        if path.exists() and path.stat().st_size < _FILE_BYTES_MIN:
+            # SQLite takes so short a file for a new database.
+            raise self._damaged("the file is cut off")
         with self._speaking_plainly("opened"):
             # The reactor's thread is the only user; timeout 0 reports a second process at once.
             self._database = sqlite3.connect(path, isolation_level=None, timeout=0)

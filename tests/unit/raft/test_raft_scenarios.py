@@ -478,6 +478,17 @@ def test_24_a_leader_counts_its_own_entries_when_they_are_saved() -> None:
     core.advance()
 
 
+def test_24_a_lone_voter_counts_only_what_it_saved_whatever_a_learner_says() -> None:
+    core = make_core(log=log_of(1, configuration=members(("n1",), ("n2",))))
+    elect_alone(core)
+    (beat, *_) = tick(core, 10).appends
+    core.propose(b"x")
+
+    core.step(append_reply(beat))
+
+    assert core.log.commit_index == 2
+
+
 def test_24_a_leader_of_three_needs_its_own_disk_or_both_others() -> None:
     core = make_core()
     settle_leader(core, elect(core))

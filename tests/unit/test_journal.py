@@ -1,0 +1,385 @@
+"""The journal on a real file: what it keeps, and what it refuses."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from zreg.raft.configuration import Configuration, encode_configuration
+from zreg.raft.messages import Entry, EntryKind, Persisted, Save, Snapshot
+from zreg.reactor.journal import FORMAT, EntryRow, Journal, JournalError, SnapshotRow
+from zreg.testing.sim_disk import SimDisk
+
+IDENTITY = {"node_id": "m1"}
+MEMBERS = encode_configuration(Configuration(("m1",), (), {"m1": "tcp://127.0.0.1:9700"}))
+
+
+def entry(index: int, term: int = 1, data: bytes | None = None) -> Entry:
+    return Entry(index, term, EntryKind.COMMAND, b"entry %d" % index if data is None else data)
+
+
+def save(
+    *entries: Entry,
+    term: int = 1,
+    vote: str | None = None,
+    snapshot: Snapshot | None = None,
+    truncate_from: int | None = None,
+    compact_to: int | None = None,
+) -> Save:
+    return Save(
+        snapshot=snapshot,
+        truncate_from=truncate_from,
+        compact_to=compact_to,
+        entries=entries,
+        term=term,
+        vote=vote,
+    )
+
+
+def write(path: Path, *steps: Save) -> None:
+    journal = Journal(path, identity=IDENTITY)
+    for step in steps:
+        journal.save(step)
+    journal.close()
+
+
+def read(path: Path) -> Persisted:
+    """Return what the core would start from."""
+    journal = Journal(path, identity=IDENTITY)
+    journal.close()
+    contents = journal.contents
+    row = contents.snapshot
+    return Persisted(
+        term=contents.term,
+        vote=contents.vote,
+        snapshot=Snapshot(row.index, row.term, row.configuration, row.data) if row else None,
+        entries=tuple(
+            Entry(each.index, each.term, EntryKind(each.kind), each.data)
+            for each in contents.entries
+        ),
+    )
+
+
+def spoil(path: Path, statement: str, *values: object) -> None:
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute(statement, values)
+    database.close()
+
+
+@pytest.fixture()
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "raft.db"
+
+
+def test_a_new_journal_is_empty(path: Path) -> None:
+    assert read(path) == Persisted()
+
+
+def test_a_step_is_read_back(path: Path) -> None:
+    write(path, save(entry(1), entry(2, 3, b""), term=4, vote="m2"))
+
+    assert read(path) == Persisted(term=4, vote="m2", entries=(entry(1), entry(2, 3, b"")))
+
+
+def test_rows_are_plain_values(path: Path) -> None:
+    snapshot = Snapshot(1, 1, MEMBERS, b"state")
+    write(path, save(entry(1), snapshot=snapshot))
+
+    journal = Journal(path, identity=IDENTITY)
+    journal.close()
+
+    assert journal.contents.entries == (EntryRow(1, 1, 1, b"entry 1"),)
+    assert journal.contents.snapshot == SnapshotRow(1, 1, MEMBERS, b"state")
+
+
+def test_the_tail_is_replaced(path: Path) -> None:
+    write(
+        path,
+        save(*(entry(index) for index in range(1, 6))),
+        save(entry(3, 2), truncate_from=3, term=2),
+    )
+
+    assert read(path).entries == (entry(1), entry(2), entry(3, 2))
+
+
+def test_a_snapshot_and_its_compaction_are_one_step(path: Path) -> None:
+    snapshot = Snapshot(4, 1, MEMBERS, b"state")
+    write(
+        path,
+        save(*(entry(index) for index in range(1, 6))),
+        save(snapshot=snapshot, compact_to=2),
+        save(entry(6)),
+    )
+
+    assert read(path) == Persisted(
+        term=1, snapshot=snapshot, entries=tuple(entry(index) for index in range(3, 7))
+    )
+
+
+def test_an_installed_snapshot_replaces_the_log(path: Path) -> None:
+    snapshot = Snapshot(9, 2, MEMBERS, b"state")
+    write(
+        path,
+        save(entry(1), entry(2)),
+        save(entry(10, 2), snapshot=snapshot, truncate_from=1, term=2),
+    )
+
+    assert read(path) == Persisted(term=2, snapshot=snapshot, entries=(entry(10, 2),))
+
+
+def test_a_large_snapshot_alone_is_read_back(path: Path) -> None:
+    snapshot = Snapshot(9, 2, MEMBERS, bytes(1_000_000))
+    write(path, save(snapshot=snapshot, truncate_from=1, term=2))
+
+    assert read(path) == Persisted(term=2, snapshot=snapshot)
+
+
+def test_each_step_waits_for_the_disk(path: Path) -> None:
+    journal = Journal(path, identity=IDENTITY)
+
+    run = journal._database.execute
+    assert run("PRAGMA synchronous").fetchone() == (2,)
+    assert run("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert run("PRAGMA locking_mode").fetchone() == ("exclusive",)
+    journal.close()
+
+
+def test_the_twin_keeps_what_the_journal_keeps(path: Path) -> None:
+    rng, twin = Random(5), SimDisk()
+    journal = Journal(path, identity=IDENTITY)
+    first, last, term, reach = 1, 0, 1, 0
+    for _ in range(200):
+        term += rng.random() < 0.2
+        cut = rng.randint(max(reach, last - 3) + 1, last) if last > max(reach, first) else None
+        last = last if cut is None else cut - 1
+        new = [entry(last + 1 + each, term) for each in range(rng.randint(0, 3))]
+        step = save(*new, term=term, vote=rng.choice((None, "m2")), truncate_from=cut)
+        last += len(new)
+        journal.save(step)
+        twin.save(step)
+        if rng.random() < 0.1 and last > reach:
+            reach = rng.randint(reach + 1, last)
+            stored = next(each for each in twin.load().entries if each.index == reach)
+            first = max(first, reach - 3)
+            step = save(
+                snapshot=Snapshot(reach, stored.term, MEMBERS, b"%d" % reach),
+                compact_to=first - 1,
+                term=term,
+            )
+            journal.save(step)
+            twin.save(step)
+    journal.close()
+
+    assert read(path) == twin.load()
+    assert reach > 20
+
+
+def test_the_twin_forgets_what_was_not_synced() -> None:
+    twin = SimDisk(save(entry(1)))
+    twin.write(save(entry(2), term=2, vote="m2"))
+
+    twin.crash()
+
+    assert twin.load() == Persisted(term=1, entries=(entry(1),))
+
+
+def test_the_twin_fails_once_when_told_to() -> None:
+    twin = SimDisk()
+    twin.fail_next()
+
+    with pytest.raises(JournalError, match="full"):
+        twin.save(save(entry(1)))
+
+    twin.save(save(entry(1)))
+    assert twin.holds(entry(1))
+    assert not twin.holds(entry(1, 2))
+    twin.save(save(snapshot=Snapshot(1, 1, MEMBERS, b"")))
+    assert twin.holds(entry(1))
+
+
+def test_identity_is_written_once_and_compared(path: Path) -> None:
+    Journal(path, identity=IDENTITY).close()
+    Journal(path, identity={"cluster_id": "c1"}).close()
+
+    with pytest.raises(JournalError, match="belongs to cluster_id c1, not c2: start this node"):
+        Journal(path, identity={"cluster_id": "c2", "node_id": "m1"})
+
+    Journal(path, identity={"cluster_id": "c1", "node_id": "m1"}).close()
+
+
+def test_a_second_process_is_refused(path: Path) -> None:
+    journal = Journal(path, identity=IDENTITY)
+
+    with pytest.raises(JournalError, match="another process uses it, so stop that one first"):
+        Journal(path, identity=IDENTITY)
+
+    journal.close()
+
+
+def test_another_format_is_refused(path: Path) -> None:
+    write(path, save(entry(1)))
+    spoil(path, f"PRAGMA user_version = {FORMAT + 1}")
+
+    with pytest.raises(JournalError, match="start the zreg version that wrote it"):
+        read(path)
+
+
+def test_a_killed_process_keeps_whole_steps(path: Path) -> None:
+    program = (
+        "import sys, os; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from test_journal import IDENTITY, Journal, entry, save\n"
+        "journal = Journal(Path(sys.argv[1]), identity=IDENTITY)\n"
+        "for index in range(1, 50): journal.save(save(entry(index), term=index))\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    here = str(Path(__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path), here], env=environment, check=False
+    )
+
+    assert done.returncode == -9
+    assert read(path) == Persisted(term=49, entries=tuple(entry(index) for index in range(1, 50)))
+
+
+def test_a_full_disk_stops_the_node_and_keeps_what_was_saved(path: Path) -> None:
+    write(path, save(entry(1)))
+    journal = Journal(path, identity=IDENTITY, page_count_max=12)
+
+    with pytest.raises(JournalError, match="cannot be written .* free space on its disk"):
+        journal.save(save(entry(2, 1, bytes(200_000)), term=9, vote="m2"))
+    with pytest.raises(JournalError, match="failed before: end this node"):
+        journal.save(save(entry(2)))
+    journal.close()
+
+    assert read(path) == Persisted(term=1, entries=(entry(1),))
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="cannot be opened .* look at its directory"):
+        Journal(tmp_path / "missing" / "raft.db", identity=IDENTITY)
+
+
+REJOIN = "move the directory .* away and start it again, so that it rejoins as a new node"
+
+
+def filled(path: Path) -> None:
+    snapshot = Snapshot(3, 1, MEMBERS, b"the state of the machine")
+    steps = [save(entry(index, 1, b"payload %d" % index), vote="m2") for index in range(1, 9)]
+    write(path, *steps, save(snapshot=snapshot, compact_to=1, vote="m2"))
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("UPDATE log SET data = x'00' WHERE idx = 5", "row 5 of the log"),
+        ("UPDATE log SET term = 2 WHERE idx = 5", "row 5 of the log"),
+        ("UPDATE log SET kind = 0 WHERE idx = 5", "row 5 of the log"),
+        ("UPDATE log SET data = 'text' WHERE idx = 5", "row 5 of the log"),
+        ("DELETE FROM log WHERE idx = 5", "row 5 of the log"),
+        ("DELETE FROM log WHERE idx = 8", "the log up to row 8"),
+        ("DELETE FROM log WHERE idx > 2", "the log up to row 8"),
+        ("DELETE FROM log", "the log up to row 8"),
+        ("DELETE FROM log WHERE idx < 5", "the log between rows 3 and 5"),
+        ("DELETE FROM snapshot", "the log between rows 0 and 2"),
+        ("UPDATE snapshot SET idx = 2", "the snapshot"),
+        ("UPDATE snapshot SET data = x'00'", "the snapshot"),
+        ("UPDATE promise SET term = 9", "the term and vote"),
+        ("UPDATE promise SET vote = 'm3'", "the term and vote"),
+        ("UPDATE promise SET vote = NULL", "the term and vote"),
+        ("UPDATE promise SET vote = CAST(x'ff' AS TEXT)", "the term and vote"),
+        ("DELETE FROM promise", "the term and vote"),
+        ("UPDATE facts SET value = 'm9'", "the fact node_id"),
+        ("DROP TABLE log", "no such table"),
+    ],
+)
+def test_damage_is_refused_with_the_way_out(path: Path, statement: str, what: str) -> None:
+    filled(path)
+    spoil(path, statement)
+
+    with pytest.raises(JournalError, match=f"damaged .*{what}.*: remove this node .* {REJOIN}"):
+        read(path)
+
+
+def test_terms_and_reach_must_fit_together(path: Path) -> None:
+    write(path, save(entry(1, 5), term=3))
+    with pytest.raises(JournalError, match="the term"):
+        read(path)
+    path.unlink()
+    write(path, save(entry(1), snapshot=Snapshot(7, 1, MEMBERS, b"")))
+
+    with pytest.raises(JournalError, match="the log up to the snapshot 7"):
+        read(path)
+
+
+def tear(path: Path, size: int) -> None:
+    with path.open("r+b") as file:
+        file.truncate(size)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 511, 512, 4096, 5000, 8192])
+def test_a_torn_file_is_refused(path: Path, size: int) -> None:
+    filled(path)
+    tear(path, size)
+
+    with pytest.raises(JournalError, match=REJOIN):
+        read(path)
+
+
+def test_a_file_of_something_else_is_refused(path: Path) -> None:
+    path.write_bytes(b"this is no database " * 1000)
+
+    with pytest.raises(JournalError, match=REJOIN):
+        read(path)
+
+
+def flip(path: Path, position: int) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[position] ^= 0x10
+    path.write_bytes(raw)
+
+
+def test_a_flipped_byte_is_refused_or_harmless(path: Path) -> None:
+    """Wherever a bit flips, the journal is refused, or it gives back what was saved."""
+    filled(path)
+    expected, sound = read(path), path.read_bytes()
+    refused = 0
+    for position in Random(1).sample(range(len(sound)), 150):
+        flip(path, position)
+        try:
+            assert read(path) == expected, position
+        except JournalError:
+            refused += 1
+        path.with_name("raft.db-wal").unlink(missing_ok=True)
+        path.write_bytes(sound)
+
+    assert refused > 0
+
+
+def test_every_flipped_byte_of_an_entry_is_refused(path: Path) -> None:
+    filled(path)
+    sound = path.read_bytes()
+    start = sound.index(b"payload 6")
+    for position in range(start, start + 9):
+        flip(path, position)
+        with pytest.raises(JournalError, match="row 6 of the log"):
+            read(path)
+        path.write_bytes(sound)
+
+
+@pytest.mark.parametrize("change", [lambda path: None, lambda path: path.unlink()])
+def test_a_refused_journal_is_closed(path: Path, change: Callable[[Path], None]) -> None:
+    filled(path)
+    spoil(path, "DELETE FROM promise")
+    with pytest.raises(JournalError):
+        read(path)
+
+    change(path)
+
+    spoil(path, "CREATE TABLE free(id)")
