@@ -109,6 +109,12 @@ def _keep_configuration(self: ConfigurationHistory, index: int) -> None:
     self._history = [(min(start, index - 1), each) for start, each in self._history]
 
 
+def _campaign_as_known(self: Standing) -> bool:
+    history = self._log.history
+    committed = history.at(self._log.commit_index)
+    return self._config.node_id in (*history.latest.voters, *committed.voters)
+
+
 _MUTATIONS: Final[dict[str, tuple[tuple[type, str, object], ...]]] = {
     "vote durability": ((SimDisk, "load", _load_without_vote),),
     "vote kept in the term": ((Standing, "become_follower", _forget_vote),),
@@ -126,6 +132,7 @@ _MUTATIONS: Final[dict[str, tuple[tuple[type, str, object], ...]]] = {
     "one change at a time": ((Leadership, "_check_change_allowed", _change_without_order),),
     "configuration rolled back": ((ConfigurationHistory, "cut", _keep_configuration),),
     "read round": ((ReadQueue, "open_round", _read_without_round),),
+    "removed leader finishes": ((Standing, "_may_campaign", _campaign_as_known),),
     "up-to-date vote": ((RaftLog, "is_up_to_date", _vote_for_anyone),),
 }
 

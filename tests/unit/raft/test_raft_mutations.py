@@ -25,6 +25,9 @@ NOTICED_BY: dict[str, Callable[[], object]] = {
     "one change at a time": bugs.test_bug_12_a_second_change_waits_for_the_first,
     "configuration rolled back": bugs.test_bug_13_a_cut_configuration_is_forgotten,
     "read round": scenarios.test_33_a_leader_that_was_replaced_answers_no_read,
+    "removed leader finishes": (
+        scenarios.test_38_a_pair_can_be_reduced_and_the_removed_leader_may_have_to_finish_it
+    ),
     "up-to-date vote": lambda: paper.test_a_vote_needs_a_log_at_least_as_up_to_date((2, 2), False),
 }
 

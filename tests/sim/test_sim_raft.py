@@ -1,0 +1,175 @@
+"""Whole Raft clusters in a virtual world: 300 seeds, named ones, determinism, and the mutations."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zreg.testing import sim_raft
+from zreg.testing.linearizability import NEVER, Operation, find_anomaly
+from zreg.testing.raft_mutations import mutated
+from zreg.testing.sim_raft import RaftSim, main, run_seed
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("first", range(1, 301, 20))
+def test_twenty_seeds_are_safe_and_converge(first: int) -> None:
+    for seed in range(first, first + 20):
+        try:
+            run_seed(seed)
+        except AssertionError as error:
+            pytest.fail(f"seed {seed}: {type(error).__name__}: {error}")
+
+
+def test_the_seeds_meet_what_they_are_for() -> None:
+    """Faults that never happen prove nothing."""
+    counts = sum((run_seed(seed).counts for seed in range(1, 21)), start=sim_raft.Counter())
+
+    assert counts["elections"] > 100
+    assert counts["commits"] > 1_000
+    assert counts["crashes"] > 200
+    assert counts["snapshots"] > 50
+    assert counts["changes"] > 50
+    assert counts["reads"] > 500
+
+
+@pytest.mark.parametrize(
+    ("seed", "name"),
+    [
+        # A node stood for election only under its latest or its last known committed members; the
+        # commit index is not kept over a restart, so a removed leader could not finish its removal.
+        (13, "removed leader finishes"),
+        (36, "removed leader finishes"),
+        # The paper's figure 8, played by chance.
+        (276, "own-term commit"),
+    ],
+)
+def test_named_seeds_fail_without_the_guard_and_pass_with_it(seed: int, name: str) -> None:
+    with mutated(name), pytest.raises(AssertionError):
+        run_seed(seed)
+
+    run_seed(seed)
+
+
+def test_the_same_seed_gives_the_same_trace() -> None:
+    assert run_seed(7).digest() == run_seed(7).digest()
+    assert run_seed(7).digest() != run_seed(8).digest()
+
+
+def trace_under(hash_seed: str) -> str:
+    command = [sys.executable, "-m", "zreg.testing.sim_raft", "--seeds", "11", "--trace"]
+    path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": path}
+    done = subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    trace, _, _ = done.stdout.rpartition("seeds=")
+    return trace
+
+
+def test_the_trace_does_not_depend_on_the_hash_seed() -> None:
+    one, other = trace_under("1"), trace_under("4242")
+
+    assert "digest" in one
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vote durability",
+        "vote kept in the term",
+        "sync before answer",
+        "own disk counted when saved",
+        "conflict-only truncation",
+        "commit what was matched",
+        "duplicate votes",
+        "up-to-date vote",
+    ],
+)
+def test_seeds_notice_a_removed_guard(name: str) -> None:
+    """The guards that chance rarely tests have directed scenarios: tests/unit/raft."""
+    for seed in range(1, 121):
+        with mutated(name):
+            try:
+                run_seed(seed)
+            except AssertionError:
+                return
+    pytest.fail(f"120 seeds did not notice: {name}")
+
+
+def test_a_campaign_reports_and_fails_with_its_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "3-4"]) == 0
+    assert "seeds=3-4 failed=[] " in capsys.readouterr().out
+
+    with mutated("vote kept in the term"):
+        assert main(["--seeds", "3"]) == 1
+    assert "failed=[3]" in capsys.readouterr().out
+
+
+def test_a_cluster_that_cannot_agree_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sim_raft, "FAULTY_STEPS", 100)
+    monkeypatch.setattr(RaftSim, "_has_agreed", lambda _: False)
+
+    with pytest.raises(sim_raft.LivenessError, match="no agreement"):
+        RaftSim(1).run()
+
+
+def test_a_lost_acknowledgement_is_reported() -> None:
+    sim = RaftSim(7)
+    sim.run()
+    index = next(iter(sim.clients.acknowledged))
+    sim.clients.acknowledged[index] = "a=999999"
+
+    with pytest.raises(sim_raft.SafetyError, match="acknowledged a=999999"):
+        sim._finish()
+
+
+def write(value: int, start: float, end: float = NEVER) -> Operation:
+    return Operation(is_write=True, value=value, start=start, end=end)
+
+
+def read(value: int, start: float, end: float = NEVER) -> Operation:
+    return Operation(is_write=False, value=value, start=start, end=end)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [],
+        [read(0, 0, 1)],
+        [write(1, 0, 1), read(1, 2, 3)],
+        [write(1, 0, 9), read(0, 1, 2), read(1, 3, 4)],
+        [write(1, 0), read(0, 1, 2), read(1, 3, 4)],
+        [write(1, 0), read(0, 5, 6)],
+        [write(1, 0, 5), write(2, 1, 6), read(2, 7, 8)],
+        [write(1, 0, 5), write(2, 1, 6), read(1, 7, 8)],
+        [write(1, 0, 1), read(2, 2)],
+    ],
+)
+def test_linearizable_histories_pass(history: list[Operation]) -> None:
+    assert find_anomaly(history, initial=0) is None
+
+
+@pytest.mark.parametrize(
+    ("history", "why"),
+    [
+        ([read(1, 0, 1)], "written 0 times"),
+        ([write(1, 0, 1), write(1, 2, 3)], "written 2 times"),
+        ([write(1, 5, 6), read(1, 0, 1)], "before it was written"),
+        ([write(1, 0, 1), read(0, 2, 3)], "1 was the value while 0 was"),
+        ([write(1, 0, 1), write(2, 2, 3), read(1, 4, 5)], "2 was the value while 1 was"),
+        (
+            [write(1, 0, 1), write(2, 0, 1), read(1, 2, 3), read(2, 4, 5), read(1, 6, 7)],
+            "were both the value",
+        ),
+    ],
+)
+def test_stale_and_impossible_reads_are_found(history: list[Operation], why: str) -> None:
+    anomaly = find_anomaly(history, initial=0)
+
+    assert anomaly is not None
+    assert why in anomaly
