@@ -71,7 +71,7 @@ def spoil(path: Path, statement: str, *values: object) -> None:
     database.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "raft.db"
 
@@ -252,7 +252,7 @@ def test_a_full_disk_stops_the_node_and_keeps_what_was_saved(path: Path) -> None
     write(path, save(entry(1)))
     journal = Journal(path, identity=IDENTITY, page_count_max=12)
 
-    with pytest.raises(JournalError, match="cannot be written .* free space on its disk"):
+    with pytest.raises(JournalError, match=r"cannot be written .* free space on its disk"):
         journal.save(save(entry(2, 1, bytes(200_000)), term=9, vote="m2"))
     with pytest.raises(JournalError, match="failed before: end this node"):
         journal.save(save(entry(2)))
@@ -262,11 +262,11 @@ def test_a_full_disk_stops_the_node_and_keeps_what_was_saved(path: Path) -> None
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="cannot be opened .* look at its directory"):
+    with pytest.raises(JournalError, match=r"cannot be opened .* look at its directory"):
         Journal(tmp_path / "missing" / "raft.db", identity=IDENTITY)
 
 
-REJOIN = "move the directory .* away and start it again, so that it rejoins as a new node"
+REJOIN = r"move the directory .* away and start it again, so that it rejoins as a new node"
 
 
 def filled(path: Path) -> None:
@@ -303,7 +303,7 @@ def test_damage_is_refused_with_the_way_out(path: Path, statement: str, what: st
     filled(path)
     spoil(path, statement)
 
-    with pytest.raises(JournalError, match=f"damaged .*{what}.*: remove this node .* {REJOIN}"):
+    with pytest.raises(JournalError, match=rf"damaged .*{what}.*: remove this node .* {REJOIN}"):
         read(path)
 
 

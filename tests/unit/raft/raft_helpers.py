@@ -394,3 +394,19 @@ class Cluster:
         self.checker.on_applied(node, ready)
         self.reads.setdefault(node.node_id, []).extend(ready.reads)
         self.refused_reads.setdefault(node.node_id, []).extend(ready.refused_reads)
+
+
+def lead_alone(cluster: Cluster, node_id: str, *, without: tuple[str, ...] = ()) -> None:
+    """Make `node_id` leader while nothing that it then says reaches anyone."""
+    core = cluster.core(node_id)
+    up = [each.node_id for each in cluster.nodes.values() if each.core is not None]
+    for other in up:
+        if other != node_id and other not in without:
+            cluster.tick(other, count=cluster.nodes[other].config.election_ticks)
+    cluster.mail.clear()
+    while core.role is not Role.LEADER:
+        cluster.tick(node_id)
+        while cluster.mail and core.role is not Role.LEADER:
+            message = cluster.mail.pop(0)
+            if message.receiver not in without:
+                cluster.give(message)

@@ -116,7 +116,7 @@ def test_a_configuration_is_changed_by_value() -> None:
     assert OLD.without("n1") == members(("n2", "n3"), ("n4",))
     assert OLD.with_learner("n3", "at n3") == members(("n1", "n2"), ("n3", "n4"))
     assert OLD.with_address("n2", "x").addresses["n2"] == "x"
-    assert OLD == members(THREE, ("n4",))
+    assert members(THREE, ("n4",)) == OLD
 
 
 def test_a_history_is_cut_and_compacted() -> None:
@@ -226,7 +226,7 @@ def test_the_hint_is_the_last_place_that_may_agree(terms: list[int], index: int,
 
     found = log.index_not_above(index, term)
 
-    known = {position: each for position, each in enumerate(terms, start=1)} | {0: 0}
+    known = dict(enumerate(terms, start=1)) | {0: 0}
     assert found == max(
         (each for each in known if each <= index and known[each] <= term), default=0
     )

@@ -1,8 +1,8 @@
 """Small Raft clusters played by script: each command is followed by what it made the nodes say.
 
-A script is a file of tests/unit/scripts: lines that begin with `> ` are commands, the others are the
-exact trace. With ZREG_REWRITE_SCRIPTS=1 in the environment the traces are written anew; read the
-diff before you commit it.
+A script is a file of tests/unit/scripts: lines that begin with `> ` are commands, the others are
+the exact trace. With ZREG_REWRITE_SCRIPTS=1 in the environment the traces are written anew; read
+the diff before you commit it.
 """
 
 import os
@@ -98,9 +98,8 @@ class Player:
             batch, self.cluster.mail[:] = list(self.cluster.mail), []
             for message in batch:
                 if not self.cluster._cut.get((message.sender, message.receiver)):
-                    self.lines.append(
-                        f"{message.sender}>{message.receiver} t{message.term} {show_request(message)}"
-                    )
+                    who = f"{message.sender}>{message.receiver} t{message.term}"
+                    self.lines.append(f"{who} {show_request(message)}")
                     self.cluster.give(message)
 
     def do_isolate(self, *node_ids: str) -> None:
