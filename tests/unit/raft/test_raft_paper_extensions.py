@@ -1,4 +1,4 @@
-"""The rules of the Raft paper's sections 6 to 8, one test per sentence: members, snapshots, clients.
+"""The rules of the Raft paper's sections 6 to 8, one test per sentence: members, snapshots, reads.
 
 § and figure are the paper's.
 """

@@ -1,6 +1,7 @@
 """What goes wrong with reads, members, successors and restarts (33 to 40).
 
-The numbers are those of the project's list of forty scenarios. What must hold at all times is checked by `RaftChecker` in every step of every `Cluster`.
+The numbers are those of the list of forty scenarios. What must hold at all times is checked by
+`RaftChecker` in every step of every `Cluster`.
 """
 
 from random import Random
