@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.messages import Entry, EntryKind, Persisted, Save, Snapshot
 from zreg.reactor.journal import FORMAT, EntryRow, Journal, JournalError, SnapshotRow
+from zreg.reactor.wal import find_wal_damage
 from zreg.testing.sim_disk import SimDisk
 
 IDENTITY = {"node_id": "m1"}
@@ -229,23 +231,84 @@ def test_another_format_is_refused(path: Path) -> None:
         read(path)
 
 
-def test_a_killed_process_keeps_whole_steps(path: Path) -> None:
+def write_and_die(path: Path, count: int) -> None:
+    """Save `count` steps in a process that is killed, so that they are still in the WAL."""
     program = (
         "import sys, os; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
         "from test_journal import IDENTITY, Journal, entry, save\n"
         "journal = Journal(Path(sys.argv[1]), identity=IDENTITY)\n"
-        "for index in range(1, 50): journal.save(save(entry(index), term=index))\n"
+        "for index in range(1, int(sys.argv[3]) + 1):\n"
+        "    journal.save(save(entry(index), term=index))\n"
         "os.kill(os.getpid(), 9)\n"
     )
     here = str(Path(__file__).parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(path), here], env=environment, check=False
-    )
+    command = [sys.executable, "-c", program, str(path), here, str(count)]
+    assert subprocess.run(command, env=environment, check=False).returncode == -9
 
-    assert done.returncode == -9
-    assert read(path) == Persisted(term=49, entries=tuple(entry(index) for index in range(1, 50)))
+
+def persisted(count: int) -> Persisted:
+    return Persisted(term=count, entries=tuple(entry(index) for index in range(1, count + 1)))
+
+
+def test_a_killed_process_keeps_whole_steps(path: Path) -> None:
+    write_and_die(path, 50)
+
+    assert read(path) == persisted(50)
+
+
+@pytest.mark.parametrize(("count", "flips"), [(12, 60), (700, 10)])
+def test_a_flipped_byte_of_the_write_ahead_log_loses_at_most_the_last_step(
+    path: Path, count: int, flips: int
+) -> None:
+    """A bad last step looks like one that was never finished; any other is refused."""
+    write_and_die(path, count)
+    wal = path.with_name("raft.db-wal")
+    sound, sound_wal = path.read_bytes(), wal.read_bytes()
+    refused = 0
+    for position in [*range(0, 32, 5), *Random(1).sample(range(len(sound_wal)), flips)]:
+        flip(wal, position)
+        try:
+            assert read(path) in (persisted(count), persisted(count - 1)), position
+        except JournalError:
+            refused += 1
+        path.write_bytes(sound)
+        wal.write_bytes(sound_wal)
+
+    assert refused > 6
+
+
+@pytest.mark.parametrize("cut", [1, 3000, 4120, 4121, 5000])
+def test_a_torn_end_of_the_write_ahead_log_is_what_a_power_cut_leaves(path: Path, cut: int) -> None:
+    write_and_die(path, 12)
+    wal = path.with_name("raft.db-wal")
+    tear(wal, wal.stat().st_size - cut)
+
+    assert read(path) == persisted(11)
+
+
+@pytest.mark.parametrize("size", [0, 31])
+def test_a_write_ahead_log_that_was_only_begun_holds_nothing(path: Path, size: int) -> None:
+    write(path, save(entry(1)))
+    path.with_name("raft.db-wal").write_bytes(bytes(size))
+
+    assert read(path).entries == (entry(1),)
+
+
+def test_a_wal_of_the_other_byte_order_is_understood(path: Path) -> None:
+    """The sums are made of big-endian words where the last bit of the magic number is set."""
+    wal = path.with_name("raft.db-wal")
+    header = (0x377F0683, 3007000, 4096, 0, 1, 2)
+    one = two = 0
+    for first, second in zip(header[::2], header[1::2], strict=True):
+        one = (one + first + two) % 2**32
+        two = (two + second + one) % 2**32
+    wal.write_bytes(struct.pack(">8I", *header, one, two))
+    assert find_wal_damage(wal) is None
+
+    flip(wal, 9)
+    assert find_wal_damage(wal) == "the header of the write-ahead log"
 
 
 def test_a_full_disk_stops_the_node_and_keeps_what_was_saved(path: Path) -> None:

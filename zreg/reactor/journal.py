@@ -1,9 +1,9 @@
 """Keep Raft's promises on disk: term, vote, log and snapshot, one durable transaction a step.
 
 SQLite in WAL mode with `synchronous=FULL` writes each transaction with one fdatasync, so a step is
-on disk wholly or not at all: no gap between snapshot and log, no entries without their term. SQLite
-checks no content, so each row carries a CRC-32. The lock is exclusive: a second process that is
-started over the same directory is refused.
+on disk wholly or not at all: no gap between snapshot and log, no entries without their term.
+SQLite checks no content, so each row carries a CRC-32, and `wal` looks at what is not in the main
+file yet. The lock is exclusive: a second process over the same directory is refused.
 
 A storage error is never survived: after a failed write nobody knows what is on disk, so the node
 must end. A damaged file is never repaired: a row cut off here may be one that this node has
@@ -20,6 +20,8 @@ from typing import Final, Protocol
 from zlib import crc32
 
 import msgspec
+
+from zreg.reactor.wal import find_wal_damage
 
 FORMAT: Final = 1
 
@@ -149,6 +151,10 @@ class Journal:
         if path.exists() and path.stat().st_size < _FILE_BYTES_MIN:
             # SQLite takes so short a file for a new database.
             raise self._damaged("the file is cut off")
+        # Before SQLite sees it, which would drop what follows a bad frame and tidy up.
+        damage = find_wal_damage(path.with_name(f"{path.name}-wal"))
+        if damage is not None:
+            raise self._damaged(f"{damage} is not as it was written")
         with self._speaking_plainly("opened"):
             # The reactor's thread is the only user; timeout 0 reports a second process at once.
             self._database = sqlite3.connect(path, isolation_level=None, timeout=0)
