@@ -11,8 +11,11 @@ from random import Random
 
 import pytest
 
+from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration, encode_configuration
-from zreg.raft.messages import Entry, EntryKind, Persisted, Save, Snapshot
+from zreg.raft.consensus import RaftCore
+from zreg.raft.messages import Entry, EntryKind, Persisted, Save, Snapshot, bootstrap
+from zreg.raft.status import Role
 from zreg.reactor.journal import FORMAT, EntryRow, Journal, JournalError, SnapshotRow
 from zreg.reactor.wal import find_wal_damage
 from zreg.testing.sim_disk import SimDisk
@@ -54,17 +57,7 @@ def read(path: Path) -> Persisted:
     """Return what the core would start from."""
     journal = Journal(path, identity=IDENTITY)
     journal.close()
-    contents = journal.contents
-    row = contents.snapshot
-    return Persisted(
-        term=contents.term,
-        vote=contents.vote,
-        snapshot=Snapshot(row.index, row.term, row.configuration, row.data) if row else None,
-        entries=tuple(
-            Entry(each.index, each.term, EntryKind(each.kind), each.data)
-            for each in contents.entries
-        ),
-    )
+    return Persisted.of(journal.contents)
 
 
 def spoil(path: Path, statement: str, *values: object) -> None:
@@ -149,6 +142,47 @@ def test_each_step_waits_for_the_disk(path: Path) -> None:
     assert run("PRAGMA journal_mode").fetchone() == ("wal",)
     assert run("PRAGMA locking_mode").fetchone() == ("exclusive",)
     journal.close()
+
+
+def run_alone(path: Path, values: range) -> tuple[int, list[Entry]]:
+    """Run the only voter on its journal: propose `values`, compact; return term and applied."""
+    journal = Journal(path, identity=IDENTITY)
+    if journal.contents.term == 0:
+        journal.save(bootstrap(Configuration(("m1",), (), {"m1": "here"})))
+        journal.close()
+        return run_alone(path, values)
+    core = RaftCore(RaftConfig(node_id="m1"), Persisted.of(journal.contents), Random(1))
+    applied: list[Entry] = []
+    while core.role is not Role.LEADER:
+        core.tick()
+        carry_out(core, journal, applied)
+    for value in values:
+        core.propose(b"%d" % value)
+        carry_out(core, journal, applied)
+    core.compact(b"up to %d" % values[-1])
+    carry_out(core, journal, applied)
+    journal.close()
+    return core.term, applied
+
+
+def carry_out(core: RaftCore, journal: Journal, applied: list[Entry]) -> None:
+    while (ready := core.ready()) is not None:
+        if ready.save is not None:
+            journal.save(ready.save)
+        core.advance()
+        applied += ready.committed
+
+
+def test_a_node_runs_on_its_journal_again_and_again(path: Path) -> None:
+    first_term, first = run_alone(path, range(1, 4))
+    second_term, second = run_alone(path, range(4, 6))
+
+    assert second_term == first_term + 1
+    assert [each.data for each in first if each.kind is EntryKind.COMMAND] == [b"1", b"2", b"3"]
+    assert [each.data for each in second if each.kind is EntryKind.COMMAND] == [b"4", b"5"]
+    kept = read(path).snapshot
+    assert kept is not None
+    assert kept.data == b"up to 5"
 
 
 def test_the_twin_keeps_what_the_journal_keeps(path: Path) -> None:

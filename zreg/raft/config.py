@@ -18,8 +18,9 @@ class RaftConfig(msgspec.Struct, frozen=True, kw_only=True):
     request_ticks: int = 6
     """Wait for a reply before the next request; a round trip and a slow disk fit in."""
 
-    chunk_request_ticks: int = 40
-    """The same for a snapshot's chunk, which is larger and ends in a large write."""
+    chunk_request_ticks: int = 10
+    """The same for a snapshot's chunk, which is larger and ends in a large write. A lost chunk must
+    not silence the follower for longer than an election timeout: the leader may need its answer."""
 
     append_bytes_max: int = 64 * 1024
     """Entries per request; one entry always fits. More would hold up votes and heartbeats."""

@@ -142,6 +142,14 @@ class Persisted(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: Snapshot | None = None
     entries: tuple[Entry, ...] = ()
 
+    @classmethod
+    def of(cls, contents: object) -> "Persisted":
+        """Take it from an object with the same fields, as a journal's contents.
+
+        Raises `msgspec.ValidationError` when a field is of another type.
+        """
+        return msgspec.convert(contents, cls, from_attributes=True)
+
 
 class Save(msgspec.Struct, frozen=True, kw_only=True):
     """What must be on disk before anything after it leaves; one transaction, in field order.

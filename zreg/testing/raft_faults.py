@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from zreg.raft.messages import Message
+from zreg.raft.messages import AppendEntries, Message
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Message)
@@ -20,12 +20,14 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     """Chances per message, per step of a node, or per look at the cluster; times in ms."""
 
     drop: float = 0.0
+    drop_entries: float = 0.0
     duplicate: float = 0.0
     replay: float = 0.0
     delay_ms_max: int = 5
     unreachable: float = 0.0
     crash_in_step: float = 0.0
     crash: float = 0.0
+    crash_leader: float = 0.0
     power_loss: float = 0.0
     disk_full: float = 0.0
     pause: float = 0.0
@@ -42,12 +44,14 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
 
         return cls(
             drop=sometimes(0.02, 0.1, 0.3),
+            drop_entries=sometimes(0.0, 0.5, 0.9),
             duplicate=sometimes(0.05, 0.3),
             replay=sometimes(0.01, 0.1),
             delay_ms_max=rng.choice((2, 20, 100, 400)),
             unreachable=sometimes(0.02),
             crash_in_step=sometimes(0.001, 0.005),
             crash=sometimes(0.02, 0.1),
+            crash_leader=sometimes(0.0, 0.1),
             power_loss=sometimes(0.01),
             disk_full=sometimes(0.01),
             pause=sometimes(0.05),
@@ -79,6 +83,10 @@ class Network:
             return False
         if self.is_blocked(message.sender, message.receiver) or rng.random() < faults.drop:
             return True
+        has_entries = isinstance(message, AppendEntries) and len(message.entries) > 0
+        if has_entries and rng.random() < faults.drop_entries:
+            # Heartbeats keep such a leader in office, but it hardly commits anything.
+            return True
         raw = _ENCODER.encode(message)
         self._carry(now, raw)
         if rng.random() < faults.duplicate:
@@ -107,16 +115,14 @@ class Network:
         """End all partitions."""
         self._blocked.clear()
 
-    def partition(self, node_ids: Sequence[str]) -> str:
+    def partition(self, node_ids: Sequence[str], leader: str | None) -> str:
         """Cut some links, in one direction or in both; return what was cut, for the trace."""
-        kind = self._rng.choice(("split", "one-way", "pair", "none"))
+        kind = self._rng.choice(("split", "one-way", "pair", "leader", "none"))
         self.heal()
+        left = self._one_side(kind, node_ids, leader)
+        right = [node_id for node_id in node_ids if node_id not in left]
         if kind == "pair":
-            left, right = ([node_id] for node_id in self._rng.sample(node_ids, 2))
-        else:
-            count = self._rng.randint(1, len(node_ids) - 1)
-            left = sorted(self._rng.sample(node_ids, count))
-            right = [node_id for node_id in node_ids if node_id not in left]
+            left, right = left[:1], left[1:]
         if kind != "none":
             for sender in left:
                 for receiver in right:
@@ -124,3 +130,10 @@ class Network:
                     if kind != "one-way":
                         self._blocked[receiver, sender] = True
         return f"{kind} {' '.join(left)}"
+
+    def _one_side(self, kind: str, node_ids: Sequence[str], leader: str | None) -> list[str]:
+        if kind == "pair":
+            return self._rng.sample(node_ids, 2)
+        if kind == "leader" and leader is not None:
+            return [leader]
+        return sorted(self._rng.sample(node_ids, self._rng.randint(1, len(node_ids) - 1)))

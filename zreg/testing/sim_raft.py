@@ -76,7 +76,8 @@ class RaftSim:
         for number in range(1, voter_count + _SPARE_COUNT + 1):
             node_id = f"n{number}"
             disk = SimDisk(bootstrap(configuration)) if node_id in voters else SimDisk()
-            config = RaftConfig(node_id=node_id, request_ticks=rng.randint(1, 6), **limits)
+            waits = {"request_ticks": rng.randint(1, 6), "chunk_request_ticks": rng.randint(1, 10)}
+            config = RaftConfig(node_id=node_id, **waits, **limits)
             self.nodes[node_id] = SimNode(config, disk)
             self._start(node_id)
             # Clocks differ by up to a factor of three.
@@ -248,12 +249,21 @@ class RaftSim:
         leaders = [node for node in up if node.core and node.core.role is Role.LEADER]
         return self._rng.choice(leaders or up) if up else None
 
+    def _leader(self) -> str | None:
+        for node in self._up():
+            if node.core and node.core.role is Role.LEADER:
+                return node.node_id
+        return None
+
     def _disturb(self) -> None:
         self._at(self.now + self._rng.randint(20, 200), self._disturb)
         faults, rng = self._faults, self._rng
         node = rng.choice(list(self.nodes.values()))
         if rng.random() < faults.crash and node.core is not None:
             self._crash(node, "killed")
+        leader = self._leader()
+        if rng.random() < faults.crash_leader and leader is not None:
+            self._crash(self.nodes[leader], "leader killed")
         if rng.random() < faults.power_loss:
             for each in self._up():
                 self._crash(each, "power")
@@ -263,7 +273,7 @@ class RaftSim:
             node.paused_until = self.now + rng.randint(50, 3_000)
             self._note(f"pause {node.node_id} until {node.paused_until}")
         if rng.random() < faults.partition:
-            self._note(self._network.partition(list(self.nodes)))
+            self._note(self._network.partition(list(self.nodes), self._leader()))
         if rng.random() < faults.membership:
             self._lead(self._change_members)
         if rng.random() < faults.transfer:
