@@ -97,7 +97,7 @@ class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The base of all values here: frozen, an array on the wire, unknown trailing fields ignored."""
 
 
-class Version(_Value, order=True):
+class Version(_Value, frozen=True, order=True, array_like=True, gc=False):
     """The version of a datum: compared as a pair, no clock in it."""
 
     epoch: Count
@@ -111,7 +111,7 @@ class Version(_Value, order=True):
 ZERO: Final = Version(0, 0)
 
 
-class Incarnation(_Value, order=True):
+class Incarnation(_Value, frozen=True, order=True, array_like=True, gc=False):
     """One life of a node: its id, and the epoch at which it joined."""
 
     epoch: Count
@@ -125,7 +125,7 @@ class Incarnation(_Value, order=True):
 NOBODY: Final = Incarnation(0, "-")
 
 
-class Publisher(_Value):
+class Publisher(_Value, frozen=True, array_like=True, gc=False):
     """One registration by one client; `body` is opaque to everybody but clients.
 
     `version` is raised by the owning client alone; `voucher` is the session incarnation that
@@ -142,7 +142,7 @@ class Publisher(_Value):
     body: Body
 
 
-class Removal(_Value):
+class Removal(_Value, frozen=True, array_like=True, gc=False):
     """A publisher is gone up to `version`, and why; an eviction names the voucher that died."""
 
     publisher_id: Id
@@ -172,7 +172,7 @@ def same_to_subscribers(left: Publisher, right: Publisher) -> bool:
     )
 
 
-class Change(_Value):
+class Change(_Value, frozen=True, array_like=True, gc=False):
     """One step of a datum, from `source_version` to `version`; quiet: nobody can see it."""
 
     source_version: Version
@@ -182,7 +182,7 @@ class Change(_Value):
     is_quiet: bool = False
 
 
-class Member(_Value):
+class Member(_Value, frozen=True, array_like=True, gc=False):
     """An entry of the membership. Addresses that a role does not have are empty."""
 
     node_id: NodeId
@@ -205,7 +205,7 @@ class Member(_Value):
         return Incarnation(self.incarnation_epoch, self.node_id)
 
 
-class RingParameters(_Value):
+class RingParameters(_Value, frozen=True, array_like=True, gc=False):
     """What the ring is built from besides the data nodes; the same for the whole cluster."""
 
     hash_name: Label = "md5"
@@ -213,7 +213,7 @@ class RingParameters(_Value):
     replica_count: Annotated[int, Meta(ge=1, le=100)] = 1
 
 
-class Membership(_Value):
+class Membership(_Value, frozen=True, array_like=True, gc=False):
     """The agreed list of members; `ring_epoch` is the epoch of the last change to the ring."""
 
     cluster_id: Annotated[bytes, Meta(max_length=16)]

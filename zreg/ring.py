@@ -71,11 +71,12 @@ class Ring:
     ) -> None:
         assert virtual_node_count > 0
         self._hash = hash_function
-        self.node_ids = tuple(sorted(node_id for node_id, _ in (nodes := list(nodes))))
+        weights = dict(nodes)
+        self.node_ids = tuple(sorted(weights))
         # Two equal points are told apart by the node id, so the order of `nodes` never counts.
         points = sorted(
             (hash_function(f"{node_id}#{i}".encode()), node_id)
-            for node_id, weight in nodes
+            for node_id, weight in weights.items()
             for i in range(virtual_node_count * weight)
         )
         self._points = [point for point, _ in points]

@@ -45,7 +45,7 @@ def pack_body(
     return packed
 
 
-def _check_attributes(attributes: Mapping[str, str]) -> None:
+def _check_attributes(attributes: Mapping[Any, Any]) -> None:
     if len(attributes) > Limits.attributes_per_publisher_max:
         raise UsageError(
             f"{len(attributes)} attributes are too many, the limit is "

@@ -81,12 +81,13 @@ def _decode_one_by_one(frame: bytes) -> list[WireMessage | BadRecord]:
 
 def _decode_record(raw: msgspec.Raw) -> WireMessage | BadRecord:
     try:
-        return _record_decoder.decode(raw)
+        record: WireMessage = _record_decoder.decode(raw)
     except _DECODING_ERRORS as error:
         tag, request_id = _start_of(raw)
         if tag is not None and tag not in TAGS:
             return BadRecord(request_id, UnknownMessageError.code, f"unknown message tag {tag}")
         return BadRecord(request_id, MalformedError.code, f"{error}"[:200])
+    return record
 
 
 def _start_of(raw: msgspec.Raw) -> tuple[int | None, int]:
