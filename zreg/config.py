@@ -32,6 +32,10 @@ class Limits:
     ids_per_record_max: Final = 10_000
     members_max: Final = 10_000
     bucket_count: Final = 1024
+    virtual_node_count_max: Final = 10_000
+    replica_count_max: Final = 100
+    # No duration is longer: what counts time in a peer's seconds must come to an end.
+    seconds_max: Final = 86_400
     # A snapshot leaves in parts of about this size, so that a large datum never fills a frame.
     part_bytes_max: Final = 256 << 10
     # A change up to this size rides inside its hint, which saves the follower a round trip.
@@ -102,6 +106,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "sweep_seconds",
         "reconnect_seconds_min",
         "op_log_length_min",
+        "op_log_seconds",
         "publishers_per_client_max",
         "subscribers_per_client_max",
         "clients_max",
@@ -114,17 +119,32 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         for name in self._POSITIVE:
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be greater than 0, not {getattr(self, name)!r}")
-        for name in ("cluster", "zone", "data_center"):
-            if len(getattr(self, name)) > Limits.label_characters_max:
-                raise UsageError(f"{name} is longer than {Limits.label_characters_max} characters")
-        if not self.cluster:
-            raise UsageError("cluster must not be empty: name the cluster that the node belongs to")
+        for name in self.__struct_fields__:
+            if "_seconds" in name and not 0 <= getattr(self, name) <= Limits.seconds_max:
+                raise UsageError(
+                    f"{name} must be from 0 to {Limits.seconds_max}, not {getattr(self, name)!r}"
+                )
+        for name in ("virtual_node_count", "replica_count"):
+            value, value_max = getattr(self, name), getattr(Limits, f"{name}_max")
+            if value > value_max:
+                raise UsageError(f"{name} must be at most {value_max}, not {value}")
+        self._check_labels()
         if self.lease_seconds < 3 * self.renew_seconds:
             raise UsageError("lease_seconds must be at least three times renew_seconds")
         if self.lease_seconds < 2 * self.ping_seconds:
             raise UsageError("lease_seconds must be at least twice ping_seconds")
         if self.reconnect_seconds_max < self.reconnect_seconds_min:
             raise UsageError("reconnect_seconds_max must not be below reconnect_seconds_min")
+
+    def _check_labels(self) -> None:
+        if not self.cluster:
+            raise UsageError("cluster must not be empty: name the cluster that the node belongs to")
+        for name in ("cluster", "zone", "data_center"):
+            label = getattr(self, name)
+            if len(label) > Limits.label_characters_max:
+                raise UsageError(f"{name} is longer than {Limits.label_characters_max} characters")
+            if not label.isprintable():
+                raise UsageError(f"{name} {label!r} must be printable text")
 
     @classmethod
     def for_lan(cls) -> "Config":

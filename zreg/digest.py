@@ -53,6 +53,8 @@ def view_digest(publishers: Iterable[Publisher]) -> int:
     for publisher in publishers:
         seen = zlib.crc32(publisher.body)
         for label in (publisher.zone, publisher.data_center, publisher.app):
-            seen = zlib.crc32(label.encode(), seen)
+            # The length in front, or text moved from one label to the next would look the same.
+            text = label.encode()
+            seen = zlib.crc32(len(text).to_bytes(2) + text, seen)
         value += pair_digest(publisher.publisher_id, seen)
     return value & _MASK

@@ -22,6 +22,7 @@ import msgspec
 from zreg.model import (
     ZERO,
     Cause,
+    Incarnation,
     Member,
     Publisher,
     Removal,
@@ -62,8 +63,8 @@ PUBLISHERS: Final = Items[bytes, Publisher](
     wins=publisher_wins,
     looks_same=same_to_subscribers,
 )
-MEMBERS: Final = Items[str, Member](
-    key=lambda member: member.node_id,
+MEMBERS: Final = Items[Incarnation, Member](
+    key=lambda member: member.incarnation,
     version=lambda member: member.incarnation_epoch,
     wins=lambda _new, _old: True,
     looks_same=lambda new, old: new == old,
@@ -71,12 +72,16 @@ MEMBERS: Final = Items[str, Member](
 
 
 class Difference(msgspec.Struct, Generic[K, V], frozen=True):
-    """What became visible between two versions: what came or changed, and what went."""
+    """What became visible between two versions: what came or changed, and what went.
+
+    `former` holds, for what was replaced or went, the item that was there at `source_version`.
+    """
 
     source_version: Version
     version: Version
     upserts: dict[K, V]
     removals: dict[K, Removal | None]
+    former: dict[K, V]
 
     @property
     def is_visible(self) -> bool:
@@ -97,6 +102,7 @@ class Mirror(Generic[K, V]):
         self._taken_version = ZERO
         self._upserts: dict[K, V] = {}
         self._removals: dict[K, Removal | None] = {}
+        self._former: dict[K, V] = {}
 
     def __repr__(self) -> str:
         """Show version and size."""
@@ -114,8 +120,7 @@ class Mirror(Generic[K, V]):
 
     def expect(self, version: Version) -> None:
         """Hear that this version exists."""
-        if version > self._hinted:
-            self._hinted = version
+        self._hinted = max(self._hinted, version)
 
     def hint(
         self,
@@ -166,9 +171,11 @@ class Mirror(Generic[K, V]):
 
     def take_difference(self) -> Difference[K, V]:
         """Return what became visible since this was called last."""
-        difference = Difference(self._taken_version, self.version, self._upserts, self._removals)
+        difference = Difference(
+            self._taken_version, self.version, self._upserts, self._removals, self._former
+        )
         self._taken_version = self.version
-        self._upserts, self._removals = {}, {}
+        self._upserts, self._removals, self._former = {}, {}, {}
         return difference
 
     def _merge(self, items: Iterable[V], removals: Iterable[Removal]) -> None:
@@ -180,6 +187,8 @@ class Mirror(Generic[K, V]):
                 continue
             content[key] = item
             if old is None or key in upserts or not kind.looks_same(item, old):
+                if old is not None and key not in upserts:
+                    self._former.setdefault(key, old)
                 upserts[key] = item
                 self._removals.pop(key, None)
         for removal in removals:
@@ -190,8 +199,9 @@ class Mirror(Generic[K, V]):
                 self._drop(gone, removal)
 
     def _drop(self, key: K, removal: Removal | None) -> None:
-        del self.content[key]
-        self._upserts.pop(key, None)
+        old = self.content.pop(key)
+        if self._upserts.pop(key, None) is None:
+            self._former.setdefault(key, old)
         self._removals[key] = removal
 
 

@@ -21,7 +21,8 @@ DEFAULT_GROUP: Final = "DEFAULT_GROUP"
 DataInfoId = NewType("DataInfoId", str)
 
 # Printable, no blanks, no `#` (the separator's) and none of `*?[]` (they are for searching).
-_PART: Final = r"[^\s#*?\[\]\x00-\x1f\x7f]{1,256}"
+# Lone surrogates, which a shell's undecodable bytes become, cannot be encoded.
+_PART: Final = r"[^\s#*?\[\]\x00-\x1f\x7f\ud800-\udfff]{1,256}"
 DATA_INFO_ID_PATTERN: Final = f"^{_PART}{SEPARATOR}{_PART}{SEPARATOR}{_PART}\\Z"
 _is_part = re.compile(f"{_PART}\\Z").match
 
@@ -94,7 +95,7 @@ class Cause(enum.IntEnum):
 
 
 class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The base of all values here: frozen, an array on the wire, unknown trailing fields ignored."""
+    """The base of all values here: an array on the wire, unknown trailing fields ignored."""
 
 
 class Version(_Value, frozen=True, order=True, array_like=True, gc=False):
@@ -209,8 +210,8 @@ class RingParameters(_Value, frozen=True, array_like=True, gc=False):
     """What the ring is built from besides the data nodes; the same for the whole cluster."""
 
     hash_name: Label = "md5"
-    virtual_node_count: Annotated[int, Meta(ge=1, le=10_000)] = 160
-    replica_count: Annotated[int, Meta(ge=1, le=100)] = 1
+    virtual_node_count: Annotated[int, Meta(ge=1, le=Limits.virtual_node_count_max)] = 160
+    replica_count: Annotated[int, Meta(ge=1, le=Limits.replica_count_max)] = 1
 
 
 class Membership(_Value, frozen=True, array_like=True, gc=False):
@@ -227,9 +228,16 @@ class Membership(_Value, frozen=True, array_like=True, gc=False):
         wanted = statuses or (Status.WORKING,)
         return [m for m in self.members if m.role is role and m.status in wanted]
 
-    def find(self, node_id: str) -> Member | None:
-        """Return the member of that id, whatever its status."""
-        return next((m for m in self.members if m.node_id == node_id), None)
+    def living(self, node_id: str) -> Member | None:
+        """Return the member of that id that has not departed; there is at most one."""
+        return next(
+            (m for m in self.members if m.node_id == node_id and m.status is not Status.DEPARTED),
+            None,
+        )
+
+    def holds(self, incarnation: Incarnation) -> bool:
+        """Return whether this incarnation is a member, living or departed and in grace."""
+        return any(m.incarnation == incarnation for m in self.members)
 
 
 EMPTY_MEMBERSHIP: Final = Membership(b"", 0, 0, RingParameters(), ())

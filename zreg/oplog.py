@@ -3,56 +3,71 @@
 An `OpLog` knows nothing of sockets, clocks or other data; `now` is the caller's.
 """
 
-from collections import deque
+from typing import Generic, Protocol, TypeVar
 
-from zreg.model import Change, Version
+from zreg.model import Version
 
 
-class OpLog:
+class Step(Protocol):
+    """Anything that leads from one version to a higher one."""
+
+    @property
+    def source_version(self) -> Version:
+        """Where it starts."""
+        ...
+
+    @property
+    def version(self) -> Version:
+        """Where it ends."""
+        ...
+
+
+S = TypeVar("S", bound=Step)
+
+
+class OpLog(Generic[S]):
     """The bounded, gap-free tail of one datum's changes, oldest first."""
 
-    __slots__ = ("_changes", "_times", "length_max", "seconds_max")
+    # Lists, not deques: an empty deque takes 600 bytes, and most datums change rarely.
+    __slots__ = ("_changes", "_times")
 
-    def __init__(self, *, length_max: int, seconds_max: float) -> None:
-        assert length_max > 0
-        assert seconds_max > 0
-        self.length_max = length_max
-        self.seconds_max = seconds_max
-        self._changes: deque[Change] = deque()
-        self._times: deque[float] = deque()
+    def __init__(self) -> None:
+        self._changes: list[S] = []
+        self._times: list[float] = []
 
     def __len__(self) -> int:
         """Return how many changes are kept."""
         return len(self._changes)
 
-    def append(self, change: Change, now: float) -> None:
+    def append(self, change: S, now: float) -> None:
         """Add `change`; one that does not start where the last one ended clears what is here."""
         assert change.version > change.source_version
         if self._changes and change.source_version != self._changes[-1].version:
             self.clear()
         self._changes.append(change)
         self._times.append(now)
-        self.trim(now)
 
-    def trim(self, now: float) -> None:
+    def trim(self, now: float, *, length_max: int, seconds_max: float) -> None:
         """Drop what is over the length or too old; the newest change always stays."""
-        changes, times = self._changes, self._times
-        oldest = now - self.seconds_max
-        while len(changes) > self.length_max or (len(changes) > 1 and times[0] < oldest):
-            changes.popleft()
-            times.popleft()
+        assert length_max > 0
+        excess = len(self._changes) - length_max
+        oldest = now - seconds_max
+        while excess < len(self._times) - 1 and self._times[max(excess, 0)] < oldest:
+            excess = max(excess, 0) + 1
+        if excess > 0:
+            del self._changes[:excess], self._times[:excess]
 
     def clear(self) -> None:
         """Drop everything: what comes next does not follow on what is here."""
         self._changes.clear()
         self._times.clear()
 
-    def since(self, version: Version) -> list[Change] | None:
+    def since(self, version: Version) -> list[S] | None:
         """Return the changes after `version`, or None if they are no longer all here.
 
         A version counts as here if it is exactly the end of a change, or the start of the oldest.
         """
-        newer: list[Change] = []
+        newer: list[S] = []
         for change in reversed(self._changes):
             if change.version == version:
                 break

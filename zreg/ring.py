@@ -15,6 +15,7 @@ from typing import Final
 
 from zreg.config import Limits
 from zreg.errors import UsageError
+from zreg.model import Membership, Role
 
 HashFunction = Callable[[bytes], int]
 
@@ -110,3 +111,12 @@ class Ring:
             if owner not in found:
                 found.append(owner)
         return found
+
+
+def ring_of(membership: Membership) -> Ring:
+    """Return the ring that a membership describes: its WORKING data nodes."""
+    return Ring(
+        ((member.node_id, member.weight) for member in membership.of(Role.DATA)),
+        virtual_node_count=membership.ring.virtual_node_count,
+        hash_function=hash_function(membership.ring.hash_name),
+    )

@@ -5,6 +5,7 @@ endpoint, and the reader gets back the kind that was given. Bytes from other cli
 trusted: whatever they hold, opening them raises nothing but `PeerError`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -30,19 +31,36 @@ def pack_body(
     attributes: Mapping[str, str],
     registered_at: float,
 ) -> bytes:
-    """Return the bytes that travel; `UsageError` names the limit that is broken."""
+    """Return the bytes that travel; `UsageError` says what about the values cannot travel."""
     if not 1 <= len(values) <= Limits.values_per_publisher_max:
         raise UsageError(
             f"publish 1 to {Limits.values_per_publisher_max} values at once, not {len(values)}"
         )
     _check_attributes(attributes)
-    packed: bytes = msgpack.packb([registered_at, dict(attributes), *values])
+    for value in values:
+        if not isinstance(value, str | bytes | Mapping):
+            raise UsageError(f"a value is text, bytes or an endpoint, not {value!r:.80}")
+    opened = [dict(value) if isinstance(value, Mapping) else value for value in values]
+    try:
+        packed: bytes = msgpack.packb([float(registered_at), dict(attributes), *opened])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"what is published cannot be packed: {error}"[:200]) from None
     if len(packed) > Limits.body_bytes_max:
         raise UsageError(
             f"what is published takes {len(packed)} bytes, the limit is {Limits.body_bytes_max}: "
             "publish where to find large data, not the data"
         )
+    if any(isinstance(value, Mapping) for value in values):
+        _check_readable(packed)
     return packed
+
+
+def _check_readable(packed: bytes) -> None:
+    """Refuse what would not open again at the reader's: too deep, too long, not text as key."""
+    try:
+        unpack_body(packed)
+    except PeerError as error:
+        raise UsageError(f"what is published could not be read: {error.detail}") from None
 
 
 def _check_attributes(attributes: Mapping[Any, Any]) -> None:
@@ -74,7 +92,9 @@ def unpack_body(packed: bytes) -> Body:
     except (ValueError, TypeError, RecursionError) as error:
         raise PeerError(MalformedError.code, f"not a body: {error}"[:200]) from None
     is_body = (
-        isinstance(registered_at, float)
+        bool(values)
+        and isinstance(registered_at, float)
+        and math.isfinite(registered_at)
         and isinstance(attributes, dict)
         and all(isinstance(k, str) and isinstance(v, str) for k, v in attributes.items())
         and all(isinstance(value, str | bytes | dict) for value in values)

@@ -15,7 +15,8 @@ from zreg.wire.messages import PROTOCOL_VERSION
 
 MAGIC: Final = "zreg"
 _KNOWN_HEADERS_MAX: Final = 4096
-_HEADER_BYTES_MAX: Final = 128
+# The longest cluster name takes 256 bytes; the rest is for the numbers and for fields to come.
+_HEADER_BYTES_MAX: Final = 512
 
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -61,7 +62,7 @@ class Envelope:
             raise PeerError(MalformedError.code, "header too long")
         try:
             opened = _decoder.decode(header)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise PeerError(MalformedError.code, "not a zreg header") from None
         if opened.magic != MAGIC:
             raise PeerError(MalformedError.code, "not a zreg header")

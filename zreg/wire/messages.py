@@ -25,7 +25,6 @@ from zreg.model import (
     Label,
     Member,
     Membership,
-    NodeId,
     Publisher,
     Removal,
     Scope,
@@ -35,8 +34,10 @@ from zreg.model import (
 PROTOCOL_VERSION: Final = 1
 
 RequestId = Count
+ClusterId = Annotated[bytes, Meta(max_length=16)]
 Digest = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Detail = Annotated[str, Meta(max_length=Limits.detail_characters_max)]
+Seconds = Annotated[float, Meta(gt=0, le=Limits.seconds_max)]
 Bucket = Annotated[int, Meta(ge=0, lt=Limits.bucket_count)]
 ByteValue = Annotated[int, Meta(ge=0, le=255)]
 Ids = Annotated[tuple[Id, ...], Meta(max_length=Limits.ids_per_record_max)]
@@ -69,9 +70,9 @@ class Welcome(Message, tag=2, frozen=True, array_like=True, gc=False):
 
     protocol_version: Count
     session: Incarnation
-    cluster_id: Annotated[bytes, Meta(max_length=16)]
-    lease_seconds: float
-    ping_seconds: float
+    cluster_id: ClusterId
+    lease_seconds: Seconds
+    ping_seconds: Seconds
     sessions: Annotated[tuple[Address, ...], Meta(max_length=64)] = ()
 
 
@@ -160,7 +161,7 @@ class PushAck(Message, tag=11, frozen=True, array_like=True, gc=False):
 
 
 class Ping(Message, tag=12, frozen=True, array_like=True, gc=False):
-    """Either side: are you there? Any traffic is life; this is for when there is none."""
+    """Either side: answer me. Any traffic is life; this is for when there is none."""
 
 
 class Pong(Message, tag=13, frozen=True, array_like=True, gc=False):
@@ -201,7 +202,7 @@ class UnpublishDatum(Message, tag=22, frozen=True, array_like=True, gc=False):
 
 
 class FetchChanges(Message, tag=23, frozen=True, array_like=True, gc=False):
-    """Follower to primary: what came after `version`?
+    """Follower to primary: tell me what came after `version`.
 
     `seen_version` is the highest version that the follower or its own followers ever saw.
     `is_unsure`: my copy at that version was merged while a primary was unreconciled, so give me
@@ -357,7 +358,7 @@ class Beat(Message, tag=41, frozen=True, array_like=True, gc=False):
 class MembershipChanged(Message, tag=42, frozen=True, array_like=True, gc=False):
     """Meta, on the topic of the membership, at every change and as its beat."""
 
-    cluster_id: Annotated[bytes, Meta(max_length=16)]
+    cluster_id: ClusterId
     epoch: Count
 
 
@@ -365,10 +366,11 @@ class MembershipChanged(Message, tag=42, frozen=True, array_like=True, gc=False)
 
 
 class Join(Message, tag=50, frozen=True, array_like=True, gc=False):
-    """Node to meta: make me a member; `epoch` is the highest that I have seen."""
+    """Node to meta: make me a member; `epoch` is the highest that I have seen, in that cluster."""
 
     request_id: RequestId
     member: Member
+    cluster_id: ClusterId
     epoch: Count
 
 
@@ -377,6 +379,7 @@ class Renew(Message, tag=51, frozen=True, array_like=True, gc=False):
 
     request_id: RequestId
     incarnation: Incarnation
+    cluster_id: ClusterId
     epoch: Count
 
 
