@@ -131,7 +131,9 @@ class Mirror(Generic[K, V]):
     ) -> Verdict:
         """Hear how the thing went from one version to another; `items` None: it was not said.
 
-        A change that starts at ZERO made the thing out of nothing, so it fits any empty copy.
+        A change that starts at ZERO made the thing out of nothing, so it fits any empty copy. One
+        that changes nothing only gives the same content another version, so that a copy that is
+        unsure has something to fetch: it must not take the version without the content.
         """
         if self.is_known and version <= self.version:
             return Verdict.IGNORED
@@ -140,6 +142,9 @@ class Mirror(Generic[K, V]):
             source_version == self.version or (source_version == ZERO and not self.content)
         )
         if items is None or not fits:
+            return Verdict.FETCH
+        items, removals = tuple(items), tuple(removals)
+        if self.is_unsure and not items and not removals:
             return Verdict.FETCH
         self._merge(items, removals)
         self.version = version

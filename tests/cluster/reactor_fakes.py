@@ -1,25 +1,30 @@
 """Small cores, and a harness that runs reactors on one loop for the length of a test."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
 import zmq
 
-from zreg.effects import Connect, Effect, Link, Local, Peer, PeerLost, PeerUp
+from zreg.effects import Connect, Effect, Link, Local, Peer, PeerLost, PeerUp, Send
+from zreg.model import data_info_id
 from zreg.reactor import Doors, LinkTable, Reactor
 from zreg.reactor.links import Channel
 from zreg.wire.codec import encode_frames
 from zreg.wire.envelope import Envelope
-from zreg.wire.messages import Message
+from zreg.wire.messages import Accepted, Message, Publish
+
+if TYPE_CHECKING:
+    from msgspec import Struct
 
 T = TypeVar("T")
 Answer = Callable[[Link, Peer, "Message | Local"], Sequence[Effect]]
 
 LOOPBACK = "tcp://127.0.0.1:0"
 CLUSTER = "test"
+ID = data_info_id("com.acme.Pay")
 
 
 async def wait_until(
@@ -101,7 +106,7 @@ class Harness:
     def __init__(self, runner: asyncio.Runner) -> None:
         self._runner = runner
         self._tasks: dict[Reactor, asyncio.Task[None]] = {}
-        self.events: list[msgspec.Struct] = []
+        self.events: list[Struct] = []
         self._sockets: list[zmq.Socket[bytes]] = []
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
@@ -157,8 +162,8 @@ class Harness:
     async def close(self) -> None:
         for reactor in list(self._tasks):
             await self.stop(reactor)
-        for socket in self._sockets:
-            socket.close(0)
+        for plain in self._sockets:
+            plain.close(0)
         self.context.term()
 
     def raw(self, kind: int, address: str) -> zmq.Socket[bytes]:
@@ -188,3 +193,18 @@ def channel_of(reactor: Reactor) -> Channel:
 def packed(*records: Message, epoch: int = 0, cluster: str = CLUSTER) -> list[bytes]:
     """Return header and frame as a peer would send them."""
     return [Envelope(cluster).header(epoch), *encode_frames(records)]
+
+
+def publish(request_id: int, body: bytes = b"10.0.0.7:12200") -> Publish:
+    return Publish(request_id, b"p" * 16, 1, ID, body)
+
+
+def accept(link: Link, peer: Peer, message: Message | Local) -> Sequence[Effect]:
+    """Answer requests, like any server."""
+    return (
+        [Send(link, peer, Accepted((message.request_id,)))] if isinstance(message, Publish) else []
+    )
+
+
+def address_of(listener: socket.socket) -> str:
+    return f"tcp://127.0.0.1:{listener.getsockname()[1]}"

@@ -260,12 +260,24 @@ def test_a_partial_snapshot_drops_nothing_and_leaves_doubt() -> None:
     assert (mirror.version, mirror.is_unsure) == (V2, True)
     assert mirror.take_difference().removals == {}
 
-    assert mirror.hint(V2, V3, []) is Verdict.APPLIED
+    assert mirror.hint(V2, V3, [make_publisher(TWO.publisher_id, version=2)]) is Verdict.APPLIED
     assert mirror.is_unsure
 
     assert mirror.snapshot(Version(1, 4), [TWO])
-    assert mirror.content == {TWO.publisher_id: TWO}
+    assert list(mirror.content) == [TWO.publisher_id]
     assert not mirror.is_unsure
+
+
+def test_an_unsure_copy_takes_no_version_without_its_content() -> None:
+    """A primary gives the same content another version, so that the unsure fetch it whole."""
+    mirror = make_mirror(V1, ONE)
+    mirror.snapshot(V2, [], is_partial=True)
+
+    assert mirror.hint(V2, V3, []) is Verdict.FETCH
+    assert (mirror.version, mirror.highest_seen) == (V2, V3)
+
+    sure = make_mirror(V2, ONE)
+    assert sure.hint(V2, V3, []) is Verdict.APPLIED
 
 
 def test_a_quiet_change_is_not_visible() -> None:

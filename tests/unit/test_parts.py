@@ -12,12 +12,11 @@ from zreg.wire.messages import Changes, Snapshot
 from zreg.wire.parts import change_size, in_parts
 
 NAME = "a#@#b#@#c"
-FOXES = "\U0001f98a" * Limits.label_characters_max
+WIDEST = "\U0001f98a" * Limits.label_characters_max
 # As large as a publisher and a removal can be, but for the body.
-LARGEST = Publisher(
-    b"\xff" * 16, 2**63 - 1, b"\xff" * 16, Incarnation(2**63 - 1, FOXES), FOXES, FOXES, FOXES, b""
-)
-LARGEST_REMOVAL = Removal(b"\xff" * 16, 2**63 - 1, Cause.EVICTED, LARGEST.voucher)
+ID, MOST = b"\xff" * 16, 2**63 - 1
+LARGEST = Publisher(ID, MOST, ID, Incarnation(MOST, WIDEST), WIDEST, WIDEST, WIDEST, b"")
+LARGEST_REMOVAL = Removal(ID, MOST, Cause.EVICTED, LARGEST.voucher)
 
 
 @given(messages_of(Change))

@@ -232,15 +232,13 @@ class ClientCore:
     def _receive_connection(
         self, message: PeerUp | PeerLost | PeerSlow, now: float
     ) -> Sequence[Effect]:
-        match message:
-            case PeerUp():
-                return self._greet(now) if self._phase is _Phase.DIALLING else ()
-            case PeerLost():
-                return self._lose(message.reason or "the connection was closed", now)
-            case PeerSlow():
-                # What is unanswered is asked again by itself; only this has no answer.
-                self._owes_replay_done = self._phase is _Phase.OPEN
-                return ()
+        if isinstance(message, PeerUp):
+            return self._greet(now) if self._phase is _Phase.DIALLING else ()
+        if isinstance(message, PeerLost):
+            return self._lose(message.reason or "the connection was closed", now)
+        # It does not read: what is unanswered is asked again, only this has no answer.
+        self._owes_replay_done = self._phase is _Phase.OPEN
+        return ()
 
     def _receive_session(self, message: Message, now: float) -> Sequence[Effect]:
         match message:
@@ -330,7 +328,7 @@ class ClientCore:
         if self._owes_replay_done and not len(conversation):
             self._owes_replay_done = False
             effects.append(conversation.say(ReplayDone(), now))
-        if now - conversation.sent_at >= self._ping_seconds:
+        if now >= conversation.sent_at + self._ping_seconds:
             effects.append(conversation.say(Ping(), now))
         return effects
 

@@ -8,8 +8,8 @@ import msgspec
 from zreg.client.core import ClientCore
 from zreg.config import Config
 from zreg.effects import Link, Local
-from zreg.reactor.links import LinkTable
 from zreg.reactor.loop import Reactor
+from zreg.reactor.table import LinkTable
 
 
 class ClientNode:

@@ -151,7 +151,7 @@ class Publication:
 
     def _set(self, values: Sequence[Value], attributes: Mapping[str, str]) -> None:
         """Take new values if they can be published at all."""
-        needs_host = any(isinstance(each, Endpoint) and each.host is None for each in values)
+        needs_host = any(type(each) is Endpoint and each.host is None for each in values)
         registered_at = time.time_ns() / 1e9
         self._body = pack_values(
             values, attributes=attributes, host=_ANY_HOST, registered_at=registered_at

@@ -290,12 +290,14 @@ class DataCore:
         return effects + [Send(Link.REQUESTS, peer, part) for part in parts]
 
     def _restamp_for(self, datum: Datum, fetch: FetchChanges, now: float) -> list[Effect]:
-        """Raise the version above what the follower has seen, if its content may be another."""
+        """Raise the version above what the follower has seen, if its content may be another.
+
+        An unsure copy gets a version that no hint can have brought it to: empty changes do not
+        move it.
+        """
         is_unsure = fetch.is_unsure and not self._ownership.is_unreconciled(datum.name)
-        highest = max(fetch.version, fetch.seen_version)
-        if highest > datum.version or (is_unsure and highest == datum.version):
-            change = self._store.restamp(datum, self.epoch, now)
-            return [self._hint(datum, change)]
+        if is_unsure or max(fetch.version, fetch.seen_version) > datum.version:
+            return [self._hint(datum, self._store.restamp(datum, self.epoch, now))]
         return []
 
     def _absent(self, fetch: FetchChanges) -> Snapshot:

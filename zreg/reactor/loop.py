@@ -16,7 +16,6 @@ from typing import Final
 from zreg.effects import (
     Core,
     Effect,
-    EpochSeen,
     Link,
     Local,
     Peer,
@@ -25,7 +24,7 @@ from zreg.effects import (
     PeerUp,
     Stop,
 )
-from zreg.errors import PeerError
+from zreg.reactor.intake import Intake
 from zreg.reactor.links import (
     TERMINATE_SECONDS_MAX,
     Channel,
@@ -35,11 +34,11 @@ from zreg.reactor.links import (
 )
 from zreg.reactor.outbox import Outcome
 from zreg.reactor.perform import EventCallback, Hooks, Performer
-from zreg.reactor.table import OUTSIDE, LinkTable
+from zreg.reactor.table import LinkTable
 from zreg.reactor.wakeups import Wakeups
-from zreg.wire.codec import BadRecord, decode_frame, encode_frames
+from zreg.wire.codec import encode_frames
 from zreg.wire.envelope import Envelope
-from zreg.wire.messages import Ping, Refused
+from zreg.wire.messages import Ping
 
 # One link may not keep the others, and the timers, waiting for longer than this.
 MESSAGES_MAX: Final = 256
@@ -50,7 +49,6 @@ CONNECT_SECONDS_MAX: Final = 6.0
 RETRY_SECONDS: Final = 0.02
 # A core that cannot say when it is due next is asked again after this.
 _FAILED_TICK_SECONDS: Final = 1.0
-_EPOCHS_TOLD_MAX: Final = 1024
 _PING_FRAME: Final = encode_frames([Ping()])[0]
 
 logger = logging.getLogger("zreg.reactor")
@@ -76,13 +74,13 @@ class Reactor:
         )
         self._performer = Performer(self._doors, self._counts, hooks)
         self._sends = self._performer.sends
+        self._intake = Intake(core, self._envelope, self._performer, self._counts, self._tell)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finished: asyncio.Future[None] | None = None
         self._wakeups = Wakeups(self._turn)
         self._posted: deque[Local] = deque()
         self._connecting: dict[DialChannel, float] = {}
         self._dying: dict[DialChannel, None] = {}
-        self._epochs_told: set[int] = set()
         self._is_stopping = False
         self._is_stopped = False
 
@@ -239,6 +237,7 @@ class Reactor:
 
     def _read(self, channel: Channel, now: float) -> None:
         receive = channel.receive
+        take = self._intake.take
         for _ in range(MESSAGES_MAX):
             if channel.is_closed:
                 return
@@ -249,57 +248,10 @@ class Reactor:
                 # A message can overtake the event that the connection stands, never in libzmq, but
                 # between our two looks at it.
                 self._drain_dial(channel, now)
-            self._take(channel, *message, now)
+            take(channel, *message, now)
         # The bound was hit: the descriptor will not wake us for what is left.
         self._wakeups.readable[channel] = None
         self._wakeups.schedule()
-
-    def _take(
-        self, channel: Channel, peer: Peer, header: bytes, frame: bytes | None, now: float
-    ) -> None:
-        """Take one message: check its header, decode it, hand over its records."""
-        counts = self._counts
-        counts["messages_in"] += 1
-        if frame is None:
-            counts["bad_frame_count"] += 1
-            return
-        try:
-            epoch = self._envelope.open(header)
-            records = decode_frame(frame)
-        except PeerError as error:
-            self._refuse(channel, peer, BadRecord(0, error.code, error.detail))
-            return
-        if epoch > self._core.epoch and channel.link not in OUTSIDE:
-            self._see_epoch(epoch, now)
-        counts["records_in"] += len(records)
-        link = channel.link
-        receive = self._core.receive
-        carry_out = self._performer.carry_out
-        for record in records:
-            if isinstance(record, BadRecord):
-                self._refuse(channel, peer, record)
-                continue
-            try:
-                effects = receive(link, peer, record, now)
-                if effects:
-                    carry_out(effects)
-            except Exception:
-                counts["core_errors"] += 1
-                logger.exception("reactor.core.failed record=%s", type(record).__name__)
-
-    def _refuse(self, channel: Channel, peer: Peer, bad: BadRecord) -> None:
-        """Count what could not be decoded, and answer it where there is somebody to answer."""
-        self._counts[f"bad_{bad.code}"] += 1
-        if isinstance(channel, RouterChannel):
-            answer = Refused(bad.request_id, bad.code, bad.detail, self._core.epoch)
-            self._sends.pending[id(channel.link)].setdefault(peer, []).append(answer)
-
-    def _see_epoch(self, epoch: int, now: float) -> None:
-        if epoch not in self._epochs_told:
-            if len(self._epochs_told) >= _EPOCHS_TOLD_MAX:
-                self._epochs_told.clear()
-            self._epochs_told.add(epoch)
-            self._tell(EpochSeen(epoch), now)
 
     # --- what is gone ------------------------------------------------------------------------
 

@@ -32,7 +32,9 @@ from zreg.wire.messages import (
 
 # Requests to one data node that may be unanswered at a time; the rest waits on its records.
 _WINDOW: Final = 4096
+# The pause after a refusal, and how often it is doubled while nothing is accepted.
 _HOLD_SECONDS: Final = 0.05
+_DOUBLINGS_MAX: Final = 4
 # A digest that differed so often running is no longer explained by what is under way.
 _UNEQUAL_MAX: Final = 2
 
@@ -65,13 +67,22 @@ class Record:
 class NodeQueue:
     """What one data node has to be told, and the digest of what it should hold."""
 
-    __slots__ = ("digest", "hold_until", "in_flight", "is_digest_due", "unequal_count", "unsent")
+    __slots__ = (
+        "digest",
+        "hold_until",
+        "in_flight",
+        "is_digest_due",
+        "refused_count",
+        "unequal_count",
+        "unsent",
+    )
 
     def __init__(self) -> None:
         self.unsent: dict[bytes, Record] = {}
         self.in_flight: dict[int, Record] = {}
         self.digest = DigestSum()
         self.hold_until = 0.0
+        self.refused_count = 0
         self.unequal_count = 0
         self.is_digest_due = True
 
@@ -182,6 +193,7 @@ class Vouching:
             if record.removal is not None:
                 del self._records[record.publisher.publisher_id]
             done.append(record)
+        queue.refused_count = 0
         if queue.unsent:
             self._touched[peer] = None
         return done
@@ -198,7 +210,10 @@ class Vouching:
             del self._records[record.publisher.publisher_id]
         else:
             queue.unsent[record.publisher.publisher_id] = record
-            queue.hold_until = now + _HOLD_SECONDS * (1 + self._rng.random())
+            if now >= queue.hold_until:
+                pause = _HOLD_SECONDS * 2 ** min(queue.refused_count, _DOUBLINGS_MAX)
+                queue.hold_until = now + pause * (1 + self._rng.random())
+                queue.refused_count += 1
         return record
 
     def digest_compared(self, peer: str, compared: DigestCompared) -> list[Effect]:

@@ -31,7 +31,7 @@ def _size(publisher: Publisher) -> int:
 
 
 def _text_size(text: str) -> int:
-    # Labels come from clients, and may be all foxes: four bytes a character.
+    # Labels come from clients; in UTF-8 a character takes up to four bytes.
     return len(text) if text.isascii() else 4 * len(text)
 
 
