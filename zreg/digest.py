@@ -14,6 +14,9 @@ from zreg.model import Publisher
 
 _MASK: Final = 2**63 - 1
 
+# What stands for the digest of a view that may hold too much: no view is equal to it.
+UNSURE_DIGEST: Final = _MASK
+
 
 def pair_digest(identifier: bytes, number: int) -> int:
     """Return what one pair adds to the digest of a set, in 0..2**63-1."""

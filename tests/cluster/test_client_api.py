@@ -108,6 +108,9 @@ class FakeSessionCore:
                 return [Send(Link.CLIENTS, peer, welcome)]
             case Ping():
                 return [Send(Link.CLIENTS, peer, Pong())]
+            case Unsubscribe():
+                self.subscribers.pop((peer, message.data_info_id, message.scope), None)
+                return [Send(Link.CLIENTS, peer, Accepted((message.request_id,)))]
             case Publish() | Unpublish() | Subscribe():
                 return self._request(peer, message)
             case FetchMembership():
@@ -449,7 +452,7 @@ def test_waits_say_that_no_session_was_reached() -> None:
         pub = client.publish("pay", "a")
         wait_until(lambda: "refused" in client._runtime.why_waiting())
 
-        with pytest.raises(zreg.TimeoutError, match="no session reached at tcp://127.0.0.1:1") as e:
+        with pytest.raises(zreg.TimeoutError, match=r"no session reached at tcp://127\.0") as e:
             pub.wait_registered(0.05)
 
         assert isinstance(e.value, TimeoutError)
@@ -490,7 +493,9 @@ def test_waits_say_what_was_put_off(client: zreg.Client, session: FakeSession) -
     sub.wait_for(1, timeout_seconds=5)
 
 
-def test_what_can_never_work_is_said_in_the_call(client: zreg.Client) -> None:
+def test_what_can_never_work_is_said_in_the_call(
+    client: zreg.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(zreg.UsageError, match="data id"):
         client.publish("with blank", "a")
     with pytest.raises(zreg.UsageError, match="64"):
@@ -499,13 +504,16 @@ def test_what_can_never_work_is_said_in_the_call(client: zreg.Client) -> None:
         client.publish("pay", b"x" * 70_000)
     with pytest.raises(zreg.UsageError, match="Endpoint"):
         client.publish("pay", 17)  # type: ignore[arg-type]
-    with pytest.raises(zreg.UsageError, match="Unicode"):
+    with pytest.raises(zreg.UsageError, match="surrogates"):
         client.publish("pay", "\ud800")
     with pytest.raises(zreg.UsageError, match="app"):
         zreg.Client(app="x" * 65)
     with pytest.raises(zreg.UsageError, match="zone"):
         zreg.Client(zone="x" * 65)
     assert client.statistics()["publications"] == 0
+    monkeypatch.setenv("ZREG_ADVERTISE_HOST", "no host\n")
+    with pytest.raises(zreg.UsageError, match="host"):
+        zreg.Client()
 
 
 def test_a_client_is_bounded(session: FakeSession) -> None:
@@ -516,6 +524,7 @@ def test_a_client_is_bounded(session: FakeSession) -> None:
         pub = client.publish("pay", "a")
         client.subscribe("pay")
 
+        pub.republish("aa")
         with pytest.raises(zreg.UsageError, match="at most 1"):
             client.publish("pay", "b")
         with pytest.raises(zreg.UsageError, match="at most 1"):
@@ -669,9 +678,11 @@ def test_an_endpoint_without_host_gets_the_address_of_the_route(client: zreg.Cli
 
 
 def test_an_endpoint_without_host_waits_for_a_session() -> None:
-    with zreg.Client("zreg://127.0.0.1:1", config=CONFIG) as client:
-        with pytest.raises(zreg.TimeoutError, match="address is not known: no session reached"):
-            client.publish("pay", zreg.Endpoint(port=8080)).wait_registered(0.05)
+    with (
+        zreg.Client("zreg://127.0.0.1:1", config=CONFIG) as client,
+        pytest.raises(zreg.TimeoutError, match="address is not known: no session reached"),
+    ):
+        client.publish("pay", zreg.Endpoint(port=8080)).wait_registered(0.05)
 
 
 def test_an_advertised_host_wins(session: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -737,8 +748,6 @@ def test_a_program_without_a_registry_exits_within_a_second() -> None:
         "client.subscribe('pay', print)\n"
         "import atexit\n"
         "began = time.monotonic()\n"
-        "import threading\n"
-        "threading._register_atexit(lambda: None)\n"
         "atexit._run_exitfuncs()\n"
         "print(time.monotonic() - began)\n"
     )
@@ -760,15 +769,14 @@ def test_a_program_that_ends_without_close_says_goodbye(session: FakeSession) ->
 
 
 def test_a_wait_can_be_interrupted() -> None:
+    text = (
+        "import zreg\n"
+        "client = zreg.Client('zreg://127.0.0.1:1')\n"
+        "print('waiting', flush=True)\n"
+        "client.wait_connected(30)\n"
+    )
     program = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import zreg\n"
-            "client = zreg.Client('zreg://127.0.0.1:1')\n"
-            "print('waiting', flush=True)\n"
-            "client.wait_connected(30)\n",
-        ],
+        [sys.executable, "-c", text],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -827,7 +835,7 @@ def test_importing_zreg_loads_nothing_of_the_nodes() -> None:
         "cost = time.perf_counter() - began\n"
         "zreg.Client, zreg.Scope, zreg.TimeoutError\n"
         "assert 'Client' in dir(zreg)\n"
-        "nodes = ('zreg.cli', 'zreg.session', 'zreg.data', 'zreg.meta', 'loguru', 'typer')\n"
+        "nodes = ('zreg.cli.', 'zreg.session', 'zreg.data', 'zreg.meta', 'loguru', 'typer')\n"
         "print(cost, [name for name in sys.modules if name.startswith(nodes)])\n"
         "try:\n"
         "    zreg.nothing\n"

@@ -94,6 +94,7 @@ ORDERS = DataInfoId("orders#@#I#@#G")
 A, B = "tcp://a:9600", "tcp://b:9600"
 CLUSTER, OTHER_CLUSTER = b"c" * 16, b"o" * 16
 SESSION = Incarnation(3, "s1")
+V1, V2 = Version(1, 1), Version(1, 2)
 CONFIG = Config(zone="z", data_center="d", request_retry_seconds=1.0)
 HELLO = Hello(1, ME, "app", "z", "d", LIBRARY)
 WELCOME = Welcome(1, SESSION, CLUSTER, 3.0, 1.0)
@@ -159,13 +160,11 @@ def publisher(publisher_id: bytes = P1, version: int = 1, body: bytes = b"body")
     return Publisher(publisher_id, version, ME, SESSION, "z", "d", "app", body)
 
 
-def snapshot(
-    *publishers: Publisher, version: Version = Version(1, 1), name: DataInfoId = PAY
-) -> Push:
+def snapshot(*publishers: Publisher, version: Version = V1, name: DataInfoId = PAY) -> Push:
     return Push(name, Scope.GLOBAL, None, version, publishers)
 
 
-def acked(version: Version = Version(1, 1), *, needs_snapshot: bool = False) -> PushAck:
+def acked(version: Version = V1, *, needs_snapshot: bool = False) -> PushAck:
     return PushAck(PAY, Scope.GLOBAL, version, needs_snapshot)
 
 
@@ -173,7 +172,7 @@ def changed(
     *publishers: Publisher,
     feed_id: int = 1,
     source: Version = ZERO,
-    version: Version = Version(1, 1),
+    version: Version = V1,
     removals: dict[bytes, Removal | None] | None = None,
     former: dict[bytes, Publisher] | None = None,
 ) -> Emit:
@@ -659,19 +658,19 @@ def test_an_empty_view_becomes_known_too() -> None:
 def test_a_delta_that_fits_is_applied() -> None:
     core = following()
     gone = Removal(P1, 1, Cause.UNPUBLISHED)
-    delta = Push(PAY, Scope.GLOBAL, Version(1, 1), Version(1, 2), (publisher(P2),), (gone,))
+    delta = Push(PAY, Scope.GLOBAL, V1, V2, (publisher(P2),), (gone,))
 
     assert hear(core, delta) == [
-        say(acked(Version(1, 2))),
+        say(acked(V2)),
         changed(
             publisher(P2),
-            source=Version(1, 1),
-            version=Version(1, 2),
+            source=V1,
+            version=V2,
             removals={P1: gone},
             former={P1: publisher()},
         ),
     ]
-    assert hear(core, delta) == [say(acked(Version(1, 2)))]
+    assert hear(core, delta) == [say(acked(V2))]
 
 
 def test_a_delta_that_does_not_fit_is_answered_with_the_wish_for_a_snapshot() -> None:
@@ -685,14 +684,14 @@ def test_a_view_that_is_confirmed_after_a_reconnect_is_told_so_once() -> None:
     core = following()
     digest = view_digest([publisher()])
     assert reconnect(core) == [
-        say(Subscribe(2, PAY, Scope.GLOBAL, Version(1, 1), digest), "session-2"),
+        say(Subscribe(2, PAY, Scope.GLOBAL, V1, digest), "session-2"),
         say(ReplayDone(), "session-2"),
     ]
-    current = Push(PAY, Scope.GLOBAL, Version(1, 1), Version(1, 1), ())
+    current = Push(PAY, Scope.GLOBAL, V1, V1, ())
 
     assert hear(core, current, peer="session-2") == [
         say(acked(), "session-2"),
-        changed(source=Version(1, 1)),
+        changed(source=V1),
     ]
     assert hear(core, current, peer="session-2") == [say(acked(), "session-2")]
 
@@ -704,7 +703,7 @@ def test_a_view_of_another_cluster_is_replaced_whole() -> None:
         say(Subscribe(2, PAY, Scope.GLOBAL, ZERO, 0), "session-2"),
         say(ReplayDone(), "session-2"),
     ]
-    delta = Push(PAY, Scope.GLOBAL, Version(1, 1), Version(1, 2), ())
+    delta = Push(PAY, Scope.GLOBAL, V1, V2, ())
 
     assert hear(core, delta, peer="session-2") == [say(acked(needs_snapshot=True), "session-2")]
     lower = Version(0, 9)
@@ -738,18 +737,16 @@ def test_an_older_snapshot_changes_nothing_and_confirms_nothing() -> None:
 
 def test_a_snapshot_of_an_unreconciled_primary_drops_nothing_and_is_not_continued() -> None:
     core = following()
-    partial = msgspec.structs.replace(
-        snapshot(publisher(P2), version=Version(1, 2)), is_unreconciled=True
-    )
+    partial = msgspec.structs.replace(snapshot(publisher(P2), version=V2), is_unreconciled=True)
 
     assert hear(core, partial) == [
-        say(acked(Version(1, 2))),
-        changed(publisher(P2), source=Version(1, 1), version=Version(1, 2)),
+        say(acked(V2)),
+        changed(publisher(P2), source=V1, version=V2),
     ]
     assert reconnect(core)[0] == say(Subscribe(2, PAY, Scope.GLOBAL, ZERO, 0), "session-2")
 
 
-def part(*publishers: Publisher, left: int, version: Version = Version(1, 2)) -> Push:
+def part(*publishers: Publisher, left: int, version: Version = V2) -> Push:
     return msgspec.structs.replace(snapshot(*publishers, version=version), parts_left=left)
 
 
@@ -759,8 +756,8 @@ def test_a_snapshot_in_parts_is_taken_when_it_is_whole() -> None:
     assert hear(core, part(publisher(), left=2)) == []
     assert hear(core, part(publisher(P2), left=1)) == []
     assert hear(core, part(left=0)) == [
-        say(acked(Version(1, 2))),
-        changed(publisher(P2), source=Version(1, 1), version=Version(1, 2)),
+        say(acked(V2)),
+        changed(publisher(P2), source=V1, version=V2),
     ]
 
 
@@ -780,7 +777,7 @@ def test_a_snapshot_that_begins_again_replaces_the_half_of_the_one_before() -> N
     assert hear(core, part(publisher(), left=1, version=Version(1, 3))) == []
     assert hear(core, part(left=0, version=Version(1, 3))) == [
         say(acked(Version(1, 3))),
-        changed(source=Version(1, 1), version=Version(1, 3)),
+        changed(source=V1, version=Version(1, 3)),
     ]
 
 
@@ -798,11 +795,11 @@ def test_half_a_snapshot_does_not_survive_its_connection() -> None:
     reconnect(core)
 
     assert hear(core, part(publisher(P2), left=0), peer="session-2") == [
-        say(acked(Version(1, 2)), "session-2"),
+        say(acked(V2), "session-2"),
         changed(
             publisher(P2),
-            source=Version(1, 1),
-            version=Version(1, 2),
+            source=V1,
+            version=V2,
             removals={P1: None},
             former={P1: publisher()},
         ),
@@ -844,7 +841,7 @@ def test_a_push_before_the_welcome_is_ignored() -> None:
     core = following()
     hear(core, WhoAreYou())
 
-    assert hear(core, snapshot(publisher(P2), version=Version(1, 2))) == []
+    assert hear(core, snapshot(publisher(P2), version=V2)) == []
 
 
 def test_a_refused_subscription_is_told_to_all_who_share_it() -> None:

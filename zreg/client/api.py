@@ -18,7 +18,7 @@ from zreg.client.publication import Publication
 from zreg.client.runtime import CLOSE_SECONDS_MAX, Runtime, Settings, close_all, running
 from zreg.client.service import Service
 from zreg.client.subscription import Callback, Subscription
-from zreg.client.view import Value
+from zreg.client.view import Endpoint, Value
 from zreg.config import Config, Limits
 from zreg.errors import UsageError
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope, data_info_id
@@ -62,6 +62,8 @@ class Client:
             app=_setting(app, "ZREG_APP", ""),
             advertise_host=os.environ.get("ZREG_ADVERTISE_HOST") or None,
         )
+        # Others could not open what is published with a host that is none.
+        Endpoint(settings.advertise_host, 1)
         if len(settings.app) > Limits.label_characters_max or not settings.app.isprintable():
             raise UsageError(f"app {settings.app!r:.80} is no short text")
         self._runtime = Runtime(settings)

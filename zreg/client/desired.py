@@ -53,7 +53,8 @@ class Desired:
 
     def statistics(self) -> dict[str, int]:
         """Return the sizes, for people."""
-        subscriptions = self._subscriptions.values()
+        # A list, since another thread may ask for this.
+        subscriptions = list(self._subscriptions.values())
         return {
             "publications": len(self._publications),
             "subscriptions": len(subscriptions),

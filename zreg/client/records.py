@@ -10,7 +10,7 @@ import msgspec
 
 from zreg.client.commands import Question, SetPublication, ViewChanged
 from zreg.client.conversation import Asker
-from zreg.digest import view_digest
+from zreg.digest import UNSURE_DIGEST, view_digest
 from zreg.mirror import PUBLISHERS, Difference, Mirror, Verdict
 from zreg.model import ZERO, DataInfoId, Publisher, Scope, Version
 from zreg.wire.messages import Publish, Push, PushAck, Subscribe, Unpublish, WireMessage
@@ -100,10 +100,10 @@ class SubscriptionRecord(Asker):
     def message(self, request_id: int) -> WireMessage:
         """Return the subscription, with the version of the view if that means anything there."""
         mirror = self.mirror
-        # A view that may hold too much must not be continued by a delta, which would keep it so.
-        if self._is_foreign or mirror.is_unsure or not mirror.is_known:
+        if self._is_foreign or not mirror.is_known:
             return Subscribe(request_id, self.data_info_id, self.scope, ZERO, 0)
-        digest = view_digest(mirror.content.values())
+        # A view that may hold too much must not be taken for current, which would keep it so.
+        digest = UNSURE_DIGEST if mirror.is_unsure else view_digest(mirror.content.values())
         return Subscribe(request_id, self.data_info_id, self.scope, mirror.version, digest)
 
     def take(self, push: Push) -> PushAck | None:

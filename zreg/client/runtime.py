@@ -192,9 +192,9 @@ class Runtime:
         return answer
 
     def add_publication(self, publication: "Publication") -> None:
-        """Keep it, within the limit of a client. Needs the lock."""
+        """Keep it, within the limit of a client; twice is fine. Needs the lock."""
         limit = self.settings.config.publishers_per_client_max
-        if len(self._publications) >= limit:
+        if len(self._publications) >= limit and publication.publisher_id not in self._publications:
             raise UsageError(f"one client publishes at most {limit} times: use several clients")
         self._publications[publication.publisher_id] = publication
 

@@ -50,21 +50,25 @@ class Service:
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """All instances, also those set aside."""
+        view = self.view
         with self._lock:
-            self._look()
+            self._look(view)
             return tuple(instance.endpoint for instance in self._instances.values())
 
     @property
     def skipped_count(self) -> int:
         """How many values are no endpoints, and never picked."""
+        view = self.view
         with self._lock:
-            self._look()
+            self._look(view)
             return self._skipped_count
 
     def pick(self) -> Endpoint:
         """Return the instance whose turn it is, by weight; `NoInstanceError` if there is none."""
+        # Looked up outside the lock, which a forked child would never get.
+        view = self.view
         with self._lock:
-            self._look()
+            self._look(view)
             now = self._clock()
             usable = [i for i in self._instances.values() if i.endpoint.weight]
             # Trying an instance that failed a moment ago beats giving up.
@@ -75,7 +79,9 @@ class Service:
 
     def report(self, endpoint: Endpoint, *, ok: bool) -> None:
         """Say how a call went: an instance that failed is set aside for a while."""
+        view = self.view
         with self._lock:
+            self._look(view)
             instance = self._instances.get(endpoint.address)
             if instance is not None:
                 instance.aside_until = 0.0 if ok else self._clock() + ASIDE_SECONDS
@@ -110,9 +116,8 @@ class Service:
         """Show the name and the number of instances."""
         return f"<Service {self._subscription.data_info_id} instances={len(self.endpoints)}>"
 
-    def _look(self) -> None:
+    def _look(self, view: View) -> None:
         """Take over the present view; who stays keeps turn and pause."""
-        view = self._subscription.view
         if view is self._view:
             return
         instances: dict[str, _Instance] = {}

@@ -1,5 +1,6 @@
 """What `Client.subscribe` hands out: a view that follows a datum, and who wants to be told."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -174,7 +175,7 @@ class Subscription:
             return
         self._refusal = None
         difference = event.difference
-        stale_since = None if event.is_confirmed else self._view.stale_since
+        stale_since = None if event.is_confirmed else self._view.stale_since or time.monotonic()
         self._view = self._view.with_changes(
             difference.upserts,
             difference.removals,

@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from zreg import model
-from zreg.config import Limits
 from zreg.errors import PeerError, UsageError
 from zreg.model import ZERO, Version, same_to_subscribers
 from zreg.wire.body import Body, pack_body, unpack_body
@@ -24,8 +23,10 @@ PORT_MAX: Final = 65535
 _WEIGHT_MAX: Final = 10_000
 _TAGS_MAX: Final = 32
 _TEXT_CHARACTERS_MAX: Final = 256
+_ENDPOINT_CHARACTERS_MAX: Final = 2048
+_WEIGHT_TEXT: Final = re.compile(r"\d{1,9}\Z", re.ASCII)
 _ENDPOINT_TEXT: Final = re.compile(
-    r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:/?#@\[\]]+)):(\d{1,5})(?:\?(.*))?\Z"
+    r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:/?#@\[\]]+)):(\d{1,5})(?:\?(.*))?\Z", re.ASCII
 )
 
 
@@ -56,16 +57,17 @@ class Endpoint(msgspec.Struct, frozen=True):
     @classmethod
     def parse(cls, text: str) -> "Endpoint":
         """Return the endpoint written as `host:port[?weight=…&version=…&tag=…]`."""
-        found = _ENDPOINT_TEXT.match(text)
+        found = _ENDPOINT_TEXT.match(text) if len(text) <= _ENDPOINT_CHARACTERS_MAX else None
         if found is None:
             raise UsageError(
                 f"{text!r:.80} is no endpoint: write host:port or host:port?weight=100"
             )
         host, port, query = found[1] or found[2], int(found[3]), found[4] or ""
-        fields = dict(pairs := parse_qsl(query, max_num_fields=Limits.attributes_per_publisher_max))
+        pairs = parse_qsl(query)
+        fields = dict(pairs)
         tags = frozenset(value for name, value in pairs if name == "tag")
         weight = fields.get("weight", "100")
-        if not weight.isdecimal():
+        if not _WEIGHT_TEXT.match(weight):
             raise UsageError(f"weight {weight!r:.80} of {text!r:.80} is not a whole number")
         return cls(host, port, int(weight), fields.get("version", ""), tags)
 
@@ -118,10 +120,7 @@ def pack_values(
             packed.append(_endpoint_map(value, host))
         else:
             raise UsageError(f"{value!r:.80} cannot be published: give text, bytes or an Endpoint")
-    try:
-        return pack_body(packed, attributes=attributes, registered_at=registered_at)
-    except UnicodeEncodeError as error:
-        raise UsageError(f"text that is not Unicode cannot be published: {error}") from None
+    return pack_body(packed, attributes=attributes, registered_at=registered_at)
 
 
 def _endpoint_map(endpoint: Endpoint, host: str | None) -> Mapping[str, object]:

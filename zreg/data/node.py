@@ -6,7 +6,7 @@ from typing import Final
 from zreg.data.core import DataCore
 from zreg.effects import Link
 from zreg.model import Role
-from zreg.reactor.node import Node, NodeSettings, clock, new_member, open_doors
+from zreg.reactor.node import Node, NodeSettings, clock, new_member, opened_doors
 from zreg.reactor.perform import EventCallback
 from zreg.reactor.table import LinkTable
 
@@ -31,11 +31,7 @@ class DataNode(Node):
             dealers=(Link.META,),
             subs=(Link.MEMBERSHIP,),
         )
-        doors = open_doors(table, settings)
-        try:
+        with opened_doors(table, settings) as doors:
             member = new_member(Role.DATA, doors, settings, Link.REQUESTS, Link.CHANGES)
             core = DataCore(member, settings.config, rng=SystemRandom(), now=clock())
-        except BaseException:
-            doors.close()
-            raise
         super().__init__(core, doors, member, settings, on_event)

@@ -6,7 +6,7 @@ from typing import Final
 from zreg.effects import Link
 from zreg.meta.core import MetaCore
 from zreg.model import Role
-from zreg.reactor.node import Node, NodeSettings, clock, new_member, open_doors
+from zreg.reactor.node import Node, NodeSettings, clock, new_member, opened_doors
 from zreg.reactor.perform import EventCallback
 from zreg.reactor.table import LinkTable
 
@@ -26,11 +26,7 @@ class MetaNode(Node):
         on_event: EventCallback | None = None,
     ) -> None:
         table = LinkTable(routers={Link.NODES: address}, pubs={Link.MEMBERSHIP: membership_address})
-        doors = open_doors(table, settings)
-        try:
+        with opened_doors(table, settings) as doors:
             member = new_member(Role.META, doors, settings, Link.NODES, Link.MEMBERSHIP)
             core = MetaCore(member, settings.config, cluster_id=os.urandom(16), now=clock())
-        except BaseException:
-            doors.close()
-            raise
         super().__init__(core, doors, member, settings, on_event)

@@ -4,12 +4,13 @@ The order matters: a port that the kernel chose is known after binding, and a co
 the address that others will be told.
 """
 
+import contextlib
 import ipaddress
 import os
 import re
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -102,11 +103,21 @@ class Node:
         return f"<Node {self.node_id} at {self.address}: {self._core!r}>"
 
 
-def open_doors(table: LinkTable, settings: NodeSettings) -> Doors:
-    """Bind what the table says, unless that would show an open node to other machines."""
+@contextlib.contextmanager
+def opened_doors(table: LinkTable, settings: NodeSettings) -> Iterator[Doors]:
+    """Bind what the table says, unless that would show an open node to other machines.
+
+    The doors stay open, unless the node around them cannot be built.
+    """
     if not settings.insecure:
         _check_loopback([*table.routers.values(), *table.pubs.values()])
-    return Doors(table)
+    doors = Doors(table)
+    try:
+        yield doors
+    except BaseException:
+        doors.close()
+        doors.terminate(lambda: None)
+        raise
 
 
 def new_member(

@@ -175,7 +175,7 @@ class SessionCore:
 
     def settle(self, now: float) -> Sequence[Effect]:
         """Send what this turn put on records, push what it changed, join the answers."""
-        effects: list[Effect] = self._vouching.settle(now)
+        effects: list[Effect] = self._vouching.settle(now) + self._following.settle(now)
         for interest in self._following.take_changed():
             difference = interest.mirror.take_difference()
             if difference.version > difference.source_version:

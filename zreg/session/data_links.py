@@ -33,6 +33,7 @@ class DataLinks:
         self._rng = rng
         self.ring = Ring(())
         self.ring_epoch = -1
+        self.epoch = 0
         self._peers: dict[str, str] = {}
         self._links: dict[tuple[Link, str], DataLink] = {}
         self._request_id = 0
@@ -58,6 +59,7 @@ class DataLinks:
 
     def follow(self, membership: Membership) -> tuple[bool, list[Effect]]:
         """Take a new membership; return whether the ring changed, and what to connect."""
+        self.epoch = membership.epoch
         members = membership.of(Role.DATA)
         self._peers = {member.node_id: str(member.incarnation) for member in members}
         effects: list[Effect] = []

@@ -36,8 +36,10 @@ class Interest:
     """One followed id."""
 
     __slots__ = (
+        "asked",
         "bucket",
         "claimed",
+        "claimed_at",
         "first_asked_at",
         "log",
         "mirror",
@@ -57,6 +59,9 @@ class Interest:
         self.log: OpLog[Step] = OpLog()
         # The highest version that a client says it has seen; only a primary can judge that.
         self.claimed = ZERO
+        self.claimed_at = now
+        # The claim that the request under way, or the last one, has named.
+        self.asked = ZERO
         # The data node that owns it, the request under way there, and what came of it.
         self.peer = peer
         self.request_id = 0
@@ -85,6 +90,7 @@ class Following:
         self._fetches: dict[int, Interest] = {}
         self._waiting: dict[DataInfoId, Interest] = {}
         self._changed: dict[DataInfoId, Interest] = {}
+        self._claims: dict[DataInfoId, Interest] = {}
         self._sweep_at = 0.0
         self.gap_count = 0
         self.fetch_count = 0
@@ -130,6 +136,7 @@ class Following:
         self._forget_request(interest)
         self._waiting.pop(name, None)
         self._changed.pop(name, None)
+        self._claims.pop(name, None)
         names = self._by_bucket[interest.bucket]
         del names[name]
         if names:
@@ -139,13 +146,32 @@ class Following:
             del self._sequences[key]
         return [Unlisten(Link.CHANGES, bucket_topic(interest.bucket))]
 
-    def claim(self, interest: Interest, version: Version, now: float) -> list[Effect]:
-        """Hear from a client that it has seen a version: ask for one that is not below it."""
+    def claim(self, interest: Interest, version: Version, now: float) -> bool:
+        """Hear from a client that it has seen a version; return whether that is news.
+
+        The primary is asked for one that is not below it, once this session is at its epoch: until
+        then it would be asked in vain. A claim that nobody confirms in time is dropped.
+        """
         if version <= max(interest.claimed, interest.mirror.highest_seen):
-            return []
+            return False
         interest.claimed = version
-        self._forget_request(interest)
-        return self._fetch(interest, now)
+        interest.claimed_at = now
+        self._claims[interest.name] = interest
+        return True
+
+    def settle(self, now: float) -> list[Effect]:
+        """Ask about the claims whose epoch has come."""
+        effects: list[Effect] = []
+        for interest in list(self._claims.values()):
+            is_due = interest.claimed.epoch <= self._links.epoch
+            if is_due and interest.asked != interest.claimed:
+                effects += self._fetch(interest, now)
+        return effects
+
+    def _resolve_claim(self, interest: Interest) -> None:
+        interest.claimed = interest.asked = ZERO
+        self._claims.pop(interest.name, None)
+        self._changed[interest.name] = interest
 
     # --- hints and beats ----------------------------------------------------------------------
 
@@ -237,11 +263,12 @@ class Following:
         interest.parts = []
         self._fetches[request_id] = interest
         mirror = interest.mirror
+        interest.asked = interest.claimed if interest.claimed.epoch <= self._links.epoch else ZERO
         fetch = FetchChanges(
             request_id,
             interest.name,
             mirror.version if mirror.is_known else ZERO,
-            max(mirror.highest_seen, interest.claimed),
+            max(mirror.highest_seen, interest.asked),
             mirror.is_unsure,
         )
         return [Send(Link.DATA, interest.peer, fetch)]
@@ -295,6 +322,8 @@ class Following:
     def _answered(self, interest: Interest, before: Version, now: float) -> list[Effect]:
         """Ask again if more was hinted meanwhile; after a pause if the answer led nowhere."""
         self._changed[interest.name] = interest
+        if interest.claimed in (interest.asked, ZERO):
+            self._resolve_claim(interest)
         if not interest.wants_fetch:
             return []
         if interest.mirror.version > before:
@@ -367,6 +396,9 @@ class Following:
     def tick(self, now: float) -> list[Effect]:
         """Ask again what is due, and compare everything once in a while."""
         effects: list[Effect] = []
+        for interest in list(self._claims.values()):
+            if now - interest.claimed_at >= self._config.lease_seconds:
+                self._resolve_claim(interest)
         oldest = now - self._config.request_retry_seconds
         for interest in list(self._fetches.values()):
             if interest.sent_at > oldest:
@@ -406,4 +438,7 @@ class Following:
         for interest in self._waiting.values():
             if interest.retry_at is not None:
                 due = min(due, interest.retry_at)
+        for interest in self._claims.values():
+            due = min(due, interest.claimed_at + self._config.lease_seconds)
+            break
         return due

@@ -5,7 +5,7 @@ from typing import Final
 
 from zreg.effects import Link
 from zreg.model import Role
-from zreg.reactor.node import Node, NodeSettings, clock, new_member, open_doors
+from zreg.reactor.node import Node, NodeSettings, clock, new_member, opened_doors
 from zreg.reactor.perform import EventCallback
 from zreg.reactor.table import LinkTable
 from zreg.session.core import SessionCore
@@ -28,11 +28,7 @@ class SessionNode(Node):
             dealers=(Link.META, Link.DATA),
             subs=(Link.MEMBERSHIP, Link.CHANGES),
         )
-        doors = open_doors(table, settings)
-        try:
+        with opened_doors(table, settings) as doors:
             member = new_member(Role.SESSION, doors, settings, Link.CLIENTS)
             core = SessionCore(member, settings.config, rng=SystemRandom(), now=clock())
-        except BaseException:
-            doors.close()
-            raise
         super().__init__(core, doors, member, settings, on_event)

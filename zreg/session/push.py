@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from zreg.config import Config
-from zreg.digest import view_digest
+from zreg.digest import UNSURE_DIGEST, view_digest
 from zreg.effects import Effect, Link, Probe, Send
 from zreg.mirror import absent
 from zreg.model import Publisher, Removal, Scope, Version
@@ -135,13 +135,13 @@ class Pusher:
         """Take an acknowledgement; what changed meanwhile goes out when the turn ends."""
         if subscriber.in_flight is None:
             return
-        if ack.needs_snapshot or ack.version != subscriber.in_flight:
-            subscriber.client_version = subscriber.evaluated = None
-            # It has a version that no primary knows of: only a reset brings it back.
-            subscriber.is_reset = ack.version > subscriber.in_flight
-        else:
+        subscriber.client_version = subscriber.evaluated = None
+        subscriber.is_reset = False
+        if ack.version > subscriber.in_flight:
+            # Its last session had a newer copy than this one has: the primary knows who is right.
+            subscriber.claim = (ack.version, UNSURE_DIGEST)
+        elif ack.version == subscriber.in_flight and not ack.needs_snapshot:
             subscriber.client_version = subscriber.evaluated = ack.version
-            subscriber.is_reset = False
         self._land(subscriber)
 
     def _land(self, subscriber: Subscriber) -> None:
@@ -202,7 +202,7 @@ class Pusher:
         version, digest = subscriber.claim
         interest = subscriber.interest
         mirror = interest.mirror
-        if version > mirror.version and interest.request_id:
+        if version > mirror.version and (interest.claimed >= version or mirror.is_behind):
             return False
         subscriber.claim = None
         subscriber.is_reset = version > mirror.version

@@ -14,7 +14,7 @@ from zreg.errors import LimitError, ProtocolVersionError, RefusedError, UnknownM
 from zreg.model import NOBODY, ZERO, Cause, Publisher, Role
 from zreg.session.clients import Client, ClientTable
 from zreg.session.following import Following
-from zreg.session.push import Pusher
+from zreg.session.push import Pusher, Subscriber
 from zreg.session.queries import Queries
 from zreg.session.vouching import Record, Vouching
 from zreg.wire.messages import (
@@ -82,9 +82,10 @@ class Reception:
                 return self._publish(client, peer, message)
             case PushAck():
                 subscriber = self.pusher.find(client, message.data_info_id, message.scope)
-                if subscriber is not None:
-                    self.pusher.acknowledged(subscriber, message)
-                return ()
+                if subscriber is None:
+                    return ()
+                self.pusher.acknowledged(subscriber, message)
+                return self._claim(subscriber, now)
             case Ping():
                 return [Send(Link.CLIENTS, peer, Pong())]
             case Pong():
@@ -231,16 +232,20 @@ class Reception:
         interest, effects = self._following.add(subscribe.data_info_id, now)
         subscriber = self.pusher.add(client, interest, subscribe.scope)
         if subscribe.version > ZERO:
-            if subscribe.version.epoch > self._enrolment.membership.epoch:
-                # Either this session is behind, or nobody has ever been there.
-                subscriber.is_reset = True
-                seen = EpochSeen(subscribe.version.epoch)
-                effects += self._enrolment.receive(Link.LOCAL, "", seen, now)
-            else:
-                subscriber.claim = (subscribe.version, subscribe.digest)
-                effects += self._following.claim(interest, subscribe.version, now)
+            subscriber.claim = (subscribe.version, subscribe.digest)
+            effects += self._claim(subscriber, now)
         self._accepted.setdefault(peer, []).append(subscribe.request_id)
         return effects
+
+    def _claim(self, subscriber: Subscriber, now: float) -> Sequence[Effect]:
+        """Let the primary judge a version that a client says it has seen, if it is above mine."""
+        if subscriber.claim is None:
+            return ()
+        version, _ = subscriber.claim
+        is_news = self._following.claim(subscriber.interest, version, now)
+        if not is_news or version.epoch <= self._enrolment.membership.epoch:
+            return ()
+        return self._enrolment.receive(Link.LOCAL, "", EpochSeen(version.epoch), now)
 
     def _unsubscribe(
         self, client: Client, peer: Peer, unsubscribe: Unsubscribe

@@ -145,7 +145,8 @@ class Workload:
     def _restart_meta(self) -> None:
         # Somebody must remember the cluster while meta has its memory in memory only.
         nodes = [p for p in self.processes() if p.name.startswith(("session", "data"))]
-        if not any(p.frozen_until <= self.cluster.sim.now for p in nodes):
+        now = self.cluster.sim.now
+        if not any(p.frozen_until <= now and p.core.epoch > 0 for p in nodes):
             return
         self.cluster.sim.kill("meta")
         self.cluster.meta()
