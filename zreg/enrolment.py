@@ -48,6 +48,8 @@ from zreg.wire.messages import (
 
 _INFO: Final = logging.INFO
 _WARNING: Final = logging.WARNING
+# Who was itself away for more than this share of a lease judges nobody.
+_STALL_SHARE: Final = 0.25
 
 
 class NodeFailed(msgspec.Struct, frozen=True):
@@ -72,6 +74,8 @@ class Enrolment:
         self._is_up = False
         self._listening_to: str | None = None
         self._request_id = 0
+        # The fetch of the membership that is under way; 0: none.
+        self._fetch_id = 0
         self._heard_at = now
         self._ask_at: float = now
         self._connect_at: float | None = now
@@ -111,6 +115,8 @@ class Enrolment:
         """Connect, renew, or give up on a meta node that does not answer."""
         if self._connect_at is not None and now >= self._connect_at:
             return self._connect()
+        if now - self._ask_at > self._config.lease_seconds * _STALL_SHARE:
+            self._heard_at = now
         if self._is_up and now - self._heard_at > self._config.lease_seconds / 2:
             assert self._meta is not None
             return [Disconnect(Link.META, self._meta), *self._go_on(now, "no answer")]
@@ -132,6 +138,8 @@ class Enrolment:
 
     def lose_incarnation(self, now: float) -> list[Effect]:
         """Act on being told that this incarnation is gone: join again, as a new one."""
+        if self.incarnation is None:
+            return []
         self.incarnation = None
         self._ask_at = now
         return self._ask(now) if self._is_up else []
@@ -156,6 +164,8 @@ class Enrolment:
 
     def _go_on(self, now: float, reason: str) -> list[Effect]:
         meta, self._meta, self._is_up = self._meta, None, False
+        self._fetch_id = 0
+        self._in_use_since = None
         pause = self._backoff.next_seconds()
         self._connect_at = now + pause
         fields: dict[str, str | int | float] = {
@@ -186,6 +196,7 @@ class Enrolment:
         """Renew, or join if there is nothing to renew; again after the usual time."""
         assert self._meta is not None
         self._ask_at = now + self._config.renew_seconds
+        self._fetch_id = 0
         epoch, cluster_id = self.membership.epoch, self.membership.cluster_id
         request_id = self._next_request_id()
         if self.incarnation is None:
@@ -198,9 +209,14 @@ class Enrolment:
 
     def _hear_of(self, epoch: int) -> list[Effect]:
         verdict = self._mirror.hint(ZERO, Version(epoch, 0), None)
-        if verdict is Verdict.IGNORED or not self._is_up or self._meta is None:
+        return [] if verdict is Verdict.IGNORED else self._fetch()
+
+    def _fetch(self) -> list[Effect]:
+        """Ask for the membership; once, until the answer is here or the next renewal is due."""
+        if not self._is_up or self._meta is None or self._fetch_id:
             return []
-        return [Send(Link.META, self._meta, FetchMembership(self._next_request_id()))]
+        self._fetch_id = self._next_request_id()
+        return [Send(Link.META, self._meta, FetchMembership(self._fetch_id))]
 
     def _receive_answer(self, message: Message, now: float) -> list[Effect]:
         match message:
@@ -209,7 +225,7 @@ class Enrolment:
                 return self._hear_of(message.epoch)
             case MembershipReply():
                 self._backoff.reset()
-                return self._take(message)
+                return self._take(message, now)
             case FetchMembership():
                 # A meta node that lost its memory asks those who still remember.
                 reply = MembershipReply(message.request_id, self.membership)
@@ -231,9 +247,11 @@ class Enrolment:
             case _:
                 return []
 
-    def _take(self, reply: MembershipReply) -> list[Effect]:
+    def _take(self, reply: MembershipReply, now: float) -> list[Effect]:
         """Take a membership, unless it is older or of another cluster than the one I am in."""
-        membership = reply.membership
+        if reply.request_id == self._fetch_id:
+            self._fetch_id = 0
+        membership, former_epoch = reply.membership, self.membership.epoch
         is_join = reply.incarnation.epoch > 0
         if membership.cluster_id != self.membership.cluster_id:
             if not is_join:
@@ -251,7 +269,18 @@ class Enrolment:
                 "epoch": membership.epoch,
             }
             out.append(Log(_INFO, "node.joined", fields))
+        elif self.incarnation is not None and not self._is_member(self.incarnation):
+            # Meta would refuse the next renewal; a predecessor of somebody must act on it now.
+            self.incarnation = None
+            self._ask_at = now
+            out.append(Log(_WARNING, "node.incarnation.gone", {"epoch": membership.epoch}))
+        if self._mirror.is_behind and membership.epoch > former_epoch:
+            out += self._fetch()
         return out
+
+    def _is_member(self, incarnation: Incarnation) -> bool:
+        living = self.membership.living(incarnation.node_id)
+        return living is not None and living.incarnation == incarnation
 
     def _wait_for_id(self, detail: str, now: float) -> list[Effect]:
         """Wait one lease for a dead predecessor to be noticed, then say who must act."""

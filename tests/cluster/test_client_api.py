@@ -74,6 +74,7 @@ class FakeSessionCore:
         self.publishers: dict[DataInfoId, dict[bytes, Publisher]] = {}
         self.subscribers: dict[tuple[Peer, DataInfoId, Scope], None] = {}
         self.refuse_with: tuple[int, str] | None = None
+        self.refuse_questions = False
         self.is_mute = False
         self.counter = 0
 
@@ -113,6 +114,9 @@ class FakeSessionCore:
                 return [Send(Link.CLIENTS, peer, Accepted((message.request_id,)))]
             case Publish() | Unpublish() | Subscribe():
                 return self._request(peer, message)
+            case FetchMembership() if self.refuse_questions:
+                no = Refused(message.request_id, DeniedError.code, "operators only")
+                return [Send(Link.CLIENTS, peer, no)]
             case FetchMembership():
                 reply = MembershipReply(
                     message.request_id, Membership(b"c" * 16, 7, 7, RingParameters(), ()), NOBODY
@@ -665,6 +669,39 @@ def test_a_question_nobody_answers_is_unavailable() -> None:
         pytest.raises(zreg.UnavailableError, match="no session reached"),
     ):
         client.request(FetchMembership(0), timeout_seconds=0.1)
+
+
+def test_a_refused_question_raises_the_refusal(client: zreg.Client, session: FakeSession) -> None:
+    client.wait_connected(5)
+    session.core.refuse_questions = True
+
+    with pytest.raises(zreg.DeniedError, match="operators only"):
+        client.request(FetchMembership(0))
+
+
+def test_a_question_ends_when_another_thread_closes() -> None:
+    client = zreg.Client("zreg://127.0.0.1:1", config=CONFIG)
+    threading.Timer(0.05, client.close).start()
+
+    with pytest.raises(zreg.ClosedError):
+        client.request(FetchMembership(0))
+
+
+def test_everything_shows_itself(client: zreg.Client) -> None:
+    pub = client.publish("pay", "a").wait_registered(5)
+    sub = client.subscribe("pay").wait_for(1, timeout_seconds=5)
+
+    assert repr(client).startswith("<Client connected: connected to the session at tcp://127.0.0.1")
+    assert repr(pub).endswith(" registered>")
+    assert repr(sub).startswith("<Subscription pay#@#DEFAULT_INSTANCE_ID#@#DEFAULT_GROUP DATA_")
+    assert repr(client._runtime).startswith("<Runtime connected")
+    assert repr(client._runtime.dispatcher).endswith("waiting=0>")
+    assert repr(client._runtime._node).startswith("<ClientNode <ClientCore connected")
+    assert client.statistics()["state"] == "connected"
+    assert pub.values == ("a",)
+    pub.unpublish()
+    assert repr(pub).endswith(" withdrawn>")
+    assert repr(client.publish("pay", zreg.Endpoint(port=1))).endswith("pending>")
 
 
 # --- endpoints ---------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from zreg.client.commands import (
 )
 from zreg.client.core import _TRANSITIONS, LIBRARY, ClientCore, _Step
 from zreg.config import Config
-from zreg.digest import view_digest
+from zreg.digest import UNSURE_DIGEST, view_digest
 from zreg.effects import (
     Connect,
     Disconnect,
@@ -735,7 +735,7 @@ def test_an_older_snapshot_changes_nothing_and_confirms_nothing() -> None:
     ]
 
 
-def test_a_snapshot_of_an_unreconciled_primary_drops_nothing_and_is_not_continued() -> None:
+def test_a_snapshot_of_an_unreconciled_primary_drops_nothing_and_is_never_called_current() -> None:
     core = following()
     partial = msgspec.structs.replace(snapshot(publisher(P2), version=V2), is_unreconciled=True)
 
@@ -743,7 +743,8 @@ def test_a_snapshot_of_an_unreconciled_primary_drops_nothing_and_is_not_continue
         say(acked(V2)),
         changed(publisher(P2), source=V1, version=V2),
     ]
-    assert reconnect(core)[0] == say(Subscribe(2, PAY, Scope.GLOBAL, ZERO, 0), "session-2")
+    subscribe = Subscribe(2, PAY, Scope.GLOBAL, V2, UNSURE_DIGEST)
+    assert reconnect(core)[0] == say(subscribe, "session-2")
 
 
 def part(*publishers: Publisher, left: int, version: Version = V2) -> Push:

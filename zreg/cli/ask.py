@@ -7,7 +7,18 @@ from typing import Final
 import msgspec
 
 from zreg.config import Config
-from zreg.effects import Connect, Disconnect, Effect, Emit, Link, Local, Peer, PeerLost, PeerUp, Send
+from zreg.effects import (
+    Connect,
+    Disconnect,
+    Effect,
+    Emit,
+    Link,
+    Local,
+    Peer,
+    PeerLost,
+    PeerUp,
+    Send,
+)
 from zreg.errors import UnavailableError, refusal
 from zreg.reactor import LinkTable, Reactor
 from zreg.wire.messages import Message, Ping, Pong, Refused

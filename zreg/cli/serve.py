@@ -76,7 +76,7 @@ class Server:
         self.stop()
 
     async def _wait_joined(self, on_joined: Callable[[], None]) -> None:
-        while not all(node.is_joined for node in self._nodes):
+        while not all(node.is_joined for node in self._nodes):  # noqa: ASYNC110 -- a core has no event
             await asyncio.sleep(_LOOK_SECONDS)
         if not self._is_stopping:
             notify("READY=1")

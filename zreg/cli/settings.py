@@ -103,7 +103,9 @@ def load(
     values = {name: _convert(_FIELDS[name], each) for name, each in given.items()}
     config = {name: value for name, value in values.items() if name in CONFIG_FIELDS}
     options = {name: value for name, value in values.items() if name in OPTION_FIELDS}
-    return Loaded(replace(base or Config.for_lan(), **config), NodeOptions(**options))
+    return Loaded(
+        replace(base or Config.for_lan(), **config), msgspec.convert(options, NodeOptions)
+    )
 
 
 def as_flags(config: Config) -> list[str]:
@@ -172,9 +174,8 @@ def _line_of(name: str, text: str) -> int:
 def _convert(field: FieldInfo, given: _Given) -> object:
     value = given.value
     if field.name == "meta_addresses":
-        parts = value if isinstance(value, list) else [value]
-        if parts and all(isinstance(part, str) for part in parts):
-            return tcp_addresses(",".join(parts), given.where)
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        return tcp_addresses(text, given.where)
     try:
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:

@@ -6,6 +6,7 @@ Pure functions of the store. What is large is cut into parts that fit into a fra
 import fnmatch
 import heapq
 import re
+from typing import Final
 
 from zreg.config import Limits
 from zreg.data.store import Datum, DatumStore
@@ -23,6 +24,9 @@ from zreg.wire.messages import (
     Versions,
 )
 from zreg.wire.parts import change_size, in_parts
+
+# What a stray takes on the wire at most, beside the name of its datum.
+_STRAY_BYTES: Final = 31
 
 
 def logged_changes(
@@ -95,8 +99,19 @@ def compared_publishers(
             if key not in named:
                 strays.append((datum.name, key, publisher.version))
     missing = [key for key, version in named.items() if held.get(key, 0) < version]
-    bound = Limits.ids_per_record_max
-    return PublishersCompared(tuple(missing[:bound]), tuple(strays[:bound]))
+    return PublishersCompared(tuple(missing[: Limits.ids_per_record_max]), _that_fit(strays))
+
+
+def _that_fit(
+    strays: list[tuple[DataInfoId, bytes, int]],
+) -> tuple[tuple[DataInfoId, bytes, int], ...]:
+    """Return as many of the first as fit into a record; the next comparison finds the others."""
+    size = 0
+    for index, (name, _, _) in enumerate(strays[: Limits.ids_per_record_max]):
+        size += len(name.encode()) + _STRAY_BYTES
+        if size > Limits.part_bytes_max:
+            return tuple(strays[:index])
+    return tuple(strays[: Limits.ids_per_record_max])
 
 
 def listed_datums(store: DatumStore, request: ListDatums) -> DatumsListed:

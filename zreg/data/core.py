@@ -35,7 +35,7 @@ from zreg.errors import (
     UnknownMessageError,
     VoucherGoneError,
 )
-from zreg.model import ZERO, Change, Incarnation, Member, Role, Status
+from zreg.model import Change, Incarnation, Member, Membership, Role, Status
 from zreg.ring import bucket_of, bucket_topic
 from zreg.wire.messages import (
     Accepted,
@@ -119,12 +119,13 @@ class DataCore:
                 return []
             case PeerSlow(link=Link.REQUESTS):
                 self._sessions.pop(message.peer, None)
+                self._accepted.pop(message.peer, None)
                 return [Disconnect(Link.REQUESTS, message.peer)]
             case Stop():
                 return self._enrolment.leave()
             case _:
                 effects = list(self._enrolment.receive(link, peer, message, now))
-                return effects + self._follow()
+                return effects + self._follow(now)
 
     def _receive_rest(self, peer: Peer, message: Message | Local) -> Sequence[Effect]:
         match message:
@@ -170,8 +171,11 @@ class DataCore:
     def settle(self, now: float) -> Sequence[Effect]:
         """Commit what this turn merged, hint at it, and then accept it."""
         effects = self._commit(self._store.dirty(), now)
+        size = Limits.ids_per_record_max
         for peer, request_ids in self._accepted.items():
-            effects.append(Send(Link.REQUESTS, peer, Accepted(tuple(request_ids))))
+            for at in range(0, len(request_ids), size):
+                accepted = Accepted(tuple(request_ids[at : at + size]))
+                effects.append(Send(Link.REQUESTS, peer, accepted))
         self._accepted.clear()
         return effects
 
@@ -270,13 +274,14 @@ class DataCore:
         name = fetch.data_info_id
         if not self._ownership.owns(name) or self._incarnation is None:
             return [self._not_primary(peer, fetch.request_id)]
-        if fetch.seen_version.epoch > self.epoch:
-            seen = EpochSeen(fetch.seen_version.epoch)
+        seen_epoch = max(fetch.version, fetch.seen_version).epoch
+        if seen_epoch > self.epoch:
+            seen = EpochSeen(seen_epoch)
             effects = list(self._enrolment.receive(Link.LOCAL, "", seen, now))
             detail = "this node has not seen the epoch of that version yet"
             return [*effects, self._refused(peer, fetch.request_id, NotReadyError, detail)]
         datum = self._store.find(name)
-        if datum is None or (datum.version == ZERO and not datum.is_dirty):
+        if datum is None:
             return [Send(Link.REQUESTS, peer, self._absent(fetch))]
         effects = self._commit([datum] if datum.is_dirty else [], now)
         effects += self._restamp_for(datum, fetch, now)
@@ -338,17 +343,26 @@ class DataCore:
 
     # --- membership ---------------------------------------------------------------------------
 
-    def _follow(self) -> list[Effect]:
+    def _follow(self, now: float) -> list[Effect]:
         """Act on a membership or an incarnation that the enrolment has newly taken."""
         enrolment = self._enrolment
-        if enrolment.incarnation != self._incarnation:
+        is_new_life = enrolment.incarnation != self._incarnation
+        if not is_new_life and enrolment.membership is self._membership:
+            return []
+        # What this turn merged so far belongs to the epoch at which it came.
+        effects = list(self.settle(now))
+        if is_new_life:
             self._incarnation = enrolment.incarnation
             # What this node held may have gone stale while it was nobody: sessions send it again.
             self._store.drop_all_but(())
             self._ownership.start_over(enrolment.membership)
-        if enrolment.membership is self._membership:
-            return []
-        membership = self._membership = enrolment.membership
+        if enrolment.membership is not self._membership:
+            effects += self._follow_membership(enrolment.membership, now)
+        return effects
+
+    def _follow_membership(self, membership: Membership, now: float) -> list[Effect]:
+        """Drop what this node does not own any more, and evict whose voucher is gone."""
+        self._membership = membership
         before = list(self._ownership.unreconciled)
         self._vouchers = frozenset(
             member.incarnation for member in membership.of(Role.SESSION, *_VOUCHING)
@@ -359,5 +373,9 @@ class DataCore:
         for voucher in self._store.vouchers():
             if voucher not in self._vouchers:
                 self._store.evict(voucher)
-        # Followers fetch once more what they took under a longer list.
-        return self._beat() if before != list(self._ownership.unreconciled) else []
+        # At once: an older copy that comes in this turn must not hide that followers have to drop.
+        effects = self._commit(self._store.dirty(), now)
+        if before != list(self._ownership.unreconciled):
+            # Followers fetch once more what they took under a longer list.
+            effects += self._beat()
+        return effects

@@ -160,7 +160,11 @@ class DatumStore:
         return True
 
     def evict(self, voucher: Incarnation) -> int:
-        """Drop every publisher of a voucher that is gone, without tombstones; return how many."""
+        """Drop every publisher of a voucher that is gone, without tombstones; return how many.
+
+        Commit before anything else is merged: an older copy could come in unhindered, and a change
+        that holds only that one would leave followers with what was evicted.
+        """
         if not self.digest(voucher).count:
             self._digests.pop(voucher, None)
             return 0

@@ -159,7 +159,9 @@ class MetaCore:
             return remembered
         incarnation = renew.incarnation
         member = self.membership.living(incarnation.node_id)
-        if member is None or member.incarnation != incarnation:
+        # An incarnation of a cluster that was given up may look like one of this cluster.
+        is_stranger = renew.cluster_id != self.membership.cluster_id
+        if is_stranger or member is None or member.incarnation != incarnation:
             detail = f"{incarnation} is not a member (any more): join again"
             return [_refused(peer, renew.request_id, UnknownNodeError.code, detail)]
         self._keep(incarnation, peer, now)
@@ -169,17 +171,13 @@ class MetaCore:
         if remembered := self._ask_or_refuse(peer, join, now):
             return remembered
         present = self.membership.living(join.member.node_id)
+        if present is not None and present.role is Role.META:
+            # That is this process, or one that needs no connection to it: both live.
+            return [_id_in_use(peer, join, present)]
         if present is not None and present.process_id == join.member.process_id:
             return self._let_in(peer, join, present, now)
         if present is not None and (holder := self._peers.get(present.incarnation)) is not None:
-            detail = (
-                f"node id {present.node_id!r} is in use by the {present.role.name.lower()} node "
-                f"at {present.address}: stop that one, or start this one with another node id"
-            )
-            return [
-                Probe(Link.NODES, holder),
-                _refused(peer, join.request_id, NodeIdInUseError.code, detail),
-            ]
+            return [Probe(Link.NODES, holder), _id_in_use(peer, join, present)]
         before = self.epoch
         self._change(steps.joined(self.membership, join.member), now)
         member = self.membership.living(join.member.node_id)
@@ -206,15 +204,16 @@ class MetaCore:
 
     def _ask_or_refuse(self, peer: Peer, request: Join | Renew, now: float) -> list[Effect]:
         """Look at which cluster a node has seen, and up to which epoch; [] if it is ours."""
-        is_ours = request.cluster_id in (b"", self.membership.cluster_id)
+        is_ours = request.cluster_id == self.membership.cluster_id
+        # A newcomer has seen none, and one that joined this process before it adopted, no other.
+        if not is_ours and request.cluster_id in (b"", self._own_cluster_id):
+            return []
         is_young = now - self._started_at < self._config.lease_seconds
-        if is_young and request.epoch > 0 and (not is_ours or request.epoch > self.epoch):
-            if request.cluster_id == self._own_cluster_id:
-                return []
+        if is_young and request.epoch > (self.epoch if is_ours else 0):
             self._request_id += 1
             return [Send(Link.NODES, peer, FetchMembership(self._request_id))]
-        if request.cluster_id == self._own_cluster_id or is_ours:
-            self._rise_above(request.epoch if is_ours else 0, now)
+        if is_ours:
+            self._rise_above(request.epoch, now)
             return []
         detail = (
             "this node has been a member of another cluster: give it the addresses of its own "
@@ -251,6 +250,8 @@ class MetaCore:
         self._leases.renew(incarnation, now)
         if self._peers.get(incarnation) != peer:
             self._forget_peer(incarnation)
+            if (former := self._incarnations.get(peer)) is not None:
+                self._forget_peer(former)
             self._peers[incarnation] = peer
             self._incarnations[peer] = incarnation
 
@@ -281,6 +282,9 @@ class MetaCore:
                 self._recent_departures.append((now, member.role))
                 effects += self._depart(incarnation, "silent")
                 self._note_departures(now)
+            else:
+                # It stays, but its id is free: a successor need not wait for the others.
+                self._forget_peer(incarnation)
         return effects
 
     def _may_depart(self, role: Role) -> bool:
@@ -334,6 +338,14 @@ class MetaCore:
         self._announced_epoch = self.epoch
         message = MembershipChanged(self.membership.cluster_id, self.epoch)
         return Broadcast(Link.MEMBERSHIP, MEMBERSHIP_TOPIC, message)
+
+
+def _id_in_use(peer: Peer, join: Join, present: Member) -> Effect:
+    detail = (
+        f"node id {present.node_id!r} is in use by the {present.role.name.lower()} node "
+        f"at {present.address}: stop that one, or start this one with another node id"
+    )
+    return _refused(peer, join.request_id, NodeIdInUseError.code, detail)
 
 
 def _refused(peer: Peer, request_id: int, code: int, detail: str) -> Effect:

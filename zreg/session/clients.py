@@ -75,6 +75,7 @@ class ClientTable:
         self._leases: LeaseTable[bytes] = LeaseTable(config.lease_seconds, now=now)
         self._closed: dict[bytes, Client] = {}
         self._closes: deque[float] = deque(maxlen=_STORM_CLOSES + 1)
+        self._is_storm = False
         self._returned_at = -_STORM_SECONDS
         self._look_at: float | None = None
 
@@ -138,6 +139,8 @@ class ClientTable:
         self._closed[client.client_id] = client
         self._leases.drop(client.client_id)
         self._closes.append(now)
+        if len(self._closes) > _STORM_CLOSES and now - self._closes[0] <= _STORM_SECONDS:
+            self._is_storm = True
         if self._look_at is None:
             self._look_at = now + self._config.disconnect_grace_seconds
         return client
@@ -152,23 +155,25 @@ class ClientTable:
 
     def over(self, now: float) -> list[tuple[Client, Cause]]:
         """Return the clients whose time is over, each with the evidence."""
+        stall_count = self._leases.stall_count
         silent = [(self._by_id[key], Cause.SILENT) for key in self._leases.expired(now)]
+        if self._leases.stall_count > stall_count:
+            # Those who came back meanwhile may not have been heard yet.
+            for client in self._closed.values():
+                client.closed_at = now
+        grace_seconds = self._grace_seconds(now)
         closed = [
             (client, Cause.CLOSED)
             for client in self._closed.values()
-            if client.closed_at is not None and now - client.closed_at >= self._grace(client, now)
+            if client.closed_at is not None and now - client.closed_at >= grace_seconds
         ]
+        if not self._closed:
+            self._is_storm = False
         self._look_at = now + _LOOK_SECONDS if self._closed else None
         return silent + closed
 
-    def _grace(self, client: Client, now: float) -> float:
-        is_storm = (
-            len(self._closes) > _STORM_CLOSES
-            and self._closes[-1] - self._closes[0] <= _STORM_SECONDS
-            and now - self._returned_at <= _STORM_RETURN_SECONDS
-        )
-        assert client.closed_at is not None
-        if is_storm:
+    def _grace_seconds(self, now: float) -> float:
+        if self._is_storm and now - self._returned_at <= _STORM_RETURN_SECONDS:
             return self._config.session_grace_seconds
         return self._config.disconnect_grace_seconds
 

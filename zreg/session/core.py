@@ -221,14 +221,19 @@ class SessionCore:
         if refused.epoch > self.epoch:
             seen = EpochSeen(refused.epoch)
             effects += self._enrolment.receive(Link.LOCAL, "", seen, now)
-        if refused.code == VoucherGoneError.code and refused.epoch >= self.epoch:
-            effects += self._enrolment.lose_incarnation(now)
         is_final = refused.code not in _TRANSIENT
         if self._following.refused(peer, refused.request_id, now):
             return effects
         record = self._vouching.refused(peer, refused.request_id, now, is_final=is_final)
-        if record is not None and is_final:
+        if record is None:
+            return effects
+        if is_final:
             effects += self._reception.refuse(record, refused)
+        # Of an incarnation that I am no more, it is no news.
+        is_mine = record.publisher.voucher == self._enrolment.incarnation
+        if refused.code == VoucherGoneError.code and is_mine and refused.epoch >= self.epoch:
+            effects += self._enrolment.lose_incarnation(now)
+            effects += self._follow(now)
         return effects
 
     def _data_node_up(self, peer: str, now: float) -> list[Effect]:
@@ -245,14 +250,16 @@ class SessionCore:
         if enrolment.membership is not self._membership:
             self._membership = enrolment.membership
             has_new_ring, effects = self._links.follow(self._membership)
+            effects += self._reception.epoch_came(now)
             if has_new_ring:
                 self._vouching.ring_changed()
                 effects += self._following.ring_changed(now)
         if enrolment.incarnation is None:
             if self._incarnation is not None and self._nobody_since is None:
                 self._nobody_since = now
-        elif enrolment.incarnation != self._incarnation:
-            self._nobody_since = None
+            return effects
+        self._nobody_since = None
+        if enrolment.incarnation != self._incarnation:
             effects += self._become(enrolment.incarnation)
         return effects
 

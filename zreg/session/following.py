@@ -39,7 +39,6 @@ class Interest:
         "asked",
         "bucket",
         "claimed",
-        "claimed_at",
         "first_asked_at",
         "log",
         "mirror",
@@ -59,7 +58,6 @@ class Interest:
         self.log: OpLog[Step] = OpLog()
         # The highest version that a client says it has seen; only a primary can judge that.
         self.claimed = ZERO
-        self.claimed_at = now
         # The claim that the request under way, or the last one, has named.
         self.asked = ZERO
         # The data node that owns it, the request under way there, and what came of it.
@@ -146,32 +144,19 @@ class Following:
             del self._sequences[key]
         return [Unlisten(Link.CHANGES, bucket_topic(interest.bucket))]
 
-    def claim(self, interest: Interest, version: Version, now: float) -> bool:
-        """Hear from a client that it has seen a version; return whether that is news.
-
-        The primary is asked for one that is not below it, once this session is at its epoch: until
-        then it would be asked in vain. A claim that nobody confirms in time is dropped.
-        """
-        if version <= max(interest.claimed, interest.mirror.highest_seen):
-            return False
-        interest.claimed = version
-        interest.claimed_at = now
-        self._claims[interest.name] = interest
-        return True
+    def claim(self, interest: Interest, version: Version) -> None:
+        """Hear from a client that it has seen a version: the primary is asked for none below it."""
+        if version > max(interest.claimed, interest.mirror.highest_seen):
+            interest.claimed = version
+            self._claims[interest.name] = interest
 
     def settle(self, now: float) -> list[Effect]:
-        """Ask about the claims whose epoch has come."""
+        """Ask about what clients claim."""
         effects: list[Effect] = []
         for interest in list(self._claims.values()):
-            is_due = interest.claimed.epoch <= self._links.epoch
-            if is_due and interest.asked != interest.claimed:
+            if interest.asked != interest.claimed:
                 effects += self._fetch(interest, now)
         return effects
-
-    def _resolve_claim(self, interest: Interest) -> None:
-        interest.claimed = interest.asked = ZERO
-        self._claims.pop(interest.name, None)
-        self._changed[interest.name] = interest
 
     # --- hints and beats ----------------------------------------------------------------------
 
@@ -181,12 +166,13 @@ class Following:
         interest = self._interests.get(changed.data_info_id)
         if interest is None or interest.peer != peer:
             return effects
+        before = interest.mirror.version
         verdict = interest.mirror.hint(
             changed.source_version, changed.version, changed.publishers, changed.removals
         )
-        if verdict is Verdict.APPLIED:
+        if interest.mirror.version > before:
             self._changed[interest.name] = interest
-        elif verdict is Verdict.FETCH:
+        if verdict is Verdict.FETCH:
             effects += self._fetch(interest, now)
         return effects
 
@@ -206,8 +192,10 @@ class Following:
         effects: list[Effect] = []
         for bucket in self._by_bucket:
             last = self._sequences.get((peer, bucket))
-            if last is not None and beat.sequences[bucket] > last:
-                self._sequences[peer, bucket] = beat.sequences[bucket]
+            # A beat may be shorter than it should be: what a peer sends must not raise.
+            sequence = beat.sequences[bucket] if bucket < len(beat.sequences) else 0
+            if last is not None and sequence > last:
+                self._sequences[peer, bucket] = sequence
                 self.gap_count += 1
                 effects += self._compare(peer, bucket)
         before = self._unreconciled.get(peer, 0)
@@ -263,7 +251,7 @@ class Following:
         interest.parts = []
         self._fetches[request_id] = interest
         mirror = interest.mirror
-        interest.asked = interest.claimed if interest.claimed.epoch <= self._links.epoch else ZERO
+        interest.asked = interest.claimed
         fetch = FetchChanges(
             request_id,
             interest.name,
@@ -306,8 +294,10 @@ class Following:
         if interest is None:
             return []
         interest.parts.extend(snapshot.publishers)
-        interest.sent_at = now
         if snapshot.parts_left:
+            # It is answering: to the end of the queue of those whose patience is counted.
+            interest.sent_at = now
+            self._fetches[snapshot.request_id] = self._fetches.pop(snapshot.request_id)
             return []
         parts = interest.parts
         self._forget_request(interest)
@@ -322,8 +312,9 @@ class Following:
     def _answered(self, interest: Interest, before: Version, now: float) -> list[Effect]:
         """Ask again if more was hinted meanwhile; after a pause if the answer led nowhere."""
         self._changed[interest.name] = interest
-        if interest.claimed in (interest.asked, ZERO):
-            self._resolve_claim(interest)
+        if interest.claimed == interest.asked:
+            interest.claimed = interest.asked = ZERO
+            self._claims.pop(interest.name, None)
         if not interest.wants_fetch:
             return []
         if interest.mirror.version > before:
@@ -396,9 +387,6 @@ class Following:
     def tick(self, now: float) -> list[Effect]:
         """Ask again what is due, and compare everything once in a while."""
         effects: list[Effect] = []
-        for interest in list(self._claims.values()):
-            if now - interest.claimed_at >= self._config.lease_seconds:
-                self._resolve_claim(interest)
         oldest = now - self._config.request_retry_seconds
         for interest in list(self._fetches.values()):
             if interest.sent_at > oldest:
@@ -438,7 +426,4 @@ class Following:
         for interest in self._waiting.values():
             if interest.retry_at is not None:
                 due = min(due, interest.retry_at)
-        for interest in self._claims.values():
-            due = min(due, interest.claimed_at + self._config.lease_seconds)
-            break
         return due

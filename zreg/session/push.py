@@ -9,15 +9,15 @@ shares scope and starting point shares the message.
 from collections.abc import Iterable
 from typing import Final
 
-from zreg.config import Config
+from zreg.config import Config, Limits
 from zreg.digest import UNSURE_DIGEST, view_digest
 from zreg.effects import Effect, Link, Probe, Send
 from zreg.mirror import absent
-from zreg.model import Publisher, Removal, Scope, Version
+from zreg.model import Change, Publisher, Removal, Scope, Version
 from zreg.session.clients import Client
 from zreg.session.following import Interest, Step
 from zreg.wire.messages import Push, PushAck
-from zreg.wire.parts import in_parts
+from zreg.wire.parts import change_size, in_parts
 
 # A push that was sent so often without an answer costs the client its connection.
 _TRIES_MAX: Final = 3
@@ -36,6 +36,7 @@ class Subscriber:
         "evaluated",
         "in_flight",
         "interest",
+        "is_claim_held",
         "is_current",
         "is_reset",
         "is_unsure",
@@ -53,6 +54,8 @@ class Subscriber:
         self.evaluated: Version | None = None
         # What the client says it has: version and digest of its view; judged with the first push.
         self.claim: tuple[Version, int] | None = None
+        # The claim is of an epoch that this session has not seen yet, so nobody was asked about it.
+        self.is_claim_held = False
         # The version under way, evaluated with it; None: nothing is under way.
         self.in_flight: Version | None = None
         self.sent_at = 0.0
@@ -158,6 +161,14 @@ class Pusher:
             if subscriber.in_flight is None:
                 self._idle[subscriber] = None
 
+    def release_claims(self) -> list[Subscriber]:
+        """Return whose claims waited for an epoch, to be looked at when the turn ends."""
+        held = [s for s in self._subscribers.values() if s.is_claim_held]
+        for subscriber in held:
+            subscriber.is_claim_held = False
+            self._idle[subscriber] = None
+        return held
+
     def settle(self, now: float) -> list[Effect]:
         """Push to whoever is behind and has nothing in flight."""
         effects: list[Effect] = []
@@ -170,7 +181,7 @@ class Pusher:
     def _next_push(self, subscriber: Subscriber, now: float) -> list[Effect]:
         mirror = subscriber.interest.mirror
         peer = subscriber.client.peer
-        if not mirror.is_known or peer is None:
+        if not mirror.is_known or peer is None or subscriber.in_flight is not None:
             return []
         if subscriber.is_unsure and not mirror.is_unsure:
             subscriber.client_version = subscriber.evaluated = None
@@ -202,7 +213,8 @@ class Pusher:
         version, digest = subscriber.claim
         interest = subscriber.interest
         mirror = interest.mirror
-        if version > mirror.version and (interest.claimed >= version or mirror.is_behind):
+        is_open = subscriber.is_claim_held or interest.claimed >= version or mirror.is_behind
+        if version > mirror.version and is_open:
             return False
         subscriber.claim = None
         subscriber.is_reset = version > mirror.version
@@ -282,18 +294,18 @@ def _snapshot(subscriber: Subscriber) -> list[Push]:
 def _delta(
     interest: Interest, sight: Sight, start: Version, evaluated: Version
 ) -> list[Push] | None:
-    """Return what a subscriber missed; [] if nothing of it is in scope, None if it is lost."""
+    """Return what a subscriber missed; [] if it cannot see any of it, None if lost or too large."""
     steps = interest.log.since(evaluated)
     if steps is None:
         return None
     publishers, removals = _visible(steps, sight)
     if not publishers and not removals:
         return []
-    parts = list(in_parts(publishers))
-    if len(parts) > 1:
-        return None
     version = interest.mirror.version
-    return [Push(interest.name, sight[0], start, version, parts[0], tuple(removals))]
+    change = Change(start, version, tuple(publishers), tuple(removals))
+    if change_size(change) > Limits.part_bytes_max:
+        return None
+    return [Push(interest.name, sight[0], start, version, change.publishers, change.removals)]
 
 
 def _visible(steps: Iterable[Step], sight: Sight) -> tuple[list[Publisher], list[Removal]]:

@@ -31,7 +31,6 @@ class Queries:
     def __init__(self, links: DataLinks) -> None:
         self._links = links
         self._queries: dict[int, Query] = {}
-        self._request_id = 0
 
     def ask(self, peer: Peer, request: ListDatums, now: float) -> list[Effect]:
         """Ask every data node; a listing without one of them would be wrong, so it is refused."""
@@ -43,10 +42,10 @@ class Queries:
             return [_refused(peer, request, NotReadyError.code, detail)]
         if len(self._queries) >= _QUERIES_MAX:
             return [_refused(peer, request, LimitError.code, "too many listings at a time")]
-        self._request_id += 1
-        query = self._queries[self._request_id] = Query(peer, request, now + _SECONDS_MAX)
+        request_id = self._links.next_request_id()
+        query = self._queries[request_id] = Query(peer, request, now + _SECONDS_MAX)
         query.waits_for = dict.fromkeys(nodes)
-        passed_on = ListDatums(self._request_id, request.pattern, request.after, request.limit)
+        passed_on = ListDatums(request_id, request.pattern, request.after, request.limit)
         return [Send(Link.DATA, node, passed_on) for node in nodes]
 
     def listed(self, node: str, listed: DatumsListed) -> list[Effect]:

@@ -142,6 +142,7 @@ class Reception:
             detail = f"this session has its {self._config.clients_max} clients: try another one"
             return [_refused(peer, 0, LimitError, detail), Send(Link.CLIENTS, peer, Bye())]
         _, former = self.clients.greet(peer, hello, now)
+        self._strangers.pop(peer, None)
         effects: list[Effect] = []
         if former is not None:
             effects.append(Disconnect(Link.CLIENTS, former))
@@ -161,14 +162,14 @@ class Reception:
     def _publish(self, client: Client, peer: Peer, publish: Publish) -> Sequence[Effect]:
         publisher_id = publish.publisher_id
         record = self._vouching.find(publisher_id)
-        if record is None:
-            if len(client.publisher_ids) >= self._config.publishers_per_client_max:
-                detail = (
-                    f"one client publishes at most {self._config.publishers_per_client_max} times"
-                )
-                return [_refused(peer, publish.request_id, LimitError, detail)]
-        elif (answer := self._judge_repeated(client, peer, record, publish)) is not None:
-            return answer
+        if record is not None:
+            answer = self._judge_repeated(client, peer, record, publish)
+            if answer is not None:
+                return answer
+        count_max = self._config.publishers_per_client_max
+        if publisher_id not in client.publisher_ids and len(client.publisher_ids) >= count_max:
+            detail = f"one client publishes at most {count_max} times"
+            return [_refused(peer, publish.request_id, LimitError, detail)]
         client.publisher_ids[publisher_id] = None
         client.unreplayed_publisher_ids.pop(publisher_id, None)
         publisher = Publisher(
@@ -206,15 +207,20 @@ class Reception:
     def _unpublish(self, client: Client, peer: Peer, unpublish: Unpublish) -> Sequence[Effect]:
         publisher_id = unpublish.publisher_id
         record = self._vouching.find(publisher_id)
-        client.unreplayed_publisher_ids.pop(publisher_id, None)
-        client.publisher_ids.pop(publisher_id, None)
         if record is None:
             # A session of before had it: the data node keeps a tombstone all the same.
             record = self._vouching.record_unknown(unpublish, client.client_id)
         elif record.publisher.client_id != client.client_id:
             detail = "this publisher id belongs to another client"
             return [_refused(peer, unpublish.request_id, RefusedError, detail)]
-        self._vouching.withdraw(record, Cause.UNPUBLISHED, unpublish.request_id)
+        elif unpublish.version < record.publisher.version:
+            # It came late: the client has published again since.
+            return ()
+        client.unreplayed_publisher_ids.pop(publisher_id, None)
+        client.publisher_ids.pop(publisher_id, None)
+        # Another session may hold a newer version than this one: the client names its last.
+        request_id, version = unpublish.request_id, unpublish.version
+        self._vouching.withdraw(record, Cause.UNPUBLISHED, request_id, version=version)
         return ()
 
     def _subscribe(
@@ -238,14 +244,26 @@ class Reception:
         return effects
 
     def _claim(self, subscriber: Subscriber, now: float) -> Sequence[Effect]:
-        """Let the primary judge a version that a client says it has seen, if it is above mine."""
+        """Let the primary judge a version that a client says it has seen, if it is above mine.
+
+        One of an epoch that is not here yet is held until the epoch comes: a data node would not
+        answer before, and a client with an invented one waits for itself alone.
+        """
         if subscriber.claim is None:
             return ()
         version, _ = subscriber.claim
-        is_news = self._following.claim(subscriber.interest, version, now)
-        if not is_news or version.epoch <= self._enrolment.membership.epoch:
+        if version.epoch <= self._enrolment.membership.epoch:
+            self._following.claim(subscriber.interest, version)
             return ()
+        subscriber.is_claim_held = True
         return self._enrolment.receive(Link.LOCAL, "", EpochSeen(version.epoch), now)
+
+    def epoch_came(self, now: float) -> list[Effect]:
+        """Look again at the claims that waited for an epoch."""
+        effects: list[Effect] = []
+        for subscriber in self.pusher.release_claims():
+            effects += self._claim(subscriber, now)
+        return effects
 
     def _unsubscribe(
         self, client: Client, peer: Peer, unsubscribe: Unsubscribe
@@ -309,9 +327,11 @@ class Reception:
     def refuse(self, record: Record, refused: Refused) -> list[Effect]:
         """Pass on a data node's final no."""
         client = self.clients.of_id(record.publisher.client_id)
-        if client is None or client.peer is None:
+        if client is None:
             return []
         client.publisher_ids.pop(record.publisher.publisher_id, None)
+        if client.peer is None:
+            return []
         answer = Refused(record.client_request_id, refused.code, refused.detail)
         return [Send(Link.CLIENTS, client.peer, answer)]
 
@@ -324,7 +344,6 @@ class Reception:
     def ask_all(self) -> None:
         """Ask every client who it is, so that it says again what it published."""
         for client in self.clients.all():
-            client.expect_replay()
             if client.peer is not None:
                 self._strangers[client.peer] = None
 

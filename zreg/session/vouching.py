@@ -114,8 +114,10 @@ class Vouching:
 
     def is_accepted(self, record: Record) -> bool:
         """Return whether its primary holds the present state of a record."""
-        unsent = self._queues[record.peer].unsent
-        return not record.request_id and record.publisher.publisher_id not in unsent
+        if record.request_id or record.publisher.publisher_id in self._queues[record.peer].unsent:
+            return False
+        # What another incarnation vouched for is not sent any more, and says nothing.
+        return record.removal is not None or record.publisher.voucher == self.voucher
 
     @property
     def pending_count(self) -> int:
@@ -144,10 +146,14 @@ class Vouching:
         record = self._records[unpublish.publisher_id] = Record(unpublish.data_info_id, publisher)
         return record
 
-    def withdraw(self, record: Record, cause: Cause, client_request_id: int = 0) -> None:
-        """Take that a publisher is gone, up to the version held here."""
+    def withdraw(
+        self, record: Record, cause: Cause, client_request_id: int = 0, *, version: int = 0
+    ) -> None:
+        """Take that a publisher is gone, up to the version held here or the one given."""
         self._take_back(record)
         publisher = record.publisher
+        if version > publisher.version:
+            publisher = record.publisher = replace(publisher, version=version)
         record.removal = Removal(
             publisher.publisher_id, publisher.version, cause, publisher.voucher
         )
@@ -239,8 +245,11 @@ class Vouching:
             publisher = record.publisher
             is_mine = record.removal is None and publisher.voucher == self.voucher
             if record.peer == peer and is_mine:
-                pair = (publisher.publisher_id, publisher.version)
-                by_byte[publisher.publisher_id[0]].append(pair)
+                pairs = by_byte[publisher.publisher_id[0]]
+                # Ids are random, so nobody but a hostile client fills one byte. What is left out
+                # comes back as strays that this session knows.
+                if len(pairs) < Limits.ids_per_record_max:
+                    pairs.append((publisher.publisher_id, publisher.version))
         messages: list[Message] = []
         low, pairs = 0, by_byte[0]
         for byte in range(1, 256):
@@ -248,7 +257,8 @@ class Vouching:
                 messages.append(ComparePublishers(low, byte - 1, tuple(pairs)))
                 low, pairs = byte, []
             pairs = pairs + by_byte[byte]
-        return [*messages, ComparePublishers(low, 255, tuple(pairs))]
+        messages.append(ComparePublishers(low, 255, tuple(pairs)))
+        return messages
 
     def publishers_compared(self, peer: str, compared: PublishersCompared) -> list[Effect]:
         """Send what the data node lacks, and take back what it holds and this session does not."""

@@ -145,11 +145,12 @@ class Workload:
     def _restart_meta(self) -> None:
         # Somebody must remember the cluster while meta has its memory in memory only.
         nodes = [p for p in self.processes() if p.name.startswith(("session", "data"))]
-        now = self.cluster.sim.now
-        if not any(p.frozen_until <= now and p.core.epoch > 0 for p in nodes):
+        if not any(p.frozen_until == 0.0 and p.core.epoch > 0 for p in nodes):
             return
         self.cluster.sim.kill("meta")
         self.cluster.meta()
+        # A node that starts before another one has reminded meta would begin a cluster of its own.
+        self.cluster.run(self.cluster.config.reconnect_seconds_max + 0.5)
 
     def _freeze(self) -> None:
         nodes = [n for n in self.cluster.sim.processes if not n.startswith("subscriber")]

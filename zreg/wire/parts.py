@@ -6,8 +6,9 @@ from typing import Final
 from zreg.config import Limits
 from zreg.model import Change, Publisher
 
-# What a publisher and a removal take on the wire at most, beside their texts and the body.
-_PUBLISHER_BYTES: Final = 70
+# What each takes on the wire at most, beside what it holds, texts and the body.
+_CHANGE_BYTES: Final = 46
+_PUBLISHER_BYTES: Final = 73
 _REMOVAL_BYTES: Final = 42
 
 
@@ -16,7 +17,7 @@ def change_size(change: Change) -> int:
     removals = sum(
         _REMOVAL_BYTES + _text_size(removal.voucher.node_id) for removal in change.removals
     )
-    return sum(_size(publisher) for publisher in change.publishers) + removals
+    return _CHANGE_BYTES + sum(_size(publisher) for publisher in change.publishers) + removals
 
 
 def _size(publisher: Publisher) -> int:
