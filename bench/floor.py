@@ -1,6 +1,6 @@
-"""The floor under zreg: a bare forwarder of three processes, with no registry in it.
+"""The floor under zreg: a bare forwarder of three hops, with no registry in it.
 
-Client sockets -> ROUTER/DEALER in the middle -> ROUTER at the end, an acknowledgement back for
+Client processes -> ROUTER/DEALER in the middle -> ROUTER at the end, an acknowledgement back for
 each record. The records have the size of a real `Publish`; everything is done as the reactor does
 it (drain what is there, then one message per peer), and nothing else: nobody decodes, leases,
 stores or hashes. What zreg reaches is to be read as a share of this.
@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import zmq
@@ -58,17 +58,45 @@ class FloorResult(msgspec.Struct, frozen=True):
 
 
 def run_floor(clients: int = 8, in_flight: int = 64, seconds: float = 5.0) -> FloorResult:
-    """Run the three processes for so long and return what the clients counted."""
+    """Run middle, end and the clients, each a process, and return what the clients counted."""
     life_seconds = WARM_UP_SECONDS + seconds + SPARE_SECONDS
     with ExitStack() as processes:
         end = processes.enter_context(_process("end", life_seconds))
         middle = processes.enter_context(_process("middle", life_seconds, _line(end)))
-        figures = (str(clients), str(in_flight), str(seconds))
-        client = processes.enter_context(_process("clients", life_seconds, _line(middle), *figures))
-        out, _ = client.communicate(timeout=life_seconds)
-        if client.returncode != 0:
-            raise RuntimeError(f"the clients of the floor ended with {client.returncode}")
-    return msgspec.json.decode(out, type=FloorResult)
+        figures = (str(in_flight), str(seconds))
+        started = [
+            processes.enter_context(
+                _process("client", life_seconds, address, str(number), *figures)
+            )
+            for address, number in zip([_line(middle)] * clients, range(clients), strict=True)
+        ]
+        counted = [_Counted(*map(float, _output(process, life_seconds))) for process in started]
+    records = sum(client.records for client in counted)
+    messages = sum(client.messages for client in counted)
+    return FloorResult(
+        clients=clients,
+        in_flight=in_flight,
+        seconds=seconds,
+        records=int(records),
+        records_per_second=round(sum(c.records / c.seconds for c in counted), 1),
+        records_per_message=round(records / max(messages, 1), 1),
+        record_bytes=len(RECORD),
+    )
+
+
+class _Counted(NamedTuple):
+    """What one client process counted."""
+
+    seconds: float
+    records: float
+    messages: float
+
+
+def _output(process: subprocess.Popen[str], seconds_max: float) -> list[str]:
+    out, _ = process.communicate(timeout=seconds_max)
+    if process.returncode != 0:
+        raise RuntimeError(f"a client of the floor ended with {process.returncode}")
+    return out.split()
 
 
 @contextmanager
@@ -153,51 +181,37 @@ def _run_middle(context: zmq.Context[Socket], until: float, address: str) -> Non
             front.send_multipart([peers[tag], b"".join(several)])
 
 
-class _Clients:
-    """All clients, in one process: each keeps its window of records in flight."""
+class _Client:
+    """Keeps a window of records in flight."""
 
     def __init__(
-        self, context: zmq.Context[Socket], address: str, count: int, in_flight: int
+        self, context: zmq.Context[Socket], address: str, number: int, in_flight: int
     ) -> None:
         self.records = 0
         self.messages = 0
-        self._poller = zmq.Poller()
-        self._record: dict[Socket, bytes] = {}
-        for number in range(count):
-            socket = _dial(context, address)
-            self._record[socket] = number.to_bytes(TAG_BYTES) + RECORD
-            self._poller.register(socket, zmq.POLLIN)
-            socket.send(self._record[socket] * in_flight)
+        self._socket = _dial(context, address)
+        self._record = number.to_bytes(TAG_BYTES) + RECORD
+        self._socket.send(self._record * in_flight)
 
     def run_until(self, until: float) -> None:
         """Replace each acknowledged record by a new one."""
         while time.monotonic() < until:
-            for socket, _ in self._poller.poll(100):
-                acknowledged = sum(len(tags) for (tags,) in _drain(socket)) // TAG_BYTES
-                self.records += acknowledged
-                self.messages += 1
-                socket.send(self._record[socket] * acknowledged)
+            self._socket.poll(100)
+            acknowledged = sum(len(tags) for (tags,) in _drain(self._socket)) // TAG_BYTES
+            self.records += acknowledged
+            self.messages += 1
+            self._socket.send(self._record * acknowledged)
 
 
-def _run_clients(context: zmq.Context[Socket], address: str, figures: list[str]) -> None:
-    count, in_flight, seconds = int(figures[0]), int(figures[1]), float(figures[2])
-    clients = _Clients(context, address, count, in_flight)
-    clients.run_until(time.monotonic() + WARM_UP_SECONDS)
-    records, messages = clients.records, clients.messages
+def _run_client(context: zmq.Context[Socket], address: str, figures: list[str]) -> None:
+    number, in_flight, seconds = int(figures[0]), int(figures[1]), float(figures[2])
+    client = _Client(context, address, number, in_flight)
+    client.run_until(time.monotonic() + WARM_UP_SECONDS)
+    records, messages = client.records, client.messages
     started_at = time.monotonic()
-    clients.run_until(started_at + seconds)
+    client.run_until(started_at + seconds)
     elapsed = time.monotonic() - started_at
-    records, messages = clients.records - records, clients.messages - messages
-    result = FloorResult(
-        clients=count,
-        in_flight=in_flight,
-        seconds=round(elapsed, 3),
-        records=records,
-        records_per_second=round(records / elapsed, 1),
-        records_per_message=round(records / max(messages, 1), 1),
-        record_bytes=len(RECORD),
-    )
-    print(msgspec.json.encode(result).decode())
+    print(elapsed, client.records - records, client.messages - messages)
 
 
 def _run_role(role: str, life_seconds: float, rest: list[str]) -> None:
@@ -209,7 +223,7 @@ def _run_role(role: str, life_seconds: float, rest: list[str]) -> None:
         elif role == "middle":
             _run_middle(context, until, rest[0])
         else:
-            _run_clients(context, rest[0], rest[1:])
+            _run_client(context, rest[0], rest[1:])
     finally:
         context.destroy(linger=0)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-from zreg.cli import exits, node_commands
+from zreg.cli import client_commands, exits, node_commands, query_commands
 from zreg.cli.cluster import cluster
 from zreg.cli.output import complain
 from zreg.errors import Error
@@ -24,6 +24,12 @@ app.command("cluster")(cluster)
 app.command("meta")(node_commands.meta)
 app.command("session")(node_commands.session)
 app.command("data")(node_commands.data)
+app.command("publish")(client_commands.publish)
+app.command("subscribe")(client_commands.subscribe)
+app.command("ls")(query_commands.ls)
+app.command("get")(client_commands.get)
+app.command("nodes")(query_commands.nodes)
+app.command("version")(query_commands.version)
 
 # typer brings click's errors along, since some version under names of its own; this is its usage
 # error in all of them.

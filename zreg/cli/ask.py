@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -19,11 +19,13 @@ from zreg.effects import (
     PeerUp,
     Send,
 )
-from zreg.errors import UnavailableError, refusal
+from zreg.errors import ForeignClusterError, UnavailableError, refusal
 from zreg.reactor import LinkTable, Reactor
 from zreg.wire.messages import Message, Ping, Pong, Refused
 
 _REQUEST_ID: Final = 1
+
+Answer = TypeVar("Answer", bound=Message)
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -36,8 +38,15 @@ class AskCore:
     epoch = 0
 
     def __init__(
-        self, link: Link, addresses: Sequence[str], question: Message, *, seconds_each: float
+        self,
+        link: Link,
+        addresses: Sequence[str],
+        question: Message,
+        answer_type: type[Message],
+        *,
+        seconds_each: float,
     ) -> None:
+        self._answer_type = answer_type
         self.answer: Message | None = None
         self.reasons: list[str] = []
         self._link = link
@@ -66,7 +75,7 @@ class AskCore:
                 return []
             case Refused(request_id=0 | 1):
                 return self._finish(message)
-            case _ if getattr(message, "request_id", 0) == _REQUEST_ID:
+            case Message() if isinstance(message, self._answer_type):
                 return self._finish(message)
             case _:
                 return []
@@ -110,15 +119,18 @@ class AskCore:
 async def ask(
     link: Link,
     addresses: Sequence[str],
-    question: Callable[[int], Message],
+    question: tuple[Callable[[int], Message], type[Answer]],
     *,
     config: Config,
     timeout_seconds: float,
-) -> Message:
-    """Return the answer of the first node that gives one; a no is raised, and nobody at all."""
-    core = AskCore(
-        link, addresses, question(_REQUEST_ID), seconds_each=timeout_seconds / len(addresses)
-    )
+) -> Answer:
+    """Return the answer of the first node that gives one; a no is raised, and nobody at all.
+
+    `question` is how to make it, given a request id, and the kind of its answer.
+    """
+    make, answer_type = question
+    seconds_each = timeout_seconds / len(addresses)
+    core = AskCore(link, addresses, make(_REQUEST_ID), answer_type, seconds_each=seconds_each)
     reactor: Reactor
 
     def stop(_event: msgspec.Struct) -> None:
@@ -126,24 +138,30 @@ async def ask(
 
     reactor = Reactor(core, config.cluster, LinkTable(dealers=(link,)), on_event=stop)
     await reactor.run()
-    if core.answer is None:
+    answer = core.answer
+    if isinstance(answer, Refused):
+        raise refusal(answer.code, answer.detail)
+    if isinstance(answer, answer_type):
+        return answer
+    if reactor.statistics().get(f"bad_{ForeignClusterError.code}"):
         raise UnavailableError(
-            f"nobody answered ({'; '.join(core.reasons)}): check the address, and start a registry "
-            "there with `zreg dev` if none runs"
+            f"{', '.join(addresses)} belongs to another cluster than {config.cluster!r}: give the "
+            "name of its cluster with --cluster"
         )
-    if isinstance(core.answer, Refused):
-        raise refusal(core.answer.code, core.answer.detail)
-    return core.answer
+    raise UnavailableError(
+        f"nobody answered ({'; '.join(core.reasons)}): check the address, or start a registry "
+        "with `zreg dev`"
+    )
 
 
 def ask_now(
     link: Link,
     addresses: Sequence[str],
-    question: Callable[[int], Message],
+    question: tuple[Callable[[int], Message], type[Answer]],
     *,
     config: Config,
     timeout_seconds: float,
-) -> Message:
+) -> Answer:
     """Do the same where no loop runs."""
     return asyncio.run(
         ask(link, addresses, question, config=config, timeout_seconds=timeout_seconds)

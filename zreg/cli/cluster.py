@@ -5,6 +5,7 @@ import itertools
 import os
 import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -21,7 +22,7 @@ from zreg.config import Config
 from zreg.effects import Link
 from zreg.errors import Error, UsageError
 from zreg.model import Status
-from zreg.wire.messages import FetchMembership, ListDatums, MembershipReply
+from zreg.wire.messages import DatumsListed, FetchMembership, ListDatums, MembershipReply
 
 _LOOK_SECONDS: Final = 0.05
 _ASK_SECONDS: Final = 2.0
@@ -90,9 +91,11 @@ class Cluster:
         where = (Link.SESSION, [f"tcp://{address}"])
         try:
             reply = await ask(
-                *where, FetchMembership, config=self._config, timeout_seconds=_ASK_SECONDS
+                *where,
+                (FetchMembership, MembershipReply),
+                config=self._config,
+                timeout_seconds=_ASK_SECONDS,
             )
-            assert isinstance(reply, MembershipReply)
             members = reply.membership.members
             joined = {m.node_id for m in members if m.status is Status.WORKING}
             if missing := [c.node_id for c in self.children if c.node_id not in joined]:
@@ -100,7 +103,7 @@ class Cluster:
             # Refused while any data node is not connected.
             await ask(
                 *where,
-                lambda request_id: ListDatums(request_id, "*", limit=1),
+                (partial(ListDatums, pattern="*", limit=1), DatumsListed),
                 config=self._config,
                 timeout_seconds=_ASK_SECONDS,
             )

@@ -89,6 +89,8 @@ def _command(role: str, build: Build) -> Callable[..., None]:
 def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
     """Bind, say where, and serve."""
     faulthandler.enable()
+    # Its default is to end the process; whoever asks for statistics this early has to wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     once = route(loaded.options.id or role, level=loaded.options.log_level)
     server = Server(once)
     try:

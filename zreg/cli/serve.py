@@ -45,6 +45,7 @@ class Server:
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._take_signal, number)
         loop.add_signal_handler(signal.SIGUSR1, self._log_statistics)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
         helpers = [
             asyncio.create_task(self._wait_joined(on_joined)),
             asyncio.create_task(self._watch_meta()),

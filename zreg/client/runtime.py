@@ -74,6 +74,8 @@ class Runtime:
         self.state = ClientState.CONNECTING
         self._detail = ""
         self._address = ""
+        # Of the last session that a connection stood to; the address above may be one that failed.
+        self._reached_address = ""
         self._is_closed = False
         self._is_forked = False
         self._host = settings.advertise_host
@@ -139,8 +141,8 @@ class Runtime:
 
     def local_host(self) -> str | None:
         """Return where others reach this machine; None before a session was. Needs the lock."""
-        if self._host is None and self._address:
-            self._host = route_host(self._address)
+        if self._host is None and self._reached_address:
+            self._host = route_host(self._reached_address)
         return self._host
 
     # --- calls ------------------------------------------------------------------------------
@@ -319,7 +321,8 @@ class Runtime:
     def _connection_changed(self, event: SessionReached | ConnectionChanged) -> None:
         self._address = event.address
         if isinstance(event, SessionReached):
-            self._session_reached()
+            self._reached_address = event.address
+            self._look_for_host()
             return
         self.state, self._detail = event.state, event.detail
         if event.state is not ClientState.CONNECTED:
@@ -327,7 +330,7 @@ class Runtime:
             for subscription in self._subscriptions.values():
                 subscription.session_lost(now)
 
-    def _session_reached(self) -> None:
+    def _look_for_host(self) -> None:
         """Look again which way leads there: the address to publish may be another one now."""
         if self.settings.advertise_host is None:
             self._host = None

@@ -235,6 +235,10 @@ class MetaCore:
             return []
         if is_known and theirs.epoch <= self.epoch:
             return []
+        if not is_known:
+            # Incarnations of the cluster that is given up may look like some of this one.
+            self._peers.clear()
+            self._incarnations.clear()
         self._change(steps.adopted(self.membership, theirs), now)
         self._leases.restart_all(now)
         for member in self.membership.members:
