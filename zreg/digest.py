@@ -37,6 +37,11 @@ class DigestSum:
         self.count += 1
         self.value = (self.value + pair_digest(identifier, number)) & _MASK
 
+    def replace(self, identifier: bytes, old: int, new: int) -> None:
+        """Replace the number of a pair that is in the set."""
+        step = int.from_bytes(identifier[:8]) * 2 * (new - old)
+        self.value = (self.value + step) & _MASK
+
     def discard(self, identifier: bytes, number: int) -> None:
         """Take away a pair that is in the set."""
         self.count -= 1

@@ -438,7 +438,7 @@ def test_the_lease_of_a_former_life_ends_nobody() -> None:
     core.receive(Link.LOCAL, "", PeerLost(Link.NODES, peer_of("s1")), 0.0)
     again = enter(core, "s1", life=2, now=0.1)
 
-    pass_time(core, 0.1, LEASE, again, Incarnation(3, "s2"))
+    pass_time(core, 0.1, 1.1 * LEASE, again, Incarnation(3, "s2"))
 
     assert core.membership.living("s1") == working("s1", 4, life=2)
     assert core.statistics()["leases"] == 2
@@ -491,7 +491,7 @@ def test_the_grace_of_a_silent_session_counts_from_its_departure() -> None:
     core = make_core()
     s1, s2 = enter(core, "s1"), enter(core, "s2")
 
-    logged = pass_time(core, 0.0, LEASE + GRACE, s2)
+    logged = pass_time(core, 0.0, 1.1 * LEASE + GRACE, s2)
 
     assert logged == [
         (LEASE, departed_log(s1, "session", "silent", 4)),

@@ -120,21 +120,34 @@ class DatumStore:
         if old is None:
             self.publisher_count += 1
             datum.is_quiet = False
+            self._digest_of(publisher.voucher).add(key, publisher.version)
         elif not publisher_wins(publisher, old):
             return False
         else:
-            self._digests[old.voucher].discard(key, old.version)
+            self._recount(old, publisher)
             if not same_to_subscribers(publisher, old):
                 datum.is_quiet = False
         datum.publishers[key] = publisher
-        digest = self._digests.get(publisher.voucher)
-        if digest is None:
-            digest = self._digests[publisher.voucher] = DigestSum()
-        digest.add(key, publisher.version)
         datum.upserts[key] = publisher
-        datum.removals.pop(key, None)
+        if datum.removals:
+            datum.removals.pop(key, None)
         self._dirty[name] = datum
         return True
+
+    def _digest_of(self, voucher: Incarnation) -> DigestSum:
+        digest = self._digests.get(voucher)
+        if digest is None:
+            digest = self._digests[voucher] = DigestSum()
+        return digest
+
+    def _recount(self, old: Publisher, new: Publisher) -> None:
+        """Move a publisher from one version, and maybe voucher, to another in the digests."""
+        key, voucher = new.publisher_id, new.voucher
+        if voucher == old.voucher:
+            self._digests[voucher].replace(key, old.version, new.version)
+        else:
+            self._digests[old.voucher].discard(key, old.version)
+            self._digest_of(voucher).add(key, new.version)
 
     def remove(self, name: DataInfoId, removal: Removal, now: float) -> bool:
         """Merge one removal and keep a tombstone, also of a publisher that was never here.
@@ -248,7 +261,9 @@ class DatumStore:
             datum.is_quiet,
         )
         datum.log.append(change, now)
-        self._trim(datum, now)
+        # What is too old goes with the sweep; here only what is too much.
+        if len(datum.log) > self._config.op_log_length_min:
+            self._trim(datum, now)
         datum.revision = change.version
         if not datum.is_quiet:
             datum.version = change.version

@@ -288,12 +288,11 @@ class Reactor:
 
     def _look_again(self) -> None:
         """Look at sockets that sent: sending can swallow the wake-up for what has come in."""
-        touched = self._sends.touched
-        for channel in touched:
-            if channel not in self._wakeups.readable and channel.has_input():
-                self._wakeups.readable[channel] = None
-        touched.clear()
-        self._performer.broadcasts.touched.clear()
+        for touched in (self._sends.touched, self._performer.broadcasts.touched):
+            for channel in touched:
+                if channel not in self._wakeups.readable and channel.has_input():
+                    self._wakeups.readable[channel] = None
+            touched.clear()
         has_news = self._sends.slow or any(door.lost for door in self._doors.all())
         if self._wakeups.readable or self._posted or has_news:
             self._wakeups.schedule()

@@ -109,11 +109,14 @@ class Performer:
                 self._misplaced(effect)
 
     def _broadcast(self, effect: Broadcast) -> None:
-        by_topic = self.broadcasts.pending.get(id(effect.link))
-        if by_topic is None:
+        channel = self._doors.pub_channels.get(id(effect.link))
+        if channel is None:
             self._misplaced(effect)
-        else:
+        elif channel.is_heard(effect.topic):
+            by_topic = self.broadcasts.pending[id(effect.link)]
             by_topic.setdefault(effect.topic, []).append(effect.message)
+        else:
+            self._counts["broadcasts_unheard"] += 1
 
     def _connect(self, effect: Connect) -> None:
         door = self._dials.get(id(effect.link))

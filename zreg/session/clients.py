@@ -33,6 +33,7 @@ class Client:
         "client_id",
         "closed_at",
         "data_center",
+        "heard_at",
         "peer",
         "publisher_ids",
         "subscription_keys",
@@ -46,6 +47,8 @@ class Client:
         self.peer: Peer | None = None
         self.app = self.zone = self.data_center = ""
         self.closed_at: float | None = None
+        # When its lease was extended last: once a turn is enough, however much it says.
+        self.heard_at = -1.0
         # Dicts for their order: what is done for each of them is done in a stated one.
         self.publisher_ids: dict[bytes, None] = {}
         self.subscription_keys: dict[SubscriptionKey, None] = {}

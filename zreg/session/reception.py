@@ -71,7 +71,9 @@ class Reception:
         client = self.clients.of_peer(peer)
         if client is None:
             return self._receive_from_stranger(peer, message, now)
-        self.clients.renew(client, now)
+        if client.heard_at != now:
+            client.heard_at = now
+            self.clients.renew(client, now)
         return self._receive_from_client(client, peer, message, now)
 
     def _receive_from_client(  # noqa: C901 -- the door: one case per message
@@ -171,7 +173,8 @@ class Reception:
             detail = f"one client publishes at most {count_max} times"
             return [_refused(peer, publish.request_id, LimitError, detail)]
         client.publisher_ids[publisher_id] = None
-        client.unreplayed_publisher_ids.pop(publisher_id, None)
+        if client.unreplayed_publisher_ids:
+            client.unreplayed_publisher_ids.pop(publisher_id, None)
         publisher = Publisher(
             publisher_id,
             publish.version,
@@ -182,7 +185,10 @@ class Reception:
             client.app,
             publish.body,
         )
-        self._vouching.publish(publish.data_info_id, publisher, publish.request_id)
+        if record is None:
+            self._vouching.publish(publish.data_info_id, publisher, publish.request_id)
+        else:
+            self._vouching.republish(record, publisher, publish.request_id)
         return ()
 
     def _judge_repeated(

@@ -131,11 +131,29 @@ class Vouching:
         record = self._records.get(publisher.publisher_id)
         if record is None:
             record = self._records[publisher.publisher_id] = Record(name, publisher)
+            record.client_request_id = client_request_id
+            self._put(record)
         else:
-            self._take_back(record)
-            record.publisher = publisher
-            record.removal = None
+            self.republish(record, publisher, client_request_id)
+
+    def republish(self, record: Record, publisher: Publisher, client_request_id: int) -> None:
+        """Take a newer state of what is on record."""
         record.client_request_id = client_request_id
+        old = record.publisher
+        # Most of all that happens: the same voucher goes on, at the same data node.
+        if record.removal is None and old.voucher is publisher.voucher is self.voucher != NOBODY:
+            key, queue = publisher.publisher_id, self._queues[record.peer]
+            queue.digest.replace(key, old.version, publisher.version)
+            record.publisher = publisher
+            if record.request_id:
+                del queue.in_flight[record.request_id]
+                record.request_id = 0
+            queue.unsent[key] = record
+            self._touched[record.peer] = None
+            return
+        self._take_back(record)
+        record.publisher = publisher
+        record.removal = None
         self._put(record)
 
     def record_unknown(self, unpublish: Unpublish, client_id: bytes) -> Record:
