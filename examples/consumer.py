@@ -42,7 +42,6 @@ def main() -> None:
     parser.add_argument("--interval-seconds", type=float, default=1.0)
     parser.add_argument("--url", help="the registry, zreg://HOST:PORT")
     options = parser.parse_args()
-
     with zreg.Client(options.url) as client, client.service(options.service) as service:
         for number in itertools.count(1):
             print(call(service), flush=True)

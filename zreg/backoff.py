@@ -4,13 +4,16 @@ The pause is drawn uniformly from the upper half of the present bound ("equal ji
 "Exponential Backoff and Jitter", 2015).
 """
 
-from random import Random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from random import Random
 
 
 class Backoff:
     """The pauses of one series of attempts, in seconds."""
 
-    def __init__(self, seconds_min: float, seconds_max: float, *, rng: Random) -> None:
+    def __init__(self, seconds_min: float, seconds_max: float, *, rng: "Random") -> None:
         assert 0 < seconds_min <= seconds_max
         self._seconds_min = seconds_min
         self._seconds_max = seconds_max

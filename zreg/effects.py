@@ -94,6 +94,13 @@ class Probe(Effect, frozen=True, gc=False):
     peer: Peer
 
 
+# The levels of `logging`, which a core does not import.
+DEBUG = 10
+INFO = 20
+WARNING = 30
+ERROR = 40
+
+
 class Log(Effect, frozen=True, gc=False):
     """A line for people: an event in dotted words, its level (`logging`'s), its fields."""
 

@@ -6,17 +6,17 @@ anybody shows a higher epoch; it says who this process is (`incarnation`), and k
 nobody any more. When meta is away, the last membership stays.
 """
 
-import logging
 from collections.abc import Sequence
-from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from zreg.backoff import Backoff
 from zreg.config import Config
 from zreg.effects import (
+    INFO,
     MEMBERSHIP_TOPIC,
+    WARNING,
     Connect,
     Disconnect,
     Effect,
@@ -46,8 +46,11 @@ from zreg.wire.messages import (
     Renewed,
 )
 
-_INFO: Final = logging.INFO
-_WARNING: Final = logging.WARNING
+if TYPE_CHECKING:
+    from random import Random
+
+_INFO: Final = INFO
+_WARNING: Final = WARNING
 # Who was itself away for more than this share of a lease judges nobody.
 _STALL_SHARE: Final = 0.25
 
@@ -61,7 +64,7 @@ class NodeFailed(msgspec.Struct, frozen=True):
 class Enrolment:
     """One node's seat in the membership."""
 
-    def __init__(self, member: Member, config: Config, *, rng: Random, now: float) -> None:
+    def __init__(self, member: Member, config: Config, *, rng: "Random", now: float) -> None:
         self.membership: Membership = EMPTY_MEMBERSHIP
         self.incarnation: Incarnation | None = None
         self._member = member

@@ -50,12 +50,11 @@ class OpLog(Generic[S]):
     def trim(self, now: float, *, length_max: int, seconds_max: float) -> None:
         """Drop what is over the length or too old; the newest change always stays."""
         assert length_max > 0
-        excess = len(self._changes) - length_max
+        excess = max(len(self._changes) - length_max, 0)
         oldest = now - seconds_max
-        while excess < len(self._times) - 1 and self._times[max(excess, 0)] < oldest:
-            excess = max(excess, 0) + 1
-        if excess > 0:
-            del self._changes[:excess], self._times[:excess]
+        while excess < len(self._times) - 1 and self._times[excess] < oldest:
+            excess += 1
+        del self._changes[:excess], self._times[:excess]
 
     def clear(self) -> None:
         """Drop everything: what comes next does not follow on what is here."""

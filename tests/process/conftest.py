@@ -8,20 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from zreg.testing.processes import RunningCluster
+from zreg.testing.processes import RunningCluster, own_environment
 
 StartCluster = Callable[..., RunningCluster]
 
 
 @pytest.fixture(autouse=True)
 def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep settings of the machine and of whoever runs the tests out of them."""
+    """Keep settings of the machine, and of whoever runs the tests, out of them."""
+    for name, value in own_environment().items():
+        monkeypatch.setenv(name, value)
     for name in [name for name in os.environ if name.startswith("ZREG_")]:
         monkeypatch.delenv(name)
-    # Nodes are started from another folder, and must find the package that is tested.
-    if paths := os.environ.get("PYTHONPATH"):
-        absolute = os.pathsep.join(str(Path(each).absolute()) for each in paths.split(os.pathsep))
-        monkeypatch.setenv("PYTHONPATH", absolute)
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)

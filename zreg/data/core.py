@@ -6,8 +6,7 @@ becomes one change, with one hint.
 """
 
 from collections.abc import Iterable, Sequence
-from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config, Limits
 from zreg.data import answers
@@ -58,6 +57,9 @@ from zreg.wire.messages import (
 )
 from zreg.wire.parts import change_size
 
+if TYPE_CHECKING:
+    from random import Random
+
 _SWEEP_SECONDS: Final = 10.0
 _VOUCHING: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING, Status.DEPARTED)
 
@@ -65,7 +67,7 @@ _VOUCHING: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING, Status.DEPAR
 class DataCore:
     """One data node."""
 
-    def __init__(self, member: Member, config: Config, *, rng: Random, now: float) -> None:
+    def __init__(self, member: Member, config: Config, *, rng: "Random", now: float) -> None:
         assert member.role is Role.DATA
         self._config = config
         self._enrolment = Enrolment(member, config, rng=rng, now=now)

@@ -26,6 +26,9 @@ from zreg.model import (
 from zreg.oplog import OpLog
 from zreg.ring import bucket_of
 
+# How far an op log may grow above its length before it is cut back.
+_LOG_SLACK: Final = 1.25
+
 
 class Datum:
     """All publishers of one id, and how they came to be."""
@@ -261,8 +264,8 @@ class DatumStore:
             datum.is_quiet,
         )
         datum.log.append(change, now)
-        # What is too old goes with the sweep; here only what is too much.
-        if len(datum.log) > self._config.op_log_length_min:
+        # What is too old goes with the sweep; here what is too much, with room for more at once.
+        if len(datum.log) > self._config.op_log_length_min * _LOG_SLACK:
             self._trim(datum, now)
         datum.revision = change.version
         if not datum.is_quiet:

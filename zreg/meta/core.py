@@ -4,14 +4,15 @@ One lone node for now; its state is in memory. After a restart it adopts the mem
 nodes remember (they show an epoch above its own), and judges nobody for one lease.
 """
 
-import logging
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
 from zreg.config import Config
 from zreg.effects import (
+    INFO,
     MEMBERSHIP_TOPIC,
+    WARNING,
     Broadcast,
     Disconnect,
     Effect,
@@ -189,7 +190,7 @@ class MetaCore:
             "epoch": before + 1,
         }
         return [
-            Log(logging.INFO, "member.joined", fields),
+            Log(INFO, "member.joined", fields),
             *self._let_in(peer, join, member, now),
         ]
 
@@ -245,7 +246,7 @@ class MetaCore:
             if member.role is not Role.META and member.status is not Status.DEPARTED:
                 self._leases.renew(member.incarnation, now)
         fields: dict[str, str | int | float] = {"epoch": self.epoch, "from_epoch": theirs.epoch}
-        return [Log(logging.WARNING, "membership.adopted", fields)]
+        return [Log(WARNING, "membership.adopted", fields)]
 
     # --- leases and connections ---------------------------------------------------------------
 
@@ -311,7 +312,7 @@ class MetaCore:
             "reason": reason,
             "epoch": self.epoch,
         }
-        return [Log(logging.WARNING, "member.departed", fields)]
+        return [Log(WARNING, "member.departed", fields)]
 
     def _forget(self, now: float) -> list[Effect]:
         self._note_departures(now)
@@ -324,7 +325,7 @@ class MetaCore:
                     "incarnation": str(incarnation),
                     "epoch": self.epoch,
                 }
-                effects.append(Log(logging.INFO, "member.forgotten", fields))
+                effects.append(Log(INFO, "member.forgotten", fields))
         return effects
 
     def _change(self, membership: Membership, now: float) -> None:

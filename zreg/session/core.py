@@ -6,8 +6,7 @@ module is the door through which every message comes, and joins them.
 """
 
 from collections.abc import Sequence
-from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
 from zreg.effects import (
@@ -48,6 +47,9 @@ from zreg.wire.messages import (
     Versions,
 )
 
+if TYPE_CHECKING:
+    from random import Random
+
 _TRANSIENT: Final = (NotPrimaryError.code, NotReadyError.code, VoucherGoneError.code)
 # A session that lost its membership and does not get it back in this time is of no use to clients.
 _NOBODY_SECONDS_MAX: Final = 2.0
@@ -56,7 +58,7 @@ _NOBODY_SECONDS_MAX: Final = 2.0
 class SessionCore:
     """One session node."""
 
-    def __init__(self, member: Member, config: Config, *, rng: Random, now: float) -> None:
+    def __init__(self, member: Member, config: Config, *, rng: "Random", now: float) -> None:
         assert member.role is Role.SESSION
         self._enrolment = Enrolment(member, config, rng=rng, now=now)
         self._membership = self._enrolment.membership

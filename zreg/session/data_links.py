@@ -4,13 +4,16 @@ Each life of a data node has a connection of its own, named after its incarnatio
 answer of a predecessor is never taken for one of its successor.
 """
 
-from random import Random
+from typing import TYPE_CHECKING
 
 from zreg.backoff import Backoff
 from zreg.config import Config
 from zreg.effects import Connect, Disconnect, Effect, Link, PeerLost, PeerUp
 from zreg.model import DataInfoId, Member, Membership, Role
 from zreg.ring import Ring, ring_of
+
+if TYPE_CHECKING:
+    from random import Random
 
 
 class DataLink:
@@ -28,7 +31,7 @@ class DataLink:
 class DataLinks:
     """All data nodes of the membership, by the name of their incarnation (`node@epoch`)."""
 
-    def __init__(self, config: Config, *, rng: Random) -> None:
+    def __init__(self, config: Config, *, rng: "Random") -> None:
         self._config = config
         self._rng = rng
         self.ring = Ring(())

@@ -7,8 +7,7 @@ compared. What cannot be fetched is asked for again and changes nothing.
 """
 
 from collections.abc import Iterable
-from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config, Limits
 from zreg.effects import BEAT_TOPIC, Effect, Link, Listen, Send, Unlisten
@@ -26,6 +25,9 @@ from zreg.wire.messages import (
     Snapshot,
     Versions,
 )
+
+if TYPE_CHECKING:
+    from random import Random
 
 _RETRY_SECONDS: Final = 0.1
 
@@ -77,7 +79,7 @@ class Interest:
 class Following:
     """All interests of a session, and the dialog that keeps them up to date."""
 
-    def __init__(self, config: Config, links: DataLinks, *, rng: Random) -> None:
+    def __init__(self, config: Config, links: DataLinks, *, rng: "Random") -> None:
         self._config = config
         self._links = links
         self._rng = rng

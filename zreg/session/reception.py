@@ -4,11 +4,10 @@ Every answer that says yes waits until it is true: a publish is accepted when it
 accepted it. What a client asks for twice is done once and answered twice.
 """
 
-import logging
 from collections.abc import Iterable, Sequence
 
 from zreg.config import Config
-from zreg.effects import Disconnect, Effect, EpochSeen, Link, Local, Log, Peer, Send
+from zreg.effects import INFO, Disconnect, Effect, EpochSeen, Link, Local, Log, Peer, Send
 from zreg.enrolment import Enrolment
 from zreg.errors import LimitError, ProtocolVersionError, RefusedError, UnknownMessageError
 from zreg.model import NOBODY, ZERO, Cause, Publisher, Role
@@ -318,7 +317,7 @@ class Reception:
             "cause": cause.name.lower(),
             "publishers": len(client.publisher_ids),
         }
-        return [*effects, Log(logging.INFO, "client.off", fields)]
+        return [*effects, Log(INFO, "client.off", fields)]
 
     def acknowledge(self, records: Iterable[Record]) -> None:
         """Answer the requests whose records the data nodes have accepted."""

@@ -7,16 +7,14 @@ with this session's voucher; requests are in order on one connection, so a diges
 after them can be compared at once.
 """
 
-import logging
 from collections.abc import Iterable, Iterator
-from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
 from zreg.config import Config, Limits
 from zreg.digest import DigestSum
-from zreg.effects import Effect, Link, Log, Send
+from zreg.effects import WARNING, Effect, Link, Log, Send
 from zreg.model import NOBODY, Cause, DataInfoId, Incarnation, Publisher, Removal
 from zreg.session.data_links import DataLinks
 from zreg.wire.messages import (
@@ -29,6 +27,9 @@ from zreg.wire.messages import (
     Unpublish,
     UnpublishDatum,
 )
+
+if TYPE_CHECKING:
+    from random import Random
 
 # Requests to one data node that may be unanswered at a time; the rest waits on its records.
 _WINDOW: Final = 4096
@@ -90,7 +91,7 @@ class NodeQueue:
 class Vouching:
     """All records of a session, and their way to the data nodes."""
 
-    def __init__(self, config: Config, links: DataLinks, *, rng: Random) -> None:
+    def __init__(self, config: Config, links: DataLinks, *, rng: "Random") -> None:
         self._config = config
         self._links = links
         self._rng = rng
@@ -253,7 +254,7 @@ class Vouching:
             return []
         queue.unequal_count = 0
         fields: dict[str, str | int | float] = {"node": peer, "publishers": queue.digest.count}
-        log = Log(logging.WARNING, "session.repair.started", fields)
+        log = Log(WARNING, "session.repair.started", fields)
         return [log, *(Send(Link.DATA, peer, message) for message in self._comparisons(peer))]
 
     def _comparisons(self, peer: str) -> list[Message]:

@@ -54,6 +54,83 @@ def zreg_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "zreg", *arguments]
 
 
+def own_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment without settings of zreg, and with more."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ZREG_")}
+    if paths := kept.get("PYTHONPATH"):
+        # Processes are started in other folders, and must find the package that is tested.
+        absolute = [str(Path(each).absolute()) for each in paths.split(os.pathsep)]
+        kept["PYTHONPATH"] = os.pathsep.join(absolute)
+    return {**kept, **(more or {})}
+
+
+def run_zreg(
+    *arguments: str, environment: Mapping[str, str] | None = None, directory: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    return subprocess.run(  # noqa: S603 -- zreg itself
+        zreg_command(*arguments),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS_MAX,
+        env=own_environment(environment),
+        cwd=directory,
+        check=False,
+    )
+
+
+class Running:
+    """A command that runs, its lines, and its end."""
+
+    def __init__(
+        self, command: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.process = subprocess.Popen(  # noqa: S603 -- zreg itself, and its examples
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=own_environment(environment),
+        )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._out, self._err = LineReader(self.process.stdout), LineReader(self.process.stderr)
+
+    def line(self, timeout_seconds: float = START_SECONDS_MAX) -> str:
+        """Return the next line of stdout; empty at its end."""
+        return self._out.next(timeout_seconds)
+
+    def error_line(self, timeout_seconds: float = START_SECONDS_MAX) -> str:
+        """Return the next line of stderr; empty at its end."""
+        return self._err.next(timeout_seconds)
+
+    def send(self, number: int) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, timeout_seconds: float = END_SECONDS_MAX) -> int:
+        """Wait for the end; return the exit code."""
+        return self.process.wait(timeout_seconds)
+
+    def __enter__(self) -> Self:
+        """Return itself; leaving the block ends it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End it, by force."""
+        self.process.kill()
+        self.process.wait()
+        self._out.close()
+        self._err.close()
+
+
 class LineReader:
     """Lines of a pipe, each with a deadline."""
 
@@ -121,7 +198,7 @@ class RunningCluster:
         self.directory = directory
         self.nodes: dict[str, NodeProcess] = {}
         self._options = options
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = own_environment(environment)
         self._own: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[LineReader] = []
         arguments = ["cluster", f"--session={sessions}", f"--data={data}", f"--dir={directory}"]

@@ -8,10 +8,9 @@ gives the same trace.
 import heapq
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
-from typing import Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from zreg.effects import (
     Broadcast,
@@ -32,7 +31,11 @@ from zreg.effects import (
     Unlisten,
 )
 from zreg.wire.codec import BadRecord, decode_frame, encode_frames
-from zreg.wire.messages import Message
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from zreg.wire.messages import Message
 
 _PUB_LINKS: Final = (Link.CHANGES, Link.MEMBERSHIP)
 _DELAY_SECONDS: Final = (0.0001, 0.001)
@@ -53,6 +56,10 @@ class Connection:
         self.topics: set[bytes] = set()
         # When the last frame of each direction arrives: what is sent later arrives later.
         self.arrives_at = {True: 0.0, False: 0.0}
+
+    def hear(self, topics: set[bytes]) -> None:
+        """Take the topics that the listening end wants now."""
+        self.topics = topics
 
 
 class Process:
@@ -77,7 +84,7 @@ class Simulation:
     """A virtual network and clock, and the processes on it."""
 
     def __init__(self, seed: int) -> None:
-        self.rng = Random(seed)
+        self.rng = Random(seed)  # noqa: S311 -- a simulation wants a seed
         self.now = _START_SECONDS
         self.trace: list[str] = []
         self.frame_count = 0
@@ -162,7 +169,9 @@ class Simulation:
             process.tick_at = None
             self._turn(process, lambda: ())
 
-    def _perform(self, process: Process, effects: Sequence[Effect]) -> None:
+    def _perform(  # noqa: C901 -- one case per effect
+        self, process: Process, effects: Sequence[Effect]
+    ) -> None:
         for effect in effects:
             match effect:
                 case Send():
@@ -237,7 +246,7 @@ class Simulation:
         topics = set(process.topics.get(link, ()))
         for connection in process.dialled.values():
             if connection.link is link and connection.is_open:
-                self._at(self._delay(), lambda c=connection: c.topics.update(topics))
+                self._at(self._delay(), partial(connection.hear, topics))
 
     def _disconnect(self, process: Process, disconnect: Disconnect) -> None:
         dialled = process.dialled.pop((disconnect.link, str(disconnect.peer)), None)

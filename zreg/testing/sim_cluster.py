@@ -88,7 +88,12 @@ class SimCluster:
     def meta(self) -> Process:
         """Start `meta`."""
         member = Member(
-            "meta", Role.META, 1, Status.WORKING, META_ADDRESS, "tcp://meta:9612",
+            "meta",
+            Role.META,
+            1,
+            Status.WORKING,
+            META_ADDRESS,
+            "tcp://meta:9612",
             process_id=self._unique(),
         )
         core = MetaCore(member, self.config, cluster_id=self._unique(), now=self.sim.now)
@@ -99,7 +104,12 @@ class SimCluster:
         """Start `data-<number>`."""
         name = f"data-{number}"
         member = Member(
-            name, Role.DATA, 0, Status.INITIAL, f"tcp://{name}:9620", f"tcp://{name}:9621",
+            name,
+            Role.DATA,
+            0,
+            Status.INITIAL,
+            f"tcp://{name}:9620",
+            f"tcp://{name}:9621",
             process_id=self._unique(),
         )
         core = DataCore(member, self.config, rng=self._rng(), now=self.sim.now)
