@@ -1,0 +1,74 @@
+"""A service registry over ZeroMQ: publish where you can be reached, be told when that changes.
+
+The names below are loaded when they are first used, so `import zreg` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zreg.client.api import Client as Client
+    from zreg.client.commands import ClientState as ClientState
+    from zreg.client.publication import Publication as Publication
+    from zreg.client.service import Service as Service
+    from zreg.client.subscription import Subscription as Subscription
+    from zreg.client.view import Endpoint as Endpoint
+    from zreg.client.view import Publisher as Publisher
+    from zreg.client.view import View as View
+    from zreg.client.view import ViewChange as ViewChange
+    from zreg.config import Config as Config
+    from zreg.errors import ClosedError as ClosedError
+    from zreg.errors import DeniedError as DeniedError
+    from zreg.errors import Error as Error
+    from zreg.errors import LimitError as LimitError
+    from zreg.errors import NoInstanceError as NoInstanceError
+    from zreg.errors import NotPrimaryError as NotPrimaryError
+    from zreg.errors import NotReadyError as NotReadyError
+    from zreg.errors import RefusedError as RefusedError
+    from zreg.errors import TimeoutError as TimeoutError  # noqa: A004 -- the built-in one, and ours
+    from zreg.errors import UnavailableError as UnavailableError
+    from zreg.errors import UsageError as UsageError
+    from zreg.model import Scope as Scope
+    from zreg.model import Version as Version
+
+_HOMES = {
+    "Client": "zreg.client.api",
+    "ClientState": "zreg.client.commands",
+    "Publication": "zreg.client.publication",
+    "Service": "zreg.client.service",
+    "Subscription": "zreg.client.subscription",
+    "Endpoint": "zreg.client.view",
+    "Publisher": "zreg.client.view",
+    "View": "zreg.client.view",
+    "ViewChange": "zreg.client.view",
+    "Config": "zreg.config",
+    "ClosedError": "zreg.errors",
+    "DeniedError": "zreg.errors",
+    "Error": "zreg.errors",
+    "LimitError": "zreg.errors",
+    "NoInstanceError": "zreg.errors",
+    "NotPrimaryError": "zreg.errors",
+    "NotReadyError": "zreg.errors",
+    "RefusedError": "zreg.errors",
+    "TimeoutError": "zreg.errors",
+    "UnavailableError": "zreg.errors",
+    "UsageError": "zreg.errors",
+    "Scope": "zreg.model",
+    "Version": "zreg.model",
+}
+
+# Hidden from type checkers, or they would take any name for an existing one.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Load a public name from where it is defined."""
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module 'zreg' has no attribute {name!r}")
+        found = getattr(import_module(home), name)
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        """Return the public names, loaded or not."""
+        return sorted({*globals(), *_HOMES})

@@ -14,6 +14,8 @@ import msgspec
 from zreg.raft.errors import ConfigurationError
 
 VOTER_COUNT_MAX: Final = 7
+_VOTER: Final = "voter"
+_LEARNER: Final = "learner"
 
 
 class Configuration(msgspec.Struct, frozen=True, array_like=True):
@@ -51,18 +53,30 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
         return Configuration(self.voters, self.learners, {**self.addresses, node_id: address})
 
 
-_ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
-_DECODER: Final = msgspec.msgpack.Decoder(Configuration)
-
-
 def encode_configuration(configuration: Configuration) -> bytes:
-    """Return the bytes of a configuration entry; equal configurations give equal bytes."""
-    return _ENCODER.encode(configuration)
+    """Return the bytes of a configuration entry: a line per member, its kind, id and address."""
+    lines = [
+        "\t".join((kind, node_id, configuration.addresses[node_id]))
+        for kind, node_ids in ((_VOTER, configuration.voters), (_LEARNER, configuration.learners))
+        for node_id in node_ids
+    ]
+    return "\n".join(lines).encode()
 
 
 def decode_configuration(data: bytes) -> Configuration:
-    """Return the configuration in an entry's bytes; raises `msgspec.MsgspecError` on others."""
-    return _DECODER.decode(data)
+    """Return the configuration in an entry's bytes; raises `ConfigurationError` on others."""
+    try:
+        rows = [line.split("\t") for line in data.decode().split("\n") if line]
+        members = [(kind, node_id, address) for kind, node_id, address in rows]
+    except ValueError as error:
+        raise ConfigurationError("no configuration: each line names one member") from error
+    if any(kind not in (_VOTER, _LEARNER) for kind, _, _ in members):
+        raise ConfigurationError("no configuration: a member is a voter or a learner")
+    return Configuration(
+        tuple(node_id for kind, node_id, _ in members if kind == _VOTER),
+        tuple(node_id for kind, node_id, _ in members if kind == _LEARNER),
+        {node_id: address for _, node_id, address in members},
+    )
 
 
 def check_change(old: Configuration, new: Configuration) -> None:
@@ -73,6 +87,9 @@ def check_change(old: Configuration, new: Configuration) -> None:
         raise ConfigurationError(f"at most {VOTER_COUNT_MAX} voters; add it as a learner")
     if len(set(new.members)) != len(new.members) or set(new.members) != set(new.addresses):
         raise ConfigurationError("each member is named once and has one address")
+    names = "".join((*new.addresses, *new.addresses.values()))
+    if "\t" in names or "\n" in names:
+        raise ConfigurationError("an id or an address holds a tab or a line break")
     moved = (set(old.voters) ^ set(new.voters)) | (set(old.learners) ^ set(new.learners))
     if len(moved) > 1:
         raise ConfigurationError("members change one at a time")

@@ -6,9 +6,8 @@ It knows no roles and no terms but those of entries; `RaftCore` has checked who 
 from typing import NamedTuple
 from zlib import crc32
 
-import msgspec
-
 from zreg.raft.configuration import decode_configuration
+from zreg.raft.errors import ConfigurationError
 from zreg.raft.log import RaftLog
 from zreg.raft.messages import AppendEntries, EntryKind, InstallSnapshot, Snapshot, is_gapless
 
@@ -50,7 +49,7 @@ def is_sound_append(request: AppendEntries) -> bool:
 def _is_configuration(data: bytes) -> bool:
     try:
         decode_configuration(data)
-    except msgspec.MsgspecError:
+    except ConfigurationError:
         return False
     return True
 

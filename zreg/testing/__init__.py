@@ -1,1 +1,1 @@
-"""Tools to test zreg and what is built on it: simulators, checkers, processes."""
+"""What users and we test with: a cluster of production cores in one process, by seed."""

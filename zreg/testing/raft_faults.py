@@ -11,8 +11,6 @@ import msgspec
 
 from zreg.raft.messages import AppendEntries, Message
 
-_ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(Message)
 _REMEMBERED_MAX: Final = 200
 
 
@@ -62,7 +60,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Network:
-    """Carries messages as bytes; loses, delays, doubles, reorders and replays them.
+    """Carries messages as plain values; loses, delays, doubles, reorders and replays them.
 
     `deliver_at(ms, message)` is called for each copy that will arrive.
     """
@@ -74,7 +72,7 @@ class Network:
         self._rng = rng
         self._deliver_at = deliver_at
         self._blocked: dict[tuple[str, str], bool] = {}
-        self._remembered: list[bytes] = []
+        self._remembered: list[object] = []
 
     def send(self, now: int, message: Message) -> bool:
         """Take a message; return False if the sender notices that it cannot leave."""
@@ -87,7 +85,7 @@ class Network:
         if has_entries and rng.random() < faults.drop_entries:
             # Heartbeats keep such a leader in office, but it hardly commits anything.
             return True
-        raw = _ENCODER.encode(message)
+        raw = msgspec.to_builtins(message, builtin_types=(bytes,))
         self._carry(now, raw)
         if rng.random() < faults.duplicate:
             self._carry(now, raw)
@@ -95,11 +93,11 @@ class Network:
             self._replay(now, raw)
         return True
 
-    def _carry(self, now: int, raw: bytes) -> None:
+    def _carry(self, now: int, raw: object) -> None:
         delay = self._rng.randint(1, self.faults.delay_ms_max)
-        self._deliver_at(now + delay, _DECODER.decode(raw))
+        self._deliver_at(now + delay, msgspec.convert(raw, Message))
 
-    def _replay(self, now: int, raw: bytes) -> None:
+    def _replay(self, now: int, raw: object) -> None:
         if len(self._remembered) < _REMEMBERED_MAX:
             self._remembered.append(raw)
         else:

@@ -5,8 +5,6 @@ from hashlib import blake2b
 from random import Random
 from typing import Protocol
 
-import msgspec
-
 from zreg.raft.config import RaftConfig
 from zreg.raft.consensus import RaftCore
 from zreg.raft.messages import Entry, EntryKind, Message, Ready
@@ -37,13 +35,15 @@ class Registers:
 
     def snapshot(self) -> bytes:
         """Return the state as bytes."""
-        return msgspec.json.encode([self.index, self.digest, self.values])
+        values = [f"{name}={value}" for name, value in sorted(self.values.items())]
+        return " ".join((str(self.index), self.digest, *values)).encode()
 
     def restore(self, data: bytes) -> None:
         """Replace the state."""
-        self.index, self.digest, self.values = msgspec.json.decode(
-            data, type=tuple[int, str, dict[str, int]]
-        )
+        index, self.digest, *values = data.decode().split(" ")
+        self.index = int(index)
+        pairs = (value.split("=") for value in values)
+        self.values = {name: int(value) for name, value in pairs}
 
 
 class Observer(Protocol):

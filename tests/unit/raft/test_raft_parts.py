@@ -87,6 +87,8 @@ OLD = members(THREE, ("n4",))
         (members(("n1",)), "one at a time"),
         (members(("n1", "n2"), ("n4", "n5")), "one at a time"),
         (members((*THREE, "n5"), ("n4",)), "catch up"),
+        (OLD.with_address("n1", "a\tb"), "line break"),
+        (OLD.with_address("n1", "a\nb"), "line break"),
     ],
 )
 def test_changes_that_are_refused(new: Configuration, reason: str) -> None:
@@ -117,6 +119,18 @@ def test_a_configuration_is_changed_by_value() -> None:
     assert OLD.with_learner("n3", "at n3") == members(("n1", "n2"), ("n3", "n4"))
     assert OLD.with_address("n2", "x").addresses["n2"] == "x"
     assert members(THREE, ("n4",)) == OLD
+
+
+@pytest.mark.parametrize(
+    "data", [b"garbage", b"voter\tn1", b"king\tn1\there", b"voter\tn1\there\tthere", b"\xff\t\t"]
+)
+def test_what_is_no_configuration_is_refused(data: bytes) -> None:
+    with pytest.raises(ConfigurationError, match="no configuration"):
+        decode_configuration(data)
+
+
+def test_nobody_is_a_configuration_too() -> None:
+    assert decode_configuration(encode_configuration(Configuration())) == Configuration()
 
 
 def test_a_history_is_cut_and_compacted() -> None:

@@ -1,0 +1,31 @@
+"""What tests over real sockets share: loopback only, ports chosen by the kernel, no sleep."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+import pytest
+from reactor_fakes import Harness, wait_until
+
+__all__ = ["wait_until"]
+
+
+@pytest.fixture
+def harness() -> Iterator[Harness]:
+    """Run reactors for one test; all are stopped and all plain sockets closed after it."""
+    with asyncio.Runner() as runner:
+        harness = Harness(runner)
+        try:
+            yield harness
+        finally:
+            runner.run(harness.close())
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A TCP listener that accepts connections and never says a word."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        yield listener

@@ -1,0 +1,383 @@
+"""One core on real sockets: what goes in comes out, in order, as one message, whatever comes."""
+
+import itertools
+import logging
+from collections.abc import Sequence
+
+import pytest
+import zmq
+from reactor_fakes import CLUSTER, LOOPBACK, FakeCore, Harness, accept, channel_of, packed, publish
+
+from zreg.effects import (
+    BEAT_TOPIC,
+    Broadcast,
+    Connect,
+    Disconnect,
+    Effect,
+    Emit,
+    Link,
+    Listen,
+    Local,
+    Log,
+    Peer,
+    PeerLost,
+    PeerUp,
+    Probe,
+    Send,
+    Stop,
+    Unlisten,
+)
+from zreg.errors import (
+    UnavailableError,
+    UsageError,
+)
+from zreg.reactor import Doors, LinkTable, Reactor
+from zreg.wire.messages import (
+    Accepted,
+    Bye,
+    Message,
+    Ping,
+    Pong,
+    WhoAreYou,
+)
+
+
+def test_a_request_and_its_answer_cross(harness: Harness) -> None:
+    """The address is real before the core starts; PeerUp comes before anything else."""
+
+    async def scenario() -> None:
+        server, client = FakeCore(accept), FakeCore()
+        reactor, address = await harness.serve(server)
+        assert not address.endswith(":0")
+        dialing = await harness.dial(client, address)
+        await harness.act(dialing, client, Send(Link.DATA, "server", publish(1)))
+        await harness.wait_until(lambda: client.records() == [Accepted((1,))])
+        assert client.received[0][2] == PeerUp(Link.DATA, "server")
+        assert server.records() == [publish(1)]
+        assert server.peers()[0] in channel_of(reactor).peers  # type: ignore[attr-defined]
+
+    harness.run(scenario())
+
+
+def test_what_one_turn_sends_to_a_peer_leaves_as_one_message(harness: Harness) -> None:
+    async def scenario() -> None:
+        server, client = FakeCore(accept), FakeCore()
+        serving, address = await harness.serve(server)
+        dialing = await harness.dial(client, address)
+        records = [publish(number) for number in range(100)]
+        await harness.act(dialing, client, *(Send(Link.DATA, "server", r) for r in records))
+        await harness.wait_until(lambda: len(client.records()) == 100)
+        assert server.records() == records
+        assert serving.statistics()["messages_in"] == 1
+        assert dialing.statistics()["messages_in"] == 1
+        assert dialing.statistics()["records_in"] == 100
+
+    harness.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("count", "body_bytes", "messages_min"),
+    [(2500, 10, 3), (40, 60_000, 3)],
+    ids=["count", "bytes"],
+)
+def test_a_large_turn_is_split_at_the_limits(
+    harness: Harness, count: int, body_bytes: int, messages_min: int
+) -> None:
+    async def scenario() -> None:
+        server, client = FakeCore(), FakeCore()
+        serving, address = await harness.serve(server)
+        dialing = await harness.dial(client, address)
+        records = [publish(number, b"b" * body_bytes) for number in range(count)]
+        await harness.act(dialing, client, *(Send(Link.DATA, "server", r) for r in records))
+        await harness.wait_until(lambda: len(server.records()) == count)
+        assert server.records() == records
+        assert serving.statistics()["messages_in"] >= messages_min
+        assert dialing.statistics()["records_out"] == count
+
+    harness.run(scenario())
+
+
+def test_ten_thousand_messages_ping_pong_without_a_lost_wake_up(harness: Harness) -> None:
+    """The descriptors are edge-triggered; one wake-up lost stops the game for good."""
+
+    def pong(link: Link, peer: Peer, message: Message | Local) -> Sequence[Effect]:
+        return [Send(link, peer, Pong())] if isinstance(message, Ping) else []
+
+    def ping(link: Link, peer: Peer, message: Message | Local) -> Sequence[Effect]:
+        return [Send(link, peer, Ping())] if isinstance(message, Pong) else []
+
+    async def scenario() -> None:
+        server, client = FakeCore(pong), FakeCore(ping)
+        serving, address = await harness.serve(server)
+        dialing = await harness.dial(client, address)
+        await harness.act(dialing, client, Send(Link.DATA, "server", Ping()))
+        await harness.wait_until(
+            lambda: serving.statistics().get("messages_in", 0) >= 10_000, timeout_seconds=30
+        )
+
+    harness.run(scenario())
+
+
+def test_a_burst_of_single_messages_is_read_to_its_end(harness: Harness) -> None:
+    """More than the reactor reads in one turn: the rest makes no wake-up of its own."""
+
+    async def scenario() -> None:
+        server = FakeCore()
+        reactor, address = await harness.serve(server)
+        socket = harness.raw(zmq.DEALER, address)
+        for number in range(2000):
+            socket.send_multipart(packed(publish(number)))
+        await harness.wait_until(lambda: len(server.records()) == 2000)
+        assert server.records() == [publish(number) for number in range(2000)]
+        assert reactor.statistics()["messages_in"] == 2000
+
+    harness.run(scenario())
+
+
+def test_hints_reach_who_listens_and_name_their_sender(harness: Harness) -> None:
+    """Topics apply to connections of the past and of the future, until Unlisten."""
+
+    async def scenario() -> None:
+        pubs = [FakeCore(), FakeCore()]
+        table = LinkTable(pubs={Link.CHANGES: LOOPBACK})
+        reactors = [await harness.start(core, table) for core in pubs]
+        addresses = [reactor.addresses[Link.CHANGES] for reactor in reactors]
+        sub = FakeCore(start=[Connect(Link.CHANGES, "one", addresses[0])])
+        listening = await harness.start(sub, LinkTable(subs=(Link.CHANGES,)))
+        await harness.act(
+            listening,
+            sub,
+            Listen(Link.CHANGES, BEAT_TOPIC),
+            Listen(Link.CHANGES, b"\x00\x01"),
+            Connect(Link.CHANGES, "two", addresses[1]),
+        )
+        await harness.wait_until(lambda: len(sub.of(PeerUp)) == 2)
+
+        async def heard_from(name: str, topic: bytes, message: Message) -> None:
+            """Repeat the hint until the subscription has arrived."""
+            index = ("one", "two").index(name)
+
+            async def hint() -> None:
+                await harness.act(
+                    reactors[index],
+                    pubs[index],
+                    Broadcast(Link.CHANGES, b"\x00\x02", WhoAreYou()),
+                    Broadcast(Link.CHANGES, topic, message),
+                )
+
+            for _ in range(100):
+                await hint()
+                if (Link.CHANGES, name, message) in sub.received:
+                    return
+            await harness.wait_until(lambda: (Link.CHANGES, name, message) in sub.received)
+
+        await heard_from("one", BEAT_TOPIC, Ping())
+        await heard_from("two", b"\x00\x01", Pong())
+        assert WhoAreYou() not in sub.records()
+        await harness.act(listening, sub, Unlisten(Link.CHANGES, BEAT_TOPIC))
+        await heard_from("one", b"\x00\x01", Bye())
+
+    harness.run(scenario())
+
+
+def test_disconnect_sends_what_came_before_it_and_is_silent(harness: Harness) -> None:
+    """The other end hears the goodbye first and the loss then; this end hears nothing."""
+
+    async def scenario() -> None:
+        server, client = FakeCore(), FakeCore()
+        _, address = await harness.serve(server)
+        dialing = await harness.dial(client, address)
+        bye = [Send(Link.DATA, "server", Bye()), Disconnect(Link.DATA, "server")]
+        await harness.act(dialing, client, *bye, Send(Link.DATA, "server", Ping()))
+        lost = await harness.lost(server)
+        assert server.received[-2:] == [
+            (Link.REQUESTS, lost.peer, Bye()),
+            (Link.LOCAL, "", PeerLost(Link.REQUESTS, lost.peer, "closed")),
+        ]
+        assert client.of(PeerLost) == []
+        assert dialing.statistics()["dropped_absent"] == 1
+        assert dialing.statistics()["connections"] == 0
+
+    harness.run(scenario())
+
+
+def test_connecting_again_under_a_name_replaces_the_connection(harness: Harness) -> None:
+    async def scenario() -> None:
+        servers = [FakeCore(), FakeCore()]
+        addresses = [(await harness.serve(core))[1] for core in servers]
+        client = FakeCore()
+        dialing = await harness.dial(client, addresses[0])
+        await harness.act(dialing, client, Connect(Link.DATA, "server", addresses[1]))
+        await harness.wait_until(lambda: len(client.of(PeerUp)) == 2)
+        await harness.act(dialing, client, Send(Link.DATA, "server", Ping()))
+        await harness.wait_until(lambda: servers[1].records() == [Ping()])
+        assert (servers[0].records(), client.of(PeerLost)) == ([], [])
+
+    harness.run(scenario())
+
+
+def test_what_is_sent_before_the_connection_stands_is_dropped_and_counted(
+    harness: Harness,
+) -> None:
+    async def scenario() -> None:
+        server, client = FakeCore(), FakeCore()
+        _, address = await harness.serve(server)
+        client.starting = [
+            Send(Link.DATA, "nobody", Ping()),
+            Connect(Link.DATA, "server", address),
+            Send(Link.DATA, "server", Ping()),
+        ]
+        reactor = await harness.start(client, LinkTable(dealers=(Link.DATA,)))
+        await harness.wait_until(lambda: client.of(PeerUp))
+        assert reactor.statistics()["dropped_absent"] == 2
+
+    harness.run(scenario())
+
+
+def test_ticks_come_when_due_after_the_input_and_settle_ends_the_turn(harness: Harness) -> None:
+    async def scenario() -> None:
+        core = FakeCore()
+        reactor, address = await harness.serve(core)
+        socket = harness.raw(zmq.DEALER, address)
+        socket.send_multipart(packed(Ping()))
+        await harness.wait_until(core.records)
+        core.calls.clear()
+        core.tick_at = 0.0
+        reactor.post(Local())
+        await harness.wait_until(lambda: "tick" in core.calls)
+        assert core.calls == ["receive", "tick", "settle"]
+
+    harness.run(scenario())
+
+
+def test_the_timer_rings_without_any_traffic(harness: Harness) -> None:
+    async def scenario() -> None:
+        core = FakeCore()
+        times: list[float] = []
+
+        def ticked(now: float) -> None:
+            times.append(now)
+            core.tick_at = now + 0.02 if len(times) < 5 else None
+
+        core.ticked = ticked
+        core.tick_at = 0.0
+        await harness.serve(core)
+        await harness.wait_until(lambda: len(times) == 5)
+        assert all(after - before >= 0.02 for before, after in itertools.pairwise(times))
+
+    harness.run(scenario())
+
+
+def test_stop_lets_the_goodbye_leave(harness: Harness) -> None:
+    def leave(link: Link, peer: Peer, message: Message | Local) -> Sequence[Effect]:
+        return [Send(Link.DATA, "server", Bye())] if isinstance(message, Stop) else []
+
+    async def scenario() -> None:
+        server, client = FakeCore(), FakeCore(leave)
+        _, address = await harness.serve(server)
+        dialing = await harness.dial(client, address)
+        assert await harness.stop(dialing) < 0.5
+        await harness.wait_until(lambda: server.records() == [Bye()])
+        await harness.lost(server)
+
+    harness.run(scenario())
+
+
+def test_logs_and_events_go_where_people_look(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        core = FakeCore()
+        reactor, _ = await harness.serve(core)
+        fields: dict[str, str | int | float] = {"id": "a b", "count": 3}
+        with caplog.at_level(logging.INFO):
+            line = Log(logging.INFO, "session.publish.started", fields)
+            await harness.act(reactor, core, line, Emit(Local()))
+        assert harness.events == [Local()]
+        record = next(r for r in caplog.records if r.name == "zreg.session")
+        assert record.getMessage() == "session.publish.started id='a b' count=3"
+
+    harness.run(scenario())
+
+
+def test_a_probe_tells_of_the_dead_and_only_pings_the_living(harness: Harness) -> None:
+    async def scenario() -> None:
+        server = FakeCore()
+        reactor, address = await harness.serve(server)
+        living = harness.raw(zmq.DEALER, address)
+        living.send_multipart(packed(Ping()))
+        await harness.wait_until(server.records)
+        (peer,) = server.peers()
+        probes = [Probe(Link.REQUESTS, peer), Probe(Link.REQUESTS, b"\x00gone")]
+        await harness.act(reactor, server, *probes)
+        assert (await harness.lost(server)).peer == b"\x00gone"
+        await harness.wait_until(lambda: living.poll(0))
+        assert living.recv_multipart() == packed(Ping())
+        assert [lost.peer for lost in server.of(PeerLost)] == [b"\x00gone"]
+
+    harness.run(scenario())
+
+
+def test_forgetting_a_routed_peer_is_silent(harness: Harness) -> None:
+    async def scenario() -> None:
+        server = FakeCore()
+        reactor, address = await harness.serve(server)
+        socket = harness.raw(zmq.DEALER, address)
+        socket.send_multipart(packed(Ping()))
+        await harness.wait_until(server.records)
+        (peer,) = server.peers()
+        bye = [Send(Link.REQUESTS, peer, Bye()), Disconnect(Link.REQUESTS, peer)]
+        await harness.act(reactor, server, *bye)
+        await harness.wait_until(lambda: socket.poll(0))
+        socket.close(0)
+        other = harness.raw(zmq.DEALER, address)
+        other.send_multipart(packed(Pong()))
+        await harness.wait_until(lambda: Pong() in server.records())
+        assert server.of(PeerLost) == []
+
+    harness.run(scenario())
+
+
+def test_addresses_that_cannot_work_are_explained() -> None:
+    taken = Doors(LinkTable(routers={Link.NODES: LOOPBACK}))
+    try:
+        address = taken.addresses[Link.NODES]
+        with pytest.raises(UnavailableError, match="already in use: stop the other process"):
+            Doors(LinkTable(routers={Link.NODES: address}))
+    finally:
+        taken.close()
+        taken.terminate(lambda: None)
+    for bad in ("nonsense", "tcp://127.0.0.1", "tcp://127.0.0.1:70000", "udp://127.0.0.1:1"):
+        with pytest.raises(UsageError, match="write tcp://HOST:PORT"):
+            Doors(LinkTable(pubs={Link.CHANGES: bad}))
+    with pytest.raises(UsageError, match="no address of this machine"):
+        Doors(LinkTable(routers={Link.NODES: "tcp://192.0.2.1:0"}))
+
+
+def test_connecting_to_nonsense_is_a_lost_peer(harness: Harness) -> None:
+    async def scenario() -> None:
+        core = FakeCore(start=[Connect(Link.DATA, "a", "nonsense"), Connect(Link.DATA, "b", "")])
+        await harness.start(core, LinkTable(dealers=(Link.DATA,)))
+        await harness.wait_until(lambda: len(core.of(PeerLost)) == 2)
+        assert "write tcp://HOST:PORT" in core.of(PeerLost)[0].reason
+
+    harness.run(scenario())
+
+
+def test_ipv6_works_where_it_is_written(harness: Harness) -> None:
+    async def scenario() -> None:
+        server, client = FakeCore(), FakeCore()
+        try:
+            table = LinkTable(routers={Link.REQUESTS: "tcp://[::1]:0"})
+            reactor = await harness.start(server, table)
+        except UsageError:
+            pytest.skip("this machine has no IPv6")
+        dialing = await harness.dial(client, reactor.addresses[Link.REQUESTS])
+        await harness.act(dialing, client, Send(Link.DATA, "server", Ping()))
+        await harness.wait_until(server.records)
+
+    harness.run(scenario())
+
+
+def test_a_reactor_that_never_ran_can_be_closed() -> None:
+    Reactor(FakeCore(), CLUSTER, LinkTable(routers={Link.NODES: LOOPBACK})).close()

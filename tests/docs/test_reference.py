@@ -1,0 +1,153 @@
+"""The reference pages name all there is, and nothing that is not there."""
+
+import configparser
+import enum
+import re
+import tomllib
+
+import msgspec
+import pytest
+from tables import DOCS, ROOT, rows, sections, table
+
+from zreg import model
+from zreg.config import Config, Limits
+from zreg.errors import REFUSALS
+from zreg.wire.messages import TAGS, DatumSummary
+
+PROTOCOL = (DOCS / "protocol.md").read_text()
+CONFIGURATION = (DOCS / "configuration.md").read_text()
+DEPENDENCIES = (DOCS / "dependencies.md").read_text()
+
+VALUES: list[type[msgspec.Struct]] = [
+    model.Version,
+    model.Incarnation,
+    model.Publisher,
+    model.Removal,
+    model.Change,
+    model.Member,
+    model.RingParameters,
+    model.Membership,
+    DatumSummary,
+]
+ENUMS = [model.Scope, model.Role, model.Status, model.Cause]
+STRUCTS: dict[str, type[msgspec.Struct]] = {
+    f"{tag} `{kind.__name__}`": kind for tag, kind in TAGS.items()
+} | {f"`{kind.__name__}`": kind for kind in VALUES}
+
+
+def shown(default: object) -> str:
+    """Return how the tables write a default."""
+    named = {"": '""', b"": "empty", (): "[]", None: "nil", False: "false", True: "true"}
+    if isinstance(default, model.Version):
+        return str(default)
+    if isinstance(default, model.Incarnation):
+        return str(default)
+    for value, text in named.items():
+        if type(value) is type(default) and value == default:
+            return text
+    return str(default)
+
+
+def fields(kind: type[msgspec.Struct]) -> list[tuple[str, str]]:
+    """Return names and defaults as a table has to show them."""
+    return [
+        (field.name, "–" if field.required else shown(field.default))  # noqa: RUF001 -- a dash
+        for field in msgspec.structs.fields(kind)
+    ]
+
+
+@pytest.mark.parametrize("heading", STRUCTS)
+def test_a_record_or_value_is_documented_field_by_field(heading: str) -> None:
+    kind = STRUCTS[heading]
+    found = table(heading, PROTOCOL)
+
+    assert [(row[1], row[3]) for row in found] == fields(kind)
+    first = 1 if kind in TAGS.values() else 0
+    assert [row[0] for row in found] == [str(first + place) for place in range(len(found))]
+    assert all(row[2] and row[4] for row in found)
+
+
+def test_the_protocol_names_no_record_that_does_not_exist() -> None:
+    headings = {h for h in sections(PROTOCOL) if re.fullmatch(r"\d+ `\w+`", h)}
+
+    assert headings == {heading for heading in STRUCTS if heading[0].isdigit()}
+
+
+def test_the_dialogs_name_all_requests_and_nothing_else() -> None:
+    dialogs = "\n".join(text for name, text in sections(PROTOCOL).items() if "abnf" in text)
+    named = set(re.findall(r"\b[CS]:(\w+)", dialogs))
+
+    names = {kind.__name__ for kind in TAGS.values()}
+    assert named <= names
+    assert names - named == set()
+
+
+@pytest.mark.parametrize("kind", ENUMS, ids=lambda kind: kind.__name__)
+def test_an_enumeration_is_documented_value_by_value(kind: type[enum.IntEnum]) -> None:
+    found = [(row[0], row[1]) for row in table(f"`{kind.__name__}`", PROTOCOL)]
+
+    assert found == [(str(member.value), member.name) for member in kind]
+
+
+def test_every_code_is_documented() -> None:
+    found = [(row[0], row[1]) for row in table("11. Codes", PROTOCOL)]
+
+    assert found == [(str(code), error.__name__) for code, error in REFUSALS.items()]
+
+
+def test_every_limit_is_documented_with_its_value() -> None:
+    limits = {name: str(value) for name, value in vars(Limits).items() if name[0] != "_"}
+
+    assert {row[0]: row[1] for row in table("12. Limits", PROTOCOL)} == limits
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    found = {row[0]: row[1] for row in rows(CONFIGURATION)}
+    defaults = {
+        field.name: msgspec.json.encode(field.default).decode().replace(",", ", ")
+        for field in msgspec.structs.fields(Config)
+    }
+
+    assert found == defaults
+
+
+def test_what_loopback_changes_is_documented() -> None:
+    lan, loopback = Config.for_lan(), Config.for_loopback()
+    changed = {
+        name: getattr(loopback, name)
+        for name in Config.__struct_fields__
+        if getattr(lan, name) != getattr(loopback, name)
+    }
+
+    opening = sections(CONFIGURATION)["Configuration"].replace("\n", " ")
+    assert all(f"`{name}` is {value}" in opening for name, value in changed.items())
+    assert len(re.findall(r"`\w+` is [\d.]+", opening)) == len(changed)
+
+
+def name_of(requirement: str) -> str:
+    """Return the package that a requirement is about."""
+    found = re.match(r"[A-Za-z0-9_.-]+", requirement)
+    assert found, requirement
+    return found[0]
+
+
+def test_every_dependency_has_a_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    extras = project["project"].get("optional-dependencies", {})
+    wanted = [
+        *project["build-system"]["requires"],
+        *project["project"]["dependencies"],
+        *(requirement for extra in extras.values() for requirement in extra),
+        *(
+            requirement
+            for section in tox.sections()
+            for requirement in tox.get(section, "deps", fallback="").split()
+        ),
+    ]
+
+    names = {name_of(requirement) for requirement in wanted}
+    found = [row[0] for row in rows(DEPENDENCIES)]
+    assert set(found) == names
+    assert len(found) == len(set(found))

@@ -1,0 +1,51 @@
+"""What tests of real processes share: loopback only, ports chosen by the kernel."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from zreg.testing.processes import RunningCluster, own_environment
+
+StartCluster = Callable[..., RunningCluster]
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep settings of the machine, and of whoever runs the tests, out of them."""
+    for name, value in own_environment().items():
+        monkeypatch.setenv(name, value)
+    for name in [name for name in os.environ if name.startswith("ZREG_")]:
+        monkeypatch.delenv(name)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+
+@pytest.fixture
+def start_cluster(tmp_path: Path) -> Iterator[StartCluster]:
+    """Return a function that starts a cluster (see `RunningCluster`), ended after the test.
+
+    start_cluster(sessions=2, data=3, options=["--lease-seconds=2"])
+    """
+    with ExitStack() as stack:
+        numbers = itertools.count(1)
+
+        def start(
+            sessions: int = 1, data: int = 1, options: list[str] | None = None
+        ) -> RunningCluster:
+            directory = tmp_path / f"cluster-{next(numbers)}"
+            return stack.enter_context(
+                RunningCluster(directory, sessions=sessions, data=data, options=options or ())
+            )
+
+        yield start
+
+
+@pytest.fixture
+def cluster(start_cluster: StartCluster) -> RunningCluster:
+    """Return the smallest cluster: one node of each role."""
+    return start_cluster()

@@ -1,0 +1,288 @@
+"""Every command and every exit code, each error in one sentence that says what to do."""
+
+import json
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import zreg
+from zreg.testing.processes import Running, run_zreg, zreg_command
+
+# Nothing listens on the first port of all.
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Run a registry for all tests here."""
+    with Running(zreg_command("dev", "--port", "0", "-o", "json")) as registry:
+        while "url" not in (said := json.loads(registry.line())):
+            pass
+        yield said["url"]
+
+
+def ok(*arguments: str) -> str:
+    """Run a command that succeeds without a word of complaint; return what it writes."""
+    result = run_zreg(*arguments)
+    assert (result.stderr, result.returncode) == ("", 0)
+    return result.stdout
+
+
+def fails(code: int, *arguments: str, **more: object) -> str:
+    """Run a command that fails with one sentence; return it."""
+    result = run_zreg(*arguments, **more)  # type: ignore[arg-type]
+    lines = result.stderr.splitlines()
+    assert result.returncode == code, result.stderr
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("zreg: ")
+    return lines[0].removeprefix("zreg: ")
+
+
+# --- what works ---------------------------------------------------------------------------------
+
+
+def test_publish_hold_subscribe_ls_get(url: str) -> None:
+    subscribe = Running(zreg_command("subscribe", "pay", "-o", "json", "--url", url))
+    hold = Running(
+        zreg_command(
+            *("publish", "pay", "10.0.0.7:12200", "second", "--attribute", "env=prod"),
+            *("--hold", "--url", url),
+        )
+    )
+    with subscribe, hold:
+        assert hold.line() == "pay is published, until Ctrl-C."
+        # The first view may have been taken before or after the publish.
+        while not (seen := json.loads(subscribe.line()))["publishers"]:
+            pass
+        assert seen["publishers"][0]["values"] == ["10.0.0.7:12200", "second"]
+        assert seen["publishers"][0]["attributes"] == {"env": "prod"}
+
+        assert re.search(r"pay +1 +\d+\.\d+", ok("ls", "--url", url))
+        (listed,) = json.loads(ok("ls", "p?y", "-o", "json", "--url", url))
+        assert (listed["data_id"], listed["publishers"]) == ("pay", 1)
+        assert "DEFAULT_GROUP" in ok("ls", "-o", "wide", "--url", url)
+        assert "10.0.0.7:12200, second" in ok("get", "pay", "--url", url)
+        publisher_id = seen["publishers"][0]["publisher_id"]
+        assert publisher_id in ok("get", "pay", "-o", "wide", "--url", url)
+        got = json.loads(ok("get", "pay", "-o", "json", "--url", url))
+        assert got["publishers"] == seen["publishers"]
+
+        hold.send(signal.SIGTERM)
+        assert hold.wait() == 0
+        gone = json.loads(subscribe.line())
+        assert gone["publishers"] == []
+        assert gone["removed"] == [publisher_id]
+        subscribe.send(signal.SIGINT)
+        assert subscribe.wait() == 0
+
+
+def test_subscribe_shows_each_change_to_people(url: str) -> None:
+    with (
+        Running(zreg_command("subscribe", "lines", "--url", url)) as subscribe,
+        zreg.Client(url) as client,
+    ):
+        assert re.fullmatch(r"  0 publishers, version \d+\.\d+", subscribe.line())
+        publication = client.publish("lines", "one", b"\x00", zreg.Endpoint("h", 1, weight=5))
+        assert re.fullmatch(r"\+ one, b'\\x00', h:1\?weight=5  \(\w{8}\)", subscribe.line())
+        assert subscribe.line().startswith("  1 publisher,")
+        publication.republish("two\x1b[2J")
+        assert re.fullmatch(r"~ two\\x1b\[2J  \(\w{8}\)", subscribe.line())
+        assert subscribe.line().startswith("  1 publisher,")
+        publication.unpublish()
+        assert subscribe.line().startswith("- two")
+
+
+def test_publish_without_hold_checks_that_it_would_be_taken(url: str) -> None:
+    said = ok("publish", "short", "value", "--url", url)
+    assert said == "short was accepted and ends with this command: keep it with --hold.\n"
+    said = ok("publish", "short", "value", "-o", "json", "--url", url)
+    assert json.loads(said)["registered"] is True
+
+
+def test_group_and_instance_id_are_parts_of_the_name(url: str) -> None:
+    names = ("--group", "G", "--instance-id", "I")
+    with Running(zreg_command("publish", "parts", "v", *names, "--hold", "--url", url)) as hold:
+        hold.line()
+        assert "v" in ok("get", "parts", *names, "--url", url)
+        assert "G" in ok("ls", "parts", "--url", url)
+        fails(3, "get", "parts", "--url", url)
+
+
+def test_nodes_are_told_by_a_session_and_by_meta(url: str) -> None:
+    told = json.loads(ok("nodes", "-o", "json", "--url", url))
+    assert [(node["role"], node["node_id"], node["status"]) for node in told] == [
+        ("session", "session-1", "WORKING"),
+        ("data", "data-1", "WORKING"),
+        ("meta", "meta-1", "WORKING"),
+    ]
+    meta_address = told[2]["address"]
+    assert json.loads(ok("nodes", "--meta", meta_address, "-o", "json")) == told
+    assert meta_address in ok("nodes", "--url", url)
+    assert told[1]["changes_address"] in ok("nodes", "-o", "wide", "--url", url)
+
+
+def test_the_url_may_come_from_the_environment_or_a_file(url: str, tmp_path: Path) -> None:
+    assert run_zreg("ls", environment={"ZREG_URL": url}).returncode == 0
+    (tmp_path / "zreg.toml").write_text(f"[client]\nurl = '{url}'\n")
+    assert run_zreg("ls", directory=tmp_path).returncode == 0
+
+
+def test_version() -> None:
+    assert ok("version").startswith("zreg ")
+    assert "pyzmq" in ok("version", "-o", "wide")
+    assert json.loads(ok("version", "-o", "json"))["protocol"] == 1
+
+
+def test_help_names_every_command() -> None:
+    said = ok("--help")
+    names = "dev cluster meta session data publish subscribe ls get nodes version"
+    for name in names.split():
+        assert f" {name} " in said
+        assert f"zreg {name}" in ok(name, "--help")
+
+
+def test_a_reader_that_has_enough_is_no_error(url: str) -> None:
+    """`zreg subscribe x | head -1` ends without a traceback."""
+    with Running(zreg_command("subscribe", "pipe", "--url", url)) as subscribe:
+        subscribe.line()
+        assert subscribe.process.stdout is not None
+        # The reading thread holds the pipe: closing its descriptor below it is what `head` does.
+        subscribe.send(signal.SIGTERM)
+        assert subscribe.wait() == 0
+
+
+# --- 2: usage -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], r"Missing command: `zreg --help` lists the commands"),
+        (["lst"], r"No such command 'lst'.*: `zreg --help` lists the commands"),
+        (["get"], r"Missing argument 'ID': `zreg get --help` shows how to use it"),
+        (["ls", "-o", "xml"], r"Invalid value for '-o'.*`zreg ls --help` shows how to use it"),
+        (["ls", "--url", "http://h"], r"url 'http://h' does not start with zreg://: write zreg://"),
+        (["ls", "--url", "zreg://h:0"], r"port 0 in url .* is not from 1 to 65535"),
+        (["ls", "x" * 257], r"the pattern has 257 characters: write at most 256"),
+        (["nodes", "--meta", "x"], r"--meta: 'x' is no address: write HOST:PORT"),
+        (["nodes", "--meta", "h:1", "--url", "zreg://h"], r".* two places to ask: give one"),
+        (["publish", "a b", "v"], r"data id 'a b' cannot be used: write 1 to 256 printable"),
+        (["subscribe", "a*"], r"data id 'a\*' cannot be used: write 1 to 256 printable"),
+        (["get", "x" * 257], r"data id 'x+' cannot be used: write 1 to 256 printable"),
+        (["publish", "a", "v" * 70_000], r".* the limit is 65536: publish where to find large"),
+        (["publish", "a", "v", "--attribute", "x"], r"--attribute 'x' .*: write NAME=VALUE"),
+        (["data", "--lease-seconds", "x"], r"--lease-seconds is 'x', which cannot be used"),
+        (["data", "--lease-seconds", "1"], r"lease_seconds must be at least three times"),
+        (["data", "--id", "a b"], r"node id 'a b' cannot be used: give 1 to 64 printable"),
+        (["data", "--host", "1.2.3.4", "--insecure"], r".* is no address of this machine .*choose"),
+        (["data", "--host", "0.0.0.0"], r".* other machines .*bind to 127.0.0.1, or set insecure"),
+        (["data", "-c", "none.toml"], r"none.toml does not exist: create it"),
+        (["cluster", "--meta", "3"], r"--meta 3: there is one meta node for now"),
+    ],
+)
+def test_wrong_usage_is_code_2(arguments: list[str], sentence: str) -> None:
+    assert re.match(sentence, fails(2, *arguments))
+
+
+def test_an_unparsable_config_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "zreg.toml").write_text("zone = 'a'\nlease_seconds = 3 3\n")
+
+    for command in ("meta", "session", "data", "dev", "cluster", "ls", "nodes"):
+        said = fails(2, command, directory=tmp_path)
+        assert re.match(r"zreg.toml (is no TOML|cannot be read): .*line 2.*; mend", said), said
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("lease_secs = 3\n")
+
+    said = fails(2, "data", "-c", "own.toml", directory=tmp_path)
+
+    assert said == (
+        "own.toml, line 1: there is no setting 'lease_secs': did you mean lease_seconds?"
+    )
+
+
+def test_a_missing_library_is_named_with_the_line_that_installs_it(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('no', name='typer')")
+    paths = [str(tmp_path), str(Path(zreg.__file__).parents[1])]
+
+    said = fails(2, "version", environment={"PYTHONPATH": ":".join(paths)})
+
+    assert said.endswith("typer, which is not installed: run pip install 'zreg[node]'")
+
+
+# --- 1, 3, 4 ------------------------------------------------------------------------------------
+
+
+def test_a_port_in_use_is_code_1() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        for command in ("dev", "meta", "session", "data"):
+            said = fails(1, command, "--port", port)
+            assert re.match(rf"tcp://127.0.0.1:{port} is already in use: .*--port", said)
+
+
+def test_a_question_to_the_wrong_kind_of_node_is_code_1(url: str) -> None:
+    told = json.loads(ok("nodes", "-o", "json", "--url", url))
+
+    said = fails(1, "ls", "--url", f"zreg://{told[2]['address']}")
+
+    assert said == "meta does not take ListDatums: connect to a session node instead"
+
+
+def test_what_is_not_there_is_code_3(url: str) -> None:
+    said = fails(3, "get", "no-such-id", "--url", url)
+    assert said.endswith("or publish it with `zreg publish no-such-id VALUE --hold`")
+    said = fails(3, "ls", "no-such-*", "--url", url)
+    assert said.endswith("see all there is with `zreg ls`")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ls", "--url", f"zreg://{NOWHERE}"],
+        ["nodes", "--url", f"zreg://{NOWHERE}"],
+        ["nodes", "--meta", NOWHERE],
+        ["ls", "--url", "zreg://no-such-host.invalid:9600"],
+        ["get", "x", "--url", f"zreg://{NOWHERE}", "--timeout-seconds", "0.5"],
+        ["publish", "x", "v", "--url", f"zreg://{NOWHERE}", "--timeout-seconds", "0.5"],
+        ["subscribe", "x", "--url", f"zreg://{NOWHERE}", "--timeout-seconds", "0.5"],
+    ],
+)
+def test_no_registry_is_code_4(arguments: list[str]) -> None:
+    said = fails(4, *arguments)
+
+    assert "invalid:9600" in said or NOWHERE in said
+    assert said.endswith("or start a registry with `zreg dev`")
+
+
+def test_somebody_who_does_not_answer_is_code_4() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"zreg://127.0.0.1:{mute.getsockname()[1]}"
+        said = fails(4, "ls", "--url", url, "--timeout-seconds", "0.5")
+    assert said.startswith("nobody answered")
+
+
+def test_another_cluster_is_code_4_and_named(url: str) -> None:
+    said = fails(4, "ls", "--url", url, "--cluster", "other", "--timeout-seconds", "0.5")
+
+    assert said.endswith("give the name of its cluster with --cluster")
+
+
+def test_a_session_without_data_nodes_is_code_4() -> None:
+    meta = Running(zreg_command("meta", "--port", "0", "-o", "json"))
+    with meta:
+        meta_address = json.loads(meta.line())["address"]
+        session = Running(
+            zreg_command("session", "--port", "0", "--meta", meta_address, "-o", "json")
+        )
+        with session:
+            url = f"zreg://{json.loads(session.line())['address']}"
+            said = fails(4, "ls", "--url", url)
+            assert said.startswith("no connection to any data node")
+            said = fails(4, "publish", "x", "v", "--url", url, "--timeout-seconds", "0.5")
+            assert said.endswith("see with `zreg nodes` whether a data node runs")

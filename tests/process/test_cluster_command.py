@@ -1,0 +1,146 @@
+"""`zreg cluster`: ready means ready, and nothing outlives it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import StartCluster
+
+import zreg
+from zreg.testing.processes import NodeProcess, Running, RunningCluster, wait_until, zreg_command
+
+
+def test_once_ready_every_session_serves(start_cluster: StartCluster) -> None:
+    """Published on one session, seen on the other, at once."""
+    cluster = start_cluster(sessions=2, data=3)
+
+    assert [(node.role, node.node_id) for node in cluster.nodes.values()] == [
+        ("meta", "meta-1"),
+        ("session", "session-1"),
+        ("session", "session-2"),
+        ("data", "data-1"),
+        ("data", "data-2"),
+        ("data", "data-3"),
+    ]
+    assert all(node.http is None for node in cluster.nodes.values())
+    with (
+        zreg.Client(cluster.url_of("session-1")) as one,
+        zreg.Client(cluster.url_of("session-2")) as other,
+    ):
+        for number in range(9):
+            one.publish(f"id-{number}", "v").wait_registered(2)
+            assert other.subscribe(f"id-{number}").wait_for(1, 2).view.values == ("v",)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_its_nodes(cluster: RunningCluster, number: signal.Signals) -> None:
+    cluster.process.send_signal(number)
+
+    assert cluster.process.wait(10) == 0
+    assert not any(node.is_alive for node in cluster.nodes.values())
+    assert all("node.stopping" in cluster.log(node_id) for node_id in cluster.nodes)
+
+
+def test_a_frozen_node_is_ended_too(cluster: RunningCluster) -> None:
+    cluster.stop("data-1")
+    cluster.process.terminate()
+
+    assert cluster.process.wait(10) == 0
+    assert not cluster.nodes["data-1"].is_alive
+
+
+def test_no_node_survives_it(cluster: RunningCluster) -> None:
+    """Not even when it is killed, not even a frozen one."""
+    cluster.stop("data-1")
+    cluster.process.kill()
+    cluster.process.wait()
+
+    wait_until(lambda: not any(node.is_alive for node in cluster.nodes.values()))
+
+
+def test_a_node_that_ends_by_itself_is_reported_with_its_code(tmp_path: Path) -> None:
+    with Running(zreg_command("cluster", "--json", "--dir", str(tmp_path / "logs"))) as running:
+        nodes = {}
+        while "ready" not in (said := json.loads(running.line())):
+            nodes[said["node_id"]] = NodeProcess(**said)
+        nodes["data-1"].signal(signal.SIGKILL)
+        assert running.error_line() == (
+            f"zreg: data-1 (pid {nodes['data-1'].pid}) ended with exit code -9: killed by SIGKILL"
+        )
+        nodes["session-1"].signal(signal.SIGTERM)
+        assert "session-1" in (line := running.error_line())
+        assert "ended with exit code 0" in line
+        nodes["meta-1"].signal(signal.SIGTERM)
+        running.error_line()
+        assert running.error_line() == "zreg: all nodes have ended: start the cluster again"
+        assert running.wait() == 1
+
+
+def test_for_people_it_prints_a_table_and_what_to_try() -> None:
+    with Running(zreg_command("cluster", "--session", "2")) as running:
+        lines = [running.line() for _ in range(9)]
+        text = "\n".join(lines)
+        for node_id in ("meta-1", "session-1", "session-2", "data-1"):
+            assert re.search(rf"{node_id} +\d+ +127\.0\.0\.1:\d+", text)
+        last = lines[-1]
+        assert last.startswith("The cluster is ready at zreg://127.0.0.1:")
+        command = last.rpartition("Try: ")[2].split()
+        shown = subprocess.run(
+            zreg_command(*command[1:]), capture_output=True, text=True, check=True, timeout=30
+        )
+        assert "session-2" in shown.stdout
+        running.send(signal.SIGINT)
+        assert running.wait() == 0
+
+
+def test_a_base_port_is_counted_up(tmp_path: Path) -> None:
+    base = _free_ports()
+    options = [f"--base-port={base}"]
+    with RunningCluster(tmp_path, sessions=2, options=options) as cluster:
+        ports = [int(node.address.rpartition(":")[2]) for node in cluster.nodes.values()]
+    assert ports == [base, base + 2, base + 3, base + 4]
+
+
+def test_a_node_that_cannot_start_ends_it_all(tmp_path: Path) -> None:
+    """Two clusters on one base port: the second one says so."""
+    base = _free_ports()
+    with RunningCluster(tmp_path / "one", options=[f"--base-port={base}"]):
+        result = subprocess.run(
+            zreg_command("cluster", f"--base-port={base}", "--dir", str(tmp_path / "two")),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    log = tmp_path / "two" / "meta-1.log"
+    assert result.returncode == 1
+    assert result.stderr == f"zreg: meta-1 did not start, exit code 1: see {log}\n"
+    assert "is already in use" in log.read_text()
+
+
+def test_settings_reach_the_nodes(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(options=["--lease-seconds=9", "--cluster=mine"])
+
+    assert "--lease-seconds=9.0" in cluster.nodes["data-1"].arguments
+    with zreg.Client(cluster.url, cluster="mine") as client:
+        client.publish("x", "v").wait_registered(5)
+
+
+def test_a_node_can_be_killed_restarted_and_added(cluster: RunningCluster) -> None:
+    """What the fixture offers to all tests of processes."""
+    with zreg.Client(cluster.url) as client:
+        client.publish("x", "v").wait_registered(5)
+        former = cluster.nodes["data-1"]
+        cluster.kill("data-1")
+        restarted = cluster.restart("data-1")
+        cluster.add("data", "data-2")
+        cluster.wait_until(
+            lambda: sum(int(cluster.statistics(n)["publishers"]) for n in ("data-1", "data-2")) == 1
+        )
+    assert restarted.address == former.address
+    assert restarted.pid != former.pid
+    assert os.getpgid(restarted.pid)

@@ -1,0 +1,83 @@
+"""The unit files load without a word, and leave a node little room for harm."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parents[2] / "systemd"
+ROLES = ("meta", "session", "data")
+# Ten times the exposure level that systemd prints; 20 is "OK", a plain service has 96.
+EXPOSURE_MAX = 20
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None,
+    reason="systemd-analyze is not installed here (Debian package systemd)",
+)
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """Return a folder with the units as they are installed, and an instance of each template."""
+    for unit in UNITS.glob("zreg*"):
+        shutil.copy(unit, tmp_path)
+    for role in ROLES:
+        (tmp_path / f"zreg-{role}@1.service").symlink_to(tmp_path / f"zreg-{role}@.service")
+    return tmp_path
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run systemd-analyze; output and errors come together."""
+    return subprocess.run(
+        ["systemd-analyze", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_there_is_one_unit_per_role_and_a_target() -> None:
+    assert sorted(unit.name for unit in UNITS.glob("zreg*")) == sorted(
+        ["zreg.target", *(f"zreg-{role}@.service" for role in ROLES)]
+    )
+
+
+def test_verify_says_nothing(installed: Path) -> None:
+    """An unknown key is a warning with exit code 0, so the silence counts too."""
+    units = [installed / f"zreg-{role}@1.service" for role in ROLES]
+
+    result = analyze("verify", "--man=no", installed / "zreg.target", *units)
+
+    assert (result.stdout, result.returncode) == ("", 0)
+
+
+def test_verify_would_notice(installed: Path) -> None:
+    """Test the test: a key that systemd does not know is not passed over in silence."""
+    unit = installed / "zreg-data@.service"
+    unit.write_text(unit.read_text().replace("RestartSec=", "RestartSecs="))
+
+    result = analyze("verify", "--man=no", installed / "zreg-data@1.service")
+
+    assert "RestartSecs" in result.stdout
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_node_is_hardened(installed: Path, role: str) -> None:
+    unit = installed / f"zreg-{role}@1.service"
+
+    result = analyze("security", "--offline=true", f"--threshold={EXPOSURE_MAX}", unit)
+
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_node_is_run_with_its_own_configuration(role: str) -> None:
+    lines = (UNITS / f"zreg-{role}@.service").read_text().splitlines()
+
+    assert f"ExecStart=/usr/bin/env zreg {role} -c /etc/zreg/{role}-%i.toml" in lines
+    assert "Type=notify" in lines
+    assert "WatchdogSec=10s" in lines
+    assert "WantedBy=zreg.target" in lines

@@ -1,0 +1,49 @@
+"""Whole clusters of production cores, by seed: what is promised holds, whatever fails when."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from zreg.testing.workload import Workload
+
+SEEDS = range(1, 61)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_views_never_lose_the_living_and_end_with_exactly_what_they_publish(seed: int) -> None:
+    Workload(seed).run()
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(18, id="an-unsure-copy-took-a-version-without-its-content"),
+        pytest.param(34, id="an-eviction-brought-an-unsure-copy-to-the-version-of-the-whole"),
+    ],
+)
+def test_seeds_that_found_a_bug_stay_green(seed: int) -> None:
+    Workload(seed).run()
+
+
+def test_the_same_seed_gives_the_same_trace_whatever_the_hash_seed() -> None:
+    script = (
+        "from zreg.testing.workload import Workload\n"
+        "workload = Workload(7)\n"
+        "workload.run()\n"
+        "print(workload.cluster.sim.frame_count, *workload.cluster.sim.trace, sep='\\n')\n"
+    )
+    traces = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+
+    assert traces[0] == traces[1]
+    assert len(traces[0].splitlines()) > 50

@@ -1,0 +1,88 @@
+"""A config is a whole: what cannot work is refused where it is written, with the field's name."""
+
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from zreg.config import Config, Limits
+from zreg.errors import UsageError
+
+POSITIVE = Config._POSITIVE
+SECONDS = [name for name in Config.__struct_fields__ if "_seconds" in name]
+
+
+def test_the_defaults_are_for_a_lan() -> None:
+    assert Config.for_lan() == Config()
+
+
+def test_loopback_has_the_same_leases() -> None:
+    lan, loopback = Config.for_lan(), Config.for_loopback()
+
+    assert loopback.lease_seconds == lan.lease_seconds
+    assert loopback.reconnect_seconds_max < lan.reconnect_seconds_max
+
+
+@dataclass
+class Case:
+    changes: dict[str, object]
+    says: str
+
+
+CASES = [
+    Case({"cluster": ""}, "cluster must not be empty"),
+    Case({"cluster": "x" * 65}, "cluster is longer than 64 characters"),
+    Case({"zone": "x" * 65}, "zone is longer than 64 characters"),
+    Case({"data_center": "x" * 65}, "data_center is longer than 64 characters"),
+    Case({"cluster": "\udcff"}, "cluster .* must be printable text"),
+    Case({"zone": "a\n"}, "zone .* must be printable text"),
+    Case({"renew_seconds": 1.1}, "lease_seconds must be at least three times renew_seconds"),
+    Case({"ping_seconds": 1.6}, "lease_seconds must be at least twice ping_seconds"),
+    Case({"reconnect_seconds_max": 0.01}, "reconnect_seconds_max must not be below"),
+    Case({"virtual_node_count": 10_001}, "virtual_node_count must be at most 10000, not 10001"),
+    Case({"replica_count": 101}, "replica_count must be at most 100, not 101"),
+    Case({"disconnect_grace_seconds": -0.1}, "disconnect_grace_seconds must be from 0 to"),
+    Case({"session_grace_seconds": float("nan")}, "session_grace_seconds must be from 0 to"),
+    Case({"sweep_seconds": float("inf")}, "sweep_seconds must be from 0 to 86400, not inf"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: repr(case.changes)[:40])
+def test_what_cannot_work_is_refused(case: Case) -> None:
+    with pytest.raises(UsageError, match=case.says):
+        msgspec.structs.replace(Config(), **case.changes)
+
+
+@pytest.mark.parametrize("name", POSITIVE)
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_what_must_be_positive_is(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"^{name} must be greater than 0, not "):
+        msgspec.structs.replace(Config(), **{name: value})
+
+
+@pytest.mark.parametrize("name", SECONDS)
+def test_no_duration_is_longer_than_a_day(name: str) -> None:
+    """A client sets timers by what its session says; the wire has the same bound."""
+    with pytest.raises(UsageError, match=f"^{name} must be from 0 to 86400"):
+        msgspec.structs.replace(Config(), **{name: 86_401.0})
+
+
+@pytest.mark.parametrize("name", ["disconnect_grace_seconds", "session_grace_seconds"])
+def test_a_grace_may_be_none_at_all(name: str) -> None:
+    assert getattr(msgspec.structs.replace(Config(), **{name: 0.0}), name) == 0
+
+
+def test_the_longest_labels_are_taken() -> None:
+    label = "\u00e9" * Limits.label_characters_max
+
+    assert Config(cluster=label, zone=label, data_center=label).cluster == label
+
+
+def test_a_config_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        Config().cluster = "other"  # type: ignore[misc]
+
+
+def test_what_leaves_in_parts_fits_into_a_frame() -> None:
+    assert Limits.part_bytes_max + Limits.body_bytes_max < Limits.frame_bytes_max
+    assert Limits.inline_change_bytes_max < Limits.part_bytes_max

@@ -1,0 +1,624 @@
+"""The store against a simple model: merging, revisions, op logs, digests, tombstones, evictions."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from strategies import incarnations, make_publisher, publisher_ids, publishers, seen
+
+from zreg.config import Config
+from zreg.data.store import Datum, DatumStore
+from zreg.digest import pair_digest
+from zreg.mirror import PUBLISHERS, Mirror
+from zreg.model import (
+    NOBODY,
+    ZERO,
+    Cause,
+    Change,
+    DataInfoId,
+    Incarnation,
+    Publisher,
+    Removal,
+    Version,
+    data_info_id,
+    publisher_wins,
+)
+
+NAME, OTHER = data_info_id("pay"), data_info_id("ship")
+P1, P2, P3 = (bytes([number]) * 16 for number in (1, 2, 3))
+S1, S2 = Incarnation(1, "s1"), Incarnation(2, "s2")
+TOMBSTONE_SECONDS = 100.0
+CONFIG = Config(tombstone_seconds=TOMBSTONE_SECONDS, op_log_length_min=4, op_log_seconds=50.0)
+
+
+def make_store(*content: Publisher, name: DataInfoId = NAME) -> DatumStore:
+    """Return a store with one committed datum, or none."""
+    store = DatumStore(CONFIG)
+    for publisher in content:
+        store.put(name, publisher)
+    commit(store)
+    return store
+
+
+def commit(store: DatumStore, *, epoch: int = 1, now: float = 0.0) -> list[Change | None]:
+    return [store.commit(datum, epoch, now) for datum in store.dirty()]
+
+
+def datum_of(store: DatumStore, name: DataInfoId = NAME) -> Datum:
+    datum = store.find(name)
+    assert datum is not None
+    return datum
+
+
+def unpublished(key: bytes, version: int) -> Removal:
+    return Removal(key, version, Cause.UNPUBLISHED)
+
+
+def digest_of(store: DatumStore, voucher: Incarnation) -> tuple[int, int]:
+    digest = store.digest(voucher)
+    return digest.count, digest.value
+
+
+def logged(datum: Datum) -> list[Change]:
+    changes = list(datum.log._changes)
+    assert all(isinstance(change, Change) for change in changes)
+    return changes
+
+
+# --- merging and versions -----------------------------------------------------------------------
+
+
+def test_what_was_merged_since_the_last_commit_is_one_change() -> None:
+    store = DatumStore(CONFIG)
+    one, two = make_publisher(P1), make_publisher(P2)
+    assert store.put(NAME, one)
+    assert store.put(NAME, two)
+    datum = datum_of(store)
+    assert datum.is_dirty
+    assert datum.version == ZERO
+
+    assert commit(store) == [Change(ZERO, Version(1, 1), (one, two), ())]
+    assert datum.version == datum.revision == Version(1, 1)
+    assert not datum.is_dirty
+    assert store.dirty() == []
+
+
+def test_one_counter_serves_all_datums_and_no_version_is_given_twice() -> None:
+    store = DatumStore(CONFIG)
+    store.put(OTHER, make_publisher(P1))
+    store.put(NAME, make_publisher(P2))
+    commit(store, epoch=3)
+
+    assert datum_of(store, OTHER).version == Version(3, 1)
+    assert datum_of(store).version == Version(3, 2)
+    assert store.present_version(4) == Version(4, 2)
+    assert store.next_version(4) == Version(4, 3)
+    assert store.present_version(4) == Version(4, 3)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(make_publisher(P1, version=3), id="replay"),
+        pytest.param(make_publisher(P1, version=2, voucher=S2), id="new-voucher"),
+        pytest.param(make_publisher(P1, version=3, voucher=S2), id="both"),
+    ],
+)
+def test_what_nobody_can_see_is_a_quiet_revision(again: Publisher) -> None:
+    """A reconnect storm is logged, and nothing of it is pushed."""
+    store = make_store(make_publisher(P1, version=2))
+    datum = datum_of(store)
+
+    assert store.put(NAME, again)
+    assert commit(store) == [None]
+
+    assert datum.publishers == {P1: again}
+    assert (datum.version, datum.revision) == (Version(1, 1), Version(1, 2))
+    assert logged(datum)[-1] == Change(Version(1, 1), Version(1, 2), (again,), (), is_quiet=True)
+    assert store.changes_since(datum, Version(1, 1)) == []
+
+
+@pytest.mark.parametrize(
+    "again",
+    [make_publisher(P1, version=3, body=b"new"), make_publisher(P1, version=3, zone="z")],
+    ids=["body", "zone"],
+)
+def test_what_somebody_can_see_is_a_version_that_follows_the_last_version(again: Publisher) -> None:
+    """Followers never heard of the quiet revision between."""
+    store = make_store(make_publisher(P1, version=1))
+    store.put(NAME, make_publisher(P1, version=1, voucher=S2))
+    commit(store)
+
+    store.put(NAME, again)
+
+    change = Change(Version(1, 1), Version(1, 3), (again,), ())
+    assert commit(store) == [change]
+    assert store.changes_since(datum_of(store), Version(1, 1)) == [change]
+    assert [str(c.source_version) for c in logged(datum_of(store))] == ["0.0", "1.1", "1.2"]
+
+
+def test_a_change_is_seen_also_if_its_last_part_cannot_be() -> None:
+    store = make_store(make_publisher(P1, version=1, body=b"a"))
+    store.put(NAME, make_publisher(P1, version=2, body=b"b"))
+    store.put(NAME, make_publisher(P1, version=3, body=b"b"))
+
+    (change,) = commit(store)
+
+    assert change is not None
+    assert change.publishers == (make_publisher(P1, version=3, body=b"b"),)
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        pytest.param(make_publisher(P1, version=2, voucher=S2), id="the-same"),
+        pytest.param(make_publisher(P1, version=1, voucher=S2), id="older"),
+        pytest.param(make_publisher(P1, version=2, voucher=S1), id="of-an-older-voucher"),
+    ],
+)
+def test_what_comes_late_or_twice_changes_nothing(late: Publisher) -> None:
+    store = make_store(make_publisher(P1, version=2, voucher=S2))
+
+    assert not store.put(NAME, late)
+    assert commit(store) == []
+    assert datum_of(store).publishers == {P1: make_publisher(P1, version=2, voucher=S2)}
+
+
+# --- removals and tombstones --------------------------------------------------------------------
+
+
+def test_a_removal_leaves_a_tombstone_that_wins_up_to_its_version() -> None:
+    store = make_store(make_publisher(P1, version=2))
+
+    assert store.remove(NAME, unpublished(P1, 2), 0.0)
+
+    assert commit(store) == [Change(Version(1, 1), Version(1, 2), (), (unpublished(P1, 2),))]
+    assert not store.put(NAME, make_publisher(P1, version=1))
+    assert not store.put(NAME, make_publisher(P1, version=2, voucher=S2))
+    assert datum_of(store).publishers == {}
+    assert store.put(NAME, make_publisher(P1, version=3))
+    assert datum_of(store).tombstones == {}
+
+
+def test_the_removal_of_an_unknown_publisher_leaves_a_tombstone_and_can_be_seen() -> None:
+    """Somebody may follow a copy of it that was never here."""
+    store = DatumStore(CONFIG)
+
+    assert store.remove(NAME, unpublished(P1, 2), 0.0)
+
+    assert commit(store) == [Change(ZERO, Version(1, 1), (), (unpublished(P1, 2),))]
+    assert not store.put(NAME, make_publisher(P1, version=2))
+
+
+def test_a_removal_of_an_older_version_changes_nothing_and_leaves_nothing() -> None:
+    store = make_store(make_publisher(P1, version=3))
+
+    assert not store.remove(NAME, unpublished(P1, 2), 0.0)
+
+    assert datum_of(store).tombstones == {}
+    assert commit(store) == []
+
+
+def test_a_removal_in_the_turn_of_its_publish_takes_it_back() -> None:
+    store = DatumStore(CONFIG)
+    store.put(NAME, make_publisher(P1))
+    store.remove(NAME, unpublished(P1, 1), 0.0)
+
+    assert commit(store) == [Change(ZERO, Version(1, 1), (), (unpublished(P1, 1),))]
+
+
+def test_a_publish_after_a_removal_in_one_turn_replaces_it() -> None:
+    store = make_store(make_publisher(P1, version=1))
+    store.remove(NAME, unpublished(P1, 1), 0.0)
+    again = make_publisher(P1, version=2)
+    store.put(NAME, again)
+
+    assert commit(store) == [Change(Version(1, 1), Version(1, 2), (again,), ())]
+
+
+def test_a_tombstone_is_not_prolonged_by_the_same_removal() -> None:
+    store = make_store()
+    store.remove(NAME, unpublished(P1, 2), 0.0)
+    commit(store)
+
+    assert not store.remove(NAME, unpublished(P1, 2), TOMBSTONE_SECONDS - 1)
+    assert not store.remove(NAME, unpublished(P1, 1), TOMBSTONE_SECONDS - 1)
+    store.sweep(TOMBSTONE_SECONDS - 0.1)
+    assert store.find(NAME) is not None
+
+    store.sweep(TOMBSTONE_SECONDS)
+    assert store.find(NAME) is None
+
+
+def test_a_later_removal_has_a_time_of_its_own() -> None:
+    store = make_store()
+    store.remove(NAME, unpublished(P1, 2), 0.0)
+    store.remove(NAME, unpublished(P1, 4), 60.0)
+    commit(store)
+
+    store.sweep(TOMBSTONE_SECONDS)
+    assert datum_of(store).tombstones == {P1: (unpublished(P1, 4), 60.0 + TOMBSTONE_SECONDS)}
+
+    store.sweep(60.0 + TOMBSTONE_SECONDS)
+    assert store.find(NAME) is None
+
+
+def test_the_tombstone_of_a_dropped_datum_does_not_shorten_the_next_one() -> None:
+    store = make_store()
+    store.remove(NAME, unpublished(P1, 2), 0.0)
+    commit(store)
+    store.drop_all_but(())
+    store.sweep(1.0)
+    store.remove(NAME, unpublished(P1, 2), 60.0)
+    commit(store)
+
+    store.sweep(TOMBSTONE_SECONDS)
+
+    assert datum_of(store).tombstones == {P1: (unpublished(P1, 2), 60.0 + TOMBSTONE_SECONDS)}
+
+
+def test_the_time_of_a_tombstone_of_a_datum_that_is_gone_passes_unnoticed() -> None:
+    store = make_store()
+    store.remove(NAME, unpublished(P1, 2), 0.0)
+    commit(store)
+    store.drop_all_but(())
+
+    store.sweep(TOMBSTONE_SECONDS)
+
+    assert len(store) == 0
+
+
+# --- evictions ----------------------------------------------------------------------------------
+
+
+def test_an_eviction_removes_only_what_that_voucher_answers_for() -> None:
+    store = make_store(
+        make_publisher(P1, voucher=S1),
+        make_publisher(P2, voucher=S2),
+        make_publisher(P3, voucher=S1),
+    )
+    store.put(OTHER, make_publisher(P2, voucher=S1, version=5))
+    commit(store)
+
+    assert store.evict(S1) == 3
+
+    assert [datum.name for datum in store.dirty()] == [NAME, OTHER]
+    removals = tuple(Removal(key, 1, Cause.EVICTED, S1) for key in (P1, P3))
+    other = (Removal(P2, 5, Cause.EVICTED, S1),)
+    assert commit(store) == [
+        Change(Version(1, 1), Version(1, 3), (), removals),
+        Change(Version(1, 2), Version(1, 4), (), other),
+    ]
+    assert datum_of(store).publishers == {P2: make_publisher(P2, voucher=S2)}
+    assert store.vouchers() == [S2]
+    assert store.publisher_count == 1
+
+
+def test_an_eviction_leaves_no_tombstone_so_that_the_client_may_be_vouched_for_elsewhere() -> None:
+    store = make_store(make_publisher(P1, version=2))
+    store.evict(S1)
+    commit(store)
+
+    assert datum_of(store).tombstones == {}
+    assert store.put(NAME, make_publisher(P1, version=2, voucher=S2))
+
+
+def test_who_answers_for_nothing_is_evicted_without_a_trace() -> None:
+    store = make_store(make_publisher(P1, voucher=S1))
+    store.put(NAME, make_publisher(P1, version=2, voucher=S2))
+    commit(store)
+
+    assert store.evict(S1) == 0
+    assert store.evict(NOBODY) == 0
+    assert store.dirty() == []
+    assert store.vouchers() == [S2]
+    assert digest_of(store, S1) == (0, 0)
+
+
+# --- restamping, logs, housekeeping -------------------------------------------------------------
+
+
+def test_a_restamp_is_an_empty_change_to_a_version_above_all() -> None:
+    store = make_store(make_publisher(P1))
+    datum = datum_of(store)
+    store.put(NAME, make_publisher(P1, voucher=S2))
+    commit(store)
+
+    change = store.restamp(datum, 2, 1.0)
+
+    assert change == Change(Version(1, 1), Version(2, 3), (), ())
+    assert datum.version == datum.revision == Version(2, 3)
+    assert store.changes_since(datum, Version(1, 1)) == [change]
+    assert logged(datum)[-1] == Change(Version(1, 2), Version(2, 3), (), ())
+
+
+def test_a_restamp_leaves_the_next_replay_quiet() -> None:
+    store = make_store(make_publisher(P1))
+    store.restamp(datum_of(store), 1, 0.0)
+    store.put(NAME, make_publisher(P1, voucher=S2))
+
+    assert commit(store) == [None]
+
+
+def test_to_restamp_what_waits_for_a_commit_is_a_bug() -> None:
+    store = make_store(make_publisher(P1))
+    store.put(NAME, make_publisher(P2))
+
+    with pytest.raises(AssertionError):
+        store.restamp(datum_of(store), 1, 0.0)
+
+
+def test_a_log_that_lost_its_start_says_so() -> None:
+    store = make_store()
+    for number in range(1, 7):
+        store.put(NAME, make_publisher(P1, version=2 * number))
+        commit(store)
+    datum = datum_of(store)
+
+    assert len(datum.log) == CONFIG.op_log_length_min
+    assert store.changes_since(datum, Version(1, 1)) is None
+    since = store.changes_since(datum, Version(1, 2))
+    assert since is not None
+    assert [str(change.version) for change in since] == ["1.3", "1.4", "1.5", "1.6"]
+
+
+def test_the_log_of_a_large_datum_is_longer() -> None:
+    ids = [number.to_bytes(16) for number in range(1, 41)]
+    store = make_store(*(make_publisher(key) for key in ids))
+    for number in range(2, 40):
+        store.put(NAME, make_publisher(ids[0], version=2 * number))
+        commit(store)
+
+    assert len(datum_of(store).log) == len(ids) // 4
+
+
+def test_a_sweep_lets_old_changes_go_but_for_the_newest() -> None:
+    store = make_store(make_publisher(P1))
+    store.put(NAME, make_publisher(P2))
+    commit(store, now=1.0)
+
+    store.sweep(CONFIG.op_log_seconds + 10)
+
+    assert store.changes_since(datum_of(store), ZERO) is None
+    assert store.changes_since(datum_of(store), Version(1, 1)) is not None
+
+
+def test_a_sweep_drops_what_is_empty_and_keeps_what_waits_for_a_commit() -> None:
+    store = make_store(make_publisher(P1))
+    store.put(OTHER, make_publisher(P2))
+    commit(store)
+    store.evict(S1)
+    store.sweep(0.0)
+    assert len(store) == 2
+    commit(store)
+
+    store.sweep(0.0)
+
+    assert len(store) == 0
+    assert store.dropped_version == Version(1, 4)
+
+
+def test_what_is_not_named_is_dropped_without_a_word() -> None:
+    """Another node owns it now; what was merged and not committed goes with it."""
+    store = make_store(make_publisher(P1))
+    store.put(OTHER, make_publisher(P2))
+    commit(store)
+    store.put(NAME, make_publisher(P3))
+
+    assert store.drop_all_but([OTHER]) == 1
+
+    assert [datum.name for datum in store] == [OTHER]
+    assert store.dirty() == []
+    assert store.publisher_count == 1
+    assert digest_of(store, S1) == (1, pair_digest(P2, 1))
+    assert store.dropped_version == Version(1, 1)
+    assert store.drop_all_but([OTHER, NAME]) == 0
+
+
+def test_a_datum_shows_itself() -> None:
+    assert repr(datum_of(make_store(make_publisher(P1)))) == f"<Datum {NAME} 1.1 publishers=1>"
+
+
+# --- properties ---------------------------------------------------------------------------------
+
+removals = st.builds(unpublished, publisher_ids, st.integers(1, 4))
+
+
+def content_of(store: DatumStore) -> tuple[dict[bytes, Publisher], dict[bytes, int]]:
+    datum = store.find(NAME)
+    if datum is None:
+        return {}, {}
+    tombstones = {key: removal.version for key, (removal, _) in sorted(datum.tombstones.items())}
+    return dict(sorted(datum.publishers.items())), tombstones
+
+
+@given(st.data(), st.lists(publishers | removals, max_size=8))
+def test_merging_in_any_order_any_number_of_times_gives_the_same_content(
+    data: st.DataObject, records: list[Publisher | Removal]
+) -> None:
+    stores = DatumStore(CONFIG), DatumStore(CONFIG)
+    orders = records, data.draw(st.permutations([*records, *records]))
+    for store, order in zip(stores, orders, strict=True):
+        for record in order:
+            if isinstance(record, Publisher):
+                store.put(NAME, record)
+            else:
+                store.remove(NAME, record, 0.0)
+
+    assert content_of(stores[0]) == content_of(stores[1])
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """One datum of a store beside the simplest thing that could be right.
+
+    What the model holds: the publishers, the tombstones with their ends, whether a commit can be
+    seen, and for every version that followers can be at, the content that they have then.
+    """
+
+    @initialize()
+    def begin(self) -> None:
+        self.store = DatumStore(CONFIG)
+        self.now = 0.0
+        self.epoch = 1
+        self.content: dict[bytes, Publisher] = {}
+        self.tombstones: dict[bytes, tuple[int, float]] = {}
+        self.is_dirty = False
+        self.is_seen = False
+        self.highest = ZERO
+        self.history: dict[Version, dict[bytes, Publisher]] = {}
+
+    # --- what comes ---
+
+    @rule(publisher=publishers)
+    def put(self, publisher: Publisher) -> None:
+        key = publisher.publisher_id
+        old = self.content.get(key)
+        is_taken = self.tombstones.get(key, (0, 0.0))[0] < publisher.version and (
+            old is None or publisher_wins(publisher, old)
+        )
+
+        assert self.store.put(NAME, publisher) == is_taken
+
+        if is_taken:
+            self.is_dirty = True
+            is_new = old is None or seen({key: old}) != seen({key: publisher})
+            self.is_seen = self.is_seen or is_new
+            self.content[key] = publisher
+            self.tombstones.pop(key, None)
+
+    @rule(removal=removals)
+    def remove(self, removal: Removal) -> None:
+        key, version = removal.publisher_id, removal.version
+        old = self.content.get(key)
+        is_taken = self.tombstones.get(key, (0, 0.0))[0] < version and (
+            old is None or old.version <= version
+        )
+
+        assert self.store.remove(NAME, removal, self.now) == is_taken
+
+        if is_taken:
+            self.is_dirty = self.is_seen = True
+            self.content.pop(key, None)
+            self.tombstones[key] = (version, self.now + TOMBSTONE_SECONDS)
+
+    @rule(voucher=incarnations)
+    def evict(self, voucher: Incarnation) -> None:
+        """Evict, and commit at once, as a data node does."""
+        self.commit()
+        gone = [key for key, p in self.content.items() if p.voucher == voucher]
+
+        assert self.store.evict(voucher) == len(gone)
+
+        for key in gone:
+            del self.content[key]
+            self.is_dirty = self.is_seen = True
+        self.commit()
+
+    # --- time, versions ---
+
+    @rule()
+    def commit(self) -> None:
+        datum = self.store.find(NAME)
+        if not self.is_dirty or datum is None:
+            assert self.store.dirty() == []
+            return
+        source = datum.version
+        change = self.store.commit(datum, self.epoch, self.now)
+        assert (change is not None) == self.is_seen
+        assert datum.revision > self.highest
+        self.highest = datum.revision
+        if change is None:
+            assert datum.version == source
+        else:
+            assert (change.source_version, change.version) == (source, datum.version)
+            assert datum.version == datum.revision
+        self.history[datum.version] = dict(self.content)
+        self.is_dirty = self.is_seen = False
+
+    @precondition(lambda self: not self.is_dirty)
+    @rule()
+    def restamp(self) -> None:
+        datum = self.store.find(NAME)
+        if datum is not None:
+            change = self.store.restamp(datum, self.epoch, self.now)
+            assert self.highest < change.version == datum.version == datum.revision
+            self.highest = change.version
+            self.history[datum.version] = dict(self.content)
+
+    @rule(steps=st.integers(1, 3))
+    def raise_epoch(self, steps: int) -> None:
+        self.epoch += steps
+
+    @rule(seconds=st.sampled_from([1.0, CONFIG.op_log_seconds, TOMBSTONE_SECONDS]))
+    def sweep(self, seconds: float) -> None:
+        self.now += seconds
+        self.store.sweep(self.now)
+        self.tombstones = {k: t for k, t in self.tombstones.items() if t[1] > self.now}
+        if not (self.content or self.tombstones or self.is_dirty):
+            assert self.store.find(NAME) is None
+            if self.history:
+                assert self.store.dropped_version >= max(self.history)
+            self.history.clear()
+
+    @rule(data=st.data())
+    def follow(self, data: st.DataObject) -> None:
+        """Bring a follower from a version that it was at once to the present one."""
+        self.commit()
+        datum = self.store.find(NAME)
+        if datum is None or not self.history:
+            return
+        version = data.draw(st.sampled_from(sorted(self.history)))
+        changes = self.store.changes_since(datum, version)
+        if changes is None:
+            return
+        mirror = Mirror(PUBLISHERS)
+        mirror.snapshot(version, self.history[version].values())
+        for change in changes:
+            mirror.hint(change.source_version, change.version, change.publishers, change.removals)
+        assert mirror.version == datum.version
+        assert seen(mirror.content) == seen(datum.publishers)
+
+    # --- what always holds ---
+
+    @invariant()
+    def content_is_that_of_the_model(self) -> None:
+        publishers_now, tombstones_now = content_of(self.store)
+        assert publishers_now == dict(sorted(self.content.items()))
+        assert tombstones_now == {k: v for k, (v, _) in sorted(self.tombstones.items())}
+        assert self.store.publisher_count == len(self.content)
+        assert bool(self.store.dirty()) == self.is_dirty
+
+    @invariant()
+    def digests_are_those_computed_anew(self) -> None:
+        vouchers = {p.voucher for p in self.content.values()}
+        assert self.store.vouchers() == sorted(vouchers)
+        for voucher in vouchers:
+            mine = [p for p in self.content.values() if p.voucher == voucher]
+            total = sum(pair_digest(p.publisher_id, p.version) for p in mine) % 2**63
+            assert digest_of(self.store, voucher) == (len(mine), total)
+
+    @invariant()
+    def the_log_has_no_gap_and_ends_at_the_revision(self) -> None:
+        datum = self.store.find(NAME)
+        if datum is None or datum.revision == ZERO:
+            return
+        changes = logged(datum)
+        assert changes[-1].version == datum.revision
+        assert all(a.version == b.source_version for a, b in itertools.pairwise(changes))
+        visible = [change.version for change in changes if not change.is_quiet]
+        assert not visible or visible[-1] == datum.version
+
+
+def test_a_store_does_what_its_model_does() -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        StoreMachine, settings=settings(max_examples=40, stateful_step_count=30)
+    )

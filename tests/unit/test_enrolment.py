@@ -1,0 +1,635 @@
+"""A node's seat in the membership: it joins, renews, follows, moves on, and knows who it is."""
+
+import logging
+from random import Random
+
+import pytest
+from msgspec.structs import replace
+
+from zreg.config import Config
+from zreg.effects import (
+    MEMBERSHIP_TOPIC,
+    Connect,
+    Disconnect,
+    Effect,
+    Emit,
+    EpochSeen,
+    Link,
+    Listen,
+    Local,
+    Log,
+    PeerLost,
+    PeerSlow,
+    PeerUp,
+    Send,
+)
+from zreg.enrolment import Enrolment, NodeFailed
+from zreg.errors import (
+    ForeignClusterError,
+    NodeIdInUseError,
+    NotReadyError,
+    RefusedError,
+    UnknownNodeError,
+)
+from zreg.model import (
+    EMPTY_MEMBERSHIP,
+    NOBODY,
+    Incarnation,
+    Member,
+    Membership,
+    RingParameters,
+    Role,
+    Status,
+)
+from zreg.wire.messages import (
+    FetchMembership,
+    Join,
+    Leave,
+    MembershipChanged,
+    MembershipReply,
+    Message,
+    Ping,
+    Refused,
+    Renew,
+    Renewed,
+)
+
+ONE, TWO = "tcp://meta-1:9610", "tcp://meta-2:9610"
+PUB, OTHER_PUB = "tcp://meta-1:9612", "tcp://meta-2:9612"
+CONFIG = Config(meta_addresses=(ONE, TWO))
+LEASE, RENEW = CONFIG.lease_seconds, CONFIG.renew_seconds
+PAUSE = CONFIG.reconnect_seconds_min
+CLUSTER, OTHER_CLUSTER = b"A" * 16, b"B" * 16
+ME = Member("s1", Role.SESSION, 0, Status.INITIAL, "tcp://s1:9600", process_id=b"p" * 16)
+S1 = Incarnation(5, "s1")
+
+
+class NoJitter(Random):
+    """Draws the upper end, so that a pause is the present bound of its backoff."""
+
+    def random(self) -> float:
+        return 1.0
+
+
+def meta(node_id: str = "m1", address: str = ONE, pub: str = PUB) -> Member:
+    return Member(node_id, Role.META, 1, Status.WORKING, address, pub)
+
+
+def me(epoch: int = 5, status: Status = Status.WORKING) -> Member:
+    return replace(ME, incarnation_epoch=epoch, status=status)
+
+
+def membership(
+    *members: Member,
+    epoch: int = 5,
+    cluster_id: bytes = CLUSTER,
+    metas: tuple[Member, ...] = (meta(),),
+) -> Membership:
+    return Membership(cluster_id, epoch, 0, RingParameters(), (*members, *metas))
+
+
+def make_enrolment(config: Config = CONFIG) -> Enrolment:
+    return Enrolment(ME, config, rng=NoJitter(), now=0.0)
+
+
+def hear(
+    enrolment: Enrolment, message: Message, now: float = 0.0, *, peer: str = ONE
+) -> list[Effect]:
+    return list(enrolment.receive(Link.META, peer, message, now))
+
+
+def happen(enrolment: Enrolment, event: Local, now: float = 0.0) -> list[Effect]:
+    return list(enrolment.receive(Link.LOCAL, "", event, now))
+
+
+def make_connected(config: Config = CONFIG) -> Enrolment:
+    """Return an enrolment that has just sent its first join, as request 1."""
+    enrolment = make_enrolment(config)
+    assert enrolment.tick(0.0) == [Connect(Link.META, ONE, ONE)]
+    assert happen(enrolment, PeerUp(Link.META, ONE)) == [send(Join(1, ME, b"", 0))]
+    return enrolment
+
+
+def make_joined(epoch: int = 5, *, now: float = 0.0) -> Enrolment:
+    """Return an enrolment that is a member since `now`, and asks next at `RENEW`."""
+    enrolment = make_connected()
+    hear(enrolment, MembershipReply(1, membership(me(), epoch=epoch), S1), now)
+    assert enrolment.incarnation == S1
+    return enrolment
+
+
+def send(message: Message, peer: str = ONE) -> Effect:
+    return Send(Link.META, peer, message)
+
+
+def lost(address: str, reason: str, retry_seconds: float) -> Log:
+    fields: dict[str, str | int | float] = {
+        "address": address,
+        "reason": reason,
+        "retry_seconds": retry_seconds,
+    }
+    return Log(logging.WARNING, "meta.connection.lost", fields)
+
+
+def joined(incarnation: Incarnation, epoch: int) -> Log:
+    fields: dict[str, str | int | float] = {"incarnation": str(incarnation), "epoch": epoch}
+    return Log(logging.INFO, "node.joined", fields)
+
+
+LISTEN_TO_PUB = Connect(Link.MEMBERSHIP, PUB, PUB)
+
+
+# --- connecting and joining ---------------------------------------------------------------------
+
+
+def test_a_node_listens_to_announcements_and_connects_with_its_first_tick() -> None:
+    enrolment = make_enrolment()
+
+    assert enrolment.start() == [Listen(Link.MEMBERSHIP, MEMBERSHIP_TOPIC)]
+    assert enrolment.next_tick_at() == 0.0
+    assert enrolment.tick(0.0) == [Connect(Link.META, ONE, ONE)]
+    assert enrolment.next_tick_at() is None
+    assert enrolment.tick(100.0) == []
+
+
+def test_it_joins_as_soon_as_the_connection_stands_and_becomes_somebody() -> None:
+    enrolment = make_connected()
+    answer = MembershipReply(1, membership(me()), S1)
+
+    effects = hear(enrolment, answer)
+
+    assert effects == [LISTEN_TO_PUB, joined(S1, 5)]
+    assert enrolment.incarnation == S1
+    assert enrolment.membership == membership(me())
+    assert enrolment.statistics() == {"epoch": 5, "incarnation": "s1@5", "meta": ONE}
+
+
+def test_it_joins_again_until_it_is_answered_and_an_answer_may_come_twice() -> None:
+    enrolment = make_connected()
+    assert enrolment.next_tick_at() == RENEW
+    assert enrolment.tick(RENEW) == [send(Join(2, ME, b"", 0))]
+    hear(enrolment, MembershipReply(1, membership(me()), S1), RENEW)
+
+    assert hear(enrolment, MembershipReply(2, membership(me()), S1), RENEW) == [joined(S1, 5)]
+    assert enrolment.incarnation == S1
+
+
+def test_before_it_is_connected_it_is_nobody_and_asks_nobody() -> None:
+    enrolment = make_enrolment()
+
+    assert enrolment.statistics() == {"epoch": 0, "incarnation": "-", "meta": "-"}
+    assert enrolment.membership is EMPTY_MEMBERSHIP
+    assert enrolment.leave() == []
+    assert enrolment.lose_incarnation(0.0) == []
+    assert happen(enrolment, EpochSeen(9)) == []
+
+
+def test_it_tries_its_meta_nodes_in_turn_with_growing_pauses() -> None:
+    enrolment = make_enrolment()
+    now, pause = 0.0, PAUSE
+    for address in (ONE, TWO, ONE, TWO):
+        assert enrolment.tick(now - 0.001) == []
+        assert enrolment.tick(now) == [Connect(Link.META, address, address)]
+        effects = happen(enrolment, PeerLost(Link.META, address, "refused"), now)
+        assert effects == [lost(address, "refused", round(pause, 3))]
+        now += pause
+        assert enrolment.next_tick_at() == now
+        pause *= 2
+
+
+def test_a_meta_node_that_it_learned_of_is_tried_too() -> None:
+    enrolment = make_connected(Config(meta_addresses=(ONE,)))
+    other = meta("m2", TWO, "")
+    hear(enrolment, MembershipReply(1, membership(me(), metas=(meta(), other)), S1))
+
+    happen(enrolment, PeerLost(Link.META, ONE, "closed"))
+
+    assert enrolment.tick(PAUSE) == [Connect(Link.META, TWO, TWO)]
+
+
+def test_a_meta_node_that_answers_ends_the_growing_of_the_pauses() -> None:
+    enrolment = make_enrolment()
+    enrolment.tick(0.0)
+    happen(enrolment, PeerLost(Link.META, ONE, "refused"))
+    enrolment.tick(1.0)
+    happen(enrolment, PeerUp(Link.META, TWO), 1.0)
+    hear(enrolment, MembershipReply(1, membership(me()), S1), 1.0, peer=TWO)
+
+    effects = happen(enrolment, PeerLost(Link.META, TWO, "closed"), 1.0)
+
+    assert effects == [lost(TWO, "closed", PAUSE)]
+
+
+def test_a_meta_node_that_only_takes_connections_does_not_end_it() -> None:
+    enrolment = make_connected()
+    happen(enrolment, PeerLost(Link.META, ONE, "closed"))
+    enrolment.tick(PAUSE)
+    happen(enrolment, PeerUp(Link.META, TWO), PAUSE)
+
+    effects = happen(enrolment, PeerLost(Link.META, TWO, "closed"), PAUSE)
+
+    assert effects == [lost(TWO, "closed", 2 * PAUSE)]
+
+
+def test_when_meta_is_away_the_last_membership_stays_and_is_renewed_at_the_next() -> None:
+    enrolment = make_joined()
+
+    happen(enrolment, PeerLost(Link.META, ONE, "closed"), 1.0)
+
+    assert enrolment.membership == membership(me())
+    assert enrolment.incarnation == S1
+    assert enrolment.tick(1.0 + PAUSE) == [Connect(Link.META, TWO, TWO)]
+    assert happen(enrolment, PeerUp(Link.META, TWO), 9.0) == [send(Renew(2, S1, CLUSTER, 5), TWO)]
+
+
+def test_what_comes_from_a_connection_that_was_given_up_is_not_heard() -> None:
+    enrolment = make_joined()
+    happen(enrolment, PeerLost(Link.META, ONE, "closed"))
+    enrolment.tick(PAUSE)
+
+    assert happen(enrolment, PeerUp(Link.META, ONE), PAUSE) == []
+    assert happen(enrolment, PeerLost(Link.META, ONE), PAUSE) == []
+    assert hear(enrolment, Refused(9, UnknownNodeError.code), PAUSE) == []
+    assert hear(enrolment, MembershipReply(9, membership(me(), epoch=9)), PAUSE) == []
+    assert enrolment.incarnation == S1
+    assert enrolment.membership.epoch == 5
+
+
+# --- renewing, silence, stalls ------------------------------------------------------------------
+
+
+def test_it_renews_with_what_it_follows() -> None:
+    enrolment = make_joined()
+
+    assert enrolment.tick(RENEW - 0.001) == []
+    assert enrolment.tick(RENEW) == [send(Renew(2, S1, CLUSTER, 5))]
+    assert enrolment.next_tick_at() == 2 * RENEW
+    assert hear(enrolment, Renewed(2, 5), RENEW) == []
+
+
+def test_it_moves_on_from_a_meta_node_that_is_silent_for_half_a_lease() -> None:
+    enrolment = make_joined()
+    sent: list[Effect] = []
+    now = 0.0
+    while now <= LEASE / 2:
+        sent += enrolment.tick(now)
+        now += RENEW
+    assert sent == [send(Renew(number, S1, CLUSTER, 5)) for number in (2, 3, 4)]
+
+    effects = enrolment.tick(now)
+
+    assert effects == [Disconnect(Link.META, ONE), lost(ONE, "no answer", PAUSE)]
+    assert enrolment.tick(now + PAUSE) == [Connect(Link.META, TWO, TWO)]
+
+
+def test_any_word_of_meta_is_life() -> None:
+    enrolment = make_joined()
+    for number in range(2, 12):
+        now = (number - 1) * RENEW
+        assert hear(enrolment, Ping(), now) == []
+        assert enrolment.tick(now) == [send(Renew(number, S1, CLUSTER, 5))]
+
+
+def test_a_node_that_was_itself_away_does_not_blame_meta() -> None:
+    """What meta said is still to be read, or was never asked for."""
+    enrolment = make_joined()
+    woke = 100.0
+
+    assert enrolment.tick(woke) == [send(Renew(2, S1, CLUSTER, 5))]
+    assert enrolment.tick(woke + RENEW) == [send(Renew(3, S1, CLUSTER, 5))]
+
+
+def test_it_says_that_it_leaves() -> None:
+    enrolment = make_joined()
+
+    assert enrolment.leave() == [send(Leave(2, S1))]
+
+
+def test_who_is_nobody_has_nothing_to_leave() -> None:
+    assert make_connected().leave() == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [PeerSlow(Link.META, ONE), PeerUp(Link.DATA, ONE), PeerLost(Link.DATA, ONE)],
+)
+def test_what_happens_to_other_connections_is_not_its_business(event: Local) -> None:
+    assert happen(make_joined(), event) == []
+
+
+# --- following the membership -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("link", "peer", "hint"),
+    [
+        pytest.param(Link.META, ONE, Renewed(2, 7), id="renewal"),
+        pytest.param(Link.MEMBERSHIP, PUB, MembershipChanged(CLUSTER, 7), id="announcement"),
+        pytest.param(Link.LOCAL, "", EpochSeen(7), id="header"),
+    ],
+)
+def test_a_higher_epoch_is_fetched_whoever_shows_it(
+    link: Link, peer: str, hint: Message | Local
+) -> None:
+    enrolment = make_joined()
+
+    assert enrolment.receive(link, peer, hint, 0.1) == [send(FetchMembership(2))]
+    assert hear(enrolment, MembershipReply(2, membership(me(), epoch=7))) == []
+    assert enrolment.membership == membership(me(), epoch=7)
+    assert enrolment.receive(link, peer, hint, 0.1) == []
+
+
+@pytest.mark.parametrize("epoch", [0, 4, 5])
+def test_an_epoch_that_is_not_higher_is_nothing_new(epoch: int) -> None:
+    enrolment = make_joined()
+
+    assert happen(enrolment, EpochSeen(epoch)) == []
+    assert hear(enrolment, Renewed(2, epoch)) == []
+
+
+def test_announcements_of_another_cluster_are_ignored() -> None:
+    enrolment = make_joined()
+
+    assert hear(enrolment, MembershipChanged(OTHER_CLUSTER, 99)) == []
+
+
+def test_many_hints_are_one_fetch() -> None:
+    """The header of every peer may show the new epoch in the same turn."""
+    enrolment = make_joined()
+    assert happen(enrolment, EpochSeen(7)) == [send(FetchMembership(2))]
+
+    assert happen(enrolment, EpochSeen(7)) == []
+    assert happen(enrolment, EpochSeen(8)) == []
+
+
+def test_an_answer_below_the_highest_hint_is_taken_and_asked_for_again() -> None:
+    enrolment = make_joined()
+    happen(enrolment, EpochSeen(7))
+    happen(enrolment, EpochSeen(8))
+
+    effects = hear(enrolment, MembershipReply(2, membership(me(), epoch=7)))
+
+    assert effects == [send(FetchMembership(3))]
+    assert enrolment.membership.epoch == 7
+
+
+def test_an_answer_that_leads_nowhere_is_not_asked_for_again_until_the_next_renewal() -> None:
+    """An epoch that meta does not know must not make a loop of questions and answers."""
+    enrolment = make_joined()
+    happen(enrolment, EpochSeen(99))
+
+    assert hear(enrolment, MembershipReply(2, membership(me()))) == []
+    assert enrolment.tick(RENEW) == [send(Renew(3, S1, CLUSTER, 5))]
+    assert happen(enrolment, EpochSeen(99), RENEW) == [send(FetchMembership(4))]
+
+
+def test_a_fetch_whose_answer_was_lost_with_its_connection_is_made_again() -> None:
+    enrolment = make_joined()
+    happen(enrolment, EpochSeen(7))
+    happen(enrolment, PeerLost(Link.META, ONE))
+    enrolment.tick(PAUSE)
+    assert happen(enrolment, PeerUp(Link.META, TWO), PAUSE) == [send(Renew(3, S1, CLUSTER, 5), TWO)]
+
+    assert hear(enrolment, Renewed(3, 7), PAUSE, peer=TWO) == [send(FetchMembership(4), TWO)]
+
+
+def test_a_hint_while_meta_is_away_is_followed_up_at_the_next_one() -> None:
+    enrolment = make_joined()
+    happen(enrolment, PeerLost(Link.META, ONE))
+
+    assert happen(enrolment, EpochSeen(7)) == []
+
+    enrolment.tick(PAUSE)
+    happen(enrolment, PeerUp(Link.META, TWO), PAUSE)
+    assert hear(enrolment, Renewed(2, 7), PAUSE, peer=TWO) == [send(FetchMembership(3), TWO)]
+
+
+def test_a_lower_epoch_is_never_taken() -> None:
+    enrolment = make_joined(epoch=8)
+
+    assert hear(enrolment, MembershipReply(2, membership(me(), epoch=7))) == []
+    assert (
+        hear(enrolment, MembershipReply(2, membership(me(), epoch=7), Incarnation(6, "s1"))) == []
+    )
+    assert enrolment.membership == membership(me(), epoch=8)
+    assert enrolment.incarnation == S1
+
+
+def test_the_membership_of_another_cluster_is_only_taken_when_it_lets_me_in() -> None:
+    """A meta node that gave up its own cluster has lower epochs, or higher ones; no matter."""
+    enrolment = make_joined(epoch=50)
+    other = membership(me(2), epoch=2, cluster_id=OTHER_CLUSTER)
+    assert hear(enrolment, MembershipReply(2, other)) == []
+    assert hear(enrolment, MembershipReply(2, replace(other, epoch=99))) == []
+    assert enrolment.membership.cluster_id == CLUSTER
+
+    effects = hear(enrolment, MembershipReply(2, other, Incarnation(2, "s1")))
+
+    assert effects == [joined(Incarnation(2, "s1"), 2)]
+    assert enrolment.membership == other
+    assert happen(enrolment, EpochSeen(3)) == [send(FetchMembership(2))]
+
+
+def test_it_hands_its_membership_to_a_meta_node_that_asks() -> None:
+    """A meta node that lost its memory goes on from what its nodes remember."""
+    enrolment = make_joined()
+
+    assert hear(enrolment, FetchMembership(31)) == [
+        send(MembershipReply(31, membership(me()), NOBODY))
+    ]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [PeerUp(Link.META, TWO), EpochSeen(0)],
+)
+def test_strangers_change_nothing(event: Local) -> None:
+    enrolment = make_joined()
+
+    assert happen(enrolment, event) == []
+    assert hear(enrolment, MembershipReply(2, membership(epoch=9)), peer=TWO) == []
+    assert enrolment.receive(Link.MEMBERSHIP, PUB, MembershipReply(2, membership()), 0.0) == []
+    assert enrolment.membership == membership(me())
+
+
+# --- being nobody any more ----------------------------------------------------------------------
+
+
+def test_a_refused_renewal_makes_it_join_again_at_once() -> None:
+    enrolment = make_joined()
+    enrolment.tick(RENEW)
+
+    effects = hear(enrolment, Refused(2, UnknownNodeError.code, "join again"), 0.6)
+
+    gone = Log(logging.WARNING, "node.incarnation.gone", {"detail": "join again"})
+    assert effects == [gone]
+    assert enrolment.incarnation is None
+    assert enrolment.membership == membership(me())
+    assert enrolment.next_tick_at() == 0.6
+    assert enrolment.tick(0.6) == [send(Join(3, ME, CLUSTER, 5))]
+    again = Incarnation(9, "s1")
+    reply = MembershipReply(3, membership(me(9), epoch=9), again)
+    assert hear(enrolment, reply, 0.7) == [joined(again, 9)]
+    assert enrolment.incarnation == again
+
+
+@pytest.mark.parametrize(
+    "successor",
+    [
+        pytest.param((), id="forgotten"),
+        pytest.param((me(status=Status.DEPARTED),), id="departed"),
+        pytest.param((me(status=Status.DEPARTED), me(9)), id="replaced"),
+    ],
+)
+def test_a_membership_without_it_makes_it_join_again_at_once(
+    successor: tuple[Member, ...],
+) -> None:
+    """Else it would act for whoever has its id now, at the same epoch."""
+    enrolment = make_joined()
+
+    effects = hear(enrolment, MembershipReply(2, membership(*successor, epoch=9)), 0.3)
+
+    assert effects == [Log(logging.WARNING, "node.incarnation.gone", {"epoch": 9})]
+    assert enrolment.incarnation is None
+    assert enrolment.membership.epoch == 9
+    assert enrolment.tick(0.3) == [send(Join(2, ME, CLUSTER, 9))]
+
+
+def test_being_told_by_somebody_else_makes_it_join_again_once() -> None:
+    """Many refusals of data nodes may come in one turn."""
+    enrolment = make_joined()
+
+    assert enrolment.lose_incarnation(0.2) == [send(Join(2, ME, CLUSTER, 5))]
+    assert enrolment.lose_incarnation(0.2) == []
+    assert enrolment.incarnation is None
+    assert enrolment.next_tick_at() == 0.2 + RENEW
+
+
+def test_being_told_while_meta_is_away_waits_for_the_next_one() -> None:
+    enrolment = make_joined()
+    happen(enrolment, PeerLost(Link.META, ONE))
+
+    assert enrolment.lose_incarnation(0.0) == []
+
+    enrolment.tick(PAUSE)
+    assert happen(enrolment, PeerUp(Link.META, TWO), PAUSE) == [send(Join(2, ME, CLUSTER, 5), TWO)]
+
+
+# --- being refused ------------------------------------------------------------------------------
+
+
+def refuse_id(enrolment: Enrolment, now: float) -> list[Effect]:
+    return hear(enrolment, Refused(1, NodeIdInUseError.code, "stop that one"), now)
+
+
+def test_an_id_in_use_is_waited_for_a_lease_and_then_a_person_must_act() -> None:
+    """A dead predecessor is noticed in that time."""
+    enrolment = make_connected()
+
+    assert refuse_id(enrolment, 0.1) == []
+    assert refuse_id(enrolment, 1.1 + LEASE) == []
+    assert refuse_id(enrolment, 1.2 + LEASE) == [Emit(NodeFailed("stop that one"))]
+
+
+def test_an_id_that_gets_free_in_time_is_taken() -> None:
+    enrolment = make_connected()
+    refuse_id(enrolment, 0.1)
+    hear(enrolment, MembershipReply(1, membership(me()), S1), 1.0)
+    enrolment.lose_incarnation(50.0)
+
+    assert refuse_id(enrolment, 50.0) == []
+
+
+def test_the_wait_for_an_id_begins_again_with_another_connection() -> None:
+    """Meta may have been away itself, and have given everybody a new lease."""
+    enrolment = make_connected()
+    refuse_id(enrolment, 0.1)
+    happen(enrolment, PeerLost(Link.META, ONE), 2.0)
+    enrolment.tick(20.0)
+    happen(enrolment, PeerUp(Link.META, TWO), 20.0)
+
+    refusal = Refused(1, NodeIdInUseError.code, "stop that one")
+    assert hear(enrolment, refusal, 20.0, peer=TWO) == []
+    assert hear(enrolment, refusal, 21.1 + LEASE, peer=TWO) == [Emit(NodeFailed("stop that one"))]
+
+
+def test_a_node_of_another_cluster_cannot_go_on() -> None:
+    enrolment = make_joined()
+
+    effects = hear(enrolment, Refused(2, ForeignClusterError.code, "restart it"))
+
+    assert effects == [Emit(NodeFailed("restart it"))]
+
+
+@pytest.mark.parametrize("error", [NotReadyError, RefusedError])
+def test_any_other_refusal_is_noted_and_asked_again(error: type[RefusedError]) -> None:
+    enrolment = make_connected()
+
+    effects = hear(enrolment, Refused(1, error.code, "not now"), 0.1)
+
+    assert effects == [Log(logging.INFO, "meta.refused", {"code": error.code, "detail": "not now"})]
+    assert enrolment.tick(RENEW) == [send(Join(2, ME, b"", 0))]
+
+
+# --- listening to announcements -----------------------------------------------------------------
+
+
+def test_a_lost_announcement_connection_is_made_again_with_the_next_renewal() -> None:
+    enrolment = make_joined()
+
+    assert happen(enrolment, PeerLost(Link.MEMBERSHIP, PUB, "closed")) == []
+
+    assert enrolment.tick(RENEW) == [send(Renew(2, S1, CLUSTER, 5)), LISTEN_TO_PUB]
+    assert enrolment.tick(2 * RENEW) == [send(Renew(3, S1, CLUSTER, 5))]
+
+
+def test_an_announcement_connection_that_cannot_be_made_is_tried_with_every_renewal() -> None:
+    enrolment = make_joined()
+    for number in range(2, 5):
+        happen(enrolment, PeerLost(Link.MEMBERSHIP, PUB, "refused"))
+        now = (number - 1) * RENEW
+        assert enrolment.tick(now) == [send(Renew(number, S1, CLUSTER, 5)), LISTEN_TO_PUB]
+        hear(enrolment, Renewed(number, 5), now)
+
+
+def test_what_an_announcement_said_meanwhile_comes_with_the_renewal() -> None:
+    enrolment = make_joined()
+    happen(enrolment, PeerLost(Link.MEMBERSHIP, PUB, "refused"))
+    enrolment.tick(RENEW)
+
+    assert hear(enrolment, Renewed(2, 6), RENEW) == [send(FetchMembership(3))]
+
+
+def test_the_loss_of_a_former_announcement_connection_means_nothing() -> None:
+    enrolment = make_joined()
+
+    assert happen(enrolment, PeerLost(Link.MEMBERSHIP, OTHER_PUB)) == []
+
+    assert enrolment.tick(RENEW) == [send(Renew(2, S1, CLUSTER, 5))]
+
+
+def test_it_follows_the_announcements_of_the_meta_node_of_now() -> None:
+    enrolment = make_joined()
+    other = membership(me(), epoch=6, metas=(meta("m2", TWO, OTHER_PUB),))
+
+    effects = hear(enrolment, MembershipReply(2, other))
+
+    assert effects == [
+        Disconnect(Link.MEMBERSHIP, PUB),
+        Connect(Link.MEMBERSHIP, OTHER_PUB, OTHER_PUB),
+    ]
+
+
+def test_one_that_still_announces_is_kept_whoever_else_does() -> None:
+    enrolment = make_joined()
+    both = membership(me(), epoch=6, metas=(meta("m0", TWO, OTHER_PUB), meta()))
+
+    assert hear(enrolment, MembershipReply(2, both)) == []
+
+
+def test_where_nobody_announces_it_renews_and_follows_by_that() -> None:
+    enrolment = make_connected()
+    silent = membership(me(), metas=(meta(pub=""),))
+
+    assert hear(enrolment, MembershipReply(1, silent, S1)) == [joined(S1, 5)]
+    assert enrolment.tick(RENEW) == [send(Renew(2, S1, CLUSTER, 5))]

@@ -1,0 +1,78 @@
+"""The promise to every version that is out there: tags, names, order of fields."""
+
+import pytest
+
+from zreg.wire.messages import PROTOCOL_VERSION, TAGS, Message, WireMessage
+
+# ONLY APPEND. A red test here means that peers of other versions no longer understand us.
+PINNED_TAGS = {
+    1: "Hello",
+    2: "Welcome",
+    3: "Publish",
+    4: "Unpublish",
+    5: "Subscribe",
+    6: "Unsubscribe",
+    7: "ReplayDone",
+    8: "Accepted",
+    9: "Refused",
+    10: "Push",
+    11: "PushAck",
+    12: "Ping",
+    13: "Pong",
+    14: "Bye",
+    15: "WhoAreYou",
+    20: "NodeHello",
+    21: "PublishDatum",
+    22: "UnpublishDatum",
+    23: "FetchChanges",
+    24: "Changes",
+    25: "Snapshot",
+    26: "CompareVersions",
+    27: "Versions",
+    28: "CompareDigest",
+    29: "DigestCompared",
+    30: "ComparePublishers",
+    31: "PublishersCompared",
+    32: "ListDatums",
+    33: "DatumsListed",
+    40: "Changed",
+    41: "Beat",
+    42: "MembershipChanged",
+    50: "Join",
+    51: "Renew",
+    52: "Renewed",
+    53: "Leave",
+    54: "FetchMembership",
+    55: "MembershipReply",
+}
+
+
+def test_tags_keep_their_meaning() -> None:
+    assert {tag: message.__name__ for tag, message in TAGS.items()} == PINNED_TAGS
+
+
+def test_the_protocol_version_is_pinned() -> None:
+    assert PROTOCOL_VERSION == 1
+
+
+def test_every_message_class_travels() -> None:
+    """A message that is defined and not in the union could be sent and never be understood."""
+    assert set(Message.__subclasses__()) == set(WireMessage.__args__)
+
+
+@pytest.mark.parametrize("kind", TAGS.values(), ids=lambda kind: kind.__name__)
+def test_a_message_is_a_frozen_tagged_array(kind: type[Message]) -> None:
+    config = kind.__struct_config__
+
+    assert config.frozen
+    assert config.array_like
+    assert not config.gc
+    assert not config.forbid_unknown_fields
+    assert TAGS[int(str(config.tag))] is kind
+
+
+@pytest.mark.parametrize("kind", TAGS.values(), ids=lambda kind: kind.__name__)
+def test_a_request_id_is_the_first_field(kind: type[Message]) -> None:
+    """The codec answers a request that it could not decode by the field after the tag."""
+    if "request_id" in kind.__struct_fields__:
+        assert kind.__struct_fields__[0] == "request_id"

@@ -1,0 +1,787 @@
+"""Meta decides who is a member: by requests, by leases, by what nodes remember; never asleep."""
+
+import logging
+
+import pytest
+from msgspec.structs import replace
+
+from zreg.config import Config
+from zreg.effects import (
+    MEMBERSHIP_TOPIC,
+    Broadcast,
+    Disconnect,
+    Effect,
+    EpochSeen,
+    Link,
+    Local,
+    Log,
+    Peer,
+    PeerLost,
+    PeerSlow,
+    Probe,
+    Send,
+    Stop,
+)
+from zreg.errors import (
+    ForeignClusterError,
+    NodeIdInUseError,
+    UnknownMessageError,
+    UnknownNodeError,
+)
+from zreg.meta.core import MetaCore
+from zreg.model import ZERO, Incarnation, Member, Membership, RingParameters, Role, Status
+from zreg.wire.messages import (
+    Accepted,
+    FetchChanges,
+    FetchMembership,
+    Hello,
+    Join,
+    Leave,
+    MembershipChanged,
+    MembershipReply,
+    Message,
+    Ping,
+    Pong,
+    Refused,
+    Renew,
+    Renewed,
+)
+
+CONFIG = Config()
+LEASE = CONFIG.lease_seconds
+GRACE = CONFIG.session_grace_seconds
+OWN, OLD = b"own" * 5, b"old" * 5
+META = Member("meta", Role.META, 1, Status.WORKING, "tcp://meta:1", "tcp://meta:2", process_id=b"m")
+
+
+def make_core(*, now: float = 0.0) -> MetaCore:
+    return MetaCore(META, CONFIG, cluster_id=OWN, now=now)
+
+
+def newcomer(node_id: str, life: int = 1) -> Member:
+    """Return what a node says of itself: a session if its id starts with `s`, else a data node."""
+    role = Role.SESSION if node_id.startswith("s") else Role.DATA
+    process_id = f"{node_id}/{life}".encode()
+    return Member(node_id, role, 0, Status.INITIAL, f"tcp://{node_id}:1", process_id=process_id)
+
+
+def working(node_id: str, epoch: int, life: int = 1) -> Member:
+    return replace(newcomer(node_id, life), incarnation_epoch=epoch, status=Status.WORKING)
+
+
+def departed(node_id: str, epoch: int, life: int = 1) -> Member:
+    return replace(working(node_id, epoch, life), status=Status.DEPARTED)
+
+
+def membership(
+    *members: Member, epoch: int, ring_epoch: int = 0, cluster_id: bytes = OWN
+) -> Membership:
+    return Membership(cluster_id, epoch, ring_epoch, RingParameters(), (*members, META))
+
+
+def join(node_id: str, *, life: int = 1, cluster_id: bytes = b"", epoch: int = 0) -> Join:
+    return Join(7, newcomer(node_id, life), cluster_id, epoch)
+
+
+def renew(incarnation: Incarnation, *, cluster_id: bytes = OWN, epoch: int = 1) -> Renew:
+    return Renew(8, incarnation, cluster_id, epoch)
+
+
+def peer_of(node_id: str, life: int = 1) -> bytes:
+    return f"{node_id} over {life}".encode()
+
+
+def ask(core: MetaCore, peer: Peer, message: Message, now: float = 0.0) -> list[Effect]:
+    return list(core.receive(Link.NODES, peer, message, now))
+
+
+def enter(core: MetaCore, node_id: str, *, life: int = 1, now: float = 0.0) -> Incarnation:
+    """Let a node join over a connection of its own."""
+    ask(core, peer_of(node_id, life), join(node_id, life=life), now)
+    member = core.membership.living(node_id)
+    assert member is not None
+    assert member.process_id == newcomer(node_id, life).process_id
+    core.settle(now)
+    return member.incarnation
+
+
+def pass_time(
+    core: MetaCore, start: float, end: float, *renewing: Incarnation
+) -> list[tuple[float, Log]]:
+    """Tick as often as asked for, while some renew; return what was logged, and when."""
+    logged: list[tuple[float, Log]] = []
+    now = start
+    while now <= end:
+        for incarnation in renewing:
+            peer = peer_of(incarnation.node_id)
+            (answer,) = ask(
+                core, peer, renew(incarnation, cluster_id=core.membership.cluster_id), now
+            )
+            assert answer == Send(Link.NODES, peer, Renewed(8, core.epoch))
+        logged += [(now, effect) for effect in core.tick(now) if isinstance(effect, Log)]
+        core.settle(now)
+        now += LEASE / 16
+    return logged
+
+
+def reply_to(peer: Peer, core: MetaCore, incarnation: Incarnation) -> Effect:
+    return Send(Link.NODES, peer, MembershipReply(7, core.membership, incarnation))
+
+
+def refused(peer: Peer, request_id: int, code: int, detail: str) -> Effect:
+    return Send(Link.NODES, peer, Refused(request_id, code, detail))
+
+
+def announced(epoch: int, cluster_id: bytes = OWN) -> Effect:
+    return Broadcast(Link.MEMBERSHIP, MEMBERSHIP_TOPIC, MembershipChanged(cluster_id, epoch))
+
+
+def joined_log(incarnation: Incarnation, role: str) -> Log:
+    return Log(
+        logging.INFO,
+        "member.joined",
+        {
+            "incarnation": str(incarnation),
+            "role": role,
+            "address": f"tcp://{incarnation.node_id}:1",
+            "epoch": incarnation.epoch,
+        },
+    )
+
+
+def departed_log(incarnation: Incarnation, role: str, reason: str, epoch: int) -> Log:
+    return Log(
+        logging.WARNING,
+        "member.departed",
+        {"incarnation": str(incarnation), "role": role, "reason": reason, "epoch": epoch},
+    )
+
+
+def forgotten_log(incarnation: Incarnation, epoch: int) -> Log:
+    fields: dict[str, str | int | float] = {"incarnation": str(incarnation), "epoch": epoch}
+    return Log(logging.INFO, "member.forgotten", fields)
+
+
+def in_use(member: Member) -> str:
+    role = member.role.name.lower()
+    return (
+        f"node id {member.node_id!r} is in use by the {role} node at {member.address}: "
+        "stop that one, or start this one with another node id"
+    )
+
+
+def gone(incarnation: Incarnation) -> str:
+    return f"{incarnation} is not a member (any more): join again"
+
+
+# --- joining ------------------------------------------------------------------------------------
+
+
+def test_a_join_makes_a_member_of_a_new_epoch_and_is_announced() -> None:
+    core = make_core()
+    assert core.start(0.0) == []
+
+    effects = ask(core, b"p", join("s1"))
+
+    assert core.membership == membership(working("s1", 2), epoch=2)
+    s1 = Incarnation(2, "s1")
+    assert effects == [joined_log(s1, "session"), reply_to(b"p", core, s1)]
+    assert core.settle(0.0) == [announced(2)]
+    assert core.settle(0.0) == []
+
+
+def test_the_join_of_a_data_node_changes_the_ring() -> None:
+    core = make_core()
+
+    effects = ask(core, b"p", join("d1"))
+
+    assert core.membership == membership(working("d1", 2), epoch=2, ring_epoch=2)
+    d1 = Incarnation(2, "d1")
+    assert effects == [joined_log(d1, "data"), reply_to(b"p", core, d1)]
+
+
+def test_a_repeated_join_is_answered_the_same_and_changes_nothing() -> None:
+    """The first answer may be lost with its connection; the process is the same."""
+    core = make_core()
+    s1 = enter(core, "s1")
+
+    assert ask(core, b"other", join("s1")) == [reply_to(b"other", core, s1)]
+    assert core.settle(0.0) == []
+
+
+def test_a_second_process_is_refused_while_the_first_lives() -> None:
+    core = make_core()
+    s1 = enter(core, "s1")
+
+    effects = ask(core, b"second", join("s1", life=2))
+
+    assert effects == [
+        Probe(Link.NODES, peer_of("s1")),
+        refused(b"second", 7, NodeIdInUseError.code, in_use(working("s1", 2))),
+    ]
+    assert core.membership.holds(s1)
+    assert core.settle(0.0) == []
+
+
+def test_a_second_process_is_let_in_once_the_connection_of_the_first_is_lost() -> None:
+    """A restarted process need not wait for the lease; what its last life vouched for stays."""
+    core = make_core()
+    enter(core, "s1")
+    assert core.receive(Link.LOCAL, "", PeerLost(Link.NODES, peer_of("s1")), 0.1) == []
+
+    effects = ask(core, b"second", join("s1", life=2), 0.2)
+
+    s1 = Incarnation(3, "s1")
+    assert core.membership == membership(departed("s1", 2), working("s1", 3, life=2), epoch=3)
+    assert effects == [joined_log(s1, "session"), reply_to(b"second", core, s1)]
+
+
+def test_a_second_process_is_let_in_once_the_lease_of_the_first_ran_out() -> None:
+    """Its host is dead, so no connection is ever lost; and the last session never departs."""
+    core = make_core()
+    enter(core, "s1")
+    assert pass_time(core, 0.0, LEASE) == []
+
+    effects = ask(core, b"second", join("s1", life=2), LEASE)
+
+    s1 = Incarnation(3, "s1")
+    assert effects == [joined_log(s1, "session"), reply_to(b"second", core, s1)]
+
+
+def test_a_connection_that_was_replaced_and_then_lost_says_nothing_of_the_new_one() -> None:
+    core = make_core()
+    s1 = enter(core, "s1")
+    ask(core, b"new", renew(s1), 0.1)
+
+    core.receive(Link.LOCAL, "", PeerLost(Link.NODES, peer_of("s1")), 0.2)
+
+    assert ask(core, b"second", join("s1", life=2), 0.3)[0] == Probe(Link.NODES, b"new")
+
+
+def test_a_renewal_over_a_new_connection_holds_the_id_again() -> None:
+    core = make_core()
+    s1 = enter(core, "s1")
+    core.receive(Link.LOCAL, "", PeerLost(Link.NODES, peer_of("s1")), 0.1)
+    ask(core, b"again", renew(s1), 0.2)
+
+    assert ask(core, b"second", join("s1", life=2), 0.3)[0] == Probe(Link.NODES, b"again")
+
+
+def test_the_id_of_meta_itself_is_taken() -> None:
+    core = make_core()
+
+    effects = ask(core, b"p", join("meta"))
+
+    assert effects == [refused(b"p", 7, NodeIdInUseError.code, in_use(META))]
+    assert core.membership == membership(epoch=1)
+
+
+def test_a_process_that_joins_again_over_its_connection_leaves_no_former_self_behind() -> None:
+    core = make_core()
+    s1 = enter(core, "s1")
+    enter(core, "s2")
+    ask(core, peer_of("s1"), Leave(9, s1))
+
+    again = enter(core, "s1")
+
+    assert core.membership.living("s1") == working("s1", again.epoch)
+    assert core._peers == {Incarnation(3, "s2"): peer_of("s2"), again: peer_of("s1")}
+    assert core._incarnations == {peer_of("s2"): Incarnation(3, "s2"), peer_of("s1"): again}
+
+
+def test_a_connection_stands_for_the_incarnation_that_spoke_last() -> None:
+    core = make_core()
+    s1, s2 = enter(core, "s1"), enter(core, "s2")
+
+    ask(core, peer_of("s1"), renew(s2))
+
+    assert core._peers == {s2: peer_of("s1")}
+    assert core._incarnations == {peer_of("s1"): s2}
+    assert core.membership.holds(s1)
+
+
+# --- renewing and departing ---------------------------------------------------------------------
+
+
+def test_a_renewal_is_answered_with_the_epoch() -> None:
+    core = make_core()
+    s1 = enter(core, "s1")
+    enter(core, "s2")
+
+    assert ask(core, peer_of("s1"), renew(s1)) == [
+        Send(Link.NODES, peer_of("s1"), Renewed(8, epoch=3))
+    ]
+
+
+@pytest.mark.parametrize(
+    "incarnation", [Incarnation(2, "s9"), Incarnation(1, "s1"), Incarnation(9, "s1")]
+)
+def test_a_renewal_of_nobody_is_refused(incarnation: Incarnation) -> None:
+    core = make_core()
+    enter(core, "s1")
+
+    effects = ask(core, b"p", renew(incarnation))
+
+    assert effects == [refused(b"p", 8, UnknownNodeError.code, gone(incarnation))]
+
+
+def test_the_silent_depart_after_a_lease_and_are_refused_then() -> None:
+    """A session stays as departed, so that what it vouched for has its grace."""
+    core = make_core()
+    s1, s2 = enter(core, "s1"), enter(core, "s2")
+
+    logged = pass_time(core, 0.0, LEASE, s2)
+
+    assert logged == [(LEASE, departed_log(s1, "session", "silent", 4))]
+    assert core.membership == membership(departed("s1", 2), working("s2", 3), epoch=4)
+    assert ask(core, peer_of("s1"), renew(s1), LEASE) == [
+        refused(peer_of("s1"), 8, UnknownNodeError.code, gone(s1))
+    ]
+
+
+def test_a_silent_data_node_leaves_the_ring() -> None:
+    core = make_core()
+    d1, d2 = enter(core, "d1"), enter(core, "d2")
+
+    logged = pass_time(core, 0.0, LEASE, d2)
+
+    assert logged == [(LEASE, departed_log(d1, "data", "silent", 4))]
+    assert core.membership == membership(working("d2", 3), epoch=4, ring_epoch=4)
+
+
+def test_a_departure_is_announced_at_the_end_of_the_turn() -> None:
+    core = make_core()
+    s1, s2 = enter(core, "s1"), enter(core, "s2")
+    pass_time(core, 0.0, LEASE - 0.1, s2)
+    core._beat_at = LEASE + 1.0
+
+    assert core.tick(LEASE) == [departed_log(s1, "session", "silent", 4)]
+    assert core.settle(LEASE) == [announced(4)]
+
+
+@pytest.mark.parametrize(("count", "in_a_lease"), [(2, 1), (3, 1), (7, 1), (8, 2), (12, 3)])
+def test_few_of_a_role_depart_by_silence_within_a_lease(count: int, in_a_lease: int) -> None:
+    """More than a quarter is rather meta's own trouble."""
+    core = make_core()
+    for number in range(count):
+        enter(core, f"d{number:02}")
+
+    logged = pass_time(core, 0.0, LEASE * 1.9)
+
+    names = [str(log.fields["incarnation"]) for _, log in logged]
+    assert names == [f"d{number:02}@{number + 2}" for number in range(in_a_lease)]
+
+
+def test_the_last_of_a_role_never_departs_by_silence() -> None:
+    core = make_core()
+    for node_id in ("s1", "s2", "d1", "d2"):
+        enter(core, node_id)
+
+    pass_time(core, 0.0, 5 * LEASE)
+
+    living = [m.node_id for m in core.membership.members if m.status is Status.WORKING]
+    assert living == ["s2", "d2", "meta"]
+
+
+def test_the_next_departs_when_a_lease_has_passed_since_the_one_before() -> None:
+    core = make_core()
+    for node_id in ("s1", "s2", "s3"):
+        enter(core, node_id)
+
+    logged = pass_time(core, 0.0, 5 * LEASE)
+
+    assert [(at, log.fields["incarnation"]) for at, log in logged] == [
+        (LEASE, "s1@2"),
+        (2 * LEASE, "s2@3"),
+    ]
+
+
+def test_who_was_held_back_from_departing_may_renew_and_stays() -> None:
+    core = make_core()
+    d1 = enter(core, "d1")
+    pass_time(core, 0.0, 2 * LEASE)
+
+    assert ask(core, peer_of("d1"), renew(d1), 2 * LEASE) == [
+        Send(Link.NODES, peer_of("d1"), Renewed(8, 2))
+    ]
+    assert pass_time(core, 2 * LEASE, 4 * LEASE, d1) == []
+
+
+def test_a_lost_connection_alone_lets_nobody_depart() -> None:
+    core = make_core()
+    s1, s2 = enter(core, "s1"), enter(core, "s2")
+    core.receive(Link.LOCAL, "", PeerLost(Link.NODES, peer_of("s1")), 0.0)
+
+    logged = pass_time(core, 0.0, LEASE, s2)
+
+    assert logged == [(LEASE, departed_log(s1, "session", "silent", 4))]
+
+
+def test_a_stall_of_meta_judges_nobody() -> None:
+    """While it was away nobody could renew, so everybody gets a whole lease."""
+    core = make_core()
+    s1, s2 = enter(core, "s1"), enter(core, "s2")
+    pass_time(core, 0.0, 1.0, s1, s2)
+    woke = 100.0
+
+    assert pass_time(core, woke, woke + LEASE * 0.9) == []
+    assert core.statistics()["stalls"] == 1
+    assert pass_time(core, woke + LEASE, woke + LEASE, s2) == [
+        (woke + LEASE, departed_log(s1, "session", "silent", 4))
+    ]
+
+
+def test_the_lease_of_a_former_life_ends_nobody() -> None:
+    core = make_core()
+    enter(core, "s1")
+    enter(core, "s2")
+    core.receive(Link.LOCAL, "", PeerLost(Link.NODES, peer_of("s1")), 0.0)
+    again = enter(core, "s1", life=2, now=0.1)
+
+    pass_time(core, 0.1, 1.1 * LEASE, again, Incarnation(3, "s2"))
+
+    assert core.membership.living("s1") == working("s1", 4, life=2)
+    assert core.statistics()["leases"] == 2
+
+
+def test_who_leaves_departs_at_once_even_the_last_and_may_say_so_twice() -> None:
+    core = make_core()
+    s1, d1 = enter(core, "s1"), enter(core, "d1")
+
+    assert ask(core, b"p", Leave(9, s1)) == [
+        departed_log(s1, "session", "left", 4),
+        Send(Link.NODES, b"p", Accepted((9,))),
+    ]
+    assert ask(core, b"p", Leave(9, s1)) == [Send(Link.NODES, b"p", Accepted((9,)))]
+    assert ask(core, b"q", Leave(9, d1)) == [
+        departed_log(d1, "data", "left", 5),
+        Send(Link.NODES, b"q", Accepted((9,))),
+    ]
+    assert core.membership == membership(departed("s1", 2), epoch=5, ring_epoch=5)
+
+
+@pytest.mark.parametrize(
+    "incarnation", [Incarnation(1, "meta"), Incarnation(1, "s1"), Incarnation(7, "s9")]
+)
+def test_nobody_leaves_for_meta_or_for_a_life_that_is_not(incarnation: Incarnation) -> None:
+    core = make_core()
+    enter(core, "s1")
+
+    assert ask(core, b"p", Leave(9, incarnation)) == [Send(Link.NODES, b"p", Accepted((9,)))]
+    assert core.epoch == 2
+
+
+# --- grace and forgetting -----------------------------------------------------------------------
+
+
+def test_a_departed_session_is_forgotten_after_its_grace_and_not_before() -> None:
+    core = make_core()
+    s1, s2 = enter(core, "s1"), enter(core, "s2")
+    ask(core, b"p", Leave(9, s1))
+
+    assert pass_time(core, 0.0, GRACE - 0.1, s2) == []
+    assert core.membership == membership(departed("s1", 2), working("s2", 3), epoch=4)
+
+    assert pass_time(core, GRACE, GRACE, s2) == [(GRACE, forgotten_log(s1, 5))]
+    assert core.membership == membership(working("s2", 3), epoch=5)
+    assert core.settle(GRACE) == []
+
+
+def test_the_grace_of_a_silent_session_counts_from_its_departure() -> None:
+    core = make_core()
+    s1, s2 = enter(core, "s1"), enter(core, "s2")
+
+    logged = pass_time(core, 0.0, 1.1 * LEASE + GRACE, s2)
+
+    assert logged == [
+        (LEASE, departed_log(s1, "session", "silent", 4)),
+        (pytest.approx(LEASE + GRACE, abs=LEASE / 16), forgotten_log(s1, 5)),
+    ]
+
+
+def test_a_session_that_joins_again_keeps_the_grace_of_its_former_life() -> None:
+    core = make_core()
+    former, s2 = enter(core, "s1"), enter(core, "s2")
+    ask(core, b"p", Leave(9, former))
+    pass_time(core, 0.0, 1.0, s2)
+    again = enter(core, "s1", now=1.0)
+
+    logged = pass_time(core, 1.0, GRACE + 1.0, s2, again)
+
+    assert [log for _, log in logged] == [forgotten_log(former, 6)]
+    assert core.membership == membership(working("s1", 5), working("s2", 3), epoch=6)
+
+
+# --- beats and the rest of the door -------------------------------------------------------------
+
+
+def test_meta_beats_with_its_epoch() -> None:
+    core = make_core()
+
+    assert core.tick(0.0) == [announced(1)]
+    assert core.settle(0.0) == []
+    assert core.tick(CONFIG.beat_seconds / 2) == []
+    assert core.tick(CONFIG.beat_seconds) == [announced(1)]
+
+
+def test_the_next_tick_is_the_beat_or_a_look_at_the_leases() -> None:
+    core = make_core()
+    assert core.next_tick_at() == 0.0
+
+    core.tick(0.0)
+
+    assert core.next_tick_at() == LEASE / 16
+
+
+@pytest.mark.parametrize("link", [Link.NODES, Link.META])
+def test_anybody_may_fetch_the_membership(link: Link) -> None:
+    core = make_core()
+
+    effects = core.receive(link, b"p", FetchMembership(5), 0.0)
+
+    assert effects == [Send(link, b"p", MembershipReply(5, core.membership))]
+
+
+def test_a_ping_is_answered() -> None:
+    assert ask(make_core(), b"p", Ping()) == [Send(Link.NODES, b"p", Pong())]
+
+
+@pytest.mark.parametrize("message", [Pong(), Stop(), EpochSeen(9)])
+def test_what_asks_for_nothing_is_answered_with_nothing(message: Message | Local) -> None:
+    assert make_core().receive(Link.NODES, b"p", message, 0.0) == []
+
+
+@pytest.mark.parametrize(
+    "message", [Hello(1, b"c" * 16), FetchChanges(3, "a#@#b#@#c", ZERO)], ids=["client", "session"]
+)
+def test_who_comes_to_the_wrong_node_is_told_where_to_go(message: Message) -> None:
+    name = type(message).__name__
+    detail = f"meta does not take {name}: connect to a session node instead"
+
+    assert ask(make_core(), b"p", message) == [refused(b"p", 0, UnknownMessageError.code, detail)]
+
+
+def test_a_node_that_does_not_read_is_cut_off_and_its_id_is_free() -> None:
+    core = make_core()
+    enter(core, "s1")
+
+    effects = core.receive(Link.LOCAL, "", PeerSlow(Link.NODES, peer_of("s1")), 0.1)
+
+    assert effects == [Disconnect(Link.NODES, peer_of("s1"))]
+    assert ask(core, b"second", join("s1", life=2), 0.2)[-1] == reply_to(
+        b"second", core, Incarnation(3, "s1")
+    )
+
+
+def test_the_loss_of_a_stranger_means_nothing() -> None:
+    assert make_core().receive(Link.LOCAL, "", PeerLost(Link.NODES, b"who"), 0.0) == []
+
+
+def test_the_core_shows_itself() -> None:
+    core = make_core()
+    for node_id in ("s1", "s2", "d1"):
+        enter(core, node_id)
+    ask(core, b"p", Leave(9, Incarnation(2, "s1")))
+
+    assert repr(core) == "<MetaCore epoch=5 members=4>"
+    assert core.statistics() == {
+        "epoch": 5,
+        "ring_epoch": 4,
+        "sessions": 1,
+        "data_nodes": 1,
+        "departed": 1,
+        "leases": 2,
+        "stalls": 0,
+    }
+
+
+# --- after a restart ----------------------------------------------------------------------------
+
+S1, D1 = Incarnation(7, "s1"), Incarnation(5, "d1")
+MEMORY = membership(
+    working("s1", 7), departed("s2", 8), working("d1", 5), epoch=57, ring_epoch=5, cluster_id=OLD
+)
+ADOPTED = replace(MEMORY, epoch=58)
+FOREIGN = (
+    "this node has been a member of another cluster: give it the addresses of its own "
+    "meta nodes, or restart it to join this cluster as a new node"
+)
+
+
+def adopted_log(epoch: int, from_epoch: int) -> Log:
+    fields: dict[str, str | int | float] = {"epoch": epoch, "from_epoch": from_epoch}
+    return Log(logging.WARNING, "membership.adopted", fields)
+
+
+def make_adopted() -> MetaCore:
+    """Return a core that has just adopted what s1 remembers, and told everybody."""
+    core = make_core()
+    ask(core, peer_of("s1"), renew(S1, cluster_id=OLD, epoch=57))
+    ask(core, peer_of("s1"), MembershipReply(1, MEMORY))
+    core.settle(0.0)
+    return core
+
+
+@pytest.mark.parametrize(
+    "request_", [renew(S1, cluster_id=OLD, epoch=57), join("s1", cluster_id=OLD, epoch=57)]
+)
+def test_a_young_meta_asks_who_has_seen_another_cluster(request_: Message) -> None:
+    core = make_core()
+
+    assert ask(core, b"p", request_) == [Send(Link.NODES, b"p", FetchMembership(1))]
+    assert core.membership == membership(epoch=1)
+
+
+def test_it_goes_on_with_what_the_node_remembers_above_its_epoch() -> None:
+    core = make_core()
+
+    effects = ask(core, b"p", MembershipReply(1, MEMORY), 0.5)
+
+    assert effects == [adopted_log(58, 57)]
+    assert core.membership == ADOPTED
+    assert core.settle(0.5) == [announced(58, OLD)]
+    assert ask(core, peer_of("s1"), renew(S1, cluster_id=OLD, epoch=57), 0.6) == [
+        Send(Link.NODES, peer_of("s1"), Renewed(8, 58))
+    ]
+
+
+def test_what_another_node_remembers_of_the_same_time_changes_nothing_more() -> None:
+    core = make_adopted()
+
+    assert ask(core, b"q", MembershipReply(2, MEMORY)) == []
+    assert core.settle(0.0) == []
+
+
+def test_a_higher_memory_of_the_same_cluster_is_asked_for_and_taken_too() -> None:
+    core = make_adopted()
+    later = replace(MEMORY, epoch=60, members=(working("s1", 7), working("d2", 59), META))
+
+    assert ask(core, b"q", renew(Incarnation(59, "d2"), cluster_id=OLD, epoch=60)) == [
+        Send(Link.NODES, b"q", FetchMembership(2))
+    ]
+    assert ask(core, b"q", MembershipReply(2, later)) == [adopted_log(61, 60)]
+
+    # What the first remembered has a lease to show itself.
+    members = (working("s1", 7), departed("s2", 8), working("d1", 5), working("d2", 59))
+    assert core.membership == membership(*members, epoch=61, ring_epoch=61, cluster_id=OLD)
+
+
+def test_after_a_restart_nobody_is_expired_for_a_lease() -> None:
+    core = make_adopted()
+
+    logged = pass_time(core, 0.0, LEASE * 0.99)
+    assert logged == []
+
+    ask(core, b"p", join("d9"), LEASE * 0.99)
+    ask(core, b"q", join("s9"), LEASE * 0.99)
+    logged = pass_time(core, LEASE, LEASE)
+    assert [log for _, log in logged] == [
+        departed_log(S1, "session", "silent", 61),
+        departed_log(D1, "data", "silent", 62),
+    ]
+
+
+def test_a_session_that_had_departed_before_has_its_whole_grace_again() -> None:
+    core = make_adopted()
+
+    assert pass_time(core, 0.0, GRACE - 0.1, S1, D1) == []
+    assert pass_time(core, GRACE, GRACE, S1, D1) == [
+        (GRACE, forgotten_log(Incarnation(8, "s2"), 59))
+    ]
+
+
+def test_who_joined_the_young_cluster_has_to_join_the_remembered_one() -> None:
+    """Its incarnation may even look like one of the remembered."""
+    core = make_core()
+    for number in range(6):
+        enter(core, f"s{number + 1}", life=2)
+    looks_known = enter(core, "s9")
+    assert looks_known == Incarnation(8, "s9")
+    memory = replace(MEMORY, members=(working("s9", 8, life=3), META))
+    ask(core, b"p", MembershipReply(1, memory))
+
+    effects = ask(core, peer_of("s9"), renew(looks_known, cluster_id=OWN, epoch=8), 0.1)
+
+    assert effects == [refused(peer_of("s9"), 8, UnknownNodeError.code, gone(looks_known))]
+    again = ask(core, peer_of("s9"), join("s9", cluster_id=OWN, epoch=8), 0.2)
+    s9 = Incarnation(59, "s9")
+    assert again == [joined_log(s9, "session"), reply_to(peer_of("s9"), core, s9)]
+    assert core.membership.cluster_id == OLD
+
+
+def test_who_joined_the_young_cluster_may_join_the_remembered_one_later_too() -> None:
+    core = make_adopted()
+
+    effects = ask(core, b"p", join("s9", cluster_id=OWN, epoch=3), 2 * LEASE)
+
+    s9 = Incarnation(59, "s9")
+    assert effects == [joined_log(s9, "session"), reply_to(b"p", core, s9)]
+
+
+@pytest.mark.parametrize(
+    "request_", [renew(S1, cluster_id=OLD, epoch=57), join("s1", cluster_id=OLD, epoch=57)]
+)
+def test_a_node_of_another_cluster_is_refused_when_meta_is_not_young(
+    request_: Join | Renew,
+) -> None:
+    core = make_core()
+
+    effects = ask(core, b"p", request_, LEASE)
+
+    assert effects == [refused(b"p", request_.request_id, ForeignClusterError.code, FOREIGN)]
+    assert core.membership == membership(epoch=1)
+
+
+def test_a_node_of_a_third_cluster_does_not_replace_the_adopted_one() -> None:
+    """Meta looks at what it remembers while it is young, and stays with what it has."""
+    core = make_adopted()
+    third = b"third"
+
+    assert ask(core, b"p", renew(S1, cluster_id=third, epoch=99)) == [
+        Send(Link.NODES, b"p", FetchMembership(2))
+    ]
+    assert ask(core, b"p", MembershipReply(2, replace(MEMORY, cluster_id=third, epoch=99))) == []
+    assert core.membership == ADOPTED
+    assert ask(core, b"p", renew(S1, cluster_id=third, epoch=99), LEASE) == [
+        refused(b"p", 8, ForeignClusterError.code, FOREIGN)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("memory", "now"),
+    [
+        pytest.param(MEMORY, LEASE, id="late"),
+        pytest.param(replace(MEMORY, epoch=0, cluster_id=b""), 0.0, id="nothing-seen"),
+        pytest.param(membership(epoch=1), 0.0, id="my-own"),
+    ],
+)
+def test_other_memories_are_ignored(memory: Membership, now: float) -> None:
+    core = make_core()
+
+    assert ask(core, b"p", MembershipReply(1, memory), now) == []
+    assert core.membership == membership(epoch=1)
+
+
+def test_a_newcomer_that_has_seen_nothing_is_let_in_at_once() -> None:
+    core = make_core()
+
+    assert ask(core, b"p", join("s1"))[-1] == reply_to(b"p", core, Incarnation(2, "s1"))
+
+
+def test_meta_goes_above_a_higher_epoch_of_its_cluster_at_once() -> None:
+    core = make_core()
+    s1 = enter(core, "s1")
+
+    effects = ask(core, peer_of("s1"), renew(s1, epoch=57), LEASE)
+
+    assert effects == [Send(Link.NODES, peer_of("s1"), Renewed(8, 58))]
+    assert core.settle(LEASE) == [announced(58)]
+
+
+def test_a_meta_with_a_cluster_id_of_its_own_asks_who_remembers_it_too() -> None:
+    """It may be started with the id that it had."""
+    core = make_core()
+
+    assert ask(core, b"p", renew(S1, cluster_id=OWN, epoch=57)) == [
+        Send(Link.NODES, b"p", FetchMembership(1))
+    ]

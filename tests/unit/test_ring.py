@@ -1,0 +1,196 @@
+"""Where an id lives: even, stable, and a pure function of the nodes."""
+
+import hashlib
+import itertools
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zreg import ring as ring_module
+from zreg.config import Limits
+from zreg.errors import UsageError
+from zreg.model import Member, Membership, RingParameters, Role, Status
+from zreg.ring import HASH_FUNCTIONS, Ring, bucket_of, bucket_topic, hash_function, ring_of
+
+IDS = [f"com.acme.Service{number}#@#DEFAULT_INSTANCE_ID#@#DEFAULT_GROUP" for number in range(2000)]
+FIVE = [(f"d{number}", 1) for number in range(1, 6)]
+
+node_lists = st.dictionaries(
+    st.text("abcdef0123", min_size=1, max_size=4), st.integers(1, 3), min_size=1, max_size=6
+).map(lambda weights: list(weights.items()))
+
+
+def primaries(ring: Ring, ids: list[str] = IDS) -> list[str | None]:
+    return [ring.primary(name) for name in ids]
+
+
+def shares(ring: Ring) -> dict[str | None, float]:
+    return {node: count / len(IDS) for node, count in Counter(primaries(ring)).items()}
+
+
+@settings(max_examples=25)
+@given(node_lists, st.text("ghi", min_size=1, max_size=3))
+def test_a_node_that_comes_takes_ids_and_moves_no_others(
+    nodes: list[tuple[str, int]], new: str
+) -> None:
+    """Read backwards: a node that goes hands its ids on, and no others move."""
+    before, after = (
+        Ring(nodes, virtual_node_count=20),
+        Ring([*nodes, (new, 1)], virtual_node_count=20),
+    )
+
+    for name in IDS[:200]:
+        assert after.primary(name) in (before.primary(name), new)
+
+
+def test_about_one_in_n_ids_moves_when_a_node_comes_or_goes() -> None:
+    five = primaries(Ring(FIVE))
+    six = primaries(Ring([*FIVE, ("d6", 1)]))
+
+    moved = sum(a != b for a, b in zip(five, six, strict=True)) / len(IDS)
+
+    assert 0.6 / 6 < moved < 1.5 / 6
+
+
+@settings(max_examples=25)
+@given(node_lists, st.data())
+def test_the_order_of_nodes_does_not_count(
+    nodes: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    shuffled = data.draw(st.permutations(nodes))
+
+    one, other = Ring(nodes, virtual_node_count=20), Ring(shuffled, virtual_node_count=20)
+
+    assert one.node_ids == other.node_ids
+    assert [one.replicas(name, 3) for name in IDS[:50]] == [
+        other.replicas(name, 3) for name in IDS[:50]
+    ]
+
+
+@settings(max_examples=25)
+@given(node_lists, st.integers(1, 8))
+def test_replicas_are_distinct_and_start_with_the_primary(
+    nodes: list[tuple[str, int]], count: int
+) -> None:
+    ring = Ring(nodes, virtual_node_count=20)
+
+    for name in IDS[:50]:
+        replicas = ring.replicas(name, count)
+        assert len(set(replicas)) == len(replicas) == min(count, len(nodes))
+        assert replicas[0] == ring.primary(name)
+        assert replicas[:2] == ring.replicas(name, 2)[:count]
+
+
+def test_equal_points_are_told_apart_by_the_node_id() -> None:
+    """Also with a hash function that puts everything on one point."""
+    ring = Ring([("b", 1), ("a", 1)], virtual_node_count=3, hash_function=lambda _data: 7)
+
+    assert ring.replicas("any", 2) == ["a", "b"]
+
+
+def test_the_load_is_balanced_within_a_bound() -> None:
+    assert all(0.6 / 5 < share < 1.4 / 5 for share in shares(Ring(FIVE)).values())
+
+
+def test_a_node_of_twice_the_weight_takes_about_twice_the_ids() -> None:
+    share = shares(Ring([("d1", 2), ("d2", 1), ("d3", 1)]))
+
+    assert 1.5 < share["d1"] / share["d2"] < 2.7
+    assert 1.5 < share["d1"] / share["d3"] < 2.7
+
+
+def test_a_ring_without_nodes_has_no_primary() -> None:
+    ring = Ring([])
+
+    assert ring.primary("any") is None
+    assert ring.primary("any") is None
+    assert ring.replicas("any", 3) == []
+
+
+def test_a_ring_of_one_node_gives_it_everything() -> None:
+    assert shares(Ring([("d1", 1)])) == {"d1": 1.0}
+
+
+def test_a_ring_shows_its_size() -> None:
+    assert repr(Ring(FIVE, virtual_node_count=10)) == "<Ring nodes=5 points=50>"
+
+
+def test_a_ring_without_points_is_a_bug() -> None:
+    with pytest.raises(AssertionError):
+        Ring(FIVE, virtual_node_count=0)
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring_module, "_MEMORY_MAX", 10)
+    ring, fresh = Ring(FIVE), Ring(FIVE)
+
+    for name in [*IDS[:25], *IDS[:25]]:
+        assert ring.primary(name) == fresh.replicas(name, 1)[0]
+        assert len(ring._remembered) <= 10
+
+
+@pytest.mark.parametrize("name", HASH_FUNCTIONS)
+def test_the_hash_function_is_a_parameter(name: str) -> None:
+    ring = Ring(FIVE, hash_function=hash_function(name))
+
+    assert 0 <= hash_function(name)(b"x") < 2**64
+    assert hash_function(name)(b"x") == int.from_bytes(hashlib.new(name, b"x").digest()[:8])
+    assert set(primaries(ring)) == set(ring.node_ids)
+
+
+def test_hash_functions_differ() -> None:
+    rings = [Ring(FIVE, hash_function=function) for function in HASH_FUNCTIONS.values()]
+
+    assert len({tuple(primaries(ring, IDS[:100])) for ring in rings}) == len(rings)
+
+
+def test_the_default_is_md5_with_the_points_of_the_default_parameters() -> None:
+    parameters = RingParameters()
+    ring = Ring(
+        FIVE,
+        virtual_node_count=parameters.virtual_node_count,
+        hash_function=hash_function(parameters.hash_name),
+    )
+
+    assert primaries(ring) == primaries(Ring(FIVE))
+
+
+def test_the_ring_of_a_membership_is_of_its_working_data_nodes() -> None:
+    members = tuple(
+        Member(f"n{number}", role, 1, status, "tcp://127.0.0.1:1", weight=number + 1)
+        for number, (role, status) in enumerate(itertools.product(Role, Status))
+    )
+    parameters = RingParameters(hash_name="sha1", virtual_node_count=7)
+
+    ring = ring_of(Membership(b"c", 9, 9, parameters, members))
+
+    [working] = [m for m in members if (m.role, m.status) == (Role.DATA, Status.WORKING)]
+    assert ring.node_ids == (working.node_id,)
+    assert repr(ring) == f"<Ring nodes=1 points={7 * working.weight}>"
+
+
+def test_an_unknown_hash_function_is_named_with_those_that_are_known() -> None:
+    with pytest.raises(UsageError, match="'crc' is not known: choose one of md5, sha1, sha256"):
+        hash_function("crc")
+
+
+def test_where_ids_live_is_pinned() -> None:
+    """Nodes of different versions must agree."""
+    assert [Ring(FIVE).replicas(name, 2) for name in IDS[:4]] == [
+        ["d3", "d2"],
+        ["d4", "d5"],
+        ["d4", "d3"],
+        ["d1", "d5"],
+    ]
+    assert [bucket_of(name) for name in IDS[:4]] == [904, 471, 364, 87]
+
+
+def test_buckets_are_even_and_their_topics_two_bytes() -> None:
+    counts = Counter(bucket_of(name) for name in IDS)
+
+    assert all(0 <= bucket < Limits.bucket_count for bucket in counts)
+    assert max(counts.values()) < 12
+    assert bucket_topic(0) == b"\x00\x00"
+    assert bucket_topic(Limits.bucket_count - 1) == b"\x03\xff"

@@ -1,0 +1,1 @@
+"""The command line: arguments, settings, signals, exit codes; the only place that prints."""

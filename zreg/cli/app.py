@@ -1,0 +1,63 @@
+"""The `zreg` command: its commands, and how each of them ends."""
+
+import os
+import sys
+from typing import Final
+
+import typer
+
+from zreg.cli import client_commands, exits, node_commands, query_commands
+from zreg.cli.cluster import cluster
+from zreg.cli.output import complain
+from zreg.errors import Error
+
+_HELP: Final = "`zreg --help` lists the commands"
+
+app = typer.Typer(
+    name="zreg",
+    help="A service registry over ZeroMQ.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("dev")(node_commands.dev)
+app.command("cluster")(cluster)
+app.command("meta")(node_commands.meta)
+app.command("session")(node_commands.session)
+app.command("data")(node_commands.data)
+app.command("publish")(client_commands.publish)
+app.command("subscribe")(client_commands.subscribe)
+app.command("ls")(query_commands.ls)
+app.command("get")(client_commands.get)
+app.command("nodes")(query_commands.nodes)
+app.command("version")(query_commands.version)
+
+# typer brings click's errors along, since some version under names of its own; this is its usage
+# error in all of them.
+_TyperUsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        code = app(args=arguments, prog_name="zreg", standalone_mode=False)
+    except Error as error:
+        complain(" ".join(str(error).split()))
+        return exits.code_of(error)
+    except _TyperUsageError as error:
+        return _explain_usage(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our lines has read enough; the interpreter must not write to it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OK
+    return code if isinstance(code, int) else exits.OK
+
+
+def _explain_usage(error: Exception) -> int:
+    message = getattr(error, "format_message", error.__str__)()
+    context = getattr(error, "ctx", None)
+    path = getattr(context, "command_path", "zreg")
+    advice = _HELP if path == "zreg" else f"`{path} --help` shows how to use it"
+    complain(f"{message.rstrip('.')}: {advice}")
+    return exits.USAGE

@@ -1,0 +1,207 @@
+"""`zreg meta`, `zreg session`, `zreg data`: one node each, what systemd runs; and `zreg dev`."""
+
+import asyncio
+import ctypes
+import faulthandler
+import functools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Annotated, Final
+
+import typer
+from msgspec.structs import replace
+
+from zreg.cli.exits import CommandFailedError
+from zreg.cli.logs import rename, route
+from zreg.cli.options import ConfigFile, Flags, Format, Output, with_settings
+from zreg.cli.output import say
+from zreg.cli.serve import Server
+from zreg.cli.settings import CONFIG_FIELDS, OPTION_FIELDS, Loaded, NodeOptions, load
+from zreg.config import Config
+from zreg.data.node import DataNode
+from zreg.errors import UnavailableError
+from zreg.meta.node import MetaNode
+from zreg.reactor.node import Node, NodeSettings
+from zreg.reactor.perform import EventCallback
+from zreg.session.node import SessionNode
+
+# Port, and how far from it the node announces.
+_PORTS: Final = {"meta": (9610, 2), "session": (9600, 0), "data": (9620, 1)}
+_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
+_ANY_PORT: Final = "tcp://127.0.0.1:0"
+
+Build = Callable[[Loaded, EventCallback], Node]
+ParentPid = Annotated[int, typer.Option("--parent-pid", hidden=True)]
+
+
+def addresses(role: str, options: NodeOptions) -> tuple[str, str]:
+    """Return where a node binds, and where it announces."""
+    default_port, distance = _PORTS[role]
+    port = default_port if options.port is None else options.port
+    pub_port = options.pub_port
+    if pub_port is None:
+        pub_port = port + distance if port else 0
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    return f"tcp://{host}:{port}", f"tcp://{host}:{pub_port}"
+
+
+def build_meta(loaded: Loaded, on_event: EventCallback) -> Node:
+    """Return a meta node, bound."""
+    address, pub = addresses("meta", loaded.options)
+    return MetaNode(
+        _node_settings(loaded), address=address, membership_address=pub, on_event=on_event
+    )
+
+
+def build_session(loaded: Loaded, on_event: EventCallback) -> Node:
+    """Return a session node, bound."""
+    address, _ = addresses("session", loaded.options)
+    return SessionNode(_node_settings(loaded), address=address, on_event=on_event)
+
+
+def build_data(loaded: Loaded, on_event: EventCallback) -> Node:
+    """Return a data node, bound."""
+    address, pub = addresses("data", loaded.options)
+    return DataNode(_node_settings(loaded), address=address, changes_address=pub, on_event=on_event)
+
+
+def _command(role: str, build: Build) -> Callable[..., None]:
+    @with_settings(*CONFIG_FIELDS, *OPTION_FIELDS)
+    def command(
+        *,
+        flags: Flags,
+        config: ConfigFile = None,
+        output: Output = Format.TABLE,
+        parent_pid: ParentPid = 0,
+    ) -> None:
+        if parent_pid:
+            end_with_parent(parent_pid)
+        loaded = load(flags, os.environ, file=config)
+        run_node(role, build, loaded, is_json=output is Format.JSON)
+
+    command.__doc__ = f"Run one {role} node until it is told to stop."
+    return command
+
+
+def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
+    """Bind, say where, and serve."""
+    faulthandler.enable()
+    # Its default is to end the process; whoever asks for statistics this early has to wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    once = route(loaded.options.id or role, level=loaded.options.log_level)
+    server = Server(once)
+    try:
+        node = build(loaded, server.take_event)
+    except UnavailableError as error:
+        # Not that somebody else cannot be reached: this node cannot start.
+        raise CommandFailedError(f"{error} with --port") from error
+    rename(node.node_id)
+    if is_json:
+        say(json.dumps(about(node)))
+    asyncio.run(server.run([node], on_joined=lambda: None))
+
+
+def about(node: Node) -> dict[str, str | int | None]:
+    """Return the line that tells programs of a node. There is no HTTP yet."""
+    return {
+        "role": node.role,
+        "node_id": node.node_id,
+        "pid": os.getpid(),
+        "address": node.address.removeprefix("tcp://"),
+        "http": None,
+    }
+
+
+def end_with_parent(parent_pid: int) -> None:
+    """Die when the parent does, however it does; a parent that is gone already counts too."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        raise CommandFailedError("the process that started this node is gone: start it again")
+
+
+def _node_settings(loaded: Loaded) -> NodeSettings:
+    options = loaded.options
+    return NodeSettings(
+        config=loaded.config,
+        node_id=options.id,
+        advertise_host=options.advertise_host,
+        insecure=options.insecure,
+    )
+
+
+@with_settings(*(name for name in CONFIG_FIELDS if name != "meta_addresses"), "log_level")
+def dev(
+    *,
+    flags: Flags,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where clients connect; 0: any free one.")
+    ] = 9600,
+    config: ConfigFile = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Run a whole registry in this process, on loopback, with nothing on disk."""
+    faulthandler.enable()
+    loaded = load(flags, os.environ, file=config, base=Config.for_loopback())
+    once = route("dev", level=loaded.options.log_level if _is_chosen(flags) else "warning")
+    server = Server(once)
+    try:
+        nodes = build_all(loaded.config, port, server.take_event)
+    except UnavailableError as error:
+        raise CommandFailedError(f"{error} with --port, or --port 0 for any") from error
+    tell = functools.partial(_tell_dev, nodes, is_json=output is Format.JSON)
+    asyncio.run(server.run(nodes, on_joined=tell))
+
+
+def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:
+    """Return one node of each role, bound: the same as in three processes."""
+    nodes: list[Node] = []
+    try:
+        meta = MetaNode(
+            NodeSettings(config=config, node_id="meta-1"),
+            address=_ANY_PORT,
+            membership_address=_ANY_PORT,
+            on_event=on_event,
+        )
+        nodes.append(meta)
+        config = replace(config, meta_addresses=(meta.address,))
+        data = NodeSettings(config=config, node_id="data-1")
+        nodes.append(
+            DataNode(data, address=_ANY_PORT, changes_address=_ANY_PORT, on_event=on_event)
+        )
+        session = NodeSettings(config=config, node_id="session-1")
+        nodes.append(SessionNode(session, address=f"tcp://127.0.0.1:{port}", on_event=on_event))
+    except BaseException:
+        for node in nodes:
+            node.close()
+        raise
+    return nodes
+
+
+def _is_chosen(flags: Flags) -> bool:
+    """Return whether somebody asked for log lines; they would only get in the way otherwise."""
+    return flags.get("log_level") is not None or "ZREG_LOG_LEVEL" in os.environ
+
+
+def _tell_dev(nodes: list[Node], *, is_json: bool) -> None:
+    meta, _, session = nodes
+    url = session.address.replace("tcp://", "zreg://")
+    if is_json:
+        for node in nodes:
+            say(json.dumps(about(node)))
+        say(json.dumps({"ready": True, "url": url}))
+        return
+    is_default = url == "zreg://127.0.0.1:9600"
+    option = "" if is_default else f" --url {url}"
+    say(f"zreg is ready at {url} (meta at {meta.address.removeprefix('tcp://')}); Ctrl-C ends it.")
+    say("Try in two other terminals:")
+    say(f"  zreg subscribe hello{option}")
+    say(f"  zreg publish hello world --hold{option}")
+
+
+meta = _command("meta", build_meta)
+session = _command("session", build_session)
+data = _command("data", build_data)

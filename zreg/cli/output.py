@@ -1,0 +1,96 @@
+"""How results are written: lines, tables for people, JSON for programs."""
+
+import base64
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from zreg.client.view import Endpoint, Publisher, Value
+
+Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
+
+
+def say(line: str) -> None:
+    """Write one line at once, also into a pipe."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def say_json(value: Json) -> None:
+    """Write one JSON document on one line."""
+    say(json.dumps(value, ensure_ascii=False))
+
+
+def complain(sentence: str) -> None:
+    """Write an error to stderr."""
+    sys.stderr.write(f"zreg: {sentence}\n")
+    sys.stderr.flush()
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table; what others published is text in it, never markup."""
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
+    # A pipe has no width: nothing is cut there.
+    width = None if sys.stdout.isatty() else 10_000
+    Console(width=width, file=sys.stdout).print(table)
+
+
+def printable(text: str) -> str:
+    """Return text that cannot move the cursor of whoever reads it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def value_text(value: Value) -> str:
+    """Return a published value for people."""
+    match value:
+        case str():
+            return printable(value)
+        case bytes():
+            return repr(value)
+        case Endpoint():
+            return _endpoint_text(value)
+
+
+def _endpoint_text(endpoint: Endpoint) -> str:
+    details = [f"weight={endpoint.weight}"] if endpoint.weight != 100 else []  # noqa: PLR2004 -- the default
+    details += [f"version={endpoint.version}"] if endpoint.version else []
+    details += [f"tag={tag}" for tag in sorted(endpoint.tags)]
+    return str(endpoint) + (f"?{'&'.join(details)}" if details else "")
+
+
+def value_json(value: Value) -> Json:
+    """Return a published value for programs; bytes go as base64, in a map that says so."""
+    match value:
+        case str():
+            return value
+        case bytes():
+            return {"base64": base64.b64encode(value).decode()}
+        case Endpoint():
+            return {
+                "host": value.host,
+                "port": value.port,
+                "weight": value.weight,
+                "version": value.version,
+                "tags": sorted(value.tags),
+            }
+
+
+def publisher_json(publisher: Publisher) -> Json:
+    """Return one registration for programs."""
+    return {
+        "publisher_id": publisher.publisher_id.hex(),
+        "client_id": publisher.client_id.hex(),
+        "values": [value_json(value) for value in publisher.values],
+        "zone": publisher.zone,
+        "data_center": publisher.data_center,
+        "app": publisher.app,
+        "attributes": dict(publisher.attributes),
+        "registered_at": publisher.registered_at,
+    }

@@ -1,0 +1,104 @@
+"""Run nodes on one loop until a signal, or until one of them cannot go on."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from zreg.cli.exits import CommandFailedError
+from zreg.cli.logs import OncePerState
+from zreg.cli.notify import notify, watchdog_seconds
+from zreg.enrolment import NodeFailed
+from zreg.reactor.node import Node
+
+# How often it is looked whether a node has joined, and whether meta is there.
+_LOOK_SECONDS: Final = 0.05
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+logger = logging.getLogger("zreg.node")
+
+
+class Server:
+    """The process around one node or several."""
+
+    def __init__(self, once: OncePerState) -> None:
+        self._once = once
+        self._nodes: Sequence[Node] = ()
+        self._failure = ""
+        self._is_stopping = False
+
+    def take_event(self, event: msgspec.Struct) -> None:
+        """Take what a core tells the process around it."""
+        if isinstance(event, NodeFailed) and not self._failure:
+            self._failure = event.reason
+            self.stop()
+
+    async def run(self, nodes: Sequence[Node], *, on_joined: Callable[[], None]) -> None:
+        """Serve; `on_joined` is called once all nodes have joined. A failure is raised."""
+        self._nodes = nodes
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._take_signal, number)
+        loop.add_signal_handler(signal.SIGUSR1, self._log_statistics)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+        helpers = [
+            asyncio.create_task(self._wait_joined(on_joined)),
+            asyncio.create_task(self._watch_meta()),
+            asyncio.create_task(_feed_watchdog()),
+        ]
+        try:
+            await asyncio.gather(*(node.run() for node in nodes))
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+        if self._failure:
+            raise CommandFailedError(self._failure)
+
+    def stop(self) -> None:
+        """Have all nodes say goodbye and end."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        notify("STOPPING=1")
+        for node in self._nodes:
+            node.stop()
+
+    def _take_signal(self, number: signal.Signals) -> None:
+        if self._is_stopping:
+            # Whoever asks twice does not want to wait for goodbyes.
+            os._exit(128 + number)
+        logger.info("node.stopping signal=%s", number.name)
+        self.stop()
+
+    async def _wait_joined(self, on_joined: Callable[[], None]) -> None:
+        while not all(node.is_joined for node in self._nodes):  # noqa: ASYNC110 -- a core has no event
+            await asyncio.sleep(_LOOK_SECONDS)
+        if not self._is_stopping:
+            notify("READY=1")
+            on_joined()
+
+    async def _watch_meta(self) -> None:
+        """Say when meta is back, once for each time that its absence was told of."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if all(node.has_meta for node in self._nodes) and self._once.reset():
+                logger.info("meta.connection.restored")
+
+    def _log_statistics(self) -> None:
+        for node in self._nodes:
+            about = {"node_id": node.node_id, "role": node.role, **node.statistics()}
+            logger.warning("node.statistics %s", json.dumps(about))
+
+
+async def _feed_watchdog() -> None:
+    """Say that the loop turns, for as long as it does."""
+    seconds = watchdog_seconds()
+    while seconds is not None:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(seconds)

@@ -1,0 +1,185 @@
+"""What a node is told, from five places: flag, environment, file, system-wide file, default.
+
+The first of them that has a value wins, field by field. Flags and variables are made from the
+fields of `Config` and `NodeOptions`, so a new field is a setting everywhere at once.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec.structs import FieldInfo, fields, replace
+
+from zreg.config import Config
+from zreg.errors import UsageError
+from zreg.reactor.table import check_address
+
+LOCAL_FILE: Final = Path("zreg.toml")
+SYSTEM_FILE: Final = Path("/etc/zreg/zreg.toml")
+# The client's own table stands in the same file; nodes leave it alone.
+_TABLES: Final = ("client",)
+_HELP: Final = "docs/configuration.md lists all settings"
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node is told besides its `Config`."""
+
+    # The name in the membership; empty: role, host name and port.
+    id: str = ""
+    # Where to bind. Port 0 lets the kernel choose; None is the role's own.
+    host: str = "127.0.0.1"
+    port: Port | None = None
+    # Where meta and data nodes announce changes; None: beside `port`.
+    pub_port: Port | None = None
+    # What others are told to connect to; empty: the host that is bound.
+    advertise_host: str = ""
+    # Allow other machines in, although links are not encrypted yet.
+    insecure: bool = False
+    log_level: LogLevel = "info"
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """All settings of one command."""
+
+    config: Config
+    options: NodeOptions
+
+
+class _Given(msgspec.Struct, frozen=True):
+    """A value, and where it stands, for errors."""
+
+    value: object
+    where: str
+
+
+CONFIG_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in fields(Config)}
+OPTION_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in fields(NodeOptions)}
+_FIELDS: Final[Mapping[str, FieldInfo]] = {**CONFIG_FIELDS, **OPTION_FIELDS}
+# The one setting with a short name of its own, since every node needs it.
+FLAGS: Final[Mapping[str, str]] = {"meta_addresses": "--meta"}
+
+
+def flag(name: str) -> str:
+    """Return the flag of a setting."""
+    return FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"ZREG_{name.upper()}"
+
+
+def load(
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    *,
+    file: Path | None = None,
+    base: Config | None = None,
+    paths: Sequence[Path] = (LOCAL_FILE, SYSTEM_FILE),
+) -> Loaded:
+    """Return the settings; `UsageError` names the place of what cannot be used.
+
+    `file` stands in for the first of `paths`; those that do not exist are left out.
+    """
+    given: dict[str, _Given] = {}
+    if file is not None and not file.is_file():
+        raise UsageError(f"{file} does not exist: create it (an empty one will do) or leave out -c")
+    local, *rest = paths
+    for path in reversed([file or local, *rest]):
+        if path.is_file():
+            given |= _read(path)
+    for name in _FIELDS:
+        if text := environment.get(variable(name)):
+            given[name] = _Given(text, variable(name))
+        if (argument := flags.get(name)) is not None:
+            given[name] = _Given(argument, flag(name))
+    values = {name: _convert(_FIELDS[name], each) for name, each in given.items()}
+    config = {name: value for name, value in values.items() if name in CONFIG_FIELDS}
+    options = {name: value for name, value in values.items() if name in OPTION_FIELDS}
+    return Loaded(
+        replace(base or Config.for_lan(), **config), msgspec.convert(options, NodeOptions)
+    )
+
+
+def as_flags(config: Config) -> list[str]:
+    """Return the flags that make this configuration out of the default one."""
+    default = Config.for_lan()
+    arguments: list[str] = []
+    for name in CONFIG_FIELDS:
+        value = getattr(config, name)
+        if value != getattr(default, name):
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            arguments.append(f"{flag(name)}={text}")
+    return arguments
+
+
+def tcp_addresses(text: str, where: str) -> tuple[str, ...]:
+    """Return the addresses of `HOST:PORT[,HOST:PORT...]`, each with or without `tcp://`."""
+    addresses = []
+    for part in text.split(","):
+        bare = part.strip().removeprefix("tcp://")
+        try:
+            check_address(f"tcp://{bare}", port_min=1)
+        except UsageError:
+            raise UsageError(
+                f"{where}: {part.strip()[:80]!r} is no address: write HOST:PORT, for example "
+                "127.0.0.1:9610"
+            ) from None
+        addresses.append(f"tcp://{bare}")
+    return tuple(dict.fromkeys(addresses))
+
+
+def _read(path: Path) -> dict[str, _Given]:
+    """Return what a file sets; unknown names are refused, with the nearest known one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): mend or remove it") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is no TOML: {_place_first(str(error))}; mend it") from error
+    given: dict[str, _Given] = {}
+    for name, value in raw.items():
+        where = f"{path}, line {_line_of(name, text)}"
+        if name in _TABLES:
+            continue
+        if name not in _FIELDS:
+            nearest = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
+            hint = f"did you mean {nearest[0]}?" if nearest else _HELP
+            raise UsageError(f"{where}: there is no setting {name!r}: {hint}")
+        given[name] = _Given(value, f"{where}: {name}")
+    return given
+
+
+def _place_first(error: str) -> str:
+    """Turn tomllib's `what (at line 3, column 5)` into `line 3, column 5: what`."""
+    what, _, place = error.rpartition(" (at ")
+    return f"{place.rstrip(')')}: {what}" if what else error
+
+
+def _line_of(name: str, text: str) -> int:
+    """Return the line that sets a top-level name; 1 if it is written in an unusual way."""
+    pattern = re.compile(rf"""\s*\[?["']?{re.escape(name)}["']?\s*[\]=.]""")
+    lines = text.splitlines()
+    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 1)
+
+
+def _convert(field: FieldInfo, given: _Given) -> object:
+    value = given.value
+    if field.name == "meta_addresses":
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        return tcp_addresses(text, given.where)
+    try:
+        return msgspec.convert(value, field.type, strict=False)
+    except msgspec.ValidationError as error:
+        detail = str(error).removeprefix("Expected ")
+        raise UsageError(
+            f"{given.where} is {value!r:.80}, which cannot be used: expected {detail}; {_HELP}"
+        ) from None

@@ -1,0 +1,178 @@
+"""The client that programs use.
+
+Publish and subscribe record what you want and return at once; a session is found, told and told
+again by itself for as long as the client lives. Only methods called `wait_…` wait.
+"""
+
+import atexit
+import functools
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from zreg.client.commands import AddSubscription, Answer, ClientState, Question
+from zreg.client.locate import find_url, parse_url
+from zreg.client.publication import Publication
+from zreg.client.runtime import CLOSE_SECONDS_MAX, Runtime, Settings, close_all, running
+from zreg.client.service import Service
+from zreg.client.subscription import Callback, Subscription
+from zreg.client.view import Endpoint, Value
+from zreg.config import Config, Limits
+from zreg.errors import UsageError
+from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope, data_info_id
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+# Whoever publishes one id many times over does not have it checked every time.
+_name = functools.lru_cache(maxsize=4096)(data_info_id)
+
+
+class Client:
+    """A program's connection to the registry. Any thread may call it, callbacks included.
+
+    `Client()` uses `ZREG_URL`, then `[client] url` of ./zreg.toml and of /etc/zreg/zreg.toml, then
+    zreg://127.0.0.1:9600. Labels that are not given come from `ZREG_ZONE`, `ZREG_DATA_CENTER`,
+    `ZREG_APP` and `ZREG_CLUSTER`; `config` replaces the timing.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        cluster: str | None = None,
+        zone: str | None = None,
+        data_center: str | None = None,
+        app: str | None = None,
+        config: Config | None = None,
+    ) -> None:
+        addresses = parse_url(find_url(os.environ) if url is None else url)
+        config = config or Config.for_lan()
+        settings = Settings(
+            config=msgspec.structs.replace(
+                config,
+                cluster=_setting(cluster, "ZREG_CLUSTER", config.cluster),
+                zone=_setting(zone, "ZREG_ZONE", config.zone),
+                data_center=_setting(data_center, "ZREG_DATA_CENTER", config.data_center),
+            ),
+            addresses=addresses,
+            app=_setting(app, "ZREG_APP", ""),
+            advertise_host=os.environ.get("ZREG_ADVERTISE_HOST") or None,
+        )
+        # Others could not open what is published with a host that is none.
+        Endpoint(settings.advertise_host, 1)
+        if len(settings.app) > Limits.label_characters_max or not settings.app.isprintable():
+            raise UsageError(f"app {settings.app!r:.80} is no short text")
+        self._runtime = Runtime(settings)
+
+    @property
+    def client_id(self) -> bytes:
+        """The random identity of this client, the same on every connection."""
+        return self._runtime.client_id
+
+    @property
+    def state(self) -> ClientState:
+        """How the client stands to the registry; each state says what to do."""
+        return self._runtime.state if self._runtime.is_usable else ClientState.CLOSED
+
+    def publish(
+        self,
+        data_id: str,
+        *values: Value,
+        group: str = DEFAULT_GROUP,
+        instance_id: str = DEFAULT_INSTANCE_ID,
+        attributes: Mapping[str, str] | None = None,
+    ) -> Publication:
+        """Publish values under an id; a second call makes a second registration."""
+        runtime = self._runtime
+        runtime.check_open()
+        name = _name(data_id, instance_id=instance_id, group=group)
+        publication = Publication(runtime, name, values, attributes or {})
+        with runtime.changed:
+            runtime.check_open()
+            runtime.add_publication(publication)
+            publication.submit()
+        return publication
+
+    def subscribe(
+        self,
+        data_id: str,
+        callback: Callback | None = None,
+        *,
+        scope: Scope = Scope.DATA_CENTER,
+        group: str = DEFAULT_GROUP,
+        instance_id: str = DEFAULT_INSTANCE_ID,
+    ) -> Subscription:
+        """Follow what is published under an id, in scope; the callback is told of changes."""
+        runtime = self._runtime
+        runtime.check_open()
+        name = _name(data_id, instance_id=instance_id, group=group)
+        subscription = Subscription(runtime, runtime.new_number(), name, Scope(scope))
+        if callback is not None:
+            subscription(callback)
+        with runtime.changed:
+            runtime.check_open()
+            runtime.add_subscription(subscription)
+            runtime.post(AddSubscription(subscription.feed_id, name, subscription.scope))
+        return subscription
+
+    def service(
+        self,
+        data_id: str,
+        *,
+        scope: Scope = Scope.DATA_CENTER,
+        group: str = DEFAULT_GROUP,
+        instance_id: str = DEFAULT_INSTANCE_ID,
+    ) -> Service:
+        """Follow the instances of a service, to pick one for each call."""
+        return Service(self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id))
+
+    def wait_connected(self, timeout_seconds: float = 30.0) -> "Self":
+        """Wait until a session has taken this client."""
+        runtime = self._runtime
+        runtime.check_open()
+        runtime.wait(
+            lambda: runtime.state is ClientState.CONNECTED, timeout_seconds, runtime.why_waiting
+        )
+        return self
+
+    def request(self, question: Question, timeout_seconds: float = 5.0) -> Answer:
+        """Pass an operator's question to the session and return its answer (for the CLI)."""
+        return self._runtime.request(question, timeout_seconds)
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return counters and sizes, for people."""
+        self._runtime.check_not_forked()
+        return self._runtime.statistics()
+
+    def close(self) -> None:
+        """Unpublish everything, say goodbye and end, within a second; twice is fine."""
+        close_all([self._runtime], CLOSE_SECONDS_MAX)
+
+    def __enter__(self) -> "Self":
+        """Return itself; leaving the block closes it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: "type[BaseException] | None",
+        error: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Show state and session."""
+        return f"<Client {self.state.value}: {self._runtime.why_waiting()}>"
+
+
+def _setting(given: str | None, variable: str, default: str) -> str:
+    return os.environ.get(variable, default) if given is None else given
+
+
+# A program that ends without closing still says goodbye, so that nobody waits for its lease.
+atexit.register(lambda: close_all(running()))

@@ -1,0 +1,1 @@
+"""Data: holds a shard of all datums, in memory, with op logs."""

@@ -1,0 +1,383 @@
+"""A data node's decisions: who may write what, what followers are told, what is compared.
+
+Sessions write to the primary of an id and follow it. The node owns what the ring of its own
+membership says and drops what it does not own. Everything that one turn merges into a datum
+becomes one change, with one hint.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from zreg.config import Config, Limits
+from zreg.data import answers
+from zreg.data.reconcile import Ownership
+from zreg.data.store import Datum, DatumStore
+from zreg.effects import (
+    BEAT_TOPIC,
+    Broadcast,
+    Disconnect,
+    Effect,
+    EpochSeen,
+    Link,
+    Local,
+    Peer,
+    PeerLost,
+    PeerSlow,
+    Send,
+    Stop,
+)
+from zreg.enrolment import Enrolment
+from zreg.errors import (
+    NotPrimaryError,
+    NotReadyError,
+    RefusedError,
+    UnknownMessageError,
+    VoucherGoneError,
+)
+from zreg.model import Change, Incarnation, Member, Membership, Role, Status
+from zreg.ring import bucket_of, bucket_topic
+from zreg.wire.messages import (
+    Accepted,
+    Beat,
+    Changed,
+    CompareDigest,
+    ComparePublishers,
+    CompareVersions,
+    DigestCompared,
+    FetchChanges,
+    ListDatums,
+    Message,
+    NodeHello,
+    Ping,
+    Pong,
+    PublishDatum,
+    Refused,
+    Snapshot,
+    UnpublishDatum,
+)
+from zreg.wire.parts import change_size
+
+if TYPE_CHECKING:
+    from random import Random
+
+_SWEEP_SECONDS: Final = 10.0
+_VOUCHING: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING, Status.DEPARTED)
+
+
+class DataCore:
+    """One data node."""
+
+    def __init__(self, member: Member, config: Config, *, rng: "Random", now: float) -> None:
+        assert member.role is Role.DATA
+        self._config = config
+        self._enrolment = Enrolment(member, config, rng=rng, now=now)
+        self._store = DatumStore(config)
+        self._ownership = Ownership(member.node_id)
+        self._membership = self._enrolment.membership
+        self._incarnation: Incarnation | None = None
+        self._vouchers: frozenset[Incarnation] = frozenset()
+        self._sessions: dict[Peer, Incarnation] = {}
+        self._sequences = [0] * Limits.bucket_count
+        self._accepted: dict[Peer, list[int]] = {}
+        self._beat_at = now
+        self._sweep_at = now + _SWEEP_SECONDS
+        self._hint_count = 0
+        self._refusal_count = 0
+
+    def __repr__(self) -> str:
+        """Show epoch and sizes."""
+        return f"<DataCore {self._incarnation} epoch={self.epoch} datums={len(self._store)}>"
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the membership that this node follows."""
+        return self._membership.epoch
+
+    def start(self, now: float) -> Sequence[Effect]:
+        """Begin to look for meta."""
+        del now
+        return self._enrolment.start()
+
+    # --- the door -----------------------------------------------------------------------------
+
+    def receive(
+        self, link: Link, peer: Peer, message: Message | Local, now: float
+    ) -> Sequence[Effect]:
+        """Take one message; writes and fetches of sessions come first, they are the most."""
+        if link is Link.REQUESTS:
+            match message:
+                case PublishDatum():
+                    return self._publish(peer, message, now)
+                case UnpublishDatum():
+                    return self._unpublish(peer, message, now)
+                case FetchChanges():
+                    return self._fetch(peer, message, now)
+                case _:
+                    return self._receive_rest(peer, message)
+        match message:
+            case PeerLost(link=Link.REQUESTS):
+                self._sessions.pop(message.peer, None)
+                self._accepted.pop(message.peer, None)
+                return []
+            case PeerSlow(link=Link.REQUESTS):
+                self._sessions.pop(message.peer, None)
+                self._accepted.pop(message.peer, None)
+                return [Disconnect(Link.REQUESTS, message.peer)]
+            case Stop():
+                return self._enrolment.leave()
+            case _:
+                effects = list(self._enrolment.receive(link, peer, message, now))
+                return effects + self._follow(now)
+
+    def _receive_rest(self, peer: Peer, message: Message | Local) -> Sequence[Effect]:
+        match message:
+            case NodeHello():
+                self._sessions[peer] = message.incarnation
+                return []
+            case CompareDigest():
+                return self._compare_digest(peer, message)
+            case CompareVersions():
+                present = self._store.present_version(self.epoch)
+                sequence = self._sequences[message.bucket]
+                versions = answers.compared_versions(self._store, message, present, sequence)
+                return [Send(Link.REQUESTS, peer, versions)]
+            case ComparePublishers():
+                voucher = self._sessions.get(peer)
+                if voucher is None:
+                    return [self._refused(peer, 0, NotReadyError, "say NodeHello first")]
+                compared = answers.compared_publishers(self._store, message, voucher)
+                return [Send(Link.REQUESTS, peer, compared)]
+            case ListDatums():
+                listed = answers.listed_datums(self._store, message)
+                return [Send(Link.REQUESTS, peer, listed)]
+            case Ping():
+                return [Send(Link.REQUESTS, peer, Pong())]
+            case Pong() | Local():
+                return []
+            case _:
+                name = type(message).__name__
+                detail = f"a data node does not take {name}: connect to a session node instead"
+                return [self._refused(peer, 0, UnknownMessageError, detail)]
+
+    def tick(self, now: float) -> Sequence[Effect]:
+        """Renew, beat, sweep."""
+        effects: list[Effect] = self._enrolment.tick(now)
+        if now >= self._beat_at:
+            self._beat_at = now + self._config.beat_seconds
+            effects += self._beat()
+        if now >= self._sweep_at:
+            self._sweep_at = now + _SWEEP_SECONDS
+            self._store.sweep(now)
+        return effects
+
+    def settle(self, now: float) -> Sequence[Effect]:
+        """Commit what this turn merged, hint at it, and then accept it."""
+        effects = self._commit(self._store.dirty(), now)
+        size = Limits.ids_per_record_max
+        for peer, request_ids in self._accepted.items():
+            for at in range(0, len(request_ids), size):
+                accepted = Accepted(tuple(request_ids[at : at + size]))
+                effects.append(Send(Link.REQUESTS, peer, accepted))
+        self._accepted.clear()
+        return effects
+
+    def next_tick_at(self) -> float | None:
+        """When something is due."""
+        enrolment = self._enrolment.next_tick_at()
+        own = min(self._beat_at, self._sweep_at)
+        return own if enrolment is None else min(own, enrolment)
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Counters and sizes."""
+        return {
+            **self._enrolment.statistics(),
+            "ring_epoch": self._ownership.ring_epoch,
+            "datums": len(self._store),
+            "publishers": self._store.publisher_count,
+            "sessions": len(self._sessions),
+            "unreconciled": len(self._ownership.unreconciled),
+            "hints": self._hint_count,
+            "refusals": self._refusal_count,
+        }
+
+    # --- writes -------------------------------------------------------------------------------
+
+    def _publish(self, peer: Peer, publish: PublishDatum, now: float) -> Sequence[Effect]:
+        name = publish.data_info_id
+        if not self._ownership.owns(name) or self._incarnation is None:
+            return [self._not_primary(peer, publish.request_id)]
+        if publish.publisher.voucher not in self._vouchers:
+            return self._refuse_voucher(peer, publish, now)
+        self._store.put(name, publish.publisher)
+        self._accept(peer, publish.request_id)
+        return ()
+
+    def _unpublish(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> Sequence[Effect]:
+        name = unpublish.data_info_id
+        if not self._ownership.owns(name) or self._incarnation is None:
+            return [self._not_primary(peer, unpublish.request_id)]
+        for removal in unpublish.removals:
+            self._store.remove(name, removal, now)
+        self._accept(peer, unpublish.request_id)
+        return ()
+
+    def _accept(self, peer: Peer, request_id: int) -> None:
+        request_ids = self._accepted.get(peer)
+        if request_ids is None:
+            self._accepted[peer] = [request_id]
+        else:
+            request_ids.append(request_id)
+
+    def _refuse_voucher(self, peer: Peer, publish: PublishDatum, now: float) -> Sequence[Effect]:
+        """Tell apart a voucher from above my epoch (I am behind) and one that is gone."""
+        voucher = publish.publisher.voucher
+        if voucher.epoch > self.epoch:
+            seen = EpochSeen(voucher.epoch)
+            effects = list(self._enrolment.receive(Link.LOCAL, "", seen, now))
+            detail = f"{voucher} joined at an epoch that this node has not seen yet"
+            return [*effects, self._refused(peer, publish.request_id, NotReadyError, detail)]
+        detail = f"{voucher} is not a member (any more): join again and ask your clients"
+        return [self._refused(peer, publish.request_id, VoucherGoneError, detail)]
+
+    def _not_primary(self, peer: Peer, request_id: int) -> Effect:
+        detail = "this node is not the primary of that id in its membership"
+        return self._refused(peer, request_id, NotPrimaryError, detail)
+
+    def _refused(
+        self, peer: Peer, request_id: int, error: type[RefusedError], detail: str
+    ) -> Effect:
+        self._refusal_count += 1
+        return Send(Link.REQUESTS, peer, Refused(request_id, error.code, detail, self.epoch))
+
+    def _commit(self, datums: Iterable[Datum], now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for datum in datums:
+            change = self._store.commit(datum, self.epoch, now)
+            if change is not None:
+                effects.append(self._hint(datum, change))
+        return effects
+
+    def _hint(self, datum: Datum, change: Change) -> Effect:
+        bucket = datum.bucket
+        self._hint_count += 1
+        sequence = self._sequences[bucket] = self._sequences[bucket] + 1
+        source, version = change.source_version, change.version
+        if change_size(change) > Limits.inline_change_bytes_max:
+            changed = Changed(datum.name, source, version, sequence)
+        else:
+            changed = Changed(
+                datum.name, source, version, sequence, change.publishers, change.removals
+            )
+        return Broadcast(Link.CHANGES, bucket_topic(bucket), changed)
+
+    # --- followers ----------------------------------------------------------------------------
+
+    def _fetch(self, peer: Peer, fetch: FetchChanges, now: float) -> Sequence[Effect]:
+        name = fetch.data_info_id
+        if not self._ownership.owns(name) or self._incarnation is None:
+            return [self._not_primary(peer, fetch.request_id)]
+        seen_epoch = max(fetch.version, fetch.seen_version).epoch
+        if seen_epoch > self.epoch:
+            seen = EpochSeen(seen_epoch)
+            effects = list(self._enrolment.receive(Link.LOCAL, "", seen, now))
+            detail = "this node has not seen the epoch of that version yet"
+            return [*effects, self._refused(peer, fetch.request_id, NotReadyError, detail)]
+        datum = self._store.find(name)
+        if datum is None:
+            return [Send(Link.REQUESTS, peer, self._absent(fetch))]
+        effects = self._commit([datum] if datum.is_dirty else [], now)
+        effects += self._restamp_for(datum, fetch, now)
+        sequence = self._sequences[datum.bucket]
+        if not fetch.is_unsure and fetch.seen_version <= datum.version:
+            changes = answers.logged_changes(self._store, datum, fetch, sequence)
+            if changes is not None:
+                return [*effects, Send(Link.REQUESTS, peer, changes)]
+        is_unreconciled = self._ownership.is_unreconciled(name)
+        parts = answers.snapshot_parts(datum, fetch, sequence, is_unreconciled=is_unreconciled)
+        return effects + [Send(Link.REQUESTS, peer, part) for part in parts]
+
+    def _restamp_for(self, datum: Datum, fetch: FetchChanges, now: float) -> list[Effect]:
+        """Raise the version above what the follower has seen, if its content may be another.
+
+        An unsure copy gets a version that no hint can have brought it to: empty changes do not
+        move it.
+        """
+        is_unsure = fetch.is_unsure and not self._ownership.is_unreconciled(datum.name)
+        if is_unsure or max(fetch.version, fetch.seen_version) > datum.version:
+            return [self._hint(datum, self._store.restamp(datum, self.epoch, now))]
+        return []
+
+    def _absent(self, fetch: FetchChanges) -> Snapshot:
+        """Return that there is no such datum, at a version above all that the follower saw."""
+        version = self._store.present_version(self.epoch)
+        if fetch.is_unsure or version <= max(fetch.version, fetch.seen_version):
+            version = self._store.next_version(self.epoch)
+        return Snapshot(
+            fetch.request_id,
+            fetch.data_info_id,
+            version,
+            (),
+            0,
+            self._sequences[bucket_of(fetch.data_info_id)],
+            is_known=False,
+            is_unreconciled=self._ownership.is_unreconciled(fetch.data_info_id),
+        )
+
+    def _compare_digest(self, peer: Peer, compare: CompareDigest) -> Sequence[Effect]:
+        session = self._sessions.get(peer)
+        if session is None or compare.ring_epoch != self._ownership.ring_epoch:
+            return []
+        held = self._store.digest(session)
+        is_equal = (compare.count, compare.digest) == (held.count, held.value)
+        compared = DigestCompared(compare.ring_epoch, is_equal)
+        effects: list[Effect] = [Send(Link.REQUESTS, peer, compared)]
+        if is_equal and self._ownership.reconcile(session):
+            # Followers fetch once more what they took under the longer list.
+            effects += self._beat()
+        return effects
+
+    def _beat(self) -> list[Effect]:
+        if self._incarnation is None:
+            return []
+        unreconciled = tuple(self._ownership.unreconciled)
+        beat = Beat(self._incarnation, tuple(self._sequences), unreconciled)
+        return [Broadcast(Link.CHANGES, BEAT_TOPIC, beat)]
+
+    # --- membership ---------------------------------------------------------------------------
+
+    def _follow(self, now: float) -> list[Effect]:
+        """Act on a membership or an incarnation that the enrolment has newly taken."""
+        enrolment = self._enrolment
+        is_new_life = enrolment.incarnation != self._incarnation
+        if not is_new_life and enrolment.membership is self._membership:
+            return []
+        # What this turn merged so far belongs to the epoch at which it came.
+        effects = list(self.settle(now))
+        if is_new_life:
+            self._incarnation = enrolment.incarnation
+            # What this node held may have gone stale while it was nobody: sessions send it again.
+            self._store.drop_all_but(())
+            self._ownership.start_over(enrolment.membership)
+        if enrolment.membership is not self._membership:
+            effects += self._follow_membership(enrolment.membership, now)
+        return effects
+
+    def _follow_membership(self, membership: Membership, now: float) -> list[Effect]:
+        """Drop what this node does not own any more, and evict whose voucher is gone."""
+        self._membership = membership
+        before = list(self._ownership.unreconciled)
+        self._vouchers = frozenset(
+            member.incarnation for member in membership.of(Role.SESSION, *_VOUCHING)
+        )
+        if self._ownership.follow(membership):
+            names = [datum.name for datum in self._store]
+            self._store.drop_all_but(name for name in names if self._ownership.owns(name))
+        for voucher in self._store.vouchers():
+            if voucher not in self._vouchers:
+                self._store.evict(voucher)
+        # At once: an older copy that comes in this turn must not hide that followers have to drop.
+        effects = self._commit(self._store.dirty(), now)
+        if before != list(self._ownership.unreconciled):
+            # Followers fetch once more what they took under a longer list.
+            effects += self._beat()
+        return effects

@@ -1,0 +1,68 @@
+"""Compare two sets of (id, number) pairs by one integer each.
+
+The digest of a set is the sum over its pairs of `id * (2 * number + 1)` modulo 2**63, where `id`
+is the first eight bytes of a random identifier: multilinear hashing (Carter and Wegman, 1979) with
+the ids as random coefficients. It does not depend on order, and adding or removing a pair is one
+operation. It guards against loss and confusion, not against somebody who chooses ids on purpose.
+"""
+
+import zlib
+from collections.abc import Iterable
+from typing import Final
+
+from zreg.model import Publisher
+
+_MASK: Final = 2**63 - 1
+
+# What stands for the digest of a view that may hold too much: no view is equal to it.
+UNSURE_DIGEST: Final = _MASK
+
+
+def pair_digest(identifier: bytes, number: int) -> int:
+    """Return what one pair adds to the digest of a set, in 0..2**63-1."""
+    return int.from_bytes(identifier[:8]) * (2 * number + 1) & _MASK
+
+
+class DigestSum:
+    """The count and digest of a set that changes pair by pair."""
+
+    __slots__ = ("count", "value")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.value = 0
+
+    def add(self, identifier: bytes, number: int) -> None:
+        """Add a pair that is not in the set."""
+        self.count += 1
+        self.value = (self.value + pair_digest(identifier, number)) & _MASK
+
+    def replace(self, identifier: bytes, old: int, new: int) -> None:
+        """Replace the number of a pair that is in the set."""
+        step = int.from_bytes(identifier[:8]) * 2 * (new - old)
+        self.value = (self.value + step) & _MASK
+
+    def discard(self, identifier: bytes, number: int) -> None:
+        """Take away a pair that is in the set."""
+        self.count -= 1
+        self.value = (self.value - pair_digest(identifier, number)) & _MASK
+
+    def __repr__(self) -> str:
+        """Show count and value."""
+        return f"<DigestSum count={self.count} value={self.value:016x}>"
+
+
+def view_digest(publishers: Iterable[Publisher]) -> int:
+    """Return the digest of what a subscriber sees: ids and their visible parts.
+
+    Versions and vouchers are left out: they change quietly, without a push.
+    """
+    value = 0
+    for publisher in publishers:
+        seen = zlib.crc32(publisher.body)
+        for label in (publisher.zone, publisher.data_center, publisher.app):
+            # The length in front, or text moved from one label to the next would look the same.
+            text = label.encode()
+            seen = zlib.crc32(len(text).to_bytes(2) + text, seen)
+        value += pair_digest(publisher.publisher_id, seen)
+    return value & _MASK

@@ -1,0 +1,294 @@
+"""A node's side of meta: join, renew, follow the membership.
+
+Session and data nodes each hold one `Enrolment` in their core. It keeps one connection to one
+meta node at a time and moves on when that one is silent; it fetches the membership whenever
+anybody shows a higher epoch; it says who this process is (`incarnation`), and knows when it is
+nobody any more. When meta is away, the last membership stays.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from zreg.backoff import Backoff
+from zreg.config import Config
+from zreg.effects import (
+    INFO,
+    MEMBERSHIP_TOPIC,
+    WARNING,
+    Connect,
+    Disconnect,
+    Effect,
+    Emit,
+    EpochSeen,
+    Link,
+    Listen,
+    Local,
+    Log,
+    Peer,
+    PeerLost,
+    PeerUp,
+    Send,
+)
+from zreg.errors import ForeignClusterError, NodeIdInUseError, UnknownNodeError
+from zreg.mirror import MEMBERS, Mirror, Verdict
+from zreg.model import EMPTY_MEMBERSHIP, ZERO, Incarnation, Member, Membership, Role, Version
+from zreg.wire.messages import (
+    FetchMembership,
+    Join,
+    Leave,
+    MembershipChanged,
+    MembershipReply,
+    Message,
+    Refused,
+    Renew,
+    Renewed,
+)
+
+if TYPE_CHECKING:
+    from random import Random
+
+_INFO: Final = INFO
+_WARNING: Final = WARNING
+# Who was itself away for more than this share of a lease judges nobody.
+_STALL_SHARE: Final = 0.25
+
+
+class NodeFailed(msgspec.Struct, frozen=True):
+    """The node cannot go on; `reason` is for the person who started it."""
+
+    reason: str
+
+
+class Enrolment:
+    """One node's seat in the membership."""
+
+    def __init__(self, member: Member, config: Config, *, rng: "Random", now: float) -> None:
+        self.membership: Membership = EMPTY_MEMBERSHIP
+        self.incarnation: Incarnation | None = None
+        self._member = member
+        self._config = config
+        self._mirror: Mirror[Incarnation, Member] = Mirror(MEMBERS)
+        self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
+        self._addresses = list(config.meta_addresses)
+        self._next_address = 0
+        self._meta: str | None = None
+        self._is_up = False
+        self._listening_to: str | None = None
+        self._request_id = 0
+        # The fetch of the membership that is under way; 0: none.
+        self._fetch_id = 0
+        self._heard_at = now
+        self._ask_at: float = now
+        self._connect_at: float | None = now
+        self._in_use_since: float | None = None
+
+    # --- the door: effects in, effects out ----------------------------------------------------
+
+    def start(self) -> list[Effect]:
+        """Ask for the announcements; connecting begins with the first tick."""
+        return [Listen(Link.MEMBERSHIP, MEMBERSHIP_TOPIC)]
+
+    def receive(
+        self, link: Link, peer: Peer, message: Message | Local, now: float
+    ) -> Sequence[Effect]:
+        """Take what came on the META and MEMBERSHIP links, or happened to them."""
+        match message:
+            case PeerUp(link=Link.META) if message.peer == self._meta:
+                self._is_up = True
+                self._heard_at = self._ask_at = now
+                return self._ask(now)
+            case PeerLost(link=Link.META) if message.peer == self._meta:
+                return self._go_on(now, message.reason)
+            case PeerLost(link=Link.MEMBERSHIP) if message.peer == self._listening_to:
+                self._listening_to = None
+                return []
+            case EpochSeen():
+                return self._hear_of(message.epoch)
+            case MembershipChanged() if message.cluster_id == self.membership.cluster_id:
+                return self._hear_of(message.epoch)
+            case _ if link is Link.META and peer == self._meta and isinstance(message, Message):
+                self._heard_at = now
+                return self._receive_answer(message, now)
+            case _:
+                return []
+
+    def tick(self, now: float) -> list[Effect]:
+        """Connect, renew, or give up on a meta node that does not answer."""
+        if self._connect_at is not None and now >= self._connect_at:
+            return self._connect()
+        if now - self._ask_at > self._config.lease_seconds * _STALL_SHARE:
+            self._heard_at = now
+        if self._is_up and now - self._heard_at > self._config.lease_seconds / 2:
+            assert self._meta is not None
+            return [Disconnect(Link.META, self._meta), *self._go_on(now, "no answer")]
+        if self._is_up and now >= self._ask_at:
+            return self._ask(now)
+        return []
+
+    def next_tick_at(self) -> float | None:
+        """Return when `tick` is due; None while an attempt to connect is under way."""
+        if self._connect_at is not None:
+            return self._connect_at
+        return self._ask_at if self._is_up else None
+
+    def leave(self) -> list[Effect]:
+        """Say that this node stops."""
+        if not self._is_up or self.incarnation is None or self._meta is None:
+            return []
+        return [Send(Link.META, self._meta, Leave(self._next_request_id(), self.incarnation))]
+
+    def lose_incarnation(self, now: float) -> list[Effect]:
+        """Act on being told that this incarnation is gone: join again, as a new one."""
+        if self.incarnation is None:
+            return []
+        self.incarnation = None
+        self._ask_at = now
+        return self._ask(now) if self._is_up else []
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return what people want to know of it."""
+        return {
+            "epoch": self.membership.epoch,
+            "incarnation": str(self.incarnation or "-"),
+            "meta": self._meta if self._is_up and self._meta else "-",
+        }
+
+    # --- connecting ---------------------------------------------------------------------------
+
+    def _connect(self) -> list[Effect]:
+        self._connect_at = None
+        known = [m.address for m in self.membership.of(Role.META)]
+        addresses = list(dict.fromkeys([*self._addresses, *known]))
+        self._meta = addresses[self._next_address % len(addresses)]
+        self._next_address += 1
+        return [Connect(Link.META, self._meta, self._meta)]
+
+    def _go_on(self, now: float, reason: str) -> list[Effect]:
+        meta, self._meta, self._is_up = self._meta, None, False
+        self._fetch_id = 0
+        self._in_use_since = None
+        pause = self._backoff.next_seconds()
+        self._connect_at = now + pause
+        fields: dict[str, str | int | float] = {
+            "address": str(meta),
+            "reason": reason,
+            "retry_seconds": round(pause, 3),
+        }
+        return [Log(_WARNING, "meta.connection.lost", fields)]
+
+    def _listen(self, membership: Membership) -> list[Effect]:
+        """Follow the announcements of the first meta node that announces."""
+        announcing = [m.changes_address for m in membership.of(Role.META) if m.changes_address]
+        if not announcing or self._listening_to in announcing:
+            return []
+        out: list[Effect] = []
+        if self._listening_to is not None:
+            out.append(Disconnect(Link.MEMBERSHIP, self._listening_to))
+        self._listening_to = announcing[0]
+        return [*out, Connect(Link.MEMBERSHIP, announcing[0], announcing[0])]
+
+    # --- asking and answers -------------------------------------------------------------------
+
+    def _next_request_id(self) -> int:
+        self._request_id += 1
+        return self._request_id
+
+    def _ask(self, now: float) -> list[Effect]:
+        """Renew, or join if there is nothing to renew; again after the usual time."""
+        assert self._meta is not None
+        self._ask_at = now + self._config.renew_seconds
+        self._fetch_id = 0
+        epoch, cluster_id = self.membership.epoch, self.membership.cluster_id
+        request_id = self._next_request_id()
+        if self.incarnation is None:
+            message: Message = Join(request_id, self._member, cluster_id, epoch)
+        else:
+            message = Renew(request_id, self.incarnation, cluster_id, epoch)
+        out: list[Effect] = [Send(Link.META, self._meta, message)]
+        # A lost announcement connection is renewed here: its own attempts end with the first loss.
+        return out + self._listen(self.membership)
+
+    def _hear_of(self, epoch: int) -> list[Effect]:
+        verdict = self._mirror.hint(ZERO, Version(epoch, 0), None)
+        return [] if verdict is Verdict.IGNORED else self._fetch()
+
+    def _fetch(self) -> list[Effect]:
+        """Ask for the membership; once, until the answer is here or the next renewal is due."""
+        if not self._is_up or self._meta is None or self._fetch_id:
+            return []
+        self._fetch_id = self._next_request_id()
+        return [Send(Link.META, self._meta, FetchMembership(self._fetch_id))]
+
+    def _receive_answer(self, message: Message, now: float) -> list[Effect]:
+        match message:
+            case Renewed():
+                self._backoff.reset()
+                return self._hear_of(message.epoch)
+            case MembershipReply():
+                self._backoff.reset()
+                return self._take(message, now)
+            case FetchMembership():
+                # A meta node that lost its memory asks those who still remember.
+                reply = MembershipReply(message.request_id, self.membership)
+                return [Send(Link.META, str(self._meta), reply)]
+            case Refused(code=UnknownNodeError.code):
+                self.incarnation = None
+                self._ask_at = now
+                return [Log(_WARNING, "node.incarnation.gone", {"detail": message.detail})]
+            case Refused(code=NodeIdInUseError.code):
+                return self._wait_for_id(message.detail, now)
+            case Refused(code=ForeignClusterError.code):
+                return [Emit(NodeFailed(message.detail))]
+            case Refused():
+                fields: dict[str, str | int | float] = {
+                    "code": message.code,
+                    "detail": message.detail,
+                }
+                return [Log(_INFO, "meta.refused", fields)]
+            case _:
+                return []
+
+    def _take(self, reply: MembershipReply, now: float) -> list[Effect]:
+        """Take a membership, unless it is older or of another cluster than the one I am in."""
+        if reply.request_id == self._fetch_id:
+            self._fetch_id = 0
+        membership, former_epoch = reply.membership, self.membership.epoch
+        is_join = reply.incarnation.epoch > 0
+        if membership.cluster_id != self.membership.cluster_id:
+            if not is_join:
+                return []
+            self._mirror.clear()
+        if not self._mirror.snapshot(Version(membership.epoch, 0), membership.members):
+            return []
+        self.membership = membership
+        out = self._listen(membership)
+        if is_join:
+            self.incarnation = reply.incarnation
+            self._in_use_since = None
+            fields: dict[str, str | int | float] = {
+                "incarnation": str(reply.incarnation),
+                "epoch": membership.epoch,
+            }
+            out.append(Log(_INFO, "node.joined", fields))
+        elif self.incarnation is not None and not self._is_member(self.incarnation):
+            # Meta would refuse the next renewal; a predecessor of somebody must act on it now.
+            self.incarnation = None
+            self._ask_at = now
+            out.append(Log(_WARNING, "node.incarnation.gone", {"epoch": membership.epoch}))
+        if self._mirror.is_behind and membership.epoch > former_epoch:
+            out += self._fetch()
+        return out
+
+    def _is_member(self, incarnation: Incarnation) -> bool:
+        living = self.membership.living(incarnation.node_id)
+        return living is not None and living.incarnation == incarnation
+
+    def _wait_for_id(self, detail: str, now: float) -> list[Effect]:
+        """Wait one lease for a dead predecessor to be noticed, then say who must act."""
+        if self._in_use_since is None:
+            self._in_use_since = now
+        if now - self._in_use_since <= self._config.lease_seconds + 1.0:
+            return []
+        return [Emit(NodeFailed(detail))]

@@ -1,0 +1,1 @@
+"""Meta: who is in the cluster."""

@@ -1,0 +1,79 @@
+"""Keep the last changes of one datum, so that a follower can catch up from its version.
+
+An `OpLog` knows nothing of sockets, clocks or other data; `now` is the caller's.
+"""
+
+from typing import Generic, Protocol, TypeVar
+
+from zreg.model import Version
+
+
+class Step(Protocol):
+    """Anything that leads from one version to a higher one."""
+
+    @property
+    def source_version(self) -> Version:
+        """Where it starts."""
+        ...
+
+    @property
+    def version(self) -> Version:
+        """Where it ends."""
+        ...
+
+
+S = TypeVar("S", bound=Step)
+
+
+class OpLog(Generic[S]):
+    """The bounded, gap-free tail of one datum's changes, oldest first."""
+
+    # Lists, not deques: an empty deque takes 600 bytes, and most datums change rarely.
+    __slots__ = ("_changes", "_times")
+
+    def __init__(self) -> None:
+        self._changes: list[S] = []
+        self._times: list[float] = []
+
+    def __len__(self) -> int:
+        """Return how many changes are kept."""
+        return len(self._changes)
+
+    def append(self, change: S, now: float) -> None:
+        """Add `change`; one that does not start where the last one ended clears what is here."""
+        assert change.version > change.source_version
+        if self._changes and change.source_version != self._changes[-1].version:
+            self.clear()
+        self._changes.append(change)
+        self._times.append(now)
+
+    def trim(self, now: float, *, length_max: int, seconds_max: float) -> None:
+        """Drop what is over the length or too old; the newest change always stays."""
+        assert length_max > 0
+        excess = max(len(self._changes) - length_max, 0)
+        oldest = now - seconds_max
+        while excess < len(self._times) - 1 and self._times[excess] < oldest:
+            excess += 1
+        del self._changes[:excess], self._times[:excess]
+
+    def clear(self) -> None:
+        """Drop everything: what comes next does not follow on what is here."""
+        self._changes.clear()
+        self._times.clear()
+
+    def since(self, version: Version) -> list[S] | None:
+        """Return the changes after `version`, or None if they are no longer all here.
+
+        A version counts as here if it is exactly the end of a change, or the start of the oldest.
+        """
+        newer: list[S] = []
+        for change in reversed(self._changes):
+            if change.version == version:
+                break
+            newer.append(change)
+            if change.source_version == version:
+                break
+        else:
+            return None
+        newer.reverse()
+        return newer

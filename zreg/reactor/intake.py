@@ -1,0 +1,91 @@
+"""Take in one message from a peer: check its header, decode it, hand its records to the core.
+
+Nothing that a peer can send raises here: it is counted by its code, and answered where somebody
+waits for an answer.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from zreg.effects import Core, EpochSeen, Local, Peer
+from zreg.errors import PeerError
+from zreg.reactor.links import Channel, RouterChannel
+from zreg.reactor.perform import Performer
+from zreg.reactor.table import OUTSIDE
+from zreg.wire.codec import BadRecord, decode_frame
+from zreg.wire.envelope import Envelope
+from zreg.wire.messages import Refused
+
+_EPOCHS_TOLD_MAX: Final = 1024
+
+logger = logging.getLogger("zreg.reactor")
+
+
+class Intake:
+    """The way from a received message to the core."""
+
+    def __init__(
+        self,
+        core: Core,
+        envelope: Envelope,
+        performer: Performer,
+        counts: Counter[str],
+        tell: Callable[[Local, float], None],
+    ) -> None:
+        self._core = core
+        self._envelope = envelope
+        self._performer = performer
+        self._counts = counts
+        self._tell = tell
+        self._epochs_told: set[int] = set()
+
+    def take(
+        self, channel: Channel, peer: Peer, header: bytes, frame: bytes | None, now: float
+    ) -> None:
+        """Hand over what one message holds; `frame` None: it had a wrong number of frames."""
+        counts = self._counts
+        counts["messages_in"] += 1
+        if frame is None:
+            counts["bad_frame_count"] += 1
+            return
+        try:
+            epoch = self._envelope.open(header)
+            records = decode_frame(frame)
+        except PeerError as error:
+            self._refuse(channel, peer, BadRecord(0, error.code, error.detail))
+            return
+        if epoch > self._core.epoch and channel.link not in OUTSIDE:
+            self._see_epoch(epoch, now)
+        counts["records_in"] += len(records)
+        link = channel.link
+        receive = self._core.receive
+        carry_out = self._performer.carry_out
+        for record in records:
+            if isinstance(record, BadRecord):
+                self._refuse(channel, peer, record)
+                continue
+            try:
+                effects = receive(link, peer, record, now)
+                if effects:
+                    carry_out(effects)
+            except Exception:
+                counts["core_errors"] += 1
+                logger.exception("reactor.core.failed record=%s", type(record).__name__)
+
+    def _refuse(self, channel: Channel, peer: Peer, bad: BadRecord) -> None:
+        self._counts[f"bad_{bad.code}"] += 1
+        # Never to whom we connected: a node answers requests, it does not argue with answers.
+        if isinstance(channel, RouterChannel):
+            answer = Refused(bad.request_id, bad.code, bad.detail, self._core.epoch)
+            pending = self._performer.sends.pending[id(channel.link)]
+            pending.setdefault(peer, []).append(answer)
+
+    def _see_epoch(self, epoch: int, now: float) -> None:
+        """Tell the core of a higher epoch, once for each."""
+        if epoch not in self._epochs_told:
+            if len(self._epochs_told) >= _EPOCHS_TOLD_MAX:
+                self._epochs_told.clear()
+            self._epochs_told.add(epoch)
+            self._tell(EpochSeen(epoch), now)

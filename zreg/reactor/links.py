@@ -1,0 +1,521 @@
+"""The sockets: with `options.py` the only import of zmq in the project.
+
+A `Channel` is one socket with its monitor, a door one link: a `RouterDoor` serves all its peers
+through one channel, a `DialDoor` has a channel per peer name, a `PubDoor` broadcasts. Nothing here
+waits: receiving returns None, sending `Outcome.FULL`. Only the loop's thread may touch any of it.
+"""
+
+import itertools
+import struct
+import threading
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+import zmq
+
+from zreg.effects import Link, Peer
+from zreg.errors import UnavailableError, UsageError
+from zreg.reactor import options
+from zreg.reactor.outbox import Backlog, Outcome
+from zreg.reactor.peers import RoutedPeers
+from zreg.reactor.table import OUTSIDE, LinkTable, check_address, is_ipv6
+
+TERMINATE_SECONDS_MAX: Final = 1.0
+
+# Who sent it, the header, the records; without records it had a wrong number of frames.
+Received = tuple[Peer, bytes, bytes | None]
+
+_NOBLOCK: Final = zmq.NOBLOCK
+_MORE: Final = zmq.NOBLOCK | zmq.SNDMORE
+_EVENTS: Final = zmq.SocketOption.EVENTS
+_POLLIN: Final = int(zmq.POLLIN)
+_EVENT: Final = struct.Struct("=HI")
+_HANDSHAKE_FAILED: Final = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+_ROUTER_EVENTS: Final = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | _HANDSHAKE_FAILED
+_DIAL_EVENTS: Final = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CLOSED
+    | zmq.EVENT_CONNECT_RETRIED
+    | _HANDSHAKE_FAILED
+)
+# A bucket's topic, the shortest there is.
+_TOPIC_BYTES_MIN: Final = 2
+# Subscriptions taken in at a time; more are looked for after the next broadcast.
+_SUBSCRIPTIONS_MAX: Final = 4096
+_monitor_numbers: Final = itertools.count()
+
+Socket = zmq.Socket[bytes]
+SocketContext = zmq.Context[Socket]
+
+
+class Channel:
+    """One socket, with its monitor if it has one."""
+
+    events: ClassVar[int] = 0
+
+    def __init__(
+        self, context: SocketContext, link: Link, kind: int, table: options.Options
+    ) -> None:
+        self.link = link
+        self.is_up = True
+        self.is_closed = False
+        self.backlogs: dict[Peer, Backlog] = {}
+        self.socket: Socket = context.socket(kind)
+        options.apply(self.socket, table)
+        self.monitor = self._watch(context) if self.events else None
+
+    def descriptors(self) -> tuple[int, int | None]:
+        """Return the descriptors of the socket and of its monitor, for the loop to read."""
+        monitor = None if self.monitor is None else self.monitor.FD
+        return self.socket.FD, monitor
+
+    def has_input(self) -> bool:
+        """Whether something can be received; asking also lets libzmq do its housekeeping."""
+        if self.is_closed:
+            return False
+        events = self.socket.getsockopt(_EVENTS)
+        return isinstance(events, int) and events & _POLLIN != 0
+
+    def receive(self) -> Received | None:
+        """Return the next message, None if there is none."""
+        raise NotImplementedError
+
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
+        """Hand one message to the socket."""
+        raise NotImplementedError
+
+    def next_event(self) -> tuple[int, int] | None:
+        """Return the monitor's next event and its value (a descriptor), None if there is none."""
+        if self.monitor is None:
+            return None
+        try:
+            event = self.monitor.recv(_NOBLOCK)
+            self.monitor.recv(_NOBLOCK)
+        except zmq.Again:
+            return None
+        number, value = _EVENT.unpack(event[:6])
+        return number, value
+
+    def close(self, linger_milliseconds: int = options.LINGER_MILLISECONDS) -> None:
+        """Close both sockets; twice is fine."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        if self.monitor is not None:
+            # In this order: an I/O thread that still writes to a closed PAIR hangs.
+            self.socket.disable_monitor()
+            self.monitor.close()
+        self.socket.close(linger_milliseconds)
+
+    def _watch(self, context: SocketContext) -> Socket:
+        # By hand, as `get_monitor_socket` leaves the high-water mark at 1,000.
+        address = f"inproc://zreg-monitor-{next(_monitor_numbers)}"
+        self.socket.monitor(address, self.events)
+        monitor: Socket = context.socket(zmq.PAIR)
+        options.apply(monitor, options.MONITOR)
+        monitor.connect(address)
+        return monitor
+
+    def _discard(self) -> None:
+        """Read on to the end of the message, keeping nothing of it."""
+        try:
+            while self.socket.recv(_NOBLOCK, copy=False).more:
+                pass
+        except zmq.Again:
+            return
+
+    def _rest(self, *, has_more: bool) -> tuple[bytes, bytes | None]:
+        """Read header and records, the last two frames of every message."""
+        if not has_more:
+            return b"", None
+        header = self.socket.recv(_NOBLOCK, copy=False)
+        if not header.more:
+            return b"", None
+        frame = self.socket.recv(_NOBLOCK, copy=False)
+        if frame.more:
+            self._discard()
+            return b"", None
+        return header.bytes, frame.bytes
+
+    def __repr__(self) -> str:
+        """Show the state."""
+        state = "closed" if self.is_closed else "up" if self.is_up else "connecting"
+        return f"<{type(self).__name__} {self.link.name} {state} backlogs={len(self.backlogs)}>"
+
+
+class RouterChannel(Channel):
+    """A bound ROUTER: many peers, known by their routing ids."""
+
+    events = _ROUTER_EVENTS
+
+    def __init__(self, context: SocketContext, link: Link) -> None:
+        outside = link in OUTSIDE
+        table = options.ROUTER_CLIENTS if outside else options.ROUTER_INSIDE
+        super().__init__(context, link, zmq.ROUTER, table)
+        self.peers = RoutedPeers()
+
+    def receive(self) -> Received | None:
+        """Return the next message; a peer heard for the first time is remembered."""
+        try:
+            identity = self.socket.recv(_NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        routing_id = identity.bytes
+        if routing_id not in self.peers:
+            self.peers.add(routing_id, _descriptor_of(identity))
+        return routing_id, *self._rest(has_more=identity.more)
+
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
+        """Send to a routing id; libzmq says at once if it is gone."""
+        send = self.socket.send
+        try:
+            send(peer, _MORE)  # type: ignore[arg-type]  # peers of a ROUTER are bytes
+            send(header, _MORE)
+            send(frame, _NOBLOCK)
+        except zmq.Again:
+            return Outcome.FULL
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                return Outcome.GONE
+            raise
+        return Outcome.SENT
+
+    def drain_events(self) -> int:
+        """Take in what the monitor says; return how many handshakes failed."""
+        failed = 0
+        while (event := self.next_event()) is not None:
+            number, value = event
+            if number == zmq.EVENT_ACCEPTED:
+                self.peers.accepted(value)
+            elif number == zmq.EVENT_DISCONNECTED:
+                self.peers.closed(value)
+            else:
+                failed += 1
+        return failed
+
+
+class DialChannel(Channel):
+    """A connection to one named peer; it is made once, and never again."""
+
+    events = _DIAL_EVENTS
+
+    def __init__(
+        self, context: SocketContext, link: Link, kind: int, table: options.Options, peer: str
+    ) -> None:
+        super().__init__(context, link, kind, table)
+        self.peer = peer
+        self.is_up = False
+        # Why the connection is gone; it is closed when what it still brought has been read.
+        self.lost_reason = ""
+
+    def connect(self, address: str) -> None:
+        """Start to connect; the monitor tells how it went."""
+        if is_ipv6(address):
+            self.socket.setsockopt(zmq.SocketOption.IPV6, 1)
+        self.socket.connect(address)
+
+    def drain_events(self) -> bool:
+        """Take in what the monitor says; return whether the connection has come up."""
+        came_up = False
+        while (event := self.next_event()) is not None:
+            if event[0] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                came_up = self.is_up = True
+                # Lets the socket attach the new pipe now: sending alone may look a moment too late.
+                self.has_input()
+            elif not self.lost_reason:
+                self.lost_reason = _reason(event[0], was_up=self.is_up)
+        return came_up
+
+
+class DealerChannel(DialChannel):
+    """A DEALER to one ROUTER."""
+
+    def __init__(self, context: SocketContext, link: Link, peer: str) -> None:
+        super().__init__(context, link, zmq.DEALER, options.DEALER, peer)
+
+    def receive(self) -> Received | None:
+        """Return the next message of the peer."""
+        if self.is_closed:
+            return None
+        try:
+            header = self.socket.recv(_NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        if not header.more:
+            return self.peer, b"", None
+        frame = self.socket.recv(_NOBLOCK, copy=False)
+        if frame.more:
+            self._discard()
+            return self.peer, b"", None
+        return self.peer, header.bytes, frame.bytes
+
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:  # noqa: ARG002 -- it has one peer
+        """Send to the peer."""
+        try:
+            self.socket.send(header, _MORE)
+            self.socket.send(frame, _NOBLOCK)
+        except zmq.Again:
+            return Outcome.FULL
+        return Outcome.SENT
+
+
+class SubChannel(DialChannel):
+    """A SUB to one PUB, so that it is known who sent a hint."""
+
+    def __init__(self, context: SocketContext, link: Link, peer: str) -> None:
+        super().__init__(context, link, zmq.SUB, options.SUB, peer)
+
+    def receive(self) -> Received | None:
+        """Return the next message of the peer, without its topic."""
+        if self.is_closed:
+            return None
+        try:
+            topic = self.socket.recv(_NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        return self.peer, *self._rest(has_more=topic.more)
+
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
+        """Refuse: a SUB socket only listens."""
+        raise NotImplementedError
+
+
+class PubChannel(Channel):
+    """A bound PUB; its peers are topics.
+
+    The socket is an XPUB, which is the same on the wire and also says which topics somebody
+    listens to: nine hints in ten of a large registry are heard by nobody, and need no encoding.
+    """
+
+    def __init__(self, context: SocketContext, link: Link) -> None:
+        super().__init__(context, link, zmq.XPUB, options.PUB)
+        self._topics: set[bytes] = set()
+        # Topics match by their beginning; ours are whole, so these are strangers', and few.
+        self._short_topics: set[bytes] = set()
+
+    def receive(self) -> Received | None:
+        """Take in subscriptions, and return None: listeners say nothing else."""
+        recv = self.socket.recv
+        try:
+            for _ in range(_SUBSCRIPTIONS_MAX):
+                self._hear(recv(_NOBLOCK))
+        except zmq.Again:
+            pass
+        return None
+
+    def _hear(self, message: bytes) -> None:
+        """Note one subscription (1, topic) or its end (0, topic)."""
+        kind, topic = message[:1], message[1:]
+        topics = self._topics if len(topic) >= _TOPIC_BYTES_MIN else self._short_topics
+        if kind == b"\x01":
+            topics.add(topic)
+        elif kind == b"\x00":
+            topics.discard(topic)
+
+    def is_heard(self, topic: bytes) -> bool:
+        """Return whether somebody listens to a topic."""
+        return topic in self._topics or any(map(topic.startswith, self._short_topics))
+
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
+        """Broadcast on a topic; whoever does not keep up loses it, and nobody waits."""
+        send = self.socket.send
+        send(peer, _MORE)  # type: ignore[arg-type]  # topics are bytes
+        send(header, _MORE)
+        send(frame, _NOBLOCK)
+        return Outcome.SENT
+
+
+class BoundDoor:
+    """A link that binds: a ROUTER or a PUB, one channel for all."""
+
+    def __init__(self, bound: Channel, address: str) -> None:
+        self.link = bound.link
+        self.lost: dict[Peer, str] = {}
+        self._bound = bound
+        self.address = _bind(bound, address)
+
+    def channel(self, peer: Peer) -> Channel | None:  # noqa: ARG002 -- one channel for all
+        """Return the one channel."""
+        return self._bound
+
+    def channels(self) -> list[Channel]:
+        """Return the one channel."""
+        return [self._bound]
+
+
+class DialDoor:
+    """A link that connects: a channel per peer name, DEALERs or SUBs."""
+
+    def __init__(
+        self,
+        link: Link,
+        context: SocketContext,
+        new_channel: Callable[[SocketContext, Link, str], DialChannel],
+    ) -> None:
+        self.link = link
+        self.lost: dict[Peer, str] = {}
+        self._context = context
+        self._new_channel = new_channel
+        self._by_name: dict[Peer, DialChannel] = {}
+        # In order of first use, for SUBs of the future.
+        self._topics: dict[bytes, None] = {}
+
+    def channel(self, peer: Peer) -> DialChannel | None:
+        """Return the channel of a peer whose connection stands."""
+        channel = self._by_name.get(peer)
+        return channel if channel is not None and channel.is_up else None
+
+    def find(self, peer: Peer) -> DialChannel | None:
+        """Return the channel of a peer, also while it is connecting."""
+        return self._by_name.get(peer)
+
+    def channels(self) -> list[Channel]:
+        """Return all channels."""
+        return list(self._by_name.values())
+
+    def open(self, peer: str, address: str) -> DialChannel:
+        """Start a connection; `UsageError` if the address can never work."""
+        check_address(address, port_min=1)
+        channel = self._new_channel(self._context, self.link, peer)
+        try:
+            for topic in self._topics:
+                channel.socket.setsockopt(zmq.SocketOption.SUBSCRIBE, topic)
+            channel.connect(address)
+        except zmq.ZMQError as error:
+            channel.close(0)
+            raise UnavailableError(f"{address} cannot be connected to: {error.strerror}") from error
+        self._by_name[peer] = channel
+        return channel
+
+    def remove(self, peer: Peer) -> None:
+        """Forget a channel; the caller closes it."""
+        self._by_name.pop(peer, None)
+
+    def listen(self, topic: bytes) -> None:
+        """Subscribe all channels, present and future."""
+        if topic not in self._topics:
+            self._topics[topic] = None
+            for channel in self._by_name.values():
+                channel.socket.setsockopt(zmq.SocketOption.SUBSCRIBE, topic)
+
+    def unlisten(self, topic: bytes) -> None:
+        """Unsubscribe all channels."""
+        if self._topics.pop(topic, self) is None:
+            for channel in self._by_name.values():
+                channel.socket.setsockopt(zmq.SocketOption.UNSUBSCRIBE, topic)
+
+
+class Doors:
+    """The open links of one reactor. Binding happens here, so that addresses are known early."""
+
+    def __init__(self, table: LinkTable) -> None:
+        self._contexts: dict[bool, SocketContext] = {}
+        self.routers: dict[int, RouterChannel] = {}
+        self.bound: dict[int, BoundDoor] = {}
+        self.dealers: dict[int, DialDoor] = {}
+        self.subs: dict[int, DialDoor] = {}
+        self.pubs: dict[int, BoundDoor] = {}
+        self.pub_channels: dict[int, PubChannel] = {}
+        self.addresses: dict[Link, str] = {}
+        try:
+            self._open(table)
+        except BaseException:
+            self.close()
+            self.terminate(lambda: None)
+            raise
+
+    def _open(self, table: LinkTable) -> None:
+        for link in table.dealers:
+            self.dealers[id(link)] = DialDoor(link, self._context(link), DealerChannel)
+        for link in table.subs:
+            self.subs[id(link)] = DialDoor(link, self._context(link), SubChannel)
+        for link, address in table.routers.items():
+            router = RouterChannel(self._context(link), link)
+            self.routers[id(link)] = router
+            self.bound[id(link)] = self._bound(router, address)
+        for link, address in table.pubs.items():
+            pub = PubChannel(self._context(link), link)
+            self.pub_channels[id(link)] = pub
+            self.pubs[id(link)] = self._bound(pub, address)
+
+    def _bound(self, channel: Channel, address: str) -> BoundDoor:
+        try:
+            door = BoundDoor(channel, address)
+        except BaseException:
+            channel.close(0)
+            raise
+        self.addresses[channel.link] = door.address
+        return door
+
+    def all(self) -> list[BoundDoor | DialDoor]:
+        """Return all doors."""
+        return [
+            *self.bound.values(),
+            *self.pubs.values(),
+            *self.dealers.values(),
+            *self.subs.values(),
+        ]
+
+    def channels(self) -> list[Channel]:
+        """Return all channels."""
+        return [channel for door in self.all() for channel in door.channels()]
+
+    def close(self) -> None:
+        """Close all sockets; what was handed to them leaves within the linger time."""
+        for channel in self.channels():
+            channel.close()
+
+    def terminate(self, done: Callable[[], None]) -> None:
+        """End the contexts on a thread, as that waits for lingering sockets; then call `done`."""
+
+        def end() -> None:
+            for context in self._contexts.values():
+                context.term()
+            done()
+
+        threading.Thread(target=end, name="zreg-terminate", daemon=True).start()
+
+    def _context(self, link: Link) -> SocketContext:
+        is_outside = link in OUTSIDE
+        if is_outside not in self._contexts:
+            self._contexts[is_outside] = options.new_context()
+        return self._contexts[is_outside]
+
+
+def _bind(channel: Channel, address: str) -> str:
+    """Bind and return the real address, with errors for people."""
+    check_address(address, port_min=0)
+    if is_ipv6(address):
+        channel.socket.setsockopt(zmq.SocketOption.IPV6, 1)
+    try:
+        channel.socket.bind(address)
+    except zmq.ZMQError as error:
+        if error.errno == zmq.EADDRINUSE:
+            raise UnavailableError(
+                f"{address} is already in use: stop the other process or choose another port"
+            ) from error
+        raise UsageError(
+            f"{address} is no address of this machine ({error.strerror}): choose one of its own, "
+            "or tcp://127.0.0.1:PORT"
+        ) from error
+    return channel.socket.getsockopt_string(zmq.SocketOption.LAST_ENDPOINT)
+
+
+def _descriptor_of(identity: zmq.Frame) -> int:
+    try:
+        return identity.get(zmq.SRCFD)
+    except zmq.ZMQError:
+        return -1
+
+
+def _reason(event: int, *, was_up: bool) -> str:
+    if event & _HANDSHAKE_FAILED:
+        return "handshake failed"
+    if event == zmq.EVENT_DISCONNECTED:
+        return "closed" if was_up else "closed before the handshake"
+    return "refused"

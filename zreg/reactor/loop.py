@@ -1,0 +1,341 @@
+"""Join one core to its links: drain, hand over, judge, settle, flush.
+
+One turn of a `Reactor`: monitors first, then local messages, then at most `MESSAGES_MAX` messages
+of each readable socket; then what closed, probes, `tick` if it is due, one `settle`, and one
+message for each peer that something was sent to. Nothing here waits, and nothing that comes from
+outside, or out of a core, raises past it. Only the thread of the loop may call a reactor.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from zreg.effects import (
+    Core,
+    Effect,
+    Link,
+    Local,
+    Peer,
+    PeerLost,
+    PeerSlow,
+    PeerUp,
+    Stop,
+)
+from zreg.reactor.intake import Intake
+from zreg.reactor.links import (
+    TERMINATE_SECONDS_MAX,
+    Channel,
+    DialChannel,
+    Doors,
+    RouterChannel,
+)
+from zreg.reactor.outbox import Outcome
+from zreg.reactor.perform import EventCallback, Hooks, Performer
+from zreg.reactor.table import LinkTable
+from zreg.reactor.wakeups import Wakeups
+from zreg.wire.codec import encode_frames
+from zreg.wire.envelope import Envelope
+from zreg.wire.messages import Ping
+
+# One link may not keep the others, and the timers, waiting for longer than this.
+MESSAGES_MAX: Final = 256
+# A connection that shows no outcome in this time never will: a host name that does not resolve
+# makes no event at all. Above the connect (2 s) and handshake (3 s) times of `options`.
+CONNECT_SECONDS_MAX: Final = 6.0
+# A peer's backlog is tried again this often, beside every turn.
+RETRY_SECONDS: Final = 0.02
+# A core that cannot say when it is due next is asked again after this.
+_FAILED_TICK_SECONDS: Final = 1.0
+_PING_FRAME: Final = encode_frames([Ping()])[0]
+
+logger = logging.getLogger("zreg.reactor")
+
+
+class Reactor:
+    """Runs one core on the sockets of one link table, on one asyncio loop."""
+
+    def __init__(
+        self,
+        core: Core,
+        cluster: str,
+        links: LinkTable | Doors,
+        *,
+        on_event: EventCallback | None = None,
+    ) -> None:
+        self._core = core
+        self._envelope = Envelope(cluster)
+        self._doors = links if isinstance(links, Doors) else Doors(links)
+        self._counts: Counter[str] = Counter()
+        hooks = Hooks(
+            header=self._header, watch=self._watch, unwatch=self._unwatch, on_event=on_event
+        )
+        self._performer = Performer(self._doors, self._counts, hooks)
+        self._sends = self._performer.sends
+        self._intake = Intake(core, self._envelope, self._performer, self._counts, self._tell)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._finished: asyncio.Future[None] | None = None
+        self._wakeups = Wakeups(self._turn)
+        self._posted: deque[Local] = deque()
+        self._connecting: dict[DialChannel, float] = {}
+        self._dying: dict[DialChannel, None] = {}
+        self._is_stopping = False
+        self._is_stopped = False
+
+    # --- for the node around it --------------------------------------------------------------
+
+    @property
+    def addresses(self) -> Mapping[Link, str]:
+        """The real address of each link that binds; known before the core starts."""
+        return self._doors.addresses
+
+    async def run(self) -> None:
+        """Start the core and serve it until `stop` was called; closes everything."""
+        self._loop = loop = asyncio.get_running_loop()
+        self._finished = loop.create_future()
+        self._wakeups.start(loop)
+        try:
+            for channel in self._doors.channels():
+                self._wakeups.watch(channel)
+            self._guard(lambda: self._core.start(loop.time()))
+            self._turn()
+            await self._finished
+        finally:
+            await self._close(loop)
+
+    def stop(self) -> None:
+        """Hand `Stop` to the core; `run` returns when what the core then asks for has left."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self.post(Stop())
+
+    def post(self, message: Local) -> None:
+        """Hand a local message to the core in the next turn."""
+        self._posted.append(message)
+        self._wakeups.schedule()
+
+    def close(self) -> None:
+        """Close the sockets of a reactor that was never run."""
+        self._doors.close()
+        self._doors.terminate(lambda: None)
+
+    def statistics(self) -> dict[str, int]:
+        """Return counters, by code where a peer was at fault, and sizes."""
+        return {
+            **self._counts,
+            **self._sends.statistics(),
+            "connections": len(self._wakeups),
+            "routed_peers": sum(len(router.peers) for router in self._doors.routers.values()),
+        }
+
+    def __repr__(self) -> str:
+        """Show the state."""
+        return f"<Reactor {self._core!r} addresses={self.addresses}>"
+
+    # --- one turn ----------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """Run one turn, surviving even a bug of the reactor's own."""
+        assert self._loop is not None
+        if self._is_stopped:
+            return
+        now = self._loop.time()
+        try:
+            self._run_turn(now)
+        except Exception:
+            self._counts["reactor_errors"] += 1
+            logger.exception("reactor.turn.failed")
+            # Whatever was readable may still be; the pause keeps a lasting bug from spinning.
+            self._wakeups.look_at_all()
+            self._loop.call_later(RETRY_SECONDS, self._wakeups.schedule)
+        self._arm(now)
+
+    def _run_turn(self, now: float) -> None:
+        self._counts["turns"] += 1
+        self._drain_monitors(now)
+        self._tell_news(now)
+        has_stop = self._take_posted(now)
+        self._read_all(now)
+        self._bury(now)
+        self._probe(now)
+        next_tick_at = self._next_tick_at(now)
+        if next_tick_at is not None and next_tick_at <= now:
+            self._guard(lambda: self._core.tick(now))
+        self._guard(lambda: self._core.settle(now))
+        self._performer.flush()
+        self._look_again()
+        if has_stop:
+            self._is_stopped = True
+            assert self._finished is not None
+            if not self._finished.done():
+                self._finished.set_result(None)
+
+    def _guard(self, call: Callable[[], Sequence[Effect]]) -> None:
+        """Call the core; what it raises is a bug that costs the call and nothing more."""
+        try:
+            self._performer.carry_out(call())
+        except Exception:
+            self._counts["core_errors"] += 1
+            logger.exception("reactor.core.failed core=%r", self._core)
+
+    def _tell(self, message: Local, now: float) -> None:
+        self._guard(lambda: self._core.receive(Link.LOCAL, "", message, now))
+
+    def _take_posted(self, now: float) -> bool:
+        """Hand over what was posted before this turn; return whether the stop was among it."""
+        has_stop = False
+        for _ in range(len(self._posted)):
+            message = self._posted.popleft()
+            has_stop = has_stop or type(message) is Stop
+            self._tell(message, now)
+        return has_stop
+
+    def _drain_monitors(self, now: float) -> None:
+        for channel in self._wakeups.take_eventful():
+            if channel.is_closed:
+                continue
+            if isinstance(channel, RouterChannel):
+                self._counts["handshakes_failed"] += channel.drain_events()
+            elif isinstance(channel, DialChannel):
+                self._drain_dial(channel, now)
+
+    def _drain_dial(self, channel: DialChannel, now: float) -> None:
+        came_up = channel.drain_events()
+        if channel.lost_reason:
+            # What it brought before it closed is read first, then the core is told.
+            self._dying[channel] = None
+        self._wakeups.readable[channel] = None
+        if came_up:
+            self._connecting.pop(channel, None)
+            self._tell(PeerUp(channel.link, channel.peer), now)
+
+    def _tell_news(self, now: float) -> None:
+        """Tell the core what the last turn's sending found out."""
+        for door in self._doors.all():
+            # One look: what the core does about it may well fail at once, and waits for a turn.
+            for peer, reason in list(door.lost.items()):
+                if door.lost.pop(peer, None) is not None:
+                    self._forget_routed(door.link, peer)
+                    self._tell(PeerLost(door.link, peer, reason), now)
+        for link, peer in list(self._sends.slow):
+            if self._sends.slow.pop((link, peer), self) is None:
+                self._tell(PeerSlow(link, peer), now)
+
+    def _forget_routed(self, link: Link, peer: Peer) -> None:
+        router = self._doors.routers.get(id(link))
+        if router is not None and isinstance(peer, bytes):
+            router.peers.forget(peer)
+            self._sends.forget(self._doors.bound[id(link)], peer)
+
+    # --- input -------------------------------------------------------------------------------
+
+    def _read_all(self, now: float) -> None:
+        for channel in self._wakeups.take_readable():
+            self._read(channel, now)
+
+    def _read(self, channel: Channel, now: float) -> None:
+        receive = channel.receive
+        take = self._intake.take
+        for _ in range(MESSAGES_MAX):
+            if channel.is_closed:
+                return
+            message = receive()
+            if message is None:
+                return
+            if not channel.is_up and isinstance(channel, DialChannel):
+                # A message can overtake the event that the connection stands, never in libzmq, but
+                # between our two looks at it.
+                self._drain_dial(channel, now)
+            take(channel, *message, now)
+        # The bound was hit: the descriptor will not wake us for what is left.
+        self._wakeups.readable[channel] = None
+        self._wakeups.schedule()
+
+    # --- what is gone ------------------------------------------------------------------------
+
+    def _bury(self, now: float) -> None:
+        """Close connections that are gone and read to their end, or that never came to be."""
+        for channel, deadline in list(self._connecting.items()):
+            if deadline > now:
+                break
+            channel.lost_reason = channel.lost_reason or "timed out"
+            self._dying[channel] = None
+        for channel in list(self._dying):
+            if channel in self._wakeups.readable and not channel.is_closed:
+                continue
+            del self._dying[channel]
+            if not channel.is_closed:
+                self._performer.close(channel)
+                self._tell(PeerLost(channel.link, channel.peer, channel.lost_reason), now)
+
+    def _probe(self, now: float) -> None:
+        """Send a Ping to peers that may be gone, once their input has been read."""
+        for router in self._doors.routers.values():
+            if router in self._wakeups.readable:
+                continue
+            for peer in router.peers.take_due(now):
+                self._sends.touched[router] = None
+                if router.send(peer, self._header(), _PING_FRAME) is Outcome.GONE:
+                    self._forget_routed(router.link, peer)
+                    self._tell(PeerLost(router.link, peer, "closed"), now)
+
+    # --- loop and timers ---------------------------------------------------------------------
+
+    def _header(self) -> bytes:
+        return self._envelope.header(self._core.epoch)
+
+    def _look_again(self) -> None:
+        """Look at sockets that sent: sending can swallow the wake-up for what has come in."""
+        for touched in (self._sends.touched, self._performer.broadcasts.touched):
+            for channel in touched:
+                if channel not in self._wakeups.readable and channel.has_input():
+                    self._wakeups.readable[channel] = None
+            touched.clear()
+        has_news = self._sends.slow or any(door.lost for door in self._doors.all())
+        if self._wakeups.readable or self._posted or has_news:
+            self._wakeups.schedule()
+
+    def _arm(self, now: float) -> None:
+        """Set the timer to whatever is due first."""
+        due = [router.peers.next_due_at() for router in self._doors.routers.values()]
+        due.append(self._next_tick_at(now))
+        if self._sends.is_waiting:
+            due.append(now + RETRY_SECONDS)
+        if self._connecting:
+            due.append(next(iter(self._connecting.values())))
+        self._wakeups.arm(min((at for at in due if at is not None), default=None), now)
+
+    def _next_tick_at(self, now: float) -> float | None:
+        try:
+            return self._core.next_tick_at()
+        except Exception:
+            self._counts["core_errors"] += 1
+            logger.exception("reactor.core.failed core=%r", self._core)
+            return now + _FAILED_TICK_SECONDS
+
+    def _watch(self, channel: DialChannel) -> None:
+        assert self._loop is not None
+        self._wakeups.watch(channel)
+        self._connecting[channel] = self._loop.time() + CONNECT_SECONDS_MAX
+
+    def _unwatch(self, channel: DialChannel) -> None:
+        self._wakeups.unwatch(channel)
+        self._connecting.pop(channel, None)
+        self._dying.pop(channel, None)
+
+    async def _close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close everything; what was handed to the sockets has the linger time to leave."""
+        self._is_stopped = True
+        self._wakeups.stop()
+        self._doors.close()
+        ended = asyncio.Event()
+
+        def end() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+                loop.call_soon_threadsafe(ended.set)
+
+        self._doors.terminate(end)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), TERMINATE_SECONDS_MAX)

@@ -1,0 +1,198 @@
+"""Carry out what a core asks for.
+
+Effects run in list order. `Send` and `Broadcast` collect in outboxes that leave when the turn ends;
+everything else happens at once.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from zreg.effects import (
+    Broadcast,
+    Connect,
+    Disconnect,
+    Effect,
+    Emit,
+    Link,
+    Listen,
+    Log,
+    Peer,
+    Probe,
+    Send,
+    Unlisten,
+)
+from zreg.errors import UnavailableError, UsageError
+from zreg.reactor.links import Channel, DialChannel, DialDoor, Doors
+from zreg.reactor.options import LINGER_MILLISECONDS
+from zreg.reactor.outbox import Outbox
+from zreg.wire.messages import Push
+
+logger = logging.getLogger("zreg.reactor")
+
+EventCallback = Callable[[msgspec.Struct], None]
+
+
+class Hooks(msgspec.Struct, frozen=True, kw_only=True):
+    """What a performer needs of the loop around it."""
+
+    header: Callable[[], bytes]
+    # Called with a channel that was opened, and with one that is about to be closed.
+    watch: Callable[[DialChannel], None]
+    unwatch: Callable[[DialChannel], None]
+    on_event: EventCallback | None = None
+
+
+class Performer:
+    """Turns effects into what sockets, loggers and the application see."""
+
+    def __init__(self, doors: Doors, counts: Counter[str], hooks: Hooks) -> None:
+        self._doors = doors
+        self._dials = {**doors.dealers, **doors.subs}
+        self._counts = counts
+        self._hooks = hooks
+        self.sends: Outbox[Channel] = Outbox({**doors.bound, **doors.dealers}, counts)
+        self.broadcasts: Outbox[Channel] = Outbox(doors.pubs, counts)
+
+    def carry_out(self, effects: Sequence[Effect]) -> None:
+        """Do what the effects say, in their order."""
+        pending = self.sends.pending
+        for effect in effects:
+            # `Send` is nearly all there is: it is handled here, without another call.
+            if type(effect) is Send:
+                by_peer = pending.get(id(effect.link))
+                if by_peer is None:
+                    self._misplaced(effect)
+                    continue
+                message = effect.message
+                record = self.sends.once(message) if type(message) is Push else message
+                records = by_peer.get(effect.peer)
+                if records is None:
+                    by_peer[effect.peer] = [record]
+                else:
+                    records.append(record)
+            else:
+                self._carry_out_other(effect)
+
+    def flush(self) -> None:
+        """End the turn: send what it collected."""
+        header = self._hooks.header()
+        self.sends.flush(header)
+        self.broadcasts.flush(header)
+
+    def close(self, channel: DialChannel, *, linger_milliseconds: int = 0) -> None:
+        """Close a connection and forget all that waits for it."""
+        self._hooks.unwatch(channel)
+        self._dials[id(channel.link)].remove(channel.peer)
+        self.sends.close(channel)
+        channel.close(linger_milliseconds)
+
+    def _carry_out_other(self, effect: Effect) -> None:
+        match effect:
+            case Broadcast():
+                self._broadcast(effect)
+            case Connect():
+                self._connect(effect)
+            case Disconnect():
+                self._disconnect(effect.link, effect.peer)
+            case Listen() | Unlisten():
+                self._listen(effect)
+            case Probe():
+                self._probe(effect)
+            case Log():
+                _log(effect)
+            case Emit():
+                self._emit(effect.event)
+            case _:
+                self._misplaced(effect)
+
+    def _broadcast(self, effect: Broadcast) -> None:
+        channel = self._doors.pub_channels.get(id(effect.link))
+        if channel is None:
+            self._misplaced(effect)
+        elif channel.is_heard(effect.topic):
+            by_topic = self.broadcasts.pending[id(effect.link)]
+            by_topic.setdefault(effect.topic, []).append(effect.message)
+        else:
+            self._counts["broadcasts_unheard"] += 1
+
+    def _connect(self, effect: Connect) -> None:
+        door = self._dials.get(id(effect.link))
+        if door is None:
+            self._misplaced(effect)
+            return
+        # A second Connect replaces the first, of which nothing more is heard.
+        self._drop(door, effect.peer)
+        try:
+            channel = door.open(effect.peer, effect.address)
+        except (UsageError, UnavailableError) as error:
+            door.lost[effect.peer] = str(error)
+        else:
+            self._hooks.watch(channel)
+
+    def _disconnect(self, link: Link, peer: Peer) -> None:
+        router = self._doors.routers.get(id(link))
+        if router is not None:
+            door = self._doors.bound[id(link)]
+            self.sends.flush_peer(door, peer, self._hooks.header())
+            self.sends.forget(door, peer)
+            if isinstance(peer, bytes):
+                router.peers.forget(peer)
+        elif (dial := self._dials.get(id(link))) is not None:
+            self._drop(dial, peer)
+        else:
+            self._misplaced(Disconnect(link, peer))
+
+    def _drop(self, door: DialDoor, peer: Peer) -> None:
+        """Close a connection after what was sent before in this turn has been handed over."""
+        if id(door.link) in self.sends.pending:
+            self.sends.flush_peer(door, peer, self._hooks.header())
+        self.sends.forget(door, peer)
+        channel = door.find(peer)
+        if channel is not None:
+            self.close(channel, linger_milliseconds=LINGER_MILLISECONDS)
+
+    def _listen(self, effect: Listen | Unlisten) -> None:
+        door = self._doors.subs.get(id(effect.link))
+        if door is None:
+            self._misplaced(effect)
+        elif type(effect) is Listen:
+            door.listen(effect.topic)
+        else:
+            door.unlisten(effect.topic)
+
+    def _probe(self, effect: Probe) -> None:
+        router = self._doors.routers.get(id(effect.link))
+        if router is None or not isinstance(effect.peer, bytes):
+            self._misplaced(effect)
+        else:
+            router.peers.probe(effect.peer)
+
+    def _emit(self, event: msgspec.Struct) -> None:
+        if self._hooks.on_event is None:
+            return
+        try:
+            self._hooks.on_event(event)
+        except Exception:
+            self._counts["event_errors"] += 1
+            logger.exception("reactor.event.failed event=%s", type(event).__name__)
+
+    def _misplaced(self, effect: Effect) -> None:
+        """Note an effect that the link table has no place for: a bug of the core or its node."""
+        self._counts["core_errors"] += 1
+        logger.error("reactor.effect.misplaced effect=%r", effect)
+
+
+def _log(effect: Log) -> None:
+    target = logging.getLogger(f"zreg.{effect.event.partition('.')[0]}")
+    if target.isEnabledFor(effect.level):
+        fields = "".join(f" {name}={_shown(value)}" for name, value in effect.fields.items())
+        target.log(effect.level, "%s%s", effect.event, fields)
+
+
+def _shown(value: str | float) -> str:
+    """Return the value, quoted if it would read as more than one."""
+    text = str(value)
+    return repr(text) if not text or any(c.isspace() or c in "='\"" for c in text) else text

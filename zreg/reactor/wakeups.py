@@ -1,0 +1,122 @@
+"""When a turn is due: descriptors of sockets, one timer, and at most one turn scheduled.
+
+A ZeroMQ descriptor is edge-triggered: it says "look at EVENTS", once. A wake-up is lost for good if
+a socket is used and not looked at again, so whoever sends or stops reading early says so here.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from zreg.reactor.links import Channel
+
+# A core whose next tick is always due must not take the whole processor.
+TIMER_SECONDS_MIN: Final = 0.001
+
+
+class Wakeups:
+    """Watches channels on one loop and calls `turn` when there is something to do."""
+
+    def __init__(self, turn: Callable[[], None]) -> None:
+        self._turn = turn
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handle: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._descriptors: dict[Channel, tuple[int, int | None]] = {}
+        # Channels whose descriptor, or whose monitor's, became readable; a dict keeps their order.
+        self.readable: dict[Channel, None] = {}
+        self.eventful: dict[Channel, None] = {}
+
+    def __len__(self) -> int:
+        """Return how many channels are watched."""
+        return len(self._descriptors)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin: nothing is scheduled before."""
+        self._loop = loop
+
+    def stop(self) -> None:
+        """End: no further turn is called."""
+        for handle in (self._handle, self._timer):
+            if handle is not None:
+                handle.cancel()
+        for channel in list(self._descriptors):
+            self.unwatch(channel)
+        self._loop = None
+
+    def schedule(self) -> None:
+        """Have a turn soon, one for all that is asked for until then."""
+        if self._handle is None and self._loop is not None:
+            self._handle = self._loop.call_soon(self._run)
+
+    def arm(self, due_at: float | None, now: float) -> None:
+        """Set the one timer."""
+        if due_at is None or self._loop is None:
+            return
+        due_at = max(due_at, now + TIMER_SECONDS_MIN)
+        if self._timer is not None:
+            # A timer that rings too early costs one empty turn; setting it every turn costs more.
+            if self._timer.when() <= due_at:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due_at, self._on_timer)
+
+    def watch(self, channel: Channel) -> None:
+        """Begin to watch a channel and its monitor."""
+        assert self._loop is not None
+        descriptors = self._descriptors[channel] = channel.descriptors()
+        self._loop.add_reader(descriptors[0], self._on_readable, channel)
+        if descriptors[1] is not None:
+            self._loop.add_reader(descriptors[1], self._on_eventful, channel)
+        # What came before the descriptor was watched makes no wake-up of its own.
+        self.look_at(channel)
+        self.schedule()
+
+    def unwatch(self, channel: Channel) -> None:
+        """Stop watching; must come before the channel is closed, as descriptors are reused."""
+        for descriptor in self._descriptors.pop(channel, ()):
+            if descriptor is not None and self._loop is not None:
+                self._loop.remove_reader(descriptor)
+        self.readable.pop(channel, None)
+        self.eventful.pop(channel, None)
+
+    def look_at(self, channel: Channel) -> None:
+        """Have the next turn read the channel and its monitor."""
+        self.readable[channel] = None
+        self.eventful[channel] = None
+
+    def look_at_all(self) -> None:
+        """Have the next turn read everything."""
+        for channel in self._descriptors:
+            self.look_at(channel)
+
+    def take_readable(self) -> dict[Channel, None]:
+        """Return the channels to read, and start collecting anew."""
+        readable, self.readable = self.readable, {}
+        return readable
+
+    def take_eventful(self) -> dict[Channel, None]:
+        """Return the channels whose monitors are to be read, and start collecting anew."""
+        eventful, self.eventful = self.eventful, {}
+        return eventful
+
+    def _run(self) -> None:
+        self._handle = None
+        self._turn()
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._turn()
+
+    def _on_readable(self, channel: Channel) -> None:
+        # Half of all wake-ups only say that the peer has read something: no turn for those.
+        if channel.has_input() or channel.backlogs:
+            self.readable[channel] = None
+            self.schedule()
+
+    def _on_eventful(self, channel: Channel) -> None:
+        self.eventful[channel] = None
+        self.schedule()

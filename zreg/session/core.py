@@ -1,0 +1,280 @@
+"""A session's decisions: its clients on one side, data nodes and meta on the other.
+
+The parts decide each for themselves: `reception` what clients are answered, `vouching` what data
+nodes have to be told, `following` what is known of a datum, `push` what a subscriber is told. This
+module is the door through which every message comes, and joins them.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from zreg.config import Config
+from zreg.effects import (
+    Disconnect,
+    Effect,
+    EpochSeen,
+    Link,
+    Local,
+    Peer,
+    PeerLost,
+    PeerSlow,
+    PeerUp,
+    Send,
+    Stop,
+)
+from zreg.enrolment import Enrolment
+from zreg.errors import NotPrimaryError, NotReadyError, VoucherGoneError
+from zreg.model import Incarnation, Member, Role
+from zreg.session.data_links import DataLinks
+from zreg.session.following import Following
+from zreg.session.queries import Queries
+from zreg.session.reception import Reception
+from zreg.session.vouching import Vouching
+from zreg.wire.messages import (
+    Accepted,
+    Beat,
+    Changed,
+    Changes,
+    DatumsListed,
+    DigestCompared,
+    Message,
+    NodeHello,
+    Ping,
+    Pong,
+    PublishersCompared,
+    Refused,
+    Snapshot,
+    Versions,
+)
+
+if TYPE_CHECKING:
+    from random import Random
+
+_TRANSIENT: Final = (NotPrimaryError.code, NotReadyError.code, VoucherGoneError.code)
+# A session that lost its membership and does not get it back in this time is of no use to clients.
+_NOBODY_SECONDS_MAX: Final = 2.0
+
+
+class SessionCore:
+    """One session node."""
+
+    def __init__(self, member: Member, config: Config, *, rng: "Random", now: float) -> None:
+        assert member.role is Role.SESSION
+        self._enrolment = Enrolment(member, config, rng=rng, now=now)
+        self._membership = self._enrolment.membership
+        self._incarnation: Incarnation | None = None
+        self._links = DataLinks(config, rng=rng)
+        self._vouching = Vouching(config, self._links, rng=rng)
+        self._following = Following(config, self._links, rng=rng)
+        self._queries = Queries(self._links)
+        self._reception = Reception(
+            config, self._enrolment, self._vouching, self._following, self._queries, now=now
+        )
+        self._nobody_since: float | None = None
+
+    def __repr__(self) -> str:
+        """Show epoch and sizes."""
+        return (
+            f"<SessionCore {self._incarnation} epoch={self.epoch} "
+            f"clients={len(self._reception.clients)} "
+            f"pending={self._vouching.pending_count}>"
+        )
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the membership that this node follows."""
+        return self._membership.epoch
+
+    def start(self, now: float) -> Sequence[Effect]:
+        """Begin to look for meta, and listen to beats."""
+        del now
+        return self._enrolment.start() + self._following.start()
+
+    # --- the door -----------------------------------------------------------------------------
+
+    def receive(
+        self, link: Link, peer: Peer, message: Message | Local, now: float
+    ) -> Sequence[Effect]:
+        """Take one message; clients' and data nodes' come first, they are the most."""
+        if link is Link.CLIENTS:
+            return self._reception.receive(peer, message, now)
+        if link is Link.DATA:
+            return self._receive_from_data(str(peer), message, now)
+        match message:
+            case Changed():
+                return self._following.hinted(str(peer), message, now)
+            case Beat():
+                return self._following.beaten(str(peer), message, now)
+            case Local():
+                return self._happened(message, now)
+            case _:
+                effects = self._enrolment.receive(link, peer, message, now)
+                return [*effects, *self._follow(now)]
+
+    def _receive_from_data(
+        self, peer: str, message: Message | Local, now: float
+    ) -> Sequence[Effect]:
+        match message:
+            case Accepted():
+                self._reception.acknowledge(self._vouching.accepted(peer, message.request_ids))
+                return ()
+            case Changes():
+                return self._following.changes_came(peer, message, now)
+            case Snapshot():
+                return self._following.snapshot_came(peer, message, now)
+            case Versions():
+                return self._following.compared(peer, message, now)
+            case DigestCompared():
+                return self._vouching.digest_compared(peer, message)
+            case PublishersCompared():
+                return self._vouching.publishers_compared(peer, message)
+            case DatumsListed():
+                return self._queries.listed(peer, message)
+            case Refused():
+                return self._refused_by_data(peer, message, now)
+            case Ping():
+                return [Send(Link.DATA, peer, Pong())]
+            case _:
+                return ()
+
+    def _happened(self, event: Local, now: float) -> Sequence[Effect]:
+        """Act on what happened in this process."""
+        match event:
+            case PeerLost(link=Link.CLIENTS):
+                self._reception.closed(event.peer, now)
+                return ()
+            case PeerSlow(link=Link.CLIENTS):
+                # It takes nothing: without its connection it comes back and gets the newest state.
+                self._reception.closed(event.peer, now)
+                return [Disconnect(Link.CLIENTS, event.peer)]
+            case PeerUp(link=Link.DATA | Link.CHANGES):
+                if self._links.came_up(event):
+                    return self._data_node_up(str(event.peer), now)
+                return ()
+            case PeerLost(link=Link.DATA | Link.CHANGES):
+                if self._links.went_down(event, now):
+                    self._vouching.node_lost(str(event.peer))
+                    self._following.node_lost(str(event.peer), now)
+                return ()
+            case Stop():
+                return self._reception.send_away() + self._enrolment.leave()
+            case _:
+                effects = self._enrolment.receive(Link.LOCAL, "", event, now)
+                return [*effects, *self._follow(now)]
+
+    def tick(self, now: float) -> Sequence[Effect]:
+        """Judge leases, send again what was not answered."""
+        effects: list[Effect] = self._enrolment.tick(now)
+        effects += self._links.tick(now)
+        effects += self._reception.tick(now)
+        effects += self._vouching.tick(now)
+        effects += self._following.tick(now)
+        effects += self._queries.tick(now)
+        if self._nobody_since is not None and now - self._nobody_since >= _NOBODY_SECONDS_MAX:
+            self._nobody_since = now
+            effects += self._reception.send_away()
+        return effects
+
+    def settle(self, now: float) -> Sequence[Effect]:
+        """Send what this turn put on records, push what it changed, join the answers."""
+        effects: list[Effect] = self._vouching.settle(now) + self._following.settle(now)
+        for interest in self._following.take_changed():
+            difference = interest.mirror.take_difference()
+            if difference.version > difference.source_version:
+                interest.log.append(difference, now)
+                self._following.trim(interest, now)
+            self._reception.pusher.wake(interest)
+        return effects + self._reception.settle(now)
+
+    def next_tick_at(self) -> float | None:
+        """When something is due."""
+        nobody = self._nobody_since
+        due = (
+            self._enrolment.next_tick_at(),
+            self._links.next_tick_at(),
+            self._reception.next_tick_at(),
+            self._vouching.next_tick_at(),
+            self._following.next_tick_at(),
+            self._queries.next_tick_at(),
+            None if nobody is None else nobody + _NOBODY_SECONDS_MAX,
+        )
+        return min(at for at in due if at is not None)
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Counters and sizes."""
+        return {
+            **self._enrolment.statistics(),
+            "clients": len(self._reception.clients),
+            "publishers": len(self._vouching),
+            "pending": self._vouching.pending_count,
+            "subscribers": len(self._reception.pusher),
+            "interests": len(self._following),
+            "pushes": self._reception.pusher.push_count,
+            "fetches": self._following.fetch_count,
+            "gaps": self._following.gap_count,
+            "clients_off": self._reception.off_count,
+            "stalls": self._reception.clients.stall_count,
+        }
+
+    # --- data nodes and meta ------------------------------------------------------------------
+
+    def _refused_by_data(self, peer: str, refused: Refused, now: float) -> Sequence[Effect]:
+        effects: list[Effect] = []
+        if refused.epoch > self.epoch:
+            seen = EpochSeen(refused.epoch)
+            effects += self._enrolment.receive(Link.LOCAL, "", seen, now)
+        is_final = refused.code not in _TRANSIENT
+        if self._following.refused(peer, refused.request_id, now):
+            return effects
+        record = self._vouching.refused(peer, refused.request_id, now, is_final=is_final)
+        if record is None:
+            return effects
+        if is_final:
+            effects += self._reception.refuse(record, refused)
+        # Of an incarnation that I am no more, it is no news.
+        is_mine = record.publisher.voucher == self._enrolment.incarnation
+        if refused.code == VoucherGoneError.code and is_mine and refused.epoch >= self.epoch:
+            effects += self._enrolment.lose_incarnation(now)
+            effects += self._follow(now)
+        return effects
+
+    def _data_node_up(self, peer: str, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        if self._incarnation is not None:
+            effects.append(Send(Link.DATA, peer, NodeHello(self._incarnation)))
+        self._vouching.node_up(peer)
+        return effects + self._following.node_up(peer, now)
+
+    def _follow(self, now: float) -> list[Effect]:
+        """Act on a membership or an incarnation that the enrolment has newly taken."""
+        effects: list[Effect] = []
+        enrolment = self._enrolment
+        if enrolment.membership is not self._membership:
+            self._membership = enrolment.membership
+            has_new_ring, effects = self._links.follow(self._membership)
+            effects += self._reception.epoch_came(now)
+            if has_new_ring:
+                self._vouching.ring_changed()
+                effects += self._following.ring_changed(now)
+        if enrolment.incarnation is None:
+            if self._incarnation is not None and self._nobody_since is None:
+                self._nobody_since = now
+            return effects
+        self._nobody_since = None
+        if enrolment.incarnation != self._incarnation:
+            effects += self._become(enrolment.incarnation)
+        return effects
+
+    def _become(self, incarnation: Incarnation) -> list[Effect]:
+        """Go on as a new incarnation; whoever was vouched for by the last one says it again."""
+        is_first = self._incarnation is None
+        self._incarnation = incarnation
+        effects: list[Effect] = [
+            Send(Link.DATA, peer, NodeHello(incarnation))
+            for peer in self._links.peers()
+            if self._links.is_up(peer)
+        ]
+        self._vouching.new_voucher(incarnation)
+        if not is_first:
+            self._reception.ask_all()
+        return effects

@@ -1,0 +1,90 @@
+"""Questions that a session passes on to all data nodes, and the answers it joins."""
+
+from typing import Final
+
+from zreg.effects import Effect, Link, Peer, Send
+from zreg.errors import LimitError, NotReadyError
+from zreg.session.data_links import DataLinks
+from zreg.wire.messages import DatumsListed, DatumSummary, ListDatums, Refused
+
+_SECONDS_MAX: Final = 2.0
+_QUERIES_MAX: Final = 100
+
+
+class Query:
+    """One listing under way."""
+
+    __slots__ = ("datums", "ends_at", "is_complete", "peer", "request", "waits_for")
+
+    def __init__(self, peer: Peer, request: ListDatums, ends_at: float) -> None:
+        self.peer = peer
+        self.request = request
+        self.ends_at = ends_at
+        self.datums: list[DatumSummary] = []
+        self.is_complete = True
+        self.waits_for: dict[str, None] = {}
+
+
+class Queries:
+    """All listings under way, bounded in number and time."""
+
+    def __init__(self, links: DataLinks) -> None:
+        self._links = links
+        self._queries: dict[int, Query] = {}
+
+    def ask(self, peer: Peer, request: ListDatums, now: float) -> list[Effect]:
+        """Ask every data node; a listing without one of them would be wrong, so it is refused."""
+        nodes = self._links.peers()
+        missing = [node for node in nodes if not self._links.is_up(node)]
+        if missing or not nodes:
+            which = ", ".join(missing) or "any data node"
+            detail = f"no connection to {which}: a listing would not be complete, try again"
+            return [_refused(peer, request, NotReadyError.code, detail)]
+        if len(self._queries) >= _QUERIES_MAX:
+            return [_refused(peer, request, LimitError.code, "too many listings at a time")]
+        request_id = self._links.next_request_id()
+        query = self._queries[request_id] = Query(peer, request, now + _SECONDS_MAX)
+        query.waits_for = dict.fromkeys(nodes)
+        passed_on = ListDatums(request_id, request.pattern, request.after, request.limit)
+        return [Send(Link.DATA, node, passed_on) for node in nodes]
+
+    def listed(self, node: str, listed: DatumsListed) -> list[Effect]:
+        """Take one node's answer; answer the client after the last one."""
+        query = self._queries.get(listed.request_id)
+        if query is None or node not in query.waits_for:
+            return []
+        del query.waits_for[node]
+        query.datums.extend(listed.datums)
+        query.is_complete = query.is_complete and listed.is_complete
+        if query.waits_for:
+            return []
+        del self._queries[listed.request_id]
+        # A node that stopped at its limit may have more before another one's last.
+        datums = sorted(query.datums, key=lambda line: line.data_info_id)
+        limit = query.request.limit
+        answer = DatumsListed(
+            query.request.request_id,
+            tuple(datums[:limit]),
+            query.is_complete and len(datums) <= limit,
+        )
+        return [Send(Link.CLIENTS, query.peer, answer)]
+
+    def tick(self, now: float) -> list[Effect]:
+        """Give up on what takes too long."""
+        effects: list[Effect] = []
+        for request_id, query in list(self._queries.items()):
+            if now < query.ends_at:
+                break
+            del self._queries[request_id]
+            which = ", ".join(query.waits_for)
+            detail = f"no answer from {which}: a listing would not be complete, try again"
+            effects.append(_refused(query.peer, query.request, NotReadyError.code, detail))
+        return effects
+
+    def next_tick_at(self) -> float | None:
+        """When a listing has taken too long."""
+        return next((query.ends_at for query in self._queries.values()), None)
+
+
+def _refused(peer: Peer, request: ListDatums, code: int, detail: str) -> Effect:
+    return Send(Link.CLIENTS, peer, Refused(request.request_id, code, detail))

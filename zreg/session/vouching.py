@@ -1,0 +1,420 @@
+"""What a session answers for: its clients' publishers, and what of it the data nodes have.
+
+One record a publisher, the newest state of it, and a mark whether its primary has accepted that
+state: no queue, so it is bounded by what clients registered. What is not accepted is sent again
+until it is, or until the client withdraws it. Each data node has a digest of what it should hold
+with this session's voucher; requests are in order on one connection, so a digest that is sent
+after them can be compared at once.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from zreg.config import Config, Limits
+from zreg.digest import DigestSum
+from zreg.effects import WARNING, Effect, Link, Log, Send
+from zreg.model import NOBODY, Cause, DataInfoId, Incarnation, Publisher, Removal
+from zreg.session.data_links import DataLinks
+from zreg.wire.messages import (
+    CompareDigest,
+    ComparePublishers,
+    DigestCompared,
+    Message,
+    PublishDatum,
+    PublishersCompared,
+    Unpublish,
+    UnpublishDatum,
+)
+
+if TYPE_CHECKING:
+    from random import Random
+
+# Requests to one data node that may be unanswered at a time; the rest waits on its records.
+_WINDOW: Final = 4096
+# The pause after a refusal, and how often it is doubled while nothing is accepted.
+_HOLD_SECONDS: Final = 0.05
+_DOUBLINGS_MAX: Final = 4
+# A digest that differed so often running is no longer explained by what is under way.
+_UNEQUAL_MAX: Final = 2
+
+
+class Record:
+    """The newest state of one publisher: either `publisher`, or `removal` once it is withdrawn."""
+
+    __slots__ = (
+        "client_request_id",
+        "name",
+        "peer",
+        "publisher",
+        "removal",
+        "request_id",
+        "sent_at",
+    )
+
+    def __init__(self, name: DataInfoId, publisher: Publisher) -> None:
+        self.name = name
+        self.publisher = publisher
+        self.removal: Removal | None = None
+        # The client's request that waits for the answer, 0 if none does.
+        self.client_request_id = 0
+        # The data node that this record belongs to, and the request that is under way there.
+        self.peer = ""
+        self.request_id = 0
+        self.sent_at = 0.0
+
+
+class NodeQueue:
+    """What one data node has to be told, and the digest of what it should hold."""
+
+    __slots__ = (
+        "digest",
+        "hold_until",
+        "in_flight",
+        "is_digest_due",
+        "refused_count",
+        "unequal_count",
+        "unsent",
+    )
+
+    def __init__(self) -> None:
+        self.unsent: dict[bytes, Record] = {}
+        self.in_flight: dict[int, Record] = {}
+        self.digest = DigestSum()
+        self.hold_until = 0.0
+        self.refused_count = 0
+        self.unequal_count = 0
+        self.is_digest_due = True
+
+
+class Vouching:
+    """All records of a session, and their way to the data nodes."""
+
+    def __init__(self, config: Config, links: DataLinks, *, rng: "Random") -> None:
+        self._config = config
+        self._links = links
+        self._rng = rng
+        self.voucher: Incarnation = NOBODY
+        self._records: dict[bytes, Record] = {}
+        self._queues: dict[str, NodeQueue] = {"": NodeQueue()}
+        self._touched: dict[str, None] = {}
+        self._digest_at = 0.0
+
+    def __len__(self) -> int:
+        """Return how many publishers there are, withdrawn ones included."""
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        """Go through all records."""
+        return iter(self._records.values())
+
+    def find(self, publisher_id: bytes) -> Record | None:
+        """Return the record of a publisher."""
+        return self._records.get(publisher_id)
+
+    def is_accepted(self, record: Record) -> bool:
+        """Return whether its primary holds the present state of a record."""
+        if record.request_id or record.publisher.publisher_id in self._queues[record.peer].unsent:
+            return False
+        # What another incarnation vouched for is not sent any more, and says nothing.
+        return record.removal is not None or record.publisher.voucher == self.voucher
+
+    @property
+    def pending_count(self) -> int:
+        """How many records are not accepted by their primary."""
+        return sum(len(queue.unsent) + len(queue.in_flight) for queue in self._queues.values())
+
+    # --- what clients say ---------------------------------------------------------------------
+
+    def publish(self, name: DataInfoId, publisher: Publisher, client_request_id: int) -> None:
+        """Take a newer state of a publisher; it goes out when the turn ends."""
+        record = self._records.get(publisher.publisher_id)
+        if record is None:
+            record = self._records[publisher.publisher_id] = Record(name, publisher)
+            record.client_request_id = client_request_id
+            self._put(record)
+        else:
+            self.republish(record, publisher, client_request_id)
+
+    def republish(self, record: Record, publisher: Publisher, client_request_id: int) -> None:
+        """Take a newer state of what is on record."""
+        record.client_request_id = client_request_id
+        old = record.publisher
+        # Most of all that happens: the same voucher goes on, at the same data node.
+        if record.removal is None and old.voucher is publisher.voucher is self.voucher != NOBODY:
+            key, queue = publisher.publisher_id, self._queues[record.peer]
+            queue.digest.replace(key, old.version, publisher.version)
+            record.publisher = publisher
+            if record.request_id:
+                del queue.in_flight[record.request_id]
+                record.request_id = 0
+            queue.unsent[key] = record
+            self._touched[record.peer] = None
+            return
+        self._take_back(record)
+        record.publisher = publisher
+        record.removal = None
+        self._put(record)
+
+    def record_unknown(self, unpublish: Unpublish, client_id: bytes) -> Record:
+        """Return a record of what a client withdraws and this session never had."""
+        publisher = Publisher(
+            unpublish.publisher_id, unpublish.version, client_id, NOBODY, "", "", "", b""
+        )
+        record = self._records[unpublish.publisher_id] = Record(unpublish.data_info_id, publisher)
+        return record
+
+    def withdraw(
+        self, record: Record, cause: Cause, client_request_id: int = 0, *, version: int = 0
+    ) -> None:
+        """Take that a publisher is gone, up to the version held here or the one given."""
+        self._take_back(record)
+        publisher = record.publisher
+        if version > publisher.version:
+            publisher = record.publisher = replace(publisher, version=version)
+        record.removal = Removal(
+            publisher.publisher_id, publisher.version, cause, publisher.voucher
+        )
+        record.client_request_id = client_request_id
+        self._put(record)
+
+    def _take_back(self, record: Record) -> None:
+        """Undo what `_put` did, before the record changes."""
+        queue = self._queues[record.peer]
+        publisher = record.publisher
+        if record.removal is None and publisher.voucher == self.voucher != NOBODY:
+            queue.digest.discard(publisher.publisher_id, publisher.version)
+        queue.unsent.pop(publisher.publisher_id, None)
+        if record.request_id:
+            queue.in_flight.pop(record.request_id, None)
+            record.request_id = 0
+
+    def _put(self, record: Record) -> None:
+        """Count a record for its primary, and mark it as to be sent."""
+        record.peer = peer = self._links.primary(record.name)
+        queue = self._queues.get(peer)
+        if queue is None:
+            queue = self._queues[peer] = NodeQueue()
+        publisher = record.publisher
+        if record.removal is None and publisher.voucher == self.voucher != NOBODY:
+            queue.digest.add(publisher.publisher_id, publisher.version)
+        queue.unsent[publisher.publisher_id] = record
+        self._touched[peer] = None
+
+    # --- what data nodes answer ---------------------------------------------------------------
+
+    def accepted(self, peer: str, request_ids: Iterable[int]) -> list[Record]:
+        """Note what a data node accepted; return the records whose state it was."""
+        queue = self._queues.get(peer)
+        if queue is None:
+            return []
+        done: list[Record] = []
+        for request_id in request_ids:
+            record = queue.in_flight.pop(request_id, None)
+            if record is None:
+                continue
+            record.request_id = 0
+            if record.removal is not None:
+                del self._records[record.publisher.publisher_id]
+            done.append(record)
+        queue.refused_count = 0
+        if queue.unsent:
+            self._touched[peer] = None
+        return done
+
+    def refused(self, peer: str, request_id: int, now: float, *, is_final: bool) -> Record | None:
+        """Note a refusal; return its record. Unless it is final it is sent again after a pause."""
+        queue = self._queues.get(peer)
+        record = queue.in_flight.pop(request_id, None) if queue is not None else None
+        if queue is None or record is None:
+            return None
+        record.request_id = 0
+        if is_final:
+            self._take_back(record)
+            del self._records[record.publisher.publisher_id]
+        else:
+            queue.unsent[record.publisher.publisher_id] = record
+            if now >= queue.hold_until:
+                pause = _HOLD_SECONDS * 2 ** min(queue.refused_count, _DOUBLINGS_MAX)
+                queue.hold_until = now + pause * (1 + self._rng.random())
+                queue.refused_count += 1
+        return record
+
+    def digest_compared(self, peer: str, compared: DigestCompared) -> list[Effect]:
+        """Note whether a data node holds what it should; ask for details if it goes on not to."""
+        queue = self._queues.get(peer)
+        if queue is None or compared.ring_epoch != self._links.ring_epoch:
+            return []
+        if compared.is_equal:
+            queue.unequal_count = 0
+            return []
+        queue.unequal_count += 1
+        if queue.unequal_count < _UNEQUAL_MAX:
+            return []
+        queue.unequal_count = 0
+        fields: dict[str, str | int | float] = {"node": peer, "publishers": queue.digest.count}
+        log = Log(WARNING, "session.repair.started", fields)
+        return [log, *(Send(Link.DATA, peer, message) for message in self._comparisons(peer))]
+
+    def _comparisons(self, peer: str) -> list[Message]:
+        """Return all that one data node should hold, cut by the first byte of the ids."""
+        by_byte: list[list[tuple[bytes, int]]] = [[] for _ in range(256)]
+        for record in self._records.values():
+            publisher = record.publisher
+            is_mine = record.removal is None and publisher.voucher == self.voucher
+            if record.peer == peer and is_mine:
+                pairs = by_byte[publisher.publisher_id[0]]
+                # Ids are random, so nobody but a hostile client fills one byte. What is left out
+                # comes back as strays that this session knows.
+                if len(pairs) < Limits.ids_per_record_max:
+                    pairs.append((publisher.publisher_id, publisher.version))
+        messages: list[Message] = []
+        low, pairs = 0, by_byte[0]
+        for byte in range(1, 256):
+            if len(pairs) + len(by_byte[byte]) > Limits.ids_per_record_max:
+                messages.append(ComparePublishers(low, byte - 1, tuple(pairs)))
+                low, pairs = byte, []
+            pairs = pairs + by_byte[byte]
+        messages.append(ComparePublishers(low, 255, tuple(pairs)))
+        return messages
+
+    def publishers_compared(self, peer: str, compared: PublishersCompared) -> list[Effect]:
+        """Send what the data node lacks, and take back what it holds and this session does not."""
+        for publisher_id in compared.missing:
+            record = self._records.get(publisher_id)
+            if record is not None and record.peer == peer and not record.request_id:
+                self._queues[peer].unsent[publisher_id] = record
+                self._touched[peer] = None
+        effects: list[Effect] = []
+        for name, publisher_id, version in compared.strays:
+            if publisher_id in self._records:
+                continue
+            removal = Removal(publisher_id, version, Cause.NOT_REPLAYED, self.voucher)
+            effects.append(Send(Link.DATA, peer, UnpublishDatum(0, name, (removal,))))
+        return effects
+
+    # --- connections, ring, incarnation -------------------------------------------------------
+
+    def node_lost(self, peer: str) -> None:
+        """Send again what was under way when the connection went."""
+        queue = self._queues.get(peer)
+        if queue is None:
+            return
+        for record in queue.in_flight.values():
+            record.request_id = 0
+            queue.unsent[record.publisher.publisher_id] = record
+        queue.in_flight.clear()
+
+    def node_up(self, peer: str) -> None:
+        """Send what waited for the connection, and the digest after it."""
+        self._queues.setdefault(peer, NodeQueue()).is_digest_due = True
+        self._touched[peer] = None
+
+    def ring_changed(self) -> None:
+        """Send every record whose primary is another node now, or another life of it."""
+        moved = [r for r in self._records.values() if r.peer != self._links.primary(r.name)]
+        for record in moved:
+            self._take_back(record)
+        wanted = {"", *self._links.peers()}
+        self._queues = {peer: q for peer, q in self._queues.items() if peer in wanted}
+        for record in moved:
+            self._put(record)
+        for peer in self._links.peers():
+            self._queues.setdefault(peer, NodeQueue()).is_digest_due = True
+            self._touched[peer] = None
+
+    def new_voucher(self, voucher: Incarnation) -> None:
+        """Vouch as a new incarnation for what was never vouched for.
+
+        What an earlier incarnation vouched for waits for its client to say it again: while this
+        session was nobody, the client may have gone elsewhere.
+        """
+        for queue in self._queues.values():
+            queue.digest = DigestSum()
+            queue.is_digest_due = True
+        self.voucher = voucher
+        for record in list(self._records.values()):
+            if record.removal is not None:
+                continue
+            self._queues[record.peer].unsent.pop(record.publisher.publisher_id, None)
+            if record.publisher.voucher == NOBODY:
+                record.publisher = replace(record.publisher, voucher=voucher)
+                self._put(record)
+
+    # --- sending ------------------------------------------------------------------------------
+
+    def settle(self, now: float) -> list[Effect]:
+        """Send what this turn touched, as far as the windows allow."""
+        effects: list[Effect] = []
+        for peer in self._touched:
+            effects += self._pump(peer, now)
+        self._touched.clear()
+        return effects
+
+    def _pump(self, peer: str, now: float) -> list[Effect]:
+        queue = self._queues.get(peer)
+        if queue is None or now < queue.hold_until:
+            return []
+        queue.hold_until = 0.0
+        if not self._links.is_up(peer):
+            return []
+        effects: list[Effect] = []
+        in_flight, unsent = queue.in_flight, queue.unsent
+        waiting: dict[bytes, Record] = {}
+        for publisher_id, record in unsent.items():
+            if len(in_flight) >= _WINDOW:
+                waiting[publisher_id] = record
+                continue
+            if record.removal is None and record.publisher.voucher != self.voucher:
+                continue
+            request_id = self._links.next_request_id()
+            record.request_id = request_id
+            record.sent_at = now
+            in_flight[request_id] = record
+            effects.append(Send(Link.DATA, peer, _request(record)))
+        queue.unsent = waiting
+        if queue.is_digest_due and not waiting and self.voucher != NOBODY:
+            queue.is_digest_due = False
+            effects.append(self._digest_of(peer, queue))
+        return effects
+
+    def _digest_of(self, peer: str, queue: NodeQueue) -> Effect:
+        digest = queue.digest
+        compare = CompareDigest(self._links.ring_epoch, digest.count, digest.value)
+        return Send(Link.DATA, peer, compare)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Send again what was not answered, and the digests that are due."""
+        is_digest_time = now >= self._digest_at
+        if is_digest_time:
+            self._digest_at = now + self._config.digest_seconds
+        oldest = now - self._config.request_retry_seconds
+        effects: list[Effect] = []
+        for peer, queue in self._queues.items():
+            for request_id, record in list(queue.in_flight.items()):
+                if record.sent_at > oldest:
+                    break
+                del queue.in_flight[request_id]
+                record.request_id = 0
+                queue.unsent[record.publisher.publisher_id] = record
+            queue.is_digest_due = queue.is_digest_due or is_digest_time
+            effects += self._pump(peer, now)
+        return effects
+
+    def next_tick_at(self) -> float:
+        """When something is due."""
+        due = self._digest_at
+        for queue in self._queues.values():
+            if queue.hold_until:
+                due = min(due, queue.hold_until)
+            for record in queue.in_flight.values():
+                due = min(due, record.sent_at + self._config.request_retry_seconds)
+                break
+        return due
+
+
+def _request(record: Record) -> Message:
+    if record.removal is None:
+        return PublishDatum(record.request_id, record.name, record.publisher)
+    return UnpublishDatum(record.request_id, record.name, (record.removal,))

@@ -1,0 +1,204 @@
+"""A whole cluster in the simulator: nodes and clients by name, and what each of them sees."""
+
+from collections.abc import Iterable
+from random import Random
+from typing import Final
+
+from zreg.client.commands import (
+    AddSubscription,
+    SetPublication,
+    ViewChanged,
+    WithdrawPublication,
+)
+from zreg.client.core import ClientCore
+from zreg.config import Config
+from zreg.data.core import DataCore
+from zreg.effects import Link
+from zreg.enrolment import NodeFailed
+from zreg.meta.core import MetaCore
+from zreg.model import DataInfoId, Member, Publisher, Role, Scope, Status
+from zreg.session.core import SessionCore
+from zreg.testing.sim import Process, Simulation
+from zreg.wire.body import pack_body, unpack_body
+
+META_ADDRESS: Final = "tcp://meta:9610"
+
+
+class ViewLog:
+    """What one subscriber was told, and the rules that it was told by.
+
+    Raises AssertionError when a version goes back.
+    """
+
+    def __init__(self) -> None:
+        self.content: dict[bytes, Publisher] = {}
+        self.is_known = False
+        self.removed: list[bytes] = []
+        self.added: list[bytes] = []
+        self.callback_count = 0
+        self._version = (0, 0)
+
+    def take(self, change: ViewChanged) -> None:
+        """Apply one event."""
+        difference = change.difference
+        version = (difference.version.epoch, difference.version.counter)
+        assert version >= self._version, f"version went back from {self._version} to {version}"
+        self._version = version
+        self.is_known = True
+        self.callback_count += difference.is_visible
+        for key in difference.removals:
+            self.content.pop(key, None)
+            self.removed.append(key)
+        for key, publisher in difference.upserts.items():
+            if key not in self.content:
+                self.added.append(key)
+            self.content[key] = publisher
+
+    def values(self) -> list[object]:
+        """Return what is published, in the order of the publishers' ids."""
+        return [unpack_body(p.body).values[0] for _, p in sorted(self.content.items())]
+
+
+class SimCluster:
+    """Nodes, clients and their views on one `Simulation`."""
+
+    def __init__(self, seed: int, config: Config | None = None) -> None:
+        self.sim = Simulation(seed)
+        self.config = config or Config(meta_addresses=(META_ADDRESS,))
+        self._made = 0
+        self._views: dict[tuple[str, int], ViewLog] = {}
+        self._read: dict[str, int] = {}
+
+    def _unique(self) -> bytes:
+        self._made += 1
+        return self.sim.rng.randbytes(12) + self._made.to_bytes(4)
+
+    # --- nodes --------------------------------------------------------------------------------
+
+    def start(self, *, sessions: int = 1, data: int = 1) -> "SimCluster":
+        """Start meta, `data-1`, …, `session-1`, …, and wait until all of them joined."""
+        self.meta()
+        for number in range(1, data + 1):
+            self.data(number)
+        for number in range(1, sessions + 1):
+            self.session(number)
+        assert self.sim.run_until(lambda: self.members() == sessions + data, 5.0)
+        return self
+
+    def meta(self) -> Process:
+        """Start `meta`."""
+        member = Member(
+            "meta",
+            Role.META,
+            1,
+            Status.WORKING,
+            META_ADDRESS,
+            "tcp://meta:9612",
+            process_id=self._unique(),
+        )
+        core = MetaCore(member, self.config, cluster_id=self._unique(), now=self.sim.now)
+        binds = {Link.NODES: META_ADDRESS, Link.MEMBERSHIP: "tcp://meta:9612"}
+        return self.sim.add("meta", core, binds)
+
+    def data(self, number: int) -> Process:
+        """Start `data-<number>`."""
+        name = f"data-{number}"
+        member = Member(
+            name,
+            Role.DATA,
+            0,
+            Status.INITIAL,
+            f"tcp://{name}:9620",
+            f"tcp://{name}:9621",
+            process_id=self._unique(),
+        )
+        core = DataCore(member, self.config, rng=self._rng(), now=self.sim.now)
+        binds = {Link.REQUESTS: member.address, Link.CHANGES: member.changes_address}
+        return self.sim.add(name, core, binds)
+
+    def session(self, number: int) -> Process:
+        """Start `session-<number>`."""
+        name = f"session-{number}"
+        member = Member(
+            name, Role.SESSION, 0, Status.INITIAL, f"tcp://{name}:9600", process_id=self._unique()
+        )
+        core = SessionCore(member, self.config, rng=self._rng(), now=self.sim.now)
+        return self.sim.add(name, core, {Link.CLIENTS: member.address})
+
+    def members(self) -> int:
+        """Return how many session and data nodes meta has as living members."""
+        core = self.sim.processes["meta"].core
+        assert isinstance(core, MetaCore)
+        return len(core.membership.of(Role.SESSION)) + len(core.membership.of(Role.DATA))
+
+    def _rng(self) -> Random:
+        return Random(self.sim.rng.getrandbits(64))  # noqa: S311 -- a simulation wants a seed
+
+    # --- clients ------------------------------------------------------------------------------
+
+    def client(self, name: str, sessions: Iterable[int] = (1,)) -> Process:
+        """Start a client that tries these sessions."""
+        addresses = [f"tcp://session-{number}:9600" for number in sessions]
+        core = ClientCore(
+            self.config, client_id=self._unique(), addresses=addresses, app="", rng=self._rng()
+        )
+        self._read[name] = 0
+        self._views = {key: view for key, view in self._views.items() if key[0] != name}
+        return self.sim.add(name, core, {})
+
+    def publish(
+        self, client: str, name: DataInfoId, value: str, publisher_id: bytes | None = None
+    ) -> bytes:
+        """Let a client publish, or republish under the id that it got."""
+        publisher_id = publisher_id or self._unique()
+        body = pack_body([value], attributes={}, registered_at=self.sim.now)
+        self.sim.post(client, SetPublication(publisher_id, name, body))
+        return publisher_id
+
+    def unpublish(self, client: str, publisher_id: bytes) -> None:
+        """Let a client withdraw what it published."""
+        self.sim.post(client, WithdrawPublication(publisher_id))
+
+    def subscribe(
+        self, client: str, name: DataInfoId, scope: Scope = Scope.GLOBAL, feed_id: int = 1
+    ) -> ViewLog:
+        """Let a client subscribe; return what it is told."""
+        view = self._views[client, feed_id] = ViewLog()
+        self.sim.post(client, AddSubscription(feed_id, name, scope))
+        return view
+
+    def supervise(self) -> None:
+        """Start a node again that gave up, as the service manager would."""
+        for name, process in list(self.sim.processes.items()):
+            if any(isinstance(event, NodeFailed) for event in process.events):
+                self.sim.kill(name)
+                role, _, number = name.partition("-")
+                (self.data if role == "data" else self.session)(int(number))
+
+    def read_events(self) -> None:
+        """Hand what the clients' cores emitted to their views."""
+        for name in self._read:
+            process = self.sim.processes.get(name)
+            if process is None:
+                continue
+            for event in process.events[self._read[name] :]:
+                view = self._views.get((name, getattr(event, "feed_id", 0)))
+                if isinstance(event, ViewChanged) and view is not None:
+                    view.take(event)
+            self._read[name] = len(process.events)
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, and hand out the events."""
+        self.sim.run(seconds)
+        self.supervise()
+        self.read_events()
+
+    def settles(self, view: ViewLog, values: Iterable[str], seconds_max: float = 5.0) -> bool:
+        """Wait until a view holds exactly these values, in any order."""
+        wanted = sorted(values)
+
+        def holds() -> bool:
+            self.read_events()
+            return view.is_known and sorted(map(str, view.values())) == wanted
+
+        return self.sim.run_until(holds, seconds_max)

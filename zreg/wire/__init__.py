@@ -1,0 +1,1 @@
+"""Floor 1: what travels. `messages` are the records, `codec` their bytes, `envelope` the header."""

@@ -1,0 +1,81 @@
+"""The header of every message: `[magic, protocol version, cluster, sender's epoch]`.
+
+It is checked before the records are decoded, so that a foreign cluster, another protocol or plain
+garbage costs a comparison of bytes.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from zreg.errors import ForeignClusterError, MalformedError, PeerError, ProtocolVersionError
+from zreg.model import Count, Label
+from zreg.wire.messages import PROTOCOL_VERSION
+
+MAGIC: Final = "zreg"
+_KNOWN_HEADERS_MAX: Final = 4096
+# The longest cluster name takes 256 bytes; the rest is for the numbers and for fields to come.
+_HEADER_BYTES_MAX: Final = 512
+
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+class _Header(msgspec.Struct, frozen=True, array_like=True):
+    magic: Annotated[str, Meta(max_length=8)]
+    protocol_version: Count
+    cluster: Label
+    epoch: Count
+
+
+_decoder: Final = msgspec.msgpack.Decoder(_Header)
+
+
+class Envelope:
+    """Makes and checks headers for one cluster."""
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+        self._epoch = -1
+        self._header = b""
+        self._known: dict[bytes, int] = {}
+
+    def header(self, epoch: int) -> bytes:
+        """Return the header of a message sent at `epoch`."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._header = _encoder.encode((MAGIC, PROTOCOL_VERSION, self._cluster, epoch))
+        return self._header
+
+    def open(self, header: bytes) -> int:
+        """Return the sender's epoch; `PeerError` with the code for any header but ours."""
+        epoch = self._known.get(header)
+        if epoch is None:
+            epoch = self._check(header)
+            if len(self._known) >= _KNOWN_HEADERS_MAX:
+                self._known.clear()
+            self._known[header] = epoch
+        return epoch
+
+    def _check(self, header: bytes) -> int:
+        if len(header) > _HEADER_BYTES_MAX:
+            raise PeerError(MalformedError.code, "header too long")
+        try:
+            opened = _decoder.decode(header)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise PeerError(MalformedError.code, "not a zreg header") from None
+        if opened.magic != MAGIC:
+            raise PeerError(MalformedError.code, "not a zreg header")
+        if opened.protocol_version != PROTOCOL_VERSION:
+            raise PeerError(
+                ProtocolVersionError.code,
+                f"protocol version {opened.protocol_version} is not spoken here, only "
+                f"{PROTOCOL_VERSION}: install matching versions of zreg",
+            )
+        if opened.cluster != self._cluster:
+            raise PeerError(
+                ForeignClusterError.code,
+                f"this is cluster {self._cluster!r}: connect to a node of your own cluster, or "
+                "set the same cluster name on both ends",
+            )
+        return opened.epoch

@@ -1,0 +1,50 @@
+"""Sizes on the wire, near enough to cut by, and the cutting of what does not fit into a frame."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from zreg.config import Limits
+from zreg.model import Change, Publisher
+
+# What each takes on the wire at most, beside what it holds, texts and the body.
+_CHANGE_BYTES: Final = 46
+_PUBLISHER_BYTES: Final = 73
+_REMOVAL_BYTES: Final = 42
+
+
+def change_size(change: Change) -> int:
+    """Return about how many bytes a change takes on the wire, never less than it does."""
+    removals = sum(
+        _REMOVAL_BYTES + _text_size(removal.voucher.node_id) for removal in change.removals
+    )
+    return _CHANGE_BYTES + sum(_size(publisher) for publisher in change.publishers) + removals
+
+
+def _size(publisher: Publisher) -> int:
+    return (
+        _PUBLISHER_BYTES
+        + len(publisher.body)
+        + _text_size(publisher.zone)
+        + _text_size(publisher.data_center)
+        + _text_size(publisher.app)
+        + _text_size(publisher.voucher.node_id)
+    )
+
+
+def _text_size(text: str) -> int:
+    # Labels come from clients; in UTF-8 a character takes up to four bytes.
+    return len(text) if text.isascii() else 4 * len(text)
+
+
+def in_parts(publishers: Iterable[Publisher]) -> Iterator[tuple[Publisher, ...]]:
+    """Cut publishers into parts of about `Limits.part_bytes_max`; at least one, maybe empty."""
+    part: list[Publisher] = []
+    size = 0
+    for publisher in publishers:
+        item_size = _size(publisher)
+        if part and size + item_size > Limits.part_bytes_max:
+            yield tuple(part)
+            part, size = [], 0
+        part.append(publisher)
+        size += item_size
+    yield tuple(part)
