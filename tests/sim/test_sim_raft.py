@@ -1,4 +1,10 @@
-"""Whole Raft clusters in a virtual world: 300 seeds, named ones, determinism, and the mutations."""
+"""Whole Raft clusters in a virtual world: 300 seeds, determinism, and the mutations.
+
+What a seed once found is played by name in tests/unit/raft: a later change to the simulator moves
+the seeds, but not the scenarios. (`test_38_a_pair_can_be_reduced_...` was found so: a node that
+stood for election only under its latest or last known committed members could not finish its own
+removal after a restart.)
+"""
 
 import os
 import subprocess
@@ -34,26 +40,6 @@ def test_the_seeds_meet_what_they_are_for() -> None:
     assert counts["snapshots"] > 50
     assert counts["changes"] > 50
     assert counts["reads"] > 500
-
-
-@pytest.mark.parametrize(
-    ("seed", "name"),
-    [
-        # A node stood for election only under its latest or its last known committed members; the
-        # commit index is not kept over a restart, so a removed leader could not finish its removal.
-        (86, "removed leader finishes"),
-        # The paper's figure 8, played by chance.
-        (10, "own-term commit"),
-        (39, "own-term commit"),
-        # A leader that was cut off answered a read without asking, after its successor's write.
-        (26, "read round"),
-    ],
-)
-def test_named_seeds_fail_without_the_guard_and_pass_with_it(seed: int, name: str) -> None:
-    with mutated(name), pytest.raises(AssertionError):
-        run_seed(seed)
-
-    run_seed(seed)
 
 
 def test_the_same_seed_gives_the_same_trace() -> None:
@@ -95,13 +81,13 @@ def test_the_trace_does_not_depend_on_the_hash_seed() -> None:
 )
 def test_seeds_notice_a_removed_guard(name: str) -> None:
     """The guards that chance rarely tests have directed scenarios: tests/unit/raft."""
-    for seed in range(1, 121):
+    for seed in range(1, 151):
         with mutated(name):
             try:
                 run_seed(seed)
             except AssertionError:
                 return
-    pytest.fail(f"120 seeds did not notice: {name}")
+    pytest.fail(f"150 seeds did not notice: {name}")
 
 
 def test_a_campaign_reports_and_fails_with_its_seeds(capsys: pytest.CaptureFixture[str]) -> None:
