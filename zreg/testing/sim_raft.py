@@ -335,6 +335,7 @@ def main(arguments: list[str] | None = None) -> int:
         except AssertionError as error:
             failed.append(seed)
             sys.stdout.write(f"seed {seed}: {type(error).__name__}: {error}\n")
+            sys.stdout.flush()
         counts += sim.counts
         if options.trace:
             sys.stdout.write("\n".join([*sim.trace, f"digest {sim.digest()}", ""]))
