@@ -658,7 +658,9 @@ def test_a_digest_is_always_that_of_what_was_sent_before_on_the_connection(
     under_way: list[Effect] = []
     answers: list[int] = []
     for _ in range(data.draw(st.integers(1, 25))):
-        kind = data.draw(st.sampled_from(["publish", "withdraw", "carry", "answer", "lose", "wait"]))
+        kind = data.draw(
+            st.sampled_from(["publish", "withdraw", "carry", "answer", "lose", "wait"])
+        )
         number = data.draw(st.integers(1, 3))
         record = bench.vouching.find(make_publisher(number).publisher_id)
         if kind == "publish":

@@ -13,7 +13,7 @@ import msgspec
 from zreg.cli.exits import CommandFailedError
 
 START_SECONDS_MAX: Final = 30.0
-END_SECONDS_MAX: Final = 5.0
+END_SECONDS_MAX: Final = 3.0
 
 
 class NodeLine(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from zreg.cli.exits import CommandFailedError
 from zreg.cli.logs import rename, route
 from zreg.cli.options import ConfigFile, Flags, Format, Output, with_settings
 from zreg.cli.output import say
-from zreg.cli.serve import Server
+from zreg.cli.serve import HANDLED_SIGNALS, Server
 from zreg.cli.settings import CONFIG_FIELDS, OPTION_FIELDS, Loaded, NodeOptions, load
 from zreg.config import Config
 from zreg.data.node import DataNode
@@ -89,8 +89,8 @@ def _command(role: str, build: Build) -> Callable[..., None]:
 def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
     """Bind, say where, and serve."""
     faulthandler.enable()
-    # Its default is to end the process; whoever asks for statistics this early has to wait.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    # Whoever sends one this early has to wait until the loop can take it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
     once = route(loaded.options.id or role, level=loaded.options.log_level)
     server = Server(once)
     try:

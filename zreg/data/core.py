@@ -82,6 +82,7 @@ class DataCore:
         self._beat_at = now
         self._sweep_at = now + _SWEEP_SECONDS
         self._hint_count = 0
+        self._beat_count = 0
         self._refusal_count = 0
 
     def __repr__(self) -> str:
@@ -197,6 +198,7 @@ class DataCore:
             "sessions": len(self._sessions),
             "unreconciled": len(self._ownership.unreconciled),
             "hints": self._hint_count,
+            "beats": self._beat_count,
             "refusals": self._refusal_count,
         }
 
@@ -339,6 +341,7 @@ class DataCore:
     def _beat(self) -> list[Effect]:
         if self._incarnation is None:
             return []
+        self._beat_count += 1
         unreconciled = tuple(self._ownership.unreconciled)
         beat = Beat(self._incarnation, tuple(self._sequences), unreconciled)
         return [Broadcast(Link.CHANGES, BEAT_TOPIC, beat)]

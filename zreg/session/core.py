@@ -212,6 +212,7 @@ class SessionCore:
             "pushes": self._reception.pusher.push_count,
             "fetches": self._following.fetch_count,
             "gaps": self._following.gap_count,
+            "compares": self._following.compare_count,
             "clients_off": self._reception.off_count,
             "stalls": self._reception.clients.stall_count,
         }

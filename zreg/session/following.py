@@ -94,6 +94,7 @@ class Following:
         self._sweep_at = 0.0
         self.gap_count = 0
         self.fetch_count = 0
+        self.compare_count = 0
 
     def __len__(self) -> int:
         """Return how many ids are followed."""
@@ -219,6 +220,7 @@ class Following:
         if not versions or not self._links.is_up(peer):
             return []
         size = Limits.ids_per_record_max
+        self.compare_count += 1
         return [
             Send(Link.DATA, peer, CompareVersions(0, bucket, tuple(versions[at : at + size])))
             for at in range(0, len(versions), size)

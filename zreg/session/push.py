@@ -230,7 +230,6 @@ class Pusher:
         key = (name, subscriber.sight, start, evaluated, subscriber.is_reset)
         messages = self._made.get(key)
         if messages is None:
-            messages = None
             if start is not None and evaluated is not None:
                 messages = _delta(subscriber.interest, subscriber.sight, start, evaluated)
             if messages is None:
