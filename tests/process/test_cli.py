@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 import socket
 from collections.abc import Iterator
@@ -147,13 +148,14 @@ def test_help_names_every_command() -> None:
 
 
 def test_a_reader_that_has_enough_is_no_error(url: str) -> None:
-    """`zreg subscribe x | head -1` ends without a traceback."""
-    with Running(zreg_command("subscribe", "pipe", "--url", url)) as subscribe:
-        subscribe.line()
-        assert subscribe.process.stdout is not None
-        # The reading thread holds the pipe: closing its descriptor below it is what `head` does.
-        subscribe.send(signal.SIGTERM)
-        assert subscribe.wait() == 0
+    """`zreg subscribe x | head -1` ends without a traceback, with the next change."""
+    command = shlex.join(zreg_command("subscribe", "pipe", "--url", url))
+    script = f"{{ {command}; echo code $? >&2; }} | head -1"
+    with Running(["sh", "-c", script]) as piped, zreg.Client(url) as client:
+        assert piped.line().startswith("  0 publishers")
+        client.publish("pipe", "v").wait_registered(5)
+        assert piped.error_line() == "code 0"
+        assert piped.wait() == 0
 
 
 # --- 2: usage -----------------------------------------------------------------------------------

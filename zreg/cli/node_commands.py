@@ -91,7 +91,7 @@ def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
     faulthandler.enable()
     # Whoever sends one this early has to wait until the loop can take it.
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
-    once = route(loaded.options.id or role, level=loaded.options.log_level)
+    once = route(loaded.options.id or role, level=loaded.options.log_level or "info")
     server = Server(once)
     try:
         node = build(loaded, server.take_event)
@@ -146,7 +146,8 @@ def dev(
     """Run a whole registry in this process, on loopback, with nothing on disk."""
     faulthandler.enable()
     loaded = load(flags, os.environ, file=config, base=Config.for_loopback())
-    once = route("dev", level=loaded.options.log_level if _is_chosen(flags) else "warning")
+    # What is usual would only get in the way of what it has to say itself.
+    once = route("dev", level=loaded.options.log_level or "warning")
     server = Server(once)
     try:
         nodes = build_all(loaded.config, port, server.take_event)
@@ -179,11 +180,6 @@ def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:
             node.close()
         raise
     return nodes
-
-
-def _is_chosen(flags: Flags) -> bool:
-    """Return whether somebody asked for log lines; they would only get in the way otherwise."""
-    return flags.get("log_level") is not None or "ZREG_LOG_LEVEL" in os.environ
 
 
 def _tell_dev(nodes: list[Node], *, is_json: bool) -> None:

@@ -283,11 +283,9 @@ class Reception:
 
     def _replay_done(self, client: Client) -> Sequence[Effect]:
         """Drop what the client did not name again."""
-        for publisher_id in list(client.unreplayed_publisher_ids):
+        for publisher_id in client.unreplayed_publisher_ids:
             client.publisher_ids.pop(publisher_id, None)
-            record = self._vouching.find(publisher_id)
-            if record is not None and record.removal is None:
-                self._vouching.withdraw(record, Cause.NOT_REPLAYED)
+        self._withdraw(client.unreplayed_publisher_ids, Cause.NOT_REPLAYED)
         client.unreplayed_publisher_ids.clear()
         effects: list[Effect] = []
         for name, scope in list(client.unreplayed_subscription_keys):
@@ -300,10 +298,7 @@ class Reception:
     def _off(self, client: Client, cause: Cause) -> list[Effect]:
         """Let a client go, with all that it published and subscribed."""
         self.off_count += 1
-        for publisher_id in client.publisher_ids:
-            record = self._vouching.find(publisher_id)
-            if record is not None and record.removal is None:
-                self._vouching.withdraw(record, cause)
+        self._withdraw(client.publisher_ids, cause)
         effects: list[Effect] = []
         for name, scope in client.subscription_keys:
             if self.pusher.remove(client, name, scope):
@@ -318,6 +313,13 @@ class Reception:
             "publishers": len(client.publisher_ids),
         }
         return [*effects, Log(INFO, "client.off", fields)]
+
+    def _withdraw(self, publisher_ids: Iterable[bytes], cause: Cause) -> None:
+        for publisher_id in publisher_ids:
+            record = self._vouching.find(publisher_id)
+            # A data node may have refused it meanwhile.
+            if record is not None:
+                self._vouching.withdraw(record, cause)
 
     def acknowledge(self, records: Iterable[Record]) -> None:
         """Answer the requests whose records the data nodes have accepted."""

@@ -250,7 +250,10 @@ class RunningCluster:
         self.nodes[node_id].signal(signal.SIGCONT)
 
     def restart(self, node_id: str) -> NodeProcess:
-        """Start a node that has ended again: same id, same address, same settings."""
+        """Start a node that has ended again: same id, same address, same settings.
+
+        On Linux it lives no longer than the thread that calls this.
+        """
         former = self.nodes[node_id]
         self._wait_gone(node_id)
         port = former.address.rpartition(":")[2]
