@@ -698,6 +698,7 @@ def test_the_core_shows_itself() -> None:
         "sessions": 2,
         "unreconciled": 2,
         "hints": 1,
+        "beats": 0,
         "refusals": 1,
     }
 

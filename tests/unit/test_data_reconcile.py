@@ -17,7 +17,7 @@ from zreg.model import (
 from zreg.ring import ring_of
 
 S1, S2, S3 = Incarnation(1, "s1"), Incarnation(1, "s2"), Incarnation(4, "s3")
-NAMES = [data_info_id(f"service-{number}") for number in range(60)]
+NAMES = [data_info_id(f"service-{number}") for number in range(30)]
 
 
 def session(incarnation: Incarnation, status: Status = Status.WORKING) -> Member:
@@ -33,7 +33,7 @@ def membership(
         *(session(incarnation, Status.DEPARTED) for incarnation in departed),
         *(Member(letter, Role.DATA, 1, Status.WORKING, "tcp://d:1") for letter in data),
     ]
-    ring = RingParameters(virtual_node_count=16)
+    ring = RingParameters(virtual_node_count=8)
     return Membership(b"A" * 16, ring_epoch, ring_epoch, ring, tuple(members))
 
 

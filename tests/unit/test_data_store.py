@@ -628,7 +628,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 def test_a_store_does_what_its_model_does() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         StoreMachine,
         settings=settings(max_examples=60, stateful_step_count=30, report_multiple_bugs=False),
     )

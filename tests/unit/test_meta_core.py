@@ -29,7 +29,16 @@ from zreg.errors import (
     UnknownNodeError,
 )
 from zreg.meta.core import MetaCore
-from zreg.model import ZERO, Incarnation, Member, Membership, RingParameters, Role, Status
+from zreg.model import (
+    ZERO,
+    Incarnation,
+    Member,
+    Membership,
+    RingParameters,
+    Role,
+    Status,
+    data_info_id,
+)
 from zreg.wire.messages import (
     Accepted,
     FetchChanges,
@@ -552,7 +561,9 @@ def test_what_asks_for_nothing_is_answered_with_nothing(message: Message | Local
 
 
 @pytest.mark.parametrize(
-    "message", [Hello(1, b"c" * 16), FetchChanges(3, "a#@#b#@#c", ZERO)], ids=["client", "session"]
+    "message",
+    [Hello(1, b"c" * 16), FetchChanges(3, data_info_id("pay"), ZERO)],
+    ids=["client", "session"],
 )
 def test_who_comes_to_the_wrong_node_is_told_where_to_go(message: Message) -> None:
     name = type(message).__name__

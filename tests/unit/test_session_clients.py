@@ -1,4 +1,4 @@
-"""Clients of a session: a bye, a closed connection and silence are told apart, and none is hasty."""
+"""Clients of a session: a closed connection and silence are told apart, and none is hasty."""
 
 import pytest
 from session_fakes import ALICE, ALICE_ID, BOB, CONFIG, PAY

@@ -1,4 +1,4 @@
-"""Following: hint, compare, fetch; what could not be fetched changes nothing, nothing stays lost."""
+"""Following: hint, compare, fetch; what could not be fetched changes nothing."""
 
 from random import Random
 

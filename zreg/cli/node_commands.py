@@ -1,19 +1,18 @@
 """`zreg meta`, `zreg session`, `zreg data`: one node each, what systemd runs; and `zreg dev`."""
 
 import asyncio
-import ctypes
 import faulthandler
 import functools
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from typing import Annotated, Final
 
 import typer
 from msgspec.structs import replace
 
+from zreg.cli.children import ParentPid, end_with_parent
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.logs import rename, route
 from zreg.cli.options import ConfigFile, Flags, Format, Output, with_settings
@@ -30,11 +29,9 @@ from zreg.session.node import SessionNode
 
 # Port, and how far from it the node announces.
 _PORTS: Final = {"meta": (9610, 2), "session": (9600, 0), "data": (9620, 1)}
-_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 _ANY_PORT: Final = "tcp://127.0.0.1:0"
 
 Build = Callable[[Loaded, EventCallback], Node]
-ParentPid = Annotated[int, typer.Option("--parent-pid", hidden=True)]
 
 
 def addresses(role: str, options: NodeOptions) -> tuple[str, str]:
@@ -113,14 +110,6 @@ def about(node: Node) -> dict[str, str | int | None]:
         "address": node.address.removeprefix("tcp://"),
         "http": None,
     }
-
-
-def end_with_parent(parent_pid: int) -> None:
-    """Die when the parent does, however it does; a parent that is gone already counts too."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent_pid:
-        raise CommandFailedError("the process that started this node is gone: start it again")
 
 
 def _node_settings(loaded: Loaded) -> NodeSettings:

@@ -179,11 +179,15 @@ class Vouching:
         record.client_request_id = client_request_id
         self._put(record)
 
+    def _is_mine(self, record: Record) -> bool:
+        """Return whether this incarnation answers for a publisher: then its digest counts it."""
+        return record.removal is None and record.publisher.voucher == self.voucher != NOBODY
+
     def _take_back(self, record: Record) -> None:
         """Undo what `_put` did, before the record changes."""
         queue = self._queues[record.peer]
         publisher = record.publisher
-        if record.removal is None and publisher.voucher == self.voucher != NOBODY:
+        if self._is_mine(record):
             queue.digest.discard(publisher.publisher_id, publisher.version)
         queue.unsent.pop(publisher.publisher_id, None)
         if record.request_id:
@@ -197,7 +201,7 @@ class Vouching:
         if queue is None:
             queue = self._queues[peer] = NodeQueue()
         publisher = record.publisher
-        if record.removal is None and publisher.voucher == self.voucher != NOBODY:
+        if self._is_mine(record):
             queue.digest.add(publisher.publisher_id, publisher.version)
         queue.unsent[publisher.publisher_id] = record
         self._touched[peer] = None
@@ -255,29 +259,8 @@ class Vouching:
         queue.unequal_count = 0
         fields: dict[str, str | int | float] = {"node": peer, "publishers": queue.digest.count}
         log = Log(WARNING, "session.repair.started", fields)
-        return [log, *(Send(Link.DATA, peer, message) for message in self._comparisons(peer))]
-
-    def _comparisons(self, peer: str) -> list[Message]:
-        """Return all that one data node should hold, cut by the first byte of the ids."""
-        by_byte: list[list[tuple[bytes, int]]] = [[] for _ in range(256)]
-        for record in self._records.values():
-            publisher = record.publisher
-            is_mine = record.removal is None and publisher.voucher == self.voucher
-            if record.peer == peer and is_mine:
-                pairs = by_byte[publisher.publisher_id[0]]
-                # Ids are random, so nobody but a hostile client fills one byte. What is left out
-                # comes back as strays that this session knows.
-                if len(pairs) < Limits.ids_per_record_max:
-                    pairs.append((publisher.publisher_id, publisher.version))
-        messages: list[Message] = []
-        low, pairs = 0, by_byte[0]
-        for byte in range(1, 256):
-            if len(pairs) + len(by_byte[byte]) > Limits.ids_per_record_max:
-                messages.append(ComparePublishers(low, byte - 1, tuple(pairs)))
-                low, pairs = byte, []
-            pairs = pairs + by_byte[byte]
-        messages.append(ComparePublishers(low, 255, tuple(pairs)))
-        return messages
+        mine = (r.publisher for r in self._records.values() if r.peer == peer and self._is_mine(r))
+        return [log, *(Send(Link.DATA, peer, message) for message in _comparisons(mine))]
 
     def publishers_compared(self, peer: str, compared: PublishersCompared) -> list[Effect]:
         """Send what the data node lacks, and take back what it holds and this session does not."""
@@ -418,3 +401,23 @@ def _request(record: Record) -> Message:
     if record.removal is None:
         return PublishDatum(record.request_id, record.name, record.publisher)
     return UnpublishDatum(record.request_id, record.name, (record.removal,))
+
+
+def _comparisons(publishers: Iterable[Publisher]) -> list[Message]:
+    """Return all that one data node should hold, cut by the first byte of the ids."""
+    by_byte: list[list[tuple[bytes, int]]] = [[] for _ in range(256)]
+    for publisher in publishers:
+        pairs = by_byte[publisher.publisher_id[0]]
+        # Ids are random, so nobody but a hostile client fills one byte. What is left out comes
+        # back as strays that this session knows.
+        if len(pairs) < Limits.ids_per_record_max:
+            pairs.append((publisher.publisher_id, publisher.version))
+    messages: list[Message] = []
+    low, pairs = 0, by_byte[0]
+    for byte in range(1, 256):
+        if len(pairs) + len(by_byte[byte]) > Limits.ids_per_record_max:
+            messages.append(ComparePublishers(low, byte - 1, tuple(pairs)))
+            low, pairs = byte, []
+        pairs = pairs + by_byte[byte]
+    messages.append(ComparePublishers(low, 255, tuple(pairs)))
+    return messages

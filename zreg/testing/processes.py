@@ -201,8 +201,9 @@ class RunningCluster:
         self._environment = own_environment(environment)
         self._own: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[LineReader] = []
-        arguments = ["cluster", f"--session={sessions}", f"--data={data}", f"--dir={directory}"]
-        self.process = self._popen([*arguments, "--json", *options])
+        arguments = [f"--session={sessions}", f"--data={data}", f"--dir={directory}", *options]
+        own = ["--json", f"--parent-pid={os.getpid()}"]
+        self.process = self._popen(["cluster", *arguments, *own])
         try:
             self._read_nodes()
         except BaseException:
