@@ -250,10 +250,7 @@ class Vouching:
         queue = self._queues.get(peer)
         if queue is None or compared.ring_epoch != self._links.ring_epoch:
             return []
-        if compared.is_equal:
-            queue.unequal_count = 0
-            return []
-        queue.unequal_count += 1
+        queue.unequal_count = 0 if compared.is_equal else queue.unequal_count + 1
         if queue.unequal_count < _UNEQUAL_MAX:
             return []
         queue.unequal_count = 0
@@ -359,13 +356,10 @@ class Vouching:
         queue.unsent = waiting
         if queue.is_digest_due and not waiting and self.voucher != NOBODY:
             queue.is_digest_due = False
-            effects.append(self._digest_of(peer, queue))
+            digest = queue.digest
+            compare = CompareDigest(self._links.ring_epoch, digest.count, digest.value)
+            effects.append(Send(Link.DATA, peer, compare))
         return effects
-
-    def _digest_of(self, peer: str, queue: NodeQueue) -> Effect:
-        digest = queue.digest
-        compare = CompareDigest(self._links.ring_epoch, digest.count, digest.value)
-        return Send(Link.DATA, peer, compare)
 
     def tick(self, now: float) -> list[Effect]:
         """Send again what was not answered, and the digests that are due."""
