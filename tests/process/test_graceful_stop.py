@@ -148,14 +148,16 @@ def test_without_meta_a_node_waits_and_says_so_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
     with node("data", f"--meta=127.0.0.1:{port}", "--reconnect-seconds-max=0.1") as data:
-        data.line()
-        assert "WARNING" in (said := data.error_line())
-        assert f"meta.connection.lost address=tcp://127.0.0.1:{port} reason=refused" in said
+        data_id = json.loads(data.line())["node_id"]
+        line = data.error_line()
+        assert f"WARNING {data_id} meta.connection.lost" in line
+        assert f"address=tcp://127.0.0.1:{port} reason=refused" in line
         # A node that meta has let in goes on as who it was: it joins once.
-        for expected in (["node.joined", RESTORED], [RESTORED]):
+        for expected in ({"node.joined", RESTORED}, {RESTORED}):
             meta = Running(zreg_command("meta", f"--port={port}", *SHORT_LEASE))
             with meta:
-                assert [data.error_line().split()[3] for _ in expected] == expected
+                said = {data.error_line().split()[3] for _ in expected}
+                assert said == expected
                 meta.send(signal.SIGKILL)
                 meta.wait()
                 assert "meta.connection.lost" in data.error_line()

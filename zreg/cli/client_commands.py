@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.exits import NOT_FOUND, CommandFailedError
+from zreg.cli.exits import NOT_FOUND, CommandFailedError, ReaderGoneError
 from zreg.cli.logs import route
 from zreg.cli.options import Cluster, Format, Group, InstanceId, Output, Timeout, Url
 from zreg.cli.output import print_table, publisher_json, say, say_json, value_text
@@ -51,7 +51,7 @@ def publish(  # noqa: PLR0913 -- one argument per option
 ) -> None:
     """Publish values under an id. They are there for as long as this command runs."""
     attributes = _attributes(attribute or [])
-    _interrupt_on_terminate()
+    _interrupt_on_signals()
     with _client(url, cluster) as client:
         publication = client.publish(
             data_id, *values, group=group, instance_id=instance_id, attributes=attributes
@@ -84,19 +84,19 @@ def subscribe(  # noqa: PLR0913 -- one argument per option
     output: Output = Format.TABLE,
 ) -> None:
     """Show what is published under an id, and every change to it, until Ctrl-C."""
-    _interrupt_on_terminate()
+    _interrupt_on_signals()
     stop = threading.Event()
     tell = _tell_json if output is Format.JSON else _tell_lines
     with _client(url, cluster) as client:
         subscription = client.subscribe(
             data_id, scope=Scope.GLOBAL, group=group, instance_id=instance_id
         )
-        failures: list[BaseException] = []
+        failures: list[ReaderGoneError] = []
 
         def tell_change(change: ViewChange) -> None:
             try:
                 tell(subscription.data_info_id, change)
-            except BrokenPipeError as error:
+            except ReaderGoneError as error:
                 failures.append(error)
                 stop.set()
 
@@ -175,13 +175,14 @@ def _wait_for(client: Client, wait: Callable[[float], object], timeout_seconds: 
         ) from error
 
 
-def _interrupt_on_terminate() -> None:
-    """Have SIGTERM do what Ctrl-C does."""
+def _interrupt_on_signals() -> None:
+    """Have SIGTERM do what Ctrl-C does, and both of them so in the background too."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
 
 
 def _stay(stop: threading.Event) -> None:

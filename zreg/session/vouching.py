@@ -268,10 +268,9 @@ class Vouching:
                 self._touched[peer] = None
         effects: list[Effect] = []
         for name, publisher_id, version in compared.strays:
-            if publisher_id in self._records:
-                continue
-            removal = Removal(publisher_id, version, Cause.NOT_REPLAYED, self.voucher)
-            effects.append(Send(Link.DATA, peer, UnpublishDatum(0, name, (removal,))))
+            if publisher_id not in self._records:
+                removal = Removal(publisher_id, version, Cause.NOT_REPLAYED, self.voucher)
+                effects.append(Send(Link.DATA, peer, UnpublishDatum(0, name, (removal,))))
         return effects
 
     # --- connections, ring, incarnation -------------------------------------------------------

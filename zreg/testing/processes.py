@@ -281,7 +281,8 @@ class RunningCluster:
             lambda: self.log(node_id).count(_STATISTICS) > count, timeout_seconds=timeout_seconds
         )
         line = self.log(node_id).rpartition(_STATISTICS)[2].partition("\n")[0]
-        return msgspec.json.decode(line, type=Statistics)
+        statistics: Statistics = json.loads(line)
+        return statistics
 
     def describe(self) -> str:
         """Return the statistics of every node that answers, and the ends of their logs."""
