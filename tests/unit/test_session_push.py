@@ -32,7 +32,7 @@ from zreg.effects import Effect, Link, Probe
 from zreg.mirror import ANY_VERSION, PUBLISHERS, Mirror, Verdict, absent
 from zreg.model import Cause, Publisher, Removal, Scope, Version
 from zreg.session.clients import Client
-from zreg.session.following import Interest
+from zreg.session.interests import Interest
 from zreg.session.push import Pusher, Subscriber, sees
 from zreg.wire.messages import Push, PushAck
 

@@ -26,7 +26,8 @@ from zreg.config import Limits
 from zreg.digest import DigestSum
 from zreg.effects import Effect, Link, Log, PeerLost, PeerUp, Send
 from zreg.model import NOBODY, Cause, Incarnation, Publisher, Removal
-from zreg.session.vouching import Record, Vouching
+from zreg.session.records import Record
+from zreg.session.vouching import Vouching
 from zreg.wire.messages import (
     CompareDigest,
     ComparePublishers,

@@ -15,7 +15,7 @@ from zreg.effects import Effect, Link, Probe, Send
 from zreg.mirror import absent
 from zreg.model import Change, Publisher, Removal, Scope, Version
 from zreg.session.clients import Client
-from zreg.session.following import Interest, Step
+from zreg.session.interests import Interest, Step
 from zreg.wire.messages import Push, PushAck
 from zreg.wire.parts import change_size, in_parts
 

@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from zreg.config import Config, Limits
+from zreg.config import Config
 from zreg.digest import DigestSum
 from zreg.effects import WARNING, Effect, Link, Log, Send
 from zreg.model import NOBODY, Cause, DataInfoId, Incarnation, Publisher, Removal
 from zreg.session.data_links import DataLinks
+from zreg.session.records import NodeQueue, Record, comparisons, request_of
 from zreg.wire.messages import (
     CompareDigest,
-    ComparePublishers,
     DigestCompared,
-    Message,
-    PublishDatum,
     PublishersCompared,
     Unpublish,
     UnpublishDatum,
@@ -33,59 +31,8 @@ if TYPE_CHECKING:
 
 # Requests to one data node that may be unanswered at a time; the rest waits on its records.
 _WINDOW: Final = 4096
-# The pause after a refusal, and how often it is doubled while nothing is accepted.
-_HOLD_SECONDS: Final = 0.05
-_DOUBLINGS_MAX: Final = 4
 # A digest that differed so often running is no longer explained by what is under way.
 _UNEQUAL_MAX: Final = 2
-
-
-class Record:
-    """The newest state of one publisher: either `publisher`, or `removal` once it is withdrawn."""
-
-    __slots__ = (
-        "client_request_id",
-        "name",
-        "peer",
-        "publisher",
-        "removal",
-        "request_id",
-        "sent_at",
-    )
-
-    def __init__(self, name: DataInfoId, publisher: Publisher) -> None:
-        self.name = name
-        self.publisher = publisher
-        self.removal: Removal | None = None
-        # The client's request that waits for the answer, 0 if none does.
-        self.client_request_id = 0
-        # The data node that this record belongs to, and the request that is under way there.
-        self.peer = ""
-        self.request_id = 0
-        self.sent_at = 0.0
-
-
-class NodeQueue:
-    """What one data node has to be told, and the digest of what it should hold."""
-
-    __slots__ = (
-        "digest",
-        "hold_until",
-        "in_flight",
-        "is_digest_due",
-        "refused_count",
-        "unequal_count",
-        "unsent",
-    )
-
-    def __init__(self) -> None:
-        self.unsent: dict[bytes, Record] = {}
-        self.in_flight: dict[int, Record] = {}
-        self.digest = DigestSum()
-        self.hold_until = 0.0
-        self.refused_count = 0
-        self.unequal_count = 0
-        self.is_digest_due = True
 
 
 class Vouching:
@@ -112,6 +59,22 @@ class Vouching:
     def find(self, publisher_id: bytes) -> Record | None:
         """Return the record of a publisher."""
         return self._records.get(publisher_id)
+
+    def keeps(self, publisher_id: bytes) -> bool:
+        """Return whether this session answers for a publisher; then it is sent once more.
+
+        Asked for what a primary lacks: what its client never withdrew is not gone.
+        """
+        record = self._records.get(publisher_id)
+        if record is None or not self._is_mine(record):
+            return False
+        self._resend(record)
+        return True
+
+    def _resend(self, record: Record) -> None:
+        if not record.request_id:
+            self._queues[record.peer].unsent[record.publisher.publisher_id] = record
+            self._touched[record.peer] = None
 
     def is_accepted(self, record: Record) -> bool:
         """Return whether its primary holds the present state of a record."""
@@ -239,10 +202,7 @@ class Vouching:
             del self._records[record.publisher.publisher_id]
         else:
             queue.unsent[record.publisher.publisher_id] = record
-            if now >= queue.hold_until:
-                pause = _HOLD_SECONDS * 2 ** min(queue.refused_count, _DOUBLINGS_MAX)
-                queue.hold_until = now + pause * (1 + self._rng.random())
-                queue.refused_count += 1
+            queue.hold(now, self._rng)
         return record
 
     def digest_compared(self, peer: str, compared: DigestCompared) -> list[Effect]:
@@ -257,15 +217,14 @@ class Vouching:
         fields: dict[str, str | int | float] = {"node": peer, "publishers": queue.digest.count}
         log = Log(WARNING, "session.repair.started", fields)
         mine = (r.publisher for r in self._records.values() if r.peer == peer and self._is_mine(r))
-        return [log, *(Send(Link.DATA, peer, message) for message in _comparisons(mine))]
+        return [log, *(Send(Link.DATA, peer, message) for message in comparisons(mine))]
 
     def publishers_compared(self, peer: str, compared: PublishersCompared) -> list[Effect]:
         """Send what the data node lacks, and take back what it holds and this session does not."""
         for publisher_id in compared.missing:
             record = self._records.get(publisher_id)
-            if record is not None and record.peer == peer and not record.request_id:
-                self._queues[peer].unsent[publisher_id] = record
-                self._touched[peer] = None
+            if record is not None and record.peer == peer:
+                self._resend(record)
         effects: list[Effect] = []
         for name, publisher_id, version in compared.strays:
             if publisher_id not in self._records:
@@ -351,7 +310,7 @@ class Vouching:
             record.request_id = request_id
             record.sent_at = now
             in_flight[request_id] = record
-            effects.append(Send(Link.DATA, peer, _request(record)))
+            effects.append(Send(Link.DATA, peer, request_of(record)))
         queue.unsent = waiting
         if queue.is_digest_due and not waiting and self.voucher != NOBODY:
             queue.is_digest_due = False
@@ -380,37 +339,6 @@ class Vouching:
 
     def next_tick_at(self) -> float:
         """When something is due."""
-        due = self._digest_at
-        for queue in self._queues.values():
-            if queue.hold_until:
-                due = min(due, queue.hold_until)
-            for record in queue.in_flight.values():
-                due = min(due, record.sent_at + self._config.request_retry_seconds)
-                break
-        return due
-
-
-def _request(record: Record) -> Message:
-    if record.removal is None:
-        return PublishDatum(record.request_id, record.name, record.publisher)
-    return UnpublishDatum(record.request_id, record.name, (record.removal,))
-
-
-def _comparisons(publishers: Iterable[Publisher]) -> list[Message]:
-    """Return all that one data node should hold, cut by the first byte of the ids."""
-    by_byte: list[list[tuple[bytes, int]]] = [[] for _ in range(256)]
-    for publisher in publishers:
-        pairs = by_byte[publisher.publisher_id[0]]
-        # Ids are random, so nobody but a hostile client fills one byte. What is left out comes
-        # back as strays that this session knows.
-        if len(pairs) < Limits.ids_per_record_max:
-            pairs.append((publisher.publisher_id, publisher.version))
-    messages: list[Message] = []
-    low, pairs = 0, by_byte[0]
-    for byte in range(1, 256):
-        if len(pairs) + len(by_byte[byte]) > Limits.ids_per_record_max:
-            messages.append(ComparePublishers(low, byte - 1, tuple(pairs)))
-            low, pairs = byte, []
-        pairs = pairs + by_byte[byte]
-    messages.append(ComparePublishers(low, 255, tuple(pairs)))
-    return messages
+        retry_seconds = self._config.request_retry_seconds
+        due = (queue.next_tick_at(retry_seconds) for queue in self._queues.values())
+        return min(self._digest_at, *due)
