@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from zreg.config import Limits
 from zreg.digest import DigestSum
-from zreg.model import DataInfoId, Publisher, Removal
-from zreg.wire.messages import ComparePublishers, Message, PublishDatum, UnpublishDatum
+from zreg.model import NOBODY, Cause, DataInfoId, Incarnation, Publisher, Removal
+from zreg.wire.messages import ComparePublishers, Message, PublishDatum, Unpublish, UnpublishDatum
 
 if TYPE_CHECKING:
     from random import Random
@@ -77,6 +77,24 @@ class NodeQueue:
         for record in self.in_flight.values():
             return min(due, record.sent_at + retry_seconds)
         return due
+
+
+def unknown_record(unpublish: Unpublish, client_id: bytes) -> Record:
+    """Return a record of what a client withdraws and its session never had."""
+    publisher = Publisher(
+        unpublish.publisher_id, unpublish.version, client_id, NOBODY, "", "", "", b""
+    )
+    return Record(unpublish.data_info_id, publisher)
+
+
+def removals_of(
+    strays: Iterable[tuple[DataInfoId, bytes, int]], voucher: Incarnation
+) -> list[Message]:
+    """Return what takes back publishers that a data node holds and nobody here answers for."""
+    return [
+        UnpublishDatum(0, name, (Removal(publisher_id, version, Cause.NOT_REPLAYED, voucher),))
+        for name, publisher_id, version in strays
+    ]
 
 
 def request_of(record: Record) -> Message:

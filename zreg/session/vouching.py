@@ -17,13 +17,19 @@ from zreg.digest import DigestSum
 from zreg.effects import WARNING, Effect, Link, Log, Send
 from zreg.model import NOBODY, Cause, DataInfoId, Incarnation, Publisher, Removal
 from zreg.session.data_links import DataLinks
-from zreg.session.records import NodeQueue, Record, comparisons, request_of
+from zreg.session.records import (
+    NodeQueue,
+    Record,
+    comparisons,
+    removals_of,
+    request_of,
+    unknown_record,
+)
 from zreg.wire.messages import (
     CompareDigest,
     DigestCompared,
     PublishersCompared,
     Unpublish,
-    UnpublishDatum,
 )
 
 if TYPE_CHECKING:
@@ -122,10 +128,8 @@ class Vouching:
 
     def record_unknown(self, unpublish: Unpublish, client_id: bytes) -> Record:
         """Return a record of what a client withdraws and this session never had."""
-        publisher = Publisher(
-            unpublish.publisher_id, unpublish.version, client_id, NOBODY, "", "", "", b""
-        )
-        record = self._records[unpublish.publisher_id] = Record(unpublish.data_info_id, publisher)
+        record = unknown_record(unpublish, client_id)
+        self._records[unpublish.publisher_id] = record
         return record
 
     def withdraw(
@@ -225,12 +229,8 @@ class Vouching:
             record = self._records.get(publisher_id)
             if record is not None and record.peer == peer:
                 self._resend(record)
-        effects: list[Effect] = []
-        for name, publisher_id, version in compared.strays:
-            if publisher_id not in self._records:
-                removal = Removal(publisher_id, version, Cause.NOT_REPLAYED, self.voucher)
-                effects.append(Send(Link.DATA, peer, UnpublishDatum(0, name, (removal,))))
-        return effects
+        strays = [stray for stray in compared.strays if stray[1] not in self._records]
+        return [Send(Link.DATA, peer, message) for message in removals_of(strays, self.voucher)]
 
     # --- connections, ring, incarnation -------------------------------------------------------
 
