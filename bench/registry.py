@@ -19,8 +19,9 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
-import zreg
 from floor import run_floor
+
+import zreg
 from zreg.testing.processes import RunningCluster
 
 IN_FLIGHT: Final = 64

@@ -30,7 +30,7 @@ class Limits:
     publishers_per_record_max: Final = 10_000
     changes_per_record_max: Final = 10_000
     ids_per_record_max: Final = 10_000
-    members_max: Final = 10_000
+    members_max: Final = 2_000
     bucket_count: Final = 1024
     virtual_node_count_max: Final = 10_000
     replica_count_max: Final = 100
@@ -129,6 +129,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             if value > value_max:
                 raise UsageError(f"{name} must be at most {value_max}, not {value}")
         self._check_labels()
+        self._check_relations()
+
+    def _check_relations(self) -> None:
+        if not self.meta_addresses:
+            raise UsageError("meta_addresses must name at least one meta node, tcp://HOST:PORT")
         if self.lease_seconds < 3 * self.renew_seconds:
             raise UsageError("lease_seconds must be at least three times renew_seconds")
         if self.lease_seconds < 2 * self.ping_seconds:

@@ -167,7 +167,6 @@ class Enrolment:
 
     def _go_on(self, now: float, reason: str) -> list[Effect]:
         meta, self._meta, self._is_up = self._meta, None, False
-        self._fetch_id = 0
         self._in_use_since = None
         pause = self._backoff.next_seconds()
         self._connect_at = now + pause

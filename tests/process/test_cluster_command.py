@@ -4,7 +4,9 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,19 @@ from conftest import StartCluster
 
 import zreg
 from zreg.testing.processes import NodeProcess, Running, RunningCluster, wait_until, zreg_command
+
+
+def free_ports(count: int = 8) -> int:
+    """Return the first of so many ports in a row that are free, below those the kernel chooses."""
+    for base in range(20_000 + os.getpid() % 5_000, 32_000, count):
+        with ExitStack() as stack:
+            try:
+                for port in range(base, base + count):
+                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            return base
+    raise AssertionError("no free ports in a row")
 
 
 def test_once_ready_every_session_serves(start_cluster: StartCluster) -> None:
@@ -98,7 +113,7 @@ def test_for_people_it_prints_a_table_and_what_to_try() -> None:
 
 
 def test_a_base_port_is_counted_up(tmp_path: Path) -> None:
-    base = _free_ports()
+    base = free_ports()
     options = [f"--base-port={base}"]
     with RunningCluster(tmp_path, sessions=2, options=options) as cluster:
         ports = [int(node.address.rpartition(":")[2]) for node in cluster.nodes.values()]
@@ -107,7 +122,7 @@ def test_a_base_port_is_counted_up(tmp_path: Path) -> None:
 
 def test_a_node_that_cannot_start_ends_it_all(tmp_path: Path) -> None:
     """Two clusters on one base port: the second one says so."""
-    base = _free_ports()
+    base = free_ports()
     with RunningCluster(tmp_path / "one", options=[f"--base-port={base}"]):
         result = subprocess.run(
             zreg_command("cluster", f"--base-port={base}", "--dir", str(tmp_path / "two")),

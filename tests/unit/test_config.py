@@ -86,3 +86,8 @@ def test_a_config_is_frozen() -> None:
 def test_what_leaves_in_parts_fits_into_a_frame() -> None:
     assert Limits.part_bytes_max + Limits.body_bytes_max < Limits.frame_bytes_max
     assert Limits.inline_change_bytes_max < Limits.part_bytes_max
+
+
+def test_a_node_without_a_meta_address_is_told_what_to_give() -> None:
+    with pytest.raises(UsageError, match="at least one meta node"):
+        Config(meta_addresses=())

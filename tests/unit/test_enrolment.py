@@ -383,6 +383,14 @@ def test_an_answer_that_leads_nowhere_is_not_asked_for_again_until_the_next_rene
     assert happen(enrolment, EpochSeen(99), RENEW) == [send(FetchMembership(4))]
 
 
+def test_a_fetch_that_is_not_answered_is_made_again_after_the_next_renewal() -> None:
+    enrolment = make_joined()
+    happen(enrolment, EpochSeen(7))
+    enrolment.tick(RENEW)
+
+    assert hear(enrolment, Renewed(3, 7), RENEW) == [send(FetchMembership(4))]
+
+
 def test_a_fetch_whose_answer_was_lost_with_its_connection_is_made_again() -> None:
     enrolment = make_joined()
     happen(enrolment, EpochSeen(7))

@@ -5,7 +5,7 @@ import logging
 import pytest
 from msgspec.structs import replace
 
-from zreg.config import Config
+from zreg.config import Config, Limits
 from zreg.effects import (
     MEMBERSHIP_TOPIC,
     Broadcast,
@@ -24,12 +24,23 @@ from zreg.effects import (
 )
 from zreg.errors import (
     ForeignClusterError,
+    LimitError,
+    MalformedError,
     NodeIdInUseError,
     UnknownMessageError,
     UnknownNodeError,
 )
 from zreg.meta.core import MetaCore
-from zreg.model import ZERO, Incarnation, Member, Membership, RingParameters, Role, Status
+from zreg.model import (
+    ZERO,
+    Incarnation,
+    Member,
+    Membership,
+    RingParameters,
+    Role,
+    Status,
+    data_info_id,
+)
 from zreg.wire.messages import (
     Accepted,
     FetchChanges,
@@ -552,7 +563,9 @@ def test_what_asks_for_nothing_is_answered_with_nothing(message: Message | Local
 
 
 @pytest.mark.parametrize(
-    "message", [Hello(1, b"c" * 16), FetchChanges(3, "a#@#b#@#c", ZERO)], ids=["client", "session"]
+    "message",
+    [Hello(1, b"c" * 16), FetchChanges(3, data_info_id("pay"), ZERO)],
+    ids=["client", "session"],
 )
 def test_who_comes_to_the_wrong_node_is_told_where_to_go(message: Message) -> None:
     name = type(message).__name__
@@ -725,11 +738,57 @@ def test_a_node_of_another_cluster_is_refused_when_meta_is_not_young(
     request_: Join | Renew,
 ) -> None:
     core = make_core()
+    enter(core, "s9")
+    present = core.membership
 
     effects = ask(core, b"p", request_, LEASE)
 
     assert effects == [refused(b"p", request_.request_id, ForeignClusterError.code, FOREIGN)]
+    assert core.membership == present
+
+
+def test_meta_stays_young_until_somebody_has_come() -> None:
+    """A process that was away right after its start has still forgotten what others remember."""
+    core = make_core()
+
+    assert ask(core, b"p", renew(S1, cluster_id=OLD, epoch=57), 10 * LEASE) == [
+        Send(Link.NODES, b"p", FetchMembership(1))
+    ]
+
+
+def test_an_epoch_that_no_cluster_can_have_reached_is_a_forgery() -> None:
+    core = make_core()
+    s1 = enter(core, "s1")
+    present = core.membership
+
+    effects = ask(core, peer_of("s1"), renew(s1, epoch=1 << 50), LEASE)
+
+    assert effects[0].message.code == ForeignClusterError.code
+    assert core.membership == present
+
+
+@pytest.mark.parametrize("member", ["meta", "nobody"])
+def test_who_cannot_be_a_member_is_refused(member: str) -> None:
+    core = make_core()
+    request = join("s1")
+    wrong = replace(
+        request.member, **({"role": Role.META} if member == "meta" else {"process_id": b""})
+    )
+
+    effects = ask(core, b"p", replace(request, member=wrong))
+
+    assert [effect.message.code for effect in effects] == [MalformedError.code]
     assert core.membership == membership(epoch=1)
+
+
+def test_a_cluster_that_is_full_says_so() -> None:
+    core = make_core()
+    members = core.membership.members * Limits.members_max
+    core.membership = replace(core.membership, members=members)
+
+    effects = ask(core, b"p", join("s1"))
+
+    assert [effect.message.code for effect in effects] == [LimitError.code]
 
 
 def test_a_node_of_a_third_cluster_does_not_replace_the_adopted_one() -> None:
@@ -757,9 +816,12 @@ def test_a_node_of_a_third_cluster_does_not_replace_the_adopted_one() -> None:
 )
 def test_other_memories_are_ignored(memory: Membership, now: float) -> None:
     core = make_core()
+    if now:
+        enter(core, "s9")
+    present = core.membership
 
     assert ask(core, b"p", MembershipReply(1, memory), now) == []
-    assert core.membership == membership(epoch=1)
+    assert core.membership == present
 
 
 def test_a_newcomer_that_has_seen_nothing_is_let_in_at_once() -> None:

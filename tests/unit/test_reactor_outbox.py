@@ -83,7 +83,7 @@ def test_what_a_turn_collects_for_a_peer_is_one_message(bench: Bench) -> None:
         (b"a", *frames(Ping(), Accepted((1,)))),
         (b"b", *frames(Pong())),
     ]
-    assert bench.counts == {"messages_out": 2, "records_out": 3}
+    assert bench.counts == {"messages_out": 2, "records_out": 3, "bytes_out": 22}
     bench.outbox.flush(HEADER)
     assert len(bench.channel.sent) == 2
 
@@ -140,7 +140,7 @@ def test_a_full_peer_gets_a_backlog_that_leaves_in_order(bench: Bench) -> None:
     assert bench.channel.sent == [(b"a", *frames(Accepted((number,)))) for number in (1, 2, 3)]
     assert not bench.outbox.is_waiting
     assert bench.outbox.slow == {}
-    assert bench.counts == {"messages_out": 3, "records_out": 3}
+    assert bench.counts == {"messages_out": 3, "records_out": 3, "bytes_out": 33}
 
 
 def test_a_backlog_is_bounded_in_messages_and_told_once(bench: Bench) -> None:

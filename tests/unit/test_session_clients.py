@@ -1,7 +1,7 @@
-"""Clients of a session: a bye, a closed connection and silence are told apart, and none is hasty."""
+"""Clients of a session: a closed connection and silence are told apart, and none is hasty."""
 
 import pytest
-from session_fakes import ALICE, ALICE_ID, BOB, BOB_ID, CONFIG, PAY
+from session_fakes import ALICE, ALICE_ID, BOB, CONFIG, PAY
 
 from zreg.effects import Peer
 from zreg.model import Cause, Scope

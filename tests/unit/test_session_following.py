@@ -1,4 +1,4 @@
-"""Following: hint, compare, fetch; what could not be fetched changes nothing, nothing stays lost."""
+"""Following: hint, compare, fetch; what could not be fetched changes nothing."""
 
 from random import Random
 
@@ -26,7 +26,8 @@ from zreg.config import Limits
 from zreg.effects import BEAT_TOPIC, Effect, Link, Listen, PeerLost, Unlisten
 from zreg.model import ZERO, Change, DataInfoId, Incarnation, Publisher, Version
 from zreg.ring import bucket_of, bucket_topic
-from zreg.session.following import Following, Interest
+from zreg.session.following import Following
+from zreg.session.interests import Interest
 from zreg.wire.messages import (
     Beat,
     Changed,

@@ -1,7 +1,5 @@
 """The `zreg` command: its commands, and how each of them ends."""
 
-import os
-import sys
 from typing import Final
 
 import typer
@@ -40,6 +38,8 @@ def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
         code = app(args=arguments, prog_name="zreg", standalone_mode=False)
+    except exits.ReaderGoneError:
+        return exits.OK
     except Error as error:
         complain(" ".join(str(error).split()))
         return exits.code_of(error)
@@ -47,10 +47,6 @@ def run(arguments: list[str] | None = None) -> int:
         return _explain_usage(error)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read our lines has read enough; the interpreter must not write to it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.OK
     return code if isinstance(code, int) else exits.OK
 
 

@@ -1,19 +1,24 @@
 """Nodes as child processes: started, heard, ended; none of them survives this process."""
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+import typer
 
 from zreg.cli.exits import CommandFailedError
 
+_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
+
+ParentPid = Annotated[int, typer.Option("--parent-pid", hidden=True)]
 START_SECONDS_MAX: Final = 30.0
-END_SECONDS_MAX: Final = 5.0
+END_SECONDS_MAX: Final = 3.0
 
 
 class NodeLine(msgspec.Struct, frozen=True):
@@ -93,3 +98,11 @@ class Child:
 
     def _why(self) -> str:
         return "what it said above" if self._log is None else str(self._log)
+
+
+def end_with_parent(parent_pid: int) -> None:
+    """Die when the parent does, however it does; a parent that is gone already counts too."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        raise CommandFailedError("the process that started this one is gone: start it again")

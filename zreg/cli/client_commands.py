@@ -1,5 +1,6 @@
 """`publish`, `subscribe`, `get`: what a program does with `zreg.Client`, from a shell."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -11,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.exits import NOT_FOUND, CommandFailedError
+from zreg.cli.exits import NOT_FOUND, CommandFailedError, ReaderGoneError
 from zreg.cli.logs import route
 from zreg.cli.options import Cluster, Format, Group, InstanceId, Output, Timeout, Url
 from zreg.cli.output import print_table, publisher_json, say, say_json, value_text
@@ -50,7 +51,7 @@ def publish(  # noqa: PLR0913 -- one argument per option
 ) -> None:
     """Publish values under an id. They are there for as long as this command runs."""
     attributes = _attributes(attribute or [])
-    stop = _stop_on_signals()
+    _interrupt_on_signals()
     with _client(url, cluster) as client:
         publication = client.publish(
             data_id, *values, group=group, instance_id=instance_id, attributes=attributes
@@ -69,7 +70,7 @@ def publish(  # noqa: PLR0913 -- one argument per option
         else:
             say(f"{data_id} was accepted and ends with this command: keep it with --hold.")
         if hold:
-            _wait(stop)
+            _stay(threading.Event())
 
 
 def subscribe(  # noqa: PLR0913 -- one argument per option
@@ -83,24 +84,25 @@ def subscribe(  # noqa: PLR0913 -- one argument per option
     output: Output = Format.TABLE,
 ) -> None:
     """Show what is published under an id, and every change to it, until Ctrl-C."""
-    stop = _stop_on_signals()
+    _interrupt_on_signals()
+    stop = threading.Event()
     tell = _tell_json if output is Format.JSON else _tell_lines
     with _client(url, cluster) as client:
         subscription = client.subscribe(
             data_id, scope=Scope.GLOBAL, group=group, instance_id=instance_id
         )
-        failures: list[BaseException] = []
+        failures: list[ReaderGoneError] = []
 
         def tell_change(change: ViewChange) -> None:
             try:
                 tell(subscription.data_info_id, change)
-            except BrokenPipeError as error:
+            except ReaderGoneError as error:
                 failures.append(error)
                 stop.set()
 
         subscription(tell_change)
         _wait_for(client, client.wait_connected, timeout_seconds)
-        _wait(stop)
+        _stay(stop)
     if failures:
         raise failures[0]
 
@@ -173,24 +175,20 @@ def _wait_for(client: Client, wait: Callable[[float], object], timeout_seconds: 
         ) from error
 
 
-def _stop_on_signals() -> threading.Event:
-    """Return what is set by Ctrl-C or SIGTERM; a second one ends the process at once."""
-    stop = threading.Event()
+def _interrupt_on_signals() -> None:
+    """Have SIGTERM do what Ctrl-C does, and both of them so in the background too."""
 
-    def take(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, take)
-    return stop
+        signal.signal(number, interrupt)
 
 
-def _wait(stop: threading.Event) -> None:
-    # Without a timeout the main thread would not run signal handlers on every platform.
-    while not stop.wait(1.0):
-        pass
+def _stay(stop: threading.Event) -> None:
+    """Wait for Ctrl-C, which is the good end here, or for somebody to set the event."""
+    with contextlib.suppress(KeyboardInterrupt):
+        stop.wait()
 
 
 def _print_view(view: View, *, is_wide: bool) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from zreg.cli.ask import ask
-from zreg.cli.children import START_SECONDS_MAX, Child
+from zreg.cli.children import START_SECONDS_MAX, Child, ParentPid, end_with_parent
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.options import Flags, with_settings
 from zreg.cli.output import complain, print_table, say, say_json
@@ -129,8 +129,11 @@ def cluster(  # noqa: PLR0913 -- one argument per option
     is_json: Annotated[
         bool, typer.Option("--json", help="A JSON line per node, then one that all is ready.")
     ] = False,
+    parent_pid: ParentPid = 0,
 ) -> None:
     """Run a cluster on this machine, each node in a process of its own, until Ctrl-C."""
+    if parent_pid:
+        end_with_parent(parent_pid)
     if meta != 1:
         raise UsageError(f"--meta {meta}: there is one meta node for now: leave the option out")
     config = load(flags, os.environ, base=Config.for_loopback()).config

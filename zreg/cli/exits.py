@@ -37,6 +37,10 @@ class CommandFailedError(Error):
         self.code = code
 
 
+class ReaderGoneError(Error):
+    """Whoever read our lines, `head` for one, has read enough: a good end."""
+
+
 def code_of(error: Error) -> int:
     """Return the exit code that an error stands for."""
     if isinstance(error, CommandFailedError):

@@ -1,24 +1,23 @@
 """`zreg meta`, `zreg session`, `zreg data`: one node each, what systemd runs; and `zreg dev`."""
 
 import asyncio
-import ctypes
 import faulthandler
 import functools
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from typing import Annotated, Final
 
 import typer
 from msgspec.structs import replace
 
+from zreg.cli.children import ParentPid, end_with_parent
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.logs import rename, route
 from zreg.cli.options import ConfigFile, Flags, Format, Output, with_settings
 from zreg.cli.output import say
-from zreg.cli.serve import Server
+from zreg.cli.serve import HANDLED_SIGNALS, Server
 from zreg.cli.settings import CONFIG_FIELDS, OPTION_FIELDS, Loaded, NodeOptions, load
 from zreg.config import Config
 from zreg.data.node import DataNode
@@ -30,11 +29,9 @@ from zreg.session.node import SessionNode
 
 # Port, and how far from it the node announces.
 _PORTS: Final = {"meta": (9610, 2), "session": (9600, 0), "data": (9620, 1)}
-_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 _ANY_PORT: Final = "tcp://127.0.0.1:0"
 
 Build = Callable[[Loaded, EventCallback], Node]
-ParentPid = Annotated[int, typer.Option("--parent-pid", hidden=True)]
 
 
 def addresses(role: str, options: NodeOptions) -> tuple[str, str]:
@@ -89,9 +86,9 @@ def _command(role: str, build: Build) -> Callable[..., None]:
 def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
     """Bind, say where, and serve."""
     faulthandler.enable()
-    # Its default is to end the process; whoever asks for statistics this early has to wait.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    once = route(loaded.options.id or role, level=loaded.options.log_level)
+    # Whoever sends one this early has to wait until the loop can take it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
+    once = route(loaded.options.id or role, level=loaded.options.log_level or "info")
     server = Server(once)
     try:
         node = build(loaded, server.take_event)
@@ -113,14 +110,6 @@ def about(node: Node) -> dict[str, str | int | None]:
         "address": node.address.removeprefix("tcp://"),
         "http": None,
     }
-
-
-def end_with_parent(parent_pid: int) -> None:
-    """Die when the parent does, however it does; a parent that is gone already counts too."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent_pid:
-        raise CommandFailedError("the process that started this node is gone: start it again")
 
 
 def _node_settings(loaded: Loaded) -> NodeSettings:
@@ -146,7 +135,8 @@ def dev(
     """Run a whole registry in this process, on loopback, with nothing on disk."""
     faulthandler.enable()
     loaded = load(flags, os.environ, file=config, base=Config.for_loopback())
-    once = route("dev", level=loaded.options.log_level if _is_chosen(flags) else "warning")
+    # What is usual would only get in the way of what it has to say itself.
+    once = route("dev", level=loaded.options.log_level or "warning")
     server = Server(once)
     try:
         nodes = build_all(loaded.config, port, server.take_event)
@@ -179,11 +169,6 @@ def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:
             node.close()
         raise
     return nodes
-
-
-def _is_chosen(flags: Flags) -> bool:
-    """Return whether somebody asked for log lines; they would only get in the way otherwise."""
-    return flags.get("log_level") is not None or "ZREG_LOG_LEVEL" in os.environ
 
 
 def _tell_dev(nodes: list[Node], *, is_json: bool) -> None:

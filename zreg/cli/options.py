@@ -9,11 +9,20 @@ from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.settings import CONFIG_FIELDS, OPTION_FIELDS, flag, variable
+from zreg.cli.settings import CONFIG_FIELDS, OPTION_FIELDS, flag
 
 Flags = Mapping[str, str | None]
 
-_PANEL: Final = "Settings, in detail: docs/configuration.md"
+_PANEL: Final = "Settings; --lease-seconds is also ZREG_LEASE_SECONDS, docs/configuration.md"
+_ABOUT: Final = {
+    "id": "Name in the membership",
+    "host": "Where to bind",
+    "port": "0: any free one",
+    "pub_port": "Where to announce",
+    "advertise_host": "What others are told",
+    "insecure": "Let other machines in, unencrypted",
+    "log_level": "debug, info, warning or error",
+}
 
 
 class Format(enum.StrEnum):
@@ -67,9 +76,9 @@ def with_settings(
 
 def _option(name: str) -> inspect.Parameter:
     field = {**CONFIG_FIELDS, **OPTION_FIELDS}[name]
-    default = "" if field.default is None else field.default
-    shown = ",".join(default) if isinstance(default, tuple) else default
-    about = f"[{variable(name)}; default {shown!s}]" if shown != "" else f"[{variable(name)}]"
+    default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+    parts = [_ABOUT.get(name, ""), "" if default in (None, "", False) else f"default {default}"]
+    about = "; ".join(filter(None, parts))
     names = dict.fromkeys((flag(name), f"--{name.replace('_', '-')}"))
     annotation = (
         Annotated[bool | None, typer.Option(flag(name), help=about, rich_help_panel=_PANEL)]

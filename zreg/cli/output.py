@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from zreg.cli.exits import ReaderGoneError
 from zreg.client.view import Endpoint, Publisher, Value
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
@@ -17,8 +19,13 @@ Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 def say(line: str) -> None:
     """Write one line at once, also into a pipe."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        # The interpreter must not try to write what is left at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise ReaderGoneError from error
 
 
 def say_json(value: Json) -> None:
@@ -39,7 +46,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
     # A pipe has no width: nothing is cut there.
     width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, file=sys.stdout).print(table)
+    console = Console(width=width, file=sys.stdout)
+    with console.capture() as captured:
+        console.print(table)
+    say(captured.get().rstrip("\n"))
 
 
 def printable(text: str) -> str:

@@ -18,7 +18,8 @@ from zreg.reactor.node import Node
 
 # How often it is looked whether a node has joined, and whether meta is there.
 _LOOK_SECONDS: Final = 0.05
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+HANDLED_SIGNALS: Final = (*_STOP_SIGNALS, signal.SIGUSR1)
 
 logger = logging.getLogger("zreg.node")
 
@@ -42,10 +43,10 @@ class Server:
         """Serve; `on_joined` is called once all nodes have joined. A failure is raised."""
         self._nodes = nodes
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
+        for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._take_signal, number)
         loop.add_signal_handler(signal.SIGUSR1, self._log_statistics)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
         helpers = [
             asyncio.create_task(self._wait_joined(on_joined)),
             asyncio.create_task(self._watch_meta()),

@@ -42,7 +42,8 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     advertise_host: str = ""
     # Allow other machines in, although links are not encrypted yet.
     insecure: bool = False
-    log_level: LogLevel = "info"
+    # None: the command's own.
+    log_level: LogLevel | None = None
 
 
 class Loaded(msgspec.Struct, frozen=True):

@@ -5,16 +5,15 @@ membership says and drops what it does not own. Everything that one turn merges 
 becomes one change, with one hint.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config, Limits
 from zreg.data import answers
+from zreg.data.hints import Hints
 from zreg.data.reconcile import Ownership
 from zreg.data.store import Datum, DatumStore
 from zreg.effects import (
-    BEAT_TOPIC,
-    Broadcast,
     Disconnect,
     Effect,
     EpochSeen,
@@ -34,12 +33,10 @@ from zreg.errors import (
     UnknownMessageError,
     VoucherGoneError,
 )
-from zreg.model import Change, Incarnation, Member, Membership, Role, Status
-from zreg.ring import bucket_of, bucket_topic
+from zreg.model import Incarnation, Member, Membership, Role, Status
+from zreg.ring import bucket_of
 from zreg.wire.messages import (
     Accepted,
-    Beat,
-    Changed,
     CompareDigest,
     ComparePublishers,
     CompareVersions,
@@ -55,7 +52,6 @@ from zreg.wire.messages import (
     Snapshot,
     UnpublishDatum,
 )
-from zreg.wire.parts import change_size
 
 if TYPE_CHECKING:
     from random import Random
@@ -72,16 +68,15 @@ class DataCore:
         self._config = config
         self._enrolment = Enrolment(member, config, rng=rng, now=now)
         self._store = DatumStore(config)
+        self._hints = Hints(self._store)
         self._ownership = Ownership(member.node_id)
         self._membership = self._enrolment.membership
         self._incarnation: Incarnation | None = None
         self._vouchers: frozenset[Incarnation] = frozenset()
         self._sessions: dict[Peer, Incarnation] = {}
-        self._sequences = [0] * Limits.bucket_count
         self._accepted: dict[Peer, list[int]] = {}
         self._beat_at = now
         self._sweep_at = now + _SWEEP_SECONDS
-        self._hint_count = 0
         self._refusal_count = 0
 
     def __repr__(self) -> str:
@@ -138,7 +133,7 @@ class DataCore:
                 return self._compare_digest(peer, message)
             case CompareVersions():
                 present = self._store.present_version(self.epoch)
-                sequence = self._sequences[message.bucket]
+                sequence = self._hints.sequence(message.bucket)
                 versions = answers.compared_versions(self._store, message, present, sequence)
                 return [Send(Link.REQUESTS, peer, versions)]
             case ComparePublishers():
@@ -172,7 +167,7 @@ class DataCore:
 
     def settle(self, now: float) -> Sequence[Effect]:
         """Commit what this turn merged, hint at it, and then accept it."""
-        effects = self._commit(self._store.dirty(), now)
+        effects = self._hints.commit(self._store.dirty(), self.epoch, now)
         size = Limits.ids_per_record_max
         for peer, request_ids in self._accepted.items():
             for at in range(0, len(request_ids), size):
@@ -196,7 +191,8 @@ class DataCore:
             "publishers": self._store.publisher_count,
             "sessions": len(self._sessions),
             "unreconciled": len(self._ownership.unreconciled),
-            "hints": self._hint_count,
+            "hints": self._hints.hint_count,
+            "beats": self._hints.beat_count,
             "refusals": self._refusal_count,
         }
 
@@ -249,27 +245,6 @@ class DataCore:
         self._refusal_count += 1
         return Send(Link.REQUESTS, peer, Refused(request_id, error.code, detail, self.epoch))
 
-    def _commit(self, datums: Iterable[Datum], now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        for datum in datums:
-            change = self._store.commit(datum, self.epoch, now)
-            if change is not None:
-                effects.append(self._hint(datum, change))
-        return effects
-
-    def _hint(self, datum: Datum, change: Change) -> Effect:
-        bucket = datum.bucket
-        self._hint_count += 1
-        sequence = self._sequences[bucket] = self._sequences[bucket] + 1
-        source, version = change.source_version, change.version
-        if change_size(change) > Limits.inline_change_bytes_max:
-            changed = Changed(datum.name, source, version, sequence)
-        else:
-            changed = Changed(
-                datum.name, source, version, sequence, change.publishers, change.removals
-            )
-        return Broadcast(Link.CHANGES, bucket_topic(bucket), changed)
-
     # --- followers ----------------------------------------------------------------------------
 
     def _fetch(self, peer: Peer, fetch: FetchChanges, now: float) -> Sequence[Effect]:
@@ -285,9 +260,9 @@ class DataCore:
         datum = self._store.find(name)
         if datum is None:
             return [Send(Link.REQUESTS, peer, self._absent(fetch))]
-        effects = self._commit([datum] if datum.is_dirty else [], now)
+        effects = self._hints.commit([datum] if datum.is_dirty else [], self.epoch, now)
         effects += self._restamp_for(datum, fetch, now)
-        sequence = self._sequences[datum.bucket]
+        sequence = self._hints.sequence(datum.bucket)
         if not fetch.is_unsure and fetch.seen_version <= datum.version:
             changes = answers.logged_changes(self._store, datum, fetch, sequence)
             if changes is not None:
@@ -304,7 +279,7 @@ class DataCore:
         """
         is_unsure = fetch.is_unsure and not self._ownership.is_unreconciled(datum.name)
         if is_unsure or max(fetch.version, fetch.seen_version) > datum.version:
-            return [self._hint(datum, self._store.restamp(datum, self.epoch, now))]
+            return [self._hints.restamp(datum, self.epoch, now)]
         return []
 
     def _absent(self, fetch: FetchChanges) -> Snapshot:
@@ -318,7 +293,7 @@ class DataCore:
             version,
             (),
             0,
-            self._sequences[bucket_of(fetch.data_info_id)],
+            self._hints.sequence(bucket_of(fetch.data_info_id)),
             is_known=False,
             is_unreconciled=self._ownership.is_unreconciled(fetch.data_info_id),
         )
@@ -339,9 +314,7 @@ class DataCore:
     def _beat(self) -> list[Effect]:
         if self._incarnation is None:
             return []
-        unreconciled = tuple(self._ownership.unreconciled)
-        beat = Beat(self._incarnation, tuple(self._sequences), unreconciled)
-        return [Broadcast(Link.CHANGES, BEAT_TOPIC, beat)]
+        return [self._hints.beat(self._incarnation, self._ownership.unreconciled)]
 
     # --- membership ---------------------------------------------------------------------------
 
@@ -376,7 +349,7 @@ class DataCore:
             if voucher not in self._vouchers:
                 self._store.evict(voucher)
         # At once: an older copy that comes in this turn must not hide that followers have to drop.
-        effects = self._commit(self._store.dirty(), now)
+        effects = self._hints.commit(self._store.dirty(), self.epoch, now)
         if before != list(self._ownership.unreconciled):
             # Followers fetch once more what they took under a longer list.
             effects += self._beat()

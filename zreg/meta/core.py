@@ -4,11 +4,10 @@ One lone node for now; its state is in memory. After a restart it adopts the mem
 nodes remember (they show an epoch above its own), and judges nobody for one lease.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from zreg.config import Config
+from zreg.config import Config, Limits
 from zreg.effects import (
     INFO,
     MEMBERSHIP_TOPIC,
@@ -27,12 +26,15 @@ from zreg.effects import (
 )
 from zreg.errors import (
     ForeignClusterError,
+    LimitError,
+    MalformedError,
     NodeIdInUseError,
     UnknownMessageError,
     UnknownNodeError,
 )
 from zreg.lease import LeaseTable
 from zreg.meta import membership as steps
+from zreg.meta.departures import Departures
 from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
 from zreg.wire.messages import (
     Accepted,
@@ -49,8 +51,8 @@ from zreg.wire.messages import (
     Renewed,
 )
 
-# At most this share of a role departs by silence within one lease: more is meta's own trouble.
-_DEPARTURE_SHARE_MAX: Final = 0.25
+# A node may have seen epochs that this process has not, but never this many: that is a forgery.
+_EPOCH_JUMP_MAX: Final = 1 << 40
 
 
 class MetaCore:
@@ -70,8 +72,7 @@ class MetaCore:
         self._own_cluster_id = cluster_id
         self._announced_epoch = 0
         self._leases: LeaseTable[Incarnation] = LeaseTable(config.lease_seconds, now=now)
-        self._departed_at: dict[Incarnation, float] = {}
-        self._recent_departures: deque[tuple[float, Role]] = deque()
+        self._departures = Departures(config)
         self._peers: dict[Incarnation, Peer] = {}
         self._incarnations: dict[Peer, Incarnation] = {}
         self._started_at = now
@@ -171,6 +172,8 @@ class MetaCore:
     def _join(self, peer: Peer, join: Join, now: float) -> list[Effect]:
         if remembered := self._ask_or_refuse(peer, join, now):
             return remembered
+        if (refused := self._refuse_member(peer, join)) is not None:
+            return [refused]
         present = self.membership.living(join.member.node_id)
         if present is not None and present.role is Role.META:
             # That is this process, or one that needs no connection to it: both live.
@@ -194,6 +197,16 @@ class MetaCore:
             *self._let_in(peer, join, member, now),
         ]
 
+    def _refuse_member(self, peer: Peer, join: Join) -> Effect | None:
+        """Return the refusal of whoever cannot be a member at all."""
+        if join.member.role is Role.META or not join.member.process_id:
+            detail = "only session and data nodes join, and each process with an id of its own"
+            return _refused(peer, join.request_id, MalformedError.code, detail)
+        if len(self.membership.members) >= Limits.members_max:
+            detail = f"this cluster has its {Limits.members_max} members: remove one first"
+            return _refused(peer, join.request_id, LimitError.code, detail)
+        return None
+
     def _let_in(self, peer: Peer, join: Join, member: Member, now: float) -> list[Effect]:
         self._keep(member.incarnation, peer, now)
         reply = MembershipReply(join.request_id, self.membership, member.incarnation)
@@ -209,11 +222,10 @@ class MetaCore:
         # A newcomer has seen none, and one that joined this process before it adopted, no other.
         if not is_ours and request.cluster_id in (b"", self._own_cluster_id):
             return []
-        is_young = now - self._started_at < self._config.lease_seconds
-        if is_young and request.epoch > (self.epoch if is_ours else 0):
+        if self._is_young(now) and request.epoch > (self.epoch if is_ours else 0):
             self._request_id += 1
             return [Send(Link.NODES, peer, FetchMembership(self._request_id))]
-        if is_ours:
+        if is_ours and request.epoch <= self.epoch + _EPOCH_JUMP_MAX:
             self._rise_above(request.epoch, now)
             return []
         detail = (
@@ -222,6 +234,13 @@ class MetaCore:
         )
         return [_refused(peer, request.request_id, ForeignClusterError.code, detail)]
 
+    def _is_young(self, now: float) -> bool:
+        """Return whether somebody may remember what this process has forgotten.
+
+        For one lease, and on until the first node has come: this process may have been away.
+        """
+        return now - self._started_at < self._config.lease_seconds or not self._leases
+
     def _rise_above(self, epoch: int, now: float) -> None:
         """Go above an epoch of this cluster that somebody has seen and I have not."""
         if epoch > self.epoch:
@@ -229,10 +248,9 @@ class MetaCore:
 
     def _adopt(self, theirs: Membership, now: float) -> list[Effect]:
         """Go on from what a node remembers, if this process is young enough to have forgotten."""
-        is_young = now - self._started_at < self._config.lease_seconds
         is_known = theirs.cluster_id == self.membership.cluster_id
         is_fresh = self.membership.cluster_id == self._own_cluster_id
-        if not is_young or not (is_known or is_fresh) or theirs.epoch == 0:
+        if not self._is_young(now) or not (is_known or is_fresh) or theirs.epoch == 0:
             return []
         if is_known and theirs.epoch <= self.epoch:
             return []
@@ -276,28 +294,17 @@ class MetaCore:
 
     def _expire(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        lease = self._config.lease_seconds
-        while self._recent_departures and self._recent_departures[0][0] <= now - lease:
-            self._recent_departures.popleft()
         for incarnation in self._leases.expired(now):
             member = self.membership.living(incarnation.node_id)
             if member is None or member.incarnation != incarnation:
                 self._leases.drop(incarnation)
-            elif self._may_depart(member.role):
-                self._recent_departures.append((now, member.role))
+            elif self._departures.may_depart(self.membership, member.role, now):
+                self._departures.note_silent(member.role, now)
                 effects += self._depart(incarnation, "silent")
-                self._note_departures(now)
             else:
                 # It stays, but its id is free: a successor need not wait for the others.
                 self._forget_peer(incarnation)
         return effects
-
-    def _may_depart(self, role: Role) -> bool:
-        """Return whether one more of a role may depart by silence now."""
-        living = len(self.membership.of(role, Status.INITIAL, Status.WORKING, Status.LEAVING))
-        departed = sum(gone is role for _, gone in self._recent_departures)
-        before = living + departed
-        return living > 1 and departed < max(1, int(before * _DEPARTURE_SHARE_MAX))
 
     def _depart(self, incarnation: Incarnation, reason: str) -> list[Effect]:
         member = self.membership.living(incarnation.node_id)
@@ -315,29 +322,20 @@ class MetaCore:
         return [Log(WARNING, "member.departed", fields)]
 
     def _forget(self, now: float) -> list[Effect]:
-        self._note_departures(now)
+        self._departures.follow(self.membership, now)
         effects: list[Effect] = []
-        for incarnation, departed_at in list(self._departed_at.items()):
-            if now - departed_at >= self._config.session_grace_seconds:
-                del self._departed_at[incarnation]
-                self._change(steps.forgotten(self.membership, incarnation), now)
-                fields: dict[str, str | int | float] = {
-                    "incarnation": str(incarnation),
-                    "epoch": self.epoch,
-                }
-                effects.append(Log(INFO, "member.forgotten", fields))
+        for incarnation in self._departures.over(now):
+            self._change(steps.forgotten(self.membership, incarnation), now)
+            fields: dict[str, str | int | float] = {
+                "incarnation": str(incarnation),
+                "epoch": self.epoch,
+            }
+            effects.append(Log(INFO, "member.forgotten", fields))
         return effects
 
     def _change(self, membership: Membership, now: float) -> None:
         self.membership = membership
-        self._note_departures(now)
-
-    def _note_departures(self, now: float) -> None:
-        """Begin the grace of every departed session that has none yet."""
-        departed = {m.incarnation for m in self.membership.of(Role.SESSION, Status.DEPARTED)}
-        self._departed_at = {
-            incarnation: self._departed_at.get(incarnation, now) for incarnation in sorted(departed)
-        }
+        self._departures.follow(membership, now)
 
     def _announcement(self) -> Effect:
         self._announced_epoch = self.epoch

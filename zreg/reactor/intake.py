@@ -50,6 +50,7 @@ class Intake:
         if frame is None:
             counts["bad_frame_count"] += 1
             return
+        counts["bytes_in"] += len(header) + len(frame)
         try:
             epoch = self._envelope.open(header)
             records = decode_frame(frame)

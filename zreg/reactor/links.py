@@ -5,20 +5,19 @@ through one channel, a `DialDoor` has a channel per peer name, a `PubDoor` broad
 waits: receiving returns None, sending `Outcome.FULL`. Only the loop's thread may touch any of it.
 """
 
+import contextlib
 import itertools
 import struct
-import threading
-from collections.abc import Callable
 from typing import ClassVar, Final
 
 import zmq
 
 from zreg.effects import Link, Peer
-from zreg.errors import UnavailableError, UsageError
 from zreg.reactor import options
 from zreg.reactor.outbox import Backlog, Outcome
 from zreg.reactor.peers import RoutedPeers
-from zreg.reactor.table import OUTSIDE, LinkTable, check_address, is_ipv6
+from zreg.reactor.table import OUTSIDE, is_ipv6
+from zreg.reactor.topics import Topics
 
 TERMINATE_SECONDS_MAX: Final = 1.0
 
@@ -43,8 +42,6 @@ _DIAL_EVENTS: Final = (
     | zmq.EVENT_CONNECT_RETRIED
     | _HANDSHAKE_FAILED
 )
-# A bucket's topic, the shortest there is.
-_TOPIC_BYTES_MIN: Final = 2
 # Subscriptions taken in at a time; more are looked for after the next broadcast.
 _SUBSCRIPTIONS_MAX: Final = 4096
 _monitor_numbers: Final = itertools.count()
@@ -294,32 +291,15 @@ class PubChannel(Channel):
 
     def __init__(self, context: SocketContext, link: Link) -> None:
         super().__init__(context, link, zmq.XPUB, options.PUB)
-        self._topics: set[bytes] = set()
-        # Topics match by their beginning; ours are whole, so these are strangers', and few.
-        self._short_topics: set[bytes] = set()
+        self.topics = Topics()
 
     def receive(self) -> Received | None:
         """Take in subscriptions, and return None: listeners say nothing else."""
-        recv = self.socket.recv
-        try:
+        recv, hear = self.socket.recv, self.topics.hear
+        with contextlib.suppress(zmq.Again):
             for _ in range(_SUBSCRIPTIONS_MAX):
-                self._hear(recv(_NOBLOCK))
-        except zmq.Again:
-            pass
+                hear(recv(_NOBLOCK))
         return None
-
-    def _hear(self, message: bytes) -> None:
-        """Note one subscription (1, topic) or its end (0, topic)."""
-        kind, topic = message[:1], message[1:]
-        topics = self._topics if len(topic) >= _TOPIC_BYTES_MIN else self._short_topics
-        if kind == b"\x01":
-            topics.add(topic)
-        elif kind == b"\x00":
-            topics.discard(topic)
-
-    def is_heard(self, topic: bytes) -> bool:
-        """Return whether somebody listens to a topic."""
-        return topic in self._topics or any(map(topic.startswith, self._short_topics))
 
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
         """Broadcast on a topic; whoever does not keep up loses it, and nobody waits."""
@@ -328,182 +308,6 @@ class PubChannel(Channel):
         send(header, _MORE)
         send(frame, _NOBLOCK)
         return Outcome.SENT
-
-
-class BoundDoor:
-    """A link that binds: a ROUTER or a PUB, one channel for all."""
-
-    def __init__(self, bound: Channel, address: str) -> None:
-        self.link = bound.link
-        self.lost: dict[Peer, str] = {}
-        self._bound = bound
-        self.address = _bind(bound, address)
-
-    def channel(self, peer: Peer) -> Channel | None:  # noqa: ARG002 -- one channel for all
-        """Return the one channel."""
-        return self._bound
-
-    def channels(self) -> list[Channel]:
-        """Return the one channel."""
-        return [self._bound]
-
-
-class DialDoor:
-    """A link that connects: a channel per peer name, DEALERs or SUBs."""
-
-    def __init__(
-        self,
-        link: Link,
-        context: SocketContext,
-        new_channel: Callable[[SocketContext, Link, str], DialChannel],
-    ) -> None:
-        self.link = link
-        self.lost: dict[Peer, str] = {}
-        self._context = context
-        self._new_channel = new_channel
-        self._by_name: dict[Peer, DialChannel] = {}
-        # In order of first use, for SUBs of the future.
-        self._topics: dict[bytes, None] = {}
-
-    def channel(self, peer: Peer) -> DialChannel | None:
-        """Return the channel of a peer whose connection stands."""
-        channel = self._by_name.get(peer)
-        return channel if channel is not None and channel.is_up else None
-
-    def find(self, peer: Peer) -> DialChannel | None:
-        """Return the channel of a peer, also while it is connecting."""
-        return self._by_name.get(peer)
-
-    def channels(self) -> list[Channel]:
-        """Return all channels."""
-        return list(self._by_name.values())
-
-    def open(self, peer: str, address: str) -> DialChannel:
-        """Start a connection; `UsageError` if the address can never work."""
-        check_address(address, port_min=1)
-        channel = self._new_channel(self._context, self.link, peer)
-        try:
-            for topic in self._topics:
-                channel.socket.setsockopt(zmq.SocketOption.SUBSCRIBE, topic)
-            channel.connect(address)
-        except zmq.ZMQError as error:
-            channel.close(0)
-            raise UnavailableError(f"{address} cannot be connected to: {error.strerror}") from error
-        self._by_name[peer] = channel
-        return channel
-
-    def remove(self, peer: Peer) -> None:
-        """Forget a channel; the caller closes it."""
-        self._by_name.pop(peer, None)
-
-    def listen(self, topic: bytes) -> None:
-        """Subscribe all channels, present and future."""
-        if topic not in self._topics:
-            self._topics[topic] = None
-            for channel in self._by_name.values():
-                channel.socket.setsockopt(zmq.SocketOption.SUBSCRIBE, topic)
-
-    def unlisten(self, topic: bytes) -> None:
-        """Unsubscribe all channels."""
-        if self._topics.pop(topic, self) is None:
-            for channel in self._by_name.values():
-                channel.socket.setsockopt(zmq.SocketOption.UNSUBSCRIBE, topic)
-
-
-class Doors:
-    """The open links of one reactor. Binding happens here, so that addresses are known early."""
-
-    def __init__(self, table: LinkTable) -> None:
-        self._contexts: dict[bool, SocketContext] = {}
-        self.routers: dict[int, RouterChannel] = {}
-        self.bound: dict[int, BoundDoor] = {}
-        self.dealers: dict[int, DialDoor] = {}
-        self.subs: dict[int, DialDoor] = {}
-        self.pubs: dict[int, BoundDoor] = {}
-        self.pub_channels: dict[int, PubChannel] = {}
-        self.addresses: dict[Link, str] = {}
-        try:
-            self._open(table)
-        except BaseException:
-            self.close()
-            self.terminate(lambda: None)
-            raise
-
-    def _open(self, table: LinkTable) -> None:
-        for link in table.dealers:
-            self.dealers[id(link)] = DialDoor(link, self._context(link), DealerChannel)
-        for link in table.subs:
-            self.subs[id(link)] = DialDoor(link, self._context(link), SubChannel)
-        for link, address in table.routers.items():
-            router = RouterChannel(self._context(link), link)
-            self.routers[id(link)] = router
-            self.bound[id(link)] = self._bound(router, address)
-        for link, address in table.pubs.items():
-            pub = PubChannel(self._context(link), link)
-            self.pub_channels[id(link)] = pub
-            self.pubs[id(link)] = self._bound(pub, address)
-
-    def _bound(self, channel: Channel, address: str) -> BoundDoor:
-        try:
-            door = BoundDoor(channel, address)
-        except BaseException:
-            channel.close(0)
-            raise
-        self.addresses[channel.link] = door.address
-        return door
-
-    def all(self) -> list[BoundDoor | DialDoor]:
-        """Return all doors."""
-        return [
-            *self.bound.values(),
-            *self.pubs.values(),
-            *self.dealers.values(),
-            *self.subs.values(),
-        ]
-
-    def channels(self) -> list[Channel]:
-        """Return all channels."""
-        return [channel for door in self.all() for channel in door.channels()]
-
-    def close(self) -> None:
-        """Close all sockets; what was handed to them leaves within the linger time."""
-        for channel in self.channels():
-            channel.close()
-
-    def terminate(self, done: Callable[[], None]) -> None:
-        """End the contexts on a thread, as that waits for lingering sockets; then call `done`."""
-
-        def end() -> None:
-            for context in self._contexts.values():
-                context.term()
-            done()
-
-        threading.Thread(target=end, name="zreg-terminate", daemon=True).start()
-
-    def _context(self, link: Link) -> SocketContext:
-        is_outside = link in OUTSIDE
-        if is_outside not in self._contexts:
-            self._contexts[is_outside] = options.new_context()
-        return self._contexts[is_outside]
-
-
-def _bind(channel: Channel, address: str) -> str:
-    """Bind and return the real address, with errors for people."""
-    check_address(address, port_min=0)
-    if is_ipv6(address):
-        channel.socket.setsockopt(zmq.SocketOption.IPV6, 1)
-    try:
-        channel.socket.bind(address)
-    except zmq.ZMQError as error:
-        if error.errno == zmq.EADDRINUSE:
-            raise UnavailableError(
-                f"{address} is already in use: stop the other process or choose another port"
-            ) from error
-        raise UsageError(
-            f"{address} is no address of this machine ({error.strerror}): choose one of its own, "
-            "or tcp://127.0.0.1:PORT"
-        ) from error
-    return channel.socket.getsockopt_string(zmq.SocketOption.LAST_ENDPOINT)
 
 
 def _descriptor_of(identity: zmq.Frame) -> int:

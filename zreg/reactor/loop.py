@@ -24,14 +24,9 @@ from zreg.effects import (
     PeerUp,
     Stop,
 )
+from zreg.reactor.doors import Doors
 from zreg.reactor.intake import Intake
-from zreg.reactor.links import (
-    TERMINATE_SECONDS_MAX,
-    Channel,
-    DialChannel,
-    Doors,
-    RouterChannel,
-)
+from zreg.reactor.links import TERMINATE_SECONDS_MAX, Channel, DialChannel, RouterChannel
 from zreg.reactor.outbox import Outcome
 from zreg.reactor.perform import EventCallback, Hooks, Performer
 from zreg.reactor.table import LinkTable

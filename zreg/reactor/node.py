@@ -19,7 +19,7 @@ from zreg.config import Config, Limits
 from zreg.effects import Core, Link
 from zreg.errors import UsageError
 from zreg.model import Member, Role, Status
-from zreg.reactor.links import Doors
+from zreg.reactor.doors import Doors
 from zreg.reactor.loop import Reactor
 from zreg.reactor.perform import EventCallback
 from zreg.reactor.table import LinkTable, check_address

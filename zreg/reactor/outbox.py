@@ -185,8 +185,7 @@ class Outbox(Generic[ChannelT]):
             if peer not in channel.backlogs:
                 outcome = channel.send(peer, header, frame)
             if outcome is Outcome.SENT:
-                self._counts["messages_out"] += 1
-                self._counts["records_out"] += record_count(frame)
+                self._count(header, frame)
             elif outcome is Outcome.FULL:
                 self._keep(door, channel, peer, (header, frame))
             else:
@@ -226,10 +225,15 @@ class Outbox(Generic[ChannelT]):
             outcome = channel.send(peer, header, frame)
             if outcome is not Outcome.SENT:
                 return outcome
-            self._counts["messages_out"] += 1
-            self._counts["records_out"] += record_count(frame)
+            self._count(header, frame)
             backlog.drop_first()
         return Outcome.SENT
+
+    def _count(self, header: bytes, frame: bytes) -> None:
+        counts = self._counts
+        counts["messages_out"] += 1
+        counts["records_out"] += record_count(frame)
+        counts["bytes_out"] += len(header) + len(frame)
 
     def _drop_backlog(self, channel: ChannelT, peer: Peer) -> None:
         backlog = channel.backlogs.pop(peer, None)

@@ -25,7 +25,8 @@ from zreg.effects import (
     Unlisten,
 )
 from zreg.errors import UnavailableError, UsageError
-from zreg.reactor.links import Channel, DialChannel, DialDoor, Doors
+from zreg.reactor.doors import DialDoor, Doors
+from zreg.reactor.links import Channel, DialChannel
 from zreg.reactor.options import LINGER_MILLISECONDS
 from zreg.reactor.outbox import Outbox
 from zreg.wire.messages import Push
@@ -112,7 +113,7 @@ class Performer:
         channel = self._doors.pub_channels.get(id(effect.link))
         if channel is None:
             self._misplaced(effect)
-        elif channel.is_heard(effect.topic):
+        elif channel.topics.is_heard(effect.topic):
             by_topic = self.broadcasts.pending[id(effect.link)]
             by_topic.setdefault(effect.topic, []).append(effect.message)
         else:

@@ -65,7 +65,7 @@ class SessionCore:
         self._incarnation: Incarnation | None = None
         self._links = DataLinks(config, rng=rng)
         self._vouching = Vouching(config, self._links, rng=rng)
-        self._following = Following(config, self._links, rng=rng)
+        self._following = Following(config, self._links, rng=rng, keeps=self._vouching.keeps)
         self._queries = Queries(self._links)
         self._reception = Reception(
             config, self._enrolment, self._vouching, self._following, self._queries, now=now
@@ -183,7 +183,7 @@ class SessionCore:
             if difference.version > difference.source_version:
                 interest.log.append(difference, now)
                 self._following.trim(interest, now)
-            self._reception.pusher.wake(interest)
+            self._reception.subscribing.pusher.wake(interest)
         return effects + self._reception.settle(now)
 
     def next_tick_at(self) -> float | None:
@@ -207,11 +207,12 @@ class SessionCore:
             "clients": len(self._reception.clients),
             "publishers": len(self._vouching),
             "pending": self._vouching.pending_count,
-            "subscribers": len(self._reception.pusher),
+            "subscribers": len(self._reception.subscribing.pusher),
             "interests": len(self._following),
-            "pushes": self._reception.pusher.push_count,
+            "pushes": self._reception.subscribing.pusher.push_count,
             "fetches": self._following.fetch_count,
             "gaps": self._following.gap_count,
+            "compares": self._following.compare_count,
             "clients_off": self._reception.off_count,
             "stalls": self._reception.clients.stall_count,
         }
@@ -252,7 +253,7 @@ class SessionCore:
         if enrolment.membership is not self._membership:
             self._membership = enrolment.membership
             has_new_ring, effects = self._links.follow(self._membership)
-            effects += self._reception.epoch_came(now)
+            effects += self._reception.subscribing.epoch_came(now)
             if has_new_ring:
                 self._vouching.ring_changed()
                 effects += self._following.ring_changed(now)

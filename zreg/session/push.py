@@ -15,7 +15,7 @@ from zreg.effects import Effect, Link, Probe, Send
 from zreg.mirror import absent
 from zreg.model import Change, Publisher, Removal, Scope, Version
 from zreg.session.clients import Client
-from zreg.session.following import Interest, Step
+from zreg.session.interests import Interest, Step
 from zreg.wire.messages import Push, PushAck
 from zreg.wire.parts import change_size, in_parts
 
@@ -230,7 +230,6 @@ class Pusher:
         key = (name, subscriber.sight, start, evaluated, subscriber.is_reset)
         messages = self._made.get(key)
         if messages is None:
-            messages = None
             if start is not None and evaluated is not None:
                 messages = _delta(subscriber.interest, subscriber.sight, start, evaluated)
             if messages is None:

@@ -1,4 +1,4 @@
-"""The clients' side of a session: greeting, publishing, subscribing, replay, and going away.
+"""The clients' side of a session: greeting, publishing, replay, and going away.
 
 Every answer that says yes waits until it is true: a publish is accepted when its data node has
 accepted it. What a client asks for twice is done once and answered twice.
@@ -7,15 +7,16 @@ accepted it. What a client asks for twice is done once and answered twice.
 from collections.abc import Iterable, Sequence
 
 from zreg.config import Config
-from zreg.effects import INFO, Disconnect, Effect, EpochSeen, Link, Local, Log, Peer, Send
+from zreg.effects import INFO, Disconnect, Effect, Link, Local, Log, Peer, Send
 from zreg.enrolment import Enrolment
 from zreg.errors import LimitError, ProtocolVersionError, RefusedError, UnknownMessageError
-from zreg.model import NOBODY, ZERO, Cause, Publisher, Role
+from zreg.model import NOBODY, Cause, Publisher, Role
 from zreg.session.clients import Client, ClientTable
 from zreg.session.following import Following
-from zreg.session.push import Pusher, Subscriber
 from zreg.session.queries import Queries
-from zreg.session.vouching import Record, Vouching
+from zreg.session.records import Record
+from zreg.session.subscribing import Subscribing
+from zreg.session.vouching import Vouching
 from zreg.wire.messages import (
     PROTOCOL_VERSION,
     Accepted,
@@ -55,10 +56,9 @@ class Reception:
         self._config = config
         self._enrolment = enrolment
         self._vouching = vouching
-        self._following = following
         self._queries = queries
         self.clients = ClientTable(config, now=now)
-        self.pusher = Pusher(config)
+        self.subscribing = Subscribing(config, enrolment, following)
         self._accepted: dict[Peer, list[int]] = {}
         self._strangers: dict[Peer, None] = {}
         self.off_count = 0
@@ -75,18 +75,14 @@ class Reception:
             self.clients.renew(client, now)
         return self._receive_from_client(client, peer, message, now)
 
-    def _receive_from_client(  # noqa: C901 -- the door: one case per message
+    def _receive_from_client(
         self, client: Client, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
         match message:
             case Publish():
                 return self._publish(client, peer, message)
             case PushAck():
-                subscriber = self.pusher.find(client, message.data_info_id, message.scope)
-                if subscriber is None:
-                    return ()
-                self.pusher.acknowledged(subscriber, message)
-                return self._claim(subscriber, now)
+                return self.subscribing.acknowledged(client, message, now)
             case Ping():
                 return [Send(Link.CLIENTS, peer, Pong())]
             case Pong():
@@ -96,7 +92,9 @@ class Reception:
             case Subscribe():
                 return self._subscribe(client, peer, message, now)
             case Unsubscribe():
-                return self._unsubscribe(client, peer, message)
+                self._accepted.setdefault(peer, []).append(message.request_id)
+                key = (message.data_info_id, message.scope)
+                return self.subscribing.remove(client, [key])
             case ReplayDone():
                 return self._replay_done(client)
             case Bye():
@@ -231,83 +229,26 @@ class Reception:
     def _subscribe(
         self, client: Client, peer: Peer, subscribe: Subscribe, now: float
     ) -> Sequence[Effect]:
-        key = (subscribe.data_info_id, subscribe.scope)
-        is_new = key not in client.subscription_keys
-        if is_new and len(client.subscription_keys) >= self._config.subscribers_per_client_max:
-            detail = (
-                f"one client subscribes at most {self._config.subscribers_per_client_max} times"
-            )
+        if self.subscribing.is_full(client, subscribe):
+            count_max = self._config.subscribers_per_client_max
+            detail = f"one client subscribes at most {count_max} times"
             return [_refused(peer, subscribe.request_id, LimitError, detail)]
-        client.subscription_keys[key] = None
-        client.unreplayed_subscription_keys.pop(key, None)
-        interest, effects = self._following.add(subscribe.data_info_id, now)
-        subscriber = self.pusher.add(client, interest, subscribe.scope)
-        if subscribe.version > ZERO:
-            subscriber.claim = (subscribe.version, subscribe.digest)
-            effects += self._claim(subscriber, now)
         self._accepted.setdefault(peer, []).append(subscribe.request_id)
-        return effects
-
-    def _claim(self, subscriber: Subscriber, now: float) -> Sequence[Effect]:
-        """Let the primary judge a version that a client says it has seen, if it is above mine.
-
-        One of an epoch that is not here yet is held until the epoch comes: a data node would not
-        answer before, and a client with an invented one waits for itself alone.
-        """
-        if subscriber.claim is None:
-            return ()
-        version, _ = subscriber.claim
-        if version.epoch <= self._enrolment.membership.epoch:
-            self._following.claim(subscriber.interest, version)
-            return ()
-        subscriber.is_claim_held = True
-        return self._enrolment.receive(Link.LOCAL, "", EpochSeen(version.epoch), now)
-
-    def epoch_came(self, now: float) -> list[Effect]:
-        """Look again at the claims that waited for an epoch."""
-        effects: list[Effect] = []
-        for subscriber in self.pusher.release_claims():
-            effects += self._claim(subscriber, now)
-        return effects
-
-    def _unsubscribe(
-        self, client: Client, peer: Peer, unsubscribe: Unsubscribe
-    ) -> Sequence[Effect]:
-        key = (unsubscribe.data_info_id, unsubscribe.scope)
-        client.subscription_keys.pop(key, None)
-        client.unreplayed_subscription_keys.pop(key, None)
-        self._accepted.setdefault(peer, []).append(unsubscribe.request_id)
-        if self.pusher.remove(client, *key):
-            return self._following.drop(unsubscribe.data_info_id)
-        return ()
+        return self.subscribing.add(client, subscribe, now)
 
     def _replay_done(self, client: Client) -> Sequence[Effect]:
         """Drop what the client did not name again."""
-        for publisher_id in list(client.unreplayed_publisher_ids):
+        for publisher_id in client.unreplayed_publisher_ids:
             client.publisher_ids.pop(publisher_id, None)
-            record = self._vouching.find(publisher_id)
-            if record is not None and record.removal is None:
-                self._vouching.withdraw(record, Cause.NOT_REPLAYED)
+        self._withdraw(client.unreplayed_publisher_ids, Cause.NOT_REPLAYED)
         client.unreplayed_publisher_ids.clear()
-        effects: list[Effect] = []
-        for name, scope in list(client.unreplayed_subscription_keys):
-            client.subscription_keys.pop((name, scope), None)
-            if self.pusher.remove(client, name, scope):
-                effects += self._following.drop(name)
-        client.unreplayed_subscription_keys.clear()
-        return effects
+        return self.subscribing.remove(client, list(client.unreplayed_subscription_keys))
 
     def _off(self, client: Client, cause: Cause) -> list[Effect]:
         """Let a client go, with all that it published and subscribed."""
         self.off_count += 1
-        for publisher_id in client.publisher_ids:
-            record = self._vouching.find(publisher_id)
-            if record is not None and record.removal is None:
-                self._vouching.withdraw(record, cause)
-        effects: list[Effect] = []
-        for name, scope in client.subscription_keys:
-            if self.pusher.remove(client, name, scope):
-                effects += self._following.drop(name)
+        self._withdraw(client.publisher_ids, cause)
+        effects = self.subscribing.remove(client, list(client.subscription_keys))
         peer = client.peer
         self.clients.drop(client)
         if peer is not None and cause is Cause.SILENT:
@@ -318,6 +259,13 @@ class Reception:
             "publishers": len(client.publisher_ids),
         }
         return [*effects, Log(INFO, "client.off", fields)]
+
+    def _withdraw(self, publisher_ids: Iterable[bytes], cause: Cause) -> None:
+        for publisher_id in publisher_ids:
+            record = self._vouching.find(publisher_id)
+            # A data node may have refused it meanwhile.
+            if record is not None:
+                self._vouching.withdraw(record, cause)
 
     def acknowledge(self, records: Iterable[Record]) -> None:
         """Answer the requests whose records the data nodes have accepted."""
@@ -362,7 +310,7 @@ class Reception:
 
     def settle(self, now: float) -> list[Effect]:
         """Push, and join the answers of this turn."""
-        effects = self.pusher.settle(now)
+        effects = self.subscribing.pusher.settle(now)
         for peer, request_ids in self._accepted.items():
             effects.append(Send(Link.CLIENTS, peer, Accepted(tuple(request_ids))))
         self._accepted.clear()
@@ -375,7 +323,7 @@ class Reception:
         effects: list[Effect] = []
         for client, cause in self.clients.over(now):
             effects += self._off(client, cause)
-        probes, stuck = self.pusher.tick(now)
+        probes, stuck = self.subscribing.pusher.tick(now)
         effects += probes
         for client in stuck:
             if client.peer is not None:
@@ -385,7 +333,7 @@ class Reception:
 
     def next_tick_at(self) -> float:
         """When something is due."""
-        look, push = self.clients.next_tick_at(), self.pusher.next_tick_at()
+        look, push = self.clients.next_tick_at(), self.subscribing.pusher.next_tick_at()
         return look if push is None else min(look, push)
 
 

@@ -12,20 +12,24 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from zreg.config import Config, Limits
+from zreg.config import Config
 from zreg.digest import DigestSum
 from zreg.effects import WARNING, Effect, Link, Log, Send
 from zreg.model import NOBODY, Cause, DataInfoId, Incarnation, Publisher, Removal
 from zreg.session.data_links import DataLinks
+from zreg.session.records import (
+    NodeQueue,
+    Record,
+    comparisons,
+    removals_of,
+    request_of,
+    unknown_record,
+)
 from zreg.wire.messages import (
     CompareDigest,
-    ComparePublishers,
     DigestCompared,
-    Message,
-    PublishDatum,
     PublishersCompared,
     Unpublish,
-    UnpublishDatum,
 )
 
 if TYPE_CHECKING:
@@ -33,59 +37,8 @@ if TYPE_CHECKING:
 
 # Requests to one data node that may be unanswered at a time; the rest waits on its records.
 _WINDOW: Final = 4096
-# The pause after a refusal, and how often it is doubled while nothing is accepted.
-_HOLD_SECONDS: Final = 0.05
-_DOUBLINGS_MAX: Final = 4
 # A digest that differed so often running is no longer explained by what is under way.
 _UNEQUAL_MAX: Final = 2
-
-
-class Record:
-    """The newest state of one publisher: either `publisher`, or `removal` once it is withdrawn."""
-
-    __slots__ = (
-        "client_request_id",
-        "name",
-        "peer",
-        "publisher",
-        "removal",
-        "request_id",
-        "sent_at",
-    )
-
-    def __init__(self, name: DataInfoId, publisher: Publisher) -> None:
-        self.name = name
-        self.publisher = publisher
-        self.removal: Removal | None = None
-        # The client's request that waits for the answer, 0 if none does.
-        self.client_request_id = 0
-        # The data node that this record belongs to, and the request that is under way there.
-        self.peer = ""
-        self.request_id = 0
-        self.sent_at = 0.0
-
-
-class NodeQueue:
-    """What one data node has to be told, and the digest of what it should hold."""
-
-    __slots__ = (
-        "digest",
-        "hold_until",
-        "in_flight",
-        "is_digest_due",
-        "refused_count",
-        "unequal_count",
-        "unsent",
-    )
-
-    def __init__(self) -> None:
-        self.unsent: dict[bytes, Record] = {}
-        self.in_flight: dict[int, Record] = {}
-        self.digest = DigestSum()
-        self.hold_until = 0.0
-        self.refused_count = 0
-        self.unequal_count = 0
-        self.is_digest_due = True
 
 
 class Vouching:
@@ -112,6 +65,22 @@ class Vouching:
     def find(self, publisher_id: bytes) -> Record | None:
         """Return the record of a publisher."""
         return self._records.get(publisher_id)
+
+    def keeps(self, publisher_id: bytes) -> bool:
+        """Return whether this session answers for a publisher; then it is sent once more.
+
+        Asked for what a primary lacks: what its client never withdrew is not gone.
+        """
+        record = self._records.get(publisher_id)
+        if record is None or not self._is_mine(record):
+            return False
+        self._resend(record)
+        return True
+
+    def _resend(self, record: Record) -> None:
+        if not record.request_id:
+            self._queues[record.peer].unsent[record.publisher.publisher_id] = record
+            self._touched[record.peer] = None
 
     def is_accepted(self, record: Record) -> bool:
         """Return whether its primary holds the present state of a record."""
@@ -159,10 +128,8 @@ class Vouching:
 
     def record_unknown(self, unpublish: Unpublish, client_id: bytes) -> Record:
         """Return a record of what a client withdraws and this session never had."""
-        publisher = Publisher(
-            unpublish.publisher_id, unpublish.version, client_id, NOBODY, "", "", "", b""
-        )
-        record = self._records[unpublish.publisher_id] = Record(unpublish.data_info_id, publisher)
+        record = unknown_record(unpublish, client_id)
+        self._records[unpublish.publisher_id] = record
         return record
 
     def withdraw(
@@ -179,11 +146,15 @@ class Vouching:
         record.client_request_id = client_request_id
         self._put(record)
 
+    def _is_mine(self, record: Record) -> bool:
+        """Return whether this incarnation answers for a publisher: then its digest counts it."""
+        return record.removal is None and record.publisher.voucher == self.voucher != NOBODY
+
     def _take_back(self, record: Record) -> None:
         """Undo what `_put` did, before the record changes."""
         queue = self._queues[record.peer]
         publisher = record.publisher
-        if record.removal is None and publisher.voucher == self.voucher != NOBODY:
+        if self._is_mine(record):
             queue.digest.discard(publisher.publisher_id, publisher.version)
         queue.unsent.pop(publisher.publisher_id, None)
         if record.request_id:
@@ -197,7 +168,7 @@ class Vouching:
         if queue is None:
             queue = self._queues[peer] = NodeQueue()
         publisher = record.publisher
-        if record.removal is None and publisher.voucher == self.voucher != NOBODY:
+        if self._is_mine(record):
             queue.digest.add(publisher.publisher_id, publisher.version)
         queue.unsent[publisher.publisher_id] = record
         self._touched[peer] = None
@@ -235,10 +206,7 @@ class Vouching:
             del self._records[record.publisher.publisher_id]
         else:
             queue.unsent[record.publisher.publisher_id] = record
-            if now >= queue.hold_until:
-                pause = _HOLD_SECONDS * 2 ** min(queue.refused_count, _DOUBLINGS_MAX)
-                queue.hold_until = now + pause * (1 + self._rng.random())
-                queue.refused_count += 1
+            queue.hold(now, self._rng)
         return record
 
     def digest_compared(self, peer: str, compared: DigestCompared) -> list[Effect]:
@@ -246,53 +214,23 @@ class Vouching:
         queue = self._queues.get(peer)
         if queue is None or compared.ring_epoch != self._links.ring_epoch:
             return []
-        if compared.is_equal:
-            queue.unequal_count = 0
-            return []
-        queue.unequal_count += 1
+        queue.unequal_count = 0 if compared.is_equal else queue.unequal_count + 1
         if queue.unequal_count < _UNEQUAL_MAX:
             return []
         queue.unequal_count = 0
         fields: dict[str, str | int | float] = {"node": peer, "publishers": queue.digest.count}
         log = Log(WARNING, "session.repair.started", fields)
-        return [log, *(Send(Link.DATA, peer, message) for message in self._comparisons(peer))]
-
-    def _comparisons(self, peer: str) -> list[Message]:
-        """Return all that one data node should hold, cut by the first byte of the ids."""
-        by_byte: list[list[tuple[bytes, int]]] = [[] for _ in range(256)]
-        for record in self._records.values():
-            publisher = record.publisher
-            is_mine = record.removal is None and publisher.voucher == self.voucher
-            if record.peer == peer and is_mine:
-                pairs = by_byte[publisher.publisher_id[0]]
-                # Ids are random, so nobody but a hostile client fills one byte. What is left out
-                # comes back as strays that this session knows.
-                if len(pairs) < Limits.ids_per_record_max:
-                    pairs.append((publisher.publisher_id, publisher.version))
-        messages: list[Message] = []
-        low, pairs = 0, by_byte[0]
-        for byte in range(1, 256):
-            if len(pairs) + len(by_byte[byte]) > Limits.ids_per_record_max:
-                messages.append(ComparePublishers(low, byte - 1, tuple(pairs)))
-                low, pairs = byte, []
-            pairs = pairs + by_byte[byte]
-        messages.append(ComparePublishers(low, 255, tuple(pairs)))
-        return messages
+        mine = (r.publisher for r in self._records.values() if r.peer == peer and self._is_mine(r))
+        return [log, *(Send(Link.DATA, peer, message) for message in comparisons(mine))]
 
     def publishers_compared(self, peer: str, compared: PublishersCompared) -> list[Effect]:
         """Send what the data node lacks, and take back what it holds and this session does not."""
         for publisher_id in compared.missing:
             record = self._records.get(publisher_id)
-            if record is not None and record.peer == peer and not record.request_id:
-                self._queues[peer].unsent[publisher_id] = record
-                self._touched[peer] = None
-        effects: list[Effect] = []
-        for name, publisher_id, version in compared.strays:
-            if publisher_id in self._records:
-                continue
-            removal = Removal(publisher_id, version, Cause.NOT_REPLAYED, self.voucher)
-            effects.append(Send(Link.DATA, peer, UnpublishDatum(0, name, (removal,))))
-        return effects
+            if record is not None and record.peer == peer:
+                self._resend(record)
+        strays = [stray for stray in compared.strays if stray[1] not in self._records]
+        return [Send(Link.DATA, peer, message) for message in removals_of(strays, self.voucher)]
 
     # --- connections, ring, incarnation -------------------------------------------------------
 
@@ -372,17 +310,14 @@ class Vouching:
             record.request_id = request_id
             record.sent_at = now
             in_flight[request_id] = record
-            effects.append(Send(Link.DATA, peer, _request(record)))
+            effects.append(Send(Link.DATA, peer, request_of(record)))
         queue.unsent = waiting
         if queue.is_digest_due and not waiting and self.voucher != NOBODY:
             queue.is_digest_due = False
-            effects.append(self._digest_of(peer, queue))
+            digest = queue.digest
+            compare = CompareDigest(self._links.ring_epoch, digest.count, digest.value)
+            effects.append(Send(Link.DATA, peer, compare))
         return effects
-
-    def _digest_of(self, peer: str, queue: NodeQueue) -> Effect:
-        digest = queue.digest
-        compare = CompareDigest(self._links.ring_epoch, digest.count, digest.value)
-        return Send(Link.DATA, peer, compare)
 
     def tick(self, now: float) -> list[Effect]:
         """Send again what was not answered, and the digests that are due."""
@@ -404,17 +339,6 @@ class Vouching:
 
     def next_tick_at(self) -> float:
         """When something is due."""
-        due = self._digest_at
-        for queue in self._queues.values():
-            if queue.hold_until:
-                due = min(due, queue.hold_until)
-            for record in queue.in_flight.values():
-                due = min(due, record.sent_at + self._config.request_retry_seconds)
-                break
-        return due
-
-
-def _request(record: Record) -> Message:
-    if record.removal is None:
-        return PublishDatum(record.request_id, record.name, record.publisher)
-    return UnpublishDatum(record.request_id, record.name, (record.removal,))
+        retry_seconds = self._config.request_retry_seconds
+        due = (queue.next_tick_at(retry_seconds) for queue in self._queues.values())
+        return min(self._digest_at, *due)

@@ -201,8 +201,9 @@ class RunningCluster:
         self._environment = own_environment(environment)
         self._own: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[LineReader] = []
-        arguments = ["cluster", f"--session={sessions}", f"--data={data}", f"--dir={directory}"]
-        self.process = self._popen([*arguments, "--json", *options])
+        arguments = [f"--session={sessions}", f"--data={data}", f"--dir={directory}", *options]
+        own = ["--json", f"--parent-pid={os.getpid()}"]
+        self.process = self._popen(["cluster", *arguments, *own])
         try:
             self._read_nodes()
         except BaseException:
@@ -250,7 +251,10 @@ class RunningCluster:
         self.nodes[node_id].signal(signal.SIGCONT)
 
     def restart(self, node_id: str) -> NodeProcess:
-        """Start a node that has ended again: same id, same address, same settings."""
+        """Start a node that has ended again: same id, same address, same settings.
+
+        On Linux it lives no longer than the thread that calls this.
+        """
         former = self.nodes[node_id]
         self._wait_gone(node_id)
         port = former.address.rpartition(":")[2]
@@ -277,7 +281,8 @@ class RunningCluster:
             lambda: self.log(node_id).count(_STATISTICS) > count, timeout_seconds=timeout_seconds
         )
         line = self.log(node_id).rpartition(_STATISTICS)[2].partition("\n")[0]
-        return msgspec.json.decode(line, type=Statistics)
+        statistics: Statistics = json.loads(line)
+        return statistics
 
     def describe(self) -> str:
         """Return the statistics of every node that answers, and the ends of their logs."""

@@ -1,0 +1,77 @@
+"""What a client published goes when it goes, and only then."""
+
+from conftest import StartCluster
+from watching import Watcher, Worker
+
+
+def test_what_a_killed_client_published_is_gone_from_all_views_within_a_second(
+    start_cluster: StartCluster,
+) -> None:
+    cluster = start_cluster(sessions=2, data=2)
+    first, second = (node.node_id for node in cluster.of("session"))
+    with (
+        Worker("publish", cluster.url_of(first), "pay", "20", "mortal") as mortal,
+        Worker("publish", cluster.url_of(first), "pay", "20", "other"),
+        Watcher(cluster.url_of(first), "pay") as here,
+        Watcher(cluster.url_of(second), "pay") as there,
+    ):
+        cluster.wait_until(lambda: len(here.values) == len(there.values) == 40)
+
+        mortal.kill()
+
+        seconds = cluster.wait_until(lambda: len(here.values) == len(there.values) == 20)
+        # The promise is one second; the machine that runs this may be slow.
+        assert seconds < 3.0
+        assert all(value.startswith("other") for value in here.values | there.values)
+        assert all(value.startswith("mortal") for value in here.removed + there.removed)
+
+
+def test_what_a_frozen_client_published_goes_with_its_lease_and_comes_back_with_it(
+    start_cluster: StartCluster,
+) -> None:
+    cluster = start_cluster(sessions=1, data=1)
+    with (
+        Worker("publish", cluster.url, "pay", "5", "frozen") as frozen,
+        Watcher(cluster.url, "pay") as watcher,
+    ):
+        cluster.wait_until(lambda: len(watcher.values) == 5)
+
+        frozen.stop()
+        seconds = cluster.wait_until(lambda: not watcher.values)
+        assert 1.0 < seconds < 7.0
+
+        frozen.cont()
+        cluster.wait_until(lambda: len(watcher.values) == 5)
+
+
+def test_ten_clients_killed_at_once_are_gone_and_the_others_stay(
+    start_cluster: StartCluster,
+) -> None:
+    cluster = start_cluster(sessions=2, data=2)
+    # Ten publishers each, so that a hundred go at once.
+    workers = [Worker("publish", cluster.url, "pay", "10", f"mortal-{n}") for n in range(10)]
+    try:
+        with (
+            Worker("publish", cluster.url, "pay", "10", "other"),
+            Watcher(cluster.url, "pay") as watcher,
+        ):
+            cluster.wait_until(lambda: len(watcher.values) == 110)
+            for worker in workers:
+                worker.process.kill()
+            seconds = cluster.wait_until(lambda: len(watcher.values) == 10)
+            assert seconds < 3.0
+            assert all(value.startswith("other") for value in watcher.values)
+    finally:
+        for worker in workers:
+            worker.__exit__(None, None, None)
+
+
+def test_a_bye_is_at_once(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(sessions=2, data=1)
+    with Watcher(cluster.url, "pay") as watcher:
+        with Worker("publish", cluster.url, "pay", "3", "polite") as polite:
+            cluster.wait_until(lambda: len(watcher.values) == 3)
+            assert polite.process.stdin is not None
+            polite.process.stdin.close()
+            seconds = cluster.wait_until(lambda: not watcher.values)
+        assert seconds < 2.0

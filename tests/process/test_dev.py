@@ -1,0 +1,65 @@
+"""`zreg dev`: a whole registry in one process, over the same sockets as a cluster."""
+
+import json
+import re
+import shlex
+import signal
+import socket
+
+import pytest
+
+import zreg
+from zreg.testing.processes import Running, zreg_command
+
+
+def test_what_it_prints_can_be_typed() -> None:
+    """The URL is one that works, and the two lines to try next do what they say."""
+    with Running(zreg_command("dev", "--port", "0")) as registry:
+        first = registry.line()
+        assert re.fullmatch(
+            r"zreg is ready at zreg://127\.0\.0\.1:\d+ \(meta at 127\.0\.0\.1:\d+\); "
+            r"Ctrl-C ends it\.",
+            first,
+        )
+        assert registry.line() == "Try in two other terminals:"
+        subscribe, publish = (shlex.split(registry.line())[1:] for _ in range(2))
+        with Running(zreg_command(*publish)) as holder:
+            holder.line()
+            with Running(zreg_command(*subscribe)) as watcher:
+                assert watcher.line().startswith("+ world  (")
+
+
+def test_the_default_port_needs_no_option_in_what_to_try() -> None:
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 9600)) == 0:
+            pytest.skip("something else serves at port 9600 here")
+    with Running(zreg_command("dev")) as registry:
+        assert registry.line().startswith("zreg is ready at zreg://127.0.0.1:9600 (")
+        registry.line()
+        assert registry.line() == "  zreg subscribe hello"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_in_good_order(number: signal.Signals) -> None:
+    """Clients are told, nothing is complained of, and it takes no time."""
+    with Running(zreg_command("dev", "--port", "0", "-o", "json")) as registry:
+        lines = [json.loads(registry.line()) for _ in range(4)]
+        assert [line.get("role") for line in lines] == ["meta", "data", "session", None]
+        assert lines[-1]["ready"] is True
+        with zreg.Client(lines[-1]["url"]) as client:
+            client.wait_connected(5)
+            registry.send(number)
+            assert registry.wait(3) == 0
+        assert (registry.line(), registry.error_line()) == ("", "")
+
+
+def test_several_run_side_by_side() -> None:
+    """Only the port of the session is fixed."""
+    with (
+        Running(zreg_command("dev", "--port", "0", "-o", "json")) as one,
+        Running(zreg_command("dev", "--port", "0", "-o", "json")) as other,
+    ):
+        urls = [[json.loads(each.line()) for _ in range(4)][-1]["url"] for each in (one, other)]
+        with zreg.Client(urls[0]) as here, zreg.Client(urls[1]) as there:
+            here.publish("x", "v").wait_registered(5)
+            assert there.subscribe("x").wait_for(0, 5).view.values == ()

@@ -1,0 +1,89 @@
+"""A subscriber that keeps all that it was told, and workers in processes of their own."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import zreg
+
+_WORKERS = str(Path(__file__).with_name("workers.py"))
+
+
+class Watcher:
+    """Subscribes and remembers: what is there, what was ever removed, and how often it was told."""
+
+    def __init__(self, url: str, data_id: str) -> None:
+        self.client = zreg.Client(url)
+        self.removed: list[str] = []
+        self.told_count = 0
+        self.subscription = self.client.subscribe(data_id)
+        self.subscription(self._on_change)
+        self.subscription.wait_for(min_count=0, timeout_seconds=30)
+
+    def _on_change(self, change: zreg.ViewChange) -> None:
+        self.told_count += 1
+        self.removed += [str(publisher.values[0]) for publisher in change.removed]
+
+    @property
+    def values(self) -> set[str]:
+        """What is there now."""
+        return {str(value) for value in self.subscription.view.values}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.client.close()
+
+
+class Worker:
+    """One process of `workers.py`, ready when this returns."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, _WORKERS, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line == "ready\n", f"the worker did not get ready: {line!r}"
+
+    def kill(self) -> None:
+        """End it without a goodbye."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Freeze it."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def cont(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.cont()
+            self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()

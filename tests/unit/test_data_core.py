@@ -1,0 +1,989 @@
+"""A data node: who may write what, what followers are told, and what a new membership changes."""
+
+import logging
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from strategies import make_publisher, publisher_ids, seen
+
+from zreg.config import Config, Limits
+from zreg.data.core import DataCore
+from zreg.effects import (
+    BEAT_TOPIC,
+    MEMBERSHIP_TOPIC,
+    Broadcast,
+    Connect,
+    Disconnect,
+    Effect,
+    EpochSeen,
+    Link,
+    Listen,
+    Local,
+    Log,
+    PeerLost,
+    PeerSlow,
+    PeerUp,
+    Send,
+    Stop,
+)
+from zreg.errors import (
+    NotPrimaryError,
+    NotReadyError,
+    RefusedError,
+    UnknownMessageError,
+    UnknownNodeError,
+    VoucherGoneError,
+)
+from zreg.mirror import PUBLISHERS, Mirror, Verdict
+from zreg.model import (
+    ZERO,
+    Cause,
+    Change,
+    DataInfoId,
+    Incarnation,
+    Member,
+    Membership,
+    Publisher,
+    Removal,
+    RingParameters,
+    Role,
+    Status,
+    Version,
+    data_info_id,
+)
+from zreg.ring import bucket_of, bucket_topic, ring_of
+from zreg.wire.messages import (
+    Accepted,
+    Beat,
+    Changed,
+    Changes,
+    CompareDigest,
+    ComparePublishers,
+    CompareVersions,
+    DatumsListed,
+    DatumSummary,
+    DigestCompared,
+    FetchChanges,
+    FetchMembership,
+    Hello,
+    Join,
+    Leave,
+    ListDatums,
+    MembershipReply,
+    Message,
+    NodeHello,
+    Ping,
+    Pong,
+    PublishDatum,
+    PublishersCompared,
+    Refused,
+    Snapshot,
+    UnpublishDatum,
+    Versions,
+)
+
+META = "tcp://meta:9610"
+CONFIG = Config(meta_addresses=(META,))
+ME = Member("d1", Role.DATA, 0, Status.INITIAL, "tcp://d1:1", "tcp://d1:2", process_id=b"p" * 16)
+D1 = Incarnation(5, "d1")
+S1, S2 = Incarnation(3, "s1"), Incarnation(4, "s2")
+P1, P2 = b"\x01" * 16, b"\x02" * 16
+ONE, TWO = b"peer of s1", b"peer of s2"
+EPOCH = 7
+
+
+class NoJitter(Random):
+    """Draws the upper end, so that a pause is the present bound of its backoff."""
+
+    def random(self) -> float:
+        return 1.0
+
+
+def session(incarnation: Incarnation, status: Status = Status.WORKING) -> Member:
+    return Member(incarnation.node_id, Role.SESSION, incarnation.epoch, status, "tcp://s:1")
+
+
+def membership(
+    *sessions: Member,
+    epoch: int = EPOCH,
+    ring_epoch: int = 5,
+    data: Sequence[Incarnation] = (D1,),
+) -> Membership:
+    """Return one without meta's own entry: nothing to listen to."""
+    nodes = [
+        replace(ME, node_id=node.node_id, incarnation_epoch=node.epoch, status=Status.WORKING)
+        for node in data
+    ]
+    ring = RingParameters(virtual_node_count=8)
+    return Membership(b"A" * 16, epoch, ring_epoch, ring, (*sessions, *nodes))
+
+
+BOTH = (session(S1), session(S2))
+TWO_NODES = (D1, Incarnation(6, "d2"))
+
+
+def names_of(node_id: str, count: int) -> list[DataInfoId]:
+    """Return ids that a node owns when `d1` and `d2` share them."""
+    ring = ring_of(membership(data=TWO_NODES))
+    names = (data_info_id(f"service-{number}") for number in range(1000))
+    return [name for name in names if ring.primary(name) == node_id][:count]
+
+
+NAME, OTHER = names_of("d1", 2)
+(MOVED,) = names_of("d2", 1)
+
+
+def make_starting() -> DataCore:
+    """Return a core that has just sent its first join, as request 1."""
+    core = DataCore(ME, CONFIG, rng=NoJitter(), now=0.0)
+    assert core.start(0.0) == [Listen(Link.MEMBERSHIP, MEMBERSHIP_TOPIC)]
+    assert core.tick(0.0) == [Connect(Link.META, META, META)]
+    assert core.receive(Link.LOCAL, "", PeerUp(Link.META, META), 0.0) == [
+        Send(Link.META, META, Join(1, ME, b"", 0))
+    ]
+    return core
+
+
+def make_core(*sessions: Member) -> DataCore:
+    """Return a member that was told who `ONE` and `TWO` are, unreconciled with its sessions."""
+    core = make_starting()
+    hear(core, MembershipReply(1, membership(*(sessions or BOTH)), D1))
+    assert core.epoch == EPOCH
+    assert ask(core, NodeHello(S1)) == []
+    assert ask(core, NodeHello(S2), peer=TWO) == []
+    return core
+
+
+def make_reconciled() -> DataCore:
+    core = make_core()
+    for peer in (ONE, TWO):
+        ask(core, CompareDigest(5, 0, 0), peer=peer)
+    return core
+
+
+def hear(core: DataCore, message: Message, now: float = 0.0) -> list[Effect]:
+    """Let meta say something."""
+    return list(core.receive(Link.META, META, message, now))
+
+
+def follow(core: DataCore, to: Membership, now: float = 0.0) -> list[Effect]:
+    return hear(core, MembershipReply(99, to), now)
+
+
+def ask(core: DataCore, message: Message, now: float = 0.0, *, peer: bytes = ONE) -> list[Effect]:
+    return list(core.receive(Link.REQUESTS, peer, message, now))
+
+
+def publish(
+    core: DataCore,
+    key: bytes = P1,
+    *,
+    name: DataInfoId = NAME,
+    version: int = 1,
+    voucher: Incarnation = S1,
+    request_id: int = 1,
+    peer: bytes = ONE,
+) -> Publisher:
+    """Publish, without the end of the turn; return what was published."""
+    publisher = make_publisher(key, version=version, voucher=voucher)
+    assert ask(core, PublishDatum(request_id, name, publisher), peer=peer) == []
+    return publisher
+
+
+def unpublish(
+    core: DataCore, key: bytes, version: int, *, request_id: int = 2, name: DataInfoId = NAME
+) -> Removal:
+    removal = Removal(key, version, Cause.UNPUBLISHED)
+    assert ask(core, UnpublishDatum(request_id, name, (removal,))) == []
+    return removal
+
+
+def to(peer: bytes, message: Message) -> Effect:
+    return Send(Link.REQUESTS, peer, message)
+
+
+def refused(request_id: int, error: type[RefusedError], detail: str, epoch: int = EPOCH) -> Effect:
+    return to(ONE, Refused(request_id, error.code, detail, epoch))
+
+
+def hint(
+    name: DataInfoId,
+    source: Version,
+    version: Version,
+    sequence: int,
+    *what: Publisher | Removal,
+) -> Effect:
+    upserts = tuple(item for item in what if isinstance(item, Publisher))
+    removals = tuple(item for item in what if isinstance(item, Removal))
+    changed = Changed(name, source, version, sequence, upserts, removals)
+    return Broadcast(Link.CHANGES, bucket_topic(bucket_of(name)), changed)
+
+
+def beat(*unreconciled: Incarnation, sequences: dict[DataInfoId, int] | None = None) -> Effect:
+    counts = [0] * Limits.bucket_count
+    for name, sequence in (sequences or {}).items():
+        counts[bucket_of(name)] = sequence
+    return Broadcast(Link.CHANGES, BEAT_TOPIC, Beat(D1, tuple(counts), unreconciled))
+
+
+def v(counter: int, epoch: int = EPOCH) -> Version:
+    return Version(epoch, counter)
+
+
+def held(core: DataCore, name: DataInfoId = NAME) -> dict[bytes, Publisher]:
+    datum = core._store.find(name)
+    return {} if datum is None else datum.publishers
+
+
+NOT_PRIMARY = "this node is not the primary of that id in its membership"
+
+
+# --- writes -------------------------------------------------------------------------------------
+
+
+def test_a_publish_is_hinted_at_and_then_accepted_when_the_turn_ends() -> None:
+    core = make_core()
+
+    one = publish(core)
+
+    assert core.settle(0.0) == [hint(NAME, ZERO, v(1), 1, one), to(ONE, Accepted((1,)))]
+    assert core.settle(0.0) == []
+
+
+def test_what_one_turn_merges_into_a_datum_is_one_hint() -> None:
+    core = make_core()
+    one = publish(core, P1, request_id=1)
+    two = publish(core, P2, request_id=2, voucher=S2, peer=TWO)
+    other = publish(core, P1, name=OTHER, request_id=3)
+
+    assert core.settle(0.0) == [
+        hint(NAME, ZERO, v(1), 1, one, two),
+        hint(OTHER, ZERO, v(2), 1, other),
+        to(ONE, Accepted((1, 3))),
+        to(TWO, Accepted((2,))),
+    ]
+
+
+def test_hints_of_a_bucket_are_numbered() -> None:
+    core = make_core()
+    publish(core)
+    core.settle(0.0)
+    two = publish(core, P2, request_id=2)
+
+    assert core.settle(0.0) == [hint(NAME, v(1), v(2), 2, two), to(ONE, Accepted((2,)))]
+
+
+def test_a_large_change_is_only_hinted_at() -> None:
+    core = make_core()
+    body = bytes(Limits.inline_change_bytes_max)
+    ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=S1, body=body)))
+
+    changed = Changed(NAME, ZERO, v(1), 1)
+    assert core.settle(0.0) == [
+        Broadcast(Link.CHANGES, bucket_topic(bucket_of(NAME)), changed),
+        to(ONE, Accepted((1,))),
+    ]
+
+
+def test_a_replay_with_a_new_voucher_is_accepted_without_a_hint() -> None:
+    core = make_core()
+    publish(core, version=2)
+    core.settle(0.0)
+    publish(core, version=3, voucher=S2, request_id=4, peer=TWO)
+
+    assert core.settle(0.0) == [to(TWO, Accepted((4,)))]
+
+
+def test_what_comes_late_or_twice_is_accepted_and_changes_nothing() -> None:
+    core = make_core()
+    two = publish(core, version=2)
+    core.settle(0.0)
+    publish(core, version=2, request_id=2)
+    publish(core, version=1, request_id=3)
+
+    assert core.settle(0.0) == [to(ONE, Accepted((2, 3)))]
+    assert held(core) == {P1: two}
+
+
+def test_an_unpublish_is_hinted_at_and_accepted_and_a_late_publish_does_not_undo_it() -> None:
+    core = make_core()
+    publish(core, version=2)
+    core.settle(0.0)
+    removal = unpublish(core, P1, 2, request_id=5)
+
+    assert core.settle(0.0) == [hint(NAME, v(1), v(2), 2, removal), to(ONE, Accepted((5,)))]
+    publish(core, version=2, request_id=6)
+    assert core.settle(0.0) == [to(ONE, Accepted((6,)))]
+    assert held(core) == {}
+
+
+def test_an_unpublish_of_an_unknown_publisher_is_hinted_at_too() -> None:
+    core = make_core()
+    removal = unpublish(core, P1, 2, request_id=5)
+
+    assert core.settle(0.0) == [hint(NAME, ZERO, v(1), 1, removal), to(ONE, Accepted((5,)))]
+
+
+def test_a_write_for_another_primary_is_refused() -> None:
+    """A session that missed a membership change learns the epoch at which it must look again."""
+    core = make_core()
+    follow(core, membership(*BOTH, epoch=9, ring_epoch=9, data=TWO_NODES))
+
+    effects = ask(core, PublishDatum(1, MOVED, make_publisher(P1, voucher=S1)))
+    effects += ask(core, UnpublishDatum(2, MOVED, (Removal(P1, 1, Cause.BYE),)))
+    effects += ask(core, FetchChanges(3, MOVED, ZERO))
+
+    assert effects == [refused(number, NotPrimaryError, NOT_PRIMARY, 9) for number in (1, 2, 3)]
+    assert core.settle(0.0) == []
+
+
+def test_a_node_that_is_no_member_yet_serves_nothing() -> None:
+    core = make_starting()
+
+    effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=S1)))
+    effects += ask(core, UnpublishDatum(2, NAME, (Removal(P1, 1, Cause.BYE),)))
+    effects += ask(core, FetchChanges(3, NAME, ZERO))
+
+    assert effects == [refused(number, NotPrimaryError, NOT_PRIMARY, 0) for number in (1, 2, 3)]
+
+
+def test_a_voucher_from_above_my_epoch_means_that_i_am_behind() -> None:
+    core = make_core()
+    voucher = Incarnation(EPOCH + 1, "s3")
+
+    effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=voucher)))
+
+    detail = "s3@8 joined at an epoch that this node has not seen yet"
+    assert effects == [
+        Send(Link.META, META, FetchMembership(2)),
+        refused(1, NotReadyError, detail),
+    ]
+    follow(core, membership(*BOTH, session(voucher), epoch=8))
+    publish(core, voucher=voucher)
+    assert core.settle(0.0)[-1] == to(ONE, Accepted((1,)))
+
+
+@pytest.mark.parametrize("voucher", [Incarnation(2, "s1"), Incarnation(7, "s9")])
+def test_a_voucher_that_is_neither_live_nor_departed_is_refused(voucher: Incarnation) -> None:
+    core = make_core()
+
+    effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=voucher)))
+
+    detail = f"{voucher} is not a member (any more): join again and ask your clients"
+    assert effects == [refused(1, VoucherGoneError, detail)]
+    assert core.settle(0.0) == []
+
+
+def test_a_data_node_vouches_for_nothing() -> None:
+    core = make_core()
+
+    (effect,) = ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=D1)))
+
+    assert isinstance(effect, Send)
+    assert isinstance(effect.message, Refused)
+    assert effect.message.code == VoucherGoneError.code
+
+
+def test_a_departed_voucher_is_taken_as_long_as_it_is_not_forgotten() -> None:
+    core = make_core(session(S1, Status.DEPARTED), session(S2))
+    publish(core)
+
+    assert core.settle(0.0)[-1] == to(ONE, Accepted((1,)))
+
+
+def test_an_unpublish_needs_no_voucher() -> None:
+    """What is gone is gone, whoever says it."""
+    core = make_core()
+    publish(core)
+    core.settle(0.0)
+    follow(core, membership(session(S2), epoch=8))
+    removal = unpublish(core, P2, 3)
+
+    assert core.settle(0.0) == [hint(NAME, v(2, 8), v(3, 8), 3, removal), to(ONE, Accepted((2,)))]
+
+
+def test_very_many_acknowledgements_are_cut_into_records() -> None:
+    core = make_core()
+    for _ in range(Limits.ids_per_record_max + 1):
+        publish(core, request_id=6)
+
+    accepted = [e.message for e in core.settle(0.0) if isinstance(e, Send)]
+
+    assert accepted == [Accepted((6,) * Limits.ids_per_record_max), Accepted((6,))]
+
+
+# --- fetches ------------------------------------------------------------------------------------
+
+
+def test_a_fetch_is_answered_with_the_changes_since_the_followers_version() -> None:
+    core = make_reconciled()
+    publish(core)
+    core.settle(0.0)
+    two = publish(core, P2)
+    core.settle(0.0)
+
+    effects = ask(core, FetchChanges(3, NAME, v(1), v(2)))
+
+    assert effects == [to(ONE, Changes(3, NAME, (Change(v(1), v(2), (two,), ()),), 2))]
+
+
+def test_a_fetch_without_a_copy_is_answered_with_a_snapshot() -> None:
+    core = make_reconciled()
+    one = publish(core)
+    core.settle(0.0)
+
+    assert ask(core, FetchChanges(3, NAME, ZERO)) == [
+        to(ONE, Snapshot(3, NAME, v(1), (one,), 0, 1))
+    ]
+
+
+def test_a_fetch_in_the_middle_of_a_turn_sees_what_came_before_it() -> None:
+    core = make_reconciled()
+    one = publish(core)
+
+    assert ask(core, FetchChanges(3, NAME, ZERO), peer=TWO) == [
+        hint(NAME, ZERO, v(1), 1, one),
+        to(TWO, Snapshot(3, NAME, v(1), (one,), 0, 1)),
+    ]
+    assert core.settle(0.0) == [to(ONE, Accepted((1,)))]
+
+
+def test_a_follower_above_my_version_gets_a_version_above_its_own() -> None:
+    """It saw another history; nobody else's copy changes by that."""
+    core = make_reconciled()
+    one = publish(core)
+    core.settle(0.0)
+
+    effects = ask(core, FetchChanges(3, NAME, Version(6, 80), v(1)))
+    assert effects == [to(ONE, Snapshot(3, NAME, v(1), (one,), 0, 1))]
+
+    follow(core, membership(*BOTH, epoch=9))
+    effects = ask(core, FetchChanges(5, NAME, v(1), Version(8, 80)))
+    change = Change(v(1), v(2, 9), (), ())
+    assert effects == [
+        hint(NAME, v(1), v(2, 9), 2),
+        to(ONE, Changes(5, NAME, (change,), 2)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "fetch",
+    [FetchChanges(3, NAME, ZERO, Version(9, 1)), FetchChanges(3, NAME, Version(9, 1))],
+    ids=["seen", "copy"],
+)
+def test_a_follower_from_above_my_epoch_means_that_i_am_behind(fetch: FetchChanges) -> None:
+    core = make_reconciled()
+    publish(core)
+    core.settle(0.0)
+
+    assert ask(core, fetch) == [
+        Send(Link.META, META, FetchMembership(2)),
+        refused(3, NotReadyError, "this node has not seen the epoch of that version yet"),
+    ]
+
+
+def test_no_such_datum_carries_the_present_version() -> None:
+    core = make_reconciled()
+    publish(core, name=OTHER)
+    core.settle(0.0)
+
+    assert ask(core, FetchChanges(3, NAME, ZERO)) == [
+        to(ONE, Snapshot(3, NAME, v(1), (), 0, 0, is_known=False))
+    ]
+
+
+@pytest.mark.parametrize(
+    "fetch",
+    [
+        FetchChanges(3, NAME, v(1)),
+        FetchChanges(3, NAME, ZERO, v(1)),
+        FetchChanges(3, NAME, ZERO, ZERO, is_unsure=True),
+    ],
+)
+def test_no_such_datum_is_above_all_that_the_follower_saw(fetch: FetchChanges) -> None:
+    core = make_reconciled()
+    publish(core, name=OTHER)
+    core.settle(0.0)
+
+    assert ask(core, fetch) == [to(ONE, Snapshot(3, NAME, v(2), (), 0, 0, is_known=False))]
+
+
+def test_an_unsure_follower_gets_the_whole_at_a_version_of_its_own() -> None:
+    core = make_reconciled()
+    one = publish(core)
+    core.settle(0.0)
+
+    assert ask(core, FetchChanges(3, NAME, v(1), v(1), is_unsure=True)) == [
+        hint(NAME, v(1), v(2), 2),
+        to(ONE, Snapshot(3, NAME, v(2), (one,), 0, 2)),
+    ]
+
+
+def test_as_long_as_i_am_unreconciled_i_say_so() -> None:
+    """What is missing may still exist; a version of its own would promise too much."""
+    core = make_core()
+    one = publish(core)
+    core.settle(0.0)
+
+    assert ask(core, FetchChanges(3, NAME, v(1), v(1), is_unsure=True)) == [
+        to(ONE, Snapshot(3, NAME, v(1), (one,), 0, 1, is_unreconciled=True))
+    ]
+    assert ask(core, FetchChanges(4, OTHER, ZERO)) == [
+        to(ONE, Snapshot(4, OTHER, v(1), (), 0, 0, is_known=False, is_unreconciled=True))
+    ]
+
+
+def test_an_empty_datum_is_known() -> None:
+    core = make_reconciled()
+    unpublish(core, P1, 1)
+    core.settle(0.0)
+
+    assert ask(core, FetchChanges(3, NAME, ZERO)) == [to(ONE, Snapshot(3, NAME, v(1), (), 0, 1))]
+
+
+# --- comparing and the rest of the door ---------------------------------------------------------
+
+
+def test_versions_are_compared_with_the_sequence_of_the_bucket() -> None:
+    core = make_core()
+    publish(core)
+    core.settle(0.0)
+    bucket = bucket_of(NAME)
+
+    assert ask(core, CompareVersions(4, bucket, ((NAME, Version(6, 9)),))) == [
+        to(ONE, Versions(4, bucket, ((NAME, v(1)),), 1))
+    ]
+
+
+def test_publishers_are_compared_with_what_the_sender_vouches_for() -> None:
+    core = make_core()
+    publish(core, P1, voucher=S1)
+    publish(core, P2, voucher=S2)
+
+    effects = ask(core, ComparePublishers(0, 255, ((P2, 1),)))
+
+    assert effects == [to(ONE, PublishersCompared((P2,), ((NAME, P1, 1),)))]
+
+
+def test_who_did_not_say_hello_is_asked_to_before_its_publishers_are_compared() -> None:
+    core = make_starting()
+
+    effects = ask(core, ComparePublishers(0, 255, ()))
+
+    assert effects == [refused(0, NotReadyError, "say NodeHello first", 0)]
+
+
+def test_a_digest_is_compared_with_what_the_sender_vouches_for() -> None:
+    core = make_core()
+    publish(core, P1, voucher=S1)
+    held_digest = core._store.digest(S1)
+
+    equal = ask(core, CompareDigest(5, 1, held_digest.value))
+    other_count = ask(core, CompareDigest(5, 2, held_digest.value))
+    other_value = ask(core, CompareDigest(5, 1, held_digest.value ^ 1))
+
+    assert equal == [to(ONE, DigestCompared(5, is_equal=True))]
+    assert other_count == other_value == [to(ONE, DigestCompared(5, is_equal=False))]
+
+
+def test_the_last_equal_digest_ends_the_list_and_says_so_at_once() -> None:
+    core = make_core()
+
+    assert ask(core, CompareDigest(5, 1, 0)) == [to(ONE, DigestCompared(5, is_equal=False))]
+    assert ask(core, CompareDigest(5, 0, 0)) == [to(ONE, DigestCompared(5, is_equal=True))]
+    assert core.statistics()["unreconciled"] == 1
+    assert ask(core, CompareDigest(5, 0, 0), peer=TWO) == [
+        to(TWO, DigestCompared(5, is_equal=True)),
+        beat(),
+    ]
+    assert ask(core, CompareDigest(5, 0, 0), peer=TWO) == [
+        to(TWO, DigestCompared(5, is_equal=True))
+    ]
+
+
+def test_a_digest_of_another_ring_or_of_a_stranger_is_not_answered() -> None:
+    core = make_core()
+
+    assert ask(core, CompareDigest(4, 0, 0)) == []
+    assert ask(core, CompareDigest(6, 0, 0)) == []
+    assert ask(core, CompareDigest(5, 0, 0), peer=b"stranger") == []
+    assert core.statistics()["unreconciled"] == 2
+
+
+def test_a_session_that_rejoined_speaks_for_its_new_life() -> None:
+    core = make_core()
+    ask(core, NodeHello(Incarnation(9, "s1")))
+
+    assert ask(core, CompareDigest(5, 0, 0)) == [to(ONE, DigestCompared(5, is_equal=True))]
+    assert core.statistics()["unreconciled"] == 2
+
+
+def test_datums_are_listed() -> None:
+    core = make_core()
+    publish(core)
+    core.settle(0.0)
+
+    assert ask(core, ListDatums(5, "*")) == [
+        to(ONE, DatumsListed(5, (DatumSummary(NAME, v(1), 1),)))
+    ]
+
+
+def test_a_ping_is_answered_and_a_pong_is_not() -> None:
+    core = make_core()
+
+    assert ask(core, Ping()) == [to(ONE, Pong())]
+    assert ask(core, Pong()) == []
+
+
+def test_a_client_that_comes_to_a_data_node_is_told_where_to_go() -> None:
+    core = make_core()
+
+    detail = "a data node does not take Hello: connect to a session node instead"
+    assert ask(core, Hello(1, b"c" * 16)) == [refused(0, UnknownMessageError, detail)]
+
+
+def test_a_lost_connection_is_forgotten_and_what_it_sent_is_not() -> None:
+    core = make_core()
+    one = publish(core)
+
+    assert core.receive(Link.LOCAL, "", PeerLost(Link.REQUESTS, ONE), 0.0) == []
+
+    assert core.settle(0.0) == [hint(NAME, ZERO, v(1), 1, one)]
+    assert ask(core, CompareDigest(5, 0, 0)) == []
+    assert core.statistics()["sessions"] == 1
+
+
+def test_a_session_that_does_not_read_is_cut_off() -> None:
+    """It connects again and compares; its acknowledgements went with the rest."""
+    core = make_core()
+    one = publish(core)
+
+    assert core.receive(Link.LOCAL, "", PeerSlow(Link.REQUESTS, ONE), 0.0) == [
+        Disconnect(Link.REQUESTS, ONE)
+    ]
+
+    assert core.settle(0.0) == [hint(NAME, ZERO, v(1), 1, one)]
+    assert core.statistics()["sessions"] == 1
+
+
+@pytest.mark.parametrize("event", [PeerLost(Link.REQUESTS, b"who"), EpochSeen(3)])
+def test_what_happens_to_strangers_changes_nothing(event: Local) -> None:
+    assert make_core().receive(Link.LOCAL, "", event, 0.0) == []
+
+
+def test_a_node_that_stops_says_so_to_meta() -> None:
+    core = make_core()
+
+    assert core.receive(Link.LOCAL, "", Stop(), 0.0) == [Send(Link.META, META, Leave(2, D1))]
+
+
+def test_the_core_shows_itself() -> None:
+    core = make_core()
+    publish(core)
+    core.settle(0.0)
+    ask(core, Hello(1, b"c" * 16))
+
+    assert repr(core) == "<DataCore d1@5 epoch=7 datums=1>"
+    assert core.statistics() == {
+        "epoch": 7,
+        "incarnation": "d1@5",
+        "meta": META,
+        "ring_epoch": 5,
+        "datums": 1,
+        "publishers": 1,
+        "sessions": 2,
+        "unreconciled": 2,
+        "hints": 1,
+        "beats": 0,
+        "refusals": 1,
+    }
+
+
+# --- time ---------------------------------------------------------------------------------------
+
+
+def test_a_member_beats_with_its_sequences_and_whom_it_has_not_compared_with() -> None:
+    core = make_core()
+    publish(core)
+    core.settle(0.0)
+    now = CONFIG.beat_seconds
+
+    effects = core.tick(now)
+
+    assert effects[-1] == beat(S1, S2, sequences={NAME: 1})
+    assert all(not isinstance(effect, Broadcast) for effect in core.tick(now + 0.5))
+
+
+def test_who_is_no_member_does_not_beat() -> None:
+    core = make_starting()
+
+    assert core.tick(CONFIG.beat_seconds) == [Send(Link.META, META, Join(2, ME, b"", 0))]
+
+
+def test_the_next_tick_is_what_is_due_first() -> None:
+    core = DataCore(ME, CONFIG, rng=NoJitter(), now=1.0)
+    assert core.next_tick_at() == 1.0
+
+    core.tick(1.0)  # connecting: only the own beat and sweep are due
+    assert core.next_tick_at() == 1.0 + CONFIG.beat_seconds
+
+    core.receive(Link.LOCAL, "", PeerUp(Link.META, META), 1.5)
+    assert core.next_tick_at() == 1.5 + CONFIG.renew_seconds
+
+
+def test_tombstones_go_with_the_sweep_after_their_time() -> None:
+    core = make_reconciled()
+    unpublish(core, P1, 1)
+    core.settle(0.0)
+
+    core.tick(CONFIG.tombstone_seconds - 1.0)
+    assert core.statistics()["datums"] == 1
+
+    core.tick(CONFIG.tombstone_seconds + 10.0)
+    assert core.statistics()["datums"] == 0
+    (effect,) = ask(core, FetchChanges(3, NAME, v(1)))
+    assert effect == to(ONE, Snapshot(3, NAME, v(2), (), 0, 1, is_known=False))
+
+
+# --- the membership changes ---------------------------------------------------------------------
+
+
+def test_a_membership_that_changes_nothing_here_is_followed_silently() -> None:
+    core = make_core()
+    publish(core)
+    core.settle(0.0)
+
+    assert follow(core, membership(*BOTH, session(Incarnation(8, "s3")), epoch=8)) == []
+    assert core.epoch == 8
+    assert P1 in held(core)
+
+
+def test_what_another_node_owns_now_is_dropped() -> None:
+    core = make_reconciled()
+    publish(core, name=MOVED)
+    publish(core, name=NAME)
+    core.settle(0.0)
+
+    effects = follow(core, membership(*BOTH, epoch=9, ring_epoch=9, data=TWO_NODES))
+
+    assert effects == [beat(S1, S2, sequences={NAME: 1, MOVED: 1})]
+    assert held(core, MOVED) == {}
+    assert P1 in held(core, NAME)
+
+
+def test_what_came_back_to_this_node_is_unreconciled_and_what_it_had_is_not() -> None:
+    core = make_reconciled()
+    follow(core, membership(*BOTH, epoch=9, ring_epoch=9, data=TWO_NODES))
+    follow(core, membership(*BOTH, epoch=10, ring_epoch=10))
+    one = publish(core, name=NAME)
+    core.settle(0.0)
+
+    assert ask(core, FetchChanges(3, MOVED, ZERO)) == [
+        to(ONE, Snapshot(3, MOVED, v(1, 10), (), 0, 0, is_known=False, is_unreconciled=True))
+    ]
+    assert ask(core, FetchChanges(4, NAME, ZERO)) == [
+        to(ONE, Snapshot(4, NAME, v(1, 10), (one,), 0, 1))
+    ]
+
+
+def test_what_a_turn_merged_before_the_membership_changed_is_of_the_epoch_before() -> None:
+    """It is told and accepted as if its turn had ended there, and then it is dropped."""
+    core = make_reconciled()
+    moved = publish(core, name=MOVED, request_id=1)
+    kept = publish(core, name=NAME, request_id=2)
+
+    effects = follow(core, membership(*BOTH, epoch=9, ring_epoch=9, data=TWO_NODES))
+
+    assert effects == [
+        hint(MOVED, ZERO, v(1), 1, moved),
+        hint(NAME, ZERO, v(2), 1, kept),
+        to(ONE, Accepted((1, 2))),
+        beat(S1, S2, sequences={NAME: 1, MOVED: 1}),
+    ]
+    assert core.settle(0.0) == []
+    later = publish(core, P2, name=NAME, request_id=3)
+    assert core.settle(0.0) == [hint(NAME, v(2), v(3, 9), 2, later), to(ONE, Accepted((3,)))]
+
+
+def test_a_departed_session_keeps_what_it_vouched_for() -> None:
+    core = make_reconciled()
+    publish(core)
+    core.settle(0.0)
+
+    assert follow(core, membership(session(S1, Status.DEPARTED), session(S2), epoch=8)) == []
+    assert P1 in held(core)
+
+
+def test_what_a_forgotten_session_vouched_for_is_evicted_at_once_and_nothing_else() -> None:
+    core = make_reconciled()
+    publish(core, P1, voucher=S1)
+    two = publish(core, P2, voucher=S2)
+    core.settle(0.0)
+
+    effects = follow(core, membership(session(S2), epoch=8))
+
+    assert effects == [hint(NAME, v(1), v(2, 8), 2, Removal(P1, 1, Cause.EVICTED, S1))]
+    assert held(core) == {P2: two}
+
+
+def test_what_its_client_took_elsewhere_in_time_is_not_evicted() -> None:
+    core = make_reconciled()
+    publish(core, version=2, voucher=S1)
+    core.settle(0.0)
+    publish(core, version=3, voucher=S2, peer=TWO)
+    core.settle(0.0)
+
+    assert follow(core, membership(session(S2), epoch=8)) == []
+    assert P1 in held(core)
+
+
+def test_an_older_copy_in_the_turn_of_an_eviction_does_not_hide_it_from_followers() -> None:
+    core = make_reconciled()
+    evicted = publish(core, version=8, voucher=S1)
+    core.settle(0.0)
+    mirror = Mirror(PUBLISHERS)
+    mirror.snapshot(v(1), [evicted])
+
+    effects = follow(core, membership(session(S2), epoch=8))
+    older = publish(core, version=2, voucher=S2, peer=TWO)
+    effects += core.settle(0.0)
+
+    assert tell(mirror, effects)
+    assert mirror.content == held(core) == {P1: older}
+
+
+def test_when_the_list_gets_shorter_followers_are_told_at_once() -> None:
+    """They fetch once more what they took under the longer one."""
+    core = make_core()
+
+    assert follow(core, membership(session(S2), epoch=8)) == [beat(S2)]
+
+
+def test_losing_the_incarnation_drops_everything_and_serves_nothing() -> None:
+    """What it held may go stale while it is nobody; the sessions send it again."""
+    core = make_reconciled()
+    publish(core)
+    core.settle(0.0)
+
+    effects = hear(core, Refused(2, UnknownNodeError.code, "join again"))
+
+    gone = Log(logging.WARNING, "node.incarnation.gone", {"detail": "join again"})
+    assert effects == [gone]
+    assert core.statistics()["publishers"] == 0
+    assert ask(core, FetchChanges(3, NAME, ZERO)) == [refused(3, NotPrimaryError, NOT_PRIMARY)]
+    assert all(not isinstance(e, Broadcast) for e in core.tick(CONFIG.beat_seconds))
+
+
+def test_what_was_merged_before_the_incarnation_was_lost_is_still_accepted() -> None:
+    core = make_reconciled()
+    one = publish(core)
+
+    effects = hear(core, Refused(2, UnknownNodeError.code, ""))
+
+    assert effects[1:] == [hint(NAME, ZERO, v(1), 1, one), to(ONE, Accepted((1,)))]
+    assert core.settle(0.0) == []
+
+
+def test_a_new_life_starts_over_and_counts_on() -> None:
+    """It compares with everybody again; its versions go on, so none is given twice."""
+    core = make_reconciled()
+    publish(core)
+    core.settle(0.0)
+    hear(core, Refused(2, UnknownNodeError.code, ""))
+    again = Incarnation(9, "d1")
+    reply = MembershipReply(3, membership(*BOTH, epoch=9, ring_epoch=9, data=(again,)), again)
+
+    hear(core, reply)
+
+    assert repr(core) == "<DataCore d1@9 epoch=9 datums=0>"
+    assert core.statistics()["unreconciled"] == 2
+    one = publish(core)
+    assert core.settle(0.0) == [hint(NAME, ZERO, v(2, 9), 2, one), to(ONE, Accepted((1,)))]
+    assert ask(core, FetchChanges(3, OTHER, ZERO)) == [
+        to(ONE, Snapshot(3, OTHER, v(2, 9), (), 0, 0, is_known=False, is_unreconciled=True))
+    ]
+
+
+def test_a_node_whose_id_another_process_has_stops_writing_when_it_sees_that() -> None:
+    """Two that write at the same epoch could give the same version to two contents."""
+    core = make_reconciled()
+    successor = Incarnation(9, "d1")
+
+    follow(core, membership(*BOTH, epoch=9, ring_epoch=9, data=(successor,)))
+
+    assert ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=S1))) == [
+        refused(1, NotPrimaryError, NOT_PRIMARY, 9)
+    ]
+
+
+# --- what followers end up with -----------------------------------------------------------------
+
+
+def tell(mirror: Mirror[bytes, Publisher], effects: Sequence[Effect]) -> bool:
+    """Let a follower hear the hints among some effects; return whether all of them fit."""
+    fits = True
+    for effect in effects:
+        if isinstance(effect, Broadcast) and isinstance(effect.message, Changed):
+            m = effect.message
+            verdict = mirror.hint(m.source_version, m.version, m.publishers, m.removals)
+            fits = fits and verdict is Verdict.APPLIED
+    return fits
+
+
+def fetched(core: DataCore, mirror: Mirror[bytes, Publisher]) -> list[Effect]:
+    """Let a follower fetch, and return what others hear of that."""
+    version = mirror.version if mirror.is_known else ZERO
+    effects = ask(core, FetchChanges(3, NAME, version, mirror.highest_seen, mirror.is_unsure))
+    for effect in effects:
+        message = effect.message if isinstance(effect, Send) else None
+        if isinstance(message, Snapshot):
+            mirror.snapshot(message.version, message.publishers, is_partial=message.is_unreconciled)
+        elif isinstance(message, Changes):
+            for change in message.changes:
+                mirror.hint(
+                    change.source_version, change.version, change.publishers, change.removals
+                )
+    return [effect for effect in effects if not isinstance(effect, Send)]
+
+
+happenings = st.one_of(
+    st.tuples(st.just("publish"), publisher_ids, st.integers(1, 4), st.sampled_from([S1, S2])),
+    st.tuples(st.just("unpublish"), publisher_ids, st.integers(1, 4), st.just(S1)),
+    st.tuples(st.just("settle"), st.just(b""), st.just(0), st.just(S1)),
+    st.tuples(st.just("forget"), st.just(b""), st.just(0), st.sampled_from([S1, S2])),
+    st.tuples(st.just("fetch"), st.just(b""), st.just(0), st.just(S1)),
+)
+
+
+@given(st.lists(happenings, max_size=14))
+def test_who_hears_every_hint_and_who_fetches_now_and_then_have_what_the_node_has(
+    steps: list[tuple[str, bytes, int, Incarnation]],
+) -> None:
+    """Whatever is written, and whoever is forgotten in the middle of a turn."""
+    core = make_reconciled()
+    listener, fetcher = Mirror(PUBLISHERS), Mirror(PUBLISHERS)
+    fetched(core, listener)
+    living = [S1, S2]
+    for kind, key, version, voucher in steps:
+        effects: list[Effect] = []
+        if kind == "publish" and voucher in living:
+            publish(core, key, version=version, voucher=voucher)
+        elif kind == "unpublish":
+            unpublish(core, key, version)
+        elif kind == "settle":
+            effects += core.settle(0.0)
+        elif kind == "forget" and voucher in living:
+            living.remove(voucher)
+            members = [session(incarnation) for incarnation in living]
+            effects += follow(core, membership(*members, epoch=core.epoch + 1))
+        elif kind == "fetch":
+            effects += fetched(core, fetcher)
+        assert tell(listener, effects)
+    assert tell(listener, core.settle(0.0))
+    fetched(core, fetcher)
+
+    assert seen(listener.content) == seen(fetcher.content) == seen(held(core))

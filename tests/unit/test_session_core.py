@@ -1,0 +1,641 @@
+"""The session as a whole: joining, following its cluster, losing its seat, a turn."""
+
+from random import Random
+
+import pytest
+from msgspec.structs import replace
+from session_fakes import (
+    ALICE,
+    ALICE_ID,
+    BOB,
+    CLUSTER_ID,
+    CONFIG,
+    D1,
+    D2,
+    META,
+    PAY,
+    S1,
+    V1,
+    V2,
+    V3,
+    Session,
+    at_clients,
+    digest_of,
+    make_links,
+    make_member,
+    make_membership,
+    make_publisher,
+    names_at,
+    to_client,
+    to_data,
+)
+
+from zreg.effects import (
+    BEAT_TOPIC,
+    MEMBERSHIP_TOPIC,
+    Connect,
+    Disconnect,
+    Effect,
+    EpochSeen,
+    Link,
+    Listen,
+    Local,
+    PeerLost,
+    PeerSlow,
+    PeerUp,
+    Send,
+    Stop,
+)
+from zreg.errors import (
+    LimitError,
+    NotPrimaryError,
+    NotReadyError,
+    UnknownNodeError,
+    VoucherGoneError,
+)
+from zreg.model import NOBODY, ZERO, Cause, Incarnation, Removal, Role, Scope
+from zreg.ring import bucket_of, bucket_topic
+from zreg.session.core import SessionCore
+from zreg.wire.messages import (
+    PROTOCOL_VERSION,
+    Accepted,
+    Beat,
+    Bye,
+    Changed,
+    Changes,
+    CompareVersions,
+    DatumsListed,
+    DigestCompared,
+    FetchChanges,
+    FetchMembership,
+    Hello,
+    Join,
+    Leave,
+    ListDatums,
+    MembershipReply,
+    Message,
+    NodeHello,
+    Ping,
+    Pong,
+    Publish,
+    PublishDatum,
+    PublishersCompared,
+    Push,
+    PushAck,
+    Refused,
+    ReplayDone,
+    Snapshot,
+    Subscribe,
+    Unpublish,
+    UnpublishDatum,
+    Versions,
+    Welcome,
+    WhoAreYou,
+)
+
+ONE, TWO = make_publisher(1), make_publisher(2)
+S1_AGAIN = Incarnation(8, "s1")
+SUBSCRIBE = Subscribe(5, PAY, Scope.GLOBAL)
+
+
+def publish(request_id: int = 11, version: int = 1, name: str = PAY) -> Publish:
+    return Publish(request_id, ONE.publisher_id, version, name, ONE.body)  # type: ignore[arg-type]
+
+
+def no(request_id: int, error: type[Exception], epoch: int = 3) -> Refused:
+    return Refused(request_id, error.code, "no", epoch)  # type: ignore[attr-defined]
+
+
+def at_meta(effects: list[Effect]) -> list[Message]:
+    return [e.message for e in effects if isinstance(e, Send) and e.link is Link.META]
+
+
+def at_data(effects: list[Effect]) -> list[Effect]:
+    return [e for e in effects if getattr(e, "link", None) is Link.DATA]
+
+
+def connects(*peers: str) -> list[Effect]:
+    effects: list[Effect] = []
+    for peer in peers:
+        node_id = peer.partition("@")[0]
+        effects += [
+            Connect(Link.CHANGES, peer, f"tcp://{node_id}:2"),
+            Connect(Link.DATA, peer, f"tcp://{node_id}:1"),
+        ]
+    return effects
+
+
+# --- joining --------------------------------------------------------------------------------------
+
+
+def test_a_session_looks_for_meta_and_listens_to_beats_and_announcements() -> None:
+    core = SessionCore(make_member("s1", 0, Role.SESSION), CONFIG, rng=Random(1), now=0.0)
+
+    assert core.start(0.0) == [
+        Listen(Link.MEMBERSHIP, MEMBERSHIP_TOPIC),
+        Listen(Link.CHANGES, BEAT_TOPIC),
+    ]
+    assert core.next_tick_at() == 0.0
+    assert core.tick(0.0) == [Connect(Link.META, META, META)]
+    assert core.epoch == 0
+
+
+def test_a_session_that_is_let_in_connects_to_all_data_nodes() -> None:
+    session = Session()
+
+    effects = session.join(make_membership(D1, D2))
+
+    assert [e for e in effects if isinstance(e, Connect)] == connects(D1, D2)
+    assert session.core.epoch == 3
+
+
+def test_a_data_node_is_told_first_who_connects_and_then_the_rest() -> None:
+    """Or it would not know whose digest it is."""
+    session = Session()
+    session.join(make_membership(D1))
+    session.greet(ALICE, publish(), SUBSCRIBE)
+
+    assert session.come_up(D1) == to_data(
+        D1,
+        NodeHello(S1),
+        FetchChanges(1, PAY, ZERO),
+        PublishDatum(2, PAY, ONE),
+        digest_of(ONE),
+    )
+
+
+def test_a_connection_that_breaks_is_made_again_and_says_everything_again() -> None:
+    session = Session(D1)
+    session.greet(ALICE)
+    session.says(ALICE, publish())
+
+    assert session.go_down(D1) == []
+    assert session.says(ALICE, SUBSCRIBE)[1:] == to_client(ALICE, Accepted((5,)))
+    assert Connect(Link.DATA, D1, "tcp://d1:1") in session.wait(0.2)
+    assert session.local(PeerUp(Link.DATA, D1)) == to_data(
+        D1,
+        NodeHello(S1),
+        FetchChanges(2, PAY, ZERO),
+        PublishDatum(3, PAY, ONE),
+        digest_of(ONE),
+    )
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        PeerUp(Link.DATA, "d9@9"),
+        PeerLost(Link.DATA, "d9@9"),
+        PeerUp(Link.CHANGES, D1),
+        PeerLost(Link.CHANGES, D1),
+        PeerLost(Link.CLIENTS, ALICE),
+        PeerSlow(Link.DATA, D1),
+    ],
+)
+def test_what_happens_to_other_connections_asks_for_nothing(event: PeerUp) -> None:
+    session = Session(D1)
+    session.greet(BOB, publish())
+
+    effects = session.local(event)
+
+    assert [e for e in effects if not isinstance(e, Disconnect)] == []
+
+
+def test_a_session_shows_itself() -> None:
+    session = Session(D1)
+    session.greet(ALICE, publish(), SUBSCRIBE)
+
+    assert repr(session.core) == "<SessionCore s1@3 epoch=3 clients=1 pending=1>"
+    assert session.core.statistics() == {
+        "epoch": 3,
+        "incarnation": "s1@3",
+        "meta": META,
+        "clients": 1,
+        "publishers": 1,
+        "pending": 1,
+        "subscribers": 1,
+        "interests": 1,
+        "pushes": 0,
+        "fetches": 1,
+        "gaps": 0,
+        "compares": 0,
+        "clients_off": 0,
+        "stalls": 0,
+    }
+
+
+# --- the door -------------------------------------------------------------------------------------
+
+
+def test_data_nodes_are_answered_when_they_ask_for_a_sign_of_life() -> None:
+    assert Session(D1).hears(D1, Ping()) == to_data(D1, Pong())
+
+
+@pytest.mark.parametrize("message", [Pong(), NodeHello(S1), Bye(), SUBSCRIBE])
+def test_what_data_nodes_have_no_business_to_say_is_ignored(message: Message) -> None:
+    assert Session(D1).hears(D1, message) == []
+
+
+def test_the_parts_hear_what_is_theirs() -> None:
+    """Each answer of a data node, by what it makes the session do next."""
+    session = Session(D1)
+    session.greet(ALICE, publish(), SUBSCRIBE)
+    session.hears(D1, Accepted((2,)), Snapshot(1, PAY, V1, (ONE,), 0, 1))
+
+    bare = Changed(PAY, V1, V2, 2)
+    assert session.turn(Link.CHANGES, D1, bare) == to_data(D1, FetchChanges(3, PAY, V1, V2))
+    assert session.hears(D1, Changes(3, PAY, (), 2)) == []
+    beat = Beat(Incarnation(1, "d1"), (9,) * 1024)
+    compare = CompareVersions(0, bucket_of(PAY), ((PAY, V1),))
+    assert session.turn(Link.CHANGES, D1, beat) == to_data(D1, compare)
+    session.wait(0.3)
+    session.hears(D1, Changes(4, PAY, (), 2))
+    differs = Versions(0, compare.bucket, ((PAY, V3),), 9)
+    assert session.hears(D1, differs) == to_data(D1, FetchChanges(5, PAY, V1, V3))
+    assert session.hears(D1, DigestCompared(3, is_equal=False)) == []
+    assert len(session.hears(D1, DigestCompared(3, is_equal=False))) == 2
+    lacks = PublishersCompared((ONE.publisher_id,), ())
+    assert session.hears(D1, lacks) == to_data(D1, PublishDatum(6, PAY, ONE))
+    assert session.says(ALICE, ListDatums(9, "*")) == to_data(D1, ListDatums(7, "*"))
+    assert session.hears(D1, DatumsListed(7, ())) == to_client(ALICE, DatumsListed(9, ()))
+
+
+def test_a_publish_reaches_the_subscribers_of_the_session() -> None:
+    session = Session(D1)
+    session.greet(BOB, SUBSCRIBE)
+    session.hears(D1, Snapshot(1, PAY, V1, (), 0, 1))
+    session.says(BOB, PushAck(PAY, Scope.GLOBAL, V1))
+    session.greet(ALICE)
+
+    assert session.says(ALICE, publish()) == to_data(D1, PublishDatum(2, PAY, ONE))
+    hint = Changed(PAY, V1, V2, 2, (ONE,))
+    assert session.turn(Link.CHANGES, D1, hint) == to_client(
+        BOB, Push(PAY, Scope.GLOBAL, V1, V2, (ONE,))
+    )
+    assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((11,)))
+
+
+def test_many_changes_of_one_turn_are_one_push() -> None:
+    session = Session(D1)
+    session.greet(BOB, SUBSCRIBE)
+    session.hears(D1, Snapshot(1, PAY, V1, (), 0, 1))
+    session.says(BOB, PushAck(PAY, Scope.GLOBAL, V1))
+
+    hints = Changed(PAY, V1, V2, 2, (ONE,)), Changed(PAY, V2, V3, 3, (TWO,))
+
+    assert session.turn(Link.CHANGES, D1, *hints) == to_client(
+        BOB, Push(PAY, Scope.GLOBAL, V1, V3, (ONE, TWO))
+    )
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+def test_a_write_refused_at_a_higher_epoch_is_routed_again_when_the_membership_came() -> None:
+    session = Session(D1)
+    moved = names_at(make_links(D1, D2), D2)[0]
+    session.greet(ALICE)
+    session.says(ALICE, publish(name=moved))
+
+    assert session.hears(D1, no(1, NotPrimaryError, 4)) == [
+        Send(Link.META, META, FetchMembership(2))
+    ]
+    assert (
+        session.follow(make_membership(D1, D2, epoch=4))
+        == [
+            *connects(D2),
+            *to_data(D1, digest_of(ring_epoch=4)),
+        ][: len(connects(D2))]
+    )
+    assert session.come_up(D2) == to_data(
+        D2, NodeHello(S1), PublishDatum(2, moved, ONE), digest_of(ONE, ring_epoch=4)
+    )
+    assert session.hears(D2, Accepted((2,))) == to_client(ALICE, Accepted((11,)))
+
+
+@pytest.mark.parametrize("error", [NotPrimaryError, NotReadyError])
+def test_a_write_refused_for_now_is_sent_again(error: type[Exception]) -> None:
+    session = Session(D1)
+    session.greet(ALICE)
+    session.says(ALICE, publish())
+
+    assert session.hears(D1, no(1, error)) == []
+
+    assert at_data(session.wait(0.2)) == to_data(D1, PublishDatum(2, PAY, ONE))
+
+
+def test_a_refused_fetch_is_no_refused_write() -> None:
+    session = Session(D1)
+    session.greet(ALICE, SUBSCRIBE)
+
+    assert session.hears(D1, no(1, LimitError)) == []
+
+    assert at_data(session.wait(0.3)) == to_data(D1, FetchChanges(2, PAY, ZERO))
+
+
+def test_a_refusal_of_nothing_means_nothing() -> None:
+    assert Session(D1).hears(D1, no(0, LimitError), no(99, VoucherGoneError)) == []
+
+
+# --- losing the seat ------------------------------------------------------------------------------
+
+
+def lose_voucher(session: Session) -> list[Effect]:
+    """Let a data node say that this incarnation is gone."""
+    session.greet(ALICE)
+    session.says(ALICE, publish())
+    return session.hears(D1, no(1, VoucherGoneError))
+
+
+def test_a_session_whose_incarnation_is_gone_joins_again() -> None:
+    session = Session(D1)
+
+    (message,) = at_meta(lose_voucher(session))
+
+    assert isinstance(message, Join)
+    assert (message.cluster_id, message.epoch) == (CLUSTER_ID, 3)
+
+
+def test_many_refusals_are_one_loss() -> None:
+    session = Session(D1)
+    session.greet(ALICE)
+    more = Publish(12, TWO.publisher_id, 1, PAY, b"")
+    session.says(ALICE, publish(), more)
+
+    effects = session.hears(D1, no(1, VoucherGoneError), no(2, VoucherGoneError))
+
+    assert [type(message) for message in at_meta(effects)] == [Join]
+
+
+def test_a_data_node_that_is_behind_does_not_know_whose_incarnation_is_gone() -> None:
+    session = Session(D1)
+    session.greet(ALICE)
+    session.says(ALICE, publish())
+
+    assert session.hears(D1, no(1, VoucherGoneError, 2)) == []
+
+    assert at_data(session.wait(0.2)) == to_data(D1, PublishDatum(2, PAY, ONE))
+
+
+def test_a_new_incarnation_asks_everybody_who_they_are_and_vouches_for_nothing_by_itself() -> None:
+    session = Session(D1)
+    session.greet(BOB)
+    lose_voucher(session)
+    membership = make_membership(D1, epoch=8, ring_epoch=3, session=S1_AGAIN)
+
+    effects = session.join(membership, S1_AGAIN)
+
+    assert at_data(effects) == to_data(D1, NodeHello(S1_AGAIN))
+    assert at_clients(effects) == [
+        *to_client(BOB, WhoAreYou()),
+        *to_client(ALICE, WhoAreYou()),
+    ]
+    assert at_data(session.wait(0.5)) == to_data(D1, digest_of(ring_epoch=3))
+    again = make_publisher(1, version=2, voucher=S1_AGAIN)
+    assert at_data(session.greet(ALICE, publish(12, 2), ReplayDone())) == to_data(
+        D1, PublishDatum(2, PAY, again)
+    )
+
+
+def test_a_repeated_publish_that_was_never_accepted_is_not_accepted_by_a_new_incarnation() -> None:
+    session = Session(D1)
+    lose_voucher(session)
+    session.join(make_membership(D1, epoch=8, ring_epoch=3, session=S1_AGAIN), S1_AGAIN)
+
+    assert at_clients(session.says(ALICE, publish(12))) == []
+
+
+def test_a_late_word_about_a_former_incarnation_costs_the_present_one_nothing() -> None:
+    session = Session(D1)
+    session.greet(ALICE)
+    more = Publish(12, TWO.publisher_id, 1, PAY, b"")
+    session.says(ALICE, publish(), more)
+    session.hears(D1, no(1, VoucherGoneError))
+    session.join(make_membership(D1, epoch=8, ring_epoch=3, session=S1_AGAIN), S1_AGAIN)
+
+    assert session.hears(D1, no(2, VoucherGoneError, 8)) == []
+
+    assert session.core.statistics()["incarnation"] == "s1@8"
+
+
+def test_meta_that_does_not_know_a_session_makes_it_join_again() -> None:
+    session = Session(D1)
+
+    session.turn(Link.META, META, Refused(1, UnknownNodeError.code, "join again"))
+
+    assert session.core.statistics()["incarnation"] == "-"
+    assert [type(m) for m in at_meta(list(session.core.tick(session.now)))] == [Join]
+
+
+def wait_without_meta(session: Session, seconds: float) -> list[Effect]:
+    """Let time pass while meta says nothing."""
+    end = session.now + seconds
+    effects: list[Effect] = []
+    while session.now < end:
+        session.now += 0.1
+        effects += [*session.core.tick(session.now), *session.settle()]
+    return effects
+
+
+def test_a_session_that_stays_nobody_sends_its_clients_elsewhere() -> None:
+    """Those without a connection need no word."""
+    session = Session(D1)
+    lose_voucher(session)
+    session.greet(BOB)
+    session.local(PeerLost(Link.CLIENTS, BOB))
+
+    assert at_clients(wait_without_meta(session, 1.9)) == []
+    assert at_clients(wait_without_meta(session, 0.2)) == to_client(ALICE, Bye())
+
+
+def test_who_comes_to_a_session_that_is_nobody_is_sent_on_later() -> None:
+    session = Session(D1)
+    lose_voucher(session)
+    wait_without_meta(session, 2.1)
+    session.says(ALICE, Bye())
+    session.greet(BOB)
+
+    assert at_clients(wait_without_meta(session, 2.1)) == to_client(BOB, Bye())
+
+
+@pytest.mark.parametrize("incarnation", [S1, S1_AGAIN], ids=["the same again", "a new one"])
+def test_a_session_that_is_somebody_again_keeps_its_clients(incarnation: Incarnation) -> None:
+    """Meta may still know it: then it goes on as who it was."""
+    session = Session(D1)
+    lose_voucher(session)
+    session.wait(1.0)
+    epoch = max(incarnation.epoch, 3)
+
+    session.join(make_membership(D1, epoch=epoch, ring_epoch=3, session=incarnation), incarnation)
+
+    assert Bye() not in [getattr(e, "message", None) for e in session.wait(2.5)]
+
+
+def test_a_connection_that_is_not_asked_who_it_is_is_that_of_a_client_in_grace() -> None:
+    session = Session(D1)
+    session.greet(ALICE)
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+
+    effects = session.join(make_membership(D1, epoch=8, session=S1_AGAIN), S1_AGAIN)
+
+    assert at_clients(effects) == []
+
+
+def test_before_it_was_anybody_a_session_sends_nobody_away() -> None:
+    session = Session()
+    session.greet(ALICE)
+
+    assert at_clients(wait_without_meta(session, 2.5)) == []
+
+
+def test_a_session_that_stops_says_goodbye_to_clients_and_meta() -> None:
+    session = Session(D1)
+    session.greet(ALICE)
+
+    assert session.local(Stop()) == [
+        *to_client(ALICE, Bye()),
+        Send(Link.META, META, Leave(2, S1)),
+    ]
+
+
+# --- epochs and rings -----------------------------------------------------------------------------
+
+
+def test_a_higher_epoch_in_a_header_is_fetched() -> None:
+    assert Session(D1).local(EpochSeen(4)) == [Send(Link.META, META, FetchMembership(2))]
+
+
+def test_a_membership_that_is_older_changes_nothing() -> None:
+    session = Session(D1)
+
+    assert session.follow(make_membership(D2, epoch=2)) == []
+    assert session.core.epoch == 3
+
+
+def test_a_ring_that_changes_in_a_turn_sends_each_write_once_to_its_new_owner() -> None:
+    session = Session(D1)
+    moved = names_at(make_links(D1, D2), D2)[0]
+    session.greet(ALICE)
+    turn: list[tuple[Link, bytes | str, Message | Local]] = [
+        (Link.CLIENTS, ALICE, publish(name=moved)),
+        (Link.META, META, MembershipReply(1, make_membership(D1, D2, epoch=4))),
+        (Link.LOCAL, "", PeerUp(Link.DATA, D2)),
+        (Link.CLIENTS, ALICE, publish(12, 2, name=moved)),
+    ]
+
+    for link, peer, message in turn:
+        session.core.receive(link, peer, message, session.now)
+
+    newest = make_publisher(1, version=2)
+    assert session.settle() == [
+        *to_data(D1, digest_of(ring_epoch=4)),
+        *to_data(D2, PublishDatum(1, moved, newest), digest_of(newest, ring_epoch=4)),
+    ]
+
+
+def test_an_epoch_without_a_new_ring_moves_nothing() -> None:
+    session = Session(D1)
+    session.greet(ALICE, publish(), SUBSCRIBE)
+
+    assert session.follow(make_membership(D1, epoch=4, ring_epoch=3)) == []
+
+
+def test_an_id_that_moves_is_followed_where_it_is_now() -> None:
+    session = Session(D1)
+    session.greet(ALICE, SUBSCRIBE)
+    session.hears(D1, Snapshot(1, PAY, V1, (ONE,), 0, 1))
+
+    session.follow(make_membership("d1@4", epoch=4))
+
+    bucket = bucket_of(PAY)
+    assert session.come_up("d1@4") == to_data(
+        "d1@4",
+        NodeHello(S1),
+        FetchChanges(2, PAY, V1, V1),
+        CompareVersions(0, bucket, ((PAY, V1),)),
+        digest_of(ring_epoch=4),
+    )
+
+
+def test_topics_are_listened_to_on_every_connection_so_a_new_ring_needs_none() -> None:
+    session = Session(D1)
+    effects = session.greet(ALICE, SUBSCRIBE)
+    assert Listen(Link.CHANGES, bucket_topic(bucket_of(PAY))) in effects
+
+    assert not [e for e in session.follow(make_membership(D2, epoch=4)) if isinstance(e, Listen)]
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+def test_a_session_that_was_away_judges_nobody_on_waking() -> None:
+    session = Session(D1)
+    session.greet(ALICE, publish())
+    session.greet(BOB)
+    session.wait(0.5)
+    session.local(PeerLost(Link.CLIENTS, BOB))
+
+    session.now += 10.0
+    effects = [*session.core.tick(session.now), *session.settle()]
+
+    assert at_clients(effects) == []
+    assert not [m for m in effects if isinstance(getattr(m, "message", None), UnpublishDatum)]
+    assert session.core.statistics()["clients"] == 2
+    assert session.core.statistics()["stalls"] == 1
+
+
+def test_a_client_that_went_takes_its_publishers_along_within_a_second() -> None:
+    session = Session(D1)
+    session.greet(ALICE)
+    session.says(ALICE, publish())
+    session.hears(D1, Accepted((1,)))
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+
+    gone = Removal(ONE.publisher_id, 1, Cause.CLOSED, S1)
+    assert at_data(session.wait(0.6)) == to_data(D1, UnpublishDatum(2, PAY, (gone,)))
+
+
+def test_the_cluster_and_the_session_are_named_to_clients_as_they_are_now() -> None:
+    session = Session(D1)
+    membership = make_membership(D1, epoch=8, ring_epoch=3, session=S1_AGAIN)
+    session.join(membership, S1_AGAIN)
+
+    hello = Hello(PROTOCOL_VERSION, ALICE_ID)
+    welcome = Welcome(PROTOCOL_VERSION, S1_AGAIN, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",))
+    assert session.says(ALICE, hello) == to_client(ALICE, welcome)
+
+
+def test_what_is_withdrawn_before_the_session_is_anybody_is_told_when_it_is() -> None:
+    session = Session()
+    session.greet(ALICE, publish(), Unpublish(12, ONE.publisher_id, 1, PAY))
+    session.join(make_membership(D1))
+
+    effects = session.come_up(D1)
+
+    (hello, request, digest) = [e.message for e in effects if isinstance(e, Send)]
+    assert hello == NodeHello(S1)
+    assert isinstance(request, UnpublishDatum)
+    assert request.removals[0].voucher == NOBODY
+    assert digest == digest_of()
+
+
+def test_when_the_last_data_node_goes_writes_wait_and_views_stay() -> None:
+    session = Session(D1)
+    session.greet(ALICE, SUBSCRIBE)
+    session.hears(D1, Snapshot(1, PAY, V1, (ONE,), 0, 1))
+
+    assert session.follow(make_membership(epoch=4)) == [
+        Disconnect(Link.CHANGES, D1),
+        Disconnect(Link.DATA, D1),
+    ]
+    assert session.says(ALICE, publish()) == []
+    assert session.greet(BOB, SUBSCRIBE)[1:] == to_client(
+        BOB, Push(PAY, Scope.GLOBAL, None, V1, (ONE,)), Accepted((5,))
+    )
+
+
+def test_a_session_that_is_not_let_in_yet_does_not_say_who_it_is() -> None:
+    session = Session()
+    session.follow(replace(make_membership(D1), cluster_id=b""))
+
+    assert session.come_up(D1) == []

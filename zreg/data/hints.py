@@ -1,0 +1,60 @@
+"""Commits and the hints that tell of them: each bucket's sequence, and the beat that carries all.
+
+A follower that sees a gap in a bucket's sequence knows that it missed a hint.
+"""
+
+from collections.abc import Iterable
+
+from zreg.config import Limits
+from zreg.data.store import Datum, DatumStore
+from zreg.effects import BEAT_TOPIC, Broadcast, Effect, Link
+from zreg.model import Change, Incarnation
+from zreg.ring import bucket_topic
+from zreg.wire.messages import Beat, Changed
+from zreg.wire.parts import change_size
+
+
+class Hints:
+    """Everything that a data node says on its PUB socket."""
+
+    def __init__(self, store: DatumStore) -> None:
+        self._store = store
+        self._sequences = [0] * Limits.bucket_count
+        self.hint_count = 0
+        self.beat_count = 0
+
+    def sequence(self, bucket: int) -> int:
+        """Return the number of the last hint of a bucket."""
+        return self._sequences[bucket]
+
+    def commit(self, datums: Iterable[Datum], epoch: int, now: float) -> list[Effect]:
+        """Give what was merged into these datums its revisions, and hint at what can be seen."""
+        effects: list[Effect] = []
+        for datum in datums:
+            change = self._store.commit(datum, epoch, now)
+            if change is not None:
+                effects.append(self._hint(datum, change))
+        return effects
+
+    def restamp(self, datum: Datum, epoch: int, now: float) -> Effect:
+        """Give an unchanged datum a version of its own, and hint at it."""
+        return self._hint(datum, self._store.restamp(datum, epoch, now))
+
+    def beat(self, incarnation: Incarnation, unreconciled: Iterable[Incarnation]) -> Effect:
+        """Return the beat: all sequences, and the sessions that were not compared with yet."""
+        self.beat_count += 1
+        beat = Beat(incarnation, tuple(self._sequences), tuple(unreconciled))
+        return Broadcast(Link.CHANGES, BEAT_TOPIC, beat)
+
+    def _hint(self, datum: Datum, change: Change) -> Effect:
+        bucket = datum.bucket
+        self.hint_count += 1
+        sequence = self._sequences[bucket] = self._sequences[bucket] + 1
+        source, version = change.source_version, change.version
+        if change_size(change) > Limits.inline_change_bytes_max:
+            changed = Changed(datum.name, source, version, sequence)
+        else:
+            changed = Changed(
+                datum.name, source, version, sequence, change.publishers, change.removals
+            )
+        return Broadcast(Link.CHANGES, bucket_topic(bucket), changed)
