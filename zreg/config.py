@@ -40,6 +40,9 @@ class Limits:
     part_bytes_max: Final = 256 << 10
     # A change up to this size rides inside its hint, which saves the follower a round trip.
     inline_change_bytes_max: Final = 4 << 10
+    # One entry of meta's log, one chunk of its snapshot: with its envelope well below a frame.
+    raft_data_bytes_max: Final = 256 << 10
+    raft_entries_per_record_max: Final = 4096
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from zreg import model
 from zreg.config import Config, Limits
 from zreg.errors import REFUSALS
 from zreg.wire.messages import TAGS, DatumSummary
+from zreg.wire.raft_messages import Entry, EntryKind
 
 PROTOCOL = (DOCS / "protocol.md").read_text()
 CONFIGURATION = (DOCS / "configuration.md").read_text()
@@ -28,8 +29,9 @@ VALUES: list[type[msgspec.Struct]] = [
     model.RingParameters,
     model.Membership,
     DatumSummary,
+    Entry,
 ]
-ENUMS = [model.Scope, model.Role, model.Status, model.Cause]
+ENUMS = [model.Scope, model.Role, model.Status, model.Cause, EntryKind]
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     f"{tag} `{kind.__name__}`": kind for tag, kind in TAGS.items()
 } | {f"`{kind.__name__}`": kind for kind in VALUES}
@@ -90,7 +92,7 @@ def test_an_enumeration_is_documented_value_by_value(kind: type[enum.IntEnum]) -
 
 
 def test_every_code_is_documented() -> None:
-    found = [(row[0], row[1]) for row in table("11. Codes", PROTOCOL)]
+    found = [(row[0], row[1]) for row in table("12. Codes", PROTOCOL)]
 
     assert found == [(str(code), error.__name__) for code, error in REFUSALS.items()]
 
@@ -98,7 +100,7 @@ def test_every_code_is_documented() -> None:
 def test_every_limit_is_documented_with_its_value() -> None:
     limits = {name: str(value) for name, value in vars(Limits).items() if name[0] != "_"}
 
-    assert {row[0]: row[1] for row in table("12. Limits", PROTOCOL)} == limits
+    assert {row[0]: row[1] for row in table("13. Limits", PROTOCOL)} == limits
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

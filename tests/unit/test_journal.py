@@ -12,11 +12,12 @@ import pytest
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.consensus import RaftCore
-from zreg.raft.messages import Entry, EntryKind, Persisted, Save, Snapshot, bootstrap
+from zreg.raft.ready import Persisted, Save, Snapshot, bootstrap
 from zreg.raft.status import Role
 from zreg.reactor.journal import FORMAT, EntryRow, Journal, JournalError, SnapshotRow
 from zreg.reactor.wal import find_wal_damage
 from zreg.testing.sim_disk import SimDisk
+from zreg.wire.raft_messages import Entry, EntryKind
 
 IDENTITY = {"node_id": "m1"}
 MEMBERS = encode_configuration(Configuration(("m1",), (), {"m1": "tcp://127.0.0.1:9700"}))

@@ -2,7 +2,10 @@
 
 import pytest
 
+from zreg.config import Limits
+from zreg.raft.config import RaftConfig
 from zreg.wire.messages import PROTOCOL_VERSION, TAGS, Message, WireMessage
+from zreg.wire.raft_messages import ENTRY_OVERHEAD_BYTES, RaftRecord
 
 # ONLY APPEND. A red test here means that peers of other versions no longer understand us.
 PINNED_TAGS = {
@@ -44,6 +47,14 @@ PINNED_TAGS = {
     53: "Leave",
     54: "FetchMembership",
     55: "MembershipReply",
+    60: "RequestVote",
+    61: "RequestVoteReply",
+    62: "AppendEntries",
+    63: "AppendEntriesReply",
+    64: "InstallSnapshot",
+    65: "InstallSnapshotReply",
+    66: "TransferLeader",
+    67: "TransferLeaderReply",
 }
 
 
@@ -57,7 +68,19 @@ def test_the_protocol_version_is_pinned() -> None:
 
 def test_every_message_class_travels() -> None:
     """A message that is defined and not in the union could be sent and never be understood."""
-    assert set(Message.__subclasses__()) == set(WireMessage.__args__)
+    defined = {*Message.__subclasses__(), *RaftRecord.__subclasses__()} - {RaftRecord}
+
+    assert defined == set(WireMessage.__args__)
+
+
+def test_the_entries_of_one_request_fit_into_one_record() -> None:
+    """Raft's own limits are checked against those of the wire, which drops what is above them."""
+    config = RaftConfig(node_id="n1")
+
+    assert config.append_bytes_max // ENTRY_OVERHEAD_BYTES <= Limits.raft_entries_per_record_max
+    assert config.command_bytes_max <= Limits.raft_data_bytes_max
+    assert config.chunk_bytes_max <= Limits.raft_data_bytes_max
+    assert 2 * config.command_bytes_max + config.append_bytes_max < Limits.frame_bytes_max
 
 
 @pytest.mark.parametrize("kind", TAGS.values(), ids=lambda kind: kind.__name__)

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from zreg.config import Limits
+
 
 class RaftConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Who this node is, and its limits, each with its reason."""
@@ -25,10 +27,10 @@ class RaftConfig(msgspec.Struct, frozen=True, kw_only=True):
     append_bytes_max: int = 64 * 1024
     """Entries per request; one entry always fits. More would hold up votes and heartbeats."""
 
-    chunk_bytes_max: int = 256 * 1024
+    chunk_bytes_max: int = Limits.raft_data_bytes_max
     """A snapshot's chunk; below the message limit of the links, 1 MiB."""
 
-    command_bytes_max: int = 256 * 1024
+    command_bytes_max: int = Limits.raft_data_bytes_max
     """One command; a larger one would not fit a message."""
 
     uncommitted_bytes_max: int = 1024 * 1024

@@ -30,25 +30,21 @@ from zreg.raft.errors import NotLeaderError
 from zreg.raft.following import Follower, is_sound_append, is_sound_chunk
 from zreg.raft.leadership import Leadership
 from zreg.raft.log import RaftLog
-from zreg.raft.messages import (
-    AppendEntries,
-    Entry,
-    InstallSnapshot,
-    Message,
-    Persisted,
-    Ready,
-    Reply,
-    Request,
-    RequestVote,
-    Save,
-    Snapshot,
-    TransferLeader,
-    is_promise,
-)
 from zreg.raft.progress import CatchUpState
+from zreg.raft.ready import Persisted, Ready, Save, Snapshot, is_promise
 from zreg.raft.replies import append_reply, chunk_reply, refusal, transfer_reply, vote_reply
 from zreg.raft.standing import Standing
 from zreg.raft.status import PeerStatus, RaftStatus, Role
+from zreg.wire.raft_messages import (
+    AppendEntries,
+    Entry,
+    InstallSnapshot,
+    RaftMessage,
+    Reply,
+    Request,
+    RequestVote,
+    TransferLeader,
+)
 
 if TYPE_CHECKING:
     from random import Random
@@ -117,7 +113,7 @@ class RaftCore:
         assert not self._is_handed_out
         self._standing.tick()
 
-    def step(self, message: Message) -> None:
+    def step(self, message: RaftMessage) -> None:
         """Take a peer's request or reply; whatever it says, nothing is raised."""
         assert not self._is_handed_out
         if isinstance(message, Request):

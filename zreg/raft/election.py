@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from zreg.raft.config import RaftConfig
 from zreg.raft.log import RaftLog
-from zreg.raft.messages import Reply, RequestVote, RequestVoteReply
 from zreg.raft.progress import Slot
 from zreg.raft.quorum import Outcome, tally
+from zreg.wire.raft_messages import Reply, RequestVote, RequestVoteReply
 
 
 class Campaign:

@@ -9,7 +9,8 @@ from zlib import crc32
 from zreg.raft.configuration import decode_configuration
 from zreg.raft.errors import ConfigurationError
 from zreg.raft.log import RaftLog
-from zreg.raft.messages import AppendEntries, EntryKind, InstallSnapshot, Snapshot, is_gapless
+from zreg.raft.ready import Snapshot, is_gapless
+from zreg.wire.raft_messages import AppendEntries, EntryKind, InstallSnapshot
 
 
 class Appended(NamedTuple):

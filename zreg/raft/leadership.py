@@ -17,7 +17,10 @@ from zreg.raft.errors import (
     TransferringError,
 )
 from zreg.raft.log import RaftLog
-from zreg.raft.messages import (
+from zreg.raft.progress import CatchUp, CatchUpState, Progress
+from zreg.raft.quorum import majority, majority_value
+from zreg.raft.read_index import ReadQueue
+from zreg.wire.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,
@@ -29,9 +32,6 @@ from zreg.raft.messages import (
     TransferLeader,
     TransferLeaderReply,
 )
-from zreg.raft.progress import CatchUp, CatchUpState, Progress
-from zreg.raft.quorum import majority, majority_value
-from zreg.raft.read_index import ReadQueue
 
 _EVERY_ROUND: Final = 2**62
 

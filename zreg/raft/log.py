@@ -17,7 +17,8 @@ from zreg.raft.configuration import (
     decode_configuration,
     encode_configuration,
 )
-from zreg.raft.messages import Entry, EntryKind, Persisted, Save, Snapshot, is_gapless
+from zreg.raft.ready import Persisted, Save, Snapshot, is_gapless
+from zreg.wire.raft_messages import Entry, EntryKind
 
 
 class RaftLog:

@@ -8,7 +8,7 @@ Reads that come while a round is being filled share it.
 
 from collections import deque
 
-from zreg.raft.messages import ReadState
+from zreg.raft.ready import ReadState
 
 
 class ReadQueue:

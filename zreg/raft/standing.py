@@ -12,9 +12,9 @@ from zreg.raft.config import RaftConfig
 from zreg.raft.election import Campaign
 from zreg.raft.leadership import Leadership
 from zreg.raft.log import RaftLog
-from zreg.raft.messages import RequestVote
 from zreg.raft.quorum import Outcome
 from zreg.raft.status import Role
+from zreg.wire.raft_messages import RequestVote
 
 if TYPE_CHECKING:
     from random import Random

@@ -8,19 +8,19 @@ request has one reply. Only the node that stepped is looked at: the others have 
 
 from typing import Protocol
 
-from zreg.raft.messages import (
-    AppendEntriesReply,
-    Entry,
-    InstallSnapshotReply,
-    Message,
-    Ready,
-    Reply,
-    RequestVoteReply,
-)
 from zreg.raft.quorum import majority
+from zreg.raft.ready import Ready
 from zreg.raft.status import Role
 from zreg.testing.raft_node import SimNode
 from zreg.testing.sim_disk import SimDisk
+from zreg.wire.raft_messages import (
+    AppendEntriesReply,
+    Entry,
+    InstallSnapshotReply,
+    RaftMessage,
+    Reply,
+    RequestVoteReply,
+)
 
 
 class SafetyError(AssertionError):
@@ -77,7 +77,7 @@ class RaftChecker:
             _demand(vote == before_vote, f"{node.node_id}: voted twice in term {term}")
         self._promises[node.node_id] = (term, vote)
 
-    def on_message(self, node: SimNode, message: Message) -> None:
+    def on_message(self, node: SimNode, message: RaftMessage) -> None:
         """Check that what is promised is on disk."""
         disk = node.disk
         match message:

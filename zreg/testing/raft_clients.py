@@ -4,7 +4,7 @@ from random import Random
 from typing import Final
 
 from zreg.raft.errors import RaftError
-from zreg.raft.messages import Ready
+from zreg.raft.ready import Ready
 from zreg.testing.linearizability import NEVER, Operation, find_anomaly
 from zreg.testing.raft_checker import SafetyError
 from zreg.testing.raft_node import SimNode

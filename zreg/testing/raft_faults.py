@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from zreg.raft.messages import AppendEntries, Message
+from zreg.wire.raft_messages import AppendEntries, RaftMessage
 
 _REMEMBERED_MAX: Final = 200
 
@@ -66,7 +66,7 @@ class Network:
     """
 
     def __init__(
-        self, rng: Random, faults: Faults, deliver_at: Callable[[int, Message], None]
+        self, rng: Random, faults: Faults, deliver_at: Callable[[int, RaftMessage], None]
     ) -> None:
         self.faults = faults
         self._rng = rng
@@ -74,7 +74,7 @@ class Network:
         self._blocked: dict[tuple[str, str], bool] = {}
         self._remembered: list[object] = []
 
-    def send(self, now: int, message: Message) -> bool:
+    def send(self, now: int, message: RaftMessage) -> bool:
         """Take a message; return False if the sender notices that it cannot leave."""
         rng, faults = self._rng, self.faults
         if rng.random() < faults.unreachable:
@@ -95,7 +95,7 @@ class Network:
 
     def _carry(self, now: int, raw: object) -> None:
         delay = self._rng.randint(1, self.faults.delay_ms_max)
-        self._deliver_at(now + delay, msgspec.convert(raw, Message))
+        self._deliver_at(now + delay, msgspec.convert(raw, RaftMessage))
 
     def _replay(self, now: int, raw: object) -> None:
         if len(self._remembered) < _REMEMBERED_MAX:

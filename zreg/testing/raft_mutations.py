@@ -16,12 +16,13 @@ from zreg.raft.errors import ConfigurationError
 from zreg.raft.following import Appended, Follower
 from zreg.raft.leadership import Leadership
 from zreg.raft.log import RaftLog
-from zreg.raft.messages import AppendEntries, Entry, Persisted, Reply, Request, RequestVoteReply
 from zreg.raft.progress import Slot
 from zreg.raft.quorum import Outcome, majority
 from zreg.raft.read_index import ReadQueue
+from zreg.raft.ready import Persisted
 from zreg.raft.standing import Standing
 from zreg.testing.sim_disk import SimDisk
+from zreg.wire.raft_messages import AppendEntries, Entry, Reply, Request, RequestVoteReply
 
 _load = SimDisk.load
 _append = Follower.append

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from zreg.raft.config import RaftConfig
 from zreg.raft.consensus import RaftCore
-from zreg.raft.messages import Entry, EntryKind, Message, Ready
+from zreg.raft.ready import Ready
 from zreg.testing.sim_disk import SimDisk
+from zreg.wire.raft_messages import Entry, EntryKind, RaftMessage
 
 
 class CrashError(Exception):
@@ -55,7 +56,7 @@ class Observer(Protocol):
     def on_saved(self, node: "SimNode") -> None:
         """Look at the disk of `node`, which has changed."""
 
-    def on_message(self, node: "SimNode", message: Message) -> None:
+    def on_message(self, node: "SimNode", message: RaftMessage) -> None:
         """Look at a message that `node` sends after its disk."""
 
     def on_applied(self, node: "SimNode", ready: Ready) -> None:
@@ -85,7 +86,7 @@ class SimNode:
 
     def settle(
         self,
-        send: Callable[[Message], None],
+        send: Callable[[RaftMessage], None],
         observer: Observer,
         may_crash: Callable[[str], None],
     ) -> None:

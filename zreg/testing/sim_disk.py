@@ -1,7 +1,8 @@
 """The journal's twin in memory: what was written but not synced is forgotten in a crash."""
 
-from zreg.raft.messages import Entry, Persisted, Save, Snapshot
+from zreg.raft.ready import Persisted, Save, Snapshot
 from zreg.reactor.journal import JournalError
+from zreg.wire.raft_messages import Entry
 
 
 class SimDisk:

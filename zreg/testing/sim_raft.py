@@ -21,8 +21,8 @@ from typing import Final
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration
 from zreg.raft.errors import RaftError
-from zreg.raft.messages import Message, Ready, Request, bootstrap
 from zreg.raft.progress import CatchUpState
+from zreg.raft.ready import Ready, bootstrap
 from zreg.raft.status import Role
 from zreg.reactor.journal import JournalError
 from zreg.testing.raft_checker import RaftChecker, SafetyError
@@ -30,6 +30,7 @@ from zreg.testing.raft_clients import Clients
 from zreg.testing.raft_faults import Faults, Network
 from zreg.testing.raft_node import CrashError, SimNode
 from zreg.testing.sim_disk import SimDisk
+from zreg.wire.raft_messages import RaftMessage, Request
 
 TICK_MS: Final = 50
 FAULTY_STEPS: Final = 8_000
@@ -167,10 +168,10 @@ class RaftSim:
             node.core.tick()
             self._settle(node)
 
-    def _deliver_at(self, at: int, message: Message) -> None:
+    def _deliver_at(self, at: int, message: RaftMessage) -> None:
         self._at(at, lambda: self._deliver(message))
 
-    def _deliver(self, message: Message) -> None:
+    def _deliver(self, message: RaftMessage) -> None:
         node = self.nodes[message.receiver]
         if node.paused_until > self.now:
             self._deliver_at(node.paused_until, message)
@@ -207,7 +208,7 @@ class RaftSim:
         self.clients.on_crash(node)
         self._at(self.now + self._rng.randint(1, 2_000), lambda: self._start(node.node_id))
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: RaftMessage) -> None:
         if not self._network.send(self.now, message) and isinstance(message, Request):
             core = self.nodes[message.sender].core
             assert core is not None
@@ -224,7 +225,7 @@ class RaftSim:
         """Check a disk."""
         self.checker.on_saved(node)
 
-    def on_message(self, node: SimNode, message: Message) -> None:
+    def on_message(self, node: SimNode, message: RaftMessage) -> None:
         """Check a promise."""
         self.checker.on_message(node, message)
 

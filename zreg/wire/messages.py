@@ -30,6 +30,11 @@ from zreg.model import (
     Scope,
     Version,
 )
+from zreg.wire import raft_messages as raft
+from zreg.wire import record
+
+# Records of all kinds are known here; the base has a module of its own, as Raft's need it too.
+Message = record.Message
 
 PROTOCOL_VERSION: Final = 1
 
@@ -45,10 +50,6 @@ Publishers = Annotated[tuple[Publisher, ...], Meta(max_length=Limits.publishers_
 Removals = Annotated[tuple[Removal, ...], Meta(max_length=Limits.removals_per_record_max)]
 # A publisher's version is at least 1, and below 2**63, like every counter.
 PublisherVersion = Annotated[int, Meta(ge=1, le=2**63 - 1)]
-
-
-class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The base of every record."""
 
 
 # --- client and session ---------------------------------------------------------------------
@@ -450,6 +451,14 @@ WireMessage = (
     | Leave
     | FetchMembership
     | MembershipReply
+    | raft.RequestVote
+    | raft.RequestVoteReply
+    | raft.AppendEntries
+    | raft.AppendEntriesReply
+    | raft.InstallSnapshot
+    | raft.InstallSnapshotReply
+    | raft.TransferLeader
+    | raft.TransferLeaderReply
 )
 
 # ONLY APPEND: a tag is a promise to every version that is out there.

@@ -7,29 +7,24 @@ from typing import NamedTuple
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.consensus import RaftCore
-from zreg.raft.messages import (
+from zreg.raft.ready import Persisted, ReadState, Ready, Save, Snapshot, bootstrap
+from zreg.raft.status import Role
+from zreg.testing.raft_checker import RaftChecker
+from zreg.testing.raft_node import SimNode
+from zreg.testing.sim_disk import SimDisk
+from zreg.wire.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,
     EntryKind,
     InstallSnapshot,
-    Message,
-    Persisted,
-    ReadState,
-    Ready,
+    RaftMessage,
     Reply,
     Request,
     RequestVote,
     RequestVoteReply,
-    Save,
-    Snapshot,
     TransferLeader,
-    bootstrap,
 )
-from zreg.raft.status import Role
-from zreg.testing.raft_checker import RaftChecker
-from zreg.testing.raft_node import SimNode
-from zreg.testing.sim_disk import SimDisk
 
 THREE = ("n1", "n2", "n3")
 FIVE = ("n1", "n2", "n3", "n4", "n5")
@@ -81,7 +76,7 @@ class Outcome(NamedTuple):
 
     appends: list[Request]
     saves: list[Save]
-    messages: list[Message]
+    messages: list[RaftMessage]
     committed: list[Entry]
     reads: list[ReadState]
     refused_reads: list[int]
@@ -113,7 +108,7 @@ def drive(core: RaftCore) -> Outcome:
     return outcome
 
 
-def step(core: RaftCore, message: Message) -> Outcome:
+def step(core: RaftCore, message: RaftMessage) -> Outcome:
     core.step(message)
     return drive(core)
 
@@ -273,7 +268,7 @@ class Cluster:
         self, voters: Sequence[str] = THREE, *, spares: Sequence[str] = (), **limits: int
     ) -> None:
         self.nodes: dict[str, SimNode] = {}
-        self.mail: list[Message] = []
+        self.mail: list[RaftMessage] = []
         self.checker = RaftChecker(self.nodes)
         self.reads: dict[str, list[ReadState]] = {}
         self.refused_reads: dict[str, list[int]] = {}
@@ -333,7 +328,7 @@ class Cluster:
     def heal(self) -> None:
         self._cut.clear()
 
-    def give(self, message: Message) -> None:
+    def give(self, message: RaftMessage) -> None:
         """Deliver one message, cut or not."""
         node = self.nodes[message.receiver]
         if node.core is not None:
@@ -387,7 +382,7 @@ class Cluster:
     def on_saved(self, node: SimNode) -> None:
         self.checker.on_saved(node)
 
-    def on_message(self, node: SimNode, message: Message) -> None:
+    def on_message(self, node: SimNode, message: RaftMessage) -> None:
         self.checker.on_message(node, message)
 
     def on_applied(self, node: SimNode, ready: Ready) -> None:

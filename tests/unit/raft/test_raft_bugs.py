@@ -29,21 +29,20 @@ from raft_helpers import (
 
 from zreg.raft.configuration import encode_configuration
 from zreg.raft.errors import ConfigurationError, OverloadedError
-from zreg.raft.messages import (
+from zreg.raft.ready import Ready, Snapshot
+from zreg.raft.status import Role
+from zreg.wire.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,
     EntryKind,
-    Message,
-    Ready,
+    RaftMessage,
     Request,
     RequestVoteReply,
-    Snapshot,
 )
-from zreg.raft.status import Role
 
 
-def first_ready(core_and_message: tuple[object, Message]) -> Ready:
+def first_ready(core_and_message: tuple[object, RaftMessage]) -> Ready:
     core, message = core_and_message
     core.step(message)  # type: ignore[attr-defined]
     ready = core.ready()  # type: ignore[attr-defined]

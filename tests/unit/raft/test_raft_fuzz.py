@@ -7,19 +7,19 @@ from raft_helpers import campaign, drive, elect, log_of, make_core, members, set
 
 from zreg.raft.configuration import encode_configuration
 from zreg.raft.consensus import RaftCore
-from zreg.raft.messages import (
+from zreg.raft.ready import Snapshot
+from zreg.wire.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,
     EntryKind,
     InstallSnapshot,
     InstallSnapshotReply,
-    Message,
+    RaftMessage,
     Reply,
     Request,
     RequestVote,
     RequestVoteReply,
-    Snapshot,
     TransferLeader,
     TransferLeaderReply,
 )
@@ -141,7 +141,7 @@ def core_in(role: str) -> tuple[RaftCore, list[Request]]:
 @settings(max_examples=150, deadline=None)
 @given(ROLES, st.lists(st.one_of(REQUEST, REPLY), max_size=8), st.data())
 def test_nothing_that_a_peer_says_raises(
-    role: str, messages: list[Message], data: st.DataObject
+    role: str, messages: list[RaftMessage], data: st.DataObject
 ) -> None:
     core, waiting = core_in(role)
     for message in messages:

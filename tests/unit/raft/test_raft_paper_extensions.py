@@ -25,12 +25,12 @@ from raft_helpers import (
 )
 
 from zreg.raft.configuration import encode_configuration
-from zreg.raft.messages import (
+from zreg.raft.ready import Snapshot
+from zreg.wire.raft_messages import (
     EntryKind,
     InstallSnapshot,
     InstallSnapshotReply,
     RequestVoteReply,
-    Snapshot,
 )
 
 # §6 Cluster membership changes

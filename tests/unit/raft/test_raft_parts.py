@@ -34,17 +34,12 @@ from zreg.raft.configuration import (
 from zreg.raft.consensus import RaftCore
 from zreg.raft.errors import ConfigurationError, NotLeaderError
 from zreg.raft.log import RaftLog
-from zreg.raft.messages import (
-    AppendEntries,
-    Message,
-    Persisted,
-    bootstrap,
-    is_gapless,
-)
 from zreg.raft.progress import CatchUp, CatchUpState, Progress, Slot
 from zreg.raft.quorum import Outcome, majority, majority_value, tally
 from zreg.raft.read_index import ReadQueue
+from zreg.raft.ready import Persisted, bootstrap, is_gapless
 from zreg.raft.status import Role
+from zreg.wire.raft_messages import AppendEntries, RaftMessage
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=9))
@@ -300,7 +295,7 @@ def test_gaps_and_falling_terms_are_seen() -> None:
 
 
 def test_every_message_and_snapshot_survives_the_wire() -> None:
-    decoder = msgspec.msgpack.Decoder(Message)
+    decoder = msgspec.msgpack.Decoder(RaftMessage)
     core = make_core(log=log_of(1, 1))
     sent = [*elect(core).appends, *tick(core, 12).messages]
 
@@ -313,7 +308,7 @@ def test_numbers_beyond_the_limits_are_refused_on_the_wire(value: int) -> None:
     request = msgspec.structs.replace(append_request(term=1), term=value)
 
     with pytest.raises(msgspec.ValidationError):
-        msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=Message)
+        msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=RaftMessage)
 
 
 def test_a_leader_says_how_its_peers_stand() -> None:

@@ -20,16 +20,16 @@ from raft_helpers import (
 )
 
 from zreg.raft.configuration import encode_configuration
-from zreg.raft.messages import (
+from zreg.raft.ready import Snapshot
+from zreg.raft.status import Role
+from zreg.wire.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,
     EntryKind,
     InstallSnapshot,
     InstallSnapshotReply,
-    Snapshot,
 )
-from zreg.raft.status import Role
 
 
 @pytest.mark.parametrize(

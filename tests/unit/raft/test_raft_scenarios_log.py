@@ -32,14 +32,14 @@ from zreg.raft.errors import (
     CommandTooLargeError,
     OverloadedError,
 )
-from zreg.raft.messages import (
+from zreg.raft.ready import Snapshot
+from zreg.raft.status import Role
+from zreg.wire.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     InstallSnapshot,
     InstallSnapshotReply,
-    Snapshot,
 )
-from zreg.raft.status import Role
 
 # 17 to 24: replication
 

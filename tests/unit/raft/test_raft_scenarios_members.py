@@ -34,16 +34,16 @@ from zreg.raft.errors import (
     NotLeaderError,
     TransferringError,
 )
-from zreg.raft.messages import (
+from zreg.raft.progress import CatchUpState
+from zreg.raft.ready import Persisted
+from zreg.raft.status import Role
+from zreg.wire.raft_messages import (
     Entry,
     EntryKind,
-    Persisted,
     RequestVote,
     TransferLeader,
     TransferLeaderReply,
 )
-from zreg.raft.progress import CatchUpState
-from zreg.raft.status import Role
 
 # 33, 34: reads
 

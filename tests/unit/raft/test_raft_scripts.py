@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from raft_helpers import Cluster
 
-from zreg.raft.messages import (
+from zreg.wire.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,
     InstallSnapshot,
     InstallSnapshotReply,
-    Message,
+    RaftMessage,
     RequestVote,
     RequestVoteReply,
     TransferLeader,
@@ -31,7 +31,7 @@ def show_entries(entries: tuple[Entry, ...]) -> str:
     return " ".join(f"{entry.index}/{entry.term}:{entry.kind.name.lower()}" for entry in entries)
 
 
-def show_request(message: Message) -> str:
+def show_request(message: RaftMessage) -> str:
     match message:
         case RequestVote(is_pre_vote=is_pre_vote, last_index=index, last_term=term):
             return f"{'pre-vote' if is_pre_vote else 'vote'} last={index}/{term}"
@@ -45,7 +45,7 @@ def show_request(message: Message) -> str:
             return show_reply(message)
 
 
-def show_reply(message: Message) -> str:
+def show_reply(message: RaftMessage) -> str:
     match message:
         case RequestVoteReply(is_granted=is_granted):
             return "granted" if is_granted else "denied"

@@ -1,0 +1,110 @@
+"""What a Raft node keeps, and what it hands out to be done: snapshots, saves, and `Ready`.
+
+The requests and replies that travel are in `zreg.wire.raft_messages`.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from zreg.raft.configuration import Configuration, encode_configuration
+from zreg.wire.raft_messages import (
+    Entry,
+    EntryKind,
+    RaftMessage,
+    Reply,
+    Request,
+    RequestVoteReply,
+)
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """The state machine after the entry `index` of `term`, and the encoded members then."""
+
+    index: int
+    term: int
+    configuration: bytes
+    data: bytes
+
+
+class Persisted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a journal gives back at start; the defaults are a node that never ran."""
+
+    term: int = 0
+    vote: str | None = None
+    snapshot: Snapshot | None = None
+    entries: tuple[Entry, ...] = ()
+
+    @classmethod
+    def of(cls, contents: object) -> "Persisted":
+        """Take it from an object with the same fields, as a journal's contents.
+
+        Raises `msgspec.ValidationError` when a field is of another type.
+        """
+        return msgspec.convert(contents, cls, from_attributes=True)
+
+
+class Save(msgspec.Struct, frozen=True, kw_only=True):
+    """What must be on disk before anything after it leaves; one transaction, in field order.
+
+    `truncate_from`: drop the entries from this index on. `compact_to`: drop those up to this one.
+    """
+
+    snapshot: Snapshot | None
+    truncate_from: int | None
+    compact_to: int | None
+    entries: tuple[Entry, ...]
+    term: int
+    vote: str | None
+
+
+class ReadState(msgspec.Struct, frozen=True):
+    """The read `token` may be answered from a state machine that has applied `index`."""
+
+    token: int
+    index: int
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be done now, in field order; then `RaftCore.advance()` is called.
+
+    `appends` leave first: the leader writes its disk while its followers write theirs. Then `save`
+    is made durable. Only then `messages` leave: votes and acknowledgements promise what is on disk.
+    Then the state machine takes `restore`, if any, and applies `committed`; the answers to `reads`
+    come from that state. `refused_reads` are tokens to be asked again at the next leader.
+    """
+
+    appends: tuple[Request, ...]
+    save: Save | None
+    messages: tuple[RaftMessage, ...]
+    restore: Snapshot | None
+    committed: tuple[Entry, ...]
+    reads: tuple[ReadState, ...]
+    refused_reads: tuple[int, ...]
+
+
+def bootstrap(configuration: Configuration) -> Save:
+    """Return what the first voters of a new cluster save before they start for the first time.
+
+    All must save the same configuration: it becomes entry 1 of term 1, which nobody led.
+    """
+    data = encode_configuration(configuration)
+    first = Entry(1, 1, EntryKind.CONFIGURATION, data)
+    return Save(
+        snapshot=None, truncate_from=None, compact_to=None, entries=(first,), term=1, vote=None
+    )
+
+
+def is_gapless(prev_index: int, prev_term: int, entries: Iterable[Entry]) -> bool:
+    """Say whether `entries` follow on `prev_index`, by ones, with terms that never fall."""
+    index, term = prev_index, prev_term
+    for entry in entries:
+        if entry.index != index + 1 or entry.term < term:
+            return False
+        index, term = entry.index, entry.term
+    return True
+
+
+def is_promise(reply: Reply) -> bool:
+    """Say whether `reply` grants a pre-vote: its term is the one asked for, and nobody's yet."""
+    return isinstance(reply, RequestVoteReply) and reply.is_pre_vote and reply.is_granted
