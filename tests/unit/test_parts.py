@@ -11,7 +11,7 @@ from zreg.config import Limits
 from zreg.model import Cause, Change, Incarnation, Publisher, Removal, Version
 from zreg.wire.codec import encode_frames, encoded_size
 from zreg.wire.messages import Changes, Snapshot
-from zreg.wire.parts import change_size, in_parts
+from zreg.wire.parts import change_size, fits_inline, in_parts
 
 NAME = "a#@#b#@#c"
 WIDEST = "\U0001f98a" * Limits.label_characters_max
@@ -90,3 +90,28 @@ def test_a_change_within_the_size_of_a_part_fits_into_a_frame() -> None:
     changes = Changes(1, NAME, (change,), 0)  # type: ignore[arg-type]
 
     assert len(msgspec.msgpack.encode(changes)) < Limits.frame_bytes_max
+
+
+@given(messages_of(Change))
+def test_what_rides_inside_a_hint_is_small(change: Change) -> None:
+    if fits_inline(change):
+        assert encoded_size(change) <= Limits.inline_change_bytes_max
+    else:
+        assert change_size(change) > Limits.inline_change_bytes_max
+
+
+@pytest.mark.parametrize("body_bytes", range(2800, 4200, 100))
+def test_one_large_publisher_is_measured_before_it_rides(body_bytes: int) -> None:
+    publisher = make_publisher(body=bytes(body_bytes))
+    change = Change(Version(1, 1), Version(1, 2), (publisher,), ())
+
+    assert fits_inline(change) == (change_size(change) <= Limits.inline_change_bytes_max)
+
+
+def test_a_widest_publisher_never_rides_by_mistake() -> None:
+    for body_bytes in range(0, 4096, 64):
+        change = Change(
+            Version(1, 1), Version(1, 2), (replace(LARGEST, body=bytes(body_bytes)),), ()
+        )
+        if fits_inline(change):
+            assert encoded_size(change) <= Limits.inline_change_bytes_max

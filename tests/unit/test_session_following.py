@@ -585,6 +585,39 @@ def make_unsure(bench: Bench) -> Interest:
     return interest
 
 
+def test_a_session_never_drops_what_it_vouches_for() -> None:
+    """The primary lacks it, which is the primary's trouble: it is sent there again."""
+    bench = Bench(D1)
+    asked: list[bytes] = []
+
+    def keeps(publisher_id: bytes) -> bool:
+        asked.append(publisher_id)
+        return publisher_id == ONE.publisher_id
+
+    bench.following = Following(CONFIG, bench.links, rng=Random(1), keeps=keeps)
+    interest = bench.known(ONE, TWO)
+    bench.hinted(Changed(PAY, V2, V3, 6))
+
+    bench.snapshot(interest, V3)
+
+    assert ids(interest) == [ONE.publisher_id]
+    assert asked == [ONE.publisher_id, TWO.publisher_id]
+
+
+def test_a_part_of_a_copy_asks_for_nothing_to_be_kept() -> None:
+    bench = Bench(D1)
+    asked: list[bytes] = []
+    keeps = asked.append
+    bench.following = Following(CONFIG, bench.links, rng=Random(1), keeps=keeps)
+    interest = bench.known(ONE)
+    bench.hinted(Changed(PAY, V2, V3, 6))
+
+    bench.snapshot(interest, V3, is_unreconciled=True)
+
+    assert ids(interest) == [ONE.publisher_id]
+    assert asked == []
+
+
 def test_an_unsure_copy_is_fetched_whole_when_fewer_sessions_are_missing() -> None:
     bench = Bench(D1)
     interest = make_unsure(bench)

@@ -100,7 +100,6 @@ def test_a_write_goes_to_the_primary_when_the_turn_ends_and_once() -> None:
     assert bench.vouching.settle(0.0) == []
     assert bench.vouching.pending_count == 1
     assert len(bench.vouching) == 1
-    assert list(bench.vouching) == [bench.record()]
 
 
 def test_a_write_is_accepted_when_its_own_data_node_says_so() -> None:
@@ -114,6 +113,31 @@ def test_a_write_is_accepted_when_its_own_data_node_says_so() -> None:
 
     assert bench.vouching.is_accepted(bench.record())
     assert bench.vouching.pending_count == 0
+
+
+def test_what_a_primary_lacks_and_this_session_answers_for_is_sent_once_more() -> None:
+    bench = Bench(D1)
+    bench.started(ONE, TWO)
+    assert bench.vouching.keeps(ONE.publisher_id), "it is on its way already"
+    assert bench.vouching.settle(0.0) == []
+    bench.accept_all()
+
+    assert bench.vouching.keeps(ONE.publisher_id)
+
+    assert bench.vouching.settle(0.0) == to_data(D1, PublishDatum(3, PAY, ONE))
+
+
+def test_what_nobody_answers_for_any_more_is_not_kept() -> None:
+    bench = Bench(D1)
+    bench.started(ONE, TWO)
+    bench.accept_all()
+    bench.vouching.withdraw(bench.record(ONE), Cause.BYE)
+    assert not bench.vouching.keeps(ONE.publisher_id)
+    assert not bench.vouching.keeps(b"?" * 16)
+
+    bench.vouching.new_voucher(S1_AGAIN)
+
+    assert not bench.vouching.keeps(TWO.publisher_id), "its client has to say it again"
 
 
 @pytest.mark.parametrize(("peer", "request_id"), [(D2, 1), ("d1@0", 1), ("", 1), (D1, 99), (D1, 0)])
@@ -707,7 +731,9 @@ def test_a_digest_is_always_that_of_what_was_sent_before_on_the_connection(seed:
     life.lose()
     vouching.accepted(D1, node.take(vouching.settle(life.now)))
 
-    assert node.held == {r.publisher.publisher_id: r.publisher.version for r in vouching}
+    assert node.held == {
+        r.publisher.publisher_id: r.publisher.version for r in vouching._records.values()
+    }
     assert node.digest_count > 0
     assert vouching.pending_count == 0
 

@@ -11,7 +11,7 @@ from zreg.effects import BEAT_TOPIC, Broadcast, Effect, Link
 from zreg.model import Change, Incarnation
 from zreg.ring import bucket_topic
 from zreg.wire.messages import Beat, Changed
-from zreg.wire.parts import change_size
+from zreg.wire.parts import fits_inline
 
 
 class Hints:
@@ -51,10 +51,10 @@ class Hints:
         self.hint_count += 1
         sequence = self._sequences[bucket] = self._sequences[bucket] + 1
         source, version = change.source_version, change.version
-        if change_size(change) > Limits.inline_change_bytes_max:
-            changed = Changed(datum.name, source, version, sequence)
-        else:
+        if fits_inline(change):
             changed = Changed(
                 datum.name, source, version, sequence, change.publishers, change.removals
             )
+        else:
+            changed = Changed(datum.name, source, version, sequence)
         return Broadcast(Link.CHANGES, bucket_topic(bucket), changed)

@@ -7,7 +7,7 @@ with this session's voucher; requests are in order on one connection, so a diges
 after them can be compared at once.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -57,10 +57,6 @@ class Vouching:
     def __len__(self) -> int:
         """Return how many publishers there are, withdrawn ones included."""
         return len(self._records)
-
-    def __iter__(self) -> Iterator[Record]:
-        """Go through all records."""
-        return iter(self._records.values())
 
     def find(self, publisher_id: bytes) -> Record | None:
         """Return the record of a publisher."""

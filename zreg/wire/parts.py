@@ -10,6 +10,8 @@ from zreg.model import Change, Publisher
 _CHANGE_BYTES: Final = 46
 _PUBLISHER_BYTES: Final = 73
 _REMOVAL_BYTES: Final = 42
+# A publisher beside its body, with four labels of four-byte characters.
+_PUBLISHER_BYTES_MAX: Final = _PUBLISHER_BYTES + 4 * 4 * Limits.label_characters_max
 
 
 def change_size(change: Change) -> int:
@@ -18,6 +20,16 @@ def change_size(change: Change) -> int:
         _REMOVAL_BYTES + _text_size(removal.voucher.node_id) for removal in change.removals
     )
     return _CHANGE_BYTES + sum(_size(publisher) for publisher in change.publishers) + removals
+
+
+def fits_inline(change: Change) -> bool:
+    """Return whether a change is small enough to ride inside its hint."""
+    if len(change.publishers) == 1 and not change.removals:
+        # Nearly all that happens; labels are bounded, so most need not be measured.
+        bytes_max = len(change.publishers[0].body) + _CHANGE_BYTES + _PUBLISHER_BYTES_MAX
+        if bytes_max <= Limits.inline_change_bytes_max:
+            return True
+    return change_size(change) <= Limits.inline_change_bytes_max
 
 
 def _size(publisher: Publisher) -> int:
