@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from zreg.wire.messages import Message
+from zreg.wire.raft_messages import Entry
 
 # Who sent this: a routing id on links that bind, the name given to `Connect` on links that connect.
 Peer = str | bytes
@@ -27,6 +28,8 @@ class Link(enum.Enum):
     META = enum.auto()  # DEALERs to meta
     NODES = enum.auto()  # meta's ROUTER
     MEMBERSHIP = enum.auto()  # meta's PUB, SUBs to meta
+    RAFT_ASK = enum.auto()  # REQs to other meta nodes
+    RAFT_ANSWER = enum.auto()  # meta's REP
     LOCAL = enum.auto()  # this process
 
 
@@ -40,7 +43,10 @@ class Effect(msgspec.Struct, frozen=True, gc=False):
 
 
 class Send(Effect, frozen=True, gc=False):
-    """Send to one peer; leaves with everything else for that peer when the turn ends."""
+    """Send to one peer; leaves with everything else for that peer when the turn ends.
+
+    On `RAFT_ANSWER` the peer is one request, which is answered in the turn in which it came.
+    """
 
     link: Link
     peer: Peer
@@ -92,6 +98,30 @@ class Probe(Effect, frozen=True, gc=False):
 
     link: Link
     peer: Peer
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """Raft's state machine after the entry `index` of `term`, and the encoded members then."""
+
+    index: int
+    term: int
+    configuration: bytes
+    data: bytes
+
+
+class Save(Effect, frozen=True, kw_only=True):
+    """Have this on disk before anything that follows it; one transaction, in field order.
+
+    What was sent before it leaves first. `truncate_from`: drop the entries from this index on.
+    `compact_to`: drop those up to this one. When it cannot be done, the node ends.
+    """
+
+    snapshot: Snapshot | None
+    truncate_from: int | None
+    compact_to: int | None
+    entries: tuple[Entry, ...]
+    term: int
+    vote: str | None
 
 
 # The levels of `logging`, which a core does not import.

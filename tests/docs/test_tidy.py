@@ -135,6 +135,7 @@ def test_only_links_and_options_know_zeromq() -> None:
         "zreg/reactor/doors.py",
         "zreg/reactor/links.py",
         "zreg/reactor/options.py",
+        "zreg/reactor/raft_links.py",
     }
 
 

@@ -9,10 +9,11 @@ from random import Random
 
 import pytest
 
+from zreg.effects import Save, Snapshot
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.consensus import RaftCore
-from zreg.raft.ready import Persisted, Save, Snapshot, bootstrap
+from zreg.raft.ready import Persisted, bootstrap
 from zreg.raft.status import Role
 from zreg.reactor.journal import FORMAT, EntryRow, Journal, JournalError, SnapshotRow
 from zreg.reactor.wal import find_wal_damage

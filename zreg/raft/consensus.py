@@ -24,6 +24,7 @@ when this node stops leading first, the outcome is unknown.
 
 from typing import TYPE_CHECKING, Final, assert_never
 
+from zreg.effects import Save, Snapshot
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration
 from zreg.raft.errors import NotLeaderError
@@ -31,7 +32,7 @@ from zreg.raft.following import Follower, is_sound_append, is_sound_chunk
 from zreg.raft.leadership import Leadership
 from zreg.raft.log import RaftLog
 from zreg.raft.progress import CatchUpState
-from zreg.raft.ready import Persisted, Ready, Save, Snapshot, is_promise
+from zreg.raft.ready import Persisted, Ready, is_promise
 from zreg.raft.replies import append_reply, chunk_reply, refusal, transfer_reply, vote_reply
 from zreg.raft.standing import Standing
 from zreg.raft.status import PeerStatus, RaftStatus, Role

@@ -6,10 +6,11 @@ It knows no roles and no terms but those of entries; `RaftCore` has checked who 
 from typing import NamedTuple
 from zlib import crc32
 
+from zreg.effects import Snapshot
 from zreg.raft.configuration import decode_configuration
 from zreg.raft.errors import ConfigurationError
 from zreg.raft.log import RaftLog
-from zreg.raft.ready import Snapshot, is_gapless
+from zreg.raft.ready import is_gapless
 from zreg.wire.raft_messages import AppendEntries, EntryKind, InstallSnapshot
 
 

@@ -11,13 +11,14 @@ journal has to be told, and gives it away as one `Save`.
 
 from collections.abc import Sequence
 
+from zreg.effects import Save, Snapshot
 from zreg.raft.configuration import (
     Configuration,
     ConfigurationHistory,
     decode_configuration,
     encode_configuration,
 )
-from zreg.raft.ready import Persisted, Save, Snapshot, is_gapless
+from zreg.raft.ready import Persisted, is_gapless
 from zreg.wire.raft_messages import Entry, EntryKind
 
 

@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Final
 
-from zreg.raft.ready import Snapshot
+from zreg.effects import Snapshot
 from zreg.wire.raft_messages import Request
 
 CATCH_UP_ROUNDS_MAX: Final = 10

@@ -1,4 +1,4 @@
-"""What a Raft node keeps, and what it hands out to be done: snapshots, saves, and `Ready`.
+"""What a Raft node keeps, and what it hands out to be done: `Persisted` and `Ready`.
 
 The requests and replies that travel are in `zreg.wire.raft_messages`.
 """
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from zreg.effects import Save, Snapshot
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.wire.raft_messages import (
     Entry,
@@ -16,15 +17,6 @@ from zreg.wire.raft_messages import (
     Request,
     RequestVoteReply,
 )
-
-
-class Snapshot(msgspec.Struct, frozen=True, array_like=True):
-    """The state machine after the entry `index` of `term`, and the encoded members then."""
-
-    index: int
-    term: int
-    configuration: bytes
-    data: bytes
 
 
 class Persisted(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,20 +34,6 @@ class Persisted(msgspec.Struct, frozen=True, kw_only=True):
         Raises `msgspec.ValidationError` when a field is of another type.
         """
         return msgspec.convert(contents, cls, from_attributes=True)
-
-
-class Save(msgspec.Struct, frozen=True, kw_only=True):
-    """What must be on disk before anything after it leaves; one transaction, in field order.
-
-    `truncate_from`: drop the entries from this index on. `compact_to`: drop those up to this one.
-    """
-
-    snapshot: Snapshot | None
-    truncate_from: int | None
-    compact_to: int | None
-    entries: tuple[Entry, ...]
-    term: int
-    vote: str | None
 
 
 class ReadState(msgspec.Struct, frozen=True):

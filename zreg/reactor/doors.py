@@ -20,11 +20,12 @@ from zreg.reactor.links import (
     SocketContext,
     SubChannel,
 )
+from zreg.reactor.raft_links import AnswerChannel, AskChannel
 from zreg.reactor.table import OUTSIDE, LinkTable, check_address, is_ipv6
 
 
 class BoundDoor:
-    """A link that binds: a ROUTER or a PUB, one channel for all."""
+    """A link that binds: a ROUTER, a REP or a PUB, one channel for all."""
 
     def __init__(self, bound: Channel, address: str) -> None:
         self.link = bound.link
@@ -42,7 +43,7 @@ class BoundDoor:
 
 
 class DialDoor:
-    """A link that connects: a channel per peer name, DEALERs or SUBs."""
+    """A link that connects: a channel per peer name, DEALERs, REQs or SUBs."""
 
     def __init__(
         self,
@@ -114,6 +115,7 @@ class Doors:
         self.subs: dict[int, DialDoor] = {}
         self.pubs: dict[int, BoundDoor] = {}
         self.pub_channels: dict[int, PubChannel] = {}
+        self.answers: list[AnswerChannel] = []
         self.addresses: dict[Link, str] = {}
         try:
             self._open(table)
@@ -125,12 +127,18 @@ class Doors:
     def _open(self, table: LinkTable) -> None:
         for link in table.dealers:
             self.dealers[id(link)] = DialDoor(link, self._context(link), DealerChannel)
+        for link in table.asks:
+            self.dealers[id(link)] = DialDoor(link, self._context(link), AskChannel)
         for link in table.subs:
             self.subs[id(link)] = DialDoor(link, self._context(link), SubChannel)
         for link, address in table.routers.items():
             router = RouterChannel(self._context(link), link)
             self.routers[id(link)] = router
             self.bound[id(link)] = self._bound(router, address)
+        for link, address in table.answers.items():
+            answer = AnswerChannel(self._context(link), link)
+            self.answers.append(answer)
+            self.bound[id(link)] = self._bound(answer, address)
         for link, address in table.pubs.items():
             pub = PubChannel(self._context(link), link)
             self.pub_channels[id(link)] = pub

@@ -4,23 +4,22 @@ Nothing that a peer can send raises here: it is counted by its code, and answere
 waits for an answer.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 from zreg.effects import Core, EpochSeen, Local, Peer
 from zreg.errors import PeerError
+from zreg.reactor.failures import NodeEndError
 from zreg.reactor.links import Channel, RouterChannel
 from zreg.reactor.perform import Performer
+from zreg.reactor.raft_links import AnswerChannel
 from zreg.reactor.table import OUTSIDE
 from zreg.wire.codec import BadRecord, decode_frame
 from zreg.wire.envelope import Envelope
 from zreg.wire.messages import Refused
 
 _EPOCHS_TOLD_MAX: Final = 1024
-
-logger = logging.getLogger("zreg.reactor")
 
 
 class Intake:
@@ -71,14 +70,15 @@ class Intake:
                 effects = receive(link, peer, record, now)
                 if effects:
                     carry_out(effects)
-            except Exception:
-                counts["core_errors"] += 1
-                logger.exception("reactor.core.failed record=%s", type(record).__name__)
+            except NodeEndError:
+                raise
+            except Exception:  # noqa: BLE001 -- whatever a core raises
+                self._performer.core_failed(f"record={type(record).__name__}")
 
     def _refuse(self, channel: Channel, peer: Peer, bad: BadRecord) -> None:
         self._counts[f"bad_{bad.code}"] += 1
         # Never to whom we connected: a node answers requests, it does not argue with answers.
-        if isinstance(channel, RouterChannel):
+        if isinstance(channel, RouterChannel | AnswerChannel):
             answer = Refused(bad.request_id, bad.code, bad.detail, self._core.epoch)
             pending = self._performer.sends.pending[id(channel.link)]
             pending.setdefault(peer, []).append(answer)

@@ -21,6 +21,7 @@ from zlib import crc32
 
 import msgspec
 
+from zreg.reactor.failures import NodeEndError
 from zreg.reactor.wal import find_wal_damage
 
 FORMAT: Final = 1
@@ -49,7 +50,7 @@ _ADVICE: Final = {
 }
 
 
-class JournalError(Exception):
+class JournalError(NodeEndError):
     """The journal cannot be used; the message is a sentence that says what to do. End the node."""
 
 

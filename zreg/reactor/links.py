@@ -130,7 +130,9 @@ class Channel:
         """Read header and records, the last two frames of every message."""
         if not has_more:
             return b"", None
-        header = self.socket.recv(_NOBLOCK, copy=False)
+        return self._one_frame_after(self.socket.recv(_NOBLOCK, copy=False))
+
+    def _one_frame_after(self, header: zmq.Frame) -> tuple[bytes, bytes | None]:
         if not header.more:
             return b"", None
         frame = self.socket.recv(_NOBLOCK, copy=False)
@@ -243,13 +245,7 @@ class DealerChannel(DialChannel):
             header = self.socket.recv(_NOBLOCK, copy=False)
         except zmq.Again:
             return None
-        if not header.more:
-            return self.peer, b"", None
-        frame = self.socket.recv(_NOBLOCK, copy=False)
-        if frame.more:
-            self._discard()
-            return self.peer, b"", None
-        return self.peer, header.bytes, frame.bytes
+        return self.peer, *self._one_frame_after(header)
 
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:  # noqa: ARG002 -- it has one peer
         """Send to the peer."""

@@ -25,10 +25,11 @@ from zreg.effects import (
     Stop,
 )
 from zreg.reactor.doors import Doors
+from zreg.reactor.failures import NodeEndError
 from zreg.reactor.intake import Intake
 from zreg.reactor.links import TERMINATE_SECONDS_MAX, Channel, DialChannel, RouterChannel
 from zreg.reactor.outbox import Outcome
-from zreg.reactor.perform import EventCallback, Hooks, Performer
+from zreg.reactor.perform import Disk, EventCallback, Hooks, Performer
 from zreg.reactor.table import LinkTable
 from zreg.reactor.wakeups import Wakeups
 from zreg.wire.codec import encode_frames
@@ -59,14 +60,13 @@ class Reactor:
         links: LinkTable | Doors,
         *,
         on_event: EventCallback | None = None,
+        disk: Disk | None = None,
     ) -> None:
         self._core = core
         self._envelope = Envelope(cluster)
         self._doors = links if isinstance(links, Doors) else Doors(links)
         self._counts: Counter[str] = Counter()
-        hooks = Hooks(
-            header=self._header, watch=self._watch, unwatch=self._unwatch, on_event=on_event
-        )
+        hooks = Hooks(self._header, self._watch, self._unwatch, on_event, disk)
         self._performer = Performer(self._doors, self._counts, hooks)
         self._sends = self._performer.sends
         self._intake = Intake(core, self._envelope, self._performer, self._counts, self._tell)
@@ -87,7 +87,10 @@ class Reactor:
         return self._doors.addresses
 
     async def run(self) -> None:
-        """Start the core and serve it until `stop` was called; closes everything."""
+        """Start the core and serve it until `stop` was called; closes everything.
+
+        Raises `NodeEndError` when the node must not go on.
+        """
         self._loop = loop = asyncio.get_running_loop()
         self._finished = loop.create_future()
         self._wakeups.start(loop)
@@ -139,6 +142,9 @@ class Reactor:
         now = self._loop.time()
         try:
             self._run_turn(now)
+        except NodeEndError as error:
+            self._finish(error)
+            return
         except Exception:
             self._counts["reactor_errors"] += 1
             logger.exception("reactor.turn.failed")
@@ -160,20 +166,29 @@ class Reactor:
             self._guard(lambda: self._core.tick(now))
         self._guard(lambda: self._core.settle(now))
         self._performer.flush()
+        self._performer.answer_rest()
         self._look_again()
         if has_stop:
-            self._is_stopped = True
-            assert self._finished is not None
-            if not self._finished.done():
+            self._finish(None)
+
+    def _finish(self, error: NodeEndError | None) -> None:
+        """Have `run` return, or raise: no further turn is run, nothing more leaves."""
+        self._is_stopped = True
+        assert self._finished is not None
+        if not self._finished.done():
+            if error is None:
                 self._finished.set_result(None)
+            else:
+                self._finished.set_exception(error)
 
     def _guard(self, call: Callable[[], Sequence[Effect]]) -> None:
         """Call the core; what it raises is a bug that costs the call and nothing more."""
         try:
             self._performer.carry_out(call())
-        except Exception:
-            self._counts["core_errors"] += 1
-            logger.exception("reactor.core.failed core=%r", self._core)
+        except NodeEndError:
+            raise
+        except Exception:  # noqa: BLE001 -- whatever a core raises
+            self._performer.core_failed(f"core={self._core!r}")
 
     def _tell(self, message: Local, now: float) -> None:
         self._guard(lambda: self._core.receive(Link.LOCAL, "", message, now))
@@ -305,9 +320,8 @@ class Reactor:
     def _next_tick_at(self, now: float) -> float | None:
         try:
             return self._core.next_tick_at()
-        except Exception:
-            self._counts["core_errors"] += 1
-            logger.exception("reactor.core.failed core=%r", self._core)
+        except Exception:  # noqa: BLE001 -- whatever a core raises
+            self._performer.core_failed(f"core={self._core!r}")
             return now + _FAILED_TICK_SECONDS
 
     def _watch(self, channel: DialChannel) -> None:

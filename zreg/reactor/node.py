@@ -21,7 +21,7 @@ from zreg.errors import UsageError
 from zreg.model import Member, Role, Status
 from zreg.reactor.doors import Doors
 from zreg.reactor.loop import Reactor
-from zreg.reactor.perform import EventCallback
+from zreg.reactor.perform import Disk, EventCallback
 from zreg.reactor.table import LinkTable, check_address
 
 _ADDRESS: Final = re.compile(r"tcp://(\[[^\]]+\]|[^:]+):(\d+|\*)\Z")
@@ -52,10 +52,11 @@ class Node:
         member: Member,
         settings: NodeSettings,
         on_event: EventCallback | None,
+        disk: Disk | None = None,
     ) -> None:
         self.member = member
         self._core = core
-        self._reactor = Reactor(core, settings.config.cluster, doors, on_event=on_event)
+        self._reactor = Reactor(core, settings.config.cluster, doors, on_event=on_event, disk=disk)
 
     @property
     def node_id(self) -> str:
@@ -110,7 +111,7 @@ def opened_doors(table: LinkTable, settings: NodeSettings) -> Iterator[Doors]:
     The doors stay open, unless the node around them cannot be built.
     """
     if not settings.insecure:
-        _check_loopback([*table.routers.values(), *table.pubs.values()])
+        _check_loopback([*table.routers.values(), *table.pubs.values(), *table.answers.values()])
     doors = Doors(table)
     try:
         yield doors

@@ -7,6 +7,7 @@ everything else happens at once.
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
@@ -21,22 +22,37 @@ from zreg.effects import (
     Log,
     Peer,
     Probe,
+    Save,
     Send,
     Unlisten,
 )
-from zreg.errors import UnavailableError, UsageError
+from zreg.errors import NotReadyError, UnavailableError, UsageError
 from zreg.reactor.doors import DialDoor, Doors
+from zreg.reactor.failures import CoreFailedError
 from zreg.reactor.links import Channel, DialChannel
 from zreg.reactor.options import LINGER_MILLISECONDS
 from zreg.reactor.outbox import Outbox
-from zreg.wire.messages import Push
+from zreg.wire.codec import encode_frames
+from zreg.wire.messages import Push, Refused
+
+_NO_ANSWER_FRAME: Final = encode_frames(
+    [Refused(0, NotReadyError.code, "this node has no answer to that: ask again")]
+)[0]
 
 logger = logging.getLogger("zreg.reactor")
 
 EventCallback = Callable[[msgspec.Struct], None]
 
 
-class Hooks(msgspec.Struct, frozen=True, kw_only=True):
+class Disk(Protocol):
+    """What `Save` is carried out by: a `Journal`."""
+
+    def save(self, step: Save) -> None:
+        """Make `step` durable; raises `NodeEndError` when it cannot be done."""
+        ...
+
+
+class Hooks(msgspec.Struct, frozen=True):
     """What a performer needs of the loop around it."""
 
     header: Callable[[], bytes]
@@ -44,6 +60,8 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     watch: Callable[[DialChannel], None]
     unwatch: Callable[[DialChannel], None]
     on_event: EventCallback | None = None
+    # Only a core that has one may ask for `Save`. Such a core ends its node when it raises.
+    disk: Disk | None = None
 
 
 class Performer:
@@ -83,6 +101,28 @@ class Performer:
         self.sends.flush(header)
         self.broadcasts.flush(header)
 
+    def answer_rest(self) -> None:
+        """Answer the requests that the core did not: a REP that owes an answer is stuck."""
+        for channel in self._doors.answers:
+            if channel.owed is not None:
+                self._counts["answered_for_core"] += 1
+                channel.send(channel.owed, self._hooks.header(), _NO_ANSWER_FRAME)
+            # Answering may have swallowed the wake-up for the next request.
+            self.sends.touched[channel] = None
+
+    def core_failed(self, during: str) -> None:
+        """Note what a core raised: it costs that call, or the node where others rely on its state.
+
+        Must be called from an `except` block.
+        """
+        self._counts["core_errors"] += 1
+        logger.exception("reactor.core.failed %s", during)  # noqa: LOG004 -- the caller handles one
+        if self._hooks.disk is not None:
+            raise CoreFailedError(
+                "This node has met a bug in itself and ends, since its state cannot be trusted any "
+                "more: start it again, and report what it has logged."
+            )
+
     def close(self, channel: DialChannel, *, linger_milliseconds: int = 0) -> None:
         """Close a connection and forget all that waits for it."""
         self._hooks.unwatch(channel)
@@ -100,6 +140,8 @@ class Performer:
                 self._disconnect(effect.link, effect.peer)
             case Listen() | Unlisten():
                 self._listen(effect)
+            case Save():
+                self._save(effect)
             case Probe():
                 self._probe(effect)
             case Log():
@@ -118,6 +160,14 @@ class Performer:
             by_topic.setdefault(effect.topic, []).append(effect.message)
         else:
             self._counts["broadcasts_unheard"] += 1
+
+    def _save(self, effect: Save) -> None:
+        if self._hooks.disk is None:
+            self._misplaced(effect)
+            return
+        # Nothing of it relies on what is saved now: peers may work on it meanwhile.
+        self.sends.flush(self._hooks.header())
+        self._hooks.disk.save(effect)
 
     def _connect(self, effect: Connect) -> None:
         door = self._dials.get(id(effect.link))

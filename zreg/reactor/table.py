@@ -27,6 +27,9 @@ class LinkTable(msgspec.Struct, frozen=True, kw_only=True):
     pubs: Mapping[Link, str] = {}
     dealers: tuple[Link, ...] = ()
     subs: tuple[Link, ...] = ()
+    # One request at a time and its answer: a REQ per peer, a REP for all.
+    asks: tuple[Link, ...] = ()
+    answers: Mapping[Link, str] = {}
 
 
 def check_address(address: str, *, port_min: int) -> None:

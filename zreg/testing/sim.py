@@ -1,8 +1,9 @@
 """Run production cores in one process, in virtual time, from one seed.
 
 Every core is the one that runs in a node; messages go through the real codec. Connections keep
-their order and lose what is under way when they break; PUB reaches whoever listens. The same seed
-gives the same trace.
+their order and lose what is under way when they break; PUB reaches whoever listens; a request of a
+REQ is answered in the turn in which it came, and only the answer to the last one is taken. A disk
+outlives its process and forgets what was not synced. The same seed gives the same trace.
 """
 
 import heapq
@@ -27,14 +28,19 @@ from zreg.effects import (
     PeerLost,
     PeerUp,
     Probe,
+    Save,
     Send,
     Unlisten,
 )
+from zreg.errors import NotReadyError
+from zreg.reactor.failures import NodeEndError
 from zreg.wire.codec import BadRecord, decode_frame, encode_frames
+from zreg.wire.messages import Refused
 
 if TYPE_CHECKING:
     import msgspec
 
+    from zreg.testing.sim_disk import SimDisk
     from zreg.wire.messages import Message
 
 _PUB_LINKS: Final = (Link.CHANGES, Link.MEMBERSHIP)
@@ -54,6 +60,8 @@ class Connection:
         self.server_link = link
         self.is_open = False
         self.topics: set[bytes] = set()
+        # How many requests a REQ has sent: an answer to any but the last is dropped.
+        self.request_count = 0
         # When the last frame of each direction arrives: what is sent later arrives later.
         self.arrives_at = {True: 0.0, False: 0.0}
 
@@ -62,13 +70,24 @@ class Connection:
         self.topics = topics
 
 
+class ProcessEndedError(Exception):
+    """The process died within a turn, and does nothing of what is left of it."""
+
+
 class Process:
     """One simulated process: a core, what it binds, its connections, what it told."""
 
-    def __init__(self, name: str, core: Core, binds: dict[Link, str]) -> None:
+    def __init__(
+        self, name: str, core: Core, binds: dict[Link, str], disk: "SimDisk | None" = None
+    ) -> None:
         self.name = name
         self.core = core
         self.binds = binds
+        self.disk = disk
+        # What comes next to be saved is written, never synced, and the process dies.
+        self.dies_at_save = False
+        # The request that its REP has to answer in this turn, and which of its connection's.
+        self.owed: tuple[Peer, Connection, int] | None = None
         self.is_alive = True
         self.frozen_until = 0.0
         self.dialled: dict[tuple[Link, str], Connection] = {}
@@ -80,50 +99,15 @@ class Process:
         self.tick_at: float | None = None
 
 
-class Simulation:
-    """A virtual network and clock, and the processes on it."""
+class VirtualTime:
+    """A clock that jumps from event to event, with one source of randomness."""
 
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)  # noqa: S311 -- a simulation wants a seed
         self.now = _START_SECONDS
         self.trace: list[str] = []
-        self.frame_count = 0
-        self.record_counts: dict[str, int] = {}
-        self.processes: dict[str, Process] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
-        self._routing_id = 0
-        self._cut: set[tuple[str, str]] = set()
-
-    # --- what tests do ------------------------------------------------------------------------
-
-    def add(self, name: str, core: Core, binds: dict[Link, str]) -> Process:
-        """Start a process."""
-        process = self.processes[name] = Process(name, core, binds)
-        self._note(f"start {name}")
-        self._turn(process, lambda: core.start(self.now))
-        return process
-
-    def kill(self, name: str) -> None:
-        """Kill a process: its connections break, what it did not send is gone."""
-        process = self.processes.pop(name)
-        process.is_alive = False
-        self._note(f"kill {name}")
-        for connection in [*process.dialled.values(), *process.taken.values()]:
-            self._break(connection)
-
-    def freeze(self, name: str, seconds: float) -> None:
-        """Stop a process for a while: its connections stand, and it hears everything later."""
-        process = self.processes[name]
-        process.frozen_until = self.now + seconds
-        self._note(f"freeze {name} {seconds}")
-        process.tick_at = None
-        self._at(seconds, lambda: self._turn(process, lambda: ()))
-
-    def post(self, name: str, message: Local) -> None:
-        """Give a process a local message."""
-        process = self.processes[name]
-        self._turn(process, lambda: process.core.receive(Link.LOCAL, "", message, self.now))
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
@@ -140,6 +124,64 @@ class Simulation:
             event()
         return True
 
+    def _delay(self) -> float:
+        return self.rng.uniform(*_DELAY_SECONDS)
+
+    def _at(self, wait: float, event: Callable[[], None]) -> None:
+        self._sequence += 1
+        heapq.heappush(self._events, (self.now + wait, self._sequence, event))
+
+    def _note(self, line: str) -> None:
+        self.trace.append(f"{self.now - _START_SECONDS:.6f} {line}")
+        logging.getLogger("zreg.testing").debug("%s", self.trace[-1])
+
+
+class Simulation(VirtualTime):
+    """A virtual network and clock, and the processes on it."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.frame_count = 0
+        self.record_counts: dict[str, int] = {}
+        self.processes: dict[str, Process] = {}
+        self._routing_id = 0
+        self._request_count = 0
+        self._cut: set[tuple[str, str]] = set()
+
+    # --- what tests do ------------------------------------------------------------------------
+
+    def add(
+        self, name: str, core: Core, binds: dict[Link, str], disk: "SimDisk | None" = None
+    ) -> Process:
+        """Start a process; it loaded its core from the disk, if it has one."""
+        process = self.processes[name] = Process(name, core, binds, disk)
+        self._note(f"start {name}")
+        self._turn(process, lambda: core.start(self.now))
+        return process
+
+    def kill(self, name: str) -> None:
+        """Kill a process: its connections break, what it did not send is gone."""
+        process = self.processes.pop(name)
+        process.is_alive = False
+        self._note(f"kill {name}")
+        if process.disk is not None:
+            process.disk.crash()
+        for connection in [*process.dialled.values(), *process.taken.values()]:
+            self._break(connection)
+
+    def freeze(self, name: str, seconds: float) -> None:
+        """Stop a process for a while: its connections stand, and it hears everything later."""
+        process = self.processes[name]
+        process.frozen_until = self.now + seconds
+        self._note(f"freeze {name} {seconds}")
+        process.tick_at = None
+        self._at(seconds, lambda: self._turn(process, lambda: ()))
+
+    def post(self, name: str, message: Local) -> None:
+        """Give a process a local message."""
+        process = self.processes[name]
+        self._turn(process, lambda: process.core.receive(Link.LOCAL, "", message, self.now))
+
     # --- turns --------------------------------------------------------------------------------
 
     def _turn(self, process: Process, what: Callable[[], Sequence[Effect]]) -> None:
@@ -150,6 +192,12 @@ class Simulation:
             wait = process.frozen_until - self.now
             self._at(wait, lambda: self._turn(process, what))
             return
+        try:
+            self._run_turn(process, what)
+        except ProcessEndedError:
+            self.kill(process.name)
+
+    def _run_turn(self, process: Process, what: Callable[[], Sequence[Effect]]) -> None:
         core = process.core
         self._perform(process, what())
         due = core.next_tick_at()
@@ -157,6 +205,7 @@ class Simulation:
             self._perform(process, core.tick(self.now))
         self._perform(process, core.settle(self.now))
         self._flush(process)
+        self._answer_rest(process)
         due = core.next_tick_at()
         if due is not None and due != process.tick_at:
             # A tick that is due at once comes a moment later, like that of a real loop.
@@ -169,7 +218,7 @@ class Simulation:
             process.tick_at = None
             self._turn(process, lambda: ())
 
-    def _perform(  # noqa: C901 -- one case per effect
+    def _perform(  # noqa: C901, PLR0912 -- one case per effect
         self, process: Process, effects: Sequence[Effect]
     ) -> None:
         for effect in effects:
@@ -193,6 +242,8 @@ class Simulation:
                 case Probe():
                     if (effect.link, effect.peer) not in process.taken:
                         self._happen(process, PeerLost(effect.link, effect.peer))
+                case Save():
+                    self._save(process, effect)
                 case Log():
                     fields = " ".join(f"{key}={value}" for key, value in effect.fields.items())
                     self._note(f"log {process.name} {effect.event} {fields}")
@@ -201,14 +252,51 @@ class Simulation:
                 case _:
                     raise AssertionError(f"unknown effect {effect}")
 
+    def _save(self, process: Process, save: Save) -> None:
+        # As in the reactor: what was sent before leaves, and is under way when the process dies.
+        self._flush(process)
+        assert process.disk is not None, f"{process.name} has no disk"
+        try:
+            process.disk.write(save)
+        except NodeEndError as error:
+            self._note(f"disk {process.name} {error}")
+            raise ProcessEndedError from error
+        if process.dies_at_save:
+            raise ProcessEndedError
+        process.disk.sync()
+
+    def _answer_rest(self, process: Process) -> None:
+        """Answer what the core did not, as the reactor does."""
+        if process.owed is not None:
+            refused = Refused(0, NotReadyError.code, "this node has no answer to that: ask again")
+            self._answer(process, process.owed[0], [refused])
+
+    def _answer(self, process: Process, peer: Peer, messages: "list[Message]") -> None:
+        """Answer the request that is owed an answer; any other was answered before."""
+        if process.owed is not None and process.owed[0] == peer:
+            _, connection, number = process.owed
+            process.owed = None
+            if connection.is_open:
+                for frame in encode_frames(messages):
+                    self._carry(connection, frame, to_server=False, number=number)
+
     def _flush(self, process: Process) -> None:
         outbox, process.outbox = process.outbox, {}
         broadcasts, process.broadcasts = process.broadcasts, {}
         for (link, peer), messages in outbox.items():
+            if link is Link.RAFT_ANSWER:
+                self._answer(process, peer, messages)
+                continue
             connection = process.dialled.get((link, str(peer))) or process.taken.get((link, peer))
             if connection is not None and connection.is_open:
+                connection.request_count += link is Link.RAFT_ASK
                 for frame in encode_frames(messages):
-                    self._carry(connection, frame, to_server=connection.client is process)
+                    self._carry(
+                        connection,
+                        frame,
+                        to_server=connection.client is process,
+                        number=connection.request_count,
+                    )
         for (link, topic), messages in broadcasts.items():
             for connection in list(process.taken.values()):
                 if connection.server_link is link and topic in connection.topics:
@@ -288,23 +376,37 @@ class Simulation:
 
     # --- carrying -----------------------------------------------------------------------------
 
-    def _carry(self, connection: Connection, frame: bytes, *, to_server: bool) -> None:
+    def _carry(
+        self, connection: Connection, frame: bytes, *, to_server: bool, number: int = 0
+    ) -> None:
         assert connection.server is not None
         self.frame_count += 1
         arrives_at = max(connection.arrives_at[to_server], self.now + self._delay())
         connection.arrives_at[to_server] = arrives_at
         if not self._is_cut(connection.client, connection.server):
             wait = arrives_at - self.now
-            self._at(wait, lambda: self._arrive(connection, frame, to_server=to_server))
+            self._at(
+                wait, lambda: self._arrive(connection, frame, to_server=to_server, number=number)
+            )
 
-    def _arrive(self, connection: Connection, frame: bytes, *, to_server: bool) -> None:
+    def _arrive(
+        self, connection: Connection, frame: bytes, *, to_server: bool, number: int
+    ) -> None:
         target = connection.server if to_server else connection.client
         if target is None or not connection.is_open:
             return
         link = connection.server_link if to_server else connection.link
         peer: Peer = connection.routing_id if to_server else connection.peer
 
+        if link is Link.RAFT_ANSWER:
+            self._request_count += 1
+            peer = self._request_count.to_bytes(8)
+
         def take() -> Sequence[Effect]:
+            if link is Link.RAFT_ANSWER:
+                target.owed = (peer, connection, number)
+            elif link is Link.RAFT_ASK and number != connection.request_count:
+                return ()
             for record in decode_frame(frame):
                 assert not isinstance(record, BadRecord), record
                 name = type(record).__name__
@@ -319,14 +421,3 @@ class Simulation:
 
     def _later(self, process: Process, event: Local) -> None:
         self._at(self._delay(), lambda: self._happen(process, event))
-
-    def _delay(self) -> float:
-        return self.rng.uniform(*_DELAY_SECONDS)
-
-    def _at(self, wait: float, event: Callable[[], None]) -> None:
-        self._sequence += 1
-        heapq.heappush(self._events, (self.now + wait, self._sequence, event))
-
-    def _note(self, line: str) -> None:
-        self.trace.append(f"{self.now - _START_SECONDS:.6f} {line}")
-        logging.getLogger("zreg.testing").debug("%s", self.trace[-1])

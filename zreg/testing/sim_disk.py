@@ -1,6 +1,7 @@
 """The journal's twin in memory: what was written but not synced is forgotten in a crash."""
 
-from zreg.raft.ready import Persisted, Save, Snapshot
+from zreg.effects import Save, Snapshot
+from zreg.raft.ready import Persisted
 from zreg.reactor.journal import JournalError
 from zreg.wire.raft_messages import Entry
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
+from zreg.effects import Save, Snapshot
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.consensus import RaftCore
-from zreg.raft.ready import Persisted, ReadState, Ready, Save, Snapshot, bootstrap
+from zreg.raft.ready import Persisted, ReadState, Ready, bootstrap
 from zreg.raft.status import Role
 from zreg.testing.raft_checker import RaftChecker
 from zreg.testing.raft_node import SimNode

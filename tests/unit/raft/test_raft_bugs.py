@@ -27,9 +27,10 @@ from raft_helpers import (
     vote_request,
 )
 
+from zreg.effects import Snapshot
 from zreg.raft.configuration import encode_configuration
 from zreg.raft.errors import ConfigurationError, OverloadedError
-from zreg.raft.ready import Ready, Snapshot
+from zreg.raft.ready import Ready
 from zreg.raft.status import Role
 from zreg.wire.raft_messages import (
     AppendEntries,

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raft_helpers import campaign, drive, elect, log_of, make_core, members, settle_leader
 
+from zreg.effects import Snapshot
 from zreg.raft.configuration import encode_configuration
 from zreg.raft.consensus import RaftCore
-from zreg.raft.ready import Snapshot
 from zreg.wire.raft_messages import (
     AppendEntries,
     AppendEntriesReply,

@@ -24,8 +24,8 @@ from raft_helpers import (
     vote_request,
 )
 
+from zreg.effects import Snapshot
 from zreg.raft.configuration import encode_configuration
-from zreg.raft.ready import Snapshot
 from zreg.wire.raft_messages import (
     EntryKind,
     InstallSnapshot,

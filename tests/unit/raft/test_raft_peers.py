@@ -19,8 +19,8 @@ from raft_helpers import (
     tick,
 )
 
+from zreg.effects import Snapshot
 from zreg.raft.configuration import encode_configuration
-from zreg.raft.ready import Snapshot
 from zreg.raft.status import Role
 from zreg.wire.raft_messages import (
     AppendEntries,

@@ -27,12 +27,12 @@ from raft_helpers import (
     tick,
 )
 
+from zreg.effects import Snapshot
 from zreg.raft.configuration import encode_configuration
 from zreg.raft.errors import (
     CommandTooLargeError,
     OverloadedError,
 )
-from zreg.raft.ready import Snapshot
 from zreg.raft.status import Role
 from zreg.wire.raft_messages import (
     AppendEntries,

@@ -1,0 +1,346 @@
+"""REQ and REP between meta nodes: every frame is answered, nothing stale or foreign is taken."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import zmq
+from reactor_fakes import CLUSTER, LOOPBACK, FakeCore, Harness, doors_of, packed
+
+from zreg.effects import Connect, Effect, Link, Local, Peer, PeerLost, PeerUp, Save, Send
+from zreg.errors import ForeignClusterError, MalformedError, NotReadyError, UnknownMessageError
+from zreg.reactor import LinkTable, Reactor, options
+from zreg.reactor.failures import CoreFailedError
+from zreg.reactor.journal import Journal, JournalError
+from zreg.wire.codec import decode_frame
+from zreg.wire.messages import Message, Ping, Refused
+from zreg.wire.raft_messages import Entry, EntryKind, TransferLeader, TransferLeaderReply
+
+
+def ask(number: int) -> TransferLeader:
+    return TransferLeader("n1", "n2", 1, number)
+
+
+def reply(request: TransferLeader) -> TransferLeaderReply:
+    return TransferLeaderReply("n2", "n1", 1, request.sequence, is_accepted=True)
+
+
+def answer(link: Link, peer: Peer, message: "Message | Local") -> Sequence[Effect]:
+    return [Send(link, peer, reply(message))] if isinstance(message, TransferLeader) else []
+
+
+def save(*entries: Entry) -> Save:
+    return Save(
+        snapshot=None, truncate_from=None, compact_to=None, entries=entries, term=1, vote="n1"
+    )
+
+
+ENTRY = Entry(1, 1, EntryKind.COMMAND, b"x")
+
+
+class FakeDisk:
+    """Remembers what was saved, and what had left by then."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.saved: list[Save] = []
+        self.error = error
+
+    def save(self, step: Save) -> None:
+        if self.error is not None:
+            raise self.error
+        self.saved.append(step)
+
+
+async def serve(harness: Harness, core: FakeCore) -> tuple[Reactor, str]:
+    reactor = await harness.start(core, LinkTable(answers={Link.RAFT_ANSWER: LOOPBACK}))
+    return reactor, reactor.addresses[Link.RAFT_ANSWER]
+
+
+async def dial(harness: Harness, core: FakeCore, address: str) -> Reactor:
+    core.starting = [Connect(Link.RAFT_ASK, "n2", address)]
+    reactor = await harness.start(core, LinkTable(asks=(Link.RAFT_ASK,)))
+    await harness.wait_until(lambda: core.of(PeerUp))
+    return reactor
+
+
+async def exchange(
+    harness: Harness, peer: zmq.Socket[bytes], frames: list[bytes]
+) -> Sequence[object]:
+    """Send what no core would, and return what is answered."""
+    peer.send_multipart(frames)
+    await harness.wait_until(lambda: peer.poll(0))
+    return decode_frame(peer.recv_multipart()[1])
+
+
+def test_a_request_and_its_answer_cross(harness: Harness) -> None:
+    async def scenario() -> None:
+        server, client = FakeCore(answer), FakeCore()
+        _, address = await serve(harness, server)
+        dialing = await dial(harness, client, address)
+        for number in range(1, 4):
+            await harness.act(dialing, client, Send(Link.RAFT_ASK, "n2", ask(number)))
+            await harness.wait_until(lambda: len(client.records()) == number)  # noqa: B023
+        assert client.records() == [reply(ask(number)) for number in (1, 2, 3)]
+        assert len(set(server.peers())) == 3
+
+    harness.run(scenario())
+
+
+def test_what_the_core_does_not_answer_the_reactor_refuses(harness: Harness) -> None:
+    """The REP would be stuck else, and with it all other peers."""
+
+    async def scenario() -> None:
+        server, client = FakeCore(), FakeCore()
+        serving, address = await serve(harness, server)
+        dialing = await dial(harness, client, address)
+        await harness.act(dialing, client, Send(Link.RAFT_ASK, "n2", ask(1)))
+        await harness.wait_until(lambda: client.of(Refused))
+        assert client.of(Refused)[0].code == NotReadyError.code
+        assert serving.statistics()["answered_for_core"] == 1
+        server.answer = answer
+        await harness.act(dialing, client, Send(Link.RAFT_ASK, "n2", ask(2)))
+        await harness.wait_until(lambda: client.records()[-1] == reply(ask(2)))
+
+    harness.run(scenario())
+
+
+def test_an_answer_that_comes_a_turn_late_goes_to_nobody(harness: Harness) -> None:
+    async def scenario() -> None:
+        server, client = FakeCore(), FakeCore()
+        serving, address = await serve(harness, server)
+        dialing = await dial(harness, client, address)
+        await harness.act(dialing, client, Send(Link.RAFT_ASK, "n2", ask(1)))
+        await harness.wait_until(lambda: client.of(Refused))
+        late = Send(Link.RAFT_ANSWER, server.peers()[0], reply(ask(1)))
+        await harness.act(serving, server, late)
+        server.answer = answer
+        await harness.act(dialing, client, Send(Link.RAFT_ASK, "n2", ask(2)))
+        await harness.wait_until(lambda: len(client.records()) == 2)
+        assert client.records()[1] == reply(ask(2))
+
+    harness.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        ([b"rubbish"], NotReadyError.code),
+        ([b"rubbish", b"more", b"and more"], NotReadyError.code),
+        ([b"rubbish", b"more"], MalformedError.code),
+        (packed(ask(1), cluster="other"), ForeignClusterError.code),
+        ([packed(ask(1))[0], b"\x91\x92\xcc\xfa\x01"], UnknownMessageError.code),
+        ([packed(ask(1))[0], packed(ask(1))[1][:-3]], MalformedError.code),
+        ([packed(ask(1))[0], b"\x90"], NotReadyError.code),
+    ],
+)
+def test_every_frame_is_answered(harness: Harness, frames: list[bytes], code: int) -> None:
+    async def scenario() -> None:
+        serving, address = await serve(harness, FakeCore(answer))
+        peer = harness.raw(zmq.REQ, address)
+        (refused,) = await exchange(harness, peer, frames)
+        assert isinstance(refused, Refused)
+        assert refused.code == code
+        assert await exchange(harness, peer, packed(ask(7))) == [reply(ask(7))]
+        assert serving.statistics().get("core_errors", 0) == 0
+
+    harness.run(scenario())
+
+
+def test_a_core_that_raises_without_a_disk_does_not_leave_the_socket_stuck(
+    harness: Harness,
+) -> None:
+    async def scenario() -> None:
+        core = FakeCore(lambda link, peer, message: 1 // 0)  # type: ignore[arg-type, return-value]
+        serving, address = await serve(harness, core)
+        peer = harness.raw(zmq.REQ, address)
+        (refused,) = await exchange(harness, peer, packed(ask(1)))
+        assert isinstance(refused, Refused)
+        assert serving.statistics()["core_errors"] == 1
+
+    harness.run(scenario())
+
+
+def test_a_lost_answer_does_not_leave_the_asking_socket_stuck(harness: Harness) -> None:
+    """REQ_RELAXED: the next one goes out. REQ_CORRELATE: the late answer is not taken for its."""
+
+    async def scenario() -> None:
+        client = FakeCore()
+        late = harness.socket(zmq.ROUTER)
+        port = late.bind_to_random_port("tcp://127.0.0.1")
+        dialing = await dial(harness, client, f"tcp://127.0.0.1:{port}")
+        await harness.act(dialing, client, Send(Link.RAFT_ASK, "n2", ask(1)))
+        await harness.wait_until(lambda: late.poll(0))
+        first = late.recv_multipart()
+        await harness.act(dialing, client, Send(Link.RAFT_ASK, "n2", ask(2)))
+        await harness.wait_until(lambda: late.poll(0))
+        second = late.recv_multipart()
+        late.send_multipart([*first[:-2], *packed(reply(ask(1)))])
+        late.send_multipart([*second[:-2], *packed(reply(ask(2)))])
+        await harness.wait_until(client.records)
+        assert client.records() == [reply(ask(2))]
+
+    harness.run(scenario())
+
+
+def test_nothing_piles_up_for_a_peer_that_stands_still_and_the_core_is_told(
+    harness: Harness,
+) -> None:
+    """What it reads when it goes on is stale: SNDHWM 2, and what the kernel holds."""
+
+    async def scenario() -> None:
+        client = FakeCore()
+        still = harness.socket(zmq.ROUTER)
+        still.rcvhwm = 1
+        still.rcvbuf = 4096
+        port = still.bind_to_random_port("tcp://127.0.0.1")
+        dialing = await dial(harness, client, f"tcp://127.0.0.1:{port}")
+        big = [Ping()] * 1000
+        for _ in range(3000):
+            await harness.act(dialing, client, *(Send(Link.RAFT_ASK, "n2", ping) for ping in big))
+            if client.of(PeerLost):
+                break
+        # The socket is full, or its heartbeats have noticed first.
+        assert client.of(PeerLost)[0].reason in ("unreachable", "closed")
+        assert dialing.statistics()["backlog_messages"] == 0
+
+    harness.run(scenario())
+
+
+def test_a_peer_that_is_gone_is_told_of_and_can_be_connected_again(harness: Harness) -> None:
+    async def scenario() -> None:
+        server, client = FakeCore(answer), FakeCore()
+        serving, address = await serve(harness, server)
+        dialing = await dial(harness, client, address)
+        await harness.stop(serving)
+        await harness.lost(client)
+        again = await harness.start(
+            FakeCore(answer), LinkTable(answers={Link.RAFT_ANSWER: address})
+        )
+        await harness.act(dialing, client, Connect(Link.RAFT_ASK, "n2", address))
+        await harness.wait_until(lambda: len(client.of(PeerUp)) == 2)
+        await harness.act(dialing, client, Send(Link.RAFT_ASK, "n2", ask(9)))
+        await harness.wait_until(client.records)
+        assert client.records() == [reply(ask(9))]
+        assert again.statistics()["records_in"] == 1
+
+    harness.run(scenario())
+
+
+def test_the_sockets_are_set_as_the_tables_say(harness: Harness) -> None:
+    async def scenario() -> None:
+        serving, address = await serve(harness, FakeCore(answer))
+        dialing = await dial(harness, FakeCore(), address)
+        for reactor, table in ((serving, options.RAFT_ANSWER), (dialing, options.RAFT_ASK)):
+            (channel,) = doors_of(reactor).channels()
+            for option, value in table.items():
+                if option not in (zmq.SocketOption.REQ_RELAXED, zmq.SocketOption.REQ_CORRELATE):
+                    assert channel.socket.getsockopt(option) == value, option
+        assert options.RAFT_ASK[zmq.SocketOption.CONNECT_TIMEOUT] == 1000
+
+    harness.run(scenario())
+
+
+# --- Save ------------------------------------------------------------------------------------
+
+
+def test_a_save_is_a_barrier_in_the_order_of_the_list(harness: Harness) -> None:
+    """What comes before it has left when the disk is written, what comes after has not."""
+
+    async def scenario() -> None:
+        out: list[str] = []
+
+        class WatchingDisk(FakeDisk):
+            def save(self, step: Save) -> None:
+                super().save(step)
+                out.append(f"saved after {reactor.statistics().get('records_out', 0)}")
+
+        core, disk, client = FakeCore(), WatchingDisk(), FakeCore()
+        table = LinkTable(asks=(Link.RAFT_ASK,))
+        core.starting = [Connect(Link.RAFT_ASK, "n2", (await serve(harness, client))[1])]
+        reactor = await harness.adopt(Reactor(core, CLUSTER, table, disk=disk))
+        await harness.wait_until(lambda: core.of(PeerUp))
+        before, after = (Send(Link.RAFT_ASK, "n2", ask(number)) for number in (1, 2))
+        await harness.act(reactor, core, before, save(ENTRY), after)
+        await harness.wait_until(lambda: reactor.statistics().get("records_out") == 2)
+        assert out == ["saved after 1"]
+        assert disk.saved == [save(ENTRY)]
+
+    harness.run(scenario())
+
+
+def test_a_disk_that_fails_ends_the_node_and_nothing_after_it_leaves(harness: Harness) -> None:
+    async def scenario() -> None:
+        core, client = FakeCore(), FakeCore()
+        _, address = await serve(harness, client)
+        core.starting = [Connect(Link.RAFT_ASK, "n2", address)]
+        disk = FakeDisk(JournalError("the disk is full: free space"))
+        reactor = Reactor(core, CLUSTER, LinkTable(asks=(Link.RAFT_ASK,)), disk=disk)
+        core.ticked = lambda _now: None
+
+        def go_up(link: Link, peer: Peer, message: "Message | Local") -> Sequence[Effect]:
+            is_up = isinstance(message, PeerUp)
+            return [save(ENTRY), Send(Link.RAFT_ASK, "n2", ask(1))] if is_up else []
+
+        core.answer = go_up
+        with pytest.raises(JournalError, match="free space"):
+            await reactor.run()
+        assert client.records() == []
+
+    harness.run(scenario())
+
+
+def test_a_core_with_a_disk_that_raises_ends_its_node(harness: Harness) -> None:
+    """Others rely on what it says, and nobody knows any more what that is worth."""
+
+    async def scenario() -> None:
+        core = FakeCore()
+
+        def broken(_now: float) -> None:
+            raise ZeroDivisionError
+
+        core.tick_at, core.ticked = 0.0, broken
+        table = LinkTable(answers={Link.RAFT_ANSWER: LOOPBACK})
+        with pytest.raises(CoreFailedError, match="start it again"):
+            await Reactor(core, CLUSTER, table, disk=FakeDisk()).run()
+
+    harness.run(scenario())
+
+
+def test_a_save_without_a_disk_is_a_bug_that_is_counted(harness: Harness) -> None:
+    async def scenario() -> None:
+        core = FakeCore()
+        reactor, _ = await serve(harness, core)
+        await harness.act(reactor, core, save(ENTRY))
+        assert reactor.statistics()["core_errors"] == 1
+
+    harness.run(scenario())
+
+
+def test_what_was_saved_through_a_journal_is_there_again(harness: Harness, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path = tmp_path / "raft.db"
+        journal = Journal(path, identity={"node_id": "n1"})
+        core = FakeCore()
+        table = LinkTable(answers={Link.RAFT_ANSWER: LOOPBACK})
+        reactor = await harness.adopt(Reactor(core, CLUSTER, table, disk=journal))
+        await harness.act(reactor, core, save(ENTRY))
+        journal.close()
+        again = Journal(path, identity={"node_id": "n1"})
+        assert [row.data for row in again.contents.entries] == [b"x"]
+        assert again.contents.vote == "n1"
+        again.close()
+
+    harness.run(scenario())
+
+
+def test_random_bytes_are_answered_one_by_one(harness: Harness) -> None:
+    async def scenario() -> None:
+        serving, address = await serve(harness, FakeCore(answer))
+        peer = harness.raw(zmq.REQ, address)
+        for size in range(50):
+            await exchange(harness, peer, [os.urandom(size + 1), os.urandom(size)])
+        assert serving.statistics().get("reactor_errors", 0) == 0
+        assert await exchange(harness, peer, packed(ask(1))) == [reply(ask(1))]
+
+    harness.run(scenario())

@@ -1,0 +1,137 @@
+"""The simulator keeps the rules of REQ and REP, and its disks forget what was not synced."""
+
+from collections.abc import Callable, Sequence
+
+from zreg.effects import Connect, Effect, Link, Local, Peer, PeerUp, Save, Send
+from zreg.testing.sim import Simulation
+from zreg.testing.sim_disk import SimDisk
+from zreg.wire.messages import Message, Refused
+from zreg.wire.raft_messages import Entry, EntryKind, TransferLeader, TransferLeaderReply
+
+ADDRESS = "tcp://n2:9611"
+Answer = Callable[[Link, Peer, "Message | Local"], Sequence[Effect]]
+
+
+class SmallCore:
+    """Answers as the test says, and remembers what came."""
+
+    epoch = 0
+
+    def __init__(self, answer: Answer, *starting: Effect) -> None:
+        self.answer = answer
+        self.starting = starting
+        self.received: list[Message | Local] = []
+
+    def start(self, now: float) -> Sequence[Effect]:
+        return self.starting
+
+    def receive(
+        self, link: Link, peer: Peer, message: Message | Local, now: float
+    ) -> Sequence[Effect]:
+        self.received.append(message)
+        return self.answer(link, peer, message)
+
+    def tick(self, now: float) -> Sequence[Effect]:
+        return []
+
+    def settle(self, now: float) -> Sequence[Effect]:
+        return []
+
+    def next_tick_at(self) -> float | None:
+        return None
+
+    def statistics(self) -> dict[str, int | float | str]:
+        return {}
+
+
+def ask(number: int) -> TransferLeader:
+    return TransferLeader("n1", "n2", 1, number)
+
+
+def asking(*requests: TransferLeader) -> SmallCore:
+    def on_up(link: Link, peer: Peer, message: "Message | Local") -> Sequence[Effect]:
+        if isinstance(message, PeerUp):
+            return [Send(Link.RAFT_ASK, "n2", request) for request in requests[:1]]
+        return []
+
+    return SmallCore(on_up, Connect(Link.RAFT_ASK, "n2", ADDRESS))
+
+
+def accept(link: Link, peer: Peer, message: "Message | Local") -> Sequence[Effect]:
+    if not isinstance(message, TransferLeader):
+        return []
+    return [
+        Send(link, peer, TransferLeaderReply("n2", "n1", 1, message.sequence, is_accepted=True))
+    ]
+
+
+def save(data: bytes) -> Save:
+    entry = Entry(1, 1, EntryKind.COMMAND, data)
+    return Save(
+        snapshot=None, truncate_from=None, compact_to=None, entries=(entry,), term=1, vote=None
+    )
+
+
+def test_a_request_is_answered_in_its_turn() -> None:
+    sim, client = Simulation(1), asking(ask(1))
+    sim.add("n2", SmallCore(accept), {Link.RAFT_ANSWER: ADDRESS})
+    sim.add("n1", client, {})
+    sim.run(1.0)
+
+    assert client.received[-1] == TransferLeaderReply("n2", "n1", 1, 1, is_accepted=True)
+
+
+def test_what_the_core_does_not_answer_is_refused() -> None:
+    sim, client = Simulation(1), asking(ask(1))
+    sim.add("n2", SmallCore(lambda link, peer, message: []), {Link.RAFT_ANSWER: ADDRESS})
+    sim.add("n1", client, {})
+    sim.run(1.0)
+
+    assert isinstance(client.received[-1], Refused)
+
+
+def test_only_the_answer_to_the_last_request_is_taken() -> None:
+    """Two requests in a row, as after a time-out: the first is answered for nobody."""
+    sim, client = Simulation(1), asking(ask(1))
+    sim.add("n2", SmallCore(accept), {Link.RAFT_ANSWER: ADDRESS})
+    sim.add("n1", client, {})
+    sim.run_until(lambda: any(isinstance(m, PeerUp) for m in client.received), 1.0)
+    client.answer = lambda link, peer, message: [Send(Link.RAFT_ASK, "n2", ask(2))]
+    sim.post("n1", Local())
+    client.answer = lambda link, peer, message: []
+    sim.run(1.0)
+
+    replies = [m.sequence for m in client.received if isinstance(m, TransferLeaderReply)]
+    assert replies == [2]
+
+
+def saving(data: bytes) -> SmallCore:
+    return SmallCore(lambda link, peer, message: [save(data)] if type(message) is Local else [])
+
+
+def test_what_was_saved_outlives_the_process() -> None:
+    sim, disk = Simulation(1), SimDisk()
+    sim.add("n1", saving(b"kept"), {}, disk)
+    sim.post("n1", Local())
+    sim.kill("n1")
+
+    assert [entry.data for entry in disk.load().entries] == [b"kept"]
+
+
+def test_what_was_not_synced_is_forgotten_with_the_process() -> None:
+    sim, disk = Simulation(1), SimDisk()
+    process = sim.add("n1", saving(b"lost"), {}, disk)
+    process.dies_at_save = True
+    sim.post("n1", Local())
+
+    assert "n1" not in sim.processes
+    assert disk.load().entries == ()
+
+
+def test_a_full_disk_ends_the_process() -> None:
+    sim, disk = Simulation(1), SimDisk()
+    sim.add("n1", saving(b"x"), {}, disk)
+    disk.fail_next()
+    sim.post("n1", Local())
+
+    assert "n1" not in sim.processes

@@ -1,0 +1,78 @@
+"""REQ and REP: one request at a time to each peer, and an answer to each, whatever it was.
+
+The sockets of `links` carry streams of messages; these two carry turns. A REP that does not answer
+is stuck, so the reactor answers what the core did not; a REQ that gets no answer is not, since it
+may ask again (`options.RAFT_ASK`).
+"""
+
+import zmq
+
+from zreg.effects import Link, Peer
+from zreg.reactor import options
+from zreg.reactor.links import Channel, DialChannel, Received, SocketContext
+from zreg.reactor.outbox import Outcome
+
+_NOBLOCK = zmq.NOBLOCK
+_MORE = zmq.NOBLOCK | zmq.SNDMORE
+
+
+class AskChannel(DialChannel):
+    """A REQ to one REP."""
+
+    def __init__(self, context: SocketContext, link: Link, peer: str) -> None:
+        super().__init__(context, link, zmq.REQ, options.RAFT_ASK, peer)
+
+    def receive(self) -> Received | None:
+        """Return the answer to the last request."""
+        if self.is_closed:
+            return None
+        try:
+            header = self.socket.recv(_NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EFSM:  # nothing was asked
+                return None
+            raise
+        return self.peer, *self._one_frame_after(header)
+
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:  # noqa: ARG002 -- it has one peer
+        """Send a request; it takes the place of one that was not answered."""
+        try:
+            self.socket.send(header, _MORE)
+            self.socket.send(frame, _NOBLOCK)
+        except zmq.Again:
+            # It would be stale when there is room again.
+            return Outcome.GONE
+        return Outcome.SENT
+
+
+class AnswerChannel(Channel):
+    """A bound REP; its peer is one request, until that is answered."""
+
+    def __init__(self, context: SocketContext, link: Link) -> None:
+        super().__init__(context, link, zmq.REP, options.RAFT_ANSWER)
+        self._request_count = 0
+        # Which request waits for its answer; None: the next may be read.
+        self.owed: Peer | None = None
+
+    def receive(self) -> Received | None:
+        """Return the next request, once the one before is answered."""
+        if self.owed is not None:
+            return None
+        try:
+            header = self.socket.recv(_NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        self._request_count += 1
+        self.owed = self._request_count.to_bytes(8)
+        return self.owed, *self._one_frame_after(header)
+
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
+        """Answer the request; `GONE` if it was answered before."""
+        if peer != self.owed:
+            return Outcome.GONE
+        self.owed = None
+        self.socket.send(header, _MORE)
+        self.socket.send(frame, _NOBLOCK)
+        return Outcome.SENT
