@@ -43,6 +43,10 @@ class Limits:
     # One entry of meta's log, one chunk of its snapshot: with its envelope well below a frame.
     raft_data_bytes_max: Final = 256 << 10
     raft_entries_per_record_max: Final = 4096
+    # Settings are switches and small documents; all of them are in memory on every meta node.
+    setting_characters_max: Final = 4096
+    settings_per_record_max: Final = 50
+    settings_max: Final = 1000
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

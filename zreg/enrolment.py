@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from zreg.backoff import Backoff
-from zreg.config import Config
+from zreg.config import Config, Limits
 from zreg.effects import (
     INFO,
     MEMBERSHIP_TOPIC,
@@ -31,7 +31,7 @@ from zreg.effects import (
     PeerUp,
     Send,
 )
-from zreg.errors import ForeignClusterError, NodeIdInUseError, UnknownNodeError
+from zreg.errors import ForeignClusterError, NodeIdInUseError, NotLeaderError, UnknownNodeError
 from zreg.mirror import MEMBERS, Mirror, Verdict
 from zreg.model import EMPTY_MEMBERSHIP, ZERO, Incarnation, Member, Membership, Role, Version
 from zreg.wire.messages import (
@@ -53,6 +53,8 @@ _INFO: Final = INFO
 _WARNING: Final = WARNING
 # Who was itself away for more than this share of a lease judges nobody.
 _STALL_SHARE: Final = 0.25
+# Meta nodes that send a node round in a circle wait for an election: so does the node then.
+_REDIRECTS_MAX: Final = 3
 
 
 class NodeFailed(msgspec.Struct, frozen=True):
@@ -75,7 +77,11 @@ class Enrolment:
         self._next_address = 0
         self._meta: str | None = None
         self._is_up = False
+        self._why_away = ""
+        self._redirect_count = 0
         self._listening_to: str | None = None
+        # Raised with every loss, so that the next of several announcing nodes is listened to.
+        self._announcer = 0
         self._request_id = 0
         # The fetch of the membership that is under way; 0: none.
         self._fetch_id = 0
@@ -103,6 +109,7 @@ class Enrolment:
                 return self._go_on(now, message.reason)
             case PeerLost(link=Link.MEMBERSHIP) if message.peer == self._listening_to:
                 self._listening_to = None
+                self._announcer += 1
                 return []
             case EpochSeen():
                 return self._hear_of(message.epoch)
@@ -147,6 +154,15 @@ class Enrolment:
         self._ask_at = now
         return self._ask(now) if self._is_up else []
 
+    @property
+    def trouble(self) -> str:
+        """Return what stands in the way of any change, for people; mostly empty."""
+        if not self._why_away:
+            return ""
+        return f"this node does not reach the leader of meta ({self._why_away})"[
+            : Limits.detail_characters_max
+        ]
+
     def statistics(self) -> dict[str, int | float | str]:
         """Return what people want to know of it."""
         return {
@@ -167,6 +183,7 @@ class Enrolment:
 
     def _go_on(self, now: float, reason: str) -> list[Effect]:
         meta, self._meta, self._is_up = self._meta, None, False
+        self._why_away = f"{meta}: {reason or 'lost'}"
         self._in_use_since = None
         pause = self._backoff.next_seconds()
         self._connect_at = now + pause
@@ -177,16 +194,28 @@ class Enrolment:
         }
         return [Log(_WARNING, "meta.connection.lost", fields)]
 
+    def _ask_elsewhere(self, refused: Refused, now: float) -> list[Effect]:
+        """Go to the leader at once, or on to the next meta node where nobody knows one."""
+        former, address = str(self._meta), refused.address
+        leave = Disconnect(Link.META, former)
+        self._redirect_count += 1
+        if address in ("", former) or self._redirect_count > _REDIRECTS_MAX:
+            self._redirect_count = 0
+            return [leave, *self._go_on(now, refused.detail)]
+        self._meta, self._is_up = address, False
+        return [leave, Connect(Link.META, address, address)]
+
     def _listen(self, membership: Membership) -> list[Effect]:
-        """Follow the announcements of the first meta node that announces."""
+        """Follow the announcements of one of the meta nodes that announce."""
         announcing = [m.changes_address for m in membership.of(Role.META) if m.changes_address]
         if not announcing or self._listening_to in announcing:
             return []
+        address = announcing[self._announcer % len(announcing)]
         out: list[Effect] = []
         if self._listening_to is not None:
             out.append(Disconnect(Link.MEMBERSHIP, self._listening_to))
-        self._listening_to = announcing[0]
-        return [*out, Connect(Link.MEMBERSHIP, announcing[0], announcing[0])]
+        self._listening_to = address
+        return [*out, Connect(Link.MEMBERSHIP, address, address)]
 
     # --- asking and answers -------------------------------------------------------------------
 
@@ -223,6 +252,7 @@ class Enrolment:
     def _receive_answer(self, message: Message, now: float) -> list[Effect]:
         match message:
             case Renewed():
+                self._redirect_count, self._why_away = 0, ""
                 self._backoff.reset()
                 return self._hear_of(message.epoch)
             case MembershipReply():
@@ -236,6 +266,8 @@ class Enrolment:
                 self.incarnation = None
                 self._ask_at = now
                 return [Log(_WARNING, "node.incarnation.gone", {"detail": message.detail})]
+            case Refused(code=NotLeaderError.code):
+                return self._ask_elsewhere(message, now)
             case Refused(code=NodeIdInUseError.code):
                 return self._wait_for_id(message.detail, now)
             case Refused(code=ForeignClusterError.code):

@@ -126,6 +126,18 @@ class UnknownNodeError(RefusedError):
     code: ClassVar[int] = 13
 
 
+class NotLeaderError(RefusedError):
+    """This meta node does not lead; the refusal carries the address of the leader, if known."""
+
+    code: ClassVar[int] = 14
+
+
+class VersionMismatchError(RefusedError):
+    """The setting is not at the version that the change was meant for."""
+
+    code: ClassVar[int] = 15
+
+
 REFUSALS: dict[int, type[RefusedError]] = {
     error.code: error
     for error in (
@@ -142,6 +154,8 @@ REFUSALS: dict[int, type[RefusedError]] = {
         ProtocolVersionError,
         UnknownClientError,
         UnknownNodeError,
+        NotLeaderError,
+        VersionMismatchError,
     )
 }
 

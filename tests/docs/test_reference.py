@@ -14,6 +14,7 @@ from zreg.config import Config, Limits
 from zreg.errors import REFUSALS
 from zreg.wire.messages import TAGS, DatumSummary
 from zreg.wire.raft_messages import Entry, EntryKind
+from zreg.wire.settings_messages import Setting
 
 PROTOCOL = (DOCS / "protocol.md").read_text()
 CONFIGURATION = (DOCS / "configuration.md").read_text()
@@ -30,6 +31,7 @@ VALUES: list[type[msgspec.Struct]] = [
     model.Membership,
     DatumSummary,
     Entry,
+    Setting,
 ]
 ENUMS = [model.Scope, model.Role, model.Status, model.Cause, EntryKind]
 STRUCTS: dict[str, type[msgspec.Struct]] = {

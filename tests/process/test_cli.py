@@ -185,7 +185,7 @@ def test_a_reader_that_has_enough_is_no_error(url: str) -> None:
         (["data", "--host", "1.2.3.4", "--insecure"], r".* is no address of this machine .*choose"),
         (["data", "--host", "::"], r".* other machines .*bind to 127.0.0.1, or set insecure"),
         (["data", "-c", "none.toml"], r"none.toml does not exist: create it"),
-        (["cluster", "--meta", "3"], r"--meta 3: there is one meta node for now"),
+        (["cluster", "--meta", "2"], r"--meta 2: run 1, 3 or 5 meta nodes"),
     ],
 )
 def test_wrong_usage_is_code_2(arguments: list[str], sentence: str) -> None:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from zreg.testing.sim_disk import SimDisk
 from zreg.testing.workload import Workload
 
 SEEDS = range(1, 61)
@@ -25,6 +26,19 @@ def test_views_never_lose_the_living_and_end_with_exactly_what_they_publish(seed
 )
 def test_seeds_that_found_a_bug_stay_green(seed: int) -> None:
     Workload(seed).run()
+
+
+@pytest.mark.parametrize("seed", [2, 10, 12])
+def test_a_meta_whose_disk_forgets_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test of the tests: votes and entries that do not outlive their process break promises."""
+
+    def forget(disk: SimDisk) -> None:
+        disk.rows = {1: disk.rows[1]}
+        disk.term, disk.vote, disk.snapshot = 1, None, None
+
+    monkeypatch.setattr(SimDisk, "crash", forget)
+    with pytest.raises(AssertionError):
+        Workload(seed).run()
 
 
 def test_the_same_seed_gives_the_same_trace_whatever_the_hash_seed() -> None:

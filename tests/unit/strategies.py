@@ -25,6 +25,7 @@ from zreg.model import (
     same_to_subscribers,
 )
 from zreg.wire.messages import TAGS, Message
+from zreg.wire.settings_messages import SETTING_NAME_PATTERN
 
 # Long enough to have an order and parts, short enough to draw many.
 _ITEMS_MAX = 3
@@ -111,6 +112,8 @@ def _scalar(kind: inspect.Type) -> st.SearchStrategy[Any]:
                 min_size=kind.min_length or 0,
                 max_size=min(kind.max_length or 0, _CHARACTERS_MAX),
             )
+        case inspect.StrType(pattern=str() as pattern) if pattern == SETTING_NAME_PATTERN:
+            return id_parts
         case inspect.StrType():
             return names
         case _:

@@ -27,6 +27,7 @@ from zreg.enrolment import Enrolment, NodeFailed
 from zreg.errors import (
     ForeignClusterError,
     NodeIdInUseError,
+    NotLeaderError,
     NotReadyError,
     RefusedError,
     UnknownNodeError,
@@ -641,3 +642,78 @@ def test_where_nobody_announces_it_renews_and_follows_by_that() -> None:
 
     assert hear(enrolment, MembershipReply(1, silent, S1)) == [joined(S1, 5)]
     assert enrolment.tick(RENEW) == [send(Renew(2, S1, CLUSTER, 5))]
+
+
+# --- several meta nodes -------------------------------------------------------------------------
+
+
+def elsewhere(request_id: int, address: str) -> Refused:
+    return Refused(request_id, NotLeaderError.code, "ask the one that leads", address=address)
+
+
+def test_it_goes_to_the_leader_at_once_and_asks_there() -> None:
+    enrolment = make_connected()
+
+    assert hear(enrolment, elsewhere(1, TWO)) == [
+        Disconnect(Link.META, ONE),
+        Connect(Link.META, TWO, TWO),
+    ]
+    assert happen(enrolment, PeerUp(Link.META, TWO)) == [send(Join(2, ME, b"", 0), TWO)]
+
+
+@pytest.mark.parametrize("address", ["", ONE], ids=["nobody", "the-one-that-says-so"])
+def test_without_a_leader_it_goes_on_to_the_next_after_a_pause(address: str) -> None:
+    enrolment = make_connected()
+
+    assert hear(enrolment, elsewhere(1, address)) == [
+        Disconnect(Link.META, ONE),
+        lost(ONE, "ask the one that leads", PAUSE),
+    ]
+    assert enrolment.tick(PAUSE) == [Connect(Link.META, TWO, TWO)]
+
+
+def test_meta_nodes_that_send_it_round_in_a_circle_are_given_time() -> None:
+    enrolment = make_connected()
+    address, other = ONE, TWO
+    for _ in range(3):
+        assert Connect(Link.META, other, other) in hear(
+            enrolment, elsewhere(1, other), peer=address
+        )
+        happen(enrolment, PeerUp(Link.META, other))
+        address, other = other, address
+
+    assert hear(enrolment, elsewhere(1, other), peer=address) == [
+        Disconnect(Link.META, address),
+        lost(address, "ask the one that leads", PAUSE),
+    ]
+
+
+def test_a_leader_that_cannot_be_reached_is_one_of_many() -> None:
+    enrolment = make_connected()
+    hear(enrolment, elsewhere(1, "tcp://gone:9610"))
+
+    assert happen(enrolment, PeerLost(Link.META, "tcp://gone:9610", "refused")) == [
+        lost("tcp://gone:9610", "refused", PAUSE)
+    ]
+    assert enrolment.tick(PAUSE) == [Connect(Link.META, TWO, TWO)]
+
+
+def test_when_the_announcer_is_lost_the_next_one_is_listened_to() -> None:
+    enrolment = make_connected()
+    metas = (meta(), meta("m2", TWO, OTHER_PUB))
+    hear(enrolment, MembershipReply(1, membership(me(), metas=metas), S1))
+    happen(enrolment, PeerLost(Link.MEMBERSHIP, PUB, "closed"))
+
+    assert Connect(Link.MEMBERSHIP, OTHER_PUB, OTHER_PUB) in enrolment.tick(RENEW)
+
+
+def test_it_says_why_meta_is_away_until_it_is_back() -> None:
+    enrolment = make_joined()
+    assert enrolment.trouble == ""
+    happen(enrolment, PeerLost(Link.META, ONE, "refused"))
+    assert enrolment.trouble == f"this node does not reach the leader of meta ({ONE}: refused)"
+    enrolment.tick(PAUSE)
+    happen(enrolment, PeerUp(Link.META, TWO), PAUSE)
+    hear(enrolment, Renewed(2, 5), PAUSE, peer=TWO)
+
+    assert enrolment.trouble == ""

@@ -22,6 +22,8 @@ PINNED_CODES = {
     11: "ProtocolVersionError",
     12: "UnknownClientError",
     13: "UnknownNodeError",
+    14: "NotLeaderError",
+    15: "VersionMismatchError",
 }
 
 

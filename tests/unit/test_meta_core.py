@@ -1,6 +1,8 @@
 """Meta decides who is a member: by requests, by leases, by what nodes remember; never asleep."""
 
 import logging
+from collections.abc import Sequence
+from random import Random
 
 import pytest
 from msgspec.structs import replace
@@ -19,6 +21,7 @@ from zreg.effects import (
     PeerLost,
     PeerSlow,
     Probe,
+    Save,
     Send,
     Stop,
 )
@@ -30,6 +33,7 @@ from zreg.errors import (
     UnknownMessageError,
     UnknownNodeError,
 )
+from zreg.meta.agreement import first_persisted, new_raft
 from zreg.meta.core import MetaCore
 from zreg.model import (
     ZERO,
@@ -66,7 +70,16 @@ META = Member("meta", Role.META, 1, Status.WORKING, "tcp://meta:1", "tcp://meta:
 
 
 def make_core(*, now: float = 0.0) -> MetaCore:
-    return MetaCore(META, CONFIG, cluster_id=OWN, now=now)
+    """Return a lone meta node without a disk, which leads at once."""
+    raft = new_raft("meta", first_persisted({"meta": ""}), Random(1))
+    core = MetaCore(META, CONFIG, raft=raft, cluster_id=OWN, now=now, is_forgetful=True)
+    core.start(now)
+    return core
+
+
+def without_saves(effects: Sequence[Effect]) -> list[Effect]:
+    """Return what others see of a turn; what is written to disk is the journal's tests'."""
+    return [e for e in effects if not isinstance(e, Save | Broadcast)]
 
 
 def newcomer(node_id: str, life: int = 1) -> Member:
@@ -103,7 +116,8 @@ def peer_of(node_id: str, life: int = 1) -> bytes:
 
 
 def ask(core: MetaCore, peer: Peer, message: Message, now: float = 0.0) -> list[Effect]:
-    return list(core.receive(Link.NODES, peer, message, now))
+    effects = list(core.receive(Link.NODES, peer, message, now))
+    return without_saves([*effects, *core.agreement.pump(now)])
 
 
 def enter(core: MetaCore, node_id: str, *, life: int = 1, now: float = 0.0) -> Incarnation:
@@ -129,8 +143,8 @@ def pass_time(
                 core, peer, renew(incarnation, cluster_id=core.membership.cluster_id), now
             )
             assert answer == Send(Link.NODES, peer, Renewed(8, core.epoch))
-        logged += [(now, effect) for effect in core.tick(now) if isinstance(effect, Log)]
-        core.settle(now)
+        effects = [*core.tick(now), *core.settle(now)]
+        logged += [(now, effect) for effect in effects if isinstance(effect, Log)]
         now += LEASE / 16
     return logged
 
@@ -296,8 +310,9 @@ def test_a_process_that_joins_again_over_its_connection_leaves_no_former_self_be
     again = enter(core, "s1")
 
     assert core.membership.living("s1") == working("s1", again.epoch)
-    assert core._peers == {Incarnation(3, "s2"): peer_of("s2"), again: peer_of("s1")}
-    assert core._incarnations == {peer_of("s2"): Incarnation(3, "s2"), peer_of("s1"): again}
+    s2, holders = Incarnation(3, "s2"), core._seats.holders
+    assert holders._peers == {s2: peer_of("s2"), again: peer_of("s1")}
+    assert holders._incarnations == {peer_of("s2"): s2, peer_of("s1"): again}
 
 
 def test_a_connection_stands_for_the_incarnation_that_spoke_last() -> None:
@@ -306,8 +321,8 @@ def test_a_connection_stands_for_the_incarnation_that_spoke_last() -> None:
 
     ask(core, peer_of("s1"), renew(s2))
 
-    assert core._peers == {s2: peer_of("s1")}
-    assert core._incarnations == {peer_of("s1"): s2}
+    assert core._seats.holders._peers == {s2: peer_of("s1")}
+    assert core._seats.holders._incarnations == {peer_of("s1"): s2}
     assert core.membership.holds(s1)
 
 
@@ -366,7 +381,8 @@ def test_a_departure_is_announced_at_the_end_of_the_turn() -> None:
     pass_time(core, 0.0, LEASE - 0.1, s2)
     core._beat_at = LEASE + 1.0
 
-    assert core.tick(LEASE) == [departed_log(s1, "session", "silent", 4)]
+    core.tick(LEASE)
+    assert without_saves(core.agreement.pump(LEASE)) == [departed_log(s1, "session", "silent", 4)]
     assert core.settle(LEASE) == [announced(4)]
 
 
@@ -596,15 +612,23 @@ def test_the_core_shows_itself() -> None:
         enter(core, node_id)
     ask(core, b"p", Leave(9, Incarnation(2, "s1")))
 
-    assert repr(core) == "<MetaCore epoch=5 members=4>"
+    raft = "<RaftCore meta leader term=2 commit=7 last=7>"
+    assert repr(core) == f"<MetaCore epoch=5 members=4 {raft}>"
     assert core.statistics() == {
         "epoch": 5,
         "ring_epoch": 4,
         "sessions": 1,
         "data_nodes": 1,
         "departed": 1,
+        "settings": 0,
         "leases": 2,
         "stalls": 0,
+        "raft_role": "leader",
+        "raft_term": 2,
+        "raft_leader": "meta",
+        "raft_commit_index": 7,
+        "raft_last_index": 7,
+        "raft_peers_up": 0,
     }
 
 
@@ -784,7 +808,7 @@ def test_who_cannot_be_a_member_is_refused(member: str) -> None:
 def test_a_cluster_that_is_full_says_so() -> None:
     core = make_core()
     members = core.membership.members * Limits.members_max
-    core.membership = replace(core.membership, members=members)
+    core.state.membership = replace(core.membership, members=members)
 
     effects = ask(core, b"p", join("s1"))
 

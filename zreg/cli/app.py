@@ -4,7 +4,7 @@ from typing import Final
 
 import typer
 
-from zreg.cli import client_commands, exits, node_commands, query_commands
+from zreg.cli import client_commands, exits, node_commands, query_commands, setting_commands
 from zreg.cli.cluster import cluster
 from zreg.cli.output import complain
 from zreg.errors import Error
@@ -27,6 +27,7 @@ app.command("subscribe")(client_commands.subscribe)
 app.command("ls")(query_commands.ls)
 app.command("get")(client_commands.get)
 app.command("nodes")(query_commands.nodes)
+app.add_typer(setting_commands.app, name="settings")
 app.command("version")(query_commands.version)
 
 # typer brings click's errors along, since some version under names of its own; this is its usage

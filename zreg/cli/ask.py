@@ -19,11 +19,12 @@ from zreg.effects import (
     PeerUp,
     Send,
 )
-from zreg.errors import ForeignClusterError, UnavailableError, refusal
+from zreg.errors import ForeignClusterError, NotLeaderError, UnavailableError, refusal
 from zreg.reactor import LinkTable, Reactor
 from zreg.wire.messages import Message, Ping, Pong, Refused
 
 _REQUEST_ID: Final = 1
+_REDIRECTS_MAX: Final = 3
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -51,6 +52,7 @@ class AskCore:
         self.reasons: list[str] = []
         self._link = link
         self._left = list(addresses)
+        self._redirect_count = 0
         self._question = question
         self._seconds_each = seconds_each
         self._address = ""
@@ -73,6 +75,8 @@ class AskCore:
                 return [Send(link, peer, Pong())]
             case Local():
                 return []
+            case Refused(request_id=1, code=NotLeaderError.code):
+                return [Disconnect(link, peer), *self._ask_elsewhere(message, now)]
             case Refused(request_id=0 | 1):
                 return self._finish(message)
             case Message() if isinstance(message, self._answer_type):
@@ -103,6 +107,14 @@ class AskCore:
         self._address = self._left.pop(0)
         self._give_up_at = now + self._seconds_each
         return [Connect(self._link, self._address, self._address)]
+
+    def _ask_elsewhere(self, refused: Refused, now: float) -> list[Effect]:
+        """Go where the leader is; nobody knows for how long, so not for ever."""
+        if not refused.address or self._redirect_count >= _REDIRECTS_MAX:
+            return self._fail(refused.detail, now)
+        self._redirect_count += 1
+        self._left.insert(0, refused.address)
+        return self._next(now)
 
     def _fail(self, reason: str, now: float) -> list[Effect]:
         self.reasons.append(f"{self._address}: {reason or 'lost'}")

@@ -1,9 +1,12 @@
 """`zreg cluster`: one process a node, on loopback, for as long as this command runs."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
+import socket
+import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +29,7 @@ from zreg.wire.messages import DatumsListed, FetchMembership, ListDatums, Member
 
 _LOOK_SECONDS: Final = 0.05
 _ASK_SECONDS: Final = 2.0
+_META_COUNTS: Final = (1, 3, 5)
 
 Count = Annotated[int, typer.Option(min=1, max=100)]
 
@@ -33,19 +37,28 @@ Count = Annotated[int, typer.Option(min=1, max=100)]
 class Cluster:
     """All child processes, and what is known of them."""
 
-    def __init__(self, config: Config, directory: Path | None, base_port: int) -> None:
+    def __init__(
+        self, config: Config, directory: Path | None, base_port: int, meta_count: int = 1
+    ) -> None:
         self.why_waiting = ""
         self._config = config
         self._directory = directory
         self._ports = itertools.count(base_port) if base_port else itertools.repeat(0)
         self.children: list[Child] = []
+        self._meta_count = meta_count
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     async def start(self, sessions: int, data: int) -> None:
         """Start meta, then all others at once."""
-        meta = self._child("meta", 1, pub=True)
-        self.children.append(meta)
-        await meta.start()
-        joins = f"--meta={meta.address}"
+        names = [f"meta-{number}" for number in range(1, self._meta_count + 1)]
+        peers = self._peers(names)
+        metas = [
+            self._child("meta", n, *peers, *self._journal(name), pub=True)
+            for n, name in enumerate(names, start=1)
+        ]
+        self.children += metas
+        await asyncio.gather(*(child.start() for child in metas))
+        joins = f"--meta={','.join(child.address for child in metas)}"
         others = [self._child("session", n, joins) for n in range(1, sessions + 1)]
         others += [self._child("data", n, joins, pub=True) for n in range(1, data + 1)]
         self.children += others
@@ -73,11 +86,31 @@ class Cluster:
     async def end(self) -> None:
         """End all nodes."""
         await asyncio.gather(*(child.end() for child in self.children))
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
     def kill(self) -> None:
         """End all nodes at once, without goodbyes."""
         for child in self.children:
             child.kill()
+
+    def _peers(self, names: list[str]) -> list[str]:
+        """Return what meta nodes are told of each other, which is before any of them is bound."""
+        if len(names) == 1:
+            return []
+        given = [next(self._ports) for _ in names]
+        ports = given if all(given) else _free_ports(len(names))
+        return [f"--peer={n}=127.0.0.1:{port}" for n, port in zip(names, ports, strict=True)]
+
+    def _journal(self, name: str) -> list[str]:
+        """Return where a meta node keeps its journal; a lone one need not have any."""
+        if self._directory is not None:
+            return [f"--dir={self._directory / name}"]
+        if self._meta_count == 1:
+            return []
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="zreg-")
+        return [f"--dir={Path(self._temporary.name) / name}"]
 
     def _child(self, role: str, number: int, *more: str, pub: bool = False) -> Child:
         ports = [f"--port={next(self._ports)}"]
@@ -134,12 +167,12 @@ def cluster(  # noqa: PLR0913 -- one argument per option
     """Run a cluster on this machine, each node in a process of its own, until Ctrl-C."""
     if parent_pid:
         end_with_parent(parent_pid)
-    if meta != 1:
-        raise UsageError(f"--meta {meta}: there is one meta node for now: leave the option out")
+    if meta not in _META_COUNTS:
+        raise UsageError(f"--meta {meta}: run 1, 3 or 5 meta nodes; of two, none may fail")
     config = load(flags, os.environ, base=Config.for_loopback()).config
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
-    asyncio.run(_run(Cluster(config, directory, base_port), session, data, is_json=is_json))
+    asyncio.run(_run(Cluster(config, directory, base_port, meta), session, data, is_json=is_json))
 
 
 async def _run(cluster: Cluster, sessions: int, data: int, *, is_json: bool) -> None:
@@ -156,6 +189,15 @@ async def _run(cluster: Cluster, sessions: int, data: int, *, is_json: bool) -> 
         stopping.cancel()
         await asyncio.gather(life, stopping, return_exceptions=True)
         await cluster.end()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return ports that nobody uses now."""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in listeners]
 
 
 def _stop_on_signals(cluster: Cluster) -> asyncio.Event:

@@ -5,6 +5,7 @@ from typing import Final
 from zreg.errors import (
     DeniedError,
     Error,
+    NotLeaderError,
     NotReadyError,
     RefusedError,
     TimeoutError,  # noqa: A004 -- the built-in one, and ours
@@ -23,6 +24,7 @@ _CODES: Final[tuple[tuple[type[Error], int], ...]] = (
     (UsageError, USAGE),
     (DeniedError, DENIED),
     (NotReadyError, UNREACHABLE),
+    (NotLeaderError, UNREACHABLE),
     (UnavailableError, UNREACHABLE),
     (TimeoutError, UNREACHABLE),
     (RefusedError, FAILED),

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -18,11 +19,19 @@ from zreg.cli.logs import rename, route
 from zreg.cli.options import ConfigFile, Flags, Format, Output, with_settings
 from zreg.cli.output import say
 from zreg.cli.serve import HANDLED_SIGNALS, Server
-from zreg.cli.settings import CONFIG_FIELDS, OPTION_FIELDS, Loaded, NodeOptions, load
+from zreg.cli.settings import (
+    CONFIG_FIELDS,
+    META_FIELDS,
+    OPTION_FIELDS,
+    Loaded,
+    NodeOptions,
+    load,
+    peers,
+)
 from zreg.config import Config
 from zreg.data.node import DataNode
 from zreg.errors import UnavailableError
-from zreg.meta.node import MetaNode
+from zreg.meta.node import MetaNode, MetaPlace
 from zreg.reactor.node import Node, NodeSettings
 from zreg.reactor.perform import EventCallback
 from zreg.session.node import SessionNode
@@ -48,9 +57,13 @@ def addresses(role: str, options: NodeOptions) -> tuple[str, str]:
 def build_meta(loaded: Loaded, on_event: EventCallback) -> Node:
     """Return a meta node, bound."""
     address, pub = addresses("meta", loaded.options)
-    return MetaNode(
-        _node_settings(loaded), address=address, membership_address=pub, on_event=on_event
+    place = MetaPlace(
+        address=address,
+        membership_address=pub,
+        directory=Path(loaded.options.dir) if loaded.options.dir else None,
+        peers=peers(loaded.options.peer),
     )
+    return MetaNode(_node_settings(loaded), place, on_event=on_event)
 
 
 def build_session(loaded: Loaded, on_event: EventCallback) -> Node:
@@ -66,7 +79,9 @@ def build_data(loaded: Loaded, on_event: EventCallback) -> Node:
 
 
 def _command(role: str, build: Build) -> Callable[..., None]:
-    @with_settings(*CONFIG_FIELDS, *OPTION_FIELDS)
+    own = [name for name in OPTION_FIELDS if role == "meta" or name not in META_FIELDS]
+
+    @with_settings(*CONFIG_FIELDS, *own)
     def command(
         *,
         flags: Flags,
@@ -152,8 +167,7 @@ def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:
     try:
         meta = MetaNode(
             NodeSettings(config=config, node_id="meta-1"),
-            address=_ANY_PORT,
-            membership_address=_ANY_PORT,
+            MetaPlace(address=_ANY_PORT, membership_address=_ANY_PORT),
             on_event=on_event,
         )
         nodes.append(meta)

@@ -21,6 +21,8 @@ _ABOUT: Final = {
     "pub_port": "Where to announce",
     "advertise_host": "What others are told",
     "insecure": "Let other machines in, unencrypted",
+    "dir": "Where its journal is kept",
+    "peer": "ID=HOST:PORT of each meta node, itself included; once for each",
     "log_level": "debug, info, warning or error",
 }
 
@@ -79,6 +81,14 @@ def _option(name: str) -> inspect.Parameter:
     default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
     parts = [_ABOUT.get(name, ""), "" if default in (None, "", False) else f"default {default}"]
     about = "; ".join(filter(None, parts))
+    if name == "peer":
+        option = typer.Option(flag(name), help=about, rich_help_panel=_PANEL, metavar="PEER")
+        return inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[list[str] | None, option],
+        )
     names = dict.fromkeys((flag(name), f"--{name.replace('_', '-')}"))
     annotation = (
         Annotated[bool | None, typer.Option(flag(name), help=about, rich_help_panel=_PANEL)]
@@ -94,4 +104,6 @@ def _option(name: str) -> inspect.Parameter:
 
 
 def _text(value: object) -> str | None:
+    if isinstance(value, list):
+        return ",".join(value) or None
     return None if value is None else str(value)

@@ -12,9 +12,9 @@ import typer
 from zreg.cli.ask import ask_now
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.options import Cluster, Format, Output, Timeout, Url
-from zreg.cli.output import Json, print_table, say, say_json
+from zreg.cli.output import Json, complain, print_table, say, say_json
+from zreg.cli.places import Meta, check_one_place, session_addresses
 from zreg.cli.settings import load, tcp_addresses
-from zreg.client.locate import find_url, parse_url
 from zreg.config import Limits
 from zreg.effects import Link
 from zreg.errors import UsageError
@@ -73,25 +73,23 @@ def _print_datums(found: list[DatumSummary], *, is_wide: bool) -> None:
 def nodes(
     *,
     url: Url = None,
-    meta: Annotated[
-        str | None,
-        typer.Option(help="Ask meta itself, also when no session lives: HOST:PORT[,HOST:PORT...]"),
-    ] = None,
+    meta: Meta = None,
     cluster: Cluster = None,
     timeout_seconds: Timeout = _TIMEOUT_SECONDS,
     output: Output = Format.TABLE,
 ) -> None:
     """List the nodes of the cluster."""
-    if meta is not None and url is not None:
-        raise UsageError("--url and --meta name two places to ask: give one of them")
+    check_one_place(url, meta)
     if meta is None:
-        link, addresses = Link.SESSION, _session_addresses(url)
+        link, addresses = Link.SESSION, session_addresses(url)
     else:
         link, addresses = Link.META, tcp_addresses(meta, "--meta")
     config = load({"cluster": cluster}, os.environ).config
     question = FetchMembership, MembershipReply
     reply = ask_now(link, addresses, question, config=config, timeout_seconds=timeout_seconds)
     members = reply.membership.members
+    if reply.trouble:
+        complain(reply.trouble)
     if output is Format.JSON:
         say_json([_member_json(member) for member in members])
         return
@@ -122,10 +120,6 @@ def version(output: Output = Format.TABLE) -> None:
             say(f"{name} {number}")
 
 
-def _session_addresses(url: str | None) -> tuple[str, ...]:
-    return parse_url(find_url(os.environ) if url is None else url)
-
-
 def _version_of(name: str) -> str:
     try:
         return installed_version(name)
@@ -137,7 +131,7 @@ def _list(
     pattern: str, url: str | None, cluster: str | None, timeout_seconds: float
 ) -> list[DatumSummary]:
     """Ask for page after page; a pattern without parts is one of data ids."""
-    addresses = _session_addresses(url)
+    addresses = session_addresses(url)
     config = load({"cluster": cluster}, os.environ).config
     full_pattern = pattern if "#@#" in pattern or pattern == "*" else f"{pattern}#@#*"
     found: list[DatumSummary] = []

@@ -42,6 +42,10 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     advertise_host: str = ""
     # Allow other machines in, although links are not encrypted yet.
     insecure: bool = False
+    # Where meta keeps its journal; empty: it forgets when it ends, and must be alone.
+    dir: str = ""
+    # All meta nodes, `ID=HOST:PORT` of Raft each, the same on each of them; empty: it is alone.
+    peer: tuple[str, ...] = ()
     # None: the command's own.
     log_level: LogLevel | None = None
 
@@ -64,6 +68,8 @@ CONFIG_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in 
 OPTION_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in fields(NodeOptions)}
 _FIELDS: Final[Mapping[str, FieldInfo]] = {**CONFIG_FIELDS, **OPTION_FIELDS}
 # The one setting with a short name of its own, since every node needs it.
+# What only meta nodes are told.
+META_FIELDS: Final = ("dir", "peer")
 FLAGS: Final[Mapping[str, str]] = {"meta_addresses": "--meta"}
 
 
@@ -137,6 +143,20 @@ def tcp_addresses(text: str, where: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(addresses))
 
 
+def peers(parts: Sequence[str]) -> dict[str, str]:
+    """Return Raft's address of each meta node by its id."""
+    found: dict[str, str] = {}
+    for part in parts:
+        node_id, equals, address = str(part).strip().partition("=")
+        if not equals or not node_id or node_id in found:
+            raise UsageError(
+                f"peer: {part!r:.80} cannot be used: write ID=HOST:PORT once for each meta node, "
+                "for example meta-1=127.0.0.1:9611"
+            )
+        found[node_id] = tcp_addresses(address, f"peer {node_id}")[0]
+    return found
+
+
 def _read(path: Path) -> dict[str, _Given]:
     """Return what a file sets; unknown names are refused, with the nearest known one."""
     try:
@@ -177,6 +197,8 @@ def _convert(field: FieldInfo, given: _Given) -> object:
     if field.name == "meta_addresses":
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         return tcp_addresses(text, given.where)
+    if field.name == "peer":
+        return tuple(value) if isinstance(value, list) else tuple(str(value).split(","))
     try:
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:

@@ -1,10 +1,11 @@
-"""Meta's decisions: who joins, who departs, when a departed session is forgotten.
+"""Meta's decisions: what the leader agrees to, what every node of meta announces.
 
-One lone node for now; its state is in memory. After a restart it adopts the membership that its
-nodes remember (they show an epoch above its own), and judges nobody for one lease.
+Members and settings are Raft's (`state`, `agreement`); the leader deals with nodes (`seats`).
+Followers serve the membership that they have applied, announce it, and send all else to the leader.
+A lone node without a disk relies on what its nodes remember (`memory`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from zreg.config import Config, Limits
@@ -21,21 +22,23 @@ from zreg.effects import (
     Peer,
     PeerLost,
     PeerSlow,
-    Probe,
     Send,
 )
 from zreg.errors import (
-    ForeignClusterError,
     LimitError,
-    MalformedError,
-    NodeIdInUseError,
+    NotReadyError,
     UnknownMessageError,
-    UnknownNodeError,
 )
-from zreg.lease import LeaseTable
-from zreg.meta import membership as steps
-from zreg.meta.departures import Departures
-from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
+from zreg.meta.agreement import Agreement, Waiter
+from zreg.meta.answers import not_leader, refused
+from zreg.meta.memory import Memory
+from zreg.meta.seats import Seats
+from zreg.meta.settings import Settings
+from zreg.meta.state import MetaState
+from zreg.model import Member, Membership, RingParameters, Role, Status
+from zreg.raft.consensus import RaftCore
+from zreg.raft.errors import CommandTooLargeError, OverloadedError, RaftError
+from zreg.wire.commands import AdmitMeta, AnyCommand, Found
 from zreg.wire.messages import (
     Accepted,
     FetchMembership,
@@ -48,308 +51,296 @@ from zreg.wire.messages import (
     Pong,
     Refused,
     Renew,
-    Renewed,
 )
+from zreg.wire.raft_messages import RaftMessage
+from zreg.wire.settings_messages import FetchSettings, SetSetting
 
-# A node may have seen epochs that this process has not, but never this many: that is a forgery.
-_EPOCH_JUMP_MAX: Final = 1 << 40
+# A meta node that the membership does not show says so to the leader this often.
+_ADMIT_SECONDS: Final = 0.5
+# No leader for so many ticks is more than an election: a second and a half.
+_TROUBLE_TICKS: Final = 30
 
 
 class MetaCore:
-    """The agreed list of members, and the leases that keep them on it."""
+    """The agreed list of members and settings, and the leases that keep members on it."""
 
-    def __init__(self, member: Member, config: Config, *, cluster_id: bytes, now: float) -> None:
+    def __init__(  # noqa: PLR0913 -- each is a part of what it is
+        self,
+        member: Member,
+        config: Config,
+        *,
+        raft: RaftCore,
+        cluster_id: bytes,
+        now: float,
+        peers: Mapping[str, str] | None = None,
+        is_forgetful: bool = False,
+    ) -> None:
         assert member.role is Role.META
+        self._member = member
         self._config = config
-        self.membership = Membership(
-            cluster_id,
-            1,
-            0,
-            RingParameters(config.ring_hash, config.virtual_node_count, config.replica_count),
-            (member,),
+        self.state = MetaState()
+        self.agreement = Agreement(raft, self.state, node_id=member.node_id, peers=peers or {})
+        self._seats = Seats(self.state, config, self._propose, now=now)
+        self._settings = Settings(self.state, self.agreement, self._propose, self._elsewhere)
+        self._memory = Memory(
+            self.state,
+            self._seats,
+            config,
+            own_cluster_id=cluster_id,
+            forgot_at=now if is_forgetful else None,
         )
-        # A cluster id made by this process is given up when a node remembers an older cluster.
         self._own_cluster_id = cluster_id
         self._announced_epoch = 0
-        self._leases: LeaseTable[Incarnation] = LeaseTable(config.lease_seconds, now=now)
-        self._departures = Departures(config)
-        self._peers: dict[Incarnation, Peer] = {}
-        self._incarnations: dict[Peer, Incarnation] = {}
-        self._started_at = now
+        self._led_term = 0
+        self._is_troubled = False
         self._beat_at = now
+        self._admit_at = now
         self._request_id = 0
 
     def __repr__(self) -> str:
-        """Show epoch and size."""
-        return f"<MetaCore epoch={self.epoch} members={len(self.membership.members)}>"
+        """Show epoch, size and part in Raft."""
+        members = len(self.membership.members)
+        return f"<MetaCore epoch={self.epoch} members={members} {self.agreement.raft!r}>"
 
     @property
     def epoch(self) -> int:
         """The membership's epoch."""
-        return self.membership.epoch
+        return self.state.epoch
+
+    @property
+    def membership(self) -> Membership:
+        """The members, as far as this node has applied."""
+        return self.state.membership
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether this node may decide."""
+        return self._led_term > 0 and self.agreement.is_leading
 
     def start(self, now: float) -> Sequence[Effect]:
-        """Nothing to begin with: nodes come to meta."""
-        del now
-        return []
+        """Look for the other meta nodes; nodes come by themselves. A lone node leads at once."""
+        effects = self.agreement.start(now)
+        return [*effects, *self._carry_on(now)]
 
     # --- the door -----------------------------------------------------------------------------
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
-        """Take a node's request, or what happened to its connection."""
+        """Take a request, or what happened to a connection."""
+        if isinstance(message, Local):
+            return self._happened(message, now)
+        if link is Link.RAFT_ASK or isinstance(message, RaftMessage):
+            if link is Link.NODES:
+                return [_misdirected(link, peer, message)]
+            return self.agreement.receive(link, peer, message)
+        if link is Link.RAFT_ANSWER:
+            return self._receive_from_meta(peer, message)
         match message:
-            case Renew():
-                return self._renew(peer, message, now)
-            case Join():
-                return self._join(peer, message, now)
-            case Leave():
-                return self._leave(peer, message)
             case FetchMembership():
-                return [Send(link, peer, MembershipReply(message.request_id, self.membership))]
-            case MembershipReply():
-                return self._adopt(message.membership, now)
+                return [self._membership_reply(link, peer, message.request_id)]
             case Ping():
                 return [Send(link, peer, Pong())]
-            case PeerLost() | PeerSlow():
-                return self._lose_peer(message)
-            case Pong() | Local():
+            case Pong():
                 return []
+            case Renew() | Join() | Leave() | SetSetting() | FetchSettings() if not self.is_leading:
+                return [self._elsewhere(peer, message.request_id)]
             case _:
-                name = type(message).__name__
-                detail = f"meta does not take {name}: connect to a session node instead"
-                return [Send(link, peer, Refused(0, UnknownMessageError.code, detail))]
+                return self._decide(link, peer, message, now)
+
+    def _decide(self, link: Link, peer: Peer, message: Message, now: float) -> list[Effect]:
+        """Take what only a leader can answer."""
+        match message:
+            case Renew() | Join():
+                answer = self._memory.ask_or_refuse(peer, message, now)
+                return self._seats.take(peer, message, now) if answer is None else answer
+            case Leave():
+                return self._seats.leave(peer, message)
+            case MembershipReply():
+                return self._memory.adopt(message.membership, now)
+            case SetSetting():
+                return self._settings.change(peer, message)
+            case FetchSettings():
+                return self._settings.fetch(peer, message)
+            case _:
+                return [_misdirected(link, peer, message)]
+
+    def _happened(self, event: Local, now: float) -> list[Effect]:
+        match event:
+            case PeerLost(link=Link.NODES):
+                self._seats.holders.lose(event.peer)
+                return []
+            case PeerSlow(link=Link.NODES):
+                self._seats.holders.lose(event.peer)
+                return [Disconnect(Link.NODES, event.peer)]
+            case _:
+                return self.agreement.happened(event, now)
 
     def tick(self, now: float) -> Sequence[Effect]:
-        """Let the silent depart, forget departed sessions, announce."""
-        effects = self._expire(now)
-        effects += self._forget(now)
+        """Count Raft's time; as the leader, that of the nodes; announce."""
+        effects = self.agreement.tick(now)
+        if self.is_leading:
+            effects += self._seats.tick(now)
+        elif now >= self._admit_at:
+            self._admit_at = now + _ADMIT_SECONDS
+            effects += self._show_myself()
+        effects += self._look_for_trouble()
         if now >= self._beat_at:
             self._beat_at = now + self._config.beat_seconds
-            effects.append(self._announcement())
+            effects += self._announcement()
         return effects
 
     def settle(self, now: float) -> Sequence[Effect]:
-        """Announce an epoch that nobody was told of."""
-        del now
-        if self._announced_epoch == self.epoch:
-            return []
-        return [self._announcement()]
+        """Carry out what Raft wants, and announce an epoch that nobody was told of."""
+        effects = self._carry_on(now)
+        if self._announced_epoch != self.epoch:
+            effects += self._announcement()
+        return effects
 
     def next_tick_at(self) -> float | None:
-        """When leases are looked at, or the beat is due."""
-        return min(self._beat_at, self._leases.next_look_at())
+        """When Raft counts, leases are looked at, or the beat is due."""
+        due = [self._beat_at, self.agreement.next_tick_at()]
+        due.append(self._seats.holders.leases.next_look_at() if self.is_leading else self._admit_at)
+        return min(at for at in due if at is not None)
 
     def statistics(self) -> dict[str, int | float | str]:
         """Counters and sizes."""
-        members = self.membership.members
+        members, raft = self.membership.members, self.agreement.raft.status()
         return {
             "epoch": self.epoch,
             "ring_epoch": self.membership.ring_epoch,
             "sessions": len(self.membership.of(Role.SESSION)),
             "data_nodes": len(self.membership.of(Role.DATA)),
             "departed": sum(m.status is Status.DEPARTED for m in members),
-            "leases": len(self._leases),
-            "stalls": self._leases.stall_count,
+            "settings": self.state.setting_count,
+            "leases": len(self._seats.holders.leases),
+            "stalls": self._seats.holders.leases.stall_count,
+            "raft_role": raft.role.value,
+            "raft_term": raft.term,
+            "raft_leader": raft.leader or "-",
+            "raft_commit_index": raft.commit_index,
+            "raft_last_index": raft.last_index,
+            "raft_peers_up": self.agreement.peers_up,
         }
 
-    # --- requests -----------------------------------------------------------------------------
+    # --- Raft ---------------------------------------------------------------------------------
 
-    def _renew(self, peer: Peer, renew: Renew, now: float) -> list[Effect]:
-        if remembered := self._ask_or_refuse(peer, renew, now):
-            return remembered
-        incarnation = renew.incarnation
-        member = self.membership.living(incarnation.node_id)
-        # An incarnation of a cluster that was given up may look like one of this cluster.
-        is_stranger = renew.cluster_id != self.membership.cluster_id
-        if is_stranger or member is None or member.incarnation != incarnation:
-            detail = f"{incarnation} is not a member (any more): join again"
-            return [_refused(peer, renew.request_id, UnknownNodeError.code, detail)]
-        self._keep(incarnation, peer, now)
-        return [Send(Link.NODES, peer, Renewed(renew.request_id, self.epoch))]
+    def _carry_on(self, now: float) -> list[Effect]:
+        """Carry out what Raft wants, and begin or end to lead with it."""
+        effects = self.agreement.pump(now)
+        led_term = self.agreement.raft.term if self.agreement.is_leading else 0
+        while led_term != self._led_term:
+            self._led_term = led_term
+            if led_term:
+                fields: dict[str, str | int | float] = {"term": led_term, "epoch": self.epoch}
+                effects += [Log(INFO, "raft.leading", fields), *self._begin_to_lead(now)]
+            effects += self.agreement.pump(now)
+            led_term = self.agreement.raft.term if self.agreement.is_leading else 0
+        return effects
 
-    def _join(self, peer: Peer, join: Join, now: float) -> list[Effect]:
-        if remembered := self._ask_or_refuse(peer, join, now):
-            return remembered
-        if (refused := self._refuse_member(peer, join)) is not None:
-            return [refused]
-        present = self.membership.living(join.member.node_id)
-        if present is not None and present.role is Role.META:
-            # That is this process, or one that needs no connection to it: both live.
-            return [_id_in_use(peer, join, present)]
-        if present is not None and present.process_id == join.member.process_id:
-            return self._let_in(peer, join, present, now)
-        if present is not None and (holder := self._peers.get(present.incarnation)) is not None:
-            return [Probe(Link.NODES, holder), _id_in_use(peer, join, present)]
-        before = self.epoch
-        self._change(steps.joined(self.membership, join.member), now)
-        member = self.membership.living(join.member.node_id)
-        assert member is not None
-        fields: dict[str, str | int | float] = {
-            "incarnation": str(member.incarnation),
-            "role": member.role.name.lower(),
-            "address": member.address,
-            "epoch": before + 1,
-        }
-        return [
-            Log(INFO, "member.joined", fields),
-            *self._let_in(peer, join, member, now),
-        ]
+    def _begin_to_lead(self, now: float) -> list[Effect]:
+        if not self.state.is_founded:
+            ring = RingParameters(
+                self._config.ring_hash, self._config.virtual_node_count, self._config.replica_count
+            )
+            first = Membership(self._own_cluster_id, 1, 0, ring, (self._member,))
+            return self._propose(Found(first), "", 0, lambda _applied, now: self._seated(now))
+        return [*self._seated(now), *self._show(self._member)]
 
-    def _refuse_member(self, peer: Peer, join: Join) -> Effect | None:
-        """Return the refusal of whoever cannot be a member at all."""
-        if join.member.role is Role.META or not join.member.process_id:
-            detail = "only session and data nodes join, and each process with an id of its own"
-            return _refused(peer, join.request_id, MalformedError.code, detail)
-        if len(self.membership.members) >= Limits.members_max:
-            detail = f"this cluster has its {Limits.members_max} members: remove one first"
-            return _refused(peer, join.request_id, LimitError.code, detail)
-        return None
-
-    def _let_in(self, peer: Peer, join: Join, member: Member, now: float) -> list[Effect]:
-        self._keep(member.incarnation, peer, now)
-        reply = MembershipReply(join.request_id, self.membership, member.incarnation)
-        return [Send(Link.NODES, peer, reply)]
-
-    def _leave(self, peer: Peer, leave: Leave) -> list[Effect]:
-        effects = self._depart(leave.incarnation, "left")
-        return [*effects, Send(Link.NODES, peer, Accepted((leave.request_id,)))]
-
-    def _ask_or_refuse(self, peer: Peer, request: Join | Renew, now: float) -> list[Effect]:
-        """Look at which cluster a node has seen, and up to which epoch; [] if it is ours."""
-        is_ours = request.cluster_id == self.membership.cluster_id
-        # A newcomer has seen none, and one that joined this process before it adopted, no other.
-        if not is_ours and request.cluster_id in (b"", self._own_cluster_id):
-            return []
-        if self._is_young(now) and request.epoch > (self.epoch if is_ours else 0):
-            self._request_id += 1
-            return [Send(Link.NODES, peer, FetchMembership(self._request_id))]
-        if is_ours and request.epoch <= self.epoch + _EPOCH_JUMP_MAX:
-            self._rise_above(request.epoch, now)
-            return []
-        detail = (
-            "this node has been a member of another cluster: give it the addresses of its own "
-            "meta nodes, or restart it to join this cluster as a new node"
-        )
-        return [_refused(peer, request.request_id, ForeignClusterError.code, detail)]
-
-    def _is_young(self, now: float) -> bool:
-        """Return whether somebody may remember what this process has forgotten.
-
-        For one lease, and on until the first node has come: this process may have been away.
-        """
-        return now - self._started_at < self._config.lease_seconds or not self._leases
-
-    def _rise_above(self, epoch: int, now: float) -> None:
-        """Go above an epoch of this cluster that somebody has seen and I have not."""
-        if epoch > self.epoch:
-            self._change(steps.raised(self.membership, epoch), now)
-
-    def _adopt(self, theirs: Membership, now: float) -> list[Effect]:
-        """Go on from what a node remembers, if this process is young enough to have forgotten."""
-        is_known = theirs.cluster_id == self.membership.cluster_id
-        is_fresh = self.membership.cluster_id == self._own_cluster_id
-        if not self._is_young(now) or not (is_known or is_fresh) or theirs.epoch == 0:
-            return []
-        if is_known and theirs.epoch <= self.epoch:
-            return []
-        if not is_known:
-            # Incarnations of the cluster that is given up may look like some of this one.
-            self._peers.clear()
-            self._incarnations.clear()
-        self._change(steps.adopted(self.membership, theirs), now)
-        self._leases.restart_all(now)
-        for member in self.membership.members:
-            if member.role is not Role.META and member.status is not Status.DEPARTED:
-                self._leases.renew(member.incarnation, now)
-        fields: dict[str, str | int | float] = {"epoch": self.epoch, "from_epoch": theirs.epoch}
-        return [Log(WARNING, "membership.adopted", fields)]
-
-    # --- leases and connections ---------------------------------------------------------------
-
-    def _keep(self, incarnation: Incarnation, peer: Peer, now: float) -> None:
-        """Extend a lease, and remember over which connection the node renews."""
-        self._leases.renew(incarnation, now)
-        if self._peers.get(incarnation) != peer:
-            self._forget_peer(incarnation)
-            if (former := self._incarnations.get(peer)) is not None:
-                self._forget_peer(former)
-            self._peers[incarnation] = peer
-            self._incarnations[peer] = incarnation
-
-    def _forget_peer(self, incarnation: Incarnation) -> None:
-        peer = self._peers.pop(incarnation, None)
-        if peer is not None:
-            self._incarnations.pop(peer, None)
-
-    def _lose_peer(self, event: PeerLost | PeerSlow) -> list[Effect]:
-        """Note that a connection is gone; the lease goes on, a successor may come at once."""
-        incarnation = self._incarnations.get(event.peer)
-        if incarnation is not None:
-            self._forget_peer(incarnation)
-        if isinstance(event, PeerSlow):
-            return [Disconnect(Link.NODES, event.peer)]
+    def _seated(self, now: float) -> list[Effect]:
+        self._seats.begin(now)
         return []
 
-    def _expire(self, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        for incarnation in self._leases.expired(now):
-            member = self.membership.living(incarnation.node_id)
-            if member is None or member.incarnation != incarnation:
-                self._leases.drop(incarnation)
-            elif self._departures.may_depart(self.membership, member.role, now):
-                self._departures.note_silent(member.role, now)
-                effects += self._depart(incarnation, "silent")
-            else:
-                # It stays, but its id is free: a successor need not wait for the others.
-                self._forget_peer(incarnation)
-        return effects
-
-    def _depart(self, incarnation: Incarnation, reason: str) -> list[Effect]:
-        member = self.membership.living(incarnation.node_id)
-        if member is None or member.incarnation != incarnation or member.role is Role.META:
+    def _show(self, member: Member) -> list[Effect]:
+        """Have the membership show a meta node, unless it does."""
+        present = self.membership.living(member.node_id)
+        if present is not None and present.process_id == member.process_id:
             return []
-        self.membership = steps.departed(self.membership, incarnation)
-        self._leases.drop(incarnation)
-        self._forget_peer(incarnation)
-        fields: dict[str, str | int | float] = {
-            "incarnation": str(incarnation),
-            "role": member.role.name.lower(),
-            "reason": reason,
-            "epoch": self.epoch,
-        }
-        return [Log(WARNING, "member.departed", fields)]
+        return self._propose(AdmitMeta(member), "", 0, lambda _applied, _now: [])
 
-    def _forget(self, now: float) -> list[Effect]:
-        self._departures.follow(self.membership, now)
-        effects: list[Effect] = []
-        for incarnation in self._departures.over(now):
-            self._change(steps.forgotten(self.membership, incarnation), now)
-            fields: dict[str, str | int | float] = {
-                "incarnation": str(incarnation),
-                "epoch": self.epoch,
-            }
-            effects.append(Log(INFO, "member.forgotten", fields))
-        return effects
+    def _show_myself(self) -> list[Effect]:
+        """As a follower, ask the leader to have me shown."""
+        present = self.membership.living(self._member.node_id)
+        leader = self.agreement.raft.leader
+        if leader is None or (
+            present is not None and present.process_id == self._member.process_id
+        ):
+            return []
+        self._request_id += 1
+        join = Join(self._request_id, self._member, self.membership.cluster_id, self.epoch)
+        return [Send(Link.RAFT_ASK, leader, join)]
 
-    def _change(self, membership: Membership, now: float) -> None:
-        self.membership = membership
-        self._departures.follow(membership, now)
+    def _receive_from_meta(self, peer: Peer, message: Message) -> list[Effect]:
+        if not isinstance(message, Join) or message.member.role is not Role.META:
+            return []
+        if not self.is_leading:
+            return []
+        accepted = Send(Link.RAFT_ANSWER, peer, Accepted((message.request_id,)))
+        return [*self._show(message.member), accepted]
 
-    def _announcement(self) -> Effect:
+    def _propose(
+        self, command: AnyCommand, peer: Peer, request_id: int, waiter: Waiter
+    ) -> list[Effect]:
+        """Propose, or say no to whoever asked."""
+        try:
+            self.agreement.propose(command, waiter)
+        except (OverloadedError, CommandTooLargeError) as error:
+            no = refused(peer, request_id, LimitError.code, f"meta: {error}")
+        except RaftError:
+            no = self._elsewhere(peer, request_id)
+        else:
+            return []
+        return [no] if request_id else []
+
+    def _elsewhere(self, peer: Peer, request_id: int) -> Send:
+        leader = self.agreement.raft.leader
+        member = self.membership.living(leader) if leader is not None else None
+        is_me = leader == self._member.node_id
+        address = member.address if member is not None and not is_me else ""
+        detail = self._trouble() or "this meta node does not lead: ask the one that does"
+        return not_leader(peer, request_id, address, detail)
+
+    # --- trouble ------------------------------------------------------------------------------
+
+    def _trouble(self) -> str:
+        """Return what stands in the way of any change, and what to do; empty if nothing does."""
+        if self.agreement.raft.leader is not None or self.agreement.silent_ticks < _TROUBLE_TICKS:
+            return ""
+        missing = ", ".join(self.agreement.peers_missing()) or "nobody"
+        voters = len(self.agreement.raft.configuration.voters)
+        return (
+            f"meta has no leader: {voters // 2 + 1} of its {voters} nodes must run and reach each "
+            f"other; {self._member.node_id} does not reach {missing}: start them, or look at the "
+            "network between them"
+        )[: Limits.detail_characters_max]
+
+    def _look_for_trouble(self) -> list[Effect]:
+        trouble = self._trouble()
+        if bool(trouble) is self._is_troubled:
+            return []
+        self._is_troubled = bool(trouble)
+        if trouble:
+            return [Log(WARNING, "raft.quorum.missing", {"detail": trouble})]
+        return [Log(INFO, "raft.quorum.restored", {"leader": str(self.agreement.raft.leader)})]
+
+    def _membership_reply(self, link: Link, peer: Peer, request_id: int) -> Send:
+        if not self.state.is_founded:
+            detail = self._trouble() or "this meta node knows no members yet: ask again"
+            return Send(link, peer, Refused(request_id, NotReadyError.code, detail))
+        reply = MembershipReply(request_id, self.membership, trouble=self._trouble())
+        return Send(link, peer, reply)
+
+    # --- announcing ---------------------------------------------------------------------------
+
+    def _announcement(self) -> list[Effect]:
         self._announced_epoch = self.epoch
+        if not self.state.is_founded:
+            return []
         message = MembershipChanged(self.membership.cluster_id, self.epoch)
-        return Broadcast(Link.MEMBERSHIP, MEMBERSHIP_TOPIC, message)
+        return [Broadcast(Link.MEMBERSHIP, MEMBERSHIP_TOPIC, message)]
 
 
-def _id_in_use(peer: Peer, join: Join, present: Member) -> Effect:
-    detail = (
-        f"node id {present.node_id!r} is in use by the {present.role.name.lower()} node "
-        f"at {present.address}: stop that one, or start this one with another node id"
-    )
-    return _refused(peer, join.request_id, NodeIdInUseError.code, detail)
-
-
-def _refused(peer: Peer, request_id: int, code: int, detail: str) -> Effect:
-    return Send(Link.NODES, peer, Refused(request_id, code, detail))
+def _misdirected(link: Link, peer: Peer, message: Message) -> Send:
+    name = type(message).__name__
+    detail = f"meta does not take {name}: connect to a session node instead"
+    return Send(link, peer, Refused(0, UnknownMessageError.code, detail))

@@ -23,11 +23,16 @@ class Departures:
         self._recent: deque[tuple[float, Role]] = deque()
         self._departed_at: dict[Incarnation, float] = {}
 
-    def may_depart(self, membership: Membership, role: Role, now: float) -> bool:
-        """Return whether one more of a role may depart by silence now; never the last one."""
+    def may_depart(
+        self, membership: Membership, role: Role, now: float, *, leaving_count: int = 0
+    ) -> bool:
+        """Return whether one more of a role may depart by silence now; never the last one.
+
+        `leaving_count` of the role are about to go, and still in the membership.
+        """
         while self._recent and self._recent[0][0] <= now - self._config.lease_seconds:
             self._recent.popleft()
-        living = len(membership.of(role, *_LIVING))
+        living = len(membership.of(role, *_LIVING)) - leaving_count
         departed = sum(gone is role for _, gone in self._recent)
         return living > 1 and departed < max(1, int((living + departed) * _SHARE_MAX))
 

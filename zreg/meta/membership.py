@@ -44,6 +44,17 @@ def departed(membership: Membership, incarnation: Incarnation) -> Membership:
     return _next(membership, members, touches_ring=touches_ring)
 
 
+def with_status(membership: Membership, incarnation: Incarnation, status: Status) -> Membership:
+    """Change what a living member may do; data nodes are on the ring while they are WORKING."""
+    members = [
+        replace(m, status=status) if m.incarnation == incarnation else m for m in membership.members
+    ]
+    touches_ring = any(
+        m.incarnation == incarnation and m.role is Role.DATA for m in membership.members
+    )
+    return _next(membership, members, touches_ring=touches_ring)
+
+
 def forgotten(membership: Membership, incarnation: Incarnation) -> Membership:
     """Drop a departed session: from this epoch on nobody holds what it vouched for."""
     members = [m for m in membership.members if m.incarnation != incarnation]

@@ -119,7 +119,11 @@ class Reception:
                 self._strangers[peer] = None
                 return ()
             case FetchMembership():
-                reply = MembershipReply(message.request_id, self._enrolment.membership)
+                reply = MembershipReply(
+                    message.request_id,
+                    self._enrolment.membership,
+                    trouble=self._enrolment.trouble,
+                )
                 return [Send(Link.CLIENTS, peer, reply)]
             case ListDatums():
                 return self._queries.ask(peer, message, now)

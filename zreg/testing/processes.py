@@ -192,6 +192,7 @@ class RunningCluster:
         *,
         sessions: int = 1,
         data: int = 1,
+        metas: int = 1,
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -201,7 +202,8 @@ class RunningCluster:
         self._environment = own_environment(environment)
         self._own: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[LineReader] = []
-        arguments = [f"--session={sessions}", f"--data={data}", f"--dir={directory}", *options]
+        counts = [f"--session={sessions}", f"--data={data}", f"--meta={metas}"]
+        arguments = [*counts, f"--dir={directory}", *options]
         own = ["--json", f"--parent-pid={os.getpid()}"]
         self.process = self._popen(["cluster", *arguments, *own])
         try:
@@ -223,8 +225,8 @@ class RunningCluster:
 
     @property
     def meta_address(self) -> str:
-        """Where meta is, `host:port`."""
-        return self.of("meta")[0].address
+        """Where meta is, `host:port[,host:port...]`."""
+        return ",".join(node.address for node in self.of("meta"))
 
     def of(self, role: str) -> list[NodeProcess]:
         """Return the nodes of a role, in the order of their start."""
@@ -259,7 +261,9 @@ class RunningCluster:
         self._wait_gone(node_id)
         port = former.address.rpartition(":")[2]
         kept = [each for each in former.arguments if not each.startswith("--port=")]
-        return self._start(former.role, node_id, [*kept, f"--port={port}"])
+        # Beside its port there may be another node's.
+        pub = ["--pub-port=0"] if former.role == "meta" else []
+        return self._start(former.role, node_id, [*kept, f"--port={port}", *pub])
 
     def add(self, role: str, node_id: str, *options: str) -> NodeProcess:
         """Start one more node; it joins by itself."""

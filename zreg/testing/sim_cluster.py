@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from random import Random
-from typing import Final
 
 from zreg.client.commands import (
     AddSubscription,
@@ -15,13 +14,13 @@ from zreg.config import Config
 from zreg.data.core import DataCore
 from zreg.effects import Link
 from zreg.enrolment import NodeFailed
+from zreg.meta.agreement import first_save, new_raft
 from zreg.meta.core import MetaCore
 from zreg.model import DataInfoId, Member, Publisher, Role, Scope, Status
 from zreg.session.core import SessionCore
 from zreg.testing.sim import Process, Simulation
+from zreg.testing.sim_disk import SimDisk
 from zreg.wire.body import pack_body, unpack_body
-
-META_ADDRESS: Final = "tcp://meta:9610"
 
 
 class ViewLog:
@@ -62,9 +61,13 @@ class ViewLog:
 class SimCluster:
     """Nodes, clients and their views on one `Simulation`."""
 
-    def __init__(self, seed: int, config: Config | None = None) -> None:
+    def __init__(self, seed: int, config: Config | None = None, *, metas: int = 1) -> None:
         self.sim = Simulation(seed)
-        self.config = config or Config(meta_addresses=(META_ADDRESS,))
+        numbers = range(1, metas + 1)
+        self.meta_names = ["meta"] if metas == 1 else [f"meta-{number}" for number in numbers]
+        addresses = tuple(f"tcp://{name}:9610" for name in self.meta_names)
+        self.config = config or Config(meta_addresses=addresses)
+        self.disks: dict[str, SimDisk] = {}
         self._made = 0
         self._views: dict[tuple[str, int], ViewLog] = {}
         self._read: dict[str, int] = {}
@@ -77,7 +80,7 @@ class SimCluster:
 
     def start(self, *, sessions: int = 1, data: int = 1) -> "SimCluster":
         """Start meta, `data-1`, …, `session-1`, …, and wait until all of them joined."""
-        self.meta()
+        self.metas()
         for number in range(1, data + 1):
             self.data(number)
         for number in range(1, sessions + 1):
@@ -85,20 +88,57 @@ class SimCluster:
         assert self.sim.run_until(lambda: self.members() == sessions + data, 5.0)
         return self
 
-    def meta(self) -> Process:
-        """Start `meta`."""
+    def metas(self) -> None:
+        """Start all meta nodes that do not run."""
+        for name in self.meta_names:
+            if name not in self.sim.processes:
+                self.meta(name)
+
+    def meta(self, name: str = "meta") -> Process:
+        """Start one meta node, for the first time or from its disk."""
+        peers = {each: f"tcp://{each}:9611" for each in self.meta_names}
         member = Member(
-            "meta",
+            name,
             Role.META,
             1,
             Status.WORKING,
-            META_ADDRESS,
-            "tcp://meta:9612",
+            f"tcp://{name}:9610",
+            f"tcp://{name}:9612",
             process_id=self._unique(),
         )
-        core = MetaCore(member, self.config, cluster_id=self._unique(), now=self.sim.now)
-        binds = {Link.NODES: META_ADDRESS, Link.MEMBERSHIP: "tcp://meta:9612"}
-        return self.sim.add("meta", core, binds)
+        disk = self.disks.setdefault(name, SimDisk(first_save(peers)))
+        core = MetaCore(
+            member,
+            self.config,
+            raft=new_raft(name, disk.load(), self._rng()),
+            cluster_id=self._unique(),
+            now=self.sim.now,
+            peers=peers,
+        )
+        binds = {
+            Link.NODES: member.address,
+            Link.MEMBERSHIP: member.changes_address,
+            Link.RAFT_ANSWER: peers[name],
+        }
+        return self.sim.add(name, core, binds, disk)
+
+    def meta_cores(self) -> dict[str, MetaCore]:
+        """Return the cores of the meta nodes that run, by name."""
+        found = {}
+        for name in self.meta_names:
+            process = self.sim.processes.get(name)
+            if process is not None and isinstance(process.core, MetaCore):
+                found[name] = process.core
+        return found
+
+    def leader(self) -> str | None:
+        """Return the meta node that leads the latest term, if one does and is awake."""
+        leading = [
+            (core.agreement.raft.term, name)
+            for name, core in self.meta_cores().items()
+            if core.is_leading and self.sim.processes[name].frozen_until <= self.sim.now
+        ]
+        return max(leading)[1] if leading else None
 
     def data(self, number: int) -> Process:
         """Start `data-<number>`."""
@@ -126,10 +166,12 @@ class SimCluster:
         return self.sim.add(name, core, {Link.CLIENTS: member.address})
 
     def members(self) -> int:
-        """Return how many session and data nodes meta has as living members."""
-        core = self.sim.processes["meta"].core
-        assert isinstance(core, MetaCore)
-        return len(core.membership.of(Role.SESSION)) + len(core.membership.of(Role.DATA))
+        """Return how many session and data nodes the leader of meta has as living members."""
+        leader = self.leader()
+        if leader is None:
+            return 0
+        membership = self.meta_cores()[leader].membership
+        return len(membership.of(Role.SESSION)) + len(membership.of(Role.DATA))
 
     def _rng(self) -> Random:
         return Random(self.sim.rng.getrandbits(64))  # noqa: S311 -- a simulation wants a seed

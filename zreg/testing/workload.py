@@ -12,10 +12,14 @@ from collections.abc import Callable
 from typing import Final
 
 from zreg.model import DataInfoId, data_info_id
+from zreg.testing.meta_checker import MetaChecker
 from zreg.testing.sim_cluster import SimCluster, ViewLog
+from zreg.testing.sim_settings import SettingsWriter
 
 NAMES: Final = tuple(data_info_id(f"service-{number}") for number in range(4))
 HEAL_SECONDS_MAX: Final = 30.0
+# This share of killed meta nodes dies with a write that is not synced.
+_DIE_WRITING_SHARE: Final = 0.3
 
 
 class Workload:
@@ -24,7 +28,10 @@ class Workload:
     def __init__(self, seed: int, *, steps: int = 40) -> None:
         self.seed = seed
         self.steps = steps
-        self.cluster = SimCluster(seed)
+        # Every second seed has a single meta node, every tenth one five.
+        metas = 1 if seed % 2 else 5 if seed % 10 == 0 else 3
+        self.cluster = SimCluster(seed, metas=metas)
+        self.checker = MetaChecker()
         self.rng = self.cluster.sim.rng
         self.sessions = self.rng.randint(1, 3)
         self.data_nodes = self.rng.randint(1, 3)
@@ -42,6 +49,8 @@ class Workload:
         """Live; AssertionError with the seed when a promise is broken."""
         cluster = self.cluster
         cluster.start(sessions=self.sessions, data=self.data_nodes)
+        self.writer = SettingsWriter(cluster.config.meta_addresses)
+        cluster.sim.add("writer", self.writer, {})
         for number in range(3):
             self._new_publisher(f"publisher-{number}")
         for number in range(3):
@@ -51,6 +60,7 @@ class Workload:
             self.rng.choice(self._faults())()
             cluster.run(self.rng.choice((0.0, 0.01, 0.1, 0.5, 2.0)))
             self._check_no_false_removal()
+            self.checker.check(cluster.meta_cores())
         for start in list(self.down.values()):
             start()
         self.down.clear()
@@ -64,7 +74,9 @@ class Workload:
             self._kill_publisher,
             self._kill_session,
             self._kill_data_node,
-            self._restart_meta,
+            self._kill_meta,
+            self._kill_leader,
+            self._kill_all_metas,
             self._freeze,
             self._start_a_node,
             self._add_data_node,
@@ -142,18 +154,35 @@ class Workload:
             self.data_nodes += 1
             self.cluster.data(self.data_nodes)
 
-    def _restart_meta(self) -> None:
-        # Somebody must remember the cluster while meta has its memory in memory only.
-        nodes = [p for p in self.processes() if p.name.startswith(("session", "data"))]
-        if not any(p.frozen_until == 0.0 and p.core.epoch > 0 for p in nodes):
+    def _kill_meta(self) -> None:
+        """Kill one, at once or in the middle of its next write to disk."""
+        self._end_meta(self.rng.choice(sorted(self.cluster.meta_cores()) or [""]))
+
+    def _kill_leader(self) -> None:
+        self._end_meta(self.cluster.leader() or "")
+
+    def _kill_all_metas(self) -> None:
+        """All of them, as in a power cut; they come back at different times."""
+        for name in sorted(self.cluster.meta_cores()):
+            self._end_meta(name)
+
+    def _end_meta(self, name: str) -> None:
+        if not name:
             return
-        self.cluster.sim.kill("meta")
-        self.cluster.meta()
-        # A node that starts before another one has reminded meta would begin a cluster of its own.
-        self.cluster.run(self.cluster.config.reconnect_seconds_max + 0.5)
+        if self.rng.random() < _DIE_WRITING_SHARE:
+            self.cluster.sim.processes[name].dies_at_save = True
+        else:
+            self.cluster.sim.kill(name)
+        self.down[name] = lambda: self._start_meta(name)
+
+    def _start_meta(self, name: str) -> None:
+        if not self._lives(name):
+            self.cluster.meta(name)
+        self.cluster.sim.processes[name].dies_at_save = False
 
     def _freeze(self) -> None:
-        nodes = [n for n in self.cluster.sim.processes if not n.startswith("subscriber")]
+        unfrozen = ("subscriber", "writer")
+        nodes = [n for n in self.cluster.sim.processes if not n.startswith(unfrozen)]
         name = self.rng.choice(nodes)
         seconds = self.rng.choice((0.2, 1.0, 5.0))
         doubtful = self.published if name.startswith("session") else [name]
@@ -203,7 +232,7 @@ class Workload:
         def converged() -> bool:
             self.cluster.supervise()
             self.cluster.read_events()
-            return all(
+            return self.cluster.leader() is not None and all(
                 view.is_known and sorted(map(str, view.values())) == self.views_must_hold[name]
                 for (_, name), view in self.views.items()
             )
@@ -220,6 +249,20 @@ class Workload:
         # And it must stay so: nothing may be evicted late.
         self.cluster.run(self.cluster.config.session_grace_seconds + 5.0)
         assert converged(), self._story("converged, and then changed")
+        self._check_meta()
+
+    def _check_meta(self) -> None:
+        """All meta nodes agree in the end, and hold every setting that was acknowledged."""
+        self.cluster.sim.kill("writer")
+        self.cluster.run(1.0)
+        cores = self.cluster.meta_cores()
+        self.checker.check(cores)
+        assert len(cores) == len(self.cluster.meta_names)
+        images = {core.state.snapshot() for core in cores.values()}
+        assert len(images) == 1, self._story("meta nodes differ")
+        assert self.writer.acknowledged, self._story("no setting was ever acknowledged")
+        for core in cores.values():
+            self.checker.check_settings(core, self.writer.acknowledged)
 
     def _story(self, what: str) -> str:
         trace = "\n".join(self.cluster.sim.trace[-60:])

@@ -32,6 +32,7 @@ from zreg.model import (
 )
 from zreg.wire import raft_messages as raft
 from zreg.wire import record
+from zreg.wire.settings_messages import FetchSettings, SetSetting, SettingsReply
 
 # Records of all kinds are known here; the base has a module of its own, as Raft's need it too.
 Message = record.Message
@@ -131,6 +132,8 @@ class Refused(Message, tag=9, frozen=True, array_like=True, gc=False):
     code: Count
     detail: Detail = ""
     epoch: Count = 0
+    # Who can say more, where somebody is known to: the leader of meta.
+    address: Address = ""
 
 
 class Push(Message, tag=10, frozen=True, array_like=True, gc=False):
@@ -410,6 +413,8 @@ class MembershipReply(Message, tag=55, frozen=True, array_like=True, gc=False):
     request_id: RequestId
     membership: Membership
     incarnation: Incarnation = NOBODY
+    # What stands in the way of a change now, for people: meta has no leader.
+    trouble: Detail = ""
 
 
 WireMessage = (
@@ -451,6 +456,9 @@ WireMessage = (
     | Leave
     | FetchMembership
     | MembershipReply
+    | SetSetting
+    | FetchSettings
+    | SettingsReply
     | raft.RequestVote
     | raft.RequestVoteReply
     | raft.AppendEntries

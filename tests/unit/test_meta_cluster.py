@@ -1,0 +1,353 @@
+"""Three meta cores and a small network: who leads answers, and only what a majority has."""
+
+from random import Random
+
+from zreg.config import Config
+from zreg.effects import (
+    Broadcast,
+    Connect,
+    Disconnect,
+    Effect,
+    Link,
+    Local,
+    Log,
+    Peer,
+    PeerLost,
+    PeerUp,
+    Save,
+    Send,
+)
+from zreg.errors import DeniedError, LimitError, NotLeaderError, NotReadyError, UnknownMessageError
+from zreg.meta.agreement import TICK_SECONDS, first_persisted, new_raft
+from zreg.meta.core import MetaCore
+from zreg.model import Member, Role, Status
+from zreg.raft.replies import vote_reply
+from zreg.wire.messages import (
+    Accepted,
+    FetchMembership,
+    Join,
+    MembershipReply,
+    Message,
+    Refused,
+    Renew,
+    Renewed,
+)
+from zreg.wire.raft_messages import RaftMessage, Request, RequestVote
+from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
+
+CONFIG = Config()
+NAMES = ("m1", "m2", "m3")
+PEERS = {name: f"tcp://{name}:9611" for name in NAMES}
+SESSION = Member("s1", Role.SESSION, 0, Status.INITIAL, "tcp://s1:1", process_id=b"s1")
+CLIENT = b"somebody"
+
+
+def meta_member(name: str) -> Member:
+    address = f"tcp://{name}:9610"
+    return Member(
+        name, Role.META, 1, Status.WORKING, address, f"tcp://{name}:9612", process_id=name.encode()
+    )
+
+
+class Cluster:
+    """Carries Raft between the cores at once; what others are sent is kept."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.sent: list[tuple[str, Send]] = []
+        self.logged: list[Log] = []
+        self.saves: list[str] = []
+        self.cut: set[str] = set()
+        self.cores = {
+            name: MetaCore(
+                meta_member(name),
+                CONFIG,
+                raft=new_raft(name, first_persisted(PEERS), Random(name)),
+                cluster_id=name.encode() * 8,
+                now=0.0,
+                peers=PEERS,
+            )
+            for name in NAMES
+        }
+        for name, core in self.cores.items():
+            self.take(name, core.start(0.0))
+        for name in NAMES:
+            for peer in NAMES:
+                if peer != name:
+                    self.give(name, Link.LOCAL, "", PeerUp(Link.RAFT_ASK, peer))
+
+    def take(self, name: str, effects: "list[Effect] | tuple[Effect, ...]") -> None:
+        for effect in effects:
+            match effect:
+                case Send(link=Link.RAFT_ASK):
+                    self.ask(name, str(effect.peer), effect.message)
+                case Send():
+                    self.sent.append((name, effect))
+                case Log():
+                    self.logged.append(effect)
+                case Save():
+                    self.saves.append(name)
+                case Connect() | Disconnect() | Broadcast():
+                    pass
+                case _:
+                    raise AssertionError(effect)
+
+    def ask(self, name: str, peer: str, message: Message) -> None:
+        """Carry a request there, and what is answered back."""
+        if {name, peer} & self.cut:
+            return
+        before = len(self.sent)
+        self.give(peer, Link.RAFT_ANSWER, b"request", message)
+        for who, answer in self.sent[before:]:
+            if who == peer and answer.link is Link.RAFT_ANSWER:
+                self.sent.remove((who, answer))
+                self.give(name, Link.RAFT_ASK, peer, answer.message)
+
+    def give(self, name: str, link: Link, peer: Peer, message: Message | Local) -> None:
+        core = self.cores[name]
+        self.take(name, list(core.receive(link, peer, message, self.now)))
+        self.take(name, list(core.settle(self.now)))
+
+    def request(self, name: str, message: Message) -> list[Message]:
+        """Ask like a node; return what is answered by now."""
+        self.sent.clear()
+        self.give(name, Link.NODES, CLIENT, message)
+        return self.answers()
+
+    def answers(self) -> list[Message]:
+        return [send.message for _, send in self.sent if send.peer == CLIENT]
+
+    def run(self, seconds: float, *names: str) -> None:
+        """Let time pass for these, or for all."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now += TICK_SECONDS
+            for name in names or NAMES:
+                self.take(name, list(self.cores[name].tick(self.now)))
+                self.take(name, list(self.cores[name].settle(self.now)))
+
+    def leader(self) -> str:
+        (name,) = [name for name, core in self.cores.items() if core.is_leading]
+        return name
+
+    def followers(self) -> list[str]:
+        return [name for name in NAMES if name != self.leader()]
+
+
+def running() -> Cluster:
+    cluster = Cluster()
+    cluster.run(2.0)
+    return cluster
+
+
+def test_one_leads_founds_the_cluster_and_shows_all_meta_nodes() -> None:
+    cluster = running()
+
+    memberships = {core.membership for core in cluster.cores.values()}
+    (membership,) = memberships
+    assert membership.cluster_id == cluster.leader().encode() * 8
+    assert [m.node_id for m in membership.of(Role.META)] == list(NAMES)
+    assert membership.epoch == 3
+    assert set(cluster.saves) == set(NAMES)
+
+
+def test_a_follower_says_where_the_leader_is() -> None:
+    cluster = running()
+    leader, (follower, _) = cluster.leader(), cluster.followers()
+
+    for request in (Join(1, SESSION, b"", 0), SetSetting(1, "a", "1"), FetchSettings(1, "*")):
+        (refused,) = cluster.request(follower, request)
+        assert isinstance(refused, Refused)
+        assert refused.request_id == 1
+        assert refused.code == NotLeaderError.code
+        assert refused.address == f"tcp://{leader}:9610"
+
+
+def test_a_follower_serves_the_membership_that_it_has_applied() -> None:
+    cluster = running()
+    core = cluster.cores[cluster.followers()[0]]
+
+    assert cluster.request(cluster.followers()[0], FetchMembership(4)) == [
+        MembershipReply(4, core.membership)
+    ]
+
+
+def test_a_join_is_answered_when_a_majority_has_it_and_a_renewal_by_the_leader_alone() -> None:
+    cluster = running()
+    leader = cluster.leader()
+    (reply,) = cluster.request(leader, Join(1, SESSION, b"", 0))
+    assert isinstance(reply, MembershipReply)
+    written = len(cluster.saves)
+
+    renew = Renew(2, reply.incarnation, reply.membership.cluster_id, reply.membership.epoch)
+
+    assert cluster.request(leader, renew) == [Renewed(2, reply.membership.epoch)]
+    assert len(cluster.saves) == written
+
+
+def test_a_change_waits_for_a_majority() -> None:
+    cluster = running()
+    leader = cluster.leader()
+    cluster.cut = set(cluster.followers())
+
+    assert cluster.request(leader, SetSetting(1, "a", "1")) == []
+    cluster.cut = set()
+    cluster.run(0.5)
+
+    assert cluster.answers() == [SettingsReply(1, (Setting("a", "1", 4),))]
+
+
+def test_a_read_waits_until_a_majority_confirms_the_leader() -> None:
+    """A deposed leader that does not know it yet must not answer from its old state."""
+    cluster = running()
+    leader = cluster.leader()
+    cluster.request(leader, SetSetting(1, "a", "old"))
+    cluster.run(0.2)
+    others = cluster.followers()
+    cluster.cut = {leader}
+    cluster.run(0.4, leader)
+
+    assert cluster.request(leader, FetchSettings(2, "a")) == []
+    cluster.run(3.0, leader)
+    (refused,) = cluster.answers()
+    assert isinstance(refused, Refused)
+    assert refused.code == NotLeaderError.code
+    assert not cluster.cores[leader].is_leading
+    assert cluster.cores[others[0]].state.setting("a") == Setting("a", "old", 4)
+
+
+def test_a_change_whose_entry_was_replaced_is_not_said_to_be_done() -> None:
+    cluster = running()
+    old = cluster.leader()
+    cluster.cut = {old}
+    assert cluster.request(old, SetSetting(7, "a", "lost")) == []
+    cluster.run(4.0, *cluster.followers())
+    cluster.cut = set()
+    cluster.run(2.0)
+
+    (refused,) = cluster.answers()
+    assert isinstance(refused, Refused)
+    assert (refused.request_id, refused.code) == (7, NotReadyError.code)
+    assert cluster.leader() != old
+    assert all(core.state.setting("a") is None for core in cluster.cores.values())
+
+
+def test_a_new_leader_gives_every_node_a_whole_lease() -> None:
+    cluster = running()
+    old = cluster.leader()
+    cluster.request(old, Join(1, SESSION, b"", 0))
+    cluster.run(CONFIG.lease_seconds - 0.5)
+    cluster.cut = {old}
+    rest = cluster.followers()
+    cluster.run(2.0, *rest)
+    leader = next(name for name in rest if cluster.cores[name].is_leading)
+    began = cluster.now
+
+    # The brake keeps the last session: a second one that falls silent shows what the lease is.
+    other = Member("s2", Role.SESSION, 0, Status.INITIAL, "tcp://s2:1", process_id=b"s2")
+    cluster.request(leader, Join(2, other, b"", 0))
+    while not any(log.event == "member.departed" for log in cluster.logged):
+        cluster.run(0.1, *rest)
+        assert cluster.now < began + 10
+
+    assert cluster.now - began > CONFIG.lease_seconds - 2.0
+    departed = [
+        log.fields["incarnation"] for log in cluster.logged if log.event == "member.departed"
+    ]
+    assert departed == ["s1@4"]
+
+
+def test_settings_are_read_in_pages() -> None:
+    cluster = running()
+    leader = cluster.leader()
+    for number in range(51):
+        cluster.request(leader, SetSetting(1, f"n{number:02}", str(number)))
+
+    (page,) = cluster.request(leader, FetchSettings(2, "n*"))
+    assert isinstance(page, SettingsReply)
+    assert (len(page.settings), page.is_complete) == (50, False)
+    (rest,) = cluster.request(leader, FetchSettings(3, "n*", page.settings[-1].name))
+    assert isinstance(rest, SettingsReply)
+    assert ([s.name for s in rest.settings], rest.is_complete) == (["n50"], True)
+
+
+def test_a_leader_without_a_majority_takes_so_much_and_no_more() -> None:
+    cluster = running()
+    leader = cluster.leader()
+    cluster.cut = set(cluster.followers())
+    cluster.sent.clear()
+
+    while not cluster.answers():
+        cluster.give(leader, Link.NODES, CLIENT, SetSetting(1, "a", "x" * 4096))
+
+    (refused,) = cluster.answers()
+    assert isinstance(refused, Refused)
+    assert refused.code == LimitError.code
+
+
+def test_a_missing_quorum_is_said_with_what_to_do() -> None:
+    cluster = running()
+    alone = cluster.followers()[0]
+    for peer in NAMES:
+        if peer != alone:
+            cluster.give(alone, Link.LOCAL, "", PeerLost(Link.RAFT_ASK, peer))
+    cluster.cut = set(NAMES) - {alone}
+    cluster.run(5.0, alone)
+
+    (reply,) = cluster.request(alone, FetchMembership(1))
+    assert isinstance(reply, MembershipReply)
+    others = ", ".join(name for name in NAMES if name != alone)
+    assert "2 of its 3 nodes must run" in reply.trouble
+    assert f"does not reach {others}: start them" in reply.trouble
+    (said,) = [log for log in cluster.logged if log.event == "raft.quorum.missing"]
+    assert said.fields["detail"] == reply.trouble
+
+
+def test_a_node_of_meta_that_knows_nothing_yet_says_so() -> None:
+    cluster = Cluster()
+
+    (refused,) = cluster.request("m1", FetchMembership(3))
+
+    assert isinstance(refused, Refused)
+    assert refused.code == NotReadyError.code
+
+
+def test_a_stranger_and_a_stray_record_change_nothing() -> None:
+    cluster = running()
+    core = cluster.cores[cluster.leader()]
+    term = core.agreement.raft.term
+    vote = RequestVote(
+        "m9", cluster.leader(), term + 5, 1, 99, 99, is_pre_vote=False, is_transfer=True
+    )
+
+    (refused,) = core.receive(Link.RAFT_ANSWER, b"r", vote, cluster.now)
+    assert isinstance(refused, Send)
+    assert isinstance(refused.message, Refused)
+    assert refused.message.code == DeniedError.code
+    (misplaced,) = core.receive(Link.NODES, CLIENT, vote, cluster.now)
+    assert isinstance(misplaced, Send)
+    assert isinstance(misplaced.message, Refused)
+    assert misplaced.message.code == UnknownMessageError.code
+    assert core.receive(Link.RAFT_ANSWER, b"r", Accepted((1,)), cluster.now) == []
+    assert core.agreement.raft.term == term
+
+
+def test_a_peer_that_answers_for_another_is_not_heard() -> None:
+    """A wrong node behind a known address: its answers must not count for the one expected."""
+    cluster = Cluster()
+    asked: list[tuple[str, RaftMessage]] = []
+
+    def ask(name: str, peer: str, message: Message) -> None:
+        if isinstance(message, Request):
+            asked.append((name, message))
+
+    cluster.ask = ask  # type: ignore[method-assign]
+    cluster.run(2.0, "m1")
+    votes = [m for _, m in asked if isinstance(m, RequestVote) and m.receiver == "m2"]
+    core = cluster.cores["m1"]
+    role = core.agreement.raft.role
+    reply = vote_reply("m2", votes[-1], term=votes[-1].term, is_granted=True)
+    core.receive(Link.RAFT_ASK, "m3", reply, cluster.now)
+    assert core.agreement.raft.role is role
+    core.receive(Link.RAFT_ASK, "m2", reply, cluster.now)
+    assert core.agreement.raft.role is not role

@@ -1,0 +1,248 @@
+"""One meta node's part in Raft: its ticks, its peers, what it proposed and what became of that.
+
+`RaftCore` says what is to be done as one `Ready`; here that becomes effects, in its order: requests
+to peers, `Save`, answers to peers, and then what the state machine makes of what is committed.
+A proposal is answered when its entry is applied, by the node that proposed it: also when that has
+lost the leadership meanwhile, as long as the entry was not replaced.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from zreg.effects import (
+    Connect,
+    Disconnect,
+    Effect,
+    Link,
+    Local,
+    Peer,
+    PeerLost,
+    PeerUp,
+    Save,
+    Send,
+)
+from zreg.errors import DeniedError
+from zreg.meta.state import Applied, MetaState
+from zreg.raft.config import RaftConfig
+from zreg.raft.configuration import Configuration
+from zreg.raft.consensus import RaftCore
+from zreg.raft.ready import Persisted, Ready, bootstrap
+from zreg.raft.status import Role
+from zreg.wire.commands import AnyCommand, decode_command, encode_command
+from zreg.wire.messages import Message, Refused
+from zreg.wire.raft_messages import Entry, EntryKind, RaftMessage, Reply, Request
+
+if TYPE_CHECKING:
+    from random import Random
+
+TICK_SECONDS: Final = 0.05
+# A peer that cannot be reached is tried again so often: half of the shortest election timeout.
+_RECONNECT_SECONDS: Final = 0.25
+
+# Called with what became of a proposal; None: another entry took its place, or nobody knows.
+Waiter = Callable[[Applied | None, float], Sequence[Effect]]
+Reader = Callable[[bool, float], Sequence[Effect]]
+
+
+class Agreement:
+    """Runs one `RaftCore` over a `MetaState`."""
+
+    def __init__(
+        self, raft: RaftCore, state: MetaState, *, node_id: str, peers: Mapping[str, str]
+    ) -> None:
+        self.raft = raft
+        self._state = state
+        self._node_id = node_id
+        # Where the other voters are; a lone node has none, and no ticks either.
+        self._peers = {peer: address for peer, address in peers.items() if peer != node_id}
+        self._up: dict[str, None] = {}
+        self._connect_at: dict[str, float] = {}
+        self._asked: dict[str, int] = {}
+        self._askers: dict[tuple[str, int], Peer] = {}
+        self._waiters: dict[int, tuple[int, Waiter]] = {}
+        self._readers: dict[int, Reader] = {}
+        self._read_token = 0
+        self._tick_at = 0.0
+        self._applied_term = 0
+        self.silent_ticks = 0
+
+    def __repr__(self) -> str:
+        """Show the node."""
+        return f"<Agreement {self.raft!r} peers={len(self._up)}/{len(self._peers)}>"
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether this node leads, and its state holds all that earlier leaders have committed."""
+        return self.raft.role is Role.LEADER and self._applied_term == self.raft.term
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there are no other voters."""
+        return not self._peers
+
+    @property
+    def peers_up(self) -> int:
+        """How many peers are connected."""
+        return len(self._up)
+
+    def peers_missing(self) -> list[str]:
+        """Return the peers to whom no connection stands."""
+        return [peer for peer in self._peers if peer not in self._up]
+
+    # --- inputs ------------------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Effect]:
+        """Connect to all peers; a node without any elects itself at once."""
+        self._tick_at = now + TICK_SECONDS
+        effects: list[Effect] = [
+            Connect(Link.RAFT_ASK, peer, address) for peer, address in self._peers.items()
+        ]
+        while self.is_alone and self.raft.role is not Role.LEADER:
+            self.raft.tick()
+            effects += self.pump(now)
+        return effects
+
+    def tick(self, now: float) -> list[Effect]:
+        """Count a tick, one however late it is; try peers again."""
+        effects: list[Effect] = []
+        for peer, connect_at in list(self._connect_at.items()):
+            if now >= connect_at:
+                del self._connect_at[peer]
+                effects.append(Connect(Link.RAFT_ASK, peer, self._peers[peer]))
+        if not self.is_alone and now >= self._tick_at:
+            self._tick_at = now + TICK_SECONDS
+            self.raft.tick()
+            self.silent_ticks = 0 if self.raft.leader is not None else self.silent_ticks + 1
+        return effects
+
+    def next_tick_at(self) -> float | None:
+        """When `tick` is due."""
+        due = list(self._connect_at.values())
+        return min([*due, self._tick_at]) if not self.is_alone else None
+
+    def receive(self, link: Link, peer: Peer, message: Message) -> list[Effect]:
+        """Take what another meta node asks, or answers."""
+        if link is Link.RAFT_ANSWER and isinstance(message, Request):
+            if message.sender not in self._peers:
+                detail = f"{message.sender} is no peer of {self._node_id}: see its --peer options"
+                return [Send(link, peer, Refused(0, DeniedError.code, detail))]
+            self._askers[message.sender, message.sequence] = peer
+            self.raft.step(message)
+        elif link is Link.RAFT_ASK and isinstance(message, Reply) and message.sender == peer:
+            self.raft.step(message)
+        elif link is Link.RAFT_ASK and isinstance(message, Refused):
+            self._give_up(str(peer))
+        return []
+
+    def happened(self, event: Local, now: float) -> list[Effect]:
+        """Note that a connection to a peer came or went."""
+        match event:
+            case PeerUp(link=Link.RAFT_ASK):
+                self._up[str(event.peer)] = None
+            case PeerLost(link=Link.RAFT_ASK):
+                peer = str(event.peer)
+                self._up.pop(peer, None)
+                self._give_up(peer)
+                self._connect_at[peer] = now + _RECONNECT_SECONDS
+                return [Disconnect(Link.RAFT_ASK, peer)]
+            case _:
+                pass
+        return []
+
+    def propose(self, command: AnyCommand, waiter: Waiter) -> None:
+        """Propose a command as the leader; raises `RaftError`."""
+        entry = self.raft.propose(encode_command(command))
+        self._waiters[entry.index] = (entry.term, waiter)
+
+    def read(self, reader: Reader) -> None:
+        """Have `reader` called when the state holds all that was acknowledged before now.
+
+        It is called with False when the leadership ended first. Raises `RaftError`.
+        """
+        self._read_token += 1
+        self.raft.read_index(self._read_token)
+        self._readers[self._read_token] = reader
+
+    def _give_up(self, peer: str) -> None:
+        sequence = self._asked.pop(peer, None)
+        if sequence is not None:
+            self.raft.unreachable(peer, sequence)
+
+    # --- outputs -----------------------------------------------------------------------------
+
+    def pump(self, now: float) -> list[Effect]:
+        """Carry out what Raft wants."""
+        effects: list[Effect] = []
+        while (ready := self.raft.ready()) is not None:
+            unsent: list[RaftMessage] = []
+            for request in ready.appends:
+                effects += self._ask(request, unsent)
+            if ready.save is not None:
+                effects.append(ready.save)
+            for message in ready.messages:
+                if isinstance(message, Request):
+                    effects += self._ask(message, unsent)
+                else:
+                    effects += self._answer(message)
+            self.raft.advance()
+            for request_ in unsent:
+                self.raft.unreachable(request_.receiver, request_.sequence)
+            effects += self._apply(ready, now)
+            if self.raft.is_compaction_due:
+                self.raft.compact(self._state.snapshot())
+        # A request whose turn is over is answered by the reactor.
+        self._askers.clear()
+        return effects
+
+    def _ask(self, request: RaftMessage, unsent: list[RaftMessage]) -> list[Effect]:
+        if request.receiver not in self._up:
+            unsent.append(request)
+            return []
+        self._asked[request.receiver] = request.sequence
+        return [Send(Link.RAFT_ASK, request.receiver, request)]
+
+    def _answer(self, reply: RaftMessage) -> list[Effect]:
+        asker = self._askers.pop((reply.receiver, reply.sequence), None)
+        return [] if asker is None else [Send(Link.RAFT_ANSWER, asker, reply)]
+
+    def _apply(self, ready: Ready, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        if ready.restore is not None:
+            if ready.restore.data:
+                self._state.restore(ready.restore.data)
+            self._applied_term = ready.restore.term
+            for index in [i for i in self._waiters if i <= ready.restore.index]:
+                effects += self._waiters.pop(index)[1](None, now)
+        for entry in ready.committed:
+            effects += self._apply_entry(entry, now)
+        for read in ready.reads:
+            effects += self._readers.pop(read.token)(True, now)  # noqa: FBT003 -- whether it may answer
+        for token in ready.refused_reads:
+            effects += self._readers.pop(token)(False, now)  # noqa: FBT003 -- the same
+        return effects
+
+    def _apply_entry(self, entry: Entry, now: float) -> Sequence[Effect]:
+        self._applied_term = entry.term
+        applied: Applied | None = None
+        if entry.kind is EntryKind.COMMAND:
+            applied = self._state.apply(decode_command(entry.data))
+        term, waiter = self._waiters.pop(entry.index, (0, None))
+        if waiter is None:
+            return []
+        return waiter(applied if term == entry.term else None, now)
+
+
+def first_save(peers: Mapping[str, str]) -> Save:
+    """Return what each voter of a new cluster has on its disk before it starts the first time."""
+    return bootstrap(Configuration(tuple(sorted(peers)), (), dict(peers)))
+
+
+def first_persisted(peers: Mapping[str, str]) -> Persisted:
+    """Return the same as a journal would give it back."""
+    save = first_save(peers)
+    return Persisted(term=save.term, vote=save.vote, entries=save.entries)
+
+
+def new_raft(node_id: str, persisted: Persisted, rng: "Random") -> RaftCore:
+    """Return the Raft core of a meta node."""
+    return RaftCore(RaftConfig(node_id=node_id), persisted, rng)

@@ -1,0 +1,195 @@
+"""The leader's dealings with nodes: they join, renew and leave; the silent depart.
+
+Leases are in the leader's memory only and begin whole with a new leader. Whatever changes the
+membership is proposed, and answered when it is applied.
+"""
+
+from collections.abc import Callable, Sequence
+
+from zreg.config import Config, Limits
+from zreg.effects import INFO, WARNING, Effect, Link, Log, Peer, Probe, Send
+from zreg.errors import LimitError, MalformedError, NodeIdInUseError, UnknownNodeError
+from zreg.meta.agreement import Waiter
+from zreg.meta.answers import refused
+from zreg.meta.departures import Departures
+from zreg.meta.holders import Holders
+from zreg.meta.state import FULL, Applied, MetaState, in_use_detail
+from zreg.model import NOBODY, Incarnation, Member, Role
+from zreg.wire.commands import Admit, AnyCommand, Depart, Forget
+from zreg.wire.messages import Accepted, Join, Leave, MembershipReply, Renew, Renewed
+
+Fields = dict[str, str | int | float]
+# Proposes a command for a request (0: nobody asked), and says no to it at once where that fails.
+Propose = Callable[[AnyCommand, Peer, int, Waiter], list[Effect]]
+
+
+class Seats:
+    """The nodes of one leadership."""
+
+    def __init__(self, state: MetaState, config: Config, propose: Propose, *, now: float) -> None:
+        self._state = state
+        self._config = config
+        self.propose = propose
+        self.holders = Holders(config.lease_seconds, now=now)
+        self.departures = Departures(config)
+        # What was proposed and is not applied yet.
+        self._leaving: dict[Incarnation, None] = {}
+
+    def begin(self, now: float) -> None:
+        """Begin to lead: everybody has a whole lease, and departed sessions their grace."""
+        self.holders.forget_peers()
+        self.holders.give_all(self._state.membership, now)
+        self._leaving.clear()
+        self.follow(now)
+
+    def follow(self, now: float) -> None:
+        """Look at the membership as it is now."""
+        self.departures.follow(self._state.membership, now)
+
+    # --- requests ----------------------------------------------------------------------------
+
+    def take(self, peer: Peer, request: Join | Renew, now: float) -> list[Effect]:
+        """Take a request of a node that is known to be of this cluster."""
+        if isinstance(request, Join):
+            return self.join(peer, request, now)
+        return self.renew(peer, request, now)
+
+    def renew(self, peer: Peer, renew: Renew, now: float) -> list[Effect]:
+        """Extend a lease, if the incarnation is a member and stays one."""
+        membership, incarnation = self._state.membership, renew.incarnation
+        member = membership.living(incarnation.node_id)
+        # An incarnation of a cluster that was given up may look like one of this cluster.
+        is_stranger = renew.cluster_id != membership.cluster_id
+        if is_stranger or member is None or member.incarnation != incarnation:
+            detail = f"{incarnation} is not a member (any more): join again"
+            return [refused(peer, renew.request_id, UnknownNodeError.code, detail)]
+        if incarnation in self._leaving:
+            # Its lease ran out and that is on its way: asked again, it hears what became of it.
+            return []
+        self.holders.keep(incarnation, peer, now)
+        return [Send(Link.NODES, peer, Renewed(renew.request_id, self._state.epoch))]
+
+    def join(self, peer: Peer, join: Join, now: float) -> list[Effect]:
+        """Let a node in, unless its id is held by another process that lives."""
+        if (refusal := self._refuse_member(peer, join)) is not None:
+            return [refusal]
+        present = self._state.membership.living(join.member.node_id)
+        if present is not None and present.process_id == join.member.process_id:
+            return self._let_in(peer, join, present, now)
+        if present is not None and (holder := self.holders.peer_of(present.incarnation)):
+            return [Probe(Link.NODES, holder), self._in_use(peer, join, in_use_detail(present))]
+
+        def answer(applied: Applied | None, now: float) -> Sequence[Effect]:
+            if applied is None:
+                return [self._in_use(peer, join, "the leader of meta changed: ask again")]
+            if applied.code or applied.member is None:
+                return [refused(peer, join.request_id, applied.code, applied.detail)]
+            log = self._joined(applied.member) if applied.is_changed else []
+            return [*log, *self._let_in(peer, join, applied.member, now)]
+
+        replaces = NOBODY if present is None else present.incarnation
+        return self.propose(Admit(join.member, replaces), peer, join.request_id, answer)
+
+    def leave(self, peer: Peer, leave: Leave) -> list[Effect]:
+        """Let a node go that says so."""
+        accepted = Send(Link.NODES, peer, Accepted((leave.request_id,)))
+
+        def answer(applied: Applied | None, now: float) -> Sequence[Effect]:
+            return [*self._departed(leave.incarnation, "left", applied, now), accepted]
+
+        return self.propose(Depart(leave.incarnation, "left"), peer, leave.request_id, answer)
+
+    def _refuse_member(self, peer: Peer, join: Join) -> Effect | None:
+        """Return the refusal of whoever cannot be a member at all."""
+        if join.member.role is Role.META or not join.member.process_id:
+            detail = "only session and data nodes join, and each process with an id of its own"
+            return refused(peer, join.request_id, MalformedError.code, detail)
+        present = self._state.membership.living(join.member.node_id)
+        if present is not None and present.role is Role.META:
+            # It needs no connection to this process: both live.
+            return self._in_use(peer, join, in_use_detail(present))
+        if len(self._state.membership.members) >= Limits.members_max:
+            return refused(peer, join.request_id, LimitError.code, FULL)
+        return None
+
+    def _let_in(self, peer: Peer, join: Join, member: Member, now: float) -> list[Effect]:
+        self.holders.keep(member.incarnation, peer, now)
+        reply = MembershipReply(join.request_id, self._state.membership, member.incarnation)
+        return [Send(Link.NODES, peer, reply)]
+
+    def _in_use(self, peer: Peer, join: Join, detail: str) -> Effect:
+        return refused(peer, join.request_id, NodeIdInUseError.code, detail)
+
+    def _joined(self, member: Member) -> list[Effect]:
+        fields: Fields = {
+            "incarnation": str(member.incarnation),
+            "role": member.role.name.lower(),
+            "address": member.address,
+            "epoch": self._state.epoch,
+        }
+        return [Log(INFO, "member.joined", fields)]
+
+    # --- time --------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> list[Effect]:
+        """Let the silent depart, within the brake, and forget those whose grace is over."""
+        effects: list[Effect] = []
+        membership = self._state.membership
+        for incarnation in self.holders.leases.expired(now):
+            member = membership.living(incarnation.node_id)
+            if member is None or member.incarnation != incarnation:
+                self.holders.leases.drop(incarnation)
+            elif incarnation in self._leaving:
+                continue
+            elif self._may_depart(member.role, now):
+                self.departures.note_silent(member.role, now)
+                effects += self._propose_departure(incarnation)
+            else:
+                # It stays, but its id is free: a successor need not wait for the others.
+                self.holders.forget_peer(incarnation)
+        self.follow(now)
+        for incarnation in self.departures.over(now):
+            if incarnation not in self._leaving:
+                effects += self._propose_forgetting(incarnation)
+        return effects
+
+    def _may_depart(self, role: Role, now: float) -> bool:
+        membership = self._state.membership
+        leaving = [membership.living(incarnation.node_id) for incarnation in self._leaving]
+        count = sum(member is not None and member.role is role for member in leaving)
+        return self.departures.may_depart(membership, role, now, leaving_count=count)
+
+    def _propose_departure(self, incarnation: Incarnation) -> list[Effect]:
+        def answer(applied: Applied | None, now: float) -> Sequence[Effect]:
+            self._leaving.pop(incarnation, None)
+            return self._departed(incarnation, "silent", applied, now)
+
+        self._leaving[incarnation] = None
+        return self.propose(Depart(incarnation, "silent"), "", 0, answer)
+
+    def _propose_forgetting(self, incarnation: Incarnation) -> list[Effect]:
+        def answer(applied: Applied | None, now: float) -> Sequence[Effect]:
+            self._leaving.pop(incarnation, None)
+            self.follow(now)
+            if applied is None or not applied.is_changed:
+                return []
+            fields: Fields = {"incarnation": str(incarnation), "epoch": self._state.epoch}
+            return [Log(INFO, "member.forgotten", fields)]
+
+        self._leaving[incarnation] = None
+        return self.propose(Forget(incarnation), "", 0, answer)
+
+    def _departed(
+        self, incarnation: Incarnation, reason: str, applied: Applied | None, now: float
+    ) -> list[Effect]:
+        if applied is None or applied.member is None:
+            return []
+        self.holders.drop(incarnation)
+        self.follow(now)
+        fields: Fields = {
+            "incarnation": str(incarnation),
+            "role": applied.member.role.name.lower(),
+            "reason": reason,
+            "epoch": self._state.epoch,
+        }
+        return [Log(WARNING, "member.departed", fields)]
