@@ -76,6 +76,8 @@ class Reactor:
         self._posted: deque[Local] = deque()
         self._connecting: dict[DialChannel, float] = {}
         self._dying: dict[DialChannel, None] = {}
+        self._all_doors = self._doors.all()
+        self._tick_at: float | None = None
         self._is_stopping = False
         self._is_stopped = False
 
@@ -155,8 +157,8 @@ class Reactor:
         self._read_all(now)
         self._bury(now)
         self._probe(now)
-        next_tick_at = self._next_tick_at(now)
-        if next_tick_at is not None and next_tick_at <= now:
+        # As the last turn left it: what this turn makes due sooner gets a turn of its own.
+        if self._tick_at is not None and self._tick_at <= now:
             self._guard(lambda: self._core.tick(now))
         self._guard(lambda: self._core.settle(now))
         self._performer.flush()
@@ -208,7 +210,7 @@ class Reactor:
 
     def _tell_news(self, now: float) -> None:
         """Tell the core what the last turn's sending found out."""
-        for door in self._doors.all():
+        for door in self._all_doors:
             # One look: what the core does about it may well fail at once, and waits for a turn.
             for peer, reason in list(door.lost.items()):
                 if door.lost.pop(peer, None) is not None:
@@ -288,14 +290,15 @@ class Reactor:
                 if channel not in self._wakeups.readable and channel.has_input():
                     self._wakeups.readable[channel] = None
             touched.clear()
-        has_news = self._sends.slow or any(door.lost for door in self._doors.all())
+        has_news = self._sends.slow or any(door.lost for door in self._all_doors)
         if self._wakeups.readable or self._posted or has_news:
             self._wakeups.schedule()
 
     def _arm(self, now: float) -> None:
         """Set the timer to whatever is due first."""
+        self._tick_at = self._next_tick_at(now)
         due = [router.peers.next_due_at() for router in self._doors.routers.values()]
-        due.append(self._next_tick_at(now))
+        due.append(self._tick_at)
         if self._sends.is_waiting:
             due.append(now + RETRY_SECONDS)
         if self._connecting:

@@ -78,10 +78,13 @@ class Performer:
                 self._carry_out_other(effect)
 
     def flush(self) -> None:
-        """End the turn: send what it collected."""
+        """End the turn: send what it collected.
+
+        Broadcasts first: more are waiting for news than for an answer.
+        """
         header = self._hooks.header()
-        self.sends.flush(header)
         self.broadcasts.flush(header)
+        self.sends.flush(header)
 
     def close(self, channel: DialChannel, *, linger_milliseconds: int = 0) -> None:
         """Close a connection and forget all that waits for it."""
