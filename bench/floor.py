@@ -61,14 +61,14 @@ def run_floor(clients: int = 8, in_flight: int = 64, seconds: float = 5.0) -> Fl
     """Run middle, end and the clients, each a process, and return what the clients counted."""
     life_seconds = WARM_UP_SECONDS + seconds + SPARE_SECONDS
     with ExitStack() as processes:
-        end = processes.enter_context(_process("end", life_seconds))
-        middle = processes.enter_context(_process("middle", life_seconds, _line(end)))
+        end = processes.enter_context(process_of(__file__, "end", life_seconds))
+        middle = processes.enter_context(process_of(__file__, "middle", life_seconds, line_of(end)))
         figures = (str(in_flight), str(seconds))
         started = [
             processes.enter_context(
-                _process("client", life_seconds, address, str(number), *figures)
+                process_of(__file__, "client", life_seconds, address, str(number), *figures)
             )
-            for address, number in zip([_line(middle)] * clients, range(clients), strict=True)
+            for address, number in zip([line_of(middle)] * clients, range(clients), strict=True)
         ]
         counted = [_Counted(*map(float, _output(process, life_seconds))) for process in started]
     records = sum(client.records for client in counted)
@@ -100,8 +100,11 @@ def _output(process: subprocess.Popen[str], seconds_max: float) -> list[str]:
 
 
 @contextmanager
-def _process(role: str, life_seconds: float, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, __file__, "--role", role, "--life", str(life_seconds), *arguments]
+def process_of(
+    file: str, role: str, life_seconds: float, *arguments: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Run one role of a floor in a process of its own."""
+    command = [sys.executable, file, "--role", role, "--life", str(life_seconds), *arguments]
     environment = {"PYTHONPATH": str(Path(__file__).parent.parent)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
@@ -110,7 +113,8 @@ def _process(role: str, life_seconds: float, *arguments: str) -> Iterator[subpro
             process.kill()
 
 
-def _line(process: subprocess.Popen[str]) -> str:
+def line_of(process: subprocess.Popen[str]) -> str:
+    """Return the next line that a process prints."""
     assert process.stdout is not None
     line = process.stdout.readline().strip()
     if not line:
@@ -118,15 +122,21 @@ def _line(process: subprocess.Popen[str]) -> str:
     return line
 
 
-def _bind(context: zmq.Context[Socket]) -> Socket:
-    socket = context.socket(zmq.ROUTER)
+def bind(socket: Socket) -> str:
+    """Bind to a port that the kernel chooses, and return the address."""
     socket.linger = 0
     socket.bind("tcp://127.0.0.1:*")
-    print(socket.getsockopt_string(zmq.LAST_ENDPOINT), flush=True)
+    return socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+
+def _bound_router(context: zmq.Context[Socket]) -> Socket:
+    socket = context.socket(zmq.ROUTER)
+    print(bind(socket), flush=True)
     return socket
 
 
-def _dial(context: zmq.Context[Socket], address: str) -> Socket:
+def dial(context: zmq.Context[Socket], address: str) -> Socket:
+    """Return a DEALER to an address."""
     socket = context.socket(zmq.DEALER)
     socket.linger = 0
     socket.connect(address)
@@ -144,7 +154,7 @@ def _drain(socket: Socket) -> Iterator[list[bytes]]:
 
 def _run_end(context: zmq.Context[Socket], until: float) -> None:
     """Acknowledge each record by its tag; one message per wake-up and peer."""
-    socket = _bind(context)
+    socket = _bound_router(context)
     while time.monotonic() < until:
         socket.poll(1000)
         answers: dict[bytes, list[bytes]] = {}
@@ -158,8 +168,8 @@ def _run_end(context: zmq.Context[Socket], until: float) -> None:
 
 def _run_middle(context: zmq.Context[Socket], until: float, address: str) -> None:
     """Pass records on and acknowledgements back."""
-    back = _dial(context, address)
-    front = _bind(context)
+    back = dial(context, address)
+    front = _bound_router(context)
     poller = zmq.Poller()
     poller.register(front, zmq.POLLIN)
     poller.register(back, zmq.POLLIN)
@@ -189,7 +199,7 @@ class _Client:
     ) -> None:
         self.records = 0
         self.messages = 0
-        self._socket = _dial(context, address)
+        self._socket = dial(context, address)
         self._record = number.to_bytes(TAG_BYTES) + RECORD
         self._socket.send(self._record * in_flight)
 

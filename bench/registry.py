@@ -1,7 +1,7 @@
 """What zreg does: acknowledged publishes per second, and how soon a subscriber knows.
 
-Each figure is measured between real processes on loopback, in turns with the floor (`floor.py`),
-so that both see the same machine. Read the ratios, not the rates.
+Each figure is measured between real processes on loopback, in turns with the floors
+(`floor.py`, `floor_push.py`), so that both see the same machine. Read the ratios, not the rates.
 
     python bench/registry.py                 all of it, as JSON lines
     python bench/registry.py --rounds 3 --seconds 5
@@ -14,12 +14,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
 from pathlib import Path
 from typing import Final
 
 from floor import run_floor
+from floor_push import PAUSE_SECONDS, run_floor_push
 
 import zreg
 from zreg.testing.processes import RunningCluster
@@ -99,7 +101,7 @@ def measure_latency() -> tuple[float, float]:
                 publication.republish(f"{number} {time.monotonic()}")
                 publication.wait_registered()
                 # At rest: what is measured is one change, not a queue of them.
-                _rest(0.005)
+                time.sleep(PAUSE_SECONDS)
             publication.republish("end")
             publication.wait_registered()
             latencies = [
@@ -112,26 +114,22 @@ def measure_latency() -> tuple[float, float]:
 def run_subscriber(url: str) -> None:
     """Print the latency of every change in milliseconds, until the last one."""
     latencies: list[float] = []
+    is_over = threading.Event()
+
+    def on_change(change: zreg.ViewChange) -> None:
+        now = time.monotonic()
+        for publisher in (*change.added, *change.updated):
+            words = str(publisher.values[0]).split()
+            if words == ["end"]:
+                is_over.set()
+            elif len(words) > 1:
+                latencies.append((now - float(words[1])) * 1000)
+
     with zreg.Client(url) as client:
-        subscription = client.subscribe("latency").wait_for(min_count=0)
+        client.subscribe("latency", on_change).wait_for(min_count=0)
         print("ready", flush=True)
-
-        def on_change(change: zreg.ViewChange) -> None:
-            now = time.monotonic()
-            for publisher in (*change.added, *change.updated):
-                words = str(publisher.values[0]).split()
-                if len(words) > 1:
-                    latencies.append((now - float(words[1])) * 1000)
-
-        subscription(on_change)
-        for change in subscription.changes():
-            if any(publisher.values[0] == "end" for publisher in change.view):
-                break
+        is_over.wait()
     print(*latencies, sep="\n")
-
-
-def _rest(seconds: float) -> None:
-    time.sleep(seconds)
 
 
 # --- running --------------------------------------------------------------------------------------
@@ -169,8 +167,14 @@ def main() -> None:
             figures[f"floor_{clients}"] = round(floor)
             figures[f"publish_{clients}"] = round(rate)
             figures[f"ratio_{clients}"] = round(rate / floor, 3)
+        floor_push = run_floor_push(SUBSCRIBERS, LATENCY_ROUNDS)
         p50, p99 = measure_latency()
-        figures |= {"push_p50_ms": round(p50, 2), "push_p99_ms": round(p99, 2)}
+        figures |= {
+            "floor_push_p50_ms": round(floor_push.p50_ms, 2),
+            "floor_push_p99_ms": round(floor_push.p99_ms, 2),
+            "push_p50_ms": round(p50, 2),
+            "push_p99_ms": round(p99, 2),
+        }
         rounds.append(figures)
         print(json.dumps(figures), flush=True)
     medians = {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}

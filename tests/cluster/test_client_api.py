@@ -807,7 +807,9 @@ def test_a_program_that_ends_without_close_says_goodbye(session: FakeSession) ->
 
 def test_a_wait_can_be_interrupted() -> None:
     text = (
-        "import zreg\n"
+        "import signal, zreg\n"
+        # What starts the tests may ignore the signal, and that is inherited.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "client = zreg.Client('zreg://127.0.0.1:1')\n"
         "print('waiting', flush=True)\n"
         "client.wait_connected(30)\n"

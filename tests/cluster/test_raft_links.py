@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import zmq
@@ -290,19 +291,23 @@ def test_a_disk_that_fails_ends_the_node_and_nothing_after_it_leaves(harness: Ha
     harness.run(scenario())
 
 
-def test_a_core_with_a_disk_that_raises_ends_its_node(harness: Harness) -> None:
+def broken(*_: object) -> NoReturn:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("where", ["start", "receive", "tick", "settle", "next_tick_at"])
+def test_a_core_with_a_disk_that_raises_ends_its_node(harness: Harness, where: str) -> None:
     """Others rely on what it says, and nobody knows any more what that is worth."""
 
     async def scenario() -> None:
         core = FakeCore()
-
-        def broken(_now: float) -> None:
-            raise ZeroDivisionError
-
-        core.tick_at, core.ticked = 0.0, broken
+        core.tick_at, core.ticked = 0.0, lambda _now: None
+        setattr(core, where, broken)
         table = LinkTable(answers={Link.RAFT_ANSWER: LOOPBACK})
+        reactor = Reactor(core, CLUSTER, table, disk=FakeDisk())
+        reactor.post(Local())
         with pytest.raises(CoreFailedError, match="start it again"):
-            await Reactor(core, CLUSTER, table, disk=FakeDisk()).run()
+            await reactor.run()
 
     harness.run(scenario())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import zreg
-from zreg.cli.settings import CONFIG_FIELDS, OPTION_FIELDS, flag
+from zreg.cli.settings import CONFIG_FIELDS, META_FIELDS, OPTION_FIELDS, flag
 from zreg.testing.processes import Running, run_zreg, zreg_command
 
 # Nothing listens on the first port of all.
@@ -141,10 +141,11 @@ def test_version() -> None:
 
 def test_help_names_every_command() -> None:
     said = ok("--help")
-    names = "dev cluster meta session data publish subscribe ls get nodes version"
+    names = "dev cluster meta session data publish subscribe ls get nodes settings version"
     assert all(f" {name} " in said for name in names.split())
-    said = ok("data", "--help")
+    said = ok("meta", "--help")
     assert all(flag(name) in said for name in (*CONFIG_FIELDS, *OPTION_FIELDS))
+    assert not any(f" {flag(name)} " in ok("data", "--help") for name in META_FIELDS)
     assert "…" not in said
 
 

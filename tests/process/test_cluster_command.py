@@ -156,6 +156,6 @@ def test_a_node_can_be_killed_restarted_and_added(cluster: RunningCluster) -> No
         cluster.wait_until(
             lambda: sum(int(cluster.statistics(n)["publishers"]) for n in ("data-1", "data-2")) == 1
         )
-    assert restarted.address == former.address
+    assert restarted.node_id == former.node_id
     assert restarted.pid != former.pid
     assert os.getpgid(restarted.pid)

@@ -85,7 +85,7 @@ def act(follower: Follower, data: st.DataObject) -> None:
         follower.fetch()
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(histories(), st.data())
 def test_in_any_order_loss_and_repetition_a_version_means_its_content(
     history: History, data: st.DataObject
@@ -127,7 +127,7 @@ def test_deltas_equal_snapshots(history: History, data: st.DataObject) -> None:
         assert seen(by_change.mirror.content) == seen(by_whole.mirror.content)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(histories(), st.data())
 def test_differences_taken_over_time_rebuild_the_content_downstream(
     history: History, data: st.DataObject

@@ -18,7 +18,6 @@ from zreg.effects import (
     Effect,
     Link,
     Local,
-    Peer,
     PeerLost,
     PeerSlow,
     PeerUp,
@@ -71,11 +70,13 @@ class Reactor:
         self._sends = self._performer.sends
         self._intake = Intake(core, self._envelope, self._performer, self._counts, self._tell)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._finished: asyncio.Future[None] | None = None
+        self._finished: asyncio.Future[NodeEndError | None] | None = None
         self._wakeups = Wakeups(self._turn)
         self._posted: deque[Local] = deque()
         self._connecting: dict[DialChannel, float] = {}
         self._dying: dict[DialChannel, None] = {}
+        self._all_doors = self._doors.all()
+        self._tick_at: float | None = None
         self._is_stopping = False
         self._is_stopped = False
 
@@ -99,7 +100,8 @@ class Reactor:
                 self._wakeups.watch(channel)
             self._guard(lambda: self._core.start(loop.time()))
             self._turn()
-            await self._finished
+            if (error := await self._finished) is not None:
+                raise error
         finally:
             await self._close(loop)
 
@@ -135,23 +137,22 @@ class Reactor:
     # --- one turn ----------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        """Run one turn, surviving even a bug of the reactor's own."""
+        """Run one turn, surviving even a bug of the reactor's own, unless the node has to end."""
         assert self._loop is not None
         if self._is_stopped:
             return
         now = self._loop.time()
         try:
             self._run_turn(now)
+            self._arm(now)
         except NodeEndError as error:
             self._finish(error)
-            return
         except Exception:
             self._counts["reactor_errors"] += 1
             logger.exception("reactor.turn.failed")
             # Whatever was readable may still be; the pause keeps a lasting bug from spinning.
             self._wakeups.look_at_all()
             self._loop.call_later(RETRY_SECONDS, self._wakeups.schedule)
-        self._arm(now)
 
     def _run_turn(self, now: float) -> None:
         self._counts["turns"] += 1
@@ -161,8 +162,8 @@ class Reactor:
         self._read_all(now)
         self._bury(now)
         self._probe(now)
-        next_tick_at = self._next_tick_at(now)
-        if next_tick_at is not None and next_tick_at <= now:
+        # As the last turn left it: what this turn makes due sooner gets a turn of its own.
+        if self._tick_at is not None and self._tick_at <= now:
             self._guard(lambda: self._core.tick(now))
         self._guard(lambda: self._core.settle(now))
         self._performer.flush()
@@ -176,10 +177,7 @@ class Reactor:
         self._is_stopped = True
         assert self._finished is not None
         if not self._finished.done():
-            if error is None:
-                self._finished.set_result(None)
-            else:
-                self._finished.set_exception(error)
+            self._finished.set_result(error)
 
     def _guard(self, call: Callable[[], Sequence[Effect]]) -> None:
         """Call the core; what it raises is a bug that costs the call and nothing more."""
@@ -195,11 +193,18 @@ class Reactor:
 
     def _take_posted(self, now: float) -> bool:
         """Hand over what was posted before this turn; return whether the stop was among it."""
+        posted, receive, carry_out = self._posted, self._core.receive, self._performer.carry_out
         has_stop = False
-        for _ in range(len(self._posted)):
-            message = self._posted.popleft()
+        for _ in range(len(posted)):
+            message = posted.popleft()
             has_stop = has_stop or type(message) is Stop
-            self._tell(message, now)
+            # As `_tell` does, without its two calls: a client's publishes all come this way.
+            try:
+                carry_out(receive(Link.LOCAL, "", message, now))
+            except NodeEndError:
+                raise
+            except Exception:  # noqa: BLE001 -- whatever a core raises
+                self._performer.core_failed(f"core={self._core!r}")
         return has_stop
 
     def _drain_monitors(self, now: float) -> None:
@@ -223,21 +228,15 @@ class Reactor:
 
     def _tell_news(self, now: float) -> None:
         """Tell the core what the last turn's sending found out."""
-        for door in self._doors.all():
+        for door in self._all_doors:
             # One look: what the core does about it may well fail at once, and waits for a turn.
             for peer, reason in list(door.lost.items()):
                 if door.lost.pop(peer, None) is not None:
-                    self._forget_routed(door.link, peer)
+                    self._performer.forget_routed(door.link, peer)
                     self._tell(PeerLost(door.link, peer, reason), now)
         for link, peer in list(self._sends.slow):
             if self._sends.slow.pop((link, peer), self) is None:
                 self._tell(PeerSlow(link, peer), now)
-
-    def _forget_routed(self, link: Link, peer: Peer) -> None:
-        router = self._doors.routers.get(id(link))
-        if router is not None and isinstance(peer, bytes):
-            router.peers.forget(peer)
-            self._sends.forget(self._doors.bound[id(link)], peer)
 
     # --- input -------------------------------------------------------------------------------
 
@@ -288,7 +287,7 @@ class Reactor:
             for peer in router.peers.take_due(now):
                 self._sends.touched[router] = None
                 if router.send(peer, self._header(), _PING_FRAME) is Outcome.GONE:
-                    self._forget_routed(router.link, peer)
+                    self._performer.forget_routed(router.link, peer)
                     self._tell(PeerLost(router.link, peer, "closed"), now)
 
     # --- loop and timers ---------------------------------------------------------------------
@@ -303,14 +302,15 @@ class Reactor:
                 if channel not in self._wakeups.readable and channel.has_input():
                     self._wakeups.readable[channel] = None
             touched.clear()
-        has_news = self._sends.slow or any(door.lost for door in self._doors.all())
+        has_news = self._sends.slow or any(door.lost for door in self._all_doors)
         if self._wakeups.readable or self._posted or has_news:
             self._wakeups.schedule()
 
     def _arm(self, now: float) -> None:
         """Set the timer to whatever is due first."""
+        self._tick_at = self._next_tick_at(now)
         due = [router.peers.next_due_at() for router in self._doors.routers.values()]
-        due.append(self._next_tick_at(now))
+        due.append(self._tick_at)
         if self._sends.is_waiting:
             due.append(now + RETRY_SECONDS)
         if self._connecting:

@@ -96,10 +96,20 @@ class Performer:
                 self._carry_out_other(effect)
 
     def flush(self) -> None:
-        """End the turn: send what it collected."""
+        """End the turn: send what it collected.
+
+        Broadcasts first: more are waiting for news than for an answer.
+        """
         header = self._hooks.header()
-        self.sends.flush(header)
         self.broadcasts.flush(header)
+        self.sends.flush(header)
+
+    def forget_routed(self, link: Link, peer: Peer) -> None:
+        """Forget a peer of a ROUTER that is gone, and what waits for it."""
+        router = self._doors.routers.get(id(link))
+        if router is not None and isinstance(peer, bytes):
+            router.peers.forget(peer)
+            self.sends.forget(self._doors.bound[id(link)], peer)
 
     def answer_rest(self) -> None:
         """Answer the requests that the core did not: a REP that owes an answer is stuck."""

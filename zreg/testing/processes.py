@@ -253,17 +253,18 @@ class RunningCluster:
         self.nodes[node_id].signal(signal.SIGCONT)
 
     def restart(self, node_id: str) -> NodeProcess:
-        """Start a node that has ended again: same id, same address, same settings.
+        """Start a node that has ended again: same id, same settings, and the address that is known.
 
-        On Linux it lives no longer than the thread that calls this.
+        Clients and nodes know those of sessions and meta; a data node's, and where nodes announce,
+        they learn from the membership, so the kernel chooses them anew: somebody may have taken the
+        port meanwhile. On Linux it lives no longer than the thread that calls this.
         """
         former = self.nodes[node_id]
         self._wait_gone(node_id)
-        port = former.address.rpartition(":")[2]
+        port = "0" if former.role == "data" else former.address.rpartition(":")[2]
+        pub_port = [] if former.role == "session" else ["--pub-port=0"]
         kept = [each for each in former.arguments if not each.startswith("--port=")]
-        # Beside its port there may be another node's.
-        pub = ["--pub-port=0"] if former.role == "meta" else []
-        return self._start(former.role, node_id, [*kept, f"--port={port}", *pub])
+        return self._start(former.role, node_id, [*kept, f"--port={port}", *pub_port])
 
     def add(self, role: str, node_id: str, *options: str) -> NodeProcess:
         """Start one more node; it joins by itself."""

@@ -36,11 +36,19 @@ def pack_body(
         raise UsageError(
             f"publish 1 to {Limits.values_per_publisher_max} values at once, not {len(values)}"
         )
-    _check_attributes(attributes)
+    if attributes:
+        _check_attributes(attributes)
+    opened: list[Any] = []
+    has_map = False
     for value in values:
-        if not isinstance(value, str | bytes | Mapping):
+        # Exact types first: nearly all there is, and a question of nanoseconds.
+        if type(value) is str or type(value) is bytes or isinstance(value, str | bytes):
+            opened.append(value)
+        elif isinstance(value, Mapping):
+            opened.append(dict(value))
+            has_map = True
+        else:
             raise UsageError(f"a value is text, bytes or an endpoint, not {value!r:.80}")
-    opened = [dict(value) if isinstance(value, Mapping) else value for value in values]
     try:
         packed: bytes = msgpack.packb([float(registered_at), dict(attributes), *opened])
     except (TypeError, ValueError, OverflowError) as error:
@@ -50,7 +58,7 @@ def pack_body(
             f"what is published takes {len(packed)} bytes, the limit is {Limits.body_bytes_max}: "
             "publish where to find large data, not the data"
         )
-    if any(isinstance(value, Mapping) for value in values):
+    if has_map:
         _check_readable(packed)
     return packed
 
