@@ -22,6 +22,8 @@ def test_views_never_lose_the_living_and_end_with_exactly_what_they_publish(seed
     [
         pytest.param(18, id="an-unsure-copy-took-a-version-without-its-content"),
         pytest.param(34, id="an-eviction-brought-an-unsure-copy-to-the-version-of-the-whole"),
+        pytest.param(147, id="a-session-greeted-clients-before-it-knew-its-cluster"),
+        pytest.param(250, id="and-they-took-the-next-session-for-one-of-another-cluster"),
     ],
 )
 def test_seeds_that_found_a_bug_stay_green(seed: int) -> None:

@@ -268,7 +268,6 @@ class SessionCore:
 
     def _become(self, incarnation: Incarnation) -> list[Effect]:
         """Go on as a new incarnation; whoever was vouched for by the last one says it again."""
-        is_first = self._incarnation is None
         self._incarnation = incarnation
         effects: list[Effect] = [
             Send(Link.DATA, peer, NodeHello(incarnation))
@@ -276,6 +275,7 @@ class SessionCore:
             if self._links.is_up(peer)
         ]
         self._vouching.new_voucher(incarnation)
-        if not is_first:
-            self._reception.ask_all()
+        # Who was greeted before there was a membership was told of no cluster, and would take the
+        # next session for one of another: its view could go back.
+        self._reception.ask_all()
         return effects
