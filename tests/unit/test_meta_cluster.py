@@ -22,6 +22,7 @@ from zreg.meta.agreement import TICK_SECONDS, first_persisted, new_raft
 from zreg.meta.core import MetaCore
 from zreg.model import Member, Role, Status
 from zreg.raft.replies import vote_reply
+from zreg.wire.commands import AdmitMeta
 from zreg.wire.messages import (
     Accepted,
     FetchMembership,
@@ -301,6 +302,42 @@ def test_a_missing_quorum_is_said_with_what_to_do() -> None:
     assert f"does not reach {others}: start them" in reply.trouble
     (said,) = [log for log in cluster.logged if log.event == "raft.quorum.missing"]
     assert said.fields["detail"] == reply.trouble
+
+
+def test_a_quorum_that_is_back_is_said_too() -> None:
+    cluster = running()
+    alone = cluster.followers()[0]
+    cluster.cut = {alone}
+    cluster.run(5.0, alone)
+    assert [log.event for log in cluster.logged][-1] == "raft.quorum.missing"
+
+    cluster.cut = set()
+    cluster.run(5.0)
+
+    assert [log.event for log in cluster.logged if "quorum" in log.event][-1] == (
+        "raft.quorum.restored"
+    )
+
+
+def test_a_follower_shows_nobody_in_the_leaders_place() -> None:
+    cluster = running()
+    follower = cluster.cores[cluster.followers()[0]]
+    asked = Join(1, meta_member("m9"), b"", 0)
+
+    assert follower.receive(Link.RAFT_ANSWER, b"request", asked, cluster.now) == []
+
+
+def test_whoever_has_just_lost_the_lead_sends_to_the_one_who_has_it() -> None:
+    cluster = running()
+    follower = cluster.cores[cluster.followers()[0]]
+    command = AdmitMeta(meta_member("m9"))
+
+    (sent,) = follower._propose(command, CLIENT, 7, lambda _applied, _now: [])
+
+    assert isinstance(sent, Send)
+    assert isinstance(sent.message, Refused)
+    assert sent.message.code == NotLeaderError.code
+    assert follower._propose(command, CLIENT, 0, lambda _applied, _now: []) == []
 
 
 def test_a_node_of_meta_that_knows_nothing_yet_says_so() -> None:
