@@ -1,0 +1,252 @@
+"""How fast meta agrees: settings committed by three nodes with disks, beside etcd's three.
+
+Both sides are driven in the same way: one process, N proposers, each with one write under way. The
+answer comes when a majority has the write on disk. etcd is asked over HTTP (its JSON gateway), as
+there is no other way without a client library of its own; that is dearer for both ends than zreg's
+frames, so `etcd` is to be read as what a Python program gets of it.
+
+    python bench/commits.py --seconds 4        needs Debian's etcd-server
+"""
+
+import argparse
+import base64
+import json
+import selectors
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import zmq
+
+from zreg.errors import NotLeaderError
+from zreg.testing.processes import RunningCluster
+from zreg.wire.codec import BadRecord, decode_frame, encode_frames
+from zreg.wire.envelope import Envelope
+from zreg.wire.messages import Refused
+from zreg.wire.settings_messages import SetSetting, SettingsReply
+
+PROPOSERS: Final = (1, 16, 256)
+VALUE: Final = "x" * 100
+WARM_UP_SECONDS: Final = 0.5
+
+
+class Commits(NamedTuple):
+    """What the proposers saw; times in milliseconds."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+def _summary(latencies: list[float], seconds: float) -> Commits:
+    cuts = statistics.quantiles(latencies, n=100)
+    return Commits(
+        round(len(latencies) / seconds, 1), round(cuts[49] * 1000, 2), round(cuts[98] * 1000, 2)
+    )
+
+
+# --- zreg -----------------------------------------------------------------------------------------
+
+
+class _Proposers:
+    """N proposers on one connection to the leader, each with one write under way."""
+
+    def __init__(self, socket_: "zmq.Socket[bytes]", count: int) -> None:
+        self._socket = socket_
+        self._header = Envelope("zreg").header(0)
+        self._sent_at: dict[int, float] = {}
+        self._request_id = 0
+        self.latencies: list[float] = []
+        self._propose(count)
+
+    def _propose(self, count: int) -> None:
+        now = time.monotonic()
+        records = []
+        for _ in range(count):
+            self._request_id += 1
+            self._sent_at[self._request_id] = now
+            name = f"bench-{self._request_id % 512}"
+            records.append(SetSetting(self._request_id, name, VALUE))
+        for frame in encode_frames(records):
+            self._socket.send_multipart([self._header, frame])
+
+    def run(self, seconds: float) -> None:
+        """Replace each committed write by a new one."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if not self._socket.poll(2000):
+                raise RuntimeError("meta did not answer within two seconds")
+            records = decode_frame(self._socket.recv_multipart()[-1])
+            now = time.monotonic()
+            for record in records:
+                if isinstance(record, Refused | BadRecord):
+                    raise RuntimeError(f"refused: {record}")  # noqa: TRY004 -- an answer, no type
+                if isinstance(record, SettingsReply):
+                    self.latencies.append(now - self._sent_at.pop(record.request_id))
+            self._propose(len(records))
+
+
+def measure_zreg(proposers: int, seconds: float) -> Commits:
+    """Return what three meta nodes commit."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        RunningCluster(Path(directory), metas=3, sessions=1, data=1) as cluster,
+        zmq.Context() as context,
+    ):
+        addresses = [node.address for node in cluster.of("meta")]
+        with closing(_leader(context, addresses)) as connection:
+            running = _Proposers(connection, proposers)
+            running.run(WARM_UP_SECONDS)
+            running.latencies.clear()
+            started_at = time.monotonic()
+            running.run(seconds)
+            return _summary(running.latencies, time.monotonic() - started_at)
+
+
+def _leader(context: "zmq.Context[zmq.Socket[bytes]]", addresses: list[str]) -> "zmq.Socket[bytes]":
+    """Return a connection to the node that takes writes."""
+    header = Envelope("zreg").header(0)
+    for address in addresses * 20:
+        connection = context.socket(zmq.DEALER)
+        connection.linger = 0
+        connection.connect(f"tcp://{address}")
+        connection.send_multipart([header, encode_frames([SetSetting(1, "bench", VALUE)])[0]])
+        if connection.poll(2000):
+            (answer,) = decode_frame(connection.recv_multipart()[-1])
+            if not (isinstance(answer, Refused) and answer.code == NotLeaderError.code):
+                return connection
+        connection.close()
+    raise RuntimeError(f"none of {addresses} leads")
+
+
+# --- etcd -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _etcd(directory: Path) -> Iterator[list[int]]:
+    """Run three etcd nodes on loopback; give their client ports, the leader's first."""
+    ports = [_free_port() for _ in range(6)]
+    clients, peers = ports[:3], ports[3:]
+    names = [f"e{number}" for number in range(3)]
+    initial = ",".join(f"{n}=http://127.0.0.1:{port}" for n, port in zip(names, peers, strict=True))
+    with ExitStack() as stack:
+        for name, client, peer in zip(names, clients, peers, strict=True):
+            command = [
+                "etcd", f"--name={name}", f"--data-dir={directory / name}",
+                f"--listen-client-urls=http://127.0.0.1:{client}",
+                f"--advertise-client-urls=http://127.0.0.1:{client}",
+                f"--listen-peer-urls=http://127.0.0.1:{peer}",
+                f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+                f"--initial-cluster={initial}", "--logger=zap", "--log-level=error",
+            ]  # fmt: skip
+            process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+            stack.callback(process.terminate)
+        yield _leader_first(clients)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _leader_first(clients: list[int]) -> list[int]:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        found = {port: _status(port) for port in clients}
+        leading = [port for port, status in found.items() if status and status[0] == status[1]]
+        if leading and all(found.values()):
+            return leading + [port for port in clients if port not in leading]
+        time.sleep(0.05)
+    raise RuntimeError("etcd did not elect a leader in twenty seconds")
+
+
+def _status(port: int) -> tuple[str, str] | None:
+    """Return (leader, own id) of one node, None before it answers."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(_request("maintenance/status", {}))
+            answer = json.loads(connection.recv(65536).partition(b"\r\n\r\n")[2])
+    except (OSError, ValueError):
+        return None
+    return str(answer.get("leader")), str(answer["header"]["member_id"])
+
+
+def _request(path: str, body: dict[str, str]) -> bytes:
+    packed = json.dumps(body).encode()
+    head = f"POST /v3/{path} HTTP/1.1\r\nHost: e\r\nContent-Length: {len(packed)}\r\n\r\n"
+    return head.encode() + packed
+
+
+def measure_etcd(proposers: int, seconds: float) -> Commits:
+    """Return what three etcd nodes commit, asked at their leader."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        _etcd(Path(directory)) as ports,
+        ExitStack() as stack,
+    ):
+        selector = stack.enter_context(selectors.DefaultSelector())
+        sent_at: dict[socket.socket, float] = {}
+        for number in range(proposers):
+            connection = socket.create_connection(("127.0.0.1", ports[0]))
+            stack.enter_context(connection)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            selector.register(connection, selectors.EVENT_READ, _put(number))
+        for key in selector.get_map().values():
+            assert isinstance(key.fileobj, socket.socket)
+            sent_at[key.fileobj] = time.monotonic()
+            key.fileobj.sendall(key.data)
+        _drive(selector, sent_at, WARM_UP_SECONDS)
+        started_at = time.monotonic()
+        latencies = _drive(selector, sent_at, seconds)
+        return _summary(latencies, time.monotonic() - started_at)
+
+
+def _put(number: int) -> bytes:
+    key = base64.b64encode(f"bench-{number}".encode()).decode()
+    return _request("kv/put", {"key": key, "value": base64.b64encode(VALUE.encode()).decode()})
+
+
+def _drive(
+    selector: selectors.BaseSelector, sent_at: dict[socket.socket, float], seconds: float
+) -> list[float]:
+    """Replace each committed write by a new one; return how long each took."""
+    latencies: list[float] = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for key, _ in selector.select(2):
+            assert isinstance(key.fileobj, socket.socket)
+            if not key.fileobj.recv(65536).startswith(b"HTTP/1.1 200"):
+                raise RuntimeError("etcd refused a write")
+            now = time.monotonic()
+            latencies.append(now - sent_at[key.fileobj])
+            sent_at[key.fileobj] = now
+            key.fileobj.sendall(key.data)
+    return latencies
+
+
+def main() -> None:
+    """Measure both in turns and print a JSON line for each number of proposers."""
+    parser = argparse.ArgumentParser(description="Measure commits beside etcd.")
+    parser.add_argument("--seconds", type=float, default=4.0)
+    options = parser.parse_args()
+    has_etcd = shutil.which("etcd") is not None
+    for proposers in PROPOSERS:
+        line: dict[str, object] = {"proposers": proposers}
+        line["zreg"] = measure_zreg(proposers, options.seconds)._asdict()
+        if has_etcd:
+            line["etcd"] = measure_etcd(proposers, options.seconds)._asdict()
+        else:
+            line["etcd"] = "not installed: apt install etcd-server"
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
