@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from zreg.model import Membership
 from zreg.wire.messages import Message
 from zreg.wire.raft_messages import Entry
 
@@ -143,6 +144,16 @@ class Emit(Effect, frozen=True, gc=False):
     """Tell the application, or the process around the core."""
 
     event: msgspec.Struct
+
+
+class MembershipTaken(msgspec.Struct, frozen=True):
+    """An event for the process around a node: keep this membership for the next process.
+
+    An empty one: what was kept counts no more. It is a convenience, and no promise: what happens
+    next does not wait for it.
+    """
+
+    membership: Membership
 
 
 class Local(msgspec.Struct, frozen=True):

@@ -3,7 +3,8 @@
 Session and data nodes each hold one `Enrolment` in their core. It keeps one connection to one
 meta node at a time and moves on when that one is silent; it fetches the membership whenever
 anybody shows a higher epoch; it says who this process is (`incarnation`), and knows when it is
-nobody any more. When meta is away, the last membership stays.
+nobody any more. When meta is away, the last membership stays. A process whose node keeps it on disk
+starts with it; who it is, it still hears from meta alone.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from zreg.effects import (
     Listen,
     Local,
     Log,
+    MembershipTaken,
     Peer,
     PeerLost,
     PeerUp,
@@ -57,6 +59,13 @@ _STALL_SHARE: Final = 0.25
 _REDIRECTS_MAX: Final = 3
 
 
+_AWAY: Final = "this node does not reach the leader of meta"
+_ON_DISK: Final = (
+    "this node started from the membership on its disk and meta has not let it in yet: what its "
+    "clients publish waits until meta runs and is reached"
+)
+
+
 class NodeFailed(msgspec.Struct, frozen=True):
     """The node cannot go on; `reason` is for the person who started it."""
 
@@ -64,14 +73,30 @@ class NodeFailed(msgspec.Struct, frozen=True):
 
 
 class Enrolment:
-    """One node's seat in the membership."""
+    """One node's seat in the membership.
 
-    def __init__(self, member: Member, config: Config, *, rng: "Random", now: float) -> None:
-        self.membership: Membership = EMPTY_MEMBERSHIP
+    `kept` is the membership on the node's disk, empty if there is none yet; None: it has no disk.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        config: Config,
+        *,
+        rng: "Random",
+        now: float,
+        kept: Membership | None = None,
+    ) -> None:
+        self.membership: Membership = kept or EMPTY_MEMBERSHIP
         self.incarnation: Incarnation | None = None
         self._member = member
         self._config = config
         self._mirror: Mirror[Incarnation, Member] = Mirror(MEMBERS)
+        self._is_keeping = kept is not None
+        # Until meta has said one, the membership is what the disk says.
+        self._is_remembered = self.membership.epoch > 0
+        if self._is_remembered:
+            self._mirror.snapshot(Version(self.membership.epoch, 0), self.membership.members)
         self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
         self._addresses = list(config.meta_addresses)
         self._next_address = 0
@@ -94,7 +119,8 @@ class Enrolment:
 
     def start(self) -> list[Effect]:
         """Ask for the announcements; connecting begins with the first tick."""
-        return [Listen(Link.MEMBERSHIP, MEMBERSHIP_TOPIC)]
+        listen = Listen(Link.MEMBERSHIP, MEMBERSHIP_TOPIC)
+        return [listen, _remembered(self.membership)] if self._is_remembered else [listen]
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
@@ -157,11 +183,9 @@ class Enrolment:
     @property
     def trouble(self) -> str:
         """Return what stands in the way of any change, for people; mostly empty."""
-        if not self._why_away:
-            return ""
-        return f"this node does not reach the leader of meta ({self._why_away})"[
-            : Limits.detail_characters_max
-        ]
+        if self._is_remembered:
+            return _trouble(_ON_DISK, self._why_away or "it is being asked")
+        return _trouble(_AWAY, self._why_away) if self._why_away else ""
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return what people want to know of it."""
@@ -271,7 +295,8 @@ class Enrolment:
             case Refused(code=NodeIdInUseError.code):
                 return self._wait_for_id(message.detail, now)
             case Refused(code=ForeignClusterError.code):
-                return [Emit(NodeFailed(message.detail))]
+                # Whoever starts this node again means the cluster that it then comes to.
+                return [*self._keep(EMPTY_MEMBERSHIP), Emit(NodeFailed(message.detail))]
             case Refused():
                 fields: dict[str, str | int | float] = {
                     "code": message.code,
@@ -293,11 +318,16 @@ class Enrolment:
             self._mirror.clear()
         if not self._mirror.snapshot(Version(membership.epoch, 0), membership.members):
             return []
+        is_news = _version_of(membership) != _version_of(self.membership)
         self.membership = membership
+        self._is_remembered = False
         out = self._listen(membership)
+        if is_news:
+            out += self._keep(membership)
         if is_join:
             self.incarnation = reply.incarnation
             self._in_use_since = None
+            self._why_away = ""
             fields: dict[str, str | int | float] = {
                 "incarnation": str(reply.incarnation),
                 "epoch": membership.epoch,
@@ -312,6 +342,9 @@ class Enrolment:
             out += self._fetch()
         return out
 
+    def _keep(self, membership: Membership) -> list[Effect]:
+        return [Emit(MembershipTaken(membership))] if self._is_keeping else []
+
     def _is_member(self, incarnation: Incarnation) -> bool:
         living = self.membership.living(incarnation.node_id)
         return living is not None and living.incarnation == incarnation
@@ -323,3 +356,19 @@ class Enrolment:
         if now - self._in_use_since <= self._config.lease_seconds + 1.0:
             return []
         return [Emit(NodeFailed(detail))]
+
+
+def _remembered(membership: Membership) -> Log:
+    fields: dict[str, str | int | float] = {
+        "epoch": membership.epoch,
+        "members": len(membership.members),
+    }
+    return Log(_INFO, "membership.remembered", fields)
+
+
+def _trouble(what: str, why: str) -> str:
+    return f"{what} ({why})"[: Limits.detail_characters_max]
+
+
+def _version_of(membership: Membership) -> tuple[bytes, int]:
+    return membership.cluster_id, membership.epoch

@@ -148,7 +148,9 @@ def test_a_greeting_is_answered_with_who_i_am_and_where_else_to_go() -> None:
 def test_a_session_that_is_no_member_yet_takes_clients_and_their_publishes_wait() -> None:
     session = Session()
     welcome = Welcome(PROTOCOL_VERSION, NOBODY, b"", 3.0, 1.0, ())
-    assert session.greet(ALICE, publish(1)) == to_client(ALICE, welcome)
+    detail = "not accepted yet, but kept: meta has not let this session in yet"
+    not_yet = refused(1, NotReadyError, detail)
+    assert session.greet(ALICE, publish(1)) == to_client(ALICE, welcome, not_yet)
 
     session.join(make_membership(D1))
     effects = session.come_up(D1)

@@ -59,8 +59,14 @@ class Cluster:
         self.children += metas
         await asyncio.gather(*(child.start() for child in metas))
         joins = f"--meta={','.join(child.address for child in metas)}"
-        others = [self._child("session", n, joins) for n in range(1, sessions + 1)]
-        others += [self._child("data", n, joins, pub=True) for n in range(1, data + 1)]
+        others = [
+            self._child("session", n, joins, *self._kept(f"session-{n}"))
+            for n in range(1, sessions + 1)
+        ]
+        others += [
+            self._child("data", n, joins, *self._kept(f"data-{n}"), pub=True)
+            for n in range(1, data + 1)
+        ]
         self.children += others
         await asyncio.gather(*(child.start() for child in others))
 
@@ -104,13 +110,15 @@ class Cluster:
 
     def _journal(self, name: str) -> list[str]:
         """Return where a meta node keeps its journal; a lone one need not have any."""
-        if self._directory is not None:
-            return [f"--dir={self._directory / name}"]
-        if self._meta_count == 1:
-            return []
+        if self._directory is not None or self._meta_count == 1:
+            return self._kept(name)
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="zreg-")
         return [f"--dir={Path(self._temporary.name) / name}"]
+
+    def _kept(self, name: str) -> list[str]:
+        """Return where a node keeps what its next process starts from; without a place nothing."""
+        return [] if self._directory is None else [f"--dir={self._directory / name}"]
 
     def _child(self, role: str, number: int, *more: str, pub: bool = False) -> Child:
         ports = [f"--port={next(self._ports)}"]
@@ -154,7 +162,9 @@ def cluster(  # noqa: PLR0913 -- one argument per option
     data: Count = 1,
     directory: Annotated[
         Path | None,
-        typer.Option("--dir", help="Where each node writes its log; without it: to stderr."),
+        typer.Option(
+            "--dir", help="Where each node keeps its log and a directory; without it: stderr, none."
+        ),
     ] = None,
     base_port: Annotated[
         int, typer.Option(min=0, max=65000, help="First port, counted up; 0: any free ones.")

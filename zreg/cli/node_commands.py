@@ -60,7 +60,7 @@ def build_meta(loaded: Loaded, on_event: EventCallback) -> Node:
     place = MetaPlace(
         address=address,
         membership_address=pub,
-        directory=Path(loaded.options.dir) if loaded.options.dir else None,
+        directory=_directory(loaded),
         peers=peers(loaded.options.peer),
     )
     return MetaNode(_node_settings(loaded), place, on_event=on_event)
@@ -69,13 +69,21 @@ def build_meta(loaded: Loaded, on_event: EventCallback) -> Node:
 def build_session(loaded: Loaded, on_event: EventCallback) -> Node:
     """Return a session node, bound."""
     address, _ = addresses("session", loaded.options)
-    return SessionNode(_node_settings(loaded), address=address, on_event=on_event)
+    return SessionNode(
+        _node_settings(loaded), address=address, directory=_directory(loaded), on_event=on_event
+    )
 
 
 def build_data(loaded: Loaded, on_event: EventCallback) -> Node:
     """Return a data node, bound."""
     address, pub = addresses("data", loaded.options)
-    return DataNode(_node_settings(loaded), address=address, changes_address=pub, on_event=on_event)
+    return DataNode(
+        _node_settings(loaded),
+        address=address,
+        changes_address=pub,
+        directory=_directory(loaded),
+        on_event=on_event,
+    )
 
 
 def _command(role: str, build: Build) -> Callable[..., None]:
@@ -113,7 +121,7 @@ def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
     rename(node.node_id)
     if is_json:
         say(json.dumps(about(node)))
-    asyncio.run(server.run([node], on_joined=lambda: None))
+    asyncio.run(server.run([node], on_serving=lambda: None))
 
 
 def about(node: Node) -> dict[str, str | int | None]:
@@ -125,6 +133,10 @@ def about(node: Node) -> dict[str, str | int | None]:
         "address": node.address.removeprefix("tcp://"),
         "http": None,
     }
+
+
+def _directory(loaded: Loaded) -> Path | None:
+    return Path(loaded.options.dir) if loaded.options.dir else None
 
 
 def _node_settings(loaded: Loaded) -> NodeSettings:
@@ -158,7 +170,7 @@ def dev(
     except UnavailableError as error:
         raise CommandFailedError(f"{error} with --port, or --port 0 for any") from error
     tell = functools.partial(_tell_dev, nodes, is_json=output is Format.JSON)
-    asyncio.run(server.run(nodes, on_joined=tell))
+    asyncio.run(server.run(nodes, on_serving=tell))
 
 
 def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:

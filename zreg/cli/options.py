@@ -21,7 +21,7 @@ _ABOUT: Final = {
     "pub_port": "Where to announce",
     "advertise_host": "What others are told",
     "insecure": "Let other machines in, unencrypted",
-    "dir": "Where its journal is kept",
+    "dir": "Where it keeps what its next process starts from",
     "peer": "ID=HOST:PORT of each meta node, itself included; once for each",
     "log_level": "debug, info, warning or error",
 }

@@ -42,8 +42,8 @@ class Server:
             self._failure = event.reason
             self.stop()
 
-    async def run(self, nodes: Sequence[Node], *, on_joined: Callable[[], None]) -> None:
-        """Serve; `on_joined` is called once all nodes have joined. A failure is raised."""
+    async def run(self, nodes: Sequence[Node], *, on_serving: Callable[[], None]) -> None:
+        """Serve; `on_serving` is called once all nodes do. A failure is raised."""
         self._nodes = nodes
         _spare_collector()
         loop = asyncio.get_running_loop()
@@ -52,7 +52,7 @@ class Server:
         loop.add_signal_handler(signal.SIGUSR1, self._log_statistics)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
         helpers = [
-            asyncio.create_task(self._wait_joined(on_joined)),
+            asyncio.create_task(self._wait_serving(on_serving)),
             asyncio.create_task(self._watch_meta()),
             asyncio.create_task(_feed_watchdog()),
         ]
@@ -81,12 +81,12 @@ class Server:
         logger.info("node.stopping signal=%s", number.name)
         self.stop()
 
-    async def _wait_joined(self, on_joined: Callable[[], None]) -> None:
-        while not all(node.is_joined for node in self._nodes):  # noqa: ASYNC110 -- a core has no event
+    async def _wait_serving(self, on_serving: Callable[[], None]) -> None:
+        while not all(node.is_serving for node in self._nodes):  # noqa: ASYNC110 -- a core has no event
             await asyncio.sleep(_LOOK_SECONDS)
         if not self._is_stopping:
             notify("READY=1")
-            on_joined()
+            on_serving()
 
     async def _watch_meta(self) -> None:
         """Say when meta is back, once for each time that its absence was told of."""

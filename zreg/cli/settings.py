@@ -42,7 +42,8 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     advertise_host: str = ""
     # Allow other machines in, although links are not encrypted yet.
     insecure: bool = False
-    # Where meta keeps its journal; empty: it forgets when it ends, and must be alone.
+    # Where meta keeps its journal, and any other node the membership; empty: it forgets when it
+    # ends, so that meta must be alone, and the others need meta at every start.
     dir: str = ""
     # All meta nodes, `ID=HOST:PORT` of Raft each, the same on each of them; empty: it is alone.
     peer: tuple[str, ...] = ()
@@ -69,7 +70,7 @@ OPTION_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in 
 _FIELDS: Final[Mapping[str, FieldInfo]] = {**CONFIG_FIELDS, **OPTION_FIELDS}
 # The one setting with a short name of its own, since every node needs it.
 # What only meta nodes are told.
-META_FIELDS: Final = ("dir", "peer")
+META_FIELDS: Final = ("peer",)
 FLAGS: Final[Mapping[str, str]] = {"meta_addresses": "--meta"}
 
 

@@ -6,12 +6,14 @@ Pure functions of the store. What is large is cut into parts that fit into a fra
 import fnmatch
 import heapq
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from zreg.config import Limits
 from zreg.data.store import Datum, DatumStore
 from zreg.model import ZERO, DataInfoId, Incarnation, Version
 from zreg.wire.messages import (
+    Accepted,
     Changes,
     ComparePublishers,
     CompareVersions,
@@ -64,6 +66,28 @@ def snapshot_parts(
         )
         for index, part in enumerate(parts)
     ]
+
+
+def absent(
+    fetch: FetchChanges, version: Version, sequence: int, *, is_unreconciled: bool
+) -> Snapshot:
+    """Return that there is no such datum; unreconciled: as far as I know."""
+    return Snapshot(
+        fetch.request_id,
+        fetch.data_info_id,
+        version,
+        (),
+        0,
+        sequence,
+        is_known=False,
+        is_unreconciled=is_unreconciled,
+    )
+
+
+def acceptances(request_ids: Sequence[int]) -> list[Accepted]:
+    """Return the acknowledgements of one peer's writes, cut into records."""
+    size = Limits.ids_per_record_max
+    return [Accepted(tuple(request_ids[at : at + size])) for at in range(0, len(request_ids), size)]
 
 
 def compared_versions(

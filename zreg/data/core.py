@@ -8,7 +8,7 @@ becomes one change, with one hint.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from zreg.config import Config, Limits
+from zreg.config import Config
 from zreg.data import answers
 from zreg.data.hints import Hints
 from zreg.data.reconcile import Ownership
@@ -36,7 +36,6 @@ from zreg.errors import (
 from zreg.model import Incarnation, Member, Membership, Role, Status
 from zreg.ring import bucket_of
 from zreg.wire.messages import (
-    Accepted,
     CompareDigest,
     ComparePublishers,
     CompareVersions,
@@ -57,19 +56,30 @@ if TYPE_CHECKING:
     from random import Random
 
 _SWEEP_SECONDS: Final = 10.0
+# What it does not hold means nothing: it may hold nothing of what is published.
+_NOBODY_DETAIL: Final = "meta has not let this data node in yet: it cannot say what there is"
 _VOUCHING: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING, Status.DEPARTED)
 
 
 class DataCore:
     """One data node."""
 
-    def __init__(self, member: Member, config: Config, *, rng: "Random", now: float) -> None:
+    def __init__(
+        self,
+        member: Member,
+        config: Config,
+        *,
+        rng: "Random",
+        now: float,
+        kept: Membership | None = None,
+    ) -> None:
         assert member.role is Role.DATA
         self._config = config
-        self._enrolment = Enrolment(member, config, rng=rng, now=now)
+        self._enrolment = Enrolment(member, config, rng=rng, now=now, kept=kept)
         self._store = DatumStore(config)
         self._hints = Hints(self._store)
         self._ownership = Ownership(member.node_id)
+        # What was kept on disk tells its epoch and where meta is, and never what this node owns.
         self._membership = self._enrolment.membership
         self._incarnation: Incarnation | None = None
         self._vouchers: frozenset[Incarnation] = frozenset()
@@ -131,6 +141,8 @@ class DataCore:
                 return []
             case CompareDigest():
                 return self._compare_digest(peer, message)
+            case CompareVersions() | ListDatums() if self._incarnation is None:
+                return [self._refused(peer, message.request_id, NotReadyError, _NOBODY_DETAIL)]
             case CompareVersions():
                 present = self._store.present_version(self.epoch)
                 sequence = self._hints.sequence(message.bucket)
@@ -168,10 +180,8 @@ class DataCore:
     def settle(self, now: float) -> Sequence[Effect]:
         """Commit what this turn merged, hint at it, and then accept it."""
         effects = self._hints.commit(self._store.dirty(), self.epoch, now)
-        size = Limits.ids_per_record_max
         for peer, request_ids in self._accepted.items():
-            for at in range(0, len(request_ids), size):
-                accepted = Accepted(tuple(request_ids[at : at + size]))
+            for accepted in answers.acceptances(request_ids):
                 effects.append(Send(Link.REQUESTS, peer, accepted))
         self._accepted.clear()
         return effects
@@ -287,20 +297,14 @@ class DataCore:
         version = self._store.present_version(self.epoch)
         if fetch.is_unsure or version <= max(fetch.version, fetch.seen_version):
             version = self._store.next_version(self.epoch)
-        return Snapshot(
-            fetch.request_id,
-            fetch.data_info_id,
-            version,
-            (),
-            0,
-            self._hints.sequence(bucket_of(fetch.data_info_id)),
-            is_known=False,
-            is_unreconciled=self._ownership.is_unreconciled(fetch.data_info_id),
-        )
+        sequence = self._hints.sequence(bucket_of(fetch.data_info_id))
+        is_unreconciled = self._ownership.is_unreconciled(fetch.data_info_id)
+        return answers.absent(fetch, version, sequence, is_unreconciled=is_unreconciled)
 
     def _compare_digest(self, peer: Peer, compare: CompareDigest) -> Sequence[Effect]:
         session = self._sessions.get(peer)
-        if session is None or compare.ring_epoch != self._ownership.ring_epoch:
+        is_same_ring = compare.ring_epoch == self._ownership.ring_epoch
+        if self._incarnation is None or session is None or not is_same_ring:
             return []
         held = self._store.digest(session)
         is_equal = (compare.count, compare.digest) == (held.count, held.value)
@@ -339,9 +343,7 @@ class DataCore:
         """Drop what this node does not own any more, and evict whose voucher is gone."""
         self._membership = membership
         before = list(self._ownership.unreconciled)
-        self._vouchers = frozenset(
-            member.incarnation for member in membership.of(Role.SESSION, *_VOUCHING)
-        )
+        self._vouchers = _vouchers_of(membership)
         if self._ownership.follow(membership):
             names = [datum.name for datum in self._store]
             self._store.drop_all_but(name for name in names if self._ownership.owns(name))
@@ -354,3 +356,7 @@ class DataCore:
             # Followers fetch once more what they took under a longer list.
             effects += self._beat()
         return effects
+
+
+def _vouchers_of(membership: Membership) -> frozenset[Incarnation]:
+    return frozenset(member.incarnation for member in membership.of(Role.SESSION, *_VOUCHING))

@@ -1,12 +1,13 @@
 """Join the data core to a reactor: a ROUTER for the sessions, a PUB for changes, meta."""
 
+from pathlib import Path
 from random import SystemRandom
 from typing import Final
 
 from zreg.data.core import DataCore
 from zreg.effects import Link
 from zreg.model import Role
-from zreg.reactor.node import Node, NodeSettings, clock, new_member, opened_doors
+from zreg.reactor.node import Node, NodeSettings, clock, new_member, opened_doors, opened_keeper
 from zreg.reactor.perform import EventCallback
 from zreg.reactor.table import LinkTable
 
@@ -15,7 +16,10 @@ DEFAULT_CHANGES_ADDRESS: Final = "tcp://127.0.0.1:9621"
 
 
 class DataNode(Node):
-    """One data node; its sockets are bound when this returns."""
+    """One data node; its sockets are bound when this returns.
+
+    In `directory` it keeps the membership, and nothing of what is published.
+    """
 
     def __init__(
         self,
@@ -23,6 +27,7 @@ class DataNode(Node):
         *,
         address: str = DEFAULT_ADDRESS,
         changes_address: str = DEFAULT_CHANGES_ADDRESS,
+        directory: Path | None = None,
         on_event: EventCallback | None = None,
     ) -> None:
         table = LinkTable(
@@ -33,5 +38,12 @@ class DataNode(Node):
         )
         with opened_doors(table, settings) as doors:
             member = new_member(Role.DATA, doors, settings, Link.REQUESTS, Link.CHANGES)
-            core = DataCore(member, settings.config, rng=SystemRandom(), now=clock())
-        super().__init__(core, doors, member, settings, on_event)
+            keeper = opened_keeper(directory, settings, member)
+            core = DataCore(
+                member,
+                settings.config,
+                rng=SystemRandom(),
+                now=clock(),
+                kept=None if keeper is None else keeper.kept,
+            )
+        super().__init__(core, doors, member, settings, on_event, keeper=keeper)

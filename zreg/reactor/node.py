@@ -11,15 +11,17 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from zreg.config import Config, Limits
-from zreg.effects import Core, Link
+from zreg.effects import Core, Link, MembershipTaken
 from zreg.errors import UsageError
 from zreg.model import Member, Role, Status
 from zreg.reactor.doors import Doors
+from zreg.reactor.keeper import Keeper, MembershipFile
 from zreg.reactor.loop import Reactor
 from zreg.reactor.perform import Disk, EventCallback
 from zreg.reactor.table import LinkTable, check_address
@@ -45,7 +47,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Node:
     """One core on one reactor, and what there is to know of it from outside."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each is a part of what it is
         self,
         core: Core,
         doors: Doors,
@@ -53,9 +55,15 @@ class Node:
         settings: NodeSettings,
         on_event: EventCallback | None,
         disk: Disk | None = None,
+        *,
+        keeper: Keeper | None = None,
     ) -> None:
         self.member = member
         self._core = core
+        self._keeper = keeper
+        self._on_event = on_event
+        if keeper is not None:
+            on_event = self._take_event
         self._reactor = Reactor(core, settings.config.cluster, doors, on_event=on_event, disk=disk)
 
     @property
@@ -83,9 +91,18 @@ class Node:
         """Whether a connection to meta stands."""
         return self._core.statistics().get("meta", "") != "-"
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether it does for others what it is there for, as far as that is up to it."""
+        return self.is_joined
+
     async def run(self) -> None:
         """Serve until `stop`."""
-        await self._reactor.run()
+        try:
+            await self._reactor.run()
+        finally:
+            if self._keeper is not None:
+                await self._keeper.close()
 
     def stop(self) -> None:
         """Say goodbye to clients and meta; `run` then returns."""
@@ -98,6 +115,14 @@ class Node:
     def statistics(self) -> dict[str, int | float | str]:
         """Return the counters of the core and of the reactor."""
         return {**self._reactor.statistics(), **self._core.statistics()}
+
+    def _take_event(self, event: msgspec.Struct) -> None:
+        """Keep what is to be kept, and pass everything else on."""
+        if isinstance(event, MembershipTaken):
+            assert self._keeper is not None
+            self._keeper.keep(event.membership)
+        elif self._on_event is not None:
+            self._on_event(event)
 
     def __repr__(self) -> str:
         """Show the core."""
@@ -141,6 +166,14 @@ def new_member(
         data_center=settings.config.data_center,
         process_id=os.urandom(16),
     )
+
+
+def opened_keeper(directory: Path | None, settings: NodeSettings, member: Member) -> Keeper | None:
+    """Return what keeps this node's membership; None without a directory."""
+    if directory is None:
+        return None
+    cluster = settings.config.cluster
+    return Keeper(MembershipFile(directory, cluster=cluster, node_id=member.node_id))
 
 
 def clock() -> float:

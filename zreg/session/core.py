@@ -24,7 +24,7 @@ from zreg.effects import (
 )
 from zreg.enrolment import Enrolment
 from zreg.errors import NotPrimaryError, NotReadyError, VoucherGoneError
-from zreg.model import Incarnation, Member, Role
+from zreg.model import EMPTY_MEMBERSHIP, Incarnation, Member, Membership, Role
 from zreg.session.data_links import DataLinks
 from zreg.session.following import Following
 from zreg.session.queries import Queries
@@ -58,10 +58,18 @@ _NOBODY_SECONDS_MAX: Final = 2.0
 class SessionCore:
     """One session node."""
 
-    def __init__(self, member: Member, config: Config, *, rng: "Random", now: float) -> None:
+    def __init__(
+        self,
+        member: Member,
+        config: Config,
+        *,
+        rng: "Random",
+        now: float,
+        kept: Membership | None = None,
+    ) -> None:
         assert member.role is Role.SESSION
-        self._enrolment = Enrolment(member, config, rng=rng, now=now)
-        self._membership = self._enrolment.membership
+        self._enrolment = Enrolment(member, config, rng=rng, now=now, kept=kept)
+        self._membership = EMPTY_MEMBERSHIP
         self._incarnation: Incarnation | None = None
         self._links = DataLinks(config, rng=rng)
         self._vouching = Vouching(config, self._links, rng=rng)
@@ -86,9 +94,8 @@ class SessionCore:
         return self._membership.epoch
 
     def start(self, now: float) -> Sequence[Effect]:
-        """Begin to look for meta, and listen to beats."""
-        del now
-        return self._enrolment.start() + self._following.start()
+        """Begin to look for meta, listen to beats, and follow what was kept on disk."""
+        return self._enrolment.start() + self._following.start() + self._follow(now)
 
     # --- the door -----------------------------------------------------------------------------
 
@@ -227,6 +234,7 @@ class SessionCore:
         is_final = refused.code not in _TRANSIENT
         if self._following.refused(peer, refused.request_id, now):
             return effects
+        effects += self._queries.refused(peer, refused)
         record = self._vouching.refused(peer, refused.request_id, now, is_final=is_final)
         if record is None:
             return effects

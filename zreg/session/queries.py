@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from zreg.config import Limits
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import LimitError, NotReadyError
 from zreg.session.data_links import DataLinks
@@ -68,6 +69,15 @@ class Queries:
             query.is_complete and len(datums) <= limit,
         )
         return [Send(Link.CLIENTS, query.peer, answer)]
+
+    def refused(self, node: str, refused: Refused) -> list[Effect]:
+        """Pass on that one node cannot say what it has."""
+        query = self._queries.get(refused.request_id)
+        if query is None or node not in query.waits_for:
+            return []
+        del self._queries[refused.request_id]
+        detail = f"{node}: {refused.detail}"[: Limits.detail_characters_max]
+        return [_refused(query.peer, query.request, refused.code, detail)]
 
     def tick(self, now: float) -> list[Effect]:
         """Give up on what takes too long."""

@@ -6,10 +6,16 @@ accepted it. What a client asks for twice is done once and answered twice.
 
 from collections.abc import Iterable, Sequence
 
-from zreg.config import Config
+from zreg.config import Config, Limits
 from zreg.effects import INFO, Disconnect, Effect, Link, Local, Log, Peer, Send
 from zreg.enrolment import Enrolment
-from zreg.errors import LimitError, ProtocolVersionError, RefusedError, UnknownMessageError
+from zreg.errors import (
+    LimitError,
+    NotReadyError,
+    ProtocolVersionError,
+    RefusedError,
+    UnknownMessageError,
+)
 from zreg.model import NOBODY, Cause, Publisher, Role
 from zreg.session.clients import Client, ClientTable
 from zreg.session.following import Following
@@ -149,18 +155,7 @@ class Reception:
         effects: list[Effect] = []
         if former is not None:
             effects.append(Disconnect(Link.CLIENTS, former))
-        return [*effects, Send(Link.CLIENTS, peer, self._welcome())]
-
-    def _welcome(self) -> Welcome:
-        sessions = [m.address for m in self._enrolment.membership.of(Role.SESSION)]
-        return Welcome(
-            PROTOCOL_VERSION,
-            self._enrolment.incarnation or NOBODY,
-            self._enrolment.membership.cluster_id,
-            self._config.lease_seconds,
-            self._config.ping_seconds,
-            tuple(sessions[:64]),
-        )
+        return [*effects, Send(Link.CLIENTS, peer, _welcome(self._enrolment, self._config))]
 
     def _publish(self, client: Client, peer: Peer, publish: Publish) -> Sequence[Effect]:
         publisher_id = publish.publisher_id
@@ -190,7 +185,7 @@ class Reception:
             self._vouching.publish(publish.data_info_id, publisher, publish.request_id)
         else:
             self._vouching.republish(record, publisher, publish.request_id)
-        return ()
+        return self._not_yet(peer, publish)
 
     def _judge_repeated(
         self, client: Client, peer: Peer, record: Record, publish: Publish
@@ -209,7 +204,19 @@ class Reception:
                 self._accepted.setdefault(peer, []).append(publish.request_id)
             else:
                 record.client_request_id = publish.request_id
+                return self._not_yet(peer, publish)
         return ()
+
+    def _not_yet(self, peer: Peer, publish: Publish) -> Sequence[Effect]:
+        """Say why a publish has to wait, unless it is on its way: it is still answered later.
+
+        The word is a sign of life too, for a client that publishes and hears nothing else.
+        """
+        if self._vouching.voucher != NOBODY:
+            return ()
+        why = self._enrolment.trouble or "meta has not let this session in yet"
+        detail = f"not accepted yet, but kept: {why}"[: Limits.detail_characters_max]
+        return [_refused(peer, publish.request_id, NotReadyError, detail)]
 
     def _unpublish(self, client: Client, peer: Peer, unpublish: Unpublish) -> Sequence[Effect]:
         publisher_id = unpublish.publisher_id
@@ -343,3 +350,15 @@ class Reception:
 
 def _refused(peer: Peer, request_id: int, error: type[RefusedError], detail: str) -> Effect:
     return Send(Link.CLIENTS, peer, Refused(request_id, error.code, detail))
+
+
+def _welcome(enrolment: Enrolment, config: Config) -> Welcome:
+    sessions = [m.address for m in enrolment.membership.of(Role.SESSION)]
+    return Welcome(
+        PROTOCOL_VERSION,
+        enrolment.incarnation or NOBODY,
+        enrolment.membership.cluster_id,
+        config.lease_seconds,
+        config.ping_seconds,
+        tuple(sessions[:64]),
+    )

@@ -71,6 +71,15 @@ class NodeQueue:
             self.hold_until = now + pause * (1 + rng.random())
             self.refused_count += 1
 
+    def send_again(self, sent_until: float = math.inf) -> None:
+        """Mark as to be sent again what was sent until then and is not answered."""
+        for request_id, record in list(self.in_flight.items()):
+            if record.sent_at > sent_until:
+                break
+            del self.in_flight[request_id]
+            record.request_id = 0
+            self.unsent[record.publisher.publisher_id] = record
+
     def next_tick_at(self, retry_seconds: float) -> float:
         """When something of it is due."""
         due = self.hold_until or math.inf

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _WINDOW: Final = 4096
 # A digest that differed so often running is no longer explained by what is under way.
 _UNEQUAL_MAX: Final = 2
+# Causes that are no word of the client.
+_SUSPICIONS: Final = (Cause.CLOSED, Cause.SILENT)
 
 
 class Vouching:
@@ -131,9 +133,16 @@ class Vouching:
     def withdraw(
         self, record: Record, cause: Cause, client_request_id: int = 0, *, version: int = 0
     ) -> None:
-        """Take that a publisher is gone, up to the version held here or the one given."""
+        """Take that a publisher is gone, up to the version held here or the one given.
+
+        What nobody here ever vouched for is only forgotten on suspicion: its client may be at
+        another session that waits for meta too, and what data nodes hold is another voucher's.
+        """
         self._take_back(record)
         publisher = record.publisher
+        if publisher.voucher == NOBODY and cause in _SUSPICIONS:
+            del self._records[publisher.publisher_id]
+            return
         if version > publisher.version:
             publisher = record.publisher = replace(publisher, version=version)
         record.removal = Removal(
@@ -158,8 +167,12 @@ class Vouching:
             record.request_id = 0
 
     def _put(self, record: Record) -> None:
-        """Count a record for its primary, and mark it as to be sent."""
-        record.peer = peer = self._links.primary(record.name)
+        """Count a record for its primary, and mark it as to be sent.
+
+        A publisher that nobody vouches for yet belongs to no data node until somebody does.
+        """
+        has_voucher = record.removal is not None or self.voucher != NOBODY
+        record.peer = peer = self._links.primary(record.name) if has_voucher else ""
         queue = self._queues.get(peer)
         if queue is None:
             queue = self._queues[peer] = NodeQueue()
@@ -233,12 +246,8 @@ class Vouching:
     def node_lost(self, peer: str) -> None:
         """Send again what was under way when the connection went."""
         queue = self._queues.get(peer)
-        if queue is None:
-            return
-        for record in queue.in_flight.values():
-            record.request_id = 0
-            queue.unsent[record.publisher.publisher_id] = record
-        queue.in_flight.clear()
+        if queue is not None:
+            queue.send_again()
 
     def node_up(self, peer: str) -> None:
         """Send what waited for the connection, and the digest after it."""
@@ -323,12 +332,7 @@ class Vouching:
         oldest = now - self._config.request_retry_seconds
         effects: list[Effect] = []
         for peer, queue in self._queues.items():
-            for request_id, record in list(queue.in_flight.items()):
-                if record.sent_at > oldest:
-                    break
-                del queue.in_flight[request_id]
-                record.request_id = 0
-                queue.unsent[record.publisher.publisher_id] = record
+            queue.send_again(oldest)
             queue.is_digest_due = queue.is_digest_due or is_digest_time
             effects += self._pump(peer, now)
         return effects

@@ -12,15 +12,25 @@ from zreg.client.commands import (
 from zreg.client.core import ClientCore
 from zreg.config import Config
 from zreg.data.core import DataCore
-from zreg.effects import Link
+from zreg.effects import Core, Link, MembershipTaken
 from zreg.enrolment import NodeFailed
 from zreg.meta.agreement import first_save, new_raft
 from zreg.meta.core import MetaCore
-from zreg.model import DataInfoId, Member, Publisher, Role, Scope, Status
+from zreg.model import (
+    EMPTY_MEMBERSHIP,
+    DataInfoId,
+    Member,
+    Membership,
+    Publisher,
+    Role,
+    Scope,
+    Status,
+)
 from zreg.session.core import SessionCore
 from zreg.testing.sim import Process, Simulation
 from zreg.testing.sim_disk import SimDisk
 from zreg.wire.body import pack_body, unpack_body
+from zreg.wire.kept import decode_kept, encode_kept
 
 
 class ViewLog:
@@ -59,15 +69,23 @@ class ViewLog:
 
 
 class SimCluster:
-    """Nodes, clients and their views on one `Simulation`."""
+    """Nodes, clients and their views on one `Simulation`.
 
-    def __init__(self, seed: int, config: Config | None = None, *, metas: int = 1) -> None:
+    With `has_memory` session and data nodes have a disk, on which they keep the membership.
+    """
+
+    def __init__(
+        self, seed: int, config: Config | None = None, *, metas: int = 1, has_memory: bool = False
+    ) -> None:
         self.sim = Simulation(seed)
         numbers = range(1, metas + 1)
         self.meta_names = ["meta"] if metas == 1 else [f"meta-{number}" for number in numbers]
         addresses = tuple(f"tcp://{name}:9610" for name in self.meta_names)
         self.config = config or Config(meta_addresses=addresses)
         self.disks: dict[str, SimDisk] = {}
+        self.has_memory = has_memory
+        self._kept: dict[str, bytes] = {}
+        self._last: dict[str, Process] = {}
         self._made = 0
         self._views: dict[tuple[str, int], ViewLog] = {}
         self._read: dict[str, int] = {}
@@ -152,9 +170,10 @@ class SimCluster:
             f"tcp://{name}:9621",
             process_id=self._unique(),
         )
-        core = DataCore(member, self.config, rng=self._rng(), now=self.sim.now)
+        kept = self.kept(name)
+        core = DataCore(member, self.config, rng=self._rng(), now=self.sim.now, kept=kept)
         binds = {Link.REQUESTS: member.address, Link.CHANGES: member.changes_address}
-        return self.sim.add(name, core, binds)
+        return self._add(name, core, binds)
 
     def session(self, number: int) -> Process:
         """Start `session-<number>`."""
@@ -162,8 +181,26 @@ class SimCluster:
         member = Member(
             name, Role.SESSION, 0, Status.INITIAL, f"tcp://{name}:9600", process_id=self._unique()
         )
-        core = SessionCore(member, self.config, rng=self._rng(), now=self.sim.now)
-        return self.sim.add(name, core, {Link.CLIENTS: member.address})
+        kept = self.kept(name)
+        core = SessionCore(member, self.config, rng=self._rng(), now=self.sim.now, kept=kept)
+        return self._add(name, core, {Link.CLIENTS: member.address})
+
+    def kept(self, name: str) -> Membership | None:
+        """Return what a node's disk holds; None if nodes have none."""
+        if not self.has_memory:
+            return None
+        events = self._last[name].events if name in self._last else []
+        taken = [event.membership for event in events if isinstance(event, MembershipTaken)]
+        mine = {"cluster": self.config.cluster, "node_id": name}
+        if taken and taken[-1].epoch:
+            self._kept[name] = encode_kept(taken[-1], **mine)
+        elif taken:
+            self._kept.pop(name, None)
+        return decode_kept(self._kept[name], **mine) if name in self._kept else EMPTY_MEMBERSHIP
+
+    def _add(self, name: str, core: Core, binds: dict[Link, str]) -> Process:
+        process = self._last[name] = self.sim.add(name, core, binds)
+        return process
 
     def members(self) -> int:
         """Return how many session and data nodes the leader of meta has as living members."""

@@ -30,7 +30,8 @@ class Workload:
         self.steps = steps
         # Every second seed has a single meta node, every tenth one five.
         metas = 1 if seed % 2 else 5 if seed % 10 == 0 else 3
-        self.cluster = SimCluster(seed, metas=metas)
+        # In every third nodes keep the membership on disk, and start from it.
+        self.cluster = SimCluster(seed, metas=metas, has_memory=seed % 3 == 2)  # noqa: PLR2004
         self.checker = MetaChecker()
         self.rng = self.cluster.sim.rng
         self.sessions = self.rng.randint(1, 3)
