@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from conftest import wait_until
 from msgspec.structs import replace
 
 from zreg.model import EMPTY_MEMBERSHIP, Membership, RingParameters
@@ -43,12 +44,6 @@ def file(tmp_path: Path) -> SlowFile:
     return SlowFile(tmp_path)
 
 
-async def until(condition: object) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # type: ignore[operator]
-            await asyncio.sleep(0.001)
-
-
 def test_a_burst_costs_two_writes_and_the_loop_goes_on_meanwhile(file: SlowFile) -> None:
     async def run() -> None:
         keeper = Keeper(file, pause_seconds=0.0)
@@ -57,7 +52,7 @@ def test_a_burst_costs_two_writes_and_the_loop_goes_on_meanwhile(file: SlowFile)
         for epoch in range(2, 100):
             keeper.keep(membership(epoch))
         file.gate.release(2)
-        await until(lambda: file.epochs == [1, 99])
+        await wait_until(lambda: file.epochs == [1, 99])
         await keeper.close()
 
     asyncio.run(run())
@@ -70,7 +65,7 @@ def test_the_last_one_is_written_at_the_end_without_the_pause(file: SlowFile) ->
         keeper = Keeper(file, pause_seconds=1000.0)
         file.gate.release(2)
         keeper.keep(membership(1))
-        await until(lambda: file.epochs == [1])
+        await wait_until(lambda: file.epochs == [1])
         keeper.keep(membership(2))
         async with asyncio.timeout(10):
             await keeper.close()
@@ -97,12 +92,12 @@ def test_a_full_disk_is_told_of_once_and_written_to_when_there_is_space(
         file.is_full = True
         file.gate.release(100)
         keeper.keep(membership(1))
-        await until(lambda: file.attempt_count >= 3)
+        await wait_until(lambda: file.attempt_count >= 3)
         file.is_full = False
-        await until(lambda: file.epochs == [1])
+        await wait_until(lambda: file.epochs == [1])
         file.is_full = True
         keeper.keep(membership(2))
-        await until(lambda: caplog.text.count("membership.keep.failed") == 2)
+        await wait_until(lambda: caplog.text.count("membership.keep.failed") == 2)
         await keeper.close()
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""All of meta is gone, and a session is started again: it serves from the membership on its disk."""
+"""All of meta is gone, and nodes are started again: they go on from what is on their disks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_a_restarted_session_shows_what_is_published_and_its_publishes_wait_for_
             publisher.publish("pay", "two").wait_registered(5)
             cluster.wait_until(lambda: watcher.values == {"one", "two"})
             waiting = newcomer.publish("pay", "three")
-            with pytest.raises(zreg.TimeoutError, match="not accepted yet, but kept: .* its disk"):
+            with pytest.raises(zreg.TimeoutError, match=r"not accepted yet, but kept: .* its disk"):
                 waiting.wait_registered(0.5)
             shown = run_zreg("nodes", "--url", cluster.url_of(FIRST))
             assert all(node_id in shown.stdout for node_id in cluster.nodes)
