@@ -18,8 +18,9 @@ from zreg.effects import (
     Send,
 )
 from zreg.errors import DeniedError, LimitError, NotLeaderError, NotReadyError, UnknownMessageError
-from zreg.meta.agreement import TICK_SECONDS, first_persisted, new_raft
+from zreg.meta.agreement import TICK_SECONDS, first_save, founders_of, new_raft, persisted_of
 from zreg.meta.core import MetaCore
+from zreg.meta.peers import Identity
 from zreg.model import Member, Role, Status
 from zreg.raft.replies import vote_reply
 from zreg.wire.commands import AdmitMeta
@@ -50,6 +51,15 @@ def meta_member(name: str) -> Member:
     )
 
 
+def identity_of(name: str) -> Identity:
+    return Identity(
+        node_id=name,
+        address=PEERS[name],
+        journal_id=f"journal of {name}",
+        founders=founders_of(PEERS),
+    )
+
+
 class Cluster:
     """Carries Raft between the cores at once; what others are sent is kept."""
 
@@ -63,10 +73,10 @@ class Cluster:
             name: MetaCore(
                 meta_member(name),
                 CONFIG,
-                raft=new_raft(name, first_persisted(PEERS), Random(name)),
+                raft=new_raft(name, persisted_of(first_save(PEERS)), Random(name)),
+                identity=identity_of(name),
                 cluster_id=name.encode() * 8,
                 now=0.0,
-                peers=PEERS,
             )
             for name in NAMES
         }
@@ -297,9 +307,9 @@ def test_a_missing_quorum_is_said_with_what_to_do() -> None:
 
     (reply,) = cluster.request(alone, FetchMembership(1))
     assert isinstance(reply, MembershipReply)
-    others = ", ".join(name for name in NAMES if name != alone)
+    others = ", ".join(f"{name} (not reached)" for name in NAMES if name != alone)
     assert "2 of its 3 nodes must run" in reply.trouble
-    assert f"does not reach {others}: start them" in reply.trouble
+    assert f"has no connection to {others}: start them" in reply.trouble
     (said,) = [log for log in cluster.logged if log.event == "raft.quorum.missing"]
     assert said.fields["detail"] == reply.trouble
 

@@ -169,6 +169,17 @@ class Journal:
             self._database.close()
             raise
 
+    def keep_fact(self, name: str, value: str) -> str:
+        """Return the fact `name`; the first time it is `value`, and stays that for ever."""
+        with self._speaking_plainly("written"):
+            row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,))
+            stored = row.fetchone()
+            if stored is not None:
+                return str(stored[0])
+            with self._transaction():
+                self._write_fact(name, value)
+            return value
+
     def save(self, step: JournalStep) -> None:
         """Make `step` durable, wholly or not at all; raises `JournalError`."""
         if self._is_broken:
@@ -246,10 +257,12 @@ class Journal:
                     " start this node with its own directory."
                 )
             with self._transaction():
-                self._database.execute(
-                    "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)",
-                    (name, value, _checksum(name, value)),
-                )
+                self._write_fact(name, value)
+
+    def _write_fact(self, name: str, value: str) -> None:
+        self._database.execute(
+            "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (name, value, _checksum(name, value))
+        )
 
     def _load(self) -> JournalContents:
         verdict = self._database.execute("PRAGMA quick_check").fetchone()[0]
