@@ -253,7 +253,7 @@ class Peers:
         if journal_id != them.journal_id:
             return UnknownNodeError.code, (
                 f"{them.sender} comes without the journal that it had, and has forgotten what it "
-                f"promised: run `zreg meta remove {them.sender}`, then `zreg meta add "
+                f"promised: run `zreg meta rm {them.sender}`, then `zreg meta add "
                 f"{them.sender}={them.address.removeprefix('tcp://')}`, and start it with --join "
                 "on an empty directory"
             )

@@ -31,10 +31,12 @@ class Trouble:
             return ""
         missing = [f"{peer} ({why})" for peer, why in self._agreement.peers.troubles().items()]
         voters = len(raft.configuration.voters)
+        reach = "reaches all of them"
+        if missing:
+            reach = f"has no connection to {', '.join(missing)}: start them, or look at the network"
         return (
             f"meta has no leader: {voters // 2 + 1} of its {voters} nodes must run and reach each "
-            f"other; {self._node_id} has no connection to {', '.join(missing) or 'nobody'}: start "
-            "them, or look at the network between them"
+            f"other; {self._node_id} {reach}"
         )[: Limits.detail_characters_max]
 
     def _not_added(self) -> str:
