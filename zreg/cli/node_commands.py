@@ -62,6 +62,7 @@ def build_meta(loaded: Loaded, on_event: EventCallback) -> Node:
         membership_address=pub,
         directory=_directory(loaded),
         peers=peers(loaded.options.peer),
+        is_joining=loaded.options.join,
     )
     return MetaNode(_node_settings(loaded), place, on_event=on_event)
 
@@ -86,8 +87,23 @@ def build_data(loaded: Loaded, on_event: EventCallback) -> Node:
     )
 
 
+def start(
+    role: str,
+    build: Build,
+    flags: Flags,
+    config: Path | None,
+    output: Format,
+    parent_pid: int,
+) -> None:
+    """Run one node as a command was told."""
+    if parent_pid:
+        end_with_parent(parent_pid)
+    loaded = load(flags, os.environ, file=config)
+    run_node(role, build, loaded, is_json=output is Format.JSON)
+
+
 def _command(role: str, build: Build) -> Callable[..., None]:
-    own = [name for name in OPTION_FIELDS if role == "meta" or name not in META_FIELDS]
+    own = [name for name in OPTION_FIELDS if name not in META_FIELDS]
 
     @with_settings(*CONFIG_FIELDS, *own)
     def command(
@@ -97,10 +113,7 @@ def _command(role: str, build: Build) -> Callable[..., None]:
         output: Output = Format.TABLE,
         parent_pid: ParentPid = 0,
     ) -> None:
-        if parent_pid:
-            end_with_parent(parent_pid)
-        loaded = load(flags, os.environ, file=config)
-        run_node(role, build, loaded, is_json=output is Format.JSON)
+        start(role, build, flags, config, output, parent_pid)
 
     command.__doc__ = f"Run one {role} node until it is told to stop."
     return command
@@ -213,6 +226,5 @@ def _tell_dev(nodes: list[Node], *, is_json: bool) -> None:
     say(f"  zreg publish hello world --hold{option}")
 
 
-meta = _command("meta", build_meta)
 session = _command("session", build_session)
 data = _command("data", build_data)
