@@ -33,7 +33,7 @@ from session_fakes import (
 
 from zreg.data.core import DataCore
 from zreg.effects import Connect, Effect, Emit, Link, MembershipTaken, PeerLost, PeerUp, Send
-from zreg.errors import NotPrimaryError, NotReadyError
+from zreg.errors import NotPrimaryError, NotReadyError, UnknownNodeError
 from zreg.mirror import ANY_VERSION
 from zreg.model import (
     EMPTY_MEMBERSHIP,
@@ -361,6 +361,18 @@ def test_it_agrees_with_nobody_that_nothing_is_published() -> None:
     (snapshot,) = ask(core, FetchChanges(2, PAY, ZERO))
     assert isinstance(snapshot, Snapshot)
     assert snapshot.is_unreconciled
+
+
+def test_who_is_nobody_any_more_agrees_with_nobody_either() -> None:
+    """It follows the ring, and has dropped all that it held."""
+    core = make_data_node(None)
+    core.receive(Link.LOCAL, "", PeerUp(Link.META, META), 0.0)
+    seat = MembershipReply(1, make_membership("d1@9", epoch=9), Incarnation(9, "d1"))
+    core.receive(Link.META, META, seat, 0.0)
+    core.receive(Link.META, META, Refused(2, UnknownNodeError.code, "join again"), 0.0)
+
+    assert ask(core, CompareDigest(9, 0, 0)) == []
+    assert core.statistics()["unreconciled"] == 1
 
 
 def test_it_beats_for_nobody_and_answers_pings() -> None:
