@@ -7,7 +7,7 @@ import pytest
 from watching import Watcher
 
 import zreg
-from zreg.reactor.keeper import KEPT_NAME
+from zreg.reactor.keeper import MembershipFile
 from zreg.testing.processes import RunningCluster, run_zreg
 
 FIRST, OTHER = "session-1", "session-2"
@@ -16,9 +16,17 @@ FIRST, OTHER = "session-1", "session-2"
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RunningCluster]:
     with RunningCluster(tmp_path, metas=3, sessions=2, data=2) as cluster:
-        for node in (*cluster.of("session"), *cluster.of("data")):
-            kept = tmp_path / node.node_id / KEPT_NAME
-            cluster.wait_until(kept.exists)
+        nodes = [*cluster.of("session"), *cluster.of("data")]
+        files = [
+            MembershipFile(tmp_path / node.node_id, cluster="zreg", node_id=node.node_id)
+            for node in nodes
+        ]
+        # The last change is on disk a moment after it was taken.
+        cluster.wait_until(
+            lambda: all(
+                file.read().epoch == cluster.statistics("meta-1")["epoch"] for file in files
+            )
+        )
         yield cluster
 
 
