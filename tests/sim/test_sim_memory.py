@@ -142,6 +142,39 @@ def test_who_goes_while_meta_is_away_is_gone_at_a_restarted_session_too(seed: in
     assert cluster.settles(view, [])
 
 
+@seeds
+def test_a_client_that_goes_from_one_waiting_session_to_another_loses_nothing(seed: int) -> None:
+    """Neither may take back what it waits to publish: a data node still holds it."""
+    cluster = make_cluster(seed, sessions=3)
+    cluster.client("goes", [1, 2])
+    cluster.publish("goes", PAY, "one")
+    view = subscribe(cluster, "watcher", 3)
+    assert cluster.settles(view, ["one"])
+    kill_metas(cluster)
+    for number in (1, 2):
+        restart_session(cluster, number)
+    assert cluster.sim.run_until(lambda: "session-" in session_of(cluster, "goes"), 5.0)
+    former = session_of(cluster, "goes")
+
+    cluster.sim.freeze(former, 6.0)
+    cluster.run(10.0)
+
+    assert session_of(cluster, "goes") != former
+    assert cluster.sim.processes[former].core.statistics()["clients_off"]
+    assert view.values() == ["one"]
+    cluster.metas()
+    cluster.run(cluster.config.session_grace_seconds + 15.0)
+    assert view.values() == ["one"]
+    assert view.removed == []
+
+
+def session_of(cluster: SimCluster, client: str) -> str:
+    """Return the session that a client is connected to; empty if to none."""
+    statistics = cluster.sim.processes[client].core.statistics()
+    address = str(statistics["session"]).removeprefix("tcp://").removesuffix(":9600")
+    return address if statistics["state"] == "connected" else ""
+
+
 def test_a_restarted_node_follows_meta_to_where_it_has_moved() -> None:
     """Only the address of the third meta node is left of what it knew."""
     cluster = make_cluster(1)

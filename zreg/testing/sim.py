@@ -90,8 +90,6 @@ class Process:
         self.owed: tuple[Peer, Connection, int] | None = None
         self.is_alive = True
         self.frozen_until = 0.0
-        # The turns that it would have had while it was frozen.
-        self.missed: list[Callable[[], Sequence[Effect]]] = []
         self.dialled: dict[tuple[Link, str], Connection] = {}
         self.taken: dict[tuple[Link, Peer], Connection] = {}
         self.topics: dict[Link, dict[bytes, None]] = {}
@@ -174,6 +172,9 @@ class Simulation(VirtualTime):
     def freeze(self, name: str, seconds: float) -> None:
         """Stop a process for a while: its connections stand, and it hears everything later."""
         process = self.processes[name]
+        if self.now < process.frozen_until:
+            # One pause after the other, or what it misses would come to it in another order.
+            return
         process.frozen_until = self.now + seconds
         self._note(f"freeze {name} {seconds}")
         process.tick_at = None
@@ -190,24 +191,10 @@ class Simulation(VirtualTime):
         """One turn of a process's reactor: take something, tick, settle, send."""
         if not process.is_alive:
             return
-        if self.now < process.frozen_until or process.missed:
-            process.missed.append(what)
-            if len(process.missed) == 1:
-                self._at(process.frozen_until - self.now, lambda: self._thaw(process))
-            return
-        self._take_turn(process, what)
-
-    def _thaw(self, process: Process) -> None:
-        """Let a process hear what it missed, in order; it may have been frozen again meanwhile."""
         if self.now < process.frozen_until:
-            self._at(process.frozen_until - self.now, lambda: self._thaw(process))
+            wait = process.frozen_until - self.now
+            self._at(wait, lambda: self._turn(process, what))
             return
-        missed, process.missed = process.missed, []
-        for what in missed:
-            if process.is_alive:
-                self._take_turn(process, what)
-
-    def _take_turn(self, process: Process, what: Callable[[], Sequence[Effect]]) -> None:
         try:
             self._run_turn(process, what)
         except ProcessEndedError:
