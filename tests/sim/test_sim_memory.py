@@ -145,10 +145,10 @@ def test_who_goes_while_meta_is_away_is_gone_at_a_restarted_session_too(seed: in
 @seeds
 def test_a_client_that_goes_from_one_waiting_session_to_another_loses_nothing(seed: int) -> None:
     """Neither may take back what it waits to publish: a data node still holds it."""
-    cluster = make_cluster(seed, sessions=3)
+    cluster = make_cluster(seed)
     cluster.client("goes", [1, 2])
     cluster.publish("goes", PAY, "one")
-    view = subscribe(cluster, "watcher", 3)
+    view = subscribe(cluster, "watcher", 2)
     assert cluster.settles(view, ["one"])
     kill_metas(cluster)
     for number in (1, 2):
