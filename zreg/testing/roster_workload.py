@@ -310,9 +310,7 @@ class RosterLife:
                 return False
             cores = self.cluster.meta_cores()
             voters = {core.agreement.raft.configuration.voters for core in cores.values()}
-            shown = {
-                tuple(m.node_id for m in core.membership.members) for core in cores.values()
-            }
+            shown = {tuple(m.node_id for m in core.membership.members) for core in cores.values()}
             return voters == {tuple(sorted(self.members))} == shown
 
         assert sim.run_until(healed, _HEAL_SECONDS_MAX), self._story("not healed")
