@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import wait_until
 from msgspec.structs import replace
+from reactor_fakes import wait_until
 
 from zreg.model import EMPTY_MEMBERSHIP, Membership, RingParameters
 from zreg.reactor.keeper import Keeper, MembershipFile
