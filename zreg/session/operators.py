@@ -8,6 +8,8 @@ as new as meta's answer to it.
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from zreg.config import Limits
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.enrolment import Enrolment
@@ -45,10 +47,6 @@ class Operators:
         # By the id that meta was told last, in the order of their ends.
         self._under_way: dict[int, Passed] = {}
         self._meta: str | None = None
-
-    def __len__(self) -> int:
-        """Return how many requests are under way to meta."""
-        return len(self._under_way)
 
     def ask(self, peer: Peer, question: Question, now: float) -> list[Effect]:
         """Answer from what the session knows, or ask those who know."""
@@ -127,7 +125,7 @@ class Operators:
         request_id = self._enrolment.next_request_id()
         self._under_way[request_id] = passed
         passed.was_sent = True
-        return Send(Link.META, meta, _with_id(passed.request, request_id))
+        return Send(Link.META, meta, replace(passed.request, request_id=request_id))
 
     def _why_not(self, passed: Passed) -> str:
         trouble = self._enrolment.trouble
@@ -137,16 +135,6 @@ class Operators:
         if passed.was_sent and isinstance(passed.request, SetSetting):
             advice = "nobody knows whether it is set; look, then ask again"
         return f"{trouble[: Limits.detail_characters_max - len(advice) - 2]}: {advice}"
-
-
-def _with_id(request: SetSetting | FetchSettings, request_id: int) -> SetSetting | FetchSettings:
-    match request:
-        case SetSetting():
-            return SetSetting(
-                request_id, request.name, request.value, request.if_version, request.change_id
-            )
-        case FetchSettings():
-            return FetchSettings(request_id, request.pattern, request.after)
 
 
 def _refused(passed: Passed, code: int, detail: str) -> Effect:
