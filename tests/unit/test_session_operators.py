@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 from session_fakes import (
     ALICE,
     BOB,
@@ -21,7 +22,17 @@ from zreg.effects import Connect, Disconnect, Effect, Link, Local, PeerLost, Pee
 from zreg.errors import LimitError, NotLeaderError, NotReadyError, VersionMismatchError
 from zreg.model import Role
 from zreg.session.core import SessionCore
-from zreg.wire.messages import FetchMembership, MembershipReply, Message, Refused
+from zreg.session.operators import Request
+from zreg.wire.messages import (
+    Accepted,
+    DatumsListed,
+    FetchMembership,
+    ListDatums,
+    MembershipReply,
+    Message,
+    Refused,
+)
+from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
 
 CHANGE = SetSetting(77, "a", "1", 4, b"i" * 16)
@@ -31,14 +42,14 @@ LEADER = "tcp://leader:9610"
 SECONDS_MAX = 1.5
 
 
-def passed_on(effects: Sequence[Effect], meta: str = META) -> list[SetSetting | FetchSettings]:
+def passed_on(effects: Sequence[Effect], meta: str = META) -> list[Request]:
     """Return the requests among these effects that go to meta."""
     return [
         effect.message
         for effect in effects
         if isinstance(effect, Send)
         and (effect.link, effect.peer) == (Link.META, meta)
-        and isinstance(effect.message, SetSetting | FetchSettings)
+        and isinstance(effect.message, Request)
     ]
 
 
@@ -84,6 +95,43 @@ def test_a_read_is_meta_s_to_answer_each_time() -> None:
         assert answers(session, reply) == to_client(
             ALICE, SettingsReply(78, REPLY, is_complete=False)
         )
+
+
+@pytest.mark.parametrize(
+    "request_", [AddMeta(77, "m4", "tcp://m4:9611"), RemoveMeta(77, "m4")], ids=["add", "remove"]
+)
+def test_nodes_of_meta_are_added_and_removed_through_a_session(
+    request_: AddMeta | RemoveMeta,
+) -> None:
+    session = Session(D1)
+
+    (passed,) = passed_on(session.says(ALICE, request_))
+
+    assert replace(passed, request_id=77) == request_
+    assert answers(session, Accepted((passed.request_id, 99))) == []
+    assert answers(session, Accepted((99,))) == []
+    assert answers(session, Accepted((passed.request_id,))) == to_client(ALICE, Accepted((77,)))
+
+
+def test_the_nodes_of_meta_are_shown_through_a_session() -> None:
+    session = Session(D1)
+
+    (passed,) = passed_on(session.says(ALICE, FetchMetaNodes(77)))
+
+    reply = MetaNodesReply(passed.request_id, 3, 9, ())
+    assert answers(session, reply) == to_client(ALICE, MetaNodesReply(77, 3, 9, ()))
+
+
+def test_a_listing_is_asked_of_the_data_nodes() -> None:
+    session = Session(D1)
+    (listing,) = session.says(ALICE, ListDatums(5, "*"))
+    assert isinstance(listing, Send)
+    assert listing.link is Link.DATA
+
+    request_id = listing.message.request_id  # type: ignore[attr-defined]
+    answer = session.hears(D1, DatumsListed(request_id, ()))
+
+    assert answer == to_client(ALICE, DatumsListed(5, ()))
 
 
 def test_a_no_of_meta_is_passed_back() -> None:
@@ -230,15 +278,19 @@ def test_a_meta_node_that_hangs_is_left_and_the_request_is_asked_again() -> None
 # --- time and number ------------------------------------------------------------------------------
 
 
-ADVICE_SENT = "nobody knows whether it is set; look, then ask again"
+ADVICE_SENT = "nobody knows whether it is done; look, then ask again"
 
 
 @pytest.mark.parametrize(
-    ("request_", "advice"), [(CHANGE, ADVICE_SENT), (READ, "try again")], ids=["change", "read"]
+    ("request_", "advice"),
+    [
+        pytest.param(CHANGE, ADVICE_SENT, id="change"),
+        pytest.param(READ, "try again", id="read"),
+        pytest.param(RemoveMeta(79, "m4"), ADVICE_SENT, id="remove"),
+        pytest.param(FetchMetaNodes(80), "try again", id="nodes"),
+    ],
 )
-def test_an_answer_that_does_not_come_is_refused_in_time(
-    request_: SetSetting | FetchSettings, advice: str
-) -> None:
+def test_an_answer_that_does_not_come_is_refused_in_time(request_: Request, advice: str) -> None:
     session = Session(D1)
     began = session.now
     (passed,) = passed_on(session.says(ALICE, request_))

@@ -23,11 +23,13 @@ from zreg.wire.commands import (
     AnyCommand,
     ChangeSetting,
     Depart,
+    DropMeta,
     Forget,
     Found,
     MetaImage,
     Outcome,
     Raise,
+    Recover,
     SetStatus,
     decode_image,
     encode_image,
@@ -36,6 +38,8 @@ from zreg.wire.settings_messages import Setting
 
 _DONE: Final = ""
 _REFUSED_BEFORE: Final = "this change was refused before: look, then make it anew"
+# More than the epochs that could have been reached by nodes of meta that are lost.
+RECOVERY_EPOCHS: Final = 1_000_000
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -97,7 +101,7 @@ class MetaState:
 
     # --- the machine -------------------------------------------------------------------------
 
-    def apply(self, command: AnyCommand) -> Applied:
+    def apply(self, command: AnyCommand) -> Applied:  # noqa: C901 -- one door, a case per command
         """Take one command."""
         match command:
             case Found():
@@ -119,6 +123,10 @@ class MetaState:
                 return Applied(is_changed=True)
             case ChangeSetting():
                 return self._change_setting(command)
+            case DropMeta():
+                return self._drop_meta(command.node_id)
+            case Recover():
+                return self._raise(self.epoch + RECOVERY_EPOCHS - 1)
             case _:
                 assert_never(command)
 
@@ -151,6 +159,13 @@ class MetaState:
             return _in_use(present)
         self.membership = steps.joined(self.membership, member)
         return Applied(is_changed=True, member=self.membership.living(member.node_id))
+
+    def _drop_meta(self, node_id: str) -> Applied:
+        present = self.membership.living(node_id)
+        if present is None or present.role is not Role.META:
+            return Applied()
+        self.membership = steps.departed(self.membership, present.incarnation)
+        return Applied(is_changed=True, member=present)
 
     def _admit(self, command: Admit) -> Applied:
         present = self.membership.living(command.member.node_id)

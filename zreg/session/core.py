@@ -27,7 +27,7 @@ from zreg.errors import NotPrimaryError, NotReadyError, VoucherGoneError
 from zreg.model import Incarnation, Member, Role
 from zreg.session.data_links import DataLinks
 from zreg.session.following import Following
-from zreg.session.operators import Operators
+from zreg.session.operators import Answer, Operators
 from zreg.session.queries import Queries
 from zreg.session.reception import Reception
 from zreg.session.vouching import Vouching
@@ -47,7 +47,6 @@ from zreg.wire.messages import (
     Snapshot,
     Versions,
 )
-from zreg.wire.settings_messages import SettingsReply
 
 if TYPE_CHECKING:
     from random import Random
@@ -116,7 +115,7 @@ class SessionCore:
     def _receive_from_meta(
         self, link: Link, peer: Peer, message: Message, now: float
     ) -> Sequence[Effect]:
-        if link is Link.META and isinstance(message, SettingsReply | Refused):
+        if link is Link.META and isinstance(message, Answer):
             answer = self._operators.answered(peer, message)
             if answer is not None:
                 return answer

@@ -1,9 +1,9 @@
-"""What commands ask of a session, without a greeting; what concerns settings is passed on to meta.
+"""What commands ask of a session, without a greeting; what is meta's to answer is passed on to it.
 
 It travels over the connection that the session's `Enrolment` holds, which follows the leader, under
-ids of its own. Lost on the way it is asked again over the next connection: a read has no effect,
-and a change that names itself (`change_id`) happens once. A session keeps no settings, so a read is
-as new as meta's answer to it.
+ids of its own. Lost on the way it is asked again over the next connection: a read has no effect, a
+node is added or removed once, and so is a setting changed that names its change (`change_id`). A
+session keeps nothing of this, so a read is as new as meta's answer to it.
 """
 
 from typing import Final
@@ -15,7 +15,8 @@ from zreg.effects import Effect, Link, Peer, Send
 from zreg.enrolment import Enrolment
 from zreg.errors import LimitError, NotLeaderError, NotReadyError
 from zreg.session.queries import Queries
-from zreg.wire.messages import FetchMembership, ListDatums, MembershipReply, Refused
+from zreg.wire.messages import Accepted, FetchMembership, ListDatums, MembershipReply, Refused
+from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting, SettingsReply
 
 # Less than a command waits for one session: it hears what is in the way, and can ask again.
@@ -23,7 +24,9 @@ _SECONDS_MAX: Final = 1.5
 _UNDER_WAY_MAX: Final = 100
 _UNDER_WAY_PER_CLIENT_MAX: Final = 10
 
-Question = FetchMembership | ListDatums | SetSetting | FetchSettings
+Request = SetSetting | FetchSettings | AddMeta | RemoveMeta | FetchMetaNodes
+Answer = SettingsReply | MetaNodesReply | Accepted | Refused
+Question = FetchMembership | ListDatums | Request
 
 
 class Passed:
@@ -31,7 +34,7 @@ class Passed:
 
     __slots__ = ("ends_at", "peer", "request", "was_sent")
 
-    def __init__(self, peer: Peer, request: SetSetting | FetchSettings, ends_at: float) -> None:
+    def __init__(self, peer: Peer, request: Request, ends_at: float) -> None:
         self.peer = peer
         self.request = request
         self.ends_at = ends_at
@@ -60,20 +63,22 @@ class Operators:
             case _:
                 return self._pass_on(peer, question, now)
 
-    def answered(self, meta: Peer, answer: SettingsReply | Refused) -> list[Effect] | None:
+    def answered(self, meta: Peer, answer: Answer) -> list[Effect] | None:
         """Give an answer back to who asked; None if it is nobody's, or not the last word."""
-        passed = self._under_way.get(answer.request_id)
+        answered_id = _id_of(answer)
+        passed = self._under_way.get(answered_id)
         if passed is None or meta != self._meta:
             return None
         if isinstance(answer, Refused) and answer.code == NotLeaderError.code:
             # The enrolment goes to the leader, and everything is asked again there.
             return None
-        del self._under_way[answer.request_id]
+        del self._under_way[answered_id]
         request_id = passed.request.request_id
-        if isinstance(answer, SettingsReply):
-            reply = SettingsReply(request_id, answer.settings, answer.is_complete)
-            return [Send(Link.CLIENTS, passed.peer, reply)]
-        return [_refused(passed, answer.code, answer.detail)]
+        if isinstance(answer, Refused):
+            return [_refused(passed, answer.code, answer.detail)]
+        if isinstance(answer, Accepted):
+            return [Send(Link.CLIENTS, passed.peer, Accepted((request_id,)))]
+        return [Send(Link.CLIENTS, passed.peer, replace(answer, request_id=request_id))]
 
     def follow(self) -> list[Effect]:
         """Look whether the connection to meta is another one: if so, ask all again there."""
@@ -109,7 +114,7 @@ class Operators:
 
     # --- helpers ------------------------------------------------------------------------------
 
-    def _pass_on(self, peer: Peer, request: SetSetting | FetchSettings, now: float) -> list[Effect]:
+    def _pass_on(self, peer: Peer, request: Request, now: float) -> list[Effect]:
         passed = Passed(peer, request, now + _SECONDS_MAX)
         count = sum(other.peer == peer for other in self._under_way.values())
         if count >= _UNDER_WAY_PER_CLIENT_MAX or len(self._under_way) >= _UNDER_WAY_MAX:
@@ -132,9 +137,16 @@ class Operators:
         if not trouble:
             trouble = "meta is not connected yet" if self._meta is None else "meta does not answer"
         advice = "try again"
-        if passed.was_sent and isinstance(passed.request, SetSetting):
-            advice = "nobody knows whether it is set; look, then ask again"
+        if passed.was_sent and not isinstance(passed.request, FetchSettings | FetchMetaNodes):
+            advice = "nobody knows whether it is done; look, then ask again"
         return f"{trouble[: Limits.detail_characters_max - len(advice) - 2]}: {advice}"
+
+
+def _id_of(answer: Answer) -> int:
+    if isinstance(answer, Accepted):
+        # Each request to meta is answered for itself.
+        return answer.request_ids[0] if len(answer.request_ids) == 1 else 0
+    return answer.request_id
 
 
 def _refused(passed: Passed, code: int, detail: str) -> Effect:

@@ -13,7 +13,7 @@ from zreg.errors import LimitError, ProtocolVersionError, RefusedError, UnknownM
 from zreg.model import NOBODY, Cause, Publisher, Role
 from zreg.session.clients import Client, ClientTable
 from zreg.session.following import Following
-from zreg.session.operators import Operators
+from zreg.session.operators import Operators, Question
 from zreg.session.records import Record
 from zreg.session.subscribing import Subscribing
 from zreg.session.vouching import Vouching
@@ -21,9 +21,7 @@ from zreg.wire.messages import (
     PROTOCOL_VERSION,
     Accepted,
     Bye,
-    FetchMembership,
     Hello,
-    ListDatums,
     Message,
     Ping,
     Pong,
@@ -37,7 +35,6 @@ from zreg.wire.messages import (
     Welcome,
     WhoAreYou,
 )
-from zreg.wire.settings_messages import FetchSettings, SetSetting
 
 
 class Reception:
@@ -118,7 +115,7 @@ class Reception:
             case Publish() | Unpublish() | Subscribe() | Unsubscribe():
                 self._strangers[peer] = None
                 return ()
-            case FetchMembership() | ListDatums() | SetSetting() | FetchSettings():
+            case _ if isinstance(message, Question):
                 return self._operators.ask(peer, message, now)
             case _:
                 name = type(message).__name__

@@ -14,8 +14,9 @@ from zreg.config import Config
 from zreg.data.core import DataCore
 from zreg.effects import Link
 from zreg.enrolment import NodeFailed
-from zreg.meta.agreement import first_save, new_raft
+from zreg.meta.agreement import first_save, founders_of, new_raft
 from zreg.meta.core import MetaCore
+from zreg.meta.peers import Identity
 from zreg.model import DataInfoId, Member, Publisher, Role, Scope, Status
 from zreg.session.core import SessionCore
 from zreg.testing.sim import Process, Simulation
@@ -106,14 +107,19 @@ class SimCluster:
             f"tcp://{name}:9612",
             process_id=self._unique(),
         )
-        disk = self.disks.setdefault(name, SimDisk(first_save(peers)))
+        disk = self.disks.setdefault(name, SimDisk(first_save(peers), journal_id=name))
         core = MetaCore(
             member,
             self.config,
             raft=new_raft(name, disk.load(), self._rng()),
+            identity=Identity(
+                node_id=name,
+                address=peers[name],
+                journal_id=disk.journal_id,
+                founders=founders_of(peers),
+            ),
             cluster_id=self._unique(),
             now=self.sim.now,
-            peers=peers,
         )
         binds = {
             Link.NODES: member.address,

@@ -117,7 +117,7 @@ def test_a_configuration_is_changed_by_value() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"garbage", b"voter\tn1", b"king\tn1\there", b"voter\tn1\there\tthere", b"\xff\t\t"]
+    "data", [b"garbage", b"voter\tn1", b"king\tn1\there\t", b"voter\tn1\there", b"\xff\t\t\t"]
 )
 def test_what_is_no_configuration_is_refused(data: bytes) -> None:
     with pytest.raises(ConfigurationError, match="no configuration"):
