@@ -53,7 +53,7 @@ def identity_of(name: str, *, journal_id: str = "", peers: Mapping[str, str] = P
     """Return who a founder is; without peers, a node that was added."""
     return Identity(
         node_id=name,
-        address=f"tcp://{name}:9611",
+        address=peers.get(name, f"tcp://{name}:9611"),
         journal_id=journal_id or f"journal of {name}",
         founders=founders_of(peers) if peers else "",
     )

@@ -2,6 +2,7 @@
 
 import pytest
 from meta_fakes import CLIENT, NAMES, PEERS, SESSION, Cluster, meta_member, running
+from msgspec.structs import replace
 
 from zreg.effects import Link, PeerLost, PeerUp, Stop
 from zreg.enrolment import NodeFailed
@@ -232,6 +233,32 @@ def test_the_last_node_stays() -> None:
     assert "last voter" in refused.detail
 
 
+def test_a_node_that_nobody_can_reach_takes_nobody_in() -> None:
+    cluster = Cluster(())
+    cluster.start("m1", {"m1": ""})
+    cluster.run(1.0)
+
+    refused = refusal(cluster.request("m1", AddMeta(7, "m2", PEERS["m2"])))
+
+    assert refused.code == DeniedError.code
+    assert "restart it with --peer m1=HOST:PORT first" in refused.detail
+
+
+def test_housekeeping_waits_while_the_lead_is_handed_over() -> None:
+    cluster = running()
+    leader = cluster.leader()
+    cluster.cut = set(cluster.followers())
+    core = cluster.cores[leader]
+    core.agreement.peers.identity = replace(
+        core.agreement.peers.identity, address="tcp://elsewhere:1"
+    )
+    assert core._roster.hand_over()
+
+    cluster.run(0.2, leader)
+
+    assert core.agreement.raft.configuration.addresses[leader] == PEERS[leader]
+
+
 def test_a_lone_node_grows_to_three() -> None:
     cluster = running(("m1",))
     cluster.request("m1", SetSetting(1, "a", "1"))
@@ -368,11 +395,8 @@ def test_a_node_that_moved_is_found_again() -> None:
     core = cluster.cores[moved]
     cluster.stop(moved)
     cluster.cores[moved] = core
-    core.agreement.peers.identity = type(core.agreement.peers.identity)(
-        node_id=moved,
-        address="tcp://elsewhere:1",
-        journal_id=f"journal of {moved}",
-        founders=core.agreement.peers.identity.founders,
+    core.agreement.peers.identity = replace(
+        core.agreement.peers.identity, address="tcp://elsewhere:1"
     )
     for peer in NAMES:
         if peer != moved:

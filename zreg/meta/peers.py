@@ -62,7 +62,7 @@ class Peers:
         self._introduce_at: dict[str, float] = {}
         self._request_id = 0
         self._up: dict[str, None] = {}
-        # Who said who it is, in either direction; the last word counts.
+        # Who said who it is since its connection stands, in either direction; the last word counts.
         self.known: dict[str, Introduction] = {}
         self._askers: dict[str, None] = {}
         self._troubles: dict[str, str] = {}
@@ -161,6 +161,8 @@ class Peers:
         self._connect_at.pop(peer, None)
         self._introduce_at.pop(peer, None)
         self._troubles.pop(peer, None)
+        # It may come back as another one.
+        self.known.pop(peer, None)
 
     # --- introductions -----------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ class SimDisk:
 
     def __init__(self, *first: Save, journal_id: str = "") -> None:
         self.journal_id = journal_id
+        # What else is written once, with the journal.
+        self.founders = ""
         self.term = 0
         self.vote: str | None = None
         self.snapshot: Snapshot | None = None
