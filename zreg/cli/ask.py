@@ -216,7 +216,7 @@ async def ask(
         )
     reasons = "; ".join(f"{address}: {reason}" for address, reason in core.reasons.items())
     if core.was_asked:
-        raise UnansweredError(f"nobody answered ({reasons}): see `zreg nodes`, and ask again")
+        raise UnansweredError(f"nobody answered ({reasons}): try again, or another node")
     raise UnavailableError(
         f"nobody answered ({reasons}): check the address, or start a registry with `zreg dev`"
     )
