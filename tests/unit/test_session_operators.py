@@ -98,7 +98,9 @@ def test_a_read_is_meta_s_to_answer_each_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [AddMeta(77, "m4", "tcp://m4:9611"), RemoveMeta(77, "m4")], ids=["add", "remove"]
+    "request_",
+    [AddMeta(77, "m4", "tcp://m4:9611", 5), RemoveMeta(77, "m4", 5)],
+    ids=["add", "remove"],
 )
 def test_nodes_of_meta_are_added_and_removed_through_a_session(
     request_: AddMeta | RemoveMeta,
@@ -118,8 +120,8 @@ def test_the_nodes_of_meta_are_shown_through_a_session() -> None:
 
     (passed,) = passed_on(session.says(ALICE, FetchMetaNodes(77)))
 
-    reply = MetaNodesReply(passed.request_id, 3, 9, ())
-    assert answers(session, reply) == to_client(ALICE, MetaNodesReply(77, 3, 9, ()))
+    reply = MetaNodesReply(passed.request_id, 3, 9, 5, ())
+    assert answers(session, reply) == to_client(ALICE, MetaNodesReply(77, 3, 9, 5, ()))
 
 
 def test_a_listing_is_asked_of_the_data_nodes() -> None:
@@ -286,7 +288,7 @@ ADVICE_SENT = "nobody knows whether it is done; look, then ask again"
     [
         pytest.param(CHANGE, ADVICE_SENT, id="change"),
         pytest.param(READ, "try again", id="read"),
-        pytest.param(RemoveMeta(79, "m4"), ADVICE_SENT, id="remove"),
+        pytest.param(RemoveMeta(79, "m4", 5), ADVICE_SENT, id="remove"),
         pytest.param(FetchMetaNodes(80), "try again", id="nodes"),
     ],
 )

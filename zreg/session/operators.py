@@ -1,9 +1,10 @@
 """What commands ask of a session, without a greeting; what is meta's to answer is passed on to it.
 
 It travels over the connection that the session's `Enrolment` holds, which follows the leader, under
-ids of its own. Lost on the way it is asked again over the next connection: a read has no effect, a
-node is added or removed once, and so is a setting changed that names its change (`change_id`). A
-session keeps nothing of this, so a read is as new as meta's answer to it.
+ids of its own. Lost on the way it is asked again over the next connection: a read has no effect,
+a setting is changed once by a change that names itself (`change_id`), and nodes of meta by one that
+names the members it was decided on. A session keeps nothing of this, so a read is as new as meta's
+answer to it.
 """
 
 from typing import Final
