@@ -47,6 +47,8 @@ class Limits:
     setting_characters_max: Final = 4096
     settings_per_record_max: Final = 50
     settings_max: Final = 1000
+    # So many changes of settings are remembered, so that one which is asked again happens once.
+    changes_remembered_max: Final = 256
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -170,7 +170,7 @@ class Enrolment:
         """Say that this node stops."""
         if not self._is_up or self.incarnation is None or self._meta is None:
             return []
-        return [Send(Link.META, self._meta, Leave(self._next_request_id(), self.incarnation))]
+        return [Send(Link.META, self._meta, Leave(self.next_request_id(), self.incarnation))]
 
     def lose_incarnation(self, now: float) -> list[Effect]:
         """Act on being told that this incarnation is gone: join again, as a new one."""
@@ -179,6 +179,11 @@ class Enrolment:
         self.incarnation = None
         self._ask_at = now
         return self._ask(now) if self._is_up else []
+
+    @property
+    def meta(self) -> str | None:
+        """Return the meta node that can be asked now, the leader as far as this node knows."""
+        return self._meta if self._is_up else None
 
     @property
     def trouble(self) -> str:
@@ -192,7 +197,7 @@ class Enrolment:
         return {
             "epoch": self.membership.epoch,
             "incarnation": str(self.incarnation or "-"),
-            "meta": self._meta if self._is_up and self._meta else "-",
+            "meta": self.meta or "-",
         }
 
     # --- connecting ---------------------------------------------------------------------------
@@ -243,7 +248,8 @@ class Enrolment:
 
     # --- asking and answers -------------------------------------------------------------------
 
-    def _next_request_id(self) -> int:
+    def next_request_id(self) -> int:
+        """Return an id for a request to meta; whoever asks, no two are the same."""
         self._request_id += 1
         return self._request_id
 
@@ -253,7 +259,7 @@ class Enrolment:
         self._ask_at = now + self._config.renew_seconds
         self._fetch_id = 0
         epoch, cluster_id = self.membership.epoch, self.membership.cluster_id
-        request_id = self._next_request_id()
+        request_id = self.next_request_id()
         if self.incarnation is None:
             message: Message = Join(request_id, self._member, cluster_id, epoch)
         else:
@@ -270,7 +276,7 @@ class Enrolment:
         """Ask for the membership; once, until the answer is here or the next renewal is due."""
         if not self._is_up or self._meta is None or self._fetch_id:
             return []
-        self._fetch_id = self._next_request_id()
+        self._fetch_id = self.next_request_id()
         return [Send(Link.META, self._meta, FetchMembership(self._fetch_id))]
 
     def _receive_answer(self, message: Message, now: float) -> list[Effect]:

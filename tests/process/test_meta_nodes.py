@@ -116,6 +116,32 @@ def test_a_killed_leader_costs_no_acknowledged_setting_and_no_epoch(
     assert "node.incarnation.gone" not in log
 
 
+def test_settings_go_through_a_session_also_when_the_leader_was_just_killed(
+    cluster: RunningCluster,
+) -> None:
+    """Nobody is told where meta is: the session goes to the next leader, and asks there."""
+
+    def ask(*words: str) -> dict[str, object]:
+        result = run_zreg("settings", *words, "--url", cluster.url, "-o", "json")
+        assert result.returncode == 0, result.stderr
+        setting: dict[str, object] = json.loads(result.stdout)
+        return setting
+
+    former = wait_leader(cluster)
+    first = ask("set", "a", "1", "--if-version", "0")
+    cluster.kill(former)
+
+    second = ask("set", "a", "2", "--if-version", str(first["version"]))
+
+    assert second["value"] == "2"
+    assert second["version"] != first["version"]
+    assert ask("get", "a") == second
+    listed = run_zreg("meta", "ls", "--url", cluster.url, "-o", "json")
+    states = {node["node_id"]: node["state"] for node in json.loads(listed.stdout)}
+    assert states.keys() == {"meta-1", "meta-2", "meta-3"}
+    assert list(states.values()).count("leader") == 1
+
+
 def test_a_frozen_leader_is_replaced_and_finds_its_place_when_it_goes_on(
     cluster: RunningCluster,
 ) -> None:
@@ -183,7 +209,7 @@ def test_a_lost_majority_is_said_with_what_to_do(cluster: RunningCluster) -> Non
     assert result.returncode == 0
     assert "session-1" in result.stdout
     assert "2 of its 3 nodes must run" in result.stderr
-    refused = run_zreg("settings", "set", "a", "1", "--meta", where)
+    refused = run_zreg("settings", "set", "a", "1", "--meta", where, "--timeout-seconds", "1")
     assert refused.returncode == 4
     assert "meta has no leader" in refused.stderr
     assert "raft.quorum.missing" in cluster.log(last)

@@ -1,9 +1,17 @@
 """Three meta cores and a small network: who leads answers, and only what a majority has."""
 
 from meta_fakes import CLIENT, CONFIG, NAMES, SESSION, Cluster, meta_member, running
+from msgspec.structs import replace
 
 from zreg.effects import Link, PeerLost, Send
-from zreg.errors import DeniedError, LimitError, NotLeaderError, NotReadyError, UnknownMessageError
+from zreg.errors import (
+    DeniedError,
+    LimitError,
+    NotLeaderError,
+    NotReadyError,
+    UnknownMessageError,
+    VersionMismatchError,
+)
 from zreg.model import Member, Role, Status
 from zreg.raft.replies import vote_reply
 from zreg.wire.commands import AdmitMeta
@@ -111,6 +119,53 @@ def test_a_change_whose_entry_was_replaced_is_not_said_to_be_done() -> None:
     assert (refused.request_id, refused.code) == (7, NotReadyError.code)
     assert cluster.leader() != old
     assert all(core.state.setting("a") is None for core in cluster.cores.values())
+
+
+def test_a_change_that_is_asked_again_at_the_next_leader_is_answered_as_the_first_time() -> None:
+    """The old leader had it committed, and could not say so any more."""
+    cluster = running()
+    old = cluster.leader()
+    change = SetSetting(7, "a", "1", 0, b"i" * 16)
+    (first,) = cluster.request(old, change)
+    cluster.cut = {old}
+    cluster.run(4.0, *cluster.followers())
+    leader = next(n for n, core in cluster.cores.items() if n != old and core.is_leading)
+
+    (again,) = cluster.request(leader, replace(change, request_id=8))
+
+    assert first == SettingsReply(7, (Setting("a", "1", 4),))
+    assert again == SettingsReply(8, (Setting("a", "1", 4),))
+    (mismatch,) = cluster.request(leader, SetSetting(9, "a", "1", 0, b"j" * 16))
+    assert isinstance(mismatch, Refused)
+    assert mismatch.code == VersionMismatchError.code
+
+
+def test_a_removal_that_is_asked_again_is_answered_as_the_first_time() -> None:
+    cluster = running()
+    leader = cluster.leader()
+    cluster.request(leader, SetSetting(1, "a", "1"))
+    removal = SetSetting(2, "a", None, 4, b"i" * 16)
+
+    assert cluster.request(leader, removal) == [SettingsReply(2, ())]
+    cluster.request(leader, SetSetting(3, "a", "2"))
+    assert cluster.request(leader, replace(removal, request_id=4)) == [SettingsReply(4, ())]
+
+    assert cluster.cores[leader].state.setting("a") == Setting("a", "2", 6)
+
+
+def test_a_change_that_is_asked_twice_before_it_is_committed_happens_once() -> None:
+    cluster = running()
+    leader = cluster.leader()
+    cluster.cut = set(cluster.followers())
+    cluster.sent.clear()
+    for request_id in (1, 2):
+        cluster.give(leader, Link.NODES, CLIENT, SetSetting(request_id, "a", "1", 0, b"i" * 16))
+    cluster.cut = set()
+    cluster.run(0.5)
+
+    done = (Setting("a", "1", 4),)
+    assert cluster.answers() == [SettingsReply(1, done), SettingsReply(2, done)]
+    assert cluster.cores[leader].epoch == 4
 
 
 def test_a_new_leader_gives_every_node_a_whole_lease() -> None:

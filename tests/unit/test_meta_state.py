@@ -1,12 +1,13 @@
 """The state machine of meta: what changes raises the epoch by one, what does not leaves it."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zreg.config import Limits
 from zreg.errors import LimitError, NodeIdInUseError, VersionMismatchError
-from zreg.meta.state import MetaState
+from zreg.meta.state import Applied, MetaState
 from zreg.model import NOBODY, Incarnation, Member, Membership, RingParameters, Role, Status
 from zreg.wire.commands import (
     Admit,
@@ -20,6 +21,7 @@ from zreg.wire.commands import (
     Raise,
     SetStatus,
     decode_command,
+    decode_image,
     encode_command,
 )
 from zreg.wire.settings_messages import Setting
@@ -176,6 +178,104 @@ def test_if_version_0_means_only_where_there_is_none() -> None:
     assert not state.apply(ChangeSetting("a", None)).is_changed
 
 
+ID, OTHER_ID = b"i" * 16, b"o" * 16
+
+
+def test_a_change_that_comes_again_happens_once_and_is_answered_as_the_first_time() -> None:
+    """Else a retry of what went through would be told a mismatch that it has made itself."""
+    change = ChangeSetting("a", "2", 2, ID)
+    state = founded(ChangeSetting("a", "1"))
+    first = state.apply(change)
+
+    again = state.apply(change)
+
+    assert (first.is_changed, first.version) == (True, 3)
+    assert again == Applied(version=3)
+    assert state.epoch == 3
+
+
+def test_a_copy_that_comes_late_does_not_undo_what_came_after_it() -> None:
+    change, removal = ChangeSetting("a", "1", None, ID), ChangeSetting("a", None, None, OTHER_ID)
+    state = founded(change, ChangeSetting("a", "2"))
+
+    assert state.apply(change) == Applied(version=2)
+    assert state.setting("a") == Setting("a", "2", 3)
+    state.apply(removal)
+    state.apply(ChangeSetting("a", "3"))
+    assert state.apply(removal) == Applied(version=4)
+    assert state.setting("a") == Setting("a", "3", 5)
+
+
+def test_a_removal_that_found_nothing_finds_nothing_again() -> None:
+    removal = ChangeSetting("a", None, None, ID)
+    state = founded(removal, ChangeSetting("a", "1"))
+
+    assert state.apply(removal) == Applied(version=1)
+    assert state.setting("a") == Setting("a", "1", 2)
+
+
+def test_a_refused_change_is_refused_again_whatever_has_changed() -> None:
+    """Whoever was told no must not see it done by a copy that comes late."""
+    change = ChangeSetting("a", "2", 0, ID)
+    state = founded(ChangeSetting("a", "1"))
+    first = state.apply(change)
+    state.apply(ChangeSetting("a", None))
+
+    again = state.apply(change)
+
+    assert first.code == again.code == VersionMismatchError.code
+    assert again.detail == "this change was refused before: look, then make it anew"
+    assert state.setting("a") is None
+    assert state.apply(ChangeSetting("a", "2", 0, OTHER_ID)).is_changed
+
+
+def test_changes_without_an_id_are_all_different() -> None:
+    state = founded(ChangeSetting("a", "1", 0))
+
+    assert state.apply(ChangeSetting("a", "1", 0)).code == VersionMismatchError.code
+    assert state.apply(ChangeSetting("a", "1")).is_changed
+    assert decode_image(state.snapshot()).outcomes == ()
+
+
+def test_who_starts_from_a_snapshot_knows_which_changes_happened() -> None:
+    done, refused = ChangeSetting("a", "1", 0, ID), ChangeSetting("a", "2", 0, OTHER_ID)
+    state, copy = founded(done), MetaState()
+    state.apply(refused)
+
+    copy.restore(state.snapshot())
+
+    assert copy.apply(done) == Applied(version=2)
+    assert copy.apply(refused).code == VersionMismatchError.code
+    assert copy.epoch == 2
+
+
+def test_so_many_changes_are_remembered_and_the_oldest_are_forgotten() -> None:
+    count = Limits.changes_remembered_max
+    changes = [ChangeSetting("a", "1", None, n.to_bytes(16)) for n in range(count + 1)]
+    state = founded(*changes)
+    state.apply(changes[1])
+
+    assert len(decode_image(state.snapshot()).outcomes) == count
+    assert state.apply(changes[1]) == Applied(version=3), "repeated, and not the newest by that"
+    assert state.apply(changes[0]).is_changed
+    assert state.apply(changes[1]).is_changed
+    assert state.apply(changes[3]) == Applied(version=5)
+
+
+def test_an_image_of_before_there_were_ids_is_read() -> None:
+    settings = (Setting("a", "1", 2),)
+    old = msgspec.msgpack.encode([FIRST, settings])
+    state = MetaState()
+    state.restore(old)
+
+    assert state.setting("a") == settings[0]
+    assert state.apply(ChangeSetting("a", "2", 2, ID)).is_changed
+
+
+def test_a_command_of_before_there_were_ids_is_read() -> None:
+    assert decode_command(msgspec.msgpack.encode([9, "a", "1", 2])) == ChangeSetting("a", "1", 2)
+
+
 def test_settings_are_bounded_in_number() -> None:
     state = founded(*(ChangeSetting(f"n{number}", "") for number in range(Limits.settings_max)))
 
@@ -209,6 +309,7 @@ commands: st.SearchStrategy[AnyCommand] = st.one_of(
         st.sampled_from("ab"),
         st.none() | st.sampled_from("xy"),
         st.none() | st.integers(0, 9),
+        st.sampled_from([b"", b"1", b"2"]),
     ),
     st.builds(AdmitMeta, members),
 )

@@ -19,12 +19,22 @@ from zreg.effects import (
     PeerUp,
     Send,
 )
-from zreg.errors import ForeignClusterError, NotLeaderError, UnavailableError, refusal
+from zreg.errors import (
+    ForeignClusterError,
+    NotLeaderError,
+    NotReadyError,
+    UnavailableError,
+    refusal,
+)
 from zreg.reactor import LinkTable, Reactor
 from zreg.wire.messages import Message, Ping, Pong, Refused
 
 _REQUEST_ID: Final = 1
 _REDIRECTS_MAX: Final = 3
+# Who is patient asks in rounds, with a pause between them, so that an election can end meanwhile;
+_PAUSE_SECONDS: Final = 0.1
+# and waits no longer for one node, which may be stuck, although the others answer.
+_PATIENT_SECONDS_EACH_MAX: Final = 2.5
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -33,8 +43,16 @@ class Finished(msgspec.Struct, frozen=True):
     """The question was answered, or nobody is left to ask."""
 
 
+class UnansweredError(UnavailableError):
+    """The question was sent and never answered: what it asked for may have been done."""
+
+
 class AskCore:
-    """Asks at each address in turn, until one answers; each has so much time."""
+    """Asks at each address in turn, until one answers; each has so much time.
+
+    A patient one also asks again whoever cannot answer yet, or did not, until its time is over: the
+    question must be one that may come twice. It gives up early only where nobody can be reached.
+    """
 
     epoch = 0
 
@@ -45,21 +63,33 @@ class AskCore:
         question: Message,
         answer_type: type[Message],
         *,
-        seconds_each: float,
+        timeout_seconds: float,
+        is_patient: bool = False,
     ) -> None:
-        self._answer_type = answer_type
         self.answer: Message | None = None
-        self.reasons: list[str] = []
+        self.was_asked = False
+        # Why each address gave no answer the last time, by address.
+        self.reasons: dict[str, str] = {}
+        self._answer_type = answer_type
         self._link = link
+        self._addresses = list(addresses)
         self._left = list(addresses)
         self._redirect_count = 0
         self._question = question
-        self._seconds_each = seconds_each
+        self._is_patient = is_patient
+        self._timeout_seconds = timeout_seconds
+        self._seconds_each = timeout_seconds / len(addresses)
+        if is_patient:
+            self._seconds_each = min(self._seconds_each, _PATIENT_SECONDS_EACH_MAX)
+        self._ends_at = 0.0
+        # Empty between two rounds.
         self._address = ""
-        self._give_up_at: float | None = None
+        self._due_at: float | None = None
+        self._not_yet: Refused | None = None
 
     def start(self, now: float) -> Sequence[Effect]:
         """Connect to the first address."""
+        self._ends_at = now + self._timeout_seconds
         return self._next(now)
 
     def receive(
@@ -68,6 +98,7 @@ class AskCore:
         """Ask once the connection stands, and take the answer to it."""
         match message:
             case PeerUp() if message.peer == self._address:
+                self.was_asked = True
                 return [Send(self._link, self._address, self._question)]
             case PeerLost() if message.peer == self._address:
                 return self._fail(message.reason, now)
@@ -75,19 +106,19 @@ class AskCore:
                 return [Send(link, peer, Pong())]
             case Local():
                 return []
-            case Refused(request_id=1, code=NotLeaderError.code):
-                return [Disconnect(link, peer), *self._ask_elsewhere(message, now)]
-            case Refused(request_id=0 | 1):
-                return self._finish(message)
+            case Refused(request_id=0 | 1) if peer == self._address:
+                return self._refused(message, now)
             case Message() if isinstance(message, self._answer_type):
                 return self._finish(message)
             case _:
                 return []
 
     def tick(self, now: float) -> Sequence[Effect]:
-        """Give up on an address that does not answer."""
-        if self._give_up_at is None or now < self._give_up_at:
+        """Give up on an address that does not answer, or begin another round."""
+        if self._due_at is None or now < self._due_at:
             return []
+        if not self._address:
+            return self._next(now)
         return [Disconnect(self._link, self._address), *self._fail("no answer", now)]
 
     def settle(self, now: float) -> Sequence[Effect]:
@@ -96,8 +127,8 @@ class AskCore:
         return []
 
     def next_tick_at(self) -> float | None:
-        """When the present address has had its time."""
-        return self._give_up_at
+        """When the present address has had its time, or the pause is over."""
+        return self._due_at
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return how far it is."""
@@ -105,26 +136,41 @@ class AskCore:
 
     def _next(self, now: float) -> list[Effect]:
         self._address = self._left.pop(0)
-        self._give_up_at = now + self._seconds_each
+        self._due_at = min(now + self._seconds_each, self._ends_at)
         return [Connect(self._link, self._address, self._address)]
 
-    def _ask_elsewhere(self, refused: Refused, now: float) -> list[Effect]:
-        """Go where the leader is; nobody knows for how long, so not for ever."""
-        if not refused.address or self._redirect_count >= _REDIRECTS_MAX:
-            return self._fail(refused.detail, now)
-        self._redirect_count += 1
-        self._left.insert(0, refused.address)
-        return self._next(now)
+    def _refused(self, refused: Refused, now: float) -> list[Effect]:
+        """Go where the leader is, ask again later, or take the no."""
+        leave = Disconnect(self._link, self._address)
+        if refused.code == NotLeaderError.code:
+            # Nobody knows for how long they send each other's askers on, so not for ever.
+            if refused.address and self._redirect_count < _REDIRECTS_MAX:
+                self._redirect_count += 1
+                self._left.insert(0, refused.address)
+                return [leave, *self._next(now)]
+            return [leave, *self._fail(refused.detail, now)]
+        if refused.code == NotReadyError.code and self._is_patient:
+            self._not_yet = refused
+            return [leave, *self._fail(refused.detail, now)]
+        return self._finish(refused)
 
     def _fail(self, reason: str, now: float) -> list[Effect]:
-        self.reasons.append(f"{self._address}: {reason or 'lost'}")
-        if self._left:
+        if now < self._ends_at:
+            self.reasons[self._address] = reason or "lost"
+        else:
+            # What it said before tells more than that the time was over.
+            self.reasons.setdefault(self._address, reason)
+        if self._left and now < self._ends_at:
             return self._next(now)
-        return self._finish(None)
+        if self._is_patient and self.was_asked and now + _PAUSE_SECONDS < self._ends_at:
+            self._left, self._redirect_count = list(self._addresses), 0
+            self._address, self._due_at = "", now + _PAUSE_SECONDS
+            return []
+        return self._finish(self._not_yet)
 
     def _finish(self, answer: Message | None) -> list[Effect]:
         self.answer = answer
-        self._give_up_at = None
+        self._due_at = None
         return [Emit(Finished())]
 
 
@@ -135,14 +181,22 @@ async def ask(
     *,
     config: Config,
     timeout_seconds: float,
+    is_patient: bool = False,
 ) -> Answer:
     """Return the answer of the first node that gives one; a no is raised, and nobody at all.
 
-    `question` is how to make it, given a request id, and the kind of its answer.
+    `question` is how to make it, given a request id, and the kind of its answer. `is_patient`: ask
+    again until the time is over, because the question may come twice.
     """
     make, answer_type = question
-    seconds_each = timeout_seconds / len(addresses)
-    core = AskCore(link, addresses, make(_REQUEST_ID), answer_type, seconds_each=seconds_each)
+    core = AskCore(
+        link,
+        addresses,
+        make(_REQUEST_ID),
+        answer_type,
+        timeout_seconds=timeout_seconds,
+        is_patient=is_patient,
+    )
     reactor: Reactor
 
     def stop(_event: msgspec.Struct) -> None:
@@ -160,9 +214,11 @@ async def ask(
             f"{', '.join(addresses)} belongs to another cluster than {config.cluster!r}: give the "
             "name of its cluster with --cluster"
         )
+    reasons = "; ".join(f"{address}: {reason}" for address, reason in core.reasons.items())
+    if core.was_asked:
+        raise UnansweredError(f"nobody answered ({reasons}): try again, or another node")
     raise UnavailableError(
-        f"nobody answered ({'; '.join(core.reasons)}): check the address, or start a registry "
-        "with `zreg dev`"
+        f"nobody answered ({reasons}): check the address, or start a registry with `zreg dev`"
     )
 
 
@@ -173,8 +229,16 @@ def ask_now(
     *,
     config: Config,
     timeout_seconds: float,
+    is_patient: bool = False,
 ) -> Answer:
     """Do the same where no loop runs."""
     return asyncio.run(
-        ask(link, addresses, question, config=config, timeout_seconds=timeout_seconds)
+        ask(
+            link,
+            addresses,
+            question,
+            config=config,
+            timeout_seconds=timeout_seconds,
+            is_patient=is_patient,
+        )
     )

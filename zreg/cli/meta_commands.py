@@ -25,9 +25,8 @@ from zreg.cli.options import (
     with_settings,
 )
 from zreg.cli.output import Json, print_table, say, say_json
-from zreg.cli.places import Meta, meta_addresses
+from zreg.cli.places import Meta, place
 from zreg.cli.settings import CONFIG_FIELDS, OPTION_FIELDS, flag, load, peers
-from zreg.effects import Link
 from zreg.errors import (
     NotLeaderError,
     NotReadyError,
@@ -88,13 +87,13 @@ class _Place:
     ) -> None:
         self.config = load({"cluster": cluster}, os.environ).config
         self._ends_at = time.monotonic() + timeout_seconds
-        self._addresses = meta_addresses(url, meta, self.config, timeout_seconds)
+        self._link, self._addresses = place(url, meta)
 
     def ask(self, question: tuple[Callable[[int], Message], type[Answer]]) -> Answer:
         """Ask once; raises what the answer says."""
         left = self._ends_at - time.monotonic()
         return ask_now(
-            Link.META,
+            self._link,
             self._addresses,
             question,
             config=self.config,

@@ -13,8 +13,8 @@ from zreg.cli.ask import ask_now
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.options import Cluster, Format, Output, Timeout, Url
 from zreg.cli.output import Json, complain, print_table, say, say_json
-from zreg.cli.places import Meta, check_one_place, session_addresses
-from zreg.cli.settings import load, tcp_addresses
+from zreg.cli.places import Meta, place, session_addresses
+from zreg.cli.settings import load
 from zreg.config import Limits
 from zreg.effects import Link
 from zreg.errors import UsageError
@@ -79,11 +79,7 @@ def nodes(
     output: Output = Format.TABLE,
 ) -> None:
     """List the nodes of the cluster."""
-    check_one_place(url, meta)
-    if meta is None:
-        link, addresses = Link.SESSION, session_addresses(url)
-    else:
-        link, addresses = Link.META, tcp_addresses(meta, "--meta")
+    link, addresses = place(url, meta)
     config = load({"cluster": cluster}, os.environ).config
     question = FetchMembership, MembershipReply
     reply = ask_now(link, addresses, question, config=config, timeout_seconds=timeout_seconds)

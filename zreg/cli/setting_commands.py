@@ -1,19 +1,20 @@
 """`zreg settings`: small versioned values that meta keeps for the whole cluster."""
 
 import os
+import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.ask import ask_now
+from zreg.cli.ask import UnansweredError, ask_now
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.options import Cluster, Format, Output, Timeout, Url
 from zreg.cli.output import Json, print_table, printable, say, say_json
-from zreg.cli.places import Meta, meta_addresses
+from zreg.cli.places import Meta, place
 from zreg.cli.settings import load
 from zreg.config import Config, Limits
-from zreg.effects import Link
 from zreg.errors import UsageError
 from zreg.wire.settings_messages import (
     FetchSettings,
@@ -42,33 +43,42 @@ class _Place:
     ) -> None:
         self.timeout_seconds = timeout_seconds
         self.config: Config = load({"cluster": cluster}, os.environ).config
-        self.addresses = meta_addresses(url, meta, self.config, timeout_seconds)
+        self.link, self.addresses = place(url, meta)
 
     def fetch(self, pattern: str) -> list[Setting]:
         """Return all settings that match, page after page."""
         found: list[Setting] = []
         while True:
             after = found[-1].name if found else ""
-            reply = ask_now(
-                Link.META,
-                self.addresses,
-                (partial(FetchSettings, pattern=pattern, after=after), SettingsReply),
-                config=self.config,
-                timeout_seconds=self.timeout_seconds,
-            )
+            reply = self._ask(partial(FetchSettings, pattern=pattern, after=after))
             found += reply.settings
             if reply.is_complete or not reply.settings:
                 return found
 
     def change(self, name: str, value: str | None, if_version: int | None) -> SettingsReply:
-        """Set or remove one."""
-        question = partial(SetSetting, name=name, value=value, if_version=if_version)
+        """Set or remove one; asked again under the same id, the change happens once."""
+        change = partial(
+            SetSetting,
+            name=name,
+            value=value,
+            if_version=if_version,
+            change_id=secrets.token_bytes(16),
+        )
+        try:
+            return self._ask(change)
+        except UnansweredError as error:
+            detail = f"{error}; it may be done already, see `zreg settings get {name}`"
+            raise UnansweredError(detail) from error
+
+    def _ask(self, question: Callable[[int], SetSetting | FetchSettings]) -> SettingsReply:
+        """Ask until the time is over: both questions may come twice."""
         return ask_now(
-            Link.META,
+            self.link,
             self.addresses,
             (question, SettingsReply),
             config=self.config,
             timeout_seconds=self.timeout_seconds,
+            is_patient=True,
         )
 
 

@@ -15,7 +15,7 @@ from zreg.meta.seats import Propose
 from zreg.meta.state import Applied, MetaState
 from zreg.raft.errors import OverloadedError, RaftError
 from zreg.wire.commands import ChangeSetting
-from zreg.wire.settings_messages import FetchSettings, SetSetting, SettingsReply
+from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
 
 
 class Settings:
@@ -42,11 +42,13 @@ class Settings:
                 return [refused(peer, message.request_id, NotReadyError.code, detail)]
             if applied.code:
                 return [refused(peer, message.request_id, applied.code, applied.detail)]
-            setting = self._state.setting(message.name)
-            reply = SettingsReply(message.request_id, () if setting is None else (setting,))
-            return [Send(Link.NODES, peer, reply)]
+            # As it was set by this change: of one that was asked before, others may have followed.
+            found: tuple[Setting, ...] = ()
+            if message.value is not None:
+                found = (Setting(message.name, message.value, applied.version),)
+            return [Send(Link.NODES, peer, SettingsReply(message.request_id, found))]
 
-        command = ChangeSetting(message.name, message.value, message.if_version)
+        command = ChangeSetting(message.name, message.value, message.if_version, message.change_id)
         return self._propose(command, peer, message.request_id, answer)
 
     def fetch(self, peer: Peer, message: FetchSettings) -> list[Effect]:

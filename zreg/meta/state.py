@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from zreg.config import Limits
 from zreg.errors import LimitError, NodeIdInUseError, VersionMismatchError
 from zreg.meta import membership as steps
+from zreg.meta.outcomes import Outcomes
 from zreg.model import EMPTY_MEMBERSHIP, Incarnation, Member, Role, Status
 from zreg.wire.commands import (
     Admit,
@@ -26,6 +27,7 @@ from zreg.wire.commands import (
     Forget,
     Found,
     MetaImage,
+    Outcome,
     Raise,
     Recover,
     SetStatus,
@@ -35,6 +37,7 @@ from zreg.wire.commands import (
 from zreg.wire.settings_messages import Setting
 
 _DONE: Final = ""
+_REFUSED_BEFORE: Final = "this change was refused before: look, then make it anew"
 # More than the epochs that could have been reached by nodes of meta that are lost.
 RECOVERY_EPOCHS: Final = 1_000_000
 
@@ -47,6 +50,8 @@ class Applied(msgspec.Struct, frozen=True):
     detail: str = _DONE
     # The member that came or went by it.
     member: Member | None = None
+    # The epoch at which a setting was changed, also where that was an earlier time it was asked.
+    version: int = 0
 
 
 class MetaState:
@@ -55,6 +60,7 @@ class MetaState:
     def __init__(self) -> None:
         self.membership = EMPTY_MEMBERSHIP
         self._settings: dict[str, Setting] = {}
+        self._outcomes = Outcomes()
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
@@ -127,13 +133,14 @@ class MetaState:
     def snapshot(self) -> bytes:
         """Return the state as bytes."""
         settings = tuple(setting for _, setting in sorted(self._settings.items()))
-        return encode_image(MetaImage(self.membership, settings))
+        return encode_image(MetaImage(self.membership, settings, self._outcomes.all()))
 
     def restore(self, data: bytes) -> None:
         """Replace the state by one that `snapshot` returned."""
         image = decode_image(data)
         self.membership = image.membership
         self._settings = {setting.name: setting for setting in image.settings}
+        self._outcomes = Outcomes(image.outcomes)
 
     # --- cases -------------------------------------------------------------------------------
 
@@ -203,6 +210,16 @@ class MetaState:
         return Applied(is_changed=True)
 
     def _change_setting(self, command: ChangeSetting) -> Applied:
+        """Change a setting, unless the same change was applied or refused before."""
+        known = self._outcomes.find(command.change_id)
+        if known is not None:
+            detail = _REFUSED_BEFORE if known.code else _DONE
+            return Applied(code=known.code, detail=detail, version=known.version)
+        applied = self._set_or_remove(command)
+        self._outcomes.note(Outcome(command.change_id, applied.version, applied.code))
+        return applied
+
+    def _set_or_remove(self, command: ChangeSetting) -> Applied:
         present = self._settings.get(command.name)
         version = present.version if present is not None else 0
         if command.if_version not in (None, version):
@@ -211,7 +228,7 @@ class MetaState:
             return Applied(code=VersionMismatchError.code, detail=detail)
         if command.value is None:
             if self._settings.pop(command.name, None) is None:
-                return Applied()
+                return Applied(version=self.epoch)
         elif present is None and len(self._settings) >= Limits.settings_max:
             detail = f"there are {Limits.settings_max} settings already: remove one first"
             return Applied(code=LimitError.code, detail=detail)
@@ -219,7 +236,7 @@ class MetaState:
             setting = Setting(command.name, command.value, self.epoch + 1)
             self._settings[command.name] = setting
         self.membership = replace(self.membership, epoch=self.epoch + 1)
-        return Applied(is_changed=True)
+        return Applied(is_changed=True, version=self.epoch)
 
     def _living(self, incarnation: Incarnation) -> Member | None:
         member = self.membership.living(incarnation.node_id)

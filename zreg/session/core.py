@@ -27,6 +27,7 @@ from zreg.errors import NotPrimaryError, NotReadyError, VoucherGoneError
 from zreg.model import EMPTY_MEMBERSHIP, Incarnation, Member, Membership, Role
 from zreg.session.data_links import DataLinks
 from zreg.session.following import Following
+from zreg.session.operators import Answer, Operators
 from zreg.session.queries import Queries
 from zreg.session.reception import Reception
 from zreg.session.vouching import Vouching
@@ -75,8 +76,9 @@ class SessionCore:
         self._vouching = Vouching(config, self._links, rng=rng)
         self._following = Following(config, self._links, rng=rng, keeps=self._vouching.keeps)
         self._queries = Queries(self._links)
+        self._operators = Operators(self._enrolment, self._queries)
         self._reception = Reception(
-            config, self._enrolment, self._vouching, self._following, self._queries, now=now
+            config, self._enrolment, self._vouching, self._following, self._operators, now=now
         )
         self._nobody_since: float | None = None
 
@@ -115,8 +117,17 @@ class SessionCore:
             case Local():
                 return self._happened(message, now)
             case _:
-                effects = self._enrolment.receive(link, peer, message, now)
-                return [*effects, *self._follow(now)]
+                return self._receive_from_meta(link, peer, message, now)
+
+    def _receive_from_meta(
+        self, link: Link, peer: Peer, message: Message, now: float
+    ) -> Sequence[Effect]:
+        if link is Link.META and isinstance(message, Answer):
+            answer = self._operators.answered(peer, message)
+            if answer is not None:
+                return answer
+        effects = self._enrolment.receive(link, peer, message, now)
+        return [*effects, *self._follow(now)]
 
     def _receive_from_data(
         self, peer: str, message: Message | Local, now: float
@@ -148,11 +159,11 @@ class SessionCore:
         """Act on what happened in this process."""
         match event:
             case PeerLost(link=Link.CLIENTS):
-                self._reception.closed(event.peer, now)
+                self._closed(event.peer, now)
                 return ()
             case PeerSlow(link=Link.CLIENTS):
                 # It takes nothing: without its connection it comes back and gets the newest state.
-                self._reception.closed(event.peer, now)
+                self._closed(event.peer, now)
                 return [Disconnect(Link.CLIENTS, event.peer)]
             case PeerUp(link=Link.DATA | Link.CHANGES):
                 if self._links.came_up(event):
@@ -169,6 +180,10 @@ class SessionCore:
                 effects = self._enrolment.receive(Link.LOCAL, "", event, now)
                 return [*effects, *self._follow(now)]
 
+    def _closed(self, peer: Peer, now: float) -> None:
+        self._operators.drop(peer)
+        self._reception.closed(peer, now)
+
     def tick(self, now: float) -> Sequence[Effect]:
         """Judge leases, send again what was not answered."""
         effects: list[Effect] = self._enrolment.tick(now)
@@ -177,6 +192,7 @@ class SessionCore:
         effects += self._vouching.tick(now)
         effects += self._following.tick(now)
         effects += self._queries.tick(now)
+        effects += self._operators.tick(now)
         if self._nobody_since is not None and now - self._nobody_since >= _NOBODY_SECONDS_MAX:
             self._nobody_since = now
             effects += self._reception.send_away()
@@ -203,6 +219,7 @@ class SessionCore:
             self._vouching.next_tick_at(),
             self._following.next_tick_at(),
             self._queries.next_tick_at(),
+            self._operators.next_tick_at(),
             None if nobody is None else nobody + _NOBODY_SECONDS_MAX,
         )
         return min(at for at in due if at is not None)
@@ -256,11 +273,12 @@ class SessionCore:
 
     def _follow(self, now: float) -> list[Effect]:
         """Act on a membership or an incarnation that the enrolment has newly taken."""
-        effects: list[Effect] = []
+        effects = self._operators.follow()
         enrolment = self._enrolment
         if enrolment.membership is not self._membership:
             self._membership = enrolment.membership
-            has_new_ring, effects = self._links.follow(self._membership)
+            has_new_ring, connecting = self._links.follow(self._membership)
+            effects += connecting
             effects += self._reception.subscribing.epoch_came(now)
             if has_new_ring:
                 self._vouching.ring_changed()

@@ -19,7 +19,7 @@ from zreg.errors import (
 from zreg.model import NOBODY, Cause, Publisher, Role
 from zreg.session.clients import Client, ClientTable
 from zreg.session.following import Following
-from zreg.session.queries import Queries
+from zreg.session.operators import Operators, Question
 from zreg.session.records import Record
 from zreg.session.subscribing import Subscribing
 from zreg.session.vouching import Vouching
@@ -27,10 +27,7 @@ from zreg.wire.messages import (
     PROTOCOL_VERSION,
     Accepted,
     Bye,
-    FetchMembership,
     Hello,
-    ListDatums,
-    MembershipReply,
     Message,
     Ping,
     Pong,
@@ -55,14 +52,14 @@ class Reception:
         enrolment: Enrolment,
         vouching: Vouching,
         following: Following,
-        queries: Queries,
+        operators: Operators,
         *,
         now: float,
     ) -> None:
         self._config = config
         self._enrolment = enrolment
         self._vouching = vouching
-        self._queries = queries
+        self._operators = operators
         self.clients = ClientTable(config, now=now)
         self.subscribing = Subscribing(config, enrolment, following)
         self._accepted: dict[Peer, list[int]] = {}
@@ -124,15 +121,8 @@ class Reception:
             case Publish() | Unpublish() | Subscribe() | Unsubscribe():
                 self._strangers[peer] = None
                 return ()
-            case FetchMembership():
-                reply = MembershipReply(
-                    message.request_id,
-                    self._enrolment.membership,
-                    trouble=self._enrolment.trouble,
-                )
-                return [Send(Link.CLIENTS, peer, reply)]
-            case ListDatums():
-                return self._queries.ask(peer, message, now)
+            case _ if isinstance(message, Question):
+                return self._operators.ask(peer, message, now)
             case _:
                 name = type(message).__name__
                 detail = f"a session does not take {name} from clients"

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from zreg.meta.core import MetaCore
 from zreg.raft.status import Role
+from zreg.testing.sim_settings import SettingsWriter
 
 if TYPE_CHECKING:
     from zreg.meta.state import MetaState
@@ -32,9 +33,12 @@ class MetaChecker:
             assert before <= core.epoch, f"{name} went back from {before} to {core.epoch}"
             self._epochs[core.state] = core.epoch
 
-    def check_settings(self, core: MetaCore, acknowledged: dict[str, int]) -> None:
-        """No acknowledged write is lost: the setting holds it, or a later one."""
-        for name, number in sorted(acknowledged.items()):
-            setting = core.state.setting(name)
-            assert setting is not None, f"{name} is lost"
-            assert int(setting.value) >= number, f"{name} is {setting.value}, {number} was said"
+    def check_settings(self, core: MetaCore, writer: SettingsWriter) -> None:
+        """Every setting is as the last answer said, but for the change that was not answered."""
+        for name, setting in sorted(writer.settings.items()):
+            present, change = core.state.setting(name), writer.under_way
+            if change is not None and change.name == name:
+                value = None if present is None else present.value
+                assert present == setting or value == change.value, f"{name} is {present}"
+            else:
+                assert present == setting, f"{name} is {present}, {setting} was said"

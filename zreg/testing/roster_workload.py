@@ -140,7 +140,7 @@ class RosterLife:
         addresses = [f"tcp://{name}:9610" for name in names]
         self.names = names
         self.operator = Operator(addresses)
-        self.writer = SettingsWriter(addresses)
+        self.writer = SettingsWriter(addresses, ())
         # Who votes or will, as far as the operator knows; who lost its disk, and what comes next.
         self.members = set(names[:_FOUNDERS])
         self.lost = ""
@@ -310,7 +310,7 @@ class RosterLife:
     def _heal(self) -> None:
         """Let everything run: all agree, on all that was acknowledged."""
         sim = self.cluster.sim
-        before = dict(self.writer.acknowledged)
+        before = self.writer.answered_count
 
         def healed() -> bool:
             self._go_on()
@@ -323,7 +323,7 @@ class RosterLife:
             return voters == {tuple(sorted(self.members))} == shown
 
         assert sim.run_until(healed, _HEAL_SECONDS_MAX), self._story("not healed")
-        assert sim.run_until(lambda: self.writer.acknowledged != before, 10.0), self._story("mute")
+        assert sim.run_until(lambda: self.writer.answered_count > before, 10.0), self._story("mute")
         sim.kill("writer")
 
         def agree() -> bool:
@@ -335,7 +335,7 @@ class RosterLife:
         cores = self.cluster.meta_cores()
         self.checker.check(cores)
         for core in cores.values():
-            self.checker.check_settings(core, self.writer.acknowledged)
+            self.checker.check_settings(core, self.writer)
 
     def _story(self, what: str) -> str:
         trace = "\n".join(self.cluster.sim.trace[-40:])

@@ -74,6 +74,8 @@ class ChangeSetting(Command, tag=9, frozen=True, array_like=True):
     name: str
     value: str | None
     if_version: int | None = None
+    # A change that is proposed again under its id changes nothing; empty: it has none.
+    change_id: bytes = b""
 
 
 class DropMeta(Command, tag=10, frozen=True, array_like=True):
@@ -101,11 +103,21 @@ AnyCommand = (
 )
 
 
+class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What became of one change: done at the epoch `version`, or refused with a code."""
+
+    change_id: bytes
+    version: int
+    code: int = 0
+
+
 class MetaImage(msgspec.Struct, frozen=True, array_like=True):
     """The whole state of meta, as a snapshot holds it."""
 
     membership: Membership
     settings: tuple[Setting, ...]
+    # Of the last changes, the oldest first.
+    outcomes: tuple[Outcome, ...] = ()
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -41,7 +41,7 @@ class MetaIntroduced(Introduction, tag=71, frozen=True, array_like=True, gc=Fals
 
 
 class AddMeta(Message, tag=72, frozen=True, array_like=True, gc=False):
-    """Anybody to meta: take this node in; it gets the log first, and its vote when it has it.
+    """Anybody to meta or a session: take this node in; it gets the log, and then its vote.
 
     Only if the members are those of `configuration_index`: a copy that comes late changes nothing.
     """
@@ -53,7 +53,7 @@ class AddMeta(Message, tag=72, frozen=True, array_like=True, gc=False):
 
 
 class RemoveMeta(Message, tag=73, frozen=True, array_like=True, gc=False):
-    """Anybody to meta: go on without this node, if the members are those of the index."""
+    """Anybody to meta or a session: go on without this node, if the members are still those."""
 
     request_id: Count
     node_id: NodeId
@@ -61,7 +61,7 @@ class RemoveMeta(Message, tag=73, frozen=True, array_like=True, gc=False):
 
 
 class FetchMetaNodes(Message, tag=74, frozen=True, array_like=True, gc=False):
-    """Anybody to meta: tell me your nodes, and how they do."""
+    """Anybody to meta or a session: tell me your nodes, and how they do."""
 
     request_id: Count
 

@@ -15,6 +15,8 @@ SETTING_NAME_PATTERN: Final = r"^[^\s*?\[\]\x00-\x1f\x7f\ud800-\udfff]{1,256}\Z"
 SettingName = Annotated[str, Meta(pattern=SETTING_NAME_PATTERN)]
 SettingValue = Annotated[str, Meta(max_length=Limits.setting_characters_max)]
 Pattern = Annotated[str, Meta(max_length=Limits.id_part_characters_max)]
+# 16 random bytes, made by whoever starts the change; empty: it cannot be told from another one.
+ChangeId = Annotated[bytes, Meta(max_length=16)]
 
 
 def is_setting_name(name: str) -> bool:
@@ -31,19 +33,21 @@ class Setting(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class SetSetting(Message, tag=56, frozen=True, array_like=True, gc=False):
-    """Anybody to meta: set this, or remove it where the value is None.
+    """Anybody to meta or a session: set this, or remove it where the value is None.
 
     `if_version`: only if the setting is at this version now, 0: only if there is none.
+    `change_id`: asked again under the same one, it happens once and is answered as the first time.
     """
 
     request_id: Count
     name: SettingName
     value: SettingValue | None
     if_version: Count | None = None
+    change_id: ChangeId = b""
 
 
 class FetchSettings(Message, tag=57, frozen=True, array_like=True, gc=False):
-    """Anybody to meta: the settings after `after` whose names match the shell-style pattern."""
+    """Anybody to meta or a session: the settings after `after` whose names match the pattern."""
 
     request_id: Count
     pattern: Pattern
