@@ -22,6 +22,7 @@ from zreg.effects import (
     Peer,
     PeerLost,
     PeerSlow,
+    PeerUp,
     Send,
 )
 from zreg.errors import (
@@ -51,6 +52,7 @@ from zreg.wire.messages import (
     Pong,
     Refused,
     Renew,
+    ReportGone,
 )
 from zreg.wire.raft_messages import RaftMessage
 from zreg.wire.settings_messages import FetchSettings, SetSetting
@@ -145,6 +147,9 @@ class MetaCore:
                 return []
             case Renew() | Join() | Leave() | SetSetting() | FetchSettings() if not self.is_leading:
                 return [self._elsewhere(peer, message.request_id)]
+            case ReportGone() if not self.is_leading:
+                # Another lead began: the reporter's next renewal takes it there.
+                return []
             case _:
                 return self._decide(link, peer, message, now)
 
@@ -156,6 +161,8 @@ class MetaCore:
                 return self._seats.take(peer, message, now) if answer is None else answer
             case Leave():
                 return self._seats.leave(peer, message)
+            case ReportGone():
+                return self._seats.hear_report(peer, message, now)
             case MembershipReply():
                 return self._memory.adopt(message.membership, now)
             case SetSetting():
@@ -168,8 +175,9 @@ class MetaCore:
     def _happened(self, event: Local, now: float) -> list[Effect]:
         match event:
             case PeerLost(link=Link.NODES):
-                self._seats.holders.lose(event.peer)
-                return []
+                return self._seats.lose(event.peer, now) if self.is_leading else []
+            case PeerUp(link=Link.CHECKS) | PeerLost(link=Link.CHECKS):
+                return self._seats.hear_check(event, now) if self.is_leading else []
             case PeerSlow(link=Link.NODES):
                 self._seats.holders.lose(event.peer)
                 return [Disconnect(Link.NODES, event.peer)]
