@@ -65,8 +65,8 @@ class Broadcast(Effect, frozen=True, gc=False):
 class Connect(Effect, frozen=True, gc=False):
     """Connect to an address under a name; answered by `PeerUp` or `PeerLost`.
 
-    The reactor never reconnects by itself: the core decides when, and where to. On `CHECKS` nothing
-    is ever said: the connection is closed as soon as it stands, without a `PeerLost`.
+    The reactor never reconnects by itself: the core decides when, and where to. On `CHECKS` it
+    is up when whoever listens has greeted, and closed at once, without a `PeerLost`.
     """
 
     link: Link

@@ -73,6 +73,18 @@ def test_a_check_that_ends_after_a_lease_proves_nothing() -> None:
     assert evidence.conclude("d1@2", LEASE + 0.01, is_refused=True) is None
 
 
+def test_a_check_that_never_ends_makes_room_after_a_lease() -> None:
+    evidence = Evidence(LEASE)
+    both(evidence)
+    evidence.take_checks(MEMBERSHIP, 0.0)
+    both(evidence, now=LEASE)
+    assert evidence.take_checks(MEMBERSHIP, LEASE) == []
+
+    assert evidence.take_checks(MEMBERSHIP, 2 * LEASE + 0.01) == []
+    both(evidence, now=2 * LEASE + 0.01)
+    assert evidence.take_checks(MEMBERSHIP, 2 * LEASE + 0.01) == [("d1@2", member(D1))]
+
+
 def test_whoever_is_reached_or_does_not_answer_stays_and_is_not_looked_at_again() -> None:
     evidence = Evidence(LEASE)
     both(evidence)

@@ -442,6 +442,16 @@ def test_who_waits_is_let_work_when_the_others_are_gone() -> None:
     assert status(core, "d1") is Status.WORKING
 
 
+def test_who_waits_takes_the_place_of_the_last_that_worked() -> None:
+    core = make_flapping(crashes=3)
+    enter(core, "d1", life=9)
+    crash(core, "d2")
+    core.tick(0.1)
+    core.settle(0.1)
+
+    assert status(core, "d1") is Status.WORKING
+
+
 def test_a_node_that_waits_may_die_again_and_waits_longer_then() -> None:
     core = make_flapping(crashes=3)
     enter(core, "d1", life=8)

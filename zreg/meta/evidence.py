@@ -67,14 +67,16 @@ class Evidence:
     def conclude(self, name: str, now: float, *, is_refused: bool) -> Incarnation | None:
         """Take what a check found; return who is gone, if all three agree."""
         self._forget_old(now)
-        incarnation = self._checks.pop(name, None)
+        incarnation = self._checks.get(name)
         if incarnation is None:
             return None
-        agrees = incarnation in self._reported_at and incarnation in self._closed_at
         self.clear(incarnation)
-        return incarnation if agrees and is_refused else None
+        return incarnation if is_refused else None
 
     def _forget_old(self, now: float) -> None:
         for noted_at in (self._reported_at, self._closed_at):
             for incarnation in [i for i, at in noted_at.items() if now - at > self._lease_seconds]:
                 del noted_at[incarnation]
+        # Whoever is being looked at is so because of both.
+        reported, closed = self._reported_at, self._closed_at
+        self._checks = {n: i for n, i in self._checks.items() if i in reported and i in closed}

@@ -221,12 +221,12 @@ class Seats:
         ]
 
     def _may_go(self, gone: Incarnation) -> bool:
-        """Return whether somebody else of its role works on: the last one never goes."""
+        """Return whether somebody else of its role works on, or will at once: the last one stays."""
         membership = self._state.membership
         member = membership.living(gone.node_id)
         return member is not None and any(
             other.incarnation != gone and other.incarnation not in self._leaving
-            for other in membership.of(member.role)
+            for other in membership.of(member.role, Status.INITIAL, Status.WORKING)
         )
 
     # --- time --------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
-"""Find out whether anybody listens at an address: a TCP connection, closed as soon as it stands.
+"""Find out whether anybody listens at an address: a TCP connection, and the greeting on it.
 
 Not a ZeroMQ socket, as libzmq says "it did not come to be" of a port at which nobody listens as
 well as of a host that does not answer, and only the first is proof that a process is gone. A
-process that is merely stopped still listens: its kernel takes the connection.
+process that is merely stopped still listens: its kernel takes the connection, and nothing comes.
+The kernel of a process that is just ending takes it too, as listening sockets are closed last,
+and then resets it: so whatever ends without a word is tried again.
 """
 
 import asyncio
@@ -16,6 +18,7 @@ from zreg.reactor.table import check_address, is_ipv6
 
 # Silence is no proof, so there is no use in waiting for more of it.
 CHECK_SECONDS_MAX: Final = 1.0
+_AGAIN_SECONDS: Final = 0.01
 
 
 class Checks:
@@ -48,20 +51,29 @@ class Checks:
 
 
 async def why_unreachable(address: str) -> str:
-    """Return why a connection to an address could not be made; empty if it could."""
-    family = socket.AF_INET6 if is_ipv6(address) else socket.AF_INET
+    """Return why nobody greets at an address; empty if somebody does."""
     try:
         check_address(address, port_min=1)
-        host, _, port = address.removeprefix("tcp://").rpartition(":")
         async with asyncio.timeout(CHECK_SECONDS_MAX):
-            transport, _ = await asyncio.get_running_loop().create_connection(
-                asyncio.Protocol, host.strip("[]"), int(port), family=family
-            )
+            while not await _is_greeted(address):  # noqa: ASYNC110 -- nothing tells when to look
+                await asyncio.sleep(_AGAIN_SECONDS)
     except ConnectionRefusedError:
         return REFUSED
     except TimeoutError:
         return TIMED_OUT
     except (OSError, UnicodeError, UsageError) as error:
-        return str(error)
-    transport.abort()
+        return str(error) or type(error).__name__
     return ""
+
+
+async def _is_greeted(address: str) -> bool:
+    """Connect once; return whether a byte came, or else the end of the connection."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    family = socket.AF_INET6 if is_ipv6(address) else socket.AF_INET
+    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), family=family)
+    try:
+        return len(await reader.read(1)) > 0
+    except ConnectionResetError:
+        return False
+    finally:
+        writer.transport.abort()
