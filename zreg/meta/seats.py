@@ -221,7 +221,7 @@ class Seats:
         ]
 
     def _may_go(self, gone: Incarnation) -> bool:
-        """Return whether somebody else of its role works on, or will at once: the last one stays."""
+        """Return whether somebody else of its role works, or will at once: the last one stays."""
         membership = self._state.membership
         member = membership.living(gone.node_id)
         return member is not None and any(
