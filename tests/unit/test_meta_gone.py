@@ -1,14 +1,10 @@
 """A node departs at once when a node, its connection and meta's own look agree; others wait."""
 
-from random import Random
-
 import pytest
 from msgspec.structs import replace
 from test_meta_cluster import CLIENT, running
 from test_meta_core import (
-    CONFIG,
     LEASE,
-    META,
     OWN,
     ask,
     departed,
@@ -43,7 +39,6 @@ from zreg.effects import (
     PeerUp,
 )
 from zreg.errors import UnknownNodeError
-from zreg.meta.agreement import first_persisted, new_raft
 from zreg.meta.core import MetaCore
 from zreg.model import Incarnation, Role, Status
 from zreg.wire.messages import Join, Leave, MembershipReply, ReportGone
@@ -486,12 +481,9 @@ def test_who_departs_while_its_wait_ends_does_not_work() -> None:
 
 def restarted(core: MetaCore, now: float) -> MetaCore:
     """Return a meta node that leads from what another one has committed."""
-    status = core.agreement.raft.status()
-    assert status.commit_index > 0
-    raft = new_raft("meta", first_persisted({"meta": ""}), Random(2))
-    successor = MetaCore(META, CONFIG, raft=raft, cluster_id=OWN, now=now)
+    successor = make_core(now=now)
     successor.state.restore(core.state.snapshot())
-    successor.start(now)
+    successor._seats.begin(now)
     return successor
 
 
