@@ -289,6 +289,15 @@ def test_a_new_leader_has_seen_no_connection_and_needs_a_renewal_first() -> None
     assert len(core._seats.evidence) == 1
 
 
+def test_evidence_of_an_earlier_leadership_is_none() -> None:
+    core = make_cluster()
+    happen(core, LOST)
+    core._seats.begin(0.1)
+    ask(core, peer_of("s1"), renew(S1), 0.2)
+
+    assert report(core, now=0.3) == []
+
+
 def test_who_does_not_lead_hears_no_evidence() -> None:
     cluster = running()
     follower = cluster.followers()[0]
