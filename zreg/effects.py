@@ -31,6 +31,7 @@ class Link(enum.Enum):
     MEMBERSHIP = enum.auto()  # meta's PUB, SUBs to meta
     RAFT_ASK = enum.auto()  # REQs to other meta nodes
     RAFT_ANSWER = enum.auto()  # meta's REP
+    CHECKS = enum.auto()  # meta's look whether anybody listens at an address
     LOCAL = enum.auto()  # this process
 
 
@@ -65,7 +66,8 @@ class Broadcast(Effect, frozen=True, gc=False):
 class Connect(Effect, frozen=True, gc=False):
     """Connect to an address under a name; answered by `PeerUp` or `PeerLost`.
 
-    The reactor never reconnects by itself: the core decides when, and where to.
+    The reactor never reconnects by itself: the core decides when, and where to. On `CHECKS` it
+    is up when whoever listens has greeted, and closed at once, without a `PeerLost`.
     """
 
     link: Link
@@ -165,6 +167,17 @@ class PeerUp(Local, frozen=True):
 
     link: Link
     peer: Peer
+
+
+# Reasons of `PeerLost`. Nobody listens there; on `CHECKS` that is all that it means.
+REFUSED = "refused"
+CLOSED = "closed"
+CLOSED_EARLY = "closed before the handshake"
+UNREACHABLE = "unreachable"
+TIMED_OUT = "timed out"
+# Those that tell of an end and not of silence, as far as ZeroMQ tells them apart: it says of a
+# connection without a heartbeat that it was closed, of a host that does not answer that it refused.
+ENDED = (REFUSED, CLOSED, CLOSED_EARLY, UNREACHABLE)
 
 
 class PeerLost(Local, frozen=True):

@@ -46,6 +46,7 @@ from zreg.wire.messages import (
     Refused,
     Renew,
     Renewed,
+    ReportGone,
 )
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class Enrolment:
         self._next_address = 0
         self._meta: str | None = None
         self._is_up = False
+        # Whether the leader has answered over this connection that I am a member.
+        self._is_seated = False
         self._why_away = ""
         self._redirect_count = 0
         self._listening_to: str | None = None
@@ -128,7 +131,7 @@ class Enrolment:
         """Take what came on the META and MEMBERSHIP links, or happened to them."""
         match message:
             case PeerUp(link=Link.META) if message.peer == self._meta:
-                self._is_up = True
+                self._is_up, self._is_seated = True, False
                 self._heard_at = self._ask_at = now
                 return self._ask(now)
             case PeerLost(link=Link.META) if message.peer == self._meta:
@@ -171,6 +174,14 @@ class Enrolment:
         if not self._is_up or self.incarnation is None or self._meta is None:
             return []
         return [Send(Link.META, self._meta, Leave(self.next_request_id(), self.incarnation))]
+
+    def report_gone(self, gone: Incarnation) -> list[Effect]:
+        """Tell the leader that a connection to a member ended; nothing if it cannot be told now."""
+        is_heard = self._is_up and self._is_seated
+        if not is_heard or self.incarnation is None or not self._is_member(gone):
+            return []
+        report = ReportGone(self.incarnation, gone, self.membership.cluster_id)
+        return [Send(Link.META, str(self._meta), report)]
 
     def lose_incarnation(self, now: float) -> list[Effect]:
         """Act on being told that this incarnation is gone: join again, as a new one."""
@@ -282,7 +293,7 @@ class Enrolment:
     def _receive_answer(self, message: Message, now: float) -> list[Effect]:
         match message:
             case Renewed():
-                self._redirect_count, self._why_away = 0, ""
+                self._redirect_count, self._why_away, self._is_seated = 0, "", True
                 self._backoff.reset()
                 return self._hear_of(message.epoch)
             case MembershipReply():
@@ -331,7 +342,7 @@ class Enrolment:
         if is_news:
             out += self._keep(membership)
         if is_join:
-            self.incarnation = reply.incarnation
+            self.incarnation, self._is_seated = reply.incarnation, True
             self._in_use_since = None
             self._why_away = ""
             fields: dict[str, str | int | float] = {

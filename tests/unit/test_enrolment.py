@@ -53,6 +53,7 @@ from zreg.wire.messages import (
     Refused,
     Renew,
     Renewed,
+    ReportGone,
 )
 
 ONE, TWO = "tcp://meta-1:9610", "tcp://meta-2:9610"
@@ -717,3 +718,51 @@ def test_it_says_why_meta_is_away_until_it_is_back() -> None:
     hear(enrolment, Renewed(2, 5), PAUSE, peer=TWO)
 
     assert enrolment.trouble == ""
+
+
+# --- reports of nodes that are gone ---------------------------------------------------------------
+
+D7 = Incarnation(4, "d7")
+
+
+def other(epoch: int = 4) -> Member:
+    return Member("d7", Role.DATA, epoch, Status.WORKING, "tcp://d7:1", "tcp://d7:2")
+
+
+def make_joined_beside(*members: Member) -> Enrolment:
+    enrolment = make_connected()
+    hear(enrolment, MembershipReply(1, membership(me(), *members), S1))
+    return enrolment
+
+
+def test_it_tells_the_leader_that_let_it_in_of_a_member_that_is_gone() -> None:
+    enrolment = make_joined_beside(other())
+
+    assert enrolment.report_gone(D7) == [send(ReportGone(S1, D7, CLUSTER))]
+
+
+@pytest.mark.parametrize("members", [(), (other(epoch=3),), (other(epoch=9),)])
+def test_it_reports_nobody_who_is_no_member_or_another_one(members: tuple[Member, ...]) -> None:
+    assert make_joined_beside(*members).report_gone(D7) == []
+
+
+def test_before_it_is_anybody_it_reports_nobody() -> None:
+    assert make_connected().report_gone(D7) == []
+
+    enrolment = make_joined_beside(other())
+    hear(enrolment, Refused(2, UnknownNodeError.code, "gone"))
+    assert enrolment.report_gone(D7) == []
+
+
+def test_it_reports_over_a_new_connection_only_when_the_leader_has_answered_there() -> None:
+    """A meta node that does not lead would not hear it."""
+    enrolment = make_joined_beside(other())
+    happen(enrolment, PeerLost(Link.META, ONE, "closed"))
+    assert enrolment.report_gone(D7) == []
+    enrolment.tick(PAUSE)
+    happen(enrolment, PeerUp(Link.META, TWO), PAUSE)
+    assert enrolment.report_gone(D7) == []
+
+    hear(enrolment, Renewed(2, 5), PAUSE, peer=TWO)
+
+    assert enrolment.report_gone(D7) == [send(ReportGone(S1, D7, CLUSTER), TWO)]

@@ -51,6 +51,7 @@ PINNED_TAGS = {
     56: "SetSetting",
     57: "FetchSettings",
     58: "SettingsReply",
+    59: "ReportGone",
     60: "RequestVote",
     61: "RequestVoteReply",
     62: "AppendEntries",

@@ -43,6 +43,25 @@ def test_a_new_data_node_changes_the_ring() -> None:
     assert after == membership(member("d1", 3), member("d2", 11), epoch=11, ring_epoch=11)
 
 
+def test_a_newcomer_that_waits_is_a_member_and_not_on_the_ring() -> None:
+    after = steps.joined(membership(), member("d1"), Status.INITIAL)
+    waits = member("d1", 11, Status.INITIAL)
+    assert after == membership(waits, epoch=11)
+
+    assert steps.departed(after, waits.incarnation) == membership(epoch=12)
+    works = steps.with_status(after, waits.incarnation, Status.WORKING)
+    assert works == membership(member("d1", 11), epoch=12, ring_epoch=12)
+
+
+def test_a_newcomer_that_waits_takes_its_former_life_off_the_ring() -> None:
+    after = steps.joined(membership(member("d1", 3)), member("d1", life=2), Status.INITIAL)
+
+    waits = replace(member("d1", 11, Status.INITIAL, life=2))
+    assert after == membership(waits, epoch=11, ring_epoch=11)
+    again = steps.joined(after, member("d1", life=3), Status.INITIAL)
+    assert again.ring_epoch == 11
+
+
 def test_the_former_life_of_a_session_stays_as_departed() -> None:
     """What it vouched for has its grace, and so has what the life before it vouched for."""
     before = membership(member("s1", 2, Status.DEPARTED), member("s1", 4))

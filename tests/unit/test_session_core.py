@@ -32,7 +32,10 @@ from session_fakes import (
 
 from zreg.effects import (
     BEAT_TOPIC,
+    CLOSED,
     MEMBERSHIP_TOPIC,
+    REFUSED,
+    TIMED_OUT,
     Connect,
     Disconnect,
     Effect,
@@ -53,7 +56,7 @@ from zreg.errors import (
     UnknownNodeError,
     VoucherGoneError,
 )
-from zreg.model import NOBODY, ZERO, Cause, Incarnation, Removal, Role, Scope
+from zreg.model import NOBODY, ZERO, Cause, Incarnation, Membership, Removal, Role, Scope, Status
 from zreg.ring import bucket_of, bucket_topic
 from zreg.session.core import SessionCore
 from zreg.wire.messages import (
@@ -83,7 +86,9 @@ from zreg.wire.messages import (
     Push,
     PushAck,
     Refused,
+    Renewed,
     ReplayDone,
+    ReportGone,
     Snapshot,
     Subscribe,
     Unpublish,
@@ -563,6 +568,74 @@ def test_topics_are_listened_to_on_every_connection_so_a_new_ring_needs_none() -
     assert Listen(Link.CHANGES, bucket_topic(bucket_of(PAY))) in effects
 
     assert not [e for e in session.follow(make_membership(D2, epoch=4)) if isinstance(e, Listen)]
+
+
+# --- data nodes that are gone ---------------------------------------------------------------------
+
+
+def test_a_data_node_whose_connection_ended_is_reported_to_meta_once() -> None:
+    session = Session(D1)
+    lost = PeerLost(Link.DATA, D1, CLOSED)
+
+    report = ReportGone(S1, Incarnation(1, "d1"), CLUSTER_ID)
+    assert at_meta(session.local(lost)) == [report]
+    assert at_meta(session.local(PeerLost(Link.DATA, D1, REFUSED))) == []
+
+
+def test_what_could_not_be_reported_is_with_the_next_attempt() -> None:
+    session = Session(D1)
+    session.local(PeerLost(Link.META, META, CLOSED))
+    assert at_meta(session.local(PeerLost(Link.DATA, D1, CLOSED))) == []
+    session.wait(1.0)
+    session.local(PeerUp(Link.META, META))
+    session.core.receive(Link.META, META, Renewed(2, 3), session.now)
+
+    assert at_meta(session.local(PeerLost(Link.DATA, D1, REFUSED))) == [
+        ReportGone(S1, Incarnation(1, "d1"), CLUSTER_ID)
+    ]
+
+
+def test_a_lost_connection_for_hints_and_a_silent_one_are_not_reported() -> None:
+    session = Session(D1)
+
+    assert at_meta(session.local(PeerLost(Link.CHANGES, D1, CLOSED))) == []
+    assert at_meta(session.local(PeerLost(Link.DATA, D1, TIMED_OUT))) == []
+
+
+# --- nodes that wait until they may work ----------------------------------------------------------
+
+
+def with_initial(membership: Membership, node_id: str) -> Membership:
+    members = [
+        replace(m, status=Status.INITIAL) if m.node_id == node_id else m for m in membership.members
+    ]
+    return replace(membership, members=tuple(members))
+
+
+def test_a_data_node_that_waits_is_connected_to_when_it_works() -> None:
+    session = Session(D1)
+    both = make_membership(D1, D2, epoch=4)
+
+    assert at_data(session.follow(with_initial(replace(both, ring_epoch=3), "d2"))) == []
+    working = session.follow(make_membership(D1, D2, epoch=5))
+    assert [e for e in working if isinstance(e, Connect)] == connects(D2)
+
+
+def test_a_session_that_waits_serves_clients_and_names_itself_to_nobody() -> None:
+    session = Session(D1)
+    session.follow(with_initial(make_membership(D1, epoch=4, ring_epoch=3), "s1"))
+
+    effects = session.greet(ALICE, publish())
+
+    (welcome,) = [e.message for e in effects if isinstance(getattr(e, "message", None), Welcome)]
+    assert welcome.session == S1
+    assert welcome.sessions == ()
+    assert to_data(D1, PublishDatum(1, PAY, ONE))[0] in effects
+    session.follow(make_membership(D1, epoch=5, ring_epoch=3))
+    (welcome,) = [
+        e.message for e in session.greet(BOB) if isinstance(getattr(e, "message", None), Welcome)
+    ]
+    assert welcome.sessions == ("tcp://s1:1",)
 
 
 # --- time -----------------------------------------------------------------------------------------

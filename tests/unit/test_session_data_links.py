@@ -5,7 +5,8 @@ from random import Random
 import pytest
 from session_fakes import CONFIG, D1, D2, PAY, bring_up, make_links, make_membership, names_at
 
-from zreg.effects import Connect, Disconnect, Link, PeerLost, PeerUp
+from zreg.effects import ENDED, TIMED_OUT, Connect, Disconnect, Link, PeerLost, PeerUp
+from zreg.model import Incarnation
 from zreg.session.data_links import DataLinks
 
 
@@ -164,3 +165,29 @@ def test_no_two_requests_have_the_same_id() -> None:
     links = make_links()
 
     assert [links.next_request_id() for _ in range(3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("reason", ENDED)
+def test_a_connection_that_ended_is_reported_once_until_it_has_stood_again(reason: str) -> None:
+    links = make_links(D1, is_up=False)
+    lost = PeerLost(Link.DATA, D1, reason)
+
+    assert links.unreported(lost) == Incarnation(1, "d1")
+    assert links.unreported(lost) == Incarnation(1, "d1"), "it could not be said"
+    links.note_reported(D1)
+    assert links.unreported(lost) is None
+
+    bring_up(links, D1)
+    assert links.unreported(lost) == Incarnation(1, "d1")
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        PeerLost(Link.DATA, D1, TIMED_OUT),
+        PeerLost(Link.DATA, D1, "handshake failed"),
+        PeerLost(Link.DATA, "d1@9", ENDED[0]),
+    ],
+)
+def test_silence_and_strangers_are_not_reported(lost: PeerLost) -> None:
+    assert make_links(D1).unreported(lost) is None

@@ -14,6 +14,7 @@ from zreg.data.hints import Hints
 from zreg.data.reconcile import Ownership
 from zreg.data.store import Datum, DatumStore
 from zreg.effects import (
+    ENDED,
     Disconnect,
     Effect,
     EpochSeen,
@@ -121,9 +122,12 @@ class DataCore:
                     return self._receive_rest(peer, message)
         match message:
             case PeerLost(link=Link.REQUESTS):
-                self._sessions.pop(message.peer, None)
                 self._accepted.pop(message.peer, None)
-                return []
+                gone = self._sessions.pop(message.peer, None)
+                is_back = gone in self._sessions.values()
+                if gone is None or is_back or message.reason not in ENDED:
+                    return []
+                return self._enrolment.report_gone(gone)
             case PeerSlow(link=Link.REQUESTS):
                 self._sessions.pop(message.peer, None)
                 self._accepted.pop(message.peer, None)

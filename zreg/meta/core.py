@@ -24,6 +24,7 @@ from zreg.effects import (
     Peer,
     PeerLost,
     PeerSlow,
+    PeerUp,
     Send,
 )
 from zreg.errors import (
@@ -55,6 +56,7 @@ from zreg.wire.messages import (
     Pong,
     Refused,
     Renew,
+    ReportGone,
 )
 from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting
@@ -171,6 +173,9 @@ class MetaCore:
                 return []
             case _ if isinstance(message, _FOR_LEADERS) and not self.is_leading:
                 return [self._elsewhere(peer, message.request_id)]
+            case ReportGone() if not self.is_leading:
+                # Another lead began: the reporter's next renewal takes it there.
+                return []
             case _:
                 return self._decide(link, peer, message, now)
 
@@ -182,6 +187,8 @@ class MetaCore:
                 return self._seats.take(peer, message, now) if answer is None else answer
             case Leave():
                 return self._seats.leave(peer, message)
+            case ReportGone():
+                return self._seats.hear_report(peer, message, now)
             case MembershipReply():
                 return self._memory.adopt(message.membership, now)
             case SetSetting():
@@ -200,8 +207,9 @@ class MetaCore:
     def _happened(self, event: Local, now: float) -> list[Effect]:
         match event:
             case PeerLost(link=Link.NODES):
-                self._seats.holders.lose(event.peer)
-                return []
+                return self._seats.lose(event.peer, now) if self.is_leading else []
+            case PeerUp(link=Link.CHECKS) | PeerLost(link=Link.CHECKS):
+                return self._seats.hear_check(event, now) if self.is_leading else []
             case HandOver():
                 return self._hand_over(now)
             case PeerSlow(link=Link.NODES):

@@ -45,11 +45,16 @@ class Holders:
         if peer is not None:
             self._incarnations.pop(peer, None)
 
-    def lose(self, peer: Peer) -> None:
-        """Note that a connection is gone: a successor of the node may come at once."""
+    def holder_of(self, peer: Peer) -> Incarnation | None:
+        """Return the node that renews over a connection."""
+        return self._incarnations.get(peer)
+
+    def lose(self, peer: Peer) -> Incarnation | None:
+        """Note that a connection is gone, and return whose: a successor may come at once."""
         incarnation = self._incarnations.get(peer)
         if incarnation is not None:
             self.forget_peer(incarnation)
+        return incarnation
 
     def forget_peers(self) -> None:
         """Forget all connections."""

@@ -10,23 +10,23 @@ from msgspec.structs import replace
 from zreg.model import Incarnation, Member, Membership, Role, Status
 
 
-def joined(membership: Membership, newcomer: Member) -> Membership:
-    """Let a node in, as an incarnation of the new epoch.
+def joined(membership: Membership, newcomer: Member, status: Status = Status.WORKING) -> Membership:
+    """Let a node in, as an incarnation of the new epoch; INITIAL: it waits until it may work.
 
     A living predecessor of the same id departs by this; of a session it stays as DEPARTED, so that
     what it vouched for has its grace.
     """
     epoch = membership.epoch + 1
-    member = replace(newcomer, incarnation_epoch=epoch, status=Status.WORKING)
+    member = replace(newcomer, incarnation_epoch=epoch, status=status)
     others: list[Member] = []
-    touches_ring = member.role is Role.DATA
+    touches_ring = _is_on_ring(member)
     for present in membership.members:
         if present.node_id != newcomer.node_id:
             others.append(present)
         elif present.role is Role.SESSION:
             others.append(replace(present, status=Status.DEPARTED))
         else:
-            touches_ring = touches_ring or present.role is Role.DATA
+            touches_ring = touches_ring or _is_on_ring(present)
     return _next(membership, [*others, member], touches_ring=touches_ring)
 
 
@@ -40,7 +40,7 @@ def departed(membership: Membership, incarnation: Incarnation) -> Membership:
         elif member.role is Role.SESSION:
             members.append(replace(member, status=Status.DEPARTED))
         else:
-            touches_ring = member.role is Role.DATA
+            touches_ring = _is_on_ring(member)
     return _next(membership, members, touches_ring=touches_ring)
 
 
@@ -79,7 +79,7 @@ def adopted(mine: Membership, theirs: Membership) -> Membership:
     members = _ordered([*_newest_lives([*remembered, *joined_since]), *mine.of(Role.META)])
     epoch = max(mine.epoch, theirs.epoch) + 1
     # Whoever followed either of us must not take the ring of this epoch for the one that it had.
-    ring = [m for m in members if m.role is Role.DATA and m.status is Status.WORKING]
+    ring = [m for m in members if _is_on_ring(m)]
     touches_ring = any(ring != former for former in rings)
     return replace(
         theirs,
@@ -92,6 +92,10 @@ def adopted(mine: Membership, theirs: Membership) -> Membership:
 def raised(membership: Membership, epoch: int) -> Membership:
     """Go above an epoch that somebody has seen."""
     return replace(membership, epoch=max(membership.epoch, epoch) + 1)
+
+
+def _is_on_ring(member: Member) -> bool:
+    return member.role is Role.DATA and member.status is Status.WORKING
 
 
 def _next(membership: Membership, members: Iterable[Member], *, touches_ring: bool) -> Membership:

@@ -143,12 +143,18 @@ def _table(settings: NodeSettings, place: MetaPlace) -> LinkTable:
     routers = {Link.NODES: place.address}
     pubs = {Link.MEMBERSHIP: place.membership_address}
     if not place.peers:
-        return LinkTable(routers=routers, pubs=pubs)
+        return LinkTable(routers=routers, pubs=pubs, checks=(Link.CHECKS,))
     # On the host that the other links bind to, at the port that peers are told.
     host = place.address.rpartition(":")[0]
     port = place.peers[settings.node_id].rpartition(":")[2]
     answers = {Link.RAFT_ANSWER: f"{host}:{port}"}
-    return LinkTable(routers=routers, pubs=pubs, asks=(Link.RAFT_ASK,), answers=answers)
+    return LinkTable(
+        routers=routers,
+        pubs=pubs,
+        asks=(Link.RAFT_ASK,),
+        answers=answers,
+        checks=(Link.CHECKS,),
+    )
 
 
 def _opened(directory: Path, facts: Mapping[str, str]) -> Journal:

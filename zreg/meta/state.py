@@ -176,7 +176,7 @@ class MetaState:
                 return _in_use(present)
         elif len(self.membership.members) >= Limits.members_max:
             return Applied(code=LimitError.code, detail=FULL)
-        self.membership = steps.joined(self.membership, command.member)
+        self.membership = steps.joined(self.membership, command.member, command.status)
         return Applied(is_changed=True, member=self.membership.living(command.member.node_id))
 
     def _set_status(self, command: SetStatus) -> Applied:

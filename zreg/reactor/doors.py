@@ -117,6 +117,7 @@ class Doors:
         self.pub_channels: dict[int, PubChannel] = {}
         self.answers: list[AnswerChannel] = []
         self.addresses: dict[Link, str] = {}
+        self.checks = table.checks
         try:
             self._open(table)
         except BaseException:

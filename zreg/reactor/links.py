@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 import zmq
 
-from zreg.effects import Link, Peer
+from zreg.effects import CLOSED, CLOSED_EARLY, REFUSED, Link, Peer
 from zreg.reactor import options
 from zreg.reactor.outbox import Backlog, Outcome
 from zreg.reactor.peers import RoutedPeers
@@ -317,5 +317,5 @@ def _reason(event: int, *, was_up: bool) -> str:
     if event & _HANDSHAKE_FAILED:
         return "handshake failed"
     if event == zmq.EVENT_DISCONNECTED:
-        return "closed" if was_up else "closed before the handshake"
-    return "refused"
+        return CLOSED if was_up else CLOSED_EARLY
+    return REFUSED

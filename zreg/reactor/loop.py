@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from zreg.effects import (
+    CLOSED,
+    TIMED_OUT,
     Core,
     Effect,
     Link,
@@ -65,7 +67,7 @@ class Reactor:
         self._envelope = Envelope(cluster)
         self._doors = links if isinstance(links, Doors) else Doors(links)
         self._counts: Counter[str] = Counter()
-        hooks = Hooks(self._header, self._watch, self._unwatch, on_event, disk)
+        hooks = Hooks(self._header, self._watch, self._unwatch, self.post, on_event, disk)
         self._performer = Performer(self._doors, self._counts, hooks)
         self._sends = self._performer.sends
         self._intake = Intake(core, self._envelope, self._performer, self._counts, self._tell)
@@ -269,7 +271,7 @@ class Reactor:
         for channel, deadline in list(self._connecting.items()):
             if deadline > now:
                 break
-            channel.lost_reason = channel.lost_reason or "timed out"
+            channel.lost_reason = channel.lost_reason or TIMED_OUT
             self._dying[channel] = None
         for channel in list(self._dying):
             if channel in self._wakeups.readable and not channel.is_closed:
@@ -288,7 +290,7 @@ class Reactor:
                 self._sends.touched[router] = None
                 if router.send(peer, self._header(), _PING_FRAME) is Outcome.GONE:
                     self._performer.forget_routed(router.link, peer)
-                    self._tell(PeerLost(router.link, peer, "closed"), now)
+                    self._tell(PeerLost(router.link, peer, CLOSED), now)
 
     # --- loop and timers ---------------------------------------------------------------------
 
@@ -338,6 +340,7 @@ class Reactor:
         """Close everything; what was handed to the sockets has the linger time to leave."""
         self._is_stopped = True
         self._wakeups.stop()
+        self._performer.checks.stop()
         self._doors.close()
         ended = asyncio.Event()
 

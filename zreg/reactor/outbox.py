@@ -13,7 +13,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from zreg.effects import Link, Peer
+from zreg.effects import UNREACHABLE, Link, Peer
 from zreg.wire.codec import encode_frames, encode_record
 from zreg.wire.messages import Message, Push
 
@@ -189,7 +189,7 @@ class Outbox(Generic[ChannelT]):
             elif outcome is Outcome.FULL:
                 self._keep(door, channel, peer, (header, frame))
             else:
-                door.lost[peer] = "unreachable"
+                door.lost[peer] = UNREACHABLE
                 self._counts["dropped_gone"] += record_count(frame)
 
     def _keep(
@@ -213,7 +213,7 @@ class Outbox(Generic[ChannelT]):
                 outcome = self._drain(channel, peer, backlog)
                 if outcome is Outcome.GONE:
                     self._drop_backlog(channel, peer)
-                    door.lost[peer] = "unreachable"
+                    door.lost[peer] = UNREACHABLE
                 elif outcome is Outcome.SENT:
                     del channel.backlogs[peer]
             if not channel.backlogs:

@@ -19,6 +19,7 @@ from zreg.effects import (
     Emit,
     Link,
     Listen,
+    Local,
     Log,
     Peer,
     Probe,
@@ -27,6 +28,7 @@ from zreg.effects import (
     Unlisten,
 )
 from zreg.errors import NotReadyError, UnavailableError, UsageError
+from zreg.reactor.checks import Checks
 from zreg.reactor.doors import DialDoor, Doors
 from zreg.reactor.failures import CoreFailedError
 from zreg.reactor.links import Channel, DialChannel
@@ -59,6 +61,7 @@ class Hooks(msgspec.Struct, frozen=True):
     # Called with a channel that was opened, and with one that is about to be closed.
     watch: Callable[[DialChannel], None]
     unwatch: Callable[[DialChannel], None]
+    post: Callable[[Local], None]
     on_event: EventCallback | None = None
     # Only a core that has one may ask for `Save`. Such a core ends its node when it raises.
     disk: Disk | None = None
@@ -74,6 +77,7 @@ class Performer:
         self._hooks = hooks
         self.sends: Outbox[Channel] = Outbox({**doors.bound, **doors.dealers}, counts)
         self.broadcasts: Outbox[Channel] = Outbox(doors.pubs, counts)
+        self.checks = Checks(hooks.post)
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
         """Do what the effects say, in their order."""
@@ -182,7 +186,10 @@ class Performer:
     def _connect(self, effect: Connect) -> None:
         door = self._dials.get(id(effect.link))
         if door is None:
-            self._misplaced(effect)
+            if effect.link in self._doors.checks:
+                self.checks.begin(effect)
+            else:
+                self._misplaced(effect)
             return
         # A second Connect replaces the first, of which nothing more is heard.
         self._drop(door, effect.peer)

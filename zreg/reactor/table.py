@@ -30,6 +30,8 @@ class LinkTable(msgspec.Struct, frozen=True, kw_only=True):
     # One request at a time and its answer: a REQ per peer, a REP for all.
     asks: tuple[Link, ...] = ()
     answers: Mapping[Link, str] = {}
+    # Whether somebody listens at an address is looked at; without a socket of ZeroMQ's.
+    checks: tuple[Link, ...] = ()
 
 
 def check_address(address: str, *, port_min: int) -> None:

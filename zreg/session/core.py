@@ -173,6 +173,7 @@ class SessionCore:
                 if self._links.went_down(event, now):
                     self._vouching.node_lost(str(event.peer))
                     self._following.node_lost(str(event.peer), now)
+                    return self._report(event)
                 return ()
             case Stop():
                 return self._reception.send_away() + self._enrolment.leave()
@@ -270,6 +271,13 @@ class SessionCore:
             effects.append(Send(Link.DATA, peer, NodeHello(self._incarnation)))
         self._vouching.node_up(peer)
         return effects + self._following.node_up(peer, now)
+
+    def _report(self, lost: PeerLost) -> list[Effect]:
+        gone = self._links.unreported(lost)
+        effects = [] if gone is None else self._enrolment.report_gone(gone)
+        if effects:
+            self._links.note_reported(str(lost.peer))
+        return effects
 
     def _follow(self, now: float) -> list[Effect]:
         """Act on a membership or an incarnation that the enrolment has newly taken."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from zreg.backoff import Backoff
 from zreg.config import Config
-from zreg.effects import Connect, Disconnect, Effect, Link, PeerLost, PeerUp
-from zreg.model import DataInfoId, Member, Membership, Role
+from zreg.effects import ENDED, Connect, Disconnect, Effect, Link, PeerLost, PeerUp
+from zreg.model import DataInfoId, Incarnation, Member, Membership, Role
 from zreg.ring import Ring, ring_of
 
 if TYPE_CHECKING:
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 class DataLink:
     """The two connections to one data node: requests, and what it announces."""
 
-    __slots__ = ("address", "backoff", "is_up", "retry_at")
+    __slots__ = ("address", "backoff", "incarnation", "is_reported", "is_up", "retry_at")
 
-    def __init__(self, address: str, backoff: Backoff) -> None:
+    def __init__(self, incarnation: Incarnation, address: str, backoff: Backoff) -> None:
+        self.incarnation = incarnation
         self.address = address
         self.backoff = backoff
         self.is_up = False
+        # Whether meta was told of its loss.
+        self.is_reported = False
         self.retry_at: float | None = None
 
 
@@ -92,7 +95,7 @@ class DataLinks:
                 self._config.reconnect_seconds_max,
                 rng=self._rng,
             )
-            self._links[link, peer] = DataLink(address, backoff)
+            self._links[link, peer] = DataLink(member.incarnation, address, backoff)
             effects.append(Connect(link, peer, address))
         return effects
 
@@ -102,6 +105,7 @@ class DataLinks:
         if link is None:
             return False
         link.is_up = True
+        link.is_reported = False
         link.retry_at = None
         link.backoff.reset()
         return event.link is Link.DATA
@@ -114,6 +118,20 @@ class DataLinks:
         link.is_up = False
         link.retry_at = now + link.backoff.next_seconds()
         return event.link is Link.DATA
+
+    def unreported(self, event: PeerLost) -> Incarnation | None:
+        """Return the data node that meta has to be told of: its connection ended, not in silence.
+
+        Once for each loss: after `note_reported` not before it has come up again.
+        """
+        link = self._links.get((event.link, str(event.peer)))
+        if link is None or link.is_reported or event.reason not in ENDED:
+            return None
+        return link.incarnation
+
+    def note_reported(self, peer: str) -> None:
+        """Note that meta was told of the loss of this data node."""
+        self._links[Link.DATA, peer].is_reported = True
 
     def tick(self, now: float) -> list[Effect]:
         """Connect again what is due."""

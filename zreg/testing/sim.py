@@ -14,6 +14,9 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from zreg.effects import (
+    CLOSED,
+    REFUSED,
+    TIMED_OUT,
     Broadcast,
     Connect,
     Core,
@@ -322,16 +325,28 @@ class Simulation(VirtualTime):
             return
         for server in self.processes.values():
             for link, bound in server.binds.items():
-                is_cut = self._is_cut(client, server)
-                if bound == address and not is_cut:
-                    connection.server, connection.server_link = server, link
-                    connection.is_open = True
-                    server.taken[link, connection.routing_id] = connection
-                    self._tell_topics(client, connection.link)
+                if bound != address:
+                    continue
+                if self._is_cut(client, server):
+                    del client.dialled[key]
+                    lost = PeerLost(connection.link, connection.peer, TIMED_OUT)
+                    self._happen(client, lost)
+                else:
+                    self._open(connection, server, link)
                     self._happen(client, PeerUp(connection.link, connection.peer))
-                    return
+                return
         del client.dialled[key]
-        self._happen(client, PeerLost(connection.link, connection.peer, "refused"))
+        self._happen(client, PeerLost(connection.link, connection.peer, REFUSED))
+
+    def _open(self, connection: Connection, server: Process, link: Link) -> None:
+        if connection.link is Link.CHECKS:
+            # Nothing is said on it, and no reactor tells its core of it.
+            del connection.client.dialled[connection.link, connection.peer]
+            return
+        connection.server, connection.server_link = server, link
+        connection.is_open = True
+        server.taken[link, connection.routing_id] = connection
+        self._tell_topics(connection.client, connection.link)
 
     def _tell_topics(self, process: Process, link: Link) -> None:
         topics = set(process.topics.get(link, ()))
@@ -354,11 +369,11 @@ class Simulation(VirtualTime):
             key = (connection.link, connection.peer)
             if client.dialled.get(key) is connection:
                 del client.dialled[key]
-                self._later(client, PeerLost(connection.link, connection.peer, "closed"))
+                self._later(client, PeerLost(connection.link, connection.peer, CLOSED))
         if server is not None and server is not but and server.is_alive:
             lost = (connection.server_link, connection.routing_id)
             if server.taken.pop(lost, None) is not None and connection.link not in _PUB_LINKS:
-                self._later(server, PeerLost(connection.server_link, connection.routing_id))
+                self._later(server, PeerLost(*lost, CLOSED))
 
     def cut(self, left: str, right: str) -> None:
         """Cut two processes off from each other: what is sent is lost, nobody is told."""

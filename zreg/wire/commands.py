@@ -30,10 +30,14 @@ class AdmitMeta(Command, tag=2, frozen=True, array_like=True):
 
 
 class Admit(Command, tag=3, frozen=True, array_like=True):
-    """Let a node in; it may take the place of this incarnation of its id, and of no other."""
+    """Let a node in; it may take the place of this incarnation of its id, and of no other.
+
+    INITIAL: it comes and goes too often, and waits.
+    """
 
     member: Member
     replaces: Incarnation = NOBODY
+    status: Status = Status.WORKING
 
 
 class SetStatus(Command, tag=4, frozen=True, array_like=True):

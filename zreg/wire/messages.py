@@ -418,6 +418,14 @@ class MembershipReply(Message, tag=55, frozen=True, array_like=True, gc=False):
     trouble: Detail = ""
 
 
+class ReportGone(Message, tag=59, frozen=True, array_like=True, gc=False):
+    """Node to meta: my connection to this member was closed or refused. Not answered."""
+
+    reporter: Incarnation
+    gone: Incarnation
+    cluster_id: ClusterId
+
+
 WireMessage = (
     Hello
     | Welcome
@@ -468,6 +476,7 @@ WireMessage = (
     | raft.InstallSnapshotReply
     | raft.TransferLeader
     | raft.TransferLeaderReply
+    | ReportGone
     | meta.IntroduceMeta
     | meta.MetaIntroduced
     | meta.AddMeta

@@ -1,0 +1,67 @@
+"""What a data node does as a member: it waits until it may work, and reports who is gone."""
+
+from msgspec.structs import replace
+from test_data_core import (
+    BOTH,
+    D1,
+    ME,
+    META,
+    NAME,
+    NOT_PRIMARY,
+    ONE,
+    P1,
+    S1,
+    TWO_NODES,
+    ask,
+    follow,
+    hear,
+    held,
+    make_core,
+    make_publisher,
+    make_starting,
+    membership,
+    refused,
+)
+
+from zreg.effects import CLOSED, TIMED_OUT, Link, PeerLost, Send
+from zreg.errors import NotPrimaryError
+from zreg.wire.messages import MembershipReply, NodeHello, PublishDatum, ReportGone
+
+
+def test_a_node_that_waits_takes_no_writes_until_it_is_working() -> None:
+    core = make_starting()
+    waits = replace(ME, incarnation_epoch=D1.epoch)
+    beside = membership(*BOTH, data=TWO_NODES[1:])
+    hear(core, MembershipReply(1, replace(beside, members=(*beside.members, waits)), D1))
+    one = PublishDatum(1, NAME, make_publisher(P1, version=1, voucher=S1))
+    assert ask(core, one) == [refused(1, NotPrimaryError, NOT_PRIMARY)]
+
+    follow(core, membership(*BOTH, epoch=8, ring_epoch=8, data=TWO_NODES))
+
+    assert ask(core, one) == []
+    assert held(core) == {P1: one.publisher}
+    assert core.statistics()["unreconciled"] == 2
+
+
+def test_a_session_whose_connection_closed_is_reported_to_meta_once() -> None:
+    core = make_core()
+    lost = PeerLost(Link.REQUESTS, ONE, CLOSED)
+
+    effects = core.receive(Link.LOCAL, "", lost, 0.0)
+
+    assert effects == [Send(Link.META, META, ReportGone(D1, S1, b"A" * 16))]
+    assert core.receive(Link.LOCAL, "", lost, 0.0) == []
+
+
+def test_a_session_that_is_back_over_another_connection_is_not_reported() -> None:
+    core = make_core()
+    ask(core, NodeHello(S1), peer=b"again")
+
+    assert core.receive(Link.LOCAL, "", PeerLost(Link.REQUESTS, ONE, CLOSED), 0.0) == []
+    assert core.statistics()["sessions"] == 2
+
+
+def test_silence_is_not_reported() -> None:
+    core = make_core()
+
+    assert core.receive(Link.LOCAL, "", PeerLost(Link.REQUESTS, ONE, TIMED_OUT), 0.0) == []

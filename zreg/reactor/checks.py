@@ -1,0 +1,79 @@
+"""Find out whether anybody listens at an address: a TCP connection, and the greeting on it.
+
+Not a ZeroMQ socket, as libzmq says "it did not come to be" of a port at which nobody listens as
+well as of a host that does not answer, and only the first is proof that a process is gone. A
+process that is merely stopped still listens: its kernel takes the connection, and nothing comes.
+The kernel of a process that is just ending takes it too, as listening sockets are closed last,
+and then resets it: so whatever ends without a word is tried again.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from zreg.effects import REFUSED, TIMED_OUT, Connect, Local, Peer, PeerLost, PeerUp
+from zreg.errors import UsageError
+from zreg.reactor.table import check_address, is_ipv6
+
+# Silence is no proof, so there is no use in waiting for more of it.
+CHECK_SECONDS_MAX: Final = 1.0
+_AGAIN_SECONDS: Final = 0.01
+
+
+class Checks:
+    """The checks under way, by the name that the core gave to each; it also bounds their number."""
+
+    def __init__(self, post: Callable[[Local], None]) -> None:
+        self._post = post
+        self._tasks: dict[Peer, asyncio.Task[None]] = {}
+
+    def begin(self, check: Connect) -> None:
+        """Check an address; a second check of a name replaces the first."""
+        self._cancel(check.peer)
+        self._tasks[check.peer] = asyncio.get_running_loop().create_task(self._run(check))
+
+    def stop(self) -> None:
+        """End all checks, of which nothing more is heard."""
+        for peer in list(self._tasks):
+            self._cancel(peer)
+
+    def _cancel(self, peer: Peer) -> None:
+        task = self._tasks.pop(peer, None)
+        if task is not None:
+            task.cancel()
+
+    async def _run(self, check: Connect) -> None:
+        reason = await why_unreachable(check.address)
+        del self._tasks[check.peer]
+        lost = PeerLost(check.link, check.peer, reason)
+        self._post(lost if reason else PeerUp(check.link, check.peer))
+
+
+async def why_unreachable(address: str) -> str:
+    """Return why nobody greets at an address; empty if somebody does."""
+    try:
+        check_address(address, port_min=1)
+        async with asyncio.timeout(CHECK_SECONDS_MAX):
+            while not await _is_greeted(address):  # noqa: ASYNC110 -- nothing tells when to look
+                await asyncio.sleep(_AGAIN_SECONDS)
+    except ConnectionRefusedError:
+        return REFUSED
+    except TimeoutError:
+        return TIMED_OUT
+    except (OSError, UnicodeError, UsageError) as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+async def _is_greeted(address: str) -> bool:
+    """Connect once; return whether a byte came, or else the end of the connection."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    family = socket.AF_INET6 if is_ipv6(address) else socket.AF_INET
+    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), family=family)
+    try:
+        return len(await reader.read(1)) > 0
+    except ConnectionResetError:
+        return False
+    finally:
+        writer.transport.abort()
