@@ -233,6 +233,23 @@ def test_a_change_whose_entry_was_replaced_is_not_said_to_be_done() -> None:
     assert all(core.state.setting("a") is None for core in cluster.cores.values())
 
 
+def test_changes_whose_entries_were_cut_off_are_told_so_at_once() -> None:
+    """The new log may be shorter for long: what is applied there would answer them late."""
+    cluster = running()
+    old = cluster.leader()
+    cluster.cut = {old}
+    for number in range(20):
+        assert cluster.request(old, SetSetting(number, "a", "lost")) == []
+    cluster.run(4.0, *cluster.followers())
+    cluster.cut = set()
+    cluster.sent.clear()
+    cluster.run(2.0)
+
+    assert all(isinstance(answer, Refused) for answer in cluster.answers())
+    told = {answer.request_id: answer.code for answer in cluster.answers()}  # type: ignore[attr-defined]
+    assert told == dict.fromkeys(range(20), NotReadyError.code)
+
+
 def test_a_new_leader_gives_every_node_a_whole_lease() -> None:
     cluster = running()
     old = cluster.leader()

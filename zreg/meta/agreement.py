@@ -207,18 +207,28 @@ class Agreement:
 
     def _apply(self, ready: Ready, now: float) -> list[Effect]:
         effects: list[Effect] = []
+        if ready.save is not None and ready.save.truncate_from is not None:
+            # What takes their place may be long in coming: the new log may be shorter.
+            cut_from = ready.save.truncate_from
+            effects += self._give_up_waiters(cut_from, max(self._waiters, default=0), now)
         if ready.restore is not None:
             if ready.restore.data:
                 self._state.restore(ready.restore.data)
             self._applied_term = ready.restore.term
-            for index in [i for i in self._waiters if i <= ready.restore.index]:
-                effects += self._waiters.pop(index)[1](None, now)
+            effects += self._give_up_waiters(0, ready.restore.index, now)
         for entry in ready.committed:
             effects += self._apply_entry(entry, now)
         for read in ready.reads:
             effects += self._readers.pop(read.token)(True, now)  # noqa: FBT003 -- whether it may answer
         for token in ready.refused_reads:
             effects += self._readers.pop(token)(False, now)  # noqa: FBT003 -- the same
+        return effects
+
+    def _give_up_waiters(self, first: int, last: int, now: float) -> list[Effect]:
+        """Answer those who wait for these entries that nobody knows."""
+        effects: list[Effect] = []
+        for index in [index for index in self._waiters if first <= index <= last]:
+            effects += self._waiters.pop(index)[1](None, now)
         return effects
 
     def _apply_entry(self, entry: Entry, now: float) -> Sequence[Effect]:
