@@ -87,6 +87,17 @@ def _addresses(cluster: RunningCluster) -> list[str]:
     return [f"tcp://{node.address}" for node in cluster.of("meta")]
 
 
+def change_setting(cluster: RunningCluster, node_id: str, value: str) -> None:
+    """Set `a` at this meta node, as `zreg settings set` does."""
+    ask_now(
+        Link.META,
+        [f"tcp://{address_of(cluster, node_id)}"],
+        (partial(SetSetting, name="a", value=value), SettingsReply),
+        config=CONFIG,
+        timeout_seconds=_ASK_SECONDS,
+    )
+
+
 class Write(msgspec.Struct, frozen=True):
     """One acknowledged write."""
 
