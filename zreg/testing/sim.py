@@ -367,8 +367,9 @@ class Simulation(VirtualTime):
         cut, self._cut = self._cut, set()
         self._note("heal")
         for left, right in sorted(cut):
-            for connection in list(self.processes[left].dialled.values()):
-                if connection.server is self.processes.get(right):
+            client, server = self.processes.get(left), self.processes.get(right)
+            for connection in [] if client is None else list(client.dialled.values()):
+                if server is not None and connection.server is server:
                     self._break(connection)
 
     def _is_cut(self, left: Process, right: Process) -> bool:
