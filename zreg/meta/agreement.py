@@ -29,7 +29,7 @@ from zreg.raft.consensus import RaftCore
 from zreg.raft.ready import Persisted, Ready, bootstrap
 from zreg.raft.status import Role
 from zreg.wire.commands import AnyCommand, decode_command, encode_command
-from zreg.wire.messages import Message, Refused
+from zreg.wire.messages import Accepted, Message, Refused
 from zreg.wire.raft_messages import Entry, EntryKind, RaftMessage, Reply, Request
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class Agreement:
         self._tick_at = 0.0
         self._applied_term = 0
         self.silent_ticks = 0
+        # Requests of strangers or for others, and answers that nobody waits for.
+        self.strange_count = 0
 
     def __repr__(self) -> str:
         """Show the node."""
@@ -124,14 +126,18 @@ class Agreement:
         """Take what another meta node asks, or answers."""
         if link is Link.RAFT_ANSWER and isinstance(message, Request):
             if message.sender not in self._peers:
+                self.strange_count += 1
                 detail = f"{message.sender} is no peer of {self._node_id}: see its --peer options"
                 return [Send(link, peer, Refused(0, DeniedError.code, detail))]
+            self.strange_count += message.receiver != self._node_id
             self._askers[message.sender, message.sequence] = peer
             self.raft.step(message)
         elif link is Link.RAFT_ASK and isinstance(message, Reply) and message.sender == peer:
             self.raft.step(message)
         elif link is Link.RAFT_ASK and isinstance(message, Refused):
             self._give_up(str(peer))
+        elif not isinstance(message, Accepted):
+            self.strange_count += 1
         return []
 
     def happened(self, event: Local, now: float) -> list[Effect]:

@@ -96,6 +96,8 @@ class MetaCore:
         self._beat_at = now
         self._admit_at = now
         self._request_id = 0
+        # Messages that have no place where they came.
+        self._strange_count = 0
 
     def __repr__(self) -> str:
         """Show epoch, size and part in Raft."""
@@ -132,7 +134,7 @@ class MetaCore:
             return self._happened(message, now)
         if link is Link.RAFT_ASK or isinstance(message, RaftMessage):
             if link is Link.NODES:
-                return [_misdirected(link, peer, message)]
+                return [self._misdirected(link, peer, message)]
             return self.agreement.receive(link, peer, message)
         if link is Link.RAFT_ANSWER:
             return self._receive_from_meta(peer, message)
@@ -163,7 +165,7 @@ class MetaCore:
             case FetchSettings():
                 return self._settings.fetch(peer, message)
             case _:
-                return [_misdirected(link, peer, message)]
+                return [self._misdirected(link, peer, message)]
 
     def _happened(self, event: Local, now: float) -> list[Effect]:
         match event:
@@ -221,6 +223,7 @@ class MetaCore:
             "raft_commit_index": raft.commit_index,
             "raft_last_index": raft.last_index,
             "raft_peers_up": self.agreement.peers_up,
+            "strange_messages": self._strange_count + self.agreement.strange_count,
         }
 
     # --- Raft ---------------------------------------------------------------------------------
@@ -272,6 +275,7 @@ class MetaCore:
 
     def _receive_from_meta(self, peer: Peer, message: Message) -> list[Effect]:
         if not isinstance(message, Join) or message.member.role is not Role.META:
+            self._strange_count += 1
             return []
         if not self.is_leading:
             return []
@@ -339,8 +343,10 @@ class MetaCore:
         message = MembershipChanged(self.membership.cluster_id, self.epoch)
         return [Broadcast(Link.MEMBERSHIP, MEMBERSHIP_TOPIC, message)]
 
+    # --- strangers ----------------------------------------------------------------------------
 
-def _misdirected(link: Link, peer: Peer, message: Message) -> Send:
-    name = type(message).__name__
-    detail = f"meta does not take {name}: connect to a session node instead"
-    return Send(link, peer, Refused(0, UnknownMessageError.code, detail))
+    def _misdirected(self, link: Link, peer: Peer, message: Message) -> Send:
+        self._strange_count += 1
+        name = type(message).__name__
+        detail = f"meta does not take {name}: connect to a session node instead"
+        return Send(link, peer, Refused(0, UnknownMessageError.code, detail))
