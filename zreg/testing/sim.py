@@ -90,6 +90,8 @@ class Process:
         self.owed: tuple[Peer, Connection, int] | None = None
         self.is_alive = True
         self.frozen_until = 0.0
+        # What has come meanwhile, in its order.
+        self.deferred: list[Callable[[], Sequence[Effect]]] = []
         self.dialled: dict[tuple[Link, str], Connection] = {}
         self.taken: dict[tuple[Link, Peer], Connection] = {}
         self.topics: dict[Link, dict[bytes, None]] = {}
@@ -175,7 +177,16 @@ class Simulation(VirtualTime):
         process.frozen_until = self.now + seconds
         self._note(f"freeze {name} {seconds}")
         process.tick_at = None
-        self._at(seconds, lambda: self._turn(process, lambda: ()))
+        self._at(seconds, lambda: self._wake(process))
+
+    def _wake(self, process: Process) -> None:
+        """Let a frozen process take what has come meanwhile, unless it was frozen for longer."""
+        if self.now < process.frozen_until:
+            return
+        self._turn(process, lambda: ())
+        deferred, process.deferred = process.deferred, []
+        for what in deferred:
+            self._turn(process, what)
 
     def post(self, name: str, message: Local) -> None:
         """Give a process a local message."""
@@ -189,8 +200,7 @@ class Simulation(VirtualTime):
         if not process.is_alive:
             return
         if self.now < process.frozen_until:
-            wait = process.frozen_until - self.now
-            self._at(wait, lambda: self._turn(process, what))
+            process.deferred.append(what)
             return
         try:
             self._run_turn(process, what)
