@@ -377,10 +377,16 @@ class Simulation(VirtualTime):
         cut, self._cut = self._cut, set()
         self._note("heal")
         for left, right in sorted(cut):
-            client, server = self.processes.get(left), self.processes.get(right)
-            for connection in [] if client is None else list(client.dialled.values()):
-                if server is not None and connection.server is server:
-                    self._break(connection)
+            self.drop(left, right)
+
+    def drop(self, left: str, right: str) -> None:
+        """Break the connections that one process made to another, if both live."""
+        client, server = self.processes.get(left), self.processes.get(right)
+        if client is None or server is None:
+            return
+        for connection in list(client.dialled.values()):
+            if connection.server is server:
+                self._break(connection)
 
     def _is_cut(self, left: Process, right: Process) -> bool:
         return (left.name, right.name) in self._cut
