@@ -1,7 +1,6 @@
 """Three meta nodes in real processes: restarted, refused, asked; what they say to people."""
 
 import json
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,11 +111,11 @@ def test_settings_from_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--peer=m1=127.0.0.1:9611", "--peer=m2=127.0.0.1:9711"], "name all of them, 1, 3 or 5"),
         (["--peer=m1=nowhere"], "peer m1: 'nowhere' is no address"),
         (["--peer=m1"], "write ID=HOST:PORT"),
         (["--peer=m2=127.0.0.1:9611"], "do not include this node, m1"),
         ([f"--peer=m{n}=127.0.0.1:{n}9611" for n in (1, 2, 3)], "say where with --dir"),
+        (["--join"], "a meta node that joins others needs --dir"),
     ],
 )
 def test_peers_that_cannot_work_are_refused(options: list[str], says: str) -> None:
@@ -126,16 +125,20 @@ def test_peers_that_cannot_work_are_refused(options: list[str], says: str) -> No
     assert says in result.stderr
 
 
-def test_a_directory_of_other_meta_nodes_is_refused(tmp_path: Path) -> None:
+def test_an_even_number_of_founders_is_refused(tmp_path: Path) -> None:
+    peers = [f"--peer=m{n}=127.0.0.1:{n}9611" for n in (1, 2)]
+
+    result = run_zreg("meta", "--id=m1", "--port=0", f"--dir={tmp_path / 'm1'}", *peers)
+
+    assert result.returncode == 2
+    assert "name all of them, 1, 3 or 5" in result.stderr
+
+
+def test_the_directory_of_another_meta_node_is_refused(tmp_path: Path) -> None:
     with RunningCluster(tmp_path) as cluster:
-        cluster.nodes["meta-1"].signal(signal.SIGTERM)
-        wait_until(lambda: not cluster.nodes["meta-1"].is_alive)
-    peers = [f"--peer=meta-{n}=127.0.0.1:{n}9611" for n in (1, 2, 3)]
-    where = f"--dir={tmp_path / 'meta-1'}"
+        cluster.terminate("meta-1")
 
-    named = run_zreg("meta", "--id=meta-1", "--port=0", where, *peers)
-    renamed = run_zreg("meta", "--id=meta-2", "--port=0", where)
+    renamed = run_zreg("meta", "--id=meta-2", "--port=0", f"--dir={tmp_path / 'meta-1'}")
 
-    assert named.returncode == renamed.returncode == 1
-    assert "is of the meta nodes meta-1, and now meta-1, meta-2, meta-3 are named" in named.stderr
+    assert renamed.returncode == 1
     assert "belongs to node_id meta-1, not meta-2" in renamed.stderr

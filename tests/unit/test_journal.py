@@ -357,7 +357,7 @@ def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
         Journal(tmp_path / "missing" / "raft.db", identity=IDENTITY)
 
 
-REJOIN = r"move the directory .* away and start it again, so that it rejoins as a new node"
+REJOIN = r"move the directory .* away, .* start it with --join, so that it rejoins as a new node"
 
 
 def filled(path: Path) -> None:
@@ -394,7 +394,7 @@ def test_damage_is_refused_with_the_way_out(path: Path, statement: str, what: st
     filled(path)
     spoil(path, statement)
 
-    with pytest.raises(JournalError, match=rf"damaged .*{what}.*: remove this node .* {REJOIN}"):
+    with pytest.raises(JournalError, match=rf"damaged .*{what}.*: take this node out .* {REJOIN}"):
         read(path)
 
 
@@ -474,3 +474,15 @@ def test_a_refused_journal_is_closed(path: Path, change: Callable[[Path], None])
     change(path)
 
     spoil(path, "CREATE TABLE free(id)")
+
+
+def test_a_fact_stays_what_it_was_first(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "raft.db", identity={"node_id": "m1"})
+    assert journal.keep_fact("journal_id", "one") == "one"
+    assert journal.keep_fact("journal_id", "two") == "one"
+    journal.close()
+
+    again = Journal(tmp_path / "raft.db", identity={})
+    assert again.facts == {"node_id": "m1", "journal_id": "one"}
+    assert again.keep_fact("journal_id", "three") == "one"
+    again.close()

@@ -1,25 +1,9 @@
 """Three meta cores and a small network: who leads answers, and only what a majority has."""
 
-from random import Random
+from meta_fakes import CLIENT, CONFIG, NAMES, SESSION, Cluster, meta_member, running
 
-from zreg.config import Config
-from zreg.effects import (
-    Broadcast,
-    Connect,
-    Disconnect,
-    Effect,
-    Link,
-    Local,
-    Log,
-    Peer,
-    PeerLost,
-    PeerUp,
-    Save,
-    Send,
-)
+from zreg.effects import Link, PeerLost, Send
 from zreg.errors import DeniedError, LimitError, NotLeaderError, NotReadyError, UnknownMessageError
-from zreg.meta.agreement import TICK_SECONDS, first_persisted, new_raft
-from zreg.meta.core import MetaCore
 from zreg.model import Member, Role, Status
 from zreg.raft.replies import vote_reply
 from zreg.wire.commands import AdmitMeta
@@ -35,110 +19,6 @@ from zreg.wire.messages import (
 )
 from zreg.wire.raft_messages import RaftMessage, Request, RequestVote
 from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
-
-CONFIG = Config()
-NAMES = ("m1", "m2", "m3")
-PEERS = {name: f"tcp://{name}:9611" for name in NAMES}
-SESSION = Member("s1", Role.SESSION, 0, Status.INITIAL, "tcp://s1:1", process_id=b"s1")
-CLIENT = b"somebody"
-
-
-def meta_member(name: str) -> Member:
-    address = f"tcp://{name}:9610"
-    return Member(
-        name, Role.META, 1, Status.WORKING, address, f"tcp://{name}:9612", process_id=name.encode()
-    )
-
-
-class Cluster:
-    """Carries Raft between the cores at once; what others are sent is kept."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.sent: list[tuple[str, Send]] = []
-        self.logged: list[Log] = []
-        self.saves: list[str] = []
-        self.cut: set[str] = set()
-        self.cores = {
-            name: MetaCore(
-                meta_member(name),
-                CONFIG,
-                raft=new_raft(name, first_persisted(PEERS), Random(name)),
-                cluster_id=name.encode() * 8,
-                now=0.0,
-                peers=PEERS,
-            )
-            for name in NAMES
-        }
-        for name, core in self.cores.items():
-            self.take(name, core.start(0.0))
-        for name in NAMES:
-            for peer in NAMES:
-                if peer != name:
-                    self.give(name, Link.LOCAL, "", PeerUp(Link.RAFT_ASK, peer))
-
-    def take(self, name: str, effects: "list[Effect] | tuple[Effect, ...]") -> None:
-        for effect in effects:
-            match effect:
-                case Send(link=Link.RAFT_ASK):
-                    self.ask(name, str(effect.peer), effect.message)
-                case Send():
-                    self.sent.append((name, effect))
-                case Log():
-                    self.logged.append(effect)
-                case Save():
-                    self.saves.append(name)
-                case Connect() | Disconnect() | Broadcast():
-                    pass
-                case _:
-                    raise AssertionError(effect)
-
-    def ask(self, name: str, peer: str, message: Message) -> None:
-        """Carry a request there, and what is answered back."""
-        if {name, peer} & self.cut:
-            return
-        before = len(self.sent)
-        self.give(peer, Link.RAFT_ANSWER, b"request", message)
-        for who, answer in self.sent[before:]:
-            if who == peer and answer.link is Link.RAFT_ANSWER:
-                self.sent.remove((who, answer))
-                self.give(name, Link.RAFT_ASK, peer, answer.message)
-
-    def give(self, name: str, link: Link, peer: Peer, message: Message | Local) -> None:
-        core = self.cores[name]
-        self.take(name, list(core.receive(link, peer, message, self.now)))
-        self.take(name, list(core.settle(self.now)))
-
-    def request(self, name: str, message: Message) -> list[Message]:
-        """Ask like a node; return what is answered by now."""
-        self.sent.clear()
-        self.give(name, Link.NODES, CLIENT, message)
-        return self.answers()
-
-    def answers(self) -> list[Message]:
-        return [send.message for _, send in self.sent if send.peer == CLIENT]
-
-    def run(self, seconds: float, *names: str) -> None:
-        """Let time pass for these, or for all."""
-        end = self.now + seconds
-        while self.now < end:
-            self.now += TICK_SECONDS
-            for name in names or NAMES:
-                self.take(name, list(self.cores[name].tick(self.now)))
-                self.take(name, list(self.cores[name].settle(self.now)))
-
-    def leader(self) -> str:
-        (name,) = [name for name, core in self.cores.items() if core.is_leading]
-        return name
-
-    def followers(self) -> list[str]:
-        return [name for name in NAMES if name != self.leader()]
-
-
-def running() -> Cluster:
-    cluster = Cluster()
-    cluster.run(2.0)
-    return cluster
 
 
 def test_one_leads_founds_the_cluster_and_shows_all_meta_nodes() -> None:
@@ -314,9 +194,9 @@ def test_a_missing_quorum_is_said_with_what_to_do() -> None:
 
     (reply,) = cluster.request(alone, FetchMembership(1))
     assert isinstance(reply, MembershipReply)
-    others = ", ".join(name for name in NAMES if name != alone)
+    others = ", ".join(f"{name} (not reached)" for name in NAMES if name != alone)
     assert "2 of its 3 nodes must run" in reply.trouble
-    assert f"does not reach {others}: start them" in reply.trouble
+    assert f"has no connection to {others}: start them, or look" in reply.trouble
     (said,) = [log for log in cluster.logged if log.event == "raft.quorum.missing"]
     assert said.fields["detail"] == reply.trouble
 
@@ -383,7 +263,10 @@ def test_a_stranger_and_a_stray_record_change_nothing() -> None:
     assert isinstance(misplaced.message, Refused)
     assert misplaced.message.code == UnknownMessageError.code
     assert core.receive(Link.RAFT_ANSWER, b"r", Accepted((1,)), cluster.now) == []
+    join = Join(1, SESSION, b"", 0)
+    assert core.receive(Link.RAFT_ANSWER, b"r", join, cluster.now) == []
     assert core.agreement.raft.term == term
+    assert core.statistics()["strange_messages"] == 4
 
 
 def test_a_peer_that_answers_for_another_is_not_heard() -> None:
@@ -403,5 +286,6 @@ def test_a_peer_that_answers_for_another_is_not_heard() -> None:
     reply = vote_reply("m2", votes[-1], term=votes[-1].term, is_granted=True)
     core.receive(Link.RAFT_ASK, "m3", reply, cluster.now)
     assert core.agreement.raft.role is role
+    assert core.statistics()["strange_messages"] == 1
     core.receive(Link.RAFT_ASK, "m2", reply, cluster.now)
     assert core.agreement.raft.role is not role

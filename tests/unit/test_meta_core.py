@@ -33,8 +33,9 @@ from zreg.errors import (
     UnknownMessageError,
     UnknownNodeError,
 )
-from zreg.meta.agreement import first_persisted, new_raft
+from zreg.meta.agreement import first_save, new_raft, persisted_of
 from zreg.meta.core import MetaCore
+from zreg.meta.peers import Identity
 from zreg.model import (
     ZERO,
     Incarnation,
@@ -71,8 +72,11 @@ META = Member("meta", Role.META, 1, Status.WORKING, "tcp://meta:1", "tcp://meta:
 
 def make_core(*, now: float = 0.0) -> MetaCore:
     """Return a lone meta node without a disk, which leads at once."""
-    raft = new_raft("meta", first_persisted({"meta": ""}), Random(1))
-    core = MetaCore(META, CONFIG, raft=raft, cluster_id=OWN, now=now, is_forgetful=True)
+    raft = new_raft("meta", persisted_of(first_save({"meta": ""})), Random(1))
+    identity = Identity(node_id="meta", address="", journal_id="")
+    core = MetaCore(
+        META, CONFIG, raft=raft, identity=identity, cluster_id=OWN, now=now, is_forgetful=True
+    )
     core.start(now)
     return core
 
@@ -629,6 +633,7 @@ def test_the_core_shows_itself() -> None:
         "raft_commit_index": 7,
         "raft_last_index": 7,
         "raft_peers_up": 0,
+        "strange_messages": 0,
     }
 
 

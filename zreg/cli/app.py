@@ -4,7 +4,14 @@ from typing import Final
 
 import typer
 
-from zreg.cli import client_commands, exits, node_commands, query_commands, setting_commands
+from zreg.cli import (
+    client_commands,
+    exits,
+    meta_commands,
+    node_commands,
+    query_commands,
+    setting_commands,
+)
 from zreg.cli.cluster import cluster
 from zreg.cli.output import complain
 from zreg.errors import Error
@@ -19,7 +26,7 @@ app = typer.Typer(
 )
 app.command("dev")(node_commands.dev)
 app.command("cluster")(cluster)
-app.command("meta")(node_commands.meta)
+app.add_typer(meta_commands.app, name="meta")
 app.command("session")(node_commands.session)
 app.command("data")(node_commands.data)
 app.command("publish")(client_commands.publish)

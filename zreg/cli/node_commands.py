@@ -62,6 +62,7 @@ def build_meta(loaded: Loaded, on_event: EventCallback) -> Node:
         membership_address=pub,
         directory=Path(loaded.options.dir) if loaded.options.dir else None,
         peers=peers(loaded.options.peer),
+        is_joining=loaded.options.join,
     )
     return MetaNode(_node_settings(loaded), place, on_event=on_event)
 
@@ -78,8 +79,23 @@ def build_data(loaded: Loaded, on_event: EventCallback) -> Node:
     return DataNode(_node_settings(loaded), address=address, changes_address=pub, on_event=on_event)
 
 
+def start(
+    role: str,
+    build: Build,
+    flags: Flags,
+    config: Path | None,
+    output: Format,
+    parent_pid: int,
+) -> None:
+    """Run one node as a command was told."""
+    if parent_pid:
+        end_with_parent(parent_pid)
+    loaded = load(flags, os.environ, file=config)
+    run_node(role, build, loaded, is_json=output is Format.JSON)
+
+
 def _command(role: str, build: Build) -> Callable[..., None]:
-    own = [name for name in OPTION_FIELDS if role == "meta" or name not in META_FIELDS]
+    own = [name for name in OPTION_FIELDS if name not in META_FIELDS]
 
     @with_settings(*CONFIG_FIELDS, *own)
     def command(
@@ -89,10 +105,7 @@ def _command(role: str, build: Build) -> Callable[..., None]:
         output: Output = Format.TABLE,
         parent_pid: ParentPid = 0,
     ) -> None:
-        if parent_pid:
-            end_with_parent(parent_pid)
-        loaded = load(flags, os.environ, file=config)
-        run_node(role, build, loaded, is_json=output is Format.JSON)
+        start(role, build, flags, config, output, parent_pid)
 
     command.__doc__ = f"Run one {role} node until it is told to stop."
     return command
@@ -201,6 +214,5 @@ def _tell_dev(nodes: list[Node], *, is_json: bool) -> None:
     say(f"  zreg publish hello world --hold{option}")
 
 
-meta = _command("meta", build_meta)
 session = _command("session", build_session)
 data = _command("data", build_data)

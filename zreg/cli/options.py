@@ -23,6 +23,7 @@ _ABOUT: Final = {
     "insecure": "Let other machines in, unencrypted",
     "dir": "Where its journal is kept",
     "peer": "ID=HOST:PORT of each meta node, itself included; once for each",
+    "join": "Wait to be taken in by `zreg meta add`; needs --dir and its own --peer",
     "log_level": "debug, info, warning or error",
 }
 

@@ -44,8 +44,10 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     insecure: bool = False
     # Where meta keeps its journal; empty: it forgets when it ends, and must be alone.
     dir: str = ""
-    # All meta nodes, `ID=HOST:PORT` of Raft each, the same on each of them; empty: it is alone.
+    # All meta nodes that begin, `ID=HOST:PORT` of Raft each, the same on each; empty: it is alone.
     peer: tuple[str, ...] = ()
+    # Wait to be taken in by other meta nodes; without effect once there is a journal.
+    join: bool = False
     # None: the command's own.
     log_level: LogLevel | None = None
 
@@ -69,7 +71,7 @@ OPTION_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in 
 _FIELDS: Final[Mapping[str, FieldInfo]] = {**CONFIG_FIELDS, **OPTION_FIELDS}
 # The one setting with a short name of its own, since every node needs it.
 # What only meta nodes are told.
-META_FIELDS: Final = ("dir", "peer")
+META_FIELDS: Final = ("dir", "peer", "join")
 FLAGS: Final[Mapping[str, str]] = {"meta_addresses": "--meta"}
 
 

@@ -1,4 +1,4 @@
-"""One meta node's part in Raft: its ticks, its peers, what it proposed and what became of that.
+"""One meta node's part in Raft: its ticks, its messages, what it proposed and what became of that.
 
 `RaftCore` says what is to be done as one `Ready`; here that becomes effects, in its order: requests
 to peers, `Save`, answers to peers, and then what the state machine makes of what is committed.
@@ -6,12 +6,11 @@ A proposal is answered when its entry is applied, by the node that proposed it: 
 lost the leadership meanwhile, as long as the entry was not replaced.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from zreg.effects import (
-    Connect,
-    Disconnect,
     Effect,
     Link,
     Local,
@@ -22,22 +21,27 @@ from zreg.effects import (
     Send,
 )
 from zreg.errors import DeniedError
+from zreg.meta.peers import Identity, Peers
 from zreg.meta.state import Applied, MetaState
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration
 from zreg.raft.consensus import RaftCore
+from zreg.raft.errors import OverloadedError
 from zreg.raft.ready import Persisted, Ready, bootstrap
 from zreg.raft.status import Role
 from zreg.wire.commands import AnyCommand, decode_command, encode_command
 from zreg.wire.messages import Accepted, Message, Refused
+from zreg.wire.meta_messages import IntroduceMeta, MetaIntroduced
 from zreg.wire.raft_messages import Entry, EntryKind, RaftMessage, Reply, Request
 
 if TYPE_CHECKING:
     from random import Random
 
 TICK_SECONDS: Final = 0.05
-# A peer that cannot be reached is tried again so often: half of the shortest election timeout.
-_RECONNECT_SECONDS: Final = 0.25
+# Without a leader for so many ticks, peers are asked who they are: perhaps this node was removed.
+_INTRODUCE_TICKS: Final = 60
+# Linearizable reads that wait for a majority.
+_READERS_MAX: Final = 10_000
 
 # Called with what became of a proposal; None: another entry took its place, or nobody knows.
 Waiter = Callable[[Applied | None, float], Sequence[Effect]]
@@ -47,16 +51,12 @@ Reader = Callable[[bool, float], Sequence[Effect]]
 class Agreement:
     """Runs one `RaftCore` over a `MetaState`."""
 
-    def __init__(
-        self, raft: RaftCore, state: MetaState, *, node_id: str, peers: Mapping[str, str]
-    ) -> None:
+    def __init__(self, raft: RaftCore, state: MetaState, identity: Identity) -> None:
         self.raft = raft
+        self.peers = Peers(identity, raft)
         self._state = state
-        self._node_id = node_id
-        # Where the other voters are; a lone node has none, and no ticks either.
-        self._peers = {peer: address for peer, address in peers.items() if peer != node_id}
-        self._up: dict[str, None] = {}
-        self._connect_at: dict[str, float] = {}
+        self._node_id = identity.node_id
+        self._configuration: Configuration | None = None
         self._asked: dict[str, int] = {}
         self._askers: dict[tuple[str, int], Peer] = {}
         self._waiters: dict[int, tuple[int, Waiter]] = {}
@@ -70,90 +70,92 @@ class Agreement:
 
     def __repr__(self) -> str:
         """Show the node."""
-        return f"<Agreement {self.raft!r} peers={len(self._up)}/{len(self._peers)}>"
+        return f"<Agreement {self.raft!r} {self.peers!r}>"
 
     @property
     def is_leading(self) -> bool:
         """Whether this node leads, and its state holds all that earlier leaders have committed."""
         return self.raft.role is Role.LEADER and self._applied_term == self.raft.term
 
-    @property
-    def is_alone(self) -> bool:
-        """Whether there are no other voters."""
-        return not self._peers
-
-    @property
-    def peers_up(self) -> int:
-        """How many peers are connected."""
-        return len(self._up)
-
-    def peers_missing(self) -> list[str]:
-        """Return the peers to whom no connection stands."""
-        return [peer for peer in self._peers if peer not in self._up]
-
     # --- inputs ------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Effect]:
         """Connect to all peers; a node without any elects itself at once."""
         self._tick_at = now + TICK_SECONDS
-        effects: list[Effect] = [
-            Connect(Link.RAFT_ASK, peer, address) for peer, address in self._peers.items()
-        ]
-        while self.is_alone and self.raft.role is not Role.LEADER:
+        effects = self._follow_configuration()
+        while self.raft.configuration.voters == (self._node_id,) and self.peers.is_alone:
+            if self.raft.role is Role.LEADER:
+                break
             self.raft.tick()
             effects += self.pump(now)
         return effects
 
     def tick(self, now: float) -> list[Effect]:
         """Count a tick, one however late it is; try peers again."""
-        effects: list[Effect] = []
-        for peer, connect_at in list(self._connect_at.items()):
-            if now >= connect_at:
-                del self._connect_at[peer]
-                effects.append(Connect(Link.RAFT_ASK, peer, self._peers[peer]))
-        if not self.is_alone and now >= self._tick_at:
-            self._tick_at = now + TICK_SECONDS
-            self.raft.tick()
-            self.silent_ticks = 0 if self.raft.leader is not None else self.silent_ticks + 1
+        effects = self.peers.tick(now)
+        if self.peers.is_alone or now < self._tick_at:
+            return effects
+        self._tick_at = now + TICK_SECONDS
+        self.raft.tick()
+        self.silent_ticks = 0 if self.raft.leader is not None else self.silent_ticks + 1
+        if self.silent_ticks and self.silent_ticks % _INTRODUCE_TICKS == 0:
+            effects += self.peers.introduce_all(now)
         return effects
 
     def next_tick_at(self) -> float | None:
         """When `tick` is due."""
-        due = list(self._connect_at.values())
-        return min([*due, self._tick_at]) if not self.is_alone else None
+        if self.peers.is_alone:
+            return None
+        due = self.peers.next_tick_at()
+        return self._tick_at if due is None else min(due, self._tick_at)
 
-    def receive(self, link: Link, peer: Peer, message: Message) -> list[Effect]:
+    def receive(self, link: Link, peer: Peer, message: Message, now: float) -> list[Effect]:
         """Take what another meta node asks, or answers."""
-        if link is Link.RAFT_ANSWER and isinstance(message, Request):
-            if message.sender not in self._peers:
-                self.strange_count += 1
-                detail = f"{message.sender} is no peer of {self._node_id}: see its --peer options"
-                return [Send(link, peer, Refused(0, DeniedError.code, detail))]
-            self.strange_count += message.receiver != self._node_id
-            self._askers[message.sender, message.sequence] = peer
-            self.raft.step(message)
-        elif link is Link.RAFT_ASK and isinstance(message, Reply) and message.sender == peer:
-            self.raft.step(message)
-        elif link is Link.RAFT_ASK and isinstance(message, Refused):
-            self._give_up(str(peer))
+        if link is Link.RAFT_ANSWER:
+            return self._asked_by(peer, message)
+        name = str(peer)
+        if isinstance(message, MetaIntroduced):
+            return self.peers.take(name, message)
+        if isinstance(message, Refused):
+            self._give_up(name)
+            return self.peers.refused(name, message, now)
+        if isinstance(message, Reply) and message.sender == peer:
+            if self.peers.is_up(name):
+                self.raft.step(message)
         elif not isinstance(message, Accepted):
             self.strange_count += 1
+        return []
+
+    def _asked_by(self, peer: Peer, message: Message) -> list[Effect]:
+        if isinstance(message, IntroduceMeta):
+            return self.peers.answer(peer, message)
+        if not isinstance(message, Request):
+            self.strange_count += 1
+            return []
+        if not self.peers.may_ask(message.sender):
+            self.strange_count += 1
+            detail = f"{message.sender} has not said who it is since {self._node_id} started"
+            return [Send(Link.RAFT_ANSWER, peer, Refused(0, DeniedError.code, detail))]
+        self.strange_count += message.receiver != self._node_id
+        self._askers[message.sender, message.sequence] = peer
+        self.raft.step(message)
         return []
 
     def happened(self, event: Local, now: float) -> list[Effect]:
         """Note that a connection to a peer came or went."""
         match event:
             case PeerUp(link=Link.RAFT_ASK):
-                self._up[str(event.peer)] = None
+                return self.peers.connected(str(event.peer), now)
             case PeerLost(link=Link.RAFT_ASK):
-                peer = str(event.peer)
-                self._up.pop(peer, None)
-                self._give_up(peer)
-                self._connect_at[peer] = now + _RECONNECT_SECONDS
-                return [Disconnect(Link.RAFT_ASK, peer)]
+                self._give_up(str(event.peer))
+                return self.peers.lost(str(event.peer), now)
             case _:
-                pass
-        return []
+                return []
+
+    def change_configuration(self, new: Configuration, waiter: Waiter) -> None:
+        """Change one member as the leader; raises `RaftError`."""
+        entry = self.raft.change_configuration(new)
+        self._waiters[entry.index] = (entry.term, waiter)
 
     def propose(self, command: AnyCommand, waiter: Waiter) -> None:
         """Propose a command as the leader; raises `RaftError`."""
@@ -165,6 +167,8 @@ class Agreement:
 
         It is called with False when the leadership ended first. Raises `RaftError`.
         """
+        if len(self._readers) >= _READERS_MAX:
+            raise OverloadedError(f"{_READERS_MAX} reads wait for a majority")
         self._read_token += 1
         self.raft.read_index(self._read_token)
         self._readers[self._read_token] = reader
@@ -196,12 +200,19 @@ class Agreement:
             effects += self._apply(ready, now)
             if self.raft.is_compaction_due:
                 self.raft.compact(self._state.snapshot())
+        effects += self._follow_configuration()
         # A request whose turn is over is answered by the reactor.
         self._askers.clear()
         return effects
 
+    def _follow_configuration(self) -> list[Effect]:
+        if self.raft.configuration is self._configuration:
+            return []
+        self._configuration = self.raft.configuration
+        return self.peers.follow()
+
     def _ask(self, request: RaftMessage, unsent: list[RaftMessage]) -> list[Effect]:
-        if request.receiver not in self._up:
+        if not self.peers.is_up(request.receiver):
             unsent.append(request)
             return []
         self._asked[request.receiver] = request.sequence
@@ -220,6 +231,7 @@ class Agreement:
         if ready.restore is not None:
             if ready.restore.data:
                 self._state.restore(ready.restore.data)
+                self.peers.cluster_id = self._state.membership.cluster_id
             self._applied_term = ready.restore.term
             effects += self._give_up_waiters(0, ready.restore.index, now)
         for entry in ready.committed:
@@ -242,6 +254,9 @@ class Agreement:
         applied: Applied | None = None
         if entry.kind is EntryKind.COMMAND:
             applied = self._state.apply(decode_command(entry.data))
+            self.peers.cluster_id = self._state.membership.cluster_id
+        elif entry.kind is EntryKind.CONFIGURATION:
+            applied = Applied(is_changed=True)
         term, waiter = self._waiters.pop(entry.index, (0, None))
         if waiter is None:
             return []
@@ -253,9 +268,14 @@ def first_save(peers: Mapping[str, str]) -> Save:
     return bootstrap(Configuration(tuple(sorted(peers)), (), dict(peers)))
 
 
-def first_persisted(peers: Mapping[str, str]) -> Persisted:
-    """Return the same as a journal would give it back."""
-    save = first_save(peers)
+def founders_of(peers: Mapping[str, str]) -> str:
+    """Return a digest of a list of peers: whoever founds a cluster must have the same."""
+    text = "\n".join(f"{peer}\t{address}" for peer, address in sorted(peers.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def persisted_of(save: Save) -> Persisted:
+    """Return what a new journal gives back after its first save."""
     return Persisted(term=save.term, vote=save.vote, entries=save.entries)
 
 

@@ -5,17 +5,19 @@ Followers serve the membership that they have applied, announce it, and send all
 A lone node without a disk relies on what its nodes remember (`memory`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from zreg.config import Config, Limits
+import msgspec
+
+from zreg.config import Config
 from zreg.effects import (
     INFO,
     MEMBERSHIP_TOPIC,
-    WARNING,
     Broadcast,
     Disconnect,
     Effect,
+    Emit,
     Link,
     Local,
     Log,
@@ -32,15 +34,17 @@ from zreg.errors import (
 from zreg.meta.agreement import Agreement, Waiter
 from zreg.meta.answers import not_leader, refused
 from zreg.meta.memory import Memory
+from zreg.meta.peers import Identity
+from zreg.meta.roster import Roster
 from zreg.meta.seats import Seats
 from zreg.meta.settings import Settings
 from zreg.meta.state import MetaState
+from zreg.meta.trouble import Trouble
 from zreg.model import Member, Membership, RingParameters, Role, Status
 from zreg.raft.consensus import RaftCore
 from zreg.raft.errors import CommandTooLargeError, OverloadedError, RaftError
-from zreg.wire.commands import AdmitMeta, AnyCommand, Found
+from zreg.wire.commands import AnyCommand, Found
 from zreg.wire.messages import (
-    Accepted,
     FetchMembership,
     Join,
     Leave,
@@ -52,13 +56,34 @@ from zreg.wire.messages import (
     Refused,
     Renew,
 )
-from zreg.wire.raft_messages import RaftMessage
+from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting
 
 # A meta node that the membership does not show says so to the leader this often.
 _ADMIT_SECONDS: Final = 0.5
-# No leader for so many ticks is more than an election: a second and a half.
-_TROUBLE_TICKS: Final = 30
+# A node that stops waits so long for another one to lead.
+_HAND_OVER_SECONDS: Final = 1.0
+
+
+class HandOver(Local, frozen=True):
+    """Stop to lead: the process is to end. Answered by `HandedOver`, within about a second."""
+
+
+class HandedOver(msgspec.Struct, frozen=True):
+    """This node does not lead (any more), or nobody takes over: it may end."""
+
+
+# What only the leader answers.
+_FOR_LEADERS: Final = (
+    Renew,
+    Join,
+    Leave,
+    SetSetting,
+    FetchSettings,
+    AddMeta,
+    RemoveMeta,
+    FetchMetaNodes,
+)
 
 
 class MetaCore:
@@ -70,18 +95,21 @@ class MetaCore:
         config: Config,
         *,
         raft: RaftCore,
+        identity: Identity,
         cluster_id: bytes,
         now: float,
-        peers: Mapping[str, str] | None = None,
         is_forgetful: bool = False,
     ) -> None:
         assert member.role is Role.META
+        assert member.node_id == identity.node_id
         self._member = member
         self._config = config
         self.state = MetaState()
-        self.agreement = Agreement(raft, self.state, node_id=member.node_id, peers=peers or {})
+        self.agreement = Agreement(raft, self.state, identity)
         self._seats = Seats(self.state, config, self._propose, now=now)
         self._settings = Settings(self.state, self.agreement, self._propose, self._elsewhere)
+        self._roster = Roster(member, self.state, self.agreement, self._propose, self._elsewhere)
+        self._trouble = Trouble(self.agreement, member.node_id)
         self._memory = Memory(
             self.state,
             self._seats,
@@ -92,12 +120,12 @@ class MetaCore:
         self._own_cluster_id = cluster_id
         self._announced_epoch = 0
         self._led_term = 0
-        self._is_troubled = False
         self._beat_at = now
         self._admit_at = now
-        self._request_id = 0
         # Messages that have no place where they came.
         self._strange_count = 0
+        # Since when the lead is being handed over, because this node is to stop.
+        self._stopping_at: float | None = None
 
     def __repr__(self) -> str:
         """Show epoch, size and part in Raft."""
@@ -132,12 +160,10 @@ class MetaCore:
         """Take a request, or what happened to a connection."""
         if isinstance(message, Local):
             return self._happened(message, now)
-        if link is Link.RAFT_ASK or isinstance(message, RaftMessage):
-            if link is Link.NODES:
-                return [self._misdirected(link, peer, message)]
-            return self.agreement.receive(link, peer, message)
-        if link is Link.RAFT_ANSWER:
+        if link is Link.RAFT_ANSWER and isinstance(message, Join):
             return self._receive_from_meta(peer, message)
+        if link in (Link.RAFT_ASK, Link.RAFT_ANSWER):
+            return self.agreement.receive(link, peer, message, now)
         match message:
             case FetchMembership():
                 return [self._membership_reply(link, peer, message.request_id)]
@@ -145,7 +171,7 @@ class MetaCore:
                 return [Send(link, peer, Pong())]
             case Pong():
                 return []
-            case Renew() | Join() | Leave() | SetSetting() | FetchSettings() if not self.is_leading:
+            case _ if isinstance(message, _FOR_LEADERS) and not self.is_leading:
                 return [self._elsewhere(peer, message.request_id)]
             case _:
                 return self._decide(link, peer, message, now)
@@ -164,6 +190,12 @@ class MetaCore:
                 return self._settings.change(peer, message)
             case FetchSettings():
                 return self._settings.fetch(peer, message)
+            case AddMeta():
+                return self._roster.add(peer, message)
+            case RemoveMeta():
+                return self._roster.remove(peer, message)
+            case FetchMetaNodes():
+                return self._roster.fetch(peer, message)
             case _:
                 return [self._misdirected(link, peer, message)]
 
@@ -172,6 +204,8 @@ class MetaCore:
             case PeerLost(link=Link.NODES):
                 self._seats.holders.lose(event.peer)
                 return []
+            case HandOver():
+                return self._hand_over(now)
             case PeerSlow(link=Link.NODES):
                 self._seats.holders.lose(event.peer)
                 return [Disconnect(Link.NODES, event.peer)]
@@ -182,11 +216,11 @@ class MetaCore:
         """Count Raft's time; as the leader, that of the nodes; announce."""
         effects = self.agreement.tick(now)
         if self.is_leading:
-            effects += self._seats.tick(now)
+            effects += [*self._seats.tick(now), *self._roster.tick()]
         elif now >= self._admit_at:
             self._admit_at = now + _ADMIT_SECONDS
-            effects += self._show_myself()
-        effects += self._look_for_trouble()
+            effects += self._roster.show_myself()
+        effects += [*self._trouble.look(), *self._see_handed_over(now)]
         if now >= self._beat_at:
             self._beat_at = now + self._config.beat_seconds
             effects += self._announcement()
@@ -222,9 +256,23 @@ class MetaCore:
             "raft_leader": raft.leader or "-",
             "raft_commit_index": raft.commit_index,
             "raft_last_index": raft.last_index,
-            "raft_peers_up": self.agreement.peers_up,
+            "raft_peers_up": self.agreement.peers.up_count,
             "strange_messages": self._strange_count + self.agreement.strange_count,
         }
+
+    def _hand_over(self, now: float) -> list[Effect]:
+        if not self.is_leading or not self._roster.hand_over():
+            return [Emit(HandedOver())]
+        self._stopping_at = now
+        return []
+
+    def _see_handed_over(self, now: float) -> list[Effect]:
+        if self._stopping_at is None:
+            return []
+        if self.is_leading and now - self._stopping_at < _HAND_OVER_SECONDS:
+            return []
+        self._stopping_at = None
+        return [Emit(HandedOver())]
 
     # --- Raft ---------------------------------------------------------------------------------
 
@@ -248,39 +296,17 @@ class MetaCore:
             )
             first = Membership(self._own_cluster_id, 1, 0, ring, (self._member,))
             return self._propose(Found(first), "", 0, lambda _applied, now: self._seated(now))
-        return [*self._seated(now), *self._show(self._member)]
+        return [*self._seated(now), *self._roster.begin()]
 
     def _seated(self, now: float) -> list[Effect]:
         self._seats.begin(now)
         return []
 
-    def _show(self, member: Member) -> list[Effect]:
-        """Have the membership show a meta node, unless it does."""
-        present = self.membership.living(member.node_id)
-        if present is not None and present.process_id == member.process_id:
-            return []
-        return self._propose(AdmitMeta(member), "", 0, lambda _applied, _now: [])
-
-    def _show_myself(self) -> list[Effect]:
-        """As a follower, ask the leader to have me shown."""
-        present = self.membership.living(self._member.node_id)
-        leader = self.agreement.raft.leader
-        if leader is None or (
-            present is not None and present.process_id == self._member.process_id
-        ):
-            return []
-        self._request_id += 1
-        join = Join(self._request_id, self._member, self.membership.cluster_id, self.epoch)
-        return [Send(Link.RAFT_ASK, leader, join)]
-
-    def _receive_from_meta(self, peer: Peer, message: Message) -> list[Effect]:
-        if not isinstance(message, Join) or message.member.role is not Role.META:
+    def _receive_from_meta(self, peer: Peer, join: Join) -> list[Effect]:
+        if join.member.role is not Role.META:
             self._strange_count += 1
             return []
-        if not self.is_leading:
-            return []
-        accepted = Send(Link.RAFT_ANSWER, peer, Accepted((message.request_id,)))
-        return [*self._show(message.member), accepted]
+        return self._roster.shown(peer, join) if self.is_leading else []
 
     def _propose(
         self, command: AnyCommand, peer: Peer, request_id: int, waiter: Waiter
@@ -301,37 +327,14 @@ class MetaCore:
         member = self.membership.living(leader) if leader is not None else None
         is_me = leader == self._member.node_id
         address = member.address if member is not None and not is_me else ""
-        detail = self._trouble() or "this meta node does not lead: ask the one that does"
+        detail = self._trouble.sentence() or "this meta node does not lead: ask the one that does"
         return not_leader(peer, request_id, address, detail)
-
-    # --- trouble ------------------------------------------------------------------------------
-
-    def _trouble(self) -> str:
-        """Return what stands in the way of any change, and what to do; empty if nothing does."""
-        if self.agreement.raft.leader is not None or self.agreement.silent_ticks < _TROUBLE_TICKS:
-            return ""
-        missing = ", ".join(self.agreement.peers_missing()) or "nobody"
-        voters = len(self.agreement.raft.configuration.voters)
-        return (
-            f"meta has no leader: {voters // 2 + 1} of its {voters} nodes must run and reach each "
-            f"other; {self._member.node_id} does not reach {missing}: start them, or look at the "
-            "network between them"
-        )[: Limits.detail_characters_max]
-
-    def _look_for_trouble(self) -> list[Effect]:
-        trouble = self._trouble()
-        if bool(trouble) is self._is_troubled:
-            return []
-        self._is_troubled = bool(trouble)
-        if trouble:
-            return [Log(WARNING, "raft.quorum.missing", {"detail": trouble})]
-        return [Log(INFO, "raft.quorum.restored", {"leader": str(self.agreement.raft.leader)})]
 
     def _membership_reply(self, link: Link, peer: Peer, request_id: int) -> Send:
         if not self.state.is_founded:
-            detail = self._trouble() or "this meta node knows no members yet: ask again"
+            detail = self._trouble.sentence() or "this meta node knows no members yet: ask again"
             return Send(link, peer, Refused(request_id, NotReadyError.code, detail))
-        reply = MembershipReply(request_id, self.membership, trouble=self._trouble())
+        reply = MembershipReply(request_id, self.membership, trouble=self._trouble.sentence())
         return Send(link, peer, reply)
 
     # --- announcing ---------------------------------------------------------------------------

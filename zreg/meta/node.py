@@ -4,7 +4,9 @@ With a directory its journal is there, and a restarted node goes on from it. Wit
 lone node that forgets, as `zreg dev` runs it.
 """
 
+import logging
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from random import SystemRandom
@@ -14,21 +16,22 @@ import msgspec
 
 from zreg.effects import Link, Save
 from zreg.errors import UsageError
-from zreg.meta.agreement import first_persisted, first_save, new_raft
-from zreg.meta.core import MetaCore
+from zreg.meta.agreement import first_save, founders_of, new_raft, persisted_of
+from zreg.meta.core import HandedOver, HandOver, MetaCore
+from zreg.meta.peers import Identity
 from zreg.model import Role
-from zreg.raft.configuration import decode_configuration
-from zreg.raft.ready import Persisted
-from zreg.reactor.journal import Journal, JournalError
+from zreg.raft.ready import Persisted, configuration_of
+from zreg.reactor.journal import Journal
 from zreg.reactor.node import Node, NodeSettings, clock, new_member, opened_doors
 from zreg.reactor.perform import Disk, EventCallback
 from zreg.reactor.table import LinkTable
-from zreg.wire.raft_messages import EntryKind
 
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:9610"
 DEFAULT_MEMBERSHIP_ADDRESS: Final = "tcp://127.0.0.1:9612"
 JOURNAL_NAME: Final = "raft.db"
-_PEER_COUNTS: Final = (1, 3, 5)
+_FOUNDER_COUNTS: Final = (1, 3, 5)
+
+logger = logging.getLogger("zreg.meta")
 
 
 class Forgetful:
@@ -45,8 +48,19 @@ class MetaPlace(msgspec.Struct, frozen=True, kw_only=True):
     membership_address: str = DEFAULT_MEMBERSHIP_ADDRESS
     # Where its journal is; None: it has none, and forgets.
     directory: Path | None = None
-    # Raft's address of each meta node by id, this one included; empty: it is alone.
+    # Raft's address of each meta node by id, this one included; empty: it is alone for good. After
+    # the first start the journal knows them, and only this node's own is looked at.
     peers: Mapping[str, str] = {}
+    # Whether, without a journal, it waits to be taken in and does not found a cluster.
+    is_joining: bool = False
+
+
+class _Origin(msgspec.Struct, frozen=True):
+    """What a node starts from."""
+
+    disk: Disk
+    persisted: Persisted
+    identity: Identity
 
 
 class MetaNode(Node):
@@ -60,26 +74,28 @@ class MetaNode(Node):
         on_event: EventCallback | None = None,
     ) -> None:
         _check(settings, place)
+        self._tell = on_event
         self._journal: Journal | None = None
         with opened_doors(_table(settings, place), settings) as doors:
             member = new_member(Role.META, doors, settings, Link.NODES, Link.MEMBERSHIP)
-            peers = place.peers or {member.node_id: place.address}
-            disk: Disk = Forgetful()
-            persisted = first_persisted(peers)
             if place.directory is not None:
-                identity = {"node_id": member.node_id, "cluster": settings.config.cluster}
-                disk = self._journal = _opened(place.directory, identity)
-                persisted = _loaded(self._journal, peers, place.directory)
+                facts = {"node_id": member.node_id, "cluster": settings.config.cluster}
+                self._journal = _opened(place.directory, facts)
+            try:
+                origin = _origin(self._journal, member.node_id, place)
+            except BaseException:
+                self._close_journal()
+                raise
             core = MetaCore(
                 member,
                 settings.config,
-                raft=new_raft(member.node_id, persisted, SystemRandom()),
+                raft=new_raft(member.node_id, origin.persisted, SystemRandom()),
+                identity=origin.identity,
                 cluster_id=os.urandom(16),
                 now=clock(),
-                peers=peers,
                 is_forgetful=self._journal is None,
             )
-        super().__init__(core, doors, member, settings, on_event, disk)
+        super().__init__(core, doors, member, settings, self._take_event, origin.disk)
 
     async def run(self) -> None:
         """Serve until `stop`; raises `NodeEndError` when this node must not go on."""
@@ -88,10 +104,20 @@ class MetaNode(Node):
         finally:
             self._close_journal()
 
+    def stop(self) -> None:
+        """Hand over the lead, if this node has it, and end; `run` then returns."""
+        self._reactor.post(HandOver())
+
     def close(self) -> None:
         """Close what a node that is never run holds."""
         super().close()
         self._close_journal()
+
+    def _take_event(self, event: msgspec.Struct) -> None:
+        if isinstance(event, HandedOver):
+            self._reactor.stop()
+        elif self._tell is not None:
+            self._tell(event)
 
     def _close_journal(self) -> None:
         if self._journal is not None:
@@ -99,11 +125,6 @@ class MetaNode(Node):
 
 
 def _check(settings: NodeSettings, place: MetaPlace) -> None:
-    if len(place.peers) not in (0, *_PEER_COUNTS):
-        raise UsageError(
-            f"{len(place.peers)} meta nodes are named: name all of them, 1, 3 or 5, on each of "
-            "them in the same way (an even number fails as easily as one less)"
-        )
     if len(place.peers) > 1 and place.directory is None:
         raise UsageError("meta nodes that have peers must remember: say where with --dir")
     if place.peers and settings.node_id not in place.peers:
@@ -111,12 +132,17 @@ def _check(settings: NodeSettings, place: MetaPlace) -> None:
             f"the peers {', '.join(place.peers)} do not include this node, "
             f"{settings.node_id or 'which has no --id'}: give it the --id of one of them"
         )
+    if place.is_joining and not (place.peers and place.directory):
+        raise UsageError(
+            "a meta node that joins others needs --dir, and --peer ID=HOST:PORT with its own id "
+            "and the address at which they will reach it"
+        )
 
 
 def _table(settings: NodeSettings, place: MetaPlace) -> LinkTable:
     routers = {Link.NODES: place.address}
     pubs = {Link.MEMBERSHIP: place.membership_address}
-    if len(place.peers) <= 1:
+    if not place.peers:
         return LinkTable(routers=routers, pubs=pubs)
     # On the host that the other links bind to, at the port that peers are told.
     host = place.address.rpartition(":")[0]
@@ -125,33 +151,51 @@ def _table(settings: NodeSettings, place: MetaPlace) -> LinkTable:
     return LinkTable(routers=routers, pubs=pubs, asks=(Link.RAFT_ASK,), answers=answers)
 
 
-def _opened(directory: Path, identity: Mapping[str, str]) -> Journal:
+def _opened(directory: Path, facts: Mapping[str, str]) -> Journal:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{directory} cannot be used: {error.strerror}; name another") from error
-    return Journal(directory / JOURNAL_NAME, identity=identity)
+    return Journal(directory / JOURNAL_NAME, identity=facts)
 
 
-def _loaded(journal: Journal, peers: Mapping[str, str], directory: Path) -> Persisted:
-    """Return what the journal holds; one that is new begins the cluster with these peers."""
-    if journal.contents.term == 0:
-        journal.save(first_save(peers))
-        return first_persisted(peers)
+def _origin(journal: Journal | None, node_id: str, place: MetaPlace) -> _Origin:
+    """Return what the journal holds; a new one founds a cluster with these peers, or joins one."""
+    # A node without peers has no address in Raft, which tells everybody that it stays alone.
+    address = place.peers.get(node_id, "")
+    peers = place.peers or {node_id: address}
+    if journal is None:
+        identity = Identity(node_id=node_id, address=address, journal_id="")
+        return _Origin(Forgetful(), persisted_of(first_save(peers)), identity)
+    is_new = not journal.contents.term and not journal.contents.entries
+    journal_id = journal.keep_fact("journal_id", secrets.token_hex(8))
+    founders = journal.keep_fact("founders", "" if place.is_joining else founders_of(peers))
     persisted = Persisted.of(journal.contents)
-    voters = _voters(persisted)
-    if voters != tuple(sorted(peers)):
-        journal.close()
-        raise JournalError(
-            f"The journal in {directory} is of the meta nodes {', '.join(voters)}, and now "
-            f"{', '.join(sorted(peers))} are named: name the same ones, or give a new node another "
-            "--dir."
+    if is_new and founders:
+        _check_founders(peers)
+        save = first_save(peers)
+        journal.save(save)
+        persisted = persisted_of(save)
+    elif known := configuration_of(persisted).addresses:
+        _compare(known, place.peers)
+    identity = Identity(node_id=node_id, address=address, journal_id=journal_id, founders=founders)
+    return _Origin(journal, persisted, identity)
+
+
+def _check_founders(peers: Mapping[str, str]) -> None:
+    if len(peers) not in _FOUNDER_COUNTS:
+        raise UsageError(
+            f"{len(peers)} meta nodes are named: name all of them, 1, 3 or 5, on each of them in "
+            "the same way (an even number fails as easily as one less)"
         )
-    return persisted
 
 
-def _voters(persisted: Persisted) -> tuple[str, ...]:
-    kept = [e.data for e in persisted.entries if e.kind is EntryKind.CONFIGURATION]
-    if persisted.snapshot is not None:
-        kept.insert(0, persisted.snapshot.configuration)
-    return decode_configuration(kept[-1]).voters
+def _compare(known: Mapping[str, str], named: Mapping[str, str]) -> None:
+    """Say so where the list of peers is not what it was, or has become by adding and removing."""
+    if named and set(named) != set(known):
+        logger.warning(
+            "raft.peers.differ named=%s known=%s detail=%r",
+            ",".join(sorted(named)),
+            ",".join(sorted(known)),
+            "the journal counts, and --peer for this node's own address only: correct --peer",
+        )

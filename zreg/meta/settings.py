@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 from zreg.config import Limits
 from zreg.effects import Effect, Link, Peer, Send
-from zreg.errors import NotReadyError
+from zreg.errors import LimitError, NotReadyError
 from zreg.meta.agreement import Agreement
 from zreg.meta.answers import refused
 from zreg.meta.seats import Propose
 from zreg.meta.state import Applied, MetaState
-from zreg.raft.errors import RaftError
+from zreg.raft.errors import OverloadedError, RaftError
 from zreg.wire.commands import ChangeSetting
 from zreg.wire.settings_messages import FetchSettings, SetSetting, SettingsReply
 
@@ -63,6 +63,8 @@ class Settings:
 
         try:
             self._agreement.read(answer)
+        except OverloadedError as error:
+            return [refused(peer, message.request_id, LimitError.code, f"meta: {error}")]
         except RaftError:
             return [self._elsewhere(peer, message.request_id)]
         return []

@@ -22,10 +22,12 @@ from zreg.wire.commands import (
     AnyCommand,
     ChangeSetting,
     Depart,
+    DropMeta,
     Forget,
     Found,
     MetaImage,
     Raise,
+    Recover,
     SetStatus,
     decode_image,
     encode_image,
@@ -33,6 +35,8 @@ from zreg.wire.commands import (
 from zreg.wire.settings_messages import Setting
 
 _DONE: Final = ""
+# More than the epochs that could have been reached by nodes of meta that are lost.
+RECOVERY_EPOCHS: Final = 1_000_000
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -91,7 +95,7 @@ class MetaState:
 
     # --- the machine -------------------------------------------------------------------------
 
-    def apply(self, command: AnyCommand) -> Applied:
+    def apply(self, command: AnyCommand) -> Applied:  # noqa: C901 -- one door, a case per command
         """Take one command."""
         match command:
             case Found():
@@ -113,6 +117,10 @@ class MetaState:
                 return Applied(is_changed=True)
             case ChangeSetting():
                 return self._change_setting(command)
+            case DropMeta():
+                return self._drop_meta(command.node_id)
+            case Recover():
+                return self._raise(self.epoch + RECOVERY_EPOCHS - 1)
             case _:
                 assert_never(command)
 
@@ -144,6 +152,13 @@ class MetaState:
             return _in_use(present)
         self.membership = steps.joined(self.membership, member)
         return Applied(is_changed=True, member=self.membership.living(member.node_id))
+
+    def _drop_meta(self, node_id: str) -> Applied:
+        present = self.membership.living(node_id)
+        if present is None or present.role is not Role.META:
+            return Applied()
+        self.membership = steps.departed(self.membership, present.incarnation)
+        return Applied(is_changed=True, member=present)
 
     def _admit(self, command: Admit) -> Applied:
         present = self.membership.living(command.member.node_id)

@@ -10,6 +10,7 @@ changes on both sides of a partition may have disjoint majorities.
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from zreg.raft.errors import ConfigurationError
 
@@ -19,11 +20,16 @@ _LEARNER: Final = "learner"
 
 
 class Configuration(msgspec.Struct, frozen=True, array_like=True):
-    """The members of the Raft cluster: sorted ids of voters and learners, an address for each."""
+    """The members of the Raft cluster: sorted ids of voters and learners, an address for each.
+
+    `journals` names the disk that keeps a member's promises, as far as known: a member that comes
+    with another one has forgotten its votes.
+    """
 
     voters: tuple[str, ...] = ()
     learners: tuple[str, ...] = ()
     addresses: dict[str, str] = {}
+    journals: dict[str, str] = {}
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -34,29 +40,47 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
         """Add `node_id` as a member that gets the log but has no vote."""
         learners = tuple(sorted({*self.learners, node_id}))
         voters = tuple(voter for voter in self.voters if voter != node_id)
-        return Configuration(voters, learners, {**self.addresses, node_id: address})
+        return replace(
+            self, voters=voters, learners=learners, addresses={**self.addresses, node_id: address}
+        )
 
     def with_voter(self, node_id: str) -> "Configuration":
         """Give the learner `node_id` a vote."""
         learners = tuple(learner for learner in self.learners if learner != node_id)
-        return Configuration(tuple(sorted({*self.voters, node_id})), learners, self.addresses)
+        return replace(self, voters=tuple(sorted({*self.voters, node_id})), learners=learners)
 
     def without(self, node_id: str) -> "Configuration":
         """Remove `node_id`, voter or learner."""
-        voters = tuple(voter for voter in self.voters if voter != node_id)
-        learners = tuple(learner for learner in self.learners if learner != node_id)
-        kept = {member: at for member, at in self.addresses.items() if member != node_id}
-        return Configuration(voters, learners, kept)
+        return Configuration(
+            tuple(voter for voter in self.voters if voter != node_id),
+            tuple(learner for learner in self.learners if learner != node_id),
+            {member: at for member, at in self.addresses.items() if member != node_id},
+            {member: journal for member, journal in self.journals.items() if member != node_id},
+        )
 
     def with_address(self, node_id: str, address: str) -> "Configuration":
         """Move the member `node_id` to another address; its id, and so its vote, stays."""
-        return Configuration(self.voters, self.learners, {**self.addresses, node_id: address})
+        return replace(self, addresses={**self.addresses, node_id: address})
+
+    def with_journal(self, node_id: str, journal_id: str) -> "Configuration":
+        """Note whose promises the member `node_id` keeps."""
+        return replace(self, journals={**self.journals, node_id: journal_id})
 
 
 def encode_configuration(configuration: Configuration) -> bytes:
-    """Return the bytes of a configuration entry: a line per member, its kind, id and address."""
+    """Return the bytes of a configuration entry: a line per member, its kind, id, address, journal.
+
+    A journal that is not known is an empty column.
+    """
     lines = [
-        "\t".join((kind, node_id, configuration.addresses[node_id]))
+        "\t".join(
+            (
+                kind,
+                node_id,
+                configuration.addresses[node_id],
+                configuration.journals.get(node_id, ""),
+            )
+        )
         for kind, node_ids in ((_VOTER, configuration.voters), (_LEARNER, configuration.learners))
         for node_id in node_ids
     ]
@@ -67,15 +91,16 @@ def decode_configuration(data: bytes) -> Configuration:
     """Return the configuration in an entry's bytes; raises `ConfigurationError` on others."""
     try:
         rows = [line.split("\t") for line in data.decode().split("\n") if line]
-        members = [(kind, node_id, address) for kind, node_id, address in rows]
+        members = [(kind, node_id, address, journal) for kind, node_id, address, journal in rows]
     except ValueError as error:
         raise ConfigurationError("no configuration: each line names one member") from error
-    if any(kind not in (_VOTER, _LEARNER) for kind, _, _ in members):
+    if any(kind not in (_VOTER, _LEARNER) for kind, *_ in members):
         raise ConfigurationError("no configuration: a member is a voter or a learner")
     return Configuration(
-        tuple(node_id for kind, node_id, _ in members if kind == _VOTER),
-        tuple(node_id for kind, node_id, _ in members if kind == _LEARNER),
-        {node_id: address for _, node_id, address in members},
+        tuple(node_id for kind, node_id, *_ in members if kind == _VOTER),
+        tuple(node_id for kind, node_id, *_ in members if kind == _LEARNER),
+        {node_id: address for _, node_id, address, _ in members},
+        {node_id: journal for _, node_id, _, journal in members if journal},
     )
 
 
@@ -87,9 +112,11 @@ def check_change(old: Configuration, new: Configuration) -> None:
         raise ConfigurationError(f"at most {VOTER_COUNT_MAX} voters; add it as a learner")
     if len(set(new.members)) != len(new.members) or set(new.members) != set(new.addresses):
         raise ConfigurationError("each member is named once and has one address")
-    names = "".join((*new.addresses, *new.addresses.values()))
+    if not set(new.journals) <= set(new.members):
+        raise ConfigurationError("only members have journals")
+    names = "".join((*new.addresses, *new.addresses.values(), *new.journals.values()))
     if "\t" in names or "\n" in names:
-        raise ConfigurationError("an id or an address holds a tab or a line break")
+        raise ConfigurationError("an id, an address or a journal holds a tab or a line break")
     moved = (set(old.voters) ^ set(new.voters)) | (set(old.learners) ^ set(new.learners))
     if len(moved) > 1:
         raise ConfigurationError("members change one at a time")

@@ -98,6 +98,16 @@ class RaftCore:
         return self.log.history.latest
 
     @property
+    def configuration_index(self) -> int:
+        """The entry that brought `configuration`."""
+        return self.log.history.latest_index
+
+    @property
+    def is_configuration_committed(self) -> bool:
+        """Whether `configuration` is known to be committed."""
+        return self.configuration_index <= self.log.commit_index
+
+    @property
     def is_compaction_due(self) -> bool:
         """Whether `compact` should be called after what was handed out is applied."""
         snapshot_index = self.log.snapshot.index if self.log.snapshot else 0

@@ -67,6 +67,10 @@ class CatchUp:
     def matched(self, match_index: int, last_index: int) -> None:
         """Take an answer of the learner, which agrees up to `match_index`."""
         self._silent_ticks = 0
+        if self.state is CatchUpState.FAILED:
+            # It is back, or faster now: it has no vote, so trying again costs nobody anything.
+            self.state = CatchUpState.RUNNING
+            self._round, self._round_ticks, self._target_index = 1, 0, last_index
         if self.state is not CatchUpState.RUNNING or match_index < self._target_index:
             return
         if self._round_ticks < self._election_ticks:

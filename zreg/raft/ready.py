@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from zreg.effects import Save, Snapshot
-from zreg.raft.configuration import Configuration, encode_configuration
+from zreg.raft.configuration import Configuration, decode_configuration, encode_configuration
 from zreg.wire.raft_messages import (
     Entry,
     EntryKind,
@@ -71,6 +71,14 @@ def bootstrap(configuration: Configuration) -> Save:
     return Save(
         snapshot=None, truncate_from=None, compact_to=None, entries=(first,), term=1, vote=None
     )
+
+
+def configuration_of(persisted: Persisted) -> Configuration:
+    """Return the members as the last entry says that names them, committed or not."""
+    kept = [e.data for e in persisted.entries if e.kind is EntryKind.CONFIGURATION]
+    if not kept and persisted.snapshot is not None:
+        kept = [persisted.snapshot.configuration]
+    return decode_configuration(kept[-1]) if kept else Configuration()
 
 
 def is_gapless(prev_index: int, prev_term: int, entries: Iterable[Entry]) -> bool:

@@ -102,6 +102,9 @@ class Standing:
         return self.leader is not None and self._elapsed < self._config.election_ticks
 
     def _may_vote(self, request: RequestVote) -> bool:
+        if not self._log.history.latest.members:
+            # It has not been taken in yet: whoever counts on its vote has another cluster in mind.
+            return False
         is_free = (
             request.term > self.term
             or self.vote == request.sender

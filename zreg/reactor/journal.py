@@ -140,8 +140,8 @@ class JournalStep(Protocol):
 class Journal:
     """One open journal; `contents` is what it held at the start.
 
-    `identity` names whose journal it is, as {"node_id": ..., "cluster_id": ...}: a name that is new
-    is written, one that is stored with another value is refused. Raises `JournalError`.
+    `identity` names whose journal it is, as {"node_id": ..., "cluster": ...}: a name that is new is
+    written, one that is stored with another value is refused. Raises `JournalError`.
     """
 
     def __init__(
@@ -163,11 +163,19 @@ class Journal:
         try:
             with self._speaking_plainly("opened"):
                 self._prepare(page_count_max)
+                self.facts = self._load_facts()
                 self._compare(identity)
                 self.contents = self._load()
         except BaseException:
             self._database.close()
             raise
+
+    def keep_fact(self, name: str, value: str) -> str:
+        """Return the fact `name`; the first time it is `value`, and stays that for ever."""
+        if name not in self.facts:
+            with self._speaking_plainly("written"), self._transaction():
+                self._write_fact(name, value)
+        return self.facts[name]
 
     def save(self, step: JournalStep) -> None:
         """Make `step` durable, wholly or not at all; raises `JournalError`."""
@@ -233,23 +241,28 @@ class Journal:
                     " version that wrote it."
                 )
 
-    def _compare(self, identity: Mapping[str, str]) -> None:
+    def _load_facts(self) -> dict[str, str]:
         rows = self._database.execute("SELECT name, value, crc FROM facts").fetchall()
-        stored = {}
         for name, value, crc in rows:
             self._check(crc == _checksum(name, value), f"the fact {name}")
-            stored[name] = value
+        return {name: value for name, value, _ in rows}
+
+    def _compare(self, identity: Mapping[str, str]) -> None:
         for name, value in sorted(identity.items()):
-            if stored.get(name, value) != value:
+            if self.facts.get(name, value) != value:
                 raise JournalError(
-                    f"The journal {self._path} belongs to {name} {stored[name]}, not {value}:"
+                    f"The journal {self._path} belongs to {name} {self.facts[name]}, not {value}:"
                     " start this node with its own directory."
                 )
-            with self._transaction():
-                self._database.execute(
-                    "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)",
-                    (name, value, _checksum(name, value)),
-                )
+            if name not in self.facts:
+                with self._transaction():
+                    self._write_fact(name, value)
+
+    def _write_fact(self, name: str, value: str) -> None:
+        self._database.execute(
+            "INSERT INTO facts VALUES (?, ?, ?)", (name, value, _checksum(name, value))
+        )
+        self.facts[name] = value
 
     def _load(self) -> JournalContents:
         verdict = self._database.execute("PRAGMA quick_check").fetchone()[0]
@@ -323,9 +336,10 @@ class Journal:
 
     def _damaged(self, why: str) -> JournalError:
         return JournalError(
-            f"The journal {self._path} is damaged ({why}): remove this node from the cluster, move"
-            f" the directory {self._path.parent} away and start it again, so that it rejoins as a"
-            " new node; never copy or repair the file, it holds promises to the others."
+            f"The journal {self._path} is damaged ({why}): take this node out with `zreg meta rm`,"
+            f" move the directory {self._path.parent} away, take it in with `zreg meta add` and"
+            " start it with --join, so that it rejoins as a new node; never copy or repair the"
+            " file, it holds promises to the others."
         )
 
 

@@ -14,8 +14,9 @@ from zreg.config import Config
 from zreg.data.core import DataCore
 from zreg.effects import Link
 from zreg.enrolment import NodeFailed
-from zreg.meta.agreement import first_save, new_raft
+from zreg.meta.agreement import first_save, founders_of, new_raft
 from zreg.meta.core import MetaCore
+from zreg.meta.peers import Identity
 from zreg.model import DataInfoId, Member, Publisher, Role, Scope, Status
 from zreg.session.core import SessionCore
 from zreg.testing.sim import Process, Simulation
@@ -68,6 +69,7 @@ class SimCluster:
         addresses = tuple(f"tcp://{name}:9610" for name in self.meta_names)
         self.config = config or Config(meta_addresses=addresses)
         self.disks: dict[str, SimDisk] = {}
+        self._disks_made = 0
         self._made = 0
         self._views: dict[tuple[str, int], ViewLog] = {}
         self._read: dict[str, int] = {}
@@ -94,9 +96,9 @@ class SimCluster:
             if name not in self.sim.processes:
                 self.meta(name)
 
-    def meta(self, name: str = "meta") -> Process:
-        """Start one meta node, for the first time or from its disk."""
-        peers = {each: f"tcp://{each}:9611" for each in self.meta_names}
+    def meta(self, name: str = "meta", *, is_joining: bool = False) -> Process:
+        """Start one meta node: a founder, one that waits to be added, or any from its disk."""
+        founders = {each: f"tcp://{each}:9611" for each in self.meta_names}
         member = Member(
             name,
             Role.META,
@@ -106,28 +108,38 @@ class SimCluster:
             f"tcp://{name}:9612",
             process_id=self._unique(),
         )
-        disk = self.disks.setdefault(name, SimDisk(first_save(peers)))
+        disk = self.disks.get(name)
+        if disk is None:
+            self._disks_made += 1
+            first = () if is_joining else (first_save(founders),)
+            disk = self.disks[name] = SimDisk(*first, journal_id=f"{name}#{self._disks_made}")
+            disk.founders = "" if is_joining else founders_of(founders)
+        address = f"tcp://{name}:9611"
         core = MetaCore(
             member,
             self.config,
             raft=new_raft(name, disk.load(), self._rng()),
+            identity=Identity(
+                node_id=name,
+                address=address,
+                journal_id=disk.journal_id,
+                founders=disk.founders,
+            ),
             cluster_id=self._unique(),
             now=self.sim.now,
-            peers=peers,
         )
         binds = {
             Link.NODES: member.address,
             Link.MEMBERSHIP: member.changes_address,
-            Link.RAFT_ANSWER: peers[name],
+            Link.RAFT_ANSWER: address,
         }
         return self.sim.add(name, core, binds, disk)
 
     def meta_cores(self) -> dict[str, MetaCore]:
         """Return the cores of the meta nodes that run, by name."""
         found = {}
-        for name in self.meta_names:
-            process = self.sim.processes.get(name)
-            if process is not None and isinstance(process.core, MetaCore):
+        for name, process in self.sim.processes.items():
+            if isinstance(process.core, MetaCore):
                 found[name] = process.core
         return found
 

@@ -13,7 +13,10 @@ class SimDisk:
     `JournalError`, as a full disk would; nothing of it is kept.
     """
 
-    def __init__(self, *first: Save) -> None:
+    def __init__(self, *first: Save, journal_id: str = "") -> None:
+        self.journal_id = journal_id
+        # What else is written once, with the journal.
+        self.founders = ""
         self.term = 0
         self.vote: str | None = None
         self.snapshot: Snapshot | None = None

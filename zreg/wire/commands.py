@@ -76,7 +76,29 @@ class ChangeSetting(Command, tag=9, frozen=True, array_like=True):
     if_version: int | None = None
 
 
-AnyCommand = Found | AdmitMeta | Admit | SetStatus | Depart | Forget | Raise | Adopt | ChangeSetting
+class DropMeta(Command, tag=10, frozen=True, array_like=True):
+    """Show the meta node of this id no more: it has no part in Raft any more."""
+
+    node_id: str
+
+
+class Recover(Command, tag=11, frozen=True, array_like=True):
+    """Go on after a quorum was lost for good, above whatever epoch the lost nodes may have seen."""
+
+
+AnyCommand = (
+    Found
+    | AdmitMeta
+    | Admit
+    | SetStatus
+    | Depart
+    | Forget
+    | Raise
+    | Adopt
+    | ChangeSetting
+    | DropMeta
+    | Recover
+)
 
 
 class MetaImage(msgspec.Struct, frozen=True, array_like=True):

@@ -30,6 +30,7 @@ from zreg.model import (
     Scope,
     Version,
 )
+from zreg.wire import meta_messages as meta
 from zreg.wire import raft_messages as raft
 from zreg.wire import record
 from zreg.wire.settings_messages import FetchSettings, SetSetting, SettingsReply
@@ -467,6 +468,12 @@ WireMessage = (
     | raft.InstallSnapshotReply
     | raft.TransferLeader
     | raft.TransferLeaderReply
+    | meta.IntroduceMeta
+    | meta.MetaIntroduced
+    | meta.AddMeta
+    | meta.RemoveMeta
+    | meta.FetchMetaNodes
+    | meta.MetaNodesReply
 )
 
 # ONLY APPEND: a tag is a promise to every version that is out there.

@@ -79,6 +79,8 @@ OLD = members(THREE, ("n4",))
         (members([f"n{number}" for number in range(8)]), "at most 7"),
         (Configuration(("n1", "n2", "n3", "n3"), (), {"n1": "", "n2": "", "n3": ""}), "once"),
         (Configuration(THREE, (), {"n1": ""}), "one address"),
+        (OLD.with_journal("n9", "x"), "only members have journals"),
+        (OLD.with_journal("n1", "x\ty"), "a journal holds a tab"),
         (members(("n1",)), "one at a time"),
         (members(("n1", "n2"), ("n4", "n5")), "one at a time"),
         (members((*THREE, "n5"), ("n4",)), "catch up"),
@@ -101,6 +103,7 @@ def test_changes_that_are_refused(new: Configuration, reason: str) -> None:
         OLD.with_learner("n5", "at n5"),
         OLD.with_learner("n3", "at n3"),
         OLD.with_address("n2", "elsewhere"),
+        OLD.with_journal("n4", "a disk"),
     ],
 )
 def test_changes_of_one_member_are_allowed(new: Configuration) -> None:
@@ -117,7 +120,7 @@ def test_a_configuration_is_changed_by_value() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"garbage", b"voter\tn1", b"king\tn1\there", b"voter\tn1\there\tthere", b"\xff\t\t"]
+    "data", [b"garbage", b"voter\tn1", b"king\tn1\there\t", b"voter\tn1\there", b"\xff\t\t\t"]
 )
 def test_what_is_no_configuration_is_refused(data: bytes) -> None:
     with pytest.raises(ConfigurationError, match="no configuration"):
@@ -172,6 +175,20 @@ def test_a_learner_that_stays_behind_for_ten_rounds_is_given_up() -> None:
         catch_up.matched(10 * (number + 1), 10 * (number + 2))
 
     assert catch_up.state is CatchUpState.FAILED
+
+
+def test_a_learner_that_was_given_up_may_try_again() -> None:
+    """It was added before it was started, perhaps long before."""
+    catch_up = CatchUp(target_index=10, election_ticks=5)
+    for _ in range(60):
+        catch_up.tick()
+    assert catch_up.state is CatchUpState.FAILED
+
+    catch_up.matched(0, 30)
+    assert catch_up.state is CatchUpState.RUNNING
+    catch_up.tick()
+    catch_up.matched(30, 31)
+    assert catch_up.state is CatchUpState.READY
 
 
 def test_a_slot_takes_the_reply_to_its_request_only() -> None:

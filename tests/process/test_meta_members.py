@@ -1,0 +1,235 @@
+"""Meta nodes in real processes are added, removed, replaced and recovered."""
+
+import json
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zreg.testing.processes import RunningCluster, run_zreg, wait_until
+
+# What a new leader may take, and what looking for it costs on a busy machine.
+LOOK_SECONDS = 10.0
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[RunningCluster]:
+    with RunningCluster(tmp_path, metas=3, sessions=1, data=1) as cluster:
+        yield cluster
+
+
+def meta(cluster: RunningCluster, *arguments: str) -> str:
+    """Run `zreg meta` as an operator; return what it said."""
+    result = run_zreg("meta", *arguments, "--meta", cluster.meta_address)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def nodes(cluster: RunningCluster) -> dict[str, str]:
+    listed = json.loads(meta(cluster, "ls", "-o", "json"))
+    return {node["node_id"]: node["state"] for node in listed}
+
+
+def leader(cluster: RunningCluster) -> str:
+    (name,) = [name for name, state in nodes(cluster).items() if state == "leader"]
+    return name
+
+
+def follower(cluster: RunningCluster) -> str:
+    return next(name for name, state in sorted(nodes(cluster).items()) if state == "voter")
+
+
+def shown(cluster: RunningCluster) -> dict[str, str]:
+    result = run_zreg("nodes", "--meta", cluster.meta_address, "-o", "json")
+    assert result.returncode == 0, result.stderr
+    return {each["node_id"]: each["status"] for each in json.loads(result.stdout)}
+
+
+def set_and_get(cluster: RunningCluster, name: str, value: str) -> None:
+    for arguments in (["set", name, value], ["get", name]):
+        result = run_zreg("settings", *arguments, "--meta", cluster.meta_address)
+        assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == value
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def peer_of(cluster: RunningCluster, node_id: str) -> str:
+    """Return `ID=HOST:PORT` of a founder, as it was started with."""
+    arguments = cluster.nodes[node_id].arguments
+    return next(
+        each.removeprefix("--peer=") for each in arguments if each.startswith(f"--peer={node_id}=")
+    )
+
+
+def join(cluster: RunningCluster, node_id: str, peer: str) -> None:
+    """Start a node that waits to be taken in."""
+    directory = cluster.directory / node_id
+    cluster.add("meta", node_id, f"--dir={directory}", "--join", f"--peer={peer}")
+
+
+def test_a_node_whose_disk_is_lost_is_refused_and_replaced(cluster: RunningCluster) -> None:
+    lost = follower(cluster)
+    set_and_get(cluster, "a", "1")
+    cluster.kill(lost)
+    shutil.rmtree(cluster.directory / lost)
+    peer = peer_of(cluster, lost)
+
+    again = run_zreg("meta", f"--id={lost}", *cluster.nodes[lost].arguments)
+    assert again.returncode == 1
+    assert f"{lost} comes without the journal that it had" in again.stderr
+    assert f"zreg meta rm {lost}" in again.stderr
+
+    shutil.rmtree(cluster.directory / lost)
+    assert "2 voters, of which 0 may fail" in meta(cluster, "rm", lost)
+    join(cluster, lost, peer)
+    assert f"{lost} votes. Meta has 3 voters, of which 1 may fail" in meta(cluster, "add", peer)
+
+    cluster.kill(leader(cluster))
+    wait_until(
+        lambda: run_zreg("meta", "ls", "--meta", cluster.meta_address).returncode == 0,
+        timeout_seconds=LOOK_SECONDS,
+        describe=cluster.describe,
+    )
+    set_and_get(cluster, "b", "2")
+    set_and_get(cluster, "a", "3")
+    assert {shown(cluster)["session-1"], shown(cluster)["data-1"]} == {"WORKING"}
+
+
+def test_the_leader_can_be_removed_and_its_process_ends(cluster: RunningCluster) -> None:
+    gone = leader(cluster)
+
+    meta(cluster, "rm", gone)
+
+    assert gone not in nodes(cluster)
+    wait_until(
+        lambda: not cluster.nodes[gone].is_alive,
+        timeout_seconds=LOOK_SECONDS,
+        describe=cluster.describe,
+    )
+    assert f"{gone} was removed from the nodes of meta" in cluster.log(gone)
+    assert gone not in shown(cluster)
+    set_and_get(cluster, "a", "1")
+    assert "is no node of meta" in meta(cluster, "rm", gone)
+
+
+def test_a_lone_node_grows_to_three_and_its_first_node_may_go(tmp_path: Path) -> None:
+    peers = {name: f"{name}=127.0.0.1:{free_port()}" for name in ("meta-1", "meta-2", "meta-3")}
+    with RunningCluster(tmp_path, sessions=1, data=1) as cluster:
+        set_and_get(cluster, "a", "1")
+        refused = run_zreg("meta", "add", peers["meta-2"], "--meta", cluster.meta_address)
+        assert refused.returncode == 5
+        assert "restart it with --peer meta-1=HOST:PORT first" in refused.stderr
+
+        cluster.terminate("meta-1")
+        cluster.nodes["meta-1"].arguments.append(f"--peer={peers['meta-1']}")
+        cluster.restart("meta-1")
+        wait_until(
+            lambda: "127.0.0.1" in meta(cluster, "ls"),
+            timeout_seconds=LOOK_SECONDS,
+            describe=cluster.describe,
+        )
+        for name in ("meta-2", "meta-3"):
+            join(cluster, name, peers[name])
+            meta(cluster, "add", peers[name])
+        assert set(nodes(cluster).values()) == {"leader", "voter"}
+
+        cluster.kill("meta-1")
+        wait_until(
+            lambda: run_zreg("meta", "ls", "--meta", cluster.meta_address).returncode == 0,
+            timeout_seconds=LOOK_SECONDS,
+            describe=cluster.describe,
+        )
+        set_and_get(cluster, "b", "2")
+        assert shown(cluster)["session-1"] == "WORKING"
+
+
+def test_a_lost_majority_is_recovered_from_one_node(cluster: RunningCluster) -> None:
+    set_and_get(cluster, "a", "1")
+    last, *others = sorted(nodes(cluster))
+    for name in others:
+        cluster.kill(name)
+        shutil.rmtree(cluster.directory / name)
+    directory = str(cluster.directory / last)
+    runs = run_zreg("meta", "recover", "--dir", directory, "--force")
+    assert runs.returncode == 1
+    assert "another process uses it" in runs.stderr
+    cluster.terminate(last)
+
+    asked = run_zreg("meta", "recover", "--dir", directory)
+    assert asked.returncode == 1
+    assert "nothing is changed" in asked.stderr
+    assert ", ".join(others) in asked.stderr
+    done = run_zreg("meta", "recover", "--dir", directory, "--force")
+    assert done.returncode == 0, done.stderr
+    cluster.restart(last)
+
+    assert nodes(cluster) == {last: "leader"}
+    set_and_get(cluster, "a", "2")
+    assert cluster.statistics(last)["epoch"] > 1_000_000
+    wait_until(
+        lambda: cluster.statistics("session-1")["epoch"] > 1_000_000,
+        timeout_seconds=LOOK_SECONDS,
+        describe=cluster.describe,
+    )
+    assert shown(cluster) == {last: "WORKING", "session-1": "WORKING", "data-1": "WORKING"}
+    assert "node.incarnation.gone" not in cluster.log("data-1")
+    for name in others:
+        join(cluster, name, peer_of(cluster, name))
+        meta(cluster, "add", peer_of(cluster, name))
+    assert set(nodes(cluster)) == {last, *others}
+
+
+@pytest.mark.parametrize("arguments", [["--dir", "nowhere"], []])
+def test_there_must_be_something_to_recover(tmp_path: Path, arguments: list[str]) -> None:
+    result = run_zreg("meta", "recover", *arguments)
+
+    assert result.returncode == 2
+
+
+def test_options_of_the_node_before_another_command_are_refused() -> None:
+    result = run_zreg("meta", "--id=m1", "ls")
+
+    assert result.returncode == 2
+    assert "--id belongs behind" in result.stderr
+
+
+def test_a_leader_that_is_stopped_hands_over(cluster: RunningCluster) -> None:
+    former = leader(cluster)
+    term = cluster.statistics(former)["raft_term"]
+    stopped_at = time.monotonic()
+    cluster.terminate(former)
+    ended_after = time.monotonic() - stopped_at
+    others = [name for name in ("meta-1", "meta-2", "meta-3") if name != former]
+
+    leading = [name for name in others if cluster.statistics(name)["raft_role"] == "leader"]
+
+    assert len(leading) == 1, "it ended before another one led"
+    assert cluster.statistics(leading[0])["raft_term"] == term + 1
+    assert ended_after < LOOK_SECONDS
+
+
+def test_founders_with_different_lists_do_not_agree(tmp_path: Path) -> None:
+    ports = [free_port() for _ in range(4)]
+    lists = {
+        "m1": {"m1": ports[0], "m2": ports[1], "m3": ports[2]},
+        "m2": {"m1": ports[0], "m2": ports[1], "m4": ports[3]},
+    }
+    with RunningCluster(tmp_path) as cluster:
+        for name, peers in lists.items():
+            named = [f"--peer={peer}=127.0.0.1:{port}" for peer, port in peers.items()]
+            cluster.add("meta", name, f"--dir={tmp_path / name}", *named)
+
+        wait_until(
+            lambda: all("different lists of peers" in cluster.log(name) for name in lists),
+            timeout_seconds=LOOK_SECONDS,
+            describe=cluster.describe,
+        )
+        assert {cluster.statistics(name)["raft_leader"] for name in lists} == {"-"}

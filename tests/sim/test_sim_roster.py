@@ -1,0 +1,33 @@
+"""Lives of meta's own nodes by seed, and a test that they would notice."""
+
+import pytest
+
+from zreg.meta.peers import Peers
+from zreg.testing.roster_workload import RosterLife
+from zreg.wire.meta_messages import Introduction
+
+
+# Seed 4 found that a leader knew a replaced node by what its predecessor had said.
+@pytest.mark.parametrize("seed", range(1, 41))
+def test_nodes_of_meta_come_and_go(seed: int) -> None:
+    RosterLife(seed).run()
+
+
+def test_a_node_without_its_journal_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the comparison of journals some life must end badly, or these lives prove nothing."""
+    objection = Peers._objection
+
+    def careless(self: Peers, them: Introduction) -> tuple[int, str] | None:
+        found = objection(self, them)
+        return None if found is not None and "comes without the journal" in found[1] else found
+
+    monkeypatch.setattr(Peers, "_objection", careless)
+
+    def breaks(seed: int) -> bool:
+        try:
+            RosterLife(seed).run()
+        except AssertionError:
+            return True
+        return False
+
+    assert any(breaks(seed) for seed in range(30, 90))

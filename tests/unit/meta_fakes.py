@@ -1,0 +1,194 @@
+"""Some meta cores and a small network between them, which carries Raft at once."""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import TYPE_CHECKING
+
+from zreg.config import Config
+from zreg.effects import (
+    Broadcast,
+    Connect,
+    Disconnect,
+    Effect,
+    Emit,
+    Link,
+    Local,
+    Log,
+    Peer,
+    PeerLost,
+    PeerUp,
+    Save,
+    Send,
+)
+from zreg.meta.agreement import TICK_SECONDS, first_save, founders_of, new_raft, persisted_of
+from zreg.meta.core import MetaCore
+from zreg.meta.peers import Identity
+from zreg.model import Member, Role, Status
+from zreg.raft.ready import Persisted
+from zreg.wire.messages import Message
+
+if TYPE_CHECKING:
+    import msgspec
+
+CONFIG = Config()
+NAMES = ("m1", "m2", "m3")
+PEERS = {name: f"tcp://{name}:9611" for name in NAMES}
+SESSION = Member("s1", Role.SESSION, 0, Status.INITIAL, "tcp://s1:1", process_id=b"s1")
+CLIENT = b"somebody"
+
+
+def meta_member(name: str, process_id: str = "") -> Member:
+    return Member(
+        name,
+        Role.META,
+        1,
+        Status.WORKING,
+        f"tcp://{name}:9610",
+        f"tcp://{name}:9612",
+        process_id=(process_id or name).encode(),
+    )
+
+
+def identity_of(name: str, *, journal_id: str = "", peers: Mapping[str, str] = PEERS) -> Identity:
+    """Return who a founder is; without peers, a node that was added."""
+    return Identity(
+        node_id=name,
+        address=peers.get(name, f"tcp://{name}:9611"),
+        journal_id=journal_id or f"journal of {name}",
+        founders=founders_of(peers) if peers else "",
+    )
+
+
+class Cluster:
+    """Carries Raft between the cores at once; what others are sent is kept."""
+
+    def __init__(self, names: Sequence[str] = NAMES) -> None:
+        self.now = 0.0
+        self.sent: list[tuple[str, Send]] = []
+        self.logged: list[Log] = []
+        self.emitted: list[tuple[str, msgspec.Struct]] = []
+        self.saves: list[str] = []
+        self.cut: set[str] = set()
+        self.cores: dict[str, MetaCore] = {}
+        # Who wants to be connected to whom, and where it looks.
+        self.wanted: dict[tuple[str, str], str] = {}
+        self.connected: set[tuple[str, str]] = set()
+        peers = {name: f"tcp://{name}:9611" for name in names}
+        for name in names:
+            self.start(name, peers)
+        self.connect()
+
+    def start(
+        self, name: str, peers: Mapping[str, str] = PEERS, *, journal_id: str = ""
+    ) -> MetaCore:
+        """Start a founder with these peers; without any, a node that waits to be added."""
+        persisted = persisted_of(first_save(peers)) if peers else Persisted()
+        core = self.cores[name] = MetaCore(
+            meta_member(name),
+            CONFIG,
+            raft=new_raft(name, persisted, Random(name)),
+            identity=identity_of(name, journal_id=journal_id, peers=peers),
+            cluster_id=name.encode() * 8,
+            now=self.now,
+        )
+        self.take(name, core.start(self.now))
+        return core
+
+    def stop(self, name: str) -> None:
+        """End a node; its connections close."""
+        del self.cores[name]
+        for pair in [pair for pair in self.connected if name in pair]:
+            self.connected.discard(pair)
+            if pair[0] in self.cores:
+                self.give(pair[0], Link.LOCAL, "", PeerLost(Link.RAFT_ASK, pair[1], "closed"))
+        self.wanted = {pair: at for pair, at in self.wanted.items() if pair[0] != name}
+
+    def connect(self) -> None:
+        """Let the connections stand that can."""
+        running = {core.agreement.peers.identity.address: name for name, core in self.cores.items()}
+        for pair, address in list(self.wanted.items()):
+            if pair not in self.connected and address in running and not set(pair) & self.cut:
+                self.connected.add(pair)
+                self.give(pair[0], Link.LOCAL, "", PeerUp(Link.RAFT_ASK, pair[1]))
+
+    def take(self, name: str, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(link=Link.RAFT_ASK):
+                    self.ask(name, str(effect.peer), effect.message)
+                case Send():
+                    self.sent.append((name, effect))
+                case Log():
+                    self.logged.append(effect)
+                case Save():
+                    self.saves.append(name)
+                case Emit():
+                    self.emitted.append((name, effect.event))
+                case Connect():
+                    self.wanted[name, effect.peer] = effect.address
+                case Disconnect():
+                    self.wanted.pop((name, str(effect.peer)), None)
+                    self.connected.discard((name, str(effect.peer)))
+                case Broadcast():
+                    pass
+                case _:
+                    raise AssertionError(effect)
+
+    def wake(self, *names: str) -> None:
+        """Cut these off no longer; their connections are made anew."""
+        self.cut -= set(names)
+        for name, peer in list(self.connected):
+            if {name, peer} & set(names):
+                self.connected.discard((name, peer))
+                self.give(name, Link.LOCAL, "", PeerLost(Link.RAFT_ASK, peer, "closed"))
+
+    def ask(self, name: str, peer: str, message: Message) -> None:
+        """Carry a request there, and what is answered back."""
+        if {name, peer} & self.cut or peer not in self.cores:
+            return
+        before = len(self.sent)
+        self.give(peer, Link.RAFT_ANSWER, b"request", message)
+        for who, answer in self.sent[before:]:
+            if who == peer and answer.link is Link.RAFT_ANSWER:
+                self.sent.remove((who, answer))
+                self.give(name, Link.RAFT_ASK, peer, answer.message)
+
+    def give(self, name: str, link: Link, peer: Peer, message: Message | Local) -> None:
+        core = self.cores[name]
+        self.take(name, core.receive(link, peer, message, self.now))
+        self.take(name, core.settle(self.now))
+
+    def request(self, name: str, message: Message) -> list[Message]:
+        """Ask like a node; return what is answered by now."""
+        self.sent.clear()
+        self.give(name, Link.NODES, CLIENT, message)
+        return self.answers()
+
+    def answers(self) -> list[Message]:
+        return [send.message for _, send in self.sent if send.peer == CLIENT]
+
+    def run(self, seconds: float, *names: str) -> None:
+        """Let time pass for these, or for all."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now += TICK_SECONDS
+            self.connect()
+            for name in names or list(self.cores):
+                self.take(name, self.cores[name].tick(self.now))
+                self.take(name, self.cores[name].settle(self.now))
+
+    def leader(self) -> str:
+        (name,) = [name for name, core in self.cores.items() if core.is_leading]
+        return name
+
+    def followers(self) -> list[str]:
+        return [name for name in self.cores if name != self.leader()]
+
+    def events(self) -> list[str]:
+        return [log.event for log in self.logged]
+
+
+def running(names: Sequence[str] = NAMES) -> Cluster:
+    cluster = Cluster(names)
+    cluster.run(2.0)
+    return cluster

@@ -1,0 +1,69 @@
+"""What is written when most of meta is lost for good."""
+
+from random import Random
+
+import pytest
+from meta_fakes import CONFIG, PEERS, identity_of, meta_member
+from msgspec.structs import replace
+
+from zreg.effects import Save, Snapshot
+from zreg.meta.agreement import first_save, new_raft
+from zreg.meta.core import MetaCore
+from zreg.meta.recovery import last_entry, recovery
+from zreg.meta.state import RECOVERY_EPOCHS
+from zreg.raft.configuration import Configuration, encode_configuration
+from zreg.raft.ready import Persisted, configuration_of
+from zreg.testing.sim_disk import SimDisk
+from zreg.wire.commands import ChangeSetting, encode_command
+from zreg.wire.raft_messages import Entry, EntryKind
+
+
+def test_a_survivor_goes_on_alone_with_all_that_it_had() -> None:
+    """Also with what no majority had: what it acknowledged to a lost leader may have been said."""
+    disk = SimDisk(first_save(PEERS))
+    tail = Entry(2, 5, EntryKind.COMMAND, encode_command(ChangeSetting("a", "1")))
+    disk.save(save_of(tail))
+
+    disk.save(recovery(disk.load(), "m2", PEERS["m2"]))
+    core = new_core("m2", disk.load())
+    core.start(0.0)
+
+    assert core.is_leading
+    assert core.agreement.raft.configuration.voters == ("m2",)
+    assert core.state.setting("a") is not None
+    assert core.epoch > RECOVERY_EPOCHS
+
+
+def test_the_last_entry_may_be_in_the_snapshot() -> None:
+    configuration = Configuration(("m1",), (), {"m1": "x"}, {"m1": "j"})
+    snapshot = Snapshot(7, 3, encode_configuration(configuration), b"")
+    kept = Persisted(term=4, snapshot=snapshot)
+
+    assert last_entry(kept) == (3, 7)
+    assert configuration_of(kept) == configuration
+    save = recovery(kept, "m1", "x")
+    assert [entry.index for entry in save.entries] == [8, 9]
+    assert save.term == 5
+    assert save.entries[0].data == encode_configuration(configuration)
+
+
+def test_a_node_that_never_ran_has_nothing_to_recover() -> None:
+    assert last_entry(Persisted()) == (0, 0)
+    assert configuration_of(Persisted()) == Configuration()
+    with pytest.raises(AssertionError):
+        recovery(Persisted(), "m1", "x")
+
+
+def save_of(entry: Entry) -> Save:
+    return replace(first_save(PEERS), entries=(entry,), term=entry.term)
+
+
+def new_core(name: str, persisted: Persisted) -> MetaCore:
+    return MetaCore(
+        meta_member(name),
+        CONFIG,
+        raft=new_raft(name, persisted, Random(name)),
+        identity=identity_of(name),
+        cluster_id=b"c" * 16,
+        now=0.0,
+    )
