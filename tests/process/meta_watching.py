@@ -75,7 +75,7 @@ def incarnations(cluster: RunningCluster) -> dict[str, str]:
 
 def check_nobody_departed(cluster: RunningCluster, before: dict[str, str]) -> None:
     """Every session and data node is the member that it was, and nobody ever said otherwise."""
-    assert incarnations(cluster) == before
+    assert incarnations(cluster) == before, cluster.describe()
     for node in cluster.nodes.values():
         log = cluster.log(node.node_id)
         assert "member.departed" not in log, node.node_id
