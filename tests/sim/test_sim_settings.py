@@ -125,12 +125,12 @@ def test_the_seeds_meet_what_they_are_for() -> None:
         counts += workload.history.counts
         cut_count += sum(" cut " in line for line in workload.cluster.sim.trace)
 
-    assert cut_count > 5
+    assert cut_count > 3
     for kind in ("set", "remove"):
-        assert counts[f"{kind} done"] > 30
-        assert counts[f"{kind} refused"] > 5
-        assert counts[f"{kind} unknown"] > 2
-    assert counts["read done"] > 100
+        assert counts[f"{kind} done"] > 10
+        assert counts[f"{kind} refused"] > 3
+        assert counts[f"{kind} unknown"] > 0
+    assert counts["read done"] > 50
 
 
 def fetch_what_is_applied(self: Settings, peer: Peer, message: FetchSettings) -> list[Effect]:
