@@ -133,7 +133,7 @@ class NotLeaderError(RefusedError):
 
 
 class VersionMismatchError(RefusedError):
-    """The setting is not at the version that the change was meant for."""
+    """What is to be changed is not as it was when the change was decided."""
 
     code: ClassVar[int] = 15
 

@@ -233,3 +233,26 @@ def test_founders_with_different_lists_do_not_agree(tmp_path: Path) -> None:
             describe=cluster.describe,
         )
         assert {cluster.statistics(name)["raft_leader"] for name in lists} == {"-"}
+
+
+def test_a_node_that_moved_is_found_again(cluster: RunningCluster) -> None:
+    moved = follower(cluster)
+    former, new = peer_of(cluster, moved), f"{moved}=127.0.0.1:{free_port()}"
+    cluster.terminate(moved)
+    arguments = cluster.nodes[moved].arguments
+    arguments[arguments.index(f"--peer={former}")] = f"--peer={new}"
+    cluster.restart(moved)
+
+    def is_known() -> bool:
+        listed = json.loads(meta(cluster, "ls", "-o", "json"))
+        (node,) = [node for node in listed if node["node_id"] == moved]
+        return f"{moved}={node['address']}" == new and not node["trouble"]
+
+    wait_until(is_known, timeout_seconds=LOOK_SECONDS, describe=cluster.describe)
+    cluster.kill(next(name for name in sorted(nodes(cluster)) if name != moved))
+    wait_until(
+        lambda: run_zreg("meta", "ls", "--meta", cluster.meta_address).returncode == 0,
+        timeout_seconds=LOOK_SECONDS,
+        describe=cluster.describe,
+    )
+    set_and_get(cluster, "a", "1")

@@ -6,7 +6,13 @@ from msgspec.structs import replace
 
 from zreg.effects import Link, PeerLost, PeerUp, Stop
 from zreg.enrolment import NodeFailed
-from zreg.errors import DeniedError, LimitError, NotLeaderError, NotReadyError
+from zreg.errors import (
+    DeniedError,
+    LimitError,
+    NotLeaderError,
+    NotReadyError,
+    VersionMismatchError,
+)
 from zreg.meta.core import HandedOver, HandOver
 from zreg.meta.state import RECOVERY_EPOCHS, MetaState
 from zreg.model import Member, Role, Status
@@ -30,6 +36,14 @@ def refusal(messages: list[Message]) -> Refused:
     (refused,) = messages
     assert isinstance(refused, Refused)
     return refused
+
+
+def change(
+    cluster: Cluster, name: str, kind: type[AddMeta] | type[RemoveMeta], *fields: int | str
+) -> list[Message]:
+    """Ask for a change of the nodes as they are now."""
+    index = cluster.cores[name].agreement.raft.configuration_index
+    return cluster.request(name, kind(*fields, configuration_index=index))  # type: ignore[arg-type]
 
 
 def voters(cluster: Cluster) -> tuple[str, ...]:
@@ -61,7 +75,7 @@ def test_a_node_that_is_added_gets_the_log_then_its_vote_and_is_shown() -> None:
     cluster = running()
     cluster.request(cluster.leader(), SetSetting(1, "a", "1"))
 
-    cluster.request(cluster.leader(), AddMeta(7, "m4", M4))
+    change(cluster, cluster.leader(), AddMeta, 7, "m4", M4)
     cluster.run(0.5)
     assert cluster.answers() == [Accepted((7,))]
     assert nodes(cluster)["m4"] is MetaNodeState.LEARNER
@@ -81,16 +95,16 @@ def test_a_node_that_is_added_gets_the_log_then_its_vote_and_is_shown() -> None:
 
 def test_a_node_that_was_added_may_lead_later() -> None:
     cluster = running()
-    cluster.request(cluster.leader(), AddMeta(7, "m4", M4))
+    change(cluster, cluster.leader(), AddMeta, 7, "m4", M4)
     cluster.start("m4", {})
     cluster.run(3.0)
     for _ in NAMES:
         name = cluster.leader()
         if name == "m4":
             break
-        cluster.request(name, RemoveMeta(8, name))
+        change(cluster, name, RemoveMeta, 8, name)
         cluster.run(2.0)
-        cluster.request(cluster.leader(), RemoveMeta(9, name))
+        change(cluster, cluster.leader(), RemoveMeta, 9, name)
         cluster.run(1.0)
         cluster.stop(name)
         cluster.run(2.0)
@@ -105,10 +119,31 @@ def test_a_node_that_was_added_may_lead_later() -> None:
 def test_adding_twice_is_answered_twice_and_done_once() -> None:
     cluster = running()
 
-    cluster.request(cluster.leader(), AddMeta(7, "m4", M4))
+    change(cluster, cluster.leader(), AddMeta, 7, "m4", M4)
     cluster.run(0.5)
-    assert cluster.request(cluster.leader(), AddMeta(8, "m4", M4)) == [Accepted((8,))]
+    assert change(cluster, cluster.leader(), AddMeta, 8, "m4", M4) == [Accepted((8,))]
     assert cluster.cores[cluster.leader()].agreement.raft.configuration.learners == ("m4",)
+
+
+def test_a_copy_that_comes_late_undoes_nothing() -> None:
+    """A node was removed and taken in again; then the question to remove it arrives once more."""
+    cluster = running()
+    leader, gone = cluster.leader(), cluster.followers()[0]
+    index = cluster.cores[leader].agreement.raft.configuration_index
+    late = RemoveMeta(7, gone, index)
+    cluster.request(leader, late)
+    cluster.run(0.5)
+    cluster.stop(gone)
+    change(cluster, leader, AddMeta, 8, gone, PEERS[gone])
+    cluster.start(gone, {}, journal_id="a new disk")
+    cluster.run(3.0)
+
+    refused = refusal(cluster.request(leader, late))
+    assert refused.code == VersionMismatchError.code
+    cluster.run(0.5)
+    assert voters(cluster) == NAMES
+    stale = refusal(cluster.request(leader, AddMeta(9, "m4", M4, index)))
+    assert stale.code == VersionMismatchError.code
 
 
 @pytest.mark.parametrize(
@@ -120,11 +155,11 @@ def test_adding_twice_is_answered_twice_and_done_once() -> None:
 )
 def test_what_cannot_be_added_is_refused(node_id: str, address: str, code: int, words: str) -> None:
     cluster = running()
-    cluster.request(cluster.leader(), AddMeta(7, "m4", M4))
+    change(cluster, cluster.leader(), AddMeta, 7, "m4", M4)
     cluster.request(cluster.leader(), Join(1, SESSION, b"", 0))
     cluster.run(0.5)
 
-    refused = refusal(cluster.request(cluster.leader(), AddMeta(8, node_id, address)))
+    refused = refusal(change(cluster, cluster.leader(), AddMeta, 8, node_id, address))
 
     assert refused.code == code
     assert words in refused.detail
@@ -133,10 +168,10 @@ def test_what_cannot_be_added_is_refused(node_id: str, address: str, code: int, 
 def test_few_may_wait_for_their_vote() -> None:
     cluster = running()
     for number in (4, 5):
-        cluster.request(cluster.leader(), AddMeta(number, f"m{number}", f"tcp://m{number}:9611"))
+        change(cluster, cluster.leader(), AddMeta, number, f"m{number}", f"tcp://m{number}:9611")
         cluster.run(0.5)
 
-    refused = refusal(cluster.request(cluster.leader(), AddMeta(6, "m6", "tcp://m6:9611")))
+    refused = refusal(change(cluster, cluster.leader(), AddMeta, 6, "m6", "tcp://m6:9611"))
 
     assert refused.code == LimitError.code
 
@@ -145,9 +180,9 @@ def test_two_changes_at_once_wait_for_each_other() -> None:
     cluster = running()
     leader = cluster.leader()
     cluster.cut = set(cluster.followers())
-    assert cluster.request(leader, AddMeta(7, "m4", M4)) == []
+    assert change(cluster, leader, AddMeta, 7, "m4", M4) == []
 
-    refused = refusal(cluster.request(leader, AddMeta(8, "m5", "tcp://m5:9611")))
+    refused = refusal(change(cluster, leader, AddMeta, 8, "m5", "tcp://m5:9611"))
 
     assert refused.code == NotReadyError.code
     assert "not committed yet" in refused.detail
@@ -157,7 +192,7 @@ def test_a_change_that_was_lost_with_the_lead_is_said_to_be_unknown() -> None:
     cluster = running()
     old = cluster.leader()
     cluster.cut = {old}
-    assert cluster.request(old, AddMeta(7, "m4", M4)) == []
+    assert change(cluster, old, AddMeta, 7, "m4", M4) == []
     cluster.run(4.0, *cluster.followers())
     cluster.cut = set()
     cluster.run(2.0)
@@ -171,7 +206,7 @@ def test_a_node_that_is_removed_is_shown_no_more_and_learns_it() -> None:
     cluster = running()
     gone = cluster.followers()[0]
 
-    cluster.request(cluster.leader(), RemoveMeta(7, gone))
+    change(cluster, cluster.leader(), RemoveMeta, 7, gone)
     cluster.run(0.5)
     assert cluster.answers() == [Accepted((7,))]
     assert shown(cluster) == [name for name in NAMES if name != gone]
@@ -180,7 +215,7 @@ def test_a_node_that_is_removed_is_shown_no_more_and_learns_it() -> None:
     (failed,) = {event.reason for name, event in cluster.emitted if isinstance(event, NodeFailed)}
     assert f"{gone} was removed from the nodes of meta" in failed
     assert {name for name, _ in cluster.emitted} == {gone}
-    assert cluster.request(cluster.leader(), RemoveMeta(8, gone)) == [Accepted((8,))]
+    assert change(cluster, cluster.leader(), RemoveMeta, 8, gone) == [Accepted((8,))]
 
 
 def test_a_removed_node_cannot_have_itself_shown_again() -> None:
@@ -196,13 +231,13 @@ def test_the_leader_hands_over_before_it_is_removed() -> None:
     cluster = running()
     old = cluster.leader()
 
-    refused = refusal(cluster.request(old, RemoveMeta(7, old)))
+    refused = refusal(change(cluster, old, RemoveMeta, 7, old))
     assert refused.code == NotReadyError.code
     assert "hands over first" in refused.detail
     cluster.run(1.0)
     new = cluster.leader()
     assert new != old
-    cluster.request(new, RemoveMeta(8, old))
+    change(cluster, new, RemoveMeta, 8, old)
     cluster.run(0.5)
     assert cluster.answers() == [Accepted((8,))]
     assert old not in voters(cluster)
@@ -216,10 +251,10 @@ def test_nobody_is_removed_whom_the_rest_needs() -> None:
     cluster.stop(dead)
     cluster.run(3.0)
 
-    refused = refusal(cluster.request(leader, RemoveMeta(7, alive)))
+    refused = refusal(change(cluster, leader, RemoveMeta, 7, alive))
     assert refused.code == DeniedError.code
     assert f"{dead} do not answer" in refused.detail
-    cluster.request(leader, RemoveMeta(8, dead))
+    change(cluster, leader, RemoveMeta, 8, dead)
     cluster.run(0.5)
     assert cluster.answers() == [Accepted((8,))]
 
@@ -227,7 +262,7 @@ def test_nobody_is_removed_whom_the_rest_needs() -> None:
 def test_the_last_node_stays() -> None:
     cluster = running(("m1",))
 
-    refused = refusal(cluster.request("m1", RemoveMeta(7, "m1")))
+    refused = refusal(change(cluster, "m1", RemoveMeta, 7, "m1"))
 
     assert refused.code == DeniedError.code
     assert "last voter" in refused.detail
@@ -238,7 +273,7 @@ def test_a_node_that_nobody_can_reach_takes_nobody_in() -> None:
     cluster.start("m1", {"m1": ""})
     cluster.run(1.0)
 
-    refused = refusal(cluster.request("m1", AddMeta(7, "m2", PEERS["m2"])))
+    refused = refusal(change(cluster, "m1", AddMeta, 7, "m2", PEERS["m2"]))
 
     assert refused.code == DeniedError.code
     assert "restart it with --peer m1=HOST:PORT first" in refused.detail
@@ -263,7 +298,7 @@ def test_a_lone_node_grows_to_three() -> None:
     cluster = running(("m1",))
     cluster.request("m1", SetSetting(1, "a", "1"))
     for name in ("m2", "m3"):
-        cluster.request("m1", AddMeta(7, name, PEERS[name]))
+        change(cluster, "m1", AddMeta, 7, name, PEERS[name])
         cluster.start(name, {})
         cluster.run(3.0)
 
@@ -279,7 +314,7 @@ def test_a_lone_node_grows_to_three() -> None:
 
 def test_a_learner_that_never_comes_is_shown_as_stuck() -> None:
     cluster = running()
-    cluster.request(cluster.leader(), AddMeta(7, "m4", M4))
+    change(cluster, cluster.leader(), AddMeta, 7, "m4", M4)
     cluster.run(6.0)
 
     assert nodes(cluster)["m4"] is MetaNodeState.STUCK
@@ -294,7 +329,7 @@ def test_only_the_leader_changes_nodes() -> None:
     cluster = running()
     follower = cluster.followers()[0]
 
-    for message in (AddMeta(1, "m4", M4), RemoveMeta(1, "m1"), FetchMetaNodes(1)):
+    for message in (AddMeta(1, "m4", M4, 1), RemoveMeta(1, "m1", 1), FetchMetaNodes(1)):
         assert refusal(cluster.request(follower, message)).code == NotLeaderError.code
 
 
@@ -302,7 +337,8 @@ def test_whoever_has_just_lost_the_lead_changes_no_nodes() -> None:
     cluster = running()
     follower = cluster.cores[cluster.followers()[0]]
 
-    (sent,) = follower._roster.add(CLIENT, AddMeta(1, "m4", M4))
+    index = follower.agreement.raft.configuration_index
+    (sent,) = follower._roster.add(CLIENT, AddMeta(1, "m4", M4, index))
 
     assert isinstance(sent.message, Refused)  # type: ignore[attr-defined]
     assert sent.message.code == NotLeaderError.code  # type: ignore[attr-defined]
@@ -353,9 +389,9 @@ def test_a_node_comes_back_under_its_id_after_it_was_removed() -> None:
     cluster = running()
     lost = cluster.followers()[0]
     cluster.stop(lost)
-    cluster.request(cluster.leader(), RemoveMeta(7, lost))
+    change(cluster, cluster.leader(), RemoveMeta, 7, lost)
     cluster.run(0.5)
-    cluster.request(cluster.leader(), AddMeta(8, lost, PEERS[lost]))
+    change(cluster, cluster.leader(), AddMeta, 8, lost, PEERS[lost])
     cluster.start(lost, {}, journal_id="a new disk")
     cluster.run(3.0)
 
@@ -372,9 +408,9 @@ def test_who_was_away_meanwhile_takes_the_new_node_for_what_it_is() -> None:
     lost, away, *_ = cluster.followers()
     cluster.cut = {away}
     cluster.stop(lost)
-    cluster.request(cluster.leader(), RemoveMeta(7, lost))
+    change(cluster, cluster.leader(), RemoveMeta, 7, lost)
     cluster.run(0.5, *(name for name in cluster.cores if name != away))
-    cluster.request(cluster.leader(), AddMeta(8, lost, f"tcp://{lost}:9611"))
+    change(cluster, cluster.leader(), AddMeta, 8, lost, f"tcp://{lost}:9611")
     cluster.start(lost, {}, journal_id="a new disk")
     cluster.run(3.0, *(name for name in cluster.cores if name != away))
     assert cluster.cores[lost].agreement.raft.configuration.voters == names

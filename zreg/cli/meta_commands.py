@@ -28,7 +28,13 @@ from zreg.cli.output import Json, print_table, say, say_json
 from zreg.cli.places import Meta, meta_addresses
 from zreg.cli.settings import CONFIG_FIELDS, OPTION_FIELDS, flag, load, peers
 from zreg.effects import Link
-from zreg.errors import NotLeaderError, NotReadyError, UnavailableError, UsageError
+from zreg.errors import (
+    NotLeaderError,
+    NotReadyError,
+    UnavailableError,
+    UsageError,
+    VersionMismatchError,
+)
 from zreg.meta.node import JOURNAL_NAME
 from zreg.meta.recovery import last_entry, recovery
 from zreg.raft.ready import Persisted, configuration_of
@@ -85,18 +91,35 @@ class _Place:
         self._addresses = meta_addresses(url, meta, self.config, timeout_seconds)
 
     def ask(self, question: tuple[Callable[[int], Message], type[Answer]]) -> Answer:
+        """Ask once; raises what the answer says."""
+        left = self._ends_at - time.monotonic()
+        return ask_now(
+            Link.META,
+            self._addresses,
+            question,
+            config=self.config,
+            timeout_seconds=max(0.1, min(left, _ASK_SECONDS)),
+        )
+
+    def nodes(self) -> MetaNodesReply:
+        """Return the nodes of meta as its leader sees them."""
+        return self._until_done(lambda: self.ask((FetchMetaNodes, MetaNodesReply)))
+
+    def change(self, kind: type[Message], **fields: str) -> None:
+        """Look at the nodes, then ask for a change of just these."""
+
+        def look_and_ask() -> Accepted:
+            index = self.ask((FetchMetaNodes, MetaNodesReply)).configuration_index
+            return self.ask((partial(kind, **fields, configuration_index=index), Accepted))
+
+        self._until_done(look_and_ask)
+
+    def _until_done(self, ask: Callable[[], Answer]) -> Answer:
         """Ask until there is another answer than "not now"."""
         while True:
-            left = self._ends_at - time.monotonic()
             try:
-                return ask_now(
-                    Link.META,
-                    self._addresses,
-                    question,
-                    config=self.config,
-                    timeout_seconds=max(0.1, min(left, _ASK_SECONDS)),
-                )
-            except (NotReadyError, NotLeaderError, UnavailableError):
+                return ask()
+            except (NotReadyError, NotLeaderError, UnavailableError, VersionMismatchError):
                 if not self.pause():
                     raise
 
@@ -106,10 +129,6 @@ class _Place:
             return False
         time.sleep(_PAUSE_SECONDS)
         return True
-
-    def nodes(self) -> MetaNodesReply:
-        """Return the nodes of meta as its leader sees them."""
-        return self.ask((FetchMetaNodes, MetaNodesReply))
 
 
 @app.command("ls")
@@ -154,7 +173,7 @@ def add(
     """Take a node in, and wait until it has the log and votes."""
     ((node_id, address),) = peers([peer]).items()
     place = _Place(url, meta, cluster, timeout_seconds)
-    place.ask((partial(AddMeta, node_id=node_id, address=address), Accepted))
+    place.change(AddMeta, node_id=node_id, address=address)
     told_at = time.monotonic() + _TELL_SECONDS
     while True:
         reply = place.nodes()
@@ -188,7 +207,7 @@ def remove(
 ) -> None:
     """Go on without a node; one that is none of meta's is no error."""
     place = _Place(url, meta, cluster, timeout_seconds)
-    place.ask((partial(RemoveMeta, node_id=node_id), Accepted))
+    place.change(RemoveMeta, node_id=node_id)
     say(f"{node_id} is no node of meta: stop it, and empty its directory. {_count(place.nodes())}")
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from zreg.config import Limits
 from zreg.effects import INFO, WARNING, Effect, Link, Log, Peer, Send
-from zreg.errors import DeniedError, LimitError, NotReadyError
+from zreg.errors import DeniedError, LimitError, NotReadyError, VersionMismatchError
 from zreg.meta.agreement import TICK_SECONDS, Agreement, Waiter
 from zreg.meta.answers import refused
 from zreg.meta.seats import Propose
@@ -73,6 +73,8 @@ class Roster:
         known = configuration.addresses.get(message.node_id)
         if known == message.address:
             return [Send(Link.NODES, peer, Accepted((message.request_id,)))]
+        if (refusal := self._outdated(peer, message)) is not None:
+            return [refusal]
         if known is not None:
             detail = f"{message.node_id} is a node of meta already, at {known}"
             return [refused(peer, message.request_id, DeniedError.code, detail)]
@@ -98,6 +100,8 @@ class Roster:
         node_id, configuration = message.node_id, raft.configuration
         if node_id not in configuration.members:
             return [Send(Link.NODES, peer, Accepted((message.request_id,)))]
+        if (refusal := self._outdated(peer, message)) is not None:
+            return [refusal]
         new = configuration.without(node_id)
         silent = self._silent_voters(new)
         if new.voters and len(new.voters) - len(silent) < majority(len(new.voters)):
@@ -111,6 +115,13 @@ class Roster:
             detail = f"{node_id} leads and hands over first: ask again"
             return [refused(peer, message.request_id, NotReadyError.code, detail)]
         return self._change(new, peer, message.request_id)
+
+    def _outdated(self, peer: Peer, message: AddMeta | RemoveMeta) -> Effect | None:
+        """Refuse what was decided on other members: a copy may come when all is done and undone."""
+        if message.configuration_index == self._agreement.raft.configuration_index:
+            return None
+        detail = "the nodes of meta have changed meanwhile: look (`zreg meta ls`), then ask again"
+        return refused(peer, message.request_id, VersionMismatchError.code, detail)
 
     def fetch(self, peer: Peer, message: FetchMetaNodes) -> list[Effect]:
         """Show the nodes of meta as the leader sees them."""
@@ -128,7 +139,8 @@ class Roster:
             for node_id in sorted(status.configuration.members)
             for peer_status in (status.peers.get(node_id),)
         )
-        reply = MetaNodesReply(message.request_id, status.term, status.last_index, nodes)
+        index = self._agreement.raft.configuration_index
+        reply = MetaNodesReply(message.request_id, status.term, status.last_index, index, nodes)
         return [Send(Link.NODES, peer, reply)]
 
     def _silent_voters(self, configuration: Configuration) -> list[str]:

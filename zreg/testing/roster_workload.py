@@ -13,14 +13,16 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from zreg.effects import Connect, Disconnect, Effect, Link, Local, Peer, PeerLost, PeerUp, Send
 from zreg.enrolment import NodeFailed
-from zreg.errors import NotLeaderError, NotReadyError
+from zreg.errors import NotLeaderError, NotReadyError, VersionMismatchError
 from zreg.testing.meta_checker import MetaChecker
 from zreg.testing.sim_cluster import SimCluster
 from zreg.testing.sim_settings import SettingsWriter
 from zreg.wire.messages import Accepted, Message, Refused
-from zreg.wire.meta_messages import AddMeta, RemoveMeta
+from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
 
 _FOUNDERS: Final = 3
 _NODES_MAX: Final = 6
@@ -75,14 +77,21 @@ class Operator:
                 self._wish, self.answer = message.message, None
                 self._next_at = now
             case PeerUp() if message.peer == self._address and self._wish is not None:
-                return [Send(Link.META, self._address, self._wish)]
+                return [Send(Link.META, self._address, FetchMetaNodes(self._request_id))]
+            case MetaNodesReply(request_id=self._request_id) if self._wish is not None:
+                wish = replace(
+                    self._wish,
+                    request_id=self._request_id,
+                    configuration_index=message.configuration_index,
+                )
+                return [Send(Link.META, self._address, wish)]
             case PeerLost() if message.peer == self._address:
                 self._next_at = now + _RETRY_SECONDS
             case Accepted() if message.request_ids == (self._request_id,):
                 self.answer, self._wish = self._wish, None
             case Refused(code=NotLeaderError.code) if message.address:
                 return self._ask(message.address, now)
-            case Refused(code=NotReadyError.code | NotLeaderError.code):
+            case Refused(code=NotReadyError.code | NotLeaderError.code | VersionMismatchError.code):
                 self._next_at = now + _RETRY_SECONDS
             case Refused():
                 self._wish = None
@@ -102,8 +111,6 @@ class Operator:
             self._address = ""
             return leave
         self._request_id += 1
-        kind, fields = type(self._wish), self._wish.__struct_fields__[1:]
-        self._wish = kind(self._request_id, *(getattr(self._wish, name) for name in fields))
         return [*leave, Connect(Link.META, address, address)]
 
     def settle(self, now: float) -> Sequence[Effect]:
@@ -217,7 +224,9 @@ class RosterLife:
         if is_early:
             self._begin_anew(name)
         self.members.add(name)
-        self._wish(AddMeta(0, name, f"tcp://{name}:9611"), "added", lambda: self._start_new(name))
+        self._wish(
+            AddMeta(0, name, f"tcp://{name}:9611", 0), "added", lambda: self._start_new(name)
+        )
 
     def _start_new(self, name: str) -> None:
         if name not in self.cluster.disks:
@@ -244,7 +253,7 @@ class RosterLife:
                 self.lost = ""
                 self.then = lambda: self._take_in(name)
 
-        self._wish(RemoveMeta(0, name), "removed", remove)
+        self._wish(RemoveMeta(0, name, 0), "removed", remove)
 
     def _lose_disk(self) -> None:
         """Lose one for good; the service manager may start the node again all the same."""

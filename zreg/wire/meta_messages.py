@@ -41,18 +41,23 @@ class MetaIntroduced(Introduction, tag=71, frozen=True, array_like=True, gc=Fals
 
 
 class AddMeta(Message, tag=72, frozen=True, array_like=True, gc=False):
-    """Anybody to meta: take this node in; it gets the log first, and its vote when it has it."""
+    """Anybody to meta: take this node in; it gets the log first, and its vote when it has it.
+
+    Only if the members are those of `configuration_index`: a copy that comes late changes nothing.
+    """
 
     request_id: Count
     node_id: NodeId
     address: Address
+    configuration_index: Count
 
 
 class RemoveMeta(Message, tag=73, frozen=True, array_like=True, gc=False):
-    """Anybody to meta: go on without this node."""
+    """Anybody to meta: go on without this node, if the members are those of the index."""
 
     request_id: Count
     node_id: NodeId
+    configuration_index: Count
 
 
 class FetchMetaNodes(Message, tag=74, frozen=True, array_like=True, gc=False):
@@ -84,9 +89,10 @@ class MetaNodeStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
-    """The nodes of meta, by id, and the last entry of the leader's log."""
+    """The nodes of meta, by id, the entry that named them, and the last one of the leader's log."""
 
     request_id: Count
     term: Count
     last_index: Count
+    configuration_index: Count
     nodes: Annotated[tuple[MetaNodeStatus, ...], Meta(max_length=64)]
