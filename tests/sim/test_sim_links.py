@@ -105,6 +105,27 @@ def test_only_the_answer_to_the_last_request_is_taken() -> None:
     assert replies == [2]
 
 
+def test_what_comes_while_a_process_is_frozen_keeps_its_order_however_often_that_is() -> None:
+    sim, core = Simulation(1), SmallCore(lambda link, peer, message: [])
+    sim.add("n1", core, {})
+    said: list[Local] = [PeerUp(Link.CLIENTS, str(number)) for number in range(4)]
+    sim.freeze("n1", 1.0)
+    sim.post("n1", said[0])
+    sim.run(0.5)
+    sim.freeze("n1", 2.0)
+    sim.post("n1", said[1])
+    sim.run(1.0)
+    assert core.received == []
+    sim.freeze("n1", 0.1)
+    sim.post("n1", said[2])
+    sim.run(0.2)
+    assert core.received == said[:3]
+    sim.post("n1", said[3])
+    sim.run(3.0)
+
+    assert core.received == said
+
+
 def saving(data: bytes) -> SmallCore:
     return SmallCore(lambda link, peer, message: [save(data)] if type(message) is Local else [])
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from zreg.model import data_info_id
+from zreg.testing.sim_cluster import SimCluster
 from zreg.testing.sim_disk import SimDisk
 from zreg.testing.workload import Workload
 
@@ -27,7 +29,8 @@ def test_views_never_lose_the_living_and_end_with_exactly_what_they_publish(seed
     ],
 )
 def test_seeds_that_found_a_bug_stay_green(seed: int) -> None:
-    Workload(seed).run()
+    """Without the settings clients, who came later: the lives are those that found them."""
+    Workload(seed, settings_client_count=0).run()
 
 
 @pytest.mark.parametrize("seed", [2, 10, 12])
@@ -41,6 +44,32 @@ def test_a_meta_whose_disk_forgets_is_noticed(seed: int, monkeypatch: pytest.Mon
     monkeypatch.setattr(SimDisk, "crash", forget)
     with pytest.raises(AssertionError):
         Workload(seed).run()
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a data node that meta does not reach refuses a session that it has not heard of, and "
+    "takes the word of the one that was left",
+)
+def test_a_client_that_moves_to_a_session_unknown_to_the_data_node_stays_in_view() -> None:
+    """Two faults: the data node is cut off from meta, and a client's connection breaks."""
+    cluster = SimCluster(1).start(sessions=2, data=1)
+    sim, name = cluster.sim, data_info_id("pay")
+    cluster.client("publisher", [1])
+    cluster.client("subscriber", [1])
+    view = cluster.subscribe("subscriber", name)
+    cluster.publish("publisher", name, "alive")
+    assert cluster.settles(view, ["alive"])
+    sim.kill("session-2")
+    sim.cut("data-1", "meta")
+    cluster.session(2)
+    cluster.run(1.0)
+    sim.cut("publisher", "session-1")
+    sim.drop("publisher", "session-1")
+    cluster.run(3.0)
+
+    assert view.removed == []
 
 
 def test_the_same_seed_gives_the_same_trace_whatever_the_hash_seed() -> None:

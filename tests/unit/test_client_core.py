@@ -359,6 +359,23 @@ def test_whoever_said_something_does_not_ping() -> None:
     assert core.tick(1.9) == [say(Ping())]
 
 
+def test_whoever_only_repeats_what_is_not_answered_yet_asks_for_a_sign_of_life() -> None:
+    """A session whose data nodes are away answers no publish, and lives: it must not be left."""
+    core = connected(A)
+    local(core, SetPublication(P1, PAY, b"x"), 0.5)
+    now, pings = 0.5, 0
+    while now < 9.0:
+        now += 0.1
+        effects = core.tick(now)
+        if say(Ping()) in effects:
+            pings += 1
+            hear(core, Pong(), now + 0.01)
+        assert all(isinstance(effect, Send) for effect in effects)
+
+    assert core.state is ClientState.CONNECTED
+    assert pings == 8
+
+
 def test_a_ping_is_answered() -> None:
     assert hear(connected(), Ping()) == [say(Pong())]
 
@@ -566,7 +583,7 @@ def test_each_request_has_a_pause_of_its_own() -> None:
     local(core, SetPublication(P1, PAY, b"x"), 0.0)
     local(core, SetPublication(P2, PAY, b"y"), 0.5)
 
-    assert core.tick(1.0) == [say(Publish(3, P1, 1, PAY, b"x"))]
+    assert core.tick(1.0) == [say(Publish(3, P1, 1, PAY, b"x")), say(Ping())]
     assert core.next_tick_at() == pytest.approx(1.0 + 3.0 / 16)
     assert core.tick(1.5) == [say(Publish(4, P2, 1, PAY, b"y"))]
 
@@ -578,7 +595,7 @@ def test_not_now_is_asked_again_later() -> None:
     assert hear(core, Refused(1, NotReadyError.code, "starting")) == [
         Emit(PublicationRefused(P1, NotReadyError.code, "starting", is_final=False))
     ]
-    assert core.tick(1.0) == [say(Publish(2, P1, 1, PAY, b"x"))]
+    assert core.tick(1.0) == [say(Publish(2, P1, 1, PAY, b"x")), say(Ping())]
 
 
 def test_no_is_not_asked_again_before_it_is_published_anew_or_elsewhere() -> None:
@@ -902,6 +919,7 @@ def test_a_refused_question_is_told_and_one_put_off_is_asked_again() -> None:
     assert hear(core, Refused(1, NotReadyError.code, "later")) == []
     assert core.tick(1.0) == [
         say(FetchMembership(2)),
+        say(Ping()),
     ]
     assert hear(core, Refused(2, DeniedError.code, "never"), 1.0) == [
         Emit(AskRefused(5, DeniedError.code, "never"))

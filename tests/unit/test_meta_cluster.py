@@ -168,6 +168,23 @@ def test_a_change_that_is_asked_twice_before_it_is_committed_happens_once() -> N
     assert cluster.cores[leader].epoch == 4
 
 
+def test_changes_whose_entries_were_cut_off_are_told_so_at_once() -> None:
+    """The new log may be shorter for long: what is applied there would answer them late."""
+    cluster = running()
+    old = cluster.leader()
+    cluster.cut = {old}
+    for number in range(20):
+        assert cluster.request(old, SetSetting(number, "a", "lost")) == []
+    cluster.run(4.0, *cluster.followers())
+    cluster.cut = set()
+    cluster.sent.clear()
+    cluster.run(2.0)
+
+    assert all(isinstance(answer, Refused) for answer in cluster.answers())
+    told = {answer.request_id: answer.code for answer in cluster.answers()}  # type: ignore[attr-defined]
+    assert told == dict.fromkeys(range(20), NotReadyError.code)
+
+
 def test_a_new_leader_gives_every_node_a_whole_lease() -> None:
     cluster = running()
     old = cluster.leader()
@@ -301,7 +318,10 @@ def test_a_stranger_and_a_stray_record_change_nothing() -> None:
     assert isinstance(misplaced.message, Refused)
     assert misplaced.message.code == UnknownMessageError.code
     assert core.receive(Link.RAFT_ANSWER, b"r", Accepted((1,)), cluster.now) == []
+    join = Join(1, SESSION, b"", 0)
+    assert core.receive(Link.RAFT_ANSWER, b"r", join, cluster.now) == []
     assert core.agreement.raft.term == term
+    assert core.statistics()["strange_messages"] == 4
 
 
 def test_a_peer_that_answers_for_another_is_not_heard() -> None:
@@ -321,5 +341,6 @@ def test_a_peer_that_answers_for_another_is_not_heard() -> None:
     reply = vote_reply("m2", votes[-1], term=votes[-1].term, is_granted=True)
     core.receive(Link.RAFT_ASK, "m3", reply, cluster.now)
     assert core.agreement.raft.role is role
+    assert core.statistics()["strange_messages"] == 1
     core.receive(Link.RAFT_ASK, "m2", reply, cluster.now)
     assert core.agreement.raft.role is not role

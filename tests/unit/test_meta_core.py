@@ -633,6 +633,7 @@ def test_the_core_shows_itself() -> None:
         "raft_commit_index": 7,
         "raft_last_index": 7,
         "raft_peers_up": 0,
+        "strange_messages": 0,
     }
 
 

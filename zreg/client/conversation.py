@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from zreg.effects import Effect, Link, Send
-from zreg.wire.messages import WireMessage
+from zreg.wire.messages import Ping, WireMessage
 
 # Pauses double up to this many times the first one.
 _RETRY_GROWTH_MAX: Final = 8
@@ -44,6 +44,8 @@ class Conversation:
         self.peer = ""
         self.is_open = False
         self.sent_at = 0.0
+        self.heard_at = 0.0
+        self.pinged_at = 0.0
 
     def __len__(self) -> int:
         """Return how many wait for an answer."""
@@ -54,6 +56,18 @@ class Conversation:
         self._waiting.clear()
         self.next_retry_at = math.inf
         self.is_open = True
+
+    def ping_at(self, seconds: float) -> float:
+        """Return when a ping is due: nothing was said for so long, or nothing was heard.
+
+        A session that has no answer yet to what is repeated all the time may well live.
+        """
+        return min(self.sent_at, max(self.heard_at, self.pinged_at)) + seconds
+
+    def ping(self, now: float) -> Send:
+        """Ask for a sign of life, and give one."""
+        self.pinged_at = now
+        return self.say(Ping(), now)
 
     def say(self, message: WireMessage, now: float) -> Send:
         """Send something that is not waited for."""

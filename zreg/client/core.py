@@ -176,6 +176,7 @@ class ClientCore:
             # What a connection that was given up still had in its queue.
             return ()
         self._leases.renew(peer, now)
+        self._conversation.heard_at = now
         return self._receive_session(message, now)
 
     def tick(self, now: float) -> Sequence[Effect]:
@@ -203,7 +204,7 @@ class ClientCore:
             conversation = self._conversation
             due_at = min(
                 self._leases.next_look_at(),
-                conversation.sent_at + self._ping_seconds,
+                conversation.ping_at(self._ping_seconds),
                 conversation.next_retry_at,
             )
         deadline = self._desired.next_deadline()
@@ -328,8 +329,8 @@ class ClientCore:
         if self._owes_replay_done and not len(conversation):
             self._owes_replay_done = False
             effects.append(conversation.say(ReplayDone(), now))
-        if now >= conversation.sent_at + self._ping_seconds:
-            effects.append(conversation.say(Ping(), now))
+        if now >= conversation.ping_at(self._ping_seconds):
+            effects.append(conversation.ping(now))
         return effects
 
     def _move(self, detail: str, now: float) -> list[Effect]:

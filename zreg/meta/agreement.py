@@ -30,7 +30,7 @@ from zreg.raft.errors import OverloadedError
 from zreg.raft.ready import Persisted, Ready, bootstrap
 from zreg.raft.status import Role
 from zreg.wire.commands import AnyCommand, decode_command, encode_command
-from zreg.wire.messages import Message, Refused
+from zreg.wire.messages import Accepted, Message, Refused
 from zreg.wire.meta_messages import IntroduceMeta, MetaIntroduced
 from zreg.wire.raft_messages import Entry, EntryKind, RaftMessage, Reply, Request
 
@@ -65,6 +65,8 @@ class Agreement:
         self._tick_at = 0.0
         self._applied_term = 0
         self.silent_ticks = 0
+        # Requests of strangers or for others, and answers that nobody waits for.
+        self.strange_count = 0
 
     def __repr__(self) -> str:
         """Show the node."""
@@ -117,18 +119,24 @@ class Agreement:
         if isinstance(message, Refused):
             self._give_up(name)
             return self.peers.refused(name, message, now)
-        if isinstance(message, Reply) and message.sender == peer and self.peers.is_up(name):
-            self.raft.step(message)
+        if isinstance(message, Reply) and message.sender == peer:
+            if self.peers.is_up(name):
+                self.raft.step(message)
+        elif not isinstance(message, Accepted):
+            self.strange_count += 1
         return []
 
     def _asked_by(self, peer: Peer, message: Message) -> list[Effect]:
         if isinstance(message, IntroduceMeta):
             return self.peers.answer(peer, message)
         if not isinstance(message, Request):
+            self.strange_count += 1
             return []
         if not self.peers.may_ask(message.sender):
+            self.strange_count += 1
             detail = f"{message.sender} has not said who it is since {self._node_id} started"
             return [Send(Link.RAFT_ANSWER, peer, Refused(0, DeniedError.code, detail))]
+        self.strange_count += message.receiver != self._node_id
         self._askers[message.sender, message.sequence] = peer
         self.raft.step(message)
         return []
@@ -216,19 +224,29 @@ class Agreement:
 
     def _apply(self, ready: Ready, now: float) -> list[Effect]:
         effects: list[Effect] = []
+        if ready.save is not None and ready.save.truncate_from is not None:
+            # What takes their place may be long in coming: the new log may be shorter.
+            cut_from = ready.save.truncate_from
+            effects += self._give_up_waiters(cut_from, max(self._waiters, default=0), now)
         if ready.restore is not None:
             if ready.restore.data:
                 self._state.restore(ready.restore.data)
                 self.peers.cluster_id = self._state.membership.cluster_id
             self._applied_term = ready.restore.term
-            for index in [i for i in self._waiters if i <= ready.restore.index]:
-                effects += self._waiters.pop(index)[1](None, now)
+            effects += self._give_up_waiters(0, ready.restore.index, now)
         for entry in ready.committed:
             effects += self._apply_entry(entry, now)
         for read in ready.reads:
             effects += self._readers.pop(read.token)(True, now)  # noqa: FBT003 -- whether it may answer
         for token in ready.refused_reads:
             effects += self._readers.pop(token)(False, now)  # noqa: FBT003 -- the same
+        return effects
+
+    def _give_up_waiters(self, first: int, last: int, now: float) -> list[Effect]:
+        """Answer those who wait for these entries that nobody knows."""
+        effects: list[Effect] = []
+        for index in [index for index in self._waiters if first <= index <= last]:
+            effects += self._waiters.pop(index)[1](None, now)
         return effects
 
     def _apply_entry(self, entry: Entry, now: float) -> Sequence[Effect]:

@@ -124,6 +124,8 @@ class MetaCore:
         self._led_term = 0
         self._beat_at = now
         self._admit_at = now
+        # Messages that have no place where they came.
+        self._strange_count = 0
         # Since when the lead is being handed over, because this node is to stop.
         self._stopping_at: float | None = None
 
@@ -202,7 +204,7 @@ class MetaCore:
             case FetchMetaNodes():
                 return self._roster.fetch(peer, message)
             case _:
-                return [_misdirected(link, peer, message)]
+                return [self._misdirected(link, peer, message)]
 
     def _happened(self, event: Local, now: float) -> list[Effect]:
         match event:
@@ -263,6 +265,7 @@ class MetaCore:
             "raft_commit_index": raft.commit_index,
             "raft_last_index": raft.last_index,
             "raft_peers_up": self.agreement.peers.up_count,
+            "strange_messages": self._strange_count + self.agreement.strange_count,
         }
 
     def _hand_over(self, now: float) -> list[Effect]:
@@ -307,10 +310,11 @@ class MetaCore:
         self._seats.begin(now)
         return []
 
-    def _receive_from_meta(self, peer: Peer, message: Message) -> list[Effect]:
-        if not isinstance(message, Join) or not self.is_leading:
+    def _receive_from_meta(self, peer: Peer, join: Join) -> list[Effect]:
+        if join.member.role is not Role.META:
+            self._strange_count += 1
             return []
-        return self._roster.shown(peer, message)
+        return self._roster.shown(peer, join) if self.is_leading else []
 
     def _propose(
         self, command: AnyCommand, peer: Peer, request_id: int, waiter: Waiter
@@ -350,8 +354,10 @@ class MetaCore:
         message = MembershipChanged(self.membership.cluster_id, self.epoch)
         return [Broadcast(Link.MEMBERSHIP, MEMBERSHIP_TOPIC, message)]
 
+    # --- strangers ----------------------------------------------------------------------------
 
-def _misdirected(link: Link, peer: Peer, message: Message) -> Send:
-    name = type(message).__name__
-    detail = f"meta does not take {name}: connect to a session node instead"
-    return Send(link, peer, Refused(0, UnknownMessageError.code, detail))
+    def _misdirected(self, link: Link, peer: Peer, message: Message) -> Send:
+        self._strange_count += 1
+        name = type(message).__name__
+        detail = f"meta does not take {name}: connect to a session node instead"
+        return Send(link, peer, Refused(0, UnknownMessageError.code, detail))

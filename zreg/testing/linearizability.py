@@ -1,15 +1,21 @@
 """Check that the history of a register is linearizable.
 
-Each value is written at most once, so the test of Gibbons and Korach ("Testing Shared Memories",
-1997) decides it in O(n log n). The operations on one value form a zone, from the earliest end to
-the latest start. Where that runs forward, the register must have held the value all that time,
-so forward zones may not overlap; where it runs backward, all of it fits in a moment, which must
-not lie wholly inside the forward zone of another value.
+`find_anomaly` is for plain registers. Each value is written at most once, so the test of Gibbons
+and Korach ("Testing Shared Memories", 1997) decides it in O(n log n). The operations on one value
+form a zone, from the earliest end to the latest start. Where that runs forward, the register must
+have held the value all that time, so forward zones may not overlap; where it runs backward, all of
+it fits in a moment, which must not lie wholly inside the forward zone of another value.
+
+`find_versioned_anomaly` is for registers with versions, conditional writes and removals, where no
+such shortcut is known: it looks for an order of all operations, one after the other, as Wing and
+Gong do ("Testing and Verifying Concurrent Objects", 1993), and remembers where it has been, as Lowe
+does ("Testing for Linearizability", 2017). Versions rise, which leaves few orders to try.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from enum import Enum
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 NEVER = float("inf")
 
@@ -73,3 +79,148 @@ def _collision(forward: list[_Zone], backward: list[_Zone]) -> str | None:
             if outer.low < inner.low and inner.high < outer.high:
                 return f"{inner.value} was the value while {outer.value} was"
     return None
+
+
+# --- registers with versions ------------------------------------------------------------------
+
+# More than any history of a simulation needs; one that needs more is not taken for a good one.
+_STEPS_MAX: Final = 500_000
+_ABSENT: Final = 0
+# The version of a value that nobody ever saw.
+_UNSEEN: Final = -1
+
+
+class Kind(Enum):
+    """What was asked for."""
+
+    READ = "read"
+    SET = "set"
+    REMOVE = "remove"
+
+
+class Outcome(Enum):
+    """What the client knows of it: done, refused for its version, or nothing."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class VersionedOperation(NamedTuple):
+    """One operation on a register; each value but `0`, which is "absent", is set at most once.
+
+    `version` is what the answer said: of what was set, or read (0: absent). `if_version`: set or
+    remove only at this version. The order of `start` and `end` is all that counts of them.
+    """
+
+    kind: Kind
+    outcome: Outcome
+    value: int
+    version: int
+    if_version: int | None
+    start: int
+    end: float
+
+    def __str__(self) -> str:
+        """Show it on one line."""
+        condition = "" if self.if_version is None else f" if at {self.if_version}"
+        at = f" at {self.version}" if self.version else ""
+        what = f"{self.kind.value} {self.value or 'nothing'}{at}{condition}"
+        return f"[{self.start}, {self.end:g}] {what}: {self.outcome.value}"
+
+
+class _Register(NamedTuple):
+    """The register at one moment; `floor` is the highest version that it ever had."""
+
+    value: int = _ABSENT
+    version: int = 0
+    floor: int = 0
+
+
+def find_versioned_anomaly(history: Iterable[VersionedOperation]) -> str | None:
+    """Return why `history` is not linearizable, None if it is; the register starts absent.
+
+    Reads without an answer are left out. Raises `OverflowError` where it cannot be decided.
+    """
+    operations = sorted(
+        (o for o in history if not (o.kind is Kind.READ and o.outcome is Outcome.UNKNOWN)),
+        key=lambda operation: operation.start,
+    )
+    versions: dict[int, int] = {_ABSENT: 0}
+    for operation in operations:
+        if operation.kind is not Kind.REMOVE and operation.outcome is Outcome.DONE:
+            version = versions.setdefault(operation.value, operation.version)
+            if version != operation.version:
+                return f"{operation.value} was seen at versions {version} and {operation.version}"
+    return _Search(operations, versions).run()
+
+
+class _Search:
+    """Looks for an order, depth first."""
+
+    def __init__(self, operations: Sequence[VersionedOperation], versions: dict[int, int]) -> None:
+        self._operations = operations
+        self._versions = versions
+        self._required = sum(
+            1 << number
+            for number, operation in enumerate(operations)
+            if operation.outcome is not Outcome.UNKNOWN
+        )
+        self._deepest: tuple[int, int, _Register] = (0, 0, _Register())
+
+    def run(self) -> str | None:
+        """Return None when there is an order."""
+        stack = [(0, _Register())]
+        seen = set(stack)
+        while stack:
+            done, register = stack.pop()
+            if done & self._required == self._required:
+                return None
+            depth = (done & self._required).bit_count()
+            if depth >= self._deepest[0]:
+                self._deepest = (depth, done, register)
+            # Those that must have happened are tried first, in the order they began.
+            for number in sorted(self._candidates(done), key=self._preference, reverse=True):
+                after = self._apply(register, self._operations[number])
+                if after is None or (step := (done | 1 << number, after)) in seen:
+                    continue
+                seen.add(step)
+                stack.append(step)
+            if len(seen) > _STEPS_MAX:
+                raise OverflowError(f"{len(self._operations)} operations: too many orders to try")
+        return self._complaint()
+
+    def _preference(self, number: int) -> tuple[bool, int]:
+        return not self._required >> number & 1, number
+
+    def _candidates(self, done: int) -> list[int]:
+        """Return what may come next: nothing that is left ended before it began."""
+        left = [n for n in range(len(self._operations)) if not done >> n & 1]
+        end = min(self._operations[number].end for number in left)
+        return [number for number in left if self._operations[number].start < end]
+
+    def _apply(self, register: _Register, operation: VersionedOperation) -> _Register | None:
+        """Return the register after the operation; None if it cannot have happened there."""
+        is_met = operation.if_version in (None, register.version)
+        if operation.outcome is Outcome.REFUSED:
+            return None if is_met else register
+        if operation.kind is Kind.READ:
+            is_this = (operation.value, operation.version) == (register.value, register.version)
+            return register if is_this else None
+        if not is_met:
+            return None
+        if operation.kind is Kind.REMOVE:
+            return _Register(floor=register.floor)
+        version = self._versions.get(operation.value, _UNSEEN)
+        if version == _UNSEEN:
+            return _Register(operation.value, version, register.floor)
+        return _Register(operation.value, version, version) if version > register.floor else None
+
+    def _complaint(self) -> str:
+        depth, done, register = self._deepest
+        waiting = "; ".join(str(self._operations[n]) for n in self._candidates(done)[:8])
+        content = f"{register.value} at {register.version}" if register.value else "nothing"
+        return (
+            f"no order of {len(self._operations)} operations: after {depth} of them the register "
+            f"holds {content}, and none fits of: {waiting}"
+        )

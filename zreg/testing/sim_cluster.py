@@ -28,8 +28,9 @@ from zreg.model import (
     Status,
 )
 from zreg.session.core import SessionCore
-from zreg.testing.sim import Process, Simulation
+from zreg.testing.sim import Simulation
 from zreg.testing.sim_disk import SimDisk
+from zreg.testing.sim_network import Process
 from zreg.wire.body import pack_body, unpack_body
 from zreg.wire.kept import decode_kept, encode_kept
 

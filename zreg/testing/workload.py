@@ -9,10 +9,12 @@ alone, and every subscriber must end with exactly what the living publish.
 import argparse
 import sys
 from collections.abc import Callable
+from random import Random
 from typing import Final
 
 from zreg.model import DataInfoId, data_info_id
 from zreg.testing.meta_checker import MetaChecker
+from zreg.testing.settings_clients import SettingsClient, SettingsHistory
 from zreg.testing.sim_cluster import SimCluster, ViewLog
 from zreg.testing.sim_settings import SettingsWriter
 
@@ -20,14 +22,30 @@ NAMES: Final = tuple(data_info_id(f"service-{number}") for number in range(4))
 HEAL_SECONDS_MAX: Final = 30.0
 # This share of killed meta nodes dies with a write that is not synced.
 _DIE_WRITING_SHARE: Final = 0.3
+# In this share of all steps the leader of meta is cut off from the others.
+_CUT_SHARE: Final = 0.2
+
+
+SETTINGS_CLIENT_COUNT: Final = 4
 
 
 class Workload:
-    """One life of one cluster."""
+    """One life of one cluster.
 
-    def __init__(self, seed: int, *, steps: int = 40) -> None:
+    Without settings clients a seed is the life that it was before there were any: what they send
+    and change takes part in everything else.
+    """
+
+    def __init__(
+        self, seed: int, *, steps: int = 40, settings_client_count: int = SETTINGS_CLIENT_COUNT
+    ) -> None:
         self.seed = seed
         self.steps = steps
+        self.settings_client_count = settings_client_count
+        self.history = SettingsHistory()
+        # A source of its own, so that what concerns settings alone takes no chance from others.
+        self.settings_rng = Random(f"{seed} settings")  # noqa: S311 -- a simulation wants a seed
+        self.cut_until = 0.0
         # Every second seed has a single meta node, every tenth one five.
         metas = 1 if seed % 2 else 5 if seed % 10 == 0 else 3
         # In every third nodes keep the membership on disk, and start from it.
@@ -53,6 +71,7 @@ class Workload:
         sessions = [f"tcp://session-{number}:9600" for number in self._all_sessions()]
         self.writer = SettingsWriter(cluster.config.meta_addresses, sessions)
         cluster.sim.add("writer", self.writer, {})
+        self._start_settings_clients()
         for number in range(3):
             self._new_publisher(f"publisher-{number}")
         for number in range(3):
@@ -60,13 +79,23 @@ class Workload:
         cluster.run(1.0)
         for _ in range(self.steps):
             self.rng.choice(self._faults())()
+            self._cut_or_heal_meta()
             cluster.run(self.rng.choice((0.0, 0.01, 0.1, 0.5, 2.0)))
             self._check_no_false_removal()
             self.checker.check(cluster.meta_cores())
+        if self.cut_until:
+            self.cluster.sim.heal()
         for start in list(self.down.values()):
             start()
         self.down.clear()
         self._check_convergence()
+
+    def _start_settings_clients(self) -> None:
+        addresses = self.cluster.config.meta_addresses
+        for number in range(self.settings_client_count):
+            rng = Random(self.settings_rng.getrandbits(64))  # noqa: S311 -- the same
+            client = SettingsClient(addresses, self.history, rng)
+            self.cluster.sim.add(f"settings-{number}", client, {})
 
     # --- what may happen ----------------------------------------------------------------------
 
@@ -183,7 +212,7 @@ class Workload:
         self.cluster.sim.processes[name].dies_at_save = False
 
     def _freeze(self) -> None:
-        unfrozen = ("subscriber", "writer")
+        unfrozen = ("subscriber", "writer", "settings")
         nodes = [n for n in self.cluster.sim.processes if not n.startswith(unfrozen)]
         name = self.rng.choice(nodes)
         seconds = self.rng.choice((0.2, 1.0, 5.0))
@@ -195,6 +224,28 @@ class Workload:
             for publisher_id in self.published.get(client, ()):
                 self.steady.pop(publisher_id, None)
         self.cluster.sim.freeze(name, seconds)
+
+    def _cut_or_heal_meta(self) -> None:
+        """Cut the leader off from other meta nodes for a while: whoever asks still reaches it.
+
+        Frozen besides, it wakes as one that others have replaced, and does not hear so.
+        """
+        sim, rng = self.cluster.sim, self.settings_rng
+        if self.cut_until and sim.now >= self.cut_until:
+            self.cut_until = 0.0
+            sim.heal()
+        leader = self.cluster.leader()
+        is_alone = len(self.cluster.meta_names) == 1
+        if not self.settings_client_count or is_alone or self.cut_until or leader is None:
+            return
+        if rng.random() < _CUT_SHARE:
+            frozen_seconds = rng.choice((0.0, 1.5, 3.0))
+            self.cut_until = sim.now + frozen_seconds + rng.uniform(1.0, 3.0)
+            for name in self.cluster.meta_names:
+                if name != leader:
+                    sim.cut(leader, name)
+            if frozen_seconds:
+                sim.freeze(leader, frozen_seconds)
 
     def _start_a_node(self) -> None:
         if self.down:
@@ -250,6 +301,7 @@ class Workload:
                 or not view.is_known
             ]
             raise AssertionError(self._story("\n".join(lines)))
+        self.history.is_over = True
         # And it must stay so: nothing may be evicted late.
         self.cluster.run(self.cluster.config.session_grace_seconds + 5.0)
         assert converged(), self._story("converged, and then changed")
@@ -267,15 +319,15 @@ class Workload:
         assert self.writer.answered_count, self._story("no change of a setting was ever answered")
         for core in cores.values():
             self.checker.check_settings(core, self.writer)
+        anomaly = self.history.anomaly()
+        assert anomaly is None, self._story(f"settings are not linearizable: {anomaly}")
 
     def _story(self, what: str) -> str:
         trace = "\n".join(self.cluster.sim.trace[-60:])
-        nodes = "\n".join(f"{p.name} {p.core.statistics()}" for p in self.processes())
+        nodes = "\n".join(
+            f"{p.name} {p.core.statistics()}" for p in self.cluster.sim.processes.values()
+        )
         return f"seed {self.seed}: {what}\n{trace}\n{nodes}"
-
-    def processes(self) -> list:  # type: ignore[type-arg]
-        """Return what runs now."""
-        return list(self.cluster.sim.processes.values())
 
 
 def main() -> int:
@@ -283,12 +335,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", default="1-100", help="FIRST-LAST")
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--settings-clients", type=int, default=SETTINGS_CLIENT_COUNT)
     arguments = parser.parse_args()
     first, last = map(int, arguments.seeds.split("-"))
     failed = 0
     for seed in range(first, last + 1):
         try:
-            Workload(seed, steps=arguments.steps).run()
+            count = arguments.settings_clients
+            Workload(seed, steps=arguments.steps, settings_client_count=count).run()
         except Exception as error:  # noqa: BLE001 -- whatever it is, it belongs to the seed
             failed += 1
             sys.stdout.write(f"seed {seed}: {type(error).__name__}: {str(error)[:6000]}\n")
