@@ -122,8 +122,7 @@ class MetaCore:
         self._own_cluster_id = cluster_id
         self._announced_epoch = 0
         self._led_term = 0
-        self._beat_at = now
-        self._admit_at = now
+        self._now = self._beat_at = self._admit_at = now
         # Messages that have no place where they came.
         self._strange_count = 0
         # Since when the lead is being handed over, because this node is to stop.
@@ -160,6 +159,7 @@ class MetaCore:
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
         """Take a request, or what happened to a connection."""
+        self._now = now
         if isinstance(message, Local):
             return self._happened(message, now)
         if link is Link.RAFT_ANSWER and isinstance(message, Join):
@@ -222,6 +222,7 @@ class MetaCore:
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Count Raft's time; as the leader, that of the nodes; announce."""
+        self._now = now
         effects = self.agreement.tick(now)
         if self.is_leading:
             effects += [*self._seats.tick(now), *self._roster.tick()]
@@ -236,6 +237,7 @@ class MetaCore:
 
     def settle(self, now: float) -> Sequence[Effect]:
         """Carry out what Raft wants, and announce an epoch that nobody was told of."""
+        self._now = now
         effects = self._carry_on(now)
         if self._announced_epoch != self.epoch:
             effects += self._announcement()
@@ -319,7 +321,7 @@ class MetaCore:
     def _propose(
         self, command: AnyCommand, peer: Peer, request_id: int, waiter: Waiter
     ) -> list[Effect]:
-        """Propose, or say no to whoever asked."""
+        """Propose, or say no to whoever asked; where nobody did, whoever waits hears of it."""
         try:
             self.agreement.propose(command, waiter)
         except (OverloadedError, CommandTooLargeError) as error:
@@ -328,7 +330,7 @@ class MetaCore:
             no = self._elsewhere(peer, request_id)
         else:
             return []
-        return [no] if request_id else []
+        return [no] if request_id else list(waiter(None, self._now))
 
     def _elsewhere(self, peer: Peer, request_id: int) -> Send:
         leader = self.agreement.raft.leader
