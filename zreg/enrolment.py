@@ -144,6 +144,8 @@ class Enrolment:
                 return self._hear_of(message.epoch)
             case MembershipChanged() if message.cluster_id == self.membership.cluster_id:
                 return self._hear_of(message.epoch)
+            case MembershipReply() if link is Link.REQUESTS:
+                return self._take(message, now)
             case _ if link is Link.META and peer == self._meta and isinstance(message, Message):
                 self._heard_at = now
                 return self._receive_answer(message, now)
@@ -178,7 +180,7 @@ class Enrolment:
     def report_gone(self, gone: Incarnation) -> list[Effect]:
         """Tell the leader that a connection to a member ended; nothing if it cannot be told now."""
         is_heard = self._is_up and self._is_seated
-        if not is_heard or self.incarnation is None or not self._is_member(gone):
+        if not is_heard or self.incarnation is None or not self.membership.has_living(gone):
             return []
         report = ReportGone(self.incarnation, gone, self.membership.cluster_id)
         return [Send(Link.META, str(self._meta), report)]
@@ -350,7 +352,7 @@ class Enrolment:
                 "epoch": membership.epoch,
             }
             out.append(Log(_INFO, "node.joined", fields))
-        elif self.incarnation is not None and not self._is_member(self.incarnation):
+        elif self.incarnation is not None and not membership.has_living(self.incarnation):
             # Meta would refuse the next renewal; a predecessor of somebody must act on it now.
             self.incarnation = None
             self._ask_at = now
@@ -361,10 +363,6 @@ class Enrolment:
 
     def _keep(self, membership: Membership) -> list[Effect]:
         return [Emit(MembershipTaken(membership))] if self._is_keeping else []
-
-    def _is_member(self, incarnation: Incarnation) -> bool:
-        living = self.membership.living(incarnation.node_id)
-        return living is not None and living.incarnation == incarnation
 
     def _wait_for_id(self, detail: str, now: float) -> list[Effect]:
         """Wait one lease for a dead predecessor to be noticed, then say who must act."""

@@ -228,6 +228,11 @@ class Membership(_Value, frozen=True, array_like=True, gc=False):
         wanted = statuses or (Status.WORKING,)
         return [m for m in self.members if m.role is role and m.status in wanted]
 
+    def has_living(self, incarnation: Incarnation) -> bool:
+        """Return whether this incarnation is a member that has not departed."""
+        member = self.living(incarnation.node_id)
+        return member is not None and member.incarnation == incarnation
+
     def living(self, node_id: str) -> Member | None:
         """Return the member of that id that has not departed; there is at most one."""
         return next(

@@ -46,14 +46,11 @@ def test_a_meta_whose_disk_forgets_is_noticed(seed: int, monkeypatch: pytest.Mon
         Workload(seed).run()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a data node that meta does not reach refuses a session that it has not heard of, and "
-    "takes the word of the one that was left",
-)
 def test_a_client_that_moves_to_a_session_unknown_to_the_data_node_stays_in_view() -> None:
-    """Two faults: the data node is cut off from meta, and a client's connection breaks."""
+    """Two faults: the data node is cut off from meta, and a client's connection breaks.
+
+    The session shows the data node the membership that it does not get from meta.
+    """
     cluster = SimCluster(1).start(sessions=2, data=1)
     sim, name = cluster.sim, data_info_id("pay")
     cluster.client("publisher", [1])

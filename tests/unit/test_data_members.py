@@ -4,6 +4,7 @@ from msgspec.structs import replace
 from test_data_core import (
     BOTH,
     D1,
+    EPOCH,
     ME,
     META,
     NAME,
@@ -20,12 +21,23 @@ from test_data_core import (
     make_publisher,
     make_starting,
     membership,
+    publish,
     refused,
+    session,
+    to,
 )
 
 from zreg.effects import CLOSED, TIMED_OUT, Link, PeerLost, Send
 from zreg.errors import NotPrimaryError
-from zreg.wire.messages import MembershipReply, NodeHello, PublishDatum, ReportGone
+from zreg.model import Incarnation
+from zreg.wire.messages import (
+    Accepted,
+    MembershipReply,
+    NodeHello,
+    PublishDatum,
+    Refused,
+    ReportGone,
+)
 
 
 def test_a_node_that_waits_takes_no_writes_until_it_is_working() -> None:
@@ -65,3 +77,33 @@ def test_silence_is_not_reported() -> None:
     core = make_core()
 
     assert core.receive(Link.LOCAL, "", PeerLost(Link.REQUESTS, ONE, TIMED_OUT), 0.0) == []
+
+
+def test_a_session_may_show_me_the_membership_that_meta_does_not() -> None:
+    """Meta is out of reach, and the voucher is of an epoch that this node has not seen."""
+    core = make_core()
+    voucher = Incarnation(EPOCH + 1, "s3")
+    shown = MembershipReply(0, membership(*BOTH, session(voucher), epoch=8))
+
+    stranger = ask(core, shown, peer=b"a stranger")
+    assert core.epoch == EPOCH
+    assert isinstance(stranger[0], Send)
+    assert isinstance(stranger[0].message, Refused)
+    ask(core, shown)
+    assert core.epoch == EPOCH + 1
+    publish(core, voucher=voucher)
+    assert core.settle(0.0)[-1] == to(ONE, Accepted((1,)))
+    ask(core, MembershipReply(0, membership(*BOTH)))
+    ask(core, MembershipReply(0, replace(membership(epoch=99), cluster_id=b"B" * 16)))
+    assert core.epoch == EPOCH + 1
+
+
+def test_who_learns_from_a_session_that_it_is_no_member_joins_again() -> None:
+    core = make_core()
+
+    ask(core, MembershipReply(0, membership(*BOTH, epoch=8, data=())))
+
+    (refusal,) = ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=S1)))
+    assert isinstance(refusal, Send)
+    assert isinstance(refusal.message, Refused)
+    assert refusal.message.code == NotPrimaryError.code

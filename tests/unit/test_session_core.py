@@ -377,9 +377,26 @@ def test_a_data_node_that_is_behind_does_not_know_whose_incarnation_is_gone() ->
     session.greet(ALICE)
     session.says(ALICE, publish())
 
-    assert session.hears(D1, no(1, VoucherGoneError, 2)) == []
+    shown = to_data(D1, MembershipReply(0, make_membership(D1)))
+    assert session.hears(D1, no(1, VoucherGoneError, 2)) == shown
 
     assert at_data(session.wait(0.2)) == to_data(D1, PublishDatum(2, PAY, ONE))
+
+
+def test_a_data_node_that_is_behind_is_shown_the_membership_once() -> None:
+    session = Session(D1)
+    session.greet(ALICE)
+    session.says(ALICE, publish())
+    shown = to_data(D1, MembershipReply(0, make_membership(D1)))
+
+    assert session.hears(D1, no(1, NotReadyError, 2)) == shown
+    session.wait(0.2)
+    assert session.hears(D1, no(2, NotReadyError, 2)) == []
+    session.wait(0.4)
+    assert session.hears(D1, no(3, NotReadyError, 0)) == []
+    session.go_down(D1)
+    session.come_up(D1)
+    assert session.hears(D1, no(9, NotPrimaryError, 2)) == shown
 
 
 def test_a_new_incarnation_asks_everybody_who_they_are_and_vouches_for_nothing_by_itself() -> None:

@@ -43,6 +43,7 @@ from zreg.wire.messages import (
     DigestCompared,
     FetchChanges,
     ListDatums,
+    MembershipReply,
     Message,
     NodeHello,
     Ping,
@@ -118,6 +119,8 @@ class DataCore:
                     return self._unpublish(peer, message, now)
                 case FetchChanges():
                     return self._fetch(peer, message, now)
+                case MembershipReply() if peer in self._sessions:
+                    return [*self._enrolment.receive(link, peer, message, now), *self._follow(now)]
                 case _:
                     return self._receive_rest(peer, message)
         match message:

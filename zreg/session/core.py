@@ -38,6 +38,7 @@ from zreg.wire.messages import (
     Changes,
     DatumsListed,
     DigestCompared,
+    MembershipReply,
     Message,
     NodeHello,
     Ping,
@@ -70,6 +71,8 @@ class SessionCore:
     ) -> None:
         assert member.role is Role.SESSION
         self._enrolment = Enrolment(member, config, rng=rng, now=now, kept=kept)
+        # The epoch that each data node was shown last, when it was behind.
+        self._handed_over: dict[str, int] = {}
         self._membership = EMPTY_MEMBERSHIP
         self._incarnation: Incarnation | None = None
         self._links = DataLinks(config, rng=rng)
@@ -249,6 +252,7 @@ class SessionCore:
         if refused.epoch > self.epoch:
             seen = EpochSeen(refused.epoch)
             effects += self._enrolment.receive(Link.LOCAL, "", seen, now)
+        effects += self._hand_over_membership(peer, refused)
         is_final = refused.code not in _TRANSIENT
         if self._following.refused(peer, refused.request_id, now):
             return effects
@@ -265,7 +269,16 @@ class SessionCore:
             effects += self._follow(now)
         return effects
 
+    def _hand_over_membership(self, peer: str, refused: Refused) -> list[Effect]:
+        """Show a data node that is behind what this node follows; meta may be out of its reach."""
+        is_behind = 0 < refused.epoch < self.epoch and refused.code in _TRANSIENT
+        if not is_behind or self._handed_over.get(peer) == self.epoch:
+            return []
+        self._handed_over[peer] = self.epoch
+        return [Send(Link.DATA, peer, MembershipReply(0, self._membership))]
+
     def _data_node_up(self, peer: str, now: float) -> list[Effect]:
+        self._handed_over.pop(peer, None)
         effects: list[Effect] = []
         if self._incarnation is not None:
             effects.append(Send(Link.DATA, peer, NodeHello(self._incarnation)))
