@@ -344,3 +344,25 @@ def test_a_peer_that_answers_for_another_is_not_heard() -> None:
     assert core.statistics()["strange_messages"] == 1
     core.receive(Link.RAFT_ASK, "m2", reply, cluster.now)
     assert core.agreement.raft.role is not role
+
+
+def test_a_departure_that_could_not_be_proposed_is_proposed_again() -> None:
+    """A leader without a majority has taken all that it can take, just when a node falls silent."""
+    cluster = running()
+    leader = cluster.leader()
+    for number in (1, 2):
+        member = replace(SESSION, node_id=f"s{number}", process_id=f"s{number}".encode())
+        cluster.request(leader, Join(number, member, b"", 0))
+    cluster.run(CONFIG.lease_seconds - 0.2)
+    cluster.cut = set(cluster.followers())
+    for size in (4096, 64, 0):
+        cluster.sent.clear()
+        while not cluster.answers():
+            cluster.give(leader, Link.NODES, CLIENT, SetSetting(1, "a", "x" * size))
+    cluster.run(0.4, leader)
+    assert cluster.cores[leader].is_leading
+    cluster.cut = set()
+    cluster.run(2.0)
+
+    departed = [log for log in cluster.logged if log.event == "member.departed"]
+    assert len(departed) == 1

@@ -126,8 +126,7 @@ class MetaCore:
         self._announced = EMPTY_MEMBERSHIP
         self._announced_at = now
         self._led_term = 0
-        self._beat_at = now
-        self._admit_at = now
+        self._now = self._beat_at = self._admit_at = now
         # Messages that have no place where they came.
         self._strange_count = 0
         # Since when the lead is being handed over, because this node is to stop.
@@ -164,6 +163,7 @@ class MetaCore:
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
         """Take a request, or what happened to a connection."""
+        self._now = now
         if isinstance(message, Local):
             return self._happened(message, now)
         if link is Link.RAFT_ANSWER and isinstance(message, Join):
@@ -226,6 +226,7 @@ class MetaCore:
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Count Raft's time; as the leader, that of the nodes; announce."""
+        self._now = now
         effects = self.agreement.tick(now)
         if self.is_leading:
             effects += [*self._seats.tick(now), *self._roster.tick()]
@@ -240,6 +241,7 @@ class MetaCore:
 
     def settle(self, now: float) -> Sequence[Effect]:
         """Carry out what Raft wants, and announce an epoch that nobody was told of."""
+        self._now = now
         effects = self._carry_on(now)
         announce_at = self._announce_at()
         if announce_at is not None and now >= announce_at:
@@ -328,7 +330,7 @@ class MetaCore:
     def _propose(
         self, command: AnyCommand, peer: Peer, request_id: int, waiter: Waiter
     ) -> list[Effect]:
-        """Propose, or say no to whoever asked."""
+        """Propose, or say no to whoever asked; where nobody did, whoever waits hears of it."""
         try:
             self.agreement.propose(command, waiter)
         except (OverloadedError, CommandTooLargeError) as error:
@@ -337,7 +339,7 @@ class MetaCore:
             no = self._elsewhere(peer, request_id)
         else:
             return []
-        return [no] if request_id else []
+        return [no] if request_id else list(waiter(None, self._now))
 
     def _elsewhere(self, peer: Peer, request_id: int) -> Send:
         leader = self.agreement.raft.leader

@@ -33,7 +33,7 @@ class Departures:
         while self._recent and self._recent[0][0] <= now - self._config.lease_seconds:
             self._recent.popleft()
         living = len(membership.of(role, *_LIVING)) - leaving_count
-        departed = sum(gone is role for _, gone in self._recent)
+        departed = leaving_count + sum(gone is role for _, gone in self._recent)
         return living > 1 and departed < max(1, int((living + departed) * _SHARE_MAX))
 
     def note_silent(self, role: Role, now: float) -> None:

@@ -242,7 +242,6 @@ class Seats:
             elif incarnation in self._leaving:
                 continue
             elif self._may_depart(member.role, now):
-                self.departures.note_silent(member.role, now)
                 effects += self._propose_departure(incarnation, "silent")
             else:
                 # It stays, but its id is free: a successor need not wait for the others.
@@ -265,6 +264,8 @@ class Seats:
     def _propose_departure(self, incarnation: Incarnation, reason: str) -> list[Effect]:
         def answer(applied: Applied | None, now: float) -> Sequence[Effect]:
             self._leaving.pop(incarnation, None)
+            if reason == "silent" and applied is not None and applied.member is not None:
+                self.departures.note_silent(applied.member.role, now)
             return self._departed(incarnation, reason, applied, now)
 
         self._leaving[incarnation] = None
