@@ -9,7 +9,18 @@ import pytest
 import zmq
 from reactor_fakes import CLUSTER, LOOPBACK, FakeCore, Harness, doors_of, packed
 
-from zreg.effects import Connect, Effect, Link, Local, Peer, PeerLost, PeerUp, Save, Send
+from zreg.effects import (
+    Connect,
+    Effect,
+    EpochSeen,
+    Link,
+    Local,
+    Peer,
+    PeerLost,
+    PeerUp,
+    Save,
+    Send,
+)
 from zreg.errors import ForeignClusterError, MalformedError, NotReadyError, UnknownMessageError
 from zreg.reactor import LinkTable, Reactor, options
 from zreg.reactor.failures import CoreFailedError
@@ -84,6 +95,34 @@ def test_a_request_and_its_answer_cross(harness: Harness) -> None:
             await harness.wait_until(lambda: len(client.records()) == number)  # noqa: B023
         assert client.records() == [reply(ask(number)) for number in (1, 2, 3)]
         assert len(set(server.peers())) == 3
+
+    harness.run(scenario())
+
+
+def test_all_who_ask_at_once_are_answered(harness: Harness) -> None:
+    """One request a turn: the next one is found without a wake-up of its own."""
+
+    async def scenario() -> None:
+        _, address = await serve(harness, FakeCore(answer))
+        peers = [harness.raw(zmq.REQ, address) for _ in range(5)]
+        for number, peer in enumerate(peers):
+            peer.send_multipart(packed(ask(number)))
+        await harness.wait_until(lambda: all(peer.poll(0) for peer in peers))
+        answers = [decode_frame(peer.recv_multipart()[1]) for peer in peers]
+        assert answers == [[reply(ask(number))] for number in range(5)]
+
+    harness.run(scenario())
+
+
+def test_the_epoch_of_another_meta_node_is_no_news(harness: Harness) -> None:
+    """The leader's is ahead of its followers' with each commit; they follow by the log."""
+
+    async def scenario() -> None:
+        server = FakeCore(answer, epoch=1)
+        _, address = await serve(harness, server)
+        peer = harness.raw(zmq.REQ, address)
+        assert await exchange(harness, peer, packed(ask(1), epoch=2)) == [reply(ask(1))]
+        assert server.of(EpochSeen) == []
 
     harness.run(scenario())
 
@@ -187,7 +226,7 @@ def test_a_lost_answer_does_not_leave_the_asking_socket_stuck(harness: Harness) 
 def test_nothing_piles_up_for_a_peer_that_stands_still_and_the_core_is_told(
     harness: Harness,
 ) -> None:
-    """What it reads when it goes on is stale: SNDHWM 2, and what the kernel holds."""
+    """What it reads when it goes on is stale: a few, and what the kernel holds."""
 
     async def scenario() -> None:
         client = FakeCore()

@@ -2,11 +2,22 @@
 
 import itertools
 import logging
+import select
 from collections.abc import Sequence
 
 import pytest
 import zmq
-from reactor_fakes import CLUSTER, LOOPBACK, FakeCore, Harness, accept, channel_of, packed, publish
+from reactor_fakes import (
+    CLUSTER,
+    LOOPBACK,
+    FakeCore,
+    Harness,
+    accept,
+    channel_of,
+    doors_of,
+    packed,
+    publish,
+)
 
 from zreg.effects import (
     BEAT_TOPIC,
@@ -32,6 +43,7 @@ from zreg.errors import (
     UsageError,
 )
 from zreg.reactor import Doors, LinkTable, Reactor
+from zreg.reactor.loop import MESSAGES_MAX
 from zreg.wire.messages import (
     Accepted,
     Bye,
@@ -130,6 +142,48 @@ def test_a_burst_of_single_messages_is_read_to_its_end(harness: Harness) -> None
         await harness.wait_until(lambda: len(server.records()) == 2000)
         assert server.records() == [publish(number) for number in range(2000)]
         assert reactor.statistics()["messages_in"] == 2000
+
+    harness.run(scenario())
+
+
+def test_what_several_sockets_bring_at_once_is_one_turn(harness: Harness) -> None:
+    async def scenario() -> None:
+        server = FakeCore(accept)
+        links = (Link.REQUESTS, Link.NODES)
+        reactor = await harness.start(server, LinkTable(routers=dict.fromkeys(links, LOOPBACK)))
+        peers = [harness.raw(zmq.DEALER, reactor.addresses[link]) for link in links]
+        for number, peer in enumerate(peers):
+            peer.send_multipart(packed(publish(number)))
+        await harness.wait_until(lambda: all(peer.poll(0) for peer in peers))
+        turns = reactor.statistics()["turns"]
+        for number, peer in enumerate(peers):
+            peer.send_multipart(packed(publish(10 + number)))
+        # The loop stands still until both descriptors say so; asking EVENTS would silence them.
+        for channel in doors_of(reactor).channels():
+            assert select.select([channel.socket.FD], [], [], 5.0)[0]
+        await harness.wait_until(lambda: len(server.records()) == 4)
+        assert server.records()[2:] == [publish(10), publish(11)]
+        assert reactor.statistics()["turns"] == turns + 1
+
+    harness.run(scenario())
+
+
+@pytest.mark.parametrize("count", [1, 2, MESSAGES_MAX, MESSAGES_MAX + 1, 3 * MESSAGES_MAX])
+def test_messages_that_wait_are_all_read_however_many(harness: Harness, count: int) -> None:
+    """One wake-up for all: the turn looks again itself, at its first message and at its bound."""
+
+    async def scenario() -> None:
+        server = FakeCore()
+        reactor, address = await harness.serve(server)
+        peer = harness.raw(zmq.DEALER, address)
+        peer.send_multipart(packed(publish(0)))
+        await harness.wait_until(server.records)
+        for number in range(1, count + 1):
+            peer.send_multipart(packed(publish(number)))
+        # Sent without a turn in between: the loop has not run since.
+        assert select.select([channel_of(reactor).socket.FD], [], [], 5.0)[0]
+        await harness.wait_until(lambda: len(server.records()) == count + 1)
+        assert server.records() == [publish(number) for number in range(count + 1)]
 
     harness.run(scenario())
 

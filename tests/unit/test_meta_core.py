@@ -62,6 +62,7 @@ from zreg.wire.messages import (
     Renew,
     Renewed,
 )
+from zreg.wire.settings_messages import SetSetting
 
 CONFIG = Config()
 LEASE = CONFIG.lease_seconds
@@ -553,6 +554,35 @@ def test_meta_beats_with_its_epoch() -> None:
     assert core.settle(0.0) == []
     assert core.tick(CONFIG.beat_seconds / 2) == []
     assert core.tick(CONFIG.beat_seconds) == [announced(1)]
+
+
+def test_changes_of_settings_in_a_row_are_announced_together() -> None:
+    """Each announcement makes every node fetch the membership, in which a setting shows nothing."""
+    core = make_core()
+    core.tick(0.4)
+
+    def changed(now: float) -> list[Effect]:
+        ask(core, b"admin", SetSetting(1, "a", str(now)), now)
+        return [effect for effect in core.settle(now) if isinstance(effect, Broadcast)]
+
+    assert changed(0.5) == [announced(2)]
+    assert changed(0.51) == []
+    assert changed(0.52) == []
+    assert core.next_tick_at() == 0.55
+    assert core.settle(0.549) == []
+    assert core.settle(0.55) == [announced(4)]
+    assert core.settle(0.7) == []
+
+
+def test_a_change_of_members_is_announced_at_once() -> None:
+    core = make_core()
+    core.settle(0.0)
+    ask(core, b"admin", SetSetting(1, "a", "1"), 0.5)
+    assert core.settle(0.5) == [announced(2)]
+
+    ask(core, b"p", join("s1"), 0.51)
+
+    assert core.settle(0.51) == [announced(3)]
 
 
 def test_the_next_tick_is_the_beat_or_a_look_at_the_leases() -> None:

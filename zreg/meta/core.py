@@ -41,7 +41,7 @@ from zreg.meta.seats import Seats
 from zreg.meta.settings import Settings
 from zreg.meta.state import MetaState
 from zreg.meta.trouble import Trouble
-from zreg.model import Member, Membership, RingParameters, Role, Status
+from zreg.model import EMPTY_MEMBERSHIP, Member, Membership, RingParameters, Role, Status
 from zreg.raft.consensus import RaftCore
 from zreg.raft.errors import CommandTooLargeError, OverloadedError, RaftError
 from zreg.wire.commands import AnyCommand, Found
@@ -63,6 +63,9 @@ from zreg.wire.settings_messages import FetchSettings, SetSetting
 
 # A meta node that the membership does not show says so to the leader this often.
 _ADMIT_SECONDS: Final = 0.5
+# Every session and data node fetches what is announced: for each of many settings that change in a
+# row that would be most of what the cluster does.
+_ANNOUNCE_SECONDS: Final = 0.05
 # A node that stops waits so long for another one to lead.
 _HAND_OVER_SECONDS: Final = 1.0
 
@@ -120,7 +123,8 @@ class MetaCore:
             forgot_at=now if is_forgetful else None,
         )
         self._own_cluster_id = cluster_id
-        self._announced_epoch = 0
+        self._announced = EMPTY_MEMBERSHIP
+        self._announced_at = now
         self._led_term = 0
         self._now = self._beat_at = self._admit_at = now
         # Messages that have no place where they came.
@@ -232,22 +236,27 @@ class MetaCore:
         effects += [*self._trouble.look(), *self._see_handed_over(now)]
         if now >= self._beat_at:
             self._beat_at = now + self._config.beat_seconds
-            effects += self._announcement()
+            effects += self._announcement(now)
         return effects
 
     def settle(self, now: float) -> Sequence[Effect]:
         """Carry out what Raft wants, and announce an epoch that nobody was told of."""
         self._now = now
         effects = self._carry_on(now)
-        if self._announced_epoch != self.epoch:
-            effects += self._announcement()
+        announce_at = self._announce_at()
+        if announce_at is not None and now >= announce_at:
+            effects += self._announcement(now)
         return effects
 
     def next_tick_at(self) -> float | None:
         """When Raft counts, leases are looked at, or the beat is due."""
-        due = [self._beat_at, self.agreement.next_tick_at()]
-        due.append(self._seats.holders.leases.next_look_at() if self.is_leading else self._admit_at)
-        return min(at for at in due if at is not None)
+        is_leading = self.is_leading
+        look_at = self._seats.holders.leases.next_look_at() if is_leading else self._admit_at
+        due_at = min(self._beat_at, look_at)
+        for at in (self.agreement.next_tick_at(), self._announce_at()):
+            if at is not None and at < due_at:
+                due_at = at
+        return due_at
 
     def statistics(self) -> dict[str, int | float | str]:
         """Counters and sizes."""
@@ -349,8 +358,16 @@ class MetaCore:
 
     # --- announcing ---------------------------------------------------------------------------
 
-    def _announcement(self) -> list[Effect]:
-        self._announced_epoch = self.epoch
+    def _announce_at(self) -> float | None:
+        """When to announce: a change of members at once, one of settings together with others."""
+        announced, membership = self._announced, self.state.membership
+        if announced is membership or announced.epoch == membership.epoch:
+            return None
+        are_members_new = announced.members is not membership.members
+        return self._announced_at + (0.0 if are_members_new else _ANNOUNCE_SECONDS)
+
+    def _announcement(self, now: float) -> list[Effect]:
+        self._announced, self._announced_at = self.membership, now
         if not self.state.is_founded:
             return []
         message = MembershipChanged(self.membership.cluster_id, self.epoch)

@@ -22,7 +22,7 @@ is applied at that index is the proposal if the term is the same, and if not, th
 when this node stops leading first, the outcome is unknown.
 """
 
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from zreg.effects import Save, Snapshot
 from zreg.raft.config import RaftConfig
@@ -191,23 +191,28 @@ class RaftCore:
         assert not self._is_handed_out
         appends = self._next_appends()
         votes = self._next_votes()
+        save = self._take_save()
         committed = self.log.take_committed(self._config.apply_count_max)
         reads = (
             self._standing.leadership.reads.take(self.log.applied_index)
             if self._standing.leadership
             else ()
         )
+        refused_reads = self._standing.take_refused_reads()
+        messages = (*self._replies, *votes)
+        is_for_others = appends or save or messages
+        if not (is_for_others or self._restore or committed or reads or refused_reads):
+            # As every other call finds, the one that only learns that the work is done.
+            return None
         ready = Ready(
             appends=tuple(appends),
-            save=self._take_save(),
-            messages=(*self._replies, *votes),
+            save=save,
+            messages=messages,
             restore=self._restore,
             committed=committed,
             reads=reads,
-            refused_reads=self._standing.take_refused_reads(),
+            refused_reads=refused_reads,
         )
-        if ready == _NOTHING:
-            return None
         self._replies, self._restore = [], None
         self._is_handed_out = True
         return ready
@@ -334,14 +339,3 @@ class RaftCore:
         elif standing.leadership is not None:
             standing.leadership.receive(reply)
             standing.commit()
-
-
-_NOTHING: Final = Ready(
-    appends=(),
-    save=None,
-    messages=(),
-    restore=None,
-    committed=(),
-    reads=(),
-    refused_reads=(),
-)

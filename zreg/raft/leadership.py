@@ -202,8 +202,9 @@ class Leadership:
 
     def commit(self) -> None:
         """Raise the commit index to what a majority has on disk (§5.3, §5.4.2)."""
-        voters = self._log.history.latest.voters
-        index = majority_value([self._matched(voter) for voter in voters])
+        if self._log.commit_index == self._log.last_index:
+            return
+        index = majority_value([self._matched(v) for v in self._log.history.latest.voters])
         before = self._log.commit_index
         if index > before and self._may_commit(index):
             self._log.commit_to(index)
@@ -276,7 +277,7 @@ class Leadership:
     def _next_request(self, node_id: str, progress: Progress) -> Request | None:
         if not progress.slot.is_free(self._now):
             return None
-        if self._is_transfer_due(node_id, progress):
+        if self.transfer_target is not None and self._is_transfer_due(node_id, progress):
             return TransferLeader(
                 sender=self._config.node_id,
                 receiver=node_id,

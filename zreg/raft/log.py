@@ -145,6 +145,8 @@ class RaftLog:
 
     def take_committed(self, count_max: int) -> tuple[Entry, ...]:
         """Return the next committed entries, each once and in order."""
+        if self.applied_index == self.commit_index:
+            return ()
         through = min(self.commit_index, self.applied_index + count_max)
         entries = self.entries_between(self.applied_index, through)
         self.applied_index = through

@@ -44,6 +44,8 @@ class ReadQueue:
 
     def take(self, applied_index: int) -> tuple[ReadState, ...]:
         """Return the confirmed reads that the applied state may answer."""
+        if not self._confirmed:
+            return ()
         reads: list[ReadState] = []
         while self._confirmed and self._confirmed[0].index <= applied_index:
             reads.append(self._confirmed.popleft())

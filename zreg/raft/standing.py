@@ -48,6 +48,8 @@ class Standing:
 
     def take_refused_reads(self) -> tuple[int, ...]:
         """Return the reads that ended with a leadership, once."""
+        if not self._refused_reads:
+            return ()
         refused, self._refused_reads = self._refused_reads, []
         return tuple(refused)
 

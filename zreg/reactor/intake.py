@@ -14,7 +14,7 @@ from zreg.reactor.failures import NodeEndError
 from zreg.reactor.links import Channel, RouterChannel
 from zreg.reactor.perform import Performer
 from zreg.reactor.raft_links import AnswerChannel
-from zreg.reactor.table import OUTSIDE
+from zreg.reactor.table import WITHOUT_EPOCH
 from zreg.wire.codec import BadRecord, decode_frame
 from zreg.wire.envelope import Envelope
 from zreg.wire.messages import Refused
@@ -56,7 +56,7 @@ class Intake:
         except PeerError as error:
             self._refuse(channel, peer, BadRecord(0, error.code, error.detail))
             return
-        if epoch > self._core.epoch and channel.link not in OUTSIDE:
+        if channel.link not in WITHOUT_EPOCH and epoch > self._core.epoch:
             self._see_epoch(epoch, now)
         counts["records_in"] += len(records)
         link = channel.link

@@ -149,6 +149,7 @@ class Journal:
     ) -> None:
         self._path = path
         self._is_broken = False
+        self._last_index = 0
         if path.exists() and path.stat().st_size < _FILE_BYTES_MIN:
             # SQLite takes so short a file for a new database.
             raise self._damaged("the file is cut off")
@@ -205,17 +206,20 @@ class Journal:
             run("DELETE FROM log WHERE idx >= ?", (step.truncate_from,))
         if step.compact_to is not None:
             run("DELETE FROM log WHERE idx <= ?", (step.compact_to,))
-        self._database.executemany(
-            "INSERT INTO log VALUES (?, ?, ?, ?, ?)", map(_log_values, step.entries)
-        )
+        if step.truncate_from is not None or step.compact_to is not None:
+            self._last_index = run("SELECT coalesce(max(idx), 0) FROM log").fetchone()[0]
+        if step.entries:
+            self._database.executemany(
+                "INSERT INTO log VALUES (?, ?, ?, ?, ?)", map(_log_values, step.entries)
+            )
+            self._last_index = step.entries[-1].index
         self._write_promise(step.term, step.vote)
 
     def _write_promise(self, term: int, vote: str | None) -> None:
         # The last index stands here too: a lost last row would leave no gap.
-        last_index = self._database.execute("SELECT coalesce(max(idx), 0) FROM log").fetchone()[0]
         self._database.execute(
             "INSERT OR REPLACE INTO promise VALUES (1, ?, ?, ?, ?)",
-            (term, vote, last_index, _checksum(term, vote, last_index)),
+            (term, vote, self._last_index, _checksum(term, vote, self._last_index)),
         )
 
     # Opening.
@@ -276,6 +280,7 @@ class Journal:
         self._check(end == last_index, f"the log up to row {last_index}")
         self._check(start <= reach + 1, f"the log between rows {reach} and {start}")
         self._check(not entries or end >= reach, f"the log up to the snapshot {reach}")
+        self._last_index = last_index
         last_term = entries[-1].term if entries else snapshot.term if snapshot else 0
         self._check(last_term <= term, "the term")
         return JournalContents(term=term, vote=vote, snapshot=snapshot, entries=entries)

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from zreg.effects import (
@@ -100,7 +101,7 @@ class Reactor:
         try:
             for channel in self._doors.channels():
                 self._wakeups.watch(channel)
-            self._guard(lambda: self._core.start(loop.time()))
+            self._guard(self._core.start, loop.time())
             self._turn()
             if (error := await self._finished) is not None:
                 raise error
@@ -161,13 +162,14 @@ class Reactor:
         self._drain_monitors(now)
         self._tell_news(now)
         has_stop = self._take_posted(now)
-        self._read_all(now)
+        for channel in self._wakeups.take_readable():
+            self._read(channel, now)
         self._bury(now)
         self._probe(now)
         # As the last turn left it: what this turn makes due sooner gets a turn of its own.
         if self._tick_at is not None and self._tick_at <= now:
-            self._guard(lambda: self._core.tick(now))
-        self._guard(lambda: self._core.settle(now))
+            self._guard(self._core.tick, now)
+        self._guard(self._core.settle, now)
         self._performer.flush()
         self._performer.answer_rest()
         self._look_again()
@@ -181,17 +183,17 @@ class Reactor:
         if not self._finished.done():
             self._finished.set_result(error)
 
-    def _guard(self, call: Callable[[], Sequence[Effect]]) -> None:
+    def _guard(self, call: Callable[[float], Sequence[Effect]], now: float) -> None:
         """Call the core; what it raises is a bug that costs the call and nothing more."""
         try:
-            self._performer.carry_out(call())
+            self._performer.carry_out(call(now))
         except NodeEndError:
             raise
         except Exception:  # noqa: BLE001 -- whatever a core raises
             self._performer.core_failed(f"core={self._core!r}")
 
     def _tell(self, message: Local, now: float) -> None:
-        self._guard(lambda: self._core.receive(Link.LOCAL, "", message, now))
+        self._guard(partial(self._core.receive, Link.LOCAL, "", message), now)
 
     def _take_posted(self, now: float) -> bool:
         """Hand over what was posted before this turn; return whether the stop was among it."""
@@ -242,15 +244,12 @@ class Reactor:
 
     # --- input -------------------------------------------------------------------------------
 
-    def _read_all(self, now: float) -> None:
-        for channel in self._wakeups.take_readable():
-            self._read(channel, now)
-
     def _read(self, channel: Channel, now: float) -> None:
         receive = channel.receive
         take = self._intake.take
-        for _ in range(MESSAGES_MAX):
-            if channel.is_closed:
+        for count in range(MESSAGES_MAX):
+            # Most wake-ups bring one message, and looking is cheaper than receiving nothing.
+            if channel.is_closed or (count == 1 and not channel.has_input()):
                 return
             message = receive()
             if message is None:
@@ -284,7 +283,7 @@ class Reactor:
     def _probe(self, now: float) -> None:
         """Send a Ping to peers that may be gone, once their input has been read."""
         for router in self._doors.routers.values():
-            if router in self._wakeups.readable:
+            if not router.peers.is_probing or router in self._wakeups.readable:
                 continue
             for peer in router.peers.take_due(now):
                 self._sends.touched[router] = None
@@ -310,14 +309,14 @@ class Reactor:
 
     def _arm(self, now: float) -> None:
         """Set the timer to whatever is due first."""
-        self._tick_at = self._next_tick_at(now)
-        due = [router.peers.next_due_at() for router in self._doors.routers.values()]
-        due.append(self._tick_at)
+        due_at = self._tick_at = self._next_tick_at(now)
+        for router in self._doors.routers.values():
+            due_at = _earlier(due_at, router.peers.next_due_at())
         if self._sends.is_waiting:
-            due.append(now + RETRY_SECONDS)
+            due_at = _earlier(due_at, now + RETRY_SECONDS)
         if self._connecting:
-            due.append(next(iter(self._connecting.values())))
-        self._wakeups.arm(min((at for at in due if at is not None), default=None), now)
+            due_at = _earlier(due_at, next(iter(self._connecting.values())))
+        self._wakeups.arm(due_at, now)
 
     def _next_tick_at(self, now: float) -> float | None:
         try:
@@ -351,3 +350,9 @@ class Reactor:
         self._doors.terminate(end)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), TERMINATE_SECONDS_MAX)
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    if one is None or (other is not None and other < one):
+        return other
+    return one

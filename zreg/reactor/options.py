@@ -109,9 +109,11 @@ RAFT_ASK: Final[Options] = {
     zmq.SocketOption.REQ_RELAXED: 1,
     # Without it a late answer to the request before is taken for the answer to this one.
     zmq.SocketOption.REQ_CORRELATE: 1,
-    # To a peer that stands still requests would pile up, and all arrive when it goes on.
-    zmq.SocketOption.SNDHWM: 2,
-    zmq.SocketOption.RCVHWM: 2,
+    # To a peer that stands still requests would pile up, and all arrive when it goes on: one each
+    # 300 ms until the heartbeats end it. Not as low as that, since libzmq tells the other thread at
+    # each half of the mark that there is room: with 2 every message cost two more wake-ups.
+    zmq.SocketOption.SNDHWM: 16,
+    zmq.SocketOption.RCVHWM: 16,
     # A request is worth nothing to a node that is gone.
     zmq.SocketOption.LINGER: 0,
 }

@@ -73,9 +73,16 @@ class RoutedPeers:
                 del self._probes[peer]
         return due
 
+    @property
+    def is_probing(self) -> bool:
+        """Whether some peer has to be probed, now or later."""
+        return bool(self._probes)
+
     def next_due_at(self) -> float | None:
         """Return when the next probe is due."""
-        return min((due_at for _, due_at in self._probes.values()), default=None)
+        if not self._probes:
+            return None
+        return min(due_at for _, due_at in self._probes.values())
 
     def __repr__(self) -> str:
         """Show the state."""

@@ -121,8 +121,8 @@ class Performer:
             if channel.owed is not None:
                 self._counts["answered_for_core"] += 1
                 channel.send(channel.owed, self._hooks.header(), _NO_ANSWER_FRAME)
-            # Answering may have swallowed the wake-up for the next request.
-            self.sends.touched[channel] = None
+                # Answering may have swallowed the wake-up for the next request.
+                self.sends.touched[channel] = None
 
     def core_failed(self, during: str) -> None:
         """Note what a core raised: it costs that call, or the node where others rely on its state.

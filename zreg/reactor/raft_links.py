@@ -56,6 +56,10 @@ class AnswerChannel(Channel):
         # Which request waits for its answer; None: the next may be read.
         self.owed: Peer | None = None
 
+    def has_input(self) -> bool:
+        """Whether a request can be received: not before the last one is answered."""
+        return self.owed is None and super().has_input()
+
     def receive(self) -> Received | None:
         """Return the next request, once the one before is answered."""
         if self.owed is not None:

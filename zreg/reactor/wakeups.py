@@ -2,9 +2,14 @@
 
 A ZeroMQ descriptor is edge-triggered: it says "look at EVENTS", once. A wake-up is lost for good if
 a socket is used and not looked at again, so whoever sends or stops reading early says so here.
+
+The descriptors are in a selector of their own, of which the loop watches the one descriptor. So one
+callback learns of all that is readable, and runs the turn itself: asking the loop for one more
+callback would cost each hop of each message another round of the loop.
 """
 
 import asyncio
+import selectors
 from collections.abc import Callable
 from typing import Final
 
@@ -22,6 +27,7 @@ class Wakeups:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._selector: selectors.DefaultSelector
         self._descriptors: dict[Channel, tuple[int, int | None]] = {}
         # Channels whose descriptor, or whose monitor's, became readable; a dict keeps their order.
         self.readable: dict[Channel, None] = {}
@@ -34,6 +40,8 @@ class Wakeups:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin: nothing is scheduled before."""
         self._loop = loop
+        self._selector = selectors.DefaultSelector()
+        loop.add_reader(self._selector.fileno(), self._on_ready)
 
     def stop(self) -> None:
         """End: no further turn is called."""
@@ -42,6 +50,9 @@ class Wakeups:
                 handle.cancel()
         for channel in list(self._descriptors):
             self.unwatch(channel)
+        if self._loop is not None:
+            self._loop.remove_reader(self._selector.fileno())
+            self._selector.close()
         self._loop = None
 
     def schedule(self) -> None:
@@ -64,10 +75,10 @@ class Wakeups:
     def watch(self, channel: Channel) -> None:
         """Begin to watch a channel and its monitor."""
         assert self._loop is not None
-        descriptors = self._descriptors[channel] = channel.descriptors()
-        self._loop.add_reader(descriptors[0], self._on_readable, channel)
-        if descriptors[1] is not None:
-            self._loop.add_reader(descriptors[1], self._on_eventful, channel)
+        socket, monitor = self._descriptors[channel] = channel.descriptors()
+        self._selector.register(socket, selectors.EVENT_READ, (channel, False))
+        if monitor is not None:
+            self._selector.register(monitor, selectors.EVENT_READ, (channel, True))
         # What came before the descriptor was watched makes no wake-up of its own.
         self.look_at(channel)
         self.schedule()
@@ -75,8 +86,8 @@ class Wakeups:
     def unwatch(self, channel: Channel) -> None:
         """Stop watching; must come before the channel is closed, as descriptors are reused."""
         for descriptor in self._descriptors.pop(channel, ()):
-            if descriptor is not None and self._loop is not None:
-                self._loop.remove_reader(descriptor)
+            if descriptor is not None:
+                self._selector.unregister(descriptor)
         self.readable.pop(channel, None)
         self.eventful.pop(channel, None)
 
@@ -104,19 +115,27 @@ class Wakeups:
         self._handle = None
         self._turn()
 
-    def _on_timer(self) -> None:
-        self._timer = None
+    def _run_now(self) -> None:
+        """Run the turn that may be scheduled already."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
         self._turn()
 
-    def _on_readable(self, channel: Channel) -> None:
-        # Half of all wake-ups only say that the peer has read something: no turn for those.
-        if channel.has_input() or channel.backlogs:
-            self.readable[channel] = None
-            self.schedule()
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._run_now()
 
-    def _on_eventful(self, channel: Channel) -> None:
-        self.eventful[channel] = None
-        self.schedule()
+    def _on_ready(self) -> None:
+        is_due = False
+        for key, _ in self._selector.select(0):
+            channel, is_monitor = key.data
+            if is_monitor:
+                self.eventful[channel] = None
+                is_due = True
+            # Half of all wake-ups only say that the peer has read something: no turn for those.
+            elif channel.has_input() or channel.backlogs:
+                self.readable[channel] = None
+                is_due = True
+        if is_due:
+            self._run_now()
