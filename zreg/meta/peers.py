@@ -110,6 +110,8 @@ class Peers:
             if wanted.get(peer) != address:
                 self._forget(peer)
                 del self._addresses[peer]
+                # Whoever was removed must say again who it is, and learns of it by that.
+                self._askers.pop(peer, None)
                 effects.append(Disconnect(Link.RAFT_ASK, peer))
         for peer, address in wanted.items():
             if peer not in self._addresses:
