@@ -1,11 +1,12 @@
 """What goes wrong while the nodes of meta change: messages late, disks lost, peers behind."""
 
-from meta_fakes import Cluster, running
+from meta_fakes import NAMES, Cluster, running
 
 from zreg.effects import Link
+from zreg.enrolment import NodeFailed
 from zreg.wire.messages import Accepted, Message, Refused
 from zreg.wire.meta_messages import AddMeta, IntroduceMeta, RemoveMeta
-from zreg.wire.raft_messages import RequestVote
+from zreg.wire.raft_messages import AppendEntries, RequestVote
 
 
 def change(
@@ -60,3 +61,60 @@ def test_a_lone_node_that_had_to_step_down_leads_again() -> None:
 
     assert cluster.leader() == "m1"
     assert cluster.cores["m1"].agreement.raft.term > term
+
+
+def first_entry(cluster: Cluster, leader: str, receiver: str) -> AppendEntries:
+    """Return what the leader sends to a node that is far behind: not all of the log."""
+    raft = cluster.cores[leader].agreement.raft
+    return AppendEntries(
+        sender=leader,
+        receiver=receiver,
+        term=raft.term,
+        sequence=1,
+        prev_index=0,
+        prev_term=0,
+        commit_index=1,
+        entries=raft.log.entries_between(0, 1),
+    )
+
+
+def adding_while_one_is_away() -> tuple[Cluster, str]:
+    """Return a cluster whose new node m4 has the first entry only, and who does not know of it."""
+    cluster = running()
+    leader = cluster.leader()
+    away, other = cluster.followers()
+    cluster.cut = {away}
+    change(cluster, leader, AddMeta, 7, "m4", "tcp://m4:9611")
+    cluster.run(0.2, leader, other)
+    cluster.cut = {leader, other}
+    me = cluster.cores[leader].agreement.peers
+    cluster.start("m4", {})
+    cluster.give("m4", Link.RAFT_ANSWER, b"1", me._introduce("m4", 0.0).message)  # type: ignore[attr-defined]
+    cluster.give("m4", Link.RAFT_ANSWER, b"2", first_entry(cluster, leader, "m4"))
+    assert cluster.cores["m4"].agreement.raft.configuration.voters == NAMES
+    return cluster, away
+
+
+def failed(cluster: Cluster) -> set[str]:
+    return {name for name, event in cluster.emitted if isinstance(event, NodeFailed)}
+
+
+def test_a_new_node_does_not_end_because_one_that_was_away_does_not_know_it_yet() -> None:
+    cluster, away = adding_while_one_is_away()
+
+    cluster.run(0.2, away, "m4")
+
+    assert "m4 was removed" in cluster.cores["m4"].agreement.peers.troubles()[away]
+    assert failed(cluster) == set()
+    cluster.wake(*NAMES)
+    cluster.run(3.0)
+    assert cluster.cores[cluster.leader()].agreement.raft.configuration.voters == (*NAMES, "m4")
+    assert failed(cluster) == set()
+
+
+def test_a_new_node_that_no_leader_speaks_to_believes_that_it_was_removed() -> None:
+    cluster, away = adding_while_one_is_away()
+
+    cluster.run(4.0, away, "m4")
+
+    assert failed(cluster) == {"m4"}

@@ -220,11 +220,20 @@ class Peers:
         """Take a no: a node that is none of meta's any more must end, any other asks again."""
         if peer not in self._addresses:
             return []
-        if refusal.code == UnknownNodeError.code:
+        if refusal.code == UnknownNodeError.code and not self._is_being_taken_in:
             return [Emit(NodeFailed(refusal.detail))]
         if peer in self._up:
             return self.doubt(peer, now)
         return self._object(peer, refusal.detail)
+
+    @property
+    def _is_being_taken_in(self) -> bool:
+        """Whether a leader sends the log, in which this node has not come to its own journal yet.
+
+        The leader would not if this were no member; another one may know less than the leader.
+        """
+        known = self._raft.configuration.journals.get(self.identity.node_id)
+        return self._raft.leader is not None and known != self.identity.journal_id
 
     def _object(self, peer: str, detail: str) -> list[Effect]:
         self._up.pop(peer, None)
