@@ -4,6 +4,8 @@ from meta_fakes import NAMES, Cluster, running
 
 from zreg.effects import Link
 from zreg.enrolment import NodeFailed
+from zreg.errors import DeniedError, LimitError, NotReadyError
+from zreg.meta.core import HandOver
 from zreg.wire.messages import Accepted, Message, Refused
 from zreg.wire.meta_messages import AddMeta, IntroduceMeta, RemoveMeta
 from zreg.wire.raft_messages import AppendEntries, RequestVote
@@ -118,3 +120,73 @@ def test_a_new_node_that_no_leader_speaks_to_believes_that_it_was_removed() -> N
     cluster.run(4.0, away, "m4")
 
     assert failed(cluster) == {"m4"}
+
+
+def refusal(messages: list[Message]) -> Refused:
+    (refused,) = messages
+    assert isinstance(refused, Refused)
+    return refused
+
+
+def test_a_new_leader_removes_nobody_before_it_has_heard_the_others() -> None:
+    """One is dead, and who leads now has not noticed yet: with the other removed, none can lead."""
+    cluster = running()
+    former = cluster.leader()
+    dead, new = cluster.followers()
+    cluster.stop(dead)
+    cluster.give(former, Link.LOCAL, "", HandOver())
+    cluster.run(0.1)
+    assert cluster.leader() == new
+
+    early = refusal(change(cluster, new, RemoveMeta, 7, former))
+    cluster.run(1.5)
+    late = refusal(change(cluster, new, RemoveMeta, 8, former))
+
+    assert early.code == NotReadyError.code
+    assert f"has not heard {dead} yet" in early.detail
+    assert late.code == DeniedError.code
+    change(cluster, new, RemoveMeta, 9, dead)
+    cluster.run(0.2)
+    assert cluster.answers() == [Accepted((9,))]
+
+
+def test_whoever_asks_again_and_again_does_not_hold_up_the_leader() -> None:
+    """The node that is to lead is stuck: the leader goes on after a while, whatever it is asked."""
+    names = tuple(f"m{number}" for number in range(1, 6))
+    cluster = running(names)
+    leader = cluster.leader()
+    stuck = max(cluster.followers())
+    cluster.cut = {stuck}
+    raft = cluster.cores[leader].agreement.raft
+    targets = []
+
+    for number in range(20):
+        change(cluster, leader, RemoveMeta, number, leader)
+        targets.append(raft.status().transfer_target)
+        cluster.run(0.2, *(name for name in names if name != stuck))
+        if not cluster.cores[leader].is_leading:
+            break
+        targets.append(raft.status().transfer_target)
+
+    assert targets[0] == stuck
+    assert None in targets
+    assert not cluster.cores[leader].is_leading
+
+
+def test_meta_has_no_more_nodes_than_can_vote() -> None:
+    """The one too many would have the log, and wait for its vote for ever."""
+    cluster = running(tuple(f"m{number}" for number in range(1, 8)))
+
+    refused = refusal(change(cluster, cluster.leader(), AddMeta, 8, "m8", "tcp://m8:9611"))
+
+    assert refused.code == LimitError.code
+    assert "has its 7 nodes" in refused.detail
+
+
+def test_no_two_nodes_are_at_one_address() -> None:
+    cluster = running()
+
+    refused = refusal(change(cluster, cluster.leader(), AddMeta, 7, "m4", "tcp://m2:9611"))
+
+    assert refused.code == DeniedError.code
+    assert "m2 is at m2:9611 already" in refused.detail

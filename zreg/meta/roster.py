@@ -19,7 +19,7 @@ from zreg.meta.seats import Propose
 from zreg.meta.state import Applied, MetaState
 from zreg.model import Member, Role
 from zreg.raft.config import RaftConfig
-from zreg.raft.configuration import Configuration, check_change
+from zreg.raft.configuration import VOTER_COUNT_MAX, Configuration, check_change
 from zreg.raft.errors import ConfigurationError, NotLeaderError, RaftError
 from zreg.raft.progress import CatchUpState
 from zreg.raft.quorum import majority
@@ -88,6 +88,12 @@ class Roster:
                 f"restart it with --peer {self._member.node_id}=HOST:PORT first"
             )
             return [refused(peer, message.request_id, DeniedError.code, detail)]
+        if (taken_by := _at(configuration, message.address)) is not None:
+            detail = f"{taken_by} is at {message.address.removeprefix('tcp://')} already"
+            return [refused(peer, message.request_id, DeniedError.code, detail)]
+        if len(configuration.members) >= VOTER_COUNT_MAX:
+            detail = f"meta has its {VOTER_COUNT_MAX} nodes: remove one first"
+            return [refused(peer, message.request_id, LimitError.code, detail)]
         if len(configuration.learners) >= _LEARNERS_MAX:
             detail = f"{', '.join(configuration.learners)} have not caught up yet: wait, or remove"
             return [refused(peer, message.request_id, LimitError.code, detail)]
@@ -103,13 +109,8 @@ class Roster:
         if (refusal := self._outdated(peer, message)) is not None:
             return [refusal]
         new = configuration.without(node_id)
-        silent = self._silent_voters(new)
-        if new.voters and len(new.voters) - len(silent) < majority(len(new.voters)):
-            detail = (
-                f"without {node_id}, {majority(len(new.voters))} of {', '.join(new.voters)} must "
-                f"run, and {', '.join(silent)} do not answer: start them, or remove those first"
-            )
-            return [refused(peer, message.request_id, DeniedError.code, detail)]
+        if (refusal := self._needed(peer, message, new)) is not None:
+            return [refusal]
         if node_id == self._member.node_id and new.voters:
             self.hand_over()
             detail = f"{node_id} leads and hands over first: ask again"
@@ -143,13 +144,32 @@ class Roster:
         reply = MetaNodesReply(message.request_id, status.term, status.last_index, index, nodes)
         return [Send(Link.NODES, peer, reply)]
 
-    def _silent_voters(self, configuration: Configuration) -> list[str]:
-        peers = self._agreement.raft.status().peers
-        return [
-            voter
-            for voter in configuration.voters
-            if voter in peers and peers[voter].silent_ticks > _ALIVE_TICKS
-        ]
+    def _needed(self, peer: Peer, message: RemoveMeta, new: Configuration) -> Effect | None:
+        """Refuse to remove a node without which too few would answer, or may do so."""
+        needed_count = majority(len(new.voters))
+        silent, unheard = self._silent_voters(new)
+        if not new.voters or len(new.voters) - len(silent) - len(unheard) >= needed_count:
+            return None
+        if len(new.voters) - len(silent) >= needed_count:
+            detail = f"{self._member.node_id} has not heard {', '.join(unheard)} yet: ask again"
+            return refused(peer, message.request_id, NotReadyError.code, detail)
+        detail = (
+            f"without {message.node_id}, {needed_count} of {', '.join(new.voters)} must "
+            f"run, and {', '.join(silent)} do not answer: start them, or remove those first"
+        )
+        return refused(peer, message.request_id, DeniedError.code, detail)
+
+    def _silent_voters(self, configuration: Configuration) -> tuple[list[str], list[str]]:
+        """Return who does not answer, and who has not yet answered this leader, or just now."""
+        silent, unheard = [], []
+        for voter, status in self._agreement.raft.status().peers.items():
+            if voter not in configuration.voters:
+                continue
+            if status.silent_ticks > _ALIVE_TICKS:
+                silent.append(voter)
+            elif not status.match_index or not self._agreement.peers.is_up(voter):
+                unheard.append(voter)
+        return silent, unheard
 
     def _change(self, new: Configuration, peer: Peer, request_id: int) -> list[Effect]:
         """Propose a change of one member, and answer when it is applied."""
@@ -175,11 +195,16 @@ class Roster:
 
     def hand_over(self) -> bool:
         """Have the best other voter lead, if this node leads and there is one; return whether."""
-        peers = self._agreement.raft.status().peers
+        raft = self._agreement.raft.status()
+        if raft.transfer_target is not None:
+            # Begun anew with every question it would never be given up.
+            return True
         candidates = [
             (status.match_index, node_id)
-            for node_id, status in peers.items()
-            if status.catch_up is None and self._agreement.peers.is_up(node_id)
+            for node_id, status in raft.peers.items()
+            if status.catch_up is None
+            and status.silent_ticks <= _ALIVE_TICKS
+            and self._agreement.peers.is_up(node_id)
         ]
         if not candidates:
             return False
@@ -289,6 +314,10 @@ class Roster:
 
 
 _NOTHING: Final = Log(INFO, "", {})
+
+
+def _at(configuration: Configuration, address: str) -> str | None:
+    return next((each for each, at in configuration.addresses.items() if at == address), None)
 
 
 def _state_of(peer: PeerStatus | None) -> MetaNodeState:
