@@ -87,6 +87,10 @@ class Leadership:
             is_new = node_id not in old.voters
             if is_new and self.catch_up_state(node_id) is not CatchUpState.READY:
                 raise ConfigurationError(f"{node_id} has not caught up yet")
+        for node_id in new.learners:
+            if new.journals.get(node_id) != old.journals.get(node_id):
+                # What it acknowledged before may be in a journal that was lost since.
+                self.progress.pop(node_id, None)
         entry = self._append(EntryKind.CONFIGURATION, encode_configuration(new))
         self._sync_members()
         return entry
