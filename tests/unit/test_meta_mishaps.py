@@ -183,6 +183,15 @@ def test_meta_has_no_more_nodes_than_can_vote() -> None:
     assert "has its 7 nodes" in refused.detail
 
 
+def test_a_name_that_no_node_can_have_is_not_added() -> None:
+    cluster = running()
+
+    refused = refusal(change(cluster, cluster.leader(), AddMeta, 7, "m 4", "tcp://m4:9611"))
+
+    assert refused.code == DeniedError.code
+    assert "'m 4' cannot be used" in refused.detail
+
+
 def test_no_two_nodes_are_at_one_address() -> None:
     cluster = running()
 

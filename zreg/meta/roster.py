@@ -12,12 +12,12 @@ from typing import Final
 
 from zreg.config import Limits
 from zreg.effects import INFO, WARNING, Effect, Link, Log, Peer, Send
-from zreg.errors import DeniedError, LimitError, NotReadyError, VersionMismatchError
+from zreg.errors import DeniedError, LimitError, NotReadyError, UsageError, VersionMismatchError
 from zreg.meta.agreement import TICK_SECONDS, Agreement, Waiter
 from zreg.meta.answers import refused
 from zreg.meta.seats import Propose
 from zreg.meta.state import Applied, MetaState
-from zreg.model import Member, Role
+from zreg.model import Member, Role, checked_node_id
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import VOTER_COUNT_MAX, Configuration, check_change
 from zreg.raft.errors import ConfigurationError, NotLeaderError, RaftError
@@ -75,30 +75,40 @@ class Roster:
             return [Send(Link.NODES, peer, Accepted((message.request_id,)))]
         if (refusal := self._outdated(peer, message)) is not None:
             return [refusal]
-        if known is not None:
-            detail = f"{message.node_id} is a node of meta already, at {known}"
-            return [refused(peer, message.request_id, DeniedError.code, detail)]
-        present = self._state.membership.living(message.node_id)
-        if present is not None and present.role is not Role.META:
-            detail = f"node id {message.node_id!r} is in use by a {present.role.name.lower()} node"
-            return [refused(peer, message.request_id, DeniedError.code, detail)]
-        if not configuration.addresses.get(self._member.node_id):
-            detail = (
-                f"{self._member.node_id} runs without --peer, and no other node can reach it: "
-                f"restart it with --peer {self._member.node_id}=HOST:PORT first"
-            )
-            return [refused(peer, message.request_id, DeniedError.code, detail)]
-        if (taken_by := _at(configuration, message.address)) is not None:
-            detail = f"{taken_by} is at {message.address.removeprefix('tcp://')} already"
-            return [refused(peer, message.request_id, DeniedError.code, detail)]
-        if len(configuration.members) >= VOTER_COUNT_MAX:
-            detail = f"meta has its {VOTER_COUNT_MAX} nodes: remove one first"
-            return [refused(peer, message.request_id, LimitError.code, detail)]
-        if len(configuration.learners) >= _LEARNERS_MAX:
-            detail = f"{', '.join(configuration.learners)} have not caught up yet: wait, or remove"
-            return [refused(peer, message.request_id, LimitError.code, detail)]
+        if (objection := self._objection(configuration, message, known)) is not None:
+            return [refused(peer, message.request_id, *objection)]
         new = configuration.with_learner(message.node_id, message.address)
         return self._change(new, peer, message.request_id)
+
+    def _objection(
+        self, configuration: Configuration, message: AddMeta, known: str | None
+    ) -> tuple[int, str] | None:
+        """Return why a node cannot be taken in: a code, and a sentence for the operator."""
+        node_id, my_id = message.node_id, self._member.node_id
+        if known is not None:
+            return DeniedError.code, f"{node_id} is a node of meta already, at {known}"
+        try:
+            checked_node_id(node_id)
+        except UsageError as error:
+            return DeniedError.code, str(error)
+        present = self._state.membership.living(node_id)
+        if present is not None and present.role is not Role.META:
+            role = present.role.name.lower()
+            return DeniedError.code, f"node id {node_id!r} is in use by a {role} node"
+        if not configuration.addresses.get(my_id):
+            return DeniedError.code, (
+                f"{my_id} runs without --peer, and no other node can reach it: "
+                f"restart it with --peer {my_id}=HOST:PORT first"
+            )
+        if (other := _at(configuration, message.address)) is not None:
+            address = message.address.removeprefix("tcp://")
+            return DeniedError.code, f"{other} is at {address} already"
+        if len(configuration.members) >= VOTER_COUNT_MAX:
+            return LimitError.code, f"meta has its {VOTER_COUNT_MAX} nodes: remove one first"
+        if len(configuration.learners) >= _LEARNERS_MAX:
+            waiting = ", ".join(configuration.learners)
+            return LimitError.code, f"{waiting} have not caught up yet: wait, or remove"
+        return None
 
     def remove(self, peer: Peer, message: RemoveMeta) -> list[Effect]:
         """Go on without a node; the leader hands over before it can be removed."""
