@@ -1,13 +1,19 @@
 """What goes wrong while the nodes of meta change: messages late, disks lost, peers behind."""
 
-from meta_fakes import NAMES, Cluster, running
+from meta_fakes import NAMES, Cluster, meta_member, running
 
 from zreg.effects import Link
 from zreg.enrolment import NodeFailed
 from zreg.errors import DeniedError, LimitError, NotReadyError
 from zreg.meta.core import HandOver
-from zreg.wire.messages import Accepted, Message, Refused
-from zreg.wire.meta_messages import AddMeta, IntroduceMeta, RemoveMeta
+from zreg.wire.messages import Accepted, Join, Message, Refused
+from zreg.wire.meta_messages import (
+    AddMeta,
+    FetchMetaNodes,
+    IntroduceMeta,
+    MetaNodesReply,
+    RemoveMeta,
+)
 from zreg.wire.raft_messages import AppendEntries, RequestVote
 
 
@@ -199,3 +205,55 @@ def test_no_two_nodes_are_at_one_address() -> None:
 
     assert refused.code == DeniedError.code
     assert "m2 is at m2:9611 already" in refused.detail
+
+
+def test_a_node_that_founded_a_cluster_by_mistake_is_told_how_to_join() -> None:
+    cluster = running()
+    leader = cluster.leader()
+    cluster.start("m4", {"m4": "tcp://m4:9611"})
+    change(cluster, leader, AddMeta, 7, "m4", "tcp://m4:9611")
+    cluster.run(2.0, *NAMES)
+    (reply,) = cluster.request(leader, FetchMetaNodes(1))
+    assert isinstance(reply, MetaNodesReply)
+    (trouble,) = [node.trouble for node in reply.nodes if node.node_id == "m4"]
+    assert "started again with --join, on an empty directory" in trouble
+
+    cluster.stop("m4")
+    cluster.start("m4", {}, journal_id="an empty directory")
+    cluster.run(4.0)
+
+    raft = cluster.cores["m4"].agreement.raft
+    assert raft.configuration.voters == (*NAMES, "m4")
+
+
+def test_nobody_is_shown_who_has_not_said_who_it_is() -> None:
+    """Sessions and data nodes go where meta is shown to be."""
+    cluster = running()
+    leader, other = cluster.leader(), cluster.followers()[0]
+    forged = Join(1, meta_member(other, "forged"), b"", 0)
+    cluster.sent.clear()
+    cluster.cores[leader].agreement.peers._askers.clear()
+
+    cluster.give(leader, Link.RAFT_ANSWER, b"request", forged)
+    (answer,) = [send.message for _, send in cluster.sent if send.link is Link.RAFT_ANSWER]
+    assert isinstance(answer, Refused)
+    assert "has not said who it is" in answer.detail
+    member = cluster.cores[leader].membership.living(other)
+    assert member is not None
+    assert member.process_id == other.encode()
+
+
+def test_a_node_that_is_not_shown_says_again_who_it_is() -> None:
+    """The leader forgot who introduced itself, while a restarted node asks to be shown."""
+    cluster = running()
+    leader, other = cluster.leader(), cluster.followers()[0]
+    core = cluster.cores[other]
+    core._roster._member = meta_member(other, "restarted")
+    core._member = meta_member(other, "restarted")
+    cluster.cores[leader].agreement.peers._askers.clear()
+
+    cluster.run(2.0)
+
+    member = cluster.cores[leader].membership.living(other)
+    assert member is not None
+    assert member.process_id == b"restarted"

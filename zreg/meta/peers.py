@@ -251,8 +251,9 @@ class Peers:
             )
         if them.cluster_id and self.cluster_id and them.cluster_id != self.cluster_id:
             return ForeignClusterError.code, (
-                f"{them.sender} and {me.node_id} belong to two clusters: correct the list of peers "
-                "of one of them"
+                f"{them.sender} and {me.node_id} belong to two clusters: correct the address of "
+                "one of them; one that was to be added is started again with --join, on an empty "
+                "directory"
             )
         if them.founders and me.founders and them.founders != me.founders:
             return DeniedError.code, (

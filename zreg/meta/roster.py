@@ -25,7 +25,7 @@ from zreg.raft.progress import CatchUpState
 from zreg.raft.quorum import majority
 from zreg.raft.status import PeerStatus
 from zreg.wire.commands import AdmitMeta, DropMeta
-from zreg.wire.messages import Accepted, Join
+from zreg.wire.messages import Accepted, Join, Refused
 from zreg.wire.meta_messages import (
     AddMeta,
     FetchMetaNodes,
@@ -296,6 +296,11 @@ class Roster:
         members = self._agreement.raft.configuration.members
         if join.member.role is not Role.META or join.member.node_id not in members:
             return []
+        if not self._agreement.peers.may_ask(join.member.node_id):
+            # Else whoever reaches this port could send all nodes to an address of its own.
+            detail = f"{join.member.node_id} has not said who it is"
+            no = Refused(join.request_id, DeniedError.code, detail)
+            return [Send(Link.RAFT_ANSWER, peer, no)]
         accepted = Send(Link.RAFT_ANSWER, peer, Accepted((join.request_id,)))
         return [*self._show(join.member), accepted]
 
