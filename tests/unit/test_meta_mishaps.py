@@ -1,16 +1,22 @@
 """What goes wrong while the nodes of meta change: messages late, disks lost, peers behind."""
 
-from meta_fakes import NAMES, Cluster, meta_member, running
+from random import Random
+
+from meta_fakes import CONFIG, NAMES, Cluster, identity_of, meta_member, running
 
 from zreg.effects import Link
 from zreg.enrolment import NodeFailed
 from zreg.errors import DeniedError, LimitError, NotReadyError
-from zreg.meta.core import HandOver
+from zreg.meta.agreement import new_raft
+from zreg.meta.core import HandOver, MetaCore
+from zreg.meta.recovery import recovery
+from zreg.raft.ready import Persisted
 from zreg.wire.messages import Accepted, Join, Message, Refused
 from zreg.wire.meta_messages import (
     AddMeta,
     FetchMetaNodes,
     IntroduceMeta,
+    MetaIntroduced,
     MetaNodesReply,
     RemoveMeta,
 )
@@ -257,3 +263,34 @@ def test_a_node_that_is_not_shown_says_again_who_it_is() -> None:
     member = cluster.cores[leader].membership.living(other)
     assert member is not None
     assert member.process_id == b"restarted"
+
+
+def test_a_node_that_was_given_up_is_no_peer_of_the_one_that_was_recovered() -> None:
+    """It knows of later changes, so it is listened to: it must not take this one for its own."""
+    cluster = running()
+    last, given_up = NAMES[0], cluster.cores[NAMES[1]].agreement
+    raft = cluster.cores[last].agreement.raft
+    kept = Persisted(term=raft.term, entries=raft.log.entries_between(0, raft.log.last_index))
+    change(cluster, cluster.leader(), AddMeta, 7, "m4", "tcp://m4:9611")
+    cluster.run(0.2)
+    save = recovery(kept, last, f"tcp://{last}:9611")
+    entries = (*kept.entries, *save.entries)
+    assert given_up.raft.configuration_index >= save.entries[0].index
+
+    core = MetaCore(
+        meta_member(last),
+        CONFIG,
+        raft=new_raft(last, Persisted(term=save.term, entries=entries), Random(1)),
+        identity=identity_of(last, journal_id="another name"),
+        cluster_id=b"",
+        now=0.0,
+    )
+    core.start(0.0)
+    question = given_up.peers._introduce(last, 0.0).message  # type: ignore[attr-defined]
+    (sent,) = core.receive(Link.RAFT_ANSWER, b"request", question, 0.0)
+    assert isinstance(sent.message, MetaIntroduced)  # type: ignore[attr-defined]
+    given_up.peers.take(last, sent.message)  # type: ignore[attr-defined]
+
+    assert core.is_leading
+    assert not given_up.peers.is_up(last)
+    assert "without the journal that it had" in given_up.peers.troubles()[last]

@@ -9,7 +9,7 @@ import pytest
 from zreg.effects import Save
 from zreg.errors import UsageError
 from zreg.meta.agreement import founders_of
-from zreg.meta.node import MetaPlace, _Origin, _origin
+from zreg.meta.node import JOURNAL_ID, MetaPlace, _Origin, _origin
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.reactor.journal import Journal
 from zreg.wire.raft_messages import Entry, EntryKind
@@ -69,3 +69,12 @@ def test_only_peers_that_are_none_are_worth_a_word(
         begin(tmp_path, {name: f"tcp://{name}:9611" for name in named}, node_id="m2")
 
     assert caplog.text.count("raft.peers.differ") == said_count
+
+
+def test_a_recovered_journal_has_another_name_from_then_on(tmp_path: Path) -> None:
+    before = begin(tmp_path, PEERS).identity.journal_id
+    journal = Journal(tmp_path / "raft.db", identity={})
+    journal.replace_fact(JOURNAL_ID, "another name")
+    journal.close()
+
+    assert before != begin(tmp_path, PEERS).identity.journal_id == "another name"

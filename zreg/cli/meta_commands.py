@@ -34,7 +34,7 @@ from zreg.errors import (
     UsageError,
     VersionMismatchError,
 )
-from zreg.meta.node import JOURNAL_NAME
+from zreg.meta.node import JOURNAL_ID, JOURNAL_NAME, new_journal_id
 from zreg.meta.recovery import last_entry, recovery
 from zreg.model import checked_node_id
 from zreg.raft.ready import Persisted, configuration_of
@@ -240,6 +240,7 @@ def recover(
                 f"entry. Only if {others or 'nobody else'} can never come back, run this again "
                 "with --force"
             )
+        journal.replace_fact(JOURNAL_ID, new_journal_id())
         journal.save(recovery(persisted, node_id, known.addresses.get(node_id, "")))
     finally:
         journal.close()

@@ -29,6 +29,8 @@ from zreg.reactor.table import LinkTable
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:9610"
 DEFAULT_MEMBERSHIP_ADDRESS: Final = "tcp://127.0.0.1:9612"
 JOURNAL_NAME: Final = "raft.db"
+# The fact that tells one journal from another.
+JOURNAL_ID: Final = "journal_id"
 _FOUNDER_COUNTS: Final = (1, 3, 5)
 
 logger = logging.getLogger("zreg.meta")
@@ -177,7 +179,7 @@ def _origin(journal: Journal | None, node_id: str, place: MetaPlace) -> _Origin:
     if is_new and not place.is_joining and journal.facts.get("founders") != "":
         # Before the list is kept for ever.
         _check_founders(peers)
-    journal_id = journal.keep_fact("journal_id", secrets.token_hex(8))
+    journal_id = journal.keep_fact(JOURNAL_ID, new_journal_id())
     founders = journal.keep_fact("founders", "" if place.is_joining else founders_of(peers))
     persisted = Persisted.of(journal.contents)
     if is_new and founders:
@@ -188,6 +190,11 @@ def _origin(journal: Journal | None, node_id: str, place: MetaPlace) -> _Origin:
         _compare(node_id, known, place.peers)
     identity = Identity(node_id=node_id, address=address, journal_id=journal_id, founders=founders)
     return _Origin(journal, persisted, identity)
+
+
+def new_journal_id() -> str:
+    """Return a name that no other journal has."""
+    return secrets.token_hex(8)
 
 
 def _check_founders(peers: Mapping[str, str]) -> None:

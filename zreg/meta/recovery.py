@@ -8,7 +8,7 @@ they said last for newer.
 
 from zreg.effects import Save
 from zreg.raft.configuration import Configuration, encode_configuration
-from zreg.raft.ready import Persisted, configuration_of
+from zreg.raft.ready import Persisted
 from zreg.wire.commands import Recover, encode_command
 from zreg.wire.raft_messages import Entry, EntryKind
 
@@ -26,13 +26,8 @@ def recovery(persisted: Persisted, node_id: str, address: str) -> Save:
     _, index = last_entry(persisted)
     assert index > 0
     term = persisted.term + 1
-    journals = configuration_of(persisted).journals
-    alone = Configuration(
-        (node_id,),
-        (),
-        {node_id: address},
-        {node_id: journals[node_id]} if node_id in journals else {},
-    )
+    # Its journal gets another name: no node that was given up shall take it for a peer.
+    alone = Configuration((node_id,), (), {node_id: address})
     entries = (
         Entry(index + 1, term, EntryKind.CONFIGURATION, encode_configuration(alone)),
         Entry(index + 2, term, EntryKind.COMMAND, encode_command(Recover())),

@@ -178,6 +178,12 @@ class Journal:
                 self._write_fact(name, value)
         return self.facts[name]
 
+    def replace_fact(self, name: str, value: str) -> None:
+        """Give the fact `name` another value: what relied on the former one is given up."""
+        with self._speaking_plainly("written"), self._transaction():
+            self._database.execute("DELETE FROM facts WHERE name = ?", (name,))
+            self._write_fact(name, value)
+
     def save(self, step: JournalStep) -> None:
         """Make `step` durable, wholly or not at all; raises `JournalError`."""
         if self._is_broken:
