@@ -156,6 +156,15 @@ def test_changes_after_the_renewal_that_gave_them_up_are_taken_if_they_fit() -> 
     assert enrolment.membership == AT_6
 
 
+def test_changes_that_nobody_asked_for_and_that_do_not_fit_ask_for_nothing() -> None:
+    """An answer to request 0 is none to a fetch, also while none is under way."""
+    enrolment = make_asking()
+    enrolment.tick(CONFIG.renew_seconds)
+
+    assert hear(enrolment, replace(changes(0), digest=0)) == []
+    assert enrolment.membership == AT_5
+
+
 def test_changes_from_anybody_but_the_meta_node_it_is_with_are_not_taken() -> None:
     enrolment = make_asking()
 
