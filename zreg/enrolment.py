@@ -54,6 +54,7 @@ from zreg.wire.messages import (
 if TYPE_CHECKING:
     from random import Random
 
+_Fields = dict[str, str | int | float]
 _INFO: Final = INFO
 _WARNING: Final = WARNING
 # Who was itself away for more than this share of a lease judges nobody.
@@ -109,6 +110,8 @@ class Enrolment:
         self._is_seated = False
         self._why_away = ""
         self._redirect_count = 0
+        # Whether some meta node lives, and none leads: an election is short.
+        self._is_electing = False
         self._announcements = _Announcements()
         self._request_id = 0
         # The fetch of the membership that is under way; 0: none.
@@ -219,6 +222,8 @@ class Enrolment:
         known = [m.address for m in self.membership.of(Role.META)]
         addresses = list(dict.fromkeys([*self._addresses, *known]))
         self._meta = addresses[self._next_address % len(addresses)]
+        # In each round somebody has to say so again.
+        self._is_electing = self._is_electing and self._next_address % len(addresses) > 0
         self._next_address += 1
         return [Connect(Link.META, self._meta, self._meta)]
 
@@ -227,18 +232,17 @@ class Enrolment:
         self._why_away = f"{meta}: {reason or 'lost'}"
         self._in_use_since = None
         pause = self._backoff.next_seconds()
+        if self._is_electing:
+            pause = min(pause, self._config.renew_seconds)
         self._connect_at = now + pause
-        fields: dict[str, str | int | float] = {
-            "address": str(meta),
-            "reason": reason,
-            "retry_seconds": round(pause, 3),
-        }
+        retry_seconds = round(pause, 3)
+        fields: _Fields = {"address": str(meta), "reason": reason, "retry_seconds": retry_seconds}
         return [Log(_WARNING, "meta.connection.lost", fields)]
 
     def _ask_elsewhere(self, refused: Refused, now: float) -> list[Effect]:
         """Go to the leader at once, or on to the next meta node where nobody knows one."""
         former, address = str(self._meta), refused.address
-        leave = Disconnect(Link.META, former)
+        leave, self._is_electing = Disconnect(Link.META, former), True
         self._redirect_count += 1
         if address in ("", former) or self._redirect_count > _REDIRECTS_MAX:
             self._redirect_count = 0
@@ -309,11 +313,9 @@ class Enrolment:
                 # Whoever starts this node again means the cluster that it then comes to.
                 return [*self._keep(EMPTY_MEMBERSHIP), Emit(NodeFailed(message.detail))]
             case Refused():
-                fields: dict[str, str | int | float] = {
-                    "code": message.code,
-                    "detail": message.detail,
-                }
-                return [Log(_INFO, "meta.refused", fields)]
+                return [
+                    Log(_INFO, "meta.refused", {"code": message.code, "detail": message.detail})
+                ]
             case _:
                 return []
 
@@ -339,10 +341,7 @@ class Enrolment:
             self.incarnation, self._is_seated = reply.incarnation, True
             self._in_use_since = None
             self._why_away = ""
-            fields: dict[str, str | int | float] = {
-                "incarnation": str(reply.incarnation),
-                "epoch": membership.epoch,
-            }
+            fields: _Fields = {"incarnation": str(reply.incarnation), "epoch": membership.epoch}
             out.append(Log(_INFO, "node.joined", fields))
         elif self.incarnation is not None and not membership.has_living(self.incarnation):
             # Meta would refuse the next renewal; a predecessor of somebody must act on it now.

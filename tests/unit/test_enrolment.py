@@ -703,6 +703,26 @@ def test_a_leader_that_cannot_be_reached_is_one_of_many() -> None:
     assert enrolment.tick(PAUSE) == [Connect(Link.META, TWO, TWO)]
 
 
+def test_as_long_as_some_meta_node_answers_an_election_is_waited_for_and_not_for_longer() -> None:
+    """The others send it to the leader that died, until they have elected another one."""
+    enrolment = make_connected()
+    now, pauses = 0.0, []
+    for attempt in range(12):
+        is_alive = enrolment._meta == ONE and attempt < 8
+        if is_alive:
+            happen(enrolment, PeerUp(Link.META, ONE), now)
+            hear(enrolment, elsewhere(1, TWO), now)
+        happen(enrolment, PeerLost(Link.META, str(enrolment._meta), "refused"), now)
+        due = enrolment.next_tick_at()
+        assert due is not None
+        pauses.append(due - now)
+        now = due
+        enrolment.tick(now)
+
+    assert max(pauses[:8]) == pytest.approx(RENEW)
+    assert pauses[-1] == CONFIG.reconnect_seconds_max
+
+
 def test_when_the_announcer_is_lost_the_next_one_is_listened_to() -> None:
     enrolment = make_connected()
     metas = (meta(), meta("m2", TWO, OTHER_PUB))
