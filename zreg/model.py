@@ -58,6 +58,17 @@ def split_data_info_id(name: DataInfoId) -> tuple[str, str, str]:
     return data_id, instance_id, group
 
 
+def checked_node_id(node_id: str) -> str:
+    """Return the name of a node; `UsageError` says why it cannot be one."""
+    is_short = 0 < len(node_id) <= Limits.label_characters_max
+    if not is_short or not node_id.isprintable() or any(c.isspace() or c == "@" for c in node_id):
+        raise UsageError(
+            f"node id {node_id[:80]!r} cannot be used: give 1 to {Limits.label_characters_max} "
+            "printable characters without blanks and without @"
+        )
+    return node_id
+
+
 class Scope(enum.IntEnum):
     """How far a subscriber looks."""
 

@@ -1,5 +1,6 @@
 """Where a setting comes from, and what is said of one that cannot be used."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from zreg.cli.settings import (
     as_flags,
     flag,
     load,
+    peers,
     tcp_addresses,
     variable,
 )
@@ -195,3 +197,29 @@ def test_no_two_settings_share_a_name() -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"^--meta: .* is no address: write HOST:PORT"):
         tcp_addresses(text, "--meta")
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("m 4=h:1", "node id 'm 4' cannot be used"),
+        ("m4 =h:1", "cannot be used"),
+        ("m@4=h:1", "without @"),
+        ("\udcff=h:1", "cannot be used"),
+        ("x" * 300 + "=h:1", "give 1 to"),
+        ("=h:1", "write ID=HOST:PORT"),
+        ("a=b=h:1", "write HOST:PORT"),
+        ("m4=::1:9611", "write HOST:PORT"),
+        ("m4=h:0", "write HOST:PORT"),
+        ("m4=h:1,k:2", "the one HOST:PORT"),
+        ("m4=0.0.0.0:9611", "at which the others reach it"),
+        ("m4=[::]:9611", "at which the others reach it"),
+    ],
+)
+def test_a_peer_is_a_name_and_a_place_to_reach_it(part: str, words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        peers([part])
+
+
+def test_a_peer_may_be_at_an_ipv6_address() -> None:
+    assert peers(["m4=[fd00::4]:9611"]) == {"m4": "tcp://[fd00::4]:9611"}

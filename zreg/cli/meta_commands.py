@@ -36,6 +36,7 @@ from zreg.errors import (
 )
 from zreg.meta.node import JOURNAL_NAME
 from zreg.meta.recovery import last_entry, recovery
+from zreg.model import checked_node_id
 from zreg.raft.ready import Persisted, configuration_of
 from zreg.reactor.journal import Journal
 from zreg.wire.messages import Accepted, Message
@@ -205,6 +206,7 @@ def remove(
     timeout_seconds: Timeout = _TIMEOUT_SECONDS,
 ) -> None:
     """Go on without a node; one that is none of meta's is no error."""
+    checked_node_id(node_id)
     place = _Place(url, meta, cluster, timeout_seconds)
     place.change(RemoveMeta, node_id=node_id)
     say(f"{node_id} is no node of meta: stop it, and empty its directory. {_count(place.nodes())}")

@@ -16,12 +16,15 @@ from msgspec.structs import FieldInfo, fields, replace
 
 from zreg.config import Config
 from zreg.errors import UsageError
+from zreg.model import checked_node_id
 from zreg.reactor.table import check_address
 
 LOCAL_FILE: Final = Path("zreg.toml")
 SYSTEM_FILE: Final = Path("/etc/zreg/zreg.toml")
 # The client's own table stands in the same file; nodes leave it alone.
 _TABLES: Final = ("client",)
+# Where everybody may be let in, but nobody can be reached.
+_ANY_HOSTS: Final = ("*", "0.0.0.0", "[::]")  # noqa: S104 -- refused here
 _HELP: Final = "docs/configuration.md lists all settings"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -156,8 +159,19 @@ def peers(parts: Sequence[str]) -> dict[str, str]:
                 f"peer: {part!r:.80} cannot be used: write ID=HOST:PORT once for each meta node, "
                 "for example meta-1=127.0.0.1:9611"
             )
-        found[node_id] = tcp_addresses(address, f"peer {node_id}")[0]
+        found[checked_node_id(node_id)] = _address_of(node_id, address)
     return found
+
+
+def _address_of(node_id: str, text: str) -> str:
+    address, *more = tcp_addresses(text, f"peer {node_id}")
+    host = address.removeprefix("tcp://").rpartition(":")[0]
+    if more or host in _ANY_HOSTS:
+        raise UsageError(
+            f"peer {node_id}: {text[:80]!r} cannot be used: write the one HOST:PORT at which the "
+            "others reach it"
+        )
+    return address
 
 
 def _read(path: Path) -> dict[str, _Given]:

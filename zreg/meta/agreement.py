@@ -77,6 +77,13 @@ class Agreement:
         """Whether this node leads, and its state holds all that earlier leaders have committed."""
         return self.raft.role is Role.LEADER and self._applied_term == self.raft.term
 
+    @property
+    def _is_at_rest(self) -> bool:
+        """Whether no time passes for Raft: nobody is to be heard, and nothing to be elected."""
+        # A lone node that a late request in a higher term made step down must lead again.
+        is_waiting = self.raft.role is Role.LEADER or not self.raft.configuration.members
+        return self.peers.is_alone and is_waiting
+
     # --- inputs ------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Effect]:
@@ -93,7 +100,7 @@ class Agreement:
     def tick(self, now: float) -> list[Effect]:
         """Count a tick, one however late it is; try peers again."""
         effects = self.peers.tick(now)
-        if self.peers.is_alone or now < self._tick_at:
+        if self._is_at_rest or now < self._tick_at:
             return effects
         self._tick_at = now + TICK_SECONDS
         self.raft.tick()
@@ -104,7 +111,7 @@ class Agreement:
 
     def next_tick_at(self) -> float | None:
         """When `tick` is due."""
-        if self.peers.is_alone:
+        if self._is_at_rest:
             return None
         due = self.peers.next_tick_at()
         return self._tick_at if due is None else min(due, self._tick_at)

@@ -174,16 +174,18 @@ def _origin(journal: Journal | None, node_id: str, place: MetaPlace) -> _Origin:
         identity = Identity(node_id=node_id, address=address, journal_id="")
         return _Origin(Forgetful(), persisted_of(first_save(peers)), identity)
     is_new = not journal.contents.term and not journal.contents.entries
+    if is_new and not place.is_joining and journal.facts.get("founders") != "":
+        # Before the list is kept for ever.
+        _check_founders(peers)
     journal_id = journal.keep_fact("journal_id", secrets.token_hex(8))
     founders = journal.keep_fact("founders", "" if place.is_joining else founders_of(peers))
     persisted = Persisted.of(journal.contents)
     if is_new and founders:
-        _check_founders(peers)
         save = first_save(peers)
         journal.save(save)
         persisted = persisted_of(save)
     elif known := configuration_of(persisted).addresses:
-        _compare(known, place.peers)
+        _compare(node_id, known, place.peers)
     identity = Identity(node_id=node_id, address=address, journal_id=journal_id, founders=founders)
     return _Origin(journal, persisted, identity)
 
@@ -196,9 +198,16 @@ def _check_founders(peers: Mapping[str, str]) -> None:
         )
 
 
-def _compare(known: Mapping[str, str], named: Mapping[str, str]) -> None:
-    """Say so where the list of peers is not what it was, or has become by adding and removing."""
-    if named and set(named) != set(known):
+def _compare(node_id: str, known: Mapping[str, str], named: Mapping[str, str]) -> None:
+    """Refuse to start out of the others' reach; say so where peers are named that are none."""
+    others = ", ".join(sorted(set(known) - {node_id}))
+    if others and not named:
+        where = known.get(node_id, "").removeprefix("tcp://") or "HOST:PORT"
+        raise UsageError(
+            f"{node_id} is one of several meta nodes, with {others}: give it --peer "
+            f"{node_id}={where}, where they reach it"
+        )
+    if not set(named) <= set(known):
         logger.warning(
             "raft.peers.differ named=%s known=%s detail=%r",
             ",".join(sorted(named)),

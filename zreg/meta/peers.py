@@ -110,6 +110,8 @@ class Peers:
             if wanted.get(peer) != address:
                 self._forget(peer)
                 del self._addresses[peer]
+                # Whoever was removed must say again who it is, and learns of it by that.
+                self._askers.pop(peer, None)
                 effects.append(Disconnect(Link.RAFT_ASK, peer))
         for peer, address in wanted.items():
             if peer not in self._addresses:
@@ -218,11 +220,20 @@ class Peers:
         """Take a no: a node that is none of meta's any more must end, any other asks again."""
         if peer not in self._addresses:
             return []
-        if refusal.code == UnknownNodeError.code:
+        if refusal.code == UnknownNodeError.code and not self._is_being_taken_in:
             return [Emit(NodeFailed(refusal.detail))]
         if peer in self._up:
             return self.doubt(peer, now)
         return self._object(peer, refusal.detail)
+
+    @property
+    def _is_being_taken_in(self) -> bool:
+        """Whether a leader sends the log, in which this node has not come to its own journal yet.
+
+        The leader would not if this were no member; another one may know less than the leader.
+        """
+        known = self._raft.configuration.journals.get(self.identity.node_id)
+        return self._raft.leader is not None and known != self.identity.journal_id
 
     def _object(self, peer: str, detail: str) -> list[Effect]:
         self._up.pop(peer, None)
@@ -240,8 +251,9 @@ class Peers:
             )
         if them.cluster_id and self.cluster_id and them.cluster_id != self.cluster_id:
             return ForeignClusterError.code, (
-                f"{them.sender} and {me.node_id} belong to two clusters: correct the list of peers "
-                "of one of them"
+                f"{them.sender} and {me.node_id} belong to two clusters: correct the address of "
+                "one of them; one that was to be added is started again with --join, on an empty "
+                "directory"
             )
         if them.founders and me.founders and them.founders != me.founders:
             return DeniedError.code, (

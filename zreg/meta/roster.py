@@ -12,20 +12,20 @@ from typing import Final
 
 from zreg.config import Limits
 from zreg.effects import INFO, WARNING, Effect, Link, Log, Peer, Send
-from zreg.errors import DeniedError, LimitError, NotReadyError, VersionMismatchError
+from zreg.errors import DeniedError, LimitError, NotReadyError, UsageError, VersionMismatchError
 from zreg.meta.agreement import TICK_SECONDS, Agreement, Waiter
 from zreg.meta.answers import refused
 from zreg.meta.seats import Propose
 from zreg.meta.state import Applied, MetaState
-from zreg.model import Member, Role
+from zreg.model import Member, Role, checked_node_id
 from zreg.raft.config import RaftConfig
-from zreg.raft.configuration import Configuration, check_change
+from zreg.raft.configuration import VOTER_COUNT_MAX, Configuration, check_change
 from zreg.raft.errors import ConfigurationError, NotLeaderError, RaftError
 from zreg.raft.progress import CatchUpState
 from zreg.raft.quorum import majority
 from zreg.raft.status import PeerStatus
 from zreg.wire.commands import AdmitMeta, DropMeta
-from zreg.wire.messages import Accepted, Join
+from zreg.wire.messages import Accepted, Join, Refused
 from zreg.wire.meta_messages import (
     AddMeta,
     FetchMetaNodes,
@@ -75,24 +75,40 @@ class Roster:
             return [Send(Link.NODES, peer, Accepted((message.request_id,)))]
         if (refusal := self._outdated(peer, message)) is not None:
             return [refusal]
-        if known is not None:
-            detail = f"{message.node_id} is a node of meta already, at {known}"
-            return [refused(peer, message.request_id, DeniedError.code, detail)]
-        present = self._state.membership.living(message.node_id)
-        if present is not None and present.role is not Role.META:
-            detail = f"node id {message.node_id!r} is in use by a {present.role.name.lower()} node"
-            return [refused(peer, message.request_id, DeniedError.code, detail)]
-        if not configuration.addresses.get(self._member.node_id):
-            detail = (
-                f"{self._member.node_id} runs without --peer, and no other node can reach it: "
-                f"restart it with --peer {self._member.node_id}=HOST:PORT first"
-            )
-            return [refused(peer, message.request_id, DeniedError.code, detail)]
-        if len(configuration.learners) >= _LEARNERS_MAX:
-            detail = f"{', '.join(configuration.learners)} have not caught up yet: wait, or remove"
-            return [refused(peer, message.request_id, LimitError.code, detail)]
+        if (objection := self._objection(configuration, message, known)) is not None:
+            return [refused(peer, message.request_id, *objection)]
         new = configuration.with_learner(message.node_id, message.address)
         return self._change(new, peer, message.request_id)
+
+    def _objection(
+        self, configuration: Configuration, message: AddMeta, known: str | None
+    ) -> tuple[int, str] | None:
+        """Return why a node cannot be taken in: a code, and a sentence for the operator."""
+        node_id, my_id = message.node_id, self._member.node_id
+        if known is not None:
+            return DeniedError.code, f"{node_id} is a node of meta already, at {known}"
+        try:
+            checked_node_id(node_id)
+        except UsageError as error:
+            return DeniedError.code, str(error)
+        present = self._state.membership.living(node_id)
+        if present is not None and present.role is not Role.META:
+            role = present.role.name.lower()
+            return DeniedError.code, f"node id {node_id!r} is in use by a {role} node"
+        if not configuration.addresses.get(my_id):
+            return DeniedError.code, (
+                f"{my_id} runs without --peer, and no other node can reach it: "
+                f"restart it with --peer {my_id}=HOST:PORT first"
+            )
+        if (other := _at(configuration, message.address)) is not None:
+            address = message.address.removeprefix("tcp://")
+            return DeniedError.code, f"{other} is at {address} already"
+        if len(configuration.members) >= VOTER_COUNT_MAX:
+            return LimitError.code, f"meta has its {VOTER_COUNT_MAX} nodes: remove one first"
+        if len(configuration.learners) >= _LEARNERS_MAX:
+            waiting = ", ".join(configuration.learners)
+            return LimitError.code, f"{waiting} have not caught up yet: wait, or remove"
+        return None
 
     def remove(self, peer: Peer, message: RemoveMeta) -> list[Effect]:
         """Go on without a node; the leader hands over before it can be removed."""
@@ -103,13 +119,8 @@ class Roster:
         if (refusal := self._outdated(peer, message)) is not None:
             return [refusal]
         new = configuration.without(node_id)
-        silent = self._silent_voters(new)
-        if new.voters and len(new.voters) - len(silent) < majority(len(new.voters)):
-            detail = (
-                f"without {node_id}, {majority(len(new.voters))} of {', '.join(new.voters)} must "
-                f"run, and {', '.join(silent)} do not answer: start them, or remove those first"
-            )
-            return [refused(peer, message.request_id, DeniedError.code, detail)]
+        if (refusal := self._needed(peer, message, new)) is not None:
+            return [refusal]
         if node_id == self._member.node_id and new.voters:
             self.hand_over()
             detail = f"{node_id} leads and hands over first: ask again"
@@ -143,13 +154,32 @@ class Roster:
         reply = MetaNodesReply(message.request_id, status.term, status.last_index, index, nodes)
         return [Send(Link.NODES, peer, reply)]
 
-    def _silent_voters(self, configuration: Configuration) -> list[str]:
-        peers = self._agreement.raft.status().peers
-        return [
-            voter
-            for voter in configuration.voters
-            if voter in peers and peers[voter].silent_ticks > _ALIVE_TICKS
-        ]
+    def _needed(self, peer: Peer, message: RemoveMeta, new: Configuration) -> Effect | None:
+        """Refuse to remove a node without which too few would answer, or may do so."""
+        needed_count = majority(len(new.voters))
+        silent, unheard = self._silent_voters(new)
+        if not new.voters or len(new.voters) - len(silent) - len(unheard) >= needed_count:
+            return None
+        if len(new.voters) - len(silent) >= needed_count:
+            detail = f"{self._member.node_id} has not heard {', '.join(unheard)} yet: ask again"
+            return refused(peer, message.request_id, NotReadyError.code, detail)
+        detail = (
+            f"without {message.node_id}, {needed_count} of {', '.join(new.voters)} must "
+            f"run, and {', '.join(silent)} do not answer: start them, or remove those first"
+        )
+        return refused(peer, message.request_id, DeniedError.code, detail)
+
+    def _silent_voters(self, configuration: Configuration) -> tuple[list[str], list[str]]:
+        """Return who does not answer, and who has not yet answered this leader, or just now."""
+        silent, unheard = [], []
+        for voter, status in self._agreement.raft.status().peers.items():
+            if voter not in configuration.voters:
+                continue
+            if status.silent_ticks > _ALIVE_TICKS:
+                silent.append(voter)
+            elif not status.match_index or not self._agreement.peers.is_up(voter):
+                unheard.append(voter)
+        return silent, unheard
 
     def _change(self, new: Configuration, peer: Peer, request_id: int) -> list[Effect]:
         """Propose a change of one member, and answer when it is applied."""
@@ -175,11 +205,16 @@ class Roster:
 
     def hand_over(self) -> bool:
         """Have the best other voter lead, if this node leads and there is one; return whether."""
-        peers = self._agreement.raft.status().peers
+        raft = self._agreement.raft.status()
+        if raft.transfer_target is not None:
+            # Begun anew with every question it would never be given up.
+            return True
         candidates = [
             (status.match_index, node_id)
-            for node_id, status in peers.items()
-            if status.catch_up is None and self._agreement.peers.is_up(node_id)
+            for node_id, status in raft.peers.items()
+            if status.catch_up is None
+            and status.silent_ticks <= _ALIVE_TICKS
+            and self._agreement.peers.is_up(node_id)
         ]
         if not candidates:
             return False
@@ -261,6 +296,11 @@ class Roster:
         members = self._agreement.raft.configuration.members
         if join.member.role is not Role.META or join.member.node_id not in members:
             return []
+        if not self._agreement.peers.may_ask(join.member.node_id):
+            # Else whoever reaches this port could send all nodes to an address of its own.
+            detail = f"{join.member.node_id} has not said who it is"
+            no = Refused(join.request_id, DeniedError.code, detail)
+            return [Send(Link.RAFT_ANSWER, peer, no)]
         accepted = Send(Link.RAFT_ANSWER, peer, Accepted((join.request_id,)))
         return [*self._show(join.member), accepted]
 
@@ -289,6 +329,10 @@ class Roster:
 
 
 _NOTHING: Final = Log(INFO, "", {})
+
+
+def _at(configuration: Configuration, address: str) -> str | None:
+    return next((each for each, at in configuration.addresses.items() if at == address), None)
 
 
 def _state_of(peer: PeerStatus | None) -> MetaNodeState:

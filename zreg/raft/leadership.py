@@ -83,10 +83,10 @@ class Leadership:
         self._check_change_allowed()
         old = self._log.history.latest
         check_change(old, new)
-        for node_id in new.voters:
-            is_new = node_id not in old.voters
-            if is_new and self.catch_up_state(node_id) is not CatchUpState.READY:
+        for node_id in (voter for voter in new.voters if voter not in old.voters):
+            if self.catch_up_state(node_id) is not CatchUpState.READY:
                 raise ConfigurationError(f"{node_id} has not caught up yet")
+        _forget_former_journals(self.progress, old, new)
         entry = self._append(EntryKind.CONFIGURATION, encode_configuration(new))
         self._sync_members()
         return entry
@@ -336,3 +336,12 @@ class Leadership:
             offset=offset,
             data=snapshot.data[offset : offset + self._config.chunk_bytes_max],
         )
+
+
+def _forget_former_journals(
+    progress: dict[str, Progress], old: Configuration, new: Configuration
+) -> None:
+    """Let learners begin anew whose journal becomes known: one before it may have been lost."""
+    for node_id in new.learners:
+        if new.journals.get(node_id) != old.journals.get(node_id):
+            progress.pop(node_id, None)

@@ -19,7 +19,7 @@ import msgspec
 from zreg.config import Config, Limits
 from zreg.effects import Core, Link, MembershipTaken
 from zreg.errors import UsageError
-from zreg.model import Member, Role, Status
+from zreg.model import Member, Role, Status, checked_node_id
 from zreg.reactor.doors import Doors
 from zreg.reactor.keeper import Keeper, MembershipFile
 from zreg.reactor.loop import Reactor
@@ -156,7 +156,7 @@ def new_member(
         changes_address = _advertised(doors.addresses[changes_link], settings.advertise_host)
     is_meta = role is Role.META
     return Member(
-        _checked_node_id(settings.node_id or _default_node_id(role, address)),
+        checked_node_id(settings.node_id or _default_node_id(role, address)),
         role,
         1 if is_meta else 0,
         Status.WORKING if is_meta else Status.INITIAL,
@@ -232,13 +232,3 @@ def _default_node_id(role: Role, address: str) -> str:
     prefix, suffix = f"{role.name.lower()}-", f"-{port}"
     room = Limits.label_characters_max - len(prefix) - len(suffix)
     return f"{prefix}{socket.gethostname()[:room]}{suffix}"
-
-
-def _checked_node_id(node_id: str) -> str:
-    is_short = len(node_id) <= Limits.label_characters_max
-    if not is_short or not node_id.isprintable() or any(c.isspace() or c == "@" for c in node_id):
-        raise UsageError(
-            f"node id {node_id[:80]!r} cannot be used: give 1 to {Limits.label_characters_max} "
-            "printable characters without blanks and without @"
-        )
-    return node_id

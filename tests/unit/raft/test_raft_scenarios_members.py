@@ -37,6 +37,8 @@ from zreg.raft.errors import (
 from zreg.raft.progress import CatchUpState
 from zreg.raft.ready import Persisted
 from zreg.raft.status import Role
+from zreg.testing.raft_node import SimNode
+from zreg.testing.sim_disk import SimDisk
 from zreg.wire.raft_messages import (
     Entry,
     EntryKind,
@@ -139,6 +141,28 @@ def promote(cluster: Cluster, *, after_commit: bool) -> None:
         for message in [each for each in cluster.mail if each.receiver == "n1"]:
             cluster.give(message)
     cluster.do("n1", lambda core: core.change_configuration(core.configuration.with_voter("n4")))
+
+
+def test_35_a_learner_counts_from_when_its_journal_is_known() -> None:
+    """It may have lost the one before: what it had then is no step towards its vote."""
+    cluster = Cluster(spares=("n4",))
+    cluster.elect("n1")
+    cluster.do("n1", lambda core: core.change_configuration(members().with_learner("n4", "at n4")))
+    cluster.run(8)
+    leader = cluster.core("n1")
+    assert leader.catch_up_state("n4") is CatchUpState.READY
+    cluster.crash("n4")
+    cluster.nodes["n4"] = SimNode(cluster.nodes["n4"].config, SimDisk())
+    cluster.start("n4")
+
+    cluster.do(
+        "n1", lambda core: core.change_configuration(core.configuration.with_journal("n4", "b"))
+    )
+
+    assert leader.catch_up_state("n4") is CatchUpState.RUNNING
+    cluster.run(8)
+    assert leader.catch_up_state("n4") is CatchUpState.READY
+    assert cluster.core("n4").log.last_index == leader.log.last_index
 
 
 def test_35_a_dead_learner_is_given_up() -> None:

@@ -1,0 +1,259 @@
+"""What goes wrong while the nodes of meta change: messages late, disks lost, peers behind."""
+
+from meta_fakes import NAMES, Cluster, meta_member, running
+
+from zreg.effects import Link
+from zreg.enrolment import NodeFailed
+from zreg.errors import DeniedError, LimitError, NotReadyError
+from zreg.meta.core import HandOver
+from zreg.wire.messages import Accepted, Join, Message, Refused
+from zreg.wire.meta_messages import (
+    AddMeta,
+    FetchMetaNodes,
+    IntroduceMeta,
+    MetaNodesReply,
+    RemoveMeta,
+)
+from zreg.wire.raft_messages import AppendEntries, RequestVote
+
+
+def change(
+    cluster: Cluster, name: str, kind: type[AddMeta] | type[RemoveMeta], *fields: int | str
+) -> list[Message]:
+    """Ask for a change of the nodes as they are now."""
+    index = cluster.cores[name].agreement.raft.configuration_index
+    return cluster.request(name, kind(*fields, configuration_index=index))  # type: ignore[arg-type]
+
+
+def late_vote(cluster: Cluster, sender: str, receiver: str) -> RequestVote:
+    """Return what a node asks for that was handed the lead, and got that late."""
+    raft = cluster.cores[receiver].agreement.raft
+    return RequestVote(
+        sender=sender,
+        receiver=receiver,
+        term=raft.term + 1,
+        sequence=1,
+        last_index=raft.log.last_index - 1,
+        last_term=raft.term,
+        is_pre_vote=False,
+        is_transfer=True,
+    )
+
+
+def test_a_removed_node_that_stands_for_election_late_is_asked_who_it_is() -> None:
+    cluster = running(("m1", "m2"))
+    last, gone = cluster.leader(), cluster.followers()[0]
+    cluster.stop(gone)
+    change(cluster, last, RemoveMeta, 7, gone)
+    cluster.run(0.2)
+    assert cluster.answers() == [Accepted((7,))]
+
+    cluster.give(last, Link.RAFT_ANSWER, b"request", late_vote(cluster, gone, last))
+
+    assert cluster.leader() == last
+    (answer,) = [send.message for _, send in cluster.sent if send.link is Link.RAFT_ANSWER]
+    assert isinstance(answer, Refused)
+    assert "has not said who it is" in answer.detail
+
+
+def test_a_lone_node_that_had_to_step_down_leads_again() -> None:
+    """Whoever knows of later changes is listened to, by a node that has no other to hear either."""
+    cluster = running(("m1",))
+    stranger = IntroduceMeta(1, "m9", "m1", "tcp://m9:9611", "x", "", b"", 1_000)
+    cluster.give("m1", Link.RAFT_ANSWER, b"request", stranger)
+    term = cluster.cores["m1"].agreement.raft.term
+
+    cluster.give("m1", Link.RAFT_ANSWER, b"request", late_vote(cluster, "m9", "m1"))
+    assert not cluster.cores["m1"].is_leading
+    cluster.run(3.0)
+
+    assert cluster.leader() == "m1"
+    assert cluster.cores["m1"].agreement.raft.term > term
+
+
+def first_entry(cluster: Cluster, leader: str, receiver: str) -> AppendEntries:
+    """Return what the leader sends to a node that is far behind: not all of the log."""
+    raft = cluster.cores[leader].agreement.raft
+    return AppendEntries(
+        sender=leader,
+        receiver=receiver,
+        term=raft.term,
+        sequence=1,
+        prev_index=0,
+        prev_term=0,
+        commit_index=1,
+        entries=raft.log.entries_between(0, 1),
+    )
+
+
+def adding_while_one_is_away() -> tuple[Cluster, str]:
+    """Return a cluster whose new node m4 has the first entry only, and who does not know of it."""
+    cluster = running()
+    leader = cluster.leader()
+    away, other = cluster.followers()
+    cluster.cut = {away}
+    change(cluster, leader, AddMeta, 7, "m4", "tcp://m4:9611")
+    cluster.run(0.2, leader, other)
+    cluster.cut = {leader, other}
+    me = cluster.cores[leader].agreement.peers
+    cluster.start("m4", {})
+    cluster.give("m4", Link.RAFT_ANSWER, b"1", me._introduce("m4", 0.0).message)  # type: ignore[attr-defined]
+    cluster.give("m4", Link.RAFT_ANSWER, b"2", first_entry(cluster, leader, "m4"))
+    assert cluster.cores["m4"].agreement.raft.configuration.voters == NAMES
+    return cluster, away
+
+
+def failed(cluster: Cluster) -> set[str]:
+    return {name for name, event in cluster.emitted if isinstance(event, NodeFailed)}
+
+
+def test_a_new_node_does_not_end_because_one_that_was_away_does_not_know_it_yet() -> None:
+    cluster, away = adding_while_one_is_away()
+
+    cluster.run(0.2, away, "m4")
+
+    assert "m4 was removed" in cluster.cores["m4"].agreement.peers.troubles()[away]
+    assert failed(cluster) == set()
+    cluster.wake(*NAMES)
+    cluster.run(3.0)
+    assert cluster.cores[cluster.leader()].agreement.raft.configuration.voters == (*NAMES, "m4")
+    assert failed(cluster) == set()
+
+
+def test_a_new_node_that_no_leader_speaks_to_believes_that_it_was_removed() -> None:
+    cluster, away = adding_while_one_is_away()
+
+    cluster.run(4.0, away, "m4")
+
+    assert failed(cluster) == {"m4"}
+
+
+def refusal(messages: list[Message]) -> Refused:
+    (refused,) = messages
+    assert isinstance(refused, Refused)
+    return refused
+
+
+def test_a_new_leader_removes_nobody_before_it_has_heard_the_others() -> None:
+    """One is dead, and who leads now has not noticed yet: with the other removed, none can lead."""
+    cluster = running()
+    former = cluster.leader()
+    dead, new = cluster.followers()
+    cluster.stop(dead)
+    cluster.give(former, Link.LOCAL, "", HandOver())
+    cluster.run(0.1)
+    assert cluster.leader() == new
+
+    early = refusal(change(cluster, new, RemoveMeta, 7, former))
+    cluster.run(1.5)
+    late = refusal(change(cluster, new, RemoveMeta, 8, former))
+
+    assert early.code == NotReadyError.code
+    assert f"has not heard {dead} yet" in early.detail
+    assert late.code == DeniedError.code
+    change(cluster, new, RemoveMeta, 9, dead)
+    cluster.run(0.2)
+    assert cluster.answers() == [Accepted((9,))]
+
+
+def test_whoever_asks_again_and_again_does_not_hold_up_the_leader() -> None:
+    """The node that is to lead is stuck: the leader goes on after a while, whatever it is asked."""
+    names = tuple(f"m{number}" for number in range(1, 6))
+    cluster = running(names)
+    leader = cluster.leader()
+    stuck = max(cluster.followers())
+    cluster.cut = {stuck}
+    raft = cluster.cores[leader].agreement.raft
+    targets = []
+
+    for number in range(20):
+        change(cluster, leader, RemoveMeta, number, leader)
+        targets.append(raft.status().transfer_target)
+        cluster.run(0.2, *(name for name in names if name != stuck))
+        if not cluster.cores[leader].is_leading:
+            break
+        targets.append(raft.status().transfer_target)
+
+    assert targets[0] == stuck
+    assert None in targets
+    assert not cluster.cores[leader].is_leading
+
+
+def test_meta_has_no_more_nodes_than_can_vote() -> None:
+    """The one too many would have the log, and wait for its vote for ever."""
+    cluster = running(tuple(f"m{number}" for number in range(1, 8)))
+
+    refused = refusal(change(cluster, cluster.leader(), AddMeta, 8, "m8", "tcp://m8:9611"))
+
+    assert refused.code == LimitError.code
+    assert "has its 7 nodes" in refused.detail
+
+
+def test_a_name_that_no_node_can_have_is_not_added() -> None:
+    cluster = running()
+
+    refused = refusal(change(cluster, cluster.leader(), AddMeta, 7, "m 4", "tcp://m4:9611"))
+
+    assert refused.code == DeniedError.code
+    assert "'m 4' cannot be used" in refused.detail
+
+
+def test_no_two_nodes_are_at_one_address() -> None:
+    cluster = running()
+
+    refused = refusal(change(cluster, cluster.leader(), AddMeta, 7, "m4", "tcp://m2:9611"))
+
+    assert refused.code == DeniedError.code
+    assert "m2 is at m2:9611 already" in refused.detail
+
+
+def test_a_node_that_founded_a_cluster_by_mistake_is_told_how_to_join() -> None:
+    cluster = running()
+    leader = cluster.leader()
+    cluster.start("m4", {"m4": "tcp://m4:9611"})
+    change(cluster, leader, AddMeta, 7, "m4", "tcp://m4:9611")
+    cluster.run(2.0, *NAMES)
+    (reply,) = cluster.request(leader, FetchMetaNodes(1))
+    assert isinstance(reply, MetaNodesReply)
+    (trouble,) = [node.trouble for node in reply.nodes if node.node_id == "m4"]
+    assert "started again with --join, on an empty directory" in trouble
+
+    cluster.stop("m4")
+    cluster.start("m4", {}, journal_id="an empty directory")
+    cluster.run(4.0)
+
+    raft = cluster.cores["m4"].agreement.raft
+    assert raft.configuration.voters == (*NAMES, "m4")
+
+
+def test_nobody_is_shown_who_has_not_said_who_it_is() -> None:
+    """Sessions and data nodes go where meta is shown to be."""
+    cluster = running()
+    leader, other = cluster.leader(), cluster.followers()[0]
+    forged = Join(1, meta_member(other, "forged"), b"", 0)
+    cluster.sent.clear()
+    cluster.cores[leader].agreement.peers._askers.clear()
+
+    cluster.give(leader, Link.RAFT_ANSWER, b"request", forged)
+    (answer,) = [send.message for _, send in cluster.sent if send.link is Link.RAFT_ANSWER]
+    assert isinstance(answer, Refused)
+    assert "has not said who it is" in answer.detail
+    member = cluster.cores[leader].membership.living(other)
+    assert member is not None
+    assert member.process_id == other.encode()
+
+
+def test_a_node_that_is_not_shown_says_again_who_it_is() -> None:
+    """The leader forgot who introduced itself, while a restarted node asks to be shown."""
+    cluster = running()
+    leader, other = cluster.leader(), cluster.followers()[0]
+    core = cluster.cores[other]
+    core._roster._member = meta_member(other, "restarted")
+    core._member = meta_member(other, "restarted")
+    cluster.cores[leader].agreement.peers._askers.clear()
+
+    cluster.run(2.0)
+
+    member = cluster.cores[leader].membership.living(other)
+    assert member is not None
+    assert member.process_id == b"restarted"

@@ -1,0 +1,71 @@
+"""What a meta node starts from: its journal, and what it was told the first time."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from zreg.effects import Save
+from zreg.errors import UsageError
+from zreg.meta.agreement import founders_of
+from zreg.meta.node import MetaPlace, _Origin, _origin
+from zreg.raft.configuration import Configuration, encode_configuration
+from zreg.reactor.journal import Journal
+from zreg.wire.raft_messages import Entry, EntryKind
+
+PEERS = {f"m{number}": f"tcp://m{number}:9611" for number in (1, 2, 3)}
+
+
+def begin(
+    directory: Path, peers: Mapping[str, str], *, node_id: str = "m1", is_joining: bool = False
+) -> _Origin:
+    """Start the node once more, up to where its sockets would be watched."""
+    journal = Journal(directory / "raft.db", identity={"node_id": node_id})
+    try:
+        return _origin(journal, node_id, MetaPlace(peers=peers, is_joining=is_joining))
+    finally:
+        journal.close()
+
+
+def test_a_list_of_peers_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Else the right one would be told to others as the wrong one, and be refused by them."""
+    with pytest.raises(UsageError, match="2 meta nodes are named"):
+        begin(tmp_path, {name: PEERS[name] for name in ("m1", "m2")})
+
+    origin = begin(tmp_path, PEERS)
+
+    assert origin.identity.founders == founders_of(PEERS)
+    assert begin(tmp_path, {"m1": "tcp://m1:1"}).identity.founders == founders_of(PEERS)
+
+
+def test_a_node_that_has_others_is_not_started_where_they_cannot_reach_it(tmp_path: Path) -> None:
+    """It was alone, and others were added; then it is started as it was the first time."""
+    begin(tmp_path, {})
+    begin(tmp_path, {})
+    journal = Journal(tmp_path / "raft.db", identity={})
+    grown = Configuration(("m1",), ("m2",), {"m1": PEERS["m1"], "m2": PEERS["m2"]})
+    entry = Entry(2, 1, EntryKind.CONFIGURATION, encode_configuration(grown))
+    save = Save(
+        snapshot=None, truncate_from=None, compact_to=None, entries=(entry,), term=1, vote=None
+    )
+    journal.save(save)
+    journal.close()
+
+    with pytest.raises(UsageError, match="--peer m1=m1:9611"):
+        begin(tmp_path, {})
+    assert begin(tmp_path, {"m1": PEERS["m1"]}).identity.address == PEERS["m1"]
+
+
+@pytest.mark.parametrize(
+    ("named", "said_count"), [(("m2",), 0), (("m1", "m2"), 0), (("m1", "m2", "m9"), 1)]
+)
+def test_only_peers_that_are_none_are_worth_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, named: tuple[str, ...], said_count: int
+) -> None:
+    """Whoever was added names itself alone, as it is told to, with every start."""
+    begin(tmp_path, PEERS, node_id="m2")
+    with caplog.at_level(logging.WARNING):
+        begin(tmp_path, {name: f"tcp://{name}:9611" for name in named}, node_id="m2")
+
+    assert caplog.text.count("raft.peers.differ") == said_count
