@@ -34,8 +34,10 @@ from zreg.effects import (
     Send,
 )
 from zreg.errors import ForeignClusterError, NodeIdInUseError, NotLeaderError, UnknownNodeError
+from zreg.membership_changes import changed
 from zreg.mirror import MEMBERS, Mirror, Verdict
 from zreg.model import EMPTY_MEMBERSHIP, ZERO, Incarnation, Member, Membership, Role, Version
+from zreg.wire.membership_messages import MembershipChanges
 from zreg.wire.messages import (
     FetchMembership,
     Join,
@@ -52,6 +54,7 @@ from zreg.wire.messages import (
 if TYPE_CHECKING:
     from random import Random
 
+_Fields = dict[str, str | int | float]
 _INFO: Final = INFO
 _WARNING: Final = WARNING
 # Who was itself away for more than this share of a lease judges nobody.
@@ -107,9 +110,9 @@ class Enrolment:
         self._is_seated = False
         self._why_away = ""
         self._redirect_count = 0
-        self._listening_to: str | None = None
-        # Raised with every loss, so that the next of several announcing nodes is listened to.
-        self._announcer = 0
+        # Whether some meta node lives, and none leads: an election is short.
+        self._is_electing = False
+        self._announcements = _Announcements()
         self._request_id = 0
         # The fetch of the membership that is under way; 0: none.
         self._fetch_id = 0
@@ -136,9 +139,8 @@ class Enrolment:
                 return self._ask(now)
             case PeerLost(link=Link.META) if message.peer == self._meta:
                 return self._go_on(now, message.reason)
-            case PeerLost(link=Link.MEMBERSHIP) if message.peer == self._listening_to:
-                self._listening_to = None
-                self._announcer += 1
+            case PeerLost(link=Link.MEMBERSHIP):
+                self._announcements.lose(message.peer)
                 return []
             case EpochSeen():
                 return self._hear_of(message.epoch)
@@ -220,6 +222,8 @@ class Enrolment:
         known = [m.address for m in self.membership.of(Role.META)]
         addresses = list(dict.fromkeys([*self._addresses, *known]))
         self._meta = addresses[self._next_address % len(addresses)]
+        # In each round somebody has to say so again.
+        self._is_electing = self._is_electing and self._next_address % len(addresses) > 0
         self._next_address += 1
         return [Connect(Link.META, self._meta, self._meta)]
 
@@ -228,36 +232,23 @@ class Enrolment:
         self._why_away = f"{meta}: {reason or 'lost'}"
         self._in_use_since = None
         pause = self._backoff.next_seconds()
+        if self._is_electing:
+            pause = min(pause, self._config.renew_seconds)
         self._connect_at = now + pause
-        fields: dict[str, str | int | float] = {
-            "address": str(meta),
-            "reason": reason,
-            "retry_seconds": round(pause, 3),
-        }
+        retry_seconds = round(pause, 3)
+        fields: _Fields = {"address": str(meta), "reason": reason, "retry_seconds": retry_seconds}
         return [Log(_WARNING, "meta.connection.lost", fields)]
 
     def _ask_elsewhere(self, refused: Refused, now: float) -> list[Effect]:
         """Go to the leader at once, or on to the next meta node where nobody knows one."""
         former, address = str(self._meta), refused.address
-        leave = Disconnect(Link.META, former)
+        leave, self._is_electing = Disconnect(Link.META, former), True
         self._redirect_count += 1
         if address in ("", former) or self._redirect_count > _REDIRECTS_MAX:
             self._redirect_count = 0
             return [leave, *self._go_on(now, refused.detail)]
         self._meta, self._is_up = address, False
         return [leave, Connect(Link.META, address, address)]
-
-    def _listen(self, membership: Membership) -> list[Effect]:
-        """Follow the announcements of one of the meta nodes that announce."""
-        announcing = [m.changes_address for m in membership.of(Role.META) if m.changes_address]
-        if not announcing or self._listening_to in announcing:
-            return []
-        address = announcing[self._announcer % len(announcing)]
-        out: list[Effect] = []
-        if self._listening_to is not None:
-            out.append(Disconnect(Link.MEMBERSHIP, self._listening_to))
-        self._listening_to = address
-        return [*out, Connect(Link.MEMBERSHIP, address, address)]
 
     # --- asking and answers -------------------------------------------------------------------
 
@@ -279,18 +270,20 @@ class Enrolment:
             message = Renew(request_id, self.incarnation, cluster_id, epoch)
         out: list[Effect] = [Send(Link.META, self._meta, message)]
         # A lost announcement connection is renewed here: its own attempts end with the first loss.
-        return out + self._listen(self.membership)
+        return out + self._announcements.follow(self.membership)
 
     def _hear_of(self, epoch: int) -> list[Effect]:
         verdict = self._mirror.hint(ZERO, Version(epoch, 0), None)
         return [] if verdict is Verdict.IGNORED else self._fetch()
 
-    def _fetch(self) -> list[Effect]:
-        """Ask for the membership; once, until the answer is here or the next renewal is due."""
+    def _fetch(self, *, is_whole: bool = False) -> list[Effect]:
+        """Ask what came since; once, until the answer is here or the next renewal is due."""
         if not self._is_up or self._meta is None or self._fetch_id:
             return []
         self._fetch_id = self.next_request_id()
-        return [Send(Link.META, self._meta, FetchMembership(self._fetch_id))]
+        cluster_id, epoch = _version_of(self.membership)
+        fetch = FetchMembership(self._fetch_id, cluster_id, 0 if is_whole else epoch)
+        return [Send(Link.META, self._meta, fetch)]
 
     def _receive_answer(self, message: Message, now: float) -> list[Effect]:
         match message:
@@ -301,6 +294,9 @@ class Enrolment:
             case MembershipReply():
                 self._backoff.reset()
                 return self._take(message, now)
+            case MembershipChanges():
+                self._backoff.reset()
+                return self._take_changes(message, now)
             case FetchMembership():
                 # A meta node that lost its memory asks those who still remember.
                 reply = MembershipReply(message.request_id, self.membership)
@@ -317,11 +313,9 @@ class Enrolment:
                 # Whoever starts this node again means the cluster that it then comes to.
                 return [*self._keep(EMPTY_MEMBERSHIP), Emit(NodeFailed(message.detail))]
             case Refused():
-                fields: dict[str, str | int | float] = {
-                    "code": message.code,
-                    "detail": message.detail,
-                }
-                return [Log(_INFO, "meta.refused", fields)]
+                return [
+                    Log(_INFO, "meta.refused", {"code": message.code, "detail": message.detail})
+                ]
             case _:
                 return []
 
@@ -340,17 +334,14 @@ class Enrolment:
         is_news = _version_of(membership) != _version_of(self.membership)
         self.membership = membership
         self._is_remembered = False
-        out = self._listen(membership)
+        out = self._announcements.follow(membership)
         if is_news:
             out += self._keep(membership)
         if is_join:
             self.incarnation, self._is_seated = reply.incarnation, True
             self._in_use_since = None
             self._why_away = ""
-            fields: dict[str, str | int | float] = {
-                "incarnation": str(reply.incarnation),
-                "epoch": membership.epoch,
-            }
+            fields: _Fields = {"incarnation": str(reply.incarnation), "epoch": membership.epoch}
             out.append(Log(_INFO, "node.joined", fields))
         elif self.incarnation is not None and not membership.has_living(self.incarnation):
             # Meta would refuse the next renewal; a predecessor of somebody must act on it now.
@@ -360,6 +351,16 @@ class Enrolment:
         if self._mirror.is_behind and membership.epoch > former_epoch:
             out += self._fetch()
         return out
+
+    def _take_changes(self, changes: MembershipChanges, now: float) -> list[Effect]:
+        """Take what came since; if it was asked for and does not fit, the whole is needed."""
+        membership = changed(self.membership, changes)
+        if membership is not None:
+            return self._take(MembershipReply(changes.request_id, membership), now)
+        if not self._fetch_id or changes.request_id != self._fetch_id:
+            return []
+        self._fetch_id = 0
+        return self._fetch(is_whole=True) if self._mirror.is_behind else []
 
     def _keep(self, membership: Membership) -> list[Effect]:
         return [Emit(MembershipTaken(membership))] if self._is_keeping else []
@@ -371,6 +372,32 @@ class Enrolment:
         if now - self._in_use_since <= self._config.lease_seconds + 1.0:
             return []
         return [Emit(NodeFailed(detail))]
+
+
+class _Announcements:
+    """Which of the meta nodes that announce is listened to."""
+
+    def __init__(self) -> None:
+        self._address: str | None = None
+        # Raised with every loss, so that the next of several announcing nodes is listened to.
+        self._loss_count = 0
+
+    def lose(self, address: Peer) -> None:
+        """Hear that a connection ended."""
+        if address == self._address:
+            self._address = None
+            self._loss_count += 1
+
+    def follow(self, membership: Membership) -> list[Effect]:
+        """Stay with one that announces, or go to the next."""
+        announcing = [m.changes_address for m in membership.of(Role.META) if m.changes_address]
+        if not announcing or self._address in announcing:
+            return []
+        out: list[Effect] = []
+        if self._address is not None:
+            out.append(Disconnect(Link.MEMBERSHIP, self._address))
+        self._address = announcing[self._loss_count % len(announcing)]
+        return [*out, Connect(Link.MEMBERSHIP, self._address, self._address)]
 
 
 def _remembered(membership: Membership) -> Log:

@@ -5,6 +5,7 @@ process frozen, its loop stuck) for more than a quarter of the lease, nobody cou
 so every lease starts afresh.
 """
 
+from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K")
@@ -27,6 +28,10 @@ class LeaseTable(Generic[K]):
     def __contains__(self, holder: K) -> bool:
         """Return whether this holder has a lease."""
         return holder in self._renewed_at
+
+    def __iter__(self) -> Iterator[K]:
+        """Return who holds one, longest silent first."""
+        return iter(self._renewed_at)
 
     def __len__(self) -> int:
         """Return how many hold a lease."""

@@ -6,6 +6,7 @@ annotations hold while decoding. Nothing here knows a socket, a clock or a file.
 
 import enum
 import re
+from collections.abc import Iterable
 from typing import Annotated, Final, NewType
 
 import msgspec
@@ -254,6 +255,11 @@ class Membership(_Value, frozen=True, array_like=True, gc=False):
     def holds(self, incarnation: Incarnation) -> bool:
         """Return whether this incarnation is a member, living or departed and in grace."""
         return any(m.incarnation == incarnation for m in self.members)
+
+
+def in_order(members: Iterable[Member]) -> tuple[Member, ...]:
+    """Return the members as every membership has them: by role, node id and incarnation."""
+    return tuple(sorted(members, key=lambda m: (m.role, m.node_id, m.incarnation_epoch)))
 
 
 EMPTY_MEMBERSHIP: Final = Membership(b"", 0, 0, RingParameters(), ())

@@ -10,6 +10,8 @@ from zreg.testing.sim_cluster import SimCluster, ViewLog
 SEEDS = range(1, 9)
 # A report, the look of meta, an agreement, an announcement: some round trips of a millisecond.
 AT_ONCE_SECONDS = 0.5
+# The same after an election; less than that and a lease.
+WITH_LEADER_SECONDS = 3.0
 
 
 def make_cluster(seed: int, *, metas: int = 3, data: int = 3, sessions: int = 1) -> SimCluster:
@@ -83,6 +85,26 @@ def test_the_ids_of_a_killed_data_node_take_writes_at_once(seed: int, metas: int
     assert view.removed == []
     assert departures(cluster) == ["data-2 gone"]
     assert living(cluster) == ["data-1", "data-3"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_ids_of_a_data_node_that_dies_with_the_leader_take_writes_in_time(seed: int) -> None:
+    """The next leader has seen no connection of it: it has not come, and that counts as closed."""
+    cluster = make_cluster(seed)
+    name = owned_by(cluster, "data-2")
+    view = watched(cluster, name)
+    leader = cluster.leader()
+    assert leader is not None
+
+    cluster.sim.kill("data-2")
+    cluster.sim.run(0.0002)
+    cluster.sim.kill(leader)
+    cluster.publish("publisher", name, "two")
+    cluster.run(WITH_LEADER_SECONDS)
+
+    assert cluster.settles(view, ["one", "two"], 0.0)
+    assert view.removed == []
+    assert departures(cluster) == ["data-2 gone"]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -33,6 +33,16 @@ def test_seeds_that_found_a_bug_stay_green(seed: int) -> None:
     Workload(seed, settings_client_count=0).run()
 
 
+def test_nodes_follow_the_membership_by_its_changes_and_not_by_the_whole() -> None:
+    """Whole ones remain for joins and who was away; that all end equal the workload checks."""
+    workload = Workload(5)
+    workload.run()
+    counts = workload.cluster.sim.record_counts
+
+    assert counts["MembershipChanges"] > counts["FetchMembership"] // 2
+    assert counts["MembershipChanges"] > 20
+
+
 @pytest.mark.parametrize("seed", [2, 10, 13])
 def test_a_meta_whose_disk_forgets_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test of the tests: votes and entries that do not outlive their process break promises."""

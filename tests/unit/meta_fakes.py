@@ -68,6 +68,8 @@ class Cluster:
         self.logged: list[Log] = []
         self.emitted: list[tuple[str, msgspec.Struct]] = []
         self.saves: list[str] = []
+        # At whom meta looks itself.
+        self.checks: list[str] = []
         self.cut: set[str] = set()
         self.cores: dict[str, MetaCore] = {}
         # Who wants to be connected to whom, and where it looks.
@@ -111,7 +113,9 @@ class Cluster:
                 self.connected.add(pair)
                 self.give(pair[0], Link.LOCAL, "", PeerUp(Link.RAFT_ASK, pair[1]))
 
-    def take(self, name: str, effects: Sequence[Effect]) -> None:
+    def take(  # noqa: C901 -- one case per effect
+        self, name: str, effects: Sequence[Effect]
+    ) -> None:
         for effect in effects:
             match effect:
                 case Send(link=Link.RAFT_ASK):
@@ -124,6 +128,8 @@ class Cluster:
                     self.saves.append(name)
                 case Emit():
                     self.emitted.append((name, effect.event))
+                case Connect(link=Link.CHECKS):
+                    self.checks.append(effect.peer)
                 case Connect():
                     self.wanted[name, effect.peer] = effect.address
                 case Disconnect():

@@ -359,7 +359,7 @@ def test_a_voucher_from_above_my_epoch_means_that_i_am_behind() -> None:
 
     detail = "s3@8 joined at an epoch that this node has not seen yet"
     assert effects == [
-        Send(Link.META, META, FetchMembership(2)),
+        Send(Link.META, META, FetchMembership(2, b"A" * 16, EPOCH)),
         refused(1, NotReadyError, detail),
     ]
     follow(core, membership(*BOTH, session(voucher), epoch=8))
@@ -481,7 +481,7 @@ def test_a_follower_from_above_my_epoch_means_that_i_am_behind(fetch: FetchChang
     core.settle(0.0)
 
     assert ask(core, fetch) == [
-        Send(Link.META, META, FetchMembership(2)),
+        Send(Link.META, META, FetchMembership(2, b"A" * 16, EPOCH)),
         refused(3, NotReadyError, "this node has not seen the epoch of that version yet"),
     ]
 

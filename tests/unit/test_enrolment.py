@@ -124,6 +124,10 @@ def send(message: Message, peer: str = ONE) -> Effect:
     return Send(Link.META, peer, message)
 
 
+def fetch(request_id: int, epoch: int = 5, cluster_id: bytes = CLUSTER) -> FetchMembership:
+    return FetchMembership(request_id, cluster_id, epoch)
+
+
 def lost(address: str, reason: str, retry_seconds: float) -> Log:
     fields: dict[str, str | int | float] = {
         "address": address,
@@ -335,7 +339,7 @@ def test_a_higher_epoch_is_fetched_whoever_shows_it(
 ) -> None:
     enrolment = make_joined()
 
-    assert enrolment.receive(link, peer, hint, 0.1) == [send(FetchMembership(2))]
+    assert enrolment.receive(link, peer, hint, 0.1) == [send(fetch(2))]
     assert hear(enrolment, MembershipReply(2, membership(me(), epoch=7))) == []
     assert enrolment.membership == membership(me(), epoch=7)
     assert enrolment.receive(link, peer, hint, 0.1) == []
@@ -358,7 +362,7 @@ def test_announcements_of_another_cluster_are_ignored() -> None:
 def test_many_hints_are_one_fetch() -> None:
     """The header of every peer may show the new epoch in the same turn."""
     enrolment = make_joined()
-    assert happen(enrolment, EpochSeen(7)) == [send(FetchMembership(2))]
+    assert happen(enrolment, EpochSeen(7)) == [send(fetch(2))]
 
     assert happen(enrolment, EpochSeen(7)) == []
     assert happen(enrolment, EpochSeen(8)) == []
@@ -371,7 +375,7 @@ def test_an_answer_below_the_highest_hint_is_taken_and_asked_for_again() -> None
 
     effects = hear(enrolment, MembershipReply(2, membership(me(), epoch=7)))
 
-    assert effects == [send(FetchMembership(3))]
+    assert effects == [send(fetch(3, 7))]
     assert enrolment.membership.epoch == 7
 
 
@@ -382,7 +386,7 @@ def test_an_answer_that_leads_nowhere_is_not_asked_for_again_until_the_next_rene
 
     assert hear(enrolment, MembershipReply(2, membership(me()))) == []
     assert enrolment.tick(RENEW) == [send(Renew(3, S1, CLUSTER, 5))]
-    assert happen(enrolment, EpochSeen(99), RENEW) == [send(FetchMembership(4))]
+    assert happen(enrolment, EpochSeen(99), RENEW) == [send(fetch(4))]
 
 
 def test_a_fetch_that_is_not_answered_is_made_again_after_the_next_renewal() -> None:
@@ -390,7 +394,7 @@ def test_a_fetch_that_is_not_answered_is_made_again_after_the_next_renewal() -> 
     happen(enrolment, EpochSeen(7))
     enrolment.tick(RENEW)
 
-    assert hear(enrolment, Renewed(3, 7), RENEW) == [send(FetchMembership(4))]
+    assert hear(enrolment, Renewed(3, 7), RENEW) == [send(fetch(4))]
 
 
 def test_a_fetch_whose_answer_was_lost_with_its_connection_is_made_again() -> None:
@@ -400,7 +404,7 @@ def test_a_fetch_whose_answer_was_lost_with_its_connection_is_made_again() -> No
     enrolment.tick(PAUSE)
     assert happen(enrolment, PeerUp(Link.META, TWO), PAUSE) == [send(Renew(3, S1, CLUSTER, 5), TWO)]
 
-    assert hear(enrolment, Renewed(3, 7), PAUSE, peer=TWO) == [send(FetchMembership(4), TWO)]
+    assert hear(enrolment, Renewed(3, 7), PAUSE, peer=TWO) == [send(fetch(4), TWO)]
 
 
 def test_a_hint_while_meta_is_away_is_followed_up_at_the_next_one() -> None:
@@ -411,7 +415,7 @@ def test_a_hint_while_meta_is_away_is_followed_up_at_the_next_one() -> None:
 
     enrolment.tick(PAUSE)
     happen(enrolment, PeerUp(Link.META, TWO), PAUSE)
-    assert hear(enrolment, Renewed(2, 7), PAUSE, peer=TWO) == [send(FetchMembership(3), TWO)]
+    assert hear(enrolment, Renewed(2, 7), PAUSE, peer=TWO) == [send(fetch(3), TWO)]
 
 
 def test_a_lower_epoch_is_never_taken() -> None:
@@ -437,7 +441,7 @@ def test_the_membership_of_another_cluster_is_only_taken_when_it_lets_me_in() ->
 
     assert effects == [joined(Incarnation(2, "s1"), 2)]
     assert enrolment.membership == other
-    assert happen(enrolment, EpochSeen(3)) == [send(FetchMembership(2))]
+    assert happen(enrolment, EpochSeen(3)) == [send(fetch(2, 2, OTHER_CLUSTER))]
 
 
 def test_it_hands_its_membership_to_a_meta_node_that_asks() -> None:
@@ -607,7 +611,7 @@ def test_what_an_announcement_said_meanwhile_comes_with_the_renewal() -> None:
     happen(enrolment, PeerLost(Link.MEMBERSHIP, PUB, "refused"))
     enrolment.tick(RENEW)
 
-    assert hear(enrolment, Renewed(2, 6), RENEW) == [send(FetchMembership(3))]
+    assert hear(enrolment, Renewed(2, 6), RENEW) == [send(fetch(3))]
 
 
 def test_the_loss_of_a_former_announcement_connection_means_nothing() -> None:
@@ -697,6 +701,26 @@ def test_a_leader_that_cannot_be_reached_is_one_of_many() -> None:
         lost("tcp://gone:9610", "refused", PAUSE)
     ]
     assert enrolment.tick(PAUSE) == [Connect(Link.META, TWO, TWO)]
+
+
+def test_as_long_as_some_meta_node_answers_an_election_is_waited_for_and_not_for_longer() -> None:
+    """The others send it to the leader that died, until they have elected another one."""
+    enrolment = make_connected()
+    now, pauses = 0.0, []
+    for attempt in range(12):
+        is_alive = enrolment._meta == ONE and attempt < 8
+        if is_alive:
+            happen(enrolment, PeerUp(Link.META, ONE), now)
+            hear(enrolment, elsewhere(1, TWO), now)
+        happen(enrolment, PeerLost(Link.META, str(enrolment._meta), "refused"), now)
+        due = enrolment.next_tick_at()
+        assert due is not None
+        pauses.append(due - now)
+        now = due
+        enrolment.tick(now)
+
+    assert max(pauses[:8]) == pytest.approx(RENEW)
+    assert pauses[-1] == CONFIG.reconnect_seconds_max
 
 
 def test_when_the_announcer_is_lost_the_next_one_is_listened_to() -> None:

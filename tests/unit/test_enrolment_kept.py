@@ -124,7 +124,7 @@ def test_epochs_up_to_the_remembered_one_are_no_news() -> None:
 
     assert enrolment.receive(Link.LOCAL, "", EpochSeen(7), 0.1) == []
     assert enrolment.receive(Link.LOCAL, "", EpochSeen(8), 0.1) == [
-        Send(Link.META, ONE, FetchMembership(2))
+        Send(Link.META, ONE, FetchMembership(2, CLUSTER, 7))
     ]
 
 

@@ -42,6 +42,7 @@ PINNED_TAGS = {
     40: "Changed",
     41: "Beat",
     42: "MembershipChanged",
+    43: "MembershipChanges",
     50: "Join",
     51: "Renew",
     52: "Renewed",

@@ -12,9 +12,11 @@ from zreg.errors import (
     UnknownMessageError,
     VersionMismatchError,
 )
+from zreg.membership_changes import changed
 from zreg.model import Member, Role, Status
 from zreg.raft.replies import vote_reply
 from zreg.wire.commands import AdmitMeta
+from zreg.wire.membership_messages import MembershipChanges
 from zreg.wire.messages import (
     Accepted,
     FetchMembership,
@@ -58,6 +60,25 @@ def test_a_follower_serves_the_membership_that_it_has_applied() -> None:
 
     assert cluster.request(cluster.followers()[0], FetchMembership(4)) == [
         MembershipReply(4, core.membership)
+    ]
+
+
+def test_every_meta_node_says_what_changed_since_an_epoch_that_it_has_applied() -> None:
+    cluster = running()
+    leader, (follower, other) = cluster.leader(), cluster.followers()
+    before = cluster.cores[leader].membership
+    cluster.request(leader, Join(1, SESSION, b"", 0))
+    cluster.run(1.0)
+    fetch = FetchMembership(4, before.cluster_id, before.epoch)
+
+    (changes,) = cluster.request(leader, fetch)
+
+    assert isinstance(changes, MembershipChanges)
+    assert [m.node_id for m in changes.upserts] == [SESSION.node_id]
+    assert changed(before, changes) == cluster.cores[leader].membership
+    assert cluster.request(follower, fetch) == [changes]
+    assert cluster.request(other, replace(fetch, cluster_id=b"other")) == [
+        MembershipReply(4, cluster.cores[other].membership)
     ]
 
 

@@ -110,7 +110,7 @@ def test_a_new_leadership_begins_without_evidence() -> None:
     evidence = Evidence(LEASE)
     both(evidence)
     evidence.take_checks(MEMBERSHIP, 0.0)
-    evidence.clear_all()
+    evidence.begin([], 0.0)
 
     assert len(evidence) == 0
     assert evidence.conclude("d1@2", 0.1, is_refused=True) is None

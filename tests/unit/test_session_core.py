@@ -303,7 +303,7 @@ def test_a_write_refused_at_a_higher_epoch_is_routed_again_when_the_membership_c
     session.says(ALICE, publish(name=moved))
 
     assert session.hears(D1, no(1, NotPrimaryError, 4)) == [
-        Send(Link.META, META, FetchMembership(2))
+        Send(Link.META, META, FetchMembership(2, CLUSTER_ID, 3))
     ]
     assert (
         session.follow(make_membership(D1, D2, epoch=4))
@@ -524,7 +524,9 @@ def test_a_session_that_stops_says_goodbye_to_clients_and_meta() -> None:
 
 
 def test_a_higher_epoch_in_a_header_is_fetched() -> None:
-    assert Session(D1).local(EpochSeen(4)) == [Send(Link.META, META, FetchMembership(2))]
+    assert Session(D1).local(EpochSeen(4)) == [
+        Send(Link.META, META, FetchMembership(2, CLUSTER_ID, 3))
+    ]
 
 
 def test_a_membership_that_is_older_changes_nothing() -> None:

@@ -172,13 +172,14 @@ def test_a_connection_that_ended_is_reported_once_until_it_has_stood_again(reaso
     links = make_links(D1, is_up=False)
     lost = PeerLost(Link.DATA, D1, reason)
 
-    assert links.unreported(lost) == Incarnation(1, "d1")
-    assert links.unreported(lost) == Incarnation(1, "d1"), "it could not be said"
-    links.note_reported(D1)
-    assert links.unreported(lost) is None
+    assert links.unreported(lost, "m1") == Incarnation(1, "d1")
+    assert links.unreported(lost, "m1") == Incarnation(1, "d1"), "it could not be said"
+    links.note_reported(D1, "m1")
+    assert links.unreported(lost, "m1") is None
+    assert links.unreported(lost, "m2") == Incarnation(1, "d1"), "the next leader knows nothing"
 
     bring_up(links, D1)
-    assert links.unreported(lost) == Incarnation(1, "d1")
+    assert links.unreported(lost, "m1") == Incarnation(1, "d1")
 
 
 @pytest.mark.parametrize(
@@ -190,4 +191,4 @@ def test_a_connection_that_ended_is_reported_once_until_it_has_stood_again(reaso
     ],
 )
 def test_silence_and_strangers_are_not_reported(lost: PeerLost) -> None:
-    assert make_links(D1).unreported(lost) is None
+    assert make_links(D1).unreported(lost, "m1") is None

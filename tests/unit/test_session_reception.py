@@ -753,7 +753,7 @@ def test_a_version_of_an_epoch_to_come_waits_for_the_epoch_and_then_for_the_prim
 
     effects = session.says(BOB, subscribe(5, seen, ONE))
     assert effects == [
-        Send(Link.META, META, FetchMembership(2)),
+        Send(Link.META, META, FetchMembership(2, CLUSTER_ID, 3)),
         *to_client(BOB, Accepted((5,))),
     ]
 

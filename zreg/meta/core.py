@@ -172,7 +172,7 @@ class MetaCore:
             return self.agreement.receive(link, peer, message, now)
         match message:
             case FetchMembership():
-                return [self._membership_reply(link, peer, message.request_id)]
+                return [self._membership_answer(link, peer, message)]
             case Ping():
                 return [Send(link, peer, Pong())]
             case Pong():
@@ -349,11 +349,15 @@ class MetaCore:
         detail = self._trouble.sentence() or "this meta node does not lead: ask the one that does"
         return not_leader(peer, request_id, address, detail)
 
-    def _membership_reply(self, link: Link, peer: Peer, request_id: int) -> Send:
+    def _membership_answer(self, link: Link, peer: Peer, request: FetchMembership) -> Send:
         if not self.state.is_founded:
             detail = self._trouble.sentence() or "this meta node knows no members yet: ask again"
-            return Send(link, peer, Refused(request_id, NotReadyError.code, detail))
-        reply = MembershipReply(request_id, self.membership, trouble=self._trouble.sentence())
+            return Send(link, peer, Refused(request.request_id, NotReadyError.code, detail))
+        changes = self.state.history.answer(request, self.membership)
+        if changes is not None:
+            return Send(link, peer, changes)
+        trouble = self._trouble.sentence()
+        reply = MembershipReply(request.request_id, self.membership, trouble=trouble)
         return Send(link, peer, reply)
 
     # --- announcing ---------------------------------------------------------------------------

@@ -1,17 +1,21 @@
 """The three-fold agreement by which a node departs at once, without waiting for its lease.
 
 Its connection to another node ended, as that one reports; the connection over which it renewed is
-closed; and then meta looks itself, and nobody listens at its address. The first two come in any
-order and may both be wrong, so they are forgotten after a lease, or when the node renews. The third
-is proof that its process is gone: a process that is stopped, starved or cut off refuses nothing.
+closed, or it has not come to a new leader in the time that living nodes need; and then meta looks
+itself, and nobody listens at its address. The first two come in any order and may both be wrong, so
+they are forgotten after a lease, or when the node renews. The third is proof that its process is
+gone: a process that is stopped, starved or cut off refuses nothing.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from zreg.model import Incarnation, Member, Membership
 
 # Looks under way at a time; others wait for one of them to end.
 CHECKS_MAX: Final = 8
+# Living nodes find a new leader within two renewals and a redirect.
+FIND_LEADER_SECONDS: Final = 1.0
 
 
 class Evidence:
@@ -21,6 +25,9 @@ class Evidence:
         self._lease_seconds = lease_seconds
         self._reported_at: dict[Incarnation, float] = {}
         self._closed_at: dict[Incarnation, float] = {}
+        # Who has not come to this leader yet, and until when it may still look for it.
+        self._unseen: dict[Incarnation, None] = {}
+        self._unseen_until = 0.0
         # By the name of the check, which a second check of that name replaces: whom it is about.
         self._checks: dict[str, Incarnation] = {}
 
@@ -40,16 +47,22 @@ class Evidence:
         """Forget what was against a node: it lives, or has departed."""
         self._reported_at.pop(incarnation, None)
         self._closed_at.pop(incarnation, None)
+        self._unseen.pop(incarnation, None)
         self._checks.pop(str(incarnation), None)
 
-    def clear_all(self) -> None:
-        """Forget everything, and do not heed what is being looked at."""
+    def begin(self, living: Iterable[Incarnation], now: float) -> None:
+        """Begin with a new leader: forget everything, do not heed what is being looked at."""
         self._reported_at.clear()
         self._closed_at.clear()
         self._checks.clear()
+        self._unseen = dict.fromkeys(living)
+        self._unseen_until = now + FIND_LEADER_SECONDS
 
     def take_checks(self, membership: Membership, now: float) -> list[tuple[str, Member]]:
         """Return at whom to look now, with the name of each check."""
+        if now >= self._unseen_until:
+            self._closed_at.update(dict.fromkeys(self._unseen, now))
+            self._unseen.clear()
         self._forget_old(now)
         found: list[tuple[str, Member]] = []
         for incarnation in self._closed_at:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from zreg.model import Incarnation, Member, Membership, Role, Status
+from zreg.model import Incarnation, Member, Membership, Role, Status, in_order
 
 
 def joined(membership: Membership, newcomer: Member, status: Status = Status.WORKING) -> Membership:
@@ -76,7 +76,7 @@ def adopted(mine: Membership, theirs: Membership) -> Membership:
             m for m in mine.members if m.role is not Role.META and m.incarnation not in known
         ]
         rings.append(mine.of(Role.DATA))
-    members = _ordered([*_newest_lives([*remembered, *joined_since]), *mine.of(Role.META)])
+    members = in_order([*_newest_lives([*remembered, *joined_since]), *mine.of(Role.META)])
     epoch = max(mine.epoch, theirs.epoch) + 1
     # Whoever followed either of us must not take the ring of this epoch for the one that it had.
     ring = [m for m in members if _is_on_ring(m)]
@@ -85,7 +85,7 @@ def adopted(mine: Membership, theirs: Membership) -> Membership:
         theirs,
         epoch=epoch,
         ring_epoch=epoch if touches_ring else theirs.ring_epoch,
-        members=tuple(members),
+        members=members,
     )
 
 
@@ -104,7 +104,7 @@ def _next(membership: Membership, members: Iterable[Member], *, touches_ring: bo
         membership,
         epoch=epoch,
         ring_epoch=epoch if touches_ring else membership.ring_epoch,
-        members=tuple(_ordered(members)),
+        members=in_order(members),
     )
 
 
@@ -120,7 +120,3 @@ def _newest_lives(members: Iterable[Member]) -> list[Member]:
         elif member.role is Role.SESSION:
             kept.append(replace(member, status=Status.DEPARTED))
     return kept
-
-
-def _ordered(members: Iterable[Member]) -> list[Member]:
-    return sorted(members, key=lambda m: (m.role, m.node_id, m.incarnation_epoch))

@@ -65,7 +65,7 @@ class Seats:
         """Begin to lead: everybody has a whole lease, and departed sessions their grace."""
         self.holders.forget_peers()
         self.holders.give_all(self._state.membership, now)
-        self.evidence.clear_all()
+        self.evidence.begin(self.holders.leases, now)
         self.waiting.forget_waits()
         self._leaving.clear()
         self._starting.clear()

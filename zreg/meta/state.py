@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from zreg.config import Limits
 from zreg.errors import LimitError, NodeIdInUseError, VersionMismatchError
 from zreg.meta import membership as steps
+from zreg.meta.history import History
 from zreg.meta.outcomes import Outcomes
 from zreg.model import EMPTY_MEMBERSHIP, Incarnation, Member, Role, Status
 from zreg.wire.commands import (
@@ -61,6 +62,8 @@ class MetaState:
         self.membership = EMPTY_MEMBERSHIP
         self._settings: dict[str, Setting] = {}
         self._outcomes = Outcomes()
+        # Not part of the state: each node has its own, from when it began to apply.
+        self.history = History()
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
@@ -101,8 +104,14 @@ class MetaState:
 
     # --- the machine -------------------------------------------------------------------------
 
-    def apply(self, command: AnyCommand) -> Applied:  # noqa: C901 -- one door, a case per command
+    def apply(self, command: AnyCommand) -> Applied:
         """Take one command."""
+        former = self.membership
+        applied = self._carry_out(command)
+        self.history.note(former, self.membership)
+        return applied
+
+    def _carry_out(self, command: AnyCommand) -> Applied:  # noqa: C901 -- a case per command
         match command:
             case Found():
                 return self._found(command)
@@ -141,6 +150,7 @@ class MetaState:
         self.membership = image.membership
         self._settings = {setting.name: setting for setting in image.settings}
         self._outcomes = Outcomes(image.outcomes)
+        self.history.clear()
 
     # --- cases -------------------------------------------------------------------------------
 

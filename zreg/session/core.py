@@ -286,10 +286,13 @@ class SessionCore:
         return effects + self._following.node_up(peer, now)
 
     def _report(self, lost: PeerLost) -> list[Effect]:
-        gone = self._links.unreported(lost)
-        effects = [] if gone is None else self._enrolment.report_gone(gone)
+        meta = self._enrolment.meta
+        gone = self._links.unreported(lost, meta)
+        if gone is None or meta is None:
+            return []
+        effects = self._enrolment.report_gone(gone)
         if effects:
-            self._links.note_reported(str(lost.peer))
+            self._links.note_reported(str(lost.peer), meta)
         return effects
 
     def _follow(self, now: float) -> list[Effect]:

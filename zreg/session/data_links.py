@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 class DataLink:
     """The two connections to one data node: requests, and what it announces."""
 
-    __slots__ = ("address", "backoff", "incarnation", "is_reported", "is_up", "retry_at")
+    __slots__ = ("address", "backoff", "incarnation", "is_up", "reported_to", "retry_at")
 
     def __init__(self, incarnation: Incarnation, address: str, backoff: Backoff) -> None:
         self.incarnation = incarnation
         self.address = address
         self.backoff = backoff
         self.is_up = False
-        # Whether meta was told of its loss.
-        self.is_reported = False
+        # Which meta node was told of its loss; the next leader knows nothing of that.
+        self.reported_to = ""
         self.retry_at: float | None = None
 
 
@@ -105,7 +105,7 @@ class DataLinks:
         if link is None:
             return False
         link.is_up = True
-        link.is_reported = False
+        link.reported_to = ""
         link.retry_at = None
         link.backoff.reset()
         return event.link is Link.DATA
@@ -119,19 +119,19 @@ class DataLinks:
         link.retry_at = now + link.backoff.next_seconds()
         return event.link is Link.DATA
 
-    def unreported(self, event: PeerLost) -> Incarnation | None:
+    def unreported(self, event: PeerLost, meta: str | None) -> Incarnation | None:
         """Return the data node that meta has to be told of: its connection ended, not in silence.
 
-        Once for each loss: after `note_reported` not before it has come up again.
+        Once for each loss and leader: after `note_reported` not before it has come up again.
         """
         link = self._links.get((event.link, str(event.peer)))
-        if link is None or link.is_reported or event.reason not in ENDED:
+        if link is None or link.reported_to == meta or event.reason not in ENDED:
             return None
         return link.incarnation
 
-    def note_reported(self, peer: str) -> None:
-        """Note that meta was told of the loss of this data node."""
-        self._links[Link.DATA, peer].is_reported = True
+    def note_reported(self, peer: str, meta: str) -> None:
+        """Note which meta node was told of the loss of this data node."""
+        self._links[Link.DATA, peer].reported_to = meta
 
     def tick(self, now: float) -> list[Effect]:
         """Connect again what is due."""

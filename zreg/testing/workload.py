@@ -13,6 +13,7 @@ from random import Random
 from typing import Final
 
 from zreg.model import DataInfoId, data_info_id
+from zreg.testing.membership_checker import differing_memberships
 from zreg.testing.meta_checker import MetaChecker
 from zreg.testing.settings_clients import SettingsClient, SettingsHistory
 from zreg.testing.sim_cluster import SimCluster, ViewLog
@@ -316,6 +317,7 @@ class Workload:
         assert len(cores) == len(self.cluster.meta_names)
         images = {core.state.snapshot() for core in cores.values()}
         assert len(images) == 1, self._story("meta nodes differ")
+        assert not (others := differing_memberships(self.cluster)), self._story("\n".join(others))
         assert self.writer.answered_count, self._story("no change of a setting was ever answered")
         for core in cores.values():
             self.checker.check_settings(core, self.writer)

@@ -33,6 +33,7 @@ from zreg.model import (
 from zreg.wire import meta_messages as meta
 from zreg.wire import raft_messages as raft
 from zreg.wire import record
+from zreg.wire.membership_messages import MembershipChanges
 from zreg.wire.settings_messages import FetchSettings, SetSetting, SettingsReply
 
 # Records of all kinds are known here; the base has a module of its own, as Raft's need it too.
@@ -403,9 +404,14 @@ class Leave(Message, tag=53, frozen=True, array_like=True, gc=False):
 
 
 class FetchMembership(Message, tag=54, frozen=True, array_like=True, gc=False):
-    """Anybody: give me the membership. Also meta to a node that has seen a higher epoch."""
+    """Anybody: give me the membership. Also meta to a node that has seen a higher epoch.
+
+    Whoever names an `epoch` follows it and takes `MembershipChanges` too; 0: give me the whole.
+    """
 
     request_id: RequestId
+    cluster_id: ClusterId = b""
+    epoch: Count = 0
 
 
 class MembershipReply(Message, tag=55, frozen=True, array_like=True, gc=False):
@@ -483,6 +489,7 @@ WireMessage = (
     | meta.RemoveMeta
     | meta.FetchMetaNodes
     | meta.MetaNodesReply
+    | MembershipChanges
 )
 
 # ONLY APPEND: a tag is a promise to every version that is out there.

@@ -1,0 +1,173 @@
+"""A node that follows the membership by its changes has what it would have by the whole."""
+
+from random import Random
+
+import pytest
+from msgspec.structs import replace
+
+from zreg.config import Config
+from zreg.effects import Connect, Effect, Emit, EpochSeen, Link, MembershipTaken, PeerUp, Send
+from zreg.enrolment import Enrolment
+from zreg.membership_changes import members_digest
+from zreg.model import (
+    EMPTY_MEMBERSHIP,
+    Incarnation,
+    Member,
+    Membership,
+    RingParameters,
+    Role,
+    Status,
+)
+from zreg.wire.membership_messages import MembershipChanges
+from zreg.wire.messages import FetchMembership, Join, MembershipReply, Message, Renew
+
+ONE = "tcp://meta-1:9610"
+CONFIG = Config(meta_addresses=(ONE,))
+CLUSTER, OTHER_CLUSTER = b"A" * 16, b"B" * 16
+ME = Member("s1", Role.SESSION, 0, Status.INITIAL, "tcp://s1:9600", process_id=b"p" * 16)
+S1 = Incarnation(5, "s1")
+SEATED = replace(ME, incarnation_epoch=5, status=Status.WORKING)
+META = Member("m1", Role.META, 1, Status.WORKING, ONE)
+D1 = Member("d1", Role.DATA, 6, Status.WORKING, "tcp://d1:9620")
+AT_5 = Membership(CLUSTER, 5, 0, RingParameters(), (SEATED, META))
+AT_6 = replace(AT_5, epoch=6, ring_epoch=6, members=(SEATED, D1, META))
+AT_7 = replace(AT_6, epoch=7)
+
+
+def hear(enrolment: Enrolment, message: Message, now: float = 0.0) -> list[Effect]:
+    return list(enrolment.receive(Link.META, ONE, message, now))
+
+
+def hear_of(enrolment: Enrolment, epoch: int) -> list[Effect]:
+    return list(enrolment.receive(Link.LOCAL, "", EpochSeen(epoch), 0.0))
+
+
+def send(message: Message) -> Effect:
+    return Send(Link.META, ONE, message)
+
+
+def make_joined() -> Enrolment:
+    """Return an enrolment that is at epoch 5, has a disk, and asked its first request."""
+    enrolment = Enrolment(ME, CONFIG, rng=Random(1), now=0.0, kept=EMPTY_MEMBERSHIP)
+    assert enrolment.tick(0.0) == [Connect(Link.META, ONE, ONE)]
+    joining = enrolment.receive(Link.LOCAL, "", PeerUp(Link.META, ONE), 0.0)
+    assert joining == [send(Join(1, ME, b"", 0))]
+    hear(enrolment, MembershipReply(1, AT_5, S1))
+    assert enrolment.membership == AT_5
+    return enrolment
+
+
+def make_asking(epoch: int = 6) -> Enrolment:
+    """Return one that was shown a higher epoch, and asked what came, as request 2."""
+    enrolment = make_joined()
+    assert hear_of(enrolment, epoch) == [send(FetchMembership(2, CLUSTER, 5))]
+    return enrolment
+
+
+def changes(request_id: int = 2, members: tuple[Member, ...] = AT_6.members) -> MembershipChanges:
+    digest = members_digest(members)
+    return MembershipChanges(request_id, CLUSTER, 5, 6, 6, (D1,), (), digest)
+
+
+def test_changes_are_taken_and_kept_as_the_whole_is() -> None:
+    by_changes, by_whole = make_asking(), make_asking()
+
+    effects = hear(by_changes, changes())
+
+    assert effects == hear(by_whole, MembershipReply(2, AT_6)) == [Emit(MembershipTaken(AT_6))]
+    assert by_changes.membership == by_whole.membership == AT_6
+    assert by_changes.incarnation == S1
+
+
+def test_changes_below_the_highest_hint_are_taken_and_the_rest_is_asked_for() -> None:
+    enrolment = make_asking(7)
+
+    effects = hear(enrolment, changes())
+
+    assert effects == [Emit(MembershipTaken(AT_6)), send(FetchMembership(3, CLUSTER, 6))]
+
+
+def test_changes_that_say_i_am_gone_make_me_join_again() -> None:
+    enrolment = make_asking()
+    members = (replace(SEATED, status=Status.DEPARTED), META)
+    gone = MembershipChanges(2, CLUSTER, 5, 6, 0, members[:1], (), members_digest(members))
+
+    hear(enrolment, gone, 0.1)
+
+    assert enrolment.incarnation is None
+    assert enrolment.tick(0.1) == [send(Join(3, ME, CLUSTER, 6))]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(replace(changes(), cluster_id=OTHER_CLUSTER), id="another-cluster"),
+        pytest.param(replace(changes(), source_epoch=4), id="from-another-epoch"),
+        pytest.param(replace(changes(), digest=0), id="another-past"),
+        pytest.param(replace(changes(), epoch=5), id="nothing-new"),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_asked_for_as_a_whole_once(
+    answer: MembershipChanges,
+) -> None:
+    enrolment = make_asking()
+
+    assert hear(enrolment, answer) == [send(FetchMembership(3, CLUSTER, 0))]
+    assert enrolment.membership == AT_5
+    assert hear(enrolment, answer) == []
+    assert hear(enrolment, MembershipReply(3, AT_6)) == [Emit(MembershipTaken(AT_6))]
+    assert hear_of(enrolment, 7) == [send(FetchMembership(4, CLUSTER, 6))]
+
+
+def test_a_whole_that_is_not_answered_is_asked_for_again_after_the_next_renewal() -> None:
+    enrolment = make_asking()
+    hear(enrolment, replace(changes(), digest=0))
+
+    now = CONFIG.renew_seconds
+    assert enrolment.tick(now) == [send(Renew(4, S1, CLUSTER, 5))]
+    assert hear_of(enrolment, 6) == [send(FetchMembership(5, CLUSTER, 5))]
+
+
+def test_changes_that_come_late_or_twice_change_nothing() -> None:
+    enrolment = make_asking(7)
+    hear(enrolment, changes())
+
+    assert hear(enrolment, changes()) == []
+    assert hear(enrolment, MembershipReply(3, AT_7)) == [Emit(MembershipTaken(AT_7))]
+    assert hear(enrolment, changes(3)) == []
+    assert hear(enrolment, changes(0)) == []
+    assert enrolment.membership == AT_7
+
+
+def test_an_answer_that_does_not_fit_is_forgotten_where_the_whole_came_meanwhile() -> None:
+    enrolment = make_asking()
+    hear(enrolment, MembershipReply(1, AT_6))
+
+    assert hear(enrolment, changes()) == []
+    assert enrolment.membership == AT_6
+    assert hear_of(enrolment, 7) == [send(FetchMembership(3, CLUSTER, 6))]
+
+
+def test_changes_after_the_renewal_that_gave_them_up_are_taken_if_they_fit() -> None:
+    enrolment = make_asking()
+    enrolment.tick(CONFIG.renew_seconds)
+
+    assert hear(enrolment, changes()) == [Emit(MembershipTaken(AT_6))]
+    assert enrolment.membership == AT_6
+
+
+def test_changes_that_nobody_asked_for_and_that_do_not_fit_ask_for_nothing() -> None:
+    """An answer to request 0 is none to a fetch, also while none is under way."""
+    enrolment = make_asking()
+    enrolment.tick(CONFIG.renew_seconds)
+
+    assert hear(enrolment, replace(changes(0), digest=0)) == []
+    assert enrolment.membership == AT_5
+
+
+def test_changes_from_anybody_but_the_meta_node_it_is_with_are_not_taken() -> None:
+    enrolment = make_asking()
+
+    assert list(enrolment.receive(Link.META, "tcp://other:1", changes(), 0.0)) == []
+    assert list(enrolment.receive(Link.REQUESTS, b"peer", changes(), 0.0)) == []
+    assert enrolment.membership == AT_5
