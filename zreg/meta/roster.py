@@ -319,7 +319,10 @@ class Roster:
         return [Send(Link.RAFT_ASK, leader, join)]
 
     def _show(self, member: Member) -> list[Effect]:
-        if self._is_shown(member):
+        present = self._state.membership.living(member.node_id)
+        is_taken = present is not None and present.role is not Role.META
+        if is_taken or self._is_shown(member):
+            # A session or data node of its name came first: asked for twice a second, in vain.
             return []
         return self._propose(AdmitMeta(member), "", 0, lambda _applied, _now: [])
 
