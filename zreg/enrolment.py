@@ -103,7 +103,7 @@ class Enrolment:
             self._mirror.snapshot(Version(self.membership.epoch, 0), self.membership.members)
         self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
         self._addresses = list(config.meta_addresses)
-        self._next_address = 0
+        self._next_address, self._is_round_over = 0, False
         self._meta: str | None = None
         self._is_up = False
         # Whether the leader has answered over this connection that I am a member.
@@ -225,13 +225,17 @@ class Enrolment:
         # In each round somebody has to say so again.
         self._is_electing = self._is_electing and self._next_address % len(addresses) > 0
         self._next_address += 1
+        self._is_round_over = self._next_address % len(addresses) == 0
         return [Connect(Link.META, self._meta, self._meta)]
 
     def _go_on(self, now: float, reason: str) -> list[Effect]:
         meta, self._meta, self._is_up = self._meta, None, False
         self._why_away = f"{meta}: {reason or 'lost'}"
         self._in_use_since = None
-        pause = self._backoff.next_seconds()
+        # Pauses grow from round to round: one that lives must not be found later than a lease.
+        pause = self._config.reconnect_seconds_min
+        if self._is_round_over:
+            pause = self._backoff.next_seconds()
         if self._is_electing:
             pause = min(pause, self._config.renew_seconds)
         self._connect_at = now + pause

@@ -139,8 +139,9 @@ def test_settings_from_the_command_line(tmp_path: Path) -> None:
     [
         (["--peer=m1=nowhere"], "peer m1: 'nowhere' is no address"),
         (["--peer=m1"], "write ID=HOST:PORT"),
-        (["--peer=m2=127.0.0.1:9611"], "do not include this node, m1"),
+        (["--peer=m2=127.0.0.1:9611", "--dir=x"], "do not include this node, m1"),
         ([f"--peer=m{n}=127.0.0.1:{n}9611" for n in (1, 2, 3)], "say where with --dir"),
+        (["--peer=m1=127.0.0.1:19611"], "say where with --dir"),
         (["--join"], "a meta node that joins others needs --dir"),
     ],
 )
@@ -168,3 +169,18 @@ def test_the_directory_of_another_meta_node_is_refused(tmp_path: Path) -> None:
 
     assert renamed.returncode == 1
     assert "belongs to node_id meta-1, not meta-2" in renamed.stderr
+
+
+def test_a_cluster_goes_on_from_its_directory(tmp_path: Path) -> None:
+    with RunningCluster(tmp_path, metas=3) as cluster:
+        result = run_zreg("settings", "set", "a", "1", "--meta", cluster.meta_address)
+        assert result.returncode == 0, result.stderr
+    with RunningCluster(tmp_path, metas=3) as cluster:
+        assert settings(cluster) == {"a": "1"}
+
+    fewer = run_zreg("cluster", "--meta=1", f"--dir={tmp_path}")
+    assert fewer.returncode == 2
+    assert "holds the journals of meta-1, meta-2, meta-3: run --meta 3" in fewer.stderr
+    nowhere = run_zreg("cluster", "--dir=/dev/null/x")
+    assert nowhere.returncode == 2
+    assert "cannot be used" in nowhere.stderr

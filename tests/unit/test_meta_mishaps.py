@@ -2,7 +2,8 @@
 
 from random import Random
 
-from meta_fakes import CONFIG, NAMES, Cluster, identity_of, meta_member, running
+from meta_fakes import CONFIG, NAMES, SESSION, Cluster, identity_of, meta_member, running
+from msgspec.structs import replace
 
 from zreg.effects import Link
 from zreg.enrolment import NodeFailed
@@ -294,3 +295,22 @@ def test_a_node_that_was_given_up_is_no_peer_of_the_one_that_was_recovered() -> 
     assert core.is_leading
     assert not given_up.peers.is_up(last)
     assert "without the journal that it had" in given_up.peers.troubles()[last]
+
+
+def test_a_node_whose_name_a_session_has_writes_nothing_in_vain() -> None:
+    """The session joined between the addition and the start of the node."""
+    cluster = running()
+    leader = cluster.leader()
+    change(cluster, leader, AddMeta, 7, "m4", "tcp://m4:9611")
+    cluster.run(0.2)
+    cluster.request(leader, Join(1, replace(SESSION, node_id="m4"), b"", 0))
+    cluster.run(0.2)
+    cluster.start("m4", {})
+    cluster.run(2.0)
+    raft = cluster.cores[leader].agreement.raft
+    assert raft.configuration.voters == (*NAMES, "m4")
+    last_index = raft.log.last_index
+
+    cluster.run(1.0)
+
+    assert raft.log.last_index == last_index

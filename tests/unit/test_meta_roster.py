@@ -276,7 +276,7 @@ def test_a_node_that_nobody_can_reach_takes_nobody_in() -> None:
     refused = refusal(change(cluster, "m1", AddMeta, 7, "m2", PEERS["m2"]))
 
     assert refused.code == DeniedError.code
-    assert "restart it with --peer m1=HOST:PORT first" in refused.detail
+    assert "restart it with --dir and --peer m1=HOST:PORT first" in refused.detail
 
 
 def test_housekeeping_waits_while_the_lead_is_handed_over() -> None:

@@ -607,6 +607,7 @@ def test_what_could_not_be_reported_is_with_the_next_attempt() -> None:
     assert at_meta(session.local(PeerLost(Link.DATA, D1, CLOSED))) == []
     session.wait(1.0)
     session.local(PeerUp(Link.META, META))
+    assert at_meta(session.local(PeerLost(Link.DATA, D1, REFUSED))) == [], "nobody has answered yet"
     session.core.receive(Link.META, META, Renewed(2, 3), session.now)
 
     assert at_meta(session.local(PeerLost(Link.DATA, D1, REFUSED))) == [

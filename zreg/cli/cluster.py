@@ -24,6 +24,7 @@ from zreg.cli.settings import CONFIG_FIELDS, as_flags, load
 from zreg.config import Config
 from zreg.effects import Link
 from zreg.errors import Error, UsageError
+from zreg.meta.node import remembered_peers
 from zreg.model import Status
 from zreg.wire.messages import DatumsListed, FetchMembership, ListDatums, MembershipReply
 
@@ -101,12 +102,24 @@ class Cluster:
             child.kill()
 
     def _peers(self, names: list[str]) -> list[str]:
-        """Return what meta nodes are told of each other, which is before any of them is bound."""
+        """Return what meta nodes are told of each other, which is before any of them is bound.
+
+        Journals know each other at the addresses of their last run.
+        """
+        known = {}
+        if self._directory is not None:
+            known = remembered_peers(self._directory / name for name in names)
+        if set(known) - set(names):
+            raise UsageError(
+                f"{self._directory} holds the journals of {', '.join(sorted(known))}: run "
+                f"--meta {len(known)}, or name another --dir"
+            )
         if len(names) == 1:
             return []
         given = [next(self._ports) for _ in names]
         ports = given if all(given) else _free_ports(len(names))
-        return [f"--peer={n}=127.0.0.1:{port}" for n, port in zip(names, ports, strict=True)]
+        fresh = {name: f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
+        return [f"--peer={name}={known.get(name, at)}" for name, at in fresh.items()]
 
     def _journal(self, name: str) -> list[str]:
         """Return where a meta node keeps its journal; a lone one need not have any."""
@@ -181,7 +194,12 @@ def cluster(  # noqa: PLR0913 -- one argument per option
         raise UsageError(f"--meta {meta}: run 1, 3 or 5 meta nodes; of two, none may fail")
     config = load(flags, os.environ, base=Config.for_loopback()).config
     if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"--dir {directory} cannot be used: {error.strerror}; name another"
+            ) from error
     asyncio.run(_run(Cluster(config, directory, base_port, meta), session, data, is_json=is_json))
 
 

@@ -232,13 +232,15 @@ def recover(
             raise UsageError(f"the journal in {directory} is empty: take another survivor")
         node_id = journal.facts["node_id"]
         known = configuration_of(persisted)
+        others = ", ".join(member for member in known.members if member != node_id)
+        if not others:
+            say(f"{node_id} is the only node of meta already: nothing to do")
+            return
         if not force:
-            others = ", ".join(member for member in known.members if member != node_id)
             raise CommandFailedError(
                 f"nothing is changed: {node_id} holds entries up to {index}, the last of term "
                 f"{term}. Of all survivors take the one with the highest term, then the highest "
-                f"entry. Only if {others or 'nobody else'} can never come back, run this again "
-                "with --force"
+                f"entry. Only if {others} can never come back, run this again with --force"
             )
         journal.replace_fact(JOURNAL_ID, new_journal_id())
         journal.save(recovery(persisted, node_id, known.addresses.get(node_id, "")))

@@ -7,7 +7,7 @@ lone node that forgets, as `zreg dev` runs it.
 import logging
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from random import SystemRandom
 from typing import Final
@@ -126,8 +126,23 @@ class MetaNode(Node):
             self._journal.close()
 
 
+def remembered_peers(directories: Iterable[Path]) -> dict[str, str]:
+    """Return the nodes of meta as the first journal in these directories knows them: `HOST:PORT`.
+
+    Nothing where there is none, or its node is alone. Raises `JournalError`.
+    """
+    for directory in directories:
+        path = directory / JOURNAL_NAME
+        if path.exists():
+            journal = Journal(path, identity={})
+            known = configuration_of(Persisted.of(journal.contents)).addresses
+            journal.close()
+            return {name: at.removeprefix("tcp://") for name, at in known.items() if at}
+    return {}
+
+
 def _check(settings: NodeSettings, place: MetaPlace) -> None:
-    if len(place.peers) > 1 and place.directory is None:
+    if place.peers and place.directory is None:
         raise UsageError("meta nodes that have peers must remember: say where with --dir")
     if place.peers and settings.node_id not in place.peers:
         raise UsageError(

@@ -269,7 +269,7 @@ class Peers:
                 f"{them.sender} comes without the journal that it had, and has forgotten what it "
                 f"promised: run `zreg meta rm {them.sender}`, then `zreg meta add "
                 f"{them.sender}={them.address.removeprefix('tcp://')}`, and start it with --join "
-                "on an empty directory"
+                "on an empty directory; if most nodes have lost theirs, see `zreg meta recover`"
             )
         is_known_removed = (
             self._raft.is_configuration_committed

@@ -98,7 +98,7 @@ class Roster:
         if not configuration.addresses.get(my_id):
             return DeniedError.code, (
                 f"{my_id} runs without --peer, and no other node can reach it: "
-                f"restart it with --peer {my_id}=HOST:PORT first"
+                f"restart it with --dir and --peer {my_id}=HOST:PORT first"
             )
         if (other := _at(configuration, message.address)) is not None:
             address = message.address.removeprefix("tcp://")
@@ -319,7 +319,10 @@ class Roster:
         return [Send(Link.RAFT_ASK, leader, join)]
 
     def _show(self, member: Member) -> list[Effect]:
-        if self._is_shown(member):
+        present = self._state.membership.living(member.node_id)
+        is_taken = present is not None and present.role is not Role.META
+        if is_taken or self._is_shown(member):
+            # A session or data node of its name came first: asked for twice a second, in vain.
             return []
         return self._propose(AdmitMeta(member), "", 0, lambda _applied, _now: [])
 
