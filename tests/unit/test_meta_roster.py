@@ -529,6 +529,20 @@ def test_no_more_senders_are_remembered_than_there_can_be_members() -> None:
     assert len(peers._askers) == 14
 
 
+def test_a_meta_node_that_is_gone_is_told_of_before_the_next_one_fails() -> None:
+    cluster = running()
+    leader, gone = cluster.leader(), cluster.followers()[0]
+
+    cluster.stop(gone)
+    cluster.give(leader, Link.LOCAL, "", PeerLost(Link.RAFT_ASK, gone, "refused"))
+    told = [log.fields for log in cluster.logged if log.event == "raft.peer.lost"]
+    assert told == [{"peer": gone, "more_may_fail": 0}] * 2
+    cluster.start(gone)
+    cluster.run(1.0)
+
+    assert cluster.events().count("raft.peer.restored") == 2
+
+
 def test_what_comes_late_or_from_nobody_changes_nothing() -> None:
     cluster = running()
     core = cluster.cores["m1"]

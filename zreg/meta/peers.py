@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from zreg.effects import (
+    INFO,
     WARNING,
     Connect,
     Disconnect,
@@ -26,6 +27,7 @@ from zreg.enrolment import NodeFailed
 from zreg.errors import DeniedError, ForeignClusterError, UnknownNodeError
 from zreg.raft.configuration import VOTER_COUNT_MAX
 from zreg.raft.consensus import RaftCore
+from zreg.raft.quorum import majority
 from zreg.wire.messages import Refused
 from zreg.wire.meta_messages import IntroduceMeta, Introduction, MetaIntroduced
 
@@ -62,6 +64,8 @@ class Peers:
         self._introduce_at: dict[str, float] = {}
         self._request_id = 0
         self._up: dict[str, None] = {}
+        # Who was connected, and is told of when it is back.
+        self._missed: dict[str, None] = {}
         # Who said who it is since its connection stands, in either direction; the last word counts.
         self.known: dict[str, Introduction] = {}
         self._askers: dict[str, None] = {}
@@ -109,6 +113,7 @@ class Peers:
         for peer, address in list(self._addresses.items()):
             if wanted.get(peer) != address:
                 self._forget(peer)
+                self._missed.pop(peer, None)
                 del self._addresses[peer]
                 # Whoever was removed must say again who it is, and learns of it by that.
                 self._askers.pop(peer, None)
@@ -143,9 +148,20 @@ class Peers:
         """Note that a connection is gone, or could not be made."""
         if peer not in self._addresses:
             return []
+        was_up = peer in self._up
         self._forget(peer)
         self._connect_at[peer] = now + _RECONNECT_SECONDS
-        return [Disconnect(Link.RAFT_ASK, peer)]
+        if not was_up:
+            return [Disconnect(Link.RAFT_ASK, peer)]
+        self._missed[peer] = None
+        fields: dict[str, str | int | float] = {"peer": peer, "more_may_fail": self._spare_count()}
+        return [Disconnect(Link.RAFT_ASK, peer), Log(WARNING, "raft.peer.lost", fields)]
+
+    def _spare_count(self) -> int:
+        """Return how many more voters may fail, as far as this node sees."""
+        voters = self._raft.configuration.voters
+        here = sum(voter in self._up or voter == self.identity.node_id for voter in voters)
+        return max(0, here - majority(len(voters)))
 
     def doubt(self, peer: str, now: float) -> list[Effect]:
         """Ask a peer again who it is: it did not take a request, or nobody leads."""
@@ -214,6 +230,8 @@ class Peers:
         self._troubles.pop(peer, None)
         self._up[peer] = None
         self.known[peer] = reply
+        if self._missed.pop(peer, self) is None:
+            return [Log(INFO, "raft.peer.restored", {"peer": peer})]
         return []
 
     def refused(self, peer: str, refusal: Refused, now: float) -> list[Effect]:
