@@ -12,7 +12,7 @@ import typer
 
 from zreg.cli.ask import ask_now
 from zreg.cli.children import ParentPid
-from zreg.cli.exits import CommandFailedError
+from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.node_commands import build_meta, start
 from zreg.cli.options import (
     Cluster,
@@ -205,11 +205,19 @@ def remove(
     cluster: Cluster = None,
     timeout_seconds: Timeout = _TIMEOUT_SECONDS,
 ) -> None:
-    """Go on without a node; one that is none of meta's is no error."""
+    """Go on without a node, whether it runs or not."""
     checked_node_id(node_id)
     place = _Place(url, meta, cluster, timeout_seconds)
+    names = [node.node_id for node in place.nodes().nodes]
+    if node_id not in names:
+        raise CommandFailedError(
+            f"nothing to remove: {node_id} is not among {', '.join(names)}", code=NOT_FOUND
+        )
     place.change(RemoveMeta, node_id=node_id)
-    say(f"{node_id} is no node of meta: stop it, and empty its directory. {_count(place.nodes())}")
+    say(
+        f"{node_id} is removed: its process ends by itself; empty its directory before it comes "
+        f"back. {_count(place.nodes())}"
+    )
 
 
 @app.command("recover")
