@@ -105,19 +105,18 @@ class Enrolment:
         self._addresses = list(config.meta_addresses)
         self._next_address, self._is_round_over = 0, False
         self._meta: str | None = None
+        self._lost: str | None = None
         self._is_up = False
         # Whether the leader has answered over this connection that I am a member.
         self._is_seated = False
-        self._why_away = ""
-        self._redirect_count = 0
+        self._why_away, self._redirect_count = "", 0
         # Whether some meta node lives, and none leads: an election is short.
         self._is_electing = False
         self._announcements = _Announcements()
         self._request_id = 0
         # The fetch of the membership that is under way; 0: none.
         self._fetch_id = 0
-        self._heard_at = now
-        self._ask_at: float = now
+        self._heard_at = self._ask_at = now
         self._connect_at: float | None = now
         self._in_use_since: float | None = None
 
@@ -221,6 +220,8 @@ class Enrolment:
         self._connect_at = None
         known = [m.address for m in self.membership.of(Role.META)]
         addresses = list(dict.fromkeys([*self._addresses, *known]))
+        # A connection to one that is frozen hangs for as long as a lease.
+        self._next_address += addresses[self._next_address % len(addresses)] == self._lost
         self._meta = addresses[self._next_address % len(addresses)]
         # In each round somebody has to say so again.
         self._is_electing = self._is_electing and self._next_address % len(addresses) > 0
@@ -229,18 +230,17 @@ class Enrolment:
         return [Connect(Link.META, self._meta, self._meta)]
 
     def _go_on(self, now: float, reason: str) -> list[Effect]:
-        meta, self._meta, self._is_up = self._meta, None, False
-        self._why_away = f"{meta}: {reason or 'lost'}"
+        self._lost, self._meta, self._is_up = self._meta, None, False
+        self._why_away = f"{self._lost}: {reason or 'lost'}"
         self._in_use_since = None
         # Pauses grow from round to round: one that lives must not be found later than a lease.
         pause = self._config.reconnect_seconds_min
         if self._is_round_over:
             pause = self._backoff.next_seconds()
-        if self._is_electing:
-            pause = min(pause, self._config.renew_seconds)
+        pause = min(pause, self._config.renew_seconds) if self._is_electing else pause
         self._connect_at = now + pause
-        retry_seconds = round(pause, 3)
-        fields: _Fields = {"address": str(meta), "reason": reason, "retry_seconds": retry_seconds}
+        fields: _Fields = {"address": str(self._lost), "reason": reason}
+        fields["retry_seconds"] = round(pause, 3)
         return [Log(_WARNING, "meta.connection.lost", fields)]
 
     def _ask_elsewhere(self, refused: Refused, now: float) -> list[Effect]:
