@@ -28,7 +28,7 @@ from zreg.cli.settings import (
     load,
     peers,
 )
-from zreg.cli.web import http_address, http_port, open_http, present
+from zreg.cli.web import http_address, http_port, load_http, open_http, present
 from zreg.config import Config
 from zreg.data.node import DataNode
 from zreg.errors import UnavailableError
@@ -134,6 +134,7 @@ def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
     options = loaded.options
     once = route(options.id or role, level=options.log_level or "info")
     web_port = http_port(role, options, _port(role, options))
+    http_server = load_http(web_port)
     server = Server(once)
     try:
         node = build(loaded, server.take_event)
@@ -141,7 +142,7 @@ def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
         # Not that somebody else cannot be reached: this node cannot start.
         raise CommandFailedError(f"{error} with --port") from error
     rename(node.node_id)
-    http = open_http(node, web_port)
+    http = open_http(http_server, node, web_port)
     if is_json:
         say(json.dumps(about(node, http)))
     asyncio.run(server.run([node], present([http]), on_serving=lambda: None))
@@ -190,12 +191,13 @@ def dev(
     # What is usual would only get in the way of what it has to say itself.
     once = route("dev", level=loaded.options.log_level or "warning")
     web_port = http_port("session", loaded.options, port)
+    http_server = load_http(web_port)
     server = Server(once)
     try:
         nodes = build_all(loaded.config, port, server.take_event)
     except UnavailableError as error:
         raise CommandFailedError(f"{error} with --port, or --port 0 for any") from error
-    https = _open_all(nodes, web_port)
+    https = _open_all(http_server, nodes, web_port)
     tell = functools.partial(_tell_dev, nodes, https, is_json=output is Format.JSON)
     asyncio.run(server.run(nodes, present(https), on_serving=tell))
 
@@ -224,16 +226,18 @@ def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:
     return nodes
 
 
-def _open_all(nodes: list[Node], port: int | None) -> "list[HttpServer | None]":
+def _open_all(
+    server: "type[HttpServer] | None", nodes: list[Node], port: int | None
+) -> "list[HttpServer | None]":
     """Bind HTTP for each node: the session's where people look, the others' at any free port."""
     opened: list[HttpServer | None] = []
     try:
         for node in nodes:
             wanted = port if port is None or node.role == "session" else 0
-            opened.append(open_http(node, wanted))
+            opened.append(open_http(server, node, wanted))
     except BaseException:
-        for server in present(opened):
-            server.close()
+        for other in present(opened):
+            other.close()
         for node in nodes:
             node.close()
         raise

@@ -29,29 +29,40 @@ def http_port(role: str, options: NodeOptions, port: int) -> int | None:
     return beside
 
 
-def open_http(node: Node, port: int | None) -> "HttpServer | None":
-    """Bind the HTTP server of a node, on the node's own host; without a port there is none.
+def load_http(port: int | None) -> "type[HttpServer] | None":
+    """Return what serves HTTP, if there is a port for it.
 
-    The node is closed if that cannot be.
+    Loading it takes a quarter of a second, so only who serves does, and before its node is bound:
+    from then on others count on it.
     """
     if port is None:
         return None
     try:
-        # It takes a quarter of a second, and most commands do without.
-        from zreg.http.server import HttpServer  # noqa: PLC0415
-
-        return HttpServer(node, node.bound_host, port)
-    except UnavailableError as error:
-        node.close()
-        raise CommandFailedError(f"{error} with --http-port") from error
+        from zreg.http.server import HttpServer  # noqa: PLC0415 -- see above
     except ModuleNotFoundError as error:
-        node.close()
         if error.name != "aiohttp":
             raise
         raise UsageError(
             "a node's HTTP needs aiohttp, which is not installed: run pip install 'zreg[node]', or "
             "say --http-port off"
         ) from error
+    return HttpServer
+
+
+def open_http(
+    server: "type[HttpServer] | None", node: Node, port: int | None
+) -> "HttpServer | None":
+    """Bind the HTTP server of a node, on the node's own host; without a port there is none.
+
+    The node is closed if that cannot be.
+    """
+    if server is None or port is None:
+        return None
+    try:
+        return server(node, node.bound_host, port)
+    except UnavailableError as error:
+        node.close()
+        raise CommandFailedError(f"{error} with --http-port") from error
     except BaseException:
         node.close()
         raise
