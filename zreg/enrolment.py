@@ -342,11 +342,12 @@ class Enrolment:
         if is_news:
             out += self._keep(membership)
         if is_join:
-            self.incarnation, self._is_seated = reply.incarnation, True
-            self._in_use_since = None
+            # What was asked twice is answered twice.
+            is_told = reply.incarnation == self.incarnation
+            self.incarnation, self._is_seated, self._in_use_since = reply.incarnation, True, None
             self.absence.end()
             fields: _Fields = {"incarnation": str(reply.incarnation), "epoch": membership.epoch}
-            out.append(Log(_INFO, "node.joined", fields))
+            out += [] if is_told else [Log(_INFO, "node.joined", fields)]
         elif self.incarnation is not None and not membership.has_living(self.incarnation):
             # Meta would refuse the next renewal; a predecessor of somebody must act on it now.
             self.incarnation = None

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -11,6 +12,17 @@ from aiohttp import web
 from zreg.health import Health
 from zreg.http.answers import answer
 from zreg.reactor.node import Node
+
+
+def _own_version() -> str:
+    """Return the version of zreg that is installed; of a mere folder nothing is known."""
+    try:
+        return installed_version("zreg")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+VERSION: Final = _own_version()
 
 
 class ShownProblem(msgspec.Struct, frozen=True):
@@ -37,7 +49,6 @@ class HealthPages:
     def __init__(self, node: Node, counts: Mapping[str, int]) -> None:
         self._node = node
         self._counts = counts
-        self._version = own_version()
 
     def routes(self) -> list[web.RouteDef]:
         """Return what is answered here."""
@@ -79,14 +90,4 @@ class HealthPages:
     def _report(self, health: Health) -> HealthReport:
         node = self._node
         shown = [ShownProblem(problem.code, problem.detail) for problem in health.problems]
-        return HealthReport(
-            health.status, health.is_ready, node.role, node.node_id, self._version, shown
-        )
-
-
-def own_version() -> str:
-    """Return the version of zreg that is installed; of a mere folder nothing is known."""
-    try:
-        return installed_version("zreg")
-    except PackageNotFoundError:
-        return "unknown"
+        return HealthReport(health.status, health.is_ready, node.role, node.node_id, VERSION, shown)
