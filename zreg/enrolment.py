@@ -34,6 +34,7 @@ from zreg.effects import (
     Send,
 )
 from zreg.errors import ForeignClusterError, NodeIdInUseError, NotLeaderError, UnknownNodeError
+from zreg.health import Absence
 from zreg.membership_changes import changed
 from zreg.mirror import MEMBERS, Mirror, Verdict
 from zreg.model import EMPTY_MEMBERSHIP, ZERO, Incarnation, Member, Membership, Role, Version
@@ -98,8 +99,8 @@ class Enrolment:
         self._mirror: Mirror[Incarnation, Member] = Mirror(MEMBERS)
         self._is_keeping = kept is not None
         # Until meta has said one, the membership is what the disk says.
-        self._is_remembered = self.membership.epoch > 0
-        if self._is_remembered:
+        self.is_remembered = self.membership.epoch > 0
+        if self.is_remembered:
             self._mirror.snapshot(Version(self.membership.epoch, 0), self.membership.members)
         self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
         self._addresses = list(config.meta_addresses)
@@ -109,9 +110,7 @@ class Enrolment:
         self._is_up = False
         # Whether the leader has answered over this connection that I am a member.
         self._is_seated = False
-        self._why_away, self._redirect_count = "", 0
-        # Whether some meta node lives, and none leads: an election is short.
-        self._is_electing = False
+        self.absence, self._redirect_count = Absence(now), 0
         self._announcements = _Announcements()
         self._request_id = 0
         # The fetch of the membership that is under way; 0: none.
@@ -125,7 +124,7 @@ class Enrolment:
     def start(self) -> list[Effect]:
         """Ask for the announcements; connecting begins with the first tick."""
         listen = Listen(Link.MEMBERSHIP, MEMBERSHIP_TOPIC)
-        return [listen, _remembered(self.membership)] if self._is_remembered else [listen]
+        return [listen, _remembered(self.membership)] if self.is_remembered else [listen]
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
@@ -202,9 +201,9 @@ class Enrolment:
     @property
     def trouble(self) -> str:
         """Return what stands in the way of any change, for people; mostly empty."""
-        if self._is_remembered:
-            return _trouble(_ON_DISK, self._why_away or "it is being asked")
-        return _trouble(_AWAY, self._why_away) if self._why_away else ""
+        if self.is_remembered:
+            return _trouble(_ON_DISK, self.absence.why or "it is being asked")
+        return _trouble(_AWAY, self.absence.why) if self.absence.why else ""
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return what people want to know of it."""
@@ -223,21 +222,21 @@ class Enrolment:
         # A connection to one that is frozen hangs for as long as a lease.
         self._next_address += addresses[self._next_address % len(addresses)] == self._lost
         self._meta = addresses[self._next_address % len(addresses)]
-        # In each round somebody has to say so again.
-        self._is_electing = self._is_electing and self._next_address % len(addresses) > 0
+        if self._next_address % len(addresses) == 0:
+            self.absence.begin_round()
         self._next_address += 1
         self._is_round_over = self._next_address % len(addresses) == 0
         return [Connect(Link.META, self._meta, self._meta)]
 
     def _go_on(self, now: float, reason: str) -> list[Effect]:
         self._lost, self._meta, self._is_up = self._meta, None, False
-        self._why_away = f"{self._lost}: {reason or 'lost'}"
+        self.absence.note(f"{self._lost}: {reason or 'lost'}", now)
         self._in_use_since = None
         # Pauses grow from round to round: one that lives must not be found later than a lease.
         pause = self._config.reconnect_seconds_min
         if self._is_round_over:
             pause = self._backoff.next_seconds()
-        pause = min(pause, self._config.renew_seconds) if self._is_electing else pause
+        pause = min(pause, self._config.renew_seconds) if self.absence.is_electing else pause
         self._connect_at = now + pause
         fields: _Fields = {"address": str(self._lost), "reason": reason}
         fields["retry_seconds"] = round(pause, 3)
@@ -246,8 +245,8 @@ class Enrolment:
     def _ask_elsewhere(self, refused: Refused, now: float) -> list[Effect]:
         """Go to the leader at once, or on to the next meta node where nobody knows one."""
         former, address = str(self._meta), refused.address
-        leave, self._is_electing = Disconnect(Link.META, former), True
-        self._redirect_count += 1
+        self.absence.hear(refused.detail, refused.address)
+        leave, self._redirect_count = Disconnect(Link.META, former), self._redirect_count + 1
         if address in ("", former) or self._redirect_count > _REDIRECTS_MAX:
             self._redirect_count = 0
             return [leave, *self._go_on(now, refused.detail)]
@@ -292,7 +291,8 @@ class Enrolment:
     def _receive_answer(self, message: Message, now: float) -> list[Effect]:
         match message:
             case Renewed():
-                self._redirect_count, self._why_away, self._is_seated = 0, "", True
+                self._redirect_count, self._is_seated = 0, True
+                self.absence.end()
                 self._backoff.reset()
                 return self._hear_of(message.epoch)
             case MembershipReply():
@@ -337,16 +337,17 @@ class Enrolment:
             return []
         is_news = _version_of(membership) != _version_of(self.membership)
         self.membership = membership
-        self._is_remembered = False
+        self.is_remembered = False
         out = self._announcements.follow(membership)
         if is_news:
             out += self._keep(membership)
         if is_join:
-            self.incarnation, self._is_seated = reply.incarnation, True
-            self._in_use_since = None
-            self._why_away = ""
+            # What was asked twice is answered twice.
+            is_told = reply.incarnation == self.incarnation
+            self.incarnation, self._is_seated, self._in_use_since = reply.incarnation, True, None
+            self.absence.end()
             fields: _Fields = {"incarnation": str(reply.incarnation), "epoch": membership.epoch}
-            out.append(Log(_INFO, "node.joined", fields))
+            out += [] if is_told else [Log(_INFO, "node.joined", fields)]
         elif self.incarnation is not None and not membership.has_living(self.incarnation):
             # Meta would refuse the next renewal; a predecessor of somebody must act on it now.
             self.incarnation = None
