@@ -153,6 +153,44 @@ def test_a_lone_node_grows_to_three_and_its_first_node_may_go(tmp_path: Path) ->
         assert shown(cluster)["session-1"] == "WORKING"
 
 
+def test_most_of_meta_back_on_empty_directories_founds_no_second_cluster(
+    cluster: RunningCluster,
+) -> None:
+    """The service manager starts them as the first time, while the one that remembers is away."""
+    set_and_get(cluster, "a", "1")
+    last, *lost = sorted(nodes(cluster))
+    for name in (last, *lost):
+        cluster.kill(name)
+    for name in lost:
+        shutil.rmtree(cluster.directory / name)
+        cluster.restart(name)
+    waits = f"has no connection to {last}"
+    wait_until(
+        lambda: all(waits in cluster.log(name) for name in lost),
+        timeout_seconds=LOOK_SECONDS,
+        describe=cluster.describe,
+    )
+    assert {cluster.statistics(name)["raft_leader"] for name in lost} == {"-"}
+
+    cluster.restart(last)
+    wait_until(
+        lambda: not any(cluster.nodes[name].is_alive for name in lost),
+        timeout_seconds=LOOK_SECONDS,
+        describe=cluster.describe,
+    )
+    for name in lost:
+        assert f"{name} comes without the journal that it had" in cluster.log(name)
+    empty = run_zreg("meta", "recover", "--dir", str(cluster.directory / lost[0]))
+    assert empty.returncode == 2
+    assert "is empty: take another survivor" in empty.stderr
+    cluster.terminate(last)
+    done = run_zreg("meta", "recover", "--dir", str(cluster.directory / last), "--force")
+    assert done.returncode == 0, done.stderr
+    cluster.restart(last)
+    set_and_get(cluster, "b", "2")
+    assert shown(cluster)["session-1"] == "WORKING"
+
+
 def test_a_lost_majority_is_recovered_from_one_node(cluster: RunningCluster) -> None:
     set_and_get(cluster, "a", "1")
     last, *others = sorted(nodes(cluster))

@@ -2,8 +2,9 @@
 
 import pytest
 
+from zreg.meta.founding import Founding
 from zreg.meta.peers import Peers
-from zreg.testing.roster_workload import RosterLife
+from zreg.testing.roster_workload import FoundingLife, RosterLife
 from zreg.wire.meta_messages import Introduction
 
 
@@ -15,7 +16,7 @@ def test_nodes_of_meta_come_and_go(seed: int) -> None:
 
 
 def test_a_node_without_its_journal_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the comparison of journals some life must end badly, or these lives prove nothing."""
+    """Without any look at journals some life must end badly, or these lives prove nothing."""
     objection = Peers._objection
 
     def careless(self: Peers, them: Introduction) -> tuple[int, str] | None:
@@ -23,6 +24,8 @@ def test_a_node_without_its_journal_would_be_noticed(monkeypatch: pytest.MonkeyP
         return None if found is not None and "comes without the journal" in found[1] else found
 
     monkeypatch.setattr(Peers, "_objection", careless)
+    monkeypatch.setattr(Founding, "is_forgetful", lambda _self, _them: False)
+    monkeypatch.setattr(Founding, "may_elect", lambda _self, _last_index: True)
 
     def breaks(seed: int) -> bool:
         try:
@@ -32,3 +35,22 @@ def test_a_node_without_its_journal_would_be_noticed(monkeypatch: pytest.MonkeyP
         return False
 
     assert any(breaks(seed) for seed in range(30, 90))
+
+
+@pytest.mark.parametrize("seed", range(1, 61))
+def test_a_cluster_is_founded_once(seed: int) -> None:
+    FoundingLife(seed).run()
+
+
+def test_a_second_founding_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the wait for all founders some life must end badly."""
+    monkeypatch.setattr(Founding, "may_elect", lambda _self, _last_index: True)
+
+    def breaks(seed: int) -> bool:
+        try:
+            FoundingLife(seed).run()
+        except AssertionError:
+            return True
+        return False
+
+    assert any(breaks(seed) for seed in range(1, 61))

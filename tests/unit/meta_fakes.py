@@ -21,12 +21,14 @@ from zreg.effects import (
     Save,
     Send,
 )
+from zreg.enrolment import NodeFailed
 from zreg.meta.agreement import TICK_SECONDS, first_save, founders_of, new_raft, persisted_of
 from zreg.meta.core import MetaCore
 from zreg.meta.peers import Identity
 from zreg.model import Member, Role, Status
 from zreg.raft.ready import Persisted
-from zreg.wire.messages import Message
+from zreg.wire.messages import Message, Refused
+from zreg.wire.meta_messages import AddMeta, RemoveMeta
 
 if TYPE_CHECKING:
     import msgspec
@@ -82,10 +84,16 @@ class Cluster:
         self.connect()
 
     def start(
-        self, name: str, peers: Mapping[str, str] = PEERS, *, journal_id: str = ""
+        self,
+        name: str,
+        peers: Mapping[str, str] = PEERS,
+        *,
+        journal_id: str = "",
+        persisted: Persisted | None = None,
     ) -> MetaCore:
         """Start a founder with these peers; without any, a node that waits to be added."""
-        persisted = persisted_of(first_save(peers)) if peers else Persisted()
+        if persisted is None:
+            persisted = persisted_of(first_save(peers)) if peers else Persisted()
         core = self.cores[name] = MetaCore(
             meta_member(name),
             CONFIG,
@@ -105,6 +113,12 @@ class Cluster:
             if pair[0] in self.cores:
                 self.give(pair[0], Link.LOCAL, "", PeerLost(Link.RAFT_ASK, pair[1], "closed"))
         self.wanted = {pair: at for pair, at in self.wanted.items() if pair[0] != name}
+
+    def kept(self, name: str) -> Persisted:
+        """Return what is in the journal of a node that runs."""
+        raft = self.cores[name].agreement.raft
+        entries = raft.log.entries_between(0, raft.log.last_index)
+        return Persisted(term=raft.term, vote=raft.vote, entries=entries)
 
     def connect(self) -> None:
         """Let the connections stand that can."""
@@ -191,6 +205,10 @@ class Cluster:
     def followers(self) -> list[str]:
         return [name for name in self.cores if name != self.leader()]
 
+    def failed(self) -> dict[str, str]:
+        """Return who must not go on, and why."""
+        return {name: event.reason for name, event in self.emitted if isinstance(event, NodeFailed)}
+
     def events(self) -> list[str]:
         return [log.event for log in self.logged]
 
@@ -199,3 +217,17 @@ def running(names: Sequence[str] = NAMES) -> Cluster:
     cluster = Cluster(names)
     cluster.run(2.0)
     return cluster
+
+
+def change(
+    cluster: Cluster, name: str, kind: type[AddMeta] | type[RemoveMeta], *fields: int | str
+) -> list[Message]:
+    """Ask for a change of the nodes as they are now."""
+    index = cluster.cores[name].agreement.raft.configuration_index
+    return cluster.request(name, kind(*fields, configuration_index=index))  # type: ignore[arg-type]
+
+
+def refusal(messages: list[Message]) -> Refused:
+    (refused,) = messages
+    assert isinstance(refused, Refused)
+    return refused

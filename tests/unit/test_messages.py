@@ -67,6 +67,7 @@ PINNED_TAGS = {
     73: "RemoveMeta",
     74: "FetchMetaNodes",
     75: "MetaNodesReply",
+    76: "MetaDeclined",
 }
 
 

@@ -2,34 +2,42 @@
 
 from random import Random
 
-from meta_fakes import CONFIG, NAMES, SESSION, Cluster, identity_of, meta_member, running
+import pytest
+from meta_fakes import (
+    CONFIG,
+    NAMES,
+    SESSION,
+    Cluster,
+    change,
+    identity_of,
+    meta_member,
+    refusal,
+    running,
+)
 from msgspec.structs import replace
 
 from zreg.effects import Link
-from zreg.enrolment import NodeFailed
-from zreg.errors import DeniedError, LimitError, NotReadyError
+from zreg.errors import (
+    DeniedError,
+    LimitError,
+    NotReadyError,
+    UnknownNodeError,
+)
 from zreg.meta.agreement import new_raft
 from zreg.meta.core import HandOver, MetaCore
 from zreg.meta.recovery import recovery
 from zreg.raft.ready import Persisted
-from zreg.wire.messages import Accepted, Join, Message, Refused
+from zreg.wire.messages import Accepted, Join, Refused
 from zreg.wire.meta_messages import (
     AddMeta,
     FetchMetaNodes,
     IntroduceMeta,
+    MetaDeclined,
     MetaIntroduced,
     MetaNodesReply,
     RemoveMeta,
 )
 from zreg.wire.raft_messages import AppendEntries, RequestVote
-
-
-def change(
-    cluster: Cluster, name: str, kind: type[AddMeta] | type[RemoveMeta], *fields: int | str
-) -> list[Message]:
-    """Ask for a change of the nodes as they are now."""
-    index = cluster.cores[name].agreement.raft.configuration_index
-    return cluster.request(name, kind(*fields, configuration_index=index))  # type: ignore[arg-type]
 
 
 def late_vote(cluster: Cluster, sender: str, receiver: str) -> RequestVote:
@@ -66,7 +74,7 @@ def test_a_removed_node_that_stands_for_election_late_is_asked_who_it_is() -> No
 def test_a_lone_node_that_had_to_step_down_leads_again() -> None:
     """Whoever knows of later changes is listened to, by a node that has no other to hear either."""
     cluster = running(("m1",))
-    stranger = IntroduceMeta(1, "m9", "m1", "tcp://m9:9611", "x", "", b"", 1_000)
+    stranger = IntroduceMeta(1, "m9", "m1", "tcp://m9:9611", "x", "", b"", 1_000, 1_000)
     cluster.give("m1", Link.RAFT_ANSWER, b"request", stranger)
     term = cluster.cores["m1"].agreement.raft.term
 
@@ -111,7 +119,7 @@ def adding_while_one_is_away() -> tuple[Cluster, str]:
 
 
 def failed(cluster: Cluster) -> set[str]:
-    return {name for name, event in cluster.emitted if isinstance(event, NodeFailed)}
+    return set(cluster.failed())
 
 
 def test_a_new_node_does_not_end_because_one_that_was_away_does_not_know_it_yet() -> None:
@@ -127,18 +135,89 @@ def test_a_new_node_does_not_end_because_one_that_was_away_does_not_know_it_yet(
     assert failed(cluster) == set()
 
 
-def test_a_new_node_that_no_leader_speaks_to_believes_that_it_was_removed() -> None:
+def test_a_new_node_does_not_end_because_one_that_was_away_says_so_and_nobody_leads() -> None:
     cluster, away = adding_while_one_is_away()
 
     cluster.run(4.0, away, "m4")
 
+    assert cluster.cores["m4"].agreement.raft.leader is None
+    assert "m4 was removed" in cluster.cores["m4"].agreement.peers.troubles()[away]
+    assert failed(cluster) == set()
+
+
+def test_a_new_node_that_is_removed_before_it_knows_of_its_addition_hears_it_from_most() -> None:
+    cluster, away = adding_while_one_is_away()
+    cluster.cut = {"m4"}
+    cluster.run(0.5)
+    change(cluster, cluster.leader(), RemoveMeta, 8, "m4")
+    cluster.run(0.5)
+    cluster.cut = set(NAMES) - {away}
+    cluster.run(4.0)
+    assert failed(cluster) == set()
+
+    cluster.wake(*NAMES, "m4")
+    cluster.run(4.0)
+
     assert failed(cluster) == {"m4"}
 
 
-def refusal(messages: list[Message]) -> Refused:
-    (refused,) = messages
-    assert isinstance(refused, Refused)
-    return refused
+def declined(cluster: Cluster, by: str, **changes: int | str) -> MetaDeclined:
+    """Return what a peer of m1 says that takes m1 for removed, and knows more than m1 does."""
+    peers = cluster.cores[by].agreement.peers
+    raft = cluster.cores["m1"].agreement.raft
+    about = peers._about_me("m1")
+    no = MetaDeclined(0, *about, UnknownNodeError.code, "m1 was removed")
+    later = replace(no, configuration_index=raft.configuration_index + 1)
+    return replace(later, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({}, True),
+        ({"sender": "m3"}, False),
+        ({"founders": "others"}, False),
+        ({"cluster_id": b"another"}, False),
+        ({"code": DeniedError.code}, False),
+        ({"configuration_index": 1}, False),
+        ({"configuration_term": 0}, False),
+        ({"request_id": 1_000_000}, False),
+    ],
+)
+def test_a_member_ends_when_one_of_its_peers_knows_later_that_it_is_none(
+    changes: dict[str, int | str], *, ends: bool
+) -> None:
+    cluster = running()
+    cluster.cores["m1"].agreement.peers.introduce_all(cluster.now)
+
+    cluster.give("m1", Link.RAFT_ASK, "m2", declined(cluster, "m2", **changes))
+
+    assert failed(cluster) == ({"m1"} if ends else set())
+    assert cluster.cores["m1"].agreement.peers.is_up("m2") is ("request_id" in changes)
+
+
+def test_who_is_being_added_ends_by_the_word_of_a_later_term() -> None:
+    cluster, away = adding_while_one_is_away()
+    cluster.run(2.0, away, "m4")
+    assert failed(cluster) == set()
+    core = cluster.cores["m4"].agreement
+    about = cluster.cores[away].agreement.peers._about_me("m4")
+    no = MetaDeclined(0, *about, UnknownNodeError.code, "m4 was removed")
+
+    cluster.give("m4", Link.RAFT_ASK, away, replace(no, configuration_term=core.raft.term + 1))
+
+    assert failed(cluster) == {"m4"}
+
+
+def test_a_refused_request_ends_nobody() -> None:
+    cluster = running()
+
+    cluster.cut = {"m2"}
+    for _ in range(2):
+        cluster.give("m1", Link.RAFT_ASK, "m2", Refused(0, UnknownNodeError.code, "who?"))
+
+    assert failed(cluster) == set()
+    assert cluster.cores["m1"].agreement.peers.troubles() == {"m2": "who?"}
 
 
 def test_a_new_leader_removes_nobody_before_it_has_heard_the_others() -> None:
@@ -218,6 +297,7 @@ def test_a_node_that_founded_a_cluster_by_mistake_is_told_how_to_join() -> None:
     cluster = running()
     leader = cluster.leader()
     cluster.start("m4", {"m4": "tcp://m4:9611"})
+    cluster.run(2.5)
     change(cluster, leader, AddMeta, 7, "m4", "tcp://m4:9611")
     cluster.run(2.0, *NAMES)
     (reply,) = cluster.request(leader, FetchMetaNodes(1))
@@ -272,11 +352,16 @@ def test_a_node_that_was_given_up_is_no_peer_of_the_one_that_was_recovered() -> 
     last, given_up = NAMES[0], cluster.cores[NAMES[1]].agreement
     raft = cluster.cores[last].agreement.raft
     kept = Persisted(term=raft.term, entries=raft.log.entries_between(0, raft.log.last_index))
+    for _ in range(2):
+        cluster.give(cluster.leader(), Link.LOCAL, "", HandOver())
+        cluster.run(0.3)
     change(cluster, cluster.leader(), AddMeta, 7, "m4", "tcp://m4:9611")
     cluster.run(0.2)
-    save = recovery(kept, last, f"tcp://{last}:9611")
+    save = recovery(kept, last, f"tcp://{last}:9611", "another name")
     entries = (*kept.entries, *save.entries)
-    assert given_up.raft.configuration_index >= save.entries[0].index
+    first = save.entries[0]
+    mine = given_up.raft.log.configuration_position
+    assert mine > (first.term, first.index)
 
     core = MetaCore(
         meta_member(last),
@@ -298,13 +383,17 @@ def test_a_node_that_was_given_up_is_no_peer_of_the_one_that_was_recovered() -> 
 
 
 def test_a_node_whose_name_a_session_has_writes_nothing_in_vain() -> None:
-    """The session joined between the addition and the start of the node."""
+    """The session was about to join when the node was added."""
     cluster = running()
     leader = cluster.leader()
-    change(cluster, leader, AddMeta, 7, "m4", "tcp://m4:9611")
-    cluster.run(0.2)
-    cluster.request(leader, Join(1, replace(SESSION, node_id="m4"), b"", 0))
-    cluster.run(0.2)
+    cluster.cut = set(cluster.followers())
+    assert cluster.request(leader, Join(1, replace(SESSION, node_id="m4"), b"", 0)) == []
+    assert change(cluster, leader, AddMeta, 7, "m4", "tcp://m4:9611") == []
+    cluster.cut = set()
+    cluster.run(1.0)
+    shown = cluster.cores[leader].membership.living("m4")
+    assert shown is not None
+    assert shown.role is SESSION.role
     cluster.start("m4", {})
     cluster.run(2.0)
     raft = cluster.cores[leader].agreement.raft

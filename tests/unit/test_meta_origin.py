@@ -78,3 +78,18 @@ def test_a_recovered_journal_has_another_name_from_then_on(tmp_path: Path) -> No
     journal.close()
 
     assert before != begin(tmp_path, PEERS).identity.journal_id == "another name"
+
+
+@pytest.mark.parametrize("is_joining", [False, True])
+def test_a_node_that_ended_before_its_list_was_written_is_told_another_one(
+    tmp_path: Path, *, is_joining: bool
+) -> None:
+    """Else others would take its first entry, with the new list, for the one that they have."""
+    journal = Journal(tmp_path / "raft.db", identity={"node_id": "m1"})
+    journal.keep_fact("founders", founders_of({**PEERS, "m3": "tcp://m9:1"}))
+    journal.close()
+
+    origin = begin(tmp_path, PEERS, is_joining=is_joining)
+
+    assert origin.identity.founders == ("" if is_joining else founders_of(PEERS))
+    assert bool(origin.persisted.entries) is not is_joining

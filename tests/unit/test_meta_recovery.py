@@ -24,7 +24,7 @@ def test_a_survivor_goes_on_alone_with_all_that_it_had() -> None:
     tail = Entry(2, 5, EntryKind.COMMAND, encode_command(ChangeSetting("a", "1")))
     disk.save(save_of(tail))
 
-    disk.save(recovery(disk.load(), "m2", PEERS["m2"]))
+    disk.save(recovery(disk.load(), "m2", PEERS["m2"], "journal of m2"))
     core = new_core("m2", disk.load())
     core.start(0.0)
 
@@ -41,11 +41,11 @@ def test_the_last_entry_may_be_in_the_snapshot() -> None:
 
     assert last_entry(kept) == (3, 7)
     assert configuration_of(kept) == configuration
-    save = recovery(kept, "m1", "x")
+    save = recovery(kept, "m1", "x", "new")
     assert [entry.index for entry in save.entries] == [8, 9]
     assert save.term == 5
     # Its journal has another name from now on.
-    alone = Configuration(("m1",), (), {"m1": "x"})
+    alone = Configuration(("m1",), (), {"m1": "x"}, {"m1": "new"})
     assert save.entries[0].data == encode_configuration(alone)
 
 
@@ -53,7 +53,7 @@ def test_a_node_that_never_ran_has_nothing_to_recover() -> None:
     assert last_entry(Persisted()) == (0, 0)
     assert configuration_of(Persisted()) == Configuration()
     with pytest.raises(AssertionError):
-        recovery(Persisted(), "m1", "x")
+        recovery(Persisted(), "m1", "x", "new")
 
 
 def save_of(entry: Entry) -> Save:

@@ -1,7 +1,7 @@
 """Nodes of meta come and go: one at a time, with the log before the vote, and never by mistake."""
 
 import pytest
-from meta_fakes import CLIENT, NAMES, PEERS, SESSION, Cluster, meta_member, running
+from meta_fakes import CLIENT, NAMES, PEERS, SESSION, Cluster, change, meta_member, refusal, running
 from msgspec.structs import replace
 
 from zreg.effects import Link, PeerLost, PeerUp, Stop
@@ -18,7 +18,7 @@ from zreg.meta.state import RECOVERY_EPOCHS, MetaState
 from zreg.model import Member, Role, Status
 from zreg.raft.errors import OverloadedError
 from zreg.wire.commands import AdmitMeta, DropMeta, Found, Recover
-from zreg.wire.messages import Accepted, FetchMembership, Join, MembershipReply, Message, Refused
+from zreg.wire.messages import Accepted, FetchMembership, Join, MembershipReply, Refused
 from zreg.wire.meta_messages import (
     AddMeta,
     FetchMetaNodes,
@@ -30,20 +30,6 @@ from zreg.wire.meta_messages import (
 from zreg.wire.settings_messages import FetchSettings, SetSetting, SettingsReply
 
 M4 = "tcp://m4:9611"
-
-
-def refusal(messages: list[Message]) -> Refused:
-    (refused,) = messages
-    assert isinstance(refused, Refused)
-    return refused
-
-
-def change(
-    cluster: Cluster, name: str, kind: type[AddMeta] | type[RemoveMeta], *fields: int | str
-) -> list[Message]:
-    """Ask for a change of the nodes as they are now."""
-    index = cluster.cores[name].agreement.raft.configuration_index
-    return cluster.request(name, kind(*fields, configuration_index=index))  # type: ignore[arg-type]
 
 
 def voters(cluster: Cluster) -> tuple[str, ...]:
@@ -659,6 +645,7 @@ def test_recovery_goes_above_whatever_was_seen() -> None:
 
     assert state.apply(Recover()).is_changed
     assert state.epoch == epoch + RECOVERY_EPOCHS
+    assert not MetaState().apply(Recover()).is_changed
 
 
 def test_the_membership_is_still_served_by_all() -> None:

@@ -35,7 +35,7 @@ from zreg.errors import (
     VersionMismatchError,
 )
 from zreg.meta.node import JOURNAL_ID, JOURNAL_NAME, new_journal_id
-from zreg.meta.recovery import last_entry, recovery
+from zreg.meta.recovery import FIRST_INDEX, last_entry, recovery
 from zreg.model import checked_node_id
 from zreg.raft.ready import Persisted, configuration_of
 from zreg.reactor.journal import Journal
@@ -109,8 +109,10 @@ class _Place:
         """Look at the nodes, then ask for a change of just these."""
 
         def look_and_ask() -> Accepted:
-            index = self.ask((FetchMetaNodes, MetaNodesReply)).configuration_index
-            return self.ask((partial(kind, **fields, configuration_index=index), Accepted))
+            seen = self.ask((FetchMetaNodes, MetaNodesReply))
+            index, term = seen.configuration_index, seen.configuration_term
+            of_these = partial(kind, configuration_index=index, configuration_term=term)
+            return self.ask((partial(of_these, **fields), Accepted))
 
         self._until_done(look_and_ask)
 
@@ -236,8 +238,11 @@ def recover(
     try:
         persisted = Persisted.of(journal.contents)
         term, index = last_entry(persisted)
-        if not index:
-            raise UsageError(f"the journal in {directory} is empty: take another survivor")
+        if index <= FIRST_INDEX:
+            raise UsageError(
+                f"the journal in {directory} is empty: take another survivor; if there is none, "
+                "meta is founded anew: start its nodes on empty directories, without --join"
+            )
         node_id = journal.facts["node_id"]
         known = configuration_of(persisted)
         others = ", ".join(member for member in known.members if member != node_id)
@@ -250,8 +255,10 @@ def recover(
                 f"{term}. Of all survivors take the one with the highest term, then the highest "
                 f"entry. Only if {others} can never come back, run this again with --force"
             )
-        journal.replace_fact(JOURNAL_ID, new_journal_id())
-        journal.save(recovery(persisted, node_id, known.addresses.get(node_id, "")))
+        journal_id = new_journal_id()
+        journal.replace_fact(JOURNAL_ID, journal_id)
+        address = known.addresses.get(node_id, "")
+        journal.save(recovery(persisted, node_id, address, journal_id))
     finally:
         journal.close()
     say(

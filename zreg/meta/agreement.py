@@ -32,7 +32,7 @@ from zreg.raft.ready import Persisted, Ready, bootstrap
 from zreg.raft.status import Role
 from zreg.wire.commands import AnyCommand, decode_command, encode_command
 from zreg.wire.messages import Accepted, Message, Refused
-from zreg.wire.meta_messages import IntroduceMeta, MetaIntroduced
+from zreg.wire.meta_messages import IntroduceMeta, MetaDeclined, MetaIntroduced
 from zreg.wire.raft_messages import Entry, EntryKind, RaftMessage, Reply, Request
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Agreement:
     def __init__(self, raft: RaftCore, state: MetaState, identity: Identity) -> None:
         self.raft = raft
         self.peers = Peers(identity, raft)
+        raft.ask_before_elections(self.peers.founding.may_elect)
         self._state = state
         self._node_id = identity.node_id
         self._configuration: Configuration | None = None
@@ -93,9 +94,10 @@ class Agreement:
         """Connect to all peers; a node without any elects itself at once."""
         self._tick_at = now + TICK_SECONDS
         effects = self._follow_configuration()
-        while self.raft.configuration.voters == (self._node_id,) and self.peers.is_alone:
-            if self.raft.role is Role.LEADER:
-                break
+        is_alone = self.raft.configuration.voters == (self._node_id,) and self.peers.is_alone
+        founding = self.peers.founding
+        may_lead = is_alone and founding.may_elect(self.raft.log.last_index)
+        while may_lead and not founding.listens_first and self.raft.role is not Role.LEADER:
             self.raft.tick()
             effects += self.pump(now)
         return effects
@@ -126,6 +128,9 @@ class Agreement:
         name = str(peer)
         if isinstance(message, MetaIntroduced):
             return self.peers.take(name, message)
+        if isinstance(message, MetaDeclined):
+            self._give_up(name)
+            return self.peers.declined(name, message)
         if isinstance(message, Refused):
             self._give_up(name)
             return self.peers.refused(name, message, now)

@@ -35,6 +35,7 @@ from zreg.errors import (
 from zreg.health import Health
 from zreg.meta.agreement import Agreement, Waiter
 from zreg.meta.answers import not_leader, refused
+from zreg.meta.founding import term_to_lead
 from zreg.meta.health import health_of
 from zreg.meta.memory import Memory
 from zreg.meta.peers import Identity
@@ -113,7 +114,7 @@ class MetaCore:
         self._config = config
         self.state = MetaState()
         self.agreement = Agreement(raft, self.state, identity)
-        self._seats = Seats(self.state, config, self._propose, now=now)
+        self._seats = Seats(self.state, config, self._propose, raft, now=now)
         self._settings = Settings(self.state, self.agreement, self._propose, self._elsewhere)
         self._roster = Roster(member, self.state, self.agreement, self._propose, self._elsewhere)
         self._trouble = Trouble(self.agreement, member.node_id)
@@ -303,7 +304,7 @@ class MetaCore:
     def _carry_on(self, now: float) -> Iterator[Effect]:
         """Carry out what Raft wants, and begin or end to lead with it."""
         yield from self.agreement.pump(now)
-        led_term = self.agreement.raft.term if self.agreement.is_leading else 0
+        led_term = term_to_lead(self.agreement, self.state)
         while led_term != self._led_term:
             self._led_term = led_term
             if led_term:
@@ -311,7 +312,7 @@ class MetaCore:
                 yield Log(INFO, "raft.leading", fields)
                 yield from self._begin_to_lead(now)
             yield from self.agreement.pump(now)
-            led_term = self.agreement.raft.term if self.agreement.is_leading else 0
+            led_term = term_to_lead(self.agreement, self.state)
 
     def _begin_to_lead(self, now: float) -> list[Effect]:
         if not self.state.is_founded:

@@ -196,7 +196,12 @@ def _origin(journal: Journal | None, node_id: str, place: MetaPlace) -> _Origin:
         # Before the list is kept for ever.
         _check_founders(peers)
     journal_id = journal.keep_fact(JOURNAL_ID, new_journal_id())
-    founders = journal.keep_fact("founders", "" if place.is_joining else founders_of(peers))
+    wanted = "" if place.is_joining else founders_of(peers)
+    founders = journal.keep_fact("founders", wanted)
+    if is_new and founders not in ("", wanted):
+        # It ended before it had written the list itself, and is told another one now.
+        journal.replace_fact("founders", wanted)
+        founders = wanted
     persisted = Persisted.of(journal.contents)
     if is_new and founders:
         save = first_save(peers)

@@ -26,11 +26,12 @@ from zreg.effects import (
 )
 from zreg.enrolment import NodeFailed
 from zreg.errors import DeniedError, ForeignClusterError, UnknownNodeError
+from zreg.meta.founding import Founding
 from zreg.raft.configuration import VOTER_COUNT_MAX
 from zreg.raft.consensus import RaftCore
 from zreg.raft.quorum import majority
 from zreg.wire.messages import Refused
-from zreg.wire.meta_messages import IntroduceMeta, Introduction, MetaIntroduced
+from zreg.wire.meta_messages import IntroduceMeta, Introduction, MetaDeclined, MetaIntroduced
 
 # A peer that cannot be reached is tried again so often: half of the shortest election timeout.
 _RECONNECT_SECONDS: Final = 0.25
@@ -69,7 +70,11 @@ class Peers:
         self._missed: dict[str, None] = {}
         # Who said who it is since its connection stands, in either direction; the last word counts.
         self.known: dict[str, Introduction] = {}
-        self._askers: dict[str, None] = {}
+        self.founding = Founding(identity, raft, self._up, self.known)
+        # Who said who it is and may ask.
+        self._askers: dict[str, Introduction] = {}
+        # Who says that this node is no member (any more).
+        self._decliners: dict[str, None] = {}
         self._troubles: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -93,8 +98,10 @@ class Peers:
         return peer in self._up
 
     def may_ask(self, sender: str) -> bool:
-        """Whether a sender of requests has said who it is."""
-        return sender in self._askers
+        """Whether a sender of requests has said who it is, and is of this cluster."""
+        asker = self._askers.get(sender)
+        # It may have come before this node knew its own cluster.
+        return asker is not None and not self._is_of_another_cluster(asker)
 
     def troubles(self) -> Mapping[str, str]:
         """Return why no connection stands to each peer to whom none does."""
@@ -182,6 +189,7 @@ class Peers:
         self._connect_at.pop(peer, None)
         self._introduce_at.pop(peer, None)
         self._troubles.pop(peer, None)
+        self._decliners.pop(peer, None)
         # It may come back as another one.
         self.known.pop(peer, None)
 
@@ -190,17 +198,22 @@ class Peers:
     def _introduce(self, peer: str, now: float) -> Effect:
         self._introduce_at[peer] = now + _INTRODUCE_SECONDS
         self._request_id += 1
-        request = IntroduceMeta(self._request_id, self.identity.node_id, peer, *self._about_me())
+        request = IntroduceMeta(self._request_id, *self._about_me(peer))
         return Send(Link.RAFT_ASK, peer, request)
 
-    def _about_me(self) -> tuple[str, str, str, bytes, int]:
-        me = self.identity
+    def _about_me(self, peer: str) -> tuple[str, str, str, str, str, bytes, int, int, bool, str]:
+        me, (term, index) = self.identity, self._raft.log.configuration_position
         return (
+            me.node_id,
+            peer,
             me.address,
             me.journal_id,
             me.founders,
             self.cluster_id,
-            self._raft.configuration_index,
+            index,
+            term,
+            self.founding.is_fresh,
+            self._raft.configuration.journals.get(peer, ""),
         )
 
     def answer(self, asker: Peer, request: IntroduceMeta) -> list[Effect]:
@@ -208,16 +221,25 @@ class Peers:
         self._askers.pop(request.sender, None)
         objection = self._objection(request)
         if objection is not None:
-            code, detail = objection
-            return [Send(Link.RAFT_ANSWER, asker, Refused(request.request_id, code, detail))]
+            no = MetaDeclined(request.request_id, *self._about_me(request.sender), *objection)
+            return [Send(Link.RAFT_ANSWER, asker, no)]
         if len(self._askers) >= _ASKERS_MAX:
-            del self._askers[next(iter(self._askers))]
-        self._askers[request.sender] = None
+            self._forget_asker()
+        self._askers[request.sender] = request
         if request.sender in self._addresses:
             self.known[request.sender] = request
-        me = self.identity.node_id
-        reply = MetaIntroduced(request.request_id, me, request.sender, *self._about_me())
-        return [Send(Link.RAFT_ANSWER, asker, reply)]
+            self.founding.note(request)
+        reply = MetaIntroduced(request.request_id, *self._about_me(request.sender))
+        effects: list[Effect] = [Send(Link.RAFT_ANSWER, asker, reply)]
+        if self.founding.is_forgetful(request):
+            why = _without_journal(self.identity.node_id, self.identity.address)
+            effects.append(Emit(NodeFailed(why)))
+        return effects
+
+    def _forget_asker(self) -> None:
+        """Forget the stranger that came first: there are never so many members."""
+        members = self._raft.configuration.members
+        del self._askers[next(each for each in self._askers if each not in members)]
 
     def take(self, peer: str, reply: MetaIntroduced) -> list[Effect]:
         """Take the answer of a peer that says who it is."""
@@ -231,30 +253,51 @@ class Peers:
             return self._object(peer, objection[1])
         del self._introduce_at[peer]
         self._troubles.pop(peer, None)
+        self._decliners.pop(peer, None)
         self._up[peer] = None
         self.known[peer] = reply
+        self.founding.note(reply)
         if self._missed.pop(peer, self) is None:
             return [Log(INFO, "raft.peer.restored", {"peer": peer})]
         return []
 
     def refused(self, peer: str, refusal: Refused, now: float) -> list[Effect]:
-        """Take a no: a node that is none of meta's any more must end, any other asks again."""
+        """Take a no to a request: it is asked again who this is."""
         if peer not in self._addresses:
             return []
-        if refusal.code == UnknownNodeError.code and not self._is_being_taken_in:
-            return [Emit(NodeFailed(refusal.detail))]
         if peer in self._up:
             return self.doubt(peer, now)
         return self._object(peer, refusal.detail)
 
-    @property
-    def _is_being_taken_in(self) -> bool:
-        """Whether a leader sends the log, in which this node has not come to its own journal yet.
+    def declined(self, peer: str, no: MetaDeclined) -> list[Effect]:
+        """Take a no to an introduction: a node that is none of meta's any more must end."""
+        if peer not in self._introduce_at or no.request_id > self._request_id:
+            return []
+        detail = no.detail
+        if no.sender == peer and self._foreignness(no) is None and no.code == UnknownNodeError.code:
+            self._decliners[peer] = None
+            if self._is_final(no):
+                self._up.pop(peer, None)
+                return [Emit(NodeFailed(detail))]
+        return self._object(peer, detail)
 
-        The leader would not if this were no member; another one may know less than the leader.
+    def _is_final(self, no: MetaDeclined) -> bool:
+        """Whether who says that this is no member knows enough to say so.
+
+        One that was away does not know of an addition yet, nor does a node that is being added.
         """
         known = self._raft.configuration.journals.get(self.identity.node_id)
-        return self._raft.leader is not None and known != self.identity.journal_id
+        was_member = known == self.identity.journal_id
+        if self._raft.leader is not None and not was_member:
+            # A leader sends it the log: it would not if this were no member.
+            return False
+        was_told_nothing = bool(self.identity.founders) and self.founding.is_fresh
+        is_later = no.position > self._raft.log.configuration_position
+        if (was_member or was_told_nothing) and is_later:
+            return True
+        voters = self._raft.configuration.voters
+        is_agreed = sum(voter in self._decliners for voter in voters) >= majority(len(voters))
+        return is_agreed or no.configuration_term > self._raft.term
 
     def _object(self, peer: str, detail: str) -> list[Effect]:
         self._up.pop(peer, None)
@@ -265,12 +308,35 @@ class Peers:
 
     def _objection(self, them: Introduction) -> tuple[int, str] | None:
         """Return why a node is no peer of this one: a code, and a sentence for its operator."""
-        me, configuration = self.identity, self._raft.configuration
+        foreignness = self._foreignness(them)
+        if foreignness is not None:
+            return foreignness
+        configuration = self._raft.configuration
+        my_position = self._raft.log.configuration_position
+        if them.position > my_position:
+            # It knows of changes that this one does not: of its own removal and return, perhaps.
+            return None
+        journal_id = configuration.journals.get(them.sender, them.journal_id)
+        if journal_id != them.journal_id:
+            return UnknownNodeError.code, _without_journal(them.sender, them.address)
+        is_known_removed = (
+            self._raft.is_configuration_committed and (0, 0) < them.position < my_position
+        )
+        if is_known_removed and them.sender not in configuration.members:
+            return UnknownNodeError.code, (
+                f"{them.sender} was removed from the nodes of meta: stop it; to take it in again, "
+                "empty its directory, run `zreg meta add` and start it with --join"
+            )
+        return self.founding.objection(them)
+
+    def _foreignness(self, them: Introduction) -> tuple[int, str] | None:
+        """Return why two nodes never were of one cluster."""
+        me = self.identity
         if them.receiver != me.node_id:
             return DeniedError.code, (
                 f"this is {me.node_id}, not {them.receiver}: correct the address of {them.receiver}"
             )
-        if them.cluster_id and self.cluster_id and them.cluster_id != self.cluster_id:
+        if self._is_of_another_cluster(them):
             return ForeignClusterError.code, (
                 f"{them.sender} and {me.node_id} belong to two clusters: correct the address of "
                 "one of them; one that was to be added is started again with --join, on an empty "
@@ -281,24 +347,16 @@ class Peers:
                 f"{them.sender} and {me.node_id} were first started with different lists of peers: "
                 "start those with the wrong list again, on empty directories, with the right one"
             )
-        if them.configuration_index > self._raft.configuration_index:
-            # It knows of changes that this one does not: of its own removal and return, perhaps.
-            return None
-        journal_id = configuration.journals.get(them.sender, them.journal_id)
-        if journal_id != them.journal_id:
-            return UnknownNodeError.code, (
-                f"{them.sender} comes without the journal that it had, and has forgotten what it "
-                f"promised: run `zreg meta rm {them.sender}`, then `zreg meta add "
-                f"{them.sender}={them.address.removeprefix('tcp://')}`, and start it with --join "
-                "on an empty directory; if most nodes have lost theirs, see `zreg meta recover`"
-            )
-        is_known_removed = (
-            self._raft.is_configuration_committed
-            and 0 < them.configuration_index < self._raft.configuration_index
-        )
-        if is_known_removed and them.sender not in configuration.members:
-            return UnknownNodeError.code, (
-                f"{them.sender} was removed from the nodes of meta: stop it; to take it in again, "
-                "empty its directory, run `zreg meta add` and start it with --join"
-            )
         return None
+
+    def _is_of_another_cluster(self, them: Introduction) -> bool:
+        return bool(them.cluster_id and self.cluster_id and them.cluster_id != self.cluster_id)
+
+
+def _without_journal(node_id: str, address: str) -> str:
+    return (
+        f"{node_id} comes without the journal that it had, and has forgotten what it promised: run "
+        f"`zreg meta rm {node_id}`, then `zreg meta add {node_id}={address.removeprefix('tcp://')}`"
+        ", and start it with --join on an empty directory; if most nodes have lost theirs, see "
+        "`zreg meta recover`"
+    )

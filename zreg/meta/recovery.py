@@ -6,11 +6,16 @@ running. The epoch goes far above what the lost nodes can have reached, so that 
 they said last for newer.
 """
 
+from typing import Final
+
 from zreg.effects import Save
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.ready import Persisted
 from zreg.wire.commands import Recover, encode_command
 from zreg.wire.raft_messages import Entry, EntryKind
+
+# What founders write themselves; a journal that ends there has nothing that anybody agreed on.
+FIRST_INDEX: Final = 1
 
 
 def last_entry(persisted: Persisted) -> tuple[int, int]:
@@ -21,13 +26,15 @@ def last_entry(persisted: Persisted) -> tuple[int, int]:
     return (snapshot.term, snapshot.index) if snapshot is not None else (0, 0)
 
 
-def recovery(persisted: Persisted, node_id: str, address: str) -> Save:
-    """Return what makes `node_id`, at `address`, the only node of meta from its next start on."""
+def recovery(persisted: Persisted, node_id: str, address: str, journal_id: str) -> Save:
+    """Return what makes `node_id`, at `address`, the only node of meta from its next start on.
+
+    Its journal has another name from then on: no node that was given up shall take it for a peer.
+    """
     _, index = last_entry(persisted)
-    assert index > 0
+    assert index > FIRST_INDEX
     term = persisted.term + 1
-    # Its journal gets another name: no node that was given up shall take it for a peer.
-    alone = Configuration((node_id,), (), {node_id: address})
+    alone = Configuration((node_id,), (), {node_id: address}, {node_id: journal_id})
     entries = (
         Entry(index + 1, term, EntryKind.CONFIGURATION, encode_configuration(alone)),
         Entry(index + 2, term, EntryKind.COMMAND, encode_command(Recover())),

@@ -129,7 +129,8 @@ class Roster:
 
     def _outdated(self, peer: Peer, message: AddMeta | RemoveMeta) -> Effect | None:
         """Refuse what was decided on other members: a copy may come when all is done and undone."""
-        if message.configuration_index == self._agreement.raft.configuration_index:
+        term, index = self._agreement.raft.log.configuration_position
+        if message.configuration_index == index and message.configuration_term in (0, term):
             return None
         detail = "the nodes of meta have changed meanwhile: look (`zreg meta ls`), then ask again"
         return refused(peer, message.request_id, VersionMismatchError.code, detail)
@@ -150,8 +151,9 @@ class Roster:
             for node_id in sorted(status.configuration.members)
             for peer_status in (status.peers.get(node_id),)
         )
-        index = self._agreement.raft.configuration_index
-        reply = MetaNodesReply(message.request_id, status.term, status.last_index, index, nodes)
+        term, index = self._agreement.raft.log.configuration_position
+        request_id, last_index = message.request_id, status.last_index
+        reply = MetaNodesReply(request_id, status.term, last_index, index, nodes, term)
         return [Send(Link.NODES, peer, reply)]
 
     def _needed(self, peer: Peer, message: RemoveMeta, new: Configuration) -> Effect | None:
@@ -252,7 +254,8 @@ class Roster:
             if journal_id is None and them.journal_id:
                 new = configuration.with_journal(node_id, them.journal_id)
                 return new, Log(INFO, "raft.member.known", fields)
-            is_moved = them.address not in ("", configuration.addresses[node_id])
+            # Where another one is it will not be found: that address is a slip.
+            is_moved = bool(them.address) and _at(configuration, them.address) is None
             if is_moved and journal_id == them.journal_id:
                 new = configuration.with_address(node_id, them.address)
                 return new, Log(INFO, "raft.member.moved", fields)

@@ -6,6 +6,8 @@ membership is proposed, and answered when it is applied.
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from zreg.config import Config, Limits
 from zreg.effects import (
     INFO,
@@ -30,6 +32,7 @@ from zreg.meta.holders import Holders
 from zreg.meta.state import FULL, Applied, MetaState, in_use_detail
 from zreg.meta.waiting import Waiting
 from zreg.model import NOBODY, Incarnation, Member, Role, Status
+from zreg.raft.consensus import RaftCore
 from zreg.wire.commands import Admit, AnyCommand, Depart, Forget, SetStatus
 from zreg.wire.messages import (
     Accepted,
@@ -49,8 +52,18 @@ Propose = Callable[[AnyCommand, Peer, int, Waiter], list[Effect]]
 class Seats:
     """The nodes of one leadership."""
 
-    def __init__(self, state: MetaState, config: Config, propose: Propose, *, now: float) -> None:
+    def __init__(
+        self,
+        state: MetaState,
+        config: Config,
+        propose: Propose,
+        raft: RaftCore,
+        *,
+        now: float,
+    ) -> None:
         self._state = state
+        # Knows all nodes that meta has, also those that have never been up.
+        self._raft = raft
         self._config = config
         self.propose = propose
         self.holders = Holders(config.lease_seconds, now=now)
@@ -141,6 +154,10 @@ class Seats:
         if present is not None and present.role is Role.META:
             # It needs no connection to this process: both live.
             return self._in_use(peer, join, in_use_detail(present))
+        address = self._raft.configuration.addresses.get(join.member.node_id)
+        if address is not None:
+            added = replace(join.member, role=Role.META, address=address)
+            return self._in_use(peer, join, in_use_detail(added))
         if len(self._state.membership.members) >= Limits.members_max:
             return refused(peer, join.request_id, LimitError.code, FULL)
         return None

@@ -135,7 +135,8 @@ class MetaState:
             case DropMeta():
                 return self._drop_meta(command.node_id)
             case Recover():
-                return self._raise(self.epoch + RECOVERY_EPOCHS - 1)
+                # A cluster that was never founded is founded now, and has nothing to go on from.
+                return self._raise(self.epoch + RECOVERY_EPOCHS - 1) if self.epoch else Applied()
             case _:
                 assert_never(command)
 

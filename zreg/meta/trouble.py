@@ -5,6 +5,7 @@ from typing import Final
 from zreg.config import Limits
 from zreg.effects import INFO, WARNING, Effect, Log
 from zreg.meta.agreement import Agreement
+from zreg.raft.status import Role
 
 # No leader for so many ticks is more than an election: a second and a half.
 _TROUBLE_TICKS: Final = 30
@@ -27,9 +28,17 @@ class Trouble:
         raft = self._agreement.raft
         if not raft.configuration.members:
             return self._not_added()[: Limits.detail_characters_max]
+        founding = self._agreement.peers.founding
+        if raft.role is Role.LEADER and (unmet := founding.unmet()):
+            return (
+                f"{self._node_id} leads, and founds the cluster when it has met "
+                f"{', '.join(unmet)}: start them"
+            )
         if raft.leader is not None or self._agreement.silent_ticks < _TROUBLE_TICKS:
             return ""
         missing = [f"{peer} ({why})" for peer, why in self._agreement.peers.troubles().items()]
+        if founding.waits_for():
+            return self._not_founded(", ".join(missing))[: Limits.detail_characters_max]
         voters = len(raft.configuration.voters)
         reach = "reaches all of them"
         if missing:
@@ -40,11 +49,23 @@ class Trouble:
         )[: Limits.detail_characters_max]
 
     def _not_added(self) -> str:
-        address = self._agreement.peers.identity.address.removeprefix("tcp://")
         return (
             f"{self._node_id} waits to be taken in by the other meta nodes: run `zreg meta add "
-            f"{self._node_id}={address}` with --meta naming one of them"
+            f"{self._myself}` with --meta naming one of them"
         )
+
+    def _not_founded(self, missing: str) -> str:
+        return (
+            f"{self._node_id} begins with an empty journal, and a cluster is founded by all of its "
+            f"meta nodes together; it has no connection to {missing}: start them. If this cluster "
+            f"has run before, its directory was lost: run `zreg meta rm {self._node_id}`, then "
+            f"`zreg meta add {self._myself}`, and start it with --join on an empty directory"
+        )
+
+    @property
+    def _myself(self) -> str:
+        address = self._agreement.peers.identity.address.removeprefix("tcp://")
+        return f"{self._node_id}={address}"
 
     def look(self) -> list[Effect]:
         """Tell the log when trouble begins, and when it is over."""

@@ -22,6 +22,7 @@ is applied at that index is the proposal if the term is the same, and if not, th
 when this node stops leading first, the outcome is unknown.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, assert_never
 
 from zreg.effects import Save, Snapshot
@@ -117,6 +118,10 @@ class RaftCore:
             return False
         is_large = self.log.size_bytes >= self._config.compact_bytes
         return is_large or entry_count >= self._config.compact_entry_count
+
+    def ask_before_elections(self, may_elect: Callable[[int], bool]) -> None:
+        """Have `may_elect` asked with a candidate's last index, before a vote or own candidacy."""
+        self._standing.may_elect = may_elect
 
     # Inputs.
 

@@ -63,6 +63,14 @@ class RaftLog:
         """The term of the last entry, or of the anchor."""
         return self._entries[-1].term if self._entries else self.anchor_term
 
+    @property
+    def configuration_position(self) -> tuple[int, int]:
+        """Term and index of the entry up to which the members are known; the greater knows more."""
+        term = self.term_at(self.history.latest_index)
+        # What is compacted ends with the snapshot's configuration, whose term is kept.
+        assert term is not None
+        return term, self.history.latest_index
+
     def term_at(self, index: int) -> int | None:
         """Return the term of the entry at `index`, None where that is not known here."""
         position = index - self.anchor_index - 1

@@ -17,6 +17,7 @@ from zreg.raft.status import Role
 from zreg.wire.raft_messages import RequestVote
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
 
@@ -33,6 +34,8 @@ class Standing:
         self.campaign: Campaign | None = None
         self.leadership: Leadership | None = None
         self.now = 0
+        # Asked with a candidate's last index, before this node votes for it or is it.
+        self.may_elect: Callable[[int], bool] = _always
         self._config = config
         self._log = log
         self._rng = rng
@@ -108,6 +111,8 @@ class Standing:
         if not self._log.history.latest.members:
             # It has not been taken in yet: whoever counts on its vote has another cluster in mind.
             return False
+        if not self.may_elect(request.last_index):
+            return False
         is_free = (
             request.term > self.term
             or self.vote == request.sender
@@ -136,6 +141,8 @@ class Standing:
             self.decide()
 
     def _may_campaign(self) -> bool:
+        if not self.may_elect(self._log.last_index):
+            return False
         history = self._log.history
         if self._config.node_id in history.latest.voters:
             return True
@@ -185,3 +192,7 @@ class Standing:
         self._elapsed = 0
         election_ticks = self._config.election_ticks
         self._timeout = election_ticks + self._rng.randrange(election_ticks)
+
+
+def _always(_last_index: int) -> bool:
+    return True

@@ -3,7 +3,8 @@
 All the while somebody writes settings. An operator does what the nodes tell operators to do, one
 thing at a time, and makes the usual mistake too: to start a node whose disk is lost as if nothing
 had happened. Nothing acknowledged may be lost, no two lead one term, and in the end everybody who
-was taken in agrees.
+was taken in agrees. And a random life of founders: they start, die and come back on empty disks, as
+many as chance will have it, and never found a second cluster while one of them holds the first.
 
     python -m zreg.testing.roster_workload --seeds 1-100
 """
@@ -32,6 +33,8 @@ _VOTERS_MAX: Final = 5
 _RETRY_SECONDS: Final = 0.5
 _HEAL_SECONDS_MAX: Final = 60.0
 _DIE_WRITING_SHARE: Final = 0.3
+# How often, with each step, a founder comes back empty.
+_EMPTY_SHARE: Final = 0.1
 
 
 class Wish(Local, frozen=True):
@@ -83,6 +86,7 @@ class Operator:
                     self._wish,
                     request_id=self._request_id,
                     configuration_index=message.configuration_index,
+                    configuration_term=message.configuration_term,
                 )
                 return [Send(Link.META, self._address, wish)]
             case PeerLost() if message.peer == self._address:
@@ -347,6 +351,122 @@ class RosterLife:
         return f"seed {self.seed}: {what}\n{trace}\n{nodes}\n{wants}"
 
 
+class FoundingLife:
+    """One life of the nodes that found a cluster, each started as the first time, whatever it lost.
+
+    Nobody adds or removes any, so a node whose disk is lost stays out once the cluster is founded.
+    """
+
+    def __init__(self, seed: int, *, steps: int = 40) -> None:
+        self.seed = seed
+        self.steps = steps
+        self.cluster = SimCluster(seed, metas=_FOUNDERS if seed % 3 else _VOTERS_MAX)
+        self.rng = self.cluster.sim.rng
+        self.names = self.cluster.meta_names
+        self.checker = MetaChecker()
+        # Who holds something that was agreed on, of which cluster; who lost its disk since then.
+        self.holders: dict[str, bytes] = {}
+        self.lost: set[str] = set()
+        self.counts = dict.fromkeys(("founded", "emptied", "for good"), 0)
+
+    def run(self) -> None:
+        """Live; AssertionError with the seed when a promise is broken."""
+        for name in self.rng.sample(self.names, len(self.names)):
+            self._start(name)
+            self.cluster.sim.run(self.rng.choice((0.0, 0.1, 2.0)))
+            self._check()
+        for _ in range(self.steps):
+            self.rng.choice(
+                [self._kill, self._freeze, self._cut, self._heal, *[self._start_one] * 6]
+            )()
+            if self.rng.random() < _EMPTY_SHARE:
+                self._empty(self.rng.choice(self.names))
+            self.cluster.sim.run(self.rng.choice((0.0, 0.01, 0.1, 0.5, 2.0)))
+            self._check()
+        self._end()
+
+    def _start(self, name: str) -> None:
+        process = self.cluster.sim.processes.get(name)
+        if process is None:
+            self.cluster.meta(name)
+        else:
+            process.dies_at_save = False
+
+    def _start_one(self) -> None:
+        self._start(self.rng.choice(self.names))
+
+    def _kill(self) -> None:
+        name = self.rng.choice(self.names)
+        if name in self.cluster.sim.processes:
+            if self.rng.random() < _DIE_WRITING_SHARE:
+                self.cluster.sim.processes[name].dies_at_save = True
+            else:
+                self.cluster.sim.kill(name)
+
+    def _freeze(self) -> None:
+        name = self.rng.choice(self.names)
+        if name in self.cluster.sim.processes:
+            self.cluster.sim.freeze(name, self.rng.choice((0.2, 1.0, 5.0)))
+
+    def _cut(self) -> None:
+        self.cluster.sim.cut(*self.rng.sample(self.names, 2))
+
+    def _heal(self) -> None:
+        self.cluster.sim.heal()
+
+    def _empty(self, name: str) -> None:
+        """Lose a disk; its node comes back as if nothing had happened, sooner or later."""
+        if name in self.cluster.sim.processes:
+            self.cluster.sim.kill(name)
+        self.cluster.disks.pop(name, None)
+        self.holders.pop(name, None)
+        self.counts["emptied"] += 1
+        if self.holders:
+            self.lost.add(name)
+        else:
+            # What was agreed on is lost for good: these nodes may begin anew.
+            self.checker = MetaChecker()
+            self.lost.clear()
+
+    def _check(self) -> None:
+        for name, process in list(self.cluster.sim.processes.items()):
+            if any(isinstance(event, NodeFailed) for event in process.events):
+                self.cluster.sim.kill(name)
+        cores = self.cluster.meta_cores()
+        self.counts["founded"] += not self.holders and any(core.epoch for core in cores.values())
+        self.holders |= {n: core.membership.cluster_id for n, core in cores.items() if core.epoch}
+        ids = set(self.holders.values())
+        assert len(ids) <= 1, f"seed {self.seed}: founded twice, {self.holders}\n{cores}"
+        if self.holders:
+            self.checker.check(cores)
+            joined = self.lost & self.holders.keys()
+            assert not joined, f"seed {self.seed}: {joined} were counted without their journals"
+        else:
+            self.checker = MetaChecker()
+
+    def _end(self) -> None:
+        """Let everything run: they agree, unless most of them have forgotten it."""
+        sim = self.cluster.sim
+        sim.heal()
+        if not self.holders:
+            for name in self.names:
+                self._empty(name)
+
+        is_lost = 2 * len(self.lost) > len(self.names)
+        self.counts["for good"] += is_lost
+        for _ in range(10 if is_lost else int(_HEAL_SECONDS_MAX)):
+            for name in self.names:
+                self._start(name)
+            sim.run(1.0)
+            self._check()
+            if not is_lost and self.cluster.leader() is not None:
+                return
+        what = "have forgotten it, and yet it leads" if is_lost else "lack, and nobody leads"
+        story = f"seed {self.seed}: {sorted(self.lost)} {what}\n{sim.trace[-40:]}"
+        assert is_lost, story
+        assert self.cluster.leader() is None, story
+
+
 def main() -> int:
     """Run a range of seeds; print the first failures and return 1."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -356,16 +476,16 @@ def main() -> int:
     failed = 0
     counts: dict[str, int] = {}
     for seed in range(first, last + 1):
-        life = RosterLife(seed)
-        try:
-            life.run()
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it belongs to the seed
-            failed += 1
-            sys.stdout.write(f"seed {seed}: {type(error).__name__}: {str(error)[:6000]}\n")
-            if failed >= 3:  # noqa: PLR2004 -- enough to look at
-                break
-        for name, count in life.counts.items():
-            counts[name] = counts.get(name, 0) + count
+        for life in (RosterLife(seed), FoundingLife(seed)):
+            try:
+                life.run()
+            except Exception as error:  # noqa: BLE001 -- whatever it is, it belongs to the seed
+                failed += 1
+                sys.stdout.write(f"seed {seed}: {type(error).__name__}: {str(error)[:6000]}\n")
+            for name, count in life.counts.items():
+                counts[name] = counts.get(name, 0) + count
+        if failed >= 3:  # noqa: PLR2004 -- enough to look at
+            break
     sys.stdout.write(f"{last - first + 1} seeds, {failed} failed, {counts}\n")
     return 1 if failed else 0
 

@@ -140,7 +140,8 @@ class SimCluster:
             raft=new_raft(name, disk.load(), self._rng()),
             identity=Identity(
                 node_id=name,
-                address=address,
+                # A lone one is reached by no other, and begins at once.
+                address=address if len(self.meta_names) > 1 else "",
                 journal_id=disk.journal_id,
                 founders=disk.founders,
             ),

@@ -489,6 +489,7 @@ WireMessage = (
     | meta.RemoveMeta
     | meta.FetchMetaNodes
     | meta.MetaNodesReply
+    | meta.MetaDeclined
     | MembershipChanges
 )
 

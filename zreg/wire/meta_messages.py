@@ -18,8 +18,10 @@ class Introduction(Message, frozen=True, array_like=True, gc=False):
     """Who a meta node is: its id and address in Raft, and whose promises it keeps.
 
     `founders` is a digest of the list of peers that it began with, empty if it was added later;
-    `cluster_id` is empty until it knows one; `configuration_index` is the entry that named the
-    members of meta as it knows them.
+    `cluster_id` is empty until it knows one; `configuration_index` and `configuration_term` are the
+    entry that named the members of meta as it knows them. `is_fresh`: its log has at most what it
+    was given before its first start. `receiver_journal_id` is whose promises it takes the receiver
+    to keep, empty if it knows none.
     """
 
     request_id: Count
@@ -30,6 +32,14 @@ class Introduction(Message, frozen=True, array_like=True, gc=False):
     founders: Label
     cluster_id: ClusterId
     configuration_index: Count
+    configuration_term: Count = 0
+    is_fresh: bool = False
+    receiver_journal_id: Label = ""
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Up to where it knows who the members are; of two, the greater one knows more."""
+        return self.configuration_term, self.configuration_index
 
 
 class IntroduceMeta(Introduction, tag=70, frozen=True, array_like=True, gc=False):
@@ -50,6 +60,7 @@ class AddMeta(Message, tag=72, frozen=True, array_like=True, gc=False):
     node_id: NodeId
     address: Address
     configuration_index: Count
+    configuration_term: Count = 0
 
 
 class RemoveMeta(Message, tag=73, frozen=True, array_like=True, gc=False):
@@ -58,6 +69,7 @@ class RemoveMeta(Message, tag=73, frozen=True, array_like=True, gc=False):
     request_id: Count
     node_id: NodeId
     configuration_index: Count
+    configuration_term: Count = 0
 
 
 class FetchMetaNodes(Message, tag=74, frozen=True, array_like=True, gc=False):
@@ -96,3 +108,14 @@ class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
     last_index: Count
     configuration_index: Count
     nodes: Annotated[tuple[MetaNodeStatus, ...], Meta(max_length=64)]
+    configuration_term: Count = 0
+
+
+class MetaDeclined(Introduction, tag=76, frozen=True, array_like=True, gc=False):
+    """The other answer to IntroduceMeta: no, with a code and a sentence; and this is who says it.
+
+    `position` says what the refusal is worth: one that knows less may not know of an addition yet.
+    """
+
+    code: Count = 0
+    detail: Detail = ""
