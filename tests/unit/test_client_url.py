@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import zreg
-from zreg.client.locate import DEFAULT_URL, find_url, parse_url, route_host
+from zreg.client.locate import DEFAULT_URL, advice_on, find_url, parse_url, route_host
 from zreg.errors import UsageError
 
 
@@ -87,3 +87,10 @@ def test_the_route_to_loopback_begins_on_loopback() -> None:
 @pytest.mark.parametrize("address", ["ipc://x", "tcp://" + "x" * 70 + ":1", "tcp://h:99999"])
 def test_where_no_route_leads_there_is_no_host(address: str) -> None:
     assert route_host(address) is None
+
+
+def test_only_at_the_default_address_a_registry_to_try_is_proposed() -> None:
+    assert "`zreg dev`" in advice_on(parse_url(DEFAULT_URL))
+    advice = advice_on(parse_url("zreg://10.0.0.7:9600"))
+    assert "`zreg dev`" not in advice
+    assert "systemctl status 'zreg-session@*'" in advice

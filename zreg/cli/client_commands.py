@@ -20,13 +20,16 @@ from zreg.cli.settings import load
 from zreg.client.api import Client
 from zreg.client.view import Publisher, View, ViewChange
 from zreg.errors import (
+    Error,
     TimeoutError,  # noqa: A004 -- the built-in one, and ours
     UnavailableError,
     UsageError,
 )
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
+from zreg.wire.messages import FetchMembership, MembershipReply
 
 TIMEOUT_SECONDS: Final = 5.0
+_ASK_SECONDS: Final = 1.0
 _ID_CHARACTERS: Final = 8
 
 DataId = Annotated[str, typer.Argument(metavar="ID", help="What is published.")]
@@ -166,13 +169,22 @@ def _wait_for(client: Client, wait: Callable[[float], object], timeout_seconds: 
     try:
         client.wait_connected(timeout_seconds)
     except TimeoutError as error:
-        raise UnavailableError(f"{error}, or start a registry with `zreg dev`") from error
+        raise UnavailableError(str(error)) from error
     try:
         wait(timeout_seconds)
     except TimeoutError as error:
-        raise UnavailableError(
-            f"{error}: see with `zreg nodes` whether a data node runs"
-        ) from error
+        raise UnavailableError(f"{error}: {_what_is_away(client, str(error))}") from error
+
+
+def _what_is_away(client: Client, known: str) -> str:
+    """Ask the session what it lacks itself, for whoever waits in vain."""
+    advice = "see with `zreg nodes` whether a data node runs"
+    try:
+        reply = client.request(FetchMembership(0), _ASK_SECONDS)
+    except Error:
+        return advice
+    trouble = reply.trouble if isinstance(reply, MembershipReply) else ""
+    return f"{trouble}; {advice}" if trouble and trouble not in known else advice
 
 
 def _interrupt_on_signals() -> None:

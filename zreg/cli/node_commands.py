@@ -124,8 +124,8 @@ def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
     faulthandler.enable()
     # Whoever sends one this early has to wait until the loop can take it.
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
-    once = route(loaded.options.id or role, level=loaded.options.log_level or "info")
-    server = Server(once)
+    route(loaded.options.id or role, level=loaded.options.log_level or "info")
+    server = Server()
     try:
         node = build(loaded, server.take_event)
     except UnavailableError as error:
@@ -176,8 +176,8 @@ def dev(
     faulthandler.enable()
     loaded = load(flags, os.environ, file=config, base=Config.for_loopback())
     # What is usual would only get in the way of what it has to say itself.
-    once = route("dev", level=loaded.options.log_level or "warning")
-    server = Server(once)
+    route("dev", level=loaded.options.log_level or "warning")
+    server = Server()
     try:
         nodes = build_all(loaded.config, port, server.take_event)
     except UnavailableError as error:

@@ -45,6 +45,16 @@ def find_url(environment: Mapping[str, str], paths: Sequence[Path] = CONFIG_PATH
     return DEFAULT_URL
 
 
+def advice_on(addresses: Sequence[str]) -> str:
+    """Return what to look at when no session answers at these addresses."""
+    if DEFAULT_URL.replace(_SCHEME, "tcp://") in addresses:
+        return "start a registry with `zreg dev`, or say where one is (--url, ZREG_URL)"
+    return (
+        f"check host and port ({DEFAULT_PORT} by habit), that a session runs there (systemctl "
+        "status 'zreg-session@*'), and that no firewall is in between"
+    )
+
+
 def route_host(address: str) -> str | None:
     """Return the local address of the route to a session; None if there is no route.
 

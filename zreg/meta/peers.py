@@ -244,6 +244,10 @@ class Peers:
             return self.doubt(peer, now)
         return self._object(peer, refusal.detail)
 
+    def strange(self, peer: str, detail: str) -> list[Effect]:
+        """Note that whoever is at a peer's address is none of this cluster."""
+        return self._object(peer, detail) if peer in self._addresses else []
+
     @property
     def _is_being_taken_in(self) -> bool:
         """Whether a leader sends the log, in which this node has not come to its own journal yet.

@@ -87,11 +87,6 @@ class Node:
         return self._core.statistics().get("incarnation", "") != "-"
 
     @property
-    def has_meta(self) -> bool:
-        """Whether a connection to meta stands."""
-        return self._core.statistics().get("meta", "") != "-"
-
-    @property
     def is_serving(self) -> bool:
         """Whether it does for others what it is there for, as far as that is up to it."""
         return self.is_joined
