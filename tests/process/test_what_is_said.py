@@ -1,6 +1,7 @@
 """What people read when something is away or wrong: the truth, once, and what to do."""
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,3 +123,58 @@ def test_a_node_that_was_given_a_wrong_address_says_once_what_is_wrong(
         assert [LOST in line for line in lines] == [True], lines
         assert reason in lines[0]
         assert node.process.poll() is None
+
+
+# --- names and places that are wrong --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["session", "data"])
+def test_a_second_node_on_the_same_directory_is_told_who_has_it(tmp_path: Path, role: str) -> None:
+    """Until the first one has ended, however it did."""
+    command = zreg_command(role, "--port=0", f"--dir={tmp_path / 'kept'}", "-o", "json")
+    with Running([*command, "--id=first"]) as first:
+        pid = json.loads(first.line())["pid"]
+        second = run_zreg(role, "--port=0", f"--dir={tmp_path / 'kept'}")
+        assert second.returncode == 2
+        said_ = f"zreg: {tmp_path / 'kept'} is in use by process {pid} ("
+        assert second.stderr.startswith(said_)
+        assert f"zreg {role} --port=0" in second.stderr
+        first.send(signal.SIGKILL)
+        first.wait()
+        with Running([*command, "--id=third"]) as third:
+            assert json.loads(third.line())["node_id"] == "third"
+
+
+def test_a_variable_with_a_typing_error_is_named_and_a_cluster_says_so_once(
+    tmp_path: Path,
+) -> None:
+    """No child has settings of its own: one directory would be that of all nodes."""
+    environment = {"ZREG_LEASE_SECOND": "9", "ZREG_DIR": str(tmp_path / "one")}
+    said_ = (
+        "zreg: the variable ZREG_LEASE_SECOND is none that zreg knows and has no effect: did you "
+        "mean ZREG_LEASE_SECONDS?\n"
+    )
+    assert run_zreg("version", environment=environment).stderr == said_
+
+    with Running(zreg_command("cluster", "--json"), environment=environment) as cluster:
+        assert f"{cluster.error_line()}\n" == said_
+        while "ready" not in cluster.line():
+            pass
+        cluster.send(signal.SIGTERM)
+        assert cluster.wait() == 0
+        while line := cluster.error_line():
+            assert "ZREG_LEASE_SECOND" not in line
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_setting_with_the_name_of_a_node_s_own_is_set_with_a_warning() -> None:
+    with Running(zreg_command("dev", "--port=0", "-o", "json")) as registry:
+        while "url" not in (line := json.loads(registry.line())):
+            pass
+        result = run_zreg("settings", "set", "lease_seconds", "10", "--url", line["url"])
+        assert result.stdout.startswith("lease_seconds is set, version ")
+        assert result.stderr == (
+            "zreg: lease_seconds is set for your programs only: nodes take theirs from "
+            "--lease-seconds, ZREG_LEASE_SECONDS or zreg.toml, when they start\n"
+        )
+        assert run_zreg("settings", "set", "mine", "10", "--url", line["url"]).stderr == ""

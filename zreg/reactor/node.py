@@ -20,6 +20,7 @@ from zreg.config import Config, Limits
 from zreg.effects import Core, Link, MembershipTaken
 from zreg.errors import UsageError
 from zreg.model import Member, Role, Status, checked_node_id
+from zreg.reactor.directory import HeldDirectory
 from zreg.reactor.doors import Doors
 from zreg.reactor.keeper import Keeper, MembershipFile
 from zreg.reactor.loop import Reactor
@@ -106,6 +107,8 @@ class Node:
     def close(self) -> None:
         """Close the sockets of a node that is never run."""
         self._reactor.close()
+        if self._keeper is not None:
+            self._keeper.release()
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return the counters of the core and of the reactor."""
@@ -168,7 +171,8 @@ def opened_keeper(directory: Path | None, settings: NodeSettings, member: Member
     if directory is None:
         return None
     cluster = settings.config.cluster
-    return Keeper(MembershipFile(directory, cluster=cluster, node_id=member.node_id))
+    held = HeldDirectory(directory)
+    return Keeper(MembershipFile(directory, cluster=cluster, node_id=member.node_id), held=held)
 
 
 def clock() -> float:
