@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,6 +159,35 @@ def test_a_reader_that_has_enough_is_no_error(url: str) -> None:
         client.publish("pipe", "v").wait_registered(5)
         assert piped.error_line() == "code 0"
         assert piped.wait() == 0
+
+
+def test_a_client_that_waits_says_also_that_a_session_is_back() -> None:
+    """Once for each loss, and nothing at the first."""
+    with Running(zreg_command("dev", "--port=0", "-o", "json")) as registry:
+        while "url" not in (line := json.loads(registry.line())):
+            pass
+        hold = Running(zreg_command("publish", "p", "v", "--hold", "--url", line["url"]))
+        with hold:
+            hold.line()
+            registry.send(signal.SIGKILL)
+            registry.wait()
+            assert "WARNING zreg client.session.lost" in hold.error_line()
+            port = line["url"].rpartition(":")[2]
+            with Running(zreg_command("dev", f"--port={port}")):
+                assert "INFO    zreg client.session.reached" in hold.error_line()
+
+
+def test_output_that_cannot_be_written_is_code_1(url: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = zreg_command("nodes", "--url", url)
+        result = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=30
+        )
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        "zreg: the output cannot be written: No space left on device; send it elsewhere\n"
+    )
 
 
 # --- 2: usage -----------------------------------------------------------------------------------

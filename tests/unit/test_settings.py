@@ -264,3 +264,26 @@ def test_all_variables_of_nodes_and_clients_are_known() -> None:
     names = [*map(variable, (*CONFIG_FIELDS, *OPTION_FIELDS)), "ZREG_URL", "ZREG_APP"]
 
     assert unknown_variables(dict.fromkeys(names, "x")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("port = 'x'", "write a whole number from 0 to 65535; "),
+        ("port = 65536", "write a whole number from 0 to 65535; "),
+        ("clients_max = 1.5", "write a whole number; "),
+        ("lease_seconds = 'long'", "write a number; "),
+        ("insecure = 'maybe'", "write true or false; "),
+        ("log_level = 'loud'", "write debug or error or info or warning; "),
+        ("zone = 3", "write text; "),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_with_the_right_one(
+    local: Path, text: str, wanted: str
+) -> None:
+    assert f", which cannot be used: {wanted}" in refused(local, text)
+
+
+def test_a_directory_is_no_settings_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a directory: name a file with -c"):
+        load({}, {}, file=tmp_path)

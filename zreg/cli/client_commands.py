@@ -145,11 +145,32 @@ def get(  # noqa: PLR0913 -- one argument per option
         _print_view(view, is_wide=output is Format.WIDE)
 
 
+class ReachedAgain(logging.Filter):
+    """Lets through that a session is reached only where its loss was told; and all warnings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_lost = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line says something that was not expected."""
+        said = record.getMessage()
+        if said.startswith("client.session.lost"):
+            self._is_lost = True
+        elif said.startswith("client.session.reached"):
+            was_lost, self._is_lost = self._is_lost, False
+            return was_lost
+        return record.levelno >= logging.WARNING
+
+
 def _client(url: str | None, cluster: str | None) -> Client:
     """Return a client; what its library logs is written for people."""
     # Before anything may be logged; a client's own way of finding the URL is its own.
-    route("zreg", level="warning")
-    logging.getLogger("zreg.client").setLevel(logging.WARNING)
+    route("zreg", level="info")
+    logging.getLogger("zreg").setLevel(logging.WARNING)
+    client_logger = logging.getLogger("zreg.client")
+    client_logger.setLevel(logging.INFO)
+    client_logger.addFilter(ReachedAgain())
     config = load({"cluster": cluster}, os.environ).config
     return Client(url, cluster=config.cluster, config=config)
 

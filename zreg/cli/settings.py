@@ -114,7 +114,9 @@ def load(
     `file` stands in for the first of `paths`; those that do not exist are left out.
     """
     given: dict[str, _Given] = {}
-    if file is not None and not file.is_file():
+    if file is not None and file.is_dir():
+        raise UsageError(f"{file} is a directory: name a file with -c, or leave it out")
+    if file is not None and not file.exists():
         raise UsageError(f"{file} does not exist: create it (an empty one will do) or leave out -c")
     local, *rest = paths
     for path in reversed([file or local, *rest]):
@@ -246,8 +248,32 @@ def _convert(field: FieldInfo, given: _Given) -> object:
         return tuple(value) if isinstance(value, list) else tuple(str(value).split(","))
     try:
         return msgspec.convert(value, field.type, strict=False)
-    except msgspec.ValidationError as error:
-        detail = str(error).removeprefix("Expected ")
+    except msgspec.ValidationError:
         raise UsageError(
-            f"{given.where} is {value!r:.80}, which cannot be used: expected {detail}; {_HELP}"
+            f"{given.where} is {value!r:.80}, which cannot be used: write {_wanted(field.type)}; "
+            f"{_HELP}"
         ) from None
+
+
+def _wanted(kind: object) -> str:
+    """Return what values of a type are, for people."""
+    match msgspec.inspect.type_info(kind):
+        case msgspec.inspect.UnionType(types=(one, *_)):
+            return _wanted_one(one)
+        case one:
+            return _wanted_one(one)
+
+
+def _wanted_one(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.FloatType():
+            return "a number"
+        case msgspec.inspect.IntType(ge=least, le=most):
+            is_bounded = least is not None and most is not None
+            return f"a whole number from {least} to {most}" if is_bounded else "a whole number"
+        case msgspec.inspect.LiteralType(values=values):
+            return " or ".join(map(str, values))
+        case _:
+            return "text"
