@@ -5,7 +5,7 @@ core is a message: from a peer on a link, or without a tag on `Link.LOCAL`.
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -142,6 +142,10 @@ class Log(Effect, frozen=True, gc=False):
     fields: dict[str, str | int | float]
 
 
+class Flush(Effect, frozen=True, gc=False):
+    """Let what was sent before leave now: what follows takes time, and nobody need wait for it."""
+
+
 class Emit(Effect, frozen=True, gc=False):
     """Tell the application, or the process around the core."""
 
@@ -236,8 +240,12 @@ class Core(Protocol):
         """Judge time: leases, retries, beats. Called at `next_tick_at()` or later."""
         ...
 
-    def settle(self, now: float) -> Sequence[Effect]:
-        """End the turn: merge what came, join answers. Called after every batch and tick."""
+    def settle(self, now: float) -> Iterable[Effect]:
+        """End the turn: merge what came, join answers. Called after every batch and tick.
+
+        Each effect is carried out before the next is asked for, so work may stand between them;
+        nothing else is called meanwhile.
+        """
         ...
 
     def next_tick_at(self) -> float | None:

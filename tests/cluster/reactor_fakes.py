@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import zmq
@@ -55,6 +55,8 @@ class FakeCore:
         self.received: list[tuple[Link, Peer, Message | Local]] = []
         self.calls: list[str] = []
         self.settling: list[Effect] = []
+        # Called after each effect of a `settle`.
+        self.between: Callable[[], None] = lambda: None
         self.tick_at: float | None = None
         self.ticked: Callable[[float], None] = self._forget_tick
 
@@ -73,10 +75,12 @@ class FakeCore:
         self.ticked(now)
         return []
 
-    def settle(self, now: float) -> Sequence[Effect]:
+    def settle(self, now: float) -> Iterator[Effect]:
         self.calls.append("settle")
         settling, self.settling = self.settling, []
-        return settling
+        for effect in settling:
+            yield effect
+            self.between()
 
     def next_tick_at(self) -> float | None:
         return self.tick_at

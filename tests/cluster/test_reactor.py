@@ -26,6 +26,7 @@ from zreg.effects import (
     Disconnect,
     Effect,
     Emit,
+    Flush,
     Link,
     Listen,
     Local,
@@ -67,6 +68,25 @@ def test_a_request_and_its_answer_cross(harness: Harness) -> None:
         assert client.received[0][2] == PeerUp(Link.DATA, "server")
         assert server.records() == [publish(1)]
         assert server.peers()[0] in channel_of(reactor).peers  # type: ignore[attr-defined]
+
+    harness.run(scenario())
+
+
+def test_a_flush_lets_leave_what_was_sent_before_it(harness: Harness) -> None:
+    """What the core does after it keeps nobody waiting; what it sends then leaves with the turn."""
+
+    async def scenario() -> None:
+        server, client = FakeCore(accept), FakeCore()
+        _, address = await harness.serve(server)
+        dialing = await harness.dial(client, address)
+        counts: list[int] = []
+        client.between = lambda: counts.append(dialing.statistics().get("messages_out", 0))
+        one, two, three = (Send(Link.DATA, "server", publish(number)) for number in (1, 2, 3))
+        await harness.act(dialing, client, one, two, Flush(), three)
+        await harness.wait_until(lambda: len(client.records()) == 3)
+        assert counts == [0, 0, 1, 1]
+        assert server.records() == [publish(1), publish(2), publish(3)]
+        assert dialing.statistics()["messages_out"] == 2
 
     harness.run(scenario())
 

@@ -1,6 +1,6 @@
 """Some meta cores and a small network between them, which carries Raft at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from zreg.effects import (
     Disconnect,
     Effect,
     Emit,
+    Flush,
     Link,
     Local,
     Log,
@@ -114,9 +115,9 @@ class Cluster:
                 self.give(pair[0], Link.LOCAL, "", PeerUp(Link.RAFT_ASK, pair[1]))
 
     def take(  # noqa: C901 -- one case per effect
-        self, name: str, effects: Sequence[Effect]
+        self, name: str, effects: Iterable[Effect]
     ) -> None:
-        for effect in effects:
+        for effect in list(effects):
             match effect:
                 case Send(link=Link.RAFT_ASK):
                     self.ask(name, str(effect.peer), effect.message)
@@ -135,7 +136,7 @@ class Cluster:
                 case Disconnect():
                     self.wanted.pop((name, str(effect.peer)), None)
                     self.connected.discard((name, str(effect.peer)))
-                case Broadcast():
+                case Broadcast() | Flush():
                     pass
                 case _:
                     raise AssertionError(effect)

@@ -254,7 +254,7 @@ def test_a_renewal_while_the_departure_is_on_its_way_is_refused_once_it_is_decid
     core.receive(Link.LOCAL, "", NOBODY_LISTENS, 0.0)
 
     assert list(core.receive(Link.NODES, b"again", renew(D1), 0.0)) == []
-    core.settle(0.0)
+    list(core.settle(0.0))
     detail = f"{D1} is not a member (any more): join again"
     assert ask(core, b"again", renew(D1)) == [refused(b"again", 8, UnknownNodeError.code, detail)]
 
@@ -476,7 +476,7 @@ def test_who_waits_takes_the_place_of_the_last_that_worked() -> None:
     enter(core, "d1", life=9)
     crash(core, "d2")
     core.tick(0.1)
-    core.settle(0.1)
+    list(core.settle(0.1))
 
     assert status(core, "d1") is Status.WORKING
 

@@ -7,11 +7,12 @@ lost the leadership meanwhile, as long as the entry was not replaced.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from zreg.effects import (
     Effect,
+    Flush,
     Link,
     Local,
     Peer,
@@ -43,6 +44,7 @@ TICK_SECONDS: Final = 0.05
 _INTRODUCE_TICKS: Final = 60
 # Linearizable reads that wait for a majority.
 _READERS_MAX: Final = 10_000
+_FLUSH: Final = Flush()
 
 # Called with what became of a proposal; None: another entry took its place, or nobody knows.
 Waiter = Callable[[Applied | None, float], Sequence[Effect]]
@@ -82,8 +84,9 @@ class Agreement:
     def _is_at_rest(self) -> bool:
         """Whether no time passes for Raft: nobody is to be heard, and nothing to be elected."""
         # A lone node that a late request in a higher term made step down must lead again.
-        is_waiting = self.raft.role is Role.LEADER or not self.raft.configuration.members
-        return self.peers.is_alone and is_waiting
+        if not self.peers.is_alone:
+            return False
+        return self.raft.role is Role.LEADER or not self.raft.configuration.members
 
     # --- inputs ------------------------------------------------------------------------------
 
@@ -190,30 +193,31 @@ class Agreement:
 
     # --- outputs -----------------------------------------------------------------------------
 
-    def pump(self, now: float) -> list[Effect]:
-        """Carry out what Raft wants."""
-        effects: list[Effect] = []
+    def pump(self, now: float) -> Iterator[Effect]:
+        """Carry out what Raft wants: each effect is done when the next is asked for."""
         while (ready := self.raft.ready()) is not None:
             unsent: list[RaftMessage] = []
             for request in ready.appends:
-                effects += self._ask(request, unsent)
+                yield from self._ask(request, unsent)
             if ready.save is not None:
-                effects.append(ready.save)
+                yield ready.save
             for message in ready.messages:
                 if isinstance(message, Request):
-                    effects += self._ask(message, unsent)
+                    yield from self._ask(message, unsent)
                 else:
-                    effects += self._answer(message)
+                    yield from self._answer(message)
+            if ready.save is not None and ready.messages:
+                # The leader waits for this answer, and nobody for what is applied here.
+                yield _FLUSH
             self.raft.advance()
             for request_ in unsent:
                 self.raft.unreachable(request_.receiver, request_.sequence)
-            effects += self._apply(ready, now)
+            yield from self._apply(ready, now)
             if self.raft.is_compaction_due:
                 self.raft.compact(self._state.snapshot())
-        effects += self._follow_configuration()
+        yield from self._follow_configuration()
         # A request whose turn is over is answered by the reactor.
         self._askers.clear()
-        return effects
 
     def _follow_configuration(self) -> list[Effect]:
         if self.raft.configuration is self._configuration:

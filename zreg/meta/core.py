@@ -5,7 +5,7 @@ Followers serve the membership that they have applied, announce it, and send all
 A lone node without a disk relies on what its nodes remember (`memory`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -140,7 +140,7 @@ class MetaCore:
     @property
     def epoch(self) -> int:
         """The membership's epoch."""
-        return self.state.epoch
+        return self.state.membership.epoch
 
     @property
     def membership(self) -> Membership:
@@ -239,21 +239,19 @@ class MetaCore:
             effects += self._announcement(now)
         return effects
 
-    def settle(self, now: float) -> Sequence[Effect]:
+    def settle(self, now: float) -> Iterator[Effect]:
         """Carry out what Raft wants, and announce an epoch that nobody was told of."""
         self._now = now
-        effects = self._carry_on(now)
+        yield from self._carry_on(now)
         announce_at = self._announce_at()
         if announce_at is not None and now >= announce_at:
-            effects += self._announcement(now)
-        return effects
+            yield from self._announcement(now)
 
     def next_tick_at(self) -> float | None:
         """When Raft counts, leases are looked at, or the beat is due."""
         is_leading = self.is_leading
-        look_at = self._seats.holders.leases.next_look_at() if is_leading else self._admit_at
-        due_at = min(self._beat_at, look_at)
-        for at in (self.agreement.next_tick_at(), self._announce_at()):
+        due_at = self._seats.holders.leases.next_look_at() if is_leading else self._admit_at
+        for at in (self._beat_at, self.agreement.next_tick_at(), self._announce_at()):
             if at is not None and at < due_at:
                 due_at = at
         return due_at
@@ -295,18 +293,18 @@ class MetaCore:
 
     # --- Raft ---------------------------------------------------------------------------------
 
-    def _carry_on(self, now: float) -> list[Effect]:
+    def _carry_on(self, now: float) -> Iterator[Effect]:
         """Carry out what Raft wants, and begin or end to lead with it."""
-        effects = self.agreement.pump(now)
+        yield from self.agreement.pump(now)
         led_term = self.agreement.raft.term if self.agreement.is_leading else 0
         while led_term != self._led_term:
             self._led_term = led_term
             if led_term:
                 fields: dict[str, str | int | float] = {"term": led_term, "epoch": self.epoch}
-                effects += [Log(INFO, "raft.leading", fields), *self._begin_to_lead(now)]
-            effects += self.agreement.pump(now)
+                yield Log(INFO, "raft.leading", fields)
+                yield from self._begin_to_lead(now)
+            yield from self.agreement.pump(now)
             led_term = self.agreement.raft.term if self.agreement.is_leading else 0
-        return effects
 
     def _begin_to_lead(self, now: float) -> list[Effect]:
         if not self.state.is_founded:

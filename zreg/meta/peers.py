@@ -6,6 +6,7 @@ its votes, is no peer: counting it could lose what was acknowledged. Who the mem
 configuration; a node that was added is told nothing else, and takes whoever the leader is.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -138,7 +139,9 @@ class Peers:
 
     def next_tick_at(self) -> float | None:
         """When `tick` is due."""
-        return min((*self._connect_at.values(), *self._introduce_at.values()), default=None)
+        if not (self._connect_at or self._introduce_at):
+            return None
+        return min(*self._connect_at.values(), *self._introduce_at.values(), math.inf)
 
     def connected(self, peer: str, now: float) -> list[Effect]:
         """Say who this is to a peer whose connection stands."""

@@ -12,7 +12,7 @@ The caller's duty, one thread, in this order:
     while (ready := core.ready()) is not None:
         send ready.appends
         save ready.save             one durable transaction; on an error the process must end
-        send ready.messages
+        send ready.messages         requests among them too
         core.advance()
         restore ready.restore, apply ready.committed, answer ready.reads
 
@@ -48,6 +48,7 @@ from zreg.wire.raft_messages import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
 
@@ -189,25 +190,29 @@ class RaftCore:
     def ready(self) -> Ready | None:
         """Return what is to be done now, None if nothing; call `advance` when it is saved."""
         assert not self._is_handed_out
-        appends = self._next_appends()
-        votes = self._next_votes()
+        standing, replies = self._standing, self._replies
+        leadership, campaign = standing.leadership, standing.campaign
+        appends: Sequence[Request] = ()
+        votes: Sequence[Request] = ()
+        if leadership is not None:
+            appends = leadership.next_requests()
+        elif campaign is not None:
+            votes = campaign.next_requests(standing.now, standing.next_sequence)
         save = self._take_save()
         committed = self.log.take_committed(self._config.apply_count_max)
-        reads = (
-            self._standing.leadership.reads.take(self.log.applied_index)
-            if self._standing.leadership
-            else ()
-        )
-        refused_reads = self._standing.take_refused_reads()
-        messages = (*self._replies, *votes)
-        is_for_others = appends or save or messages
+        reads = leadership.reads.take(self.log.applied_index) if leadership is not None else ()
+        refused_reads = standing.take_refused_reads()
+        is_for_others = appends or save or replies or votes
         if not (is_for_others or self._restore or committed or reads or refused_reads):
             # As every other call finds, the one that only learns that the work is done.
             return None
+        late: Sequence[Request] = ()
+        if leadership is not None and save is not None:
+            appends, late = leadership.split(appends)
         ready = Ready(
-            appends=tuple(appends),
+            appends=appends,
             save=save,
-            messages=messages,
+            messages=(*replies, *votes, *late),
             restore=self._restore,
             committed=committed,
             reads=reads,
@@ -250,25 +255,12 @@ class RaftCore:
             },
         )
 
-    def _next_appends(self) -> list[Request]:
-        if self._standing.leadership is None:
-            return []
-        self._standing.leadership.confirm_reads()
-        return self._standing.leadership.next_requests()
-
-    def _next_votes(self) -> list[RequestVote]:
-        if self._standing.campaign is None:
-            return []
-        return self._standing.campaign.next_requests(
-            self._standing.now, self._standing.next_sequence
-        )
-
     def _take_save(self) -> Save | None:
-        promise = (self.term, self.vote)
+        term, vote = promise = (self._standing.term, self._standing.vote)
         if promise == self._saved_promise and not self.log.has_unsaved():
             return None
         self._saved_promise = promise
-        return self.log.take_save(self.term, self.vote)
+        return self.log.take_save(term, vote)
 
     # Requests.
 

@@ -58,7 +58,7 @@ class Campaign:
         """Return what is to be asked now: each voter that has not answered, one at a time."""
         requests = []
         for voter, slot in self._slots.items():
-            if voter not in self._votes and slot.is_free(now):
+            if voter not in self._votes and slot.free_at <= now:
                 request = self._request(voter, next_sequence())
                 slot.occupy(request, free_at=now + self._config.request_ticks)
                 requests.append(request)

@@ -4,9 +4,8 @@ A peer has one request under way, so a request carries all that waits for that p
 by themselves. The commit index goes along with the next request, at the latest a heartbeat.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
-from zlib import crc32
 
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration, check_change, encode_configuration
@@ -20,6 +19,7 @@ from zreg.raft.log import RaftLog
 from zreg.raft.progress import CatchUp, CatchUpState, Progress
 from zreg.raft.quorum import majority, majority_value
 from zreg.raft.read_index import ReadQueue
+from zreg.raft.requests import Requests
 from zreg.wire.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -55,7 +55,7 @@ class Leadership:
         self._config = config
         self._log = log
         self._now = now
-        self._next_sequence = next_sequence
+        self._requests = Requests(config, log, term=term, next_sequence=next_sequence)
         self._transfer_ends_at = 0
         self._is_transfer_accepted = False
         self._quorum_checked_at = now
@@ -200,16 +200,19 @@ class Leadership:
 
     # What follows from it.
 
-    def commit(self) -> None:
-        """Raise the commit index to what a majority has on disk (§5.3, §5.4.2)."""
-        if self._log.commit_index == self._log.last_index:
-            return
-        index = majority_value([self._matched(v) for v in self._log.history.latest.voters])
-        before = self._log.commit_index
-        if index > before and self._may_commit(index):
-            self._log.commit_to(index)
-            committed = self._log.entries_between(before, index)
-            self._uncommitted_bytes -= sum(entry.size_bytes for entry in committed)
+    def commit(self) -> bool:
+        """Raise the commit index to what a majority has on disk (§5.3, §5.4.2); say if it rose."""
+        log = self._log
+        before = log.commit_index
+        if before == log.last_index:
+            return False
+        index = majority_value([self._matched(voter) for voter in log.history.latest.voters])
+        if index <= before or not self._may_commit(index):
+            return False
+        log.commit_to(index)
+        for entry in log.entries_between(before, index):
+            self._uncommitted_bytes -= entry.size_bytes
+        return True
 
     def _may_commit(self, index: int) -> bool:
         return self._log.term_at(index) == self.term
@@ -247,8 +250,10 @@ class Leadership:
         was_active, progress.is_active = progress.is_active, False
         return was_active
 
-    def confirm_reads(self) -> None:
+    def _confirm_reads(self) -> None:
         """Start a round for the reads that wait, and release those that a majority confirmed."""
+        if self.reads.is_idle:
+            return
         if self.has_own_commit():
             self.reads.open_round(self._log.commit_index)
         if self.reads.is_pending:
@@ -262,8 +267,11 @@ class Leadership:
 
     def next_requests(self) -> list[Request]:
         """Return the next request for each peer that owes no answer and has something due."""
-        requests = []
+        self._confirm_reads()
+        requests: list[Request] = []
         for node_id, progress in self.progress.items():
+            if progress.slot.free_at > self._now:
+                continue
             request = self._next_request(node_id, progress)
             if request is not None:
                 is_chunk = isinstance(request, InstallSnapshot)
@@ -274,21 +282,18 @@ class Leadership:
                 requests.append(request)
         return requests
 
+    def split(self, requests: Sequence[Request]) -> tuple[Sequence[Request], Sequence[Request]]:
+        """Part requests into those that a majority needs, and others, which may leave later."""
+        return self._requests.split(requests, self.progress)
+
     def _next_request(self, node_id: str, progress: Progress) -> Request | None:
-        if not progress.slot.is_free(self._now):
-            return None
         if self.transfer_target is not None and self._is_transfer_due(node_id, progress):
-            return TransferLeader(
-                sender=self._config.node_id,
-                receiver=node_id,
-                term=self.term,
-                sequence=self._next_sequence(),
-            )
+            return self._requests.transfer(node_id)
         if not self._is_due(progress):
             return None
         if progress.next_index <= self._log.anchor_index:
-            return self._chunk(node_id, progress)
-        return self._append_request(node_id, progress)
+            return self._requests.chunk(node_id, progress)
+        return self._requests.append(node_id, progress)
 
     def _is_transfer_due(self, node_id: str, progress: Progress) -> bool:
         return (
@@ -302,39 +307,6 @@ class Leadership:
             progress.next_index <= self._log.last_index
             or self._now - progress.beat_at >= self._config.heartbeat_ticks
             or progress.slot.read_round < self.reads.round
-        )
-
-    def _append_request(self, node_id: str, progress: Progress) -> AppendEntries:
-        prev_index = progress.next_index - 1
-        prev_term = self._log.term_at(prev_index)
-        assert prev_term is not None
-        return AppendEntries(
-            sender=self._config.node_id,
-            receiver=node_id,
-            term=self.term,
-            sequence=self._next_sequence(),
-            prev_index=prev_index,
-            prev_term=prev_term,
-            commit_index=self._log.commit_index,
-            entries=self._log.entries_from(progress.next_index, self._config.append_bytes_max),
-        )
-
-    def _chunk(self, node_id: str, progress: Progress) -> InstallSnapshot:
-        assert self._log.snapshot is not None
-        snapshot = progress.pinned(self._log.snapshot)
-        offset = progress.snapshot_offset
-        return InstallSnapshot(
-            sender=self._config.node_id,
-            receiver=node_id,
-            term=self.term,
-            sequence=self._next_sequence(),
-            snapshot_index=snapshot.index,
-            snapshot_term=snapshot.term,
-            configuration=snapshot.configuration,
-            total_bytes=len(snapshot.data),
-            checksum=crc32(snapshot.data),
-            offset=offset,
-            data=snapshot.data[offset : offset + self._config.chunk_bytes_max],
         )
 
 

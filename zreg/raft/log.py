@@ -36,6 +36,8 @@ class RaftLog:
             self.anchor_index, self.anchor_term = first.index, first.term
         assert is_gapless(self.anchor_index, self.anchor_term, entries)
         self._entries = entries
+        # The index of the last entry, or of the anchor.
+        self.last_index = self.anchor_index + len(entries)
         self.size_bytes = sum(entry.size_bytes for entry in entries)
         self.commit_index = self.applied_index = snapshot.index if snapshot else 0
         assert self.last_index >= self.commit_index
@@ -55,11 +57,6 @@ class RaftLog:
         return history
 
     # What it holds.
-
-    @property
-    def last_index(self) -> int:
-        """The index of the last entry, or of the anchor."""
-        return self.anchor_index + len(self._entries)
 
     @property
     def last_term(self) -> int:
@@ -115,6 +112,7 @@ class RaftLog:
             if entry.kind is EntryKind.CONFIGURATION:
                 self.history.append(entry.index, decode_configuration(entry.data))
             self._entries.append(entry)
+            self.last_index = entry.index
             self.size_bytes += entry.size_bytes
 
     def merge(self, entries: Sequence[Entry]) -> None:
@@ -124,7 +122,8 @@ class RaftLog:
         """
         for position, entry in enumerate(entries):
             if self.term_at(entry.index) != entry.term:
-                self._cut(entry.index)
+                if entry.index <= self.last_index:
+                    self._cut(entry.index)
                 self.append(entries[position:])
                 return
 
@@ -133,6 +132,7 @@ class RaftLog:
         position = index - self.anchor_index - 1
         self.size_bytes -= sum(entry.size_bytes for entry in self._entries[position:])
         del self._entries[position:]
+        self.last_index = index - 1
         self.history.cut(index)
         if index <= self.saved_index:
             self.saved_index = index - 1
@@ -158,6 +158,7 @@ class RaftLog:
         self._entries.clear()
         self.size_bytes = 0
         self.anchor_index, self.anchor_term = snapshot.index, snapshot.term
+        self.last_index = snapshot.index
         self.commit_index = self.applied_index = self.saved_index = snapshot.index
         self.snapshot = self._unsaved_snapshot = snapshot
         self.history = self._history_of(snapshot)

@@ -15,16 +15,13 @@ class Slot:
     def __init__(self) -> None:
         self.request: Request | None = None
         self.read_round = 0
-        self._free_at = 0
-
-    def is_free(self, now: int) -> bool:
-        """Say whether a request may be sent: none is under way, or it waited long enough."""
-        return now >= self._free_at
+        # From then on a request may be sent: none is under way, or it waited long enough.
+        self.free_at = 0
 
     def occupy(self, request: Request, *, free_at: int) -> None:
         """Note that `request` was sent; from `free_at` on it is given up."""
         self.request = request
-        self._free_at = free_at
+        self.free_at = free_at
 
     def settle(self, sequence: int) -> Request | None:
         """Return the request that the reply `sequence` is for, None if it is not waited for."""
@@ -32,13 +29,13 @@ class Slot:
         if request is None or request.sequence != sequence:
             return None
         self.request = None
-        self._free_at = 0
+        self.free_at = 0
         return request
 
     def hold(self, *, free_at: int) -> None:
         """Send nothing before `free_at`: the peer cannot be reached or cannot go on now."""
         self.request = None
-        self._free_at = free_at
+        self.free_at = free_at
 
 
 class CatchUpState(Enum):

@@ -21,6 +21,11 @@ class ReadQueue:
         self._confirmed: deque[ReadState] = deque()
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no read waits for a round or for its majority."""
+        return not (self._waiting or self._rounds)
+
+    @property
     def is_pending(self) -> bool:
         """Whether some round waits for its majority."""
         return bool(self._rounds)

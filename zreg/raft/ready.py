@@ -3,7 +3,7 @@
 The requests and replies that travel are in `zreg.wire.raft_messages`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -46,13 +46,14 @@ class ReadState(msgspec.Struct, frozen=True):
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be done now, in field order; then `RaftCore.advance()` is called.
 
-    `appends` leave first: the leader writes its disk while its followers write theirs. Then `save`
-    is made durable. Only then `messages` leave: votes and acknowledgements promise what is on disk.
+    `appends` leave first: the leader writes its disk while a majority writes theirs. Then `save`
+    is made durable. Only then `messages` leave: votes and acknowledgements promise what is on disk,
+    and requests to those who are not needed for a majority can wait for it.
     Then the state machine takes `restore`, if any, and applies `committed`; the answers to `reads`
     come from that state. `refused_reads` are tokens to be asked again at the next leader.
     """
 
-    appends: tuple[Request, ...]
+    appends: Sequence[Request]
     save: Save | None
     messages: tuple[RaftMessage, ...]
     restore: Snapshot | None

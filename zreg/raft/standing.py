@@ -68,7 +68,8 @@ class Standing:
         """Follow the leader that speaks in `term`; False where this node leads that term itself."""
         if self.role is Role.LEADER and term == self.term:
             return False
-        self.become_follower(term, leader)
+        if self.role is not Role.FOLLOWER or term != self.term or leader != self.leader:
+            self.become_follower(term, leader)
         self._reset_timer()
         return True
 
@@ -176,10 +177,9 @@ class Standing:
 
     def commit(self) -> None:
         """Commit what a majority has; a leader that so removed itself is leader no more."""
-        if self.leadership is not None:
-            self.leadership.commit()
-            if self.leadership.is_over():
-                self.become_follower(self.term, None)
+        leadership = self.leadership
+        if leadership is not None and leadership.commit() and leadership.is_over():
+            self.become_follower(self.term, None)
 
     def _reset_timer(self) -> None:
         self._elapsed = 0

@@ -3,6 +3,8 @@
 Binding happens here, before the core is built, so that a node knows the address it tells others.
 """
 
+import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -12,6 +14,7 @@ from zreg.effects import Link, Peer
 from zreg.errors import UnavailableError, UsageError
 from zreg.reactor import options
 from zreg.reactor.links import (
+    TERMINATE_SECONDS_MAX,
     Channel,
     DealerChannel,
     DialChannel,
@@ -171,6 +174,19 @@ class Doors:
         """Close all sockets; what was handed to them leaves within the linger time."""
         for channel in self.channels():
             channel.close()
+
+    async def end(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close all sockets, and wait until what was handed to them has left, or a second."""
+        self.close()
+        ended = asyncio.Event()
+
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+                loop.call_soon_threadsafe(ended.set)
+
+        self.terminate(tell)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), TERMINATE_SECONDS_MAX)
 
     def terminate(self, done: Callable[[], None]) -> None:
         """End the contexts on a thread, as that waits for lingering sockets; then call `done`."""

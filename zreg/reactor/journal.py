@@ -189,8 +189,17 @@ class Journal:
         if self._is_broken:
             raise JournalError(f"The journal {self._path} failed before: end this node.")
         self._is_broken = True
-        with self._speaking_plainly("written"), self._transaction():
-            self._write(step)
+        # Without the context managers below, which cost a commit as much as its statements.
+        try:
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                self._write(step)
+                self._database.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+        except sqlite3.Error as error:
+            raise self._explained(error, "written") from error
         self._is_broken = False
 
     def close(self) -> None:
@@ -225,7 +234,7 @@ class Journal:
         # The last index stands here too: a lost last row would leave no gap.
         self._database.execute(
             "INSERT OR REPLACE INTO promise VALUES (1, ?, ?, ?, ?)",
-            (term, vote, self._last_index, _checksum(term, vote, self._last_index)),
+            (term, vote, self._last_index, _promise_checksum(term, vote, self._last_index)),
         )
 
     # Opening.
@@ -293,7 +302,7 @@ class Journal:
 
     def _load_promise(self) -> tuple[int, str | None, int]:
         row = self._database.execute("SELECT term, vote, last_index, crc FROM promise").fetchone()
-        self._check(row is not None and row[3] == _checksum(*row[:3]), "the term and vote")
+        self._check(row is not None and row[3] == _promise_checksum(*row[:3]), "the term and vote")
         return row[0], row[1], row[2]
 
     def _load_snapshot(self) -> SnapshotRow | None:
@@ -323,23 +332,29 @@ class Journal:
             yield
             self._database.execute("COMMIT")
         except BaseException:
-            # A full disk may have rolled back already.
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
+            self._roll_back()
             raise
+
+    def _roll_back(self) -> None:
+        # A full disk may have rolled back already.
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
 
     @contextmanager
     def _speaking_plainly(self, what: str) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            advice = _ADVICE.get(error.sqlite_errorcode & 0xFF)
-            if advice is None:
-                raise self._damaged(str(error)) from error
-            raise JournalError(
-                f"The journal {self._path} cannot be {what} ({error}): {advice}; nothing of this"
-                " step was acknowledged."
-            ) from error
+            raise self._explained(error, what) from error
+
+    def _explained(self, error: sqlite3.Error, what: str) -> JournalError:
+        advice = _ADVICE.get(error.sqlite_errorcode & 0xFF)
+        if advice is None:
+            return self._damaged(str(error))
+        return JournalError(
+            f"The journal {self._path} cannot be {what} ({error}): {advice}; nothing of this"
+            " step was acknowledged."
+        )
 
     def _check(self, is_sound: bool, what: str) -> None:  # noqa: FBT001 - reads like an assert
         if not is_sound:
@@ -357,6 +372,10 @@ class Journal:
 def _log_values(entry: _EntryLike) -> tuple[int, int, int, bytes, int]:
     index, term, kind, data = entry.index, entry.term, int(entry.kind), entry.data
     return index, term, kind, data, crc32(data, crc32(b"%d %d %d" % (index, term, kind)))
+
+
+def _promise_checksum(term: int, vote: str | None, last_index: int) -> int:
+    return crc32(f"{term} {vote} {last_index}".encode())
 
 
 def _checksum(*values: int | str | bytes | None) -> int:

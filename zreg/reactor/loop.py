@@ -7,10 +7,9 @@ outside, or out of a core, raises past it. Only the thread of the loop may call 
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -29,7 +28,7 @@ from zreg.effects import (
 from zreg.reactor.doors import Doors
 from zreg.reactor.failures import NodeEndError
 from zreg.reactor.intake import Intake
-from zreg.reactor.links import TERMINATE_SECONDS_MAX, Channel, DialChannel, RouterChannel
+from zreg.reactor.links import Channel, DialChannel, RouterChannel
 from zreg.reactor.outbox import Outcome
 from zreg.reactor.perform import Disk, EventCallback, Hooks, Performer
 from zreg.reactor.table import LinkTable
@@ -79,6 +78,7 @@ class Reactor:
         self._connecting: dict[DialChannel, float] = {}
         self._dying: dict[DialChannel, None] = {}
         self._all_doors = self._doors.all()
+        self._routers = list(self._doors.routers.values())
         self._tick_at: float | None = None
         self._is_stopping = False
         self._is_stopped = False
@@ -159,12 +159,14 @@ class Reactor:
 
     def _run_turn(self, now: float) -> None:
         self._counts["turns"] += 1
-        self._drain_monitors(now)
+        if self._wakeups.eventful:
+            self._drain_monitors(now)
         self._tell_news(now)
-        has_stop = self._take_posted(now)
+        has_stop = self._take_posted(now) if self._posted else False
         for channel in self._wakeups.take_readable():
             self._read(channel, now)
-        self._bury(now)
+        if self._connecting or self._dying:
+            self._bury(now)
         self._probe(now)
         # As the last turn left it: what this turn makes due sooner gets a turn of its own.
         if self._tick_at is not None and self._tick_at <= now:
@@ -183,7 +185,7 @@ class Reactor:
         if not self._finished.done():
             self._finished.set_result(error)
 
-    def _guard(self, call: Callable[[float], Sequence[Effect]], now: float) -> None:
+    def _guard(self, call: Callable[[float], Iterable[Effect]], now: float) -> None:
         """Call the core; what it raises is a bug that costs the call and nothing more."""
         try:
             self._performer.carry_out(call(now))
@@ -233,12 +235,14 @@ class Reactor:
     def _tell_news(self, now: float) -> None:
         """Tell the core what the last turn's sending found out."""
         for door in self._all_doors:
+            if not door.lost:
+                continue
             # One look: what the core does about it may well fail at once, and waits for a turn.
             for peer, reason in list(door.lost.items()):
                 if door.lost.pop(peer, None) is not None:
                     self._performer.forget_routed(door.link, peer)
                     self._tell(PeerLost(door.link, peer, reason), now)
-        for link, peer in list(self._sends.slow):
+        for link, peer in list(self._sends.slow) if self._sends.slow else ():
             if self._sends.slow.pop((link, peer), self) is None:
                 self._tell(PeerSlow(link, peer), now)
 
@@ -282,8 +286,8 @@ class Reactor:
 
     def _probe(self, now: float) -> None:
         """Send a Ping to peers that may be gone, once their input has been read."""
-        for router in self._doors.routers.values():
-            if not router.peers.is_probing or router in self._wakeups.readable:
+        for router in self._routers:
+            if not router.peers.probes or router in self._wakeups.readable:
                 continue
             for peer in router.peers.take_due(now):
                 self._sends.touched[router] = None
@@ -303,15 +307,18 @@ class Reactor:
                 if channel not in self._wakeups.readable and channel.has_input():
                     self._wakeups.readable[channel] = None
             touched.clear()
-        has_news = self._sends.slow or any(door.lost for door in self._all_doors)
-        if self._wakeups.readable or self._posted or has_news:
+        if self._wakeups.readable or self._posted or self._sends.slow:
             self._wakeups.schedule()
+        for door in self._all_doors:
+            if door.lost:
+                self._wakeups.schedule()
 
     def _arm(self, now: float) -> None:
         """Set the timer to whatever is due first."""
         due_at = self._tick_at = self._next_tick_at(now)
-        for router in self._doors.routers.values():
-            due_at = _earlier(due_at, router.peers.next_due_at())
+        for router in self._routers:
+            if router.peers.probes:
+                due_at = _earlier(due_at, router.peers.next_due_at())
         if self._sends.is_waiting:
             due_at = _earlier(due_at, now + RETRY_SECONDS)
         if self._connecting:
@@ -340,16 +347,7 @@ class Reactor:
         self._is_stopped = True
         self._wakeups.stop()
         self._performer.checks.stop()
-        self._doors.close()
-        ended = asyncio.Event()
-
-        def end() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
-                loop.call_soon_threadsafe(ended.set)
-
-        self._doors.terminate(end)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), TERMINATE_SECONDS_MAX)
+        await self._doors.end(loop)
 
 
 def _earlier(one: float | None, other: float | None) -> float | None:

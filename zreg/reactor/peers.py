@@ -20,7 +20,7 @@ class RoutedPeers:
         # Closed while nobody held them: their messages may still be waiting to be read.
         self._closed: set[int] = set()
         # Routing id -> how often it was probed, and when it is due again.
-        self._probes: dict[bytes, tuple[int, float]] = {}
+        self.probes: dict[bytes, tuple[int, float]] = {}
 
     def __contains__(self, routing_id: object) -> bool:
         """Return whether the peer was heard before."""
@@ -53,37 +53,32 @@ class RoutedPeers:
 
     def probe(self, routing_id: bytes) -> None:
         """Ask for a probe as soon as the input is drained, and for its repetitions."""
-        self._probes[routing_id] = (0, 0.0)
+        self.probes[routing_id] = (0, 0.0)
 
     def forget(self, routing_id: bytes) -> None:
         """Drop all that is known of a peer."""
-        self._probes.pop(routing_id, None)
+        self.probes.pop(routing_id, None)
         descriptor = self._descriptors.pop(routing_id, None)
         if descriptor is not None and self._holders.get(descriptor) == routing_id:
             del self._holders[descriptor]
 
     def take_due(self, now: float) -> list[bytes]:
         """Return who is to be probed now, and note when next."""
-        due = [peer for peer, (_, due_at) in self._probes.items() if due_at <= now]
+        due = [peer for peer, (_, due_at) in self.probes.items() if due_at <= now]
         for peer in due:
-            count = self._probes[peer][0]
+            count = self.probes[peer][0]
             if count < len(PROBE_AGAIN_SECONDS):
-                self._probes[peer] = (count + 1, now + PROBE_AGAIN_SECONDS[count])
+                self.probes[peer] = (count + 1, now + PROBE_AGAIN_SECONDS[count])
             else:
-                del self._probes[peer]
+                del self.probes[peer]
         return due
-
-    @property
-    def is_probing(self) -> bool:
-        """Whether some peer has to be probed, now or later."""
-        return bool(self._probes)
 
     def next_due_at(self) -> float | None:
         """Return when the next probe is due."""
-        if not self._probes:
+        if not self.probes:
             return None
-        return min(due_at for _, due_at in self._probes.values())
+        return min(due_at for _, due_at in self.probes.values())
 
     def __repr__(self) -> str:
         """Show the state."""
-        return f"<RoutedPeers peers={len(self._descriptors)} probes={len(self._probes)}>"
+        return f"<RoutedPeers peers={len(self._descriptors)} probes={len(self.probes)}>"

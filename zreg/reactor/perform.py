@@ -6,7 +6,7 @@ everything else happens at once.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 import msgspec
@@ -17,6 +17,7 @@ from zreg.effects import (
     Disconnect,
     Effect,
     Emit,
+    Flush,
     Link,
     Listen,
     Local,
@@ -77,9 +78,10 @@ class Performer:
         self._hooks = hooks
         self.sends: Outbox[Channel] = Outbox({**doors.bound, **doors.dealers}, counts)
         self.broadcasts: Outbox[Channel] = Outbox(doors.pubs, counts)
+        self._has_broadcasts = False
         self.checks = Checks(hooks.post)
 
-    def carry_out(self, effects: Sequence[Effect]) -> None:
+    def carry_out(self, effects: Iterable[Effect]) -> None:
         """Do what the effects say, in their order."""
         pending = self.sends.pending
         for effect in effects:
@@ -105,7 +107,9 @@ class Performer:
         Broadcasts first: more are waiting for news than for an answer.
         """
         header = self._hooks.header()
-        self.broadcasts.flush(header)
+        if self._has_broadcasts:
+            self._has_broadcasts = False
+            self.broadcasts.flush(header)
         self.sends.flush(header)
 
     def forget_routed(self, link: Link, peer: Peer) -> None:
@@ -156,6 +160,8 @@ class Performer:
                 self._listen(effect)
             case Save():
                 self._save(effect)
+            case Flush():
+                self.sends.flush(self._hooks.header())
             case Probe():
                 self._probe(effect)
             case Log():
@@ -172,6 +178,7 @@ class Performer:
         elif channel.topics.is_heard(effect.topic):
             by_topic = self.broadcasts.pending[id(effect.link)]
             by_topic.setdefault(effect.topic, []).append(effect.message)
+            self._has_broadcasts = True
         else:
             self._counts["broadcasts_unheard"] += 1
 

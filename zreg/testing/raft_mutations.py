@@ -97,7 +97,7 @@ def _read_without_round(self: ReadQueue, commit_index: int) -> None:
 
 def _take_any_reply(self: Slot, sequence: int) -> Request | None:
     request, self.request = self.request, None
-    self._free_at = 0
+    self.free_at = 0
     return request if sequence else None
 
 

@@ -6,7 +6,7 @@ REQ is answered in the turn in which it came, and only the answer to the last on
 outlives its process and forgets what was not synced. The same seed gives the same trace.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from zreg.effects import (
@@ -16,6 +16,7 @@ from zreg.effects import (
     Disconnect,
     Effect,
     Emit,
+    Flush,
     Link,
     Listen,
     Local,
@@ -127,8 +128,8 @@ class Simulation(Network):
             process.tick_at = None
             self._turn(process, lambda: ())
 
-    def _perform(  # noqa: C901, PLR0912 -- one case per effect
-        self, process: Process, effects: Sequence[Effect]
+    def _perform(  # noqa: C901, PLR0912, PLR0915 -- one case per effect
+        self, process: Process, effects: Iterable[Effect]
     ) -> None:
         for effect in effects:
             match effect:
@@ -153,6 +154,8 @@ class Simulation(Network):
                         self._happen(process, PeerLost(effect.link, effect.peer))
                 case Save():
                     self._save(process, effect)
+                case Flush():
+                    self._flush(process)
                 case Log():
                     fields = " ".join(f"{key}={value}" for key, value in effect.fields.items())
                     self._note(f"log {process.name} {effect.event} {fields}")

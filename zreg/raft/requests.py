@@ -1,0 +1,84 @@
+"""Build the requests of one leader, and say which of them are needed first."""
+
+from collections.abc import Callable, Mapping, Sequence
+from zlib import crc32
+
+from zreg.raft.config import RaftConfig
+from zreg.raft.log import RaftLog
+from zreg.raft.progress import Progress
+from zreg.raft.quorum import majority
+from zreg.wire.raft_messages import AppendEntries, InstallSnapshot, Request, TransferLeader
+
+
+class Requests:
+    """Writes requests from the log, each with a number of its own."""
+
+    def __init__(
+        self, config: RaftConfig, log: RaftLog, *, term: int, next_sequence: Callable[[], int]
+    ) -> None:
+        self._config = config
+        self._log = log
+        self._term = term
+        self._next_sequence = next_sequence
+
+    def append(self, node_id: str, progress: Progress) -> AppendEntries:
+        """Return the entries that come next for a peer, or a heartbeat if there are none."""
+        prev_index = progress.next_index - 1
+        prev_term = self._log.term_at(prev_index)
+        assert prev_term is not None
+        return AppendEntries(
+            sender=self._config.node_id,
+            receiver=node_id,
+            term=self._term,
+            sequence=self._next_sequence(),
+            prev_index=prev_index,
+            prev_term=prev_term,
+            commit_index=self._log.commit_index,
+            entries=self._log.entries_from(progress.next_index, self._config.append_bytes_max),
+        )
+
+    def chunk(self, node_id: str, progress: Progress) -> InstallSnapshot:
+        """Return the next part of the snapshot, for a peer whose entries are compacted away."""
+        assert self._log.snapshot is not None
+        snapshot = progress.pinned(self._log.snapshot)
+        offset = progress.snapshot_offset
+        return InstallSnapshot(
+            sender=self._config.node_id,
+            receiver=node_id,
+            term=self._term,
+            sequence=self._next_sequence(),
+            snapshot_index=snapshot.index,
+            snapshot_term=snapshot.term,
+            configuration=snapshot.configuration,
+            total_bytes=len(snapshot.data),
+            checksum=crc32(snapshot.data),
+            offset=offset,
+            data=snapshot.data[offset : offset + self._config.chunk_bytes_max],
+        )
+
+    def transfer(self, node_id: str) -> TransferLeader:
+        """Return the request to stand for election at once."""
+        return TransferLeader(
+            sender=self._config.node_id,
+            receiver=node_id,
+            term=self._term,
+            sequence=self._next_sequence(),
+        )
+
+    def split(
+        self, requests: Sequence[Request], progress: Mapping[str, Progress]
+    ) -> tuple[Sequence[Request], Sequence[Request]]:
+        """Part requests into those that a majority needs, and others, which may leave later.
+
+        What is needed first is done sooner when not all nodes work on it at once. A peer that does
+        not answer holds its slot, so from the next entry on another one is among the first.
+        """
+        voters = self._log.history.latest.voters
+        needed = majority(len(voters)) - (self._config.node_id in voters)
+        if len(requests) <= needed:
+            return requests, ()
+        order = sorted(
+            requests,
+            key=lambda each: (each.receiver not in voters, -progress[each.receiver].match_index),
+        )
+        return order[:needed], order[needed:]
