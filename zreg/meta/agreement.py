@@ -213,6 +213,9 @@ class Agreement:
             for request_ in unsent:
                 self.raft.unreachable(request_.receiver, request_.sequence)
             yield from self._apply(ready, now)
+            if ready.committed and self.is_leading:
+                # Whoever proposed waits, and nobody for the looks around that come next.
+                yield _FLUSH
             if self.raft.is_compaction_due:
                 self.raft.compact(self._state.snapshot())
         yield from self._follow_configuration()
