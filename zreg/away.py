@@ -20,6 +20,7 @@ from zreg.effects import (
     Log,
 )
 from zreg.errors import NotReadyError
+from zreg.health import Absence
 
 NO_ANSWER: Final = "no answer"
 # Another reason than the one that was told waits so long: of an election there are many.
@@ -42,7 +43,9 @@ _ADVICE: Final = {
 class Away:
     """What each meta node answered instead of letting this node in, or why it did not."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
+        # The same for the node's health, which is looked at and not told.
+        self.absence = Absence(now)
         # By address, the newest last; the answers of meta nodes apart, as they tell most.
         self._reasons: dict[str, str] = {}
         self._answers: dict[str, str] = {}
@@ -75,11 +78,12 @@ class Away:
             )
         return f"{what} ({why})"[: Limits.detail_characters_max] if why else ""
 
-    def note(self, address: str, reason: str, *, is_answer: bool = False) -> None:
+    def note(self, address: str, reason: str, now: float, *, is_answer: bool = False) -> None:
         """Note what a meta node said, or why no connection to it came to be, or stayed."""
         answers, reasons = self._answers, self._reasons
         found, other = (answers, reasons) if is_answer else (reasons, answers)
         reason = reason or "lost"
+        self.absence.note(f"{address}: {reason}", now)
         other.pop(address, None)
         found.pop(address, None)
         if len(found) >= _ADDRESSES_MAX:
@@ -101,7 +105,7 @@ class Away:
 
     def refused(self, address: str, code: int, detail: str, now: float) -> list[Log]:
         """Note that meta says no, and tell the log unless it knows; "not now" is no worry."""
-        self.note(address, detail, is_answer=True)
+        self.note(address, detail, now, is_answer=True)
         fields: dict[str, str | int | float] = {"code": code, "detail": detail}
         level = INFO if code == NotReadyError.code else WARNING
         return self._tell("meta.refused", fields, now, is_news=True, level=level)
@@ -109,6 +113,7 @@ class Away:
     def end(self) -> list[Log]:
         """Note that the leader has let this node in, and tell the log if it knows of a loss."""
         was_told, self._is_loss_told = self._is_loss_told, False
+        self.absence.end()
         if self._told or self._last:
             self._reasons.clear()
             self._answers.clear()

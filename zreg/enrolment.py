@@ -99,17 +99,17 @@ class Enrolment:
         self._mirror: Mirror[Incarnation, Member] = Mirror(MEMBERS)
         self._is_keeping = kept is not None
         # Until meta has said one, the membership is what the disk says.
-        self._is_remembered = self.membership.epoch > 0
-        if self._is_remembered:
+        self.is_remembered = self.membership.epoch > 0
+        if self.is_remembered:
             self._mirror.snapshot(Version(self.membership.epoch, 0), self.membership.members)
         self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
         self._round = _Round(config.meta_addresses)
         self._meta: str | None = None
         self._lost: str | None = None
-        self._is_up = False
-        # Whether the leader has answered over this connection that I am a member.
-        self._is_seated = False
-        self._away, self._redirect_count = Away(), 0
+        # Whether the connection stands, and the leader has answered over it that I am a member.
+        self._is_up = self._is_seated = False
+        self._away, self._redirect_count = Away(now), 0
+        self.absence = self._away.absence
         self._announcements = _Announcements()
         self._request_id = 0
         # The fetch of the membership that is under way; 0: none.
@@ -123,7 +123,7 @@ class Enrolment:
     def start(self) -> list[Effect]:
         """Ask for the announcements; connecting begins with the first tick."""
         listen = Listen(Link.MEMBERSHIP, MEMBERSHIP_TOPIC)
-        return [listen, _remembered(self.membership)] if self._is_remembered else [listen]
+        return [listen, _remembered(self.membership)] if self.is_remembered else [listen]
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
@@ -200,7 +200,7 @@ class Enrolment:
     @property
     def trouble(self) -> str:
         """Return what stands in the way of any change, for people; mostly empty."""
-        return self._away.sentence(self._member.node_id, is_remembered=self._is_remembered)
+        return self._away.sentence(self._member.node_id, is_remembered=self.is_remembered)
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return what people want to know of it."""
@@ -215,6 +215,8 @@ class Enrolment:
     def _connect(self) -> list[Effect]:
         self._connect_at = None
         self._meta = self._round.next(self.membership, self._lost)
+        if self._round.is_new:
+            self.absence.begin_round()
         return [Connect(Link.META, self._meta, self._meta)]
 
     def _leave(self, now: float, reason: str) -> list[Effect]:
@@ -223,21 +225,21 @@ class Enrolment:
     def _go_on(self, now: float, reason: str, *, is_answer: bool = False) -> list[Effect]:
         self._lost, self._meta = self._meta, None
         self._is_up = self._is_seated = False
-        self._away.note(str(self._lost), reason, is_answer=is_answer)
+        self._away.note(str(self._lost), reason, now, is_answer=is_answer)
         self._in_use_since = None
         # Pauses grow from round to round: one that lives must not be found later than a lease.
         pause = self._config.reconnect_seconds_min
         if self._round.is_over:
             pause = self._backoff.next_seconds()
-        pause = min(pause, self._config.renew_seconds) if self._round.is_electing else pause
+        pause = min(pause, self._config.renew_seconds) if self.absence.is_electing else pause
         self._connect_at = now + pause
         return list(self._away.tell_lost(now, is_round_over=self._round.is_over))
 
     def _ask_elsewhere(self, refused: Refused, now: float) -> list[Effect]:
         """Go to the leader at once, or on to the next meta node where nobody knows one."""
         former, address = str(self._meta), refused.address
-        leave, self._round.is_electing = Disconnect(Link.META, former), True
-        self._redirect_count += 1
+        self.absence.hear(refused.detail, refused.address)
+        leave, self._redirect_count = Disconnect(Link.META, former), self._redirect_count + 1
         if address in ("", former) or self._redirect_count > _REDIRECTS_MAX:
             self._redirect_count = 0
             return [leave, *self._go_on(now, refused.detail, is_answer=True)]
@@ -335,16 +337,17 @@ class Enrolment:
             return []
         is_news = _version_of(membership) != _version_of(self.membership)
         self.membership = membership
-        self._is_remembered = False
+        self.is_remembered = False
         out = self._announcements.follow(membership)
         if is_news:
             out += self._keep(membership)
         if is_join:
-            self.incarnation, self._is_seated = reply.incarnation, True
-            self._in_use_since = None
+            # What was asked twice is answered twice.
+            is_told = reply.incarnation == self.incarnation
+            self.incarnation, self._is_seated, self._in_use_since = reply.incarnation, True, None
             out += self._away.end()
             fields: _Fields = {"incarnation": str(reply.incarnation), "epoch": membership.epoch}
-            out.append(Log(_INFO, "node.joined", fields))
+            out += [] if is_told else [Log(_INFO, "node.joined", fields)]
         elif self.incarnation is not None and not membership.has_living(self.incarnation):
             # Meta would refuse the next renewal; a predecessor of somebody must act on it now.
             self.incarnation = None
@@ -384,8 +387,8 @@ class _Round:
         self._next = 0
         # Whether all were tried.
         self.is_over = False
-        # Whether some meta node lives, and none leads: an election is short.
-        self.is_electing = False
+        # Whether the one of now is the first of a round.
+        self.is_new = False
 
     def next(self, membership: Membership, lost: str | None) -> str:
         """Return the next one; not the one that was just lost, if there are others."""
@@ -394,8 +397,7 @@ class _Round:
         # A connection to one that is frozen hangs for as long as a lease.
         self._next += addresses[self._next % len(addresses)] == lost
         place = self._next % len(addresses)
-        # In each round somebody has to say so again.
-        self.is_electing = self.is_electing and place > 0
+        self.is_new = place == 0
         self._next += 1
         self.is_over = self._next % len(addresses) == 0
         return addresses[place]

@@ -1,5 +1,6 @@
 """The reference pages name all there is, and nothing that is not there."""
 
+import ast
 import configparser
 import enum
 import re
@@ -12,6 +13,15 @@ from tables import DOCS, ROOT, rows, sections, table
 from zreg import model
 from zreg.config import Config, Limits
 from zreg.errors import REFUSALS
+from zreg.health import STUCK_SECONDS
+from zreg.http.answers import CODES
+from zreg.http.connections import (
+    CONNECTION_SECONDS_MAX,
+    CONNECTIONS_MAX,
+    HEADER_BYTES_MAX,
+    HEADERS_MAX,
+    LINE_BYTES_MAX,
+)
 from zreg.wire.messages import TAGS, DatumSummary
 from zreg.wire.raft_messages import Entry, EntryKind
 from zreg.wire.settings_messages import Setting
@@ -155,3 +165,36 @@ def test_every_dependency_has_a_reason() -> None:
     found = [row[0] for row in rows(DEPENDENCIES)]
     assert set(found) == names
     assert len(found) == len(set(found))
+
+
+OPERATING = (DOCS / "operating.md").read_text()
+
+
+def calls_of(name: str) -> list[ast.Call]:
+    """Return all calls of a name in the package."""
+    trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "zreg").rglob("*.py"))]
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [node for node in nodes if ast.unparse(node.func) == name]
+
+
+def test_every_problem_of_a_node_is_documented() -> None:
+    codes = {ast.literal_eval(call.args[0]) for call in calls_of("Problem")}
+
+    found = [row[0] for row in rows(sections(OPERATING)["Health"]) if "/" not in row[0]]
+
+    assert set(found) == codes
+    assert len(found) == len(codes) > 10
+
+
+def test_what_bounds_http_is_documented() -> None:
+    text = sections(OPERATING)["Health"].replace("\n", " ")
+
+    for words in (
+        f"lives for {CONNECTION_SECONDS_MAX:g} s",
+        f"{CONNECTIONS_MAX} connections",
+        f"{LINE_BYTES_MAX >> 10} KiB for the request line",
+        f"{HEADERS_MAX} headers of {HEADER_BYTES_MAX >> 10} KiB",
+        f"for {STUCK_SECONDS:g} s",
+        *(f"`{code}` ({status}" for status, code in CODES.items()),
+    ):
+        assert words in text, words

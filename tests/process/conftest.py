@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,19 @@ import pytest
 from zreg.testing.processes import RunningCluster, own_environment
 
 StartCluster = Callable[..., RunningCluster]
+
+
+def free_ports(count: int = 12) -> int:
+    """Return the first of so many ports in a row that are free, below those the kernel chooses."""
+    for base in range(20_000 + os.getpid() % 5_000, 32_000, count):
+        with ExitStack() as stack:
+            try:
+                for port in range(base, base + count):
+                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            return base
+    raise AssertionError("no free ports in a row")
 
 
 @pytest.fixture(autouse=True)

@@ -4,29 +4,14 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from conftest import StartCluster
+from conftest import StartCluster, free_ports
 
 import zreg
 from zreg.testing.processes import NodeProcess, Running, RunningCluster, wait_until, zreg_command
-
-
-def free_ports(count: int = 8) -> int:
-    """Return the first of so many ports in a row that are free, below those the kernel chooses."""
-    for base in range(20_000 + os.getpid() % 5_000, 32_000, count):
-        with ExitStack() as stack:
-            try:
-                for port in range(base, base + count):
-                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            except OSError:
-                continue
-            return base
-    raise AssertionError("no free ports in a row")
 
 
 def test_once_ready_every_session_serves(start_cluster: StartCluster) -> None:
@@ -41,7 +26,7 @@ def test_once_ready_every_session_serves(start_cluster: StartCluster) -> None:
         ("data", "data-2"),
         ("data", "data-3"),
     ]
-    assert all(node.http is None for node in cluster.nodes.values())
+    assert len({cluster.health(node_id).node_id for node_id in cluster.nodes}) == 6
     with (
         zreg.Client(cluster.url_of("session-1")) as one,
         zreg.Client(cluster.url_of("session-2")) as other,
@@ -117,7 +102,10 @@ def test_a_base_port_is_counted_up(tmp_path: Path) -> None:
     options = [f"--base-port={base}"]
     with RunningCluster(tmp_path, sessions=2, options=options) as cluster:
         ports = [int(node.address.rpartition(":")[2]) for node in cluster.nodes.values()]
-    assert ports == [base, base + 2, base + 3, base + 4]
+        https = [int(node.http.rpartition(":")[2]) for node in cluster.nodes.values() if node.http]
+    # Where a node announces stands between the two.
+    assert ports == [base, base + 3, base + 5, base + 7]
+    assert https == [base + 2, base + 4, base + 6, base + 9]
 
 
 def test_a_node_that_cannot_start_ends_it_all(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_systemd_is_told_ready_alive_and_stopping(
         try:
             # No meta yet: alive, but not ready.
             assert [receiver.recv(100) for _ in range(5)] == [b"WATCHDOG=1"] * 5
-            with Running(zreg_command("meta", f"--port={port}", *SHORT_LEASE)):
+            with Running(zreg_command("meta", f"--port={port}", "--http-port=0", *SHORT_LEASE)):
                 while (said := receiver.recv(100)) == b"WATCHDOG=1":
                     pass
                 assert said == b"READY=1"
@@ -154,7 +154,7 @@ def test_without_meta_a_node_waits_and_says_so_once() -> None:
         assert f"reason='127.0.0.1:{port}: refused' detail='start meta, or correct --meta" in line
         # A node that meta has let in goes on as who it was: it joins once.
         for expected in ({"node.joined", RESTORED}, {RESTORED}):
-            meta = Running(zreg_command("meta", f"--port={port}", *SHORT_LEASE))
+            meta = Running(zreg_command("meta", f"--port={port}", "--http-port=0", *SHORT_LEASE))
             with meta:
                 said = {data.error_line().split()[3] for _ in expected}
                 assert said == expected

@@ -137,6 +137,7 @@ class Cluster:
         ports = [f"--port={next(self._ports)}"]
         if pub:
             ports.append(f"--pub-port={next(self._ports)}")
+        ports.append(f"--http-port={next(self._ports)}")
         arguments = ["--host=127.0.0.1", *ports, *more, *as_flags(self._config)]
         return Child(role, f"{role}-{number}", arguments, self._directory)
 
@@ -272,8 +273,8 @@ def _tell_ready(children: Sequence[Child], *, is_json: bool) -> None:
         return
     lines = [child.line for child in children if child.line is not None]
     print_table(
-        ["role", "node id", "pid", "address"],
-        [[line.role, line.node_id, str(line.pid), line.address] for line in lines],
+        ["role", "node id", "pid", "address", "http"],
+        [[n.role, n.node_id, str(n.pid), n.address, n.http or "-"] for n in lines],
     )
     url = ",".join(line.address for line in lines if line.role == "session")
     say(f"The cluster is ready at zreg://{url}; Ctrl-C ends it. Try: zreg nodes --url zreg://{url}")

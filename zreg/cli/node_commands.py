@@ -6,9 +6,9 @@ import functools
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from msgspec.structs import replace
@@ -28,6 +28,7 @@ from zreg.cli.settings import (
     load,
     peers,
 )
+from zreg.cli.web import http_address, http_port, load_http, open_http, present
 from zreg.config import Config
 from zreg.data.node import DataNode
 from zreg.errors import UnavailableError
@@ -35,6 +36,9 @@ from zreg.meta.node import MetaNode, MetaPlace
 from zreg.reactor.node import Node, NodeSettings
 from zreg.reactor.perform import EventCallback
 from zreg.session.node import SessionNode
+
+if TYPE_CHECKING:
+    from zreg.http.server import HttpServer
 
 # Port, and how far from it the node announces.
 _PORTS: Final = {"meta": (9610, 2), "session": (9600, 0), "data": (9620, 1)}
@@ -45,13 +49,16 @@ Build = Callable[[Loaded, EventCallback], Node]
 
 def addresses(role: str, options: NodeOptions) -> tuple[str, str]:
     """Return where a node binds, and where it announces."""
-    default_port, distance = _PORTS[role]
-    port = default_port if options.port is None else options.port
+    port, distance = _port(role, options), _PORTS[role][1]
     pub_port = options.pub_port
     if pub_port is None:
         pub_port = port + distance if port else 0
     host = f"[{options.host}]" if ":" in options.host else options.host
     return f"tcp://{host}:{port}", f"tcp://{host}:{pub_port}"
+
+
+def _port(role: str, options: NodeOptions) -> int:
+    return _PORTS[role][0] if options.port is None else options.port
 
 
 def build_meta(loaded: Loaded, on_event: EventCallback) -> Node:
@@ -124,7 +131,10 @@ def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
     faulthandler.enable()
     # Whoever sends one this early has to wait until the loop can take it.
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
-    route(loaded.options.id or role, level=loaded.options.log_level or "info")
+    options = loaded.options
+    route(options.id or role, level=options.log_level or "info")
+    web_port = http_port(role, options, _port(role, options))
+    http_server = load_http(web_port)
     server = Server()
     try:
         node = build(loaded, server.take_event)
@@ -132,19 +142,20 @@ def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
         # Not that somebody else cannot be reached: this node cannot start.
         raise CommandFailedError(f"{error} with --port") from error
     rename(node.node_id)
+    http = open_http(http_server, node, web_port)
     if is_json:
-        say(json.dumps(about(node)))
-    asyncio.run(server.run([node], on_serving=lambda: None))
+        say(json.dumps(about(node, http)))
+    asyncio.run(server.run([node], present([http]), on_serving=lambda: None))
 
 
-def about(node: Node) -> dict[str, str | int | None]:
-    """Return the line that tells programs of a node. There is no HTTP yet."""
+def about(node: Node, http: "HttpServer | None") -> dict[str, str | int | None]:
+    """Return the line that tells programs of a node."""
     return {
         "role": node.role,
         "node_id": node.node_id,
         "pid": os.getpid(),
         "address": node.address.removeprefix("tcp://"),
-        "http": None,
+        "http": http_address(node, http),
     }
 
 
@@ -162,7 +173,9 @@ def _node_settings(loaded: Loaded) -> NodeSettings:
     )
 
 
-@with_settings(*(name for name in CONFIG_FIELDS if name != "meta_addresses"), "log_level")
+@with_settings(
+    *(name for name in CONFIG_FIELDS if name != "meta_addresses"), "http_port", "log_level"
+)
 def dev(
     *,
     flags: Flags,
@@ -177,13 +190,16 @@ def dev(
     loaded = load(flags, os.environ, file=config, base=Config.for_loopback())
     # What is usual would only get in the way of what it has to say itself.
     route("dev", level=loaded.options.log_level or "warning")
+    web_port = http_port("session", loaded.options, port)
+    http_server = load_http(web_port)
     server = Server()
     try:
         nodes = build_all(loaded.config, port, server.take_event)
     except UnavailableError as error:
         raise CommandFailedError(f"{error} with --port, or --port 0 for any") from error
-    tell = functools.partial(_tell_dev, nodes, is_json=output is Format.JSON)
-    asyncio.run(server.run(nodes, on_serving=tell))
+    https = _open_all(http_server, nodes, web_port)
+    tell = functools.partial(_tell_dev, nodes, https, is_json=output is Format.JSON)
+    asyncio.run(server.run(nodes, present(https), on_serving=tell))
 
 
 def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:
@@ -210,12 +226,30 @@ def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:
     return nodes
 
 
-def _tell_dev(nodes: list[Node], *, is_json: bool) -> None:
+def _open_all(
+    server: "type[HttpServer] | None", nodes: list[Node], port: int | None
+) -> "list[HttpServer | None]":
+    """Bind HTTP for each node: the session's where people look, the others' at any free port."""
+    opened: list[HttpServer | None] = []
+    try:
+        for node in nodes:
+            wanted = port if port is None or node.role == "session" else 0
+            opened.append(open_http(server, node, wanted))
+    except BaseException:
+        for other in present(opened):
+            other.close()
+        for node in nodes:
+            node.close()
+        raise
+    return opened
+
+
+def _tell_dev(nodes: list[Node], https: "Sequence[HttpServer | None]", *, is_json: bool) -> None:
     meta, _, session = nodes
     url = session.address.replace("tcp://", "zreg://")
     if is_json:
-        for node in nodes:
-            say(json.dumps(about(node)))
+        for node, http in zip(nodes, https, strict=True):
+            say(json.dumps(about(node, http)))
         say(json.dumps({"ready": True, "url": url}))
         return
     is_default = url == "zreg://127.0.0.1:9600"
@@ -224,6 +258,8 @@ def _tell_dev(nodes: list[Node], *, is_json: bool) -> None:
     say("Try in two other terminals:")
     say(f"  zreg subscribe hello{option}")
     say(f"  zreg publish hello world --hold{option}")
+    if (where := http_address(session, https[-1])) is not None:
+        say(f"  curl http://{where}/healthz")
 
 
 session = _command("session", build_session)

@@ -19,6 +19,7 @@ _ABOUT: Final = {
     "host": "Where to bind",
     "port": "0: any free one",
     "pub_port": "Where to announce",
+    "http_port": "Where to answer over HTTP, or off; 0: any free one",
     "advertise_host": "What others are told",
     "insecure": "Let other machines in, unencrypted",
     "dir": "Where it keeps what its next process starts from",

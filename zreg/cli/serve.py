@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -15,6 +15,9 @@ from zreg.cli.exits import CommandFailedError
 from zreg.cli.notify import notify, watchdog_seconds
 from zreg.enrolment import NodeFailed
 from zreg.reactor.node import Node
+
+if TYPE_CHECKING:
+    from zreg.http.server import HttpServer
 
 # How often it is looked whether a node has joined.
 _LOOK_SECONDS: Final = 0.05
@@ -40,7 +43,13 @@ class Server:
             self._failure = event.reason
             self.stop()
 
-    async def run(self, nodes: Sequence[Node], *, on_serving: Callable[[], None]) -> None:
+    async def run(
+        self,
+        nodes: Sequence[Node],
+        https: Sequence["HttpServer"] = (),
+        *,
+        on_serving: Callable[[], None],
+    ) -> None:
         """Serve; `on_serving` is called once all nodes do. A failure is raised."""
         self._nodes = nodes
         _spare_collector()
@@ -54,11 +63,13 @@ class Server:
             asyncio.create_task(_feed_watchdog()),
         ]
         try:
+            await asyncio.gather(*(http.start() for http in https))
             await asyncio.gather(*(node.run() for node in nodes))
         finally:
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
+            await asyncio.gather(*(http.stop() for http in https))
         if self._failure:
             raise CommandFailedError(self._failure)
 

@@ -41,6 +41,8 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     port: Port | None = None
     # Where meta and data nodes announce changes; None: beside `port`.
     pub_port: Port | None = None
+    # Where it answers over HTTP; None: beside `port`; off: nowhere.
+    http_port: Port | Literal["off"] | None = None
     # What others are told to connect to; empty: the host that is bound.
     advertise_host: str = ""
     # Allow other machines in, although links are not encrypted yet.
@@ -76,6 +78,8 @@ _FIELDS: Final[Mapping[str, FieldInfo]] = {**CONFIG_FIELDS, **OPTION_FIELDS}
 # The one setting with a short name of its own, since every node needs it.
 # What only meta nodes are told.
 META_FIELDS: Final = ("peer", "join")
+# What stands in place of the words of the library, where these would help nobody.
+_EXPECTED: Final[Mapping[str, str]] = {"http_port": "a port from 0 to 65535, or off"}
 FLAGS: Final[Mapping[str, str]] = {"meta_addresses": "--meta"}
 
 
@@ -249,9 +253,9 @@ def _convert(field: FieldInfo, given: _Given) -> object:
     try:
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError:
+        wanted = _EXPECTED.get(field.name) or _wanted(field.type)
         raise UsageError(
-            f"{given.where} is {value!r:.80}, which cannot be used: write {_wanted(field.type)}; "
-            f"{_HELP}"
+            f"{given.where} is {value!r:.80}, which cannot be used: write {wanted}; {_HELP}"
         ) from None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
 from zreg.data import answers
+from zreg.data.health import health_of
 from zreg.data.hints import Hints
 from zreg.data.reconcile import Ownership
 from zreg.data.store import Datum, DatumStore
@@ -34,6 +35,7 @@ from zreg.errors import (
     UnknownMessageError,
     VoucherGoneError,
 )
+from zreg.health import Health
 from zreg.model import Incarnation, Member, Membership, Role, Status
 from zreg.ring import bucket_of
 from zreg.wire.messages import (
@@ -213,6 +215,10 @@ class DataCore:
             "refusals": self._refusal_count,
         }
 
+    def health(self, now: float) -> Health:
+        """Return what is the matter, as far as this core knows."""
+        return health_of(self._enrolment, now)
+
     # --- writes -------------------------------------------------------------------------------
 
     def _publish(self, peer: Peer, publish: PublishDatum, now: float) -> Sequence[Effect]:
@@ -276,7 +282,8 @@ class DataCore:
             return [*effects, self._refused(peer, fetch.request_id, NotReadyError, detail)]
         datum = self._store.find(name)
         if datum is None:
-            return [Send(Link.REQUESTS, peer, self._absent(fetch))]
+            absent = _absent(fetch, self._store, self._hints, self._ownership, self.epoch)
+            return [Send(Link.REQUESTS, peer, absent)]
         effects = self._hints.commit([datum] if datum.is_dirty else [], self.epoch, now)
         effects += self._restamp_for(datum, fetch, now)
         sequence = self._hints.sequence(datum.bucket)
@@ -298,15 +305,6 @@ class DataCore:
         if is_unsure or max(fetch.version, fetch.seen_version) > datum.version:
             return [self._hints.restamp(datum, self.epoch, now)]
         return []
-
-    def _absent(self, fetch: FetchChanges) -> Snapshot:
-        """Return that there is no such datum, at a version above all that the follower saw."""
-        version = self._store.present_version(self.epoch)
-        if fetch.is_unsure or version <= max(fetch.version, fetch.seen_version):
-            version = self._store.next_version(self.epoch)
-        sequence = self._hints.sequence(bucket_of(fetch.data_info_id))
-        is_unreconciled = self._ownership.is_unreconciled(fetch.data_info_id)
-        return answers.absent(fetch, version, sequence, is_unreconciled=is_unreconciled)
 
     def _compare_digest(self, peer: Peer, compare: CompareDigest) -> Sequence[Effect]:
         session = self._sessions.get(peer)
@@ -367,3 +365,15 @@ class DataCore:
 
 def _vouchers_of(membership: Membership) -> frozenset[Incarnation]:
     return frozenset(member.incarnation for member in membership.of(Role.SESSION, *_VOUCHING))
+
+
+def _absent(
+    fetch: FetchChanges, store: DatumStore, hints: Hints, ownership: Ownership, epoch: int
+) -> Snapshot:
+    """Return that there is no such datum, at a version above all that the follower saw."""
+    version = store.present_version(epoch)
+    if fetch.is_unsure or version <= max(fetch.version, fetch.seen_version):
+        version = store.next_version(epoch)
+    sequence = hints.sequence(bucket_of(fetch.data_info_id))
+    is_unreconciled = ownership.is_unreconciled(fetch.data_info_id)
+    return answers.absent(fetch, version, sequence, is_unreconciled=is_unreconciled)

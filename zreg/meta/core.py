@@ -32,8 +32,10 @@ from zreg.errors import (
     NotReadyError,
     UnknownMessageError,
 )
+from zreg.health import Health
 from zreg.meta.agreement import Agreement, Waiter
 from zreg.meta.answers import not_leader, refused
+from zreg.meta.health import health_of
 from zreg.meta.memory import Memory
 from zreg.meta.peers import Identity
 from zreg.meta.roster import Roster
@@ -276,6 +278,11 @@ class MetaCore:
             "raft_peers_up": self.agreement.peers.up_count,
             "strange_messages": self._strange_count + self.agreement.strange_count,
         }
+
+    def health(self, now: float) -> Health:
+        """Return what is the matter, as far as this core knows."""
+        del now
+        return health_of(self.agreement, self._trouble, self._member.node_id)
 
     def _hand_over(self, now: float) -> list[Effect]:
         if not self.is_leading or not self._roster.hand_over():

@@ -107,8 +107,8 @@ class MetaNode(Node):
         finally:
             self._close_journal()
 
-    def stop(self) -> None:
-        """Hand over the lead, if this node has it, and end; `run` then returns."""
+    def _say_goodbye(self) -> None:
+        """Hand over the lead, if this node has it, and end."""
         self._reactor.post(HandOver())
 
     def close(self) -> None:

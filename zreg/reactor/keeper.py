@@ -96,7 +96,8 @@ class Keeper:
         self._newest = self.kept
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
-        self._is_failing = False
+        # Why the last write failed, for people; empty: it did not.
+        self.trouble = ""
 
     def keep(self, membership: Membership) -> None:
         """Have this written soon, unless a newer one comes before; the loop must run."""
@@ -134,16 +135,15 @@ class Keeper:
         except OSError as error:
             self._tell(error)
             return False
-        self._is_failing = False
+        self.trouble = ""
         self.kept = membership
         return True
 
     def _tell(self, error: OSError) -> None:
-        if self._is_failing:
-            return
-        self._is_failing = True
-        detail = (
+        is_told = bool(self.trouble)
+        self.trouble = (
             f"{self._file.path} cannot be written ({error.strerror}): free space or mend its "
             "directory; until then a restart of this node needs meta"
         )
-        logger.warning("membership.keep.failed detail=%r", detail)
+        if not is_told:
+            logger.warning("membership.keep.failed detail=%r", self.trouble)

@@ -10,15 +10,16 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from zreg.config import Config, Limits
 from zreg.effects import Core, Link, MembershipTaken
 from zreg.errors import UsageError
+from zreg.health import Harm, Health, Problem, bug_problems, stuck_problems
 from zreg.model import Member, Role, Status, checked_node_id
 from zreg.reactor.directory import HeldDirectory
 from zreg.reactor.doors import Doors
@@ -45,12 +46,20 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     insecure: bool = False
 
 
+class NodeCore(Core, Protocol):
+    """A core that can say how it is."""
+
+    def health(self, now: float) -> Health:
+        """Return what is the matter, as far as this core knows."""
+        ...
+
+
 class Node:
     """One core on one reactor, and what there is to know of it from outside."""
 
     def __init__(  # noqa: PLR0913 -- each is a part of what it is
         self,
-        core: Core,
+        core: NodeCore,
         doors: Doors,
         member: Member,
         settings: NodeSettings,
@@ -60,7 +69,10 @@ class Node:
         keeper: Keeper | None = None,
     ) -> None:
         self.member = member
+        self.cluster = settings.config.cluster
         self._core = core
+        self._started_at = clock()
+        self._is_stopping = False
         self._keeper = keeper
         self._on_event = on_event
         if keeper is not None:
@@ -83,6 +95,28 @@ class Node:
         return self.member.address
 
     @property
+    def addresses(self) -> Mapping[str, str]:
+        """What is bound, by the name of its link."""
+        return {link.name.lower(): at for link, at in self._reactor.addresses.items()}
+
+    @property
+    def bound_host(self) -> str:
+        """The host that all its links are bound to."""
+        found = _ADDRESS.match(next(iter(self._reactor.addresses.values())))
+        assert found is not None
+        return found[1].strip("[]")
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the membership that it follows."""
+        return self._core.epoch
+
+    @property
+    def uptime_seconds(self) -> float:
+        """How long ago it was bound."""
+        return clock() - self._started_at
+
+    @property
     def is_joined(self) -> bool:
         """Whether meta has let it in; meta itself always is."""
         return self._core.statistics().get("incarnation", "") != "-"
@@ -102,6 +136,10 @@ class Node:
 
     def stop(self) -> None:
         """Say goodbye to clients and meta; `run` then returns."""
+        self._is_stopping = True
+        self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
         self._reactor.stop()
 
     def close(self) -> None:
@@ -113,6 +151,18 @@ class Node:
     def statistics(self) -> dict[str, int | float | str]:
         """Return the counters of the core and of the reactor."""
         return {**self._reactor.statistics(), **self._core.statistics()}
+
+    def health(self, counts: Mapping[str, int] | None = None) -> Health:
+        """Return what is the matter with it; `counts` are those of who asks, bugs among them."""
+        now = clock()
+        found = [*stuck_problems(self._core.next_tick_at(), now)]
+        if self._is_stopping:
+            found.append(Problem("stopping", "this node was told to end", Harm.STOPS_WORK))
+        found += self._core.health(now).problems
+        if self._keeper is not None and (trouble := self._keeper.trouble):
+            found.append(Problem("membership-not-kept", trouble))
+        found += bug_problems({**self._reactor.statistics(), **(counts or {})})
+        return Health(tuple(found))
 
     def _take_event(self, event: msgspec.Struct) -> None:
         """Keep what is to be kept, and pass everything else on."""

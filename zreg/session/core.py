@@ -24,9 +24,11 @@ from zreg.effects import (
 )
 from zreg.enrolment import Enrolment
 from zreg.errors import NotPrimaryError, NotReadyError, VoucherGoneError
+from zreg.health import Health
 from zreg.model import EMPTY_MEMBERSHIP, Incarnation, Member, Membership, Role
 from zreg.session.data_links import DataLinks
 from zreg.session.following import Following
+from zreg.session.health import health_of
 from zreg.session.operators import Answer, Operators
 from zreg.session.queries import Queries
 from zreg.session.reception import Reception
@@ -89,6 +91,7 @@ class SessionCore:
             now=now,
         )
         self._nobody_since: float | None = None
+        self._send_away_at: float | None = None
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
@@ -202,8 +205,8 @@ class SessionCore:
         effects += self._following.tick(now)
         effects += self._queries.tick(now)
         effects += self._operators.tick(now)
-        if self._nobody_since is not None and now - self._nobody_since >= _NOBODY_SECONDS_MAX:
-            self._nobody_since = now
+        if self._send_away_at is not None and now >= self._send_away_at:
+            self._send_away_at = now + _NOBODY_SECONDS_MAX
             effects += self._reception.send_away()
         return effects
 
@@ -220,7 +223,6 @@ class SessionCore:
 
     def next_tick_at(self) -> float | None:
         """When something is due."""
-        nobody = self._nobody_since
         due = (
             self._enrolment.next_tick_at(),
             self._links.next_tick_at(),
@@ -229,7 +231,7 @@ class SessionCore:
             self._following.next_tick_at(),
             self._queries.next_tick_at(),
             self._operators.next_tick_at(),
-            None if nobody is None else nobody + _NOBODY_SECONDS_MAX,
+            self._send_away_at,
         )
         return min(at for at in due if at is not None)
 
@@ -249,6 +251,17 @@ class SessionCore:
             "clients_off": self._reception.off_count,
             "stalls": self._reception.clients.stall_count,
         }
+
+    def health(self, now: float) -> Health:
+        """Return what is the matter, as far as this core knows."""
+        nobody = self._nobody_since
+        return health_of(
+            self._enrolment,
+            self._links,
+            now,
+            is_full=self._reception.clients.is_full,
+            is_sending_away=nobody is not None and now - nobody >= _NOBODY_SECONDS_MAX,
+        )
 
     # --- data nodes and meta ------------------------------------------------------------------
 
@@ -314,9 +327,9 @@ class SessionCore:
                 effects += self._following.ring_changed(now)
         if enrolment.incarnation is None:
             if self._incarnation is not None and self._nobody_since is None:
-                self._nobody_since = now
+                self._nobody_since, self._send_away_at = now, now + _NOBODY_SECONDS_MAX
             return effects
-        self._nobody_since = None
+        self._nobody_since = self._send_away_at = None
         if enrolment.incarnation != self._incarnation:
             effects += self._become(enrolment.incarnation)
         return effects

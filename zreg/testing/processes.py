@@ -18,6 +18,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -183,6 +185,29 @@ class NodeProcess(msgspec.Struct):
         return status.rpartition(")")[2].split()[0] != "Z"
 
 
+class ProblemSeen(msgspec.Struct, frozen=True):
+    """One thing that is the matter with a node."""
+
+    code: str
+    detail: str
+
+
+class HealthSeen(msgspec.Struct, frozen=True):
+    """What a node says of itself over HTTP."""
+
+    http_status: int
+    status: str
+    ready: bool
+    role: str
+    node_id: str
+    problems: list[ProblemSeen]
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes of its problems."""
+        return [problem.code for problem in self.problems]
+
+
 class RunningCluster:
     """A cluster of real processes, as long as a `with` block."""
 
@@ -263,8 +288,10 @@ class RunningCluster:
         self._wait_gone(node_id)
         port = "0" if former.role == "data" else former.address.rpartition(":")[2]
         pub_port = [] if former.role == "session" else ["--pub-port=0"]
-        kept = [each for each in former.arguments if not each.startswith("--port=")]
-        return self._start(former.role, node_id, [*kept, f"--port={port}", *pub_port])
+        chosen = ("--port=", "--pub-port=", "--http-port=")
+        kept = [each for each in former.arguments if not each.startswith(chosen)]
+        more = [f"--port={port}", "--http-port=0", *pub_port]
+        return self._start(former.role, node_id, [*kept, *more])
 
     def add(self, role: str, node_id: str, *options: str) -> NodeProcess:
         """Start one more node; it joins by itself."""
@@ -288,6 +315,20 @@ class RunningCluster:
         line = self.log(node_id).rpartition(_STATISTICS)[2].partition("\n")[0]
         statistics: Statistics = json.loads(line)
         return statistics
+
+    def http_url(self, node_id: str, path: str = "/") -> str:
+        """Return the URL of a page of a node."""
+        return f"http://{self.nodes[node_id].http}{path}"
+
+    def health(self, node_id: str, *, path: str = "/healthz") -> HealthSeen:
+        """Ask a node over HTTP how it is; `/readyz` and `/v1/status` say so too."""
+        try:
+            with urllib.request.urlopen(self.http_url(node_id, path), timeout=5.0) as response:  # noqa: S310 -- http, as above
+                http_status, body = response.status, response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                http_status, body = error.code, error.read()
+        return msgspec.convert({**json.loads(body), "http_status": http_status}, HealthSeen)
 
     def describe(self) -> str:
         """Return the statistics of every node that answers, and the ends of their logs."""
@@ -393,5 +434,5 @@ class RunningCluster:
 def _arguments_of(pid: int) -> list[str]:
     """Return what a node was started with, without what belongs to that one process."""
     words = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
-    own = ("--id=", "--parent-pid=", "--pub-port=")
+    own = ("--id=", "--parent-pid=", "--pub-port=", "--http-port=")
     return [word for word in words if word.startswith("--") and not word.startswith(own)]

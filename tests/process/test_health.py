@@ -1,0 +1,176 @@
+"""What a node says of itself over HTTP, to curl and to probes, while others fail."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from conftest import free_ports
+
+import zreg
+from zreg.testing.processes import Running, RunningCluster, run_zreg, zreg_command
+
+ROLES = ("meta", "session", "data")
+
+
+def is_well(cluster: RunningCluster) -> bool:
+    return all(cluster.health(node_id).status == "ok" for node_id in cluster.nodes)
+
+
+def test_a_lost_majority_is_said_by_all_that_live_and_traffic_goes_on(tmp_path: Path) -> None:
+    """Nobody's supervisor is told to restart anything, and what serves is still sent work."""
+    with RunningCluster(tmp_path, metas=3, sessions=1, data=1) as cluster:
+        cluster.wait_until(lambda: is_well(cluster))
+        cluster.kill("meta-1")
+        cluster.wait_until(lambda: "meta-node-missing" in cluster.health("meta-3").codes)
+        cluster.kill("meta-2")
+        living = ("meta-3", "session-1", "data-1")
+
+        def is_said() -> bool:
+            return all(cluster.health(n).codes == ["meta-quorum-missing"] for n in living)
+
+        cluster.wait_until(is_said, timeout_seconds=20.0)
+        for node_id in living:
+            health = cluster.health(node_id)
+            assert (health.http_status, health.status) == (200, "degraded")
+            (problem,) = health.problems
+            assert "2 of its 3 nodes must run and reach each other" in problem.detail
+            assert "meta-3 has no connection to meta-1" in problem.detail
+            assert "start them, or look at the network" in problem.detail
+        assert cluster.health("meta-3", path="/readyz").http_status == 503
+        for node_id in ("session-1", "data-1"):
+            assert cluster.health(node_id, path="/readyz").http_status == 200
+        with zreg.Client(cluster.url) as client:
+            client.publish("pay", "one").wait_registered(5)
+            assert client.subscribe("pay").wait_for(1, 5).view.values == ("one",)
+
+        for node_id in ("meta-1", "meta-2"):
+            cluster.restart(node_id)
+        cluster.wait_until(lambda: is_well(cluster), timeout_seconds=20.0)
+        for node_id in cluster.nodes:
+            assert cluster.health(node_id, path="/readyz").http_status == 200
+
+
+def test_a_node_whose_meta_is_gone_says_that_nobody_is_reached(tmp_path: Path) -> None:
+    with RunningCluster(tmp_path) as cluster:
+        cluster.kill("meta-1")
+
+        def is_said() -> bool:
+            return all(
+                cluster.health(n).codes == ["meta-unreachable"] for n in ("session-1", "data-1")
+            )
+
+        cluster.wait_until(is_said, timeout_seconds=20.0)
+        assert "start meta, correct --meta" in cluster.health("session-1").problems[0].detail
+        # One that starts now knows where the others are, and takes clients all the same.
+        cluster.kill("session-1")
+        cluster.restart("session-1")
+        health = cluster.health("session-1", path="/readyz")
+        assert health.http_status == 200
+        assert "not-admitted" in health.codes
+        # What it knew of, a data node starts without.
+        cluster.kill("data-1")
+        cluster.restart("data-1")
+        assert cluster.health("data-1", path="/readyz").http_status == 503
+        assert cluster.health("data-1").http_status == 200
+
+
+def test_a_session_that_misses_its_data_node_says_so_and_is_still_sent_clients(
+    tmp_path: Path,
+) -> None:
+    with RunningCluster(tmp_path) as cluster:
+        cluster.kill("data-1")
+
+        cluster.wait_until(lambda: "data-unreachable" in cluster.health("session-1").codes)
+
+        health = cluster.health("session-1", path="/readyz")
+        assert (health.http_status, health.ready) == (200, True)
+
+
+def test_a_node_that_has_ended_answers_no_more(tmp_path: Path) -> None:
+    with RunningCluster(tmp_path) as cluster:
+        cluster.terminate("session-1")
+
+        with pytest.raises(OSError, match="refused"):
+            cluster.health("session-1")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_one_port_for_http_is_named_and_one_that_is_in_use_is_refused(role: str) -> None:
+    port = free_ports(1)
+    with socket.create_server(("127.0.0.1", port)):
+        result = run_zreg(role, "--port=0", f"--http-port={port}")
+    assert result.returncode == 1
+    assert f"http://127.0.0.1:{port} is already in use" in result.stderr
+    assert result.stderr.endswith("choose another port with --http-port\n")
+
+    with Running(zreg_command(role, "--port=0", f"--http-port={port}", "-o", "json")) as node:
+        line = json.loads(node.line())
+        assert line["http"] == f"127.0.0.1:{port}"
+        with urllib.request.urlopen(f"http://{line['http']}/healthz", timeout=5) as response:
+            assert json.load(response)["role"] == role
+
+
+def test_http_can_be_switched_off_and_is_nonsense_in_words() -> None:
+    with Running(zreg_command("meta", "--port=0", "--http-port=off", "-o", "json")) as node:
+        assert json.loads(node.line())["http"] is None
+        node.send(signal.SIGTERM)
+        assert node.wait() == 0
+
+    result = run_zreg("meta", "--http-port=on")
+    assert result.returncode == 2
+    assert "expected a port from 0 to 65535, or off" in result.stderr
+
+
+def test_by_default_http_is_beside_the_port() -> None:
+    """Of a second node of a role on one host too."""
+    port = free_ports(4)
+    with Running(zreg_command("session", f"--port={port}", "-o", "json")) as node:
+        assert json.loads(node.line())["http"] == f"127.0.0.1:{port + 3}"
+    result = run_zreg("data", "--port=65534", "--pub-port=0")
+    assert result.returncode == 2
+    assert "there is no port 65536 for HTTP: choose one with --http-port" in result.stderr
+
+
+def test_dev_answers_for_each_node_and_says_how_to_ask() -> None:
+    with Running(zreg_command("dev", "--port", "0", "-o", "json")) as registry:
+        lines = [json.loads(registry.line()) for _ in range(4)][:3]
+        assert len({line["http"] for line in lines}) == 3
+        for line in lines:
+            with urllib.request.urlopen(f"http://{line['http']}/readyz", timeout=5) as response:
+                said = json.load(response)
+            assert (said["status"], said["node_id"]) == ("ok", line["node_id"])
+    with Running(zreg_command("dev", "--port", "0")) as registry:
+        command, url = [registry.line() for _ in range(5)][-1].split()
+        assert command == "curl"
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 -- http
+            assert json.load(response)["role"] == "session"
+
+
+def test_without_its_library_a_node_says_what_to_install(tmp_path: Path) -> None:
+    """Commands that ask do without it, and so does a node that is told to."""
+    (tmp_path / "aiohttp").mkdir()
+    (tmp_path / "aiohttp" / "__init__.py").write_text(
+        "raise ModuleNotFoundError('no', name='aiohttp')"
+    )
+    paths = ":".join([str(tmp_path), str(Path(zreg.__file__).parents[1])])
+
+    result = run_zreg("meta", "--port=0", environment={"PYTHONPATH": paths})
+
+    assert result.returncode == 2
+    assert "pip install 'zreg[node]', or say --http-port off" in result.stderr
+    assert run_zreg("version", environment={"PYTHONPATH": paths}).returncode == 0
+
+
+def test_commands_that_ask_do_not_load_it() -> None:
+    program = "import sys; import zreg.cli.app; print('aiohttp' in sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    )
+
+    assert done.stdout == "False\n"

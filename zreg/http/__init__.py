@@ -1,0 +1,1 @@
+"""What people, probes and scrapers ask a node over HTTP. It reads, and changes nothing."""

@@ -1,0 +1,49 @@
+"""How an answer looks: JSON, and errors as problem+json (RFC 9457) with stable codes."""
+
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+_TYPE: Final = "application/json"
+_PROBLEM_TYPE: Final = "application/problem+json"
+# Somebody between here and there must not keep what is true for a moment only, nor guess its type.
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Server": "zreg",
+    "X-Content-Type-Options": "nosniff",
+}
+# By status; any other has the code of 400 or 500.
+CODES: Final = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    417: "expectation-failed",
+    500: "internal-error",
+}
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """An error as it is answered."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+
+
+def answer(body: object, *, status: int = 200) -> web.Response:
+    """Return a JSON answer."""
+    data = msgspec.json.format(msgspec.json.encode(body), indent=2) + b"\n"
+    return web.Response(status=status, body=data, content_type=_TYPE, headers=_HEADERS)
+
+
+def fault(status: int, detail: str, *, allow: str = "") -> web.Response:
+    """Return an error; `allow` names the methods that would do."""
+    code = CODES.get(status) or CODES[500 if status >= 500 else 400]  # noqa: PLR2004
+    body = Fault(status, code, code.replace("-", " "), detail)
+    response = answer(body, status=status)
+    response.content_type = _PROBLEM_TYPE
+    if allow:
+        response.headers["Allow"] = allow
+    return response

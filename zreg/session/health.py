@@ -1,0 +1,51 @@
+"""What is the matter with a session."""
+
+from typing import Final
+
+from zreg.enrolment import Enrolment
+from zreg.health import Harm, Health, Problem, some
+from zreg.session.data_links import DataLinks
+from zreg.standing import standing_problems
+
+_GOES_ON: Final = (
+    "clients are served and what they publish is accepted; no node joins or departs, no setting "
+    "changes"
+)
+_GOES_ON_UNSEATED: Final = "clients are served what is published; what they publish waits"
+
+
+def health_of(
+    enrolment: Enrolment, links: DataLinks, now: float, *, is_full: bool, is_sending_away: bool
+) -> Health:
+    """Return the health of a session; it has work to do as long as it takes clients.
+
+    One that meta has not let in yet takes them, and serves what can be read; one that meta took for
+    dead, and that cannot come back, sends its clients elsewhere.
+    """
+    unseated = Harm.STOPS_WORK if is_sending_away else Harm.DEGRADES
+    goes_on = _GOES_ON if enrolment.incarnation is not None else _GOES_ON_UNSEATED
+    found = standing_problems(enrolment, now, goes_on=goes_on, unseated=unseated)
+    if enrolment.membership.epoch > 0:
+        found += _data_problems(links)
+    if is_full:
+        detail = (
+            "this session has as many clients as it takes: others are sent elsewhere; add a "
+            "session, or raise clients_max"
+        )
+        found.append(Problem("clients-full", detail, Harm.STOPS_WORK))
+    return Health(tuple(found))
+
+
+def _data_problems(links: DataLinks) -> list[Problem]:
+    peers = links.peers()
+    if not peers:
+        detail = "no data node works: what clients publish waits; start one, see `zreg nodes`"
+        return [Problem("no-data-node", detail)]
+    missing = [peer.rpartition("@")[0] for peer in peers if not links.is_up(peer)]
+    if not missing:
+        return []
+    detail = (
+        f"no connection to {some(missing)}: changes of what they hold wait, views stay as they "
+        "are; see what became of them, or look at the network between"
+    )
+    return [Problem("data-unreachable", detail)]
