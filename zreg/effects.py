@@ -177,6 +177,7 @@ class PeerUp(Local, frozen=True):
 REFUSED = "refused"
 CLOSED = "closed"
 CLOSED_EARLY = "closed before the handshake"
+HANDSHAKE_FAILED = "handshake failed"
 UNREACHABLE = "unreachable"
 TIMED_OUT = "timed out"
 # Those that tell of an end and not of silence, as far as ZeroMQ tells them apart: it says of a
@@ -190,6 +191,14 @@ class PeerLost(Local, frozen=True):
     link: Link
     peer: Peer
     reason: str = ""
+
+
+class PeerStrange(Local, frozen=True):
+    """Whoever this node connected to is of another cluster or protocol; said for each message."""
+
+    link: Link
+    peer: Peer
+    detail: str
 
 
 class PeerSlow(Local, frozen=True):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from zreg.away import NO_ANSWER, Away
 from zreg.backoff import Backoff
-from zreg.config import Config, Limits
+from zreg.config import Config
 from zreg.effects import (
     INFO,
     MEMBERSHIP_TOPIC,
@@ -30,11 +31,17 @@ from zreg.effects import (
     MembershipTaken,
     Peer,
     PeerLost,
+    PeerStrange,
     PeerUp,
     Send,
 )
-from zreg.errors import ForeignClusterError, NodeIdInUseError, NotLeaderError, UnknownNodeError
-from zreg.health import Absence
+from zreg.errors import (
+    ForeignClusterError,
+    NodeIdInUseError,
+    NotLeaderError,
+    UnknownMessageError,
+    UnknownNodeError,
+)
 from zreg.membership_changes import changed
 from zreg.mirror import MEMBERS, Mirror, Verdict
 from zreg.model import EMPTY_MEMBERSHIP, ZERO, Incarnation, Member, Membership, Role, Version
@@ -62,13 +69,6 @@ _WARNING: Final = WARNING
 _STALL_SHARE: Final = 0.25
 # Meta nodes that send a node round in a circle wait for an election: so does the node then.
 _REDIRECTS_MAX: Final = 3
-
-
-_AWAY: Final = "this node does not reach the leader of meta"
-_ON_DISK: Final = (
-    "this node started from the membership on its disk and meta has not let it in yet: what its "
-    "clients publish waits until meta runs and is reached"
-)
 
 
 class NodeFailed(msgspec.Struct, frozen=True):
@@ -103,14 +103,13 @@ class Enrolment:
         if self.is_remembered:
             self._mirror.snapshot(Version(self.membership.epoch, 0), self.membership.members)
         self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
-        self._addresses = list(config.meta_addresses)
-        self._next_address, self._is_round_over = 0, False
+        self._round = _Round(config.meta_addresses)
         self._meta: str | None = None
         self._lost: str | None = None
-        self._is_up = False
-        # Whether the leader has answered over this connection that I am a member.
-        self._is_seated = False
-        self.absence, self._redirect_count = Absence(now), 0
+        # Whether the connection stands, and the leader has answered over it that I am a member.
+        self._is_up = self._is_seated = False
+        self._away, self._redirect_count = Away(now), 0
+        self.absence = self._away.absence
         self._announcements = _Announcements()
         self._request_id = 0
         # The fetch of the membership that is under way; 0: none.
@@ -137,6 +136,8 @@ class Enrolment:
                 return self._ask(now)
             case PeerLost(link=Link.META) if message.peer == self._meta:
                 return self._go_on(now, message.reason)
+            case PeerStrange(link=Link.META) if message.peer == self._meta:
+                return self._leave(now, message.detail)
             case PeerLost(link=Link.MEMBERSHIP):
                 self._announcements.lose(message.peer)
                 return []
@@ -159,8 +160,7 @@ class Enrolment:
         if now - self._ask_at > self._config.lease_seconds * _STALL_SHARE:
             self._heard_at = now
         if self._is_up and now - self._heard_at > self._config.lease_seconds / 2:
-            assert self._meta is not None
-            return [Disconnect(Link.META, self._meta), *self._go_on(now, "no answer")]
+            return self._leave(now, NO_ANSWER)
         if self._is_up and now >= self._ask_at:
             return self._ask(now)
         return []
@@ -179,11 +179,10 @@ class Enrolment:
 
     def report_gone(self, gone: Incarnation) -> list[Effect]:
         """Tell the leader that a connection to a member ended; nothing if it cannot be told now."""
-        is_heard = self._is_up and self._is_seated
-        if not is_heard or self.incarnation is None or not self.membership.has_living(gone):
+        if not (self.leader and self.incarnation and self.membership.has_living(gone)):
             return []
         report = ReportGone(self.incarnation, gone, self.membership.cluster_id)
-        return [Send(Link.META, str(self._meta), report)]
+        return [Send(Link.META, self.leader, report)]
 
     def lose_incarnation(self, now: float) -> list[Effect]:
         """Act on being told that this incarnation is gone: join again, as a new one."""
@@ -194,53 +193,47 @@ class Enrolment:
         return self._ask(now) if self._is_up else []
 
     @property
-    def meta(self) -> str | None:
-        """Return the meta node that can be asked now, the leader as far as this node knows."""
-        return self._meta if self._is_up else None
+    def leader(self) -> str | None:
+        """Return the meta node that has answered over this connection that this node is in."""
+        return self._meta if self._is_seated else None
 
     @property
     def trouble(self) -> str:
         """Return what stands in the way of any change, for people; mostly empty."""
-        if self.is_remembered:
-            return _trouble(_ON_DISK, self.absence.why or "it is being asked")
-        return _trouble(_AWAY, self.absence.why) if self.absence.why else ""
+        return self._away.sentence(self._member.node_id, is_remembered=self.is_remembered)
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return what people want to know of it."""
         return {
             "epoch": self.membership.epoch,
             "incarnation": str(self.incarnation or "-"),
-            "meta": self.meta or "-",
+            "meta": self.leader or "-",
         }
 
     # --- connecting ---------------------------------------------------------------------------
 
     def _connect(self) -> list[Effect]:
         self._connect_at = None
-        known = [m.address for m in self.membership.of(Role.META)]
-        addresses = list(dict.fromkeys([*self._addresses, *known]))
-        # A connection to one that is frozen hangs for as long as a lease.
-        self._next_address += addresses[self._next_address % len(addresses)] == self._lost
-        self._meta = addresses[self._next_address % len(addresses)]
-        if self._next_address % len(addresses) == 0:
+        self._meta = self._round.next(self.membership, self._lost)
+        if self._round.is_new:
             self.absence.begin_round()
-        self._next_address += 1
-        self._is_round_over = self._next_address % len(addresses) == 0
         return [Connect(Link.META, self._meta, self._meta)]
 
-    def _go_on(self, now: float, reason: str) -> list[Effect]:
-        self._lost, self._meta, self._is_up = self._meta, None, False
-        self.absence.note(f"{self._lost}: {reason or 'lost'}", now)
+    def _leave(self, now: float, reason: str) -> list[Effect]:
+        return [Disconnect(Link.META, str(self._meta)), *self._go_on(now, reason)]
+
+    def _go_on(self, now: float, reason: str, *, is_answer: bool = False) -> list[Effect]:
+        self._lost, self._meta = self._meta, None
+        self._is_up = self._is_seated = False
+        self._away.note(str(self._lost), reason, now, is_answer=is_answer)
         self._in_use_since = None
         # Pauses grow from round to round: one that lives must not be found later than a lease.
         pause = self._config.reconnect_seconds_min
-        if self._is_round_over:
+        if self._round.is_over:
             pause = self._backoff.next_seconds()
         pause = min(pause, self._config.renew_seconds) if self.absence.is_electing else pause
         self._connect_at = now + pause
-        fields: _Fields = {"address": str(self._lost), "reason": reason}
-        fields["retry_seconds"] = round(pause, 3)
-        return [Log(_WARNING, "meta.connection.lost", fields)]
+        return list(self._away.tell_lost(now, is_round_over=self._round.is_over))
 
     def _ask_elsewhere(self, refused: Refused, now: float) -> list[Effect]:
         """Go to the leader at once, or on to the next meta node where nobody knows one."""
@@ -249,8 +242,9 @@ class Enrolment:
         leave, self._redirect_count = Disconnect(Link.META, former), self._redirect_count + 1
         if address in ("", former) or self._redirect_count > _REDIRECTS_MAX:
             self._redirect_count = 0
-            return [leave, *self._go_on(now, refused.detail)]
-        self._meta, self._is_up = address, False
+            return [leave, *self._go_on(now, refused.detail, is_answer=True)]
+        self._meta = address
+        self._is_up = self._is_seated = False
         return [leave, Connect(Link.META, address, address)]
 
     # --- asking and answers -------------------------------------------------------------------
@@ -292,9 +286,8 @@ class Enrolment:
         match message:
             case Renewed():
                 self._redirect_count, self._is_seated = 0, True
-                self.absence.end()
                 self._backoff.reset()
-                return self._hear_of(message.epoch)
+                return [*self._away.end(), *self._hear_of(message.epoch)]
             case MembershipReply():
                 self._backoff.reset()
                 return self._take(message, now)
@@ -317,11 +310,18 @@ class Enrolment:
                 # Whoever starts this node again means the cluster that it then comes to.
                 return [*self._keep(EMPTY_MEMBERSHIP), Emit(NodeFailed(message.detail))]
             case Refused():
-                return [
-                    Log(_INFO, "meta.refused", {"code": message.code, "detail": message.detail})
-                ]
+                return self._refused(message, now)
             case _:
                 return []
+
+    def _refused(self, refused: Refused, now: float) -> list[Effect]:
+        code, detail = refused.code, refused.detail
+        if self._is_seated:
+            return [Log(_INFO, "meta.refused", {"code": code, "detail": detail})]
+        if code == UnknownMessageError.code and not refused.request_id:
+            # A session or a data node: whoever wrote the address took it for meta's.
+            return self._leave(now, f"no meta node is there, but one that says {detail!r}")
+        return list(self._away.refused(str(self._meta), code, detail, now))
 
     def _take(self, reply: MembershipReply, now: float) -> list[Effect]:
         """Take a membership, unless it is older or of another cluster than the one I am in."""
@@ -345,7 +345,7 @@ class Enrolment:
             # What was asked twice is answered twice.
             is_told = reply.incarnation == self.incarnation
             self.incarnation, self._is_seated, self._in_use_since = reply.incarnation, True, None
-            self.absence.end()
+            out += self._away.end()
             fields: _Fields = {"incarnation": str(reply.incarnation), "epoch": membership.epoch}
             out += [] if is_told else [Log(_INFO, "node.joined", fields)]
         elif self.incarnation is not None and not membership.has_living(self.incarnation):
@@ -377,6 +377,30 @@ class Enrolment:
         if now - self._in_use_since <= self._config.lease_seconds + 1.0:
             return []
         return [Emit(NodeFailed(detail))]
+
+
+class _Round:
+    """Which meta node is tried next: those of the configuration, then those it learned of."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = addresses
+        self._next = 0
+        # Whether all were tried.
+        self.is_over = False
+        # Whether the one of now is the first of a round.
+        self.is_new = False
+
+    def next(self, membership: Membership, lost: str | None) -> str:
+        """Return the next one; not the one that was just lost, if there are others."""
+        known = [m.address for m in membership.of(Role.META)]
+        addresses = list(dict.fromkeys([*self._addresses, *known]))
+        # A connection to one that is frozen hangs for as long as a lease.
+        self._next += addresses[self._next % len(addresses)] == lost
+        place = self._next % len(addresses)
+        self.is_new = place == 0
+        self._next += 1
+        self.is_over = self._next % len(addresses) == 0
+        return addresses[place]
 
 
 class _Announcements:
@@ -411,10 +435,6 @@ def _remembered(membership: Membership) -> Log:
         "members": len(membership.members),
     }
     return Log(_INFO, "membership.remembered", fields)
-
-
-def _trouble(what: str, why: str) -> str:
-    return f"{what} ({why})"[: Limits.detail_characters_max]
 
 
 def _version_of(membership: Membership) -> tuple[bytes, int]:

@@ -455,11 +455,11 @@ def test_waits_say_that_no_session_was_reached() -> None:
         pub = client.publish("pay", "a")
         wait_until(lambda: "refused" in client._runtime.why_waiting())
 
-        with pytest.raises(zreg.TimeoutError, match=r"no session reached at tcp://127\.0") as e:
+        with pytest.raises(zreg.TimeoutError, match=r"no session reached at 127\.0") as e:
             pub.wait_registered(0.05)
 
         assert isinstance(e.value, TimeoutError)
-        assert "check the url" in str(e.value)
+        assert "check host and port" in str(e.value)
         with pytest.raises(zreg.TimeoutError, match="no session reached"):
             client.wait_connected(0.05)
 
@@ -486,7 +486,7 @@ def test_waits_say_what_was_put_off(client: zreg.Client, session: FakeSession) -
     pub, sub = client.publish("pay", "a"), client.subscribe("pay")
     wait_until(lambda: pub._refusal is not None and sub._refusal is not None)
 
-    with pytest.raises(zreg.TimeoutError, match="NotReadyError: starting"):
+    with pytest.raises(zreg.TimeoutError, match="asked again; the last answer was: starting"):
         pub.wait_registered(0.05)
     with pytest.raises(zreg.TimeoutError, match="refused with NotReadyError: starting"):
         sub.wait_for(timeout_seconds=0.05)

@@ -18,6 +18,7 @@ from zreg.effects import (
     Listen,
     Local,
     Peer,
+    PeerStrange,
     PeerUp,
     Probe,
     Send,
@@ -238,5 +239,42 @@ def test_a_failing_event_callback_costs_one_event(harness: Harness) -> None:
         reactor = await harness.adopt(Reactor(core, CLUSTER, LinkTable(), on_event=fail))
         await harness.act(reactor, core, Emit(Local()), Emit(Local()))
         assert reactor.statistics()["event_errors"] == 2
+
+    harness.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("strange", "detail"),
+    [
+        (packed(Ping(), cluster="theirs"), "it is of cluster 'theirs': give the name"),
+        (
+            [msgspec.msgpack.encode(("zreg", 9, CLUSTER, 0)), b"\x90"],
+            "it is of another version of zreg: protocol version 9 is not spoken here",
+        ),
+    ],
+    ids=["cluster", "version"],
+)
+def test_the_core_is_told_that_it_has_connected_to_a_stranger(
+    harness: Harness, strange: list[bytes], detail: str
+) -> None:
+    """Whoever gave the address must hear what is wrong with it; of garbage only the counters."""
+
+    async def scenario() -> None:
+        socket = harness.socket(zmq.ROUTER)
+        socket.bind("tcp://127.0.0.1:*")
+        address = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        core = FakeCore(start=[Connect(Link.META, "server", address)])
+        core.answer = lambda _link, _peer, message: (
+            [Send(Link.META, "server", Ping())] if isinstance(message, PeerUp) else []
+        )
+        await harness.start(core, LinkTable(dealers=(Link.META,)))
+        await harness.wait_until(lambda: socket.poll(0))
+        first = socket.recv_multipart()[0]
+        socket.send_multipart([first, b"nonsense", b"\x90"])
+        socket.send_multipart([first, *strange])
+        await harness.wait_until(lambda: core.of(PeerStrange))
+        (told,) = core.of(PeerStrange)
+        assert (told.link, told.peer) == (Link.META, "server")
+        assert told.detail.startswith(detail)
 
     harness.run(scenario())

@@ -63,7 +63,7 @@ def test_a_restarted_session_shows_what_is_published_and_its_publishes_wait_for_
                 waiting.wait_registered(0.5)
             shown = run_zreg("nodes", "--url", cluster.url_of(FIRST))
             assert all(node_id in shown.stdout for node_id in cluster.nodes)
-            assert "started from the membership on its disk" in shown.stderr
+            assert "has not let session-1 in since it started from its disk" in shown.stderr
             assert "membership.remembered" in cluster.log(FIRST)
 
             for node in cluster.of("meta"):

@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,6 +161,35 @@ def test_a_reader_that_has_enough_is_no_error(url: str) -> None:
         assert piped.wait() == 0
 
 
+def test_a_client_that_waits_says_also_that_a_session_is_back() -> None:
+    """Once for each loss, and nothing at the first."""
+    with Running(zreg_command("dev", "--port=0", "-o", "json")) as registry:
+        while "url" not in (line := json.loads(registry.line())):
+            pass
+        hold = Running(zreg_command("publish", "p", "v", "--hold", "--url", line["url"]))
+        with hold:
+            hold.line()
+            registry.send(signal.SIGKILL)
+            registry.wait()
+            assert "WARNING zreg client.session.lost" in hold.error_line()
+            port = line["url"].rpartition(":")[2]
+            with Running(zreg_command("dev", f"--port={port}")):
+                assert "INFO    zreg client.session.reached" in hold.error_line()
+
+
+def test_output_that_cannot_be_written_is_code_1(url: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = zreg_command("nodes", "--url", url)
+        result = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=30
+        )
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        "zreg: the output cannot be written: No space left on device; send it elsewhere\n"
+    )
+
+
 # --- 2: usage -----------------------------------------------------------------------------------
 
 
@@ -262,7 +292,8 @@ def test_no_registry_is_code_4(arguments: list[str]) -> None:
     said = fails(4, *arguments)
 
     assert "invalid:9600" in said or NOWHERE in said
-    assert said.endswith("or start a registry with `zreg dev`")
+    role = "meta" if "--meta" in arguments else "session"
+    assert f"(systemctl status 'zreg-{role}@*'), and that no firewall is in between" in said
 
 
 def test_somebody_who_does_not_answer_is_code_4() -> None:
@@ -275,7 +306,12 @@ def test_somebody_who_does_not_answer_is_code_4() -> None:
 def test_another_cluster_is_code_4_and_named(url: str) -> None:
     said = fails(4, "ls", "--url", url, "--cluster", "other", "--timeout-seconds", "0.5")
 
-    assert said.endswith("give the name of its cluster with --cluster")
+    assert said == (
+        f"nobody answered: {url.removeprefix('zreg://')}: it is of cluster 'zreg': give the name "
+        "of its cluster with --cluster, or the address of another one"
+    )
+    said = fails(4, "get", "x", "--url", url, "--cluster", "other", "--timeout-seconds", "0.5")
+    assert "it is of cluster 'zreg'" in said
 
 
 def test_a_session_without_data_nodes_is_code_4() -> None:

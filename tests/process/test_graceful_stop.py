@@ -151,7 +151,7 @@ def test_without_meta_a_node_waits_and_says_so_once() -> None:
         data_id = json.loads(data.line())["node_id"]
         line = data.error_line()
         assert f"WARNING {data_id} meta.connection.lost" in line
-        assert f"address=tcp://127.0.0.1:{port} reason=refused" in line
+        assert f"reason='127.0.0.1:{port}: refused' detail='start meta, or correct --meta" in line
         # A node that meta has let in goes on as who it was: it joins once.
         for expected in ({"node.joined", RESTORED}, {RESTORED}):
             meta = Running(zreg_command("meta", f"--port={port}", "--http-port=0", *SHORT_LEASE))

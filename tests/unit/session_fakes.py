@@ -183,6 +183,11 @@ class Session:
         """Let meta tell it of a newer membership."""
         return self.turn(Link.META, META, MembershipReply(1, membership))
 
+    def be_seated(self, meta: str = META) -> list[Effect]:
+        """Let the connection to the leader stand, and the leader answer."""
+        self.local(PeerUp(Link.META, meta))
+        return self.turn(Link.META, meta, Renewed(0, self.core.epoch))
+
     def come_up(self, peer: str) -> list[Effect]:
         """Let the connections to a data node stand."""
         return self.local(PeerUp(Link.CHANGES, peer), PeerUp(Link.DATA, peer))

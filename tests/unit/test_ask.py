@@ -12,6 +12,7 @@ from zreg.effects import (
     Local,
     PeerLost,
     PeerSlow,
+    PeerStrange,
     PeerUp,
     Send,
 )
@@ -97,7 +98,7 @@ def test_where_nobody_can_be_reached_it_ends_with_the_last(*, is_patient: bool) 
     assert asker.lose(TWO, "") == DONE
 
     assert asker.core.answer is None
-    assert not asker.core.was_asked
+    assert not asker.core.is_in_doubt
     assert asker.core.reasons == {ONE: "refused", TWO: "lost"}
 
 
@@ -110,7 +111,7 @@ def test_without_patience_each_is_asked_once() -> None:
     asker.reach(TWO)
     assert asker.lose(TWO, "closed") == DONE
     assert asker.core.reasons == {ONE: "no answer", TWO: "closed"}
-    assert asker.core.was_asked
+    assert asker.core.is_in_doubt
 
 
 def test_without_patience_not_ready_is_an_answer() -> None:
@@ -179,7 +180,7 @@ def test_an_answer_that_never_comes_ends_with_the_time() -> None:
 
     assert asker.now == ends_at
     assert asker.core.answer is None
-    assert asker.core.was_asked
+    assert asker.core.is_in_doubt
 
 
 def test_what_a_node_said_is_not_forgotten_when_the_time_is_over() -> None:
@@ -237,6 +238,25 @@ def test_nodes_that_send_it_round_in_a_circle_are_left(*, is_patient: bool) -> N
     asker.reach(here)
 
     assert asker.hear(elsewhere(there), here) == [leave(here), *([] if is_patient else DONE)]
+
+
+def test_where_nobody_leads_nothing_was_done_and_the_reason_is_kept() -> None:
+    asker = Asker(is_patient=False)
+    asker.reach(ONE)
+    asker.hear(elsewhere(""))
+
+    assert asker.lose(TWO) == DONE
+    assert not asker.core.is_in_doubt
+    assert asker.core.no_leader == "no leader"
+
+
+def test_a_node_of_another_cluster_ends_it_at_once_with_the_reason() -> None:
+    asker = Asker(ONE)
+    asker.reach(ONE)
+
+    assert asker.happen(PeerStrange(Link.META, ONE, "it is of cluster 'x'")) == [leave(ONE), *DONE]
+    assert asker.core.reasons == {ONE: "it is of cluster 'x'"}
+    assert not asker.core.is_in_doubt
 
 
 def test_a_real_no_is_an_answer() -> None:

@@ -40,6 +40,7 @@ from zreg.effects import (
     Log,
     PeerLost,
     PeerSlow,
+    PeerStrange,
     PeerUp,
     Send,
     Stop,
@@ -273,9 +274,22 @@ def test_a_greeting_that_nobody_answers_is_given_up() -> None:
     assert core.tick(3.5) == [
         Disconnect(Link.SESSION, "session-1"),
         lost(
-            "the connection could not be greeted (of another cluster?) in time",
+            "whoever is there does not greet: no session?",
             state=ClientState.CONNECTING,
         ),
+    ]
+
+
+def test_a_session_of_another_cluster_is_left_at_once_with_the_reason() -> None:
+    core = make_core(A)
+    core.start(0.0)
+    local(core, PeerUp(Link.SESSION, "session-1"), 0.5)
+    why = "it is of cluster 'other'"
+
+    assert local(core, PeerStrange(Link.SESSION, "session-9", why), 0.6) == []
+    assert local(core, PeerStrange(Link.SESSION, "session-1", why), 0.6) == [
+        Disconnect(Link.SESSION, "session-1"),
+        lost(why, state=ClientState.CONNECTING),
     ]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import zreg
-from zreg.client.locate import DEFAULT_URL, find_url, parse_url, route_host
+from zreg.client.locate import DEFAULT_URL, advice_on, find_url, parse_url, route_host
 from zreg.errors import UsageError
 
 
@@ -54,7 +54,7 @@ def test_the_constructor_refuses_a_wrong_url_at_once() -> None:
 
 def test_the_environment_comes_first_then_the_files_then_loopback(tmp_path: Path) -> None:
     here, there, broken = tmp_path / "zreg.toml", tmp_path / "etc.toml", tmp_path / "broken.toml"
-    here.write_text("[meta]\nurl = 'zreg://wrong'\n")
+    here.write_text("zone = 'a'\n[client]\n")
     there.write_text("[client]\nurl = 'zreg://there'\n")
     broken.write_text("[client\n")
     missing = tmp_path / "missing.toml"
@@ -64,7 +64,7 @@ def test_the_environment_comes_first_then_the_files_then_loopback(tmp_path: Path
     assert find_url({}, [missing, here]) == DEFAULT_URL
 
 
-@pytest.mark.parametrize("text", ["[client\n", "[client]\nurl = 7\n"])
+@pytest.mark.parametrize("text", ["[client\n", "[client]\nurl = 7\n", "client = 3\n"])
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "zreg.toml"
     path.write_text(text)
@@ -73,11 +73,24 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, text: str) -> None:
         find_url({}, [path])
 
 
-def test_a_client_key_that_is_no_table_says_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\n[clinet]\nurl = 'zreg://h'\n", ", line 2: there is no section [clinet], only [client]"),
+        (
+            "zone = 'a'\n[client]\n# mine\nulr = 'zreg://h'\n",
+            ", line 4: there is no setting 'ulr' in [client], only url",
+        ),
+    ],
+)
+def test_what_says_nothing_to_a_client_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    """A url with a typing error before it would be loopback's, without a word."""
     path = tmp_path / "zreg.toml"
-    path.write_text("client = 3\n")
+    path.write_text(text)
 
-    assert find_url({}, [path]) == DEFAULT_URL
+    with pytest.raises(UsageError) as caught:
+        find_url({}, [path])
+    assert str(caught.value).startswith(f"{path}{said}")
 
 
 def test_the_route_to_loopback_begins_on_loopback() -> None:
@@ -87,3 +100,10 @@ def test_the_route_to_loopback_begins_on_loopback() -> None:
 @pytest.mark.parametrize("address", ["ipc://x", "tcp://" + "x" * 70 + ":1", "tcp://h:99999"])
 def test_where_no_route_leads_there_is_no_host(address: str) -> None:
     assert route_host(address) is None
+
+
+def test_only_at_the_default_address_a_registry_to_try_is_proposed() -> None:
+    assert "`zreg dev`" in advice_on(parse_url(DEFAULT_URL))
+    advice = advice_on(parse_url("zreg://10.0.0.7:9600"))
+    assert "`zreg dev`" not in advice
+    assert "systemctl status 'zreg-session@*'" in advice

@@ -20,6 +20,7 @@ from zreg.effects import (
     Log,
     PeerLost,
     PeerSlow,
+    PeerStrange,
     PeerUp,
     Send,
 )
@@ -30,6 +31,7 @@ from zreg.errors import (
     NotLeaderError,
     NotReadyError,
     RefusedError,
+    UnknownMessageError,
     UnknownNodeError,
 )
 from zreg.model import (
@@ -128,13 +130,15 @@ def fetch(request_id: int, epoch: int = 5, cluster_id: bytes = CLUSTER) -> Fetch
     return FetchMembership(request_id, cluster_id, epoch)
 
 
-def lost(address: str, reason: str, retry_seconds: float) -> Log:
-    fields: dict[str, str | int | float] = {
-        "address": address,
-        "reason": reason,
-        "retry_seconds": retry_seconds,
-    }
+def lost(reason: str, detail: str = "") -> Log:
+    fields: dict[str, str | int | float] = {"reason": reason}
+    if detail:
+        fields["detail"] = detail
     return Log(logging.WARNING, "meta.connection.lost", fields)
+
+
+def restored() -> Log:
+    return Log(logging.INFO, "meta.connection.restored", {})
 
 
 def joined(incarnation: Incarnation, epoch: int) -> Log:
@@ -196,8 +200,7 @@ def test_it_tries_its_meta_nodes_in_turn_and_pauses_longer_after_each_round() ->
     for address, pause in ((ONE, PAUSE), (TWO, PAUSE), (ONE, PAUSE), (TWO, 2 * PAUSE)):
         assert enrolment.tick(now - 0.001) == []
         assert enrolment.tick(now) == [Connect(Link.META, address, address)]
-        effects = happen(enrolment, PeerLost(Link.META, address, "refused"), now)
-        assert effects == [lost(address, "refused", round(pause, 3))]
+        happen(enrolment, PeerLost(Link.META, address, "refused"), now)
         now += pause
         assert enrolment.next_tick_at() == now
 
@@ -220,9 +223,9 @@ def test_a_meta_node_that_answers_ends_the_growing_of_the_pauses() -> None:
     happen(enrolment, PeerUp(Link.META, TWO), 1.0)
     hear(enrolment, MembershipReply(1, membership(me()), S1), 1.0, peer=TWO)
 
-    effects = happen(enrolment, PeerLost(Link.META, TWO, "closed"), 1.0)
+    happen(enrolment, PeerLost(Link.META, TWO, "closed"), 1.0)
 
-    assert effects == [lost(TWO, "closed", PAUSE)]
+    assert enrolment.next_tick_at() == 1.0 + PAUSE
 
 
 def test_a_meta_node_that_only_takes_connections_does_not_end_it() -> None:
@@ -231,15 +234,15 @@ def test_a_meta_node_that_only_takes_connections_does_not_end_it() -> None:
     enrolment.tick(PAUSE)
     happen(enrolment, PeerUp(Link.META, TWO), PAUSE)
 
-    effects = happen(enrolment, PeerLost(Link.META, TWO, "closed"), PAUSE)
+    happen(enrolment, PeerLost(Link.META, TWO, "closed"), PAUSE)
 
-    assert effects == [lost(TWO, "closed", PAUSE)]
+    assert enrolment.next_tick_at() == 2 * PAUSE
     enrolment.tick(2 * PAUSE)
-    happen(enrolment, PeerLost(Link.META, ONE, "closed"), PAUSE)
+    happen(enrolment, PeerLost(Link.META, ONE, "closed"), 2 * PAUSE)
     enrolment.tick(3 * PAUSE)
-    happen(enrolment, PeerUp(Link.META, TWO), PAUSE)
-    effects = happen(enrolment, PeerLost(Link.META, TWO, "closed"), PAUSE)
-    assert effects == [lost(TWO, "closed", 2 * PAUSE)]
+    happen(enrolment, PeerUp(Link.META, TWO), 3 * PAUSE)
+    happen(enrolment, PeerLost(Link.META, TWO, "closed"), 3 * PAUSE)
+    assert enrolment.next_tick_at() == pytest.approx(5 * PAUSE)
 
 
 def test_when_meta_is_away_the_last_membership_stays_and_is_renewed_at_the_next() -> None:
@@ -289,7 +292,8 @@ def test_it_moves_on_from_a_meta_node_that_is_silent_for_half_a_lease() -> None:
 
     effects = enrolment.tick(now)
 
-    assert effects == [Disconnect(Link.META, ONE), lost(ONE, "no answer", PAUSE)]
+    advice = "see whether meta hangs, and whether --meta names its port (9610 by habit)"
+    assert effects == [Disconnect(Link.META, ONE), lost("meta-1:9610: no answer", advice)]
     assert enrolment.tick(now + PAUSE) == [Connect(Link.META, TWO, TWO)]
 
 
@@ -409,7 +413,7 @@ def test_a_fetch_whose_answer_was_lost_with_its_connection_is_made_again() -> No
     enrolment.tick(PAUSE)
     assert happen(enrolment, PeerUp(Link.META, TWO), PAUSE) == [send(Renew(3, S1, CLUSTER, 5), TWO)]
 
-    assert hear(enrolment, Renewed(3, 7), PAUSE, peer=TWO) == [send(fetch(4), TWO)]
+    assert hear(enrolment, Renewed(3, 7), PAUSE, peer=TWO) == [restored(), send(fetch(4), TWO)]
 
 
 def test_a_hint_while_meta_is_away_is_followed_up_at_the_next_one() -> None:
@@ -420,7 +424,7 @@ def test_a_hint_while_meta_is_away_is_followed_up_at_the_next_one() -> None:
 
     enrolment.tick(PAUSE)
     happen(enrolment, PeerUp(Link.META, TWO), PAUSE)
-    assert hear(enrolment, Renewed(2, 7), PAUSE, peer=TWO) == [send(fetch(3), TWO)]
+    assert hear(enrolment, Renewed(2, 7), PAUSE, peer=TWO) == [restored(), send(fetch(3), TWO)]
 
 
 def test_a_lower_epoch_is_never_taken() -> None:
@@ -580,14 +584,29 @@ def test_a_node_of_another_cluster_cannot_go_on() -> None:
     assert effects == [Emit(NodeFailed("restart it"))]
 
 
-@pytest.mark.parametrize("error", [NotReadyError, RefusedError])
-def test_any_other_refusal_is_noted_and_asked_again(error: type[RefusedError]) -> None:
+@pytest.mark.parametrize(
+    ("error", "level"), [(NotReadyError, logging.INFO), (RefusedError, logging.WARNING)]
+)
+def test_any_other_refusal_is_noted_once_and_asked_again(
+    error: type[RefusedError], level: int
+) -> None:
     enrolment = make_connected()
 
     effects = hear(enrolment, Refused(1, error.code, "not now"), 0.1)
 
-    assert effects == [Log(logging.INFO, "meta.refused", {"code": error.code, "detail": "not now"})]
+    assert effects == [Log(level, "meta.refused", {"code": error.code, "detail": "not now"})]
+    assert enrolment.trouble == "meta is away: s1 does not reach its leader (meta-1:9610: not now)"
     assert enrolment.tick(RENEW) == [send(Join(2, ME, b"", 0))]
+    assert hear(enrolment, Refused(2, error.code, "not now"), 2 * RENEW) == []
+
+
+def test_a_member_is_told_of_each_refusal() -> None:
+    enrolment = make_joined()
+
+    effects = hear(enrolment, Refused(2, RefusedError.code, "no"), 0.1)
+
+    assert effects == [Log(logging.INFO, "meta.refused", {"code": 1, "detail": "no"})]
+    assert enrolment.trouble == ""
 
 
 # --- listening to announcements -----------------------------------------------------------------
@@ -677,7 +696,7 @@ def test_without_a_leader_it_goes_on_to_the_next_after_a_pause(address: str) -> 
 
     assert hear(enrolment, elsewhere(1, address)) == [
         Disconnect(Link.META, ONE),
-        lost(ONE, "ask the one that leads", PAUSE),
+        lost("meta-1:9610: ask the one that leads"),
     ]
     assert enrolment.tick(PAUSE) == [Connect(Link.META, TWO, TWO)]
 
@@ -694,7 +713,7 @@ def test_meta_nodes_that_send_it_round_in_a_circle_are_given_time() -> None:
 
     assert hear(enrolment, elsewhere(1, other), peer=address) == [
         Disconnect(Link.META, address),
-        lost(address, "ask the one that leads", PAUSE),
+        lost(f"{address.removeprefix('tcp://')}: ask the one that leads"),
     ]
 
 
@@ -716,8 +735,9 @@ def test_a_leader_that_cannot_be_reached_is_one_of_many() -> None:
     enrolment = make_connected()
     hear(enrolment, elsewhere(1, "tcp://gone:9610"))
 
+    advice = "start meta, or correct --meta; a firewall may be in the way"
     assert happen(enrolment, PeerLost(Link.META, "tcp://gone:9610", "refused")) == [
-        lost("tcp://gone:9610", "refused", PAUSE)
+        lost("gone:9610: refused", advice)
     ]
     assert enrolment.tick(PAUSE) == [Connect(Link.META, TWO, TWO)]
 
@@ -755,12 +775,71 @@ def test_it_says_why_meta_is_away_until_it_is_back() -> None:
     enrolment = make_joined()
     assert enrolment.trouble == ""
     happen(enrolment, PeerLost(Link.META, ONE, "refused"))
-    assert enrolment.trouble == f"this node does not reach the leader of meta ({ONE}: refused)"
+    assert enrolment.trouble == "meta is away: s1 does not reach its leader (meta-1:9610: refused)"
     enrolment.tick(PAUSE)
     happen(enrolment, PeerUp(Link.META, TWO), PAUSE)
     hear(enrolment, Renewed(2, 5), PAUSE, peer=TWO)
 
     assert enrolment.trouble == ""
+
+
+# --- what is no meta node, or none of this cluster ----------------------------------------------
+
+
+def test_whoever_takes_no_join_is_no_meta_node_and_the_next_is_tried() -> None:
+    enrolment = make_connected()
+    no = Refused(0, UnknownMessageError.code, "a session does not take Join from clients")
+
+    effects = hear(enrolment, no)
+
+    reason = f"no meta node is there, but one that says {no.detail!r}"
+    assert effects == [Disconnect(Link.META, ONE), lost(f"meta-1:9610: {reason}")]
+    assert enrolment.statistics()["meta"] == "-"
+    assert enrolment.tick(PAUSE) == [Connect(Link.META, TWO, TWO)]
+
+
+def test_a_meta_node_that_does_not_know_a_request_is_one_all_the_same() -> None:
+    """Of an older version, asked for something new."""
+    enrolment = make_connected()
+
+    effects = hear(enrolment, Refused(7, UnknownMessageError.code, "tag 99"))
+
+    assert [type(effect) for effect in effects] == [Log]
+    assert Disconnect(Link.META, ONE) not in effects
+
+
+def test_a_meta_node_of_another_cluster_is_left_at_once_and_named() -> None:
+    enrolment = make_connected()
+
+    effects = happen(enrolment, PeerStrange(Link.META, ONE, "it is of cluster 'other'"))
+
+    assert effects == [
+        Disconnect(Link.META, ONE),
+        lost("meta-1:9610: it is of cluster 'other'"),
+    ]
+    assert enrolment.tick(PAUSE) == [Connect(Link.META, TWO, TWO)]
+
+
+@pytest.mark.parametrize(
+    "event", [PeerStrange(Link.META, TWO, "x"), PeerStrange(Link.DATA, ONE, "x")]
+)
+def test_what_another_connection_brings_is_not_its_business(event: Local) -> None:
+    assert happen(make_connected(), event) == []
+
+
+def test_a_connection_alone_is_no_success() -> None:
+    """A wrong port takes connections too: only the leader's answer tells that meta is back."""
+    enrolment = make_enrolment(Config(meta_addresses=(ONE,)))
+    enrolment.tick(0.0)
+    happen(enrolment, PeerLost(Link.META, ONE, "refused"))
+    enrolment.tick(PAUSE)
+
+    assert happen(enrolment, PeerUp(Link.META, ONE), PAUSE) == [send(Join(1, ME, b"", 0))]
+    assert enrolment.statistics()["meta"] == "-"
+    effects = hear(enrolment, MembershipReply(1, membership(me()), S1), PAUSE)
+
+    assert restored() in effects
+    assert enrolment.statistics()["meta"] == ONE
 
 
 # --- reports of nodes that are gone ---------------------------------------------------------------

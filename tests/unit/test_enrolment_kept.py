@@ -139,8 +139,8 @@ def test_a_meta_node_that_forgot_is_told_what_the_disk_says() -> None:
 # --- what stands in the way ---------------------------------------------------------------------
 
 WAITS = (
-    "this node started from the membership on its disk and meta has not let it in yet: what its "
-    "clients publish waits until meta runs and is reached"
+    "meta is away and has not let s1 in since it started from its disk, so what its clients "
+    "publish waits"
 )
 
 
@@ -150,7 +150,7 @@ def test_as_long_as_it_is_what_the_disk_says_people_are_told() -> None:
 
     enrolment.tick(0.0)
     enrolment.receive(Link.LOCAL, "", PeerLost(Link.META, ONE, "refused"), 0.0)
-    assert enrolment.trouble == f"{WAITS} ({ONE}: refused)"
+    assert enrolment.trouble == f"{WAITS} ({ONE.removeprefix('tcp://')}: refused)"
 
 
 def test_the_sentence_fits_however_much_meta_has_to_say() -> None:

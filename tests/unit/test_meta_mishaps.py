@@ -16,7 +16,7 @@ from meta_fakes import (
 )
 from msgspec.structs import replace
 
-from zreg.effects import Link
+from zreg.effects import Link, PeerStrange
 from zreg.errors import (
     DeniedError,
     LimitError,
@@ -403,3 +403,22 @@ def test_a_node_whose_name_a_session_has_writes_nothing_in_vain() -> None:
     cluster.run(1.0)
 
     assert raft.log.last_index == last_index
+
+
+def test_a_meta_node_of_another_cluster_is_no_peer_and_is_named() -> None:
+    """Its name is in the header of what it answers, which is read no further."""
+    cluster = running()
+    name, *others = NAMES
+    core = cluster.cores[name]
+    strange = PeerStrange(Link.RAFT_ASK, others[0], "it is of cluster 'other'")
+    cluster.logged.clear()
+
+    for _ in range(3):
+        cluster.give(name, Link.LOCAL, "", strange)
+    cluster.give(name, Link.LOCAL, "", PeerStrange(Link.RAFT_ASK, "m99", "unknown"))
+
+    told = [log for log in cluster.logged if log.event == "raft.peer.refused"]
+    assert [dict(log.fields) for log in told] == [
+        {"peer": others[0], "detail": "it is of cluster 'other'"}
+    ]
+    assert core.agreement.peers.troubles() == {others[0]: "it is of cluster 'other'"}

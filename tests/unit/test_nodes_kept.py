@@ -112,9 +112,9 @@ def publish(request_id: int = 11, version: int = 1) -> Publish:
 
 def not_yet(request_id: int) -> Refused:
     detail = (
-        "not accepted yet, but kept: this node started from the membership on its disk and meta "
-        "has not let it in yet: what its clients publish waits until meta runs and is reached "
-        f"({META}: refused)"
+        "not accepted yet, but kept: meta is away and has not let s1 in since it started from its "
+        "disk, so what its clients publish waits "
+        "(meta:9610: refused)"
     )
     return Refused(request_id, NotReadyError.code, detail)
 
@@ -270,8 +270,8 @@ def test_the_members_that_it_remembers_are_shown_with_what_is_the_matter() -> No
     reply = effect.message
     assert isinstance(reply, MembershipReply)
     assert reply.membership == KEPT
-    assert "started from the membership on its disk" in reply.trouble
-    assert f"({META}: refused)" in reply.trouble
+    assert "has not let s1 in since it started from its disk" in reply.trouble
+    assert "(meta:9610: refused)" in reply.trouble
 
 
 def test_what_it_takes_from_meta_is_to_be_kept() -> None:
@@ -293,7 +293,7 @@ def test_a_listing_that_a_data_node_refuses_is_refused_at_once_and_names_it() ->
 
 
 def test_a_refusal_of_a_listing_by_whom_it_does_not_wait_for_is_nobodys() -> None:
-    queries = Queries(make_links(D1, D2))
+    queries = Queries(make_links(D1, D2), lambda: "")
     queries.ask(ALICE, ListDatums(77, "*"), 0.0)
     queries.listed(D1, DatumsListed(1, ()))
     no = Refused(1, NotReadyError.code, "no")

@@ -615,6 +615,19 @@ def test_what_could_not_be_reported_is_with_the_next_attempt() -> None:
     ]
 
 
+def test_who_is_nobody_reports_nothing_and_does_with_the_next_attempt() -> None:
+    session = Session(D1)
+    session.turn(Link.META, META, Refused(1, UnknownNodeError.code, "join again"))
+    assert at_meta(session.local(PeerLost(Link.DATA, D1, CLOSED))) == []
+    again = Incarnation(4, "s1")
+    membership = make_membership(D1, epoch=4, ring_epoch=3, session=again)
+    session.join(membership, again)
+
+    assert at_meta(session.local(PeerLost(Link.DATA, D1, REFUSED))) == [
+        ReportGone(again, Incarnation(1, "d1"), CLUSTER_ID)
+    ]
+
+
 def test_a_lost_connection_for_hints_and_a_silent_one_are_not_reported() -> None:
     session = Session(D1)
 

@@ -219,7 +219,7 @@ def test_a_meta_node_that_does_not_lead_sends_the_session_and_the_request_to_the
     moved = answers(session, Refused(first.request_id, NotLeaderError.code, "no", address=LEADER))
 
     assert moved == [Disconnect(Link.META, META), Connect(Link.META, LEADER, LEADER)]
-    (again,) = passed_on(session.local(PeerUp(Link.META, LEADER)), LEADER)
+    (again,) = passed_on(session.be_seated(LEADER), LEADER)
     assert isinstance(again, SetSetting)
     assert again.request_id > first.request_id
     assert again.change_id == CHANGE.change_id, "or it might happen twice"
@@ -236,7 +236,7 @@ def test_what_is_under_way_when_the_connection_is_lost_is_asked_again_over_the_n
 
     session.local(PeerLost(Link.META, META, "closed"))
     session.wait(CONFIG.reconnect_seconds_min)
-    again = passed_on(session.local(PeerUp(Link.META, META)))
+    again = passed_on(session.be_seated())
 
     assert [type(request) for request in again] == [SetSetting, FetchSettings]
     assert answers(session, SettingsReply(again[0].request_id, REPLY)) == to_client(
@@ -254,7 +254,7 @@ def test_while_meta_is_away_a_request_waits_for_it() -> None:
     assert session.says(ALICE, READ) == []
 
     session.wait(CONFIG.reconnect_seconds_min)
-    (read,) = passed_on(session.local(PeerUp(Link.META, META)))
+    (read,) = passed_on(session.be_seated())
     assert answers(session, SettingsReply(read.request_id, REPLY)) == to_client(
         ALICE, SettingsReply(78, REPLY)
     )
@@ -274,7 +274,7 @@ def test_a_meta_node_that_hangs_is_left_and_the_request_is_asked_again() -> None
 
     assert Disconnect(Link.META, META) in effects
     assert refusals(effects) == []
-    assert len(passed_on(session.local(PeerUp(Link.META, META)))) == 1
+    assert len(passed_on(session.be_seated())) == 1
 
 
 # --- time and number ------------------------------------------------------------------------------
@@ -348,7 +348,7 @@ def test_requests_end_in_the_order_in_which_they_came_also_when_they_were_sent_a
     session.local(PeerLost(Link.META, META, "closed"))
     session.says(BOB, READ)
     session.wait(CONFIG.reconnect_seconds_min)
-    session.local(PeerUp(Link.META, META))
+    session.be_seated()
 
     told = at_clients(session.wait(2 * SECONDS_MAX))
 
@@ -387,3 +387,42 @@ def test_other_connections_change_nothing(event: Local) -> None:
     assert answers(session, SettingsReply(read.request_id, REPLY)) == to_client(
         ALICE, SettingsReply(78, REPLY)
     )
+
+
+def test_a_change_that_no_meta_node_took_is_not_in_doubt() -> None:
+    """Who does not lead says so, and has done nothing."""
+    session = Session(D1)
+    (change,) = passed_on(session.says(ALICE, CHANGE))
+    answers(
+        session, Refused(change.request_id, NotLeaderError.code, "meta has no leader: start m2")
+    )
+
+    (no,) = refusals(at_clients(session.wait(SECONDS_MAX + 0.1)))
+
+    assert no.detail == (
+        "meta is away: s1 does not reach its leader (meta:9610: meta has no leader: start m2): "
+        "try again"
+    )
+
+
+def test_a_change_that_was_lost_on_the_way_once_stays_in_doubt() -> None:
+    session = Session(D1)
+    session.says(ALICE, CHANGE)
+    session.local(PeerLost(Link.META, META, "closed"))
+    session.wait(CONFIG.reconnect_seconds_min)
+    (again,) = passed_on(session.be_seated())
+    answers(session, Refused(again.request_id, NotLeaderError.code, "no leader"))
+
+    (no,) = refusals(at_clients(session.wait(SECONDS_MAX + 0.1)))
+
+    assert no.detail.endswith("nobody knows whether it is done; look, then ask again")
+
+
+def test_whoever_may_not_lead_is_asked_nothing() -> None:
+    """It would send the request elsewhere, and the answer to that may be lost."""
+    session = Session(D1)
+    session.local(PeerLost(Link.META, META, "closed"))
+    session.says(ALICE, CHANGE)
+    session.wait(CONFIG.reconnect_seconds_min)
+
+    assert passed_on(session.local(PeerUp(Link.META, META))) == []

@@ -3,7 +3,8 @@
 import pytest
 from session_fakes import ALICE, BOB, D1, D2, V1, make_links, to_client, to_data
 
-from zreg.effects import Link, PeerLost
+from zreg.config import Limits
+from zreg.effects import Link, PeerLost, Send
 from zreg.errors import LimitError, NotReadyError
 from zreg.model import data_info_id
 from zreg.session.data_links import DataLinks
@@ -19,7 +20,7 @@ def lines(*names: str) -> tuple[DatumSummary, ...]:
 
 def make_queries(*data: str) -> tuple[DataLinks, Queries]:
     links = make_links(*data)
-    return links, Queries(links)
+    return links, Queries(links, lambda: "")
 
 
 def test_a_listing_is_asked_of_every_data_node() -> None:
@@ -128,3 +129,22 @@ def test_a_listing_shares_its_ids_with_no_other_request_to_a_data_node() -> None
     effects = queries.ask(ALICE, LIST, 0.0)
 
     assert effects == to_data(D1, ListDatums(taken + 1, "*", "after", 2))
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_listing_that_cannot_be_names_meta_where_meta_is_away(*, is_lost: bool) -> None:
+    """Nobody takes the place of a data node meanwhile: to try again is no use."""
+    links = make_links(D1)
+    queries = Queries(links, lambda: "meta is away: " + "x" * Limits.detail_characters_max)
+    if is_lost:
+        links.went_down(PeerLost(Link.DATA, D1, "closed"), 0.0)
+        (effect,) = queries.ask(ALICE, LIST, 0.0)
+    else:
+        queries.ask(ALICE, LIST, 0.0)
+        (effect,) = queries.tick(10.0)
+
+    assert isinstance(effect, Send)
+    assert isinstance(effect.message, Refused)
+    what = f"no connection to {D1}" if is_lost else f"no answer from {D1}"
+    assert effect.message.detail.startswith(f"{what}, and meta is away: ")
+    assert len(effect.message.detail) == Limits.detail_characters_max

@@ -810,3 +810,34 @@ def test_who_greets_in_the_turn_in_which_all_are_asked_is_not_asked() -> None:
 
     welcome = replace(WELCOME, session=Incarnation(8, "s1"))
     assert at_clients(session.greet(ALICE)) == to_client(ALICE, welcome)
+
+
+def test_a_publish_that_is_asked_again_hears_which_data_node_is_away() -> None:
+    session = Session(D1)
+    session.go_down(D1)
+    assert session.greet(ALICE, publish(1))[1:] == []
+
+    why = f"not accepted yet, but kept: {D1}, which has this id, is not reached"
+    assert session.says(ALICE, publish(2)) == to_client(ALICE, refused(2, NotReadyError, why))
+
+    session.local(PeerLost(Link.META, META, "refused"))
+    (no,) = session.says(ALICE, publish(3))
+    assert no.message.detail == (  # type: ignore[attr-defined]
+        f"{why}, and meta is away: s1 does not reach its leader (meta:9610: refused)"
+    )
+
+
+def test_a_publish_that_no_data_node_can_take_hears_so() -> None:
+    session = Session()
+    session.join(make_membership())
+    session.greet(ALICE, publish(1))
+
+    why = "not accepted yet, but kept: no data node works"
+    assert session.says(ALICE, publish(2)) == to_client(ALICE, refused(2, NotReadyError, why))
+
+
+def test_a_publish_that_is_on_its_way_hears_nothing_yet() -> None:
+    session = Session(D1)
+    session.greet(ALICE, publish(1))
+
+    assert session.says(ALICE, publish(2)) == []

@@ -16,6 +16,7 @@ from zreg.cli.settings import (
     load,
     peers,
     tcp_addresses,
+    unknown_variables,
     variable,
 )
 from zreg.config import Config
@@ -223,3 +224,66 @@ def test_a_peer_is_a_name_and_a_place_to_reach_it(part: str, words: str) -> None
 
 def test_a_peer_may_be_at_an_ipv6_address() -> None:
     assert peers(["m4=[fd00::4]:9611"]) == {"m4": "tcp://[fd00::4]:9611"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("meta = ['h:1']", "line 1: there is no setting 'meta': did you mean meta_addresses?"),
+        ("lease-seconds = 3", "line 1: there is no setting 'lease-seconds': did you mean lease_se"),
+        ("[clinet]", "line 1: there is no section 'clinet': did you mean [client]?"),
+        ("url = 'zreg://h'", "line 1: there is no setting 'url': did you mean url in [client]?"),
+        ("[client]\nurls = 'zreg://h'", "line 2: there is no setting 'urls' in [client], only url"),
+        ("client = 'zreg://h'", "line 1: client must be a section, [client], with url in it"),
+    ],
+)
+def test_a_name_at_the_wrong_place_is_refused_with_the_right_one(
+    local: Path, text: str, said: str
+) -> None:
+    assert refused(local, text).startswith(f"{local}, {said}")
+
+
+@pytest.mark.parametrize(
+    ("variable_", "hint"),
+    [
+        ("ZREG_LEASE_SECOND", "did you mean ZREG_LEASE_SECONDS?"),
+        ("ZREG_META", "did you mean ZREG_META_ADDRESSES?"),
+        ("ZREG_ULR", "did you mean ZREG_URL?"),
+        ("ZREG_XYZZY", "docs/configuration.md lists all settings"),
+    ],
+)
+def test_a_variable_that_zreg_does_not_know_is_named_with_the_nearest(
+    variable_: str, hint: str
+) -> None:
+    (said,) = unknown_variables({variable_: "3", "PATH": "/bin", "ZREG_URL": "zreg://h"})
+
+    assert said == f"the variable {variable_} is none that zreg knows and has no effect: {hint}"
+
+
+def test_all_variables_of_nodes_and_clients_are_known() -> None:
+    names = [*map(variable, (*CONFIG_FIELDS, *OPTION_FIELDS)), "ZREG_URL", "ZREG_APP"]
+
+    assert unknown_variables(dict.fromkeys(names, "x")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("port = 'x'", "write a whole number from 0 to 65535; "),
+        ("port = 65536", "write a whole number from 0 to 65535; "),
+        ("clients_max = 1.5", "write a whole number; "),
+        ("lease_seconds = 'long'", "write a number; "),
+        ("insecure = 'maybe'", "write true or false; "),
+        ("log_level = 'loud'", "write debug or error or info or warning; "),
+        ("zone = 3", "write text; "),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_with_the_right_one(
+    local: Path, text: str, wanted: str
+) -> None:
+    assert f", which cannot be used: {wanted}" in refused(local, text)
+
+
+def test_a_directory_is_no_settings_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a directory: name a file with -c"):
+        load({}, {}, file=tmp_path)

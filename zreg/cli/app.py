@@ -1,5 +1,6 @@
 """The `zreg` command: its commands, and how each of them ends."""
 
+import os
 from typing import Final
 
 import typer
@@ -14,6 +15,7 @@ from zreg.cli import (
 )
 from zreg.cli.cluster import cluster
 from zreg.cli.output import complain
+from zreg.cli.settings import unknown_variables
 from zreg.errors import Error
 
 _HELP: Final = "`zreg --help` lists the commands"
@@ -44,6 +46,8 @@ _TyperUsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    for sentence in unknown_variables(os.environ):
+        complain(sentence)
     try:
         code = app(args=arguments, prog_name="zreg", standalone_mode=False)
     except exits.ReaderGoneError:

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from zreg.client.locate import advice_on
 from zreg.config import Config
 from zreg.effects import (
     Connect,
@@ -16,11 +17,11 @@ from zreg.effects import (
     Local,
     Peer,
     PeerLost,
+    PeerStrange,
     PeerUp,
     Send,
 )
 from zreg.errors import (
-    ForeignClusterError,
     NotLeaderError,
     NotReadyError,
     UnavailableError,
@@ -35,6 +36,10 @@ _REDIRECTS_MAX: Final = 3
 _PAUSE_SECONDS: Final = 0.1
 # and waits no longer for one node, which may be stuck, although the others answer.
 _PATIENT_SECONDS_EACH_MAX: Final = 2.5
+_META_ADVICE: Final = (
+    "check host and port (9610 by habit, not the one of --peer), that a meta node runs there "
+    "(systemctl status 'zreg-meta@*'), and that no firewall is in between"
+)
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -67,7 +72,12 @@ class AskCore:
         is_patient: bool = False,
     ) -> None:
         self.answer: Message | None = None
-        self.was_asked = False
+        # Whether somebody may have taken the question without an answer that came back.
+        self.is_in_doubt = False
+        # Whether somebody is there who is of another cluster or version.
+        self.is_strange = False
+        # What a meta node said last that knows of no leader.
+        self.no_leader = ""
         # Why each address gave no answer the last time, by address.
         self.reasons: dict[str, str] = {}
         self._answer_type = answer_type
@@ -86,6 +96,8 @@ class AskCore:
         self._address = ""
         self._due_at: float | None = None
         self._not_yet: Refused | None = None
+        # Whether the present address was asked, and whether any that is worth patience was.
+        self._is_asked = self._was_asked = False
 
     def start(self, now: float) -> Sequence[Effect]:
         """Connect to the first address."""
@@ -98,10 +110,14 @@ class AskCore:
         """Ask once the connection stands, and take the answer to it."""
         match message:
             case PeerUp() if message.peer == self._address:
-                self.was_asked = True
+                self._is_asked = self._was_asked = True
                 return [Send(self._link, self._address, self._question)]
             case PeerLost() if message.peer == self._address:
                 return self._fail(message.reason, now)
+            case PeerStrange() if message.peer == self._address:
+                self._is_asked = self._was_asked = False
+                self.is_strange = True
+                return [Disconnect(self._link, self._address), *self._fail(message.detail, now)]
             case Ping():
                 return [Send(link, peer, Pong())]
             case Local():
@@ -142,7 +158,9 @@ class AskCore:
     def _refused(self, refused: Refused, now: float) -> list[Effect]:
         """Go where the leader is, ask again later, or take the no."""
         leave = Disconnect(self._link, self._address)
+        self._is_asked = False
         if refused.code == NotLeaderError.code:
+            self.no_leader = "" if refused.address else refused.detail
             # Nobody knows for how long they send each other's askers on, so not for ever.
             if refused.address and self._redirect_count < _REDIRECTS_MAX:
                 self._redirect_count += 1
@@ -155,6 +173,8 @@ class AskCore:
         return self._finish(refused)
 
     def _fail(self, reason: str, now: float) -> list[Effect]:
+        self.is_in_doubt = self.is_in_doubt or self._is_asked
+        self._is_asked = False
         if now < self._ends_at:
             self.reasons[self._address] = reason or "lost"
         else:
@@ -162,7 +182,7 @@ class AskCore:
             self.reasons.setdefault(self._address, reason)
         if self._left and now < self._ends_at:
             return self._next(now)
-        if self._is_patient and self.was_asked and now + _PAUSE_SECONDS < self._ends_at:
+        if self._is_patient and self._was_asked and now + _PAUSE_SECONDS < self._ends_at:
             self._left, self._redirect_count = list(self._addresses), 0
             self._address, self._due_at = "", now + _PAUSE_SECONDS
             return []
@@ -209,17 +229,17 @@ async def ask(
         raise refusal(answer.code, answer.detail)
     if isinstance(answer, answer_type):
         return answer
-    if reactor.statistics().get(f"bad_{ForeignClusterError.code}"):
-        raise UnavailableError(
-            f"{', '.join(addresses)} belongs to another cluster than {config.cluster!r}: give the "
-            "name of its cluster with --cluster"
-        )
-    reasons = "; ".join(f"{address}: {reason}" for address, reason in core.reasons.items())
-    if core.was_asked:
-        raise UnansweredError(f"nobody answered ({reasons}): try again, or another node")
-    raise UnavailableError(
-        f"nobody answered ({reasons}): check the address, or start a registry with `zreg dev`"
+    if core.no_leader and not core.is_in_doubt:
+        raise UnavailableError(f"meta is away: {core.no_leader}")
+    reasons = "; ".join(
+        f"{address.removeprefix('tcp://')}: {reason}" for address, reason in core.reasons.items()
     )
+    advice = _META_ADVICE if link is Link.META else advice_on(addresses)
+    if core.is_in_doubt:
+        raise UnansweredError(f"nobody answered ({reasons}): try again, or {advice}")
+    if core.is_strange:
+        raise UnavailableError(f"nobody answered: {reasons}")
+    raise UnavailableError(f"nobody answered ({reasons}): {advice}")
 
 
 def ask_now(

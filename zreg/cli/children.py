@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,6 +14,7 @@ import msgspec
 import typer
 
 from zreg.cli.exits import CommandFailedError
+from zreg.cli.settings import variable
 
 _DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 
@@ -59,7 +61,7 @@ class Child:
                 sys.executable, "-m", "zreg", self.role, f"--id={self.node_id}",
                 *self._arguments, "-o", "json", f"--parent-pid={os.getpid()}",
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
-                start_new_session=True,
+                start_new_session=True, env=_inherited(os.environ),
             )  # fmt: skip
         finally:
             if log is not None:
@@ -98,6 +100,19 @@ class Child:
 
     def _why(self) -> str:
         return "what it said above" if self._log is None else str(self._log)
+
+
+def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a child without settings: all of them are flags of its own.
+
+    A directory, an id or a list of peers is one node's, and would be all nodes'.
+    """
+    kept = variable("log_level")
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith("ZREG_") or name == kept
+    }
 
 
 def end_with_parent(parent_pid: int) -> None:

@@ -20,13 +20,16 @@ from zreg.cli.settings import load
 from zreg.client.api import Client
 from zreg.client.view import Publisher, View, ViewChange
 from zreg.errors import (
+    Error,
     TimeoutError,  # noqa: A004 -- the built-in one, and ours
     UnavailableError,
     UsageError,
 )
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
+from zreg.wire.messages import FetchMembership, MembershipReply
 
 TIMEOUT_SECONDS: Final = 5.0
+_ASK_SECONDS: Final = 1.0
 _ID_CHARACTERS: Final = 8
 
 DataId = Annotated[str, typer.Argument(metavar="ID", help="What is published.")]
@@ -142,11 +145,32 @@ def get(  # noqa: PLR0913 -- one argument per option
         _print_view(view, is_wide=output is Format.WIDE)
 
 
+class ReachedAgain(logging.Filter):
+    """Lets through that a session is reached only where its loss was told; and all warnings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_lost = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line says something that was not expected."""
+        said = record.getMessage()
+        if said.startswith("client.session.lost"):
+            self._is_lost = True
+        elif said.startswith("client.session.reached"):
+            was_lost, self._is_lost = self._is_lost, False
+            return was_lost
+        return record.levelno >= logging.WARNING
+
+
 def _client(url: str | None, cluster: str | None) -> Client:
     """Return a client; what its library logs is written for people."""
     # Before anything may be logged; a client's own way of finding the URL is its own.
-    route("zreg", level="warning")
-    logging.getLogger("zreg.client").setLevel(logging.WARNING)
+    route("zreg", level="info")
+    logging.getLogger("zreg").setLevel(logging.WARNING)
+    client_logger = logging.getLogger("zreg.client")
+    client_logger.setLevel(logging.INFO)
+    client_logger.addFilter(ReachedAgain())
     config = load({"cluster": cluster}, os.environ).config
     return Client(url, cluster=config.cluster, config=config)
 
@@ -166,13 +190,22 @@ def _wait_for(client: Client, wait: Callable[[float], object], timeout_seconds: 
     try:
         client.wait_connected(timeout_seconds)
     except TimeoutError as error:
-        raise UnavailableError(f"{error}, or start a registry with `zreg dev`") from error
+        raise UnavailableError(str(error)) from error
     try:
         wait(timeout_seconds)
     except TimeoutError as error:
-        raise UnavailableError(
-            f"{error}: see with `zreg nodes` whether a data node runs"
-        ) from error
+        raise UnavailableError(f"{error}: {_what_is_away(client, str(error))}") from error
+
+
+def _what_is_away(client: Client, known: str) -> str:
+    """Ask the session what it lacks itself, for whoever waits in vain."""
+    advice = "see with `zreg nodes` whether a data node runs"
+    try:
+        reply = client.request(FetchMembership(0), _ASK_SECONDS)
+    except Error:
+        return advice
+    trouble = reply.trouble if isinstance(reply, MembershipReply) else ""
+    return f"{trouble}; {advice}" if trouble and trouble not in known else advice
 
 
 def _interrupt_on_signals() -> None:

@@ -23,27 +23,6 @@ _FORMAT: Final = (
 _JOURNAL_FORMAT: Final = "{message}"
 # syslog's numbers, from the least level of logging that they stand for.
 _PRIORITIES: Final = ((50, 2), (40, 3), (30, 4), (20, 6), (0, 7))
-_WAITING: Final = "meta.connection.lost"
-
-
-class OncePerState(logging.Filter):
-    """Lets the first of a row of vain attempts to reach meta through, until one succeeds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._is_told = False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the line says something new."""
-        if not record.getMessage().startswith(_WAITING):
-            return True
-        was_told, self._is_told = self._is_told, True
-        return not was_told
-
-    def reset(self) -> bool:
-        """Note that meta is there; return whether its absence was told of."""
-        was_told, self._is_told = self._is_told, False
-        return was_told
 
 
 class _ToLoguru(logging.Handler):
@@ -55,8 +34,8 @@ class _ToLoguru(logging.Handler):
         logger.opt(exception=record.exc_info).log(known, record.getMessage())
 
 
-def route(node: str, *, level: str = "info") -> OncePerState:
-    """Send all log lines to stderr, under this node's name; return the filter of repetitions."""
+def route(node: str, *, level: str = "info") -> None:
+    """Send all log lines to stderr, under this node's name."""
     logger.remove()
     logger.configure(extra={"node": node})
     name = level.upper()
@@ -66,14 +45,11 @@ def route(node: str, *, level: str = "info") -> OncePerState:
         )
     else:
         logger.add(sys.stderr, level=name, format=_FORMAT, diagnose=False, backtrace=False)
-    once = OncePerState()
     handler = _ToLoguru()
-    handler.addFilter(once)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("zreg").setLevel(name)
-    return once
 
 
 def rename(node: str) -> None:

@@ -28,6 +28,7 @@ from zreg.cli.output import Json, print_table, say, say_json
 from zreg.cli.places import Meta, place
 from zreg.cli.settings import CONFIG_FIELDS, OPTION_FIELDS, flag, load, peers
 from zreg.errors import (
+    Error,
     NotLeaderError,
     NotReadyError,
     UnavailableError,
@@ -117,13 +118,18 @@ class _Place:
         self._until_done(look_and_ask)
 
     def _until_done(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask until there is another answer than "not now"."""
+        """Ask until there is another answer than "not now"; what was said tells most, then."""
+        said: Error | None = None
         while True:
             try:
                 return ask()
-            except (NotReadyError, NotLeaderError, UnavailableError, VersionMismatchError):
+            except (NotReadyError, NotLeaderError, VersionMismatchError) as error:
+                said = error
                 if not self.pause():
                     raise
+            except UnavailableError as error:
+                if not self.pause():
+                    raise (said or error) from error
 
     def pause(self) -> bool:
         """Wait a moment before asking again; return whether there is time for that."""

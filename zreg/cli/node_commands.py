@@ -132,10 +132,10 @@ def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
     # Whoever sends one this early has to wait until the loop can take it.
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
     options = loaded.options
-    once = route(options.id or role, level=options.log_level or "info")
+    route(options.id or role, level=options.log_level or "info")
     web_port = http_port(role, options, _port(role, options))
     http_server = load_http(web_port)
-    server = Server(once)
+    server = Server()
     try:
         node = build(loaded, server.take_event)
     except UnavailableError as error:
@@ -189,10 +189,10 @@ def dev(
     faulthandler.enable()
     loaded = load(flags, os.environ, file=config, base=Config.for_loopback())
     # What is usual would only get in the way of what it has to say itself.
-    once = route("dev", level=loaded.options.log_level or "warning")
+    route("dev", level=loaded.options.log_level or "warning")
     web_port = http_port("session", loaded.options, port)
     http_server = load_http(web_port)
-    server = Server(once)
+    server = Server()
     try:
         nodes = build_all(loaded.config, port, server.take_event)
     except UnavailableError as error:

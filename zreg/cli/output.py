@@ -1,6 +1,7 @@
 """How results are written: lines, tables for people, JSON for programs."""
 
 import base64
+import io
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from zreg.cli.exits import ReaderGoneError
+from zreg.cli.exits import CommandFailedError, ReaderGoneError
 from zreg.client.view import Endpoint, Publisher, Value
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
@@ -23,9 +24,18 @@ def say(line: str) -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
     except BrokenPipeError as error:
-        # The interpreter must not try to write what is left at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         raise ReaderGoneError from error
+    except OSError as error:
+        _drop_output()
+        raise CommandFailedError(
+            f"the output cannot be written: {error.strerror}; send it elsewhere"
+        ) from error
+
+
+def _drop_output() -> None:
+    """Keep the interpreter from writing what is left at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say_json(value: Json) -> None:
@@ -46,10 +56,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
     # A pipe has no width: nothing is cut there.
     width = None if sys.stdout.isatty() else 10_000
-    console = Console(width=width, file=sys.stdout)
-    with console.capture() as captured:
-        console.print(table)
-    say(captured.get().rstrip("\n"))
+    text = io.StringIO()
+    Console(width=width, file=text, force_terminal=sys.stdout.isatty()).print(table)
+    say(text.getvalue().rstrip("\n"))
 
 
 def printable(text: str) -> str:

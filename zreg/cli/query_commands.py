@@ -1,6 +1,7 @@
 """`ls`, `nodes`, `version`: one question each, put to a session or to meta."""
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -15,10 +16,16 @@ from zreg.cli.options import Cluster, Format, Output, Timeout, Url
 from zreg.cli.output import Json, complain, print_table, say, say_json
 from zreg.cli.places import Meta, place, session_addresses
 from zreg.cli.settings import load
-from zreg.config import Limits
+from zreg.config import Config, Limits
 from zreg.effects import Link
-from zreg.errors import UsageError
-from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Member, split_data_info_id
+from zreg.errors import RefusedError, UnavailableError, UsageError
+from zreg.model import (
+    DEFAULT_GROUP,
+    DEFAULT_INSTANCE_ID,
+    Member,
+    Role,
+    split_data_info_id,
+)
 from zreg.wire.messages import (
     PROTOCOL_VERSION,
     DatumsListed,
@@ -27,8 +34,13 @@ from zreg.wire.messages import (
     ListDatums,
     MembershipReply,
 )
+from zreg.wire.meta_messages import FetchMetaNodes, MetaNodesReply
 
 _TIMEOUT_SECONDS: Final = 5.0
+# The leader says at once whom it hears; a session without one takes less to say so.
+_META_SECONDS_MAX: Final = 2.0
+# Raft's leader hears of each node several times a second.
+_SILENT_MILLISECONDS: Final = 1500
 _LIBRARIES: Final = ("pyzmq", "msgspec", "msgpack", "typer", "rich", "loguru")
 
 
@@ -84,16 +96,49 @@ def nodes(
     question = FetchMembership, MembershipReply
     reply = ask_now(link, addresses, question, config=config, timeout_seconds=timeout_seconds)
     members = reply.membership.members
-    if reply.trouble:
-        complain(reply.trouble)
+    heard: MetaNodesReply | str = reply.trouble
+    if not reply.trouble:
+        heard = _meta_nodes(link, addresses, config, timeout_seconds)
+    if isinstance(heard, str):
+        complain(f"{heard}; what is shown is the last that was known")
     if output is Format.JSON:
-        say_json([_member_json(member) for member in members])
+        say_json([_member_json(m, status_of(m, heard)) for m in members])
         return
     columns = ["role", "node id", "status", "address", "zone"]
-    if output is Format.WIDE:
+    is_wide = output is Format.WIDE
+    if is_wide:
         columns += ["joined at", "data center", "weight", "announces at"]
-    print_table(columns, [_member_row(m, is_wide=output is Format.WIDE) for m in members])
+    rows = [_member_row(m, status_of(m, heard), is_wide=is_wide) for m in members]
+    print_table(columns, rows)
     say(f"epoch {reply.membership.epoch}, ring epoch {reply.membership.ring_epoch}")
+
+
+def _meta_nodes(
+    link: Link, addresses: Sequence[str], config: Config, timeout_seconds: float
+) -> MetaNodesReply | str:
+    """Ask the leader whom of meta it hears, or return why it cannot say so."""
+    seconds = min(timeout_seconds, _META_SECONDS_MAX)
+    question = FetchMetaNodes, MetaNodesReply
+    try:
+        return ask_now(link, addresses, question, config=config, timeout_seconds=seconds)
+    except (RefusedError, UnavailableError) as error:
+        return str(error)
+
+
+def status_of(member: Member, heard: MetaNodesReply | str) -> str:
+    """Return what a member is to be shown as; `heard` is what meta's leader says, or why not.
+
+    Sessions and data nodes have a lease, which ends when they are gone. Meta nodes have none: their
+    part is Raft's, and whether one of them lives is what the leader hears of it.
+    """
+    if member.role is not Role.META:
+        return member.status.name
+    nodes = heard.nodes if isinstance(heard, MetaNodesReply) else ()
+    node = next((node for node in nodes if node.node_id == member.node_id), None)
+    if node is None:
+        return "UNKNOWN"
+    is_silent = node.trouble or node.silent_milliseconds >= _SILENT_MILLISECONDS
+    return "SILENT" if is_silent else member.status.name
 
 
 def version(output: Output = Format.TABLE) -> None:
@@ -162,11 +207,11 @@ def _datum_json(line: DatumSummary) -> Json:
     }
 
 
-def _member_row(member: Member, *, is_wide: bool) -> list[str]:
+def _member_row(member: Member, status: str, *, is_wide: bool) -> list[str]:
     row = [
         member.role.name.lower(),
         member.node_id,
-        member.status.name,
+        status,
         member.address.removeprefix("tcp://"),
         member.zone,
     ]
@@ -176,11 +221,11 @@ def _member_row(member: Member, *, is_wide: bool) -> list[str]:
     return row
 
 
-def _member_json(member: Member) -> Json:
+def _member_json(member: Member, status: str) -> Json:
     return {
         "role": member.role.name.lower(),
         "node_id": member.node_id,
-        "status": member.status.name,
+        "status": status,
         "address": member.address.removeprefix("tcp://"),
         "changes_address": member.changes_address.removeprefix("tcp://"),
         "zone": member.zone,

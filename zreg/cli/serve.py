@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from zreg.cli.exits import CommandFailedError
-from zreg.cli.logs import OncePerState
 from zreg.cli.notify import notify, watchdog_seconds
 from zreg.enrolment import NodeFailed
 from zreg.reactor.node import Node
@@ -20,7 +19,7 @@ from zreg.reactor.node import Node
 if TYPE_CHECKING:
     from zreg.http.server import HttpServer
 
-# How often it is looked whether a node has joined, and whether meta is there.
+# How often it is looked whether a node has joined.
 _LOOK_SECONDS: Final = 0.05
 # Allocations before the young are looked at, and how often that makes the older ones be.
 _COLLECTOR_THRESHOLDS: Final = (50_000, 50, 100)
@@ -33,8 +32,7 @@ logger = logging.getLogger("zreg.node")
 class Server:
     """The process around one node or several."""
 
-    def __init__(self, once: OncePerState) -> None:
-        self._once = once
+    def __init__(self) -> None:
         self._nodes: Sequence[Node] = ()
         self._failure = ""
         self._is_stopping = False
@@ -62,7 +60,6 @@ class Server:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
         helpers = [
             asyncio.create_task(self._wait_serving(on_serving)),
-            asyncio.create_task(self._watch_meta()),
             asyncio.create_task(_feed_watchdog()),
         ]
         try:
@@ -98,13 +95,6 @@ class Server:
         if not self._is_stopping:
             notify("READY=1")
             on_serving()
-
-    async def _watch_meta(self) -> None:
-        """Say when meta is back, once for each time that its absence was told of."""
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            if all(node.has_meta for node in self._nodes) and self._once.reset():
-                logger.info("meta.connection.restored")
 
     def _log_statistics(self) -> None:
         for node in self._nodes:

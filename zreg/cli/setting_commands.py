@@ -11,9 +11,9 @@ import typer
 from zreg.cli.ask import UnansweredError, ask_now
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.options import Cluster, Format, Output, Timeout, Url
-from zreg.cli.output import Json, print_table, printable, say, say_json
+from zreg.cli.output import Json, complain, print_table, printable, say, say_json
 from zreg.cli.places import Meta, place
-from zreg.cli.settings import load
+from zreg.cli.settings import CONFIG_FIELDS, OPTION_FIELDS, flag, load, variable
 from zreg.config import Config, Limits
 from zreg.errors import UsageError
 from zreg.wire.settings_messages import (
@@ -122,6 +122,11 @@ def set_(  # noqa: PLR0913 -- one argument per option
             f"{Limits.setting_characters_max}"
         )
     reply = _Place(url, meta, cluster, timeout_seconds).change(name, value, if_version)
+    if name in CONFIG_FIELDS or name in OPTION_FIELDS:
+        complain(
+            f"{name} is set for your programs only: nodes take theirs from {flag(name)}, "
+            f"{variable(name)} or zreg.toml, when they start"
+        )
     for setting in reply.settings:
         if output is Format.JSON:
             say_json(_json(setting))

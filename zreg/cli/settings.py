@@ -5,7 +5,6 @@ fields of `Config` and `NodeOptions`, so a new field is a setting everywhere at 
 """
 
 import difflib
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec.structs import FieldInfo, fields, replace
 
+from zreg.client.locate import check_client_table, line_of
 from zreg.config import Config
 from zreg.errors import UsageError
 from zreg.model import checked_node_id
@@ -22,7 +22,7 @@ from zreg.reactor.table import check_address
 LOCAL_FILE: Final = Path("zreg.toml")
 SYSTEM_FILE: Final = Path("/etc/zreg/zreg.toml")
 # The client's own table stands in the same file; nodes leave it alone.
-_TABLES: Final = ("client",)
+_CLIENT_TABLE: Final = "client"
 # Where everybody may be let in, but nobody can be reached.
 _ANY_HOSTS: Final = ("*", "0.0.0.0", "[::]")  # noqa: S104 -- refused here
 _HELP: Final = "docs/configuration.md lists all settings"
@@ -83,6 +83,14 @@ _EXPECTED: Final[Mapping[str, str]] = {"http_port": "a port from 0 to 65535, or 
 FLAGS: Final[Mapping[str, str]] = {"meta_addresses": "--meta"}
 
 
+_PREFIX: Final = "ZREG_"
+# Names in a file, each as it is to be written.
+_FILE_NAMES: Final[Mapping[str, str]] = {name: name for name in _FIELDS} | {
+    _CLIENT_TABLE: f"[{_CLIENT_TABLE}]",
+    "url": f"url in [{_CLIENT_TABLE}]",
+}
+
+
 def flag(name: str) -> str:
     """Return the flag of a setting."""
     return FLAGS.get(name, f"--{name.replace('_', '-')}")
@@ -90,7 +98,11 @@ def flag(name: str) -> str:
 
 def variable(name: str) -> str:
     """Return the environment variable of a setting."""
-    return f"ZREG_{name.upper()}"
+    return f"{_PREFIX}{name.upper()}"
+
+
+# Those of all commands, and of the client's library.
+_VARIABLES: Final = (*map(variable, _FIELDS), "ZREG_URL", "ZREG_APP")
 
 
 def load(
@@ -106,7 +118,9 @@ def load(
     `file` stands in for the first of `paths`; those that do not exist are left out.
     """
     given: dict[str, _Given] = {}
-    if file is not None and not file.is_file():
+    if file is not None and file.is_dir():
+        raise UsageError(f"{file} is a directory: name a file with -c, or leave it out")
+    if file is not None and not file.exists():
         raise UsageError(f"{file} does not exist: create it (an empty one will do) or leave out -c")
     local, *rest = paths
     for path in reversed([file or local, *rest]):
@@ -123,6 +137,20 @@ def load(
     return Loaded(
         replace(base or Config.for_lan(), **config), msgspec.convert(options, NodeOptions)
     )
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each variable that is named as if it were zreg's, and is not.
+
+    No error: an environment may be shared by several versions.
+    """
+    known = {name.removeprefix(_PREFIX).lower(): name for name in _VARIABLES}
+    return [
+        f"the variable {name} is none that zreg knows and has no effect: "
+        + _hint(name.removeprefix(_PREFIX), known)
+        for name in sorted(environment)
+        if name.startswith(_PREFIX) and name not in _VARIABLES
+    ]
 
 
 def as_flags(config: Config) -> list[str]:
@@ -189,13 +217,13 @@ def _read(path: Path) -> dict[str, _Given]:
         raise UsageError(f"{path} is no TOML: {_place_first(str(error))}; mend it") from error
     given: dict[str, _Given] = {}
     for name, value in raw.items():
-        where = f"{path}, line {_line_of(name, text)}"
-        if name in _TABLES:
+        where = f"{path}, line {line_of(name, text)}"
+        if name == _CLIENT_TABLE:
+            check_client_table(value, path, text)
             continue
         if name not in _FIELDS:
-            nearest = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
-            hint = f"did you mean {nearest[0]}?" if nearest else _HELP
-            raise UsageError(f"{where}: there is no setting {name!r}: {hint}")
+            what = "section" if isinstance(value, dict) else "setting"
+            raise UsageError(f"{where}: there is no {what} {name!r}: {_hint(name, _FILE_NAMES)}")
         given[name] = _Given(value, f"{where}: {name}")
     return given
 
@@ -206,11 +234,13 @@ def _place_first(error: str) -> str:
     return f"{place.rstrip(')')}: {what}" if what else error
 
 
-def _line_of(name: str, text: str) -> int:
-    """Return the line that sets a top-level name; 1 if it is written in an unusual way."""
-    pattern = re.compile(rf"""\s*\[?["']?{re.escape(name)}["']?\s*[\]=.]""")
-    lines = text.splitlines()
-    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 1)
+def _hint(name: str, known: Mapping[str, str]) -> str:
+    """Return which name may be meant; `known` is how to write each, by what is compared."""
+    plain = name.lower().replace("-", "_")
+    by_flag = {each.strip("-"): field for field, each in FLAGS.items()}
+    plain = by_flag.get(plain, plain)
+    nearest = difflib.get_close_matches(plain, known, n=1, cutoff=0.5)
+    return f"did you mean {known[nearest[0]]}?" if nearest else _HELP
 
 
 def _convert(field: FieldInfo, given: _Given) -> object:
@@ -222,8 +252,32 @@ def _convert(field: FieldInfo, given: _Given) -> object:
         return tuple(value) if isinstance(value, list) else tuple(str(value).split(","))
     try:
         return msgspec.convert(value, field.type, strict=False)
-    except msgspec.ValidationError as error:
-        detail = _EXPECTED.get(field.name) or str(error).removeprefix("Expected ")
+    except msgspec.ValidationError:
+        wanted = _EXPECTED.get(field.name) or _wanted(field.type)
         raise UsageError(
-            f"{given.where} is {value!r:.80}, which cannot be used: expected {detail}; {_HELP}"
+            f"{given.where} is {value!r:.80}, which cannot be used: write {wanted}; {_HELP}"
         ) from None
+
+
+def _wanted(kind: object) -> str:
+    """Return what values of a type are, for people."""
+    match msgspec.inspect.type_info(kind):
+        case msgspec.inspect.UnionType(types=(one, *_)):
+            return _wanted_one(one)
+        case one:
+            return _wanted_one(one)
+
+
+def _wanted_one(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.FloatType():
+            return "a number"
+        case msgspec.inspect.IntType(ge=least, le=most):
+            is_bounded = least is not None and most is not None
+            return f"a whole number from {least} to {most}" if is_bounded else "a whole number"
+        case msgspec.inspect.LiteralType(values=values):
+            return " or ".join(map(str, values))
+        case _:
+            return "text"

@@ -37,6 +37,7 @@ from zreg.effects import (
     Peer,
     PeerLost,
     PeerSlow,
+    PeerStrange,
     PeerUp,
     Stop,
 )
@@ -188,8 +189,9 @@ class ClientCore:
             return effects
         if self._phase is _Phase.PAUSED:
             return effects + self._dial(now)
-        what = "made" if self._phase is _Phase.DIALLING else "greeted (of another cluster?)"
-        return effects + self._give_up(f"the connection could not be {what} in time", now)
+        if self._phase is _Phase.DIALLING:
+            return effects + self._give_up("the connection could not be made in time", now)
+        return effects + self._give_up("whoever is there does not greet: no session?", now)
 
     def settle(self, now: float) -> Sequence[Effect]:  # noqa: ARG002 -- part of the interface
         """Return nothing: the reactor joins what a turn sends, there is nothing else to join."""
@@ -222,6 +224,8 @@ class ClientCore:
                 return self._desired.drop_subscription(message.feed_id, now)
             case Ask():
                 return self._desired.ask(message, now)
+            case PeerStrange() if message.peer == self._conversation.peer:
+                return self._give_up(message.detail, now)
             case PeerUp() | PeerLost() | PeerSlow():
                 is_present = message.peer == self._conversation.peer
                 return self._receive_connection(message, now) if is_present else ()

@@ -17,6 +17,8 @@ DEFAULT_PORT: Final = 9600
 DEFAULT_URL: Final = f"zreg://127.0.0.1:{DEFAULT_PORT}"
 CONFIG_PATHS: Final = (Path("zreg.toml"), Path("/etc/zreg/zreg.toml"))
 
+# What may stand in `[client]`.
+_CLIENT_KEYS: Final = ("url",)
 _SCHEME: Final = "zreg://"
 _PORT_MAX: Final = 65535
 _ADDRESSES_MAX: Final = 64
@@ -43,6 +45,16 @@ def find_url(environment: Mapping[str, str], paths: Sequence[Path] = CONFIG_PATH
         if path.is_file() and (url := _url_in(path)) is not None:
             return url
     return DEFAULT_URL
+
+
+def advice_on(addresses: Sequence[str]) -> str:
+    """Return what to look at when no session answers at these addresses."""
+    if DEFAULT_URL.replace(_SCHEME, "tcp://") in addresses:
+        return "start a registry with `zreg dev`, or say where one is (--url, ZREG_URL)"
+    return (
+        f"check host and port ({DEFAULT_PORT} by habit), that a session runs there (systemctl "
+        "status 'zreg-session@*'), and that no firewall is in between"
+    )
 
 
 def route_host(address: str) -> str | None:
@@ -79,13 +91,46 @@ def _address(host: str, url: str) -> str:
     return address
 
 
+def line_of(name: str, text: str, *, section: str = "") -> int:
+    """Return the line of a TOML text that sets a name; 1 if it is written in an unusual way."""
+    lines, first = text.splitlines(), 0
+    if section:
+        first = line_of(section, text)
+    pattern = re.compile(rf"""\s*\[?["']?{re.escape(name)}["']?\s*[\]=.]""")
+    found = (n for n, line in enumerate(lines, 1) if n > first and pattern.match(line))
+    return next(found, max(first, 1))
+
+
+def check_client_table(client: object, where: Path, text: str) -> None:
+    """Raise `UsageError` for what stands in `[client]` and says nothing to a client."""
+    if not isinstance(client, dict):
+        raise UsageError(
+            f"{where}, line {line_of('client', text)}: client must be a section, [client], with "
+            f"url in it: {_HOW}"
+        )
+    for name in client:
+        if name not in _CLIENT_KEYS:
+            line = line_of(name, text, section="client")
+            raise UsageError(
+                f"{where}, line {line}: there is no setting {name!r} in [client], only url; those "
+                "of nodes stand above all sections"
+            )
+
+
 def _url_in(path: Path) -> str | None:
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        settings = tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}; mend or remove it") from error
+    for name, value in settings.items():
+        # Settings of nodes may stand in the same file; sections but this one there are none.
+        if isinstance(value, dict) and name != "client":
+            line = line_of(name, text)
+            raise UsageError(f"{path}, line {line}: there is no section [{name}], only [client]")
     client = settings.get("client", {})
-    url = client.get("url") if isinstance(client, dict) else None
+    check_client_table(client, path, text)
+    url = client.get("url")
     if url is not None and not isinstance(url, str):
         raise UsageError(f"{path}: url in [client] must be text, not {url!r:.80}: {_HOW}")
     return url

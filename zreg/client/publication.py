@@ -179,8 +179,8 @@ class Publication:
     def _why_waiting(self) -> str:
         if self._refusal is not None:
             return (
-                f"{self.data_info_id} is not registered yet, it is asked again: the last answer "
-                f"was {type(refusal(self._refusal.code, '')).__name__}: {self._refusal.detail}"
+                f"{self.data_info_id} is not registered yet, it is asked again; the last answer "
+                f"was: {self._refusal.detail}"
             )
         if self._needs_host and self._host is None:
             return (

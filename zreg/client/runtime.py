@@ -36,7 +36,7 @@ from zreg.client.commands import (
     ViewChanged,
 )
 from zreg.client.dispatcher import Dispatcher
-from zreg.client.locate import route_host
+from zreg.client.locate import advice_on, route_host
 from zreg.client.node import ClientNode
 from zreg.config import Config
 from zreg.effects import Local
@@ -122,9 +122,9 @@ class Runtime:
         """Return a sentence on how the client stands to the registry."""
         if self.state is ClientState.CONNECTED:
             return f"connected to the session at {self._address}"
-        addresses = ", ".join(self.settings.addresses)
-        last = f" (last: {self._address}: {self._detail})" if self._detail else ""
-        return f"no session reached at {addresses}{last}: check the url and that a session runs"
+        addresses = ", ".join(map(_bare, self.settings.addresses))
+        last = f" (last: {_bare(self._address)}: {self._detail})" if self._detail else ""
+        return f"no session reached at {addresses}{last}: {advice_on(self.settings.addresses)}"
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people; they may be a moment old."""
@@ -361,6 +361,10 @@ def close_all(runtimes: Sequence[Runtime], timeout_seconds: float = CLOSE_SECOND
         runtime.begin_close()
     for runtime in runtimes:
         runtime.finish_close(deadline)
+
+
+def _bare(address: str) -> str:
+    return address.removeprefix("tcp://")
 
 
 def running() -> list[Runtime]:

@@ -76,7 +76,11 @@ class Subscription:
         return self.wait_until(
             lambda: self._view.is_known and len(self._view) >= min_count,
             timeout_seconds=timeout_seconds,
-            wanted=lambda: f"{len(self._view)} of {min_count} publishers are there",
+            wanted=lambda: (
+                f"{len(self._view)} of {min_count} publishers are there"
+                if min_count
+                else "no answer has come"
+            ),
         )
 
     def wait_until(

@@ -17,6 +17,7 @@ from zreg.effects import (
     Local,
     Peer,
     PeerLost,
+    PeerStrange,
     PeerUp,
     Save,
     Send,
@@ -164,6 +165,8 @@ class Agreement:
             case PeerLost(link=Link.RAFT_ASK):
                 self._give_up(str(event.peer))
                 return self.peers.lost(str(event.peer), now)
+            case PeerStrange(link=Link.RAFT_ASK):
+                return self.peers.strange(str(event.peer), event.detail)
             case _:
                 return []
 

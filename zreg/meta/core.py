@@ -352,7 +352,8 @@ class MetaCore:
         member = self.membership.living(leader) if leader is not None else None
         is_me = leader == self._member.node_id
         address = member.address if member is not None and not is_me else ""
-        detail = self._trouble.sentence() or "this meta node does not lead: ask the one that does"
+        usual = "another meta node leads" if address else "the meta nodes are electing a leader"
+        detail = self._trouble.sentence() or usual
         return not_leader(peer, request_id, address, detail)
 
     def _membership_answer(self, link: Link, peer: Peer, request: FetchMembership) -> Send:

@@ -179,7 +179,9 @@ def _opened(directory: Path, facts: Mapping[str, str]) -> Journal:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{directory} cannot be used: {error.strerror}; name another") from error
+        raise UsageError(
+            f"{directory} cannot be used: {error.strerror}; name another --dir"
+        ) from error
     return Journal(directory / JOURNAL_NAME, identity=facts)
 
 

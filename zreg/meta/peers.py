@@ -269,6 +269,10 @@ class Peers:
             return self.doubt(peer, now)
         return self._object(peer, refusal.detail)
 
+    def strange(self, peer: str, detail: str) -> list[Effect]:
+        """Note that whoever is at a peer's address is none of this cluster."""
+        return self._object(peer, detail) if peer in self._addresses else []
+
     def declined(self, peer: str, no: MetaDeclined) -> list[Effect]:
         """Take a no to an introduction: a node that is none of meta's any more must end."""
         if peer not in self._introduce_at or no.request_id > self._request_id:
@@ -330,24 +334,8 @@ class Peers:
         return self.founding.objection(them)
 
     def _foreignness(self, them: Introduction) -> tuple[int, str] | None:
-        """Return why two nodes never were of one cluster."""
-        me = self.identity
-        if them.receiver != me.node_id:
-            return DeniedError.code, (
-                f"this is {me.node_id}, not {them.receiver}: correct the address of {them.receiver}"
-            )
-        if self._is_of_another_cluster(them):
-            return ForeignClusterError.code, (
-                f"{them.sender} and {me.node_id} belong to two clusters: correct the address of "
-                "one of them; one that was to be added is started again with --join, on an empty "
-                "directory"
-            )
-        if them.founders and me.founders and them.founders != me.founders:
-            return DeniedError.code, (
-                f"{them.sender} and {me.node_id} were first started with different lists of peers: "
-                "start those with the wrong list again, on empty directories, with the right one"
-            )
-        return None
+        is_other = self._is_of_another_cluster(them)
+        return _foreignness(self.identity, them, is_of_another_cluster=is_other)
 
     def _is_of_another_cluster(self, them: Introduction) -> bool:
         return bool(them.cluster_id and self.cluster_id and them.cluster_id != self.cluster_id)
@@ -360,3 +348,25 @@ def _without_journal(node_id: str, address: str) -> str:
         ", and start it with --join on an empty directory; if most nodes have lost theirs, see "
         "`zreg meta recover`"
     )
+
+
+def _foreignness(
+    me: Identity, them: Introduction, *, is_of_another_cluster: bool
+) -> tuple[int, str] | None:
+    """Return why two nodes never were of one cluster."""
+    if them.receiver != me.node_id:
+        return DeniedError.code, (
+            f"this is {me.node_id}, not {them.receiver}: correct the address of {them.receiver}"
+        )
+    if is_of_another_cluster:
+        return ForeignClusterError.code, (
+            f"{them.sender} and {me.node_id} belong to two clusters: correct the address of "
+            "one of them; one that was to be added is started again with --join, on an empty "
+            "directory"
+        )
+    if them.founders and me.founders and them.founders != me.founders:
+        return DeniedError.code, (
+            f"{them.sender} and {me.node_id} were first started with different lists of peers: "
+            "start those with the wrong list again, on empty directories, with the right one"
+        )
+    return None

@@ -8,18 +8,20 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from zreg.effects import Core, EpochSeen, Local, Peer
-from zreg.errors import PeerError
+from zreg.effects import Core, EpochSeen, Local, Peer, PeerStrange
+from zreg.errors import ForeignClusterError, PeerError, ProtocolVersionError
 from zreg.reactor.failures import NodeEndError
-from zreg.reactor.links import Channel, RouterChannel
+from zreg.reactor.links import Channel, DialChannel, RouterChannel
 from zreg.reactor.perform import Performer
 from zreg.reactor.raft_links import AnswerChannel
 from zreg.reactor.table import WITHOUT_EPOCH
 from zreg.wire.codec import BadRecord, decode_frame
-from zreg.wire.envelope import Envelope
+from zreg.wire.envelope import Envelope, ForeignHeaderError
 from zreg.wire.messages import Refused
 
 _EPOCHS_TOLD_MAX: Final = 1024
+# What a whole peer is wrong with, and not one message of it.
+_STRANGE: Final = (ForeignClusterError.code, ProtocolVersionError.code)
 
 
 class Intake:
@@ -54,7 +56,7 @@ class Intake:
             epoch = self._envelope.open(header)
             records = decode_frame(frame)
         except PeerError as error:
-            self._refuse(channel, peer, BadRecord(0, error.code, error.detail))
+            self._refuse_message(channel, peer, error, now)
             return
         if channel.link not in WITHOUT_EPOCH and epoch > self._core.epoch:
             self._see_epoch(epoch, now)
@@ -75,6 +77,11 @@ class Intake:
             except Exception:  # noqa: BLE001 -- whatever a core raises
                 self._performer.core_failed(f"record={type(record).__name__}")
 
+    def _refuse_message(self, channel: Channel, peer: Peer, error: PeerError, now: float) -> None:
+        self._refuse(channel, peer, BadRecord(0, error.code, error.detail))
+        if isinstance(channel, DialChannel) and error.code in _STRANGE:
+            self._tell(PeerStrange(channel.link, peer, _strangeness(error)), now)
+
     def _refuse(self, channel: Channel, peer: Peer, bad: BadRecord) -> None:
         self._counts[f"bad_{bad.code}"] += 1
         # Never to whom we connected: a node answers requests, it does not argue with answers.
@@ -90,3 +97,13 @@ class Intake:
                 self._epochs_told.clear()
             self._epochs_told.add(epoch)
             self._tell(EpochSeen(epoch), now)
+
+
+def _strangeness(error: PeerError) -> str:
+    """Return what is wrong with whom this node connected to, for whoever gave the address."""
+    if isinstance(error, ForeignHeaderError):
+        return (
+            f"it is of cluster {error.theirs!r}: give the name of its cluster with --cluster, or "
+            "the address of another one"
+        )
+    return f"it is of another version of zreg: {error.detail}"

@@ -15,6 +15,7 @@ from typing import Final
 
 from zreg.errors import UsageError
 from zreg.model import EMPTY_MEMBERSHIP, Membership
+from zreg.reactor.directory import HeldDirectory
 from zreg.wire.kept import KEPT_BYTES_MAX, NotKeptError, decode_kept, encode_kept
 
 KEPT_NAME: Final = "membership.msgpack"
@@ -83,11 +84,13 @@ class Keeper:
         self,
         file: MembershipFile,
         *,
+        held: HeldDirectory | None = None,
         pause_seconds: float = PAUSE_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.kept = file.read()
         self._file = file
+        self._held = held
         self._pause_seconds = pause_seconds
         self._retry_seconds = retry_seconds
         self._newest = self.kept
@@ -107,6 +110,12 @@ class Keeper:
         self._closing.set()
         if self._task is not None:
             await self._task
+        self.release()
+
+    def release(self) -> None:
+        """Let another node use the directory."""
+        if self._held is not None:
+            self._held.release()
 
     async def _write(self) -> None:
         """Write until there is nothing newer; each pause ends early when the node does."""

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 import zmq
 
-from zreg.effects import CLOSED, CLOSED_EARLY, REFUSED, Link, Peer
+from zreg.effects import CLOSED, CLOSED_EARLY, HANDSHAKE_FAILED, REFUSED, Link, Peer
 from zreg.reactor import options
 from zreg.reactor.outbox import Backlog, Outcome
 from zreg.reactor.peers import RoutedPeers
@@ -315,7 +315,7 @@ def _descriptor_of(identity: zmq.Frame) -> int:
 
 def _reason(event: int, *, was_up: bool) -> str:
     if event & _HANDSHAKE_FAILED:
-        return "handshake failed"
+        return HANDSHAKE_FAILED
     if event == zmq.EVENT_DISCONNECTED:
         return CLOSED if was_up else CLOSED_EARLY
     return REFUSED

@@ -21,6 +21,7 @@ from zreg.effects import Core, Link, MembershipTaken
 from zreg.errors import UsageError
 from zreg.health import Harm, Health, Problem, bug_problems, stuck_problems
 from zreg.model import Member, Role, Status, checked_node_id
+from zreg.reactor.directory import HeldDirectory
 from zreg.reactor.doors import Doors
 from zreg.reactor.keeper import Keeper, MembershipFile
 from zreg.reactor.loop import Reactor
@@ -121,11 +122,6 @@ class Node:
         return self._core.statistics().get("incarnation", "") != "-"
 
     @property
-    def has_meta(self) -> bool:
-        """Whether a connection to meta stands."""
-        return self._core.statistics().get("meta", "") != "-"
-
-    @property
     def is_serving(self) -> bool:
         """Whether it does for others what it is there for, as far as that is up to it."""
         return self.is_joined
@@ -149,6 +145,8 @@ class Node:
     def close(self) -> None:
         """Close the sockets of a node that is never run."""
         self._reactor.close()
+        if self._keeper is not None:
+            self._keeper.release()
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return the counters of the core and of the reactor."""
@@ -223,7 +221,8 @@ def opened_keeper(directory: Path | None, settings: NodeSettings, member: Member
     if directory is None:
         return None
     cluster = settings.config.cluster
-    return Keeper(MembershipFile(directory, cluster=cluster, node_id=member.node_id))
+    held = HeldDirectory(directory)
+    return Keeper(MembershipFile(directory, cluster=cluster, node_id=member.node_id), held=held)
 
 
 def clock() -> float:

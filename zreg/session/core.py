@@ -80,10 +80,15 @@ class SessionCore:
         self._links = DataLinks(config, rng=rng)
         self._vouching = Vouching(config, self._links, rng=rng)
         self._following = Following(config, self._links, rng=rng, keeps=self._vouching.keeps)
-        self._queries = Queries(self._links)
+        self._queries = Queries(self._links, lambda: self._enrolment.trouble)
         self._operators = Operators(self._enrolment, self._queries)
         self._reception = Reception(
-            config, self._enrolment, self._vouching, self._following, self._operators, now=now
+            config,
+            self._enrolment,
+            self._vouching,
+            self._following,
+            self._operators,
+            now=now,
         )
         self._nobody_since: float | None = None
         self._send_away_at: float | None = None
@@ -299,7 +304,7 @@ class SessionCore:
         return effects + self._following.node_up(peer, now)
 
     def _report(self, lost: PeerLost) -> list[Effect]:
-        meta = self._enrolment.meta
+        meta = self._enrolment.leader
         gone = self._links.unreported(lost, meta)
         if gone is None or meta is None:
             return []

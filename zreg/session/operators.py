@@ -1,10 +1,10 @@
 """What commands ask of a session, without a greeting; what is meta's to answer is passed on to it.
 
-It travels over the connection that the session's `Enrolment` holds, which follows the leader, under
-ids of its own. Lost on the way it is asked again over the next connection: a read has no effect,
-a setting is changed once by a change that names itself (`change_id`), and nodes of meta by one that
-names the members it was decided on. A session keeps nothing of this, so a read is as new as meta's
-answer to it.
+It travels over the connection that the session's `Enrolment` holds, under ids of its own, once the
+leader has answered there: what never left is in no doubt. Lost on the way it is asked again over
+the next connection: a read has no effect, a setting is changed once by a change that names itself
+(`change_id`), and nodes of meta by one that names the members it was decided on. A session keeps
+nothing of this, so a read is as new as meta's answer to it.
 """
 
 from typing import Final
@@ -33,13 +33,14 @@ Question = FetchMembership | ListDatums | Request
 class Passed:
     """One request under way to meta."""
 
-    __slots__ = ("ends_at", "peer", "request", "was_sent")
+    __slots__ = ("ends_at", "is_in_doubt", "peer", "request", "was_sent")
 
     def __init__(self, peer: Peer, request: Request, ends_at: float) -> None:
         self.peer = peer
         self.request = request
         self.ends_at = ends_at
-        self.was_sent = False
+        # Whether it is at a meta node now, and whether it was lost on the way to one before.
+        self.was_sent = self.is_in_doubt = False
 
 
 class Operators:
@@ -72,6 +73,7 @@ class Operators:
             return None
         if isinstance(answer, Refused) and answer.code == NotLeaderError.code:
             # The enrolment goes to the leader, and everything is asked again there.
+            passed.was_sent = False
             return None
         del self._under_way[answered_id]
         request_id = passed.request.request_id
@@ -83,9 +85,9 @@ class Operators:
 
     def follow(self) -> list[Effect]:
         """Look whether the connection to meta is another one: if so, ask all again there."""
-        if self._enrolment.meta == self._meta:
+        if self._enrolment.leader == self._meta:
             return []
-        self._meta = self._enrolment.meta
+        self._meta = self._enrolment.leader
         if self._meta is None:
             return []
         under_way, self._under_way = self._under_way, {}
@@ -130,6 +132,7 @@ class Operators:
     def _send(self, passed: Passed, meta: str) -> Effect:
         request_id = self._enrolment.next_request_id()
         self._under_way[request_id] = passed
+        passed.is_in_doubt = passed.is_in_doubt or passed.was_sent
         passed.was_sent = True
         return Send(Link.META, meta, replace(passed.request, request_id=request_id))
 
@@ -138,7 +141,8 @@ class Operators:
         if not trouble:
             trouble = "meta is not connected yet" if self._meta is None else "meta does not answer"
         advice = "try again"
-        if passed.was_sent and not isinstance(passed.request, FetchSettings | FetchMetaNodes):
+        is_in_doubt = passed.was_sent or passed.is_in_doubt
+        if is_in_doubt and not isinstance(passed.request, FetchSettings | FetchMetaNodes):
             advice = "nobody knows whether it is done; look, then ask again"
         return f"{trouble[: Limits.detail_characters_max - len(advice) - 2]}: {advice}"
 

@@ -1,5 +1,6 @@
 """Questions that a session passes on to all data nodes, and the answers it joins."""
 
+from collections.abc import Callable
 from typing import Final
 
 from zreg.config import Limits
@@ -29,8 +30,9 @@ class Query:
 class Queries:
     """All listings under way, bounded in number and time."""
 
-    def __init__(self, links: DataLinks) -> None:
+    def __init__(self, links: DataLinks, trouble: Callable[[], str]) -> None:
         self._links = links
+        self._trouble = trouble
         self._queries: dict[int, Query] = {}
 
     def ask(self, peer: Peer, request: ListDatums, now: float) -> list[Effect]:
@@ -39,8 +41,7 @@ class Queries:
         missing = [node for node in nodes if not self._links.is_up(node)]
         if missing or not nodes:
             which = ", ".join(missing) or "any data node"
-            detail = f"no connection to {which}: a listing would not be complete, try again"
-            return [_refused(peer, request, NotReadyError.code, detail)]
+            return [self._incomplete(peer, request, f"no connection to {which}")]
         if len(self._queries) >= _QUERIES_MAX:
             return [_refused(peer, request, LimitError.code, "too many listings at a time")]
         request_id = self._links.next_request_id()
@@ -87,9 +88,16 @@ class Queries:
                 break
             del self._queries[request_id]
             which = ", ".join(query.waits_for)
-            detail = f"no answer from {which}: a listing would not be complete, try again"
-            effects.append(_refused(query.peer, query.request, NotReadyError.code, detail))
+            effects.append(self._incomplete(query.peer, query.request, f"no answer from {which}"))
         return effects
+
+    def _incomplete(self, peer: Peer, request: ListDatums, why: str) -> Effect:
+        """Refuse a listing; while meta is away nobody takes the place of who is missing."""
+        detail = f"{why}: a listing would not be complete, try again"
+        if trouble := self._trouble():
+            detail = f"{why}, and {trouble}"
+        detail = detail[: Limits.detail_characters_max]
+        return _refused(peer, request, NotReadyError.code, detail)
 
     def next_tick_at(self) -> float | None:
         """When a listing has taken too long."""

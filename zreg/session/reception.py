@@ -6,12 +6,11 @@ accepted it. What a client asks for twice is done once and answered twice.
 
 from collections.abc import Iterable, Sequence
 
-from zreg.config import Config, Limits
+from zreg.config import Config
 from zreg.effects import INFO, Disconnect, Effect, Link, Local, Log, Peer, Send
 from zreg.enrolment import Enrolment
 from zreg.errors import (
     LimitError,
-    NotReadyError,
     ProtocolVersionError,
     RefusedError,
     UnknownMessageError,
@@ -23,6 +22,7 @@ from zreg.session.operators import Operators, Question
 from zreg.session.records import Record
 from zreg.session.subscribing import Subscribing
 from zreg.session.vouching import Vouching
+from zreg.session.waiting import Waiting
 from zreg.wire.messages import (
     PROTOCOL_VERSION,
     Accepted,
@@ -60,6 +60,7 @@ class Reception:
         self._enrolment = enrolment
         self._vouching = vouching
         self._operators = operators
+        self._waiting = Waiting(enrolment, vouching)
         self.clients = ClientTable(config, now=now)
         self.subscribing = Subscribing(config, enrolment, following)
         self._accepted: dict[Peer, list[int]] = {}
@@ -175,7 +176,7 @@ class Reception:
             self._vouching.publish(publish.data_info_id, publisher, publish.request_id)
         else:
             self._vouching.republish(record, publisher, publish.request_id)
-        return self._not_yet(peer, publish)
+        return self._waiting.not_yet(peer, publish)
 
     def _judge_repeated(
         self, client: Client, peer: Peer, record: Record, publish: Publish
@@ -194,19 +195,8 @@ class Reception:
                 self._accepted.setdefault(peer, []).append(publish.request_id)
             else:
                 record.client_request_id = publish.request_id
-                return self._not_yet(peer, publish)
+                return self._waiting.still_not(peer, publish, record)
         return ()
-
-    def _not_yet(self, peer: Peer, publish: Publish) -> Sequence[Effect]:
-        """Say why a publish has to wait, unless it is on its way: it is still answered later.
-
-        The word is a sign of life too, for a client that publishes and hears nothing else.
-        """
-        if self._vouching.voucher != NOBODY:
-            return ()
-        why = self._enrolment.trouble or "meta has not let this session in yet"
-        detail = f"not accepted yet, but kept: {why}"[: Limits.detail_characters_max]
-        return [_refused(peer, publish.request_id, NotReadyError, detail)]
 
     def _unpublish(self, client: Client, peer: Peer, unpublish: Unpublish) -> Sequence[Effect]:
         publisher_id = unpublish.publisher_id

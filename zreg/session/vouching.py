@@ -48,7 +48,7 @@ class Vouching:
 
     def __init__(self, config: Config, links: DataLinks, *, rng: "Random") -> None:
         self._config = config
-        self._links = links
+        self.links = links
         self._rng = rng
         self.voucher: Incarnation = NOBODY
         self._records: dict[bytes, Record] = {}
@@ -172,7 +172,7 @@ class Vouching:
         A publisher that nobody vouches for yet belongs to no data node until somebody does.
         """
         has_voucher = record.removal is not None or self.voucher != NOBODY
-        record.peer = peer = self._links.primary(record.name) if has_voucher else ""
+        record.peer = peer = self.links.primary(record.name) if has_voucher else ""
         queue = self._queues.get(peer)
         if queue is None:
             queue = self._queues[peer] = NodeQueue()
@@ -221,7 +221,7 @@ class Vouching:
     def digest_compared(self, peer: str, compared: DigestCompared) -> list[Effect]:
         """Note whether a data node holds what it should; ask for details if it goes on not to."""
         queue = self._queues.get(peer)
-        if queue is None or compared.ring_epoch != self._links.ring_epoch:
+        if queue is None or compared.ring_epoch != self.links.ring_epoch:
             return []
         queue.unequal_count = 0 if compared.is_equal else queue.unequal_count + 1
         if queue.unequal_count < _UNEQUAL_MAX:
@@ -256,14 +256,14 @@ class Vouching:
 
     def ring_changed(self) -> None:
         """Send every record whose primary is another node now, or another life of it."""
-        moved = [r for r in self._records.values() if r.peer != self._links.primary(r.name)]
+        moved = [r for r in self._records.values() if r.peer != self.links.primary(r.name)]
         for record in moved:
             self._take_back(record)
-        wanted = {"", *self._links.peers()}
+        wanted = {"", *self.links.peers()}
         self._queues = {peer: q for peer, q in self._queues.items() if peer in wanted}
         for record in moved:
             self._put(record)
-        for peer in self._links.peers():
+        for peer in self.links.peers():
             self._queues.setdefault(peer, NodeQueue()).is_digest_due = True
             self._touched[peer] = None
 
@@ -300,7 +300,7 @@ class Vouching:
         if queue is None or now < queue.hold_until:
             return []
         queue.hold_until = 0.0
-        if not self._links.is_up(peer):
+        if not self.links.is_up(peer):
             return []
         effects: list[Effect] = []
         in_flight, unsent = queue.in_flight, queue.unsent
@@ -311,7 +311,7 @@ class Vouching:
                 continue
             if record.removal is None and record.publisher.voucher != self.voucher:
                 continue
-            request_id = self._links.next_request_id()
+            request_id = self.links.next_request_id()
             record.request_id = request_id
             record.sent_at = now
             in_flight[request_id] = record
@@ -320,7 +320,7 @@ class Vouching:
         if queue.is_digest_due and not waiting and self.voucher != NOBODY:
             queue.is_digest_due = False
             digest = queue.digest
-            compare = CompareDigest(self._links.ring_epoch, digest.count, digest.value)
+            compare = CompareDigest(self.links.ring_epoch, digest.count, digest.value)
             effects.append(Send(Link.DATA, peer, compare))
         return effects
 

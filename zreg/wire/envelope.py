@@ -31,6 +31,18 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
 _decoder: Final = msgspec.msgpack.Decoder(_Header)
 
 
+class ForeignHeaderError(PeerError):
+    """A message of another cluster, whose name is `theirs`."""
+
+    def __init__(self, ours: str, theirs: str) -> None:
+        super().__init__(
+            ForeignClusterError.code,
+            f"this is cluster {ours!r}: connect to a node of your own cluster, or set the same "
+            "cluster name on both ends",
+        )
+        self.theirs = theirs
+
+
 class Envelope:
     """Makes and checks headers for one cluster."""
 
@@ -73,9 +85,5 @@ class Envelope:
                 f"{PROTOCOL_VERSION}: install matching versions of zreg",
             )
         if opened.cluster != self._cluster:
-            raise PeerError(
-                ForeignClusterError.code,
-                f"this is cluster {self._cluster!r}: connect to a node of your own cluster, or "
-                "set the same cluster name on both ends",
-            )
+            raise ForeignHeaderError(self._cluster, opened.cluster)
         return opened.epoch

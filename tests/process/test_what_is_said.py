@@ -1,0 +1,180 @@
+"""What people read when something is away or wrong: the truth, once, and what to do."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zreg.testing.processes import Running, RunningCluster, run_zreg, wait_until, zreg_command
+
+LOST, RESTORED = "meta.connection.lost", "meta.connection.restored"
+
+
+@pytest.fixture
+def metas(tmp_path: Path) -> Iterator[RunningCluster]:
+    """Run three meta nodes, a session and a data node."""
+    with RunningCluster(tmp_path, metas=3) as cluster:
+        for node in cluster.of("meta"):
+            # A follower applies what the leader admits a moment later.
+            wait_until(lambda at=node.address: set(shown("--meta", at)) == set(cluster.nodes))
+        yield cluster
+
+
+def shown(*where: str) -> dict[str, str]:
+    """Return what `zreg nodes` says of each node."""
+    result = run_zreg("nodes", "-o", "json", *where)
+    assert result.returncode == 0, result.stderr
+    return {node["node_id"]: node["status"] for node in json.loads(result.stdout)}
+
+
+def places(cluster: RunningCluster, meta: str) -> list[tuple[str, str]]:
+    address = next(node.address for node in cluster.of("meta") if node.node_id == meta)
+    return [("--url", cluster.url), ("--meta", address)]
+
+
+def test_nodes_shows_meta_nodes_that_are_not_heard(metas: RunningCluster) -> None:
+    """Asked of a session and of a meta node alike; stopped is not heard either."""
+    for place in places(metas, "meta-1"):
+        assert set(shown(*place).values()) == {"WORKING"}
+
+    metas.stop("meta-3")
+    for place in places(metas, "meta-1"):
+        wait_until(lambda place=place: shown(*place)["meta-3"] == "SILENT")
+        assert shown(*place)["meta-1"] == "WORKING"
+    metas.cont("meta-3")
+    metas.kill("meta-2")
+    wait_until(lambda: shown("--url", metas.url)["meta-2"] == "SILENT")
+    wait_until(lambda: shown("--url", metas.url)["meta-3"] == "WORKING")
+
+
+def test_without_a_majority_every_command_names_meta(metas: RunningCluster) -> None:
+    metas.kill("meta-2")
+    metas.kill("meta-3")
+    where = ("--url", metas.url)
+    why = "meta has no leader: 2 of its 3 nodes must run"
+    wait_until(lambda: why in run_zreg("nodes", *where).stderr)
+
+    for place in places(metas, "meta-1"):
+        nodes = shown(*place)
+        assert {nodes[f"meta-{number}"] for number in (1, 2, 3)} == {"UNKNOWN"}
+        for command in (["settings", "get", "x"], ["settings", "set", "x", "y"], ["meta", "ls"]):
+            result = run_zreg(*command, *place)
+            assert result.returncode == 4
+            assert result.stderr.startswith("zreg: meta is away: ")
+            assert why in result.stderr
+            assert "nobody knows whether" not in result.stderr, "no meta node took it"
+
+    metas.kill("data-1")
+    lists = run_zreg("ls", *where)
+    assert "no connection to data-1" in lists.stderr
+    for result in (lists, run_zreg("publish", "x", "v", *where), run_zreg("get", "x", *where)):
+        assert result.returncode == 4
+        assert "meta is away: session-1 does not reach its leader" in result.stderr
+        assert result.stderr.count(why) == 1
+
+
+# --- addresses and names that are wrong ---------------------------------------------------------
+
+
+def said(node: Running, seconds: float) -> list[str]:
+    """Return all that a node says in so much time."""
+    lines, ends_at = [], time.monotonic() + seconds
+    while (left := ends_at - time.monotonic()) > 0:
+        try:
+            lines.append(node.error_line(timeout_seconds=left))
+        except AssertionError:
+            break
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("cluster", "it is of cluster 'zreg': give the name of its cluster with --cluster"),
+        ("session", "no meta node is there, but one that says 'a session does not take Join"),
+        ("data", "no meta node is there, but one that says 'a data node does not take Join"),
+        ("changes", "hangs, or is no meta node: look at it, or correct --meta"),
+        ("raft", "no answer' detail='see whether meta hangs, and whether --meta names its port"),
+    ],
+)
+def test_a_node_that_was_given_a_wrong_address_says_once_what_is_wrong(
+    metas: RunningCluster, kind: str, reason: str
+) -> None:
+    """It goes on trying, and never says that meta is back."""
+    address, more = metas.of("meta")[0].address, []
+    if kind == "cluster":
+        more = ["--cluster=other"]
+    elif kind == "changes":
+        listed = json.loads(run_zreg("nodes", "--meta", address, "-o", "json").stdout)
+        address = next(each["changes_address"] for each in listed if each["role"] == "meta")
+    elif kind in ("session", "data"):
+        address = metas.of(kind)[0].address
+    elif kind == "raft":
+        listed = json.loads(run_zreg("meta", "ls", "--meta", address, "-o", "json").stdout)
+        address = listed[0]["address"]
+    command = zreg_command("data", "--id=new", "--port=0", f"--meta={address}", *more)
+
+    with Running(command) as node:
+        lines = said(node, 6.5 if kind == "raft" else 3.0)
+
+        assert [LOST in line for line in lines] == [True], lines
+        assert reason in lines[0]
+        assert node.process.poll() is None
+
+
+# --- names and places that are wrong --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["session", "data"])
+def test_a_second_node_on_the_same_directory_is_told_who_has_it(tmp_path: Path, role: str) -> None:
+    """Until the first one has ended, however it did."""
+    command = zreg_command(role, "--port=0", f"--dir={tmp_path / 'kept'}", "-o", "json")
+    with Running([*command, "--id=first"]) as first:
+        pid = json.loads(first.line())["pid"]
+        second = run_zreg(role, "--port=0", f"--dir={tmp_path / 'kept'}")
+        assert second.returncode == 2
+        said_ = f"zreg: {tmp_path / 'kept'} is in use by process {pid} ("
+        assert second.stderr.startswith(said_)
+        assert f"zreg {role} --port=0" in second.stderr
+        first.send(signal.SIGKILL)
+        first.wait()
+        with Running([*command, "--id=third"]) as third:
+            assert json.loads(third.line())["node_id"] == "third"
+
+
+def test_a_variable_with_a_typing_error_is_named_and_a_cluster_says_so_once(
+    tmp_path: Path,
+) -> None:
+    """No child has settings of its own: one directory would be that of all nodes."""
+    environment = {"ZREG_LEASE_SECOND": "9", "ZREG_DIR": str(tmp_path / "one")}
+    said_ = (
+        "zreg: the variable ZREG_LEASE_SECOND is none that zreg knows and has no effect: did you "
+        "mean ZREG_LEASE_SECONDS?\n"
+    )
+    assert run_zreg("version", environment=environment).stderr == said_
+
+    with Running(zreg_command("cluster", "--json"), environment=environment) as cluster:
+        assert f"{cluster.error_line()}\n" == said_
+        while "ready" not in cluster.line():
+            pass
+        cluster.send(signal.SIGTERM)
+        assert cluster.wait() == 0
+        while line := cluster.error_line():
+            assert "ZREG_LEASE_SECOND" not in line
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_setting_with_the_name_of_a_node_s_own_is_set_with_a_warning() -> None:
+    with Running(zreg_command("dev", "--port=0", "-o", "json")) as registry:
+        while "url" not in (line := json.loads(registry.line())):
+            pass
+        result = run_zreg("settings", "set", "lease_seconds", "10", "--url", line["url"])
+        assert result.stdout.startswith("lease_seconds is set, version ")
+        assert result.stderr == (
+            "zreg: lease_seconds is set for your programs only: nodes take theirs from "
+            "--lease-seconds, ZREG_LEASE_SECONDS or zreg.toml, when they start\n"
+        )
+        assert run_zreg("settings", "set", "mine", "10", "--url", line["url"]).stderr == ""
