@@ -10,6 +10,7 @@ frames, so `etcd` is to be read as what a Python program gets of it.
 
 import argparse
 import base64
+import itertools
 import json
 import selectors
 import shutil
@@ -26,7 +27,7 @@ from typing import Final, NamedTuple
 import zmq
 
 from zreg.errors import NotLeaderError
-from zreg.testing.processes import RunningCluster
+from zreg.testing.processes import Running, zreg_command
 from zreg.wire.codec import BadRecord, decode_frame, encode_frames
 from zreg.wire.envelope import Envelope
 from zreg.wire.messages import Refused
@@ -35,6 +36,7 @@ from zreg.wire.settings_messages import SetSetting, SettingsReply
 PROPOSERS: Final = (1, 16, 256)
 VALUE: Final = "x" * 100
 WARM_UP_SECONDS: Final = 0.5
+START_SECONDS_MAX: Final = 20.0
 
 
 class Commits(NamedTuple):
@@ -96,27 +98,48 @@ class _Proposers:
             self._propose(len(records))
 
 
+@contextmanager
+def _zreg(directory: Path) -> Iterator[list[str]]:
+    """Run three meta nodes on loopback, and nothing else; give the addresses they are asked at."""
+    names = [f"m{number}" for number in range(3)]
+    ports = [_free_port() for _ in names]
+    peers = [f"--peer={n}=127.0.0.1:{port}" for n, port in zip(names, ports, strict=True)]
+    with ExitStack() as stack:
+        nodes = [
+            stack.enter_context(
+                Running(
+                    zreg_command(
+                        "meta", f"--id={name}", "--port=0", "--pub-port=0", "--http-port=off",
+                        f"--dir={directory / name}", *peers, "-o", "json",
+                    )
+                )
+            )
+            for name in names
+        ]  # fmt: skip
+        yield [json.loads(node.line())["address"] for node in nodes]
+
+
 def measure_zreg(proposers: int, seconds: float) -> Commits:
     """Return what three meta nodes commit."""
     with (
         tempfile.TemporaryDirectory() as directory,
-        RunningCluster(Path(directory), metas=3, sessions=1, data=1) as cluster,
+        _zreg(Path(directory)) as addresses,
         zmq.Context() as context,
+        closing(_leader(context, addresses)) as connection,
     ):
-        addresses = [node.address for node in cluster.of("meta")]
-        with closing(_leader(context, addresses)) as connection:
-            running = _Proposers(connection, proposers)
-            running.run(WARM_UP_SECONDS)
-            running.latencies.clear()
-            started_at = time.monotonic()
-            running.run(seconds)
-            return _summary(running.latencies, time.monotonic() - started_at)
+        running = _Proposers(connection, proposers)
+        running.run(WARM_UP_SECONDS)
+        running.latencies.clear()
+        started_at = time.monotonic()
+        running.run(seconds)
+        return _summary(running.latencies, time.monotonic() - started_at)
 
 
 def _leader(context: "zmq.Context[zmq.Socket[bytes]]", addresses: list[str]) -> "zmq.Socket[bytes]":
     """Return a connection to the node that takes writes."""
     header = Envelope("zreg").header(0)
-    for address in addresses * 20:
+    until = time.monotonic() + START_SECONDS_MAX
+    for address in itertools.cycle(addresses):
         connection = context.socket(zmq.DEALER)
         connection.linger = 0
         connection.connect(f"tcp://{address}")
@@ -126,6 +149,9 @@ def _leader(context: "zmq.Context[zmq.Socket[bytes]]", addresses: list[str]) -> 
             if not (isinstance(answer, Refused) and answer.code == NotLeaderError.code):
                 return connection
         connection.close()
+        if time.monotonic() > until:
+            break
+        time.sleep(0.05)
     raise RuntimeError(f"none of {addresses} leads")
 
 
@@ -161,7 +187,7 @@ def _free_port() -> int:
 
 
 def _leader_first(clients: list[int]) -> list[int]:
-    until = time.monotonic() + 20
+    until = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < until:
         found = {port: _status(port) for port in clients}
         leading = [port for port, status in found.items() if status and status[0] == status[1]]
@@ -235,20 +261,31 @@ def _drive(
     return latencies
 
 
+def _median(rounds: list[Commits]) -> dict[str, float]:
+    return {
+        name: round(statistics.median(getattr(each, name) for each in rounds), 2)
+        for name in Commits._fields
+    }
+
+
 def main() -> None:
-    """Measure both in turns and print a JSON line for each number of proposers."""
+    """Measure both in turns; print the medians as a JSON line for each number of proposers."""
     parser = argparse.ArgumentParser(description="Measure commits beside etcd.")
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--proposers", type=int, nargs="+", default=PROPOSERS)
     options = parser.parse_args()
-    has_etcd = shutil.which("etcd") is not None
-    for proposers in PROPOSERS:
-        line: dict[str, object] = {"proposers": proposers}
-        line["zreg"] = measure_zreg(proposers, options.seconds)._asdict()
-        if has_etcd:
-            line["etcd"] = measure_etcd(proposers, options.seconds)._asdict()
-        else:
-            line["etcd"] = "not installed: apt install etcd-server"
-        print(json.dumps(line), flush=True)
+    sides = {"zreg": measure_zreg, "etcd": measure_etcd}
+    if shutil.which("etcd") is None:
+        print(json.dumps({"etcd": "not installed: apt install etcd-server"}))
+        del sides["etcd"]
+    for proposers in options.proposers:
+        found: dict[str, list[Commits]] = {side: [] for side in sides}
+        for _ in range(options.rounds):
+            for side, measure in sides.items():
+                found[side].append(measure(proposers, options.seconds))
+        medians = {side: _median(rounds) for side, rounds in found.items()}
+        print(json.dumps({"proposers": proposers, **medians}), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ The caller's duty, one thread, in this order:
     while (ready := core.ready()) is not None:
         send ready.appends
         save ready.save             one durable transaction; on an error the process must end
-        send ready.messages         requests among them too
+        send ready.messages
         core.advance()
         restore ready.restore, apply ready.committed, answer ready.reads
 
@@ -211,13 +211,10 @@ class RaftCore:
         if not (is_for_others or self._restore or committed or reads or refused_reads):
             # As every other call finds, the one that only learns that the work is done.
             return None
-        late: Sequence[Request] = ()
-        if leadership is not None and save is not None:
-            appends, late = leadership.split(appends)
         ready = Ready(
             appends=appends,
             save=save,
-            messages=(*replies, *votes, *late),
+            messages=(*replies, *votes),
             restore=self._restore,
             committed=committed,
             reads=reads,

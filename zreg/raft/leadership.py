@@ -4,7 +4,7 @@ A peer has one request under way, so a request carries all that waits for that p
 by themselves. The commit index goes along with the next request, at the latest a heartbeat.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from zreg.raft.config import RaftConfig
@@ -281,10 +281,6 @@ class Leadership:
                 progress.beat_at = self._now
                 requests.append(request)
         return requests
-
-    def split(self, requests: Sequence[Request]) -> tuple[Sequence[Request], Sequence[Request]]:
-        """Part requests into those that a majority needs, and others, which may leave later."""
-        return self._requests.split(requests, self.progress)
 
     def _next_request(self, node_id: str, progress: Progress) -> Request | None:
         if self.transfer_target is not None and self._is_transfer_due(node_id, progress):

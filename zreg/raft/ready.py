@@ -46,9 +46,8 @@ class ReadState(msgspec.Struct, frozen=True):
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be done now, in field order; then `RaftCore.advance()` is called.
 
-    `appends` leave first: the leader writes its disk while a majority writes theirs. Then `save`
-    is made durable. Only then `messages` leave: votes and acknowledgements promise what is on disk,
-    and requests to those who are not needed for a majority can wait for it.
+    `appends` leave first: the leader writes its disk while its followers write theirs. Then `save`
+    is made durable. Only then `messages` leave: votes and acknowledgements promise what is on disk.
     Then the state machine takes `restore`, if any, and applies `committed`; the answers to `reads`
     come from that state. `refused_reads` are tokens to be asked again at the next leader.
     """

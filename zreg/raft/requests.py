@@ -1,13 +1,12 @@
-"""Build the requests of one leader, and say which of them are needed first."""
+"""Build the requests of one leader."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from zlib import crc32
 
 from zreg.raft.config import RaftConfig
 from zreg.raft.log import RaftLog
 from zreg.raft.progress import Progress
-from zreg.raft.quorum import majority
-from zreg.wire.raft_messages import AppendEntries, InstallSnapshot, Request, TransferLeader
+from zreg.wire.raft_messages import AppendEntries, InstallSnapshot, TransferLeader
 
 
 class Requests:
@@ -64,21 +63,3 @@ class Requests:
             term=self._term,
             sequence=self._next_sequence(),
         )
-
-    def split(
-        self, requests: Sequence[Request], progress: Mapping[str, Progress]
-    ) -> tuple[Sequence[Request], Sequence[Request]]:
-        """Part requests into those that a majority needs, and others, which may leave later.
-
-        What is needed first is done sooner when not all nodes work on it at once. A peer that does
-        not answer holds its slot, so from the next entry on another one is among the first.
-        """
-        voters = self._log.history.latest.voters
-        needed = majority(len(voters)) - (self._config.node_id in voters)
-        if len(requests) <= needed:
-            return requests, ()
-        order = sorted(
-            requests,
-            key=lambda each: (each.receiver not in voters, -progress[each.receiver].match_index),
-        )
-        return order[:needed], order[needed:]

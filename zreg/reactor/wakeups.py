@@ -27,6 +27,7 @@ class Wakeups:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._selector: selectors.DefaultSelector
         self._descriptors: dict[Channel, tuple[int, int | None]] = {}
         # Channels whose descriptor, or whose monitor's, became readable; a dict keeps their order.
@@ -67,9 +68,10 @@ class Wakeups:
         due_at = max(due_at, now + TIMER_SECONDS_MIN)
         if self._timer is not None:
             # A timer that rings too early costs one empty turn; setting it every turn costs more.
-            if self._timer.when() <= due_at:
+            if self._timer_at <= due_at:
                 return
             self._timer.cancel()
+        self._timer_at = due_at
         self._timer = self._loop.call_at(due_at, self._on_timer)
 
     def watch(self, channel: Channel) -> None:

@@ -253,10 +253,10 @@ def elect_alone(core: RaftCore) -> None:
 def settle_leader(core: RaftCore, first: Outcome) -> Outcome:
     """Answer every append with success until the leader is quiet; return all it wanted."""
     total = Outcome(*(list(part) for part in first))
-    waiting = list(first.requests)
+    waiting = list(first.appends)
     while waiting:
         outcome = step(core, append_reply(waiting.pop(0)))
-        waiting.extend(outcome.requests)
+        waiting.extend(outcome.appends)
         for part, more in zip(total, outcome, strict=True):
             part.extend(more)
     return total

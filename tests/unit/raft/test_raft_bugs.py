@@ -102,10 +102,10 @@ def test_bug_04_a_leader_does_not_count_entries_before_its_disk_has_them() -> No
 def test_bug_05_an_old_term_is_not_committed_by_counting() -> None:
     """PySyncObj 169; the paper's figure 8."""
     core = make_core(log=log_of(1, 1, 1), append_bytes_max=1)
-    first = elect(core).requests[0]
+    first = elect(core).appends[0]
     outcome = step(core, append_reply(first, is_success=False, hint=(2, 1)))
 
-    after = step(core, append_reply(outcome.requests[0]))
+    after = step(core, append_reply(outcome.appends[0]))
 
     assert core.status().peers["n2"].match_index == 3
     assert after.committed == []
@@ -143,8 +143,8 @@ def test_bug_08_the_commit_index_stays_behind_what_was_matched() -> None:
 def test_bug_09_a_reply_to_an_older_request_counts_for_nothing() -> None:
     """PySyncObj 167: match_index went back and forth."""
     core = make_core(request_ticks=1)
-    first = elect(core).requests[0]
-    later = next(each for each in tick(core).requests if each.receiver == "n2")
+    first = elect(core).appends[0]
+    later = next(each for each in tick(core).appends if each.receiver == "n2")
     assert later.sequence != first.sequence
 
     assert step(core, append_reply(first)).committed == []
@@ -166,12 +166,12 @@ def test_bug_11_a_refusal_never_moves_next_below_match() -> None:
     """Etcd-io/raft 149: a reordered refusal made the leader send again what was acknowledged."""
     core = make_core(log=log_of(1, 1, 1), election_ticks=30)
     settle_leader(core, elect(core))
-    (beat, _) = tick(core).requests
+    (beat, _) = tick(core).appends
 
     refused = step(core, append_reply(beat, is_success=False, hint=(1, 1)))
 
-    assert refused.requests == []
-    (again,) = (each for each in tick(core).requests if each.receiver == "n2")
+    assert refused.appends == []
+    (again,) = (each for each in tick(core).appends if each.receiver == "n2")
     assert isinstance(again, AppendEntries)
     assert again.prev_index == core.status().peers["n2"].match_index == 4
 
@@ -212,7 +212,7 @@ def test_bug_15_a_leader_that_left_does_not_count_itself() -> None:
     core = make_core()
     settle_leader(core, elect(core))
     core.change_configuration(members().without("n1"))
-    sent = drive(core).requests
+    sent = drive(core).appends
 
     assert step(core, append_reply(sent[0])).committed == []
     assert [each.index for each in step(core, append_reply(sent[1])).committed] == [3]
@@ -253,7 +253,7 @@ def test_bug_19_an_answer_from_before_the_read_does_not_confirm_it() -> None:
     """Etcd 20418: a reused context confirmed a read that a paused leader should have refused."""
     core = make_core(request_ticks=50)
     settle_leader(core, elect(core))
-    before = tick(core).requests
+    before = tick(core).appends
     core.read_index(1)
 
     assert step(core, append_reply(before[0])).reads == []
@@ -290,7 +290,7 @@ def test_bug_23_the_commit_index_is_learnt_again_after_a_restart() -> None:
 def test_bug_26_replies_to_another_node_are_not_taken() -> None:
     """Etcd: an id is used once for all time; a recycled address gets another node's mail."""
     core = make_core()
-    first = elect(core).requests[0]
+    first = elect(core).appends[0]
 
     stray = msgspec.structs.replace(append_reply(first), receiver="n8")
     outcome = step(core, stray)
@@ -350,11 +350,11 @@ def test_bug_30_repeated_replies_breed_no_messages() -> None:
     """Own simulation: in push style 60 % duplicates made 123,913 messages in flight."""
     core = make_core()
     first = elect(core)
-    reply = append_reply(first.requests[0])
+    reply = append_reply(first.appends[0])
 
     outcomes = [step(core, reply) for _ in range(50)]
 
-    assert sum(len(outcome.requests) for outcome in outcomes) == 0
+    assert sum(len(outcome.appends) for outcome in outcomes) == 0
 
 
 def test_bug_31_one_tick_after_a_stall_starts_no_election() -> None:

@@ -70,7 +70,7 @@ def test_a_stale_leader_steps_down_when_it_hears_of_a_newer_term() -> None:
     core = make_core()
     first = elect(core)
 
-    step(core, append_reply(first.requests[0], is_success=False, term=7))
+    step(core, append_reply(first.appends[0], is_success=False, term=7))
 
     assert (core.role, core.term, core.leader) == (Role.FOLLOWER, 7, None)
 
@@ -106,7 +106,7 @@ def test_heartbeats_are_appends_without_entries() -> None:
     core = make_core()
     settle_leader(core, elect(core))
 
-    beats = tick(core).requests
+    beats = tick(core).appends
 
     assert [beat.receiver for beat in beats] == ["n2", "n3"]
     assert all(isinstance(beat, AppendEntries) and not beat.entries for beat in beats)
@@ -170,7 +170,7 @@ def test_a_new_leader_tells_everyone_at_once() -> None:
 
     first = elect(core)
 
-    assert [(each.receiver, each.term) for each in first.requests] == [("n2", 2), ("n3", 2)]
+    assert [(each.receiver, each.term) for each in first.appends] == [("n2", 2), ("n3", 2)]
 
 
 def test_a_candidate_concedes_to_a_leader_of_its_term() -> None:
@@ -233,7 +233,7 @@ def test_a_leader_appends_a_command_and_replicates_it() -> None:
     assert (entry.index, entry.term) == (3, 2)
     assert outcome.saves[0].entries == (entry,)
     assert [
-        (each.receiver, each.entries) for each in outcome.requests if hasattr(each, "entries")
+        (each.receiver, each.entries) for each in outcome.appends if hasattr(each, "entries")
     ] == [
         ("n2", (entry,)),
         ("n3", (entry,)),
@@ -259,7 +259,7 @@ def test_an_entry_is_committed_and_applied_when_a_majority_has_it() -> None:
     sent = drive(core)
     assert sent.committed == []
 
-    outcome = step(core, append_reply(sent.requests[0]))
+    outcome = step(core, append_reply(sent.appends[0]))
 
     assert outcome.committed == [entry]
 
@@ -269,9 +269,9 @@ def test_a_leader_retries_until_all_followers_have_the_entry() -> None:
     core = make_core(request_ticks=3, election_ticks=100)
     settle_leader(core, elect(core))
     entry = core.propose(b"x")
-    step(core, append_reply(drive(core).requests[0]))
+    step(core, append_reply(drive(core).appends[0]))
 
-    sent = [each for each in tick(core, 30).requests if each.receiver == "n3"]
+    sent = [each for each in tick(core, 30).appends if each.receiver == "n3"]
 
     assert len(sent) == 10
     assert all(isinstance(each, AppendEntries) and each.entries == (entry,) for each in sent)
@@ -348,11 +348,11 @@ def test_a_leader_never_overwrites_its_own_log() -> None:
 def test_a_refused_append_moves_the_leader_back_to_agreement() -> None:
     """§5.3: after a rejection the leader decrements nextIndex and retries, by terms at once."""
     core = make_core(log=log_of(1, 1, 1, 4, 4, 5, 5, 6, 6, 6))
-    first = elect(core).requests[0]
+    first = elect(core).appends[0]
 
     outcome = step(core, append_reply(first, is_success=False, hint=(3, 1)))
 
-    (again,) = outcome.requests
+    (again,) = outcome.appends
     assert isinstance(again, AppendEntries)
     assert (again.prev_index, again.prev_term) == (3, 1)
     assert len(again.entries) == 8
@@ -387,17 +387,17 @@ def test_a_vote_needs_a_log_at_least_as_up_to_date(
 def test_entries_of_earlier_terms_are_not_committed_by_counting() -> None:
     """§5.4.2: only entries from the leader's current term are committed by counting replicas."""
     core = make_core(log=log_of(1, 1, 2), append_bytes_max=1)
-    first = elect(core).requests[0]
-    (probe,) = step(core, append_reply(first, is_success=False, hint=(1, 1))).requests
+    first = elect(core).appends[0]
+    (probe,) = step(core, append_reply(first, is_success=False, hint=(1, 1))).appends
     assert isinstance(probe, AppendEntries)
     assert [entry.term for entry in probe.entries] == [1]
 
     old = step(core, append_reply(probe))
-    older = step(core, append_reply(old.requests[0]))
+    older = step(core, append_reply(old.appends[0]))
     assert old.committed == []
     assert older.committed == []
 
-    own = step(core, append_reply(older.requests[0]))
+    own = step(core, append_reply(older.appends[0]))
     assert [entry.index for entry in own.committed] == [1, 2, 3, 4]
 
 

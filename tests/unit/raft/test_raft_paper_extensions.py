@@ -102,9 +102,9 @@ def test_a_snapshot_replaces_the_log_up_to_its_last_entry() -> None:
 def test_a_snapshot_is_sent_to_a_follower_whose_next_entry_is_gone() -> None:
     """§7: the leader sends snapshots to followers that lag behind its discarded entries."""
     core = make_core(log=(), snapshot=SNAPSHOT)
-    first = elect(core).requests[0]
+    first = elect(core).appends[0]
 
-    (chunk,) = step(core, append_reply(first, is_success=False, hint=(1, 1))).requests
+    (chunk,) = step(core, append_reply(first, is_success=False, hint=(1, 1))).appends
 
     assert isinstance(chunk, InstallSnapshot)
     assert (chunk.snapshot_index, chunk.snapshot_term, chunk.data) == (5, 2, b"0123456789")
@@ -179,7 +179,7 @@ def test_a_leader_checks_that_it_is_one_before_it_answers_reads() -> None:
     core.read_index(17)
 
     asked = drive(core)
-    answered = step(core, append_reply(asked.requests[0]))
+    answered = step(core, append_reply(asked.appends[0]))
 
     assert asked.reads == []
     assert [(read.token, read.index) for read in answered.reads] == [(17, 2)]

@@ -314,7 +314,7 @@ def test_gaps_and_falling_terms_are_seen() -> None:
 def test_every_message_and_snapshot_survives_the_wire() -> None:
     decoder = msgspec.msgpack.Decoder(RaftMessage)
     core = make_core(log=log_of(1, 1))
-    sent = [*elect(core).requests, *tick(core, 12).messages]
+    sent = [*elect(core).appends, *tick(core, 12).messages]
 
     for message in sent:
         assert decoder.decode(msgspec.msgpack.encode(message)) == message
@@ -415,20 +415,20 @@ def test_a_transfer_that_nobody_answers_ends_after_an_election_timeout() -> None
     core = make_core()
     settle_leader(core, elect(core))
     core.transfer_leader("n2")
-    (request,) = drive(core).requests
+    (request,) = drive(core).appends
     assert request.receiver == "n2"
 
     tick(core, 10)
 
     assert core.status().transfer_target is None
-    assert [each.receiver for each in drive(core).requests] == []
+    assert [each.receiver for each in drive(core).appends] == []
 
 
 def test_a_heartbeat_carries_the_commit_index() -> None:
     core = make_core()
     settle_leader(core, elect(core))
 
-    (beat, _) = tick(core).requests
+    (beat, _) = tick(core).appends
 
     assert isinstance(beat, AppendEntries)
     assert beat.commit_index == 2
@@ -441,65 +441,6 @@ def test_a_batch_of_proposals_is_one_request_per_peer() -> None:
 
     outcome = drive(core)
 
-    assert len(outcome.requests) == 2
+    assert len(outcome.appends) == 2
     assert outcome.saves[0].entries == tuple(entries)
-    assert len(step(core, append_reply(outcome.requests[0])).committed) == 50
-
-
-# --- who is asked first -------------------------------------------------------------------------
-
-
-def first_and_late(core: RaftCore) -> tuple[list[str], list[str]]:
-    """Propose; return who is asked before the own disk is written, and who after that."""
-    core.propose(b"x")
-    outcome = drive(core)
-    late = [each for each in outcome.messages if isinstance(each, AppendEntries)]
-    return [each.receiver for each in outcome.appends], [each.receiver for each in late]
-
-
-def test_those_that_a_majority_needs_are_asked_before_the_own_disk_is_written() -> None:
-    three, five = make_core(), make_core(log=log_of(1, configuration=members(FIVE)))
-    for core in (three, five):
-        settle_leader(core, elect(core))
-
-    assert first_and_late(three) == (["n2"], ["n3"])
-    assert first_and_late(five) == (["n2", "n3"], ["n4", "n5"])
-
-
-def test_who_has_more_of_the_log_is_asked_first() -> None:
-    core = make_core()
-    settle_leader(core, elect(core))
-    core.propose(b"x")
-    to_n2, to_n3 = drive(core).requests
-    step(core, append_reply(to_n3))
-    core.unreachable("n2", to_n2.sequence)
-    core.tick()
-
-    assert first_and_late(core) == (["n3"], ["n2"])
-
-
-def test_who_owes_an_answer_keeps_nobody_else_waiting() -> None:
-    core = make_core()
-    settle_leader(core, elect(core))
-    core.propose(b"x")
-    (to_n3,) = [each for each in drive(core).requests if each.receiver == "n3"]
-    step(core, append_reply(to_n3))
-
-    assert first_and_late(core) == (["n3"], [])
-
-
-def test_a_learner_comes_after_those_who_count() -> None:
-    core = make_core(log=log_of(1, configuration=members(("n1", "n3"), ("n2",))))
-    settle_leader(core, elect(core))
-
-    assert first_and_late(core) == (["n3"], ["n2"])
-
-
-def test_a_leader_that_takes_itself_out_needs_more_of_the_others() -> None:
-    core = make_core()
-    settle_leader(core, elect(core))
-    core.change_configuration(core.configuration.without("n1"))
-
-    outcome = drive(core)
-
-    assert [each.receiver for each in outcome.appends] == ["n2", "n3"]
+    assert len(step(core, append_reply(outcome.appends[0])).committed) == 50

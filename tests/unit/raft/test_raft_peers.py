@@ -102,7 +102,7 @@ def test_a_second_leader_of_the_term_is_refused() -> None:
 @pytest.mark.parametrize("match", [0, 1, 50])
 def test_a_reply_counts_for_no_more_than_was_sent(match: int) -> None:
     core = make_core()
-    first = elect(core).requests[0]
+    first = elect(core).appends[0]
 
     step(core, append_reply(first, match=match))
 
@@ -111,7 +111,7 @@ def test_a_reply_counts_for_no_more_than_was_sent(match: int) -> None:
 
 def test_a_reply_of_another_kind_changes_nothing() -> None:
     core = make_core()
-    first = elect(core).requests[0]
+    first = elect(core).appends[0]
     assert isinstance(first, AppendEntries)
     other = InstallSnapshotReply(
         sender="n2", receiver="n1", term=2, sequence=first.sequence, next_offset=0, match_index=9
@@ -132,7 +132,7 @@ def test_a_request_that_could_not_leave_is_tried_again_after_a_tick() -> None:
     assert [each.receiver for each in tick(core).requests] == ["n2"]
 
     core = make_core()
-    first = elect(core).requests
+    first = elect(core).appends
     core.unreachable("n2", first[0].sequence)
     core.unreachable("n3", 5)
     core.unreachable("n9", 1)
@@ -152,8 +152,8 @@ def test_a_follower_has_nothing_to_try_again() -> None:
 def test_a_chunk_reply_names_its_place() -> None:
     snapshot = Snapshot(5, 2, encode_configuration(members()), b"0123456789")
     core = make_core(log=(), snapshot=snapshot, chunk_bytes_max=4)
-    first = elect(core).requests[0]
-    (chunk,) = step(core, append_reply(first, is_success=False, hint=(0, 0))).requests
+    first = elect(core).appends[0]
+    (chunk,) = step(core, append_reply(first, is_success=False, hint=(0, 0))).appends
 
     assert isinstance(chunk, InstallSnapshot)
     assert (chunk.offset, chunk.total_bytes, chunk.checksum) == (0, 10, crc32(b"0123456789"))

@@ -146,7 +146,7 @@ def test_10_replies_of_old_terms_are_ignored() -> None:
     core = make_core()
     first = elect(core)
 
-    outcome = step(core, append_reply(first.requests[0], term=1))
+    outcome = step(core, append_reply(first.appends[0], term=1))
 
     assert outcome.committed == []
     assert core.role is Role.LEADER
@@ -222,7 +222,7 @@ def test_14_a_leader_with_a_majority_stays() -> None:
     settle_leader(core, elect(core))
 
     for _ in range(60):
-        for request in tick(core).requests:
+        for request in tick(core).appends:
             if request.receiver == "n2":
                 step(core, append_reply(request))
 

@@ -114,12 +114,12 @@ def test_18_a_late_append_behind_the_commit_is_acknowledged_and_changes_nothing(
 def test_20_all_followers_of_figure_7_converge(terms: tuple[int, ...]) -> None:
     leader = make_core("n1", log=log_of(1, 1, 1, 4, 4, 5, 5, 6, 6, 6), term=7)
     follower = make_core("n2", log=log_of(*terms), term=7)
-    waiting = [each for each in elect(leader).requests if each.receiver == "n2"]
+    waiting = [each for each in elect(leader).appends if each.receiver == "n2"]
     round_trips = 0
     while waiting:
         replies = step(follower, waiting.pop(0)).messages
         for reply in replies:
-            waiting += [each for each in step(leader, reply).requests if each.receiver == "n2"]
+            waiting += [each for each in step(leader, reply).appends if each.receiver == "n2"]
         round_trips += 1
 
     assert leader.log.entries_between(0, 11) == follower.log.entries_between(0, 11)
@@ -129,13 +129,13 @@ def test_20_all_followers_of_figure_7_converge(terms: tuple[int, ...]) -> None:
 def test_21_a_refusal_skips_a_whole_term() -> None:
     leader = make_core("n1", log=log_of(*([1] * 500), *([9] * 500)), term=9)
     follower = make_core("n2", log=log_of(*([1] * 500), *([2] * 400)), term=9)
-    waiting = [each for each in elect(leader).requests if each.receiver == "n2"]
+    waiting = [each for each in elect(leader).appends if each.receiver == "n2"]
     refused = 0
     while waiting:
         for reply in step(follower, waiting.pop(0)).messages:
             assert isinstance(reply, AppendEntriesReply)
             refused += not reply.is_success
-            waiting += [each for each in step(leader, reply).requests if each.receiver == "n2"]
+            waiting += [each for each in step(leader, reply).appends if each.receiver == "n2"]
 
     assert refused <= 2
     assert follower.log.last_index == 1001
@@ -192,7 +192,7 @@ def give_old_entries(cluster: Cluster, leader: str, followers: tuple[str, ...]) 
 
 def test_23_a_late_reply_of_an_earlier_leadership_moves_nothing() -> None:
     core = make_core(log=log_of(1, 1, 1), request_ticks=1)
-    first = elect(core).requests[0]
+    first = elect(core).appends[0]
     step(core, append_request("n3", term=3, prev=(1, 1), entries=commands(2, 3)))
     elect(core)
 
@@ -221,7 +221,7 @@ def test_24_a_leader_counts_its_own_entries_when_they_are_saved() -> None:
 def test_24_a_lone_voter_counts_only_what_it_saved_whatever_a_learner_says() -> None:
     core = make_core(log=log_of(1, configuration=members(("n1",), ("n2",))))
     elect_alone(core)
-    (beat, *_) = tick(core, 10).requests
+    (beat, *_) = tick(core, 10).appends
     core.propose(b"x")
 
     core.step(append_reply(beat))
@@ -365,23 +365,23 @@ def test_30_chunks_of_two_snapshots_are_not_mixed() -> None:
 def test_30_a_leader_resumes_a_transfer_where_the_follower_is() -> None:
     snapshot = Snapshot(5, 2, encode_configuration(members()), b"0123456789")
     core = make_core(log=(), snapshot=snapshot, chunk_bytes_max=4)
-    first = elect(core).requests[0]
-    (chunk,) = step(core, append_reply(first, is_success=False, hint=(1, 1))).requests
+    first = elect(core).appends[0]
+    (chunk,) = step(core, append_reply(first, is_success=False, hint=(1, 1))).appends
     assert isinstance(chunk, InstallSnapshot)
 
-    (second,) = step(core, chunk_reply(chunk, next_offset=4)).requests
+    (second,) = step(core, chunk_reply(chunk, next_offset=4)).appends
     assert isinstance(second, InstallSnapshot)
     assert (second.offset, second.data) == (4, b"4567")
 
     lost = step(core, chunk_reply(second, next_offset=0))
-    assert lost.requests == []
-    restarted = [each for each in tick(core).requests if each.receiver == "n2"]
+    assert lost.appends == []
+    restarted = [each for each in tick(core).appends if each.receiver == "n2"]
     assert isinstance(restarted[0], InstallSnapshot)
     assert restarted[0].offset == 0
 
     done = step(core, chunk_reply(restarted[0], next_offset=10, match=5))
-    assert isinstance(done.requests[0], AppendEntries)
-    assert done.requests[0].prev_index == 5
+    assert isinstance(done.appends[0], AppendEntries)
+    assert done.appends[0].prev_index == 5
 
 
 def chunk_reply(

@@ -87,14 +87,14 @@ def stale_leader() -> Cluster:
 def test_34_a_paused_leader_takes_no_old_reply_for_a_new_read() -> None:
     core = make_core()
     settle_leader(core, elect(core))
-    old = tick(core).requests
+    old = tick(core).appends
     core.read_index(1)
     replies = [append_reply(request) for request in old]
 
     late = [step(core, reply) for reply in replies]
     assert [outcome.reads for outcome in late] == [[], []]
 
-    fresh = [request for outcome in late for request in outcome.requests]
+    fresh = [request for outcome in late for request in outcome.appends]
     repeated = step(core, replies[0])
     assert repeated.reads == []
     assert [read.token for read in step(core, append_reply(fresh[0])).reads] == [1]
@@ -106,11 +106,11 @@ def test_34_reads_of_one_turn_share_a_round() -> None:
     core.read_index(1)
     core.read_index(2)
 
-    (first, _) = drive(core).requests
+    (first, _) = drive(core).appends
     outcome = step(core, append_reply(first))
 
     assert [read.token for read in outcome.reads] == [1, 2]
-    assert outcome.requests == []
+    assert outcome.appends == []
 
 
 # 35 to 39: members and leaders
@@ -348,7 +348,7 @@ def test_39_a_refused_transfer_is_over_at_once() -> None:
     core = make_core()
     settle_leader(core, elect(core))
     core.transfer_leader("n2")
-    (request,) = drive(core).requests
+    (request,) = drive(core).appends
     refused = TransferLeaderReply(
         sender="n2", receiver="n1", term=2, sequence=request.sequence, is_accepted=False
     )
