@@ -1,11 +1,11 @@
 """How fast meta agrees: settings committed by three nodes with disks, beside etcd's three.
 
-Both sides are driven in the same way: one process, N proposers, each with one write under way. The
-answer comes when a majority has the write on disk. etcd is asked over HTTP (its JSON gateway), as
-there is no other way without a client library of its own; that is dearer for both ends than zreg's
-frames, so `etcd` is to be read as what a Python program gets of it.
+Both sides run at once and are driven in turns, in the same way: one process, N proposers, each with
+one write under way. The answer comes when a majority has the write on disk. etcd is asked over HTTP
+(its JSON gateway), as there is no other way without a client library of its own; that is dearer for
+both ends than zreg's frames, so `etcd` is to be read as what a Python program gets of it.
 
-    python bench/commits.py --seconds 4        needs Debian's etcd-server
+    python bench/commits.py --rounds 20        needs Debian's etcd-server
 """
 
 import argparse
@@ -19,8 +19,9 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -47,6 +48,11 @@ class Commits(NamedTuple):
     p99_ms: float
 
 
+# Drives for some seconds, and returns how long each write took.
+Drive = Callable[[float], list[float]]
+Side = Callable[[int], AbstractContextManager[Drive]]
+
+
 def _summary(latencies: list[float], seconds: float) -> Commits:
     cuts = statistics.quantiles(latencies, n=100)
     return Commits(
@@ -57,18 +63,34 @@ def _summary(latencies: list[float], seconds: float) -> Commits:
 # --- zreg -----------------------------------------------------------------------------------------
 
 
-class _Proposers:
+class Proposers:
     """N proposers on one connection to the leader, each with one write under way."""
 
     def __init__(self, socket_: "zmq.Socket[bytes]", count: int) -> None:
         self._socket = socket_
         # Asking whether there is an answer before it is taken would cost the driver more than both.
         self._socket.rcvtimeo = 2000
+        self._count = count
         self._header = Envelope("zreg").header(0)
         self._sent_at: dict[int, float] = {}
         self._request_id = 0
-        self.latencies: list[float] = []
-        self._propose(count)
+
+    def run(self, seconds: float) -> list[float]:
+        """Replace each committed write by a new one, then wait for the last; return the times."""
+        latencies: list[float] = []
+        until = time.monotonic() + seconds
+        self._propose(self._count)
+        while self._sent_at:
+            records = self._receive()
+            now = time.monotonic()
+            for record in records:
+                if isinstance(record, Refused | BadRecord):
+                    raise RuntimeError(f"refused: {record}")  # noqa: TRY004 -- an answer, no type
+                if isinstance(record, SettingsReply):
+                    latencies.append(now - self._sent_at.pop(record.request_id))
+            if now < until:
+                self._propose(len(records))
+        return latencies
 
     def _propose(self, count: int) -> None:
         now = time.monotonic()
@@ -81,21 +103,11 @@ class _Proposers:
         for frame in encode_frames(records):
             self._socket.send_multipart([self._header, frame])
 
-    def run(self, seconds: float) -> None:
-        """Replace each committed write by a new one."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            try:
-                records = decode_frame(self._socket.recv_multipart()[-1])
-            except zmq.Again:
-                raise RuntimeError("meta did not answer within two seconds") from None
-            now = time.monotonic()
-            for record in records:
-                if isinstance(record, Refused | BadRecord):
-                    raise RuntimeError(f"refused: {record}")  # noqa: TRY004 -- an answer, no type
-                if isinstance(record, SettingsReply):
-                    self.latencies.append(now - self._sent_at.pop(record.request_id))
-            self._propose(len(records))
+    def _receive(self) -> Sequence[object]:
+        try:
+            return decode_frame(self._socket.recv_multipart()[-1])
+        except zmq.Again:
+            raise RuntimeError("meta did not answer within two seconds") from None
 
 
 @contextmanager
@@ -119,20 +131,16 @@ def _zreg(directory: Path) -> Iterator[list[str]]:
         yield [json.loads(node.line())["address"] for node in nodes]
 
 
-def measure_zreg(proposers: int, seconds: float) -> Commits:
-    """Return what three meta nodes commit."""
+@contextmanager
+def zreg(proposers: int) -> Iterator[Drive]:
+    """Run three meta nodes; give what drives them."""
     with (
         tempfile.TemporaryDirectory() as directory,
         _zreg(Path(directory)) as addresses,
         zmq.Context() as context,
         closing(_leader(context, addresses)) as connection,
     ):
-        running = _Proposers(connection, proposers)
-        running.run(WARM_UP_SECONDS)
-        running.latencies.clear()
-        started_at = time.monotonic()
-        running.run(seconds)
-        return _summary(running.latencies, time.monotonic() - started_at)
+        yield Proposers(connection, proposers).run
 
 
 def _leader(context: "zmq.Context[zmq.Socket[bytes]]", addresses: list[str]) -> "zmq.Socket[bytes]":
@@ -214,28 +222,21 @@ def _request(path: str, body: dict[str, str]) -> bytes:
     return head.encode() + packed
 
 
-def measure_etcd(proposers: int, seconds: float) -> Commits:
-    """Return what three etcd nodes commit, asked at their leader."""
+@contextmanager
+def etcd(proposers: int) -> Iterator[Drive]:
+    """Run three etcd nodes; give what drives them, asked at their leader."""
     with (
         tempfile.TemporaryDirectory() as directory,
         _etcd(Path(directory)) as ports,
         ExitStack() as stack,
     ):
         selector = stack.enter_context(selectors.DefaultSelector())
-        sent_at: dict[socket.socket, float] = {}
         for number in range(proposers):
             connection = socket.create_connection(("127.0.0.1", ports[0]))
             stack.enter_context(connection)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             selector.register(connection, selectors.EVENT_READ, _put(number))
-        for key in selector.get_map().values():
-            assert isinstance(key.fileobj, socket.socket)
-            sent_at[key.fileobj] = time.monotonic()
-            key.fileobj.sendall(key.data)
-        _drive(selector, sent_at, WARM_UP_SECONDS)
-        started_at = time.monotonic()
-        latencies = _drive(selector, sent_at, seconds)
-        return _summary(latencies, time.monotonic() - started_at)
+        yield partial(_drive, selector)
 
 
 def _put(number: int) -> bytes:
@@ -243,49 +244,65 @@ def _put(number: int) -> bytes:
     return _request("kv/put", {"key": key, "value": base64.b64encode(VALUE.encode()).decode()})
 
 
-def _drive(
-    selector: selectors.BaseSelector, sent_at: dict[socket.socket, float], seconds: float
-) -> list[float]:
-    """Replace each committed write by a new one; return how long each took."""
+def _drive(selector: selectors.BaseSelector, seconds: float) -> list[float]:
+    """Replace each committed write by a new one, then wait for the last; return the times."""
     latencies: list[float] = []
+    sent_at: dict[object, float] = {}
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    for key in selector.get_map().values():
+        _write(key, sent_at)
+    while sent_at:
         for key, _ in selector.select(2):
             assert isinstance(key.fileobj, socket.socket)
             if not key.fileobj.recv(65536).startswith(b"HTTP/1.1 200"):
                 raise RuntimeError("etcd refused a write")
             now = time.monotonic()
-            latencies.append(now - sent_at[key.fileobj])
-            sent_at[key.fileobj] = now
-            key.fileobj.sendall(key.data)
+            latencies.append(now - sent_at.pop(key.fileobj))
+            if now < until:
+                _write(key, sent_at)
     return latencies
 
 
-def _median(rounds: list[Commits]) -> dict[str, float]:
-    return {
-        name: round(statistics.median(getattr(each, name) for each in rounds), 2)
-        for name in Commits._fields
-    }
+def _write(key: selectors.SelectorKey, sent_at: dict[object, float]) -> None:
+    assert isinstance(key.fileobj, socket.socket)
+    sent_at[key.fileobj] = time.monotonic()
+    key.fileobj.sendall(key.data)
+
+
+# --- both -----------------------------------------------------------------------------------------
+
+
+def measure(sides: Sequence[Side], rounds: int, seconds: float, proposers: int) -> list[Commits]:
+    """Drive all sides in turns, a burst each: what else the machine does meets all alike."""
+    latencies: list[list[float]] = [[] for _ in sides]
+    took = [0.0 for _ in sides]
+    with ExitStack() as stack:
+        drives = [stack.enter_context(side(proposers)) for side in sides]
+        for drive in drives:
+            drive(WARM_UP_SECONDS)
+        for _ in range(rounds):
+            for number, drive in enumerate(drives):
+                started_at = time.monotonic()
+                latencies[number] += drive(seconds)
+                took[number] += time.monotonic() - started_at
+    return [_summary(each, spent) for each, spent in zip(latencies, took, strict=True)]
 
 
 def main() -> None:
-    """Measure both in turns; print the medians as a JSON line for each number of proposers."""
+    """Measure both in turns; print a JSON line for each number of proposers."""
     parser = argparse.ArgumentParser(description="Measure commits beside etcd.")
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of a burst")
+    parser.add_argument("--rounds", type=int, default=10, help="bursts of each side")
     parser.add_argument("--proposers", type=int, nargs="+", default=PROPOSERS)
     options = parser.parse_args()
-    sides = {"zreg": measure_zreg, "etcd": measure_etcd}
+    sides: dict[str, Side] = {"zreg": zreg, "etcd": etcd}
     if shutil.which("etcd") is None:
         print(json.dumps({"etcd": "not installed: apt install etcd-server"}))
         del sides["etcd"]
     for proposers in options.proposers:
-        found: dict[str, list[Commits]] = {side: [] for side in sides}
-        for _ in range(options.rounds):
-            for side, measure in sides.items():
-                found[side].append(measure(proposers, options.seconds))
-        medians = {side: _median(rounds) for side, rounds in found.items()}
-        print(json.dumps({"proposers": proposers, **medians}), flush=True)
+        found = measure(list(sides.values()), options.rounds, options.seconds, proposers)
+        line = {side: commits._asdict() for side, commits in zip(sides, found, strict=True)}
+        print(json.dumps({"proposers": proposers, **line}), flush=True)
 
 
 if __name__ == "__main__":
