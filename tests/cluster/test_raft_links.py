@@ -127,6 +127,23 @@ def test_the_epoch_of_another_meta_node_is_no_news(harness: Harness) -> None:
     harness.run(scenario())
 
 
+def test_the_header_stays_while_the_epoch_rises(harness: Harness) -> None:
+    """The other end knows it, and need not take it apart for each change of a setting."""
+
+    async def scenario() -> None:
+        server, client = FakeCore(answer, epoch=7), FakeCore(epoch=7)
+        serving, address = await serve(harness, server)
+        asking = await dial(harness, client, address)
+        for number in (1, 2):
+            await harness.act(asking, client, Send(Link.RAFT_ASK, "n2", ask(number)))
+            await harness.wait_until(lambda: len(client.of(TransferLeaderReply)) == number)  # noqa: B023
+            server.epoch = client.epoch = 8
+        for reactor in (serving, asking):
+            assert len(reactor._intake._envelope._known) == 1
+
+    harness.run(scenario())
+
+
 def test_what_the_core_does_not_answer_the_reactor_refuses(harness: Harness) -> None:
     """The REP would be stuck else, and with it all other peers."""
 

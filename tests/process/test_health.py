@@ -123,7 +123,7 @@ def test_http_can_be_switched_off_and_is_nonsense_in_words() -> None:
 
     result = run_zreg("meta", "--http-port=on")
     assert result.returncode == 2
-    assert "expected a port from 0 to 65535, or off" in result.stderr
+    assert "write a port from 0 to 65535, or off" in result.stderr
 
 
 def test_by_default_http_is_beside_the_port() -> None:

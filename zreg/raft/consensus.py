@@ -65,7 +65,7 @@ class RaftCore:
         self._saved_promise = (persisted.term, persisted.vote)
         self._replies: list[Reply] = []
         self._restore: Snapshot | None = persisted.snapshot
-        self._is_handed_out = False
+        self._is_handed_out = self._is_saving = False
 
     def __repr__(self) -> str:
         """Show where the node stands."""
@@ -222,14 +222,17 @@ class RaftCore:
         )
         self._replies, self._restore = [], None
         self._is_handed_out = True
+        self._is_saving = save is not None
         return ready
 
     def advance(self) -> None:
         """Go on: the last `Ready` is saved and sent, what it put on disk may be counted."""
         assert self._is_handed_out
         self._is_handed_out = False
-        self.log.mark_saved()
-        self._standing.saved()
+        if self._is_saving:
+            self._is_saving = False
+            self.log.mark_saved()
+            self._standing.saved()
 
     def status(self) -> RaftStatus:
         """Return what this node shows of itself."""

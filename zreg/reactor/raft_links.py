@@ -21,6 +21,7 @@ class AskChannel(DialChannel):
 
     def __init__(self, context: SocketContext, link: Link, peer: str) -> None:
         super().__init__(context, link, zmq.REQ, options.RAFT_ASK, peer)
+        self._header = b""
 
     def receive(self) -> Received | None:
         """Return the answer to the last request."""
@@ -38,8 +39,10 @@ class AskChannel(DialChannel):
 
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:  # noqa: ARG002 -- it has one peer
         """Send a request; it takes the place of one that was not answered."""
+        # The epoch in it tells nobody anything, and a header that stays is known at the other end.
+        self._header = self._header or header
         try:
-            self.socket.send(header, _MORE)
+            self.socket.send(self._header, _MORE)
             self.socket.send(frame, _NOBLOCK)
         except zmq.Again:
             # It would be stale when there is room again.
@@ -52,6 +55,7 @@ class AnswerChannel(Channel):
 
     def __init__(self, context: SocketContext, link: Link) -> None:
         super().__init__(context, link, zmq.REP, options.RAFT_ANSWER)
+        self._header = b""
         self._request_count = 0
         # Which request waits for its answer; None: the next may be read.
         self.owed: Peer | None = None
@@ -77,6 +81,7 @@ class AnswerChannel(Channel):
         if peer != self.owed:
             return Outcome.GONE
         self.owed = None
-        self.socket.send(header, _MORE)
+        self._header = self._header or header
+        self.socket.send(self._header, _MORE)
         self.socket.send(frame, _NOBLOCK)
         return Outcome.SENT
