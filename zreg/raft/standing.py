@@ -73,9 +73,7 @@ class Standing:
             return False
         if self.role is not Role.FOLLOWER or term != self.term or leader != self.leader:
             self.become_follower(term, leader)
-            self._reset_timer()
-        # Chance is needed once an election, not once a request.
-        self._elapsed = 0
+        self._reset_timer()
         return True
 
     def become_follower(self, term: int, leader: str | None) -> None:

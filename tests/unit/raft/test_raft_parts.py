@@ -424,30 +424,6 @@ def test_a_transfer_that_nobody_answers_ends_after_an_election_timeout() -> None
     assert [each.receiver for each in drive(core).appends] == []
 
 
-class CountingRandom(Random):
-    """Says how often it was asked."""
-
-    count = 0
-
-    def getrandbits(self, k: int) -> int:
-        self.count += 1
-        return super().getrandbits(k)
-
-
-def test_a_follower_needs_no_chance_for_a_request_of_the_leader_it_follows() -> None:
-    rng = CountingRandom(1)
-    core = RaftCore(RaftConfig(node_id="n1"), Persisted(term=1, entries=log_of(1)), rng)
-    step(core, append_request("n2", term=2))
-    count = rng.count
-
-    for _ in range(3):
-        tick(core, 8)
-        step(core, append_request("n2", term=2))
-
-    assert core.role is Role.FOLLOWER
-    assert rng.count == count
-
-
 def test_a_heartbeat_carries_the_commit_index() -> None:
     core = make_core()
     settle_leader(core, elect(core))
