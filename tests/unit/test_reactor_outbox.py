@@ -56,14 +56,14 @@ class Bench:
         self.counts: Counter[str] = Counter()
         self.channel = FakeChannel()
         self.door = FakeDoor(self.channel)
-        self.outbox = Outbox({id(Link.CLIENTS): self.door}, self.counts)
+        self.outbox = Outbox({id(Link.CLIENTS): self.door}, self.counts, lambda: HEADER)
 
     def collect(self, peer: Peer, *records: Record) -> None:
         self.outbox.pending[id(Link.CLIENTS)].setdefault(peer, []).extend(records)
 
     def send(self, peer: Peer, *records: Record) -> None:
         self.collect(peer, *records)
-        self.outbox.flush(HEADER)
+        self.outbox.flush()
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_what_a_turn_collects_for_a_peer_is_one_message(bench: Bench) -> None:
         (b"b", *frames(Pong())),
     ]
     assert bench.counts == {"messages_out": 2, "records_out": 3, "bytes_out": 22}
-    bench.outbox.flush(HEADER)
+    bench.outbox.flush()
     assert len(bench.channel.sent) == 2
 
 
@@ -175,7 +175,7 @@ def test_a_peer_that_has_read_its_backlog_is_slow_no_more(bench: Bench) -> None:
     for _ in range(BACKLOG_MESSAGES_MAX + 1):
         bench.send(b"a", Ping())
     bench.channel.outcome = Outcome.SENT
-    bench.outbox.flush(HEADER)
+    bench.outbox.flush()
     bench.outbox.slow.clear()
     bench.channel.outcome = Outcome.FULL
     for _ in range(BACKLOG_MESSAGES_MAX + 1):
@@ -187,7 +187,7 @@ def test_a_peer_that_dies_with_a_backlog_is_lost_and_counted(bench: Bench) -> No
     bench.channel.outcome = Outcome.FULL
     bench.send(b"a", Ping(), Ping())
     bench.channel.outcome = Outcome.GONE
-    bench.outbox.flush(HEADER)
+    bench.outbox.flush()
     assert bench.door.lost == {b"a": "unreachable"}
     assert bench.counts == {"dropped_gone": 2}
     assert not bench.outbox.is_waiting
@@ -214,8 +214,8 @@ def test_closing_a_channel_drops_what_waits_for_it(bench: Bench) -> None:
 def test_a_peer_about_to_be_dropped_gets_what_was_collected(bench: Bench) -> None:
     bench.collect(b"a", Ping())
     bench.collect(b"b", Pong())
-    bench.outbox.flush_peer(bench.door, b"a", HEADER)
-    bench.outbox.flush_peer(bench.door, b"nobody", HEADER)
+    bench.outbox.flush_peer(bench.door, b"a")
+    bench.outbox.flush_peer(bench.door, b"nobody")
     assert bench.channel.sent == [(b"a", *frames(Ping()))]
     assert list(bench.outbox.pending[id(Link.CLIENTS)]) == [b"b"]
 

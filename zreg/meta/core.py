@@ -158,7 +158,7 @@ class MetaCore:
     def start(self, now: float) -> Sequence[Effect]:
         """Look for the other meta nodes; nodes come by themselves. A lone node leads at once."""
         effects = self.agreement.start(now)
-        return [*effects, *self._carry_on(now)]
+        return [*effects, *self.settle(now)]
 
     # --- the door -----------------------------------------------------------------------------
 
@@ -245,7 +245,10 @@ class MetaCore:
     def settle(self, now: float) -> Iterator[Effect]:
         """Carry out what Raft wants, and announce an epoch that nobody was told of."""
         self._now = now
-        yield from self._carry_on(now)
+        yield from self.agreement.pump(now)
+        led_term = term_to_lead(self.agreement, self.state)
+        if led_term != self._led_term:
+            yield from self._change_lead(led_term, now)
         announce_at = self._announce_at()
         if announce_at is not None and now >= announce_at:
             yield from self._announcement(now)
@@ -301,10 +304,8 @@ class MetaCore:
 
     # --- Raft ---------------------------------------------------------------------------------
 
-    def _carry_on(self, now: float) -> Iterator[Effect]:
-        """Carry out what Raft wants, and begin or end to lead with it."""
-        yield from self.agreement.pump(now)
-        led_term = term_to_lead(self.agreement, self.state)
+    def _change_lead(self, led_term: int, now: float) -> Iterator[Effect]:
+        """Begin or end to lead, and carry out what Raft wants then."""
         while led_term != self._led_term:
             self._led_term = led_term
             if led_term:

@@ -54,6 +54,8 @@ class Channel:
     """One socket, with its monitor if it has one."""
 
     events: ClassVar[int] = 0
+    # Whether nothing can come before something is sent: each message is the only one.
+    takes_turns: ClassVar[bool] = False
 
     def __init__(
         self, context: SocketContext, link: Link, kind: int, table: options.Options
@@ -63,6 +65,11 @@ class Channel:
         self.is_closed = False
         self.backlogs: dict[Peer, Backlog] = {}
         self.socket: Socket = context.socket(kind)
+        # Found once, and `send` below pyzmq's own layer, which only serves what is not used here:
+        # looking a method up on such a socket takes as long as what it does.
+        self._look = self.socket.getsockopt
+        self._recv = self.socket.recv
+        self._send = super(zmq.Socket, self.socket).send
         options.apply(self.socket, table)
         self.monitor = self._watch(context) if self.events else None
 
@@ -75,8 +82,7 @@ class Channel:
         """Whether something can be received; asking also lets libzmq do its housekeeping."""
         if self.is_closed:
             return False
-        events = self.socket.getsockopt(_EVENTS)
-        return isinstance(events, int) and events & _POLLIN != 0
+        return self._look(_EVENTS) & _POLLIN != 0  # type: ignore[operator]  # a number
 
     def receive(self) -> Received | None:
         """Return the next message, None if there is none."""
@@ -121,7 +127,7 @@ class Channel:
     def _discard(self) -> None:
         """Read on to the end of the message, keeping nothing of it."""
         try:
-            while self.socket.recv(_NOBLOCK, copy=False).more:
+            while self._recv(_NOBLOCK, copy=False).more:
                 pass
         except zmq.Again:
             return
@@ -130,12 +136,12 @@ class Channel:
         """Read header and records, the last two frames of every message."""
         if not has_more:
             return b"", None
-        return self._one_frame_after(self.socket.recv(_NOBLOCK, copy=False))
+        return self._one_frame_after(self._recv(_NOBLOCK, copy=False))
 
     def _one_frame_after(self, header: zmq.Frame) -> tuple[bytes, bytes | None]:
         if not header.more:
             return b"", None
-        frame = self.socket.recv(_NOBLOCK, copy=False)
+        frame = self._recv(_NOBLOCK, copy=False)
         if frame.more:
             self._discard()
             return b"", None
@@ -161,7 +167,7 @@ class RouterChannel(Channel):
     def receive(self) -> Received | None:
         """Return the next message; a peer heard for the first time is remembered."""
         try:
-            identity = self.socket.recv(_NOBLOCK, copy=False)
+            identity = self._recv(_NOBLOCK, copy=False)
         except zmq.Again:
             return None
         routing_id = identity.bytes
@@ -171,7 +177,7 @@ class RouterChannel(Channel):
 
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
         """Send to a routing id; libzmq says at once if it is gone."""
-        send = self.socket.send
+        send = self._send
         try:
             send(peer, _MORE)  # type: ignore[arg-type]  # peers of a ROUTER are bytes
             send(header, _MORE)
@@ -242,7 +248,7 @@ class DealerChannel(DialChannel):
         if self.is_closed:
             return None
         try:
-            header = self.socket.recv(_NOBLOCK, copy=False)
+            header = self._recv(_NOBLOCK, copy=False)
         except zmq.Again:
             return None
         return self.peer, *self._one_frame_after(header)
@@ -250,8 +256,8 @@ class DealerChannel(DialChannel):
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:  # noqa: ARG002 -- it has one peer
         """Send to the peer."""
         try:
-            self.socket.send(header, _MORE)
-            self.socket.send(frame, _NOBLOCK)
+            self._send(header, _MORE)
+            self._send(frame, _NOBLOCK)
         except zmq.Again:
             return Outcome.FULL
         return Outcome.SENT
@@ -268,7 +274,7 @@ class SubChannel(DialChannel):
         if self.is_closed:
             return None
         try:
-            topic = self.socket.recv(_NOBLOCK, copy=False)
+            topic = self._recv(_NOBLOCK, copy=False)
         except zmq.Again:
             return None
         return self.peer, *self._rest(has_more=topic.more)
@@ -291,7 +297,7 @@ class PubChannel(Channel):
 
     def receive(self) -> Received | None:
         """Take in subscriptions, and return None: listeners say nothing else."""
-        recv, hear = self.socket.recv, self.topics.hear
+        recv, hear = self._recv, self.topics.hear
         with contextlib.suppress(zmq.Again):
             for _ in range(_SUBSCRIPTIONS_MAX):
                 hear(recv(_NOBLOCK))
@@ -299,7 +305,7 @@ class PubChannel(Channel):
 
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
         """Broadcast on a topic; whoever does not keep up loses it, and nobody waits."""
-        send = self.socket.send
+        send = self._send
         send(peer, _MORE)  # type: ignore[arg-type]  # topics are bytes
         send(header, _MORE)
         send(frame, _NOBLOCK)

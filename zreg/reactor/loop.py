@@ -263,6 +263,8 @@ class Reactor:
                 # between our two looks at it.
                 self._drain_dial(channel, now)
             take(channel, *message, now)
+            if channel.takes_turns:
+                return
         # The bound was hit: the descriptor will not wake us for what is left.
         self._wakeups.readable[channel] = None
         self._wakeups.schedule()

@@ -8,7 +8,7 @@ here knows a socket: a `Channel` sends, or says why not.
 import enum
 import logging
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -107,9 +107,15 @@ class Door(Protocol[ChannelT_co]):
 class Outbox(Generic[ChannelT]):
     """The messages of one turn, by link and peer, and the backlogs of those that did not leave."""
 
-    def __init__(self, doors: Mapping[int, Door[ChannelT]], counts: Counter[str]) -> None:
+    def __init__(
+        self,
+        doors: Mapping[int, Door[ChannelT]],
+        counts: Counter[str],
+        header: Callable[[], bytes],
+    ) -> None:
         self._doors = doors
         self._counts = counts
+        self._header = header
         # By `id` of the link: an enum member's own hash is a Python function, 200 ns a message.
         self.pending: dict[int, dict[Peer, list[Record]]] = {key: {} for key in doors}
         # Channels that sent since the reactor last looked: sending can swallow their wake-up.
@@ -132,23 +138,23 @@ class Outbox(Generic[ChannelT]):
             known = self._encoded[id(push)] = (push, encode_record(push))
         return known[1]
 
-    def flush(self, header: bytes) -> None:
+    def flush(self) -> None:
         """Send all that the turn collected, after what still waits from earlier turns."""
         if self._waiting:
             self._retry()
         for key, by_peer in self.pending.items():
             if by_peer:
                 self.pending[key] = {}
-                door = self._doors[key]
+                door, header = self._doors[key], self._header()
                 for peer, records in by_peer.items():
                     self._send(door, peer, records, header)
         self._encoded.clear()
 
-    def flush_peer(self, door: Door[ChannelT], peer: Peer, header: bytes) -> None:
+    def flush_peer(self, door: Door[ChannelT], peer: Peer) -> None:
         """Send what the turn collected for one peer, which is about to be dropped."""
         records = self.pending.get(id(door.link), {}).pop(peer, None)
         if records is not None:
-            self._send(door, peer, records, header)
+            self._send(door, peer, records, self._header())
 
     def forget(self, door: Door[ChannelT], peer: Peer) -> None:
         """Drop what waits for the peer, and what the core would have been told of it."""

@@ -76,8 +76,9 @@ class Performer:
         self._dials = {**doors.dealers, **doors.subs}
         self._counts = counts
         self._hooks = hooks
-        self.sends: Outbox[Channel] = Outbox({**doors.bound, **doors.dealers}, counts)
-        self.broadcasts: Outbox[Channel] = Outbox(doors.pubs, counts)
+        sending = {**doors.bound, **doors.dealers}
+        self.sends: Outbox[Channel] = Outbox(sending, counts, hooks.header)
+        self.broadcasts: Outbox[Channel] = Outbox(doors.pubs, counts, hooks.header)
         self._has_broadcasts = False
         self.checks = Checks(hooks.post)
 
@@ -106,11 +107,10 @@ class Performer:
 
         Broadcasts first: more are waiting for news than for an answer.
         """
-        header = self._hooks.header()
         if self._has_broadcasts:
             self._has_broadcasts = False
-            self.broadcasts.flush(header)
-        self.sends.flush(header)
+            self.broadcasts.flush()
+        self.sends.flush()
 
     def forget_routed(self, link: Link, peer: Peer) -> None:
         """Forget a peer of a ROUTER that is gone, and what waits for it."""
@@ -161,7 +161,7 @@ class Performer:
             case Save():
                 self._save(effect)
             case Flush():
-                self.sends.flush(self._hooks.header())
+                self.sends.flush()
             case Probe():
                 self._probe(effect)
             case Log():
@@ -187,7 +187,7 @@ class Performer:
             self._misplaced(effect)
             return
         # Nothing of it relies on what is saved now: peers may work on it meanwhile.
-        self.sends.flush(self._hooks.header())
+        self.sends.flush()
         self._hooks.disk.save(effect)
 
     def _connect(self, effect: Connect) -> None:
@@ -211,7 +211,7 @@ class Performer:
         router = self._doors.routers.get(id(link))
         if router is not None:
             door = self._doors.bound[id(link)]
-            self.sends.flush_peer(door, peer, self._hooks.header())
+            self.sends.flush_peer(door, peer)
             self.sends.forget(door, peer)
             if isinstance(peer, bytes):
                 router.peers.forget(peer)
@@ -223,7 +223,7 @@ class Performer:
     def _drop(self, door: DialDoor, peer: Peer) -> None:
         """Close a connection after what was sent before in this turn has been handed over."""
         if id(door.link) in self.sends.pending:
-            self.sends.flush_peer(door, peer, self._hooks.header())
+            self.sends.flush_peer(door, peer)
         self.sends.forget(door, peer)
         channel = door.find(peer)
         if channel is not None:

@@ -19,6 +19,8 @@ _MORE = zmq.NOBLOCK | zmq.SNDMORE
 class AskChannel(DialChannel):
     """A REQ to one REP."""
 
+    takes_turns = True
+
     def __init__(self, context: SocketContext, link: Link, peer: str) -> None:
         super().__init__(context, link, zmq.REQ, options.RAFT_ASK, peer)
         self._header = b""
@@ -28,7 +30,7 @@ class AskChannel(DialChannel):
         if self.is_closed:
             return None
         try:
-            header = self.socket.recv(_NOBLOCK, copy=False)
+            header = self._recv(_NOBLOCK, copy=False)
         except zmq.Again:
             return None
         except zmq.ZMQError as error:
@@ -42,8 +44,8 @@ class AskChannel(DialChannel):
         # The epoch in it tells nobody anything, and a header that stays is known at the other end.
         self._header = self._header or header
         try:
-            self.socket.send(self._header, _MORE)
-            self.socket.send(frame, _NOBLOCK)
+            self._send(self._header, _MORE)
+            self._send(frame, _NOBLOCK)
         except zmq.Again:
             # It would be stale when there is room again.
             return Outcome.GONE
@@ -52,6 +54,8 @@ class AskChannel(DialChannel):
 
 class AnswerChannel(Channel):
     """A bound REP; its peer is one request, until that is answered."""
+
+    takes_turns = True
 
     def __init__(self, context: SocketContext, link: Link) -> None:
         super().__init__(context, link, zmq.REP, options.RAFT_ANSWER)
@@ -69,7 +73,7 @@ class AnswerChannel(Channel):
         if self.owed is not None:
             return None
         try:
-            header = self.socket.recv(_NOBLOCK, copy=False)
+            header = self._recv(_NOBLOCK, copy=False)
         except zmq.Again:
             return None
         self._request_count += 1
@@ -82,6 +86,6 @@ class AnswerChannel(Channel):
             return Outcome.GONE
         self.owed = None
         self._header = self._header or header
-        self.socket.send(self._header, _MORE)
-        self.socket.send(frame, _NOBLOCK)
+        self._send(self._header, _MORE)
+        self._send(frame, _NOBLOCK)
         return Outcome.SENT

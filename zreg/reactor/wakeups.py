@@ -136,7 +136,7 @@ class Wakeups:
                 self.eventful[channel] = None
                 is_due = True
             # Half of all wake-ups only say that the peer has read something: no turn for those.
-            elif channel.has_input() or channel.backlogs:
+            elif channel.takes_turns or channel.has_input() or channel.backlogs:
                 self.readable[channel] = None
                 is_due = True
         if is_due:
