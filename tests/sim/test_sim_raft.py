@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from zreg.raft.consensus import RaftCore
 from zreg.testing import sim_raft
 from zreg.testing.linearizability import NEVER, Operation, find_anomaly
 from zreg.testing.raft_mutations import mutated
@@ -45,6 +46,18 @@ def test_the_seeds_meet_what_they_are_for() -> None:
 def test_the_same_seed_gives_the_same_trace() -> None:
     assert run_seed(7).digest() == run_seed(7).digest()
     assert run_seed(7).digest() != run_seed(8).digest()
+
+
+@pytest.mark.parametrize("seed", [3, 7, 11, 18, 34])
+def test_a_core_that_looks_only_after_news_overlooks_nothing(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """`ready` looks at nothing when nothing came: a core that always looks does the same."""
+    digest = run_seed(seed).digest()
+    always = property(lambda _core: True, lambda _core, _is_news: None)
+    monkeypatch.setattr(RaftCore, "_is_news", always, raising=False)
+
+    assert run_seed(seed).digest() == digest
 
 
 def trace_under(hash_seed: str) -> str:

@@ -34,7 +34,7 @@ from zreg.raft.status import Role
 from zreg.wire.commands import AnyCommand, decode_command, encode_command
 from zreg.wire.messages import Accepted, Message, Refused
 from zreg.wire.meta_messages import IntroduceMeta, MetaDeclined, MetaIntroduced
-from zreg.wire.raft_messages import Entry, EntryKind, RaftMessage, Reply, Request
+from zreg.wire.raft_messages import Entry, EntryKind, Reply, Request
 
 if TYPE_CHECKING:
     from random import Random
@@ -201,14 +201,13 @@ class Agreement:
     def pump(self, now: float) -> Iterator[Effect]:
         """Carry out what Raft wants: each effect is done when the next is asked for."""
         while (ready := self.raft.ready()) is not None:
-            unsent: list[RaftMessage] = []
-            for request in ready.appends:
-                yield from self._ask(request, unsent)
+            unsent: list[Request] = []
+            yield from self._ask(ready.appends, unsent)
             if ready.save is not None:
                 yield ready.save
             for message in ready.messages:
                 if isinstance(message, Request):
-                    yield from self._ask(message, unsent)
+                    yield from self._ask((message,), unsent)
                 else:
                     yield from self._answer(message)
             if ready.save is not None and ready.messages:
@@ -223,7 +222,7 @@ class Agreement:
                 yield _FLUSH
             if self.raft.is_compaction_due:
                 self.raft.compact(self._state.snapshot())
-        yield from self._follow_configuration()
+            yield from self._follow_configuration()
         # A request whose turn is over is answered by the reactor.
         self._askers.clear()
 
@@ -233,14 +232,18 @@ class Agreement:
         self._configuration = self.raft.configuration
         return self.peers.follow()
 
-    def _ask(self, request: RaftMessage, unsent: list[RaftMessage]) -> list[Effect]:
-        if not self.peers.is_up(request.receiver):
-            unsent.append(request)
-            return []
-        self._asked[request.receiver] = request.sequence
-        return [Send(Link.RAFT_ASK, request.receiver, request)]
+    def _ask(self, requests: Sequence[Request], unsent: list[Request]) -> list[Effect]:
+        effects: list[Effect] = []
+        for request in requests:
+            peer = request.receiver
+            if self.peers.is_up(peer):
+                self._asked[peer] = request.sequence
+                effects.append(Send(Link.RAFT_ASK, peer, request))
+            else:
+                unsent.append(request)
+        return effects
 
-    def _answer(self, reply: RaftMessage) -> list[Effect]:
+    def _answer(self, reply: Reply) -> list[Effect]:
         asker = self._askers.pop((reply.receiver, reply.sequence), None)
         return [] if asker is None else [Send(Link.RAFT_ANSWER, asker, reply)]
 

@@ -66,6 +66,8 @@ class RaftCore:
         self._replies: list[Reply] = []
         self._restore: Snapshot | None = persisted.snapshot
         self._is_handed_out = self._is_saving = False
+        # Whether anything came since the last look at what is to be done.
+        self._is_news = True
 
     def __repr__(self) -> str:
         """Show where the node stands."""
@@ -128,11 +130,13 @@ class RaftCore:
     def tick(self) -> None:
         """Count a tick. After a stall give what has arrived first, then one tick, not many."""
         assert not self._is_handed_out
+        self._is_news = True
         self._standing.tick()
 
     def step(self, message: RaftMessage) -> None:
         """Take a peer's request or reply; whatever it says, nothing is raised."""
         assert not self._is_handed_out
+        self._is_news = True
         if isinstance(message, Request):
             self._on_request(message)
         elif message.receiver == self._config.node_id:
@@ -171,6 +175,7 @@ class RaftCore:
 
     def unreachable(self, peer: str, sequence: int) -> None:
         """Try `peer` again after a tick: the request `sequence` could not be sent."""
+        self._is_news = True
         for part in (self._standing.leadership, self._standing.campaign):
             if part is not None:
                 part.hold(peer, sequence, free_at=self._standing.now + 1)
@@ -178,6 +183,7 @@ class RaftCore:
     def compact(self, data: bytes) -> None:
         """Keep `data` as the state after all entries handed out, and drop old entries."""
         assert not self._is_handed_out
+        self._is_news = True
         self.log.compact(
             data,
             keep_count=self._config.keep_entry_count,
@@ -186,6 +192,7 @@ class RaftCore:
 
     def _leading(self) -> Leadership:
         assert not self._is_handed_out
+        self._is_news = True
         if self._standing.leadership is None:
             raise NotLeaderError(self.leader)
         return self._standing.leadership
@@ -195,6 +202,9 @@ class RaftCore:
     def ready(self) -> Ready | None:
         """Return what is to be done now, None if nothing; call `advance` when it is saved."""
         assert not self._is_handed_out
+        if not self._is_news:
+            return None
+        self._is_news = False
         standing, replies = self._standing, self._replies
         leadership, campaign = standing.leadership, standing.campaign
         appends: Sequence[Request] = ()
@@ -209,7 +219,6 @@ class RaftCore:
         refused_reads = standing.take_refused_reads()
         is_for_others = appends or save or replies or votes
         if not (is_for_others or self._restore or committed or reads or refused_reads):
-            # As every other call finds, the one that only learns that the work is done.
             return None
         ready = Ready(
             appends=appends,
@@ -232,7 +241,8 @@ class RaftCore:
         if self._is_saving:
             self._is_saving = False
             self.log.mark_saved()
-            self._standing.saved()
+            self._is_news = self._standing.saved()
+        self._is_news = self._is_news or self.log.has_committed()
 
     def status(self) -> RaftStatus:
         """Return what this node shows of itself."""

@@ -151,6 +151,10 @@ class RaftLog:
         assert index <= self.last_index
         self.commit_index = max(self.commit_index, index)
 
+    def has_committed(self) -> bool:
+        """Say whether there are committed entries that were not handed out."""
+        return self.applied_index < self.commit_index
+
     def take_committed(self, count_max: int) -> tuple[Entry, ...]:
         """Return the next committed entries, each once and in order."""
         if self.applied_index == self.commit_index:

@@ -152,12 +152,13 @@ class Standing:
         is_committed = history.latest_index <= self._log.commit_index
         return not is_committed and self._config.node_id in before.voters
 
-    def saved(self) -> None:
-        """Count what this node itself put on disk: its vote, its entries."""
-        if self.campaign is not None and not self.campaign.is_pre_vote:
+    def saved(self) -> bool:
+        """Count what this node itself put on disk: its vote, its entries; say if that counts."""
+        is_voting = self.campaign is not None and not self.campaign.is_pre_vote
+        if self.campaign is not None and is_voting:
             self.campaign.count_own_vote()
             self.decide()
-        self.commit()
+        return self.commit() or is_voting
 
     def decide(self) -> None:
         """Go on when the votes of the campaign decide it."""
@@ -182,11 +183,14 @@ class Standing:
             next_sequence=self.next_sequence,
         )
 
-    def commit(self) -> None:
+    def commit(self) -> bool:
         """Commit what a majority has; a leader that so removed itself is leader no more."""
         leadership = self.leadership
-        if leadership is not None and leadership.commit() and leadership.is_over():
+        if leadership is None or not leadership.commit():
+            return False
+        if leadership.is_over():
             self.become_follower(self.term, None)
+        return True
 
     def _reset_timer(self) -> None:
         self._elapsed = 0

@@ -157,6 +157,10 @@ class Doors:
         self.addresses[channel.link] = door.address
         return door
 
+    def sending(self) -> dict[int, BoundDoor | DialDoor]:
+        """Return the doors of links that send to one peer at a time."""
+        return {**self.bound, **self.dealers}
+
     def all(self) -> list[BoundDoor | DialDoor]:
         """Return all doors."""
         return [

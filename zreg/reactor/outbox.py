@@ -146,15 +146,17 @@ class Outbox(Generic[ChannelT]):
             if by_peer:
                 self.pending[key] = {}
                 door, header = self._doors[key], self._header()
-                for peer, records in by_peer.items():
-                    self._send(door, peer, records, header)
+                # Encoded first: what leaves in a row wakes libzmq's thread once.
+                ready = [(peer, self._frames(records)) for peer, records in by_peer.items()]
+                for peer, frames in ready:
+                    self._send(door, peer, frames, header)
         self._encoded.clear()
 
     def flush_peer(self, door: Door[ChannelT], peer: Peer) -> None:
         """Send what the turn collected for one peer, which is about to be dropped."""
         records = self.pending.get(id(door.link), {}).pop(peer, None)
         if records is not None:
-            self._send(door, peer, records, self._header())
+            self._send(door, peer, self._frames(records), self._header())
 
     def forget(self, door: Door[ChannelT], peer: Peer) -> None:
         """Drop what waits for the peer, and what the core would have been told of it."""
@@ -180,13 +182,13 @@ class Outbox(Generic[ChannelT]):
             "slow_peers": sum(backlog.is_slow for backlog in backlogs),
         }
 
-    def _send(self, door: Door[ChannelT], peer: Peer, records: list[Record], header: bytes) -> None:
+    def _send(self, door: Door[ChannelT], peer: Peer, frames: list[bytes], header: bytes) -> None:
         channel = door.channel(peer)
         if channel is None:
-            self._counts["dropped_absent"] += len(records)
+            self._counts["dropped_absent"] += sum(map(record_count, frames))
             return
         self.touched[channel] = None
-        for frame in self._frames(records):
+        for frame in frames:
             outcome = Outcome.FULL
             if peer not in channel.backlogs:
                 outcome = channel.send(peer, header, frame)

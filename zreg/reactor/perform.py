@@ -76,8 +76,7 @@ class Performer:
         self._dials = {**doors.dealers, **doors.subs}
         self._counts = counts
         self._hooks = hooks
-        sending = {**doors.bound, **doors.dealers}
-        self.sends: Outbox[Channel] = Outbox(sending, counts, hooks.header)
+        self.sends: Outbox[Channel] = Outbox(doors.sending(), counts, hooks.header)
         self.broadcasts: Outbox[Channel] = Outbox(doors.pubs, counts, hooks.header)
         self._has_broadcasts = False
         self.checks = Checks(hooks.post)
