@@ -101,11 +101,13 @@ class Proposers:
             name = f"bench-{self._request_id % 512}"
             records.append(SetSetting(self._request_id, name, VALUE))
         for frame in encode_frames(records):
-            self._socket.send_multipart([self._header, frame])
+            self._socket.send(self._header, zmq.SNDMORE)
+            self._socket.send(frame)
 
     def _receive(self) -> Sequence[object]:
         try:
-            return decode_frame(self._socket.recv_multipart()[-1])
+            self._socket.recv()
+            return decode_frame(self._socket.recv())
         except zmq.Again:
             raise RuntimeError("meta did not answer within two seconds") from None
 

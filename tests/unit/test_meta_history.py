@@ -155,12 +155,49 @@ def test_an_epoch_that_was_leapt_over_is_not_in_the_log(leap: AnyCommand) -> Non
 
 def test_the_steps_are_bounded() -> None:
     state = founded(*crowd(5))
-    for number in range(2 * STEPS_MAX):
-        state.apply(ChangeSetting("a", str(number), None, b""))
+    former = state.membership.members[1].incarnation
+    for number in range(STEPS_MAX):
+        state.apply(SetStatus(former, [Status.WORKING, Status.INITIAL][number % 2]))
 
     assert len(state.history) == STEPS_MAX
     assert answer(state, state.epoch - STEPS_MAX) is not None
     assert answer(state, state.epoch - STEPS_MAX - 1) is None
+
+
+def test_however_many_settings_change_they_push_out_no_change_of_members() -> None:
+    state = founded(*crowd(5))
+    before = state.membership
+    state.apply(Admit(member("d1")))
+    for number in range(2 * STEPS_MAX):
+        state.apply(ChangeSetting("a", str(number), None, b""))
+
+    assert len(state.history) == 7
+    found = answer(state, before.epoch)
+    assert found is not None
+    assert found.upserts == (state.membership.living("d1"),)
+    assert changed(before, found) == state.membership
+
+
+def test_each_epoch_in_a_row_of_settings_is_known() -> None:
+    state = founded(*crowd(5))
+    first = state.epoch
+    for number in range(9):
+        state.apply(ChangeSetting("a", str(number), None, b""))
+    state.apply(Admit(member("d1")))
+
+    for epoch in range(first, first + 10):
+        found = answer(state, epoch)
+        assert found is not None, epoch
+        assert (found.source_epoch, found.epoch) == (epoch, first + 10)
+        assert found.upserts == (state.membership.living("d1"),)
+
+
+def test_a_leap_amid_settings_is_no_part_of_their_row() -> None:
+    """The epochs that it leaps over were nobody's."""
+    state = founded(*crowd(5), SETTING, SETTING, Raise(60), SETTING, SETTING)
+
+    known = [epoch for epoch in range(1, state.epoch) if answer(state, epoch) is not None]
+    assert known == [*range(1, 9), 61, 62]
 
 
 def test_the_members_in_all_steps_are_bounded() -> None:

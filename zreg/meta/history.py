@@ -22,17 +22,23 @@ STEPS_MAX: Final = 256
 ITEMS_MAX: Final = 512
 
 
-class _Step(msgspec.Struct, frozen=True):
-    """What one change did to the members; nothing where it was one of settings."""
+class _Step(msgspec.Struct):
+    """What one change did to the members, or that a row of changes did nothing to them."""
 
     source_epoch: int
     epoch: int
     upserts: tuple[Member, ...] = ()
     removals: tuple[Incarnation, ...] = ()
+    # Changes of settings, one after the other: each epoch in between was somebody's.
+    is_row: bool = False
 
     @property
     def size(self) -> int:
         return len(self.upserts) + len(self.removals)
+
+    def begins_at(self, epoch: int) -> bool:
+        is_within = self.is_row and self.source_epoch < epoch < self.epoch
+        return is_within or epoch == self.source_epoch
 
 
 class History:
@@ -62,8 +68,13 @@ class History:
             self.clear()
             return
         assert present.epoch > former.epoch
-        assert not self._steps or self._steps[-1].epoch == former.epoch
+        last = self._steps[-1] if self._steps else None
+        assert last is None or last.epoch == former.epoch
         step = _step(former, present)
+        if last is not None and last.is_row and step.is_row:
+            # However many settings change, they push out no change of members.
+            last.epoch = step.epoch
+            return
         self._steps.append(step)
         self._item_count += step.size
         while len(self._steps) > STEPS_MAX or self._item_count > ITEMS_MAX:
@@ -80,7 +91,7 @@ class History:
         epoch = request.epoch
         if not epoch or request.cluster_id != present.cluster_id or epoch == present.epoch:
             return None
-        if not any(step.source_epoch == epoch for step in self._steps):
+        if not any(step.begins_at(epoch) for step in self._steps):
             return None
         if epoch not in self._answers:
             self._answers[epoch] = self._changes(epoch, present)
@@ -117,7 +128,7 @@ class History:
 
 def _step(former: Membership, present: Membership) -> _Step:
     if present.members is former.members:
-        return _Step(former.epoch, present.epoch)
+        return _Step(former.epoch, present.epoch, is_row=present.epoch == former.epoch + 1)
     # By identity, which is fast: who is the same in another object is only sent for nothing.
     before, after = set(map(id, former.members)), set(map(id, present.members))
     upserts = tuple(member for member in present.members if id(member) not in before)

@@ -113,6 +113,8 @@ class MetaState:
 
     def _carry_out(self, command: AnyCommand) -> Applied:  # noqa: C901 -- a case per command
         match command:
+            case ChangeSetting():
+                return self._change_setting(command)
             case Found():
                 return self._found(command)
             case AdmitMeta():
@@ -130,8 +132,6 @@ class MetaState:
             case Adopt():
                 self.membership = steps.adopted(self.membership, command.membership)
                 return Applied(is_changed=True)
-            case ChangeSetting():
-                return self._change_setting(command)
             case DropMeta():
                 return self._drop_meta(command.node_id)
             case Recover():

@@ -164,6 +164,8 @@ class Journal:
             # The reactor's thread is the only user; timeout 0 reports a second process at once.
             self._database = sqlite3.connect(path, isolation_level=None, timeout=0)
             self._database.text_factory = _text
+            # One for all saves: each `execute` of the database itself makes another.
+            self._cursor = self._database.cursor()
         try:
             with self._speaking_plainly("opened"):
                 self._prepare(page_count_max)
@@ -195,9 +197,9 @@ class Journal:
         # Without the context managers below, which cost a commit as much as its statements.
         try:
             try:
-                self._database.execute("BEGIN IMMEDIATE")
+                self._cursor.execute("BEGIN IMMEDIATE")
                 self._write(step)
-                self._database.execute("COMMIT")
+                self._cursor.execute("COMMIT")
             except BaseException:
                 self._roll_back()
                 raise
@@ -207,12 +209,13 @@ class Journal:
 
     def close(self) -> None:
         """Release the file; what was saved stays."""
+        self._cursor.close()
         self._database.close()
 
     # Writing.
 
     def _write(self, step: JournalStep) -> None:
-        run = self._database.execute
+        run = self._cursor.execute
         if step.snapshot is not None:
             row = step.snapshot
             values = (row.index, row.term, bytes(row.configuration), bytes(row.data))
@@ -227,7 +230,7 @@ class Journal:
         if step.truncate_from is not None or step.compact_to is not None:
             self._last_index = run("SELECT coalesce(max(idx), 0) FROM log").fetchone()[0]
         if step.entries:
-            self._database.executemany(
+            self._cursor.executemany(
                 "INSERT INTO log VALUES (?, ?, ?, ?, ?)", map(_log_values, step.entries)
             )
             self._last_index = step.entries[-1].index
@@ -235,7 +238,7 @@ class Journal:
 
     def _write_promise(self, term: int, vote: str | None) -> None:
         # The last index stands here too: a lost last row would leave no gap.
-        self._database.execute(
+        self._cursor.execute(
             "INSERT OR REPLACE INTO promise VALUES (1, ?, ?, ?, ?)",
             (term, vote, self._last_index, _promise_checksum(term, vote, self._last_index)),
         )

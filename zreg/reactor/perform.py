@@ -149,6 +149,10 @@ class Performer:
 
     def _carry_out_other(self, effect: Effect) -> None:
         match effect:
+            case Save():
+                self._save(effect)
+            case Flush():
+                self.sends.flush()
             case Broadcast():
                 self._broadcast(effect)
             case Connect():
@@ -157,10 +161,6 @@ class Performer:
                 self._disconnect(effect.link, effect.peer)
             case Listen() | Unlisten():
                 self._listen(effect)
-            case Save():
-                self._save(effect)
-            case Flush():
-                self.sends.flush()
             case Probe():
                 self._probe(effect)
             case Log():

@@ -3,13 +3,13 @@
 A ZeroMQ descriptor is edge-triggered: it says "look at EVENTS", once. A wake-up is lost for good if
 a socket is used and not looked at again, so whoever sends or stops reading early says so here.
 
-The descriptors are in a selector of their own, of which the loop watches the one descriptor. So one
+The descriptors are in an epoll of their own, of which the loop watches the one descriptor. So one
 callback learns of all that is readable, and runs the turn itself: asking the loop for one more
 callback would cost each hop of each message another round of the loop.
 """
 
 import asyncio
-import selectors
+import select
 from collections.abc import Callable
 from typing import Final
 
@@ -28,8 +28,10 @@ class Wakeups:
         self._handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._selector: selectors.DefaultSelector
+        self._epoll: select.epoll
         self._descriptors: dict[Channel, tuple[int, int | None]] = {}
+        # Of each descriptor: its channel, and whether it is the monitor's.
+        self._owners: dict[int, tuple[Channel, bool]] = {}
         # Channels whose descriptor, or whose monitor's, became readable; a dict keeps their order.
         self.readable: dict[Channel, None] = {}
         self.eventful: dict[Channel, None] = {}
@@ -41,8 +43,8 @@ class Wakeups:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin: nothing is scheduled before."""
         self._loop = loop
-        self._selector = selectors.DefaultSelector()
-        loop.add_reader(self._selector.fileno(), self._on_ready)
+        self._epoll = select.epoll()
+        loop.add_reader(self._epoll.fileno(), self._on_ready)
 
     def stop(self) -> None:
         """End: no further turn is called."""
@@ -52,8 +54,8 @@ class Wakeups:
         for channel in list(self._descriptors):
             self.unwatch(channel)
         if self._loop is not None:
-            self._loop.remove_reader(self._selector.fileno())
-            self._selector.close()
+            self._loop.remove_reader(self._epoll.fileno())
+            self._epoll.close()
         self._loop = None
 
     def schedule(self) -> None:
@@ -78,9 +80,10 @@ class Wakeups:
         """Begin to watch a channel and its monitor."""
         assert self._loop is not None
         socket, monitor = self._descriptors[channel] = channel.descriptors()
-        self._selector.register(socket, selectors.EVENT_READ, (channel, False))
-        if monitor is not None:
-            self._selector.register(monitor, selectors.EVENT_READ, (channel, True))
+        for descriptor, is_monitor in ((socket, False), (monitor, True)):
+            if descriptor is not None:
+                self._owners[descriptor] = (channel, is_monitor)
+                self._epoll.register(descriptor, select.EPOLLIN)
         # What came before the descriptor was watched makes no wake-up of its own.
         self.look_at(channel)
         self.schedule()
@@ -89,7 +92,8 @@ class Wakeups:
         """Stop watching; must come before the channel is closed, as descriptors are reused."""
         for descriptor in self._descriptors.pop(channel, ()):
             if descriptor is not None:
-                self._selector.unregister(descriptor)
+                self._epoll.unregister(descriptor)
+                del self._owners[descriptor]
         self.readable.pop(channel, None)
         self.eventful.pop(channel, None)
 
@@ -130,8 +134,8 @@ class Wakeups:
 
     def _on_ready(self) -> None:
         is_due = False
-        for key, _ in self._selector.select(0):
-            channel, is_monitor = key.data
+        for descriptor, _ in self._epoll.poll(0):
+            channel, is_monitor = self._owners[descriptor]
             if is_monitor:
                 self.eventful[channel] = None
                 is_due = True
