@@ -59,7 +59,8 @@ class Bench:
         self.outbox = Outbox({id(Link.CLIENTS): self.door}, self.counts, lambda: HEADER)
 
     def collect(self, peer: Peer, *records: Record) -> None:
-        self.outbox.pending[id(Link.CLIENTS)].setdefault(peer, []).extend(records)
+        for record in records:
+            self.outbox.add(Link.CLIENTS, peer, record)
 
     def send(self, peer: Peer, *records: Record) -> None:
         self.collect(peer, *records)

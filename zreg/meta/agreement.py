@@ -220,9 +220,11 @@ class Agreement:
             if ready.committed and self.is_leading:
                 # Whoever proposed waits, and nobody for the looks around that come next.
                 yield _FLUSH
-            if self.raft.is_compaction_due:
+            if ready.committed and self.raft.is_compaction_due:
                 self.raft.compact(self._state.snapshot())
-            yield from self._follow_configuration()
+            if ready.save is not None:
+                # The members are an entry, or come with a snapshot.
+                yield from self._follow_configuration()
         # A request whose turn is over is answered by the reactor.
         self._askers.clear()
 

@@ -87,8 +87,7 @@ class Intake:
         # Never to whom we connected: a node answers requests, it does not argue with answers.
         if isinstance(channel, RouterChannel | AnswerChannel):
             answer = Refused(bad.request_id, bad.code, bad.detail, self._core.epoch)
-            pending = self._performer.sends.pending[id(channel.link)]
-            pending.setdefault(peer, []).append(answer)
+            self._performer.sends.add(channel.link, peer, answer)
 
     def _see_epoch(self, epoch: int, now: float) -> None:
         """Tell the core of a higher epoch, once for each."""

@@ -84,6 +84,10 @@ class Channel:
             return False
         return self._look(_EVENTS) & _POLLIN != 0  # type: ignore[operator]  # a number
 
+    def has_silent_input(self) -> bool:
+        """Whether there is input that makes no wake-up any more, since something was sent."""
+        return self.has_input()
+
     def receive(self) -> Received | None:
         """Return the next message, None if there is none."""
         raise NotImplementedError

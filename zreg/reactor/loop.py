@@ -306,7 +306,7 @@ class Reactor:
         """Look at sockets that sent: sending can swallow the wake-up for what has come in."""
         for touched in (self._sends.touched, self._performer.broadcasts.touched):
             for channel in touched:
-                if channel not in self._wakeups.readable and channel.has_input():
+                if channel not in self._wakeups.readable and channel.has_silent_input():
                     self._wakeups.readable[channel] = None
             touched.clear()
         if self._wakeups.readable or self._posted or self._sends.slow:
@@ -317,7 +317,12 @@ class Reactor:
 
     def _arm(self, now: float) -> None:
         """Set the timer to whatever is due first."""
-        due_at = self._tick_at = self._next_tick_at(now)
+        try:
+            due_at = self._core.next_tick_at()
+        except Exception:  # noqa: BLE001 -- whatever a core raises
+            self._performer.core_failed(f"core={self._core!r}")
+            due_at = now + _FAILED_TICK_SECONDS
+        self._tick_at = due_at
         for router in self._routers:
             if router.peers.probes:
                 due_at = _earlier(due_at, router.peers.next_due_at())
@@ -326,13 +331,6 @@ class Reactor:
         if self._connecting:
             due_at = _earlier(due_at, next(iter(self._connecting.values())))
         self._wakeups.arm(due_at, now)
-
-    def _next_tick_at(self, now: float) -> float | None:
-        try:
-            return self._core.next_tick_at()
-        except Exception:  # noqa: BLE001 -- whatever a core raises
-            self._performer.core_failed(f"core={self._core!r}")
-            return now + _FAILED_TICK_SECONDS
 
     def _watch(self, channel: DialChannel) -> None:
         assert self._loop is not None

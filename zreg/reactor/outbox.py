@@ -118,6 +118,8 @@ class Outbox(Generic[ChannelT]):
         self._header = header
         # By `id` of the link: an enum member's own hash is a Python function, 200 ns a message.
         self.pending: dict[int, dict[Peer, list[Record]]] = {key: {} for key in doors}
+        # Whether `pending` holds anything: most turns are flushed more than once.
+        self.has_pending = False
         # Channels that sent since the reactor last looked: sending can swallow their wake-up.
         self.touched: dict[ChannelT, None] = {}
         # Peers whose backlog overflowed, for the core's next turn.
@@ -142,6 +144,9 @@ class Outbox(Generic[ChannelT]):
         """Send all that the turn collected, after what still waits from earlier turns."""
         if self._waiting:
             self._retry()
+        if not self.has_pending:
+            return
+        self.has_pending = False
         for key, by_peer in self.pending.items():
             if by_peer:
                 self.pending[key] = {}
@@ -151,6 +156,11 @@ class Outbox(Generic[ChannelT]):
                 for peer, frames in ready:
                     self._send(door, peer, frames, header)
         self._encoded.clear()
+
+    def add(self, link: Link, peer: Peer, record: Record) -> None:
+        """Collect one record for a peer of a link that sends."""
+        self.has_pending = True
+        self.pending[id(link)].setdefault(peer, []).append(record)
 
     def flush_peer(self, door: Door[ChannelT], peer: Peer) -> None:
         """Send what the turn collected for one peer, which is about to be dropped."""

@@ -78,26 +78,31 @@ class Performer:
         self._hooks = hooks
         self.sends: Outbox[Channel] = Outbox(doors.sending(), counts, hooks.header)
         self.broadcasts: Outbox[Channel] = Outbox(doors.pubs, counts, hooks.header)
-        self._has_broadcasts = False
         self.checks = Checks(hooks.post)
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
         """Do what the effects say, in their order."""
-        pending = self.sends.pending
+        sends = self.sends
+        pending = sends.pending
         for effect in effects:
-            # `Send` is nearly all there is: it is handled here, without another call.
+            # Nearly all there is is handled here, without another call.
             if type(effect) is Send:
                 by_peer = pending.get(id(effect.link))
                 if by_peer is None:
                     self._misplaced(effect)
                     continue
                 message = effect.message
-                record = self.sends.once(message) if type(message) is Push else message
+                record = sends.once(message) if type(message) is Push else message
+                sends.has_pending = True
                 records = by_peer.get(effect.peer)
                 if records is None:
                     by_peer[effect.peer] = [record]
                 else:
                     records.append(record)
+            elif type(effect) is Flush:
+                sends.flush()
+            elif type(effect) is Save:
+                self._save(effect)
             else:
                 self._carry_out_other(effect)
 
@@ -106,8 +111,7 @@ class Performer:
 
         Broadcasts first: more are waiting for news than for an answer.
         """
-        if self._has_broadcasts:
-            self._has_broadcasts = False
+        if self.broadcasts.has_pending:
             self.broadcasts.flush()
         self.sends.flush()
 
@@ -149,10 +153,6 @@ class Performer:
 
     def _carry_out_other(self, effect: Effect) -> None:
         match effect:
-            case Save():
-                self._save(effect)
-            case Flush():
-                self.sends.flush()
             case Broadcast():
                 self._broadcast(effect)
             case Connect():
@@ -175,9 +175,7 @@ class Performer:
         if channel is None:
             self._misplaced(effect)
         elif channel.topics.is_heard(effect.topic):
-            by_topic = self.broadcasts.pending[id(effect.link)]
-            by_topic.setdefault(effect.topic, []).append(effect.message)
-            self._has_broadcasts = True
+            self.broadcasts.add(effect.link, effect.topic, effect.message)
         else:
             self._counts["broadcasts_unheard"] += 1
 

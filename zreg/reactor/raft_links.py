@@ -24,31 +24,41 @@ class AskChannel(DialChannel):
     def __init__(self, context: SocketContext, link: Link, peer: str) -> None:
         super().__init__(context, link, zmq.REQ, options.RAFT_ASK, peer)
         self._header = b""
+        # Whether an answer is due, and whether it is to a request that took another one's place.
+        self._is_asked = self._is_asked_again = False
+
+    def has_silent_input(self) -> bool:
+        """Whether an answer came unseen: one to a single request comes, and wakes, after it."""
+        return self._is_asked_again and self.has_input()
 
     def receive(self) -> Received | None:
         """Return the answer to the last request."""
         if self.is_closed:
             return None
+        if not self._is_asked:
+            # No answer woke us but libzmq's own affairs: a look sees to them, receiving does not.
+            self.has_input()
+            return None
         try:
             header = self._recv(_NOBLOCK, copy=False)
         except zmq.Again:
             return None
-        except zmq.ZMQError as error:
-            if error.errno == zmq.EFSM:  # nothing was asked
-                return None
-            raise
+        self._is_asked = self._is_asked_again = False
         return self.peer, *self._one_frame_after(header)
 
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:  # noqa: ARG002 -- it has one peer
         """Send a request; it takes the place of one that was not answered."""
         # The epoch in it tells nobody anything, and a header that stays is known at the other end.
         self._header = self._header or header
+        self._is_asked_again = self._is_asked
         try:
             self._send(self._header, _MORE)
             self._send(frame, _NOBLOCK)
         except zmq.Again:
-            # It would be stale when there is room again.
+            # It would be stale when there is room again. Also the request before is given up.
+            self._is_asked = False
             return Outcome.GONE
+        self._is_asked = True
         return Outcome.SENT
 
 

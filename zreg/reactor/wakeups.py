@@ -67,9 +67,11 @@ class Wakeups:
         """Set the one timer."""
         if due_at is None or self._loop is None:
             return
+        # A timer that rings too early costs one empty turn; setting it every turn costs more.
+        if self._timer is not None and self._timer_at <= due_at:
+            return
         due_at = max(due_at, now + TIMER_SECONDS_MIN)
         if self._timer is not None:
-            # A timer that rings too early costs one empty turn; setting it every turn costs more.
             if self._timer_at <= due_at:
                 return
             self._timer.cancel()
