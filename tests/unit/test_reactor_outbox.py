@@ -11,6 +11,7 @@ from zreg.reactor.outbox import (
     BACKLOG_BYTES_MAX,
     BACKLOG_MESSAGES_MAX,
     Backlog,
+    News,
     Outbox,
     Outcome,
     Record,
@@ -42,7 +43,6 @@ class FakeDoor:
     link = Link.CLIENTS
 
     def __init__(self, channel: FakeChannel) -> None:
-        self.lost: dict[Peer, str] = {}
         self.only = channel
 
     def channel(self, peer: Peer) -> FakeChannel | None:
@@ -56,7 +56,8 @@ class Bench:
         self.counts: Counter[str] = Counter()
         self.channel = FakeChannel()
         self.door = FakeDoor(self.channel)
-        self.outbox = Outbox({id(Link.CLIENTS): self.door}, self.counts, lambda: HEADER)
+        self.news: News[FakeChannel] = News()
+        self.outbox = Outbox({id(Link.CLIENTS): self.door}, self.counts, lambda: HEADER, self.news)
 
     def collect(self, peer: Peer, *records: Record) -> None:
         for record in records:
@@ -92,7 +93,7 @@ def test_what_a_turn_collects_for_a_peer_is_one_message(bench: Bench) -> None:
 def test_the_channels_that_sent_are_known(bench: Bench) -> None:
     """The reactor looks at them again, as sending can swallow a wake-up."""
     bench.send(b"a", Ping())
-    assert list(bench.outbox.touched) == [bench.channel]
+    assert list(bench.news.touched) == [bench.channel]
 
 
 def test_records_beyond_a_frame_are_counted_one_by_one(bench: Bench) -> None:
@@ -126,7 +127,7 @@ def test_what_nobody_is_connected_for_is_dropped_and_counted(bench: Bench) -> No
 def test_a_peer_that_is_gone_is_noted_for_the_core(bench: Bench) -> None:
     bench.channel.outcome = Outcome.GONE
     bench.send(b"a", Ping(), Ping())
-    assert bench.door.lost == {b"a": "unreachable"}
+    assert bench.news.lost == {(Link.CLIENTS, b"a"): "unreachable"}
     assert bench.counts == {"dropped_gone": 2}
 
 
@@ -140,7 +141,7 @@ def test_a_full_peer_gets_a_backlog_that_leaves_in_order(bench: Bench) -> None:
     bench.send(b"a", Accepted((3,)))
     assert bench.channel.sent == [(b"a", *frames(Accepted((number,)))) for number in (1, 2, 3)]
     assert not bench.outbox.is_waiting
-    assert bench.outbox.slow == {}
+    assert bench.news.slow == {}
     assert bench.counts == {"messages_out": 3, "records_out": 3, "bytes_out": 33}
 
 
@@ -148,16 +149,16 @@ def test_a_backlog_is_bounded_in_messages_and_told_once(bench: Bench) -> None:
     bench.channel.outcome = Outcome.FULL
     for number in range(BACKLOG_MESSAGES_MAX + 5):
         bench.send(b"a", Accepted((number,)), Ping())
-    assert bench.outbox.slow == {(Link.CLIENTS, b"a"): None}
+    assert bench.news.slow == {(Link.CLIENTS, b"a"): None}
     assert bench.counts == {"dropped_slow": 10}
     assert bench.outbox.statistics() == {
         "backlog_messages": BACKLOG_MESSAGES_MAX,
         "backlog_bytes": sum(backlog.bytes for backlog in bench.channel.backlogs.values()),
         "slow_peers": 1,
     }
-    bench.outbox.slow.clear()
+    bench.news.slow.clear()
     bench.send(b"a", Ping())
-    assert bench.outbox.slow == {}
+    assert bench.news.slow == {}
 
 
 def test_a_backlog_is_bounded_in_bytes_and_leaves_no_hidden_gap() -> None:
@@ -177,11 +178,11 @@ def test_a_peer_that_has_read_its_backlog_is_slow_no_more(bench: Bench) -> None:
         bench.send(b"a", Ping())
     bench.channel.outcome = Outcome.SENT
     bench.outbox.flush()
-    bench.outbox.slow.clear()
+    bench.news.slow.clear()
     bench.channel.outcome = Outcome.FULL
     for _ in range(BACKLOG_MESSAGES_MAX + 1):
         bench.send(b"a", Ping())
-    assert bench.outbox.slow == {(Link.CLIENTS, b"a"): None}
+    assert bench.news.slow == {(Link.CLIENTS, b"a"): None}
 
 
 def test_a_peer_that_dies_with_a_backlog_is_lost_and_counted(bench: Bench) -> None:
@@ -189,7 +190,7 @@ def test_a_peer_that_dies_with_a_backlog_is_lost_and_counted(bench: Bench) -> No
     bench.send(b"a", Ping(), Ping())
     bench.channel.outcome = Outcome.GONE
     bench.outbox.flush()
-    assert bench.door.lost == {b"a": "unreachable"}
+    assert bench.news.lost == {(Link.CLIENTS, b"a"): "unreachable"}
     assert bench.counts == {"dropped_gone": 2}
     assert not bench.outbox.is_waiting
 
@@ -198,10 +199,10 @@ def test_forgetting_a_peer_drops_its_backlog_and_its_news(bench: Bench) -> None:
     bench.channel.outcome = Outcome.FULL
     for _ in range(BACKLOG_MESSAGES_MAX + 1):
         bench.send(b"a", Ping())
-    bench.door.lost[b"a"] = "unreachable"
+    bench.news.lost[Link.CLIENTS, b"a"] = "unreachable"
     bench.outbox.forget(bench.door, b"a")
     bench.outbox.forget(bench.door, b"absent")
-    assert (bench.door.lost, bench.outbox.slow, bench.channel.backlogs) == ({}, {}, {})
+    assert (bench.news.lost, bench.news.slow, bench.channel.backlogs) == ({}, {}, {})
     assert not bench.outbox.is_waiting
 
 
@@ -209,7 +210,7 @@ def test_closing_a_channel_drops_what_waits_for_it(bench: Bench) -> None:
     bench.channel.outcome = Outcome.FULL
     bench.send(b"a", Ping())
     bench.outbox.close(bench.channel)
-    assert (bench.outbox.is_waiting, bench.outbox.touched) == (False, {})
+    assert (bench.outbox.is_waiting, bench.news.touched) == (False, {})
 
 
 def test_a_peer_about_to_be_dropped_gets_what_was_collected(bench: Bench) -> None:

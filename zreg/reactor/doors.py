@@ -32,7 +32,6 @@ class BoundDoor:
 
     def __init__(self, bound: Channel, address: str) -> None:
         self.link = bound.link
-        self.lost: dict[Peer, str] = {}
         self._bound = bound
         self.address = _bind(bound, address)
 
@@ -55,7 +54,6 @@ class DialDoor:
         new_channel: Callable[[SocketContext, Link, str], DialChannel],
     ) -> None:
         self.link = link
-        self.lost: dict[Peer, str] = {}
         self._context = context
         self._new_channel = new_channel
         self._by_name: dict[Peer, DialChannel] = {}

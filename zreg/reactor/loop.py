@@ -69,7 +69,7 @@ class Reactor:
         self._counts: Counter[str] = Counter()
         hooks = Hooks(self._header, self._watch, self._unwatch, self.post, on_event, disk)
         self._performer = Performer(self._doors, self._counts, hooks)
-        self._sends = self._performer.sends
+        self._sends, self._news = self._performer.sends, self._performer.news
         self._intake = Intake(core, self._envelope, self._performer, self._counts, self._tell)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finished: asyncio.Future[NodeEndError | None] | None = None
@@ -77,7 +77,6 @@ class Reactor:
         self._posted: deque[Local] = deque()
         self._connecting: dict[DialChannel, float] = {}
         self._dying: dict[DialChannel, None] = {}
-        self._all_doors = self._doors.all()
         self._routers = list(self._doors.routers.values())
         self._tick_at: float | None = None
         self._is_stopping = False
@@ -161,19 +160,21 @@ class Reactor:
         self._counts["turns"] += 1
         if self._wakeups.eventful:
             self._drain_monitors(now)
-        self._tell_news(now)
+        if self._news.lost or self._news.slow:
+            self._tell_news(now)
         has_stop = self._take_posted(now) if self._posted else False
         for channel in self._wakeups.take_readable():
             self._read(channel, now)
         if self._connecting or self._dying:
             self._bury(now)
-        self._probe(now)
+        for router in self._routers:
+            if router.peers.probes and router not in self._wakeups.readable:
+                self._probe(router, now)
         # As the last turn left it: what this turn makes due sooner gets a turn of its own.
         if self._tick_at is not None and self._tick_at <= now:
             self._guard(self._core.tick, now)
         self._guard(self._core.settle, now)
         self._performer.flush()
-        self._performer.answer_rest()
         self._look_again()
         if has_stop:
             self._finish(None)
@@ -234,16 +235,14 @@ class Reactor:
 
     def _tell_news(self, now: float) -> None:
         """Tell the core what the last turn's sending found out."""
-        for door in self._all_doors:
-            if not door.lost:
-                continue
-            # One look: what the core does about it may well fail at once, and waits for a turn.
-            for peer, reason in list(door.lost.items()):
-                if door.lost.pop(peer, None) is not None:
-                    self._performer.forget_routed(door.link, peer)
-                    self._tell(PeerLost(door.link, peer, reason), now)
-        for link, peer in list(self._sends.slow) if self._sends.slow else ():
-            if self._sends.slow.pop((link, peer), self) is None:
+        lost, slow = self._news.lost, self._news.slow
+        # One look: what the core does about it may well fail at once, and waits for a turn.
+        for (link, peer), reason in list(lost.items()):
+            if lost.pop((link, peer), None) is not None:
+                self._performer.forget_routed(link, peer)
+                self._tell(PeerLost(link, peer, reason), now)
+        for link, peer in list(slow):
+            if slow.pop((link, peer), self) is None:
                 self._tell(PeerSlow(link, peer), now)
 
     # --- input -------------------------------------------------------------------------------
@@ -286,16 +285,13 @@ class Reactor:
                 self._performer.close(channel)
                 self._tell(PeerLost(channel.link, channel.peer, channel.lost_reason), now)
 
-    def _probe(self, now: float) -> None:
-        """Send a Ping to peers that may be gone, once their input has been read."""
-        for router in self._routers:
-            if not router.peers.probes or router in self._wakeups.readable:
-                continue
-            for peer in router.peers.take_due(now):
-                self._sends.touched[router] = None
-                if router.send(peer, self._header(), _PING_FRAME) is Outcome.GONE:
-                    self._performer.forget_routed(router.link, peer)
-                    self._tell(PeerLost(router.link, peer, CLOSED), now)
+    def _probe(self, router: RouterChannel, now: float) -> None:
+        """Send a Ping to peers that may be gone, now that their input has been read."""
+        for peer in router.peers.take_due(now):
+            self._news.touched[router] = None
+            if router.send(peer, self._header(), _PING_FRAME) is Outcome.GONE:
+                self._performer.forget_routed(router.link, peer)
+                self._tell(PeerLost(router.link, peer, CLOSED), now)
 
     # --- loop and timers ---------------------------------------------------------------------
 
@@ -304,16 +300,13 @@ class Reactor:
 
     def _look_again(self) -> None:
         """Look at sockets that sent: sending can swallow the wake-up for what has come in."""
-        for touched in (self._sends.touched, self._performer.broadcasts.touched):
-            for channel in touched:
-                if channel not in self._wakeups.readable and channel.has_silent_input():
-                    self._wakeups.readable[channel] = None
-            touched.clear()
-        if self._wakeups.readable or self._posted or self._sends.slow:
+        readable, news = self._wakeups.readable, self._news
+        for channel in news.touched:
+            if channel not in readable and channel.has_silent_input():
+                readable[channel] = None
+        news.touched.clear()
+        if readable or self._posted or news.slow or news.lost:
             self._wakeups.schedule()
-        for door in self._all_doors:
-            if door.lost:
-                self._wakeups.schedule()
 
     def _arm(self, now: float) -> None:
         """Set the timer to whatever is due first."""

@@ -94,14 +94,21 @@ class Door(Protocol[ChannelT_co]):
         """Which one."""
         ...
 
-    @property
-    def lost(self) -> dict[Peer, str]:
-        """Peers found gone, for the core's next turn: a core is never called while it acts."""
-        ...
-
     def channel(self, peer: Peer) -> ChannelT_co | None:
         """Return the socket that reaches the peer, None if it is not connected."""
         ...
+
+
+class News(Generic[ChannelT]):
+    """What sending found out, for the next turn: a core is never called while it acts."""
+
+    def __init__(self) -> None:
+        # Peers found gone, and why.
+        self.lost: dict[tuple[Link, Peer], str] = {}
+        # Peers whose backlog overflowed.
+        self.slow: dict[tuple[Link, Peer], None] = {}
+        # Channels that sent since the reactor last looked: sending can swallow their wake-up.
+        self.touched: dict[ChannelT, None] = {}
 
 
 class Outbox(Generic[ChannelT]):
@@ -112,18 +119,16 @@ class Outbox(Generic[ChannelT]):
         doors: Mapping[int, Door[ChannelT]],
         counts: Counter[str],
         header: Callable[[], bytes],
+        news: News[ChannelT],
     ) -> None:
         self._doors = doors
         self._counts = counts
         self._header = header
+        self._news = news
         # By `id` of the link: an enum member's own hash is a Python function, 200 ns a message.
         self.pending: dict[int, dict[Peer, list[Record]]] = {key: {} for key in doors}
         # Whether `pending` holds anything: most turns are flushed more than once.
         self.has_pending = False
-        # Channels that sent since the reactor last looked: sending can swallow their wake-up.
-        self.touched: dict[ChannelT, None] = {}
-        # Peers whose backlog overflowed, for the core's next turn.
-        self.slow: dict[tuple[Link, Peer], None] = {}
         self._waiting: dict[ChannelT, Door[ChannelT]] = {}
         self._encoded: dict[int, tuple[Push, msgspec.Raw]] = {}
 
@@ -170,8 +175,8 @@ class Outbox(Generic[ChannelT]):
 
     def forget(self, door: Door[ChannelT], peer: Peer) -> None:
         """Drop what waits for the peer, and what the core would have been told of it."""
-        door.lost.pop(peer, None)
-        self.slow.pop((door.link, peer), None)
+        self._news.lost.pop((door.link, peer), None)
+        self._news.slow.pop((door.link, peer), None)
         channel = door.channel(peer)
         if channel is not None:
             self._drop_backlog(channel, peer)
@@ -181,7 +186,7 @@ class Outbox(Generic[ChannelT]):
         for peer in list(channel.backlogs):
             self._drop_backlog(channel, peer)
         self._waiting.pop(channel, None)
-        self.touched.pop(channel, None)
+        self._news.touched.pop(channel, None)
 
     def statistics(self) -> dict[str, int]:
         """Return what waits."""
@@ -197,7 +202,7 @@ class Outbox(Generic[ChannelT]):
         if channel is None:
             self._counts["dropped_absent"] += sum(map(record_count, frames))
             return
-        self.touched[channel] = None
+        self._news.touched[channel] = None
         for frame in frames:
             outcome = Outcome.FULL
             if peer not in channel.backlogs:
@@ -207,7 +212,7 @@ class Outbox(Generic[ChannelT]):
             elif outcome is Outcome.FULL:
                 self._keep(door, channel, peer, (header, frame))
             else:
-                door.lost[peer] = UNREACHABLE
+                self._news.lost[door.link, peer] = UNREACHABLE
                 self._counts["dropped_gone"] += record_count(frame)
 
     def _keep(
@@ -221,17 +226,17 @@ class Outbox(Generic[ChannelT]):
         if not backlog.add(*message):
             self._counts["dropped_slow"] += record_count(message[1])
             if not was_slow:
-                self.slow[door.link, peer] = None
+                self._news.slow[door.link, peer] = None
 
     def _retry(self) -> None:
         """Try what waits again; a peer that took all of it is no longer slow."""
         for channel, door in list(self._waiting.items()):
-            self.touched[channel] = None
+            self._news.touched[channel] = None
             for peer, backlog in list(channel.backlogs.items()):
                 outcome = self._drain(channel, peer, backlog)
                 if outcome is Outcome.GONE:
                     self._drop_backlog(channel, peer)
-                    door.lost[peer] = UNREACHABLE
+                    self._news.lost[door.link, peer] = UNREACHABLE
                 elif outcome is Outcome.SENT:
                     del channel.backlogs[peer]
             if not channel.backlogs:

@@ -34,7 +34,8 @@ from zreg.reactor.doors import DialDoor, Doors
 from zreg.reactor.failures import CoreFailedError
 from zreg.reactor.links import Channel, DialChannel
 from zreg.reactor.options import LINGER_MILLISECONDS
-from zreg.reactor.outbox import Outbox
+from zreg.reactor.outbox import News, Outbox
+from zreg.reactor.raft_links import AnswerChannel
 from zreg.wire.codec import encode_frames
 from zreg.wire.messages import Push, Refused
 
@@ -76,8 +77,9 @@ class Performer:
         self._dials = {**doors.dealers, **doors.subs}
         self._counts = counts
         self._hooks = hooks
-        self.sends: Outbox[Channel] = Outbox(doors.sending(), counts, hooks.header)
-        self.broadcasts: Outbox[Channel] = Outbox(doors.pubs, counts, hooks.header)
+        self.news: News[Channel] = News()
+        self.sends = Outbox(doors.sending(), counts, hooks.header, self.news)
+        self._broadcasts = Outbox(doors.pubs, counts, hooks.header, self.news)
         self.checks = Checks(hooks.post)
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
@@ -107,13 +109,16 @@ class Performer:
                 self._carry_out_other(effect)
 
     def flush(self) -> None:
-        """End the turn: send what it collected.
+        """End the turn: send what it collected, and answer who is owed an answer.
 
         Broadcasts first: more are waiting for news than for an answer.
         """
-        if self.broadcasts.has_pending:
-            self.broadcasts.flush()
+        if self._broadcasts.has_pending:
+            self._broadcasts.flush()
         self.sends.flush()
+        for channel in self._doors.answers:
+            if channel.owed is not None:
+                self._answer_for_core(channel)
 
     def forget_routed(self, link: Link, peer: Peer) -> None:
         """Forget a peer of a ROUTER that is gone, and what waits for it."""
@@ -121,15 +126,6 @@ class Performer:
         if router is not None and isinstance(peer, bytes):
             router.peers.forget(peer)
             self.sends.forget(self._doors.bound[id(link)], peer)
-
-    def answer_rest(self) -> None:
-        """Answer the requests that the core did not: a REP that owes an answer is stuck."""
-        for channel in self._doors.answers:
-            if channel.owed is not None:
-                self._counts["answered_for_core"] += 1
-                channel.send(channel.owed, self._hooks.header(), _NO_ANSWER_FRAME)
-                # Answering may have swallowed the wake-up for the next request.
-                self.sends.touched[channel] = None
 
     def core_failed(self, during: str) -> None:
         """Note what a core raised: it costs that call, or the node where others rely on its state.
@@ -150,6 +146,14 @@ class Performer:
         self._dials[id(channel.link)].remove(channel.peer)
         self.sends.close(channel)
         channel.close(linger_milliseconds)
+
+    def _answer_for_core(self, channel: AnswerChannel) -> None:
+        """Answer the request that the core did not: a REP that owes an answer is stuck."""
+        assert channel.owed is not None
+        self._counts["answered_for_core"] += 1
+        channel.send(channel.owed, self._hooks.header(), _NO_ANSWER_FRAME)
+        # Answering may have swallowed the wake-up for the next request.
+        self.news.touched[channel] = None
 
     def _carry_out_other(self, effect: Effect) -> None:
         match effect:
@@ -175,7 +179,7 @@ class Performer:
         if channel is None:
             self._misplaced(effect)
         elif channel.topics.is_heard(effect.topic):
-            self.broadcasts.add(effect.link, effect.topic, effect.message)
+            self._broadcasts.add(effect.link, effect.topic, effect.message)
         else:
             self._counts["broadcasts_unheard"] += 1
 
@@ -200,7 +204,7 @@ class Performer:
         try:
             channel = door.open(effect.peer, effect.address)
         except (UsageError, UnavailableError) as error:
-            door.lost[effect.peer] = str(error)
+            self.news.lost[effect.link, effect.peer] = str(error)
         else:
             self._hooks.watch(channel)
 
