@@ -67,7 +67,7 @@ def test_a_request_and_its_answer_cross(harness: Harness) -> None:
         await harness.wait_until(lambda: client.records() == [Accepted((1,))])
         assert client.received[0][2] == PeerUp(Link.DATA, "server")
         assert server.records() == [publish(1)]
-        assert server.peers()[0] in channel_of(reactor).peers  # type: ignore[attr-defined]
+        assert server.peers()[0] in channel_of(reactor).peers.descriptors  # type: ignore[attr-defined]
 
     harness.run(scenario())
 

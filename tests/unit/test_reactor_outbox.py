@@ -248,7 +248,7 @@ def test_a_peer_whose_descriptor_closed_is_probed_until_it_is_left_to_the_lease(
         probed_at.append(now)
     expected = [sum(PROBE_AGAIN_SECONDS[:count]) for count in range(len(PROBE_AGAIN_SECONDS) + 1)]
     assert probed_at == pytest.approx(expected)
-    assert b"a" in peers
+    assert b"a" in peers.descriptors
 
 
 def test_a_descriptor_under_a_new_name_has_its_former_holder_probed() -> None:

@@ -127,6 +127,10 @@ class Agreement:
         if link is Link.RAFT_ANSWER:
             return self._asked_by(peer, message)
         name = str(peer)
+        if isinstance(message, Reply) and message.sender == peer:
+            if self.peers.is_up(name):
+                self.raft.step(message)
+            return []
         if isinstance(message, MetaIntroduced):
             return self.peers.take(name, message)
         if isinstance(message, MetaDeclined):
@@ -135,10 +139,7 @@ class Agreement:
         if isinstance(message, Refused):
             self._give_up(name)
             return self.peers.refused(name, message, now)
-        if isinstance(message, Reply) and message.sender == peer:
-            if self.peers.is_up(name):
-                self.raft.step(message)
-        elif not isinstance(message, Accepted):
+        if not isinstance(message, Accepted):
             self.strange_count += 1
         return []
 
@@ -206,10 +207,10 @@ class Agreement:
             if ready.save is not None:
                 yield ready.save
             for message in ready.messages:
-                if isinstance(message, Request):
-                    yield from self._ask((message,), unsent)
-                else:
+                if isinstance(message, Reply):
                     yield from self._answer(message)
+                else:
+                    yield from self._ask((message,), unsent)
             if ready.save is not None and ready.messages:
                 # The leader waits for this answer, and nobody for what is applied here.
                 yield _FLUSH

@@ -231,6 +231,7 @@ class MetaState:
         return applied
 
     def _set_or_remove(self, command: ChangeSetting) -> Applied:
+        epoch = self.membership.epoch
         present = self._settings.get(command.name)
         version = present.version if present is not None else 0
         if command.if_version not in (None, version):
@@ -239,15 +240,14 @@ class MetaState:
             return Applied(code=VersionMismatchError.code, detail=detail)
         if command.value is None:
             if self._settings.pop(command.name, None) is None:
-                return Applied(version=self.epoch)
+                return Applied(version=epoch)
         elif present is None and len(self._settings) >= Limits.settings_max:
             detail = f"there are {Limits.settings_max} settings already: remove one first"
             return Applied(code=LimitError.code, detail=detail)
         else:
-            setting = Setting(command.name, command.value, self.epoch + 1)
-            self._settings[command.name] = setting
-        self.membership = replace(self.membership, epoch=self.epoch + 1)
-        return Applied(is_changed=True, version=self.epoch)
+            self._settings[command.name] = Setting(command.name, command.value, epoch + 1)
+        self.membership = replace(self.membership, epoch=epoch + 1)
+        return Applied(is_changed=True, version=epoch + 1)
 
     def _living(self, incarnation: Incarnation) -> Member | None:
         member = self.membership.living(incarnation.node_id)

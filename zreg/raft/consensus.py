@@ -137,7 +137,7 @@ class RaftCore:
         """Take a peer's request or reply; whatever it says, nothing is raised."""
         assert not self._is_handed_out
         self._is_news = True
-        if isinstance(message, Request):
+        if not isinstance(message, Reply):
             self._on_request(message)
         elif message.receiver == self._config.node_id:
             self._on_reply(message)

@@ -10,7 +10,6 @@ from zreg.effects import Snapshot
 from zreg.raft.configuration import decode_configuration
 from zreg.raft.errors import ConfigurationError
 from zreg.raft.log import RaftLog
-from zreg.raft.ready import is_gapless
 from zreg.wire.raft_messages import AppendEntries, EntryKind, InstallSnapshot
 
 
@@ -36,16 +35,14 @@ REFUSED_CHUNK = Installed(next_offset=0, match_index=0)
 
 def is_sound_append(request: AppendEntries) -> bool:
     """Say whether an honest leader could have sent this; others must not reach the log."""
-    last_term = request.entries[-1].term if request.entries else request.prev_term
-    if request.prev_index < 0 or last_term > request.term:
-        return False
-    if not is_gapless(request.prev_index, request.prev_term, request.entries):
-        return False
-    return all(
-        _is_configuration(entry.data)
-        for entry in request.entries
-        if entry.kind is EntryKind.CONFIGURATION
-    )
+    index, term = request.prev_index, request.prev_term
+    for entry in request.entries:
+        if entry.index != index + 1 or entry.term < term:
+            return False
+        if entry.kind is EntryKind.CONFIGURATION and not _is_configuration(entry.data):
+            return False
+        index, term = entry.index, entry.term
+    return request.prev_index >= 0 and term <= request.term
 
 
 def _is_configuration(data: bytes) -> bool:

@@ -136,9 +136,9 @@ class Channel:
         except zmq.Again:
             return
 
-    def _rest(self, *, has_more: bool) -> tuple[bytes, bytes | None]:
+    def _two_frames_after(self, first: zmq.Frame) -> tuple[bytes, bytes | None]:
         """Read header and records, the last two frames of every message."""
-        if not has_more:
+        if not first.more:
             return b"", None
         return self._one_frame_after(self._recv(_NOBLOCK, copy=False))
 
@@ -175,9 +175,9 @@ class RouterChannel(Channel):
         except zmq.Again:
             return None
         routing_id = identity.bytes
-        if routing_id not in self.peers:
+        if routing_id not in self.peers.descriptors:
             self.peers.add(routing_id, _descriptor_of(identity))
-        return routing_id, *self._rest(has_more=identity.more)
+        return routing_id, *self._two_frames_after(identity)
 
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
         """Send to a routing id; libzmq says at once if it is gone."""
@@ -281,7 +281,7 @@ class SubChannel(DialChannel):
             topic = self._recv(_NOBLOCK, copy=False)
         except zmq.Again:
             return None
-        return self.peer, *self._rest(has_more=topic.more)
+        return self.peer, *self._two_frames_after(topic)
 
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
         """Refuse: a SUB socket only listens."""

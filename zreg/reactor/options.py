@@ -112,8 +112,8 @@ RAFT_ASK: Final[Options] = {
     # To a peer that stands still requests would pile up, and all arrive when it goes on: one each
     # 300 ms until the heartbeats end it. Not as low as that, since libzmq tells the other thread at
     # each half of the mark that there is room: with 2 every message cost two more wake-ups.
-    zmq.SocketOption.SNDHWM: 16,
-    zmq.SocketOption.RCVHWM: 16,
+    zmq.SocketOption.SNDHWM: 64,
+    zmq.SocketOption.RCVHWM: 64,
     # A request is worth nothing to a node that is gone.
     zmq.SocketOption.LINGER: 0,
 }

@@ -15,27 +15,24 @@ class RoutedPeers:
     """The peers of one ROUTER, by routing id and by descriptor."""
 
     def __init__(self) -> None:
-        self._descriptors: dict[bytes, int] = {}
+        # Of each peer that was heard, the descriptor it came in on.
+        self.descriptors: dict[bytes, int] = {}
         self._holders: dict[int, bytes] = {}
         # Closed while nobody held them: their messages may still be waiting to be read.
         self._closed: set[int] = set()
         # Routing id -> how often it was probed, and when it is due again.
         self.probes: dict[bytes, tuple[int, float]] = {}
 
-    def __contains__(self, routing_id: object) -> bool:
-        """Return whether the peer was heard before."""
-        return routing_id in self._descriptors
-
     def __len__(self) -> int:
         """Return how many peers are known."""
-        return len(self._descriptors)
+        return len(self.descriptors)
 
     def add(self, routing_id: bytes, descriptor: int) -> None:
         """Remember a peer that was heard for the first time."""
         former = self._holders.get(descriptor)
         if former is not None:
             self.probe(former)
-        self._descriptors[routing_id] = descriptor
+        self.descriptors[routing_id] = descriptor
         self._holders[descriptor] = routing_id
         if descriptor in self._closed:
             self.probe(routing_id)
@@ -58,7 +55,7 @@ class RoutedPeers:
     def forget(self, routing_id: bytes) -> None:
         """Drop all that is known of a peer."""
         self.probes.pop(routing_id, None)
-        descriptor = self._descriptors.pop(routing_id, None)
+        descriptor = self.descriptors.pop(routing_id, None)
         if descriptor is not None and self._holders.get(descriptor) == routing_id:
             del self._holders[descriptor]
 
@@ -81,4 +78,4 @@ class RoutedPeers:
 
     def __repr__(self) -> str:
         """Show the state."""
-        return f"<RoutedPeers peers={len(self._descriptors)} probes={len(self.probes)}>"
+        return f"<RoutedPeers peers={len(self.descriptors)} probes={len(self.probes)}>"
