@@ -116,7 +116,7 @@ class Proposers:
 def _zreg(directory: Path) -> Iterator[list[str]]:
     """Run three meta nodes on loopback, and nothing else; give the addresses they are asked at."""
     names = [f"m{number}" for number in range(3)]
-    ports = [_free_port() for _ in names]
+    ports = _free_ports(len(names))
     peers = [f"--peer={n}=127.0.0.1:{port}" for n, port in zip(names, ports, strict=True)]
     with ExitStack() as stack:
         nodes = [
@@ -171,7 +171,7 @@ def _leader(context: "zmq.Context[zmq.Socket[bytes]]", addresses: list[str]) -> 
 @contextmanager
 def _etcd(directory: Path) -> Iterator[list[int]]:
     """Run three etcd nodes on loopback; give their client ports, the leader's first."""
-    ports = [_free_port() for _ in range(6)]
+    ports = _free_ports(6)
     clients, peers = ports[:3], ports[3:]
     names = [f"e{number}" for number in range(3)]
     initial = ",".join(f"{n}=http://127.0.0.1:{port}" for n, port in zip(names, peers, strict=True))
@@ -190,10 +190,13 @@ def _etcd(directory: Path) -> Iterator[list[int]]:
         yield _leader_first(clients)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _free_ports(count: int) -> list[int]:
+    """Return ports that are free now; all are held until the last is known, so none comes twice."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def _leader_first(clients: list[int]) -> list[int]:

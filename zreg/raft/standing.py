@@ -73,7 +73,9 @@ class Standing:
             return False
         if self.role is not Role.FOLLOWER or term != self.term or leader != self.leader:
             self.become_follower(term, leader)
-        self._reset_timer()
+            self._reset_timer()
+        # Whoever follows on has no rival to differ from by a new draw.
+        self._elapsed = 0
         return True
 
     def become_follower(self, term: int, leader: str | None) -> None:
