@@ -57,7 +57,8 @@ class Bench:
         self.channel = FakeChannel()
         self.door = FakeDoor(self.channel)
         self.news: News[FakeChannel] = News()
-        self.outbox = Outbox({id(Link.CLIENTS): self.door}, self.counts, lambda: HEADER, self.news)
+        doors = {id(Link.CLIENTS): self.door}
+        self.outbox = Outbox(doors, self.counts, lambda _link: HEADER, self.news)
 
     def collect(self, peer: Peer, *records: Record) -> None:
         for record in records:

@@ -79,7 +79,7 @@ class Agreement:
     @property
     def is_leading(self) -> bool:
         """Whether this node leads, and its state holds all that earlier leaders have committed."""
-        return self.raft.role is Role.LEADER and self._applied_term == self.raft.term
+        return self.raft.led_term == self._applied_term > 0
 
     @property
     def _is_at_rest(self) -> bool:

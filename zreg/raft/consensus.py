@@ -92,6 +92,12 @@ class RaftCore:
         return self._standing.role
 
     @property
+    def led_term(self) -> int:
+        """The term in which this node leads, 0 if it does not."""
+        leadership = self._standing.leadership
+        return leadership.term if leadership is not None else 0
+
+    @property
     def leader(self) -> str | None:
         """The leader of `term`, as far as known."""
         return self._standing.leader

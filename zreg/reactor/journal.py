@@ -229,11 +229,9 @@ class Journal:
             run("DELETE FROM log WHERE idx <= ?", (step.compact_to,))
         if step.truncate_from is not None or step.compact_to is not None:
             self._last_index = run("SELECT coalesce(max(idx), 0) FROM log").fetchone()[0]
-        if step.entries:
-            self._cursor.executemany(
-                "INSERT INTO log VALUES (?, ?, ?, ?, ?)", map(_log_values, step.entries)
-            )
-            self._last_index = step.entries[-1].index
+        for entry in step.entries:
+            run("INSERT INTO log VALUES (?, ?, ?, ?, ?)", _log_values(entry))
+            self._last_index = entry.index
         self._write_promise(step.term, step.vote)
 
     def _write_promise(self, term: int, vote: str | None) -> None:

@@ -31,7 +31,7 @@ from zreg.reactor.intake import Intake
 from zreg.reactor.links import Channel, DialChannel, RouterChannel
 from zreg.reactor.outbox import Outcome
 from zreg.reactor.perform import Disk, EventCallback, Hooks, Performer
-from zreg.reactor.table import LinkTable
+from zreg.reactor.table import BETWEEN_META_NODES, LinkTable
 from zreg.reactor.wakeups import Wakeups
 from zreg.wire.codec import encode_frames
 from zreg.wire.envelope import Envelope
@@ -65,6 +65,8 @@ class Reactor:
     ) -> None:
         self._core = core
         self._envelope = Envelope(cluster)
+        # One that stays the same is known at the other end, whatever the epoch.
+        self._plain_header = Envelope(cluster).header(0)
         self._doors = links if isinstance(links, Doors) else Doors(links)
         self._counts: Counter[str] = Counter()
         hooks = Hooks(self._header, self._watch, self._unwatch, self.post, on_event, disk)
@@ -289,13 +291,15 @@ class Reactor:
         """Send a Ping to peers that may be gone, now that their input has been read."""
         for peer in router.peers.take_due(now):
             self._news.touched[router] = None
-            if router.send(peer, self._header(), _PING_FRAME) is Outcome.GONE:
+            if router.send(peer, self._header(router.link), _PING_FRAME) is Outcome.GONE:
                 self._performer.forget_routed(router.link, peer)
                 self._tell(PeerLost(router.link, peer, CLOSED), now)
 
     # --- loop and timers ---------------------------------------------------------------------
 
-    def _header(self) -> bytes:
+    def _header(self, link: Link) -> bytes:
+        if link in BETWEEN_META_NODES:
+            return self._plain_header
         return self._envelope.header(self._core.epoch)
 
     def _look_again(self) -> None:

@@ -118,7 +118,7 @@ class Outbox(Generic[ChannelT]):
         self,
         doors: Mapping[int, Door[ChannelT]],
         counts: Counter[str],
-        header: Callable[[], bytes],
+        header: Callable[[Link], bytes],
         news: News[ChannelT],
     ) -> None:
         self._doors = doors
@@ -155,7 +155,8 @@ class Outbox(Generic[ChannelT]):
         for key, by_peer in self.pending.items():
             if by_peer:
                 self.pending[key] = {}
-                door, header = self._doors[key], self._header()
+                door = self._doors[key]
+                header = self._header(door.link)
                 # Encoded first: what leaves in a row wakes libzmq's thread once.
                 ready = [(peer, self._frames(records)) for peer, records in by_peer.items()]
                 for peer, frames in ready:
@@ -171,7 +172,7 @@ class Outbox(Generic[ChannelT]):
         """Send what the turn collected for one peer, which is about to be dropped."""
         records = self.pending.get(id(door.link), {}).pop(peer, None)
         if records is not None:
-            self._send(door, peer, self._frames(records), self._header())
+            self._send(door, peer, self._frames(records), self._header(door.link))
 
     def forget(self, door: Door[ChannelT], peer: Peer) -> None:
         """Drop what waits for the peer, and what the core would have been told of it."""

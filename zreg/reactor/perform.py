@@ -59,7 +59,7 @@ class Disk(Protocol):
 class Hooks(msgspec.Struct, frozen=True):
     """What a performer needs of the loop around it."""
 
-    header: Callable[[], bytes]
+    header: Callable[[Link], bytes]
     # Called with a channel that was opened, and with one that is about to be closed.
     watch: Callable[[DialChannel], None]
     unwatch: Callable[[DialChannel], None]
@@ -151,7 +151,7 @@ class Performer:
         """Answer the request that the core did not: a REP that owes an answer is stuck."""
         assert channel.owed is not None
         self._counts["answered_for_core"] += 1
-        channel.send(channel.owed, self._hooks.header(), _NO_ANSWER_FRAME)
+        channel.send(channel.owed, self._hooks.header(channel.link), _NO_ANSWER_FRAME)
         # Answering may have swallowed the wake-up for the next request.
         self.news.touched[channel] = None
 

@@ -23,7 +23,6 @@ class AskChannel(DialChannel):
 
     def __init__(self, context: SocketContext, link: Link, peer: str) -> None:
         super().__init__(context, link, zmq.REQ, options.RAFT_ASK, peer)
-        self._header = b""
         # Whether an answer is due, and whether it is to a request that took another one's place.
         self._is_asked = self._is_asked_again = False
 
@@ -48,11 +47,9 @@ class AskChannel(DialChannel):
 
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:  # noqa: ARG002 -- it has one peer
         """Send a request; it takes the place of one that was not answered."""
-        # The epoch in it tells nobody anything, and a header that stays is known at the other end.
-        self._header = self._header or header
         self._is_asked_again = self._is_asked
         try:
-            self._send(self._header, _MORE)
+            self._send(header, _MORE)
             self._send(frame, _NOBLOCK)
         except zmq.Again:
             # It would be stale when there is room again. Also the request before is given up.
@@ -69,7 +66,6 @@ class AnswerChannel(Channel):
 
     def __init__(self, context: SocketContext, link: Link) -> None:
         super().__init__(context, link, zmq.REP, options.RAFT_ANSWER)
-        self._header = b""
         self._request_count = 0
         # Which request waits for its answer; None: the next may be read.
         self.owed: Peer | None = None
@@ -95,7 +91,6 @@ class AnswerChannel(Channel):
         if peer != self.owed:
             return Outcome.GONE
         self.owed = None
-        self._header = self._header or header
-        self._send(self._header, _MORE)
+        self._send(header, _MORE)
         self._send(frame, _NOBLOCK)
         return Outcome.SENT

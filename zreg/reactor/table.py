@@ -14,7 +14,8 @@ from zreg.errors import UsageError
 OUTSIDE: Final = (Link.CLIENTS, Link.SESSION)
 
 # Links whose epochs tell a core nothing: between meta nodes the leader's is always ahead.
-WITHOUT_EPOCH: Final = (*OUTSIDE, Link.RAFT_ASK, Link.RAFT_ANSWER)
+BETWEEN_META_NODES: Final = (Link.RAFT_ASK, Link.RAFT_ANSWER)
+WITHOUT_EPOCH: Final = (*OUTSIDE, *BETWEEN_META_NODES)
 
 _ADDRESS: Final = re.compile(r"tcp://(\[[0-9A-Fa-f:.%\w]+\]|[\w.*-]+):(\d{1,5}|\*)\Z", re.ASCII)
 _PORT_MAX: Final = 65535
