@@ -5,7 +5,17 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 import zmq
-from reactor_fakes import CLUSTER, ID, LOOPBACK, FakeCore, Harness, accept, packed, publish
+from reactor_fakes import (
+    CLUSTER,
+    ID,
+    LOOPBACK,
+    FakeCore,
+    Harness,
+    accept,
+    channel_of,
+    packed,
+    publish,
+)
 
 from zreg.effects import (
     Broadcast,
@@ -29,6 +39,8 @@ from zreg.errors import (
     UnknownMessageError,
 )
 from zreg.reactor import LinkTable, Reactor
+from zreg.reactor.links import Received
+from zreg.reactor.loop import RETRY_SECONDS
 from zreg.wire.messages import (
     Accepted,
     Bye,
@@ -226,6 +238,27 @@ def test_a_bad_effect_is_a_bug_that_costs_itself(harness: Harness) -> None:
         assert harness.events == [Local()]
         assert reactor.statistics()["core_errors"] == len(bad)
         assert reactor.statistics().get("reactor_errors", 0) == 0
+
+    harness.run(scenario())
+
+
+def test_a_lasting_bug_of_the_reactor_does_not_spin(harness: Harness) -> None:
+    """What nobody can read keeps its descriptor readable."""
+
+    def broken() -> Received | None:
+        raise RuntimeError("the reactor's bug")
+
+    async def scenario() -> None:
+        core = FakeCore(accept)
+        reactor, address = await harness.serve(core)
+        channel = channel_of(reactor)
+        channel.receive = broken  # type: ignore[method-assign]
+        harness.raw(zmq.DEALER, address).send_multipart(packed(publish(1)))
+        await harness.wait_until(lambda: reactor.statistics().get("reactor_errors"))
+        seconds = await harness.wait_until(lambda: reactor.statistics()["reactor_errors"] > 10)
+        del channel.receive  # type: ignore[method-assign]
+        assert seconds > 5 * RETRY_SECONDS
+        await harness.wait_until(lambda: core.records() == [publish(1)])
 
     harness.run(scenario())
 

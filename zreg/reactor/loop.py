@@ -154,9 +154,8 @@ class Reactor:
         except Exception:
             self._counts["reactor_errors"] += 1
             logger.exception("reactor.turn.failed")
-            # Whatever was readable may still be; the pause keeps a lasting bug from spinning.
-            self._wakeups.look_at_all()
-            self._loop.call_later(RETRY_SECONDS, self._wakeups.schedule)
+            # What was readable may still be, and then its descriptor is: a lasting bug would spin.
+            self._wakeups.pause(RETRY_SECONDS)
 
     def _run_turn(self, now: float) -> None:
         self._counts["turns"] += 1

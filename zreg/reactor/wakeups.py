@@ -63,6 +63,13 @@ class Wakeups:
         if self._handle is None and self._loop is not None:
             self._handle = self._loop.call_soon(self._run)
 
+    def pause(self, seconds: float) -> None:
+        """Be deaf to descriptors for so long, then have a turn that reads everything."""
+        if self._loop is not None:
+            self._loop.remove_reader(self._epoll.fileno())
+            self._loop.call_later(seconds, self._go_on)
+            self.look_at_all()
+
     def arm(self, due_at: float | None, now: float) -> None:
         """Set the one timer."""
         if due_at is None or self._loop is None:
@@ -129,6 +136,11 @@ class Wakeups:
             self._handle.cancel()
             self._handle = None
         self._turn()
+
+    def _go_on(self) -> None:
+        if self._loop is not None:
+            self._loop.add_reader(self._epoll.fileno(), self._on_ready)
+            self.schedule()
 
     def _on_timer(self) -> None:
         self._timer = None
