@@ -192,6 +192,18 @@ def test_each_epoch_in_a_row_of_settings_is_known() -> None:
         assert found.upserts == (state.membership.living("d1"),)
 
 
+def test_the_answers_that_are_kept_are_bounded() -> None:
+    """A row may be of any length, and a stranger may ask from each of its epochs."""
+    state = founded(*crowd(5))
+    first = state.epoch
+    for number in range(2 * STEPS_MAX):
+        state.apply(ChangeSetting("a", str(number), None, b""))
+    for epoch in range(first, state.epoch):
+        assert answer(state, epoch) is not None
+
+    assert len(state.history._answers) <= len(state.history)
+
+
 def test_a_leap_amid_settings_is_no_part_of_their_row() -> None:
     """The epochs that it leaps over were nobody's."""
     state = founded(*crowd(5), SETTING, SETTING, Raise(60), SETTING, SETTING)

@@ -47,7 +47,7 @@ class History:
     def __init__(self) -> None:
         self._steps: deque[_Step] = deque()
         self._item_count = 0
-        # Of the present epoch: many nodes ask after one change, mostly from the same epoch.
+        # Of the present epoch, by the step they begin with: many nodes ask after one change.
         self._answers: dict[int, MembershipChanges | None] = {}
         self._digest: int | None = None
 
@@ -91,12 +91,17 @@ class History:
         epoch = request.epoch
         if not epoch or request.cluster_id != present.cluster_id or epoch == present.epoch:
             return None
-        if not any(step.begins_at(epoch) for step in self._steps):
+        step = next((step for step in self._steps if step.begins_at(epoch)), None)
+        if step is None:
             return None
-        if epoch not in self._answers:
-            self._answers[epoch] = self._changes(epoch, present)
-        changes = self._answers[epoch]
-        return None if changes is None else replace(changes, request_id=request.request_id)
+        # A row did nothing to the members: from each of its epochs the same is to be learnt.
+        source_epoch = step.source_epoch
+        if source_epoch not in self._answers:
+            self._answers[source_epoch] = self._changes(source_epoch, present)
+        changes = self._answers[source_epoch]
+        if changes is None:
+            return None
+        return replace(changes, request_id=request.request_id, source_epoch=epoch)
 
     def _changes(self, epoch: int, present: Membership) -> MembershipChanges | None:
         touched: dict[Incarnation, Member | None] = {}
