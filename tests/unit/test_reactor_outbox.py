@@ -234,6 +234,24 @@ def test_a_record_that_cannot_be_encoded_costs_itself(
     assert "record=Accepted" in caplog.text
 
 
+def test_what_a_failing_link_held_up_leaves_with_the_next_flush(bench: Bench) -> None:
+    other = Bench()
+    doors = {id(Link.CLIENTS): bench.door, id(Link.DATA): other.door}
+    failing = iter([True])
+
+    def header(_link: Link) -> bytes:
+        assert next(failing, None) is None
+        return HEADER
+
+    outbox = Outbox(doors, bench.counts, header, bench.news)
+    outbox.add(Link.CLIENTS, b"a", Ping())
+    outbox.add(Link.DATA, b"b", Pong())
+    with pytest.raises(AssertionError):
+        outbox.flush()
+    outbox.flush()
+    assert other.channel.sent == [(b"b", *frames(Pong()))]
+
+
 def test_a_peer_whose_descriptor_closed_is_probed_until_it_is_left_to_the_lease() -> None:
     peers = RoutedPeers()
     peers.add(b"a", 7)

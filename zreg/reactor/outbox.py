@@ -151,7 +151,6 @@ class Outbox(Generic[ChannelT]):
             self._retry()
         if not self.has_pending:
             return
-        self.has_pending = False
         for key, by_peer in self.pending.items():
             if by_peer:
                 self.pending[key] = {}
@@ -162,6 +161,8 @@ class Outbox(Generic[ChannelT]):
                 for peer, frames in ready:
                     self._send(door, peer, frames, header)
         self._encoded.clear()
+        # Last: what a failure held up leaves with the next flush.
+        self.has_pending = False
 
     def add(self, link: Link, peer: Peer, record: Record) -> None:
         """Collect one record for a peer of a link that sends."""
