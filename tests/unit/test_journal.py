@@ -317,6 +317,16 @@ def test_a_torn_end_of_the_write_ahead_log_is_what_a_power_cut_leaves(path: Path
     assert read(path) == persisted(11)
 
 
+def test_larger_pages_stay(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as former:
+        former.setattr("zreg.reactor.journal._PAGE_BYTES", 4096)
+        write(path, save(entry(1)))
+    write(path, save(entry(2)))
+
+    assert read(path).entries == (entry(1), entry(2))
+    assert path.read_bytes()[16:18] == (4096).to_bytes(2)
+
+
 @pytest.mark.parametrize("size", [0, 31])
 def test_a_write_ahead_log_that_was_only_begun_holds_nothing(path: Path, size: int) -> None:
     write(path, save(entry(1)))
