@@ -1,5 +1,6 @@
 """What a reactor survives: garbage from peers, and bugs of its core."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -32,6 +33,7 @@ from zreg.effects import (
     PeerUp,
     Probe,
     Send,
+    Stop,
 )
 from zreg.errors import (
     ForeignClusterError,
@@ -259,6 +261,27 @@ def test_a_lasting_bug_of_the_reactor_does_not_spin(harness: Harness) -> None:
         del channel.receive  # type: ignore[method-assign]
         assert seconds > 5 * RETRY_SECONDS
         await harness.wait_until(lambda: core.records() == [publish(1)])
+
+    harness.run(scenario())
+
+
+def test_a_turn_that_fails_is_the_last_where_the_core_has_heard_of_the_stop(
+    harness: Harness,
+) -> None:
+    """Whoever stops a node does not wait for ever, whatever is wrong with it."""
+
+    def broken() -> Received | None:
+        raise RuntimeError("the reactor's bug")
+
+    async def scenario() -> None:
+        core = FakeCore(accept)
+        reactor = Reactor(core, CLUSTER, LinkTable(routers={Link.REQUESTS: LOOPBACK}))
+        channel_of(reactor).receive = broken  # type: ignore[method-assign]
+        running = asyncio.create_task(reactor.run())
+        await harness.wait_until(lambda: reactor.statistics().get("reactor_errors"))
+        reactor.stop()
+        await asyncio.wait_for(running, 10)
+        assert Stop() in [each[2] for each in core.received]
 
     harness.run(scenario())
 

@@ -41,7 +41,8 @@ CREATE TABLE snapshot(
 
 _FILE_BYTES_MIN: Final = 512
 # A step changes two pages, and each is written and summed whole: with SQLite's usual 4,096 bytes a
-# save takes a tenth longer. A journal keeps the size that it was made with.
+# save takes a tenth longer, and only a large snapshot, which is rare, takes less. A journal keeps
+# the size that it was made with.
 _PAGE_BYTES: Final = 1024
 
 _ADVICE: Final = {

@@ -82,6 +82,8 @@ class Reactor:
         self._routers = list(self._doors.routers.values())
         self._tick_at: float | None = None
         self._is_stopping = False
+        # Whether the core has heard of the stop: the turn in which it does is the last.
+        self._has_told_stop = False
         self._is_stopped = False
 
     # --- for the node around it --------------------------------------------------------------
@@ -154,6 +156,8 @@ class Reactor:
         except Exception:
             self._counts["reactor_errors"] += 1
             logger.exception("reactor.turn.failed")
+            if self._has_told_stop:
+                self._finish(None)
             # What was readable may still be, and then its descriptor is: a lasting bug would spin.
             self._wakeups.pause(RETRY_SECONDS)
 
@@ -163,7 +167,8 @@ class Reactor:
             self._drain_monitors(now)
         if self._news.lost or self._news.slow:
             self._tell_news(now)
-        has_stop = self._take_posted(now) if self._posted else False
+        if self._posted:
+            self._take_posted(now)
         for channel in self._wakeups.take_readable():
             self._read(channel, now)
         if self._connecting or self._dying:
@@ -177,7 +182,7 @@ class Reactor:
         self._guard(self._core.settle, now)
         self._performer.flush()
         self._look_again()
-        if has_stop:
+        if self._has_told_stop:
             self._finish(None)
 
     def _finish(self, error: NodeEndError | None) -> None:
@@ -199,13 +204,12 @@ class Reactor:
     def _tell(self, message: Local, now: float) -> None:
         self._guard(partial(self._core.receive, Link.LOCAL, "", message), now)
 
-    def _take_posted(self, now: float) -> bool:
-        """Hand over what was posted before this turn; return whether the stop was among it."""
+    def _take_posted(self, now: float) -> None:
+        """Hand over what was posted before this turn."""
         posted, receive, carry_out = self._posted, self._core.receive, self._performer.carry_out
-        has_stop = False
         for _ in range(len(posted)):
             message = posted.popleft()
-            has_stop = has_stop or type(message) is Stop
+            self._has_told_stop = self._has_told_stop or type(message) is Stop
             # As `_tell` does, without its two calls: a client's publishes all come this way.
             try:
                 carry_out(receive(Link.LOCAL, "", message, now))
@@ -213,7 +217,6 @@ class Reactor:
                 raise
             except Exception:  # noqa: BLE001 -- whatever a core raises
                 self._performer.core_failed(f"core={self._core!r}")
-        return has_stop
 
     def _drain_monitors(self, now: float) -> None:
         for channel in self._wakeups.take_eventful():

@@ -9,6 +9,7 @@ import enum
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -154,12 +155,7 @@ class Outbox(Generic[ChannelT]):
         for key, by_peer in self.pending.items():
             if by_peer:
                 self.pending[key] = {}
-                door = self._doors[key]
-                header = self._header(door.link)
-                # Encoded first: what leaves in a row wakes libzmq's thread once.
-                ready = [(peer, self._frames(records)) for peer, records in by_peer.items()]
-                for peer, frames in ready:
-                    self._send(door, peer, frames, header)
+                self._send_all(self._doors[key], by_peer)
         self._encoded.clear()
         # Last: what a failure held up leaves with the next flush.
         self.has_pending = False
@@ -198,6 +194,13 @@ class Outbox(Generic[ChannelT]):
             "backlog_bytes": sum(backlog.bytes for backlog in backlogs),
             "slow_peers": sum(backlog.is_slow for backlog in backlogs),
         }
+
+    def _send_all(self, door: Door[ChannelT], by_peer: dict[Peer, list[Record]]) -> None:
+        header, waiting = self._header(door.link), iter(by_peer.items())
+        # Encoded first, for a few peers: what leaves in a row wakes libzmq's thread once.
+        while ready := [(peer, self._frames(records)) for peer, records in islice(waiting, 4)]:
+            for peer, frames in ready:
+                self._send(door, peer, frames, header)
 
     def _send(self, door: Door[ChannelT], peer: Peer, frames: list[bytes], header: bytes) -> None:
         channel = door.channel(peer)

@@ -47,7 +47,7 @@ class AskChannel(DialChannel):
 
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:  # noqa: ARG002 -- it has one peer
         """Send a request; it takes the place of one that was not answered."""
-        self._is_asked_again = self._is_asked
+        self._is_asked_again = self._is_asked_again or self._is_asked
         try:
             self._send(header, _MORE)
             self._send(frame, _NOBLOCK)

@@ -149,10 +149,12 @@ class Wakeups:
     def _on_ready(self) -> None:
         # Nearly always there is a message: to look first whether there is costs more than a turn
         # for nothing now and then, when libzmq only says that a peer has read something.
-        for descriptor, _ in self._epoll.poll(0):
+        events = self._epoll.poll(0)
+        for descriptor, _ in events:
             channel, is_monitor = self._owners[descriptor]
             if is_monitor:
                 self.eventful[channel] = None
             else:
                 self.readable[channel] = None
-        self._run_now()
+        if events:
+            self._run_now()
