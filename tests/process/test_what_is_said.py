@@ -128,21 +128,31 @@ def test_a_node_that_was_given_a_wrong_address_says_once_what_is_wrong(
 # --- names and places that are wrong --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", ["session", "data"])
-def test_a_second_node_on_the_same_directory_is_told_who_has_it(tmp_path: Path, role: str) -> None:
+@pytest.mark.parametrize(
+    ("role", "other"),
+    [("session", "session"), ("data", "data"), ("meta", "meta"), ("meta", "session")],
+)
+def test_a_second_node_on_the_same_directory_is_told_who_has_it(
+    tmp_path: Path, role: str, other: str
+) -> None:
     """Until the first one has ended, however it did."""
-    command = zreg_command(role, "--port=0", f"--dir={tmp_path / 'kept'}", "-o", "json")
-    with Running([*command, "--id=first"]) as first:
+    place = [f"--dir={tmp_path / 'kept'}", "--http-port=off", "-o", "json"]
+    command = zreg_command(role, "--id=first", "--port=0", *_more_ports(role), *place)
+    with Running(command) as first:
         pid = json.loads(first.line())["pid"]
-        second = run_zreg(role, "--port=0", f"--dir={tmp_path / 'kept'}")
+        second = run_zreg(other, "--port=0", *_more_ports(other), *place)
         assert second.returncode == 2
         said_ = f"zreg: {tmp_path / 'kept'} is in use by process {pid} ("
         assert second.stderr.startswith(said_)
-        assert f"zreg {role} --port=0" in second.stderr
+        assert f"zreg {role} --id=first" in second.stderr
         first.send(signal.SIGKILL)
         first.wait()
-        with Running([*command, "--id=third"]) as third:
-            assert json.loads(third.line())["node_id"] == "third"
+        with Running(command) as again:
+            assert json.loads(again.line())["node_id"] == "first"
+
+
+def _more_ports(role: str) -> list[str]:
+    return ["--pub-port=0"] if role == "meta" else []
 
 
 def test_a_variable_with_a_typing_error_is_named_and_a_cluster_says_so_once(

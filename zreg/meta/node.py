@@ -21,6 +21,7 @@ from zreg.meta.core import HandedOver, HandOver, MetaCore
 from zreg.meta.peers import Identity
 from zreg.model import Role
 from zreg.raft.ready import Persisted, configuration_of
+from zreg.reactor.directory import HeldDirectory
 from zreg.reactor.journal import Journal
 from zreg.reactor.node import Node, NodeSettings, clock, new_member, opened_doors
 from zreg.reactor.perform import Disk, EventCallback
@@ -77,13 +78,16 @@ class MetaNode(Node):
     ) -> None:
         _check(settings, place)
         self._tell = on_event
+        self._held: HeldDirectory | None = None
         self._journal: Journal | None = None
         with opened_doors(_table(settings, place), settings) as doors:
             member = new_member(Role.META, doors, settings, Link.NODES, Link.MEMBERSHIP)
-            if place.directory is not None:
-                facts = {"node_id": member.node_id, "cluster": settings.config.cluster}
-                self._journal = _opened(place.directory, facts)
             try:
+                if place.directory is not None:
+                    # Its journal has a lock of its own, which no session and no data node takes.
+                    self._held = HeldDirectory(place.directory)
+                    facts = {"node_id": member.node_id, "cluster": settings.config.cluster}
+                    self._journal = Journal(place.directory / JOURNAL_NAME, identity=facts)
                 origin = _origin(self._journal, member.node_id, place)
             except BaseException:
                 self._close_journal()
@@ -125,6 +129,8 @@ class MetaNode(Node):
     def _close_journal(self) -> None:
         if self._journal is not None:
             self._journal.close()
+        if self._held is not None:
+            self._held.release()
 
 
 def remembered_peers(directories: Iterable[Path]) -> dict[str, str]:
@@ -173,16 +179,6 @@ def _table(settings: NodeSettings, place: MetaPlace) -> LinkTable:
         answers=answers,
         checks=(Link.CHECKS,),
     )
-
-
-def _opened(directory: Path, facts: Mapping[str, str]) -> Journal:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"{directory} cannot be used: {error.strerror}; name another --dir"
-        ) from error
-    return Journal(directory / JOURNAL_NAME, identity=facts)
 
 
 def _origin(journal: Journal | None, node_id: str, place: MetaPlace) -> _Origin:
