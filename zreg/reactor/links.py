@@ -63,6 +63,8 @@ class Channel:
         self.link = link
         self.is_up = True
         self.is_closed = False
+        # Whether several messages came at once lately: only then is it worth to look for the next.
+        self.is_busy = False
         self.backlogs: dict[Peer, Backlog] = {}
         self.socket: Socket = context.socket(kind)
         # Found once, and `send` below pyzmq's own layer, which only serves what is not used here:
@@ -72,6 +74,11 @@ class Channel:
         self._send = super(zmq.Socket, self.socket).send
         options.apply(self.socket, table)
         self.monitor = self._watch(context) if self.events else None
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether peers of it may be gone."""
+        return False
 
     def descriptors(self) -> tuple[int, int | None]:
         """Return the descriptors of the socket and of its monitor, for the loop to read."""
@@ -167,6 +174,11 @@ class RouterChannel(Channel):
         table = options.ROUTER_CLIENTS if outside else options.ROUTER_INSIDE
         super().__init__(context, link, zmq.ROUTER, table)
         self.peers = RoutedPeers()
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether peers of it may be gone."""
+        return bool(self.peers.probes)
 
     def receive(self) -> Received | None:
         """Return the next message; a peer heard for the first time is remembered."""

@@ -255,8 +255,7 @@ class Reactor:
         receive = channel.receive
         take = self._intake.take
         for count in range(MESSAGES_MAX):
-            # Most wake-ups bring one message, and looking is cheaper than receiving nothing.
-            if channel.is_closed or (count == 1 and not channel.has_input()):
+            if channel.is_closed or (count == 1 and self._is_read(channel)):
                 return
             message = receive()
             if message is None:
@@ -266,11 +265,20 @@ class Reactor:
                 # between our two looks at it.
                 self._drain_dial(channel, now)
             take(channel, *message, now)
-            if channel.takes_turns:
-                return
         # The bound was hit: the descriptor will not wake us for what is left.
         self._wakeups.readable[channel] = None
         self._wakeups.schedule()
+
+    def _is_read(self, channel: Channel) -> bool:
+        """Whether its one message was all, as most wake-ups bring one, or may be for this turn."""
+        if channel.takes_turns:
+            return True
+        # Of what is gone all that it brought must be read before the core is told.
+        if channel.is_busy or self._dying or channel.is_probing:
+            channel.is_busy = channel.has_input()
+            return not channel.is_busy
+        self._news.touched[channel] = None
+        return True
 
     # --- what is gone ------------------------------------------------------------------------
 
@@ -310,6 +318,7 @@ class Reactor:
         for channel in news.touched:
             if channel not in readable and channel.has_silent_input():
                 readable[channel] = None
+                channel.is_busy = True
         news.touched.clear()
         if readable or self._posted or news.slow or news.lost:
             self._wakeups.schedule()
