@@ -74,12 +74,8 @@ class Proposers:
         self._header = Envelope("zreg").header(0)
         self._sent_at: dict[int, float] = {}
         # Made beforehand, as etcd's are; more than are ever under way.
-        self._requests = itertools.cycle(
-            [
-                (each, encode_record(SetSetting(each, f"bench-{each}", VALUE)))
-                for each in range(1, 513)
-            ]
-        )
+        requests = [SetSetting(each, f"bench-{each}", VALUE) for each in range(1, 513)]
+        self._requests = itertools.cycle([(r.request_id, encode_record(r)) for r in requests])
 
     def run(self, seconds: float) -> list[float]:
         """Replace each committed write by a new one, then wait for the last; return the times."""
