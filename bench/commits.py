@@ -20,9 +20,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from random import sample
 from typing import Final, NamedTuple
 
 import zmq
@@ -38,6 +39,7 @@ PROPOSERS: Final = (1, 16, 256)
 VALUE: Final = "x" * 100
 WARM_UP_SECONDS: Final = 0.5
 START_SECONDS_MAX: Final = 20.0
+_PORTS: Final = range(10_000, 30_000)
 
 
 class Commits(NamedTuple):
@@ -190,12 +192,15 @@ def _etcd(directory: Path) -> Iterator[list[int]]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Return ports that are free now; all are held until the last is known, so none comes twice."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+    """Return ports below those that the kernel deals out: no connection takes one meanwhile."""
+    ports: list[int] = []
+    for port in sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise RuntimeError(f"fewer than {count} ports are free")
 
 
 def _leader_first(clients: list[int]) -> list[int]:
