@@ -208,6 +208,38 @@ def test_messages_that_wait_are_all_read_however_many(harness: Harness, count: i
     harness.run(scenario())
 
 
+def test_one_message_costs_one_look_and_many_are_read_at_once(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look costs as much as a message: only where several come is there one after the first."""
+
+    async def scenario() -> None:
+        server = FakeCore(accept)
+        reactor, address = await harness.serve(server)
+        peer, channel = harness.raw(zmq.DEALER, address), channel_of(reactor)
+
+        async def looks_for(first: int, count: int) -> list[bool]:
+            looks: list[bool] = []
+            has_input = type(channel).has_input
+            monkeypatch.setattr(
+                channel, "has_input", lambda: looks.append(has_input(channel)) or looks[-1]
+            )
+            for number in range(first, first + count):
+                peer.send_multipart(packed(publish(number)))
+            assert select.select([channel.socket.FD], [], [], 5.0)[0]
+            await harness.wait_until(lambda: len(server.records()) == first + count)
+            return looks
+
+        assert await looks_for(0, 1) == [False]
+        assert await looks_for(1, 1) == [False]
+        assert True in await looks_for(2, 500)
+        # It may look after the first once more, and knows then that there is no second.
+        assert not any(await looks_for(502, 1))
+        assert await looks_for(503, 1) == [False]
+
+    harness.run(scenario())
+
+
 def test_hints_reach_who_listens_and_name_their_sender(harness: Harness) -> None:
     """Topics apply to connections of the past and of the future, until Unlisten."""
 

@@ -237,6 +237,52 @@ def test_who_connects_learns_within_a_second_that_the_server_closed(
     harness.run(scenario())
 
 
+def test_all_that_a_client_said_is_read_before_it_is_lost(harness: Harness) -> None:
+    """A turn that reads one message of a socket and leaves the rest must not tell of its end."""
+
+    async def scenario() -> None:
+        server = FakeCore()
+        reactor, address = await harness.serve(server)
+        peer = harness.raw(zmq.DEALER, address)
+        peer.send_multipart(packed(Ping()))
+        await harness.wait_until(server.records)
+        for _ in range(20):
+            peer.send_multipart(packed(Ping()))
+        peer.close(1000)
+        # The loop stands still meanwhile: one turn finds the messages and the end together.
+        channel = channel_of(reactor)
+        assert channel.monitor is not None
+        for one in (channel.socket, channel.monitor):
+            assert select.select([one.FD], [], [], 5.0)[0]
+        await harness.lost(server)
+        told = [type(message) for _, _, message in server.received]
+        assert told == [Ping] * 21 + [PeerLost]
+
+    harness.run(scenario())
+
+
+def test_all_that_a_server_said_is_read_before_it_is_lost(harness: Harness) -> None:
+    async def scenario() -> None:
+        server, client = harness.socket(zmq.ROUTER), FakeCore()
+        server.bind("tcp://127.0.0.1:*")
+        dialing = await harness.dial(client, server.getsockopt_string(zmq.LAST_ENDPOINT))
+        await harness.act(dialing, client, Send(Link.DATA, "server", Ping()))
+        await harness.wait_until(lambda: server.poll(0))
+        routing_id, *_ = server.recv_multipart()
+        for _ in range(20):
+            server.send_multipart([routing_id, *packed(Pong())])
+        server.close(1000)
+        channel = channel_of(dialing)
+        assert channel.monitor is not None
+        for one in (channel.socket, channel.monitor):
+            assert select.select([one.FD], [], [], 5.0)[0]
+        await harness.lost(client)
+        told = [type(message) for _, _, message in client.received]
+        assert told[-21:] == [Pong] * 20 + [PeerLost]
+
+    harness.run(scenario())
+
+
 def test_many_clients_closed_at_once_are_all_lost_within_a_second(harness: Harness) -> None:
     """Descriptors are reused by those who come meanwhile: no former holder may be missed."""
 

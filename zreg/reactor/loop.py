@@ -1,7 +1,7 @@
 """Join one core to its links: drain, hand over, judge, settle, flush.
 
-One turn of a `Reactor`: monitors first, then local messages, then at most `MESSAGES_MAX` messages
-of each readable socket; then what closed, probes, `tick` if it is due, one `settle`, and one
+One turn of a `Reactor`: monitors first, then local messages, then one message of each readable
+socket, at most `MESSAGES_MAX` where several come at once; then what closed, probes, `tick` if it is due, one `settle`, and one
 message for each peer that something was sent to. Nothing here waits, and nothing that comes from
 outside, or out of a core, raises past it. Only the thread of the loop may call a reactor.
 """
@@ -270,13 +270,14 @@ class Reactor:
         self._wakeups.schedule()
 
     def _is_read(self, channel: Channel) -> bool:
-        """Whether its one message was all, as most wake-ups bring one, or may be for this turn."""
+        """Whether the one message that was read is enough for this turn."""
         if channel.takes_turns:
             return True
-        # Of what is gone all that it brought must be read before the core is told.
+        # All that somebody said must be read before the core is told that he is gone.
         if channel.is_busy or self._dying or channel.is_probing:
             channel.is_busy = channel.has_input()
             return not channel.is_busy
+        # The look at the end of the turn is due anyway where it is answered.
         self._news.touched[channel] = None
         return True
 
