@@ -1,9 +1,10 @@
 """Join one core to its links: drain, hand over, judge, settle, flush.
 
 One turn of a `Reactor`: monitors first, then local messages, then one message of each readable
-socket, at most `MESSAGES_MAX` where several come at once; then what closed, probes, `tick` if it is due, one `settle`, and one
-message for each peer that something was sent to. Nothing here waits, and nothing that comes from
-outside, or out of a core, raises past it. Only the thread of the loop may call a reactor.
+socket, at most `MESSAGES_MAX` where several come at once; then what closed, probes, `tick` if it is
+due, one `settle`, and one message for each peer that something was sent to. Nothing here waits, and
+nothing that comes from outside, or out of a core, raises past it. Only the thread of the loop may
+call a reactor.
 """
 
 import asyncio
