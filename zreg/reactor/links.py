@@ -91,6 +91,13 @@ class Channel:
             return False
         return self._look(_EVENTS) & _POLLIN != 0  # type: ignore[operator]  # a number
 
+    def may_wait(self, *, is_ending: bool) -> bool:
+        """Whether one message was enough for a turn; `is_ending`: all there is must be read."""
+        if not self.takes_turns and (self.is_busy or self.is_probing or is_ending):
+            self.is_busy = self.has_input()
+            return not self.is_busy
+        return True
+
     def has_silent_input(self) -> bool:
         """Whether there is input that makes no wake-up any more, since something was sent."""
         return self.has_input()

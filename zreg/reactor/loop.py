@@ -256,7 +256,12 @@ class Reactor:
         receive = channel.receive
         take = self._intake.take
         for count in range(MESSAGES_MAX):
-            if channel.is_closed or (count == 1 and self._is_read(channel)):
+            if count == 1:
+                self._news.touched[channel] = None
+                # All that somebody said is read before the core is told that he is gone.
+                if channel.may_wait(is_ending=bool(self._dying)):
+                    return
+            if channel.is_closed:
                 return
             message = receive()
             if message is None:
@@ -269,18 +274,6 @@ class Reactor:
         # The bound was hit: the descriptor will not wake us for what is left.
         self._wakeups.readable[channel] = None
         self._wakeups.schedule()
-
-    def _is_read(self, channel: Channel) -> bool:
-        """Whether the one message that was read is enough for this turn."""
-        if channel.takes_turns:
-            return True
-        # All that somebody said must be read before the core is told that he is gone.
-        if channel.is_busy or self._dying or channel.is_probing:
-            channel.is_busy = channel.has_input()
-            return not channel.is_busy
-        # The look at the end of the turn is due anyway where it is answered.
-        self._news.touched[channel] = None
-        return True
 
     # --- what is gone ------------------------------------------------------------------------
 
