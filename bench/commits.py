@@ -20,14 +20,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from random import sample
 from typing import Final, NamedTuple
 
 import zmq
 
+from zreg.cli.ports import free_ports
 from zreg.errors import NotLeaderError
 from zreg.testing.processes import Running, zreg_command
 from zreg.wire.codec import decode_frame, encode_frames, encode_record
@@ -39,7 +39,6 @@ PROPOSERS: Final = (1, 16, 256)
 VALUE: Final = "x" * 100
 WARM_UP_SECONDS: Final = 0.5
 START_SECONDS_MAX: Final = 20.0
-_PORTS: Final = range(10_000, 30_000)
 
 
 class Commits(NamedTuple):
@@ -117,7 +116,7 @@ class Proposers:
 def _zreg(directory: Path) -> Iterator[list[str]]:
     """Run three meta nodes on loopback, and nothing else; give the addresses they are asked at."""
     names = [f"m{number}" for number in range(3)]
-    ports = _free_ports(len(names))
+    ports = free_ports(len(names))
     peers = [f"--peer={n}=127.0.0.1:{port}" for n, port in zip(names, ports, strict=True)]
     with ExitStack() as stack:
         nodes = [
@@ -172,7 +171,7 @@ def _leader(context: "zmq.Context[zmq.Socket[bytes]]", addresses: list[str]) -> 
 @contextmanager
 def _etcd(directory: Path) -> Iterator[list[int]]:
     """Run three etcd nodes on loopback; give their client ports, the leader's first."""
-    ports = _free_ports(6)
+    ports = free_ports(6)
     clients, peers = ports[:3], ports[3:]
     names = [f"e{number}" for number in range(3)]
     initial = ",".join(f"{n}=http://127.0.0.1:{port}" for n, port in zip(names, peers, strict=True))
@@ -189,18 +188,6 @@ def _etcd(directory: Path) -> Iterator[list[int]]:
             process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.DEVNULL))
             stack.callback(process.terminate)
         yield _leader_first(clients)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports below those that the kernel deals out: no connection takes one meanwhile."""
-    ports: list[int] = []
-    for port in sample(_PORTS, len(_PORTS)):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            ports.append(port)
-        if len(ports) == count:
-            return ports
-    raise RuntimeError(f"fewer than {count} ports are free")
 
 
 def _leader_first(clients: list[int]) -> list[int]:

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import zmq
 from msgspec.structs import replace
 from reactor_fakes import CLUSTER, LOOPBACK, Harness, packed, publish
 
+from zreg.cli.ports import free_ports
 from zreg.config import Config, Limits
 from zreg.errors import (
     DeniedError,
@@ -67,11 +67,7 @@ class Metas:
     """Three meta nodes on one loop, each with its journal."""
 
     def __init__(self, directory: Path) -> None:
-        with ExitStack() as stack:
-            taken = [stack.enter_context(socket.socket()) for _ in NAMES]
-            for each in taken:
-                each.bind(("127.0.0.1", 0))
-            ports = [each.getsockname()[1] for each in taken]
+        ports = free_ports(len(NAMES))
         self.raft = {n: f"tcp://127.0.0.1:{p}" for n, p in zip(NAMES, ports, strict=True)}
         self.directory = directory
         self.nodes: dict[str, MetaNode] = {}

@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from zreg.cli.ports import free_ports
 from zreg.testing.processes import RunningCluster, run_zreg, wait_until
 
 # What a new leader may take, and what looking for it costs on a busy machine.
@@ -53,12 +53,6 @@ def set_and_get(cluster: RunningCluster, name: str, value: str) -> None:
         result = run_zreg("settings", *arguments, "--meta", cluster.meta_address)
         assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == value
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def peer_of(cluster: RunningCluster, node_id: str) -> str:
@@ -123,7 +117,9 @@ def test_the_leader_can_be_removed_and_its_process_ends(cluster: RunningCluster)
 
 
 def test_a_lone_node_grows_to_three_and_its_first_node_may_go(tmp_path: Path) -> None:
-    peers = {name: f"{name}=127.0.0.1:{free_port()}" for name in ("meta-1", "meta-2", "meta-3")}
+    names = ("meta-1", "meta-2", "meta-3")
+    ports = free_ports(len(names))
+    peers = {name: f"{name}=127.0.0.1:{p}" for name, p in zip(names, ports, strict=True)}
     with RunningCluster(tmp_path, sessions=1, data=1) as cluster:
         set_and_get(cluster, "a", "1")
         refused = run_zreg("meta", "add", peers["meta-2"], "--meta", cluster.meta_address)
@@ -257,7 +253,7 @@ def test_a_leader_that_is_stopped_hands_over(cluster: RunningCluster) -> None:
 
 
 def test_founders_with_different_lists_do_not_agree(tmp_path: Path) -> None:
-    ports = [free_port() for _ in range(4)]
+    ports = free_ports(4)
     lists = {
         "m1": {"m1": ports[0], "m2": ports[1], "m3": ports[2]},
         "m2": {"m1": ports[0], "m2": ports[1], "m4": ports[3]},
@@ -277,7 +273,7 @@ def test_founders_with_different_lists_do_not_agree(tmp_path: Path) -> None:
 
 def test_a_node_that_moved_is_found_again(cluster: RunningCluster) -> None:
     moved = follower(cluster)
-    former, new = peer_of(cluster, moved), f"{moved}=127.0.0.1:{free_port()}"
+    former, new = peer_of(cluster, moved), f"{moved}=127.0.0.1:{free_ports(1)[0]}"
     cluster.terminate(moved)
     arguments = cluster.nodes[moved].arguments
     arguments[arguments.index(f"--peer={former}")] = f"--peer={new}"

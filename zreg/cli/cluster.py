@@ -1,11 +1,9 @@
 """`zreg cluster`: one process a node, on loopback, for as long as this command runs."""
 
 import asyncio
-import contextlib
 import itertools
 import os
 import signal
-import socket
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -20,6 +18,7 @@ from zreg.cli.children import START_SECONDS_MAX, Child, ParentPid, end_with_pare
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.options import Flags, with_settings
 from zreg.cli.output import complain, print_table, say, say_json
+from zreg.cli.ports import free_ports
 from zreg.cli.settings import CONFIG_FIELDS, as_flags, load
 from zreg.config import Config
 from zreg.effects import Link
@@ -117,7 +116,7 @@ class Cluster:
         if len(names) == 1:
             return []
         given = [next(self._ports) for _ in names]
-        ports = given if all(given) else _free_ports(len(names))
+        ports = given if all(given) else free_ports(len(names))
         fresh = {name: f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
         return [f"--peer={name}={known.get(name, at)}" for name, at in fresh.items()]
 
@@ -218,15 +217,6 @@ async def _run(cluster: Cluster, sessions: int, data: int, *, is_json: bool) -> 
         stopping.cancel()
         await asyncio.gather(life, stopping, return_exceptions=True)
         await cluster.end()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that nobody uses now."""
-    with contextlib.ExitStack() as stack:
-        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in listeners:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in listeners]
 
 
 def _stop_on_signals(cluster: Cluster) -> asyncio.Event:

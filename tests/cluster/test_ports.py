@@ -1,0 +1,29 @@
+"""Ports for nodes that are told of each other before they are bound."""
+
+import socket
+
+import pytest
+
+from zreg.cli import ports
+from zreg.cli.ports import free_ports
+from zreg.errors import UnavailableError
+
+
+def test_ports_are_free_different_and_none_that_the_kernel_deals_out() -> None:
+    found = free_ports(20)
+
+    assert len(set(found)) == 20
+    assert max(found) < 32_768
+    for port in found:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+
+
+def test_a_port_in_use_is_passed_over_and_too_few_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        first = free_ports(1)[0]
+        taken.bind(("127.0.0.1", first))
+        monkeypatch.setattr(ports, "_PORTS", range(first, first + 1))
+
+        with pytest.raises(UnavailableError, match="no 1 free ports"):
+            free_ports(1)
