@@ -185,7 +185,7 @@ def test_an_answer_that_never_comes_ends_with_the_time() -> None:
 
 def test_what_a_node_said_is_not_forgotten_when_the_time_is_over() -> None:
     asker = Asker(ONE)
-    asker.now += TIMEOUT - 2 * PAUSE
+    asker.now += TIMEOUT - 5 * PAUSE
     asker.reach(ONE)
     asker.hear(elsewhere(""))
     assert asker.wait(PAUSE) == [connect(ONE)]
@@ -193,6 +193,17 @@ def test_what_a_node_said_is_not_forgotten_when_the_time_is_over() -> None:
 
     assert asker.wait(TIMEOUT) == [leave(ONE), *DONE]
     assert asker.core.reasons == {ONE: "no leader"}
+
+
+def test_nobody_is_asked_when_too_little_time_is_left_for_an_answer() -> None:
+    """It would be in doubt whether a change is done, which was clear before."""
+    asker = Asker(ONE)
+    asker.now += TIMEOUT - 2 * PAUSE
+    asker.reach(ONE)
+
+    assert asker.hear(elsewhere("")) == [leave(ONE), *DONE]
+    assert not asker.core.is_in_doubt
+    assert asker.core.no_leader == "no leader"
 
 
 @pytest.mark.parametrize("is_patient", [False, True])

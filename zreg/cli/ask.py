@@ -36,6 +36,8 @@ _REDIRECTS_MAX: Final = 3
 _PAUSE_SECONDS: Final = 0.1
 # and waits no longer for one node, which may be stuck, although the others answer.
 _PATIENT_SECONDS_EACH_MAX: Final = 2.5
+# A round that is asked with less time left gets no answer, and leaves in doubt what was clear.
+_ROUND_SECONDS_MIN: Final = 0.25
 _META_ADVICE: Final = (
     "check host and port (9610 by habit, not the one of --peer), that a meta node runs there "
     "(systemctl status 'zreg-meta@*'), and that no firewall is in between"
@@ -182,7 +184,8 @@ class AskCore:
             self.reasons.setdefault(self._address, reason)
         if self._left and now < self._ends_at:
             return self._next(now)
-        if self._is_patient and self._was_asked and now + _PAUSE_SECONDS < self._ends_at:
+        next_round_ends_at = now + _PAUSE_SECONDS + _ROUND_SECONDS_MIN
+        if self._is_patient and self._was_asked and next_round_ends_at < self._ends_at:
             self._left, self._redirect_count = list(self._addresses), 0
             self._address, self._due_at = "", now + _PAUSE_SECONDS
             return []

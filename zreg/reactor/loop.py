@@ -258,7 +258,7 @@ class Reactor:
         for count in range(MESSAGES_MAX):
             if count == 1:
                 self._news.touched[channel] = None
-                # All that somebody said is read before the core is told that he is gone.
+                # All that a peer said is read before the core is told that it is gone.
                 if channel.may_wait(is_ending=bool(self._dying)):
                     return
             if channel.is_closed:
