@@ -342,7 +342,7 @@ class RosterLife:
             self.checker.check_settings(core, self.writer)
 
     def _story(self, what: str) -> str:
-        trace = "\n".join(self.cluster.sim.trace[-40:])
+        trace = "\n".join(self.cluster.sim.trace[-200:])
         nodes = "\n".join(
             f"{name} {core!r} {core.agreement.raft.configuration} {core._trouble.sentence()}"  # noqa: SLF001
             for name, core in self.cluster.meta_cores().items()
@@ -462,7 +462,7 @@ class FoundingLife:
             if not is_lost and self.cluster.leader() is not None:
                 return
         what = "have forgotten it, and yet it leads" if is_lost else "lack, and nobody leads"
-        story = f"seed {self.seed}: {sorted(self.lost)} {what}\n{sim.trace[-40:]}"
+        story = f"seed {self.seed}: {sorted(self.lost)} {what}\n{sim.trace[-200:]}"
         assert is_lost, story
         assert self.cluster.leader() is None, story
 
@@ -471,6 +471,7 @@ def main() -> int:
     """Run a range of seeds; print the first failures and return 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", default="1-100", help="FIRST-LAST")
+    parser.add_argument("--digests", action="store_true", help="print a digest of each life")
     arguments = parser.parse_args()
     first, last = map(int, arguments.seeds.split("-"))
     failed = 0
@@ -482,6 +483,9 @@ def main() -> int:
             except Exception as error:  # noqa: BLE001 -- whatever it is, it belongs to the seed
                 failed += 1
                 sys.stdout.write(f"seed {seed}: {type(error).__name__}: {str(error)[:6000]}\n")
+            if arguments.digests:
+                digest = life.cluster.sim.sent.hexdigest()
+                sys.stdout.write(f"{seed} {type(life).__name__} {digest}\n")
             for name, count in life.counts.items():
                 counts[name] = counts.get(name, 0) + count
         if failed >= 3:  # noqa: PLR2004 -- enough to look at

@@ -189,6 +189,7 @@ class Simulation(Network):
             _, connection, number = process.owed
             process.owed = None
             if connection.is_open:
+                self._note_sent(connection, messages, to_server=False)
                 for frame in encode_frames(messages):
                     self._carry(connection, frame, to_server=False, number=number)
 
@@ -202,16 +203,15 @@ class Simulation(Network):
             connection = process.dialled.get((link, str(peer))) or process.taken.get((link, peer))
             if connection is not None and connection.is_open:
                 connection.request_count += link is Link.RAFT_ASK
+                to_server = connection.client is process
+                self._note_sent(connection, messages, to_server=to_server)
                 for frame in encode_frames(messages):
-                    self._carry(
-                        connection,
-                        frame,
-                        to_server=connection.client is process,
-                        number=connection.request_count,
-                    )
+                    number = connection.request_count
+                    self._carry(connection, frame, to_server=to_server, number=number)
         for (link, topic), messages in broadcasts.items():
             for connection in list(process.taken.values()):
                 if connection.server_link is link and topic in connection.topics:
+                    self._note_sent(connection, messages, to_server=False)
                     for frame in encode_frames(messages):
                         self._carry(connection, frame, to_server=False)
 

@@ -26,6 +26,7 @@ from zreg.effects import (
     PeerLost,
     PeerUp,
 )
+from zreg.testing.sent_records import SentRecords, name_of
 
 if TYPE_CHECKING:
     import msgspec
@@ -94,6 +95,7 @@ class VirtualTime:
         self.rng = Random(seed)  # noqa: S311 -- a simulation wants a seed
         self.now = _START_SECONDS
         self.trace: list[str] = []
+        self.sent = SentRecords()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
 
@@ -226,6 +228,18 @@ class Network(VirtualTime, ABC):
         return (left.name, right.name) in self._cut
 
     # --- carrying -----------------------------------------------------------------------------
+
+    def _note_sent(
+        self, connection: Connection, messages: "Sequence[Message]", *, to_server: bool
+    ) -> None:
+        assert connection.server is not None
+        ends = (connection.client.name, connection.server.name)
+        sender, receiver = ends if to_server else ends[::-1]
+        for message in messages:
+            self.sent.add(self.now - _START_SECONDS, sender, receiver, message)
+            self.trace.append(
+                f"{self.now - _START_SECONDS:.6f} send {sender}>{receiver} {name_of(message)}"
+            )
 
     def _carry(
         self, connection: Connection, frame: bytes, *, to_server: bool, number: int = 0

@@ -13,7 +13,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from hashlib import blake2b
 from heapq import heappop, heappush
 from random import Random
 from typing import Final
@@ -29,6 +28,7 @@ from zreg.testing.raft_checker import RaftChecker, SafetyError
 from zreg.testing.raft_clients import Clients
 from zreg.testing.raft_faults import Faults, Network
 from zreg.testing.raft_node import CrashError, SimNode
+from zreg.testing.sent_records import SentRecords
 from zreg.testing.sim_disk import SimDisk
 from zreg.wire.raft_messages import RaftMessage, Request
 
@@ -49,6 +49,7 @@ class RaftSim:
     def __init__(self, seed: int, *, faults: Faults | None = None) -> None:
         self._rng = Random(seed)  # noqa: S311 - a simulation wants its seed, not secrecy
         self.trace: list[str] = []
+        self.sent = SentRecords()
         self.counts: Counter[str] = Counter()
         self.now = 0
         self.nodes: dict[str, SimNode] = {}
@@ -103,8 +104,8 @@ class RaftSim:
         self._finish()
 
     def digest(self) -> str:
-        """Return a digest of the trace."""
-        return blake2b("\n".join(self.trace).encode(), digest_size=16).hexdigest()
+        """Return a digest of every record that was sent."""
+        return self.sent.hexdigest()
 
     def _finish(self) -> None:
         for index, command in self.clients.acknowledged.items():
@@ -209,6 +210,7 @@ class RaftSim:
         self._at(self.now + self._rng.randint(1, 2_000), lambda: self._start(node.node_id))
 
     def _send(self, message: RaftMessage) -> None:
+        self.sent.add(self.now, message.sender, message.receiver, message)
         if not self._network.send(self.now, message) and isinstance(message, Request):
             core = self.nodes[message.sender].core
             assert core is not None
@@ -324,6 +326,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="zreg.testing.sim_raft", description=__doc__)
     parser.add_argument("--seeds", default="1-300", help="A-B, or one seed")
     parser.add_argument("--trace", action="store_true", help="print each event")
+    parser.add_argument("--digests", action="store_true", help="print a digest of each seed")
     options = parser.parse_args(arguments)
     first, _, last = options.seeds.partition("-")
     counts: Counter[str] = Counter()
@@ -338,6 +341,8 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(f"seed {seed}: {type(error).__name__}: {error}\n")
             sys.stdout.flush()
         counts += sim.counts
+        if options.digests:
+            sys.stdout.write(f"{seed} {sim.digest()}\n")
         if options.trace:
             sys.stdout.write("\n".join([*sim.trace, f"digest {sim.digest()}", ""]))
     seconds = time.monotonic() - started

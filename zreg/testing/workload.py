@@ -325,7 +325,7 @@ class Workload:
         assert anomaly is None, self._story(f"settings are not linearizable: {anomaly}")
 
     def _story(self, what: str) -> str:
-        trace = "\n".join(self.cluster.sim.trace[-60:])
+        trace = "\n".join(self.cluster.sim.trace[-300:])
         nodes = "\n".join(
             f"{p.name} {p.core.statistics()}" for p in self.cluster.sim.processes.values()
         )
@@ -337,6 +337,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", default="1-100", help="FIRST-LAST")
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--digests", action="store_true", help="print a digest of each seed")
     parser.add_argument("--settings-clients", type=int, default=SETTINGS_CLIENT_COUNT)
     arguments = parser.parse_args()
     first, last = map(int, arguments.seeds.split("-"))
@@ -344,12 +345,16 @@ def main() -> int:
     for seed in range(first, last + 1):
         try:
             count = arguments.settings_clients
-            Workload(seed, steps=arguments.steps, settings_client_count=count).run()
+            workload = Workload(seed, steps=arguments.steps, settings_client_count=count)
+            workload.run()
         except Exception as error:  # noqa: BLE001 -- whatever it is, it belongs to the seed
             failed += 1
             sys.stdout.write(f"seed {seed}: {type(error).__name__}: {str(error)[:6000]}\n")
             if failed >= 3:  # noqa: PLR2004 -- enough to look at
                 break
+        else:
+            if arguments.digests:
+                sys.stdout.write(f"{seed} {workload.cluster.sim.sent.hexdigest()}\n")
     sys.stdout.write(f"{last - first + 1} seeds, {failed} failed\n")
     return 1 if failed else 0
 
