@@ -24,7 +24,7 @@ import zmq
 from floor import Socket, bind, dial, line_of, process_of
 
 from zreg.effects import Save
-from zreg.reactor.journal import Journal
+from zreg.storage.journal import Journal
 from zreg.wire.raft_messages import Entry, EntryKind
 
 RECORD: Final = b"x" * 120

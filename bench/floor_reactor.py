@@ -21,7 +21,7 @@ from floor import line_of, process_of
 
 from zreg.effects import Connect, Effect, Link, Local, Peer, PeerUp, Save, Send
 from zreg.reactor import LinkTable, Reactor
-from zreg.reactor.journal import Journal
+from zreg.storage.journal import Journal
 from zreg.wire.messages import Message
 from zreg.wire.raft_messages import AppendEntries, AppendEntriesReply, Entry, EntryKind
 from zreg.wire.settings_messages import SetSetting, SettingsReply

@@ -19,7 +19,7 @@ from typing import Final
 
 import zreg
 from zreg.model import data_info_id
-from zreg.ring import Ring
+from zreg.primitives.ring import Ring
 from zreg.testing.processes import RunningCluster
 
 DATA_NODES: Final = 3

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zreg.client.api import Client as Client
-    from zreg.client.commands import ClientState as ClientState
+    from zreg.client.core.commands import ClientState as ClientState
     from zreg.client.publication import Publication as Publication
     from zreg.client.service import Service as Service
     from zreg.client.subscription import Subscription as Subscription
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Client": "zreg.client.api",
-    "ClientState": "zreg.client.commands",
+    "ClientState": "zreg.client.core.commands",
     "Publication": "zreg.client.publication",
     "Service": "zreg.client.service",
     "Subscription": "zreg.client.subscription",

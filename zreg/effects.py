@@ -193,7 +193,7 @@ class PeerLost(Local, frozen=True):
     reason: str = ""
 
 
-class PeerStrange(Local, frozen=True):
+class PeerIncompatible(Local, frozen=True):
     """Whoever this node connected to is of another cluster or protocol; said for each message."""
 
     link: Link

@@ -90,7 +90,7 @@ class UnknownMessageError(RefusedError):
     code: ClassVar[int] = 7
 
 
-class VoucherGoneError(RefusedError):
+class SessionGoneError(RefusedError):
     """The session incarnation that vouches is neither live nor in grace; it must join again."""
 
     code: ClassVar[int] = 8
@@ -148,7 +148,7 @@ REFUSALS: dict[int, type[RefusedError]] = {
         NotReadyError,
         MalformedError,
         UnknownMessageError,
-        VoucherGoneError,
+        SessionGoneError,
         NodeIdInUseError,
         ForeignClusterError,
         ProtocolVersionError,

@@ -135,7 +135,7 @@ class Incarnation(_Value, frozen=True, order=True, array_like=True, gc=False):
         return f"{self.node_id}@{self.epoch}"
 
 
-NOBODY: Final = Incarnation(0, "-")
+NO_INCARNATION: Final = Incarnation(0, "-")
 
 
 class Publisher(_Value, frozen=True, array_like=True, gc=False):
@@ -148,7 +148,7 @@ class Publisher(_Value, frozen=True, array_like=True, gc=False):
     publisher_id: Id
     version: Annotated[int, Meta(ge=1, le=2**63 - 1)]
     client_id: Id
-    voucher: Incarnation
+    session: Incarnation
     zone: Label
     data_center: Label
     app: Label
@@ -161,7 +161,7 @@ class Removal(_Value, frozen=True, array_like=True, gc=False):
     publisher_id: Id
     version: Count
     cause: Cause
-    voucher: Incarnation = NOBODY
+    session: Incarnation = NO_INCARNATION
 
 
 def publisher_wins(new: Publisher, old: Publisher) -> bool:
@@ -172,7 +172,7 @@ def publisher_wins(new: Publisher, old: Publisher) -> bool:
     """
     if new.version != old.version:
         return new.version > old.version
-    return new.voucher > old.voucher
+    return new.session > old.session
 
 
 def same_to_subscribers(left: Publisher, right: Publisher) -> bool:

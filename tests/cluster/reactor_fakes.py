@@ -10,11 +10,13 @@ import zmq
 
 from zreg.effects import Connect, Effect, Link, Local, Peer, PeerLost, PeerUp, Send
 from zreg.model import data_info_id
-from zreg.reactor import Doors, LinkTable, Reactor
+from zreg.reactor import LinkTable, Reactor, SocketSet
 from zreg.reactor.links import Channel
+from zreg.wire.client_messages import Publish
 from zreg.wire.codec import encode_frames
+from zreg.wire.common_messages import Accepted
 from zreg.wire.envelope import Envelope
-from zreg.wire.messages import Accepted, Message, Publish
+from zreg.wire.messages import Message
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -184,7 +186,7 @@ class Harness:
         return socket
 
 
-def doors_of(reactor: Reactor) -> Doors:
+def doors_of(reactor: Reactor) -> SocketSet:
     return reactor._doors
 
 

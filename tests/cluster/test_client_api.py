@@ -17,22 +17,23 @@ import zreg
 from zreg.config import Config
 from zreg.effects import Effect, Link, Local, Peer, Send
 from zreg.errors import DeniedError, NotReadyError
-from zreg.model import NOBODY, DataInfoId, Incarnation, Membership, Publisher, RingParameters, Scope
+from zreg.model import (
+    NO_INCARNATION,
+    DataInfoId,
+    Incarnation,
+    Membership,
+    Publisher,
+    RingParameters,
+    Scope,
+)
 from zreg.model import Version as DatumVersion
+from zreg.reactor.link_table import LinkTable
 from zreg.reactor.loop import Reactor
-from zreg.reactor.table import LinkTable
-from zreg.wire.messages import (
-    Accepted,
+from zreg.wire.client_messages import (
     Bye,
-    FetchMembership,
     Hello,
-    MembershipReply,
-    Message,
-    Ping,
-    Pong,
     Publish,
     Push,
-    Refused,
     ReplayDone,
     Subscribe,
     Unpublish,
@@ -40,6 +41,9 @@ from zreg.wire.messages import (
     Welcome,
     WhoAreYou,
 )
+from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.messages import Message
 
 CLUSTER = "test"
 CONFIG = Config(
@@ -118,7 +122,9 @@ class FakeSessionCore:
                 return [Send(Link.CLIENTS, peer, no)]
             case FetchMembership():
                 reply = MembershipReply(
-                    message.request_id, Membership(b"c" * 16, 7, 7, RingParameters(), ()), NOBODY
+                    message.request_id,
+                    Membership(b"c" * 16, 7, 7, RingParameters(), ()),
+                    NO_INCARNATION,
                 )
                 return [Send(Link.CLIENTS, peer, reply)]
             case _:

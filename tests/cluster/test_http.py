@@ -12,14 +12,14 @@ import pytest
 from reactor_fakes import LOOPBACK, wait_until
 
 from zreg.config import Config
-from zreg.data.node import DataNode
 from zreg.errors import UnavailableError, UsageError
 from zreg.health import STUCK_SECONDS, Harm, Health, Problem
 from zreg.http import connections
 from zreg.http.connections import CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX
 from zreg.http.server import HttpServer
-from zreg.meta.node import MetaNode, MetaPlace
-from zreg.reactor.node import Node, NodeSettings
+from zreg.nodes.base import Node, NodeSettings
+from zreg.nodes.data import DataNode
+from zreg.nodes.meta import MetaNode, MetaPlace
 
 PAGES = ("/healthz", "/readyz", "/v1/status")
 GET = b"GET /healthz HTTP/1.1\r\nHost: node\r\n\r\n"

@@ -12,7 +12,7 @@ import zmq
 from msgspec.structs import replace
 from reactor_fakes import CLUSTER, LOOPBACK, Harness, packed, publish
 
-from zreg.cli.ports import free_ports
+from zreg.cli.process.ports import free_ports
 from zreg.config import Config, Limits
 from zreg.errors import (
     DeniedError,
@@ -21,11 +21,12 @@ from zreg.errors import (
     NotReadyError,
     UnknownMessageError,
 )
-from zreg.meta.node import MetaNode, MetaPlace
 from zreg.model import Member, Role, Status
-from zreg.reactor.node import NodeSettings
+from zreg.nodes.base import NodeSettings
+from zreg.nodes.meta import MetaNode, MetaPlace
 from zreg.wire.codec import decode_frame
-from zreg.wire.messages import Accepted, Join, Ping, Pong, Refused
+from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.membership_messages import Join
 from zreg.wire.meta_messages import IntroduceMeta, MetaIntroduced
 from zreg.wire.raft_messages import RequestVote, RequestVoteReply
 from zreg.wire.settings_messages import SetSetting, SettingsReply
@@ -118,7 +119,7 @@ def metas(tmp_path: Path, harness: Harness) -> Iterator[Metas]:
     harness.run(metas.stop())
 
 
-class Doors(NamedTuple):
+class SocketSet(NamedTuple):
     """Three meta nodes that agree, for all tests of this module: garbage changes nothing."""
 
     harness: Harness
@@ -126,7 +127,7 @@ class Doors(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketSet]:
     with asyncio.Runner() as runner:
         harness, metas = Harness(runner), Metas(tmp_path_factory.mktemp("doors"))
 
@@ -140,7 +141,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
 
         try:
             harness.run(lead())
-            yield Doors(harness, metas)
+            yield SocketSet(harness, metas)
         finally:
             harness.run(metas.stop())
             runner.run(harness.close())
@@ -181,7 +182,7 @@ def risen(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
     ],
 )
 def test_garbage_at_the_door_for_nodes_is_counted_exactly_and_the_next_is_served(
-    doors: Doors, frames: list[bytes], code: int, counter: str
+    doors: SocketSet, frames: list[bytes], code: int, counter: str
 ) -> None:
     harness, metas = doors
 
@@ -235,7 +236,7 @@ NO_ANSWER = {"strange_messages": SENT_COUNT, "answered_for_core": SENT_COUNT}
     ],
 )
 def test_garbage_at_the_door_for_meta_nodes_is_counted_exactly_and_the_next_is_served(
-    doors: Doors, frames: list[bytes], code: int, counters: dict[str, int]
+    doors: SocketSet, frames: list[bytes], code: int, counters: dict[str, int]
 ) -> None:
     harness, metas = doors
 
@@ -265,7 +266,7 @@ async def check_raft_is_answered(harness: Harness, metas: Metas, peer: "zmq.Sock
 
 
 def test_a_request_that_is_meant_for_another_meta_node_is_told_so_and_counted(
-    doors: Doors,
+    doors: SocketSet,
 ) -> None:
     """Whoever sends it has a wrong address; its term must not depose the leader here."""
     harness, metas = doors

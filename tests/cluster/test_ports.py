@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from zreg.cli import ports
-from zreg.cli.ports import free_ports
+from zreg.cli.process import ports
+from zreg.cli.process.ports import free_ports
 from zreg.errors import UnavailableError
 
 

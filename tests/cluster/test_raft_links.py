@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 import zmq
@@ -22,12 +22,15 @@ from zreg.effects import (
     Send,
 )
 from zreg.errors import ForeignClusterError, MalformedError, NotReadyError, UnknownMessageError
-from zreg.reactor import LinkTable, Reactor, options
-from zreg.reactor.failures import CoreFailedError
-from zreg.reactor.journal import Journal, JournalError
+from zreg.reactor import LinkTable, Reactor, socket_options
+from zreg.storage.failures import CoreFailedError
+from zreg.storage.journal import Journal, JournalError
 from zreg.wire.codec import decode_frame
-from zreg.wire.messages import Message, Ping, Refused
+from zreg.wire.common_messages import Ping, Refused
 from zreg.wire.raft_messages import Entry, EntryKind, TransferLeader, TransferLeaderReply
+
+if TYPE_CHECKING:
+    from zreg.wire.messages import Message
 
 
 def ask(number: int) -> TransferLeader:
@@ -288,12 +291,15 @@ def test_the_sockets_are_set_as_the_tables_say(harness: Harness) -> None:
     async def scenario() -> None:
         serving, address = await serve(harness, FakeCore(answer))
         dialing = await dial(harness, FakeCore(), address)
-        for reactor, table in ((serving, options.RAFT_ANSWER), (dialing, options.RAFT_ASK)):
+        for reactor, table in (
+            (serving, socket_options.RAFT_ANSWER),
+            (dialing, socket_options.RAFT_ASK),
+        ):
             (channel,) = doors_of(reactor).channels()
             for option, value in table.items():
                 if option not in (zmq.SocketOption.REQ_RELAXED, zmq.SocketOption.REQ_CORRELATE):
                     assert channel.socket.getsockopt(option) == value, option
-        assert options.RAFT_ASK[zmq.SocketOption.CONNECT_TIMEOUT] == 1000
+        assert socket_options.RAFT_ASK[zmq.SocketOption.CONNECT_TIMEOUT] == 1000
 
     harness.run(scenario())
 

@@ -43,16 +43,11 @@ from zreg.errors import (
     UnavailableError,
     UsageError,
 )
-from zreg.reactor import Doors, LinkTable, Reactor
+from zreg.reactor import LinkTable, Reactor, SocketSet
 from zreg.reactor.loop import MESSAGES_MAX
-from zreg.wire.messages import (
-    Accepted,
-    Bye,
-    Message,
-    Ping,
-    Pong,
-    WhoAreYou,
-)
+from zreg.wire.client_messages import Bye, WhoAreYou
+from zreg.wire.common_messages import Accepted, Ping, Pong
+from zreg.wire.messages import Message
 
 
 def test_a_request_and_its_answer_cross(harness: Harness) -> None:
@@ -446,19 +441,19 @@ def test_forgetting_a_routed_peer_is_silent(harness: Harness) -> None:
 
 
 def test_addresses_that_cannot_work_are_explained() -> None:
-    taken = Doors(LinkTable(routers={Link.NODES: LOOPBACK}))
+    taken = SocketSet(LinkTable(routers={Link.NODES: LOOPBACK}))
     try:
         address = taken.addresses[Link.NODES]
         with pytest.raises(UnavailableError, match="already in use: stop the other process"):
-            Doors(LinkTable(routers={Link.NODES: address}))
+            SocketSet(LinkTable(routers={Link.NODES: address}))
     finally:
         taken.close()
         taken.terminate(lambda: None)
     for bad in ("nonsense", "tcp://127.0.0.1", "tcp://127.0.0.1:70000", "udp://127.0.0.1:1"):
         with pytest.raises(UsageError, match="write tcp://HOST:PORT"):
-            Doors(LinkTable(pubs={Link.CHANGES: bad}))
+            SocketSet(LinkTable(pubs={Link.CHANGES: bad}))
     with pytest.raises(UsageError, match="no address of this machine"):
-        Doors(LinkTable(routers={Link.NODES: "tcp://192.0.2.1:0"}))
+        SocketSet(LinkTable(routers={Link.NODES: "tcp://192.0.2.1:0"}))
 
 
 def test_connecting_to_nonsense_is_a_lost_peer(harness: Harness) -> None:

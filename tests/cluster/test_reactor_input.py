@@ -29,7 +29,7 @@ from zreg.effects import (
     Listen,
     Local,
     Peer,
-    PeerStrange,
+    PeerIncompatible,
     PeerUp,
     Probe,
     Send,
@@ -43,14 +43,9 @@ from zreg.errors import (
 from zreg.reactor import LinkTable, Reactor
 from zreg.reactor.links import Received
 from zreg.reactor.loop import RETRY_SECONDS
-from zreg.wire.messages import (
-    Accepted,
-    Bye,
-    Message,
-    Ping,
-    Refused,
-    Unpublish,
-)
+from zreg.wire.client_messages import Bye, Unpublish
+from zreg.wire.common_messages import Accepted, Ping, Refused
+from zreg.wire.messages import Message
 
 BAD_RECORD = msgspec.msgpack.encode([[3, 41, "short"], [99, 42], [12]])
 
@@ -328,8 +323,8 @@ def test_the_core_is_told_that_it_has_connected_to_a_stranger(
         first = socket.recv_multipart()[0]
         socket.send_multipart([first, b"nonsense", b"\x90"])
         socket.send_multipart([first, *strange])
-        await harness.wait_until(lambda: core.of(PeerStrange))
-        (told,) = core.of(PeerStrange)
+        await harness.wait_until(lambda: core.of(PeerIncompatible))
+        (told,) = core.of(PeerIncompatible)
         assert (told.link, told.peer) == (Link.META, "server")
         assert told.detail.startswith(detail)
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 import zmq
@@ -21,7 +22,10 @@ from zreg.effects import (
     Send,
 )
 from zreg.reactor import LinkTable, Reactor
-from zreg.wire.messages import Message, Ping, Pong
+from zreg.wire.common_messages import Ping, Pong
+
+if TYPE_CHECKING:
+    from zreg.wire.messages import Message
 
 PEER_PROGRAM = """
 import sys, zmq

@@ -17,10 +17,11 @@ from zreg.effects import (
     PeerUp,
     Send,
 )
-from zreg.reactor import LinkTable, options
+from zreg.reactor import LinkTable, socket_options
 from zreg.reactor.links import RouterChannel
 from zreg.reactor.outbox import BACKLOG_BYTES_MAX, BACKLOG_MESSAGES_MAX, Outcome
-from zreg.wire.messages import Ping, Pong, Publish
+from zreg.wire.client_messages import Publish
+from zreg.wire.common_messages import Ping, Pong
 
 
 def read_all(peer: zmq.Socket[bytes]) -> None:
@@ -62,11 +63,11 @@ def test_the_sockets_are_set_as_the_tables_say(harness: Harness) -> None:
         await harness.act(reactor, core, *connects)
         await harness.wait_until(lambda: len(core.of(PeerUp)) == 2)
         expected = {
-            Link.CLIENTS: options.ROUTER_CLIENTS,
-            Link.REQUESTS: options.ROUTER_INSIDE,
-            Link.CHANGES: options.PUB,
-            Link.DATA: options.DEALER,
-            Link.MEMBERSHIP: options.SUB,
+            Link.CLIENTS: socket_options.ROUTER_CLIENTS,
+            Link.REQUESTS: socket_options.ROUTER_INSIDE,
+            Link.CHANGES: socket_options.PUB,
+            Link.DATA: socket_options.DEALER,
+            Link.MEMBERSHIP: socket_options.SUB,
         }
         channels = {channel.link: channel for channel in doors_of(reactor).channels()}
         assert channels.keys() == expected.keys()
@@ -187,7 +188,7 @@ def test_a_slow_peer_that_dies_is_lost_and_its_backlog_freed(harness: Harness) -
 
 def test_an_undrained_monitor_does_not_freeze_the_context(harness: Harness) -> None:
     """3,000 strangers connect while nobody reads the monitor; a real peer still gets in."""
-    context = options.new_context()
+    context = socket_options.new_context()
     channel = RouterChannel(context, Link.REQUESTS)
     channel.socket.bind("tcp://127.0.0.1:*")
     address = channel.socket.getsockopt_string(zmq.LAST_ENDPOINT)

@@ -14,7 +14,6 @@ from zreg import model
 from zreg.config import Config, Limits
 from zreg.errors import REFUSALS
 from zreg.health import STUCK_SECONDS
-from zreg.http.answers import CODES
 from zreg.http.connections import (
     CONNECTION_SECONDS_MAX,
     CONNECTIONS_MAX,
@@ -22,7 +21,9 @@ from zreg.http.connections import (
     HEADERS_MAX,
     LINE_BYTES_MAX,
 )
-from zreg.wire.messages import TAGS, DatumSummary
+from zreg.http.responses import CODES
+from zreg.wire.data_messages import DatumSummary
+from zreg.wire.messages import TAGS
 from zreg.wire.raft_messages import Entry, EntryKind
 from zreg.wire.settings_messages import Setting
 

@@ -132,9 +132,9 @@ def test_only_links_and_options_know_zeromq() -> None:
     found = {name for name in PACKAGE if does_import(name, "zmq")}
 
     assert found <= {
-        "zreg/reactor/doors.py",
+        "zreg/reactor/socket_set.py",
         "zreg/reactor/links.py",
-        "zreg/reactor/options.py",
+        "zreg/reactor/socket_options.py",
         "zreg/reactor/raft_links.py",
     }
 
@@ -148,7 +148,7 @@ def test_only_bodies_are_packed_with_msgpack() -> None:
 @package_files
 def test_only_the_wire_decodes(name: str) -> None:
     """The configuration is the exception: it comes from files and people, not from peers."""
-    if name.startswith("zreg/wire/") or name == "zreg/cli/settings.py":
+    if name.startswith("zreg/wire/") or name == "zreg/cli/process/node_options.py":
         return
     decoding = [
         call

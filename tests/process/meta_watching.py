@@ -15,7 +15,7 @@ from zreg.config import Config
 from zreg.effects import Link
 from zreg.errors import Error
 from zreg.testing.processes import RunningCluster, run_zreg, wait_until
-from zreg.wire.messages import FetchMembership, MembershipReply
+from zreg.wire.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.settings_messages import SetSetting, SettingsReply
 
 CONFIG = Config.for_loopback()

@@ -7,7 +7,7 @@ import pytest
 from watching import Watcher
 
 import zreg
-from zreg.reactor.keeper import MembershipFile
+from zreg.storage.membership_cache import MembershipFile
 from zreg.testing.processes import RunningCluster, run_zreg
 
 FIRST, OTHER = "session-1", "session-2"

@@ -8,7 +8,7 @@ import pytest
 
 import zreg
 from zreg.model import data_info_id
-from zreg.ring import Ring
+from zreg.primitives.ring import Ring
 from zreg.testing.processes import RunningCluster
 
 LEASE_SECONDS = 10.0

@@ -28,8 +28,9 @@ from meta_watching import (
 from zreg.errors import NotLeaderError, NotReadyError
 from zreg.testing.processes import RunningCluster, wait_until
 from zreg.wire.codec import decode_frame, encode_frames
+from zreg.wire.common_messages import Ping, Pong, Refused
 from zreg.wire.envelope import Envelope
-from zreg.wire.messages import Message, Ping, Pong, Refused
+from zreg.wire.messages import Message
 from zreg.wire.settings_messages import FetchSettings, SetSetting
 
 KILL_COUNT = 20

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zreg.cli.ports import free_ports
+from zreg.cli.process.ports import free_ports
 from zreg.testing.processes import RunningCluster, run_zreg, wait_until
 
 # What a new leader may take, and what looking for it costs on a busy machine.

@@ -9,9 +9,11 @@ from watching import Watcher
 
 import zreg
 from zreg.model import Scope, data_info_id
+from zreg.wire.client_messages import Hello, Subscribe
 from zreg.wire.codec import encode_frames
+from zreg.wire.common_messages import Ping
 from zreg.wire.envelope import Envelope
-from zreg.wire.messages import PROTOCOL_VERSION, Hello, Message, Ping, Subscribe
+from zreg.wire.messages import PROTOCOL_VERSION, Message
 
 LARGE = "x" * 30_000
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from zreg.client.commands import Registered
+from zreg.client.core.commands import Registered
 from zreg.model import DataInfoId, Role, Status, data_info_id
-from zreg.ring import ring_of
-from zreg.testing.sim_cluster import SimCluster, ViewLog
+from zreg.primitives.ring import ring_of
+from zreg.testing.sim.cluster import SimCluster, ViewLog
 
 SEEDS = range(1, 9)
 # A report, the look of meta, an agreement, an announcement: some round trips of a millisecond.

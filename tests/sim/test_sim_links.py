@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from zreg.effects import Connect, Effect, Link, Local, Peer, PeerUp, Save, Send
-from zreg.testing.sim import Simulation
-from zreg.testing.sim_disk import SimDisk
-from zreg.wire.messages import Message, Refused
+from zreg.testing.sim.disk import SimDisk
+from zreg.testing.sim.simulation import Simulation
+from zreg.wire.common_messages import Refused
+from zreg.wire.messages import Message
 from zreg.wire.raft_messages import Entry, EntryKind, TransferLeader, TransferLeaderReply
 
 ADDRESS = "tcp://n2:9611"

@@ -4,7 +4,7 @@ import pytest
 
 from zreg.config import Config
 from zreg.model import data_info_id
-from zreg.testing.sim_cluster import SimCluster, ViewLog
+from zreg.testing.sim.cluster import SimCluster, ViewLog
 
 PAY, SHOP = data_info_id("pay"), data_info_id("shop")
 SEEDS = range(1, 9)

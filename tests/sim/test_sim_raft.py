@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from zreg.raft.consensus import RaftCore
-from zreg.testing import sim_raft
-from zreg.testing.linearizability import NEVER, Operation, find_anomaly
-from zreg.testing.raft_mutations import mutated
-from zreg.testing.sim_raft import RaftSim, main, run_seed
+from zreg.testing.checkers.linearizability import NEVER, Operation, find_anomaly
+from zreg.testing.raft import raft_sim
+from zreg.testing.raft.mutations import mutated
+from zreg.testing.raft.raft_sim import RaftSim, main, run_seed
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,7 @@ def test_twenty_seeds_are_safe_and_converge(first: int) -> None:
 
 def test_the_seeds_meet_what_they_are_for() -> None:
     """Faults that never happen prove nothing."""
-    counts = sum((run_seed(seed).counts for seed in range(1, 21)), start=sim_raft.Counter())
+    counts = sum((run_seed(seed).counts for seed in range(1, 21)), start=raft_sim.Counter())
 
     assert counts["elections"] > 100
     assert counts["commits"] > 1_000
@@ -61,7 +61,7 @@ def test_a_core_that_looks_only_after_news_overlooks_nothing(
 
 
 def trace_under(hash_seed: str) -> str:
-    command = [sys.executable, "-m", "zreg.testing.sim_raft", "--seeds", "11", "--trace"]
+    command = [sys.executable, "-m", "zreg.testing.raft.raft_sim", "--seeds", "11", "--trace"]
     path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": path}
     done = subprocess.run(
@@ -113,10 +113,10 @@ def test_a_campaign_reports_and_fails_with_its_seeds(capsys: pytest.CaptureFixtu
 
 
 def test_a_cluster_that_cannot_agree_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sim_raft, "FAULTY_STEPS", 100)
+    monkeypatch.setattr(raft_sim, "FAULTY_STEPS", 100)
     monkeypatch.setattr(RaftSim, "_has_agreed", lambda _: False)
 
-    with pytest.raises(sim_raft.LivenessError, match="no agreement"):
+    with pytest.raises(raft_sim.LivenessError, match="no agreement"):
         RaftSim(1).run()
 
 
@@ -126,7 +126,7 @@ def test_a_lost_acknowledgement_is_reported() -> None:
     index = next(iter(sim.clients.acknowledged))
     sim.clients.acknowledged[index] = "a=999999"
 
-    with pytest.raises(sim_raft.SafetyError, match="acknowledged a=999999"):
+    with pytest.raises(raft_sim.SafetyError, match="acknowledged a=999999"):
         sim._finish()
 
 

@@ -7,17 +7,17 @@ import pytest
 from msgspec.structs import replace
 
 from zreg.effects import Effect, Link, Peer, Send
-from zreg.meta.settings import Settings
+from zreg.meta.setting_requests import SettingRequests
 from zreg.meta.state import Applied, MetaState
-from zreg.testing.linearizability import (
+from zreg.testing.checkers.linearizability import (
     NEVER,
     Kind,
     Outcome,
     VersionedOperation,
     find_versioned_anomaly,
 )
-from zreg.testing.workload import Workload
-from zreg.wire.commands import ChangeSetting
+from zreg.testing.workloads.cluster_workload import Workload
+from zreg.wire.log_commands import ChangeSetting
 from zreg.wire.settings_messages import FetchSettings, SettingsReply
 
 # With three or five meta nodes.
@@ -108,7 +108,7 @@ def test_what_no_order_explains_is_found(history: list[VersionedOperation], why:
 
 
 def test_what_cannot_be_decided_is_not_taken_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zreg.testing.linearizability._STEPS_MAX", 20)
+    monkeypatch.setattr("zreg.testing.checkers.linearizability._STEPS_MAX", 20)
     history = [set_(n, 0, n, outcome=LOST) for n in range(1, 9)]
 
     with pytest.raises(OverflowError, match="too many orders"):
@@ -133,7 +133,9 @@ def test_the_seeds_meet_what_they_are_for() -> None:
     assert counts["read done"] > 50
 
 
-def fetch_what_is_applied(self: Settings, peer: Peer, message: FetchSettings) -> list[Effect]:
+def fetch_what_is_applied(
+    self: SettingRequests, peer: Peer, message: FetchSettings
+) -> list[Effect]:
     """Answer without asking anybody whether this node still leads."""
     found, is_complete = self._state.settings(message.pattern, message.after, 10)
     return [Send(Link.NODES, peer, SettingsReply(message.request_id, found, is_complete))]
@@ -150,7 +152,7 @@ def change_always(self: MetaState, command: ChangeSetting) -> Applied:
 @pytest.mark.parametrize(
     ("owner", "name", "mutation"),
     [
-        pytest.param(Settings, "fetch", fetch_what_is_applied, id="a read asks no majority"),
+        pytest.param(SettingRequests, "fetch", fetch_what_is_applied, id="a read asks no majority"),
         pytest.param(MetaState, "_change_setting", change_always, id="a condition is ignored"),
     ],
 )

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from zreg.model import data_info_id
-from zreg.testing.sim_cluster import SimCluster
-from zreg.testing.sim_disk import SimDisk
-from zreg.testing.workload import Workload
+from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.disk import SimDisk
+from zreg.testing.workloads.cluster_workload import Workload
 
 SEEDS = range(1, 61)
 
@@ -81,7 +81,7 @@ def test_a_client_that_moves_to_a_session_unknown_to_the_data_node_stays_in_view
 
 def test_the_same_seed_gives_the_same_trace_whatever_the_hash_seed() -> None:
     script = (
-        "from zreg.testing.workload import Workload\n"
+        "from zreg.testing.workloads.cluster_workload import Workload\n"
         "workload = Workload(7)\n"
         "workload.run()\n"
         "print(workload.cluster.sim.frame_count, *workload.cluster.sim.trace, sep='\\n')\n"

@@ -21,13 +21,20 @@ from zreg.effects import (
     Save,
     Send,
 )
-from zreg.enrolment import NodeFailed
-from zreg.meta.agreement import TICK_SECONDS, first_save, founders_of, new_raft, persisted_of
+from zreg.membership.enrolment import NodeFailed
 from zreg.meta.core import MetaCore
-from zreg.meta.peers import Identity
+from zreg.meta.group.meta_peers import Identity
+from zreg.meta.group.raft_driver import (
+    TICK_SECONDS,
+    first_save,
+    founders_of,
+    new_raft,
+    persisted_of,
+)
 from zreg.model import Member, Role, Status
 from zreg.raft.ready import Persisted
-from zreg.wire.messages import Message, Refused
+from zreg.wire.common_messages import Refused
+from zreg.wire.messages import Message
 from zreg.wire.meta_messages import AddMeta, RemoveMeta
 
 if TYPE_CHECKING:
@@ -116,13 +123,15 @@ class Cluster:
 
     def kept(self, name: str) -> Persisted:
         """Return what is in the journal of a node that runs."""
-        raft = self.cores[name].agreement.raft
+        raft = self.cores[name].raft_driver.raft
         entries = raft.log.entries_between(0, raft.log.last_index)
         return Persisted(term=raft.term, vote=raft.vote, entries=entries)
 
     def connect(self) -> None:
         """Let the connections stand that can."""
-        running = {core.agreement.peers.identity.address: name for name, core in self.cores.items()}
+        running = {
+            core.raft_driver.peers.identity.address: name for name, core in self.cores.items()
+        }
         for pair, address in list(self.wanted.items()):
             if pair not in self.connected and address in running and not set(pair) & self.cut:
                 self.connected.add(pair)
@@ -223,7 +232,7 @@ def change(
     cluster: Cluster, name: str, kind: type[AddMeta] | type[RemoveMeta], *fields: int | str
 ) -> list[Message]:
     """Ask for a change of the nodes as they are now."""
-    index = cluster.cores[name].agreement.raft.configuration_index
+    index = cluster.cores[name].raft_driver.raft.configuration_index
     return cluster.request(name, kind(*fields, configuration_index=index))  # type: ignore[arg-type]
 
 

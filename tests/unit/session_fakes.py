@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from random import Random
 
 from zreg.config import Config
-from zreg.digest import DigestSum
 from zreg.effects import Effect, Link, Local, Peer, PeerLost, PeerUp, Send
 from zreg.model import (
     DataInfoId,
@@ -18,21 +17,15 @@ from zreg.model import (
     Version,
     data_info_id,
 )
-from zreg.ring import bucket_of
+from zreg.primitives.digest import DigestSum
+from zreg.primitives.ring import bucket_of
 from zreg.session.core import SessionCore
-from zreg.session.data_links import DataLinks
-from zreg.wire.messages import (
-    PROTOCOL_VERSION,
-    Accepted,
-    CompareDigest,
-    Hello,
-    MembershipReply,
-    Message,
-    Push,
-    Renew,
-    Renewed,
-    Snapshot,
-)
+from zreg.session.upstream.data_links import DataLinks
+from zreg.wire.client_messages import Hello, Push
+from zreg.wire.common_messages import Accepted
+from zreg.wire.data_messages import CompareDigest, Snapshot
+from zreg.wire.membership_messages import MembershipReply, Renew, Renewed
+from zreg.wire.messages import PROTOCOL_VERSION, Message
 
 CONFIG = Config(meta_addresses=("tcp://meta:9610",), zone="z1", data_center="dc1")
 META = "tcp://meta:9610"
@@ -108,7 +101,7 @@ def make_publisher(number: int = 1, version: int = 1, **fields: object) -> Publi
         "publisher_id": number.to_bytes(2) * 8,
         "version": version,
         "client_id": ALICE_ID,
-        "voucher": S1,
+        "session": S1,
         "zone": "z1",
         "data_center": "dc1",
         "app": "app",

@@ -123,11 +123,11 @@ def _scalar(kind: inspect.Type) -> st.SearchStrategy[Any]:
 versions = st.builds(Version, st.integers(0, 3), st.integers(0, 5))
 incarnations = st.builds(Incarnation, st.integers(0, 3), st.sampled_from(["s1", "s2", "s3"]))
 publisher_ids = st.sampled_from([bytes([number]) * 16 for number in range(1, 6)])
-# Few ids, versions, vouchers and bodies, so that they meet. The body follows from id and version,
+# Few ids, versions, sessions and bodies, so that they meet. The body follows from id and version,
 # since only the owning client raises the version.
 publishers = st.builds(
-    lambda publisher_id, version, voucher: make_publisher(
-        publisher_id, version=version, voucher=voucher
+    lambda publisher_id, version, session: make_publisher(
+        publisher_id, version=version, session=session
     ),
     publisher_ids,
     st.integers(1, 4),
@@ -139,7 +139,7 @@ def make_publisher(
     publisher_id: bytes = b"\x01" * 16,
     *,
     version: int = 1,
-    voucher: Incarnation = Incarnation(1, "s1"),  # noqa: B008 -- it is frozen
+    session: Incarnation = Incarnation(1, "s1"),  # noqa: B008 -- it is frozen
     body: bytes | None = None,
     zone: str = "",
 ) -> Publisher:
@@ -148,7 +148,7 @@ def make_publisher(
         publisher_id=publisher_id,
         version=version,
         client_id=publisher_id,
-        voucher=voucher,
+        session=session,
         zone=zone,
         data_center="",
         app="",

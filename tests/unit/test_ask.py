@@ -10,14 +10,15 @@ from zreg.effects import (
     Emit,
     Link,
     Local,
+    PeerIncompatible,
     PeerLost,
     PeerSlow,
-    PeerStrange,
     PeerUp,
     Send,
 )
 from zreg.errors import NotLeaderError, NotReadyError, VersionMismatchError
-from zreg.wire.messages import Message, Ping, Pong, Refused
+from zreg.wire.common_messages import Ping, Pong, Refused
+from zreg.wire.messages import Message
 from zreg.wire.settings_messages import SetSetting, SettingsReply
 
 ONE, TWO, LEADER = "tcp://one:1", "tcp://two:1", "tcp://leader:1"
@@ -265,7 +266,10 @@ def test_a_node_of_another_cluster_ends_it_at_once_with_the_reason() -> None:
     asker = Asker(ONE)
     asker.reach(ONE)
 
-    assert asker.happen(PeerStrange(Link.META, ONE, "it is of cluster 'x'")) == [leave(ONE), *DONE]
+    assert asker.happen(PeerIncompatible(Link.META, ONE, "it is of cluster 'x'")) == [
+        leave(ONE),
+        *DONE,
+    ]
     assert asker.core.reasons == {ONE: "it is of cluster 'x'"}
     assert not asker.core.is_in_doubt
 

@@ -7,8 +7,8 @@ from random import Random
 import msgspec
 import pytest
 
-from zreg.client.addresses import SessionAddresses
-from zreg.client.commands import (
+from zreg.client.core.addresses import SessionAddresses
+from zreg.client.core.commands import (
     AddSubscription,
     Answered,
     Ask,
@@ -26,9 +26,8 @@ from zreg.client.commands import (
     Withdrawn,
     WithdrawPublication,
 )
-from zreg.client.core import _TRANSITIONS, LIBRARY, ClientCore, _Step
+from zreg.client.core.core import _TRANSITIONS, LIBRARY, ClientCore, _Step
 from zreg.config import Config
-from zreg.digest import UNSURE_DIGEST, view_digest
 from zreg.effects import (
     Connect,
     Disconnect,
@@ -38,9 +37,9 @@ from zreg.effects import (
     Link,
     Local,
     Log,
+    PeerIncompatible,
     PeerLost,
     PeerSlow,
-    PeerStrange,
     PeerUp,
     Send,
     Stop,
@@ -52,7 +51,6 @@ from zreg.errors import (
     NotReadyError,
     UnknownClientError,
 )
-from zreg.mirror import Difference
 from zreg.model import (
     EMPTY_MEMBERSHIP,
     ZERO,
@@ -64,22 +62,14 @@ from zreg.model import (
     Scope,
     Version,
 )
-from zreg.wire.messages import (
-    Accepted,
-    Beat,
+from zreg.primitives.digest import UNSURE_DIGEST, view_digest
+from zreg.primitives.mirror import Difference
+from zreg.wire.client_messages import (
     Bye,
-    DatumsListed,
-    FetchMembership,
     Hello,
-    ListDatums,
-    MembershipReply,
-    Message,
-    Ping,
-    Pong,
     Publish,
     Push,
     PushAck,
-    Refused,
     ReplayDone,
     Subscribe,
     Unpublish,
@@ -87,6 +77,10 @@ from zreg.wire.messages import (
     Welcome,
     WhoAreYou,
 )
+from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.data_messages import Beat, DatumsListed, ListDatums
+from zreg.wire.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.messages import Message
 
 ME = b"m" * 16
 P1, P2 = b"1" * 16, b"2" * 16
@@ -286,8 +280,8 @@ def test_a_session_of_another_cluster_is_left_at_once_with_the_reason() -> None:
     local(core, PeerUp(Link.SESSION, "session-1"), 0.5)
     why = "it is of cluster 'other'"
 
-    assert local(core, PeerStrange(Link.SESSION, "session-9", why), 0.6) == []
-    assert local(core, PeerStrange(Link.SESSION, "session-1", why), 0.6) == [
+    assert local(core, PeerIncompatible(Link.SESSION, "session-9", why), 0.6) == []
+    assert local(core, PeerIncompatible(Link.SESSION, "session-1", why), 0.6) == [
         Disconnect(Link.SESSION, "session-1"),
         lost(why, state=ClientState.CONNECTING),
     ]

@@ -9,6 +9,7 @@ from strategies import any_message, every_flip, messages_of, plain_values
 from zreg.config import Limits
 from zreg.errors import MalformedError, PeerError, UnknownMessageError
 from zreg.model import Change, Incarnation, Member, Removal, Role, Scope, Status, Version
+from zreg.wire.client_messages import Bye, Hello, Publish, Push, Subscribe
 from zreg.wire.codec import (
     BadRecord,
     decode_frame,
@@ -16,25 +17,10 @@ from zreg.wire.codec import (
     encode_record,
     encoded_size,
 )
-from zreg.wire.messages import (
-    TAGS,
-    Accepted,
-    Bye,
-    Changes,
-    DatumsListed,
-    DatumSummary,
-    Hello,
-    Leave,
-    Message,
-    Ping,
-    Publish,
-    Push,
-    Refused,
-    Snapshot,
-    Subscribe,
-    UnpublishDatum,
-    WireMessage,
-)
+from zreg.wire.common_messages import Accepted, Ping, Refused
+from zreg.wire.data_messages import Changes, DatumsListed, DatumSummary, Snapshot, UnpublishDatum
+from zreg.wire.membership_messages import Leave
+from zreg.wire.messages import TAGS, Message, WireMessage
 
 ID = b"\x07" * 16
 NAME = "a#@#b#@#c"
@@ -183,7 +169,7 @@ def test_unknown_trailing_fields_of_nested_values_are_ignored() -> None:
 
     assert first == Snapshot(1, NAME, Version(1, 2), (), 0, 9)  # type: ignore[arg-type]
     assert isinstance(second, Push)
-    assert second.publishers[0].voucher == Incarnation(1, "s")
+    assert second.publishers[0].session == Incarnation(1, "s")
     assert third == DatumsListed(1, (DatumSummary(NAME, Version(1, 2), 3),))  # type: ignore[arg-type]
 
 

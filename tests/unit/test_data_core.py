@@ -34,11 +34,10 @@ from zreg.errors import (
     NotPrimaryError,
     NotReadyError,
     RefusedError,
+    SessionGoneError,
     UnknownMessageError,
     UnknownNodeError,
-    VoucherGoneError,
 )
-from zreg.mirror import PUBLISHERS, Mirror, Verdict
 from zreg.model import (
     ZERO,
     Cause,
@@ -55,9 +54,11 @@ from zreg.model import (
     Version,
     data_info_id,
 )
-from zreg.ring import bucket_of, bucket_topic, ring_of
-from zreg.wire.messages import (
-    Accepted,
+from zreg.primitives.mirror import PUBLISHERS, Mirror, Verdict
+from zreg.primitives.ring import bucket_of, bucket_topic, ring_of
+from zreg.wire.client_messages import Hello
+from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.data_messages import (
     Beat,
     Changed,
     Changes,
@@ -68,23 +69,16 @@ from zreg.wire.messages import (
     DatumSummary,
     DigestCompared,
     FetchChanges,
-    FetchMembership,
-    Hello,
-    Join,
-    Leave,
     ListDatums,
-    MembershipReply,
-    Message,
     NodeHello,
-    Ping,
-    Pong,
     PublishDatum,
     PublishersCompared,
-    Refused,
     Snapshot,
     UnpublishDatum,
     Versions,
 )
+from zreg.wire.membership_messages import FetchMembership, Join, Leave, MembershipReply
+from zreg.wire.messages import Message
 
 META = "tcp://meta:9610"
 CONFIG = Config(meta_addresses=(META,))
@@ -184,12 +178,12 @@ def publish(
     *,
     name: DataInfoId = NAME,
     version: int = 1,
-    voucher: Incarnation = S1,
+    session: Incarnation = S1,
     request_id: int = 1,
     peer: bytes = ONE,
 ) -> Publisher:
     """Publish, without the end of the turn; return what was published."""
-    publisher = make_publisher(key, version=version, voucher=voucher)
+    publisher = make_publisher(key, version=version, session=session)
     assert ask(core, PublishDatum(request_id, name, publisher), peer=peer) == []
     return publisher
 
@@ -257,7 +251,7 @@ def test_a_publish_is_hinted_at_and_then_accepted_when_the_turn_ends() -> None:
 def test_what_one_turn_merges_into_a_datum_is_one_hint() -> None:
     core = make_core()
     one = publish(core, P1, request_id=1)
-    two = publish(core, P2, request_id=2, voucher=S2, peer=TWO)
+    two = publish(core, P2, request_id=2, session=S2, peer=TWO)
     other = publish(core, P1, name=OTHER, request_id=3)
 
     assert core.settle(0.0) == [
@@ -280,7 +274,7 @@ def test_hints_of_a_bucket_are_numbered() -> None:
 def test_a_large_change_is_only_hinted_at() -> None:
     core = make_core()
     body = bytes(Limits.inline_change_bytes_max)
-    ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=S1, body=body)))
+    ask(core, PublishDatum(1, NAME, make_publisher(P1, session=S1, body=body)))
 
     changed = Changed(NAME, ZERO, v(1), 1)
     assert core.settle(0.0) == [
@@ -293,7 +287,7 @@ def test_a_replay_with_a_new_voucher_is_accepted_without_a_hint() -> None:
     core = make_core()
     publish(core, version=2)
     core.settle(0.0)
-    publish(core, version=3, voucher=S2, request_id=4, peer=TWO)
+    publish(core, version=3, session=S2, request_id=4, peer=TWO)
 
     assert core.settle(0.0) == [to(TWO, Accepted((4,)))]
 
@@ -333,7 +327,7 @@ def test_a_write_for_another_primary_is_refused() -> None:
     core = make_core()
     follow(core, membership(*BOTH, epoch=9, ring_epoch=9, data=TWO_NODES))
 
-    effects = ask(core, PublishDatum(1, MOVED, make_publisher(P1, voucher=S1)))
+    effects = ask(core, PublishDatum(1, MOVED, make_publisher(P1, session=S1)))
     effects += ask(core, UnpublishDatum(2, MOVED, (Removal(P1, 1, Cause.BYE),)))
     effects += ask(core, FetchChanges(3, MOVED, ZERO))
 
@@ -344,7 +338,7 @@ def test_a_write_for_another_primary_is_refused() -> None:
 def test_a_node_that_is_no_member_yet_serves_nothing() -> None:
     core = make_starting()
 
-    effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=S1)))
+    effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, session=S1)))
     effects += ask(core, UnpublishDatum(2, NAME, (Removal(P1, 1, Cause.BYE),)))
     effects += ask(core, FetchChanges(3, NAME, ZERO))
 
@@ -353,39 +347,39 @@ def test_a_node_that_is_no_member_yet_serves_nothing() -> None:
 
 def test_a_voucher_from_above_my_epoch_means_that_i_am_behind() -> None:
     core = make_core()
-    voucher = Incarnation(EPOCH + 1, "s3")
+    newer = Incarnation(EPOCH + 1, "s3")
 
-    effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=voucher)))
+    effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, session=newer)))
 
     detail = "s3@8 joined at an epoch that this node has not seen yet"
     assert effects == [
         Send(Link.META, META, FetchMembership(2, b"A" * 16, EPOCH)),
         refused(1, NotReadyError, detail),
     ]
-    follow(core, membership(*BOTH, session(voucher), epoch=8))
-    publish(core, voucher=voucher)
+    follow(core, membership(*BOTH, session(newer), epoch=8))
+    publish(core, session=newer)
     assert core.settle(0.0)[-1] == to(ONE, Accepted((1,)))
 
 
-@pytest.mark.parametrize("voucher", [Incarnation(2, "s1"), Incarnation(7, "s9")])
-def test_a_voucher_that_is_neither_live_nor_departed_is_refused(voucher: Incarnation) -> None:
+@pytest.mark.parametrize("session", [Incarnation(2, "s1"), Incarnation(7, "s9")])
+def test_a_voucher_that_is_neither_live_nor_departed_is_refused(session: Incarnation) -> None:
     core = make_core()
 
-    effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=voucher)))
+    effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, session=session)))
 
-    detail = f"{voucher} is not a member (any more): join again and ask your clients"
-    assert effects == [refused(1, VoucherGoneError, detail)]
+    detail = f"{session} is not a member (any more): join again and ask your clients"
+    assert effects == [refused(1, SessionGoneError, detail)]
     assert core.settle(0.0) == []
 
 
 def test_a_data_node_vouches_for_nothing() -> None:
     core = make_core()
 
-    (effect,) = ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=D1)))
+    (effect,) = ask(core, PublishDatum(1, NAME, make_publisher(P1, session=D1)))
 
     assert isinstance(effect, Send)
     assert isinstance(effect.message, Refused)
-    assert effect.message.code == VoucherGoneError.code
+    assert effect.message.code == SessionGoneError.code
 
 
 def test_a_departed_voucher_is_taken_as_long_as_it_is_not_forgotten() -> None:
@@ -561,8 +555,8 @@ def test_versions_are_compared_with_the_sequence_of_the_bucket() -> None:
 
 def test_publishers_are_compared_with_what_the_sender_vouches_for() -> None:
     core = make_core()
-    publish(core, P1, voucher=S1)
-    publish(core, P2, voucher=S2)
+    publish(core, P1, session=S1)
+    publish(core, P2, session=S2)
 
     effects = ask(core, ComparePublishers(0, 255, ((P2, 1),)))
 
@@ -579,7 +573,7 @@ def test_who_did_not_say_hello_is_asked_to_before_its_publishers_are_compared() 
 
 def test_a_digest_is_compared_with_what_the_sender_vouches_for() -> None:
     core = make_core()
-    publish(core, P1, voucher=S1)
+    publish(core, P1, session=S1)
     held_digest = core._store.digest(S1)
 
     equal = ask(core, CompareDigest(5, 1, held_digest.value))
@@ -820,8 +814,8 @@ def test_a_departed_session_keeps_what_it_vouched_for() -> None:
 
 def test_what_a_forgotten_session_vouched_for_is_evicted_at_once_and_nothing_else() -> None:
     core = make_reconciled()
-    publish(core, P1, voucher=S1)
-    two = publish(core, P2, voucher=S2)
+    publish(core, P1, session=S1)
+    two = publish(core, P2, session=S2)
     core.settle(0.0)
 
     effects = follow(core, membership(session(S2), epoch=8))
@@ -832,9 +826,9 @@ def test_what_a_forgotten_session_vouched_for_is_evicted_at_once_and_nothing_els
 
 def test_what_its_client_took_elsewhere_in_time_is_not_evicted() -> None:
     core = make_reconciled()
-    publish(core, version=2, voucher=S1)
+    publish(core, version=2, session=S1)
     core.settle(0.0)
-    publish(core, version=3, voucher=S2, peer=TWO)
+    publish(core, version=3, session=S2, peer=TWO)
     core.settle(0.0)
 
     assert follow(core, membership(session(S2), epoch=8)) == []
@@ -843,13 +837,13 @@ def test_what_its_client_took_elsewhere_in_time_is_not_evicted() -> None:
 
 def test_an_older_copy_in_the_turn_of_an_eviction_does_not_hide_it_from_followers() -> None:
     core = make_reconciled()
-    evicted = publish(core, version=8, voucher=S1)
+    evicted = publish(core, version=8, session=S1)
     core.settle(0.0)
     mirror = Mirror(PUBLISHERS)
     mirror.snapshot(v(1), [evicted])
 
     effects = follow(core, membership(session(S2), epoch=8))
-    older = publish(core, version=2, voucher=S2, peer=TWO)
+    older = publish(core, version=2, session=S2, peer=TWO)
     effects += core.settle(0.0)
 
     assert tell(mirror, effects)
@@ -915,7 +909,7 @@ def test_a_node_whose_id_another_process_has_stops_writing_when_it_sees_that() -
 
     follow(core, membership(*BOTH, epoch=9, ring_epoch=9, data=(successor,)))
 
-    assert ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=S1))) == [
+    assert ask(core, PublishDatum(1, NAME, make_publisher(P1, session=S1))) == [
         refused(1, NotPrimaryError, NOT_PRIMARY, 9)
     ]
 
@@ -971,7 +965,7 @@ def test_who_hears_every_hint_and_who_fetches_now_and_then_have_what_the_node_ha
     for kind, key, version, voucher in steps:
         effects: list[Effect] = []
         if kind == "publish" and voucher in living:
-            publish(core, key, version=version, voucher=voucher)
+            publish(core, key, version=version, session=voucher)
         elif kind == "unpublish":
             unpublish(core, key, version)
         elif kind == "settle":

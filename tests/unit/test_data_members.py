@@ -30,14 +30,9 @@ from test_data_core import (
 from zreg.effects import CLOSED, TIMED_OUT, Link, PeerLost, Send
 from zreg.errors import NotPrimaryError
 from zreg.model import Incarnation
-from zreg.wire.messages import (
-    Accepted,
-    MembershipReply,
-    NodeHello,
-    PublishDatum,
-    Refused,
-    ReportGone,
-)
+from zreg.wire.common_messages import Accepted, Refused
+from zreg.wire.data_messages import NodeHello, PublishDatum
+from zreg.wire.membership_messages import MembershipReply, ReportGone
 
 
 def test_a_node_that_waits_takes_no_writes_until_it_is_working() -> None:
@@ -45,7 +40,7 @@ def test_a_node_that_waits_takes_no_writes_until_it_is_working() -> None:
     waits = replace(ME, incarnation_epoch=D1.epoch)
     beside = membership(*BOTH, data=TWO_NODES[1:])
     hear(core, MembershipReply(1, replace(beside, members=(*beside.members, waits)), D1))
-    one = PublishDatum(1, NAME, make_publisher(P1, version=1, voucher=S1))
+    one = PublishDatum(1, NAME, make_publisher(P1, version=1, session=S1))
     assert ask(core, one) == [refused(1, NotPrimaryError, NOT_PRIMARY)]
 
     follow(core, membership(*BOTH, epoch=8, ring_epoch=8, data=TWO_NODES))
@@ -91,7 +86,7 @@ def test_a_session_may_show_me_the_membership_that_meta_does_not() -> None:
     assert isinstance(stranger[0].message, Refused)
     ask(core, shown)
     assert core.epoch == EPOCH + 1
-    publish(core, voucher=voucher)
+    publish(core, session=voucher)
     assert core.settle(0.0)[-1] == to(ONE, Accepted((1,)))
     ask(core, MembershipReply(0, membership(*BOTH)))
     ask(core, MembershipReply(0, replace(membership(epoch=99), cluster_id=b"B" * 16)))
@@ -103,7 +98,7 @@ def test_who_learns_from_a_session_that_it_is_no_member_joins_again() -> None:
 
     ask(core, MembershipReply(0, membership(*BOTH, epoch=8, data=())))
 
-    (refusal,) = ask(core, PublishDatum(1, NAME, make_publisher(P1, voucher=S1)))
+    (refusal,) = ask(core, PublishDatum(1, NAME, make_publisher(P1, session=S1)))
     assert isinstance(refusal, Send)
     assert isinstance(refusal.message, Refused)
     assert refusal.message.code == NotPrimaryError.code

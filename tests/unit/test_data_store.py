@@ -17,10 +17,8 @@ from strategies import make_publisher, publisher_ids, publishers, seen
 
 from zreg.config import Config
 from zreg.data.store import Datum, DatumStore
-from zreg.digest import pair_digest
-from zreg.mirror import PUBLISHERS, Mirror
 from zreg.model import (
-    NOBODY,
+    NO_INCARNATION,
     ZERO,
     Cause,
     Change,
@@ -32,6 +30,8 @@ from zreg.model import (
     data_info_id,
     publisher_wins,
 )
+from zreg.primitives.digest import pair_digest
+from zreg.primitives.mirror import PUBLISHERS, Mirror
 
 NAME, OTHER = data_info_id("pay"), data_info_id("ship")
 P1, P2, P3 = (bytes([number]) * 16 for number in (1, 2, 3))
@@ -109,8 +109,8 @@ def test_one_counter_serves_all_datums_and_no_version_is_given_twice() -> None:
     "again",
     [
         pytest.param(make_publisher(P1, version=3), id="replay"),
-        pytest.param(make_publisher(P1, version=2, voucher=S2), id="new-voucher"),
-        pytest.param(make_publisher(P1, version=3, voucher=S2), id="both"),
+        pytest.param(make_publisher(P1, version=2, session=S2), id="new-voucher"),
+        pytest.param(make_publisher(P1, version=3, session=S2), id="both"),
     ],
 )
 def test_what_nobody_can_see_is_a_quiet_revision(again: Publisher) -> None:
@@ -135,7 +135,7 @@ def test_what_nobody_can_see_is_a_quiet_revision(again: Publisher) -> None:
 def test_what_somebody_can_see_is_a_version_that_follows_the_last_version(again: Publisher) -> None:
     """Followers never heard of the quiet revision between."""
     store = make_store(make_publisher(P1, version=1))
-    store.put(NAME, make_publisher(P1, version=1, voucher=S2))
+    store.put(NAME, make_publisher(P1, version=1, session=S2))
     commit(store)
 
     store.put(NAME, again)
@@ -160,17 +160,17 @@ def test_a_change_is_seen_also_if_its_last_part_cannot_be() -> None:
 @pytest.mark.parametrize(
     "late",
     [
-        pytest.param(make_publisher(P1, version=2, voucher=S2), id="the-same"),
-        pytest.param(make_publisher(P1, version=1, voucher=S2), id="older"),
-        pytest.param(make_publisher(P1, version=2, voucher=S1), id="of-an-older-voucher"),
+        pytest.param(make_publisher(P1, version=2, session=S2), id="the-same"),
+        pytest.param(make_publisher(P1, version=1, session=S2), id="older"),
+        pytest.param(make_publisher(P1, version=2, session=S1), id="of-an-older-voucher"),
     ],
 )
 def test_what_comes_late_or_twice_changes_nothing(late: Publisher) -> None:
-    store = make_store(make_publisher(P1, version=2, voucher=S2))
+    store = make_store(make_publisher(P1, version=2, session=S2))
 
     assert not store.put(NAME, late)
     assert commit(store) == []
-    assert datum_of(store).publishers == {P1: make_publisher(P1, version=2, voucher=S2)}
+    assert datum_of(store).publishers == {P1: make_publisher(P1, version=2, session=S2)}
 
 
 # --- removals and tombstones --------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_a_removal_leaves_a_tombstone_that_wins_up_to_its_version() -> None:
 
     assert commit(store) == [Change(Version(1, 1), Version(1, 2), (), (unpublished(P1, 2),))]
     assert not store.put(NAME, make_publisher(P1, version=1))
-    assert not store.put(NAME, make_publisher(P1, version=2, voucher=S2))
+    assert not store.put(NAME, make_publisher(P1, version=2, session=S2))
     assert datum_of(store).publishers == {}
     assert store.put(NAME, make_publisher(P1, version=3))
     assert datum_of(store).tombstones == {}
@@ -282,11 +282,11 @@ def test_the_time_of_a_tombstone_of_a_datum_that_is_gone_passes_unnoticed() -> N
 
 def test_an_eviction_removes_only_what_that_voucher_answers_for() -> None:
     store = make_store(
-        make_publisher(P1, voucher=S1),
-        make_publisher(P2, voucher=S2),
-        make_publisher(P3, voucher=S1),
+        make_publisher(P1, session=S1),
+        make_publisher(P2, session=S2),
+        make_publisher(P3, session=S1),
     )
-    store.put(OTHER, make_publisher(P2, voucher=S1, version=5))
+    store.put(OTHER, make_publisher(P2, session=S1, version=5))
     commit(store)
 
     assert store.evict(S1) == 3
@@ -298,7 +298,7 @@ def test_an_eviction_removes_only_what_that_voucher_answers_for() -> None:
         Change(Version(1, 1), Version(1, 3), (), removals),
         Change(Version(1, 2), Version(1, 4), (), other),
     ]
-    assert datum_of(store).publishers == {P2: make_publisher(P2, voucher=S2)}
+    assert datum_of(store).publishers == {P2: make_publisher(P2, session=S2)}
     assert store.vouchers() == [S2]
     assert store.publisher_count == 1
 
@@ -309,16 +309,16 @@ def test_an_eviction_leaves_no_tombstone_so_that_the_client_may_be_vouched_for_e
     commit(store)
 
     assert datum_of(store).tombstones == {}
-    assert store.put(NAME, make_publisher(P1, version=2, voucher=S2))
+    assert store.put(NAME, make_publisher(P1, version=2, session=S2))
 
 
 def test_who_answers_for_nothing_is_evicted_without_a_trace() -> None:
-    store = make_store(make_publisher(P1, voucher=S1))
-    store.put(NAME, make_publisher(P1, version=2, voucher=S2))
+    store = make_store(make_publisher(P1, session=S1))
+    store.put(NAME, make_publisher(P1, version=2, session=S2))
     commit(store)
 
     assert store.evict(S1) == 0
-    assert store.evict(NOBODY) == 0
+    assert store.evict(NO_INCARNATION) == 0
     assert store.dirty() == []
     assert store.vouchers() == [S2]
     assert digest_of(store, S1) == (0, 0)
@@ -330,7 +330,7 @@ def test_who_answers_for_nothing_is_evicted_without_a_trace() -> None:
 def test_a_restamp_is_an_empty_change_to_a_version_above_all() -> None:
     store = make_store(make_publisher(P1))
     datum = datum_of(store)
-    store.put(NAME, make_publisher(P1, voucher=S2))
+    store.put(NAME, make_publisher(P1, session=S2))
     commit(store)
 
     change = store.restamp(datum, 2, 1.0)
@@ -344,7 +344,7 @@ def test_a_restamp_is_an_empty_change_to_a_version_above_all() -> None:
 def test_a_restamp_leaves_the_next_replay_quiet() -> None:
     store = make_store(make_publisher(P1))
     store.restamp(datum_of(store), 1, 0.0)
-    store.put(NAME, make_publisher(P1, voucher=S2))
+    store.put(NAME, make_publisher(P1, session=S2))
 
     assert commit(store) == [None]
 
@@ -522,8 +522,8 @@ class StoreMachine(RuleBasedStateMachine):
     def evict(self, data: st.DataObject) -> None:
         """Evict, and commit at once, as a data node does."""
         self.commit()
-        voucher = data.draw(st.sampled_from([NOBODY, *self.store.vouchers()]))
-        gone = [key for key, p in self.content.items() if p.voucher == voucher]
+        voucher = data.draw(st.sampled_from([NO_INCARNATION, *self.store.vouchers()]))
+        gone = [key for key, p in self.content.items() if p.session == voucher]
 
         assert self.store.evict(voucher) == len(gone)
 
@@ -608,10 +608,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def digests_are_those_computed_anew(self) -> None:
-        vouchers = {p.voucher for p in self.content.values()}
+        vouchers = {p.session for p in self.content.values()}
         assert self.store.vouchers() == sorted(vouchers)
         for voucher in vouchers:
-            mine = [p for p in self.content.values() if p.voucher == voucher]
+            mine = [p for p in self.content.values() if p.session == voucher]
             total = sum(pair_digest(p.publisher_id, p.version) for p in mine) % 2**63
             assert digest_of(self.store, voucher) == (len(mine), total)
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import make_publisher
 
-from zreg.digest import DigestSum, pair_digest, view_digest
 from zreg.model import Incarnation, Publisher
+from zreg.primitives.digest import DigestSum, pair_digest, view_digest
 
 identifiers = st.binary(min_size=16, max_size=16).filter(lambda i: int.from_bytes(i[:8]) % 2**32)
 pairs = st.dictionaries(identifiers, st.integers(0, 2**32), max_size=8)
@@ -70,8 +70,8 @@ def test_a_digest_is_pinned() -> None:
 
 
 def test_a_view_digest_leaves_out_what_changes_quietly() -> None:
-    one = make_publisher(version=1, voucher=Incarnation(1, "s1"), body=b"x")
-    other = make_publisher(version=9, voucher=Incarnation(2, "s2"), body=b"x")
+    one = make_publisher(version=1, session=Incarnation(1, "s1"), body=b"x")
+    other = make_publisher(version=9, session=Incarnation(2, "s2"), body=b"x")
 
     assert view_digest([one]) == view_digest([other])
 

@@ -15,8 +15,9 @@ from zreg.effects import (
     PeerLost,
     Send,
 )
-from zreg.ring import bucket_topic
-from zreg.wire.messages import Message, Ping
+from zreg.primitives.ring import bucket_topic
+from zreg.wire.common_messages import Ping
+from zreg.wire.messages import Message
 
 
 def test_effects_compare_by_value() -> None:

@@ -18,13 +18,12 @@ from zreg.effects import (
     Listen,
     Local,
     Log,
+    PeerIncompatible,
     PeerLost,
     PeerSlow,
-    PeerStrange,
     PeerUp,
     Send,
 )
-from zreg.enrolment import Enrolment, NodeFailed
 from zreg.errors import (
     ForeignClusterError,
     NodeIdInUseError,
@@ -34,9 +33,10 @@ from zreg.errors import (
     UnknownMessageError,
     UnknownNodeError,
 )
+from zreg.membership.enrolment import Enrolment, NodeFailed
 from zreg.model import (
     EMPTY_MEMBERSHIP,
-    NOBODY,
+    NO_INCARNATION,
     Incarnation,
     Member,
     Membership,
@@ -44,19 +44,18 @@ from zreg.model import (
     Role,
     Status,
 )
-from zreg.wire.messages import (
+from zreg.wire.common_messages import Ping, Refused
+from zreg.wire.membership_messages import (
     FetchMembership,
     Join,
     Leave,
     MembershipChanged,
     MembershipReply,
-    Message,
-    Ping,
-    Refused,
     Renew,
     Renewed,
     ReportGone,
 )
+from zreg.wire.messages import Message
 
 ONE, TWO = "tcp://meta-1:9610", "tcp://meta-2:9610"
 PUB, OTHER_PUB = "tcp://meta-1:9612", "tcp://meta-2:9612"
@@ -458,7 +457,7 @@ def test_it_hands_its_membership_to_a_meta_node_that_asks() -> None:
     enrolment = make_joined()
 
     assert hear(enrolment, FetchMembership(31)) == [
-        send(MembershipReply(31, membership(me()), NOBODY))
+        send(MembershipReply(31, membership(me()), NO_INCARNATION))
     ]
 
 
@@ -811,7 +810,7 @@ def test_a_meta_node_that_does_not_know_a_request_is_one_all_the_same() -> None:
 def test_a_meta_node_of_another_cluster_is_left_at_once_and_named() -> None:
     enrolment = make_connected()
 
-    effects = happen(enrolment, PeerStrange(Link.META, ONE, "it is of cluster 'other'"))
+    effects = happen(enrolment, PeerIncompatible(Link.META, ONE, "it is of cluster 'other'"))
 
     assert effects == [
         Disconnect(Link.META, ONE),
@@ -821,7 +820,7 @@ def test_a_meta_node_of_another_cluster_is_left_at_once_and_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [PeerStrange(Link.META, TWO, "x"), PeerStrange(Link.DATA, ONE, "x")]
+    "event", [PeerIncompatible(Link.META, TWO, "x"), PeerIncompatible(Link.DATA, ONE, "x")]
 )
 def test_what_another_connection_brings_is_not_its_business(event: Local) -> None:
     assert happen(make_connected(), event) == []

@@ -16,7 +16,7 @@ PINNED_CODES = {
     5: "NotReadyError",
     6: "MalformedError",
     7: "UnknownMessageError",
-    8: "VoucherGoneError",
+    8: "SessionGoneError",
     9: "NodeIdInUseError",
     10: "ForeignClusterError",
     11: "ProtocolVersionError",

@@ -21,12 +21,14 @@ from zreg.data.core import DataCore
 from zreg.effects import REFUSED, Link, PeerLost, PeerUp
 from zreg.errors import NotLeaderError, UnknownNodeError
 from zreg.health import AWAY_SECONDS, Harm, Health
-from zreg.meta.agreement import new_raft
 from zreg.meta.core import MetaCore
+from zreg.meta.group.raft_driver import new_raft
 from zreg.model import Incarnation, Membership, Role, Status
 from zreg.raft.ready import Persisted
 from zreg.session.core import SessionCore
-from zreg.wire.messages import MembershipReply, Message, Refused
+from zreg.wire.common_messages import Refused
+from zreg.wire.membership_messages import MembershipReply
+from zreg.wire.messages import Message
 
 MINE = Incarnation(3, "d1")
 # Long enough for all that waits a while before it is called trouble.
@@ -294,7 +296,7 @@ def test_a_leader_that_does_not_hold_what_earlier_ones_committed_is_sent_nobody_
     cluster = running()
     core = cluster.cores[cluster.leader()]
 
-    core.agreement._applied_term -= 1
+    core.raft_driver._applied_term -= 1
 
     assert codes(core.health(0.0)) == {"meta-electing": Harm.STOPS_WORK}
 

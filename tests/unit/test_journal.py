@@ -15,9 +15,9 @@ from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.consensus import RaftCore
 from zreg.raft.ready import Persisted, bootstrap
 from zreg.raft.status import Role
-from zreg.reactor.journal import FORMAT, EntryRow, Journal, JournalError, SnapshotRow
-from zreg.reactor.wal import find_wal_damage
-from zreg.testing.sim_disk import SimDisk
+from zreg.storage.journal import FORMAT, EntryRow, Journal, JournalError, SnapshotRow
+from zreg.storage.wal import find_wal_damage
+from zreg.testing.sim.disk import SimDisk
 from zreg.wire.raft_messages import Entry, EntryKind
 
 IDENTITY = {"node_id": "m1"}
@@ -319,7 +319,7 @@ def test_a_torn_end_of_the_write_ahead_log_is_what_a_power_cut_leaves(path: Path
 
 def test_larger_pages_stay(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as former:
-        former.setattr("zreg.reactor.journal._PAGE_BYTES", 4096)
+        former.setattr("zreg.storage.journal._PAGE_BYTES", 4096)
         write(path, save(entry(1)))
     write(path, save(entry(2)))
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zreg.lease import LeaseTable
+from zreg.primitives.lease import LeaseTable
 
 LEASE = 4.0
 LOOK = LEASE / 16

@@ -12,21 +12,20 @@ from zreg.errors import (
     UnknownMessageError,
     VersionMismatchError,
 )
-from zreg.membership_changes import changed
+from zreg.membership.changes import changed
 from zreg.model import Member, Role, Status
 from zreg.raft.replies import vote_reply
-from zreg.wire.commands import AdmitMeta
-from zreg.wire.membership_messages import MembershipChanges
-from zreg.wire.messages import (
-    Accepted,
+from zreg.wire.common_messages import Accepted, Refused
+from zreg.wire.log_commands import AdmitMeta
+from zreg.wire.membership_messages import (
     FetchMembership,
     Join,
+    MembershipChanges,
     MembershipReply,
-    Message,
-    Refused,
     Renew,
     Renewed,
 )
+from zreg.wire.messages import Message
 from zreg.wire.raft_messages import RaftMessage, Request, RequestVote
 from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
 
@@ -325,7 +324,7 @@ def test_a_node_of_meta_that_knows_nothing_yet_says_so() -> None:
 def test_a_stranger_and_a_stray_record_change_nothing() -> None:
     cluster = running()
     core = cluster.cores[cluster.leader()]
-    term = core.agreement.raft.term
+    term = core.raft_driver.raft.term
     vote = RequestVote(
         "m9", cluster.leader(), term + 5, 1, 99, 99, is_pre_vote=False, is_transfer=True
     )
@@ -341,7 +340,7 @@ def test_a_stranger_and_a_stray_record_change_nothing() -> None:
     assert core.receive(Link.RAFT_ANSWER, b"r", Accepted((1,)), cluster.now) == []
     join = Join(1, SESSION, b"", 0)
     assert core.receive(Link.RAFT_ANSWER, b"r", join, cluster.now) == []
-    assert core.agreement.raft.term == term
+    assert core.raft_driver.raft.term == term
     assert core.statistics()["strange_messages"] == 4
 
 
@@ -358,13 +357,13 @@ def test_a_peer_that_answers_for_another_is_not_heard() -> None:
     cluster.run(2.0, "m1")
     votes = [m for _, m in asked if isinstance(m, RequestVote) and m.receiver == "m2"]
     core = cluster.cores["m1"]
-    role = core.agreement.raft.role
+    role = core.raft_driver.raft.role
     reply = vote_reply("m2", votes[-1], term=votes[-1].term, is_granted=True)
     core.receive(Link.RAFT_ASK, "m3", reply, cluster.now)
-    assert core.agreement.raft.role is role
+    assert core.raft_driver.raft.role is role
     assert core.statistics()["strange_messages"] == 1
     core.receive(Link.RAFT_ASK, "m2", reply, cluster.now)
-    assert core.agreement.raft.role is not role
+    assert core.raft_driver.raft.role is not role
 
 
 def test_a_departure_that_could_not_be_proposed_is_proposed_again() -> None:

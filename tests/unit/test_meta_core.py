@@ -34,9 +34,9 @@ from zreg.errors import (
     UnknownMessageError,
     UnknownNodeError,
 )
-from zreg.meta.agreement import first_save, new_raft, persisted_of
 from zreg.meta.core import MetaCore
-from zreg.meta.peers import Identity
+from zreg.meta.group.meta_peers import Identity
+from zreg.meta.group.raft_driver import first_save, new_raft, persisted_of
 from zreg.model import (
     ZERO,
     Incarnation,
@@ -47,22 +47,19 @@ from zreg.model import (
     Status,
     data_info_id,
 )
-from zreg.wire.messages import (
-    Accepted,
-    FetchChanges,
+from zreg.wire.client_messages import Hello
+from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.data_messages import FetchChanges
+from zreg.wire.membership_messages import (
     FetchMembership,
-    Hello,
     Join,
     Leave,
     MembershipChanged,
     MembershipReply,
-    Message,
-    Ping,
-    Pong,
-    Refused,
     Renew,
     Renewed,
 )
+from zreg.wire.messages import Message
 from zreg.wire.settings_messages import SetSetting
 
 CONFIG = Config()
@@ -123,7 +120,7 @@ def peer_of(node_id: str, life: int = 1) -> bytes:
 
 def ask(core: MetaCore, peer: Peer, message: Message, now: float = 0.0) -> list[Effect]:
     effects = list(core.receive(Link.NODES, peer, message, now))
-    return without_saves([*effects, *core.agreement.pump(now)])
+    return without_saves([*effects, *core.raft_driver.pump(now)])
 
 
 def enter(core: MetaCore, node_id: str, *, life: int = 1, now: float = 0.0) -> Incarnation:
@@ -316,7 +313,7 @@ def test_a_process_that_joins_again_over_its_connection_leaves_no_former_self_be
     again = enter(core, "s1")
 
     assert core.membership.living("s1") == working("s1", again.epoch)
-    s2, holders = Incarnation(3, "s2"), core._seats.holders
+    s2, holders = Incarnation(3, "s2"), core._registrar.holders
     assert holders._peers == {s2: peer_of("s2"), again: peer_of("s1")}
     assert holders._incarnations == {peer_of("s2"): s2, peer_of("s1"): again}
 
@@ -327,8 +324,8 @@ def test_a_connection_stands_for_the_incarnation_that_spoke_last() -> None:
 
     ask(core, peer_of("s1"), renew(s2))
 
-    assert core._seats.holders._peers == {s2: peer_of("s1")}
-    assert core._seats.holders._incarnations == {peer_of("s1"): s2}
+    assert core._registrar.holders._peers == {s2: peer_of("s1")}
+    assert core._registrar.holders._incarnations == {peer_of("s1"): s2}
     assert core.membership.holds(s1)
 
 
@@ -388,7 +385,7 @@ def test_a_departure_is_announced_at_the_end_of_the_turn() -> None:
     core._beat_at = LEASE + 1.0
 
     core.tick(LEASE)
-    assert without_saves(core.agreement.pump(LEASE)) == [departed_log(s1, "session", "silent", 4)]
+    assert without_saves(core.raft_driver.pump(LEASE)) == [departed_log(s1, "session", "silent", 4)]
     assert list(core.settle(LEASE)) == [announced(4)]
 
 

@@ -41,7 +41,7 @@ from zreg.effects import (
 from zreg.errors import UnknownNodeError
 from zreg.meta.core import MetaCore
 from zreg.model import Incarnation, Role, Status
-from zreg.wire.messages import Join, Leave, MembershipReply, ReportGone
+from zreg.wire.membership_messages import Join, Leave, MembershipReply, ReportGone
 
 S1, D1, D2 = Incarnation(2, "s1"), Incarnation(3, "d1"), Incarnation(4, "d2")
 CHECK = Connect(Link.CHECKS, "d1@3", "tcp://d1:1")
@@ -59,7 +59,7 @@ def make_cluster(*more: str) -> MetaCore:
 
 def happen(core: MetaCore, event: Local, now: float = 0.0) -> list[Effect]:
     effects = list(core.receive(Link.LOCAL, "", event, now))
-    return without_saves([*effects, *core.agreement.pump(now)])
+    return without_saves([*effects, *core.raft_driver.pump(now)])
 
 
 def report(core: MetaCore, what: ReportGone = REPORT, now: float = 0.0) -> list[Effect]:
@@ -149,10 +149,10 @@ def test_each_of_the_two_counts_for_a_lease() -> None:
     core = make_cluster()
     happen(core, LOST)
     pass_time(core, 0.0, LEASE / 2, S1, D2)
-    assert len(core._seats.evidence) == 1
+    assert len(core._registrar.evidence) == 1
 
     assert report(core, now=LEASE + 0.1) == []
-    assert len(core._seats.evidence) == 1
+    assert len(core._registrar.evidence) == 1
 
 
 def test_a_report_that_comes_twice_has_meta_look_once() -> None:
@@ -181,14 +181,14 @@ def test_reports_that_do_not_fit_are_not_heard(what: ReportGone) -> None:
 
     assert ask(core, peer_of("s1"), what) == []
     assert ask(core, b"stranger", REPORT) == []
-    assert len(core._seats.evidence) == 1
+    assert len(core._registrar.evidence) == 1
 
 
 def test_nobody_reports_itself() -> None:
     core = make_cluster()
 
     assert report(core, ReportGone(D1, D1, OWN)) == []
-    assert len(core._seats.evidence) == 0
+    assert len(core._registrar.evidence) == 0
 
 
 def test_the_end_of_a_connection_that_nobody_renewed_over_says_nothing() -> None:
@@ -306,18 +306,18 @@ def test_a_new_leader_has_seen_no_connection_and_needs_a_renewal_first() -> None
     core = cluster.cores[leader]
 
     cluster.give(leader, Link.LOCAL, "", PeerLost(Link.NODES, CLIENT, CLOSED))
-    assert len(core._seats.evidence) == 0
+    assert len(core._registrar.evidence) == 0
 
     renewal = renew(reply.incarnation, cluster_id=core.membership.cluster_id)
     cluster.request(leader, renewal)
     cluster.give(leader, Link.LOCAL, "", PeerLost(Link.NODES, CLIENT, CLOSED))
-    assert len(core._seats.evidence) == 1
+    assert len(core._registrar.evidence) == 1
 
 
 def test_evidence_of_an_earlier_leadership_is_none() -> None:
     core = make_cluster()
     happen(core, LOST)
-    core._seats.begin(0.1)
+    core._registrar.begin(0.1)
     ask(core, peer_of("s1"), renew(S1), 0.2)
 
     assert report(core, now=0.3) == []
@@ -336,7 +336,7 @@ def test_who_does_not_lead_hears_no_evidence() -> None:
         PeerUp(Link.CHECKS, "m1@1"),
     ):
         assert core.receive(Link.LOCAL, "", event, cluster.now) == []
-    assert len(core._seats.evidence) == 0
+    assert len(core._registrar.evidence) == 0
 
 
 # --- the waiting time of who comes and goes -------------------------------------------------------
@@ -496,10 +496,10 @@ def test_a_wait_is_ended_once() -> None:
     enter(core, "d1", life=9)
     pass_time(core, 0.0, 4.9, S1, D2)
     core.tick(5.1)
-    before = core.agreement.raft.status().last_index
+    before = core.raft_driver.raft.status().last_index
     core.tick(5.2)
 
-    assert core.agreement.raft.status().last_index == before
+    assert core.raft_driver.raft.status().last_index == before
 
 
 def test_who_departs_while_its_wait_ends_does_not_work() -> None:
@@ -509,7 +509,7 @@ def test_who_departs_while_its_wait_ends_does_not_work() -> None:
     list(core.receive(Link.NODES, peer_of("d1", 9), Leave(9, again), 5.1))
     core.tick(5.1)
 
-    logs = [e for e in without_saves(core.agreement.pump(5.1)) if isinstance(e, Log)]
+    logs = [e for e in without_saves(core.raft_driver.pump(5.1)) if isinstance(e, Log)]
     assert logs == [departed_log(again, "data", "left", core.epoch)]
 
 
@@ -517,7 +517,7 @@ def restarted(core: MetaCore, now: float) -> MetaCore:
     """Return a meta node that leads from what another one has committed."""
     successor = make_core(now=now)
     successor.state.restore(core.state.snapshot())
-    successor._seats.begin(now)
+    successor._registrar.begin(now)
     return successor
 
 
@@ -539,7 +539,7 @@ def test_a_leadership_that_ends_meanwhile_ends_no_wait() -> None:
     leader = cluster.leader()
     core = cluster.cores[leader]
     cluster.cut = set(cluster.followers())
-    seats = core._seats
+    seats = core._registrar
     assert seats._propose_working(Incarnation(3, "d1")) == []
     cluster.cut = {leader}
     cluster.run(4.0, *cluster.followers())

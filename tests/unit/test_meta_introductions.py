@@ -5,7 +5,8 @@ from msgspec.structs import replace
 
 from zreg.effects import Link, PeerLost
 from zreg.errors import NodeIdInUseError, VersionMismatchError
-from zreg.wire.messages import Accepted, Join
+from zreg.wire.common_messages import Accepted
+from zreg.wire.membership_messages import Join
 from zreg.wire.meta_messages import (
     AddMeta,
     FetchMetaNodes,
@@ -30,7 +31,7 @@ def test_a_leader_that_was_cut_off_learns_that_it_was_removed_however_long_its_l
     new = next(name for name in rest if cluster.cores[name].is_leading)
     change(cluster, new, RemoveMeta, 8, old)
     cluster.run(1.0, *rest)
-    raft, theirs = (cluster.cores[name].agreement.raft for name in (old, new))
+    raft, theirs = (cluster.cores[name].raft_driver.raft for name in (old, new))
     assert raft.configuration_index > theirs.configuration_index
 
     cluster.wake(old)
@@ -44,7 +45,7 @@ def test_a_change_that_was_decided_on_nodes_of_a_lost_leader_is_refused() -> Non
     """Its entry may have the same number as the one that took its place."""
     cluster = running()
     leader = cluster.leader()
-    raft = cluster.cores[leader].agreement.raft
+    raft = cluster.cores[leader].raft_driver.raft
     term, index = raft.log.configuration_position
     add = AddMeta(7, "m4", "tcp://m4:9611", index, term - 1)
 
@@ -60,7 +61,7 @@ def test_a_change_that_was_decided_on_nodes_of_a_lost_leader_is_refused() -> Non
 def test_strangers_never_take_the_place_of_members() -> None:
     cluster = running()
     leader, other = cluster.leader(), cluster.followers()[0]
-    peers = cluster.cores[other].agreement.peers
+    peers = cluster.cores[other].raft_driver.peers
     for number in range(40):
         about = (f"x{number}", other, "", "x", "", b"", 1_000, 1_000)
         cluster.give(other, Link.RAFT_ANSWER, b"r", IntroduceMeta(1, *about))
@@ -76,7 +77,7 @@ def test_who_came_before_this_node_had_a_cluster_is_of_that_cluster_or_none() ->
     cluster.start("m4", {})
     foreign = IntroduceMeta(1, "m9", "m4", "tcp://m9:9611", "x", "", b"another", 9, 9)
     cluster.give("m4", Link.RAFT_ANSWER, b"r", foreign)
-    peers = cluster.cores["m4"].agreement.peers
+    peers = cluster.cores["m4"].raft_driver.peers
     assert peers.may_ask("m9")
 
     change(cluster, cluster.leader(), AddMeta, 7, "m4", "tcp://m4:9611")
@@ -91,7 +92,7 @@ def test_a_node_does_not_move_to_where_another_one_is() -> None:
     cluster = running()
     moved = cluster.followers()[0]
     other = next(name for name in NAMES if name != moved)
-    peers = cluster.cores[moved].agreement.peers
+    peers = cluster.cores[moved].raft_driver.peers
     peers.identity = replace(peers.identity, address=PEERS[other])
     for name in NAMES:
         if name != moved:
@@ -99,7 +100,7 @@ def test_a_node_does_not_move_to_where_another_one_is() -> None:
             cluster.wanted[moved, name] = PEERS[name]
     cluster.run(3.0)
 
-    configuration = cluster.cores[cluster.leader()].agreement.raft.configuration
+    configuration = cluster.cores[cluster.leader()].raft_driver.raft.configuration
     assert configuration.addresses == PEERS
 
 

@@ -16,18 +16,19 @@ from meta_fakes import (
 )
 from msgspec.structs import replace
 
-from zreg.effects import Link, PeerStrange
+from zreg.effects import Link, PeerIncompatible
 from zreg.errors import (
     DeniedError,
     LimitError,
     NotReadyError,
     UnknownNodeError,
 )
-from zreg.meta.agreement import new_raft
 from zreg.meta.core import HandOver, MetaCore
-from zreg.meta.recovery import recovery
+from zreg.meta.group.raft_driver import new_raft
+from zreg.meta.group.recovery import recovery
 from zreg.raft.ready import Persisted
-from zreg.wire.messages import Accepted, Join, Refused
+from zreg.wire.common_messages import Accepted, Refused
+from zreg.wire.membership_messages import Join
 from zreg.wire.meta_messages import (
     AddMeta,
     FetchMetaNodes,
@@ -42,7 +43,7 @@ from zreg.wire.raft_messages import AppendEntries, RequestVote
 
 def late_vote(cluster: Cluster, sender: str, receiver: str) -> RequestVote:
     """Return what a node asks for that was handed the lead, and got that late."""
-    raft = cluster.cores[receiver].agreement.raft
+    raft = cluster.cores[receiver].raft_driver.raft
     return RequestVote(
         sender=sender,
         receiver=receiver,
@@ -76,19 +77,19 @@ def test_a_lone_node_that_had_to_step_down_leads_again() -> None:
     cluster = running(("m1",))
     stranger = IntroduceMeta(1, "m9", "m1", "tcp://m9:9611", "x", "", b"", 1_000, 1_000)
     cluster.give("m1", Link.RAFT_ANSWER, b"request", stranger)
-    term = cluster.cores["m1"].agreement.raft.term
+    term = cluster.cores["m1"].raft_driver.raft.term
 
     cluster.give("m1", Link.RAFT_ANSWER, b"request", late_vote(cluster, "m9", "m1"))
     assert not cluster.cores["m1"].is_leading
     cluster.run(3.0)
 
     assert cluster.leader() == "m1"
-    assert cluster.cores["m1"].agreement.raft.term > term
+    assert cluster.cores["m1"].raft_driver.raft.term > term
 
 
 def first_entry(cluster: Cluster, leader: str, receiver: str) -> AppendEntries:
     """Return what the leader sends to a node that is far behind: not all of the log."""
-    raft = cluster.cores[leader].agreement.raft
+    raft = cluster.cores[leader].raft_driver.raft
     return AppendEntries(
         sender=leader,
         receiver=receiver,
@@ -110,11 +111,11 @@ def adding_while_one_is_away() -> tuple[Cluster, str]:
     change(cluster, leader, AddMeta, 7, "m4", "tcp://m4:9611")
     cluster.run(0.2, leader, other)
     cluster.cut = {leader, other}
-    me = cluster.cores[leader].agreement.peers
+    me = cluster.cores[leader].raft_driver.peers
     cluster.start("m4", {})
     cluster.give("m4", Link.RAFT_ANSWER, b"1", me._introduce("m4", 0.0).message)  # type: ignore[attr-defined]
     cluster.give("m4", Link.RAFT_ANSWER, b"2", first_entry(cluster, leader, "m4"))
-    assert cluster.cores["m4"].agreement.raft.configuration.voters == NAMES
+    assert cluster.cores["m4"].raft_driver.raft.configuration.voters == NAMES
     return cluster, away
 
 
@@ -127,11 +128,11 @@ def test_a_new_node_does_not_end_because_one_that_was_away_does_not_know_it_yet(
 
     cluster.run(0.2, away, "m4")
 
-    assert "m4 was removed" in cluster.cores["m4"].agreement.peers.troubles()[away]
+    assert "m4 was removed" in cluster.cores["m4"].raft_driver.peers.troubles()[away]
     assert failed(cluster) == set()
     cluster.wake(*NAMES)
     cluster.run(3.0)
-    assert cluster.cores[cluster.leader()].agreement.raft.configuration.voters == (*NAMES, "m4")
+    assert cluster.cores[cluster.leader()].raft_driver.raft.configuration.voters == (*NAMES, "m4")
     assert failed(cluster) == set()
 
 
@@ -140,8 +141,8 @@ def test_a_new_node_does_not_end_because_one_that_was_away_says_so_and_nobody_le
 
     cluster.run(4.0, away, "m4")
 
-    assert cluster.cores["m4"].agreement.raft.leader is None
-    assert "m4 was removed" in cluster.cores["m4"].agreement.peers.troubles()[away]
+    assert cluster.cores["m4"].raft_driver.raft.leader is None
+    assert "m4 was removed" in cluster.cores["m4"].raft_driver.peers.troubles()[away]
     assert failed(cluster) == set()
 
 
@@ -163,8 +164,8 @@ def test_a_new_node_that_is_removed_before_it_knows_of_its_addition_hears_it_fro
 
 def declined(cluster: Cluster, by: str, **changes: int | str) -> MetaDeclined:
     """Return what a peer of m1 says that takes m1 for removed, and knows more than m1 does."""
-    peers = cluster.cores[by].agreement.peers
-    raft = cluster.cores["m1"].agreement.raft
+    peers = cluster.cores[by].raft_driver.peers
+    raft = cluster.cores["m1"].raft_driver.raft
     about = peers._about_me("m1")
     no = MetaDeclined(0, *about, UnknownNodeError.code, "m1 was removed")
     later = replace(no, configuration_index=raft.configuration_index + 1)
@@ -188,20 +189,20 @@ def test_a_member_ends_when_one_of_its_peers_knows_later_that_it_is_none(
     changes: dict[str, int | str], *, ends: bool
 ) -> None:
     cluster = running()
-    cluster.cores["m1"].agreement.peers.introduce_all(cluster.now)
+    cluster.cores["m1"].raft_driver.peers.introduce_all(cluster.now)
 
     cluster.give("m1", Link.RAFT_ASK, "m2", declined(cluster, "m2", **changes))
 
     assert failed(cluster) == ({"m1"} if ends else set())
-    assert cluster.cores["m1"].agreement.peers.is_up("m2") is ("request_id" in changes)
+    assert cluster.cores["m1"].raft_driver.peers.is_up("m2") is ("request_id" in changes)
 
 
 def test_who_is_being_added_ends_by_the_word_of_a_later_term() -> None:
     cluster, away = adding_while_one_is_away()
     cluster.run(2.0, away, "m4")
     assert failed(cluster) == set()
-    core = cluster.cores["m4"].agreement
-    about = cluster.cores[away].agreement.peers._about_me("m4")
+    core = cluster.cores["m4"].raft_driver
+    about = cluster.cores[away].raft_driver.peers._about_me("m4")
     no = MetaDeclined(0, *about, UnknownNodeError.code, "m4 was removed")
 
     cluster.give("m4", Link.RAFT_ASK, away, replace(no, configuration_term=core.raft.term + 1))
@@ -217,7 +218,7 @@ def test_a_refused_request_ends_nobody() -> None:
         cluster.give("m1", Link.RAFT_ASK, "m2", Refused(0, UnknownNodeError.code, "who?"))
 
     assert failed(cluster) == set()
-    assert cluster.cores["m1"].agreement.peers.troubles() == {"m2": "who?"}
+    assert cluster.cores["m1"].raft_driver.peers.troubles() == {"m2": "who?"}
 
 
 def test_a_new_leader_removes_nobody_before_it_has_heard_the_others() -> None:
@@ -249,7 +250,7 @@ def test_whoever_asks_again_and_again_does_not_hold_up_the_leader() -> None:
     leader = cluster.leader()
     stuck = max(cluster.followers())
     cluster.cut = {stuck}
-    raft = cluster.cores[leader].agreement.raft
+    raft = cluster.cores[leader].raft_driver.raft
     targets = []
 
     for number in range(20):
@@ -309,7 +310,7 @@ def test_a_node_that_founded_a_cluster_by_mistake_is_told_how_to_join() -> None:
     cluster.start("m4", {}, journal_id="an empty directory")
     cluster.run(4.0)
 
-    raft = cluster.cores["m4"].agreement.raft
+    raft = cluster.cores["m4"].raft_driver.raft
     assert raft.configuration.voters == (*NAMES, "m4")
 
 
@@ -319,7 +320,7 @@ def test_nobody_is_shown_who_has_not_said_who_it_is() -> None:
     leader, other = cluster.leader(), cluster.followers()[0]
     forged = Join(1, meta_member(other, "forged"), b"", 0)
     cluster.sent.clear()
-    cluster.cores[leader].agreement.peers._askers.clear()
+    cluster.cores[leader].raft_driver.peers._askers.clear()
 
     cluster.give(leader, Link.RAFT_ANSWER, b"request", forged)
     (answer,) = [send.message for _, send in cluster.sent if send.link is Link.RAFT_ANSWER]
@@ -335,9 +336,9 @@ def test_a_node_that_is_not_shown_says_again_who_it_is() -> None:
     cluster = running()
     leader, other = cluster.leader(), cluster.followers()[0]
     core = cluster.cores[other]
-    core._roster._member = meta_member(other, "restarted")
+    core._voters._member = meta_member(other, "restarted")
     core._member = meta_member(other, "restarted")
-    cluster.cores[leader].agreement.peers._askers.clear()
+    cluster.cores[leader].raft_driver.peers._askers.clear()
 
     cluster.run(2.0)
 
@@ -349,8 +350,8 @@ def test_a_node_that_is_not_shown_says_again_who_it_is() -> None:
 def test_a_node_that_was_given_up_is_no_peer_of_the_one_that_was_recovered() -> None:
     """It knows of later changes, so it is listened to: it must not take this one for its own."""
     cluster = running()
-    last, given_up = NAMES[0], cluster.cores[NAMES[1]].agreement
-    raft = cluster.cores[last].agreement.raft
+    last, given_up = NAMES[0], cluster.cores[NAMES[1]].raft_driver
+    raft = cluster.cores[last].raft_driver.raft
     kept = Persisted(term=raft.term, entries=raft.log.entries_between(0, raft.log.last_index))
     for _ in range(2):
         cluster.give(cluster.leader(), Link.LOCAL, "", HandOver())
@@ -396,7 +397,7 @@ def test_a_node_whose_name_a_session_has_writes_nothing_in_vain() -> None:
     assert shown.role is SESSION.role
     cluster.start("m4", {})
     cluster.run(2.0)
-    raft = cluster.cores[leader].agreement.raft
+    raft = cluster.cores[leader].raft_driver.raft
     assert raft.configuration.voters == (*NAMES, "m4")
     last_index = raft.log.last_index
 
@@ -410,15 +411,15 @@ def test_a_meta_node_of_another_cluster_is_no_peer_and_is_named() -> None:
     cluster = running()
     name, *others = NAMES
     core = cluster.cores[name]
-    strange = PeerStrange(Link.RAFT_ASK, others[0], "it is of cluster 'other'")
+    strange = PeerIncompatible(Link.RAFT_ASK, others[0], "it is of cluster 'other'")
     cluster.logged.clear()
 
     for _ in range(3):
         cluster.give(name, Link.LOCAL, "", strange)
-    cluster.give(name, Link.LOCAL, "", PeerStrange(Link.RAFT_ASK, "m99", "unknown"))
+    cluster.give(name, Link.LOCAL, "", PeerIncompatible(Link.RAFT_ASK, "m99", "unknown"))
 
     told = [log for log in cluster.logged if log.event == "raft.peer.refused"]
     assert [dict(log.fields) for log in told] == [
         {"peer": others[0], "detail": "it is of cluster 'other'"}
     ]
-    assert core.agreement.peers.troubles() == {others[0]: "it is of cluster 'other'"}
+    assert core.raft_driver.peers.troubles() == {others[0]: "it is of cluster 'other'"}

@@ -8,10 +8,10 @@ import pytest
 
 from zreg.effects import Save
 from zreg.errors import UsageError
-from zreg.meta.agreement import founders_of
-from zreg.meta.node import JOURNAL_ID, MetaPlace, _Origin, _origin
+from zreg.meta.group.raft_driver import founders_of
+from zreg.nodes.meta import JOURNAL_ID, MetaPlace, _Origin, _origin
 from zreg.raft.configuration import Configuration, encode_configuration
-from zreg.reactor.journal import Journal
+from zreg.storage.journal import Journal
 from zreg.wire.raft_messages import Entry, EntryKind
 
 PEERS = {f"m{number}": f"tcp://m{number}:9611" for number in (1, 2, 3)}

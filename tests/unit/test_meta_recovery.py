@@ -7,14 +7,14 @@ from meta_fakes import CONFIG, PEERS, identity_of, meta_member
 from msgspec.structs import replace
 
 from zreg.effects import Save, Snapshot
-from zreg.meta.agreement import first_save, new_raft
 from zreg.meta.core import MetaCore
-from zreg.meta.recovery import last_entry, recovery
+from zreg.meta.group.raft_driver import first_save, new_raft
+from zreg.meta.group.recovery import last_entry, recovery
 from zreg.meta.state import RECOVERY_EPOCHS
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.ready import Persisted, configuration_of
-from zreg.testing.sim_disk import SimDisk
-from zreg.wire.commands import ChangeSetting, encode_command
+from zreg.testing.sim.disk import SimDisk
+from zreg.wire.log_commands import ChangeSetting, encode_command
 from zreg.wire.raft_messages import Entry, EntryKind
 
 
@@ -29,7 +29,7 @@ def test_a_survivor_goes_on_alone_with_all_that_it_had() -> None:
     core.start(0.0)
 
     assert core.is_leading
-    assert core.agreement.raft.configuration.voters == ("m2",)
+    assert core.raft_driver.raft.configuration.voters == ("m2",)
     assert core.state.setting("a") is not None
     assert core.epoch > RECOVERY_EPOCHS
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from zreg.config import Limits
 from zreg.errors import LimitError, NodeIdInUseError, VersionMismatchError
 from zreg.meta.state import Applied, MetaState
-from zreg.model import NOBODY, Incarnation, Member, Membership, RingParameters, Role, Status
-from zreg.wire.commands import (
+from zreg.model import NO_INCARNATION, Incarnation, Member, Membership, RingParameters, Role, Status
+from zreg.wire.log_commands import (
     Admit,
     AdmitMeta,
     Adopt,
@@ -82,7 +82,7 @@ def test_a_newer_process_replaces_the_incarnation_that_was_named_and_no_other() 
 def test_nobody_takes_the_place_of_a_node_that_is_not_named() -> None:
     state = founded(Admit(member("d1")))
 
-    assert state.apply(Admit(member("d1", life=2), NOBODY)).code == NodeIdInUseError.code
+    assert state.apply(Admit(member("d1", life=2), NO_INCARNATION)).code == NodeIdInUseError.code
     assert state.apply(Admit(member("m1"))).code == NodeIdInUseError.code
 
 

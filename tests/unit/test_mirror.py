@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import History, histories, make_publisher, publisher_ids, seen
 
-from zreg.mirror import ANY_VERSION, MEMBERS, PUBLISHERS, Mirror, Verdict, absent
 from zreg.model import ZERO, Cause, Incarnation, Member, Publisher, Removal, Role, Status, Version
+from zreg.primitives.mirror import ANY_VERSION, MEMBERS, PUBLISHERS, Mirror, Verdict, absent
 
 ONE, TWO = make_publisher(b"\x01" * 16), make_publisher(b"\x02" * 16)
 V1, V2, V3 = Version(1, 1), Version(1, 2), Version(1, 3)
@@ -99,9 +99,9 @@ def test_in_any_order_loss_and_repetition_a_version_means_its_content(
         assert mirror.version >= version
         for key, publisher in mirror.content.items():
             old = before.get(key)
-            assert old is None or (publisher.version, publisher.voucher) >= (
+            assert old is None or (publisher.version, publisher.session) >= (
                 old.version,
-                old.voucher,
+                old.session,
             )
         follower.check()
 
@@ -283,7 +283,7 @@ def test_an_unsure_copy_takes_no_version_without_its_content() -> None:
 def test_a_quiet_change_is_not_visible() -> None:
     mirror = make_mirror(V1, make_publisher(version=2))
 
-    mirror.snapshot(V1, [make_publisher(version=3, voucher=Incarnation(2, "s2"))])
+    mirror.snapshot(V1, [make_publisher(version=3, session=Incarnation(2, "s2"))])
 
     assert mirror.content[ONE.publisher_id].version == 3
     assert not mirror.take_difference().is_visible

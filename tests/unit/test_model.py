@@ -16,7 +16,7 @@ from zreg.model import (
     DEFAULT_GROUP,
     DEFAULT_INSTANCE_ID,
     EMPTY_MEMBERSHIP,
-    NOBODY,
+    NO_INCARNATION,
     ZERO,
     Incarnation,
     Member,
@@ -102,7 +102,7 @@ def test_versions_compare_as_pairs() -> None:
 
 
 def test_incarnations_compare_by_epoch_then_id() -> None:
-    assert NOBODY < Incarnation(1, "s9") < Incarnation(2, "s1") < Incarnation(2, "s2")
+    assert NO_INCARNATION < Incarnation(1, "s9") < Incarnation(2, "s1") < Incarnation(2, "s2")
     assert str(Incarnation(4, "s1")) == "s1@4"
 
 
@@ -110,7 +110,7 @@ def test_incarnations_compare_by_epoch_then_id() -> None:
 def test_of_two_different_copies_exactly_one_wins(one: Publisher, other: Publisher) -> None:
     """Copies of one publisher differ in version and voucher alone: only its client raises it."""
     other = msgspec.structs.replace(other, publisher_id=one.publisher_id)
-    is_same = (one.version, one.voucher) == (other.version, other.voucher)
+    is_same = (one.version, one.session) == (other.version, other.session)
 
     assert publisher_wins(one, other) + publisher_wins(other, one) == (0 if is_same else 1)
 
@@ -143,11 +143,11 @@ def test_merging_in_any_order_and_repetition_gives_the_same_content(
 
 
 def test_the_higher_version_wins_then_the_later_voucher() -> None:
-    old = make_publisher(version=1, voucher=Incarnation(9, "s9"))
+    old = make_publisher(version=1, session=Incarnation(9, "s9"))
 
     assert publisher_wins(make_publisher(version=2), old)
-    assert publisher_wins(make_publisher(version=1, voucher=Incarnation(10, "s1")), old)
-    assert not publisher_wins(make_publisher(version=1, voucher=Incarnation(9, "s8")), old)
+    assert publisher_wins(make_publisher(version=1, session=Incarnation(10, "s1")), old)
+    assert not publisher_wins(make_publisher(version=1, session=Incarnation(9, "s8")), old)
     assert not publisher_wins(old, old)
 
 
@@ -155,7 +155,7 @@ def test_the_higher_version_wins_then_the_later_voucher() -> None:
 def test_a_replay_looks_the_same_to_subscribers(voucher: Incarnation, version: int) -> None:
     one = make_publisher(body=b"here")
 
-    assert same_to_subscribers(one, msgspec.structs.replace(one, voucher=voucher, version=version))
+    assert same_to_subscribers(one, msgspec.structs.replace(one, session=voucher, version=version))
 
 
 @pytest.mark.parametrize("field", ["zone", "data_center", "app"])

@@ -10,7 +10,7 @@ from strategies import make_publisher, messages_of
 from zreg.config import Limits
 from zreg.model import Cause, Change, Incarnation, Publisher, Removal, Version
 from zreg.wire.codec import encode_frames, encoded_size
-from zreg.wire.messages import Changes, Snapshot
+from zreg.wire.data_messages import Changes, Snapshot
 from zreg.wire.parts import change_size, fits_inline, in_parts
 
 NAME = "a#@#b#@#c"
@@ -19,7 +19,7 @@ WIDEST = "\U0001f98a" * Limits.label_characters_max
 ID, MOST = b"\xff" * 16, 2**63 - 1
 LARGEST = Publisher(ID, MOST, ID, Incarnation(MOST, WIDEST), WIDEST, WIDEST, WIDEST, b"")
 LARGEST_WITH_BODY = replace(LARGEST, body=bytes(Limits.body_bytes_max))
-LARGEST_REMOVAL = Removal(ID, MOST, Cause.EVICTED, LARGEST.voucher)
+LARGEST_REMOVAL = Removal(ID, MOST, Cause.EVICTED, LARGEST.session)
 
 
 @given(messages_of(Change))

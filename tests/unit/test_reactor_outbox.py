@@ -7,20 +7,21 @@ import pytest
 
 from zreg.effects import Link, Peer
 from zreg.model import ZERO, Scope, data_info_id
+from zreg.reactor.link_table import check_address, is_ipv6
 from zreg.reactor.outbox import (
     BACKLOG_BYTES_MAX,
     BACKLOG_MESSAGES_MAX,
     Backlog,
-    News,
     Outbox,
     Outcome,
     Record,
+    SendResults,
     record_count,
 )
-from zreg.reactor.peers import PROBE_AGAIN_SECONDS, RoutedPeers
-from zreg.reactor.table import check_address, is_ipv6
+from zreg.reactor.routed_peers import PROBE_AGAIN_SECONDS, RoutedPeers
+from zreg.wire.client_messages import Push
 from zreg.wire.codec import encode_frames, encode_record
-from zreg.wire.messages import Accepted, Ping, Pong, Push, Refused
+from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
 
 ID = data_info_id("com.acme.Pay")
 HEADER = b"header"
@@ -56,7 +57,7 @@ class Bench:
         self.counts: Counter[str] = Counter()
         self.channel = FakeChannel()
         self.door = FakeDoor(self.channel)
-        self.news: News[FakeChannel] = News()
+        self.news: SendResults[FakeChannel] = SendResults()
         doors = {id(Link.CLIENTS): self.door}
         self.outbox = Outbox(doors, self.counts, lambda _link: HEADER, self.news)
 

@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zreg import ring as ring_module
 from zreg.config import Limits
 from zreg.errors import UsageError
 from zreg.model import Member, Membership, RingParameters, Role, Status
-from zreg.ring import HASH_FUNCTIONS, Ring, bucket_of, bucket_topic, hash_function, ring_of
+from zreg.primitives import ring as ring_module
+from zreg.primitives.ring import (
+    HASH_FUNCTIONS,
+    Ring,
+    bucket_of,
+    bucket_topic,
+    hash_function,
+    ring_of,
+)
 
 IDS = [f"com.acme.Service{number}#@#DEFAULT_INSTANCE_ID#@#DEFAULT_GROUP" for number in range(2000)]
 FIVE = [(f"d{number}", 1) for number in range(1, 6)]

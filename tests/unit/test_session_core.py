@@ -53,50 +53,60 @@ from zreg.errors import (
     LimitError,
     NotPrimaryError,
     NotReadyError,
+    SessionGoneError,
     UnknownNodeError,
-    VoucherGoneError,
 )
-from zreg.model import NOBODY, ZERO, Cause, Incarnation, Membership, Removal, Role, Scope, Status
-from zreg.ring import bucket_of, bucket_topic
+from zreg.model import (
+    NO_INCARNATION,
+    ZERO,
+    Cause,
+    Incarnation,
+    Membership,
+    Removal,
+    Role,
+    Scope,
+    Status,
+)
+from zreg.primitives.ring import bucket_of, bucket_topic
 from zreg.session.core import SessionCore
-from zreg.wire.messages import (
-    PROTOCOL_VERSION,
-    Accepted,
-    Beat,
+from zreg.wire.client_messages import (
     Bye,
+    Hello,
+    Publish,
+    Push,
+    PushAck,
+    ReplayDone,
+    Subscribe,
+    Unpublish,
+    Welcome,
+    WhoAreYou,
+)
+from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.data_messages import (
+    Beat,
     Changed,
     Changes,
     CompareVersions,
     DatumsListed,
     DigestCompared,
     FetchChanges,
-    FetchMembership,
-    Hello,
-    Join,
-    Leave,
     ListDatums,
-    MembershipReply,
-    Message,
     NodeHello,
-    Ping,
-    Pong,
-    Publish,
     PublishDatum,
     PublishersCompared,
-    Push,
-    PushAck,
-    Refused,
-    Renewed,
-    ReplayDone,
-    ReportGone,
     Snapshot,
-    Subscribe,
-    Unpublish,
     UnpublishDatum,
     Versions,
-    Welcome,
-    WhoAreYou,
 )
+from zreg.wire.membership_messages import (
+    FetchMembership,
+    Join,
+    Leave,
+    MembershipReply,
+    Renewed,
+    ReportGone,
+)
+from zreg.wire.messages import PROTOCOL_VERSION, Message
 
 ONE, TWO = make_publisher(1), make_publisher(2)
 S1_AGAIN = Incarnation(8, "s1")
@@ -339,7 +349,7 @@ def test_a_refused_fetch_is_no_refused_write() -> None:
 
 
 def test_a_refusal_of_nothing_means_nothing() -> None:
-    assert Session(D1).hears(D1, no(0, LimitError), no(99, VoucherGoneError)) == []
+    assert Session(D1).hears(D1, no(0, LimitError), no(99, SessionGoneError)) == []
 
 
 # --- losing the seat ------------------------------------------------------------------------------
@@ -349,7 +359,7 @@ def lose_voucher(session: Session) -> list[Effect]:
     """Let a data node say that this incarnation is gone."""
     session.greet(ALICE)
     session.says(ALICE, publish())
-    return session.hears(D1, no(1, VoucherGoneError))
+    return session.hears(D1, no(1, SessionGoneError))
 
 
 def test_a_session_whose_incarnation_is_gone_joins_again() -> None:
@@ -367,7 +377,7 @@ def test_many_refusals_are_one_loss() -> None:
     more = Publish(12, TWO.publisher_id, 1, PAY, b"")
     session.says(ALICE, publish(), more)
 
-    effects = session.hears(D1, no(1, VoucherGoneError), no(2, VoucherGoneError))
+    effects = session.hears(D1, no(1, SessionGoneError), no(2, SessionGoneError))
 
     assert [type(message) for message in at_meta(effects)] == [Join]
 
@@ -378,7 +388,7 @@ def test_a_data_node_that_is_behind_does_not_know_whose_incarnation_is_gone() ->
     session.says(ALICE, publish())
 
     shown = to_data(D1, MembershipReply(0, make_membership(D1)))
-    assert session.hears(D1, no(1, VoucherGoneError, 2)) == shown
+    assert session.hears(D1, no(1, SessionGoneError, 2)) == shown
 
     assert at_data(session.wait(0.2)) == to_data(D1, PublishDatum(2, PAY, ONE))
 
@@ -413,7 +423,7 @@ def test_a_new_incarnation_asks_everybody_who_they_are_and_vouches_for_nothing_b
         *to_client(ALICE, WhoAreYou()),
     ]
     assert at_data(session.wait(0.5)) == to_data(D1, digest_of(ring_epoch=3))
-    again = make_publisher(1, version=2, voucher=S1_AGAIN)
+    again = make_publisher(1, version=2, session=S1_AGAIN)
     assert at_data(session.greet(ALICE, publish(12, 2), ReplayDone())) == to_data(
         D1, PublishDatum(2, PAY, again)
     )
@@ -432,10 +442,10 @@ def test_a_late_word_about_a_former_incarnation_costs_the_present_one_nothing() 
     session.greet(ALICE)
     more = Publish(12, TWO.publisher_id, 1, PAY, b"")
     session.says(ALICE, publish(), more)
-    session.hears(D1, no(1, VoucherGoneError))
+    session.hears(D1, no(1, SessionGoneError))
     session.join(make_membership(D1, epoch=8, ring_epoch=3, session=S1_AGAIN), S1_AGAIN)
 
-    assert session.hears(D1, no(2, VoucherGoneError, 8)) == []
+    assert session.hears(D1, no(2, SessionGoneError, 8)) == []
 
     assert session.core.statistics()["incarnation"] == "s1@8"
 
@@ -721,7 +731,7 @@ def test_what_is_withdrawn_before_the_session_is_anybody_is_told_when_it_is() ->
     (hello, request, digest) = [e.message for e in effects if isinstance(e, Send)]
     assert hello == NodeHello(S1)
     assert isinstance(request, UnpublishDatum)
-    assert request.removals[0].voucher == NOBODY
+    assert request.removals[0].session == NO_INCARNATION
     assert digest == digest_of()
 
 

@@ -7,7 +7,7 @@ from session_fakes import CONFIG, D1, D2, PAY, bring_up, make_links, make_member
 
 from zreg.effects import ENDED, TIMED_OUT, Connect, Disconnect, Link, PeerLost, PeerUp
 from zreg.model import Incarnation
-from zreg.session.data_links import DataLinks
+from zreg.session.upstream.data_links import DataLinks
 
 
 def connects(peer: str) -> list[Connect]:

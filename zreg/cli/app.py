@@ -5,17 +5,17 @@ from typing import Final
 
 import typer
 
-from zreg.cli import (
+from zreg.cli import exits
+from zreg.cli.commands import (
     client_commands,
-    exits,
     meta_commands,
     node_commands,
     query_commands,
     setting_commands,
 )
-from zreg.cli.cluster import cluster
+from zreg.cli.commands.cluster_command import cluster
 from zreg.cli.output import complain
-from zreg.cli.settings import unknown_variables
+from zreg.cli.process.node_options import unknown_variables
 from zreg.errors import Error
 
 _HELP: Final = "`zreg --help` lists the commands"

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from zreg.client.locate import advice_on
+from zreg.client.registry_url import advice_on
 from zreg.config import Config
 from zreg.effects import (
     Connect,
@@ -16,8 +16,8 @@ from zreg.effects import (
     Link,
     Local,
     Peer,
+    PeerIncompatible,
     PeerLost,
-    PeerStrange,
     PeerUp,
     Send,
 )
@@ -28,7 +28,8 @@ from zreg.errors import (
     refusal,
 )
 from zreg.reactor import LinkTable, Reactor
-from zreg.wire.messages import Message, Ping, Pong, Refused
+from zreg.wire.common_messages import Ping, Pong, Refused
+from zreg.wire.messages import Message
 
 _REQUEST_ID: Final = 1
 _REDIRECTS_MAX: Final = 3
@@ -116,7 +117,7 @@ class AskCore:
                 return [Send(self._link, self._address, self._question)]
             case PeerLost() if message.peer == self._address:
                 return self._fail(message.reason, now)
-            case PeerStrange() if message.peer == self._address:
+            case PeerIncompatible() if message.peer == self._address:
                 self._is_asked = self._was_asked = False
                 self.is_strange = True
                 return [Disconnect(self._link, self._address), *self._fail(message.detail, now)]

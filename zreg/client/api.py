@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from zreg.client.commands import AddSubscription, Answer, ClientState, Question
-from zreg.client.locate import find_url, parse_url
+from zreg.client.core.commands import AddSubscription, Answer, ClientState, Question
 from zreg.client.publication import Publication
+from zreg.client.registry_url import find_url, parse_url
 from zreg.client.runtime import CLOSE_SECONDS_MAX, Runtime, Settings, close_all, running
 from zreg.client.service import Service
 from zreg.client.subscription import Callback, Subscription

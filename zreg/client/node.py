@@ -5,11 +5,11 @@ from random import SystemRandom
 
 import msgspec
 
-from zreg.client.core import ClientCore
+from zreg.client.core.core import ClientCore
 from zreg.config import Config
 from zreg.effects import Link, Local
+from zreg.reactor.link_table import LinkTable
 from zreg.reactor.loop import Reactor
-from zreg.reactor.table import LinkTable
 
 
 class ClientNode:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from zreg.client.commands import PublicationRefused, SetPublication, WithdrawPublication
+from zreg.client.core.commands import PublicationRefused, SetPublication, WithdrawPublication
 from zreg.client.view import Endpoint, Value, pack_values
 from zreg.errors import UsageError, refusal
 from zreg.model import DataInfoId

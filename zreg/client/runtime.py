@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from zreg import errors
-from zreg.client.commands import (
+from zreg.client.core.commands import (
     Answer,
     Answered,
     Ask,
@@ -36,8 +36,8 @@ from zreg.client.commands import (
     ViewChanged,
 )
 from zreg.client.dispatcher import Dispatcher
-from zreg.client.locate import advice_on, route_host
 from zreg.client.node import ClientNode
+from zreg.client.registry_url import advice_on, route_host
 from zreg.config import Config
 from zreg.effects import Local
 from zreg.errors import ClosedError, UnavailableError, UsageError, refusal

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from zreg.client.commands import DropSubscription, SubscriptionRefused, ViewChanged
+from zreg.client.core.commands import DropSubscription, SubscriptionRefused, ViewChanged
 from zreg.client.view import UNKNOWN_VIEW, View, ViewChange, change_between
 from zreg.errors import refusal
 from zreg.model import DataInfoId, Scope

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
-from zreg.data import answers
+from zreg.data import follower_answers
 from zreg.data.health import health_of
 from zreg.data.hints import Hints
-from zreg.data.reconcile import Ownership
+from zreg.data.ownership import Ownership
 from zreg.data.store import Datum, DatumStore
 from zreg.effects import (
     ENDED,
@@ -27,34 +27,32 @@ from zreg.effects import (
     Send,
     Stop,
 )
-from zreg.enrolment import Enrolment
 from zreg.errors import (
     NotPrimaryError,
     NotReadyError,
     RefusedError,
+    SessionGoneError,
     UnknownMessageError,
-    VoucherGoneError,
 )
 from zreg.health import Health
+from zreg.membership.enrolment import Enrolment
 from zreg.model import Incarnation, Member, Membership, Role, Status
-from zreg.ring import bucket_of
-from zreg.wire.messages import (
+from zreg.primitives.ring import bucket_of
+from zreg.wire.common_messages import Ping, Pong, Refused
+from zreg.wire.data_messages import (
     CompareDigest,
     ComparePublishers,
     CompareVersions,
     DigestCompared,
     FetchChanges,
     ListDatums,
-    MembershipReply,
-    Message,
     NodeHello,
-    Ping,
-    Pong,
     PublishDatum,
-    Refused,
     Snapshot,
     UnpublishDatum,
 )
+from zreg.wire.membership_messages import MembershipReply
+from zreg.wire.messages import Message
 
 if TYPE_CHECKING:
     from random import Random
@@ -155,16 +153,18 @@ class DataCore:
             case CompareVersions():
                 present = self._store.present_version(self.epoch)
                 sequence = self._hints.sequence(message.bucket)
-                versions = answers.compared_versions(self._store, message, present, sequence)
+                versions = follower_answers.compared_versions(
+                    self._store, message, present, sequence
+                )
                 return [Send(Link.REQUESTS, peer, versions)]
             case ComparePublishers():
                 voucher = self._sessions.get(peer)
                 if voucher is None:
                     return [self._refused(peer, 0, NotReadyError, "say NodeHello first")]
-                compared = answers.compared_publishers(self._store, message, voucher)
+                compared = follower_answers.compared_publishers(self._store, message, voucher)
                 return [Send(Link.REQUESTS, peer, compared)]
             case ListDatums():
-                listed = answers.listed_datums(self._store, message)
+                listed = follower_answers.listed_datums(self._store, message)
                 return [Send(Link.REQUESTS, peer, listed)]
             case Ping():
                 return [Send(Link.REQUESTS, peer, Pong())]
@@ -190,7 +190,7 @@ class DataCore:
         """Commit what this turn merged, hint at it, and then accept it."""
         effects = self._hints.commit(self._store.dirty(), self.epoch, now)
         for peer, request_ids in self._accepted.items():
-            for accepted in answers.acceptances(request_ids):
+            for accepted in follower_answers.acceptances(request_ids):
                 effects.append(Send(Link.REQUESTS, peer, accepted))
         self._accepted.clear()
         return effects
@@ -225,7 +225,7 @@ class DataCore:
         name = publish.data_info_id
         if not self._ownership.owns(name) or self._incarnation is None:
             return [self._not_primary(peer, publish.request_id)]
-        if publish.publisher.voucher not in self._vouchers:
+        if publish.publisher.session not in self._vouchers:
             return self._refuse_voucher(peer, publish, now)
         self._store.put(name, publish.publisher)
         self._accept(peer, publish.request_id)
@@ -249,14 +249,14 @@ class DataCore:
 
     def _refuse_voucher(self, peer: Peer, publish: PublishDatum, now: float) -> Sequence[Effect]:
         """Tell apart a voucher from above my epoch (I am behind) and one that is gone."""
-        voucher = publish.publisher.voucher
+        voucher = publish.publisher.session
         if voucher.epoch > self.epoch:
             seen = EpochSeen(voucher.epoch)
             effects = list(self._enrolment.receive(Link.LOCAL, "", seen, now))
             detail = f"{voucher} joined at an epoch that this node has not seen yet"
             return [*effects, self._refused(peer, publish.request_id, NotReadyError, detail)]
         detail = f"{voucher} is not a member (any more): join again and ask your clients"
-        return [self._refused(peer, publish.request_id, VoucherGoneError, detail)]
+        return [self._refused(peer, publish.request_id, SessionGoneError, detail)]
 
     def _not_primary(self, peer: Peer, request_id: int) -> Effect:
         detail = "this node is not the primary of that id in its membership"
@@ -288,11 +288,13 @@ class DataCore:
         effects += self._restamp_for(datum, fetch, now)
         sequence = self._hints.sequence(datum.bucket)
         if not fetch.is_unsure and fetch.seen_version <= datum.version:
-            changes = answers.logged_changes(self._store, datum, fetch, sequence)
+            changes = follower_answers.logged_changes(self._store, datum, fetch, sequence)
             if changes is not None:
                 return [*effects, Send(Link.REQUESTS, peer, changes)]
         is_unreconciled = self._ownership.is_unreconciled(name)
-        parts = answers.snapshot_parts(datum, fetch, sequence, is_unreconciled=is_unreconciled)
+        parts = follower_answers.snapshot_parts(
+            datum, fetch, sequence, is_unreconciled=is_unreconciled
+        )
         return effects + [Send(Link.REQUESTS, peer, part) for part in parts]
 
     def _restamp_for(self, datum: Datum, fetch: FetchChanges, now: float) -> list[Effect]:
@@ -376,4 +378,4 @@ def _absent(
         version = store.next_version(epoch)
     sequence = hints.sequence(bucket_of(fetch.data_info_id))
     is_unreconciled = ownership.is_unreconciled(fetch.data_info_id)
-    return answers.absent(fetch, version, sequence, is_unreconciled=is_unreconciled)
+    return follower_answers.absent(fetch, version, sequence, is_unreconciled=is_unreconciled)

@@ -9,8 +9,8 @@ from zreg.config import Limits
 from zreg.data.store import Datum, DatumStore
 from zreg.effects import BEAT_TOPIC, Broadcast, Effect, Link
 from zreg.model import Change, Incarnation
-from zreg.ring import bucket_topic
-from zreg.wire.messages import Beat, Changed
+from zreg.primitives.ring import bucket_topic
+from zreg.wire.data_messages import Beat, Changed
 from zreg.wire.parts import fits_inline
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from zreg.config import Config
-from zreg.digest import DigestSum
 from zreg.model import (
     ZERO,
     Cause,
@@ -23,8 +22,9 @@ from zreg.model import (
     publisher_wins,
     same_to_subscribers,
 )
-from zreg.oplog import OpLog
-from zreg.ring import bucket_of
+from zreg.primitives.digest import DigestSum
+from zreg.primitives.op_log import OpLog
+from zreg.primitives.ring import bucket_of
 
 # How far an op log may grow above its length before it is cut back.
 _LOG_SLACK: Final = 1.25
@@ -123,7 +123,7 @@ class DatumStore:
         if old is None:
             self.publisher_count += 1
             datum.is_quiet = False
-            self._digest_of(publisher.voucher).add(key, publisher.version)
+            self._digest_of(publisher.session).add(key, publisher.version)
         elif not publisher_wins(publisher, old):
             return False
         else:
@@ -145,11 +145,11 @@ class DatumStore:
 
     def _recount(self, old: Publisher, new: Publisher) -> None:
         """Move a publisher from one version, and maybe voucher, to another in the digests."""
-        key, voucher = new.publisher_id, new.voucher
-        if voucher == old.voucher:
+        key, voucher = new.publisher_id, new.session
+        if voucher == old.session:
             self._digests[voucher].replace(key, old.version, new.version)
         else:
-            self._digests[old.voucher].discard(key, old.version)
+            self._digests[old.session].discard(key, old.version)
             self._digest_of(voucher).add(key, new.version)
 
     def remove(self, name: DataInfoId, removal: Removal, now: float) -> bool:
@@ -186,7 +186,7 @@ class DatumStore:
             return 0
         count = 0
         for datum in self._datums.values():
-            for publisher in [p for p in datum.publishers.values() if p.voucher == voucher]:
+            for publisher in [p for p in datum.publishers.values() if p.session == voucher]:
                 self._take_out(datum, publisher)
                 self._note_removal(datum, _eviction(publisher))
                 count += 1
@@ -196,7 +196,7 @@ class DatumStore:
     def _take_out(self, datum: Datum, publisher: Publisher) -> None:
         del datum.publishers[publisher.publisher_id]
         self.publisher_count -= 1
-        self._digests[publisher.voucher].discard(publisher.publisher_id, publisher.version)
+        self._digests[publisher.session].discard(publisher.publisher_id, publisher.version)
 
     def _note_removal(self, datum: Datum, removal: Removal) -> None:
         datum.upserts.pop(removal.publisher_id, None)
@@ -312,4 +312,4 @@ _EVICTED: Final = Cause.EVICTED
 
 
 def _eviction(publisher: Publisher) -> Removal:
-    return Removal(publisher.publisher_id, publisher.version, _EVICTED, publisher.voucher)
+    return Removal(publisher.publisher_id, publisher.version, _EVICTED, publisher.session)

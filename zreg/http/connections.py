@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
-from zreg.http.answers import fault
+from zreg.http.responses import fault
 
 CONNECTIONS_MAX: Final = 64
 CONNECTION_SECONDS_MAX: Final = 5.0

@@ -13,8 +13,8 @@ from aiohttp import web
 
 from zreg.errors import UnavailableError, UsageError
 from zreg.http.connections import Connections
-from zreg.http.health import HealthPages
-from zreg.reactor.node import Node
+from zreg.http.health_pages import HealthPages
+from zreg.nodes.base import Node
 
 # As many connections are accepted in one go, while the node waits: fewer than are answered.
 _ACCEPTS_MAX: Final = 4

@@ -33,34 +33,32 @@ from zreg.errors import (
     UnknownMessageError,
 )
 from zreg.health import Health
-from zreg.meta.agreement import Agreement, Waiter
-from zreg.meta.answers import not_leader, refused
-from zreg.meta.founding import term_to_lead
+from zreg.meta.group.bootstrap import term_to_lead
+from zreg.meta.group.meta_peers import Identity
+from zreg.meta.group.quorum_alarm import QuorumAlarm
+from zreg.meta.group.raft_driver import RaftDriver, Waiter
+from zreg.meta.group.voters import Voters
 from zreg.meta.health import health_of
-from zreg.meta.memory import Memory
-from zreg.meta.peers import Identity
-from zreg.meta.roster import Roster
-from zreg.meta.seats import Seats
-from zreg.meta.settings import Settings
+from zreg.meta.members.cluster_check import ClusterCheck
+from zreg.meta.members.member_registrar import MemberRegistrar
+from zreg.meta.refusals import not_leader, refused
+from zreg.meta.setting_requests import SettingRequests
 from zreg.meta.state import MetaState
-from zreg.meta.trouble import Trouble
 from zreg.model import EMPTY_MEMBERSHIP, Member, Membership, RingParameters, Role, Status
 from zreg.raft.consensus import RaftCore
 from zreg.raft.errors import CommandTooLargeError, OverloadedError, RaftError
-from zreg.wire.commands import AnyCommand, Found
-from zreg.wire.messages import (
+from zreg.wire.common_messages import Ping, Pong, Refused
+from zreg.wire.log_commands import AnyCommand, Found
+from zreg.wire.membership_messages import (
     FetchMembership,
     Join,
     Leave,
     MembershipChanged,
     MembershipReply,
-    Message,
-    Ping,
-    Pong,
-    Refused,
     Renew,
     ReportGone,
 )
+from zreg.wire.messages import Message
 from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting
 
@@ -113,14 +111,16 @@ class MetaCore:
         self._member = member
         self._config = config
         self.state = MetaState()
-        self.agreement = Agreement(raft, self.state, identity)
-        self._seats = Seats(self.state, config, self._propose, raft, now=now)
-        self._settings = Settings(self.state, self.agreement, self._propose, self._elsewhere)
-        self._roster = Roster(member, self.state, self.agreement, self._propose, self._elsewhere)
-        self._trouble = Trouble(self.agreement, member.node_id)
-        self._memory = Memory(
+        self.raft_driver = RaftDriver(raft, self.state, identity)
+        self._registrar = MemberRegistrar(self.state, config, self._propose, raft, now=now)
+        self._settings = SettingRequests(
+            self.state, self.raft_driver, self._propose, self._elsewhere
+        )
+        self._voters = Voters(member, self.state, self.raft_driver, self._propose, self._elsewhere)
+        self._quorum_alarm = QuorumAlarm(self.raft_driver, member.node_id)
+        self._memory = ClusterCheck(
             self.state,
-            self._seats,
+            self._registrar,
             config,
             own_cluster_id=cluster_id,
             forgot_at=now if is_forgetful else None,
@@ -138,7 +138,7 @@ class MetaCore:
     def __repr__(self) -> str:
         """Show epoch, size and part in Raft."""
         members = len(self.membership.members)
-        return f"<MetaCore epoch={self.epoch} members={members} {self.agreement.raft!r}>"
+        return f"<MetaCore epoch={self.epoch} members={members} {self.raft_driver.raft!r}>"
 
     @property
     def epoch(self) -> int:
@@ -153,11 +153,11 @@ class MetaCore:
     @property
     def is_leading(self) -> bool:
         """Whether this node may decide."""
-        return self._led_term > 0 and self.agreement.is_leading
+        return self._led_term > 0 and self.raft_driver.is_leading
 
     def start(self, now: float) -> Sequence[Effect]:
         """Look for the other meta nodes; nodes come by themselves. A lone node leads at once."""
-        effects = self.agreement.start(now)
+        effects = self.raft_driver.start(now)
         return [*effects, *self.settle(now)]
 
     # --- the door -----------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class MetaCore:
         if link is Link.RAFT_ANSWER and isinstance(message, Join):
             return self._receive_from_meta(peer, message)
         if link in (Link.RAFT_ASK, Link.RAFT_ANSWER):
-            return self.agreement.receive(link, peer, message, now)
+            return self.raft_driver.receive(link, peer, message, now)
         match message:
             case FetchMembership():
                 return [self._membership_answer(link, peer, message)]
@@ -193,11 +193,11 @@ class MetaCore:
         match message:
             case Renew() | Join():
                 answer = self._memory.ask_or_refuse(peer, message, now)
-                return self._seats.take(peer, message, now) if answer is None else answer
+                return self._registrar.take(peer, message, now) if answer is None else answer
             case Leave():
-                return self._seats.leave(peer, message)
+                return self._registrar.leave(peer, message)
             case ReportGone():
-                return self._seats.hear_report(peer, message, now)
+                return self._registrar.hear_report(peer, message, now)
             case MembershipReply():
                 return self._memory.adopt(message.membership, now)
             case SetSetting():
@@ -205,38 +205,38 @@ class MetaCore:
             case FetchSettings():
                 return self._settings.fetch(peer, message)
             case AddMeta():
-                return self._roster.add(peer, message)
+                return self._voters.add(peer, message)
             case RemoveMeta():
-                return self._roster.remove(peer, message)
+                return self._voters.remove(peer, message)
             case FetchMetaNodes():
-                return self._roster.fetch(peer, message)
+                return self._voters.fetch(peer, message)
             case _:
                 return [self._misdirected(link, peer, message)]
 
     def _happened(self, event: Local, now: float) -> list[Effect]:
         match event:
             case PeerLost(link=Link.NODES):
-                return self._seats.lose(event.peer, now) if self.is_leading else []
+                return self._registrar.lose(event.peer, now) if self.is_leading else []
             case PeerUp(link=Link.CHECKS) | PeerLost(link=Link.CHECKS):
-                return self._seats.hear_check(event, now) if self.is_leading else []
+                return self._registrar.hear_check(event, now) if self.is_leading else []
             case HandOver():
                 return self._hand_over(now)
             case PeerSlow(link=Link.NODES):
-                self._seats.holders.lose(event.peer)
+                self._registrar.holders.lose(event.peer)
                 return [Disconnect(Link.NODES, event.peer)]
             case _:
-                return self.agreement.happened(event, now)
+                return self.raft_driver.happened(event, now)
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Count Raft's time; as the leader, that of the nodes; announce."""
         self._now = now
-        effects = self.agreement.tick(now)
+        effects = self.raft_driver.tick(now)
         if self.is_leading:
-            effects += [*self._seats.tick(now), *self._roster.tick()]
+            effects += [*self._registrar.tick(now), *self._voters.tick()]
         elif now >= self._admit_at:
             self._admit_at = now + _ADMIT_SECONDS
-            effects += self._roster.show_myself()
-        effects += [*self._trouble.look(), *self._see_handed_over(now)]
+            effects += self._voters.show_myself()
+        effects += [*self._quorum_alarm.look(), *self._see_handed_over(now)]
         if now >= self._beat_at:
             self._beat_at = now + self._config.beat_seconds
             effects += self._announcement(now)
@@ -245,8 +245,8 @@ class MetaCore:
     def settle(self, now: float) -> Iterator[Effect]:
         """Carry out what Raft wants, and announce an epoch that nobody was told of."""
         self._now = now
-        yield from self.agreement.pump(now)
-        led_term = term_to_lead(self.agreement, self.state)
+        yield from self.raft_driver.pump(now)
+        led_term = term_to_lead(self.raft_driver, self.state)
         if led_term != self._led_term:
             yield from self._change_lead(led_term, now)
         announce_at = self._announce_at()
@@ -256,15 +256,15 @@ class MetaCore:
     def next_tick_at(self) -> float | None:
         """When Raft counts, leases are looked at, or the beat is due."""
         is_leading = self.is_leading
-        due_at = self._seats.holders.leases.next_look_at() if is_leading else self._admit_at
-        for at in (self._beat_at, self.agreement.next_tick_at(), self._announce_at()):
+        due_at = self._registrar.holders.leases.next_look_at() if is_leading else self._admit_at
+        for at in (self._beat_at, self.raft_driver.next_tick_at(), self._announce_at()):
             if at is not None and at < due_at:
                 due_at = at
         return due_at
 
     def statistics(self) -> dict[str, int | float | str]:
         """Counters and sizes."""
-        members, raft = self.membership.members, self.agreement.raft.status()
+        members, raft = self.membership.members, self.raft_driver.raft.status()
         return {
             "epoch": self.epoch,
             "ring_epoch": self.membership.ring_epoch,
@@ -272,24 +272,24 @@ class MetaCore:
             "data_nodes": len(self.membership.of(Role.DATA)),
             "departed": sum(m.status is Status.DEPARTED for m in members),
             "settings": self.state.setting_count,
-            "leases": len(self._seats.holders.leases),
-            "stalls": self._seats.holders.leases.stall_count,
+            "leases": len(self._registrar.holders.leases),
+            "stalls": self._registrar.holders.leases.stall_count,
             "raft_role": raft.role.value,
             "raft_term": raft.term,
             "raft_leader": raft.leader or "-",
             "raft_commit_index": raft.commit_index,
             "raft_last_index": raft.last_index,
-            "raft_peers_up": self.agreement.peers.up_count,
-            "strange_messages": self._strange_count + self.agreement.strange_count,
+            "raft_peers_up": self.raft_driver.peers.up_count,
+            "strange_messages": self._strange_count + self.raft_driver.strange_count,
         }
 
     def health(self, now: float) -> Health:
         """Return what is the matter, as far as this core knows."""
         del now
-        return health_of(self.agreement, self._trouble, self._member.node_id)
+        return health_of(self.raft_driver, self._quorum_alarm, self._member.node_id)
 
     def _hand_over(self, now: float) -> list[Effect]:
-        if not self.is_leading or not self._roster.hand_over():
+        if not self.is_leading or not self._voters.hand_over():
             return [Emit(HandedOver())]
         self._stopping_at = now
         return []
@@ -312,8 +312,8 @@ class MetaCore:
                 fields: dict[str, str | int | float] = {"term": led_term, "epoch": self.epoch}
                 yield Log(INFO, "raft.leading", fields)
                 yield from self._begin_to_lead(now)
-            yield from self.agreement.pump(now)
-            led_term = term_to_lead(self.agreement, self.state)
+            yield from self.raft_driver.pump(now)
+            led_term = term_to_lead(self.raft_driver, self.state)
 
     def _begin_to_lead(self, now: float) -> list[Effect]:
         if not self.state.is_founded:
@@ -322,24 +322,24 @@ class MetaCore:
             )
             first = Membership(self._own_cluster_id, 1, 0, ring, (self._member,))
             return self._propose(Found(first), "", 0, lambda _applied, now: self._seated(now))
-        return [*self._seated(now), *self._roster.begin()]
+        return [*self._seated(now), *self._voters.begin()]
 
     def _seated(self, now: float) -> list[Effect]:
-        self._seats.begin(now)
+        self._registrar.begin(now)
         return []
 
     def _receive_from_meta(self, peer: Peer, join: Join) -> list[Effect]:
         if join.member.role is not Role.META:
             self._strange_count += 1
             return []
-        return self._roster.shown(peer, join) if self.is_leading else []
+        return self._voters.shown(peer, join) if self.is_leading else []
 
     def _propose(
         self, command: AnyCommand, peer: Peer, request_id: int, waiter: Waiter
     ) -> list[Effect]:
         """Propose, or say no to whoever asked; where nobody did, whoever waits hears of it."""
         try:
-            self.agreement.propose(command, waiter)
+            self.raft_driver.propose(command, waiter)
         except (OverloadedError, CommandTooLargeError) as error:
             no = refused(peer, request_id, LimitError.code, f"meta: {error}")
         except RaftError:
@@ -349,22 +349,24 @@ class MetaCore:
         return [no] if request_id else list(waiter(None, self._now))
 
     def _elsewhere(self, peer: Peer, request_id: int) -> Send:
-        leader = self.agreement.raft.leader
+        leader = self.raft_driver.raft.leader
         member = self.membership.living(leader) if leader is not None else None
         is_me = leader == self._member.node_id
         address = member.address if member is not None and not is_me else ""
         usual = "another meta node leads" if address else "the meta nodes are electing a leader"
-        detail = self._trouble.sentence() or usual
+        detail = self._quorum_alarm.sentence() or usual
         return not_leader(peer, request_id, address, detail)
 
     def _membership_answer(self, link: Link, peer: Peer, request: FetchMembership) -> Send:
         if not self.state.is_founded:
-            detail = self._trouble.sentence() or "this meta node knows no members yet: ask again"
+            detail = (
+                self._quorum_alarm.sentence() or "this meta node knows no members yet: ask again"
+            )
             return Send(link, peer, Refused(request.request_id, NotReadyError.code, detail))
         changes = self.state.history.answer(request, self.membership)
         if changes is not None:
             return Send(link, peer, changes)
-        trouble = self._trouble.sentence()
+        trouble = self._quorum_alarm.sentence()
         reply = MembershipReply(request.request_id, self.membership, trouble=trouble)
         return Send(link, peer, reply)
 

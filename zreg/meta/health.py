@@ -3,8 +3,8 @@
 from typing import Final
 
 from zreg.health import Harm, Health, Problem, some
-from zreg.meta.agreement import TICK_SECONDS, Agreement
-from zreg.meta.trouble import Trouble
+from zreg.meta.group.quorum_alarm import QuorumAlarm
+from zreg.meta.group.raft_driver import TICK_SECONDS, RaftDriver
 from zreg.raft.quorum import majority
 
 _GOES_ON: Final = (
@@ -12,7 +12,7 @@ _GOES_ON: Final = (
 )
 
 
-def health_of(agreement: Agreement, trouble: Trouble, node_id: str) -> Health:
+def health_of(agreement: RaftDriver, trouble: QuorumAlarm, node_id: str) -> Health:
     """Return the health of a meta node; it has work to do while it leads or knows who does."""
     raft = agreement.raft
     if not raft.configuration.members:
@@ -30,7 +30,7 @@ def health_of(agreement: Agreement, trouble: Trouble, node_id: str) -> Health:
     return Health((*found, *_peer_problems(agreement, node_id)))
 
 
-def _peer_problems(agreement: Agreement, node_id: str) -> list[Problem]:
+def _peer_problems(agreement: RaftDriver, node_id: str) -> list[Problem]:
     missing = [f"{peer} ({why})" for peer, why in agreement.peers.troubles().items()]
     if not missing:
         return []

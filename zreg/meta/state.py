@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from zreg.config import Limits
 from zreg.errors import LimitError, NodeIdInUseError, VersionMismatchError
-from zreg.meta import membership as steps
-from zreg.meta.history import History
-from zreg.meta.outcomes import Outcomes
+from zreg.meta.members import membership_steps as steps
+from zreg.meta.members.membership_history import MembershipHistory
+from zreg.meta.setting_outcomes import SettingOutcomes
 from zreg.model import EMPTY_MEMBERSHIP, Incarnation, Member, Role, Status
-from zreg.wire.commands import (
+from zreg.wire.log_commands import (
     Admit,
     AdmitMeta,
     Adopt,
@@ -61,9 +61,9 @@ class MetaState:
     def __init__(self) -> None:
         self.membership = EMPTY_MEMBERSHIP
         self._settings: dict[str, Setting] = {}
-        self._outcomes = Outcomes()
+        self._outcomes = SettingOutcomes()
         # Not part of the state: each node has its own, from when it began to apply.
-        self.history = History()
+        self.history = MembershipHistory()
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
@@ -150,7 +150,7 @@ class MetaState:
         image = decode_image(data)
         self.membership = image.membership
         self._settings = {setting.name: setting for setting in image.settings}
-        self._outcomes = Outcomes(image.outcomes)
+        self._outcomes = SettingOutcomes(image.outcomes)
         self.history.clear()
 
     # --- cases -------------------------------------------------------------------------------

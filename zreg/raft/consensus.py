@@ -29,13 +29,13 @@ from zreg.effects import Save, Snapshot
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration
 from zreg.raft.errors import NotLeaderError
-from zreg.raft.following import Follower, is_sound_append, is_sound_chunk
+from zreg.raft.follower import Follower, is_sound_append, is_sound_chunk
 from zreg.raft.leadership import Leadership
 from zreg.raft.log import RaftLog
+from zreg.raft.node_state import NodeState
 from zreg.raft.progress import CatchUpState
 from zreg.raft.ready import Persisted, Ready, is_promise
 from zreg.raft.replies import append_reply, chunk_reply, refusal, transfer_reply, vote_reply
-from zreg.raft.standing import Standing
 from zreg.raft.status import PeerStatus, RaftStatus, Role
 from zreg.wire.raft_messages import (
     AppendEntries,
@@ -60,7 +60,7 @@ class RaftCore:
         self.log = RaftLog(persisted)
         assert self.log.last_term <= persisted.term
         self._config = config
-        self._standing = Standing(config, self.log, rng, term=persisted.term, vote=persisted.vote)
+        self._standing = NodeState(config, self.log, rng, term=persisted.term, vote=persisted.vote)
         self._follower = Follower(self.log, snapshot_bytes_max=config.snapshot_bytes_max)
         self._saved_promise = (persisted.term, persisted.vote)
         self._replies: list[Reply] = []

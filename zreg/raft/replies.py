@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from zreg.raft.following import REFUSED_APPEND, REFUSED_CHUNK, Appended, Installed
+from zreg.raft.follower import REFUSED_APPEND, REFUSED_CHUNK, Appended, Installed
 from zreg.wire.raft_messages import (
     AppendEntries,
     AppendEntriesReply,

@@ -14,7 +14,7 @@ from typing import Final
 
 from zreg.effects import REFUSED, TIMED_OUT, Connect, Local, Peer, PeerLost, PeerUp
 from zreg.errors import UsageError
-from zreg.reactor.table import check_address, is_ipv6
+from zreg.reactor.link_table import check_address, is_ipv6
 
 # Silence is no proof, so there is no use in waiting for more of it.
 CHECK_SECONDS_MAX: Final = 1.0

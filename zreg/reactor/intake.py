@@ -8,16 +8,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from zreg.effects import Core, EpochSeen, Local, Peer, PeerStrange
+from zreg.effects import Core, EpochSeen, Local, Peer, PeerIncompatible
 from zreg.errors import ForeignClusterError, PeerError, ProtocolVersionError
-from zreg.reactor.failures import NodeEndError
+from zreg.reactor.effect_runner import EffectRunner
+from zreg.reactor.link_table import WITHOUT_EPOCH
 from zreg.reactor.links import Channel, DialChannel, RouterChannel
-from zreg.reactor.perform import Performer
 from zreg.reactor.raft_links import AnswerChannel
-from zreg.reactor.table import WITHOUT_EPOCH
+from zreg.storage.failures import NodeEndError
 from zreg.wire.codec import BadRecord, decode_frame
+from zreg.wire.common_messages import Refused
 from zreg.wire.envelope import Envelope, ForeignHeaderError
-from zreg.wire.messages import Refused
 
 _EPOCHS_TOLD_MAX: Final = 1024
 # What a whole peer is wrong with, and not one message of it.
@@ -31,7 +31,7 @@ class Intake:
         self,
         core: Core,
         envelope: Envelope,
-        performer: Performer,
+        performer: EffectRunner,
         counts: Counter[str],
         tell: Callable[[Local, float], None],
     ) -> None:
@@ -80,7 +80,7 @@ class Intake:
     def _refuse_message(self, channel: Channel, peer: Peer, error: PeerError, now: float) -> None:
         self._refuse(channel, peer, BadRecord(0, error.code, error.detail))
         if isinstance(channel, DialChannel) and error.code in _STRANGE:
-            self._tell(PeerStrange(channel.link, peer, _strangeness(error)), now)
+            self._tell(PeerIncompatible(channel.link, peer, _strangeness(error)), now)
 
     def _refuse(self, channel: Channel, peer: Peer, bad: BadRecord) -> None:
         self._counts[f"bad_{bad.code}"] += 1

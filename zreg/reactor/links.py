@@ -1,4 +1,4 @@
-"""The sockets: with `options.py` the only import of zmq in the project.
+"""The sockets: with `socket_options.py` the only import of zmq in the project.
 
 A `Channel` is one socket with its monitor, a door one link: a `RouterDoor` serves all its peers
 through one channel, a `DialDoor` has a channel per peer name, a `PubDoor` broadcasts. Nothing here
@@ -13,10 +13,10 @@ from typing import ClassVar, Final
 import zmq
 
 from zreg.effects import CLOSED, CLOSED_EARLY, HANDSHAKE_FAILED, REFUSED, Link, Peer
-from zreg.reactor import options
+from zreg.reactor import socket_options
+from zreg.reactor.link_table import OUTSIDE, is_ipv6
 from zreg.reactor.outbox import Backlog, Outcome
-from zreg.reactor.peers import RoutedPeers
-from zreg.reactor.table import OUTSIDE, is_ipv6
+from zreg.reactor.routed_peers import RoutedPeers
 from zreg.reactor.topics import Topics
 
 TERMINATE_SECONDS_MAX: Final = 1.0
@@ -58,7 +58,7 @@ class Channel:
     takes_turns: ClassVar[bool] = False
 
     def __init__(
-        self, context: SocketContext, link: Link, kind: int, table: options.Options
+        self, context: SocketContext, link: Link, kind: int, table: socket_options.Options
     ) -> None:
         self.link = link
         self.is_up = True
@@ -72,7 +72,7 @@ class Channel:
         self._look = self.socket.getsockopt
         self._recv = self.socket.recv
         self._send = super(zmq.Socket, self.socket).send
-        options.apply(self.socket, table)
+        socket_options.apply(self.socket, table)
         self.monitor = self._watch(context) if self.events else None
 
     @property
@@ -122,7 +122,7 @@ class Channel:
         number, value = _EVENT.unpack(event[:6])
         return number, value
 
-    def close(self, linger_milliseconds: int = options.LINGER_MILLISECONDS) -> None:
+    def close(self, linger_milliseconds: int = socket_options.LINGER_MILLISECONDS) -> None:
         """Close both sockets; twice is fine."""
         if self.is_closed:
             return
@@ -138,7 +138,7 @@ class Channel:
         address = f"inproc://zreg-monitor-{next(_monitor_numbers)}"
         self.socket.monitor(address, self.events)
         monitor: Socket = context.socket(zmq.PAIR)
-        options.apply(monitor, options.MONITOR)
+        socket_options.apply(monitor, socket_options.MONITOR)
         monitor.connect(address)
         return monitor
 
@@ -178,7 +178,7 @@ class RouterChannel(Channel):
 
     def __init__(self, context: SocketContext, link: Link) -> None:
         outside = link in OUTSIDE
-        table = options.ROUTER_CLIENTS if outside else options.ROUTER_INSIDE
+        table = socket_options.ROUTER_CLIENTS if outside else socket_options.ROUTER_INSIDE
         super().__init__(context, link, zmq.ROUTER, table)
         self.peers = RoutedPeers()
 
@@ -233,7 +233,12 @@ class DialChannel(Channel):
     events = _DIAL_EVENTS
 
     def __init__(
-        self, context: SocketContext, link: Link, kind: int, table: options.Options, peer: str
+        self,
+        context: SocketContext,
+        link: Link,
+        kind: int,
+        table: socket_options.Options,
+        peer: str,
     ) -> None:
         super().__init__(context, link, kind, table)
         self.peer = peer
@@ -264,7 +269,7 @@ class DealerChannel(DialChannel):
     """A DEALER to one ROUTER."""
 
     def __init__(self, context: SocketContext, link: Link, peer: str) -> None:
-        super().__init__(context, link, zmq.DEALER, options.DEALER, peer)
+        super().__init__(context, link, zmq.DEALER, socket_options.DEALER, peer)
 
     def receive(self) -> Received | None:
         """Return the next message of the peer."""
@@ -290,7 +295,7 @@ class SubChannel(DialChannel):
     """A SUB to one PUB, so that it is known who sent a hint."""
 
     def __init__(self, context: SocketContext, link: Link, peer: str) -> None:
-        super().__init__(context, link, zmq.SUB, options.SUB, peer)
+        super().__init__(context, link, zmq.SUB, socket_options.SUB, peer)
 
     def receive(self) -> Received | None:
         """Return the next message of the peer, without its topic."""
@@ -315,7 +320,7 @@ class PubChannel(Channel):
     """
 
     def __init__(self, context: SocketContext, link: Link) -> None:
-        super().__init__(context, link, zmq.XPUB, options.PUB)
+        super().__init__(context, link, zmq.XPUB, socket_options.PUB)
         self.topics = Topics()
 
     def receive(self) -> Received | None:

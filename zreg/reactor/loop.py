@@ -26,17 +26,17 @@ from zreg.effects import (
     PeerUp,
     Stop,
 )
-from zreg.reactor.doors import Doors
-from zreg.reactor.failures import NodeEndError
+from zreg.reactor.effect_runner import Disk, EffectRunner, EventCallback, Hooks
 from zreg.reactor.intake import Intake
+from zreg.reactor.link_table import BETWEEN_META_NODES, LinkTable
 from zreg.reactor.links import Channel, DialChannel, RouterChannel
 from zreg.reactor.outbox import Outcome
-from zreg.reactor.perform import Disk, EventCallback, Hooks, Performer
-from zreg.reactor.table import BETWEEN_META_NODES, LinkTable
+from zreg.reactor.socket_set import SocketSet
 from zreg.reactor.wakeups import Wakeups
+from zreg.storage.failures import NodeEndError
 from zreg.wire.codec import encode_frames
+from zreg.wire.common_messages import Ping
 from zreg.wire.envelope import Envelope
-from zreg.wire.messages import Ping
 
 # One link may not keep the others, and the timers, waiting for longer than this.
 MESSAGES_MAX: Final = 256
@@ -59,7 +59,7 @@ class Reactor:
         self,
         core: Core,
         cluster: str,
-        links: LinkTable | Doors,
+        links: LinkTable | SocketSet,
         *,
         on_event: EventCallback | None = None,
         disk: Disk | None = None,
@@ -68,10 +68,10 @@ class Reactor:
         self._envelope = Envelope(cluster)
         # One that stays the same is known at the other end, whatever the epoch.
         self._plain_header = Envelope(cluster).header(0)
-        self._doors = links if isinstance(links, Doors) else Doors(links)
+        self._doors = links if isinstance(links, SocketSet) else SocketSet(links)
         self._counts: Counter[str] = Counter()
         hooks = Hooks(self._header, self._watch, self._unwatch, self.post, on_event, disk)
-        self._performer = Performer(self._doors, self._counts, hooks)
+        self._performer = EffectRunner(self._doors, self._counts, hooks)
         self._sends, self._news = self._performer.sends, self._performer.news
         self._intake = Intake(core, self._envelope, self._performer, self._counts, self._tell)
         self._loop: asyncio.AbstractEventLoop | None = None

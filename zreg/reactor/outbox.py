@@ -15,8 +15,9 @@ from typing import Final, Generic, Protocol, TypeVar
 import msgspec
 
 from zreg.effects import UNREACHABLE, Link, Peer
+from zreg.wire.client_messages import Push
 from zreg.wire.codec import encode_frames, encode_record
-from zreg.wire.messages import Message, Push
+from zreg.wire.messages import Message
 
 BACKLOG_BYTES_MAX: Final = 1 << 20
 BACKLOG_MESSAGES_MAX: Final = 64
@@ -100,7 +101,7 @@ class Door(Protocol[ChannelT_co]):
         ...
 
 
-class News(Generic[ChannelT]):
+class SendResults(Generic[ChannelT]):
     """What sending found out, for the next turn: a core is never called while it acts."""
 
     def __init__(self) -> None:
@@ -120,7 +121,7 @@ class Outbox(Generic[ChannelT]):
         doors: Mapping[int, Door[ChannelT]],
         counts: Counter[str],
         header: Callable[[Link], bytes],
-        news: News[ChannelT],
+        news: SendResults[ChannelT],
     ) -> None:
         self._doors = doors
         self._counts = counts

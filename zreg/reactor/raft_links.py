@@ -2,13 +2,13 @@
 
 The sockets of `links` carry streams of messages; these two carry turns. A REP that does not answer
 is stuck, so the reactor answers what the core did not; a REQ that gets no answer is not, since it
-may ask again (`options.RAFT_ASK`).
+may ask again (`socket_options.RAFT_ASK`).
 """
 
 import zmq
 
 from zreg.effects import Link, Peer
-from zreg.reactor import options
+from zreg.reactor import socket_options
 from zreg.reactor.links import Channel, DialChannel, Received, SocketContext
 from zreg.reactor.outbox import Outcome
 
@@ -22,7 +22,7 @@ class AskChannel(DialChannel):
     takes_turns = True
 
     def __init__(self, context: SocketContext, link: Link, peer: str) -> None:
-        super().__init__(context, link, zmq.REQ, options.RAFT_ASK, peer)
+        super().__init__(context, link, zmq.REQ, socket_options.RAFT_ASK, peer)
         # Whether an answer is due, and whether it is to a request that took another one's place.
         self._is_asked = self._is_asked_again = False
 
@@ -65,7 +65,7 @@ class AnswerChannel(Channel):
     takes_turns = True
 
     def __init__(self, context: SocketContext, link: Link) -> None:
-        super().__init__(context, link, zmq.REP, options.RAFT_ANSWER)
+        super().__init__(context, link, zmq.REP, socket_options.RAFT_ANSWER)
         self._request_count = 0
         # Which request waits for its answer; None: the next may be read.
         self.owed: Peer | None = None

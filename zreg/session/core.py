@@ -22,39 +22,36 @@ from zreg.effects import (
     Send,
     Stop,
 )
-from zreg.enrolment import Enrolment
-from zreg.errors import NotPrimaryError, NotReadyError, VoucherGoneError
+from zreg.errors import NotPrimaryError, NotReadyError, SessionGoneError
 from zreg.health import Health
+from zreg.membership.enrolment import Enrolment
 from zreg.model import EMPTY_MEMBERSHIP, Incarnation, Member, Membership, Role
-from zreg.session.data_links import DataLinks
-from zreg.session.following import Following
+from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.health import health_of
-from zreg.session.operators import Answer, Operators
-from zreg.session.queries import Queries
-from zreg.session.reception import Reception
-from zreg.session.vouching import Vouching
-from zreg.wire.messages import (
-    Accepted,
+from zreg.session.proxy.listings import Listings
+from zreg.session.proxy.meta_proxy import Answer, MetaProxy
+from zreg.session.upstream.data_links import DataLinks
+from zreg.session.upstream.followed_datums import FollowedDatums
+from zreg.session.upstream.registrations import Registrations
+from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.data_messages import (
     Beat,
     Changed,
     Changes,
     DatumsListed,
     DigestCompared,
-    MembershipReply,
-    Message,
     NodeHello,
-    Ping,
-    Pong,
     PublishersCompared,
-    Refused,
     Snapshot,
     Versions,
 )
+from zreg.wire.membership_messages import MembershipReply
+from zreg.wire.messages import Message
 
 if TYPE_CHECKING:
     from random import Random
 
-_TRANSIENT: Final = (NotPrimaryError.code, NotReadyError.code, VoucherGoneError.code)
+_TRANSIENT: Final = (NotPrimaryError.code, NotReadyError.code, SessionGoneError.code)
 # A session that lost its membership and does not get it back in this time is of no use to clients.
 _NOBODY_SECONDS_MAX: Final = 2.0
 
@@ -78,16 +75,18 @@ class SessionCore:
         self._membership = EMPTY_MEMBERSHIP
         self._incarnation: Incarnation | None = None
         self._links = DataLinks(config, rng=rng)
-        self._vouching = Vouching(config, self._links, rng=rng)
-        self._following = Following(config, self._links, rng=rng, keeps=self._vouching.keeps)
-        self._queries = Queries(self._links, lambda: self._enrolment.trouble)
-        self._operators = Operators(self._enrolment, self._queries)
-        self._reception = Reception(
+        self._registrations = Registrations(config, self._links, rng=rng)
+        self._followed = FollowedDatums(
+            config, self._links, rng=rng, keeps=self._registrations.keeps
+        )
+        self._listings = Listings(self._links, lambda: self._enrolment.trouble)
+        self._meta_proxy = MetaProxy(self._enrolment, self._listings)
+        self._client_handler = ClientHandler(
             config,
             self._enrolment,
-            self._vouching,
-            self._following,
-            self._operators,
+            self._registrations,
+            self._followed,
+            self._meta_proxy,
             now=now,
         )
         self._nobody_since: float | None = None
@@ -97,8 +96,8 @@ class SessionCore:
         """Show epoch and sizes."""
         return (
             f"<SessionCore {self._incarnation} epoch={self.epoch} "
-            f"clients={len(self._reception.clients)} "
-            f"pending={self._vouching.pending_count}>"
+            f"clients={len(self._client_handler.clients)} "
+            f"pending={self._registrations.pending_count}>"
         )
 
     @property
@@ -108,7 +107,7 @@ class SessionCore:
 
     def start(self, now: float) -> Sequence[Effect]:
         """Begin to look for meta, listen to beats, and follow what was kept on disk."""
-        return self._enrolment.start() + self._following.start() + self._follow(now)
+        return self._enrolment.start() + self._followed.start() + self._follow(now)
 
     # --- the door -----------------------------------------------------------------------------
 
@@ -117,14 +116,14 @@ class SessionCore:
     ) -> Sequence[Effect]:
         """Take one message; clients' and data nodes' come first, they are the most."""
         if link is Link.CLIENTS:
-            return self._reception.receive(peer, message, now)
+            return self._client_handler.receive(peer, message, now)
         if link is Link.DATA:
             return self._receive_from_data(str(peer), message, now)
         match message:
             case Changed():
-                return self._following.hinted(str(peer), message, now)
+                return self._followed.hinted(str(peer), message, now)
             case Beat():
-                return self._following.beaten(str(peer), message, now)
+                return self._followed.beaten(str(peer), message, now)
             case Local():
                 return self._happened(message, now)
             case _:
@@ -134,7 +133,7 @@ class SessionCore:
         self, link: Link, peer: Peer, message: Message, now: float
     ) -> Sequence[Effect]:
         if link is Link.META and isinstance(message, Answer):
-            answer = self._operators.answered(peer, message)
+            answer = self._meta_proxy.answered(peer, message)
             if answer is not None:
                 return answer
         effects = self._enrolment.receive(link, peer, message, now)
@@ -145,20 +144,22 @@ class SessionCore:
     ) -> Sequence[Effect]:
         match message:
             case Accepted():
-                self._reception.acknowledge(self._vouching.accepted(peer, message.request_ids))
+                self._client_handler.acknowledge(
+                    self._registrations.accepted(peer, message.request_ids)
+                )
                 return ()
             case Changes():
-                return self._following.changes_came(peer, message, now)
+                return self._followed.changes_came(peer, message, now)
             case Snapshot():
-                return self._following.snapshot_came(peer, message, now)
+                return self._followed.snapshot_came(peer, message, now)
             case Versions():
-                return self._following.compared(peer, message, now)
+                return self._followed.compared(peer, message, now)
             case DigestCompared():
-                return self._vouching.digest_compared(peer, message)
+                return self._registrations.digest_compared(peer, message)
             case PublishersCompared():
-                return self._vouching.publishers_compared(peer, message)
+                return self._registrations.publishers_compared(peer, message)
             case DatumsListed():
-                return self._queries.listed(peer, message)
+                return self._listings.listed(peer, message)
             case Refused():
                 return self._refused_by_data(peer, message, now)
             case Ping():
@@ -182,55 +183,55 @@ class SessionCore:
                 return ()
             case PeerLost(link=Link.DATA | Link.CHANGES):
                 if self._links.went_down(event, now):
-                    self._vouching.node_lost(str(event.peer))
-                    self._following.node_lost(str(event.peer), now)
+                    self._registrations.node_lost(str(event.peer))
+                    self._followed.node_lost(str(event.peer), now)
                     return self._report(event)
                 return ()
             case Stop():
-                return self._reception.send_away() + self._enrolment.leave()
+                return self._client_handler.send_away() + self._enrolment.leave()
             case _:
                 effects = self._enrolment.receive(Link.LOCAL, "", event, now)
                 return [*effects, *self._follow(now)]
 
     def _closed(self, peer: Peer, now: float) -> None:
-        self._operators.drop(peer)
-        self._reception.closed(peer, now)
+        self._meta_proxy.drop(peer)
+        self._client_handler.closed(peer, now)
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Judge leases, send again what was not answered."""
         effects: list[Effect] = self._enrolment.tick(now)
         effects += self._links.tick(now)
-        effects += self._reception.tick(now)
-        effects += self._vouching.tick(now)
-        effects += self._following.tick(now)
-        effects += self._queries.tick(now)
-        effects += self._operators.tick(now)
+        effects += self._client_handler.tick(now)
+        effects += self._registrations.tick(now)
+        effects += self._followed.tick(now)
+        effects += self._listings.tick(now)
+        effects += self._meta_proxy.tick(now)
         if self._send_away_at is not None and now >= self._send_away_at:
             self._send_away_at = now + _NOBODY_SECONDS_MAX
-            effects += self._reception.send_away()
+            effects += self._client_handler.send_away()
         return effects
 
     def settle(self, now: float) -> Sequence[Effect]:
         """Send what this turn put on records, push what it changed, join the answers."""
-        effects: list[Effect] = self._vouching.settle(now) + self._following.settle(now)
-        for interest in self._following.take_changed():
+        effects: list[Effect] = self._registrations.settle(now) + self._followed.settle(now)
+        for interest in self._followed.take_changed():
             difference = interest.mirror.take_difference()
             if difference.version > difference.source_version:
                 interest.log.append(difference, now)
-                self._following.trim(interest, now)
-            self._reception.subscribing.pusher.wake(interest)
-        return effects + self._reception.settle(now)
+                self._followed.trim(interest, now)
+            self._client_handler.subscriptions.pusher.wake(interest)
+        return effects + self._client_handler.settle(now)
 
     def next_tick_at(self) -> float | None:
         """When something is due."""
         due = (
             self._enrolment.next_tick_at(),
             self._links.next_tick_at(),
-            self._reception.next_tick_at(),
-            self._vouching.next_tick_at(),
-            self._following.next_tick_at(),
-            self._queries.next_tick_at(),
-            self._operators.next_tick_at(),
+            self._client_handler.next_tick_at(),
+            self._registrations.next_tick_at(),
+            self._followed.next_tick_at(),
+            self._listings.next_tick_at(),
+            self._meta_proxy.next_tick_at(),
             self._send_away_at,
         )
         return min(at for at in due if at is not None)
@@ -239,17 +240,17 @@ class SessionCore:
         """Counters and sizes."""
         return {
             **self._enrolment.statistics(),
-            "clients": len(self._reception.clients),
-            "publishers": len(self._vouching),
-            "pending": self._vouching.pending_count,
-            "subscribers": len(self._reception.subscribing.pusher),
-            "interests": len(self._following),
-            "pushes": self._reception.subscribing.pusher.push_count,
-            "fetches": self._following.fetch_count,
-            "gaps": self._following.gap_count,
-            "compares": self._following.compare_count,
-            "clients_off": self._reception.off_count,
-            "stalls": self._reception.clients.stall_count,
+            "clients": len(self._client_handler.clients),
+            "publishers": len(self._registrations),
+            "pending": self._registrations.pending_count,
+            "subscribers": len(self._client_handler.subscriptions.pusher),
+            "interests": len(self._followed),
+            "pushes": self._client_handler.subscriptions.pusher.push_count,
+            "fetches": self._followed.fetch_count,
+            "gaps": self._followed.gap_count,
+            "compares": self._followed.compare_count,
+            "clients_off": self._client_handler.off_count,
+            "stalls": self._client_handler.clients.stall_count,
         }
 
     def health(self, now: float) -> Health:
@@ -259,7 +260,7 @@ class SessionCore:
             self._enrolment,
             self._links,
             now,
-            is_full=self._reception.clients.is_full,
+            is_full=self._client_handler.clients.is_full,
             is_sending_away=nobody is not None and now - nobody >= _NOBODY_SECONDS_MAX,
         )
 
@@ -272,17 +273,17 @@ class SessionCore:
             effects += self._enrolment.receive(Link.LOCAL, "", seen, now)
         effects += self._hand_over_membership(peer, refused)
         is_final = refused.code not in _TRANSIENT
-        if self._following.refused(peer, refused.request_id, now):
+        if self._followed.refused(peer, refused.request_id, now):
             return effects
-        effects += self._queries.refused(peer, refused)
-        record = self._vouching.refused(peer, refused.request_id, now, is_final=is_final)
+        effects += self._listings.refused(peer, refused)
+        record = self._registrations.refused(peer, refused.request_id, now, is_final=is_final)
         if record is None:
             return effects
         if is_final:
-            effects += self._reception.refuse(record, refused)
+            effects += self._client_handler.refuse(record, refused)
         # Of an incarnation that I am no more, it is no news.
-        is_mine = record.publisher.voucher == self._enrolment.incarnation
-        if refused.code == VoucherGoneError.code and is_mine and refused.epoch >= self.epoch:
+        is_mine = record.publisher.session == self._enrolment.incarnation
+        if refused.code == SessionGoneError.code and is_mine and refused.epoch >= self.epoch:
             effects += self._enrolment.lose_incarnation(now)
             effects += self._follow(now)
         return effects
@@ -300,8 +301,8 @@ class SessionCore:
         effects: list[Effect] = []
         if self._incarnation is not None:
             effects.append(Send(Link.DATA, peer, NodeHello(self._incarnation)))
-        self._vouching.node_up(peer)
-        return effects + self._following.node_up(peer, now)
+        self._registrations.node_up(peer)
+        return effects + self._followed.node_up(peer, now)
 
     def _report(self, lost: PeerLost) -> list[Effect]:
         meta = self._enrolment.leader
@@ -315,16 +316,16 @@ class SessionCore:
 
     def _follow(self, now: float) -> list[Effect]:
         """Act on a membership or an incarnation that the enrolment has newly taken."""
-        effects = self._operators.follow()
+        effects = self._meta_proxy.follow()
         enrolment = self._enrolment
         if enrolment.membership is not self._membership:
             self._membership = enrolment.membership
             has_new_ring, connecting = self._links.follow(self._membership)
             effects += connecting
-            effects += self._reception.subscribing.epoch_came(now)
+            effects += self._client_handler.subscriptions.epoch_came(now)
             if has_new_ring:
-                self._vouching.ring_changed()
-                effects += self._following.ring_changed(now)
+                self._registrations.ring_changed()
+                effects += self._followed.ring_changed(now)
         if enrolment.incarnation is None:
             if self._incarnation is not None and self._nobody_since is None:
                 self._nobody_since, self._send_away_at = now, now + _NOBODY_SECONDS_MAX
@@ -342,8 +343,8 @@ class SessionCore:
             for peer in self._links.peers()
             if self._links.is_up(peer)
         ]
-        self._vouching.new_voucher(incarnation)
+        self._registrations.new_voucher(incarnation)
         # Who was greeted before there was a membership was told of no cluster, and would take the
         # next session for one of another: its view could go back.
-        self._reception.ask_all()
+        self._client_handler.ask_all()
         return effects

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from zreg.enrolment import Enrolment
 from zreg.health import Harm, Health, Problem, some
-from zreg.session.data_links import DataLinks
-from zreg.standing import standing_problems
+from zreg.membership.enrolment import Enrolment
+from zreg.membership.problems import membership_problems
+from zreg.session.upstream.data_links import DataLinks
 
 _GOES_ON: Final = (
     "clients are served and what they publish is accepted; no node joins or departs, no setting "
@@ -24,7 +24,7 @@ def health_of(
     """
     unseated = Harm.STOPS_WORK if is_sending_away else Harm.DEGRADES
     goes_on = _GOES_ON if enrolment.incarnation is not None else _GOES_ON_UNSEATED
-    found = standing_problems(enrolment, now, goes_on=goes_on, unseated=unseated)
+    found = membership_problems(enrolment, now, goes_on=goes_on, unseated=unseated)
     if enrolment.membership.epoch > 0:
         found += _data_problems(links)
     if is_full:

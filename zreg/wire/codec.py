@@ -35,6 +35,14 @@ def encode_record(message: Message) -> msgspec.Raw:
     return msgspec.Raw(_encoder.encode(message))
 
 
+def record_name(record: Message | msgspec.Raw) -> str:
+    """Return the name of a record's class, also of a record that is encoded already."""
+    if isinstance(record, Message):
+        return type(record).__name__
+    tag, _ = _start_of(record)
+    return TAGS[tag].__name__ if tag in TAGS else "unknown"
+
+
 def encoded_size(message: Message | msgspec.Struct) -> int:
     """Return how many bytes the record takes on the wire."""
     return len(_encoder.encode(message))

@@ -6,12 +6,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from zreg.config import Limits
 from zreg.model import Address, Count, Label, NodeId
+from zreg.wire.fields import ClusterId, Detail
 from zreg.wire.record import Message
-
-ClusterId = Annotated[bytes, Meta(max_length=16)]
-Detail = Annotated[str, Meta(max_length=Limits.detail_characters_max)]
 
 
 class Introduction(Message, frozen=True, array_like=True, gc=False):

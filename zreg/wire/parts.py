@@ -17,7 +17,7 @@ _PUBLISHER_BYTES_MAX: Final = _PUBLISHER_BYTES + 4 * 4 * Limits.label_characters
 def change_size(change: Change) -> int:
     """Return about how many bytes a change takes on the wire, never less than it does."""
     removals = sum(
-        _REMOVAL_BYTES + _text_size(removal.voucher.node_id) for removal in change.removals
+        _REMOVAL_BYTES + _text_size(removal.session.node_id) for removal in change.removals
     )
     return _CHANGE_BYTES + sum(_size(publisher) for publisher in change.publishers) + removals
 
@@ -39,7 +39,7 @@ def _size(publisher: Publisher) -> int:
         + _text_size(publisher.zone)
         + _text_size(publisher.data_center)
         + _text_size(publisher.app)
-        + _text_size(publisher.voucher.node_id)
+        + _text_size(publisher.session.node_id)
     )
 
 

@@ -10,9 +10,9 @@ from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.consensus import RaftCore
 from zreg.raft.ready import Persisted, ReadState, Ready, bootstrap
 from zreg.raft.status import Role
-from zreg.testing.raft_checker import RaftChecker
-from zreg.testing.raft_node import SimNode
-from zreg.testing.sim_disk import SimDisk
+from zreg.testing.raft.checker import RaftChecker
+from zreg.testing.raft.raft_node import SimNode
+from zreg.testing.sim.disk import SimDisk
 from zreg.wire.raft_messages import (
     AppendEntries,
     AppendEntriesReply,

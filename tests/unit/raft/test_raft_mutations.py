@@ -9,7 +9,7 @@ import test_raft_scenarios_elections as elections
 import test_raft_scenarios_log as logs
 import test_raft_scenarios_members as members
 
-from zreg.testing.raft_mutations import MUTATIONS, mutated
+from zreg.testing.raft.mutations import MUTATIONS, mutated
 
 NOTICED_BY: dict[str, Callable[[], object]] = {
     "vote durability": elections.test_06_a_vote_survives_a_restart,

@@ -37,8 +37,8 @@ from zreg.raft.errors import (
 from zreg.raft.progress import CatchUpState
 from zreg.raft.ready import Persisted
 from zreg.raft.status import Role
-from zreg.testing.raft_node import SimNode
-from zreg.testing.sim_disk import SimDisk
+from zreg.testing.raft.raft_node import SimNode
+from zreg.testing.sim.disk import SimDisk
 from zreg.wire.raft_messages import (
     Entry,
     EntryKind,

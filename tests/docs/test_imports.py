@@ -1,0 +1,68 @@
+"""Modules import each other in one direction, and a module's name says where it is."""
+
+import ast
+from collections import defaultdict
+
+import pytest
+from tables import ROOT
+
+PACKAGE = ROOT / "zreg"
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+# Each role has its own of these, and they do the same for it.
+SHARED_NAMES = {"core", "health", "errors", "config"}
+
+
+def imported_modules(name: str) -> set[str]:
+    """Return the modules of zreg that a module imports, also behind `TYPE_CHECKING`."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(), name)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {member for member in members if member in MODULES} or {node.module}
+    return {module for module in found if module in MODULES and module != name}
+
+
+IMPORTS = {name: imported_modules(name) for name in MODULES}
+
+
+def reachable(name: str, imports: dict[str, set[str]]) -> set[str]:
+    """Return all modules that a module imports, directly or through others."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for module in imports[waiting.pop()] - seen:
+            seen.add(module)
+            waiting.append(module)
+    return seen
+
+
+# The package itself loads its public names when they are first used.
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"zreg"}))
+def test_no_module_imports_itself_through_others(name: str) -> None:
+    circle = sorted(
+        module for module in reachable(name, IMPORTS) if name in reachable(module, IMPORTS)
+    )
+
+    assert circle == []
+
+
+def test_the_check_finds_a_circle() -> None:
+    imports = {"a": {"b"}, "b": {"c"}, "c": {"a"}}
+
+    assert "a" in reachable("a", imports)
+
+
+def test_no_module_name_stands_for_two_things() -> None:
+    places = defaultdict(list)
+    for name, path in MODULES.items():
+        if path.name not in {"__init__.py", "__main__.py"}:
+            places[path.stem].append(name)
+    twice = {stem: names for stem, names in places.items() if len(names) > 1}
+
+    roles = {"session", "data", "meta"}  # nodes/session.py joins the session's core, and so on
+    assert set(twice) - SHARED_NAMES - roles == set(), twice

@@ -1,0 +1,244 @@
+"""Which ids a data node owns, and for which of them absence means nothing yet."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zreg.data.ownership import Ownership
+from zreg.model import (
+    DataInfoId,
+    Incarnation,
+    Member,
+    Membership,
+    RingParameters,
+    Role,
+    Status,
+    data_info_id,
+)
+from zreg.primitives.ring import ring_of
+
+S1, S2, S3 = Incarnation(1, "s1"), Incarnation(1, "s2"), Incarnation(4, "s3")
+NAMES = [data_info_id(f"service-{number}") for number in range(30)]
+
+
+def session(incarnation: Incarnation, status: Status = Status.WORKING) -> Member:
+    return Member(incarnation.node_id, Role.SESSION, incarnation.epoch, status, "tcp://s:1")
+
+
+def membership(
+    data: str, *sessions: Incarnation, ring_epoch: int, departed: tuple[Incarnation, ...] = ()
+) -> Membership:
+    """Return a membership whose data nodes are the letters of `data`."""
+    members = [
+        *(session(incarnation) for incarnation in sessions),
+        *(session(incarnation, Status.DEPARTED) for incarnation in departed),
+        *(Member(letter, Role.DATA, 1, Status.WORKING, "tcp://d:1") for letter in data),
+    ]
+    ring = RingParameters(virtual_node_count=8)
+    return Membership(b"A" * 16, ring_epoch, ring_epoch, ring, tuple(members))
+
+
+def make_reconciled(data: str = "ab", *, ring_epoch: int = 1) -> Ownership:
+    """Return what node `a` has once it compared with `S1` and `S2`."""
+    ownership = Ownership("a")
+    assert ownership.follow(membership(data, S1, S2, ring_epoch=ring_epoch))
+    assert not ownership.reconcile(S1)
+    assert ownership.reconcile(S2)
+    return ownership
+
+
+def owned(data: str) -> list[DataInfoId]:
+    """Return what node `a` owns among these data nodes."""
+    ring = ring_of(membership(data, ring_epoch=1))
+    return [name for name in NAMES if ring.primary(name) == "a"]
+
+
+def unreconciled_names(ownership: Ownership) -> list[DataInfoId]:
+    return [name for name in NAMES if ownership.is_unreconciled(name)]
+
+
+def test_before_the_first_membership_nothing_is_owned() -> None:
+    ownership = Ownership("a")
+
+    assert not any(ownership.owns(name) for name in NAMES)
+    assert ownership.unreconciled == {}
+
+
+def test_a_node_owns_what_the_ring_says() -> None:
+    ownership = make_reconciled("abc")
+
+    assert [name for name in NAMES if ownership.owns(name)] == owned("abc")
+    assert ownership.ring_epoch == 1
+
+
+def test_a_new_node_is_unreconciled_with_every_session_departed_ones_too() -> None:
+    ownership = Ownership("a")
+
+    assert ownership.follow(membership("ab", S1, ring_epoch=1, departed=(S3,)))
+
+    assert list(ownership.unreconciled) == [S1, S3]
+    assert unreconciled_names(ownership) == NAMES
+
+
+def test_it_is_reconciled_when_every_session_was_equal_once() -> None:
+    ownership = Ownership("a")
+    ownership.follow(membership("ab", S1, S2, ring_epoch=1))
+
+    assert not ownership.reconcile(S2)
+    assert unreconciled_names(ownership) == NAMES
+    assert not ownership.reconcile(S2)
+    assert ownership.reconcile(S1)
+
+    assert unreconciled_names(ownership) == []
+    assert not ownership.reconcile(S1)
+
+
+def test_a_stranger_reconciles_nothing() -> None:
+    ownership = Ownership("a")
+    ownership.follow(membership("ab", S1, ring_epoch=1))
+
+    assert not ownership.reconcile(S3)
+    assert not ownership.reconcile(Incarnation(2, "s1"))
+    assert list(ownership.unreconciled) == [S1]
+
+
+def test_a_session_that_is_forgotten_is_not_waited_for() -> None:
+    ownership = Ownership("a")
+    ownership.follow(membership("ab", S1, ring_epoch=1, departed=(S3,)))
+    ownership.reconcile(S1)
+
+    assert not ownership.follow(membership("ab", S1, ring_epoch=1))
+
+    assert ownership.unreconciled == {}
+    assert unreconciled_names(ownership) == []
+
+
+def test_a_session_that_departs_is_still_waited_for() -> None:
+    ownership = Ownership("a")
+    ownership.follow(membership("ab", S1, ring_epoch=1))
+
+    ownership.follow(membership("ab", ring_epoch=1, departed=(S1,)))
+
+    assert list(ownership.unreconciled) == [S1]
+
+
+def test_a_session_that_joins_later_is_not_waited_for() -> None:
+    """Whatever it will vouch for, it tells the owner itself."""
+    ownership = make_reconciled()
+
+    assert not ownership.follow(membership("ab", S1, S2, S3, ring_epoch=1))
+
+    assert ownership.unreconciled == {}
+
+
+def test_where_there_are_no_sessions_there_is_nothing_to_compare() -> None:
+    ownership = Ownership("a")
+    ownership.follow(membership("ab", ring_epoch=1))
+    ownership.follow(membership("ab", S1, ring_epoch=1))
+
+    assert unreconciled_names(ownership) == []
+
+    ownership.follow(membership("a", S1, ring_epoch=2))
+    gained = [name for name in NAMES if name not in owned("ab")]
+    assert unreconciled_names(ownership) == gained
+
+
+def test_after_a_take_over_only_what_was_gained_is_unreconciled() -> None:
+    ownership = make_reconciled("ab")
+
+    assert ownership.follow(membership("a", S1, S2, ring_epoch=2))
+
+    assert list(ownership.unreconciled) == [S1, S2]
+    gained = [name for name in NAMES if name not in owned("ab")]
+    assert gained
+    assert unreconciled_names(ownership) == gained
+
+
+def test_what_was_away_in_between_is_unreconciled() -> None:
+    """It was dropped when another node owned it, though the ring is the former one again."""
+    ownership = make_reconciled("a")
+    ownership.follow(membership("ab", S1, S2, ring_epoch=2))
+
+    ownership.follow(membership("a", S1, S2, ring_epoch=3))
+
+    away = [name for name in NAMES if name not in owned("ab")]
+    assert unreconciled_names(ownership) == away
+
+
+def test_being_reconciled_once_forgets_the_rings_before() -> None:
+    ownership = make_reconciled("ab")
+    ownership.follow(membership("a", S1, S2, ring_epoch=2))
+    ownership.reconcile(S1)
+    ownership.reconcile(S2)
+
+    ownership.follow(membership("ac", S1, S2, ring_epoch=3))
+
+    kept = [name for name in NAMES if name in owned("ac")]
+    assert [name for name in kept if ownership.is_unreconciled(name)] == []
+
+
+def test_a_ring_that_changes_before_anything_was_reconciled_trusts_nothing() -> None:
+    ownership = Ownership("a")
+    ownership.follow(membership("ab", S1, ring_epoch=1))
+
+    ownership.follow(membership("a", S1, ring_epoch=2))
+
+    assert unreconciled_names(ownership) == NAMES
+
+
+def test_too_many_rings_in_a_row_are_none_to_trust() -> None:
+    ownership = make_reconciled("ab")
+    for ring_epoch in range(2, 10):
+        ownership.follow(membership("ab", S1, S2, ring_epoch=ring_epoch))
+        assert unreconciled_names(ownership) == [n for n in NAMES if n not in owned("ab")]
+
+    ownership.follow(membership("ab", S1, S2, ring_epoch=10))
+
+    assert unreconciled_names(ownership) == NAMES
+
+
+def test_starting_over_trusts_nothing() -> None:
+    ownership = make_reconciled()
+
+    ownership.start_over(membership("ab", S1, ring_epoch=1, departed=(S3,)))
+
+    assert list(ownership.unreconciled) == [S1, S3]
+    assert unreconciled_names(ownership) == NAMES
+
+
+def test_starting_over_where_there_are_no_sessions_trusts_everything() -> None:
+    ownership = make_reconciled()
+
+    ownership.start_over(membership("ab", ring_epoch=1))
+
+    assert unreconciled_names(ownership) == []
+
+
+def test_starting_over_before_the_first_ring_waits_for_it() -> None:
+    ownership = Ownership("a")
+    ownership.start_over(membership("ab", ring_epoch=1))
+
+    ownership.follow(membership("ab", S1, ring_epoch=1))
+
+    assert unreconciled_names(ownership) == NAMES
+
+
+@given(st.lists(st.sampled_from(["a", "ab", "abc", "ac", "b", "all equal"]), max_size=8))
+def test_what_was_not_owned_all_along_since_it_was_compared_is_unreconciled(
+    steps: list[str],
+) -> None:
+    """Held against what a node has that drops what it does not own, and is given it by compares."""
+    ownership = Ownership("a")
+    held: set[DataInfoId] = set()
+    ring_epoch = 0
+    for step in ["ab", *steps]:
+        if step == "all equal":
+            for incarnation in (S1, S2):
+                ownership.reconcile(incarnation)
+            held = {name for name in NAMES if ownership.owns(name)}
+        else:
+            ring_epoch += 1
+            ownership.follow(membership(step, S1, S2, ring_epoch=ring_epoch))
+            held = {name for name in held if ownership.owns(name)}
+        for name in NAMES:
+            if ownership.owns(name):
+                assert name in held or ownership.is_unreconciled(name)

@@ -1,0 +1,61 @@
+"""One directory, one node: the second is told who was first."""
+
+import errno
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from zreg.errors import UsageError
+from zreg.storage.directory_lock import DirectoryLock
+
+
+def test_a_second_holder_is_told_who_the_first_is_until_that_one_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "for it"
+    first = DirectoryLock(path)
+    assert repr(first) == f"<DirectoryLock {path} held>"
+
+    with pytest.raises(UsageError) as caught:
+        DirectoryLock(path)
+
+    said = str(caught.value)
+    assert said.startswith(f"{path} is in use by process {os.getpid()} (")
+    assert said.endswith("): stop that one, or give each node a --dir of its own")
+    first.release()
+    first.release()
+    assert repr(first) == f"<DirectoryLock {path} released>"
+    DirectoryLock(path).release()
+
+
+def test_a_holder_that_the_kernel_does_not_show_is_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zreg.storage.directory_lock._LOCKS", tmp_path / "none")
+    first = DirectoryLock(tmp_path)
+
+    with pytest.raises(UsageError, match="is in use by another process: stop that one"):
+        DirectoryLock(tmp_path)
+    first.release()
+
+
+def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(UsageError, match=r"file cannot be used: File exists; name another --dir"):
+        DirectoryLock(tmp_path / "file")
+
+
+def test_a_file_system_without_locks_is_no_reason_not_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with caplog.at_level(logging.WARNING):
+        DirectoryLock(tmp_path).release()
+
+    assert "directory.unlocked" in caplog.text
+    assert "No locks available" in caplog.text

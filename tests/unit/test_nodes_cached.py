@@ -1,0 +1,380 @@
+"""A session and a data node between their start from disk and the day on which meta is back."""
+
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from msgspec.structs import replace
+from session_fakes import (
+    ALICE,
+    ALICE_ID,
+    BOB,
+    BOB_ID,
+    CLIENT_IDS,
+    CLUSTER_ID,
+    CONFIG,
+    D1,
+    D2,
+    META,
+    PAY,
+    S1,
+    V1,
+    V2,
+    Session,
+    digest_of,
+    make_links,
+    make_member,
+    make_membership,
+    make_publisher,
+    pushes,
+    to_client,
+    to_data,
+)
+
+from zreg.data.core import DataCore
+from zreg.effects import Connect, Effect, Emit, Link, MembershipTaken, PeerLost, PeerUp, Send
+from zreg.errors import NotPrimaryError, NotReadyError, UnknownNodeError
+from zreg.model import (
+    EMPTY_MEMBERSHIP,
+    NO_INCARNATION,
+    ZERO,
+    Cause,
+    Incarnation,
+    Membership,
+    Removal,
+    Role,
+    Scope,
+)
+from zreg.primitives.mirror import ANY_VERSION
+from zreg.session.core import SessionCore
+from zreg.session.proxy.listings import Listings
+from zreg.wire.client_messages import (
+    Bye,
+    Hello,
+    Publish,
+    Push,
+    PushAck,
+    ReplayDone,
+    Subscribe,
+    Unpublish,
+    Welcome,
+    WhoAreYou,
+)
+from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.data_messages import (
+    Changed,
+    CompareDigest,
+    ComparePublishers,
+    CompareVersions,
+    DatumsListed,
+    FetchChanges,
+    ListDatums,
+    NodeHello,
+    PublishDatum,
+    Snapshot,
+    UnpublishDatum,
+)
+from zreg.wire.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.messages import PROTOCOL_VERSION, Message
+
+FORMER = Incarnation(2, "s1")
+AGAIN = Incarnation(8, "s1")
+KEPT = make_membership(D1, session=FORMER)
+ONE, TWO = make_publisher(1, session=Incarnation(1, "s9")), make_publisher(2)
+SUBSCRIBE = Subscribe(5, PAY, Scope.GLOBAL)
+
+
+class RestartedSession(Session):
+    """A session that has just started from its disk; meta is away, `d1` is reached."""
+
+    def __init__(self, *, is_up: bool = True) -> None:
+        self.now = 100.0
+        member = make_member("s1", 0, Role.SESSION)
+        self.core = SessionCore(member, CONFIG, rng=Random(1), now=self.now, kept=KEPT)
+        self.started = list(self.core.start(self.now))
+        self.core.tick(self.now)
+        self.local(PeerLost(Link.META, META, "refused"))
+        if is_up:
+            self.come_up(D1)
+
+    def be_let_in(self) -> list[Effect]:
+        self.core.tick(self.now + 5.0)
+        self.local(PeerUp(Link.META, META))
+        return self.join(make_membership(D1, epoch=8, ring_epoch=3, session=AGAIN), AGAIN)
+
+
+def publish(request_id: int = 11, version: int = 1) -> Publish:
+    return Publish(request_id, TWO.publisher_id, version, PAY, TWO.body)
+
+
+def not_yet(request_id: int) -> Refused:
+    detail = (
+        "not accepted yet, but kept: meta is away and has not let s1 in since it started from its "
+        "disk, so what its clients publish waits "
+        "(meta:9610: refused)"
+    )
+    return Refused(request_id, NotReadyError.code, detail)
+
+
+def at_data(effects: Sequence[Effect]) -> list[Message]:
+    return [e.message for e in effects if isinstance(e, Send) and e.link is Link.DATA]
+
+
+# --- a session -----------------------------------------------------------------------------------
+
+
+def test_it_connects_to_the_data_nodes_that_it_remembers_and_does_not_say_who_it_is() -> None:
+    session = RestartedSession(is_up=False)
+
+    assert [effect for effect in session.started if isinstance(effect, Connect)] == [
+        Connect(Link.CHANGES, D1, "tcp://d1:2"),
+        Connect(Link.DATA, D1, "tcp://d1:1"),
+    ]
+    assert session.come_up(D1) == []
+    assert session.core.epoch == 3
+    assert session.core.statistics()["incarnation"] == "-"
+
+
+def test_clients_are_taken_and_told_of_the_cluster_by_nobody() -> None:
+    session = RestartedSession()
+
+    welcome = Welcome(PROTOCOL_VERSION, NO_INCARNATION, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",))
+    hello = Hello(PROTOCOL_VERSION, ALICE_ID)
+    assert session.says(ALICE, hello) == to_client(ALICE, welcome)
+
+
+def test_subscriptions_are_answered_and_hints_are_pushed() -> None:
+    session = RestartedSession()
+    effects = session.greet(ALICE, SUBSCRIBE)
+    assert at_data(effects) == [FetchChanges(1, PAY, ZERO)]
+
+    effects = session.answer_fetch(D1, effects, V1, ONE)
+    assert effects == to_client(ALICE, Push(PAY, Scope.GLOBAL, None, V1, (ONE,)))
+    session.says(ALICE, PushAck(PAY, Scope.GLOBAL, V1))
+    session.now += 1.0
+
+    gone = Removal(ONE.publisher_id, 1, Cause.BYE, ONE.session)
+    hint = Changed(PAY, V1, V2, 2, (), (gone,))
+    assert session.turn(Link.CHANGES, D1, hint) == to_client(
+        ALICE, Push(PAY, Scope.GLOBAL, V1, V2, (), (replace(gone, version=ANY_VERSION),))
+    )
+
+
+def test_a_data_node_that_cannot_say_is_asked_again_and_nobody_is_told_of_an_empty_list() -> None:
+    session = RestartedSession()
+    session.greet(ALICE, SUBSCRIBE)
+
+    effects: list[Effect] = session.hears(D1, Refused(1, NotPrimaryError.code, "", 3))
+    effects += session.wait(70.0)
+
+    assert pushes(effects) == []
+    assert FetchChanges(2, PAY, ZERO) in at_data(effects)
+
+
+def test_publishes_wait_also_when_they_are_repeated_and_time_passes() -> None:
+    """Each of them is told why: it is a sign of life too, and what a vain wait ends with."""
+    session = RestartedSession()
+
+    assert session.greet(ALICE, publish())[1:] == to_client(ALICE, not_yet(11))
+    assert session.says(ALICE, publish(12)) == to_client(ALICE, not_yet(12))
+    assert session.says(ALICE, publish(13, version=2)) == to_client(ALICE, not_yet(13))
+    assert at_data(session.wait(2.5)) == []
+    assert session.core.statistics()["pending"] == 1
+    session.follow(make_membership(D1, D2, epoch=4, session=FORMER))
+    assert at_data(session.come_up(D2)) == []
+
+
+def test_when_meta_is_back_they_are_vouched_for_accepted_and_replayed() -> None:
+    session = RestartedSession()
+    session.greet(ALICE, publish())
+
+    effects = session.be_let_in()
+
+    mine = make_publisher(2, session=AGAIN)
+    assert effects[-4:] == [
+        *to_data(D1, NodeHello(AGAIN), PublishDatum(1, PAY, mine), digest_of(mine)),
+        *to_client(ALICE, WhoAreYou()),
+    ]
+    assert session.hears(D1, Accepted((1,))) == to_client(ALICE, Accepted((11,)))
+    replayed = make_publisher(2, version=2, session=AGAIN)
+    effects = session.greet(ALICE, publish(14, version=2), ReplayDone())
+    assert at_data(effects) == [PublishDatum(2, PAY, replayed)]
+    assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((14,)))
+
+
+def test_a_replay_that_names_it_no_more_withdraws_it() -> None:
+    session = RestartedSession()
+    session.greet(ALICE, publish())
+    session.be_let_in()
+    session.hears(D1, Accepted((1,)))
+
+    (removal,) = at_data(session.greet(ALICE, ReplayDone()))
+
+    assert isinstance(removal, UnpublishDatum)
+    assert removal.removals == (Removal(TWO.publisher_id, 1, Cause.NOT_REPLAYED, AGAIN),)
+
+
+@pytest.mark.parametrize(
+    "word", [Unpublish(12, TWO.publisher_id, 1, PAY), Bye()], ids=["unpublish", "bye"]
+)
+def test_what_a_client_takes_back_goes_at_once(word: Message) -> None:
+    """It needs no voucher: it is its client's own word, and some other session may have had it."""
+    session = RestartedSession()
+    session.greet(ALICE, publish())
+
+    (removal,) = at_data(session.says(ALICE, word))
+
+    assert isinstance(removal, UnpublishDatum)
+    assert removal.removals[0].publisher_id == TWO.publisher_id
+    assert session.core.statistics()["pending"] == 1
+    session.hears(D1, Accepted((removal.request_id,)))
+    assert session.core.statistics()["publishers"] == 0
+    assert not any(isinstance(m, PublishDatum) for m in at_data(session.be_let_in()))
+
+
+def test_who_falls_silent_or_is_cut_off_takes_nothing_along() -> None:
+    """It may be at another session that waits for meta too: no voucher of this one is gone."""
+    session = RestartedSession()
+    session.greet(ALICE, publish())
+    session.greet(BOB, replace(publish(), publisher_id=b"b" * 16))
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+
+    assert at_data(session.wait(4.0)) == []
+
+    assert session.core.statistics()["clients"] == 0
+    assert session.core.statistics()["publishers"] == 0
+    assert at_data(session.be_let_in()) == [NodeHello(AGAIN)]
+
+
+def test_clients_stay_however_long_meta_is_away() -> None:
+    session = RestartedSession()
+    for peer in (ALICE, BOB):
+        session.says(peer, Hello(PROTOCOL_VERSION, CLIENT_IDS[peer]))
+
+    for _ in range(20):
+        session.says(ALICE, Ping())
+        session.says(BOB, Ping())
+        assert Bye() not in [getattr(effect, "message", None) for effect in session.wait(1.0)]
+    assert BOB_ID in [client.client_id for client in session.core._client_handler.clients.all()]
+
+
+def test_the_members_that_it_remembers_are_shown_with_what_is_the_matter() -> None:
+    session = RestartedSession()
+
+    (effect,) = session.says(ALICE, FetchMembership(9))
+
+    assert isinstance(effect, Send)
+    reply = effect.message
+    assert isinstance(reply, MembershipReply)
+    assert reply.membership == KEPT
+    assert "has not let s1 in since it started from its disk" in reply.trouble
+    assert "(meta:9610: refused)" in reply.trouble
+
+
+def test_what_it_takes_from_meta_is_to_be_kept() -> None:
+    effects = RestartedSession().be_let_in()
+
+    kept = make_membership(D1, epoch=8, ring_epoch=3, session=AGAIN)
+    assert Emit(MembershipTaken(kept)) in effects
+
+
+def test_a_listing_that_a_data_node_refuses_is_refused_at_once_and_names_it() -> None:
+    session = RestartedSession()
+    session.says(ALICE, ListDatums(77, "*"))
+
+    effects = session.hears(D1, Refused(1, NotReadyError.code, "not let in yet", 3))
+
+    refused = Refused(77, NotReadyError.code, "d1@1: not let in yet")
+    assert effects == to_client(ALICE, refused)
+    assert session.hears(D1, DatumsListed(1, ())) == []
+
+
+def test_a_refusal_of_a_listing_by_whom_it_does_not_wait_for_is_nobodys() -> None:
+    queries = Listings(make_links(D1, D2), lambda: "")
+    queries.ask(ALICE, ListDatums(77, "*"), 0.0)
+    queries.listed(D1, DatumsListed(1, ()))
+    no = Refused(1, NotReadyError.code, "no")
+
+    assert queries.refused(D1, no) == []
+    assert queries.refused(D2, Refused(2, NotReadyError.code, "no")) == []
+    assert queries.refused(D2, no) != []
+
+
+# --- a data node ---------------------------------------------------------------------------------
+
+PEER = b"peer of s1"
+DATA_KEPT = make_membership(D1, session=S1)
+
+
+def make_data_node(kept: Membership | None = DATA_KEPT) -> DataCore:
+    """Return a data node that started from its disk, and that a session has greeted."""
+    core = DataCore(make_member("d1", 0), CONFIG, rng=Random(1), now=0.0, kept=kept)
+    core.start(0.0)
+    core.tick(0.0)
+    ask(core, NodeHello(S1))
+    return core
+
+
+def ask(core: DataCore, message: Message) -> list[Message]:
+    effects = [*core.receive(Link.REQUESTS, PEER, message, 0.0), *core.settle(0.0)]
+    return [effect.message for effect in effects if isinstance(effect, Send)]
+
+
+@pytest.mark.parametrize("kept", [None, EMPTY_MEMBERSHIP, DATA_KEPT])
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (PublishDatum(1, PAY, make_publisher(1)), NotPrimaryError),
+        (UnpublishDatum(1, PAY, (Removal(ONE.publisher_id, 1, Cause.BYE),)), NotPrimaryError),
+        (FetchChanges(1, PAY, ZERO), NotPrimaryError),
+        (FetchChanges(1, PAY, V1, V2), NotPrimaryError),
+        (CompareVersions(1, 0, ((PAY, V1),)), NotReadyError),
+        (ListDatums(1, "*"), NotReadyError),
+    ],
+)
+def test_it_takes_no_write_and_never_says_what_there_is(
+    kept: Membership | None, request_: Message, error: type[NotReadyError | NotPrimaryError]
+) -> None:
+    """Its predecessor was the primary, and it holds nothing of what that had."""
+    core = make_data_node(kept)
+
+    (refused,) = ask(core, request_)
+
+    assert isinstance(refused, Refused)
+    assert (refused.request_id, refused.code) == (1, error.code)
+    assert refused.epoch == core.epoch == (3 if kept is DATA_KEPT else 0)
+
+
+def test_it_agrees_with_nobody_that_nothing_is_published() -> None:
+    """Else it would count as reconciled with a session that has nothing there."""
+    core = make_data_node()
+
+    assert ask(core, CompareDigest(3, 0, 0)) == []
+    assert ask(core, ComparePublishers(0, 255, ())) != []
+    core.receive(Link.LOCAL, "", PeerUp(Link.META, META), 0.0)
+    seat = Incarnation(9, "d1")
+    core.receive(Link.META, META, MembershipReply(1, make_membership("d1@9", epoch=9), seat), 0.0)
+    assert core.statistics()["unreconciled"] == 1
+    (snapshot,) = ask(core, FetchChanges(2, PAY, ZERO))
+    assert isinstance(snapshot, Snapshot)
+    assert snapshot.is_unreconciled
+
+
+def test_who_is_nobody_any_more_agrees_with_nobody_either() -> None:
+    """It follows the ring, and has dropped all that it held."""
+    core = make_data_node(None)
+    core.receive(Link.LOCAL, "", PeerUp(Link.META, META), 0.0)
+    seat = MembershipReply(1, make_membership("d1@9", epoch=9), Incarnation(9, "d1"))
+    core.receive(Link.META, META, seat, 0.0)
+    core.receive(Link.META, META, Refused(2, UnknownNodeError.code, "join again"), 0.0)
+
+    assert ask(core, CompareDigest(9, 0, 0)) == []
+    assert core.statistics()["unreconciled"] == 1
+
+
+def test_it_beats_for_nobody_and_answers_pings() -> None:
+    core = make_data_node()
+
+    assert ask(core, Ping()) == [Pong()]
+    assert core.tick(CONFIG.beat_seconds) == []
+    assert repr(core) == "<DataCore None epoch=3 datums=0>"

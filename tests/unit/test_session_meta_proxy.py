@@ -1,0 +1,423 @@
+"""What operators ask of a session: passed on to the leader of meta, answered in bounded time."""
+
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from msgspec.structs import replace
+from session_fakes import (
+    ALICE,
+    BOB,
+    CONFIG,
+    D1,
+    META,
+    Session,
+    at_clients,
+    make_member,
+    make_membership,
+    to_client,
+)
+
+from zreg.effects import Connect, Disconnect, Effect, Link, Local, PeerLost, PeerSlow, PeerUp, Send
+from zreg.errors import LimitError, NotLeaderError, NotReadyError, VersionMismatchError
+from zreg.model import Role
+from zreg.session.core import SessionCore
+from zreg.session.proxy.meta_proxy import Request
+from zreg.wire.common_messages import Accepted, Refused
+from zreg.wire.data_messages import DatumsListed, ListDatums
+from zreg.wire.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.messages import Message
+from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
+from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
+
+CHANGE = SetSetting(77, "a", "1", 4, b"i" * 16)
+READ = FetchSettings(78, "a*", "after")
+REPLY = (Setting("a", "1", 5),)
+LEADER = "tcp://leader:9610"
+SECONDS_MAX = 1.5
+
+
+def passed_on(effects: Sequence[Effect], meta: str = META) -> list[Request]:
+    """Return the requests among these effects that go to meta."""
+    return [
+        effect.message
+        for effect in effects
+        if isinstance(effect, Send)
+        and (effect.link, effect.peer) == (Link.META, meta)
+        and isinstance(effect.message, Request)
+    ]
+
+
+def answers(session: Session, message: Message, meta: str = META) -> list[Effect]:
+    """Let meta answer."""
+    return session.turn(Link.META, meta, message)
+
+
+def refusals(effects: Sequence[Effect]) -> list[Refused]:
+    return [e.message for e in effects if isinstance(e, Send) and isinstance(e.message, Refused)]
+
+
+def test_the_membership_is_answered_from_what_the_session_follows() -> None:
+    session = Session(D1)
+
+    assert session.says(ALICE, FetchMembership(5)) == to_client(
+        ALICE, MembershipReply(5, make_membership(D1))
+    )
+
+
+def test_a_change_is_passed_on_as_it_is_and_answered_under_the_id_of_who_asked() -> None:
+    """The one who asked needs no greeting, and need not reach meta."""
+    session = Session(D1)
+
+    (change,) = passed_on(session.says(ALICE, CHANGE))
+
+    assert isinstance(change, SetSetting)
+    assert (change.name, change.value, change.if_version) == ("a", "1", 4)
+    assert change.change_id == CHANGE.change_id
+    reply = SettingsReply(change.request_id, REPLY)
+    assert answers(session, reply) == to_client(ALICE, SettingsReply(77, REPLY))
+
+
+def test_a_read_is_meta_s_to_answer_each_time() -> None:
+    """A session keeps no settings, so that a read is as new as meta's answer to it."""
+    session = Session(D1)
+    for _ in range(2):
+        (read,) = passed_on(session.says(ALICE, READ))
+
+        assert isinstance(read, FetchSettings)
+        assert (read.pattern, read.after) == ("a*", "after")
+        reply = SettingsReply(read.request_id, REPLY, is_complete=False)
+        assert answers(session, reply) == to_client(
+            ALICE, SettingsReply(78, REPLY, is_complete=False)
+        )
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [AddMeta(77, "m4", "tcp://m4:9611", 5), RemoveMeta(77, "m4", 5)],
+    ids=["add", "remove"],
+)
+def test_nodes_of_meta_are_added_and_removed_through_a_session(
+    request_: AddMeta | RemoveMeta,
+) -> None:
+    session = Session(D1)
+
+    (passed,) = passed_on(session.says(ALICE, request_))
+
+    assert replace(passed, request_id=77) == request_
+    assert answers(session, Accepted((passed.request_id, 99))) == []
+    assert answers(session, Accepted((99,))) == []
+    assert answers(session, Accepted((passed.request_id,))) == to_client(ALICE, Accepted((77,)))
+
+
+def test_the_nodes_of_meta_are_shown_through_a_session() -> None:
+    session = Session(D1)
+
+    (passed,) = passed_on(session.says(ALICE, FetchMetaNodes(77)))
+
+    reply = MetaNodesReply(passed.request_id, 3, 9, 5, ())
+    assert answers(session, reply) == to_client(ALICE, MetaNodesReply(77, 3, 9, 5, ()))
+
+
+def test_a_listing_is_asked_of_the_data_nodes() -> None:
+    session = Session(D1)
+    (listing,) = session.says(ALICE, ListDatums(5, "*"))
+    assert isinstance(listing, Send)
+    assert listing.link is Link.DATA
+
+    request_id = listing.message.request_id  # type: ignore[attr-defined]
+    answer = session.hears(D1, DatumsListed(request_id, ()))
+
+    assert answer == to_client(ALICE, DatumsListed(5, ()))
+
+
+def test_a_no_of_meta_is_passed_back() -> None:
+    session = Session(D1)
+    (change,) = passed_on(session.says(ALICE, CHANGE))
+
+    no = Refused(change.request_id, VersionMismatchError.code, "a is at version 9")
+
+    assert answers(session, no) == to_client(
+        ALICE, Refused(77, VersionMismatchError.code, "a is at version 9")
+    )
+
+
+def test_answers_to_several_find_who_asked() -> None:
+    session = Session(D1)
+    (first,) = passed_on(session.says(ALICE, READ))
+    (second,) = passed_on(session.says(BOB, READ))
+
+    assert first.request_id != second.request_id
+    assert answers(session, SettingsReply(second.request_id, REPLY)) == to_client(
+        BOB, SettingsReply(78, REPLY)
+    )
+    assert answers(session, SettingsReply(first.request_id, ())) == to_client(
+        ALICE, SettingsReply(78, ())
+    )
+
+
+def test_ids_are_never_those_of_the_session_s_own_requests_to_meta() -> None:
+    """Or an answer to the one would be taken for an answer to the other."""
+    session = Session(D1)
+    ids: list[int] = []
+    for _ in range(3):
+        effects = session.says(ALICE, READ)
+        session.now += CONFIG.renew_seconds
+        effects += session.core.tick(session.now)
+        ids += [
+            e.message.request_id  # type: ignore[attr-defined]
+            for e in effects
+            if isinstance(e, Send) and e.link is Link.META
+        ]
+
+    assert len(ids) == 6
+    assert len(set(ids)) == 6
+
+
+# --- answers that are nobody's --------------------------------------------------------------------
+
+
+def test_answers_that_come_twice_late_or_from_a_stranger_are_nobodys() -> None:
+    session = Session(D1)
+    (read,) = passed_on(session.says(ALICE, READ))
+    reply = SettingsReply(read.request_id, REPLY)
+
+    assert answers(session, SettingsReply(999, REPLY)) == []
+    assert answers(session, reply, meta=LEADER) == []
+    assert session.turn(Link.MEMBERSHIP, META, reply) == []
+    assert answers(session, reply) == to_client(ALICE, SettingsReply(78, REPLY))
+    assert answers(session, reply) == []
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_what_a_client_asked_that_is_gone_is_dropped(*, is_slow: bool) -> None:
+    session = Session(D1)
+    (mine,) = passed_on(session.says(ALICE, CHANGE))
+    (other,) = passed_on(session.says(BOB, READ))
+
+    session.local(PeerSlow(Link.CLIENTS, ALICE) if is_slow else PeerLost(Link.CLIENTS, ALICE))
+
+    assert answers(session, SettingsReply(mine.request_id, REPLY)) == []
+    assert answers(session, SettingsReply(other.request_id, REPLY)) == to_client(
+        BOB, SettingsReply(78, REPLY)
+    )
+    assert at_clients(session.wait(2 * SECONDS_MAX)) == []
+
+
+# --- trouble on the way ---------------------------------------------------------------------------
+
+
+def test_a_meta_node_that_does_not_lead_sends_the_session_and_the_request_to_the_leader() -> None:
+    session = Session(D1)
+    (first,) = passed_on(session.says(ALICE, CHANGE))
+
+    moved = answers(session, Refused(first.request_id, NotLeaderError.code, "no", address=LEADER))
+
+    assert moved == [Disconnect(Link.META, META), Connect(Link.META, LEADER, LEADER)]
+    (again,) = passed_on(session.be_seated(LEADER), LEADER)
+    assert isinstance(again, SetSetting)
+    assert again.request_id > first.request_id
+    assert again.change_id == CHANGE.change_id, "or it might happen twice"
+    assert answers(session, SettingsReply(first.request_id, ()), LEADER) == []
+    assert answers(session, SettingsReply(again.request_id, REPLY), LEADER) == to_client(
+        ALICE, SettingsReply(77, REPLY)
+    )
+
+
+def test_what_is_under_way_when_the_connection_is_lost_is_asked_again_over_the_next() -> None:
+    session = Session(D1)
+    session.says(ALICE, CHANGE)
+    session.says(BOB, READ)
+
+    session.local(PeerLost(Link.META, META, "closed"))
+    session.wait(CONFIG.reconnect_seconds_min)
+    again = passed_on(session.be_seated())
+
+    assert [type(request) for request in again] == [SetSetting, FetchSettings]
+    assert answers(session, SettingsReply(again[0].request_id, REPLY)) == to_client(
+        ALICE, SettingsReply(77, REPLY)
+    )
+    assert answers(session, SettingsReply(again[1].request_id, REPLY)) == to_client(
+        BOB, SettingsReply(78, REPLY)
+    )
+
+
+def test_while_meta_is_away_a_request_waits_for_it() -> None:
+    session = Session(D1)
+    session.local(PeerLost(Link.META, META, "closed"))
+
+    assert session.says(ALICE, READ) == []
+
+    session.wait(CONFIG.reconnect_seconds_min)
+    (read,) = passed_on(session.be_seated())
+    assert answers(session, SettingsReply(read.request_id, REPLY)) == to_client(
+        ALICE, SettingsReply(78, REPLY)
+    )
+
+
+def test_a_meta_node_that_hangs_is_left_and_the_request_is_asked_again() -> None:
+    """It is asked within the time of the request if that was asked after the hanging began."""
+    session = Session(D1)
+    session.now += 1.0
+    session.core.tick(session.now)
+    (first,) = passed_on(session.says(ALICE, CHANGE))
+    assert first
+    effects: list[Effect] = []
+    while not any(isinstance(effect, Connect) for effect in effects):
+        session.now += 0.05
+        effects += session.core.tick(session.now)
+
+    assert Disconnect(Link.META, META) in effects
+    assert refusals(effects) == []
+    assert len(passed_on(session.be_seated())) == 1
+
+
+# --- time and number ------------------------------------------------------------------------------
+
+
+ADVICE_SENT = "nobody knows whether it is done; look, then ask again"
+
+
+@pytest.mark.parametrize(
+    ("request_", "advice"),
+    [
+        pytest.param(CHANGE, ADVICE_SENT, id="change"),
+        pytest.param(READ, "try again", id="read"),
+        pytest.param(RemoveMeta(79, "m4", 5), ADVICE_SENT, id="remove"),
+        pytest.param(FetchMetaNodes(80), "try again", id="nodes"),
+    ],
+)
+def test_an_answer_that_does_not_come_is_refused_in_time(request_: Request, advice: str) -> None:
+    session = Session(D1)
+    began = session.now
+    (passed,) = passed_on(session.says(ALICE, request_))
+
+    assert at_clients(session.wait(SECONDS_MAX - 0.01)) == []
+    detail = f"meta does not answer: {advice}"
+    assert at_clients(session.wait(0.02)) == to_client(
+        ALICE, Refused(request_.request_id, NotReadyError.code, detail)
+    )
+
+    assert session.now - began < SECONDS_MAX + 0.05
+    assert answers(session, SettingsReply(passed.request_id, REPLY)) == [], "too late"
+
+
+def test_the_refusal_says_what_is_in_the_way() -> None:
+    session = Session(D1)
+    reason = "meta has no leader: 2 of its 3 nodes must run"
+    renewal = Refused(2, NotLeaderError.code, reason)
+    answers(session, renewal)
+    session.says(ALICE, CHANGE)
+
+    (refused,) = refusals(session.wait(SECONDS_MAX + 0.01))
+
+    assert refused.code == NotReadyError.code
+    assert reason in refused.detail
+    assert refused.detail.endswith(": try again"), "it never left"
+
+
+def test_a_long_story_is_cut_before_the_advice() -> None:
+    session = Session()
+    session.local(PeerLost(Link.META, META, "x" * 600))
+    session.says(ALICE, READ)
+    (refused,) = refusals(session.wait(SECONDS_MAX + 0.01))
+    assert len(refused.detail) == 500
+    assert refused.detail.endswith(": try again")
+
+
+def test_a_session_that_never_reached_meta_says_so() -> None:
+    core = SessionCore(make_member("s1", 0, Role.SESSION), CONFIG, rng=Random(1), now=0.0)
+    core.tick(0.0)
+    assert core.receive(Link.CLIENTS, ALICE, READ, 0.0) == []
+
+    effects = core.tick(SECONDS_MAX)
+
+    detail = "meta is not connected yet: try again"
+    assert effects == to_client(ALICE, Refused(78, NotReadyError.code, detail))
+
+
+def test_requests_end_in_the_order_in_which_they_came_also_when_they_were_sent_again() -> None:
+    session = Session(D1)
+    session.says(ALICE, READ)
+    session.wait(0.5)
+    session.local(PeerLost(Link.META, META, "closed"))
+    session.says(BOB, READ)
+    session.wait(CONFIG.reconnect_seconds_min)
+    session.be_seated()
+
+    told = at_clients(session.wait(2 * SECONDS_MAX))
+
+    assert [effect.peer for effect in told if isinstance(effect, Send)] == [ALICE, BOB]
+
+
+def test_one_client_has_so_many_under_way_and_no_more() -> None:
+    session = Session(D1)
+    for _ in range(10):
+        assert len(passed_on(session.says(ALICE, READ))) == 1
+
+    detail = "too many requests are under way to meta: wait for the answers to some"
+    assert session.says(ALICE, READ) == to_client(ALICE, Refused(78, LimitError.code, detail))
+    assert len(passed_on(session.says(BOB, READ))) == 1
+
+
+def test_a_session_has_so_many_under_way_and_no_more_also_while_meta_is_away() -> None:
+    session = Session(D1)
+    session.local(PeerLost(Link.META, META, "closed"))
+    for number in range(100):
+        assert session.says(number.to_bytes(5), READ) == []
+
+    (refused,) = refusals(session.says(ALICE, READ))
+
+    assert refused.code == LimitError.code
+    session.wait(SECONDS_MAX + 0.1)
+    assert session.says(ALICE, READ) == [], "those have ended"
+
+
+@pytest.mark.parametrize("event", [PeerLost(Link.META, LEADER), PeerUp(Link.META, LEADER)])
+def test_other_connections_change_nothing(event: Local) -> None:
+    session = Session(D1)
+    (read,) = passed_on(session.says(ALICE, READ))
+
+    assert session.local(event) == []
+    assert answers(session, SettingsReply(read.request_id, REPLY)) == to_client(
+        ALICE, SettingsReply(78, REPLY)
+    )
+
+
+def test_a_change_that_no_meta_node_took_is_not_in_doubt() -> None:
+    """Who does not lead says so, and has done nothing."""
+    session = Session(D1)
+    (change,) = passed_on(session.says(ALICE, CHANGE))
+    answers(
+        session, Refused(change.request_id, NotLeaderError.code, "meta has no leader: start m2")
+    )
+
+    (no,) = refusals(at_clients(session.wait(SECONDS_MAX + 0.1)))
+
+    assert no.detail == (
+        "meta is away: s1 does not reach its leader (meta:9610: meta has no leader: start m2): "
+        "try again"
+    )
+
+
+def test_a_change_that_was_lost_on_the_way_once_stays_in_doubt() -> None:
+    session = Session(D1)
+    session.says(ALICE, CHANGE)
+    session.local(PeerLost(Link.META, META, "closed"))
+    session.wait(CONFIG.reconnect_seconds_min)
+    (again,) = passed_on(session.be_seated())
+    answers(session, Refused(again.request_id, NotLeaderError.code, "no leader"))
+
+    (no,) = refusals(at_clients(session.wait(SECONDS_MAX + 0.1)))
+
+    assert no.detail.endswith("nobody knows whether it is done; look, then ask again")
+
+
+def test_whoever_may_not_lead_is_asked_nothing() -> None:
+    """It would send the request elsewhere, and the answer to that may be lost."""
+    session = Session(D1)
+    session.local(PeerLost(Link.META, META, "closed"))
+    session.says(ALICE, CHANGE)
+    session.wait(CONFIG.reconnect_seconds_min)
+
+    assert passed_on(session.local(PeerUp(Link.META, META))) == []

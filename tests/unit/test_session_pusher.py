@@ -1,0 +1,881 @@
+"""Pushing: one in flight, the newest state next, a delta if it can be; nobody sees what is not."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from session_fakes import (
+    ALICE,
+    ALICE_ID,
+    BOB,
+    BOB_ID,
+    CONFIG,
+    D1,
+    PAY,
+    S1,
+    V1,
+    V2,
+    V3,
+    V4,
+    make_publisher,
+    pushes,
+    to_client,
+)
+
+from zreg.config import Limits
+from zreg.effects import Effect, Link, Probe
+from zreg.model import Cause, Publisher, Removal, Scope, Version
+from zreg.primitives.digest import UNSURE_DIGEST, view_digest
+from zreg.primitives.mirror import ANY_VERSION, PUBLISHERS, Mirror, Verdict, absent
+from zreg.session.clients.client_table import Client
+from zreg.session.clients.pusher import Pusher, Subscriber, sees
+from zreg.session.upstream.followed_datum import FollowedDatum
+from zreg.wire.client_messages import Push, PushAck
+
+ONE, TWO, THREE = make_publisher(1), make_publisher(2), make_publisher(3)
+RETRY = CONFIG.push_retry_seconds
+GLOBAL, ZONE, DATA_CENTER = Scope.GLOBAL, Scope.ZONE, Scope.DATA_CENTER
+
+
+class Datum:
+    """What a session follows, as it moves, and whoever it pushes it to."""
+
+    def __init__(self, version: Version | None = V1, *publishers: Publisher) -> None:
+        self.interest = FollowedDatum(PAY, D1, 0.0)
+        self.pusher = Pusher(CONFIG)
+        self.now = 0.0
+        if version is not None:
+            self.interest.mirror.snapshot(version, publishers)
+            self.log()
+
+    def log(self) -> None:
+        """Note what became visible, as the session does when a turn ends."""
+        difference = self.interest.mirror.take_difference()
+        if difference.version > difference.source_version:
+            self.interest.log.append(difference, self.now)
+        self.pusher.wake(self.interest)
+
+    def change(
+        self, version: Version, *publishers: Publisher, gone: Sequence[Removal] = ()
+    ) -> None:
+        """Take a change."""
+        mirror = self.interest.mirror
+        assert mirror.hint(mirror.version, version, publishers, gone) is Verdict.APPLIED
+        self.log()
+
+    def whole(self, version: Version, *publishers: Publisher, is_partial: bool = False) -> None:
+        """Take a snapshot."""
+        assert self.interest.mirror.snapshot(version, publishers, is_partial=is_partial)
+        self.log()
+
+    def add(self, client: Client, scope: Scope = GLOBAL) -> Subscriber:
+        return self.pusher.add(client, self.interest, scope)
+
+    def acked(self, client: Client, scope: Scope = GLOBAL) -> Subscriber:
+        """Return a subscriber that has what there is."""
+        subscriber = self.add(client, scope)
+        self.settle()
+        self.acknowledge(subscriber, self.interest.mirror.version)
+        assert self.settle() == []
+        return subscriber
+
+    def acknowledge(self, subscriber: Subscriber, version: Version, **fields: bool) -> None:
+        ack = PushAck(PAY, subscriber.sight[0], version, **fields)
+        self.pusher.acknowledged(subscriber, ack)
+
+    def settle(self) -> list[Effect]:
+        return self.pusher.settle(self.now)
+
+    def tick(self, seconds: float) -> tuple[list[Effect], list[Client]]:
+        self.now += seconds
+        return self.pusher.tick(self.now)
+
+
+def make_client(client_id: bytes = ALICE_ID, zone: str = "z1", data_center: str = "dc1") -> Client:
+    client = Client(client_id)
+    client.peer = ALICE if client_id == ALICE_ID else BOB
+    client.zone, client.data_center = zone, data_center
+    return client
+
+
+def snapshot(
+    version: Version, *publishers: Publisher, scope: Scope = GLOBAL, **fields: Any
+) -> Push:
+    return Push(PAY, scope, None, version, publishers, **fields)
+
+
+def delta(
+    source: Version, version: Version, *publishers: Publisher, gone: Sequence[Removal] = ()
+) -> Push:
+    return Push(PAY, GLOBAL, source, version, publishers, tuple(gone))
+
+
+# --- one subscriber -------------------------------------------------------------------------------
+
+
+def test_a_new_subscriber_is_told_everything_and_then_what_changes() -> None:
+    datum = Datum(V1, ONE)
+    subscriber = datum.add(make_client())
+    assert datum.settle() == to_client(ALICE, snapshot(V1, ONE))
+
+    datum.acknowledge(subscriber, V1)
+    assert datum.settle() == []
+    datum.change(V2, TWO)
+
+    assert datum.settle() == to_client(ALICE, delta(V1, V2, TWO))
+    assert datum.settle() == []
+    assert datum.pusher.push_count == 2
+
+
+def test_an_empty_datum_is_told_too_but_nothing_unknown() -> None:
+    datum = Datum(None)
+    datum.add(make_client())
+    assert datum.settle() == []
+
+    datum.whole(V1)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V1))
+
+
+def test_while_a_push_is_in_flight_changes_merge_into_the_next() -> None:
+    datum = Datum(V1, ONE)
+    subscriber = datum.add(make_client())
+    datum.settle()
+
+    datum.change(V2, TWO)
+    assert datum.settle() == []
+    newer = make_publisher(2, version=2, body=b"newer")
+    datum.change(V3, newer)
+    assert datum.settle() == []
+    datum.acknowledge(subscriber, V1)
+
+    assert datum.settle() == to_client(ALICE, delta(V1, V3, newer))
+
+
+def test_a_removal_is_told_with_its_cause_and_takes_whatever_version_the_client_has() -> None:
+    datum = Datum(V1, ONE, TWO)
+    datum.acked(make_client())
+
+    datum.change(V2, gone=[Removal(ONE.publisher_id, 1, Cause.CLOSED, S1)])
+
+    gone = Removal(ONE.publisher_id, ANY_VERSION, Cause.CLOSED, S1)
+    assert datum.settle() == to_client(ALICE, delta(V1, V2, gone=[gone]))
+
+
+def test_what_a_snapshot_of_the_primary_lacked_is_told_as_absent() -> None:
+    datum = Datum(V1, ONE, TWO)
+    datum.acked(make_client())
+
+    datum.whole(V2, TWO)
+
+    assert datum.settle() == to_client(ALICE, delta(V1, V2, gone=[absent(ONE.publisher_id)]))
+
+
+def removed(publisher: Publisher) -> Removal:
+    return Removal(publisher.publisher_id, publisher.version, Cause.UNPUBLISHED, S1)
+
+
+def test_what_came_and_went_meanwhile_is_not_told() -> None:
+    datum = Datum(V1, ONE)
+    datum.acked(make_client())
+
+    datum.change(V2, TWO)
+    datum.change(V3, gone=[removed(TWO)])
+
+    assert datum.settle() == []
+    datum.change(V4, THREE)
+    assert datum.settle() == to_client(ALICE, delta(V1, V4, THREE))
+
+
+def test_what_went_and_came_again_meanwhile_is_told_as_it_is_now() -> None:
+    datum = Datum(V1, ONE)
+    datum.acked(make_client())
+    again = make_publisher(1, version=2)
+
+    datum.change(V2, gone=[removed(ONE)])
+    datum.change(V3, again)
+
+    assert datum.settle() == to_client(ALICE, delta(V1, V3, again))
+
+
+def test_a_version_that_changes_nothing_visible_pushes_nothing() -> None:
+    datum = Datum(V1, ONE)
+    datum.acked(make_client())
+
+    datum.change(V2)
+    datum.change(V3, make_publisher(1, version=2))
+
+    assert datum.settle() == []
+    datum.change(V4, TWO)
+    assert datum.settle() == to_client(ALICE, delta(V1, V4, TWO)), "from what the client has"
+
+
+def test_what_is_no_longer_logged_is_told_as_a_whole() -> None:
+    datum = Datum(V1, ONE)
+    subscriber = datum.add(make_client())
+    datum.settle()
+    datum.change(V2, TWO)
+    datum.change(V3, THREE)
+    datum.interest.log.trim(datum.now, length_max=1, seconds_max=60.0)
+
+    datum.acknowledge(subscriber, V1)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V3, ONE, TWO, THREE))
+
+
+def test_a_change_that_is_too_large_is_told_as_a_whole_in_parts() -> None:
+    datum = Datum(V1, ONE)
+    datum.acked(make_client())
+    body = bytes(Limits.body_bytes_max)
+    large = [make_publisher(number, body=body) for number in range(10, 15)]
+
+    datum.change(V2, *large)
+
+    messages = pushes(datum.settle())
+    assert [(p.source_version, p.version, p.parts_left) for p in messages] == [
+        (None, V2, 1),
+        (None, V2, 0),
+    ]
+    assert [p for message in messages for p in message.publishers] == [ONE, *large]
+
+
+def test_more_removals_than_a_record_carries_are_told_as_a_whole() -> None:
+    crowd = [
+        make_publisher(publisher_id=number.to_bytes(16))
+        for number in range(Limits.removals_per_record_max + 1)
+    ]
+    datum = Datum(V1, ONE, *crowd)
+    subscriber = datum.add(make_client())
+    datum.settle()
+    datum.acknowledge(subscriber, V1)
+
+    datum.whole(V2, ONE)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V2, ONE))
+
+
+# --- scopes ---------------------------------------------------------------------------------------
+
+NEAR, FAR, ELSEWHERE = (
+    make_publisher(1),
+    make_publisher(2, zone="z2"),
+    make_publisher(3, data_center="dc2"),
+)
+
+
+@pytest.mark.parametrize(
+    ("scope", "seen"),
+    [(GLOBAL, [NEAR, FAR, ELSEWHERE]), (DATA_CENTER, [NEAR, FAR]), (ZONE, [NEAR])],
+)
+def test_a_subscriber_sees_what_is_in_its_scope(scope: Scope, seen: list[Publisher]) -> None:
+    datum = Datum(V1, NEAR, FAR, ELSEWHERE)
+    datum.add(make_client(), scope)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V1, *seen, scope=scope))
+
+
+def test_a_zone_of_the_same_name_in_another_data_center_is_another_zone() -> None:
+    assert not sees((ZONE, "z1", "dc1"), ELSEWHERE)
+
+
+def test_a_change_out_of_scope_pushes_nothing_and_later_ones_are_still_deltas() -> None:
+    datum = Datum(V1, NEAR)
+    datum.acked(make_client(), ZONE)
+    datum.change(V2, FAR)
+    assert datum.settle() == []
+    datum.interest.log.trim(datum.now, length_max=1, seconds_max=60.0)
+
+    newer = make_publisher(1, version=2, body=b"newer")
+    datum.change(V3, newer)
+
+    assert datum.settle() == to_client(ALICE, Push(PAY, ZONE, V1, V3, (newer,)))
+
+
+def test_a_publisher_that_moves_out_of_scope_is_removed_and_back_into_it_added() -> None:
+    datum = Datum(V1, NEAR)
+    subscriber = datum.acked(make_client(), ZONE)
+
+    datum.change(V2, make_publisher(1, version=2, zone="z2"))
+    gone = (absent(NEAR.publisher_id),)
+    assert datum.settle() == to_client(ALICE, Push(PAY, ZONE, V1, V2, (), gone))
+    datum.acknowledge(subscriber, V2)
+
+    back = make_publisher(1, version=3)
+    datum.change(V3, back)
+    assert datum.settle() == to_client(ALICE, Push(PAY, ZONE, V2, V3, (back,)))
+
+
+def test_what_goes_out_of_scope_was_never_seen() -> None:
+    datum = Datum(V1, NEAR, FAR)
+    datum.acked(make_client(), ZONE)
+
+    datum.change(V2, gone=[removed(FAR)])
+
+    assert datum.settle() == []
+
+
+# --- several subscribers --------------------------------------------------------------------------
+
+
+def test_who_shares_scope_and_starting_point_shares_the_message() -> None:
+    datum = Datum(V1, ONE)
+    alice, bob = datum.add(make_client()), datum.add(make_client(BOB_ID, zone="z2"))
+    first, second = pushes(datum.settle())
+    assert first is second
+    for subscriber in (alice, bob):
+        datum.acknowledge(subscriber, V1)
+
+    datum.change(V2, TWO)
+
+    first, second = pushes(datum.settle())
+    assert first == delta(V1, V2, TWO)
+    assert first is second
+
+
+def test_other_scopes_and_starting_points_have_messages_of_their_own() -> None:
+    datum = Datum(V1, NEAR, FAR)
+    datum.add(make_client(), ZONE)
+    datum.add(make_client(BOB_ID, zone="z2"), ZONE)
+
+    near, far = snapshot(V1, NEAR, scope=ZONE), snapshot(V1, FAR, scope=ZONE)
+    assert datum.settle() == [*to_client(ALICE, near), *to_client(BOB, far)]
+
+
+def test_messages_are_shared_within_a_turn_only() -> None:
+    datum = Datum(V1, ONE)
+    datum.add(make_client())
+    datum.settle()
+    datum.change(V2, TWO)
+    datum.add(make_client(BOB_ID))
+
+    assert datum.settle() == to_client(BOB, snapshot(V2, ONE, TWO))
+
+
+def test_subscribers_are_counted_and_found() -> None:
+    datum = Datum(V1)
+    client = make_client()
+    subscriber = datum.add(client)
+    datum.add(client, ZONE)
+
+    assert datum.pusher.find(client, PAY, GLOBAL) is subscriber
+    assert datum.pusher.find(make_client(BOB_ID), PAY, GLOBAL) is None
+    assert len(datum.pusher) == datum.pusher.count_of(PAY) == 2
+    assert not datum.pusher.remove(client, PAY, GLOBAL)
+    assert not datum.pusher.remove(client, PAY, GLOBAL), "it is gone already"
+    assert datum.pusher.remove(client, PAY, ZONE), "the last one"
+    assert len(datum.pusher) == datum.pusher.count_of(PAY) == 0
+    assert datum.settle() == []
+    datum.pusher.wake(datum.interest)
+    assert datum.settle() == []
+
+
+def test_a_subscriber_that_goes_takes_its_push_in_flight_with_it() -> None:
+    datum = Datum(V1)
+    client = make_client()
+    datum.add(client)
+    datum.settle()
+
+    datum.pusher.remove(client, PAY, GLOBAL)
+
+    assert datum.pusher.next_tick_at() is None
+    assert datum.tick(RETRY) == ([], [])
+
+
+def test_a_subscription_that_is_said_again_starts_anew() -> None:
+    datum = Datum(V1, ONE)
+    client = make_client()
+    datum.acked(client)
+
+    datum.add(client)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V1, ONE))
+    assert len(datum.pusher) == 1
+
+
+# --- acknowledgements -----------------------------------------------------------------------------
+
+
+def test_a_push_that_does_not_fit_is_followed_by_a_snapshot() -> None:
+    datum = Datum(V1, ONE)
+    subscriber = datum.acked(make_client())
+    datum.change(V2, TWO)
+    datum.settle()
+
+    datum.acknowledge(subscriber, V2, needs_snapshot=True)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V2, ONE, TWO))
+
+
+def test_an_acknowledgement_of_a_lower_version_is_followed_by_a_snapshot() -> None:
+    datum = Datum(V1, ONE)
+    subscriber = datum.acked(make_client())
+    datum.change(V2, TWO)
+    datum.settle()
+
+    datum.acknowledge(subscriber, V1)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V2, ONE, TWO))
+
+
+def test_an_acknowledgement_of_nothing_changes_nothing() -> None:
+    datum = Datum(V1, ONE)
+    subscriber = datum.acked(make_client())
+
+    datum.acknowledge(subscriber, V4)
+    datum.acknowledge(subscriber, V1, needs_snapshot=True)
+
+    assert datum.settle() == []
+
+
+def test_an_acknowledgement_of_a_higher_version_is_a_claim_that_the_primary_judges() -> None:
+    datum = Datum(V1, ONE)
+    subscriber = datum.acked(make_client())
+    datum.change(V2, TWO)
+    datum.settle()
+
+    datum.acknowledge(subscriber, V4)
+    assert subscriber.claim == (V4, UNSURE_DIGEST)
+    datum.interest.claimed = V4
+    assert datum.settle() == []
+
+    datum.interest.claimed = V1
+    assert datum.settle() == [], "until it is looked at again"
+    datum.pusher.wake(datum.interest)
+    assert datum.settle() == to_client(ALICE, snapshot(V2, ONE, TWO, is_reset=True))
+    datum.acknowledge(subscriber, V2)
+    datum.change(V3, THREE)
+    assert datum.settle() == to_client(ALICE, delta(V2, V3, THREE))
+
+
+def test_a_push_that_is_not_acknowledged_is_sent_again_whole_and_its_client_probed() -> None:
+    datum = Datum(V1, ONE)
+    datum.acked(make_client())
+    datum.change(V2, TWO)
+    datum.settle()
+    assert datum.pusher.next_tick_at() == RETRY
+    datum.now = 1.0
+    datum.add(make_client(BOB_ID))
+    datum.settle()
+    datum.change(V3, THREE)
+
+    datum.now = 0.0
+    assert datum.tick(RETRY - 0.1) == ([], [])
+    assert datum.tick(0.1) == ([Probe(Link.CLIENTS, ALICE)], [])
+
+    assert datum.settle() == to_client(ALICE, snapshot(V3, ONE, TWO, THREE))
+    assert datum.pusher.next_tick_at() == 1.0 + RETRY
+
+
+def test_a_client_that_never_acknowledges_is_named_after_three_pushes() -> None:
+    datum = Datum(V1, ONE)
+    client = make_client()
+    subscriber = datum.add(client)
+    for _ in range(2):
+        assert datum.settle() == to_client(ALICE, snapshot(V1, ONE))
+        assert datum.tick(RETRY) == ([Probe(Link.CLIENTS, ALICE)], [])
+    datum.settle()
+
+    assert datum.tick(RETRY) == ([], [client])
+    assert datum.settle() == []
+    assert datum.pusher.find(client, PAY, GLOBAL) is subscriber, "its client may come back"
+
+
+def test_an_acknowledgement_starts_the_count_of_pushes_again() -> None:
+    datum = Datum(V1, ONE)
+    subscriber = datum.add(make_client())
+    for _ in range(5):
+        datum.settle()
+        assert datum.tick(RETRY)[1] == []
+        datum.settle()
+        datum.acknowledge(subscriber, datum.interest.mirror.version)
+        version = datum.interest.mirror.version
+        datum.change(Version(version.epoch, version.counter + 1), make_publisher(version.counter))
+
+
+def test_who_has_no_connection_is_neither_told_nor_probed() -> None:
+    datum = Datum(V1, ONE)
+    client = make_client()
+    datum.add(client)
+    datum.settle()
+    client.peer = None
+
+    assert datum.tick(RETRY) == ([], [])
+    assert datum.settle() == []
+    datum.change(V2, TWO)
+    assert datum.settle() == []
+    assert datum.pusher.next_tick_at() is None
+
+
+# --- claims ---------------------------------------------------------------------------------------
+
+
+def claiming(datum: Datum, version: Version, *publishers: Publisher) -> Subscriber:
+    """Subscribe with a view."""
+    subscriber = datum.add(make_client())
+    subscriber.claim = (version, view_digest(publishers))
+    return subscriber
+
+
+def test_who_has_what_there_is_is_told_just_that() -> None:
+    datum = Datum(V2, ONE)
+    subscriber = claiming(datum, V2, ONE)
+
+    assert datum.settle() == to_client(ALICE, delta(V2, V2))
+
+    datum.acknowledge(subscriber, V2)
+    datum.change(V3, TWO)
+    assert datum.settle() == to_client(ALICE, delta(V2, V3, TWO))
+
+
+def test_the_digest_is_of_what_is_in_scope() -> None:
+    datum = Datum(V2, NEAR, FAR)
+    subscriber = datum.add(make_client(), ZONE)
+    subscriber.claim = (V2, view_digest([NEAR]))
+
+    assert datum.settle() == to_client(ALICE, Push(PAY, ZONE, V2, V2, ()))
+
+
+@pytest.mark.parametrize("version", [V1, V2])
+def test_who_has_something_else_or_older_is_told_everything(version: Version) -> None:
+    datum = Datum(V2, ONE)
+    claiming(datum, version, TWO)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V2, ONE))
+
+
+def test_a_current_push_that_is_not_acknowledged_becomes_a_snapshot() -> None:
+    datum = Datum(V2, ONE)
+    claiming(datum, V2, ONE)
+    datum.settle()
+
+    datum.tick(RETRY)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V2, ONE))
+
+
+def test_who_has_a_higher_version_waits_until_the_primary_gave_one_above_it() -> None:
+    datum = Datum(V1, ONE)
+    claiming(datum, V3, ONE)
+    datum.interest.claimed = V3
+    assert datum.settle() == []
+
+    datum.interest.claimed = V1
+    datum.whole(V4, ONE, TWO)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V4, ONE, TWO))
+
+
+def test_who_has_a_version_that_was_hinted_here_waits_for_it() -> None:
+    datum = Datum(V1, ONE)
+    claiming(datum, V3, ONE)
+    datum.interest.mirror.expect(V3)
+
+    assert datum.settle() == []
+    datum.whole(V3, ONE)
+    assert datum.settle() == to_client(ALICE, delta(V3, V3))
+
+
+def test_who_has_a_version_that_no_primary_confirms_starts_again_from_here() -> None:
+    datum = Datum(V1, ONE)
+    subscriber = claiming(datum, V3, ONE)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V1, ONE, is_reset=True))
+
+    datum.tick(RETRY)
+    assert datum.settle() == to_client(ALICE, snapshot(V1, ONE, is_reset=True)), "and repeated"
+    datum.acknowledge(subscriber, V1)
+    datum.change(V2, TWO)
+    assert datum.settle() == to_client(ALICE, delta(V1, V2, TWO))
+
+
+def test_a_claim_of_an_epoch_to_come_is_held_and_looked_at_when_it_came() -> None:
+    datum = Datum(V1, ONE)
+    subscriber = claiming(datum, V3, ONE)
+    subscriber.is_claim_held = True
+    assert datum.settle() == []
+    datum.pusher.wake(datum.interest)
+    assert datum.settle() == []
+
+    assert datum.pusher.release_claims() == [subscriber]
+
+    assert datum.pusher.release_claims() == []
+    assert datum.settle() == to_client(ALICE, snapshot(V1, ONE, is_reset=True))
+
+
+def test_an_epoch_that_comes_while_a_push_is_in_flight_sends_no_second_one() -> None:
+    datum = Datum(V1, ONE)
+    subscriber = datum.add(make_client())
+    datum.settle()
+    subscriber.is_claim_held = True
+
+    assert datum.pusher.release_claims() == [subscriber]
+
+    assert datum.settle() == []
+
+
+# --- unsure ---------------------------------------------------------------------------------------
+
+
+def test_a_part_is_marked_as_one_and_the_whole_follows_when_it_is_known() -> None:
+    datum = Datum(None)
+    subscriber = datum.add(make_client())
+    datum.whole(V1, ONE, is_partial=True)
+    assert datum.settle() == to_client(ALICE, snapshot(V1, ONE, is_unreconciled=True))
+    datum.acknowledge(subscriber, V1)
+    assert datum.settle() == []
+
+    datum.change(V2, TWO)
+    assert datum.settle() == to_client(ALICE, delta(V1, V2, TWO))
+    datum.acknowledge(subscriber, V2)
+    datum.whole(V3, ONE, TWO)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V3, ONE, TWO)), "although nothing changed"
+    datum.acknowledge(subscriber, V3)
+    assert datum.settle() == []
+
+
+def test_the_whole_follows_a_part_that_was_in_flight_when_it_became_known() -> None:
+    datum = Datum(None)
+    subscriber = datum.add(make_client())
+    datum.whole(V1, ONE, is_partial=True)
+    datum.settle()
+    datum.whole(V2, ONE)
+    assert datum.settle() == []
+
+    datum.acknowledge(subscriber, V1)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V2, ONE))
+
+
+def test_who_has_the_same_as_an_unsure_copy_is_told_that_it_is_unsure() -> None:
+    datum = Datum(None)
+    datum.whole(V1, ONE, is_partial=True)
+    claiming(datum, V1, ONE)
+
+    assert datum.settle() == to_client(ALICE, snapshot(V1, ONE, is_unreconciled=True))
+
+
+def test_who_had_a_copy_before_it_became_unsure_gets_deltas_as_ever() -> None:
+    """Its view is this session's, nothing more and nothing less."""
+    datum = Datum(V1, ONE)
+    subscriber = datum.acked(make_client())
+
+    datum.whole(V2, TWO, is_partial=True)
+    assert datum.settle() == to_client(ALICE, delta(V1, V2, TWO))
+    datum.acknowledge(subscriber, V2)
+    datum.whole(V3, TWO)
+
+    assert datum.settle() == to_client(ALICE, delta(V2, V3, gone=[absent(ONE.publisher_id)]))
+
+
+# --- the property ---------------------------------------------------------------------------------
+
+
+class FakeClient:
+    """A client's view of one datum: it takes pushes in order and says what it has."""
+
+    def __init__(self, client: Client, scope: Scope) -> None:
+        self.client = client
+        self.scope = scope
+        self.mirror = Mirror(PUBLISHERS)
+        self.parts: list[Publisher] = []
+        # Pushes on the way to it, and its acknowledgements on their way back.
+        self.pushes: list[Push] = []
+        self.acks: list[PushAck] = []
+
+    def take(self) -> None:
+        """Take the next push."""
+        push = self.pushes.pop(0)
+        assert not push.is_reset
+        version = self.mirror.version
+        is_current = True
+        if push.source_version is None:
+            self.parts.extend(push.publishers)
+            if push.parts_left:
+                return
+            parts, self.parts = self.parts, []
+            self.mirror.snapshot(push.version, parts, is_partial=push.is_unreconciled)
+        else:
+            verdict = self.mirror.hint(
+                push.source_version, push.version, push.publishers, push.removals
+            )
+            is_current = verdict is not Verdict.FETCH
+        assert self.mirror.version >= version
+        self.acks.append(PushAck(PAY, self.scope, self.mirror.version, not is_current))
+
+    @property
+    def claim(self) -> tuple[Version, int] | None:
+        if not self.mirror.is_known:
+            return None
+        is_unsure = self.mirror.is_unsure
+        digest = UNSURE_DIGEST if is_unsure else view_digest(self.mirror.content.values())
+        return self.mirror.version, digest
+
+    def looks(self, publishers: Sequence[Publisher]) -> dict[bytes, tuple[bytes, str, str]]:
+        """Return what of these this client can see."""
+        sight = (self.scope, self.client.zone, self.client.data_center)
+        return {
+            p.publisher_id: (p.body, p.zone, p.data_center) for p in publishers if sees(sight, p)
+        }
+
+
+class World:
+    """A datum that moves at random, its subscribers, and what goes wrong between them."""
+
+    ACTIONS = (
+        *("change", "change", "change", "deliver", "deliver", "deliver", "carry", "ack"),
+        *("snapshot", "lose", "repeat", "wait", "trim", "reconnect"),
+    )
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        self.datum = Datum(None)
+        self.counter = 0
+        self.contents: dict[Version, list[Publisher]] = {}
+        self.clients = [FakeClient(make_client(), scope) for scope in Scope]
+        for client in self.clients:
+            self.datum.add(client.client, client.scope)
+
+    def next_version(self) -> Version:
+        self.counter += 1
+        return Version(1, self.counter)
+
+    def publisher(self) -> Publisher:
+        choice = self.rng.choice
+        return make_publisher(
+            choice([1, 2, 3, 4]),
+            version=self.counter + 1,
+            zone=choice(["z1", "z1", "z2"]),
+            data_center=choice(["dc1", "dc1", "dc2"]),
+            body=choice([b"1", b"2"]),
+        )
+
+    def change(self) -> None:
+        """Take a change; one in three changes nothing that anybody can see."""
+        mirror = self.datum.interest.mirror
+        if not mirror.is_known:
+            self.snapshot()
+            return
+        publishers = [self.publisher() for _ in range(self.rng.randint(0, 2))]
+        numbers = self.rng.sample([1, 2, 3, 4], self.rng.choice([0, 0, 1]))
+        gone = [
+            Removal(make_publisher(n).publisher_id, self.counter, Cause.UNPUBLISHED)
+            for n in numbers
+        ]
+        mirror.hint(mirror.version, self.next_version(), publishers, gone)
+
+    def snapshot(self) -> None:
+        """Take what a primary has, which may be a part."""
+        mirror = self.datum.interest.mirror
+        kept = [p for p in mirror.content.values() if self.rng.random() < 0.7]
+        is_partial = self.rng.random() < 0.5
+        mirror.snapshot(self.next_version(), [*kept, self.publisher()], is_partial=is_partial)
+
+    def act(self) -> None:
+        """Let one thing happen, and the turn end."""
+        datum, client = self.datum, self.rng.choice(self.clients)
+        match self.rng.choice(self.ACTIONS):
+            case "change" | "snapshot" as kind:
+                self.change() if kind == "change" else self.snapshot()
+            case "deliver":
+                self.deliver(client)
+            case "carry" if client.pushes:
+                client.take()
+            case "ack" if client.acks:
+                self.acknowledge(client, client.acks.pop(0))
+            case "lose" if client.acks:
+                client.acks.pop(0)
+            case "repeat" if client.acks:
+                self.acknowledge(client, client.acks[0])
+            case "trim":
+                datum.interest.log.trim(datum.now, length_max=1, seconds_max=60.0)
+            case "wait":
+                self.wait()
+            case "reconnect":
+                self.reconnect(client)
+        self.end_turn()
+
+    def deliver(self, client: FakeClient) -> None:
+        while client.pushes:
+            client.take()
+        while client.acks:
+            self.acknowledge(client, client.acks.pop(0))
+
+    def acknowledge(self, client: FakeClient, ack: PushAck) -> None:
+        subscriber = self.datum.pusher.find(client.client, PAY, client.scope)
+        assert subscriber is not None
+        self.datum.pusher.acknowledged(subscriber, ack)
+
+    def wait(self) -> None:
+        _, stuck = self.datum.tick(RETRY)
+        if stuck:
+            for client in self.clients:
+                self.reconnect(client)
+
+    def reconnect(self, client: FakeClient) -> None:
+        client.pushes, client.acks, client.parts = [], [], []
+        self.datum.add(client.client, client.scope).claim = client.claim
+
+    def end_turn(self) -> None:
+        mirror = self.datum.interest.mirror
+        self.contents[mirror.version] = list(mirror.content.values())
+        self.datum.log()
+        for push in pushes(self.datum.settle()):
+            client = next(c for c in self.clients if c.scope is push.scope)
+            client.pushes.append(push)
+
+    def check(self) -> None:
+        """A view that is sure is what was in scope at its version."""
+        for client in self.clients:
+            mirror = client.mirror
+            if mirror.is_known and not mirror.is_unsure:
+                content = client.looks(list(mirror.content.values()))
+                assert len(content) == len(mirror.content), "nothing out of scope"
+                assert content == client.looks(self.contents[mirror.version])
+
+    def come_to_rest(self) -> None:
+        """Let everything arrive, and the session know the whole."""
+        mirror = self.datum.interest.mirror
+        mirror.snapshot(self.next_version(), [*mirror.content.values(), self.publisher()])
+        self.end_turn()
+        for _ in range(8):
+            for client in self.clients:
+                self.deliver(client)
+            self.wait()
+            self.end_turn()
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32))
+def test_a_client_always_ends_with_exactly_what_is_in_scope_and_never_goes_back(seed: int) -> None:
+    """Whatever changes, and whichever acknowledgements are lost, late or repeated."""
+    world = World(Random(seed))
+
+    for _ in range(40):
+        world.act()
+        world.check()
+    world.come_to_rest()
+    world.check()
+
+    content = list(world.datum.interest.mirror.content.values())
+    for client in world.clients:
+        assert client.looks(list(client.mirror.content.values())) == client.looks(content)
+        assert not client.mirror.is_unsure
+    assert world.datum.pusher.next_tick_at() is None, "and all is quiet"
+
+
+def test_a_push_is_frozen_at_the_version_of_its_parts() -> None:
+    """All parts of a snapshot carry the same version, whatever comes between their sending."""
+    body = bytes(Limits.body_bytes_max)
+    datum = Datum(V1, *[make_publisher(number, body=body) for number in range(10)])
+    datum.add(make_client())
+
+    parts = pushes(datum.settle())
+
+    assert [p.parts_left for p in parts] == list(reversed(range(len(parts))))
+    assert {p.version for p in parts} == {V1}
+    assert all(len(msgspec.msgpack.encode(p)) < Limits.frame_bytes_max for p in parts)

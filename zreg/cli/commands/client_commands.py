@@ -1,0 +1,272 @@
+"""`publish`, `subscribe`, `get`: what a program does with `zreg.Client`, from a shell."""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Annotated, Final
+
+import typer
+
+from zreg.cli.exits import NOT_FOUND, CommandFailedError, ReaderGoneError
+from zreg.cli.flags import Cluster, Format, Group, InstanceId, Output, Timeout, Url
+from zreg.cli.output import print_table, publisher_json, say, say_json, value_text
+from zreg.cli.process.logs import route
+from zreg.cli.process.node_options import load
+from zreg.client.api import Client
+from zreg.client.view import Publisher, View, ViewChange
+from zreg.errors import (
+    Error,
+    TimeoutError,  # noqa: A004 -- the built-in one, and ours
+    UnavailableError,
+    UsageError,
+)
+from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
+from zreg.wire.membership_messages import FetchMembership, MembershipReply
+
+TIMEOUT_SECONDS: Final = 5.0
+_ASK_SECONDS: Final = 1.0
+_ID_CHARACTERS: Final = 8
+
+DataId = Annotated[str, typer.Argument(metavar="ID", help="What is published.")]
+
+
+def publish(  # noqa: PLR0913 -- one argument per option
+    data_id: DataId,
+    values: Annotated[list[str], typer.Argument(metavar="VALUE...", help="One value or more.")],
+    *,
+    hold: Annotated[
+        bool, typer.Option("--hold", help="Stay, and keep it published, until Ctrl-C.")
+    ] = False,
+    group: Group = DEFAULT_GROUP,
+    instance_id: InstanceId = DEFAULT_INSTANCE_ID,
+    attribute: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Goes along; may be repeated.")
+    ] = None,
+    url: Url = None,
+    cluster: Cluster = None,
+    timeout_seconds: Timeout = TIMEOUT_SECONDS,
+    output: Output = Format.TABLE,
+) -> None:
+    """Publish values under an id. They are there for as long as this command runs."""
+    attributes = _attributes(attribute or [])
+    _interrupt_on_signals()
+    with _client(url, cluster) as client:
+        publication = client.publish(
+            data_id, *values, group=group, instance_id=instance_id, attributes=attributes
+        )
+        _wait_for(client, publication.wait_registered, timeout_seconds)
+        if output is Format.JSON:
+            say_json(
+                {
+                    "data_info_id": publication.data_info_id,
+                    "publisher_id": publication.publisher_id.hex(),
+                    "registered": True,
+                }
+            )
+        elif hold:
+            say(f"{data_id} is published, until Ctrl-C.")
+        else:
+            say(f"{data_id} was accepted and ends with this command: keep it with --hold.")
+        if hold:
+            _stay(threading.Event())
+
+
+def subscribe(  # noqa: PLR0913 -- one argument per option
+    data_id: DataId,
+    *,
+    group: Group = DEFAULT_GROUP,
+    instance_id: InstanceId = DEFAULT_INSTANCE_ID,
+    url: Url = None,
+    cluster: Cluster = None,
+    timeout_seconds: Timeout = TIMEOUT_SECONDS,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show what is published under an id, and every change to it, until Ctrl-C."""
+    _interrupt_on_signals()
+    stop = threading.Event()
+    tell = _tell_json if output is Format.JSON else _tell_lines
+    with _client(url, cluster) as client:
+        subscription = client.subscribe(
+            data_id, scope=Scope.GLOBAL, group=group, instance_id=instance_id
+        )
+        failures: list[ReaderGoneError] = []
+
+        def tell_change(change: ViewChange) -> None:
+            try:
+                tell(subscription.data_info_id, change)
+            except ReaderGoneError as error:
+                failures.append(error)
+                stop.set()
+
+        subscription(tell_change)
+        _wait_for(client, client.wait_connected, timeout_seconds)
+        _stay(stop)
+    if failures:
+        raise failures[0]
+
+
+def get(  # noqa: PLR0913 -- one argument per option
+    data_id: DataId,
+    *,
+    group: Group = DEFAULT_GROUP,
+    instance_id: InstanceId = DEFAULT_INSTANCE_ID,
+    url: Url = None,
+    cluster: Cluster = None,
+    timeout_seconds: Timeout = TIMEOUT_SECONDS,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show what is published under an id now."""
+    with _client(url, cluster) as client:
+        subscription = client.subscribe(
+            data_id, scope=Scope.GLOBAL, group=group, instance_id=instance_id
+        )
+        _wait_for(client, partial(subscription.wait_for, 0), timeout_seconds)
+        view, name = subscription.view, subscription.data_info_id
+    if not view:
+        raise CommandFailedError(
+            f"nothing is published under {data_id!r}: see what is with `zreg ls`, or publish it "
+            f"with `zreg publish {data_id} VALUE --hold`",
+            code=NOT_FOUND,
+        )
+    if output is Format.JSON:
+        say_json(
+            {
+                "data_info_id": name,
+                "version": str(view.version),
+                "publishers": [publisher_json(publisher) for publisher in view],
+            }
+        )
+    else:
+        _print_view(view, is_wide=output is Format.WIDE)
+
+
+class ReachedAgain(logging.Filter):
+    """Lets through that a session is reached only where its loss was told; and all warnings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_lost = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line says something that was not expected."""
+        said = record.getMessage()
+        if said.startswith("client.session.lost"):
+            self._is_lost = True
+        elif said.startswith("client.session.reached"):
+            was_lost, self._is_lost = self._is_lost, False
+            return was_lost
+        return record.levelno >= logging.WARNING
+
+
+def _client(url: str | None, cluster: str | None) -> Client:
+    """Return a client; what its library logs is written for people."""
+    # Before anything may be logged; a client's own way of finding the URL is its own.
+    route("zreg", level="info")
+    logging.getLogger("zreg").setLevel(logging.WARNING)
+    client_logger = logging.getLogger("zreg.client")
+    client_logger.setLevel(logging.INFO)
+    client_logger.addFilter(ReachedAgain())
+    config = load({"cluster": cluster}, os.environ).config
+    return Client(url, cluster=config.cluster, config=config)
+
+
+def _attributes(pairs: list[str]) -> dict[str, str]:
+    attributes = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise UsageError(f"--attribute {pair!r:.80} cannot be used: write NAME=VALUE")
+        attributes[name] = value
+    return attributes
+
+
+def _wait_for(client: Client, wait: Callable[[float], object], timeout_seconds: float) -> None:
+    """Wait for a session, then for what it has to do; each failure says what to try next."""
+    try:
+        client.wait_connected(timeout_seconds)
+    except TimeoutError as error:
+        raise UnavailableError(str(error)) from error
+    try:
+        wait(timeout_seconds)
+    except TimeoutError as error:
+        raise UnavailableError(f"{error}: {_what_is_away(client, str(error))}") from error
+
+
+def _what_is_away(client: Client, known: str) -> str:
+    """Ask the session what it lacks itself, for whoever waits in vain."""
+    advice = "see with `zreg nodes` whether a data node runs"
+    try:
+        reply = client.request(FetchMembership(0), _ASK_SECONDS)
+    except Error:
+        return advice
+    trouble = reply.trouble if isinstance(reply, MembershipReply) else ""
+    return f"{trouble}; {advice}" if trouble and trouble not in known else advice
+
+
+def _interrupt_on_signals() -> None:
+    """Have SIGTERM do what Ctrl-C does, and both of them so in the background too."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
+
+
+def _stay(stop: threading.Event) -> None:
+    """Wait for Ctrl-C, which is the good end here, or for somebody to set the event."""
+    with contextlib.suppress(KeyboardInterrupt):
+        stop.wait()
+
+
+def _print_view(view: View, *, is_wide: bool) -> None:
+    columns = ["values", "attributes", "zone", "app", "publisher"]
+    rows = [_row(publisher, is_wide=is_wide) for publisher in view]
+    if is_wide:
+        columns += ["data center", "client"]
+    print_table(columns, rows)
+
+
+def _row(publisher: Publisher, *, is_wide: bool) -> list[str]:
+    publisher_id, client_id = publisher.publisher_id.hex(), publisher.client_id.hex()
+    attributes = ", ".join(f"{name}={value}" for name, value in publisher.attributes.items())
+    return [
+        ", ".join(map(value_text, publisher.values)),
+        attributes,
+        publisher.zone,
+        publisher.app,
+        publisher_id if is_wide else publisher_id[:_ID_CHARACTERS],
+        *([publisher.data_center, client_id] if is_wide else []),
+    ]
+
+
+def _tell_lines(_name: str, change: ViewChange) -> None:
+    """Write a change as lines: + came, - went, ~ changed, and how many there are now."""
+    for sign, publishers in (
+        ("-", change.removed),
+        ("~", change.updated),
+        ("+", change.added),
+    ):
+        for publisher in publishers:
+            values = ", ".join(map(value_text, publisher.values))
+            say(f"{sign} {values}  ({publisher.publisher_id.hex()[:_ID_CHARACTERS]})")
+    count = len(change.view)
+    say(f"  {count} publisher{'' if count == 1 else 's'}, version {change.view.version}")
+
+
+def _tell_json(name: str, change: ViewChange) -> None:
+    say_json(
+        {
+            "data_info_id": name,
+            "version": str(change.view.version),
+            "publishers": [publisher_json(each) for each in change.view],
+            "added": [each.publisher_id.hex() for each in change.added],
+            "removed": [each.publisher_id.hex() for each in change.removed],
+            "updated": [each.publisher_id.hex() for each in change.updated],
+        }
+    )

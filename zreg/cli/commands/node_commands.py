@@ -1,0 +1,266 @@
+"""`zreg meta`, `zreg session`, `zreg data`: one node each, what systemd runs; and `zreg dev`."""
+
+import asyncio
+import faulthandler
+import functools
+import json
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from msgspec.structs import replace
+
+from zreg.cli.exits import CommandFailedError
+from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
+from zreg.cli.output import say
+from zreg.cli.process.children import ParentPid, end_with_parent
+from zreg.cli.process.http_option import http_address, http_port, load_http, open_http, present
+from zreg.cli.process.logs import rename, route
+from zreg.cli.process.node_options import (
+    CONFIG_FIELDS,
+    META_FIELDS,
+    OPTION_FIELDS,
+    Loaded,
+    NodeOptions,
+    load,
+    peers,
+)
+from zreg.cli.process.serve import HANDLED_SIGNALS, Server
+from zreg.config import Config
+from zreg.errors import UnavailableError
+from zreg.nodes.base import Node, NodeSettings
+from zreg.nodes.data import DataNode
+from zreg.nodes.meta import MetaNode, MetaPlace
+from zreg.nodes.session import SessionNode
+from zreg.reactor.effect_runner import EventCallback
+
+if TYPE_CHECKING:
+    from zreg.http.server import HttpServer
+
+# Port, and how far from it the node announces.
+_PORTS: Final = {"meta": (9610, 2), "session": (9600, 0), "data": (9620, 1)}
+_ANY_PORT: Final = "tcp://127.0.0.1:0"
+
+Build = Callable[[Loaded, EventCallback], Node]
+
+
+def addresses(role: str, options: NodeOptions) -> tuple[str, str]:
+    """Return where a node binds, and where it announces."""
+    port, distance = _port(role, options), _PORTS[role][1]
+    pub_port = options.pub_port
+    if pub_port is None:
+        pub_port = port + distance if port else 0
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    return f"tcp://{host}:{port}", f"tcp://{host}:{pub_port}"
+
+
+def _port(role: str, options: NodeOptions) -> int:
+    return _PORTS[role][0] if options.port is None else options.port
+
+
+def build_meta(loaded: Loaded, on_event: EventCallback) -> Node:
+    """Return a meta node, bound."""
+    address, pub = addresses("meta", loaded.options)
+    place = MetaPlace(
+        address=address,
+        membership_address=pub,
+        directory=_directory(loaded),
+        peers=peers(loaded.options.peer),
+        is_joining=loaded.options.join,
+    )
+    return MetaNode(_node_settings(loaded), place, on_event=on_event)
+
+
+def build_session(loaded: Loaded, on_event: EventCallback) -> Node:
+    """Return a session node, bound."""
+    address, _ = addresses("session", loaded.options)
+    return SessionNode(
+        _node_settings(loaded), address=address, directory=_directory(loaded), on_event=on_event
+    )
+
+
+def build_data(loaded: Loaded, on_event: EventCallback) -> Node:
+    """Return a data node, bound."""
+    address, pub = addresses("data", loaded.options)
+    return DataNode(
+        _node_settings(loaded),
+        address=address,
+        changes_address=pub,
+        directory=_directory(loaded),
+        on_event=on_event,
+    )
+
+
+def start(
+    role: str,
+    build: Build,
+    flags: Flags,
+    config: Path | None,
+    output: Format,
+    parent_pid: int,
+) -> None:
+    """Run one node as a command was told."""
+    if parent_pid:
+        end_with_parent(parent_pid)
+    loaded = load(flags, os.environ, file=config)
+    run_node(role, build, loaded, is_json=output is Format.JSON)
+
+
+def _command(role: str, build: Build) -> Callable[..., None]:
+    own = [name for name in OPTION_FIELDS if name not in META_FIELDS]
+
+    @with_settings(*CONFIG_FIELDS, *own)
+    def command(
+        *,
+        flags: Flags,
+        config: ConfigFile = None,
+        output: Output = Format.TABLE,
+        parent_pid: ParentPid = 0,
+    ) -> None:
+        start(role, build, flags, config, output, parent_pid)
+
+    command.__doc__ = f"Run one {role} node until it is told to stop."
+    return command
+
+
+def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
+    """Bind, say where, and serve."""
+    faulthandler.enable()
+    # Whoever sends one this early has to wait until the loop can take it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
+    options = loaded.options
+    route(options.id or role, level=options.log_level or "info")
+    web_port = http_port(role, options, _port(role, options))
+    http_server = load_http(web_port)
+    server = Server()
+    try:
+        node = build(loaded, server.take_event)
+    except UnavailableError as error:
+        # Not that somebody else cannot be reached: this node cannot start.
+        raise CommandFailedError(f"{error} with --port") from error
+    rename(node.node_id)
+    http = open_http(http_server, node, web_port)
+    if is_json:
+        say(json.dumps(about(node, http)))
+    asyncio.run(server.run([node], present([http]), on_serving=lambda: None))
+
+
+def about(node: Node, http: "HttpServer | None") -> dict[str, str | int | None]:
+    """Return the line that tells programs of a node."""
+    return {
+        "role": node.role,
+        "node_id": node.node_id,
+        "pid": os.getpid(),
+        "address": node.address.removeprefix("tcp://"),
+        "http": http_address(node, http),
+    }
+
+
+def _directory(loaded: Loaded) -> Path | None:
+    return Path(loaded.options.dir) if loaded.options.dir else None
+
+
+def _node_settings(loaded: Loaded) -> NodeSettings:
+    options = loaded.options
+    return NodeSettings(
+        config=loaded.config,
+        node_id=options.id,
+        advertise_host=options.advertise_host,
+        insecure=options.insecure,
+    )
+
+
+@with_settings(
+    *(name for name in CONFIG_FIELDS if name != "meta_addresses"), "http_port", "log_level"
+)
+def dev(
+    *,
+    flags: Flags,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where clients connect; 0: any free one.")
+    ] = 9600,
+    config: ConfigFile = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Run a whole registry in this process, on loopback, with nothing on disk."""
+    faulthandler.enable()
+    loaded = load(flags, os.environ, file=config, base=Config.for_loopback())
+    # What is usual would only get in the way of what it has to say itself.
+    route("dev", level=loaded.options.log_level or "warning")
+    web_port = http_port("session", loaded.options, port)
+    http_server = load_http(web_port)
+    server = Server()
+    try:
+        nodes = build_all(loaded.config, port, server.take_event)
+    except UnavailableError as error:
+        raise CommandFailedError(f"{error} with --port, or --port 0 for any") from error
+    https = _open_all(http_server, nodes, web_port)
+    tell = functools.partial(_tell_dev, nodes, https, is_json=output is Format.JSON)
+    asyncio.run(server.run(nodes, present(https), on_serving=tell))
+
+
+def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:
+    """Return one node of each role, bound: the same as in three processes."""
+    nodes: list[Node] = []
+    try:
+        meta = MetaNode(
+            NodeSettings(config=config, node_id="meta-1"),
+            MetaPlace(address=_ANY_PORT, membership_address=_ANY_PORT),
+            on_event=on_event,
+        )
+        nodes.append(meta)
+        config = replace(config, meta_addresses=(meta.address,))
+        data = NodeSettings(config=config, node_id="data-1")
+        nodes.append(
+            DataNode(data, address=_ANY_PORT, changes_address=_ANY_PORT, on_event=on_event)
+        )
+        session = NodeSettings(config=config, node_id="session-1")
+        nodes.append(SessionNode(session, address=f"tcp://127.0.0.1:{port}", on_event=on_event))
+    except BaseException:
+        for node in nodes:
+            node.close()
+        raise
+    return nodes
+
+
+def _open_all(
+    server: "type[HttpServer] | None", nodes: list[Node], port: int | None
+) -> "list[HttpServer | None]":
+    """Bind HTTP for each node: the session's where people look, the others' at any free port."""
+    opened: list[HttpServer | None] = []
+    try:
+        for node in nodes:
+            wanted = port if port is None or node.role == "session" else 0
+            opened.append(open_http(server, node, wanted))
+    except BaseException:
+        for other in present(opened):
+            other.close()
+        for node in nodes:
+            node.close()
+        raise
+    return opened
+
+
+def _tell_dev(nodes: list[Node], https: "Sequence[HttpServer | None]", *, is_json: bool) -> None:
+    meta, _, session = nodes
+    url = session.address.replace("tcp://", "zreg://")
+    if is_json:
+        for node, http in zip(nodes, https, strict=True):
+            say(json.dumps(about(node, http)))
+        say(json.dumps({"ready": True, "url": url}))
+        return
+    is_default = url == "zreg://127.0.0.1:9600"
+    option = "" if is_default else f" --url {url}"
+    say(f"zreg is ready at {url} (meta at {meta.address.removeprefix('tcp://')}); Ctrl-C ends it.")
+    say("Try in two other terminals:")
+    say(f"  zreg subscribe hello{option}")
+    say(f"  zreg publish hello world --hold{option}")
+    if (where := http_address(session, https[-1])) is not None:
+        say(f"  curl http://{where}/healthz")
+
+
+session = _command("session", build_session)
+data = _command("data", build_data)

@@ -1,0 +1,1 @@
+"""What surrounds a node in its process: options, signals, logs, ports, systemd."""

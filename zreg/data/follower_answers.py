@@ -1,0 +1,151 @@
+"""What a data node answers to its followers: changes, snapshots, comparisons, listings.
+
+Pure functions of the store. What is large is cut into parts that fit into a frame.
+"""
+
+import fnmatch
+import heapq
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from zreg.config import Limits
+from zreg.data.store import Datum, DatumStore
+from zreg.model import ZERO, DataInfoId, Incarnation, Version
+from zreg.wire.common_messages import Accepted
+from zreg.wire.data_messages import (
+    Changes,
+    ComparePublishers,
+    CompareVersions,
+    DatumsListed,
+    DatumSummary,
+    FetchChanges,
+    ListDatums,
+    PublishersCompared,
+    Snapshot,
+    Versions,
+)
+from zreg.wire.parts import change_size, in_parts
+
+# What a stray takes on the wire at most, beside the name of its datum.
+_STRAY_BYTES: Final = 31
+
+
+def logged_changes(
+    store: DatumStore, datum: Datum, fetch: FetchChanges, sequence: int
+) -> Changes | None:
+    """Return the changes since the follower's version, None if a snapshot is needed or cheaper.
+
+    A follower without a copy gets a snapshot: changes lead from a copy to the next.
+    """
+    if fetch.version == ZERO:
+        return None
+    changes = store.changes_since(datum, fetch.version)
+    if changes is None:
+        return None
+    size = sum(change_size(change) for change in changes)
+    if size > Limits.part_bytes_max:
+        return None
+    return Changes(fetch.request_id, datum.name, tuple(changes), sequence)
+
+
+def snapshot_parts(
+    datum: Datum, fetch: FetchChanges, sequence: int, *, is_unreconciled: bool
+) -> list[Snapshot]:
+    """Return a datum as snapshot messages, the last one with no parts left."""
+    parts = list(in_parts(datum.publishers.values()))
+    return [
+        Snapshot(
+            fetch.request_id,
+            datum.name,
+            datum.version,
+            part,
+            len(parts) - 1 - index,
+            sequence,
+            is_unreconciled=is_unreconciled,
+        )
+        for index, part in enumerate(parts)
+    ]
+
+
+def absent(
+    fetch: FetchChanges, version: Version, sequence: int, *, is_unreconciled: bool
+) -> Snapshot:
+    """Return that there is no such datum; unreconciled: as far as I know."""
+    return Snapshot(
+        fetch.request_id,
+        fetch.data_info_id,
+        version,
+        (),
+        0,
+        sequence,
+        is_known=False,
+        is_unreconciled=is_unreconciled,
+    )
+
+
+def acceptances(request_ids: Sequence[int]) -> list[Accepted]:
+    """Return the acknowledgements of one peer's writes, cut into records."""
+    size = Limits.ids_per_record_max
+    return [Accepted(tuple(request_ids[at : at + size])) for at in range(0, len(request_ids), size)]
+
+
+def compared_versions(
+    store: DatumStore, compare: CompareVersions, present: Version, sequence: int
+) -> Versions:
+    """Return which of the follower's versions differ from mine.
+
+    A datum that is not here differs only if one that was dropped may have been newer.
+    """
+    differing: list[tuple[DataInfoId, Version]] = []
+    for name, version in compare.versions:
+        datum = store.find(name)
+        if datum is not None and datum.version != version:
+            differing.append((name, datum.version))
+        elif datum is None and version < store.dropped_version:
+            differing.append((name, present))
+    return Versions(compare.request_id, compare.bucket, tuple(differing), sequence)
+
+
+def compared_publishers(
+    store: DatumStore, compare: ComparePublishers, voucher: Incarnation
+) -> PublishersCompared:
+    """Return what of a session's publishers is missing here, and what is here and not its own."""
+    low, high = compare.first_byte_min, compare.first_byte_max
+    named = dict(compare.publishers)
+    held: dict[bytes, int] = {}
+    strays: list[tuple[DataInfoId, bytes, int]] = []
+    for datum in store:
+        for key, publisher in datum.publishers.items():
+            if publisher.session != voucher or not low <= key[0] <= high:
+                continue
+            held[key] = publisher.version
+            if key not in named:
+                strays.append((datum.name, key, publisher.version))
+    missing = [key for key, version in named.items() if held.get(key, 0) < version]
+    return PublishersCompared(tuple(missing[: Limits.ids_per_record_max]), _that_fit(strays))
+
+
+def _that_fit(
+    strays: list[tuple[DataInfoId, bytes, int]],
+) -> tuple[tuple[DataInfoId, bytes, int], ...]:
+    """Return as many of the first as fit into a record; the next comparison finds the others."""
+    size = 0
+    for index, (name, _, _) in enumerate(strays[: Limits.ids_per_record_max]):
+        size += len(name.encode()) + _STRAY_BYTES
+        if size > Limits.part_bytes_max:
+            return tuple(strays[:index])
+    return tuple(strays[: Limits.ids_per_record_max])
+
+
+def listed_datums(store: DatumStore, request: ListDatums) -> DatumsListed:
+    """Return the next names after the given one that match its shell-style pattern."""
+    matches = re.compile(fnmatch.translate(request.pattern)).match
+    names = heapq.nsmallest(
+        request.limit + 1,
+        (d.name for d in store if d.publishers and d.name > request.after and matches(d.name)),
+    )
+    page = names[: request.limit]
+    found = [datum for name in page if (datum := store.find(name)) is not None]
+    lines = [DatumSummary(d.name, d.version, len(d.publishers)) for d in found]
+    return DatumsListed(request.request_id, tuple(lines), len(names) <= request.limit)

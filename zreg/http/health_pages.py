@@ -1,0 +1,93 @@
+"""`/healthz`, `/readyz` and `/v1/status`: how one node is, for probes and for people."""
+
+import asyncio
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from zreg.health import Health
+from zreg.http.responses import answer
+from zreg.nodes.base import Node
+
+
+def _own_version() -> str:
+    """Return the version of zreg that is installed; of a mere folder nothing is known."""
+    try:
+        return installed_version("zreg")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+VERSION: Final = _own_version()
+
+
+class ShownProblem(msgspec.Struct, frozen=True):
+    """One thing that is the matter, as it is shown."""
+
+    code: str
+    detail: str
+
+
+class HealthReport(msgspec.Struct, frozen=True):
+    """How a node is, in short."""
+
+    status: str
+    ready: bool
+    role: str
+    node_id: str
+    version: str
+    problems: list[ShownProblem]
+
+
+class HealthPages:
+    """Asks a node how it is, when somebody asks."""
+
+    def __init__(self, node: Node, counts: Mapping[str, int]) -> None:
+        self._node = node
+        self._counts = counts
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what is answered here."""
+        return [
+            web.get("/healthz", self._healthz),
+            web.get("/readyz", self._readyz),
+            web.get("/v1/status", self._status),
+        ]
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        health = await self._health()
+        return answer(self._report(health), status=200 if health.is_alive else 503)
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        health = await self._health()
+        is_ready = health.is_alive and health.is_ready
+        return answer(self._report(health), status=200 if is_ready else 503)
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        health = await self._health()
+        node = self._node
+        more = {
+            "cluster": node.cluster,
+            "epoch": node.epoch,
+            "address": node.address,
+            "addresses": node.addresses,
+            "uptime_seconds": round(node.uptime_seconds, 3),
+            "core": repr(node),
+            "statistics": node.statistics(),
+            "http": self._counts,
+        }
+        return answer({**msgspec.structs.asdict(self._report(health)), **more})
+
+    async def _health(self) -> Health:
+        # After a stall this may be read before the node's own timers have run: let them.
+        await asyncio.sleep(0)
+        return self._node.health(self._counts)
+
+    def _report(self, health: Health) -> HealthReport:
+        node = self._node
+        shown = [ShownProblem(problem.code, problem.detail) for problem in health.problems]
+        return HealthReport(health.status, health.is_ready, node.role, node.node_id, VERSION, shown)

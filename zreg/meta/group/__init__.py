@@ -1,0 +1,1 @@
+"""Which nodes meta has, and how they agree by Raft."""

@@ -1,0 +1,1 @@
+"""Join one core to one reactor, one journal and one HTTP server."""

@@ -1,0 +1,1 @@
+"""Small ideas that several roles share: following versions, op logs, digests, the ring, leases."""

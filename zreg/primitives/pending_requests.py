@@ -1,0 +1,122 @@
+"""One table for the requests of a link that wait for an answer.
+
+The table routes each answer to the owner of its request, and tells which requests have waited too
+long. An answer counts only if it comes from the peer that was asked. A request keeps its id until
+its owner takes or cancels it, so an answer that comes late is still an answer.
+"""
+
+from collections import deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+OwnerT = TypeVar("OwnerT")
+PeerT = TypeVar("PeerT", bound=Hashable)
+
+
+class PendingRequests(Generic[PeerT, OwnerT]):
+    """Requests by the peer that was asked and by id; times are seconds of the caller's clock.
+
+    Invariants: an id is pending at most once per peer. Each pending request with a deadline stands
+    in exactly one current group of its timeout's queue. All operations take constant time,
+    amortized, but for `take_all`, which is proportional to what it returns.
+    """
+
+    def __init__(self) -> None:
+        self._last_id = 0
+        self._by_peer: dict[PeerT, dict[int, tuple[OwnerT, float | None]]] = {}
+        # By timeout: groups of requests with one deadline, the earliest first. A request that was
+        # answered or extended leaves a stale entry behind, which is dropped when it comes up.
+        self._deadlines: dict[float, deque[tuple[float, list[tuple[PeerT, int]]]]] = {}
+
+    def __len__(self) -> int:
+        """Return how many requests are pending."""
+        return sum(map(len, self._by_peer.values()))
+
+    def count(self, peer: PeerT) -> int:
+        """Return how many requests to one peer are pending."""
+        return len(self._by_peer.get(peer, ()))
+
+    def next_id(self) -> int:
+        """Return a request id that was not used before."""
+        self._last_id += 1
+        return self._last_id
+
+    def add(
+        self,
+        peer: PeerT,
+        request_id: int,
+        owner: OwnerT,
+        *,
+        now: float = 0.0,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        """Note that a request was sent; without a timeout it waits for as long as it takes.
+
+        Adding a pending request again replaces its owner and starts its time anew.
+        """
+        requests = self._by_peer.get(peer)
+        if requests is None:
+            requests = self._by_peer[peer] = {}
+        if timeout_seconds is None:
+            requests[request_id] = (owner, None)
+            return
+        deadline_at = now + timeout_seconds
+        requests[request_id] = (owner, deadline_at)
+        groups = self._deadlines.get(timeout_seconds)
+        if groups is None:
+            groups = self._deadlines[timeout_seconds] = deque()
+        if groups and groups[-1][0] == deadline_at:
+            groups[-1][1].append((peer, request_id))
+        else:
+            groups.append((deadline_at, [(peer, request_id)]))
+
+    def owner(self, peer: PeerT, request_id: int) -> OwnerT | None:
+        """Return the owner of a pending request, and leave it pending; None if it is not."""
+        found = self._by_peer.get(peer, {}).get(request_id)
+        return None if found is None else found[0]
+
+    def take(self, peer: PeerT, request_id: int) -> OwnerT | None:
+        """End a request and return its owner; None if it is not pending."""
+        requests = self._by_peer.get(peer)
+        found = None if requests is None else requests.pop(request_id, None)
+        return None if found is None else found[0]
+
+    def take_all(self, peer: PeerT) -> list[tuple[int, OwnerT]]:
+        """End all requests to one peer, the oldest first: its connection is gone."""
+        requests = self._by_peer.pop(peer, {})
+        return [(request_id, owner) for request_id, (owner, _) in requests.items()]
+
+    def take_expired(self, now: float) -> list[tuple[PeerT, int, OwnerT]]:
+        """End the requests whose deadline has come; by timeout, then the oldest first."""
+        expired = []
+        for groups in self._deadlines.values():
+            while groups and groups[0][0] <= now:
+                deadline_at, entries = groups.popleft()
+                for peer, request_id in entries:
+                    if self._is_current(peer, request_id, deadline_at):
+                        owner, _ = self._by_peer[peer].pop(request_id)
+                        expired.append((peer, request_id, owner))
+        return expired
+
+    def next_deadline_at(self) -> float | None:
+        """Return the earliest deadline of a pending request; None if none has a deadline."""
+        earliest: float | None = None
+        for groups in self._deadlines.values():
+            self._drop_stale(groups)
+            if groups and (earliest is None or groups[0][0] < earliest):
+                earliest = groups[0][0]
+        return earliest
+
+    def _drop_stale(self, groups: deque[tuple[float, list[tuple[PeerT, int]]]]) -> None:
+        """Drop from the front what was answered or extended."""
+        while groups:
+            deadline_at, entries = groups[0]
+            while entries:
+                if self._is_current(*entries[-1], deadline_at):
+                    return
+                entries.pop()
+            groups.popleft()
+
+    def _is_current(self, peer: PeerT, request_id: int, deadline_at: float) -> bool:
+        found = self._by_peer.get(peer, {}).get(request_id)
+        return found is not None and found[1] == deadline_at

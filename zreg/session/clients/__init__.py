@@ -1,0 +1,1 @@
+"""What clients ask of a session, and what the session pushes to them."""

@@ -1,0 +1,191 @@
+"""The clients of one session: who they are, over which connection, and until when.
+
+A client is off when it says so, when its connection was closed and the grace is over, or when its
+lease ran out. One that comes back in time, over whichever connection, is the same client.
+"""
+
+from collections import deque
+from typing import Final
+
+from zreg.config import Config
+from zreg.effects import Peer
+from zreg.model import Cause, DataInfoId, Scope
+from zreg.primitives.lease import LeaseTable
+from zreg.wire.client_messages import Hello
+
+# This many connections closed within a second, with clients coming back meanwhile, were cut and
+# not killed: the rest gets more time.
+_STORM_CLOSES: Final = 20
+_STORM_SECONDS: Final = 1.0
+_STORM_RETURN_SECONDS: Final = 0.5
+
+# While connections are closed, how often their grace is looked at.
+_LOOK_SECONDS: Final = 0.05
+
+SubscriptionKey = tuple[DataInfoId, Scope]
+
+
+class Client:
+    """One client, connected or in its grace."""
+
+    __slots__ = (
+        "app",
+        "client_id",
+        "closed_at",
+        "data_center",
+        "heard_at",
+        "peer",
+        "publisher_ids",
+        "subscription_keys",
+        "unreplayed_publisher_ids",
+        "unreplayed_subscription_keys",
+        "zone",
+    )
+
+    def __init__(self, client_id: bytes) -> None:
+        self.client_id = client_id
+        self.peer: Peer | None = None
+        self.app = self.zone = self.data_center = ""
+        self.closed_at: float | None = None
+        # When its lease was extended last: once a turn is enough, however much it says.
+        self.heard_at = -1.0
+        # Dicts for their order: what is done for each of them is done in a stated one.
+        self.publisher_ids: dict[bytes, None] = {}
+        self.subscription_keys: dict[SubscriptionKey, None] = {}
+        self.unreplayed_publisher_ids: dict[bytes, None] = {}
+        self.unreplayed_subscription_keys: dict[SubscriptionKey, None] = {}
+
+    def __repr__(self) -> str:
+        """Show who it is and what it has."""
+        return (
+            f"<Client {self.client_id.hex()[:8]} publishers={len(self.publisher_ids)} "
+            f"subscriptions={len(self.subscription_keys)}>"
+        )
+
+    def expect_replay(self) -> None:
+        """Note all that is held as not replayed yet."""
+        self.unreplayed_publisher_ids = dict(self.publisher_ids)
+        self.unreplayed_subscription_keys = dict(self.subscription_keys)
+
+
+class ClientTable:
+    """Clients by connection and by id. Times are monotonic seconds."""
+
+    def __init__(self, config: Config, *, now: float) -> None:
+        self._config = config
+        self._by_id: dict[bytes, Client] = {}
+        self._by_peer: dict[Peer, Client] = {}
+        self._leases: LeaseTable[bytes] = LeaseTable(config.lease_seconds, now=now)
+        self._closed: dict[bytes, Client] = {}
+        self._closes: deque[float] = deque(maxlen=_STORM_CLOSES + 1)
+        self._is_storm = False
+        self._returned_at = -_STORM_SECONDS
+        self._look_at: float | None = None
+
+    def __len__(self) -> int:
+        """Return how many clients there are, in grace included."""
+        return len(self._by_id)
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether a new client has to be sent elsewhere."""
+        return len(self._by_id) >= self._config.clients_max
+
+    def all(self) -> list[Client]:
+        """Return all clients, oldest first."""
+        return list(self._by_id.values())
+
+    def of_peer(self, peer: Peer) -> Client | None:
+        """Return the client behind a connection."""
+        return self._by_peer.get(peer)
+
+    def of_id(self, client_id: bytes) -> Client | None:
+        """Return the client of that id."""
+        return self._by_id.get(client_id)
+
+    def renew(self, client: Client, now: float) -> None:
+        """Note a sign of life."""
+        self._leases.renew(client.client_id, now)
+
+    def greet(self, peer: Peer, hello: Hello, now: float) -> tuple[Client, Peer | None]:
+        """Take a Hello; return the client, and the connection that it had before, if another."""
+        client = self._by_id.get(hello.client_id)
+        if client is None:
+            client = self._by_id[hello.client_id] = Client(hello.client_id)
+        elif client.closed_at is not None:
+            self._returned_at = now
+        former = client.peer if client.peer != peer else None
+        if former is not None:
+            self._by_peer.pop(former, None)
+        # A connection belongs to whoever said Hello on it last.
+        other = self._by_peer.get(peer)
+        if other is not None and other is not client:
+            self.close(peer, now)
+        client.peer = peer
+        client.closed_at = None
+        self._closed.pop(client.client_id, None)
+        client.app = hello.app
+        client.zone = hello.zone or self._config.zone
+        client.data_center = hello.data_center or self._config.data_center
+        client.expect_replay()
+        self._by_peer[peer] = client
+        self._leases.renew(client.client_id, now)
+        return client, former
+
+    def close(self, peer: Peer, now: float) -> Client | None:
+        """Note that a connection is gone; its client has a grace to come back."""
+        client = self._by_peer.pop(peer, None)
+        if client is None:
+            return None
+        client.peer = None
+        client.closed_at = now
+        self._closed[client.client_id] = client
+        self._leases.drop(client.client_id)
+        self._closes.append(now)
+        if len(self._closes) > _STORM_CLOSES and now - self._closes[0] <= _STORM_SECONDS:
+            self._is_storm = True
+        if self._look_at is None:
+            self._look_at = now + self._config.disconnect_grace_seconds
+        return client
+
+    def drop(self, client: Client) -> None:
+        """Forget a client."""
+        self._by_id.pop(client.client_id, None)
+        self._closed.pop(client.client_id, None)
+        self._leases.drop(client.client_id)
+        if client.peer is not None:
+            self._by_peer.pop(client.peer, None)
+
+    def over(self, now: float) -> list[tuple[Client, Cause]]:
+        """Return the clients whose time is over, each with the evidence."""
+        stall_count = self._leases.stall_count
+        silent = [(self._by_id[key], Cause.SILENT) for key in self._leases.expired(now)]
+        if self._leases.stall_count > stall_count:
+            # Those who came back meanwhile may not have been heard yet.
+            for client in self._closed.values():
+                client.closed_at = now
+        grace_seconds = self._grace_seconds(now)
+        closed = [
+            (client, Cause.CLOSED)
+            for client in self._closed.values()
+            if client.closed_at is not None and now - client.closed_at >= grace_seconds
+        ]
+        if not self._closed:
+            self._is_storm = False
+        self._look_at = now + _LOOK_SECONDS if self._closed else None
+        return silent + closed
+
+    def _grace_seconds(self, now: float) -> float:
+        if self._is_storm and now - self._returned_at <= _STORM_RETURN_SECONDS:
+            return self._config.session_grace_seconds
+        return self._config.disconnect_grace_seconds
+
+    def next_tick_at(self) -> float:
+        """When `over` has to be looked at."""
+        look = self._leases.next_look_at()
+        return look if self._look_at is None else min(look, self._look_at)
+
+    @property
+    def stall_count(self) -> int:
+        """How often this process was away for so long that nobody was judged."""
+        return self._leases.stall_count

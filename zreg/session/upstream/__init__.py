@@ -1,0 +1,1 @@
+"""What a session tells data nodes, and what it follows there."""

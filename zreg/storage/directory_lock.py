@@ -1,0 +1,83 @@
+"""Hold a node's directory, so that no second node uses it at the same time.
+
+The lock is the kernel's, on the directory itself: it needs no file, not even space on the disk, and
+ends with the process, however that does.
+"""
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+from zreg.errors import UsageError
+
+_LOCKS: Final = Path("/proc/locks")
+_COMMAND_CHARACTERS_MAX: Final = 120
+
+logger = logging.getLogger("zreg.directory")
+
+
+class DirectoryLock:
+    """A directory that is this node's alone until `release`, or the end of the process."""
+
+    def __init__(self, path: Path) -> None:
+        """Make it if need be; `UsageError` says who holds it, or why it cannot be used."""
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be used: {error.strerror}; name another --dir"
+            ) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(self._descriptor)
+            self.release()
+            raise UsageError(
+                f"{path} is in use by {holder}: stop that one, or give each node a --dir of its own"
+            ) from None
+        except OSError as error:
+            # A file system without locks is no reason not to start.
+            detail = (
+                f"{path} cannot be locked ({error.strerror}): see to it that no second node uses it"
+            )
+            logger.warning("directory.unlocked detail=%r", detail)
+
+    def release(self) -> None:
+        """Let others use it; twice is fine."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __repr__(self) -> str:
+        """Show the path, and whether it is held."""
+        return f"<DirectoryLock {self.path} {'held' if self._descriptor >= 0 else 'released'}>"
+
+
+def _holder(descriptor: int) -> str:
+    """Return who holds the lock on this directory, as far as the kernel tells."""
+    inode = str(os.fstat(descriptor).st_ino)
+    try:
+        lines = [line.split() for line in _LOCKS.read_text().splitlines()]
+    except OSError:
+        lines = []
+    for fields in lines:
+        # As in `1: FLOCK ADVISORY WRITE 4711 fe:01:131075 0 EOF`.
+        is_it = fields[1:2] == ["FLOCK"] and fields[5:6] and fields[5].endswith(f":{inode}")
+        if is_it and int(fields[4]) > 0:
+            return f"process {fields[4]}{_command(fields[4])}"
+    return "another process"
+
+
+def _command(pid: str) -> str:
+    try:
+        text = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
+    command = " ".join(filter(None, text.split("\0")))
+    if len(command) > _COMMAND_CHARACTERS_MAX:
+        command = command[:_COMMAND_CHARACTERS_MAX] + "…"
+    return f" ({command})" if command.isprintable() and command else ""

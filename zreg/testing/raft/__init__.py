@@ -1,0 +1,1 @@
+"""The simulator of Raft alone: its nodes, faults, clients, checks and mutations."""

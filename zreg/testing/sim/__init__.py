@@ -1,0 +1,1 @@
+"""The simulator: production cores in one process, in virtual time, from one seed."""

@@ -1,0 +1,237 @@
+"""Run production cores in one process, in virtual time, from one seed.
+
+Every core is the one that runs in a node; messages go through the real codec. Connections keep
+their order and lose what is under way when they break; PUB reaches whoever listens; a request of a
+REQ is answered in the turn in which it came, and only the answer to the last one is taken. A disk
+outlives its process and forgets what was not synced. The same seed gives the same trace.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from zreg.effects import (
+    Broadcast,
+    Connect,
+    Core,
+    Disconnect,
+    Effect,
+    Emit,
+    Flush,
+    Link,
+    Listen,
+    Local,
+    Log,
+    Peer,
+    PeerLost,
+    Probe,
+    Save,
+    Send,
+    Unlisten,
+)
+from zreg.errors import NotReadyError
+from zreg.storage.failures import NodeEndError
+from zreg.testing.sim.network import Connection, Network, Process
+from zreg.wire.codec import BadRecord, decode_frame, encode_frames
+from zreg.wire.common_messages import Refused
+
+if TYPE_CHECKING:
+    from zreg.testing.sim.disk import SimDisk
+    from zreg.wire.messages import Message
+
+
+class ProcessEndedError(Exception):
+    """The process died within a turn, and does nothing of what is left of it."""
+
+
+class Simulation(Network):
+    """A virtual network and clock, and the processes on it."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.record_counts: dict[str, int] = {}
+
+    # --- what tests do ------------------------------------------------------------------------
+
+    def add(
+        self, name: str, core: Core, binds: dict[Link, str], disk: "SimDisk | None" = None
+    ) -> Process:
+        """Start a process; it loaded its core from the disk, if it has one."""
+        process = self.processes[name] = Process(name, core, binds, disk)
+        self._note(f"start {name}")
+        self._turn(process, lambda: core.start(self.now))
+        return process
+
+    def kill(self, name: str) -> None:
+        """Kill a process: its connections break, what it did not send is gone."""
+        process = self.processes.pop(name)
+        process.is_alive = False
+        self._note(f"kill {name}")
+        if process.disk is not None:
+            process.disk.crash()
+        for connection in [*process.dialled.values(), *process.taken.values()]:
+            self._break(connection)
+
+    def freeze(self, name: str, seconds: float) -> None:
+        """Stop a process for a while: its connections stand, and it hears everything later."""
+        process = self.processes[name]
+        process.frozen_until = self.now + seconds
+        self._note(f"freeze {name} {seconds}")
+        process.tick_at = None
+        self._at(seconds, lambda: self._wake(process))
+
+    def _wake(self, process: Process) -> None:
+        """Let a frozen process take what has come meanwhile, unless it was frozen for longer."""
+        if self.now < process.frozen_until:
+            return
+        self._turn(process, lambda: ())
+        deferred, process.deferred = process.deferred, []
+        for what in deferred:
+            self._turn(process, what)
+
+    def post(self, name: str, message: Local) -> None:
+        """Give a process a local message."""
+        process = self.processes[name]
+        self._turn(process, lambda: process.core.receive(Link.LOCAL, "", message, self.now))
+
+    # --- turns --------------------------------------------------------------------------------
+
+    def _turn(self, process: Process, what: Callable[[], Sequence[Effect]]) -> None:
+        """One turn of a process's reactor: take something, tick, settle, send."""
+        if not process.is_alive:
+            return
+        if self.now < process.frozen_until:
+            process.deferred.append(what)
+            return
+        try:
+            self._run_turn(process, what)
+        except ProcessEndedError:
+            self.kill(process.name)
+
+    def _run_turn(self, process: Process, what: Callable[[], Sequence[Effect]]) -> None:
+        core = process.core
+        self._perform(process, what())
+        due = core.next_tick_at()
+        if due is not None and due <= self.now:
+            self._perform(process, core.tick(self.now))
+        self._perform(process, core.settle(self.now))
+        self._flush(process)
+        self._answer_rest(process)
+        due = core.next_tick_at()
+        if due is not None and due != process.tick_at:
+            # A tick that is due at once comes a moment later, like that of a real loop.
+            process.tick_at = due
+            wait = max(due - self.now, 0.001)
+            self._at(wait, lambda: self._tick(process, due))
+
+    def _tick(self, process: Process, due: float) -> None:
+        if process.tick_at == due:
+            process.tick_at = None
+            self._turn(process, lambda: ())
+
+    def _perform(  # noqa: C901, PLR0912, PLR0915 -- one case per effect
+        self, process: Process, effects: Iterable[Effect]
+    ) -> None:
+        for effect in effects:
+            match effect:
+                case Send():
+                    key = (effect.link, effect.peer)
+                    process.outbox.setdefault(key, []).append(effect.message)
+                case Broadcast():
+                    topic = (effect.link, effect.topic)
+                    process.broadcasts.setdefault(topic, []).append(effect.message)
+                case Connect():
+                    self._connect(process, effect)
+                case Disconnect():
+                    self._disconnect(process, effect)
+                case Listen():
+                    process.topics.setdefault(effect.link, {})[effect.topic] = None
+                    self._tell_topics(process, effect.link)
+                case Unlisten():
+                    process.topics.setdefault(effect.link, {}).pop(effect.topic, None)
+                    self._tell_topics(process, effect.link)
+                case Probe():
+                    if (effect.link, effect.peer) not in process.taken:
+                        self._happen(process, PeerLost(effect.link, effect.peer))
+                case Save():
+                    self._save(process, effect)
+                case Flush():
+                    self._flush(process)
+                case Log():
+                    fields = " ".join(f"{key}={value}" for key, value in effect.fields.items())
+                    self._note(f"log {process.name} {effect.event} {fields}")
+                case Emit():
+                    process.events.append(effect.event)
+                case _:
+                    raise AssertionError(f"unknown effect {effect}")
+
+    def _save(self, process: Process, save: Save) -> None:
+        # As in the reactor: what was sent before leaves, and is under way when the process dies.
+        self._flush(process)
+        assert process.disk is not None, f"{process.name} has no disk"
+        try:
+            process.disk.write(save)
+        except NodeEndError as error:
+            self._note(f"disk {process.name} {error}")
+            raise ProcessEndedError from error
+        if process.dies_at_save:
+            raise ProcessEndedError
+        process.disk.sync()
+
+    def _answer_rest(self, process: Process) -> None:
+        """Answer what the core did not, as the reactor does."""
+        if process.owed is not None:
+            refused = Refused(0, NotReadyError.code, "this node has no answer to that: ask again")
+            self._answer(process, process.owed[0], [refused])
+
+    def _answer(self, process: Process, peer: Peer, messages: "list[Message]") -> None:
+        """Answer the request that is owed an answer; any other was answered before."""
+        if process.owed is not None and process.owed[0] == peer:
+            _, connection, number = process.owed
+            process.owed = None
+            if connection.is_open:
+                self._note_sent(connection, messages, to_server=False)
+                for frame in encode_frames(messages):
+                    self._carry(connection, frame, to_server=False, number=number)
+
+    def _flush(self, process: Process) -> None:
+        outbox, process.outbox = process.outbox, {}
+        broadcasts, process.broadcasts = process.broadcasts, {}
+        for (link, peer), messages in outbox.items():
+            if link is Link.RAFT_ANSWER:
+                self._answer(process, peer, messages)
+                continue
+            connection = process.dialled.get((link, str(peer))) or process.taken.get((link, peer))
+            if connection is not None and connection.is_open:
+                connection.request_count += link is Link.RAFT_ASK
+                to_server = connection.client is process
+                self._note_sent(connection, messages, to_server=to_server)
+                for frame in encode_frames(messages):
+                    number = connection.request_count
+                    self._carry(connection, frame, to_server=to_server, number=number)
+        for (link, topic), messages in broadcasts.items():
+            for connection in list(process.taken.values()):
+                if connection.server_link is link and topic in connection.topics:
+                    self._note_sent(connection, messages, to_server=False)
+                    for frame in encode_frames(messages):
+                        self._carry(connection, frame, to_server=False)
+
+    def _take(
+        self,
+        process: Process,
+        connection: Connection,
+        sender: tuple[Link, Peer],
+        frame: bytes,
+        number: int,
+    ) -> Sequence[Effect]:
+        """Hand over what a frame holds, record by record."""
+        link, peer = sender
+        if link is Link.RAFT_ANSWER:
+            process.owed = (peer, connection, number)
+        elif link is Link.RAFT_ASK and number != connection.request_count:
+            return ()
+        for record in decode_frame(frame):
+            assert not isinstance(record, BadRecord), record
+            name = type(record).__name__
+            self.record_counts[name] = self.record_counts.get(name, 0) + 1
+            self._perform(process, process.core.receive(link, peer, record, self.now))
+        return ()

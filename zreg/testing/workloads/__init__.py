@@ -1,0 +1,1 @@
+"""Random lives of whole clusters, each from one seed."""
