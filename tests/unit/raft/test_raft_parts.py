@@ -141,7 +141,7 @@ def test_a_history_is_cut_and_compacted() -> None:
         Configuration(), one, one, two, two, three
     ]  # fmt: skip
 
-    history.cut(9)
+    history.truncate(9)
     assert (history.latest, history.latest_index) == (two, 5)
     history.compact(6)
     assert (history.latest, history.latest_index, history.at(3)) == (two, 6, two)
@@ -152,16 +152,16 @@ def test_a_history_is_cut_and_compacted() -> None:
 
 def test_a_learner_is_ready_after_a_short_round() -> None:
     catch_up = CatchUp(target_index=10, election_ticks=5)
-    catch_up.matched(9, 100)
+    catch_up.on_matched(9, 100)
     assert catch_up.state is CatchUpState.RUNNING
     for _ in range(6):
         catch_up.tick()
-    catch_up.matched(10, 100)
+    catch_up.on_matched(10, 100)
     assert catch_up.state is CatchUpState.RUNNING
-    catch_up.matched(99, 120)
+    catch_up.on_matched(99, 120)
     assert catch_up.state is CatchUpState.RUNNING
 
-    catch_up.matched(100, 130)
+    catch_up.on_matched(100, 130)
 
     assert catch_up.state is CatchUpState.READY
 
@@ -172,7 +172,7 @@ def test_a_learner_that_stays_behind_for_ten_rounds_is_given_up() -> None:
         assert catch_up.state is CatchUpState.RUNNING
         for _ in range(6):
             catch_up.tick()
-        catch_up.matched(10 * (number + 1), 10 * (number + 2))
+        catch_up.on_matched(10 * (number + 1), 10 * (number + 2))
 
     assert catch_up.state is CatchUpState.FAILED
 
@@ -184,10 +184,10 @@ def test_a_learner_that_was_given_up_may_try_again() -> None:
         catch_up.tick()
     assert catch_up.state is CatchUpState.FAILED
 
-    catch_up.matched(0, 30)
+    catch_up.on_matched(0, 30)
     assert catch_up.state is CatchUpState.RUNNING
     catch_up.tick()
-    catch_up.matched(30, 31)
+    catch_up.on_matched(30, 31)
     assert catch_up.state is CatchUpState.READY
 
 
@@ -206,13 +206,13 @@ def test_a_slot_takes_the_reply_to_its_request_only() -> None:
 
 def test_progress_never_goes_back() -> None:
     progress = Progress(next_index=10, now=0)
-    assert progress.rejected(9, 3)
+    assert progress.on_rejected(9, 3)
     assert progress.next_index == 4
-    progress.matched(6)
-    progress.matched(2)
+    progress.on_matched(6)
+    progress.on_matched(2)
 
     assert (progress.match_index, progress.next_index) == (6, 7)
-    assert not progress.rejected(6, 1)
+    assert not progress.on_rejected(6, 1)
     assert progress.next_index == 7
 
 

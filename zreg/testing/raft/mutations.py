@@ -70,7 +70,7 @@ def _count_votes(self: Campaign) -> Outcome:
 
 def _cut_always(self: RaftLog, entries: Sequence[Entry]) -> None:
     if entries:
-        self._cut(entries[0].index)
+        self._truncate(entries[0].index)
         self.append(entries)
 
 
@@ -87,7 +87,7 @@ def _vote_for_anyone(self: RaftLog, last_index: int, last_term: int) -> bool:
 def _count_unsaved(self: Leadership, voter: str) -> int:
     if voter == self._config.node_id:
         return self._log.last_index
-    return self.progress[voter].match_index
+    return self.replication.progress[voter].match_index
 
 
 def _read_without_round(self: ReadQueue, commit_index: int) -> None:
@@ -120,7 +120,7 @@ _MUTATIONS: Final[dict[str, tuple[tuple[type, str, object], ...]]] = {
     "vote durability": ((SimDisk, "load", _load_without_vote),),
     "vote kept in the term": ((NodeState, "become_follower", _forget_vote),),
     "sync before answer": ((SimDisk, "sync", _forget),),
-    "own disk counted when saved": ((Leadership, "_matched", _count_unsaved),),
+    "own disk counted when saved": ((Leadership, "_match_index", _count_unsaved),),
     "own-term commit": ((Leadership, "_may_commit", _commit_any_term),),
     "conflict-only truncation": ((RaftLog, "merge", _cut_always),),
     "commit what was matched": ((Follower, "append", _commit_to_the_end),),
@@ -131,7 +131,7 @@ _MUTATIONS: Final[dict[str, tuple[tuple[type, str, object], ...]]] = {
     ),
     "membership-change fix": ((Leadership, "_check_change_allowed", _change_without_own_commit),),
     "one change at a time": ((Leadership, "_check_change_allowed", _change_without_order),),
-    "configuration rolled back": ((ConfigurationHistory, "cut", _keep_configuration),),
+    "configuration rolled back": ((ConfigurationHistory, "truncate", _keep_configuration),),
     "read round": ((ReadQueue, "open_round", _read_without_round),),
     "removed leader finishes": ((NodeState, "_may_campaign", _campaign_as_known),),
     "up-to-date vote": ((RaftLog, "is_up_to_date", _vote_for_anyone),),
