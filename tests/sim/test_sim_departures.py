@@ -5,7 +5,8 @@ import pytest
 from zreg.client.core.commands import Registered
 from zreg.model import DataInfoId, Role, Status, data_info_id
 from zreg.primitives.ring import ring_of
-from zreg.testing.sim.cluster import SimCluster, ViewLog
+from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.view_log import ViewLog
 
 SEEDS = range(1, 9)
 # A report, the look of meta, an agreement, an announcement: some round trips of a millisecond.

@@ -4,7 +4,8 @@ import pytest
 
 from zreg.config import Config
 from zreg.model import data_info_id
-from zreg.testing.sim.cluster import SimCluster, ViewLog
+from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.view_log import ViewLog
 
 PAY, SHOP = data_info_id("pay"), data_info_id("shop")
 SEEDS = range(1, 9)
@@ -12,7 +13,9 @@ seeds = pytest.mark.parametrize("seed", SEEDS)
 
 
 def make_cluster(seed: int, *, sessions: int = 2, data: int = 2, metas: int = 3) -> SimCluster:
-    cluster = SimCluster(seed, metas=metas, has_memory=True).start(sessions=sessions, data=data)
+    cluster = SimCluster(seed, metas=metas, has_membership_cache=True).start(
+        sessions=sessions, data=data
+    )
     cluster.run(1.0)
     return cluster
 
@@ -192,7 +195,7 @@ def test_a_restarted_node_follows_meta_to_where_it_has_moved() -> None:
 
 def test_meta_that_was_founded_anew_refuses_once_and_lets_in_who_is_started_again() -> None:
     cluster = make_cluster(1)
-    former = cluster.kept("session-1")
+    former = cluster.cached_membership("session-1")
     assert former is not None
     kill_metas(cluster)
     for name in ("session-1", "session-2", "data-1", "data-2"):
@@ -210,6 +213,6 @@ def test_meta_that_was_founded_anew_refuses_once_and_lets_in_who_is_started_agai
     cluster.supervise()
     assert cluster.sim.run_until(lambda: incarnation(cluster, "session-1") != "-", 10.0)
     cluster.run(1.0)
-    present = cluster.kept("session-1")
+    present = cluster.cached_membership("session-1")
     assert present is not None
     assert present.cluster_id not in (b"", former.cluster_id)

@@ -10,14 +10,17 @@ import argparse
 import sys
 from collections.abc import Callable
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from zreg.model import DataInfoId, data_info_id
 from zreg.testing.checkers.membership_checker import differing_memberships
 from zreg.testing.checkers.meta_checker import MetaChecker
-from zreg.testing.sim.cluster import SimCluster, ViewLog
+from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.settings_clients import SettingsClient, SettingsHistory
 from zreg.testing.workloads.settings_writer import SettingsWriter
+
+if TYPE_CHECKING:
+    from zreg.testing.sim.view_log import ViewLog
 
 NAMES: Final = tuple(data_info_id(f"service-{number}") for number in range(4))
 HEAL_SECONDS_MAX: Final = 30.0
@@ -50,7 +53,7 @@ class Workload:
         # Every second seed has a single meta node, every tenth one five.
         metas = 1 if seed % 2 else 5 if seed % 10 == 0 else 3
         # In every third nodes keep the membership on disk, and start from it.
-        self.cluster = SimCluster(seed, metas=metas, has_memory=seed % 3 == 2)  # noqa: PLR2004
+        self.cluster = SimCluster(seed, metas=metas, has_membership_cache=seed % 3 == 2)  # noqa: PLR2004
         self.checker = MetaChecker()
         self.rng = self.cluster.sim.rng
         self.sessions = self.rng.randint(1, 3)
