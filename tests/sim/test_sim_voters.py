@@ -4,7 +4,8 @@ import pytest
 
 from zreg.meta.group.bootstrap import Bootstrap
 from zreg.meta.group.meta_peers import MetaPeers
-from zreg.testing.workloads.voters_workload import BootstrapLife, VotersLife
+from zreg.testing.workloads.bootstrap_life import BootstrapLife
+from zreg.testing.workloads.voters_life import VotersLife
 from zreg.wire.meta_messages import Introduction
 
 

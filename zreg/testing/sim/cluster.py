@@ -175,13 +175,20 @@ class SimCluster(SimClients):
 
     # --- time ---------------------------------------------------------------------------------
 
+    def failed_nodes(self) -> list[str]:
+        """Return the running processes whose cores have said that they cannot go on."""
+        return [
+            name
+            for name, process in self.sim.processes.items()
+            if any(isinstance(event, NodeFailed) for event in process.events)
+        ]
+
     def supervise(self) -> None:
         """Restart the session and data nodes that have failed, as the service manager would."""
-        for name, process in list(self.sim.processes.items()):
-            if any(isinstance(event, NodeFailed) for event in process.events):
-                self.sim.kill(name)
-                role, _, number = name.partition("-")
-                (self.data if role == "data" else self.session)(int(number))
+        for name in self.failed_nodes():
+            self.sim.kill(name)
+            role, _, number = name.partition("-")
+            (self.data if role == "data" else self.session)(int(number))
 
     def run(self, seconds: float) -> None:
         """Run for `seconds`, restart failed nodes, and hand the events to the views."""
