@@ -269,7 +269,7 @@ def _write(key: selectors.SelectorKey, sent_at: dict[object, float]) -> None:
 
 
 def measure(sides: Sequence[Side], rounds: int, seconds: float, proposers: int) -> list[Commits]:
-    """Measure all sides in turns, a burst each, so that other load on the machine hits all alike."""
+    """Measure all sides in turns, a burst each, so that other load on the machine hits all."""
     latencies: list[list[float]] = [[] for _ in sides]
     took = [0.0 for _ in sides]
     with ExitStack() as stack:

@@ -1,8 +1,8 @@
 """The floor under a push: the same five hops over bare sockets.
 
 Publisher -> middle -> end, which answers and broadcasts on PUB -> both middles -> their
-subscribers; each is a process. No process decodes or stores a record, acknowledges a push or keeps a lease. Read
-the latency of zreg beside this.
+subscribers; each is a process. No process decodes or stores a record, acknowledges a push or keeps
+a lease. Read the latency of zreg beside this.
 
     python bench/floor_push.py --subscribers 10 --rounds 500
 """
