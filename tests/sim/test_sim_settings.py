@@ -1,4 +1,4 @@
-"""Settings are linearizable in whole clusters that fail; if they were not, a seed would tell."""
+"""Settings are linearizable in whole clusters with faults, and seeds notice if they are not."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -61,11 +61,11 @@ LOST, REFUSED = Outcome.UNKNOWN, Outcome.REFUSED
         [set_(1, 5, 1, 2), set_(2, 6, 3, 4, if_version=5), read(2, 6, 5, 6)],
         [set_(1, 5, 1, 2), set_(2, 0, 3, 4, REFUSED, if_version=0), read(1, 5, 5, 6)],
         [set_(1, 5, 1, 2), remove(3, 4, REFUSED, if_version=4), read(1, 5, 5, 6)],
-        # What nobody knows of may have happened, at any time later, or never.
+        # An operation with an unknown outcome may have happened at any later time, or never.
         [set_(1, 0, 1, outcome=LOST), read(0, 0, 2, 3), read(1, 9, 4, 5)],
         [set_(1, 0, 1, outcome=LOST), read(0, 0, 2, 3), read(0, 0, 4, 5)],
         [set_(1, 5, 1, 2), remove(3, outcome=LOST), read(1, 5, 4, 5), read(0, 0, 6, 7)],
-        # Somebody else must have changed it meanwhile, and nobody saw to what.
+        # The change with the unknown outcome must have happened before the refusal.
         [set_(1, 5, 1, 2), set_(2, 0, 3, outcome=LOST), remove(4, 5, REFUSED, if_version=5)],
         [
             VersionedOperation(Kind.READ, LOST, 0, 0, None, 1, NEVER),
@@ -93,21 +93,23 @@ def test_linearizable_histories_pass(history: list[VersionedOperation]) -> None:
         ([set_(1, 5, 1, 2), remove(3, 4, REFUSED, if_version=5)], "remove nothing if at 5"),
         ([set_(1, 0, 5, outcome=LOST), read(1, 9, 1, 2)], "read 1 at 9"),
         ([set_(1, 0, 1, outcome=LOST, if_version=7), read(1, 9, 2, 3)], "if at 7: unknown"),
-        # It happened once: what was seen to be removed does not come back.
+        # The change happened once: a removed value does not come back.
         (
             [set_(1, 0, 1, outcome=LOST), read(1, 9, 2, 3), remove(4, 5), read(1, 9, 6, 7)],
             "holds nothing",
         ),
     ],
 )
-def test_what_no_order_explains_is_found(history: list[VersionedOperation], why: str) -> None:
+def test_histories_that_no_order_explains_are_found(
+    history: list[VersionedOperation], why: str
+) -> None:
     anomaly = find_versioned_anomaly(history)
 
     assert anomaly is not None
     assert why in anomaly
 
 
-def test_what_cannot_be_decided_is_not_taken_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_history_that_cannot_be_decided_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zreg.testing.checkers.linearizability._STEPS_MAX", 20)
     history = [set_(n, 0, n, outcome=LOST) for n in range(1, 9)]
 
@@ -115,8 +117,8 @@ def test_what_cannot_be_decided_is_not_taken_for_good(monkeypatch: pytest.Monkey
         find_versioned_anomaly([*history, read(99, 1, 10, 11)])
 
 
-def test_the_seeds_meet_what_they_are_for() -> None:
-    """Clients to whom nothing happens prove nothing."""
+def test_the_seeds_cause_the_faults_that_they_are_for() -> None:
+    """Clients without refusals and unknown outcomes prove nothing."""
     counts: Counter[str] = Counter()
     cut_count = 0
     for seed in SEEDS[:6]:
@@ -136,7 +138,7 @@ def test_the_seeds_meet_what_they_are_for() -> None:
 def fetch_what_is_applied(
     self: SettingRequests, peer: Peer, message: FetchSettings
 ) -> list[Effect]:
-    """Answer without asking anybody whether this node still leads."""
+    """Answer without asking a majority whether this node still leads."""
     found, is_complete = self._state.settings(message.pattern, message.after, 10)
     return [Send(Link.NODES, peer, SettingsReply(message.request_id, found, is_complete))]
 
@@ -145,7 +147,7 @@ _change_setting = MetaState._change_setting
 
 
 def change_always(self: MetaState, command: ChangeSetting) -> Applied:
-    """Change it at whatever version it is."""
+    """Change the setting at any version."""
     return _change_setting(self, replace(command, if_version=None))
 
 

@@ -65,7 +65,7 @@ def test_votes_of_voters_decide(votes: dict[str, bool], outcome: Outcome) -> Non
     assert tally(votes, THREE) is outcome
 
 
-def test_without_voters_nobody_wins() -> None:
+def test_without_voters_an_election_is_lost() -> None:
     assert tally({"n1": True}, ()) is Outcome.LOST
 
 
@@ -122,16 +122,16 @@ def test_a_configuration_is_changed_by_value() -> None:
 @pytest.mark.parametrize(
     "data", [b"garbage", b"voter\tn1", b"king\tn1\there\t", b"voter\tn1\there", b"\xff\t\t\t"]
 )
-def test_what_is_no_configuration_is_refused(data: bytes) -> None:
+def test_bytes_without_a_configuration_are_refused(data: bytes) -> None:
     with pytest.raises(ConfigurationError, match="no configuration"):
         decode_configuration(data)
 
 
-def test_nobody_is_a_configuration_too() -> None:
+def test_a_configuration_may_be_empty() -> None:
     assert decode_configuration(encode_configuration(Configuration())) == Configuration()
 
 
-def test_a_history_is_cut_and_compacted() -> None:
+def test_a_history_is_truncated_and_compacted() -> None:
     one, two, three = members(THREE), members(FIVE), members(("n1",))
     history = ConfigurationHistory(0, Configuration())
     history.append(1, one)
@@ -178,7 +178,7 @@ def test_a_learner_that_stays_behind_for_ten_rounds_is_given_up() -> None:
 
 
 def test_a_learner_that_was_given_up_may_try_again() -> None:
-    """It was added before it was started, perhaps long before."""
+    """A learner may be added long before it is started."""
     catch_up = CatchUp(target_index=10, election_ticks=5)
     for _ in range(60):
         catch_up.tick()
@@ -247,7 +247,7 @@ def test_a_read_waits_until_its_index_is_applied() -> None:
 
 
 @given(st.lists(st.integers(1, 4), max_size=12).map(sorted), st.integers(0, 14), st.integers(0, 5))
-def test_the_hint_is_the_last_place_that_may_agree(terms: list[int], index: int, term: int) -> None:
+def test_the_hint_is_the_last_index_that_may_agree(terms: list[int], index: int, term: int) -> None:
     log = RaftLog(Persisted(term=9, entries=commands(1, *terms)))
 
     found = log.index_not_above(index, term)
@@ -263,7 +263,7 @@ def test_the_hint_is_the_last_place_that_may_agree(terms: list[int], index: int,
     st.lists(st.integers(1, 3), max_size=8).map(sorted),
     st.data(),
 )
-def test_merging_makes_the_logs_agree_and_cuts_at_conflicts_only(
+def test_merging_makes_the_logs_agree_and_truncates_only_at_conflicts(
     mine: list[int], theirs: list[int], data: st.DataObject
 ) -> None:
     log = RaftLog(Persisted(term=9, entries=commands(1, *mine)))
@@ -282,7 +282,7 @@ def test_merging_makes_the_logs_agree_and_cuts_at_conflicts_only(
     assert kept == expected
 
 
-def test_entries_from_fit_the_limit_but_for_the_first() -> None:
+def test_entries_from_fit_the_limit_except_for_the_first() -> None:
     log = RaftLog(Persisted(term=1, entries=commands(1, 1, 1, 1)))
     size = commands(1, 1)[0].size_bytes
 
@@ -305,7 +305,7 @@ def test_compaction_keeps_a_tail_within_count_and_bytes() -> None:
     assert log.take_save(1, None).compact_to == 6
 
 
-def test_gaps_and_falling_terms_are_seen() -> None:
+def test_gaps_and_falling_terms_are_found() -> None:
     assert is_gapless(1, 1, commands(2, 1, 2))
     assert not is_gapless(1, 1, commands(3, 1))
     assert not is_gapless(1, 2, commands(2, 1))
@@ -328,7 +328,7 @@ def test_numbers_beyond_the_limits_are_refused_on_the_wire(value: int) -> None:
         msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=RaftMessage)
 
 
-def test_a_leader_says_how_its_peers_stand() -> None:
+def test_the_status_of_a_leader_shows_its_peers() -> None:
     core = make_core(log=log_of(1, configuration=members(("n1", "n2"), ("n3",))))
     settle_leader(core, elect(core))
     tick(core, 2)
@@ -343,7 +343,7 @@ def test_a_leader_says_how_its_peers_stand() -> None:
     assert "leader term=2" in repr(core)
 
 
-def test_a_follower_shows_no_peers() -> None:
+def test_the_status_of_a_follower_shows_no_peers() -> None:
     status = make_core().status()
 
     assert status.peers == {}
@@ -400,7 +400,7 @@ def test_a_demoted_leader_steps_down_when_that_is_committed() -> None:
     assert core.configuration.learners == ("n1",)
 
 
-def test_a_learner_keeps_its_place_when_others_change() -> None:
+def test_a_learner_keeps_its_progress_when_other_members_change() -> None:
     core = make_core(log=log_of(1, configuration=members(THREE, ("n4",))))
     settle_leader(core, elect(core))
     assert core.catch_up_state("n4") is CatchUpState.READY
@@ -411,7 +411,7 @@ def test_a_learner_keeps_its_place_when_others_change() -> None:
     assert core.catch_up_state("n5") is CatchUpState.RUNNING
 
 
-def test_a_transfer_that_nobody_answers_ends_after_an_election_timeout() -> None:
+def test_a_transfer_without_an_answer_ends_after_an_election_timeout() -> None:
     core = make_core()
     settle_leader(core, elect(core))
     core.transfer_leader("n2")
