@@ -21,9 +21,18 @@ from zreg.effects import (
     Local,
     Peer,
     PeerLost,
+    PeerSlow,
     PeerUp,
 )
-from zreg.testing.sim.sim_process import Connection, Process
+from zreg.testing.sim.link_faults import (
+    BACKLOG_FRAMES_MAX,
+    CONNECT_TIMEOUT_SECONDS,
+    HEARTBEAT_SECONDS,
+    RAFT_HEARTBEAT_SECONDS,
+    LinkFaults,
+    heartbeats_of,
+)
+from zreg.testing.sim.sim_process import Arrived, Connection, Process
 from zreg.testing.sim.virtual_time import START_SECONDS, VirtualTime
 from zreg.wire.codec import record_name
 
@@ -42,7 +51,7 @@ class Network(VirtualTime, ABC):
         self.processes: dict[str, Process] = {}
         self._routing_id = 0
         self._request_count = 0
-        self._cut: set[tuple[str, str]] = set()
+        self.faults = LinkFaults()
 
     # --- connections --------------------------------------------------------------------------
 
@@ -62,16 +71,27 @@ class Network(VirtualTime, ABC):
             for link, bound in server.binds.items():
                 if bound != address:
                     continue
-                if self._is_cut(client, server):
-                    del client.dialled[key]
-                    lost = PeerLost(connection.link, connection.peer, TIMED_OUT)
-                    self._deliver_event(client, lost)
+                if self._is_unreachable(client, server):
+                    # A SYN is lost: nothing happens until the attempt times out.
+                    self.faults.fired["dial timed out"] += 1
+                    self._at(CONNECT_TIMEOUT_SECONDS, lambda: self._time_out(connection))
                 else:
                     self._open(connection, server, link)
                     self._deliver_event(client, PeerUp(connection.link, connection.peer))
                 return
         del client.dialled[key]
         self._deliver_event(client, PeerLost(connection.link, connection.peer, REFUSED))
+
+    def _is_unreachable(self, client: Process, server: Process) -> bool:
+        is_black_hole = server.name in self.faults.black_holes
+        return is_black_hole or self.faults.is_cut(client.name, server.name)
+
+    def _time_out(self, connection: Connection) -> None:
+        client, key = connection.client, (connection.link, connection.peer)
+        if client.is_alive and client.dialled.get(key) is connection:
+            del client.dialled[key]
+            lost = PeerLost(connection.link, connection.peer, TIMED_OUT)
+            self._deliver_event(client, lost)
 
     def _open(self, connection: Connection, server: Process, link: Link) -> None:
         if connection.link is Link.CHECKS:
@@ -91,10 +111,13 @@ class Network(VirtualTime, ABC):
 
     def _disconnect(self, process: Process, disconnect: Disconnect) -> None:
         dialled = process.dialled.pop((disconnect.link, str(disconnect.peer)), None)
-        accepted = process.accepted.pop((disconnect.link, disconnect.peer), None)
-        for connection in (dialled, accepted):
-            if connection is not None:
-                self._break(connection, except_for=process)
+        if dialled is not None:
+            self._break(dialled, except_for=process)
+        accepted = process.accepted.get((disconnect.link, disconnect.peer))
+        if accepted is not None:
+            # A ROUTER only forgets the peer: the other end keeps its connection.
+            accepted.is_forgotten = True
+            self.faults.fired["forgotten by a ROUTER"] += 1
 
     def _break(self, connection: Connection, except_for: Process | None = None) -> None:
         """Break a connection; tell both ends, except the end that broke it."""
@@ -109,32 +132,48 @@ class Network(VirtualTime, ABC):
                 )
         if server is not None and server is not except_for and server.is_alive:
             lost = (connection.server_link, connection.routing_id)
-            if server.accepted.pop(lost, None) is not None and connection.link not in _PUB_LINKS:
+            was_known = server.accepted.pop(lost, None) is not None and not connection.is_forgotten
+            if was_known and connection.link not in _PUB_LINKS:
                 self._deliver_event_later(server, PeerLost(*lost, CLOSED))
 
     def cut(self, left: str, right: str) -> None:
         """Cut two processes off from each other: what they send is lost, and neither notices."""
-        self._cut |= {(left, right), (right, left)}
-        self._note(f"cut {left} {right}")
+        self.cut_one_way(left, right)
+        self.cut_one_way(right, left)
+
+    def cut_one_way(self, sender: str, receiver: str) -> None:
+        """Lose all that `sender` sends to `receiver`; heartbeats end their connections later."""
+        self.faults.cut[sender, receiver] = self.now
+        self._note(f"cut {sender}>{receiver}")
+        for seconds in (RAFT_HEARTBEAT_SECONDS, HEARTBEAT_SECONDS):
+            self._at(seconds, partial(self._miss_heartbeats, sender, receiver, seconds))
+
+    def _miss_heartbeats(self, sender: str, receiver: str, seconds: float) -> None:
+        """End the connections over which `receiver` has heard nothing for `seconds`."""
+        cut_at = self.faults.cut.get((sender, receiver))
+        if cut_at is not None and self.now - cut_at >= seconds:
+            self.drop(sender, receiver, heartbeat_seconds=seconds)
+            self.drop(receiver, sender, heartbeat_seconds=seconds)
 
     def heal(self) -> None:
         """End all cuts, and break the connections across them, as after a time-out."""
-        cut, self._cut = self._cut, set()
+        cut = sorted(self.faults.cut)
+        self.faults.cut.clear()
         self._note("heal")
-        for left, right in sorted(cut):
+        for left, right in cut:
             self.drop(left, right)
+            self.drop(right, left)
 
-    def drop(self, left: str, right: str) -> None:
-        """Break the connections that `left` made to `right`, if both live."""
+    def drop(self, left: str, right: str, *, heartbeat_seconds: float | None = None) -> None:
+        """Break the connections that `left` made to `right`; only those with such heartbeats."""
         client, server = self.processes.get(left), self.processes.get(right)
         if client is None or server is None:
             return
         for connection in list(client.dialled.values()):
-            if connection.server is server:
+            is_meant = heartbeat_seconds in (None, heartbeats_of(connection.link))
+            if connection.server is server and connection.is_open and is_meant:
+                self.faults.fired["heartbeats missed"] += heartbeat_seconds is not None
                 self._break(connection)
-
-    def _is_cut(self, left: Process, right: Process) -> bool:
-        return (left.name, right.name) in self._cut
 
     # --- carrying -----------------------------------------------------------------------------
 
@@ -152,31 +191,108 @@ class Network(VirtualTime, ABC):
             )
 
     def _carry(
-        self, connection: Connection, frame: bytes, *, to_server: bool, number: int = 0
+        self,
+        connection: Connection,
+        frame: bytes,
+        *,
+        to_server: bool,
+        number: int = 0,
+        is_broadcast: bool = False,
     ) -> None:
-        """Let a frame arrive in order, unless the connection is cut now."""
+        """Let a frame arrive in order, unless a fault of the network loses it."""
         assert connection.server is not None
         self.frame_count += 1
-        arrives_at = max(connection.arrives_at[to_server], self.now + self._delay())
+        ends = (connection.client, connection.server)
+        sender, receiver = ends if to_server else ends[::-1]
+        delay = self._delay() + self.faults.late.get(sender.name, 0.0)
+        arrives_at = max(connection.arrives_at[to_server], self.now + delay)
         connection.arrives_at[to_server] = arrives_at
-        if not self._is_cut(connection.client, connection.server):
-            wait = arrives_at - self.now
-            self._at(
-                wait, lambda: self._arrive(connection, frame, to_server=to_server, number=number)
-            )
+        if self._is_lost(sender.name, receiver.name, is_broadcast=is_broadcast):
+            return
+        arrive = partial(
+            self._arrive, connection, frame, sender.core.epoch, to_server=to_server, number=number
+        )
+        if receiver.name in self.faults.deaf:
+            self._keep_unread(connection, arrive, sender, to_server=to_server)
+        else:
+            self._at(arrives_at - self.now, arrive)
+
+    def _is_lost(self, sender: str, receiver: str, *, is_broadcast: bool) -> bool:
+        if (sender, receiver) in self.faults.cut:
+            self.faults.fired["frame cut"] += 1
+            return True
+        share = self.faults.lossy.get((sender, receiver), 0.0) if is_broadcast else 0.0
+        if share and self.rng.random() < share:
+            self.faults.fired["broadcast lost"] += 1
+            return True
+        return False
+
+    def _keep_unread(
+        self,
+        connection: Connection,
+        arrive: Callable[[], None],
+        sender: Process,
+        *,
+        to_server: bool,
+    ) -> None:
+        """Let a frame wait for a receiver that does not read; drop it beyond the bound."""
+        unread = connection.unread[to_server]
+        if connection.is_overrun[to_server] or len(unread) >= BACKLOG_FRAMES_MAX:
+            if not connection.is_overrun[to_server]:
+                connection.is_overrun[to_server] = True
+                self.faults.fired["peer slow"] += 1
+                peer: Peer = connection.peer if to_server else connection.routing_id
+                link = connection.link if to_server else connection.server_link
+                if link not in _PUB_LINKS:
+                    self._deliver_event_later(sender, PeerSlow(link, peer))
+            return
+        unread.append(arrive)
+
+    def read_again(self, name: str) -> None:
+        """Let a process that did not read take what waited for it."""
+        self.faults.deaf.discard(name)
+        process = self.processes.get(name)
+        if process is None:
+            return
+        for connection in [*process.dialled.values(), *process.accepted.values()]:
+            to_server = connection.client is not process
+            unread, connection.unread[to_server] = connection.unread[to_server], []
+            connection.is_overrun[to_server] = False
+            for arrive in unread:
+                self._at(self._delay(), arrive)
 
     def _arrive(
-        self, connection: Connection, frame: bytes, *, to_server: bool, number: int
+        self, connection: Connection, frame: bytes, epoch: int, *, to_server: bool, number: int
+    ) -> None:
+        target = connection.server if to_server else connection.client
+        if target is None or not connection.is_open or not target.is_alive:
+            return
+        pace = self.faults.slow.get(target.name, 0.0)
+        if pace or target.busy_until > self.now:
+            self.faults.fired["served slowly"] += 1
+            target.busy_until = max(target.busy_until, self.now) + pace
+            take = partial(
+                self._begin_turn, connection, frame, epoch, to_server=to_server, number=number
+            )
+            self._at(target.busy_until - self.now, take)
+        else:
+            self._begin_turn(connection, frame, epoch, to_server=to_server, number=number)
+
+    def _begin_turn(
+        self, connection: Connection, frame: bytes, epoch: int, *, to_server: bool, number: int
     ) -> None:
         target = connection.server if to_server else connection.client
         if target is None or not connection.is_open:
             return
         link = connection.server_link if to_server else connection.link
         peer: Peer = connection.routing_id if to_server else connection.peer
+        if to_server:
+            connection.is_forgotten = False
         if link is Link.RAFT_ANSWER:
             self._request_count += 1
             peer = self._request_count.to_bytes(8)
-        self._turn(target, lambda: self._take(target, connection, (link, peer), frame, number))
+        message = Arrived(link, peer, frame, epoch, number)
+        self._turn(target, lambda: self._take(target, connection, message))
 
     # --- turns of processes -------------------------------------------------------------------
 
@@ -185,14 +301,7 @@ class Network(VirtualTime, ABC):
         """Run one turn of a process, which begins with `work`."""
 
     @abstractmethod
-    def _take(
-        self,
-        process: Process,
-        connection: Connection,
-        sender: tuple[Link, Peer],
-        frame: bytes,
-        number: int,
-    ) -> Sequence[Effect]:
+    def _take(self, process: Process, connection: Connection, arrived: Arrived) -> Sequence[Effect]:
         """Give the core the records of a frame that has arrived."""
 
     def _deliver_event(self, process: Process, event: Local) -> None:

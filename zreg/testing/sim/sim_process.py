@@ -1,6 +1,6 @@
 """Simulated processes, and the connections between them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from zreg.effects import Core, Effect, Link, Peer
 
@@ -11,6 +11,17 @@ if TYPE_CHECKING:
 
     from zreg.testing.sim.disk import SimDisk
     from zreg.wire.messages import Message
+
+
+class Arrived(NamedTuple):
+    """A frame as a receiver gets it: the link, the sender's name there, and the sender's epoch."""
+
+    link: Link
+    peer: Peer
+    frame: bytes
+    epoch: int
+    # Which request of a REQ it answers or is.
+    number: int
 
 
 class Connection:
@@ -24,6 +35,11 @@ class Connection:
         self.server: Process | None = None
         self.server_link = link
         self.is_open = False
+        # The server's core has dropped the peer: it hears of it again with the next frame.
+        self.is_forgotten = False
+        # By direction: frames that wait as the receiver does not read, and whether some were lost.
+        self.unread: dict[bool, list[Callable[[], None]]] = {True: [], False: []}
+        self.is_overrun = {True: False, False: False}
         self.topics: set[bytes] = set()
         # How many requests a REQ has sent: the answer to any but the last is dropped.
         self.request_count = 0
@@ -60,3 +76,7 @@ class Process:
         self.outbox: dict[tuple[Link, Peer], list[Message]] = {}
         self.broadcasts: dict[tuple[Link, bytes], list[Message]] = {}
         self.tick_at: float | None = None
+        # A slow process is busy with earlier frames until then.
+        self.busy_until = 0.0
+        # Epochs in headers that the core was told of.
+        self.epochs_seen: set[int] = set()

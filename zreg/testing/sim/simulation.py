@@ -6,6 +6,7 @@ outlives its process and forgets what was not synced. The same seed gives the sa
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from zreg.effects import (
@@ -15,6 +16,7 @@ from zreg.effects import (
     Disconnect,
     Effect,
     Emit,
+    EpochSeen,
     Flush,
     Link,
     Listen,
@@ -28,9 +30,15 @@ from zreg.effects import (
     Unlisten,
 )
 from zreg.errors import NotReadyError
+from zreg.reactor.link_table import WITHOUT_EPOCH
 from zreg.storage.failures import NodeEndError
 from zreg.testing.sim.network import Network
-from zreg.testing.sim.sim_process import Connection, Process
+from zreg.testing.sim.link_faults import (
+    HEARTBEAT_SECONDS,
+    RAFT_HEARTBEAT_SECONDS,
+    heartbeats_of,
+)
+from zreg.testing.sim.sim_process import Arrived, Connection, Process
 from zreg.wire.codec import BadRecord, decode_frame, encode_frames
 from zreg.wire.common_messages import Refused
 
@@ -78,6 +86,17 @@ class Simulation(Network):
         self._note(f"freeze {name} {seconds}")
         process.tick_at = None
         self._at(seconds, lambda: self._wake(process))
+        for heartbeat in (RAFT_HEARTBEAT_SECONDS, HEARTBEAT_SECONDS):
+            if seconds > heartbeat:
+                self._at(heartbeat, partial(self._miss_heartbeats_of, process, heartbeat))
+
+    def _miss_heartbeats_of(self, process: Process, seconds: float) -> None:
+        """End the connections of a process that has been stopped for `seconds`."""
+        if process.is_alive and self.now < process.frozen_until:
+            for connection in [*process.dialled.values(), *process.accepted.values()]:
+                if connection.is_open and heartbeats_of(connection.link) == seconds:
+                    self.faults.fired["heartbeats missed"] += 1
+                    self._break(connection)
 
     def _wake(self, process: Process) -> None:
         """Give a frozen process what arrived meanwhile, unless it was frozen again for longer."""
@@ -215,25 +234,24 @@ class Simulation(Network):
                 if connection.server_link is link and topic in connection.topics:
                     self._note_sent(connection, messages, to_server=False)
                     for frame in encode_frames(messages):
-                        self._carry(connection, frame, to_server=False)
+                        self._carry(connection, frame, to_server=False, is_broadcast=True)
 
-    def _take(
-        self,
-        process: Process,
-        connection: Connection,
-        sender: tuple[Link, Peer],
-        frame: bytes,
-        number: int,
-    ) -> Sequence[Effect]:
-        """Give the core the records of a frame, one by one."""
-        link, peer = sender
+    def _take(self, process: Process, connection: Connection, arrived: Arrived) -> Sequence[Effect]:
+        """Give the core the epoch of a frame's header if it is news, and then its records."""
+        link, peer = arrived.link, arrived.peer
         if link is Link.RAFT_ANSWER:
-            process.owed = (peer, connection, number)
-        elif link is Link.RAFT_ASK and number != connection.request_count:
+            process.owed = (peer, connection, arrived.number)
+        elif link is Link.RAFT_ASK and arrived.number != connection.request_count:
             return ()
-        for record in decode_frame(frame):
+        core, epoch = process.core, arrived.epoch
+        is_news = epoch > core.epoch and epoch not in process.epochs_seen
+        if link not in WITHOUT_EPOCH and is_news:
+            process.epochs_seen.add(epoch)
+            self.faults.fired["epoch seen"] += 1
+            self._perform(process, core.receive(Link.LOCAL, "", EpochSeen(epoch), self.now))
+        for record in decode_frame(arrived.frame):
             assert not isinstance(record, BadRecord), record
             name = type(record).__name__
             self.record_counts[name] = self.record_counts.get(name, 0) + 1
-            self._perform(process, process.core.receive(link, peer, record, self.now))
+            self._perform(process, core.receive(link, peer, record, self.now))
         return ()

@@ -1,0 +1,51 @@
+"""What is wrong with the simulated network and its machines; nothing, unless a test says so."""
+
+from collections import Counter
+from typing import Final
+
+from zreg.effects import Link
+
+# As the sockets of nodes are set (`zreg/reactor/socket_options.py`).
+CONNECT_TIMEOUT_SECONDS: Final = 2.0
+HEARTBEAT_SECONDS: Final = 3.0
+RAFT_HEARTBEAT_SECONDS: Final = 1.5
+# What waits for a peer that does not read, in frames; what comes after it is dropped.
+BACKLOG_FRAMES_MAX: Final = 64
+
+
+def heartbeats_of(link: Link) -> float:
+    """Return after how many seconds of silence the sockets of a link end a connection."""
+    is_raft = link in (Link.RAFT_ASK, Link.RAFT_ANSWER)
+    return RAFT_HEARTBEAT_SECONDS if is_raft else HEARTBEAT_SECONDS
+
+
+class LinkFaults:
+    """The faults of the moment, by process name; `fired` counts how often each kind had an effect.
+
+    Cuts are directed: (sender, receiver). A process that is *deaf* runs and does not read. A *slow*
+    process takes this many seconds for each frame. A *late* process's frames are this many seconds
+    on their way. Of a *lossy* pair, (publisher, subscriber), this share of broadcasts is lost.
+    """
+
+    def __init__(self) -> None:
+        # With the time when each cut began.
+        self.cut: dict[tuple[str, str], float] = {}
+        self.black_holes: set[str] = set()
+        self.deaf: set[str] = set()
+        self.slow: dict[str, float] = {}
+        self.late: dict[str, float] = {}
+        self.lossy: dict[tuple[str, str], float] = {}
+        self.fired: Counter[str] = Counter()
+
+    def is_cut(self, left: str, right: str) -> bool:
+        """Return whether the two cannot talk, in one direction or in both."""
+        return (left, right) in self.cut or (right, left) in self.cut
+
+    def clear(self) -> None:
+        """End all faults, and keep the counts."""
+        self.cut.clear()
+        self.black_holes.clear()
+        self.deaf.clear()
+        self.slow.clear()
+        self.late.clear()
+        self.lossy.clear()
