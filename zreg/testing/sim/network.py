@@ -6,7 +6,7 @@ out.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -163,6 +163,15 @@ class Network(VirtualTime, ABC):
         for left, right in cut:
             self.drop(left, right)
             self.drop(right, left)
+
+    def mend(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """End some cuts, and break the connections that stood through them."""
+        for left, right in pairs:
+            for pair in ((left, right), (right, left)):
+                if self.faults.cut.pop(pair, None) is not None:
+                    self._note(f"mend {pair[0]}>{pair[1]}")
+                    self.drop(*pair)
+                    self.drop(*pair[::-1])
 
     def drop(self, left: str, right: str, *, heartbeat_seconds: float | None = None) -> None:
         """Break the connections that `left` made to `right`; only those with such heartbeats."""

@@ -32,12 +32,12 @@ from zreg.effects import (
 from zreg.errors import NotReadyError
 from zreg.reactor.link_table import WITHOUT_EPOCH
 from zreg.storage.failures import NodeEndError
-from zreg.testing.sim.network import Network
 from zreg.testing.sim.link_faults import (
     HEARTBEAT_SECONDS,
     RAFT_HEARTBEAT_SECONDS,
     heartbeats_of,
 )
+from zreg.testing.sim.network import Network
 from zreg.testing.sim.sim_process import Arrived, Connection, Process
 from zreg.wire.codec import BadRecord, decode_frame, encode_frames
 from zreg.wire.common_messages import Refused
@@ -89,6 +89,13 @@ class Simulation(Network):
         for heartbeat in (RAFT_HEARTBEAT_SECONDS, HEARTBEAT_SECONDS):
             if seconds > heartbeat:
                 self._at(heartbeat, partial(self._miss_heartbeats_of, process, heartbeat))
+
+    def resume(self, name: str) -> None:
+        """Let a stopped process run before its time."""
+        process = self.processes[name]
+        process.frozen_until = self.now
+        self._note(f"resume {name}")
+        self._at(0.0, lambda: self._wake(process))
 
     def _miss_heartbeats_of(self, process: Process, seconds: float) -> None:
         """End the connections of a process that has been stopped for `seconds`."""

@@ -1,0 +1,196 @@
+"""Faults of every kind, alone and several at once, each for a while.
+
+No client is stopped or cut off from every session, so none of these faults may remove a publisher
+from a view.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeVar
+
+from zreg.testing.sim.cluster import SimCluster
+
+K = TypeVar("K")
+
+_LENGTHS: Final = (0.2, 1.0, 2.5, 5.0, 12.0, 25.0)
+_LOSSES: Final = (0.1, 0.5, 1.0)
+# A node that serves at a tenth of its pace, and one that has hardly any.
+_PACES: Final = (0.002, 0.05)
+# More than a request waits for its answer, and less than a lease.
+_LATENESSES: Final = (0.3, 1.2, 2.0)
+
+
+class ChaosFaults:
+    """What is wrong now, and when it ends; `counts` has how often each kind began."""
+
+    def __init__(self, cluster: SimCluster, *, sessions: int, data_nodes: int) -> None:
+        self.cluster = cluster
+        self.sim = cluster.sim
+        self.rng = cluster.sim.rng
+        self.nodes = {
+            "session": [f"session-{number}" for number in range(1, sessions + 1)],
+            "data": [f"data-{number}" for number in range(1, data_nodes + 1)],
+            "meta": list(cluster.meta_names),
+        }
+        self.counts: Counter[str] = Counter()
+        # What has to be undone, and when; a node with a fault gets no second one.
+        self._pending: list[tuple[float, tuple[str, ...], Callable[[], None]]] = []
+
+    # --- beginning and ending -----------------------------------------------------------------
+
+    def step(self) -> None:
+        """End what is over, and begin one more fault."""
+        self.end_due()
+        kinds: list[Callable[[], None]] = [
+            self._fail_one,
+            self._fail_pair,
+            self._fail_role,
+            self._fail_meta,
+            self._cut_a_link,
+            self._lose_hints,
+            self._be_deaf,
+            self._be_slow,
+            self._be_late,
+            self._be_a_black_hole,
+        ]
+        self.rng.choice(kinds)()
+
+    def end_due(self) -> None:
+        """End the faults whose time is over."""
+        now = self.sim.now
+        due = [entry for entry in self._pending if entry[0] <= now]
+        self._pending = [entry for entry in self._pending if entry[0] > now]
+        for _, _, undo in due:
+            undo()
+
+    def end_all(self) -> None:
+        """End all faults: every node runs, and every link works."""
+        pending, self._pending = self._pending, []
+        for _, _, undo in pending:
+            undo()
+        self.sim.heal()
+
+    def _begin(self, kind: str, nodes: tuple[str, ...], undo: Callable[[], None]) -> float:
+        length = self.rng.choice(_LENGTHS)
+        self.counts[kind] += 1
+        self._pending.append((self.sim.now + length, nodes, undo))
+        return length
+
+    def _free(self, role: str) -> list[str]:
+        busy = {node for _, nodes, _ in self._pending for node in nodes}
+        return [n for n in self.nodes[role] if n not in busy and n in self.sim.processes]
+
+    # --- nodes that die or stop ---------------------------------------------------------------
+
+    def _fail(self, name: str) -> None:
+        if self.rng.random() < 0.5:  # noqa: PLR2004 -- half of them
+            self._begin("stopped", (name,), lambda: self._resume(name))
+            length = self._pending[-1][0] - self.sim.now
+            self.sim.freeze(name, length)
+        else:
+            self._begin("killed", (name,), lambda: self._start(name))
+            self.sim.kill(name)
+
+    def _resume(self, name: str) -> None:
+        """Let a stopped process run, if its time is not over yet."""
+        process = self.sim.processes.get(name)
+        if process is not None and process.frozen_until > self.sim.now:
+            self.sim.resume(name)
+
+    def _start(self, name: str) -> None:
+        if name in self.sim.processes:
+            return
+        role, _, number = name.partition("-")
+        if role == "meta":
+            self.cluster.meta(name)
+        else:
+            (self.cluster.data if role == "data" else self.cluster.session)(int(number))
+
+    def _fail_one(self) -> None:
+        if free := self._free("session") + self._free("data"):
+            self._fail(self.rng.choice(free))
+
+    def _fail_pair(self) -> None:
+        free = self._free("session") + self._free("data")
+        if len(free) > 1:
+            for name in self.rng.sample(free, 2):
+                self._fail(name)
+
+    def _fail_role(self) -> None:
+        """Kill or stop all nodes of a role, at once or one after the other."""
+        for name in self._free(self.rng.choice(("session", "data"))):
+            self._fail(name)
+            if self.rng.random() < 0.3:  # noqa: PLR2004 -- some of them later
+                self.cluster.run(self.rng.choice((0.1, 1.0)))
+
+    def _fail_meta(self) -> None:
+        """Kill or stop one meta node, or all of them."""
+        free = self._free("meta")
+        if free and self.rng.random() < 0.3:  # noqa: PLR2004 -- all of them now and then
+            for name in free:
+                self._fail(name)
+        elif free:
+            self._fail(self.rng.choice(free))
+
+    # --- links --------------------------------------------------------------------------------
+
+    def _cut_a_link(self) -> None:
+        """Cut two nodes off from each other, in one direction or both; other links stand."""
+        left_role, right_role = self.rng.choice(
+            (("session", "meta"), ("data", "meta"), ("session", "data"), ("meta", "meta"))
+        )
+        left = self.rng.choice(self.nodes[left_role])
+        rights = [name for name in self.nodes[right_role] if name != left]
+        if not rights:
+            return
+        # A node is cut off from all of meta, or from one node of another role.
+        cut = rights if right_role == "meta" else [self.rng.choice(rights)]
+        is_one_way = self.rng.random() < 0.3  # noqa: PLR2004 -- some of them
+        pairs = [(left, right) for right in cut]
+        if self.rng.random() < 0.5:  # noqa: PLR2004 -- either direction
+            pairs = [pair[::-1] for pair in pairs]
+        kind = f"cut {left_role}-{right_role}{' one way' if is_one_way else ''}"
+        self._begin(kind, (), lambda: self.sim.mend(pairs))
+        for sender, receiver in pairs:
+            self.sim.cut_one_way(sender, receiver)
+            if not is_one_way:
+                self.sim.cut_one_way(receiver, sender)
+
+    def _lose_hints(self) -> None:
+        pair = (self.rng.choice(self.nodes["data"]), self.rng.choice(self.nodes["session"]))
+        lossy = self.sim.faults.lossy
+        lossy[pair] = self.rng.choice(_LOSSES)
+        self._begin("hints lost", (), partial(_forget, lossy, pair))
+
+    def _be_deaf(self) -> None:
+        name = self._any_node()
+        self.sim.faults.deaf.add(name)
+        self._begin("deaf", (), lambda: self.sim.read_again(name))
+
+    def _be_slow(self) -> None:
+        name, slow = self._any_node(), self.sim.faults.slow
+        slow[name] = self.rng.choice(_PACES)
+        self._begin("slow", (), partial(_forget, slow, name))
+
+    def _be_late(self) -> None:
+        name, late = self._any_node(), self.sim.faults.late
+        late[name] = self.rng.choice(_LATENESSES)
+        self._begin("late", (), partial(_forget, late, name))
+
+    def _be_a_black_hole(self) -> None:
+        """Let one session be out of reach for new connections; others take its clients."""
+        if len(self._free("session")) > 1:
+            name = self.rng.choice(self._free("session"))
+            holes = self.sim.faults.black_holes
+            holes.add(name)
+            self._begin("black hole", (name,), lambda: holes.discard(name))
+            for client in [n for n in self.sim.processes if n.startswith("publisher")]:
+                self.sim.drop(client, name)
+
+    def _any_node(self) -> str:
+        return self.rng.choice(self.nodes[self.rng.choice(("session", "data"))])
+
+
+def _forget(faults: dict[K, float], key: K) -> None:
+    faults.pop(key, None)

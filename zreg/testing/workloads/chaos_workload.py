@@ -1,0 +1,149 @@
+"""A cluster under faults of every kind, by seed: no view ever loses a publisher whose client lives.
+
+python -m zreg.testing.workloads.chaos_workload --seeds 1-200
+"""
+
+import argparse
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from zreg.model import DataInfoId, data_info_id
+from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.workloads.chaos_faults import ChaosFaults
+
+if TYPE_CHECKING:
+    from zreg.testing.sim.view_log import ViewLog
+
+HEAL_SECONDS_MAX: Final = 60.0
+_NAMES: Final = tuple(data_info_id(f"service-{number}") for number in range(6))
+_PUBLISHER_COUNT: Final = 3
+_SUBSCRIBER_COUNT: Final = 2
+
+
+class ChaosLife:
+    """One life: publishers that never withdraw, subscribers of everything, and faults."""
+
+    def __init__(self, seed: int, *, steps: int = 30) -> None:
+        self.seed = seed
+        self.steps = steps
+        self.cluster = SimCluster(
+            seed,
+            metas=1 if seed % 2 else 3,
+            has_membership_cache=seed % 3 == 2,  # noqa: PLR2004
+        )
+        self.rng = self.cluster.sim.rng
+        self.session_count = self.rng.randint(2, 4)
+        self.data_count = self.rng.randint(2, 4)
+        self.faults = ChaosFaults(
+            self.cluster, sessions=self.session_count, data_nodes=self.data_count
+        )
+        self.views: dict[tuple[str, DataInfoId], ViewLog] = {}
+        # publisher id -> (client, name, value)
+        self.published: dict[bytes, tuple[str, DataInfoId, str]] = {}
+        self._value_count = 0
+
+    def run(self) -> None:
+        """Run the life; raises AssertionError with the seed when a promise is broken."""
+        cluster = self.cluster
+        cluster.start(sessions=self.session_count, data=self.data_count)
+        sessions = list(range(1, self.session_count + 1))
+        for number in range(_PUBLISHER_COUNT):
+            cluster.client(f"publisher-{number}", sessions)
+        for number in range(_SUBSCRIBER_COUNT):
+            client = f"subscriber-{number}"
+            cluster.client(client, sessions)
+            for feed_id, name in enumerate(_NAMES, start=1):
+                self.views[client, name] = cluster.subscribe(client, name, feed_id=feed_id)
+        for index, name in enumerate(_NAMES * 2):
+            self._publish(f"publisher-{index % _PUBLISHER_COUNT}", name)
+        assert cluster.sim.run_until(self._is_exact, 10.0), self._report("never began")
+        for _ in range(self.steps):
+            self.faults.step()
+            self._republish()
+            self._run(self.rng.choice((0.3, 1.0, 4.0, 8.0)))
+        self.faults.end_all()
+        if not cluster.sim.run_until(self._is_exact, HEAL_SECONDS_MAX):
+            raise AssertionError(self._report("not converged\n" + "\n".join(self._differences())))
+        self._run(cluster.config.session_grace_seconds + 5.0)
+        assert self._is_exact(), self._report("converged, and then changed")
+
+    def _run(self, seconds: float) -> None:
+        end = self.cluster.sim.now + seconds
+        while self.cluster.sim.now < end:
+            self.cluster.run(min(0.5, end - self.cluster.sim.now))
+            self.faults.end_due()
+            self._check_no_removal()
+
+    def _publish(self, client: str, name: DataInfoId, publisher_id: bytes | None = None) -> None:
+        self._value_count += 1
+        value = f"value-{self._value_count}"
+        publisher_id = self.cluster.publish(client, name, value, publisher_id)
+        self.published[publisher_id] = (client, name, value)
+
+    def _republish(self) -> None:
+        publisher_id = self.rng.choice(sorted(self.published))
+        client, name, _ = self.published[publisher_id]
+        self._publish(client, name, publisher_id)
+
+    # --- what must hold -----------------------------------------------------------------------
+
+    def _check_no_removal(self) -> None:
+        for (client, name), view in self.views.items():
+            removed, view.removed = view.removed, []
+            lost = [self.published[key] for key in removed if key in self.published]
+            assert not lost, self._report(f"{client} lost {lost} of {name}")
+
+    def _is_exact(self) -> bool:
+        self.cluster.supervise()
+        self.cluster.read_events()
+        return not self._differences()
+
+    def _differences(self) -> list[str]:
+        found = []
+        for (client, name), view in self.views.items():
+            wanted = sorted(value for _, of, value in self.published.values() if of == name)
+            shown = sorted(map(str, view.values()))
+            if not view.is_known or shown != wanted:
+                found.append(f"{client} {name}: shows {shown}, must show {wanted}")
+        return found
+
+    def _report(self, what: str) -> str:
+        trace = "\n".join(line for line in self.cluster.sim.trace[-4000:] if " send " not in line)
+        nodes = "\n".join(
+            f"{p.name} {p.core.statistics()}" for p in self.cluster.sim.processes.values()
+        )
+        return f"seed {self.seed}: {what}\n{trace[-6000:]}\n{nodes}"
+
+
+def main() -> int:
+    """Run a range of seeds; print failures, and how often each kind of fault fired."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", default="1-50", help="FIRST-LAST")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--failures", type=int, default=5, help="stop after so many")
+    parser.add_argument("--characters", type=int, default=3000, help="of each failure's report")
+    arguments = parser.parse_args()
+    first, last = map(int, arguments.seeds.split("-"))
+    failed, run = [], 0
+    counts: Counter[str] = Counter()
+    for seed in range(first, last + 1):
+        life = ChaosLife(seed, steps=arguments.steps)
+        run += 1
+        try:
+            life.run()
+        except Exception as error:  # noqa: BLE001 -- any error belongs to its seed
+            failed.append(seed)
+            text = f"{type(error).__name__}: {error}"
+            sys.stdout.write(f"{text[: arguments.characters]}\n---\n")
+            sys.stdout.flush()
+        counts += life.faults.counts + life.cluster.sim.faults.fired
+        if len(failed) >= arguments.failures:
+            break
+    fired = " ".join(f"{name.replace(' ', '-')}={count}" for name, count in sorted(counts.items()))
+    sys.stdout.write(f"{run} seeds, {len(failed)} failed {failed}; {fired}\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
