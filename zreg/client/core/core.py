@@ -40,7 +40,6 @@ from zreg.effects import (
     PeerUp,
     Stop,
 )
-from zreg.errors import UnknownClientError
 from zreg.primitives.backoff import Backoff
 from zreg.primitives.lease import LeaseTable
 from zreg.wire.client_messages import Bye, Hello, Push, ReplayDone, Welcome, WhoAreYou
@@ -264,8 +263,6 @@ class ClientCore:
                 return ()
 
     def _refused(self, refused: Refused, now: float) -> Sequence[Effect]:
-        if refused.code == UnknownClientError.code:
-            return self._greet(now) if self._phase is _Phase.OPEN else ()
         if refused.request_id:
             return self._desired.refused(refused)
         if self._phase is _Phase.GREETING:
