@@ -300,7 +300,7 @@ def test_a_failing_event_callback_costs_one_event(harness: Harness) -> None:
         (packed(Ping(), cluster="theirs"), "it is of cluster 'theirs': give the name"),
         (
             [msgspec.msgpack.encode(("zreg", 9, CLUSTER, 0)), b"\x90"],
-            "it is of another version of zreg: protocol version 9 is not spoken here",
+            "it is of another version of zreg: protocol version 9 is not supported here",
         ),
     ],
     ids=["cluster", "version"],
