@@ -1,4 +1,4 @@
-"""The reference pages name all there is, and nothing that is not there."""
+"""The reference pages describe everything that exists, and nothing else."""
 
 import ast
 import configparser
@@ -8,6 +8,7 @@ import tomllib
 
 import msgspec
 import pytest
+from msgspec import inspect
 from tables import DOCS, ROOT, rows, sections, table
 
 from zreg import model
@@ -24,8 +25,9 @@ from zreg.http.connections import (
 from zreg.http.responses import CODES
 from zreg.wire.data_messages import DatumSummary
 from zreg.wire.messages import TAGS
+from zreg.wire.meta_messages import MetaNodeState, MetaNodeStatus
 from zreg.wire.raft_messages import Entry, EntryKind
-from zreg.wire.settings_messages import Setting
+from zreg.wire.settings_messages import SETTING_NAME_PATTERN, Setting
 
 PROTOCOL = (DOCS / "protocol.md").read_text()
 CONFIGURATION = (DOCS / "configuration.md").read_text()
@@ -43,8 +45,9 @@ VALUES: list[type[msgspec.Struct]] = [
     DatumSummary,
     Entry,
     Setting,
+    MetaNodeStatus,
 ]
-ENUMS = [model.Scope, model.Role, model.Status, model.Cause, EntryKind]
+ENUMS = [model.Scope, model.Role, model.Status, model.Cause, EntryKind, MetaNodeState]
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     f"{tag} `{kind.__name__}`": kind for tag, kind in TAGS.items()
 } | {f"`{kind.__name__}`": kind for kind in VALUES}
@@ -71,15 +74,52 @@ def fields(kind: type[msgspec.Struct]) -> list[tuple[str, str]]:
     ]
 
 
+def number(value: int | None) -> str:
+    """Return how the tables write a bound: a power of two is shown as such if it is large."""
+    powers = {
+        2**power - less: f"2^{power}{-less or ''}" for power in (32, 62, 63) for less in (0, 1)
+    }
+    return powers.get(value or 0, str(value))
+
+
+def type_of(kind: inspect.Type) -> str:
+    """Return how the tables write a type with its bounds."""
+    match kind:
+        case inspect.IntType(ge=low, le=high, lt=end):
+            return f"int, {number(low)} to {number(high if end is None else end - 1)}"
+        case inspect.FloatType(gt=low, le=high):
+            return f"float, > {low}, ≤ {high}"
+        case inspect.BytesType(min_length=low, max_length=high):
+            return f"bin({high})" if low == high else f"bin, ≤ {high}"
+        case inspect.StrType(pattern=str() as pattern):
+            return "setting name" if pattern == SETTING_NAME_PATTERN else "name"
+        case inspect.StrType(min_length=low, max_length=high):
+            return f"str, {low} to {high}" if low else f"str, ≤ {high}"
+        case inspect.VarTupleType():
+            return f"array of {type_of(kind.item_type)}, ≤ {kind.max_length}"
+        case inspect.TupleType():
+            return f"({', '.join(map(type_of, kind.item_types))})"
+        case inspect.UnionType():
+            return " or ".join(map(type_of, kind.types))
+        case inspect.EnumType() | inspect.StructType():
+            return f"`{kind.cls.__name__}`"
+        case _:
+            return {inspect.BoolType: "bool", inspect.NoneType: "nil"}[type(kind)]
+
+
 @pytest.mark.parametrize("heading", STRUCTS)
 def test_a_record_or_value_is_documented_field_by_field(heading: str) -> None:
     kind = STRUCTS[heading]
     found = table(heading, PROTOCOL)
+    definition = inspect.type_info(kind)
 
+    assert isinstance(definition, inspect.StructType)
     assert [(row[1], row[3]) for row in found] == fields(kind)
+    types = [type_of(field.type).strip("`") for field in definition.fields]
+    assert [row[2] for row in found] == types
     first = 1 if kind in TAGS.values() else 0
     assert [row[0] for row in found] == [str(first + place) for place in range(len(found))]
-    assert all(row[2] and row[4] for row in found)
+    assert all(row[4] for row in found)
 
 
 def test_the_protocol_names_no_record_that_does_not_exist() -> None:
@@ -88,7 +128,7 @@ def test_the_protocol_names_no_record_that_does_not_exist() -> None:
     assert headings == {heading for heading in STRUCTS if heading[0].isdigit()}
 
 
-def test_the_dialogs_name_all_requests_and_nothing_else() -> None:
+def test_the_dialogs_name_every_record_and_no_other() -> None:
     dialogs = "\n".join(text for name, text in sections(PROTOCOL).items() if "abnf" in text)
     named = set(re.findall(r"\b[CS]:(\w+)", dialogs))
 
@@ -126,7 +166,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert found == defaults
 
 
-def test_what_loopback_changes_is_documented() -> None:
+def test_the_differences_of_the_loopback_configuration_are_documented() -> None:
     lan, loopback = Config.for_lan(), Config.for_loopback()
     changed = {
         name: getattr(loopback, name)
@@ -187,7 +227,7 @@ def test_every_problem_of_a_node_is_documented() -> None:
     assert len(found) == len(codes) > 10
 
 
-def test_what_bounds_http_is_documented() -> None:
+def test_the_limits_of_http_are_documented() -> None:
     text = sections(OPERATING)["Health"].replace("\n", " ")
 
     for words in (

@@ -38,7 +38,7 @@ class Join(Message, tag=50, frozen=True, array_like=True, gc=False):
     """Node to meta: add the node to the membership.
 
     `epoch` is the highest epoch of that cluster that the node has seen. Meta answers
-    `MembershipReply` or `Refused`; it may send `FetchMembership` first.
+    `MembershipReply` or `Refused`.
     """
 
     request_id: RequestId
@@ -50,7 +50,7 @@ class Join(Message, tag=50, frozen=True, array_like=True, gc=False):
 class Renew(Message, tag=51, frozen=True, array_like=True, gc=False):
     """Node to meta: renew the lease. The node follows the membership at `epoch`.
 
-    Meta answers `Renewed` or `Refused`; it may send `FetchMembership` first.
+    Meta answers `Renewed` or `Refused`.
     """
 
     request_id: RequestId
@@ -74,11 +74,10 @@ class Leave(Message, tag=53, frozen=True, array_like=True, gc=False):
 
 
 class FetchMembership(Message, tag=54, frozen=True, array_like=True, gc=False):
-    """Any peer to meta or a session, and meta to a node: send the membership.
+    """Any peer to meta or a session: send the membership. The answer is `MembershipReply`.
 
-    Meta asks a node that has seen a higher epoch than meta. The answer is `MembershipReply`. Meta
-    may also answer a node that names its `epoch` with `MembershipChanges`; at epoch 0 it sends the
-    whole membership.
+    Meta may answer a node that names its `epoch` with `MembershipChanges` instead; at epoch 0 it
+    sends the whole membership.
     """
 
     request_id: RequestId
