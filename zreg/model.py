@@ -34,7 +34,7 @@ Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Label = Annotated[str, Meta(max_length=Limits.label_characters_max)]
 NodeId = Annotated[str, Meta(min_length=1, max_length=Limits.label_characters_max)]
 Address = Annotated[str, Meta(max_length=Limits.address_characters_max)]
-Body = Annotated[bytes, Meta(max_length=Limits.body_bytes_max)]
+BodyBytes = Annotated[bytes, Meta(max_length=Limits.body_bytes_max)]
 DatumName = Annotated[DataInfoId, Meta(max_length=Limits.data_info_id_characters_max)]
 CheckedDatumName = Annotated[DataInfoId, Meta(pattern=DATA_INFO_ID_PATTERN)]
 
@@ -156,7 +156,7 @@ class Publisher(_Value, frozen=True, array_like=True, gc=False):
     zone: Label
     data_center: Label
     app: Label
-    body: Body
+    body: BodyBytes
 
 
 class Removal(_Value, frozen=True, array_like=True, gc=False):

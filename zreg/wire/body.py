@@ -38,19 +38,19 @@ def pack_body(
         )
     if attributes:
         _check_attributes(attributes)
-    opened: list[Any] = []
+    packable: list[Any] = []
     has_map = False
     for value in values:
         # The exact types come first: nearly all values have them, and this check is the fastest.
         if type(value) is str or type(value) is bytes or isinstance(value, str | bytes):
-            opened.append(value)
+            packable.append(value)
         elif isinstance(value, Mapping):
-            opened.append(dict(value))
+            packable.append(dict(value))
             has_map = True
         else:
             raise UsageError(f"a value is text, bytes or an endpoint, not {value!r:.80}")
     try:
-        packed: bytes = msgpack.packb([float(registered_at), dict(attributes), *opened])
+        packed: bytes = msgpack.packb([float(registered_at), dict(attributes), *packable])
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"what is published cannot be packed: {error}"[:200]) from None
     if len(packed) > Limits.body_bytes_max:
@@ -89,14 +89,14 @@ def _check_attributes(attributes: Mapping[Any, Any]) -> None:
 def unpack_body(packed: bytes) -> Body:
     """Return the unpacked body; `PeerError` if the bytes are not a body."""
     try:
-        opened: Any = msgpack.unpackb(
+        array: Any = msgpack.unpackb(
             packed,
             strict_map_key=True,
             max_array_len=Limits.values_per_publisher_max + 2,
             max_map_len=Limits.attributes_per_publisher_max,
             max_ext_len=0,
         )
-        registered_at, attributes, *values = opened
+        registered_at, attributes, *values = array
     except (ValueError, TypeError, RecursionError) as error:
         raise PeerError(MalformedError.code, f"not a body: {error}"[:200]) from None
     is_body = (

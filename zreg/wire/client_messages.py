@@ -7,7 +7,7 @@ from msgspec import Meta
 from zreg.model import (
     ZERO,
     Address,
-    Body,
+    BodyBytes,
     CheckedDatumName,
     Count,
     DatumName,
@@ -68,7 +68,7 @@ class Publish(Message, tag=3, frozen=True, array_like=True, gc=False):
     publisher_id: Id
     version: PublisherVersion
     data_info_id: CheckedDatumName
-    body: Body
+    body: BodyBytes
 
 
 class Unpublish(Message, tag=4, frozen=True, array_like=True, gc=False):

@@ -17,7 +17,6 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _frame_decoder: Final = msgspec.msgpack.Decoder(list[WireMessage])
 _record_decoder: Final = msgspec.msgpack.Decoder(WireMessage)
 _raw_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_start_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _int_decoder: Final = msgspec.msgpack.Decoder(int)
 _DECODING_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
@@ -106,7 +105,7 @@ def _start_of(raw: msgspec.Raw) -> tuple[int | None, int]:
     used in the refusal.
     """
     try:
-        fields = _start_decoder.decode(raw)
+        fields = _raw_decoder.decode(raw)
         tag = _int_decoder.decode(fields[0])
     except (*_DECODING_ERRORS, IndexError):
         return None, 0
