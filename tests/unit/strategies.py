@@ -230,6 +230,11 @@ def histories(draw: st.DrawFn, *, steps_max: int = 8) -> History:
     return history
 
 
+def encoded_size(message: msgspec.Struct) -> int:
+    """Return how many bytes a message or value takes on the wire."""
+    return len(msgspec.msgpack.encode(message))
+
+
 def every_flip(data: bytes) -> list[bytes]:
     """Return the bytes with one bit flipped, for each bit."""
     return [

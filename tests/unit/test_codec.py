@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import any_message, every_flip, messages_of, plain_values
+from strategies import any_message, encoded_size, every_flip, messages_of, plain_values
 
 from zreg.config import Limits
 from zreg.errors import MalformedError, PeerError, UnknownMessageError
@@ -15,7 +15,6 @@ from zreg.wire.codec import (
     decode_frame,
     encode_frames,
     encode_record,
-    encoded_size,
 )
 from zreg.wire.common_messages import Accepted, Ping, Refused
 from zreg.wire.data_messages import Changes, DatumsListed, DatumSummary, Snapshot, UnpublishDatum

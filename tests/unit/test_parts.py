@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from strategies import make_publisher, messages_of
+from strategies import encoded_size, make_publisher, messages_of
 
 from zreg.config import Limits
 from zreg.model import Cause, Change, Incarnation, Publisher, Removal, Version
-from zreg.wire.codec import encode_frames, encoded_size
+from zreg.wire.codec import encode_frames
 from zreg.wire.data_messages import Changes, Snapshot
 from zreg.wire.parts import change_size, fits_inline, in_parts
 

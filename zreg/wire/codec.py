@@ -42,11 +42,6 @@ def record_name(record: Message | msgspec.Raw) -> str:
     return TAGS[tag].__name__ if tag in TAGS else "unknown"
 
 
-def encoded_size(message: Message | msgspec.Struct) -> int:
-    """Return how many bytes the record takes on the wire."""
-    return len(_encoder.encode(message))
-
-
 def encode_frames(records: Sequence[Message | msgspec.Raw]) -> list[bytes]:
     """Return the records, in order, as frames within the limits.
 
