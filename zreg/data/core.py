@@ -35,7 +35,7 @@ from zreg.errors import (
     UnknownMessageError,
 )
 from zreg.health import Health
-from zreg.membership.enrolment import Enrolment
+from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.model import Incarnation, Member, Membership, Role, Status
 from zreg.primitives.ring import bucket_of
 from zreg.wire.common_messages import Ping, Pong, Refused
@@ -73,16 +73,16 @@ class DataCore:
         *,
         rng: "Random",
         now: float,
-        kept: Membership | None = None,
+        cached: Membership | None = None,
     ) -> None:
         assert member.role is Role.DATA
         self._config = config
-        self._enrolment = Enrolment(member, config, rng=rng, now=now, kept=kept)
+        self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
         self._store = DatumStore(config)
         self._hints = Hints(self._store)
         self._ownership = Ownership(member.node_id)
-        # What was kept on disk tells its epoch and where meta is, and never what this node owns.
-        self._membership = self._enrolment.membership
+        # The membership that this core has acted on.
+        self._membership = self._cluster_member.membership
         self._incarnation: Incarnation | None = None
         self._vouchers: frozenset[Incarnation] = frozenset()
         self._sessions: dict[Peer, Incarnation] = {}
@@ -103,7 +103,8 @@ class DataCore:
     def start(self, now: float) -> Sequence[Effect]:
         """Begin to look for meta."""
         del now
-        return self._enrolment.start()
+        # What the disk says tells the epoch and where meta is, and never what this node owns.
+        return self._cluster_member.start().effects
 
     # --- the door -----------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class DataCore:
                 case FetchChanges():
                     return self._fetch(peer, message, now)
                 case MembershipReply() if peer in self._sessions:
-                    return [*self._enrolment.receive(link, peer, message, now), *self._follow(now)]
+                    return self._act_on(self._cluster_member.receive(link, peer, message, now), now)
                 case _:
                     return self._receive_rest(peer, message)
         match message:
@@ -130,16 +131,15 @@ class DataCore:
                 is_back = gone in self._sessions.values()
                 if gone is None or is_back or message.reason not in ENDED:
                     return []
-                return self._enrolment.report_gone(gone)
+                return self._cluster_member.report_gone(gone)
             case PeerSlow(link=Link.REQUESTS):
                 self._sessions.pop(message.peer, None)
                 self._accepted.pop(message.peer, None)
                 return [Disconnect(Link.REQUESTS, message.peer)]
             case Stop():
-                return self._enrolment.leave()
+                return self._cluster_member.leave()
             case _:
-                effects = list(self._enrolment.receive(link, peer, message, now))
-                return effects + self._follow(now)
+                return self._act_on(self._cluster_member.receive(link, peer, message, now), now)
 
     def _receive_rest(self, peer: Peer, message: Message | Local) -> Sequence[Effect]:
         match message:
@@ -177,7 +177,7 @@ class DataCore:
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Renew, beat, sweep."""
-        effects: list[Effect] = self._enrolment.tick(now)
+        effects = self._act_on(self._cluster_member.tick(now), now)
         if now >= self._beat_at:
             self._beat_at = now + self._config.beat_seconds
             effects += self._beat()
@@ -197,14 +197,14 @@ class DataCore:
 
     def next_tick_at(self) -> float | None:
         """When something is due."""
-        enrolment = self._enrolment.next_tick_at()
+        membership_at = self._cluster_member.next_tick_at()
         own = min(self._beat_at, self._sweep_at)
-        return own if enrolment is None else min(own, enrolment)
+        return own if membership_at is None else min(own, membership_at)
 
     def statistics(self) -> dict[str, int | float | str]:
         """Counters and sizes."""
         return {
-            **self._enrolment.statistics(),
+            **self._cluster_member.statistics(),
             "ring_epoch": self._ownership.ring_epoch,
             "datums": len(self._store),
             "publishers": self._store.publisher_count,
@@ -217,7 +217,7 @@ class DataCore:
 
     def health(self, now: float) -> Health:
         """Return what is the matter, as far as this core knows."""
-        return health_of(self._enrolment, now)
+        return health_of(self._cluster_member, now)
 
     # --- writes -------------------------------------------------------------------------------
 
@@ -252,7 +252,7 @@ class DataCore:
         voucher = publish.publisher.session
         if voucher.epoch > self.epoch:
             seen = EpochSeen(voucher.epoch)
-            effects = list(self._enrolment.receive(Link.LOCAL, "", seen, now))
+            effects = self._cluster_member.receive(Link.LOCAL, "", seen, now).effects
             detail = f"{voucher} joined at an epoch that this node has not seen yet"
             return [*effects, self._refused(peer, publish.request_id, NotReadyError, detail)]
         detail = f"{voucher} is not a member (any more): join again and ask your clients"
@@ -277,7 +277,7 @@ class DataCore:
         seen_epoch = max(fetch.version, fetch.seen_version).epoch
         if seen_epoch > self.epoch:
             seen = EpochSeen(seen_epoch)
-            effects = list(self._enrolment.receive(Link.LOCAL, "", seen, now))
+            effects = self._cluster_member.receive(Link.LOCAL, "", seen, now).effects
             detail = "this node has not seen the epoch of that version yet"
             return [*effects, self._refused(peer, fetch.request_id, NotReadyError, detail)]
         datum = self._store.find(name)
@@ -329,21 +329,22 @@ class DataCore:
 
     # --- membership ---------------------------------------------------------------------------
 
-    def _follow(self, now: float) -> list[Effect]:
-        """Act on a membership or an incarnation that the enrolment has newly taken."""
-        enrolment = self._enrolment
-        is_new_life = enrolment.incarnation != self._incarnation
-        if not is_new_life and enrolment.membership is self._membership:
-            return []
+    def _act_on(self, learned: Learned, now: float) -> list[Effect]:
+        """Act on what this node learned as a member; return its effects with those."""
+        effects = learned.effects
+        incarnation = self._cluster_member.incarnation
+        is_new_life = learned.has_new_incarnation and incarnation != self._incarnation
+        if not is_new_life and not learned.has_new_membership:
+            return effects
         # What this turn merged so far belongs to the epoch at which it came.
-        effects = list(self.settle(now))
+        effects += self.settle(now)
         if is_new_life:
-            self._incarnation = enrolment.incarnation
-            # What this node held may have gone stale while it was nobody: sessions send it again.
+            self._incarnation = incarnation
+            # What this node held may be stale since it was no member: sessions send it again.
             self._store.drop_all_but(())
-            self._ownership.start_over(enrolment.membership)
-        if enrolment.membership is not self._membership:
-            effects += self._follow_membership(enrolment.membership, now)
+            self._ownership.start_over(self._cluster_member.membership)
+        if learned.has_new_membership:
+            effects += self._follow_membership(self._cluster_member.membership, now)
         return effects
 
     def _follow_membership(self, membership: Membership, now: float) -> list[Effect]:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from zreg.config import Config
 from zreg.effects import Connect, Effect, Emit, EpochSeen, Link, MembershipTaken, PeerUp, Send
 from zreg.membership.changes import members_digest
-from zreg.membership.enrolment import Enrolment
+from zreg.membership.cluster_member import ClusterMember
 from zreg.model import (
     EMPTY_MEMBERSHIP,
     Incarnation,
@@ -40,34 +40,34 @@ AT_6 = replace(AT_5, epoch=6, ring_epoch=6, members=(SEATED, D1, META))
 AT_7 = replace(AT_6, epoch=7)
 
 
-def hear(enrolment: Enrolment, message: Message, now: float = 0.0) -> list[Effect]:
-    return list(enrolment.receive(Link.META, ONE, message, now))
+def hear(cluster_member: ClusterMember, message: Message, now: float = 0.0) -> list[Effect]:
+    return cluster_member.receive(Link.META, ONE, message, now).effects
 
 
-def hear_of(enrolment: Enrolment, epoch: int) -> list[Effect]:
-    return list(enrolment.receive(Link.LOCAL, "", EpochSeen(epoch), 0.0))
+def hear_of(cluster_member: ClusterMember, epoch: int) -> list[Effect]:
+    return cluster_member.receive(Link.LOCAL, "", EpochSeen(epoch), 0.0).effects
 
 
 def send(message: Message) -> Effect:
     return Send(Link.META, ONE, message)
 
 
-def make_joined() -> Enrolment:
-    """Return an enrolment that is at epoch 5, has a disk, and asked its first request."""
-    enrolment = Enrolment(ME, CONFIG, rng=Random(1), now=0.0, kept=EMPTY_MEMBERSHIP)
-    assert enrolment.tick(0.0) == [Connect(Link.META, ONE, ONE)]
-    joining = enrolment.receive(Link.LOCAL, "", PeerUp(Link.META, ONE), 0.0)
+def make_joined() -> ClusterMember:
+    """Return an cluster_member that is at epoch 5, has a disk, and asked its first request."""
+    cluster_member = ClusterMember(ME, CONFIG, rng=Random(1), now=0.0, cached=EMPTY_MEMBERSHIP)
+    assert cluster_member.tick(0.0).effects == [Connect(Link.META, ONE, ONE)]
+    joining = cluster_member.receive(Link.LOCAL, "", PeerUp(Link.META, ONE), 0.0).effects
     assert joining == [send(Join(1, ME, b"", 0))]
-    hear(enrolment, MembershipReply(1, AT_5, S1))
-    assert enrolment.membership == AT_5
-    return enrolment
+    hear(cluster_member, MembershipReply(1, AT_5, S1))
+    assert cluster_member.membership == AT_5
+    return cluster_member
 
 
-def make_asking(epoch: int = 6) -> Enrolment:
+def make_asking(epoch: int = 6) -> ClusterMember:
     """Return one that was shown a higher epoch, and asked what came, as request 2."""
-    enrolment = make_joined()
-    assert hear_of(enrolment, epoch) == [send(FetchMembership(2, CLUSTER, 5))]
-    return enrolment
+    cluster_member = make_joined()
+    assert hear_of(cluster_member, epoch) == [send(FetchMembership(2, CLUSTER, 5))]
+    return cluster_member
 
 
 def changes(request_id: int = 2, members: tuple[Member, ...] = AT_6.members) -> MembershipChanges:
@@ -86,22 +86,22 @@ def test_changes_are_taken_and_kept_as_the_whole_is() -> None:
 
 
 def test_changes_below_the_highest_hint_are_taken_and_the_rest_is_asked_for() -> None:
-    enrolment = make_asking(7)
+    cluster_member = make_asking(7)
 
-    effects = hear(enrolment, changes())
+    effects = hear(cluster_member, changes())
 
     assert effects == [Emit(MembershipTaken(AT_6)), send(FetchMembership(3, CLUSTER, 6))]
 
 
 def test_changes_that_say_i_am_gone_make_me_join_again() -> None:
-    enrolment = make_asking()
+    cluster_member = make_asking()
     members = (replace(SEATED, status=Status.DEPARTED), META)
     gone = MembershipChanges(2, CLUSTER, 5, 6, 0, members[:1], (), members_digest(members))
 
-    hear(enrolment, gone, 0.1)
+    hear(cluster_member, gone, 0.1)
 
-    assert enrolment.incarnation is None
-    assert enrolment.tick(0.1) == [send(Join(3, ME, CLUSTER, 6))]
+    assert cluster_member.incarnation is None
+    assert cluster_member.tick(0.1).effects == [send(Join(3, ME, CLUSTER, 6))]
 
 
 @pytest.mark.parametrize(
@@ -116,64 +116,64 @@ def test_changes_that_say_i_am_gone_make_me_join_again() -> None:
 def test_an_answer_that_does_not_fit_is_asked_for_as_a_whole_once(
     answer: MembershipChanges,
 ) -> None:
-    enrolment = make_asking()
+    cluster_member = make_asking()
 
-    assert hear(enrolment, answer) == [send(FetchMembership(3, CLUSTER, 0))]
-    assert enrolment.membership == AT_5
-    assert hear(enrolment, answer) == []
-    assert hear(enrolment, MembershipReply(3, AT_6)) == [Emit(MembershipTaken(AT_6))]
-    assert hear_of(enrolment, 7) == [send(FetchMembership(4, CLUSTER, 6))]
+    assert hear(cluster_member, answer) == [send(FetchMembership(3, CLUSTER, 0))]
+    assert cluster_member.membership == AT_5
+    assert hear(cluster_member, answer) == []
+    assert hear(cluster_member, MembershipReply(3, AT_6)) == [Emit(MembershipTaken(AT_6))]
+    assert hear_of(cluster_member, 7) == [send(FetchMembership(4, CLUSTER, 6))]
 
 
 def test_a_whole_that_is_not_answered_is_asked_for_again_after_the_next_renewal() -> None:
-    enrolment = make_asking()
-    hear(enrolment, replace(changes(), digest=0))
+    cluster_member = make_asking()
+    hear(cluster_member, replace(changes(), digest=0))
 
     now = CONFIG.renew_seconds
-    assert enrolment.tick(now) == [send(Renew(4, S1, CLUSTER, 5))]
-    assert hear_of(enrolment, 6) == [send(FetchMembership(5, CLUSTER, 5))]
+    assert cluster_member.tick(now).effects == [send(Renew(4, S1, CLUSTER, 5))]
+    assert hear_of(cluster_member, 6) == [send(FetchMembership(5, CLUSTER, 5))]
 
 
 def test_changes_that_come_late_or_twice_change_nothing() -> None:
-    enrolment = make_asking(7)
-    hear(enrolment, changes())
+    cluster_member = make_asking(7)
+    hear(cluster_member, changes())
 
-    assert hear(enrolment, changes()) == []
-    assert hear(enrolment, MembershipReply(3, AT_7)) == [Emit(MembershipTaken(AT_7))]
-    assert hear(enrolment, changes(3)) == []
-    assert hear(enrolment, changes(0)) == []
-    assert enrolment.membership == AT_7
+    assert hear(cluster_member, changes()) == []
+    assert hear(cluster_member, MembershipReply(3, AT_7)) == [Emit(MembershipTaken(AT_7))]
+    assert hear(cluster_member, changes(3)) == []
+    assert hear(cluster_member, changes(0)) == []
+    assert cluster_member.membership == AT_7
 
 
 def test_an_answer_that_does_not_fit_is_forgotten_where_the_whole_came_meanwhile() -> None:
-    enrolment = make_asking()
-    hear(enrolment, MembershipReply(1, AT_6))
+    cluster_member = make_asking()
+    hear(cluster_member, MembershipReply(1, AT_6))
 
-    assert hear(enrolment, changes()) == []
-    assert enrolment.membership == AT_6
-    assert hear_of(enrolment, 7) == [send(FetchMembership(3, CLUSTER, 6))]
+    assert hear(cluster_member, changes()) == []
+    assert cluster_member.membership == AT_6
+    assert hear_of(cluster_member, 7) == [send(FetchMembership(3, CLUSTER, 6))]
 
 
 def test_changes_after_the_renewal_that_gave_them_up_are_taken_if_they_fit() -> None:
-    enrolment = make_asking()
-    enrolment.tick(CONFIG.renew_seconds)
+    cluster_member = make_asking()
+    cluster_member.tick(CONFIG.renew_seconds).effects
 
-    assert hear(enrolment, changes()) == [Emit(MembershipTaken(AT_6))]
-    assert enrolment.membership == AT_6
+    assert hear(cluster_member, changes()) == [Emit(MembershipTaken(AT_6))]
+    assert cluster_member.membership == AT_6
 
 
 def test_changes_that_nobody_asked_for_and_that_do_not_fit_ask_for_nothing() -> None:
     """An answer to request 0 is none to a fetch, also while none is under way."""
-    enrolment = make_asking()
-    enrolment.tick(CONFIG.renew_seconds)
+    cluster_member = make_asking()
+    cluster_member.tick(CONFIG.renew_seconds).effects
 
-    assert hear(enrolment, replace(changes(0), digest=0)) == []
-    assert enrolment.membership == AT_5
+    assert hear(cluster_member, replace(changes(0), digest=0)) == []
+    assert cluster_member.membership == AT_5
 
 
 def test_changes_from_anybody_but_the_meta_node_it_is_with_are_not_taken() -> None:
-    enrolment = make_asking()
+    cluster_member = make_asking()
 
-    assert list(enrolment.receive(Link.META, "tcp://other:1", changes(), 0.0)) == []
-    assert list(enrolment.receive(Link.REQUESTS, b"peer", changes(), 0.0)) == []
-    assert enrolment.membership == AT_5
+    assert cluster_member.receive(Link.META, "tcp://other:1", changes(), 0.0).effects == []
+    assert cluster_member.receive(Link.REQUESTS, b"peer", changes(), 0.0).effects == []
+    assert cluster_member.membership == AT_5
