@@ -217,9 +217,9 @@ def test_a_meta_node_that_it_learned_of_is_tried_too() -> None:
 
 def test_a_meta_node_that_answers_ends_the_growing_of_the_pauses() -> None:
     cluster_member = make_cluster_member()
-    cluster_member.tick(0.0).effects
+    cluster_member.tick(0.0)
     happen(cluster_member, PeerLost(Link.META, ONE, "refused"))
-    cluster_member.tick(1.0).effects
+    cluster_member.tick(1.0)
     happen(cluster_member, PeerUp(Link.META, TWO), 1.0)
     hear(cluster_member, MembershipReply(1, membership(me()), S1), 1.0, peer=TWO)
 
@@ -231,15 +231,15 @@ def test_a_meta_node_that_answers_ends_the_growing_of_the_pauses() -> None:
 def test_a_meta_node_that_only_takes_connections_does_not_end_it() -> None:
     cluster_member = make_connected()
     happen(cluster_member, PeerLost(Link.META, ONE, "closed"))
-    cluster_member.tick(PAUSE).effects
+    cluster_member.tick(PAUSE)
     happen(cluster_member, PeerUp(Link.META, TWO), PAUSE)
 
     happen(cluster_member, PeerLost(Link.META, TWO, "closed"), PAUSE)
 
     assert cluster_member.next_tick_at() == 2 * PAUSE
-    cluster_member.tick(2 * PAUSE).effects
+    cluster_member.tick(2 * PAUSE)
     happen(cluster_member, PeerLost(Link.META, ONE, "closed"), 2 * PAUSE)
-    cluster_member.tick(3 * PAUSE).effects
+    cluster_member.tick(3 * PAUSE)
     happen(cluster_member, PeerUp(Link.META, TWO), 3 * PAUSE)
     happen(cluster_member, PeerLost(Link.META, TWO, "closed"), 3 * PAUSE)
     assert cluster_member.next_tick_at() == pytest.approx(5 * PAUSE)
@@ -261,7 +261,7 @@ def test_when_meta_is_away_the_last_membership_stays_and_is_renewed_at_the_next(
 def test_what_comes_from_a_connection_that_was_given_up_is_not_heard() -> None:
     cluster_member = make_joined()
     happen(cluster_member, PeerLost(Link.META, ONE, "closed"))
-    cluster_member.tick(PAUSE).effects
+    cluster_member.tick(PAUSE)
 
     assert happen(cluster_member, PeerUp(Link.META, ONE), PAUSE) == []
     assert happen(cluster_member, PeerLost(Link.META, ONE), PAUSE) == []
@@ -403,7 +403,7 @@ def test_an_answer_that_leads_nowhere_is_not_asked_for_again_until_the_next_rene
 def test_a_fetch_that_is_not_answered_is_made_again_after_the_next_renewal() -> None:
     cluster_member = make_joined()
     happen(cluster_member, EpochSeen(7))
-    cluster_member.tick(RENEW).effects
+    cluster_member.tick(RENEW)
 
     assert hear(cluster_member, Renewed(3, 7), RENEW) == [send(fetch(4))]
 
@@ -412,7 +412,7 @@ def test_a_fetch_whose_answer_was_lost_with_its_connection_is_made_again() -> No
     cluster_member = make_joined()
     happen(cluster_member, EpochSeen(7))
     happen(cluster_member, PeerLost(Link.META, ONE))
-    cluster_member.tick(PAUSE).effects
+    cluster_member.tick(PAUSE)
     assert happen(cluster_member, PeerUp(Link.META, TWO), PAUSE) == [
         send(Renew(3, S1, CLUSTER, 5), TWO)
     ]
@@ -426,7 +426,7 @@ def test_a_hint_while_meta_is_away_is_followed_up_at_the_next_one() -> None:
 
     assert happen(cluster_member, EpochSeen(7)) == []
 
-    cluster_member.tick(PAUSE).effects
+    cluster_member.tick(PAUSE)
     happen(cluster_member, PeerUp(Link.META, TWO), PAUSE)
     assert hear(cluster_member, Renewed(2, 7), PAUSE, peer=TWO) == [restored(), send(fetch(3), TWO)]
 
@@ -467,10 +467,7 @@ def test_strangers_change_nothing(event: Local) -> None:
 
     assert happen(cluster_member, event) == []
     assert hear(cluster_member, MembershipReply(2, membership(epoch=9)), peer=TWO) == []
-    assert (
-        cluster_member.receive(Link.MEMBERSHIP, PUB, MembershipReply(2, membership()), 0.0).effects
-        == []
-    )
+    assert cluster_member.receive(Link.MEMBERSHIP, PUB, MembershipReply(2, membership()), 0.0) == []
     assert cluster_member.membership == membership(me())
 
 
@@ -479,7 +476,7 @@ def test_strangers_change_nothing(event: Local) -> None:
 
 def test_a_refused_renewal_makes_it_join_again_at_once() -> None:
     cluster_member = make_joined()
-    cluster_member.tick(RENEW).effects
+    cluster_member.tick(RENEW)
 
     effects = hear(cluster_member, Refused(2, UnknownNodeError.code, "join again"), 0.6)
 
@@ -533,7 +530,7 @@ def test_being_told_while_meta_is_away_waits_for_the_next_one() -> None:
 
     assert cluster_member.lose_incarnation(0.0).effects == []
 
-    cluster_member.tick(PAUSE).effects
+    cluster_member.tick(PAUSE)
     assert happen(cluster_member, PeerUp(Link.META, TWO), PAUSE) == [
         send(Join(2, ME, CLUSTER, 5), TWO)
     ]
@@ -559,7 +556,7 @@ def test_an_id_that_gets_free_in_time_is_taken() -> None:
     cluster_member = make_connected()
     refuse_id(cluster_member, 0.1)
     hear(cluster_member, MembershipReply(1, membership(me()), S1), 1.0)
-    cluster_member.lose_incarnation(50.0).effects
+    cluster_member.lose_incarnation(50.0)
 
     assert refuse_id(cluster_member, 50.0) == []
 
@@ -569,7 +566,7 @@ def test_the_wait_for_an_id_begins_again_with_another_connection() -> None:
     cluster_member = make_connected()
     refuse_id(cluster_member, 0.1)
     happen(cluster_member, PeerLost(Link.META, ONE), 2.0)
-    cluster_member.tick(20.0).effects
+    cluster_member.tick(20.0)
     happen(cluster_member, PeerUp(Link.META, TWO), 20.0)
 
     refusal = Refused(1, NodeIdInUseError.code, "stop that one")
@@ -642,7 +639,7 @@ def test_an_announcement_connection_that_cannot_be_made_is_tried_with_every_rene
 def test_what_an_announcement_said_meanwhile_comes_with_the_renewal() -> None:
     cluster_member = make_joined()
     happen(cluster_member, PeerLost(Link.MEMBERSHIP, PUB, "refused"))
-    cluster_member.tick(RENEW).effects
+    cluster_member.tick(RENEW)
 
     assert hear(cluster_member, Renewed(2, 6), RENEW) == [send(fetch(3))]
 
@@ -769,7 +766,7 @@ def test_as_long_as_some_meta_node_answers_an_election_is_waited_for_and_not_for
         assert due is not None
         pauses.append(due - now)
         now = due
-        cluster_member.tick(now).effects
+        cluster_member.tick(now)
 
     assert max(pauses[:12]) <= RENEW
     assert max(pauses) == pytest.approx(CONFIG.reconnect_seconds_max)
@@ -792,7 +789,7 @@ def test_it_says_why_meta_is_away_until_it_is_back() -> None:
         cluster_member.outage_sentence
         == "meta is away: s1 does not reach its leader (meta-1:9610: refused)"
     )
-    cluster_member.tick(PAUSE).effects
+    cluster_member.tick(PAUSE)
     happen(cluster_member, PeerUp(Link.META, TWO), PAUSE)
     hear(cluster_member, Renewed(2, 5), PAUSE, peer=TWO)
 
@@ -846,9 +843,9 @@ def test_what_another_connection_brings_is_not_its_business(event: Local) -> Non
 def test_a_connection_alone_is_no_success() -> None:
     """A wrong port takes connections too: only the leader's answer tells that meta is back."""
     cluster_member = make_cluster_member(Config(meta_addresses=(ONE,)))
-    cluster_member.tick(0.0).effects
+    cluster_member.tick(0.0)
     happen(cluster_member, PeerLost(Link.META, ONE, "refused"))
-    cluster_member.tick(PAUSE).effects
+    cluster_member.tick(PAUSE)
 
     assert happen(cluster_member, PeerUp(Link.META, ONE), PAUSE) == [send(Join(1, ME, b"", 0))]
     assert cluster_member.statistics()["meta"] == "-"
@@ -897,7 +894,7 @@ def test_it_reports_over_a_new_connection_only_when_the_leader_has_answered_ther
     cluster_member = make_joined_beside(other())
     happen(cluster_member, PeerLost(Link.META, ONE, "closed"))
     assert cluster_member.report_gone(D7) == []
-    cluster_member.tick(PAUSE).effects
+    cluster_member.tick(PAUSE)
     happen(cluster_member, PeerUp(Link.META, TWO), PAUSE)
     assert cluster_member.report_gone(D7) == []
 

@@ -58,9 +58,9 @@ def make(kept: Membership | None = KEPT) -> ClusterMember:
 
 def make_connected(kept: Membership | None = KEPT) -> ClusterMember:
     cluster_member = make(kept)
-    cluster_member.start().effects
-    cluster_member.tick(0.0).effects
-    cluster_member.receive(Link.LOCAL, "", PeerUp(Link.META, ONE), 0.0).effects
+    cluster_member.start()
+    cluster_member.tick(0.0)
+    cluster_member.receive(Link.LOCAL, "", PeerUp(Link.META, ONE), 0.0)
     return cluster_member
 
 
@@ -99,7 +99,7 @@ def test_without_any_it_starts_from_nothing(kept: Membership | None) -> None:
 
 def test_it_joins_with_the_epoch_and_the_cluster_that_it_remembers() -> None:
     cluster_member = make()
-    cluster_member.tick(0.0).effects
+    cluster_member.tick(0.0)
 
     effects = cluster_member.receive(Link.LOCAL, "", PeerUp(Link.META, ONE), 0.0).effects
 
@@ -114,9 +114,7 @@ def test_the_configured_meta_nodes_are_tried_first_and_then_those_it_remembers()
         (connect,) = cluster_member.tick(now).effects
         assert isinstance(connect, Connect)
         tried.append(connect)
-        cluster_member.receive(
-            Link.LOCAL, "", PeerLost(Link.META, connect.peer, "refused"), now
-        ).effects
+        cluster_member.receive(Link.LOCAL, "", PeerLost(Link.META, connect.peer, "refused"), now)
         now += 10.0
 
     assert [connect.address for connect in tried] == [ONE, TWO, ONE]
@@ -141,8 +139,8 @@ def test_as_long_as_it_is_what_the_disk_says_people_are_told() -> None:
     cluster_member = make()
     assert cluster_member.outage_sentence == f"{WAITS} (connecting)"
 
-    cluster_member.tick(0.0).effects
-    cluster_member.receive(Link.LOCAL, "", PeerLost(Link.META, ONE, "refused"), 0.0).effects
+    cluster_member.tick(0.0)
+    cluster_member.receive(Link.LOCAL, "", PeerLost(Link.META, ONE, "refused"), 0.0)
     assert cluster_member.outage_sentence == f"{WAITS} ({ONE.removeprefix('tcp://')}: refused)"
 
 
@@ -157,12 +155,12 @@ def test_the_sentence_fits_however_much_meta_has_to_say() -> None:
 
 def test_who_is_let_in_has_no_trouble_left() -> None:
     cluster_member = make()
-    cluster_member.tick(0.0).effects
-    cluster_member.receive(Link.LOCAL, "", PeerLost(Link.META, ONE, "refused"), 0.0).effects
-    cluster_member.tick(10.0).effects
-    cluster_member.receive(Link.LOCAL, "", PeerUp(Link.META, TWO), 10.0).effects
+    cluster_member.tick(0.0)
+    cluster_member.receive(Link.LOCAL, "", PeerLost(Link.META, ONE, "refused"), 0.0)
+    cluster_member.tick(10.0)
+    cluster_member.receive(Link.LOCAL, "", PeerUp(Link.META, TWO), 10.0)
 
-    cluster_member.receive(Link.META, TWO, MembershipReply(1, JOINED, S1), 10.0).effects
+    cluster_member.receive(Link.META, TWO, MembershipReply(1, JOINED, S1), 10.0)
 
     assert cluster_member.outage_sentence == ""
     assert cluster_member.incarnation == S1

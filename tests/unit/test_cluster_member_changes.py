@@ -156,7 +156,7 @@ def test_an_answer_that_does_not_fit_is_forgotten_where_the_whole_came_meanwhile
 
 def test_changes_after_the_renewal_that_gave_them_up_are_taken_if_they_fit() -> None:
     cluster_member = make_asking()
-    cluster_member.tick(CONFIG.renew_seconds).effects
+    cluster_member.tick(CONFIG.renew_seconds)
 
     assert hear(cluster_member, changes()) == [Emit(MembershipTaken(AT_6))]
     assert cluster_member.membership == AT_6
@@ -165,7 +165,7 @@ def test_changes_after_the_renewal_that_gave_them_up_are_taken_if_they_fit() -> 
 def test_changes_that_nobody_asked_for_and_that_do_not_fit_ask_for_nothing() -> None:
     """An answer to request 0 is none to a fetch, also while none is under way."""
     cluster_member = make_asking()
-    cluster_member.tick(CONFIG.renew_seconds).effects
+    cluster_member.tick(CONFIG.renew_seconds)
 
     assert hear(cluster_member, replace(changes(0), digest=0)) == []
     assert cluster_member.membership == AT_5

@@ -138,6 +138,8 @@ def test_a_session_that_is_nobody_any_more_is_sent_no_clients_once_it_sends_them
     for _ in range(3):
         session.wait(2.1)
         assert codes(health(session))["not-admitted"] is Harm.STOPS_WORK
+    # Meta was silent for more than half a lease, so the session connects again.
+    session.local(PeerUp(Link.META, META))
     session.join(make_membership(D1, epoch=9, ring_epoch=3))
     assert health(session) == Health()
 

@@ -109,8 +109,8 @@ def publish(request_id: int = 11, version: int = 1) -> Publish:
 
 def not_yet(request_id: int) -> Refused:
     detail = (
-        "not accepted yet, but kept: meta is away and has not admitted s1 since it started from its "
-        "disk, so what its clients publish waits "
+        "not accepted yet, but kept: meta is away and has not admitted s1 since it started from "
+        "its disk, so what its clients publish waits "
         "(meta:9610: refused)"
     )
     return Refused(request_id, NotReadyError.code, detail)
