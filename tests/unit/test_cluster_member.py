@@ -1,4 +1,4 @@
-"""A node's seat in the membership: it joins, renews, follows, moves on, and knows who it is."""
+"""A node as a member: it joins, renews, follows the membership, and moves on to the leader."""
 
 import logging
 from random import Random
@@ -105,7 +105,7 @@ def happen(cluster_member: ClusterMember, event: Local, now: float = 0.0) -> lis
 
 
 def make_connected(config: Config = CONFIG) -> ClusterMember:
-    """Return an cluster_member that has just sent its first join, as request 1."""
+    """Return a cluster member that has just sent its first join, as request 1."""
     cluster_member = make_cluster_member(config)
     assert cluster_member.tick(0.0).effects == [Connect(Link.META, ONE, ONE)]
     assert happen(cluster_member, PeerUp(Link.META, ONE)) == [send(Join(1, ME, b"", 0))]
@@ -113,7 +113,7 @@ def make_connected(config: Config = CONFIG) -> ClusterMember:
 
 
 def make_joined(epoch: int = 5, *, now: float = 0.0) -> ClusterMember:
-    """Return an cluster_member that is a member since `now`, and asks next at `RENEW`."""
+    """Return a cluster member that is a member since `now`, and asks next at `RENEW`."""
     cluster_member = make_connected()
     hear(cluster_member, MembershipReply(1, membership(me(), epoch=epoch), S1), now)
     assert cluster_member.incarnation == S1
@@ -147,7 +147,7 @@ def joined(incarnation: Incarnation, epoch: int) -> Log:
 LISTEN_TO_PUB = Connect(Link.MEMBERSHIP, PUB, PUB)
 
 
-# --- connecting and joining ---------------------------------------------------------------------
+# --- connecting and joining -----------------------------------------------------------------------
 
 
 def test_a_node_listens_to_announcements_and_connects_with_its_first_tick() -> None:
@@ -160,7 +160,7 @@ def test_a_node_listens_to_announcements_and_connects_with_its_first_tick() -> N
     assert cluster_member.tick(100.0).effects == []
 
 
-def test_it_joins_as_soon_as_the_connection_stands_and_becomes_somebody() -> None:
+def test_it_joins_as_soon_as_the_connection_stands_and_gets_an_incarnation() -> None:
     cluster_member = make_connected()
     answer = MembershipReply(1, membership(me()), S1)
 
@@ -172,7 +172,7 @@ def test_it_joins_as_soon_as_the_connection_stands_and_becomes_somebody() -> Non
     assert cluster_member.statistics() == {"epoch": 5, "incarnation": "s1@5", "meta": ONE}
 
 
-def test_it_joins_again_until_it_is_answered_and_an_answer_may_come_twice() -> None:
+def test_it_joins_again_until_meta_answers_and_an_answer_may_come_twice() -> None:
     cluster_member = make_connected()
     assert cluster_member.next_tick_at() == RENEW
     assert cluster_member.tick(RENEW).effects == [send(Join(2, ME, b"", 0))]
@@ -184,7 +184,7 @@ def test_it_joins_again_until_it_is_answered_and_an_answer_may_come_twice() -> N
     assert cluster_member.incarnation == S1
 
 
-def test_before_it_is_connected_it_is_nobody_and_asks_nobody() -> None:
+def test_before_it_is_connected_it_has_no_incarnation_and_sends_nothing() -> None:
     cluster_member = make_cluster_member()
 
     assert cluster_member.statistics() == {"epoch": 0, "incarnation": "-", "meta": "-"}
@@ -205,7 +205,7 @@ def test_it_tries_its_meta_nodes_in_turn_and_pauses_longer_after_each_round() ->
         assert cluster_member.next_tick_at() == now
 
 
-def test_a_meta_node_that_it_learned_of_is_tried_too() -> None:
+def test_meta_nodes_of_the_membership_are_tried_too() -> None:
     cluster_member = make_connected(Config(meta_addresses=(ONE,)))
     other = meta("m2", TWO, "")
     hear(cluster_member, MembershipReply(1, membership(me(), metas=(meta(), other)), S1))
@@ -215,7 +215,7 @@ def test_a_meta_node_that_it_learned_of_is_tried_too() -> None:
     assert cluster_member.tick(PAUSE).effects == [Connect(Link.META, TWO, TWO)]
 
 
-def test_a_meta_node_that_answers_ends_the_growing_of_the_pauses() -> None:
+def test_an_answer_of_a_meta_node_resets_the_pauses() -> None:
     cluster_member = make_cluster_member()
     cluster_member.tick(0.0)
     happen(cluster_member, PeerLost(Link.META, ONE, "refused"))
@@ -228,7 +228,7 @@ def test_a_meta_node_that_answers_ends_the_growing_of_the_pauses() -> None:
     assert cluster_member.next_tick_at() == 1.0 + PAUSE
 
 
-def test_a_meta_node_that_only_takes_connections_does_not_end_it() -> None:
+def test_a_connection_without_an_answer_does_not_reset_the_pauses() -> None:
     cluster_member = make_connected()
     happen(cluster_member, PeerLost(Link.META, ONE, "closed"))
     cluster_member.tick(PAUSE)
@@ -245,7 +245,7 @@ def test_a_meta_node_that_only_takes_connections_does_not_end_it() -> None:
     assert cluster_member.next_tick_at() == pytest.approx(5 * PAUSE)
 
 
-def test_when_meta_is_away_the_last_membership_stays_and_is_renewed_at_the_next() -> None:
+def test_while_meta_is_away_the_last_membership_stays_and_the_next_meta_node_is_asked() -> None:
     cluster_member = make_joined()
 
     happen(cluster_member, PeerLost(Link.META, ONE, "closed"), 1.0)
@@ -258,7 +258,7 @@ def test_when_meta_is_away_the_last_membership_stays_and_is_renewed_at_the_next(
     ]
 
 
-def test_what_comes_from_a_connection_that_was_given_up_is_not_heard() -> None:
+def test_messages_of_a_dropped_connection_are_ignored() -> None:
     cluster_member = make_joined()
     happen(cluster_member, PeerLost(Link.META, ONE, "closed"))
     cluster_member.tick(PAUSE)
@@ -271,10 +271,10 @@ def test_what_comes_from_a_connection_that_was_given_up_is_not_heard() -> None:
     assert cluster_member.membership.epoch == 5
 
 
-# --- renewing, silence, stalls ------------------------------------------------------------------
+# --- renewing, silence, stalls --------------------------------------------------------------------
 
 
-def test_it_renews_with_what_it_follows() -> None:
+def test_a_renewal_names_the_epoch_that_the_node_follows() -> None:
     cluster_member = make_joined()
 
     assert cluster_member.tick(RENEW - 0.001).effects == []
@@ -283,7 +283,7 @@ def test_it_renews_with_what_it_follows() -> None:
     assert hear(cluster_member, Renewed(2, 5), RENEW) == []
 
 
-def test_it_moves_on_from_a_meta_node_that_is_silent_for_half_a_lease() -> None:
+def test_it_leaves_a_meta_node_that_is_silent_for_half_a_lease() -> None:
     cluster_member = make_joined()
     sent: list[Effect] = []
     now = 0.0
@@ -299,7 +299,7 @@ def test_it_moves_on_from_a_meta_node_that_is_silent_for_half_a_lease() -> None:
     assert cluster_member.tick(now + PAUSE).effects == [Connect(Link.META, TWO, TWO)]
 
 
-def test_any_word_of_meta_is_life() -> None:
+def test_any_message_of_meta_is_a_sign_of_life() -> None:
     cluster_member = make_joined()
     for number in range(2, 12):
         now = (number - 1) * RENEW
@@ -307,8 +307,8 @@ def test_any_word_of_meta_is_life() -> None:
         assert cluster_member.tick(now).effects == [send(Renew(number, S1, CLUSTER, 5))]
 
 
-def test_a_node_that_was_itself_away_does_not_blame_meta() -> None:
-    """What meta said is still to be read, or was never asked for."""
+def test_a_node_that_did_not_run_itself_does_not_count_that_as_silence_of_meta() -> None:
+    """Meta's answers are still to be read, or the requests never left."""
     cluster_member = make_joined()
     woke = 100.0
 
@@ -316,13 +316,13 @@ def test_a_node_that_was_itself_away_does_not_blame_meta() -> None:
     assert cluster_member.tick(woke + RENEW).effects == [send(Renew(3, S1, CLUSTER, 5))]
 
 
-def test_it_says_that_it_leaves() -> None:
+def test_it_leaves_with_its_incarnation() -> None:
     cluster_member = make_joined()
 
     assert cluster_member.leave() == [send(Leave(2, S1))]
 
 
-def test_who_is_nobody_has_nothing_to_leave() -> None:
+def test_a_node_without_an_incarnation_does_not_leave() -> None:
     assert make_connected().leave() == []
 
 
@@ -330,11 +330,11 @@ def test_who_is_nobody_has_nothing_to_leave() -> None:
     "event",
     [PeerSlow(Link.META, ONE), PeerUp(Link.DATA, ONE), PeerLost(Link.DATA, ONE)],
 )
-def test_what_happens_to_other_connections_is_not_its_business(event: Local) -> None:
+def test_events_of_other_connections_are_ignored(event: Local) -> None:
     assert happen(make_joined(), event) == []
 
 
-# --- following the membership -------------------------------------------------------------------
+# --- following the membership ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_what_happens_to_other_connections_is_not_its_business(event: Local) -> 
         pytest.param(Link.LOCAL, "", EpochSeen(7), id="header"),
     ],
 )
-def test_a_higher_epoch_is_fetched_whoever_shows_it(
+def test_a_higher_epoch_is_fetched_from_each_kind_of_hint(
     link: Link, peer: str, hint: Message | Local
 ) -> None:
     cluster_member = make_joined()
@@ -357,7 +357,7 @@ def test_a_higher_epoch_is_fetched_whoever_shows_it(
 
 
 @pytest.mark.parametrize("epoch", [0, 4, 5])
-def test_an_epoch_that_is_not_higher_is_nothing_new(epoch: int) -> None:
+def test_an_epoch_that_is_not_higher_is_not_fetched(epoch: int) -> None:
     cluster_member = make_joined()
 
     assert happen(cluster_member, EpochSeen(epoch)) == []
@@ -379,7 +379,7 @@ def test_many_hints_are_one_fetch() -> None:
     assert happen(cluster_member, EpochSeen(8)) == []
 
 
-def test_an_answer_below_the_highest_hint_is_taken_and_asked_for_again() -> None:
+def test_an_answer_below_the_highest_hint_is_taken_and_the_rest_is_fetched() -> None:
     cluster_member = make_joined()
     happen(cluster_member, EpochSeen(7))
     happen(cluster_member, EpochSeen(8))
@@ -390,7 +390,7 @@ def test_an_answer_below_the_highest_hint_is_taken_and_asked_for_again() -> None
     assert cluster_member.membership.epoch == 7
 
 
-def test_an_answer_that_leads_nowhere_is_not_asked_for_again_until_the_next_renewal() -> None:
+def test_an_answer_without_progress_is_not_fetched_again_before_the_next_renewal() -> None:
     """An epoch that meta does not know must not make a loop of questions and answers."""
     cluster_member = make_joined()
     happen(cluster_member, EpochSeen(99))
@@ -420,7 +420,7 @@ def test_a_fetch_whose_answer_was_lost_with_its_connection_is_made_again() -> No
     assert hear(cluster_member, Renewed(3, 7), PAUSE, peer=TWO) == [restored(), send(fetch(4), TWO)]
 
 
-def test_a_hint_while_meta_is_away_is_followed_up_at_the_next_one() -> None:
+def test_a_hint_while_meta_is_away_is_fetched_from_the_next_meta_node() -> None:
     cluster_member = make_joined()
     happen(cluster_member, PeerLost(Link.META, ONE))
 
@@ -443,8 +443,8 @@ def test_a_lower_epoch_is_never_taken() -> None:
     assert cluster_member.incarnation == S1
 
 
-def test_the_membership_of_another_cluster_is_only_taken_when_it_lets_me_in() -> None:
-    """A meta node that gave up its own cluster has lower epochs, or higher ones; no matter."""
+def test_the_membership_of_another_cluster_is_only_taken_when_it_admits_the_node() -> None:
+    """The epochs of two clusters have no order."""
     cluster_member = make_joined(epoch=50)
     other = membership(me(2), epoch=2, cluster_id=OTHER_CLUSTER)
     assert hear(cluster_member, MembershipReply(2, other)) == []
@@ -462,16 +462,17 @@ def test_the_membership_of_another_cluster_is_only_taken_when_it_lets_me_in() ->
     "event",
     [PeerUp(Link.META, TWO), EpochSeen(0)],
 )
-def test_strangers_change_nothing(event: Local) -> None:
+def test_messages_of_other_links_change_nothing(event: Local) -> None:
     cluster_member = make_joined()
 
     assert happen(cluster_member, event) == []
     assert hear(cluster_member, MembershipReply(2, membership(epoch=9)), peer=TWO) == []
-    assert cluster_member.receive(Link.MEMBERSHIP, PUB, MembershipReply(2, membership()), 0.0) == []
+    reply = MembershipReply(2, membership())
+    assert cluster_member.receive(Link.MEMBERSHIP, PUB, reply, 0.0).effects == []
     assert cluster_member.membership == membership(me())
 
 
-# --- being nobody any more ----------------------------------------------------------------------
+# --- losing the incarnation -----------------------------------------------------------------------
 
 
 def test_a_refused_renewal_makes_it_join_again_at_once() -> None:
@@ -503,7 +504,7 @@ def test_a_refused_renewal_makes_it_join_again_at_once() -> None:
 def test_a_membership_without_it_makes_it_join_again_at_once(
     successor: tuple[Member, ...],
 ) -> None:
-    """Else it would act for whoever has its id now, at the same epoch."""
+    """Otherwise it would act for the process that has its id now, at the same epoch."""
     cluster_member = make_joined()
 
     effects = hear(cluster_member, MembershipReply(2, membership(*successor, epoch=9)), 0.3)
@@ -514,7 +515,7 @@ def test_a_membership_without_it_makes_it_join_again_at_once(
     assert cluster_member.tick(0.3).effects == [send(Join(2, ME, CLUSTER, 9))]
 
 
-def test_being_told_by_somebody_else_makes_it_join_again_once() -> None:
+def test_the_word_of_another_node_makes_it_join_again_once() -> None:
     """Many refusals of data nodes may come in one turn."""
     cluster_member = make_joined()
 
@@ -524,7 +525,7 @@ def test_being_told_by_somebody_else_makes_it_join_again_once() -> None:
     assert cluster_member.next_tick_at() == 0.2 + RENEW
 
 
-def test_being_told_while_meta_is_away_waits_for_the_next_one() -> None:
+def test_the_word_of_another_node_while_meta_is_away_waits_for_the_next_meta_node() -> None:
     cluster_member = make_joined()
     happen(cluster_member, PeerLost(Link.META, ONE))
 
@@ -536,15 +537,15 @@ def test_being_told_while_meta_is_away_waits_for_the_next_one() -> None:
     ]
 
 
-# --- being refused ------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 
 def refuse_id(cluster_member: ClusterMember, now: float) -> list[Effect]:
     return hear(cluster_member, Refused(1, NodeIdInUseError.code, "stop that one"), now)
 
 
-def test_an_id_in_use_is_waited_for_a_lease_and_then_a_person_must_act() -> None:
-    """A dead predecessor is noticed in that time."""
+def test_a_node_id_in_use_fails_the_node_after_a_lease() -> None:
+    """Meta notices a dead predecessor in that time."""
     cluster_member = make_connected()
 
     assert refuse_id(cluster_member, 0.1) == []
@@ -552,7 +553,7 @@ def test_an_id_in_use_is_waited_for_a_lease_and_then_a_person_must_act() -> None
     assert refuse_id(cluster_member, 1.2 + LEASE) == [Emit(NodeFailed("stop that one"))]
 
 
-def test_an_id_that_gets_free_in_time_is_taken() -> None:
+def test_a_node_id_that_becomes_free_in_time_is_taken() -> None:
     cluster_member = make_connected()
     refuse_id(cluster_member, 0.1)
     hear(cluster_member, MembershipReply(1, membership(me()), S1), 1.0)
@@ -561,8 +562,8 @@ def test_an_id_that_gets_free_in_time_is_taken() -> None:
     assert refuse_id(cluster_member, 50.0) == []
 
 
-def test_the_wait_for_an_id_begins_again_with_another_connection() -> None:
-    """Meta may have been away itself, and have given everybody a new lease."""
+def test_the_wait_for_a_node_id_begins_again_with_another_connection() -> None:
+    """Meta may have been away itself, and have given all nodes new leases."""
     cluster_member = make_connected()
     refuse_id(cluster_member, 0.1)
     happen(cluster_member, PeerLost(Link.META, ONE), 2.0)
@@ -576,7 +577,7 @@ def test_the_wait_for_an_id_begins_again_with_another_connection() -> None:
     ]
 
 
-def test_a_node_of_another_cluster_cannot_go_on() -> None:
+def test_a_node_that_meta_refuses_as_foreign_fails() -> None:
     cluster_member = make_joined()
 
     effects = hear(cluster_member, Refused(2, ForeignClusterError.code, "restart it"))
@@ -587,7 +588,7 @@ def test_a_node_of_another_cluster_cannot_go_on() -> None:
 @pytest.mark.parametrize(
     ("error", "level"), [(NotReadyError, logging.INFO), (RefusedError, logging.WARNING)]
 )
-def test_any_other_refusal_is_noted_once_and_asked_again(
+def test_any_other_refusal_is_logged_once_and_the_node_asks_again(
     error: type[RefusedError], level: int
 ) -> None:
     cluster_member = make_connected()
@@ -603,7 +604,7 @@ def test_any_other_refusal_is_noted_once_and_asked_again(
     assert hear(cluster_member, Refused(2, error.code, "not now"), 2 * RENEW) == []
 
 
-def test_a_member_is_told_of_each_refusal() -> None:
+def test_each_refusal_of_a_member_is_logged() -> None:
     cluster_member = make_joined()
 
     effects = hear(cluster_member, Refused(2, RefusedError.code, "no"), 0.1)
@@ -612,7 +613,7 @@ def test_a_member_is_told_of_each_refusal() -> None:
     assert cluster_member.outage_sentence == ""
 
 
-# --- listening to announcements -----------------------------------------------------------------
+# --- listening to announcements -------------------------------------------------------------------
 
 
 def test_a_lost_announcement_connection_is_made_again_with_the_next_renewal() -> None:
@@ -636,7 +637,7 @@ def test_an_announcement_connection_that_cannot_be_made_is_tried_with_every_rene
         hear(cluster_member, Renewed(number, 5), now)
 
 
-def test_what_an_announcement_said_meanwhile_comes_with_the_renewal() -> None:
+def test_a_missed_announcement_is_made_up_for_by_the_renewal() -> None:
     cluster_member = make_joined()
     happen(cluster_member, PeerLost(Link.MEMBERSHIP, PUB, "refused"))
     cluster_member.tick(RENEW)
@@ -644,7 +645,7 @@ def test_what_an_announcement_said_meanwhile_comes_with_the_renewal() -> None:
     assert hear(cluster_member, Renewed(2, 6), RENEW) == [send(fetch(3))]
 
 
-def test_the_loss_of_a_former_announcement_connection_means_nothing() -> None:
+def test_the_loss_of_a_former_announcement_connection_is_ignored() -> None:
     cluster_member = make_joined()
 
     assert happen(cluster_member, PeerLost(Link.MEMBERSHIP, OTHER_PUB)) == []
@@ -652,7 +653,7 @@ def test_the_loss_of_a_former_announcement_connection_means_nothing() -> None:
     assert cluster_member.tick(RENEW).effects == [send(Renew(2, S1, CLUSTER, 5))]
 
 
-def test_it_follows_the_announcements_of_the_meta_node_of_now() -> None:
+def test_it_listens_to_a_meta_node_of_the_present_membership() -> None:
     cluster_member = make_joined()
     other = membership(me(), epoch=6, metas=(meta("m2", TWO, OTHER_PUB),))
 
@@ -664,14 +665,14 @@ def test_it_follows_the_announcements_of_the_meta_node_of_now() -> None:
     ]
 
 
-def test_one_that_still_announces_is_kept_whoever_else_does() -> None:
+def test_it_stays_with_a_meta_node_that_still_announces() -> None:
     cluster_member = make_joined()
     both = membership(me(), epoch=6, metas=(meta("m0", TWO, OTHER_PUB), meta()))
 
     assert hear(cluster_member, MembershipReply(2, both)) == []
 
 
-def test_where_nobody_announces_it_renews_and_follows_by_that() -> None:
+def test_without_announcements_it_follows_by_its_renewals() -> None:
     cluster_member = make_connected()
     silent = membership(me(), metas=(meta(pub=""),))
 
@@ -679,14 +680,14 @@ def test_where_nobody_announces_it_renews_and_follows_by_that() -> None:
     assert cluster_member.tick(RENEW).effects == [send(Renew(2, S1, CLUSTER, 5))]
 
 
-# --- several meta nodes -------------------------------------------------------------------------
+# --- several meta nodes ---------------------------------------------------------------------------
 
 
 def elsewhere(request_id: int, address: str) -> Refused:
     return Refused(request_id, NotLeaderError.code, "ask the one that leads", address=address)
 
 
-def test_it_goes_to_the_leader_at_once_and_asks_there() -> None:
+def test_a_redirect_leads_to_the_leader_at_once() -> None:
     cluster_member = make_connected()
 
     assert hear(cluster_member, elsewhere(1, TWO)) == [
@@ -696,8 +697,8 @@ def test_it_goes_to_the_leader_at_once_and_asks_there() -> None:
     assert happen(cluster_member, PeerUp(Link.META, TWO)) == [send(Join(2, ME, b"", 0), TWO)]
 
 
-@pytest.mark.parametrize("address", ["", ONE], ids=["nobody", "the-one-that-says-so"])
-def test_without_a_leader_it_goes_on_to_the_next_after_a_pause(address: str) -> None:
+@pytest.mark.parametrize("address", ["", ONE], ids=["unknown", "the-refusing-node-itself"])
+def test_without_a_known_leader_it_tries_the_next_meta_node_after_a_pause(address: str) -> None:
     cluster_member = make_connected()
 
     assert hear(cluster_member, elsewhere(1, address)) == [
@@ -707,7 +708,7 @@ def test_without_a_leader_it_goes_on_to_the_next_after_a_pause(address: str) -> 
     assert cluster_member.tick(PAUSE).effects == [Connect(Link.META, TWO, TWO)]
 
 
-def test_meta_nodes_that_send_it_round_in_a_circle_are_given_time() -> None:
+def test_redirects_in_a_circle_end_in_a_pause() -> None:
     cluster_member = make_connected()
     address, other = ONE, TWO
     for _ in range(3):
@@ -723,8 +724,8 @@ def test_meta_nodes_that_send_it_round_in_a_circle_are_given_time() -> None:
     ]
 
 
-def test_the_one_that_was_just_lost_is_not_the_next_to_be_tried() -> None:
-    """It was sent to TWO, which is frozen now: to connect there would hang for a lease."""
+def test_the_meta_node_lost_last_is_not_tried_next() -> None:
+    """It was redirected to TWO, which is frozen now: connecting there would hang for a lease."""
     cluster_member = make_connected()
     hear(cluster_member, elsewhere(1, TWO))
     happen(cluster_member, PeerUp(Link.META, TWO))
@@ -737,7 +738,7 @@ def test_the_one_that_was_just_lost_is_not_the_next_to_be_tried() -> None:
     assert cluster_member.tick(now + LEASE).effects == [Connect(Link.META, ONE, ONE)]
 
 
-def test_a_leader_that_cannot_be_reached_is_one_of_many() -> None:
+def test_after_a_leader_that_is_not_reached_the_next_meta_node_is_tried() -> None:
     cluster_member = make_connected()
     hear(cluster_member, elsewhere(1, "tcp://gone:9610"))
 
@@ -748,8 +749,8 @@ def test_a_leader_that_cannot_be_reached_is_one_of_many() -> None:
     assert cluster_member.tick(PAUSE).effects == [Connect(Link.META, TWO, TWO)]
 
 
-def test_as_long_as_some_meta_node_answers_an_election_is_waited_for_and_not_for_longer() -> None:
-    """The others send it to the leader that died, until they have elected another one."""
+def test_pauses_stay_short_during_an_election_and_grow_when_no_meta_node_answers() -> None:
+    """The other meta nodes redirect to the dead leader until they have elected another one."""
     cluster_member = make_connected()
     now, pauses = 0.0, []
     for attempt in range(24):
@@ -772,7 +773,7 @@ def test_as_long_as_some_meta_node_answers_an_election_is_waited_for_and_not_for
     assert max(pauses) == pytest.approx(CONFIG.reconnect_seconds_max)
 
 
-def test_when_the_announcer_is_lost_the_next_one_is_listened_to() -> None:
+def test_after_a_lost_announcement_connection_the_next_meta_node_is_listened_to() -> None:
     cluster_member = make_connected()
     metas = (meta(), meta("m2", TWO, OTHER_PUB))
     hear(cluster_member, MembershipReply(1, membership(me(), metas=metas), S1))
@@ -781,7 +782,7 @@ def test_when_the_announcer_is_lost_the_next_one_is_listened_to() -> None:
     assert Connect(Link.MEMBERSHIP, OTHER_PUB, OTHER_PUB) in cluster_member.tick(RENEW).effects
 
 
-def test_it_says_why_meta_is_away_until_it_is_back() -> None:
+def test_it_says_why_meta_is_away_until_the_leader_answers() -> None:
     cluster_member = make_joined()
     assert cluster_member.outage_sentence == ""
     happen(cluster_member, PeerLost(Link.META, ONE, "refused"))
@@ -796,10 +797,10 @@ def test_it_says_why_meta_is_away_until_it_is_back() -> None:
     assert cluster_member.outage_sentence == ""
 
 
-# --- what is no meta node, or none of this cluster ----------------------------------------------
+# --- peers that are no meta node, or of another cluster -------------------------------------------
 
 
-def test_whoever_takes_no_join_is_no_meta_node_and_the_next_is_tried() -> None:
+def test_a_peer_that_does_not_know_join_is_left_and_the_next_address_is_tried() -> None:
     cluster_member = make_connected()
     no = Refused(0, UnknownMessageError.code, "a session does not take Join from clients")
 
@@ -811,8 +812,8 @@ def test_whoever_takes_no_join_is_no_meta_node_and_the_next_is_tried() -> None:
     assert cluster_member.tick(PAUSE).effects == [Connect(Link.META, TWO, TWO)]
 
 
-def test_a_meta_node_that_does_not_know_a_request_is_one_all_the_same() -> None:
-    """Of an older version, asked for something new."""
+def test_a_meta_node_that_refuses_one_request_as_unknown_is_kept() -> None:
+    """It has an older version, and does not know a new request."""
     cluster_member = make_connected()
 
     effects = hear(cluster_member, Refused(7, UnknownMessageError.code, "tag 99"))
@@ -821,7 +822,7 @@ def test_a_meta_node_that_does_not_know_a_request_is_one_all_the_same() -> None:
     assert Disconnect(Link.META, ONE) not in effects
 
 
-def test_a_meta_node_of_another_cluster_is_left_at_once_and_named() -> None:
+def test_a_meta_node_of_another_cluster_is_left_at_once_and_logged() -> None:
     cluster_member = make_connected()
 
     effects = happen(cluster_member, PeerIncompatible(Link.META, ONE, "it is of cluster 'other'"))
@@ -836,12 +837,12 @@ def test_a_meta_node_of_another_cluster_is_left_at_once_and_named() -> None:
 @pytest.mark.parametrize(
     "event", [PeerIncompatible(Link.META, TWO, "x"), PeerIncompatible(Link.DATA, ONE, "x")]
 )
-def test_what_another_connection_brings_is_not_its_business(event: Local) -> None:
+def test_messages_of_other_connections_are_ignored(event: Local) -> None:
     assert happen(make_connected(), event) == []
 
 
-def test_a_connection_alone_is_no_success() -> None:
-    """A wrong port takes connections too: only the leader's answer tells that meta is back."""
+def test_a_connection_alone_does_not_end_an_outage() -> None:
+    """A wrong port takes connections too; only the leader's answer proves that meta is back."""
     cluster_member = make_cluster_member(Config(meta_addresses=(ONE,)))
     cluster_member.tick(0.0)
     happen(cluster_member, PeerLost(Link.META, ONE, "refused"))
@@ -855,7 +856,7 @@ def test_a_connection_alone_is_no_success() -> None:
     assert cluster_member.statistics()["meta"] == ONE
 
 
-# --- reports of nodes that are gone ---------------------------------------------------------------
+# --- reports of lost nodes ------------------------------------------------------------------------
 
 D7 = Incarnation(4, "d7")
 
@@ -870,18 +871,18 @@ def make_joined_beside(*members: Member) -> ClusterMember:
     return cluster_member
 
 
-def test_it_tells_the_leader_that_let_it_in_of_a_member_that_is_gone() -> None:
+def test_it_reports_a_lost_member_to_the_leader() -> None:
     cluster_member = make_joined_beside(other())
 
     assert cluster_member.report_gone(D7) == [send(ReportGone(S1, D7, CLUSTER))]
 
 
 @pytest.mark.parametrize("members", [(), (other(epoch=3),), (other(epoch=9),)])
-def test_it_reports_nobody_who_is_no_member_or_another_one(members: tuple[Member, ...]) -> None:
+def test_it_reports_only_living_members(members: tuple[Member, ...]) -> None:
     assert make_joined_beside(*members).report_gone(D7) == []
 
 
-def test_before_it_is_anybody_it_reports_nobody() -> None:
+def test_without_an_incarnation_it_reports_no_member() -> None:
     assert make_connected().report_gone(D7) == []
 
     cluster_member = make_joined_beside(other())
@@ -889,7 +890,7 @@ def test_before_it_is_anybody_it_reports_nobody() -> None:
     assert cluster_member.report_gone(D7) == []
 
 
-def test_it_reports_over_a_new_connection_only_when_the_leader_has_answered_there() -> None:
+def test_it_reports_over_a_new_connection_only_after_the_leader_has_answered() -> None:
     """A meta node that does not lead would not hear it."""
     cluster_member = make_joined_beside(other())
     happen(cluster_member, PeerLost(Link.META, ONE, "closed"))

@@ -1,4 +1,4 @@
-"""A node that starts with the membership of its disk, and one that asks to have it kept."""
+"""A node that starts with the membership from its disk, and has new ones written there."""
 
 import logging
 from random import Random
@@ -72,11 +72,11 @@ def emitted(effects: list[Effect]) -> list[object]:
     return [effect.event for effect in effects if isinstance(effect, Emit)]
 
 
-# --- starting from it ---------------------------------------------------------------------------
+# --- starting with a cached membership ------------------------------------------------------------
 
 
-def test_it_follows_what_was_kept_and_is_nobody() -> None:
-    """Its predecessor was a member; that it has the same id means nothing."""
+def test_it_follows_the_cached_membership_without_an_incarnation() -> None:
+    """Its predecessor was a member; the same node id proves nothing."""
     cluster_member = make()
 
     assert cluster_member.membership == KEPT
@@ -89,7 +89,7 @@ def test_it_follows_what_was_kept_and_is_nobody() -> None:
 
 
 @pytest.mark.parametrize("kept", [None, EMPTY_MEMBERSHIP])
-def test_without_any_it_starts_from_nothing(kept: Membership | None) -> None:
+def test_without_a_cached_membership_it_starts_empty(kept: Membership | None) -> None:
     cluster_member = make(kept)
 
     assert cluster_member.membership == EMPTY_MEMBERSHIP
@@ -97,7 +97,7 @@ def test_without_any_it_starts_from_nothing(kept: Membership | None) -> None:
     assert cluster_member.outage_sentence == ""
 
 
-def test_it_joins_with_the_epoch_and_the_cluster_that_it_remembers() -> None:
+def test_a_join_names_the_epoch_and_cluster_of_the_cached_membership() -> None:
     cluster_member = make()
     cluster_member.tick(0.0)
 
@@ -106,7 +106,7 @@ def test_it_joins_with_the_epoch_and_the_cluster_that_it_remembers() -> None:
     assert Send(Link.META, ONE, Join(1, ME, CLUSTER, 7)) in effects
 
 
-def test_the_configured_meta_nodes_are_tried_first_and_then_those_it_remembers() -> None:
+def test_the_configured_meta_nodes_are_tried_before_the_cached_ones() -> None:
     cluster_member = make()
     tried: list[Effect] = []
     now = 0.0
@@ -120,7 +120,7 @@ def test_the_configured_meta_nodes_are_tried_first_and_then_those_it_remembers()
     assert [connect.address for connect in tried] == [ONE, TWO, ONE]
 
 
-def test_epochs_up_to_the_remembered_one_are_no_news() -> None:
+def test_epochs_up_to_the_cached_one_are_not_fetched() -> None:
     cluster_member = make_connected()
 
     assert cluster_member.receive(Link.LOCAL, "", EpochSeen(7), 0.1).effects == []
@@ -135,7 +135,7 @@ WAITS = (
 )
 
 
-def test_as_long_as_it_is_what_the_disk_says_people_are_told() -> None:
+def test_the_outage_sentence_says_that_the_membership_is_from_the_disk() -> None:
     cluster_member = make()
     assert cluster_member.outage_sentence == f"{WAITS} (connecting)"
 
@@ -144,7 +144,7 @@ def test_as_long_as_it_is_what_the_disk_says_people_are_told() -> None:
     assert cluster_member.outage_sentence == f"{WAITS} ({ONE.removeprefix('tcp://')}: refused)"
 
 
-def test_the_sentence_fits_however_much_meta_has_to_say() -> None:
+def test_the_outage_sentence_is_cut_to_the_limit_of_the_wire() -> None:
     cluster_member = make_connected()
 
     hear(cluster_member, Refused(1, NotLeaderError.code, "x" * Limits.detail_characters_max))
@@ -153,7 +153,7 @@ def test_the_sentence_fits_however_much_meta_has_to_say() -> None:
     assert len(cluster_member.outage_sentence) == Limits.detail_characters_max
 
 
-def test_who_is_let_in_has_no_trouble_left() -> None:
+def test_an_admitted_node_has_no_outage_sentence() -> None:
     cluster_member = make()
     cluster_member.tick(0.0)
     cluster_member.receive(Link.LOCAL, "", PeerLost(Link.META, ONE, "refused"), 0.0)
@@ -166,10 +166,10 @@ def test_who_is_let_in_has_no_trouble_left() -> None:
     assert cluster_member.incarnation == S1
 
 
-# --- keeping it ---------------------------------------------------------------------------------
+# --- caching new memberships ----------------------------------------------------------------------
 
 
-def test_each_membership_that_is_taken_is_to_be_kept_and_once() -> None:
+def test_each_new_membership_is_cached_once() -> None:
     cluster_member = make_connected(EMPTY_MEMBERSHIP)
 
     assert emitted(hear(cluster_member, MembershipReply(1, JOINED, S1))) == [
@@ -182,14 +182,14 @@ def test_each_membership_that_is_taken_is_to_be_kept_and_once() -> None:
     assert emitted(hear(cluster_member, Renewed(4, 10))) == []
 
 
-def test_one_of_another_cluster_is_kept_whatever_its_epoch() -> None:
+def test_the_membership_of_another_cluster_is_cached_at_any_epoch() -> None:
     cluster_member = make_connected()
     other = replace(JOINED, cluster_id=b"B" * 16, epoch=KEPT.epoch)
 
     assert emitted(hear(cluster_member, MembershipReply(1, other, S1))) == [MembershipTaken(other)]
 
 
-def test_a_node_without_a_disk_asks_for_nothing() -> None:
+def test_a_node_without_a_disk_caches_nothing() -> None:
     cluster_member = make_connected(None)
 
     assert emitted(hear(cluster_member, MembershipReply(1, JOINED, S1))) == []
@@ -197,8 +197,8 @@ def test_a_node_without_a_disk_asks_for_nothing() -> None:
     assert emitted(hear(cluster_member, foreign)) == [NodeFailed("restart it")]
 
 
-def test_who_is_refused_as_foreign_fails_and_remembers_no_more() -> None:
-    """Its memory would keep it out for ever, while its person has started it again and again."""
+def test_a_node_refused_as_foreign_fails_and_clears_its_cache() -> None:
+    """Its cache would keep it out for ever, however often it is started again."""
     cluster_member = make_connected()
     foreign = Refused(1, ForeignClusterError.code, "restart it")
 

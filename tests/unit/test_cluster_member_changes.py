@@ -1,4 +1,4 @@
-"""A node that follows the membership by its changes has what it would have by the whole."""
+"""A node that follows by changes has the same membership as one that fetches the whole."""
 
 from random import Random
 
@@ -53,7 +53,7 @@ def send(message: Message) -> Effect:
 
 
 def make_joined() -> ClusterMember:
-    """Return an cluster_member that is at epoch 5, has a disk, and asked its first request."""
+    """Return a member at epoch 5 that has a disk and has sent one request."""
     cluster_member = ClusterMember(ME, CONFIG, rng=Random(1), now=0.0, cached=EMPTY_MEMBERSHIP)
     assert cluster_member.tick(0.0).effects == [Connect(Link.META, ONE, ONE)]
     joining = cluster_member.receive(Link.LOCAL, "", PeerUp(Link.META, ONE), 0.0).effects
@@ -64,7 +64,7 @@ def make_joined() -> ClusterMember:
 
 
 def make_asking(epoch: int = 6) -> ClusterMember:
-    """Return one that was shown a higher epoch, and asked what came, as request 2."""
+    """Return a member that was shown a higher epoch, and fetches the changes as request 2."""
     cluster_member = make_joined()
     assert hear_of(cluster_member, epoch) == [send(FetchMembership(2, CLUSTER, 5))]
     return cluster_member
@@ -75,7 +75,7 @@ def changes(request_id: int = 2, members: tuple[Member, ...] = AT_6.members) -> 
     return MembershipChanges(request_id, CLUSTER, 5, 6, 6, (D1,), (), digest)
 
 
-def test_changes_are_taken_and_kept_as_the_whole_is() -> None:
+def test_changes_are_applied_and_cached_like_a_whole_membership() -> None:
     by_changes, by_whole = make_asking(), make_asking()
 
     effects = hear(by_changes, changes())
@@ -85,7 +85,7 @@ def test_changes_are_taken_and_kept_as_the_whole_is() -> None:
     assert by_changes.incarnation == S1
 
 
-def test_changes_below_the_highest_hint_are_taken_and_the_rest_is_asked_for() -> None:
+def test_changes_below_the_highest_hint_are_applied_and_the_rest_is_fetched() -> None:
     cluster_member = make_asking(7)
 
     effects = hear(cluster_member, changes())
@@ -93,7 +93,7 @@ def test_changes_below_the_highest_hint_are_taken_and_the_rest_is_asked_for() ->
     assert effects == [Emit(MembershipTaken(AT_6)), send(FetchMembership(3, CLUSTER, 6))]
 
 
-def test_changes_that_say_i_am_gone_make_me_join_again() -> None:
+def test_changes_that_remove_the_node_make_it_join_again() -> None:
     cluster_member = make_asking()
     members = (replace(SEATED, status=Status.DEPARTED), META)
     gone = MembershipChanges(2, CLUSTER, 5, 6, 0, members[:1], (), members_digest(members))
@@ -109,11 +109,11 @@ def test_changes_that_say_i_am_gone_make_me_join_again() -> None:
     [
         pytest.param(replace(changes(), cluster_id=OTHER_CLUSTER), id="another-cluster"),
         pytest.param(replace(changes(), source_epoch=4), id="from-another-epoch"),
-        pytest.param(replace(changes(), digest=0), id="another-past"),
+        pytest.param(replace(changes(), digest=0), id="another-history"),
         pytest.param(replace(changes(), epoch=5), id="nothing-new"),
     ],
 )
-def test_an_answer_that_does_not_fit_is_asked_for_as_a_whole_once(
+def test_unusable_changes_make_it_fetch_the_whole_once(
     answer: MembershipChanges,
 ) -> None:
     cluster_member = make_asking()
@@ -125,7 +125,7 @@ def test_an_answer_that_does_not_fit_is_asked_for_as_a_whole_once(
     assert hear_of(cluster_member, 7) == [send(FetchMembership(4, CLUSTER, 6))]
 
 
-def test_a_whole_that_is_not_answered_is_asked_for_again_after_the_next_renewal() -> None:
+def test_an_unanswered_fetch_of_the_whole_is_repeated_after_the_next_renewal() -> None:
     cluster_member = make_asking()
     hear(cluster_member, replace(changes(), digest=0))
 
@@ -134,7 +134,7 @@ def test_a_whole_that_is_not_answered_is_asked_for_again_after_the_next_renewal(
     assert hear_of(cluster_member, 6) == [send(FetchMembership(5, CLUSTER, 5))]
 
 
-def test_changes_that_come_late_or_twice_change_nothing() -> None:
+def test_late_or_repeated_changes_change_nothing() -> None:
     cluster_member = make_asking(7)
     hear(cluster_member, changes())
 
@@ -145,7 +145,7 @@ def test_changes_that_come_late_or_twice_change_nothing() -> None:
     assert cluster_member.membership == AT_7
 
 
-def test_an_answer_that_does_not_fit_is_forgotten_where_the_whole_came_meanwhile() -> None:
+def test_unusable_changes_are_ignored_once_the_whole_has_come() -> None:
     cluster_member = make_asking()
     hear(cluster_member, MembershipReply(1, AT_6))
 
@@ -154,7 +154,7 @@ def test_an_answer_that_does_not_fit_is_forgotten_where_the_whole_came_meanwhile
     assert hear_of(cluster_member, 7) == [send(FetchMembership(3, CLUSTER, 6))]
 
 
-def test_changes_after_the_renewal_that_gave_them_up_are_taken_if_they_fit() -> None:
+def test_late_changes_are_applied_if_they_fit() -> None:
     cluster_member = make_asking()
     cluster_member.tick(CONFIG.renew_seconds)
 
@@ -162,8 +162,8 @@ def test_changes_after_the_renewal_that_gave_them_up_are_taken_if_they_fit() -> 
     assert cluster_member.membership == AT_6
 
 
-def test_changes_that_nobody_asked_for_and_that_do_not_fit_ask_for_nothing() -> None:
-    """An answer to request 0 is none to a fetch, also while none is under way."""
+def test_unrequested_changes_that_do_not_fit_are_ignored() -> None:
+    """Request id 0 never answers a fetch, also while none is pending."""
     cluster_member = make_asking()
     cluster_member.tick(CONFIG.renew_seconds)
 
@@ -171,7 +171,7 @@ def test_changes_that_nobody_asked_for_and_that_do_not_fit_ask_for_nothing() -> 
     assert cluster_member.membership == AT_5
 
 
-def test_changes_from_anybody_but_the_meta_node_it_is_with_are_not_taken() -> None:
+def test_changes_from_another_peer_than_the_connected_meta_node_are_ignored() -> None:
     cluster_member = make_asking()
 
     assert cluster_member.receive(Link.META, "tcp://other:1", changes(), 0.0).effects == []

@@ -219,7 +219,7 @@ def test_a_data_node_that_came_and_went_too_often_waits() -> None:
     assert codes(core.health(0.0)) == {"waiting": Harm.STOPS_WORK}
 
 
-def test_a_data_node_goes_on_without_meta() -> None:
+def test_a_data_node_works_on_without_meta() -> None:
     core = make_data()
     hear(core, joined())
     core.receive(Link.LOCAL, "", PeerLost(Link.META, META, REFUSED), 1.0)
@@ -228,17 +228,17 @@ def test_a_data_node_goes_on_without_meta() -> None:
 
     assert codes(found) == {"meta-unreachable": Harm.DEGRADES}
     assert found.is_ready
-    assert "takes and answers what it owns as before" in detail(found, "meta-unreachable")
+    assert "takes writes and answers as before" in detail(found, "meta-unreachable")
 
 
-def test_a_data_node_that_started_from_its_disk_serves_nobody() -> None:
+def test_a_data_node_that_started_from_its_disk_serves_no_requests() -> None:
     core = make_data(make_membership(D1))
     core.receive(Link.LOCAL, "", PeerLost(Link.META, META, REFUSED), 1.0)
 
     found = core.health(1.0)
 
     assert codes(found) == {"not-admitted": Harm.STOPS_WORK, "meta-unreachable": Harm.DEGRADES}
-    assert "holds nothing and serves nobody" in detail(found, "meta-unreachable")
+    assert "holds nothing and serves no requests" in detail(found, "meta-unreachable")
 
 
 # --- a meta node --------------------------------------------------------------------------------

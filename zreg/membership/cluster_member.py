@@ -240,9 +240,9 @@ class ClusterMember:
                 self._announcements.on_peer_lost(message.peer)
                 return []
             case EpochSeen():
-                return self._on_epoch(message.epoch)
+                return self.see_epoch(message.epoch)
             case MembershipChanged() if message.cluster_id == self.membership.cluster_id:
-                return self._on_epoch(message.epoch)
+                return self.see_epoch(message.epoch)
             case MembershipReply() if link is Link.REQUESTS:
                 # A session hands over its membership: meta may be out of this node's reach.
                 return self._on_membership(message, now)
@@ -257,7 +257,7 @@ class ClusterMember:
             case Renewed():
                 self._connection.on_renewed()
                 self._connection.on_answer()
-                return [*self._on_admitted(), *self._on_epoch(message.epoch)]
+                return [*self._on_admitted(), *self.see_epoch(message.epoch)]
             case MembershipReply():
                 self._connection.on_answer()
                 return self._on_membership(message, now)
@@ -315,7 +315,8 @@ class ClusterMember:
 
     # --- the membership -----------------------------------------------------------------------
 
-    def _on_epoch(self, epoch: int) -> list[Effect]:
+    def see_epoch(self, epoch: int) -> list[Effect]:
+        """Fetch the membership if a higher epoch than the copy's exists."""
         return self._fetch() if self._follower.hint(epoch) else []
 
     def _on_changes(self, changes: MembershipChanges, now: float) -> list[Effect]:
