@@ -75,7 +75,7 @@ def test_silence_is_not_reported() -> None:
 
 
 def test_a_data_node_takes_a_newer_membership_from_a_session() -> None:
-    """Meta is out of reach, and the publisher's session is of an epoch that the node has not seen."""
+    """Meta is out of reach, and the publisher's session is from an epoch not seen here."""
     core = make_core()
     newer = Incarnation(EPOCH + 1, "s3")
     shown = MembershipReply(0, membership(*BOTH, session(newer), epoch=8))

@@ -483,7 +483,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.highest = ZERO
         self.history: dict[Version, dict[bytes, Publisher]] = {}
 
-    # --- writes ---------------------------------------------------------------------------------------
+    # --- writes ---
 
     @rule(batch=st.lists(publishers, min_size=1, max_size=8))
     def put(self, batch: list[Publisher]) -> None:
@@ -535,7 +535,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.is_dirty = self.is_seen = True
         self.commit()
 
-    # --- time, versions -------------------------------------------------------------------------------
+    # --- time, versions ---
 
     @rule()
     def commit(self) -> None:
@@ -599,7 +599,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert mirror.version == datum.version
         assert seen(mirror.content) == seen(datum.publishers)
 
-    # --- invariants -----------------------------------------------------------------------------------
+    # --- invariants ---
 
     @invariant()
     def content_is_that_of_the_model(self) -> None:
