@@ -33,7 +33,7 @@ class Hello(Message, tag=1, frozen=True, array_like=True, gc=False):
     """Client to session, first record of a connection: identifies the client.
 
     The session answers `Welcome` or `Refused`. After `Welcome` the client replays what it wants.
-    `library` is reserved: sessions ignore it.
+    Sessions ignore `library`.
     """
 
     protocol_version: Count
