@@ -1,4 +1,4 @@
-"""Read the tables of the project's documentation pages."""
+"""Find the project's documentation pages, and read their tables."""
 
 import re
 from collections.abc import Iterator
@@ -6,6 +6,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+PAGES = sorted(
+    page
+    for pattern in ("*.md", "docs/**/*.md", "bench/*.md", "systemd/*.md")
+    for page in ROOT.glob(pattern)
+)
 
 
 def sections(text: str) -> dict[str, str]:

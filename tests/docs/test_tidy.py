@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tables import ROOT
+from tables import PAGES, ROOT
 
 MODULE_LINES_MAX = 500
 # There is one test file per module, so it may be longer than the module that it tests.
@@ -17,12 +17,6 @@ FOLDERS = ("zreg", "tests", "examples", "bench")
 FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 PACKAGE = [name for name in NAMES if name.startswith("zreg/")]
-
-PAGES = sorted(
-    page
-    for pattern in ("*.md", "docs/**/*.md", "bench/*.md", "systemd/*.md")
-    for page in ROOT.glob(pattern)
-)
 
 files = pytest.mark.parametrize("name", NAMES)
 package_files = pytest.mark.parametrize("name", PACKAGE)
