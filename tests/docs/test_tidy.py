@@ -128,7 +128,7 @@ def test_only_the_command_line_prints(name: str) -> None:
     assert printing == []
 
 
-def test_only_four_reactor_modules_import_zmq() -> None:
+def test_only_links_and_options_know_zeromq() -> None:
     found = {name for name in PACKAGE if does_import(name, "zmq")}
 
     assert found <= {
