@@ -26,7 +26,8 @@ from zreg.client.core.commands import (
     Withdrawn,
     WithdrawPublication,
 )
-from zreg.client.core.core import _TRANSITIONS, LIBRARY, ClientCore, _Step
+from zreg.client.core.connection import TRANSITIONS, Step
+from zreg.client.core.core import LIBRARY, ClientCore
 from zreg.config import Config
 from zreg.effects import (
     Connect,
@@ -215,8 +216,8 @@ def test_it_dials_greets_and_replays_nothing() -> None:
 
 def test_every_state_says_where_each_step_leads() -> None:
     for state in ClientState:
-        expected = set() if state is ClientState.CLOSED else set(_Step)
-        assert set(_TRANSITIONS[state]) == expected
+        expected = set() if state is ClientState.CLOSED else set(Step)
+        assert set(TRANSITIONS[state]) == expected
 
 
 def test_a_connection_that_cannot_be_made_leads_to_the_next_address() -> None:
@@ -268,7 +269,7 @@ def test_a_greeting_that_nobody_answers_is_given_up() -> None:
     assert core.tick(3.5) == [
         Disconnect(Link.SESSION, "session-1"),
         lost(
-            "whoever is there does not greet: no session?",
+            "the greeting was not answered; is a session there?",
             state=ClientState.CONNECTING,
         ),
     ]
@@ -294,7 +295,7 @@ def test_a_greeting_that_is_refused_is_given_up() -> None:
 
     assert hear(core, Refused(0, ForeignClusterError.code, "not ours")) == [
         Disconnect(Link.SESSION, "session-1"),
-        lost("it refused the greeting: not ours", state=ClientState.CONNECTING),
+        lost("the session refused the greeting: not ours", state=ClientState.CONNECTING),
     ]
 
 
@@ -316,8 +317,8 @@ def test_a_session_that_leaves_is_left_and_tried_last() -> None:
 
     assert hear(core, Bye(), 1.0) == [
         Disconnect(Link.SESSION, "session-1"),
-        lost_line("it said goodbye", B),
-        lost("it said goodbye", address=B),
+        lost_line("the session said goodbye", B),
+        lost("the session said goodbye", address=B),
     ]
     assert core.tick(1.06) == [Connect(Link.SESSION, "session-2", A)]
     local(core, PeerLost(Link.SESSION, "session-2", "refused"), 1.1)
@@ -335,8 +336,8 @@ def test_a_silent_session_is_left_after_a_lease_of_waking_ticks() -> None:
     assert effects == [say(Ping())] * 2
     assert core.tick(3.05) == [
         Disconnect(Link.SESSION, "session-1"),
-        lost_line("it was silent for a whole lease"),
-        lost("it was silent for a whole lease"),
+        lost_line("the session was silent for a whole lease"),
+        lost("the session was silent for a whole lease"),
     ]
 
 
@@ -392,8 +393,8 @@ def test_a_ping_is_answered() -> None:
 def test_a_welcome_with_a_senseless_lease_is_not_believed(lease: tuple[float, float]) -> None:
     core = connected(welcome=Welcome(1, SESSION, CLUSTER, *lease))
 
-    assert core._leases.lease_seconds == CONFIG.lease_seconds
-    assert core._ping_seconds == CONFIG.ping_seconds
+    assert core._connection._leases.lease_seconds == CONFIG.lease_seconds
+    assert core._connection._ping_seconds == CONFIG.ping_seconds
 
 
 def test_the_sessions_of_the_welcome_are_tried_too() -> None:
@@ -446,7 +447,7 @@ def test_messages_that_mean_nothing_here_are_counted() -> None:
         "strange_messages": 1,
     }
     assert repr(core) == (
-        "<ClientCore connected 'tcp://a:9600' <Desired publications=0 subscriptions=0 asks=0>>"
+        "<ClientCore connected 'tcp://a:9600' publications=0 subscriptions=0 questions=0>"
     )
 
 
@@ -812,7 +813,7 @@ def test_a_snapshot_of_absurdly_many_parts_is_not_gathered() -> None:
     for left in (4096, 4095):
         assert hear(core, part(publisher(P2), left=left)) == []
 
-    assert core._desired._subscriptions[PAY, Scope.GLOBAL]._parts == []
+    assert core._subscriptions._records[PAY, Scope.GLOBAL]._parts._publishers == []
 
 
 def test_half_a_snapshot_does_not_survive_its_connection() -> None:
