@@ -309,7 +309,7 @@ def test_a_view_is_unknown_before_it_is_known() -> None:
         sub = client.subscribe("pay", seen.append)
 
         assert (list(sub.view), sub.view.is_known) == ([], False)
-        with pytest.raises(zreg.TimeoutError, match=r"nothing is known of it yet: no session"):
+        with pytest.raises(zreg.TimeoutError, match=r"the view is not known yet: no session"):
             sub.wait_for(timeout_seconds=0.1)
         assert seen == []
 
@@ -459,7 +459,7 @@ def test_a_closed_subscription_calls_nobody(client: zreg.Client, session: FakeSe
 def test_waits_say_that_no_session_was_reached() -> None:
     with zreg.Client("zreg://127.0.0.1:1", config=CONFIG) as client:
         pub = client.publish("pay", "a")
-        wait_until(lambda: "refused" in client._runtime.why_waiting())
+        wait_until(lambda: "refused" in client._runtime.connection.why_waiting())
 
         with pytest.raises(zreg.TimeoutError, match=r"no session reached at 127\.0") as e:
             pub.wait_registered(0.05)
@@ -492,7 +492,7 @@ def test_waits_say_what_was_put_off(client: zreg.Client, session: FakeSession) -
     pub, sub = client.publish("pay", "a"), client.subscribe("pay")
     wait_until(lambda: pub._refusal is not None and sub._refusal is not None)
 
-    with pytest.raises(zreg.TimeoutError, match="asked again; the last answer was: starting"):
+    with pytest.raises(zreg.TimeoutError, match="asks again; the last answer was: starting"):
         pub.wait_registered(0.05)
     with pytest.raises(zreg.TimeoutError, match="refused with NotReadyError: starting"):
         sub.wait_for(timeout_seconds=0.05)
@@ -575,7 +575,7 @@ def test_a_client_goes_to_the_other_session(session: FakeSession) -> None:
     url = f"{session.url},{other.url.removeprefix('zreg://')}"
     with zreg.Client(url, config=CONFIG) as client:
         client.wait_connected(5)
-        first = client._runtime._address
+        first = client._runtime.connection.address
         gone, stays = (session, other) if first == session.address else (other, session)
         pub = client.publish("pay", "a").wait_registered(5)
         gone.stop()
@@ -593,7 +593,7 @@ def test_a_silent_session_is_left(session: FakeSession) -> None:
         session.core.is_mute = True
 
         wait_until(lambda: client.state is zreg.ClientState.SUSPENDED)
-        assert "silent" in client._runtime.why_waiting()
+        assert "silent" in client._runtime.connection.why_waiting()
 
 
 def test_close_says_goodbye_and_twice_is_fine(session: FakeSession) -> None:
@@ -649,7 +649,7 @@ def test_a_loop_that_breaks_ends_the_client(
     def broken(*_args: object, **_more: object) -> None:
         raise OSError("no sockets left")
 
-    monkeypatch.setattr("zreg.client.runtime.ClientNode", broken)
+    monkeypatch.setattr("zreg.client.runtime.runtime.ClientNode", broken)
     client = zreg.Client("zreg://127.0.0.1:1")
 
     with pytest.raises(zreg.ClosedError):
@@ -721,10 +721,12 @@ def test_an_endpoint_without_host_gets_the_address_of_the_route(client: zreg.Cli
 
 def test_an_endpoint_without_host_waits_for_a_session() -> None:
     with zreg.Client("zreg://127.0.0.1:1", config=CONFIG) as client:
-        wait_until(lambda: "refused" in client._runtime.why_waiting())
+        wait_until(lambda: "refused" in client._runtime.connection.why_waiting())
         pub = client.publish("pay", zreg.Endpoint(port=8080))
 
-        with pytest.raises(zreg.TimeoutError, match="address is not known: no session reached"):
+        with pytest.raises(
+            zreg.TimeoutError, match="since this machine's address is not known: no session reached"
+        ):
             pub.wait_registered(0.05)
 
 
@@ -743,7 +745,9 @@ def test_another_route_is_published_after_a_reconnect(
     held = client.publish("pay", zreg.Endpoint(port=8080)).wait_registered(5)
     fixed = client.publish("pay", zreg.Endpoint("h", 1)).wait_registered(5)
     sub = client.subscribe("pay").wait_for(2, timeout_seconds=5)
-    monkeypatch.setattr("zreg.client.runtime.route_host", lambda _address: "10.9.9.9")
+    monkeypatch.setattr(
+        "zreg.client.runtime.connection_status.find_local_host", lambda _address: "10.9.9.9"
+    )
 
     (peer,) = session.core.clients
     session.do(lambda: [Send(Link.CLIENTS, peer, WhoAreYou())])

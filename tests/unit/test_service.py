@@ -8,7 +8,9 @@ import pytest
 
 from zreg import model
 from zreg.client.service import Service
-from zreg.client.view import UNKNOWN_VIEW, Endpoint, Value, View, pack_values
+from zreg.client.view.endpoint import Endpoint
+from zreg.client.view.values import Value, pack_values
+from zreg.client.view.view import UNKNOWN_VIEW, View
 from zreg.errors import NoInstanceError
 from zreg.model import DataInfoId, Incarnation, Version
 

@@ -8,16 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zreg import model
-from zreg.client.view import (
-    UNKNOWN_VIEW,
-    Endpoint,
-    Publisher,
-    Value,
-    View,
-    ViewChange,
-    change_between,
-    pack_values,
-)
+from zreg.client.view.endpoint import Endpoint
+from zreg.client.view.values import Value, pack_values
+from zreg.client.view.view import UNKNOWN_VIEW, Publisher, View
+from zreg.client.view.view_change import ViewChange, change_between
 from zreg.errors import UsageError
 from zreg.model import ZERO, Incarnation, Version
 

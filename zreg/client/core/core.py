@@ -190,7 +190,7 @@ class ClientCore:
                 is_open = self._connection.phase is Phase.OPEN
                 return self._subscriptions.on_push(message, now) if is_open else ()
             case Accepted():
-                return self._on_accepted(message)
+                return self._publications.on_accepted(message.request_ids)
             case Refused():
                 return self._on_refused(message, now)
             case DatumsListed() | MembershipReply():
@@ -224,14 +224,6 @@ class ClientCore:
             self._conversation.send(ReplayDone(), now),
             *self._questions.replay(now),
         ]
-
-    def _on_accepted(self, accepted: Accepted) -> list[Effect]:
-        take = self._conversation.take
-        requesters = [take(request_id) for request_id in accepted.request_ids]
-        # An accepted subscription needs nothing more: its view comes with a push.
-        return self._publications.on_accepted(
-            [each for each in requesters if isinstance(each, PublicationRecord)]
-        )
 
     def _on_refused(self, refused: Refused, now: float) -> Sequence[Effect]:
         connection = self._connection

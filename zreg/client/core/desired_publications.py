@@ -87,11 +87,18 @@ class DesiredPublications:
             effects += self._conversation.request(record, now)
         return effects
 
-    def on_accepted(self, records: Sequence[PublicationRecord]) -> list[Effect]:
-        """Tell the API what the registry holds now, and what it no longer holds."""
+    def on_accepted(self, request_ids: Sequence[int]) -> list[Effect]:
+        """Tell the API what the registry holds now, and what it no longer holds.
+
+        An accepted subscription needs nothing more: its view comes with a push.
+        """
+        take = self._conversation.take
         registered: list[bytes] = []
         withdrawn: list[bytes] = []
-        for record in records:
+        for request_id in request_ids:
+            record = take(request_id)
+            if not isinstance(record, PublicationRecord):
+                continue
             if record.is_withdrawn:
                 del self._records[record.publisher_id]
                 withdrawn.append(record.publisher_id)

@@ -1,0 +1,56 @@
+"""How a client stands to the registry, and under which host others reach its machine."""
+
+from collections.abc import Sequence
+
+from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
+from zreg.client.registry_url import advice_on
+from zreg.client.runtime.local_host import find_local_host
+
+
+class ConnectionStatus:
+    """What the core has told about its connections; the runtime's lock guards it.
+
+    `address` is the session that was tried last, also if it was not reached. The local host is the
+    end of the route to the session that was reached last.
+    """
+
+    def __init__(self, addresses: Sequence[str], *, advertise_host: str | None) -> None:
+        self.state = ClientState.CONNECTING
+        self.address = ""
+        self._detail = ""
+        self._addresses = addresses
+        self._reached_address = ""
+        self._advertise_host = advertise_host
+        self._local_host: str | None = None
+
+    def on_session_reached(self, event: SessionReached) -> None:
+        """Note the session; another route may lead there, so forget the local host."""
+        self.address = self._reached_address = event.address
+        self._local_host = None
+
+    def on_connection_changed(self, event: ConnectionChanged) -> None:
+        """Note the state and its reason."""
+        self.state, self.address, self._detail = event.state, event.address, event.detail
+
+    def local_host(self) -> str | None:
+        """Return the host to publish for this machine; None before a session was reached.
+
+        A host that the user advertises goes before the one that the route shows.
+        """
+        if self._advertise_host is not None:
+            return self._advertise_host
+        if self._local_host is None and self._reached_address:
+            self._local_host = find_local_host(self._reached_address)
+        return self._local_host
+
+    def why_waiting(self) -> str:
+        """Return a sentence that says whether a session is connected, and what to check if not."""
+        if self.state is ClientState.CONNECTED:
+            return f"connected to the session at {self.address}"
+        addresses = ", ".join(map(_without_scheme, self._addresses))
+        last = f" (last: {_without_scheme(self.address)}: {self._detail})" if self._detail else ""
+        return f"no session reached at {addresses}{last}: {advice_on(self._addresses)}"
+
+
+def _without_scheme(address: str) -> str:
+    return address.removeprefix("tcp://")
