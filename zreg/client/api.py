@@ -98,6 +98,7 @@ class Client:
         publication = Publication(runtime, name, values, attributes or {})
         with runtime.changed:
             runtime.check_open()
+            runtime.add_publication(publication.publisher_id, publication)
             publication.submit()
         return publication
 

@@ -34,7 +34,7 @@ class Publication:
         self.publisher_id = os.urandom(16)
         self._runtime = runtime
         # The runtime's lock guards all of these.
-        self._payload = Payload(values, attributes, registered_at=_now())
+        self._payload = Payload(values, attributes, registered_at=time.time_ns() / 1e9)
         self._host: str | None = None
         self._is_withdrawn = False
         # Whether the core has published the id, so that a withdrawal of it is final.
@@ -63,10 +63,9 @@ class Publication:
         self._runtime.check_open()
         with self._runtime.changed:
             attributes = self._payload.attributes if attributes is None else attributes
-            payload = Payload(values, attributes, registered_at=_now())
-            if self._is_withdrawn and self._is_id_used_up:
-                self.publisher_id = os.urandom(16)
-                self._is_id_used_up = False
+            payload = Payload(values, attributes, registered_at=time.time_ns() / 1e9)
+            if self._is_withdrawn:
+                self._begin_anew()
             self._payload = payload
             self.submit()
 
@@ -103,16 +102,15 @@ class Publication:
     # --- for the client and the runtime, which hold the lock ---------------------------------
 
     def submit(self) -> None:
-        """Publish the payload; without a host that it needs, `on_host_found` does it later."""
-        self._runtime.add_publication(self.publisher_id, self)
-        self._is_withdrawn = False
+        """Publish the payload; if it needs a host that is not known, `on_host_found` does it."""
         self._is_registered = False
         self._refusal = None
-        if self.needs_host:
+        body = self._payload.body
+        if self._payload.needs_host:
             self._host = self._runtime.connection.local_host()
             if self._host is None:
                 return
-        body = self._payload.body(self._host)
+            body = self._payload.body_with(self._host)
         self._runtime.publish(SetPublication(self.publisher_id, self.data_info_id, body))
 
     @property
@@ -136,6 +134,14 @@ class Publication:
 
     # --- helpers ----------------------------------------------------------------------------
 
+    def _begin_anew(self) -> None:
+        """Undo `unpublish`; take a new id if the core was told to withdraw this one."""
+        if self._is_id_used_up:
+            self.publisher_id = os.urandom(16)
+            self._is_id_used_up = False
+        self._runtime.add_publication(self.publisher_id, self)
+        self._is_withdrawn = False
+
     def _is_settled(self) -> bool:
         if self._is_withdrawn:
             raise UsageError("this publication was unpublished: republish it to wait for it")
@@ -156,8 +162,3 @@ class Publication:
                 f"known: {connection}"
             )
         return f"{self.data_info_id} is not registered: {connection}"
-
-
-def _now() -> float:
-    """Return seconds since 1970."""
-    return time.time_ns() / 1e9

@@ -54,11 +54,11 @@ class OutgoingQueue:
 
     def take_all(self) -> list[Local]:
         """Return all commands for the core, and empty the queue."""
-        commands = list(self._commands.values())
+        commands, in_core = list(self._commands.values()), self._in_core
         self._commands.clear()
         for command in commands:
-            if isinstance(command, SetPublication):
-                self._in_core.add(command.publisher_id)
-            elif isinstance(command, WithdrawPublication):
-                self._in_core.discard(command.publisher_id)
+            if type(command) is SetPublication:
+                in_core.add(command.publisher_id)
+            elif type(command) is WithdrawPublication:
+                in_core.discard(command.publisher_id)
         return commands

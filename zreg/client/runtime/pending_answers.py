@@ -32,9 +32,10 @@ class PendingAnswers:
 
     def on_failed(self, event: AskRefused | Unanswered, why: str) -> None:
         """Note the refusal, or that no answer came in time; `why` says how the client stands."""
-        is_refused = isinstance(event, AskRefused)
-        error = refusal(event.code, event.detail) if is_refused else unanswered(why)
-        self._set(event.ask_id, error)
+        if isinstance(event, AskRefused):
+            self._set(event.ask_id, refusal(event.code, event.detail))
+        else:
+            self._set(event.ask_id, unanswered(why))
 
     def _set(self, ask_id: int, outcome: Answer | Error) -> None:
         if ask_id in self._outcomes:

@@ -138,7 +138,8 @@ class Runtime:
     def publish(self, command: SetPublication) -> None:
         """Publish, or republish under a known id. Needs the lock."""
         self.outgoing.put_publication(command)
-        self._wake()
+        if not self._is_woken:
+            self._wake()
 
     def withdraw(self, publisher_id: bytes) -> None:
         """Unpublish, and tell the listener nothing more. Needs the lock."""
@@ -206,7 +207,7 @@ class Runtime:
 
     def _wake(self) -> None:
         """Have the loop take the commands; the loop of a closed client takes no more of them."""
-        if not self._is_woken and not self._is_closed:
+        if not (self._is_woken or self._is_closed):
             self._is_woken = True
             self._loop.call_soon_threadsafe(self._take_commands)
 
