@@ -5,10 +5,10 @@ import pytest
 from zreg.client.runtime.local_host import find_local_host
 
 
-def test_the_route_to_loopback_begins_on_loopback() -> None:
+def test_the_local_host_of_a_route_to_loopback_is_loopback() -> None:
     assert find_local_host("tcp://127.0.0.1:9600") == "127.0.0.1"
 
 
 @pytest.mark.parametrize("address", ["ipc://x", "tcp://" + "x" * 70 + ":1", "tcp://h:99999"])
-def test_where_no_route_leads_there_is_no_host(address: str) -> None:
+def test_without_a_route_there_is_no_local_host(address: str) -> None:
     assert find_local_host(address) is None
