@@ -1,6 +1,7 @@
 """Events of the core reach the part of the runtime that they concern."""
 
 import msgspec
+import pytest
 
 from zreg.client.core.commands import (
     Answered,
@@ -55,8 +56,8 @@ class FakeListener:
 class Parts:
     """A router with all that it routes to."""
 
-    def __init__(self) -> None:
-        self.connection = ConnectionStatus((S1,), advertise_host="here")
+    def __init__(self, *, advertise_host: str | None = "here") -> None:
+        self.connection = ConnectionStatus((S1,), advertise_host=advertise_host)
         self.listeners = ListenerTable(Config())
         self.answers = PendingAnswers()
         self._router = EventRouter(self.connection, self.listeners, self.answers)
@@ -101,6 +102,18 @@ def test_the_local_host_is_told_to_the_publications_that_need_one() -> None:
     parts.route(SessionReached(S1))
 
     assert (needs.told, has.told) == (["here"], [])
+
+
+def test_no_host_is_told_while_there_is_no_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "zreg.client.runtime.connection_status.find_local_host", lambda _address: None
+    )
+    parts, needs = Parts(advertise_host=None), FakeListener(needs_host=True)
+    parts.listeners.add_publication(A, needs)
+
+    parts.route(SessionReached(S1))
+
+    assert needs.told == []
 
 
 def test_a_question_is_answered_refused_or_given_up() -> None:

@@ -178,7 +178,8 @@ class ClientCore:
                 return connection.on_lost(message.reason or "the connection was closed", now)
             case PeerIncompatible():
                 return connection.give_up(message.detail, now)
-            case PeerSlow():
+            case _:
+                # `PeerSlow`: the session does not read, so messages to it were dropped.
                 self._conversation.on_messages_dropped()
                 return ()
 
