@@ -125,7 +125,8 @@ class Publication:
 
     def on_registered(self) -> None:
         """Note that the registry holds what the core has; a newer payload may still wait."""
-        self._is_registered = not self._runtime.outgoing.holds(self.publisher_id)
+        is_newest = not self._runtime.outgoing.holds(self.publisher_id)
+        self._is_registered = is_newest and not self._lacks_host
         self._refusal = None
 
     def on_refused(self, event: PublicationRefused) -> None:
@@ -133,6 +134,11 @@ class Publication:
         self._refusal = event
 
     # --- helpers ----------------------------------------------------------------------------
+
+    @property
+    def _lacks_host(self) -> bool:
+        """Whether the payload waits for a host that is not known yet."""
+        return self._payload.needs_host and self._host is None
 
     def _begin_anew(self) -> None:
         """Undo `unpublish`; take a new id if the core was told to withdraw this one."""
@@ -156,7 +162,7 @@ class Publication:
                 f"answer was: {self._refusal.detail}"
             )
         connection = self._runtime.connection.why_waiting()
-        if self.needs_host and self._host is None:
+        if self._lacks_host:
             return (
                 f"{self.data_info_id} is not registered, since this machine's address is not "
                 f"known: {connection}"
