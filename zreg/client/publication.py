@@ -36,6 +36,8 @@ class Publication:
         # The runtime's lock guards all of these.
         self._payload = Payload(values, attributes, registered_at=time.time_ns() / 1e9)
         self._host: str | None = None
+        # Whether the payload waits for a host that is not known yet.
+        self._lacks_host = False
         self._is_withdrawn = False
         # Whether the core has published the id, so that a withdrawal of it is final.
         self._is_id_used_up = False
@@ -103,11 +105,12 @@ class Publication:
 
     def submit(self) -> None:
         """Publish the payload; if it needs a host that is not known, `on_host_found` does it."""
-        self._is_registered = False
+        self._is_registered = self._lacks_host = False
         self._refusal = None
         body = self._payload.body
         if self._payload.needs_host:
             self._host = self._runtime.connection.local_host()
+            self._lacks_host = self._host is None
             if self._host is None:
                 return
             body = self._payload.body_with(self._host)
@@ -125,8 +128,8 @@ class Publication:
 
     def on_registered(self) -> None:
         """Note that the registry holds what the core has; a newer payload may still wait."""
-        is_newest = not self._runtime.outgoing.holds(self.publisher_id)
-        self._is_registered = is_newest and not self._lacks_host
+        is_waiting = self._lacks_host or self._runtime.outgoing.holds(self.publisher_id)
+        self._is_registered = not is_waiting
         self._refusal = None
 
     def on_refused(self, event: PublicationRefused) -> None:
@@ -134,11 +137,6 @@ class Publication:
         self._refusal = event
 
     # --- helpers ----------------------------------------------------------------------------
-
-    @property
-    def _lacks_host(self) -> bool:
-        """Whether the payload waits for a host that is not known yet."""
-        return self._payload.needs_host and self._host is None
 
     def _begin_anew(self) -> None:
         """Undo `unpublish`; take a new id if the core was told to withdraw this one."""

@@ -69,7 +69,7 @@ class ClientCore:
         self._publications = DesiredPublications(self._conversation)
         self._subscriptions = DesiredSubscriptions(self._conversation)
         self._questions = Questions(self._conversation)
-        self._strange_count = 0
+        self._unexpected_count = 0
 
     def __repr__(self) -> str:
         """Show state, session and sizes."""
@@ -98,7 +98,7 @@ class ClientCore:
             "publishers_seen": self._subscriptions.publisher_count(),
             "asks": len(self._questions),
             "unanswered": len(self._conversation),
-            "strange_messages": self._strange_count,
+            "strange_messages": self._unexpected_count,
         }
 
     # --- the interface of all cores ---------------------------------------------------------
@@ -213,7 +213,7 @@ class ClientCore:
             case Bye():
                 return connection.leave("the session said goodbye", now)
             case _:
-                self._strange_count += 1
+                self._unexpected_count += 1
                 return ()
 
     def _on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
