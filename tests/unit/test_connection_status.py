@@ -1,4 +1,4 @@
-"""How a client stands to the registry, and the host that it publishes for its machine."""
+"""The state of a client's connection, and the host to publish for its machine."""
 
 import pytest
 

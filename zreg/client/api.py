@@ -80,7 +80,7 @@ class Client:
 
     @property
     def state(self) -> ClientState:
-        """How the client stands to the registry; each state says what you have to do."""
+        """The state of the connection; each state says what you have to do."""
         return self._runtime.state
 
     def publish(

@@ -21,7 +21,7 @@ C = TypeVar("C", bound=Callback)
 
 
 class Subscription:
-    """A followed datum. Call it with a function, or decorate one, to be told of changes."""
+    """A followed datum. Call it with a function, or decorate one, to have changes passed to it."""
 
     def __init__(
         self, runtime: "Runtime", feed_id: int, data_info_id: DataInfoId, scope: Scope

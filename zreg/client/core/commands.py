@@ -19,7 +19,7 @@ Answer = DatumsListed | MembershipReply
 
 
 class ClientState(enum.Enum):
-    """How the client stands to the registry, and what you have to do about it."""
+    """The state of a client's connection to the registry, and what you have to do about it."""
 
     CONNECTING = "connecting"
     """The client has not reached a session yet. You can publish and subscribe: the client does both

@@ -63,12 +63,12 @@ class Phase(enum.Enum):
 
 
 class SessionConnection:
-    """One connection at a time, to one session after the other.
+    """The present connection; there is at most one at a time.
 
     Invariants:
-    - `state` moves only as `TRANSITIONS` says, and each move is told to the API.
+    - `state` moves only as `TRANSITIONS` says, and each move is an event for the API.
     - The conversation is open exactly in the phase OPEN, until the client is closed.
-    - Each attempt has a peer name of its own, so late messages of an earlier one are told apart.
+    - Each attempt has a peer name of its own, so late messages of an earlier attempt are recognized.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class SessionConnection:
         return self.give_up("the greeting was not answered; is a session there?", now)
 
     def ping_if_due(self, now: float) -> list[Effect]:
-        """Return a Ping if the session heard nothing, or said nothing, for long enough."""
+        """Return a Ping if nothing was sent or heard for the session's ping interval."""
         conversation = self._conversation
         is_due = now >= conversation.ping_due_at(self._ping_seconds)
         return [conversation.ping(now)] if is_due else []

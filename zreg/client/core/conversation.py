@@ -35,7 +35,7 @@ class Requester(abc.ABC):
 
 
 class Conversation:
-    """What is said over one connection after the other.
+    """The requests to the session, over the present connection.
 
     Invariants:
     - Request ids are never used twice, and a requester waits under at most one id: that of its
@@ -46,8 +46,8 @@ class Conversation:
     - Nothing is requested while the conversation is not open. The replay after the next Welcome
       sends the whole desired state, so nothing is lost.
 
-    The table is not a `PendingRequests`: every publish passes through here, its requests have one
-    peer, and a lower bound in place of a deadline queue makes a publish a third cheaper.
+    The table is not a `PendingRequests`, since every publish passes through here. There is only one
+    peer, and one lower bound in place of exact deadlines makes a publish a third cheaper.
     """
 
     def __init__(self, retry_seconds: float) -> None:

@@ -1,11 +1,11 @@
 """Make a session hold what the application wants, and keep it so when sessions die.
 
-The client tells one session at a time. On every new connection it replays its whole desired state,
+The client has one session at a time. On every new connection it replays its whole desired state,
 with higher publisher versions, and ends the replay with `ReplayDone`. So what a session, a data
 node or the network loses comes back for as long as the client lives.
 
-`connection` decides which session is told. `desired_publications`, `desired_subscriptions` and
-`questions` hold what it is told. `conversation` repeats what it has not answered.
+`connection` chooses the session. `desired_publications`, `desired_subscriptions` and `questions`
+hold the desired state. `conversation` sends requests and repeats them until they are answered.
 """
 
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ class ClientCore:
 
     @property
     def state(self) -> ClientState:
-        """How the client stands to the registry."""
+        """The state of the connection to the registry."""
         return self._connection.state
 
     @property

@@ -41,7 +41,7 @@ class DesiredPublications:
     """The publications of one client, by publisher id.
 
     Invariants:
-    - A record stays until the registry has confirmed its withdrawal, so each new session is told.
+    - A record stays until the registry has confirmed its withdrawal: each new session gets it.
     - The version of a record rises with each body and with each replay that is sent. A withdrawal
       names the version that was sent last.
     """

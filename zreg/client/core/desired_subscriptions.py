@@ -19,7 +19,7 @@ class SubscriptionRecord(Requester):
 
     The view is *foreign* while the client is connected to another cluster than the one that the
     view came from: versions of two clusters cannot be compared, so only a snapshot replaces it. The
-    view is *confirmed* once the present session has said what is current.
+    view is *confirmed* once the present session has answered that it is current.
     """
 
     __slots__ = (
@@ -121,8 +121,8 @@ class SubscriptionRecord(Requester):
 class DesiredSubscriptions:
     """The followed views, by datum and scope, and their feeds.
 
-    A feed is one subscription of the API. Invariant: each view has at least one feed; the session
-    is told of the view when its first feed comes, and again when its last one goes.
+    A feed is one subscription of the API. Invariant: each view has at least one feed. The client
+    subscribes to a view with its first feed, and unsubscribes with its last one.
     """
 
     def __init__(self, conversation: Conversation) -> None:

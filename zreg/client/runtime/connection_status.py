@@ -1,4 +1,4 @@
-"""How a client stands to the registry, and under which host others reach its machine."""
+"""The state of a client's connection, and the host to publish for its machine."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from zreg.client.runtime.local_host import find_local_host
 
 
 class ConnectionStatus:
-    """What the core has told about its connections; the runtime's lock guards it.
+    """What the core has reported of its connections; the runtime's lock guards it.
 
     `address` is the session that was tried last, also if it was not reached. The local host is the
     end of the route to the session that was reached last.

@@ -9,7 +9,7 @@ logger = logging.getLogger("zreg.client")
 
 
 class Dispatcher:
-    """Runs jobs one after the other, in the order they came. A job takes no arguments.
+    """Runs jobs one at a time, in the order in which they were submitted. A job takes no arguments.
 
     The thread starts with the first job: a client without callbacks has none.
     """

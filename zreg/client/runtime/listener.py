@@ -41,5 +41,5 @@ class SubscriptionListener(Protocol):
         ...
 
     def on_session_lost(self, now: float) -> None:
-        """Learn that no session confirms the view any more."""
+        """Learn that no session confirms the view now."""
         ...

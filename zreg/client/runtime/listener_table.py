@@ -68,6 +68,6 @@ class ListenerTable:
             subscription.on_refused(event)
 
     def on_session_lost(self, now: float) -> None:
-        """Tell all subscriptions that no session confirms their views any more."""
+        """Tell all subscriptions that no session confirms their views now."""
         for subscription in self.subscriptions.values():
             subscription.on_session_lost(now)

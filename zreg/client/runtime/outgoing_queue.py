@@ -10,11 +10,11 @@ class OutgoingQueue:
     """Commands in the order in which they were given; the runtime's lock guards them.
 
     Invariants:
-    - At most one command stands here for each publisher id, the newest. It takes the place of the
-      command that it replaces. So a burst of republishes costs one message, and a publish and an
-      unpublish of one id cannot pass each other.
-    - A withdrawal stands here only if the core holds the publication. Otherwise it just removes
-      the command that would have published it.
+    - The queue holds at most one command for each publisher id, the newest. A new command takes the
+      place of the one that it replaces. So a burst of republishes costs one message, and a publish
+      and an unpublish of one id cannot overtake each other.
+    - The queue holds a withdrawal only if the core holds the publication. Otherwise the withdrawal
+      just removes the command that would have published it.
     - Other commands are neither merged nor reordered.
     """
 
@@ -22,7 +22,7 @@ class OutgoingQueue:
         # By publisher id; commands of other kinds by a number of their own.
         self._commands: dict[bytes | int, Local] = {}
         self._numbers = itertools.count()
-        # The publisher ids that the core was told to publish and not to withdraw.
+        # The publisher ids whose last command that the core took was a publish.
         self._in_core: set[bytes] = set()
 
     def __len__(self) -> int:

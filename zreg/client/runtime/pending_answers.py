@@ -7,8 +7,8 @@ from zreg.errors import Error, UnavailableError, refusal
 class PendingAnswers:
     """The outcome of each question, by ask id; the runtime's lock guards it.
 
-    An outcome is the answer, or the error to raise. It is None until the core tells it. An outcome
-    that no thread waits for any more is dropped.
+    An outcome is the answer, or the error to raise. It is None until the core reports it. An outcome
+    is dropped if its thread has stopped waiting.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class PendingAnswers:
         self._set(event.ask_id, event.answer)
 
     def on_failed(self, event: AskRefused | Unanswered, why: str) -> None:
-        """Note the refusal, or that no answer came in time; `why` says how the client stands."""
+        """Note the refusal, or that no answer came in time; `why` describes the connection."""
         if isinstance(event, AskRefused):
             self._set(event.ask_id, refusal(event.code, event.detail))
         else:

@@ -99,7 +99,7 @@ class Runtime:
 
     @property
     def state(self) -> ClientState:
-        """How the client stands to the registry."""
+        """The state of the connection to the registry; CLOSED if the client cannot be used."""
         return self.connection.state if self.is_usable else ClientState.CLOSED
 
     def check_open(self) -> None:

@@ -11,8 +11,8 @@ from zreg.wire.body import pack_body
 
 Value = str | bytes | Endpoint
 _PLAIN: Final = (str, bytes)
-# Stands in for a host that is not known yet, so that the call still finds broken limits.
-_LONGEST_HOST: Final = "255.255.255.255"
+# A placeholder for a host that is not known yet, so that the call still checks all limits.
+_PLACEHOLDER_HOST: Final = "255.255.255.255"
 
 
 class Payload:
@@ -26,9 +26,9 @@ class Payload:
     def __init__(
         self, values: Sequence[Value], attributes: Mapping[str, str], *, registered_at: float
     ) -> None:
-        # Packed; with a host that stands in for the one that `needs_host` asks for.
+        # Packed, with a placeholder for each host that is missing.
         self.body = pack_values(
-            values, attributes=attributes, host=_LONGEST_HOST, registered_at=registered_at
+            values, attributes=attributes, host=_PLACEHOLDER_HOST, registered_at=registered_at
         )
         self.values = tuple(values)
         self.attributes = attributes

@@ -106,8 +106,8 @@ _UNREADABLE: Final = Body(0.0, {}, ())
 class View(Sequence[Publisher]):
     """All publishers of a datum in scope, at one version; never changes.
 
-    `is_known`: a session has said which publishers there are. Before that a view is empty, which
-    does not mean that there are none. `is_stale`: that session is gone, and no other one has
+    `is_known`: a session has sent the publishers. Before that a view is empty, which does not mean
+    that there are none. `is_stale`: that session is gone, and no other one has
     confirmed the view yet.
     """
 

@@ -19,7 +19,7 @@ class ViewChange(NamedTuple):
 
 
 class PendingChange:
-    """What one callback or iterator has not been told yet; its subscription's lock guards it.
+    """The changes that one callback or iterator has not got yet; the runtime's lock guards it.
 
     Invariant: it is ready exactly if the view became known, or publishers were touched, since the
     last `take`.
@@ -54,7 +54,7 @@ def change_since(seen: View, view: View, touched: Iterable[bytes]) -> ViewChange
 
 
 def change_between(old: View, new: View, touched: Iterable[bytes]) -> ViewChange:
-    """Return what became of these publishers from one view to the other."""
+    """Return what became of these publishers between two views."""
     added: list[Publisher] = []
     removed: list[Publisher] = []
     updated: list[Publisher] = []
