@@ -3,7 +3,7 @@
 import pytest
 
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
-from zreg.client.runtime.connection_status import ConnectionStatus
+from zreg.client.runtime.connection_status import ConnectionStatus, find_local_host
 
 ADDRESSES = ("tcp://10.0.0.7:9600", "tcp://10.0.0.8:9600")
 
@@ -61,3 +61,12 @@ def test_the_local_host_is_the_one_of_the_route_to_the_last_session_that_was_rea
 
 def test_an_advertised_host_is_published_without_a_session() -> None:
     assert make_status(advertise_host="pay.example.org").local_host() == "pay.example.org"
+
+
+def test_the_local_host_of_a_route_to_loopback_is_loopback() -> None:
+    assert find_local_host("tcp://127.0.0.1:9600") == "127.0.0.1"
+
+
+@pytest.mark.parametrize("address", ["ipc://x", "tcp://" + "x" * 70 + ":1", "tcp://h:99999"])
+def test_without_a_route_there_is_no_local_host(address: str) -> None:
+    assert find_local_host(address) is None

@@ -68,7 +68,7 @@ class SessionConnection:
     Invariants:
     - `state` moves only as `TRANSITIONS` says, and each move is an event for the API.
     - The conversation is open exactly in the phase OPEN, until the client is closed.
-    - Each attempt has a peer name of its own, so late messages of an earlier attempt are recognized.
+    - Each attempt has its own peer name, so late messages of an earlier attempt are recognized.
     """
 
     def __init__(

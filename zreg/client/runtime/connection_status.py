@@ -1,10 +1,14 @@
 """The state of a client's connection, and the host to publish for its machine."""
 
+import re
+import socket
 from collections.abc import Sequence
+from typing import Final
 
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
 from zreg.client.registry_url import advice_on
-from zreg.client.runtime.local_host import find_local_host
+
+_TCP: Final = re.compile(r"tcp://(?:\[(.+)\]|(.+)):(\d+)\Z")
 
 
 class ConnectionStatus:
@@ -54,3 +58,22 @@ class ConnectionStatus:
 
 def _without_scheme(address: str) -> str:
     return address.removeprefix("tcp://")
+
+
+def find_local_host(session_address: str) -> str | None:
+    """Return the local address of the route to a session; None if there is no route.
+
+    Connecting a UDP socket sends no packet: it only asks the kernel for the route.
+    """
+    found = _TCP.match(session_address)
+    if found is None:
+        return None
+    host, port = found[1] or found[2], int(found[3])
+    try:
+        targets = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        family, kind, protocol, _, target = targets[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.connect(target)
+            return str(probe.getsockname()[0])
+    except (OSError, UnicodeError):
+        return None

@@ -7,8 +7,8 @@ from zreg.errors import Error, UnavailableError, refusal
 class PendingAnswers:
     """The outcome of each question, by ask id; the runtime's lock guards it.
 
-    An outcome is the answer, or the error to raise. It is None until the core reports it. An outcome
-    is dropped if its thread has stopped waiting.
+    An outcome is the answer, or the error to raise. It is None until the core reports it. It is
+    dropped if its thread has stopped waiting.
     """
 
     def __init__(self) -> None:
