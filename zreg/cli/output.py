@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from zreg.cli.exits import CommandFailedError, ReaderGoneError
-from zreg.client.view import Endpoint, Publisher, Value
+from zreg.client.view.endpoint import Endpoint
+from zreg.client.view.values import Value
+from zreg.client.view.view import Publisher
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 

@@ -18,7 +18,8 @@ from zreg.cli.output import print_table, publisher_json, say, say_json, value_te
 from zreg.cli.process.logs import route
 from zreg.cli.process.node_options import load
 from zreg.client.api import Client
-from zreg.client.view import Publisher, View, ViewChange
+from zreg.client.view.view import Publisher, View
+from zreg.client.view.view_change import ViewChange
 from zreg.errors import (
     Error,
     TimeoutError,  # noqa: A004 -- the built-in one, and ours

@@ -1,4 +1,4 @@
-"""Join the client's core to a reactor with one link, that to the session."""
+"""Join the client's core to a reactor with one link, the one to the session."""
 
 from collections.abc import Callable, Sequence
 from random import SystemRandom
@@ -13,7 +13,7 @@ from zreg.reactor.loop import Reactor
 
 
 class ClientNode:
-    """One client on the loop of whoever runs it; only that loop's thread may call it."""
+    """One client on the asyncio loop that runs `run()`; only that loop's thread may call it."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class ClientNode:
         self._reactor = Reactor(self.core, config.cluster, table, on_event=on_event)
 
     async def run(self) -> None:
-        """Serve until `stop`, which says goodbye first."""
+        """Serve until `stop` is called and the goodbye has left."""
         await self._reactor.run()
 
     def post(self, command: Local) -> None:

@@ -1,4 +1,4 @@
-"""Run callbacks on one thread of their own, so that a slow one never keeps the network waiting."""
+"""Run callbacks on a thread of their own, so that a slow callback never delays the network."""
 
 import logging
 import threading
@@ -9,7 +9,10 @@ logger = logging.getLogger("zreg.client")
 
 
 class Dispatcher:
-    """Jobs in the order they came. A job is a function without arguments."""
+    """Runs jobs one at a time, in the order in which they were submitted. A job takes no arguments.
+
+    The thread starts with the first job: a client without callbacks has none.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -30,20 +33,20 @@ class Dispatcher:
             self._ready.notify()
 
     def close(self) -> None:
-        """Run nothing more after the job at hand."""
+        """Drop the waiting jobs; a running job goes on to its end."""
         with self._ready:
             self._is_closed = True
             self._jobs.clear()
             self._ready.notify()
 
     def join(self, timeout_seconds: float) -> None:
-        """Wait for the job at hand; called by that job, return at once."""
+        """Wait for the running job; a job that calls this does not wait for itself."""
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout_seconds)
 
     def __repr__(self) -> str:
-        """Show how much is waiting."""
+        """Show how many jobs wait."""
         return f"<Dispatcher {self._name} waiting={len(self._jobs)}>"
 
     def _run(self) -> None:
