@@ -20,7 +20,7 @@ from zreg.raft.log_replication import LogReplication
 from zreg.raft.progress import CatchUpState
 from zreg.raft.quorum import majority, majority_value
 from zreg.raft.read_index import ReadQueue
-from zreg.raft.requests import Requests
+from zreg.raft.requests import RequestBuilder
 from zreg.wire.raft_messages import Entry, EntryKind
 
 _EVERY_ROUND: Final = 2**62
@@ -45,7 +45,7 @@ class Leadership:
         self.term = term
         self.reads = ReadQueue()
         self.transfer = LeaderTransfer()
-        requests = Requests(config, log, term=term, next_sequence=next_sequence)
+        requests = RequestBuilder(config, log, term=term, next_sequence=next_sequence)
         self.replication = LogReplication(config, log, requests, self.reads, self.transfer, now=now)
         self._config = config
         self._log = log

@@ -3,7 +3,7 @@
     with mutated("own-term commit"):
         run_seed(17)        # raises
 
-Numbers in test names are those of known bugs of Raft implementations, as in our catalogue.
+They are in the order of our catalogue of known bugs of Raft implementations.
 """
 
 from collections.abc import Iterator, Sequence
