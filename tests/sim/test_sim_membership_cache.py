@@ -1,10 +1,11 @@
-"""All meta nodes are gone, and whoever is started again starts from the membership on its disk."""
+"""All meta nodes are down, and a node that restarts uses the membership on its disk."""
 
 import pytest
 
 from zreg.config import Config
 from zreg.model import data_info_id
-from zreg.testing.sim.cluster import SimCluster, ViewLog
+from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.view_log import ViewLog
 
 PAY, SHOP = data_info_id("pay"), data_info_id("shop")
 SEEDS = range(1, 9)
@@ -12,7 +13,9 @@ seeds = pytest.mark.parametrize("seed", SEEDS)
 
 
 def make_cluster(seed: int, *, sessions: int = 2, data: int = 2, metas: int = 3) -> SimCluster:
-    cluster = SimCluster(seed, metas=metas, has_memory=True).start(sessions=sessions, data=data)
+    cluster = SimCluster(seed, metas=metas, has_membership_cache=True).start(
+        sessions=sessions, data=data
+    )
     cluster.run(1.0)
     return cluster
 
@@ -44,7 +47,7 @@ def incarnation(cluster: SimCluster, name: str) -> str:
 
 
 @seeds
-def test_a_restarted_session_serves_what_can_be_read_and_its_publishes_wait(seed: int) -> None:
+def test_a_restarted_session_serves_reads_while_its_publishes_wait(seed: int) -> None:
     cluster = make_cluster(seed)
     cluster.client("old", [2])
     cluster.publish("old", PAY, "one")
@@ -75,8 +78,8 @@ def test_a_restarted_session_serves_what_can_be_read_and_its_publishes_wait(seed
 
 
 @seeds
-def test_a_restarted_data_node_says_nothing_until_it_is_let_in(seed: int) -> None:
-    """Its ids wait; nobody takes an empty list for the truth, however long it takes."""
+def test_a_restarted_data_node_answers_nothing_until_it_has_joined(seed: int) -> None:
+    """Its ids wait, however long: no view shows an empty list in place of the publishers."""
     cluster = make_cluster(seed, data=1)
     cluster.client("old", [2])
     cluster.publish("old", PAY, "one")
@@ -99,7 +102,7 @@ def test_a_restarted_data_node_says_nothing_until_it_is_let_in(seed: int) -> Non
 
 
 @seeds
-def test_everything_is_restarted_and_meta_comes_last(seed: int) -> None:
+def test_views_keep_their_content_when_all_nodes_restart_and_meta_comes_last(seed: int) -> None:
     cluster = make_cluster(seed)
     cluster.client("old", [1, 2])
     cluster.publish("old", PAY, "one")
@@ -126,40 +129,40 @@ def test_everything_is_restarted_and_meta_comes_last(seed: int) -> None:
 
 
 @seeds
-def test_who_goes_while_meta_is_away_is_gone_at_a_restarted_session_too(seed: int) -> None:
+def test_a_withdrawal_at_a_restarted_session_takes_effect_without_meta(seed: int) -> None:
     cluster = make_cluster(seed)
     kill_metas(cluster)
     restart_session(cluster, 1)
     view = subscribe(cluster, "watcher", 2)
-    cluster.client("goes", [2])
-    gone = cluster.publish("goes", PAY, "one")
+    cluster.client("moving", [2])
+    gone = cluster.publish("moving", PAY, "one")
     assert cluster.settles(view, ["one"])
 
     cluster.sim.kill("session-2")
     cluster.run(2.0)
-    cluster.unpublish("goes", gone)
+    cluster.unpublish("moving", gone)
 
     assert cluster.settles(view, [])
 
 
 @seeds
-def test_a_client_that_goes_from_one_waiting_session_to_another_loses_nothing(seed: int) -> None:
-    """Neither may take back what it waits to publish: a data node still holds it."""
+def test_a_client_that_moves_between_waiting_sessions_loses_nothing(seed: int) -> None:
+    """Neither session may withdraw what it waits to publish: a data node still holds it."""
     cluster = make_cluster(seed)
-    cluster.client("goes", [1, 2])
-    cluster.publish("goes", PAY, "one")
+    cluster.client("moving", [1, 2])
+    cluster.publish("moving", PAY, "one")
     view = subscribe(cluster, "watcher", 2)
     assert cluster.settles(view, ["one"])
     kill_metas(cluster)
     for number in (1, 2):
         restart_session(cluster, number)
-    assert cluster.sim.run_until(lambda: "session-" in session_of(cluster, "goes"), 5.0)
-    former = session_of(cluster, "goes")
+    assert cluster.sim.run_until(lambda: "session-" in session_of(cluster, "moving"), 5.0)
+    former = session_of(cluster, "moving")
 
     cluster.sim.freeze(former, 6.0)
     cluster.run(10.0)
 
-    assert session_of(cluster, "goes") != former
+    assert session_of(cluster, "moving") != former
     assert cluster.sim.processes[former].core.statistics()["clients_off"]
     assert view.values() == ["one"]
     cluster.metas()
@@ -175,8 +178,8 @@ def session_of(cluster: SimCluster, client: str) -> str:
     return address if statistics["state"] == "connected" else ""
 
 
-def test_a_restarted_node_follows_meta_to_where_it_has_moved() -> None:
-    """Only the address of the third meta node is left of what it knew."""
+def test_a_restarted_node_finds_meta_by_its_cached_membership() -> None:
+    """Its settings name no meta node that runs, and of the cached ones only the third does."""
     cluster = make_cluster(1)
     for name in ("meta-1", "meta-2"):
         cluster.sim.kill(name)
@@ -190,9 +193,9 @@ def test_a_restarted_node_follows_meta_to_where_it_has_moved() -> None:
     assert cluster.sim.run_until(lambda: incarnation(cluster, "session-1") != "-", 20.0)
 
 
-def test_meta_that_was_founded_anew_refuses_once_and_lets_in_who_is_started_again() -> None:
+def test_a_new_cluster_refuses_a_former_member_until_its_next_start() -> None:
     cluster = make_cluster(1)
-    former = cluster.kept("session-1")
+    former = cluster.cached_membership("session-1")
     assert former is not None
     kill_metas(cluster)
     for name in ("session-1", "session-2", "data-1", "data-2"):
@@ -210,6 +213,6 @@ def test_meta_that_was_founded_anew_refuses_once_and_lets_in_who_is_started_agai
     cluster.supervise()
     assert cluster.sim.run_until(lambda: incarnation(cluster, "session-1") != "-", 10.0)
     cluster.run(1.0)
-    present = cluster.kept("session-1")
+    present = cluster.cached_membership("session-1")
     assert present is not None
     assert present.cluster_id not in (b"", former.cluster_id)
