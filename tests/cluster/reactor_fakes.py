@@ -11,7 +11,7 @@ import zmq
 from zreg.effects import Connect, Effect, Link, Local, Peer, PeerLost, PeerUp, Send
 from zreg.model import data_info_id
 from zreg.reactor import LinkTable, Reactor, SocketSet
-from zreg.reactor.links import Channel
+from zreg.reactor.sockets.link_socket import LinkSocket
 from zreg.wire.client_messages import Publish
 from zreg.wire.codec import encode_frames
 from zreg.wire.common_messages import Accepted
@@ -186,14 +186,14 @@ class Harness:
         return socket
 
 
-def doors_of(reactor: Reactor) -> SocketSet:
-    return reactor._doors
+def socket_set_of(reactor: Reactor) -> SocketSet:
+    return reactor._socket_set
 
 
-def channel_of(reactor: Reactor) -> Channel:
-    """Return the only channel of a reactor."""
-    (channel,) = doors_of(reactor).channels()
-    return channel
+def socket_of(reactor: Reactor) -> LinkSocket:
+    """Return the only socket of a reactor."""
+    (socket,) = socket_set_of(reactor).sockets()
+    return socket
 
 
 def packed(*records: Message, epoch: int = 0, cluster: str = CLUSTER) -> list[bytes]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 import zmq
-from reactor_fakes import CLUSTER, LOOPBACK, FakeCore, Harness, doors_of, packed
+from reactor_fakes import CLUSTER, LOOPBACK, FakeCore, Harness, packed, socket_set_of
 
 from zreg.effects import (
     Connect,
@@ -22,7 +22,8 @@ from zreg.effects import (
     Send,
 )
 from zreg.errors import ForeignClusterError, MalformedError, NotReadyError, UnknownMessageError
-from zreg.reactor import LinkTable, Reactor, socket_options
+from zreg.reactor import LinkTable, Reactor
+from zreg.reactor.sockets import socket_options
 from zreg.storage.failures import CoreFailedError
 from zreg.storage.journal import Journal, JournalError
 from zreg.wire.codec import decode_frame
@@ -142,7 +143,7 @@ def test_the_header_stays_while_the_epoch_rises(harness: Harness) -> None:
             await harness.wait_until(lambda: len(client.of(TransferLeaderReply)) == number)  # noqa: B023
             server.epoch = client.epoch = 8
         for reactor in (serving, asking):
-            assert len(reactor._intake._envelope._known) == 1
+            assert len(reactor._turn._intake._envelope._known) == 1
 
     harness.run(scenario())
 
@@ -295,10 +296,10 @@ def test_the_sockets_are_set_as_the_tables_say(harness: Harness) -> None:
             (serving, socket_options.RAFT_ANSWER),
             (dialing, socket_options.RAFT_ASK),
         ):
-            (channel,) = doors_of(reactor).channels()
+            (link_socket,) = socket_set_of(reactor).sockets()
             for option, value in table.items():
                 if option not in (zmq.SocketOption.REQ_RELAXED, zmq.SocketOption.REQ_CORRELATE):
-                    assert channel.socket.getsockopt(option) == value, option
+                    assert link_socket.zmq_socket.getsockopt(option) == value, option
         assert socket_options.RAFT_ASK[zmq.SocketOption.CONNECT_TIMEOUT] == 1000
 
     harness.run(scenario())

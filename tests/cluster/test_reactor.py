@@ -13,10 +13,10 @@ from reactor_fakes import (
     FakeCore,
     Harness,
     accept,
-    channel_of,
-    doors_of,
     packed,
     publish,
+    socket_of,
+    socket_set_of,
 )
 
 from zreg.effects import (
@@ -44,7 +44,7 @@ from zreg.errors import (
     UsageError,
 )
 from zreg.reactor import LinkTable, Reactor, SocketSet
-from zreg.reactor.loop import MESSAGES_MAX
+from zreg.reactor.turn import MESSAGES_MAX
 from zreg.wire.client_messages import Bye, WhoAreYou
 from zreg.wire.common_messages import Accepted, Ping, Pong
 from zreg.wire.messages import Message
@@ -62,7 +62,7 @@ def test_a_request_and_its_answer_cross(harness: Harness) -> None:
         await harness.wait_until(lambda: client.records() == [Accepted((1,))])
         assert client.received[0][2] == PeerUp(Link.DATA, "server")
         assert server.records() == [publish(1)]
-        assert server.peers()[0] in channel_of(reactor).peers.descriptors  # type: ignore[attr-defined]
+        assert server.peers()[0] in socket_of(reactor).peers.descriptors  # type: ignore[attr-defined]
 
     harness.run(scenario())
 
@@ -174,8 +174,8 @@ def test_what_several_sockets_bring_at_once_is_one_turn(harness: Harness) -> Non
         for number, peer in enumerate(peers):
             peer.send_multipart(packed(publish(10 + number)))
         # The loop stands still until both descriptors say so; asking EVENTS would silence them.
-        for channel in doors_of(reactor).channels():
-            assert select.select([channel.socket.FD], [], [], 5.0)[0]
+        for link_socket in socket_set_of(reactor).sockets():
+            assert select.select([link_socket.zmq_socket.FD], [], [], 5.0)[0]
         await harness.wait_until(lambda: len(server.records()) == 4)
         assert server.records()[2:] == [publish(10), publish(11)]
         assert reactor.statistics()["turns"] == turns + 1
@@ -196,7 +196,7 @@ def test_messages_that_wait_are_all_read_however_many(harness: Harness, count: i
         for number in range(1, count + 1):
             peer.send_multipart(packed(publish(number)))
         # Sent without a turn in between: the loop has not run since.
-        assert select.select([channel_of(reactor).socket.FD], [], [], 5.0)[0]
+        assert select.select([socket_of(reactor).zmq_socket.FD], [], [], 5.0)[0]
         await harness.wait_until(lambda: len(server.records()) == count + 1)
         assert server.records() == [publish(number) for number in range(count + 1)]
 
@@ -211,17 +211,17 @@ def test_one_message_costs_one_look_and_many_are_read_at_once(
     async def scenario() -> None:
         server = FakeCore(accept)
         reactor, address = await harness.serve(server)
-        peer, channel = harness.raw(zmq.DEALER, address), channel_of(reactor)
+        peer, link_socket = harness.raw(zmq.DEALER, address), socket_of(reactor)
 
         async def looks_for(first: int, count: int) -> list[bool]:
             looks: list[bool] = []
-            has_input = type(channel).has_input
+            has_input = type(link_socket).has_input
             monkeypatch.setattr(
-                channel, "has_input", lambda: looks.append(has_input(channel)) or looks[-1]
+                link_socket, "has_input", lambda: looks.append(has_input(link_socket)) or looks[-1]
             )
             for number in range(first, first + count):
                 peer.send_multipart(packed(publish(number)))
-            assert select.select([channel.socket.FD], [], [], 5.0)[0]
+            assert select.select([link_socket.zmq_socket.FD], [], [], 5.0)[0]
             await harness.wait_until(lambda: len(server.records()) == first + count)
             return looks
 

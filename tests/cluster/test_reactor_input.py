@@ -13,9 +13,9 @@ from reactor_fakes import (
     FakeCore,
     Harness,
     accept,
-    channel_of,
     packed,
     publish,
+    socket_of,
 )
 
 from zreg.effects import (
@@ -41,8 +41,8 @@ from zreg.errors import (
     UnknownMessageError,
 )
 from zreg.reactor import LinkTable, Reactor
-from zreg.reactor.links import Received
-from zreg.reactor.loop import RETRY_SECONDS
+from zreg.reactor.sockets.link_socket import Received
+from zreg.reactor.turn import RETRY_SECONDS
 from zreg.wire.client_messages import Bye, Unpublish
 from zreg.wire.common_messages import Accepted, Ping, Refused
 from zreg.wire.messages import Message
@@ -248,12 +248,12 @@ def test_a_lasting_bug_of_the_reactor_does_not_spin(harness: Harness) -> None:
     async def scenario() -> None:
         core = FakeCore(accept)
         reactor, address = await harness.serve(core)
-        channel = channel_of(reactor)
-        channel.receive = broken  # type: ignore[method-assign]
+        link_socket = socket_of(reactor)
+        link_socket.receive = broken  # type: ignore[method-assign]
         harness.raw(zmq.DEALER, address).send_multipart(packed(publish(1)))
         await harness.wait_until(lambda: reactor.statistics().get("reactor_errors"))
         seconds = await harness.wait_until(lambda: reactor.statistics()["reactor_errors"] > 10)
-        del channel.receive  # type: ignore[method-assign]
+        del link_socket.receive  # type: ignore[method-assign]
         assert seconds > 5 * RETRY_SECONDS
         await harness.wait_until(lambda: core.records() == [publish(1)])
 
@@ -271,7 +271,7 @@ def test_a_turn_that_fails_is_the_last_where_the_core_has_heard_of_the_stop(
     async def scenario() -> None:
         core = FakeCore(accept)
         reactor = Reactor(core, CLUSTER, LinkTable(routers={Link.REQUESTS: LOOPBACK}))
-        channel_of(reactor).receive = broken  # type: ignore[method-assign]
+        socket_of(reactor).receive = broken  # type: ignore[method-assign]
         running = asyncio.create_task(reactor.run())
         await harness.wait_until(lambda: reactor.statistics().get("reactor_errors"))
         reactor.stop()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import zmq
-from reactor_fakes import LOOPBACK, FakeCore, Harness, address_of, channel_of, packed
+from reactor_fakes import LOOPBACK, FakeCore, Harness, address_of, packed, socket_of
 
 from zreg.effects import (
     Connect,
@@ -139,7 +139,7 @@ def test_a_connection_without_any_event_is_given_up(
     harness: Harness, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host name that does not resolve makes no event in libzmq 4.3.5."""
-    monkeypatch.setattr("zreg.reactor.loop.CONNECT_SECONDS_MAX", 0.1)
+    monkeypatch.setattr("zreg.reactor.peer_events.CONNECT_SECONDS_MAX", 0.1)
 
     async def scenario() -> None:
         core = FakeCore(start=[Connect(Link.META, "quiet", address_of(listener))])
@@ -174,10 +174,10 @@ def test_a_peer_that_was_never_read_before_it_closed_is_lost_too(harness: Harnes
         reactor = Reactor(server, "test", LinkTable(routers={Link.REQUESTS: LOOPBACK}))
         peer = harness.raw(zmq.DEALER, reactor.addresses[Link.REQUESTS])
         peer.send_multipart(packed(Ping()))
-        channel = channel_of(reactor)
-        await harness.wait_until(channel.has_input)
+        link_socket = socket_of(reactor)
+        await harness.wait_until(link_socket.has_input)
         peer.close(0)
-        assert channel.monitor is not None
+        assert link_socket.monitor is not None
         await harness.adopt(reactor)
         lost = await harness.lost(server)
         assert server.records() == [Ping()]
@@ -254,9 +254,9 @@ def test_all_that_a_client_said_is_read_before_it_is_lost(harness: Harness) -> N
             peer.send_multipart(packed(Ping()))
         peer.close(1000)
         # The loop stands still meanwhile: one turn finds the messages and the end together.
-        channel = channel_of(reactor)
-        assert channel.monitor is not None
-        for one in (channel.socket, channel.monitor):
+        link_socket = socket_of(reactor)
+        assert link_socket.monitor is not None
+        for one in (link_socket.zmq_socket, link_socket.monitor):
             assert select.select([one.FD], [], [], 5.0)[0]
         await harness.lost(server)
         told = [type(message) for _, _, message in server.received]
@@ -276,9 +276,9 @@ def test_all_that_a_server_said_is_read_before_it_is_lost(harness: Harness) -> N
         for _ in range(20):
             server.send_multipart([routing_id, *packed(Pong())])
         server.close(1000)
-        channel = channel_of(dialing)
-        assert channel.monitor is not None
-        for one in (channel.socket, channel.monitor):
+        link_socket = socket_of(dialing)
+        assert link_socket.monitor is not None
+        for one in (link_socket.zmq_socket, link_socket.monitor):
             assert select.select([one.FD], [], [], 5.0)[0]
         await harness.lost(client)
         told = [type(message) for _, _, message in client.received]

@@ -6,7 +6,7 @@ import socket
 import time
 
 import zmq
-from reactor_fakes import ID, LOOPBACK, FakeCore, Harness, address_of, doors_of, packed
+from reactor_fakes import ID, LOOPBACK, FakeCore, Harness, address_of, packed, socket_set_of
 
 from zreg.effects import (
     Connect,
@@ -17,9 +17,10 @@ from zreg.effects import (
     PeerUp,
     Send,
 )
-from zreg.reactor import LinkTable, socket_options
-from zreg.reactor.links import RouterChannel
-from zreg.reactor.outbox import BACKLOG_BYTES_MAX, BACKLOG_MESSAGES_MAX, Outcome
+from zreg.reactor import LinkTable
+from zreg.reactor.sockets import socket_options
+from zreg.reactor.sockets.backlog import BACKLOG_BYTES_MAX, BACKLOG_MESSAGES_MAX, Outcome
+from zreg.reactor.sockets.bound_sockets import RouterSocket
 from zreg.wire.client_messages import Publish
 from zreg.wire.common_messages import Ping, Pong
 
@@ -69,17 +70,19 @@ def test_the_sockets_are_set_as_the_tables_say(harness: Harness) -> None:
             Link.DATA: socket_options.DEALER,
             Link.MEMBERSHIP: socket_options.SUB,
         }
-        channels = {channel.link: channel for channel in doors_of(reactor).channels()}
-        assert channels.keys() == expected.keys()
+        link_sockets = {
+            link_socket.link: link_socket for link_socket in socket_set_of(reactor).sockets()
+        }
+        assert link_sockets.keys() == expected.keys()
         write_only = (zmq.SocketOption.ROUTER_MANDATORY, zmq.SocketOption.ROUTER_HANDOVER)
         for link, wanted in expected.items():
             for option, value in wanted.items():
                 if option not in write_only:
-                    assert channels[link].socket.getsockopt(option) == value, (link, option)
-            monitor = channels[link].monitor
+                    assert link_sockets[link].zmq_socket.getsockopt(option) == value, (link, option)
+            monitor = link_sockets[link].monitor
             assert (monitor is None) == (link is Link.CHANGES)
             assert monitor is None or monitor.getsockopt(zmq.RCVHWM) == 0
-        contexts = {link: channel.socket.context for link, channel in channels.items()}
+        contexts = {link: each.zmq_socket.context for link, each in link_sockets.items()}
         assert contexts[Link.CLIENTS] is not contexts[Link.REQUESTS] is contexts[Link.DATA]
         assert contexts[Link.CLIENTS].get(zmq.MAX_SOCKETS) == 16_384
 
@@ -189,9 +192,9 @@ def test_a_slow_peer_that_dies_is_lost_and_its_backlog_freed(harness: Harness) -
 def test_an_undrained_monitor_does_not_freeze_the_context(harness: Harness) -> None:
     """3,000 strangers connect while nobody reads the monitor; a real peer still gets in."""
     context = socket_options.new_context()
-    channel = RouterChannel(context, Link.REQUESTS)
-    channel.socket.bind("tcp://127.0.0.1:*")
-    address = channel.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+    link_socket = RouterSocket(context, Link.REQUESTS)
+    link_socket.zmq_socket.bind("tcp://127.0.0.1:*")
+    address = link_socket.zmq_socket.getsockopt_string(zmq.LAST_ENDPOINT)
     port = int(address.rpartition(":")[2])
     for _ in range(3000):
         socket.create_connection(("127.0.0.1", port)).close()
@@ -199,17 +202,17 @@ def test_an_undrained_monitor_does_not_freeze_the_context(harness: Harness) -> N
     async def scenario() -> None:
         peer = harness.raw(zmq.DEALER, address)
         peer.send_multipart(packed(Ping()))
-        await harness.wait_until(channel.has_input)
-        received = channel.receive()
+        await harness.wait_until(link_socket.has_input)
+        received = link_socket.receive()
         assert received is not None
-        assert channel.send(received[0], b"header", b"frame") is Outcome.SENT
+        assert link_socket.send(received[0], b"header", b"frame") is Outcome.SENT
         await harness.wait_until(lambda: peer.poll(0))
         # Whoever left before the handshake is noted only now, and costs nothing.
-        channel.drain_events()
-        assert len(channel.peers) == 1
+        link_socket.drain_events()
+        assert len(link_socket.peers) == 1
 
     harness.run(scenario())
-    channel.close()
+    link_socket.close()
     context.term()
 
 

@@ -21,10 +21,10 @@ from zreg.effects import Core, Link, MembershipTaken
 from zreg.errors import UsageError
 from zreg.health import Harm, Health, Problem, bug_problems, stuck_problems
 from zreg.model import Member, Role, Status, checked_node_id
-from zreg.reactor.effect_runner import Disk, EventCallback
+from zreg.reactor import Disk, EventCallback
 from zreg.reactor.link_table import LinkTable, check_address
 from zreg.reactor.loop import Reactor
-from zreg.reactor.socket_set import SocketSet
+from zreg.reactor.sockets.socket_set import SocketSet
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.membership_cache import MembershipCache, MembershipFile
 

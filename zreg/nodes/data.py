@@ -8,7 +8,7 @@ from zreg.data.core import DataCore
 from zreg.effects import Link
 from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings, clock, new_member, opened_doors, opened_keeper
-from zreg.reactor.effect_runner import EventCallback
+from zreg.reactor import EventCallback
 from zreg.reactor.link_table import LinkTable
 
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:9620"

@@ -22,7 +22,7 @@ from zreg.meta.group.raft_driver import first_save, founders_of, new_raft, persi
 from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings, clock, new_member, opened_doors
 from zreg.raft.ready import Persisted, configuration_of
-from zreg.reactor.effect_runner import Disk, EventCallback
+from zreg.reactor import Disk, EventCallback
 from zreg.reactor.link_table import LinkTable
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.journal import Journal

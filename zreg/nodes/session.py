@@ -7,7 +7,7 @@ from typing import Final
 from zreg.effects import Link
 from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings, clock, new_member, opened_doors, opened_keeper
-from zreg.reactor.effect_runner import EventCallback
+from zreg.reactor import EventCallback
 from zreg.reactor.link_table import LinkTable
 from zreg.session.core import SessionCore
 

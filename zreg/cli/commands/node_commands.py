@@ -35,7 +35,7 @@ from zreg.nodes.base import Node, NodeSettings
 from zreg.nodes.data import DataNode
 from zreg.nodes.meta import MetaNode, MetaPlace
 from zreg.nodes.session import SessionNode
-from zreg.reactor.effect_runner import EventCallback
+from zreg.reactor import EventCallback
 
 if TYPE_CHECKING:
     from zreg.http.server import HttpServer
