@@ -159,7 +159,7 @@ def test_other_methods_are_refused_with_those_that_would_do(method: str) -> None
                 "status": 405,
                 "code": "method-not-allowed",
                 "title": "method not allowed",
-                "detail": "/healthz takes GET, HEAD only: nothing is changed over HTTP",
+                "detail": "/healthz takes GET, HEAD only: HTTP changes nothing",
             }
 
     asyncio.run(run())
@@ -388,8 +388,8 @@ def test_what_the_node_around_a_core_knows_is_part_of_its_health(tmp_path: Path)
     assert [problem.code for problem in node.health().problems] == ["not-admitted"]
     assert node.bound_host == "127.0.0.1"
 
-    assert node._keeper is not None
-    node._keeper.trouble = "the disk is full: free space"
+    assert node._membership_cache is not None
+    node._membership_cache.failure = "the disk is full: free space"
     node._reactor._counts["core_errors"] += 1
     node._is_stopping = True
     codes = [problem.code for problem in node.health({"http_errors": 1}).problems]

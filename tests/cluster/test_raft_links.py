@@ -24,8 +24,8 @@ from zreg.effects import (
 from zreg.errors import ForeignClusterError, MalformedError, NotReadyError, UnknownMessageError
 from zreg.reactor import LinkTable, Reactor
 from zreg.reactor.sockets import socket_options
-from zreg.storage.failures import CoreFailedError
-from zreg.storage.journal import Journal, JournalError
+from zreg.storage.failures import CoreFailedError, JournalError
+from zreg.storage.journal import Journal
 from zreg.wire.codec import decode_frame
 from zreg.wire.common_messages import Ping, Refused
 from zreg.wire.raft_messages import Entry, EntryKind, TransferLeader, TransferLeaderReply

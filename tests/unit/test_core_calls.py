@@ -1,16 +1,18 @@
-"""An exception out of a core costs one call, or the node if other nodes rely on the core's state."""
+"""An exception out of a core costs one call, or the node if other nodes rely on its state."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import pytest
 
 from zreg.effects import Core, Effect, Flush, Link, Local, Peer
 from zreg.reactor.core_calls import CoreCalls
-from zreg.reactor.outgoing.effect_runner import EffectRunner
 from zreg.storage.failures import CoreFailedError, NodeEndError
 from zreg.wire.messages import Message
+
+if TYPE_CHECKING:
+    from zreg.reactor.outgoing.effect_runner import EffectRunner
 
 
 class FakeRunner:

@@ -16,7 +16,7 @@ from typing import Final
 
 from zreg.effects import REFUSED, TIMED_OUT, Connect, Local, Peer, PeerLost, PeerUp
 from zreg.errors import UsageError
-from zreg.reactor.link_table import check_address, is_ipv6
+from zreg.reactor.link_table import check_address, is_ipv6, split_address
 
 # Silence proves nothing, so a longer wait would not help.
 CHECK_SECONDS_MAX: Final = 1.0
@@ -70,7 +70,7 @@ async def why_unreachable(address: str) -> str:
 
 async def _is_greeted(address: str) -> bool:
     """Connect once; return whether a byte came before the end of the connection."""
-    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    host, port = split_address(address)
     family = socket.AF_INET6 if is_ipv6(address) else socket.AF_INET
     reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), family=family)
     try:

@@ -49,6 +49,12 @@ def check_address(address: str, *, port_min: int) -> None:
         )
 
 
+def split_address(address: str) -> tuple[str, str]:
+    """Return host and port of a valid address; an IPv6 host is in brackets, any port is `*`."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    return host, port
+
+
 def is_ipv6(address: str) -> bool:
     """Return whether the address is written as IPv6; only then the socket's IPv6 is switched on.
 

@@ -23,7 +23,7 @@ from zreg.raft.errors import RaftError
 from zreg.raft.progress import CatchUpState
 from zreg.raft.ready import Ready, bootstrap
 from zreg.raft.status import Role
-from zreg.storage.journal import JournalError
+from zreg.storage.failures import JournalError
 from zreg.testing.raft.checker import RaftChecker, SafetyError
 from zreg.testing.raft.clients import Clients
 from zreg.testing.raft.faults import Faults, Network
