@@ -5,7 +5,7 @@ import pytest
 from zreg.reactor.sockets.routed_peers import PROBE_AGAIN_SECONDS, RoutedPeers
 
 
-def test_a_peer_whose_descriptor_closed_is_probed_until_it_is_left_to_the_lease() -> None:
+def test_a_peer_whose_descriptor_closed_is_probed_a_few_times() -> None:
     peers = RoutedPeers()
     peers.add(b"a", 7)
     peers.add(b"b", 8)
@@ -23,7 +23,7 @@ def test_a_peer_whose_descriptor_closed_is_probed_until_it_is_left_to_the_lease(
     assert b"a" in peers.descriptors
 
 
-def test_a_descriptor_under_a_new_name_has_its_former_holder_probed() -> None:
+def test_the_former_peer_of_a_reused_descriptor_is_probed() -> None:
     peers = RoutedPeers()
     peers.add(b"a", 7)
     peers.add(b"b", 7)
@@ -33,7 +33,7 @@ def test_a_descriptor_under_a_new_name_has_its_former_holder_probed() -> None:
     assert peers.take_due(0.0) == [b"b"]
 
 
-def test_a_peer_heard_after_its_descriptor_closed_is_probed() -> None:
+def test_a_peer_that_is_heard_after_its_descriptor_closed_is_probed() -> None:
     peers = RoutedPeers()
     peers.on_closed(7)
     peers.add(b"a", 7)

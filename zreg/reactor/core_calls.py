@@ -1,4 +1,4 @@
-"""Call the core and carry out the effects that it returns, whatever it raises."""
+"""Call the core and carry out the effects that it returns; an exception costs that call only."""
 
 import logging
 from collections import Counter
