@@ -77,14 +77,14 @@ def meta_node() -> MetaNode:
 @asynccontextmanager
 async def served(node: Node | None = None) -> AsyncIterator[Served]:
     node = node or meta_node()
-    server = HttpServer(node, "127.0.0.1", 0)
-    await server.start()
+    node.bind_http(HttpServer, 0)
+    assert node._http is not None
+    assert node.http_address == f"127.0.0.1:{node._http.port}"
     running = asyncio.create_task(node.run())
     try:
         await wait_until(lambda: node.statistics().get("turns", 0))
-        yield Served(node, server)
+        yield Served(node, node._http)
     finally:
-        await server.stop()
         node.stop()
         await running
 
@@ -386,7 +386,7 @@ def test_the_health_includes_problems_of_the_node_around_the_core(tmp_path: Path
     settings = NodeSettings(config=Config.for_loopback(), node_id="data-1")
     node = DataNode(settings, address=LOOPBACK, changes_address=LOOPBACK, directory=tmp_path)
     assert [problem.code for problem in node.health().problems] == ["not-admitted"]
-    assert node.bound_host == "127.0.0.1"
+    assert (node.bound_host, node.http_address) == ("127.0.0.1", None)
 
     assert node._membership_cache is not None
     node._membership_cache.failure = "the disk is full: free space"
@@ -434,6 +434,18 @@ def test_an_address_that_cannot_be_bound_is_refused_with_what_to_do() -> None:
     with pytest.raises(UsageError, match="cannot be bound to"):
         HttpServer(node, "no host at all", 0)
     node.close()
+
+
+def test_a_node_that_never_ran_closes_its_http() -> None:
+    node = meta_node()
+    node.bind_http(HttpServer, 0)
+    assert node._http is not None
+    port = node._http.port
+
+    node.close()
+
+    with socket.create_server(("127.0.0.1", port)):
+        pass
 
 
 def test_it_serves_over_ipv6() -> None:

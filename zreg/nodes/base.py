@@ -164,8 +164,8 @@ class Node:
         if self._is_stopping:
             found.append(Problem("stopping", "this node was told to end", Harm.STOPS_WORK))
         found += self._core.health(now).problems
-        if self._membership_cache is not None and (failure := self._membership_cache.failure):
-            found.append(Problem("membership-not-kept", failure))
+        if self._membership_cache is not None and self._membership_cache.failure is not None:
+            found.append(Problem("membership-not-kept", self._membership_cache.failure))
         found += bug_problems({**self._reactor.statistics(), **(counts or {})})
         return Health(tuple(found))
 

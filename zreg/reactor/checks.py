@@ -48,12 +48,14 @@ class Checks:
     async def _run(self, check: Connect) -> None:
         reason = await why_unreachable(check.address)
         del self._tasks[check.peer]
-        lost = PeerLost(check.link, check.peer, reason)
-        self._post(lost if reason else PeerUp(check.link, check.peer))
+        if reason is None:
+            self._post(PeerUp(check.link, check.peer))
+        else:
+            self._post(PeerLost(check.link, check.peer, reason))
 
 
-async def why_unreachable(address: str) -> str:
-    """Return why no process greets at an address; empty if one does."""
+async def why_unreachable(address: str) -> str | None:
+    """Return why no process greets at an address; None if one does."""
     try:
         check_address(address, port_min=1)
         async with asyncio.timeout(CHECK_SECONDS_MAX):
@@ -65,7 +67,7 @@ async def why_unreachable(address: str) -> str:
         return TIMED_OUT
     except (OSError, UnicodeError, UsageError) as error:
         return str(error) or type(error).__name__
-    return ""
+    return None
 
 
 async def _is_greeted(address: str) -> bool:

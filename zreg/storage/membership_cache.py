@@ -109,8 +109,8 @@ class MembershipCache:
         self._newest = self.cached
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
-        # Why the last write failed, for people; empty if it did not fail.
-        self.failure = ""
+        # Why the last write failed, for people; None if it did not fail.
+        self.failure: str | None = None
 
     def store(self, membership: Membership) -> None:
         """Have this membership written soon, unless a newer one replaces it; the loop must run."""
@@ -135,9 +135,9 @@ class MembershipCache:
         while self._newest is not self.cached:
             is_last = self._closing.is_set()
             await self._try_to_write(self._newest)
-            if is_last and self.failure:
+            if is_last and self.failure is not None:
                 break
-            pause = self._retry_seconds if self.failure else self._pause_seconds
+            pause = self._pause_seconds if self.failure is None else self._retry_seconds
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pause)
         self._task = None
@@ -148,12 +148,12 @@ class MembershipCache:
         except OSError as error:
             self._on_failure(error)
         else:
-            self.failure = ""
+            self.failure = None
             self.cached = membership
 
     def _on_failure(self, error: OSError) -> None:
         """Remember why a write failed, and log the first failure of a row."""
-        was_failing = bool(self.failure)
+        was_failing = self.failure is not None
         self.failure = (
             f"{self._file.path} cannot be written ({error.strerror}): free space or repair its "
             "directory; until then a restart of this node needs meta"

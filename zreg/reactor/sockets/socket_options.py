@@ -1,8 +1,8 @@
 """Every socket option that is set on purpose, one table per kind of socket, each with its reason.
 
 By default libzmq queues for ever, reconnects for ever, lingers for ever and does not notice a dead
-peer. An option that is not named here keeps its default on purpose: `docs/architecture.md` names
-the tests.
+peer. An option that is not named here keeps its default on purpose.
+`tests/cluster/test_socket_options.py` and `test_peer_events.py` show what the options prevent.
 """
 
 from collections.abc import Mapping
