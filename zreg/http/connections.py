@@ -20,9 +20,9 @@ CONNECTION_SECONDS_MAX: Final = 5.0
 LINE_BYTES_MAX: Final = 2048
 HEADER_BYTES_MAX: Final = 4096
 HEADERS_MAX: Final = 64
-# The body of a request is not used. At most this much of it is buffered,
+# The body of a request is not used: this much of it is buffered at most.
 _BUFFER_BYTES: Final = 16 << 10
-# and for at most this long it is read and dropped.
+# A body is read and dropped for this time at most.
 _LINGER_SECONDS: Final = 1.0
 _SERVER_ERROR: Final = 500
 _PATH_SHOWN_MAX: Final = 100

@@ -18,7 +18,7 @@ DEFAULT_CHANGES_ADDRESS: Final = "tcp://127.0.0.1:9621"
 class DataNode(Node):
     """One data node; its sockets are bound when this returns.
 
-    It caches the membership in `directory`. What is published is in memory only.
+    It caches the membership in `directory`. Published data are in memory only.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ _PORT_MAX: Final = 65535
 
 
 class LinkTable(msgspec.Struct, frozen=True, kw_only=True):
-    """The links of a reactor. Those that bind have an address; those that connect have none yet.
+    """The links of a reactor. A link that binds has an address; a link that connects has none yet.
 
     With port 0 the kernel chooses a port; `Reactor.addresses` tells which.
     """

@@ -22,7 +22,7 @@ class DirectoryLock:
     """A directory that no other node can use until `release`, or until the process ends."""
 
     def __init__(self, path: Path) -> None:
-        """Create and lock it; `UsageError` names the process that holds it, or the other reason."""
+        """Create and lock it; `UsageError` names its holder, or why it cannot be used."""
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)

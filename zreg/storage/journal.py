@@ -101,7 +101,7 @@ class Journal:
         for entry in step.entries:
             run("INSERT INTO log VALUES (?, ?, ?, ?, ?)", log_values(entry))
             self._last_index = entry.index
-        # The last index stands beside term and vote, because a lost last row leaves no gap.
+        # The last index is stored with term and vote, because a lost last row leaves no gap.
         last_index = self._last_index
         crc = promise_checksum(step.term, step.vote, last_index)
         run(WRITE_PROMISE, (step.term, step.vote, last_index, crc))

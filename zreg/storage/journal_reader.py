@@ -1,7 +1,7 @@
 """Read a journal when it is opened, and verify every row and how the rows fit together.
 
 SQLite checks no content, so each row carries a CRC-32. A missing row shows as a gap in the log, or
-by the last index that stands beside term and vote.
+by the last index, which is stored with term and vote.
 """
 
 from collections.abc import Iterator

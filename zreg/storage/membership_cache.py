@@ -100,7 +100,7 @@ class MembershipCache:
         pause_seconds: float = PAUSE_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
-        # What is in the file.
+        # The membership in the file.
         self.cached = file.read()
         self._file = file
         self._lock = lock
