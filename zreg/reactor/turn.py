@@ -8,6 +8,7 @@ The steps, in the order in which `Turn.run` takes them, and the reason for their
 4.  Input: one message of each readable socket, up to `MESSAGES_MAX` if several came at once. The
     bound keeps one socket from delaying the others and the timers.
 5.  Ended connections: closed after step 4 has read their last input, a goodbye or an answer.
+    Connection attempts that took too long are closed too.
 6.  Probes: a ROUTER's peers are probed after its input is read, since input shows that they live.
 7.  `tick`, if it is due: a lease is judged after the input that may have renewed it.
 8.  `settle`: the core joins what steps 1 to 7 told it.
