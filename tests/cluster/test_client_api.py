@@ -185,8 +185,8 @@ class FakeSession:
         done = threading.Event()
 
         def act() -> None:
-            self._reactor._performer.carry_out(effects())
-            self._reactor._performer.flush()
+            self._reactor._runner.carry_out(effects())
+            self._reactor._runner.flush()
             done.set()
 
         self._loop.call_soon_threadsafe(act)

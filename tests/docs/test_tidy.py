@@ -128,15 +128,10 @@ def test_only_the_command_line_prints(name: str) -> None:
     assert printing == []
 
 
-def test_only_links_and_options_know_zeromq() -> None:
+def test_only_the_sockets_of_the_reactor_know_zeromq() -> None:
     found = {name for name in PACKAGE if does_import(name, "zmq")}
 
-    assert found <= {
-        "zreg/reactor/socket_set.py",
-        "zreg/reactor/links.py",
-        "zreg/reactor/socket_options.py",
-        "zreg/reactor/raft_links.py",
-    }
+    assert {name.rpartition("/")[0] for name in found} == {"zreg/reactor/sockets"}
 
 
 def test_only_the_body_module_imports_msgpack() -> None:

@@ -17,7 +17,7 @@ from zreg.cli.exits import CommandFailedError
 from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
 from zreg.cli.output import say
 from zreg.cli.process.children import ParentPid, end_with_parent
-from zreg.cli.process.http_option import http_address, http_port, load_http, open_http, present
+from zreg.cli.process.http_option import http_port
 from zreg.cli.process.logs import rename, route
 from zreg.cli.process.node_options import (
     CONFIG_FIELDS,
@@ -34,8 +34,9 @@ from zreg.errors import UnavailableError
 from zreg.nodes.base import Node, NodeSettings
 from zreg.nodes.data import DataNode
 from zreg.nodes.meta import MetaNode, MetaPlace
+from zreg.nodes.opening import load_http_server
 from zreg.nodes.session import SessionNode
-from zreg.reactor.effect_runner import EventCallback
+from zreg.reactor import EventCallback
 
 if TYPE_CHECKING:
     from zreg.http.server import HttpServer
@@ -134,7 +135,7 @@ def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
     options = loaded.options
     route(options.id or role, level=options.log_level or "info")
     web_port = http_port(role, options, _port(role, options))
-    http_server = load_http(web_port)
+    http_server = None if web_port is None else load_http_server()
     server = Server()
     try:
         node = build(loaded, server.take_event)
@@ -142,20 +143,37 @@ def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
         # Not that somebody else cannot be reached: this node cannot start.
         raise CommandFailedError(f"{error} with --port") from error
     rename(node.node_id)
-    http = open_http(http_server, node, web_port)
+    if http_server is not None and web_port is not None:
+        _bind_http([node], http_server, web_port)
     if is_json:
-        say(json.dumps(about(node, http)))
-    asyncio.run(server.run([node], present([http]), on_serving=lambda: None))
+        say(json.dumps(about(node)))
+    asyncio.run(server.run([node], on_serving=lambda: None))
 
 
-def about(node: Node, http: "HttpServer | None") -> dict[str, str | int | None]:
+def _bind_http(nodes: Sequence[Node], server: "type[HttpServer]", port: int) -> None:
+    """Bind the HTTP server of each node: the last one's at `port`, the others' at any free port.
+
+    All nodes are closed if one cannot be bound.
+    """
+    try:
+        for node in nodes:
+            node.bind_http(server, port if node is nodes[-1] else 0)
+    except BaseException as error:
+        for node in nodes:
+            node.close()
+        if isinstance(error, UnavailableError):
+            raise CommandFailedError(f"{error} with --http-port") from error
+        raise
+
+
+def about(node: Node) -> dict[str, str | int | None]:
     """Return the line that tells programs of a node."""
     return {
         "role": node.role,
         "node_id": node.node_id,
         "pid": os.getpid(),
         "address": node.address.removeprefix("tcp://"),
-        "http": http_address(node, http),
+        "http": node.http_address,
     }
 
 
@@ -191,15 +209,16 @@ def dev(
     # What is usual would only get in the way of what it has to say itself.
     route("dev", level=loaded.options.log_level or "warning")
     web_port = http_port("session", loaded.options, port)
-    http_server = load_http(web_port)
+    http_server = None if web_port is None else load_http_server()
     server = Server()
     try:
         nodes = build_all(loaded.config, port, server.take_event)
     except UnavailableError as error:
         raise CommandFailedError(f"{error} with --port, or --port 0 for any") from error
-    https = _open_all(http_server, nodes, web_port)
-    tell = functools.partial(_tell_dev, nodes, https, is_json=output is Format.JSON)
-    asyncio.run(server.run(nodes, present(https), on_serving=tell))
+    if http_server is not None and web_port is not None:
+        _bind_http(nodes, http_server, web_port)
+    tell = functools.partial(_tell_dev, nodes, is_json=output is Format.JSON)
+    asyncio.run(server.run(nodes, on_serving=tell))
 
 
 def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:
@@ -226,30 +245,12 @@ def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:
     return nodes
 
 
-def _open_all(
-    server: "type[HttpServer] | None", nodes: list[Node], port: int | None
-) -> "list[HttpServer | None]":
-    """Bind HTTP for each node: the session's where people look, the others' at any free port."""
-    opened: list[HttpServer | None] = []
-    try:
-        for node in nodes:
-            wanted = port if port is None or node.role == "session" else 0
-            opened.append(open_http(server, node, wanted))
-    except BaseException:
-        for other in present(opened):
-            other.close()
-        for node in nodes:
-            node.close()
-        raise
-    return opened
-
-
-def _tell_dev(nodes: list[Node], https: "Sequence[HttpServer | None]", *, is_json: bool) -> None:
+def _tell_dev(nodes: list[Node], *, is_json: bool) -> None:
     meta, _, session = nodes
     url = session.address.replace("tcp://", "zreg://")
     if is_json:
-        for node, http in zip(nodes, https, strict=True):
-            say(json.dumps(about(node, http)))
+        for node in nodes:
+            say(json.dumps(about(node)))
         say(json.dumps({"ready": True, "url": url}))
         return
     is_default = url == "zreg://127.0.0.1:9600"
@@ -258,7 +259,7 @@ def _tell_dev(nodes: list[Node], https: "Sequence[HttpServer | None]", *, is_jso
     say("Try in two other terminals:")
     say(f"  zreg subscribe hello{option}")
     say(f"  zreg publish hello world --hold{option}")
-    if (where := http_address(session, https[-1])) is not None:
+    if (where := session.http_address) is not None:
         say(f"  curl http://{where}/healthz")
 
 

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
@@ -15,9 +15,6 @@ from zreg.cli.exits import CommandFailedError
 from zreg.cli.process.sd_notify import notify, watchdog_seconds
 from zreg.membership.cluster_member import NodeFailed
 from zreg.nodes.base import Node
-
-if TYPE_CHECKING:
-    from zreg.http.server import HttpServer
 
 # How often it is looked whether a node has joined.
 _LOOK_SECONDS: Final = 0.05
@@ -46,7 +43,6 @@ class Server:
     async def run(
         self,
         nodes: Sequence[Node],
-        https: Sequence["HttpServer"] = (),
         *,
         on_serving: Callable[[], None],
     ) -> None:
@@ -63,13 +59,11 @@ class Server:
             asyncio.create_task(_feed_watchdog()),
         ]
         try:
-            await asyncio.gather(*(http.start() for http in https))
             await asyncio.gather(*(node.run() for node in nodes))
         finally:
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            await asyncio.gather(*(http.stop() for http in https))
         if self._failure:
             raise CommandFailedError(self._failure)
 

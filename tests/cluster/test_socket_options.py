@@ -6,7 +6,7 @@ import socket
 import time
 
 import zmq
-from reactor_fakes import ID, LOOPBACK, FakeCore, Harness, address_of, doors_of, packed
+from reactor_fakes import ID, LOOPBACK, FakeCore, Harness, address_of, packed, socket_set_of
 
 from zreg.effects import (
     Connect,
@@ -17,9 +17,10 @@ from zreg.effects import (
     PeerUp,
     Send,
 )
-from zreg.reactor import LinkTable, socket_options
-from zreg.reactor.links import RouterChannel
-from zreg.reactor.outbox import BACKLOG_BYTES_MAX, BACKLOG_MESSAGES_MAX, Outcome
+from zreg.reactor import LinkTable
+from zreg.reactor.sockets import socket_options
+from zreg.reactor.sockets.backlog import BACKLOG_BYTES_MAX, BACKLOG_MESSAGES_MAX, Outcome
+from zreg.reactor.sockets.bound_sockets import RouterSocket
 from zreg.wire.client_messages import Publish
 from zreg.wire.common_messages import Ping, Pong
 
@@ -30,7 +31,7 @@ def read_all(peer: zmq.Socket[bytes]) -> None:
 
 
 def slow_peer(harness: Harness, address: str) -> zmq.Socket[bytes]:
-    """Connect a peer that says Ping once, takes little in, and is not read by anybody."""
+    """Connect a peer that sends one Ping and then reads nothing; its buffers are small."""
     slow = harness.socket(zmq.DEALER)
     slow.rcvhwm = 1
     slow.rcvbuf = 4096
@@ -69,31 +70,30 @@ def test_the_sockets_are_set_as_the_tables_say(harness: Harness) -> None:
             Link.DATA: socket_options.DEALER,
             Link.MEMBERSHIP: socket_options.SUB,
         }
-        channels = {channel.link: channel for channel in doors_of(reactor).channels()}
-        assert channels.keys() == expected.keys()
+        link_sockets = {
+            link_socket.link: link_socket for link_socket in socket_set_of(reactor).sockets()
+        }
+        assert link_sockets.keys() == expected.keys()
         write_only = (zmq.SocketOption.ROUTER_MANDATORY, zmq.SocketOption.ROUTER_HANDOVER)
         for link, wanted in expected.items():
             for option, value in wanted.items():
                 if option not in write_only:
-                    assert channels[link].socket.getsockopt(option) == value, (link, option)
-            monitor = channels[link].monitor
+                    assert link_sockets[link].zmq_socket.getsockopt(option) == value, (link, option)
+            monitor = link_sockets[link].monitor
             assert (monitor is None) == (link is Link.CHANGES)
             assert monitor is None or monitor.getsockopt(zmq.RCVHWM) == 0
-        contexts = {link: channel.socket.context for link, channel in channels.items()}
+        contexts = {link: each.zmq_socket.context for link, each in link_sockets.items()}
         assert contexts[Link.CLIENTS] is not contexts[Link.REQUESTS] is contexts[Link.DATA]
         assert contexts[Link.CLIENTS].get(zmq.MAX_SOCKETS) == 16_384
 
     harness.run(scenario())
 
 
-# --- connections that do not come to be, or end -----------------------------------------------
-
-
-# --- messages for nobody, or for those who do not read ----------------------------------------
+# --- messages to unknown peers and to peers that do not read ----------------------------------
 
 
 def test_stale_messages_are_not_delivered_late(harness: Harness) -> None:
-    """IMMEDIATE=1, and nothing that was sent to a lost connection waits for the next one."""
+    """Messages sent to a lost connection do not wait for the next one."""
 
     async def scenario() -> None:
         server, client = FakeCore(), FakeCore()
@@ -128,8 +128,8 @@ def test_a_message_to_an_unknown_peer_is_reported(harness: Harness) -> None:
     harness.run(scenario())
 
 
-def test_a_slow_peer_is_bounded_told_once_and_counted(harness: Harness) -> None:
-    """The bound holds while it does not read; when it does, it gets what was not dropped."""
+def test_the_backlog_of_a_slow_peer_is_bounded_reported_once_and_counted(harness: Harness) -> None:
+    """The bound holds while the peer does not read; then it gets what was not dropped."""
 
     async def scenario() -> None:
         server = FakeCore()
@@ -183,15 +183,15 @@ def test_a_slow_peer_that_dies_is_lost_and_its_backlog_freed(harness: Harness) -
     harness.run(scenario())
 
 
-# --- what strangers can do ---------------------------------------------------------------------
+# --- unidentified peers -------------------------------------------------------------------------
 
 
-def test_an_undrained_monitor_does_not_freeze_the_context(harness: Harness) -> None:
-    """3,000 strangers connect while nobody reads the monitor; a real peer still gets in."""
+def test_an_unread_monitor_does_not_block_the_context(harness: Harness) -> None:
+    """3,000 connections come while the monitor is not read; then a peer is still served."""
     context = socket_options.new_context()
-    channel = RouterChannel(context, Link.REQUESTS)
-    channel.socket.bind("tcp://127.0.0.1:*")
-    address = channel.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+    link_socket = RouterSocket(context, Link.REQUESTS)
+    link_socket.zmq_socket.bind("tcp://127.0.0.1:*")
+    address = link_socket.zmq_socket.getsockopt_string(zmq.LAST_ENDPOINT)
     port = int(address.rpartition(":")[2])
     for _ in range(3000):
         socket.create_connection(("127.0.0.1", port)).close()
@@ -199,44 +199,44 @@ def test_an_undrained_monitor_does_not_freeze_the_context(harness: Harness) -> N
     async def scenario() -> None:
         peer = harness.raw(zmq.DEALER, address)
         peer.send_multipart(packed(Ping()))
-        await harness.wait_until(channel.has_input)
-        received = channel.receive()
+        await harness.wait_until(link_socket.has_input)
+        received = link_socket.receive()
         assert received is not None
-        assert channel.send(received[0], b"header", b"frame") is Outcome.SENT
+        assert link_socket.send(received[0], b"header", b"frame") is Outcome.SENT
         await harness.wait_until(lambda: peer.poll(0))
-        # Whoever left before the handshake is noted only now, and costs nothing.
-        channel.drain_events()
-        assert len(channel.peers) == 1
+        # The connections that closed before a handshake are noted only now, and leave nothing.
+        link_socket.drain_events()
+        assert len(link_socket.peers) == 1
 
     harness.run(scenario())
-    channel.close()
+    link_socket.close()
     context.term()
 
 
-def test_a_storm_of_connects_is_taken_without_a_syn_retry(harness: Harness) -> None:
-    """BACKLOG=4096; with the default of 100 some wait for the kernel's first retry, 1 s."""
+def test_a_storm_of_connects_needs_no_syn_retry(harness: Harness) -> None:
+    """BACKLOG=4096; with the default of 100 some connects wait 1 s for the kernel's retry."""
 
     async def scenario() -> None:
         server = FakeCore()
         _, address = await harness.serve(server, Link.CLIENTS)
         port = int(address.rpartition(":")[2])
         started_at = time.monotonic()
-        strangers = [socket.socket() for _ in range(300)]
-        for stranger in strangers:
-            stranger.setblocking(False)  # noqa: FBT003 -- the socket module's own signature
-            stranger.connect_ex(("127.0.0.1", port))
+        connections = [socket.socket() for _ in range(300)]
+        for connection in connections:
+            connection.setblocking(False)  # noqa: FBT003 -- the socket module's own signature
+            connection.connect_ex(("127.0.0.1", port))
         connected = 0
-        while connected < len(strangers):
-            _, writable, _ = select.select([], strangers, [], 1.0)
+        while connected < len(connections):
+            _, writable, _ = select.select([], connections, [], 1.0)
             connected = len(writable)
         assert time.monotonic() - started_at < 1.0
-        for stranger in strangers:
-            stranger.close()
+        for connection in connections:
+            connection.close()
 
     harness.run(scenario())
 
 
-def test_plain_garbage_on_the_port_is_counted_and_hurts_nobody(harness: Harness) -> None:
+def test_garbage_instead_of_a_handshake_is_counted_and_harms_no_peer(harness: Harness) -> None:
     async def scenario() -> None:
         server = FakeCore()
         reactor, address = await harness.serve(server, Link.CLIENTS)
@@ -247,9 +247,9 @@ def test_plain_garbage_on_the_port_is_counted_and_hurts_nobody(harness: Harness)
         # A greeting of another mechanism: the handshake fails, it does not merely not happen.
         greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NOSUCH".ljust(20, b"\0") + bytes(32)
         for _ in range(5):
-            with socket.create_connection(("127.0.0.1", port)) as stranger:
-                stranger.sendall(greeting)
-                await asyncio.to_thread(stranger.recv, 1 << 16)
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(greeting)
+                await asyncio.to_thread(connection.recv, 1 << 16)
         await harness.wait_until(lambda: reactor.statistics()["handshakes_failed"] >= 5)
         living.send_multipart(packed(Pong()))
         await harness.wait_until(lambda: Pong() in server.records())
@@ -280,10 +280,10 @@ def test_an_oversized_frame_costs_its_sender_the_connection(harness: Harness) ->
 # --- stopping ------------------------------------------------------------------------------------
 
 
-def test_stop_takes_less_than_a_second_whatever_hangs(
+def test_stop_takes_less_than_a_second_while_connections_hang(
     harness: Harness, listener: socket.socket
 ) -> None:
-    """LINGER: a connection that never came, and a peer that never reads."""
+    """LINGER: one connection never comes up, and one peer never reads."""
 
     async def scenario() -> None:
         server, client = FakeCore(), FakeCore()

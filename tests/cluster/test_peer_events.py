@@ -1,4 +1,4 @@
-"""Connections that do not come to be, or end: who is told, and how soon."""
+"""Connections that fail or end: which core is told, and how soon."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import zmq
-from reactor_fakes import LOOPBACK, FakeCore, Harness, address_of, channel_of, packed
+from reactor_fakes import LOOPBACK, FakeCore, Harness, address_of, packed, socket_of
 
 from zreg.effects import (
     Connect,
@@ -61,7 +61,7 @@ def end_peer(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def heard_all(core: FakeCore, count: int) -> Callable[[], bool]:
+def has_received(core: FakeCore, count: int) -> Callable[[], bool]:
     return lambda: len(core.records()) == count
 
 
@@ -69,7 +69,7 @@ def heard_all(core: FakeCore, count: int) -> Callable[[], bool]:
 def test_a_refused_connect_is_lost_at_once_and_never_tried_again(
     harness: Harness, kind: str
 ) -> None:
-    """RECONNECT_IVL=-1: the core decides when to try again."""
+    """RECONNECT_IVL: the core decides when to try again, not libzmq."""
 
     async def scenario() -> None:
         with socket.socket() as listener:
@@ -104,7 +104,9 @@ def test_a_connection_that_was_cut_is_not_made_again(
     harness.run(scenario())
 
 
-def test_a_server_that_says_nothing_is_given_up(harness: Harness, listener: socket.socket) -> None:
+def test_a_server_that_sends_no_handshake_is_given_up(
+    harness: Harness, listener: socket.socket
+) -> None:
     """HANDSHAKE_IVL=3000."""
 
     async def scenario() -> None:
@@ -115,7 +117,7 @@ def test_a_server_that_says_nothing_is_given_up(harness: Harness, listener: sock
     harness.run(scenario())
 
 
-def test_a_server_that_does_not_even_refuse_is_given_up(harness: Harness) -> None:
+def test_a_server_that_does_not_answer_the_connect_is_given_up(harness: Harness) -> None:
     """CONNECT_TIMEOUT=2000: a full accept queue drops the SYN, as a cut cable does."""
 
     async def scenario() -> None:
@@ -139,7 +141,7 @@ def test_a_connection_without_any_event_is_given_up(
     harness: Harness, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host name that does not resolve makes no event in libzmq 4.3.5."""
-    monkeypatch.setattr("zreg.reactor.loop.CONNECT_SECONDS_MAX", 0.1)
+    monkeypatch.setattr("zreg.reactor.peer_events.CONNECT_SECONDS_MAX", 0.1)
 
     async def scenario() -> None:
         core = FakeCore(start=[Connect(Link.META, "quiet", address_of(listener))])
@@ -167,17 +169,17 @@ def test_a_peer_that_closes_is_lost_within_a_second(harness: Harness) -> None:
 
 
 def test_a_peer_that_was_never_read_before_it_closed_is_lost_too(harness: Harness) -> None:
-    """Its descriptor was closed before it was known whose it was: the message still waits."""
+    """Its descriptor was closed while its first message still waited to be read."""
 
     async def scenario() -> None:
         server = FakeCore()
         reactor = Reactor(server, "test", LinkTable(routers={Link.REQUESTS: LOOPBACK}))
         peer = harness.raw(zmq.DEALER, reactor.addresses[Link.REQUESTS])
         peer.send_multipart(packed(Ping()))
-        channel = channel_of(reactor)
-        await harness.wait_until(channel.has_input)
+        link_socket = socket_of(reactor)
+        await harness.wait_until(link_socket.has_input)
         peer.close(0)
-        assert channel.monitor is not None
+        assert link_socket.monitor is not None
         await harness.adopt(reactor)
         lost = await harness.lost(server)
         assert server.records() == [Ping()]
@@ -220,10 +222,8 @@ def test_a_frozen_peer_is_lost_by_heartbeats(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("_", range(5))
-def test_who_connects_learns_within_a_second_that_the_server_closed(
-    harness: Harness, _: int
-) -> None:
-    """What the server said last is read before the core is told; five times, as it was a race."""
+def test_a_client_learns_within_a_second_that_the_server_closed(harness: Harness, _: int) -> None:
+    """The server's last message is read before the core is told; repeated, as this is a race."""
 
     async def scenario() -> None:
         server, client = FakeCore(), FakeCore()
@@ -241,8 +241,8 @@ def test_who_connects_learns_within_a_second_that_the_server_closed(
     harness.run(scenario())
 
 
-def test_all_that_a_client_said_is_read_before_it_is_lost(harness: Harness) -> None:
-    """A turn that reads one message of a socket and leaves the rest must not tell of its end."""
+def test_all_messages_of_a_client_are_read_before_it_is_lost(harness: Harness) -> None:
+    """A turn that reads one message and leaves the rest must not report PeerLost."""
 
     async def scenario() -> None:
         server = FakeCore()
@@ -253,10 +253,10 @@ def test_all_that_a_client_said_is_read_before_it_is_lost(harness: Harness) -> N
         for _ in range(20):
             peer.send_multipart(packed(Ping()))
         peer.close(1000)
-        # The loop stands still meanwhile: one turn finds the messages and the end together.
-        channel = channel_of(reactor)
-        assert channel.monitor is not None
-        for one in (channel.socket, channel.monitor):
+        # The loop is blocked meanwhile: one turn finds the messages and the end together.
+        link_socket = socket_of(reactor)
+        assert link_socket.monitor is not None
+        for one in (link_socket.zmq_socket, link_socket.monitor):
             assert select.select([one.FD], [], [], 5.0)[0]
         await harness.lost(server)
         told = [type(message) for _, _, message in server.received]
@@ -265,7 +265,7 @@ def test_all_that_a_client_said_is_read_before_it_is_lost(harness: Harness) -> N
     harness.run(scenario())
 
 
-def test_all_that_a_server_said_is_read_before_it_is_lost(harness: Harness) -> None:
+def test_all_messages_of_a_server_are_read_before_it_is_lost(harness: Harness) -> None:
     async def scenario() -> None:
         server, client = harness.socket(zmq.ROUTER), FakeCore()
         server.bind("tcp://127.0.0.1:*")
@@ -276,9 +276,9 @@ def test_all_that_a_server_said_is_read_before_it_is_lost(harness: Harness) -> N
         for _ in range(20):
             server.send_multipart([routing_id, *packed(Pong())])
         server.close(1000)
-        channel = channel_of(dialing)
-        assert channel.monitor is not None
-        for one in (channel.socket, channel.monitor):
+        link_socket = socket_of(dialing)
+        assert link_socket.monitor is not None
+        for one in (link_socket.zmq_socket, link_socket.monitor):
             assert select.select([one.FD], [], [], 5.0)[0]
         await harness.lost(client)
         told = [type(message) for _, _, message in client.received]
@@ -288,7 +288,7 @@ def test_all_that_a_server_said_is_read_before_it_is_lost(harness: Harness) -> N
 
 
 def test_many_clients_closed_at_once_are_all_lost_within_a_second(harness: Harness) -> None:
-    """Descriptors are reused by those who come meanwhile: no former holder may be missed."""
+    """New connections reuse descriptors: no former peer of a descriptor may be missed."""
 
     async def scenario() -> None:
         server = FakeCore()
@@ -297,7 +297,7 @@ def test_many_clients_closed_at_once_are_all_lost_within_a_second(harness: Harne
             peers = [harness.raw(zmq.DEALER, address) for _ in range(200)]
             for peer in peers:
                 peer.send_multipart(packed(Ping()))
-            await harness.wait_until(heard_all(server, 200 * round_number))
+            await harness.wait_until(has_received(server, 200 * round_number))
             for peer in peers:
                 peer.close(0)
         took = await harness.wait_until(lambda: len(server.of(PeerLost)) == 400)

@@ -1,4 +1,4 @@
-"""REQ and REP between meta nodes: every frame is answered, nothing stale or foreign is taken."""
+"""REQ and REP between meta nodes: every message is answered, no stale answer is accepted."""
 
 import os
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 import zmq
-from reactor_fakes import CLUSTER, LOOPBACK, FakeCore, Harness, doors_of, packed
+from reactor_fakes import CLUSTER, LOOPBACK, FakeCore, Harness, packed, socket_set_of
 
 from zreg.effects import (
     Connect,
@@ -22,9 +22,10 @@ from zreg.effects import (
     Send,
 )
 from zreg.errors import ForeignClusterError, MalformedError, NotReadyError, UnknownMessageError
-from zreg.reactor import LinkTable, Reactor, socket_options
-from zreg.storage.failures import CoreFailedError
-from zreg.storage.journal import Journal, JournalError
+from zreg.reactor import LinkTable, Reactor
+from zreg.reactor.sockets import socket_options
+from zreg.storage.failures import CoreFailedError, JournalError
+from zreg.storage.journal import Journal
 from zreg.wire.codec import decode_frame
 from zreg.wire.common_messages import Ping, Refused
 from zreg.wire.raft_messages import Entry, EntryKind, TransferLeader, TransferLeaderReply
@@ -55,7 +56,7 @@ ENTRY = Entry(1, 1, EntryKind.COMMAND, b"x")
 
 
 class FakeDisk:
-    """Remembers what was saved, and what had left by then."""
+    """Records what was saved, or fails."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.saved: list[Save] = []
@@ -82,13 +83,13 @@ async def dial(harness: Harness, core: FakeCore, address: str) -> Reactor:
 async def exchange(
     harness: Harness, peer: zmq.Socket[bytes], frames: list[bytes]
 ) -> Sequence[object]:
-    """Send what no core would, and return what is answered."""
+    """Send a message that no core would, and return the answer."""
     peer.send_multipart(frames)
     await harness.wait_until(lambda: peer.poll(0))
     return decode_frame(peer.recv_multipart()[1])
 
 
-def test_a_request_and_its_answer_cross(harness: Harness) -> None:
+def test_each_request_is_answered(harness: Harness) -> None:
     async def scenario() -> None:
         server, client = FakeCore(answer), FakeCore()
         _, address = await serve(harness, server)
@@ -102,8 +103,8 @@ def test_a_request_and_its_answer_cross(harness: Harness) -> None:
     harness.run(scenario())
 
 
-def test_all_who_ask_at_once_are_answered(harness: Harness) -> None:
-    """One request a turn: the next one is found without a wake-up of its own."""
+def test_simultaneous_requests_are_all_answered(harness: Harness) -> None:
+    """A turn reads one request; the next one is found without a wake-up."""
 
     async def scenario() -> None:
         _, address = await serve(harness, FakeCore(answer))
@@ -117,8 +118,8 @@ def test_all_who_ask_at_once_are_answered(harness: Harness) -> None:
     harness.run(scenario())
 
 
-def test_the_epoch_of_another_meta_node_is_no_news(harness: Harness) -> None:
-    """The leader's is ahead of its followers' with each commit; they follow by the log."""
+def test_the_epoch_of_another_meta_node_is_ignored(harness: Harness) -> None:
+    """The leader's epoch is ahead after each commit; followers learn it from the log."""
 
     async def scenario() -> None:
         server = FakeCore(answer, epoch=1)
@@ -130,8 +131,8 @@ def test_the_epoch_of_another_meta_node_is_no_news(harness: Harness) -> None:
     harness.run(scenario())
 
 
-def test_the_header_stays_while_the_epoch_rises(harness: Harness) -> None:
-    """The other end knows it, and need not take it apart for each change of a setting."""
+def test_the_header_does_not_change_while_the_epoch_rises(harness: Harness) -> None:
+    """The receiver has decoded it before, and need not do it for each change of a setting."""
 
     async def scenario() -> None:
         server, client = FakeCore(answer, epoch=7), FakeCore(epoch=7)
@@ -142,13 +143,13 @@ def test_the_header_stays_while_the_epoch_rises(harness: Harness) -> None:
             await harness.wait_until(lambda: len(client.of(TransferLeaderReply)) == number)  # noqa: B023
             server.epoch = client.epoch = 8
         for reactor in (serving, asking):
-            assert len(reactor._intake._envelope._known) == 1
+            assert len(reactor._turn._intake._envelope._known) == 1
 
     harness.run(scenario())
 
 
-def test_what_the_core_does_not_answer_the_reactor_refuses(harness: Harness) -> None:
-    """The REP would be stuck else, and with it all other peers."""
+def test_the_reactor_refuses_a_request_that_the_core_leaves_unanswered(harness: Harness) -> None:
+    """Otherwise the REP would be stuck, for all peers."""
 
     async def scenario() -> None:
         server, client = FakeCore(), FakeCore()
@@ -165,7 +166,7 @@ def test_what_the_core_does_not_answer_the_reactor_refuses(harness: Harness) -> 
     harness.run(scenario())
 
 
-def test_an_answer_that_comes_a_turn_late_goes_to_nobody(harness: Harness) -> None:
+def test_an_answer_that_comes_a_turn_late_is_dropped(harness: Harness) -> None:
     async def scenario() -> None:
         server, client = FakeCore(), FakeCore()
         serving, address = await serve(harness, server)
@@ -194,7 +195,9 @@ def test_an_answer_that_comes_a_turn_late_goes_to_nobody(harness: Harness) -> No
         ([packed(ask(1))[0], b"\x90"], NotReadyError.code),
     ],
 )
-def test_every_frame_is_answered(harness: Harness, frames: list[bytes], code: int) -> None:
+def test_every_malformed_message_is_answered(
+    harness: Harness, frames: list[bytes], code: int
+) -> None:
     async def scenario() -> None:
         serving, address = await serve(harness, FakeCore(answer))
         peer = harness.raw(zmq.REQ, address)
@@ -222,7 +225,7 @@ def test_a_core_that_raises_without_a_disk_does_not_leave_the_socket_stuck(
 
 
 def test_a_lost_answer_does_not_leave_the_asking_socket_stuck(harness: Harness) -> None:
-    """REQ_RELAXED: the next one goes out. REQ_CORRELATE: the late answer is not taken for its."""
+    """REQ_RELAXED sends the next request; REQ_CORRELATE drops the late answer to the first."""
 
     async def scenario() -> None:
         client = FakeCore()
@@ -243,10 +246,10 @@ def test_a_lost_answer_does_not_leave_the_asking_socket_stuck(harness: Harness) 
     harness.run(scenario())
 
 
-def test_nothing_piles_up_for_a_peer_that_stands_still_and_the_core_is_told(
+def test_requests_to_a_stopped_peer_are_bounded_and_the_core_is_told(
     harness: Harness,
 ) -> None:
-    """What it reads when it goes on is stale: a few, and what the kernel holds."""
+    """When the peer continues, it reads a few stale requests and what the kernel holds."""
 
     async def scenario() -> None:
         client = FakeCore()
@@ -267,7 +270,7 @@ def test_nothing_piles_up_for_a_peer_that_stands_still_and_the_core_is_told(
     harness.run(scenario())
 
 
-def test_a_peer_that_is_gone_is_told_of_and_can_be_connected_again(harness: Harness) -> None:
+def test_a_lost_peer_is_reported_and_can_be_connected_again(harness: Harness) -> None:
     async def scenario() -> None:
         server, client = FakeCore(answer), FakeCore()
         serving, address = await serve(harness, server)
@@ -295,10 +298,10 @@ def test_the_sockets_are_set_as_the_tables_say(harness: Harness) -> None:
             (serving, socket_options.RAFT_ANSWER),
             (dialing, socket_options.RAFT_ASK),
         ):
-            (channel,) = doors_of(reactor).channels()
+            (link_socket,) = socket_set_of(reactor).sockets()
             for option, value in table.items():
                 if option not in (zmq.SocketOption.REQ_RELAXED, zmq.SocketOption.REQ_CORRELATE):
-                    assert channel.socket.getsockopt(option) == value, option
+                    assert link_socket.zmq_socket.getsockopt(option) == value, option
         assert socket_options.RAFT_ASK[zmq.SocketOption.CONNECT_TIMEOUT] == 1000
 
     harness.run(scenario())
@@ -308,7 +311,7 @@ def test_the_sockets_are_set_as_the_tables_say(harness: Harness) -> None:
 
 
 def test_a_save_is_a_barrier_in_the_order_of_the_list(harness: Harness) -> None:
-    """What comes before it has left when the disk is written, what comes after has not."""
+    """When the disk is written, earlier sends have left and later ones have not."""
 
     async def scenario() -> None:
         out: list[str] = []
@@ -358,8 +361,8 @@ def broken(*_: object) -> NoReturn:
 
 
 @pytest.mark.parametrize("where", ["start", "receive", "tick", "settle", "next_tick_at"])
-def test_a_core_with_a_disk_that_raises_ends_its_node(harness: Harness, where: str) -> None:
-    """Others rely on what it says, and nobody knows any more what that is worth."""
+def test_an_exception_of_a_core_with_a_disk_ends_the_node(harness: Harness, where: str) -> None:
+    """Other nodes rely on its state, which cannot be trusted any more."""
 
     async def scenario() -> None:
         core = FakeCore()
@@ -374,7 +377,7 @@ def test_a_core_with_a_disk_that_raises_ends_its_node(harness: Harness, where: s
     harness.run(scenario())
 
 
-def test_a_save_without_a_disk_is_a_bug_that_is_counted(harness: Harness) -> None:
+def test_a_save_without_a_disk_is_counted_as_an_error_of_the_core(harness: Harness) -> None:
     async def scenario() -> None:
         core = FakeCore()
         reactor, _ = await serve(harness, core)
@@ -384,7 +387,7 @@ def test_a_save_without_a_disk_is_a_bug_that_is_counted(harness: Harness) -> Non
     harness.run(scenario())
 
 
-def test_what_was_saved_through_a_journal_is_there_again(harness: Harness, tmp_path: Path) -> None:
+def test_a_step_saved_through_a_journal_is_read_back(harness: Harness, tmp_path: Path) -> None:
     async def scenario() -> None:
         path = tmp_path / "raft.db"
         journal = Journal(path, identity={"node_id": "n1"})

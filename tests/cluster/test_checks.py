@@ -1,4 +1,4 @@
-"""Meta looks whether anybody listens: only a port at which nobody does is refused."""
+"""Checks whether a process listens: only a port without a listener is reported as refused."""
 
 import asyncio
 import select
@@ -23,7 +23,7 @@ def address_of(listener: socket.socket) -> str:
 
 @pytest.fixture
 def closed() -> str:
-    """Return an address at which nobody listens any more."""
+    """Return an address without a listener."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -32,7 +32,7 @@ def closed() -> str:
 
 @pytest.fixture
 def full() -> Iterator[str]:
-    """Return an address that answers nothing, as a host that is cut off: its queue is full."""
+    """Return an address that does not answer, as of a cut-off host: its queue is full."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -44,12 +44,12 @@ def full() -> Iterator[str]:
         yield address_of(listener)
 
 
-def is_looking() -> bool:
+def is_checking() -> bool:
     return any("Checks._run" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
 def outcome(harness: Harness, address: str) -> PeerUp | PeerLost:
-    """Return what a core is told of a check."""
+    """Return what a core is told about a check."""
     found: list[PeerUp | PeerLost] = []
 
     async def scenario() -> None:
@@ -63,7 +63,7 @@ def outcome(harness: Harness, address: str) -> PeerUp | PeerLost:
     return told
 
 
-def test_a_node_greets_whoever_comes_and_is_not_bothered_further(harness: Harness) -> None:
+def test_a_node_greets_a_check_and_its_core_does_not_notice(harness: Harness) -> None:
     async def scenario() -> None:
         node, core = FakeCore(), FakeCore()
         serving, address = await harness.serve(node)
@@ -80,19 +80,19 @@ def test_a_node_greets_whoever_comes_and_is_not_bothered_further(harness: Harnes
     harness.run(scenario())
 
 
-def test_who_listens_and_says_nothing_is_not_taken_for_gone(
+def test_a_listener_that_does_not_greet_is_not_reported_as_refused(
     harness: Harness, listener: socket.socket
 ) -> None:
-    """As a stopped process, for which its kernel takes the connection."""
+    """A stopped process is like this: its kernel accepts the connection."""
     told = outcome(harness, address_of(listener))
 
     assert told == PeerLost(Link.CHECKS, "d1@3", TIMED_OUT)
 
 
-def test_a_connection_that_a_dying_process_has_taken_is_tried_again(
+def test_a_connection_that_a_dying_process_accepted_is_tried_again(
     harness: Harness, listener: socket.socket
 ) -> None:
-    """Its listening socket is the last to be closed."""
+    """A process closes its listening socket last."""
 
     async def scenario() -> None:
         core = FakeCore(start=[Connect(Link.CHECKS, "d1@3", address_of(listener))])
@@ -105,10 +105,10 @@ def test_a_connection_that_a_dying_process_has_taken_is_tried_again(
     harness.run(scenario())
 
 
-def test_who_takes_connections_and_only_closes_them_is_not_taken_for_gone(
+def test_a_listener_that_closes_each_connection_is_not_reported_as_refused(
     harness: Harness, listener: socket.socket
 ) -> None:
-    """As a proxy before a node: it refuses nothing."""
+    """A proxy in front of a node is like this."""
 
     async def scenario() -> None:
         core = FakeCore(start=[Connect(Link.CHECKS, "d1@3", address_of(listener))])
@@ -128,11 +128,11 @@ def test_who_takes_connections_and_only_closes_them_is_not_taken_for_gone(
     harness.run(scenario())
 
 
-def test_a_port_at_which_nobody_listens_refuses(harness: Harness, closed: str) -> None:
+def test_a_port_without_a_listener_is_refused(harness: Harness, closed: str) -> None:
     assert outcome(harness, closed) == PeerLost(Link.CHECKS, "d1@3", REFUSED)
 
 
-def test_a_port_that_does_not_answer_is_not_taken_for_one_that_refuses(
+def test_a_port_that_does_not_answer_is_timed_out_and_not_refused(
     harness: Harness, full: str
 ) -> None:
     assert outcome(harness, full) == PeerLost(Link.CHECKS, "d1@3", TIMED_OUT)
@@ -142,8 +142,8 @@ def test_a_port_that_does_not_answer_is_not_taken_for_one_that_refuses(
 @pytest.mark.parametrize(
     "address", ["", "tcp://127.0.0.1", "tcp://a..b:1", "tcp://[zz]:1", "tcp://1.2.3.4.5:99999"]
 )
-def test_an_address_that_can_never_work_is_not_taken_for_one_that_refuses(address: str) -> None:
-    """Nodes say their addresses themselves."""
+def test_an_invalid_address_is_not_reported_as_refused(address: str) -> None:
+    """The address comes from a node, which may be mistaken."""
     reason = asyncio.run(why_unreachable(address))
 
     assert reason
@@ -159,25 +159,27 @@ def test_a_second_check_of_a_name_replaces_the_first(
         checks = [Connect(Link.CHECKS, "d1@3", address) for address in (full, closed)]
         await harness.act(reactor, core, *checks)
         await harness.wait_until(lambda: core.of(PeerLost))
-        await harness.wait_until(lambda: not is_looking())
+        await harness.wait_until(lambda: not is_checking())
         assert core.of(PeerLost) == [PeerLost(Link.CHECKS, "d1@3", REFUSED)]
 
     harness.run(scenario())
 
 
-def test_a_reactor_stops_while_it_is_looking(harness: Harness, full: str) -> None:
+def test_a_reactor_stops_while_a_check_is_under_way(harness: Harness, full: str) -> None:
     async def scenario() -> None:
         core = FakeCore(start=[Connect(Link.CHECKS, "d1@3", full)])
         reactor = await harness.start(core, TABLE)
-        assert is_looking()
+        assert is_checking()
         assert await harness.stop(reactor) < CHECK_SECONDS_MAX
-        assert not is_looking()
+        assert not is_checking()
         assert core.of(PeerLost) == []
 
     harness.run(scenario())
 
 
-def test_only_a_table_that_says_so_has_checks(harness: Harness, closed: str) -> None:
+def test_a_check_on_a_table_without_checks_is_an_error_of_the_core(
+    harness: Harness, closed: str
+) -> None:
     async def scenario() -> None:
         core = FakeCore(start=[Connect(Link.CHECKS, "d1@3", closed)])
         reactor = await harness.start(core, LinkTable())
