@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from zreg.testing.processes import RunningCluster, own_environment
+from zreg.testing.processes import RunningCluster
+from zreg.testing.running import clean_environment
 
 StartCluster = Callable[..., RunningCluster]
 
@@ -30,7 +31,7 @@ def free_ports(count: int = 12) -> int:
 @pytest.fixture(autouse=True)
 def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep settings of the machine, and of whoever runs the tests, out of them."""
-    for name, value in own_environment().items():
+    for name, value in clean_environment().items():
         monkeypatch.setenv(name, value)
     for name in [name for name in os.environ if name.startswith("ZREG_")]:
         monkeypatch.delenv(name)

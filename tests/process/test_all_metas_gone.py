@@ -8,7 +8,8 @@ from watching import Watcher
 
 import zreg
 from zreg.storage.membership_cache import MembershipFile
-from zreg.testing.processes import RunningCluster, run_zreg
+from zreg.testing.processes import RunningCluster
+from zreg.testing.running import run_zreg
 
 FIRST, OTHER = "session-1", "session-2"
 

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 import zreg
-from zreg.testing.processes import Running, zreg_command
+from zreg.testing.running import Running, zreg_command
 
 
 def test_what_it_prints_can_be_typed() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from zreg.testing.processes import Running, own_environment, zreg_command
+from zreg.testing.running import Running, clean_environment, zreg_command
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 README = EXAMPLES.parent / "README.md"
@@ -40,7 +40,7 @@ def test_the_tour_ends_by_itself_and_well() -> None:
         capture_output=True,
         text=True,
         timeout=60,
-        env=own_environment(),
+        env=clean_environment(),
         check=False,
     )
     assert (result.stderr, result.returncode) == ("", 0)

@@ -13,7 +13,8 @@ import pytest
 from conftest import StartCluster
 
 import zreg
-from zreg.testing.processes import Running, RunningCluster, own_environment, zreg_command
+from zreg.testing.processes import RunningCluster
+from zreg.testing.running import Running, clean_environment, zreg_command
 
 SHORT_LEASE = ("--lease-seconds=1", "--renew-seconds=0.2", "--ping-seconds=0.2")
 RESTORED = "meta.connection.restored"
@@ -103,7 +104,7 @@ def test_systemd_is_told_ready_alive_and_stopping(
         port = reserved.getsockname()[1]
         reserved.close()
         command = zreg_command("session", "--port=0", f"--meta=127.0.0.1:{port}", *SHORT_LEASE)
-        session = subprocess.Popen(command, env=own_environment(environment), stderr=stderr)
+        session = subprocess.Popen(command, env=clean_environment(environment), stderr=stderr)
         try:
             # No meta yet: alive, but not ready.
             assert [receiver.recv(100) for _ in range(5)] == [b"WATCHDOG=1"] * 5
@@ -126,7 +127,7 @@ def test_the_journal_gets_levels(tmp_path: Path, meta_address: str) -> None:
     path = tmp_path / "journal"
     with path.open("w") as stderr:
         status = os.fstat(stderr.fileno())
-        environment = own_environment({"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+        environment = clean_environment({"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
         command = zreg_command("data", "--port=0", "-o", "json", f"--meta={meta_address}")
         data = subprocess.Popen(command, env=environment, stderr=stderr, stdout=subprocess.PIPE)
         assert data.stdout is not None

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from zreg.cli.process.ports import free_ports
-from zreg.testing.processes import RunningCluster, run_zreg, wait_until
+from zreg.testing.processes import RunningCluster
+from zreg.testing.running import run_zreg, wait_until
 
 # What a new leader may take, and what looking for it costs on a busy machine.
 LOOK_SECONDS = 10.0
