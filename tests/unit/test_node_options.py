@@ -30,7 +30,7 @@ def test_no_two_settings_share_a_name() -> None:
 def test_an_unknown_variable_is_named_with_the_nearest_known_one(variable_: str, hint: str) -> None:
     (warning,) = unknown_variables({variable_: "3", "PATH": "/bin", "ZREG_URL": "zreg://h"})
 
-    assert warning == f"zreg does not know the variable {variable_} and ignores it: {hint}"
+    assert warning == f"the variable {variable_} is unknown and ignored: {hint}"
 
 
 def test_all_variables_of_nodes_and_clients_are_known() -> None:

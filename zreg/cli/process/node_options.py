@@ -77,8 +77,7 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """
     known = {name.removeprefix(_PREFIX).lower(): name for name in _VARIABLES}
     return [
-        f"zreg does not know the variable {name} and ignores it: "
-        + hint(name.removeprefix(_PREFIX), known)
+        f"the variable {name} is unknown and ignored: " + hint(name.removeprefix(_PREFIX), known)
         for name in sorted(environment)
         if name.startswith(_PREFIX) and name not in _VARIABLES
     ]
