@@ -29,7 +29,7 @@ import zmq
 
 from zreg.cli.process.ports import free_ports
 from zreg.errors import NotLeaderError
-from zreg.testing.running import Running, zreg_command
+from zreg.testing.processes import Running, zreg_command
 from zreg.wire.codec import decode_frame, encode_frames, encode_record
 from zreg.wire.common_messages import Refused
 from zreg.wire.envelope import Envelope

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zreg.testing.processes import RunningCluster
-from zreg.testing.running import clean_environment
+from zreg.testing.processes import RunningCluster, clean_environment
 
 StartCluster = Callable[..., RunningCluster]
 

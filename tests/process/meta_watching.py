@@ -15,8 +15,7 @@ from zreg.cli.targets import Target
 from zreg.config import Config
 from zreg.effects import Link
 from zreg.errors import Error
-from zreg.testing.processes import RunningCluster
-from zreg.testing.running import run_zreg, wait_until
+from zreg.testing.processes import RunningCluster, run_zreg, wait_until
 from zreg.wire.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.settings_messages import SetSetting, SettingsReply
 

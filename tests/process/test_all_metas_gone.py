@@ -8,8 +8,7 @@ from watching import Watcher
 
 import zreg
 from zreg.storage.membership_cache import MembershipFile
-from zreg.testing.processes import RunningCluster
-from zreg.testing.running import run_zreg
+from zreg.testing.processes import RunningCluster, run_zreg
 
 RESTARTED, OTHER = "session-1", "session-2"
 

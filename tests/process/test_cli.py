@@ -13,7 +13,7 @@ import pytest
 
 import zreg
 from zreg.cli.process.node_options import CONFIG_FIELDS, META_FIELDS, OPTION_FIELDS, flag
-from zreg.testing.running import Running, run_zreg, zreg_command
+from zreg.testing.processes import Running, run_zreg, zreg_command
 
 # Nothing listens on port 1.
 NOWHERE = "127.0.0.1:1"

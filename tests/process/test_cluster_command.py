@@ -11,9 +11,7 @@ import pytest
 from conftest import StartCluster, free_ports
 
 import zreg
-from zreg.testing.node_process import NodeProcess
-from zreg.testing.processes import RunningCluster
-from zreg.testing.running import Running, wait_until, zreg_command
+from zreg.testing.processes import NodeProcess, Running, RunningCluster, wait_until, zreg_command
 
 
 def test_once_ready_every_session_serves(start_cluster: StartCluster) -> None:

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 import zreg
-from zreg.testing.running import Running, zreg_command
+from zreg.testing.processes import Running, zreg_command
 
 
 def test_the_commands_that_it_prints_work() -> None:

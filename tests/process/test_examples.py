@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from zreg.testing.running import Running, clean_environment, zreg_command
+from zreg.testing.processes import Running, clean_environment, zreg_command
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 README = EXAMPLES.parent / "README.md"

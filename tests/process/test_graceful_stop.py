@@ -13,8 +13,7 @@ import pytest
 from conftest import StartCluster
 
 import zreg
-from zreg.testing.processes import RunningCluster
-from zreg.testing.running import Running, clean_environment, zreg_command
+from zreg.testing.processes import Running, RunningCluster, clean_environment, zreg_command
 
 SHORT_LEASE = ("--lease-seconds=1", "--renew-seconds=0.2", "--ping-seconds=0.2")
 RESTORED = "meta.connection.restored"

@@ -12,8 +12,7 @@ import pytest
 from conftest import free_ports
 
 import zreg
-from zreg.testing.processes import RunningCluster
-from zreg.testing.running import Running, run_zreg, zreg_command
+from zreg.testing.processes import Running, RunningCluster, run_zreg, zreg_command
 
 ROLES = ("meta", "session", "data")
 

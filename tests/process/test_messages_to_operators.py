@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zreg.testing.processes import RunningCluster
-from zreg.testing.running import Running, run_zreg, wait_until, zreg_command
+from zreg.testing.processes import Running, RunningCluster, run_zreg, wait_until, zreg_command
 
 LOST, RESTORED = "meta.connection.lost", "meta.connection.restored"
 

@@ -26,8 +26,7 @@ from meta_watching import (
 )
 
 from zreg.errors import NotLeaderError, NotReadyError
-from zreg.testing.processes import RunningCluster
-from zreg.testing.running import wait_until
+from zreg.testing.processes import RunningCluster, wait_until
 from zreg.wire.codec import decode_frame, encode_frames
 from zreg.wire.common_messages import Ping, Pong, Refused
 from zreg.wire.envelope import Envelope

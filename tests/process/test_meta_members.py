@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from zreg.cli.process.ports import free_ports
-from zreg.testing.processes import RunningCluster
-from zreg.testing.running import run_zreg, wait_until
+from zreg.testing.processes import RunningCluster, run_zreg, wait_until
 
 # An election and the commands that look for its outcome, on a busy machine.
 ELECTION_SECONDS_MAX = 10.0

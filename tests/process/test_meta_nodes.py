@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from meta_watching import address_of, living_metas, members, settings, wait_leader
 
-from zreg.testing.processes import RunningCluster
-from zreg.testing.running import run_zreg, wait_until
+from zreg.testing.processes import RunningCluster, run_zreg, wait_until
 
 
 @pytest.fixture

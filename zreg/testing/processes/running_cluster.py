@@ -20,8 +20,8 @@ from typing import IO, Final, Self
 
 import msgspec
 
-from zreg.testing.node_process import NodeProcess, ReportedHealth, options_of
-from zreg.testing.running import (
+from zreg.testing.processes.node_process import NodeProcess, ReportedHealth, options_of
+from zreg.testing.processes.running_command import (
     END_SECONDS_MAX,
     LineReader,
     clean_environment,
