@@ -26,9 +26,7 @@ from zreg.wire.settings_messages import (
 _TIMEOUT_SECONDS: Final = 5.0
 _COLUMNS: Final = ("name", "value", "version")
 
-app = typer.Typer(
-    help="Read and change small values that meta keeps for your programs.", no_args_is_help=True
-)
+app = typer.Typer(help="Read and change small values that meta keeps for your programs.")
 
 Name = Annotated[str, typer.Argument(help="Name of the setting.")]
 IfVersion = Annotated[

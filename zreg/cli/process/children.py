@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import IO, Annotated, Final
 
 import msgspec
 import typer
@@ -53,8 +53,11 @@ class Child:
         return self.line.address
 
     async def start(self) -> None:
-        """Start the process, and wait until it says where the node is bound."""
-        log = None if self._log is None else self._log.open("ab")
+        """Start the process, and wait until it says where the node is bound.
+
+        Raises `CommandFailedError` if the node does not start.
+        """
+        log = self._opened_log()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command(),
@@ -69,7 +72,13 @@ class Child:
             if log is not None:
                 log.close()
         assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS_MAX)
+        try:
+            line = await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS_MAX)
+        except TimeoutError:
+            raise CommandFailedError(
+                f"{self.node_id} did not start within {START_SECONDS_MAX:g} s: see "
+                f"{self._log_place()}"
+            ) from None
         if not line:
             code = await self._process.wait()
             raise CommandFailedError(
@@ -100,6 +109,14 @@ class Child:
         """Kill the process, if it runs."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
+
+    def _opened_log(self) -> IO[bytes] | None:
+        try:
+            return None if self._log is None else self._log.open("ab")
+        except OSError as error:
+            raise CommandFailedError(
+                f"{self._log} cannot be written ({error.strerror}): name another --dir"
+            ) from error
 
     def _command(self) -> list[str]:
         return [
