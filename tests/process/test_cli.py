@@ -181,9 +181,10 @@ def test_a_held_publish_reports_that_its_session_is_lost_and_reached_again() -> 
                 assert "INFO    zreg client.session.reached" in hold.error_line()
 
 
-def test_output_that_cannot_be_written_is_code_1(url: str) -> None:
+@pytest.mark.parametrize("arguments", [["nodes"], ["subscribe", "full"]])
+def test_output_that_cannot_be_written_is_code_1(url: str, arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
-        command = zreg_command("nodes", "--url", url)
+        command = zreg_command(*arguments, "--url", url)
         result = subprocess.run(
             command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=30
         )

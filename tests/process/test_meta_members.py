@@ -234,7 +234,7 @@ def test_options_of_a_meta_node_before_a_command_are_refused() -> None:
     result = run_zreg("meta", "--id=m1", "ls")
 
     assert result.returncode == 2
-    assert "--id before 'ls' is an option of a meta node" in result.stderr
+    assert "--id cannot be given before 'ls'" in result.stderr
 
 
 def test_a_leader_that_is_stopped_hands_over_first(cluster: RunningCluster) -> None:

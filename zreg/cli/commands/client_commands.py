@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.exits import NOT_FOUND, CommandFailedError, ReaderGoneError
+from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Group, InstanceId, Output, Timeout, Url
 from zreg.cli.output import print_table, publisher_json, say, say_json, value_text
 from zreg.cli.process.logs import route
@@ -100,12 +100,13 @@ def subscribe(  # noqa: PLR0913 -- one argument per option
         subscription = client.subscribe(
             data_id, scope=Scope.GLOBAL, group=group, instance_id=instance_id
         )
-        failures: list[ReaderGoneError] = []
+        failures: list[Error] = []
 
         def on_change(change: ViewChange) -> None:
             try:
                 print_change(subscription.data_info_id, change)
-            except ReaderGoneError as error:
+            except Error as error:
+                # This runs on the client's thread; the command itself has to end with the error.
                 failures.append(error)
                 stop.set()
 

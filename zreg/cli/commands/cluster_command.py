@@ -56,18 +56,18 @@ class Cluster:
         names = [f"meta-{number}" for number in range(1, self._meta_count + 1)]
         peers = self._peers(names)
         metas = [
-            self._child("meta", n, *peers, *self._journal(name), pub=True)
+            self._child("meta", n, *peers, *self._meta_dir_option(name), pub=True)
             for n, name in enumerate(names, start=1)
         ]
         self.children += metas
         await asyncio.gather(*(child.start() for child in metas))
         meta = f"--meta={','.join(child.address for child in metas)}"
         others = [
-            self._child("session", n, meta, *self._kept(f"session-{n}"))
+            self._child("session", n, meta, *self._dir_option(f"session-{n}"))
             for n in range(1, sessions + 1)
         ]
         others += [
-            self._child("data", n, meta, *self._kept(f"data-{n}"), pub=True)
+            self._child("data", n, meta, *self._dir_option(f"data-{n}"), pub=True)
             for n in range(1, data + 1)
         ]
         self.children += others
@@ -123,15 +123,15 @@ class Cluster:
         fresh = {name: f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
         return [f"--peer={name}={known.get(name, at)}" for name, at in fresh.items()]
 
-    def _journal(self, name: str) -> list[str]:
-        """Return where a meta node keeps its journal; a lone one need not have any."""
+    def _meta_dir_option(self, name: str) -> list[str]:
+        """Return the --dir option of a meta node: several need a journal, a single one does not."""
         if self._directory is not None or self._meta_count == 1:
-            return self._kept(name)
+            return self._dir_option(name)
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="zreg-")
         return [f"--dir={Path(self._temporary.name) / name}"]
 
-    def _kept(self, name: str) -> list[str]:
+    def _dir_option(self, name: str) -> list[str]:
         """Return the --dir option of a node, if the cluster has a directory."""
         return [] if self._directory is None else [f"--dir={self._directory / name}"]
 
@@ -265,7 +265,7 @@ async def _live(cluster: Cluster, sessions: int, data: int, *, is_json: bool) ->
                 f"the cluster does not serve after {START_SECONDS_MAX:g} s "
                 f"({cluster.not_serving_reason}): read the logs of its nodes, in the --dir or above"
             )
-        _tell_ready(cluster.children, is_json=is_json)
+        _say_ready(cluster.children, is_json=is_json)
         await ends
         raise CommandFailedError(
             "all nodes have ended: read their logs, then start the cluster again"
@@ -276,7 +276,7 @@ async def _live(cluster: Cluster, sessions: int, data: int, *, is_json: bool) ->
         await asyncio.gather(ends, ready, return_exceptions=True)
 
 
-def _tell_ready(children: Sequence[Child], *, is_json: bool) -> None:
+def _say_ready(children: Sequence[Child], *, is_json: bool) -> None:
     if is_json:
         say_json({"ready": True})
         return
