@@ -33,7 +33,6 @@ from zreg.wire.membership_messages import FetchMembership, MembershipReply
 _POLL_SECONDS: Final = 0.05
 _ASK_SECONDS: Final = 2.0
 _META_COUNTS: Final = (1, 3, 5)
-_PORT_MAX: Final = 65_535
 
 
 class Cluster:
@@ -195,7 +194,6 @@ def cluster(  # noqa: PLR0913 -- one argument per option
             f"--meta {meta} cannot be used: run 1, 3 or 5 meta nodes (an even number tolerates no "
             "more failures than one node less)"
         )
-    _check_ports(base_port, meta, session, data)
     config = load_settings(flags, os.environ, base=Config.for_loopback()).config
     if directory is not None:
         try:
@@ -205,17 +203,6 @@ def cluster(  # noqa: PLR0913 -- one argument per option
                 f"--dir {directory} cannot be used ({error.strerror}): name another directory"
             ) from error
     asyncio.run(_run(Cluster(config, directory, base_port, meta), session, data, is_json=is_json))
-
-
-def _check_ports(base_port: int, metas: int, sessions: int, data: int) -> None:
-    """Raise `UsageError` if counting up from the base port would leave the range of ports."""
-    peer_ports = metas if metas > 1 else 0
-    last = base_port + peer_ports + 3 * metas + 2 * sessions + 3 * data - 1
-    if base_port and last > _PORT_MAX:
-        raise UsageError(
-            f"--base-port {base_port} is too high: the last node would need port {last}, and ports "
-            f"end at {_PORT_MAX}; choose a lower one"
-        )
 
 
 async def _run(cluster: Cluster, sessions: int, data: int, *, is_json: bool) -> None:
