@@ -1,7 +1,6 @@
 """`publish`, `subscribe` and `get`: use `zreg.Client` from a shell."""
 
 import contextlib
-import logging
 import os
 import signal
 import threading
@@ -15,7 +14,7 @@ import typer
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Group, InstanceId, Output, Timeout, Url
 from zreg.cli.output import print_table, publisher_json, say, say_json, value_text
-from zreg.cli.process.logs import route
+from zreg.cli.process.logs import route_client
 from zreg.cli.process.settings_sources import load_settings
 from zreg.client.api import Client
 from zreg.client.view import Publisher, View, ViewChange
@@ -152,34 +151,9 @@ def get(  # noqa: PLR0913 -- one argument per option
         _print_view(view, is_wide=output is Format.WIDE)
 
 
-class ExpectedLines(logging.Filter):
-    """Drops log lines that a person at a terminal expects; every warning passes.
-
-    That a session is reached passes only after a line that it was lost.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._is_lost = False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the line is to be shown."""
-        text = record.getMessage()
-        if text.startswith("client.session.lost"):
-            self._is_lost = True
-        elif text.startswith("client.session.reached"):
-            was_lost, self._is_lost = self._is_lost, False
-            return was_lost
-        return record.levelno >= logging.WARNING
-
-
 def _client(url: str | None, cluster: str | None) -> Client:
-    """Return a client; without a URL it finds one by itself. Its log lines go to stderr."""
-    route("zreg", level="info")
-    logging.getLogger("zreg").setLevel(logging.WARNING)
-    client_logger = logging.getLogger("zreg.client")
-    client_logger.setLevel(logging.INFO)
-    client_logger.addFilter(ExpectedLines())
+    """Return a client; without a URL it finds one by itself."""
+    route_client()
     config = load_settings({"cluster": cluster}, os.environ).config
     return Client(url, cluster=config.cluster, config=config)
 

@@ -34,6 +34,27 @@ class _ToLoguru(logging.Handler):
         logger.opt(exception=record.exc_info).log(level, record.getMessage())
 
 
+class _ClientLines(logging.Filter):
+    """Drops log lines that the user of a command expects; every warning passes.
+
+    The line that a session is reached passes only after a line that it was lost.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_lost = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line is to be shown."""
+        text = record.getMessage()
+        if text.startswith("client.session.lost"):
+            self._is_lost = True
+        elif text.startswith("client.session.reached"):
+            was_lost, self._is_lost = self._is_lost, False
+            return was_lost
+        return record.levelno >= logging.WARNING
+
+
 def route(node: str, *, level: str = "info") -> None:
     """Send all log lines to stderr, with this name of a node in each."""
     logger.remove()
@@ -50,6 +71,15 @@ def route(node: str, *, level: str = "info") -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("zreg").setLevel(name)
+
+
+def route_client() -> None:
+    """Send the log lines of a client to stderr, without those that its user expects."""
+    route("zreg", level="info")
+    logging.getLogger("zreg").setLevel(logging.WARNING)
+    client_logger = logging.getLogger("zreg.client")
+    client_logger.setLevel(logging.INFO)
+    client_logger.addFilter(_ClientLines())
 
 
 def rename(node: str) -> None:
