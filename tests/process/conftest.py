@@ -14,7 +14,7 @@ from zreg.testing.processes import RunningCluster, clean_environment
 StartCluster = Callable[..., RunningCluster]
 
 
-def free_ports(count: int = 12) -> int:
+def first_free_port(count: int = 12) -> int:
     """Return the first of `count` free ports in a row, outside the range of the kernel."""
     for base in range(20_000 + os.getpid() % 5_000, 32_000, count):
         with ExitStack() as stack:
@@ -28,7 +28,7 @@ def free_ports(count: int = 12) -> int:
 
 
 @pytest.fixture(autouse=True)
-def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _hide_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the settings of this machine and of the shell from the tests."""
     for name, value in clean_environment().items():
         monkeypatch.setenv(name, value)

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import StartCluster, free_ports
+from conftest import StartCluster, first_free_port
 
 import zreg
 from zreg.testing.processes import NodeProcess, Running, RunningCluster, wait_until, zreg_command
@@ -100,7 +100,7 @@ def test_without_json_it_prints_a_table_and_a_command_to_try() -> None:
 
 
 def test_ports_are_counted_up_from_the_base_port(tmp_path: Path) -> None:
-    base = free_ports()
+    base = first_free_port()
     options = [f"--base-port={base}"]
     with RunningCluster(tmp_path, sessions=2, options=options) as cluster:
         ports = [int(node.address.rpartition(":")[2]) for node in cluster.nodes.values()]
@@ -112,7 +112,7 @@ def test_ports_are_counted_up_from_the_base_port(tmp_path: Path) -> None:
 
 def test_a_node_that_cannot_start_ends_the_command(tmp_path: Path) -> None:
     """The second of two clusters on one base port reports it."""
-    base = free_ports()
+    base = first_free_port()
     with RunningCluster(tmp_path / "one", options=[f"--base-port={base}"]):
         result = subprocess.run(
             zreg_command("cluster", f"--base-port={base}", "--dir", str(tmp_path / "two")),

@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import free_ports
+from conftest import first_free_port
 
 import zreg
 from zreg.testing.processes import Running, RunningCluster, run_zreg, zreg_command
@@ -103,7 +103,7 @@ def test_a_node_that_has_ended_does_not_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_given_http_port_is_used_and_one_in_use_is_refused(role: str) -> None:
-    port = free_ports(1)
+    port = first_free_port(1)
     with socket.create_server(("127.0.0.1", port)):
         result = run_zreg(role, "--port=0", f"--http-port={port}")
     assert result.returncode == 1
@@ -130,7 +130,7 @@ def test_http_can_be_switched_off_and_other_words_are_refused() -> None:
 
 def test_the_default_http_port_is_near_the_port() -> None:
     """So a second node of a role on one host has another one."""
-    port = free_ports(4)
+    port = first_free_port(4)
     with Running(zreg_command("session", f"--port={port}", "-o", "json")) as node:
         assert json.loads(node.line())["http"] == f"127.0.0.1:{port + 3}"
     result = run_zreg("data", "--port=65534", "--pub-port=0")
