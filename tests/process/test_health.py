@@ -129,7 +129,7 @@ def test_http_can_be_switched_off_and_other_words_are_refused() -> None:
 
 
 def test_the_default_http_port_is_near_the_port() -> None:
-    """So a second node of a role on one host has another one."""
+    """A second node of a role on one host therefore has an HTTP port of its own."""
     port = first_free_port(4)
     with Running(zreg_command("session", f"--port={port}", "-o", "json")) as node:
         assert json.loads(node.line())["http"] == f"127.0.0.1:{port + 3}"

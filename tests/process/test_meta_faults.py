@@ -137,7 +137,7 @@ def test_a_deposed_leader_that_continues_acknowledges_nothing_and_returns_no_old
             return here["raft_role"] == "follower" and here["epoch"] == there["epoch"]
 
         cluster.wait_until(has_caught_up)
-        # There is no answer if the connection did not survive the silence. None is an acceptance.
+        # There is no answer if the connection did not survive the silence. An answer is a refusal.
         for answer in asker.answers():
             assert isinstance(answer, Refused), answer
             # Not the leader; or the leader changed, and the outcome is unknown.
