@@ -19,8 +19,8 @@ def test_the_clients_of_a_killed_session_reconnect_and_no_subscriber_sees_a_chan
 ) -> None:
     cluster = start_cluster(sessions=2, data=2, options=["--session-grace-seconds=6"])
     first, second = (node.node_id for node in cluster.of("session"))
-    # A client tries its sessions in random order, so the worker is given one session only. It learns
-    # the other one from it.
+    # A client tries its sessions in random order. So the worker is given one session only, from
+    # which it learns the other.
     with (
         Worker("publish", cluster.url_of(first), "pay", "50", "steady"),
         Watcher(cluster.url_of(first), "pay") as here,
