@@ -164,7 +164,7 @@ def test_without_the_http_library_a_node_says_what_to_install(tmp_path: Path) ->
     result = run_zreg("meta", "--port=0", environment={"PYTHONPATH": paths})
 
     assert result.returncode == 2
-    assert "pip install 'zreg[node]', or switch HTTP off with --http-port off" in result.stderr
+    assert "pip install 'zreg[node]', or say --http-port off" in result.stderr
     assert run_zreg("version", environment={"PYTHONPATH": paths}).returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""The HTTP server of a node: its port, and how to load it only if it is wanted."""
+"""A node's HTTP server, where it is wanted and its library is installed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -13,30 +13,27 @@ if TYPE_CHECKING:
 
 OFF: Final = "off"
 _PORT_MAX: Final = 65535
-# The distance from the port of the node, which gives 9603, 9615 and 9622 by default.
+# How far it is from the port of the node: 9603, 9615 and 9622 by default.
 _DISTANCES: Final = {"session": 3, "meta": 5, "data": 2}
 
 
 def http_port(role: str, options: NodeOptions, port: int) -> int | None:
-    """Return the HTTP port of a node that binds to `port`; None if HTTP is off."""
+    """Return where the HTTP of a node is that was told to be at `port`; None: it has none."""
     if options.http_port == OFF:
         return None
     if options.http_port is not None:
         return options.http_port
     beside = port + _DISTANCES[role] if port else 0
     if beside > _PORT_MAX:
-        raise UsageError(
-            f"there is no port {beside} for HTTP: choose a port with --http-port, or switch HTTP "
-            "off with --http-port off"
-        )
+        raise UsageError(f"there is no port {beside} for HTTP: choose one with --http-port, or off")
     return beside
 
 
 def load_http(port: int | None) -> "type[HttpServer] | None":
-    """Return the class of the HTTP server; None without a port.
+    """Return what serves HTTP, if there is a port for it.
 
-    Loading it takes a quarter of a second. So it is loaded only if HTTP is wanted, and before the
-    node is bound, since other nodes expect quick answers from then on.
+    Loading it takes a quarter of a second, so only who serves does, and before its node is bound:
+    from then on others count on it.
     """
     if port is None:
         return None
@@ -46,8 +43,8 @@ def load_http(port: int | None) -> "type[HttpServer] | None":
         if error.name != "aiohttp":
             raise
         raise UsageError(
-            "HTTP needs the library aiohttp, which is not installed: run pip install 'zreg[node]', "
-            "or switch HTTP off with --http-port off"
+            "a node's HTTP needs aiohttp, which is not installed: run pip install 'zreg[node]', or "
+            "say --http-port off"
         ) from error
     return HttpServer
 
@@ -55,9 +52,9 @@ def load_http(port: int | None) -> "type[HttpServer] | None":
 def open_http(
     server: "type[HttpServer] | None", node: Node, port: int | None
 ) -> "HttpServer | None":
-    """Bind the HTTP server of a node to the node's own host; return None without a port.
+    """Bind the HTTP server of a node, on the node's own host; without a port there is none.
 
-    Closes the node, and raises `CommandFailedError`, if the port cannot be bound.
+    The node is closed if that cannot be.
     """
     if server is None or port is None:
         return None
@@ -72,7 +69,7 @@ def open_http(
 
 
 def http_address(node: Node, server: "HttpServer | None") -> str | None:
-    """Return the `HOST:PORT` at which other machines reach the HTTP server of a node."""
+    """Return `HOST:PORT` of a node's HTTP, as others reach it."""
     if server is None:
         return None
     host = node.address.removeprefix("tcp://").rpartition(":")[0]
@@ -80,5 +77,5 @@ def http_address(node: Node, server: "HttpServer | None") -> str | None:
 
 
 def present(servers: Sequence["HttpServer | None"]) -> list["HttpServer"]:
-    """Return the servers without the places of nodes that have none."""
+    """Return those that there are."""
     return [server for server in servers if server is not None]
