@@ -178,7 +178,7 @@ def test_a_majority_that_comes_back_on_empty_directories_founds_no_second_cluste
         assert f"{name} comes without the journal that it had" in cluster.log(name)
     empty = run_zreg("meta", "recover", "--dir", str(cluster.directory / lost[0]))
     assert empty.returncode == 2
-    assert "is empty: take another survivor" in empty.stderr
+    assert "is empty: recover another node that is left" in empty.stderr
     cluster.terminate(last)
     done = run_zreg("meta", "recover", "--dir", str(cluster.directory / last), "--force")
     assert done.returncode == 0, done.stderr
