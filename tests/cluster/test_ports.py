@@ -1,4 +1,4 @@
-"""Free ports, for nodes that must know each other's address before any of them binds."""
+"""Ports for nodes that learn each other's addresses before they are bound."""
 
 import socket
 
@@ -9,7 +9,7 @@ from zreg.cli.process.ports import free_ports
 from zreg.errors import UnavailableError
 
 
-def test_ports_are_free_and_different_and_outside_the_range_of_the_kernel() -> None:
+def test_the_ports_are_free_different_and_below_the_range_of_the_kernel() -> None:
     found = free_ports(20)
 
     assert len(set(found)) == 20
