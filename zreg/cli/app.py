@@ -9,12 +9,12 @@ from zreg.cli import exits
 from zreg.cli.commands import (
     client_commands,
     datum_commands,
-    member_commands,
     meta_commands,
     node_commands,
     setting_commands,
 )
 from zreg.cli.commands.cluster_command import cluster
+from zreg.cli.commands.membership_command import nodes
 from zreg.cli.commands.version_command import version
 from zreg.cli.output import complain
 from zreg.cli.process.node_options import unknown_variables
@@ -37,7 +37,7 @@ app.command("publish")(client_commands.publish)
 app.command("subscribe")(client_commands.subscribe)
 app.command("ls")(datum_commands.ls)
 app.command("get")(client_commands.get)
-app.command("nodes")(member_commands.nodes)
+app.command("nodes")(nodes)
 app.add_typer(setting_commands.app, name="settings")
 app.command("version")(version)
 

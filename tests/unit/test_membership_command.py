@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.cli.commands.member_commands import status_of
+from zreg.cli.commands.membership_command import status_of
 from zreg.model import Member, Role, Status
 from zreg.wire.meta_messages import MetaNodesReply, MetaNodeState, MetaNodeStatus
 
