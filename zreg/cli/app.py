@@ -8,12 +8,12 @@ import typer
 from zreg.cli import exits
 from zreg.cli.commands import (
     client_commands,
-    datum_commands,
     meta_commands,
     node_commands,
     setting_commands,
 )
 from zreg.cli.commands.cluster_command import cluster
+from zreg.cli.commands.datum_command import ls
 from zreg.cli.commands.membership_command import nodes
 from zreg.cli.commands.version_command import version
 from zreg.cli.output import complain
@@ -35,7 +35,7 @@ app.command("session")(node_commands.session)
 app.command("data")(node_commands.data)
 app.command("publish")(client_commands.publish)
 app.command("subscribe")(client_commands.subscribe)
-app.command("ls")(datum_commands.ls)
+app.command("ls")(ls)
 app.command("get")(client_commands.get)
 app.command("nodes")(nodes)
 app.add_typer(setting_commands.app, name="settings")
