@@ -1,4 +1,4 @@
-"""What people read when something is away or wrong: the truth, once, and what to do."""
+"""What operators read when a node is down or an option is wrong: the cause, once, and advice."""
 
 import json
 import signal
@@ -18,13 +18,13 @@ def metas(tmp_path: Path) -> Iterator[RunningCluster]:
     """Run three meta nodes, a session and a data node."""
     with RunningCluster(tmp_path, metas=3) as cluster:
         for node in cluster.of("meta"):
-            # A follower applies what the leader admits a moment later.
-            wait_until(lambda at=node.address: set(shown("--meta", at)) == set(cluster.nodes))
+            # A follower applies a change of the membership a moment after the leader.
+            wait_until(lambda at=node.address: set(statuses("--meta", at)) == set(cluster.nodes))
         yield cluster
 
 
-def shown(*where: str) -> dict[str, str]:
-    """Return what `zreg nodes` says of each node."""
+def statuses(*where: str) -> dict[str, str]:
+    """Return the status of each node that `zreg nodes` shows."""
     result = run_zreg("nodes", "-o", "json", *where)
     assert result.returncode == 0, result.stderr
     return {node["node_id"]: node["status"] for node in json.loads(result.stdout)}
@@ -35,22 +35,24 @@ def places(cluster: RunningCluster, meta: str) -> list[tuple[str, str]]:
     return [("--url", cluster.url), ("--meta", address)]
 
 
-def test_nodes_shows_meta_nodes_that_are_not_heard(metas: RunningCluster) -> None:
-    """Asked of a session and of a meta node alike; stopped is not heard either."""
+def test_nodes_shows_which_meta_nodes_the_leader_does_not_hear(metas: RunningCluster) -> None:
+    """A session and a meta node show the same; a frozen node is not heard either."""
     for place in places(metas, "meta-1"):
-        assert set(shown(*place).values()) == {"WORKING"}
+        assert set(statuses(*place).values()) == {"WORKING"}
 
     metas.stop("meta-3")
     for place in places(metas, "meta-1"):
-        wait_until(lambda place=place: shown(*place)["meta-3"] == "SILENT")
-        assert shown(*place)["meta-1"] == "WORKING"
+        wait_until(lambda place=place: statuses(*place)["meta-3"] == "SILENT")
+        assert statuses(*place)["meta-1"] == "WORKING"
     metas.cont("meta-3")
     metas.kill("meta-2")
-    wait_until(lambda: shown("--url", metas.url)["meta-2"] == "SILENT")
-    wait_until(lambda: shown("--url", metas.url)["meta-3"] == "WORKING")
+    wait_until(lambda: statuses("--url", metas.url)["meta-2"] == "SILENT")
+    wait_until(lambda: statuses("--url", metas.url)["meta-3"] == "WORKING")
 
 
-def test_without_a_majority_every_command_names_meta(metas: RunningCluster) -> None:
+def test_without_a_majority_every_command_says_that_meta_is_the_cause(
+    metas: RunningCluster,
+) -> None:
     metas.kill("meta-2")
     metas.kill("meta-3")
     where = ("--url", metas.url)
@@ -58,14 +60,14 @@ def test_without_a_majority_every_command_names_meta(metas: RunningCluster) -> N
     wait_until(lambda: why in run_zreg("nodes", *where).stderr)
 
     for place in places(metas, "meta-1"):
-        nodes = shown(*place)
+        nodes = statuses(*place)
         assert {nodes[f"meta-{number}"] for number in (1, 2, 3)} == {"UNKNOWN"}
         for command in (["settings", "get", "x"], ["settings", "set", "x", "y"], ["meta", "ls"]):
             result = run_zreg(*command, *place)
             assert result.returncode == 4
             assert result.stderr.startswith("zreg: meta is away: ")
             assert why in result.stderr
-            assert "nobody knows whether" not in result.stderr, "no meta node took it"
+            assert "may or may not" not in result.stderr, "no meta node took it"
 
     metas.kill("data-1")
     lists = run_zreg("ls", *where)
@@ -76,11 +78,11 @@ def test_without_a_majority_every_command_names_meta(metas: RunningCluster) -> N
         assert result.stderr.count(why) == 1
 
 
-# --- addresses and names that are wrong ---------------------------------------------------------
+# --- wrong addresses and clusters -----------------------------------------------------------------
 
 
-def said(node: Running, seconds: float) -> list[str]:
-    """Return all that a node says in so much time."""
+def lines_of(node: Running, seconds: float) -> list[str]:
+    """Return the lines that a node writes to stderr in this time."""
     lines, ends_at = [], time.monotonic() + seconds
     while (left := ends_at - time.monotonic()) > 0:
         try:
@@ -100,10 +102,10 @@ def said(node: Running, seconds: float) -> list[str]:
         ("raft", "no answer' detail='see whether meta hangs, and whether --meta names its port"),
     ],
 )
-def test_a_node_that_was_given_a_wrong_address_says_once_what_is_wrong(
+def test_a_node_with_a_wrong_meta_address_says_once_what_is_wrong(
     metas: RunningCluster, kind: str, reason: str
 ) -> None:
-    """It goes on trying, and never says that meta is back."""
+    """It keeps trying, and never reports that meta is back."""
     address, more = metas.of("meta")[0].address, []
     if kind == "cluster":
         more = ["--cluster=other"]
@@ -118,32 +120,32 @@ def test_a_node_that_was_given_a_wrong_address_says_once_what_is_wrong(
     command = zreg_command("data", "--id=new", "--port=0", f"--meta={address}", *more)
 
     with Running(command) as node:
-        lines = said(node, 6.5 if kind == "raft" else 3.0)
+        lines = lines_of(node, 6.5 if kind == "raft" else 3.0)
 
         assert [LOST in line for line in lines] == [True], lines
         assert reason in lines[0]
         assert node.process.poll() is None
 
 
-# --- names and places that are wrong --------------------------------------------------------------
+# --- wrong directories, variables and settings ----------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("role", "other"),
     [("session", "session"), ("data", "data"), ("meta", "meta"), ("meta", "session")],
 )
-def test_a_second_node_on_the_same_directory_is_told_who_has_it(
+def test_a_second_node_on_the_same_directory_is_refused_with_the_first_ones_process(
     tmp_path: Path, role: str, other: str
 ) -> None:
-    """Until the first one has ended, however it did."""
-    place = [f"--dir={tmp_path / 'kept'}", "--http-port=off", "-o", "json"]
-    command = zreg_command(role, "--id=first", "--port=0", *_more_ports(role), *place)
+    """Once the first node has ended, also by SIGKILL, the directory can be used again."""
+    options = [f"--dir={tmp_path / 'shared'}", "--http-port=off", "-o", "json"]
+    command = zreg_command(role, "--id=first", "--port=0", *_more_ports(role), *options)
     with Running(command) as first:
         pid = json.loads(first.line())["pid"]
-        second = run_zreg(other, "--port=0", *_more_ports(other), *place)
+        second = run_zreg(other, "--port=0", *_more_ports(other), *options)
         assert second.returncode == 2
-        said_ = f"zreg: {tmp_path / 'kept'} is in use by process {pid} ("
-        assert second.stderr.startswith(said_)
+        error = f"zreg: {tmp_path / 'shared'} is in use by process {pid} ("
+        assert second.stderr.startswith(error)
         assert f"zreg {role} --id=first" in second.stderr
         first.send(signal.SIGKILL)
         first.wait()
@@ -155,19 +157,19 @@ def _more_ports(role: str) -> list[str]:
     return ["--pub-port=0"] if role == "meta" else []
 
 
-def test_a_variable_with_a_typing_error_is_named_and_a_cluster_says_so_once(
+def test_an_unknown_variable_is_reported_once_also_by_a_cluster(
     tmp_path: Path,
 ) -> None:
-    """No child has settings of its own: one directory would be that of all nodes."""
+    """Its nodes inherit no settings: they would all use the same directory."""
     environment = {"ZREG_LEASE_SECOND": "9", "ZREG_DIR": str(tmp_path / "one")}
-    said_ = (
-        "zreg: the variable ZREG_LEASE_SECOND is none that zreg knows and has no effect: did you "
-        "mean ZREG_LEASE_SECONDS?\n"
+    warning = (
+        "zreg: the variable ZREG_LEASE_SECOND is unknown and ignored: did you mean "
+        "ZREG_LEASE_SECONDS?\n"
     )
-    assert run_zreg("version", environment=environment).stderr == said_
+    assert run_zreg("version", environment=environment).stderr == warning
 
     with Running(zreg_command("cluster", "--json"), environment=environment) as cluster:
-        assert f"{cluster.error_line()}\n" == said_
+        assert f"{cluster.error_line()}\n" == warning
         while "ready" not in cluster.line():
             pass
         cluster.send(signal.SIGTERM)
@@ -177,14 +179,14 @@ def test_a_variable_with_a_typing_error_is_named_and_a_cluster_says_so_once(
     assert not (tmp_path / "one").exists()
 
 
-def test_a_setting_with_the_name_of_a_node_s_own_is_set_with_a_warning() -> None:
+def test_a_setting_named_like_an_option_of_nodes_is_set_with_a_warning() -> None:
     with Running(zreg_command("dev", "--port=0", "-o", "json")) as registry:
         while "url" not in (line := json.loads(registry.line())):
             pass
         result = run_zreg("settings", "set", "lease_seconds", "10", "--url", line["url"])
         assert result.stdout.startswith("lease_seconds is set, version ")
         assert result.stderr == (
-            "zreg: lease_seconds is set for your programs only: nodes take theirs from "
-            "--lease-seconds, ZREG_LEASE_SECONDS or zreg.toml, when they start\n"
+            "zreg: lease_seconds is set for your programs only: a node reads its own lease_seconds "
+            "from --lease-seconds, ZREG_LEASE_SECONDS or zreg.toml when it starts\n"
         )
         assert run_zreg("settings", "set", "mine", "10", "--url", line["url"]).stderr == ""
