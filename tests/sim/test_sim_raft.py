@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from zreg.raft.consensus import RaftCore
-from zreg.testing.checkers.linearizability import NEVER, Operation, find_anomaly
 from zreg.testing.raft import raft_sim
 from zreg.testing.raft.mutations import mutated
 from zreg.testing.raft.raft_sim import RaftSim, main, run_seed
@@ -128,50 +127,3 @@ def test_a_lost_acknowledgement_is_reported() -> None:
 
     with pytest.raises(raft_sim.SafetyError, match="acknowledged a=999999"):
         sim._finish()
-
-
-def write(value: int, start: float, end: float = NEVER) -> Operation:
-    return Operation(is_write=True, value=value, start=start, end=end)
-
-
-def read(value: int, start: float, end: float = NEVER) -> Operation:
-    return Operation(is_write=False, value=value, start=start, end=end)
-
-
-@pytest.mark.parametrize(
-    "history",
-    [
-        [],
-        [read(0, 0, 1)],
-        [write(1, 0, 1), read(1, 2, 3)],
-        [write(1, 0, 9), read(0, 1, 2), read(1, 3, 4)],
-        [write(1, 0), read(0, 1, 2), read(1, 3, 4)],
-        [write(1, 0), read(0, 5, 6)],
-        [write(1, 0, 5), write(2, 1, 6), read(2, 7, 8)],
-        [write(1, 0, 5), write(2, 1, 6), read(1, 7, 8)],
-        [write(1, 0, 1), read(2, 2)],
-    ],
-)
-def test_linearizable_histories_pass(history: list[Operation]) -> None:
-    assert find_anomaly(history, initial=0) is None
-
-
-@pytest.mark.parametrize(
-    ("history", "why"),
-    [
-        ([read(1, 0, 1)], "written 0 times"),
-        ([write(1, 0, 1), write(1, 2, 3)], "written 2 times"),
-        ([write(1, 5, 6), read(1, 0, 1)], "before it was written"),
-        ([write(1, 0, 1), read(0, 2, 3)], "1 was the value while 0 was"),
-        ([write(1, 0, 1), write(2, 2, 3), read(1, 4, 5)], "2 was the value while 1 was"),
-        (
-            [write(1, 0, 1), write(2, 0, 1), read(1, 2, 3), read(2, 4, 5), read(1, 6, 7)],
-            "were both the value",
-        ),
-    ],
-)
-def test_stale_and_impossible_reads_are_found(history: list[Operation], why: str) -> None:
-    anomaly = find_anomaly(history, initial=0)
-
-    assert anomaly is not None
-    assert why in anomaly

@@ -21,7 +21,7 @@ from zreg.effects import (
     Save,
     Send,
 )
-from zreg.membership.enrolment import NodeFailed
+from zreg.membership.cluster_member import NodeFailed
 from zreg.meta.core import MetaCore
 from zreg.meta.group.meta_peers import Identity
 from zreg.meta.group.raft_driver import (

@@ -12,7 +12,7 @@ from zreg.errors import (
     NotReadyError,
     VersionMismatchError,
 )
-from zreg.membership.enrolment import NodeFailed
+from zreg.membership.cluster_member import NodeFailed
 from zreg.meta.core import HandedOver, HandOver
 from zreg.meta.state import RECOVERY_EPOCHS, MetaState
 from zreg.model import Member, Role, Status

@@ -7,7 +7,7 @@ from zreg.meta.group.quorum_alarm import QuorumAlarm
 from zreg.meta.group.raft_driver import TICK_SECONDS, RaftDriver
 from zreg.raft.quorum import majority
 
-_GOES_ON: Final = (
+_STILL_WORKS: Final = (
     "clients are served as before; no node joins or departs, nothing is evicted, no setting changes"
 )
 
@@ -20,7 +20,7 @@ def health_of(agreement: RaftDriver, trouble: QuorumAlarm, node_id: str) -> Heal
         return Health((problem,))
     if sentence := trouble.sentence():
         seconds = agreement.silent_ticks * TICK_SECONDS
-        detail = f"{sentence}. It has been so for {seconds:.0f} s; meanwhile {_GOES_ON}"
+        detail = f"{sentence}. It has been so for {seconds:.0f} s; meanwhile {_STILL_WORKS}"
         return Health((Problem("meta-quorum-missing", detail, Harm.STOPS_WORK),))
     found = []
     is_mine = raft.leader == node_id

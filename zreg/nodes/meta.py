@@ -20,10 +20,10 @@ from zreg.meta.core import HandedOver, HandOver, MetaCore
 from zreg.meta.group.meta_peers import Identity
 from zreg.meta.group.raft_driver import first_save, founders_of, new_raft, persisted_of
 from zreg.model import Role
-from zreg.nodes.base import Node, NodeSettings, clock, new_member, opened_doors
+from zreg.nodes.base import Node, NodeSettings, clock
+from zreg.nodes.opening import new_member, open_socket_set
 from zreg.raft.ready import Persisted, configuration_of
-from zreg.reactor.effect_runner import Disk, EventCallback
-from zreg.reactor.link_table import LinkTable
+from zreg.reactor import Disk, EventCallback, LinkTable
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.journal import Journal
 
@@ -80,8 +80,8 @@ class MetaNode(Node):
         self._tell = on_event
         self._held: DirectoryLock | None = None
         self._journal: Journal | None = None
-        with opened_doors(_table(settings, place), settings) as doors:
-            member = new_member(Role.META, doors, settings, Link.NODES, Link.MEMBERSHIP)
+        with open_socket_set(_table(settings, place), settings) as socket_set:
+            member = new_member(Role.META, socket_set, settings, Link.NODES, Link.MEMBERSHIP)
             try:
                 if place.directory is not None:
                     # Its journal has a lock of its own, which no session and no data node takes.
@@ -102,7 +102,7 @@ class MetaNode(Node):
                 now=clock(),
                 is_forgetful=self._journal is None,
             )
-        super().__init__(core, doors, member, settings, self._take_event, origin.disk)
+        super().__init__(core, socket_set, member, settings, self._take_event, origin.disk)
 
     async def run(self) -> None:
         """Serve until `stop`; raises `NodeEndError` when this node must not go on."""

@@ -3,8 +3,8 @@
 The algorithm is Ongaro and Ousterhout's "In Search of an Understandable Consensus Algorithm"
 (extended version, 2014; § numbers are its), with pre-vote (thesis §9.6), check-quorum (§6.2),
 leader stickiness (§4.2.3), read index (§6.4), single-server membership change (§4) and leadership
-transfer (§3.10) from Ongaro's thesis. As in etcd's Raft, the core does
-no I/O itself and returns what its driver must do.
+transfer (§3.10) from Ongaro's thesis. As in etcd's Raft, the core does no
+I/O itself and returns what its driver must do.
 
 There are no lease reads, since they trust clocks and a process that never stalls. A read costs one
 round trip.
@@ -151,7 +151,7 @@ class RaftCore:
             state.commit()
 
     def propose(self, data: bytes) -> Entry:
-        """Append a command as the leader; it is lost if the leadership ends before the commit.
+        """Append a command as the leader; it may be lost if the leadership ends before the commit.
 
         Raises `NotLeaderError`, `TransferringError`, `OverloadedError`, `CommandTooLargeError`.
         """
@@ -200,6 +200,7 @@ class RaftCore:
         )
 
     def _leading(self) -> Leadership:
+        """Return the leadership for a call that uses it; raises `NotLeaderError`."""
         assert not self._is_handed_out
         self._may_have_work = True
         if self._state.leadership is None:

@@ -12,7 +12,7 @@ class NotLeaderError(RaftError):
     """
 
     def __init__(self, leader: str | None) -> None:
-        super().__init__(f"not the leader; ask {leader or 'again after an election'}")
+        super().__init__(f"this node is not the leader: ask {leader or 'again after an election'}")
         self.leader = leader
 
 

@@ -20,7 +20,7 @@ from zreg.raft.log_replication import LogReplication
 from zreg.raft.progress import CatchUpState
 from zreg.raft.quorum import majority, majority_value
 from zreg.raft.read_index import ReadQueue
-from zreg.raft.requests import Requests
+from zreg.raft.requests import RequestBuilder
 from zreg.wire.raft_messages import Entry, EntryKind
 
 _EVERY_ROUND: Final = 2**62
@@ -45,7 +45,7 @@ class Leadership:
         self.term = term
         self.reads = ReadQueue()
         self.transfer = LeaderTransfer()
-        requests = Requests(config, log, term=term, next_sequence=next_sequence)
+        requests = RequestBuilder(config, log, term=term, next_sequence=next_sequence)
         self.replication = LogReplication(config, log, requests, self.reads, self.transfer, now=now)
         self._config = config
         self._log = log
@@ -59,13 +59,17 @@ class Leadership:
     # What the node asks for.
 
     def propose(self, data: bytes) -> Entry:
-        """Append a command; the entry is lost if the leadership ends before it is committed."""
+        """Append a command; it may be lost if the leadership ends before the commit."""
         if self.transfer.target is not None:
             raise TransferringError
         if len(data) > self._config.command_bytes_max:
-            raise CommandTooLargeError(f"a command has at most {self._config.command_bytes_max} B")
+            raise CommandTooLargeError(
+                f"the command has {len(data)} B, of at most {self._config.command_bytes_max} B"
+            )
         if self._uncommitted_bytes + len(data) > self._config.uncommitted_bytes_max:
-            raise OverloadedError(f"{self._uncommitted_bytes} B wait for a majority")
+            raise OverloadedError(
+                f"{self._uncommitted_bytes} B wait for a majority: try again when fewer wait"
+            )
         return self._append(EntryKind.COMMAND, data)
 
     def change_configuration(self, new: Configuration) -> Entry:
@@ -77,7 +81,7 @@ class Leadership:
         check_change(old, new)
         for node_id in (voter for voter in new.voters if voter not in old.voters):
             if self.replication.catch_up_state(node_id) is not CatchUpState.READY:
-                raise ConfigurationError(f"{node_id} has not caught up yet")
+                raise ConfigurationError(f"{node_id} has not caught up yet: try again later")
         self.replication.forget_changed_journals(old, new)
         entry = self._append(EntryKind.CONFIGURATION, encode_configuration(new))
         self.replication.sync_members()
@@ -85,14 +89,16 @@ class Leadership:
 
     def _check_change_allowed(self) -> None:
         if not self.has_own_commit():
-            raise ConfigurationError("the leader has committed nothing in its own term yet")
+            raise ConfigurationError(
+                "the leader has committed nothing in its own term yet: try again"
+            )
         if self._log.history.latest_index > self._log.commit_index:
-            raise ConfigurationError("the change before is not committed yet")
+            raise ConfigurationError("the previous change is not committed yet: try again")
 
     def transfer_to(self, target: str) -> None:
         """Hand over to `target` as soon as it has the whole log; until then propose nothing."""
         if target == self._config.node_id or target not in self._log.history.latest.voters:
-            raise ConfigurationError(f"{target} is no other voter")
+            raise ConfigurationError(f"{target} is not another voter")
         self.transfer.start(target, ends_at=self._now + self._config.election_ticks)
 
     def has_own_commit(self) -> bool:

@@ -10,7 +10,7 @@ from zreg.raft.leader_transfer import LeaderTransfer
 from zreg.raft.log import RaftLog
 from zreg.raft.progress import CatchUp, CatchUpState, Progress
 from zreg.raft.read_index import ReadQueue
-from zreg.raft.requests import Requests
+from zreg.raft.requests import RequestBuilder
 from zreg.wire.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -34,7 +34,7 @@ class LogReplication:
         self,
         config: RaftConfig,
         log: RaftLog,
-        requests: Requests,
+        requests: RequestBuilder,
         reads: ReadQueue,
         transfer: LeaderTransfer,
         *,

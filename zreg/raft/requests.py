@@ -9,7 +9,7 @@ from zreg.raft.progress import Progress
 from zreg.wire.raft_messages import AppendEntries, InstallSnapshot, TransferLeader
 
 
-class Requests:
+class RequestBuilder:
     """Builds requests from the log, each with a sequence number of its own."""
 
     def __init__(

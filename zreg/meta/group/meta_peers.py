@@ -25,7 +25,7 @@ from zreg.effects import (
     Send,
 )
 from zreg.errors import DeniedError, ForeignClusterError, UnknownNodeError
-from zreg.membership.enrolment import NodeFailed
+from zreg.membership.cluster_member import NodeFailed
 from zreg.meta.group.bootstrap import Bootstrap
 from zreg.raft.configuration import VOTER_COUNT_MAX
 from zreg.raft.consensus import RaftCore

@@ -3,7 +3,7 @@
     with mutated("own-term commit"):
         run_seed(17)        # raises
 
-Numbers in test names are those of known bugs of Raft implementations, as in our catalogue.
+They are in the order of our catalogue of known bugs of Raft implementations.
 """
 
 from collections.abc import Iterator, Sequence
@@ -48,7 +48,7 @@ def _commit_any_term(self: Leadership, index: int) -> bool:
 
 def _change_without_own_commit(self: Leadership) -> None:
     if self._log.history.latest_index > self._log.commit_index:
-        raise ConfigurationError("the change before is not committed yet")
+        raise ConfigurationError("the previous change is not committed yet")
 
 
 def _change_without_order(self: Leadership) -> None:

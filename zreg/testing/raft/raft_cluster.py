@@ -10,7 +10,7 @@ from random import Random
 
 from zreg.raft.ready import Ready
 from zreg.raft.status import Role
-from zreg.storage.journal import JournalError
+from zreg.storage.failures import JournalError
 from zreg.testing.raft.checker import RaftChecker
 from zreg.testing.raft.clients import Clients
 from zreg.testing.raft.faults import Faults, FaultyNetwork

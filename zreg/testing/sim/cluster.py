@@ -3,7 +3,7 @@
 from zreg.config import Config
 from zreg.data.core import DataCore
 from zreg.effects import Core, Link, MembershipTaken
-from zreg.membership.enrolment import NodeFailed
+from zreg.membership.cluster_member import NodeFailed
 from zreg.meta.core import MetaCore
 from zreg.meta.group.meta_peers import Identity
 from zreg.meta.group.raft_driver import first_save, founders_of, new_raft
@@ -130,7 +130,7 @@ class SimCluster(SimClients):
             process_id=self._new_id(),
         )
         kept = self.cached_membership(name)
-        core = DataCore(member, self.config, rng=self._new_rng(), now=self.sim.now, kept=kept)
+        core = DataCore(member, self.config, rng=self._new_rng(), now=self.sim.now, cached=kept)
         binds = {Link.REQUESTS: member.address, Link.CHANGES: member.changes_address}
         return self._add(name, core, binds)
 
@@ -141,7 +141,7 @@ class SimCluster(SimClients):
             name, Role.SESSION, 0, Status.INITIAL, f"tcp://{name}:9600", process_id=self._new_id()
         )
         kept = self.cached_membership(name)
-        core = SessionCore(member, self.config, rng=self._new_rng(), now=self.sim.now, kept=kept)
+        core = SessionCore(member, self.config, rng=self._new_rng(), now=self.sim.now, cached=kept)
         return self._add(name, core, {Link.CLIENTS: member.address})
 
     def cached_membership(self, name: str) -> Membership | None:

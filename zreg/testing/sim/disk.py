@@ -2,7 +2,7 @@
 
 from zreg.effects import Save, Snapshot
 from zreg.raft.ready import Persisted
-from zreg.storage.journal import JournalError
+from zreg.storage.failures import JournalError
 from zreg.wire.raft_messages import Entry
 
 
