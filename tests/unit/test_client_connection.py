@@ -42,9 +42,9 @@ def test_after_a_failed_connection_the_next_address_is_dialled() -> None:
     effects = local(core, PeerLost(Link.SESSION, "session-1", "refused"), 0.2)
 
     assert effects == [lost("refused", address=B, state=ClientState.CONNECTING)]
-    assert core.next_tick_at() == pytest.approx(0.25)
+    assert core.next_tick_at() == pytest.approx(0.21)
     assert core.tick(0.2) == []
-    assert core.tick(0.25) == [Connect(Link.SESSION, "session-2", A)]
+    assert core.tick(core.next_tick_at() or 0.0) == [Connect(Link.SESSION, "session-2", A)]
 
 
 def test_the_pause_grows_after_each_round_of_addresses() -> None:
@@ -68,11 +68,44 @@ def test_a_connection_that_is_not_made_in_time_is_given_up() -> None:
     core = make_core(A)
     core.start(0.0)
 
-    assert core.next_tick_at() == 1.0
-    assert core.tick(1.0) == [
+    assert core.next_tick_at() == 0.2
+    assert core.tick(0.2) == [
         Disconnect(Link.SESSION, "session-1"),
         lost("the connection could not be made in time", state=ClientState.CONNECTING),
     ]
+
+
+def test_each_round_of_addresses_gives_attempts_twice_as_long() -> None:
+    core = make_core(A)
+    core.start(0.0)
+    waits, now = [], 0.0
+    for _ in range(6):
+        due_at = core.next_tick_at()
+        assert due_at is not None
+        waits.append(due_at - now)
+        core.tick(due_at)
+        now = core.next_tick_at() or 0.0
+        core.tick(now)
+
+    assert waits == pytest.approx([0.2, 0.4, 0.8, 1.6, 2.0, 2.0])
+
+
+def test_a_session_that_became_a_black_hole_is_left_before_the_grace_of_its_clients_ends() -> None:
+    core = connected(A, B)
+    here = core.statistics()["session"]
+    elsewhere = B if here == A else A
+    local(core, PeerLost(Link.SESSION, "session-1", "closed"), 0.0)
+    first_at = core.next_tick_at()
+    assert first_at is not None
+    assert core.tick(first_at) == [Connect(Link.SESSION, "session-2", str(here))]
+    given_up_at = core.next_tick_at()
+    assert given_up_at is not None
+    core.tick(given_up_at)
+    second_at = core.next_tick_at()
+    assert second_at is not None
+
+    assert core.tick(second_at) == [Connect(Link.SESSION, "session-3", elsewhere)]
+    assert second_at < CONFIG.disconnect_grace_seconds
 
 
 def test_a_connection_is_given_up_when_no_welcome_comes() -> None:

@@ -26,7 +26,7 @@ def test_a_question_waits_for_a_session_and_is_given_up_at_its_deadline() -> Non
     core = make_core()
     core.start(0.0)
     assert local(core, Ask(5, FetchMembership(0), 0.5)) == []
-    assert core.next_tick_at() == 0.5
+    assert core.next_tick_at() == 0.2
     local(core, PeerUp(Link.SESSION, "session-1"))
     assert replayed(hear(core, WELCOME)) == [say(ReplayDone()), say(FetchMembership(1))]
 

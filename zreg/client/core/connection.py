@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 # Before the first attempt after a loss, so that a crowd of clients does not come all at once.
 _JITTER_SECONDS_MAX: Final = 0.1
+# Between attempts at different addresses.
+_NEXT_ADDRESS_SECONDS_MAX: Final = 0.02
+# A first attempt at an address that does not answer ends before a session gives up a client whose
+# connection closed (`disconnect_grace_seconds`), with time left for another address. Each round of
+# attempts has twice as long.
+_DIAL_SECONDS_MIN: Final = 0.2
+_DIAL_SECONDS_MAX: Final = 2.0
 # What a Welcome may say of its lease; the client's own settings replace anything else.
 _LEASE_SECONDS_MIN: Final = 0.1
 _LEASE_SECONDS_MAX: Final = 3600.0
@@ -90,6 +97,7 @@ class SessionConnection:
         self._addresses = SessionAddresses(addresses, rng=rng)
         self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
         self._due_at = math.inf
+        self._dial_seconds = _DIAL_SECONDS_MIN
         self._leases = LeaseTable[Peer](config.lease_seconds, now=0.0)
         self._ping_seconds = config.ping_seconds
         self._dial_count = self._stall_count = 0
@@ -113,7 +121,7 @@ class SessionConnection:
         self.address = self._addresses.next()
         self._conversation.peer = peer = f"session-{self._dial_count}"
         self.phase = Phase.DIALLING
-        self._due_at = now + self._config.request_retry_seconds
+        self._due_at = now + self._dial_seconds
         return [Connect(Link.SESSION, peer, self.address)]
 
     def greet(self, now: float) -> list[Effect]:
@@ -129,6 +137,7 @@ class SessionConnection:
         self.phase = Phase.OPEN
         self._addresses.learn(welcome.sessions)
         self._backoff.reset()
+        self._dial_seconds = _DIAL_SECONDS_MIN
         self._begin_lease(welcome, now)
         self._conversation.open()
         session = str(welcome.session)
@@ -196,12 +205,14 @@ class SessionConnection:
     def on_lost(self, detail: str, now: float) -> list[Effect]:
         """Pause before the next attempt: at the same session if it served, else at the next."""
         effects: list[Effect] = []
-        pause = self._rng.random() * _JITTER_SECONDS_MAX
+        pause = self._rng.random() * _NEXT_ADDRESS_SECONDS_MAX
         if self.state is ClientState.CONNECTED:
+            pause = self._rng.random() * _JITTER_SECONDS_MAX
             self._addresses.try_first(self.address)
             effects.append(self.log(WARNING, "lost", reason=detail))
         elif self._addresses.is_round_over:
             pause = self._backoff.next_seconds()
+            self._dial_seconds = min(2 * self._dial_seconds, _DIAL_SECONDS_MAX)
         self._conversation.close()
         self.phase = Phase.PAUSED
         self._due_at = now + pause
