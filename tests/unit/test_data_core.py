@@ -399,7 +399,40 @@ def test_a_session_that_is_gone_may_still_unpublish() -> None:
     follow(core, membership(session(S2), epoch=8))
     removal = unpublish(core, P2, 3)
 
-    assert core.settle(0.0) == [hint(NAME, v(2, 8), v(3, 8), 3, removal), to(ONE, Accepted((2,)))]
+    assert core.settle(0.0) == [hint(NAME, v(1), v(2, 8), 2, removal), to(ONE, Accepted((2,)))]
+
+
+@pytest.mark.parametrize("cause", [Cause.CLOSED, Cause.SILENT])
+@pytest.mark.parametrize("status", [Status.DEPARTED, None], ids=["departed", "forgotten"])
+def test_a_suspicion_of_a_departed_session_removes_nothing(
+    cause: Cause, status: Status | None
+) -> None:
+    """The session was stopped or cut off itself; its clients left it and live elsewhere."""
+    core = make_reconciled()
+    kept = publish(core)
+    core.settle(0.0)
+    members = [session(S2), *([session(S1, status)] if status is not None else [])]
+    follow(core, membership(*members, epoch=8))
+
+    removal = Removal(P1, 1, cause, S1)
+    assert ask(core, UnpublishDatum(7, NAME, (removal,))) == []
+
+    assert core.settle(0.0) == [to(ONE, Accepted((7,)))]
+    assert held(core) == {P1: kept}
+
+
+def test_a_publisher_id_of_another_client_is_refused() -> None:
+    core = make_core()
+    publish(core)
+    core.settle(0.0)
+    other = replace(make_publisher(P1, version=2, session=S2), client_id=b"o" * 16)
+
+    effects = ask(core, PublishDatum(2, NAME, other), peer=TWO)
+
+    detail = "this publisher id belongs to another client: publish under a new id"
+    refusal = Refused(2, RefusedError.code, detail, EPOCH)
+    assert effects == [to(TWO, refusal)]
+    assert core.settle(0.0) == []
 
 
 def test_very_many_acceptances_are_cut_into_records() -> None:
@@ -777,16 +810,27 @@ def test_datums_of_another_primary_are_dropped() -> None:
 
 def test_ids_that_came_back_to_this_node_are_unreconciled_and_those_it_kept_are_not() -> None:
     core = make_reconciled()
-    follow(core, membership(*BOTH, epoch=9, ring_epoch=9, data=TWO_NODES))
-    follow(core, membership(*BOTH, epoch=10, ring_epoch=10))
+    follow(core, membership(*BOTH, epoch=8, ring_epoch=8, data=TWO_NODES))
+    follow(core, membership(*BOTH, epoch=9, ring_epoch=9))
     one = publish(core, name=NAME)
     core.settle(0.0)
 
     assert ask(core, FetchChanges(3, MOVED, ZERO)) == [
-        to(ONE, Snapshot(3, MOVED, v(1, 10), (), 0, 0, is_known=False, is_unreconciled=True))
+        to(ONE, Snapshot(3, MOVED, v(1, 9), (), 0, 0, is_known=False, is_unreconciled=True))
     ]
     assert ask(core, FetchChanges(4, NAME, ZERO)) == [
-        to(ONE, Snapshot(4, NAME, v(1, 10), (one,), 0, 1))
+        to(ONE, Snapshot(4, NAME, v(1, 9), (one,), 0, 1))
+    ]
+
+
+def test_after_a_ring_that_the_node_did_not_see_all_ids_are_unreconciled() -> None:
+    """Another node may have been the primary of an id meanwhile, and have taken a publisher."""
+    core = make_reconciled()
+
+    follow(core, membership(*BOTH, epoch=10, ring_epoch=10))
+
+    assert ask(core, FetchChanges(3, NAME, ZERO)) == [
+        to(ONE, Snapshot(3, NAME, v(0, 10), (), 0, 0, is_known=False, is_unreconciled=True))
     ]
 
 
@@ -818,16 +862,52 @@ def test_publishers_of_a_departed_session_stay() -> None:
     assert P1 in held(core)
 
 
-def test_exactly_the_publishers_of_a_forgotten_session_are_evicted_at_once() -> None:
+def reconcile(core: DataCore, of: Incarnation, peer: bytes) -> list[Effect]:
+    """Let a session compare with an equal digest."""
+    digest = core._store.digests.of(of)
+    compare = CompareDigest(core._ownership.ring_epoch, digest.count, digest.value)
+    return ask(core, compare, peer=peer)
+
+
+def test_publishers_of_a_forgotten_session_are_evicted_when_all_living_sessions_are_equal() -> None:
+    """That meta has forgotten a session proves nothing about where its clients are now."""
     core = make_reconciled()
     publish(core, P1, session=S1)
     two = publish(core, P2, session=S2)
     core.settle(0.0)
 
-    effects = follow(core, membership(session(S2), epoch=8))
+    assert follow(core, membership(session(S2), epoch=8)) == [beat(S2, sequences={NAME: 1})]
+    assert P1 in held(core)
+    effects = reconcile(core, S2, TWO)
 
-    assert effects == [hint(NAME, v(1), v(2, 8), 2, Removal(P1, 1, Cause.EVICTED, S1))]
+    assert effects[1:] == [
+        hint(NAME, v(1), v(2, 8), 2, Removal(P1, 1, Cause.EVICTED, S1)),
+        beat(sequences={NAME: 2}),
+    ]
     assert held(core) == {P2: two}
+
+
+def test_a_client_that_reaches_another_session_after_the_forgetting_is_not_evicted() -> None:
+    core = make_reconciled()
+    publish(core, P1, session=S1)
+    core.settle(0.0)
+    follow(core, membership(session(S2), epoch=8))
+
+    publish(core, P1, version=2, session=S2, peer=TWO)
+    core.settle(0.0)
+    reconcile(core, S2, TWO)
+
+    assert P1 in held(core)
+
+
+def test_without_a_living_session_no_publisher_is_evicted() -> None:
+    core = make_reconciled()
+    publish(core, P1, session=S1)
+    core.settle(0.0)
+
+    follow(core, membership(epoch=8))
+
+    assert P1 in held(core)
 
 
 def test_a_publisher_that_moved_to_another_session_in_time_is_not_evicted() -> None:
@@ -837,7 +917,8 @@ def test_a_publisher_that_moved_to_another_session_in_time_is_not_evicted() -> N
     publish(core, version=3, session=S2, peer=TWO)
     core.settle(0.0)
 
-    assert follow(core, membership(session(S2), epoch=8)) == []
+    follow(core, membership(session(S2), epoch=8))
+    reconcile(core, S2, TWO)
     assert P1 in held(core)
 
 
@@ -849,6 +930,7 @@ def test_an_older_copy_in_the_turn_of_an_eviction_does_not_hide_the_eviction() -
     mirror.snapshot(v(1), [evicted])
 
     effects = follow(core, membership(session(S2), epoch=8))
+    effects += reconcile(core, S2, TWO)
     older = publish(core, version=2, session=S2, peer=TWO)
     effects += core.settle(0.0)
 

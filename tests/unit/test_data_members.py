@@ -32,7 +32,7 @@ from zreg.errors import NotPrimaryError
 from zreg.model import Incarnation
 from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.data_messages import NodeHello, PublishDatum
-from zreg.wire.membership_messages import MembershipReply, ReportGone
+from zreg.wire.membership_messages import FetchMembership, MembershipReply, ReportGone
 
 
 def test_an_initial_node_takes_no_writes_until_it_is_working() -> None:
@@ -77,6 +77,7 @@ def test_silence_is_not_reported() -> None:
 def test_a_data_node_takes_a_newer_membership_from_a_session() -> None:
     """Meta is out of reach, and the publisher's session is from an epoch not seen here."""
     core = make_core()
+    core.receive(Link.LOCAL, "", PeerLost(Link.META, META, TIMED_OUT), 0.0)
     newer = Incarnation(EPOCH + 1, "s3")
     shown = MembershipReply(0, membership(*BOTH, session(newer), epoch=8))
 
@@ -93,12 +94,20 @@ def test_a_data_node_takes_a_newer_membership_from_a_session() -> None:
     assert core.epoch == EPOCH + 1
 
 
-def test_a_data_node_that_a_session_shows_as_departed_joins_again() -> None:
+def test_a_membership_from_a_session_changes_neither_incarnation_nor_ownership() -> None:
+    """Only meta says who is who; a peer that shows another membership may be forged or mistaken."""
     core = make_core()
+    publish(core)
+    core.settle(0.0)
+    stranger = replace(membership(*BOTH, epoch=9, data=()), members=())
+    as_joined = MembershipReply(0, membership(*BOTH, epoch=9), Incarnation(9, "d2"))
 
-    ask(core, MembershipReply(0, membership(*BOTH, epoch=8, data=())))
+    assert ask(core, MembershipReply(0, stranger)) == [
+        Send(Link.META, META, FetchMembership(2, b"A" * 16, EPOCH))
+    ]
+    assert ask(core, as_joined) == []
+    core.receive(Link.LOCAL, "", PeerLost(Link.META, META, TIMED_OUT), 0.0)
+    assert ask(core, MembershipReply(0, stranger)) == []
 
-    (refusal,) = ask(core, PublishDatum(1, NAME, make_publisher(P1, session=S1)))
-    assert isinstance(refusal, Send)
-    assert isinstance(refusal.message, Refused)
-    assert refusal.message.code == NotPrimaryError.code
+    assert core.statistics()["incarnation"] == "d1@5"
+    assert P1 in held(core)

@@ -101,15 +101,28 @@ def test_a_session_outside_the_membership_reconciles_nothing() -> None:
     assert list(ownership.unreconciled) == [S1]
 
 
-def test_a_session_that_is_forgotten_is_not_waited_for() -> None:
+def test_after_a_forgetting_every_living_session_has_to_be_equal_again() -> None:
     ownership = Ownership("a")
     ownership.follow(membership("ab", S1, ring_epoch=1, departed=(S3,)))
     ownership.reconcile(S1)
 
     assert not ownership.follow(membership("ab", S1, ring_epoch=1))
 
-    assert ownership.unreconciled == {}
+    assert list(ownership.unreconciled) == [S1]
+    assert not ownership.may_evict
+    assert ownership.reconcile(S1)
+    assert ownership.may_evict
     assert unreconciled_names(ownership) == []
+
+
+def test_a_forgetting_without_a_living_session_waits_for_one() -> None:
+    ownership = Ownership("a")
+    ownership.follow(membership("ab", ring_epoch=1, departed=(S3,)))
+
+    ownership.follow(membership("ab", ring_epoch=1))
+
+    assert list(ownership.unreconciled) == [S3]
+    assert not ownership.may_evict
 
 
 def test_a_session_that_departs_is_still_waited_for() -> None:

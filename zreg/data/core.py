@@ -116,7 +116,7 @@ class DataCore:
                 case MembershipReply() if self._sessions.is_session(peer):
                     return self._act_on(self._cluster_member.receive(link, peer, message, now), now)
                 case _:
-                    return self._receive_rest(peer, message)
+                    return self._receive_rest(peer, message, now)
         match message:
             case PeerLost(link=Link.REQUESTS):
                 return self._on_peer_lost(message)
@@ -129,13 +129,15 @@ class DataCore:
             case _:
                 return self._act_on(self._cluster_member.receive(link, peer, message, now), now)
 
-    def _receive_rest(self, peer: Peer, message: Message | Local) -> Sequence[Effect]:
+    def _receive_rest(self, peer: Peer, message: Message | Local, now: float) -> Sequence[Effect]:
         match message:
             case NodeHello():
                 self._sessions.on_node_hello(peer, message)
                 return ()
             case CompareDigest():
                 effects, is_last = self._sessions.on_compare_digest(peer, message)
+                if is_last:
+                    effects += self._evict(now)
                 # The beat has followers fetch again what they took under the longer list.
                 return effects + self._beat() if is_last else effects
             case CompareVersions():
@@ -231,15 +233,21 @@ class DataCore:
             effects += self._follow(membership, now)
         return effects
 
+    def _evict(self, now: float) -> list[Effect]:
+        """Evict what may be evicted, and commit."""
+        if self._ownership.may_evict:
+            self._writes.evict_forgotten()
+        return self._hints.commit(self._store.dirty(), self.epoch, now)
+
     def _follow(self, membership: Membership, now: float) -> list[Effect]:
-        """Drop the datums of other primaries, and evict the publishers of forgotten sessions."""
+        """Drop the datums of other primaries, and evict the publishers of sessions long gone."""
         self._refusals.epoch = membership.epoch
         before = list(self._ownership.unreconciled)
         if self._ownership.follow(membership):
             names = [datum.name for datum in self._store]
             self._store.drop_all_but(name for name in names if self._ownership.owns(name))
         self._writes.follow(membership)
-        effects = self._hints.commit(self._store.dirty(), self.epoch, now)
+        effects = self._evict(now)
         if before != list(self._ownership.unreconciled):
             # The beat has followers fetch again what they took under a longer list.
             effects += self._beat()

@@ -12,7 +12,7 @@ from zreg.primitives.ring import Ring, ring_of
 
 # A node that passed through more rings than this without being reconciled trusts none of them.
 _PASSED_RINGS_MAX: Final = 8
-_ALL: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING, Status.DEPARTED)
+_LIVING: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 
 
 class Ownership:
@@ -25,6 +25,10 @@ class Ownership:
         self.ring = Ring(())
         self.ring_epoch = -1
         self.unreconciled: dict[Incarnation, None] = {}
+        self._epoch = 0
+        # The sessions of the membership, departed ones too.
+        self._sessions: frozenset[Incarnation] = frozenset()
+        self._has_living_session = False
         # The rings since everything was reconciled last; None: it never was.
         self._passed: list[Ring] | None = None
 
@@ -49,13 +53,31 @@ class Ownership:
             return True
         return any(ring.primary(name) != self._node_id for ring in self._passed)
 
+    @property
+    def may_evict(self) -> bool:
+        """Whether every living session, and there is one, was equal since the last forgetting."""
+        return self._has_living_session and not self.unreconciled
+
     def follow(self, membership: Membership) -> bool:
         """Take a new membership; return whether the ring changed."""
-        sessions = [member.incarnation for member in membership.of(Role.SESSION, *_ALL)]
-        self.unreconciled = {s: None for s in sessions if s in self.unreconciled}
+        former, former_epoch = self._sessions, self._epoch
+        self._take_sessions(membership)
+        sessions = [m.incarnation for m in membership.of(Role.SESSION, *_LIVING, Status.DEPARTED)]
+        living = {m.incarnation for m in membership.of(Role.SESSION, *_LIVING)}
+        has_forgotten = bool(former - self._sessions)
+        if living or not has_forgotten:
+            # A session that is forgotten proves nothing: its clients may be at any living one.
+            still = {s for s in sessions if s in self.unreconciled} | (
+                living if has_forgotten else set()
+            )
+            self.unreconciled = {s: None for s in sessions if s in still}
         self._settle()
         if membership.ring_epoch == self.ring_epoch:
             return False
+        has_followed_all = membership.ring_epoch <= former_epoch + 1
+        if not has_followed_all:
+            # Another node may have been the primary of an id in between, and have taken publishers.
+            self._passed = None
         if self._passed is not None:
             self._passed.append(self.ring)
             if len(self._passed) > _PASSED_RINGS_MAX:
@@ -70,9 +92,16 @@ class Ownership:
         """Begin another life (None: lose this one), and trust nothing of the last one."""
         self.incarnation = incarnation
         self._passed = None
-        sessions = membership.of(Role.SESSION, *_ALL)
+        self._take_sessions(membership)
+        sessions = membership.of(Role.SESSION, *_LIVING, Status.DEPARTED)
         self.unreconciled = dict.fromkeys(member.incarnation for member in sessions)
         self._settle()
+
+    def _take_sessions(self, membership: Membership) -> None:
+        self._epoch = membership.epoch
+        sessions = membership.of(Role.SESSION, *_LIVING, Status.DEPARTED)
+        self._sessions = frozenset(member.incarnation for member in sessions)
+        self._has_living_session = bool(membership.of(Role.SESSION, *_LIVING))
 
     def reconcile(self, session: Incarnation) -> bool:
         """Note that a session's digest was equal; return whether it was the last one."""

@@ -59,6 +59,11 @@ class DatumStore:
         """Return the datum of that name."""
         return self._datums.get(name)
 
+    def publisher(self, name: DataInfoId, publisher_id: bytes) -> Publisher | None:
+        """Return a publisher of the datum of that name."""
+        datum = self._datums.get(name)
+        return None if datum is None else datum.publishers.get(publisher_id)
+
     # --- merging ------------------------------------------------------------------------------
 
     def put(self, name: DataInfoId, publisher: Publisher) -> bool:

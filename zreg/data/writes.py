@@ -11,14 +11,17 @@ from zreg.data.ownership import Ownership
 from zreg.data.refusals import Refusals
 from zreg.data.store import DatumStore
 from zreg.effects import Effect, Link, Peer, Send
-from zreg.errors import NotReadyError, SessionGoneError
+from zreg.errors import NotReadyError, RefusedError, SessionGoneError
 from zreg.membership.cluster_member import ClusterMember
-from zreg.model import Incarnation, Membership, Role, Status
+from zreg.model import Cause, Incarnation, Membership, Removal, Role, Status
 from zreg.wire.common_messages import Accepted
 from zreg.wire.data_messages import PublishDatum, UnpublishDatum
 
+_LIVING = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 # A departed session may still register publishers until meta forgets it.
-_MAY_REGISTER = (Status.INITIAL, Status.WORKING, Status.LEAVING, Status.DEPARTED)
+_MAY_REGISTER = (*_LIVING, Status.DEPARTED)
+# What a session concludes from a closed connection or from silence, and its client did not say.
+_SUSPICIONS = (Cause.CLOSED, Cause.SILENT)
 
 
 class Writes:
@@ -35,17 +38,25 @@ class Writes:
         self._ownership = ownership
         self._cluster_member = cluster_member
         self._refusals = refusals
-        # The session incarnations of the membership.
+        # The session incarnations of the membership, and those of them that have not departed.
         self._sessions: frozenset[Incarnation] = frozenset()
+        self._living: frozenset[Incarnation] = frozenset()
         self._accepted: dict[Peer, list[int]] = {}
 
     def follow(self, membership: Membership) -> None:
-        """Take a new membership, and evict the publishers of sessions that it has no more.
-
-        The caller commits at once (`DatumStore.evict` says why).
-        """
+        """Take a new membership: its sessions may register publishers."""
         members = membership.of(Role.SESSION, *_MAY_REGISTER)
         self._sessions = frozenset(member.incarnation for member in members)
+        members = membership.of(Role.SESSION, *_LIVING)
+        self._living = frozenset(member.incarnation for member in members)
+
+    def evict_forgotten(self) -> None:
+        """Evict the publishers of sessions that the membership has no more.
+
+        That meta has forgotten a session proves nothing by itself: a client may have moved to a
+        session that this node has not heard. So the caller waits until the digest with every living
+        session was equal after the forgetting, and then commits at once (`DatumStore.evict`).
+        """
         for session in self._store.digests.sessions():
             if session not in self._sessions:
                 self._store.evict(session)
@@ -58,6 +69,10 @@ class Writes:
             return [self._refusals.not_primary(peer, publish.request_id)]
         if publish.publisher.session not in self._sessions:
             return self._refuse_session(peer, publish)
+        held = self._store.publisher(name, publish.publisher.publisher_id)
+        if held is not None and held.client_id != publish.publisher.client_id:
+            detail = "this publisher id belongs to another client: publish under a new id"
+            return [self._refusals.refuse(peer, publish.request_id, RefusedError, detail)]
         self._store.put(name, publish.publisher)
         self._accept(peer, publish.request_id)
         return ()
@@ -68,9 +83,17 @@ class Writes:
         if not self._ownership.is_primary(name):
             return [self._refusals.not_primary(peer, unpublish.request_id)]
         for removal in unpublish.removals:
-            self._store.remove(name, removal, now)
+            if not self._is_suspicion_of_departed(removal):
+                self._store.remove(name, removal, now)
         self._accept(peer, unpublish.request_id)
         return ()
+
+    def _is_suspicion_of_departed(self, removal: Removal) -> bool:
+        """Return whether a session suspects a client although meta has taken it for dead itself.
+
+        Its clients left it because it was stopped or cut off, and live elsewhere.
+        """
+        return removal.cause in _SUSPICIONS and removal.session not in self._living
 
     def _accept(self, peer: Peer, request_id: int) -> None:
         request_ids = self._accepted.get(peer)

@@ -244,8 +244,7 @@ class ClusterMember:
             case MembershipChanged() if message.cluster_id == self.membership.cluster_id:
                 return self.see_epoch(message.epoch)
             case MembershipReply() if link is Link.REQUESTS:
-                # A session hands over its membership: meta may be out of this node's reach.
-                return self._on_membership(message, now)
+                return self._on_handed_over(message.membership, now)
             case Message() if link is Link.META and peer == connection.address and not dialling:
                 connection.on_heard(now)
                 return self._on_answer(message, now)
@@ -347,6 +346,19 @@ class ClusterMember:
         if follower.is_behind and membership.epoch > former.epoch:
             effects += self._fetch()
         return effects
+
+    def _on_handed_over(self, membership: Membership, now: float) -> list[Effect]:
+        """Take a membership from a session, which may know more while meta is out of reach.
+
+        Only meta says who is who: nothing that comes on a data link changes this node's cluster,
+        incarnation or status. While the leader is connected, the epoch alone is news.
+        """
+        if membership.cluster_id != self.membership.cluster_id:
+            return []
+        is_in = self.incarnation is not None and membership.has_living(self.incarnation)
+        if self.leader is None and is_in:
+            return self._on_membership(MembershipReply(0, membership), now)
+        return self.see_epoch(membership.epoch)
 
     def _on_joined(self, incarnation: Incarnation, epoch: int) -> list[Effect]:
         # A join that was sent twice is answered twice.
