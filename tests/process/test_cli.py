@@ -315,8 +315,8 @@ def test_another_cluster_is_code_4_and_named(url: str) -> None:
     assert "it is of cluster 'zreg'" in said
 
 
-def test_a_session_without_data_nodes_is_code_4() -> None:
-    meta = Running(zreg_command("meta", "--port", "0", "-o", "json"))
+def test_a_session_without_data_nodes_is_code_4(tmp_path: Path) -> None:
+    meta = Running(zreg_command("meta", "--port", "0", f"--dir={tmp_path}", "-o", "json"))
     with meta:
         meta_address = json.loads(meta.line())["address"]
         session = Running(

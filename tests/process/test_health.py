@@ -100,23 +100,27 @@ def test_a_node_that_has_ended_answers_no_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_one_port_for_http_is_named_and_one_that_is_in_use_is_refused(role: str) -> None:
+def test_one_port_for_http_is_named_and_one_that_is_in_use_is_refused(
+    role: str, tmp_path: Path
+) -> None:
     port = free_ports(1)
+    options = ["--port=0", f"--http-port={port}", f"--dir={tmp_path}", "-o", "json"]
     with socket.create_server(("127.0.0.1", port)):
-        result = run_zreg(role, "--port=0", f"--http-port={port}")
+        result = run_zreg(role, *options)
     assert result.returncode == 1
     assert f"http://127.0.0.1:{port} is already in use" in result.stderr
     assert result.stderr.endswith("choose another port with --http-port\n")
 
-    with Running(zreg_command(role, "--port=0", f"--http-port={port}", "-o", "json")) as node:
+    with Running(zreg_command(role, *options)) as node:
         line = json.loads(node.line())
         assert line["http"] == f"127.0.0.1:{port}"
         with urllib.request.urlopen(f"http://{line['http']}/healthz", timeout=5) as response:
             assert json.load(response)["role"] == role
 
 
-def test_http_can_be_switched_off_and_is_nonsense_in_words() -> None:
-    with Running(zreg_command("meta", "--port=0", "--http-port=off", "-o", "json")) as node:
+def test_http_can_be_switched_off_and_is_nonsense_in_words(tmp_path: Path) -> None:
+    options = ["--port=0", "--http-port=off", f"--dir={tmp_path}", "-o", "json"]
+    with Running(zreg_command("meta", *options)) as node:
         assert json.loads(node.line())["http"] is None
         node.send(signal.SIGTERM)
         assert node.wait() == 0

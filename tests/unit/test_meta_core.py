@@ -1,4 +1,4 @@
-"""Meta decides who is a member: by requests, by leases, by what nodes remember; never asleep."""
+"""Meta decides who is a member: by requests and by leases."""
 
 import logging
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ from zreg.errors import (
 )
 from zreg.meta.core import MetaCore
 from zreg.meta.group.meta_peers import Identity
-from zreg.meta.group.raft_driver import first_save, new_raft, persisted_of
+from zreg.meta.group.raft_driver import first_save, founders_of, new_raft, persisted_of
 from zreg.model import (
     ZERO,
     Incarnation,
@@ -70,12 +70,13 @@ META = Member("meta", Role.META, 1, Status.WORKING, "tcp://meta:1", "tcp://meta:
 
 
 def make_core(*, now: float = 0.0) -> MetaCore:
-    """Return a lone meta node without a disk, which leads at once."""
-    raft = new_raft("meta", persisted_of(first_save({"meta": ""})), Random(1))
-    identity = Identity(node_id="meta", address="", journal_id="")
-    core = MetaCore(
-        META, CONFIG, raft=raft, identity=identity, cluster_id=OWN, now=now, is_forgetful=True
+    """Return a lone meta node, which leads at once."""
+    founders = {"meta": ""}
+    raft = new_raft("meta", persisted_of(first_save(founders)), Random(1))
+    identity = Identity(
+        node_id="meta", address="", journal_id="journal of meta", founders=founders_of(founders)
     )
+    core = MetaCore(META, CONFIG, raft=raft, identity=identity, cluster_id=OWN, now=now)
     core.start(now)
     return core
 
@@ -644,7 +645,7 @@ def test_the_core_shows_itself() -> None:
         enter(core, node_id)
     ask(core, b"p", Leave(9, Incarnation(2, "s1")))
 
-    raft = "<RaftCore meta leader term=2 commit=7 last=7>"
+    raft = "<RaftCore meta leader term=2 commit=8 last=8>"
     assert repr(core) == f"<MetaCore epoch=5 members=4 {raft}>"
     assert core.statistics() == {
         "epoch": 5,
@@ -658,159 +659,33 @@ def test_the_core_shows_itself() -> None:
         "raft_role": "leader",
         "raft_term": 2,
         "raft_leader": "meta",
-        "raft_commit_index": 7,
-        "raft_last_index": 7,
+        "raft_commit_index": 8,
+        "raft_last_index": 8,
         "raft_peers_up": 0,
         "strange_messages": 0,
     }
 
 
-# --- after a restart ----------------------------------------------------------------------------
+# --- which cluster a node has seen ----------------------------------------------------------------
 
-S1, D1 = Incarnation(7, "s1"), Incarnation(5, "d1")
-MEMORY = membership(
-    working("s1", 7), departed("s2", 8), working("d1", 5), epoch=57, ring_epoch=5, cluster_id=OLD
-)
-ADOPTED = replace(MEMORY, epoch=58)
+S1 = Incarnation(7, "s1")
 FOREIGN = (
     "this node has been a member of another cluster: give it the addresses of its own "
     "meta nodes, or restart it to join this cluster as a new node"
 )
 
 
-def adopted_log(epoch: int, from_epoch: int) -> Log:
-    fields: dict[str, str | int | float] = {"epoch": epoch, "from_epoch": from_epoch}
-    return Log(logging.WARNING, "membership.adopted", fields)
-
-
-def make_adopted() -> MetaCore:
-    """Return a core that has just adopted what s1 remembers, and told everybody."""
-    core = make_core()
-    ask(core, peer_of("s1"), renew(S1, cluster_id=OLD, epoch=57))
-    ask(core, peer_of("s1"), MembershipReply(1, MEMORY))
-    list(core.settle(0.0))
-    return core
-
-
 @pytest.mark.parametrize(
     "request_", [renew(S1, cluster_id=OLD, epoch=57), join("s1", cluster_id=OLD, epoch=57)]
 )
-def test_a_young_meta_asks_who_has_seen_another_cluster(request_: Message) -> None:
+def test_a_node_of_another_cluster_is_refused(request_: Join | Renew) -> None:
     core = make_core()
-
-    assert ask(core, b"p", request_) == [Send(Link.NODES, b"p", FetchMembership(1))]
-    assert core.membership == membership(epoch=1)
-
-
-def test_it_goes_on_with_what_the_node_remembers_above_its_epoch() -> None:
-    core = make_core()
-
-    effects = ask(core, b"p", MembershipReply(1, MEMORY), 0.5)
-
-    assert effects == [adopted_log(58, 57)]
-    assert core.membership == ADOPTED
-    assert list(core.settle(0.5)) == [announced(58, OLD)]
-    assert ask(core, peer_of("s1"), renew(S1, cluster_id=OLD, epoch=57), 0.6) == [
-        Send(Link.NODES, peer_of("s1"), Renewed(8, 58))
-    ]
-
-
-def test_what_another_node_remembers_of_the_same_time_changes_nothing_more() -> None:
-    core = make_adopted()
-
-    assert ask(core, b"q", MembershipReply(2, MEMORY)) == []
-    assert list(core.settle(0.0)) == []
-
-
-def test_a_higher_memory_of_the_same_cluster_is_asked_for_and_taken_too() -> None:
-    core = make_adopted()
-    later = replace(MEMORY, epoch=60, members=(working("s1", 7), working("d2", 59), META))
-
-    assert ask(core, b"q", renew(Incarnation(59, "d2"), cluster_id=OLD, epoch=60)) == [
-        Send(Link.NODES, b"q", FetchMembership(2))
-    ]
-    assert ask(core, b"q", MembershipReply(2, later)) == [adopted_log(61, 60)]
-
-    # What the first remembered has a lease to show itself.
-    members = (working("s1", 7), departed("s2", 8), working("d1", 5), working("d2", 59))
-    assert core.membership == membership(*members, epoch=61, ring_epoch=61, cluster_id=OLD)
-
-
-def test_after_a_restart_nobody_is_expired_for_a_lease() -> None:
-    core = make_adopted()
-
-    logged = pass_time(core, 0.0, LEASE * 0.99)
-    assert logged == []
-
-    ask(core, b"p", join("d9"), LEASE * 0.99)
-    ask(core, b"q", join("s9"), LEASE * 0.99)
-    logged = pass_time(core, LEASE, LEASE)
-    assert [log for _, log in logged] == [
-        departed_log(S1, "session", "silent", 61),
-        departed_log(D1, "data", "silent", 62),
-    ]
-
-
-def test_a_session_that_had_departed_before_has_its_whole_grace_again() -> None:
-    core = make_adopted()
-
-    assert pass_time(core, 0.0, GRACE - 0.1, S1, D1) == []
-    assert pass_time(core, GRACE, GRACE, S1, D1) == [
-        (GRACE, forgotten_log(Incarnation(8, "s2"), 59))
-    ]
-
-
-def test_who_joined_the_young_cluster_has_to_join_the_remembered_one() -> None:
-    """Its incarnation may even look like one of the remembered."""
-    core = make_core()
-    for number in range(6):
-        enter(core, f"s{number + 1}", life=2)
-    looks_known = enter(core, "s9")
-    assert looks_known == Incarnation(8, "s9")
-    memory = replace(MEMORY, members=(working("s9", 8, life=3), META))
-    ask(core, b"p", MembershipReply(1, memory))
-
-    effects = ask(core, peer_of("s9"), renew(looks_known, cluster_id=OWN, epoch=8), 0.1)
-
-    assert effects == [refused(peer_of("s9"), 8, UnknownNodeError.code, gone(looks_known))]
-    again = ask(core, peer_of("s9"), join("s9", cluster_id=OWN, epoch=8), 0.2)
-    s9 = Incarnation(59, "s9")
-    assert again == [joined_log(s9, "session"), reply_to(peer_of("s9"), core, s9)]
-    assert core.membership.cluster_id == OLD
-
-
-def test_who_joined_the_young_cluster_may_join_the_remembered_one_later_too() -> None:
-    core = make_adopted()
-
-    effects = ask(core, b"p", join("s9", cluster_id=OWN, epoch=3), 2 * LEASE)
-
-    s9 = Incarnation(59, "s9")
-    assert effects == [joined_log(s9, "session"), reply_to(b"p", core, s9)]
-
-
-@pytest.mark.parametrize(
-    "request_", [renew(S1, cluster_id=OLD, epoch=57), join("s1", cluster_id=OLD, epoch=57)]
-)
-def test_a_node_of_another_cluster_is_refused_when_meta_is_not_young(
-    request_: Join | Renew,
-) -> None:
-    core = make_core()
-    enter(core, "s9")
     present = core.membership
 
-    effects = ask(core, b"p", request_, LEASE)
+    effects = ask(core, b"p", request_)
 
     assert effects == [refused(b"p", request_.request_id, ForeignClusterError.code, FOREIGN)]
     assert core.membership == present
-
-
-def test_meta_stays_young_until_somebody_has_come() -> None:
-    """A process that was away right after its start has still forgotten what others remember."""
-    core = make_core()
-
-    assert ask(core, b"p", renew(S1, cluster_id=OLD, epoch=57), 10 * LEASE) == [
-        Send(Link.NODES, b"p", FetchMembership(1))
-    ]
 
 
 def test_an_epoch_that_no_cluster_can_have_reached_is_a_forgery() -> None:
@@ -848,39 +723,6 @@ def test_a_cluster_that_is_full_says_so() -> None:
     assert [effect.message.code for effect in effects] == [LimitError.code]
 
 
-def test_a_node_of_a_third_cluster_does_not_replace_the_adopted_one() -> None:
-    """Meta looks at what it remembers while it is young, and stays with what it has."""
-    core = make_adopted()
-    third = b"third"
-
-    assert ask(core, b"p", renew(S1, cluster_id=third, epoch=99)) == [
-        Send(Link.NODES, b"p", FetchMembership(2))
-    ]
-    assert ask(core, b"p", MembershipReply(2, replace(MEMORY, cluster_id=third, epoch=99))) == []
-    assert core.membership == ADOPTED
-    assert ask(core, b"p", renew(S1, cluster_id=third, epoch=99), LEASE) == [
-        refused(b"p", 8, ForeignClusterError.code, FOREIGN)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("memory", "now"),
-    [
-        pytest.param(MEMORY, LEASE, id="late"),
-        pytest.param(replace(MEMORY, epoch=0, cluster_id=b""), 0.0, id="nothing-seen"),
-        pytest.param(membership(epoch=1), 0.0, id="my-own"),
-    ],
-)
-def test_other_memories_are_ignored(memory: Membership, now: float) -> None:
-    core = make_core()
-    if now:
-        enter(core, "s9")
-    present = core.membership
-
-    assert ask(core, b"p", MembershipReply(1, memory), now) == []
-    assert core.membership == present
-
-
 def test_a_newcomer_that_has_seen_nothing_is_let_in_at_once() -> None:
     core = make_core()
 
@@ -895,12 +737,3 @@ def test_meta_goes_above_a_higher_epoch_of_its_cluster_at_once() -> None:
 
     assert effects == [Send(Link.NODES, peer_of("s1"), Renewed(8, 58))]
     assert list(core.settle(LEASE)) == [announced(58)]
-
-
-def test_a_meta_with_a_cluster_id_of_its_own_asks_who_remembers_it_too() -> None:
-    """It may be started with the id that it had."""
-    core = make_core()
-
-    assert ask(core, b"p", renew(S1, cluster_id=OWN, epoch=57)) == [
-        Send(Link.NODES, b"p", FetchMembership(1))
-    ]

@@ -23,7 +23,8 @@ def begin(
     """Start the node once more, up to where its sockets would be watched."""
     journal = Journal(directory / "raft.db", identity={"node_id": node_id})
     try:
-        return _origin(journal, node_id, MetaPlace(peers=peers, is_joining=is_joining))
+        place = MetaPlace(directory=directory, peers=peers, is_joining=is_joining)
+        return _origin(journal, node_id, place)
     finally:
         journal.close()
 

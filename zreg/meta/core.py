@@ -2,7 +2,6 @@
 
 Members and settings are Raft's (`state`, `agreement`); the leader deals with nodes (`seats`).
 Followers serve the membership that they have applied, announce it, and send all else to the leader.
-A lone node without a disk relies on what its nodes remember (`memory`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +38,6 @@ from zreg.meta.group.quorum_alarm import QuorumAlarm
 from zreg.meta.group.raft_driver import RaftDriver, Waiter
 from zreg.meta.group.voters import Voters
 from zreg.meta.health import health_of
-from zreg.meta.members.cluster_check import ClusterCheck
 from zreg.meta.members.member_registrar import MemberRegistrar
 from zreg.meta.refusals import not_leader, refused
 from zreg.meta.setting_requests import SettingRequests
@@ -95,7 +93,7 @@ _FOR_LEADERS: Final = (
 class MetaCore:
     """The agreed list of members and settings, and the leases that keep members on it."""
 
-    def __init__(  # noqa: PLR0913 -- each is a part of what it is
+    def __init__(
         self,
         member: Member,
         config: Config,
@@ -104,7 +102,6 @@ class MetaCore:
         identity: Identity,
         cluster_id: bytes,
         now: float,
-        is_forgetful: bool = False,
     ) -> None:
         assert member.role is Role.META
         assert member.node_id == identity.node_id
@@ -118,13 +115,6 @@ class MetaCore:
         )
         self._voters = Voters(member, self.state, self.raft_driver, self._propose, self._elsewhere)
         self._quorum_alarm = QuorumAlarm(self.raft_driver, member.node_id)
-        self._memory = ClusterCheck(
-            self.state,
-            self._registrar,
-            config,
-            own_cluster_id=cluster_id,
-            forgot_at=now if is_forgetful else None,
-        )
         self._own_cluster_id = cluster_id
         self._announced = EMPTY_MEMBERSHIP
         self._announced_at = now
@@ -192,14 +182,11 @@ class MetaCore:
         """Take what only a leader can answer."""
         match message:
             case Renew() | Join():
-                answer = self._memory.ask_or_refuse(peer, message, now)
-                return self._registrar.take(peer, message, now) if answer is None else answer
+                return self._registrar.take(peer, message, now)
             case Leave():
                 return self._registrar.leave(peer, message)
             case ReportGone():
                 return self._registrar.hear_report(peer, message, now)
-            case MembershipReply():
-                return self._memory.adopt(message.membership, now)
             case SetSetting():
                 return self._settings.change(peer, message)
             case FetchSettings():

@@ -1,7 +1,6 @@
 """Join the meta core to a reactor: ROUTER for nodes, PUB for the membership, REQ and REP for Raft.
 
-With a directory its journal is there, and a restarted node goes on from it. Without one it is a
-lone node that forgets, as `zreg dev` runs it.
+Its journal is in its directory, and a restarted node goes on from it.
 """
 
 import logging
@@ -14,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from zreg.effects import Link, Save
+from zreg.effects import Link
 from zreg.errors import UsageError
 from zreg.meta.core import HandedOver, HandOver, MetaCore
 from zreg.meta.group.meta_peers import Identity
@@ -22,7 +21,7 @@ from zreg.meta.group.raft_driver import first_save, founders_of, new_raft, persi
 from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings, clock, new_member, opened_doors
 from zreg.raft.ready import Persisted, configuration_of
-from zreg.reactor.effect_runner import Disk, EventCallback
+from zreg.reactor.effect_runner import EventCallback
 from zreg.reactor.link_table import LinkTable
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.journal import Journal
@@ -37,20 +36,13 @@ _FOUNDER_COUNTS: Final = (1, 3, 5)
 logger = logging.getLogger("zreg.meta")
 
 
-class Forgetful:
-    """The disk of a node that has none: it may forget, as nobody else relies on it."""
-
-    def save(self, step: Save) -> None:
-        """Keep nothing."""
-
-
 class MetaPlace(msgspec.Struct, frozen=True, kw_only=True):
     """Where a meta node is, and who else is one."""
 
     address: str = DEFAULT_ADDRESS
     membership_address: str = DEFAULT_MEMBERSHIP_ADDRESS
-    # Where its journal is; None: it has none, and forgets.
-    directory: Path | None = None
+    # Where its journal is.
+    directory: Path
     # Raft's address of each meta node by id, this one included; empty: it is alone for good. After
     # the first start the journal knows them, and only this node's own is looked at.
     peers: Mapping[str, str] = {}
@@ -61,7 +53,6 @@ class MetaPlace(msgspec.Struct, frozen=True, kw_only=True):
 class _Origin(msgspec.Struct, frozen=True):
     """What a node starts from."""
 
-    disk: Disk
     persisted: Persisted
     identity: Identity
 
@@ -83,11 +74,10 @@ class MetaNode(Node):
         with opened_doors(_table(settings, place), settings) as doors:
             member = new_member(Role.META, doors, settings, Link.NODES, Link.MEMBERSHIP)
             try:
-                if place.directory is not None:
-                    # Its journal has a lock of its own, which no session and no data node takes.
-                    self._held = DirectoryLock(place.directory)
-                    facts = {"node_id": member.node_id, "cluster": settings.config.cluster}
-                    self._journal = Journal(place.directory / JOURNAL_NAME, identity=facts)
+                # Its journal has a lock of its own, which no session and no data node takes.
+                self._held = DirectoryLock(place.directory)
+                facts = {"node_id": member.node_id, "cluster": settings.config.cluster}
+                self._journal = Journal(place.directory / JOURNAL_NAME, identity=facts)
                 origin = _origin(self._journal, member.node_id, place)
             except BaseException:
                 self._close_journal()
@@ -100,9 +90,8 @@ class MetaNode(Node):
                 identity=origin.identity,
                 cluster_id=os.urandom(16),
                 now=clock(),
-                is_forgetful=self._journal is None,
             )
-        super().__init__(core, doors, member, settings, self._take_event, origin.disk)
+        super().__init__(core, doors, member, settings, self._take_event, self._journal)
 
     async def run(self) -> None:
         """Serve until `stop`; raises `NodeEndError` when this node must not go on."""
@@ -149,17 +138,15 @@ def remembered_peers(directories: Iterable[Path]) -> dict[str, str]:
 
 
 def _check(settings: NodeSettings, place: MetaPlace) -> None:
-    if place.peers and place.directory is None:
-        raise UsageError("meta nodes that have peers must remember: say where with --dir")
     if place.peers and settings.node_id not in place.peers:
         raise UsageError(
             f"the peers {', '.join(place.peers)} do not include this node, "
             f"{settings.node_id or 'which has no --id'}: give it the --id of one of them"
         )
-    if place.is_joining and not (place.peers and place.directory):
+    if place.is_joining and not place.peers:
         raise UsageError(
-            "a meta node that joins others needs --dir, and --peer ID=HOST:PORT with its own id "
-            "and the address at which they will reach it"
+            "a meta node that joins others needs --peer ID=HOST:PORT with its own id and the "
+            "address at which they will reach it"
         )
 
 
@@ -181,14 +168,11 @@ def _table(settings: NodeSettings, place: MetaPlace) -> LinkTable:
     )
 
 
-def _origin(journal: Journal | None, node_id: str, place: MetaPlace) -> _Origin:
+def _origin(journal: Journal, node_id: str, place: MetaPlace) -> _Origin:
     """Return what the journal holds; a new one founds a cluster with these peers, or joins one."""
     # A node without peers has no address in Raft, which tells everybody that it stays alone.
     address = place.peers.get(node_id, "")
     peers = place.peers or {node_id: address}
-    if journal is None:
-        identity = Identity(node_id=node_id, address=address, journal_id="")
-        return _Origin(Forgetful(), persisted_of(first_save(peers)), identity)
     is_new = not journal.contents.term and not journal.contents.entries
     if is_new and not place.is_joining and journal.facts.get("founders") != "":
         # Before the list is kept for ever.
@@ -208,7 +192,7 @@ def _origin(journal: Journal | None, node_id: str, place: MetaPlace) -> _Origin:
     elif known := configuration_of(persisted).addresses:
         _compare(node_id, known, place.peers)
     identity = Identity(node_id=node_id, address=address, journal_id=journal_id, founders=founders)
-    return _Origin(journal, persisted, identity)
+    return _Origin(persisted, identity)
 
 
 def new_journal_id() -> str:

@@ -67,7 +67,11 @@ class Raise(Command, tag=7, frozen=True, array_like=True):
 
 
 class Adopt(Command, tag=8, frozen=True, array_like=True):
-    """Go on from what a node remembers."""
+    """Take over the membership that a node remembers; never proposed any more.
+
+    A meta node without a disk proposed it in earlier versions. Their journals must still load, so
+    it is applied, and its tag is not used for anything else.
+    """
 
     membership: Membership
 

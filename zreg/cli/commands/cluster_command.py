@@ -122,8 +122,8 @@ class Cluster:
         return [f"--peer={name}={known.get(name, at)}" for name, at in fresh.items()]
 
     def _journal(self, name: str) -> list[str]:
-        """Return where a meta node keeps its journal; a lone one need not have any."""
-        if self._directory is not None or self._meta_count == 1:
+        """Return where a meta node keeps its journal: without --dir in a temporary directory."""
+        if self._directory is not None:
             return self._kept(name)
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="zreg-")

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -30,7 +31,7 @@ from zreg.cli.process.node_options import (
 )
 from zreg.cli.process.serve import HANDLED_SIGNALS, Server
 from zreg.config import Config
-from zreg.errors import UnavailableError
+from zreg.errors import UnavailableError, UsageError
 from zreg.nodes.base import Node, NodeSettings
 from zreg.nodes.data import DataNode
 from zreg.nodes.meta import MetaNode, MetaPlace
@@ -67,7 +68,7 @@ def build_meta(loaded: Loaded, on_event: EventCallback) -> Node:
     place = MetaPlace(
         address=address,
         membership_address=pub,
-        directory=_directory(loaded),
+        directory=_meta_directory(loaded),
         peers=peers(loaded.options.peer),
         is_joining=loaded.options.join,
     )
@@ -159,6 +160,18 @@ def about(node: Node, http: "HttpServer | None") -> dict[str, str | int | None]:
     }
 
 
+def _meta_directory(loaded: Loaded) -> Path:
+    """Return where a meta node keeps its journal; systemd's own directory if none is set."""
+    first_state_directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    directory = loaded.options.dir or first_state_directory
+    if not directory:
+        raise UsageError(
+            "a meta node keeps its journal in a directory, and none is set: say which with --dir "
+            "(or ZREG_DIR; systemd sets STATE_DIRECTORY)"
+        )
+    return Path(directory)
+
+
 def _directory(loaded: Loaded) -> Path | None:
     return Path(loaded.options.dir) if loaded.options.dir else None
 
@@ -185,7 +198,7 @@ def dev(
     config: ConfigFile = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Run a whole registry in this process, on loopback, with nothing on disk."""
+    """Run a whole registry in this process, on loopback; what it holds is gone when it ends."""
     faulthandler.enable()
     loaded = load(flags, os.environ, file=config, base=Config.for_loopback())
     # What is usual would only get in the way of what it has to say itself.
@@ -193,22 +206,25 @@ def dev(
     web_port = http_port("session", loaded.options, port)
     http_server = load_http(web_port)
     server = Server()
-    try:
-        nodes = build_all(loaded.config, port, server.take_event)
-    except UnavailableError as error:
-        raise CommandFailedError(f"{error} with --port, or --port 0 for any") from error
-    https = _open_all(http_server, nodes, web_port)
-    tell = functools.partial(_tell_dev, nodes, https, is_json=output is Format.JSON)
-    asyncio.run(server.run(nodes, present(https), on_serving=tell))
+    with tempfile.TemporaryDirectory(prefix="zreg-") as directory:
+        try:
+            nodes = build_all(loaded.config, port, Path(directory), server.take_event)
+        except UnavailableError as error:
+            raise CommandFailedError(f"{error} with --port, or --port 0 for any") from error
+        https = _open_all(http_server, nodes, web_port)
+        tell = functools.partial(_tell_dev, nodes, https, is_json=output is Format.JSON)
+        asyncio.run(server.run(nodes, present(https), on_serving=tell))
 
 
-def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:
+def build_all(
+    config: Config, port: int, meta_directory: Path, on_event: EventCallback
+) -> list[Node]:
     """Return one node of each role, bound: the same as in three processes."""
     nodes: list[Node] = []
     try:
         meta = MetaNode(
             NodeSettings(config=config, node_id="meta-1"),
-            MetaPlace(address=_ANY_PORT, membership_address=_ANY_PORT),
+            MetaPlace(address=_ANY_PORT, membership_address=_ANY_PORT, directory=meta_directory),
             on_event=on_event,
         )
         nodes.append(meta)

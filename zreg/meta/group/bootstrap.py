@@ -63,7 +63,7 @@ class Bootstrap:
         if named is not None:
             # Another one is what a node reads that was added again: it has not come to that yet.
             return named == me.journal_id
-        if configuration.voters == (me.node_id,) and (me.founders or not me.journal_id):
+        if configuration.voters == (me.node_id,) and me.founders:
             return True
         if not me.founders:
             return False
@@ -100,8 +100,7 @@ class Bootstrap:
     def unmet(self) -> list[str]:
         """Return whose journals can be named by nobody yet."""
         known = self.journals()
-        # A node without a directory has no journal, and is alone.
-        return [each for each in self.unnamed() if each not in known and self._identity.journal_id]
+        return [each for each in self.unnamed() if each not in known]
 
     def unnamed(self) -> list[str]:
         """Return the voters whose journals the configuration does not name."""
@@ -123,8 +122,8 @@ class Bootstrap:
         """Take what a node says that is a peer."""
         if them.sender in self._raft.configuration.voters:
             self._met[them.sender] = them.journal_id
-        mine = self._identity.journal_id
-        self._is_vouched_for = self._is_vouched_for or (them.receiver_journal_id == mine != "")
+        if them.receiver_journal_id == self._identity.journal_id:
+            self._is_vouched_for = True
 
     def _others(self) -> list[str]:
         me = self._identity.node_id

@@ -5,6 +5,7 @@ membership is proposed, and answered when it is applied.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -23,8 +24,15 @@ from zreg.effects import (
     Probe,
     Send,
 )
-from zreg.errors import LimitError, MalformedError, NodeIdInUseError, UnknownNodeError
+from zreg.errors import (
+    ForeignClusterError,
+    LimitError,
+    MalformedError,
+    NodeIdInUseError,
+    UnknownNodeError,
+)
 from zreg.meta.group.raft_driver import Waiter
+from zreg.meta.members.cluster_check import is_ahead, is_foreign
 from zreg.meta.members.eviction_limiter import EvictionLimiter
 from zreg.meta.members.failure_evidence import FailureEvidence
 from zreg.meta.members.flap_damping import FlapDamping
@@ -34,8 +42,13 @@ from zreg.meta.state import FULL, Applied, MetaState, in_use_detail
 from zreg.model import NO_INCARNATION, Incarnation, Member, Role, Status
 from zreg.raft.consensus import RaftCore
 from zreg.wire.common_messages import Accepted
-from zreg.wire.log_commands import Admit, AnyCommand, Depart, Forget, SetStatus
+from zreg.wire.log_commands import Admit, AnyCommand, Depart, Forget, Raise, SetStatus
 from zreg.wire.membership_messages import Join, Leave, MembershipReply, Renew, Renewed, ReportGone
+
+_FOREIGN: Final = (
+    "this node has been a member of another cluster: give it the addresses of its own "
+    "meta nodes, or restart it to join this cluster as a new node"
+)
 
 Fields = dict[str, str | int | float]
 # Proposes a command for a request (0: nobody asked), and says no to it at once where that fails.
@@ -85,7 +98,18 @@ class MemberRegistrar:
     # --- requests ----------------------------------------------------------------------------
 
     def take(self, peer: Peer, request: Join | Renew, now: float) -> list[Effect]:
-        """Take a request of a node that is known to be of this cluster."""
+        """Let a node of this cluster in, or extend its lease."""
+        if is_foreign(request, self._state.membership):
+            return [refused(peer, request.request_id, ForeignClusterError.code, _FOREIGN)]
+        if not is_ahead(request, self._state.membership):
+            return self._take_known(peer, request, now)
+
+        def go_on(_applied: Applied | None, now: float) -> Sequence[Effect]:
+            return self._take_known(peer, request, now)
+
+        return self.propose(Raise(request.epoch), peer, request.request_id, go_on)
+
+    def _take_known(self, peer: Peer, request: Join | Renew, now: float) -> list[Effect]:
         if isinstance(request, Join):
             return self.join(peer, request, now)
         return self.renew(peer, request, now)
