@@ -122,7 +122,7 @@ def test_a_read_waits_until_a_majority_confirms_the_leader() -> None:
     assert isinstance(refused, Refused)
     assert refused.code == NotLeaderError.code
     assert not cluster.cores[leader].is_leading
-    assert cluster.cores[others[0]].state.setting("a") == Setting("a", "old", 4)
+    assert cluster.cores[others[0]].state.settings.find("a") == Setting("a", "old", 4)
 
 
 def test_a_change_whose_entry_was_replaced_is_not_said_to_be_done() -> None:
@@ -138,7 +138,7 @@ def test_a_change_whose_entry_was_replaced_is_not_said_to_be_done() -> None:
     assert isinstance(refused, Refused)
     assert (refused.request_id, refused.code) == (7, NotReadyError.code)
     assert cluster.leader() != old
-    assert all(core.state.setting("a") is None for core in cluster.cores.values())
+    assert all(core.state.settings.find("a") is None for core in cluster.cores.values())
 
 
 def test_a_change_that_is_asked_again_at_the_next_leader_is_answered_as_the_first_time() -> None:
@@ -170,7 +170,7 @@ def test_a_removal_that_is_asked_again_is_answered_as_the_first_time() -> None:
     cluster.request(leader, SetSetting(3, "a", "2"))
     assert cluster.request(leader, replace(removal, request_id=4)) == [SettingsReply(4, ())]
 
-    assert cluster.cores[leader].state.setting("a") == Setting("a", "2", 6)
+    assert cluster.cores[leader].state.settings.find("a") == Setting("a", "2", 6)
 
 
 def test_a_change_that_is_asked_twice_before_it_is_committed_happens_once() -> None:

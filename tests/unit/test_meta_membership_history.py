@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from zreg.membership.changes import changed
-from zreg.meta.members.membership_history import ITEMS_MAX, STEPS_MAX
-from zreg.meta.state import MetaState
+from zreg.meta.state.membership_history import ITEMS_MAX, STEPS_MAX
+from zreg.meta.state.meta_state import MetaState
 from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
 from zreg.wire.log_commands import (
     Admit,

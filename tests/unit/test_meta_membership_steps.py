@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from zreg.meta.members import membership_steps as steps
+from zreg.meta.state import membership_steps as steps
 from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
 
 META = Member("meta", Role.META, 1, Status.WORKING, "tcp://meta:1", "tcp://meta:2")

@@ -10,7 +10,7 @@ from zreg.effects import Save, Snapshot
 from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import first_save, new_raft
 from zreg.meta.group.recovery import last_entry, recovery
-from zreg.meta.state import RECOVERY_EPOCHS
+from zreg.meta.state.member_commands import RECOVERY_EPOCHS
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.ready import Persisted, configuration_of
 from zreg.testing.sim.disk import SimDisk
@@ -30,7 +30,7 @@ def test_a_survivor_goes_on_alone_with_all_that_it_had() -> None:
 
     assert core.is_leading
     assert core.raft_driver.raft.configuration.voters == ("m2",)
-    assert core.state.setting("a") is not None
+    assert core.state.settings.find("a") is not None
     assert core.epoch > RECOVERY_EPOCHS
 
 

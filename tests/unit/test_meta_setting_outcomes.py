@@ -1,7 +1,7 @@
 """What became of the last changes: found by id, bounded, and the same after a snapshot."""
 
 from zreg.config import Limits
-from zreg.meta.setting_outcomes import SettingOutcomes
+from zreg.meta.state.setting_outcomes import SettingOutcomes
 from zreg.wire.log_commands import Outcome
 
 

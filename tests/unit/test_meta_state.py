@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from zreg.config import Limits
 from zreg.errors import LimitError, NodeIdInUseError, VersionMismatchError
-from zreg.meta.state import Applied, MetaState
+from zreg.meta.state.applied import Applied
+from zreg.meta.state.meta_state import MetaState
 from zreg.model import NO_INCARNATION, Incarnation, Member, Membership, RingParameters, Role, Status
 from zreg.wire.log_commands import (
     Admit,
@@ -165,7 +166,7 @@ def test_a_setting_is_changed_at_the_version_that_was_meant(
 
     assert applied.is_changed is is_allowed
     assert applied.code == (0 if is_allowed else VersionMismatchError.code)
-    assert state.setting("a") == Setting("a", *(("2", 3) if is_allowed else ("1", 2)))
+    assert state.settings.find("a") == Setting("a", *(("2", 3) if is_allowed else ("1", 2)))
     assert state.epoch == (3 if is_allowed else 2)
 
 
@@ -174,7 +175,7 @@ def test_if_version_0_means_only_where_there_is_none() -> None:
 
     assert state.apply(ChangeSetting("a", "2", 0)).code == VersionMismatchError.code
     assert state.apply(ChangeSetting("a", None, 2)).is_changed
-    assert state.setting("a") is None
+    assert state.settings.find("a") is None
     assert not state.apply(ChangeSetting("a", None)).is_changed
 
 
@@ -199,11 +200,11 @@ def test_a_copy_that_comes_late_does_not_undo_what_came_after_it() -> None:
     state = founded(change, ChangeSetting("a", "2"))
 
     assert state.apply(change) == Applied(version=2)
-    assert state.setting("a") == Setting("a", "2", 3)
+    assert state.settings.find("a") == Setting("a", "2", 3)
     state.apply(removal)
     state.apply(ChangeSetting("a", "3"))
     assert state.apply(removal) == Applied(version=4)
-    assert state.setting("a") == Setting("a", "3", 5)
+    assert state.settings.find("a") == Setting("a", "3", 5)
 
 
 def test_a_removal_that_found_nothing_finds_nothing_again() -> None:
@@ -211,7 +212,7 @@ def test_a_removal_that_found_nothing_finds_nothing_again() -> None:
     state = founded(removal, ChangeSetting("a", "1"))
 
     assert state.apply(removal) == Applied(version=1)
-    assert state.setting("a") == Setting("a", "1", 2)
+    assert state.settings.find("a") == Setting("a", "1", 2)
 
 
 def test_a_refused_change_is_refused_again_whatever_has_changed() -> None:
@@ -225,7 +226,7 @@ def test_a_refused_change_is_refused_again_whatever_has_changed() -> None:
 
     assert first.code == again.code == VersionMismatchError.code
     assert again.detail == "this change was refused before: look, then make it anew"
-    assert state.setting("a") is None
+    assert state.settings.find("a") is None
     assert state.apply(ChangeSetting("a", "2", 0, OTHER_ID)).is_changed
 
 
@@ -268,7 +269,7 @@ def test_an_image_of_before_there_were_ids_is_read() -> None:
     state = MetaState()
     state.restore(old)
 
-    assert state.setting("a") == settings[0]
+    assert state.settings.find("a") == settings[0]
     assert state.apply(ChangeSetting("a", "2", 2, ID)).is_changed
 
 
@@ -281,14 +282,14 @@ def test_settings_are_bounded_in_number() -> None:
 
     assert state.apply(ChangeSetting("one more", "")).code == LimitError.code
     assert state.apply(ChangeSetting("n1", "still")).is_changed
-    assert state.setting_count == Limits.settings_max
+    assert len(state.settings) == Limits.settings_max
 
 
 def test_settings_are_listed_by_name_and_in_pages() -> None:
     state = founded(*(ChangeSetting(name, name) for name in ("b.2", "a.1", "b.1", "b.3")))
 
-    first, is_complete = state.settings("b.*", "", 2)
-    rest, is_rest_complete = state.settings("b.*", "b.2", 2)
+    first, is_complete = state.settings.page("b.*", "", 2)
+    rest, is_rest_complete = state.settings.page("b.*", "b.2", 2)
 
     assert [s.name for s in first] == ["b.1", "b.2"]
     assert not is_complete

@@ -14,7 +14,8 @@ from zreg.errors import (
 )
 from zreg.membership.enrolment import NodeFailed
 from zreg.meta.core import HandedOver, HandOver
-from zreg.meta.state import RECOVERY_EPOCHS, MetaState
+from zreg.meta.state.member_commands import RECOVERY_EPOCHS
+from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Role, Status
 from zreg.raft.errors import OverloadedError
 from zreg.wire.common_messages import Accepted, Refused
@@ -73,7 +74,7 @@ def test_a_node_that_is_added_gets_the_log_then_its_vote_and_is_shown() -> None:
     assert voters(cluster) == (*NAMES, "m4")
     assert shown(cluster) == [*NAMES, "m4"]
     assert nodes(cluster)["m4"] is MetaNodeState.VOTER
-    setting = core.state.setting("a")
+    setting = core.state.settings.find("a")
     assert setting is not None
     assert setting.value == "1"
     assert core._quorum_alarm.sentence() == ""

@@ -41,7 +41,7 @@ from zreg.meta.health import health_of
 from zreg.meta.members.member_registrar import MemberRegistrar
 from zreg.meta.refusals import not_leader, refused
 from zreg.meta.setting_requests import SettingRequests
-from zreg.meta.state import MetaState
+from zreg.meta.state.meta_state import MetaState
 from zreg.model import EMPTY_MEMBERSHIP, Member, Membership, RingParameters, Role, Status
 from zreg.raft.consensus import RaftCore
 from zreg.raft.errors import CommandTooLargeError, OverloadedError, RaftError
@@ -258,7 +258,7 @@ class MetaCore:
             "sessions": len(self.membership.of(Role.SESSION)),
             "data_nodes": len(self.membership.of(Role.DATA)),
             "departed": sum(m.status is Status.DEPARTED for m in members),
-            "settings": self.state.setting_count,
+            "settings": len(self.state.settings),
             "leases": len(self._registrar.holders.leases),
             "stalls": self._registrar.holders.leases.stall_count,
             "raft_role": raft.role.value,

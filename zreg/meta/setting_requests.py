@@ -12,7 +12,8 @@ from zreg.errors import LimitError, NotReadyError
 from zreg.meta.group.raft_driver import RaftDriver
 from zreg.meta.members.member_registrar import Propose
 from zreg.meta.refusals import refused
-from zreg.meta.state import Applied, MetaState
+from zreg.meta.state.applied import Applied
+from zreg.meta.state.meta_state import MetaState
 from zreg.raft.errors import OverloadedError, RaftError
 from zreg.wire.log_commands import ChangeSetting
 from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
@@ -57,7 +58,7 @@ class SettingRequests:
         def answer(is_confirmed: bool, _now: float) -> Sequence[Effect]:  # noqa: FBT001 -- a callback
             if not is_confirmed:
                 return [self._elsewhere(peer, message.request_id)]
-            found, is_complete = self._state.settings(
+            found, is_complete = self._state.settings.page(
                 message.pattern, message.after, Limits.settings_per_record_max
             )
             reply = SettingsReply(message.request_id, found, is_complete)

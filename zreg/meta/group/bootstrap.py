@@ -22,7 +22,7 @@ from zreg.wire.meta_messages import Introduction
 if TYPE_CHECKING:
     from zreg.meta.group.meta_peers import Identity
     from zreg.meta.group.raft_driver import RaftDriver
-    from zreg.meta.state import MetaState
+    from zreg.meta.state.meta_state import MetaState
 
 
 class Bootstrap:

@@ -24,7 +24,8 @@ from zreg.effects import (
 )
 from zreg.errors import DeniedError
 from zreg.meta.group.meta_peers import Identity, MetaPeers
-from zreg.meta.state import Applied, MetaState
+from zreg.meta.state.applied import Applied
+from zreg.meta.state.meta_state import MetaState
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration
 from zreg.raft.consensus import RaftCore

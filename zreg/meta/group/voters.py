@@ -16,7 +16,8 @@ from zreg.errors import DeniedError, LimitError, NotReadyError, UsageError, Vers
 from zreg.meta.group.raft_driver import TICK_SECONDS, RaftDriver, Waiter
 from zreg.meta.members.member_registrar import Propose
 from zreg.meta.refusals import refused
-from zreg.meta.state import Applied, MetaState
+from zreg.meta.state.applied import Applied
+from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Role, checked_node_id
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import VOTER_COUNT_MAX, Configuration, check_change

@@ -38,7 +38,9 @@ from zreg.meta.members.failure_evidence import FailureEvidence
 from zreg.meta.members.flap_damping import FlapDamping
 from zreg.meta.members.lease_holders import LeaseHolders
 from zreg.meta.refusals import refused
-from zreg.meta.state import FULL, Applied, MetaState, in_use_detail
+from zreg.meta.state.applied import Applied
+from zreg.meta.state.member_commands import FULL, in_use_detail
+from zreg.meta.state.meta_state import MetaState
 from zreg.model import NO_INCARNATION, Incarnation, Member, Role, Status
 from zreg.raft.consensus import RaftCore
 from zreg.wire.common_messages import Accepted

@@ -1,8 +1,8 @@
-"""The last steps of the membership, so that a node can catch up from its epoch without the whole.
+"""The last steps of the membership, so that a node can catch up from its epoch with the changes.
 
-Each node of meta keeps them as it applies; they are not in its snapshot. Two lives of a cluster
-may have come to the same epoch (a lone meta without a disk forgets): the digest in each answer
-shows that to whoever applies it.
+Each meta node records the steps as it applies them; they are not in its snapshot. Each answer has
+a digest of the members, which lets the node that applies it notice that it started from a different
+membership of the same epoch.
 """
 
 from collections import deque
@@ -22,21 +22,21 @@ ITEMS_MAX: Final = 512
 
 
 class _Step(msgspec.Struct):
-    """What one change did to the members, or that a row of changes did nothing to them."""
+    """What one change did to the members; or a run of setting changes, which did nothing."""
 
     source_epoch: int
     epoch: int
     upserts: tuple[Member, ...] = ()
     removals: tuple[Incarnation, ...] = ()
-    # Changes of settings, one after the other: each epoch in between was somebody's.
-    is_row: bool = False
+    # Several changes of settings in a row are one step; nodes may be at any epoch of it.
+    is_run: bool = False
 
     @property
     def size(self) -> int:
         return len(self.upserts) + len(self.removals)
 
     def begins_at(self, epoch: int) -> bool:
-        is_within = self.is_row and self.source_epoch < epoch < self.epoch
+        is_within = self.is_run and self.source_epoch < epoch < self.epoch
         return is_within or epoch == self.source_epoch
 
 
@@ -46,12 +46,12 @@ class MembershipHistory:
     def __init__(self) -> None:
         self._steps: deque[_Step] = deque()
         self._item_count = 0
-        # Of the present epoch, by the step they begin with: many nodes ask after one change.
+        # Answers at the present epoch, by the epoch from which they lead: many nodes ask the same.
         self._answers: dict[int, MembershipChanges | None] = {}
         self._digest: int | None = None
 
     def __len__(self) -> int:
-        """Return how many steps are kept."""
+        """Return how many steps are recorded."""
         return len(self._steps)
 
     def __repr__(self) -> str:
@@ -59,7 +59,7 @@ class MembershipHistory:
         return f"<MembershipHistory steps={len(self)} items={self._item_count}>"
 
     def note(self, former: Membership, present: Membership) -> None:
-        """Take the step between two memberships; another cluster or ring begins anew."""
+        """Record the step between two memberships; clear if cluster or ring differ."""
         if present is former:
             return
         self._forget_answers()
@@ -70,8 +70,8 @@ class MembershipHistory:
         last = self._steps[-1] if self._steps else None
         assert last is None or last.epoch == former.epoch
         step = _step(former, present)
-        if last is not None and last.is_row and step.is_row:
-            # However many settings change, they push out no change of members.
+        if last is not None and last.is_run and step.is_run:
+            # Setting changes must not push changes of members out of the history.
             last.epoch = step.epoch
             return
         self._steps.append(step)
@@ -80,20 +80,20 @@ class MembershipHistory:
             self._item_count -= self._steps.popleft().size
 
     def clear(self) -> None:
-        """Drop everything: what comes next does not follow on what is here."""
+        """Drop all steps: the next membership does not follow from the last one."""
         self._steps.clear()
         self._item_count = 0
         self._forget_answers()
 
     def answer(self, request: FetchMembership, present: Membership) -> MembershipChanges | None:
-        """Return what came after the epoch that is asked from; None: the whole is the answer."""
+        """Return what changed since the epoch of a request; None: send the whole membership."""
         epoch = request.epoch
         if not epoch or request.cluster_id != present.cluster_id or epoch == present.epoch:
             return None
         step = next((step for step in self._steps if step.begins_at(epoch)), None)
         if step is None:
             return None
-        # A row did nothing to the members: from each of its epochs the same is to be learnt.
+        # Setting changes leave the members untouched: every epoch in the run gets the same answer.
         source_epoch = step.source_epoch
         if source_epoch not in self._answers:
             self._answers[source_epoch] = self._changes(source_epoch, present)
@@ -132,8 +132,8 @@ class MembershipHistory:
 
 def _step(former: Membership, present: Membership) -> _Step:
     if present.members is former.members:
-        return _Step(former.epoch, present.epoch, is_row=present.epoch == former.epoch + 1)
-    # By identity, which is fast: who is the same in another object is only sent for nothing.
+        return _Step(former.epoch, present.epoch, is_run=present.epoch == former.epoch + 1)
+    # Comparing identities is fast. An equal member in another object is sent without need.
     before, after = set(map(id, former.members)), set(map(id, present.members))
     upserts = tuple(member for member in present.members if id(member) not in before)
     changed = {member.incarnation for member in upserts}
