@@ -187,7 +187,7 @@ def test_a_second_node_with_the_same_id_does_not_start(meta_address: str) -> Non
 
 
 def test_a_node_advertises_an_address_that_others_can_use(tmp_path: Path) -> None:
-    wide_open = ("--host=0.0.0.0", "--insecure", f"--dir={tmp_path}")
+    wide_open = ("--host=0.0.0.0", "--insecure", "--id=m1", f"--dir={tmp_path}")
     with node("meta", *wide_open) as meta:
         assert re.match(r"(?!0\.0\.0\.0)[\d.]+:\d+", json.loads(meta.line())["address"])
     with node("meta", *wide_open, "--advertise-host=registry.example") as meta:

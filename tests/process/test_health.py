@@ -104,7 +104,7 @@ def test_one_port_for_http_is_named_and_one_that_is_in_use_is_refused(
     role: str, tmp_path: Path
 ) -> None:
     port = free_ports(1)
-    options = ["--port=0", f"--http-port={port}", f"--dir={tmp_path}", "-o", "json"]
+    options = ["--id=n1", "--port=0", f"--http-port={port}", f"--dir={tmp_path}", "-o", "json"]
     with socket.create_server(("127.0.0.1", port)):
         result = run_zreg(role, *options)
     assert result.returncode == 1

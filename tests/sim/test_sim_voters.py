@@ -2,8 +2,8 @@
 
 import pytest
 
-from zreg.meta.group.bootstrap import Bootstrap
-from zreg.meta.group.meta_peers import MetaPeers
+from zreg.meta.peers.bootstrap import Bootstrap
+from zreg.meta.peers.introductions import Introductions
 from zreg.testing.workloads.voters_workload import BootstrapLife, VotersLife
 from zreg.wire.meta_messages import Introduction
 
@@ -17,14 +17,14 @@ def test_nodes_of_meta_come_and_go(seed: int) -> None:
 
 def test_a_node_without_its_journal_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any look at journals some life must end badly, or these lives prove nothing."""
-    objection = MetaPeers._objection
+    objection = Introductions.objection
 
-    def careless(self: MetaPeers, them: Introduction) -> tuple[int, str] | None:
+    def careless(self: Introductions, them: Introduction) -> tuple[int, str] | None:
         found = objection(self, them)
         return None if found is not None and "comes without the journal" in found[1] else found
 
-    monkeypatch.setattr(MetaPeers, "_objection", careless)
-    monkeypatch.setattr(Bootstrap, "is_forgetful", lambda _self, _them: False)
+    monkeypatch.setattr(Introductions, "objection", careless)
+    monkeypatch.setattr(Bootstrap, "lost_journal", lambda _self, _them: False)
     monkeypatch.setattr(Bootstrap, "may_elect", lambda _self, _last_index: True)
 
     def breaks(seed: int) -> bool:

@@ -23,14 +23,8 @@ from zreg.effects import (
 )
 from zreg.membership.enrolment import NodeFailed
 from zreg.meta.core import MetaCore
-from zreg.meta.group.meta_peers import Identity
-from zreg.meta.group.raft_driver import (
-    TICK_SECONDS,
-    first_save,
-    founders_of,
-    new_raft,
-    persisted_of,
-)
+from zreg.meta.group.raft_driver import TICK_SECONDS, new_raft
+from zreg.meta.peers.identity import Identity, first_save, founders_of, persisted_of
 from zreg.model import Member, Role, Status
 from zreg.raft.ready import Persisted
 from zreg.wire.common_messages import Refused
@@ -130,7 +124,8 @@ class Cluster:
     def connect(self) -> None:
         """Let the connections stand that can."""
         running = {
-            core.raft_driver.peers.identity.address: name for name, core in self.cores.items()
+            core.raft_driver.peers.introductions.identity.address: name
+            for name, core in self.cores.items()
         }
         for pair, address in list(self.wanted.items()):
             if pair not in self.connected and address in running and not set(pair) & self.cut:

@@ -4,8 +4,7 @@ import pytest
 from meta_fakes import NAMES, PEERS, Cluster, change, running
 from msgspec.structs import replace
 
-from zreg.meta.group.bootstrap import name_founders
-from zreg.meta.group.raft_driver import first_save, persisted_of
+from zreg.meta.peers.identity import first_save, persisted_of
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.ready import Persisted
 from zreg.raft.status import Role
@@ -57,7 +56,7 @@ def test_the_first_start_waits_for_all_founders() -> None:
     cluster.run(10.0)
     assert not anybody_leads(cluster)
     assert "has no connection to m3 (not reached): start them" in sentence(cluster, "m1")
-    assert "m3" in repr(cluster.cores["m1"].raft_driver.peers.founding)
+    assert "m3" in repr(cluster.cores["m1"].raft_driver.peers.introductions.bootstrap)
 
     cluster.start("m3")
     cluster.run(4.0)
@@ -186,7 +185,7 @@ def test_an_empty_journal_may_be_replaced_before_the_first_election_only() -> No
 
     assert not anybody_leads(cluster)
     assert cluster.failed() == {}
-    why = cluster.cores["m1"].raft_driver.peers.troubles()["m2"]
+    why = cluster.cores["m1"].raft_driver.peers.missing()["m2"]
     assert "m2 came with another journal before" in why
 
 
@@ -216,13 +215,15 @@ def test_who_hands_over_before_it_founded_leaves_that_to_the_next_leader() -> No
     former, other = sorted(
         cluster.cores, key=lambda name: cluster.cores[name].raft_driver.raft.role is not Role.LEADER
     )
-    agreement = cluster.cores[former].raft_driver
-    founding = agreement.peers.founding
-    met = cluster.cores[other].raft_driver.peers.known[former]
-    founding.note(replace(met, sender="m3", journal_id="journal of m3"))
-    agreement.raft.transfer_leader(other)
+    core = cluster.cores[former]
+    bootstrap = core.raft_driver.peers.introductions.bootstrap
+    met = cluster.cores[other].raft_driver.peers.introductions.accepted[former]
+    bootstrap.on_introduction(replace(met, sender="m3", journal_id="journal of m3"))
+    core.raft_driver.raft.transfer_leader(other)
 
-    assert not name_founders(agreement)
+    core._leader.voter_upkeep.name_founders()
+
+    assert bootstrap.unnamed_voters() == list(NAMES)
     cluster.start("m3")
     cluster.run(2.0)
     assert cluster.leader() in NAMES
@@ -245,7 +246,7 @@ def test_a_node_that_was_added_may_be_needed_to_commit_its_removal(
 
     core = cluster.start("m4", {}, journal_id=journal_id, persisted=kept)
 
-    assert core.raft_driver.peers.founding.may_elect(3) is may_elect
+    assert core.raft_driver.peers.introductions.bootstrap.may_elect(3) is may_elect
 
 
 def test_one_that_was_alone_once_hears_of_the_others_before_it_is_alone_again() -> None:

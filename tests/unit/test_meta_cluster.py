@@ -3,7 +3,7 @@
 from meta_fakes import CLIENT, CONFIG, NAMES, SESSION, Cluster, meta_member, running
 from msgspec.structs import replace
 
-from zreg.effects import Link, PeerLost, Send
+from zreg.effects import Effect, Link, PeerLost, Send
 from zreg.errors import (
     DeniedError,
     LimitError,
@@ -13,6 +13,7 @@ from zreg.errors import (
     VersionMismatchError,
 )
 from zreg.membership.changes import changed
+from zreg.meta.state.applied import Applied
 from zreg.model import Member, Role, Status
 from zreg.raft.replies import vote_reply
 from zreg.wire.common_messages import Accepted, Refused
@@ -299,17 +300,24 @@ def test_a_follower_shows_nobody_in_the_leaders_place() -> None:
     assert follower.receive(Link.RAFT_ANSWER, b"request", asked, cluster.now) == []
 
 
-def test_whoever_has_just_lost_the_lead_sends_to_the_one_who_has_it() -> None:
+def test_a_node_that_just_lost_the_lead_names_the_leader_and_proposes_nothing() -> None:
     cluster = running()
-    follower = cluster.cores[cluster.followers()[0]]
+    proposals = cluster.cores[cluster.followers()[0]]._proposals
     command = AdmitMeta(meta_member("m9"))
+    told: list[Applied | None] = []
 
-    (sent,) = follower._propose(command, CLIENT, 7, lambda _applied, _now: [])
+    def on_applied(applied: Applied | None, _now: float) -> list[Effect]:
+        told.append(applied)
+        return []
+
+    (sent,) = proposals.propose_for(CLIENT, 7, command, on_applied)
 
     assert isinstance(sent, Send)
     assert isinstance(sent.message, Refused)
     assert sent.message.code == NotLeaderError.code
-    assert follower._propose(command, CLIENT, 0, lambda _applied, _now: []) == []
+    assert told == []
+    assert proposals.propose(command, on_applied, cluster.now) == []
+    assert told == [None]
 
 
 def test_a_node_of_meta_that_knows_nothing_yet_says_so() -> None:

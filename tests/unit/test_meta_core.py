@@ -35,8 +35,8 @@ from zreg.errors import (
     UnknownNodeError,
 )
 from zreg.meta.core import MetaCore
-from zreg.meta.group.meta_peers import Identity
-from zreg.meta.group.raft_driver import first_save, founders_of, new_raft, persisted_of
+from zreg.meta.group.raft_driver import new_raft
+from zreg.meta.peers.identity import Identity, first_save, founders_of, persisted_of
 from zreg.model import (
     ZERO,
     Incarnation,
@@ -314,7 +314,7 @@ def test_a_process_that_joins_again_over_its_connection_leaves_no_former_self_be
     again = enter(core, "s1")
 
     assert core.membership.living("s1") == working("s1", again.epoch)
-    s2, holders = Incarnation(3, "s2"), core._registrar.holders
+    s2, holders = Incarnation(3, "s2"), core._leader.lease_holders
     assert holders._peers == {s2: peer_of("s2"), again: peer_of("s1")}
     assert holders._incarnations == {peer_of("s2"): s2, peer_of("s1"): again}
 
@@ -325,8 +325,8 @@ def test_a_connection_stands_for_the_incarnation_that_spoke_last() -> None:
 
     ask(core, peer_of("s1"), renew(s2))
 
-    assert core._registrar.holders._peers == {s2: peer_of("s1")}
-    assert core._registrar.holders._incarnations == {peer_of("s1"): s2}
+    assert core._leader.lease_holders._peers == {s2: peer_of("s1")}
+    assert core._leader.lease_holders._incarnations == {peer_of("s1"): s2}
     assert core.membership.holds(s1)
 
 
@@ -383,7 +383,7 @@ def test_a_departure_is_announced_at_the_end_of_the_turn() -> None:
     core = make_core()
     s1, s2 = enter(core, "s1"), enter(core, "s2")
     pass_time(core, 0.0, LEASE - 0.1, s2)
-    core._beat_at = LEASE + 1.0
+    core._announcer._beat_at = LEASE + 1.0
 
     core.tick(LEASE)
     assert without_saves(core.raft_driver.pump(LEASE)) == [departed_log(s1, "session", "silent", 4)]

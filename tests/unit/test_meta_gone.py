@@ -149,10 +149,10 @@ def test_each_of_the_two_counts_for_a_lease() -> None:
     core = make_cluster()
     happen(core, LOST)
     pass_time(core, 0.0, LEASE / 2, S1, D2)
-    assert len(core._registrar.evidence) == 1
+    assert len(core._leader.failure_evidence) == 1
 
     assert report(core, now=LEASE + 0.1) == []
-    assert len(core._registrar.evidence) == 1
+    assert len(core._leader.failure_evidence) == 1
 
 
 def test_a_report_that_comes_twice_has_meta_look_once() -> None:
@@ -181,14 +181,14 @@ def test_reports_that_do_not_fit_are_not_heard(what: ReportGone) -> None:
 
     assert ask(core, peer_of("s1"), what) == []
     assert ask(core, b"stranger", REPORT) == []
-    assert len(core._registrar.evidence) == 1
+    assert len(core._leader.failure_evidence) == 1
 
 
 def test_nobody_reports_itself() -> None:
     core = make_cluster()
 
     assert report(core, ReportGone(D1, D1, OWN)) == []
-    assert len(core._registrar.evidence) == 0
+    assert len(core._leader.failure_evidence) == 0
 
 
 def test_the_end_of_a_connection_that_nobody_renewed_over_says_nothing() -> None:
@@ -306,18 +306,18 @@ def test_a_new_leader_has_seen_no_connection_and_needs_a_renewal_first() -> None
     core = cluster.cores[leader]
 
     cluster.give(leader, Link.LOCAL, "", PeerLost(Link.NODES, CLIENT, CLOSED))
-    assert len(core._registrar.evidence) == 0
+    assert len(core._leader.failure_evidence) == 0
 
     renewal = renew(reply.incarnation, cluster_id=core.membership.cluster_id)
     cluster.request(leader, renewal)
     cluster.give(leader, Link.LOCAL, "", PeerLost(Link.NODES, CLIENT, CLOSED))
-    assert len(core._registrar.evidence) == 1
+    assert len(core._leader.failure_evidence) == 1
 
 
 def test_evidence_of_an_earlier_leadership_is_none() -> None:
     core = make_cluster()
     happen(core, LOST)
-    core._registrar.begin(0.1)
+    core._leader.begin_leases(0.1)
     ask(core, peer_of("s1"), renew(S1), 0.2)
 
     assert report(core, now=0.3) == []
@@ -336,7 +336,7 @@ def test_who_does_not_lead_hears_no_evidence() -> None:
         PeerUp(Link.CHECKS, "m1@1"),
     ):
         assert core.receive(Link.LOCAL, "", event, cluster.now) == []
-    assert len(core._registrar.evidence) == 0
+    assert len(core._leader.failure_evidence) == 0
 
 
 # --- the waiting time of who comes and goes -------------------------------------------------------
@@ -517,7 +517,7 @@ def restarted(core: MetaCore, now: float) -> MetaCore:
     """Return a meta node that leads from what another one has committed."""
     successor = make_core(now=now)
     successor.state.restore(core.state.snapshot())
-    successor._registrar.begin(now)
+    successor._leader.begin_leases(now)
     return successor
 
 
@@ -539,12 +539,12 @@ def test_a_leadership_that_ends_meanwhile_ends_no_wait() -> None:
     leader = cluster.leader()
     core = cluster.cores[leader]
     cluster.cut = set(cluster.followers())
-    seats = core._registrar
-    assert seats._propose_working(Incarnation(3, "d1")) == []
+    registrar = core._leader.registrar
+    assert registrar._start_working(Incarnation(3, "d1"), cluster.now) == []
     cluster.cut = {leader}
     cluster.run(4.0, *cluster.followers())
     cluster.cut = set()
     cluster.run(2.0)
 
     assert "member.working" not in [log.event for log in cluster.logged]
-    assert seats._starting == {}
+    assert registrar._starting == {}

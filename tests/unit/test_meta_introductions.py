@@ -66,8 +66,8 @@ def test_strangers_never_take_the_place_of_members() -> None:
         about = (f"x{number}", other, "", "x", "", b"", 1_000, 1_000)
         cluster.give(other, Link.RAFT_ANSWER, b"r", IntroduceMeta(1, *about))
 
-    assert all(peers.may_ask(name) for name in NAMES if name != other)
-    assert not peers.may_ask("x1")
+    assert all(peers.introductions.may_ask(name) for name in NAMES if name != other)
+    assert not peers.introductions.may_ask("x1")
     assert cluster.leader() == leader
 
 
@@ -78,13 +78,13 @@ def test_who_came_before_this_node_had_a_cluster_is_of_that_cluster_or_none() ->
     foreign = IntroduceMeta(1, "m9", "m4", "tcp://m9:9611", "x", "", b"another", 9, 9)
     cluster.give("m4", Link.RAFT_ANSWER, b"r", foreign)
     peers = cluster.cores["m4"].raft_driver.peers
-    assert peers.may_ask("m9")
+    assert peers.introductions.may_ask("m9")
 
     change(cluster, cluster.leader(), AddMeta, 7, "m4", "tcp://m4:9611")
     cluster.run(1.0)
 
-    assert not peers.may_ask("m9")
-    assert peers.may_ask(cluster.leader())
+    assert not peers.introductions.may_ask("m9")
+    assert peers.introductions.may_ask(cluster.leader())
 
 
 def test_a_node_does_not_move_to_where_another_one_is() -> None:
@@ -93,7 +93,7 @@ def test_a_node_does_not_move_to_where_another_one_is() -> None:
     moved = cluster.followers()[0]
     other = next(name for name in NAMES if name != moved)
     peers = cluster.cores[moved].raft_driver.peers
-    peers.identity = replace(peers.identity, address=PEERS[other])
+    peers.introductions.identity = replace(peers.introductions.identity, address=PEERS[other])
     for name in NAMES:
         if name != moved:
             cluster.give(moved, Link.LOCAL, "", PeerLost(Link.RAFT_ASK, name))

@@ -23,7 +23,8 @@ from zreg.errors import (
     NotReadyError,
     UnknownNodeError,
 )
-from zreg.meta.core import HandOver, MetaCore
+from zreg.meta.core import MetaCore
+from zreg.meta.group.leader_handover import HandOver
 from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.group.recovery import recovery
 from zreg.raft.ready import Persisted
@@ -128,7 +129,7 @@ def test_a_new_node_does_not_end_because_one_that_was_away_does_not_know_it_yet(
 
     cluster.run(0.2, away, "m4")
 
-    assert "m4 was removed" in cluster.cores["m4"].raft_driver.peers.troubles()[away]
+    assert "m4 was removed" in cluster.cores["m4"].raft_driver.peers.missing()[away]
     assert failed(cluster) == set()
     cluster.wake(*NAMES)
     cluster.run(3.0)
@@ -142,7 +143,7 @@ def test_a_new_node_does_not_end_because_one_that_was_away_says_so_and_nobody_le
     cluster.run(4.0, away, "m4")
 
     assert cluster.cores["m4"].raft_driver.raft.leader is None
-    assert "m4 was removed" in cluster.cores["m4"].raft_driver.peers.troubles()[away]
+    assert "m4 was removed" in cluster.cores["m4"].raft_driver.peers.missing()[away]
     assert failed(cluster) == set()
 
 
@@ -166,7 +167,7 @@ def declined(cluster: Cluster, by: str, **changes: int | str) -> MetaDeclined:
     """Return what a peer of m1 says that takes m1 for removed, and knows more than m1 does."""
     peers = cluster.cores[by].raft_driver.peers
     raft = cluster.cores["m1"].raft_driver.raft
-    about = peers._about_me("m1")
+    about = peers.introductions.about_me("m1")
     no = MetaDeclined(0, *about, UnknownNodeError.code, "m1 was removed")
     later = replace(no, configuration_index=raft.configuration_index + 1)
     return replace(later, **changes)  # type: ignore[arg-type]
@@ -189,7 +190,7 @@ def test_a_member_ends_when_one_of_its_peers_knows_later_that_it_is_none(
     changes: dict[str, int | str], *, ends: bool
 ) -> None:
     cluster = running()
-    cluster.cores["m1"].raft_driver.peers.introduce_all(cluster.now)
+    cluster.cores["m1"].raft_driver.peers.introduce_to_all(cluster.now)
 
     cluster.give("m1", Link.RAFT_ASK, "m2", declined(cluster, "m2", **changes))
 
@@ -202,7 +203,7 @@ def test_who_is_being_added_ends_by_the_word_of_a_later_term() -> None:
     cluster.run(2.0, away, "m4")
     assert failed(cluster) == set()
     core = cluster.cores["m4"].raft_driver
-    about = cluster.cores[away].raft_driver.peers._about_me("m4")
+    about = cluster.cores[away].raft_driver.peers.introductions.about_me("m4")
     no = MetaDeclined(0, *about, UnknownNodeError.code, "m4 was removed")
 
     cluster.give("m4", Link.RAFT_ASK, away, replace(no, configuration_term=core.raft.term + 1))
@@ -218,7 +219,7 @@ def test_a_refused_request_ends_nobody() -> None:
         cluster.give("m1", Link.RAFT_ASK, "m2", Refused(0, UnknownNodeError.code, "who?"))
 
     assert failed(cluster) == set()
-    assert cluster.cores["m1"].raft_driver.peers.troubles() == {"m2": "who?"}
+    assert cluster.cores["m1"].raft_driver.peers.missing() == {"m2": "who?"}
 
 
 def test_a_new_leader_removes_nobody_before_it_has_heard_the_others() -> None:
@@ -320,7 +321,7 @@ def test_nobody_is_shown_who_has_not_said_who_it_is() -> None:
     leader, other = cluster.leader(), cluster.followers()[0]
     forged = Join(1, meta_member(other, "forged"), b"", 0)
     cluster.sent.clear()
-    cluster.cores[leader].raft_driver.peers._askers.clear()
+    cluster.cores[leader].raft_driver.peers.introductions._askers.clear()
 
     cluster.give(leader, Link.RAFT_ANSWER, b"request", forged)
     (answer,) = [send.message for _, send in cluster.sent if send.link is Link.RAFT_ANSWER]
@@ -336,9 +337,9 @@ def test_a_node_that_is_not_shown_says_again_who_it_is() -> None:
     cluster = running()
     leader, other = cluster.leader(), cluster.followers()[0]
     core = cluster.cores[other]
-    core._voters._member = meta_member(other, "restarted")
+    core._leader.meta_members._member = meta_member(other, "restarted")
     core._member = meta_member(other, "restarted")
-    cluster.cores[leader].raft_driver.peers._askers.clear()
+    cluster.cores[leader].raft_driver.peers.introductions._askers.clear()
 
     cluster.run(2.0)
 
@@ -376,11 +377,11 @@ def test_a_node_that_was_given_up_is_no_peer_of_the_one_that_was_recovered() -> 
     question = given_up.peers._introduce(last, 0.0).message  # type: ignore[attr-defined]
     (sent,) = core.receive(Link.RAFT_ANSWER, b"request", question, 0.0)
     assert isinstance(sent.message, MetaIntroduced)  # type: ignore[attr-defined]
-    given_up.peers.take(last, sent.message)  # type: ignore[attr-defined]
+    given_up.peers.on_meta_introduced(last, sent.message)  # type: ignore[attr-defined]
 
     assert core.is_leading
     assert not given_up.peers.is_up(last)
-    assert "without the journal that it had" in given_up.peers.troubles()[last]
+    assert "without the journal that it had" in given_up.peers.missing()[last]
 
 
 def test_a_node_whose_name_a_session_has_writes_nothing_in_vain() -> None:
@@ -422,4 +423,4 @@ def test_a_meta_node_of_another_cluster_is_no_peer_and_is_named() -> None:
     assert [dict(log.fields) for log in told] == [
         {"peer": others[0], "detail": "it is of cluster 'other'"}
     ]
-    assert core.raft_driver.peers.troubles() == {others[0]: "it is of cluster 'other'"}
+    assert core.raft_driver.peers.missing() == {others[0]: "it is of cluster 'other'"}

@@ -8,7 +8,7 @@ import pytest
 
 from zreg.effects import Save
 from zreg.errors import UsageError
-from zreg.meta.group.raft_driver import founders_of
+from zreg.meta.peers.identity import founders_of
 from zreg.nodes.meta import JOURNAL_ID, MetaPlace, _Origin, _origin
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.storage.journal import Journal

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from zreg.effects import Save, Snapshot
 from zreg.meta.core import MetaCore
-from zreg.meta.group.raft_driver import first_save, new_raft
+from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.group.recovery import last_entry, recovery
+from zreg.meta.peers.identity import first_save
 from zreg.meta.state.member_commands import RECOVERY_EPOCHS
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.ready import Persisted, configuration_of

@@ -13,7 +13,7 @@ from zreg.errors import (
     VersionMismatchError,
 )
 from zreg.membership.enrolment import NodeFailed
-from zreg.meta.core import HandedOver, HandOver
+from zreg.meta.group.leader_handover import HandedOver, HandOver
 from zreg.meta.state.member_commands import RECOVERY_EPOCHS
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Role, Status
@@ -272,10 +272,10 @@ def test_housekeeping_waits_while_the_lead_is_handed_over() -> None:
     leader = cluster.leader()
     cluster.cut = set(cluster.followers())
     core = cluster.cores[leader]
-    core.raft_driver.peers.identity = replace(
-        core.raft_driver.peers.identity, address="tcp://elsewhere:1"
+    core.raft_driver.peers.introductions.identity = replace(
+        core.raft_driver.peers.introductions.identity, address="tcp://elsewhere:1"
     )
-    assert core._voters.hand_over()
+    core._leader.handover.transfer()
 
     cluster.run(0.2, leader)
 
@@ -326,7 +326,7 @@ def test_whoever_has_just_lost_the_lead_changes_no_nodes() -> None:
     follower = cluster.cores[cluster.followers()[0]]
 
     index = follower.raft_driver.raft.configuration_index
-    (sent,) = follower._voters.add(CLIENT, AddMeta(1, "m4", M4, index))
+    (sent,) = follower._leader.voters.on_add_meta(CLIENT, AddMeta(1, "m4", M4, index))
 
     assert isinstance(sent.message, Refused)  # type: ignore[attr-defined]
     assert sent.message.code == NotLeaderError.code  # type: ignore[attr-defined]
@@ -419,8 +419,8 @@ def test_a_node_that_moved_is_found_again() -> None:
     core = cluster.cores[moved]
     cluster.stop(moved)
     cluster.cores[moved] = core
-    core.raft_driver.peers.identity = replace(
-        core.raft_driver.peers.identity, address="tcp://elsewhere:1"
+    core.raft_driver.peers.introductions.identity = replace(
+        core.raft_driver.peers.introductions.identity, address="tcp://elsewhere:1"
     )
     for peer in NAMES:
         if peer != moved:
@@ -452,7 +452,7 @@ def test_founders_of_two_lists_are_no_peers() -> None:
 def test_nodes_of_two_clusters_are_no_peers() -> None:
     one, other = running(("m1",)), running(("m2",))
     request = other.cores["m2"].raft_driver.peers
-    request.identity = type(request.identity)(
+    request.introductions.identity = type(request.introductions.identity)(
         node_id="m2", address=PEERS["m2"], journal_id="x", founders=""
     )
     sent = request._introduce("m1", 0.0)
@@ -495,12 +495,12 @@ def test_requests_before_an_introduction_are_refused_and_it_is_made_up_for() -> 
     """A node restarted and forgot who introduced itself, and the connection seems to go on."""
     cluster = running()
     leader, other = cluster.leader(), cluster.followers()[0]
-    cluster.cores[other].raft_driver.peers._askers.clear()
+    cluster.cores[other].raft_driver.peers.introductions._askers.clear()
 
     cluster.run(1.0)
 
     assert cluster.cores[leader].raft_driver.peers.is_up(other)
-    assert cluster.cores[other].raft_driver.peers.may_ask(leader)
+    assert cluster.cores[other].raft_driver.peers.introductions.may_ask(leader)
 
 
 def test_no_more_senders_are_remembered_than_there_can_be_members() -> None:
@@ -508,13 +508,13 @@ def test_no_more_senders_are_remembered_than_there_can_be_members() -> None:
     peers = cluster.cores["m1"].raft_driver.peers
     like = cluster.cores["m2"].raft_driver.peers
     for number in range(40):
-        like.identity = type(like.identity)(
+        like.introductions.identity = type(like.introductions.identity)(
             node_id=f"n{number}", address="", journal_id="x", founders=""
         )
         request = like._introduce("m1", 0.0).message  # type: ignore[attr-defined]
-        peers.answer(b"r", request)
+        peers.on_introduce_meta(b"r", request)
 
-    assert len(peers._askers) == 14
+    assert len(peers.introductions._askers) == 14
 
 
 def test_a_meta_node_that_is_gone_is_told_of_before_the_next_one_fails() -> None:
@@ -537,18 +537,18 @@ def test_what_comes_late_or_from_nobody_changes_nothing() -> None:
     peers = core.raft_driver.peers
     reply_to = cluster.cores["m2"].raft_driver.peers
 
-    assert peers.connected("m9", 0.0) == []
-    assert peers.lost("m9", 0.0) == []
-    assert peers.doubt("m9", 0.0) == []
-    assert peers.refused("m9", Refused(0, 2, ""), 0.0) == []
+    assert peers.on_peer_up("m9", 0.0) == []
+    assert peers.on_peer_lost("m9", 0.0) == []
+    assert peers.introduce_again("m9", 0.0) == []
+    assert peers.on_refused("m9", Refused(0, 2, ""), 0.0) == []
     request = peers._introduce("m2", 0.0).message  # type: ignore[attr-defined]
-    (answer,) = reply_to.answer(b"r", request)
-    assert peers.take("m2", answer.message) == []  # type: ignore[attr-defined]
-    assert peers.take("m2", answer.message) == []  # type: ignore[attr-defined]
+    (answer,) = reply_to.on_introduce_meta(b"r", request)
+    assert peers.on_meta_introduced("m2", answer.message) == []  # type: ignore[attr-defined]
+    assert peers.on_meta_introduced("m2", answer.message) == []  # type: ignore[attr-defined]
     assert core.receive(Link.LOCAL, "", PeerUp(Link.RAFT_ASK, "m9"), 0.0) == []
     assert core.receive(Link.LOCAL, "", Stop(), 0.0) == []
     assert "2/2" in repr(peers)
-    assert "m1" in repr(core._voters)
+    assert "m1" in repr(core._leader.voters)
     assert repr(core._quorum_alarm) == "<QuorumAlarm ''>"
 
 
@@ -602,7 +602,7 @@ def test_a_lone_node_has_nobody_to_hand_over_to() -> None:
 
 
 def test_reads_that_wait_for_a_majority_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zreg.meta.group.raft_driver._READERS_MAX", 2)
+    monkeypatch.setattr("zreg.meta.group.raft_requests._READS_MAX", 2)
     cluster = running()
     leader = cluster.leader()
     cluster.cut = set(cluster.followers())
@@ -613,7 +613,7 @@ def test_reads_that_wait_for_a_majority_are_bounded(monkeypatch: pytest.MonkeyPa
 
     assert refused.code == LimitError.code
     with pytest.raises(OverloadedError):
-        cluster.cores[leader].raft_driver.read(lambda _is_confirmed, _now: [])
+        cluster.cores[leader].raft_driver.requests.read(lambda _is_confirmed, _now: [])
 
 
 def test_a_node_without_members_shows_what_it_waits_for() -> None:

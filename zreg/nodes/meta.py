@@ -15,9 +15,10 @@ import msgspec
 
 from zreg.effects import Link
 from zreg.errors import UsageError
-from zreg.meta.core import HandedOver, HandOver, MetaCore
-from zreg.meta.group.meta_peers import Identity
-from zreg.meta.group.raft_driver import first_save, founders_of, new_raft, persisted_of
+from zreg.meta.core import MetaCore
+from zreg.meta.group.leader_handover import HandedOver, HandOver
+from zreg.meta.group.raft_driver import new_raft
+from zreg.meta.peers.identity import Identity, first_save, founders_of, persisted_of
 from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings, clock, new_member, opened_doors
 from zreg.raft.ready import Persisted, configuration_of

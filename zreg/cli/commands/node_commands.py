@@ -65,11 +65,12 @@ def _port(role: str, options: NodeOptions) -> int:
 def build_meta(loaded: Loaded, on_event: EventCallback) -> Node:
     """Return a meta node, bound."""
     address, pub = addresses("meta", loaded.options)
+    known_peers = peers(loaded.options.peer)
     place = MetaPlace(
         address=address,
         membership_address=pub,
         directory=_meta_directory(loaded),
-        peers=peers(loaded.options.peer),
+        peers=known_peers,
         is_joining=loaded.options.join,
     )
     return MetaNode(_node_settings(loaded), place, on_event=on_event)
