@@ -24,7 +24,7 @@ from zreg.config import Config
 from zreg.effects import Link
 from zreg.errors import Error, UsageError
 from zreg.model import Status
-from zreg.nodes.meta import remembered_peers
+from zreg.nodes.meta import peers_in_journals
 from zreg.wire.data_messages import DatumsListed, ListDatums
 from zreg.wire.membership_messages import FetchMembership, MembershipReply
 
@@ -108,7 +108,7 @@ class Cluster:
         """
         known = {}
         if self._directory is not None:
-            known = remembered_peers(self._directory / name for name in names)
+            known = peers_in_journals(self._directory / name for name in names)
         if set(known) - set(names):
             raise UsageError(
                 f"{self._directory} holds the journals of {', '.join(sorted(known))}: run "

@@ -9,7 +9,7 @@ import pytest
 from zreg.effects import Save
 from zreg.errors import UsageError
 from zreg.meta.peers.identity import founders_of
-from zreg.nodes.meta import JOURNAL_ID, MetaPlace, _Origin, _origin
+from zreg.nodes.meta import JOURNAL_ID, MetaPlace, StartState, start_state
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.storage.journal import Journal
 from zreg.wire.raft_messages import Entry, EntryKind
@@ -19,12 +19,12 @@ PEERS = {f"m{number}": f"tcp://m{number}:9611" for number in (1, 2, 3)}
 
 def begin(
     directory: Path, peers: Mapping[str, str], *, node_id: str = "m1", is_joining: bool = False
-) -> _Origin:
+) -> StartState:
     """Start the node once more, up to where its sockets would be watched."""
     journal = Journal(directory / "raft.db", identity={"node_id": node_id})
     try:
         place = MetaPlace(directory=directory, peers=peers, is_joining=is_joining)
-        return _origin(journal, node_id, place)
+        return start_state(journal, node_id, place)
     finally:
         journal.close()
 
