@@ -1,4 +1,4 @@
-"""Whatever comes to a meta node's doors is answered with a code and counted, and nothing else."""
+"""Garbage at a meta node's sockets is refused with a code and counted, and changes nothing."""
 
 import asyncio
 import socket
@@ -38,12 +38,12 @@ HEADER = packed()[0]
 
 
 def frame(*fields: object) -> list[bytes]:
-    """Return one record as a peer could send it, be it allowed or not."""
+    """Return one record as a peer could send it, also an invalid one."""
     return [HEADER, msgspec.msgpack.encode([list(fields)])]
 
 
 def is_free(address: str) -> bool:
-    """Whether a node can bind to it: ZeroMQ closes in a thread of its own."""
+    """Return whether a node can bind to an address: ZeroMQ closes in a thread of its own."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -120,7 +120,7 @@ def metas(tmp_path: Path, harness: Harness) -> Iterator[Metas]:
 
 
 class SocketSet(NamedTuple):
-    """Three meta nodes that agree, for all tests of this module: garbage changes nothing."""
+    """Three meta nodes that agree, shared by the tests of this module."""
 
     harness: Harness
     metas: Metas
@@ -150,7 +150,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketSet]:
 async def exchange(
     harness: Harness, peer: "zmq.Socket[bytes]", frames: list[bytes]
 ) -> Sequence[object]:
-    """Send what no core would, and return what is answered."""
+    """Send frames, and return the records of the answer."""
     peer.send_multipart(frames)
     await harness.wait_until(lambda: peer.poll(0))
     return decode_frame(peer.recv_multipart()[-1])
@@ -181,7 +181,7 @@ def risen(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
         ),
     ],
 )
-def test_garbage_at_the_door_for_nodes_is_counted_exactly_and_the_next_is_served(
+def test_garbage_from_nodes_is_counted_and_the_next_request_is_served(
     doors: SocketSet, frames: list[bytes], code: int, counter: str
 ) -> None:
     harness, metas = doors
@@ -235,7 +235,7 @@ NO_ANSWER = {"strange_messages": SENT_COUNT, "answered_for_core": SENT_COUNT}
         ),
     ],
 )
-def test_garbage_at_the_door_for_meta_nodes_is_counted_exactly_and_the_next_is_served(
+def test_garbage_from_meta_nodes_is_counted_and_the_next_request_is_served(
     doors: SocketSet, frames: list[bytes], code: int, counters: dict[str, int]
 ) -> None:
     harness, metas = doors
@@ -256,7 +256,7 @@ def test_garbage_at_the_door_for_meta_nodes_is_counted_exactly_and_the_next_is_s
 
 
 async def check_raft_is_answered(harness: Harness, metas: Metas, peer: "zmq.Socket[bytes]") -> None:
-    """A good request of a peer is answered, as one that meets a leader is: no."""
+    """Check that a valid pre-vote is answered, with no as by any leader."""
     leader = metas.leader()
     sender, term = next(n for n in NAMES if n != leader), metas.count(leader, "raft_term")
     good = RequestVote(sender, leader, term, 1, 99, 99, is_pre_vote=True, is_transfer=False)
@@ -265,10 +265,10 @@ async def check_raft_is_answered(harness: Harness, metas: Metas, peer: "zmq.Sock
     assert not reply.is_granted
 
 
-def test_a_request_that_is_meant_for_another_meta_node_is_told_so_and_counted(
+def test_a_request_for_another_meta_node_is_refused_and_counted(
     doors: SocketSet,
 ) -> None:
-    """Whoever sends it has a wrong address; its term must not depose the leader here."""
+    """Its sender has a wrong address; its term must not depose the leader."""
     harness, metas = doors
 
     async def scenario() -> None:
@@ -287,10 +287,10 @@ def test_a_request_that_is_meant_for_another_meta_node_is_told_so_and_counted(
     harness.run(scenario())
 
 
-def test_a_wrong_node_behind_a_known_address_is_counted_and_makes_nobody_a_majority(
+def test_answers_of_a_wrong_node_are_counted_and_elect_no_leader(
     harness: Harness, metas: Metas
 ) -> None:
-    """It says that it is another one, and answers for that one: it is asked nothing of Raft."""
+    """A node that introduces itself as another peer gets no request of Raft."""
 
     async def scenario() -> None:
         wrong = harness.socket(zmq.REP)

@@ -270,7 +270,7 @@ def test_a_missing_meta_node_is_named_with_how_many_more_may_fail() -> None:
         assert found.is_ready
 
 
-def test_a_meta_node_without_a_majority_is_sent_nobody_and_says_what_to_do() -> None:
+def test_a_meta_node_without_a_majority_is_not_ready_and_says_what_to_do() -> None:
     cluster = running()
     last, *gone = cluster.followers()[0], cluster.leader(), cluster.followers()[1]
     for name in gone:
@@ -292,7 +292,7 @@ def test_a_meta_node_without_a_majority_is_sent_nobody_and_says_what_to_do() -> 
     assert "clients are served as before" in said
 
 
-def test_a_leader_that_does_not_hold_what_earlier_ones_committed_is_sent_nobody_yet() -> None:
+def test_a_leader_that_has_not_applied_what_earlier_ones_committed_is_not_ready() -> None:
     cluster = running()
     core = cluster.cores[cluster.leader()]
 

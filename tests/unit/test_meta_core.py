@@ -82,12 +82,12 @@ def make_core(*, now: float = 0.0) -> MetaCore:
 
 
 def without_saves(effects: Iterable[Effect]) -> list[Effect]:
-    """Return what others see of a turn; what is written to disk is the journal's tests'."""
+    """Return the effects that other nodes see."""
     return [e for e in effects if not isinstance(e, Save | Broadcast | Flush)]
 
 
 def newcomer(node_id: str, life: int = 1) -> Member:
-    """Return what a node says of itself: a session if its id starts with `s`, else a data node."""
+    """Return a node before it joins: a session if its id starts with `s`, else a data node."""
     role = Role.SESSION if node_id.startswith("s") else Role.DATA
     process_id = f"{node_id}/{life}".encode()
     return Member(node_id, role, 0, Status.INITIAL, f"tcp://{node_id}:1", process_id=process_id)
@@ -137,7 +137,7 @@ def enter(core: MetaCore, node_id: str, *, life: int = 1, now: float = 0.0) -> I
 def pass_time(
     core: MetaCore, start: float, end: float, *renewing: Incarnation
 ) -> list[tuple[float, Log]]:
-    """Tick as often as asked for, while some renew; return what was logged, and when."""
+    """Tick while some nodes renew; return what was logged, and when."""
     logged: list[tuple[float, Log]] = []
     now = start
     while now <= end:
@@ -230,7 +230,7 @@ def test_the_join_of_a_data_node_changes_the_ring() -> None:
 
 
 def test_a_repeated_join_is_answered_the_same_and_changes_nothing() -> None:
-    """The first answer may be lost with its connection; the process is the same."""
+    """The first answer may have been lost with its connection."""
     core = make_core()
     s1 = enter(core, "s1")
 
@@ -252,8 +252,8 @@ def test_a_second_process_is_refused_while_the_first_lives() -> None:
     assert list(core.settle(0.0)) == []
 
 
-def test_a_second_process_is_let_in_once_the_connection_of_the_first_is_lost() -> None:
-    """A restarted process need not wait for the lease; what its last life vouched for stays."""
+def test_a_second_process_is_admitted_once_the_connection_of_the_first_is_lost() -> None:
+    """A restarted process does not wait for the lease; its former incarnation has a grace."""
     core = make_core()
     enter(core, "s1")
     assert core.receive(Link.LOCAL, "", PeerLost(Link.NODES, peer_of("s1")), 0.1) == []
@@ -265,8 +265,8 @@ def test_a_second_process_is_let_in_once_the_connection_of_the_first_is_lost() -
     assert effects == [joined_log(s1, "session"), reply_to(b"second", core, s1)]
 
 
-def test_a_second_process_is_let_in_once_the_lease_of_the_first_ran_out() -> None:
-    """Its host is dead, so no connection is ever lost; and the last session never departs."""
+def test_a_second_process_is_admitted_once_the_lease_of_the_first_expired() -> None:
+    """If its host is dead, the connection is never lost; and the last session never departs."""
     core = make_core()
     enter(core, "s1")
     assert pass_time(core, 0.0, LEASE) == []
@@ -277,7 +277,7 @@ def test_a_second_process_is_let_in_once_the_lease_of_the_first_ran_out() -> Non
     assert effects == [joined_log(s1, "session"), reply_to(b"second", core, s1)]
 
 
-def test_a_connection_that_was_replaced_and_then_lost_says_nothing_of_the_new_one() -> None:
+def test_the_loss_of_a_replaced_connection_leaves_the_new_one_in_place() -> None:
     core = make_core()
     s1 = enter(core, "s1")
     ask(core, b"new", renew(s1), 0.1)
@@ -287,7 +287,7 @@ def test_a_connection_that_was_replaced_and_then_lost_says_nothing_of_the_new_on
     assert ask(core, b"second", join("s1", life=2), 0.3)[0] == Probe(Link.NODES, b"new")
 
 
-def test_a_renewal_over_a_new_connection_holds_the_id_again() -> None:
+def test_after_a_renewal_over_a_new_connection_the_id_is_taken_again() -> None:
     core = make_core()
     s1 = enter(core, "s1")
     core.receive(Link.LOCAL, "", PeerLost(Link.NODES, peer_of("s1")), 0.1)
@@ -296,7 +296,7 @@ def test_a_renewal_over_a_new_connection_holds_the_id_again() -> None:
     assert ask(core, b"second", join("s1", life=2), 0.3)[0] == Probe(Link.NODES, b"again")
 
 
-def test_the_id_of_meta_itself_is_taken() -> None:
+def test_the_id_of_a_meta_node_is_taken() -> None:
     core = make_core()
 
     effects = ask(core, b"p", join("meta"))
@@ -305,7 +305,7 @@ def test_the_id_of_meta_itself_is_taken() -> None:
     assert core.membership == membership(epoch=1)
 
 
-def test_a_process_that_joins_again_over_its_connection_leaves_no_former_self_behind() -> None:
+def test_a_process_that_joins_again_over_its_connection_leaves_no_former_incarnation() -> None:
     core = make_core()
     s1 = enter(core, "s1")
     enter(core, "s2")
@@ -319,7 +319,7 @@ def test_a_process_that_joins_again_over_its_connection_leaves_no_former_self_be
     assert holders._incarnations == {peer_of("s2"): s2, peer_of("s1"): again}
 
 
-def test_a_connection_stands_for_the_incarnation_that_spoke_last() -> None:
+def test_a_connection_belongs_to_the_incarnation_that_renewed_last() -> None:
     core = make_core()
     s1, s2 = enter(core, "s1"), enter(core, "s2")
 
@@ -346,7 +346,7 @@ def test_a_renewal_is_answered_with_the_epoch() -> None:
 @pytest.mark.parametrize(
     "incarnation", [Incarnation(2, "s9"), Incarnation(1, "s1"), Incarnation(9, "s1")]
 )
-def test_a_renewal_of_nobody_is_refused(incarnation: Incarnation) -> None:
+def test_a_renewal_of_an_unknown_incarnation_is_refused(incarnation: Incarnation) -> None:
     core = make_core()
     enter(core, "s1")
 
@@ -355,8 +355,8 @@ def test_a_renewal_of_nobody_is_refused(incarnation: Incarnation) -> None:
     assert effects == [refused(b"p", 8, UnknownNodeError.code, gone(incarnation))]
 
 
-def test_the_silent_depart_after_a_lease_and_are_refused_then() -> None:
-    """A session stays as departed, so that what it vouched for has its grace."""
+def test_a_silent_session_departs_after_a_lease_and_is_refused_then() -> None:
+    """A session stays as DEPARTED, so that its publishers have their grace."""
     core = make_core()
     s1, s2 = enter(core, "s1"), enter(core, "s2")
 
@@ -391,8 +391,8 @@ def test_a_departure_is_announced_at_the_end_of_the_turn() -> None:
 
 
 @pytest.mark.parametrize(("count", "in_a_lease"), [(2, 1), (3, 1), (7, 1), (8, 2), (12, 3)])
-def test_few_of_a_role_depart_by_silence_within_a_lease(count: int, in_a_lease: int) -> None:
-    """More than a quarter is rather meta's own trouble."""
+def test_at_most_a_quarter_of_a_role_is_evicted_within_a_lease(count: int, in_a_lease: int) -> None:
+    """If more than a quarter is silent, the fault is more likely meta's own."""
     core = make_core()
     for number in range(count):
         enter(core, f"d{number:02}")
@@ -403,7 +403,7 @@ def test_few_of_a_role_depart_by_silence_within_a_lease(count: int, in_a_lease: 
     assert names == [f"d{number:02}@{number + 2}" for number in range(in_a_lease)]
 
 
-def test_the_last_of_a_role_never_departs_by_silence() -> None:
+def test_the_last_of_a_role_is_never_evicted_for_silence() -> None:
     core = make_core()
     for node_id in ("s1", "s2", "d1", "d2"):
         enter(core, node_id)
@@ -414,7 +414,7 @@ def test_the_last_of_a_role_never_departs_by_silence() -> None:
     assert living == ["s2", "d2", "meta"]
 
 
-def test_the_next_departs_when_a_lease_has_passed_since_the_one_before() -> None:
+def test_the_next_eviction_comes_a_lease_after_the_last_one() -> None:
     core = make_core()
     for node_id in ("s1", "s2", "s3"):
         enter(core, node_id)
@@ -427,7 +427,7 @@ def test_the_next_departs_when_a_lease_has_passed_since_the_one_before() -> None
     ]
 
 
-def test_who_was_held_back_from_departing_may_renew_and_stays() -> None:
+def test_a_silent_node_that_was_not_evicted_may_renew_and_stays() -> None:
     core = make_core()
     d1 = enter(core, "d1")
     pass_time(core, 0.0, 2 * LEASE)
@@ -438,7 +438,7 @@ def test_who_was_held_back_from_departing_may_renew_and_stays() -> None:
     assert pass_time(core, 2 * LEASE, 4 * LEASE, d1) == []
 
 
-def test_a_lost_connection_alone_lets_nobody_depart() -> None:
+def test_a_lost_connection_alone_evicts_no_node() -> None:
     core = make_core()
     s1, s2 = enter(core, "s1"), enter(core, "s2")
     core.receive(Link.LOCAL, "", PeerLost(Link.NODES, peer_of("s1")), 0.0)
@@ -448,8 +448,8 @@ def test_a_lost_connection_alone_lets_nobody_depart() -> None:
     assert logged == [(LEASE, departed_log(s1, "session", "silent", 4))]
 
 
-def test_a_stall_of_meta_judges_nobody() -> None:
-    """While it was away nobody could renew, so everybody gets a whole lease."""
+def test_after_a_stall_of_meta_every_node_has_a_whole_lease() -> None:
+    """During the stall no node could renew its lease."""
     core = make_core()
     s1, s2 = enter(core, "s1"), enter(core, "s2")
     pass_time(core, 0.0, 1.0, s1, s2)
@@ -462,7 +462,7 @@ def test_a_stall_of_meta_judges_nobody() -> None:
     ]
 
 
-def test_the_lease_of_a_former_life_ends_nobody() -> None:
+def test_the_lease_of_a_former_incarnation_does_not_evict_the_new_one() -> None:
     core = make_core()
     enter(core, "s1")
     enter(core, "s2")
@@ -475,7 +475,7 @@ def test_the_lease_of_a_former_life_ends_nobody() -> None:
     assert core.statistics()["leases"] == 2
 
 
-def test_who_leaves_departs_at_once_even_the_last_and_may_say_so_twice() -> None:
+def test_a_node_that_leaves_departs_at_once_and_may_leave_twice() -> None:
     core = make_core()
     s1, d1 = enter(core, "s1"), enter(core, "d1")
 
@@ -494,7 +494,9 @@ def test_who_leaves_departs_at_once_even_the_last_and_may_say_so_twice() -> None
 @pytest.mark.parametrize(
     "incarnation", [Incarnation(1, "meta"), Incarnation(1, "s1"), Incarnation(7, "s9")]
 )
-def test_nobody_leaves_for_meta_or_for_a_life_that_is_not(incarnation: Incarnation) -> None:
+def test_a_goodbye_for_meta_or_an_unknown_incarnation_changes_nothing(
+    incarnation: Incarnation,
+) -> None:
     core = make_core()
     enter(core, "s1")
 
@@ -530,7 +532,7 @@ def test_the_grace_of_a_silent_session_counts_from_its_departure() -> None:
     ]
 
 
-def test_a_session_that_joins_again_keeps_the_grace_of_its_former_life() -> None:
+def test_a_session_that_joins_again_keeps_the_grace_of_its_former_incarnation() -> None:
     core = make_core()
     former, s2 = enter(core, "s1"), enter(core, "s2")
     ask(core, b"p", Leave(9, former))
@@ -543,7 +545,7 @@ def test_a_session_that_joins_again_keeps_the_grace_of_its_former_life() -> None
     assert core.membership == membership(working("s1", 5), working("s2", 3), epoch=6)
 
 
-# --- beats and the rest of the door -------------------------------------------------------------
+# --- announcements and other messages -----------------------------------------------------------
 
 
 def test_meta_beats_with_its_epoch() -> None:
@@ -556,7 +558,7 @@ def test_meta_beats_with_its_epoch() -> None:
 
 
 def test_changes_of_settings_in_a_row_are_announced_together() -> None:
-    """Each announcement makes every node fetch the membership, in which a setting shows nothing."""
+    """Each announcement makes every node fetch the membership, and settings are not in it."""
     core = make_core()
     core.tick(0.4)
 
@@ -594,7 +596,7 @@ def test_the_next_tick_is_the_beat_or_a_look_at_the_leases() -> None:
 
 
 @pytest.mark.parametrize("link", [Link.NODES, Link.META])
-def test_anybody_may_fetch_the_membership(link: Link) -> None:
+def test_the_membership_is_sent_over_both_links(link: Link) -> None:
     core = make_core()
 
     effects = core.receive(link, b"p", FetchMembership(5), 0.0)
@@ -607,7 +609,7 @@ def test_a_ping_is_answered() -> None:
 
 
 @pytest.mark.parametrize("message", [Pong(), Stop(), EpochSeen(9)])
-def test_what_asks_for_nothing_is_answered_with_nothing(message: Message | Local) -> None:
+def test_messages_that_ask_for_nothing_get_no_answer(message: Message | Local) -> None:
     assert make_core().receive(Link.NODES, b"p", message, 0.0) == []
 
 
@@ -616,14 +618,14 @@ def test_what_asks_for_nothing_is_answered_with_nothing(message: Message | Local
     [Hello(1, b"c" * 16), FetchChanges(3, data_info_id("pay"), ZERO)],
     ids=["client", "session"],
 )
-def test_who_comes_to_the_wrong_node_is_told_where_to_go(message: Message) -> None:
+def test_clients_and_sessions_at_the_wrong_node_are_told_where_to_go(message: Message) -> None:
     name = type(message).__name__
     detail = f"meta does not take {name}: connect to a session node instead"
 
     assert ask(make_core(), b"p", message) == [refused(b"p", 0, UnknownMessageError.code, detail)]
 
 
-def test_a_node_that_does_not_read_is_cut_off_and_its_id_is_free() -> None:
+def test_a_node_that_does_not_read_is_disconnected_and_its_id_is_free() -> None:
     core = make_core()
     enter(core, "s1")
 
@@ -635,7 +637,7 @@ def test_a_node_that_does_not_read_is_cut_off_and_its_id_is_free() -> None:
     )
 
 
-def test_the_loss_of_a_stranger_means_nothing() -> None:
+def test_the_loss_of_an_unidentified_peer_changes_nothing() -> None:
     assert make_core().receive(Link.LOCAL, "", PeerLost(Link.NODES, b"who"), 0.0) == []
 
 
@@ -688,7 +690,7 @@ def test_a_node_of_another_cluster_is_refused(request_: Join | Renew) -> None:
     assert core.membership == present
 
 
-def test_an_epoch_that_no_cluster_can_have_reached_is_a_forgery() -> None:
+def test_an_epoch_that_no_cluster_can_have_reached_is_refused() -> None:
     core = make_core()
     s1 = enter(core, "s1")
     present = core.membership
@@ -699,12 +701,12 @@ def test_an_epoch_that_no_cluster_can_have_reached_is_a_forgery() -> None:
     assert core.membership == present
 
 
-@pytest.mark.parametrize("member", ["meta", "nobody"])
-def test_who_cannot_be_a_member_is_refused(member: str) -> None:
+@pytest.mark.parametrize("kind", ["meta", "no process id"])
+def test_a_node_that_cannot_be_a_member_is_refused(kind: str) -> None:
     core = make_core()
     request = join("s1")
     wrong = replace(
-        request.member, **({"role": Role.META} if member == "meta" else {"process_id": b""})
+        request.member, **({"role": Role.META} if kind == "meta" else {"process_id": b""})
     )
 
     effects = ask(core, b"p", replace(request, member=wrong))
@@ -723,7 +725,7 @@ def test_a_cluster_that_is_full_says_so() -> None:
     assert [effect.message.code for effect in effects] == [LimitError.code]
 
 
-def test_a_newcomer_that_has_seen_nothing_is_let_in_at_once() -> None:
+def test_a_newcomer_that_has_seen_no_cluster_is_admitted_at_once() -> None:
     core = make_core()
 
     assert ask(core, b"p", join("s1"))[-1] == reply_to(b"p", core, Incarnation(2, "s1"))

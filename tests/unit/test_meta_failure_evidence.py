@@ -1,4 +1,4 @@
-"""Three things must agree before a node departs at once; each alone is forgotten."""
+"""Three pieces of evidence must agree before a node departs at once; each is forgotten."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_a_report_alone_and_a_closed_connection_alone_prove_nothing() -> None:
 
 
 @pytest.mark.parametrize("report_first", [True, False])
-def test_the_two_have_meta_look_itself_in_whatever_order_they_come(*, report_first: bool) -> None:
+def test_a_report_and_a_closed_connection_in_any_order_begin_a_check(*, report_first: bool) -> None:
     evidence = FailureEvidence(LEASE)
     first, second = evidence.note_reported, evidence.note_closed
     if not report_first:
@@ -53,7 +53,7 @@ def test_the_two_have_meta_look_itself_in_whatever_order_they_come(*, report_fir
 
 
 @pytest.mark.parametrize("report_first", [True, False])
-def test_what_is_older_than_a_lease_is_forgotten(*, report_first: bool) -> None:
+def test_evidence_older_than_a_lease_is_forgotten(*, report_first: bool) -> None:
     evidence = FailureEvidence(LEASE)
     first, second = evidence.note_reported, evidence.note_closed
     if not report_first:
@@ -85,7 +85,7 @@ def test_a_check_that_never_ends_makes_room_after_a_lease() -> None:
     assert evidence.begin_checks(MEMBERSHIP, 2 * LEASE + 0.01) == [("d1@2", member(D1))]
 
 
-def test_whoever_is_reached_or_does_not_answer_stays_and_is_not_looked_at_again() -> None:
+def test_a_member_that_is_reached_or_silent_stays_and_is_not_checked_again() -> None:
     evidence = FailureEvidence(LEASE)
     both(evidence)
     evidence.begin_checks(MEMBERSHIP, 0.0)
@@ -95,7 +95,7 @@ def test_whoever_is_reached_or_does_not_answer_stays_and_is_not_looked_at_again(
     assert evidence.begin_checks(MEMBERSHIP, 0.1) == []
 
 
-def test_a_renewal_forgets_all_also_while_meta_is_looking() -> None:
+def test_a_renewal_clears_the_evidence_also_during_a_check() -> None:
     evidence = FailureEvidence(LEASE)
     both(evidence)
     evidence.begin_checks(MEMBERSHIP, 0.0)
@@ -116,7 +116,7 @@ def test_a_new_leadership_begins_without_evidence() -> None:
     assert evidence.conclude("d1@2", 0.1, is_refused=True) is None
 
 
-def test_an_outcome_that_nobody_waits_for_and_one_that_comes_twice_change_nothing() -> None:
+def test_an_unexpected_or_repeated_result_of_a_check_changes_nothing() -> None:
     evidence = FailureEvidence(LEASE)
     assert evidence.conclude("d1@2", 0.0, is_refused=True) is None
     both(evidence)
@@ -127,14 +127,14 @@ def test_an_outcome_that_nobody_waits_for_and_one_that_comes_twice_change_nothin
 
 
 @pytest.mark.parametrize("now_members", [(), (Incarnation(5, "d1"),)])
-def test_only_living_members_are_looked_at(now_members: tuple[Incarnation, ...]) -> None:
+def test_only_living_members_are_checked(now_members: tuple[Incarnation, ...]) -> None:
     evidence = FailureEvidence(LEASE)
     both(evidence)
 
     assert evidence.begin_checks(membership(*now_members), 0.0) == []
 
 
-def test_only_so_many_are_looked_at_at_a_time_and_the_rest_afterwards() -> None:
+def test_a_bounded_number_of_members_is_checked_at_a_time() -> None:
     evidence = FailureEvidence(LEASE)
     many = [Incarnation(n, f"d{n}") for n in range(1, CHECKS_MAX + 3)]
     for incarnation in many:

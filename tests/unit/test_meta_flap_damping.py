@@ -1,4 +1,4 @@
-"""A node that comes and goes too often waits: longer each time, and never where it is needed."""
+"""A node that departs too often waits: longer each time, and not if its role needs it."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_departures_of_more_than_ten_minutes_ago_do_not_count() -> None:
     assert damping.wait_seconds("d1", WINDOW + 0.1) == 0.0
 
 
-def test_who_departed_long_ago_is_forgotten_when_somebody_departs() -> None:
+def test_old_departures_are_forgotten_with_the_next_departure() -> None:
     damping = departed(3)
     damping.note_departure("d2", WINDOW)
     assert len(damping) == 2
@@ -71,7 +71,7 @@ def test_the_memory_is_bounded_and_keeps_the_newest() -> None:
     assert damping.wait_seconds("d1", 1.0) == 0.0
 
 
-def test_it_waits_until_its_time_is_over() -> None:
+def test_a_member_waits_until_its_time() -> None:
     damping = FlapDamping()
     damping.begin_wait(D1, 30.0)
     damping.follow(WAITS, 10.0)
@@ -80,8 +80,8 @@ def test_it_waits_until_its_time_is_over() -> None:
     assert damping.expired_waits(WAITS, 30.0) == [D1]
 
 
-def test_of_whom_nothing_is_known_waits_the_shortest_time() -> None:
-    """Another leader admitted it, and its memory is gone with it."""
+def test_a_member_admitted_by_another_leader_waits_the_shortest_time() -> None:
+    """The times of another leader are not known."""
     damping = FlapDamping()
     damping.begin_wait(D1, 30.0)
     damping.forget_waits()
@@ -92,7 +92,7 @@ def test_of_whom_nothing_is_known_waits_the_shortest_time() -> None:
     assert damping.expired_waits(WAITS, 15.0) == [D1]
 
 
-def test_nobody_waits_where_nobody_else_of_the_role_works() -> None:
+def test_a_member_does_not_wait_if_no_other_of_its_role_works() -> None:
     damping = FlapDamping()
     alone = membership(
         member("d1", 5, Status.INITIAL), member("s1", 2, Status.WORKING, Role.SESSION)
@@ -103,7 +103,7 @@ def test_nobody_waits_where_nobody_else_of_the_role_works() -> None:
     assert damping.expired_waits(alone, 0.0) == [D1]
 
 
-def test_who_works_or_is_gone_waits_no_more() -> None:
+def test_a_member_that_works_or_departed_does_not_wait() -> None:
     damping = FlapDamping()
     damping.begin_wait(D1, 30.0)
     works = membership(member("d1", 5, Status.WORKING))

@@ -209,10 +209,10 @@ class MetaCore:
         """When Raft counts, leases are looked at, or an announcement is due."""
         leases = self._leader.lease_holders.leases
         due_at = leases.next_look_at() if self.is_leading else self._show_at
-        raft_at = self.raft_driver.next_tick_at()
-        if raft_at is not None and raft_at < due_at:
-            due_at = raft_at
-        return min(due_at, self._announcer.next_tick_at())
+        for at in (self.raft_driver.next_tick_at(), self._announcer.next_tick_at()):
+            if at is not None and at < due_at:
+                due_at = at
+        return due_at
 
     # --- for people ---------------------------------------------------------------------------
 
