@@ -6,7 +6,7 @@ from zreg.health import Harm, Health, Problem, some
 from zreg.meta.group.quorum_alarm import QuorumAlarm
 from zreg.meta.group.raft_driver import TICK_SECONDS, RaftDriver
 
-_GOES_ON: Final = (
+_STILL_WORKS: Final = (
     "clients are served as before; no node joins or departs, nothing is evicted, no setting changes"
 )
 
@@ -19,7 +19,7 @@ def health_of(raft_driver: RaftDriver, quorum_alarm: QuorumAlarm, node_id: str) 
         return Health((Problem("not-added", sentence, Harm.STOPS_WORK),))
     if sentence:
         seconds = raft_driver.silent_ticks * TICK_SECONDS
-        detail = f"{sentence}. It has been so for {seconds:.0f} s; meanwhile {_GOES_ON}"
+        detail = f"{sentence}. This has lasted {seconds:.0f} s; meanwhile {_STILL_WORKS}"
         return Health((Problem("meta-quorum-missing", detail, Harm.STOPS_WORK),))
     found = []
     is_mine = raft.leader == node_id
