@@ -11,8 +11,6 @@ from typing import Final
 
 import msgspec
 
-# An election takes up to two seconds: meta that is away for longer than this is trouble.
-AWAY_SECONDS: Final = 3.0
 # A loop that turns while its core has been due for so long will not come back by itself.
 STUCK_SECONDS: Final = 10.0
 _BUG_COUNTS: Final = ("core_errors", "reactor_errors", "event_errors", "http_errors")
@@ -56,58 +54,6 @@ class Health(msgspec.Struct, frozen=True):
         if not self.is_alive:
             return "stuck"
         return "degraded" if self.problems else "ok"
-
-
-class Absence:
-    """What a node knows of the leader of meta while it does not reach it."""
-
-    def __init__(self, now: float) -> None:
-        # Why the last attempt failed; empty: it is not away, or nothing was tried yet.
-        self.why = ""
-        self.since = now
-        # Whether some meta node lives, and does not lead, by this round of attempts: an election
-        # is short. In each round somebody has to say so again.
-        self.is_electing = False
-        # What one that knows no leader said in this round, and in this one or the last.
-        self._heard = self._said = ""
-
-    def __repr__(self) -> str:
-        """Show why and since when."""
-        return f"<Absence {self.why!r} since={self.since}>"
-
-    def note(self, why: str, now: float) -> None:
-        """Note that an attempt failed."""
-        if not self.why:
-            self.since = now
-        self.why = why
-
-    def hear(self, detail: str, leader: str) -> None:
-        """Note that a meta node answered that it does not lead, and who does if it knows."""
-        self.is_electing = True
-        if not leader:
-            self._heard = self._said = detail
-
-    def begin_round(self) -> None:
-        """Note that all meta nodes have been tried, and are being tried again."""
-        self.is_electing = False
-        self._said, self._heard = self._heard, ""
-
-    def end(self) -> None:
-        """Note that the leader has answered."""
-        self.is_electing = False
-        self.why = self._heard = self._said = ""
-
-    def problem(self, now: float, goes_on: str, *, is_due: bool) -> Problem | None:
-        """Return what is the matter; None if nothing is, or, unless it is due, not for long."""
-        seconds = now - self.since
-        if not self.why or not (is_due or seconds >= AWAY_SECONDS):
-            return None
-        if self._said:
-            what = f"{self._said}. It has been so for {seconds:.0f} s"
-            return Problem("meta-quorum-missing", f"{what}; meanwhile {goes_on}")
-        what = f"the leader of meta has not been reached for {seconds:.0f} s (last: {self.why})"
-        do = "start meta, correct --meta, or look at the network between"
-        return Problem("meta-unreachable", f"{what}: {do}; meanwhile {goes_on}")
 
 
 def bug_problems(counts: Mapping[str, int | float | str]) -> list[Problem]:

@@ -21,7 +21,7 @@ from zreg.effects import (
     Save,
     Send,
 )
-from zreg.membership.enrolment import NodeFailed
+from zreg.membership.cluster_member import NodeFailed
 from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import TICK_SECONDS, new_raft
 from zreg.meta.peers.identity import Identity, first_save, founders_of, persisted_of

@@ -1,4 +1,4 @@
-"""A data node: who may write what, what followers are told, and what a new membership changes."""
+"""A data node: its writes, its answers to followers, and what a new membership changes."""
 
 import logging
 from collections.abc import Sequence
@@ -107,7 +107,7 @@ def membership(
     ring_epoch: int = 5,
     data: Sequence[Incarnation] = (D1,),
 ) -> Membership:
-    """Return one without meta's own entry: nothing to listen to."""
+    """Return a membership without a meta node, so that there are no announcements."""
     nodes = [
         replace(ME, node_id=node.node_id, incarnation_epoch=node.epoch, status=Status.WORKING)
         for node in data
@@ -143,7 +143,7 @@ def make_starting() -> DataCore:
 
 
 def make_core(*sessions: Member) -> DataCore:
-    """Return a member that was told who `ONE` and `TWO` are, unreconciled with its sessions."""
+    """Return a member that knows the sessions of `ONE` and `TWO`, and is unreconciled with them."""
     core = make_starting()
     hear(core, MembershipReply(1, membership(*(sessions or BOTH)), D1))
     assert core.epoch == EPOCH
@@ -160,7 +160,7 @@ def make_reconciled() -> DataCore:
 
 
 def hear(core: DataCore, message: Message, now: float = 0.0) -> list[Effect]:
-    """Let meta say something."""
+    """Let meta send a message."""
     return list(core.receive(Link.META, META, message, now))
 
 
@@ -182,7 +182,7 @@ def publish(
     request_id: int = 1,
     peer: bytes = ONE,
 ) -> Publisher:
-    """Publish, without the end of the turn; return what was published."""
+    """Publish without ending the turn; return the publisher."""
     publisher = make_publisher(key, version=version, session=session)
     assert ask(core, PublishDatum(request_id, name, publisher), peer=peer) == []
     return publisher
@@ -236,10 +236,10 @@ def held(core: DataCore, name: DataInfoId = NAME) -> dict[bytes, Publisher]:
 NOT_PRIMARY = "this node is not the primary of that id in its membership"
 
 
-# --- writes -------------------------------------------------------------------------------------
+# --- writes ---------------------------------------------------------------------------------------
 
 
-def test_a_publish_is_hinted_at_and_then_accepted_when_the_turn_ends() -> None:
+def test_a_publish_is_hinted_and_then_accepted_at_the_end_of_the_turn() -> None:
     core = make_core()
 
     one = publish(core)
@@ -248,7 +248,7 @@ def test_a_publish_is_hinted_at_and_then_accepted_when_the_turn_ends() -> None:
     assert core.settle(0.0) == []
 
 
-def test_what_one_turn_merges_into_a_datum_is_one_hint() -> None:
+def test_all_writes_of_one_turn_to_a_datum_are_one_hint() -> None:
     core = make_core()
     one = publish(core, P1, request_id=1)
     two = publish(core, P2, request_id=2, session=S2, peer=TWO)
@@ -271,7 +271,7 @@ def test_hints_of_a_bucket_are_numbered() -> None:
     assert core.settle(0.0) == [hint(NAME, v(1), v(2), 2, two), to(ONE, Accepted((2,)))]
 
 
-def test_a_large_change_is_only_hinted_at() -> None:
+def test_a_large_change_is_hinted_without_its_content() -> None:
     core = make_core()
     body = bytes(Limits.inline_change_bytes_max)
     ask(core, PublishDatum(1, NAME, make_publisher(P1, session=S1, body=body)))
@@ -283,7 +283,7 @@ def test_a_large_change_is_only_hinted_at() -> None:
     ]
 
 
-def test_a_replay_with_a_new_voucher_is_accepted_without_a_hint() -> None:
+def test_a_replay_through_another_session_is_accepted_without_a_hint() -> None:
     core = make_core()
     publish(core, version=2)
     core.settle(0.0)
@@ -292,7 +292,7 @@ def test_a_replay_with_a_new_voucher_is_accepted_without_a_hint() -> None:
     assert core.settle(0.0) == [to(TWO, Accepted((4,)))]
 
 
-def test_what_comes_late_or_twice_is_accepted_and_changes_nothing() -> None:
+def test_a_late_or_repeated_write_is_accepted_and_changes_nothing() -> None:
     core = make_core()
     two = publish(core, version=2)
     core.settle(0.0)
@@ -303,7 +303,7 @@ def test_what_comes_late_or_twice_is_accepted_and_changes_nothing() -> None:
     assert held(core) == {P1: two}
 
 
-def test_an_unpublish_is_hinted_at_and_accepted_and_a_late_publish_does_not_undo_it() -> None:
+def test_an_unpublish_is_hinted_and_accepted_and_a_late_publish_does_not_undo_it() -> None:
     core = make_core()
     publish(core, version=2)
     core.settle(0.0)
@@ -315,7 +315,7 @@ def test_an_unpublish_is_hinted_at_and_accepted_and_a_late_publish_does_not_undo
     assert held(core) == {}
 
 
-def test_an_unpublish_of_an_unknown_publisher_is_hinted_at_too() -> None:
+def test_an_unpublish_of_an_unknown_publisher_is_hinted_too() -> None:
     core = make_core()
     removal = unpublish(core, P1, 2, request_id=5)
 
@@ -323,7 +323,7 @@ def test_an_unpublish_of_an_unknown_publisher_is_hinted_at_too() -> None:
 
 
 def test_a_write_for_another_primary_is_refused() -> None:
-    """A session that missed a membership change learns the epoch at which it must look again."""
+    """A session that missed a membership learns the epoch up to which it has to fetch."""
     core = make_core()
     follow(core, membership(*BOTH, epoch=9, ring_epoch=9, data=TWO_NODES))
 
@@ -335,7 +335,7 @@ def test_a_write_for_another_primary_is_refused() -> None:
     assert core.settle(0.0) == []
 
 
-def test_a_node_that_is_no_member_yet_serves_nothing() -> None:
+def test_a_node_that_meta_has_not_admitted_refuses_all_requests() -> None:
     core = make_starting()
 
     effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, session=S1)))
@@ -345,7 +345,7 @@ def test_a_node_that_is_no_member_yet_serves_nothing() -> None:
     assert effects == [refused(number, NotPrimaryError, NOT_PRIMARY, 0) for number in (1, 2, 3)]
 
 
-def test_a_voucher_from_above_my_epoch_means_that_i_am_behind() -> None:
+def test_a_session_from_a_later_epoch_makes_the_node_fetch_the_membership() -> None:
     core = make_core()
     newer = Incarnation(EPOCH + 1, "s3")
 
@@ -362,7 +362,9 @@ def test_a_voucher_from_above_my_epoch_means_that_i_am_behind() -> None:
 
 
 @pytest.mark.parametrize("session", [Incarnation(2, "s1"), Incarnation(7, "s9")])
-def test_a_voucher_that_is_neither_live_nor_departed_is_refused(session: Incarnation) -> None:
+def test_a_publisher_of_a_session_that_is_not_in_the_membership_is_refused(
+    session: Incarnation,
+) -> None:
     core = make_core()
 
     effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, session=session)))
@@ -372,7 +374,7 @@ def test_a_voucher_that_is_neither_live_nor_departed_is_refused(session: Incarna
     assert core.settle(0.0) == []
 
 
-def test_a_data_node_vouches_for_nothing() -> None:
+def test_a_data_node_cannot_register_publishers() -> None:
     core = make_core()
 
     (effect,) = ask(core, PublishDatum(1, NAME, make_publisher(P1, session=D1)))
@@ -382,15 +384,15 @@ def test_a_data_node_vouches_for_nothing() -> None:
     assert effect.message.code == SessionGoneError.code
 
 
-def test_a_departed_voucher_is_taken_as_long_as_it_is_not_forgotten() -> None:
+def test_a_departed_session_may_register_publishers_until_it_is_forgotten() -> None:
     core = make_core(session(S1, Status.DEPARTED), session(S2))
     publish(core)
 
     assert core.settle(0.0)[-1] == to(ONE, Accepted((1,)))
 
 
-def test_an_unpublish_needs_no_voucher() -> None:
-    """What is gone is gone, whoever says it."""
+def test_a_session_that_is_gone_may_still_unpublish() -> None:
+    """A removal is true, whichever session reports it."""
     core = make_core()
     publish(core)
     core.settle(0.0)
@@ -400,7 +402,7 @@ def test_an_unpublish_needs_no_voucher() -> None:
     assert core.settle(0.0) == [hint(NAME, v(2, 8), v(3, 8), 3, removal), to(ONE, Accepted((2,)))]
 
 
-def test_very_many_acknowledgements_are_cut_into_records() -> None:
+def test_very_many_acceptances_are_cut_into_records() -> None:
     core = make_core()
     for _ in range(Limits.ids_per_record_max + 1):
         publish(core, request_id=6)
@@ -410,7 +412,7 @@ def test_very_many_acknowledgements_are_cut_into_records() -> None:
     assert accepted == [Accepted((6,) * Limits.ids_per_record_max), Accepted((6,))]
 
 
-# --- fetches ------------------------------------------------------------------------------------
+# --- fetches --------------------------------------------------------------------------------------
 
 
 def test_a_fetch_is_answered_with_the_changes_since_the_followers_version() -> None:
@@ -435,7 +437,7 @@ def test_a_fetch_without_a_copy_is_answered_with_a_snapshot() -> None:
     ]
 
 
-def test_a_fetch_in_the_middle_of_a_turn_sees_what_came_before_it() -> None:
+def test_a_fetch_in_the_middle_of_a_turn_sees_the_writes_before_it() -> None:
     core = make_reconciled()
     one = publish(core)
 
@@ -446,8 +448,8 @@ def test_a_fetch_in_the_middle_of_a_turn_sees_what_came_before_it() -> None:
     assert core.settle(0.0) == [to(ONE, Accepted((1,)))]
 
 
-def test_a_follower_above_my_version_gets_a_version_above_its_own() -> None:
-    """It saw another history; nobody else's copy changes by that."""
+def test_a_follower_with_a_higher_version_gets_a_version_above_its_own() -> None:
+    """It saw another history; the copies of other followers do not change by that."""
     core = make_reconciled()
     one = publish(core)
     core.settle(0.0)
@@ -469,7 +471,9 @@ def test_a_follower_above_my_version_gets_a_version_above_its_own() -> None:
     [FetchChanges(3, NAME, ZERO, Version(9, 1)), FetchChanges(3, NAME, Version(9, 1))],
     ids=["seen", "copy"],
 )
-def test_a_follower_from_above_my_epoch_means_that_i_am_behind(fetch: FetchChanges) -> None:
+def test_a_follower_from_a_later_epoch_makes_the_node_fetch_the_membership(
+    fetch: FetchChanges,
+) -> None:
     core = make_reconciled()
     publish(core)
     core.settle(0.0)
@@ -480,7 +484,7 @@ def test_a_follower_from_above_my_epoch_means_that_i_am_behind(fetch: FetchChang
     ]
 
 
-def test_no_such_datum_carries_the_present_version() -> None:
+def test_the_answer_that_there_is_no_datum_carries_the_present_version() -> None:
     core = make_reconciled()
     publish(core, name=OTHER)
     core.settle(0.0)
@@ -498,7 +502,9 @@ def test_no_such_datum_carries_the_present_version() -> None:
         FetchChanges(3, NAME, ZERO, ZERO, is_unsure=True),
     ],
 )
-def test_no_such_datum_is_above_all_that_the_follower_saw(fetch: FetchChanges) -> None:
+def test_the_answer_that_there_is_no_datum_has_a_version_above_all_that_the_follower_saw(
+    fetch: FetchChanges,
+) -> None:
     core = make_reconciled()
     publish(core, name=OTHER)
     core.settle(0.0)
@@ -506,7 +512,7 @@ def test_no_such_datum_is_above_all_that_the_follower_saw(fetch: FetchChanges) -
     assert ask(core, fetch) == [to(ONE, Snapshot(3, NAME, v(2), (), 0, 0, is_known=False))]
 
 
-def test_an_unsure_follower_gets_the_whole_at_a_version_of_its_own() -> None:
+def test_an_unsure_follower_gets_a_snapshot_with_a_new_version() -> None:
     core = make_reconciled()
     one = publish(core)
     core.settle(0.0)
@@ -517,8 +523,8 @@ def test_an_unsure_follower_gets_the_whole_at_a_version_of_its_own() -> None:
     ]
 
 
-def test_as_long_as_i_am_unreconciled_i_say_so() -> None:
-    """What is missing may still exist; a version of its own would promise too much."""
+def test_answers_say_that_the_node_is_unreconciled() -> None:
+    """A missing publisher may still exist, so a new version would promise too much."""
     core = make_core()
     one = publish(core)
     core.settle(0.0)
@@ -539,7 +545,7 @@ def test_an_empty_datum_is_known() -> None:
     assert ask(core, FetchChanges(3, NAME, ZERO)) == [to(ONE, Snapshot(3, NAME, v(1), (), 0, 1))]
 
 
-# --- comparing and the rest of the door ---------------------------------------------------------
+# --- comparisons and other requests ---------------------------------------------------------------
 
 
 def test_versions_are_compared_with_the_sequence_of_the_bucket() -> None:
@@ -553,7 +559,7 @@ def test_versions_are_compared_with_the_sequence_of_the_bucket() -> None:
     ]
 
 
-def test_publishers_are_compared_with_what_the_sender_vouches_for() -> None:
+def test_publishers_are_compared_with_those_that_the_session_registered() -> None:
     core = make_core()
     publish(core, P1, session=S1)
     publish(core, P2, session=S2)
@@ -563,7 +569,7 @@ def test_publishers_are_compared_with_what_the_sender_vouches_for() -> None:
     assert effects == [to(ONE, PublishersCompared((P2,), ((NAME, P1, 1),)))]
 
 
-def test_who_did_not_say_hello_is_asked_to_before_its_publishers_are_compared() -> None:
+def test_a_peer_without_a_hello_is_asked_for_one_before_its_publishers_are_compared() -> None:
     core = make_starting()
 
     effects = ask(core, ComparePublishers(0, 255, ()))
@@ -571,10 +577,10 @@ def test_who_did_not_say_hello_is_asked_to_before_its_publishers_are_compared() 
     assert effects == [refused(0, NotReadyError, "say NodeHello first", 0)]
 
 
-def test_a_digest_is_compared_with_what_the_sender_vouches_for() -> None:
+def test_a_digest_is_compared_with_that_of_the_session() -> None:
     core = make_core()
     publish(core, P1, session=S1)
-    held_digest = core._store.digest(S1)
+    held_digest = core._store.digests.of(S1)
 
     equal = ask(core, CompareDigest(5, 1, held_digest.value))
     other_count = ask(core, CompareDigest(5, 2, held_digest.value))
@@ -584,7 +590,7 @@ def test_a_digest_is_compared_with_what_the_sender_vouches_for() -> None:
     assert other_count == other_value == [to(ONE, DigestCompared(5, is_equal=False))]
 
 
-def test_the_last_equal_digest_ends_the_list_and_says_so_at_once() -> None:
+def test_the_last_equal_digest_reconciles_the_node_and_it_beats_at_once() -> None:
     core = make_core()
 
     assert ask(core, CompareDigest(5, 1, 0)) == [to(ONE, DigestCompared(5, is_equal=False))]
@@ -599,7 +605,7 @@ def test_the_last_equal_digest_ends_the_list_and_says_so_at_once() -> None:
     ]
 
 
-def test_a_digest_of_another_ring_or_of_a_stranger_is_not_answered() -> None:
+def test_a_digest_of_another_ring_or_of_an_unidentified_peer_is_not_answered() -> None:
     core = make_core()
 
     assert ask(core, CompareDigest(4, 0, 0)) == []
@@ -608,7 +614,7 @@ def test_a_digest_of_another_ring_or_of_a_stranger_is_not_answered() -> None:
     assert core.statistics()["unreconciled"] == 2
 
 
-def test_a_session_that_rejoined_speaks_for_its_new_life() -> None:
+def test_a_session_that_rejoined_is_known_by_its_new_incarnation() -> None:
     core = make_core()
     ask(core, NodeHello(Incarnation(9, "s1")))
 
@@ -633,14 +639,14 @@ def test_a_ping_is_answered_and_a_pong_is_not() -> None:
     assert ask(core, Pong()) == []
 
 
-def test_a_client_that_comes_to_a_data_node_is_told_where_to_go() -> None:
+def test_a_client_at_a_data_node_is_told_to_connect_to_a_session() -> None:
     core = make_core()
 
     detail = "a data node does not take Hello: connect to a session node instead"
     assert ask(core, Hello(1, b"c" * 16)) == [refused(0, UnknownMessageError, detail)]
 
 
-def test_a_lost_connection_is_forgotten_and_what_it_sent_is_not() -> None:
+def test_a_lost_connection_is_forgotten_and_its_writes_stay() -> None:
     core = make_core()
     one = publish(core)
 
@@ -651,8 +657,8 @@ def test_a_lost_connection_is_forgotten_and_what_it_sent_is_not() -> None:
     assert core.statistics()["sessions"] == 1
 
 
-def test_a_session_that_does_not_read_is_cut_off() -> None:
-    """It connects again and compares; its acknowledgements went with the rest."""
+def test_a_session_that_does_not_read_is_disconnected() -> None:
+    """It connects again and compares; its acceptances are lost with the connection."""
     core = make_core()
     one = publish(core)
 
@@ -665,17 +671,17 @@ def test_a_session_that_does_not_read_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("event", [PeerLost(Link.REQUESTS, b"who"), EpochSeen(3)])
-def test_what_happens_to_strangers_changes_nothing(event: Local) -> None:
+def test_events_of_unidentified_peers_change_nothing(event: Local) -> None:
     assert make_core().receive(Link.LOCAL, "", event, 0.0) == []
 
 
-def test_a_node_that_stops_says_so_to_meta() -> None:
+def test_a_node_that_stops_leaves_the_membership() -> None:
     core = make_core()
 
     assert core.receive(Link.LOCAL, "", Stop(), 0.0) == [Send(Link.META, META, Leave(2, D1))]
 
 
-def test_the_core_shows_itself() -> None:
+def test_repr_and_statistics_show_the_sizes() -> None:
     core = make_core()
     publish(core)
     core.settle(0.0)
@@ -697,10 +703,10 @@ def test_the_core_shows_itself() -> None:
     }
 
 
-# --- time ---------------------------------------------------------------------------------------
+# --- time -----------------------------------------------------------------------------------------
 
 
-def test_a_member_beats_with_its_sequences_and_whom_it_has_not_compared_with() -> None:
+def test_a_member_beats_with_its_sequences_and_the_sessions_it_is_unreconciled_with() -> None:
     core = make_core()
     publish(core)
     core.settle(0.0)
@@ -712,13 +718,13 @@ def test_a_member_beats_with_its_sequences_and_whom_it_has_not_compared_with() -
     assert all(not isinstance(effect, Broadcast) for effect in core.tick(now + 0.5))
 
 
-def test_who_is_no_member_does_not_beat() -> None:
+def test_a_node_that_is_no_member_does_not_beat() -> None:
     core = make_starting()
 
     assert core.tick(CONFIG.beat_seconds) == [Send(Link.META, META, Join(2, ME, b"", 0))]
 
 
-def test_the_next_tick_is_what_is_due_first() -> None:
+def test_the_next_tick_is_the_earliest_due_time() -> None:
     core = DataCore(ME, CONFIG, rng=NoJitter(), now=1.0)
     assert core.next_tick_at() == 1.0
 
@@ -729,7 +735,7 @@ def test_the_next_tick_is_what_is_due_first() -> None:
     assert core.next_tick_at() == 1.5 + CONFIG.renew_seconds
 
 
-def test_tombstones_go_with_the_sweep_after_their_time() -> None:
+def test_the_sweep_drops_expired_tombstones() -> None:
     core = make_reconciled()
     unpublish(core, P1, 1)
     core.settle(0.0)
@@ -743,10 +749,10 @@ def test_tombstones_go_with_the_sweep_after_their_time() -> None:
     assert effect == to(ONE, Snapshot(3, NAME, v(2), (), 0, 1, is_known=False))
 
 
-# --- the membership changes ---------------------------------------------------------------------
+# --- the membership changes -----------------------------------------------------------------------
 
 
-def test_a_membership_that_changes_nothing_here_is_followed_silently() -> None:
+def test_a_membership_without_changes_for_this_node_has_no_effects() -> None:
     core = make_core()
     publish(core)
     core.settle(0.0)
@@ -756,7 +762,7 @@ def test_a_membership_that_changes_nothing_here_is_followed_silently() -> None:
     assert P1 in held(core)
 
 
-def test_what_another_node_owns_now_is_dropped() -> None:
+def test_datums_of_another_primary_are_dropped() -> None:
     core = make_reconciled()
     publish(core, name=MOVED)
     publish(core, name=NAME)
@@ -769,7 +775,7 @@ def test_what_another_node_owns_now_is_dropped() -> None:
     assert P1 in held(core, NAME)
 
 
-def test_what_came_back_to_this_node_is_unreconciled_and_what_it_had_is_not() -> None:
+def test_ids_that_came_back_to_this_node_are_unreconciled_and_those_it_kept_are_not() -> None:
     core = make_reconciled()
     follow(core, membership(*BOTH, epoch=9, ring_epoch=9, data=TWO_NODES))
     follow(core, membership(*BOTH, epoch=10, ring_epoch=10))
@@ -784,8 +790,8 @@ def test_what_came_back_to_this_node_is_unreconciled_and_what_it_had_is_not() ->
     ]
 
 
-def test_what_a_turn_merged_before_the_membership_changed_is_of_the_epoch_before() -> None:
-    """It is told and accepted as if its turn had ended there, and then it is dropped."""
+def test_writes_merged_before_a_new_membership_get_versions_of_the_former_epoch() -> None:
+    """The writes are hinted and accepted as if the turn had ended there, and then dropped."""
     core = make_reconciled()
     moved = publish(core, name=MOVED, request_id=1)
     kept = publish(core, name=NAME, request_id=2)
@@ -803,7 +809,7 @@ def test_what_a_turn_merged_before_the_membership_changed_is_of_the_epoch_before
     assert core.settle(0.0) == [hint(NAME, v(2), v(3, 9), 2, later), to(ONE, Accepted((3,)))]
 
 
-def test_a_departed_session_keeps_what_it_vouched_for() -> None:
+def test_publishers_of_a_departed_session_stay() -> None:
     core = make_reconciled()
     publish(core)
     core.settle(0.0)
@@ -812,7 +818,7 @@ def test_a_departed_session_keeps_what_it_vouched_for() -> None:
     assert P1 in held(core)
 
 
-def test_what_a_forgotten_session_vouched_for_is_evicted_at_once_and_nothing_else() -> None:
+def test_exactly_the_publishers_of_a_forgotten_session_are_evicted_at_once() -> None:
     core = make_reconciled()
     publish(core, P1, session=S1)
     two = publish(core, P2, session=S2)
@@ -824,7 +830,7 @@ def test_what_a_forgotten_session_vouched_for_is_evicted_at_once_and_nothing_els
     assert held(core) == {P2: two}
 
 
-def test_what_its_client_took_elsewhere_in_time_is_not_evicted() -> None:
+def test_a_publisher_that_moved_to_another_session_in_time_is_not_evicted() -> None:
     core = make_reconciled()
     publish(core, version=2, session=S1)
     core.settle(0.0)
@@ -835,7 +841,7 @@ def test_what_its_client_took_elsewhere_in_time_is_not_evicted() -> None:
     assert P1 in held(core)
 
 
-def test_an_older_copy_in_the_turn_of_an_eviction_does_not_hide_it_from_followers() -> None:
+def test_an_older_copy_in_the_turn_of_an_eviction_does_not_hide_the_eviction() -> None:
     core = make_reconciled()
     evicted = publish(core, version=8, session=S1)
     core.settle(0.0)
@@ -850,15 +856,15 @@ def test_an_older_copy_in_the_turn_of_an_eviction_does_not_hide_it_from_follower
     assert mirror.content == held(core) == {P1: older}
 
 
-def test_when_the_list_gets_shorter_followers_are_told_at_once() -> None:
-    """They fetch once more what they took under the longer one."""
+def test_the_node_beats_at_once_when_it_is_unreconciled_with_fewer_sessions() -> None:
+    """Followers fetch again what they took under the longer list."""
     core = make_core()
 
     assert follow(core, membership(session(S2), epoch=8)) == [beat(S2)]
 
 
-def test_losing_the_incarnation_drops_everything_and_serves_nothing() -> None:
-    """What it held may go stale while it is nobody; the sessions send it again."""
+def test_losing_the_incarnation_drops_all_datums_and_refuses_all_requests() -> None:
+    """Its datums may become stale while it is no member; the sessions send them again."""
     core = make_reconciled()
     publish(core)
     core.settle(0.0)
@@ -872,7 +878,7 @@ def test_losing_the_incarnation_drops_everything_and_serves_nothing() -> None:
     assert all(not isinstance(e, Broadcast) for e in core.tick(CONFIG.beat_seconds))
 
 
-def test_what_was_merged_before_the_incarnation_was_lost_is_still_accepted() -> None:
+def test_writes_merged_before_the_incarnation_was_lost_are_still_accepted() -> None:
     core = make_reconciled()
     one = publish(core)
 
@@ -882,8 +888,8 @@ def test_what_was_merged_before_the_incarnation_was_lost_is_still_accepted() -> 
     assert core.settle(0.0) == []
 
 
-def test_a_new_life_starts_over_and_counts_on() -> None:
-    """It compares with everybody again; its versions go on, so none is given twice."""
+def test_a_new_incarnation_starts_empty_and_its_versions_go_on() -> None:
+    """It compares with all sessions again; its versions go on, so none is given twice."""
     core = make_reconciled()
     publish(core)
     core.settle(0.0)
@@ -902,8 +908,8 @@ def test_a_new_life_starts_over_and_counts_on() -> None:
     ]
 
 
-def test_a_node_whose_id_another_process_has_stops_writing_when_it_sees_that() -> None:
-    """Two that write at the same epoch could give the same version to two contents."""
+def test_a_node_whose_id_another_process_took_refuses_writes_once_it_sees_that() -> None:
+    """Two nodes that write at one epoch could give one version to two contents."""
     core = make_reconciled()
     successor = Incarnation(9, "d1")
 
@@ -914,11 +920,11 @@ def test_a_node_whose_id_another_process_has_stops_writing_when_it_sees_that() -
     ]
 
 
-# --- what followers end up with -----------------------------------------------------------------
+# --- what followers have in the end ---------------------------------------------------------------
 
 
 def tell(mirror: Mirror[bytes, Publisher], effects: Sequence[Effect]) -> bool:
-    """Let a follower hear the hints among some effects; return whether all of them fit."""
+    """Give a follower the hints among some effects; return whether all of them fit its copy."""
     fits = True
     for effect in effects:
         if isinstance(effect, Broadcast) and isinstance(effect.message, Changed):
@@ -929,7 +935,7 @@ def tell(mirror: Mirror[bytes, Publisher], effects: Sequence[Effect]) -> bool:
 
 
 def fetched(core: DataCore, mirror: Mirror[bytes, Publisher]) -> list[Effect]:
-    """Let a follower fetch, and return what others hear of that."""
+    """Let a follower fetch; return the hints that others get by that."""
     version = mirror.version if mirror.is_known else ZERO
     effects = ask(core, FetchChanges(3, NAME, version, mirror.highest_seen, mirror.is_unsure))
     for effect in effects:
@@ -954,24 +960,24 @@ happenings = st.one_of(
 
 
 @given(st.lists(happenings, max_size=14))
-def test_who_hears_every_hint_and_who_fetches_now_and_then_have_what_the_node_has(
+def test_followers_by_hints_and_followers_by_fetches_have_what_the_node_has(
     steps: list[tuple[str, bytes, int, Incarnation]],
 ) -> None:
-    """Whatever is written, and whoever is forgotten in the middle of a turn."""
+    """For any writes, and sessions that are forgotten in the middle of a turn."""
     core = make_reconciled()
     listener, fetcher = Mirror(PUBLISHERS), Mirror(PUBLISHERS)
     fetched(core, listener)
     living = [S1, S2]
-    for kind, key, version, voucher in steps:
+    for kind, key, version, registering in steps:
         effects: list[Effect] = []
-        if kind == "publish" and voucher in living:
-            publish(core, key, version=version, session=voucher)
+        if kind == "publish" and registering in living:
+            publish(core, key, version=version, session=registering)
         elif kind == "unpublish":
             unpublish(core, key, version)
         elif kind == "settle":
             effects += core.settle(0.0)
-        elif kind == "forget" and voucher in living:
-            living.remove(voucher)
+        elif kind == "forget" and registering in living:
+            living.remove(registering)
             members = [session(incarnation) for incarnation in living]
             effects += follow(core, membership(*members, epoch=core.epoch + 1))
         elif kind == "fetch":

@@ -1,4 +1,4 @@
-"""What followers are answered: as little as leads them to the present, in records that fit."""
+"""Answers to followers: the smallest that lead them to the present, in records that fit."""
 
 import fnmatch
 
@@ -10,7 +10,8 @@ from strategies import make_publisher
 
 from zreg.config import Config, Limits
 from zreg.data import follower_answers
-from zreg.data.store import Datum, DatumStore
+from zreg.data.datum import Datum
+from zreg.data.store import DatumStore
 from zreg.model import (
     ZERO,
     Cause,
@@ -70,7 +71,7 @@ def fetch(version: Version) -> FetchChanges:
     return FetchChanges(3, NAME, version)
 
 
-# --- changes and snapshots ----------------------------------------------------------------------
+# --- changes and snapshots ------------------------------------------------------------------------
 
 
 def test_a_follower_gets_the_changes_since_its_version() -> None:
@@ -97,7 +98,7 @@ def test_a_follower_without_a_copy_or_of_another_history_needs_a_snapshot(versio
     assert follower_answers.logged_changes(store, datum_of(store), fetch(version), 9) is None
 
 
-def test_changes_that_are_larger_than_a_part_are_no_answer() -> None:
+def test_changes_larger_than_a_part_are_not_sent() -> None:
     bodies = [bytes([number]) * Limits.body_bytes_max for number in range(6)]
     store = make_store(*(make_publisher(P1, version=n, body=b) for n, b in enumerate(bodies, 1)))
 
@@ -108,7 +109,7 @@ def test_changes_that_are_larger_than_a_part_are_no_answer() -> None:
     assert len(some.changes) == 2
 
 
-def test_a_snapshot_is_the_whole_at_its_version() -> None:
+def test_a_snapshot_holds_all_publishers_at_its_version() -> None:
     one, two = make_publisher(P1), make_publisher(P2)
     store = make_store(one, two)
 
@@ -138,7 +139,7 @@ def test_the_snapshot_of_an_empty_datum_is_one_empty_part() -> None:
     assert parts == [Snapshot(3, NAME, V2, (), 0, 9)]
 
 
-# --- comparing versions -------------------------------------------------------------------------
+# --- comparing versions ---------------------------------------------------------------------------
 
 
 def compared(store: DatumStore, *versions: tuple[DataInfoId, Version]) -> Versions:
@@ -146,7 +147,7 @@ def compared(store: DatumStore, *versions: tuple[DataInfoId, Version]) -> Versio
     return follower_answers.compared_versions(store, compare, Version(5, 40), 9)
 
 
-def test_only_what_differs_is_told() -> None:
+def test_only_differing_versions_are_answered() -> None:
     store = make_store(make_publisher(P1))
     put(store, make_publisher(P2), OTHER)
 
@@ -155,12 +156,12 @@ def test_only_what_differs_is_told() -> None:
     assert compared(store) == Versions(4, 17, (), 9)
 
 
-def test_what_was_never_here_is_not_compared() -> None:
-    """A follower of a datum that nobody publishes has it empty, at a version of that time."""
+def test_a_datum_that_was_never_stored_does_not_differ() -> None:
+    """A follower of a datum without publishers has it empty, at a version of that time."""
     assert compared(make_store(), (NAME, Version(1, 5))) == Versions(4, 17, (), 9)
 
 
-def test_what_was_dropped_here_may_have_been_newer() -> None:
+def test_a_dropped_datum_may_have_been_newer() -> None:
     store = make_store(make_publisher(P1), make_publisher(P2))
     store.drop_all_but(())
 
@@ -168,14 +169,14 @@ def test_what_was_dropped_here_may_have_been_newer() -> None:
     assert compared(store, (NAME, V2)) == Versions(4, 17, (), 9)
 
 
-# --- comparing publishers -----------------------------------------------------------------------
+# --- comparing publishers -------------------------------------------------------------------------
 
 
 def compare(*named: tuple[bytes, int], low: int = 0, high: int = 255) -> ComparePublishers:
     return ComparePublishers(low, high, named)
 
 
-def test_what_is_missing_or_older_here_is_asked_for() -> None:
+def test_missing_and_older_publishers_are_asked_for() -> None:
     store = make_store(make_publisher(P1, version=2), make_publisher(P2, version=2))
 
     answer = follower_answers.compared_publishers(store, compare((P1, 2), (P2, 3), (P3, 1)), S1)
@@ -183,7 +184,7 @@ def test_what_is_missing_or_older_here_is_asked_for() -> None:
     assert answer == PublishersCompared((P2, P3), ())
 
 
-def test_what_is_here_and_was_not_named_is_a_stray_with_its_datum_and_version() -> None:
+def test_a_stored_publisher_that_was_not_named_is_a_stray_with_its_datum_and_version() -> None:
     store = make_store(make_publisher(P1, version=2))
     put(store, make_publisher(P2, version=3), OTHER)
 
@@ -192,7 +193,7 @@ def test_what_is_here_and_was_not_named_is_a_stray_with_its_datum_and_version() 
     assert answer == PublishersCompared((), ((OTHER, P2, 3),))
 
 
-def test_what_others_vouch_for_is_not_held_for_this_session() -> None:
+def test_publishers_of_other_sessions_do_not_count_for_this_session() -> None:
     store = make_store(make_publisher(P1, session=S2), make_publisher(P2, session=S2))
 
     answer = follower_answers.compared_publishers(store, compare((P1, 1)), S1)
@@ -208,7 +209,7 @@ def test_only_ids_of_the_range_are_compared() -> None:
     ) == PublishersCompared((), ((NAME, P2, 1),))
 
 
-def test_very_many_are_told_as_far_as_they_fit() -> None:
+def test_very_many_strays_are_sent_as_far_as_they_fit() -> None:
     count = Limits.ids_per_record_max + 1
     store = DatumStore(CONFIG)
     short = DataInfoId("a")
@@ -225,7 +226,7 @@ def test_very_many_are_told_as_far_as_they_fit() -> None:
 
 @pytest.mark.parametrize("letter", ["a", "\U0001f98a"])
 def test_strays_with_long_names_fit_into_a_record(letter: str) -> None:
-    """Clients choose the names; what is left out is found by the next comparison."""
+    """Clients choose the names; the next comparison finds the strays that are left out."""
     part = letter * Limits.id_part_characters_max
     name = data_info_id(part, instance_id=part, group=part)
     store = DatumStore(CONFIG)
@@ -241,7 +242,7 @@ def test_strays_with_long_names_fit_into_a_record(letter: str) -> None:
     assert len(encode_frames([answer])) == 1
 
 
-def test_exactly_as_many_as_a_record_takes_are_all_told() -> None:
+def test_as_many_strays_as_a_record_takes_are_all_sent() -> None:
     store = DatumStore(CONFIG)
     for number in range(5000):
         store.put(DataInfoId("a"), make_publisher(number.to_bytes(16)))
@@ -249,7 +250,7 @@ def test_exactly_as_many_as_a_record_takes_are_all_told() -> None:
     assert len(follower_answers.compared_publishers(store, compare(), S1).strays) == 5000
 
 
-# --- listing ------------------------------------------------------------------------------------
+# --- listing --------------------------------------------------------------------------------------
 
 
 def make_listing(*data_ids: str) -> tuple[DatumStore, list[DatumSummary]]:
@@ -270,7 +271,7 @@ def test_a_listing_is_in_the_order_of_the_names() -> None:
     assert [line.data_info_id[0] for line in lines] == ["a", "b", "c"]
 
 
-def test_a_listing_leaves_out_what_has_no_publishers() -> None:
+def test_a_listing_leaves_out_datums_without_publishers() -> None:
     store, lines = make_listing("a", "b")
     put(store, Removal(P1, 1, Cause.BYE), data_info_id("b"))
 
@@ -325,7 +326,7 @@ def test_no_pattern_raises(pattern: str) -> None:
     ]
 
 
-def test_a_listing_shows_the_version_and_how_many_publish() -> None:
+def test_a_listing_shows_the_version_and_the_number_of_publishers() -> None:
     store = make_store(make_publisher(P1), make_publisher(P2))
     request = replace(ListDatums(5, "*"), limit=1)
 

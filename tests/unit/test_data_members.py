@@ -1,4 +1,4 @@
-"""What a data node does as a member: it waits until it may work, and reports who is gone."""
+"""A data node as a member: it takes no writes before it works, and reports lost sessions."""
 
 from msgspec.structs import replace
 from test_data_core import (
@@ -35,7 +35,7 @@ from zreg.wire.data_messages import NodeHello, PublishDatum
 from zreg.wire.membership_messages import MembershipReply, ReportGone
 
 
-def test_a_node_that_waits_takes_no_writes_until_it_is_working() -> None:
+def test_an_initial_node_takes_no_writes_until_it_is_working() -> None:
     core = make_starting()
     waits = replace(ME, incarnation_epoch=D1.epoch)
     beside = membership(*BOTH, data=TWO_NODES[1:])
@@ -60,7 +60,7 @@ def test_a_session_whose_connection_closed_is_reported_to_meta_once() -> None:
     assert core.receive(Link.LOCAL, "", lost, 0.0) == []
 
 
-def test_a_session_that_is_back_over_another_connection_is_not_reported() -> None:
+def test_a_session_with_another_connection_is_not_reported() -> None:
     core = make_core()
     ask(core, NodeHello(S1), peer=b"again")
 
@@ -74,11 +74,11 @@ def test_silence_is_not_reported() -> None:
     assert core.receive(Link.LOCAL, "", PeerLost(Link.REQUESTS, ONE, TIMED_OUT), 0.0) == []
 
 
-def test_a_session_may_show_me_the_membership_that_meta_does_not() -> None:
-    """Meta is out of reach, and the voucher is of an epoch that this node has not seen."""
+def test_a_data_node_takes_a_newer_membership_from_a_session() -> None:
+    """Meta is out of reach, and the publisher's session is from an epoch not seen here."""
     core = make_core()
-    voucher = Incarnation(EPOCH + 1, "s3")
-    shown = MembershipReply(0, membership(*BOTH, session(voucher), epoch=8))
+    newer = Incarnation(EPOCH + 1, "s3")
+    shown = MembershipReply(0, membership(*BOTH, session(newer), epoch=8))
 
     stranger = ask(core, shown, peer=b"a stranger")
     assert core.epoch == EPOCH
@@ -86,14 +86,14 @@ def test_a_session_may_show_me_the_membership_that_meta_does_not() -> None:
     assert isinstance(stranger[0].message, Refused)
     ask(core, shown)
     assert core.epoch == EPOCH + 1
-    publish(core, session=voucher)
+    publish(core, session=newer)
     assert core.settle(0.0)[-1] == to(ONE, Accepted((1,)))
     ask(core, MembershipReply(0, membership(*BOTH)))
     ask(core, MembershipReply(0, replace(membership(epoch=99), cluster_id=b"B" * 16)))
     assert core.epoch == EPOCH + 1
 
 
-def test_who_learns_from_a_session_that_it_is_no_member_joins_again() -> None:
+def test_a_data_node_that_a_session_shows_as_departed_joins_again() -> None:
     core = make_core()
 
     ask(core, MembershipReply(0, membership(*BOTH, epoch=8, data=())))

@@ -1,4 +1,4 @@
-"""Which ids a data node owns, and for which of them absence means nothing yet."""
+"""Which ids a data node owns, and for which of them an absent publisher may still exist."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +38,7 @@ def membership(
 
 
 def make_reconciled(data: str = "ab", *, ring_epoch: int = 1) -> Ownership:
-    """Return what node `a` has once it compared with `S1` and `S2`."""
+    """Return the ownership of node `a`, reconciled with `S1` and `S2`."""
     ownership = Ownership("a")
     assert ownership.follow(membership(data, S1, S2, ring_epoch=ring_epoch))
     assert not ownership.reconcile(S1)
@@ -63,14 +63,14 @@ def test_before_the_first_membership_nothing_is_owned() -> None:
     assert ownership.unreconciled == {}
 
 
-def test_a_node_owns_what_the_ring_says() -> None:
+def test_a_node_owns_the_ids_that_the_ring_gives_it() -> None:
     ownership = make_reconciled("abc")
 
     assert [name for name in NAMES if ownership.owns(name)] == owned("abc")
     assert ownership.ring_epoch == 1
 
 
-def test_a_new_node_is_unreconciled_with_every_session_departed_ones_too() -> None:
+def test_a_new_node_is_unreconciled_with_every_session_and_departed_ones_too() -> None:
     ownership = Ownership("a")
 
     assert ownership.follow(membership("ab", S1, ring_epoch=1, departed=(S3,)))
@@ -79,7 +79,7 @@ def test_a_new_node_is_unreconciled_with_every_session_departed_ones_too() -> No
     assert unreconciled_names(ownership) == NAMES
 
 
-def test_it_is_reconciled_when_every_session_was_equal_once() -> None:
+def test_a_node_is_reconciled_when_the_digest_of_every_session_was_equal_once() -> None:
     ownership = Ownership("a")
     ownership.follow(membership("ab", S1, S2, ring_epoch=1))
 
@@ -92,7 +92,7 @@ def test_it_is_reconciled_when_every_session_was_equal_once() -> None:
     assert not ownership.reconcile(S1)
 
 
-def test_a_stranger_reconciles_nothing() -> None:
+def test_a_session_outside_the_membership_reconciles_nothing() -> None:
     ownership = Ownership("a")
     ownership.follow(membership("ab", S1, ring_epoch=1))
 
@@ -122,7 +122,7 @@ def test_a_session_that_departs_is_still_waited_for() -> None:
 
 
 def test_a_session_that_joins_later_is_not_waited_for() -> None:
-    """Whatever it will vouch for, it tells the owner itself."""
+    """It sends all that it registers later to the owner itself."""
     ownership = make_reconciled()
 
     assert not ownership.follow(membership("ab", S1, S2, S3, ring_epoch=1))
@@ -130,7 +130,7 @@ def test_a_session_that_joins_later_is_not_waited_for() -> None:
     assert ownership.unreconciled == {}
 
 
-def test_where_there_are_no_sessions_there_is_nothing_to_compare() -> None:
+def test_a_node_without_sessions_is_reconciled() -> None:
     ownership = Ownership("a")
     ownership.follow(membership("ab", ring_epoch=1))
     ownership.follow(membership("ab", S1, ring_epoch=1))
@@ -142,7 +142,7 @@ def test_where_there_are_no_sessions_there_is_nothing_to_compare() -> None:
     assert unreconciled_names(ownership) == gained
 
 
-def test_after_a_take_over_only_what_was_gained_is_unreconciled() -> None:
+def test_after_a_take_over_only_the_gained_ids_are_unreconciled() -> None:
     ownership = make_reconciled("ab")
 
     assert ownership.follow(membership("a", S1, S2, ring_epoch=2))
@@ -153,8 +153,8 @@ def test_after_a_take_over_only_what_was_gained_is_unreconciled() -> None:
     assert unreconciled_names(ownership) == gained
 
 
-def test_what_was_away_in_between_is_unreconciled() -> None:
-    """It was dropped when another node owned it, though the ring is the former one again."""
+def test_ids_that_another_node_owned_in_between_are_unreconciled() -> None:
+    """The node dropped them when another node owned them, though the former ring is back."""
     ownership = make_reconciled("a")
     ownership.follow(membership("ab", S1, S2, ring_epoch=2))
 
@@ -176,7 +176,7 @@ def test_being_reconciled_once_forgets_the_rings_before() -> None:
     assert [name for name in kept if ownership.is_unreconciled(name)] == []
 
 
-def test_a_ring_that_changes_before_anything_was_reconciled_trusts_nothing() -> None:
+def test_a_ring_that_changes_before_the_node_was_reconciled_leaves_all_ids_unreconciled() -> None:
     ownership = Ownership("a")
     ownership.follow(membership("ab", S1, ring_epoch=1))
 
@@ -185,7 +185,7 @@ def test_a_ring_that_changes_before_anything_was_reconciled_trusts_nothing() -> 
     assert unreconciled_names(ownership) == NAMES
 
 
-def test_too_many_rings_in_a_row_are_none_to_trust() -> None:
+def test_after_too_many_rings_in_a_row_all_ids_are_unreconciled() -> None:
     ownership = make_reconciled("ab")
     for ring_epoch in range(2, 10):
         ownership.follow(membership("ab", S1, S2, ring_epoch=ring_epoch))
@@ -196,26 +196,26 @@ def test_too_many_rings_in_a_row_are_none_to_trust() -> None:
     assert unreconciled_names(ownership) == NAMES
 
 
-def test_starting_over_trusts_nothing() -> None:
+def test_after_starting_over_all_ids_are_unreconciled() -> None:
     ownership = make_reconciled()
 
-    ownership.start_over(membership("ab", S1, ring_epoch=1, departed=(S3,)))
+    ownership.start_over(None, membership("ab", S1, ring_epoch=1, departed=(S3,)))
 
     assert list(ownership.unreconciled) == [S1, S3]
     assert unreconciled_names(ownership) == NAMES
 
 
-def test_starting_over_where_there_are_no_sessions_trusts_everything() -> None:
+def test_after_starting_over_without_sessions_no_id_is_unreconciled() -> None:
     ownership = make_reconciled()
 
-    ownership.start_over(membership("ab", ring_epoch=1))
+    ownership.start_over(None, membership("ab", ring_epoch=1))
 
     assert unreconciled_names(ownership) == []
 
 
 def test_starting_over_before_the_first_ring_waits_for_it() -> None:
     ownership = Ownership("a")
-    ownership.start_over(membership("ab", ring_epoch=1))
+    ownership.start_over(None, membership("ab", ring_epoch=1))
 
     ownership.follow(membership("ab", S1, ring_epoch=1))
 
@@ -223,10 +223,10 @@ def test_starting_over_before_the_first_ring_waits_for_it() -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "ab", "abc", "ac", "b", "all equal"]), max_size=8))
-def test_what_was_not_owned_all_along_since_it_was_compared_is_unreconciled(
+def test_ids_that_were_not_owned_ever_since_the_comparison_are_unreconciled(
     steps: list[str],
 ) -> None:
-    """Held against what a node has that drops what it does not own, and is given it by compares."""
+    """Compare with a model of a node that drops ids that it loses, and gets them by comparisons."""
     ownership = Ownership("a")
     held: set[DataInfoId] = set()
     ring_epoch = 0

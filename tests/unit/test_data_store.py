@@ -16,7 +16,8 @@ from hypothesis.stateful import (
 from strategies import make_publisher, publisher_ids, publishers, seen
 
 from zreg.config import Config
-from zreg.data.store import Datum, DatumStore
+from zreg.data.datum import Datum
+from zreg.data.store import DatumStore
 from zreg.model import (
     NO_INCARNATION,
     ZERO,
@@ -63,8 +64,8 @@ def unpublished(key: bytes, version: int) -> Removal:
     return Removal(key, version, Cause.UNPUBLISHED)
 
 
-def digest_of(store: DatumStore, voucher: Incarnation) -> tuple[int, int]:
-    digest = store.digest(voucher)
+def digest_of(store: DatumStore, session: Incarnation) -> tuple[int, int]:
+    digest = store.digests.of(session)
     return digest.count, digest.value
 
 
@@ -74,10 +75,10 @@ def logged(datum: Datum) -> list[Change]:
     return changes
 
 
-# --- merging and versions -----------------------------------------------------------------------
+# --- merging and versions -------------------------------------------------------------------------
 
 
-def test_what_was_merged_since_the_last_commit_is_one_change() -> None:
+def test_all_that_was_merged_since_the_last_commit_is_one_change() -> None:
     store = DatumStore(CONFIG)
     one, two = make_publisher(P1), make_publisher(P2)
     assert store.put(NAME, one)
@@ -109,11 +110,11 @@ def test_one_counter_serves_all_datums_and_no_version_is_given_twice() -> None:
     "again",
     [
         pytest.param(make_publisher(P1, version=3), id="replay"),
-        pytest.param(make_publisher(P1, version=2, session=S2), id="new-voucher"),
+        pytest.param(make_publisher(P1, version=2, session=S2), id="new-session"),
         pytest.param(make_publisher(P1, version=3, session=S2), id="both"),
     ],
 )
-def test_what_nobody_can_see_is_a_quiet_revision(again: Publisher) -> None:
+def test_a_change_that_no_subscriber_can_see_is_a_quiet_revision(again: Publisher) -> None:
     """A reconnect storm is logged, and nothing of it is pushed."""
     store = make_store(make_publisher(P1, version=2))
     datum = datum_of(store)
@@ -132,8 +133,8 @@ def test_what_nobody_can_see_is_a_quiet_revision(again: Publisher) -> None:
     [make_publisher(P1, version=3, body=b"new"), make_publisher(P1, version=3, zone="z")],
     ids=["body", "zone"],
 )
-def test_what_somebody_can_see_is_a_version_that_follows_the_last_version(again: Publisher) -> None:
-    """Followers never heard of the quiet revision between."""
+def test_a_visible_change_starts_at_the_last_version(again: Publisher) -> None:
+    """Followers have not heard of the quiet revision between."""
     store = make_store(make_publisher(P1, version=1))
     store.put(NAME, make_publisher(P1, version=1, session=S2))
     commit(store)
@@ -146,7 +147,7 @@ def test_what_somebody_can_see_is_a_version_that_follows_the_last_version(again:
     assert [str(c.source_version) for c in logged(datum_of(store))] == ["0.0", "1.1", "1.2"]
 
 
-def test_a_change_is_seen_also_if_its_last_part_cannot_be() -> None:
+def test_a_change_is_visible_if_any_part_of_it_is() -> None:
     store = make_store(make_publisher(P1, version=1, body=b"a"))
     store.put(NAME, make_publisher(P1, version=2, body=b"b"))
     store.put(NAME, make_publisher(P1, version=3, body=b"b"))
@@ -162,10 +163,10 @@ def test_a_change_is_seen_also_if_its_last_part_cannot_be() -> None:
     [
         pytest.param(make_publisher(P1, version=2, session=S2), id="the-same"),
         pytest.param(make_publisher(P1, version=1, session=S2), id="older"),
-        pytest.param(make_publisher(P1, version=2, session=S1), id="of-an-older-voucher"),
+        pytest.param(make_publisher(P1, version=2, session=S1), id="of-an-older-session"),
     ],
 )
-def test_what_comes_late_or_twice_changes_nothing(late: Publisher) -> None:
+def test_a_late_or_repeated_publisher_changes_nothing(late: Publisher) -> None:
     store = make_store(make_publisher(P1, version=2, session=S2))
 
     assert not store.put(NAME, late)
@@ -173,7 +174,7 @@ def test_what_comes_late_or_twice_changes_nothing(late: Publisher) -> None:
     assert datum_of(store).publishers == {P1: make_publisher(P1, version=2, session=S2)}
 
 
-# --- removals and tombstones --------------------------------------------------------------------
+# --- removals and tombstones ----------------------------------------------------------------------
 
 
 def test_a_removal_leaves_a_tombstone_that_wins_up_to_its_version() -> None:
@@ -189,8 +190,8 @@ def test_a_removal_leaves_a_tombstone_that_wins_up_to_its_version() -> None:
     assert datum_of(store).tombstones == {}
 
 
-def test_the_removal_of_an_unknown_publisher_leaves_a_tombstone_and_can_be_seen() -> None:
-    """Somebody may follow a copy of it that was never here."""
+def test_the_removal_of_an_unknown_publisher_leaves_a_tombstone_and_is_visible() -> None:
+    """A follower may hold a copy of it that came from another node."""
     store = DatumStore(CONFIG)
 
     assert store.remove(NAME, unpublished(P1, 2), 0.0)
@@ -208,7 +209,7 @@ def test_a_removal_of_an_older_version_changes_nothing_and_leaves_nothing() -> N
     assert commit(store) == []
 
 
-def test_a_removal_in_the_turn_of_its_publish_takes_it_back() -> None:
+def test_a_removal_in_the_turn_of_its_publish_cancels_it() -> None:
     store = DatumStore(CONFIG)
     store.put(NAME, make_publisher(P1))
     store.remove(NAME, unpublished(P1, 1), 0.0)
@@ -239,7 +240,7 @@ def test_a_tombstone_is_not_prolonged_by_the_same_removal() -> None:
     assert store.find(NAME) is None
 
 
-def test_a_later_removal_has_a_time_of_its_own() -> None:
+def test_a_later_removal_expires_at_its_own_time() -> None:
     store = make_store()
     store.remove(NAME, unpublished(P1, 2), 0.0)
     store.remove(NAME, unpublished(P1, 4), 60.0)
@@ -266,7 +267,7 @@ def test_the_tombstone_of_a_dropped_datum_does_not_shorten_the_next_one() -> Non
     assert datum_of(store).tombstones == {P1: (unpublished(P1, 2), 60.0 + TOMBSTONE_SECONDS)}
 
 
-def test_the_time_of_a_tombstone_of_a_datum_that_is_gone_passes_unnoticed() -> None:
+def test_the_expiry_of_a_tombstone_of_a_dropped_datum_has_no_effect() -> None:
     store = make_store()
     store.remove(NAME, unpublished(P1, 2), 0.0)
     commit(store)
@@ -277,10 +278,10 @@ def test_the_time_of_a_tombstone_of_a_datum_that_is_gone_passes_unnoticed() -> N
     assert len(store) == 0
 
 
-# --- evictions ----------------------------------------------------------------------------------
+# --- evictions ------------------------------------------------------------------------------------
 
 
-def test_an_eviction_removes_only_what_that_voucher_answers_for() -> None:
+def test_an_eviction_removes_only_the_publishers_of_that_session() -> None:
     store = make_store(
         make_publisher(P1, session=S1),
         make_publisher(P2, session=S2),
@@ -299,11 +300,13 @@ def test_an_eviction_removes_only_what_that_voucher_answers_for() -> None:
         Change(Version(1, 2), Version(1, 4), (), other),
     ]
     assert datum_of(store).publishers == {P2: make_publisher(P2, session=S2)}
-    assert store.vouchers() == [S2]
+    assert store.digests.sessions() == [S2]
     assert store.publisher_count == 1
 
 
-def test_an_eviction_leaves_no_tombstone_so_that_the_client_may_be_vouched_for_elsewhere() -> None:
+def test_an_eviction_leaves_no_tombstone_so_that_another_session_may_register_the_publisher() -> (
+    None
+):
     store = make_store(make_publisher(P1, version=2))
     store.evict(S1)
     commit(store)
@@ -312,7 +315,7 @@ def test_an_eviction_leaves_no_tombstone_so_that_the_client_may_be_vouched_for_e
     assert store.put(NAME, make_publisher(P1, version=2, session=S2))
 
 
-def test_who_answers_for_nothing_is_evicted_without_a_trace() -> None:
+def test_the_eviction_of_a_session_without_publishers_changes_nothing() -> None:
     store = make_store(make_publisher(P1, session=S1))
     store.put(NAME, make_publisher(P1, version=2, session=S2))
     commit(store)
@@ -320,14 +323,14 @@ def test_who_answers_for_nothing_is_evicted_without_a_trace() -> None:
     assert store.evict(S1) == 0
     assert store.evict(NO_INCARNATION) == 0
     assert store.dirty() == []
-    assert store.vouchers() == [S2]
+    assert store.digests.sessions() == [S2]
     assert digest_of(store, S1) == (0, 0)
 
 
-# --- restamping, logs, housekeeping -------------------------------------------------------------
+# --- restamping, logs, housekeeping ---------------------------------------------------------------
 
 
-def test_a_restamp_is_an_empty_change_to_a_version_above_all() -> None:
+def test_a_restamp_is_an_empty_change_to_the_highest_version() -> None:
     store = make_store(make_publisher(P1))
     datum = datum_of(store)
     store.put(NAME, make_publisher(P1, session=S2))
@@ -349,7 +352,7 @@ def test_a_restamp_leaves_the_next_replay_quiet() -> None:
     assert commit(store) == [None]
 
 
-def test_to_restamp_what_waits_for_a_commit_is_a_bug() -> None:
+def test_restamping_a_datum_that_waits_for_a_commit_is_a_bug() -> None:
     store = make_store(make_publisher(P1))
     store.put(NAME, make_publisher(P2))
 
@@ -357,7 +360,7 @@ def test_to_restamp_what_waits_for_a_commit_is_a_bug() -> None:
         store.restamp(datum_of(store), 1, 0.0)
 
 
-def test_a_log_that_lost_its_start_says_so() -> None:
+def test_changes_since_a_version_before_the_log_are_not_given() -> None:
     store = make_store()
     for number in range(1, 7):
         store.put(NAME, make_publisher(P1, version=2 * number))
@@ -385,7 +388,7 @@ def test_the_log_of_a_large_datum_is_longer() -> None:
     assert len(datum_of(store).log) == len(ids) // 4
 
 
-def test_a_sweep_lets_old_changes_go_but_for_the_newest() -> None:
+def test_a_sweep_drops_old_changes_but_the_newest() -> None:
     store = make_store(make_publisher(P1))
     store.put(NAME, make_publisher(P2))
     commit(store, now=1.0)
@@ -396,7 +399,7 @@ def test_a_sweep_lets_old_changes_go_but_for_the_newest() -> None:
     assert store.changes_since(datum_of(store), Version(1, 1)) is not None
 
 
-def test_a_sweep_drops_what_is_empty_and_keeps_what_waits_for_a_commit() -> None:
+def test_a_sweep_drops_empty_datums_but_those_that_wait_for_a_commit() -> None:
     store = make_store(make_publisher(P1))
     store.put(OTHER, make_publisher(P2))
     commit(store)
@@ -411,8 +414,8 @@ def test_a_sweep_drops_what_is_empty_and_keeps_what_waits_for_a_commit() -> None
     assert store.dropped_version == Version(1, 4)
 
 
-def test_what_is_not_named_is_dropped_without_a_word() -> None:
-    """Another node owns it now; what was merged and not committed goes with it."""
+def test_datums_that_are_not_named_are_dropped_without_a_change() -> None:
+    """Another node owns them now; writes that wait for a commit are dropped with them."""
     store = make_store(make_publisher(P1))
     store.put(OTHER, make_publisher(P2))
     commit(store)
@@ -428,11 +431,11 @@ def test_what_is_not_named_is_dropped_without_a_word() -> None:
     assert store.drop_all_but([OTHER, NAME]) == 0
 
 
-def test_a_datum_shows_itself() -> None:
+def test_the_repr_of_a_datum_shows_its_size() -> None:
     assert repr(datum_of(make_store(make_publisher(P1)))) == f"<Datum {NAME} 1.1 publishers=1>"
 
 
-# --- properties ---------------------------------------------------------------------------------
+# --- properties -----------------------------------------------------------------------------------
 
 removals = st.builds(unpublished, publisher_ids, st.integers(1, 4))
 
@@ -462,7 +465,7 @@ def test_merging_in_any_order_any_number_of_times_gives_the_same_content(
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """One datum of a store beside the simplest thing that could be right.
+    """One datum of a store beside the simplest correct model.
 
     What the model holds: the publishers, the tombstones with their ends, whether a commit can be
     seen, and for every version that followers can be at, the content that they have then.
@@ -480,7 +483,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.highest = ZERO
         self.history: dict[Version, dict[bytes, Publisher]] = {}
 
-    # --- what comes ---
+    # --- writes ---
 
     @rule(batch=st.lists(publishers, min_size=1, max_size=8))
     def put(self, batch: list[Publisher]) -> None:
@@ -522,10 +525,10 @@ class StoreMachine(RuleBasedStateMachine):
     def evict(self, data: st.DataObject) -> None:
         """Evict, and commit at once, as a data node does."""
         self.commit()
-        voucher = data.draw(st.sampled_from([NO_INCARNATION, *self.store.vouchers()]))
-        gone = [key for key, p in self.content.items() if p.session == voucher]
+        session = data.draw(st.sampled_from([NO_INCARNATION, *self.store.digests.sessions()]))
+        gone = [key for key, p in self.content.items() if p.session == session]
 
-        assert self.store.evict(voucher) == len(gone)
+        assert self.store.evict(session) == len(gone)
 
         for key in gone:
             del self.content[key]
@@ -596,7 +599,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert mirror.version == datum.version
         assert seen(mirror.content) == seen(datum.publishers)
 
-    # --- what always holds ---
+    # --- invariants ---
 
     @invariant()
     def content_is_that_of_the_model(self) -> None:
@@ -608,12 +611,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def digests_are_those_computed_anew(self) -> None:
-        vouchers = {p.session for p in self.content.values()}
-        assert self.store.vouchers() == sorted(vouchers)
-        for voucher in vouchers:
-            mine = [p for p in self.content.values() if p.session == voucher]
+        sessions = {p.session for p in self.content.values()}
+        assert self.store.digests.sessions() == sorted(sessions)
+        for session in sessions:
+            mine = [p for p in self.content.values() if p.session == session]
             total = sum(pair_digest(p.publisher_id, p.version) for p in mine) % 2**63
-            assert digest_of(self.store, voucher) == (len(mine), total)
+            assert digest_of(self.store, session) == (len(mine), total)
 
     @invariant()
     def the_log_has_no_gap_and_ends_at_the_revision(self) -> None:

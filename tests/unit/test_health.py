@@ -3,9 +3,7 @@
 import pytest
 
 from zreg.health import (
-    AWAY_SECONDS,
     STUCK_SECONDS,
-    Absence,
     Harm,
     Health,
     Problem,
@@ -13,8 +11,6 @@ from zreg.health import (
     some,
     stuck_problems,
 )
-
-GOES_ON = "the rest goes on"
 
 
 @pytest.mark.parametrize(
@@ -32,63 +28,6 @@ def test_the_worst_problem_counts(
     health = Health(tuple(Problem("code", "detail", harm) for harm in harms))
 
     assert (health.status, health.is_ready, health.is_alive) == (status, is_ready, is_alive)
-
-
-def test_meta_is_away_from_the_first_failure_on_until_its_leader_answers() -> None:
-    absence = Absence(0.0)
-    assert absence.problem(100.0, GOES_ON, is_due=True) is None
-
-    absence.note("tcp://m1:1: refused", 10.0)
-    absence.note("tcp://m2:1: timed out", 11.0)
-
-    assert absence.problem(10.0 + AWAY_SECONDS - 0.1, GOES_ON, is_due=False) is None
-    problem = absence.problem(10.0 + AWAY_SECONDS, GOES_ON, is_due=False)
-    assert problem == Problem(
-        "meta-unreachable",
-        "the leader of meta has not been reached for 3 s (last: tcp://m2:1: timed out): start "
-        "meta, correct --meta, or look at the network between; meanwhile the rest goes on",
-    )
-    absence.end()
-    assert absence.problem(100.0, GOES_ON, is_due=True) is None
-    absence.note("tcp://m1:1: refused", 200.0)
-    assert absence.problem(201.0, GOES_ON, is_due=False) is None
-    assert absence.problem(201.0, GOES_ON, is_due=True) is not None
-    assert repr(absence) == "<Absence 'tcp://m1:1: refused' since=200.0>"
-
-
-def test_a_missing_majority_is_told_as_a_living_meta_node_tells_it() -> None:
-    """It counts for the round of attempts in which it was said and for the one after it."""
-    absence = Absence(0.0)
-    absence.begin_round()
-    absence.hear("2 of 3 must run: start them", "")
-    absence.note("tcp://m1:1: 2 of 3 must run: start them", 0.0)
-    absence.note("tcp://m2:1: refused", 0.0)
-
-    problem = absence.problem(5.0, GOES_ON, is_due=False)
-    assert problem == Problem(
-        "meta-quorum-missing",
-        "2 of 3 must run: start them. It has been so for 5 s; meanwhile the rest goes on",
-    )
-    assert absence.is_electing
-    absence.begin_round()
-    assert not absence.is_electing
-    assert absence.problem(6.0, GOES_ON, is_due=False) is not None
-    absence.begin_round()
-    problem = absence.problem(7.0, GOES_ON, is_due=False)
-    assert problem is not None
-    assert problem.code == "meta-unreachable"
-
-
-def test_a_leader_that_is_known_and_not_reached_is_no_missing_majority() -> None:
-    absence = Absence(0.0)
-    absence.hear("this meta node does not lead: ask the one that does", "tcp://m2:1")
-    absence.note("tcp://m2:1: refused", 0.0)
-
-    problem = absence.problem(5.0, GOES_ON, is_due=False)
-
-    assert absence.is_electing
-    assert problem is not None
-    assert problem.code == "meta-unreachable"
 
 
 def test_bugs_are_counted_and_named() -> None:

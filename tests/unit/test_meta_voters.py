@@ -12,7 +12,7 @@ from zreg.errors import (
     NotReadyError,
     VersionMismatchError,
 )
-from zreg.membership.enrolment import NodeFailed
+from zreg.membership.cluster_member import NodeFailed
 from zreg.meta.state.member_commands import RECOVERY_EPOCHS
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Role, Status

@@ -90,7 +90,7 @@ class RestartedSession(Session):
     def __init__(self, *, is_up: bool = True) -> None:
         self.now = 100.0
         member = make_member("s1", 0, Role.SESSION)
-        self.core = SessionCore(member, CONFIG, rng=Random(1), now=self.now, kept=KEPT)
+        self.core = SessionCore(member, CONFIG, rng=Random(1), now=self.now, cached=KEPT)
         self.started = list(self.core.start(self.now))
         self.core.tick(self.now)
         self.local(PeerLost(Link.META, META, "refused"))
@@ -109,8 +109,8 @@ def publish(request_id: int = 11, version: int = 1) -> Publish:
 
 def not_yet(request_id: int) -> Refused:
     detail = (
-        "not accepted yet, but kept: meta is away and has not let s1 in since it started from its "
-        "disk, so what its clients publish waits "
+        "not accepted yet, but kept: meta is away and has not admitted s1 since it started from "
+        "its disk, so what its clients publish waits "
         "(meta:9610: refused)"
     )
     return Refused(request_id, NotReadyError.code, detail)
@@ -267,7 +267,7 @@ def test_the_members_that_it_remembers_are_shown_with_what_is_the_matter() -> No
     reply = effect.message
     assert isinstance(reply, MembershipReply)
     assert reply.membership == KEPT
-    assert "has not let s1 in since it started from its disk" in reply.trouble
+    assert "has not admitted s1 since it started from its disk" in reply.trouble
     assert "(meta:9610: refused)" in reply.trouble
 
 
@@ -308,7 +308,7 @@ DATA_KEPT = make_membership(D1, session=S1)
 
 def make_data_node(kept: Membership | None = DATA_KEPT) -> DataCore:
     """Return a data node that started from its disk, and that a session has greeted."""
-    core = DataCore(make_member("d1", 0), CONFIG, rng=Random(1), now=0.0, kept=kept)
+    core = DataCore(make_member("d1", 0), CONFIG, rng=Random(1), now=0.0, cached=kept)
     core.start(0.0)
     core.tick(0.0)
     ask(core, NodeHello(S1))

@@ -1,18 +1,17 @@
-"""What a data node answers to its followers: changes, snapshots, comparisons, listings.
+"""The answers to followers and sessions: changes, snapshots, comparisons, listings.
 
-Pure functions of the store. What is large is cut into parts that fit into a frame.
+Pure functions of the store. Large answers are cut into parts that fit into a frame.
 """
 
 import fnmatch
 import heapq
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from zreg.config import Limits
-from zreg.data.store import Datum, DatumStore
+from zreg.data.datum import Datum
+from zreg.data.store import DatumStore
 from zreg.model import ZERO, DataInfoId, Incarnation, Version
-from zreg.wire.common_messages import Accepted
 from zreg.wire.data_messages import (
     Changes,
     ComparePublishers,
@@ -27,16 +26,16 @@ from zreg.wire.data_messages import (
 )
 from zreg.wire.parts import change_size, in_parts
 
-# What a stray takes on the wire at most, beside the name of its datum.
+# How many bytes a stray takes on the wire at most, beside the name of its datum.
 _STRAY_BYTES: Final = 31
 
 
 def logged_changes(
     store: DatumStore, datum: Datum, fetch: FetchChanges, sequence: int
 ) -> Changes | None:
-    """Return the changes since the follower's version, None if a snapshot is needed or cheaper.
+    """Return the changes since the follower's version; None if a snapshot is needed or smaller.
 
-    A follower without a copy gets a snapshot: changes lead from a copy to the next.
+    A follower without a copy needs a snapshot: changes lead from one copy to the next.
     """
     if fetch.version == ZERO:
         return None
@@ -52,7 +51,7 @@ def logged_changes(
 def snapshot_parts(
     datum: Datum, fetch: FetchChanges, sequence: int, *, is_unreconciled: bool
 ) -> list[Snapshot]:
-    """Return a datum as snapshot messages, the last one with no parts left."""
+    """Return a datum as snapshot records; the last one has `parts_left` 0."""
     parts = list(in_parts(datum.publishers.values()))
     return [
         Snapshot(
@@ -71,7 +70,7 @@ def snapshot_parts(
 def absent(
     fetch: FetchChanges, version: Version, sequence: int, *, is_unreconciled: bool
 ) -> Snapshot:
-    """Return that there is no such datum; unreconciled: as far as I know."""
+    """Return the answer that there is no such datum; unreconciled: this node may not know it."""
     return Snapshot(
         fetch.request_id,
         fetch.data_info_id,
@@ -84,18 +83,12 @@ def absent(
     )
 
 
-def acceptances(request_ids: Sequence[int]) -> list[Accepted]:
-    """Return the acknowledgements of one peer's writes, cut into records."""
-    size = Limits.ids_per_record_max
-    return [Accepted(tuple(request_ids[at : at + size])) for at in range(0, len(request_ids), size)]
-
-
 def compared_versions(
     store: DatumStore, compare: CompareVersions, present: Version, sequence: int
 ) -> Versions:
-    """Return which of the follower's versions differ from mine.
+    """Return which of the follower's versions differ from the store's.
 
-    A datum that is not here differs only if one that was dropped may have been newer.
+    A datum that is not in the store differs if a datum dropped from it may have been newer.
     """
     differing: list[tuple[DataInfoId, Version]] = []
     for name, version in compare.versions:
@@ -108,16 +101,16 @@ def compared_versions(
 
 
 def compared_publishers(
-    store: DatumStore, compare: ComparePublishers, voucher: Incarnation
+    store: DatumStore, compare: ComparePublishers, session: Incarnation
 ) -> PublishersCompared:
-    """Return what of a session's publishers is missing here, and what is here and not its own."""
+    """Return which of a session's publishers are missing here, and which it did not name."""
     low, high = compare.first_byte_min, compare.first_byte_max
     named = dict(compare.publishers)
     held: dict[bytes, int] = {}
     strays: list[tuple[DataInfoId, bytes, int]] = []
     for datum in store:
         for key, publisher in datum.publishers.items():
-            if publisher.session != voucher or not low <= key[0] <= high:
+            if publisher.session != session or not low <= key[0] <= high:
                 continue
             held[key] = publisher.version
             if key not in named:
@@ -129,7 +122,7 @@ def compared_publishers(
 def _that_fit(
     strays: list[tuple[DataInfoId, bytes, int]],
 ) -> tuple[tuple[DataInfoId, bytes, int], ...]:
-    """Return as many of the first as fit into a record; the next comparison finds the others."""
+    """Return as many strays as fit into a record; the next comparison finds the others."""
     size = 0
     for index, (name, _, _) in enumerate(strays[: Limits.ids_per_record_max]):
         size += len(name.encode()) + _STRAY_BYTES

@@ -1,19 +1,22 @@
-"""What is the matter with a data node."""
+"""The health of a data node."""
 
 from typing import Final
 
 from zreg.health import Harm, Health
-from zreg.membership.enrolment import Enrolment
+from zreg.membership.cluster_member import ClusterMember
 from zreg.membership.problems import membership_problems
 
-_GOES_ON: Final = (
-    "it takes and answers what it owns as before; no node joins or departs, nothing is evicted"
+_STILL_WORKS: Final = (
+    "it takes writes and answers as before; no node joins or departs, nothing is evicted"
 )
-_GOES_ON_UNSEATED: Final = "it holds nothing and serves nobody"
+_STILL_WORKS_UNADMITTED: Final = "it holds nothing and serves no requests"
 
 
-def health_of(enrolment: Enrolment, now: float) -> Health:
-    """Return the health of a data node; it has work to do while it is a WORKING member."""
-    goes_on = _GOES_ON if enrolment.incarnation is not None else _GOES_ON_UNSEATED
-    found = membership_problems(enrolment, now, goes_on=goes_on, unseated=Harm.STOPS_WORK)
+def health_of(cluster_member: ClusterMember, now: float) -> Health:
+    """Return the problems of a data node; it can be sent work while it is a WORKING member."""
+    is_admitted = cluster_member.incarnation is not None
+    still_works = _STILL_WORKS if is_admitted else _STILL_WORKS_UNADMITTED
+    found = membership_problems(
+        cluster_member, now, still_works=still_works, not_admitted=Harm.STOPS_WORK
+    )
     return Health(tuple(found))

@@ -1,4 +1,4 @@
-"""Commits and the hints that tell of them: each bucket's sequence, and the beat that carries all.
+"""Commits and the hints at them: a sequence number for each bucket, and the beat with all of them.
 
 A follower that sees a gap in a bucket's sequence knows that it missed a hint.
 """
@@ -6,7 +6,8 @@ A follower that sees a gap in a bucket's sequence knows that it missed a hint.
 from collections.abc import Iterable
 
 from zreg.config import Limits
-from zreg.data.store import Datum, DatumStore
+from zreg.data.datum import Datum
+from zreg.data.store import DatumStore
 from zreg.effects import BEAT_TOPIC, Broadcast, Effect, Link
 from zreg.model import Change, Incarnation
 from zreg.primitives.ring import bucket_topic
@@ -15,7 +16,7 @@ from zreg.wire.parts import fits_inline
 
 
 class Hints:
-    """Everything that a data node says on its PUB socket."""
+    """Everything that a data node broadcasts on its PUB socket."""
 
     def __init__(self, store: DatumStore) -> None:
         self._store = store
@@ -28,7 +29,7 @@ class Hints:
         return self._sequences[bucket]
 
     def commit(self, datums: Iterable[Datum], epoch: int, now: float) -> list[Effect]:
-        """Give what was merged into these datums its revisions, and hint at what can be seen."""
+        """Commit what was merged into these datums; return hints at the visible changes."""
         effects: list[Effect] = []
         for datum in datums:
             change = self._store.commit(datum, epoch, now)
@@ -37,11 +38,11 @@ class Hints:
         return effects
 
     def restamp(self, datum: Datum, epoch: int, now: float) -> Effect:
-        """Give an unchanged datum a version of its own, and hint at it."""
+        """Give an unchanged datum a new version; return the hint at it."""
         return self._hint(datum, self._store.restamp(datum, epoch, now))
 
     def beat(self, incarnation: Incarnation, unreconciled: Iterable[Incarnation]) -> Effect:
-        """Return the beat: all sequences, and the sessions that were not compared with yet."""
+        """Return the beat: all sequences, and the sessions that this node is unreconciled with."""
         self.beat_count += 1
         beat = Beat(incarnation, tuple(self._sequences), tuple(unreconciled))
         return Broadcast(Link.CHANGES, BEAT_TOPIC, beat)

@@ -1,8 +1,8 @@
-"""Which ids a data node owns, and with which sessions it has not compared them yet.
+"""Of which ids a data node is the primary, and with which sessions it is unreconciled.
 
-After a change of the ring a node may own ids whose content it never had; the sessions that vouch
-for it send it. Until the digest with every session of the membership was equal once, absence at
-this node means nothing for those ids, and it says so.
+After a change of the ring a node may own ids whose datums it never had; the sessions of their
+publishers send them. Until the digest with every session of the membership was equal once, a
+publisher that is absent here may still exist, and the node says so (`is_unreconciled`).
 """
 
 from typing import Final
@@ -10,28 +10,39 @@ from typing import Final
 from zreg.model import DataInfoId, Incarnation, Membership, Role, Status
 from zreg.primitives.ring import Ring, ring_of
 
-# Rings passed through without having compared with everybody; beyond this, trust none of them.
+# A node that passed through more rings than this without being reconciled trusts none of them.
 _PASSED_RINGS_MAX: Final = 8
 _ALL: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING, Status.DEPARTED)
 
 
 class Ownership:
-    """The present ring, and what is unreconciled under it."""
+    """The present ring, this node's incarnation, and what is unreconciled under the ring."""
 
     def __init__(self, node_id: str) -> None:
         self._node_id = node_id
+        # None: meta has not admitted this node, so it is the primary of nothing.
+        self.incarnation: Incarnation | None = None
         self.ring = Ring(())
         self.ring_epoch = -1
         self.unreconciled: dict[Incarnation, None] = {}
-        # The rings since everything was reconciled last; None: nothing ever was.
+        # The rings since everything was reconciled last; None: it never was.
         self._passed: list[Ring] | None = None
 
+    @property
+    def is_member(self) -> bool:
+        """Whether meta has admitted this node."""
+        return self.incarnation is not None
+
+    def is_primary(self, name: DataInfoId) -> bool:
+        """Return whether this node takes the writes of an id, and answers for it."""
+        return self.incarnation is not None and self.ring.primary(name) == self._node_id
+
     def owns(self, name: DataInfoId) -> bool:
-        """Return whether this node is the primary of an id."""
+        """Return whether the ring gives an id to this node."""
         return self.ring.primary(name) == self._node_id
 
     def is_unreconciled(self, name: DataInfoId) -> bool:
-        """Return whether the absence of something under this id means nothing yet."""
+        """Return whether a publisher of an id that is absent here may still exist."""
         if not self.unreconciled:
             return False
         if self._passed is None:
@@ -55,8 +66,9 @@ class Ownership:
         self._settle()
         return True
 
-    def start_over(self, membership: Membership) -> None:
-        """Trust nothing that was known: this node's incarnation was gone for a while."""
+    def start_over(self, incarnation: Incarnation | None, membership: Membership) -> None:
+        """Begin another life (None: lose this one), and trust nothing of the last one."""
+        self.incarnation = incarnation
         self._passed = None
         sessions = membership.of(Role.SESSION, *_ALL)
         self.unreconciled = dict.fromkeys(member.incarnation for member in sessions)

@@ -1,8 +1,8 @@
 """The datums of one data node: the merge rule, versions and revisions, op logs, tombstones.
 
-A `DatumStore` merges what comes in; nothing of it has a version until `commit` gives everything
-that was merged into one datum since the last commit one revision. It knows no messages, no ring,
-and nobody's address.
+A `DatumStore` merges publishers and removals. They get a version when `commit` makes everything
+that was merged into one datum since its last commit one change with one revision. The store knows
+no messages, no ring and no addresses.
 """
 
 from collections import deque
@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from zreg.config import Config
+from zreg.data.datum import Datum
+from zreg.data.session_digests import SessionDigests
 from zreg.model import (
     ZERO,
     Cause,
@@ -22,67 +24,26 @@ from zreg.model import (
     publisher_wins,
     same_to_subscribers,
 )
-from zreg.primitives.digest import DigestSum
-from zreg.primitives.op_log import OpLog
-from zreg.primitives.ring import bucket_of
 
 # How far an op log may grow above its length before it is cut back.
 _LOG_SLACK: Final = 1.25
 
 
-class Datum:
-    """All publishers of one id, and how they came to be."""
-
-    __slots__ = (
-        "bucket",
-        "is_quiet",
-        "log",
-        "name",
-        "publishers",
-        "removals",
-        "revision",
-        "tombstones",
-        "upserts",
-        "version",
-    )
-
-    def __init__(self, name: DataInfoId) -> None:
-        self.name = name
-        self.bucket = bucket_of(name)
-        self.publishers: dict[bytes, Publisher] = {}
-        # Removals, each with the time when it may be forgotten.
-        self.tombstones: dict[bytes, tuple[Removal, float]] = {}
-        # The last visible change, and the last change of any kind.
-        self.version = ZERO
-        self.revision = ZERO
-        self.log: OpLog[Change] = OpLog()
-        # What was merged and not committed yet.
-        self.upserts: dict[bytes, Publisher] = {}
-        self.removals: dict[bytes, Removal] = {}
-        self.is_quiet = True
-
-    def __repr__(self) -> str:
-        """Show name, version and size."""
-        return f"<Datum {self.name} {self.version} publishers={len(self.publishers)}>"
-
-    @property
-    def is_dirty(self) -> bool:
-        """Return whether something waits for a commit."""
-        return bool(self.upserts or self.removals)
-
-
 class DatumStore:
-    """Datums by name, and digests by voucher. Times are monotonic seconds."""
+    """Datums by name, and a digest for each session. Times are monotonic seconds.
+
+    Invariant: no two contents of this process, of one datum or of several, have the same version.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._datums: dict[DataInfoId, Datum] = {}
         self._counter = 0
         self._dirty: dict[DataInfoId, Datum] = {}
-        self._digests: dict[Incarnation, DigestSum] = {}
-        # When each tombstone may go, oldest first: they all live equally long.
+        self.digests = SessionDigests()
+        # When each tombstone may be forgotten, oldest first: all of them live equally long.
         self._tombstone_ends: deque[tuple[float, DataInfoId, bytes]] = deque()
-        # No datum that was dropped here had a version above this.
+        # The highest version of any datum that was dropped here.
         self.dropped_version: Version = ZERO
         self.publisher_count = 0
 
@@ -91,25 +52,17 @@ class DatumStore:
         return len(self._datums)
 
     def __iter__(self) -> Iterator[Datum]:
-        """Go through all datums, in the order in which they came."""
+        """Iterate over all datums, oldest first."""
         return iter(self._datums.values())
 
     def find(self, name: DataInfoId) -> Datum | None:
         """Return the datum of that name."""
         return self._datums.get(name)
 
-    def digest(self, voucher: Incarnation) -> DigestSum:
-        """Return count and digest of the publishers that this voucher answers for."""
-        return self._digests.get(voucher) or DigestSum()
-
-    def vouchers(self) -> list[Incarnation]:
-        """Return everybody who answers for something here."""
-        return sorted(voucher for voucher, digest in self._digests.items() if digest.count)
-
     # --- merging ------------------------------------------------------------------------------
 
     def put(self, name: DataInfoId, publisher: Publisher) -> bool:
-        """Merge one publisher; False if what is here wins, or is the same."""
+        """Merge one publisher; return False if the stored state wins, or is the same."""
         datum = self._datums.get(name)
         if datum is None:
             datum = self._datums[name] = Datum(name)
@@ -123,11 +76,11 @@ class DatumStore:
         if old is None:
             self.publisher_count += 1
             datum.is_quiet = False
-            self._digest_of(publisher.session).add(key, publisher.version)
+            self.digests.add(publisher)
         elif not publisher_wins(publisher, old):
             return False
         else:
-            self._recount(old, publisher)
+            self.digests.replace(old, publisher)
             if not same_to_subscribers(publisher, old):
                 datum.is_quiet = False
         datum.publishers[key] = publisher
@@ -137,25 +90,11 @@ class DatumStore:
         self._dirty[name] = datum
         return True
 
-    def _digest_of(self, voucher: Incarnation) -> DigestSum:
-        digest = self._digests.get(voucher)
-        if digest is None:
-            digest = self._digests[voucher] = DigestSum()
-        return digest
-
-    def _recount(self, old: Publisher, new: Publisher) -> None:
-        """Move a publisher from one version, and maybe voucher, to another in the digests."""
-        key, voucher = new.publisher_id, new.session
-        if voucher == old.session:
-            self._digests[voucher].replace(key, old.version, new.version)
-        else:
-            self._digests[old.session].discard(key, old.version)
-            self._digest_of(voucher).add(key, new.version)
-
     def remove(self, name: DataInfoId, removal: Removal, now: float) -> bool:
-        """Merge one removal and keep a tombstone, also of a publisher that was never here.
+        """Merge one removal and keep a tombstone, also of a publisher that is not stored.
 
-        That one is visible too: somebody may follow a copy of it that was never here.
+        That removal is visible too: a follower may hold a copy of the publisher from elsewhere.
+        Return False if the stored state is newer.
         """
         datum = self._datums.get(name)
         if datum is None:
@@ -175,28 +114,26 @@ class DatumStore:
         self._note_removal(datum, removal)
         return True
 
-    def evict(self, voucher: Incarnation) -> int:
-        """Drop every publisher of a voucher that is gone, without tombstones; return how many.
+    def evict(self, session: Incarnation) -> int:
+        """Drop every publisher of a session that is gone, without tombstones; return how many.
 
-        Commit before anything else is merged: an older copy could come in unhindered, and a change
-        that holds only that one would leave followers with what was evicted.
+        Commit before anything else is merged: without a tombstone an older copy could come in, and
+        a change with only that copy would leave followers with the evicted publisher.
         """
-        if not self.digest(voucher).count:
-            self._digests.pop(voucher, None)
-            return 0
         count = 0
-        for datum in self._datums.values():
-            for publisher in [p for p in datum.publishers.values() if p.session == voucher]:
-                self._take_out(datum, publisher)
-                self._note_removal(datum, _eviction(publisher))
-                count += 1
-        del self._digests[voucher]
+        if self.digests.of(session).count:
+            for datum in self._datums.values():
+                for publisher in [p for p in datum.publishers.values() if p.session == session]:
+                    self._take_out(datum, publisher)
+                    self._note_removal(datum, _eviction(publisher))
+                    count += 1
+        self.digests.forget(session)
         return count
 
     def _take_out(self, datum: Datum, publisher: Publisher) -> None:
         del datum.publishers[publisher.publisher_id]
         self.publisher_count -= 1
-        self._digests[publisher.session].discard(publisher.publisher_id, publisher.version)
+        self.digests.discard(publisher)
 
     def _note_removal(self, datum: Datum, removal: Removal) -> None:
         datum.upserts.pop(removal.publisher_id, None)
@@ -207,12 +144,12 @@ class DatumStore:
     # --- versions -----------------------------------------------------------------------------
 
     def next_version(self, epoch: int) -> Version:
-        """Return a version that no content of this process has ever had."""
+        """Return a version that no content of this process has had."""
         self._counter += 1
         return Version(epoch, self._counter)
 
     def present_version(self, epoch: int) -> Version:
-        """Return the version at which a datum that is not here is not here."""
+        """Return the version for the answer that a datum does not exist."""
         return Version(epoch, self._counter)
 
     def dirty(self) -> list[Datum]:
@@ -220,9 +157,9 @@ class DatumStore:
         return list(self._dirty.values())
 
     def commit(self, datum: Datum, epoch: int, now: float) -> Change | None:
-        """Give what was merged into a datum a revision; return it if subscribers can see it.
+        """Make what was merged into a datum one change; return it if subscribers can see it.
 
-        The returned change leads from version to version: quiet ones are skipped.
+        The returned change leads from version to version, and skips quiet changes.
         """
         del self._dirty[datum.name]
         source_version = datum.version
@@ -244,7 +181,7 @@ class DatumStore:
         return Change(source_version, datum.version, (), ())
 
     def changes_since(self, datum: Datum, version: Version) -> list[Change] | None:
-        """Return the visible changes after a version, chained by versions; None: ask for all."""
+        """Return the visible changes after a version, chained by version; None if some are gone."""
         logged = datum.log.since(version)
         if logged is None:
             return None
@@ -264,7 +201,7 @@ class DatumStore:
             datum.is_quiet,
         )
         datum.log.append(change, now)
-        # What is too old goes with the sweep; here what is too much, with room for more at once.
+        # The sweep drops old changes. Here a log that is too long is cut, in larger steps.
         if len(datum.log) > self._config.op_log_length_min * _LOG_SLACK:
             self._trim(datum, now)
         datum.revision = change.version
@@ -279,7 +216,7 @@ class DatumStore:
     # --- housekeeping -------------------------------------------------------------------------
 
     def drop_all_but(self, owned: Iterable[DataInfoId]) -> int:
-        """Drop every datum that is not named; return how many went. Nothing is told to anybody."""
+        """Drop every datum that is not named; return how many. No change is logged."""
         keep = set(owned)
         dropped = [datum for name, datum in self._datums.items() if name not in keep]
         for datum in dropped:
@@ -290,12 +227,12 @@ class DatumStore:
         return len(dropped)
 
     def sweep(self, now: float) -> None:
-        """Let go of tombstones and log entries whose time is over, and of what is empty then."""
+        """Drop expired tombstones and log entries, and the datums that are empty then."""
         ends = self._tombstone_ends
         while ends and ends[0][0] <= now:
             _, name, key = ends.popleft()
             datum = self._datums.get(name)
-            # A newer removal of the same publisher has an end of its own.
+            # A newer removal of the same publisher expires at its own time.
             if datum is not None and datum.tombstones.get(key, (None, 0.0))[1] <= now:
                 datum.tombstones.pop(key, None)
         for datum in list(self._datums.values()):
@@ -308,8 +245,5 @@ class DatumStore:
         self.dropped_version = max(self.dropped_version, datum.version)
 
 
-_EVICTED: Final = Cause.EVICTED
-
-
 def _eviction(publisher: Publisher) -> Removal:
-    return Removal(publisher.publisher_id, publisher.version, _EVICTED, publisher.session)
+    return Removal(publisher.publisher_id, publisher.version, Cause.EVICTED, publisher.session)

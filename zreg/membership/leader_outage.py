@@ -1,142 +1,127 @@
-"""Why meta's leader is not reached: kept address by address, and told to people now and then.
+"""Why a node does not reach the leader of meta, for its health and for other nodes' questions.
 
-A node tries its meta nodes for as long as it takes, several times a second at first. Its log says
-what is wrong at once, again when that is another thing, and rarely as a reminder; and that it is
-over only when the leader has let the node in.
+A node tries its meta nodes in rounds. Each failed attempt leaves a reason per address. A meta node
+that answers "I do not lead" tells more than an address that is not reached, so answers win.
 """
 
 from typing import Final
 
 from zreg.config import Limits
-from zreg.effects import (
-    CLOSED,
-    CLOSED_EARLY,
-    HANDSHAKE_FAILED,
-    INFO,
-    REFUSED,
-    TIMED_OUT,
-    UNREACHABLE,
-    WARNING,
-    Log,
-)
-from zreg.errors import NotReadyError
-from zreg.health import Absence
+from zreg.health import Problem
 
-NO_ANSWER: Final = "no answer"
-# Another reason than the one that was told waits so long: of an election there are many.
-_NEWS_SECONDS: Final = 5.0
-_REMINDER_SECONDS: Final = 60.0
+# An election takes up to two seconds, so a shorter outage is not a problem.
+OUTAGE_SECONDS: Final = 3.0
 # Meta has at most seven nodes; one that moves is known by two addresses for a while.
 _ADDRESSES_MAX: Final = 16
-_NO_META: Final = "what listens there hangs, or is no meta node: look at it, or correct --meta"
-_ADVICE: Final = {
-    REFUSED: "start meta, or correct --meta; a firewall may be in the way",
-    CLOSED: "start meta again, unless it comes back",
-    CLOSED_EARLY: _NO_META,
-    HANDSHAKE_FAILED: _NO_META,
-    UNREACHABLE: "look at the network and its firewalls, or correct --meta",
-    TIMED_OUT: "look at the network and its firewalls, or correct --meta",
-    NO_ANSWER: "see whether meta hangs, and whether --meta names its port (9610 by habit)",
-}
 
 
 class LeaderOutage:
-    """What each meta node answered instead of letting this node in, or why it did not."""
+    """The reasons of one outage; empty while the leader answers.
+
+    Invariants: an address has either a failure or an answer. `since` is the time of the first
+    failure after the leader answered last.
+    """
 
     def __init__(self, now: float) -> None:
-        # The same for the node's health, which is looked at and not told.
-        self.absence = Absence(now)
-        # By address, the newest last; the answers of meta nodes apart, as they tell most.
-        self._reasons: dict[str, str] = {}
+        self.since = now
+        # Whether a meta node of this round of attempts answered that it does not lead: an election
+        # may be under way, and it is short.
+        self.is_electing = False
+        # By address, the newest last.
+        self._failures: dict[str, str] = {}
         self._answers: dict[str, str] = {}
-        self._last = ""
-        self._told = ""
-        self._told_at = 0.0
-        self._is_loss_told = False
+        self._last_address = self._last_failure = ""
+        # What a meta node without a leader said in this round, and in this round or the last one.
+        self._quorum_detail_of_round = self._quorum_detail = ""
 
     def __repr__(self) -> str:
-        """Show the reasons."""
-        return f"<LeaderOutage {self.reasons!r}>"
+        """Show the reasons and their beginning."""
+        return f"<LeaderOutage {self.reasons!r} since={self.since}>"
 
     @property
     def reasons(self) -> str:
-        """Return what is in the way, for people; empty if nothing is."""
-        found = self._answers or self._reasons
-        return "; ".join(f"{_bare(address)}: {reason}" for address, reason in found.items())
+        """The reason for each address, for people; empty while the leader answers."""
+        found = self._answers or self._failures
+        return "; ".join(f"{_short(address)}: {reason}" for address, reason in found.items())
 
-    def sentence(self, node_id: str, *, is_remembered: bool) -> str:
-        """Return what stands in the way of any change, empty if nothing does.
+    @property
+    def last_failure(self) -> str:
+        """The reason of the last attempt; empty while the leader answers, or meta nodes do."""
+        return "" if self._answers else self._last_failure
 
-        `is_remembered`: what this node knows of the members is from its disk.
-        """
-        why, what = self.reasons, f"meta is away: {node_id} does not reach its leader"
-        if is_remembered:
-            why = why or "it is being asked"
-            what = (
-                f"meta is away and has not let {node_id} in since it started from its disk, so "
-                "what its clients publish waits"
-            )
-        return f"{what} ({why})"[: Limits.detail_characters_max] if why else ""
+    def note_failure(self, address: str, reason: str, now: float) -> None:
+        """Note that a connection to a meta node was not made, or ended."""
+        self._note(self._failures, self._answers, address, reason or "lost", now)
 
-    def note(self, address: str, reason: str, now: float, *, is_answer: bool = False) -> None:
-        """Note what a meta node said, or why no connection to it came to be, or stayed."""
-        answers, reasons = self._answers, self._reasons
-        found, other = (answers, reasons) if is_answer else (reasons, answers)
-        reason = reason or "lost"
-        self.absence.note(f"{address}: {reason}", now)
+    def note_answer(self, address: str, detail: str, now: float) -> None:
+        """Note that a meta node answered, but did not admit this node."""
+        self._note(self._answers, self._failures, address, detail or "lost", now)
+
+    def _note(
+        self,
+        found: dict[str, str],
+        other: dict[str, str],
+        address: str,
+        reason: str,
+        now: float,
+    ) -> None:
+        if not self._last_failure:
+            self.since = now
         other.pop(address, None)
         found.pop(address, None)
         if len(found) >= _ADDRESSES_MAX:
             del found[next(iter(found))]
-        found[address] = self._last = reason
+        found[address] = self._last_failure = reason
+        self._last_address = address
 
-    def tell_lost(self, now: float, *, is_round_over: bool) -> list[Log]:
-        """Tell the log that the leader was not reached, unless it knows.
+    def note_not_leader(self, detail: str, leader: str) -> None:
+        """Note that a meta node answered that it does not lead; `leader` is empty if unknown."""
+        self.is_electing = True
+        if not leader:
+            self._quorum_detail_of_round = self._quorum_detail = detail
 
-        `is_round_over`: every meta node was tried since the last round, so that the reasons are of
-        now.
+    def begin_round(self) -> None:
+        """Note that all meta nodes have been tried, and are tried again."""
+        self.is_electing = False
+        self._quorum_detail, self._quorum_detail_of_round = self._quorum_detail_of_round, ""
+
+    def end(self) -> None:
+        """Note that the leader has answered."""
+        self.is_electing = False
+        self._failures.clear()
+        self._answers.clear()
+        self._last_failure = self._quorum_detail_of_round = self._quorum_detail = ""
+
+    def sentence(self, node_id: str, *, is_membership_cached: bool) -> str:
+        """Return why no change of members or settings is possible; empty if nothing prevents it.
+
+        `is_membership_cached`: this node still works with the membership from its disk.
         """
-        fields: dict[str, str | int | float] = {"reason": self.reasons}
-        if not self._answers and (advice := _ADVICE.get(self._last, "")):
-            fields["detail"] = advice
-        lines = self._tell("meta.connection.lost", fields, now, is_news=is_round_over)
-        self._is_loss_told = self._is_loss_told or bool(lines)
-        return lines
+        reasons, what = self.reasons, f"meta is away: {node_id} does not reach its leader"
+        if is_membership_cached:
+            reasons = reasons or "connecting"
+            what = (
+                f"meta is away and has not admitted {node_id} since it started from its disk, so "
+                "what its clients publish waits"
+            )
+        return f"{what} ({reasons})"[: Limits.detail_characters_max] if reasons else ""
 
-    def refused(self, address: str, code: int, detail: str, now: float) -> list[Log]:
-        """Note that meta says no, and tell the log unless it knows; "not now" is no worry."""
-        self.note(address, detail, now, is_answer=True)
-        fields: dict[str, str | int | float] = {"code": code, "detail": detail}
-        level = INFO if code == NotReadyError.code else WARNING
-        return self._tell("meta.refused", fields, now, is_news=True, level=level)
+    def problem(self, now: float, still_works: str, *, is_urgent: bool) -> Problem | None:
+        """Return the problem; None without an outage, or while it is short and not urgent.
 
-    def end(self) -> list[Log]:
-        """Note that the leader has let this node in, and tell the log if it knows of a loss."""
-        was_told, self._is_loss_told = self._is_loss_told, False
-        self.absence.end()
-        if self._told or self._last:
-            self._reasons.clear()
-            self._answers.clear()
-            self._told = self._last = ""
-        return [Log(INFO, "meta.connection.restored", {})] if was_told else []
-
-    def _tell(
-        self,
-        event: str,
-        fields: dict[str, str | int | float],
-        now: float,
-        *,
-        is_news: bool,
-        level: int = WARNING,
-    ) -> list[Log]:
-        text = self.reasons
-        passed = now - self._told_at
-        is_news = is_news and text != self._told and passed >= _NEWS_SECONDS
-        if self._told and not is_news and passed < _REMINDER_SECONDS:
-            return []
-        self._told, self._told_at = text, now
-        return [Log(level, event, fields)]
+        `still_works` says what the node does without meta.
+        """
+        seconds = now - self.since
+        if not self._last_failure or not (is_urgent or seconds >= OUTAGE_SECONDS):
+            return None
+        if self._quorum_detail:
+            detail = f"{self._quorum_detail}. This has lasted {seconds:.0f} s"
+            return Problem("meta-quorum-missing", f"{detail}; meanwhile {still_works}")
+        last = f"{self._last_address}: {self._last_failure}"
+        detail = f"the leader of meta has not been reached for {seconds:.0f} s (last: {last})"
+        advice = "start meta, correct --meta, or check the network between"
+        return Problem("meta-unreachable", f"{detail}: {advice}; meanwhile {still_works}")
 
 
-def _bare(address: str) -> str:
+def _short(address: str) -> str:
     return address.removeprefix("tcp://")

@@ -44,6 +44,6 @@ class DataNode(Node):
                 settings.config,
                 rng=SystemRandom(),
                 now=clock(),
-                kept=None if keeper is None else keeper.kept,
+                cached=None if keeper is None else keeper.kept,
             )
         super().__init__(core, doors, member, settings, on_event, keeper=keeper)

@@ -41,7 +41,7 @@ class SessionNode(Node):
                 settings.config,
                 rng=SystemRandom(),
                 now=clock(),
-                kept=None if keeper is None else keeper.kept,
+                cached=None if keeper is None else keeper.kept,
             )
         super().__init__(core, doors, member, settings, on_event, keeper=keeper)
 

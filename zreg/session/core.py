@@ -24,8 +24,8 @@ from zreg.effects import (
 )
 from zreg.errors import NotPrimaryError, NotReadyError, SessionGoneError
 from zreg.health import Health
-from zreg.membership.enrolment import Enrolment
-from zreg.model import EMPTY_MEMBERSHIP, Incarnation, Member, Membership, Role
+from zreg.membership.cluster_member import ClusterMember, Learned
+from zreg.model import Incarnation, Member, Membership, Role
 from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.health import health_of
 from zreg.session.proxy.listings import Listings
@@ -66,24 +66,23 @@ class SessionCore:
         *,
         rng: "Random",
         now: float,
-        kept: Membership | None = None,
+        cached: Membership | None = None,
     ) -> None:
         assert member.role is Role.SESSION
-        self._enrolment = Enrolment(member, config, rng=rng, now=now, kept=kept)
+        self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
         # The epoch that each data node was shown last, when it was behind.
         self._handed_over: dict[str, int] = {}
-        self._membership = EMPTY_MEMBERSHIP
         self._incarnation: Incarnation | None = None
         self._links = DataLinks(config, rng=rng)
         self._registrations = Registrations(config, self._links, rng=rng)
         self._followed = FollowedDatums(
             config, self._links, rng=rng, keeps=self._registrations.keeps
         )
-        self._listings = Listings(self._links, lambda: self._enrolment.trouble)
-        self._meta_proxy = MetaProxy(self._enrolment, self._listings)
+        self._listings = Listings(self._links, lambda: self._cluster_member.outage_sentence)
+        self._meta_proxy = MetaProxy(self._cluster_member, self._listings)
         self._client_handler = ClientHandler(
             config,
-            self._enrolment,
+            self._cluster_member,
             self._registrations,
             self._followed,
             self._meta_proxy,
@@ -103,11 +102,13 @@ class SessionCore:
     @property
     def epoch(self) -> int:
         """The epoch of the membership that this node follows."""
-        return self._membership.epoch
+        return self._cluster_member.membership.epoch
 
     def start(self, now: float) -> Sequence[Effect]:
-        """Begin to look for meta, listen to beats, and follow what was kept on disk."""
-        return self._enrolment.start() + self._followed.start() + self._follow(now)
+        """Begin to look for meta, listen to beats, and follow the membership from the disk."""
+        learned = self._cluster_member.start()
+        learned.effects += self._followed.start()
+        return self._act_on(learned, now)
 
     # --- the door -----------------------------------------------------------------------------
 
@@ -136,8 +137,7 @@ class SessionCore:
             answer = self._meta_proxy.answered(peer, message)
             if answer is not None:
                 return answer
-        effects = self._enrolment.receive(link, peer, message, now)
-        return [*effects, *self._follow(now)]
+        return self._act_on(self._cluster_member.receive(link, peer, message, now), now)
 
     def _receive_from_data(
         self, peer: str, message: Message | Local, now: float
@@ -188,10 +188,9 @@ class SessionCore:
                     return self._report(event)
                 return ()
             case Stop():
-                return self._client_handler.send_away() + self._enrolment.leave()
+                return self._client_handler.send_away() + self._cluster_member.leave()
             case _:
-                effects = self._enrolment.receive(Link.LOCAL, "", event, now)
-                return [*effects, *self._follow(now)]
+                return self._act_on(self._cluster_member.receive(Link.LOCAL, "", event, now), now)
 
     def _closed(self, peer: Peer, now: float) -> None:
         self._meta_proxy.drop(peer)
@@ -199,7 +198,7 @@ class SessionCore:
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Judge leases, send again what was not answered."""
-        effects: list[Effect] = self._enrolment.tick(now)
+        effects = self._act_on(self._cluster_member.tick(now), now)
         effects += self._links.tick(now)
         effects += self._client_handler.tick(now)
         effects += self._registrations.tick(now)
@@ -225,7 +224,7 @@ class SessionCore:
     def next_tick_at(self) -> float | None:
         """When something is due."""
         due = (
-            self._enrolment.next_tick_at(),
+            self._cluster_member.next_tick_at(),
             self._links.next_tick_at(),
             self._client_handler.next_tick_at(),
             self._registrations.next_tick_at(),
@@ -239,7 +238,7 @@ class SessionCore:
     def statistics(self) -> dict[str, int | float | str]:
         """Counters and sizes."""
         return {
-            **self._enrolment.statistics(),
+            **self._cluster_member.statistics(),
             "clients": len(self._client_handler.clients),
             "publishers": len(self._registrations),
             "pending": self._registrations.pending_count,
@@ -257,7 +256,7 @@ class SessionCore:
         """Return what is the matter, as far as this core knows."""
         nobody = self._nobody_since
         return health_of(
-            self._enrolment,
+            self._cluster_member,
             self._links,
             now,
             is_full=self._client_handler.clients.is_full,
@@ -270,7 +269,7 @@ class SessionCore:
         effects: list[Effect] = []
         if refused.epoch > self.epoch:
             seen = EpochSeen(refused.epoch)
-            effects += self._enrolment.receive(Link.LOCAL, "", seen, now)
+            effects += self._act_on(self._cluster_member.receive(Link.LOCAL, "", seen, now), now)
         effects += self._hand_over_membership(peer, refused)
         is_final = refused.code not in _TRANSIENT
         if self._followed.refused(peer, refused.request_id, now):
@@ -282,10 +281,9 @@ class SessionCore:
         if is_final:
             effects += self._client_handler.refuse(record, refused)
         # Of an incarnation that I am no more, it is no news.
-        is_mine = record.publisher.session == self._enrolment.incarnation
+        is_mine = record.publisher.session == self._cluster_member.incarnation
         if refused.code == SessionGoneError.code and is_mine and refused.epoch >= self.epoch:
-            effects += self._enrolment.lose_incarnation(now)
-            effects += self._follow(now)
+            effects += self._act_on(self._cluster_member.lose_incarnation(now), now)
         return effects
 
     def _hand_over_membership(self, peer: str, refused: Refused) -> list[Effect]:
@@ -294,7 +292,7 @@ class SessionCore:
         if not is_behind or self._handed_over.get(peer) == self.epoch:
             return []
         self._handed_over[peer] = self.epoch
-        return [Send(Link.DATA, peer, MembershipReply(0, self._membership))]
+        return [Send(Link.DATA, peer, MembershipReply(0, self._cluster_member.membership))]
 
     def _data_node_up(self, peer: str, now: float) -> list[Effect]:
         self._handed_over.pop(peer, None)
@@ -305,35 +303,41 @@ class SessionCore:
         return effects + self._followed.node_up(peer, now)
 
     def _report(self, lost: PeerLost) -> list[Effect]:
-        meta = self._enrolment.leader
+        meta = self._cluster_member.leader
         gone = self._links.unreported(lost, meta)
         if gone is None or meta is None:
             return []
-        effects = self._enrolment.report_gone(gone)
+        effects = self._cluster_member.report_gone(gone)
         if effects:
             self._links.note_reported(str(lost.peer), meta)
         return effects
 
-    def _follow(self, now: float) -> list[Effect]:
-        """Act on a membership or an incarnation that the enrolment has newly taken."""
-        effects = self._meta_proxy.follow()
-        enrolment = self._enrolment
-        if enrolment.membership is not self._membership:
-            self._membership = enrolment.membership
-            has_new_ring, connecting = self._links.follow(self._membership)
-            effects += connecting
-            effects += self._client_handler.subscriptions.epoch_came(now)
-            if has_new_ring:
-                self._registrations.ring_changed()
-                effects += self._followed.ring_changed(now)
-        if enrolment.incarnation is None:
-            if self._incarnation is not None and self._nobody_since is None:
-                self._nobody_since, self._send_away_at = now, now + _NOBODY_SECONDS_MAX
-            return effects
-        self._nobody_since = self._send_away_at = None
-        if enrolment.incarnation != self._incarnation:
-            effects += self._become(enrolment.incarnation)
+    def _act_on(self, learned: Learned, now: float) -> list[Effect]:
+        """Act on what this node learned as a member; return its effects with those."""
+        effects = learned.effects
+        if learned.has_new_leader:
+            effects += self._meta_proxy.on_leader()
+        if learned.has_new_membership:
+            effects += self._on_membership(self._cluster_member.membership, now)
+        if learned.has_new_incarnation:
+            effects += self._on_incarnation(self._cluster_member.incarnation, now)
         return effects
+
+    def _on_membership(self, membership: Membership, now: float) -> list[Effect]:
+        has_new_ring, effects = self._links.follow(membership)
+        effects += self._client_handler.subscriptions.epoch_came(now)
+        if has_new_ring:
+            self._registrations.ring_changed()
+            effects += self._followed.ring_changed(now)
+        return effects
+
+    def _on_incarnation(self, incarnation: Incarnation | None, now: float) -> list[Effect]:
+        if incarnation is None:
+            if self._nobody_since is None:
+                self._nobody_since, self._send_away_at = now, now + _NOBODY_SECONDS_MAX
+            return []
+        self._nobody_since = self._send_away_at = None
+        return self._become(incarnation) if incarnation != self._incarnation else []
 
     def _become(self, incarnation: Incarnation) -> list[Effect]:
         """Go on as a new incarnation; whoever was vouched for by the last one says it again."""

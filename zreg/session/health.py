@@ -3,29 +3,38 @@
 from typing import Final
 
 from zreg.health import Harm, Health, Problem, some
-from zreg.membership.enrolment import Enrolment
+from zreg.membership.cluster_member import ClusterMember
 from zreg.membership.problems import membership_problems
 from zreg.session.upstream.data_links import DataLinks
 
-_GOES_ON: Final = (
+_STILL_WORKS: Final = (
     "clients are served and what they publish is accepted; no node joins or departs, no setting "
     "changes"
 )
-_GOES_ON_UNSEATED: Final = "clients are served what is published; what they publish waits"
+_STILL_WORKS_UNADMITTED: Final = "clients are served what is published; what they publish waits"
 
 
 def health_of(
-    enrolment: Enrolment, links: DataLinks, now: float, *, is_full: bool, is_sending_away: bool
+    cluster_member: ClusterMember,
+    links: DataLinks,
+    now: float,
+    *,
+    is_full: bool,
+    is_sending_away: bool,
 ) -> Health:
     """Return the health of a session; it has work to do as long as it takes clients.
 
     One that meta has not let in yet takes them, and serves what can be read; one that meta took for
     dead, and that cannot come back, sends its clients elsewhere.
     """
-    unseated = Harm.STOPS_WORK if is_sending_away else Harm.DEGRADES
-    goes_on = _GOES_ON if enrolment.incarnation is not None else _GOES_ON_UNSEATED
-    found = membership_problems(enrolment, now, goes_on=goes_on, unseated=unseated)
-    if enrolment.membership.epoch > 0:
+    not_admitted = Harm.STOPS_WORK if is_sending_away else Harm.DEGRADES
+    still_works = (
+        _STILL_WORKS if cluster_member.incarnation is not None else _STILL_WORKS_UNADMITTED
+    )
+    found = membership_problems(
+        cluster_member, now, still_works=still_works, not_admitted=not_admitted
+    )
+    if cluster_member.membership.epoch > 0:
         found += _data_problems(links)
     if is_full:
         detail = (

@@ -13,7 +13,7 @@ import msgspec
 
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.process.sd_notify import notify, watchdog_seconds
-from zreg.membership.enrolment import NodeFailed
+from zreg.membership.cluster_member import NodeFailed
 from zreg.nodes.base import Node
 
 if TYPE_CHECKING:

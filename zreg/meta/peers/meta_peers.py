@@ -21,7 +21,7 @@ from zreg.effects import (
     Send,
 )
 from zreg.errors import UnknownNodeError
-from zreg.membership.enrolment import NodeFailed
+from zreg.membership.cluster_member import NodeFailed
 from zreg.meta.peers.identity import Identity
 from zreg.meta.peers.introductions import Introductions, without_journal
 from zreg.meta.peers.removal_claims import RemovalClaims

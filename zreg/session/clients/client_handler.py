@@ -14,7 +14,7 @@ from zreg.errors import (
     RefusedError,
     UnknownMessageError,
 )
-from zreg.membership.enrolment import Enrolment
+from zreg.membership.cluster_member import ClusterMember
 from zreg.model import NO_INCARNATION, Cause, Publisher, Role
 from zreg.session.clients.client_table import Client, ClientTable
 from zreg.session.clients.pending_reason import PendingReason
@@ -45,7 +45,7 @@ class ClientHandler:
     def __init__(
         self,
         config: Config,
-        enrolment: Enrolment,
+        cluster_member: ClusterMember,
         vouching: Registrations,
         following: FollowedDatums,
         operators: MetaProxy,
@@ -53,12 +53,12 @@ class ClientHandler:
         now: float,
     ) -> None:
         self._config = config
-        self._enrolment = enrolment
+        self._cluster_member = cluster_member
         self._registrations = vouching
         self._meta_proxy = operators
-        self._waiting = PendingReason(enrolment, vouching)
+        self._waiting = PendingReason(cluster_member, vouching)
         self.clients = ClientTable(config, now=now)
-        self.subscriptions = Subscriptions(config, enrolment, following)
+        self.subscriptions = Subscriptions(config, cluster_member, following)
         self._accepted: dict[Peer, list[int]] = {}
         self._strangers: dict[Peer, None] = {}
         self.off_count = 0
@@ -142,7 +142,7 @@ class ClientHandler:
         effects: list[Effect] = []
         if former is not None:
             effects.append(Disconnect(Link.CLIENTS, former))
-        return [*effects, Send(Link.CLIENTS, peer, _welcome(self._enrolment, self._config))]
+        return [*effects, Send(Link.CLIENTS, peer, _welcome(self._cluster_member, self._config))]
 
     def _publish(self, client: Client, peer: Peer, publish: Publish) -> Sequence[Effect]:
         publisher_id = publish.publisher_id
@@ -328,12 +328,12 @@ def _refused(peer: Peer, request_id: int, error: type[RefusedError], detail: str
     return Send(Link.CLIENTS, peer, Refused(request_id, error.code, detail))
 
 
-def _welcome(enrolment: Enrolment, config: Config) -> Welcome:
-    sessions = [m.address for m in enrolment.membership.of(Role.SESSION)]
+def _welcome(cluster_member: ClusterMember, config: Config) -> Welcome:
+    sessions = [m.address for m in cluster_member.membership.of(Role.SESSION)]
     return Welcome(
         PROTOCOL_VERSION,
-        enrolment.incarnation or NO_INCARNATION,
-        enrolment.membership.cluster_id,
+        cluster_member.incarnation or NO_INCARNATION,
+        cluster_member.membership.cluster_id,
         config.lease_seconds,
         config.ping_seconds,
         tuple(sessions[:64]),

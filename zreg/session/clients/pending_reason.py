@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from zreg.config import Limits
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import NotReadyError
-from zreg.membership.enrolment import Enrolment
+from zreg.membership.cluster_member import ClusterMember
 from zreg.model import NO_INCARNATION
 from zreg.session.upstream.registration import Record
 from zreg.session.upstream.registrations import Registrations
@@ -16,8 +16,8 @@ from zreg.wire.common_messages import Refused
 class PendingReason:
     """Knows what stands in the way: meta, or the data node that has the id."""
 
-    def __init__(self, enrolment: Enrolment, vouching: Registrations) -> None:
-        self._enrolment = enrolment
+    def __init__(self, cluster_member: ClusterMember, vouching: Registrations) -> None:
+        self._cluster_member = cluster_member
         self._registrations = vouching
 
     def not_yet(self, peer: Peer, publish: Publish) -> Sequence[Effect]:
@@ -28,7 +28,9 @@ class PendingReason:
         if self._registrations.session != NO_INCARNATION:
             return ()
         return self._say(
-            peer, publish, self._enrolment.trouble or "meta has not let this session in yet"
+            peer,
+            publish,
+            self._cluster_member.outage_sentence or "meta has not let this session in yet",
         )
 
     def still_not(self, peer: Peer, publish: Publish, record: Record) -> Sequence[Effect]:
@@ -40,7 +42,7 @@ class PendingReason:
             return self.not_yet(peer, publish)
         if self._registrations.links.is_up(record.peer):
             return ()
-        node, trouble = record.peer, self._enrolment.trouble
+        node, trouble = record.peer, self._cluster_member.outage_sentence
         why = f"{node}, which has this id, is not reached" if node else "no data node works"
         return self._say(peer, publish, f"{why}, and {trouble}" if trouble else why)
 

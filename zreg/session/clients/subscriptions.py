@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from zreg.config import Config
 from zreg.effects import Effect, EpochSeen, Link
-from zreg.membership.enrolment import Enrolment
+from zreg.membership.cluster_member import ClusterMember
 from zreg.model import ZERO
 from zreg.session.clients.client_table import Client, SubscriptionKey
 from zreg.session.clients.pusher import Pusher, Subscriber
@@ -15,9 +15,11 @@ from zreg.wire.client_messages import PushAck, Subscribe
 class Subscriptions:
     """Joins what clients want to what the session follows."""
 
-    def __init__(self, config: Config, enrolment: Enrolment, following: FollowedDatums) -> None:
+    def __init__(
+        self, config: Config, cluster_member: ClusterMember, following: FollowedDatums
+    ) -> None:
         self._config = config
-        self._enrolment = enrolment
+        self._cluster_member = cluster_member
         self._followed = following
         self.pusher = Pusher(config)
 
@@ -73,8 +75,8 @@ class Subscriptions:
         if subscriber.claim is None:
             return ()
         version, _ = subscriber.claim
-        if version.epoch <= self._enrolment.membership.epoch:
+        if version.epoch <= self._cluster_member.membership.epoch:
             self._followed.claim(subscriber.interest, version)
             return ()
         subscriber.is_claim_held = True
-        return self._enrolment.receive(Link.LOCAL, "", EpochSeen(version.epoch), now)
+        return self._cluster_member.receive(Link.LOCAL, "", EpochSeen(version.epoch), now).effects

@@ -1,6 +1,6 @@
 """What commands ask of a session, without a greeting; what is meta's to answer is passed on to it.
 
-It travels over the connection that the session's `Enrolment` holds, under ids of its own, once the
+It travels over the connection of the session's `ClusterMember`, under ids of its own, once the
 leader has answered there: what never left is in no doubt. Lost on the way it is asked again over
 the next connection: a read has no effect, a setting is changed once by a change that names itself
 (`change_id`), and nodes of meta by one that names the members it was decided on. A session keeps
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from zreg.config import Limits
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import LimitError, NotLeaderError, NotReadyError
-from zreg.membership.enrolment import Enrolment
+from zreg.membership.cluster_member import ClusterMember
 from zreg.session.proxy.listings import Listings
 from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.data_messages import ListDatums
@@ -48,8 +48,8 @@ class Passed:
 class MetaProxy:
     """All requests under way to meta, bounded in number and time."""
 
-    def __init__(self, enrolment: Enrolment, queries: Listings) -> None:
-        self._enrolment = enrolment
+    def __init__(self, cluster_member: ClusterMember, queries: Listings) -> None:
+        self._cluster_member = cluster_member
         self._listings = queries
         # By the id that meta was told last, in the order of their ends.
         self._under_way: dict[int, Passed] = {}
@@ -59,7 +59,10 @@ class MetaProxy:
         """Answer from what the session knows, or ask those who know."""
         match question:
             case FetchMembership():
-                membership, trouble = self._enrolment.membership, self._enrolment.trouble
+                membership, trouble = (
+                    self._cluster_member.membership,
+                    self._cluster_member.outage_sentence,
+                )
                 reply = MembershipReply(question.request_id, membership, trouble=trouble)
                 return [Send(Link.CLIENTS, peer, reply)]
             case ListDatums():
@@ -74,7 +77,7 @@ class MetaProxy:
         if passed is None or meta != self._meta:
             return None
         if isinstance(answer, Refused) and answer.code == NotLeaderError.code:
-            # The enrolment goes to the leader, and everything is asked again there.
+            # The cluster member goes to the leader, and everything is asked again there.
             passed.was_sent = False
             return None
         del self._under_way[answered_id]
@@ -85,11 +88,11 @@ class MetaProxy:
             return [Send(Link.CLIENTS, passed.peer, Accepted((request_id,)))]
         return [Send(Link.CLIENTS, passed.peer, replace(answer, request_id=request_id))]
 
-    def follow(self) -> list[Effect]:
-        """Look whether the connection to meta is another one: if so, ask all again there."""
-        if self._enrolment.leader == self._meta:
+    def on_leader(self) -> list[Effect]:
+        """Ask all requests again over a new connection to the leader of meta."""
+        if self._cluster_member.leader == self._meta:
             return []
-        self._meta = self._enrolment.leader
+        self._meta = self._cluster_member.leader
         if self._meta is None:
             return []
         under_way, self._under_way = self._under_way, {}
@@ -105,7 +108,7 @@ class MetaProxy:
 
     def tick(self, now: float) -> list[Effect]:
         """Give up on what takes too long, and say what is in the way."""
-        effects = self.follow()
+        effects: list[Effect] = []
         for request_id, passed in list(self._under_way.items()):
             if now < passed.ends_at:
                 break
@@ -127,19 +130,19 @@ class MetaProxy:
             return [_refused(passed, LimitError.code, detail)]
         if self._meta is None:
             # It leaves as soon as meta is reached.
-            self._under_way[self._enrolment.next_request_id()] = passed
+            self._under_way[self._cluster_member.next_request_id()] = passed
             return []
         return [self._send(passed, self._meta)]
 
     def _send(self, passed: Passed, meta: str) -> Effect:
-        request_id = self._enrolment.next_request_id()
+        request_id = self._cluster_member.next_request_id()
         self._under_way[request_id] = passed
         passed.is_in_doubt = passed.is_in_doubt or passed.was_sent
         passed.was_sent = True
         return Send(Link.META, meta, replace(passed.request, request_id=request_id))
 
     def _why_not(self, passed: Passed) -> str:
-        trouble = self._enrolment.trouble
+        trouble = self._cluster_member.outage_sentence
         if not trouble:
             trouble = "meta is not connected yet" if self._meta is None else "meta does not answer"
         advice = "try again"

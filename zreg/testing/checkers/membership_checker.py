@@ -11,7 +11,7 @@ def differing_memberships(cluster: SimCluster) -> list[str]:
     found = []
     for name, process in cluster.sim.processes.items():
         if isinstance(process.core, SessionCore | DataCore):
-            mine = process.core._enrolment.membership  # noqa: SLF001 -- what it follows
+            mine = process.core._cluster_member.membership  # noqa: SLF001 -- what it follows
             if mine != meta:
                 found.append(f"{name} has {mine}, meta has {meta}")
     return found

@@ -13,7 +13,7 @@ from zreg.client.core.core import ClientCore
 from zreg.config import Config
 from zreg.data.core import DataCore
 from zreg.effects import Core, Link, MembershipTaken
-from zreg.membership.enrolment import NodeFailed
+from zreg.membership.cluster_member import NodeFailed
 from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.peers.identity import Identity, first_save, founders_of
@@ -185,7 +185,7 @@ class SimCluster:
             process_id=self._unique(),
         )
         kept = self.kept(name)
-        core = DataCore(member, self.config, rng=self._rng(), now=self.sim.now, kept=kept)
+        core = DataCore(member, self.config, rng=self._rng(), now=self.sim.now, cached=kept)
         binds = {Link.REQUESTS: member.address, Link.CHANGES: member.changes_address}
         return self._add(name, core, binds)
 
@@ -196,7 +196,7 @@ class SimCluster:
             name, Role.SESSION, 0, Status.INITIAL, f"tcp://{name}:9600", process_id=self._unique()
         )
         kept = self.kept(name)
-        core = SessionCore(member, self.config, rng=self._rng(), now=self.sim.now, kept=kept)
+        core = SessionCore(member, self.config, rng=self._rng(), now=self.sim.now, cached=kept)
         return self._add(name, core, {Link.CLIENTS: member.address})
 
     def kept(self, name: str) -> Membership | None:

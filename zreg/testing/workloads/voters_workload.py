@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from zreg.effects import Connect, Disconnect, Effect, Link, Local, Peer, PeerLost, PeerUp, Send
 from zreg.errors import NotLeaderError, NotReadyError, VersionMismatchError
-from zreg.membership.enrolment import NodeFailed
+from zreg.membership.cluster_member import NodeFailed
 from zreg.testing.checkers.meta_checker import MetaChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.settings_writer import SettingsWriter

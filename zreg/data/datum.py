@@ -1,0 +1,49 @@
+"""All publishers of one data info id, their versions, and the changes that led there."""
+
+from zreg.model import ZERO, Change, DataInfoId, Publisher, Removal
+from zreg.primitives.op_log import OpLog
+from zreg.primitives.ring import bucket_of
+
+
+class Datum:
+    """One datum: a map from publisher id to publisher or tombstone, with versions and an op log.
+
+    `version` is that of the last visible change, `revision` that of the last change of any kind.
+    `upserts` and `removals` are merged already and wait for a commit, which makes them one change.
+    """
+
+    __slots__ = (
+        "bucket",
+        "is_quiet",
+        "log",
+        "name",
+        "publishers",
+        "removals",
+        "revision",
+        "tombstones",
+        "upserts",
+        "version",
+    )
+
+    def __init__(self, name: DataInfoId) -> None:
+        self.name = name
+        self.bucket = bucket_of(name)
+        self.publishers: dict[bytes, Publisher] = {}
+        # Each removal with the time, in monotonic seconds, when it may be forgotten.
+        self.tombstones: dict[bytes, tuple[Removal, float]] = {}
+        self.version = ZERO
+        self.revision = ZERO
+        self.log: OpLog[Change] = OpLog()
+        self.upserts: dict[bytes, Publisher] = {}
+        self.removals: dict[bytes, Removal] = {}
+        # Whether subscribers can see nothing of what waits for a commit.
+        self.is_quiet = True
+
+    def __repr__(self) -> str:
+        """Show name, version and size."""
+        return f"<Datum {self.name} {self.version} publishers={len(self.publishers)}>"
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether something waits for a commit."""
+        return bool(self.upserts or self.removals)

@@ -1,0 +1,67 @@
+"""Which session is at the other end of a connection, and what its comparisons find."""
+
+from collections.abc import Sequence
+
+from zreg.data import follower_answers
+from zreg.data.ownership import Ownership
+from zreg.data.refusals import Refusals
+from zreg.data.store import DatumStore
+from zreg.effects import Effect, Link, Peer, Send
+from zreg.errors import NotReadyError
+from zreg.model import Incarnation
+from zreg.wire.data_messages import (
+    CompareDigest,
+    ComparePublishers,
+    DigestCompared,
+    NodeHello,
+)
+
+
+class SessionComparisons:
+    """The connected sessions, and the answers to what they compare."""
+
+    def __init__(self, store: DatumStore, ownership: Ownership, refusals: Refusals) -> None:
+        self._store = store
+        self._ownership = ownership
+        self._refusals = refusals
+        self._sessions: dict[Peer, Incarnation] = {}
+
+    def __len__(self) -> int:
+        """Return how many connections have said which session they are."""
+        return len(self._sessions)
+
+    def is_session(self, peer: Peer) -> bool:
+        """Return whether this connection has said which session it is."""
+        return peer in self._sessions
+
+    def on_node_hello(self, peer: Peer, hello: NodeHello) -> None:
+        """Note which session is at the other end; it says so again when it rejoined."""
+        self._sessions[peer] = hello.incarnation
+
+    def forget(self, peer: Peer) -> Incarnation | None:
+        """Forget a connection; return its session if no other connection of it is left."""
+        session = self._sessions.pop(peer, None)
+        return None if session in self._sessions.values() else session
+
+    def on_compare_digest(self, peer: Peer, compare: CompareDigest) -> tuple[list[Effect], bool]:
+        """Return the answer, and whether this was the last session to be reconciled with.
+
+        A digest under another ring, or of an unidentified peer, is not answered.
+        """
+        session = self._sessions.get(peer)
+        is_same_ring = compare.ring_epoch == self._ownership.ring_epoch
+        if not self._ownership.is_member or session is None or not is_same_ring:
+            return [], False
+        held = self._store.digests.of(session)
+        is_equal = (compare.count, compare.digest) == (held.count, held.value)
+        compared = DigestCompared(compare.ring_epoch, is_equal)
+        is_last = is_equal and self._ownership.reconcile(session)
+        return [Send(Link.REQUESTS, peer, compared)], is_last
+
+    def on_compare_publishers(self, peer: Peer, compare: ComparePublishers) -> Sequence[Effect]:
+        """Answer which publishers are missing here, and which the session does not know."""
+        session = self._sessions.get(peer)
+        if session is None:
+            return [self._refusals.refuse(peer, 0, NotReadyError, "say NodeHello first")]
+        compared = follower_answers.compared_publishers(self._store, compare, session)
+        return [Send(Link.REQUESTS, peer, compared)]

@@ -1,0 +1,379 @@
+"""A node as a member of the cluster: it joins, renews its lease, and follows the membership.
+
+Session and data nodes each hold one `ClusterMember`. It tells its core what it learned by what it
+returns (`Learned`). While meta is away, the last membership stays. A node that has a disk starts
+with the membership from there; which incarnation it is, it learns from meta alone.
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from zreg.config import Config
+from zreg.effects import (
+    INFO,
+    MEMBERSHIP_TOPIC,
+    WARNING,
+    Effect,
+    Emit,
+    EpochSeen,
+    Link,
+    Listen,
+    Local,
+    Log,
+    MembershipTaken,
+    Peer,
+    PeerIncompatible,
+    PeerLost,
+    PeerUp,
+)
+from zreg.errors import (
+    ForeignClusterError,
+    NodeIdInUseError,
+    NotLeaderError,
+    UnknownMessageError,
+    UnknownNodeError,
+)
+from zreg.membership.announcements import Announcements
+from zreg.membership.leader_connection import LeaderConnection
+from zreg.membership.leader_outage import LeaderOutage
+from zreg.membership.membership_follower import MembershipFollower
+from zreg.model import EMPTY_MEMBERSHIP, Incarnation, Member, Membership
+from zreg.wire.common_messages import Refused
+from zreg.wire.membership_messages import (
+    Join,
+    Leave,
+    MembershipChanged,
+    MembershipChanges,
+    MembershipReply,
+    Renew,
+    Renewed,
+    ReportGone,
+)
+from zreg.wire.messages import Message
+
+if TYPE_CHECKING:
+    from random import Random
+
+
+class NodeFailed(msgspec.Struct, frozen=True):
+    """An event: the node cannot go on; `reason` is for the person who started it."""
+
+    reason: str
+
+
+class Learned(msgspec.Struct):
+    """What one step taught this node, and the effects of the step.
+
+    The core acts on it in the order of the fields.
+    """
+
+    effects: list[Effect]
+    # The connection to the leader of meta was made, or ended.
+    has_new_leader: bool = False
+    # `ClusterMember.membership` is another one now.
+    has_new_membership: bool = False
+    # `ClusterMember.incarnation` was given by meta, or was lost.
+    has_new_incarnation: bool = False
+
+
+class ClusterMember:
+    """Joins the parts: the connection to the leader, the copy of the membership, the incarnation.
+
+    `cached` is the membership on the node's disk, empty if there is none yet; None: it has no disk.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        config: Config,
+        *,
+        rng: "Random",
+        now: float,
+        cached: Membership | None = None,
+    ) -> None:
+        self.incarnation: Incarnation | None = None
+        self._member = member
+        self._config = config
+        self._has_disk = cached is not None
+        self._connection = LeaderConnection(config, rng=rng, now=now)
+        self._follower = MembershipFollower(cached)
+        self._announcements = Announcements()
+        # Since when meta has answered that another process has this node id.
+        self._id_in_use_since: float | None = None
+        self._learned = Learned([])
+
+    @property
+    def membership(self) -> Membership:
+        """The membership that this node follows."""
+        return self._follower.membership
+
+    @property
+    def is_membership_cached(self) -> bool:
+        """Whether the membership is from the disk: meta has sent none since the start."""
+        return self._follower.is_cached
+
+    @property
+    def leader(self) -> str | None:
+        """The meta node that has answered, over this connection, that this node is a member."""
+        return self._connection.leader
+
+    @property
+    def outage(self) -> LeaderOutage:
+        """Why the leader is not reached."""
+        return self._connection.outage
+
+    @property
+    def outage_sentence(self) -> str:
+        """Why no change of members or settings is possible, for people; empty if it is."""
+        return self.outage.sentence(
+            self._member.node_id, is_membership_cached=self.is_membership_cached
+        )
+
+    # --- messages, time -----------------------------------------------------------------------
+
+    def start(self) -> Learned:
+        """Listen to announcements; the first tick connects."""
+        effects: list[Effect] = [Listen(Link.MEMBERSHIP, MEMBERSHIP_TOPIC)]
+        if self.is_membership_cached:
+            self._learned.has_new_membership = True
+            effects.append(_cached_log(self.membership))
+        return self._finish(effects)
+
+    def receive(self, link: Link, peer: Peer, message: Message | Local, now: float) -> Learned:
+        """Take a message of the META and MEMBERSHIP links, or what happened to them."""
+        return self._finish(self._receive(link, peer, message, now))
+
+    def tick(self, now: float) -> Learned:
+        """Connect, renew, or give up on a meta node that does not answer."""
+        connection = self._connection
+        if connection.is_dial_due(now):
+            return self._finish(connection.dial(self.membership))
+        connection.note_stall(now)
+        if connection.is_silent(now):
+            return self._finish(self._on_lost(connection.on_silence(now)))
+        return self._finish(self._ask(now) if connection.is_ask_due(now) else [])
+
+    def next_tick_at(self) -> float | None:
+        """Return when `tick` is due; None while an attempt to connect is under way."""
+        return self._connection.next_tick_at()
+
+    def lose_incarnation(self, now: float) -> Learned:
+        """Act on a node's word that this incarnation is gone: join again, as a new one."""
+        if self.incarnation is None:
+            return self._finish([])
+        self._set_incarnation(None)
+        self._connection.ask_soon(now)
+        return self._finish(self._ask(now) if self._connection.is_up else [])
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return what people want to know of it."""
+        return {
+            "epoch": self.membership.epoch,
+            "incarnation": str(self.incarnation or "-"),
+            "meta": self.leader or "-",
+        }
+
+    def _finish(self, effects: list[Effect]) -> Learned:
+        learned, self._learned = self._learned, Learned([])
+        learned.effects = effects
+        return learned
+
+    # --- what this node tells meta ------------------------------------------------------------
+
+    def next_request_id(self) -> int:
+        """Return a request id that no request of this node to meta has used."""
+        return self._connection.next_request_id()
+
+    def leave(self) -> list[Effect]:
+        """Say that this node stops."""
+        connection = self._connection
+        if not connection.is_up or self.incarnation is None:
+            return []
+        return [connection.send(Leave(connection.next_request_id(), self.incarnation))]
+
+    def report_gone(self, gone: Incarnation) -> list[Effect]:
+        """Tell the leader that a connection to a member ended; nothing while it is not reached."""
+        if not (self.leader and self.incarnation and self.membership.has_living(gone)):
+            return []
+        report = ReportGone(self.incarnation, gone, self.membership.cluster_id)
+        return [self._connection.send(report)]
+
+    def _ask(self, now: float) -> list[Effect]:
+        """Renew the lease, or join if there is none."""
+        connection, membership = self._connection, self.membership
+        connection.note_asked(now)
+        self._follower.forget_fetch()
+        epoch, cluster_id = membership.epoch, membership.cluster_id
+        request_id = connection.next_request_id()
+        if self.incarnation is None:
+            message: Message = Join(request_id, self._member, cluster_id, epoch)
+        else:
+            message = Renew(request_id, self.incarnation, cluster_id, epoch)
+        # A lost connection to the announcements is made again here, not by attempts of its own.
+        return [connection.send(message), *self._announcements.follow(membership)]
+
+    def _fetch(self, *, is_whole: bool = False) -> list[Effect]:
+        """Ask for what came since; once, until the answer is here or the next renewal is due."""
+        connection = self._connection
+        if not connection.is_up or self._follower.is_fetching:
+            return []
+        request_id = connection.next_request_id()
+        return [connection.send(self._follower.fetch(request_id, is_whole=is_whole))]
+
+    # --- what meta says -----------------------------------------------------------------------
+
+    def _receive(
+        self, link: Link, peer: Peer, message: Message | Local, now: float
+    ) -> list[Effect]:
+        connection = self._connection
+        dialling = connection.is_dialling
+        match message:
+            case PeerUp(link=Link.META) if message.peer == connection.address and dialling:
+                connection.on_up(now)
+                return self._ask(now)
+            case PeerLost(link=Link.META) if message.peer == connection.address:
+                return self._on_lost(connection.on_lost(message.reason, now))
+            case PeerIncompatible(link=Link.META) if message.peer == connection.address:
+                return self._on_lost(connection.hang_up(message.detail, now))
+            case PeerLost(link=Link.MEMBERSHIP):
+                self._announcements.on_peer_lost(message.peer)
+                return []
+            case EpochSeen():
+                return self.see_epoch(message.epoch)
+            case MembershipChanged() if message.cluster_id == self.membership.cluster_id:
+                return self.see_epoch(message.epoch)
+            case MembershipReply() if link is Link.REQUESTS:
+                # A session hands over its membership: meta may be out of this node's reach.
+                return self._on_membership(message, now)
+            case Message() if link is Link.META and peer == connection.address and not dialling:
+                connection.on_heard(now)
+                return self._on_answer(message, now)
+            case _:
+                return []
+
+    def _on_answer(self, message: Message, now: float) -> list[Effect]:
+        match message:
+            case Renewed():
+                self._connection.on_renewed()
+                self._connection.on_answer()
+                return [*self._on_admitted(), *self.see_epoch(message.epoch)]
+            case MembershipReply():
+                self._connection.on_answer()
+                return self._on_membership(message, now)
+            case MembershipChanges():
+                self._connection.on_answer()
+                return self._on_changes(message, now)
+            case Refused():
+                return self._on_refused(message, now)
+            case _:
+                return []
+
+    def _on_refused(self, refused: Refused, now: float) -> list[Effect]:
+        detail = refused.detail
+        match refused.code:
+            case UnknownNodeError.code:
+                self._set_incarnation(None)
+                self._connection.ask_soon(now)
+                return [Log(WARNING, "node.incarnation.gone", {"detail": detail})]
+            case NotLeaderError.code:
+                return self._on_lost(self._connection.on_not_leader(refused, now))
+            case NodeIdInUseError.code:
+                return self._on_id_in_use(detail, now)
+            case ForeignClusterError.code:
+                # The person who starts this node again means the cluster that it then reaches.
+                return [*self._cache(EMPTY_MEMBERSHIP), Emit(NodeFailed(detail))]
+            case _ if self.leader is not None:
+                fields: dict[str, str | int | float] = {"code": refused.code, "detail": detail}
+                return [Log(INFO, "meta.refused", fields)]
+            case UnknownMessageError.code if not refused.request_id:
+                # A session or data node listens at an address that was given as a meta node's.
+                why = f"not a meta node: it answers {detail!r}"
+                return self._on_lost(self._connection.hang_up(why, now))
+            case _:
+                return self._connection.on_refused(refused, now)
+
+    def _on_id_in_use(self, detail: str, now: float) -> list[Effect]:
+        """Wait one lease for meta to notice a dead predecessor, then fail."""
+        if self._id_in_use_since is None:
+            self._id_in_use_since = now
+        if now - self._id_in_use_since <= self._config.lease_seconds + 1.0:
+            return []
+        return [Emit(NodeFailed(detail))]
+
+    def _on_admitted(self) -> list[Effect]:
+        if self.leader is None:
+            self._learned.has_new_leader = True
+        return self._connection.on_admitted()
+
+    def _on_lost(self, effects: list[Effect]) -> list[Effect]:
+        """Note that the connection of before is gone; `effects` are those of its end."""
+        self._learned.has_new_leader = True
+        if not self._connection.is_dialling:
+            self._id_in_use_since = None
+        return effects
+
+    # --- the membership -----------------------------------------------------------------------
+
+    def see_epoch(self, epoch: int) -> list[Effect]:
+        """Fetch the membership if a higher epoch than the copy's exists."""
+        return self._fetch() if self._follower.hint(epoch) else []
+
+    def _on_changes(self, changes: MembershipChanges, now: float) -> list[Effect]:
+        """Apply changes; if they were asked for and do not fit, fetch the whole."""
+        membership = self._follower.apply(changes)
+        if membership is not None:
+            return self._on_membership(MembershipReply(changes.request_id, membership), now)
+        return self._fetch(is_whole=True) if self._follower.must_fetch_whole(changes) else []
+
+    def _on_membership(self, reply: MembershipReply, now: float) -> list[Effect]:
+        """Take a membership, and the incarnation that it may give or take away."""
+        follower, membership = self._follower, reply.membership
+        former, former_version = follower.membership, _version_of(follower.membership)
+        is_join = reply.incarnation.epoch > 0
+        if not follower.take(membership, reply.request_id, may_change_cluster=is_join):
+            return []
+        self._learned.has_new_membership = True
+        effects = self._announcements.follow(membership)
+        if _version_of(membership) != former_version:
+            effects += self._cache(membership)
+        if is_join:
+            effects += self._on_joined(reply.incarnation, membership.epoch)
+        elif self.incarnation is not None and not membership.has_living(self.incarnation):
+            # The leader would refuse the next renewal. A successor may live already, so act now.
+            self._set_incarnation(None)
+            self._connection.ask_soon(now)
+            effects.append(Log(WARNING, "node.incarnation.gone", {"epoch": membership.epoch}))
+        if follower.is_behind and membership.epoch > former.epoch:
+            effects += self._fetch()
+        return effects
+
+    def _on_joined(self, incarnation: Incarnation, epoch: int) -> list[Effect]:
+        # A join that was sent twice is answered twice.
+        is_logged = incarnation == self.incarnation
+        self._set_incarnation(incarnation)
+        self._id_in_use_since = None
+        effects = self._on_admitted()
+        if not is_logged:
+            fields: dict[str, str | int | float] = {"incarnation": str(incarnation), "epoch": epoch}
+            effects.append(Log(INFO, "node.joined", fields))
+        return effects
+
+    def _set_incarnation(self, incarnation: Incarnation | None) -> None:
+        self.incarnation = incarnation
+        self._learned.has_new_incarnation = True
+
+    def _cache(self, membership: Membership) -> list[Effect]:
+        return [Emit(MembershipTaken(membership))] if self._has_disk else []
+
+
+def _cached_log(membership: Membership) -> Log:
+    fields: dict[str, str | int | float] = {
+        "epoch": membership.epoch,
+        "members": len(membership.members),
+    }
+    return Log(INFO, "membership.remembered", fields)
+
+
+def _version_of(membership: Membership) -> tuple[bytes, int]:
+    return membership.cluster_id, membership.epoch
