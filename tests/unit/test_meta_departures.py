@@ -46,7 +46,7 @@ from zreg.wire.membership_messages import Join, Leave, MembershipReply, ReportGo
 S1, D1, D2 = Incarnation(2, "s1"), Incarnation(3, "d1"), Incarnation(4, "d2")
 CHECK = Connect(Link.CHECKS, "d1@3", "tcp://d1:1")
 LOST = PeerLost(Link.NODES, peer_of("d1"), CLOSED)
-NOBODY_LISTENS = PeerLost(Link.CHECKS, "d1@3", REFUSED)
+NOT_LISTENING = PeerLost(Link.CHECKS, "d1@3", REFUSED)
 REPORT = ReportGone(S1, D1, OWN)
 
 
@@ -84,7 +84,7 @@ def test_with_all_three_pieces_of_evidence_a_node_departs_at_once(*, report_firs
         assert happen(core, LOST) == []
         assert report(core, now=0.1) == [CHECK]
 
-    effects = happen(core, NOBODY_LISTENS, 0.2)
+    effects = happen(core, NOT_LISTENING, 0.2)
 
     assert effects == [departed_log(D1, "data", "gone", 5)]
     assert core.membership == membership(working("s1", 2), working("d2", 4), epoch=5, ring_epoch=5)
@@ -111,7 +111,7 @@ def test_only_a_refused_connection_is_proof(found: Local) -> None:
     happen(core, LOST)
 
     assert happen(core, found) == []
-    assert happen(core, NOBODY_LISTENS) == [], "nobody looked"
+    assert happen(core, NOT_LISTENING) == [], "no check is under way"
     assert is_member(core)
     logged = pass_time(core, 0.0, LEASE, S1, D2)
     assert [log for _, log in logged] == [departed_log(D1, "data", "silent", 5)]
@@ -121,7 +121,7 @@ def test_a_report_and_a_refusal_without_a_closed_connection_are_not_enough() -> 
     core = make_cluster()
 
     assert report(core) == []
-    assert happen(core, NOBODY_LISTENS) == []
+    assert happen(core, NOT_LISTENING) == []
     assert is_member(core)
 
 
@@ -133,7 +133,7 @@ def test_a_node_that_renews_before_the_check_ends_stays() -> None:
 
     happen(core, PeerLost(Link.NODES, b"again", CLOSED), 0.3)
     ask(core, b"once more", renew(D1), 0.4)
-    assert happen(core, NOBODY_LISTENS, 0.5) == []
+    assert happen(core, NOT_LISTENING, 0.5) == []
     assert is_member(core)
 
 
@@ -167,11 +167,11 @@ def test_a_repeated_report_causes_one_check() -> None:
 @pytest.mark.parametrize(
     "what",
     [
-        pytest.param(ReportGone(S1, Incarnation(2, "d1"), OWN), id="an earlier life"),
-        pytest.param(ReportGone(S1, Incarnation(9, "d1"), OWN), id="a later life"),
+        pytest.param(ReportGone(S1, Incarnation(2, "d1"), OWN), id="an earlier incarnation"),
+        pytest.param(ReportGone(S1, Incarnation(9, "d1"), OWN), id="a later incarnation"),
         pytest.param(ReportGone(S1, Incarnation(3, "d9"), OWN), id="no member"),
         pytest.param(ReportGone(S1, D1, b"other"), id="another cluster"),
-        pytest.param(ReportGone(Incarnation(1, "s1"), D1, OWN), id="by an earlier life"),
+        pytest.param(ReportGone(Incarnation(1, "s1"), D1, OWN), id="by an earlier incarnation"),
         pytest.param(ReportGone(D2, D1, OWN), id="in the name of another node"),
     ],
 )
@@ -180,7 +180,7 @@ def test_reports_that_do_not_fit_the_membership_are_ignored(what: ReportGone) ->
     happen(core, LOST)
 
     assert ask(core, peer_of("s1"), what) == []
-    assert ask(core, b"stranger", REPORT) == []
+    assert ask(core, b"unknown", REPORT) == []
     assert len(core._leader.failure_evidence) == 1
 
 
@@ -244,14 +244,14 @@ def test_a_node_being_evicted_does_not_depart_a_second_time() -> None:
     report(core, now=LEASE - 0.1)
     core.tick(LEASE)
 
-    assert happen(core, NOBODY_LISTENS, LEASE) == [departed_log(D1, "data", "silent", 5)]
+    assert happen(core, NOT_LISTENING, LEASE) == [departed_log(D1, "data", "silent", 5)]
 
 
 def test_a_renewal_during_the_departure_is_refused_once_it_is_decided() -> None:
     core = make_cluster()
     happen(core, LOST)
     report(core)
-    core.receive(Link.LOCAL, "", NOBODY_LISTENS, 0.0)
+    core.receive(Link.LOCAL, "", NOT_LISTENING, 0.0)
 
     assert list(core.receive(Link.NODES, b"again", renew(D1), 0.0)) == []
     list(core.settle(0.0))
@@ -265,7 +265,7 @@ def test_evidence_against_a_node_does_not_count_against_its_successor() -> None:
     report(core)
     again = enter(core, "d1", life=2)
 
-    assert happen(core, NOBODY_LISTENS) == []
+    assert happen(core, NOT_LISTENING) == []
     assert is_member(core, again)
 
 

@@ -76,8 +76,8 @@ def test_a_removed_node_that_stands_for_election_late_must_introduce_itself() ->
 def test_a_lone_node_that_had_to_step_down_leads_again() -> None:
     """A node that knows a later configuration may ask, also a lone node."""
     cluster = running(("m1",))
-    stranger = IntroduceMeta(1, "m9", "m1", "tcp://m9:9611", "x", "", b"", 1_000, 1_000)
-    cluster.give("m1", Link.RAFT_ANSWER, b"request", stranger)
+    unknown = IntroduceMeta(1, "m9", "m1", "tcp://m9:9611", "x", "", b"", 1_000, 1_000)
+    cluster.give("m1", Link.RAFT_ANSWER, b"request", unknown)
     term = cluster.cores["m1"].raft_driver.raft.term
 
     cluster.give("m1", Link.RAFT_ANSWER, b"request", late_vote(cluster, "m9", "m1"))

@@ -210,9 +210,9 @@ def test_a_removed_node_is_not_shown_and_ends() -> None:
 def test_a_removed_node_cannot_have_itself_shown_again() -> None:
     cluster = running()
     leader = cluster.cores[cluster.leader()]
-    stranger = Join(1, meta_member("m9"), b"", 0)
+    unknown = Join(1, meta_member("m9"), b"", 0)
 
-    assert leader.receive(Link.RAFT_ANSWER, b"request", stranger, cluster.now) == []
+    assert leader.receive(Link.RAFT_ANSWER, b"request", unknown, cluster.now) == []
     assert leader.receive(Link.RAFT_ANSWER, b"r", Join(1, SESSION, b"", 0), cluster.now) == []
 
 

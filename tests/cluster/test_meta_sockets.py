@@ -90,11 +90,11 @@ class Metas:
         return int(self.nodes[name].statistics().get(counter, 0))
 
     def image(self, name: str) -> tuple[int, int]:
-        """Return what no garbage may change: the term, and all that was agreed on."""
+        """Return what garbage must not change: the term and the epoch."""
         return self.count(name, "raft_term"), self.count(name, "epoch")
 
     def counts(self, name: str) -> dict[str, int]:
-        """Return what was counted of bad or strange messages, and of bugs."""
+        """Return the counters of bad and unexpected messages, and of bugs."""
         return {
             counter: int(count)
             for counter, count in self.nodes[name].statistics().items()
@@ -119,7 +119,7 @@ def metas(tmp_path: Path, harness: Harness) -> Iterator[Metas]:
     harness.run(metas.stop())
 
 
-class SocketSet(NamedTuple):
+class Agreeing(NamedTuple):
     """Three meta nodes that agree, shared by the tests of this module."""
 
     harness: Harness
@@ -127,9 +127,9 @@ class SocketSet(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketSet]:
+def agreeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agreeing]:
     with asyncio.Runner() as runner:
-        harness, metas = Harness(runner), Metas(tmp_path_factory.mktemp("doors"))
+        harness, metas = Harness(runner), Metas(tmp_path_factory.mktemp("metas"))
 
         async def lead() -> None:
             metas.start()
@@ -141,7 +141,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketSet]:
 
         try:
             harness.run(lead())
-            yield SocketSet(harness, metas)
+            yield Agreeing(harness, metas)
         finally:
             harness.run(metas.stop())
             runner.run(harness.close())
@@ -182,22 +182,22 @@ def risen(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
     ],
 )
 def test_garbage_from_nodes_is_counted_and_the_next_request_is_served(
-    doors: SocketSet, frames: list[bytes], code: int, counter: str
+    agreeing: Agreeing, frames: list[bytes], code: int, counter: str
 ) -> None:
-    harness, metas = doors
+    harness, metas = agreeing
 
     async def scenario() -> None:
         leader = metas.leader()
         before, image = metas.counts(leader), metas.image(leader)
-        stranger = harness.raw(zmq.DEALER, metas.nodes[leader].address)
+        client = harness.raw(zmq.DEALER, metas.nodes[leader].address)
         for _ in range(SENT_COUNT):
-            (refused,) = await exchange(harness, stranger, frames)
+            (refused,) = await exchange(harness, client, frames)
             assert isinstance(refused, Refused)
             assert refused.code == code
-        assert await exchange(harness, stranger, packed(Ping())) == [Pong()]
+        assert await exchange(harness, client, packed(Ping())) == [Pong()]
         assert risen(before, metas.counts(leader)) == {counter: SENT_COUNT}
         assert metas.image(leader) == image
-        (reply,) = await exchange(harness, stranger, packed(SetSetting(1, "a", "1")))
+        (reply,) = await exchange(harness, client, packed(SetSetting(1, "a", "1")))
         assert isinstance(reply, SettingsReply)
 
     harness.run(scenario())
@@ -236,21 +236,21 @@ NO_ANSWER = {"strange_messages": SENT_COUNT, "answered_for_core": SENT_COUNT}
     ],
 )
 def test_garbage_from_meta_nodes_is_counted_and_the_next_request_is_served(
-    doors: SocketSet, frames: list[bytes], code: int, counters: dict[str, int]
+    agreeing: Agreeing, frames: list[bytes], code: int, counters: dict[str, int]
 ) -> None:
-    harness, metas = doors
+    harness, metas = agreeing
 
     async def scenario() -> None:
         leader = metas.leader()
         before, image = metas.counts(leader), metas.image(leader)
-        stranger = harness.raw(zmq.REQ, metas.raft[leader])
+        client = harness.raw(zmq.REQ, metas.raft[leader])
         for _ in range(SENT_COUNT):
-            (refused,) = await exchange(harness, stranger, frames)
+            (refused,) = await exchange(harness, client, frames)
             assert isinstance(refused, Refused)
             assert refused.code == code
         assert risen(before, metas.counts(leader)) == counters
         assert metas.image(leader) == image
-        await check_raft_is_answered(harness, metas, stranger)
+        await check_raft_is_answered(harness, metas, client)
 
     harness.run(scenario())
 
@@ -266,23 +266,23 @@ async def check_raft_is_answered(harness: Harness, metas: Metas, peer: "zmq.Sock
 
 
 def test_a_request_for_another_meta_node_is_refused_and_counted(
-    doors: SocketSet,
+    agreeing: Agreeing,
 ) -> None:
     """Its sender has a wrong address; its term must not depose the leader."""
-    harness, metas = doors
+    harness, metas = agreeing
 
     async def scenario() -> None:
         leader = metas.leader()
         before, image = metas.counts(leader), metas.image(leader)
         sender, receiver = (name for name in NAMES if name != leader)
-        stranger = harness.raw(zmq.REQ, metas.raft[leader])
+        client = harness.raw(zmq.REQ, metas.raft[leader])
         for _ in range(SENT_COUNT):
-            (reply,) = await exchange(harness, stranger, packed(vote(sender, receiver)))
+            (reply,) = await exchange(harness, client, packed(vote(sender, receiver)))
             assert isinstance(reply, RequestVoteReply)
             assert (reply.sender, reply.is_granted) == (leader, False)
         assert risen(before, metas.counts(leader)) == {"strange_messages": SENT_COUNT}
         assert metas.image(leader) == image
-        await check_raft_is_answered(harness, metas, stranger)
+        await check_raft_is_answered(harness, metas, client)
 
     harness.run(scenario())
 
