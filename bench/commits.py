@@ -1,9 +1,9 @@
-"""How fast meta agrees: settings committed by three nodes with disks, beside etcd's three.
+"""How fast meta commits: settings written to three nodes with disks, beside three etcd nodes.
 
-Both sides run at once and are driven in turns, in the same way: one process, N proposers, each with
-one write under way. The answer comes when a majority has the write on disk. etcd is asked over HTTP
-(its JSON gateway), as there is no other way without a client library of its own; that is dearer for
-both ends than zreg's frames, so `etcd` is to be read as what a Python program gets of it.
+Both clusters run at once and are measured in turns, in the same way: one process with N proposers,
+each with one write under way. An answer means that a majority has the write on disk. etcd is asked
+over its JSON gateway on HTTP, since its own protocol needs a client library. HTTP costs both ends
+more than zreg's frames, so read the `etcd` figures as what a Python program gets from etcd.
 
     python bench/commits.py --rounds 20        needs Debian's etcd-server
 """
@@ -42,14 +42,14 @@ START_SECONDS_MAX: Final = 20.0
 
 
 class Commits(NamedTuple):
-    """What the proposers saw; times in milliseconds."""
+    """The rate and latencies of the proposers; times in milliseconds."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
 
 
-# Drives for some seconds, and returns how long each write took.
+# Writes for so many seconds, and returns how long each write took.
 Drive = Callable[[float], list[float]]
 Side = Callable[[int], AbstractContextManager[Drive]]
 
@@ -69,12 +69,12 @@ class Proposers:
 
     def __init__(self, socket_: "zmq.Socket[bytes]", count: int) -> None:
         self._socket = socket_
-        # Asking whether there is an answer before it is taken would cost the driver more than both.
+        # A poll before each answer would cost this process more than sending and receiving do.
         self._socket.rcvtimeo = 2000
         self._count = count
         self._header = Envelope("zreg").header(0)
         self._sent_at: dict[int, float] = {}
-        # Made beforehand, as etcd's are; more than are ever under way.
+        # Encoded beforehand, as etcd's requests are; more than are ever under way.
         requests = [SetSetting(each, f"bench-{each}", VALUE) for each in range(1, 513)]
         self._requests = itertools.cycle([(r.request_id, encode_record(r)) for r in requests])
 
@@ -114,7 +114,7 @@ class Proposers:
 
 @contextmanager
 def _zreg(directory: Path) -> Iterator[list[str]]:
-    """Run three meta nodes on loopback, and nothing else; give the addresses they are asked at."""
+    """Run three meta nodes on loopback; yield the addresses for requests."""
     names = [f"m{number}" for number in range(3)]
     ports = free_ports(len(names))
     peers = [f"--peer={n}=127.0.0.1:{port}" for n, port in zip(names, ports, strict=True)]
@@ -135,7 +135,7 @@ def _zreg(directory: Path) -> Iterator[list[str]]:
 
 @contextmanager
 def zreg(proposers: int) -> Iterator[Drive]:
-    """Run three meta nodes; give what drives them."""
+    """Run three meta nodes; yield the function that writes to them."""
     with (
         tempfile.TemporaryDirectory() as directory,
         _zreg(Path(directory)) as addresses,
@@ -146,7 +146,7 @@ def zreg(proposers: int) -> Iterator[Drive]:
 
 
 def _leader(context: "zmq.Context[zmq.Socket[bytes]]", addresses: list[str]) -> "zmq.Socket[bytes]":
-    """Return a connection to the node that takes writes."""
+    """Return a connection to the leader."""
     header = Envelope("zreg").header(0)
     until = time.monotonic() + START_SECONDS_MAX
     for address in itertools.cycle(addresses):
@@ -162,7 +162,7 @@ def _leader(context: "zmq.Context[zmq.Socket[bytes]]", addresses: list[str]) -> 
         if time.monotonic() > until:
             break
         time.sleep(0.05)
-    raise RuntimeError(f"none of {addresses} leads")
+    raise RuntimeError(f"none of {addresses} leads after {START_SECONDS_MAX} s")
 
 
 # --- etcd -----------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def _leader(context: "zmq.Context[zmq.Socket[bytes]]", addresses: list[str]) -> 
 
 @contextmanager
 def _etcd(directory: Path) -> Iterator[list[int]]:
-    """Run three etcd nodes on loopback; give their client ports, the leader's first."""
+    """Run three etcd nodes on loopback; yield their client ports, the leader's first."""
     ports = free_ports(6)
     clients, peers = ports[:3], ports[3:]
     names = [f"e{number}" for number in range(3)]
@@ -202,7 +202,7 @@ def _leader_first(clients: list[int]) -> list[int]:
 
 
 def _status(port: int) -> tuple[str, str] | None:
-    """Return (leader, own id) of one node, None before it answers."""
+    """Return the leader's id and the own id of a node, None if it does not answer yet."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(_request("maintenance/status", {}))
@@ -220,7 +220,7 @@ def _request(path: str, body: dict[str, str]) -> bytes:
 
 @contextmanager
 def etcd(proposers: int) -> Iterator[Drive]:
-    """Run three etcd nodes; give what drives them, asked at their leader."""
+    """Run three etcd nodes; yield the function that writes to their leader."""
     with (
         tempfile.TemporaryDirectory() as directory,
         _etcd(Path(directory)) as ports,
@@ -269,7 +269,7 @@ def _write(key: selectors.SelectorKey, sent_at: dict[object, float]) -> None:
 
 
 def measure(sides: Sequence[Side], rounds: int, seconds: float, proposers: int) -> list[Commits]:
-    """Drive all sides in turns, a burst each: what else the machine does meets all alike."""
+    """Measure all sides in turns, a burst each, so that other load on the machine hits all."""
     latencies: list[list[float]] = [[] for _ in sides]
     took = [0.0 for _ in sides]
     with ExitStack() as stack:
@@ -285,10 +285,10 @@ def measure(sides: Sequence[Side], rounds: int, seconds: float, proposers: int) 
 
 
 def main() -> None:
-    """Measure both in turns; print a JSON line for each number of proposers."""
+    """Measure both sides in turns; print a JSON line for each number of proposers."""
     parser = argparse.ArgumentParser(description="Measure commits beside etcd.")
-    parser.add_argument("--seconds", type=float, default=0.5, help="of a burst")
-    parser.add_argument("--rounds", type=int, default=10, help="bursts of each side")
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of a burst")
+    parser.add_argument("--rounds", type=int, default=10, help="number of bursts of each side")
     parser.add_argument("--proposers", type=int, nargs="+", default=PROPOSERS)
     options = parser.parse_args()
     sides: dict[str, Side] = {"zreg": zreg, "etcd": etcd}

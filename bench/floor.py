@@ -1,9 +1,9 @@
 """The floor under zreg: a bare forwarder of three hops, with no registry in it.
 
-Client processes -> ROUTER/DEALER in the middle -> ROUTER at the end, an acknowledgement back for
-each record. The records have the size of a real `Publish`; everything is done as the reactor does
-it (drain what is there, then one message per peer), and nothing else: nobody decodes, leases,
-stores or hashes. What zreg reaches is to be read as a share of this.
+Client processes -> ROUTER/DEALER in the middle -> ROUTER at the end, and an acknowledgement back
+for each record. The records have the size of a real `Publish`. Each process reads and sends as the
+reactor does: it drains its socket, then sends one message per peer. It does nothing else: no
+decoding, no leases, no storing, no hashing. Read the speed of zreg as a share of this.
 
     python bench/floor.py --clients 8 --in-flight 64 --seconds 5
 """
@@ -27,9 +27,9 @@ from zreg.wire.codec import encode_record
 
 BURST_MAX: Final = 256
 WARM_UP_SECONDS: Final = 0.5
-# A process of the floor never outlives its bench by more than this.
+# A process of the floor outlives its benchmark by at most this.
 SPARE_SECONDS: Final = 20.0
-# Before each record: which client, so that the middle can route the acknowledgement.
+# Before each record: the client's number, by which the middle routes the acknowledgement.
 TAG_BYTES: Final = 4
 
 _PUBLISH: Final = Publish(
@@ -46,7 +46,7 @@ Socket = zmq.Socket[bytes]
 
 
 class FloorResult(msgspec.Struct, frozen=True):
-    """What a run measured."""
+    """The result of a run."""
 
     clients: int
     in_flight: int
@@ -58,7 +58,7 @@ class FloorResult(msgspec.Struct, frozen=True):
 
 
 def run_floor(clients: int = 8, in_flight: int = 64, seconds: float = 5.0) -> FloorResult:
-    """Run middle, end and the clients, each a process, and return what the clients counted."""
+    """Run the middle, the end and the clients, each a process; return what the clients counted."""
     life_seconds = WARM_UP_SECONDS + seconds + SPARE_SECONDS
     with ExitStack() as processes:
         end = processes.enter_context(process_of(__file__, "end", life_seconds))
@@ -103,7 +103,7 @@ def _output(process: subprocess.Popen[str], seconds_max: float) -> list[str]:
 def process_of(
     file: str, role: str, life_seconds: float, *arguments: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run one role of a floor in a process of its own."""
+    """Run one role of a floor in its own process."""
     command = [sys.executable, file, "--role", role, "--life", str(life_seconds), *arguments]
     environment = {"PYTHONPATH": str(Path(__file__).parent.parent)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -136,7 +136,7 @@ def _bound_router(context: zmq.Context[Socket]) -> Socket:
 
 
 def dial(context: zmq.Context[Socket], address: str) -> Socket:
-    """Return a DEALER to an address."""
+    """Return a DEALER that is connected to `address`."""
     socket = context.socket(zmq.DEALER)
     socket.linger = 0
     socket.connect(address)
@@ -144,7 +144,7 @@ def dial(context: zmq.Context[Socket], address: str) -> Socket:
 
 
 def _drain(socket: Socket) -> Iterator[list[bytes]]:
-    """Yield what is there, up to the bound."""
+    """Yield the messages that have arrived, at most `BURST_MAX`."""
     for _ in range(BURST_MAX):
         try:
             yield socket.recv_multipart(zmq.NOBLOCK)
@@ -153,7 +153,7 @@ def _drain(socket: Socket) -> Iterator[list[bytes]]:
 
 
 def _run_end(context: zmq.Context[Socket], until: float) -> None:
-    """Acknowledge each record by its tag; one message per wake-up and peer."""
+    """Acknowledge each record by its tag, in one message per wake-up and peer."""
     socket = _bound_router(context)
     while time.monotonic() < until:
         socket.poll(1000)
@@ -167,7 +167,7 @@ def _run_end(context: zmq.Context[Socket], until: float) -> None:
 
 
 def _run_middle(context: zmq.Context[Socket], until: float, address: str) -> None:
-    """Pass records on and acknowledgements back."""
+    """Forward records to the end, and acknowledgements to the clients."""
     back = dial(context, address)
     front = _bound_router(context)
     poller = zmq.Poller()
@@ -239,7 +239,7 @@ def _run_role(role: str, life_seconds: float, rest: list[str]) -> None:
 
 
 def main() -> None:
-    """Run one floor and print its result as JSON, or be one process of it."""
+    """Run the floor and print its result as JSON; with `--role`, run one process of it."""
     parser = argparse.ArgumentParser(description="Measure the floor under zreg.")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--in-flight", type=int, default=64)

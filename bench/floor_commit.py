@@ -1,9 +1,10 @@
-"""The floor under a commit: the same hops and syncs, bare.
+"""The floor under a commit: the same hops and syncs over bare sockets.
 
-Client -> leader, which asks two followers and writes its own disk meanwhile; each writes a record
-and syncs it; with the first answer the leader answers the client. One commit at a time. Nobody
-counts terms, checks a log, applies or announces anything. `--disk` says what a write is: `none`,
-`file` (append to a file, one fdatasync), `journal` (zreg's journal on SQLite, one row and a sync).
+The client sends a record to the leader. The leader sends it to two followers and meanwhile writes
+it to its own disk. Each process writes the record and syncs. At the first answer of a follower the
+leader answers the client. There is one commit at a time, and no process counts terms, checks a log,
+applies or announces anything. `--disk` selects what a write is: `none`, `file` (append to a file,
+one fdatasync) or `journal` (zreg's journal on SQLite, one row and a sync).
 
     python bench/floor_commit.py --disk file --seconds 4
 """
@@ -35,7 +36,7 @@ Write = Callable[[bytes], None]
 
 
 class CommitFloor(NamedTuple):
-    """What one proposer saw; times in milliseconds."""
+    """The rate and latencies of one proposer; times in milliseconds."""
 
     per_second: float
     p50_ms: float
@@ -43,7 +44,7 @@ class CommitFloor(NamedTuple):
 
 
 def run_floor_commit(disk: str = "file", seconds: float = 4.0) -> CommitFloor:
-    """Run all processes and return what the client saw."""
+    """Run all processes and return the client's rate and latencies."""
     life = seconds + WARM_UP_SECONDS + 10.0
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
@@ -77,7 +78,8 @@ def _propose(address: str, seconds: float) -> list[float]:
     return latencies
 
 
-def _opened(disk: str, place: Path) -> Write:
+def _open_disk(disk: str, place: Path) -> Write:
+    """Return the function that writes a record durably to the chosen kind of disk."""
     if disk == "none":
         return lambda _record: None
     if disk == "file":
@@ -116,7 +118,7 @@ def run_follower(context: zmq.Context[Socket], until: float, write: Write) -> No
 def run_leader(
     context: zmq.Context[Socket], until: float, write: Write, addresses: list[str]
 ) -> None:
-    """Have each record written by all, and answer when two of the three have done so."""
+    """Have all three write each record, and answer when two of them have."""
     front = context.socket(zmq.ROUTER)
     followers = [dial(context, address) for address in addresses]
     print(bind(front), flush=True)
@@ -138,7 +140,7 @@ def run_leader(
 
 
 def main() -> None:
-    """Run the floor and print its result as JSON, or be one process of it."""
+    """Run the floor and print its result as JSON; with `--role`, run one process of it."""
     parser = argparse.ArgumentParser(description="Measure the floor under a commit.")
     parser.add_argument("--disk", choices=DISKS, default="file")
     parser.add_argument("--seconds", type=float, default=4.0)
@@ -154,9 +156,9 @@ def main() -> None:
     context: zmq.Context[Socket] = zmq.Context()
     try:
         if options.role == "follower":
-            run_follower(context, until, _opened(disk, Path(place)))
+            run_follower(context, until, _open_disk(disk, Path(place)))
         else:
-            run_leader(context, until, _opened(disk, Path(place)), addresses)
+            run_leader(context, until, _open_disk(disk, Path(place)), addresses)
     finally:
         context.destroy(linger=0)
 

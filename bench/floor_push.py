@@ -1,8 +1,8 @@
-"""The floor under a push: the same five hops, bare.
+"""The floor under a push: the same five hops over bare sockets.
 
 Publisher -> middle -> end, which answers and broadcasts on PUB -> both middles -> their
-subscribers, every one of them a process. Nobody decodes, stores, acknowledges a push or keeps a
-lease. What zreg reaches is to be read beside this.
+subscribers; each is a process. No process decodes or stores a record, acknowledges a push or keeps
+a lease. Read the latency of zreg beside this.
 
     python bench/floor_push.py --subscribers 10 --rounds 500
 """
@@ -25,14 +25,14 @@ _END: Final = b"end"
 
 
 class PushFloor(NamedTuple):
-    """Milliseconds from before the publish to the subscriber."""
+    """Milliseconds from before the publish to the arrival at a subscriber."""
 
     p50_ms: float
     p99_ms: float
 
 
 def run_floor_push(subscribers: int = 10, rounds: int = 500) -> PushFloor:
-    """Run all processes and return what the subscribers saw."""
+    """Run all processes and return the latencies at the subscribers."""
     life = 60.0 + rounds * 0.05
     with ExitStack() as stack:
         end = stack.enter_context(process_of(__file__, "end", life))
@@ -87,13 +87,14 @@ def run_end(context: zmq.Context[Socket], until: float) -> None:
 
 
 def run_middle(context: zmq.Context[Socket], until: float, requests: str, changes: str) -> None:
-    """Pass records on and answers back; send what is announced to every subscriber."""
-    front, back, news = context.socket(zmq.ROUTER), dial(context, requests), context.socket(zmq.SUB)
-    news.connect(changes)
-    news.subscribe(b"")
+    """Forward records and their answers; send each broadcast to every subscriber."""
+    front, back = context.socket(zmq.ROUTER), dial(context, requests)
+    changes_in = context.socket(zmq.SUB)
+    changes_in.connect(changes)
+    changes_in.subscribe(b"")
     print(bind(front), flush=True)
     poller = zmq.Poller()
-    for socket in (front, back, news):
+    for socket in (front, back, changes_in):
         poller.register(socket, zmq.POLLIN)
     subscribers: list[bytes] = []
     while time.monotonic() < until:
@@ -107,14 +108,14 @@ def run_middle(context: zmq.Context[Socket], until: float, requests: str, change
                 back.send_multipart([peer, record])
         if back in ready:
             front.send_multipart(back.recv_multipart())
-        if news in ready:
-            record = news.recv()
+        if changes_in in ready:
+            record = changes_in.recv()
             for peer in subscribers:
                 front.send_multipart([peer, record])
 
 
 def run_subscriber(context: zmq.Context[Socket], address: str) -> None:
-    """Print the latency of each record in milliseconds, until the end."""
+    """Print the latency of each record in milliseconds after the last one."""
     socket = dial(context, address)
     socket.send(_HELLO)
     socket.recv()
@@ -127,7 +128,7 @@ def run_subscriber(context: zmq.Context[Socket], address: str) -> None:
 
 
 def main() -> None:
-    """Run the floor and print its result as JSON, or be one process of it."""
+    """Run the floor and print its result as JSON; with `--role`, run one process of it."""
     parser = argparse.ArgumentParser(description="Measure the floor under a push.")
     parser.add_argument("--subscribers", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=500)

@@ -1,7 +1,7 @@
-"""The floor under a commit in zreg's house: reactors and journals, with cores that decide nothing.
+"""The floor under a commit in zreg's reactors: sockets, codec and journal, but no Raft.
 
-As `floor_commit.py`, but each process is a `Reactor` with its sockets, records and journal, so that
-what is left between this and `commits.py` is Raft, membership and settings.
+This is `floor_commit.py` with a `Reactor` in each process and a core that only saves and answers.
+So the difference between this and `commits.py` is Raft, membership and settings.
 
     python bench/floor_reactor.py --rounds 10 --seconds 0.5
 """
@@ -31,7 +31,7 @@ ANY_PORT: Final = "tcp://127.0.0.1:0"
 
 
 class Core:
-    """Saves what comes, and nothing else."""
+    """A core that saves each record and decides nothing."""
 
     epoch = 0
 
@@ -39,27 +39,27 @@ class Core:
         self.count = 0
 
     def start(self, now: float) -> Sequence[Effect]:  # noqa: ARG002 -- as all cores
-        """Begin."""
+        """Return no effects."""
         return ()
 
     def tick(self, now: float) -> Sequence[Effect]:  # noqa: ARG002
-        """Judge nothing."""
+        """Return no effects."""
         return ()
 
     def settle(self, now: float) -> Sequence[Effect]:  # noqa: ARG002
-        """Join nothing."""
+        """Return no effects."""
         return ()
 
     def next_tick_at(self) -> float | None:
-        """Never."""
+        """Return None: this core has no timers."""
         return None
 
     def statistics(self) -> dict[str, int | float | str]:
-        """Nothing."""
+        """Return no figures."""
         return {}
 
     def save(self, data: bytes) -> Save:
-        """Return one more entry for the journal."""
+        """Return the save of one more entry."""
         self.count += 1
         entry = Entry(self.count, 1, EntryKind.COMMAND, data)
         return Save(
@@ -68,7 +68,7 @@ class Core:
 
 
 class Follower(Core):
-    """Saves what the leader sends, then answers."""
+    """Saves each entry of the leader, then answers."""
 
     def receive(
         self,
@@ -77,7 +77,7 @@ class Follower(Core):
         message: Message | Local,
         now: float,  # noqa: ARG002
     ) -> Sequence[Effect]:
-        """Take a request."""
+        """Take a request of the leader."""
         if not isinstance(message, AppendEntries):
             return ()
         reply = AppendEntriesReply(
@@ -88,13 +88,14 @@ class Follower(Core):
 
 
 class Leader(Core):
-    """Has each write saved by all, and answers when two of the three have done so."""
+    """Has all three nodes save each write, and answers when two of them have."""
 
     def __init__(self, followers: Sequence[str]) -> None:
         super().__init__()
         self._followers = {f"f{number}": address for number, address in enumerate(followers)}
-        self._asker: tuple[Peer, int] | None = None
-        self.has_all = asyncio.Event()
+        # The client whose write is under way, and its request id.
+        self._client: tuple[Peer, int] | None = None
+        self.has_followers = asyncio.Event()
         self._missing_count = len(followers)
 
     def start(self, now: float) -> Sequence[Effect]:  # noqa: ARG002
@@ -110,18 +111,18 @@ class Leader(Core):
     ) -> Sequence[Effect]:
         """Take a write, or a follower's answer."""
         if isinstance(message, SetSetting):
-            self._asker = peer, message.request_id
+            self._client = peer, message.request_id
             save = self.save(str(message.value).encode())
             return [*(Send(Link.RAFT_ASK, f, self._ask(f, save)) for f in self._followers), save]
         if isinstance(message, PeerUp):
             self._missing_count -= 1
             if not self._missing_count:
-                self.has_all.set()
+                self.has_followers.set()
         is_answer = isinstance(message, AppendEntriesReply) and message.sequence == self.count
-        if link is not Link.RAFT_ASK or not is_answer or self._asker is None:
+        if link is not Link.RAFT_ASK or not is_answer or self._client is None:
             return ()
-        (asker, request_id), self._asker = self._asker, None
-        return [Send(Link.NODES, asker, SettingsReply(request_id, ()))]
+        (client, request_id), self._client = self._client, None
+        return [Send(Link.NODES, client, SettingsReply(request_id, ()))]
 
     def _ask(self, follower: str, save: Save) -> AppendEntries:
         count = self.count
@@ -132,18 +133,18 @@ class Leader(Core):
 
 
 async def serve(core: Follower | Leader, links: LinkTable, place: Path) -> None:
-    """Run one process; it says where it listens, a leader once it has its followers."""
+    """Run one process; it prints its address, a leader once all followers are connected."""
     reactor = Reactor(core, "zreg", links, disk=Journal(place, identity={}))
     running = asyncio.create_task(reactor.run())
     if isinstance(core, Leader):
-        await core.has_all.wait()
+        await core.has_followers.wait()
     print(next(iter(reactor.addresses.values())), flush=True)
     await running
 
 
 @contextmanager
 def reactors(proposers: int) -> Iterator[Drive]:
-    """Run the three processes; give what drives them, one write at a time."""
+    """Run the three processes; yield a function that writes to them, one write at a time."""
     assert proposers == 1
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
@@ -162,9 +163,9 @@ def reactors(proposers: int) -> Iterator[Drive]:
 
 
 def main() -> None:
-    """Run the floor and print its result as JSON, or be one process of it."""
+    """Run the floor and print its result as JSON; with `--role`, run one process of it."""
     parser = argparse.ArgumentParser(description="Measure the reactors' floor under a commit.")
-    parser.add_argument("--seconds", type=float, default=0.5, help="of a burst")
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of a burst")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--role", help=argparse.SUPPRESS)
     parser.add_argument("--life", type=float, default=0.0, help=argparse.SUPPRESS)

@@ -1,9 +1,9 @@
-"""What zreg does: acknowledged publishes per second, and how soon a subscriber knows.
+"""The speed of zreg: acknowledged publishes per second, and the latency of a push.
 
 Each figure is measured between real processes on loopback, in turns with the floors
-(`floor.py`, `floor_push.py`), so that both see the same machine. Read the ratios, not the rates.
+(`floor.py`, `floor_push.py`), so that both meet the same machine. Read the ratios, not the rates.
 
-    python bench/registry.py                 all of it, as JSON lines
+    python bench/registry.py                 all figures, as JSON lines
     python bench/registry.py --rounds 3 --seconds 5
 """
 
@@ -37,7 +37,7 @@ SUBSCRIBERS: Final = 10
 
 
 def run_publisher(url: str, number: int, seconds: float) -> None:
-    """Keep a window of publishes in flight; print how many were acknowledged, in which time."""
+    """Keep a window of publishes in flight; print how many were acknowledged in which time."""
     with zreg.Client(url) as client:
         client.wait_connected(timeout_seconds=10)
         window = deque(
@@ -58,7 +58,7 @@ def run_publisher(url: str, number: int, seconds: float) -> None:
 
 
 def measure_publish(clients: int, seconds: float) -> float:
-    """Return acknowledged publishes per second of so many client processes together."""
+    """Return the acknowledged publishes per second of all client processes together."""
     with (
         tempfile.TemporaryDirectory() as directory,
         RunningCluster(Path(directory), sessions=1, data=1) as cluster,
@@ -80,8 +80,8 @@ def measure_publish(clients: int, seconds: float) -> float:
 def measure_latency() -> tuple[float, float]:
     """Return p50 and p99 in milliseconds, from before `publish` to the callback of each subscriber.
 
-    Ten subscribers, each a process with its own client, over two sessions. The clock is the
-    machine's monotonic one, which all processes share.
+    There are ten subscribers, each a process with its own client, over two sessions. All processes
+    use the machine's monotonic clock.
     """
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -100,7 +100,7 @@ def measure_latency() -> tuple[float, float]:
             for number in range(LATENCY_ROUNDS):
                 publication.republish(f"{number} {time.monotonic()}")
                 publication.wait_registered()
-                # At rest: what is measured is one change, not a queue of them.
+                # Pause, so that the latency is that of one change and not of a queue.
                 time.sleep(PAUSE_SECONDS)
             publication.republish("end")
             publication.wait_registered()
@@ -112,7 +112,7 @@ def measure_latency() -> tuple[float, float]:
 
 
 def run_subscriber(url: str) -> None:
-    """Print the latency of every change in milliseconds, until the last one."""
+    """Print the latency of each change in milliseconds after the last one."""
     latencies: list[float] = []
     is_over = threading.Event()
 
@@ -147,7 +147,7 @@ def _child(*arguments: str) -> subprocess.Popen[str]:
 
 
 def main() -> None:
-    """Run everything in turns, and print one JSON line a round and one for the medians."""
+    """Measure everything in turns; print one JSON line per round and one of the medians."""
     if len(sys.argv) > 1 and sys.argv[1] == "publisher":
         run_publisher(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
         return

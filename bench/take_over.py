@@ -1,9 +1,9 @@
-"""How long an id takes no writes after the data node that owns it was killed with -9.
+"""How long an id takes no writes after SIGKILL of the data node that is its primary.
 
-Three meta nodes, a session and three data nodes, default settings. Each round kills a data node,
-publishes to an id that it owned, and counts from the kill to the acceptance of that publish; then
-the node is started again. Every round has a cluster of its own: a node that dies again and again
-waits before it works, which is another promise.
+The cluster has three meta nodes, a session and three data nodes with default settings. Each round
+kills a data node, publishes to an id of which it was the primary, and measures the time from the
+kill to the acceptance of that publish. Every round has a new cluster, since a node that dies
+repeatedly has to wait before it works again.
 
     python bench/take_over.py --rounds 10
 """
@@ -34,7 +34,7 @@ def owned_by(node_id: str) -> str:
 
 
 def one_round(node_id: str) -> float:
-    """Return the seconds from the kill of a data node to an accepted write of an id of its."""
+    """Return the seconds from the kill of a data node to an accepted write to one of its ids."""
     data_id = owned_by(node_id)
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -49,7 +49,7 @@ def one_round(node_id: str) -> float:
 
 
 def main() -> None:
-    """Run the rounds and print what they took."""
+    """Run the rounds and print their times as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     arguments = parser.parse_args()

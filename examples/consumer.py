@@ -1,4 +1,4 @@
-"""Call whoever publishes the service, one after the other, whoever comes and goes."""
+"""Call the instances of a service in turn, while instances come and go."""
 
 import argparse
 import itertools
@@ -20,14 +20,14 @@ def get(endpoint: zreg.Endpoint) -> str:
 
 
 def call(service: zreg.Service) -> str:
-    """Ask one instance; if it fails, report it and ask the next. Nobody up: wait."""
+    """Ask one instance; if it fails, report it and ask the next. Wait while there is none."""
     while True:
         service.wait_up(timeout_seconds=30)
         endpoint = service.pick()
         try:
             answer = get(endpoint)
         except (OSError, HTTPException):
-            # Set aside for five seconds, or until the registry has noticed as well.
+            # `pick` skips it for five seconds; by then the registry has removed it, if it is gone.
             service.report(endpoint, ok=False)
         else:
             service.report(endpoint, ok=True)
@@ -35,7 +35,7 @@ def call(service: zreg.Service) -> str:
 
 
 def main() -> None:
-    """Call again and again."""
+    """Call the service again and again."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--service", default="hello")
     parser.add_argument("--count", type=int, default=0, help="0: until Ctrl-C")

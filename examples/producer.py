@@ -1,4 +1,4 @@
-"""An HTTP server that publishes where it can be reached. Start several: consumers find all."""
+"""An HTTP server that publishes where it can be reached. Start several: consumers find them all."""
 
 import argparse
 import signal
@@ -11,10 +11,10 @@ import zreg
 class Hello(BaseHTTPRequestHandler):
     """Answers every GET with the server's name."""
 
-    name = "nobody"
+    name = "a producer"
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Say hello."""
         body = f"hello from {self.name}\n".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -22,11 +22,11 @@ class Hello(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_arguments: object) -> None:
-        """Leave the terminal to what matters here."""
+        """Log nothing, so that the terminal shows only what this example prints."""
 
 
 def main() -> None:
-    """Serve until Ctrl-C."""
+    """Publish and serve until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", default="a producer")
     parser.add_argument("--service", default="hello", help="what to publish as")
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--url", help="the registry, zreg://HOST:PORT")
     options = parser.parse_args()
     Hello.name = options.name
-    # `kill` ends it like Ctrl-C does: the blocks below are left, and the client says goodbye.
+    # Let `kill` leave the blocks below as Ctrl-C does, so that the client says goodbye.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 
     with ThreadingHTTPServer((options.host, options.port), Hello) as server:

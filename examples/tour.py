@@ -1,7 +1,7 @@
-"""The main job in ten seconds: a registry, three producers, a consumer, and a kill -9.
+"""What zreg does, in ten seconds: a registry, three producers, a consumer, and a kill -9.
 
-Everything runs in processes of its own and finds each other through the registry alone. Ends by
-itself, with exit code 0 if all went as it should.
+Each of them is a process of its own, and they find each other only through the registry. The tour
+ends by itself, with exit code 0 if everything worked.
 """
 
 import json
@@ -16,7 +16,7 @@ NAMES = ("alice", "bob", "carol")
 
 
 def start(stack: ExitStack, *arguments: str) -> "subprocess.Popen[str]":
-    """Start Python with these arguments, until the tour ends."""
+    """Start Python with these arguments; kill it when the tour ends."""
     command = [sys.executable, *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 -- ours
     stack.enter_context(process)
@@ -25,7 +25,7 @@ def start(stack: ExitStack, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def line_of(process: "subprocess.Popen[str]") -> str:
-    """Return the next line that a process writes."""
+    """Return the next line that a process writes; end the tour if it writes none."""
     line = process.stdout.readline().strip() if process.stdout else ""
     if not line:
         sys.exit(f"{process.args!r} ended with exit code {process.wait()}")
@@ -33,7 +33,7 @@ def line_of(process: "subprocess.Popen[str]") -> str:
 
 
 def main() -> None:
-    """Show it."""
+    """Run the tour."""
     with ExitStack() as stack:
         print("1. A registry: zreg dev")
         registry = start(stack, "-m", "zreg", "dev", "--port", "0", "-o", "json")
@@ -46,7 +46,7 @@ def main() -> None:
         for producer in producers:
             print(f"   {line_of(producer)}")
 
-        print("3. A consumer, which is told of nothing but the registry: examples/consumer.py")
+        print("3. A consumer, which knows only the registry: examples/consumer.py")
         options = ["--count=15", "--interval-seconds=0.2", url]
         consumer = start(stack, str(HERE / "consumer.py"), *options)
         answers = [line_of(consumer) for _ in range(6)]
@@ -60,9 +60,9 @@ def main() -> None:
         killed_at = time.monotonic()
         answers = [line_of(consumer) for _ in range(9)]
         print("   " + "\n   ".join(answers))
-        # One answer may have been on its way already.
+        # One answer of alice may already have been under way.
         if any("alice" in answer for answer in answers[1:]) or consumer.wait() != 0:
-            sys.exit("the consumer noticed the kill")
+            sys.exit("the consumer saw an error, or was sent to alice after the kill")
         took = time.monotonic() - killed_at
         print(f"Done: 15 calls, no error, 9 of them in the {took:.1f} s after the kill.")
 

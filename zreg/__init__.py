@@ -1,4 +1,4 @@
-"""A service registry over ZeroMQ: publish where you can be reached, be told when that changes.
+"""A service registry over ZeroMQ: publish where you can be reached, and follow where others can.
 
 The names below are loaded when they are first used, so `import zreg` costs next to nothing.
 """
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from zreg.client.publication import Publication as Publication
     from zreg.client.service import Service as Service
     from zreg.client.subscription import Subscription as Subscription
-    from zreg.client.view import Endpoint as Endpoint
-    from zreg.client.view import Publisher as Publisher
-    from zreg.client.view import View as View
-    from zreg.client.view import ViewChange as ViewChange
+    from zreg.client.view.endpoint import Endpoint as Endpoint
+    from zreg.client.view.view import Publisher as Publisher
+    from zreg.client.view.view import View as View
+    from zreg.client.view.view_change import ViewChange as ViewChange
     from zreg.config import Config as Config
     from zreg.errors import ClosedError as ClosedError
     from zreg.errors import DeniedError as DeniedError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from zreg.errors import NotPrimaryError as NotPrimaryError
     from zreg.errors import NotReadyError as NotReadyError
     from zreg.errors import RefusedError as RefusedError
-    from zreg.errors import TimeoutError as TimeoutError  # noqa: A004 -- the built-in one, and ours
+    from zreg.errors import TimeoutError as TimeoutError  # noqa: A004 -- a subclass of the built-in one
     from zreg.errors import UnavailableError as UnavailableError
     from zreg.errors import UsageError as UsageError
     from zreg.model import Scope as Scope
@@ -37,10 +37,10 @@ _HOMES = {
     "Publication": "zreg.client.publication",
     "Service": "zreg.client.service",
     "Subscription": "zreg.client.subscription",
-    "Endpoint": "zreg.client.view",
-    "Publisher": "zreg.client.view",
-    "View": "zreg.client.view",
-    "ViewChange": "zreg.client.view",
+    "Endpoint": "zreg.client.view.endpoint",
+    "Publisher": "zreg.client.view.view",
+    "View": "zreg.client.view.view",
+    "ViewChange": "zreg.client.view.view_change",
     "Config": "zreg.config",
     "ClosedError": "zreg.errors",
     "DeniedError": "zreg.errors",
@@ -57,11 +57,11 @@ _HOMES = {
     "Version": "zreg.model",
 }
 
-# Hidden from type checkers, or they would take any name for an existing one.
+# Hidden from type checkers: with `__getattr__` they would accept any name.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Load a public name from where it is defined."""
+        """Load a public name from the module that defines it."""
         home = _HOMES.get(name)
         if home is None:
             raise AttributeError(f"module 'zreg' has no attribute {name!r}")

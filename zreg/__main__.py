@@ -1,21 +1,21 @@
-"""The `zreg` command, where its libraries are installed."""
+"""The `zreg` command; without its libraries it says how to install them."""
 
 import sys
 from typing import Final
 
-# What comes with the extra, by the name to import.
+# The libraries of the extra `zreg[node]`, by the name to import.
 _NODE_MODULES: Final = ("loguru", "typer", "rich")
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        from zreg.cli.app import run  # noqa: PLC0415 -- what it needs may be missing
+        from zreg.cli.app import run  # noqa: PLC0415 -- its libraries may be missing
     except ModuleNotFoundError as error:
         if error.name not in _NODE_MODULES:
             raise
         sys.stderr.write(
-            f"zreg: the command needs {error.name}, which is not installed: "
+            f"zreg: the `zreg` command needs the library {error.name}, which is not installed: "
             "run pip install 'zreg[node]'\n"
         )
         sys.exit(2)

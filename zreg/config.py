@@ -1,8 +1,8 @@
-"""Every knob of a node, with its reason, and the limits of the wire.
+"""The configuration of a node, with the reason for each default, and the limits of the protocol.
 
-A `Config` is a whole: frozen, validated once, made by `for_lan()` or `for_loopback()` and then
-changed field by field (`msgspec.structs.replace`). Durations are seconds. `Limits` are part of
-the protocol: both ends rely on them, so they are constants and not settings.
+Make a `Config` with `for_lan()` or `for_loopback()` and change fields with
+`msgspec.structs.replace`. It is frozen, and validated as a whole whenever it is made. Durations are
+seconds. Both ends of a connection rely on the `Limits`, so these are constants.
 """
 
 from typing import ClassVar, Final
@@ -13,7 +13,7 @@ from zreg.errors import UsageError
 
 
 class Limits:
-    """What the wire carries at most; enforced while decoding, before a core sees anything."""
+    """The limits of the protocol. The decoder enforces them before a core sees a record."""
 
     frame_bytes_max: Final = 1 << 20
     records_per_frame_max: Final = 1024
@@ -34,72 +34,72 @@ class Limits:
     bucket_count: Final = 1024
     virtual_node_count_max: Final = 10_000
     replica_count_max: Final = 100
-    # No duration is longer: what counts time in a peer's seconds must come to an end.
+    # The longest duration that a peer can name, so that every wait for it ends.
     seconds_max: Final = 86_400
-    # A snapshot leaves in parts of about this size, so that a large datum never fills a frame.
+    # A sender splits a snapshot into parts of about this size, so that each fits into a frame.
     part_bytes_max: Final = 256 << 10
-    # A change up to this size rides inside its hint, which saves the follower a round trip.
+    # A change up to this size is sent inside its hint, which saves the follower a round trip.
     inline_change_bytes_max: Final = 4 << 10
-    # One entry of meta's log, one chunk of its snapshot: with its envelope well below a frame.
+    # An entry of meta's log or a chunk of its snapshot; with its envelope far below a frame.
     raft_data_bytes_max: Final = 256 << 10
     raft_entries_per_record_max: Final = 4096
-    # Settings are switches and small documents; all of them are in memory on every meta node.
+    # Settings are switches and small documents; every meta node holds all of them in memory.
     setting_characters_max: Final = 4096
     settings_per_record_max: Final = 50
     settings_max: Final = 1000
-    # So many changes of settings are remembered, so that one which is asked again happens once.
+    # Meta remembers so many changes of settings, so that a repeated request changes nothing again.
     changes_remembered_max: Final = 256
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of one node, all of them."""
+    """All parameters of one node or client. Raises `UsageError` if they cannot work together."""
 
-    # Which cluster this is; frames of any other name are dropped before they are decoded.
+    # The name of the cluster; messages of any other cluster are dropped before they are decoded.
     cluster: str = "zreg"
-    # Labels of this node and, for a session, of the clients that do not bring their own.
+    # The labels of this node; a session also gives them to clients that have none.
     zone: str = ""
     data_center: str = ""
-    # Where meta is. Tried in turn, with jitter.
+    # The addresses of the meta nodes, tried in turn with jitter.
     meta_addresses: tuple[str, ...] = ("tcp://127.0.0.1:9610",)
 
-    # A node or client that was silent for so long is gone. Three missed renewals and a bit.
+    # The lease of a node or client expires after so much silence: several missed renewals.
     lease_seconds: float = 3.0
-    # How often a node renews at meta.
+    # How often a node renews its lease with meta.
     renew_seconds: float = 0.5
-    # How often a client pings when it has nothing else to say.
+    # How often a client pings when it has nothing else to send.
     ping_seconds: float = 1.0
-    # A client whose connection closed may come back so long before its publishers go.
+    # How long a client whose connection closed may come back before its publishers are removed.
     disconnect_grace_seconds: float = 0.5
-    # A departed session's publishers stay so long, which is the time its clients have to replay.
+    # How long the publishers of a departed session stay, so that its clients can replay elsewhere.
     session_grace_seconds: float = 20.0
-    # A removal is remembered so long, so that a late copy of what it removed cannot come back.
+    # How long a removal is remembered, so that a late copy of the publisher does not bring it back.
     tombstone_seconds: float = 600.0
-    # A request between nodes that was not answered in this time is sent again.
+    # A request between nodes is sent again if it was not answered within this time.
     request_retry_seconds: float = 1.0
-    # A push that was not acknowledged in this time is sent again, then the client is probed.
+    # A push is sent again if it was not acknowledged within this time; then the client is probed.
     push_retry_seconds: float = 2.0
-    # How often a data node and meta say on PUB what they have, so that a lost hint is noticed.
+    # How often data nodes and meta broadcast their versions, so that a lost hint is noticed.
     beat_seconds: float = 1.0
-    # How often a session and a data node compare what the session vouches for.
+    # How often a session and a data node compare what the session registers there.
     digest_seconds: float = 1.0
-    # Everything is compared this often, whatever the beats say.
+    # How often a session compares all versions, also if no beat shows a difference.
     sweep_seconds: float = 60.0
-    # A follower without a copy takes what an unreconciled primary has after this time,
+    # A follower without a copy takes what an unreconciled primary has after this time.
     provisional_seconds: float = 0.5
-    # and takes an empty list from one only after this.
+    # It takes an empty datum from an unreconciled primary only after this time.
     provisional_empty_seconds: float = 60.0
-    # First and longest pause between two attempts to connect; jittered.
+    # The first and the longest pause between two attempts to connect, with jitter.
     reconnect_seconds_min: float = 0.05
     reconnect_seconds_max: float = 2.0
 
-    # The changes of a datum that are kept: max(this, publishers / 4), and not longer than this.
+    # An op log keeps up to max(this, publishers / 4) changes, and drops those that are too old.
     op_log_length_min: int = 128
     op_log_seconds: float = 60.0
-    # What one client may register, and how many clients one session takes.
+    # How much one client may register with a session, and how many clients a session takes.
     publishers_per_client_max: int = 10_000
     subscribers_per_client_max: int = 10_000
     clients_max: int = 20_000
-    # Points per data node on the ring, its hash function, and copies of each datum.
+    # The points per data node on the ring, the hash function of the ring, the copies of each datum.
     virtual_node_count: int = 160
     ring_hash: str = "md5"
     replica_count: int = 1
@@ -124,7 +124,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     )
 
     def __post_init__(self) -> None:
-        """Refuse a whole that cannot work, naming the field and what it may be."""
+        """Raise `UsageError` if a field cannot work; the text names it and the allowed values."""
         for name in self._POSITIVE:
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be greater than 0, not {getattr(self, name)!r}")
@@ -162,10 +162,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def for_lan(cls) -> "Config":
-        """Return the defaults: machines on a LAN, one site."""
+        """Return the defaults, for machines on one LAN."""
         return cls()
 
     @classmethod
     def for_loopback(cls) -> "Config":
-        """Return settings for one machine (`zreg dev`, tests): the same leases, faster retries."""
+        """Return the defaults for one machine (`zreg dev`, tests): same leases, faster retries."""
         return cls(request_retry_seconds=0.5, reconnect_seconds_max=0.5)

@@ -1,7 +1,7 @@
-"""What a core may ask for, what happens to it locally, and the one interface of all cores.
+"""The effects that a core returns, the local events that it receives, and the `Core` protocol.
 
-A core decides and returns effects; the reactor carries them out in list order. Whatever reaches a
-core is a message: from a peer on a link, or without a tag on `Link.LOCAL`.
+A core decides and returns effects; the reactor (or the simulator) carries them out in list order. A
+core receives records of its peers, each with its link, and local events on `Link.LOCAL`.
 """
 
 import enum
@@ -14,40 +14,41 @@ from zreg.model import Membership
 from zreg.wire.messages import Message
 from zreg.wire.raft_messages import Entry
 
-# Who sent this: a routing id on links that bind, the name given to `Connect` on links that connect.
+# Names a peer: its routing id on a link that binds, the name in `Connect` on a link that connects.
 Peer = str | bytes
 
 
 class Link(enum.Enum):
-    """A named use of sockets."""
+    """A named use of sockets by a core."""
 
-    SESSION = enum.auto()  # client's DEALER to a session
-    CLIENTS = enum.auto()  # session's ROUTER
-    DATA = enum.auto()  # DEALERs to data nodes
-    REQUESTS = enum.auto()  # data node's ROUTER
-    CHANGES = enum.auto()  # data node's PUB, SUBs to data nodes
-    META = enum.auto()  # DEALERs to meta
-    NODES = enum.auto()  # meta's ROUTER
-    MEMBERSHIP = enum.auto()  # meta's PUB, SUBs to meta
-    RAFT_ASK = enum.auto()  # REQs to other meta nodes
-    RAFT_ANSWER = enum.auto()  # meta's REP
-    CHECKS = enum.auto()  # meta's look whether anybody listens at an address
-    LOCAL = enum.auto()  # this process
+    SESSION = enum.auto()  # a client's DEALER to its session
+    CLIENTS = enum.auto()  # a session's ROUTER for clients
+    DATA = enum.auto()  # a session's DEALERs to data nodes
+    REQUESTS = enum.auto()  # a data node's ROUTER for sessions
+    CHANGES = enum.auto()  # a data node's PUB, and the SUBs of sessions to data nodes
+    META = enum.auto()  # a node's DEALERs to meta
+    NODES = enum.auto()  # a meta node's ROUTER for nodes and tools
+    MEMBERSHIP = enum.auto()  # a meta node's PUB, and the SUBs of nodes to meta
+    RAFT_ASK = enum.auto()  # a meta node's REQs to the other meta nodes
+    RAFT_ANSWER = enum.auto()  # a meta node's REP for the other meta nodes
+    CHECKS = enum.auto()  # a meta node's TCP connections to test whether an address is reachable
+    LOCAL = enum.auto()  # no socket: events of this process
 
 
-# Topics that are not buckets are longer than the two bytes of a bucket, so they never collide.
+# The topic of a bucket has two bytes; all other topics are longer, so that topics never collide.
 BEAT_TOPIC = b"beat"
 MEMBERSHIP_TOPIC = b"membership"
 
 
 class Effect(msgspec.Struct, frozen=True, gc=False):
-    """The base of what a core may ask for."""
+    """The base of all effects: what a core asks its reactor to do."""
 
 
 class Send(Effect, frozen=True, gc=False):
-    """Send to one peer; leaves with everything else for that peer when the turn ends.
+    """Send a record to one peer. It leaves with all other records for the peer as the turn ends.
 
-    On `RAFT_ANSWER` the peer is one request, which is answered in the turn in which it came.
+    On `RAFT_ANSWER` the peer stands for one request; the core answers it in the turn in which it
+    came.
     """
 
     link: Link
@@ -56,7 +57,7 @@ class Send(Effect, frozen=True, gc=False):
 
 
 class Broadcast(Effect, frozen=True, gc=False):
-    """Send to whoever listens to the topic on a PUB link."""
+    """Send a record on a PUB link to all peers that listen to the topic."""
 
     link: Link
     topic: bytes
@@ -64,10 +65,11 @@ class Broadcast(Effect, frozen=True, gc=False):
 
 
 class Connect(Effect, frozen=True, gc=False):
-    """Connect to an address under a name; answered by `PeerUp` or `PeerLost`.
+    """Connect to an address, under a name. The core then receives `PeerUp` or `PeerLost`.
 
-    The reactor never reconnects by itself: the core decides when, and where to. On `CHECKS` it
-    is up when whoever listens has greeted, and closed at once, without a `PeerLost`.
+    The reactor never reconnects by itself: the core decides when and where to connect. On `CHECKS`,
+    `PeerUp` means that the listening process has sent its greeting; the reactor has closed that
+    connection, and no `PeerLost` follows.
     """
 
     link: Link
@@ -76,35 +78,35 @@ class Connect(Effect, frozen=True, gc=False):
 
 
 class Disconnect(Effect, frozen=True, gc=False):
-    """Drop a connection; on links that bind, forget the peer. No `PeerLost` follows."""
+    """Close a connection, or forget the peer on a link that binds. No `PeerLost` follows."""
 
     link: Link
     peer: Peer
 
 
 class Listen(Effect, frozen=True, gc=False):
-    """Subscribe to a topic on all connections of a SUB link, present and future."""
+    """Listen to a topic on all connections of a SUB link, present and future."""
 
     link: Link
     topic: bytes
 
 
 class Unlisten(Effect, frozen=True, gc=False):
-    """The opposite of `Listen`."""
+    """Stop listening to a topic."""
 
     link: Link
     topic: bytes
 
 
 class Probe(Effect, frozen=True, gc=False):
-    """Find out whether a peer of a ROUTER is still connected: `PeerLost` follows if not."""
+    """Test whether a peer of a ROUTER is still connected. `PeerLost` follows if it is not."""
 
     link: Link
     peer: Peer
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
-    """Raft's state machine after the entry `index` of `term`, and the encoded members then."""
+    """The state machine of Raft after the entry `index` of `term`, and the configuration there."""
 
     index: int
     term: int
@@ -113,10 +115,10 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Save(Effect, frozen=True, kw_only=True):
-    """Have this on disk before anything that follows it; one transaction, in field order.
+    """Write to the journal, in one transaction and in field order, before any later effect.
 
-    What was sent before it leaves first. `truncate_from`: drop the entries from this index on.
-    `compact_to`: drop those up to this one. When it cannot be done, the node ends.
+    Records that were sent before it leave first. `truncate_from`: delete the entries from this
+    index on. `compact_to`: delete the entries up to this one. If the write fails, the node ends.
     """
 
     snapshot: Snapshot | None
@@ -135,7 +137,7 @@ ERROR = 40
 
 
 class Log(Effect, frozen=True, gc=False):
-    """A line for people: an event in dotted words, its level (`logging`'s), its fields."""
+    """Write a line to the log: the event in dotted words, a level of `logging`, and fields."""
 
     level: int
     event: str
@@ -143,50 +145,51 @@ class Log(Effect, frozen=True, gc=False):
 
 
 class Flush(Effect, frozen=True, gc=False):
-    """Let what was sent before leave now: what follows takes time, and nobody need wait for it."""
+    """Send the records before it now, so that they do not wait for the work that follows."""
 
 
 class Emit(Effect, frozen=True, gc=False):
-    """Tell the application, or the process around the core."""
+    """Hand an event to the application or to the process that runs the core."""
 
     event: msgspec.Struct
 
 
 class MembershipTaken(msgspec.Struct, frozen=True):
-    """An event for the process around a node: keep this membership for the next process.
+    """Event: the node has a new membership, which its process writes to the membership cache.
 
-    An empty one: what was kept counts no more. It is a convenience, and no promise: what happens
-    next does not wait for it.
+    An empty membership invalidates the cache. Later effects do not wait for the write, and the
+    node works without it.
     """
 
     membership: Membership
 
 
 class Local(msgspec.Struct, frozen=True):
-    """The base of what happens in this process and reaches the core on `Link.LOCAL`."""
+    """The base of events of this process, which the core receives on `Link.LOCAL`."""
 
 
 class PeerUp(Local, frozen=True):
-    """A connection that `Connect` asked for stands."""
+    """A connection that `Connect` asked for is established."""
 
     link: Link
     peer: Peer
 
 
-# Reasons of `PeerLost`. Nobody listens there; on `CHECKS` that is all that it means.
+# The reasons of `PeerLost`. REFUSED means that no process listens at the address, but only on
+# `CHECKS` is that certain.
 REFUSED = "refused"
 CLOSED = "closed"
 CLOSED_EARLY = "closed before the handshake"
 HANDSHAKE_FAILED = "handshake failed"
 UNREACHABLE = "unreachable"
 TIMED_OUT = "timed out"
-# Those that tell of an end and not of silence, as far as ZeroMQ tells them apart: it says of a
-# connection without a heartbeat that it was closed, of a host that does not answer that it refused.
+# The reasons that say that the peer ended, not that it is silent. ZeroMQ tells the two apart only
+# partly: it reports a connection without heartbeats as closed and a silent host as refused.
 ENDED = (REFUSED, CLOSED, CLOSED_EARLY, UNREACHABLE)
 
 
 class PeerLost(Local, frozen=True):
-    """A connection is gone, or could not be made."""
+    """A connection was lost or could not be established; `reason` is one of the texts above."""
 
     link: Link
     peer: Peer
@@ -194,7 +197,7 @@ class PeerLost(Local, frozen=True):
 
 
 class PeerIncompatible(Local, frozen=True):
-    """Whoever this node connected to is of another cluster or protocol; said for each message."""
+    """A message came from a peer of another cluster or protocol; reported for each message."""
 
     link: Link
     peer: Peer
@@ -202,56 +205,56 @@ class PeerIncompatible(Local, frozen=True):
 
 
 class PeerSlow(Local, frozen=True):
-    """A peer does not read: what was sent to it beyond a bound has been dropped."""
+    """A peer does not read, and its backlog reached the bound; the reactor dropped the records."""
 
     link: Link
     peer: Peer
 
 
 class EpochSeen(Local, frozen=True):
-    """Some peer's header carried an epoch above the core's own."""
+    """The header of a message had a higher epoch than the core's own."""
 
     epoch: int
 
 
 class Stop(Local, frozen=True):
-    """Say goodbye; the reactor stops after what this asks for has left."""
+    """The process ends. The reactor sends what the core returns for this event, then stops."""
 
 
 class Core(Protocol):
-    """What the reactor and the simulator run. `now` is monotonic seconds of the judge's clock."""
+    """What the reactor and the simulator run. `now` is the monotonic clock of the caller."""
 
     @property
     def epoch(self) -> int:
-        """The epoch stamped on what is sent; 0 if the core has none."""
+        """The epoch in the header of every message that is sent; 0 if the core has none."""
         ...
 
     def start(self, now: float) -> Sequence[Effect]:
-        """Begin: called once, before anything else."""
+        """Return the first effects. Called once, before all other methods."""
         ...
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
-        """Take one message."""
+        """Handle one record or local event."""
         ...
 
     def tick(self, now: float) -> Sequence[Effect]:
-        """Judge time: leases, retries, beats. Called at `next_tick_at()` or later."""
+        """Handle what is due: leases, retries, beats. Called at `next_tick_at()` or later."""
         ...
 
     def settle(self, now: float) -> Iterable[Effect]:
-        """End the turn: merge what came, join answers. Called after every batch and tick.
+        """End the turn: commit what the turn merged, join answers. Called after input and ticks.
 
-        Each effect is carried out before the next is asked for, so work may stand between them;
-        nothing else is called meanwhile.
+        Each effect is carried out before the next one is taken, so that the core can work in
+        between; no other method is called until the iterator ends.
         """
         ...
 
     def next_tick_at(self) -> float | None:
-        """When `tick` is due next."""
+        """Return when `tick` is due next; None if never."""
         ...
 
     def statistics(self) -> dict[str, int | float | str]:
-        """Counters and sizes, for people and tests."""
+        """Return counters and sizes, for people and tests."""
         ...

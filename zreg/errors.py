@@ -1,8 +1,9 @@
-"""The errors of zreg, each saying whose fault it is, and the wire code of each refusal.
+"""The errors of zreg and the wire code of each refusal.
 
-`UsageError` is the caller's, `PeerError` a peer's, `UnavailableError` the network's. A
-`RefusedError` is an answer: the other side understood, and said no with a code. Codes are part of
-the protocol (docs/protocol.md) and never change their meaning.
+The class says whose fault it is: `UsageError` the caller's, `PeerError` a peer's,
+`UnavailableError` the network's. A `RefusedError` is an answer: the receiver understood the request
+and refused it with a code. Codes are part of the protocol (docs/protocol.md) and never change their
+meaning.
 """
 
 import builtins
@@ -10,19 +11,19 @@ from typing import ClassVar
 
 
 class Error(Exception):
-    """The base of everything zreg raises on purpose."""
+    """The base of every error that zreg raises on purpose."""
 
 
 class UsageError(Error, ValueError):
-    """The caller passed something that can never work; the text says what to pass instead."""
+    """The caller passed an argument that can never work; the text says what to pass instead."""
 
 
 class UnavailableError(Error):
-    """Nobody who could answer was reached."""
+    """No node that could answer was reached."""
 
 
-class TimeoutError(Error, builtins.TimeoutError):  # noqa: A001 -- it is the built-in one, and ours
-    """A wait ended before what it waited for; the text says what stood in the way."""
+class TimeoutError(Error, builtins.TimeoutError):  # noqa: A001 -- a subclass of the built-in
+    """A wait timed out; the text says what the wait was for and what prevented it."""
 
 
 class NoInstanceError(Error, LookupError):
@@ -34,7 +35,7 @@ class ClosedError(Error):
 
 
 class PeerError(Error):
-    """A peer sent bytes that break the protocol; `code` is what it is told and counted under."""
+    """A peer sent bytes that break the protocol. The receiver answers with `code` and counts it."""
 
     def __init__(self, code: int, detail: str) -> None:
         super().__init__(detail)
@@ -43,7 +44,7 @@ class PeerError(Error):
 
 
 class RefusedError(Error):
-    """A node answered no. `code` is the number on the wire, `detail` a sentence for people."""
+    """A node refused a request: `code` is the number on the wire, `detail` a text for people."""
 
     code: ClassVar[int] = 1
 
@@ -51,17 +52,17 @@ class RefusedError(Error):
         super().__init__(detail)
         self.detail = detail
         if code is not None:
-            self.code = code  # type: ignore[misc]  # an unknown code keeps its number
+            self.code = code  # type: ignore[misc]  # the number of an unknown code
 
 
 class DeniedError(RefusedError):
-    """Not allowed, and asking again will not help."""
+    """The request is not allowed; the same request will be refused again."""
 
     code: ClassVar[int] = 2
 
 
 class NotPrimaryError(RefusedError):
-    """This data node does not own the id in its membership; compare epochs and route again."""
+    """This data node is not the primary of the id: compare epochs and route the request again."""
 
     code: ClassVar[int] = 3
 
@@ -73,31 +74,31 @@ class LimitError(RefusedError):
 
 
 class NotReadyError(RefusedError):
-    """Not now: the node is starting, catching up, or cannot be sure; ask again."""
+    """The node is starting, catching up or not sure of its answer: send the request again later."""
 
     code: ClassVar[int] = 5
 
 
 class MalformedError(RefusedError):
-    """A frame or record could not be decoded, or broke a limit of the wire."""
+    """A frame or record could not be decoded or exceeds a limit of the protocol."""
 
     code: ClassVar[int] = 6
 
 
 class UnknownMessageError(RefusedError):
-    """A record carried a tag that this node does not know."""
+    """A record has a tag that this node does not know or does not take on this link."""
 
     code: ClassVar[int] = 7
 
 
 class SessionGoneError(RefusedError):
-    """The session incarnation that vouches is neither live nor in grace; it must join again."""
+    """The publisher's session incarnation is not a member any more; the session must join again."""
 
     code: ClassVar[int] = 8
 
 
 class NodeIdInUseError(RefusedError):
-    """Another living process holds this node id."""
+    """Another living process uses this node id."""
 
     code: ClassVar[int] = 9
 
@@ -109,35 +110,30 @@ class ForeignClusterError(RefusedError):
 
 
 class ProtocolVersionError(RefusedError):
-    """The peer speaks a protocol version that this node does not."""
+    """The peer uses a protocol version that this node does not support."""
 
     code: ClassVar[int] = 11
 
 
-class UnknownClientError(RefusedError):
-    """The session does not know this connection: say Hello and replay."""
-
-    code: ClassVar[int] = 12
-
-
 class UnknownNodeError(RefusedError):
-    """Meta does not know this incarnation: join again."""
+    """Meta does not know this incarnation: the node must join again."""
 
     code: ClassVar[int] = 13
 
 
 class NotLeaderError(RefusedError):
-    """This meta node does not lead; the refusal carries the address of the leader, if known."""
+    """This meta node is not the leader; the refusal has the leader's address if it is known."""
 
     code: ClassVar[int] = 14
 
 
 class VersionMismatchError(RefusedError):
-    """What is to be changed is not as it was when the change was decided."""
+    """The value has another version now than the request to change it expected."""
 
     code: ClassVar[int] = 15
 
 
+# Code 12 is reserved: sessions refused unidentified clients with it before there was WhoAreYou.
 REFUSALS: dict[int, type[RefusedError]] = {
     error.code: error
     for error in (
@@ -152,7 +148,6 @@ REFUSALS: dict[int, type[RefusedError]] = {
         NodeIdInUseError,
         ForeignClusterError,
         ProtocolVersionError,
-        UnknownClientError,
         UnknownNodeError,
         NotLeaderError,
         VersionMismatchError,
@@ -161,6 +156,6 @@ REFUSALS: dict[int, type[RefusedError]] = {
 
 
 def refusal(code: int, detail: str) -> RefusedError:
-    """Return the exception for a code from the wire; an unknown code keeps its number."""
+    """Return the exception for a code from the wire; for an unknown code, one with its number."""
     known = REFUSALS.get(code)
     return known(detail) if known else RefusedError(detail, code=code)

@@ -1,7 +1,7 @@
 """The vocabulary: names, versions, publishers, changes, members.
 
-All values are frozen array Structs, so the wire carries them as they are. Constraints in the
-annotations hold while decoding. Nothing here knows a socket, a clock or a file.
+All values are frozen array Structs, so a record carries them as they are. The decoder enforces the
+constraints in the annotations. This module knows no socket, clock or file.
 """
 
 import enum
@@ -21,19 +21,20 @@ DEFAULT_GROUP: Final = "DEFAULT_GROUP"
 
 DataInfoId = NewType("DataInfoId", str)
 
-# Printable, no blanks, no `#` (the separator's) and none of `*?[]` (they are for searching).
-# Lone surrogates, which a shell's undecodable bytes become, cannot be encoded.
+# Printable characters without blanks, without `#` (part of the separator) and without `*?[]` (used
+# in search patterns). Lone surrogates are left out because UTF-8 cannot encode them; a shell's
+# undecodable bytes become such surrogates.
 _PART: Final = r"[^\s#*?\[\]\x00-\x1f\x7f\ud800-\udfff]{1,256}"
 DATA_INFO_ID_PATTERN: Final = f"^{_PART}{SEPARATOR}{_PART}{SEPARATOR}{_PART}\\Z"
 _is_part = re.compile(f"{_PART}\\Z").match
 
-# The pieces that messages are made of, with the limits that decoding enforces.
+# The types of fields in records, with the limits that the decoder enforces.
 Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Label = Annotated[str, Meta(max_length=Limits.label_characters_max)]
 NodeId = Annotated[str, Meta(min_length=1, max_length=Limits.label_characters_max)]
 Address = Annotated[str, Meta(max_length=Limits.address_characters_max)]
-Body = Annotated[bytes, Meta(max_length=Limits.body_bytes_max)]
+BodyBytes = Annotated[bytes, Meta(max_length=Limits.body_bytes_max)]
 DatumName = Annotated[DataInfoId, Meta(max_length=Limits.data_info_id_characters_max)]
 CheckedDatumName = Annotated[DataInfoId, Meta(pattern=DATA_INFO_ID_PATTERN)]
 
@@ -41,7 +42,7 @@ CheckedDatumName = Annotated[DataInfoId, Meta(pattern=DATA_INFO_ID_PATTERN)]
 def data_info_id(
     data_id: str, *, instance_id: str = DEFAULT_INSTANCE_ID, group: str = DEFAULT_GROUP
 ) -> DataInfoId:
-    """Join the three parts of a datum's name; `UsageError` says which part cannot be used."""
+    """Return the data info id of three parts; `UsageError` names a part that is not allowed."""
     parts = {"data id": data_id, "instance id": instance_id, "group": group}
     for name, part in parts.items():
         if not _is_part(part):
@@ -59,7 +60,7 @@ def split_data_info_id(name: DataInfoId) -> tuple[str, str, str]:
 
 
 def checked_node_id(node_id: str) -> str:
-    """Return the name of a node; `UsageError` says why it cannot be one."""
+    """Return `node_id` if it is allowed; `UsageError` says which characters are."""
     is_short = 0 < len(node_id) <= Limits.label_characters_max
     if not is_short or not node_id.isprintable() or any(c.isspace() or c == "@" for c in node_id):
         raise UsageError(
@@ -70,48 +71,51 @@ def checked_node_id(node_id: str) -> str:
 
 
 class Scope(enum.IntEnum):
-    """How far a subscriber looks."""
+    """Whose publishers a subscriber gets."""
 
-    ZONE = 1
-    DATA_CENTER = 2
-    GLOBAL = 3
+    ZONE = 1  # those of its own zone in its own data center
+    DATA_CENTER = 2  # those of its own data center
+    GLOBAL = 3  # all publishers
 
 
 class Role(enum.IntEnum):
-    """What a node is for."""
+    """What a node does in the cluster."""
 
-    SESSION = 1
-    DATA = 2
-    META = 3
+    SESSION = 1  # serves clients
+    DATA = 2  # holds datums
+    META = 3  # agrees on the membership and the settings
 
 
 class Status(enum.IntEnum):
-    """What a member may do; DEPARTED: dead, what it vouched for is still in grace."""
+    """What a member may do."""
 
-    INITIAL = 1
-    WORKING = 2
-    LEAVING = 3
-    DEPARTED = 4
+    INITIAL = 1  # has joined and does not serve yet
+    WORKING = 2  # serves
+    LEAVING = 3  # hands over what it holds
+    DEPARTED = 4  # a session that died or left; its publishers stay until its grace ends
 
 
 class Cause(enum.IntEnum):
-    """Why a publisher was removed; the evidence that later judgement rests on."""
+    """Why a publisher was removed.
 
-    UNPUBLISHED = 1
-    BYE = 2
-    CLOSED = 3
-    SILENT = 4
-    NOT_REPLAYED = 5
-    EVICTED = 6
+    CLOSED and SILENT are suspicions: the client did not ask for the removal and may be alive.
+    """
+
+    UNPUBLISHED = 1  # its client unpublished it
+    BYE = 2  # its client said Bye
+    CLOSED = 3  # its client's connection closed, and the client did not return within the grace
+    SILENT = 4  # the lease of its client expired
+    NOT_REPLAYED = 5  # its client replayed its desired state without it
+    EVICTED = 6  # meta forgot the session that had registered it
     ABSENT = 7  # a snapshot of a reconciled primary lacks it
 
 
 class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The base of all values here: an array on the wire, unknown trailing fields ignored."""
+    """The base of all values: an array on the wire; the decoder ignores unknown trailing fields."""
 
 
 class Version(_Value, frozen=True, order=True, array_like=True, gc=False):
-    """The version of a datum: compared as a pair, no clock in it."""
+    """The version of a datum. Versions compare as pairs; no clock is involved."""
 
     epoch: Count
     counter: Count
@@ -139,10 +143,10 @@ NO_INCARNATION: Final = Incarnation(0, "-")
 
 
 class Publisher(_Value, frozen=True, array_like=True, gc=False):
-    """One registration by one client; `body` is opaque to everybody but clients.
+    """One registration by one client; only clients read the `body`.
 
-    `version` is raised by the owning client alone; `voucher` is the session incarnation that
-    answers for it now.
+    Only the owning client raises `version`. `session` is the session incarnation that answers for
+    the registration now: when that session is evicted, the publisher is removed.
     """
 
     publisher_id: Id
@@ -152,11 +156,14 @@ class Publisher(_Value, frozen=True, array_like=True, gc=False):
     zone: Label
     data_center: Label
     app: Label
-    body: Body
+    body: BodyBytes
 
 
 class Removal(_Value, frozen=True, array_like=True, gc=False):
-    """A publisher is gone up to `version`, and why; an eviction names the voucher that died."""
+    """Says that a publisher is removed up to and including `version`, and why.
+
+    An eviction names the departed session: it removes only copies registered by that incarnation.
+    """
 
     publisher_id: Id
     version: Count
@@ -165,10 +172,11 @@ class Removal(_Value, frozen=True, array_like=True, gc=False):
 
 
 def publisher_wins(new: Publisher, old: Publisher) -> bool:
-    """Return whether `new` replaces `old`, which is of the same publisher id.
+    """Return whether `new` replaces `old`, a copy of the same publisher.
 
-    Only the owning client raises a version, so the order is total and merging commutes: higher
-    version, then the voucher that joined at the higher epoch, then the higher session id.
+    The higher version wins; at equal versions the session that joined at the higher epoch, then the
+    higher session id. Only the owning client raises a version, so this order is total, and merging
+    copies in any order gives the same content.
     """
     if new.version != old.version:
         return new.version > old.version
@@ -176,7 +184,7 @@ def publisher_wins(new: Publisher, old: Publisher) -> bool:
 
 
 def same_to_subscribers(left: Publisher, right: Publisher) -> bool:
-    """Return whether a subscriber could not tell the two apart."""
+    """Return whether the two copies look the same to a subscriber."""
     return (
         left.body == right.body
         and left.zone == right.zone
@@ -186,7 +194,10 @@ def same_to_subscribers(left: Publisher, right: Publisher) -> bool:
 
 
 class Change(_Value, frozen=True, array_like=True, gc=False):
-    """One step of a datum, from `source_version` to `version`; quiet: nobody can see it."""
+    """One step of a datum, from `source_version` to `version`.
+
+    A quiet change (a replay, a new session) changes nothing that a subscriber can see.
+    """
 
     source_version: Version
     version: Version
@@ -196,30 +207,30 @@ class Change(_Value, frozen=True, array_like=True, gc=False):
 
 
 class Member(_Value, frozen=True, array_like=True, gc=False):
-    """An entry of the membership. Addresses that a role does not have are empty."""
+    """An entry of the membership. An address that its role does not use is empty."""
 
     node_id: NodeId
     role: Role
     incarnation_epoch: Count
     status: Status
-    # Where clients (of a session) or sessions (of a data node) connect.
+    # Where clients (to a session), sessions (to a data node) or nodes (to meta) connect.
     address: Address
-    # Where a data node's PUB socket is.
+    # Where the PUB socket of a data node or of meta is bound.
     changes_address: Address = ""
     zone: Label = ""
     data_center: Label = ""
     weight: Annotated[int, Meta(ge=1, le=1000)] = 1
-    # Made at random by the process at its start: tells a repeated join from a second process.
+    # Random bytes of one process, so that meta tells a repeated Join from a second process.
     process_id: Annotated[bytes, Meta(max_length=16)] = b""
 
     @property
     def incarnation(self) -> Incarnation:
-        """Return who this is, this life."""
+        """Return the incarnation of this member."""
         return Incarnation(self.incarnation_epoch, self.node_id)
 
 
 class RingParameters(_Value, frozen=True, array_like=True, gc=False):
-    """What the ring is built from besides the data nodes; the same for the whole cluster."""
+    """How the ring is built from the data nodes; the same in the whole cluster."""
 
     hash_name: Label = "md5"
     virtual_node_count: Annotated[int, Meta(ge=1, le=Limits.virtual_node_count_max)] = 160
@@ -227,7 +238,7 @@ class RingParameters(_Value, frozen=True, array_like=True, gc=False):
 
 
 class Membership(_Value, frozen=True, array_like=True, gc=False):
-    """The agreed list of members; `ring_epoch` is the epoch of the last change to the ring."""
+    """The agreed list of members. `ring_epoch` is the epoch of the last change to the ring."""
 
     cluster_id: Annotated[bytes, Meta(max_length=16)]
     epoch: Count
@@ -236,7 +247,7 @@ class Membership(_Value, frozen=True, array_like=True, gc=False):
     members: Annotated[tuple[Member, ...], Meta(max_length=Limits.members_max)]
 
     def of(self, role: Role, *statuses: Status) -> list[Member]:
-        """Return the members of one role with one of the statuses (default WORKING), in order."""
+        """Return the members of one role with one of the statuses (default: WORKING), in order."""
         wanted = statuses or (Status.WORKING,)
         return [m for m in self.members if m.role is role and m.status in wanted]
 
@@ -246,19 +257,15 @@ class Membership(_Value, frozen=True, array_like=True, gc=False):
         return member is not None and member.incarnation == incarnation
 
     def living(self, node_id: str) -> Member | None:
-        """Return the member of that id that has not departed; there is at most one."""
+        """Return the member with this id that has not departed, if any; there is at most one."""
         return next(
             (m for m in self.members if m.node_id == node_id and m.status is not Status.DEPARTED),
             None,
         )
 
-    def holds(self, incarnation: Incarnation) -> bool:
-        """Return whether this incarnation is a member, living or departed and in grace."""
-        return any(m.incarnation == incarnation for m in self.members)
-
 
 def in_order(members: Iterable[Member]) -> tuple[Member, ...]:
-    """Return the members as every membership has them: by role, node id and incarnation."""
+    """Return the members in the order of every membership: by role, node id and incarnation."""
     return tuple(sorted(members, key=lambda m: (m.role, m.node_id, m.incarnation_epoch)))
 
 

@@ -1,4 +1,4 @@
-"""What tests over real sockets share: loopback only, ports chosen by the kernel, no sleep."""
+"""Fixtures for tests over real sockets: loopback only, ports chosen by the kernel, no sleep."""
 
 import asyncio
 import socket
@@ -23,7 +23,7 @@ def harness() -> Iterator[Harness]:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A TCP listener that accepts connections and never says a word."""
+    """Return a TCP listener that accepts connections and never sends anything."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 0))

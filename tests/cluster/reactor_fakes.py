@@ -1,4 +1,4 @@
-"""Small cores, and a harness that runs reactors on one loop for the length of a test."""
+"""Small cores, and a harness that runs reactors on one loop for the duration of a test."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ import zmq
 from zreg.effects import Connect, Effect, Link, Local, Peer, PeerLost, PeerUp, Send
 from zreg.model import data_info_id
 from zreg.reactor import LinkTable, Reactor, SocketSet
-from zreg.reactor.links import Channel
+from zreg.reactor.sockets.link_socket import LinkSocket
 from zreg.wire.client_messages import Publish
 from zreg.wire.codec import encode_frames
 from zreg.wire.common_messages import Accepted
@@ -46,7 +46,7 @@ async def wait_until(
 
 
 class FakeCore:
-    """Remembers what it was given, in order, and answers as the test says."""
+    """Records what it receives, in order, and answers as the test says."""
 
     def __init__(
         self, answer: Answer | None = None, *, start: Sequence[Effect] = (), epoch: int = 0
@@ -58,7 +58,7 @@ class FakeCore:
         self.calls: list[str] = []
         self.settling: list[Effect] = []
         # Called after each effect of a `settle`.
-        self.between: Callable[[], None] = lambda: None
+        self.after_effect: Callable[[], None] = lambda: None
         self.tick_at: float | None = None
         self.ticked: Callable[[float], None] = self._forget_tick
 
@@ -82,7 +82,7 @@ class FakeCore:
         settling, self.settling = self.settling, []
         for effect in settling:
             yield effect
-            self.between()
+            self.after_effect()
 
     def next_tick_at(self) -> float | None:
         return self.tick_at
@@ -95,11 +95,11 @@ class FakeCore:
         return [message for _, _, message in self.received if isinstance(message, kind)]
 
     def records(self) -> list[Message]:
-        """Return what came from peers."""
+        """Return the records that came from peers."""
         return self.of(Message)
 
     def peers(self) -> list[Peer]:
-        """Return who sent records."""
+        """Return the senders of the records."""
         return [peer for link, peer, _ in self.received if link is not Link.LOCAL]
 
     def _forget_tick(self, now: float) -> None:
@@ -173,7 +173,7 @@ class Harness:
         self.context.term()
 
     def raw(self, kind: int, address: str) -> zmq.Socket[bytes]:
-        """Return a plain socket connected to the address, for what no core would send."""
+        """Return a plain connected socket, for messages that no core would send."""
         socket = self.socket(kind)
         socket.connect(address)
         return socket
@@ -186,14 +186,14 @@ class Harness:
         return socket
 
 
-def doors_of(reactor: Reactor) -> SocketSet:
-    return reactor._doors
+def socket_set_of(reactor: Reactor) -> SocketSet:
+    return reactor._socket_set
 
 
-def channel_of(reactor: Reactor) -> Channel:
-    """Return the only channel of a reactor."""
-    (channel,) = doors_of(reactor).channels()
-    return channel
+def socket_of(reactor: Reactor) -> LinkSocket:
+    """Return the only socket of a reactor."""
+    (socket,) = socket_set_of(reactor).sockets()
+    return socket
 
 
 def packed(*records: Message, epoch: int = 0, cluster: str = CLUSTER) -> list[bytes]:
@@ -206,7 +206,7 @@ def publish(request_id: int, body: bytes = b"10.0.0.7:12200") -> Publish:
 
 
 def accept(link: Link, peer: Peer, message: Message | Local) -> Sequence[Effect]:
-    """Answer requests, like any server."""
+    """Accept every publish, as a server does."""
     return (
         [Send(link, peer, Accepted((message.request_id,)))] if isinstance(message, Publish) else []
     )

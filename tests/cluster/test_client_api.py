@@ -1,4 +1,4 @@
-"""The client's API over real sockets, against a small session core run by a second reactor."""
+"""The client's API over real sockets, against a small session core on a second reactor."""
 
 import asyncio
 import gc
@@ -58,16 +58,16 @@ Name = tuple[DataInfoId, Scope]
 
 
 def wait_until(condition: Callable[[], object], *, timeout_seconds: float = 5.0) -> None:
-    """Wait from outside any loop; the nodes under test run on threads of their own."""
+    """Wait on the test's thread; the client and the session run on threads of their own."""
     deadline = time.monotonic() + timeout_seconds
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, "not in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         pause.wait(0.002)
 
 
 class FakeSessionCore:
-    """One session with its own data: accepts, pushes to everybody who subscribed."""
+    """One session with its own data: accepts everything, and pushes to all subscribers."""
 
     epoch = 0
 
@@ -185,8 +185,8 @@ class FakeSession:
         done = threading.Event()
 
         def act() -> None:
-            self._reactor._performer.carry_out(effects())
-            self._reactor._performer.flush()
+            self._reactor._runner.carry_out(effects())
+            self._reactor._runner.flush()
             done.set()
 
         self._loop.call_soon_threadsafe(act)
@@ -223,7 +223,7 @@ def client(session: FakeSession) -> Iterator[zreg.Client]:
         yield client
 
 
-def test_what_is_published_is_seen(client: zreg.Client) -> None:
+def test_a_published_value_is_seen_by_a_subscriber(client: zreg.Client) -> None:
     pub = client.publish("pay", "10.0.0.7:12200", b"\x00", zreg.Endpoint("10.0.0.7", 80))
     sub = client.subscribe("pay")
 
@@ -236,7 +236,7 @@ def test_what_is_published_is_seen(client: zreg.Client) -> None:
     assert abs(publisher.registered_at - time.time_ns() / 1e9) < 60
 
 
-def test_publications_of_one_id_by_one_client_are_two(client: zreg.Client) -> None:
+def test_two_publications_of_one_id_by_one_client_are_two_publishers(client: zreg.Client) -> None:
     first, second = client.publish("pay", "a"), client.publish("pay", "b")
     sub = client.subscribe("pay").wait_for(min_count=2, timeout_seconds=5)
 
@@ -263,7 +263,9 @@ def test_republish_and_unpublish_show_in_the_view(client: zreg.Client) -> None:
     assert pub.publisher_id != former
 
 
-def test_what_is_taken_back_before_it_left_was_never_there(client: zreg.Client) -> None:
+def test_a_publication_that_is_unpublished_before_it_left_the_queue_is_never_sent(
+    client: zreg.Client,
+) -> None:
     with client._runtime.changed:  # the loop's thread waits here
         pub = client.publish("pay", "a")
         first = pub.publisher_id
@@ -277,7 +279,9 @@ def test_what_is_taken_back_before_it_left_was_never_there(client: zreg.Client) 
     assert sub.view.values == ("c",)
 
 
-def test_a_burst_leaves_the_newest_state_only(client: zreg.Client, session: FakeSession) -> None:
+def test_a_burst_of_republishes_sends_only_the_newest_value(
+    client: zreg.Client, session: FakeSession
+) -> None:
     pub = client.publish("pay", "0").wait_registered(5)
     before = session.core.count(Publish)
     with client._runtime.changed:  # the loop's thread waits here
@@ -295,7 +299,7 @@ def test_the_first_callback_comes_with_the_first_known_view_even_if_empty(
 ) -> None:
     seen: list[zreg.ViewChange] = []
 
-    sub = client.subscribe("nobody", seen.append)
+    sub = client.subscribe("unpublished", seen.append)
 
     wait_until(lambda: seen)
     assert [(len(change.view), change.added) for change in seen] == [(0, ())]
@@ -309,7 +313,7 @@ def test_a_view_is_unknown_before_it_is_known() -> None:
         sub = client.subscribe("pay", seen.append)
 
         assert (list(sub.view), sub.view.is_known) == ([], False)
-        with pytest.raises(zreg.TimeoutError, match=r"nothing is known of it yet: no session"):
+        with pytest.raises(zreg.TimeoutError, match=r"the view is not known yet: no session"):
             sub.wait_for(timeout_seconds=0.1)
         assert seen == []
 
@@ -348,7 +352,7 @@ def test_a_callback_that_is_added_late_begins_with_the_view_as_it_is(client: zre
     assert seen[0].added == tuple(sub.view)
 
 
-def test_changes_begin_with_the_view_and_end_on_close(client: zreg.Client) -> None:
+def test_changes_begin_with_the_known_view_and_end_on_close(client: zreg.Client) -> None:
     client.publish("pay", "a")
     sub = client.subscribe("pay").wait_for(1, timeout_seconds=5)
     sizes: list[int] = []
@@ -373,7 +377,7 @@ def test_changes_end_when_the_client_is_closed(client: zreg.Client) -> None:
         next(sub.changes())
 
 
-def test_a_callback_that_raises_is_logged_and_stops_nothing(
+def test_a_callback_that_raises_is_logged_and_called_again(
     client: zreg.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[int] = []
@@ -381,7 +385,7 @@ def test_a_callback_that_raises_is_logged_and_stops_nothing(
     def fail(change: zreg.ViewChange) -> None:
         seen.append(len(change.view))
         if len(seen) == 1:
-            raise ValueError("of the user")
+            raise ValueError("raised by the callback")
         if len(seen) == 2:
             sys.exit(3)
 
@@ -394,7 +398,7 @@ def test_a_callback_that_raises_is_logged_and_stops_nothing(
     assert caplog.messages.count("client.callback.failed") == 2
 
 
-def test_a_callback_may_call_anything(client: zreg.Client) -> None:
+def test_a_callback_may_call_the_whole_api(client: zreg.Client) -> None:
     done: list[object] = []
 
     def answer(change: zreg.ViewChange) -> None:
@@ -441,7 +445,7 @@ def test_a_slow_callback_gets_the_newest_state_merged_into_one_change(
     assert changes[1].removed == ()
 
 
-def test_a_closed_subscription_calls_nobody(client: zreg.Client, session: FakeSession) -> None:
+def test_a_closed_subscription_calls_no_callback(client: zreg.Client, session: FakeSession) -> None:
     changes: list[zreg.ViewChange] = []
     with client.subscribe("pay", changes.append) as sub:
         wait_until(lambda: changes)
@@ -453,13 +457,13 @@ def test_a_closed_subscription_calls_nobody(client: zreg.Client, session: FakeSe
     assert not sub.view
 
 
-# --- trouble ---------------------------------------------------------------------------------
+# --- faults ----------------------------------------------------------------------------------
 
 
 def test_waits_say_that_no_session_was_reached() -> None:
     with zreg.Client("zreg://127.0.0.1:1", config=CONFIG) as client:
         pub = client.publish("pay", "a")
-        wait_until(lambda: "refused" in client._runtime.why_waiting())
+        wait_until(lambda: "refused" in client._runtime.connection.why_waiting())
 
         with pytest.raises(zreg.TimeoutError, match=r"no session reached at 127\.0") as e:
             pub.wait_registered(0.05)
@@ -478,7 +482,7 @@ def test_waits_say_how_many_publishers_are_there(client: zreg.Client) -> None:
         sub.wait_for(min_count=3, timeout_seconds=0.05)
 
 
-def test_waits_raise_what_was_refused(client: zreg.Client, session: FakeSession) -> None:
+def test_waits_raise_a_final_refusal(client: zreg.Client, session: FakeSession) -> None:
     session.core.refuse_with = (DeniedError.code, "not yours")
 
     with pytest.raises(zreg.DeniedError, match="not yours"):
@@ -487,12 +491,14 @@ def test_waits_raise_what_was_refused(client: zreg.Client, session: FakeSession)
         client.subscribe("pay").wait_for(timeout_seconds=5)
 
 
-def test_waits_say_what_was_put_off(client: zreg.Client, session: FakeSession) -> None:
+def test_waits_go_on_after_a_refusal_for_now_and_name_it_in_their_timeout(
+    client: zreg.Client, session: FakeSession
+) -> None:
     session.core.refuse_with = (NotReadyError.code, "starting")
     pub, sub = client.publish("pay", "a"), client.subscribe("pay")
     wait_until(lambda: pub._refusal is not None and sub._refusal is not None)
 
-    with pytest.raises(zreg.TimeoutError, match="asked again; the last answer was: starting"):
+    with pytest.raises(zreg.TimeoutError, match="asks again; the last answer was: starting"):
         pub.wait_registered(0.05)
     with pytest.raises(zreg.TimeoutError, match="refused with NotReadyError: starting"):
         sub.wait_for(timeout_seconds=0.05)
@@ -502,7 +508,7 @@ def test_waits_say_what_was_put_off(client: zreg.Client, session: FakeSession) -
     sub.wait_for(1, timeout_seconds=5)
 
 
-def test_what_can_never_work_is_said_in_the_call(
+def test_a_call_with_an_invalid_argument_raises_at_once(
     client: zreg.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(zreg.UsageError, match="data id"):
@@ -525,7 +531,7 @@ def test_what_can_never_work_is_said_in_the_call(
         zreg.Client()
 
 
-def test_a_client_is_bounded(session: FakeSession) -> None:
+def test_the_number_of_publications_and_subscriptions_is_limited(session: FakeSession) -> None:
     config = msgspec.structs.replace(
         CONFIG, publishers_per_client_max=1, subscribers_per_client_max=1
     )
@@ -542,7 +548,7 @@ def test_a_client_is_bounded(session: FakeSession) -> None:
         client.publish("pay", "b").wait_registered(5)
 
 
-def test_a_client_that_lost_its_session_replays_and_its_views_are_stale_meanwhile(
+def test_a_client_that_lost_its_session_has_stale_views_and_replays_to_the_next_one(
     session: FakeSession,
 ) -> None:
     with zreg.Client(session.url, config=CONFIG) as client:
@@ -570,12 +576,12 @@ def test_a_client_that_lost_its_session_replays_and_its_views_are_stale_meanwhil
             second.stop()
 
 
-def test_a_client_goes_to_the_other_session(session: FakeSession) -> None:
+def test_a_client_goes_to_another_session_when_its_own_stops(session: FakeSession) -> None:
     other = FakeSession()
     url = f"{session.url},{other.url.removeprefix('zreg://')}"
     with zreg.Client(url, config=CONFIG) as client:
         client.wait_connected(5)
-        first = client._runtime._address
+        first = client._runtime.connection.address
         gone, stays = (session, other) if first == session.address else (other, session)
         pub = client.publish("pay", "a").wait_registered(5)
         gone.stop()
@@ -587,16 +593,16 @@ def test_a_client_goes_to_the_other_session(session: FakeSession) -> None:
     other.stop()
 
 
-def test_a_silent_session_is_left(session: FakeSession) -> None:
+def test_a_client_leaves_a_silent_session(session: FakeSession) -> None:
     with zreg.Client(session.url, config=CONFIG) as client:
         client.wait_connected(5)
         session.core.is_mute = True
 
         wait_until(lambda: client.state is zreg.ClientState.SUSPENDED)
-        assert "silent" in client._runtime.why_waiting()
+        assert "silent" in client._runtime.connection.why_waiting()
 
 
-def test_close_says_goodbye_and_twice_is_fine(session: FakeSession) -> None:
+def test_close_sends_bye_and_may_be_called_twice(session: FakeSession) -> None:
     client = zreg.Client(session.url, config=CONFIG).wait_connected(5)
     pub, sub = client.publish("pay", "a"), client.subscribe("pay")
     sub.wait_for(1, timeout_seconds=5)
@@ -624,7 +630,7 @@ def test_close_says_goodbye_and_twice_is_fine(session: FakeSession) -> None:
     assert pub.__exit__(None, None, None) is None
 
 
-def test_waiting_ends_when_another_thread_closes(client: zreg.Client) -> None:
+def test_a_wait_ends_when_another_thread_closes_the_client(client: zreg.Client) -> None:
     sub = client.subscribe("pay").wait_for(0, timeout_seconds=5)
     threading.Timer(0.05, client.close).start()
 
@@ -632,7 +638,7 @@ def test_waiting_ends_when_another_thread_closes(client: zreg.Client) -> None:
         sub.wait_for(1, timeout_seconds=5)
 
 
-def test_a_client_closed_at_once_leaves_nothing_behind() -> None:
+def test_a_client_that_is_closed_at_once_leaves_no_thread_and_no_socket() -> None:
     before = set(threading.enumerate())
     for _ in range(5):
         zreg.Client("zreg://127.0.0.1:1").close()
@@ -643,13 +649,13 @@ def test_a_client_closed_at_once_leaves_nothing_behind() -> None:
         gc.collect()
 
 
-def test_a_loop_that_breaks_ends_the_client(
+def test_a_loop_that_fails_closes_the_client(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_args: object, **_more: object) -> None:
         raise OSError("no sockets left")
 
-    monkeypatch.setattr("zreg.client.runtime.ClientNode", broken)
+    monkeypatch.setattr("zreg.client.runtime.runtime.ClientNode", broken)
     client = zreg.Client("zreg://127.0.0.1:1")
 
     with pytest.raises(zreg.ClosedError):
@@ -668,7 +674,7 @@ def test_a_question_is_answered_by_the_session(client: zreg.Client) -> None:
     assert answer.membership.epoch == 7
 
 
-def test_a_question_nobody_answers_is_unavailable() -> None:
+def test_a_question_without_a_session_raises_unavailable() -> None:
     with (
         zreg.Client("zreg://127.0.0.1:1", config=CONFIG) as client,
         pytest.raises(zreg.UnavailableError, match="no session reached"),
@@ -684,7 +690,7 @@ def test_a_refused_question_raises_the_refusal(client: zreg.Client, session: Fak
         client.request(FetchMembership(0))
 
 
-def test_a_question_ends_when_another_thread_closes() -> None:
+def test_a_question_ends_when_another_thread_closes_the_client() -> None:
     client = zreg.Client("zreg://127.0.0.1:1", config=CONFIG)
     threading.Timer(0.05, client.close).start()
 
@@ -692,7 +698,7 @@ def test_a_question_ends_when_another_thread_closes() -> None:
         client.request(FetchMembership(0))
 
 
-def test_everything_shows_itself(client: zreg.Client) -> None:
+def test_every_object_of_the_api_has_a_repr(client: zreg.Client) -> None:
     pub = client.publish("pay", "a").wait_registered(5)
     sub = client.subscribe("pay").wait_for(1, timeout_seconds=5)
 
@@ -712,23 +718,27 @@ def test_everything_shows_itself(client: zreg.Client) -> None:
 # --- endpoints ---------------------------------------------------------------------------------
 
 
-def test_an_endpoint_without_host_gets_the_address_of_the_route(client: zreg.Client) -> None:
+def test_an_endpoint_without_a_host_gets_the_address_of_the_route(client: zreg.Client) -> None:
     client.publish("pay", zreg.Endpoint(port=8080)).wait_registered(5)
     sub = client.subscribe("pay").wait_for(1, timeout_seconds=5)
 
     assert sub.view.values == (zreg.Endpoint("127.0.0.1", 8080),)
 
 
-def test_an_endpoint_without_host_waits_for_a_session() -> None:
+def test_an_endpoint_without_a_host_waits_for_a_session() -> None:
     with zreg.Client("zreg://127.0.0.1:1", config=CONFIG) as client:
-        wait_until(lambda: "refused" in client._runtime.why_waiting())
+        wait_until(lambda: "refused" in client._runtime.connection.why_waiting())
         pub = client.publish("pay", zreg.Endpoint(port=8080))
 
-        with pytest.raises(zreg.TimeoutError, match="address is not known: no session reached"):
+        with pytest.raises(
+            zreg.TimeoutError, match="since this machine's address is not known: no session reached"
+        ):
             pub.wait_registered(0.05)
 
 
-def test_an_advertised_host_wins(session: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_advertised_host_goes_before_the_route(
+    session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ZREG_ADVERTISE_HOST", "pay.example.org")
     with zreg.Client(session.url, config=CONFIG) as client:
         client.publish("pay", zreg.Endpoint(port=8080)).wait_registered(5)
@@ -737,13 +747,15 @@ def test_an_advertised_host_wins(session: FakeSession, monkeypatch: pytest.Monke
         assert sub.view.values == (zreg.Endpoint("pay.example.org", 8080),)
 
 
-def test_another_route_is_published_after_a_reconnect(
+def test_an_endpoint_without_a_host_is_published_again_when_the_route_changes(
     client: zreg.Client, session: FakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = client.publish("pay", zreg.Endpoint(port=8080)).wait_registered(5)
     fixed = client.publish("pay", zreg.Endpoint("h", 1)).wait_registered(5)
     sub = client.subscribe("pay").wait_for(2, timeout_seconds=5)
-    monkeypatch.setattr("zreg.client.runtime.route_host", lambda _address: "10.9.9.9")
+    monkeypatch.setattr(
+        "zreg.client.runtime.connection_status.find_local_host", lambda _address: "10.9.9.9"
+    )
 
     (peer,) = session.core.clients
     session.do(lambda: [Send(Link.CLIENTS, peer, WhoAreYou())])
@@ -759,7 +771,7 @@ def test_a_service_follows_its_instances(client: zreg.Client) -> None:
         with pytest.raises(zreg.NoInstanceError, match="wait_up"):
             service.pick()
         client.publish("orders", zreg.Endpoint("h1", 1))
-        client.publish("orders", "h2:2?weight=100", b"no endpoint")
+        client.publish("orders", "h2:2?weight=100", b"not an endpoint")
 
         service.wait_up(min_up=2, timeout_seconds=5)
         assert {service.pick().address for _ in range(2)} == {"h1:1", "h2:2"}
@@ -799,7 +811,7 @@ def test_a_program_without_a_registry_exits_within_a_second() -> None:
     assert float(done.stdout) < 1.0
 
 
-def test_a_program_that_ends_without_close_says_goodbye(session: FakeSession) -> None:
+def test_a_program_that_ends_without_close_sends_bye(session: FakeSession) -> None:
     done, _ = run_program(
         "import sys, zreg\n"
         "client = zreg.Client(sys.argv[1], cluster='test')\n"
@@ -814,7 +826,7 @@ def test_a_program_that_ends_without_close_says_goodbye(session: FakeSession) ->
 def test_a_wait_can_be_interrupted() -> None:
     text = (
         "import signal, zreg\n"
-        # What starts the tests may ignore the signal, and that is inherited.
+        # The program that runs the tests may ignore the signal, and a child inherits that.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "client = zreg.Client('zreg://127.0.0.1:1')\n"
         "print('waiting', flush=True)\n"
@@ -837,7 +849,9 @@ def test_a_wait_can_be_interrupted() -> None:
     assert time.monotonic() - started_at < 2.0
 
 
-def test_a_forked_child_has_no_client_and_the_parent_keeps_its_own(session: FakeSession) -> None:
+def test_a_forked_child_cannot_use_the_client_and_the_parent_still_can(
+    session: FakeSession,
+) -> None:
     done, _ = run_program(
         "import os, sys, zreg\n"
         "client = zreg.Client(sys.argv[1], cluster='test')\n"
@@ -872,7 +886,7 @@ def test_a_forked_child_has_no_client_and_the_parent_keeps_its_own(session: Fake
     wait_until(lambda: session.core.count(Bye) == 2)
 
 
-def test_importing_zreg_loads_nothing_of_the_nodes() -> None:
+def test_importing_zreg_is_cheap_and_loads_no_node_package() -> None:
     done, _ = run_program(
         "import sys, time, zmq, msgspec, msgpack\n"
         "began = time.perf_counter()\n"

@@ -1,4 +1,4 @@
-"""A node's HTTP over real sockets: what is answered, what is refused, and that nobody is harmed."""
+"""A node's HTTP over real sockets: what is answered, what is refused, how clients are bounded."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: node\r\n\r\n"
 
 
 class Answer:
-    """What came back over one connection."""
+    """The answer that came over one connection."""
 
     def __init__(self, raw: bytes) -> None:
         head, _, self.body = raw.partition(b"\r\n\r\n")
@@ -44,14 +44,14 @@ class Answer:
 
 
 class Served:
-    """A node that runs, and its HTTP."""
+    """A running node, and its HTTP server."""
 
     def __init__(self, node: Node, server: HttpServer) -> None:
         self.node = node
         self.server = server
 
     async def send(self, data: bytes) -> Answer:
-        """Send bytes over a connection of their own; return all that comes until it closes."""
+        """Send bytes over a new connection; return the answer after it was closed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
         try:
             writer.write(data)
@@ -79,25 +79,25 @@ def meta_node(directory: Path) -> MetaNode:
 async def served(node: Node | None = None) -> AsyncIterator[Served]:
     with tempfile.TemporaryDirectory() as directory:
         node = node or meta_node(Path(directory))
-        server = HttpServer(node, "127.0.0.1", 0)
-        await server.start()
+        node.bind_http(HttpServer, 0)
+        assert node._http is not None
+        assert node.http_address == f"127.0.0.1:{node._http.port}"
         running = asyncio.create_task(node.run())
         try:
             await wait_until(lambda: node.statistics().get("turns", 0))
-            yield Served(node, server)
+            yield Served(node, node._http)
         finally:
-            await server.stop()
             node.stop()
             await running
 
 
 @pytest.fixture
-def short_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let connections live for less than a test may take."""
+def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give connections a deadline that a test can wait for."""
     monkeypatch.setattr(connections, "CONNECTION_SECONDS_MAX", 0.3)
 
 
-def test_a_node_that_works_says_so() -> None:
+def test_a_healthy_node_answers_ok() -> None:
     async def run() -> None:
         async with served() as node:
             for path in ("/healthz", "/readyz"):
@@ -118,7 +118,7 @@ def test_a_node_that_works_says_so() -> None:
     asyncio.run(run())
 
 
-def test_the_status_shows_all_that_a_node_counts() -> None:
+def test_the_status_shows_all_counters_of_the_node() -> None:
     async def run() -> None:
         async with served() as node:
             body = (await node.get("/v1/status")).json
@@ -150,7 +150,7 @@ def test_head_is_get_without_the_body(path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_other_methods_are_refused_with_those_that_would_do(method: str) -> None:
+def test_other_methods_are_refused_with_the_allowed_ones(method: str) -> None:
     async def run() -> None:
         async with served() as node:
             answer = await node.get("/healthz", method)
@@ -161,14 +161,14 @@ def test_other_methods_are_refused_with_those_that_would_do(method: str) -> None
                 "status": 405,
                 "code": "method-not-allowed",
                 "title": "method not allowed",
-                "detail": "/healthz takes GET, HEAD only: nothing is changed over HTTP",
+                "detail": "/healthz takes GET, HEAD only: HTTP changes nothing",
             }
 
     asyncio.run(run())
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz/", "/v1", "/metrics", "/%00", "/" + "x" * 1000])
-def test_what_is_not_there_says_what_is(path: str) -> None:
+def test_an_unknown_path_is_answered_with_the_known_ones(path: str) -> None:
     async def run() -> None:
         async with served() as node:
             answer = await node.get(path)
@@ -196,7 +196,7 @@ def test_what_is_not_there_says_what_is(path: str) -> None:
     ],
     ids=["tls", "zeromq", "words", "version", "line", "header", "headers", "length", "smuggling"],
 )
-def test_what_is_no_request_is_refused_counted_and_not_logged(
+def test_a_malformed_request_is_refused_counted_and_not_logged(
     data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run() -> None:
@@ -215,18 +215,18 @@ def test_what_is_no_request_is_refused_counted_and_not_logged(
     assert "aiohttp" not in caplog.text
 
 
-def test_a_header_without_an_end_is_refused_before_it_fills_anything() -> None:
+def test_an_endless_header_is_refused_before_it_fills_a_buffer() -> None:
     async def run() -> None:
         async with served() as node:
             answer = await node.send(GET[:-2] + b"A: " + b"x" * (1 << 20))
-            # What was not read any more may reset the connection before the answer is.
+            # Bytes that were not read may reset the connection before the answer is read.
             assert answer.status in (400, 0)
             assert node.count("http_bad_requests") == 1
 
     asyncio.run(run())
 
 
-def test_an_expectation_that_cannot_be_met_is_refused_and_a_body_is_thrown_away() -> None:
+def test_an_unknown_expectation_is_refused_and_a_body_is_dropped() -> None:
     async def run() -> None:
         async with served() as node:
             answer = await node.get("/healthz", Expect="wonders")
@@ -249,10 +249,10 @@ def test_a_connection_carries_one_request() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.usefixtures("short_lives")
+@pytest.mark.usefixtures("short_deadline")
 @pytest.mark.parametrize("data", [b"", GET[:10], GET[:-2] + b"Content-Length: 9\r\n\r\n123"])
-def test_who_does_not_end_a_request_is_closed(data: bytes) -> None:
-    """With a whole head the answer comes first."""
+def test_a_connection_with_an_unfinished_request_is_closed(data: bytes) -> None:
+    """If the head is complete, the answer comes first."""
 
     async def run() -> None:
         async with served() as node:
@@ -264,9 +264,9 @@ def test_who_does_not_end_a_request_is_closed(data: bytes) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.usefixtures("short_lives")
-def test_byte_by_byte_is_closed_as_well() -> None:
-    """Each byte is life, and prolongs nothing."""
+@pytest.mark.usefixtures("short_deadline")
+def test_a_request_that_comes_byte_by_byte_is_closed_at_the_deadline() -> None:
+    """A byte does not extend the deadline."""
 
     async def run() -> None:
         async with served() as node:
@@ -290,8 +290,8 @@ def test_byte_by_byte_is_closed_as_well() -> None:
     asyncio.run(run())
 
 
-def test_who_holds_connections_is_crowded_out_by_who_asks() -> None:
-    """The oldest go: a probe gets its answer however many others only wait."""
+def test_a_new_connection_takes_the_place_of_the_oldest() -> None:
+    """A probe gets its answer however many idle connections clients hold."""
 
     async def run() -> None:
         async with served() as node:
@@ -315,7 +315,7 @@ def test_who_holds_connections_is_crowded_out_by_who_asks() -> None:
     asyncio.run(run())
 
 
-def test_hundreds_at_once_leave_the_node_as_it_was() -> None:
+def test_hundreds_of_requests_at_once_leave_the_node_healthy() -> None:
     async def run() -> None:
         async with served() as node:
             answers = await asyncio.gather(*(node.get("/v1/status") for _ in range(300)))
@@ -328,7 +328,7 @@ def test_hundreds_at_once_leave_the_node_as_it_was() -> None:
     asyncio.run(run())
 
 
-def test_an_error_of_our_own_is_answered_logged_and_part_of_the_health(
+def test_an_exception_in_a_page_is_answered_logged_and_shown_in_the_health(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run() -> None:
@@ -354,7 +354,7 @@ def test_an_error_of_our_own_is_answered_logged_and_part_of_the_health(
     ("harm", "healthz", "readyz"),
     [(Harm.DEGRADES, 200, 200), (Harm.STOPS_WORK, 200, 503), (Harm.STUCK, 503, 503)],
 )
-def test_the_status_code_says_how_far_a_problem_goes(
+def test_the_status_code_follows_the_harm_of_a_problem(
     harm: Harm, healthz: int, readyz: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
@@ -371,7 +371,7 @@ def test_the_status_code_says_how_far_a_problem_goes(
     asyncio.run(run())
 
 
-def test_a_reactor_that_does_not_turn_while_its_loop_does_is_stuck(
+def test_a_reactor_that_runs_no_turns_while_its_loop_runs_is_stuck(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def run() -> None:
@@ -384,14 +384,14 @@ def test_a_reactor_that_does_not_turn_while_its_loop_does_is_stuck(
     asyncio.run(run())
 
 
-def test_what_the_node_around_a_core_knows_is_part_of_its_health(tmp_path: Path) -> None:
+def test_the_health_includes_problems_of_the_node_around_the_core(tmp_path: Path) -> None:
     settings = NodeSettings(config=Config.for_loopback(), node_id="data-1")
     node = DataNode(settings, address=LOOPBACK, changes_address=LOOPBACK, directory=tmp_path)
     assert [problem.code for problem in node.health().problems] == ["not-admitted"]
-    assert node.bound_host == "127.0.0.1"
+    assert (node.bound_host, node.http_address) == ("127.0.0.1", None)
 
-    assert node._keeper is not None
-    node._keeper.trouble = "the disk is full: free space"
+    assert node._membership_cache is not None
+    node._membership_cache.failure = "the disk is full: free space"
     node._reactor._counts["core_errors"] += 1
     node._is_stopping = True
     codes = [problem.code for problem in node.health({"http_errors": 1}).problems]
@@ -425,7 +425,7 @@ def test_connections_that_are_open_do_not_keep_a_node_from_ending() -> None:
     asyncio.run(run())
 
 
-def test_a_port_that_cannot_be_had_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_an_address_that_cannot_be_bound_is_refused_with_what_to_do(tmp_path: Path) -> None:
     node = meta_node(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -436,6 +436,18 @@ def test_a_port_that_cannot_be_had_is_refused_with_what_to_do(tmp_path: Path) ->
     with pytest.raises(UsageError, match="cannot be bound to"):
         HttpServer(node, "no host at all", 0)
     node.close()
+
+
+def test_a_node_that_never_ran_closes_its_http(tmp_path: Path) -> None:
+    node = meta_node(tmp_path)
+    node.bind_http(HttpServer, 0)
+    assert node._http is not None
+    port = node._http.port
+
+    node.close()
+
+    with socket.create_server(("127.0.0.1", port)):
+        pass
 
 
 def test_it_serves_over_ipv6(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Keeping the membership beside a running loop: never in its way, the newest first and last."""
+"""The membership cache beside a running loop: it never blocks, and writes the newest."""
 
 import asyncio
 import errno
@@ -21,7 +21,7 @@ def membership(epoch: int) -> Membership:
 
 
 class SlowFile(MembershipFile):
-    """Writes one membership each time that it is let; fails while it is told to."""
+    """Writes one membership each time that the gate is released; fails while `is_full`."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, cluster="zreg", node_id="s1")
@@ -44,61 +44,61 @@ def file(tmp_path: Path) -> SlowFile:
     return SlowFile(tmp_path)
 
 
-def test_a_burst_costs_two_writes_and_the_loop_goes_on_meanwhile(file: SlowFile) -> None:
+def test_a_burst_costs_two_writes_and_does_not_block_the_loop(file: SlowFile) -> None:
     async def run() -> None:
-        keeper = MembershipCache(file, pause_seconds=0.0)
-        keeper.keep(membership(1))
+        cache = MembershipCache(file, pause_seconds=0.0)
+        cache.store(membership(1))
         await asyncio.sleep(0)
         for epoch in range(2, 100):
-            keeper.keep(membership(epoch))
+            cache.store(membership(epoch))
         file.gate.release(2)
         await wait_until(lambda: file.epochs == [1, 99])
-        await keeper.close()
+        await cache.close()
 
     asyncio.run(run())
     assert file.epochs == [1, 99]
     assert file.read() == membership(99)
 
 
-def test_the_last_one_is_written_at_the_end_without_the_pause(file: SlowFile) -> None:
+def test_the_last_membership_is_written_at_the_end_without_the_pause(file: SlowFile) -> None:
     async def run() -> None:
-        keeper = MembershipCache(file, pause_seconds=1000.0)
+        cache = MembershipCache(file, pause_seconds=1000.0)
         file.gate.release(2)
-        keeper.keep(membership(1))
+        cache.store(membership(1))
         await wait_until(lambda: file.epochs == [1])
-        keeper.keep(membership(2))
+        cache.store(membership(2))
         async with asyncio.timeout(10):
-            await keeper.close()
+            await cache.close()
 
     asyncio.run(run())
     assert file.read() == membership(2)
 
 
-def test_a_keeper_that_has_nothing_to_do_closes_at_once(file: SlowFile) -> None:
+def test_a_cache_without_a_pending_write_closes_at_once(file: SlowFile) -> None:
     async def run() -> None:
-        keeper = MembershipCache(file)
-        await keeper.close()
-        assert keeper.kept is EMPTY_MEMBERSHIP
+        cache = MembershipCache(file)
+        await cache.close()
+        assert cache.cached is EMPTY_MEMBERSHIP
 
     asyncio.run(run())
     assert file.attempt_count == 0
 
 
-def test_a_full_disk_is_told_of_once_and_written_to_when_there_is_space(
+def test_a_full_disk_is_logged_once_and_written_when_there_is_space(
     file: SlowFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run() -> None:
-        keeper = MembershipCache(file, pause_seconds=0.0, retry_seconds=0.001)
+        cache = MembershipCache(file, pause_seconds=0.0, retry_seconds=0.001)
         file.is_full = True
         file.gate.release(100)
-        keeper.keep(membership(1))
+        cache.store(membership(1))
         await wait_until(lambda: file.attempt_count >= 3)
         file.is_full = False
         await wait_until(lambda: file.epochs == [1])
         file.is_full = True
-        keeper.keep(membership(2))
+        cache.store(membership(2))
         await wait_until(lambda: caplog.text.count("membership.keep.failed") == 2)
-        await keeper.close()
+        await cache.close()
 
     asyncio.run(run())
     assert "cannot be written (No space left on device): free space" in caplog.text
@@ -107,12 +107,12 @@ def test_a_full_disk_is_told_of_once_and_written_to_when_there_is_space(
 
 def test_a_node_ends_although_its_disk_is_full(file: SlowFile) -> None:
     async def run() -> None:
-        keeper = MembershipCache(file, retry_seconds=1000.0)
+        cache = MembershipCache(file, retry_seconds=1000.0)
         file.is_full = True
         file.gate.release(100)
-        keeper.keep(membership(1))
+        cache.store(membership(1))
         async with asyncio.timeout(10):
-            await keeper.close()
+            await cache.close()
 
     asyncio.run(run())
     assert file.epochs == []

@@ -1,4 +1,4 @@
-"""Ports for nodes that are told of each other before they are bound."""
+"""Ports for nodes that learn each other's addresses before they are bound."""
 
 import socket
 
@@ -9,7 +9,7 @@ from zreg.cli.process.ports import free_ports
 from zreg.errors import UnavailableError
 
 
-def test_ports_are_free_different_and_none_that_the_kernel_deals_out() -> None:
+def test_the_ports_are_free_different_and_below_the_range_of_the_kernel() -> None:
     found = free_ports(20)
 
     assert len(set(found)) == 20
@@ -19,7 +19,9 @@ def test_ports_are_free_different_and_none_that_the_kernel_deals_out() -> None:
             probe.bind(("127.0.0.1", port))
 
 
-def test_a_port_in_use_is_passed_over_and_too_few_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_is_skipped_and_too_few_ports_are_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with socket.socket() as taken:
         first = free_ports(1)[0]
         taken.bind(("127.0.0.1", first))

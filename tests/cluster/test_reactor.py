@@ -1,4 +1,4 @@
-"""One core on real sockets: what goes in comes out, in order, as one message, whatever comes."""
+"""One core on real sockets: a turn's records arrive in order and as one message."""
 
 import itertools
 import logging
@@ -13,10 +13,10 @@ from reactor_fakes import (
     FakeCore,
     Harness,
     accept,
-    channel_of,
-    doors_of,
     packed,
     publish,
+    socket_of,
+    socket_set_of,
 )
 
 from zreg.effects import (
@@ -44,13 +44,13 @@ from zreg.errors import (
     UsageError,
 )
 from zreg.reactor import LinkTable, Reactor, SocketSet
-from zreg.reactor.loop import MESSAGES_MAX
+from zreg.reactor.turn import MESSAGES_MAX
 from zreg.wire.client_messages import Bye, WhoAreYou
 from zreg.wire.common_messages import Accepted, Ping, Pong
 from zreg.wire.messages import Message
 
 
-def test_a_request_and_its_answer_cross(harness: Harness) -> None:
+def test_a_request_is_answered(harness: Harness) -> None:
     """The address is real before the core starts; PeerUp comes before anything else."""
 
     async def scenario() -> None:
@@ -62,20 +62,20 @@ def test_a_request_and_its_answer_cross(harness: Harness) -> None:
         await harness.wait_until(lambda: client.records() == [Accepted((1,))])
         assert client.received[0][2] == PeerUp(Link.DATA, "server")
         assert server.records() == [publish(1)]
-        assert server.peers()[0] in channel_of(reactor).peers.descriptors  # type: ignore[attr-defined]
+        assert server.peers()[0] in socket_of(reactor).peers.descriptors  # type: ignore[attr-defined]
 
     harness.run(scenario())
 
 
-def test_a_flush_lets_leave_what_was_sent_before_it(harness: Harness) -> None:
-    """What the core does after it keeps nobody waiting; what it sends then leaves with the turn."""
+def test_a_flush_sends_what_came_before_it_at_once(harness: Harness) -> None:
+    """Peers need not wait for the core's work after it; later sends leave with the turn."""
 
     async def scenario() -> None:
         server, client = FakeCore(accept), FakeCore()
         _, address = await harness.serve(server)
         dialing = await harness.dial(client, address)
         counts: list[int] = []
-        client.between = lambda: counts.append(dialing.statistics().get("messages_out", 0))
+        client.after_effect = lambda: counts.append(dialing.statistics().get("messages_out", 0))
         one, two, three = (Send(Link.DATA, "server", publish(number)) for number in (1, 2, 3))
         await harness.act(dialing, client, one, two, Flush(), three)
         await harness.wait_until(lambda: len(client.records()) == 3)
@@ -86,7 +86,7 @@ def test_a_flush_lets_leave_what_was_sent_before_it(harness: Harness) -> None:
     harness.run(scenario())
 
 
-def test_what_one_turn_sends_to_a_peer_leaves_as_one_message(harness: Harness) -> None:
+def test_the_records_of_one_turn_for_a_peer_leave_as_one_message(harness: Harness) -> None:
     async def scenario() -> None:
         server, client = FakeCore(accept), FakeCore()
         serving, address = await harness.serve(server)
@@ -125,7 +125,7 @@ def test_a_large_turn_is_split_at_the_limits(
 
 
 def test_ten_thousand_messages_ping_pong_without_a_lost_wake_up(harness: Harness) -> None:
-    """The descriptors are edge-triggered; one wake-up lost stops the game for good."""
+    """The descriptors are edge-triggered: one lost wake-up would stop the exchange for good."""
 
     def pong(link: Link, peer: Peer, message: Message | Local) -> Sequence[Effect]:
         return [Send(link, peer, Pong())] if isinstance(message, Ping) else []
@@ -146,7 +146,7 @@ def test_ten_thousand_messages_ping_pong_without_a_lost_wake_up(harness: Harness
 
 
 def test_a_burst_of_single_messages_is_read_to_its_end(harness: Harness) -> None:
-    """More than the reactor reads in one turn: the rest makes no wake-up of its own."""
+    """There is more than the reactor reads in one turn, and the rest makes no wake-up."""
 
     async def scenario() -> None:
         server = FakeCore()
@@ -161,7 +161,7 @@ def test_a_burst_of_single_messages_is_read_to_its_end(harness: Harness) -> None
     harness.run(scenario())
 
 
-def test_what_several_sockets_bring_at_once_is_one_turn(harness: Harness) -> None:
+def test_the_input_of_several_sockets_at_once_is_read_in_one_turn(harness: Harness) -> None:
     async def scenario() -> None:
         server = FakeCore(accept)
         links = (Link.REQUESTS, Link.NODES)
@@ -173,9 +173,9 @@ def test_what_several_sockets_bring_at_once_is_one_turn(harness: Harness) -> Non
         turns = reactor.statistics()["turns"]
         for number, peer in enumerate(peers):
             peer.send_multipart(packed(publish(10 + number)))
-        # The loop stands still until both descriptors say so; asking EVENTS would silence them.
-        for channel in doors_of(reactor).channels():
-            assert select.select([channel.socket.FD], [], [], 5.0)[0]
+        # The loop is blocked until both descriptors are readable. Reading EVENTS would reset them.
+        for link_socket in socket_set_of(reactor).sockets():
+            assert select.select([link_socket.zmq_socket.FD], [], [], 5.0)[0]
         await harness.wait_until(lambda: len(server.records()) == 4)
         assert server.records()[2:] == [publish(10), publish(11)]
         assert reactor.statistics()["turns"] == turns + 1
@@ -184,8 +184,8 @@ def test_what_several_sockets_bring_at_once_is_one_turn(harness: Harness) -> Non
 
 
 @pytest.mark.parametrize("count", [1, 2, MESSAGES_MAX, MESSAGES_MAX + 1, 3 * MESSAGES_MAX])
-def test_messages_that_wait_are_all_read_however_many(harness: Harness, count: int) -> None:
-    """One wake-up for all: the turn looks again itself, at its first message and at its bound."""
+def test_all_waiting_messages_are_read(harness: Harness, count: int) -> None:
+    """They make one wake-up: the turn looks again by itself, after one message and at its bound."""
 
     async def scenario() -> None:
         server = FakeCore()
@@ -195,48 +195,48 @@ def test_messages_that_wait_are_all_read_however_many(harness: Harness, count: i
         await harness.wait_until(server.records)
         for number in range(1, count + 1):
             peer.send_multipart(packed(publish(number)))
-        # Sent without a turn in between: the loop has not run since.
-        assert select.select([channel_of(reactor).socket.FD], [], [], 5.0)[0]
+        # The loop has not run since the sends, so no turn came in between.
+        assert select.select([socket_of(reactor).zmq_socket.FD], [], [], 5.0)[0]
         await harness.wait_until(lambda: len(server.records()) == count + 1)
         assert server.records() == [publish(number) for number in range(count + 1)]
 
     harness.run(scenario())
 
 
-def test_one_message_costs_one_look_and_many_are_read_at_once(
+def test_one_message_costs_one_look_and_many_are_read_in_one_turn(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look costs as much as a message: only where several come is there one after the first."""
+    """A look costs as much as a message, so the turn looks for a second one only in a burst."""
 
     async def scenario() -> None:
         server = FakeCore(accept)
         reactor, address = await harness.serve(server)
-        peer, channel = harness.raw(zmq.DEALER, address), channel_of(reactor)
+        peer, link_socket = harness.raw(zmq.DEALER, address), socket_of(reactor)
 
         async def looks_for(first: int, count: int) -> list[bool]:
             looks: list[bool] = []
-            has_input = type(channel).has_input
+            has_input = type(link_socket).has_input
             monkeypatch.setattr(
-                channel, "has_input", lambda: looks.append(has_input(channel)) or looks[-1]
+                link_socket, "has_input", lambda: looks.append(has_input(link_socket)) or looks[-1]
             )
             for number in range(first, first + count):
                 peer.send_multipart(packed(publish(number)))
-            assert select.select([channel.socket.FD], [], [], 5.0)[0]
+            assert select.select([link_socket.zmq_socket.FD], [], [], 5.0)[0]
             await harness.wait_until(lambda: len(server.records()) == first + count)
             return looks
 
         assert await looks_for(0, 1) == [False]
         assert await looks_for(1, 1) == [False]
         assert True in await looks_for(2, 500)
-        # It may look after the first once more, and knows then that there is no second.
+        # After the burst it looks for a second message once more, and finds none.
         assert not any(await looks_for(502, 1))
         assert await looks_for(503, 1) == [False]
 
     harness.run(scenario())
 
 
-def test_hints_reach_who_listens_and_name_their_sender(harness: Harness) -> None:
-    """Topics apply to connections of the past and of the future, until Unlisten."""
+def test_hints_reach_the_subscribers_of_their_topic_and_name_their_sender(harness: Harness) -> None:
+    """A topic applies to present and future connections, until Unlisten."""
 
     async def scenario() -> None:
         pubs = [FakeCore(), FakeCore()]
@@ -281,8 +281,8 @@ def test_hints_reach_who_listens_and_name_their_sender(harness: Harness) -> None
     harness.run(scenario())
 
 
-def test_disconnect_sends_what_came_before_it_and_is_silent(harness: Harness) -> None:
-    """The other end hears the goodbye first and the loss then; this end hears nothing."""
+def test_disconnect_sends_what_came_before_it_and_reports_nothing(harness: Harness) -> None:
+    """The server receives the goodbye and then PeerLost; the client's core is told nothing."""
 
     async def scenario() -> None:
         server, client = FakeCore(), FakeCore()
@@ -317,14 +317,14 @@ def test_connecting_again_under_a_name_replaces_the_connection(harness: Harness)
     harness.run(scenario())
 
 
-def test_what_is_sent_before_the_connection_stands_is_dropped_and_counted(
+def test_records_sent_before_the_connection_is_up_are_dropped_and_counted(
     harness: Harness,
 ) -> None:
     async def scenario() -> None:
         server, client = FakeCore(), FakeCore()
         _, address = await harness.serve(server)
         client.starting = [
-            Send(Link.DATA, "nobody", Ping()),
+            Send(Link.DATA, "unknown", Ping()),
             Connect(Link.DATA, "server", address),
             Send(Link.DATA, "server", Ping()),
         ]
@@ -335,7 +335,7 @@ def test_what_is_sent_before_the_connection_stands_is_dropped_and_counted(
     harness.run(scenario())
 
 
-def test_ticks_come_when_due_after_the_input_and_settle_ends_the_turn(harness: Harness) -> None:
+def test_a_due_tick_comes_after_the_input_and_settle_ends_the_turn(harness: Harness) -> None:
     async def scenario() -> None:
         core = FakeCore()
         reactor, address = await harness.serve(core)
@@ -346,13 +346,13 @@ def test_ticks_come_when_due_after_the_input_and_settle_ends_the_turn(harness: H
         core.tick_at = 0.0
         reactor.post(Local())
         await harness.wait_until(lambda: "tick" in core.calls)
-        # What a turn makes due has a turn of its own, and each ends with a settle.
+        # What becomes due in a turn gets a turn of its own, and each turn ends with a settle.
         assert core.calls == ["receive", "settle", "tick", "settle"]
 
     harness.run(scenario())
 
 
-def test_the_timer_rings_without_any_traffic(harness: Harness) -> None:
+def test_ticks_come_without_any_traffic(harness: Harness) -> None:
     async def scenario() -> None:
         core = FakeCore()
         times: list[float] = []
@@ -370,7 +370,7 @@ def test_the_timer_rings_without_any_traffic(harness: Harness) -> None:
     harness.run(scenario())
 
 
-def test_stop_lets_the_goodbye_leave(harness: Harness) -> None:
+def test_the_answer_of_the_core_to_stop_is_sent(harness: Harness) -> None:
     def leave(link: Link, peer: Peer, message: Message | Local) -> Sequence[Effect]:
         return [Send(Link.DATA, "server", Bye())] if isinstance(message, Stop) else []
 
@@ -385,7 +385,7 @@ def test_stop_lets_the_goodbye_leave(harness: Harness) -> None:
     harness.run(scenario())
 
 
-def test_logs_and_events_go_where_people_look(
+def test_log_lines_go_to_their_logger_and_events_to_the_callback(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
@@ -402,7 +402,7 @@ def test_logs_and_events_go_where_people_look(
     harness.run(scenario())
 
 
-def test_a_probe_tells_of_the_dead_and_only_pings_the_living(harness: Harness) -> None:
+def test_a_probe_reports_a_dead_peer_and_pings_a_living_one(harness: Harness) -> None:
     async def scenario() -> None:
         server = FakeCore()
         reactor, address = await harness.serve(server)
@@ -420,7 +420,7 @@ def test_a_probe_tells_of_the_dead_and_only_pings_the_living(harness: Harness) -
     harness.run(scenario())
 
 
-def test_forgetting_a_routed_peer_is_silent(harness: Harness) -> None:
+def test_forgetting_a_routed_peer_reports_nothing(harness: Harness) -> None:
     async def scenario() -> None:
         server = FakeCore()
         reactor, address = await harness.serve(server)
@@ -440,7 +440,7 @@ def test_forgetting_a_routed_peer_is_silent(harness: Harness) -> None:
     harness.run(scenario())
 
 
-def test_addresses_that_cannot_work_are_explained() -> None:
+def test_an_address_that_cannot_be_bound_is_refused_with_what_to_do() -> None:
     taken = SocketSet(LinkTable(routers={Link.NODES: LOOPBACK}))
     try:
         address = taken.addresses[Link.NODES]
@@ -456,7 +456,7 @@ def test_addresses_that_cannot_work_are_explained() -> None:
         SocketSet(LinkTable(routers={Link.NODES: "tcp://192.0.2.1:0"}))
 
 
-def test_connecting_to_nonsense_is_a_lost_peer(harness: Harness) -> None:
+def test_connecting_to_an_invalid_address_is_a_lost_peer(harness: Harness) -> None:
     async def scenario() -> None:
         core = FakeCore(start=[Connect(Link.DATA, "a", "nonsense"), Connect(Link.DATA, "b", "")])
         await harness.start(core, LinkTable(dealers=(Link.DATA,)))
@@ -466,7 +466,7 @@ def test_connecting_to_nonsense_is_a_lost_peer(harness: Harness) -> None:
     harness.run(scenario())
 
 
-def test_ipv6_works_where_it_is_written(harness: Harness) -> None:
+def test_an_ipv6_address_works(harness: Harness) -> None:
     async def scenario() -> None:
         server, client = FakeCore(), FakeCore()
         try:

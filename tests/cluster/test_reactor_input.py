@@ -1,4 +1,4 @@
-"""What a reactor survives: garbage from peers, and bugs of its core."""
+"""A reactor survives garbage from peers and bugs of its core."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from reactor_fakes import (
     FakeCore,
     Harness,
     accept,
-    channel_of,
     packed,
     publish,
+    socket_of,
 )
 
 from zreg.effects import (
@@ -41,8 +41,8 @@ from zreg.errors import (
     UnknownMessageError,
 )
 from zreg.reactor import LinkTable, Reactor
-from zreg.reactor.links import Received
-from zreg.reactor.loop import RETRY_SECONDS
+from zreg.reactor.sockets.link_socket import Received
+from zreg.reactor.turn import RETRY_SECONDS
 from zreg.wire.client_messages import Bye, Unpublish
 from zreg.wire.common_messages import Accepted, Ping, Refused
 from zreg.wire.messages import Message
@@ -77,7 +77,7 @@ BAD_RECORD = msgspec.msgpack.encode([[3, 41, "short"], [99, 42], [12]])
 def test_garbage_is_counted_exactly_and_answered_with_a_code(
     harness: Harness, frames: list[bytes], counter: str, count: int, answers: list[Refused]
 ) -> None:
-    """The counter rises by what was sent, and whoever comes next is served."""
+    """The counter rises by what was sent, and the next request is served."""
 
     async def scenario() -> None:
         server = FakeCore(accept)
@@ -103,10 +103,8 @@ def test_garbage_is_counted_exactly_and_answered_with_a_code(
 
 
 @pytest.mark.parametrize("kind", [zmq.DEALER, zmq.SUB])
-def test_garbage_from_where_we_connect_is_counted_and_not_answered(
-    harness: Harness, kind: int
-) -> None:
-    """A node answers requests; it does not argue with what it asked."""
+def test_garbage_from_a_server_is_counted_and_not_answered(harness: Harness, kind: int) -> None:
+    """Only requests are refused, not the answers and hints of a server."""
 
     async def scenario() -> None:
         is_dealer = kind == zmq.DEALER
@@ -143,7 +141,7 @@ def test_garbage_from_where_we_connect_is_counted_and_not_answered(
     harness.run(scenario())
 
 
-def test_a_higher_epoch_is_told_once_before_its_records(harness: Harness) -> None:
+def test_the_core_learns_a_higher_epoch_once_before_its_records(harness: Harness) -> None:
     async def scenario() -> None:
         server = FakeCore(epoch=5)
         _, address = await harness.serve(server)
@@ -158,7 +156,7 @@ def test_a_higher_epoch_is_told_once_before_its_records(harness: Harness) -> Non
     harness.run(scenario())
 
 
-def test_epochs_of_clients_mean_nothing(harness: Harness) -> None:
+def test_the_epoch_of_a_client_is_ignored(harness: Harness) -> None:
     async def scenario() -> None:
         server = FakeCore(epoch=5)
         _, address = await harness.serve(server, Link.CLIENTS)
@@ -169,7 +167,7 @@ def test_epochs_of_clients_mean_nothing(harness: Harness) -> None:
     harness.run(scenario())
 
 
-def test_an_exception_out_of_a_core_costs_one_message(
+def test_an_exception_out_of_a_core_costs_one_record(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(link: Link, peer: Peer, message: Message | Local) -> Sequence[Effect]:
@@ -191,7 +189,7 @@ def test_an_exception_out_of_a_core_costs_one_message(
     harness.run(scenario())
 
 
-def test_a_core_that_fails_at_everything_is_counted_and_does_not_spin(harness: Harness) -> None:
+def test_a_core_that_fails_in_every_call_is_counted_and_does_not_spin(harness: Harness) -> None:
     class BrokenCore(FakeCore):
         def start(self, now: float) -> Sequence[Effect]:
             raise RuntimeError("start")
@@ -215,8 +213,8 @@ def test_a_core_that_fails_at_everything_is_counted_and_does_not_spin(harness: H
     harness.run(scenario())
 
 
-def test_a_bad_effect_is_a_bug_that_costs_itself(harness: Harness) -> None:
-    """Effects for a link that the table does not have, or has as another kind of socket."""
+def test_a_misplaced_effect_is_counted_and_costs_only_itself(harness: Harness) -> None:
+    """The table does not have the effect's link, or has it as another kind of socket."""
 
     async def scenario() -> None:
         core = FakeCore()
@@ -240,7 +238,7 @@ def test_a_bad_effect_is_a_bug_that_costs_itself(harness: Harness) -> None:
 
 
 def test_a_lasting_bug_of_the_reactor_does_not_spin(harness: Harness) -> None:
-    """What nobody can read keeps its descriptor readable."""
+    """A message that cannot be read keeps its descriptor readable."""
 
     def broken() -> Received | None:
         raise RuntimeError("the reactor's bug")
@@ -248,22 +246,22 @@ def test_a_lasting_bug_of_the_reactor_does_not_spin(harness: Harness) -> None:
     async def scenario() -> None:
         core = FakeCore(accept)
         reactor, address = await harness.serve(core)
-        channel = channel_of(reactor)
-        channel.receive = broken  # type: ignore[method-assign]
+        link_socket = socket_of(reactor)
+        link_socket.receive = broken  # type: ignore[method-assign]
         harness.raw(zmq.DEALER, address).send_multipart(packed(publish(1)))
         await harness.wait_until(lambda: reactor.statistics().get("reactor_errors"))
         seconds = await harness.wait_until(lambda: reactor.statistics()["reactor_errors"] > 10)
-        del channel.receive  # type: ignore[method-assign]
+        del link_socket.receive  # type: ignore[method-assign]
         assert seconds > 5 * RETRY_SECONDS
         await harness.wait_until(lambda: core.records() == [publish(1)])
 
     harness.run(scenario())
 
 
-def test_a_turn_that_fails_is_the_last_where_the_core_has_heard_of_the_stop(
+def test_a_failing_turn_is_the_last_one_after_the_core_has_received_stop(
     harness: Harness,
 ) -> None:
-    """Whoever stops a node does not wait for ever, whatever is wrong with it."""
+    """A node stops even if every turn fails."""
 
     def broken() -> Received | None:
         raise RuntimeError("the reactor's bug")
@@ -271,7 +269,7 @@ def test_a_turn_that_fails_is_the_last_where_the_core_has_heard_of_the_stop(
     async def scenario() -> None:
         core = FakeCore(accept)
         reactor = Reactor(core, CLUSTER, LinkTable(routers={Link.REQUESTS: LOOPBACK}))
-        channel_of(reactor).receive = broken  # type: ignore[method-assign]
+        socket_of(reactor).receive = broken  # type: ignore[method-assign]
         running = asyncio.create_task(reactor.run())
         await harness.wait_until(lambda: reactor.statistics().get("reactor_errors"))
         reactor.stop()
@@ -295,20 +293,20 @@ def test_a_failing_event_callback_costs_one_event(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("strange", "detail"),
+    ("incompatible", "detail"),
     [
         (packed(Ping(), cluster="theirs"), "it is of cluster 'theirs': give the name"),
         (
             [msgspec.msgpack.encode(("zreg", 9, CLUSTER, 0)), b"\x90"],
-            "it is of another version of zreg: protocol version 9 is not spoken here",
+            "it is of another version of zreg: protocol version 9 is not supported here",
         ),
     ],
     ids=["cluster", "version"],
 )
-def test_the_core_is_told_that_it_has_connected_to_a_stranger(
-    harness: Harness, strange: list[bytes], detail: str
+def test_the_core_is_told_that_a_server_is_incompatible(
+    harness: Harness, incompatible: list[bytes], detail: str
 ) -> None:
-    """Whoever gave the address must hear what is wrong with it; of garbage only the counters."""
+    """The person who gave the address must learn what is wrong; garbage is only counted."""
 
     async def scenario() -> None:
         socket = harness.socket(zmq.ROUTER)
@@ -322,7 +320,7 @@ def test_the_core_is_told_that_it_has_connected_to_a_stranger(
         await harness.wait_until(lambda: socket.poll(0))
         first = socket.recv_multipart()[0]
         socket.send_multipart([first, b"nonsense", b"\x90"])
-        socket.send_multipart([first, *strange])
+        socket.send_multipart([first, *incompatible])
         await harness.wait_until(lambda: core.of(PeerIncompatible))
         (told,) = core.of(PeerIncompatible)
         assert (told.link, told.peer) == (Link.META, "server")

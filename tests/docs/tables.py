@@ -1,4 +1,4 @@
-"""Reading the tables of our own documentation."""
+"""Find the project's documentation pages, and read their tables."""
 
 import re
 from collections.abc import Iterator
@@ -6,32 +6,37 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+PAGES = sorted(
+    page
+    for pattern in ("*.md", "docs/**/*.md", "bench/*.md", "systemd/*.md")
+    for page in ROOT.glob(pattern)
+)
 
 
 def sections(text: str) -> dict[str, str]:
-    """Return the text under each heading, by heading; code fences hold no headings."""
+    """Return the text under each heading, by heading; lines inside code fences are not headings."""
     found: dict[str, list[str]] = {"": []}
-    here, is_code = "", False
+    heading, is_code = "", False
     for line in text.splitlines():
         is_code ^= line.startswith("```")
         if line.startswith("#") and not is_code:
-            here = line.lstrip("#").strip()
-            assert here not in found, f"two sections are called {here!r}"
-            found[here] = []
+            heading = line.lstrip("#").strip()
+            assert heading not in found, f"two sections are called {heading!r}"
+            found[heading] = []
         else:
-            found[here].append(line)
-    return {heading: "\n".join(lines) for heading, lines in found.items()}
+            found[heading].append(line)
+    return {name: "\n".join(lines) for name, lines in found.items()}
 
 
 def rows(text: str) -> Iterator[list[str]]:
-    """Yield the cells of every table row, without heads and rules."""
+    """Yield the cells of every table row, without header rows and separator rows."""
     lines = text.splitlines()
-    for before, line in zip(["", *lines], lines, strict=False):
-        is_head = not before.startswith("|")
-        if line.startswith("|") and not is_head and not re.fullmatch(r"[|\s:-]+", line):
+    for previous, line in zip(["", *lines], lines, strict=False):
+        is_header = not previous.startswith("|")
+        if line.startswith("|") and not is_header and not re.fullmatch(r"[|\s:-]+", line):
             yield [cell.strip().strip("`") for cell in line.strip().strip("|").split("|")]
 
 
 def table(heading: str, text: str) -> list[list[str]]:
-    """Return the rows under one heading of a page."""
+    """Return the table rows under one heading of a page."""
     return list(rows(sections(text)[heading]))

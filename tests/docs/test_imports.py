@@ -1,4 +1,4 @@
-"""Modules import each other in one direction, and a module's name says where it is."""
+"""Imports between modules form no circle, and no module name stands for two things."""
 
 import ast
 from collections import defaultdict
@@ -11,7 +11,7 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-# Each role has its own of these, and they do the same for it.
+# Each role has a module of this name, which does the same for its role.
 SHARED_NAMES = {"core", "health", "errors", "config"}
 
 
@@ -41,7 +41,7 @@ def reachable(name: str, imports: dict[str, set[str]]) -> set[str]:
     return seen
 
 
-# The package itself loads its public names when they are first used.
+# `zreg` itself is exempt: it imports its public names when they are first used.
 @pytest.mark.parametrize("name", sorted(set(MODULES) - {"zreg"}))
 def test_no_module_imports_itself_through_others(name: str) -> None:
     circle = sorted(

@@ -1,4 +1,4 @@
-"""The reference pages name all there is, and nothing that is not there."""
+"""The reference pages list every record, field, setting, code and dependency, and no others."""
 
 import ast
 import configparser
@@ -8,6 +8,7 @@ import tomllib
 
 import msgspec
 import pytest
+from msgspec import inspect
 from tables import DOCS, ROOT, rows, sections, table
 
 from zreg import model
@@ -24,8 +25,9 @@ from zreg.http.connections import (
 from zreg.http.responses import CODES
 from zreg.wire.data_messages import DatumSummary
 from zreg.wire.messages import TAGS
+from zreg.wire.meta_messages import MetaNodeState, MetaNodeStatus
 from zreg.wire.raft_messages import Entry, EntryKind
-from zreg.wire.settings_messages import Setting
+from zreg.wire.settings_messages import SETTING_NAME_PATTERN, Setting
 
 PROTOCOL = (DOCS / "protocol.md").read_text()
 CONFIGURATION = (DOCS / "configuration.md").read_text()
@@ -43,15 +45,16 @@ VALUES: list[type[msgspec.Struct]] = [
     DatumSummary,
     Entry,
     Setting,
+    MetaNodeStatus,
 ]
-ENUMS = [model.Scope, model.Role, model.Status, model.Cause, EntryKind]
+ENUMS = [model.Scope, model.Role, model.Status, model.Cause, EntryKind, MetaNodeState]
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     f"{tag} `{kind.__name__}`": kind for tag, kind in TAGS.items()
 } | {f"`{kind.__name__}`": kind for kind in VALUES}
 
 
 def shown(default: object) -> str:
-    """Return how the tables write a default."""
+    """Return a default value as the tables of protocol.md write it."""
     named = {"": '""', b"": "empty", (): "[]", None: "nil", False: "false", True: "true"}
     if isinstance(default, model.Version):
         return str(default)
@@ -64,7 +67,7 @@ def shown(default: object) -> str:
 
 
 def fields(kind: type[msgspec.Struct]) -> list[tuple[str, str]]:
-    """Return names and defaults as a table has to show them."""
+    """Return the field names and defaults that a record's table must show."""
     return [
         (field.name, "–" if field.required else shown(field.default))  # noqa: RUF001 -- a dash
         for field in msgspec.structs.fields(kind)
@@ -72,23 +75,23 @@ def fields(kind: type[msgspec.Struct]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("heading", STRUCTS)
-def test_a_record_or_value_is_documented_field_by_field(heading: str) -> None:
+def test_the_table_of_a_record_or_value_lists_its_fields(heading: str) -> None:
     kind = STRUCTS[heading]
     found = table(heading, PROTOCOL)
 
     assert [(row[1], row[3]) for row in found] == fields(kind)
-    first = 1 if kind in TAGS.values() else 0
+    first = 1 if kind in TAGS.values() else 0  # position 0 of a record is its tag
     assert [row[0] for row in found] == [str(first + place) for place in range(len(found))]
     assert all(row[2] and row[4] for row in found)
 
 
-def test_the_protocol_names_no_record_that_does_not_exist() -> None:
+def test_protocol_md_describes_exactly_the_records_that_exist() -> None:
     headings = {h for h in sections(PROTOCOL) if re.fullmatch(r"\d+ `\w+`", h)}
 
     assert headings == {heading for heading in STRUCTS if heading[0].isdigit()}
 
 
-def test_the_dialogs_name_all_requests_and_nothing_else() -> None:
+def test_the_dialogs_of_protocol_md_use_every_record_and_no_other() -> None:
     dialogs = "\n".join(text for name, text in sections(PROTOCOL).items() if "abnf" in text)
     named = set(re.findall(r"\b[CS]:(\w+)", dialogs))
 
@@ -97,26 +100,68 @@ def test_the_dialogs_name_all_requests_and_nothing_else() -> None:
     assert names - named == set()
 
 
+def number(value: int | None) -> str:
+    """Return how the tables write a bound: a power of two is shown as such if it is large."""
+    powers = {
+        2**power - less: f"2^{power}{-less or ''}" for power in (32, 62, 63) for less in (0, 1)
+    }
+    return powers.get(value or 0, str(value))
+
+
+def type_of(kind: inspect.Type) -> str:
+    """Return how the tables write a type with its bounds."""
+    match kind:
+        case inspect.IntType(ge=low, le=high, lt=end):
+            return f"int, {number(low)} to {number(high if end is None else end - 1)}"
+        case inspect.FloatType(gt=low, le=high):
+            return f"float, > {low}, ≤ {high}"
+        case inspect.BytesType(min_length=low, max_length=high):
+            return f"bin({high})" if low == high else f"bin, ≤ {high}"
+        case inspect.StrType(pattern=str() as pattern):
+            return "setting name" if pattern == SETTING_NAME_PATTERN else "name"
+        case inspect.StrType(min_length=low, max_length=high):
+            return f"str, {low} to {high}" if low else f"str, ≤ {high}"
+        case inspect.VarTupleType():
+            return f"array of {type_of(kind.item_type)}, ≤ {kind.max_length}"
+        case inspect.TupleType():
+            return f"({', '.join(map(type_of, kind.item_types))})"
+        case inspect.UnionType():
+            return " or ".join(map(type_of, kind.types))
+        case inspect.EnumType() | inspect.StructType():
+            return f"`{kind.cls.__name__}`"
+        case _:
+            return {inspect.BoolType: "bool", inspect.NoneType: "nil"}[type(kind)]
+
+
+@pytest.mark.parametrize("heading", STRUCTS)
+def test_the_table_of_a_record_or_value_has_the_types_of_its_fields(heading: str) -> None:
+    definition = inspect.type_info(STRUCTS[heading])
+    assert isinstance(definition, inspect.StructType)
+
+    types = [type_of(field.type).strip("`") for field in definition.fields]
+    assert [row[2] for row in table(heading, PROTOCOL)] == types
+
+
 @pytest.mark.parametrize("kind", ENUMS, ids=lambda kind: kind.__name__)
-def test_an_enumeration_is_documented_value_by_value(kind: type[enum.IntEnum]) -> None:
+def test_the_table_of_an_enumeration_lists_its_values(kind: type[enum.IntEnum]) -> None:
     found = [(row[0], row[1]) for row in table(f"`{kind.__name__}`", PROTOCOL)]
 
     assert found == [(str(member.value), member.name) for member in kind]
 
 
-def test_every_code_is_documented() -> None:
+def test_protocol_md_lists_every_refusal_code() -> None:
     found = [(row[0], row[1]) for row in table("12. Codes", PROTOCOL)]
 
     assert found == [(str(code), error.__name__) for code, error in REFUSALS.items()]
 
 
-def test_every_limit_is_documented_with_its_value() -> None:
+def test_protocol_md_lists_every_limit_with_its_value() -> None:
     limits = {name: str(value) for name, value in vars(Limits).items() if name[0] != "_"}
 
     assert {row[0]: row[1] for row in table("13. Limits", PROTOCOL)} == limits
 
 
-def test_every_setting_is_documented_with_its_default() -> None:
+def test_configuration_md_lists_every_setting_with_its_default() -> None:
     found = {row[0]: row[1] for row in rows(CONFIGURATION)}
     defaults = {
         field.name: msgspec.json.encode(field.default).decode().replace(",", ", ")
@@ -126,7 +171,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert found == defaults
 
 
-def test_what_loopback_changes_is_documented() -> None:
+def test_configuration_md_says_what_for_loopback_changes() -> None:
     lan, loopback = Config.for_lan(), Config.for_loopback()
     changed = {
         name: getattr(loopback, name)
@@ -140,13 +185,13 @@ def test_what_loopback_changes_is_documented() -> None:
 
 
 def name_of(requirement: str) -> str:
-    """Return the package that a requirement is about."""
+    """Return the package name of a requirement, without its version."""
     found = re.match(r"[A-Za-z0-9_.-]+", requirement)
     assert found, requirement
     return found[0]
 
 
-def test_every_dependency_has_a_reason() -> None:
+def test_dependencies_md_lists_every_dependency_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini")
@@ -172,13 +217,13 @@ OPERATING = (DOCS / "operating.md").read_text()
 
 
 def calls_of(name: str) -> list[ast.Call]:
-    """Return all calls of a name in the package."""
+    """Return every call of a function or class by this name in `zreg/`."""
     trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "zreg").rglob("*.py"))]
     nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return [node for node in nodes if ast.unparse(node.func) == name]
 
 
-def test_every_problem_of_a_node_is_documented() -> None:
+def test_operating_md_lists_every_problem_code_once() -> None:
     codes = {ast.literal_eval(call.args[0]) for call in calls_of("Problem")}
 
     found = [row[0] for row in rows(sections(OPERATING)["Health"]) if "/" not in row[0]]
@@ -187,7 +232,7 @@ def test_every_problem_of_a_node_is_documented() -> None:
     assert len(found) == len(codes) > 10
 
 
-def test_what_bounds_http_is_documented() -> None:
+def test_operating_md_states_the_limits_and_error_codes_of_http() -> None:
     text = sections(OPERATING)["Health"].replace("\n", " ")
 
     for words in (

@@ -1,4 +1,4 @@
-"""What tests of real processes share: loopback only, ports chosen by the kernel."""
+"""Fixtures of the tests with real processes: loopback only, ports chosen by the kernel."""
 
 import itertools
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from zreg.testing.processes import RunningCluster, own_environment
+from zreg.testing.processes import RunningCluster, clean_environment
 
 StartCluster = Callable[..., RunningCluster]
 
 
-def free_ports(count: int = 12) -> int:
-    """Return the first of so many ports in a row that are free, below those the kernel chooses."""
+def first_free_port(count: int = 12) -> int:
+    """Return the first of `count` free ports in a row, outside the range of the kernel."""
     for base in range(20_000 + os.getpid() % 5_000, 32_000, count):
         with ExitStack() as stack:
             try:
@@ -28,9 +28,9 @@ def free_ports(count: int = 12) -> int:
 
 
 @pytest.fixture(autouse=True)
-def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep settings of the machine, and of whoever runs the tests, out of them."""
-    for name, value in own_environment().items():
+def _hide_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the settings of this machine and of the shell from the tests."""
+    for name, value in clean_environment().items():
         monkeypatch.setenv(name, value)
     for name in [name for name in os.environ if name.startswith("ZREG_")]:
         monkeypatch.delenv(name)
@@ -41,7 +41,7 @@ def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def start_cluster(tmp_path: Path) -> Iterator[StartCluster]:
-    """Return a function that starts a cluster (see `RunningCluster`), ended after the test.
+    """Return a function that starts a cluster (see `RunningCluster`), which ends after the test.
 
     start_cluster(sessions=2, data=3, options=["--lease-seconds=2"])
     """

@@ -1,4 +1,4 @@
-"""What tests ask of several meta nodes, and who writes and watches while they fail."""
+"""Helpers for tests of several meta nodes: questions to them, a writer, and an epoch watcher."""
 
 import json
 import threading
@@ -11,6 +11,7 @@ import msgspec
 
 import zreg
 from zreg.cli.ask import ask_now
+from zreg.cli.targets import Target
 from zreg.config import Config
 from zreg.effects import Link
 from zreg.errors import Error
@@ -23,32 +24,37 @@ _ASK_SECONDS = 3.0
 _PAUSE_SECONDS = 0.02
 
 
-def names(cluster: RunningCluster) -> list[str]:
+def living_metas(cluster: RunningCluster) -> list[str]:
     return [node.node_id for node in cluster.of("meta") if node.is_alive]
 
 
-def leader(cluster: RunningCluster, but: str = "") -> str:
-    """Return who leads the latest term, asked of each that lives; empty if nobody does."""
+def find_leader(cluster: RunningCluster, *, except_for: str = "") -> str | None:
+    """Return the leader of the latest term, as the living nodes report it; None if there is none.
+
+    `except_for` is not asked, since it is dead or frozen.
+    """
     found = [
         (int(statistics["raft_term"]), name)
-        for name in names(cluster)
-        if name != but
+        for name in living_metas(cluster)
+        if name != except_for
         for statistics in [cluster.statistics(name)]
         if statistics["raft_role"] == "leader"
     ]
-    return max(found)[1] if found else ""
+    return max(found)[1] if found else None
 
 
-def wait_leader(cluster: RunningCluster, but: str = "") -> str:
-    """Wait until somebody leads; `but` is not asked, since it is dead or frozen."""
-    found: list[str] = []
+def wait_leader(cluster: RunningCluster, *, except_for: str = "") -> str:
+    """Wait until a node leads, and return it."""
+    leaders: list[str] = []
 
     def has_leader() -> bool:
-        found[:] = [leader(cluster, but)]
-        return found != [""]
+        leader = find_leader(cluster, except_for=except_for)
+        if leader is not None:
+            leaders.append(leader)
+        return leader is not None
 
     wait_until(has_leader, timeout_seconds=10.0, describe=cluster.describe)
-    return found[0]
+    return leaders[0]
 
 
 def address_of(cluster: RunningCluster, node_id: str) -> str:
@@ -68,13 +74,13 @@ def members(cluster: RunningCluster) -> dict[str, str]:
 
 
 def incarnations(cluster: RunningCluster) -> dict[str, str]:
-    """Return the incarnation of each session and data node, as it knows it itself."""
+    """Return the incarnation that each session and data node reports for itself."""
     nodes = [*cluster.of("session"), *cluster.of("data")]
     return {n.node_id: str(cluster.statistics(n.node_id)["incarnation"]) for n in nodes}
 
 
-def check_nobody_departed(cluster: RunningCluster, before: dict[str, str]) -> None:
-    """Every session and data node is the member that it was, and nobody ever said otherwise."""
+def check_no_node_departed(cluster: RunningCluster, before: dict[str, str]) -> None:
+    """Check that every session and data node kept its incarnation, and was never taken for dead."""
     assert incarnations(cluster) == before, cluster.describe()
     for node in cluster.nodes.values():
         log = cluster.log(node.node_id)
@@ -83,17 +89,11 @@ def check_nobody_departed(cluster: RunningCluster, before: dict[str, str]) -> No
     assert set(members(cluster).values()) == {"WORKING"}
 
 
-def _addresses(cluster: RunningCluster) -> list[str]:
-    return [f"tcp://{node.address}" for node in cluster.of("meta")]
-
-
 def change_setting(cluster: RunningCluster, node_id: str, value: str) -> None:
-    """Set `a` at this meta node, as `zreg settings set` does."""
+    """Set the setting `a` at this meta node, as `zreg settings set` does."""
     ask_now(
-        Link.META,
-        [f"tcp://{address_of(cluster, node_id)}"],
+        Target(Link.META, (f"tcp://{address_of(cluster, node_id)}",), CONFIG.cluster),
         (partial(SetSetting, name="a", value=value), SettingsReply),
-        config=CONFIG,
         timeout_seconds=_ASK_SECONDS,
     )
 
@@ -109,14 +109,15 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    """Sets one setting after the other as `zreg settings set` does; counts what was acknowledged.
+    """Sets one setting after the other, as `zreg settings set` does, and keeps acknowledged writes.
 
-    Each write has a higher number than all before it, and goes to whichever meta node leads.
+    Each write has a higher number than all before it. It goes to the meta node that leads.
     """
 
     def __init__(self, cluster: RunningCluster) -> None:
         self.writes: list[Write] = []
-        self._addresses = _addresses(cluster)
+        addresses = tuple(f"tcp://{node.address}" for node in cluster.of("meta"))
+        self._target = Target(Link.META, addresses, CONFIG.cluster)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -128,36 +129,32 @@ class Writer:
             question = partial(SetSetting, name=name, value=str(number))
             try:
                 reply = ask_now(
-                    Link.META,
-                    self._addresses,
-                    (question, SettingsReply),
-                    config=CONFIG,
-                    timeout_seconds=_ASK_SECONDS,
+                    self._target, (question, SettingsReply), timeout_seconds=_ASK_SECONDS
                 )
             except Error:
-                # Unknown, or nobody leads: it does not count.
+                # The outcome is unknown, or no node leads: the write does not count.
                 self._stopping.wait(_PAUSE_SECONDS)
                 continue
             version = reply.settings[0].version
             self.writes.append(Write(name, number, version, started_at, time.monotonic()))
 
     def wait_more(self, cluster: RunningCluster, *, timeout_seconds: float = 10.0) -> Write:
-        """Wait for the acknowledgement of a write that begins after now."""
+        """Wait until a write is acknowledged that began after this call."""
         now = time.monotonic()
 
-        def is_there() -> bool:
+        def is_acknowledged() -> bool:
             return bool(self.writes) and self.writes[-1].started_at > now
 
-        wait_until(is_there, timeout_seconds=timeout_seconds, describe=cluster.describe)
+        wait_until(is_acknowledged, timeout_seconds=timeout_seconds, describe=cluster.describe)
         return next(write for write in self.writes if write.started_at > now)
 
     def check(self, cluster: RunningCluster) -> None:
-        """Nothing that was acknowledged is lost, and every version is above the one before it."""
+        """Check that no acknowledged write is lost, and that versions only grow."""
         versions = [write.version for write in self.writes]
         assert versions == sorted(set(versions)), "an epoch went back"
         found = settings(cluster)
         for write in self.writes:
-            # It holds that value, or one that was written later and whose answer may be lost.
+            # The setting holds that value, or a later one whose answer may be lost.
             assert int(found[write.name]) >= write.number, write
 
     def __enter__(self) -> Self:
@@ -175,7 +172,7 @@ class Writer:
 
 
 class EpochWatcher:
-    """Asks a session for the membership all the time, and keeps each epoch that it was told."""
+    """Asks a session for the membership again and again, and keeps each epoch."""
 
     def __init__(self, cluster: RunningCluster) -> None:
         self.epochs: list[int] = []
@@ -191,7 +188,7 @@ class EpochWatcher:
             self.epochs.append(reply.membership.epoch)
 
     def check(self) -> None:
-        """It was told something, and nothing older than what it was told before."""
+        """Check that the epoch changed, and that it never went back."""
         assert len(set(self.epochs)) > 1
         assert self.epochs == sorted(self.epochs)
 

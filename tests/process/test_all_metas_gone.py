@@ -1,4 +1,4 @@
-"""All of meta is gone, and nodes are started again: they go on from what is on their disks."""
+"""All meta nodes are gone, and other nodes restart: they continue from their directories."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ import zreg
 from zreg.storage.membership_cache import MembershipFile
 from zreg.testing.processes import RunningCluster, run_zreg
 
-FIRST, OTHER = "session-1", "session-2"
+RESTARTED, OTHER = "session-1", "session-2"
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def cluster(tmp_path: Path) -> Iterator[RunningCluster]:
             MembershipFile(tmp_path / node.node_id, cluster="zreg", node_id=node.node_id)
             for node in nodes
         ]
-        # The last change is on disk a moment after it was taken.
+        # A node writes a new membership to its disk a moment after it has received it.
         cluster.wait_until(
             lambda: all(
                 file.read().epoch == cluster.statistics("meta-1")["epoch"] for file in files
@@ -39,7 +39,7 @@ def is_joined(cluster: RunningCluster, *node_ids: str) -> bool:
     return all(cluster.statistics(node_id)["incarnation"] != "-" for node_id in node_ids)
 
 
-def test_a_restarted_session_shows_what_is_published_and_its_publishes_wait_for_meta(
+def test_a_restarted_session_serves_reads_and_its_publishes_wait_for_meta(
     cluster: RunningCluster,
 ) -> None:
     with (
@@ -48,12 +48,12 @@ def test_a_restarted_session_shows_what_is_published_and_its_publishes_wait_for_
     ):
         publisher.publish("pay", "one").wait_registered(5)
         kill_all_metas(cluster)
-        cluster.kill(FIRST)
-        cluster.restart(FIRST)
+        cluster.kill(RESTARTED)
+        cluster.restart(RESTARTED)
 
         with (
-            Watcher(cluster.url_of(FIRST), "pay") as watcher,
-            zreg.Client(cluster.url_of(FIRST)) as newcomer,
+            Watcher(cluster.url_of(RESTARTED), "pay") as watcher,
+            zreg.Client(cluster.url_of(RESTARTED)) as newcomer,
         ):
             assert watcher.values == {"one"}
             publisher.publish("pay", "two").wait_registered(5)
@@ -61,10 +61,10 @@ def test_a_restarted_session_shows_what_is_published_and_its_publishes_wait_for_
             waiting = newcomer.publish("pay", "three")
             with pytest.raises(zreg.TimeoutError, match=r"not accepted yet, but kept: .* its disk"):
                 waiting.wait_registered(0.5)
-            shown = run_zreg("nodes", "--url", cluster.url_of(FIRST))
+            shown = run_zreg("nodes", "--url", cluster.url_of(RESTARTED))
             assert all(node_id in shown.stdout for node_id in cluster.nodes)
             assert "has not let session-1 in since it started from its disk" in shown.stderr
-            assert "membership.remembered" in cluster.log(FIRST)
+            assert "membership.remembered" in cluster.log(RESTARTED)
 
             for node in cluster.of("meta"):
                 cluster.restart(node.node_id)
@@ -72,14 +72,14 @@ def test_a_restarted_session_shows_what_is_published_and_its_publishes_wait_for_
             waiting.wait_registered(10)
             everything = {"one", "two", "three"}
             cluster.wait_until(lambda: watcher.values == steady.values == everything)
-            assert is_joined(cluster, FIRST)
+            assert is_joined(cluster, RESTARTED)
             assert watcher.removed == steady.removed == []
 
 
-def test_a_restarted_data_node_is_not_believed_before_meta_is_back(
+def test_a_restarted_data_node_answers_nothing_before_meta_is_back(
     cluster: RunningCluster,
 ) -> None:
-    """Whatever it owned is neither empty nor gone, and comes back from those who vouch for it."""
+    """Its ids are not reported as empty or gone; the sessions register them again later."""
     with (
         zreg.Client(cluster.url_of(OTHER)) as publisher,
         Watcher(cluster.url_of(OTHER), "id-0") as watcher,
@@ -91,14 +91,14 @@ def test_a_restarted_data_node_is_not_believed_before_meta_is_back(
         for node_id in ("data-1", "data-2"):
             cluster.kill(node_id)
             cluster.restart(node_id)
-        cluster.kill(FIRST)
-        cluster.restart(FIRST)
-        with zreg.Client(cluster.url_of(FIRST)) as reader:
+        cluster.kill(RESTARTED)
+        cluster.restart(RESTARTED)
+        with zreg.Client(cluster.url_of(RESTARTED)) as reader:
             subscriptions = [reader.subscribe(name) for name in names]
             with pytest.raises(zreg.TimeoutError):
                 subscriptions[0].wait_for(min_count=0, timeout_seconds=1)
             assert not any(subscription.view.is_known for subscription in subscriptions)
-            assert run_zreg("ls", "--url", cluster.url_of(FIRST)).returncode != 0
+            assert run_zreg("ls", "--url", cluster.url_of(RESTARTED)).returncode != 0
 
             for node in cluster.of("meta"):
                 cluster.restart(node.node_id)
@@ -108,7 +108,9 @@ def test_a_restarted_data_node_is_not_believed_before_meta_is_back(
         assert watcher.removed == []
 
 
-def test_a_node_that_meets_a_cluster_that_was_founded_anew_is_refused_once(tmp_path: Path) -> None:
+def test_a_node_that_finds_a_new_cluster_at_its_meta_address_is_refused_once(
+    tmp_path: Path,
+) -> None:
     with RunningCluster(tmp_path, options=["--lease-seconds=2"]) as cluster:
         (meta,) = cluster.of("meta")
         for node in list(cluster.nodes):
@@ -118,10 +120,10 @@ def test_a_node_that_meets_a_cluster_that_was_founded_anew_is_refused_once(tmp_p
             rest.unlink()
         cluster.restart(meta.node_id)
 
-        cluster.restart(FIRST)
-        cluster.wait_until(lambda: not cluster.nodes[FIRST].is_alive)
-        assert "this node has been a member of another cluster" in cluster.log(FIRST)
+        cluster.restart(RESTARTED)
+        cluster.wait_until(lambda: not cluster.nodes[RESTARTED].is_alive)
+        assert "this node has been a member of another cluster" in cluster.log(RESTARTED)
 
-        cluster.restart(FIRST)
-        cluster.wait_until(lambda: is_joined(cluster, FIRST))
-        assert cluster.log(FIRST).count("node.joined") == 2
+        cluster.restart(RESTARTED)
+        cluster.wait_until(lambda: is_joined(cluster, RESTARTED))
+        assert cluster.log(RESTARTED).count("node.joined") == 2

@@ -1,4 +1,4 @@
-"""Every command and every exit code, each error in one sentence that says what to do."""
+"""Every command and every exit code; each error is one sentence that says what to do."""
 
 import json
 import re
@@ -15,28 +15,28 @@ import zreg
 from zreg.cli.process.node_options import CONFIG_FIELDS, META_FIELDS, OPTION_FIELDS, flag
 from zreg.testing.processes import Running, run_zreg, zreg_command
 
-# Nothing listens on the first port of all.
+# Nothing listens on port 1.
 NOWHERE = "127.0.0.1:1"
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """Run a registry for all tests here."""
+    """Run one registry for all tests of this module."""
     with Running(zreg_command("dev", "--port", "0", "-o", "json")) as registry:
-        while "url" not in (said := json.loads(registry.line())):
+        while "url" not in (line := json.loads(registry.line())):
             pass
-        yield said["url"]
+        yield line["url"]
 
 
 def ok(*arguments: str) -> str:
-    """Run a command that succeeds without a word of complaint; return what it writes."""
+    """Run a command that succeeds and writes nothing to stderr; return its output."""
     result = run_zreg(*arguments)
     assert (result.stderr, result.returncode) == ("", 0)
     return result.stdout
 
 
 def fails(code: int, *arguments: str, **more: object) -> str:
-    """Run a command that fails with one sentence; return it."""
+    """Run a command that fails with one sentence; return the sentence."""
     result = run_zreg(*arguments, **more)  # type: ignore[arg-type]
     lines = result.stderr.splitlines()
     assert result.returncode == code, result.stderr
@@ -48,7 +48,7 @@ def fails(code: int, *arguments: str, **more: object) -> str:
 # --- what works ---------------------------------------------------------------------------------
 
 
-def test_publish_hold_subscribe_ls_get(url: str) -> None:
+def test_publish_with_hold_is_seen_by_subscribe_ls_and_get(url: str) -> None:
     subscribe = Running(zreg_command("subscribe", "pay", "-o", "json", "--url", url))
     hold = Running(
         zreg_command(
@@ -57,8 +57,8 @@ def test_publish_hold_subscribe_ls_get(url: str) -> None:
         )
     )
     with subscribe, hold:
-        assert hold.line() == "pay is published, until Ctrl-C."
-        # The first view may have been taken before or after the publish.
+        assert hold.line() == "pay is published until Ctrl-C."
+        # The first view may be older or newer than the publish.
         while not (seen := json.loads(subscribe.line()))["publishers"]:
             pass
         assert seen["publishers"][0]["values"] == ["10.0.0.7:12200", "second"]
@@ -83,7 +83,7 @@ def test_publish_hold_subscribe_ls_get(url: str) -> None:
         assert subscribe.wait() == 0
 
 
-def test_subscribe_shows_each_change_to_people(url: str) -> None:
+def test_subscribe_shows_each_change_as_lines_for_people(url: str) -> None:
     with (
         Running(zreg_command("subscribe", "lines", "--url", url)) as subscribe,
         zreg.Client(url) as client,
@@ -99,11 +99,14 @@ def test_subscribe_shows_each_change_to_people(url: str) -> None:
         assert subscribe.line().startswith("- two")
 
 
-def test_publish_without_hold_checks_that_it_would_be_taken(url: str) -> None:
-    said = ok("publish", "short", "value", "--url", url)
-    assert said == "short was accepted and ends with this command: keep it with --hold.\n"
-    said = ok("publish", "short", "value", "-o", "json", "--url", url)
-    assert json.loads(said)["registered"] is True
+def test_publish_without_hold_shows_that_the_value_would_be_accepted(url: str) -> None:
+    text = ok("publish", "short", "value", "--url", url)
+    assert text == (
+        "short was accepted, and is removed because this command ends: keep it published with "
+        "--hold.\n"
+    )
+    text = ok("publish", "short", "value", "-o", "json", "--url", url)
+    assert json.loads(text)["registered"] is True
 
 
 def test_group_and_instance_id_are_parts_of_the_name(url: str) -> None:
@@ -115,17 +118,17 @@ def test_group_and_instance_id_are_parts_of_the_name(url: str) -> None:
         fails(3, "get", "parts", "--url", url)
 
 
-def test_nodes_are_told_by_a_session_and_by_meta(url: str) -> None:
-    told = json.loads(ok("nodes", "-o", "json", "--url", url))
-    assert [(node["role"], node["node_id"], node["status"]) for node in told] == [
+def test_a_session_and_meta_list_the_same_nodes(url: str) -> None:
+    listed = json.loads(ok("nodes", "-o", "json", "--url", url))
+    assert [(node["role"], node["node_id"], node["status"]) for node in listed] == [
         ("session", "session-1", "WORKING"),
         ("data", "data-1", "WORKING"),
         ("meta", "meta-1", "WORKING"),
     ]
-    meta_address = told[2]["address"]
-    assert json.loads(ok("nodes", "--meta", meta_address, "-o", "json")) == told
+    meta_address = listed[2]["address"]
+    assert json.loads(ok("nodes", "--meta", meta_address, "-o", "json")) == listed
     assert meta_address in ok("nodes", "--url", url)
-    assert told[1]["changes_address"] in ok("nodes", "-o", "wide", "--url", url)
+    assert listed[1]["changes_address"] in ok("nodes", "-o", "wide", "--url", url)
 
 
 def test_the_url_may_come_from_the_environment_or_a_file(url: str, tmp_path: Path) -> None:
@@ -140,18 +143,18 @@ def test_version() -> None:
     assert json.loads(ok("version", "-o", "json"))["protocol"] == 1
 
 
-def test_help_names_every_command() -> None:
-    said = ok("--help")
+def test_help_names_every_command_and_every_setting() -> None:
+    text = ok("--help")
     names = "dev cluster meta session data publish subscribe ls get nodes settings version"
-    assert all(f" {name} " in said for name in names.split())
-    said = ok("meta", "--help")
-    assert all(flag(name) in said for name in (*CONFIG_FIELDS, *OPTION_FIELDS))
+    assert all(f" {name} " in text for name in names.split())
+    text = ok("meta", "--help")
+    assert all(flag(name) in text for name in (*CONFIG_FIELDS, *OPTION_FIELDS))
     assert not any(f" {flag(name)} " in ok("data", "--help") for name in META_FIELDS)
-    assert "…" not in said
+    assert "…" not in text
 
 
-def test_a_reader_that_has_enough_is_no_error(url: str) -> None:
-    """`zreg subscribe x | head -1` ends without a traceback, with the next change."""
+def test_a_reader_that_closes_the_pipe_is_no_error(url: str) -> None:
+    """`zreg subscribe x | head -1` ends at the next change, without a traceback."""
     command = shlex.join(zreg_command("subscribe", "pipe", "--url", url))
     script = f"{{ {command}; echo code $? >&2; }} | head -1"
     with Running(["sh", "-c", script]) as piped, zreg.Client(url) as client:
@@ -161,8 +164,8 @@ def test_a_reader_that_has_enough_is_no_error(url: str) -> None:
         assert piped.wait() == 0
 
 
-def test_a_client_that_waits_says_also_that_a_session_is_back() -> None:
-    """Once for each loss, and nothing at the first."""
+def test_a_held_publish_reports_that_its_session_is_lost_and_reached_again() -> None:
+    """The first connection is not reported, and each loss once."""
     with Running(zreg_command("dev", "--port=0", "-o", "json")) as registry:
         while "url" not in (line := json.loads(registry.line())):
             pass
@@ -173,21 +176,23 @@ def test_a_client_that_waits_says_also_that_a_session_is_back() -> None:
             registry.wait()
             assert "WARNING zreg client.session.lost" in hold.error_line()
             port = line["url"].rpartition(":")[2]
-            # The port beside it may be one of a connection that has just ended.
+            # The port for HTTP may be in use by a connection that has just ended.
             with Running(zreg_command("dev", f"--port={port}", "--http-port=off")):
                 assert "INFO    zreg client.session.reached" in hold.error_line()
 
 
-def test_output_that_cannot_be_written_is_code_1(url: str) -> None:
+@pytest.mark.parametrize("arguments", [["nodes"], ["subscribe", "full"]])
+def test_output_that_cannot_be_written_is_code_1(url: str, arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
-        command = zreg_command("nodes", "--url", url)
+        command = zreg_command(*arguments, "--url", url)
         result = subprocess.run(
             command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=30
         )
 
     assert result.returncode == 1
     assert result.stderr == (
-        "zreg: the output cannot be written: No space left on device; send it elsewhere\n"
+        "zreg: the output cannot be written (No space left on device): redirect it to another "
+        "place\n"
     )
 
 
@@ -204,51 +209,57 @@ def test_output_that_cannot_be_written_is_code_1(url: str) -> None:
         (["ls", "--url", "http://h"], r"url 'http://h' does not start with zreg://: write zreg://"),
         (["ls", "--url", "zreg://h:0"], r"port 0 in url .* is not from 1 to 65535"),
         (["ls", "x" * 257], r"the pattern has 257 characters: write at most 256"),
-        (["nodes", "--meta", "x"], r"--meta: 'x' is no address: write HOST:PORT"),
-        (["nodes", "--meta", "h:1", "--url", "zreg://h"], r".* two places to ask: give one"),
+        (["nodes", "--meta", "x"], r"--meta: 'x' is not an address: write HOST:PORT"),
+        (["nodes", "--meta", "h:1", "--url", "zreg://h"], r".* two places to ask: give only one"),
         (["publish", "a b", "v"], r"data id 'a b' cannot be used: write 1 to 256 printable"),
         (["subscribe", "a*"], r"data id 'a\*' cannot be used: write 1 to 256 printable"),
         (["get", "x" * 257], r"data id 'x+' cannot be used: write 1 to 256 printable"),
         (["publish", "a", "v" * 70_000], r".* the limit is 65536: publish where to find large"),
-        (["publish", "a", "v", "--attribute", "x"], r"--attribute 'x' .*: write NAME=VALUE"),
+        (
+            ["publish", "a", "v", "--attribute", "x"],
+            r"--attribute 'x' has no name or no =: write NAME=VALUE",
+        ),
         (["data", "--lease-seconds", "x"], r"--lease-seconds is 'x', which cannot be used"),
         (["data", "--lease-seconds", "1"], r"lease_seconds must be at least three times"),
         (["data", "--id", "a b"], r"node id 'a b' cannot be used: give 1 to 64 printable"),
         (["data", "--host", "1.2.3.4", "--insecure"], r".* is no address of this machine .*choose"),
         (["data", "--host", "::"], r".* other machines .*bind to 127.0.0.1, or set insecure"),
         (["data", "-c", "none.toml"], r"none.toml does not exist: create it"),
-        (["cluster", "--meta", "2"], r"--meta 2: run 1, 3 or 5 meta nodes"),
+        (["cluster", "--meta", "2"], r"--meta 2 cannot be used: run 1, 3 or 5 meta nodes"),
+        (["settings"], r"Missing command: `zreg settings --help` shows how to use it"),
     ],
 )
 def test_wrong_usage_is_code_2(arguments: list[str], sentence: str) -> None:
     assert re.match(sentence, fails(2, *arguments))
 
 
-def test_an_unparsable_config_is_named_with_its_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_named_with_the_line(tmp_path: Path) -> None:
     (tmp_path / "zreg.toml").write_text("zone = 'a'\nlease_seconds = 3 3\n")
 
     for command in ("data", "dev", "cluster", "ls"):
-        said = fails(2, command, directory=tmp_path)
-        assert re.match(r"zreg.toml (is no TOML|cannot be read): .*line 2.*; mend", said), said
+        error = fails(2, command, directory=tmp_path)
+        assert re.match(
+            r"zreg.toml (is not valid TOML|cannot be read): .*line 2.*; (correct|mend|make)", error
+        ), error
 
 
-def test_an_unknown_setting_is_refused_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_setting_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text("lease_secs = 3\n")
 
-    said = fails(2, "data", "-c", "own.toml", directory=tmp_path)
+    error = fails(2, "data", "-c", "own.toml", directory=tmp_path)
 
-    assert said == (
+    assert error == (
         "own.toml, line 1: there is no setting 'lease_secs': did you mean lease_seconds?"
     )
 
 
-def test_a_missing_library_is_named_with_the_line_that_installs_it(tmp_path: Path) -> None:
+def test_a_missing_library_is_named_with_the_command_that_installs_it(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('no', name='typer')")
     paths = [str(tmp_path), str(Path(zreg.__file__).parents[1])]
 
-    said = fails(2, "version", environment={"PYTHONPATH": ":".join(paths)})
+    error = fails(2, "version", environment={"PYTHONPATH": ":".join(paths)})
 
-    assert said.endswith("typer, which is not installed: run pip install 'zreg[node]'")
+    assert error.endswith("typer, which is not installed: run pip install 'zreg[node]'")
 
 
 # --- 1, 3, 4 ------------------------------------------------------------------------------------
@@ -258,23 +269,23 @@ def test_a_port_in_use_is_code_1() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         for command in ("dev", "meta", "session", "data"):
-            said = fails(1, command, "--port", port)
-            assert re.match(rf"tcp://127.0.0.1:{port} is already in use: .*--port", said)
+            error = fails(1, command, "--port", port)
+            assert re.match(rf"tcp://127.0.0.1:{port} is already in use: .*--port", error)
 
 
 def test_a_question_to_the_wrong_kind_of_node_is_code_1(url: str) -> None:
-    told = json.loads(ok("nodes", "-o", "json", "--url", url))
+    listed = json.loads(ok("nodes", "-o", "json", "--url", url))
 
-    said = fails(1, "ls", "--url", f"zreg://{told[2]['address']}")
+    error = fails(1, "ls", "--url", f"zreg://{listed[2]['address']}")
 
-    assert said == "meta does not take ListDatums: connect to a session node instead"
+    assert error == "meta does not take ListDatums: connect to a session node instead"
 
 
-def test_what_is_not_there_is_code_3(url: str) -> None:
-    said = fails(3, "get", "no-such-id", "--url", url)
-    assert said.endswith("or publish it with `zreg publish no-such-id VALUE --hold`")
-    said = fails(3, "ls", "no-such-*", "--url", url)
-    assert said.endswith("see all there is with `zreg ls`")
+def test_an_id_that_does_not_exist_is_code_3(url: str) -> None:
+    error = fails(3, "get", "no-such-id", "--url", url)
+    assert error.endswith("or publish a value with `zreg publish no-such-id VALUE --hold`")
+    error = fails(3, "ls", "no-such-*", "--url", url)
+    assert error.endswith("see all ids with `zreg ls`")
 
 
 @pytest.mark.parametrize(
@@ -289,30 +300,30 @@ def test_what_is_not_there_is_code_3(url: str) -> None:
         ["subscribe", "x", "--url", f"zreg://{NOWHERE}", "--timeout-seconds", "0.5"],
     ],
 )
-def test_no_registry_is_code_4(arguments: list[str]) -> None:
-    said = fails(4, *arguments)
+def test_a_registry_that_is_not_reached_is_code_4(arguments: list[str]) -> None:
+    error = fails(4, *arguments)
 
-    assert "invalid:9600" in said or NOWHERE in said
+    assert "invalid:9600" in error or NOWHERE in error
     role = "meta" if "--meta" in arguments else "session"
-    assert f"(systemctl status 'zreg-{role}@*'), and that no firewall is in between" in said
+    assert f"(systemctl status 'zreg-{role}@*'), and that no firewall is in between" in error
 
 
-def test_somebody_who_does_not_answer_is_code_4() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        url = f"zreg://127.0.0.1:{mute.getsockname()[1]}"
-        said = fails(4, "ls", "--url", url, "--timeout-seconds", "0.5")
-    assert said.startswith("nobody answered")
+def test_a_server_that_does_not_answer_is_code_4() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"zreg://127.0.0.1:{silent.getsockname()[1]}"
+        error = fails(4, "ls", "--url", url, "--timeout-seconds", "0.5")
+    assert error.startswith("no node answered")
 
 
-def test_another_cluster_is_code_4_and_named(url: str) -> None:
-    said = fails(4, "ls", "--url", url, "--cluster", "other", "--timeout-seconds", "0.5")
+def test_a_node_of_another_cluster_is_code_4(url: str) -> None:
+    error = fails(4, "ls", "--url", url, "--cluster", "other", "--timeout-seconds", "0.5")
 
-    assert said == (
-        f"nobody answered: {url.removeprefix('zreg://')}: it is of cluster 'zreg': give the name "
+    assert error == (
+        f"no node answered: {url.removeprefix('zreg://')}: it is of cluster 'zreg': give the name "
         "of its cluster with --cluster, or the address of another one"
     )
-    said = fails(4, "get", "x", "--url", url, "--cluster", "other", "--timeout-seconds", "0.5")
-    assert "it is of cluster 'zreg'" in said
+    error = fails(4, "get", "x", "--url", url, "--cluster", "other", "--timeout-seconds", "0.5")
+    assert "it is of cluster 'zreg'" in error
 
 
 def test_a_session_without_data_nodes_is_code_4(tmp_path: Path) -> None:
@@ -324,7 +335,7 @@ def test_a_session_without_data_nodes_is_code_4(tmp_path: Path) -> None:
         )
         with session:
             url = f"zreg://{json.loads(session.line())['address']}"
-            said = fails(4, "ls", "--url", url)
-            assert said.startswith("no connection to any data node")
-            said = fails(4, "publish", "x", "v", "--url", url, "--timeout-seconds", "0.5")
-            assert said.endswith("see with `zreg nodes` whether a data node runs")
+            error = fails(4, "ls", "--url", url)
+            assert error.startswith("no connection to any data node")
+            error = fails(4, "publish", "x", "v", "--url", url, "--timeout-seconds", "0.5")
+            assert error.endswith("see with `zreg nodes` whether a data node runs")

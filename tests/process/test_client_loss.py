@@ -1,10 +1,10 @@
-"""What a client published goes when it goes, and only then."""
+"""The registrations of a client are removed when the client is gone, and only then."""
 
 from conftest import StartCluster
 from watching import Watcher, Worker
 
 
-def test_what_a_killed_client_published_is_gone_from_all_views_within_a_second(
+def test_the_registrations_of_a_killed_client_leave_all_views_within_a_second(
     start_cluster: StartCluster,
 ) -> None:
     cluster = start_cluster(sessions=2, data=2)
@@ -20,13 +20,13 @@ def test_what_a_killed_client_published_is_gone_from_all_views_within_a_second(
         mortal.kill()
 
         seconds = cluster.wait_until(lambda: len(here.values) == len(there.values) == 20)
-        # The promise is one second; the machine that runs this may be slow.
+        # The promise is one second; the machine that runs the test may be slow.
         assert seconds < 3.0
         assert all(value.startswith("other") for value in here.values | there.values)
         assert all(value.startswith("mortal") for value in here.removed + there.removed)
 
 
-def test_what_a_frozen_client_published_goes_with_its_lease_and_comes_back_with_it(
+def test_the_registrations_of_a_frozen_client_expire_and_come_back_when_it_continues(
     start_cluster: StartCluster,
 ) -> None:
     cluster = start_cluster(sessions=1, data=1)
@@ -44,11 +44,11 @@ def test_what_a_frozen_client_published_goes_with_its_lease_and_comes_back_with_
         cluster.wait_until(lambda: len(watcher.values) == 5)
 
 
-def test_ten_clients_killed_at_once_are_gone_and_the_others_stay(
+def test_when_ten_clients_are_killed_at_once_only_their_registrations_are_removed(
     start_cluster: StartCluster,
 ) -> None:
     cluster = start_cluster(sessions=2, data=2)
-    # Ten publishers each, so that a hundred go at once.
+    # Each has ten publishers, so a hundred are removed at once.
     workers = [Worker("publish", cluster.url, "pay", "10", f"mortal-{n}") for n in range(10)]
     try:
         with (
@@ -66,7 +66,7 @@ def test_ten_clients_killed_at_once_are_gone_and_the_others_stay(
             worker.__exit__(None, None, None)
 
 
-def test_a_bye_is_at_once(start_cluster: StartCluster) -> None:
+def test_a_client_that_says_goodbye_is_removed_at_once(start_cluster: StartCluster) -> None:
     cluster = start_cluster(sessions=2, data=1)
     with Watcher(cluster.url, "pay") as watcher:
         with Worker("publish", cluster.url, "pay", "3", "polite") as polite:

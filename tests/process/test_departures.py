@@ -1,4 +1,4 @@
-"""Real processes with a lease that cannot be the cause: who is killed departs, who stands stays."""
+"""A killed node departs long before its lease ends; a frozen node keeps its lease."""
 
 import signal
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from zreg.primitives.ring import Ring
 from zreg.testing.processes import RunningCluster
 
 LEASE_SECONDS = 10.0
-# The promise is half a second; the machine may be busy, and a lease is still far away.
+# The promise is half a second; the machine may be busy, and the lease ends much later.
 AT_ONCE_SECONDS = 3.0
 DATA_NODES = 3
 
@@ -25,7 +25,7 @@ def cluster(tmp_path: Path) -> Iterator[RunningCluster]:
 
 
 def owned_by(node_id: str) -> str:
-    """Return a data id of which a node is the primary while all are there."""
+    """Return a data id whose primary is this node while all data nodes work."""
     ring = Ring((f"data-{number}", 1) for number in range(1, DATA_NODES + 1))
     names = (f"service-{number}" for number in range(1000))
     return next(name for name in names if ring.primary(data_info_id(name)) == node_id)
@@ -35,7 +35,7 @@ def meta_log(cluster: RunningCluster) -> str:
     return "".join(cluster.log(node.node_id) for node in cluster.of("meta"))
 
 
-def test_the_ids_of_a_killed_data_node_take_writes_long_before_its_lease_is_over(
+def test_the_ids_of_a_killed_data_node_take_writes_long_before_its_lease_expires(
     cluster: RunningCluster,
 ) -> None:
     with zreg.Client(cluster.url) as client:
@@ -47,8 +47,8 @@ def test_the_ids_of_a_killed_data_node_take_writes_long_before_its_lease_is_over
     assert "reason=silent" not in meta_log(cluster)
 
 
-def test_a_stopped_data_node_keeps_its_lease(cluster: RunningCluster) -> None:
-    """Its connections time out after some seconds, and its kernel takes new ones."""
+def test_a_frozen_data_node_departs_only_when_its_lease_expires(cluster: RunningCluster) -> None:
+    """Its connections time out after some seconds, and its kernel still accepts new ones."""
     cluster.stop("data-2")
 
     cluster.wait_until(lambda: "member.departed" in meta_log(cluster), timeout_seconds=30.0)
@@ -56,7 +56,7 @@ def test_a_stopped_data_node_keeps_its_lease(cluster: RunningCluster) -> None:
     assert "reason=gone" not in meta_log(cluster)
 
 
-def test_a_data_node_that_dies_again_and_again_waits_before_it_works(
+def test_a_data_node_that_dies_repeatedly_waits_before_it_works(
     cluster: RunningCluster,
 ) -> None:
     for life in range(1, 4):

@@ -12,8 +12,8 @@ import zreg
 from zreg.testing.processes import Running, zreg_command
 
 
-def test_what_it_prints_can_be_typed() -> None:
-    """The URL is one that works, and the two lines to try next do what they say."""
+def test_the_commands_that_it_prints_work() -> None:
+    """The printed URL works, and the two commands to try do what they say."""
     with Running(zreg_command("dev", "--port", "0")) as registry:
         first = registry.line()
         assert re.fullmatch(
@@ -29,10 +29,10 @@ def test_what_it_prints_can_be_typed() -> None:
                 assert watcher.line().startswith("+ world  (")
 
 
-def test_the_default_port_needs_no_option_in_what_to_try() -> None:
+def test_on_the_default_port_the_printed_commands_need_no_option() -> None:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 9600)) == 0:
-            pytest.skip("something else serves at port 9600 here")
+            pytest.skip("another program listens on port 9600 of this machine")
     with Running(zreg_command("dev")) as registry:
         assert registry.line().startswith("zreg is ready at zreg://127.0.0.1:9600 (")
         registry.line()
@@ -40,8 +40,8 @@ def test_the_default_port_needs_no_option_in_what_to_try() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_in_good_order(number: signal.Signals) -> None:
-    """Clients are told, nothing is complained of, and it takes no time."""
+def test_a_signal_ends_it_in_good_order(number: signal.Signals) -> None:
+    """Clients get a goodbye, nothing is written to stderr, and it ends at once."""
     with Running(zreg_command("dev", "--port", "0", "-o", "json")) as registry:
         lines = [json.loads(registry.line()) for _ in range(4)]
         assert [line.get("role") for line in lines] == ["meta", "data", "session", None]
@@ -53,8 +53,8 @@ def test_it_ends_in_good_order(number: signal.Signals) -> None:
         assert (registry.line(), registry.error_line()) == ("", "")
 
 
-def test_several_run_side_by_side() -> None:
-    """Only the port of the session is fixed."""
+def test_several_registries_run_side_by_side() -> None:
+    """Only the port of the session is fixed; the others are chosen by the kernel."""
     with (
         Running(zreg_command("dev", "--port", "0", "-o", "json")) as one,
         Running(zreg_command("dev", "--port", "0", "-o", "json")) as other,

@@ -1,4 +1,4 @@
-"""The examples as the README prints them, and what the README promises of them."""
+"""The examples do what the README says."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from zreg.testing.processes import Running, own_environment, zreg_command
+from zreg.testing.processes import Running, clean_environment, zreg_command
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 README = EXAMPLES.parent / "README.md"
@@ -29,26 +29,26 @@ def example(name: str, *options: str) -> Running:
     return Running([sys.executable, str(EXAMPLES / f"{name}.py"), *options])
 
 
-def test_they_are_short_enough_to_be_the_tutorial() -> None:
+def test_the_examples_are_short_enough_for_a_tutorial() -> None:
     for name in ("producer", "consumer"):
         assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < LINES_MAX
 
 
-def test_the_tour_ends_by_itself_and_well() -> None:
+def test_the_tour_ends_by_itself_with_success() -> None:
     result = subprocess.run(
         [sys.executable, EXAMPLES / "tour.py"],
         capture_output=True,
         text=True,
         timeout=60,
-        env=own_environment(),
+        env=clean_environment(),
         check=False,
     )
     assert (result.stderr, result.returncode) == ("", 0)
     assert result.stdout.splitlines()[-1].startswith("Done: 15 calls, no error,")
 
 
-def test_calls_are_spread_and_a_kill_is_not_noticed(url: str) -> None:
-    """One of three producers is killed -9 between two calls: 60 calls, no error."""
+def test_calls_are_spread_over_producers_and_a_killed_one_causes_no_error(url: str) -> None:
+    """One of three producers gets SIGKILL between two calls: 60 calls, no error."""
     with ExitStack() as stack:
         names = ("alice", "bob", "carol")
         producers = [
@@ -65,14 +65,14 @@ def test_calls_are_spread_and_a_kill_is_not_noticed(url: str) -> None:
         after = Counter(consumer.line().split()[2] for _ in range(30))
 
         assert before == {"alice": 10, "bob": 10, "carol": 10}
-        # What had been called before the kill may have been written after it.
+        # A call made before the kill may be written after it.
         assert after["alice"] <= 2
         assert min(after["bob"], after["carol"]) >= 13
         assert consumer.wait() == 0
         assert (consumer.line(), consumer.error_line()) == ("", "")
 
 
-def test_a_producer_that_stops_is_not_called_again(url: str) -> None:
+def test_a_producer_that_stopped_is_not_called_again(url: str) -> None:
     with (
         example("producer", "--name=alice", f"--url={url}") as alice,
         example("producer", "--name=bob", f"--url={url}") as bob,
@@ -92,7 +92,7 @@ def test_the_consumer_waits_for_the_first_producer(url: str) -> None:
         assert consumer.wait() == 0
 
 
-def test_the_eight_lines_of_the_readme_do_what_they_say(url: str) -> None:
+def test_the_eight_lines_of_the_readme_work(url: str) -> None:
     code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[0]
     assert len([line for line in code.splitlines() if line.strip()]) == 8
     assert "zreg://127.0.0.1:9600" in code
@@ -102,7 +102,7 @@ def test_the_eight_lines_of_the_readme_do_what_they_say(url: str) -> None:
         assert running.error_line() == ""
 
 
-def test_a_wrong_url_is_one_sentence() -> None:
+def test_a_wrong_url_is_reported_in_one_sentence() -> None:
     for name in ("producer", "consumer"):
         with example(name, "--url=http://x") as running:
             assert running.error_line().startswith("url 'http://x' does not start with zreg://")

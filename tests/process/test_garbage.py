@@ -1,4 +1,4 @@
-"""Whatever strangers send to whichever port is refused, counted exactly, and changes nothing."""
+"""Garbage on any port is refused and counted exactly, and changes nothing."""
 
 import socket
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from zreg.wire.messages import PROTOCOL_VERSION
 HEADER = Envelope("zreg").header(0)
 GOOD_FRAME = encode_frames([Ping()])[0]
 
-# What is sent, and under which counter of the node it is found.
+# The frames that are sent, and the counter of the node that counts them.
 GARBAGE: dict[str, tuple[list[bytes], str]] = {
     "no header": ([b"\xff\x00garbage", GOOD_FRAME], f"bad_{MalformedError.code}"),
     "another magic": (
@@ -68,21 +68,21 @@ def test_the_counters_rise_by_exactly_what_was_sent(
     node = running.nodes[node_id]
     before = running.statistics(node_id)
     context = zmq.Context()
-    stranger = context.socket(zmq.DEALER)
-    stranger.linger = 5000
-    stranger.connect(f"tcp://{node.address}")
+    peer = context.socket(zmq.DEALER)
+    peer.linger = 5000
+    peer.connect(f"tcp://{node.address}")
     for _ in range(7):
-        stranger.send_multipart(frames)
+        peer.send_multipart(frames)
 
     def risen() -> int:
         return int(running.statistics(node_id).get(counter, 0)) - int(before.get(counter, 0))
 
     running.wait_until(lambda: risen() >= 7)
-    # A good message behind them is answered, and nothing else was counted meanwhile.
-    stranger.send_multipart([HEADER, GOOD_FRAME])
+    # A good message behind them is answered, and no other counter has risen meanwhile.
+    peer.send_multipart([HEADER, GOOD_FRAME])
     answers: list[object] = []
-    while Pong() not in answers and stranger.poll(10_000):
-        answers += decode_frame(stranger.recv_multipart()[-1])
+    while Pong() not in answers and peer.poll(10_000):
+        answers += decode_frame(peer.recv_multipart()[-1])
     assert Pong() in answers
     after = running.statistics(node_id)
     wrong = {
@@ -94,11 +94,11 @@ def test_the_counters_rise_by_exactly_what_was_sent(
     }
     assert risen() == 7
     assert wrong == set()
-    stranger.close()
+    peer.close()
     context.term()
 
 
-def test_garbage_on_every_port_leaves_a_cluster_that_works(start_cluster: StartCluster) -> None:
+def test_a_cluster_works_after_garbage_on_every_port(start_cluster: StartCluster) -> None:
     cluster = start_cluster(sessions=1, data=1)
     with Watcher(cluster.url, "pay") as watcher, zreg.Client(cluster.url) as client:
         client.wait_connected()
@@ -114,8 +114,8 @@ def test_garbage_on_every_port_leaves_a_cluster_that_works(start_cluster: StartC
         for address in addresses:
             host, _, port = address.rpartition(":")
             for payload in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 4096, b"\x00" * 64, b""):
-                with socket.create_connection((host, int(port)), timeout=5) as stranger:
-                    stranger.sendall(payload)
+                with socket.create_connection((host, int(port)), timeout=5) as peer:
+                    peer.sendall(payload)
 
         client.publish("pay", "fine").wait_registered(timeout_seconds=10)
         cluster.wait_until(lambda: watcher.values == {"fine"})

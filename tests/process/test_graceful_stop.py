@@ -1,4 +1,4 @@
-"""How one node starts and ends: signals, systemd, log lines, and the reasons not to start."""
+"""How one node starts and stops: signals, systemd, log lines, and reasons not to start."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from conftest import StartCluster
 
 import zreg
-from zreg.testing.processes import Running, RunningCluster, own_environment, zreg_command
+from zreg.testing.processes import Running, RunningCluster, clean_environment, zreg_command
 
 SHORT_LEASE = ("--lease-seconds=1", "--renew-seconds=0.2", "--ping-seconds=0.2")
 RESTORED = "meta.connection.restored"
@@ -36,7 +36,7 @@ def node(role: str, *options: str, **environment: str) -> Running:
 def test_a_session_that_stops_sends_its_clients_to_another(
     start_cluster: StartCluster,
 ) -> None:
-    """Nobody who subscribes sees a thing."""
+    """No subscriber sees a change."""
     cluster = start_cluster(sessions=2)
     with zreg.Client(cluster.url) as watcher, zreg.Client(cluster.url) as publisher:
         publication = publisher.publish("x", "v").wait_registered(5)
@@ -54,13 +54,13 @@ def test_a_session_that_stops_sends_its_clients_to_another(
         assert removed == []
 
 
-def test_a_node_that_stops_is_off_the_list_at_once(cluster: RunningCluster) -> None:
+def test_a_node_that_stops_leaves_the_membership_at_once(cluster: RunningCluster) -> None:
     cluster.add("data", "data-2")
     command = zreg_command("nodes", "--meta", cluster.meta_address, "-o", "json")
 
     def members() -> list[str]:
-        told = subprocess.run(command, capture_output=True, check=True, timeout=30)
-        return [each["node_id"] for each in json.loads(told.stdout)]
+        result = subprocess.run(command, capture_output=True, check=True, timeout=30)
+        return [each["node_id"] for each in json.loads(result.stdout)]
 
     cluster.wait_until(lambda: "data-2" in members())
     cluster.terminate("data-2")
@@ -71,7 +71,7 @@ def test_the_second_signal_ends_it_at_once(meta_address: str) -> None:
     with node("data", f"--meta={meta_address}") as data:
         while "node.joined" not in data.error_line():
             pass
-        # Both wait for it while it is frozen, and SIGINT comes on top of SIGTERM.
+        # Both signals are pending while the node is frozen, so that it gets them together.
         data.send(signal.SIGSTOP)
         data.send(signal.SIGTERM)
         data.send(signal.SIGINT)
@@ -84,7 +84,7 @@ def test_the_second_signal_ends_it_at_once(meta_address: str) -> None:
 
 @pytest.fixture
 def notified(tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:
-    """Listen as systemd does."""
+    """Return a notification socket, as systemd has one, and its path."""
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(path)
@@ -92,10 +92,10 @@ def notified(tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:
         yield path, receiver
 
 
-def test_systemd_is_told_ready_alive_and_stopping(
+def test_a_node_notifies_systemd_when_it_is_ready_alive_and_stopping(
     notified: tuple[str, socket.socket], tmp_path: Path
 ) -> None:
-    """Ready only once meta has let the node in; alive in half the time that is allowed."""
+    """It is ready once meta has admitted it; it is alive twice in each watchdog interval."""
     path, receiver = notified
     environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"}
     log = tmp_path / "log"
@@ -103,31 +103,31 @@ def test_systemd_is_told_ready_alive_and_stopping(
         port = reserved.getsockname()[1]
         reserved.close()
         command = zreg_command("session", "--port=0", f"--meta=127.0.0.1:{port}", *SHORT_LEASE)
-        session = subprocess.Popen(command, env=own_environment(environment), stderr=stderr)
+        session = subprocess.Popen(command, env=clean_environment(environment), stderr=stderr)
         try:
-            # No meta yet: alive, but not ready.
+            # Without meta it is alive, but not ready.
             assert [receiver.recv(100) for _ in range(5)] == [b"WATCHDOG=1"] * 5
             place = [f"--port={port}", "--http-port=0", f"--dir={tmp_path / 'meta'}"]
             with Running(zreg_command("meta", *place, *SHORT_LEASE)):
-                while (said := receiver.recv(100)) == b"WATCHDOG=1":
+                while (state := receiver.recv(100)) == b"WATCHDOG=1":
                     pass
-                assert said == b"READY=1"
+                assert state == b"READY=1"
                 session.terminate()
-                while (said := receiver.recv(100)) == b"WATCHDOG=1":
+                while (state := receiver.recv(100)) == b"WATCHDOG=1":
                     pass
-                assert said == b"STOPPING=1"
+                assert state == b"STOPPING=1"
                 assert session.wait(10) == 0
         finally:
             session.kill()
             session.wait()
 
 
-def test_the_journal_gets_levels(tmp_path: Path, meta_address: str) -> None:
-    """`<N>` in front of every line, if stderr is the stream that the variable names."""
+def test_the_journal_gets_the_level_of_each_line(tmp_path: Path, meta_address: str) -> None:
+    """`<N>` begins every line if stderr is the stream that JOURNAL_STREAM names."""
     path = tmp_path / "journal"
     with path.open("w") as stderr:
         status = os.fstat(stderr.fileno())
-        environment = own_environment({"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+        environment = clean_environment({"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
         command = zreg_command("data", "--port=0", "-o", "json", f"--meta={meta_address}")
         data = subprocess.Popen(command, env=environment, stderr=stderr, stdout=subprocess.PIPE)
         assert data.stdout is not None
@@ -144,8 +144,8 @@ def test_the_journal_gets_levels(tmp_path: Path, meta_address: str) -> None:
 # --- starting -----------------------------------------------------------------------------------
 
 
-def test_without_meta_a_node_waits_and_says_so_once(tmp_path: Path) -> None:
-    """Once when it begins, once when it is over, however many attempts it takes."""
+def test_without_meta_a_node_waits_and_reports_it_once(tmp_path: Path) -> None:
+    """One line when meta is lost and one when it is back, however many attempts are made."""
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
     with node("data", f"--meta=127.0.0.1:{port}", "--reconnect-seconds-max=0.1") as data:
@@ -153,17 +153,17 @@ def test_without_meta_a_node_waits_and_says_so_once(tmp_path: Path) -> None:
         line = data.error_line()
         assert f"WARNING {data_id} meta.connection.lost" in line
         assert f"reason='127.0.0.1:{port}: refused' detail='start meta, or correct --meta" in line
-        # A node that meta has let in goes on as who it was: it joins once.
+        # A node that meta has admitted keeps its incarnation: it joins only once.
         for expected in ({"node.joined", RESTORED}, {RESTORED}):
             place = [f"--port={port}", "--http-port=0", f"--dir={tmp_path}"]
             meta = Running(zreg_command("meta", *place, *SHORT_LEASE))
             with meta:
-                said = {data.error_line().split()[3] for _ in expected}
-                assert said == expected
+                events = {data.error_line().split()[3] for _ in expected}
+                assert events == expected
                 meta.send(signal.SIGKILL)
                 meta.wait()
                 assert "meta.connection.lost" in data.error_line()
-            # Many attempts later nothing else was said.
+            # After many more attempts there is no other line.
             with pytest.raises(AssertionError, match="no line within"):
                 data.error_line(timeout_seconds=1.0)
 
@@ -186,7 +186,7 @@ def test_a_second_node_with_the_same_id_does_not_start(meta_address: str) -> Non
         assert first.process.poll() is None
 
 
-def test_a_node_advertises_an_address_that_others_can_use(tmp_path: Path) -> None:
+def test_a_node_advertises_an_address_that_other_machines_can_use(tmp_path: Path) -> None:
     wide_open = ("--host=0.0.0.0", "--insecure", "--id=m1", f"--dir={tmp_path}")
     with node("meta", *wide_open) as meta:
         assert re.match(r"(?!0\.0\.0\.0)[\d.]+:\d+", json.loads(meta.line())["address"])
@@ -194,7 +194,7 @@ def test_a_node_advertises_an_address_that_others_can_use(tmp_path: Path) -> Non
         assert json.loads(meta.line())["address"].startswith("registry.example:")
 
 
-def test_statistics_go_to_the_log_on_demand(cluster: RunningCluster) -> None:
+def test_sigusr1_writes_the_statistics_to_the_log(cluster: RunningCluster) -> None:
     for node_id in cluster.nodes:
         found = cluster.statistics(node_id)
         assert found["node_id"] == node_id

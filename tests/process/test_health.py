@@ -1,4 +1,4 @@
-"""What a node says of itself over HTTP, to curl and to probes, while others fail."""
+"""The health that a node reports over HTTP while other nodes fail."""
 
 import json
 import signal
@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import free_ports
+from conftest import first_free_port
 
 import zreg
 from zreg.testing.processes import Running, RunningCluster, run_zreg, zreg_command
@@ -17,23 +17,25 @@ from zreg.testing.processes import Running, RunningCluster, run_zreg, zreg_comma
 ROLES = ("meta", "session", "data")
 
 
-def is_well(cluster: RunningCluster) -> bool:
+def is_healthy(cluster: RunningCluster) -> bool:
     return all(cluster.health(node_id).status == "ok" for node_id in cluster.nodes)
 
 
-def test_a_lost_majority_is_said_by_all_that_live_and_traffic_goes_on(tmp_path: Path) -> None:
-    """Nobody's supervisor is told to restart anything, and what serves is still sent work."""
+def test_all_living_nodes_report_a_lost_majority_of_meta_and_traffic_goes_on(
+    tmp_path: Path,
+) -> None:
+    """No supervisor restarts a node for it, and load balancers still choose the session."""
     with RunningCluster(tmp_path, metas=3, sessions=1, data=1) as cluster:
-        cluster.wait_until(lambda: is_well(cluster))
+        cluster.wait_until(lambda: is_healthy(cluster))
         cluster.kill("meta-1")
         cluster.wait_until(lambda: "meta-node-missing" in cluster.health("meta-3").codes)
         cluster.kill("meta-2")
         living = ("meta-3", "session-1", "data-1")
 
-        def is_said() -> bool:
+        def is_reported() -> bool:
             return all(cluster.health(n).codes == ["meta-quorum-missing"] for n in living)
 
-        cluster.wait_until(is_said, timeout_seconds=20.0)
+        cluster.wait_until(is_reported, timeout_seconds=20.0)
         for node_id in living:
             health = cluster.health(node_id)
             assert (health.http_status, health.status) == (200, "degraded")
@@ -50,36 +52,36 @@ def test_a_lost_majority_is_said_by_all_that_live_and_traffic_goes_on(tmp_path: 
 
         for node_id in ("meta-1", "meta-2"):
             cluster.restart(node_id)
-        cluster.wait_until(lambda: is_well(cluster), timeout_seconds=20.0)
+        cluster.wait_until(lambda: is_healthy(cluster), timeout_seconds=20.0)
         for node_id in cluster.nodes:
             assert cluster.health(node_id, path="/readyz").http_status == 200
 
 
-def test_a_node_whose_meta_is_gone_says_that_nobody_is_reached(tmp_path: Path) -> None:
+def test_a_node_reports_that_it_reaches_no_meta_node(tmp_path: Path) -> None:
     with RunningCluster(tmp_path) as cluster:
         cluster.kill("meta-1")
 
-        def is_said() -> bool:
+        def is_reported() -> bool:
             return all(
                 cluster.health(n).codes == ["meta-unreachable"] for n in ("session-1", "data-1")
             )
 
-        cluster.wait_until(is_said, timeout_seconds=20.0)
+        cluster.wait_until(is_reported, timeout_seconds=20.0)
         assert "start meta, correct --meta" in cluster.health("session-1").problems[0].detail
-        # One that starts now knows where the others are, and takes clients all the same.
+        # A session that starts now knows the membership from its disk, and accepts clients.
         cluster.kill("session-1")
         cluster.restart("session-1")
         health = cluster.health("session-1", path="/readyz")
         assert health.http_status == 200
         assert "not-admitted" in health.codes
-        # What it knew of, a data node starts without.
+        # A data node that starts now holds nothing, so it is not ready.
         cluster.kill("data-1")
         cluster.restart("data-1")
         assert cluster.health("data-1", path="/readyz").http_status == 503
         assert cluster.health("data-1").http_status == 200
 
 
-def test_a_session_that_misses_its_data_node_says_so_and_is_still_sent_clients(
+def test_a_session_without_its_data_node_reports_it_and_stays_ready(
     tmp_path: Path,
 ) -> None:
     with RunningCluster(tmp_path) as cluster:
@@ -91,7 +93,7 @@ def test_a_session_that_misses_its_data_node_says_so_and_is_still_sent_clients(
         assert (health.http_status, health.ready) == (200, True)
 
 
-def test_a_node_that_has_ended_answers_no_more(tmp_path: Path) -> None:
+def test_a_node_that_has_ended_does_not_answer(tmp_path: Path) -> None:
     with RunningCluster(tmp_path) as cluster:
         cluster.terminate("session-1")
 
@@ -100,10 +102,8 @@ def test_a_node_that_has_ended_answers_no_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_one_port_for_http_is_named_and_one_that_is_in_use_is_refused(
-    role: str, tmp_path: Path
-) -> None:
-    port = free_ports(1)
+def test_a_given_http_port_is_used_and_one_in_use_is_refused(role: str, tmp_path: Path) -> None:
+    port = first_free_port(1)
     options = ["--id=n1", "--port=0", f"--http-port={port}", f"--dir={tmp_path}", "-o", "json"]
     with socket.create_server(("127.0.0.1", port)):
         result = run_zreg(role, *options)
@@ -118,7 +118,7 @@ def test_one_port_for_http_is_named_and_one_that_is_in_use_is_refused(
             assert json.load(response)["role"] == role
 
 
-def test_http_can_be_switched_off_and_is_nonsense_in_words(tmp_path: Path) -> None:
+def test_http_can_be_switched_off_and_other_words_are_refused(tmp_path: Path) -> None:
     options = ["--port=0", "--http-port=off", f"--dir={tmp_path}", "-o", "json"]
     with Running(zreg_command("meta", *options)) as node:
         assert json.loads(node.line())["http"] is None
@@ -130,9 +130,9 @@ def test_http_can_be_switched_off_and_is_nonsense_in_words(tmp_path: Path) -> No
     assert "write a port from 0 to 65535, or off" in result.stderr
 
 
-def test_by_default_http_is_beside_the_port() -> None:
-    """Of a second node of a role on one host too."""
-    port = free_ports(4)
+def test_the_default_http_port_is_near_the_port() -> None:
+    """A second node of a role on one host therefore has an HTTP port of its own."""
+    port = first_free_port(4)
     with Running(zreg_command("session", f"--port={port}", "-o", "json")) as node:
         assert json.loads(node.line())["http"] == f"127.0.0.1:{port + 3}"
     result = run_zreg("data", "--port=65534", "--pub-port=0")
@@ -140,14 +140,14 @@ def test_by_default_http_is_beside_the_port() -> None:
     assert "there is no port 65536 for HTTP: choose one with --http-port" in result.stderr
 
 
-def test_dev_answers_for_each_node_and_says_how_to_ask() -> None:
+def test_dev_serves_http_for_each_node_and_prints_a_command_for_it() -> None:
     with Running(zreg_command("dev", "--port", "0", "-o", "json")) as registry:
         lines = [json.loads(registry.line()) for _ in range(4)][:3]
         assert len({line["http"] for line in lines}) == 3
         for line in lines:
             with urllib.request.urlopen(f"http://{line['http']}/readyz", timeout=5) as response:
-                said = json.load(response)
-            assert (said["status"], said["node_id"]) == ("ok", line["node_id"])
+                health = json.load(response)
+            assert (health["status"], health["node_id"]) == ("ok", line["node_id"])
     with Running(zreg_command("dev", "--port", "0")) as registry:
         command, url = [registry.line() for _ in range(5)][-1].split()
         assert command == "curl"
@@ -155,8 +155,8 @@ def test_dev_answers_for_each_node_and_says_how_to_ask() -> None:
             assert json.load(response)["role"] == "session"
 
 
-def test_without_its_library_a_node_says_what_to_install(tmp_path: Path) -> None:
-    """Commands that ask do without it, and so does a node that is told to."""
+def test_without_the_http_library_a_node_says_what_to_install(tmp_path: Path) -> None:
+    """Commands that only ask do not need it."""
     (tmp_path / "aiohttp").mkdir()
     (tmp_path / "aiohttp" / "__init__.py").write_text(
         "raise ModuleNotFoundError('no', name='aiohttp')"
@@ -170,7 +170,7 @@ def test_without_its_library_a_node_says_what_to_install(tmp_path: Path) -> None
     assert run_zreg("version", environment={"PYTHONPATH": paths}).returncode == 0
 
 
-def test_commands_that_ask_do_not_load_it() -> None:
+def test_commands_that_only_ask_do_not_load_the_http_library() -> None:
     program = "import sys; import zreg.cli.app; print('aiohttp' in sys.modules)"
 
     done = subprocess.run(

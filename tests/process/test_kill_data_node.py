@@ -1,4 +1,7 @@
-"""A data node that dies, comes back or is new changes no view: one copy, and the sessions' word."""
+"""No view changes when a data node dies, comes back or is added.
+
+There is one copy of each datum; the sessions register again what the data node held.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,7 +16,7 @@ IDS = [f"service-{number}" for number in range(5)]
 
 
 class Crowd:
-    """500 publishers of five ids over two sessions, and a subscriber of each id on each session."""
+    """500 publishers of five ids on two sessions, and a subscriber of each id on each session."""
 
     def __init__(self, cluster: RunningCluster, stack: ExitStack) -> None:
         self.cluster = cluster
@@ -26,13 +29,13 @@ class Crowd:
             for data_id in IDS
             for session in sessions
         ]
-        cluster.wait_until(self.is_whole, timeout_seconds=30.0)
+        cluster.wait_until(self.is_complete, timeout_seconds=30.0)
 
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         return all(len(watcher.values) == 100 for watcher in self.watchers)
 
     def wait_reconciled(self) -> None:
-        """Wait until every data node has compared with every session, under the newest ring."""
+        """Wait until every data node has compared with every session under the newest ring."""
 
         def is_reconciled() -> bool:
             ring_epoch = self.cluster.statistics("meta-1")["ring_epoch"]
@@ -46,7 +49,7 @@ class Crowd:
         self.cluster.wait_until(is_reconciled, timeout_seconds=30.0)
 
     def assert_undisturbed(self) -> None:
-        assert self.is_whole(), self.cluster.describe()
+        assert self.is_complete(), self.cluster.describe()
         assert [watcher.removed for watcher in self.watchers] == [[]] * len(self.watchers)
 
 
@@ -93,7 +96,7 @@ def test_no_subscriber_sees_a_removal_when_a_data_node_is_added(crowd: Crowd) ->
     crowd.assert_undisturbed()
 
 
-def test_what_is_published_and_withdrawn_while_a_data_node_is_away_is_right_afterwards(
+def test_publishes_and_removals_during_the_absence_of_a_data_node_are_right_afterwards(
     crowd: Crowd,
 ) -> None:
     cluster = crowd.cluster
@@ -108,12 +111,14 @@ def test_what_is_published_and_withdrawn_while_a_data_node_is_away_is_right_afte
     cluster.wait_until(lambda: cluster.log("meta-1").count("joined incarnation=data-3@") == 2)
     crowd.wait_reconciled()
 
-    assert crowd.is_whole()
+    assert crowd.is_complete()
     for watcher in crowd.watchers:
         assert all(value.startswith("late") for value in watcher.removed)
 
 
-def test_meta_restarted_goes_on_above_the_highest_epoch_and_expires_nobody(crowd: Crowd) -> None:
+def test_a_restarted_meta_continues_above_the_highest_epoch_and_expires_no_member(
+    crowd: Crowd,
+) -> None:
     cluster = crowd.cluster
     before = cluster.statistics("data-1")
     cluster.kill("meta-1")

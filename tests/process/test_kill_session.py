@@ -1,4 +1,4 @@
-"""A session that dies takes nothing with it."""
+"""When a session dies, no registration of a living client is lost."""
 
 from conftest import StartCluster
 from watching import Watcher, Worker
@@ -7,19 +7,20 @@ from zreg.testing.processes import RunningCluster
 
 
 def _session_of(cluster: RunningCluster, worker_count: int) -> str:
-    """Return the session that has all of the workers."""
+    """Return the session to which all workers are connected."""
     for node in cluster.of("session"):
         if cluster.statistics(node.node_id)["publishers"] == worker_count:
             return node.node_id
     raise AssertionError(cluster.describe())
 
 
-def test_the_clients_of_a_killed_session_are_back_and_no_subscriber_sees_a_change(
+def test_the_clients_of_a_killed_session_reconnect_and_no_subscriber_sees_a_change(
     start_cluster: StartCluster,
 ) -> None:
     cluster = start_cluster(sessions=2, data=2, options=["--session-grace-seconds=6"])
     first, second = (node.node_id for node in cluster.of("session"))
-    # Clients try their sessions in random order, so the worker knows one and learns the other.
+    # A client tries its sessions in random order. So the worker is given one session only, from
+    # which it learns the other.
     with (
         Worker("publish", cluster.url_of(first), "pay", "50", "steady"),
         Watcher(cluster.url_of(first), "pay") as here,
@@ -32,7 +33,7 @@ def test_the_clients_of_a_killed_session_are_back_and_no_subscriber_sees_a_chang
 
         cluster.wait_until(lambda: cluster.statistics(second)["publishers"] == 50)
         cluster.wait_until(lambda: cluster.statistics(second)["pending"] == 0)
-        # Meta forgets the dead session after its grace: then its voucher is worth nothing.
+        # After the grace meta forgets the dead session; what only it registered is then removed.
         cluster.wait_until(
             lambda: "member.forgotten" in cluster.log("meta-1"), timeout_seconds=20.0
         )
@@ -46,7 +47,7 @@ def test_the_clients_of_a_killed_session_are_back_and_no_subscriber_sees_a_chang
         assert here.removed == there.removed == []
 
 
-def test_what_a_client_published_goes_when_it_dies_together_with_its_session(
+def test_if_a_client_dies_with_its_session_its_registrations_are_removed_after_the_grace(
     start_cluster: StartCluster,
 ) -> None:
     cluster = start_cluster(sessions=2, data=1, options=["--session-grace-seconds=4"])
@@ -63,7 +64,7 @@ def test_what_a_client_published_goes_when_it_dies_together_with_its_session(
         assert seconds > 4.0
 
 
-def test_a_session_that_stops_in_good_order_sends_its_clients_elsewhere(
+def test_a_session_that_stops_in_good_order_sends_its_clients_to_another(
     start_cluster: StartCluster,
 ) -> None:
     cluster = start_cluster(sessions=2, data=1)
@@ -79,7 +80,9 @@ def test_a_session_that_stops_in_good_order_sends_its_clients_elsewhere(
         assert watcher.removed == []
 
 
-def test_a_frozen_session_that_wakes_up_harms_nobody(start_cluster: StartCluster) -> None:
+def test_a_frozen_session_that_continues_removes_no_registration(
+    start_cluster: StartCluster,
+) -> None:
     cluster = start_cluster(sessions=2, data=1)
     first, second = (node.node_id for node in cluster.of("session"))
     with (

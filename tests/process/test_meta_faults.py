@@ -1,4 +1,4 @@
-"""Meta nodes that are killed, frozen, and out of disk: nothing that was acknowledged is lost."""
+"""Meta nodes are killed, frozen, or out of disk space; no acknowledged change is lost."""
 
 import shutil
 import subprocess
@@ -17,10 +17,10 @@ from meta_watching import (
     Writer,
     address_of,
     change_setting,
-    check_nobody_departed,
+    check_no_node_departed,
+    find_leader,
     incarnations,
-    leader,
-    names,
+    living_metas,
     settings,
     wait_leader,
 )
@@ -34,15 +34,15 @@ from zreg.wire.messages import Message
 from zreg.wire.settings_messages import FetchSettings, SetSetting
 
 KILL_COUNT = 20
-# The promise, and what one kill may take on a machine that does other things as well.
+# The promise, and what one election may take on a busy machine.
 NEW_LEADER_SECONDS = 2.0
 NEW_LEADER_SECONDS_MAX = 10.0
 
 
-def test_twenty_killed_leaders_cost_no_acknowledged_setting_no_epoch_and_no_member(
+def test_after_twenty_killed_leaders_no_setting_epoch_or_member_is_lost(
     tmp_path: Path,
 ) -> None:
-    """The leader is killed again and again, while nodes renew and settings are written."""
+    """The leader is killed repeatedly, while nodes renew their leases and settings are written."""
     with RunningCluster(tmp_path, metas=3, sessions=2, data=2) as cluster:
         before = incarnations(cluster)
         seconds: list[float] = []
@@ -59,18 +59,18 @@ def test_twenty_killed_leaders_cost_no_acknowledged_setting_no_epoch_and_no_memb
 
         assert len(seconds) == KILL_COUNT
         assert max(seconds) < NEW_LEADER_SECONDS_MAX
-        # The median keeps the promise; each alone may meet a machine that is busy elsewhere.
+        # The median keeps the promise; a single election may meet a busy machine.
         assert median(seconds) < NEW_LEADER_SECONDS, seconds
         writer.check(cluster)
         watcher.check()
-        check_nobody_departed(cluster, before)
+        check_no_node_departed(cluster, before)
 
 
 # --- frozen ----------------------------------------------------------------------------------
 
 
 class Asker:
-    """A plain connection to one meta node, over which questions can wait until it wakes."""
+    """A connection to one meta node; questions to a frozen node wait in its sockets."""
 
     def __init__(self, address: str) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -82,7 +82,7 @@ class Asker:
         self._socket.send_multipart([Envelope("zreg").header(0), *encode_frames(messages)])
 
     def answers(self, *, timeout_seconds: float = 10.0) -> list[Message]:
-        """Return what came before the answer to a ping that is sent now."""
+        """Send a ping, and return the answers that come before its pong."""
         self.send(Ping())
         found: list[Message] = []
         deadline = time.monotonic() + timeout_seconds
@@ -111,23 +111,24 @@ def connect() -> Iterator[Callable[[str], Asker]]:
         yield open_
 
 
-def test_a_leader_that_wakes_after_its_time_acknowledges_nothing_and_answers_nothing_old(
+def test_a_deposed_leader_that_continues_acknowledges_nothing_and_returns_no_old_value(
     tmp_path: Path, connect: Callable[[str], Asker]
 ) -> None:
-    """What waits in its sockets meets a node that took itself for the leader when it slept."""
+    """It reads questions from its sockets while it still takes itself for the leader."""
     with RunningCluster(tmp_path, metas=3, sessions=1, data=1) as cluster:
         former = wait_leader(cluster)
         change_setting(cluster, former, "old")
         asker = connect(address_of(cluster, former))
         cluster.stop(former)
-        successor = wait_leader(cluster, but=former)
+        successor = wait_leader(cluster, except_for=former)
         change_setting(cluster, successor, "new")
 
-        def has_lost_the_frozen() -> bool:
+        def has_lost_the_frozen_node() -> bool:
             return cluster.statistics(successor)["raft_peers_up"] == 1
 
-        # Then the others have to connect again, and what is sent now is read before they are heard.
-        cluster.wait_until(has_lost_the_frozen)
+        # Now the other meta nodes must connect again. So the frozen node reads these questions
+        # before it hears from them.
+        cluster.wait_until(has_lost_the_frozen_node)
         asker.send(FetchSettings(7, "a"), SetSetting(8, "a", "lost"))
         cluster.cont(former)
 
@@ -136,16 +137,16 @@ def test_a_leader_that_wakes_after_its_time_acknowledges_nothing_and_answers_not
             return here["raft_role"] == "follower" and here["epoch"] == there["epoch"]
 
         cluster.wait_until(has_caught_up)
-        # None where the connection did not outlive a long silence; never a yes.
+        # There is no answer if the connection did not survive the silence. An answer is a refusal.
         for answer in asker.answers():
             assert isinstance(answer, Refused), answer
-            # Not the leader, or: the leader changed, and nobody knows what became of it.
+            # Not the leader; or the leader changed, and the outcome is unknown.
             assert answer.code in (NotLeaderError.code, NotReadyError.code), answer
         assert settings(cluster) == {"a": "new"}
-        assert leader(cluster) == successor
+        assert find_leader(cluster) == successor
 
 
-def test_a_leader_frozen_for_longer_than_all_leases_judges_nobody_when_it_wakes(
+def test_a_leader_frozen_for_longer_than_all_leases_expires_no_member_when_it_continues(
     tmp_path: Path,
 ) -> None:
     with RunningCluster(tmp_path, metas=3, sessions=2, data=2) as cluster:
@@ -156,7 +157,7 @@ def test_a_leader_frozen_for_longer_than_all_leases_judges_nobody_when_it_wakes(
             epoch = int(cluster.statistics(former)["epoch"])
             cluster.stop(former)
             frozen_at = time.monotonic()
-            wait_leader(cluster, but=former)
+            wait_leader(cluster, except_for=former)
             wait_until(lambda: time.monotonic() - frozen_at > CONFIG.lease_seconds + 0.5)
             writer.wait_more(cluster)
             cluster.cont(former)
@@ -168,7 +169,7 @@ def test_a_leader_frozen_for_longer_than_all_leases_judges_nobody_when_it_wakes(
             cluster.wait_until(has_stepped_down)
             writer.wait_more(cluster)
         writer.check(cluster)
-        check_nobody_departed(cluster, before)
+        check_no_node_departed(cluster, before)
 
 
 # --- out of disk -----------------------------------------------------------------------------
@@ -177,13 +178,13 @@ _DISK_BYTES = 8 << 20
 
 
 class SmallDisks:
-    """A file system of 8 MiB for each of some directories, which can be filled and freed."""
+    """Mounts a file system of 8 MiB on each directory, fills it and frees it again."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
 
     def mount(self, directory: Path) -> None:
-        """Mount one, or skip the test where that is not permitted."""
+        """Mount a file system, or skip the test where that is not permitted."""
         directory.mkdir(parents=True)
         mount, umount = shutil.which("mount"), shutil.which("umount")
         if mount is None or umount is None:
@@ -195,14 +196,14 @@ class SmallDisks:
         self._stack.callback(subprocess.run, [umount, str(directory)], check=True)
 
     def fill(self, directory: Path) -> None:
-        """Leave no room at all."""
+        """Fill the file system completely."""
         with (directory / "ballast").open("wb", buffering=0) as ballast:
             blocks = repeat(bytes(4096), 2 * _DISK_BYTES // 4096)
             with pytest.raises(OSError, match="No space left on device"):
                 ballast.writelines(blocks)
 
     def free(self, directory: Path) -> None:
-        """Take back what filled it."""
+        """Delete the file that fills it."""
         (directory / "ballast").unlink()
 
 
@@ -213,7 +214,7 @@ def disks() -> Iterator[SmallDisks]:
 
 
 @pytest.mark.parametrize("role", ["follower", "leader"])
-def test_a_full_disk_ends_its_meta_node_with_a_sentence_and_the_others_go_on(
+def test_a_meta_node_with_a_full_disk_ends_with_an_explanation_and_the_others_continue(
     tmp_path: Path, disks: SmallDisks, capfd: pytest.CaptureFixture[str], role: str
 ) -> None:
     directory = tmp_path / "cluster"
@@ -224,7 +225,7 @@ def test_a_full_disk_ends_its_meta_node_with_a_sentence_and_the_others_go_on(
         with Writer(cluster) as writer:
             writer.wait_more(cluster)
             leading = wait_leader(cluster)
-            victim = leading if role == "leader" else min(set(names(cluster)) - {leading})
+            victim = leading if role == "leader" else min(set(living_metas(cluster)) - {leading})
             disks.fill(directory / victim)
             cluster.wait_until(lambda: not cluster.nodes[victim].is_alive, timeout_seconds=30.0)
             writer.wait_more(cluster)
@@ -235,13 +236,13 @@ def test_a_full_disk_ends_its_meta_node_with_a_sentence_and_the_others_go_on(
             writer.wait_more(cluster)
 
         def has_caught_up() -> bool:
-            return len({cluster.statistics(name)["epoch"] for name in names(cluster)}) == 1
+            return len({cluster.statistics(name)["epoch"] for name in living_metas(cluster)}) == 1
 
-        assert len(names(cluster)) == 3
+        assert len(living_metas(cluster)) == 3
         cluster.wait_until(has_caught_up)
         writer.check(cluster)
-        check_nobody_departed(cluster, before)
+        check_no_node_departed(cluster, before)
         assert "cannot be written" in cluster.log(victim)
         assert "free space on its disk, then start this node again" in cluster.log(victim)
-        assert f"{victim} (pid " in (said := capfd.readouterr().err)
-        assert "ended with exit code 1" in said
+        assert f"{victim} (pid " in (errors := capfd.readouterr().err)
+        assert "ended with exit code 1" in errors

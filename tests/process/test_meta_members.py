@@ -11,8 +11,8 @@ import pytest
 from zreg.cli.process.ports import free_ports
 from zreg.testing.processes import RunningCluster, run_zreg, wait_until
 
-# What a new leader may take, and what looking for it costs on a busy machine.
-LOOK_SECONDS = 10.0
+# An election and the commands that look for its outcome, on a busy machine.
+ELECTION_SECONDS_MAX = 10.0
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def cluster(tmp_path: Path) -> Iterator[RunningCluster]:
 
 
 def meta(cluster: RunningCluster, *arguments: str) -> str:
-    """Run `zreg meta` as an operator; return what it said."""
+    """Run `zreg meta` as an operator does; return its output."""
     result = run_zreg("meta", *arguments, "--meta", cluster.meta_address)
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -42,7 +42,7 @@ def follower(cluster: RunningCluster) -> str:
     return next(name for name, state in sorted(nodes(cluster).items()) if state == "voter")
 
 
-def shown(cluster: RunningCluster) -> dict[str, str]:
+def statuses(cluster: RunningCluster) -> dict[str, str]:
     result = run_zreg("nodes", "--meta", cluster.meta_address, "-o", "json")
     assert result.returncode == 0, result.stderr
     return {each["node_id"]: each["status"] for each in json.loads(result.stdout)}
@@ -56,7 +56,7 @@ def set_and_get(cluster: RunningCluster, name: str, value: str) -> None:
 
 
 def peer_of(cluster: RunningCluster, node_id: str) -> str:
-    """Return `ID=HOST:PORT` of a founder, as it was started with."""
+    """Return the `--peer` option with which a node was first started, `ID=HOST:PORT`."""
     arguments = cluster.nodes[node_id].arguments
     return next(
         each.removeprefix("--peer=") for each in arguments if each.startswith(f"--peer={node_id}=")
@@ -64,7 +64,7 @@ def peer_of(cluster: RunningCluster, node_id: str) -> str:
 
 
 def join(cluster: RunningCluster, node_id: str, peer: str) -> None:
-    """Start a node that waits to be taken in."""
+    """Start a meta node that waits until it is added."""
     directory = cluster.directory / node_id
     cluster.add("meta", node_id, f"--dir={directory}", "--join", f"--peer={peer}")
 
@@ -89,12 +89,12 @@ def test_a_node_whose_disk_is_lost_is_refused_and_replaced(cluster: RunningClust
     cluster.kill(leader(cluster))
     wait_until(
         lambda: run_zreg("meta", "ls", "--meta", cluster.meta_address).returncode == 0,
-        timeout_seconds=LOOK_SECONDS,
+        timeout_seconds=ELECTION_SECONDS_MAX,
         describe=cluster.describe,
     )
     set_and_get(cluster, "b", "2")
     set_and_get(cluster, "a", "3")
-    assert {shown(cluster)["session-1"], shown(cluster)["data-1"]} == {"WORKING"}
+    assert {statuses(cluster)["session-1"], statuses(cluster)["data-1"]} == {"WORKING"}
 
 
 def test_the_leader_can_be_removed_and_its_process_ends(cluster: RunningCluster) -> None:
@@ -105,18 +105,18 @@ def test_the_leader_can_be_removed_and_its_process_ends(cluster: RunningCluster)
     assert gone not in nodes(cluster)
     wait_until(
         lambda: not cluster.nodes[gone].is_alive,
-        timeout_seconds=LOOK_SECONDS,
+        timeout_seconds=ELECTION_SECONDS_MAX,
         describe=cluster.describe,
     )
     assert f"{gone} was removed from the nodes of meta" in cluster.log(gone)
-    assert gone not in shown(cluster)
+    assert gone not in statuses(cluster)
     set_and_get(cluster, "a", "1")
     again = run_zreg("meta", "rm", gone, "--meta", cluster.meta_address)
     assert again.returncode == 3
-    assert f"nothing to remove: {gone} is not among" in again.stderr
+    assert f"nothing to remove: {gone} is not among the nodes of meta" in again.stderr
 
 
-def test_a_lone_node_grows_to_three_and_its_first_node_may_go(tmp_path: Path) -> None:
+def test_a_single_meta_node_grows_to_three_and_its_first_node_may_fail(tmp_path: Path) -> None:
     names = ("meta-1", "meta-2", "meta-3")
     ports = free_ports(len(names))
     peers = {name: f"{name}=127.0.0.1:{p}" for name, p in zip(names, ports, strict=True)}
@@ -131,7 +131,7 @@ def test_a_lone_node_grows_to_three_and_its_first_node_may_go(tmp_path: Path) ->
         cluster.restart("meta-1")
         wait_until(
             lambda: "127.0.0.1" in meta(cluster, "ls"),
-            timeout_seconds=LOOK_SECONDS,
+            timeout_seconds=ELECTION_SECONDS_MAX,
             describe=cluster.describe,
         )
         for name in ("meta-2", "meta-3"):
@@ -142,17 +142,17 @@ def test_a_lone_node_grows_to_three_and_its_first_node_may_go(tmp_path: Path) ->
         cluster.kill("meta-1")
         wait_until(
             lambda: run_zreg("meta", "ls", "--meta", cluster.meta_address).returncode == 0,
-            timeout_seconds=LOOK_SECONDS,
+            timeout_seconds=ELECTION_SECONDS_MAX,
             describe=cluster.describe,
         )
         set_and_get(cluster, "b", "2")
-        assert shown(cluster)["session-1"] == "WORKING"
+        assert statuses(cluster)["session-1"] == "WORKING"
 
 
-def test_most_of_meta_back_on_empty_directories_founds_no_second_cluster(
+def test_a_majority_that_comes_back_on_empty_directories_founds_no_second_cluster(
     cluster: RunningCluster,
 ) -> None:
-    """The service manager starts them as the first time, while the one that remembers is away."""
+    """The service manager starts them as at first, while the node that has a journal is down."""
     set_and_get(cluster, "a", "1")
     last, *lost = sorted(nodes(cluster))
     for name in (last, *lost):
@@ -163,7 +163,7 @@ def test_most_of_meta_back_on_empty_directories_founds_no_second_cluster(
     waits = f"has no connection to {last}"
     wait_until(
         lambda: all(waits in cluster.log(name) for name in lost),
-        timeout_seconds=LOOK_SECONDS,
+        timeout_seconds=ELECTION_SECONDS_MAX,
         describe=cluster.describe,
     )
     assert {cluster.statistics(name)["raft_leader"] for name in lost} == {"-"}
@@ -171,20 +171,20 @@ def test_most_of_meta_back_on_empty_directories_founds_no_second_cluster(
     cluster.restart(last)
     wait_until(
         lambda: not any(cluster.nodes[name].is_alive for name in lost),
-        timeout_seconds=LOOK_SECONDS,
+        timeout_seconds=ELECTION_SECONDS_MAX,
         describe=cluster.describe,
     )
     for name in lost:
         assert f"{name} comes without the journal that it had" in cluster.log(name)
     empty = run_zreg("meta", "recover", "--dir", str(cluster.directory / lost[0]))
     assert empty.returncode == 2
-    assert "is empty: take another survivor" in empty.stderr
+    assert "is empty: recover another node that is left" in empty.stderr
     cluster.terminate(last)
     done = run_zreg("meta", "recover", "--dir", str(cluster.directory / last), "--force")
     assert done.returncode == 0, done.stderr
     cluster.restart(last)
     set_and_get(cluster, "b", "2")
-    assert shown(cluster)["session-1"] == "WORKING"
+    assert statuses(cluster)["session-1"] == "WORKING"
 
 
 def test_a_lost_majority_is_recovered_from_one_node(cluster: RunningCluster) -> None:
@@ -212,10 +212,10 @@ def test_a_lost_majority_is_recovered_from_one_node(cluster: RunningCluster) -> 
     assert cluster.statistics(last)["epoch"] > 1_000_000
     wait_until(
         lambda: cluster.statistics("session-1")["epoch"] > 1_000_000,
-        timeout_seconds=LOOK_SECONDS,
+        timeout_seconds=ELECTION_SECONDS_MAX,
         describe=cluster.describe,
     )
-    assert shown(cluster) == {last: "WORKING", "session-1": "WORKING", "data-1": "WORKING"}
+    assert statuses(cluster) == {last: "WORKING", "session-1": "WORKING", "data-1": "WORKING"}
     assert "node.incarnation.gone" not in cluster.log("data-1")
     for name in others:
         join(cluster, name, peer_of(cluster, name))
@@ -224,20 +224,20 @@ def test_a_lost_majority_is_recovered_from_one_node(cluster: RunningCluster) -> 
 
 
 @pytest.mark.parametrize("arguments", [["--dir", "nowhere"], []])
-def test_there_must_be_something_to_recover(tmp_path: Path, arguments: list[str]) -> None:
+def test_recover_needs_a_directory_with_a_journal(tmp_path: Path, arguments: list[str]) -> None:
     result = run_zreg("meta", "recover", *arguments)
 
     assert result.returncode == 2
 
 
-def test_options_of_the_node_before_another_command_are_refused() -> None:
+def test_options_of_a_meta_node_before_a_command_are_refused() -> None:
     result = run_zreg("meta", "--id=m1", "ls")
 
     assert result.returncode == 2
-    assert "--id belongs behind" in result.stderr
+    assert "--id cannot be given before 'ls'" in result.stderr
 
 
-def test_a_leader_that_is_stopped_hands_over(cluster: RunningCluster) -> None:
+def test_a_leader_that_is_stopped_hands_over_first(cluster: RunningCluster) -> None:
     former = leader(cluster)
     term = cluster.statistics(former)["raft_term"]
     stopped_at = time.monotonic()
@@ -247,12 +247,12 @@ def test_a_leader_that_is_stopped_hands_over(cluster: RunningCluster) -> None:
 
     leading = [name for name in others if cluster.statistics(name)["raft_role"] == "leader"]
 
-    assert len(leading) == 1, "it ended before another one led"
+    assert len(leading) == 1, "it ended before another node led"
     assert cluster.statistics(leading[0])["raft_term"] == term + 1
-    assert ended_after < LOOK_SECONDS
+    assert ended_after < ELECTION_SECONDS_MAX
 
 
-def test_founders_with_different_lists_do_not_agree(tmp_path: Path) -> None:
+def test_meta_nodes_with_different_lists_of_peers_found_no_cluster(tmp_path: Path) -> None:
     ports = free_ports(4)
     lists = {
         "m1": {"m1": ports[0], "m2": ports[1], "m3": ports[2]},
@@ -265,13 +265,13 @@ def test_founders_with_different_lists_do_not_agree(tmp_path: Path) -> None:
 
         wait_until(
             lambda: all("different lists of peers" in cluster.log(name) for name in lists),
-            timeout_seconds=LOOK_SECONDS,
+            timeout_seconds=ELECTION_SECONDS_MAX,
             describe=cluster.describe,
         )
         assert {cluster.statistics(name)["raft_leader"] for name in lists} == {"-"}
 
 
-def test_a_node_that_moved_is_found_again(cluster: RunningCluster) -> None:
+def test_a_meta_node_with_a_new_address_is_found_again(cluster: RunningCluster) -> None:
     moved = follower(cluster)
     former, new = peer_of(cluster, moved), f"{moved}=127.0.0.1:{free_ports(1)[0]}"
     cluster.terminate(moved)
@@ -284,11 +284,11 @@ def test_a_node_that_moved_is_found_again(cluster: RunningCluster) -> None:
         (node,) = [node for node in listed if node["node_id"] == moved]
         return f"{moved}={node['address']}" == new and not node["trouble"]
 
-    wait_until(is_known, timeout_seconds=LOOK_SECONDS, describe=cluster.describe)
+    wait_until(is_known, timeout_seconds=ELECTION_SECONDS_MAX, describe=cluster.describe)
     cluster.kill(next(name for name in sorted(nodes(cluster)) if name != moved))
     wait_until(
         lambda: run_zreg("meta", "ls", "--meta", cluster.meta_address).returncode == 0,
-        timeout_seconds=LOOK_SECONDS,
+        timeout_seconds=ELECTION_SECONDS_MAX,
         describe=cluster.describe,
     )
     set_and_get(cluster, "a", "1")

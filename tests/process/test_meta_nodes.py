@@ -1,11 +1,11 @@
-"""Three meta nodes in real processes: restarted, refused, asked; what they say to people."""
+"""Three meta nodes in real processes: restarts, refusals, settings, and their messages."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from meta_watching import address_of, members, names, settings, wait_leader
+from meta_watching import address_of, living_metas, members, settings, wait_leader
 
 from zreg.testing.processes import RunningCluster, run_zreg, wait_until
 
@@ -16,10 +16,10 @@ def cluster(tmp_path: Path) -> Iterator[RunningCluster]:
         yield cluster
 
 
-def test_settings_go_through_a_session_also_when_the_leader_was_just_killed(
+def test_settings_work_through_a_session_also_when_the_leader_was_just_killed(
     cluster: RunningCluster,
 ) -> None:
-    """Nobody is told where meta is: the session goes to the next leader, and asks there."""
+    """The command knows no meta node: the session finds the next leader, and asks it."""
 
     def ask(*words: str) -> dict[str, object]:
         result = run_zreg("settings", *words, "--url", cluster.url, "-o", "json")
@@ -42,11 +42,13 @@ def test_settings_go_through_a_session_also_when_the_leader_was_just_killed(
     assert list(states.values()).count("leader") == 1
 
 
-def test_all_of_meta_killed_and_restarted_remembers(cluster: RunningCluster) -> None:
+def test_after_all_meta_nodes_were_killed_they_continue_from_their_journals(
+    cluster: RunningCluster,
+) -> None:
     run_zreg("settings", "set", "a", "1", "--meta", cluster.meta_address)
     before = members(cluster)
     incarnation = cluster.statistics("session-1")["incarnation"]
-    all_names = names(cluster)
+    all_names = living_metas(cluster)
     for name in all_names:
         cluster.kill(name)
     for name in all_names:
@@ -58,16 +60,16 @@ def test_all_of_meta_killed_and_restarted_remembers(cluster: RunningCluster) -> 
     assert cluster.statistics("session-1")["incarnation"] == incarnation
 
 
-def test_a_lost_majority_is_said_with_what_to_do(cluster: RunningCluster) -> None:
-    last, *others = names(cluster)
+def test_a_lost_majority_is_reported_with_what_to_do(cluster: RunningCluster) -> None:
+    last, *others = living_metas(cluster)
     for name in others:
         cluster.kill(name)
     where = address_of(cluster, last)
 
-    def is_said() -> bool:
+    def is_reported() -> bool:
         return "meta has no leader" in run_zreg("nodes", "--meta", where).stderr
 
-    wait_until(is_said, timeout_seconds=10.0, describe=cluster.describe)
+    wait_until(is_reported, timeout_seconds=10.0, describe=cluster.describe)
     result = run_zreg("nodes", "--meta", where)
     assert result.returncode == 0
     assert "session-1" in result.stdout
@@ -78,7 +80,7 @@ def test_a_lost_majority_is_said_with_what_to_do(cluster: RunningCluster) -> Non
     assert "raft.quorum.missing" in cluster.log(last)
 
 
-def test_a_damaged_journal_is_refused_with_the_words_how_to_rejoin(
+def test_a_damaged_journal_is_refused_with_how_to_rejoin(
     cluster: RunningCluster,
 ) -> None:
     former = wait_leader(cluster)
@@ -95,10 +97,10 @@ def test_a_damaged_journal_is_refused_with_the_words_how_to_rejoin(
     assert result.returncode == 1
     assert "is damaged" in result.stderr
     assert "rejoins as a new node" in result.stderr
-    assert wait_leader(cluster, but=former) != former
+    assert wait_leader(cluster, except_for=former) != former
 
 
-def test_a_lone_meta_with_a_directory_remembers_over_a_restart(tmp_path: Path) -> None:
+def test_a_single_meta_node_with_a_directory_continues_after_a_restart(tmp_path: Path) -> None:
     with RunningCluster(tmp_path) as cluster:
         run_zreg("settings", "set", "a", "1", "--meta", cluster.meta_address)
         incarnation = cluster.statistics("data-1")["incarnation"]
@@ -110,7 +112,7 @@ def test_a_lone_meta_with_a_directory_remembers_over_a_restart(tmp_path: Path) -
         assert cluster.statistics("data-1")["incarnation"] == incarnation
 
 
-def test_settings_from_the_command_line(tmp_path: Path) -> None:
+def test_settings_are_set_read_listed_and_removed_by_commands(tmp_path: Path) -> None:
     with RunningCluster(tmp_path) as cluster:
 
         def zreg(*arguments: str) -> tuple[int, str, str]:
@@ -119,12 +121,12 @@ def test_settings_from_the_command_line(tmp_path: Path) -> None:
 
         assert zreg("ls")[1].startswith("Nothing is set")
         assert zreg("get", "limits")[0] == 3
-        code, said, _ = zreg("set", "limits", "10", "--if-version", "0", "-o", "json")
+        code, output, _ = zreg("set", "limits", "10", "--if-version", "0", "-o", "json")
         assert code == 0
-        version = json.loads(said)["version"]
-        code, _, why = zreg("set", "limits", "11", "--if-version", "0")
+        version = json.loads(output)["version"]
+        code, _, error = zreg("set", "limits", "11", "--if-version", "0")
         assert code == 1
-        assert f"limits is at version {version}, not at version 0" in why
+        assert f"limits is at version {version}, not at version 0" in error
         assert zreg("set", "limits", "12", "--if-version", str(version))[0] == 0
         assert zreg("get", "limits")[1] == "12"
         assert "limits" in zreg("ls", "lim*")[1]
@@ -135,9 +137,9 @@ def test_settings_from_the_command_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "error"),
     [
-        (["--peer=m1=nowhere"], "peer m1: 'nowhere' is no address"),
+        (["--peer=m1=nowhere"], "peer m1: 'nowhere' is not an address"),
         (["--peer=m1"], "write ID=HOST:PORT"),
         (["--peer=m2=127.0.0.1:9611", "--dir=x"], "do not include this node, m1"),
         ([f"--peer=m{n}=127.0.0.1:{n}9611" for n in (1, 2, 3)], "say which with --dir"),
@@ -145,14 +147,14 @@ def test_settings_from_the_command_line(tmp_path: Path) -> None:
         (["--join", "--dir=x"], "a meta node that joins others needs --peer"),
     ],
 )
-def test_peers_that_cannot_work_are_refused(options: list[str], says: str) -> None:
+def test_peers_that_cannot_work_are_refused(options: list[str], error: str) -> None:
     result = run_zreg("meta", "--id=m1", "--port=0", *options)
 
     assert result.returncode == 2
-    assert says in result.stderr
+    assert error in result.stderr
 
 
-def test_an_even_number_of_founders_is_refused(tmp_path: Path) -> None:
+def test_an_even_number_of_peers_is_refused(tmp_path: Path) -> None:
     peers = [f"--peer=m{n}=127.0.0.1:{n}9611" for n in (1, 2)]
 
     result = run_zreg("meta", "--id=m1", "--port=0", f"--dir={tmp_path / 'm1'}", *peers)
@@ -171,7 +173,7 @@ def test_the_directory_of_another_meta_node_is_refused(tmp_path: Path) -> None:
     assert "belongs to node_id meta-1, not meta-2" in renamed.stderr
 
 
-def test_a_cluster_goes_on_from_its_directory(tmp_path: Path) -> None:
+def test_a_cluster_continues_from_its_directory(tmp_path: Path) -> None:
     with RunningCluster(tmp_path, metas=3) as cluster:
         result = run_zreg("settings", "set", "a", "1", "--meta", cluster.meta_address)
         assert result.returncode == 0, result.stderr
@@ -180,7 +182,10 @@ def test_a_cluster_goes_on_from_its_directory(tmp_path: Path) -> None:
 
     fewer = run_zreg("cluster", "--meta=1", f"--dir={tmp_path}")
     assert fewer.returncode == 2
-    assert "holds the journals of meta-1, meta-2, meta-3: run --meta 3" in fewer.stderr
+    assert (
+        "holds the journals of meta-1, meta-2, meta-3: start 3 meta nodes with --meta 3"
+        in fewer.stderr
+    )
     nowhere = run_zreg("cluster", "--dir=/dev/null/x")
     assert nowhere.returncode == 2
     assert "cannot be used" in nowhere.stderr

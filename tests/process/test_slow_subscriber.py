@@ -1,4 +1,4 @@
-"""A subscriber that does not read costs a bounded amount, and nobody else anything."""
+"""A subscriber that does not read costs bounded memory, and no other client notices it."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ def _resident_bytes(pid: int) -> int:
     return pages * 4096
 
 
-class Deaf:
-    """Says hello, subscribes, pings for its lease, and never reads a byte."""
+class SilentReader:
+    """A client that subscribes, pings to keep its lease, and never reads."""
 
     def __init__(self, address: str) -> None:
         self._context = zmq.Context()
@@ -44,41 +44,41 @@ class Deaf:
         self._context.term()
 
 
-def test_a_subscriber_that_never_reads_is_bounded_and_then_dropped(
+def test_a_subscriber_that_never_reads_costs_bounded_memory_and_is_then_dropped(
     start_cluster: StartCluster,
 ) -> None:
     cluster = start_cluster(sessions=1, data=1)
     node = cluster.of("session")[0]
-    deaf = Deaf(node.address)
+    reader = SilentReader(node.address)
     try:
         with Watcher(cluster.url, "large") as watcher, zreg.Client(cluster.url) as client:
             publications = [client.publish("large", f"{n} {LARGE}") for n in range(10)]
             cluster.wait_until(lambda: len(watcher.values) == 10)
             before = _resident_bytes(node.pid)
 
-            # 3 MB of changes a round: a queue for the deaf one would hold hundreds of megabytes.
+            # 3 MB of changes a round: a queue for the reader would hold hundreds of megabytes.
             for round_ in range(100):
                 for n, publication in enumerate(publications):
                     publication.republish(f"{n} {round_} {LARGE}")
                 for publication in publications:
                     publication.wait_registered(timeout_seconds=30)
-                deaf.send(Ping())
+                reader.send(Ping())
 
             wanted = {f"{n} 99 {LARGE}" for n in range(10)}
             cluster.wait_until(lambda: watcher.values == wanted)
             assert _resident_bytes(node.pid) - before < 100 << 20
 
             def is_dropped() -> bool:
-                deaf.send(Ping())
+                reader.send(Ping())
                 return cluster.statistics(node.node_id)["subscribers"] == 1
 
             cluster.wait_until(is_dropped, timeout_seconds=30.0)
     finally:
-        deaf.close()
+        reader.close()
 
 
 @pytest.mark.parametrize("callback_seconds", [0.05])
-def test_a_slow_callback_is_told_the_newest_and_not_every_change(
+def test_a_slow_callback_gets_the_newest_state_and_not_every_change(
     start_cluster: StartCluster, callback_seconds: float
 ) -> None:
     cluster = start_cluster(sessions=1, data=1)
@@ -89,7 +89,7 @@ def test_a_slow_callback_is_told_the_newest_and_not_every_change(
 
         def slow(change: zreg.ViewChange) -> None:
             seen.extend(str(p.values[0]) for p in (*change.added, *change.updated))
-            # A callback that is busy for a while: it waits for something that never comes.
+            # The callback is busy: it waits for a publisher that never comes.
             with pytest.raises(zreg.TimeoutError):
                 blocked.wait_for(min_count=1, timeout_seconds=callback_seconds)
 

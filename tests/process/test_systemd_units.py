@@ -1,4 +1,4 @@
-"""The unit files load without a word, and leave a node little room for harm."""
+"""The unit files load without a warning, and restrict what a node may do."""
 
 import shutil
 import subprocess
@@ -39,14 +39,14 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_there_is_one_unit_per_role_and_a_target() -> None:
+def test_there_is_one_unit_per_role_and_one_target() -> None:
     assert sorted(unit.name for unit in UNITS.glob("zreg*")) == sorted(
         ["zreg.target", *(f"zreg-{role}@.service" for role in ROLES)]
     )
 
 
-def test_verify_says_nothing(installed: Path) -> None:
-    """An unknown key is a warning with exit code 0, so the silence counts too."""
+def test_systemd_analyze_finds_nothing_to_complain_about(installed: Path) -> None:
+    """An unknown key is only a warning with exit code 0, so the output must be empty too."""
     units = [installed / f"zreg-{role}@1.service" for role in ROLES]
 
     result = analyze("verify", "--man=no", installed / "zreg.target", *units)
@@ -54,8 +54,8 @@ def test_verify_says_nothing(installed: Path) -> None:
     assert (result.stdout, result.returncode) == ("", 0)
 
 
-def test_verify_would_notice(installed: Path) -> None:
-    """Test the test: a key that systemd does not know is not passed over in silence."""
+def test_systemd_analyze_finds_an_unknown_key(installed: Path) -> None:
+    """The test before this one relies on it."""
     unit = installed / "zreg-data@.service"
     unit.write_text(unit.read_text().replace("RestartSec=", "RestartSecs="))
 
@@ -74,7 +74,7 @@ def test_a_node_is_hardened(installed: Path, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_node_is_run_with_its_own_configuration(role: str) -> None:
+def test_a_unit_starts_its_node_with_a_configuration_of_its_own(role: str) -> None:
     lines = (UNITS / f"zreg-{role}@.service").read_text().splitlines()
 
     assert f"ExecStart=/usr/bin/env zreg {role} -c /etc/zreg/{role}-%i.toml" in lines

@@ -1,4 +1,4 @@
-"""A subscriber that keeps all that it was told, and workers in processes of their own."""
+"""A subscriber that remembers every change, and workers in processes of their own."""
 
 import signal
 import subprocess
@@ -13,23 +13,23 @@ _WORKERS = str(Path(__file__).with_name("workers.py"))
 
 
 class Watcher:
-    """Subscribes and remembers: what is there, what was ever removed, and how often it was told."""
+    """Subscribes to an id; remembers its present values, all removals and the number of changes."""
 
     def __init__(self, url: str, data_id: str) -> None:
         self.client = zreg.Client(url)
         self.removed: list[str] = []
-        self.told_count = 0
+        self.change_count = 0
         self.subscription = self.client.subscribe(data_id)
         self.subscription(self._on_change)
         self.subscription.wait_for(min_count=0, timeout_seconds=30)
 
     def _on_change(self, change: zreg.ViewChange) -> None:
-        self.told_count += 1
+        self.change_count += 1
         self.removed += [str(publisher.values[0]) for publisher in change.removed]
 
     @property
     def values(self) -> set[str]:
-        """What is there now."""
+        """The values that are published now."""
         return {str(value) for value in self.subscription.view.values}
 
     def __enter__(self) -> Self:
@@ -45,7 +45,7 @@ class Watcher:
 
 
 class Worker:
-    """One process of `workers.py`, ready when this returns."""
+    """A process of `workers.py`; it is ready when the constructor returns."""
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
@@ -59,16 +59,16 @@ class Worker:
         assert line == "ready\n", f"the worker did not get ready: {line!r}"
 
     def kill(self) -> None:
-        """End it without a goodbye."""
+        """Kill the process, so that its client says no goodbye."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        """Freeze it."""
+        """Freeze the process."""
         self.process.send_signal(signal.SIGSTOP)
 
     def cont(self) -> None:
-        """Let it go on."""
+        """Continue the frozen process."""
         self.process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:

@@ -9,7 +9,7 @@ import zreg
 
 
 def publish(url: str, data_id: str, count: str, prefix: str) -> None:
-    """Publish `prefix-0` … under one id, and say so when all are registered."""
+    """Publish `prefix-0` … under one id; write a line when all are registered."""
     client = zreg.Client(url)
     publications = [client.publish(data_id, f"{prefix}-{n}") for n in range(int(count))]
     for publication in publications:
@@ -18,7 +18,7 @@ def publish(url: str, data_id: str, count: str, prefix: str) -> None:
 
 
 def subscribe(url: str, data_id: str) -> None:
-    """Subscribe to one id, and say so when its view is known."""
+    """Subscribe to one id; write a line when its view is known."""
     client = zreg.Client(url)
     client.subscribe(data_id).wait_for(min_count=0, timeout_seconds=30)
     _stay(client)

@@ -1,28 +1,29 @@
-"""Whole clusters: who is killed departs at once, who is silent after a lease, and not oftener."""
+"""Whole clusters: a killed node departs at once, a silent one after its lease, a live one never."""
 
 import pytest
 
 from zreg.client.core.commands import Registered
 from zreg.model import DataInfoId, Role, Status, data_info_id
 from zreg.primitives.ring import ring_of
-from zreg.testing.sim.cluster import SimCluster, ViewLog
+from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.view_log import ViewLog
 
 SEEDS = range(1, 9)
-# A report, the look of meta, an agreement, an announcement: some round trips of a millisecond.
+# A report, meta's check, a commit, an announcement: some round trips of a millisecond each.
 AT_ONCE_SECONDS = 0.5
-# The same after an election; less than that and a lease.
+# The same after an election; less than an election and a lease take.
 WITH_LEADER_SECONDS = 3.0
 
 
 def make_cluster(seed: int, *, metas: int = 3, data: int = 3, sessions: int = 1) -> SimCluster:
-    """Return a cluster whose nodes know each other."""
+    """Return a cluster whose nodes have all joined."""
     cluster = SimCluster(seed, metas=metas).start(sessions=sessions, data=data)
     cluster.run(2.0)
     return cluster
 
 
 def departures(cluster: SimCluster) -> list[str]:
-    """Return who departed and why, in order, as meta logged it."""
+    """Return the nodes that departed and why, in order, from meta's log lines."""
     lines = [line for line in cluster.sim.trace if " member.departed " in line]
     found = [dict(word.split("=") for word in line.split(" ")[4:]) for line in lines]
     return [f"{each['incarnation'].partition('@')[0]} {each['reason']}" for each in found]
@@ -51,7 +52,7 @@ def owned_by(cluster: SimCluster, node_id: str) -> DataInfoId:
 
 
 def watched(cluster: SimCluster, name: DataInfoId) -> ViewLog:
-    """Let a client publish under an id, and another one subscribe to it."""
+    """Let one client publish under an id, and another one subscribe to it."""
     cluster.client("publisher")
     cluster.client("subscriber")
     cluster.publish("publisher", name, "one")
@@ -61,7 +62,7 @@ def watched(cluster: SimCluster, name: DataInfoId) -> ViewLog:
 
 
 def is_accepted_in_time(cluster: SimCluster, publisher_id: bytes) -> bool:
-    """Wait until a data node holds what a client published; return whether that was at once."""
+    """Return whether a data node holds the publisher within `AT_ONCE_SECONDS`."""
     events = cluster.sim.processes["publisher"].events
 
     def is_registered() -> bool:
@@ -89,7 +90,7 @@ def test_the_ids_of_a_killed_data_node_take_writes_at_once(seed: int, metas: int
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_ids_of_a_data_node_that_dies_with_the_leader_take_writes_in_time(seed: int) -> None:
-    """The next leader has seen no connection of it: it has not come, and that counts as closed."""
+    """The next leader never had a connection of the node; that counts like a closed one."""
     cluster = make_cluster(seed)
     name = owned_by(cluster, "data-2")
     view = watched(cluster, name)
@@ -108,7 +109,7 @@ def test_the_ids_of_a_data_node_that_dies_with_the_leader_take_writes_in_time(se
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_killed_session_departs_by_the_word_of_data_nodes(seed: int) -> None:
+def test_a_killed_session_departs_when_data_nodes_report_it(seed: int) -> None:
     cluster = make_cluster(seed, sessions=2)
     cluster.sim.kill("session-2")
     cluster.run(AT_ONCE_SECONDS)
@@ -119,7 +120,7 @@ def test_a_killed_session_departs_by_the_word_of_data_nodes(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_frozen_node_keeps_its_lease(seed: int) -> None:
-    """Its kernel takes connections, and it comes back as who it was."""
+    """Its kernel accepts connections, and it goes on as the same incarnation."""
     cluster = make_cluster(seed)
     cluster.sim.freeze("data-2", 2.0)
     cluster.run(10.0)
@@ -148,7 +149,7 @@ def test_a_data_node_that_is_cut_off_departs_after_a_lease_and_not_before(seed: 
 def test_broken_connections_of_a_node_that_lives_prove_nothing(
     seed: int, frozen_seconds: float
 ) -> None:
-    """They break at both of meta's other sources at once; the look finds it listening."""
+    """Both of meta's other sources report it at once; meta's check finds the node listening."""
     cluster = make_cluster(seed)
     cluster.sim.freeze("data-2", frozen_seconds)
     for name in [name for name in cluster.sim.processes if name != "data-2"]:
@@ -199,7 +200,7 @@ def test_a_data_node_that_dies_again_and_again_waits_and_views_do_not_change(see
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_session_that_waits_serves_those_who_know_it(seed: int) -> None:
+def test_a_session_that_waits_serves_the_clients_that_know_it(seed: int) -> None:
     cluster = make_cluster(seed, sessions=2)
     for _ in range(3):
         cluster.sim.kill("session-2")

@@ -14,7 +14,7 @@ Answer = Callable[[Link, Peer, "Message | Local"], Sequence[Effect]]
 
 
 class SmallCore:
-    """Answers as the test says, and remembers what came."""
+    """Answers as the test says, and records the messages that it receives."""
 
     epoch = 0
 
@@ -82,7 +82,7 @@ def test_a_request_is_answered_in_its_turn() -> None:
     assert client.received[-1] == TransferLeaderReply("n2", "n1", 1, 1, is_accepted=True)
 
 
-def test_what_the_core_does_not_answer_is_refused() -> None:
+def test_a_request_that_the_core_does_not_answer_is_refused() -> None:
     sim, client = Simulation(1), asking(ask(1))
     sim.add("n2", SmallCore(lambda link, peer, message: []), {Link.RAFT_ANSWER: ADDRESS})
     sim.add("n1", client, {})
@@ -92,7 +92,7 @@ def test_what_the_core_does_not_answer_is_refused() -> None:
 
 
 def test_only_the_answer_to_the_last_request_is_taken() -> None:
-    """Two requests in a row, as after a time-out: the first is answered for nobody."""
+    """There are two requests in a row, as after a time-out: the first answer is dropped."""
     sim, client = Simulation(1), asking(ask(1))
     sim.add("n2", SmallCore(accept), {Link.RAFT_ANSWER: ADDRESS})
     sim.add("n1", client, {})
@@ -106,32 +106,32 @@ def test_only_the_answer_to_the_last_request_is_taken() -> None:
     assert replies == [2]
 
 
-def test_what_comes_while_a_process_is_frozen_keeps_its_order_however_often_that_is() -> None:
+def test_messages_to_a_frozen_process_keep_their_order_over_several_freezes() -> None:
     sim, core = Simulation(1), SmallCore(lambda link, peer, message: [])
     sim.add("n1", core, {})
-    said: list[Local] = [PeerUp(Link.CLIENTS, str(number)) for number in range(4)]
+    events: list[Local] = [PeerUp(Link.CLIENTS, str(number)) for number in range(4)]
     sim.freeze("n1", 1.0)
-    sim.post("n1", said[0])
+    sim.post("n1", events[0])
     sim.run(0.5)
     sim.freeze("n1", 2.0)
-    sim.post("n1", said[1])
+    sim.post("n1", events[1])
     sim.run(1.0)
     assert core.received == []
     sim.freeze("n1", 0.1)
-    sim.post("n1", said[2])
+    sim.post("n1", events[2])
     sim.run(0.2)
-    assert core.received == said[:3]
-    sim.post("n1", said[3])
+    assert core.received == events[:3]
+    sim.post("n1", events[3])
     sim.run(3.0)
 
-    assert core.received == said
+    assert core.received == events
 
 
 def saving(data: bytes) -> SmallCore:
     return SmallCore(lambda link, peer, message: [save(data)] if type(message) is Local else [])
 
 
-def test_what_was_saved_outlives_the_process() -> None:
+def test_a_save_outlives_its_process() -> None:
     sim, disk = Simulation(1), SimDisk()
     sim.add("n1", saving(b"kept"), {}, disk)
     sim.post("n1", Local())
@@ -140,7 +140,7 @@ def test_what_was_saved_outlives_the_process() -> None:
     assert [entry.data for entry in disk.load().entries] == [b"kept"]
 
 
-def test_what_was_not_synced_is_forgotten_with_the_process() -> None:
+def test_a_save_that_was_not_synced_is_lost_with_its_process() -> None:
     sim, disk = Simulation(1), SimDisk()
     process = sim.add("n1", saving(b"lost"), {}, disk)
     process.dies_at_save = True

@@ -1,4 +1,4 @@
-"""Whole clusters of production cores, by seed: what is promised holds, whatever fails when."""
+"""Whole clusters of production cores, by seed, keep their promises while nodes fail."""
 
 import os
 import subprocess
@@ -15,26 +15,26 @@ SEEDS = range(1, 61)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_views_never_lose_the_living_and_end_with_exactly_what_they_publish(seed: int) -> None:
+def test_views_never_lose_a_living_publisher_and_end_with_what_is_published(seed: int) -> None:
     Workload(seed).run()
 
 
 @pytest.mark.parametrize(
     "seed",
     [
-        pytest.param(18, id="an-unsure-copy-took-a-version-without-its-content"),
-        pytest.param(34, id="an-eviction-brought-an-unsure-copy-to-the-version-of-the-whole"),
-        pytest.param(147, id="a-session-greeted-clients-before-it-knew-its-cluster"),
-        pytest.param(250, id="and-they-took-the-next-session-for-one-of-another-cluster"),
+        pytest.param(18, id="an-unreconciled-copy-took-a-version-without-its-content"),
+        pytest.param(34, id="an-eviction-gave-an-unreconciled-copy-the-version-of-the-whole"),
+        pytest.param(147, id="a-session-answered-hello-before-it-knew-its-cluster"),
+        pytest.param(250, id="and-clients-took-the-next-session-for-one-of-another-cluster"),
     ],
 )
 def test_seeds_that_found_a_bug_stay_green(seed: int) -> None:
-    """Without the settings clients, who came later: the lives are those that found them."""
+    """They run without settings clients, which came later, so the lives are those of then."""
     Workload(seed, settings_client_count=0).run()
 
 
 def test_nodes_follow_the_membership_by_its_changes_and_not_by_the_whole() -> None:
-    """Whole ones remain for joins and who was away; that all end equal the workload checks."""
+    """Nodes fetch the whole only to join or after an outage; the workload checks that all agree."""
     workload = Workload(5)
     workload.run()
     counts = workload.cluster.sim.record_counts
@@ -44,8 +44,10 @@ def test_nodes_follow_the_membership_by_its_changes_and_not_by_the_whole() -> No
 
 
 @pytest.mark.parametrize("seed", [2, 10, 13])
-def test_a_meta_whose_disk_forgets_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test of the tests: votes and entries that do not outlive their process break promises."""
+def test_seeds_notice_a_disk_that_loses_what_was_synced(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Votes and entries that do not outlive their process break promises."""
 
     def forget(disk: SimDisk) -> None:
         disk.rows = {1: disk.rows[1]}
@@ -57,9 +59,9 @@ def test_a_meta_whose_disk_forgets_is_noticed(seed: int, monkeypatch: pytest.Mon
 
 
 def test_a_client_that_moves_to_a_session_unknown_to_the_data_node_stays_in_view() -> None:
-    """Two faults: the data node is cut off from meta, and a client's connection breaks.
+    """There are two faults: the data node is cut off from meta, and a client's connection breaks.
 
-    The session shows the data node the membership that it does not get from meta.
+    The session gives the data node the membership that it does not get from meta.
     """
     cluster = SimCluster(1).start(sessions=2, data=1)
     sim, name = cluster.sim, data_info_id("pay")
@@ -79,7 +81,7 @@ def test_a_client_that_moves_to_a_session_unknown_to_the_data_node_stays_in_view
     assert view.removed == []
 
 
-def test_the_same_seed_gives_the_same_trace_whatever_the_hash_seed() -> None:
+def test_the_same_seed_gives_the_same_trace_under_each_hash_seed() -> None:
     script = (
         "from zreg.testing.workloads.cluster_workload import Workload\n"
         "workload = Workload(7)\n"

@@ -1,4 +1,4 @@
-"""Code as users write it; mypy reads it, nobody runs it."""
+"""Code as users write it. Only mypy reads it; it is never run."""
 
 from typing import TYPE_CHECKING, assert_type
 

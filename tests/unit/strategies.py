@@ -1,7 +1,6 @@
-"""Values to test with: every wire message, drawn from the definition of its Struct.
+"""Hypothesis strategies for tests: every wire message, built from the definition of its Struct.
 
-A field that is added to a Struct is drawn here without another line, within the limits that its
-annotation states.
+A new field of a Struct needs no change here: it is drawn within the limits of its annotation.
 """
 
 from functools import cache
@@ -27,7 +26,7 @@ from zreg.model import (
 from zreg.wire.messages import TAGS, Message
 from zreg.wire.settings_messages import SETTING_NAME_PATTERN
 
-# Long enough to have an order and parts, short enough to draw many.
+# Large enough for tests of order and parts, small enough to draw many.
 _ITEMS_MAX = 3
 _CHARACTERS_MAX = 8
 
@@ -43,7 +42,7 @@ names: st.SearchStrategy[DataInfoId] = st.builds(
     id_parts,
     id_parts,
 )
-# What is not a message, and what a header, a frame or a body is not either.
+# Plain MessagePack values, which are usually no message, header, frame or body.
 plain_values = st.recursive(
     st.none()
     | st.booleans()
@@ -62,7 +61,7 @@ def messages_of(kind: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
 
 
 def any_message() -> st.SearchStrategy[Message]:
-    """Return a strategy for all messages that travel."""
+    """Return a strategy for all messages of the wire."""
     return st.one_of([messages_of(kind) for kind in TAGS.values()])
 
 
@@ -123,8 +122,8 @@ def _scalar(kind: inspect.Type) -> st.SearchStrategy[Any]:
 versions = st.builds(Version, st.integers(0, 3), st.integers(0, 5))
 incarnations = st.builds(Incarnation, st.integers(0, 3), st.sampled_from(["s1", "s2", "s3"]))
 publisher_ids = st.sampled_from([bytes([number]) * 16 for number in range(1, 6)])
-# Few ids, versions, sessions and bodies, so that they meet. The body follows from id and version,
-# since only the owning client raises the version.
+# Few ids, versions, sessions and bodies, so that they collide. Version and body belong together,
+# because only the owning client raises the version.
 publishers = st.builds(
     lambda publisher_id, version, session: make_publisher(
         publisher_id, version=version, session=session
@@ -143,7 +142,7 @@ def make_publisher(
     body: bytes | None = None,
     zone: str = "",
 ) -> Publisher:
-    """Return a publisher; every second version of it looks the same to subscribers."""
+    """Return a publisher. By default, versions 2n and 2n+1 look the same to subscribers."""
     return Publisher(
         publisher_id=publisher_id,
         version=version,
@@ -157,10 +156,10 @@ def make_publisher(
 
 
 class History:
-    """What a correct primary could have done to one datum, and its content at each version.
+    """The changes that a correct primary made to a datum, and its content at each version.
 
     `changes[i]` leads from `versions[i]` to `versions[i + 1]`. `snapshots[i]` is the content that
-    is served at `versions[i]`: quiet changes may have raised publishers in it meanwhile.
+    the primary serves at `versions[i]`: a list, because quiet changes raise publishers in it.
     """
 
     def __init__(self) -> None:
@@ -181,7 +180,7 @@ class History:
         return seen(self.snapshots[index][-1])
 
     def step(self, version: Version, publishers: list[Publisher], removed: list[bytes]) -> None:
-        """Merge, as a data node does, and log the change if anybody can see it."""
+        """Merge as a data node does, and log the change if subscribers can see it."""
         content = dict(self.content)
         taken: list[Publisher] = []
         for publisher in publishers:
@@ -211,7 +210,7 @@ class History:
 
 
 def seen(content: dict[bytes, Publisher]) -> dict[bytes, tuple[bytes, str]]:
-    """Return what a subscriber can tell apart of some publishers."""
+    """Return what a subscriber sees of some publishers."""
     return {key: (p.body, p.zone) for key, p in content.items()}
 
 
@@ -229,6 +228,11 @@ def histories(draw: st.DrawFn, *, steps_max: int = 8) -> History:
             draw(st.lists(publisher_ids, max_size=2, unique=True)),
         )
     return history
+
+
+def encoded_size(message: msgspec.Struct) -> int:
+    """Return how many bytes a message or value takes on the wire."""
+    return len(msgspec.msgpack.encode(message))
 
 
 def every_flip(data: bytes) -> list[bytes]:

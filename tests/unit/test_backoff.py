@@ -1,4 +1,4 @@
-"""Pauses double, have a bound, and are spread so that a crowd does not march in step."""
+"""Backoff: pauses double up to a bound, and are spread so that peers do not retry together."""
 
 from random import Random
 
@@ -18,7 +18,7 @@ def test_pauses_double_up_to_the_bound(shortest: float, longest: float, seed: in
         assert bound / 2 <= backoff.next_seconds() <= bound
 
 
-def test_success_begins_again_with_the_shortest() -> None:
+def test_a_reset_starts_again_with_the_shortest_pause() -> None:
     backoff = Backoff(0.1, 10.0, rng=Random(1))
     for _ in range(9):
         backoff.next_seconds()
@@ -28,7 +28,7 @@ def test_success_begins_again_with_the_shortest() -> None:
     assert 0.05 <= backoff.next_seconds() <= 0.1
 
 
-def test_a_crowd_is_spread() -> None:
+def test_the_pauses_of_many_peers_are_spread() -> None:
     rng = Random(1)
     pauses = [Backoff(1.0, 1.0, rng=rng).next_seconds() for _ in range(1000)]
 
@@ -44,6 +44,6 @@ def test_the_same_seed_gives_the_same_pauses() -> None:
 
 
 @pytest.mark.parametrize(("shortest", "longest"), [(0.0, 1.0), (2.0, 1.0)])
-def test_bounds_that_make_no_sense_are_a_bug(shortest: float, longest: float) -> None:
+def test_wrong_bounds_are_a_bug(shortest: float, longest: float) -> None:
     with pytest.raises(AssertionError):
         Backoff(shortest, longest, rng=Random(1))

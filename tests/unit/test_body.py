@@ -1,4 +1,4 @@
-"""What users publish: readers get what was given, and nothing that a stranger packed hurts."""
+"""Bodies: readers get the published values back, and a bad body raises nothing but PeerError."""
 
 import contextlib
 import math
@@ -37,8 +37,10 @@ def test_a_body_round_trips(
         max_size=3,
     ),
 )
-def test_what_can_be_packed_can_be_read(given_values: list[Any], endpoint: dict[Any, Any]) -> None:
-    """A publisher that cannot be read would be refused at everybody but the one at fault."""
+def test_every_body_that_can_be_packed_can_be_unpacked(
+    given_values: list[Any], endpoint: dict[Any, Any]
+) -> None:
+    """The client that publishes gets the error, not its readers."""
     try:
         packed = pack_body([*given_values, endpoint], attributes={}, registered_at=0.0)
     except UsageError:
@@ -47,7 +49,7 @@ def test_what_can_be_packed_can_be_read(given_values: list[Any], endpoint: dict[
     assert unpack_body(packed).values == (*given_values, endpoint)
 
 
-def test_a_whole_number_of_seconds_is_a_time_too() -> None:
+def test_a_registration_time_can_be_a_whole_number() -> None:
     assert unpack_body(pack_body(["x"], attributes={}, registered_at=5)).registered_at == 5.0
 
 
@@ -92,7 +94,7 @@ def test_a_value_is_text_bytes_or_an_endpoint(value: Any) -> None:
     ["\ud800", {"tags": {1, 2}}, {"n": 2**64}, {"deep": [[[]]] * 67}, {5: "key"}, {"k": {5: 1}}],
     ids=repr,
 )
-def test_a_value_that_could_not_be_read_is_refused_when_published(value: Any) -> None:
+def test_a_value_that_readers_could_not_unpack_is_refused_when_published(value: Any) -> None:
     with pytest.raises(UsageError, match="what is published"):
         pack_body([value], attributes={}, registered_at=0.0)
 
@@ -161,7 +163,7 @@ def test_a_flipped_bit_raises_nothing_but_peer_error(given_values: list[Any]) ->
     ],
     ids=lambda opened: repr(opened)[:40],
 )
-def test_what_is_no_body_is_refused(opened: object) -> None:
+def test_bytes_that_are_no_body_are_refused(opened: object) -> None:
     with pytest.raises(PeerError, match="not a body") as caught:
         unpack_body(msgpack.packb(opened))
 
@@ -174,8 +176,8 @@ def test_depth_is_limited(start: bytes) -> None:
         unpack_body(b"\x93\xcb" + bytes(8) + b"\x80" + start * 50_000 + b"\xc0")
 
 
-def test_a_time_that_is_none_is_refused() -> None:
-    """Readers show it as a date and sort by it."""
+def test_a_registration_time_that_is_not_finite_is_refused() -> None:
+    """Readers show the time as a date and sort by it."""
     for registered_at in (math.nan, math.inf):
         with pytest.raises(PeerError, match="not a body"):
             unpack_body(msgpack.packb([registered_at, {}, "x"]))

@@ -1,10 +1,10 @@
-"""Bytes from outside: what is whole comes back as it was, the rest raises PeerError at most."""
+"""Encoding and decoding: valid records round-trip, and bad bytes raise nothing but PeerError."""
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import any_message, every_flip, messages_of, plain_values
+from strategies import any_message, encoded_size, every_flip, messages_of, plain_values
 
 from zreg.config import Limits
 from zreg.errors import MalformedError, PeerError, UnknownMessageError
@@ -15,7 +15,6 @@ from zreg.wire.codec import (
     decode_frame,
     encode_frames,
     encode_record,
-    encoded_size,
 )
 from zreg.wire.common_messages import Accepted, Ping, Refused
 from zreg.wire.data_messages import Changes, DatumsListed, DatumSummary, Snapshot, UnpublishDatum
@@ -30,18 +29,18 @@ kinds = pytest.mark.parametrize("kind", TAGS.values(), ids=lambda kind: kind.__n
 
 
 def fields_of(message: msgspec.Struct) -> list[object]:
-    """Return a message as the list that its bytes say, tag first."""
+    """Return the fields of an encoded message as a list, the tag first."""
     fields: list[object] = msgspec.msgpack.decode(msgspec.msgpack.encode(message))
     return fields
 
 
 def decode_fields(*records: object) -> list[WireMessage | BadRecord]:
-    """Decode a frame of records given as plain lists."""
+    """Decode a frame of records that are given as plain lists."""
     return list(decode_frame(msgspec.msgpack.encode(records)))
 
 
 def decode_changed(message: Message, position: int, value: object) -> WireMessage | BadRecord:
-    """Decode a message after one of its fields became something else."""
+    """Decode a message after one of its fields was replaced."""
     fields = fields_of(message)
     fields[position] = value
     [record] = decode_fields(fields)
@@ -49,7 +48,7 @@ def decode_changed(message: Message, position: int, value: object) -> WireMessag
 
 
 def assert_decodes_or_is_refused(frame: bytes) -> None:
-    """Decode a frame of any bytes; whatever it raises but PeerError fails the test."""
+    """Decode a frame of any bytes; any error but PeerError fails the test."""
     try:
         records = decode_frame(frame)
     except PeerError as error:
@@ -81,7 +80,7 @@ def test_a_frame_keeps_its_records_in_order(messages: list[Message]) -> None:
 
 
 @given(st.lists(any_message(), max_size=4))
-def test_a_record_that_is_encoded_already_stands_for_the_record(messages: list[Message]) -> None:
+def test_an_encoded_record_takes_the_place_of_its_record(messages: list[Message]) -> None:
     assert encode_frames([encode_record(m) for m in messages]) == encode_frames(messages)
 
 
@@ -115,7 +114,7 @@ def test_garbage_never_raises_anything_but_peer_error(garbage: bytes) -> None:
 
 
 @given(st.lists(plain_values, max_size=4))
-def test_records_that_are_none_cost_only_themselves(values: list[object]) -> None:
+def test_a_value_that_is_no_record_costs_only_itself(values: list[object]) -> None:
     records = decode_fields(*values, [12])
 
     assert len(records) == len(values) + 1
@@ -155,7 +154,7 @@ def test_unknown_trailing_fields_are_ignored(
 ) -> None:
     message = data.draw(messages_of(kind))
     fields = fields_of(message)
-    assert len(fields) == 1 + len(kind.__struct_fields__), "it is sent whole: more is unknown"
+    assert len(fields) == 1 + len(kind.__struct_fields__), "all known fields are encoded"
 
     assert decode_fields([*fields, *more]) == [message]
 
@@ -174,7 +173,7 @@ def test_unknown_trailing_fields_of_nested_values_are_ignored() -> None:
 
 
 def test_trailing_fields_with_a_default_may_be_missing() -> None:
-    """A peer of an older version does not send what it does not know."""
+    """A peer of an older version does not send the fields that it does not know."""
     assert decode_fields([1, 1, ID], [5, 3, NAME, 2]) == [
         Hello(protocol_version=1, client_id=ID),
         Subscribe(3, NAME, Scope.DATA_CENTER),  # type: ignore[arg-type]
@@ -188,7 +187,7 @@ def test_an_unknown_tag_is_refused_with_its_code_and_request() -> None:
 
 
 @pytest.mark.parametrize("second", [-1, 2**63, "x", None], ids=repr)
-def test_an_unknown_tag_without_a_request_id_is_refused_for_none(second: object) -> None:
+def test_an_unknown_tag_without_a_request_id_is_refused_with_request_id_0(second: object) -> None:
     assert (
         decode_fields([99, second], [99])
         == [BadRecord(0, UnknownMessageError.code, "unknown message tag 99")] * 2
@@ -216,8 +215,8 @@ def test_a_record_without_a_tag_is_malformed(record: object) -> None:
     assert (bad.request_id, bad.code) == (0, MalformedError.code)
 
 
-def test_a_bad_record_of_a_message_without_request_id_names_no_request() -> None:
-    """The first field of Hello is a number too, and not a request's."""
+def test_a_bad_record_without_a_request_id_field_names_no_request() -> None:
+    """The first field of Hello is a number, too, but not a request id."""
     [bad] = decode_fields([1, 7, b"short"])
 
     assert isinstance(bad, BadRecord)
@@ -235,7 +234,7 @@ def test_a_bad_record_of_a_message_without_request_id_names_no_request() -> None
         pytest.param(2, "\x07" * 16, id="id as text"),
         pytest.param(3, 0, id="version 0"),
         pytest.param(3, 2**63, id="version beyond 63 bits"),
-        pytest.param(3, True, id="version as truth"),
+        pytest.param(3, True, id="version as bool"),
         pytest.param(4, "a", id="one part"),
         pytest.param(4, "a#@#b", id="two parts"),
         pytest.param(4, "a#@#b#@#c#@#d", id="four parts"),
@@ -321,8 +320,8 @@ def test_a_list_text_or_number_over_its_limit_is_refused(
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf"), 86_401.0, None])
-def test_a_lease_that_nobody_could_count_is_refused(seconds: float | None) -> None:
-    """A client sets its timers by what a session says."""
+def test_a_lease_out_of_bounds_is_refused(seconds: float | None) -> None:
+    """A client sets its timers by the lease and ping seconds of its session."""
     good = [2, 1, [1, "s1"], b"", 3.0, 1.0]
     assert isinstance(decode_fields(good)[0], TAGS[2])
 

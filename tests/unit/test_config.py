@@ -1,4 +1,4 @@
-"""A config is a whole: what cannot work is refused where it is written, with the field's name."""
+"""A config is validated as a whole; the error names the field that cannot work."""
 
 from dataclasses import dataclass
 
@@ -48,31 +48,31 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: repr(case.changes)[:40])
-def test_what_cannot_work_is_refused(case: Case) -> None:
+def test_a_config_that_cannot_work_is_refused(case: Case) -> None:
     with pytest.raises(UsageError, match=case.says):
         msgspec.structs.replace(Config(), **case.changes)
 
 
 @pytest.mark.parametrize("name", POSITIVE)
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
-def test_what_must_be_positive_is(name: str, value: float) -> None:
+def test_a_positive_field_refuses_other_values(name: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"^{name} must be greater than 0, not "):
         msgspec.structs.replace(Config(), **{name: value})
 
 
 @pytest.mark.parametrize("name", SECONDS)
 def test_no_duration_is_longer_than_a_day(name: str) -> None:
-    """A client sets timers by what its session says; the wire has the same bound."""
+    """Clients set timers by durations of their session, and records have the same bound."""
     with pytest.raises(UsageError, match=f"^{name} must be from 0 to 86400"):
         msgspec.structs.replace(Config(), **{name: 86_401.0})
 
 
 @pytest.mark.parametrize("name", ["disconnect_grace_seconds", "session_grace_seconds"])
-def test_a_grace_may_be_none_at_all(name: str) -> None:
+def test_a_grace_may_be_0(name: str) -> None:
     assert getattr(msgspec.structs.replace(Config(), **{name: 0.0}), name) == 0
 
 
-def test_the_longest_labels_are_taken() -> None:
+def test_the_longest_labels_are_allowed() -> None:
     label = "\u00e9" * Limits.label_characters_max
 
     assert Config(cluster=label, zone=label, data_center=label).cluster == label
@@ -83,11 +83,11 @@ def test_a_config_is_frozen() -> None:
         Config().cluster = "other"  # type: ignore[misc]
 
 
-def test_what_leaves_in_parts_fits_into_a_frame() -> None:
+def test_a_part_with_the_largest_publisher_fits_into_a_frame() -> None:
     assert Limits.part_bytes_max + Limits.body_bytes_max < Limits.frame_bytes_max
     assert Limits.inline_change_bytes_max < Limits.part_bytes_max
 
 
-def test_a_node_without_a_meta_address_is_told_what_to_give() -> None:
+def test_a_config_without_a_meta_address_is_refused() -> None:
     with pytest.raises(UsageError, match="at least one meta node"):
         Config(meta_addresses=())

@@ -1,4 +1,4 @@
-"""Two sets compare by one integer each; a pair more, less or changed shows."""
+"""Digests of sets: they show every added, removed or changed pair."""
 
 import msgspec
 import pytest
@@ -21,14 +21,14 @@ def digest_of(content: dict[bytes, int]) -> DigestSum:
 
 
 @given(pairs, st.data())
-def test_the_order_does_not_count(content: dict[bytes, int], data: st.DataObject) -> None:
+def test_a_digest_does_not_depend_on_order(content: dict[bytes, int], data: st.DataObject) -> None:
     shuffled = dict(data.draw(st.permutations(list(content.items()))))
 
     assert digest_of(shuffled).value == digest_of(content).value
 
 
 @given(pairs, identifiers, st.integers(0, 2**32))
-def test_a_pair_that_comes_and_goes_leaves_no_trace(
+def test_discarding_an_added_pair_restores_the_digest(
     content: dict[bytes, int], identifier: bytes, number: int
 ) -> None:
     digest = digest_of(content)
@@ -42,7 +42,7 @@ def test_a_pair_that_comes_and_goes_leaves_no_trace(
 
 
 @given(pairs, identifiers, st.integers(0, 2**30), st.integers(1, 2**30))
-def test_another_number_shows(
+def test_another_number_gives_another_digest(
     content: dict[bytes, int], identifier: bytes, number: int, more: int
 ) -> None:
     one, other = content | {identifier: number}, content | {identifier: number + more}
@@ -61,7 +61,7 @@ def test_a_digest_fits_the_wire(identifier: bytes, number: int) -> None:
 
 
 def test_a_digest_is_pinned() -> None:
-    """Sessions and data nodes of different versions compare them."""
+    """Sessions and data nodes of different versions compare their digests."""
     assert pair_digest(bytes(range(16)), 7) == 0x0001020304050607 * 15 % 2**63
     assert (
         view_digest([make_publisher(bytes(range(16)), body=b"x", zone="z")]) == 8510466725605426537
@@ -69,7 +69,7 @@ def test_a_digest_is_pinned() -> None:
     assert repr(DigestSum()) == "<DigestSum count=0 value=0000000000000000>"
 
 
-def test_a_view_digest_leaves_out_what_changes_quietly() -> None:
+def test_a_view_digest_leaves_out_version_and_session() -> None:
     one = make_publisher(version=1, session=Incarnation(1, "s1"), body=b"x")
     other = make_publisher(version=9, session=Incarnation(2, "s2"), body=b"x")
 
@@ -87,13 +87,13 @@ def test_a_view_digest_leaves_out_what_changes_quietly() -> None:
     ],
     ids=lambda changed: next(iter(changed)),
 )
-def test_a_view_digest_shows_what_subscribers_see(changed: dict[str, object]) -> None:
+def test_a_view_digest_shows_every_field_that_subscribers_see(changed: dict[str, object]) -> None:
     one = make_publisher(body=b"x")
 
     assert view_digest([one]) != view_digest([msgspec.structs.replace(one, **changed)])
 
 
-def test_text_that_moves_from_one_label_to_the_next_shows() -> None:
+def test_a_view_digest_tells_the_labels_apart() -> None:
     one = make_publisher(body=b"x")
     moved = [
         msgspec.structs.replace(one, **{name: "east"}) for name in ("zone", "data_center", "app")

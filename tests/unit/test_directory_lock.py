@@ -1,4 +1,4 @@
-"""One directory, one node: the second is told who was first."""
+"""A directory serves one node: a second one learns which process holds it."""
 
 import errno
 import fcntl
@@ -12,7 +12,7 @@ from zreg.errors import UsageError
 from zreg.storage.directory_lock import DirectoryLock
 
 
-def test_a_second_holder_is_told_who_the_first_is_until_that_one_is_gone(tmp_path: Path) -> None:
+def test_a_second_node_learns_which_process_holds_the_directory(tmp_path: Path) -> None:
     path = tmp_path / "made" / "for it"
     first = DirectoryLock(path)
     assert repr(first) == f"<DirectoryLock {path} held>"
@@ -29,7 +29,7 @@ def test_a_second_holder_is_told_who_the_first_is_until_that_one_is_gone(tmp_pat
     DirectoryLock(path).release()
 
 
-def test_a_holder_that_the_kernel_does_not_show_is_another_process(
+def test_a_holder_that_the_kernel_does_not_show_is_called_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zreg.storage.directory_lock._LOCKS", tmp_path / "none")
@@ -40,14 +40,14 @@ def test_a_holder_that_the_kernel_does_not_show_is_another_process(
     first.release()
 
 
-def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_no_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(UsageError, match=r"file cannot be used: File exists; name another --dir"):
         DirectoryLock(tmp_path / "file")
 
 
-def test_a_file_system_without_locks_is_no_reason_not_to_start(
+def test_a_file_system_without_locks_costs_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(_descriptor: int, _operation: int) -> None:

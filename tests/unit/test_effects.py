@@ -1,4 +1,4 @@
-"""What a core may ask for: values that compare, and topics that never collide."""
+"""Effects and local events compare by value, and topics never collide."""
 
 import itertools
 
@@ -21,7 +21,7 @@ from zreg.wire.messages import Message
 
 
 def test_effects_compare_by_value() -> None:
-    """Tests of cores compare whole lists of them."""
+    """Tests of cores compare whole lists of effects."""
     assert Send(Link.CLIENTS, b"peer", Ping()) == Send(Link.CLIENTS, b"peer", Ping())
     assert Send(Link.CLIENTS, b"peer", Ping()) != Send(Link.CLIENTS, b"other", Ping())
 
@@ -31,8 +31,8 @@ def test_effects_and_local_events_are_frozen(kind: type[Effect]) -> None:
     assert kind.__struct_config__.frozen
 
 
-def test_what_happens_locally_is_no_message_of_the_wire() -> None:
-    """No peer can send a core a PeerLost: only Messages are decoded."""
+def test_a_local_event_is_no_message_of_the_wire() -> None:
+    """No peer can send a PeerLost, because only Messages are decoded."""
     assert not issubclass(Local, Message)
     assert PeerLost(Link.DATA, "d1").reason == ""
 

@@ -1,4 +1,4 @@
-"""The header: whose message is this, before anything else of it is read."""
+"""The header: which cluster, protocol and epoch a message has, before its records are decoded."""
 
 import msgspec
 import pytest
@@ -59,8 +59,8 @@ def test_another_protocol_version_is_refused(version: int) -> None:
     assert refused_code(header_of(MAGIC, version, "ours", 1)) == ProtocolVersionError.code
 
 
-def test_another_version_is_said_before_another_cluster() -> None:
-    """Where a header of another version holds its cluster is not ours to know."""
+def test_the_protocol_version_is_checked_before_the_cluster() -> None:
+    """A header of another version may have its cluster in another place."""
     assert refused_code(header_of(MAGIC, 2, "theirs", 1)) == ProtocolVersionError.code
 
 
@@ -118,7 +118,7 @@ def test_a_flipped_bit_raises_nothing_but_peer_error(epoch: int) -> None:
         assert code in {0, *CODES}
 
 
-def test_what_is_remembered_of_headers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_known_headers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envelope, "_KNOWN_HEADERS_MAX", 3)
     ours, theirs = Envelope("ours"), Envelope("ours")
 

@@ -1,4 +1,4 @@
-"""What makes a node degraded, unready or stuck, and the words for it."""
+"""Which problems make a node degraded, unready or stuck, and their details."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_the_worst_problem_counts(
     assert (health.status, health.is_ready, health.is_alive) == (status, is_ready, is_alive)
 
 
-def test_bugs_are_counted_and_named() -> None:
+def test_errors_in_own_code_are_counted_and_named() -> None:
     assert bug_problems({"turns": 7, "core_errors": 0}) == []
     (one,) = bug_problems({"core_errors": 1})
     (more,) = bug_problems({"core_errors": 2, "http_errors": 3, "turns": 9})
@@ -53,7 +53,7 @@ def test_a_core_that_was_due_long_ago_is_stuck() -> None:
     assert "restart it" in problem.detail
 
 
-def test_of_many_names_the_first_are_shown() -> None:
+def test_only_the_first_of_many_names_are_shown() -> None:
     assert some(["a"]) == "a"
     assert some(["a", "b", "c", "d", "e"]) == "a, b, c, d, e"
     assert some(list("abcdefg")) == "a, b, c, d, e and 2 more"

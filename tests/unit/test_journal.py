@@ -1,8 +1,7 @@
-"""The journal on a real file: what it keeps, and what it refuses."""
+"""The journal on a real file: what it saves, and which damage it refuses."""
 
 import shutil
 import sqlite3
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -15,8 +14,10 @@ from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.consensus import RaftCore
 from zreg.raft.ready import Persisted, bootstrap
 from zreg.raft.status import Role
-from zreg.storage.journal import FORMAT, EntryRow, Journal, JournalError, SnapshotRow
-from zreg.storage.wal import find_wal_damage
+from zreg.storage.failures import JournalError
+from zreg.storage.journal import Journal
+from zreg.storage.journal_database import FORMAT
+from zreg.storage.journal_rows import EntryRow, SnapshotRow
 from zreg.testing.sim.disk import SimDisk
 from zreg.wire.raft_messages import Entry, EntryKind
 
@@ -137,7 +138,7 @@ def test_a_large_snapshot_alone_is_read_back(path: Path) -> None:
 def test_each_step_waits_for_the_disk(path: Path) -> None:
     journal = Journal(path, identity=IDENTITY)
 
-    run = journal._database.execute
+    run = journal._database.connection.execute
     assert run("PRAGMA synchronous").fetchone() == (2,)
     assert run("PRAGMA journal_mode").fetchone() == ("wal",)
     assert run("PRAGMA locking_mode").fetchone() == ("exclusive",)
@@ -185,8 +186,8 @@ def test_a_node_runs_on_its_journal_again_and_again(path: Path) -> None:
     assert kept.data == b"up to 5"
 
 
-def test_the_twin_keeps_what_the_journal_keeps(path: Path) -> None:
-    rng, twin = Random(5), SimDisk()
+def test_the_simulated_disk_keeps_what_the_journal_keeps(path: Path) -> None:
+    rng, disk = Random(5), SimDisk()
     journal = Journal(path, identity=IDENTITY)
     first, last, term, reach = 1, 0, 1, 0
     for _ in range(200):
@@ -197,10 +198,10 @@ def test_the_twin_keeps_what_the_journal_keeps(path: Path) -> None:
         step = save(*new, term=term, vote=rng.choice((None, "m2")), truncate_from=cut)
         last += len(new)
         journal.save(step)
-        twin.save(step)
+        disk.save(step)
         if rng.random() < 0.1 and last > reach:
             reach = rng.randint(reach + 1, last)
-            stored = next(each for each in twin.load().entries if each.index == reach)
+            stored = next(each for each in disk.load().entries if each.index == reach)
             first = max(first, reach - 3)
             step = save(
                 snapshot=Snapshot(reach, stored.term, MEMBERS, b"%d" % reach),
@@ -208,34 +209,34 @@ def test_the_twin_keeps_what_the_journal_keeps(path: Path) -> None:
                 term=term,
             )
             journal.save(step)
-            twin.save(step)
+            disk.save(step)
     journal.close()
 
-    assert read(path) == twin.load()
+    assert read(path) == disk.load()
     assert reach > 20
 
 
-def test_the_twin_forgets_what_was_not_synced() -> None:
-    twin = SimDisk(save(entry(1)))
-    twin.write(save(entry(2), term=2, vote="m2"))
+def test_the_simulated_disk_forgets_what_was_not_synced() -> None:
+    disk = SimDisk(save(entry(1)))
+    disk.write(save(entry(2), term=2, vote="m2"))
 
-    twin.crash()
+    disk.crash()
 
-    assert twin.load() == Persisted(term=1, entries=(entry(1),))
+    assert disk.load() == Persisted(term=1, entries=(entry(1),))
 
 
-def test_the_twin_fails_once_when_told_to() -> None:
-    twin = SimDisk()
-    twin.fail_next()
+def test_the_simulated_disk_fails_once_when_told_to() -> None:
+    disk = SimDisk()
+    disk.fail_next()
 
     with pytest.raises(JournalError, match="full"):
-        twin.save(save(entry(1)))
+        disk.save(save(entry(1)))
 
-    twin.save(save(entry(1)))
-    assert twin.holds(entry(1))
-    assert not twin.holds(entry(1, 2))
-    twin.save(save(snapshot=Snapshot(1, 1, MEMBERS, b"")))
-    assert twin.holds(entry(1))
+    disk.save(save(entry(1)))
+    assert disk.holds(entry(1))
+    assert not disk.holds(entry(1, 2))
+    disk.save(save(snapshot=Snapshot(1, 1, MEMBERS, b"")))
+    assert disk.holds(entry(1))
 
 
 def test_identity_is_written_once_and_compared(path: Path) -> None:
@@ -317,9 +318,11 @@ def test_a_torn_end_of_the_write_ahead_log_is_what_a_power_cut_leaves(path: Path
     assert read(path) == persisted(11)
 
 
-def test_larger_pages_stay(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_keeps_the_page_size_with_which_it_was_made(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as former:
-        former.setattr("zreg.storage.journal._PAGE_BYTES", 4096)
+        former.setattr("zreg.storage.journal_database._PAGE_BYTES", 4096)
         write(path, save(entry(1)))
     write(path, save(entry(2)))
 
@@ -333,21 +336,6 @@ def test_a_write_ahead_log_that_was_only_begun_holds_nothing(path: Path, size: i
     path.with_name("raft.db-wal").write_bytes(bytes(size))
 
     assert read(path).entries == (entry(1),)
-
-
-def test_a_wal_of_the_other_byte_order_is_understood(path: Path) -> None:
-    """The sums are made of big-endian words where the last bit of the magic number is set."""
-    wal = path.with_name("raft.db-wal")
-    header = (0x377F0683, 3007000, 4096, 0, 1, 2)
-    one = two = 0
-    for first, second in zip(header[::2], header[1::2], strict=True):
-        one = (one + first + two) % 2**32
-        two = (two + second + one) % 2**32
-    wal.write_bytes(struct.pack(">8I", *header, one, two))
-    assert find_wal_damage(wal) is None
-
-    flip(wal, 9)
-    assert find_wal_damage(wal) == "the header of the write-ahead log"
 
 
 def test_a_full_disk_stops_the_node_and_keeps_what_was_saved(path: Path) -> None:
@@ -409,7 +397,7 @@ def test_damage_is_refused_with_the_way_out(path: Path, statement: str, what: st
         read(path)
 
 
-def test_terms_and_reach_must_fit_together(path: Path) -> None:
+def test_the_term_and_the_snapshot_must_fit_the_log(path: Path) -> None:
     write(path, save(entry(1, 5), term=3))
     with pytest.raises(JournalError, match="the term"):
         read(path)
@@ -448,7 +436,7 @@ def flip(path: Path, position: int) -> None:
 
 
 def test_a_flipped_byte_is_refused_or_harmless(path: Path) -> None:
-    """Wherever a bit flips, the journal is refused, or it gives back what was saved."""
+    """Wherever a bit flips, the journal is refused, or it returns what was saved."""
     filled(path)
     expected, sound = read(path), path.read_bytes()
     refused = 0
@@ -487,7 +475,7 @@ def test_a_refused_journal_is_closed(path: Path, change: Callable[[Path], None])
     spoil(path, "CREATE TABLE free(id)")
 
 
-def test_a_fact_stays_what_it_was_first(tmp_path: Path) -> None:
+def test_a_fact_keeps_its_first_value(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "raft.db", identity={"node_id": "m1"})
     assert journal.keep_fact("journal_id", "one") == "one"
     assert journal.keep_fact("journal_id", "two") == "one"

@@ -1,4 +1,4 @@
-"""The promise to every version that is out there: tags, names, order of fields."""
+"""Tags, names and the order of fields, on which all released versions rely."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from zreg.wire.messages import PROTOCOL_VERSION, TAGS, Message, WireMessage
 from zreg.wire.meta_messages import Introduction
 from zreg.wire.raft_messages import ENTRY_OVERHEAD_BYTES, RaftRecord
 
-# ONLY APPEND. A red test here means that peers of other versions no longer understand us.
+# ONLY APPEND. If a test here fails, peers of other versions cannot decode our records.
 PINNED_TAGS = {
     1: "Hello",
     2: "Welcome",
@@ -79,8 +79,8 @@ def test_the_protocol_version_is_pinned() -> None:
     assert PROTOCOL_VERSION == 1
 
 
-def test_every_message_class_travels() -> None:
-    """A message that is defined and not in the union could be sent and never be understood."""
+def test_every_message_class_is_in_the_union() -> None:
+    """A message that is defined but not in the union could be sent and not be decoded."""
     bases = (RaftRecord, Introduction)
     kinds = {*Message.__subclasses__(), *(k for base in bases for k in base.__subclasses__())}
     defined = kinds - set(bases)
@@ -89,7 +89,7 @@ def test_every_message_class_travels() -> None:
 
 
 def test_the_entries_of_one_request_fit_into_one_record() -> None:
-    """Raft's own limits are checked against those of the wire, which drops what is above them."""
+    """Raft's limits stay within those of the wire, because the decoder refuses larger records."""
     config = RaftConfig(node_id="n1")
 
     assert config.append_bytes_max // ENTRY_OVERHEAD_BYTES <= Limits.raft_entries_per_record_max
@@ -111,6 +111,6 @@ def test_a_message_is_a_frozen_tagged_array(kind: type[Message]) -> None:
 
 @pytest.mark.parametrize("kind", TAGS.values(), ids=lambda kind: kind.__name__)
 def test_a_request_id_is_the_first_field(kind: type[Message]) -> None:
-    """The codec answers a request that it could not decode by the field after the tag."""
+    """The codec takes the field after the tag as the id of a request that it could not decode."""
     if "request_id" in kind.__struct_fields__:
         assert kind.__struct_fields__[0] == "request_id"

@@ -248,7 +248,7 @@ def test_a_second_process_is_refused_while_the_first_lives() -> None:
         Probe(Link.NODES, peer_of("s1")),
         refused(b"second", 7, NodeIdInUseError.code, in_use(working("s1", 2))),
     ]
-    assert core.membership.holds(s1)
+    assert core.membership.has_living(s1)
     assert list(core.settle(0.0)) == []
 
 
@@ -327,7 +327,7 @@ def test_a_connection_belongs_to_the_incarnation_that_renewed_last() -> None:
 
     assert core._leader.lease_holders._peers == {s2: peer_of("s1")}
     assert core._leader.lease_holders._incarnations == {peer_of("s1"): s2}
-    assert core.membership.holds(s1)
+    assert core.membership.has_living(s1)
 
 
 # --- renewing and departing ---------------------------------------------------------------------

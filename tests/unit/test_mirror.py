@@ -1,4 +1,4 @@
-"""Following a version: whatever is lost, late or repeated, the same version is the same content."""
+"""Following versions: the same version means the same content, also after loss and repetition."""
 
 import msgspec
 import pytest
@@ -23,14 +23,14 @@ def make_mirror(version: Version | None = None, *content: Publisher) -> Mirror[b
 
 
 class Follower:
-    """A mirror of a history, which is told and fetches what a test says."""
+    """A mirror of a history; a test says which hints it gets and what it fetches."""
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.mirror = Mirror(PUBLISHERS)
 
     def hint(self, index: int, *, with_items: bool) -> Verdict:
-        """Hear of change `index`."""
+        """Give it the hint of change `index`."""
         change = self.history.changes[index]
         return self.mirror.hint(
             change.source_version,
@@ -40,43 +40,43 @@ class Follower:
         )
 
     def snapshot(self, index: int, *, quiet: int = -1) -> bool:
-        """Take the whole as it was at version `index`, at some time while that was the version."""
+        """Give it a snapshot that the primary served while it had version `index`."""
         contents = self.history.snapshots[index]
         content = contents[quiet % len(contents)]
         return self.mirror.snapshot(self.history.versions[index], content.values())
 
     def partial(self, index: int, left_out: set[bytes]) -> bool:
-        """Take what a primary has that does not know yet what it lacks."""
+        """Give it the snapshot of an unreconciled primary, which lacks some publishers."""
         content = self.history.snapshots[index][-1]
         kept = [p for key, p in content.items() if key not in left_out]
         return self.mirror.snapshot(self.history.versions[index], kept, is_partial=True)
 
     def fetch(self) -> None:
-        """Ask the primary of now: changes since mine, or the whole."""
+        """Fetch from the present primary: the changes after the mirror's version, or a snapshot."""
         mirror, history = self.mirror, self.history
         if mirror.is_known and not mirror.is_unsure and mirror.version in history.versions:
             for index in range(history.versions.index(mirror.version), len(history.changes)):
                 self.hint(index, with_items=True)
         elif mirror.version < history.versions[-1]:
-            # A primary gives an unsure follower of its own version a new version first.
+            # If an unsure follower has the primary's version, the primary makes a new one first.
             self.snapshot(-1)
 
     def check(self) -> None:
-        """Check what holds at every moment."""
+        """Check what must hold at every moment."""
         if self.mirror.is_known and not self.mirror.is_unsure:
             index = self.history.versions.index(self.mirror.version)
             assert seen(self.mirror.content) == self.history.seen_at(index)
 
 
 def act(follower: Follower, data: st.DataObject) -> None:
-    """Let one thing happen to a follower."""
+    """Give a follower one random hint or snapshot, or let it fetch."""
     history, mirror = follower.history, follower.mirror
     index = data.draw(st.integers(0, len(history.versions) - 1))
     kind = data.draw(st.sampled_from(["hint", "bare hint", "snapshot", "partial", "fetch"]))
     if "hint" in kind and index < len(history.changes):
         follower.hint(index, with_items=kind == "hint")
     elif mirror.is_unsure and mirror.version == history.versions[index]:
-        pass  # what comes to an unsure follower next has a version of its own
+        pass  # an unsure follower never gets a snapshot of the version that it has
     elif kind == "snapshot":
         follower.snapshot(index, quiet=data.draw(st.integers(0, 3)))
     elif kind == "partial":
@@ -87,7 +87,7 @@ def act(follower: Follower, data: st.DataObject) -> None:
 
 @settings(max_examples=100)
 @given(histories(), st.data())
-def test_in_any_order_loss_and_repetition_a_version_means_its_content(
+def test_a_version_means_its_content_in_any_order_with_loss_and_repetition(
     history: History, data: st.DataObject
 ) -> None:
     follower = Follower(history)
@@ -114,7 +114,7 @@ def test_in_any_order_loss_and_repetition_a_version_means_its_content(
 
 @given(histories(), st.data())
 def test_deltas_equal_snapshots(history: History, data: st.DataObject) -> None:
-    """Two followers, one that takes changes and one that takes wholes, never differ."""
+    """A follower that applies changes and one that takes snapshots never differ."""
     by_change, by_whole = Follower(history), Follower(history)
     by_change.snapshot(0)
     start = data.draw(st.integers(0, len(history.changes)))
@@ -132,7 +132,7 @@ def test_deltas_equal_snapshots(history: History, data: st.DataObject) -> None:
 def test_differences_taken_over_time_rebuild_the_content_downstream(
     history: History, data: st.DataObject
 ) -> None:
-    """This is how a session pushes to its clients, who follow it as it follows the primary."""
+    """A session pushes differences to its clients, which follow it as it follows the primary."""
     upstream, downstream = Follower(history), Mirror(PUBLISHERS)
     mirror = upstream.mirror
     upstream.snapshot(data.draw(st.integers(0, len(history.versions) - 1)))
@@ -154,13 +154,13 @@ def test_differences_taken_over_time_rebuild_the_content_downstream(
             difference.upserts.values(),
             [removal or absent(key) for key, removal in difference.removals.items()],
         )
-        is_news = difference.version > difference.source_version
-        assert verdict is (Verdict.APPLIED if is_news else Verdict.IGNORED)
-        assert is_news or not difference.is_visible
+        is_newer = difference.version > difference.source_version
+        assert verdict is (Verdict.APPLIED if is_newer else Verdict.IGNORED)
+        assert is_newer or not difference.is_visible
         assert seen(downstream.content) == seen(mirror.content)
 
 
-def test_an_unknown_mirror_fetches_even_what_a_hint_carries() -> None:
+def test_a_mirror_without_a_copy_fetches_even_if_the_hint_includes_the_change() -> None:
     mirror = make_mirror()
 
     assert mirror.hint(ZERO, V1, [ONE]) is Verdict.FETCH
@@ -208,12 +208,12 @@ def test_an_answer_below_a_hint_that_came_meanwhile_is_fetched_again() -> None:
     assert not mirror.is_behind
 
 
-def test_a_datum_made_out_of_nothing_fits_an_empty_copy() -> None:
+def test_a_change_from_version_zero_fits_an_empty_copy() -> None:
     assert make_mirror(V1).hint(ZERO, V2, [ONE]) is Verdict.APPLIED
     assert make_mirror(V1, ONE).hint(ZERO, V2, [TWO]) is Verdict.FETCH
 
 
-def test_an_older_snapshot_does_nothing() -> None:
+def test_an_older_snapshot_changes_nothing() -> None:
     mirror = make_mirror(V2, ONE)
 
     assert not mirror.snapshot(V1, [TWO])
@@ -223,7 +223,7 @@ def test_an_older_snapshot_does_nothing() -> None:
 
 @given(old=st.integers(1, 4), new=st.integers(1, 4), is_hint=st.booleans())
 def test_an_older_publisher_never_replaces_a_newer(old: int, new: int, *, is_hint: bool) -> None:
-    """A primary that was restarted may serve what its sessions sent it first."""
+    """A restarted primary may serve older publishers until all sessions have sent theirs."""
     mirror = make_mirror(V1, make_publisher(version=old))
 
     if is_hint:
@@ -252,7 +252,7 @@ def test_a_whole_snapshot_drops_what_it_lacks() -> None:
     assert mirror.take_difference().removals == {ONE.publisher_id: None}
 
 
-def test_a_partial_snapshot_drops_nothing_and_leaves_doubt() -> None:
+def test_a_partial_snapshot_drops_nothing_and_leaves_the_copy_unsure() -> None:
     mirror = make_mirror(V1, ONE)
 
     assert mirror.snapshot(V2, [TWO], is_partial=True)
@@ -268,8 +268,8 @@ def test_a_partial_snapshot_drops_nothing_and_leaves_doubt() -> None:
     assert not mirror.is_unsure
 
 
-def test_an_unsure_copy_takes_no_version_without_its_content() -> None:
-    """A primary gives the same content another version, so that the unsure fetch it whole."""
+def test_an_unsure_copy_does_not_take_a_version_from_an_empty_change() -> None:
+    """A primary gives the same content a new version so that unsure followers fetch a snapshot."""
     mirror = make_mirror(V1, ONE)
     mirror.snapshot(V2, [], is_partial=True)
 
@@ -289,7 +289,7 @@ def test_a_quiet_change_is_not_visible() -> None:
     assert not mirror.take_difference().is_visible
 
 
-def test_a_publisher_that_is_visible_already_is_taken_at_its_newest() -> None:
+def test_a_difference_has_the_newest_version_of_a_publisher() -> None:
     mirror = make_mirror(V1)
     mirror.hint(V1, V2, [make_publisher(version=2)])
     mirror.hint(V2, V3, [make_publisher(version=3)])
@@ -302,7 +302,7 @@ def test_a_publisher_that_is_visible_already_is_taken_at_its_newest() -> None:
     assert not mirror.take_difference().is_visible
 
 
-def test_a_publisher_that_goes_and_comes_back_is_there() -> None:
+def test_a_publisher_that_is_removed_and_comes_back_is_no_removal() -> None:
     mirror = make_mirror(V1, ONE)
     gone = Removal(ONE.publisher_id, 1, Cause.CLOSED)
     mirror.hint(V1, V2, [], [gone])
@@ -313,7 +313,7 @@ def test_a_publisher_that_goes_and_comes_back_is_there() -> None:
     assert (list(difference.upserts), difference.removals) == ([ONE.publisher_id], {})
 
 
-def test_a_removal_says_why() -> None:
+def test_a_difference_keeps_the_cause_of_a_removal() -> None:
     mirror = make_mirror(V1, ONE)
     gone = Removal(ONE.publisher_id, 1, Cause.CLOSED)
     mirror.hint(V1, V2, [], [gone])
@@ -321,7 +321,7 @@ def test_a_removal_says_why() -> None:
     assert mirror.take_difference().removals == {ONE.publisher_id: gone}
 
 
-def test_a_cleared_mirror_starts_from_nothing() -> None:
+def test_a_cleared_mirror_is_empty_and_takes_any_version() -> None:
     mirror = make_mirror(V2, ONE)
     mirror.expect(V3)
 
@@ -332,7 +332,7 @@ def test_a_cleared_mirror_starts_from_nothing() -> None:
     assert mirror.snapshot(V1, [TWO])
 
 
-def test_what_a_whole_snapshot_lacks_is_gone_at_any_version() -> None:
+def test_an_absent_publisher_is_removed_at_any_version() -> None:
     removal = absent(ONE.publisher_id)
 
     assert (removal.version, removal.cause) == (ANY_VERSION, Cause.ABSENT)
@@ -341,8 +341,8 @@ def test_what_a_whole_snapshot_lacks_is_gone_at_any_version() -> None:
     assert mirror.content == {}
 
 
-def test_members_are_followed_in_the_same_way() -> None:
-    """By incarnation: a departed one stands beside the living of the same id."""
+def test_members_are_followed_by_incarnation() -> None:
+    """The key is not the node id: a departed incarnation can share the id of a living member."""
     departed = Member("s1", Role.SESSION, 1, Status.DEPARTED, "tcp://127.0.0.1:1")
     living = Member("s1", Role.SESSION, 3, Status.INITIAL, "tcp://127.0.0.1:1")
     mirror = Mirror(MEMBERS)

@@ -50,7 +50,7 @@ def test_a_name_splits_into_what_it_was_joined_from(one: str, two: str, three: s
 
 
 @given(st.text(max_size=6))
-def test_what_a_name_is_made_of_can_be_sent_or_is_refused(part: str) -> None:
+def test_a_part_of_a_name_is_encodable_or_refused(part: str) -> None:
     try:
         name = data_info_id(part)
     except UsageError:
@@ -79,7 +79,7 @@ def test_what_a_name_is_made_of_can_be_sent_or_is_refused(part: str) -> None:
     ],
     ids=ascii,
 )
-def test_a_part_that_cannot_be_used_is_named(part: str) -> None:
+def test_the_error_names_the_part_that_is_not_allowed(part: str) -> None:
     with pytest.raises(UsageError, match=r"^data id .* cannot be used: write 1 to 256"):
         data_info_id(part)
     with pytest.raises(UsageError, match=r"^instance id"):
@@ -108,7 +108,7 @@ def test_incarnations_compare_by_epoch_then_id() -> None:
 
 @given(publishers, publishers)
 def test_of_two_different_copies_exactly_one_wins(one: Publisher, other: Publisher) -> None:
-    """Copies of one publisher differ in version and voucher alone: only its client raises it."""
+    """Copies of one publisher differ only in version and session: only its client changes it."""
     other = msgspec.structs.replace(other, publisher_id=one.publisher_id)
     is_same = (one.version, one.session) == (other.version, other.session)
 
@@ -123,7 +123,7 @@ def test_winning_is_transitive(one: Publisher, two: Publisher, three: Publisher)
 
 
 def merge(copies: list[Publisher]) -> dict[bytes, Publisher]:
-    """Merge copies as everybody does who holds publishers."""
+    """Merge copies as data nodes, sessions and clients do."""
     content: dict[bytes, Publisher] = {}
     for copy in copies:
         old = content.get(copy.publisher_id)
@@ -142,7 +142,7 @@ def test_merging_in_any_order_and_repetition_gives_the_same_content(
     assert merge([*merge(copies).values(), *merge(shuffled).values()]) == merge(copies)
 
 
-def test_the_higher_version_wins_then_the_later_voucher() -> None:
+def test_the_higher_version_wins_then_the_later_session() -> None:
     old = make_publisher(version=1, session=Incarnation(9, "s9"))
 
     assert publisher_wins(make_publisher(version=2), old)
@@ -152,14 +152,14 @@ def test_the_higher_version_wins_then_the_later_voucher() -> None:
 
 
 @given(incarnations, st.integers(1, 9))
-def test_a_replay_looks_the_same_to_subscribers(voucher: Incarnation, version: int) -> None:
+def test_a_replay_looks_the_same_to_subscribers(session: Incarnation, version: int) -> None:
     one = make_publisher(body=b"here")
 
-    assert same_to_subscribers(one, msgspec.structs.replace(one, session=voucher, version=version))
+    assert same_to_subscribers(one, msgspec.structs.replace(one, session=session, version=version))
 
 
 @pytest.mark.parametrize("field", ["zone", "data_center", "app"])
-def test_a_label_or_body_that_differs_is_seen(field: str) -> None:
+def test_subscribers_see_a_different_label_or_body(field: str) -> None:
     one = make_publisher(body=b"here")
 
     assert not same_to_subscribers(one, msgspec.structs.replace(one, **{field: "x"}))
@@ -184,16 +184,16 @@ def test_a_membership_lists_a_role_by_status_in_order() -> None:
     assert MEMBERSHIP.of(Role.DATA, Status.LEAVING, Status.INITIAL) == [JOINING, LEAVING]
 
 
-def test_the_living_member_of_an_id_is_found_beside_departed_ones() -> None:
+def test_living_finds_the_member_that_has_not_departed() -> None:
     assert MEMBERSHIP.living("s1") == NEW
     assert MEMBERSHIP.living("s9") is None
     assert EMPTY_MEMBERSHIP.living("s1") is None
 
 
-def test_a_membership_holds_departed_incarnations_too() -> None:
-    assert MEMBERSHIP.holds(OLD.incarnation)
-    assert MEMBERSHIP.holds(Incarnation(5, "s1"))
-    assert not MEMBERSHIP.holds(Incarnation(6, "s1"))
+def test_only_the_living_incarnation_of_an_id_is_living() -> None:
+    assert MEMBERSHIP.has_living(NEW.incarnation)
+    assert not MEMBERSHIP.has_living(OLD.incarnation)
+    assert not MEMBERSHIP.has_living(Incarnation(6, "s1"))
 
 
 @given(messages_of(Membership))

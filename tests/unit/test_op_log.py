@@ -1,4 +1,4 @@
-"""The tail of a datum's changes: a follower gets all that came after its version, or nothing."""
+"""Op logs: a follower gets all changes after its version, or None."""
 
 import itertools
 
@@ -22,7 +22,7 @@ def make_log(*counters: int) -> OpLog[Change]:
     return log
 
 
-def test_a_follower_gets_what_came_after_its_version() -> None:
+def test_a_follower_gets_the_changes_after_its_version() -> None:
     log = make_log(0, 2, 5, 6)
 
     assert log.since(ZERO) == [change(0, 2), change(2, 5), change(5, 6)]
@@ -32,7 +32,7 @@ def test_a_follower_gets_what_came_after_its_version() -> None:
 
 
 @pytest.mark.parametrize("counter", [1, 3, 7])
-def test_a_version_between_or_above_is_not_here(counter: int) -> None:
+def test_a_version_between_or_above_the_changes_is_not_in_the_log(counter: int) -> None:
     assert make_log(0, 2, 5, 6).since(Version(0, counter)) is None
 
 
@@ -40,11 +40,11 @@ def test_an_empty_log_has_no_version() -> None:
     assert make_log().since(ZERO) is None
 
 
-def test_a_version_of_another_epoch_is_not_here() -> None:
+def test_a_version_of_another_epoch_is_not_in_the_log() -> None:
     assert make_log(0, 2, 5).since(Version(1, 2)) is None
 
 
-def test_a_gap_clears_what_was_here() -> None:
+def test_a_gap_drops_the_earlier_changes() -> None:
     log = make_log(0, 2, 5)
 
     log.append(change(6, 8), 9.0)
@@ -53,7 +53,7 @@ def test_a_gap_clears_what_was_here() -> None:
     assert log.since(Version(0, 6)) == [change(6, 8)]
 
 
-def test_what_is_over_the_length_goes_oldest_first() -> None:
+def test_the_oldest_changes_beyond_the_length_are_dropped() -> None:
     log = make_log(0, 1, 2, 3)
 
     log.trim(3.0, length_max=2, seconds_max=60.0)
@@ -62,7 +62,7 @@ def test_what_is_over_the_length_goes_oldest_first() -> None:
     assert log.since(Version(0, 1)) == [change(1, 2), change(2, 3)]
 
 
-def test_what_is_too_old_goes_and_the_newest_stays() -> None:
+def test_old_changes_are_dropped_but_the_newest_stays() -> None:
     log = make_log(0, 1, 2, 3)
 
     log.trim(10.0, length_max=100, seconds_max=10.0)
@@ -75,7 +75,7 @@ def test_what_is_too_old_goes_and_the_newest_stays() -> None:
     assert log.since(Version(0, 2)) == [change(2, 3)]
 
 
-def test_length_and_age_are_bounds_together() -> None:
+def test_length_and_age_are_both_bounds() -> None:
     log = make_log(0, 1, 2, 3, 4, 5)
 
     log.trim(13.0, length_max=4, seconds_max=10.0)
@@ -84,7 +84,7 @@ def test_length_and_age_are_bounds_together() -> None:
     assert len(log) == 2
 
 
-def test_nothing_is_trimmed_of_an_empty_log() -> None:
+def test_an_empty_log_can_be_trimmed() -> None:
     log = make_log()
 
     log.trim(1000.0, length_max=1, seconds_max=1.0)
@@ -92,7 +92,7 @@ def test_nothing_is_trimmed_of_an_empty_log() -> None:
     assert len(log) == 0
 
 
-def test_a_cleared_log_starts_anywhere() -> None:
+def test_a_cleared_log_takes_a_change_from_any_version() -> None:
     log = make_log(0, 1, 2)
     log.clear()
     assert len(log) == 0
@@ -102,7 +102,7 @@ def test_a_cleared_log_starts_anywhere() -> None:
     assert log.since(Version(0, 7)) == [change(7, 9)]
 
 
-def test_a_change_that_goes_nowhere_is_a_bug() -> None:
+def test_a_change_to_the_same_version_is_a_bug() -> None:
     with pytest.raises(AssertionError):
         make_log(2, 2)
 
@@ -113,10 +113,10 @@ def test_a_change_that_goes_nowhere_is_a_bug() -> None:
     st.floats(0.0, 30.0),
     st.integers(0, 60),
 )
-def test_an_answer_leads_gap_free_to_the_newest(
+def test_an_answer_leads_without_gaps_to_the_newest_version(
     steps: list[tuple[int, bool]], length_max: int, seconds_max: float, asked: int
 ) -> None:
-    """Whatever was appended, with gaps or without: an unbroken way, or no answer."""
+    """This holds for changes with and without gaps; without such a way there is no answer."""
     log: OpLog[Change] = OpLog()
     version = 0
     for second, (step, is_gap) in enumerate(steps):

@@ -1,4 +1,4 @@
-"""Requests that wait for an answer: each answer reaches its owner, and only from whom was asked."""
+"""Pending requests: an answer of the peer that was asked, and only that, reaches the owner."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -94,7 +94,7 @@ def test_a_lost_peer_gives_its_requests_back_in_order() -> None:
 
 
 class PendingMachine(RuleBasedStateMachine):
-    """Against a plain dict of deadlines."""
+    """Compares the table with a plain dict of deadlines."""
 
     def __init__(self) -> None:
         super().__init__()

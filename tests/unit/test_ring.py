@@ -1,4 +1,4 @@
-"""Where an id lives: even, stable, and a pure function of the nodes."""
+"""The ring: ids are balanced and stable, and the ring is a pure function of its nodes."""
 
 import hashlib
 import itertools
@@ -39,10 +39,8 @@ def shares(ring: Ring) -> dict[str | None, float]:
 
 @settings(max_examples=25)
 @given(node_lists, st.text("ghi", min_size=1, max_size=3))
-def test_a_node_that_comes_takes_ids_and_moves_no_others(
-    nodes: list[tuple[str, int]], new: str
-) -> None:
-    """Read backwards: a node that goes hands its ids on, and no others move."""
+def test_a_new_node_takes_ids_and_no_other_ids_move(nodes: list[tuple[str, int]], new: str) -> None:
+    """The same backwards: when a node is removed, only its own ids move."""
     before, after = (
         Ring(nodes, virtual_node_count=20),
         Ring([*nodes, (new, 1)], virtual_node_count=20),
@@ -63,7 +61,7 @@ def test_about_one_in_n_ids_moves_when_a_node_comes_or_goes() -> None:
 
 @settings(max_examples=25)
 @given(node_lists, st.data())
-def test_the_order_of_nodes_does_not_count(
+def test_a_ring_does_not_depend_on_the_order_of_its_nodes(
     nodes: list[tuple[str, int]], data: st.DataObject
 ) -> None:
     shuffled = data.draw(st.permutations(nodes))
@@ -90,8 +88,8 @@ def test_replicas_are_distinct_and_start_with_the_primary(
         assert replicas[:2] == ring.replicas(name, 2)[:count]
 
 
-def test_equal_points_are_told_apart_by_the_node_id() -> None:
-    """Also with a hash function that puts everything on one point."""
+def test_equal_points_are_ordered_by_node_id() -> None:
+    """The hash function of this test gives all points the same place."""
     ring = Ring([("b", 1), ("a", 1)], virtual_node_count=3, hash_function=lambda _data: 7)
 
     assert ring.replicas("any", 2) == ["a", "b"]
@@ -116,7 +114,7 @@ def test_a_ring_without_nodes_has_no_primary() -> None:
     assert ring.replicas("any", 3) == []
 
 
-def test_a_ring_of_one_node_gives_it_everything() -> None:
+def test_a_ring_of_one_node_gives_it_all_ids() -> None:
     assert shares(Ring([("d1", 1)])) == {"d1": 1.0}
 
 
@@ -129,7 +127,7 @@ def test_a_ring_without_points_is_a_bug() -> None:
         Ring(FIVE, virtual_node_count=0)
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_primaries_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ring_module, "_MEMORY_MAX", 10)
     ring, fresh = Ring(FIVE), Ring(FIVE)
 
@@ -183,7 +181,7 @@ def test_an_unknown_hash_function_is_named_with_those_that_are_known() -> None:
         hash_function("crc")
 
 
-def test_where_ids_live_is_pinned() -> None:
+def test_the_replicas_and_buckets_of_ids_are_pinned() -> None:
     """Nodes of different versions must agree."""
     assert [Ring(FIVE).replicas(name, 2) for name in IDS[:4]] == [
         ["d3", "d2"],

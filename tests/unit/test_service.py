@@ -1,4 +1,4 @@
-"""Services: whose turn it is, who is set aside, who is left out."""
+"""Services: which endpoint is picked, which is set aside, which value is skipped."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,7 +8,9 @@ import pytest
 
 from zreg import model
 from zreg.client.service import Service
-from zreg.client.view import UNKNOWN_VIEW, Endpoint, Value, View, pack_values
+from zreg.client.view.endpoint import Endpoint
+from zreg.client.view.values import Value, pack_values
+from zreg.client.view.view import UNKNOWN_VIEW, View
 from zreg.errors import NoInstanceError
 from zreg.model import DataInfoId, Incarnation, Version
 
@@ -95,7 +97,7 @@ def test_an_instance_that_failed_is_set_aside_for_five_seconds() -> None:
     assert Counter(picks(service, 4).split()) == {"a": 2, "b": 2}
 
 
-def test_an_instance_that_works_again_is_back_at_once() -> None:
+def test_an_instance_that_is_reported_as_working_is_picked_again_at_once() -> None:
     service, _, _ = make_service("a:1", "b:1")
     service.report(Endpoint("a", 1), ok=False)
     service.report(Endpoint("a", 1), ok=False)
@@ -115,7 +117,7 @@ def test_a_report_before_the_first_pick_counts() -> None:
     assert picks(service, 2) == "b b"
 
 
-def test_if_all_failed_all_are_tried() -> None:
+def test_if_all_instances_failed_all_are_picked() -> None:
     service, _, _ = make_service("a:1", "b:1")
     for host in ("a", "b"):
         service.report(Endpoint(host, 1), ok=False)
@@ -123,7 +125,7 @@ def test_if_all_failed_all_are_tried() -> None:
     assert picks(service, 2) == "a b"
 
 
-def test_who_stays_keeps_its_pause_when_the_view_changes() -> None:
+def test_an_instance_that_stays_keeps_its_pause_when_the_view_changes() -> None:
     service, subscription, _ = make_service("a:1", "b:1")
     service.report(Endpoint("a", 1), ok=False)
 
@@ -132,14 +134,14 @@ def test_who_stays_keeps_its_pause_when_the_view_changes() -> None:
     assert Counter(picks(service, 4).split()) == {"b": 2, "c": 2}
 
 
-def test_what_is_no_endpoint_is_skipped_and_counted() -> None:
+def test_a_value_that_is_not_an_endpoint_is_skipped_and_counted() -> None:
     service, _, _ = make_service("hello", b"bytes", Endpoint(port=3), "a:1")
 
     assert picks(service, 2) == "a a"
     assert service.skipped_count == 3
 
 
-def test_no_instance_says_what_to_do() -> None:
+def test_the_error_without_an_instance_says_what_to_do() -> None:
     service, _, _ = make_service()
 
     with pytest.raises(NoInstanceError, match=r"call wait_up\(\) first.*host:port"):
@@ -156,7 +158,7 @@ def test_wait_up_counts_instances() -> None:
     assert repr(service) == "<Service orders#@#I#@#G instances=1>"
 
 
-def test_leaving_the_block_closes_it() -> None:
+def test_leaving_the_block_closes_the_subscription() -> None:
     service, subscription, _ = make_service()
     with service as entered:
         assert entered is service

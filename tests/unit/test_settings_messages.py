@@ -1,4 +1,4 @@
-"""The names that settings can have."""
+"""Which names are allowed for settings."""
 
 import pytest
 
@@ -6,10 +6,10 @@ from zreg.wire.settings_messages import is_setting_name
 
 
 @pytest.mark.parametrize("name", ["checkout.limits", "a", "x" * 256, "größe"])
-def test_a_printable_word_is_a_name(name: str) -> None:
+def test_a_printable_word_is_allowed(name: str) -> None:
     assert is_setting_name(name)
 
 
 @pytest.mark.parametrize("name", ["", "two words", "x" * 257, "all*", "a?", "[a]", "a\n", "\ud800"])
-def test_what_is_searched_by_or_cannot_be_seen_is_none(name: str) -> None:
+def test_pattern_characters_and_unprintable_characters_are_not_allowed(name: str) -> None:
     assert not is_setting_name(name)

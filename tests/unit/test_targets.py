@@ -1,31 +1,33 @@
-"""Whom a command asks: one place, over the link that leads there."""
+"""The options --url and --meta choose which nodes a command asks, and over which link."""
 
 import pytest
 
-from zreg.cli.targets import place
+from zreg.cli.targets import Target, find_target
 from zreg.effects import Link
 from zreg.errors import UsageError
 
 
-def test_a_url_names_sessions_and_nothing_else_is_asked() -> None:
-    """Whoever reaches a session need not reach meta."""
-    found = place("zreg://one:9600,two:9600", None)
+def test_a_url_names_sessions_and_meta_is_not_asked() -> None:
+    """A machine that reaches a session need not reach meta."""
+    found = find_target("zreg://one:9600,two:9600", None, None)
 
-    assert found == (Link.SESSION, ("tcp://one:9600", "tcp://two:9600"))
+    assert found == Target(Link.SESSION, ("tcp://one:9600", "tcp://two:9600"), "zreg")
 
 
-def test_without_either_the_session_of_the_environment_is_asked(
+def test_without_options_the_sessions_of_the_environment_are_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ZREG_URL", "zreg://there:9600")
 
-    assert place(None, None) == (Link.SESSION, ("tcp://there:9600",))
+    assert find_target(None, None, None) == Target(Link.SESSION, ("tcp://there:9600",), "zreg")
 
 
-def test_meta_is_asked_itself_where_it_is_named() -> None:
-    assert place(None, "one:9610,two:9610") == (Link.META, ("tcp://one:9610", "tcp://two:9610"))
+def test_meta_is_asked_where_it_is_named() -> None:
+    found = find_target(None, "one:9610,two:9610", "mine")
+
+    assert found == Target(Link.META, ("tcp://one:9610", "tcp://two:9610"), "mine")
 
 
-def test_two_places_are_one_too_many() -> None:
+def test_two_places_to_ask_are_refused() -> None:
     with pytest.raises(UsageError, match="two places to ask"):
-        place("zreg://one:9600", "one:9610")
+        find_target("zreg://one:9600", "one:9610", None)

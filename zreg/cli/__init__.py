@@ -1,1 +1,1 @@
-"""The command line: arguments, settings, signals, exit codes; the only place that prints."""
+"""The command line: arguments, settings, signals and exit codes; the only package that prints."""

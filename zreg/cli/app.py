@@ -1,4 +1,4 @@
-"""The `zreg` command: its commands, and how each of them ends."""
+"""The `zreg` command: its subcommands, and the exit code of each."""
 
 import os
 from typing import Final
@@ -10,10 +10,12 @@ from zreg.cli.commands import (
     client_commands,
     meta_commands,
     node_commands,
-    query_commands,
     setting_commands,
 )
 from zreg.cli.commands.cluster_command import cluster
+from zreg.cli.commands.datum_command import ls
+from zreg.cli.commands.membership_command import nodes
+from zreg.cli.commands.version_command import version
 from zreg.cli.output import complain
 from zreg.cli.process.node_options import unknown_variables
 from zreg.errors import Error
@@ -33,21 +35,21 @@ app.command("session")(node_commands.session)
 app.command("data")(node_commands.data)
 app.command("publish")(client_commands.publish)
 app.command("subscribe")(client_commands.subscribe)
-app.command("ls")(query_commands.ls)
+app.command("ls")(ls)
 app.command("get")(client_commands.get)
-app.command("nodes")(query_commands.nodes)
+app.command("nodes")(nodes)
 app.add_typer(setting_commands.app, name="settings")
-app.command("version")(query_commands.version)
+app.command("version")(version)
 
-# typer brings click's errors along, since some version under names of its own; this is its usage
-# error in all of them.
+# typer contains click, in newer versions under private names. This base class of a public error is
+# the usage error in all versions.
 _TyperUsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit code."""
-    for sentence in unknown_variables(os.environ):
-        complain(sentence)
+    """Run one command and return its exit code; each error is one sentence on stderr."""
+    for warning in unknown_variables(os.environ):
+        complain(warning)
     try:
         code = app(args=arguments, prog_name="zreg", standalone_mode=False)
     except exits.ReaderGoneError:
@@ -58,7 +60,7 @@ def run(arguments: list[str] | None = None) -> int:
     except _TyperUsageError as error:
         return _explain_usage(error)
     except KeyboardInterrupt:
-        return 130
+        return exits.INTERRUPTED
     return code if isinstance(code, int) else exits.OK
 
 

@@ -1,4 +1,4 @@
-"""How a command ends: the exit codes, and the one sentence that goes with each."""
+"""How a command ends: the exit codes, and the errors that carry one."""
 
 from typing import Final
 
@@ -19,6 +19,8 @@ USAGE: Final = 2
 NOT_FOUND: Final = 3
 UNREACHABLE: Final = 4
 DENIED: Final = 5
+# What a shell reports for a process that SIGINT ended.
+INTERRUPTED: Final = 130
 
 _CODES: Final[tuple[tuple[type[Error], int], ...]] = (
     (UsageError, USAGE),
@@ -32,7 +34,7 @@ _CODES: Final[tuple[tuple[type[Error], int], ...]] = (
 
 
 class CommandFailedError(Error):
-    """A command ends with this sentence and this code."""
+    """A command ends with this sentence on stderr and this exit code."""
 
     def __init__(self, sentence: str, *, code: int = FAILED) -> None:
         super().__init__(sentence)
@@ -40,11 +42,11 @@ class CommandFailedError(Error):
 
 
 class ReaderGoneError(Error):
-    """Whoever read our lines, `head` for one, has read enough: a good end."""
+    """The reader of our output, such as `head`, has closed the pipe: the command succeeded."""
 
 
 def code_of(error: Error) -> int:
-    """Return the exit code that an error stands for."""
+    """Return the exit code for an error."""
     if isinstance(error, CommandFailedError):
         return error.code
     return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)

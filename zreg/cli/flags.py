@@ -1,4 +1,4 @@
-"""Options of commands: those that several share, and those made from the fields of settings."""
+"""Options of commands: those that several commands share, and those made from settings."""
 
 import enum
 import functools
@@ -13,19 +13,46 @@ from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag
 
 Flags = Mapping[str, str | None]
 
-_PANEL: Final = "Settings; --lease-seconds is also ZREG_LEASE_SECONDS, docs/configuration.md"
-_ABOUT: Final = {
-    "id": "Name in the membership",
-    "host": "Where to bind",
-    "port": "0: any free one",
-    "pub_port": "Where to announce",
-    "http_port": "Where to answer over HTTP, or off; 0: any free one",
-    "advertise_host": "What others are told",
-    "insecure": "Let other machines in, unencrypted",
-    "dir": "Where it keeps what its next process starts from",
-    "peer": "ID=HOST:PORT of each meta node, itself included; once for each",
-    "join": "Wait to be taken in by `zreg meta add`; needs --dir and its own --peer",
-    "log_level": "debug, info, warning or error",
+_PANEL: Final = "Settings (--lease-seconds is also ZREG_LEASE_SECONDS; docs/configuration.md)"
+_ABOUT: Final[Mapping[str, str]] = {
+    "cluster": "Name of the cluster",
+    "zone": "Zone of this node, and of clients that name none",
+    "data_center": "Data center of this node, and of clients that name none",
+    "meta_addresses": "Meta nodes, HOST:PORT[,HOST:PORT...]",
+    "lease_seconds": "A node or client that is silent for so long is gone",
+    "renew_seconds": "How often a node renews its lease at meta",
+    "ping_seconds": "How often an idle client pings",
+    "disconnect_grace_seconds": "How long a disconnected client may take to come back",
+    "session_grace_seconds": "How long the registrations of a dead session stay",
+    "tombstone_seconds": "How long a removal is remembered",
+    "request_retry_seconds": "When an unanswered request is sent again",
+    "push_retry_seconds": "When an unacknowledged push is sent again",
+    "beat_seconds": "How often data nodes and meta broadcast what they have",
+    "digest_seconds": "How often a session and a data node compare registrations",
+    "sweep_seconds": "How often everything is compared",
+    "provisional_seconds": "When a provisional view is accepted",
+    "provisional_empty_seconds": "When an empty provisional view is accepted",
+    "reconnect_seconds_min": "First pause between two attempts to connect",
+    "reconnect_seconds_max": "Longest pause between two attempts to connect",
+    "op_log_length_min": "How many changes of a datum are kept",
+    "op_log_seconds": "How long changes of a datum are kept",
+    "publishers_per_client_max": "How much one client may publish",
+    "subscribers_per_client_max": "How much one client may subscribe to",
+    "clients_max": "How many clients one session accepts",
+    "virtual_node_count": "Points of each data node on the ring",
+    "ring_hash": "Hash function of the ring: md5, sha1, sha256 or blake2b",
+    "replica_count": "Copies of each datum",
+    "id": "Name of the node in the membership; default: role, host name and port",
+    "host": "Address to bind to",
+    "port": "Port to bind to; default 9600 (session), 9610 (meta), 9620 (data); 0: any free port",
+    "pub_port": "Port to broadcast changes on; default: near --port; 0: any free port",
+    "http_port": "Port for HTTP, or off; default: near --port; 0: any free port",
+    "advertise_host": "Host that other nodes and clients are told; default: the bound host",
+    "insecure": "Accept connections from other machines, although links are not encrypted",
+    "dir": "Directory for what this node remembers across restarts",
+    "peer": "ID=HOST:PORT of a meta node; repeat it for each of them, this one included",
+    "join": "Wait until `zreg meta add` adds this node; needs --dir and the node's own --peer",
+    "log_level": "Lowest level that is logged: debug, info, warning or error",
 }
 
 
@@ -38,28 +65,38 @@ class Format(enum.StrEnum):
 
 
 Output = Annotated[
-    Format, typer.Option("-o", "--output", help="For people, for programs, or in full.")
+    Format,
+    typer.Option(
+        "-o", "--output", help="A table for people, JSON for programs, or a table with all columns."
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("-c", "--config", help="Settings, in place of ./zreg.toml.", metavar="FILE"),
+    typer.Option("-c", "--config", help="Settings file, in place of ./zreg.toml.", metavar="FILE"),
 ]
 Url = Annotated[
     str | None,
     typer.Option(help="Sessions to ask: zreg://HOST:PORT[,HOST:PORT...] [ZREG_URL]"),
 ]
+Meta = Annotated[
+    str | None,
+    typer.Option(
+        help="Ask these meta nodes instead of a session: HOST:PORT[,HOST:PORT...]. "
+        "Works also when no session runs."
+    ),
+]
 Cluster = Annotated[str | None, typer.Option(help="Name of the cluster [ZREG_CLUSTER]")]
 Timeout = Annotated[
-    float, typer.Option(min=0.1, help="How long to wait for a registry.", metavar="SECONDS")
+    float, typer.Option(min=0.1, help="How long to wait for an answer.", metavar="SECONDS")
 ]
-Group = Annotated[str, typer.Option(help="Second part of the name.")]
-InstanceId = Annotated[str, typer.Option(help="Third part of the name.")]
+Group = Annotated[str, typer.Option(help="Group of the data id.")]
+InstanceId = Annotated[str, typer.Option(help="Instance id of the data id.")]
 
 
 def with_settings(
     *names: str,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for each setting, handed over together as `flags`."""
+    """Give a command an option for each setting; it gets them all in its argument `flags`."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
@@ -67,12 +104,12 @@ def with_settings(
             flags = {name: _text(arguments.pop(name)) for name in names}
             command(flags=flags, **arguments)
 
-        own = inspect.signature(command)
-        kept = [each for each in own.parameters.values() if each.name != "flags"]
-        parameters = [*kept, *map(_option, names)]
+        signature = inspect.signature(command)
+        others = [each for each in signature.parameters.values() if each.name != "flags"]
+        parameters = [*others, *map(_option, names)]
         run.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
-        # typer reads this, and not what the function really takes.
-        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        # typer reads the signature, not the parameters that the function really has.
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         return run
 
     return decorate
@@ -80,29 +117,27 @@ def with_settings(
 
 def _option(name: str) -> inspect.Parameter:
     field = {**CONFIG_FIELDS, **OPTION_FIELDS}[name]
-    default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-    parts = [_ABOUT.get(name, ""), "" if default in (None, "", False) else f"default {default}"]
-    about = "; ".join(filter(None, parts))
+    about = _about(name, field.default)
+    annotation: object
     if name == "peer":
         option = typer.Option(flag(name), help=about, rich_help_panel=_PANEL, metavar="PEER")
-        return inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[list[str] | None, option],
-        )
-    names = dict.fromkeys((flag(name), f"--{name.replace('_', '-')}"))
-    annotation = (
-        Annotated[bool | None, typer.Option(flag(name), help=about, rich_help_panel=_PANEL)]
-        if field.type is bool
-        else Annotated[
-            str | None,
-            typer.Option(*names, help=about, rich_help_panel=_PANEL, metavar="VALUE"),
-        ]
-    )
+        annotation = Annotated[list[str] | None, option]
+    elif field.type is bool:
+        option = typer.Option(flag(name), help=about, rich_help_panel=_PANEL)
+        annotation = Annotated[bool | None, option]
+    else:
+        names = dict.fromkeys((flag(name), f"--{name.replace('_', '-')}"))
+        option = typer.Option(*names, help=about, rich_help_panel=_PANEL, metavar="VALUE")
+        annotation = Annotated[str | None, option]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
+
+
+def _about(name: str, default: object) -> str:
+    """Return the help text of a setting, with its default where it has one."""
+    text = ",".join(default) if isinstance(default, tuple) else default
+    return _ABOUT[name] if text in (None, "", False) else f"{_ABOUT[name]}; default {text}"
 
 
 def _text(value: object) -> str | None:

@@ -1,4 +1,4 @@
-"""How results are written: lines, tables for people, JSON for programs."""
+"""Write results: lines, tables for people, JSON for programs; and errors to stderr."""
 
 import base64
 import io
@@ -13,13 +13,18 @@ from rich.table import Table
 from rich.text import Text
 
 from zreg.cli.exits import CommandFailedError, ReaderGoneError
-from zreg.client.view import Endpoint, Publisher, Value
+from zreg.client.view.endpoint import Endpoint
+from zreg.client.view.values import Value
+from zreg.client.view.view import Publisher
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 
 def say(line: str) -> None:
-    """Write one line at once, also into a pipe."""
+    """Write one line and flush it, so that a reader of a pipe gets it at once.
+
+    Raises `ReaderGoneError` if the pipe is closed, `CommandFailedError` if the output is full.
+    """
     try:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
@@ -29,12 +34,12 @@ def say(line: str) -> None:
     except OSError as error:
         _drop_output()
         raise CommandFailedError(
-            f"the output cannot be written: {error.strerror}; send it elsewhere"
+            f"the output cannot be written ({error.strerror}): redirect it to another place"
         ) from error
 
 
 def _drop_output() -> None:
-    """Keep the interpreter from writing what is left at its end."""
+    """Discard buffered output: the interpreter would try to write it once more when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -44,17 +49,17 @@ def say_json(value: Json) -> None:
 
 
 def complain(sentence: str) -> None:
-    """Write an error to stderr."""
+    """Write an error or a warning to stderr."""
     sys.stderr.write(f"zreg: {sentence}\n")
     sys.stderr.flush()
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table; what others published is text in it, never markup."""
+    """Write a table; published values appear as plain text, never as markup of the terminal."""
     table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
-    # A pipe has no width: nothing is cut there.
+    # A pipe has no width, so no cell is cut there.
     width = None if sys.stdout.isatty() else 10_000
     text = io.StringIO()
     Console(width=width, file=text, force_terminal=sys.stdout.isatty()).print(table)
@@ -62,7 +67,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def printable(text: str) -> str:
-    """Return text that cannot move the cursor of whoever reads it."""
+    """Return the text with control characters escaped, so that it cannot control a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -85,7 +90,7 @@ def _endpoint_text(endpoint: Endpoint) -> str:
 
 
 def value_json(value: Value) -> Json:
-    """Return a published value for programs; bytes go as base64, in a map that says so."""
+    """Return a published value for programs; bytes become `{"base64": ...}`."""
     match value:
         case str():
             return value

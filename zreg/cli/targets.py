@@ -1,30 +1,33 @@
-"""Whom a command asks: the sessions of a URL, or meta."""
+"""Which nodes a command asks: the sessions of a URL, or meta itself."""
 
 import os
-from typing import Annotated
 
-import typer
+import msgspec
 
-from zreg.cli.process.node_options import tcp_addresses
+from zreg.cli.process.address_options import tcp_addresses
+from zreg.cli.process.settings_sources import load_settings
 from zreg.client.registry_url import find_url, parse_url
 from zreg.effects import Link
 from zreg.errors import UsageError
 
-Meta = Annotated[
-    str | None,
-    typer.Option(help="Ask meta itself, also when no session lives: HOST:PORT[,HOST:PORT...]"),
-]
+
+class Target(msgspec.Struct, frozen=True):
+    """The nodes that a command asks, the link that leads to them, and the name of their cluster."""
+
+    link: Link
+    addresses: tuple[str, ...]
+    cluster: str
 
 
-def session_addresses(url: str | None) -> tuple[str, ...]:
-    """Return where sessions are: the option, the environment, the file, the default."""
-    return parse_url(find_url(os.environ) if url is None else url)
+def find_target(url: str | None, meta: str | None, cluster: str | None) -> Target:
+    """Return the nodes that these options name: meta where it is named, else sessions.
 
-
-def place(url: str | None, meta: str | None) -> tuple[Link, tuple[str, ...]]:
-    """Return whom to ask over which link: meta where it is named, a session otherwise."""
+    Without a URL the environment, the configuration file and the default are looked at.
+    """
+    name = load_settings({"cluster": cluster}, os.environ).config.cluster
     if meta is None:
-        return Link.SESSION, session_addresses(url)
+        found = find_url(os.environ) if url is None else url
+        return Target(Link.SESSION, parse_url(found), name)
     if url is not None:
-        raise UsageError("--url and --meta name two places to ask: give one of them")
-    return Link.META, tcp_addresses(meta, "--meta")
+        raise UsageError("--url and --meta name two places to ask: give only one of them")
+    return Target(Link.META, tcp_addresses(meta, "--meta"), name)

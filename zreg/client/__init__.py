@@ -1,1 +1,1 @@
-"""What user programs run: `api` on top, `core` below, `node` joins the core to the reactor."""
+"""What user programs run: `api` on top, `runtime` beneath it, and `core` with the decisions."""

@@ -1,7 +1,8 @@
 """The client that programs use.
 
-Publish and subscribe record what you want and return at once; a session is found, told and told
-again by itself for as long as the client lives. Only methods called `wait_…` wait.
+Publish and subscribe record what you want and return at once. The client finds a session, tells it
+what you want, and tells the next session again, for as long as it lives. Only methods called
+`wait_…` wait, and `request`.
 """
 
 import atexit
@@ -15,10 +16,11 @@ import msgspec
 from zreg.client.core.commands import AddSubscription, Answer, ClientState, Question
 from zreg.client.publication import Publication
 from zreg.client.registry_url import find_url, parse_url
-from zreg.client.runtime import CLOSE_SECONDS_MAX, Runtime, Settings, close_all, running
+from zreg.client.runtime.runtime import CLOSE_SECONDS_MAX, Runtime, Settings, close_all, running
 from zreg.client.service import Service
 from zreg.client.subscription import Callback, Subscription
-from zreg.client.view import Endpoint, Value
+from zreg.client.view.endpoint import Endpoint
+from zreg.client.view.values import Value
 from zreg.config import Config, Limits
 from zreg.errors import UsageError
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope, data_info_id
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-# Whoever publishes one id many times over does not have it checked every time.
+# A program that publishes one id many times has it checked once.
 _name = functools.lru_cache(maxsize=4096)(data_info_id)
 
 
@@ -36,7 +38,7 @@ class Client:
 
     `Client()` uses `ZREG_URL`, then `[client] url` of ./zreg.toml and of /etc/zreg/zreg.toml, then
     zreg://127.0.0.1:9600. Labels that are not given come from `ZREG_ZONE`, `ZREG_DATA_CENTER`,
-    `ZREG_APP` and `ZREG_CLUSTER`; `config` replaces the timing.
+    `ZREG_APP` and `ZREG_CLUSTER`. `config` replaces the timing.
     """
 
     def __init__(
@@ -62,10 +64,13 @@ class Client:
             app=_setting(app, "ZREG_APP", ""),
             advertise_host=os.environ.get("ZREG_ADVERTISE_HOST") or None,
         )
-        # Others could not open what is published with a host that is none.
+        # Reject an invalid host now: subscribers could not decode it.
         Endpoint(settings.advertise_host, 1)
         if len(settings.app) > Limits.label_characters_max or not settings.app.isprintable():
-            raise UsageError(f"app {settings.app!r:.80} is no short text")
+            raise UsageError(
+                f"app {settings.app!r:.80} cannot be used: give a printable text of at most "
+                f"{Limits.label_characters_max} characters"
+            )
         self._runtime = Runtime(settings)
 
     @property
@@ -75,8 +80,8 @@ class Client:
 
     @property
     def state(self) -> ClientState:
-        """How the client stands to the registry; each state says what to do."""
-        return self._runtime.state if self._runtime.is_usable else ClientState.CLOSED
+        """The state of the connection; each state says what you have to do."""
+        return self._runtime.state
 
     def publish(
         self,
@@ -86,14 +91,14 @@ class Client:
         instance_id: str = DEFAULT_INSTANCE_ID,
         attributes: Mapping[str, str] | None = None,
     ) -> Publication:
-        """Publish values under an id; a second call makes a second registration."""
+        """Publish values under an id; a second call makes a second publisher."""
         runtime = self._runtime
         runtime.check_open()
         name = _name(data_id, instance_id=instance_id, group=group)
         publication = Publication(runtime, name, values, attributes or {})
         with runtime.changed:
             runtime.check_open()
-            runtime.add_publication(publication)
+            runtime.add_publication(publication.publisher_id, publication)
             publication.submit()
         return publication
 
@@ -106,17 +111,17 @@ class Client:
         group: str = DEFAULT_GROUP,
         instance_id: str = DEFAULT_INSTANCE_ID,
     ) -> Subscription:
-        """Follow what is published under an id, in scope; the callback is told of changes."""
+        """Follow what is published under an id, within a scope; call back at each change."""
         runtime = self._runtime
         runtime.check_open()
         name = _name(data_id, instance_id=instance_id, group=group)
-        subscription = Subscription(runtime, runtime.new_number(), name, Scope(scope))
+        subscription = Subscription(runtime, runtime.new_feed_id(), name, Scope(scope))
         if callback is not None:
             subscription(callback)
         with runtime.changed:
             runtime.check_open()
-            runtime.add_subscription(subscription)
-            runtime.post(AddSubscription(subscription.feed_id, name, subscription.scope))
+            command = AddSubscription(subscription.feed_id, name, subscription.scope)
+            runtime.subscribe(command, subscription)
         return subscription
 
     def service(
@@ -131,16 +136,18 @@ class Client:
         return Service(self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id))
 
     def wait_connected(self, timeout_seconds: float = 30.0) -> "Self":
-        """Wait until a session has taken this client."""
-        runtime = self._runtime
-        runtime.check_open()
-        runtime.wait(
-            lambda: runtime.state is ClientState.CONNECTED, timeout_seconds, runtime.why_waiting
+        """Wait until a session has welcomed this client."""
+        self._runtime.check_open()
+        connection = self._runtime.connection
+        self._runtime.wait(
+            lambda: connection.state is ClientState.CONNECTED,
+            timeout_seconds,
+            connection.why_waiting,
         )
         return self
 
     def request(self, question: Question, timeout_seconds: float = 5.0) -> Answer:
-        """Pass an operator's question to the session and return its answer (for the CLI)."""
+        """Ask the session an operator's question and return its answer (for the CLI)."""
         return self._runtime.request(question, timeout_seconds)
 
     def statistics(self) -> dict[str, int | float | str]:
@@ -167,12 +174,13 @@ class Client:
 
     def __repr__(self) -> str:
         """Show state and session."""
-        return f"<Client {self.state.value}: {self._runtime.why_waiting()}>"
+        return f"<Client {self.state.value}: {self._runtime.connection.why_waiting()}>"
 
 
 def _setting(given: str | None, variable: str, default: str) -> str:
     return os.environ.get(variable, default) if given is None else given
 
 
-# A program that ends without closing still says goodbye, so that nobody waits for its lease.
+# A program that ends without closing still says goodbye: its publishers go at once, not when its
+# lease expires.
 atexit.register(lambda: close_all(running()))

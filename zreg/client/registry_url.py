@@ -1,15 +1,12 @@
-"""Where the registry is: the url, and where it comes from if nobody gives one.
-
-And where this process is, seen from there: the address that others can reach it under.
-"""
+"""Where the registry is: what its url may say, and where a client finds the url."""
 
 import re
-import socket
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from zreg.client.view.endpoint import PORT_MAX
 from zreg.config import Limits
 from zreg.errors import UsageError
 
@@ -17,23 +14,21 @@ DEFAULT_PORT: Final = 9600
 DEFAULT_URL: Final = f"zreg://127.0.0.1:{DEFAULT_PORT}"
 CONFIG_PATHS: Final = (Path("zreg.toml"), Path("/etc/zreg/zreg.toml"))
 
-# What may stand in `[client]`.
+# The settings that `[client]` may hold.
 _CLIENT_KEYS: Final = ("url",)
 _SCHEME: Final = "zreg://"
-_PORT_MAX: Final = 65535
 _ADDRESSES_MAX: Final = 64
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?\Z")
-_TCP: Final = re.compile(r"tcp://(?:\[(.+)\]|(.+)):(\d+)\Z")
-_HOW: Final = "write zreg://HOST[:PORT][,HOST[:PORT]...], for example " + DEFAULT_URL
+_HINT: Final = "write zreg://HOST[:PORT][,HOST[:PORT]...], for example " + DEFAULT_URL
 
 
 def parse_url(url: str) -> tuple[str, ...]:
-    """Return the addresses that a url names; `UsageError` says what is wrong with it."""
+    """Return the addresses that a url names; raise `UsageError` if it cannot be used."""
     if not url.startswith(_SCHEME):
-        raise UsageError(f"url {url!r:.200} does not start with {_SCHEME}: {_HOW}")
+        raise UsageError(f"url {url!r:.200} does not start with {_SCHEME}: {_HINT}")
     hosts = url.removeprefix(_SCHEME).removesuffix("/").split(",")
     if len(hosts) > _ADDRESSES_MAX:
-        raise UsageError(f"url with {len(hosts)} hosts: name at most {_ADDRESSES_MAX}")
+        raise UsageError(f"url names {len(hosts)} hosts: name at most {_ADDRESSES_MAX}")
     return tuple(dict.fromkeys(_address(host.strip(), url) for host in hosts))
 
 
@@ -48,51 +43,37 @@ def find_url(environment: Mapping[str, str], paths: Sequence[Path] = CONFIG_PATH
 
 
 def advice_on(addresses: Sequence[str]) -> str:
-    """Return what to look at when no session answers at these addresses."""
+    """Return what to check when no session answers at these addresses."""
     if DEFAULT_URL.replace(_SCHEME, "tcp://") in addresses:
-        return "start a registry with `zreg dev`, or say where one is (--url, ZREG_URL)"
+        return "start a registry with `zreg dev`, or give the url of one (--url, ZREG_URL)"
     return (
-        f"check host and port ({DEFAULT_PORT} by habit), that a session runs there (systemctl "
+        f"check host and port (by default {DEFAULT_PORT}), that a session runs there (systemctl "
         "status 'zreg-session@*'), and that no firewall is in between"
     )
-
-
-def route_host(address: str) -> str | None:
-    """Return the local address of the route to a session; None if there is no route.
-
-    Connecting a UDP socket sends no packet: it only asks the kernel which way it would go.
-    """
-    found = _TCP.match(address)
-    if found is None:
-        return None
-    host, port = found[1] or found[2], int(found[3])
-    try:
-        family, kind, protocol, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[
-            0
-        ]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.connect(target)
-            local = str(probe.getsockname()[0])
-    except (OSError, UnicodeError):
-        return None
-    return local
 
 
 def _address(host: str, url: str) -> str:
     found = _HOST.match(host)
     if found is None:
-        raise UsageError(f"{host!r:.80} in url {url!r:.200} is no HOST[:PORT]: {_HOW}")
+        raise UsageError(f"{host!r:.80} in url {url!r:.200} is not HOST[:PORT]: {_HINT}")
     port = int(found[2] or DEFAULT_PORT)
-    if not 1 <= port <= _PORT_MAX:
-        raise UsageError(f"port {port} in url {url!r:.200} is not from 1 to {_PORT_MAX}")
+    if not 1 <= port <= PORT_MAX:
+        raise UsageError(
+            f"port {port} in url {url!r:.200} cannot be used: give one from 1 to {PORT_MAX}"
+        )
     address = f"tcp://{found[1]}:{port}"
     if len(address) > Limits.address_characters_max:
-        raise UsageError(f"{host!r:.80} is longer than {Limits.address_characters_max} characters")
+        raise UsageError(
+            f"host {host!r:.80} in url is longer than {Limits.address_characters_max} characters"
+        )
     return address
 
 
 def line_of(name: str, text: str, *, section: str = "") -> int:
-    """Return the line of a TOML text that sets a name; 1 if it is written in an unusual way."""
+    """Return the number of the TOML line that sets a name.
+
+    Return the section's line, or 1, if the name is written in an unusual way.
+    """
     lines, first = text.splitlines(), 0
     if section:
         first = line_of(section, text)
@@ -102,18 +83,18 @@ def line_of(name: str, text: str, *, section: str = "") -> int:
 
 
 def check_client_table(client: object, where: Path, text: str) -> None:
-    """Raise `UsageError` for what stands in `[client]` and says nothing to a client."""
+    """Raise `UsageError` if `[client]` is not a section, or holds an unknown setting."""
     if not isinstance(client, dict):
         raise UsageError(
             f"{where}, line {line_of('client', text)}: client must be a section, [client], with "
-            f"url in it: {_HOW}"
+            f"url in it: {_HINT}"
         )
     for name in client:
         if name not in _CLIENT_KEYS:
             line = line_of(name, text, section="client")
             raise UsageError(
-                f"{where}, line {line}: there is no setting {name!r} in [client], only url; those "
-                "of nodes stand above all sections"
+                f"{where}, line {line}: there is no setting {name!r} in [client], only url; write "
+                "settings of nodes above all sections"
             )
 
 
@@ -122,9 +103,9 @@ def _url_in(path: Path) -> str | None:
         text = path.read_text(encoding="utf-8")
         settings = tomllib.loads(text)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}; mend or remove it") from error
+        raise UsageError(f"{path} cannot be read: {error}; correct or remove it") from error
     for name, value in settings.items():
-        # Settings of nodes may stand in the same file; sections but this one there are none.
+        # The same file may hold settings of nodes, but no section other than [client].
         if isinstance(value, dict) and name != "client":
             line = line_of(name, text)
             raise UsageError(f"{path}, line {line}: there is no section [{name}], only [client]")
@@ -132,5 +113,5 @@ def _url_in(path: Path) -> str | None:
     check_client_table(client, path, text)
     url = client.get("url")
     if url is not None and not isinstance(url, str):
-        raise UsageError(f"{path}: url in [client] must be text, not {url!r:.80}: {_HOW}")
+        raise UsageError(f"{path}: url in [client] must be text, not {url!r:.80}: {_HINT}")
     return url

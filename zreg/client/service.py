@@ -1,11 +1,12 @@
-"""Endpoints and load balancing on top of a subscription."""
+"""Pick an instance of a service for each call: endpoints and load balancing over a view."""
 
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from zreg.client.view import Endpoint, View
+from zreg.client.view.endpoint import Endpoint
+from zreg.client.view.view import View
 from zreg.errors import NoInstanceError, UsageError
 
 if TYPE_CHECKING:
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
     from zreg.client.subscription import Subscription
 
-# An instance that was reported as failing is not picked for so long.
+# How long an instance is not picked after it was reported as failing.
 ASIDE_SECONDS: Final = 5.0
 
 
 class _Instance:
-    """One endpoint, with its place in the round."""
+    """One endpoint, its standing in the round robin, and until when it is set aside."""
 
     __slots__ = ("aside_until", "endpoint", "turn")
 
@@ -44,50 +45,50 @@ class Service:
 
     @property
     def view(self) -> View:
-        """The view that the instances come from."""
+        """The view that the endpoints come from."""
         return self._subscription.view
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """All instances, also those set aside."""
+        """The endpoints of all instances, also of those that are set aside."""
         view = self.view
         with self._lock:
-            self._look(view)
+            self._update(view)
             return tuple(instance.endpoint for instance in self._instances.values())
 
     @property
     def skipped_count(self) -> int:
-        """How many values are no endpoints, and never picked."""
+        """How many values are not endpoints, so that they are never picked."""
         view = self.view
         with self._lock:
-            self._look(view)
+            self._update(view)
             return self._skipped_count
 
     def pick(self) -> Endpoint:
-        """Return the instance whose turn it is, by weight; `NoInstanceError` if there is none."""
-        # Looked up outside the lock, which a forked child would never get.
+        """Return the endpoint whose turn it is, by weight; raise `NoInstanceError` without one."""
+        # Read it before taking the lock, which a forked child might never get: `view` raises there.
         view = self.view
         with self._lock:
-            self._look(view)
+            self._update(view)
             now = self._clock()
             usable = [i for i in self._instances.values() if i.endpoint.weight]
-            # Trying an instance that failed a moment ago beats giving up.
+            # If all failed a moment ago, trying one of them again is better than giving up.
             candidates = [i for i in usable if i.aside_until <= now] or usable
             if candidates:
                 return _next_of(candidates).endpoint
         raise NoInstanceError(self._why_none())
 
     def report(self, endpoint: Endpoint, *, ok: bool) -> None:
-        """Say how a call went: an instance that failed is set aside for a while."""
+        """Report how a call went: an instance that failed is set aside for five seconds."""
         view = self.view
         with self._lock:
-            self._look(view)
+            self._update(view)
             instance = self._instances.get(endpoint.address)
             if instance is not None:
                 instance.aside_until = 0.0 if ok else self._clock() + ASIDE_SECONDS
 
     def wait_up(self, min_up: int = 1, timeout_seconds: float = 30.0) -> "Self":
-        """Wait until so many instances are there."""
+        """Wait until at least `min_up` instances are there."""
         self._subscription.wait_until(
             lambda: len(self.endpoints) >= min_up,
             timeout_seconds=timeout_seconds,
@@ -96,7 +97,7 @@ class Service:
         return self
 
     def close(self) -> None:
-        """Follow the service no more."""
+        """End the subscription."""
         self._subscription.close()
 
     def __enter__(self) -> "Self":
@@ -116,8 +117,8 @@ class Service:
         """Show the name and the number of instances."""
         return f"<Service {self._subscription.data_info_id} instances={len(self.endpoints)}>"
 
-    def _look(self, view: View) -> None:
-        """Take over the present view; who stays keeps turn and pause."""
+    def _update(self, view: View) -> None:
+        """Take the instances from a new view; those that stay keep their turn and pause."""
         if view is self._view:
             return
         instances: dict[str, _Instance] = {}
@@ -141,7 +142,7 @@ class Service:
 
 
 def _endpoint_of(value: str | bytes | Endpoint) -> Endpoint | None:
-    """Return the endpoint that a value is, None if it is not one that can be reached."""
+    """Return the value as an endpoint; None if it is not one that can be reached."""
     if isinstance(value, str):
         try:
             return Endpoint.parse(value)
@@ -151,7 +152,7 @@ def _endpoint_of(value: str | bytes | Endpoint) -> Endpoint | None:
 
 
 def _next_of(candidates: list[_Instance]) -> _Instance:
-    """Choose by smooth weighted round robin, as nginx does: no bursts, whatever the weights."""
+    """Choose by smooth weighted round robin, as nginx does: high weights make no bursts."""
     for candidate in candidates:
         candidate.turn += candidate.endpoint.weight
     chosen = max(candidates, key=lambda candidate: candidate.turn)

@@ -1,11 +1,12 @@
-"""What `Client.subscribe` hands out: a view that follows a datum, and who wants to be told."""
+"""What `Client.subscribe` returns: a view that follows a datum, and the callbacks to tell."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from zreg.client.core.commands import DropSubscription, SubscriptionRefused, ViewChanged
-from zreg.client.view import UNKNOWN_VIEW, View, ViewChange, change_between
+from zreg.client.core.commands import SubscriptionRefused, ViewChanged
+from zreg.client.view.view import UNKNOWN_VIEW, View
+from zreg.client.view.view_change import PendingChange, ViewChange, change_since
 from zreg.errors import refusal
 from zreg.model import DataInfoId, Scope
 
@@ -13,42 +14,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from zreg.client.runtime import Runtime
+    from zreg.client.runtime.runtime import Runtime
 
 Callback = Callable[[ViewChange], object]
 C = TypeVar("C", bound=Callback)
 
 
-class Listener:
-    """Somebody who wants every change, merged into one while he is busy with the last."""
-
-    def __init__(self, subscription: "Subscription") -> None:
-        self._subscription = subscription
-        self._seen = UNKNOWN_VIEW
-        self._touched: dict[bytes, None] = {}
-        self.is_ready = False
-
-    def touch(self, publisher_ids: Iterable[bytes]) -> bool:
-        """Note what changed; return whether there is news now and was none before."""
-        self._touched.update(dict.fromkeys(publisher_ids))
-        was_ready = self.is_ready
-        self.is_ready = was_ready or bool(self._touched) or not self._seen.is_known
-        return self.is_ready and not was_ready
-
-    def take(self) -> ViewChange | None:
-        """Return all that changed since the last time; None if it amounts to nothing."""
-        with self._subscription.lock:
-            seen, view = self._seen, self._subscription.view
-            touched, self._touched = self._touched, {}
-            self._seen, self.is_ready = view, False
-        if not seen.is_known:
-            return ViewChange(view, added=tuple(view))
-        change = change_between(seen, view, touched)
-        return change if change.added or change.removed or change.updated else None
-
-
 class Subscription:
-    """A followed datum. Call it with a function, or decorate one, to be told of changes."""
+    """A followed datum. Call it with a function, or decorate one, to have changes passed to it."""
 
     def __init__(
         self, runtime: "Runtime", feed_id: int, data_info_id: DataInfoId, scope: Scope
@@ -57,13 +30,12 @@ class Subscription:
         self.scope = scope
         self.feed_id = feed_id
         self._runtime = runtime
-        self.lock = runtime.changed
-        # What follows is guarded by that lock; the view itself never changes.
+        # The runtime's lock guards all of these; a view itself never changes.
         self._view = UNKNOWN_VIEW
         self._is_closed = False
         self._refusal: SubscriptionRefused | None = None
-        self._iterators: list[Listener] = []
-        self._callbacks: list[tuple[Listener, Callable[[], None]]] = []
+        self._iterators: list[PendingChange] = []
+        self._callbacks: list[tuple[PendingChange, Callable[[], None]]] = []
 
     @property
     def view(self) -> View:
@@ -72,7 +44,7 @@ class Subscription:
         return self._view
 
     def wait_for(self, min_count: int = 1, timeout_seconds: float = 30.0) -> "Self":
-        """Wait until the view is known and has so many publishers."""
+        """Wait until the view is known and has at least `min_count` publishers."""
         return self.wait_until(
             lambda: self._view.is_known and len(self._view) >= min_count,
             timeout_seconds=timeout_seconds,
@@ -86,7 +58,7 @@ class Subscription:
     def wait_until(
         self, condition: Callable[[], bool], *, timeout_seconds: float, wanted: Callable[[], str]
     ) -> "Self":
-        """Wait for a condition on the view; `wanted` says how far it is, for the error."""
+        """Wait for a condition on the view; `wanted` says for the error how far it is met."""
 
         def is_met() -> bool:
             if self._refusal is not None and self._refusal.is_final:
@@ -100,47 +72,46 @@ class Subscription:
         return self
 
     def changes(self) -> Iterator[ViewChange]:
-        """Yield the known view, then every change; ends when subscription or client is closed."""
-        listener = Listener(self)
+        """Yield the known view, then each change, until the subscription or client is closed."""
+        pending = PendingChange()
         self._runtime.check_open()
-        with self.lock:
-            self._iterators.append(listener)
+        with self._runtime.changed:
+            self._iterators.append(pending)
             if self._view.is_known:
-                listener.touch(())
+                pending.note(())
         try:
-            while self._wait_ready(listener):
-                change = listener.take()
+            while self._wait_ready(pending):
+                change = self._take_change(pending)
                 if change is not None:
                     yield change
         finally:
-            with self.lock:
-                self._iterators.remove(listener)
+            with self._runtime.changed:
+                self._iterators.remove(pending)
 
     def __call__(self, callback: C) -> C:
-        """Call the function with every change, first with the view as it is once it is known."""
-        listener = Listener(self)
+        """Call the function with the view once it is known, then with each change."""
+        pending = PendingChange()
 
         def deliver() -> None:
-            change = listener.take()
+            change = self._take_change(pending)
             if change is not None and not self._is_closed:
                 callback(change)
 
         self._runtime.check_open()
-        with self.lock:
-            self._callbacks.append((listener, deliver))
-            if self._view.is_known and listener.touch(()):
-                self._runtime.dispatcher.submit(deliver)
+        with self._runtime.changed:
+            self._callbacks.append((pending, deliver))
+            if self._view.is_known:
+                self._note_for_callback(pending, deliver, ())
         return callback
 
     def close(self) -> None:
-        """Follow no more: no callback begins after this; twice is fine."""
+        """End the subscription: no callback begins after this; twice is fine."""
         self._runtime.check_not_forked()
-        with self.lock:
+        with self._runtime.changed:
             if not self._is_closed:
                 self._is_closed = True
-                self._runtime.remove_subscription(self)
-                self._runtime.post(DropSubscription(self.feed_id))
-                self.lock.notify_all()
+                self._runtime.unsubscribe(self.feed_id)
+                self._runtime.changed.notify_all()
 
     unsubscribe = close
 
@@ -163,20 +134,17 @@ class Subscription:
         return f"<Subscription {self.data_info_id} {self.scope.name} {self._view!r}>"
 
     def why_waiting(self) -> str:
-        """Return a sentence on what stands in the way of more publishers."""
+        """Return a sentence that says why the view does not have more publishers."""
         if self._refusal is not None:
             name = type(refusal(self._refusal.code, "")).__name__
             return f"refused with {name}: {self._refusal.detail}"
-        connection = self._runtime.why_waiting()
-        return connection if self._view.is_known else f"nothing is known of it yet: {connection}"
+        connection = self._runtime.connection.why_waiting()
+        return connection if self._view.is_known else f"the view is not known yet: {connection}"
 
     # --- for the runtime, which holds the lock ------------------------------------------------
 
-    def take(self, event: ViewChanged | SubscriptionRefused) -> None:
-        """Take a new view, or a no, and tell everybody who listens."""
-        if isinstance(event, SubscriptionRefused):
-            self._refusal = event
-            return
+    def on_view_changed(self, event: ViewChanged) -> None:
+        """Make a new view, and tell the callbacks and iterators."""
         self._refusal = None
         difference = event.difference
         stale_since = None if event.is_confirmed else self._view.stale_since or time.monotonic()
@@ -187,22 +155,43 @@ class Subscription:
             stale_since=stale_since,
         )
         touched = [*difference.upserts, *difference.removals]
-        for listener in self._iterators:
-            listener.touch(touched)
-        for listener, deliver in self._callbacks:
-            if listener.touch(touched):
-                self._runtime.dispatcher.submit(deliver)
+        for pending in self._iterators:
+            pending.note(touched)
+        for pending, deliver in self._callbacks:
+            self._note_for_callback(pending, deliver, touched)
 
-    def session_lost(self, now: float) -> None:
+    def on_refused(self, event: SubscriptionRefused) -> None:
+        """Note the refusal."""
+        self._refusal = event
+
+    def on_session_lost(self, now: float) -> None:
         """Mark the view stale."""
         if not self._view.is_stale:
             self._view = self._view.with_staleness(now)
 
-    def _wait_ready(self, listener: Listener) -> bool:
-        """Wait for news; False when there will be none any more."""
-        with self.lock:
-            while not listener.is_ready:
+    # --- helpers ----------------------------------------------------------------------------
+
+    def _note_for_callback(
+        self, pending: PendingChange, deliver: Callable[[], None], touched: Iterable[bytes]
+    ) -> None:
+        """Note a change; one delivery is under way at most, and it takes all that is noted."""
+        was_ready = pending.is_ready
+        pending.note(touched)
+        if pending.is_ready and not was_ready:
+            self._runtime.dispatcher.submit(deliver)
+
+    def _take_change(self, pending: PendingChange) -> ViewChange | None:
+        with self._runtime.changed:
+            view = self._view
+            seen, touched = pending.take(view)
+        # Outside the lock: comparing unpacks the bodies.
+        return change_since(seen, view, touched)
+
+    def _wait_ready(self, pending: PendingChange) -> bool:
+        """Wait for a change; return False when none can come any more."""
+        with self._runtime.changed:
+            while not pending.is_ready:
                 if self._is_closed or not self._runtime.is_usable:
                     return False
-                self.lock.wait()
+                self._runtime.changed.wait()
         return not self._is_closed

@@ -1,1 +1,1 @@
-"""What people, probes and scrapers ask a node over HTTP. It reads, and changes nothing."""
+"""A node's HTTP pages for people, probes and scrapers. They read, and change nothing."""

@@ -1,8 +1,9 @@
-"""One connection of whoever asks, within bounds; every error leaves as problem+json.
+"""The connections of HTTP clients, within bounds; every error leaves as problem+json.
 
-A connection carries one request and lives for some seconds, whatever it does. Where there are too
-many, the oldest goes: an answer takes a millisecond, so that one only waits, and those who hold
-connections cannot keep a probe out, which would have a supervisor restart a node that is well.
+A connection carries one request and is closed after a few seconds at the latest. If there are too
+many, a new connection takes the place of the oldest. An answer takes a millisecond, so the oldest
+one is only waiting. Clients that hold connections therefore cannot keep out a probe, whose failure
+would make a supervisor restart a healthy node.
 """
 
 import asyncio
@@ -19,8 +20,9 @@ CONNECTION_SECONDS_MAX: Final = 5.0
 LINE_BYTES_MAX: Final = 2048
 HEADER_BYTES_MAX: Final = 4096
 HEADERS_MAX: Final = 64
-# What a request brings is not wanted: so much of it is buffered, so long it is thrown away.
+# The body of a request is not used: this much of it is buffered at most.
 _BUFFER_BYTES: Final = 16 << 10
+# A body is read and dropped for this time at most.
 _LINGER_SECONDS: Final = 1.0
 _SERVER_ERROR: Final = 500
 _PATH_SHOWN_MAX: Final = 100
@@ -29,7 +31,7 @@ logger = logging.getLogger("zreg.http")
 
 
 class Connections:
-    """How many there are, and what became of them."""
+    """The open connections, and counts of how requests and connections ended."""
 
     def __init__(self) -> None:
         # Oldest first.
@@ -44,15 +46,15 @@ class Connections:
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's connection, with an end."""
+    """aiohttp's connection, with a deadline."""
 
-    __slots__ = ("_all", "_deadline", "_raw")
+    __slots__ = ("_connections", "_deadline", "_own_transport")
 
     def __init__(self, connections: Connections, server: web.Server) -> None:
-        self._all = connections
+        self._connections = connections
         self._deadline: asyncio.TimerHandle | None = None
-        # aiohttp forgets its transport before all that was written has left.
-        self._raw: asyncio.Transport | None = None
+        # Kept here because aiohttp forgets its transport before all that was written has left.
+        self._own_transport: asyncio.Transport | None = None
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -69,35 +71,35 @@ class Connection(web.RequestHandler):
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection, in place of the oldest if there are too many."""
+        """Accept a connection; it takes the place of the oldest if there are too many."""
         assert isinstance(transport, asyncio.Transport)
-        if len(self._all.open) >= CONNECTIONS_MAX:
-            next(iter(self._all.open)).end("http_crowded_out")
-        self._all.open[self] = None
-        self._raw = transport
+        if len(self._connections.open) >= CONNECTIONS_MAX:
+            next(iter(self._connections.open)).end("http_crowded_out")
+        self._connections.open[self] = None
+        self._own_transport = transport
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(CONNECTION_SECONDS_MAX, self.end, "http_timeouts")
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Give its place to another one."""
-        self._all.open.pop(self, None)
+        """Forget a connection that was closed."""
+        self._connections.open.pop(self, None)
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
 
     def end(self, cause: str) -> None:
-        """Close it, whatever it is at, and count why."""
-        self._all.counts[cause] += 1
-        self._all.open.pop(self, None)
-        assert self._raw is not None
-        self._raw.abort()
+        """Close the connection at once, and count the cause."""
+        self._connections.counts[cause] += 1
+        self._connections.open.pop(self, None)
+        assert self._own_transport is not None
+        self._own_transport.abort()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer, the last one of this connection."""
-        self._all.counts["http_requests"] += 1
+        """Send the only answer of this connection."""
+        self._connections.counts["http_requests"] += 1
         if isinstance(resp, web.HTTPException):
             resp = _as_fault(request, resp)
         resp.force_close()
@@ -110,15 +112,15 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what could not be read, or what our own code raised."""
+        """Answer a request that could not be read, or that our own code failed to answer."""
         del message
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
         if status < _SERVER_ERROR:
-            self._all.counts["http_bad_requests"] += 1
-            detail = "this is no HTTP request, or one beyond the limits: see docs/operating.md"
+            self._connections.counts["http_bad_requests"] += 1
+            detail = "this is no HTTP request, or it exceeds the limits: see docs/operating.md"
             return fault(status, detail)
-        self._all.counts["http_errors"] += 1
+        self._connections.counts["http_errors"] += 1
         logger.error("http.request.failed path=%r", request.path[:_PATH_SHOWN_MAX], exc_info=exc)
         return fault(status, "an error in this node's own code: report the traceback in its log")
 
@@ -127,7 +129,7 @@ def _as_fault(request: web.BaseRequest, error: web.HTTPException) -> web.Respons
     path = request.path[:_PATH_SHOWN_MAX]
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        detail = f"{path} takes {allowed} only: nothing is changed over HTTP"
+        detail = f"{path} takes {allowed} only: HTTP changes nothing"
         return fault(error.status, detail, allow=allowed)
     if isinstance(error, web.HTTPNotFound):
         return fault(error.status, f"there is no {path}: see /healthz, /readyz, /v1/status")

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/v1/status`: how one node is, for probes and for people."""
+"""`/healthz`, `/readyz` and `/v1/status`: the health of one node, for probes and for people."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from aiohttp import web
 
 from zreg.health import Health
 from zreg.http.responses import answer
-from zreg.nodes.base import Node
+from zreg.http.served_node import ServedNode
 
 
 def _own_version() -> str:
-    """Return the version of zreg that is installed; of a mere folder nothing is known."""
+    """Return the installed version of zreg; unknown if zreg runs from a folder."""
     try:
         return installed_version("zreg")
     except PackageNotFoundError:
@@ -26,14 +26,14 @@ VERSION: Final = _own_version()
 
 
 class ShownProblem(msgspec.Struct, frozen=True):
-    """One thing that is the matter, as it is shown."""
+    """One problem as JSON."""
 
     code: str
     detail: str
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """How a node is, in short."""
+    """The health of a node as JSON."""
 
     status: str
     ready: bool
@@ -44,14 +44,14 @@ class HealthReport(msgspec.Struct, frozen=True):
 
 
 class HealthPages:
-    """Asks a node how it is, when somebody asks."""
+    """The pages about one node; each request asks the node anew."""
 
-    def __init__(self, node: Node, counts: Mapping[str, int]) -> None:
+    def __init__(self, node: ServedNode, counts: Mapping[str, int]) -> None:
         self._node = node
         self._counts = counts
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what is answered here."""
+        """Return the routes of these pages."""
         return [
             web.get("/healthz", self._healthz),
             web.get("/readyz", self._readyz),
@@ -83,7 +83,7 @@ class HealthPages:
         return answer({**msgspec.structs.asdict(self._report(health)), **more})
 
     async def _health(self) -> Health:
-        # After a stall this may be read before the node's own timers have run: let them.
+        # After a stall of the loop the request may come before the node's own timers: let them run.
         await asyncio.sleep(0)
         return self._node.health(self._counts)
 

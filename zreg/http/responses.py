@@ -1,4 +1,4 @@
-"""How an answer looks: JSON, and errors as problem+json (RFC 9457) with stable codes."""
+"""The form of answers: JSON, and errors as problem+json (RFC 9457) with stable codes."""
 
 from typing import Final
 
@@ -7,13 +7,14 @@ from aiohttp import web
 
 _TYPE: Final = "application/json"
 _PROBLEM_TYPE: Final = "application/problem+json"
-# Somebody between here and there must not keep what is true for a moment only, nor guess its type.
+# A proxy must not cache an answer that is true for a moment only, and a browser must not guess its
+# type.
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Server": "zreg",
     "X-Content-Type-Options": "nosniff",
 }
-# By status; any other has the code of 400 or 500.
+# By status. Any other status has the code of 400 or 500.
 CODES: Final = {
     400: "bad-request",
     404: "not-found",
@@ -24,7 +25,7 @@ CODES: Final = {
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """An error as it is answered."""
+    """An error as JSON."""
 
     status: int
     code: str
@@ -39,7 +40,7 @@ def answer(body: object, *, status: int = 200) -> web.Response:
 
 
 def fault(status: int, detail: str, *, allow: str = "") -> web.Response:
-    """Return an error; `allow` names the methods that would do."""
+    """Return the answer of an error; `allow` names the allowed methods."""
     code = CODES.get(status) or CODES[500 if status >= 500 else 400]  # noqa: PLR2004
     body = Fault(status, code, code.replace("-", " "), detail)
     response = answer(body, status=status)

@@ -1,6 +1,7 @@
 """The HTTP server of one node: bound before anything runs, then served on the node's own loop.
 
-Pages are lists of routes (`health.py`); another page is another module and one line in `_pages`.
+Pages are lists of routes (`health_pages.py`). Another page is another module and one line in
+`_pages`.
 """
 
 import asyncio
@@ -14,19 +15,19 @@ from aiohttp import web
 from zreg.errors import UnavailableError, UsageError
 from zreg.http.connections import Connections
 from zreg.http.health_pages import HealthPages
-from zreg.nodes.base import Node
+from zreg.http.served_node import ServedNode
 
-# As many connections are accepted in one go, while the node waits: fewer than are answered.
+# asyncio accepts this many connections in one go. The node waits meanwhile, so they are few.
 _ACCEPTS_MAX: Final = 4
-# A connection that the kernel has no room for is tried again after one second, three, seven.
+# Large, because a client whose SYN finds the queue full tries again only after 1, 3 and 7 seconds.
 _BACKLOG: Final = 1024
 _CLOSE_SECONDS_MAX: Final = 0.5
 
 
 class HttpServer:
-    """Answers for one node; its socket is bound when this returns."""
+    """Serves one node; its socket is bound when this returns."""
 
-    def __init__(self, node: Node, host: str, port: int) -> None:
+    def __init__(self, node: ServedNode, host: str, port: int) -> None:
         self._listener = _bound(host, port)
         self._connections = Connections()
         application = web.Application()
@@ -47,22 +48,22 @@ class HttpServer:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How often it was asked, and what came of it."""
+        """Counts of requests, and of how they ended."""
         return self._connections.counts
 
     async def start(self) -> None:
-        """Begin to answer."""
+        """Begin to serve."""
         await self._runner.setup()
         server = self._runner.server
         assert server is not None
         self._server = await asyncio.get_running_loop().create_server(
             lambda: self._connections.new(server), sock=self._listener, backlog=_ACCEPTS_MAX
         )
-        # asyncio has one number for both.
+        # asyncio uses one number for this queue and for the connections accepted in one go.
         self._listener.listen(_BACKLOG)
 
     async def stop(self) -> None:
-        """Answer no more, and close all connections."""
+        """Stop serving, and close all connections."""
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()
@@ -73,18 +74,18 @@ class HttpServer:
         self._listener.close()
 
 
-def _pages(node: Node, counts: Mapping[str, int]) -> list[web.RouteDef]:
+def _pages(node: ServedNode, counts: Mapping[str, int]) -> list[web.RouteDef]:
     return [*HealthPages(node, counts).routes()]
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound, and does not listen yet; with errors for people."""
+    """Return a bound socket; an error says what to do."""
     is_ipv6 = ":" in host
     listener = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        # Two that are bound and do not listen yet could have the same port.
+        # Without listening, two sockets could be bound to the same port.
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()

@@ -1,4 +1,4 @@
-"""Join the data core to a reactor: a ROUTER for the sessions, a PUB for changes, meta."""
+"""Join the data core to a reactor: a ROUTER for the sessions, a PUB for changes, links to meta."""
 
 from pathlib import Path
 from random import SystemRandom
@@ -7,9 +7,9 @@ from typing import Final
 from zreg.data.core import DataCore
 from zreg.effects import Link
 from zreg.model import Role
-from zreg.nodes.base import Node, NodeSettings, clock, new_member, opened_doors, opened_keeper
-from zreg.reactor.effect_runner import EventCallback
-from zreg.reactor.link_table import LinkTable
+from zreg.nodes.base import Node, NodeSettings, clock
+from zreg.nodes.opening import new_member, open_membership_cache, open_socket_set
+from zreg.reactor import EventCallback, LinkTable
 
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:9620"
 DEFAULT_CHANGES_ADDRESS: Final = "tcp://127.0.0.1:9621"
@@ -18,7 +18,7 @@ DEFAULT_CHANGES_ADDRESS: Final = "tcp://127.0.0.1:9621"
 class DataNode(Node):
     """One data node; its sockets are bound when this returns.
 
-    In `directory` it keeps the membership, and nothing of what is published.
+    It caches the membership in `directory`. Published data are in memory only.
     """
 
     def __init__(
@@ -30,20 +30,20 @@ class DataNode(Node):
         directory: Path | None = None,
         on_event: EventCallback | None = None,
     ) -> None:
-        table = LinkTable(
+        link_table = LinkTable(
             routers={Link.REQUESTS: address},
             pubs={Link.CHANGES: changes_address},
             dealers=(Link.META,),
             subs=(Link.MEMBERSHIP,),
         )
-        with opened_doors(table, settings) as doors:
-            member = new_member(Role.DATA, doors, settings, Link.REQUESTS, Link.CHANGES)
-            keeper = opened_keeper(directory, settings, member)
+        with open_socket_set(link_table, settings) as socket_set:
+            member = new_member(Role.DATA, socket_set, settings, Link.REQUESTS, Link.CHANGES)
+            cache = open_membership_cache(directory, settings, member)
             core = DataCore(
                 member,
                 settings.config,
                 rng=SystemRandom(),
                 now=clock(),
-                cached=None if keeper is None else keeper.kept,
+                cached=None if cache is None else cache.cached,
             )
-        super().__init__(core, doors, member, settings, on_event, keeper=keeper)
+        super().__init__(core, socket_set, member, settings, on_event, membership_cache=cache)

@@ -21,10 +21,10 @@ from zreg.meta.group.leader_handover import HandedOver, HandOver
 from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.peers.identity import Identity, first_save, founders_of, persisted_of
 from zreg.model import Role
-from zreg.nodes.base import Node, NodeSettings, clock, new_member, opened_doors
+from zreg.nodes.base import Node, NodeSettings, clock
+from zreg.nodes.opening import new_member, open_socket_set
 from zreg.raft.ready import Persisted, configuration_of
-from zreg.reactor.effect_runner import EventCallback
-from zreg.reactor.link_table import LinkTable
+from zreg.reactor import EventCallback, LinkTable
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.journal import Journal
 
@@ -73,8 +73,8 @@ class MetaNode(Node):
         self._on_node_event = on_event
         self._directory_lock: DirectoryLock | None = None
         self._journal: Journal | None = None
-        with opened_doors(_link_table(settings, place), settings) as doors:
-            member = new_member(Role.META, doors, settings, Link.NODES, Link.MEMBERSHIP)
+        with open_socket_set(_link_table(settings, place), settings) as socket_set:
+            member = new_member(Role.META, socket_set, settings, Link.NODES, Link.MEMBERSHIP)
             try:
                 self._directory_lock = DirectoryLock(place.directory)
                 facts = {"node_id": member.node_id, "cluster": settings.config.cluster}
@@ -92,7 +92,7 @@ class MetaNode(Node):
                 cluster_id=os.urandom(16),
                 now=clock(),
             )
-        super().__init__(core, doors, member, settings, self._take_event, self._journal)
+        super().__init__(core, socket_set, member, settings, self._take_event, self._journal)
 
     async def run(self) -> None:
         """Serve until `stop`; raises `NodeEndError` when this node must not go on."""

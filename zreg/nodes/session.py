@@ -1,4 +1,4 @@
-"""Join the session core to a reactor: a ROUTER for clients, data nodes and meta."""
+"""Join the session core to a reactor: a ROUTER for clients, links to data nodes and meta."""
 
 from pathlib import Path
 from random import SystemRandom
@@ -6,9 +6,9 @@ from typing import Final
 
 from zreg.effects import Link
 from zreg.model import Role
-from zreg.nodes.base import Node, NodeSettings, clock, new_member, opened_doors, opened_keeper
-from zreg.reactor.effect_runner import EventCallback
-from zreg.reactor.link_table import LinkTable
+from zreg.nodes.base import Node, NodeSettings, clock
+from zreg.nodes.opening import new_member, open_membership_cache, open_socket_set
+from zreg.reactor import EventCallback, LinkTable
 from zreg.session.core import SessionCore
 
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:9600"
@@ -17,7 +17,7 @@ DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:9600"
 class SessionNode(Node):
     """One session node; its sockets are bound when this returns.
 
-    In `directory` it keeps the membership; without it, it needs meta at every start.
+    It caches the membership in `directory`; without a directory it needs meta at every start.
     """
 
     def __init__(
@@ -28,24 +28,24 @@ class SessionNode(Node):
         directory: Path | None = None,
         on_event: EventCallback | None = None,
     ) -> None:
-        table = LinkTable(
+        link_table = LinkTable(
             routers={Link.CLIENTS: address},
             dealers=(Link.META, Link.DATA),
             subs=(Link.MEMBERSHIP, Link.CHANGES),
         )
-        with opened_doors(table, settings) as doors:
-            member = new_member(Role.SESSION, doors, settings, Link.CLIENTS)
-            keeper = opened_keeper(directory, settings, member)
+        with open_socket_set(link_table, settings) as socket_set:
+            member = new_member(Role.SESSION, socket_set, settings, Link.CLIENTS)
+            cache = open_membership_cache(directory, settings, member)
             core = SessionCore(
                 member,
                 settings.config,
                 rng=SystemRandom(),
                 now=clock(),
-                cached=None if keeper is None else keeper.kept,
+                cached=None if cache is None else cache.cached,
             )
-        super().__init__(core, doors, member, settings, on_event, keeper=keeper)
+        super().__init__(core, socket_set, member, settings, on_event, membership_cache=cache)
 
     @property
     def is_serving(self) -> bool:
-        """Whether clients are served: with a membership from its disk, what can be read."""
+        """Whether it serves clients: with a cached membership it serves reads before it joins."""
         return self.is_joined or self._core.epoch > 0

@@ -1,1 +1,1 @@
-"""Small ideas that several roles share: following versions, op logs, digests, the ring, leases."""
+"""Building blocks of several roles: mirror, op log, digest, ring, lease, backoff, requests."""

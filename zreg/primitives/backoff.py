@@ -1,6 +1,6 @@
-"""Pauses between attempts: doubling, bounded, and jittered so that a crowd does not march in step.
+"""Pauses between attempts that double up to a bound, with jitter so that retries spread out.
 
-The pause is drawn uniformly from the upper half of the present bound ("equal jitter", Brooker,
+A pause is drawn uniformly from the upper half of the present bound ("equal jitter", Brooker,
 "Exponential Backoff and Jitter", 2015).
 """
 
@@ -21,11 +21,11 @@ class Backoff:
         self._bound = seconds_min
 
     def next_seconds(self) -> float:
-        """Return the next pause and double the one after it."""
+        """Return the next pause, and double the bound of the one after it."""
         pause = self._bound * (0.5 + self._rng.random() / 2)
         self._bound = min(self._bound * 2, self._seconds_max)
         return pause
 
     def reset(self) -> None:
-        """Begin again with the shortest pause: an attempt succeeded."""
+        """Start again with the shortest pause, because an attempt succeeded."""
         self._bound = self._seconds_min

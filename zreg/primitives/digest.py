@@ -1,9 +1,9 @@
-"""Compare two sets of (id, number) pairs by one integer each.
+"""Digests: compare two sets of (id, number) pairs by one integer each.
 
 The digest of a set is the sum over its pairs of `id * (2 * number + 1)` modulo 2**63, where `id`
 is the first eight bytes of a random identifier: multilinear hashing (Carter and Wegman, 1979) with
 the ids as random coefficients. It does not depend on order, and adding or removing a pair is one
-operation. It guards against loss and confusion, not against somebody who chooses ids on purpose.
+operation. It guards against loss and mix-ups, not against an attacker who chooses the ids.
 """
 
 import zlib
@@ -14,12 +14,12 @@ from zreg.model import Publisher
 
 _MASK: Final = 2**63 - 1
 
-# What stands for the digest of a view that may hold too much: no view is equal to it.
+# Sent in place of the digest of a view that may hold too much: it is treated as equal to no view.
 UNSURE_DIGEST: Final = _MASK
 
 
 def pair_digest(identifier: bytes, number: int) -> int:
-    """Return what one pair adds to the digest of a set, in 0..2**63-1."""
+    """Return the contribution of one pair to the digest of a set, in 0..2**63-1."""
     return int.from_bytes(identifier[:8]) * (2 * number + 1) & _MASK
 
 
@@ -43,7 +43,7 @@ class DigestSum:
         self.value = (self.value + step) & _MASK
 
     def discard(self, identifier: bytes, number: int) -> None:
-        """Take away a pair that is in the set."""
+        """Remove a pair that is in the set."""
         self.count -= 1
         self.value = (self.value - pair_digest(identifier, number)) & _MASK
 
@@ -53,15 +53,15 @@ class DigestSum:
 
 
 def view_digest(publishers: Iterable[Publisher]) -> int:
-    """Return the digest of what a subscriber sees: ids and their visible parts.
+    """Return the digest of what a subscriber sees of the publishers: ids, bodies and labels.
 
-    Versions and vouchers are left out: they change quietly, without a push.
+    It leaves out versions and sessions, because they change without a push.
     """
     value = 0
     for publisher in publishers:
         seen = zlib.crc32(publisher.body)
         for label in (publisher.zone, publisher.data_center, publisher.app):
-            # The length in front, or text moved from one label to the next would look the same.
+            # The length goes first, so that moving text from one label to the next is noticed.
             text = label.encode()
             seen = zlib.crc32(len(text).to_bytes(2) + text, seen)
         value += pair_digest(publisher.publisher_id, seen)

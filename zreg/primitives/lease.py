@@ -1,8 +1,8 @@
-"""Leases: who was silent for too long, judged only by somebody who was awake.
+"""Leases: which holders were silent for too long while this process was running.
 
-A table is told of every sign of life and looked at often. When the judge itself was away (its
-process frozen, its loop stuck) for more than a quarter of the lease, nobody could renew with it,
-so every lease starts afresh.
+The owner of a table renews a lease at every sign of life and calls `expired` often. If more than a
+quarter of the lease passed since the last call (the process was frozen, its loop was stuck), no
+holder could renew in that time, so every lease starts again.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _LOOKS_PER_LEASE: Final = 16
 
 
 class LeaseTable(Generic[K]):
-    """The last sign of life of each holder, oldest first. Times are monotonic seconds."""
+    """The last renewal of each holder, the oldest first. Times are monotonic seconds."""
 
     def __init__(self, lease_seconds: float, *, now: float) -> None:
         assert lease_seconds > 0
@@ -30,28 +30,32 @@ class LeaseTable(Generic[K]):
         return holder in self._renewed_at
 
     def __iter__(self) -> Iterator[K]:
-        """Return who holds one, longest silent first."""
+        """Iterate over the holders, the longest silent first."""
         return iter(self._renewed_at)
 
     def __len__(self) -> int:
-        """Return how many hold a lease."""
+        """Return the number of leases."""
         return len(self._renewed_at)
 
     def renew(self, holder: K, now: float) -> None:
-        """Note a sign of life; a holder that is new gets a whole lease."""
+        """Start the lease of a holder, or start it again after a sign of life."""
         self._renewed_at.pop(holder, None)
         self._renewed_at[holder] = now
 
     def drop(self, holder: K) -> None:
-        """Forget a holder."""
+        """End the lease of a holder, if it has one."""
         self._renewed_at.pop(holder, None)
 
     def restart_all(self, now: float) -> None:
-        """Give everybody a whole lease from now on."""
+        """Start all leases again."""
         self._counted_from = now
 
     def expired(self, now: float) -> list[K]:
-        """Return who ran out, longest silent first. Call it after all input has been taken."""
+        """Return the holders whose leases have expired, the longest silent first.
+
+        They stay in the table until they are dropped. Call this after all input has been handled,
+        or a waiting renewal comes too late. Starts all leases again after a stall.
+        """
         if now - self._looked_at > self.lease_seconds * _STALL_SHARE:
             self.stall_count += 1
             self.restart_all(now)
@@ -67,5 +71,5 @@ class LeaseTable(Generic[K]):
         return out
 
     def next_look_at(self) -> float:
-        """Return when to call `expired` next, often enough that lateness means a stall."""
+        """Return when to call `expired` next: so often that a late call shows a stall."""
         return self._looked_at + self.lease_seconds / _LOOKS_PER_LEASE

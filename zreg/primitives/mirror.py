@@ -1,16 +1,16 @@
 """A copy that is kept up to date by following versions: hint, compare, fetch.
 
-Whoever follows something uses this one class: sessions a datum, clients their session's view,
-nodes the membership. It knows no messages and sends nothing. What it promises:
+Every follower uses this class: a session follows a datum, a client the view of its session, a node
+the membership. A mirror knows no records and sends nothing. It promises:
 
-- the version never goes back, but for `clear`;
-- an item is never replaced by an older one of the same key;
-- what could not be fetched changes nothing;
-- in whatever order, and however often, hints and snapshots of one history come in, the same
-  version means the same content.
+- The version never goes back, except by `clear`.
+- An item is never replaced by an older one of the same key.
+- A failed fetch changes nothing.
+- Hints and snapshots of one history may come in any order and any number of times: the same version
+  means the same content.
 
-The last one has an exception, and it is marked: a copy merged from a snapshot that may lack
-something (`is_partial`) is `is_unsure` until a whole one was taken.
+The last promise has one exception. After a snapshot that may lack items (`is_partial`) the mirror
+`is_unsure` until it takes a whole snapshot.
 """
 
 import enum
@@ -34,12 +34,12 @@ from zreg.model import (
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-# Whatever version a follower has of something that a whole snapshot lacks, it is gone.
+# The version of a removal that applies to every version of the publisher.
 ANY_VERSION: Final = 2**63 - 1
 
 
 class Verdict(enum.Enum):
-    """What became of a hint: taken, something has to be fetched, or nothing new."""
+    """What a hint led to: it was applied, the follower has to fetch, or it had nothing new."""
 
     APPLIED = enum.auto()
     FETCH = enum.auto()
@@ -47,13 +47,13 @@ class Verdict(enum.Enum):
 
 
 class Items(NamedTuple, Generic[K, V]):
-    """How to treat the items of a mirror."""
+    """How a mirror treats its items."""
 
     key: Callable[[V], K]
     version: Callable[[V], int]
-    # Whether an item replaces another of the same key,
+    # Whether the first item replaces the second, which has the same key.
     wins: Callable[[V, V], bool]
-    # and whether anybody downstream could tell the two apart.
+    # Whether the two items look the same to followers of this copy.
     looks_same: Callable[[V, V], bool]
 
 
@@ -72,9 +72,9 @@ MEMBERS: Final = Items[Incarnation, Member](
 
 
 class Difference(msgspec.Struct, Generic[K, V], frozen=True):
-    """What became visible between two versions: what came or changed, and what went.
+    """The visible changes between two versions: items that are new or changed, and removed items.
 
-    `former` holds, for what was replaced or went, the item that was there at `source_version`.
+    `former` has the item at `source_version` for each key that was changed or removed.
     """
 
     source_version: Version
@@ -85,12 +85,12 @@ class Difference(msgspec.Struct, Generic[K, V], frozen=True):
 
     @property
     def is_visible(self) -> bool:
-        """Return whether there is anything to see."""
+        """Return whether there are visible changes."""
         return bool(self.upserts or self.removals)
 
 
 class Mirror(Generic[K, V]):
-    """One followed thing: its items by key, and the version that they are at."""
+    """A copy of something that is followed: its items by key, and their version."""
 
     def __init__(self, items: Items[K, V]) -> None:
         self._items = items
@@ -110,16 +110,16 @@ class Mirror(Generic[K, V]):
 
     @property
     def is_behind(self) -> bool:
-        """Return whether a version above mine is known to exist."""
+        """Return whether a version above the copy's own is known to exist."""
         return self._hinted > self.version
 
     @property
     def highest_seen(self) -> Version:
-        """Return the highest version that I have or heard of."""
+        """Return the highest version that the copy has or that a hint named."""
         return max(self.version, self._hinted)
 
     def expect(self, version: Version) -> None:
-        """Hear that this version exists."""
+        """Note that this version exists."""
         self._hinted = max(self._hinted, version)
 
     def hint(
@@ -129,11 +129,12 @@ class Mirror(Generic[K, V]):
         items: Iterable[V] | None,
         removals: Iterable[Removal] = (),
     ) -> Verdict:
-        """Hear how the thing went from one version to another; `items` None: it was not said.
+        """Handle a hint that the original went from one version to another.
 
-        A change that starts at ZERO made the thing out of nothing, so it fits any empty copy. One
-        that changes nothing only gives the same content another version, so that a copy that is
-        unsure has something to fetch: it must not take the version without the content.
+        `items` and `removals` are the change; `items` None means that the hint does not include it.
+        A change from ZERO created the original, so it fits any empty copy. An empty change only
+        gives the same content a new version, so that unsure copies fetch: an unsure copy must not
+        take the version without the content.
         """
         if self.is_known and version <= self.version:
             return Verdict.IGNORED
@@ -151,9 +152,9 @@ class Mirror(Generic[K, V]):
         return Verdict.FETCH if self.is_behind else Verdict.APPLIED
 
     def snapshot(self, version: Version, items: Iterable[V], *, is_partial: bool = False) -> bool:
-        """Take the whole; False if it is older than what is here, and nothing was done.
+        """Take a snapshot. Return False, without a change, if it is older than the copy.
 
-        What is here and the snapshot lacks is dropped, unless it is partial.
+        Items that the snapshot lacks are dropped, unless the snapshot is partial.
         """
         if self.is_known and version < self.version:
             return False
@@ -168,14 +169,14 @@ class Mirror(Generic[K, V]):
         return True
 
     def clear(self) -> None:
-        """Start again from nothing: the history that this was a copy of is over."""
+        """Drop the content and the version, because the history that was followed has ended."""
         for key in list(self.content):
             self._drop(key, None)
         self.version = self._hinted = self._taken_version = ZERO
         self.is_known = self.is_unsure = False
 
     def take_difference(self) -> Difference[K, V]:
-        """Return what became visible since this was called last."""
+        """Return the visible changes since the last call."""
         difference = Difference(
             self._taken_version, self.version, self._upserts, self._removals, self._former
         )
@@ -197,7 +198,7 @@ class Mirror(Generic[K, V]):
                 upserts[key] = item
                 self._removals.pop(key, None)
         for removal in removals:
-            # Only datums are told of removals, and their keys are publisher ids.
+            # Only hints of datums have removals, and the keys of a datum are publisher ids.
             gone: K = removal.publisher_id  # type: ignore[assignment]
             present = content.get(gone)
             if present is not None and kind.version(present) <= removal.version:
@@ -211,5 +212,5 @@ class Mirror(Generic[K, V]):
 
 
 def absent(publisher_id: bytes) -> Removal:
-    """Return the removal of a publisher that a whole snapshot lacked, at any version."""
+    """Return the removal, at any version, of a publisher that a whole snapshot lacks."""
     return Removal(publisher_id, ANY_VERSION, Cause.ABSENT)

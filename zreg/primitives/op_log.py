@@ -1,6 +1,6 @@
-"""Keep the last changes of one datum, so that a follower can catch up from its version.
+"""The last changes of a datum, from which a follower catches up from its version.
 
-An `OpLog` knows nothing of sockets, clocks or other data; `now` is the caller's.
+An `OpLog` knows no socket and no clock; the caller passes `now`.
 """
 
 from typing import Generic, Protocol, TypeVar
@@ -9,16 +9,16 @@ from zreg.model import Version
 
 
 class Step(Protocol):
-    """Anything that leads from one version to a higher one."""
+    """A change from one version to a higher one."""
 
     @property
     def source_version(self) -> Version:
-        """Where it starts."""
+        """The version before the change."""
         ...
 
     @property
     def version(self) -> Version:
-        """Where it ends."""
+        """The version after the change."""
         ...
 
 
@@ -26,7 +26,7 @@ S = TypeVar("S", bound=Step)
 
 
 class OpLog(Generic[S]):
-    """The bounded, gap-free tail of one datum's changes, oldest first."""
+    """The bounded tail of the changes of a datum, without gaps, the oldest first."""
 
     # Lists, not deques: an empty deque takes 600 bytes, and most datums change rarely.
     __slots__ = ("_changes", "_times")
@@ -36,11 +36,11 @@ class OpLog(Generic[S]):
         self._times: list[float] = []
 
     def __len__(self) -> int:
-        """Return how many changes are kept."""
+        """Return the number of changes."""
         return len(self._changes)
 
     def append(self, change: S, now: float) -> None:
-        """Add `change`; one that does not start where the last one ended clears what is here."""
+        """Add a change. If it does not start where the last one ended, drop all earlier ones."""
         assert change.version > change.source_version
         if self._changes and change.source_version != self._changes[-1].version:
             self.clear()
@@ -48,7 +48,7 @@ class OpLog(Generic[S]):
         self._times.append(now)
 
     def trim(self, now: float, *, length_max: int, seconds_max: float) -> None:
-        """Drop what is over the length or too old; the newest change always stays."""
+        """Drop changes beyond the length or too old; the newest change always stays."""
         assert length_max > 0
         excess = max(len(self._changes) - length_max, 0)
         oldest = now - seconds_max
@@ -57,14 +57,14 @@ class OpLog(Generic[S]):
         del self._changes[:excess], self._times[:excess]
 
     def clear(self) -> None:
-        """Drop everything: what comes next does not follow on what is here."""
+        """Drop all changes."""
         self._changes.clear()
         self._times.clear()
 
     def since(self, version: Version) -> list[S] | None:
-        """Return the changes after `version`, or None if they are no longer all here.
+        """Return the changes after `version`, or None if the log does not have all of them.
 
-        A version counts as here if it is exactly the end of a change, or the start of the oldest.
+        The log has them if `version` is exactly the end of a change or the start of the oldest one.
         """
         newer: list[S] = []
         for change in reversed(self._changes):

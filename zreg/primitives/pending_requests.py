@@ -1,8 +1,8 @@
-"""One table for the requests of a link that wait for an answer.
+"""The table of the requests that wait for an answer.
 
-The table routes each answer to the owner of its request, and tells which requests have waited too
-long. An answer counts only if it comes from the peer that was asked. A request keeps its id until
-its owner takes or cancels it, so an answer that comes late is still an answer.
+The table finds the owner of the request for each answer, and says which requests have waited too
+long. An answer counts only if it comes from the peer that was asked. A request stays pending under
+its id until its owner ends it, so a late answer is still an answer.
 """
 
 from collections import deque
@@ -16,24 +16,24 @@ PeerT = TypeVar("PeerT", bound=Hashable)
 class PendingRequests(Generic[PeerT, OwnerT]):
     """Requests by the peer that was asked and by id; times are seconds of the caller's clock.
 
-    Invariants: an id is pending at most once per peer. Each pending request with a deadline stands
-    in exactly one current group of its timeout's queue. All operations take constant time,
-    amortized, but for `take_all`, which is proportional to what it returns.
+    Invariants: an id is pending at most once per peer. Each pending request with a deadline is in
+    exactly one current group of its timeout's queue. All operations take constant amortized time,
+    except `take_all`, whose time is proportional to what it returns.
     """
 
     def __init__(self) -> None:
         self._last_id = 0
         self._by_peer: dict[PeerT, dict[int, tuple[OwnerT, float | None]]] = {}
         # By timeout: groups of requests with one deadline, the earliest first. A request that was
-        # answered or extended leaves a stale entry behind, which is dropped when it comes up.
+        # answered or extended leaves a stale entry, which is dropped when it reaches the front.
         self._deadlines: dict[float, deque[tuple[float, list[tuple[PeerT, int]]]]] = {}
 
     def __len__(self) -> int:
-        """Return how many requests are pending."""
+        """Return the number of pending requests."""
         return sum(map(len, self._by_peer.values()))
 
     def count(self, peer: PeerT) -> int:
-        """Return how many requests to one peer are pending."""
+        """Return the number of pending requests to one peer."""
         return len(self._by_peer.get(peer, ()))
 
     def next_id(self) -> int:
@@ -50,7 +50,7 @@ class PendingRequests(Generic[PeerT, OwnerT]):
         now: float = 0.0,
         timeout_seconds: float | None = None,
     ) -> None:
-        """Note that a request was sent; without a timeout it waits for as long as it takes.
+        """Note that a request was sent. Without a timeout it never expires.
 
         Adding a pending request again replaces its owner and starts its time anew.
         """
@@ -71,7 +71,7 @@ class PendingRequests(Generic[PeerT, OwnerT]):
             groups.append((deadline_at, [(peer, request_id)]))
 
     def owner(self, peer: PeerT, request_id: int) -> OwnerT | None:
-        """Return the owner of a pending request, and leave it pending; None if it is not."""
+        """Return the owner of a pending request, which stays pending; None if it is not pending."""
         found = self._by_peer.get(peer, {}).get(request_id)
         return None if found is None else found[0]
 
@@ -82,12 +82,12 @@ class PendingRequests(Generic[PeerT, OwnerT]):
         return None if found is None else found[0]
 
     def take_all(self, peer: PeerT) -> list[tuple[int, OwnerT]]:
-        """End all requests to one peer, the oldest first: its connection is gone."""
+        """End all requests to a peer whose connection is gone; return them, the oldest first."""
         requests = self._by_peer.pop(peer, {})
         return [(request_id, owner) for request_id, (owner, _) in requests.items()]
 
     def take_expired(self, now: float) -> list[tuple[PeerT, int, OwnerT]]:
-        """End the requests whose deadline has come; by timeout, then the oldest first."""
+        """End and return the requests past their deadline: by timeout, then the oldest first."""
         expired = []
         for groups in self._deadlines.values():
             while groups and groups[0][0] <= now:
@@ -99,7 +99,7 @@ class PendingRequests(Generic[PeerT, OwnerT]):
         return expired
 
     def next_deadline_at(self) -> float | None:
-        """Return the earliest deadline of a pending request; None if none has a deadline."""
+        """Return the earliest deadline of the pending requests; None if none has a deadline."""
         earliest: float | None = None
         for groups in self._deadlines.values():
             self._drop_stale(groups)
@@ -108,7 +108,7 @@ class PendingRequests(Generic[PeerT, OwnerT]):
         return earliest
 
     def _drop_stale(self, groups: deque[tuple[float, list[tuple[PeerT, int]]]]) -> None:
-        """Drop from the front what was answered or extended."""
+        """Drop the entries of answered or extended requests from the front."""
         while groups:
             deadline_at, entries = groups[0]
             while entries:

@@ -1,11 +1,11 @@
 """Which data nodes hold an id: consistent hashing with virtual nodes.
 
-Every node stands on a circle of 2**64 points at `virtual_node_count * weight` places, the hashes
-of `node_id#i`; an id belongs to the node at or after its own hash, and to the next others after
-it. When a node comes or goes, only the arcs next to its points change hands. (Karger and others,
-"Consistent Hashing and Random Trees", 1997.)
+The ring is a circle of 2**64 points. Each node has `virtual_node_count * weight` points on it: the
+hashes of `node_id#i`. The primary of an id is the node of the first point at or after the id's own
+hash; its replicas are the next different nodes. When a node comes or goes, only the ids in the arcs
+next to its points move. (Karger and others, "Consistent Hashing and Random Trees", 1997.)
 
-A ring is a pure function of its arguments, so equal memberships mean equal rings everywhere.
+A ring is a pure function of its arguments, so equal memberships give equal rings on all nodes.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from zreg.model import Membership, Role
 
 HashFunction = Callable[[bytes], int]
 
+# The most primaries that a ring remembers.
 _MEMORY_MAX: Final = 1 << 16
 
 
@@ -42,7 +43,7 @@ HASH_FUNCTIONS: Final[dict[str, HashFunction]] = {
 
 
 def hash_function(name: str) -> HashFunction:
-    """Return the function of that name; it maps bytes to 0..2**64-1."""
+    """Return the hash function of that name, which maps bytes to 0..2**64-1."""
     try:
         return HASH_FUNCTIONS[name]
     except KeyError:
@@ -51,17 +52,17 @@ def hash_function(name: str) -> HashFunction:
 
 
 def bucket_of(data_info_id: str) -> int:
-    """Return the bucket of an id, the same whatever the ring: hints are addressed by it."""
+    """Return the bucket of an id, whose topic the hints of the id have; independent of the ring."""
     return _md5(data_info_id.encode()) % Limits.bucket_count
 
 
 def bucket_topic(bucket: int) -> bytes:
-    """Return the two bytes that PUB sockets carry as this bucket's topic."""
+    """Return the topic of a bucket on PUB sockets: two bytes."""
     return bucket.to_bytes(2)
 
 
 class Ring:
-    """The circle of one set of nodes, given as (node id, weight)."""
+    """The ring of a set of nodes, given as pairs of node id and weight."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class Ring:
         self._hash = hash_function
         weights = dict(nodes)
         self.node_ids = tuple(sorted(weights))
-        # Two equal points are told apart by the node id, so the order of `nodes` never counts.
+        # The node id orders equal points, so that the ring does not depend on the order of `nodes`.
         points = sorted(
             (hash_function(f"{node_id}#{i}".encode()), node_id)
             for node_id, weight in weights.items()
@@ -89,7 +90,7 @@ class Ring:
         return f"<Ring nodes={len(self.node_ids)} points={len(self._points)}>"
 
     def primary(self, data_info_id: str) -> str | None:
-        """Return the node that takes the writes of an id, None if there are no nodes."""
+        """Return the node that takes the writes of an id; None if the ring has no nodes."""
         try:
             return self._remembered[data_info_id]
         except KeyError:
@@ -114,7 +115,7 @@ class Ring:
 
 
 def ring_of(membership: Membership) -> Ring:
-    """Return the ring that a membership describes: its WORKING data nodes."""
+    """Return the ring of the WORKING data nodes of a membership."""
     return Ring(
         ((member.node_id, member.weight) for member in membership.of(Role.DATA)),
         virtual_node_count=membership.ring.virtual_node_count,

@@ -1,10 +1,10 @@
-"""Who votes: the configuration, its history along the log, and which changes of it are safe.
+"""The members of the Raft cluster, their history along the log, and which changes are safe.
 
-A configuration counts from the moment its entry is appended, committed or not, and is rolled back
-when that entry is cut off again (Ongaro's thesis, §4.1). Members change one at a time, so any
-majority of the old and any of the new configuration share a voter. That alone is not enough: a new
-leader must first commit an entry of its own term (Ongaro, raft-dev, 2015), or two uncommitted
-changes on both sides of a partition may have disjoint majorities.
+A configuration is in force from the moment its entry is appended, committed or not, and is rolled
+back when that entry is truncated (Ongaro's thesis, §4.1). Members change one at a time, so any
+majority of the old and any majority of the new configuration share a voter. That alone is not
+enough: a new leader must first commit an entry of its own term (Ongaro, raft-dev, 2015), or two
+uncommitted changes on both sides of a partition may have disjoint majorities.
 """
 
 from typing import Final
@@ -22,8 +22,8 @@ _LEARNER: Final = "learner"
 class Configuration(msgspec.Struct, frozen=True, array_like=True):
     """The members of the Raft cluster: sorted ids of voters and learners, an address for each.
 
-    `journals` names the disk that keeps a member's promises, as far as known: a member that comes
-    with another one has forgotten its votes.
+    `journals` holds, where known, the id of the journal on which a member keeps its votes. A member
+    that comes with another journal has forgotten its votes.
     """
 
     voters: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
         return self.voters + self.learners
 
     def with_learner(self, node_id: str, address: str) -> "Configuration":
-        """Add `node_id` as a member that gets the log but has no vote."""
+        """Return the configuration with `node_id` as a learner: it gets the log and has no vote."""
         learners = tuple(sorted({*self.learners, node_id}))
         voters = tuple(voter for voter in self.voters if voter != node_id)
         return replace(
@@ -45,12 +45,12 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
         )
 
     def with_voter(self, node_id: str) -> "Configuration":
-        """Give the learner `node_id` a vote."""
+        """Return the configuration in which the learner `node_id` is a voter."""
         learners = tuple(learner for learner in self.learners if learner != node_id)
         return replace(self, voters=tuple(sorted({*self.voters, node_id})), learners=learners)
 
     def without(self, node_id: str) -> "Configuration":
-        """Remove `node_id`, voter or learner."""
+        """Return the configuration without `node_id`, voter or learner."""
         return Configuration(
             tuple(voter for voter in self.voters if voter != node_id),
             tuple(learner for learner in self.learners if learner != node_id),
@@ -59,18 +59,18 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
         )
 
     def with_address(self, node_id: str, address: str) -> "Configuration":
-        """Move the member `node_id` to another address; its id, and so its vote, stays."""
+        """Return the configuration with another address for the member `node_id`."""
         return replace(self, addresses={**self.addresses, node_id: address})
 
     def with_journal(self, node_id: str, journal_id: str) -> "Configuration":
-        """Note whose promises the member `node_id` keeps."""
+        """Return the configuration with the journal id of the member `node_id`."""
         return replace(self, journals={**self.journals, node_id: journal_id})
 
 
 def encode_configuration(configuration: Configuration) -> bytes:
-    """Return the bytes of a configuration entry: a line per member, its kind, id, address, journal.
+    """Return the bytes of a configuration entry: per member a line of kind, id, address, journal.
 
-    A journal that is not known is an empty column.
+    The columns are separated by tabs; an unknown journal is an empty column.
     """
     lines = [
         "\t".join(
@@ -88,7 +88,7 @@ def encode_configuration(configuration: Configuration) -> bytes:
 
 
 def decode_configuration(data: bytes) -> Configuration:
-    """Return the configuration in an entry's bytes; raises `ConfigurationError` on others."""
+    """Return the configuration in an entry's bytes; raises `ConfigurationError` on other bytes."""
     try:
         rows = [line.split("\t") for line in data.decode().split("\n") if line]
         members = [(kind, node_id, address, journal) for kind, node_id, address, journal in rows]
@@ -126,40 +126,40 @@ def check_change(old: Configuration, new: Configuration) -> None:
 
 
 class ConfigurationHistory:
-    """The configurations along one log, oldest first; the first is committed."""
+    """The configurations along one log, oldest first. The first one is committed."""
 
     def __init__(self, index: int, configuration: Configuration) -> None:
         self._history = [(index, configuration)]
 
     @property
     def latest(self) -> Configuration:
-        """The configuration that counts now, committed or not."""
+        """The configuration in force now, committed or not."""
         return self._history[-1][1]
 
     @property
     def latest_index(self) -> int:
-        """The index of the entry that brought `latest`."""
+        """The index of the entry that holds `latest`."""
         return self._history[-1][0]
 
     def at(self, index: int) -> Configuration:
-        """Return the configuration that counted when `index` was the last entry."""
+        """Return the configuration in force when `index` was the last entry."""
         for start, configuration in reversed(self._history):
             if start <= index:
                 return configuration
         return self._history[0][1]
 
     def append(self, index: int, configuration: Configuration) -> None:
-        """Take over the configuration of a new entry."""
+        """Add the configuration of a new entry."""
         assert index > self.latest_index
         self._history.append((index, configuration))
 
-    def cut(self, index: int) -> None:
-        """Forget the configurations of entries from `index` on: they were overwritten."""
+    def truncate(self, index: int) -> None:
+        """Remove the configurations of the entries from `index` on, which were truncated."""
         while self.latest_index >= index:
             self._history.pop()
 
     def compact(self, index: int) -> None:
-        """Forget what counted only before `index`."""
+        """Remove the configurations that were in force only before `index`."""
         base = self.at(index)
         later = [(start, conf) for start, conf in self._history if start > index]
         self._history = [(index, base), *later]

@@ -1,52 +1,44 @@
-"""Raft as one pure object: `step` and `tick` in, `ready` out, `advance` when that is carried out.
+"""Raft as one pure object: call `step` and `tick`, carry out `ready()`, then call `advance`.
 
 The algorithm is Ongaro and Ousterhout's "In Search of an Understandable Consensus Algorithm"
 (extended version, 2014; § numbers are its), with pre-vote (thesis §9.6), check-quorum (§6.2),
 leader stickiness (§4.2.3), read index (§6.4), single-server membership change (§4) and leadership
-transfer (§3.10) from Ongaro's thesis. That a step returns what is to be done is etcd's shape.
+transfer (§3.10) from Ongaro's thesis. As in etcd's Raft, the core does no
+I/O itself and returns what its driver must do.
 
-Why no lease reads: they trust clocks and a process that never stalls; a read costs one round trip.
+There are no lease reads, since they trust clocks and a process that never stalls. A read costs one
+round trip.
 
-The caller's duty, one thread, in this order:
+The driver does this, in one thread and in this order:
 
     while (ready := core.ready()) is not None:
         send ready.appends
-        save ready.save             one durable transaction; on an error the process must end
+        save ready.save             in one durable transaction; on an error the process must end
         send ready.messages
         core.advance()
         restore ready.restore, apply ready.committed, answer ready.reads
 
-Between `ready` and `advance` nothing else is called. Each request given to `step` gets exactly one
-reply in some later `Ready.messages`. Of a proposal the caller keeps index and term: the entry that
-is applied at that index is the proposal if the term is the same, and if not, the proposal failed;
-when this node stops leading first, the outcome is unknown.
+The driver calls nothing else between `ready` and `advance`. Each request given to `step` gets
+exactly one reply in some later `Ready.messages`. The driver keeps index and term of a proposal: if
+the entry applied at that index has the same term, it is the proposal; if not, the proposal failed.
+If this node stops leading first, the outcome is unknown.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from zreg.effects import Save, Snapshot
+from zreg.effects import Save
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration
 from zreg.raft.errors import NotLeaderError
-from zreg.raft.follower import Follower, is_sound_append, is_sound_chunk
 from zreg.raft.leadership import Leadership
 from zreg.raft.log import RaftLog
 from zreg.raft.node_state import NodeState
 from zreg.raft.progress import CatchUpState
-from zreg.raft.ready import Persisted, Ready, is_promise
-from zreg.raft.replies import append_reply, chunk_reply, refusal, transfer_reply, vote_reply
+from zreg.raft.ready import Persisted, Ready, is_granted_pre_vote
+from zreg.raft.responder import Responder
 from zreg.raft.status import PeerStatus, RaftStatus, Role
-from zreg.wire.raft_messages import (
-    AppendEntries,
-    Entry,
-    InstallSnapshot,
-    RaftMessage,
-    Reply,
-    Request,
-    RequestVote,
-    TransferLeader,
-)
+from zreg.wire.raft_messages import Entry, RaftMessage, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,23 +46,22 @@ if TYPE_CHECKING:
 
 
 class RaftCore:
-    """One Raft node; built from what its journal kept, with its own source of randomness."""
+    """One Raft node, built from what its journal holds, with its own source of randomness."""
 
     def __init__(self, config: RaftConfig, persisted: Persisted, rng: "Random") -> None:
         self.log = RaftLog(persisted)
         assert self.log.last_term <= persisted.term
         self._config = config
-        self._standing = NodeState(config, self.log, rng, term=persisted.term, vote=persisted.vote)
-        self._follower = Follower(self.log, snapshot_bytes_max=config.snapshot_bytes_max)
+        self._state = NodeState(config, self.log, rng, term=persisted.term, vote=persisted.vote)
+        self._responder = Responder(config, self.log, self._state, restore=persisted.snapshot)
         self._saved_promise = (persisted.term, persisted.vote)
-        self._replies: list[Reply] = []
-        self._restore: Snapshot | None = persisted.snapshot
-        self._is_handed_out = self._is_saving = False
-        # Whether anything came since the last look at what is to be done.
-        self._is_news = True
+        self._is_handed_out = False
+        self._is_saving = False
+        # Whether something happened since `ready` last looked for work.
+        self._may_have_work = True
 
     def __repr__(self) -> str:
-        """Show where the node stands."""
+        """Show role, term and progress of the node."""
         return (
             f"<RaftCore {self._config.node_id} {self.role.value} term={self.term} "
             f"commit={self.log.commit_index} last={self.log.last_index}>"
@@ -79,37 +70,37 @@ class RaftCore:
     @property
     def term(self) -> int:
         """The latest term this node has seen."""
-        return self._standing.term
+        return self._state.term
 
     @property
     def vote(self) -> str | None:
-        """Who got this node's vote in `term`."""
-        return self._standing.vote
+        """The id of the node that got this node's vote in `term`, None if none did."""
+        return self._state.vote
 
     @property
     def role(self) -> Role:
-        """What this node is just now."""
-        return self._standing.role
+        """The role of this node now."""
+        return self._state.role
 
     @property
     def led_term(self) -> int:
         """The term in which this node leads, 0 if it does not."""
-        leadership = self._standing.leadership
+        leadership = self._state.leadership
         return leadership.term if leadership is not None else 0
 
     @property
     def leader(self) -> str | None:
-        """The leader of `term`, as far as known."""
-        return self._standing.leader
+        """The id of the leader of `term`, None if it is unknown."""
+        return self._state.leader
 
     @property
     def configuration(self) -> Configuration:
-        """The members that count now, committed or not."""
+        """The configuration in force now, committed or not."""
         return self.log.history.latest
 
     @property
     def configuration_index(self) -> int:
-        """The entry that brought `configuration`."""
+        """The index of the entry that holds `configuration`."""
         return self.log.history.latest_index
 
     @property
@@ -119,7 +110,7 @@ class RaftCore:
 
     @property
     def is_compaction_due(self) -> bool:
-        """Whether `compact` should be called after what was handed out is applied."""
+        """Whether the driver should call `compact` once it has applied what it was handed."""
         snapshot_index = self.log.snapshot.index if self.log.snapshot else 0
         entry_count = self.log.applied_index - snapshot_index
         if entry_count == 0:
@@ -128,68 +119,80 @@ class RaftCore:
         return is_large or entry_count >= self._config.compact_entry_count
 
     def ask_before_elections(self, may_elect: Callable[[int], bool]) -> None:
-        """Have `may_elect` asked with a candidate's last index, before a vote or own candidacy."""
-        self._standing.may_elect = may_elect
+        """Call `may_elect` with the candidate's last index before each vote and own candidacy."""
+        self._state.may_elect = may_elect
 
     # Inputs.
 
     def tick(self) -> None:
-        """Count a tick. After a stall give what has arrived first, then one tick, not many."""
+        """Count a tick. After a stall, step what has arrived first, then tick once, not often."""
         assert not self._is_handed_out
-        self._is_news = True
-        self._standing.tick()
+        self._may_have_work = True
+        self._state.tick()
 
     def step(self, message: RaftMessage) -> None:
-        """Take a peer's request or reply; whatever it says, nothing is raised."""
+        """Take a peer's request or reply; none of them makes this raise."""
         assert not self._is_handed_out
-        self._is_news = True
+        self._may_have_work = True
         if not isinstance(message, Reply):
-            self._on_request(message)
+            self._responder.on_request(message)
         elif message.receiver == self._config.node_id:
             self._on_reply(message)
 
+    def _on_reply(self, reply: Reply) -> None:
+        state = self._state
+        if reply.term > self.term and not is_granted_pre_vote(reply):
+            state.become_follower(reply.term, None)
+        elif state.campaign is not None:
+            state.campaign.receive(reply)
+            state.decide()
+        elif state.leadership is not None:
+            state.leadership.replication.receive(reply)
+            state.commit()
+
     def propose(self, data: bytes) -> Entry:
-        """Append a command as the leader; the entry may still be lost with the leadership.
+        """Append a command as the leader; it may be lost if the leadership ends before the commit.
 
         Raises `NotLeaderError`, `TransferringError`, `OverloadedError`, `CommandTooLargeError`.
         """
         return self._leading().propose(data)
 
     def change_configuration(self, new: Configuration) -> Entry:
-        """Change one member as the leader; a learner gets its vote only after it caught up.
+        """Change one member as the leader; a learner gets a vote only once it has caught up.
 
         Raises `NotLeaderError`, `TransferringError`, `ConfigurationError`.
         """
         return self._leading().change_configuration(new)
 
     def catch_up_state(self, node_id: str) -> CatchUpState | None:
-        """Say how the learner `node_id` stands; None if it is no learner or this no leader."""
-        return (
-            self._standing.leadership.catch_up_state(node_id) if self._standing.leadership else None
-        )
+        """Return how far a learner has come; None if it is none, or this node does not lead."""
+        leadership = self._state.leadership
+        return leadership.replication.catch_up_state(node_id) if leadership else None
 
     def read_index(self, token: int) -> None:
-        """Ask for a linearizable read; raises `NotLeaderError`. `token` comes back in a `Ready`."""
+        """Start a linearizable read; a `Ready` returns its `token`. Raises `NotLeaderError`."""
         self._leading().reads.add(token)
 
     def transfer_leader(self, target: str) -> None:
-        """Hand over to `target`, or go on leading after an election timeout.
+        """Hand over to `target`; go on leading if it takes longer than an election timeout.
 
-        Raises `NotLeaderError`, `ConfigurationError` when `target` is no other voter.
+        Raises `NotLeaderError`, and `ConfigurationError` if `target` is not another voter.
         """
         self._leading().transfer_to(target)
 
     def unreachable(self, peer: str, sequence: int) -> None:
         """Try `peer` again after a tick: the request `sequence` could not be sent."""
-        self._is_news = True
-        for part in (self._standing.leadership, self._standing.campaign):
-            if part is not None:
-                part.hold(peer, sequence, free_at=self._standing.now + 1)
+        self._may_have_work = True
+        state, free_at = self._state, self._state.now + 1
+        if state.leadership is not None:
+            state.leadership.replication.hold(peer, sequence, free_at=free_at)
+        elif state.campaign is not None:
+            state.campaign.hold(peer, sequence, free_at=free_at)
 
     def compact(self, data: bytes) -> None:
-        """Keep `data` as the state after all entries handed out, and drop old entries."""
+        """Make `data`, the state after all entries handed out, the snapshot; drop old entries."""
         assert not self._is_handed_out
-        self._is_news = True
+        self._may_have_work = True
         self.log.compact(
             data,
             keep_count=self._config.keep_entry_count,
@@ -197,63 +200,65 @@ class RaftCore:
         )
 
     def _leading(self) -> Leadership:
+        """Return the leadership for a call that uses it; raises `NotLeaderError`."""
         assert not self._is_handed_out
-        self._is_news = True
-        if self._standing.leadership is None:
+        self._may_have_work = True
+        if self._state.leadership is None:
             raise NotLeaderError(self.leader)
-        return self._standing.leadership
+        return self._state.leadership
 
     # Outputs.
 
     def ready(self) -> Ready | None:
-        """Return what is to be done now, None if nothing; call `advance` when it is saved."""
+        """Return what to do now, None if nothing; call `advance` once it is saved and sent."""
         assert not self._is_handed_out
-        if not self._is_news:
+        if not self._may_have_work:
             return None
-        self._is_news = False
-        standing, replies = self._standing, self._replies
-        leadership, campaign = standing.leadership, standing.campaign
+        self._may_have_work = False
+        state, replies, restore = self._state, self._responder.replies, self._responder.restore
+        leadership, campaign = state.leadership, state.campaign
         appends: Sequence[Request] = ()
         votes: Sequence[Request] = ()
         if leadership is not None:
-            appends = leadership.next_requests()
+            leadership.confirm_reads()
+            appends = leadership.replication.next_requests()
         elif campaign is not None:
-            votes = campaign.next_requests(standing.now, standing.next_sequence)
+            votes = campaign.next_requests(state.now, state.next_sequence)
         save = self._take_save()
         committed = self.log.take_committed(self._config.apply_count_max)
         reads = leadership.reads.take(self.log.applied_index) if leadership is not None else ()
-        refused_reads = standing.take_refused_reads()
-        is_for_others = appends or save or replies or votes
-        if not (is_for_others or self._restore or committed or reads or refused_reads):
+        refused_reads = state.take_refused_reads()
+        is_for_peers = appends or save or replies or votes
+        if not (is_for_peers or restore or committed or reads or refused_reads):
             return None
         ready = Ready(
             appends=appends,
             save=save,
             messages=(*replies, *votes),
-            restore=self._restore,
+            restore=restore,
             committed=committed,
             reads=reads,
             refused_reads=refused_reads,
         )
-        self._replies, self._restore = [], None
+        self._responder.clear()
         self._is_handed_out = True
         self._is_saving = save is not None
         return ready
 
     def advance(self) -> None:
-        """Go on: the last `Ready` is saved and sent, what it put on disk may be counted."""
+        """Go on: the last `Ready` is saved and sent, so what it put on disk counts now."""
         assert self._is_handed_out
         self._is_handed_out = False
         if self._is_saving:
             self._is_saving = False
             self.log.mark_saved()
-            self._is_news = self._standing.saved()
-        self._is_news = self._is_news or self.log.has_committed()
+            self._may_have_work = self._state.on_saved()
+        self._may_have_work = self._may_have_work or self.log.has_committed()
 
     def status(self) -> RaftStatus:
-        """Return what this node shows of itself."""
-        leadership = self._standing.leadership
-        progress = leadership.progress if leadership else {}
+        """Return the state of this node, for health, metrics and the command line."""
+        leadership = self._state.leadership
+        progress = leadership.replication.progress if leadership else {}
         return RaftStatus(
             node_id=self._config.node_id,
             role=self.role,
@@ -265,11 +270,11 @@ class RaftCore:
             snapshot_index=self.log.snapshot.index if self.log.snapshot else 0,
             log_bytes=self.log.size_bytes,
             configuration=self.configuration,
-            transfer_target=leadership.transfer_target if leadership else None,
+            transfer_target=leadership.transfer.target if leadership else None,
             peers={
                 node_id: PeerStatus(
                     match_index=peer.match_index,
-                    silent_ticks=self._standing.now - peer.heard_at,
+                    silent_ticks=self._state.now - peer.heard_at,
                     catch_up=peer.catch_up.state if peer.catch_up else None,
                 )
                 for node_id, peer in progress.items()
@@ -277,78 +282,8 @@ class RaftCore:
         )
 
     def _take_save(self) -> Save | None:
-        term, vote = promise = (self._standing.term, self._standing.vote)
+        term, vote = promise = (self._state.term, self._state.vote)
         if promise == self._saved_promise and not self.log.has_unsaved():
             return None
         self._saved_promise = promise
         return self.log.take_save(term, vote)
-
-    # Requests.
-
-    def _on_request(self, request: Request) -> None:
-        node_id = self._config.node_id
-        is_ours = request.receiver == node_id and request.sender != node_id
-        if not is_ours or (request.term < self.term and not isinstance(request, RequestVote)):
-            # The own term in the refusal frees a peer that is stuck in an older one (§5.1).
-            self._replies.append(refusal(node_id, request, term=self.term))
-            return
-        match request:
-            case RequestVote():
-                self._on_request_vote(request)
-            case AppendEntries():
-                self._on_append(request)
-            case InstallSnapshot():
-                self._on_chunk(request)
-            case TransferLeader():
-                self._on_transfer(request)
-            case _:
-                assert_never(request)
-
-    def _on_request_vote(self, request: RequestVote) -> None:
-        is_granted = self._standing.grant(request)
-        # A granted pre-vote repeats the term it is for; a denial tells the own one.
-        term = request.term if is_granted else self.term
-        self._replies.append(
-            vote_reply(self._config.node_id, request, term=term, is_granted=is_granted)
-        )
-
-    def _on_append(self, request: AppendEntries) -> None:
-        if not is_sound_append(request) or not self._standing.follow(request.term, request.sender):
-            self._replies.append(refusal(self._config.node_id, request, term=self.term))
-            return
-        outcome = self._follower.append(request)
-        self._replies.append(
-            append_reply(self._config.node_id, request, term=self.term, outcome=outcome)
-        )
-
-    def _on_chunk(self, request: InstallSnapshot) -> None:
-        if not is_sound_chunk(request) or not self._standing.follow(request.term, request.sender):
-            self._replies.append(refusal(self._config.node_id, request, term=self.term))
-            return
-        outcome, snapshot = self._follower.install(request)
-        self._restore = snapshot or self._restore
-        self._replies.append(
-            chunk_reply(self._config.node_id, request, term=self.term, outcome=outcome)
-        )
-
-    def _on_transfer(self, request: TransferLeader) -> None:
-        is_voter = self._config.node_id in self.configuration.voters
-        is_accepted = is_voter and self._standing.follow(request.term, request.sender)
-        self._replies.append(
-            transfer_reply(self._config.node_id, request, term=self.term, is_accepted=is_accepted)
-        )
-        if is_accepted:
-            self._standing.stand_for_transfer()
-
-    # Replies.
-
-    def _on_reply(self, reply: Reply) -> None:
-        standing = self._standing
-        if reply.term > self.term and not is_promise(reply):
-            standing.become_follower(reply.term, None)
-        elif standing.campaign is not None:
-            standing.campaign.receive(reply)
-            standing.decide()
-        elif standing.leadership is not None:
-            standing.leadership.receive(reply)
-            standing.commit()

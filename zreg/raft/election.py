@@ -1,8 +1,8 @@
-"""One election from the candidate's side: whom to ask, and what the answers decide.
+"""One election from the candidate's side: which voters to ask, and what their answers decide.
 
-First a pre-vote asks whether an election could be won (thesis §9.6): it changes no term anywhere,
-so a node that was cut off does not depose a healthy leader when it returns. Then the real vote, in
-a term of its own. A node counts its own vote only when that vote is on disk.
+First a pre-vote asks whether the candidate could win (thesis §9.6). It changes no term anywhere, so
+a node that was cut off does not depose a healthy leader when it returns. Then comes the real vote,
+in a term of its own. A node counts its own vote only when that vote is on disk.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from zreg.wire.raft_messages import Reply, RequestVote, RequestVoteReply
 
 
 class Campaign:
-    """The votes for one candidate in one term; `term` of a pre-vote is the term it would have."""
+    """The votes for one candidate in one term; a pre-vote names the term of the vote to follow."""
 
     def __init__(
         self, config: RaftConfig, log: RaftLog, *, term: int, is_pre_vote: bool, is_transfer: bool
@@ -30,15 +30,15 @@ class Campaign:
         self._slots = {voter: Slot() for voter in self._voters if voter != config.node_id}
 
     def count_own_vote(self) -> None:
-        """Count this node's vote, if it is a voter; a real one must be on disk before."""
+        """Count this node's own vote. A real vote must be on disk before."""
         self._count(self._config.node_id, is_granted=True)
 
     def outcome(self) -> Outcome:
-        """Say what the votes so far decide."""
+        """Return what the votes so far decide."""
         return tally(self._votes, self._voters)
 
     def receive(self, reply: Reply) -> None:
-        """Count an answer to a request of this campaign; anything else changes nothing."""
+        """Count an answer to a request of this campaign; ignore any other reply."""
         slot = self._slots.get(reply.sender)
         if slot is None or slot.settle(reply.sequence) is None:
             return
@@ -49,13 +49,13 @@ class Campaign:
         self._votes.setdefault(voter, is_granted)
 
     def hold(self, peer: str, sequence: int, *, free_at: int) -> None:
-        """`peer` could not be reached: ask it again at the tick `free_at`."""
+        """Ask `peer` again at the tick `free_at`: the request `sequence` could not be sent."""
         slot = self._slots.get(peer)
         if slot is not None and slot.settle(sequence) is not None:
             slot.hold(free_at=free_at)
 
     def next_requests(self, now: int, next_sequence: Callable[[], int]) -> list[RequestVote]:
-        """Return what is to be asked now: each voter that has not answered, one at a time."""
+        """Return the requests to send now, to voters that have not answered and owe no answer."""
         requests = []
         for voter, slot in self._slots.items():
             if voter not in self._votes and slot.free_at <= now:

@@ -1,6 +1,6 @@
-"""What a follower does with a leader's entries and snapshots, once the term is right.
+"""What a follower does with the entries and snapshots of the leader of its term.
 
-It knows no roles and no terms but those of entries; `RaftCore` has checked who speaks.
+This module knows nothing of roles: `Responder` has checked the sender and its term before.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from zreg.wire.raft_messages import AppendEntries, EntryKind, InstallSnapshot
 
 
 class Appended(NamedTuple):
-    """The outcome of an AppendEntries; the fields of its reply."""
+    """What a follower answers to an AppendEntries: the fields of the reply."""
 
     is_success: bool
     match_index: int
@@ -23,7 +23,7 @@ class Appended(NamedTuple):
 
 
 class Installed(NamedTuple):
-    """The outcome of a chunk; the fields of its reply."""
+    """What a follower answers to a chunk of a snapshot: the fields of the reply."""
 
     next_offset: int
     match_index: int
@@ -34,7 +34,7 @@ REFUSED_CHUNK = Installed(next_offset=0, match_index=0)
 
 
 def is_sound_append(request: AppendEntries) -> bool:
-    """Say whether an honest leader could have sent this; others must not reach the log."""
+    """Return whether a correct leader could have sent this; any other request is refused."""
     index, term = request.prev_index, request.prev_term
     for entry in request.entries:
         if entry.index != index + 1 or entry.term < term:
@@ -54,14 +54,17 @@ def _is_configuration(data: bytes) -> bool:
 
 
 def is_sound_chunk(request: InstallSnapshot) -> bool:
-    """Say whether an honest leader could have sent this chunk."""
+    """Return whether a correct leader could have sent this chunk."""
     is_placed = 0 <= request.offset <= request.total_bytes - len(request.data)
     is_named = 0 < request.snapshot_term <= request.term and request.snapshot_index > 0
     return is_placed and is_named and _is_configuration(request.configuration)
 
 
 class Follower:
-    """Takes entries and chunks into one log."""
+    """Writes a leader's entries and snapshots to one log.
+
+    The chunks of one snapshot are collected in order; a chunk of another snapshot discards them.
+    """
 
     def __init__(self, log: RaftLog, *, snapshot_bytes_max: int) -> None:
         self._log = log
@@ -70,35 +73,35 @@ class Follower:
         self._chunks_of: tuple[int, int, int, int] | None = None
 
     def append(self, request: AppendEntries) -> Appended:
-        """Take the entries if the logs agree before them (§5.3, receiver rules 2 to 5)."""
+        """Append the entries if the logs agree before them (§5.3, receiver rules 2 to 5)."""
         log = self._log
         match_index = request.prev_index + len(request.entries)
         if match_index <= log.commit_index:
-            # All of it is committed here, hence the same in every leader's log.
+            # All these entries are committed here, so every leader's log holds the same.
             return Appended(is_success=True, match_index=match_index, hint_index=0, hint_term=0)
         covered = max(0, log.commit_index - request.prev_index)
         if covered == 0 and log.term_at(request.prev_index) != request.prev_term:
-            return self._rejected(request)
+            return self._reject(request)
         log.merge(request.entries[covered:])
-        # Only what this request showed to agree may be committed, not the tail behind it.
+        # This request shows agreement up to `match_index`; entries after it may still differ.
         log.commit_to(min(request.commit_index, match_index))
         return Appended(is_success=True, match_index=match_index, hint_index=0, hint_term=0)
 
-    def _rejected(self, request: AppendEntries) -> Appended:
+    def _reject(self, request: AppendEntries) -> Appended:
         hint_index = self._log.index_not_above(request.prev_index, request.prev_term)
         hint_term = self._log.term_at(hint_index)
         assert hint_term is not None
         return Appended(is_success=False, match_index=0, hint_index=hint_index, hint_term=hint_term)
 
     def install(self, request: InstallSnapshot) -> tuple[Installed, Snapshot | None]:
-        """Take a chunk; return the snapshot too when it is whole and must replace the state."""
+        """Take a chunk; with the last one also return the snapshot, which replaces the state."""
         if request.snapshot_index <= self._log.commit_index:
-            # It is older than what is committed here: taking it would lose entries (§7).
-            self._forget_chunks()
+            # It is older than what is committed here: installing it would lose entries (§7).
+            self._discard_chunks()
             return Installed(request.total_bytes, request.snapshot_index), None
         if self._log.term_at(request.snapshot_index) == request.snapshot_term:
-            # The entries are all here: the snapshot only says that they are committed (§7, 6).
-            self._forget_chunks()
+            # The log has all its entries: the snapshot only tells that they are committed (§7, 6).
+            self._discard_chunks()
             self._log.commit_to(request.snapshot_index)
             return Installed(request.total_bytes, request.snapshot_index), None
         if request.total_bytes > self._snapshot_bytes_max:
@@ -113,16 +116,18 @@ class Follower:
             request.checksum,
         )
         if key != self._chunks_of:
-            self._forget_chunks()
+            self._discard_chunks()
             self._chunks_of = key
         if request.offset == len(self._chunks):
             self._chunks += request.data
         if len(self._chunks) < request.total_bytes:
             return Installed(next_offset=len(self._chunks), match_index=0), None
-        return self._whole(request, bytes(self._chunks))
+        return self._install_whole(request, bytes(self._chunks))
 
-    def _whole(self, request: InstallSnapshot, data: bytes) -> tuple[Installed, Snapshot | None]:
-        self._forget_chunks()
+    def _install_whole(
+        self, request: InstallSnapshot, data: bytes
+    ) -> tuple[Installed, Snapshot | None]:
+        self._discard_chunks()
         if crc32(data) != request.checksum:
             return REFUSED_CHUNK, None
         snapshot = Snapshot(
@@ -131,6 +136,6 @@ class Follower:
         self._log.install(snapshot)
         return Installed(next_offset=len(data), match_index=snapshot.index), snapshot
 
-    def _forget_chunks(self) -> None:
+    def _discard_chunks(self) -> None:
         self._chunks = bytearray()
         self._chunks_of = None

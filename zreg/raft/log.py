@@ -1,9 +1,9 @@
-"""The log of one node, in memory: what is appended, saved, committed and handed out.
+"""The log of one node, in memory: which entries are appended, saved, committed and applied.
 
-Entries before and at the *anchor* are compacted away; of the anchor only index and term are known,
-which is enough to check whether another log follows on it. The log owns the history of
-configurations, since they are appended and cut with their entries. It also collects what the
-journal has to be told, and gives it away as one `Save`.
+Entries up to and including the *anchor* are compacted away. Of the anchor only index and term are
+known, which is enough to check whether another log continues it. The log owns the history of
+configurations, since configurations are appended and truncated with their entries. It also collects
+what the journal must write, and hands it out as one `Save`.
 
     anchor_index <= snapshot index <= applied_index <= commit_index <= last_index
     (on a node that never compacted, anchor and snapshot are 0)
@@ -23,7 +23,7 @@ from zreg.wire.raft_messages import Entry, EntryKind
 
 
 class RaftLog:
-    """The gap-free entries after the anchor; raises nothing on what a peer may send."""
+    """The entries after the anchor, without gaps; nothing that a peer sends makes it raise."""
 
     def __init__(self, persisted: Persisted) -> None:
         snapshot, entries = persisted.snapshot, list(persisted.entries)
@@ -56,7 +56,7 @@ class RaftLog:
                 history.append(entry.index, decode_configuration(entry.data))
         return history
 
-    # What it holds.
+    # Queries.
 
     @property
     def last_term(self) -> int:
@@ -65,21 +65,21 @@ class RaftLog:
 
     @property
     def configuration_position(self) -> tuple[int, int]:
-        """Term and index of the entry up to which the members are known; the greater knows more."""
+        """Term and index of the latest configuration's entry; of two logs the greater is newer."""
         term = self.term_at(self.history.latest_index)
-        # What is compacted ends with the snapshot's configuration, whose term is kept.
+        # The term is known: compaction keeps it for the configuration of the snapshot.
         assert term is not None
         return term, self.history.latest_index
 
     def term_at(self, index: int) -> int | None:
-        """Return the term of the entry at `index`, None where that is not known here."""
+        """Return the term of the entry at `index`, None if it is compacted away or past the end."""
         position = index - self.anchor_index - 1
         if 0 <= position < len(self._entries):
             return self._entries[position].term
         return self.anchor_term if index == self.anchor_index else None
 
     def entries_from(self, index: int, bytes_max: int) -> tuple[Entry, ...]:
-        """Return entries from `index` on, at most `bytes_max`, but always the first."""
+        """Return entries from `index` on, up to `bytes_max` bytes, but always the first."""
         assert index > self.anchor_index
         start = stop = index - self.anchor_index - 1
         room = bytes_max
@@ -91,18 +91,18 @@ class RaftLog:
         return tuple(self._entries[start:stop])
 
     def entries_between(self, after: int, through: int) -> tuple[Entry, ...]:
-        """Return the entries after `after`, up to and with `through`; all must be here."""
+        """Return the entries after `after`, up to and including `through`; the log has them."""
         assert self.anchor_index <= after <= through <= self.last_index
         return tuple(self._entries[after - self.anchor_index : through - self.anchor_index])
 
     def is_up_to_date(self, last_index: int, last_term: int) -> bool:
-        """Say whether another log is at least as up to date as this one (§5.4.1)."""
+        """Return whether a log that ends so is at least as up to date as this one (§5.4.1)."""
         return (last_term, last_index) >= (self.last_term, self.last_index)
 
     def index_not_above(self, index: int, term: int) -> int:
         """Return the highest index up to `index` with a term up to `term`, at least the anchor's.
 
-        A mismatch goes back a whole term per round trip with it, not one entry (§5.3, the hint).
+        With this hint a leader goes back a whole term per round trip, not one entry (§5.3).
         """
         index = max(min(index, self.last_index), self.anchor_index)
         while (
@@ -111,10 +111,10 @@ class RaftLog:
             index -= 1
         return index
 
-    # How it changes.
+    # Changes.
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Add `entries`, which follow on the last one."""
+        """Add `entries`, which continue the last one."""
         for entry in entries:
             assert entry.index == self.last_index + 1
             if entry.kind is EntryKind.CONFIGURATION:
@@ -124,39 +124,39 @@ class RaftLog:
             self.size_bytes += entry.size_bytes
 
     def merge(self, entries: Sequence[Entry]) -> None:
-        """Take a leader's `entries`: cut only at one of another term, keep what agrees (§5.3).
+        """Append a leader's `entries`; truncate only where an entry has another term (§5.3).
 
-        An old request that comes late must not cut off what was acknowledged after it.
+        A late copy of an old request must not truncate entries that were acknowledged after it.
         """
         for position, entry in enumerate(entries):
             if self.term_at(entry.index) != entry.term:
                 if entry.index <= self.last_index:
-                    self._cut(entry.index)
+                    self._truncate(entry.index)
                 self.append(entries[position:])
                 return
 
-    def _cut(self, index: int) -> None:
-        assert index > self.commit_index, "a committed entry would be cut off"
+    def _truncate(self, index: int) -> None:
+        assert index > self.commit_index, "a committed entry would be truncated"
         position = index - self.anchor_index - 1
         self.size_bytes -= sum(entry.size_bytes for entry in self._entries[position:])
         del self._entries[position:]
         self.last_index = index - 1
-        self.history.cut(index)
+        self.history.truncate(index)
         if index <= self.saved_index:
             self.saved_index = index - 1
             self._truncate_from = min(index, self._truncate_from or index)
 
     def commit_to(self, index: int) -> None:
-        """Raise the commit index; it never falls."""
+        """Raise the commit index to `index`; it never falls."""
         assert index <= self.last_index
         self.commit_index = max(self.commit_index, index)
 
     def has_committed(self) -> bool:
-        """Say whether there are committed entries that were not handed out."""
+        """Return whether some committed entries were not handed out yet."""
         return self.applied_index < self.commit_index
 
     def take_committed(self, count_max: int) -> tuple[Entry, ...]:
-        """Return the next committed entries, each once and in order."""
+        """Hand out the next committed entries, each once and in order."""
         if self.applied_index == self.commit_index:
             return ()
         through = min(self.commit_index, self.applied_index + count_max)
@@ -165,7 +165,7 @@ class RaftLog:
         return entries
 
     def install(self, snapshot: Snapshot) -> None:
-        """Replace everything by `snapshot`, which is ahead of what is committed here."""
+        """Replace the whole log by `snapshot`, which is ahead of what is committed here."""
         assert snapshot.index > self.commit_index
         self._entries.clear()
         self.size_bytes = 0
@@ -177,7 +177,7 @@ class RaftLog:
         self._truncate_from = 1
 
     def compact(self, data: bytes, *, keep_count: int, keep_bytes: int) -> None:
-        """Keep `data` as the state after the last applied entry, and some entries before it."""
+        """Make `data`, the state after the last applied entry, the snapshot; drop older entries."""
         index = self.applied_index
         term = self.term_at(index)
         assert term is not None
@@ -185,12 +185,12 @@ class RaftLog:
         configuration = encode_configuration(self.history.at(index))
         self.snapshot = Snapshot(index, term, configuration, data)
         self._unsaved_snapshot = self.snapshot
-        self._drop_until(index, keep_count, keep_bytes)
-        # The row of the anchor stays on disk: at the next start it tells the anchor's term.
+        self._drop_through(index, keep_count, keep_bytes)
+        # The anchor's row stays on disk: the next start reads the anchor's term from it.
         self._compact_to = self.anchor_index - 1
         self.history.compact(index)
 
-    def _drop_until(self, index: int, keep_count: int, keep_bytes: int) -> None:
+    def _drop_through(self, index: int, keep_count: int, keep_bytes: int) -> None:
         dropped = 0
         for entry in self._entries[: index - self.anchor_index]:
             if index - entry.index < keep_count and self.size_bytes <= keep_bytes:
@@ -201,10 +201,10 @@ class RaftLog:
         self.anchor_index += dropped
         del self._entries[:dropped]
 
-    # What the journal must know.
+    # What the journal must write.
 
     def has_unsaved(self) -> bool:
-        """Say whether the journal is behind."""
+        """Return whether the journal lacks something of this log."""
         return (
             self.saved_index < self.last_index
             or self._truncate_from is not None
@@ -212,7 +212,7 @@ class RaftLog:
         )
 
     def take_save(self, term: int, vote: str | None) -> Save:
-        """Return what the journal is to save; `mark_saved` tells when it has."""
+        """Hand out what the journal must save; call `mark_saved` when that is on disk."""
         save = Save(
             snapshot=self._unsaved_snapshot,
             truncate_from=self._truncate_from,
@@ -225,5 +225,5 @@ class RaftLog:
         return save
 
     def mark_saved(self) -> None:
-        """All that `take_save` gave away is on disk."""
+        """Note that what `take_save` handed out is on disk."""
         self.saved_index = self.last_index

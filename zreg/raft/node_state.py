@@ -1,9 +1,9 @@
-"""Where one node stands: its term, vote, role and leader, and every change between them.
+"""The term, vote, role and leader of one node, and every change of them.
 
 follower ──timeout──> pre-candidate ──majority──> candidate ──majority──> leader
     ^                      │                          │                     │
-    └──────────── a leader or a higher term is heard, or the vote is lost ──┘
-                  or the leader lost its majority, or removed itself
+    └──────────── a message of a leader or a higher term, or a lost vote ───┘
+                  or the leader has lost its majority, or removed itself
 """
 
 from typing import TYPE_CHECKING
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class NodeState:
-    """Term and vote are promises: whatever is sent after a change waits until they are saved."""
+    """The term, vote, role and leader of one node; term and vote are saved before a reply is sent.
+
+    A candidate has a `campaign`, a leader a `leadership`, a follower neither.
+    """
 
     def __init__(
         self, config: RaftConfig, log: RaftLog, rng: "Random", *, term: int, vote: str | None
@@ -34,13 +37,13 @@ class NodeState:
         self.campaign: Campaign | None = None
         self.leadership: Leadership | None = None
         self.now = 0
-        # Asked with a candidate's last index, before this node votes for it or is it.
+        # Called with a candidate's last index before this node votes or is that candidate.
         self.may_elect: Callable[[int], bool] = _always
         self._config = config
         self._log = log
         self._rng = rng
         self._refused_reads: list[int] = []
-        # A random start tells the requests of this run from those of an earlier one.
+        # A random start keeps the sequence numbers of this run apart from those of earlier runs.
         self._sequence = rng.getrandbits(48)
         self._reset_timer()
 
@@ -50,14 +53,14 @@ class NodeState:
         return self._sequence
 
     def take_refused_reads(self) -> tuple[int, ...]:
-        """Return the reads that ended with a leadership, once."""
+        """Hand out the reads that were lost with a leadership, each once."""
         if not self._refused_reads:
             return ()
         refused, self._refused_reads = self._refused_reads, []
         return tuple(refused)
 
     def tick(self) -> None:
-        """Count a tick: a leader looks after its majority, others wait for a leader."""
+        """Count a tick: a leader checks its majority, any other node its election timeout."""
         self.now += 1
         if self.leadership is not None:
             if not self.leadership.tick(self.now):
@@ -68,21 +71,21 @@ class NodeState:
             self._start_campaign(is_pre_vote=True)
 
     def follow(self, term: int, leader: str) -> bool:
-        """Follow the leader that speaks in `term`; False where this node leads that term itself."""
+        """Follow `leader` in `term`; return False, and do nothing, if this node leads that term."""
         if self.role is Role.LEADER and term == self.term:
             return False
         if self.role is not Role.FOLLOWER or term != self.term or leader != self.leader:
             self.become_follower(term, leader)
             self._reset_timer()
-        # Whoever follows on has no rival to differ from by a new draw.
+        # A node that keeps its leader draws no new timeout: it competes with no other candidate.
         self._elapsed = 0
         return True
 
     def become_follower(self, term: int, leader: str | None) -> None:
-        """Step down, or stay down, in `term`, which is never an older one."""
+        """Become a follower, or stay one, in `term`, which is never older than the present one."""
         assert term >= self.term
         if term > self.term:
-            # Only a new term frees the vote: stepping down within a term keeps it (§5.2).
+            # Only a new term clears the vote: a node votes once per term (§5.2).
             self.term, self.vote = term, None
         if self.role is not Role.FOLLOWER:
             self._reset_timer()
@@ -93,8 +96,8 @@ class NodeState:
         self.leader = leader
 
     def grant(self, request: RequestVote) -> bool:
-        """Decide on a vote or pre-vote, and take the vote; a pre-vote changes nothing."""
-        if request.term < self.term or (self._hears_leader() and not request.is_transfer):
+        """Vote on `request` and return whether the vote is granted; a pre-vote changes nothing."""
+        if request.term < self.term or (self._has_live_leader() and not request.is_transfer):
             return False
         if request.term > self.term and not request.is_pre_vote:
             self.become_follower(request.term, None)
@@ -104,14 +107,14 @@ class NodeState:
             self._reset_timer()
         return is_granted
 
-    def _hears_leader(self) -> bool:
+    def _has_live_leader(self) -> bool:
         if self.role is Role.LEADER:
             return True
         return self.leader is not None and self._elapsed < self._config.election_ticks
 
     def _may_vote(self, request: RequestVote) -> bool:
         if not self._log.history.latest.members:
-            # It has not been taken in yet: whoever counts on its vote has another cluster in mind.
+            # This node is not a member yet, so its vote counts in no cluster.
             return False
         if not self.may_elect(request.last_index):
             return False
@@ -122,8 +125,8 @@ class NodeState:
         )
         return is_free and self._log.is_up_to_date(request.last_index, request.last_term)
 
-    def stand_for_transfer(self) -> None:
-        """Stand for election at once: the leader asked for it, so no pre-vote is needed."""
+    def campaign_for_transfer(self) -> None:
+        """Start an election at once: the leader asked for it, so no pre-vote is needed."""
         self._start_campaign(is_pre_vote=False, is_transfer=True)
 
     def _start_campaign(self, *, is_pre_vote: bool, is_transfer: bool = False) -> None:
@@ -148,14 +151,14 @@ class NodeState:
         history = self._log.history
         if self._config.node_id in history.latest.voters:
             return True
-        # A removed node may be needed to commit its removal (thesis §4.2.2). After a restart the
-        # commit index is not known, so the configuration before the latest one counts.
+        # A node whose removal is not committed may be needed to commit it (thesis §4.2.2). After a
+        # restart the commit index is unknown, so the configuration before the latest decides.
         before = history.at(history.latest_index - 1)
         is_committed = history.latest_index <= self._log.commit_index
         return not is_committed and self._config.node_id in before.voters
 
-    def saved(self) -> bool:
-        """Count what this node itself put on disk: its vote, its entries; say if that counts."""
+    def on_saved(self) -> bool:
+        """Count this node's own vote and entries, now on disk; return if work may follow."""
         is_voting = self.campaign is not None and not self.campaign.is_pre_vote
         if self.campaign is not None and is_voting:
             self.campaign.count_own_vote()
@@ -163,7 +166,7 @@ class NodeState:
         return self.commit() or is_voting
 
     def decide(self) -> None:
-        """Go on when the votes of the campaign decide it."""
+        """End the campaign if its votes decide it: lost, on to the real vote, or leader."""
         assert self.campaign is not None
         outcome = self.campaign.outcome()
         if outcome is Outcome.LOST:
@@ -186,11 +189,11 @@ class NodeState:
         )
 
     def commit(self) -> bool:
-        """Commit what a majority has; a leader that so removed itself is leader no more."""
+        """Raise the commit index, and step down if that removed this leader; return if it rose."""
         leadership = self.leadership
         if leadership is None or not leadership.commit():
             return False
-        if leadership.is_over():
+        if leadership.is_self_removed():
             self.become_follower(self.term, None)
         return True
 

@@ -1,4 +1,4 @@
-"""What a node knows of one peer: the request under way, and how far the peer's log agrees."""
+"""What a node knows of one peer: the request under way, and how far the peer's log matches."""
 
 from enum import Enum
 from typing import Final
@@ -10,21 +10,21 @@ CATCH_UP_ROUNDS_MAX: Final = 10
 
 
 class Slot:
-    """The one request that a peer may still answer; all times are ticks since the node started."""
+    """The one request that a peer may still answer. All times are ticks since the node started."""
 
     def __init__(self) -> None:
         self.request: Request | None = None
         self.read_round = 0
-        # From then on a request may be sent: none is under way, or it waited long enough.
+        # The tick from which the next request may be sent; 0 while none is under way.
         self.free_at = 0
 
     def occupy(self, request: Request, *, free_at: int) -> None:
-        """Note that `request` was sent; from `free_at` on it is given up."""
+        """Note that `request` is sent; from `free_at` on the next one may follow it."""
         self.request = request
         self.free_at = free_at
 
     def settle(self, sequence: int) -> Request | None:
-        """Return the request that the reply `sequence` is for, None if it is not waited for."""
+        """Free the slot and return its request if `sequence` answers it; else return None."""
         request = self.request
         if request is None or request.sequence != sequence:
             return None
@@ -33,13 +33,13 @@ class Slot:
         return request
 
     def hold(self, *, free_at: int) -> None:
-        """Send nothing before `free_at`: the peer cannot be reached or cannot go on now."""
+        """Send nothing before `free_at`: the peer is unreachable, or its answer was no progress."""
         self.request = None
         self.free_at = free_at
 
 
 class CatchUpState(Enum):
-    """How a learner stands: following, close enough to get a vote, or given up."""
+    """Whether a learner is catching up, is close enough to get a vote, or was given up."""
 
     RUNNING = "running"
     READY = "ready"
@@ -49,8 +49,8 @@ class CatchUpState(Enum):
 class CatchUp:
     """The rounds in which a learner catches up (thesis §4.2.1).
 
-    A round replicates what the log held at its start. A round shorter than an election timeout
-    means that a vote for the learner would stall no commit for longer than that.
+    A round replicates the entries that the log held when the round began. A round that is shorter
+    than an election timeout shows that the learner's vote would delay no commit for longer.
     """
 
     def __init__(self, *, target_index: int, election_ticks: int) -> None:
@@ -61,11 +61,11 @@ class CatchUp:
         self._round_ticks = 0
         self._silent_ticks = 0
 
-    def matched(self, match_index: int, last_index: int) -> None:
-        """Take an answer of the learner, which agrees up to `match_index`."""
+    def on_matched(self, match_index: int, last_index: int) -> None:
+        """Take an answer of the learner, whose log matches up to `match_index`."""
         self._silent_ticks = 0
         if self.state is CatchUpState.FAILED:
-            # It is back, or faster now: it has no vote, so trying again costs nobody anything.
+            # The learner answers again, or is faster now. It has no vote, so retrying is free.
             self.state = CatchUpState.RUNNING
             self._round, self._round_ticks, self._target_index = 1, 0, last_index
         if self.state is not CatchUpState.RUNNING or match_index < self._target_index:
@@ -80,7 +80,7 @@ class CatchUp:
             self._target_index = last_index
 
     def tick(self) -> None:
-        """Count a tick; a learner that says nothing for ten election timeouts is given up."""
+        """Count a tick; give up a learner that is silent for ten election timeouts."""
         self._round_ticks += 1
         self._silent_ticks += 1
         if self._silent_ticks > CATCH_UP_ROUNDS_MAX * self._election_ticks:
@@ -88,35 +88,37 @@ class CatchUp:
 
 
 class Progress:
-    """What a leader knows of one peer in its own term."""
+    """What a leader knows of one peer during its term: how far the log matches, what is next."""
 
     def __init__(self, *, next_index: int, now: int) -> None:
         self.match_index = 0
         self.next_index = next_index
+        # Whether the peer answered since the last check of the majority.
         self.is_active = False
-        self.acked_round = 0
+        # The newest read round of which the peer answered a request.
+        self.confirmed_round = 0
         self.slot = Slot()
         self.heard_at = now
-        self.beat_at = now
+        self.sent_at = now
         self.snapshot: Snapshot | None = None
         self.snapshot_offset = 0
         self.catch_up: CatchUp | None = None
 
-    def matched(self, match_index: int) -> None:
-        """Take over how far the peer's log agrees; late news never move it back."""
+    def on_matched(self, match_index: int) -> None:
+        """Note that the peer's log matches up to `match_index`; a late reply never lowers it."""
         self.match_index = max(self.match_index, match_index)
         self.next_index = max(self.next_index, self.match_index + 1)
 
-    def rejected(self, prev_index: int, agreed_index: int) -> bool:
-        """Go back: the logs differ at `prev_index`. Return whether that is a step at all."""
+    def on_rejected(self, prev_index: int, agreed_index: int) -> bool:
+        """Go back, as the logs differ at `prev_index`; return whether `next_index` fell."""
         before = self.next_index
         self.next_index = max(min(prev_index, agreed_index + 1), self.match_index + 1)
         return self.next_index < before
 
-    def pinned(self, latest: Snapshot) -> Snapshot:
-        """Return the snapshot in transfer, from the start the latest one.
+    def pin_snapshot(self, latest: Snapshot) -> Snapshot:
+        """Return the snapshot being sent to the peer; a new transfer begins with `latest`.
 
-        It is kept for the whole transfer, or each compaction would start it again.
+        The snapshot stays the same for the whole transfer, or each compaction would restart it.
         """
         if self.snapshot is None:
             self.snapshot = latest

@@ -1,7 +1,6 @@
 """Count majorities of the voters: of votes, of replicated indexes, of read rounds.
 
-Votes are kept by voter and so counted once however often an answer is repeated; a member that is no
-voter never counts, whatever it says.
+Votes are kept by voter, so a repeated answer counts once. A member that is no voter never counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """What the votes seen so far decide."""
+    """What the votes so far decide."""
 
     PENDING = "pending"
     WON = "won"
@@ -17,12 +16,12 @@ class Outcome(Enum):
 
 
 def majority(voter_count: int) -> int:
-    """Return how many of `voter_count` voters are more than half."""
+    """Return the smallest number that is more than half of `voter_count`."""
     return voter_count // 2 + 1
 
 
 def tally(votes: Mapping[str, bool], voters: Sequence[str]) -> Outcome:
-    """Decide an election from the votes by voter; no voters, no winner."""
+    """Return what the votes, by voter, decide; without voters the election is lost."""
     granted = sum(votes.get(voter) is True for voter in voters)
     denied = sum(votes.get(voter) is False for voter in voters)
     if not voters:

@@ -1,9 +1,9 @@
 """Linearizable reads without a log entry and without a clock (thesis §6.4).
 
-A read notes the commit index and waits until a majority has answered a request that left *after*
-the read came: then no newer leader had committed anything when the read began. Rounds are numbered
-by the leader itself and live no longer than its term, so no old answer can be taken for a new one.
-Reads that come while a round is being filled share it.
+A read notes the commit index and waits until a majority has answered a request that was sent
+*after* the read arrived: so no newer leader had committed anything when the read began. The leader
+numbers its rounds, and they end with its term, so an old answer cannot confirm a new round. Reads
+that arrive before a round opens share it.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from zreg.raft.ready import ReadState
 
 
 class ReadQueue:
-    """The reads of one leadership, in the order they came."""
+    """The reads of one leadership, in the order in which they arrived."""
 
     def __init__(self) -> None:
         self.round = 0
@@ -31,24 +31,24 @@ class ReadQueue:
         return bool(self._rounds)
 
     def add(self, token: int) -> None:
-        """Ask for a read; `token` comes back with it."""
+        """Add a read; `token` identifies it when it is confirmed."""
         self._waiting.append(token)
 
     def open_round(self, commit_index: int) -> None:
-        """Give the waiting reads a round of their own, which starts now."""
+        """Start a round for the waiting reads, if there are any."""
         if self._waiting:
             self.round += 1
             self._rounds.append((self.round, commit_index, self._waiting))
             self._waiting = []
 
     def confirm(self, number: int) -> None:
-        """Release the rounds up to `number`: a majority answered a request of that round."""
+        """Confirm the rounds up to `number`: a majority has answered a request of that round."""
         while self._rounds and self._rounds[0][0] <= number:
             _, index, tokens = self._rounds.popleft()
             self._confirmed.extend(ReadState(token=token, index=index) for token in tokens)
 
     def take(self, applied_index: int) -> tuple[ReadState, ...]:
-        """Return the confirmed reads that the applied state may answer."""
+        """Hand out the confirmed reads that the state at `applied_index` can answer."""
         if not self._confirmed:
             return ()
         reads: list[ReadState] = []
@@ -57,7 +57,7 @@ class ReadQueue:
         return tuple(reads)
 
     def drop(self) -> list[int]:
-        """Return the tokens of all reads that were not answered; the leadership is over."""
+        """Return the tokens of all reads without an answer, since the leadership has ended."""
         tokens = [read.token for read in self._confirmed]
         for _, _, round_tokens in self._rounds:
             tokens += round_tokens

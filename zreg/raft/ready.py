@@ -1,6 +1,6 @@
-"""What a Raft node keeps, and what it hands out to be done: `Persisted` and `Ready`.
+"""What a Raft node reads from its journal, and what it asks its driver to do.
 
-The requests and replies that travel are in `zreg.wire.raft_messages`.
+The requests and replies are in `zreg.wire.raft_messages`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from zreg.wire.raft_messages import (
 
 
 class Persisted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a journal gives back at start; the defaults are a node that never ran."""
+    """What a journal holds at start; the defaults describe a node that never ran."""
 
     term: int = 0
     vote: str | None = None
@@ -29,7 +29,7 @@ class Persisted(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, contents: object) -> "Persisted":
-        """Take it from an object with the same fields, as a journal's contents.
+        """Return it from an object with the same fields, such as a journal's contents.
 
         Raises `msgspec.ValidationError` when a field is of another type.
         """
@@ -37,19 +37,19 @@ class Persisted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadState(msgspec.Struct, frozen=True):
-    """The read `token` may be answered from a state machine that has applied `index`."""
+    """The read `token` may be answered by a state machine that has applied `index`."""
 
     token: int
     index: int
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done now, in field order; then `RaftCore.advance()` is called.
+    """What the driver must do now, in the order of the fields; then it calls `advance()`.
 
-    `appends` leave first: the leader writes its disk while its followers write theirs. Then `save`
-    is made durable. Only then `messages` leave: votes and acknowledgements promise what is on disk.
-    Then the state machine takes `restore`, if any, and applies `committed`; the answers to `reads`
-    come from that state. `refused_reads` are tokens to be asked again at the next leader.
+    `appends` are sent first: the leader writes to disk while its followers do. Then `save` is made
+    durable. Only then `messages` are sent: votes and acknowledgements promise what is on disk.
+    Then the state machine loads `restore`, if any, and applies `committed`; `reads` are answered
+    from that state. `refused_reads` are the tokens of reads to repeat at the next leader.
     """
 
     appends: Sequence[Request]
@@ -62,9 +62,9 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bootstrap(configuration: Configuration) -> Save:
-    """Return what the first voters of a new cluster save before they start for the first time.
+    """Return what the first voters of a new cluster save before their first start.
 
-    All must save the same configuration: it becomes entry 1 of term 1, which nobody led.
+    All must save the same configuration: it becomes entry 1 of term 1, a term without a leader.
     """
     data = encode_configuration(configuration)
     first = Entry(1, 1, EntryKind.CONFIGURATION, data)
@@ -74,15 +74,15 @@ def bootstrap(configuration: Configuration) -> Save:
 
 
 def configuration_of(persisted: Persisted) -> Configuration:
-    """Return the members as the last entry says that names them, committed or not."""
-    kept = [e.data for e in persisted.entries if e.kind is EntryKind.CONFIGURATION]
-    if not kept and persisted.snapshot is not None:
-        kept = [persisted.snapshot.configuration]
-    return decode_configuration(kept[-1]) if kept else Configuration()
+    """Return the members in the last configuration, committed or not."""
+    encoded = [e.data for e in persisted.entries if e.kind is EntryKind.CONFIGURATION]
+    if not encoded and persisted.snapshot is not None:
+        encoded = [persisted.snapshot.configuration]
+    return decode_configuration(encoded[-1]) if encoded else Configuration()
 
 
 def is_gapless(prev_index: int, prev_term: int, entries: Iterable[Entry]) -> bool:
-    """Say whether `entries` follow on `prev_index`, by ones, with terms that never fall."""
+    """Return whether `entries` continue `prev_index` without gaps, with terms that never fall."""
     index, term = prev_index, prev_term
     for entry in entries:
         if entry.index != index + 1 or entry.term < term:
@@ -91,6 +91,6 @@ def is_gapless(prev_index: int, prev_term: int, entries: Iterable[Entry]) -> boo
     return True
 
 
-def is_promise(reply: Reply) -> bool:
-    """Say whether `reply` grants a pre-vote: its term is the one asked for, and nobody's yet."""
+def is_granted_pre_vote(reply: Reply) -> bool:
+    """Return whether `reply` grants a pre-vote: its term is then only the term asked for."""
     return isinstance(reply, RequestVoteReply) and reply.is_pre_vote and reply.is_granted

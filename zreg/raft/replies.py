@@ -1,4 +1,4 @@
-"""Build the reply to a request: addressed back, with its sequence."""
+"""Build the reply to a request: addressed to its sender, with its sequence number."""
 
 from typing import assert_never
 
@@ -20,7 +20,7 @@ from zreg.wire.raft_messages import (
 def vote_reply(
     node_id: str, request: RequestVote, *, term: int, is_granted: bool
 ) -> RequestVoteReply:
-    """Return the answer of the voter `node_id`."""
+    """Return the reply of the voter `node_id`."""
     return RequestVoteReply(
         sender=node_id,
         receiver=request.sender,
@@ -34,7 +34,7 @@ def vote_reply(
 def append_reply(
     node_id: str, request: AppendEntries, *, term: int, outcome: Appended
 ) -> AppendEntriesReply:
-    """Return the answer of the follower `node_id`."""
+    """Return the reply of the follower `node_id`."""
     return AppendEntriesReply(
         sender=node_id,
         receiver=request.sender,
@@ -50,7 +50,7 @@ def append_reply(
 def chunk_reply(
     node_id: str, request: InstallSnapshot, *, term: int, outcome: Installed
 ) -> InstallSnapshotReply:
-    """Return the answer of the follower `node_id`."""
+    """Return the reply of the follower `node_id`."""
     return InstallSnapshotReply(
         sender=node_id,
         receiver=request.sender,
@@ -64,7 +64,7 @@ def chunk_reply(
 def transfer_reply(
     node_id: str, request: TransferLeader, *, term: int, is_accepted: bool
 ) -> TransferLeaderReply:
-    """Return the answer of the chosen successor `node_id`."""
+    """Return the reply of `node_id`, to which the leader hands over."""
     return TransferLeaderReply(
         sender=node_id,
         receiver=request.sender,
@@ -75,7 +75,7 @@ def transfer_reply(
 
 
 def refusal(node_id: str, request: Request, *, term: int) -> Reply:
-    """Return the answer that agrees to nothing: each request is answered, whatever it is."""
+    """Return the reply that refuses `request`: each request gets a reply, of its own type."""
     match request:
         case RequestVote():
             return vote_reply(node_id, request, term=term, is_granted=False)

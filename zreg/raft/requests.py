@@ -1,4 +1,4 @@
-"""Build the requests of one leader."""
+"""Build the requests that a leader sends to its peers."""
 
 from collections.abc import Callable
 from zlib import crc32
@@ -9,26 +9,26 @@ from zreg.raft.progress import Progress
 from zreg.wire.raft_messages import AppendEntries, InstallSnapshot, TransferLeader
 
 
-class Requests:
-    """Writes requests from the log, each with a number of its own."""
+class RequestBuilder:
+    """Builds requests from the log, each with a sequence number of its own."""
 
     def __init__(
         self, config: RaftConfig, log: RaftLog, *, term: int, next_sequence: Callable[[], int]
     ) -> None:
         self._config = config
         self._log = log
-        self._term = term
+        self.term = term
         self._next_sequence = next_sequence
 
     def append(self, node_id: str, progress: Progress) -> AppendEntries:
-        """Return the entries that come next for a peer, or a heartbeat if there are none."""
+        """Return the next entries for a peer, or a heartbeat if it has them all."""
         prev_index = progress.next_index - 1
         prev_term = self._log.term_at(prev_index)
         assert prev_term is not None
         return AppendEntries(
             sender=self._config.node_id,
             receiver=node_id,
-            term=self._term,
+            term=self.term,
             sequence=self._next_sequence(),
             prev_index=prev_index,
             prev_term=prev_term,
@@ -37,14 +37,14 @@ class Requests:
         )
 
     def chunk(self, node_id: str, progress: Progress) -> InstallSnapshot:
-        """Return the next part of the snapshot, for a peer whose entries are compacted away."""
+        """Return the next chunk of the snapshot, for a peer whose entries are compacted away."""
         assert self._log.snapshot is not None
-        snapshot = progress.pinned(self._log.snapshot)
+        snapshot = progress.pin_snapshot(self._log.snapshot)
         offset = progress.snapshot_offset
         return InstallSnapshot(
             sender=self._config.node_id,
             receiver=node_id,
-            term=self._term,
+            term=self.term,
             sequence=self._next_sequence(),
             snapshot_index=snapshot.index,
             snapshot_term=snapshot.term,
@@ -56,10 +56,10 @@ class Requests:
         )
 
     def transfer(self, node_id: str) -> TransferLeader:
-        """Return the request to stand for election at once."""
+        """Return the request to `node_id` to start an election at once."""
         return TransferLeader(
             sender=self._config.node_id,
             receiver=node_id,
-            term=self._term,
+            term=self.term,
             sequence=self._next_sequence(),
         )

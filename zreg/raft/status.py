@@ -1,4 +1,4 @@
-"""What a Raft node shows of itself, for health, metrics and the command line."""
+"""The status of a Raft node, for health, metrics and the command line."""
 
 from enum import Enum
 
@@ -9,7 +9,7 @@ from zreg.raft.progress import CatchUpState
 
 
 class Role(Enum):
-    """The roles of the paper's figure 4, and the one before an election (thesis §9.6)."""
+    """The roles of the paper's figure 4, and the pre-candidate of a pre-vote (thesis §9.6)."""
 
     FOLLOWER = "follower"
     PRE_CANDIDATE = "pre-candidate"
@@ -18,7 +18,7 @@ class Role(Enum):
 
 
 class PeerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What the leader knows of one peer; `silent_ticks` since its last answer."""
+    """What the leader knows of one peer; `silent_ticks` have passed since its last answer."""
 
     match_index: int
     silent_ticks: int
@@ -26,7 +26,7 @@ class PeerStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RaftStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One node as it stands; `peers` is empty unless it leads."""
+    """The state of one node now; `peers` is empty unless it leads."""
 
     node_id: str
     role: Role

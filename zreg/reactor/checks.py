@@ -1,10 +1,12 @@
-"""Find out whether anybody listens at an address: a TCP connection, and the greeting on it.
+"""Check whether a process listens at an address: connect by TCP, and wait for its greeting.
 
-Not a ZeroMQ socket, as libzmq says "it did not come to be" of a port at which nobody listens as
-well as of a host that does not answer, and only the first is proof that a process is gone. A
-process that is merely stopped still listens: its kernel takes the connection, and nothing comes.
-The kernel of a process that is just ending takes it too, as listening sockets are closed last,
-and then resets it: so whatever ends without a word is tried again.
+A plain TCP socket is used because libzmq reports the same for a port at which no process listens
+and for a host that does not answer, and only the first is proof that a process is gone.
+
+Three cases are not taken for proof. A process that is merely stopped still listens: its kernel
+accepts the connection, and no greeting comes. A process that is just ending closes its listening
+socket last: its kernel accepts the connection and then resets it, so a connection that ends without
+a greeting is tried again. A host that does not answer may be cut off.
 """
 
 import asyncio
@@ -14,15 +16,15 @@ from typing import Final
 
 from zreg.effects import REFUSED, TIMED_OUT, Connect, Local, Peer, PeerLost, PeerUp
 from zreg.errors import UsageError
-from zreg.reactor.link_table import check_address, is_ipv6
+from zreg.reactor.link_table import check_address, is_ipv6, split_address
 
-# Silence is no proof, so there is no use in waiting for more of it.
+# Silence proves nothing, so a longer wait would not help.
 CHECK_SECONDS_MAX: Final = 1.0
 _AGAIN_SECONDS: Final = 0.01
 
 
 class Checks:
-    """The checks under way, by the name that the core gave to each; it also bounds their number."""
+    """The checks under way, by the name that the core gave to each. One name has one check."""
 
     def __init__(self, post: Callable[[Local], None]) -> None:
         self._post = post
@@ -34,7 +36,7 @@ class Checks:
         self._tasks[check.peer] = asyncio.get_running_loop().create_task(self._run(check))
 
     def stop(self) -> None:
-        """End all checks, of which nothing more is heard."""
+        """End all checks without a result."""
         for peer in list(self._tasks):
             self._cancel(peer)
 
@@ -46,16 +48,18 @@ class Checks:
     async def _run(self, check: Connect) -> None:
         reason = await why_unreachable(check.address)
         del self._tasks[check.peer]
-        lost = PeerLost(check.link, check.peer, reason)
-        self._post(lost if reason else PeerUp(check.link, check.peer))
+        if reason is None:
+            self._post(PeerUp(check.link, check.peer))
+        else:
+            self._post(PeerLost(check.link, check.peer, reason))
 
 
-async def why_unreachable(address: str) -> str:
-    """Return why nobody greets at an address; empty if somebody does."""
+async def why_unreachable(address: str) -> str | None:
+    """Return why no process greets at an address; None if one does."""
     try:
         check_address(address, port_min=1)
         async with asyncio.timeout(CHECK_SECONDS_MAX):
-            while not await _is_greeted(address):  # noqa: ASYNC110 -- nothing tells when to look
+            while not await _is_greeted(address):  # noqa: ASYNC110 -- no event tells when to try
                 await asyncio.sleep(_AGAIN_SECONDS)
     except ConnectionRefusedError:
         return REFUSED
@@ -63,12 +67,12 @@ async def why_unreachable(address: str) -> str:
         return TIMED_OUT
     except (OSError, UnicodeError, UsageError) as error:
         return str(error) or type(error).__name__
-    return ""
+    return None
 
 
 async def _is_greeted(address: str) -> bool:
-    """Connect once; return whether a byte came, or else the end of the connection."""
-    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    """Connect once; return whether a byte came before the end of the connection."""
+    host, port = split_address(address)
     family = socket.AF_INET6 if is_ipv6(address) else socket.AF_INET
     reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), family=family)
     try:

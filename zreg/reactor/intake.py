@@ -1,27 +1,29 @@
-"""Take in one message from a peer: check its header, decode it, hand its records to the core.
+"""Take one message from a peer: check its header, decode it, hand its records to the core.
 
-Nothing that a peer can send raises here: it is counted by its code, and answered where somebody
-waits for an answer.
+Nothing that a peer can send raises here. A bad message is counted by its code, and answered if the
+peer waits for an answer.
 """
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Final
 
-from zreg.effects import Core, EpochSeen, Local, Peer, PeerIncompatible
+from zreg.effects import Core, EpochSeen, Peer, PeerIncompatible
 from zreg.errors import ForeignClusterError, PeerError, ProtocolVersionError
-from zreg.reactor.effect_runner import EffectRunner
+from zreg.reactor.core_calls import CoreCalls
 from zreg.reactor.link_table import WITHOUT_EPOCH
-from zreg.reactor.links import Channel, DialChannel, RouterChannel
-from zreg.reactor.raft_links import AnswerChannel
+from zreg.reactor.outgoing.effect_runner import EffectRunner
+from zreg.reactor.sockets.bound_sockets import RouterSocket
+from zreg.reactor.sockets.link_socket import LinkSocket
+from zreg.reactor.sockets.peer_connections import PeerConnection
+from zreg.reactor.sockets.raft_sockets import RepSocket
 from zreg.storage.failures import NodeEndError
 from zreg.wire.codec import BadRecord, decode_frame
 from zreg.wire.common_messages import Refused
 from zreg.wire.envelope import Envelope, ForeignHeaderError
 
 _EPOCHS_TOLD_MAX: Final = 1024
-# What a whole peer is wrong with, and not one message of it.
-_STRANGE: Final = (ForeignClusterError.code, ProtocolVersionError.code)
+# These codes concern the whole peer, and not one message of it.
+_INCOMPATIBLE: Final = (ForeignClusterError.code, ProtocolVersionError.code)
 
 
 class Intake:
@@ -31,21 +33,21 @@ class Intake:
         self,
         core: Core,
         envelope: Envelope,
-        performer: EffectRunner,
+        runner: EffectRunner,
+        core_calls: CoreCalls,
         counts: Counter[str],
-        tell: Callable[[Local, float], None],
     ) -> None:
         self._core = core
         self._envelope = envelope
-        self._performer = performer
+        self._runner = runner
+        self._core_calls = core_calls
         self._counts = counts
-        self._tell = tell
         self._epochs_told: set[int] = set()
 
     def take(
-        self, channel: Channel, peer: Peer, header: bytes, frame: bytes | None, now: float
+        self, socket: LinkSocket, peer: Peer, header: bytes, frame: bytes | None, now: float
     ) -> None:
-        """Hand over what one message holds; `frame` None: it had a wrong number of frames."""
+        """Hand over the records of a message; `frame` is None if it has too few or many frames."""
         counts = self._counts
         counts["messages_in"] += 1
         if frame is None:
@@ -56,17 +58,17 @@ class Intake:
             epoch = self._envelope.open(header)
             records = decode_frame(frame)
         except PeerError as error:
-            self._refuse_message(channel, peer, error, now)
+            self._refuse_message(socket, peer, error, now)
             return
-        if channel.link not in WITHOUT_EPOCH and epoch > self._core.epoch:
-            self._see_epoch(epoch, now)
+        if socket.link not in WITHOUT_EPOCH and epoch > self._core.epoch:
+            self._tell_epoch(epoch, now)
         counts["records_in"] += len(records)
-        link = channel.link
+        link = socket.link
         receive = self._core.receive
-        carry_out = self._performer.carry_out
+        carry_out = self._runner.carry_out
         for record in records:
             if isinstance(record, BadRecord):
-                self._refuse(channel, peer, record)
+                self._refuse(socket, peer, record)
                 continue
             try:
                 effects = receive(link, peer, record, now)
@@ -74,32 +76,33 @@ class Intake:
                     carry_out(effects)
             except NodeEndError:
                 raise
-            except Exception:  # noqa: BLE001 -- whatever a core raises
-                self._performer.core_failed(f"record={type(record).__name__}")
+            except Exception:  # noqa: BLE001 -- a core may raise anything
+                self._core_calls.on_failure(f"record={type(record).__name__}")
 
-    def _refuse_message(self, channel: Channel, peer: Peer, error: PeerError, now: float) -> None:
-        self._refuse(channel, peer, BadRecord(0, error.code, error.detail))
-        if isinstance(channel, DialChannel) and error.code in _STRANGE:
-            self._tell(PeerIncompatible(channel.link, peer, _strangeness(error)), now)
+    def _refuse_message(self, socket: LinkSocket, peer: Peer, error: PeerError, now: float) -> None:
+        self._refuse(socket, peer, BadRecord(0, error.code, error.detail))
+        if isinstance(socket, PeerConnection) and error.code in _INCOMPATIBLE:
+            incompatible = PeerIncompatible(socket.link, peer, _why_incompatible(error))
+            self._core_calls.tell(incompatible, now)
 
-    def _refuse(self, channel: Channel, peer: Peer, bad: BadRecord) -> None:
+    def _refuse(self, socket: LinkSocket, peer: Peer, bad: BadRecord) -> None:
         self._counts[f"bad_{bad.code}"] += 1
-        # Never to whom we connected: a node answers requests, it does not argue with answers.
-        if isinstance(channel, RouterChannel | AnswerChannel):
+        # Only requests are refused. What comes over a connection of ours is an answer or a hint.
+        if isinstance(socket, RouterSocket | RepSocket):
             answer = Refused(bad.request_id, bad.code, bad.detail, self._core.epoch)
-            self._performer.sends.add(channel.link, peer, answer)
+            self._runner.sends.add(socket.link, peer, answer)
 
-    def _see_epoch(self, epoch: int, now: float) -> None:
-        """Tell the core of a higher epoch, once for each."""
+    def _tell_epoch(self, epoch: int, now: float) -> None:
+        """Tell the core about a higher epoch, once for each epoch."""
         if epoch not in self._epochs_told:
             if len(self._epochs_told) >= _EPOCHS_TOLD_MAX:
                 self._epochs_told.clear()
             self._epochs_told.add(epoch)
-            self._tell(EpochSeen(epoch), now)
+            self._core_calls.tell(EpochSeen(epoch), now)
 
 
-def _strangeness(error: PeerError) -> str:
-    """Return what is wrong with whom this node connected to, for whoever gave the address."""
+def _why_incompatible(error: PeerError) -> str:
+    """Return why this node cannot work with a peer, for the person who gave the address."""
     if isinstance(error, ForeignHeaderError):
         return (
             f"it is of cluster {error.theirs!r}: give the name of its cluster with --cluster, or "

@@ -1,4 +1,4 @@
-"""What a reactor is made of: its links and their addresses."""
+"""The links of a reactor and their addresses, and what makes an address valid."""
 
 import re
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ import msgspec
 from zreg.effects import Link
 from zreg.errors import UsageError
 
-# Links between a client and a session: they have a context of their own, so that a storm of clients
-# cannot stop the inside, and their epochs mean nothing to a core.
+# Links between a client and a session. They have a ZeroMQ context of their own, so that a storm of
+# clients cannot stop the links inside the cluster. A client's epoch has no meaning for a core.
 OUTSIDE: Final = (Link.CLIENTS, Link.SESSION)
 
-# Links whose epochs tell a core nothing: between meta nodes the leader's is always ahead.
+# Between meta nodes epochs have no meaning either: the leader is always ahead of its followers.
 BETWEEN_META_NODES: Final = (Link.RAFT_ASK, Link.RAFT_ANSWER)
 WITHOUT_EPOCH: Final = (*OUTSIDE, *BETWEEN_META_NODES)
 
@@ -22,19 +22,20 @@ _PORT_MAX: Final = 65535
 
 
 class LinkTable(msgspec.Struct, frozen=True, kw_only=True):
-    """Which links a reactor has: those that bind with their address, those that connect without.
+    """The links of a reactor. A link that binds has an address; a link that connects has none yet.
 
-    Port 0 lets the kernel choose; `addresses` of the reactor tells what it chose.
+    With port 0 the kernel chooses a port; `Reactor.addresses` tells which.
     """
 
     routers: Mapping[Link, str] = {}
     pubs: Mapping[Link, str] = {}
     dealers: tuple[Link, ...] = ()
     subs: tuple[Link, ...] = ()
-    # One request at a time and its answer: a REQ per peer, a REP for all.
+    # Links on which a peer gets one request at a time, over a REQ socket of its own.
     asks: tuple[Link, ...] = ()
+    # Links that answer such requests, over one REP socket.
     answers: Mapping[Link, str] = {}
-    # Whether somebody listens at an address is looked at; without a socket of ZeroMQ's.
+    # Links on which `Connect` only checks whether a process listens, by plain TCP.
     checks: tuple[Link, ...] = ()
 
 
@@ -48,9 +49,15 @@ def check_address(address: str, *, port_min: int) -> None:
         )
 
 
-def is_ipv6(address: str) -> bool:
-    """Return whether the address is written as IPv6, the only case in which it is switched on.
+def split_address(address: str) -> tuple[str, str]:
+    """Return host and port of a valid address; an IPv6 host is in brackets, any port is `*`."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    return host, port
 
-    With it on libzmq writes 127.0.0.1 as ::ffff:127.0.0.1, which nobody can read in a log.
+
+def is_ipv6(address: str) -> bool:
+    """Return whether the address is written as IPv6; only then the socket's IPv6 is switched on.
+
+    With IPv6 on, libzmq reports 127.0.0.1 as ::ffff:127.0.0.1, which is hard to read in a log.
     """
     return "[" in address

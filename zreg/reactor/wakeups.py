@@ -1,11 +1,12 @@
-"""When a turn is due: descriptors of sockets, one timer, and at most one turn scheduled.
+"""When a turn is due: a descriptor is readable, the timer is due, or a turn was asked for.
 
-A ZeroMQ descriptor is edge-triggered: it says "look at EVENTS", once. A wake-up is lost for good if
-a socket is used and not looked at again, so whoever sends or stops reading early says so here.
+A ZeroMQ descriptor is edge-triggered: it becomes readable once, and means "read EVENTS". If a
+socket is used and its EVENTS are not read again, the wake-up for its input is lost for good. Code
+that sends on a socket, or stops reading it early, therefore marks it as readable here.
 
-The descriptors are in an epoll of their own, of which the loop watches the one descriptor. So one
-callback learns of all that is readable, and runs the turn itself: asking the loop for one more
-callback would cost each hop of each message another round of the loop.
+The descriptors are in an epoll of their own, and the loop watches the one descriptor of that epoll.
+One callback then learns about all readable sockets, and runs the turn itself: a turn scheduled on
+the loop would cost each hop of each message another round of the loop.
 """
 
 import asyncio
@@ -13,68 +14,69 @@ import select
 from collections.abc import Callable
 from typing import Final
 
-from zreg.reactor.links import Channel
+from zreg.reactor.sockets.link_socket import LinkSocket
 
-# A core whose next tick is always due must not take the whole processor.
+# A core whose next tick is always due must not use the whole processor.
 TIMER_SECONDS_MIN: Final = 0.001
 
 
 class Wakeups:
-    """Watches channels on one loop and calls `turn` when there is something to do."""
+    """Watches sockets on one loop and runs a turn when one is due; at most one is scheduled."""
 
-    def __init__(self, turn: Callable[[], None]) -> None:
-        self._turn = turn
+    def __init__(self, run_turn: Callable[[], None]) -> None:
+        self._run_turn = run_turn
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._epoll: select.epoll
-        self._descriptors: dict[Channel, tuple[int, int | None]] = {}
-        # Of each descriptor: its channel, and whether it is the monitor's.
-        self._owners: dict[int, tuple[Channel, bool]] = {}
-        # Channels whose descriptor, or whose monitor's, became readable; a dict keeps their order.
-        self.readable: dict[Channel, None] = {}
-        self.eventful: dict[Channel, None] = {}
+        # The descriptor of each socket, and that of its monitor.
+        self._descriptors: dict[LinkSocket, tuple[int, int | None]] = {}
+        # Of each descriptor: its socket, and whether it is the monitor's.
+        self._owners: dict[int, tuple[LinkSocket, bool]] = {}
+        # Sockets that the next turn reads, and sockets whose monitor it reads, in order.
+        self.readable: dict[LinkSocket, None] = {}
+        self.eventful: dict[LinkSocket, None] = {}
 
     def __len__(self) -> int:
-        """Return how many channels are watched."""
+        """Return how many sockets are watched."""
         return len(self._descriptors)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin: nothing is scheduled before."""
+        """Begin to watch; nothing is scheduled before."""
         self._loop = loop
         self._epoll = select.epoll()
         loop.add_reader(self._epoll.fileno(), self._on_ready)
 
     def stop(self) -> None:
-        """End: no further turn is called."""
+        """End: no further turn is run."""
         for handle in (self._handle, self._timer):
             if handle is not None:
                 handle.cancel()
-        for channel in list(self._descriptors):
-            self.unwatch(channel)
+        for socket in list(self._descriptors):
+            self.unwatch(socket)
         if self._loop is not None:
             self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
         self._loop = None
 
     def schedule(self) -> None:
-        """Have a turn soon, one for all that is asked for until then."""
+        """Have a turn soon; further calls until then ask for the same turn."""
         if self._handle is None and self._loop is not None:
-            self._handle = self._loop.call_soon(self._run)
+            self._handle = self._loop.call_soon(self._run_scheduled)
 
     def pause(self, seconds: float) -> None:
-        """Be deaf to descriptors for so long, then have a turn that reads everything."""
+        """Ignore descriptors for this time, then have a turn that reads everything."""
         if self._loop is not None:
             self._loop.remove_reader(self._epoll.fileno())
-            self._loop.call_later(seconds, self._go_on)
+            self._loop.call_later(seconds, self._resume)
             self.look_at_all()
 
     def arm(self, due_at: float | None, now: float) -> None:
         """Set the one timer."""
         if due_at is None or self._loop is None:
             return
-        # A timer that rings too early costs one empty turn; setting it every turn costs more.
+        # A timer that fires too early costs one empty turn; setting it in every turn costs more.
         if self._timer is not None and self._timer_at <= due_at:
             return
         due_at = max(due_at, now + TIMER_SECONDS_MIN)
@@ -85,59 +87,59 @@ class Wakeups:
         self._timer_at = due_at
         self._timer = self._loop.call_at(due_at, self._on_timer)
 
-    def watch(self, channel: Channel) -> None:
-        """Begin to watch a channel and its monitor."""
+    def watch(self, socket: LinkSocket) -> None:
+        """Begin to watch a socket and its monitor."""
         assert self._loop is not None
-        socket, monitor = self._descriptors[channel] = channel.descriptors()
-        for descriptor, is_monitor in ((socket, False), (monitor, True)):
+        own, monitor = self._descriptors[socket] = socket.descriptors()
+        for descriptor, is_monitor in ((own, False), (monitor, True)):
             if descriptor is not None:
-                self._owners[descriptor] = (channel, is_monitor)
+                self._owners[descriptor] = (socket, is_monitor)
                 self._epoll.register(descriptor, select.EPOLLIN)
-        # What came before the descriptor was watched makes no wake-up of its own.
-        self.look_at(channel)
+        # What came before the descriptor was watched makes no wake-up.
+        self.look_at(socket)
         self.schedule()
 
-    def unwatch(self, channel: Channel) -> None:
-        """Stop watching; must come before the channel is closed, as descriptors are reused."""
-        for descriptor in self._descriptors.pop(channel, ()):
+    def unwatch(self, socket: LinkSocket) -> None:
+        """Stop watching; must come before the socket is closed, because descriptors are reused."""
+        for descriptor in self._descriptors.pop(socket, ()):
             if descriptor is not None:
                 self._epoll.unregister(descriptor)
                 del self._owners[descriptor]
-        self.readable.pop(channel, None)
-        self.eventful.pop(channel, None)
+        self.readable.pop(socket, None)
+        self.eventful.pop(socket, None)
 
-    def look_at(self, channel: Channel) -> None:
-        """Have the next turn read the channel and its monitor."""
-        self.readable[channel] = None
-        self.eventful[channel] = None
+    def look_at(self, socket: LinkSocket) -> None:
+        """Have the next turn read the socket and its monitor."""
+        self.readable[socket] = None
+        self.eventful[socket] = None
 
     def look_at_all(self) -> None:
         """Have the next turn read everything."""
-        for channel in self._descriptors:
-            self.look_at(channel)
+        for socket in self._descriptors:
+            self.look_at(socket)
 
-    def take_readable(self) -> dict[Channel, None]:
-        """Return the channels to read, and start collecting anew."""
+    def take_readable(self) -> dict[LinkSocket, None]:
+        """Return the sockets to read, and start collecting anew."""
         readable, self.readable = self.readable, {}
         return readable
 
-    def take_eventful(self) -> dict[Channel, None]:
-        """Return the channels whose monitors are to be read, and start collecting anew."""
+    def take_eventful(self) -> dict[LinkSocket, None]:
+        """Return the sockets whose monitors are to be read, and start collecting anew."""
         eventful, self.eventful = self.eventful, {}
         return eventful
 
-    def _run(self) -> None:
+    def _run_scheduled(self) -> None:
         self._handle = None
-        self._turn()
+        self._run_turn()
 
     def _run_now(self) -> None:
-        """Run the turn that may be scheduled already."""
+        """Run the turn, in place of one that may be scheduled already."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        self._turn()
+        self._run_turn()
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         if self._loop is not None:
             self._loop.add_reader(self._epoll.fileno(), self._on_ready)
             self.schedule()
@@ -147,14 +149,15 @@ class Wakeups:
         self._run_now()
 
     def _on_ready(self) -> None:
-        # Nearly always there is a message: to look first whether there is costs more than a turn
-        # for nothing now and then, when libzmq only says that a peer has read something.
+        # The turn receives without reading EVENTS first. Nearly always there is a message, so the
+        # look would cost more than the few empty turns when libzmq only reports that a peer has
+        # read something.
         events = self._epoll.poll(0)
         for descriptor, _ in events:
-            channel, is_monitor = self._owners[descriptor]
+            socket, is_monitor = self._owners[descriptor]
             if is_monitor:
-                self.eventful[channel] = None
+                self.eventful[socket] = None
             else:
-                self.readable[channel] = None
+                self.readable[socket] = None
         if events:
             self._run_now()

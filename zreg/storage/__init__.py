@@ -1,1 +1,1 @@
-"""What nodes keep on disk: the journal of Raft, the lock on a directory, the membership."""
+"""What nodes keep on disk: Raft's journal, the lock of a directory, the cached membership."""

@@ -1,7 +1,7 @@
-"""Hold a node's directory, so that no second node uses it at the same time.
+"""Lock a node's directory, so that no second node uses it at the same time.
 
-The lock is the kernel's, on the directory itself: it needs no file, not even space on the disk, and
-ends with the process, however that does.
+The kernel holds the lock, on the directory itself. The lock needs no file and no space on the disk,
+and ends with the process, also if that is killed.
 """
 
 import fcntl
@@ -19,10 +19,10 @@ logger = logging.getLogger("zreg.directory")
 
 
 class DirectoryLock:
-    """A directory that is this node's alone until `release`, or the end of the process."""
+    """A directory that no other node can use until `release`, or until the process ends."""
 
     def __init__(self, path: Path) -> None:
-        """Make it if need be; `UsageError` says who holds it, or why it cannot be used."""
+        """Create and lock it; `UsageError` names its holder, or why it cannot be used."""
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -40,14 +40,14 @@ class DirectoryLock:
                 f"{path} is in use by {holder}: stop that one, or give each node a --dir of its own"
             ) from None
         except OSError as error:
-            # A file system without locks is no reason not to start.
+            # The node starts without a lock on a file system that has none.
             detail = (
-                f"{path} cannot be locked ({error.strerror}): see to it that no second node uses it"
+                f"{path} cannot be locked ({error.strerror}): make sure that no second node uses it"
             )
             logger.warning("directory.unlocked detail=%r", detail)
 
     def release(self) -> None:
-        """Let others use it; twice is fine."""
+        """Let another node use the directory; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -58,16 +58,18 @@ class DirectoryLock:
 
 
 def _holder(descriptor: int) -> str:
-    """Return who holds the lock on this directory, as far as the kernel tells."""
+    """Return which process holds the lock on this directory, as far as the kernel shows it."""
     inode = str(os.fstat(descriptor).st_ino)
     try:
         lines = [line.split() for line in _LOCKS.read_text().splitlines()]
     except OSError:
         lines = []
     for fields in lines:
-        # As in `1: FLOCK ADVISORY WRITE 4711 fe:01:131075 0 EOF`.
-        is_it = fields[1:2] == ["FLOCK"] and fields[5:6] and fields[5].endswith(f":{inode}")
-        if is_it and int(fields[4]) > 0:
+        # A line looks like `1: FLOCK ADVISORY WRITE 4711 fe:01:131075 0 EOF`.
+        is_of_directory = (
+            fields[1:2] == ["FLOCK"] and fields[5:6] and fields[5].endswith(f":{inode}")
+        )
+        if is_of_directory and int(fields[4]) > 0:
             return f"process {fields[4]}{_command(fields[4])}"
     return "another process"
 

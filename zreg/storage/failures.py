@@ -1,4 +1,4 @@
-"""What ends a node: it must not go on, and nothing more of it may leave."""
+"""Errors that end a node: it must not continue, and it sends nothing more."""
 
 from zreg.errors import Error
 
@@ -8,4 +8,8 @@ class NodeEndError(Error):
 
 
 class CoreFailedError(NodeEndError):
-    """A core raised, and its state cannot be trusted any more."""
+    """A core raised an exception, and its state cannot be trusted any more."""
+
+
+class JournalError(NodeEndError):
+    """The journal cannot be used; the message is a sentence that says what to do."""

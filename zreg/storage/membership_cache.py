@@ -1,9 +1,11 @@
-"""Keep the membership that a node follows in a file, for the process after this one.
+"""Cache the membership that a node follows in a file, for the next process of this node.
 
-The file is a convenience: one that is missing, damaged or of others is not there, and a write that
-fails costs a line in the log. It is replaced as a whole, so a process that dies while it writes
-leaves the one before. Writing happens in a thread, the newest membership first and last, with a
-pause in between.
+The cache is a convenience. A file that is missing, damaged or of another node is not used, and a
+write that fails costs a line in the log. The file is replaced as a whole, so a process that dies
+while it writes leaves the former file.
+
+A thread writes the file, and pauses after each write. It always writes the newest membership, so
+one that is replaced before its turn is never written.
 """
 
 import asyncio
@@ -17,16 +19,16 @@ from zreg.errors import UsageError
 from zreg.model import EMPTY_MEMBERSHIP, Membership
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.wire.cached_membership import (
-    KEPT_BYTES_MAX,
+    CACHED_BYTES_MAX,
     CachedMembershipError,
     decode_cached_membership,
     encode_cached_membership,
 )
 
-KEPT_NAME: Final = "membership.msgpack"
+CACHE_NAME: Final = "membership.msgpack"
 # Members come and go in bursts, and each write waits for the disk.
 PAUSE_SECONDS: Final = 0.2
-# A write that failed is tried again after this: somebody has to free space first.
+# A write that failed is tried again after this time: the operator has to free space first.
 RETRY_SECONDS: Final = 5.0
 
 logger = logging.getLogger("zreg.membership")
@@ -42,15 +44,15 @@ class MembershipFile:
             raise UsageError(
                 f"{directory} cannot be used: {error.strerror}; name another --dir"
             ) from error
-        self.path = directory / KEPT_NAME
+        self.path = directory / CACHE_NAME
         self._cluster = cluster
         self._node_id = node_id
 
     def read(self) -> Membership:
-        """Return what was kept; empty, with a warning that says why, if there is nothing to use."""
+        """Return the cached membership, or an empty one; a warning says why a file is not used."""
         try:
             with self.path.open("rb") as file:
-                data = file.read(KEPT_BYTES_MAX + 1)
+                data = file.read(CACHED_BYTES_MAX + 1)
             return decode_cached_membership(data, cluster=self._cluster, node_id=self._node_id)
         except FileNotFoundError:
             return EMPTY_MEMBERSHIP
@@ -63,7 +65,7 @@ class MembershipFile:
         return EMPTY_MEMBERSHIP
 
     def write(self, membership: Membership) -> None:
-        """Replace what is kept; an empty membership removes it. Raises `OSError`."""
+        """Replace the file; an empty membership removes it. Raises `OSError`."""
         if membership.epoch == 0:
             self.path.unlink(missing_ok=True)
         else:
@@ -76,7 +78,7 @@ class MembershipFile:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.path)
-        # Without this the name may still lead to the former content after a power cut.
+        # Without this sync the name may still lead to the former content after a power cut.
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
@@ -85,35 +87,39 @@ class MembershipFile:
 
 
 class MembershipCache:
-    """Writes the newest membership, outside the loop's thread; `keep` returns at once."""
+    """Writes the newest membership outside the loop's thread; `store` returns at once.
+
+    A write is due exactly while `_newest` is another membership than `cached`.
+    """
 
     def __init__(
         self,
         file: MembershipFile,
         *,
-        held: DirectoryLock | None = None,
+        lock: DirectoryLock | None = None,
         pause_seconds: float = PAUSE_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
-        self.kept = file.read()
+        # The membership in the file.
+        self.cached = file.read()
         self._file = file
-        self._held = held
+        self._lock = lock
         self._pause_seconds = pause_seconds
         self._retry_seconds = retry_seconds
-        self._newest = self.kept
+        self._newest = self.cached
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
-        # Why the last write failed, for people; empty: it did not.
-        self.trouble = ""
+        # Why the last write failed, for people; None if it did not fail.
+        self.failure: str | None = None
 
-    def keep(self, membership: Membership) -> None:
-        """Have this written soon, unless a newer one comes before; the loop must run."""
+    def store(self, membership: Membership) -> None:
+        """Have this membership written soon, unless a newer one replaces it; the loop must run."""
         self._newest = membership
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._write())
 
     async def close(self) -> None:
-        """Return when the newest membership is written, or cannot be."""
+        """Return when the newest membership is written, or its write has failed."""
         self._closing.set()
         if self._task is not None:
             await self._task
@@ -121,36 +127,36 @@ class MembershipCache:
 
     def release(self) -> None:
         """Let another node use the directory."""
-        if self._held is not None:
-            self._held.release()
+        if self._lock is not None:
+            self._lock.release()
 
     async def _write(self) -> None:
-        """Write until there is nothing newer; each pause ends early when the node does."""
-        while self._newest is not self.kept:
+        """Write until nothing newer is left. When the node ends, the current pause ends early."""
+        while self._newest is not self.cached:
             is_last = self._closing.is_set()
-            is_written = await self._try(self._newest)
-            if is_last and not is_written:
+            await self._try_to_write(self._newest)
+            if is_last and self.failure is not None:
                 break
-            pause = self._pause_seconds if is_written else self._retry_seconds
+            pause = self._pause_seconds if self.failure is None else self._retry_seconds
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pause)
         self._task = None
 
-    async def _try(self, membership: Membership) -> bool:
+    async def _try_to_write(self, membership: Membership) -> None:
         try:
             await asyncio.to_thread(self._file.write, membership)
         except OSError as error:
-            self._tell(error)
-            return False
-        self.trouble = ""
-        self.kept = membership
-        return True
+            self._on_failure(error)
+        else:
+            self.failure = None
+            self.cached = membership
 
-    def _tell(self, error: OSError) -> None:
-        is_told = bool(self.trouble)
-        self.trouble = (
-            f"{self._file.path} cannot be written ({error.strerror}): free space or mend its "
+    def _on_failure(self, error: OSError) -> None:
+        """Remember why a write failed, and log the first failure of a row."""
+        was_failing = self.failure is not None
+        self.failure = (
+            f"{self._file.path} cannot be written ({error.strerror}): free space or repair its "
             "directory; until then a restart of this node needs meta"
         )
-        if not is_told:
-            logger.warning("membership.keep.failed detail=%r", self.trouble)
+        if not was_failing:
+            logger.warning("membership.keep.failed detail=%r", self.failure)

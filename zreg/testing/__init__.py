@@ -1,1 +1,1 @@
-"""What users and we test with: a cluster of production cores in one process, by seed."""
+"""Test tools for zreg and its users: simulated clusters, checkers, and real processes."""

@@ -1,1 +1,1 @@
-"""Floor 1: what travels. `messages` are the records, `codec` their bytes, `envelope` the header."""
+"""What is on the wire: `messages` has the records, `codec` their bytes, `envelope` the header."""

@@ -1,8 +1,8 @@
-"""What users publish, packed by clients with msgpack and opened by clients alone.
+"""The values of a publisher, packed by the client that publishes and unpacked by its readers.
 
-A body is the array `[registered_at, attributes, value, ...]`. A value is text, bytes or an
-endpoint, and the reader gets back the kind that was given. Bytes from other clients are not
-trusted: whatever they hold, opening them raises nothing but `PeerError`.
+A body is the msgpack array `[registered_at, attributes, value, ...]`. A value is text, bytes or an
+endpoint; the reader gets the same kind back. Bytes from other clients are not trusted: unpacking
+raises no error but `PeerError`.
 """
 
 import math
@@ -18,7 +18,7 @@ _ATTRIBUTE_CHARACTERS_MAX: Final = 1024
 
 
 class Body(NamedTuple):
-    """An opened body; an endpoint is a dict with string keys. `registered_at` is Unix time."""
+    """An unpacked body. An endpoint is a dict with string keys; `registered_at` is Unix time."""
 
     registered_at: float
     attributes: dict[str, str]
@@ -31,26 +31,26 @@ def pack_body(
     attributes: Mapping[str, str],
     registered_at: float,
 ) -> bytes:
-    """Return the bytes that travel; `UsageError` says what about the values cannot travel."""
+    """Return the packed body; `UsageError` says which value is not allowed, and why."""
     if not 1 <= len(values) <= Limits.values_per_publisher_max:
         raise UsageError(
             f"publish 1 to {Limits.values_per_publisher_max} values at once, not {len(values)}"
         )
     if attributes:
         _check_attributes(attributes)
-    opened: list[Any] = []
+    packable: list[Any] = []
     has_map = False
     for value in values:
-        # Exact types first: nearly all there is, and a question of nanoseconds.
+        # The exact types come first: nearly all values have them, and this check is the fastest.
         if type(value) is str or type(value) is bytes or isinstance(value, str | bytes):
-            opened.append(value)
+            packable.append(value)
         elif isinstance(value, Mapping):
-            opened.append(dict(value))
+            packable.append(dict(value))
             has_map = True
         else:
             raise UsageError(f"a value is text, bytes or an endpoint, not {value!r:.80}")
     try:
-        packed: bytes = msgpack.packb([float(registered_at), dict(attributes), *opened])
+        packed: bytes = msgpack.packb([float(registered_at), dict(attributes), *packable])
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"what is published cannot be packed: {error}"[:200]) from None
     if len(packed) > Limits.body_bytes_max:
@@ -64,7 +64,7 @@ def pack_body(
 
 
 def _check_readable(packed: bytes) -> None:
-    """Refuse what would not open again at the reader's: too deep, too long, not text as key."""
+    """Raise `UsageError` if readers could not unpack the body: too deep, too long, a bad key."""
     try:
         unpack_body(packed)
     except PeerError as error:
@@ -87,16 +87,16 @@ def _check_attributes(attributes: Mapping[Any, Any]) -> None:
 
 
 def unpack_body(packed: bytes) -> Body:
-    """Open a body; `PeerError` if it is not one."""
+    """Return the unpacked body; `PeerError` if the bytes are not a body."""
     try:
-        opened: Any = msgpack.unpackb(
+        array: Any = msgpack.unpackb(
             packed,
             strict_map_key=True,
             max_array_len=Limits.values_per_publisher_max + 2,
             max_map_len=Limits.attributes_per_publisher_max,
             max_ext_len=0,
         )
-        registered_at, attributes, *values = opened
+        registered_at, attributes, *values = array
     except (ValueError, TypeError, RecursionError) as error:
         raise PeerError(MalformedError.code, f"not a body: {error}"[:200]) from None
     is_body = (

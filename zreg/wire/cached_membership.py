@@ -1,7 +1,7 @@
-"""The membership that a node keeps on its disk: as bytes, and judged when they are read again.
+"""The bytes of the membership that a node caches on its disk, and the checks when they are read.
 
-Like an entry of meta's log, it is read by later versions of zreg: fields only grow. The outer array
-never changes, so that every version can tell a damaged file from a newer one.
+Like the entries of meta's log, the bytes are read by later versions of zreg: fields are only added.
+The outer array never changes, so that every version can tell a damaged file from a newer one.
 """
 
 from typing import Final
@@ -13,18 +13,18 @@ from zreg.errors import Error
 from zreg.model import Membership
 
 FORMAT: Final = 1
-# Far above what the most members take; whatever is larger was not written by zreg.
-KEPT_BYTES_MAX: Final = 4 << 20
+# Far above what the largest membership takes: a larger file was not written by zreg.
+CACHED_BYTES_MAX: Final = 4 << 20
 _MAGIC: Final = b"zreg membership"
 _DECODING_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
 class CachedMembershipError(Error):
-    """The bytes are not the kept membership of this node; the text goes on a file's name."""
+    """The bytes are not the cached membership of this node; the text follows the file's name."""
 
 
 class _Outer(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What stands around the content, in every format."""
+    """The envelope of the content; the same in every format."""
 
     magic: bytes
     format: int
@@ -33,7 +33,7 @@ class _Outer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class _Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Whose it is, and what."""
+    """The membership, and the node that it belongs to."""
 
     cluster: str
     node_id: str
@@ -46,15 +46,18 @@ _content_decoder: Final = msgspec.msgpack.Decoder(_Content)
 
 
 def encode_cached_membership(membership: Membership, *, cluster: str, node_id: str) -> bytes:
-    """Return the bytes to keep for this node."""
+    """Return the bytes to write for this node."""
     content = _encoder.encode(_Content(cluster, node_id, membership))
     return _encoder.encode(_Outer(_MAGIC, FORMAT, _checksum(FORMAT, content), content))
 
 
 def decode_cached_membership(data: bytes, *, cluster: str, node_id: str) -> Membership:
-    """Return what was kept; `NotKeptError` if it is damaged, of another format or of others."""
+    """Return the membership.
+
+    Raises `CachedMembershipError` if the bytes are damaged, of another format, or of another node.
+    """
     damaged = "is damaged"
-    if len(data) > KEPT_BYTES_MAX:
+    if len(data) > CACHED_BYTES_MAX:
         raise CachedMembershipError(damaged)
     try:
         outer = _outer_decoder.decode(data)

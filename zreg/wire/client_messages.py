@@ -1,4 +1,4 @@
-"""Records between a client and its session."""
+"""Records that a client and its session send to each other."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from msgspec import Meta
 from zreg.model import (
     ZERO,
     Address,
-    Body,
+    BodyBytes,
     CheckedDatumName,
     Count,
     DatumName,
@@ -30,7 +30,11 @@ from zreg.wire.record import Message
 
 
 class Hello(Message, tag=1, frozen=True, array_like=True, gc=False):
-    """Client, first record of a connection: who I am. The desired state follows."""
+    """Client to session, first record of a connection: identifies the client.
+
+    The session answers `Welcome` or `Refused`. After `Welcome` the client replays what it wants.
+    Sessions ignore `library`.
+    """
 
     protocol_version: Count
     client_id: Id
@@ -41,7 +45,10 @@ class Hello(Message, tag=1, frozen=True, array_like=True, gc=False):
 
 
 class Welcome(Message, tag=2, frozen=True, array_like=True, gc=False):
-    """Session, answer to Hello: who I am, how often to ping, where else to go."""
+    """Session to client, answer to `Hello`: identifies the session.
+
+    It says how often the client pings, how long its lease is, and which other sessions there are.
+    """
 
     protocol_version: Count
     session: Incarnation
@@ -52,17 +59,21 @@ class Welcome(Message, tag=2, frozen=True, array_like=True, gc=False):
 
 
 class Publish(Message, tag=3, frozen=True, array_like=True, gc=False):
-    """Client: hold this registration, at this version, until I say otherwise or am gone."""
+    """Client to session: register this publisher at this version.
+
+    The session keeps it registered until the client unpublishes it, leaves or is gone. It answers
+    `Accepted` after the data node has accepted the publisher, else `Refused`.
+    """
 
     request_id: RequestId
     publisher_id: Id
     version: PublisherVersion
     data_info_id: CheckedDatumName
-    body: Body
+    body: BodyBytes
 
 
 class Unpublish(Message, tag=4, frozen=True, array_like=True, gc=False):
-    """Client: drop this registration, up to this version."""
+    """Client to session: remove this publisher up to this version. Answered like `Publish`."""
 
     request_id: RequestId
     publisher_id: Id
@@ -71,7 +82,10 @@ class Unpublish(Message, tag=4, frozen=True, array_like=True, gc=False):
 
 
 class Subscribe(Message, tag=5, frozen=True, array_like=True, gc=False):
-    """Client: push me this datum; I have its view at `version`, whose digest is `digest`."""
+    """Client to session: subscribe to a datum. The session answers `Accepted`, then sends `Push`.
+
+    The client has the datum at `version`, and its view has the digest `digest`.
+    """
 
     request_id: RequestId
     data_info_id: CheckedDatumName
@@ -81,7 +95,7 @@ class Subscribe(Message, tag=5, frozen=True, array_like=True, gc=False):
 
 
 class Unsubscribe(Message, tag=6, frozen=True, array_like=True, gc=False):
-    """Client: no more pushes of this datum."""
+    """Client to session: end the subscription. The session answers `Accepted`."""
 
     request_id: RequestId
     data_info_id: CheckedDatumName
@@ -89,15 +103,16 @@ class Unsubscribe(Message, tag=6, frozen=True, array_like=True, gc=False):
 
 
 class ReplayDone(Message, tag=7, frozen=True, array_like=True, gc=False):
-    """Client: that was all of my desired state; drop what you hold for me beside it."""
+    """Client to session: the replay is complete. The session drops what was not replayed."""
 
 
 class Push(Message, tag=10, frozen=True, array_like=True, gc=False):
-    """Session: the datum went from `source_version` to `version`.
+    """Session to client: the datum changed from `source_version` to `version`. Answer: `PushAck`.
 
-    Without a source version it is a snapshot: all that is in scope, in parts, the last one with
-    `parts_left` 0. `is_unreconciled`: what the snapshot lacks may still exist, drop nothing.
-    `is_reset`: your version is of another life of the cluster, start from here.
+    Without a source version the push is a snapshot of everything in scope. It comes in parts; the
+    last part has `parts_left` 0. `is_unreconciled`: publishers that the snapshot lacks may still
+    exist, so the client keeps them. `is_reset`: the client's version belongs to an earlier history
+    of the cluster, so the client replaces its view.
     """
 
     data_info_id: DatumName
@@ -112,7 +127,10 @@ class Push(Message, tag=10, frozen=True, array_like=True, gc=False):
 
 
 class PushAck(Message, tag=11, frozen=True, array_like=True, gc=False):
-    """Client: applied, I am at `version` now; `needs_snapshot` if the push did not fit my view."""
+    """Client to session, answer to `Push`: the client's view is at `version` now.
+
+    `needs_snapshot`: the push did not fit the view, so the session sends a snapshot next.
+    """
 
     data_info_id: CheckedDatumName
     scope: Scope
@@ -121,8 +139,12 @@ class PushAck(Message, tag=11, frozen=True, array_like=True, gc=False):
 
 
 class Bye(Message, tag=14, frozen=True, array_like=True, gc=False):
-    """Client: I leave, drop what I published. Session: I stop, go to another session."""
+    """The sender leaves. Not answered.
+
+    From a client: the session removes what the client published. From a session: the client
+    connects to another session.
+    """
 
 
 class WhoAreYou(Message, tag=15, frozen=True, array_like=True, gc=False):
-    """Session: I do not know you (any more); say Hello and replay."""
+    """Session to client: the session does not know the client. It says `Hello` and replays."""

@@ -1,7 +1,7 @@
-"""Records to bytes and back; together with `body` the only place that decodes.
+"""Encodes records into frames and decodes frames; only this module, `envelope` and `body` decode.
 
-A frame is an array of records. One record that cannot be decoded costs that record, a frame that
-is no array of records costs the frame; neither ever raises anything but `PeerError`.
+A frame is an array of records. If one record cannot be decoded, only that record is lost; if the
+frame is not an array of records, the whole frame is. Decoding raises no error but `PeerError`.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,12 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _frame_decoder: Final = msgspec.msgpack.Decoder(list[WireMessage])
 _record_decoder: Final = msgspec.msgpack.Decoder(WireMessage)
 _raw_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_start_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _int_decoder: Final = msgspec.msgpack.Decoder(int)
 _DECODING_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
 class BadRecord(msgspec.Struct, frozen=True):
-    """Stands where a record could not be decoded: what to answer, and to which request."""
+    """Takes the place of a record that could not be decoded; says how to refuse it."""
 
     request_id: int
     code: int
@@ -31,27 +30,23 @@ class BadRecord(msgspec.Struct, frozen=True):
 
 
 def encode_record(message: Message) -> msgspec.Raw:
-    """Return one record as bytes that `encode_frames` takes in place of the record."""
+    """Return one encoded record, which `encode_frames` takes in place of the record."""
     return msgspec.Raw(_encoder.encode(message))
 
 
 def record_name(record: Message | msgspec.Raw) -> str:
-    """Return the name of a record's class, also of a record that is encoded already."""
+    """Return the name of a record's class, also for an encoded record."""
     if isinstance(record, Message):
         return type(record).__name__
     tag, _ = _start_of(record)
     return TAGS[tag].__name__ if tag in TAGS else "unknown"
 
 
-def encoded_size(message: Message | msgspec.Struct) -> int:
-    """Return how many bytes the record takes on the wire."""
-    return len(_encoder.encode(message))
-
-
 def encode_frames(records: Sequence[Message | msgspec.Raw]) -> list[bytes]:
-    """Return the records as frames within the limits, in order.
+    """Return the records, in order, as frames within the limits.
 
-    A single record larger than a frame is a bug of the sender: cores split what can grow.
+    Raises `ValueError` for a record that is larger than a frame. That is a bug of the sender: cores
+    split every record that can grow.
     """
     if len(records) <= Limits.records_per_frame_max:
         frame = _encoder.encode(records)
@@ -64,7 +59,7 @@ def encode_frames(records: Sequence[Message | msgspec.Raw]) -> list[bytes]:
 
 
 def decode_frame(frame: bytes) -> Sequence[WireMessage | BadRecord]:
-    """Return the records of a frame; `PeerError` if it is not a frame at all."""
+    """Return the records of a frame; `PeerError` if it is not an array of records."""
     if len(frame) > Limits.frame_bytes_max:
         raise PeerError(MalformedError.code, f"frame of {len(frame)} bytes is too large")
     try:
@@ -77,7 +72,7 @@ def decode_frame(frame: bytes) -> Sequence[WireMessage | BadRecord]:
 
 
 def _decode_one_by_one(frame: bytes) -> list[WireMessage | BadRecord]:
-    """Decode what can be decoded; the slow way, for frames with a bad record in them."""
+    """Decode each record by itself: the slow path, for a frame with a bad record."""
     try:
         raws = _raw_decoder.decode(frame)
     except _DECODING_ERRORS as error:
@@ -99,12 +94,13 @@ def _decode_record(raw: msgspec.Raw) -> WireMessage | BadRecord:
 
 
 def _start_of(raw: msgspec.Raw) -> tuple[int | None, int]:
-    """Return tag and request id of a record that could not be decoded, as far as they are there.
+    """Return tag and request id of a record that could not be decoded; None and 0 if not readable.
 
-    Not every record has its request id first, so this is a guess that serves the answer only.
+    For an unknown tag the request id is a guess: the first field is one in most records. It is only
+    used in the refusal.
     """
     try:
-        fields = _start_decoder.decode(raw)
+        fields = _raw_decoder.decode(raw)
         tag = _int_decoder.decode(fields[0])
     except (*_DECODING_ERRORS, IndexError):
         return None, 0

@@ -1,4 +1,4 @@
-"""Records that travel on more than one link: the answers yes and no, and the question for life."""
+"""Records that are used on several links: Accepted, Refused, Ping and Pong."""
 
 from typing import Annotated
 
@@ -11,25 +11,32 @@ from zreg.wire.record import Message
 
 
 class Accepted(Message, tag=8, frozen=True, array_like=True, gc=False):
-    """Yes, to all of these requests: the data nodes hold it."""
+    """Answer to one or more requests: all of them are done.
+
+    A data node has merged the writes. A session has the answers of the data nodes; for `Subscribe`
+    and `Unsubscribe` it answers at once.
+    """
 
     request_ids: Annotated[tuple[RequestId, ...], Meta(max_length=Limits.ids_per_record_max)]
 
 
 class Refused(Message, tag=9, frozen=True, array_like=True, gc=False):
-    """No, with a code (zreg.errors) and a sentence; request id 0: no single request."""
+    """Answer to a request: it is refused, with a code (zreg.errors) and a text for people.
+
+    Request id 0: the refusal is not for a single request, but for a frame or the connection.
+    """
 
     request_id: RequestId
     code: Count
     detail: Detail = ""
     epoch: Count = 0
-    # Who can say more, where somebody is known to: the leader of meta.
+    # With code 14: the address of the leader of meta, if it is known.
     address: Address = ""
 
 
 class Ping(Message, tag=12, frozen=True, array_like=True, gc=False):
-    """Either side: answer me. Any traffic is life; this is for when there is none."""
+    """Either side of a link: the receiver answers `Pong`. Sent when there is no other traffic."""
 
 
 class Pong(Message, tag=13, frozen=True, array_like=True, gc=False):
-    """The answer to Ping."""
+    """Answer to `Ping`."""

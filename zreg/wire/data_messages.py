@@ -1,4 +1,4 @@
-"""Records between sessions and data nodes, and what data nodes broadcast."""
+"""Records between sessions and data nodes, and the records that data nodes broadcast."""
 
 from typing import Annotated
 
@@ -21,13 +21,16 @@ from zreg.wire.record import Message
 
 
 class NodeHello(Message, tag=20, frozen=True, array_like=True, gc=False):
-    """A node, first record of a connection to another node, and again when it rejoined."""
+    """Session to data node, first record of a connection and again after a rejoin. Not answered."""
 
     incarnation: Incarnation
 
 
 class PublishDatum(Message, tag=21, frozen=True, array_like=True, gc=False):
-    """Session to primary: merge this publisher, for which I vouch."""
+    """Session to primary: merge this publisher, which the session registers.
+
+    The data node answers `Accepted` or `Refused`.
+    """
 
     request_id: RequestId
     data_info_id: DatumName
@@ -35,7 +38,10 @@ class PublishDatum(Message, tag=21, frozen=True, array_like=True, gc=False):
 
 
 class UnpublishDatum(Message, tag=22, frozen=True, array_like=True, gc=False):
-    """Session to primary: these publishers are gone, up to these versions."""
+    """Session to primary: remove these publishers up to these versions.
+
+    The data node leaves tombstones and answers `Accepted` or `Refused`.
+    """
 
     request_id: RequestId
     data_info_id: DatumName
@@ -43,11 +49,11 @@ class UnpublishDatum(Message, tag=22, frozen=True, array_like=True, gc=False):
 
 
 class FetchChanges(Message, tag=23, frozen=True, array_like=True, gc=False):
-    """Follower to primary: tell me what came after `version`.
+    """Follower to primary: fetch the changes after `version`.
 
-    `seen_version` is the highest version that the follower or its own followers ever saw.
-    `is_unsure`: my copy at that version was merged while a primary was unreconciled, so give me
-    the whole at a version of its own.
+    The primary answers `Changes`, a `Snapshot` in parts, or `Refused`. `seen_version`: the highest
+    version that the follower or its own followers ever saw. `is_unsure`: the follower merged its
+    copy while a primary was unreconciled, so the primary answers with a snapshot at a new version.
     """
 
     request_id: RequestId
@@ -58,7 +64,10 @@ class FetchChanges(Message, tag=23, frozen=True, array_like=True, gc=False):
 
 
 class Changes(Message, tag=24, frozen=True, array_like=True, gc=False):
-    """Primary: these changes lead from your version to mine; `sequence` is the bucket's."""
+    """Primary to follower, answer to `FetchChanges`: the changes after the follower's version.
+
+    `sequence` is that of the datum's bucket, see `Changed`.
+    """
 
     request_id: RequestId
     data_info_id: DatumName
@@ -68,10 +77,11 @@ class Changes(Message, tag=24, frozen=True, array_like=True, gc=False):
 
 
 class Snapshot(Message, tag=25, frozen=True, array_like=True, gc=False):
-    """Primary: the whole datum at `version`, in parts, the last one with `parts_left` 0.
+    """Primary to follower, answer to `FetchChanges`: the whole datum at `version`, in parts.
 
-    `is_known` False: no such datum; follow it from `version` like an empty one.
-    `is_unreconciled`: what is missing here may still exist.
+    The last part has `parts_left` 0. `is_known` False: there is no such datum; the follower follows
+    it from `version` like an empty one. `is_unreconciled`: publishers that the snapshot lacks may
+    still exist, so the follower keeps them.
     """
 
     request_id: RequestId
@@ -85,7 +95,10 @@ class Snapshot(Message, tag=25, frozen=True, array_like=True, gc=False):
 
 
 class CompareVersions(Message, tag=26, frozen=True, array_like=True, gc=False):
-    """Follower to primary: I may have missed hints of this bucket; this is what I have."""
+    """Follower to primary: the versions that the follower has of a bucket's datums.
+
+    Sent when the follower may have missed hints. The primary answers `Versions` or `Refused`.
+    """
 
     request_id: RequestId
     bucket: Bucket
@@ -95,7 +108,7 @@ class CompareVersions(Message, tag=26, frozen=True, array_like=True, gc=False):
 
 
 class Versions(Message, tag=27, frozen=True, array_like=True, gc=False):
-    """Primary: of what you named, these are at another version now."""
+    """Primary to follower, answer to `CompareVersions`: datums that have another version now."""
 
     request_id: RequestId
     bucket: Bucket
@@ -106,7 +119,10 @@ class Versions(Message, tag=27, frozen=True, array_like=True, gc=False):
 
 
 class CompareDigest(Message, tag=28, frozen=True, array_like=True, gc=False):
-    """Session to data node: count and digest of what I vouch for on you, under this ring."""
+    """Session to data node: count and digest of the publishers that the session registers there.
+
+    The data node answers `DigestCompared` if its `ring_epoch` is the same, else nothing.
+    """
 
     ring_epoch: Count
     count: Count
@@ -114,14 +130,20 @@ class CompareDigest(Message, tag=28, frozen=True, array_like=True, gc=False):
 
 
 class DigestCompared(Message, tag=29, frozen=True, array_like=True, gc=False):
-    """Data node: equal to what I hold with your voucher, or not."""
+    """Data node to session, answer to `CompareDigest`.
+
+    `is_equal`: the data node holds exactly the publishers that the session registers there.
+    """
 
     ring_epoch: Count
     is_equal: bool
 
 
 class ComparePublishers(Message, tag=30, frozen=True, array_like=True, gc=False):
-    """Session to data node: all that I vouch for on you whose id starts within these bytes."""
+    """Session to data node: the publishers that the session registers there, for a range of ids.
+
+    The range is given by the first byte of the ids. The data node answers `PublishersCompared`.
+    """
 
     first_byte_min: ByteValue
     first_byte_max: ByteValue
@@ -131,9 +153,10 @@ class ComparePublishers(Message, tag=30, frozen=True, array_like=True, gc=False)
 
 
 class PublishersCompared(Message, tag=31, frozen=True, array_like=True, gc=False):
-    """Data node: these I lack or hold older; these I hold with your voucher and you did not name.
+    """Data node to session, answer to `ComparePublishers`.
 
-    A stray is (datum, publisher id, version).
+    `missing`: publishers that the data node lacks or holds at an older version. `strays`: (datum,
+    publisher id, version) of publishers that it holds for the session but that were not named.
     """
 
     missing: Ids
@@ -144,7 +167,10 @@ class PublishersCompared(Message, tag=31, frozen=True, array_like=True, gc=False
 
 
 class ListDatums(Message, tag=32, frozen=True, array_like=True, gc=False):
-    """Anybody: names of datums after `after` that match the shell-style pattern, in order."""
+    """Any peer to session, session to data node: list the datums that match a shell-style pattern.
+
+    The answer is `DatumsListed`, with names after `after` in order, or `Refused`.
+    """
 
     request_id: RequestId
     pattern: Annotated[str, Meta(max_length=Limits.data_info_id_characters_max)]
@@ -153,7 +179,7 @@ class ListDatums(Message, tag=32, frozen=True, array_like=True, gc=False):
 
 
 class DatumSummary(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One line of a listing."""
+    """One line of a listing: a datum, its version and its number of publishers."""
 
     data_info_id: DatumName
     version: Version
@@ -161,7 +187,10 @@ class DatumSummary(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class DatumsListed(Message, tag=33, frozen=True, array_like=True, gc=False):
-    """The answer to ListDatums; `is_complete` False: ask again after the last one."""
+    """Answer to `ListDatums`.
+
+    `is_complete` False: there are more; the receiver asks again with `after` the last name.
+    """
 
     request_id: RequestId
     datums: Annotated[tuple[DatumSummary, ...], Meta(max_length=1000)]
@@ -169,9 +198,9 @@ class DatumsListed(Message, tag=33, frozen=True, array_like=True, gc=False):
 
 
 class Changed(Message, tag=40, frozen=True, array_like=True, gc=False):
-    """Primary, on the bucket's topic: this datum went from version to version.
+    """Primary, broadcast on the bucket's topic: a datum went from one version to another.
 
-    A small change rides inside; `publishers` None: it was too large, fetch it.
+    A small change is included. `publishers` None: the change is too large, so followers fetch it.
     """
 
     data_info_id: DatumName
@@ -183,9 +212,9 @@ class Changed(Message, tag=40, frozen=True, array_like=True, gc=False):
 
 
 class Beat(Message, tag=41, frozen=True, array_like=True, gc=False):
-    """Data node, on the topic of beats: the sequence of every bucket, by index.
+    """Data node, broadcast on the beat topic: the sequence of every bucket, by index.
 
-    `unreconciled` are the sessions that it has not compared with yet.
+    `unreconciled` are the sessions whose digest has not been equal under this ring yet.
     """
 
     incarnation: Incarnation

@@ -1,7 +1,7 @@
 """The header of every message: `[magic, protocol version, cluster, sender's epoch]`.
 
-It is checked before the records are decoded, so that a foreign cluster, another protocol or plain
-garbage costs a comparison of bytes.
+A receiver checks the header before it decodes the records, so that it drops a message of another
+cluster or protocol, or garbage, at little cost.
 """
 
 from typing import Annotated, Final
@@ -15,7 +15,7 @@ from zreg.wire.messages import PROTOCOL_VERSION
 
 MAGIC: Final = "zreg"
 _KNOWN_HEADERS_MAX: Final = 4096
-# The longest cluster name takes 256 bytes; the rest is for the numbers and for fields to come.
+# The longest cluster name takes 256 bytes; the rest is for the numbers and for future fields.
 _HEADER_BYTES_MAX: Final = 512
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -32,7 +32,7 @@ _decoder: Final = msgspec.msgpack.Decoder(_Header)
 
 
 class ForeignHeaderError(PeerError):
-    """A message of another cluster, whose name is `theirs`."""
+    """A message has the header of another cluster; `theirs` is the name of that cluster."""
 
     def __init__(self, ours: str, theirs: str) -> None:
         super().__init__(
@@ -44,7 +44,7 @@ class ForeignHeaderError(PeerError):
 
 
 class Envelope:
-    """Makes and checks headers for one cluster."""
+    """Encodes and checks the headers of one cluster."""
 
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster
@@ -60,7 +60,7 @@ class Envelope:
         return self._header
 
     def open(self, header: bytes) -> int:
-        """Return the sender's epoch; `PeerError` with the code for any header but ours."""
+        """Return the sender's epoch; `PeerError` for a header of another cluster or protocol."""
         epoch = self._known.get(header)
         if epoch is None:
             epoch = self._check(header)
@@ -81,7 +81,7 @@ class Envelope:
         if opened.protocol_version != PROTOCOL_VERSION:
             raise PeerError(
                 ProtocolVersionError.code,
-                f"protocol version {opened.protocol_version} is not spoken here, only "
+                f"protocol version {opened.protocol_version} is not supported here, only "
                 f"{PROTOCOL_VERSION}: install matching versions of zreg",
             )
         if opened.cluster != self._cluster:

@@ -1,4 +1,4 @@
-"""Types of fields that several records share, with their bounds."""
+"""Types of fields that several records share, with the bounds that the decoder enforces."""
 
 from typing import Annotated
 
@@ -17,5 +17,5 @@ ByteValue = Annotated[int, Meta(ge=0, le=255)]
 Ids = Annotated[tuple[Id, ...], Meta(max_length=Limits.ids_per_record_max)]
 Publishers = Annotated[tuple[Publisher, ...], Meta(max_length=Limits.publishers_per_record_max)]
 Removals = Annotated[tuple[Removal, ...], Meta(max_length=Limits.removals_per_record_max)]
-# A publisher's version is at least 1, and below 2**63, like every counter.
+# A publisher's version starts at 1 and, like every counter, stays below 2**63.
 PublisherVersion = Annotated[int, Meta(ge=1, le=2**63 - 1)]

@@ -1,4 +1,4 @@
-"""Records by which nodes join, renew and follow the membership."""
+"""Records with which nodes join, renew their lease and follow the membership."""
 
 from typing import Annotated
 
@@ -11,16 +11,17 @@ from zreg.wire.record import Message
 
 
 class MembershipChanged(Message, tag=42, frozen=True, array_like=True, gc=False):
-    """Meta, on the topic of the membership, at every change and as its beat."""
+    """Meta, broadcast on the membership topic: the present epoch, at every change and as a beat."""
 
     cluster_id: ClusterId
     epoch: Count
 
 
 class MembershipChanges(Message, tag=43, frozen=True, array_like=True, gc=False):
-    """Meta, answer to FetchMembership: what came after the epoch that you have.
+    """Meta to node, answer to `FetchMembership`: the changes after the node's epoch.
 
-    `digest` is that of all members at `epoch`: whoever comes to another one, fetches the whole.
+    `digest` is the digest of all members at `epoch`. A node that computes another one after it
+    applied the changes fetches the whole membership.
     """
 
     request_id: RequestId
@@ -34,7 +35,11 @@ class MembershipChanges(Message, tag=43, frozen=True, array_like=True, gc=False)
 
 
 class Join(Message, tag=50, frozen=True, array_like=True, gc=False):
-    """Node to meta: make me a member; `epoch` is the highest that I have seen, in that cluster."""
+    """Node to meta: add the node to the membership.
+
+    `epoch` is the highest epoch of that cluster that the node has seen. Meta answers
+    `MembershipReply` or `Refused`.
+    """
 
     request_id: RequestId
     member: Member
@@ -43,7 +48,10 @@ class Join(Message, tag=50, frozen=True, array_like=True, gc=False):
 
 
 class Renew(Message, tag=51, frozen=True, array_like=True, gc=False):
-    """Node to meta: I live, and follow the membership at `epoch`."""
+    """Node to meta: renew the lease. The node follows the membership at `epoch`.
+
+    Meta answers `Renewed` or `Refused`.
+    """
 
     request_id: RequestId
     incarnation: Incarnation
@@ -52,23 +60,24 @@ class Renew(Message, tag=51, frozen=True, array_like=True, gc=False):
 
 
 class Renewed(Message, tag=52, frozen=True, array_like=True, gc=False):
-    """Meta: your lease is extended; the membership is at `epoch`."""
+    """Meta to node, answer to `Renew`: the lease is extended. The membership is at `epoch`."""
 
     request_id: RequestId
     epoch: Count
 
 
 class Leave(Message, tag=53, frozen=True, array_like=True, gc=False):
-    """Node to meta: I stop."""
+    """Node to meta: the node leaves. Meta answers `Accepted`."""
 
     request_id: RequestId
     incarnation: Incarnation
 
 
 class FetchMembership(Message, tag=54, frozen=True, array_like=True, gc=False):
-    """Anybody: give me the membership. Also meta to a node that has seen a higher epoch.
+    """Any peer to meta or a session: send the membership. The answer is `MembershipReply`.
 
-    Whoever names an `epoch` follows it and takes `MembershipChanges` too; 0: give me the whole.
+    Meta may answer a node that names its `epoch` with `MembershipChanges` instead; at epoch 0 it
+    sends the whole membership.
     """
 
     request_id: RequestId
@@ -77,17 +86,20 @@ class FetchMembership(Message, tag=54, frozen=True, array_like=True, gc=False):
 
 
 class MembershipReply(Message, tag=55, frozen=True, array_like=True, gc=False):
-    """The whole membership; the answer to Join too, then `incarnation` is the joiner's."""
+    """Answer to `FetchMembership` and `Join`: the whole membership.
+
+    In the answer to `Join`, `incarnation` is the new incarnation of the node that joined.
+    """
 
     request_id: RequestId
     membership: Membership
     incarnation: Incarnation = NO_INCARNATION
-    # What stands in the way of a change now, for people: meta has no leader.
+    # Why the membership cannot change now, for people; empty if meta has a leader.
     trouble: Detail = ""
 
 
 class ReportGone(Message, tag=59, frozen=True, array_like=True, gc=False):
-    """Node to meta: my connection to this member was closed or refused. Not answered."""
+    """Node to meta: its connection to another member was closed or refused. Not answered."""
 
     reporter: Incarnation
     gone: Incarnation

@@ -1,8 +1,9 @@
-"""Every record that travels, with its tag. docs/protocol.md is the specification.
+"""The union of all records, and their tags. docs/protocol.md is the specification.
 
-A record is an array `[tag, field, ...]`. Tags are never reused and never change their meaning; a
-new field goes to the end, with a default, so that both directions of version skew decode. Requests
-are verbs and carry a `request_id` that the answer repeats; facts are participles or nouns.
+A record is an array `[tag, field, ...]`. A tag is never reused and never changes its meaning. A new
+field goes to the end, with a default, so that older and newer nodes can decode each other's
+records. Requests are named by verbs and have a `request_id`, which the answer repeats; facts are
+named by participles or nouns. Each module `*_messages` has the records of one link.
 """
 
 from typing import Final
@@ -16,7 +17,7 @@ from zreg.wire import raft_messages as raft
 from zreg.wire import record
 from zreg.wire import settings_messages as settings
 
-# The base of every record, under the name by which cores know it.
+# The base of every record, under the name that the cores import.
 Message = record.Message
 
 PROTOCOL_VERSION: Final = 1
@@ -82,7 +83,7 @@ WireMessage = (
     | membership.MembershipChanges
 )
 
-# ONLY APPEND: a tag is a promise to every version that is out there.
+# ONLY APPEND: every released version relies on the meaning of its tags.
 TAGS: Final[dict[int, type[Message]]] = {
     int(str(message.__struct_config__.tag)): message for message in WireMessage.__args__
 }

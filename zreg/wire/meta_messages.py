@@ -1,4 +1,4 @@
-"""What meta nodes tell each other of themselves, and how people change which nodes meta has."""
+"""Records with which meta nodes identify themselves, and records to list, add and remove them."""
 
 from enum import IntEnum
 from typing import Annotated
@@ -7,21 +7,22 @@ import msgspec
 from msgspec import Meta
 
 from zreg.model import Address, Count, Label, NodeId
-from zreg.wire.fields import ClusterId, Detail
+from zreg.wire.fields import ClusterId, Detail, RequestId
 from zreg.wire.record import Message
 
 
 class Introduction(Message, frozen=True, array_like=True, gc=False):
-    """Who a meta node is: its id and address in Raft, and whose promises it keeps.
+    """What a meta node says of itself: its id, its Raft address, its journal and its configuration.
 
-    `founders` is a digest of the list of peers that it began with, empty if it was added later;
-    `cluster_id` is empty until it knows one; `configuration_index` and `configuration_term` are the
-    entry that named the members of meta as it knows them. `is_fresh`: its log has at most what it
-    was given before its first start. `receiver_journal_id` is whose promises it takes the receiver
-    to keep, empty if it knows none.
+    `journal_id` identifies the journal that holds its votes. `founders` is a digest of the list of
+    peers that it was started with, empty if it was added later. `cluster_id` is empty until it
+    knows one. `configuration_index` and `configuration_term` are those of the entry with its Raft
+    configuration. `is_fresh`: its log has at most the first entry, which every founder writes.
+    `receiver_journal_id` is the journal that the sender's configuration has for the receiver, empty
+    if it has none.
     """
 
-    request_id: Count
+    request_id: RequestId
     sender: NodeId
     receiver: NodeId
     address: Address
@@ -35,25 +36,30 @@ class Introduction(Message, frozen=True, array_like=True, gc=False):
 
     @property
     def position(self) -> tuple[int, int]:
-        """Up to where it knows who the members are; of two, the greater one knows more."""
+        """The place of the node's configuration in the log; a greater place is a later one."""
         return self.configuration_term, self.configuration_index
 
 
 class IntroduceMeta(Introduction, tag=70, frozen=True, array_like=True, gc=False):
-    """Meta to meta, first request of a connection: this is me; say who you are."""
+    """Meta to meta, first request of a connection: identifies the sender.
+
+    The receiver answers `MetaIntroduced`, `MetaDeclined` or `Refused`.
+    """
 
 
 class MetaIntroduced(Introduction, tag=71, frozen=True, array_like=True, gc=False):
-    """The answer to IntroduceMeta: yes, and this is me."""
+    """Answer to `IntroduceMeta`: the receiver takes the sender as a peer, and identifies itself."""
 
 
 class AddMeta(Message, tag=72, frozen=True, array_like=True, gc=False):
-    """Anybody to meta or a session: take this node in; it gets the log, and then its vote.
+    """Any peer to meta or a session: add this meta node, as a learner first and then as a voter.
 
-    Only if the members are those of `configuration_index`: a copy that comes late changes nothing.
+    Refused if the Raft configuration is not the one of `configuration_index`, so that a late copy
+    of the request changes nothing. Answered by `Accepted` once the node is a member, or by
+    `Refused`.
     """
 
-    request_id: Count
+    request_id: RequestId
     node_id: NodeId
     address: Address
     configuration_index: Count
@@ -61,46 +67,52 @@ class AddMeta(Message, tag=72, frozen=True, array_like=True, gc=False):
 
 
 class RemoveMeta(Message, tag=73, frozen=True, array_like=True, gc=False):
-    """Anybody to meta or a session: go on without this node, if the members are still those."""
+    """Any peer to meta or a session: remove this meta node.
 
-    request_id: Count
+    Refused if the Raft configuration is not the one of `configuration_index`. Answered by
+    `Accepted` once the node is no member, or by `Refused`.
+    """
+
+    request_id: RequestId
     node_id: NodeId
     configuration_index: Count
     configuration_term: Count = 0
 
 
 class FetchMetaNodes(Message, tag=74, frozen=True, array_like=True, gc=False):
-    """Anybody to meta or a session: tell me your nodes, and how they do."""
+    """Any peer to meta or a session: list the meta nodes. The leader answers `MetaNodesReply`."""
 
-    request_id: Count
+    request_id: RequestId
 
 
 class MetaNodeState(IntEnum):
-    """What a meta node is to the others."""
+    """The part of a meta node in Raft."""
 
     LEADER = 0
-    VOTER = 1
-    LEARNER = 2
-    # A learner that does not catch up, or says nothing.
-    STUCK = 3
+    VOTER = 1  # has a vote
+    LEARNER = 2  # receives the log and has no vote yet
+    STUCK = 3  # a learner that does not answer or does not catch up
 
 
 class MetaNodeStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One meta node as the leader sees it; so long ago was its last answer."""
+    """One meta node as the leader sees it; `silent_milliseconds` is the time since its answer."""
 
     node_id: NodeId
     address: Address
     state: MetaNodeState
     match_index: Count
     silent_milliseconds: Count
-    # Why no connection to it stands; empty if one does.
+    # Why the leader has no connection to it, for people; empty if it has one.
     trouble: Detail = ""
 
 
 class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
-    """The nodes of meta, by id, the entry that named them, and the last one of the leader's log."""
+    """Answer of the leader to `FetchMetaNodes`: the meta nodes by id, and the leader's last index.
 
-    request_id: Count
+    `configuration_index` and `configuration_term` are those of the entry that names these nodes.
+    """
+
+    request_id: RequestId
     term: Count
     last_index: Count
     configuration_index: Count
@@ -109,9 +121,10 @@ class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
 
 
 class MetaDeclined(Introduction, tag=76, frozen=True, array_like=True, gc=False):
-    """The other answer to IntroduceMeta: no, with a code and a sentence; and this is who says it.
+    """Answer to `IntroduceMeta`: the receiver does not take the sender as a peer.
 
-    `position` says what the refusal is worth: one that knows less may not know of an addition yet.
+    It has a code, a text for people, and the receiver's own introduction. Its `position` shows how
+    much the answer counts: a node with an older configuration may not know of a new member yet.
     """
 
     code: Count = 0

@@ -1,4 +1,4 @@
-"""Sizes on the wire, near enough to cut by, and the cutting of what does not fit into a frame."""
+"""Estimates sizes on the wire, and splits publishers into parts that fit into a frame."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -6,16 +6,16 @@ from typing import Final
 from zreg.config import Limits
 from zreg.model import Change, Publisher
 
-# What each takes on the wire at most, beside what it holds, texts and the body.
+# The most bytes that each takes on the wire, without its elements, texts and body.
 _CHANGE_BYTES: Final = 46
 _PUBLISHER_BYTES: Final = 73
 _REMOVAL_BYTES: Final = 42
-# A publisher beside its body, with four labels of four-byte characters.
+# The same for a publisher with its texts: four labels of four-byte characters.
 _PUBLISHER_BYTES_MAX: Final = _PUBLISHER_BYTES + 4 * 4 * Limits.label_characters_max
 
 
 def change_size(change: Change) -> int:
-    """Return about how many bytes a change takes on the wire, never less than it does."""
+    """Return an upper estimate of the bytes that a change takes on the wire."""
     removals = sum(
         _REMOVAL_BYTES + _text_size(removal.session.node_id) for removal in change.removals
     )
@@ -23,9 +23,9 @@ def change_size(change: Change) -> int:
 
 
 def fits_inline(change: Change) -> bool:
-    """Return whether a change is small enough to ride inside its hint."""
+    """Return whether a change is small enough to be sent inside its hint."""
     if len(change.publishers) == 1 and not change.removals:
-        # Nearly all that happens; labels are bounded, so most need not be measured.
+        # The usual change: the bound on labels shows that it fits without measuring them.
         bytes_max = len(change.publishers[0].body) + _CHANGE_BYTES + _PUBLISHER_BYTES_MAX
         if bytes_max <= Limits.inline_change_bytes_max:
             return True
@@ -44,12 +44,12 @@ def _size(publisher: Publisher) -> int:
 
 
 def _text_size(text: str) -> int:
-    # Labels come from clients; in UTF-8 a character takes up to four bytes.
+    # Clients choose the labels; in UTF-8 a character takes up to four bytes.
     return len(text) if text.isascii() else 4 * len(text)
 
 
 def in_parts(publishers: Iterable[Publisher]) -> Iterator[tuple[Publisher, ...]]:
-    """Cut publishers into parts of about `Limits.part_bytes_max`; at least one, maybe empty."""
+    """Split publishers into parts of about `Limits.part_bytes_max`; none make one empty part."""
     part: list[Publisher] = []
     size = 0
     for publisher in publishers:

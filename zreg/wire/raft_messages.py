@@ -1,9 +1,8 @@
-"""What meta nodes say to each other: Raft's requests and replies, and the entries inside them.
+"""Raft's requests and replies between meta nodes, and the entries inside them.
 
 Each request has one reply, which repeats its `sequence`. A node has at most one request per peer
-under way, and takes a reply only for the request that it still waits for: replies that are late,
-doubled or replayed carry an older sequence and change nothing (a higher term in them still counts).
-`messages` holds the union of all records; tags only grow.
+in flight, and takes a reply only for that request. Late, duplicate or replayed replies have an
+older sequence and change nothing, but a higher term in them still counts.
 """
 
 from enum import IntEnum
@@ -16,37 +15,37 @@ from zreg.config import Limits
 from zreg.model import NodeId
 from zreg.wire.record import Message
 
-# SQLite holds no larger numbers, and sums of two must not overflow either.
+# SQLite stores integers below 2**63; the bound is lower so that the sum of two fits, too.
 Number: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
-Command: TypeAlias = Annotated[bytes, Meta(max_length=Limits.raft_data_bytes_max)]
+RaftData: TypeAlias = Annotated[bytes, Meta(max_length=Limits.raft_data_bytes_max)]
 
 ENTRY_OVERHEAD_BYTES: Final = 32
 
 
 class EntryKind(IntEnum):
-    """What an entry is for: a new leader's no-op, the application's command, the members."""
+    """What an entry contains."""
 
-    NOOP = 0
-    COMMAND = 1
-    CONFIGURATION = 2
+    NOOP = 0  # nothing: the first entry of a new leader's term
+    COMMAND = 1  # a command of the application
+    CONFIGURATION = 2  # the members of meta
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One entry of the log; `data` is the command, opaque to Raft, or an encoded configuration."""
+    """One entry of the log. `data` is a command, which Raft does not read, or a configuration."""
 
     index: Number
     term: Number
     kind: EntryKind
-    data: Command
+    data: RaftData
 
     @property
     def size_bytes(self) -> int:
-        """What the entry counts against limits in bytes."""
+        """The size of the entry that is compared with limits in bytes."""
         return len(self.data) + ENTRY_OVERHEAD_BYTES
 
 
 class RaftRecord(Message, frozen=True, array_like=True, gc=False):
-    """What every message says first: who, to whom, in which term, and which request it is."""
+    """The first fields of every Raft record: sender, receiver, term and number of the request."""
 
     sender: NodeId
     receiver: NodeId
@@ -55,9 +54,10 @@ class RaftRecord(Message, frozen=True, array_like=True, gc=False):
 
 
 class RequestVote(RaftRecord, tag=60, frozen=True, array_like=True, gc=False):
-    """Ask for a vote (§5.2); as a pre-vote, with the term an election would have (thesis §9.6).
+    """Candidate to meta node: asks for a vote (§5.2).
 
-    `is_transfer` says that the leader itself asked for the election: stickiness does not apply.
+    A pre-vote (thesis §9.6) has the term that the election would have. `is_transfer`: the leader
+    asked for the election, so a voter does not refuse because it hears from a leader.
     """
 
     last_index: Number
@@ -67,14 +67,17 @@ class RequestVote(RaftRecord, tag=60, frozen=True, array_like=True, gc=False):
 
 
 class RequestVoteReply(RaftRecord, tag=61, frozen=True, array_like=True, gc=False):
-    """Grant or deny; the term of a granted pre-vote is the one asked for, else the voter's own."""
+    """Answer to `RequestVote`: the vote is granted or denied.
+
+    The term of a granted pre-vote is the requested one, in any other reply the voter's own.
+    """
 
     is_pre_vote: bool
     is_granted: bool
 
 
 class AppendEntries(RaftRecord, tag=62, frozen=True, array_like=True, gc=False):
-    """Append `entries` after `prev_index` (§5.3); without entries, a heartbeat."""
+    """Leader to meta node: append `entries` after `prev_index` (§5.3). No entries: a heartbeat."""
 
     prev_index: Number
     prev_term: Number
@@ -83,7 +86,10 @@ class AppendEntries(RaftRecord, tag=62, frozen=True, array_like=True, gc=False):
 
 
 class AppendEntriesReply(RaftRecord, tag=63, frozen=True, array_like=True, gc=False):
-    """Up to `match_index` the logs agree; refused, the hint is the next place worth trying."""
+    """Answer to `AppendEntries`: the logs of both nodes agree up to `match_index`.
+
+    Without success, `hint_index` and `hint_term` say which entry the leader tries next.
+    """
 
     is_success: bool
     match_index: Number
@@ -92,30 +98,33 @@ class AppendEntriesReply(RaftRecord, tag=63, frozen=True, array_like=True, gc=Fa
 
 
 class InstallSnapshot(RaftRecord, tag=64, frozen=True, array_like=True, gc=False):
-    """One chunk of a snapshot (§7); `checksum` is the CRC-32 of all `total_bytes`."""
+    """Leader to meta node: a chunk of a snapshot (§7). `checksum`: the CRC-32 of the snapshot."""
 
     snapshot_index: Number
     snapshot_term: Number
-    configuration: Command
+    configuration: RaftData
     total_bytes: Number
     checksum: Number
     offset: Number
-    data: Command
+    data: RaftData
 
 
 class InstallSnapshotReply(RaftRecord, tag=65, frozen=True, array_like=True, gc=False):
-    """Go on at `next_offset`; `match_index` is 0 until the snapshot is in place."""
+    """Answer to `InstallSnapshot`: the leader sends the chunk at `next_offset` next.
+
+    `match_index` is 0 until the receiver has installed the snapshot.
+    """
 
     next_offset: Number
     match_index: Number
 
 
 class TransferLeader(RaftRecord, tag=66, frozen=True, array_like=True, gc=False):
-    """Stand for election at once (TimeoutNow, thesis §3.10); you have the whole log."""
+    """Leader to meta node with the whole log: start an election now (TimeoutNow, thesis §3.10)."""
 
 
 class TransferLeaderReply(RaftRecord, tag=67, frozen=True, array_like=True, gc=False):
-    """Whether the election was started."""
+    """Answer to `TransferLeader`: says whether the receiver started the election."""
 
     is_accepted: bool
 

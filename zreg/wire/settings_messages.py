@@ -1,4 +1,4 @@
-"""Settings: what everybody asks meta for, and what people change there."""
+"""Records to read and change the settings of a cluster."""
 
 import re
 from typing import Annotated, Final
@@ -8,24 +8,25 @@ from msgspec import Meta
 
 from zreg.config import Limits
 from zreg.model import Count
+from zreg.wire.fields import RequestId
 from zreg.wire.record import Message
 
-# Printable, without blanks and without what a pattern is made of.
+# Printable characters without blanks and without the characters of search patterns.
 SETTING_NAME_PATTERN: Final = r"^[^\s*?\[\]\x00-\x1f\x7f\ud800-\udfff]{1,256}\Z"
 SettingName = Annotated[str, Meta(pattern=SETTING_NAME_PATTERN)]
 SettingValue = Annotated[str, Meta(max_length=Limits.setting_characters_max)]
 Pattern = Annotated[str, Meta(max_length=Limits.id_part_characters_max)]
-# 16 random bytes, made by whoever starts the change; empty: it cannot be told from another one.
+# 16 random bytes from the requester, new for each change. Empty: meta cannot recognize a repeat.
 ChangeId = Annotated[bytes, Meta(max_length=16)]
 
 
 def is_setting_name(name: str) -> bool:
-    """Return whether a setting can have this name."""
+    """Return whether the name is allowed for a setting."""
     return re.match(SETTING_NAME_PATTERN, name) is not None
 
 
 class Setting(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A setting as it stands; `version` is the epoch at which it was set."""
+    """A setting. `version` is the epoch at which it was set."""
 
     name: SettingName
     value: SettingValue
@@ -33,13 +34,14 @@ class Setting(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class SetSetting(Message, tag=56, frozen=True, array_like=True, gc=False):
-    """Anybody to meta or a session: set this, or remove it where the value is None.
+    """Any peer to meta or a session: set a setting, or remove it if the value is None.
 
-    `if_version`: only if the setting is at this version now, 0: only if there is none.
-    `change_id`: asked again under the same one, it happens once and is answered as the first time.
+    Answered by `SettingsReply` or `Refused`. `if_version`: change it only if it has this version;
+    0: only if it does not exist. `change_id`: a repeated request with the same id changes nothing
+    again and gets the first answer.
     """
 
-    request_id: Count
+    request_id: RequestId
     name: SettingName
     value: SettingValue | None
     if_version: Count | None = None
@@ -47,16 +49,23 @@ class SetSetting(Message, tag=56, frozen=True, array_like=True, gc=False):
 
 
 class FetchSettings(Message, tag=57, frozen=True, array_like=True, gc=False):
-    """Anybody to meta or a session: the settings after `after` whose names match the pattern."""
+    """Any peer to meta or a session: list the settings whose names match the pattern.
 
-    request_id: Count
+    Answered by `SettingsReply`, with names after `after`, or by `Refused`.
+    """
+
+    request_id: RequestId
     pattern: Pattern
     after: Pattern = ""
 
 
 class SettingsReply(Message, tag=58, frozen=True, array_like=True, gc=False):
-    """These settings, by name; the answer to SetSetting too, empty after a removal."""
+    """Answer to `FetchSettings` and `SetSetting`: settings in the order of their names.
 
-    request_id: Count
+    The answer to `SetSetting` has the changed setting, or none after a removal. `is_complete`
+    False: there are more; the receiver asks again with `after` the last name.
+    """
+
+    request_id: RequestId
     settings: Annotated[tuple[Setting, ...], Meta(max_length=Limits.settings_per_record_max)]
     is_complete: bool = True

@@ -1,4 +1,4 @@
-"""Builders for Raft tests: one core with a given log, and a cluster whose mail the test holds."""
+"""Builders for Raft tests: a core with a given log, a cluster whose messages the test delivers."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -73,7 +73,7 @@ def make_core(
 
 
 class Outcome(NamedTuple):
-    """All that a core wanted, in order."""
+    """All that a core asked its driver to do, in order."""
 
     appends: list[Request]
     saves: list[Save]
@@ -95,7 +95,7 @@ class Outcome(NamedTuple):
 
 
 def drive(core: RaftCore) -> Outcome:
-    """Carry out everything on a perfect disk; nothing is sent anywhere."""
+    """Take all that the core asks for, as if every save succeeds; send nothing."""
     outcome = Outcome([], [], [], [], [], [], [])
     while (ready := core.ready()) is not None:
         outcome.appends.extend(ready.appends)
@@ -224,7 +224,7 @@ def append_reply(
 
 
 def campaign(core: RaftCore) -> Outcome:
-    """Let time pass until the core asks for pre-votes; return what it wanted then."""
+    """Let time pass until the core asks for pre-votes; return what it asked for then."""
     for _ in range(300):
         outcome = tick(core)
         if any(isinstance(each, RequestVote) and each.is_pre_vote for each in outcome.messages):
@@ -233,7 +233,7 @@ def campaign(core: RaftCore) -> Outcome:
 
 
 def elect(core: RaftCore) -> Outcome:
-    """Make the core a leader by the votes of all; return what it wanted first as a leader."""
+    """Make the core a leader by the votes of all; return what it asked for first as a leader."""
     asked = campaign(core)
     while core.role is not Role.LEADER:
         following = Outcome([], [], [], [], [], [], [])
@@ -251,7 +251,7 @@ def elect_alone(core: RaftCore) -> None:
 
 
 def settle_leader(core: RaftCore, first: Outcome) -> Outcome:
-    """Answer every append with success until the leader is quiet; return all it wanted."""
+    """Answer every append with success until none is left; return all that the leader asked for."""
     total = Outcome(*(list(part) for part in first))
     waiting = list(first.appends)
     while waiting:
@@ -313,10 +313,10 @@ class Cluster:
     def propose(self, node_id: str, value: int = 1) -> None:
         self.do(node_id, lambda core: core.propose(b"a=%d" % value))
 
-    # Mail.
+    # Messages.
 
     def cut(self, *pairs: tuple[str, str]) -> None:
-        """Lose what the first of each pair sends to the second."""
+        """Lose the messages from the first node of each pair to the second."""
         for pair in pairs:
             self._cut[pair] = True
 
@@ -339,7 +339,7 @@ class Cluster:
             self.settle(node.node_id)
 
     def deliver(self, rounds: int = 200) -> None:
-        """Deliver the mail, and what follows from it, until there is none."""
+        """Deliver all messages, and those that they cause, until there are none."""
         for _ in range(rounds):
             batch, self.mail[:] = list(self.mail), []
             for message in batch:
@@ -347,7 +347,7 @@ class Cluster:
                     self.give(message)
             if not self.mail:
                 return
-        raise AssertionError("the mail never ends")
+        raise AssertionError("the messages never end")
 
     def run(self, ticks: int) -> None:
         for _ in range(ticks):
@@ -355,7 +355,7 @@ class Cluster:
             self.deliver()
 
     def elect(self, node_id: str) -> None:
-        """Let `node_id` win an election: the others' clocks stand after their leader is lost."""
+        """Let `node_id` win an election: the other nodes lose their leader and then do not tick."""
         for other, node in self.nodes.items():
             if other != node_id and node.core is not None and node.core.leader is not None:
                 self.tick(other, count=node.config.election_ticks)
@@ -375,7 +375,7 @@ class Cluster:
     def values(self) -> list[int | None]:
         return [node.machine.values.get("a") for node in self.nodes.values()]
 
-    # What the nodes show.
+    # What the checker sees of a step.
 
     def on_ready(self, node: SimNode, ready: Ready) -> None:
         self.checker.on_ready(node, ready)
@@ -393,7 +393,7 @@ class Cluster:
 
 
 def lead_alone(cluster: Cluster, node_id: str, *, without: tuple[str, ...] = ()) -> None:
-    """Make `node_id` leader while nothing that it then says reaches anyone."""
+    """Make `node_id` leader, and deliver none of its messages after that."""
     core = cluster.core(node_id)
     up = [each.node_id for each in cluster.nodes.values() if each.core is not None]
     for other in up:

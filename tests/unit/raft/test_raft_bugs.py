@@ -1,7 +1,7 @@
-"""The bugs that other Raft implementations had, by the number of the project's catalogue.
+"""Bugs of other Raft implementations do not happen here; the numbers are those of our catalogue.
 
-Numbers 22, 24 and 25 are the journal's (tests/unit/test_journal.py); 2, 7, 12, 14, 15, 17, 19, 23
-and others are also played among whole nodes in test_raft_scenarios.py.
+Numbers 22, 24 and 25 concern the journal (tests/unit/test_journal.py). 2, 7, 12, 14, 15, 17, 19, 23
+and others are also tested with whole nodes in `test_raft_scenarios_*.py`.
 """
 
 from zlib import crc32
@@ -73,7 +73,7 @@ def test_bug_02_a_vote_outlives_stepping_down_in_the_term() -> None:
 
 
 def test_bug_03_entries_are_in_the_step_that_acknowledges_them() -> None:
-    """PySyncObj 84: acknowledged from the page cache."""
+    """PySyncObj 84: entries were acknowledged that were only in the page cache."""
     request = append_request(term=1, entries=commands(2, 1, 1))
 
     ready = first_ready((make_core(), request))
@@ -112,7 +112,7 @@ def test_bug_05_an_old_term_is_not_committed_by_counting() -> None:
 
 
 def test_bug_06_a_stale_append_truncates_nothing() -> None:
-    """Akka-entity-replication 152: everything after prev_index was cut."""
+    """Akka-entity-replication 152: everything after prev_index was truncated."""
     core = make_core(log=log_of(1, 1, 1, 1))
 
     outcome = step(core, append_request(term=1, prev=(1, 1), entries=commands(2, 1)))
@@ -121,7 +121,7 @@ def test_bug_06_a_stale_append_truncates_nothing() -> None:
     assert core.log.last_index == 4
 
 
-def test_bug_07_a_conflicting_tail_goes_as_a_whole() -> None:
+def test_bug_07_a_conflicting_tail_is_truncated_as_a_whole() -> None:
     """Mofa 1151: entries after the conflict stayed."""
     core = make_core(log=log_of(1, 1, 1, 1), term=2)
 
@@ -131,7 +131,7 @@ def test_bug_07_a_conflicting_tail_goes_as_a_whole() -> None:
     assert outcome.saves[0].truncate_from == 2
 
 
-def test_bug_08_the_commit_index_stays_behind_what_was_matched() -> None:
+def test_bug_08_the_commit_index_stays_within_the_matched_entries() -> None:
     """PySyncObj: an unmatched tail was committed, applied and acknowledged."""
     core = make_core(log=log_of(1, 1, 1), term=2)
 
@@ -140,7 +140,7 @@ def test_bug_08_the_commit_index_stays_behind_what_was_matched() -> None:
     assert [entry.index for entry in outcome.committed] == [1]
 
 
-def test_bug_09_a_reply_to_an_older_request_counts_for_nothing() -> None:
+def test_bug_09_a_reply_to_an_older_request_is_ignored() -> None:
     """PySyncObj 167: match_index went back and forth."""
     core = make_core(request_ticks=1)
     first = elect(core).appends[0]
@@ -151,8 +151,8 @@ def test_bug_09_a_reply_to_an_older_request_counts_for_nothing() -> None:
     assert step(core, append_reply(later)).committed != []
 
 
-def test_bug_10_a_doubled_vote_is_one_vote() -> None:
-    """PySyncObj: two leaders in a term, by one reply that came twice."""
+def test_bug_10_a_duplicated_vote_counts_once() -> None:
+    """PySyncObj: two leaders in a term, as a duplicated reply counted twice."""
     core = make_core(log=log_of(1, configuration=members(FIVE)))
     asked = campaign(core).requests
 
@@ -186,7 +186,7 @@ def test_bug_12_a_second_change_waits_for_the_first() -> None:
         core.change_configuration(core.configuration.with_learner("n5", "at n5"))
 
 
-def test_bug_13_a_cut_configuration_is_forgotten() -> None:
+def test_bug_13_a_truncated_configuration_is_rolled_back() -> None:
     """Openraft's effective membership: the uncommitted change stayed in force."""
     core = make_core()
     data = encode_configuration(members(FIVE))
@@ -198,7 +198,7 @@ def test_bug_13_a_cut_configuration_is_forgotten() -> None:
 
 
 def test_bug_14_a_learner_votes_when_it_is_asked() -> None:
-    """Etcd: the candidate may know of a promotion that the learner has not heard of."""
+    """Etcd: the candidate may know of a promotion before the learner does."""
     core = make_core(log=log_of(1, configuration=members(("n2", "n3"), ("n1",))))
 
     reply = step(core, vote_request(term=2)).reply
@@ -207,7 +207,7 @@ def test_bug_14_a_learner_votes_when_it_is_asked() -> None:
     assert reply.is_granted
 
 
-def test_bug_15_a_leader_that_left_does_not_count_itself() -> None:
+def test_bug_15_a_removed_leader_does_not_count_itself() -> None:
     """Etcd's confchange_v1_remove_leader: {n2, n3} must both have the entry."""
     core = make_core()
     settle_leader(core, elect(core))
@@ -219,7 +219,7 @@ def test_bug_15_a_leader_that_left_does_not_count_itself() -> None:
     assert core.role is Role.FOLLOWER
 
 
-def test_bug_16_a_node_that_was_away_raises_no_term() -> None:
+def test_bug_16_a_returning_node_raises_no_term() -> None:
     """Cloudflare's outage of 2020: elections without end."""
     core = make_core()
 
@@ -228,7 +228,7 @@ def test_bug_16_a_node_that_was_away_raises_no_term() -> None:
     assert (core.term, core.vote) == (1, None)
 
 
-def test_bug_17_a_leader_of_an_older_term_hears_the_newer_one() -> None:
+def test_bug_17_a_leader_of_an_older_term_is_told_the_newer_one() -> None:
     """Etcd's TestFreeStuckCandidateWithCheckQuorum: silence would leave both stuck."""
     core = make_core(term=8)
 
@@ -260,7 +260,7 @@ def test_bug_19_an_answer_from_before_the_read_does_not_confirm_it() -> None:
     assert step(core, append_reply(before[1])).reads == []
 
 
-def test_bug_20_no_read_is_answered_by_the_clock() -> None:
+def test_bug_20_no_read_is_confirmed_by_the_clock() -> None:
     """Thesis §6.4.1: leases fail when clocks do; here no time confirms a read."""
     core = make_core(election_ticks=10)
     settle_leader(core, elect(core))
@@ -287,8 +287,8 @@ def test_bug_23_the_commit_index_is_learnt_again_after_a_restart() -> None:
     assert (core.log.commit_index, core.log.applied_index) == (0, 0)
 
 
-def test_bug_26_replies_to_another_node_are_not_taken() -> None:
-    """Etcd: an id is used once for all time; a recycled address gets another node's mail."""
+def test_bug_26_replies_for_another_node_are_ignored() -> None:
+    """Etcd: ids are never reused, but a reused address gets messages for another node."""
     core = make_core()
     first = elect(core).appends[0]
 
@@ -300,8 +300,8 @@ def test_bug_26_replies_to_another_node_are_not_taken() -> None:
 
 
 @pytest.mark.parametrize(("sender", "receiver"), [("n2", "n8"), ("n1", "n1")])
-def test_bug_26_requests_for_another_node_are_refused_untouched(sender: str, receiver: str) -> None:
-    """Each kind is answered, and none changes anything."""
+def test_bug_26_requests_for_another_node_are_refused(sender: str, receiver: str) -> None:
+    """Each kind gets its reply, and none changes the core."""
     core = make_core()
     snapshot = Snapshot(5, 2, encode_configuration(members()), b"state")
     requests: list[Request] = [
@@ -346,8 +346,8 @@ def test_bug_28_a_leader_without_a_majority_fills_no_memory() -> None:
     assert core.log.size_bytes < 1500
 
 
-def test_bug_30_repeated_replies_breed_no_messages() -> None:
-    """Own simulation: in push style 60 % duplicates made 123,913 messages in flight."""
+def test_bug_30_repeated_replies_cause_no_messages() -> None:
+    """Our simulation: if replies cause requests, 60 % duplicates put 123,913 messages in flight."""
     core = make_core()
     first = elect(core)
     reply = append_reply(first.appends[0])
@@ -358,7 +358,7 @@ def test_bug_30_repeated_replies_breed_no_messages() -> None:
 
 
 def test_bug_31_one_tick_after_a_stall_starts_no_election() -> None:
-    """What waited is given first, then one tick, whatever the clock says."""
+    """The driver steps the messages that waited, then ticks once, however long the stall was."""
     core = make_core(election_ticks=10)
     tick(core, 9)
 
@@ -368,8 +368,8 @@ def test_bug_31_one_tick_after_a_stall_starts_no_election() -> None:
     assert (core.role, core.leader) == (Role.FOLLOWER, "n3")
 
 
-def test_bug_32_the_log_says_who_is_a_member() -> None:
-    """PySyncObj 133: here no other list of members exists."""
+def test_bug_32_the_members_are_those_in_the_log() -> None:
+    """PySyncObj 133 had a second list of members; here there is only the log."""
     entries = (
         *log_of(1),
         Entry(2, 1, EntryKind.CONFIGURATION, encode_configuration(members(FIVE))),

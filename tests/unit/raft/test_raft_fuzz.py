@@ -1,4 +1,4 @@
-"""Whatever well-formed messages say, `step` raises nothing and answers each request once."""
+"""No well-formed message makes `step` raise, and each request gets one reply."""
 
 import msgspec
 from hypothesis import given, settings
@@ -49,7 +49,7 @@ FLAG = st.booleans()
 
 @st.composite
 def growing_entries(draw: st.DrawFn) -> tuple[int, tuple[Entry, ...]]:
-    """Return an index and entries that follow on it, as a leader's would."""
+    """Return an index and entries that continue it, as a leader's do."""
     prev_index = draw(st.integers(0, 6))
     terms = sorted(draw(st.lists(st.integers(0, 5), max_size=4)))
     kinds = st.sampled_from(list(EntryKind))
@@ -140,15 +140,15 @@ def core_in(role: str) -> tuple[RaftCore, list[Request]]:
 
 @settings(max_examples=150, deadline=None)
 @given(ROLES, st.lists(st.one_of(REQUEST, REPLY), max_size=8), st.data())
-def test_nothing_that_a_peer_says_raises(
+def test_no_message_of_a_peer_raises(
     role: str, messages: list[RaftMessage], data: st.DataObject
 ) -> None:
     core, waiting = core_in(role)
     for message in messages:
         if isinstance(message, Reply) and waiting and data.draw(FLAG):
-            # A lie in answer to a real request is taken more seriously than a stray one.
+            # With the sequence of a real request the reply is not simply ignored.
             asked = data.draw(st.sampled_from(waiting))
-            message = msgspec.structs.replace(  # noqa: PLW2901 - the same message, made credible
+            message = msgspec.structs.replace(  # noqa: PLW2901 - the same message, with that sequence
                 message,
                 sender=asked.receiver,
                 receiver="n1",

@@ -16,16 +16,16 @@ NOTICED_BY: dict[str, Callable[[], object]] = {
     "vote kept in the term": elections.test_09_stepping_down_in_a_term_keeps_the_vote,
     "sync before answer": members.test_40_a_restart_brings_back_log_members_and_snapshot,
     "own disk counted when saved": (
-        logs.test_24_a_lone_voter_counts_only_what_it_saved_whatever_a_learner_says
+        logs.test_24_a_single_voter_counts_only_its_saved_entries_and_no_learner
     ),
     "own-term commit": logs.test_22_figure_8_an_entry_of_an_old_term_may_still_be_overwritten,
-    "conflict-only truncation": logs.test_18_a_late_append_does_not_cut_what_was_acknowledged,
-    "commit what was matched": bugs.test_bug_08_the_commit_index_stays_behind_what_was_matched,
+    "conflict-only truncation": logs.test_18_a_late_append_truncates_no_acknowledged_entry,
+    "commit what was matched": bugs.test_bug_08_the_commit_index_stays_within_the_matched_entries,
     "reply to this request": members.test_34_a_paused_leader_takes_no_old_reply_for_a_new_read,
     "duplicate votes": elections.test_07_a_repeated_vote_counts_once,
     "membership-change fix": members.single_server_bug,
     "one change at a time": bugs.test_bug_12_a_second_change_waits_for_the_first,
-    "configuration rolled back": bugs.test_bug_13_a_cut_configuration_is_forgotten,
+    "configuration rolled back": bugs.test_bug_13_a_truncated_configuration_is_rolled_back,
     "read round": members.test_33_a_leader_that_was_replaced_answers_no_read,
     "removed leader finishes": (
         members.test_38_a_pair_can_be_reduced_and_the_removed_leader_may_have_to_finish_it

@@ -1,4 +1,4 @@
-"""The rules of the Raft paper's section 5, one test per sentence; § and figure are the paper's.
+"""The rules of section 5 of the Raft paper, one test per sentence; § and figures are the paper's.
 
 Ongaro, Ousterhout: In Search of an Understandable Consensus Algorithm (extended version), 2014.
 """
@@ -164,7 +164,7 @@ def test_a_server_votes_once_per_term_first_come_first_served() -> None:
     assert answers == [True, False, True]
 
 
-def test_a_new_leader_tells_everyone_at_once() -> None:
+def test_a_new_leader_sends_heartbeats_to_all_at_once() -> None:
     """§5.2: once a candidate wins, it sends heartbeats to all of the others."""
     core = make_core()
 
@@ -241,7 +241,7 @@ def test_a_leader_appends_a_command_and_replicates_it() -> None:
 
 
 def test_only_the_leader_takes_commands() -> None:
-    """§5.1: the leader handles all client requests; a follower says who that is."""
+    """§5.1: the leader handles all client requests; a follower names the leader."""
     core = make_core()
     step(core, append_request("n3", term=1))
 

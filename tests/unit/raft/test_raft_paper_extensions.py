@@ -1,6 +1,6 @@
-"""The rules of the Raft paper's sections 6 to 8, one test per sentence: members, snapshots, reads.
+"""The rules of sections 6 to 8 of the Raft paper, one test per sentence: members, snapshots, reads.
 
-§ and figure are the paper's.
+§ and figures are the paper's.
 """
 
 from zlib import crc32
@@ -127,7 +127,7 @@ def test_chunks_are_put_together_in_order() -> None:
     assert last.saves[0].truncate_from == 1
 
 
-def test_an_old_term_gets_no_snapshot_in() -> None:
+def test_a_snapshot_of_an_old_term_is_refused() -> None:
     """Figure 13, 1: reply immediately if term < currentTerm."""
     core = make_core(term=4)
 
@@ -172,7 +172,7 @@ def test_a_leader_commits_a_no_op_at_the_start_of_its_term() -> None:
     assert [(entry.kind, entry.term) for entry in outcome.committed][-1] == (EntryKind.NOOP, 2)
 
 
-def test_a_leader_checks_that_it_is_one_before_it_answers_reads() -> None:
+def test_a_leader_confirms_its_leadership_before_it_answers_reads() -> None:
     """§8: a leader exchanges heartbeats with a majority before responding to read-only requests."""
     core = make_core()
     settle_leader(core, elect(core))

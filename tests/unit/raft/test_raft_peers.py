@@ -1,4 +1,4 @@
-"""What a broken, hostile or unreachable peer may do: it is answered, and nothing else happens."""
+"""Messages of broken or hostile peers are answered and change nothing, lost ones are repeated."""
 
 from zlib import crc32
 
@@ -122,7 +122,7 @@ def test_a_reply_of_another_kind_changes_nothing() -> None:
     assert core.status().peers["n2"].match_index == 0
 
 
-def test_a_request_that_could_not_leave_is_tried_again_after_a_tick() -> None:
+def test_a_request_that_could_not_be_sent_is_repeated_after_a_tick() -> None:
     core = make_core(election_ticks=20)
     asked = campaign(core).requests
     core.unreachable("n2", asked[0].sequence)
@@ -140,7 +140,7 @@ def test_a_request_that_could_not_leave_is_tried_again_after_a_tick() -> None:
     assert [each.receiver for each in tick(core).requests] == ["n2"]
 
 
-def test_a_follower_has_nothing_to_try_again() -> None:
+def test_a_follower_has_no_request_to_repeat() -> None:
     core = make_core()
     core.unreachable("n2", 1)
     step(core, append_reply(append_request("n1", "n2", term=1)))
@@ -149,7 +149,7 @@ def test_a_follower_has_nothing_to_try_again() -> None:
     assert core.role is Role.FOLLOWER
 
 
-def test_a_chunk_reply_names_its_place() -> None:
+def test_a_chunk_names_its_offset_size_and_checksum() -> None:
     snapshot = Snapshot(5, 2, encode_configuration(members()), b"0123456789")
     core = make_core(log=(), snapshot=snapshot, chunk_bytes_max=4)
     first = elect(core).appends[0]

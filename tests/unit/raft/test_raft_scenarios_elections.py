@@ -1,7 +1,7 @@
-"""What goes wrong with elections (1 to 16).
+"""Scenarios of faults with elections (1 to 16).
 
-The numbers are those of the list of forty scenarios. What must hold at all times is checked by
-`RaftChecker` in every step of every `Cluster`.
+The numbers are those of our list of forty scenarios. In each step of a `Cluster` the `RaftChecker`
+also checks the promises that must always hold.
 """
 
 import pytest
@@ -167,7 +167,7 @@ def test_11_timeouts_of_a_group_differ() -> None:
     assert single > 60
 
 
-def test_12_a_returning_node_deposes_nobody() -> None:
+def test_12_a_returning_node_deposes_no_leader() -> None:
     cluster = Cluster()
     cluster.elect("n1")
     term = cluster.core("n1").term

@@ -1,7 +1,7 @@
-"""What goes wrong with logs, disks and snapshots (17 to 32).
+"""Scenarios of faults with logs, disks and snapshots (17 to 32).
 
-The numbers are those of the list of forty scenarios. What must hold at all times is checked by
-`RaftChecker` in every step of every `Cluster`.
+The numbers are those of our list of forty scenarios. In each step of a `Cluster` the `RaftChecker`
+also checks the promises that must always hold.
 """
 
 from zlib import crc32
@@ -75,7 +75,7 @@ def test_17_the_consistency_check(
     assert [entry.term for entry in core.log.entries_between(0, core.log.last_index)] == kept
 
 
-def test_18_a_late_append_does_not_cut_what_was_acknowledged() -> None:
+def test_18_a_late_append_truncates_no_acknowledged_entry() -> None:
     core = make_core(log=log_of(1), term=2)
     early = append_request(term=2, entries=commands(2, 2))
     step(core, append_request(term=2, entries=commands(2, 2, 2, 2)))
@@ -152,7 +152,7 @@ def test_22_figure_8_an_entry_of_an_old_term_may_still_be_overwritten() -> None:
 def figure_8() -> Cluster:
     """Play the paper's figure 8 to (d): an entry on three of five disks is overwritten.
 
-    It is of term 2 and reached the third disk in term 4, so it must not have been committed.
+    The entry is of term 2 and reached the third disk in term 4, so it must not be committed.
     """
     cluster = Cluster(FIVE, election_ticks=5, append_bytes_max=1)
     cluster.elect("n1")
@@ -178,7 +178,7 @@ def figure_8() -> Cluster:
 
 
 def give_old_entries(cluster: Cluster, leader: str, followers: tuple[str, ...]) -> None:
-    """Give `followers` what the leader sends, without entries of the leader's own term."""
+    """Deliver the leader's appends to `followers`, without entries of the leader's own term."""
     term = cluster.core(leader).term
     for _ in range(10):
         batch, cluster.mail[:] = list(cluster.mail), []
@@ -218,7 +218,7 @@ def test_24_a_leader_counts_its_own_entries_when_they_are_saved() -> None:
     core.advance()
 
 
-def test_24_a_lone_voter_counts_only_what_it_saved_whatever_a_learner_says() -> None:
+def test_24_a_single_voter_counts_only_its_saved_entries_and_no_learner() -> None:
     core = make_core(log=log_of(1, configuration=members(("n1",), ("n2",))))
     elect_alone(core)
     (beat, *_) = tick(core, 10).appends

@@ -1,7 +1,7 @@
-"""What goes wrong with reads, members, successors and restarts (33 to 40).
+"""Scenarios of faults with reads, members, leadership transfers and restarts (33 to 40).
 
-The numbers are those of the list of forty scenarios. What must hold at all times is checked by
-`RaftChecker` in every step of every `Cluster`.
+The numbers are those of our list of forty scenarios. In each step of a `Cluster` the `RaftChecker`
+also checks the promises that must always hold.
 """
 
 from random import Random
@@ -72,7 +72,7 @@ def test_33_a_leader_that_was_replaced_answers_no_read() -> None:
 
 
 def stale_leader() -> Cluster:
-    """Return a cluster whose n1 still thinks that it leads, while n2 has committed a write."""
+    """Return a cluster in which n1 still leads an old term, while n2 has committed a write."""
     cluster = Cluster()
     cluster.elect("n1")
     cluster.isolate("n1")
@@ -144,7 +144,7 @@ def promote(cluster: Cluster, *, after_commit: bool) -> None:
 
 
 def test_35_a_learner_counts_from_when_its_journal_is_known() -> None:
-    """It may have lost the one before: what it had then is no step towards its vote."""
+    """The former journal may be lost, so what it held does not count towards a vote."""
     cluster = Cluster(spares=("n4",))
     cluster.elect("n1")
     cluster.do("n1", lambda core: core.change_configuration(members().with_learner("n4", "at n4")))
@@ -196,7 +196,7 @@ def test_36_the_single_server_change_bug() -> None:
 
 
 def single_server_bug() -> None:
-    """Play Ongaro's counterexample of 2015; where the guard is gone, a committed entry is lost.
+    """Play Ongaro's counterexample of 2015; without the guard a committed entry is lost.
 
     n1 gives n5 a vote without committing that; n2 leads the next term, removes n1 and commits that
     with two of three; then n1 wins with n4 and n5, three of its five.
@@ -274,7 +274,7 @@ def test_38_a_pair_can_be_reduced_and_the_removed_leader_may_have_to_finish_it()
     assert cluster.core("n2").configuration.voters == ("n2",)
 
 
-def test_38_a_removed_node_disturbs_nobody() -> None:
+def test_38_a_removed_node_disturbs_no_leader() -> None:
     cluster = Cluster()
     cluster.elect("n1")
     cluster.isolate("n3")
@@ -344,7 +344,7 @@ def test_39_a_transfer_needs_another_voter(target: str) -> None:
         cluster.core("n1").transfer_leader(target)
 
 
-def test_39_a_refused_transfer_is_over_at_once() -> None:
+def test_39_a_refused_transfer_ends_at_once() -> None:
     core = make_core()
     settle_leader(core, elect(core))
     core.transfer_leader("n2")
@@ -408,7 +408,7 @@ def test_40_a_restart_brings_back_log_members_and_snapshot() -> None:
     assert cluster.values() == [7, 7, 7]
 
 
-def test_40_a_node_that_never_ran_waits_to_be_spoken_to() -> None:
+def test_40_a_node_that_never_ran_waits_for_a_leader() -> None:
     core = RaftCore(RaftConfig(node_id="n9"), Persisted(), Random(1))
 
     outcome = tick(core, 100)

@@ -1,7 +1,7 @@
-"""Small Raft clusters played by script: each command is followed by what it made the nodes say.
+"""Scripts of small Raft clusters: each command is followed by the messages that it causes.
 
-A script is a file of tests/unit/scripts: lines that begin with `> ` are commands, the others are
-the exact trace. With ZREG_REWRITE_SCRIPTS=1 in the environment the traces are written anew; read
+A script is a file in tests/unit/scripts. Lines that begin with `> ` are commands, the others are
+the exact trace. With ZREG_REWRITE_SCRIPTS=1 in the environment this test rewrites the traces; read
 the diff before you commit it.
 """
 
@@ -62,7 +62,7 @@ def show_reply(message: RaftMessage) -> str:
 
 
 class Player:
-    """Carries out commands on one cluster, and writes down what is said."""
+    """Carries out commands on one cluster, and records the messages."""
 
     def __init__(self) -> None:
         self.cluster = Cluster()
@@ -151,7 +151,7 @@ def play(text: str) -> str:
     for line in text.splitlines():
         if line.startswith("> "):
             lines.append(line)
-            lines += [f"  {said}" for said in player.play(line[2:])]
+            lines += [f"  {line_}" for line_ in player.play(line[2:])]
         elif line.startswith("#"):
             lines.append(line)
     return "\n".join(lines) + "\n"

@@ -1,1 +1,1 @@
-"""The commands, one module for each noun."""
+"""The commands, one module per noun."""

@@ -1,7 +1,6 @@
-"""`publish`, `subscribe`, `get`: what a program does with `zreg.Client`, from a shell."""
+"""`publish`, `subscribe` and `get`: use `zreg.Client` from a shell."""
 
 import contextlib
-import logging
 import os
 import signal
 import threading
@@ -12,13 +11,14 @@ from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.exits import NOT_FOUND, CommandFailedError, ReaderGoneError
+from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Group, InstanceId, Output, Timeout, Url
 from zreg.cli.output import print_table, publisher_json, say, say_json, value_text
-from zreg.cli.process.logs import route
-from zreg.cli.process.node_options import load
+from zreg.cli.process.logs import route_client
+from zreg.cli.process.settings_sources import load_settings
 from zreg.client.api import Client
-from zreg.client.view import Publisher, View, ViewChange
+from zreg.client.view.view import Publisher, View
+from zreg.client.view.view_change import ViewChange
 from zreg.errors import (
     Error,
     TimeoutError,  # noqa: A004 -- the built-in one, and ours
@@ -28,31 +28,34 @@ from zreg.errors import (
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 from zreg.wire.membership_messages import FetchMembership, MembershipReply
 
-TIMEOUT_SECONDS: Final = 5.0
+_TIMEOUT_SECONDS: Final = 5.0
 _ASK_SECONDS: Final = 1.0
 _ID_CHARACTERS: Final = 8
 
-DataId = Annotated[str, typer.Argument(metavar="ID", help="What is published.")]
+DataId = Annotated[str, typer.Argument(metavar="ID", help="Data id, for example com.acme.Pay.")]
 
 
 def publish(  # noqa: PLR0913 -- one argument per option
     data_id: DataId,
-    values: Annotated[list[str], typer.Argument(metavar="VALUE...", help="One value or more.")],
+    values: Annotated[
+        list[str], typer.Argument(metavar="VALUE...", help="Values to publish, one or more.")
+    ],
     *,
     hold: Annotated[
-        bool, typer.Option("--hold", help="Stay, and keep it published, until Ctrl-C.")
+        bool, typer.Option("--hold", help="Keep the values published until Ctrl-C.")
     ] = False,
     group: Group = DEFAULT_GROUP,
     instance_id: InstanceId = DEFAULT_INSTANCE_ID,
     attribute: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Goes along; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Attribute of the values; may be repeated."),
     ] = None,
     url: Url = None,
     cluster: Cluster = None,
-    timeout_seconds: Timeout = TIMEOUT_SECONDS,
+    timeout_seconds: Timeout = _TIMEOUT_SECONDS,
     output: Output = Format.TABLE,
 ) -> None:
-    """Publish values under an id. They are there for as long as this command runs."""
+    """Publish values under an id, for as long as this command runs."""
     attributes = _attributes(attribute or [])
     _interrupt_on_signals()
     with _client(url, cluster) as client:
@@ -69,9 +72,12 @@ def publish(  # noqa: PLR0913 -- one argument per option
                 }
             )
         elif hold:
-            say(f"{data_id} is published, until Ctrl-C.")
+            say(f"{data_id} is published until Ctrl-C.")
         else:
-            say(f"{data_id} was accepted and ends with this command: keep it with --hold.")
+            say(
+                f"{data_id} was accepted, and is removed because this command ends: "
+                "keep it published with --hold."
+            )
         if hold:
             _stay(threading.Event())
 
@@ -83,27 +89,28 @@ def subscribe(  # noqa: PLR0913 -- one argument per option
     instance_id: InstanceId = DEFAULT_INSTANCE_ID,
     url: Url = None,
     cluster: Cluster = None,
-    timeout_seconds: Timeout = TIMEOUT_SECONDS,
+    timeout_seconds: Timeout = _TIMEOUT_SECONDS,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show what is published under an id, and every change to it, until Ctrl-C."""
+    """Show what is published under an id, and every change of it, until Ctrl-C."""
     _interrupt_on_signals()
     stop = threading.Event()
-    tell = _tell_json if output is Format.JSON else _tell_lines
+    print_change = _print_change_json if output is Format.JSON else _print_change_lines
     with _client(url, cluster) as client:
         subscription = client.subscribe(
             data_id, scope=Scope.GLOBAL, group=group, instance_id=instance_id
         )
-        failures: list[ReaderGoneError] = []
+        failures: list[Error] = []
 
-        def tell_change(change: ViewChange) -> None:
+        def on_change(change: ViewChange) -> None:
             try:
-                tell(subscription.data_info_id, change)
-            except ReaderGoneError as error:
+                print_change(subscription.data_info_id, change)
+            except Error as error:
+                # This runs on the client's thread; the command itself has to end with the error.
                 failures.append(error)
                 stop.set()
 
-        subscription(tell_change)
+        subscription(on_change)
         _wait_for(client, client.wait_connected, timeout_seconds)
         _stay(stop)
     if failures:
@@ -117,7 +124,7 @@ def get(  # noqa: PLR0913 -- one argument per option
     instance_id: InstanceId = DEFAULT_INSTANCE_ID,
     url: Url = None,
     cluster: Cluster = None,
-    timeout_seconds: Timeout = TIMEOUT_SECONDS,
+    timeout_seconds: Timeout = _TIMEOUT_SECONDS,
     output: Output = Format.TABLE,
 ) -> None:
     """Show what is published under an id now."""
@@ -129,8 +136,8 @@ def get(  # noqa: PLR0913 -- one argument per option
         view, name = subscription.view, subscription.data_info_id
     if not view:
         raise CommandFailedError(
-            f"nothing is published under {data_id!r}: see what is with `zreg ls`, or publish it "
-            f"with `zreg publish {data_id} VALUE --hold`",
+            f"nothing is published under {data_id!r}: see all ids with `zreg ls`, or publish a "
+            f"value with `zreg publish {data_id} VALUE --hold`",
             code=NOT_FOUND,
         )
     if output is Format.JSON:
@@ -145,33 +152,10 @@ def get(  # noqa: PLR0913 -- one argument per option
         _print_view(view, is_wide=output is Format.WIDE)
 
 
-class ReachedAgain(logging.Filter):
-    """Lets through that a session is reached only where its loss was told; and all warnings."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._is_lost = False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the line says something that was not expected."""
-        said = record.getMessage()
-        if said.startswith("client.session.lost"):
-            self._is_lost = True
-        elif said.startswith("client.session.reached"):
-            was_lost, self._is_lost = self._is_lost, False
-            return was_lost
-        return record.levelno >= logging.WARNING
-
-
 def _client(url: str | None, cluster: str | None) -> Client:
-    """Return a client; what its library logs is written for people."""
-    # Before anything may be logged; a client's own way of finding the URL is its own.
-    route("zreg", level="info")
-    logging.getLogger("zreg").setLevel(logging.WARNING)
-    client_logger = logging.getLogger("zreg.client")
-    client_logger.setLevel(logging.INFO)
-    client_logger.addFilter(ReachedAgain())
-    config = load({"cluster": cluster}, os.environ).config
+    """Return a client; without a URL it finds one by itself."""
+    route_client()
+    config = load_settings({"cluster": cluster}, os.environ).config
     return Client(url, cluster=config.cluster, config=config)
 
 
@@ -180,13 +164,13 @@ def _attributes(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
-            raise UsageError(f"--attribute {pair!r:.80} cannot be used: write NAME=VALUE")
+            raise UsageError(f"--attribute {pair!r:.80} has no name or no =: write NAME=VALUE")
         attributes[name] = value
     return attributes
 
 
 def _wait_for(client: Client, wait: Callable[[float], object], timeout_seconds: float) -> None:
-    """Wait for a session, then for what it has to do; each failure says what to try next."""
+    """Wait for a session, then for its answer; raises `UnavailableError`, which advises."""
     try:
         client.wait_connected(timeout_seconds)
     except TimeoutError as error:
@@ -194,11 +178,14 @@ def _wait_for(client: Client, wait: Callable[[float], object], timeout_seconds: 
     try:
         wait(timeout_seconds)
     except TimeoutError as error:
-        raise UnavailableError(f"{error}: {_what_is_away(client, str(error))}") from error
+        raise UnavailableError(f"{error}: {_advice(client, str(error))}") from error
 
 
-def _what_is_away(client: Client, known: str) -> str:
-    """Ask the session what it lacks itself, for whoever waits in vain."""
+def _advice(client: Client, known: str) -> str:
+    """Return what to do when an answer does not come.
+
+    The session may know a reason, such as that it does not reach meta; `known` is not repeated.
+    """
     advice = "see with `zreg nodes` whether a data node runs"
     try:
         reply = client.request(FetchMembership(0), _ASK_SECONDS)
@@ -209,7 +196,10 @@ def _what_is_away(client: Client, known: str) -> str:
 
 
 def _interrupt_on_signals() -> None:
-    """Have SIGTERM do what Ctrl-C does, and both of them so in the background too."""
+    """Have SIGTERM do what Ctrl-C does.
+
+    SIGINT is set too, since a shell makes background processes ignore it.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -219,7 +209,7 @@ def _interrupt_on_signals() -> None:
 
 
 def _stay(stop: threading.Event) -> None:
-    """Wait for Ctrl-C, which is the good end here, or for somebody to set the event."""
+    """Wait for Ctrl-C, which ends the command with success, or for the event."""
     with contextlib.suppress(KeyboardInterrupt):
         stop.wait()
 
@@ -245,8 +235,8 @@ def _row(publisher: Publisher, *, is_wide: bool) -> list[str]:
     ]
 
 
-def _tell_lines(_name: str, change: ViewChange) -> None:
-    """Write a change as lines: + came, - went, ~ changed, and how many there are now."""
+def _print_change_lines(_name: str, change: ViewChange) -> None:
+    """Write a change as lines: - removed, ~ updated, + added, then how many publishers remain."""
     for sign, publishers in (
         ("-", change.removed),
         ("~", change.updated),
@@ -259,7 +249,7 @@ def _tell_lines(_name: str, change: ViewChange) -> None:
     say(f"  {count} publisher{'' if count == 1 else 's'}, version {change.view.version}")
 
 
-def _tell_json(name: str, change: ViewChange) -> None:
+def _print_change_json(name: str, change: ViewChange) -> None:
     say_json(
         {
             "data_info_id": name,

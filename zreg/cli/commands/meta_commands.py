@@ -1,32 +1,33 @@
-"""`zreg meta`: run one meta node; and look at, add, remove and recover the nodes that meta has."""
+"""`zreg meta`: run one meta node; or list, add and remove the nodes of meta."""
 
 import math
-import os
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.ask import ask_now
+from zreg.cli.ask import Answer, Question, ask_now
 from zreg.cli.commands.node_commands import build_meta, start
+from zreg.cli.commands.recover_command import recover
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import (
     Cluster,
     ConfigFile,
     Flags,
     Format,
+    Meta,
     Output,
     Timeout,
     Url,
     with_settings,
 )
 from zreg.cli.output import Json, print_table, say, say_json
+from zreg.cli.process.address_options import peers
 from zreg.cli.process.children import ParentPid
-from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag, load, peers
-from zreg.cli.targets import Meta, place
+from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag
+from zreg.cli.targets import find_target
 from zreg.errors import (
     Error,
     NotLeaderError,
@@ -35,11 +36,7 @@ from zreg.errors import (
     UsageError,
     VersionMismatchError,
 )
-from zreg.meta.group.recovery import FIRST_INDEX, last_entry, recovery
 from zreg.model import checked_node_id
-from zreg.nodes.meta import JOURNAL_ID, JOURNAL_NAME, new_journal_id
-from zreg.raft.ready import Persisted, configuration_of
-from zreg.storage.journal import Journal
 from zreg.wire.common_messages import Accepted
 from zreg.wire.messages import Message
 from zreg.wire.meta_messages import (
@@ -54,12 +51,11 @@ from zreg.wire.meta_messages import (
 _TIMEOUT_SECONDS: Final = 30.0
 _ASK_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.25
-# Who has not caught up by then has probably not been started.
-_TELL_SECONDS: Final = 1.0
+# A node that has not caught up after this time has probably not been started.
+_ADVISE_AFTER_SECONDS: Final = 1.0
 _VOTING: Final = (MetaNodeState.LEADER, MetaNodeState.VOTER)
 
-Answer = TypeVar("Answer", bound=Message)
-NodeId = Annotated[str, typer.Argument(metavar="ID", help="Node id.")]
+NodeId = Annotated[str, typer.Argument(metavar="ID", help="Id of the meta node.")]
 
 app = typer.Typer()
 
@@ -74,70 +70,70 @@ def node(
     output: Output = Format.TABLE,
     parent_pid: ParentPid = 0,
 ) -> None:
-    """Run one meta node until it is told to stop; or change which nodes meta has."""
+    """Run one meta node until it is stopped; with a command: list or change the nodes of meta."""
     if context.invoked_subcommand is None:
         start("meta", build_meta, flags, config, output, parent_pid)
     elif given := [flag(name) for name, value in flags.items() if value is not None]:
         name = context.invoked_subcommand
-        raise UsageError(f"{', '.join(given)} belongs behind `zreg meta {name}`, or to no command")
+        raise UsageError(
+            f"{', '.join(given)} cannot be given before {name!r}: write the options of the command "
+            f"after `zreg meta {name}`"
+        )
 
 
-class _Place:
-    """Where to ask, and until when."""
+class _MetaRequests:
+    """Asks meta, through a session or directly, until it answers or the time is over."""
 
     def __init__(
         self, url: str | None, meta: str | None, cluster: str | None, timeout_seconds: float
     ) -> None:
-        self.config = load({"cluster": cluster}, os.environ).config
+        self._target = find_target(url, meta, cluster)
         self._ends_at = time.monotonic() + timeout_seconds
-        self._link, self._addresses = place(url, meta)
-
-    def ask(self, question: tuple[Callable[[int], Message], type[Answer]]) -> Answer:
-        """Ask once; raises what the answer says."""
-        left = self._ends_at - time.monotonic()
-        return ask_now(
-            self._link,
-            self._addresses,
-            question,
-            config=self.config,
-            timeout_seconds=max(0.1, min(left, _ASK_SECONDS)),
-        )
 
     def nodes(self) -> MetaNodesReply:
         """Return the nodes of meta as its leader sees them."""
-        return self._until_done(lambda: self.ask((FetchMetaNodes, MetaNodesReply)))
+        return self._until_done(lambda: self._ask_once((FetchMetaNodes, MetaNodesReply)))
 
     def change(self, kind: type[Message], **fields: str) -> None:
-        """Look at the nodes, then ask for a change of just these."""
+        """Fetch the configuration, and ask for a change of exactly that one."""
 
-        def look_and_ask() -> Accepted:
-            seen = self.ask((FetchMetaNodes, MetaNodesReply))
-            index, term = seen.configuration_index, seen.configuration_term
-            of_these = partial(kind, configuration_index=index, configuration_term=term)
-            return self.ask((partial(of_these, **fields), Accepted))
+        def fetch_and_ask() -> Accepted:
+            fetched = self._ask_once((FetchMetaNodes, MetaNodesReply))
+            change = partial(
+                kind,
+                configuration_index=fetched.configuration_index,
+                configuration_term=fetched.configuration_term,
+                **fields,
+            )
+            return self._ask_once((change, Accepted))
 
-        self._until_done(look_and_ask)
+        self._until_done(fetch_and_ask)
+
+    def has_time(self) -> bool:
+        """Return whether there is time to pause and ask again."""
+        return time.monotonic() + _PAUSE_SECONDS < self._ends_at
 
     def _until_done(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask until there is another answer than "not now"; what was said tells most, then."""
-        said: Error | None = None
+        """Ask until the answer is another one than "not now".
+
+        If there is none in time, raises the last refusal: it tells more than a failed connection.
+        """
+        refused: Error | None = None
         while True:
             try:
                 return ask()
             except (NotReadyError, NotLeaderError, VersionMismatchError) as error:
-                said = error
-                if not self.pause():
+                refused = error
+                if not self.has_time():
                     raise
             except UnavailableError as error:
-                if not self.pause():
-                    raise (said or error) from error
+                if not self.has_time():
+                    raise (refused or error) from error
+            time.sleep(_PAUSE_SECONDS)
 
-    def pause(self) -> bool:
-        """Wait a moment before asking again; return whether there is time for that."""
-        if time.monotonic() + _PAUSE_SECONDS >= self._ends_at:
-            return False
-        time.sleep(_PAUSE_SECONDS)
-        return True
+    def _ask_once(self, question: Question[Answer]) -> Answer:
+        left = self._ends_at - time.monotonic()
+        return ask_now(self._target, question, timeout_seconds=max(0.1, min(left, _ASK_SECONDS)))
 
 
 @app.command("ls")
@@ -149,8 +145,8 @@ def ls(
     timeout_seconds: Timeout = _ASK_SECONDS,
     output: Output = Format.TABLE,
 ) -> None:
-    """List the nodes of meta, who leads, and how far each of them is."""
-    reply = _Place(url, meta, cluster, timeout_seconds).nodes()
+    """List the nodes of meta: which one leads, which vote, and how far behind each is."""
+    reply = _MetaRequests(url, meta, cluster, timeout_seconds).nodes()
     if output is Format.JSON:
         say_json([_json(node) for node in reply.nodes])
         return
@@ -165,13 +161,19 @@ def ls(
         ]
         for node in reply.nodes
     ]
-    print_table(["node id", "state", "address", "behind", "silent s", "trouble"], rows)
+    print_table(
+        ["node id", "state", "address", "entries behind", "silent seconds", "trouble"], rows
+    )
 
 
 @app.command("add")
 def add(
     peer: Annotated[
-        str, typer.Argument(metavar="ID=HOST:PORT", help="Its id, and where others reach its Raft.")
+        str,
+        typer.Argument(
+            metavar="ID=HOST:PORT",
+            help="Id of the new node, and the address at which other meta nodes reach it.",
+        ),
     ],
     *,
     url: Url = None,
@@ -179,30 +181,33 @@ def add(
     cluster: Cluster = None,
     timeout_seconds: Timeout = _TIMEOUT_SECONDS,
 ) -> None:
-    """Take a node in, and wait until it has the log and votes."""
+    """Add a node to meta, and wait until it has the log and votes."""
     ((node_id, address),) = peers([peer]).items()
-    place = _Place(url, meta, cluster, timeout_seconds)
-    place.change(AddMeta, node_id=node_id, address=address)
-    told_at = time.monotonic() + _TELL_SECONDS
+    requests = _MetaRequests(url, meta, cluster, timeout_seconds)
+    requests.change(AddMeta, node_id=node_id, address=address)
+    advise_at = time.monotonic() + _ADVISE_AFTER_SECONDS
     while True:
-        reply = place.nodes()
+        reply = requests.nodes()
         found = next((node for node in reply.nodes if node.node_id == node_id), None)
         if found is None:
-            raise CommandFailedError(f"{node_id} was removed meanwhile: see `zreg meta ls`")
-        if found.state in _VOTING:
-            say(f"{node_id} votes. {_count(reply)}")
-            return
-        if time.monotonic() > told_at:
-            told_at = math.inf
-            say(
-                f"{node_id} is added; it gets the log, and then its vote, once it runs: zreg meta "
-                f"--id {node_id} --dir DIR --join --peer {peer}"
+            raise CommandFailedError(
+                f"{node_id} was removed again by another command: see `zreg meta ls`"
             )
-        if not place.pause():
+        if found.state in _VOTING:
+            say(f"{node_id} votes. {_voters_text(reply)}")
+            return
+        if time.monotonic() > advise_at:
+            advise_at = math.inf
+            say(
+                f"{node_id} is added; it will get the log, and then its vote, when it runs: start "
+                f"it with zreg meta --id {node_id} --dir DIR --join --peer {peer}"
+            )
+        if not requests.has_time():
             raise CommandFailedError(
                 f"{node_id} is added, but has not caught up yet ({found.trouble or 'it is slow'}): "
                 "start it with --join; it votes as soon as it has the log, see `zreg meta ls`"
             )
+        time.sleep(_PAUSE_SECONDS)
 
 
 @app.command("rm")
@@ -214,67 +219,23 @@ def remove(
     cluster: Cluster = None,
     timeout_seconds: Timeout = _TIMEOUT_SECONDS,
 ) -> None:
-    """Go on without a node, whether it runs or not."""
+    """Remove a node from meta, whether it runs or not."""
     checked_node_id(node_id)
-    place = _Place(url, meta, cluster, timeout_seconds)
-    names = [node.node_id for node in place.nodes().nodes]
+    requests = _MetaRequests(url, meta, cluster, timeout_seconds)
+    names = [node.node_id for node in requests.nodes().nodes]
     if node_id not in names:
         raise CommandFailedError(
-            f"nothing to remove: {node_id} is not among {', '.join(names)}", code=NOT_FOUND
+            f"nothing to remove: {node_id} is not among the nodes of meta, {', '.join(names)}",
+            code=NOT_FOUND,
         )
-    place.change(RemoveMeta, node_id=node_id)
+    requests.change(RemoveMeta, node_id=node_id)
     say(
-        f"{node_id} is removed: its process ends by itself; empty its directory before it comes "
-        f"back. {_count(place.nodes())}"
+        f"{node_id} is removed and its process ends by itself. Empty its directory before you add "
+        f"it again. {_voters_text(requests.nodes())}"
     )
 
 
-@app.command("recover")
-def recover(
-    *,
-    directory: Annotated[Path, typer.Option("--dir", help="Where the journal of the node is.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Do it; without this, only show what it holds.")
-    ] = False,
-) -> None:
-    """Make a node that does not run the only node of meta, when most of them are lost for good."""
-    path = directory / JOURNAL_NAME
-    if not path.exists():
-        raise UsageError(f"there is no journal in {directory}: name the --dir of a meta node")
-    journal = Journal(path, identity={})
-    try:
-        persisted = Persisted.of(journal.contents)
-        term, index = last_entry(persisted)
-        if index <= FIRST_INDEX:
-            raise UsageError(
-                f"the journal in {directory} is empty: take another survivor; if there is none, "
-                "meta is founded anew: start its nodes on empty directories, without --join"
-            )
-        node_id = journal.facts["node_id"]
-        known = configuration_of(persisted)
-        others = ", ".join(member for member in known.members if member != node_id)
-        if not others:
-            say(f"{node_id} is the only node of meta already: nothing to do")
-            return
-        if not force:
-            raise CommandFailedError(
-                f"nothing is changed: {node_id} holds entries up to {index}, the last of term "
-                f"{term}. Of all survivors take the one with the highest term, then the highest "
-                f"entry. Only if {others} can never come back, run this again with --force"
-            )
-        journal_id = new_journal_id()
-        journal.replace_fact(JOURNAL_ID, journal_id)
-        address = known.addresses.get(node_id, "")
-        journal.save(recovery(persisted, node_id, address, journal_id))
-    finally:
-        journal.close()
-    say(
-        f"{node_id} is the only node of meta now: start it as before, empty the directories of all "
-        "others and take them in again with `zreg meta add`. Never start one of them on what it had"
-    )
-
-
-def _count(reply: MetaNodesReply) -> str:
+def _voters_text(reply: MetaNodesReply) -> str:
     """Return how many nodes vote, and how many of them may fail."""
     voters = sum(node.state in _VOTING for node in reply.nodes)
     spare = (voters - 1) // 2
@@ -291,3 +252,6 @@ def _json(node: MetaNodeStatus) -> Json:
         "silent_seconds": node.silent_milliseconds / 1000,
         "trouble": node.trouble,
     }
+
+
+app.command("recover")(recover)

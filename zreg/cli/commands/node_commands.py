@@ -1,4 +1,4 @@
-"""`zreg meta`, `zreg session`, `zreg data`: one node each, what systemd runs; and `zreg dev`."""
+"""Run one node (`zreg meta`, `zreg session`, `zreg data`) or one of each role (`zreg dev`)."""
 
 import asyncio
 import faulthandler
@@ -17,39 +17,39 @@ from msgspec.structs import replace
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
 from zreg.cli.output import say
+from zreg.cli.process.address_options import peers
 from zreg.cli.process.children import ParentPid, end_with_parent
-from zreg.cli.process.http_option import http_address, http_port, load_http, open_http, present
+from zreg.cli.process.http_option import http_port
 from zreg.cli.process.logs import rename, route
 from zreg.cli.process.node_options import (
     CONFIG_FIELDS,
     META_FIELDS,
     OPTION_FIELDS,
-    Loaded,
     NodeOptions,
-    load,
-    peers,
 )
 from zreg.cli.process.serve import HANDLED_SIGNALS, Server
+from zreg.cli.process.settings_sources import Settings, load_settings
 from zreg.config import Config
 from zreg.errors import UnavailableError, UsageError
 from zreg.nodes.base import Node, NodeSettings
 from zreg.nodes.data import DataNode
 from zreg.nodes.meta import MetaNode, MetaPlace
+from zreg.nodes.opening import load_http_server
 from zreg.nodes.session import SessionNode
-from zreg.reactor.effect_runner import EventCallback
+from zreg.reactor import EventCallback
 
 if TYPE_CHECKING:
     from zreg.http.server import HttpServer
 
-# Port, and how far from it the node announces.
+# The default port of a role, and the distance from it to the port on which it broadcasts.
 _PORTS: Final = {"meta": (9610, 2), "session": (9600, 0), "data": (9620, 1)}
 _ANY_PORT: Final = "tcp://127.0.0.1:0"
 
-Build = Callable[[Loaded, EventCallback], Node]
+Build = Callable[[Settings, EventCallback], Node]
 
 
 def addresses(role: str, options: NodeOptions) -> tuple[str, str]:
-    """Return where a node binds, and where it announces."""
+    """Return the address that a node binds to, and the address on which it broadcasts."""
     port, distance = _port(role, options), _PORTS[role][1]
     pub_port = options.pub_port
     if pub_port is None:
@@ -62,8 +62,8 @@ def _port(role: str, options: NodeOptions) -> int:
     return _PORTS[role][0] if options.port is None else options.port
 
 
-def build_meta(loaded: Loaded, on_event: EventCallback) -> Node:
-    """Return a meta node, bound."""
+def build_meta(loaded: Settings, on_event: EventCallback) -> Node:
+    """Return a meta node whose sockets are bound."""
     address, pub = addresses("meta", loaded.options)
     known_peers = peers(loaded.options.peer)
     place = MetaPlace(
@@ -76,16 +76,16 @@ def build_meta(loaded: Loaded, on_event: EventCallback) -> Node:
     return MetaNode(_node_settings(loaded), place, on_event=on_event)
 
 
-def build_session(loaded: Loaded, on_event: EventCallback) -> Node:
-    """Return a session node, bound."""
+def build_session(loaded: Settings, on_event: EventCallback) -> Node:
+    """Return a session node whose sockets are bound."""
     address, _ = addresses("session", loaded.options)
     return SessionNode(
         _node_settings(loaded), address=address, directory=_directory(loaded), on_event=on_event
     )
 
 
-def build_data(loaded: Loaded, on_event: EventCallback) -> Node:
-    """Return a data node, bound."""
+def build_data(loaded: Settings, on_event: EventCallback) -> Node:
+    """Return a data node whose sockets are bound."""
     address, pub = addresses("data", loaded.options)
     return DataNode(
         _node_settings(loaded),
@@ -104,17 +104,17 @@ def start(
     output: Format,
     parent_pid: int,
 ) -> None:
-    """Run one node as a command was told."""
+    """Load the settings of a node command, and run the node."""
     if parent_pid:
         end_with_parent(parent_pid)
-    loaded = load(flags, os.environ, file=config)
+    loaded = load_settings(flags, os.environ, file=config)
     run_node(role, build, loaded, is_json=output is Format.JSON)
 
 
 def _command(role: str, build: Build) -> Callable[..., None]:
-    own = [name for name in OPTION_FIELDS if name not in META_FIELDS]
+    options = [name for name in OPTION_FIELDS if name not in META_FIELDS]
 
-    @with_settings(*CONFIG_FIELDS, *own)
+    @with_settings(*CONFIG_FIELDS, *options)
     def command(
         *,
         flags: Flags,
@@ -124,44 +124,61 @@ def _command(role: str, build: Build) -> Callable[..., None]:
     ) -> None:
         start(role, build, flags, config, output, parent_pid)
 
-    command.__doc__ = f"Run one {role} node until it is told to stop."
+    command.__doc__ = f"Run one {role} node until it is stopped."
     return command
 
 
-def run_node(role: str, build: Build, loaded: Loaded, *, is_json: bool) -> None:
-    """Bind, say where, and serve."""
+def run_node(role: str, build: Build, loaded: Settings, *, is_json: bool) -> None:
+    """Bind a node, write where it is bound, and serve until a signal comes."""
     faulthandler.enable()
-    # Whoever sends one this early has to wait until the loop can take it.
+    # A signal that comes before the loop has its handlers waits until then.
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
     options = loaded.options
     route(options.id or role, level=options.log_level or "info")
     web_port = http_port(role, options, _port(role, options))
-    http_server = load_http(web_port)
+    http_server = None if web_port is None else load_http_server()
     server = Server()
     try:
         node = build(loaded, server.take_event)
     except UnavailableError as error:
-        # Not that somebody else cannot be reached: this node cannot start.
+        # Exit code 1, not 4: this node cannot start, rather than another one cannot be reached.
         raise CommandFailedError(f"{error} with --port") from error
     rename(node.node_id)
-    http = open_http(http_server, node, web_port)
+    if http_server is not None and web_port is not None:
+        _bind_http([node], http_server, web_port)
     if is_json:
-        say(json.dumps(about(node, http)))
-    asyncio.run(server.run([node], present([http]), on_serving=lambda: None))
+        say(json.dumps(about(node)))
+    asyncio.run(server.run([node], on_serving=lambda: None))
 
 
-def about(node: Node, http: "HttpServer | None") -> dict[str, str | int | None]:
-    """Return the line that tells programs of a node."""
+def _bind_http(nodes: Sequence[Node], server: "type[HttpServer]", port: int) -> None:
+    """Bind the HTTP server of each node: the last one's at `port`, the others' at any free port.
+
+    All nodes are closed if one cannot be bound.
+    """
+    try:
+        for node in nodes:
+            node.bind_http(server, port if node is nodes[-1] else 0)
+    except BaseException as error:
+        for node in nodes:
+            node.close()
+        if isinstance(error, UnavailableError):
+            raise CommandFailedError(f"{error} with --http-port") from error
+        raise
+
+
+def about(node: Node) -> dict[str, str | int | None]:
+    """Return the line for programs that describes a node."""
     return {
         "role": node.role,
         "node_id": node.node_id,
         "pid": os.getpid(),
         "address": node.address.removeprefix("tcp://"),
-        "http": http_address(node, http),
+        "http": node.http_address,
     }
 
 
-def _meta_directory(loaded: Loaded) -> Path:
+def _meta_directory(loaded: Settings) -> Path:
     """Return where a meta node keeps its journal; systemd's own directory if none is set."""
     first_state_directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     directory = loaded.options.dir or first_state_directory
@@ -173,11 +190,11 @@ def _meta_directory(loaded: Loaded) -> Path:
     return Path(directory)
 
 
-def _directory(loaded: Loaded) -> Path | None:
+def _directory(loaded: Settings) -> Path | None:
     return Path(loaded.options.dir) if loaded.options.dir else None
 
 
-def _node_settings(loaded: Loaded) -> NodeSettings:
+def _node_settings(loaded: Settings) -> NodeSettings:
     options = loaded.options
     return NodeSettings(
         config=loaded.config,
@@ -194,33 +211,36 @@ def dev(
     *,
     flags: Flags,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where clients connect; 0: any free one.")
+        int, typer.Option(min=0, max=65535, help="Port for clients; 0: any free port.")
     ] = 9600,
     config: ConfigFile = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Run a whole registry in this process, on loopback; what it holds is gone when it ends."""
+    """Run a whole registry in this process, on loopback; it keeps nothing when it ends."""
     faulthandler.enable()
-    loaded = load(flags, os.environ, file=config, base=Config.for_loopback())
-    # What is usual would only get in the way of what it has to say itself.
+    loaded = load_settings(flags, os.environ, file=config, base=Config.for_loopback())
+    # Only warnings: lines of normal operation would hide the hints that `dev` prints.
     route("dev", level=loaded.options.log_level or "warning")
     web_port = http_port("session", loaded.options, port)
-    http_server = load_http(web_port)
+    http_server = None if web_port is None else load_http_server()
     server = Server()
     with tempfile.TemporaryDirectory(prefix="zreg-") as directory:
         try:
             nodes = build_all(loaded.config, port, Path(directory), server.take_event)
         except UnavailableError as error:
-            raise CommandFailedError(f"{error} with --port, or --port 0 for any") from error
-        https = _open_all(http_server, nodes, web_port)
-        tell = functools.partial(_tell_dev, nodes, https, is_json=output is Format.JSON)
-        asyncio.run(server.run(nodes, present(https), on_serving=tell))
+            raise CommandFailedError(
+                f"{error} with --port, or any free port with --port 0"
+            ) from error
+        if http_server is not None and web_port is not None:
+            _bind_http(nodes, http_server, web_port)
+        say_ready = functools.partial(_say_ready, nodes, is_json=output is Format.JSON)
+        asyncio.run(server.run(nodes, on_serving=say_ready))
 
 
 def build_all(
     config: Config, port: int, meta_directory: Path, on_event: EventCallback
 ) -> list[Node]:
-    """Return one node of each role, bound: the same as in three processes."""
+    """Return one node of each role, bound; they use the same sockets as in three processes."""
     nodes: list[Node] = []
     try:
         meta = MetaNode(
@@ -243,30 +263,12 @@ def build_all(
     return nodes
 
 
-def _open_all(
-    server: "type[HttpServer] | None", nodes: list[Node], port: int | None
-) -> "list[HttpServer | None]":
-    """Bind HTTP for each node: the session's where people look, the others' at any free port."""
-    opened: list[HttpServer | None] = []
-    try:
-        for node in nodes:
-            wanted = port if port is None or node.role == "session" else 0
-            opened.append(open_http(server, node, wanted))
-    except BaseException:
-        for other in present(opened):
-            other.close()
-        for node in nodes:
-            node.close()
-        raise
-    return opened
-
-
-def _tell_dev(nodes: list[Node], https: "Sequence[HttpServer | None]", *, is_json: bool) -> None:
+def _say_ready(nodes: list[Node], *, is_json: bool) -> None:
     meta, _, session = nodes
     url = session.address.replace("tcp://", "zreg://")
     if is_json:
-        for node, http in zip(nodes, https, strict=True):
-            say(json.dumps(about(node, http)))
+        for node in nodes:
+            say(json.dumps(about(node)))
         say(json.dumps({"ready": True, "url": url}))
         return
     is_default = url == "zreg://127.0.0.1:9600"
@@ -275,7 +277,7 @@ def _tell_dev(nodes: list[Node], https: "Sequence[HttpServer | None]", *, is_jso
     say("Try in two other terminals:")
     say(f"  zreg subscribe hello{option}")
     say(f"  zreg publish hello world --hold{option}")
-    if (where := http_address(session, https[-1])) is not None:
+    if (where := session.http_address) is not None:
         say(f"  curl http://{where}/healthz")
 
 

@@ -1,6 +1,5 @@
-"""`zreg settings`: small versioned values that meta keeps for the whole cluster."""
+"""`zreg settings`: small versioned values that meta keeps for the programs of a cluster."""
 
-import os
 import secrets
 from collections.abc import Callable
 from functools import partial
@@ -10,11 +9,11 @@ import typer
 
 from zreg.cli.ask import UnansweredError, ask_now
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
-from zreg.cli.flags import Cluster, Format, Output, Timeout, Url
+from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.output import Json, complain, print_table, printable, say, say_json
-from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag, load, variable
-from zreg.cli.targets import Meta, place
-from zreg.config import Config, Limits
+from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag, variable
+from zreg.cli.targets import find_target
+from zreg.config import Limits
 from zreg.errors import UsageError
 from zreg.wire.settings_messages import (
     FetchSettings,
@@ -25,28 +24,32 @@ from zreg.wire.settings_messages import (
 )
 
 _TIMEOUT_SECONDS: Final = 5.0
+_COLUMNS: Final = ("name", "value", "version")
 
-app = typer.Typer(help="Read and change the settings of the cluster.", no_args_is_help=True)
+app = typer.Typer(help="Read and change small values that meta keeps for your programs.")
 
 Name = Annotated[str, typer.Argument(help="Name of the setting.")]
 IfVersion = Annotated[
     int | None,
-    typer.Option("--if-version", min=0, help="Only if it is at this version; 0: only if not set."),
+    typer.Option(
+        "--if-version",
+        min=0,
+        help="Change it only if it is at this version; 0: only if it does not exist.",
+    ),
 ]
 
 
-class _Place:
-    """Where to ask, found once."""
+class _SettingRequests:
+    """Asks meta, through a session or directly, until an answer comes or the time is over."""
 
     def __init__(
         self, url: str | None, meta: str | None, cluster: str | None, timeout_seconds: float
     ) -> None:
-        self.timeout_seconds = timeout_seconds
-        self.config: Config = load({"cluster": cluster}, os.environ).config
-        self.link, self.addresses = place(url, meta)
+        self._target = find_target(url, meta, cluster)
+        self._timeout_seconds = timeout_seconds
 
     def fetch(self, pattern: str) -> list[Setting]:
-        """Return all settings that match, page after page."""
+        """Return all settings whose name matches, page after page."""
         found: list[Setting] = []
         while True:
             after = found[-1].name if found else ""
@@ -56,7 +59,10 @@ class _Place:
                 return found
 
     def change(self, name: str, value: str | None, if_version: int | None) -> SettingsReply:
-        """Set or remove one; asked again under the same id, the change happens once."""
+        """Set a setting, or remove it if the value is None.
+
+        However often it is asked, the change happens once, since every attempt has the same id.
+        """
         change = partial(
             SetSetting,
             name=name,
@@ -67,17 +73,16 @@ class _Place:
         try:
             return self._ask(change)
         except UnansweredError as error:
-            detail = f"{error}; it may be done already, see `zreg settings get {name}`"
-            raise UnansweredError(detail) from error
+            raise UnansweredError(
+                f"{error}; the change may have been made: look with `zreg settings get {name}`"
+            ) from error
 
     def _ask(self, question: Callable[[int], SetSetting | FetchSettings]) -> SettingsReply:
-        """Ask until the time is over: both questions may come twice."""
         return ask_now(
-            self.link,
-            self.addresses,
+            self._target,
             (question, SettingsReply),
-            config=self.config,
-            timeout_seconds=self.timeout_seconds,
+            timeout_seconds=self._timeout_seconds,
+            # Both questions are safe to ask twice.
             is_patient=True,
         )
 
@@ -92,12 +97,13 @@ def get(
     timeout_seconds: Timeout = _TIMEOUT_SECONDS,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show the value of one setting."""
+    """Show the value of a setting."""
     _check_name(name)
-    found = _Place(url, meta, cluster, timeout_seconds).fetch(name)
+    found = _SettingRequests(url, meta, cluster, timeout_seconds).fetch(name)
     if not found:
         raise CommandFailedError(
-            f"there is no setting {name!r}: see all with `zreg settings ls`", code=NOT_FOUND
+            f"there is no setting {name!r}: see all settings with `zreg settings ls`",
+            code=NOT_FOUND,
         )
     _show(found[0], output)
 
@@ -105,7 +111,7 @@ def get(
 @app.command("set")
 def set_(  # noqa: PLR0913 -- one argument per option
     name: Name,
-    value: Annotated[str, typer.Argument(help="Its new value.")],
+    value: Annotated[str, typer.Argument(help="New value of the setting.")],
     *,
     if_version: IfVersion = None,
     url: Url = None,
@@ -114,18 +120,19 @@ def set_(  # noqa: PLR0913 -- one argument per option
     timeout_seconds: Timeout = _TIMEOUT_SECONDS,
     output: Output = Format.TABLE,
 ) -> None:
-    """Set a setting."""
+    """Create a setting or change its value."""
     _check_name(name)
     if len(value) > Limits.setting_characters_max:
         raise UsageError(
-            f"the value has {len(value)} characters: a setting has at most "
-            f"{Limits.setting_characters_max}"
+            f"the value has {len(value)} characters: a setting holds at most "
+            f"{Limits.setting_characters_max}; set it to a place where large data can be found"
         )
-    reply = _Place(url, meta, cluster, timeout_seconds).change(name, value, if_version)
+    requests = _SettingRequests(url, meta, cluster, timeout_seconds)
+    reply = requests.change(name, value, if_version)
     if name in CONFIG_FIELDS or name in OPTION_FIELDS:
         complain(
-            f"{name} is set for your programs only: nodes take theirs from {flag(name)}, "
-            f"{variable(name)} or zreg.toml, when they start"
+            f"{name} is set for your programs only: a node reads its own {name} from {flag(name)}, "
+            f"{variable(name)} or zreg.toml when it starts"
         )
     for setting in reply.settings:
         if output is Format.JSON:
@@ -144,16 +151,16 @@ def remove(
     cluster: Cluster = None,
     timeout_seconds: Timeout = _TIMEOUT_SECONDS,
 ) -> None:
-    """Remove a setting; one that is not there is no error."""
+    """Remove a setting; it is no error if the setting does not exist."""
     _check_name(name)
-    _Place(url, meta, cluster, timeout_seconds).change(name, None, if_version)
+    _SettingRequests(url, meta, cluster, timeout_seconds).change(name, None, if_version)
     say(f"{printable(name)} is not set")
 
 
 @app.command("ls")
 def ls(
     pattern: Annotated[
-        str, typer.Argument(metavar="[GLOB]", help="Which names: * ? [...] as in a shell.")
+        str, typer.Argument(metavar="[GLOB]", help="Names to list, with * ? [...] as in a shell.")
     ] = "*",
     *,
     url: Url = None,
@@ -162,24 +169,29 @@ def ls(
     timeout_seconds: Timeout = _TIMEOUT_SECONDS,
     output: Output = Format.TABLE,
 ) -> None:
-    """List the settings."""
+    """List the settings and their values."""
     if len(pattern) > Limits.id_part_characters_max:
-        raise UsageError(f"write a pattern of at most {Limits.id_part_characters_max} characters")
-    found = _Place(url, meta, cluster, timeout_seconds).fetch(pattern)
+        raise UsageError(
+            f"the pattern has {len(pattern)} characters: write at most "
+            f"{Limits.id_part_characters_max}"
+        )
+    found = _SettingRequests(url, meta, cluster, timeout_seconds).fetch(pattern)
     if output is Format.JSON:
         say_json([_json(setting) for setting in found])
     elif found:
-        rows = [[each.name, each.value, str(each.version)] for each in found]
-        print_table(["name", "value", "version"], rows)
-    else:
+        print_table(_COLUMNS, [_row(setting) for setting in found])
+    elif pattern == "*":
         say("Nothing is set: try `zreg settings set NAME VALUE`.")
+    else:
+        say(f"No setting matches {pattern!r}: see all settings with `zreg settings ls`.")
 
 
 def _check_name(name: str) -> None:
     if not is_setting_name(name):
         raise UsageError(
-            f"{name[:80]!r} is no name of a setting: write 1 to {Limits.id_part_characters_max} "
-            "printable characters without blanks and without any of * ? [ ]"
+            f"{name[:80]!r} cannot be the name of a setting: write 1 to "
+            f"{Limits.id_part_characters_max} printable characters, without blanks and without any "
+            "of * ? [ ]"
         )
 
 
@@ -187,11 +199,13 @@ def _show(setting: Setting, output: Format) -> None:
     if output is Format.JSON:
         say_json(_json(setting))
     elif output is Format.WIDE:
-        print_table(
-            ["name", "value", "version"], [[setting.name, setting.value, str(setting.version)]]
-        )
+        print_table(_COLUMNS, [_row(setting)])
     else:
         say(printable(setting.value))
+
+
+def _row(setting: Setting) -> list[str]:
+    return [setting.name, setting.value, str(setting.version)]
 
 
 def _json(setting: Setting) -> Json:

@@ -1,1 +1,1 @@
-"""What surrounds a node in its process: options, signals, logs, ports, systemd."""
+"""What a node needs of its process: settings, signals, logs, ports, systemd."""

@@ -1,4 +1,4 @@
-"""Nodes as child processes: started, heard, ended; none of them survives this process."""
+"""Nodes as child processes, which never outlive this process."""
 
 import asyncio
 import ctypes
@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import IO, Annotated, Final
 
 import msgspec
 import typer
@@ -16,7 +16,7 @@ import typer
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.process.node_options import variable
 
-_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
+_PR_SET_PDEATHSIG: Final = 1
 
 ParentPid = Annotated[int, typer.Option("--parent-pid", hidden=True)]
 START_SECONDS_MAX: Final = 30.0
@@ -24,7 +24,7 @@ END_SECONDS_MAX: Final = 3.0
 
 
 class NodeLine(msgspec.Struct, frozen=True):
-    """What a node says of itself once it is bound (`-o json`)."""
+    """The line that a node writes once its sockets are bound (`-o json`)."""
 
     role: str
     node_id: str
@@ -48,42 +48,54 @@ class Child:
 
     @property
     def address(self) -> str:
-        """Where it is bound, `host:port`."""
+        """The `host:port` at which the node is bound."""
         assert self.line is not None
         return self.line.address
 
     async def start(self) -> None:
-        """Start it, and wait until it says where it is bound."""
-        log = None if self._log is None else self._log.open("ab")
+        """Start the process, and wait until it says where the node is bound.
+
+        Raises `CommandFailedError` if the node does not start.
+        """
+        log = self._opened_log()
         try:
-            # A session of its own, so that Ctrl-C reaches this process, which then ends it.
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "zreg", self.role, f"--id={self.node_id}",
-                *self._arguments, "-o", "json", f"--parent-pid={os.getpid()}",
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
-                start_new_session=True, env=_inherited(os.environ),
-            )  # fmt: skip
+                *self._command(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                # Ctrl-C then reaches this process only, which ends its children in good order.
+                start_new_session=True,
+                env=_inherited(os.environ),
+            )
         finally:
             if log is not None:
                 log.close()
         assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS_MAX)
+        try:
+            line = await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS_MAX)
+        except TimeoutError:
+            raise CommandFailedError(
+                f"{self.node_id} did not start within {START_SECONDS_MAX:g} s: see "
+                f"{self._log_place()}"
+            ) from None
         if not line:
             code = await self._process.wait()
             raise CommandFailedError(
-                f"{self.node_id} did not start, exit code {code}: see {self._why()}"
+                f"{self.node_id} did not start and ended with exit code {code}: see "
+                f"{self._log_place()}"
             )
         self.line = msgspec.convert(json.loads(line), NodeLine)
 
     async def ended(self) -> str:
-        """Wait for its end; return a sentence on how it came."""
+        """Wait until the process ends by itself; return a sentence that says how it ended."""
         assert self._process is not None
         code = await self._process.wait()
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else "see " + self._why()
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"see {self._log_place()}"
         return f"{self.node_id} (pid {self._process.pid}) ended with exit code {code}: {how}"
 
     async def end(self) -> None:
-        """Have it stop, by force if it takes too long."""
+        """Stop the node; kill it if it takes too long."""
         if self._process is None or self._process.returncode is not None:
             return
         self._process.terminate()
@@ -94,30 +106,50 @@ class Child:
             await self._process.wait()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process, if it runs."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
 
-    def _why(self) -> str:
-        return "what it said above" if self._log is None else str(self._log)
+    def _opened_log(self) -> IO[bytes] | None:
+        try:
+            return None if self._log is None else self._log.open("ab")
+        except OSError as error:
+            raise CommandFailedError(
+                f"{self._log} cannot be written ({error.strerror}): name another --dir"
+            ) from error
+
+    def _command(self) -> list[str]:
+        return [
+            *(sys.executable, "-m", "zreg", self.role, f"--id={self.node_id}"),
+            *self._arguments,
+            *("-o", "json", f"--parent-pid={os.getpid()}"),
+        ]
+
+    def _log_place(self) -> str:
+        return "its log lines above" if self._log is None else str(self._log)
 
 
 def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a child without settings: all of them are flags of its own.
+    """Return the environment of a child, without settings: a child gets its own as flags.
 
-    A directory, an id or a list of peers is one node's, and would be all nodes'.
+    An inherited directory, id or list of peers would be the same for all nodes.
     """
-    kept = variable("log_level")
+    log_level = variable("log_level")
     return {
         name: value
         for name, value in environment.items()
-        if not name.startswith("ZREG_") or name == kept
+        if not name.startswith("ZREG_") or name == log_level
     }
 
 
 def end_with_parent(parent_pid: int) -> None:
-    """Die when the parent does, however it does; a parent that is gone already counts too."""
+    """Have the kernel kill this process when its parent ends, however the parent ends.
+
+    Raises `CommandFailedError` if the parent has ended already.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
-        raise CommandFailedError("the process that started this one is gone: start it again")
+        raise CommandFailedError(
+            f"the process that started this node ({parent_pid}) has ended: start that one again"
+        )

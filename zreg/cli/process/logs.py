@@ -1,7 +1,7 @@
-"""Where log lines go: the standard library's loggers, through loguru, to stderr.
+"""Send log lines from the standard library's loggers, through loguru, to stderr.
 
-Lines for people on a terminal or in a file; lines with `<N>` in front where systemd's journal reads
-them, so that it knows their level.
+On a terminal or in a file they are written for people. If systemd's journal reads stderr, each line
+begins with `<N>`, which tells the journal its level.
 """
 
 import logging
@@ -19,23 +19,44 @@ _FORMAT: Final = (
     "<green>{time:HH:mm:ss.SSS}</green> <level>{level: <7}</level> "
     "<cyan>{extra[node]}</cyan> <level>{message}</level>"
 )
-# The journal brings time, unit and level of its own.
+# The journal itself adds time, unit and level.
 _JOURNAL_FORMAT: Final = "{message}"
-# syslog's numbers, from the least level of logging that they stand for.
+# The lowest level of `logging` for each priority of syslog.
 _PRIORITIES: Final = ((50, 2), (40, 3), (30, 4), (20, 6), (0, 7))
 
 
 class _ToLoguru(logging.Handler):
-    """Hands every record of the standard library's loggers to loguru."""
+    """Passes every record of the standard library's loggers to loguru."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass a record on, with its exception."""
-        known = record.levelname if record.levelname in logging.getLevelNamesMapping() else "INFO"
-        logger.opt(exception=record.exc_info).log(known, record.getMessage())
+        """Pass a record to loguru, with its exception."""
+        level = record.levelname if record.levelname in logging.getLevelNamesMapping() else "INFO"
+        logger.opt(exception=record.exc_info).log(level, record.getMessage())
+
+
+class _ClientLines(logging.Filter):
+    """Drops log lines that the user of a command expects; every warning passes.
+
+    The line that a session is reached passes only after a line that it was lost.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_lost = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line is to be shown."""
+        text = record.getMessage()
+        if text.startswith("client.session.lost"):
+            self._is_lost = True
+        elif text.startswith("client.session.reached"):
+            was_lost, self._is_lost = self._is_lost, False
+            return was_lost
+        return record.levelno >= logging.WARNING
 
 
 def route(node: str, *, level: str = "info") -> None:
-    """Send all log lines to stderr, under this node's name."""
+    """Send all log lines to stderr, with this name of a node in each."""
     logger.remove()
     logger.configure(extra={"node": node})
     name = level.upper()
@@ -52,13 +73,25 @@ def route(node: str, *, level: str = "info") -> None:
     logging.getLogger("zreg").setLevel(name)
 
 
+def route_client() -> None:
+    """Send the log lines of a client to stderr, without those that its user expects."""
+    route("zreg", level="info")
+    logging.getLogger("zreg").setLevel(logging.WARNING)
+    client_logger = logging.getLogger("zreg.client")
+    client_logger.setLevel(logging.INFO)
+    client_logger.addFilter(_ClientLines())
+
+
 def rename(node: str) -> None:
-    """Set the node's name once it is known, which is after its port is."""
+    """Change the name of the node, which may be made of the port and so be known late."""
     logger.configure(extra={"node": node})
 
 
 def _is_journal(environment: Mapping[str, str]) -> bool:
-    """Return whether stderr is the stream that the variable names, and not merely inherited it."""
+    """Return whether the journal reads stderr.
+
+    The variable alone proves nothing: a process inherits it also when its stderr was redirected.
+    """
     if "JOURNAL_STREAM" not in environment:
         return False
     try:
@@ -69,9 +102,9 @@ def _is_journal(environment: Mapping[str, str]) -> bool:
 
 
 def _write_to_journal(message: "Message") -> None:
-    """Write each line of a message with its priority: a traceback has many."""
+    """Write each line of a message with the priority, also each line of a traceback."""
     number = message.record["level"].no
-    priority = next(priority for least, priority in _PRIORITIES if number >= least)
+    priority = next(priority for level_min, priority in _PRIORITIES if number >= level_min)
     lines = str(message).rstrip("\n").split("\n")
     sys.stderr.write("".join(f"<{priority}>{line}\n" for line in lines))
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Ports for nodes that must be told of each other before any of them is bound."""
+"""Free ports, for nodes that must know each other's address before any of them binds."""
 
 import secrets
 import socket
@@ -7,13 +7,13 @@ from typing import Final
 
 from zreg.errors import UnavailableError
 
-# Below those that the kernel deals out by itself on Linux (from 32,768 on): any connection that is
-# made before the node binds may get one of those.
+# On Linux the kernel gives ports from 32,768 on to outgoing connections. It could give away one of
+# those before the node binds.
 _PORTS: Final = range(10_000, 32_000)
 
 
 def free_ports(count: int) -> list[int]:
-    """Return so many ports of 127.0.0.1 that nobody uses now; raises `UnavailableError`."""
+    """Return `count` ports of 127.0.0.1 that no process uses now; raises `UnavailableError`."""
     found: list[int] = []
     start = secrets.randbelow(len(_PORTS))
     for port in (*_PORTS[start:], *_PORTS[:start]):
@@ -25,6 +25,6 @@ def free_ports(count: int) -> list[int]:
     if len(found) < count:
         raise UnavailableError(
             f"127.0.0.1 has no {count} free ports from {_PORTS.start} to {_PORTS.stop - 1}: stop "
-            "what uses them, or deal out others with --base-port"
+            "programs that use them, or choose other ports with --base-port"
         )
     return found

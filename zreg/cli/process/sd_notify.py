@@ -1,4 +1,4 @@
-"""Tell systemd how this process is: sd_notify, in so many lines, without libsystemd."""
+"""Tell systemd the state of this process, as sd_notify(3) does, without libsystemd."""
 
 import os
 import socket
@@ -9,25 +9,25 @@ _MICROSECONDS: Final = 1_000_000
 
 
 def notify(state: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Send `READY=1` and the like to whoever started this process; nobody asked: do nothing."""
+    """Send a state such as `READY=1` to the service manager; do nothing if there is none."""
     path = environment.get("NOTIFY_SOCKET", "")
     if not path:
         return
-    # An abstract socket is written with @ and begins with a zero byte.
+    # The name of an abstract socket is written with @ and begins with a zero byte.
     address = f"\0{path[1:]}" if path.startswith("@") else path
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         try:
             sender.connect(address)
             sender.sendall(state.encode())
         except OSError:
-            # Its manager is gone or deaf: no reason for a node to end.
+            # The manager is gone or does not read: no reason for a node to end.
             return
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:
-    """Return how often to send `WATCHDOG=1`: twice in the time that is allowed."""
+    """Return the interval of `WATCHDOG=1`, half of what systemd allows; None: no watchdog."""
     microseconds = environment.get("WATCHDOG_USEC", "")
-    is_mine = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-    if not is_mine or not microseconds.isdecimal() or int(microseconds) == 0:
+    is_for_me = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    if not is_for_me or not microseconds.isdecimal() or int(microseconds) == 0:
         return None
     return int(microseconds) / _MICROSECONDS / 2

@@ -1,4 +1,4 @@
-"""Which session to try next: all that are known, in an order that differs from client to client."""
+"""The session addresses that a client knows, and the order in which it tries them."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
@@ -10,7 +10,11 @@ _SCHEME: Final = "tcp://"
 
 
 class SessionAddresses:
-    """The configured addresses and those of the last Welcome, tried in rounds."""
+    """The configured addresses and those of the last Welcome, tried in rounds.
+
+    A round tries each address once, in random order, so that clients spread over the sessions. The
+    next address is taken from the end of the round.
+    """
 
     def __init__(self, configured: Iterable[str], *, rng: "Random") -> None:
         self._configured = tuple(dict.fromkeys(configured))
@@ -21,7 +25,7 @@ class SessionAddresses:
         self._new_round()
 
     def __len__(self) -> int:
-        """Return how many are known."""
+        """Return how many addresses are known."""
         return len(self.known())
 
     def known(self) -> list[str]:
@@ -29,18 +33,18 @@ class SessionAddresses:
         return list(dict.fromkeys((*self._configured, *self._learned)))
 
     def learn(self, addresses: Iterable[str]) -> None:
-        """Take the list of a Welcome in place of the one before."""
+        """Replace the addresses of the previous Welcome by those of this one."""
         self._learned = tuple(a for a in addresses if a.startswith(_SCHEME))
 
     def try_first(self, address: str) -> None:
-        """Start a round with this address: its session is probably still there."""
+        """Start a round with this address: its session probably still runs."""
         self._new_round()
         if address in self._round:
             self._round.remove(address)
         self._round.append(address)
 
     def try_last(self, address: str) -> None:
-        """Start a round that comes to this address last: its session leaves or hangs."""
+        """Start a round that ends with this address: its session leaves or hangs."""
         self._new_round()
         if address in self._round:
             self._round.remove(address)
@@ -54,7 +58,7 @@ class SessionAddresses:
 
     @property
     def is_round_over(self) -> bool:
-        """Return whether every address was tried since the round began."""
+        """Whether every address was tried since the round began."""
         return not self._round
 
     def _new_round(self) -> None:

@@ -1,7 +1,7 @@
 """What the API tells the client's core, and what the core tells the API.
 
-Commands are verbs, reach the core on `Link.LOCAL` and have no answer of their own: what became of
-them comes back as events, which are facts.
+Commands are verbs. They reach the core on `Link.LOCAL` and have no answer of their own. Events are
+facts: they tell the API what became of its commands.
 """
 
 import enum
@@ -19,25 +19,26 @@ Answer = DatumsListed | MembershipReply
 
 
 class ClientState(enum.Enum):
-    """How the client stands to the registry, and what that asks of you."""
+    """The state of a client's connection to the registry, and what you have to do about it."""
 
     CONNECTING = "connecting"
-    """No session was reached yet. Publish and subscribe all the same: it is done later. Views are
-    empty and not known; if this lasts, check the url and that a session runs there."""
+    """The client has not reached a session yet. You can publish and subscribe: the client does both
+    once it is connected. Views are empty and not known. If this lasts, check the url, and check
+    that a session runs there."""
 
     CONNECTED = "connected"
     """A session holds what you publish and pushes what you subscribe to. Nothing to do."""
 
     SUSPENDED = "suspended"
-    """The session was lost and another one is being looked for. Go on with the views you have
-    (they are marked stale); what you publish is replayed by itself."""
+    """The client lost its session and looks for another one. Go on with the views that you have;
+    they are marked stale. The client replays what you publish by itself."""
 
     CLOSED = "closed"
-    """You closed the client. Make a new one if you need it again."""
+    """You closed the client. Make a new one if you need the registry again."""
 
 
 class SetPublication(Local, frozen=True):
-    """Hold this registration with this body; a new id publishes, a known one republishes."""
+    """Publish this body under a new publisher id, or republish it under a known one."""
 
     publisher_id: bytes
     data_info_id: DataInfoId
@@ -45,13 +46,13 @@ class SetPublication(Local, frozen=True):
 
 
 class WithdrawPublication(Local, frozen=True):
-    """Drop this registration; dropping it twice is fine."""
+    """Unpublish a registration; doing so twice is fine."""
 
     publisher_id: bytes
 
 
 class AddSubscription(Local, frozen=True):
-    """Follow a datum; `feed_id` is the API's name for it, and stands in all its events."""
+    """Follow a datum. `feed_id` names the subscription in all its events."""
 
     feed_id: int
     data_info_id: DataInfoId
@@ -59,13 +60,13 @@ class AddSubscription(Local, frozen=True):
 
 
 class DropSubscription(Local, frozen=True):
-    """Follow it no more."""
+    """End a subscription."""
 
     feed_id: int
 
 
 class Ask(Local, frozen=True):
-    """Send a question to the session, and say what it answered within `timeout_seconds`."""
+    """Pass a question to the session; give it up after `timeout_seconds`."""
 
     ask_id: int
     question: Question
@@ -73,13 +74,13 @@ class Ask(Local, frozen=True):
 
 
 class SessionReached(msgspec.Struct, frozen=True):
-    """A connection to this session stands; the Hello leaves now, the replay after its answer."""
+    """The client is connected to this session and says Hello; the replay follows the Welcome."""
 
     address: str
 
 
 class ConnectionChanged(msgspec.Struct, frozen=True):
-    """The state after a connection was made or lost, or could not be made; and why."""
+    """The state after a connection was made, lost or not made; `detail` says why."""
 
     state: ClientState
     address: str
@@ -93,13 +94,13 @@ class Registered(msgspec.Struct, frozen=True):
 
 
 class Withdrawn(msgspec.Struct, frozen=True):
-    """These publications are gone from the registry, and from the core."""
+    """The registry and the core no longer hold these publications."""
 
     publisher_ids: tuple[bytes, ...]
 
 
 class PublicationRefused(msgspec.Struct, frozen=True):
-    """A session or data node said no; final: it is not asked again by itself."""
+    """The registry refused a publication. If it is final, the client does not ask again."""
 
     publisher_id: bytes
     code: int
@@ -108,7 +109,7 @@ class PublicationRefused(msgspec.Struct, frozen=True):
 
 
 class SubscriptionRefused(msgspec.Struct, frozen=True):
-    """A session said no; final: it is not asked again by itself."""
+    """A session refused a subscription. If it is final, the client does not ask again."""
 
     feed_id: int
     code: int
@@ -117,10 +118,11 @@ class SubscriptionRefused(msgspec.Struct, frozen=True):
 
 
 class ViewChanged(msgspec.Struct, frozen=True):
-    """A view was taken, changed, or confirmed after a reconnect.
+    """A view became known, changed, or was confirmed after a reconnect.
 
     The difference is not visible if only the version moved or the view was confirmed.
-    `is_confirmed`: the present session has said so, it is not only what the one before left.
+    `is_confirmed`: the present session says that the view is current. Otherwise the view is what
+    an earlier session left.
     """
 
     feed_id: int
@@ -129,7 +131,7 @@ class ViewChanged(msgspec.Struct, frozen=True):
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """What the session answered to an `Ask`."""
+    """The session answered an `Ask`."""
 
     ask_id: int
     answer: Answer
@@ -144,7 +146,7 @@ class AskRefused(msgspec.Struct, frozen=True):
 
 
 class Unanswered(msgspec.Struct, frozen=True):
-    """Nobody answered an `Ask` in time."""
+    """An `Ask` got no answer in time."""
 
     ask_id: int
 

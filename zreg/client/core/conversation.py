@@ -1,7 +1,7 @@
-"""What is said to the session, and what of it waits for an answer, with the time to say it again.
+"""What the client still has to say to its session: requests without an answer, ReplayDone, pings.
 
-Whatever wants something of the session is an `Asker`: it says what to send *now*, so asking again
-always says the newest. An asker waits for one answer at a time, that to its newest request.
+A record of the desired state is a `Requester`. It builds its request each time the request is sent,
+so a repeated request always carries the newest state.
 """
 
 import abc
@@ -10,90 +10,117 @@ from collections.abc import Sequence
 from typing import Final
 
 from zreg.effects import Effect, Link, Send
+from zreg.wire.client_messages import ReplayDone
 from zreg.wire.common_messages import Ping
 from zreg.wire.messages import WireMessage
 
-# Pauses double up to this many times the first one.
+# Pauses between repeated requests double, up to this many times the first pause.
 _RETRY_GROWTH_MAX: Final = 8
 
 
-class Asker(abc.ABC):
-    """Something that has to be said to the session until it is answered."""
+class Requester(abc.ABC):
+    """A record that has to be sent to the session until the session answers."""
 
     __slots__ = ("request_id", "retry_at", "retry_seconds")
 
     def __init__(self) -> None:
+        # The id of the newest request; 0 before the first one.
         self.request_id = 0
         self.retry_at = 0.0
         self.retry_seconds = 0.0
 
     @abc.abstractmethod
     def message(self, request_id: int) -> WireMessage:
-        """Return what to send."""
+        """Return the request to send now."""
 
 
 class Conversation:
-    """One connection after the other; request ids are never used twice."""
+    """The requests to the session, over the present connection.
+
+    Invariants:
+    - Request ids are never used twice, and a requester waits under at most one id: that of its
+      newest request. So an answer to an older request finds no requester.
+    - `_pending` holds the requesters that wait for an answer, in the order of their requests.
+    - `next_retry_at` is never later than the first retry that is due. It may be earlier: keeping it
+      exact would cost every answer a search.
+    - Nothing is requested while the conversation is not open. The replay after the next Welcome
+      sends the whole desired state, so nothing is lost.
+
+    The table is not a `PendingRequests`, since every publish passes through here. There is only one
+    peer, and one lower bound in place of exact deadlines makes a publish a third cheaper.
+    """
 
     def __init__(self, retry_seconds: float) -> None:
         self._retry_seconds = retry_seconds
-        self._waiting: dict[int, Asker] = {}
+        self._pending: dict[int, Requester] = {}
         self._last_id = 0
-        # Nobody is due before this time; it may be too early, never too late.
+        # Whether the session may have missed the end of the replay.
+        self._owes_replay_done = False
         self.next_retry_at = math.inf
-        # The connection; open: the session knows us, and anything may be said.
+        # The name of the connection; empty if there is none.
         self.peer = ""
+        # Whether the session has welcomed the client, so that it accepts requests.
         self.is_open = False
         self.sent_at = 0.0
         self.heard_at = 0.0
         self.pinged_at = 0.0
 
     def __len__(self) -> int:
-        """Return how many wait for an answer."""
-        return len(self._waiting)
+        """Return how many requests wait for an answer."""
+        return len(self._pending)
 
-    def begin(self) -> None:
-        """Start from nothing with a session that has just welcomed us."""
-        self._waiting.clear()
+    # --- the connection ---------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Start anew with a session that has just welcomed the client: nothing is pending."""
+        self._pending.clear()
         self.next_retry_at = math.inf
         self.is_open = True
 
-    def ping_at(self, seconds: float) -> float:
-        """Return when a ping is due: nothing was said for so long, or nothing was heard.
+    def close(self) -> None:
+        """Note that the connection is gone; its requests stay until the next one opens."""
+        self.peer = ""
+        self.is_open = False
+        self._owes_replay_done = False
 
-        A session that has no answer yet to what is repeated all the time may well live.
-        """
-        return min(self.sent_at, max(self.heard_at, self.pinged_at)) + seconds
+    def on_messages_dropped(self) -> None:
+        """Remember to send ReplayDone again: requests are repeated, but it gets no answer."""
+        self._owes_replay_done = self.is_open
 
-    def ping(self, now: float) -> Send:
-        """Ask for a sign of life, and give one."""
-        self.pinged_at = now
-        return self.say(Ping(), now)
+    # --- messages without an answer ---------------------------------------------------------
 
-    def say(self, message: WireMessage, now: float) -> Send:
-        """Send something that is not waited for."""
+    def send(self, message: WireMessage, now: float) -> Send:
+        """Return the message as an effect."""
         self.sent_at = now
         return Send(Link.SESSION, self.peer, message)
 
-    def ask(self, asker: Asker, now: float) -> Sequence[Effect]:
-        """Say it if somebody listens, else the next replay does; the newest answer counts."""
+    def ping(self, now: float) -> Send:
+        """Return a Ping: it shows that the client lives, and asks the session for the same."""
+        self.pinged_at = now
+        return self.send(Ping(), now)
+
+    def ping_due_at(self, ping_seconds: float) -> float:
+        """Return when to ping: the client sent nothing, or heard nothing, for `ping_seconds`.
+
+        A session that cannot answer the repeated requests yet may well live: only a Ping tells.
+        """
+        return min(self.sent_at, max(self.heard_at, self.pinged_at)) + ping_seconds
+
+    # --- requests ---------------------------------------------------------------------------
+
+    def request(self, requester: Requester, now: float) -> Sequence[Effect]:
+        """Send a request if the conversation is open; only the answer to the newest one counts."""
         if not self.is_open:
             return ()
-        asker.retry_seconds = self._retry_seconds
-        return (self._say_and_wait(asker, now),)
+        requester.retry_seconds = self._retry_seconds
+        return (self._send_request(requester, now),)
 
-    def ask_again(self, now: float) -> list[Effect]:
-        """Say once more, each after a longer pause, what has waited long enough."""
-        if now < self.next_retry_at:
-            return []
-        due = [asker for asker in self._waiting.values() if asker.retry_at <= now]
-        later = (asker.retry_at for asker in self._waiting.values() if asker.retry_at > now)
-        self.next_retry_at = min(later, default=math.inf)
-        retry_seconds_max = self._retry_seconds * _RETRY_GROWTH_MAX
-        effects: list[Effect] = []
-        for asker in due:
-            asker.retry_seconds = min(asker.retry_seconds * 2, retry_seconds_max)
-            effects.append(self._say_and_wait(asker, now))
+    def send_due(self, now: float) -> list[Effect]:
+        """Repeat the requests that have waited long enough, then end an unfinished replay."""
+        effects = self._repeat_requests(now) if now >= self.next_retry_at else []
+        if self._owes_replay_done and not self._pending:
+            self._owes_replay_done = False
+            effects.append(self.send(ReplayDone(), now))
         return effects
 
     def new_id(self) -> int:
@@ -101,26 +128,37 @@ class Conversation:
         self._last_id += 1
         return self._last_id
 
-    def waiting(self, request_id: int) -> Asker | None:
-        """Return who waits for this answer; nobody if it is late or made up."""
-        return self._waiting.get(request_id)
+    def owner(self, request_id: int) -> Requester | None:
+        """Return the requester of a pending request; None if the answer is late or made up."""
+        return self._pending.get(request_id)
 
-    def answered(self, request_id: int) -> Asker | None:
-        """Return who waited for this answer, and waits no more."""
-        return self._waiting.pop(request_id, None)
+    def take(self, request_id: int) -> Requester | None:
+        """End a pending request and return its requester; None if the request is not pending."""
+        return self._pending.pop(request_id, None)
 
-    def forget(self, asker: Asker) -> None:
-        """Wait no more, whatever is answered."""
-        self._waiting.pop(asker.request_id, None)
+    def cancel(self, requester: Requester) -> None:
+        """End the requester's request without an answer."""
+        self._pending.pop(requester.request_id, None)
 
-    def _say_and_wait(self, asker: Asker, now: float) -> Send:
-        waiting = self._waiting
-        waiting.pop(asker.request_id, None)
+    def _repeat_requests(self, now: float) -> list[Effect]:
+        due = [requester for requester in self._pending.values() if requester.retry_at <= now]
+        later = (each.retry_at for each in self._pending.values() if each.retry_at > now)
+        self.next_retry_at = min(later, default=math.inf)
+        retry_seconds_max = self._retry_seconds * _RETRY_GROWTH_MAX
+        effects: list[Effect] = []
+        for requester in due:
+            requester.retry_seconds = min(requester.retry_seconds * 2, retry_seconds_max)
+            effects.append(self._send_request(requester, now))
+        return effects
+
+    def _send_request(self, requester: Requester, now: float) -> Send:
+        pending = self._pending
+        pending.pop(requester.request_id, None)
         self._last_id = request_id = self._last_id + 1
-        asker.request_id = request_id
-        asker.retry_at = retry_at = now + asker.retry_seconds
-        waiting[request_id] = asker
+        requester.request_id = request_id
+        requester.retry_at = retry_at = now + requester.retry_seconds
+        pending[request_id] = requester
         if retry_at < self.next_retry_at:  # noqa: PLR1730 -- as `min` it costs every publish 0.1 us
             self.next_retry_at = retry_at
         self.sent_at = now
-        return Send(Link.SESSION, self.peer, asker.message(request_id))
+        return Send(Link.SESSION, self.peer, requester.message(request_id))

@@ -1,38 +1,37 @@
-"""Bring a session to hold what the application wants, whatever becomes of sessions.
+"""Make a session hold what the application wants, and keep it so when sessions die.
 
-One session at a time is told. On every new connection the whole desired state is replayed, with
-higher publisher versions, and `ReplayDone` ends the replay: what a session, a data node or the
-network forgets is not lost as long as the client lives. What is told, `desired` knows; here is to
-whom, and when.
+The client has one session at a time. On every new connection it replays its whole desired state,
+with higher publisher versions, and ends the replay with `ReplayDone`. So what a session, a data
+node or the network loses comes back for as long as the client lives.
+
+`connection` chooses the session. `desired_publications`, `desired_subscriptions` and `questions`
+hold the desired state. `conversation` sends requests and repeats them until they are answered.
 """
 
-import enum
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from zreg.client.core.addresses import SessionAddresses
 from zreg.client.core.commands import (
     AddSubscription,
     Ask,
     ClientState,
-    ConnectionChanged,
     DropSubscription,
-    SessionReached,
+    Event,
     SetPublication,
     WithdrawPublication,
 )
-from zreg.client.core.conversation import Conversation
-from zreg.client.core.desired import Desired
+from zreg.client.core.connection import Phase, SessionConnection
+from zreg.client.core.conversation import Conversation, Requester
+from zreg.client.core.desired_publications import DesiredPublications, PublicationRecord
+from zreg.client.core.desired_subscriptions import DesiredSubscriptions, SubscriptionRecord
+from zreg.client.core.questions import QuestionRecord, Questions
 from zreg.config import Config
 from zreg.effects import (
-    Connect,
-    Disconnect,
+    WARNING,
     Effect,
     Emit,
     Link,
     Local,
-    Log,
     Peer,
     PeerIncompatible,
     PeerLost,
@@ -40,9 +39,7 @@ from zreg.effects import (
     PeerUp,
     Stop,
 )
-from zreg.errors import UnknownClientError
-from zreg.primitives.backoff import Backoff
-from zreg.primitives.lease import LeaseTable
+from zreg.errors import NotPrimaryError, NotReadyError, SessionGoneError
 from zreg.wire.client_messages import Bye, Hello, Push, ReplayDone, Welcome, WhoAreYou
 from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
 from zreg.wire.data_messages import DatumsListed
@@ -54,80 +51,38 @@ if TYPE_CHECKING:
 
 LIBRARY: Final = "zreg-python"
 
-# Before the first attempt after a loss, so that a crowd does not come all at once.
-_JITTER_SECONDS_MAX: Final = 0.1
-# What a Welcome may say of its leases; anything else is replaced by our own settings.
-_LEASE_SECONDS_MIN: Final = 0.1
-_LEASE_SECONDS_MAX: Final = 3600.0
-_INFO: Final = 20
-_WARNING: Final = 30
-
-
-class _Step(enum.Enum):
-    """What moves the state."""
-
-    WELCOMED = enum.auto()
-    LOST = enum.auto()
-    STOPPED = enum.auto()
-
-
-_TRANSITIONS: Final[Mapping[ClientState, Mapping[_Step, ClientState]]] = {
-    ClientState.CONNECTING: {
-        _Step.WELCOMED: ClientState.CONNECTED,
-        _Step.LOST: ClientState.CONNECTING,
-        _Step.STOPPED: ClientState.CLOSED,
-    },
-    ClientState.CONNECTED: {
-        # The session asked who we are, and was told again.
-        _Step.WELCOMED: ClientState.CONNECTED,
-        _Step.LOST: ClientState.SUSPENDED,
-        _Step.STOPPED: ClientState.CLOSED,
-    },
-    ClientState.SUSPENDED: {
-        _Step.WELCOMED: ClientState.CONNECTED,
-        _Step.LOST: ClientState.SUSPENDED,
-        _Step.STOPPED: ClientState.CLOSED,
-    },
-    ClientState.CLOSED: {},
-}
-
-
-class _Phase(enum.Enum):
-    """How far the present connection is."""
-
-    PAUSED = enum.auto()  # none; the next attempt is at `_due_at`
-    DIALLING = enum.auto()  # Connect was asked for, and is given up at `_due_at`
-    GREETING = enum.auto()  # Hello was sent, and Welcome is waited for until `_due_at`
-    OPEN = enum.auto()  # welcomed: everything may be said
+# A request that is refused with one of these is repeated: the reason passes.
+_TEMPORARY: Final = (NotPrimaryError.code, NotReadyError.code, SessionGoneError.code)
 
 
 class ClientCore:
-    """The client's side of the session dialog; pure, one instance per client."""
+    """The client's side of the dialog with a session; pure, one instance per client."""
 
     def __init__(
         self, config: Config, *, client_id: bytes, addresses: Sequence[str], app: str, rng: "Random"
     ) -> None:
-        self.state = ClientState.CONNECTING
-        self._config = config
-        self._hello = Hello(
-            PROTOCOL_VERSION, client_id, app, config.zone, config.data_center, LIBRARY
-        )
-        self._rng = rng
-        self._addresses = SessionAddresses(addresses, rng=rng)
-        self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
+        hello = Hello(PROTOCOL_VERSION, client_id, app, config.zone, config.data_center, LIBRARY)
         self._conversation = Conversation(config.request_retry_seconds)
-        self._desired = Desired(self._conversation)
-        self._phase = _Phase.PAUSED
-        self._due_at = math.inf
-        self._address = ""
-        self._leases = LeaseTable[Peer](config.lease_seconds, now=0.0)
-        self._ping_seconds = config.ping_seconds
-        self._owes_replay_done = False
-        self._dial_count = self._strange_count = self._stall_count = 0
+        self._connection = SessionConnection(
+            config, self._conversation, hello=hello, addresses=addresses, rng=rng
+        )
+        self._publications = DesiredPublications(self._conversation)
+        self._subscriptions = DesiredSubscriptions(self._conversation)
+        self._questions = Questions(self._conversation)
+        self._unexpected_count = 0
 
     def __repr__(self) -> str:
-        """Show state and session."""
-        return f"<ClientCore {self.state.value} {self._address!r} {self._desired!r}>"
+        """Show state, session and sizes."""
+        return (
+            f"<ClientCore {self.state.value} {self._connection.address!r} "
+            f"publications={len(self._publications)} subscriptions={len(self._subscriptions)} "
+            f"questions={len(self._questions)}>"
+        )
+
+    @property
+    def state(self) -> ClientState:
+        """The state of the connection to the registry."""
+        return self._connection.state
 
     @property
     def epoch(self) -> int:
@@ -137,50 +92,43 @@ class ClientCore:
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people."""
         return {
-            "state": self.state.value,
-            "phase": self._phase.name.lower(),
-            "session": self._address,
-            "sessions_known": len(self._addresses),
-            **self._desired.statistics(),
+            **self._connection.statistics(),
+            "publications": len(self._publications),
+            "subscriptions": len(self._subscriptions),
+            "publishers_seen": self._subscriptions.publisher_count(),
+            "asks": len(self._questions),
             "unanswered": len(self._conversation),
-            "dials": self._dial_count,
-            "stalls": self._stall_count + self._leases.stall_count,
-            "strange_messages": self._strange_count,
+            "strange_messages": self._unexpected_count,
         }
 
-    # --- the door ---------------------------------------------------------------------------
+    # --- the interface of all cores ---------------------------------------------------------
 
     def start(self, now: float) -> Sequence[Effect]:
         """Dial the first session."""
-        return self._dial(now)
+        return self._connection.dial(now)
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
-        """Take a command, a fact about the connection, or a record of the session."""
-        if self.state is ClientState.CLOSED:
+        """Handle a command, a fact about the connection, or a record of the session."""
+        if self._connection.state is ClientState.CLOSED:
             return ()
         if isinstance(message, Local):
             return self._receive_local(message, now)
         if link is not Link.SESSION or peer != self._conversation.peer:
-            # What a connection that was given up still had in its queue.
+            # A connection that was given up may still have had messages in its queue.
             return ()
-        self._leases.renew(peer, now)
-        self._conversation.heard_at = now
+        self._connection.on_sign_of_life(now)
         return self._receive_session(message, now)
 
     def tick(self, now: float) -> Sequence[Effect]:
-        """Dial, give up, ping, ask again."""
-        effects = self._desired.drop_late_asks(now)
-        if self._phase is _Phase.OPEN:
-            return effects + self._keep_alive(now)
-        if now < self._due_at:
-            return effects
-        if self._phase is _Phase.PAUSED:
-            return effects + self._dial(now)
-        if self._phase is _Phase.DIALLING:
-            return effects + self._give_up("the connection could not be made in time", now)
-        return effects + self._give_up("whoever is there does not greet: no session?", now)
+        """Dial, give up, repeat requests, ping."""
+        effects = self._questions.drop_late(now)
+        effects += self._connection.tick(now)
+        if self._connection.phase is Phase.OPEN:
+            effects += self._conversation.send_due(now)
+            effects += self._connection.ping_if_due(now)
+        return effects
 
     def settle(self, now: float) -> Sequence[Effect]:  # noqa: ARG002 -- part of the interface
         """Return nothing: the reactor joins what a turn sends, there is nothing else to join."""
@@ -188,179 +136,122 @@ class ClientCore:
 
     def next_tick_at(self) -> float | None:
         """Return when `tick` is due next; None once the client is closed."""
-        if self.state is ClientState.CLOSED:
+        connection = self._connection
+        if connection.state is ClientState.CLOSED:
             return None
-        due_at = self._due_at
-        if self._phase is _Phase.OPEN:
-            conversation = self._conversation
-            due_at = min(
-                self._leases.next_look_at(),
-                conversation.ping_at(self._ping_seconds),
-                conversation.next_retry_at,
-            )
-        deadline = self._desired.next_deadline()
-        return due_at if deadline is None else min(due_at, deadline)
+        due_at = connection.next_tick_at()
+        if connection.phase is Phase.OPEN:
+            due_at = min(due_at, self._conversation.next_retry_at)
+        deadline_at = self._questions.next_deadline_at()
+        return due_at if deadline_at is None else min(due_at, deadline_at)
+
+    # --- commands and facts -----------------------------------------------------------------
 
     def _receive_local(self, message: Local, now: float) -> Sequence[Effect]:
         match message:
             case SetPublication():
-                return self._desired.set_publication(message, now)
+                return self._publications.set(message, now)
             case WithdrawPublication():
-                return self._desired.withdraw(message.publisher_id, now)
+                return self._publications.withdraw(message.publisher_id, now)
             case AddSubscription():
-                return self._desired.add_subscription(message, now)
+                return self._subscriptions.add(message, now)
             case DropSubscription():
-                return self._desired.drop_subscription(message.feed_id, now)
+                return self._subscriptions.drop(message.feed_id, now)
             case Ask():
-                return self._desired.ask(message, now)
-            case PeerIncompatible() if message.peer == self._conversation.peer:
-                return self._give_up(message.detail, now)
-            case PeerUp() | PeerLost() | PeerSlow():
+                return self._questions.ask(message, now)
+            case PeerUp() | PeerLost() | PeerSlow() | PeerIncompatible():
                 is_present = message.peer == self._conversation.peer
                 return self._receive_connection(message, now) if is_present else ()
             case Stop():
-                return self._stop(now)
+                return self._connection.stop(now)
             case _:
                 return ()
 
     def _receive_connection(
-        self, message: PeerUp | PeerLost | PeerSlow, now: float
+        self, message: PeerUp | PeerLost | PeerSlow | PeerIncompatible, now: float
     ) -> Sequence[Effect]:
-        if isinstance(message, PeerUp):
-            return self._greet(now) if self._phase is _Phase.DIALLING else ()
-        if isinstance(message, PeerLost):
-            return self._lose(message.reason or "the connection was closed", now)
-        # It does not read: what is unanswered is asked again, only this has no answer.
-        self._owes_replay_done = self._phase is _Phase.OPEN
-        return ()
+        connection = self._connection
+        match message:
+            case PeerUp():
+                return connection.greet(now) if connection.phase is Phase.DIALLING else ()
+            case PeerLost():
+                return connection.on_lost(message.reason or "the connection was closed", now)
+            case PeerIncompatible():
+                return connection.give_up(message.detail, now)
+            case _:
+                # `PeerSlow`: the session does not read, so messages to it were dropped.
+                self._conversation.on_messages_dropped()
+                return ()
+
+    # --- records of the session -------------------------------------------------------------
 
     def _receive_session(self, message: Message, now: float) -> Sequence[Effect]:
         match message:
             case Push():
-                return self._desired.pushed(message, now) if self._phase is _Phase.OPEN else ()
+                is_open = self._connection.phase is Phase.OPEN
+                return self._subscriptions.on_push(message, now) if is_open else ()
             case Accepted():
-                return self._desired.accepted(message.request_ids)
+                return self._publications.on_accepted(message.request_ids)
             case Refused():
-                return self._refused(message, now)
+                return self._on_refused(message, now)
             case DatumsListed() | MembershipReply():
-                return self._desired.answered(message)
+                return self._questions.on_answer(message)
             case _:
                 return self._receive_dialog(message, now)
 
     def _receive_dialog(self, message: Message, now: float) -> Sequence[Effect]:
+        connection = self._connection
         match message:
             case Welcome():
-                return self._welcomed(message, now) if self._phase is _Phase.GREETING else ()
+                return self._on_welcome(message, now) if connection.phase is Phase.GREETING else ()
             case WhoAreYou():
-                return self._greet(now) if self._phase is _Phase.OPEN else ()
+                return connection.greet(now) if connection.phase is Phase.OPEN else ()
             case Ping():
-                return [self._conversation.say(Pong(), now)]
+                return [self._conversation.send(Pong(), now)]
             case Pong():
                 return ()
             case Bye():
-                return self._move("it said goodbye", now)
+                return connection.leave("the session said goodbye", now)
             case _:
-                self._strange_count += 1
+                self._unexpected_count += 1
                 return ()
 
-    def _refused(self, refused: Refused, now: float) -> Sequence[Effect]:
-        if refused.code == UnknownClientError.code:
-            return self._greet(now) if self._phase is _Phase.OPEN else ()
-        if refused.request_id:
-            return self._desired.refused(refused)
-        if self._phase is _Phase.GREETING:
-            return self._give_up(f"it refused the greeting: {refused.detail}", now)
-        return [self._log(_WARNING, "refused", code=refused.code, detail=refused.detail)]
-
-    # --- the connection ---------------------------------------------------------------------
-
-    def _dial(self, now: float) -> list[Effect]:
-        self._dial_count += 1
-        self._address = self._addresses.next()
-        # A name of its own for each attempt tells late messages of an earlier one apart.
-        self._conversation.peer = peer = f"session-{self._dial_count}"
-        self._phase = _Phase.DIALLING
-        self._due_at = now + self._config.request_retry_seconds
-        return [Connect(Link.SESSION, peer, self._address)]
-
-    def _greet(self, now: float) -> list[Effect]:
-        """Say who we are; the replay waits for the answer, which names the cluster."""
-        self._phase = _Phase.GREETING
-        self._conversation.is_open = False
-        self._due_at = now + self._config.lease_seconds
-        reached = Emit(SessionReached(self._address))
-        return [reached, self._conversation.say(self._hello, now)]
-
-    def _welcomed(self, welcome: Welcome, now: float) -> list[Effect]:
-        self._phase = _Phase.OPEN
-        self._addresses.learn(welcome.sessions)
-        self._backoff.reset()
-        self._begin_lease(welcome, now)
-        self._conversation.begin()
-        session = str(welcome.session)
+    def _on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
+        """Replay everything; the session drops what it holds beside the replay at ReplayDone."""
         return [
-            self._log(_INFO, "reached", session=session),
-            self._move_state(_Step.WELCOMED, f"welcomed by {session}"),
-            *self._desired.replay(welcome.cluster_id, now),
+            *self._connection.on_welcome(welcome, now),
+            *self._publications.replay(now),
+            *self._subscriptions.replay(welcome.cluster_id, now),
+            self._conversation.send(ReplayDone(), now),
+            *self._questions.replay(now),
         ]
 
-    def _begin_lease(self, welcome: Welcome, now: float) -> None:
-        lease_seconds, ping_seconds = welcome.lease_seconds, welcome.ping_seconds
-        is_sane = _LEASE_SECONDS_MIN <= lease_seconds <= _LEASE_SECONDS_MAX
-        if not (is_sane and 0 < ping_seconds <= lease_seconds / 2):
-            lease_seconds, ping_seconds = self._config.lease_seconds, self._config.ping_seconds
-        self._stall_count += self._leases.stall_count
-        self._leases = LeaseTable[Peer](lease_seconds, now=now)
-        self._leases.renew(self._conversation.peer, now)
-        self._ping_seconds = ping_seconds
+    def _on_refused(self, refused: Refused, now: float) -> Sequence[Effect]:
+        connection = self._connection
+        if refused.request_id:
+            return self._on_request_refused(refused)
+        if connection.phase is Phase.GREETING:
+            detail = f"the session refused the greeting: {refused.detail}"
+            return connection.give_up(detail, now)
+        return [connection.log(WARNING, "refused", code=refused.code, detail=refused.detail)]
 
-    def _keep_alive(self, now: float) -> list[Effect]:
-        conversation = self._conversation
-        if self._leases.expired(now):
-            return self._move("it was silent for a whole lease", now)
-        effects = conversation.ask_again(now)
-        if self._owes_replay_done and not len(conversation):
-            self._owes_replay_done = False
-            effects.append(conversation.say(ReplayDone(), now))
-        if now >= conversation.ping_at(self._ping_seconds):
-            effects.append(conversation.ping(now))
-        return effects
+    def _on_request_refused(self, refused: Refused) -> list[Effect]:
+        """Pass a refusal to the owner of the request; only a final one ends the request."""
+        is_final = refused.code not in _TEMPORARY
+        owner = self._conversation.owner(refused.request_id)
+        if owner is not None and is_final:
+            self._conversation.cancel(owner)
+        return [Emit(event) for event in self._refusal_events(owner, refused, is_final=is_final)]
 
-    def _move(self, detail: str, now: float) -> list[Effect]:
-        """Leave a session that stands but does not serve; it is tried again last."""
-        effects = self._give_up(detail, now)
-        self._addresses.try_last(self._address)
-        return effects
-
-    def _give_up(self, detail: str, now: float) -> list[Effect]:
-        """Let go of a connection that leads nowhere."""
-        return [Disconnect(Link.SESSION, self._conversation.peer), *self._lose(detail, now)]
-
-    def _lose(self, detail: str, now: float) -> list[Effect]:
-        """Look for a session again: the same one at once, or else the next one."""
-        effects: list[Effect] = []
-        pause = self._rng.random() * _JITTER_SECONDS_MAX
-        if self.state is ClientState.CONNECTED:
-            self._addresses.try_first(self._address)
-            effects.append(self._log(_WARNING, "lost", reason=detail))
-        elif self._addresses.is_round_over:
-            pause = self._backoff.next_seconds()
-        self._conversation.peer = ""
-        self._conversation.is_open = False
-        self._owes_replay_done = False
-        self._phase = _Phase.PAUSED
-        self._due_at = now + pause
-        return [*effects, self._move_state(_Step.LOST, detail)]
-
-    def _stop(self, now: float) -> list[Effect]:
-        is_known = self._phase in (_Phase.GREETING, _Phase.OPEN)
-        effects: list[Effect] = [self._conversation.say(Bye(), now)] if is_known else []
-        self._conversation.is_open = False
-        return [*effects, self._move_state(_Step.STOPPED, "the client was closed")]
-
-    def _move_state(self, step: _Step, detail: str) -> Emit:
-        self.state = _TRANSITIONS[self.state][step]
-        return Emit(ConnectionChanged(self.state, self._address, detail))
-
-    def _log(self, level: int, what: str, **fields: str | int) -> Log:
-        return Log(level, f"client.session.{what}", {"address": self._address, **fields})
+    def _refusal_events(
+        self, owner: Requester | None, refused: Refused, *, is_final: bool
+    ) -> Sequence[Event]:
+        match owner:
+            case PublicationRecord():
+                return self._publications.on_refused(owner, refused, is_final=is_final)
+            case SubscriptionRecord():
+                return self._subscriptions.on_refused(owner, refused, is_final=is_final)
+            case QuestionRecord():
+                return self._questions.on_refused(owner, refused, is_final=is_final)
+            case _:
+                return ()

@@ -1,1 +1,1 @@
-"""What must hold, checked from outside while a simulation runs."""
+"""Checks of the promises of zreg, from outside the nodes, on a simulated cluster."""

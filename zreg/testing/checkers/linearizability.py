@@ -1,15 +1,16 @@
 """Check that the history of a register is linearizable.
 
 `find_anomaly` is for plain registers. Each value is written at most once, so the test of Gibbons
-and Korach ("Testing Shared Memories", 1997) decides it in O(n log n). The operations on one value
-form a zone, from the earliest end to the latest start. Where that runs forward, the register must
-have held the value all that time, so forward zones may not overlap; where it runs backward, all of
-it fits in a moment, which must not lie wholly inside the forward zone of another value.
+and Korach ("Testing Shared Memories", 1997) decides in O(n log n). The operations on one value form
+a zone, between the earliest end and the latest start. If the earliest end comes first, the register
+must have held the value for the whole zone, so such forward zones may not overlap. If the latest
+start comes first, all operations fit into one moment, and such a backward zone must not lie wholly
+inside the forward zone of another value.
 
 `find_versioned_anomaly` is for registers with versions, conditional writes and removals, where no
-such shortcut is known: it looks for an order of all operations, one after the other, as Wing and
-Gong do ("Testing and Verifying Concurrent Objects", 1993), and remembers where it has been, as Lowe
-does ("Testing for Linearizability", 2017). Versions rise, which leaves few orders to try.
+such shortcut is known. It searches for an order of all operations, one after the other, as Wing and
+Gong do ("Testing and Verifying Concurrent Objects", 1993), and skips states that it has seen, as
+Lowe does ("Testing for Linearizability", 2017). Versions rise, which leaves few orders to try.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +22,7 @@ NEVER = float("inf")
 
 
 class Operation(NamedTuple):
-    """A write or a read of `value`, from `start` to `end`; `NEVER` ended: outcome unknown."""
+    """A write or a read of `value` from `start` to `end`; the end `NEVER`: no known outcome."""
 
     is_write: bool
     value: int
@@ -38,7 +39,7 @@ class _Zone(NamedTuple):
 def find_anomaly(history: Iterable[Operation], *, initial: int) -> str | None:
     """Return why `history` is not linearizable, None if it is.
 
-    The register holds `initial` before any operation. Reads that did not end are left out.
+    The register holds `initial` before any operation. Reads without an end are left out.
     """
     by_value: dict[int, list[Operation]] = {}
     for_initial = Operation(is_write=True, value=initial, start=-1.0, end=-1.0)
@@ -49,9 +50,9 @@ def find_anomaly(history: Iterable[Operation], *, initial: int) -> str | None:
     forward: list[_Zone] = []
     backward: list[_Zone] = []
     for value, operations in by_value.items():
-        trouble = _trouble_of(value, operations)
-        if trouble is not None:
-            return trouble
+        anomaly = _anomaly_of(value, operations)
+        if anomaly is not None:
+            return anomaly
         low = min(operation.end for operation in operations)
         high = max(operation.start for operation in operations)
         if low < high:
@@ -61,7 +62,7 @@ def find_anomaly(history: Iterable[Operation], *, initial: int) -> str | None:
     return _collision(sorted(forward), backward)
 
 
-def _trouble_of(value: int, operations: list[Operation]) -> str | None:
+def _anomaly_of(value: int, operations: list[Operation]) -> str | None:
     writes = [operation for operation in operations if operation.is_write]
     if len(writes) != 1:
         return f"{value} was read, and written {len(writes)} times"
@@ -83,15 +84,15 @@ def _collision(forward: list[_Zone], backward: list[_Zone]) -> str | None:
 
 # --- registers with versions ------------------------------------------------------------------
 
-# More than any history of a simulation needs; one that needs more is not taken for a good one.
+# More than any history of a simulation needs; a history that needs more is an error, not a pass.
 _STEPS_MAX: Final = 500_000
 _ABSENT: Final = 0
-# The version of a value that nobody ever saw.
+# The version of a value that no answer has shown.
 _UNSEEN: Final = -1
 
 
 class Kind(Enum):
-    """What was asked for."""
+    """What the client asked for."""
 
     READ = "read"
     SET = "set"
@@ -99,7 +100,7 @@ class Kind(Enum):
 
 
 class Outcome(Enum):
-    """What the client knows of it: done, refused for its version, or nothing."""
+    """What the client knows: done, refused for its version, or unknown."""
 
     DONE = "done"
     REFUSED = "refused"
@@ -109,8 +110,8 @@ class Outcome(Enum):
 class VersionedOperation(NamedTuple):
     """One operation on a register; each value but `0`, which is "absent", is set at most once.
 
-    `version` is what the answer said: of what was set, or read (0: absent). `if_version`: set or
-    remove only at this version. The order of `start` and `end` is all that counts of them.
+    `version` is the version in the answer, of the value set or read (0: absent). With `if_version`
+    the operation sets or removes only at this version. Only the order of `start` and `end` counts.
     """
 
     kind: Kind
@@ -122,7 +123,7 @@ class VersionedOperation(NamedTuple):
     end: float
 
     def __str__(self) -> str:
-        """Show it on one line."""
+        """Show the operation on one line."""
         condition = "" if self.if_version is None else f" if at {self.if_version}"
         at = f" at {self.version}" if self.version else ""
         what = f"{self.kind.value} {self.value or 'nothing'}{at}{condition}"
@@ -130,7 +131,7 @@ class VersionedOperation(NamedTuple):
 
 
 class _Register(NamedTuple):
-    """The register at one moment; `floor` is the highest version that it ever had."""
+    """The register at one moment; `floor` is its highest version so far."""
 
     value: int = _ABSENT
     version: int = 0
@@ -140,7 +141,7 @@ class _Register(NamedTuple):
 def find_versioned_anomaly(history: Iterable[VersionedOperation]) -> str | None:
     """Return why `history` is not linearizable, None if it is; the register starts absent.
 
-    Reads without an answer are left out. Raises `OverflowError` where it cannot be decided.
+    Reads without an answer are left out. Raises `OverflowError` if there are too many orders.
     """
     operations = sorted(
         (o for o in history if not (o.kind is Kind.READ and o.outcome is Outcome.UNKNOWN)),
@@ -156,7 +157,7 @@ def find_versioned_anomaly(history: Iterable[VersionedOperation]) -> str | None:
 
 
 class _Search:
-    """Looks for an order, depth first."""
+    """Searches depth first for an order that explains every answer."""
 
     def __init__(self, operations: Sequence[VersionedOperation], versions: dict[int, int]) -> None:
         self._operations = operations
@@ -169,7 +170,7 @@ class _Search:
         self._deepest: tuple[int, int, _Register] = (0, 0, _Register())
 
     def run(self) -> str | None:
-        """Return None when there is an order."""
+        """Return None if there is an order, else the furthest point that the search reached."""
         stack = [(0, _Register())]
         seen = set(stack)
         while stack:
@@ -179,7 +180,7 @@ class _Search:
             depth = (done & self._required).bit_count()
             if depth >= self._deepest[0]:
                 self._deepest = (depth, done, register)
-            # Those that must have happened are tried first, in the order they began.
+            # Operations with an outcome are tried first, in the order of their starts.
             for number in sorted(self._candidates(done), key=self._preference, reverse=True):
                 after = self._apply(register, self._operations[number])
                 if after is None or (step := (done | 1 << number, after)) in seen:
@@ -188,25 +189,25 @@ class _Search:
                 stack.append(step)
             if len(seen) > _STEPS_MAX:
                 raise OverflowError(f"{len(self._operations)} operations: too many orders to try")
-        return self._complaint()
+        return self._describe_deepest()
 
     def _preference(self, number: int) -> tuple[bool, int]:
         return not self._required >> number & 1, number
 
     def _candidates(self, done: int) -> list[int]:
-        """Return what may come next: nothing that is left ended before it began."""
+        """Return which operations may come next: none that is left has ended before they began."""
         left = [n for n in range(len(self._operations)) if not done >> n & 1]
         end = min(self._operations[number].end for number in left)
         return [number for number in left if self._operations[number].start < end]
 
     def _apply(self, register: _Register, operation: VersionedOperation) -> _Register | None:
-        """Return the register after the operation; None if it cannot have happened there."""
+        """Return the register after the operation; None if the answer contradicts the register."""
         is_met = operation.if_version in (None, register.version)
         if operation.outcome is Outcome.REFUSED:
             return None if is_met else register
         if operation.kind is Kind.READ:
-            is_this = (operation.value, operation.version) == (register.value, register.version)
-            return register if is_this else None
+            is_equal = (operation.value, operation.version) == (register.value, register.version)
+            return register if is_equal else None
         if not is_met:
             return None
         if operation.kind is Kind.REMOVE:
@@ -216,7 +217,7 @@ class _Search:
             return _Register(operation.value, version, register.floor)
         return _Register(operation.value, version, version) if version > register.floor else None
 
-    def _complaint(self) -> str:
+    def _describe_deepest(self) -> str:
         depth, done, register = self._deepest
         waiting = "; ".join(str(self._operations[n]) for n in self._candidates(done)[:8])
         content = f"{register.value} at {register.version}" if register.value else "nothing"

@@ -1,4 +1,4 @@
-"""In the end all nodes have the membership that meta has, by whatever steps they came to it."""
+"""Check that all nodes end with the membership of meta."""
 
 from zreg.data.core import DataCore
 from zreg.session.core import SessionCore
@@ -6,12 +6,12 @@ from zreg.testing.sim.cluster import SimCluster
 
 
 def differing_memberships(cluster: SimCluster) -> list[str]:
-    """Return which session and data nodes have another membership than meta, and which one."""
+    """Return a line for each session and data node with another membership than meta."""
     meta = next(iter(cluster.meta_cores().values())).membership
     found = []
     for name, process in cluster.sim.processes.items():
         if isinstance(process.core, SessionCore | DataCore):
-            mine = process.core._cluster_member.membership  # noqa: SLF001 -- what it follows
+            mine = process.core._cluster_member.membership  # noqa: SLF001 -- no public name
             if mine != meta:
                 found.append(f"{name} has {mine}, meta has {meta}")
     return found

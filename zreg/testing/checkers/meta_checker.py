@@ -1,4 +1,4 @@
-"""What meta nodes promise, checked from outside while a simulation runs."""
+"""Check the promises of meta nodes from outside while a simulation runs."""
 
 from typing import TYPE_CHECKING
 
@@ -12,20 +12,22 @@ if TYPE_CHECKING:
 
 
 class MetaChecker:
-    """Raises AssertionError when a promise is broken."""
+    """Remembers leaders, memberships and epochs; raises AssertionError at a broken promise."""
 
     def __init__(self) -> None:
         self._leaders: dict[int, str] = {}
         self._memberships: dict[int, Membership] = {}
-        # By state, which is a new one at each start.
+        # The highest epoch by state; a restarted node has a new state.
         self._epochs: dict[MetaState, int] = {}
 
     def check(self, cores: dict[str, MetaCore]) -> None:
-        """One leader a term, one membership an epoch, and no node's epoch goes back."""
+        """Check: one leader per term, one membership per epoch, no epoch of a node goes back."""
         for name, core in cores.items():
             raft = core.raft_driver.raft
             if raft.role is Role.LEADER:
-                assert self._leaders.setdefault(raft.term, name) == name, f"two lead {raft.term}"
+                assert self._leaders.setdefault(raft.term, name) == name, (
+                    f"two nodes lead {raft.term}"
+                )
             known = self._memberships.setdefault(core.epoch, core.membership)
             if core.epoch:
                 assert known == core.membership, f"{name} has another epoch {core.epoch}"
@@ -34,11 +36,11 @@ class MetaChecker:
             self._epochs[core.state] = core.epoch
 
     def check_settings(self, core: MetaCore, writer: SettingsWriter) -> None:
-        """Every setting is as the last answer said, but for the change that was not answered."""
+        """Check that settings are as last answered; the unanswered change may have happened."""
         for name, setting in sorted(writer.settings.items()):
             present, change = core.state.settings.find(name), writer.under_way
             if change is not None and change.name == name:
                 value = None if present is None else present.value
                 assert present == setting or value == change.value, f"{name} is {present}"
             else:
-                assert present == setting, f"{name} is {present}, {setting} was said"
+                assert present == setting, f"{name} is {present}, {setting} was answered"

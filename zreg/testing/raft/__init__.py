@@ -1,1 +1,1 @@
-"""The simulator of Raft alone: its nodes, faults, clients, checks and mutations."""
+"""The simulator of Raft alone: nodes, faults, clients, checks and mutations."""

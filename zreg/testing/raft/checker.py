@@ -1,9 +1,10 @@
-"""What must hold after every step of a simulated Raft cluster, whatever the network and disks do.
+"""The promises of Raft, checked after every step of a simulated cluster.
 
-The five properties of the Raft paper's figure 3 (election safety, leader append-only, log matching,
-leader completeness, state machine safety), and what zreg promises on top: an acknowledgement speaks
-of what is on disk, a committed entry is on the disks of a majority, terms and votes are kept, each
-request has one reply. Only the node that stepped is looked at: the others have not changed.
+The checks are the five properties of the Raft paper's figure 3 (election safety, leader
+append-only, log matching, leader completeness, state machine safety), and what zreg promises in
+addition: an acknowledged entry is on disk, a committed entry is on the disks of a majority, terms
+and votes survive a crash, each request gets one reply. A step changes one node, so only that node
+is checked.
 """
 
 from typing import Protocol
@@ -24,10 +25,10 @@ from zreg.wire.raft_messages import (
 
 
 class SafetyError(AssertionError):
-    """Raft's promise was broken; the text says which one and where."""
+    """A promise of Raft is broken; the text names the promise and the node."""
 
 
-class _Disks(Protocol):
+class _Nodes(Protocol):
     def __getitem__(self, node_id: str) -> SimNode: ...
 
 
@@ -37,9 +38,9 @@ def _demand(is_kept: bool, promise: str) -> None:  # noqa: FBT001 - reads like a
 
 
 class RaftChecker:
-    """Sees every step; raises `SafetyError` at the first that breaks a promise."""
+    """Sees every step; raises `SafetyError` at the first broken promise."""
 
-    def __init__(self, nodes: _Disks) -> None:
+    def __init__(self, nodes: _Nodes) -> None:
         self.committed: list[Entry] = []
         self.requests_waiting: dict[str, int] = {}
         self._commit_terms: list[int] = []
@@ -52,14 +53,14 @@ class RaftChecker:
         self._led_until: dict[str, tuple[int, int]] = {}
 
     def on_start(self, node: SimNode) -> None:
-        """Begin again with `node`, which has lost its memory."""
+        """Expect of `node` only what is on its disk: it has lost its memory."""
         assert node.core is not None
         self._commits[node.node_id] = node.core.log.commit_index
         self.requests_waiting[node.node_id] = 0
         self._led_until.pop(node.node_id, None)
 
     def on_ready(self, node: SimNode, ready: Ready) -> None:
-        """Check the core as it stands after a step."""
+        """Check the core after a step: leader, entries, commit index, one reply per request."""
         self._check_leader(node, ready)
         self._check_entries(node, ready)
         self._check_commit(node)
@@ -69,7 +70,7 @@ class RaftChecker:
         self.requests_waiting[node.node_id] = 0
 
     def on_saved(self, node: SimNode) -> None:
-        """Check what is on disk against what was: terms never fall, votes never change."""
+        """Check that the term on disk never falls, and a vote never changes within a term."""
         before_term, before_vote = self._promises.get(node.node_id, (0, None))
         term, vote = node.disk.term, node.disk.vote
         _demand(term >= before_term, f"{node.node_id}: term fell from {before_term} to {term}")
@@ -78,7 +79,7 @@ class RaftChecker:
         self._promises[node.node_id] = (term, vote)
 
     def on_message(self, node: SimNode, message: RaftMessage) -> None:
-        """Check that what is promised is on disk."""
+        """Check that a vote or an acknowledgement is on disk before it is sent."""
         disk = node.disk
         match message:
             case RequestVoteReply(is_granted=True, is_pre_vote=False):
@@ -93,7 +94,7 @@ class RaftChecker:
                 pass
 
     def on_applied(self, node: SimNode, ready: Ready) -> None:
-        """Check that all state machines are equal where they have applied the same."""
+        """Check that state machines that have applied the same entries are equal."""
         if ready.restore is None and not ready.committed:
             return
         index, digest = node.machine.index, node.machine.digest

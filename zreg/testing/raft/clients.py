@@ -1,4 +1,4 @@
-"""The clients of a simulated cluster: they write and read registers, and keep the history."""
+"""The clients of a simulated Raft cluster: they write and read registers, and keep the history."""
 
 from random import Random
 from typing import Final
@@ -13,7 +13,7 @@ _REGISTERS: Final = ("a", "b")
 
 
 class Clients:
-    """Writes unique values; a write is acknowledged when its entry is applied where it was made."""
+    """Writes unique values; a write is acknowledged once the node that took it has applied it."""
 
     def __init__(self, rng: Random) -> None:
         self.acknowledged: dict[int, str] = {}
@@ -26,7 +26,7 @@ class Clients:
         self._reads: dict[int, tuple[str, int]] = {}
 
     def act(self, node: SimNode) -> str | None:
-        """Write or read at `node`; return what was asked for, None if it was refused."""
+        """Write or read at `node`; return a line for the trace, None if the node refuses."""
         self._clock += 1
         name = self._rng.choice(_REGISTERS)
         try:
@@ -52,12 +52,12 @@ class Clients:
         return f"read {name} at {node.node_id}"
 
     def on_crash(self, node: SimNode) -> None:
-        """Give up what waited at `node`: the outcome is unknown."""
+        """Give up the writes that waited at `node`: their outcome is unknown."""
         for waiting in self._writes.pop(node.node_id, {}).values():
             self._give_up(waiting)
 
     def on_applied(self, node: SimNode, ready: Ready) -> None:
-        """Take the answers that `node` gives after applying what `ready` brought."""
+        """Take the answers that `node` gives once it has applied `ready`."""
         self._clock += 1
         waiting = self._writes.get(node.node_id, {})
         for entry in ready.committed:
@@ -81,7 +81,7 @@ class Clients:
             self._history[name].append(operation)
 
     def check(self) -> None:
-        """Raise `SafetyError` unless every register was linearizable."""
+        """Raise `SafetyError` if the history of a register is not linearizable."""
         for waiting in self._writes.values():
             for _, name, operation in waiting.values():
                 self._history[name].append(operation)

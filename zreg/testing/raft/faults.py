@@ -1,6 +1,6 @@
-"""What goes wrong in one simulated run, and a network in which it does.
+"""The faults of one simulated run, and a network that has them.
 
-Each seed draws its own rates, most of them zero: faults that are always there hide each other.
+Each seed draws its own rates, most of them zero: faults that are always present hide each other.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ _REMEMBERED_MAX: Final = 200
 
 
 class Faults(msgspec.Struct, frozen=True, kw_only=True):
-    """Chances per message, per step of a node, or per look at the cluster; times in ms."""
+    """The chances of faults, per message, per step of a node, or per disturbance; times in ms."""
 
     drop: float = 0.0
     drop_entries: float = 0.0
@@ -35,7 +35,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def draw(cls, rng: Random) -> "Faults":
-        """Return the faults of a run."""
+        """Return the faults of a run, drawn from `rng`."""
 
         def sometimes(*rates: float) -> float:
             return rng.choice((0.0, *rates))
@@ -59,10 +59,10 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Network:
-    """Carries messages as plain values; loses, delays, doubles, reorders and replays them.
+class FaultyNetwork:
+    """Loses, delays, duplicates, reorders and replays messages, which it carries as plain values.
 
-    `deliver_at(ms, message)` is called for each copy that will arrive.
+    It calls `deliver_at(ms, message)` for each copy that will arrive.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Network:
         self._remembered: list[object] = []
 
     def send(self, now: int, message: RaftMessage) -> bool:
-        """Take a message; return False if the sender notices that it cannot leave."""
+        """Send a message; return False if the sender notices that it cannot be sent."""
         rng, faults = self._rng, self.faults
         if rng.random() < faults.unreachable:
             return False
@@ -83,7 +83,7 @@ class Network:
             return True
         has_entries = isinstance(message, AppendEntries) and len(message.entries) > 0
         if has_entries and rng.random() < faults.drop_entries:
-            # Heartbeats keep such a leader in office, but it hardly commits anything.
+            # Heartbeats still arrive, so such a leader stays leader and hardly commits anything.
             return True
         raw = msgspec.to_builtins(message, builtin_types=(bytes,))
         self._carry(now, raw)
@@ -106,7 +106,7 @@ class Network:
             self._carry(now, self._rng.choice(self._remembered))
 
     def is_blocked(self, sender: str, receiver: str) -> bool:
-        """Say whether a partition keeps messages of `sender` from `receiver`."""
+        """Return whether a partition stops messages from `sender` to `receiver`."""
         return self._blocked.get((sender, receiver), False)
 
     def heal(self) -> None:

@@ -1,9 +1,9 @@
-"""Raft with one guard removed, in memory: a test of the tests, which must notice each.
+"""Raft with one guard removed, in memory: some test must fail with each of these mutations.
 
     with mutated("own-term commit"):
         run_seed(17)        # raises
 
-The numbers are those of the bugs that others had, in the order of the project's catalogue.
+They are in the order of our catalogue of known bugs of Raft implementations.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,12 +30,12 @@ _become_follower = NodeState.become_follower
 
 
 def _load_without_vote(self: SimDisk) -> Persisted:
-    kept = _load(self)
-    return Persisted(term=kept.term, snapshot=kept.snapshot, entries=kept.entries)
+    stored = _load(self)
+    return Persisted(term=stored.term, snapshot=stored.snapshot, entries=stored.entries)
 
 
 def _forget(self: SimDisk) -> None:
-    """Sync nothing but the first step, which makes the node a member."""
+    """Sync only the first step, which makes the node a member."""
     if not self.rows:
         for step in self._written:
             self._apply(step)
@@ -48,11 +48,11 @@ def _commit_any_term(self: Leadership, index: int) -> bool:
 
 def _change_without_own_commit(self: Leadership) -> None:
     if self._log.history.latest_index > self._log.commit_index:
-        raise ConfigurationError("the change before is not committed yet")
+        raise ConfigurationError("the previous change is not committed yet")
 
 
 def _change_without_order(self: Leadership) -> None:
-    """Allow a change at any time."""
+    """Allow a change of the members at any time."""
 
 
 def _count_every_reply(self: Campaign, reply: Reply) -> None:
@@ -68,9 +68,9 @@ def _count_votes(self: Campaign) -> Outcome:
     return Outcome.WON if granted >= majority(len(self._voters)) else Outcome.PENDING
 
 
-def _cut_always(self: RaftLog, entries: Sequence[Entry]) -> None:
+def _truncate_always(self: RaftLog, entries: Sequence[Entry]) -> None:
     if entries:
-        self._cut(entries[0].index)
+        self._truncate(entries[0].index)
         self.append(entries)
 
 
@@ -80,14 +80,14 @@ def _commit_to_the_end(self: Follower, request: AppendEntries) -> Appended:
     return outcome
 
 
-def _vote_for_anyone(self: RaftLog, last_index: int, last_term: int) -> bool:
+def _vote_for_any_log(self: RaftLog, last_index: int, last_term: int) -> bool:
     return last_index + last_term >= 0 and self.last_index >= 0
 
 
 def _count_unsaved(self: Leadership, voter: str) -> int:
     if voter == self._config.node_id:
         return self._log.last_index
-    return self.progress[voter].match_index
+    return self.replication.progress[voter].match_index
 
 
 def _read_without_round(self: ReadQueue, commit_index: int) -> None:
@@ -120,9 +120,9 @@ _MUTATIONS: Final[dict[str, tuple[tuple[type, str, object], ...]]] = {
     "vote durability": ((SimDisk, "load", _load_without_vote),),
     "vote kept in the term": ((NodeState, "become_follower", _forget_vote),),
     "sync before answer": ((SimDisk, "sync", _forget),),
-    "own disk counted when saved": ((Leadership, "_matched", _count_unsaved),),
+    "own disk counted when saved": ((Leadership, "_match_index", _count_unsaved),),
     "own-term commit": ((Leadership, "_may_commit", _commit_any_term),),
-    "conflict-only truncation": ((RaftLog, "merge", _cut_always),),
+    "conflict-only truncation": ((RaftLog, "merge", _truncate_always),),
     "commit what was matched": ((Follower, "append", _commit_to_the_end),),
     "reply to this request": ((Slot, "settle", _take_any_reply),),
     "duplicate votes": (
@@ -131,10 +131,10 @@ _MUTATIONS: Final[dict[str, tuple[tuple[type, str, object], ...]]] = {
     ),
     "membership-change fix": ((Leadership, "_check_change_allowed", _change_without_own_commit),),
     "one change at a time": ((Leadership, "_check_change_allowed", _change_without_order),),
-    "configuration rolled back": ((ConfigurationHistory, "cut", _keep_configuration),),
+    "configuration rolled back": ((ConfigurationHistory, "truncate", _keep_configuration),),
     "read round": ((ReadQueue, "open_round", _read_without_round),),
     "removed leader finishes": ((NodeState, "_may_campaign", _campaign_as_known),),
-    "up-to-date vote": ((RaftLog, "is_up_to_date", _vote_for_anyone),),
+    "up-to-date vote": ((RaftLog, "is_up_to_date", _vote_for_any_log),),
 }
 
 MUTATIONS: Final = tuple(_MUTATIONS)

@@ -1,4 +1,4 @@
-"""One simulated node: the production core, a small state machine, a driver that can die."""
+"""A simulated Raft node: the production core, a small state machine, a driver that may crash."""
 
 from collections.abc import Callable
 from hashlib import blake2b
@@ -13,11 +13,11 @@ from zreg.wire.raft_messages import Entry, EntryKind, RaftMessage
 
 
 class CrashError(Exception):
-    """The node died here; what it had not synced is lost."""
+    """The node crashes here and loses what it has not synced."""
 
 
 class Registers:
-    """The state machine: registers by name, and a digest of all that was ever applied."""
+    """The state machine: registers by name, and a digest of all applied entries."""
 
     def __init__(self) -> None:
         self.index = 0
@@ -25,7 +25,7 @@ class Registers:
         self.digest = ""
 
     def apply(self, entry: Entry) -> None:
-        """Apply one entry; they come by ones."""
+        """Apply the next entry."""
         assert entry.index == self.index + 1, f"{entry.index} applied after {self.index}"
         self.index = entry.index
         if entry.kind is EntryKind.COMMAND:
@@ -48,19 +48,19 @@ class Registers:
 
 
 class Observer(Protocol):
-    """What looks on while a node carries out what its core wants."""
+    """Sees each stage while a node carries out what its core asks for."""
 
     def on_ready(self, node: "SimNode", ready: Ready) -> None:
-        """Look at `ready`: it was taken, nothing of it has happened."""
+        """See `ready` before anything of it is carried out."""
 
     def on_saved(self, node: "SimNode") -> None:
-        """Look at the disk of `node`, which has changed."""
+        """See the disk of `node` after it has changed."""
 
     def on_message(self, node: "SimNode", message: RaftMessage) -> None:
-        """Look at a message that `node` sends after its disk."""
+        """See a message before `node` sends it, after its save."""
 
     def on_applied(self, node: "SimNode", ready: Ready) -> None:
-        """Look at the state machine, which has taken what `ready` brought."""
+        """See the state machine after it has applied `ready`."""
 
 
 class SimNode:
@@ -80,7 +80,7 @@ class SimNode:
         self.machine = Registers()
 
     def crash(self) -> None:
-        """Die: memory is lost, and what was not synced."""
+        """Crash: lose the memory, and what was not synced."""
         self.core = None
         self.disk.crash()
 
@@ -90,7 +90,7 @@ class SimNode:
         observer: Observer,
         may_crash: Callable[[str], None],
     ) -> None:
-        """Carry out what the core wants, in its order; `may_crash` raises where the node dies."""
+        """Carry out what the core asks for, in order; `may_crash` may raise `CrashError`."""
         assert self.core is not None
         while (ready := self.core.ready()) is not None:
             observer.on_ready(self, ready)

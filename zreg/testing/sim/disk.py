@@ -1,21 +1,21 @@
-"""The journal's twin in memory: what was written but not synced is forgotten in a crash."""
+"""A simulated disk with a journal: a crash loses what was written but not synced."""
 
 from zreg.effects import Save, Snapshot
 from zreg.raft.ready import Persisted
-from zreg.storage.journal import JournalError
+from zreg.storage.failures import JournalError
 from zreg.wire.raft_messages import Entry
 
 
 class SimDisk:
-    """One node's disk; it outlives the node. `save` is `write` and `sync`, as the journal's.
+    """One node's disk, which outlives the node; `save` is `write` and `sync`, like the journal's.
 
-    A simulator calls the two apart, to crash between them. `fail_next` makes the next write raise
-    `JournalError`, as a full disk would; nothing of it is kept.
+    A simulator calls `write` and `sync` separately, to crash between them. After `fail_next` the
+    next write raises `JournalError` and writes nothing, like a full disk.
     """
 
     def __init__(self, *first: Save, journal_id: str = "") -> None:
         self.journal_id = journal_id
-        # What else is written once, with the journal.
+        # Written once, when the journal is created.
         self.founders = ""
         self.term = 0
         self.vote: str | None = None
@@ -33,7 +33,7 @@ class SimDisk:
         self.sync()
 
     def write(self, step: Save) -> None:
-        """Take `step` into the cache that a crash empties; raises `JournalError` when told to."""
+        """Write `step`, lost in a crash before `sync`; raises `JournalError` if told to fail."""
         if self._is_failing:
             self._is_failing = False
             raise JournalError(
@@ -42,29 +42,29 @@ class SimDisk:
         self._written.append(step)
 
     def sync(self) -> None:
-        """Make durable what was written."""
+        """Make all writes durable."""
         for step in self._written:
             self._apply(step)
         self._written.clear()
 
     def crash(self) -> None:
-        """Forget what was not synced."""
+        """Lose what was not synced."""
         self._written.clear()
         self._is_failing = False
 
     def fail_next(self) -> None:
-        """Let the next write raise."""
+        """Make the next write raise."""
         self._is_failing = True
 
     def holds(self, entry: Entry) -> bool:
-        """Say whether `entry`, or a snapshot behind it, is durable."""
+        """Return whether `entry`, or a snapshot that includes it, is durable."""
         if self.snapshot is not None and self.snapshot.index >= entry.index:
             return True
         stored = self.rows.get(entry.index)
         return stored is not None and stored.term == entry.term
 
     def load(self) -> Persisted:
-        """Return what survived; there are no gaps."""
+        """Return what is durable; its entries have no gaps."""
         entries = tuple(self.rows[index] for index in sorted(self.rows))
         reach = self.snapshot.index if self.snapshot else 0
         if entries:

@@ -1,7 +1,7 @@
-"""A digest of every record that a simulated cluster sends, for comparing two states of the code.
+"""A digest of every record that a simulated cluster sends, to compare two versions of the code.
 
-The digest takes in when, by which process, to which process, and the encoded record. Texts for
-people are left out: rewording a sentence changes nothing that a node does.
+For each record the digest covers the time, the sender, the receiver and the encoded record. Texts
+for people are left out: rewording a sentence changes nothing that a node does.
 """
 
 from hashlib import blake2b
@@ -20,13 +20,13 @@ _TEXT_FIELDS: Final = ("detail", "trouble")
 
 
 class SentRecords:
-    """Adds up what is sent; two runs that send the same have the same digest."""
+    """Hashes the records sent; two runs that send the same records have the same digest."""
 
     def __init__(self) -> None:
         self._hash = blake2b(digest_size=16)
 
     def add(self, now: float, sender: str, receiver: str, message: Message | msgspec.Raw) -> None:
-        """Take one record that `sender` sends to `receiver` at `now` seconds."""
+        """Add one record that `sender` sends to `receiver` at `now`, in seconds."""
         self._hash.update(f"{now:.6f} {sender}>{receiver} ".encode())
         self._hash.update(_encoder.encode(without_texts(message)))
 

@@ -1,8 +1,7 @@
 """Run production cores in one process, in virtual time, from one seed.
 
-Every core is the one that runs in a node; messages go through the real codec. Connections keep
-their order and lose what is under way when they break; PUB reaches whoever listens; a request of a
-REQ is answered in the turn in which it came, and only the answer to the last one is taken. A disk
+The cores are those of real nodes, and messages go through the real codec. A REP answers a request
+in the turn in which it arrived, and a REQ takes only the answer to its last request. A disk
 outlives its process and forgets what was not synced. The same seed gives the same trace.
 """
 
@@ -30,7 +29,8 @@ from zreg.effects import (
 )
 from zreg.errors import NotReadyError
 from zreg.storage.failures import NodeEndError
-from zreg.testing.sim.network import Connection, Network, Process
+from zreg.testing.sim.network import Network
+from zreg.testing.sim.sim_process import Connection, Process
 from zreg.wire.codec import BadRecord, decode_frame, encode_frames
 from zreg.wire.common_messages import Refused
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class ProcessEndedError(Exception):
-    """The process died within a turn, and does nothing of what is left of it."""
+    """The process died in the middle of a turn, so the rest of the turn does not happen."""
 
 
 class Simulation(Network):
@@ -50,29 +50,29 @@ class Simulation(Network):
         super().__init__(seed)
         self.record_counts: dict[str, int] = {}
 
-    # --- what tests do ------------------------------------------------------------------------
+    # --- for tests ----------------------------------------------------------------------------
 
     def add(
         self, name: str, core: Core, binds: dict[Link, str], disk: "SimDisk | None" = None
     ) -> Process:
-        """Start a process; it loaded its core from the disk, if it has one."""
+        """Start a process; a core with a disk has been loaded from it before."""
         process = self.processes[name] = Process(name, core, binds, disk)
         self._note(f"start {name}")
         self._turn(process, lambda: core.start(self.now))
         return process
 
     def kill(self, name: str) -> None:
-        """Kill a process: its connections break, what it did not send is gone."""
+        """Kill a process: its connections break, and what it has not sent is lost."""
         process = self.processes.pop(name)
         process.is_alive = False
         self._note(f"kill {name}")
         if process.disk is not None:
             process.disk.crash()
-        for connection in [*process.dialled.values(), *process.taken.values()]:
+        for connection in [*process.dialled.values(), *process.accepted.values()]:
             self._break(connection)
 
     def freeze(self, name: str, seconds: float) -> None:
-        """Stop a process for a while: its connections stand, and it hears everything later."""
+        """Stop a process for `seconds`: connections stay open, and it receives everything later."""
         process = self.processes[name]
         process.frozen_until = self.now + seconds
         self._note(f"freeze {name} {seconds}")
@@ -80,45 +80,45 @@ class Simulation(Network):
         self._at(seconds, lambda: self._wake(process))
 
     def _wake(self, process: Process) -> None:
-        """Let a frozen process take what has come meanwhile, unless it was frozen for longer."""
+        """Give a frozen process what arrived meanwhile, unless it was frozen again for longer."""
         if self.now < process.frozen_until:
             return
         self._turn(process, lambda: ())
         deferred, process.deferred = process.deferred, []
-        for what in deferred:
-            self._turn(process, what)
+        for work in deferred:
+            self._turn(process, work)
 
     def post(self, name: str, message: Local) -> None:
-        """Give a process a local message."""
+        """Give a process a local message, such as a command of the application."""
         process = self.processes[name]
         self._turn(process, lambda: process.core.receive(Link.LOCAL, "", message, self.now))
 
     # --- turns --------------------------------------------------------------------------------
 
-    def _turn(self, process: Process, what: Callable[[], Sequence[Effect]]) -> None:
-        """One turn of a process's reactor: take something, tick, settle, send."""
+    def _turn(self, process: Process, work: Callable[[], Sequence[Effect]]) -> None:
+        """Run one turn of a process's reactor: `work`, tick, settle, send."""
         if not process.is_alive:
             return
         if self.now < process.frozen_until:
-            process.deferred.append(what)
+            process.deferred.append(work)
             return
         try:
-            self._run_turn(process, what)
+            self._run_turn(process, work)
         except ProcessEndedError:
             self.kill(process.name)
 
-    def _run_turn(self, process: Process, what: Callable[[], Sequence[Effect]]) -> None:
+    def _run_turn(self, process: Process, work: Callable[[], Sequence[Effect]]) -> None:
         core = process.core
-        self._perform(process, what())
+        self._perform(process, work())
         due = core.next_tick_at()
         if due is not None and due <= self.now:
             self._perform(process, core.tick(self.now))
         self._perform(process, core.settle(self.now))
         self._flush(process)
-        self._answer_rest(process)
+        self._refuse_unanswered(process)
         due = core.next_tick_at()
         if due is not None and due != process.tick_at:
-            # A tick that is due at once comes a moment later, like that of a real loop.
+            # A tick that is due at once runs a moment later, as in a real loop.
             process.tick_at = due
             wait = max(due - self.now, 0.001)
             self._at(wait, lambda: self._tick(process, due))
@@ -150,8 +150,8 @@ class Simulation(Network):
                     process.topics.setdefault(effect.link, {}).pop(effect.topic, None)
                     self._tell_topics(process, effect.link)
                 case Probe():
-                    if (effect.link, effect.peer) not in process.taken:
-                        self._happen(process, PeerLost(effect.link, effect.peer))
+                    if (effect.link, effect.peer) not in process.accepted:
+                        self._deliver_event(process, PeerLost(effect.link, effect.peer))
                 case Save():
                     self._save(process, effect)
                 case Flush():
@@ -165,7 +165,7 @@ class Simulation(Network):
                     raise AssertionError(f"unknown effect {effect}")
 
     def _save(self, process: Process, save: Save) -> None:
-        # As in the reactor: what was sent before leaves, and is under way when the process dies.
+        # As in the reactor: earlier messages leave first, and arrive even if the process dies now.
         self._flush(process)
         assert process.disk is not None, f"{process.name} has no disk"
         try:
@@ -177,8 +177,8 @@ class Simulation(Network):
             raise ProcessEndedError
         process.disk.sync()
 
-    def _answer_rest(self, process: Process) -> None:
-        """Answer what the core did not, as the reactor does."""
+    def _refuse_unanswered(self, process: Process) -> None:
+        """Refuse the request that the core did not answer in this turn, as the reactor does."""
         if process.owed is not None:
             refused = Refused(0, NotReadyError.code, "this node has no answer to that: ask again")
             self._answer(process, process.owed[0], [refused])
@@ -200,7 +200,9 @@ class Simulation(Network):
             if link is Link.RAFT_ANSWER:
                 self._answer(process, peer, messages)
                 continue
-            connection = process.dialled.get((link, str(peer))) or process.taken.get((link, peer))
+            connection = process.dialled.get((link, str(peer))) or process.accepted.get(
+                (link, peer)
+            )
             if connection is not None and connection.is_open:
                 connection.request_count += link is Link.RAFT_ASK
                 to_server = connection.client is process
@@ -209,7 +211,7 @@ class Simulation(Network):
                     number = connection.request_count
                     self._carry(connection, frame, to_server=to_server, number=number)
         for (link, topic), messages in broadcasts.items():
-            for connection in list(process.taken.values()):
+            for connection in list(process.accepted.values()):
                 if connection.server_link is link and topic in connection.topics:
                     self._note_sent(connection, messages, to_server=False)
                     for frame in encode_frames(messages):
@@ -223,7 +225,7 @@ class Simulation(Network):
         frame: bytes,
         number: int,
     ) -> Sequence[Effect]:
-        """Hand over what a frame holds, record by record."""
+        """Give the core the records of a frame, one by one."""
         link, peer = sender
         if link is Link.RAFT_ANSWER:
             process.owed = (peer, connection, number)

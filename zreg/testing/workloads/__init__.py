@@ -1,1 +1,1 @@
-"""Random lives of whole clusters, each from one seed."""
+"""Random workloads on simulated clusters, each from one seed."""

@@ -1,7 +1,7 @@
 """A random life of a cluster, from a seed: clients come, publish and go while nodes fail.
 
-First half: faults on, and what must never happen is checked. Second half: everything is left
-alone, and every subscriber must end with exactly what the living publish.
+In the first half there are faults, and nothing forbidden may happen. In the second half there are
+none, and every view must end with exactly what the living clients publish.
 
     python -m zreg.testing.workloads.cluster_workload --seeds 1-200
 """
@@ -12,29 +12,23 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from zreg.model import DataInfoId, data_info_id
 from zreg.testing.checkers.membership_checker import differing_memberships
 from zreg.testing.checkers.meta_checker import MetaChecker
-from zreg.testing.sim.cluster import SimCluster, ViewLog
+from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.settings_clients import SettingsClient, SettingsHistory
 from zreg.testing.workloads.settings_writer import SettingsWriter
+from zreg.testing.workloads.workload_clients import WorkloadClients
+from zreg.testing.workloads.workload_faults import WorkloadFaults
 
-NAMES: Final = tuple(data_info_id(f"service-{number}") for number in range(4))
 HEAL_SECONDS_MAX: Final = 30.0
-# This share of killed meta nodes dies with a write that is not synced.
-_DIE_WRITING_SHARE: Final = 0.3
-# In this share of all steps the leader of meta is cut off from the others.
-_CUT_SHARE: Final = 0.2
-
-
 SETTINGS_CLIENT_COUNT: Final = 4
 
 
 class Workload:
     """One life of one cluster.
 
-    Without settings clients a seed is the life that it was before there were any: what they send
-    and change takes part in everything else.
+    Without settings clients a seed gives the same life as before there were any, since what they
+    send takes part in all that follows.
     """
 
     def __init__(
@@ -44,287 +38,110 @@ class Workload:
         self.steps = steps
         self.settings_client_count = settings_client_count
         self.history = SettingsHistory()
-        # A source of its own, so that what concerns settings alone takes no chance from others.
+        # A source of its own, so that settings clients do not change what others draw.
         self.settings_rng = Random(f"{seed} settings")  # noqa: S311 -- a simulation wants a seed
-        self.cut_until = 0.0
-        # Every second seed has a single meta node, every tenth one five.
+        # Every second seed has a single meta node, every tenth has five, the others have three.
         metas = 1 if seed % 2 else 5 if seed % 10 == 0 else 3
-        # In every third nodes keep the membership on disk, and start from it.
-        self.cluster = SimCluster(seed, metas=metas, has_memory=seed % 3 == 2)  # noqa: PLR2004
+        # In every third seed nodes keep the membership on disk, and start from it.
+        has_cache = seed % 3 == 2  # noqa: PLR2004
+        self.cluster = SimCluster(seed, metas=metas, has_membership_cache=has_cache)
         self.checker = MetaChecker()
         self.rng = self.cluster.sim.rng
-        self.sessions = self.rng.randint(1, 3)
-        self.data_nodes = self.rng.randint(1, 3)
-        # What is published now: client -> publisher id -> (name, value).
-        self.published: dict[str, dict[bytes, tuple[DataInfoId, str]]] = {}
-        self.views: dict[tuple[str, DataInfoId], ViewLog] = {}
-        # Published, accepted by a view at least once, and never withdrawn: may not be removed.
-        self.steady: dict[bytes, tuple[DataInfoId, str]] = {}
-        # Clients that were frozen, or whose session was, may be taken for dead until then.
-        self.doubtful_until: dict[str, float] = {}
-        self.down: dict[str, Callable[[], object]] = {}
-        self._made = 0
+        self.session_count = self.rng.randint(1, 3)
+        self.data_count = self.rng.randint(1, 3)
+        self.clients = WorkloadClients(self.cluster, self.session_count)
+        self.faults = WorkloadFaults(
+            self.cluster, session_count=self.session_count, data_count=self.data_count
+        )
+        numbers = range(1, self.session_count + 1)
+        sessions = [f"tcp://session-{number}:9600" for number in numbers]
+        self.writer = SettingsWriter(self.cluster.config.meta_addresses, sessions)
 
     def run(self) -> None:
-        """Live; AssertionError with the seed when a promise is broken."""
+        """Run the life; raises AssertionError with the seed when a promise is broken."""
         cluster = self.cluster
-        cluster.start(sessions=self.sessions, data=self.data_nodes)
-        sessions = [f"tcp://session-{number}:9600" for number in self._all_sessions()]
-        self.writer = SettingsWriter(cluster.config.meta_addresses, sessions)
+        cluster.start(sessions=self.session_count, data=self.data_count)
         cluster.sim.add("writer", self.writer, {})
         self._start_settings_clients()
-        for number in range(3):
-            self._new_publisher(f"publisher-{number}")
-        for number in range(3):
-            self._new_subscriber(f"subscriber-{number}")
+        self.clients.start()
         cluster.run(1.0)
         for _ in range(self.steps):
-            self.rng.choice(self._faults())()
-            self._cut_or_heal_meta()
+            self.rng.choice(self._events())()
+            if self.settings_client_count:
+                self.faults.cut_or_heal_meta(self.settings_rng)
             cluster.run(self.rng.choice((0.0, 0.01, 0.1, 0.5, 2.0)))
-            self._check_no_false_removal()
+            false_removals = self.clients.false_removals()
+            assert not false_removals, self._report("\n".join(false_removals))
+            self.clients.protect_shown()
             self.checker.check(cluster.meta_cores())
-        if self.cut_until:
-            self.cluster.sim.heal()
-        for start in list(self.down.values()):
-            start()
-        self.down.clear()
+        self.faults.end()
         self._check_convergence()
+        self._check_meta()
 
     def _start_settings_clients(self) -> None:
         addresses = self.cluster.config.meta_addresses
         for number in range(self.settings_client_count):
-            rng = Random(self.settings_rng.getrandbits(64))  # noqa: S311 -- the same
+            rng = Random(self.settings_rng.getrandbits(64))  # noqa: S311 -- a simulation wants a seed
             client = SettingsClient(addresses, self.history, rng)
             self.cluster.sim.add(f"settings-{number}", client, {})
 
-    # --- what may happen ----------------------------------------------------------------------
-
-    def _faults(self) -> list[Callable[[], None]]:
-        often = [self._publish, self._publish, self._republish, self._unpublish]
+    def _events(self) -> list[Callable[[], None]]:
+        clients, faults = self.clients, self.faults
+        often = [clients.publish, clients.publish, clients.republish, clients.unpublish]
         rare = [
-            self._kill_publisher,
-            self._kill_session,
-            self._kill_data_node,
-            self._kill_meta,
-            self._kill_leader,
-            self._kill_all_metas,
+            clients.kill_publisher,
+            faults.kill_session,
+            faults.kill_data_node,
+            faults.kill_meta,
+            faults.kill_leader,
+            faults.kill_all_metas,
             self._freeze,
-            self._start_a_node,
-            self._add_data_node,
+            faults.start_one,
+            faults.add_data_node,
         ]
         return often * 2 + rare
 
-    def _new_publisher(self, client: str) -> None:
-        self.cluster.client(client, self._all_sessions())
-        self.published[client] = {}
-        self._publish_by(client)
-
-    def _new_subscriber(self, client: str) -> None:
-        self.cluster.client(client, self._all_sessions())
-        for feed_id, name in enumerate(NAMES, start=1):
-            view = self.cluster.subscribe(client, name, feed_id=feed_id)
-            self.views[client, name] = view
-
-    def _all_sessions(self) -> list[int]:
-        return list(range(1, self.sessions + 1))
-
-    def _publish(self) -> None:
-        self._publish_by(self.rng.choice(sorted(self.published)))
-
-    def _publish_by(self, client: str) -> None:
-        self._made += 1
-        name, value = self.rng.choice(NAMES), f"value-{self._made}"
-        publisher_id = self.cluster.publish(client, name, value)
-        self.published[client][publisher_id] = (name, value)
-
-    def _republish(self) -> None:
-        client = self.rng.choice(sorted(self.published))
-        if not self.published[client]:
-            return
-        publisher_id = self.rng.choice(sorted(self.published[client]))
-        self._made += 1
-        name, _ = self.published[client][publisher_id]
-        value = f"value-{self._made}"
-        self.cluster.publish(client, name, value, publisher_id)
-        self.published[client][publisher_id] = (name, value)
-
-    def _unpublish(self) -> None:
-        client = self.rng.choice(sorted(self.published))
-        if not self.published[client]:
-            return
-        publisher_id = self.rng.choice(sorted(self.published[client]))
-        del self.published[client][publisher_id]
-        self.steady.pop(publisher_id, None)
-        self.cluster.unpublish(client, publisher_id)
-
-    def _kill_publisher(self) -> None:
-        client = self.rng.choice(sorted(self.published))
-        for publisher_id in self.published.pop(client):
-            self.steady.pop(publisher_id, None)
-        self.cluster.sim.kill(client)
-        self._made += 1
-        self._new_publisher(f"publisher-{self._made}")
-
-    def _kill_session(self) -> None:
-        living = [n for n in self._all_sessions() if self._lives(f"session-{n}")]
-        # With all sessions away clients wait, which is another test.
-        if len(living) > 1:
-            number = self.rng.choice(living)
-            self.cluster.sim.kill(f"session-{number}")
-            self.down[f"session-{number}"] = lambda: self.cluster.session(number)
-
-    def _kill_data_node(self) -> None:
-        living = [n for n in range(1, self.data_nodes + 1) if self._lives(f"data-{n}")]
-        if living:
-            number = self.rng.choice(living)
-            self.cluster.sim.kill(f"data-{number}")
-            self.down[f"data-{number}"] = lambda: self.cluster.data(number)
-
-    def _add_data_node(self) -> None:
-        if self.data_nodes < 5:  # noqa: PLR2004 -- enough nodes for every kind of arc
-            self.data_nodes += 1
-            self.cluster.data(self.data_nodes)
-
-    def _kill_meta(self) -> None:
-        """Kill one, at once or in the middle of its next write to disk."""
-        self._end_meta(self.rng.choice(sorted(self.cluster.meta_cores()) or [""]))
-
-    def _kill_leader(self) -> None:
-        self._end_meta(self.cluster.leader() or "")
-
-    def _kill_all_metas(self) -> None:
-        """All of them, as in a power cut; they come back at different times."""
-        for name in sorted(self.cluster.meta_cores()):
-            self._end_meta(name)
-
-    def _end_meta(self, name: str) -> None:
-        if not name:
-            return
-        if self.rng.random() < _DIE_WRITING_SHARE:
-            self.cluster.sim.processes[name].dies_at_save = True
-        else:
-            self.cluster.sim.kill(name)
-        self.down[name] = lambda: self._start_meta(name)
-
-    def _start_meta(self, name: str) -> None:
-        if not self._lives(name):
-            self.cluster.meta(name)
-        self.cluster.sim.processes[name].dies_at_save = False
-
     def _freeze(self) -> None:
-        unfrozen = ("subscriber", "writer", "settings")
-        nodes = [n for n in self.cluster.sim.processes if not n.startswith(unfrozen)]
-        name = self.rng.choice(nodes)
-        seconds = self.rng.choice((0.2, 1.0, 5.0))
-        doubtful = self.published if name.startswith("session") else [name]
-        for client in doubtful:
-            # Its own freeze may go on for longer than that of its session.
-            until = max(self.doubtful_until.get(client, 0.0), self.cluster.sim.now + seconds + 2.0)
-            self.doubtful_until[client] = until
-            for publisher_id in self.published.get(client, ()):
-                self.steady.pop(publisher_id, None)
+        name, seconds = self.faults.choose_freeze()
+        self.clients.on_freeze(name, seconds)
         self.cluster.sim.freeze(name, seconds)
 
-    def _cut_or_heal_meta(self) -> None:
-        """Cut the leader off from other meta nodes for a while: whoever asks still reaches it.
-
-        Frozen besides, it wakes as one that others have replaced, and does not hear so.
-        """
-        sim, rng = self.cluster.sim, self.settings_rng
-        if self.cut_until and sim.now >= self.cut_until:
-            self.cut_until = 0.0
-            sim.heal()
-        leader = self.cluster.leader()
-        is_alone = len(self.cluster.meta_names) == 1
-        if not self.settings_client_count or is_alone or self.cut_until or leader is None:
-            return
-        if rng.random() < _CUT_SHARE:
-            frozen_seconds = rng.choice((0.0, 1.5, 3.0))
-            self.cut_until = sim.now + frozen_seconds + rng.uniform(1.0, 3.0)
-            for name in self.cluster.meta_names:
-                if name != leader:
-                    sim.cut(leader, name)
-            if frozen_seconds:
-                sim.freeze(leader, frozen_seconds)
-
-    def _start_a_node(self) -> None:
-        if self.down:
-            self.down.pop(self.rng.choice(sorted(self.down)))()
-
-    def _lives(self, name: str) -> bool:
-        return name in self.cluster.sim.processes
-
-    # --- what must hold -----------------------------------------------------------------------
-
-    def _check_no_false_removal(self) -> None:
-        """No view loses a publisher whose client lives and never withdrew it."""
-        self.cluster.read_events()
-        for (client, name), view in self.views.items():
-            for publisher_id in view.removed:
-                assert publisher_id not in self.steady, self._story(
-                    f"{client} lost {self.steady.get(publisher_id)} of {name}"
-                )
-            view.removed.clear()
-        for client, mine in self.published.items():
-            if self.doubtful_until.get(client, 0.0) > self.cluster.sim.now:
-                continue
-            for publisher_id, (name, value) in mine.items():
-                views = [v for (_, of), v in self.views.items() if of == name]
-                if all(publisher_id in view.content for view in views):
-                    self.steady.setdefault(publisher_id, (name, value))
+    # --- checks at the end --------------------------------------------------------------------
 
     def _check_convergence(self) -> None:
-        self.views_must_hold = {
-            name: sorted(
-                value
-                for mine in self.published.values()
-                for of, value in mine.values()
-                if of == name
-            )
-            for name in NAMES
-        }
+        """Check that every view comes to show exactly what is published, and goes on to."""
+        expected = self.clients.expected_values()
 
-        def converged() -> bool:
+        def has_converged() -> bool:
             self.cluster.supervise()
             self.cluster.read_events()
-            return self.cluster.leader() is not None and all(
-                view.is_known and sorted(map(str, view.values())) == self.views_must_hold[name]
-                for (_, name), view in self.views.items()
-            )
+            return self.cluster.leader() is not None and self.clients.do_views_show(expected)
 
-        if not self.cluster.sim.run_until(converged, HEAL_SECONDS_MAX):
-            lines = [
-                f"{client} {name}: has {sorted(map(str, view.values()))}, "
-                f"must have {self.views_must_hold[name]}, known={view.is_known}"
-                for (client, name), view in self.views.items()
-                if sorted(map(str, view.values())) != self.views_must_hold[name]
-                or not view.is_known
-            ]
-            raise AssertionError(self._story("\n".join(lines)))
+        if not self.cluster.sim.run_until(has_converged, HEAL_SECONDS_MAX):
+            raise AssertionError(self._report("\n".join(self.clients.differences(expected))))
         self.history.is_over = True
-        # And it must stay so: nothing may be evicted late.
+        # No session may be evicted late.
         self.cluster.run(self.cluster.config.session_grace_seconds + 5.0)
-        assert converged(), self._story("converged, and then changed")
-        self._check_meta()
+        assert has_converged(), self._report("converged, and then changed")
 
     def _check_meta(self) -> None:
-        """All meta nodes agree in the end, and hold every setting that was acknowledged."""
+        """Check that all meta nodes agree, and hold every setting that was acknowledged."""
         self.cluster.sim.kill("writer")
         self.cluster.run(1.0)
         cores = self.cluster.meta_cores()
         self.checker.check(cores)
         assert len(cores) == len(self.cluster.meta_names)
-        images = {core.state.snapshot() for core in cores.values()}
-        assert len(images) == 1, self._story("meta nodes differ")
-        assert not (others := differing_memberships(self.cluster)), self._story("\n".join(others))
-        assert self.writer.answered_count, self._story("no change of a setting was ever answered")
+        states = {core.state.snapshot() for core in cores.values()}
+        assert len(states) == 1, self._report("the states of meta nodes differ")
+        differing = differing_memberships(self.cluster)
+        assert not differing, self._report("\n".join(differing))
+        assert self.writer.answered_count, self._report("no change of a setting was ever answered")
         for core in cores.values():
             self.checker.check_settings(core, self.writer)
         anomaly = self.history.anomaly()
-        assert anomaly is None, self._story(f"settings are not linearizable: {anomaly}")
+        assert anomaly is None, self._report(f"settings are not linearizable: {anomaly}")
 
-    def _story(self, what: str) -> str:
+    def _report(self, what: str) -> str:
         trace = "\n".join(self.cluster.sim.trace[-300:])
         nodes = "\n".join(
             f"{p.name} {p.core.statistics()}" for p in self.cluster.sim.processes.values()
@@ -333,7 +150,7 @@ class Workload:
 
 
 def main() -> int:
-    """Run a range of seeds; print the first failure and return 1."""
+    """Run a range of seeds; print the first failures and return 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", default="1-100", help="FIRST-LAST")
     parser.add_argument("--steps", type=int, default=40)
@@ -347,7 +164,7 @@ def main() -> int:
             count = arguments.settings_clients
             workload = Workload(seed, steps=arguments.steps, settings_client_count=count)
             workload.run()
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it belongs to the seed
+        except Exception as error:  # noqa: BLE001 -- any error belongs to its seed
             failed += 1
             sys.stdout.write(f"seed {seed}: {type(error).__name__}: {str(error)[:6000]}\n")
             if failed >= 3:  # noqa: PLR2004 -- enough to look at

@@ -1,7 +1,7 @@
-"""Clients that set, compare and set, remove and read a few settings, and the history of all.
+"""Clients that set, compare-and-set, remove and read a few settings, and their common history.
 
-Each asks a meta node of its choice, follows redirects, and is at times patient enough to wait for
-one that stands still. A change whose answer did not come is on record as one of unknown outcome.
+Each asks a meta node of its choice and follows redirects. Some wait long enough to get the answer
+of a frozen node. A change without an answer is recorded with an unknown outcome.
 """
 
 from collections import Counter
@@ -28,38 +28,38 @@ _CONDITIONAL_SHARE: Final = 0.5
 _PAUSE_SECONDS: Final = (0.1, 1.3)
 _RETRY_SECONDS: Final = 0.2
 _REDIRECTS_MAX: Final = 3
-# The hasty leave before most answers come; the patient hear a node that was frozen meanwhile.
+# The shortest ends before most answers arrive, the longest outlasts the freeze of a node.
 _PATIENCE_SECONDS: Final = (0.003, 0.5, 0.5, 0.5, 6.0)
 
 
 class SettingsHistory:
-    """What all clients asked for and were told, in one order of events."""
+    """The operations of all clients and their answers, in one order of events."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        # Nothing new is asked for any more.
+        # Whether clients start no more operations.
         self.is_over = False
         self._event_count = 0
         self._value = 0
         self._operations: dict[str, list[VersionedOperation]] = {name: [] for name in _NAMES}
 
-    def event(self) -> int:
-        """Return the number of what happens now."""
+    def next_event(self) -> int:
+        """Return the number of the event that happens now."""
         self._event_count += 1
         return self._event_count
 
     def new_value(self) -> int:
-        """Return a value that nobody has set."""
+        """Return a value that no client has set before."""
         self._value += 1
         return self._value
 
     def add(self, name: str, operation: VersionedOperation) -> None:
-        """Put on record how an operation ended, or that nobody knows."""
+        """Record an operation with its outcome."""
         self._operations[name].append(operation)
         self.counts[f"{operation.kind.value} {operation.outcome.value}"] += 1
 
     def anomaly(self) -> str | None:
-        """Return why it is not linearizable, None if it is."""
+        """Return why the history is not linearizable, None if it is."""
         for name, operations in self._operations.items():
             if (anomaly := find_versioned_anomaly(operations)) is not None:
                 return f"{name}: {anomaly}"
@@ -67,7 +67,7 @@ class SettingsHistory:
 
 
 class SettingsClient:
-    """One client, one operation at a time; its choices come from a source of its own."""
+    """A client with one operation at a time, and with its own source of randomness."""
 
     epoch = 0
 
@@ -78,65 +78,65 @@ class SettingsClient:
         self._address = ""
         self._is_up = False
         self._request_id = 0
-        # What is being asked for, and since which event; None: nothing.
-        self._question: FetchSettings | SetSetting | None = None
+        # The operation under way, None if there is none, and the event at which it began.
+        self._operation: FetchSettings | SetSetting | None = None
         self._name = ""
         self._start = 0
         self._is_sent = False
         self._redirect_count = 0
         self._next_at = 0.0
         self._give_up_at = 0.0
-        # The versions that this client was told last.
+        # The latest version of each setting that this client was told.
         self._versions = dict.fromkeys(_NAMES, 0)
 
     def start(self, now: float) -> Sequence[Effect]:
-        """Begin after a while."""
+        """Begin the first operation after a pause."""
         self._next_at = now + self._rng.uniform(*_PAUSE_SECONDS)
         return ()
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
-        """Take an answer, or what happened to the connection."""
+        """Take an answer, or a change of the connection."""
         del link
         match message:
             case PeerUp() if message.peer == self._address:
                 self._is_up = True
                 return self._send()
             case PeerLost() if message.peer == self._address:
-                return self._lost(now)
+                return self._on_lost(now)
             case SettingsReply(request_id=self._request_id) if peer == self._address:
-                self._answered(message, now)
+                self._on_reply(message, now)
             case Refused(request_id=self._request_id) if peer == self._address:
-                return self._refused(message, now)
+                return self._on_refused(message, now)
             case _:
                 pass
         return ()
 
     def tick(self, now: float) -> Sequence[Effect]:
-        """Begin the next operation, look elsewhere, or give up."""
-        if self._question is None:
+        """Begin the next operation, ask another node, or give up."""
+        if self._operation is None:
             return () if self._history.is_over or now < self._next_at else self._begin(now)
         if now >= self._give_up_at:
             self._finish(Outcome.UNKNOWN, 0, 0, now)
             return self._leave()
         if not self._is_sent and now >= self._next_at:
-            return self._go(self._rng.choice(self._addresses), now)
+            return self._ask_at(self._rng.choice(self._addresses), now)
         return ()
 
     def settle(self, now: float) -> Sequence[Effect]:
-        """Return nothing: there is nothing to join."""
+        """Return no effects: nothing is left to the end of a turn."""
         del now
         return ()
 
     def next_tick_at(self) -> float | None:
-        """When to begin, to look elsewhere or to give up; never again once it is over."""
-        if self._question is None:
+        """When to begin, to ask another node or to give up; None once the history is over."""
+        if self._operation is None:
             return None if self._history.is_over else self._next_at
         return self._give_up_at if self._is_sent else min(self._next_at, self._give_up_at)
 
     def statistics(self) -> dict[str, int | float | str]:
-        """Return how much was asked."""
+        """Return how many operations were begun."""
         return {"asked": self._request_id}
 
     # --- asking -------------------------------------------------------------------------------
@@ -147,19 +147,19 @@ class SettingsClient:
         self._name = name = rng.choice(_NAMES)
         kind = rng.choice(_KINDS)
         if kind is Kind.READ:
-            self._question = FetchSettings(self._request_id, name)
+            self._operation = FetchSettings(self._request_id, name)
         else:
             value = str(self._history.new_value()) if kind is Kind.SET else None
             is_conditional = rng.random() < _CONDITIONAL_SHARE
             if_version = self._versions[name] if is_conditional else None
-            self._question = SetSetting(self._request_id, name, value, if_version)
-        self._start = self._history.event()
+            self._operation = SetSetting(self._request_id, name, value, if_version)
+        self._start = self._history.next_event()
         self._redirect_count = 0
         self._give_up_at = now + rng.choice(_PATIENCE_SECONDS)
-        return self._go(rng.choice(self._addresses), now)
+        return self._ask_at(rng.choice(self._addresses), now)
 
-    def _go(self, address: str, now: float) -> list[Effect]:
-        """Ask there, over the connection that stands, or a new one."""
+    def _ask_at(self, address: str, now: float) -> list[Effect]:
+        """Ask at `address`, over the present connection or a new one."""
         self._next_at = now + _RETRY_SECONDS
         if self._is_up and address == self._address:
             return self._send()
@@ -172,38 +172,38 @@ class SettingsClient:
         return [Disconnect(Link.META, former)] if former else []
 
     def _send(self) -> list[Effect]:
-        if self._question is None or self._is_sent:
+        if self._operation is None or self._is_sent:
             return []
         self._is_sent = True
-        return [Send(Link.META, self._address, self._question)]
+        return [Send(Link.META, self._address, self._operation)]
 
-    # --- hearing ------------------------------------------------------------------------------
+    # --- answers ------------------------------------------------------------------------------
 
-    def _lost(self, now: float) -> list[Effect]:
+    def _on_lost(self, now: float) -> list[Effect]:
         self._is_up = False
-        if self._question is not None and self._is_sent:
+        if self._operation is not None and self._is_sent:
             self._finish(Outcome.UNKNOWN, 0, 0, now)
         return []
 
-    def _answered(self, reply: SettingsReply, now: float) -> None:
-        question = self._question
+    def _on_reply(self, reply: SettingsReply, now: float) -> None:
+        request = self._operation
         found = reply.settings[0] if reply.settings else None
         version, value = (0, 0) if found is None else (found.version, int(found.value))
-        if isinstance(question, SetSetting):
+        if isinstance(request, SetSetting):
             told = None if found is None else found.value
-            assert told == question.value, f"{question} was answered {reply}"
+            assert told == request.value, f"{request} was answered {reply}"
         self._versions[self._name] = version
         self._finish(Outcome.DONE, value, version, now)
 
-    def _refused(self, refused: Refused, now: float) -> list[Effect]:
+    def _on_refused(self, refused: Refused, now: float) -> list[Effect]:
         match refused.code:
             case NotLeaderError.code:
-                # Nothing was done: the same operation goes elsewhere, or here once more.
+                # The node did nothing: ask the leader, or the same node again.
                 self._is_sent = False
                 self._next_at = now + _RETRY_SECONDS
                 self._redirect_count += 1
                 if refused.address and self._redirect_count <= _REDIRECTS_MAX:
-                    return self._go(refused.address, now)
+                    return self._ask_at(refused.address, now)
             case VersionMismatchError.code:
                 self._versions[self._name] = 0
                 self._finish(Outcome.REFUSED, 0, 0, now)
@@ -214,16 +214,16 @@ class SettingsClient:
         return []
 
     def _finish(self, outcome: Outcome, value: int, version: int, now: float) -> None:
-        """Put it on record; what was never sent did not happen."""
-        question, self._question = self._question, None
+        """Record the operation; one that was never sent did not happen."""
+        request, self._operation = self._operation, None
         self._next_at = now + self._rng.uniform(*_PAUSE_SECONDS)
         is_sent, self._is_sent = self._is_sent, False
         if not is_sent:
             return
         kind, if_version = Kind.READ, None
-        if isinstance(question, SetSetting):
-            kind = Kind.REMOVE if question.value is None else Kind.SET
-            if_version, value = question.if_version, int(question.value or 0)
-        end = NEVER if outcome is Outcome.UNKNOWN else self._history.event()
+        if isinstance(request, SetSetting):
+            kind = Kind.REMOVE if request.value is None else Kind.SET
+            if_version, value = request.if_version, int(request.value or 0)
+        end = NEVER if outcome is Outcome.UNKNOWN else self._history.next_event()
         operation = VersionedOperation(kind, outcome, value, version, if_version, self._start, end)
         self._history.add(self._name, operation)

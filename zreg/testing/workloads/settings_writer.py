@@ -1,4 +1,4 @@
-"""Somebody who changes settings all the time, and checks that each change happens once."""
+"""A client that changes settings all the time, and checks that each change happens once."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,38 +14,39 @@ from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, Sett
 _NAME_COUNT: Final = 5
 _PAUSE_SECONDS: Final = 0.1
 _ANSWER_SECONDS_MAX: Final = 1.0
-# Every so many changes one removes, one tells the version that it means, one comes late, one reads.
+# Of so many changes one removes, one names a version, one is repeated late, one is read back.
 _REMOVE_EVERY: Final = 7
 _IF_VERSION_EVERY: Final = 2
 _LATE_EVERY: Final = 3
-# How late: the setting has another value by then, which a second effect would undo.
+# So many changes later the setting has another value, which a second effect would undo.
 _LATE_BY: Final = 11
 _READ_EVERY: Final = 4
 
-Question = SetSetting | FetchSettings
+SettingsRequest = SetSetting | FetchSettings
 
 
 class SettingsWriter:
     """A core that changes one setting after the other, at meta itself or through sessions.
 
-    Nobody else changes them, so it knows what must be answered. It asks again until it is, under
-    the same change id, and copies of old changes come late: an AssertionError says that one
-    happened twice or was told a mismatch of its own making, or that a read was not the newest.
+    No other client changes these settings, so the writer knows each correct answer. It repeats a
+    change under the same change id until it is answered, and repeats some old changes late. It
+    raises AssertionError if a change happens twice or is refused for a version that the change
+    itself made, or if a read is not the newest.
     """
 
     epoch = 0
 
     def __init__(self, meta: Sequence[str], sessions: Sequence[str]) -> None:
-        # What each setting must be now, and the change that nobody answered yet.
+        # What each setting must be now, and the change without an answer.
         self.settings: dict[str, Setting | None] = {}
         self.under_way: SetSetting | None = None
         self.answered_count = 0
         self.asked_again_count = 0
         self._answers: dict[int, tuple[SetSetting, SettingsReply]] = {}
-        self._places = [(Link.META, address) for address in meta]
-        self._places += [(Link.SESSION, address) for address in sessions]
-        self._place = self._places[0]
-        self._questions: list[Question] = []
+        self._targets = [(Link.META, address) for address in meta]
+        self._targets += [(Link.SESSION, address) for address in sessions]
+        self._target = self._targets[0]
+        self._requests: list[SettingsRequest] = []
         self._number = 0
         self._version = 0
         self._request_id = 0
@@ -54,57 +55,57 @@ class SettingsWriter:
         self._next_at = 0.0
 
     def start(self, now: float) -> Sequence[Effect]:
-        """Connect to the first place."""
-        self._think()
-        return self._go_on("", now)
+        """Connect to the first target."""
+        self._add_requests()
+        return self._move_to("", now)
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
-        """Take an answer, or go where the leader is."""
-        is_mine = (link, peer) == self._place
+        """Take an answer, or follow a redirect to the leader."""
+        is_target = (link, peer) == self._target
         match message:
-            case PeerUp() if (message.link, message.peer) == self._place:
+            case PeerUp() if (message.link, message.peer) == self._target:
                 self._is_up = True
                 return self._ask(now)
-            case PeerLost() if (message.link, message.peer) == self._place:
+            case PeerLost() if (message.link, message.peer) == self._target:
                 self._is_up = False
-            case SettingsReply(request_id=self._request_id) if is_mine:
-                self._answered(message)
+            case SettingsReply(request_id=self._request_id) if is_target:
+                self._on_reply(message)
                 self._next_at = now + _PAUSE_SECONDS
-            case Refused(request_id=self._request_id) if is_mine:
+            case Refused(request_id=self._request_id) if is_target:
                 assert message.code != VersionMismatchError.code, message.detail
-                return self._go_on(message.address, now)
+                return self._move_to(message.address, now)
             case _:
                 pass
         return ()
 
     def tick(self, now: float) -> Sequence[Effect]:
-        """Ask the next, or the same elsewhere."""
-        if not self._questions:
-            self._think()
+        """Send the next request, or the same one to another target."""
+        if not self._requests:
+            self._add_requests()
         if self._is_up and not self._is_waiting:
             return self._ask(now)
         self.asked_again_count += self._is_waiting
-        return self._go_on("", now)
+        return self._move_to("", now)
 
     def settle(self, now: float) -> Sequence[Effect]:
-        """Return nothing: there is nothing to join."""
+        """Return no effects: nothing is left to the end of a turn."""
         del now
         return ()
 
     def next_tick_at(self) -> float | None:
-        """When to ask, or to look elsewhere."""
+        """When to send the next request, or to try another target."""
         return self._next_at
 
     def statistics(self) -> dict[str, int | float | str]:
-        """Return how much was asked."""
+        """Return how many requests were answered, and how many repeated."""
         return {"answered": self.answered_count, "asked_again": self.asked_again_count}
 
-    # --- what to ask, and what must be answered -------------------------------------------------
+    # --- requests and their answers -------------------------------------------------------------
 
-    def _think(self) -> None:
-        """Find the next questions."""
+    def _add_requests(self) -> None:
+        """Add the next change, and at times a late copy of an old one and a read."""
         self._number += 1
         number, name = self._number, f"setting-{self._number % _NAME_COUNT}"
         value = None if number % _REMOVE_EVERY == 0 else str(number)
@@ -113,53 +114,57 @@ class SettingsWriter:
             present = self.settings.get(name)
             if_version = 0 if present is None else present.version
         self.under_way = SetSetting(0, name, value, if_version, number.to_bytes(16))
-        self._questions = [self.under_way]
+        self._requests = [self.under_way]
         if number % _LATE_EVERY == 0 and number > _LATE_BY:
-            self._questions.append(self._answers[number - _LATE_BY][0])
+            self._requests.append(self._answers[number - _LATE_BY][0])
         if number % _READ_EVERY == 0:
-            self._questions.append(FetchSettings(0, "setting-*"))
+            self._requests.append(FetchSettings(0, "setting-*"))
 
-    def _answered(self, reply: SettingsReply) -> None:
+    def _on_reply(self, reply: SettingsReply) -> None:
         self.answered_count += 1
         self._is_waiting = False
-        question = self._questions.pop(0)
-        if isinstance(question, FetchSettings):
+        request = self._requests.pop(0)
+        if isinstance(request, FetchSettings):
             present = [setting for setting in self.settings.values() if setting is not None]
-            assert reply.settings == tuple(sorted(present, key=_name_of)), "read something else"
+            assert reply.settings == tuple(sorted(present, key=_name_of)), (
+                "a read is not the newest"
+            )
             return
-        number = int.from_bytes(question.change_id)
-        if question is not self.under_way:
-            assert self._answers[number][1].settings == reply.settings, "answered in another way"
+        number = int.from_bytes(request.change_id)
+        if request is not self.under_way:
+            assert self._answers[number][1].settings == reply.settings, (
+                "a late copy got another answer"
+            )
             return
         self.under_way = None
-        self._answers[number] = (question, reply)
+        self._answers[number] = (request, reply)
         self._answers.pop(number - 2 * _LATE_BY, None)
         setting = reply.settings[0] if reply.settings else None
         if setting is not None:
-            assert (setting.name, setting.value) == (question.name, question.value)
-            assert setting.version > self._version, "an older version than the one before"
+            assert (setting.name, setting.value) == (request.name, request.value)
+            assert setting.version > self._version, "the version did not rise"
             self._version = setting.version
-        self.settings[question.name] = setting
+        self.settings[request.name] = setting
 
-    # --- where to ask ---------------------------------------------------------------------------
+    # --- targets --------------------------------------------------------------------------------
 
     def _ask(self, now: float) -> list[Effect]:
         self._request_id += 1
         self._is_waiting = True
         self._next_at = now + _ANSWER_SECONDS_MAX
-        question = msgspec.structs.replace(self._questions[0], request_id=self._request_id)
-        return [Send(*self._place, question)]
+        request = msgspec.structs.replace(self._requests[0], request_id=self._request_id)
+        return [Send(*self._target, request)]
 
-    def _go_on(self, leader: str, now: float) -> list[Effect]:
-        """Go to the leader, or to the next of all places."""
-        former, self._is_up = self._place, False
+    def _move_to(self, leader: str, now: float) -> list[Effect]:
+        """Connect to the leader, or to the next target if it is unknown."""
+        former, self._is_up = self._target, False
         if leader:
-            self._place = (Link.META, leader)
+            self._target = (Link.META, leader)
         else:
-            self._places.append(self._places.pop(0))
-            self._place = self._places[0]
+            self._targets.append(self._targets.pop(0))
+            self._target = self._targets[0]
         self._next_at = now + (_ANSWER_SECONDS_MAX if leader else 3 * _PAUSE_SECONDS)
-        return [Disconnect(*former), Connect(*self._place, self._place[1])]
+        return [Disconnect(*former), Connect(*self._target, self._target[1])]
 
 
 def _name_of(setting: Setting) -> str:

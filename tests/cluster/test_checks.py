@@ -1,0 +1,188 @@
+"""Checks whether a process listens: only a port without a listener is reported as refused."""
+
+import asyncio
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+
+import pytest
+from reactor_fakes import FakeCore, Harness
+
+from zreg.effects import REFUSED, TIMED_OUT, Connect, Link, Local, PeerLost, PeerUp
+from zreg.reactor import LinkTable
+from zreg.reactor.checks import CHECK_SECONDS_MAX, why_unreachable
+
+TABLE = LinkTable(checks=(Link.CHECKS,))
+
+
+def address_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()
+    return f"tcp://{host}:{port}"
+
+
+@pytest.fixture
+def closed() -> str:
+    """Return an address without a listener."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        return address_of(listener)
+
+
+@pytest.fixture
+def full() -> Iterator[str]:
+    """Return an address that does not answer, as of a cut-off host: its queue is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)  # noqa: FBT003 -- its only argument
+            waiting.connect_ex(listener.getsockname())
+        yield address_of(listener)
+
+
+def is_checking() -> bool:
+    return any("Checks._run" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+
+def outcome(harness: Harness, address: str) -> PeerUp | PeerLost:
+    """Return what a core is told about a check."""
+    found: list[PeerUp | PeerLost] = []
+
+    async def scenario() -> None:
+        core = FakeCore(start=[Connect(Link.CHECKS, "d1@3", address)])
+        await harness.start(core, TABLE)
+        await harness.wait_until(lambda: core.of(PeerUp) or core.of(PeerLost))
+        found.extend([*core.of(PeerUp), *core.of(PeerLost)])
+
+    harness.run(scenario())
+    (told,) = found
+    return told
+
+
+def test_a_node_greets_a_check_and_its_core_does_not_notice(harness: Harness) -> None:
+    async def scenario() -> None:
+        node, core = FakeCore(), FakeCore()
+        serving, address = await harness.serve(node)
+        reactor = await harness.start(core, TABLE)
+        await harness.act(reactor, core, Connect(Link.CHECKS, "d1@3", address))
+        await harness.wait_until(lambda: core.of(PeerUp))
+        assert core.received == [
+            (Link.LOCAL, "", Local()),
+            (Link.LOCAL, "", PeerUp(Link.CHECKS, "d1@3")),
+        ]
+        await harness.wait_until(lambda: serving.statistics().get("handshakes_failed"))
+        assert node.received == []
+
+    harness.run(scenario())
+
+
+def test_a_listener_that_does_not_greet_is_not_reported_as_refused(
+    harness: Harness, listener: socket.socket
+) -> None:
+    """A stopped process is like this: its kernel accepts the connection."""
+    told = outcome(harness, address_of(listener))
+
+    assert told == PeerLost(Link.CHECKS, "d1@3", TIMED_OUT)
+
+
+def test_a_connection_that_a_dying_process_accepted_is_tried_again(
+    harness: Harness, listener: socket.socket
+) -> None:
+    """A process closes its listening socket last."""
+
+    async def scenario() -> None:
+        core = FakeCore(start=[Connect(Link.CHECKS, "d1@3", address_of(listener))])
+        await harness.start(core, TABLE)
+        await harness.wait_until(lambda: select.select([listener], [], [], 0)[0])
+        listener.close()
+        await harness.wait_until(lambda: core.of(PeerLost), timeout_seconds=0.9)
+        assert core.of(PeerLost) == [PeerLost(Link.CHECKS, "d1@3", REFUSED)]
+
+    harness.run(scenario())
+
+
+def test_a_listener_that_closes_each_connection_is_not_reported_as_refused(
+    harness: Harness, listener: socket.socket
+) -> None:
+    """A proxy in front of a node is like this."""
+
+    async def scenario() -> None:
+        core = FakeCore(start=[Connect(Link.CHECKS, "d1@3", address_of(listener))])
+        listener.setblocking(False)  # noqa: FBT003 -- its only argument
+        await harness.start(core, TABLE)
+        taken = 0
+        while not core.of(PeerLost):
+            await harness.wait_until(
+                lambda: core.of(PeerLost) or select.select([listener], [], [], 0)[0]
+            )
+            with suppress(BlockingIOError):
+                listener.accept()[0].close()
+                taken += 1
+        assert taken > 1
+        assert core.of(PeerLost) == [PeerLost(Link.CHECKS, "d1@3", TIMED_OUT)]
+
+    harness.run(scenario())
+
+
+def test_a_port_without_a_listener_is_refused(harness: Harness, closed: str) -> None:
+    assert outcome(harness, closed) == PeerLost(Link.CHECKS, "d1@3", REFUSED)
+
+
+def test_a_port_that_does_not_answer_is_timed_out_and_not_refused(
+    harness: Harness, full: str
+) -> None:
+    assert outcome(harness, full) == PeerLost(Link.CHECKS, "d1@3", TIMED_OUT)
+    assert CHECK_SECONDS_MAX < 3.0, "within a lease"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "tcp://127.0.0.1", "tcp://a..b:1", "tcp://[zz]:1", "tcp://1.2.3.4.5:99999"]
+)
+def test_an_invalid_address_is_not_reported_as_refused(address: str) -> None:
+    """The address comes from a node, which may be mistaken."""
+    reason = asyncio.run(why_unreachable(address))
+
+    assert reason
+    assert reason != REFUSED
+
+
+def test_a_second_check_of_a_name_replaces_the_first(
+    harness: Harness, full: str, closed: str
+) -> None:
+    async def scenario() -> None:
+        core = FakeCore()
+        reactor = await harness.start(core, TABLE)
+        checks = [Connect(Link.CHECKS, "d1@3", address) for address in (full, closed)]
+        await harness.act(reactor, core, *checks)
+        await harness.wait_until(lambda: core.of(PeerLost))
+        await harness.wait_until(lambda: not is_checking())
+        assert core.of(PeerLost) == [PeerLost(Link.CHECKS, "d1@3", REFUSED)]
+
+    harness.run(scenario())
+
+
+def test_a_reactor_stops_while_a_check_is_under_way(harness: Harness, full: str) -> None:
+    async def scenario() -> None:
+        core = FakeCore(start=[Connect(Link.CHECKS, "d1@3", full)])
+        reactor = await harness.start(core, TABLE)
+        assert is_checking()
+        assert await harness.stop(reactor) < CHECK_SECONDS_MAX
+        assert not is_checking()
+        assert core.of(PeerLost) == []
+
+    harness.run(scenario())
+
+
+def test_a_check_on_a_table_without_checks_is_an_error_of_the_core(
+    harness: Harness, closed: str
+) -> None:
+    async def scenario() -> None:
+        core = FakeCore(start=[Connect(Link.CHECKS, "d1@3", closed)])
+        reactor = await harness.start(core, LinkTable())
+        assert reactor.statistics()["core_errors"] == 1
+
+    harness.run(scenario())

@@ -1,0 +1,226 @@
+"""The connection to a session: made, judged by its lease, left and made again."""
+
+import math
+
+import pytest
+from client_fakes import (
+    CLUSTER,
+    CONFIG,
+    P1,
+    PAY,
+    SESSION,
+    WELCOME,
+    A,
+    B,
+    connected,
+    hear,
+    local,
+    lost,
+    lost_line,
+    make_core,
+    say,
+)
+
+from zreg.client.core.commands import ClientState, SetPublication
+from zreg.client.core.connection import TRANSITIONS, Step
+from zreg.effects import Connect, Disconnect, Effect, Link, PeerIncompatible, PeerLost, PeerUp, Send
+from zreg.errors import ForeignClusterError
+from zreg.wire.client_messages import Bye, Welcome, WhoAreYou
+from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
+
+
+def test_every_open_state_has_a_transition_for_every_step() -> None:
+    for state in ClientState:
+        expected = set() if state is ClientState.CLOSED else set(Step)
+        assert set(TRANSITIONS[state]) == expected
+
+
+def test_after_a_failed_connection_the_next_address_is_dialled() -> None:
+    core = make_core(A, B)
+    core.start(0.0)
+
+    effects = local(core, PeerLost(Link.SESSION, "session-1", "refused"), 0.2)
+
+    assert effects == [lost("refused", address=B, state=ClientState.CONNECTING)]
+    assert core.next_tick_at() == pytest.approx(0.25)
+    assert core.tick(0.2) == []
+    assert core.tick(0.25) == [Connect(Link.SESSION, "session-2", A)]
+
+
+def test_the_pause_grows_after_each_round_of_addresses() -> None:
+    core = make_core(A)
+    core.start(0.0)
+    pauses = []
+    now = 0.0
+    for attempt in range(1, 9):
+        local(core, PeerLost(Link.SESSION, f"session-{attempt}"), now)
+        due_at = core.next_tick_at()
+        assert due_at is not None
+        pauses.append(due_at - now)
+        now = due_at
+        core.tick(now)
+
+    assert pauses[:3] == pytest.approx([0.0375, 0.075, 0.15])
+    assert pauses[-1] == pytest.approx(CONFIG.reconnect_seconds_max * 0.75)
+
+
+def test_a_connection_that_is_not_made_in_time_is_given_up() -> None:
+    core = make_core(A)
+    core.start(0.0)
+
+    assert core.next_tick_at() == 1.0
+    assert core.tick(1.0) == [
+        Disconnect(Link.SESSION, "session-1"),
+        lost("the connection could not be made in time", state=ClientState.CONNECTING),
+    ]
+
+
+def test_a_connection_is_given_up_when_no_welcome_comes() -> None:
+    core = make_core(A)
+    core.start(0.0)
+    local(core, PeerUp(Link.SESSION, "session-1"), 0.5)
+
+    assert core.tick(3.0) == []
+    assert core.tick(3.5) == [
+        Disconnect(Link.SESSION, "session-1"),
+        lost(
+            "the greeting was not answered; is a session there?",
+            state=ClientState.CONNECTING,
+        ),
+    ]
+
+
+def test_a_session_of_another_cluster_is_left_at_once_with_the_reason() -> None:
+    core = make_core(A)
+    core.start(0.0)
+    local(core, PeerUp(Link.SESSION, "session-1"), 0.5)
+    why = "it is of cluster 'other'"
+
+    assert local(core, PeerIncompatible(Link.SESSION, "session-9", why), 0.6) == []
+    assert local(core, PeerIncompatible(Link.SESSION, "session-1", why), 0.6) == [
+        Disconnect(Link.SESSION, "session-1"),
+        lost(why, state=ClientState.CONNECTING),
+    ]
+
+
+def test_a_connection_is_given_up_when_the_hello_is_refused() -> None:
+    core = make_core(A)
+    core.start(0.0)
+    local(core, PeerUp(Link.SESSION, "session-1"))
+
+    assert hear(core, Refused(0, ForeignClusterError.code, "not ours")) == [
+        Disconnect(Link.SESSION, "session-1"),
+        lost("the session refused the greeting: not ours", state=ClientState.CONNECTING),
+    ]
+
+
+def test_a_client_returns_to_the_same_session_first_and_then_tries_others() -> None:
+    core = connected(A, B)
+
+    assert local(core, PeerLost(Link.SESSION, "session-1"), 1.0) == [
+        lost_line("the connection was closed", B),
+        lost("the connection was closed", address=B),
+    ]
+    assert core.next_tick_at() == pytest.approx(1.05)
+    assert core.tick(1.06) == [Connect(Link.SESSION, "session-2", B)]
+    local(core, PeerLost(Link.SESSION, "session-2", "refused"), 1.1)
+    assert core.tick(1.2) == [Connect(Link.SESSION, "session-3", A)]
+
+
+def test_a_session_that_says_bye_is_tried_last() -> None:
+    core = connected(A, B)
+
+    assert hear(core, Bye(), 1.0) == [
+        Disconnect(Link.SESSION, "session-1"),
+        lost_line("the session said goodbye", B),
+        lost("the session said goodbye", address=B),
+    ]
+    assert core.tick(1.06) == [Connect(Link.SESSION, "session-2", A)]
+    local(core, PeerLost(Link.SESSION, "session-2", "refused"), 1.1)
+    assert core.tick(1.2) == [Connect(Link.SESSION, "session-3", B)]
+
+
+def test_a_session_that_is_silent_for_a_lease_is_left() -> None:
+    core = connected(A)
+    now = 0.0
+    effects: list[Effect] = []
+    while now < 2.9:
+        now += 0.1
+        effects += core.tick(now)
+
+    assert effects == [say(Ping())] * 2
+    assert core.tick(3.05) == [
+        Disconnect(Link.SESSION, "session-1"),
+        lost_line("the session was silent for a whole lease"),
+        lost("the session was silent for a whole lease"),
+    ]
+
+
+def test_after_a_stall_of_the_client_the_lease_starts_afresh() -> None:
+    core = connected(A)
+
+    assert core.tick(60.0) == [say(Ping())]
+    assert core.statistics()["stalls"] == 1
+
+
+def test_the_count_of_stalls_survives_a_new_welcome() -> None:
+    core = connected()
+    core.tick(60.0)
+    hear(core, WhoAreYou(), 60.0)
+    hear(core, WELCOME, 60.0)
+
+    assert core.statistics()["stalls"] == 1
+
+
+def test_any_record_renews_the_lease() -> None:
+    core = connected(A)
+    now = 0.0
+    while now < 6.0:
+        now += 0.1
+        assert hear(core, Pong(), now) == []
+        assert core.tick(now) in ([], [say(Ping())])
+
+    assert core.state is ClientState.CONNECTED
+
+
+def test_no_ping_is_due_while_the_client_sends_and_hears() -> None:
+    core = connected(A)
+    local(core, SetPublication(P1, PAY, b"x"), 0.9)
+    hear(core, Accepted((1,)), 0.9)
+
+    assert core.tick(1.0) == []
+    assert core.tick(1.9) == [say(Ping())]
+
+
+def test_a_client_that_only_repeats_unanswered_requests_pings() -> None:
+    """A session whose data nodes are away answers no publish, and lives: it must not be left."""
+    core = connected(A)
+    local(core, SetPublication(P1, PAY, b"x"), 0.5)
+    now, pings = 0.5, 0
+    while now < 9.0:
+        now += 0.1
+        effects = core.tick(now)
+        if say(Ping()) in effects:
+            pings += 1
+            hear(core, Pong(), now + 0.01)
+        assert all(isinstance(effect, Send) for effect in effects)
+
+    assert core.state is ClientState.CONNECTED
+    assert pings == 8
+
+
+@pytest.mark.parametrize("lease", [(math.nan, 1.0), (-1.0, 1.0), (1e9, 1.0), (3.0, 2.0), (3.0, 0)])
+def test_an_invalid_lease_in_a_welcome_is_ignored(lease: tuple[float, float]) -> None:
+    core = connected(welcome=Welcome(1, SESSION, CLUSTER, *lease))
+
+    assert core._connection._leases.lease_seconds == CONFIG.lease_seconds
+    assert core._connection._ping_seconds == CONFIG.ping_seconds
+
+
+def test_the_session_addresses_of_a_welcome_are_tried_too() -> None:
+    core = connected(A, welcome=Welcome(1, SESSION, CLUSTER, 3.0, 1.0, (B, "udp://x:1", A)))
+
+    local(core, PeerLost(Link.SESSION, "session-1"), 1.0)
+    assert core.tick(1.06) == [Connect(Link.SESSION, "session-2", A)]
+    local(core, PeerLost(Link.SESSION, "session-2"), 1.1)
+    assert core.tick(1.2) == [Connect(Link.SESSION, "session-3", B)]

@@ -1,0 +1,43 @@
+"""What `zreg nodes` shows of a member: meta's leader tells whether a meta node lives."""
+
+import pytest
+
+from zreg.cli.commands.membership_command import status_of
+from zreg.model import Member, Role, Status
+from zreg.wire.meta_messages import MetaNodesReply, MetaNodeState, MetaNodeStatus
+
+NO_LEADER = "meta has no leader"
+
+
+def member(role: Role, node_id: str = "m2") -> Member:
+    return Member(node_id, role, 1, Status.WORKING, "tcp://there:1")
+
+
+def meta_nodes(silent_milliseconds: int = 0, trouble: str = "") -> MetaNodesReply:
+    node = MetaNodeStatus("m2", "tcp://m2:2", MetaNodeState.VOTER, 5, silent_milliseconds, trouble)
+    return MetaNodesReply(1, 2, 5, 1, (node,))
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (meta_nodes(), "WORKING"),
+        (meta_nodes(silent_milliseconds=1499), "WORKING"),
+        (meta_nodes(silent_milliseconds=1500), "SILENT"),
+        (meta_nodes(trouble="not reached"), "SILENT"),
+        (NO_LEADER, "UNKNOWN"),
+    ],
+)
+def test_the_status_of_a_meta_node_is_what_the_leader_hears_from_it(
+    answer: MetaNodesReply | str, status: str
+) -> None:
+    assert status_of(member(Role.META), answer) == status
+
+
+def test_a_meta_node_that_the_leader_does_not_know_is_unknown() -> None:
+    assert status_of(member(Role.META, "m9"), meta_nodes()) == "UNKNOWN"
+
+
+@pytest.mark.parametrize("role", [Role.SESSION, Role.DATA])
+def test_the_status_of_other_nodes_is_what_the_membership_says(role: Role) -> None:
+    assert status_of(member(role), NO_LEADER) == "WORKING"

@@ -1,0 +1,166 @@
+"""Subscriptions: the view that events make, and which callbacks and iterators get them."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from view_fakes import A, B, make_record
+
+from zreg import model
+from zreg.client.core.commands import SubscriptionRefused, ViewChanged
+from zreg.client.subscription import Subscription
+from zreg.client.view.view_change import ViewChange
+from zreg.errors import LimitError
+from zreg.model import ZERO, DataInfoId, Scope, Version
+from zreg.primitives.mirror import Difference
+
+if TYPE_CHECKING:
+    from zreg.client.runtime.runtime import Runtime
+
+PAY = DataInfoId("pay#@#I#@#G")
+
+
+class FakeConnection:
+    """A connection that has its session."""
+
+    def why_waiting(self) -> str:
+        return "connected to the session at tcp://s:1"
+
+
+class FakeRuntime:
+    """A runtime without threads; it is its own dispatcher, whose jobs the test runs."""
+
+    is_usable = True
+
+    def __init__(self) -> None:
+        self.changed: AbstractContextManager[None] = FakeCondition()
+        self.connection = FakeConnection()
+        self.dispatcher = self
+        self.jobs: list[Callable[[], None]] = []
+        self.ended: list[int] = []
+
+    def check_open(self) -> None:
+        assert self.is_usable
+
+    def check_not_forked(self) -> None:
+        return
+
+    def submit(self, job: Callable[[], None]) -> None:
+        self.jobs.append(job)
+
+    def unsubscribe(self, feed_id: int) -> None:
+        self.ended.append(feed_id)
+
+    def wait(
+        self, condition: Callable[[], bool], timeout_seconds: float, why: Callable[[], str]
+    ) -> None:
+        assert condition(), why()
+
+    def run_jobs(self) -> None:
+        jobs, self.jobs = self.jobs, []
+        for job in jobs:
+            job()
+
+
+class FakeCondition(nullcontext[None]):
+    """A condition that no thread waits for."""
+
+    def notify_all(self) -> None:
+        return
+
+    def wait(self) -> None:
+        raise AssertionError("no other thread could change the view")
+
+
+def subscribe() -> tuple[Subscription, FakeRuntime]:
+    runtime = FakeRuntime()
+    return Subscription(cast("Runtime", runtime), 7, PAY, Scope.ZONE), runtime
+
+
+def changed(
+    *upserts: model.Publisher, removals: tuple[bytes, ...] = (), is_confirmed: bool = True
+) -> ViewChanged:
+    by_id = {record.publisher_id: record for record in upserts}
+    difference = Difference(ZERO, Version(1, 1), by_id, dict.fromkeys(removals), {})
+    return ViewChanged(7, difference, is_confirmed)
+
+
+def test_the_view_follows_the_events() -> None:
+    subscription, _ = subscribe()
+    assert not subscription.view.is_known
+
+    subscription.on_view_changed(changed(make_record(A, "a"), make_record(B, "b")))
+    assert subscription.view.values == ("a", "b")
+    subscription.on_view_changed(changed(removals=(A,)))
+    assert subscription.view.values == ("b",)
+    assert subscription.wait_for(1) is subscription
+
+
+def test_a_view_is_stale_from_the_loss_of_its_session_to_the_next_confirmation() -> None:
+    subscription, _ = subscribe()
+    subscription.on_view_changed(changed(make_record(A, "a")))
+    subscription.on_session_lost(5.0)
+    subscription.on_session_lost(6.0)
+    assert subscription.view.stale_since == 5.0
+
+    subscription.on_view_changed(changed(make_record(B, "b"), is_confirmed=False))
+    assert subscription.view.stale_since == 5.0
+    subscription.on_view_changed(changed())
+    assert not subscription.view.is_stale
+
+
+def test_a_callback_gets_all_changes_since_its_last_call_merged_into_one() -> None:
+    subscription, runtime = subscribe()
+    seen: list[ViewChange] = []
+    assert subscription(seen.append) == seen.append
+    assert runtime.jobs == []
+
+    subscription.on_view_changed(changed(make_record(A, "a")))
+    subscription.on_view_changed(changed(make_record(B, "b")))
+    assert len(runtime.jobs) == 1
+    runtime.run_jobs()
+    assert seen == [ViewChange(subscription.view, added=tuple(subscription.view))]
+
+
+def test_a_change_that_cancels_itself_calls_no_callback() -> None:
+    subscription, runtime = subscribe()
+    seen: list[ViewChange] = []
+    subscription.on_view_changed(changed())
+    subscription(seen.append)
+    runtime.run_jobs()
+    assert len(seen) == 1
+
+    subscription.on_view_changed(changed(make_record(A, "a")))
+    subscription.on_view_changed(changed(removals=(A,)))
+    runtime.run_jobs()
+    assert len(seen) == 1
+
+
+def test_a_closed_subscription_calls_no_callback_and_ends_its_iterators() -> None:
+    subscription, runtime = subscribe()
+    seen: list[ViewChange] = []
+    subscription(seen.append)
+    subscription.on_view_changed(changed())
+    changes = subscription.changes()
+    assert next(changes) == ViewChange(subscription.view)
+
+    subscription.close()
+    subscription.close()
+    runtime.run_jobs()
+    assert (seen, list(changes), runtime.ended) == ([], [], [7])
+
+
+def test_a_final_refusal_is_raised_by_waits_and_one_for_now_is_named() -> None:
+    subscription, _ = subscribe()
+    with pytest.raises(AssertionError, match="no answer has come; the view is not known yet"):
+        subscription.wait_for(0)
+    subscription.on_refused(SubscriptionRefused(7, 5, "starting", is_final=False))
+    with pytest.raises(AssertionError, match="refused with NotReadyError: starting"):
+        subscription.wait_for(1)
+
+    subscription.on_refused(SubscriptionRefused(7, LimitError.code, "full", is_final=True))
+    with pytest.raises(LimitError, match="full"):
+        subscription.wait_for(1)
+    subscription.on_view_changed(changed(make_record(A, "a")))
+    assert subscription.wait_for(1) is subscription

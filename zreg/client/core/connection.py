@@ -1,0 +1,223 @@
+"""To which session the client is connected, how far the connection is, and when to give it up."""
+
+import enum
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from zreg.client.core.addresses import SessionAddresses
+from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
+from zreg.client.core.conversation import Conversation
+from zreg.config import Config
+from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer
+from zreg.primitives.backoff import Backoff
+from zreg.primitives.lease import LeaseTable
+from zreg.wire.client_messages import Bye, Hello, Welcome
+
+if TYPE_CHECKING:
+    from random import Random
+
+# Before the first attempt after a loss, so that a crowd of clients does not come all at once.
+_JITTER_SECONDS_MAX: Final = 0.1
+# What a Welcome may say of its lease; the client's own settings replace anything else.
+_LEASE_SECONDS_MIN: Final = 0.1
+_LEASE_SECONDS_MAX: Final = 3600.0
+
+
+class Step(enum.Enum):
+    """What moves the client's state."""
+
+    WELCOMED = enum.auto()
+    LOST = enum.auto()
+    STOPPED = enum.auto()
+
+
+TRANSITIONS: Final[Mapping[ClientState, Mapping[Step, ClientState]]] = {
+    ClientState.CONNECTING: {
+        Step.WELCOMED: ClientState.CONNECTED,
+        Step.LOST: ClientState.CONNECTING,
+        Step.STOPPED: ClientState.CLOSED,
+    },
+    ClientState.CONNECTED: {
+        # The session asked who the client is, and the client said Hello again.
+        Step.WELCOMED: ClientState.CONNECTED,
+        Step.LOST: ClientState.SUSPENDED,
+        Step.STOPPED: ClientState.CLOSED,
+    },
+    ClientState.SUSPENDED: {
+        Step.WELCOMED: ClientState.CONNECTED,
+        Step.LOST: ClientState.SUSPENDED,
+        Step.STOPPED: ClientState.CLOSED,
+    },
+    ClientState.CLOSED: {},
+}
+
+
+class Phase(enum.Enum):
+    """How far the present connection is."""
+
+    PAUSED = enum.auto()  # there is none; the next attempt is at `_due_at`
+    DIALLING = enum.auto()  # Connect was asked for; it is given up at `_due_at`
+    GREETING = enum.auto()  # Hello was sent; Welcome must come before `_due_at`
+    OPEN = enum.auto()  # the session has welcomed the client and is judged by its lease
+
+
+class SessionConnection:
+    """The present connection; there is at most one at a time.
+
+    Invariants:
+    - `state` moves only as `TRANSITIONS` says, and each move is an event for the API.
+    - The conversation is open exactly in the phase OPEN, until the client is closed.
+    - Each attempt has its own peer name, so late messages of an earlier attempt are recognized.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        conversation: Conversation,
+        *,
+        hello: Hello,
+        addresses: Sequence[str],
+        rng: "Random",
+    ) -> None:
+        self.state = ClientState.CONNECTING
+        self.phase = Phase.PAUSED
+        self.address = ""
+        self._config = config
+        self._conversation = conversation
+        self._hello = hello
+        self._rng = rng
+        self._addresses = SessionAddresses(addresses, rng=rng)
+        self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
+        self._due_at = math.inf
+        self._leases = LeaseTable[Peer](config.lease_seconds, now=0.0)
+        self._ping_seconds = config.ping_seconds
+        self._dial_count = self._stall_count = 0
+
+    def statistics(self) -> dict[str, int | str]:
+        """Return state and counters, for people."""
+        return {
+            "state": self.state.value,
+            "phase": self.phase.name.lower(),
+            "session": self.address,
+            "sessions_known": len(self._addresses),
+            "dials": self._dial_count,
+            "stalls": self._stall_count + self._leases.stall_count,
+        }
+
+    # --- making it --------------------------------------------------------------------------
+
+    def dial(self, now: float) -> list[Effect]:
+        """Connect to the next address."""
+        self._dial_count += 1
+        self.address = self._addresses.next()
+        self._conversation.peer = peer = f"session-{self._dial_count}"
+        self.phase = Phase.DIALLING
+        self._due_at = now + self._config.request_retry_seconds
+        return [Connect(Link.SESSION, peer, self.address)]
+
+    def greet(self, now: float) -> list[Effect]:
+        """Say Hello; the replay waits for the Welcome, which names the cluster."""
+        self.phase = Phase.GREETING
+        self._conversation.is_open = False
+        self._due_at = now + self._config.lease_seconds
+        reached = Emit(SessionReached(self.address))
+        return [reached, self._conversation.send(self._hello, now)]
+
+    def on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
+        """Open the conversation, with the lease that the session grants."""
+        self.phase = Phase.OPEN
+        self._addresses.learn(welcome.sessions)
+        self._backoff.reset()
+        self._begin_lease(welcome, now)
+        self._conversation.open()
+        session = str(welcome.session)
+        return [
+            self.log(INFO, "reached", session=session),
+            self._move_state(Step.WELCOMED, f"welcomed by {session}"),
+        ]
+
+    def _begin_lease(self, welcome: Welcome, now: float) -> None:
+        lease_seconds, ping_seconds = welcome.lease_seconds, welcome.ping_seconds
+        is_sane = _LEASE_SECONDS_MIN <= lease_seconds <= _LEASE_SECONDS_MAX
+        if not (is_sane and 0 < ping_seconds <= lease_seconds / 2):
+            lease_seconds, ping_seconds = self._config.lease_seconds, self._config.ping_seconds
+        self._stall_count += self._leases.stall_count
+        self._leases = LeaseTable[Peer](lease_seconds, now=now)
+        self._leases.renew(self._conversation.peer, now)
+        self._ping_seconds = ping_seconds
+
+    # --- judging it -------------------------------------------------------------------------
+
+    def on_sign_of_life(self, now: float) -> None:
+        """Renew the session's lease: any record shows that the session lives."""
+        self._leases.renew(self._conversation.peer, now)
+        self._conversation.heard_at = now
+
+    def tick(self, now: float) -> list[Effect]:
+        """Dial when the pause is over; give up a connection that took too long."""
+        if self.phase is Phase.OPEN:
+            if self._leases.expired(now):
+                return self.leave("the session was silent for a whole lease", now)
+            return []
+        if now < self._due_at:
+            return []
+        if self.phase is Phase.PAUSED:
+            return self.dial(now)
+        if self.phase is Phase.DIALLING:
+            return self.give_up("the connection could not be made in time", now)
+        return self.give_up("the greeting was not answered; is a session there?", now)
+
+    def ping_if_due(self, now: float) -> list[Effect]:
+        """Return a Ping if nothing was sent or heard for the session's ping interval."""
+        conversation = self._conversation
+        is_due = now >= conversation.ping_due_at(self._ping_seconds)
+        return [conversation.ping(now)] if is_due else []
+
+    def next_tick_at(self) -> float:
+        """Return when `tick` or a ping is due."""
+        if self.phase is not Phase.OPEN:
+            return self._due_at
+        ping_due_at = self._conversation.ping_due_at(self._ping_seconds)
+        return min(self._leases.next_look_at(), ping_due_at)
+
+    # --- ending it --------------------------------------------------------------------------
+
+    def leave(self, detail: str, now: float) -> list[Effect]:
+        """Leave a session that is connected but does not serve; try it again last."""
+        effects = self.give_up(detail, now)
+        self._addresses.try_last(self.address)
+        return effects
+
+    def give_up(self, detail: str, now: float) -> list[Effect]:
+        """Drop a connection that leads nowhere."""
+        return [Disconnect(Link.SESSION, self._conversation.peer), *self.on_lost(detail, now)]
+
+    def on_lost(self, detail: str, now: float) -> list[Effect]:
+        """Pause before the next attempt: at the same session if it served, else at the next."""
+        effects: list[Effect] = []
+        pause = self._rng.random() * _JITTER_SECONDS_MAX
+        if self.state is ClientState.CONNECTED:
+            self._addresses.try_first(self.address)
+            effects.append(self.log(WARNING, "lost", reason=detail))
+        elif self._addresses.is_round_over:
+            pause = self._backoff.next_seconds()
+        self._conversation.close()
+        self.phase = Phase.PAUSED
+        self._due_at = now + pause
+        return [*effects, self._move_state(Step.LOST, detail)]
+
+    def stop(self, now: float) -> list[Effect]:
+        """Say Bye to a session that knows the client, and close the client."""
+        is_known = self.phase in (Phase.GREETING, Phase.OPEN)
+        effects: list[Effect] = [self._conversation.send(Bye(), now)] if is_known else []
+        self._conversation.is_open = False
+        return [*effects, self._move_state(Step.STOPPED, "the client was closed")]
+
+    def log(self, level: int, event: str, **fields: str | int) -> Log:
+        """Return a log line that names the session's address."""
+        return Log(level, f"client.session.{event}", {"address": self.address, **fields})
+
+    def _move_state(self, step: Step, detail: str) -> Emit:
+        self.state = TRANSITIONS[self.state][step]
+        return Emit(ConnectionChanged(self.state, self.address, detail))

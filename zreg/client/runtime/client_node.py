@@ -1,0 +1,51 @@
+"""Join the client's core to a reactor with one link, the one to the session."""
+
+from collections.abc import Callable, Sequence
+from random import SystemRandom
+
+import msgspec
+
+from zreg.client.core.core import ClientCore
+from zreg.config import Config
+from zreg.effects import Link, Local
+from zreg.reactor.link_table import LinkTable
+from zreg.reactor.loop import Reactor
+
+
+class ClientNode:
+    """One client on the asyncio loop that runs `run()`; only that loop's thread may call it."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        client_id: bytes,
+        addresses: Sequence[str],
+        app: str,
+        on_event: Callable[[msgspec.Struct], None],
+    ) -> None:
+        self.core = ClientCore(
+            config, client_id=client_id, addresses=addresses, app=app, rng=SystemRandom()
+        )
+        table = LinkTable(dealers=(Link.SESSION,))
+        self._reactor = Reactor(self.core, config.cluster, table, on_event=on_event)
+
+    async def run(self) -> None:
+        """Serve until `stop` is called and the goodbye has left."""
+        await self._reactor.run()
+
+    def post(self, command: Local) -> None:
+        """Hand a command to the core in the next turn of the loop."""
+        self._reactor.post(command)
+
+    def stop(self) -> None:
+        """Say goodbye and end `run`."""
+        self._reactor.stop()
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return the counters of the core and of the reactor."""
+        return {**self._reactor.statistics(), **self.core.statistics()}
+
+    def __repr__(self) -> str:
+        """Show the core."""
+        return f"<ClientNode {self.core!r}>"

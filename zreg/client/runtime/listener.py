@@ -1,0 +1,45 @@
+"""What the runtime tells a publication or a subscription, and all that it knows of them.
+
+The runtime calls these methods on the loop's thread, under its lock. They must not block.
+"""
+
+from typing import Protocol
+
+from zreg.client.core.commands import PublicationRefused, SubscriptionRefused, ViewChanged
+
+
+class PublicationListener(Protocol):
+    """One publication of the application."""
+
+    @property
+    def needs_host(self) -> bool:
+        """Whether an endpoint has no host, so that zreg has to fill in this machine's."""
+        ...
+
+    def on_host_found(self, host: str) -> None:
+        """Learn under which host others reach this machine; it may differ from the last one."""
+        ...
+
+    def on_registered(self) -> None:
+        """Learn that the registry holds what the core was given last."""
+        ...
+
+    def on_refused(self, event: PublicationRefused) -> None:
+        """Learn that the registry refused the publication."""
+        ...
+
+
+class SubscriptionListener(Protocol):
+    """One subscription of the application."""
+
+    def on_view_changed(self, event: ViewChanged) -> None:
+        """Learn what became of the view."""
+        ...
+
+    def on_refused(self, event: SubscriptionRefused) -> None:
+        """Learn that the session refused the subscription."""
+        ...
+
+    def on_session_lost(self, now: float) -> None:
+        """Learn that no session confirms the view now."""
+        ...

@@ -1,0 +1,1 @@
+"""What programs publish and see: endpoints, values, views and their changes."""

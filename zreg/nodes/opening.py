@@ -1,0 +1,156 @@
+"""Open what a node needs before its core is built: sockets, its own address, the membership cache.
+
+The order matters. The port that the kernel chose is known after binding, and a core is built with
+the address that other nodes are told.
+"""
+
+import contextlib
+import ipaddress
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from zreg.config import Limits
+from zreg.effects import Link
+from zreg.errors import UsageError
+from zreg.model import Member, Role, Status, checked_node_id
+from zreg.nodes.base import NodeSettings
+from zreg.reactor import LinkTable, SocketSet
+from zreg.reactor.link_table import check_address, split_address
+from zreg.storage.directory_lock import DirectoryLock
+from zreg.storage.membership_cache import MembershipCache, MembershipFile
+
+if TYPE_CHECKING:
+    from zreg.http.server import HttpServer
+
+_ANY_HOSTS: Final = ("*", "0.0.0.0", "[::]")  # noqa: S104 -- recognised here, never bound to
+# A documentation address: looking up the route to it sends nothing, and shows the usual interface.
+_ELSEWHERE: Final = ("192.0.2.1", 9)
+
+
+@contextlib.contextmanager
+def open_socket_set(link_table: LinkTable, settings: NodeSettings) -> Iterator[SocketSet]:
+    """Bind the links of a table; refuse to bind unencrypted links beyond loopback.
+
+    The sockets stay open after the block. If the block raises they are closed.
+    """
+    if not settings.insecure:
+        _check_loopback(
+            [*link_table.routers.values(), *link_table.pubs.values(), *link_table.answers.values()]
+        )
+    socket_set = SocketSet(link_table)
+    try:
+        yield socket_set
+    except BaseException:
+        socket_set.close()
+        socket_set.terminate(lambda: None)
+        raise
+
+
+def new_member(
+    role: Role,
+    socket_set: SocketSet,
+    settings: NodeSettings,
+    link: Link,
+    changes_link: Link | None = None,
+) -> Member:
+    """Return this node as a member. A meta node is a member from its first epoch on."""
+    address = _advertised(socket_set.addresses[link], settings.advertise_host)
+    changes_address = ""
+    if changes_link is not None:
+        changes_address = _advertised(socket_set.addresses[changes_link], settings.advertise_host)
+    is_meta = role is Role.META
+    return Member(
+        checked_node_id(settings.node_id or _default_node_id(role, address)),
+        role,
+        1 if is_meta else 0,
+        Status.WORKING if is_meta else Status.INITIAL,
+        address,
+        changes_address,
+        zone=settings.config.zone,
+        data_center=settings.config.data_center,
+        process_id=os.urandom(16),
+    )
+
+
+def open_membership_cache(
+    directory: Path | None, settings: NodeSettings, member: Member
+) -> MembershipCache | None:
+    """Lock the directory of a node and return its membership cache; None without a directory."""
+    if directory is None:
+        return None
+    cluster = settings.config.cluster
+    lock = DirectoryLock(directory)
+    return MembershipCache(
+        MembershipFile(directory, cluster=cluster, node_id=member.node_id), lock=lock
+    )
+
+
+def load_http_server() -> "type[HttpServer]":
+    """Return the class that serves HTTP.
+
+    Loading it takes a quarter of a second. Call it before the node is bound: from then on other
+    nodes count on it.
+    """
+    try:
+        from zreg.http.server import HttpServer  # noqa: PLC0415 -- see above
+    except ModuleNotFoundError as error:
+        if error.name != "aiohttp":
+            raise
+        raise UsageError(
+            "a node's HTTP needs aiohttp, which is not installed: run pip install 'zreg[node]', or "
+            "say --http-port off"
+        ) from error
+    return HttpServer
+
+
+def _check_loopback(addresses: Iterable[str]) -> None:
+    for address in addresses:
+        check_address(address, port_min=0)
+        host, _ = split_address(address)
+        if not _is_loopback(host):
+            raise UsageError(
+                f"{address} can be reached from other machines and zreg's links are not encrypted "
+                "yet: bind to 127.0.0.1, or set insecure = true (--insecure) in a network you trust"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _advertised(address: str, advertise_host: str) -> str:
+    """Return the address that other nodes and clients are told for a bound one."""
+    host, port = split_address(address)
+    if advertise_host:
+        is_bare_ipv6 = ":" in advertise_host and not advertise_host.startswith("[")
+        host = f"[{advertise_host}]" if is_bare_ipv6 else advertise_host
+    elif host in _ANY_HOSTS:
+        host = _own_host()
+    advertised = f"tcp://{host}:{port}"
+    check_address(advertised, port_min=1)
+    return advertised
+
+
+def _own_host() -> str:
+    """Return this machine's address on its usual interface; loopback if it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(_ELSEWHERE)
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+def _default_node_id(role: Role, address: str) -> str:
+    port = address.rpartition(":")[2]
+    prefix, suffix = f"{role.name.lower()}-", f"-{port}"
+    room = Limits.label_characters_max - len(prefix) - len(suffix)
+    return f"{prefix}{socket.gethostname()[:room]}{suffix}"

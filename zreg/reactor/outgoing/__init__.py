@@ -1,0 +1,1 @@
+"""What leaves a reactor: effects carried out, records collected per peer, backlogs, headers."""

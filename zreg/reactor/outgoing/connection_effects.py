@@ -1,0 +1,125 @@
+"""Carry out the effects that make and end connections, and those that subscribe to topics."""
+
+from typing import Protocol
+
+from zreg.effects import Connect, Disconnect, Link, Listen, Peer, Probe, Unlisten
+from zreg.errors import UnavailableError, UsageError
+from zreg.reactor.checks import Checks
+from zreg.reactor.outgoing.outbox import Outbox
+from zreg.reactor.outgoing.send_results import SendResults
+from zreg.reactor.sockets.link_socket import LinkSocket
+from zreg.reactor.sockets.peer_connections import PeerConnection
+from zreg.reactor.sockets.socket_options import LINGER_MILLISECONDS
+from zreg.reactor.sockets.socket_set import ConnectingLink, SocketSet
+
+
+class ConnectionWatcher(Protocol):
+    """Watches the connections that are opened here."""
+
+    def watch(self, connection: PeerConnection) -> None:
+        """Begin to watch a connection that was opened."""
+        ...
+
+    def unwatch(self, connection: PeerConnection) -> None:
+        """Stop watching a connection, which is closed next."""
+        ...
+
+
+class MisplacedEffectError(Exception):
+    """The link table does not have the effect's link, or has it as another kind of socket."""
+
+
+class ConnectionEffects:
+    """Opens, closes and forgets connections; methods raise `MisplacedEffectError`."""
+
+    def __init__(
+        self,
+        socket_set: SocketSet,
+        sends: Outbox[LinkSocket],
+        results: SendResults[LinkSocket],
+        watcher: ConnectionWatcher,
+        checks: Checks,
+    ) -> None:
+        self._socket_set = socket_set
+        self._connecting_links = {**socket_set.dealers, **socket_set.subs}
+        self._sends = sends
+        self._results = results
+        self._watcher = watcher
+        self._checks = checks
+
+    def connect(self, effect: Connect) -> None:
+        """Open a connection, or begin a check of an address."""
+        connecting_link = self._connecting_links.get(id(effect.link))
+        if connecting_link is None:
+            if effect.link not in self._socket_set.checks:
+                raise MisplacedEffectError
+            self._checks.begin(effect)
+            return
+        # A second Connect replaces the first, about which the core hears nothing more.
+        self._drop(connecting_link, effect.peer)
+        try:
+            connection = connecting_link.open(effect.peer, effect.address)
+        except (UsageError, UnavailableError) as error:
+            self._results.lost[effect.link, effect.peer] = str(error)
+        else:
+            self._watcher.watch(connection)
+
+    def disconnect(self, effect: Disconnect) -> None:
+        """Send what this turn collected for the peer, then drop its connection or forget it."""
+        link, peer = effect.link, effect.peer
+        router = self._socket_set.routers.get(id(link))
+        if router is not None:
+            binding_link = self._socket_set.bound[id(link)]
+            self._sends.flush_peer(binding_link, peer)
+            self._sends.forget(binding_link, peer)
+            if isinstance(peer, bytes):
+                router.peers.forget(peer)
+            return
+        connecting_link = self._connecting_links.get(id(link))
+        if connecting_link is None:
+            raise MisplacedEffectError
+        self._drop(connecting_link, peer)
+
+    def listen(self, effect: Listen) -> None:
+        """Subscribe to a topic."""
+        subs = self._socket_set.subs.get(id(effect.link))
+        if subs is None:
+            raise MisplacedEffectError
+        subs.listen(effect.topic)
+
+    def unlisten(self, effect: Unlisten) -> None:
+        """End the subscription to a topic."""
+        subs = self._socket_set.subs.get(id(effect.link))
+        if subs is None:
+            raise MisplacedEffectError
+        subs.unlisten(effect.topic)
+
+    def probe(self, effect: Probe) -> None:
+        """Ask for a probe of a peer of a ROUTER."""
+        router = self._socket_set.routers.get(id(effect.link))
+        if router is None or not isinstance(effect.peer, bytes):
+            raise MisplacedEffectError
+        router.peers.probe(effect.peer)
+
+    def forget_routed(self, link: Link, peer: Peer) -> None:
+        """Forget a peer of a ROUTER that is gone, and its backlog."""
+        router = self._socket_set.routers.get(id(link))
+        if router is not None and isinstance(peer, bytes):
+            router.peers.forget(peer)
+            self._sends.forget(self._socket_set.bound[id(link)], peer)
+
+    def close(self, connection: PeerConnection, *, linger_milliseconds: int = 0) -> None:
+        """Close a connection, and drop all that waits for it."""
+        self._watcher.unwatch(connection)
+        self._connecting_links[id(connection.link)].remove(connection.peer)
+        self._sends.close(connection)
+        connection.close(linger_milliseconds)
+
+    def _drop(self, connecting_link: ConnectingLink, peer: Peer) -> None:
+        """Close a connection after its socket has taken what this turn collected for it."""
+        if id(connecting_link.link) in self._sends.pending:
+            self._sends.flush_peer(connecting_link, peer)
+        self._sends.forget(connecting_link, peer)
+        connection = connecting_link.find(peer)
+        if connection is not None:
+            self.close(connection, linger_milliseconds=LINGER_MILLISECONDS)

@@ -1,0 +1,1 @@
+"""The ZeroMQ sockets of a reactor: the only imports of zmq in the project."""

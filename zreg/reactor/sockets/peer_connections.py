@@ -1,0 +1,115 @@
+"""Sockets that connect: one socket per named peer, a DEALER to a ROUTER or a SUB to a PUB."""
+
+import zmq
+
+from zreg.effects import CLOSED, CLOSED_EARLY, HANDSHAKE_FAILED, REFUSED, Link, Peer
+from zreg.reactor.link_table import is_ipv6
+from zreg.reactor.sockets import socket_options
+from zreg.reactor.sockets.backlog import Outcome
+from zreg.reactor.sockets.link_socket import (
+    HANDSHAKE_FAILED_EVENTS,
+    MORE,
+    NOBLOCK,
+    LinkSocket,
+    Received,
+    ZmqContext,
+)
+
+
+class PeerConnection(LinkSocket):
+    """A connection to one named peer. A socket connects once: a new attempt is a new socket."""
+
+    events = (
+        zmq.EVENT_HANDSHAKE_SUCCEEDED
+        | zmq.EVENT_DISCONNECTED
+        | zmq.EVENT_CLOSED
+        | zmq.EVENT_CONNECT_RETRIED
+        | HANDSHAKE_FAILED_EVENTS
+    )
+
+    def __init__(
+        self,
+        context: ZmqContext,
+        link: Link,
+        kind: int,
+        options: socket_options.Options,
+        peer: str,
+    ) -> None:
+        super().__init__(context, link, kind, options)
+        self.peer = peer
+        self.is_up = False
+        # Why the connection ended; empty while it has not. The socket stays open until its last
+        # input has been read.
+        self.lost_reason = ""
+
+    def connect(self, address: str) -> None:
+        """Start to connect; the monitor reports the outcome."""
+        if is_ipv6(address):
+            self.zmq_socket.setsockopt(zmq.SocketOption.IPV6, 1)
+        self.zmq_socket.connect(address)
+
+    def drain_events(self) -> None:
+        """Take the events of the monitor: they set `is_up` and `lost_reason`."""
+        while (event := self.next_event()) is not None:
+            if event[0] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self.is_up = True
+                # Reading EVENTS makes libzmq attach the new pipe. Without it the first send may
+                # come a moment too early.
+                self.has_input()
+            elif not self.lost_reason:
+                self.lost_reason = _reason(event[0], was_up=self.is_up)
+
+
+class DealerConnection(PeerConnection):
+    """A DEALER to one ROUTER."""
+
+    def __init__(self, context: ZmqContext, link: Link, peer: str) -> None:
+        super().__init__(context, link, zmq.DEALER, socket_options.DEALER, peer)
+
+    def receive(self) -> Received | None:
+        """Return the next message of the peer."""
+        if self.is_closed:
+            return None
+        try:
+            header = self._recv(NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        return self.peer, *self._one_frame_after(header)
+
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:  # noqa: ARG002 -- it has one peer
+        """Send to the peer."""
+        try:
+            self._send(header, MORE)
+            self._send(frame, NOBLOCK)
+        except zmq.Again:
+            return Outcome.FULL
+        return Outcome.SENT
+
+
+class SubConnection(PeerConnection):
+    """A SUB to one PUB. Each PUB has its own SUB, so the sender of a hint is known."""
+
+    def __init__(self, context: ZmqContext, link: Link, peer: str) -> None:
+        super().__init__(context, link, zmq.SUB, socket_options.SUB, peer)
+
+    def receive(self) -> Received | None:
+        """Return the next message of the peer, without its topic."""
+        if self.is_closed:
+            return None
+        try:
+            topic = self._recv(NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        return self.peer, *self._two_frames_after(topic)
+
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
+        """Refuse: a SUB socket only listens."""
+        raise NotImplementedError
+
+
+def _reason(event: int, *, was_up: bool) -> str:
+    if event & HANDSHAKE_FAILED_EVENTS:
+        return HANDSHAKE_FAILED
+    if event == zmq.EVENT_DISCONNECTED:
+        return CLOSED if was_up else CLOSED_EARLY
+    return REFUSED

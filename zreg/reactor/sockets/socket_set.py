@@ -1,0 +1,230 @@
+"""The open sockets of a reactor, by link: one socket per link that binds, one per connected peer.
+
+Binding happens here, before the core is built, so that a node knows the address that it announces.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import zmq
+
+from zreg.effects import Link, Peer
+from zreg.errors import UnavailableError, UsageError
+from zreg.reactor.link_table import OUTSIDE, LinkTable, check_address, is_ipv6
+from zreg.reactor.sockets import socket_options
+from zreg.reactor.sockets.bound_sockets import PubSocket, RouterSocket
+from zreg.reactor.sockets.link_socket import LinkSocket, ZmqContext
+from zreg.reactor.sockets.peer_connections import (
+    DealerConnection,
+    PeerConnection,
+    SubConnection,
+)
+from zreg.reactor.sockets.raft_sockets import RepSocket, ReqConnection
+
+TERMINATE_SECONDS_MAX: Final = 1.0
+
+
+class BindingLink:
+    """A link that binds: one ROUTER, REP or PUB socket for all its peers."""
+
+    def __init__(self, socket: LinkSocket, address: str) -> None:
+        self.link = socket.link
+        self._socket = socket
+        self.address = _bind(socket, address)
+
+    def socket_to(self, peer: Peer) -> LinkSocket | None:  # noqa: ARG002 -- one socket for all
+        """Return the one socket."""
+        return self._socket
+
+    def sockets(self) -> list[LinkSocket]:
+        """Return the one socket."""
+        return [self._socket]
+
+
+class ConnectingLink:
+    """A link that connects: one DEALER, REQ or SUB socket per peer name."""
+
+    def __init__(
+        self,
+        link: Link,
+        context: ZmqContext,
+        new_connection: Callable[[ZmqContext, Link, str], PeerConnection],
+    ) -> None:
+        self.link = link
+        self._context = context
+        self._new_connection = new_connection
+        self._by_name: dict[Peer, PeerConnection] = {}
+        # The subscriptions, in order of first use. A SUB that is opened later gets them all.
+        self._topics: dict[bytes, None] = {}
+
+    def socket_to(self, peer: Peer) -> PeerConnection | None:
+        """Return the connection to a peer if it is up."""
+        connection = self._by_name.get(peer)
+        return connection if connection is not None and connection.is_up else None
+
+    def find(self, peer: Peer) -> PeerConnection | None:
+        """Return the connection to a peer, also if it is not up yet."""
+        return self._by_name.get(peer)
+
+    def sockets(self) -> list[LinkSocket]:
+        """Return all sockets."""
+        return list(self._by_name.values())
+
+    def open(self, peer: str, address: str) -> PeerConnection:
+        """Start a connection; `UsageError` if the address can never work."""
+        check_address(address, port_min=1)
+        connection = self._new_connection(self._context, self.link, peer)
+        try:
+            for topic in self._topics:
+                connection.zmq_socket.setsockopt(zmq.SocketOption.SUBSCRIBE, topic)
+            connection.connect(address)
+        except zmq.ZMQError as error:
+            connection.close(0)
+            raise UnavailableError(f"{address} cannot be connected to: {error.strerror}") from error
+        self._by_name[peer] = connection
+        return connection
+
+    def remove(self, peer: Peer) -> None:
+        """Forget a connection; the caller closes it."""
+        self._by_name.pop(peer, None)
+
+    def listen(self, topic: bytes) -> None:
+        """Subscribe on all connections, present and future."""
+        if topic not in self._topics:
+            self._topics[topic] = None
+            for connection in self._by_name.values():
+                connection.zmq_socket.setsockopt(zmq.SocketOption.SUBSCRIBE, topic)
+
+    def unlisten(self, topic: bytes) -> None:
+        """End the subscription on all connections."""
+        if topic in self._topics:
+            del self._topics[topic]
+            for connection in self._by_name.values():
+                connection.zmq_socket.setsockopt(zmq.SocketOption.UNSUBSCRIBE, topic)
+
+
+class SocketSet:
+    """The sockets of all links of one reactor. The dictionaries are keyed by `id` of the link."""
+
+    def __init__(self, link_table: LinkTable) -> None:
+        # One context for links to clients, one for links inside the cluster.
+        self._contexts: dict[bool, ZmqContext] = {}
+        self.routers: dict[int, RouterSocket] = {}
+        self.reps: list[RepSocket] = []
+        # The links of the ROUTERs and REPs.
+        self.bound: dict[int, BindingLink] = {}
+        # The links of DEALERs and REQs.
+        self.dealers: dict[int, ConnectingLink] = {}
+        self.subs: dict[int, ConnectingLink] = {}
+        self.pubs: dict[int, BindingLink] = {}
+        self.pub_sockets: dict[int, PubSocket] = {}
+        self.addresses: dict[Link, str] = {}
+        self.checks = link_table.checks
+        try:
+            self._open(link_table)
+        except BaseException:
+            self.close()
+            self.terminate(lambda: None)
+            raise
+
+    def _open(self, link_table: LinkTable) -> None:
+        for link in link_table.dealers:
+            self.dealers[id(link)] = ConnectingLink(link, self._context(link), DealerConnection)
+        for link in link_table.asks:
+            self.dealers[id(link)] = ConnectingLink(link, self._context(link), ReqConnection)
+        for link in link_table.subs:
+            self.subs[id(link)] = ConnectingLink(link, self._context(link), SubConnection)
+        for link, address in link_table.routers.items():
+            router = RouterSocket(self._context(link), link)
+            self.routers[id(link)] = router
+            self.bound[id(link)] = self._bind(router, address)
+        for link, address in link_table.answers.items():
+            rep = RepSocket(self._context(link), link)
+            self.reps.append(rep)
+            self.bound[id(link)] = self._bind(rep, address)
+        for link, address in link_table.pubs.items():
+            pub = PubSocket(self._context(link), link)
+            self.pub_sockets[id(link)] = pub
+            self.pubs[id(link)] = self._bind(pub, address)
+
+    def _bind(self, socket: LinkSocket, address: str) -> BindingLink:
+        try:
+            binding_link = BindingLink(socket, address)
+        except BaseException:
+            socket.close(0)
+            raise
+        self.addresses[socket.link] = binding_link.address
+        return binding_link
+
+    def sending(self) -> dict[int, BindingLink | ConnectingLink]:
+        """Return the links that send to one peer at a time."""
+        return {**self.bound, **self.dealers}
+
+    def sockets(self) -> list[LinkSocket]:
+        """Return all sockets."""
+        links: list[BindingLink | ConnectingLink] = [
+            *self.bound.values(),
+            *self.pubs.values(),
+            *self.dealers.values(),
+            *self.subs.values(),
+        ]
+        return [socket for each in links for socket in each.sockets()]
+
+    def close(self) -> None:
+        """Close all sockets; what they have taken leaves within the linger time."""
+        for socket in self.sockets():
+            socket.close()
+
+    async def end(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close all sockets, and wait until what they have taken has left, at most a second."""
+        self.close()
+        ended = asyncio.Event()
+
+        def set_ended() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: `end` was cancelled
+                loop.call_soon_threadsafe(ended.set)
+
+        self.terminate(set_ended)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), TERMINATE_SECONDS_MAX)
+
+    def terminate(self, on_done: Callable[[], None]) -> None:
+        """End the contexts, then call `on_done`.
+
+        Both happen on a thread, because ending a context waits for its lingering sockets.
+        """
+
+        def terminate_all() -> None:
+            for context in self._contexts.values():
+                context.term()
+            on_done()
+
+        threading.Thread(target=terminate_all, name="zreg-terminate", daemon=True).start()
+
+    def _context(self, link: Link) -> ZmqContext:
+        is_outside = link in OUTSIDE
+        if is_outside not in self._contexts:
+            self._contexts[is_outside] = socket_options.new_context()
+        return self._contexts[is_outside]
+
+
+def _bind(socket: LinkSocket, address: str) -> str:
+    """Bind and return the real address; an error says what to do."""
+    check_address(address, port_min=0)
+    if is_ipv6(address):
+        socket.zmq_socket.setsockopt(zmq.SocketOption.IPV6, 1)
+    try:
+        socket.zmq_socket.bind(address)
+    except zmq.ZMQError as error:
+        if error.errno == zmq.EADDRINUSE:
+            raise UnavailableError(
+                f"{address} is already in use: stop the other process or choose another port"
+            ) from error
+        raise UsageError(
+            f"{address} is no address of this machine ({error.strerror}): choose one of its own, "
+            "or tcp://127.0.0.1:PORT"
+        ) from error
+    return socket.zmq_socket.getsockopt_string(zmq.SocketOption.LAST_ENDPOINT)

@@ -1,0 +1,165 @@
+"""One turn of a reactor: read what has come in, call the core, send what it asks for.
+
+The steps, in the order in which `Turn.run` takes them, and the reason for their order:
+
+1.  Monitors: `PeerUp` reaches the core before the first message of that peer.
+2.  Send results of the last turn: the core learns that a peer is gone before it sends to it again.
+3.  Local messages that were posted before this turn.
+4.  Input: one message of each readable socket, up to `MESSAGES_MAX` if several came at once. The
+    bound keeps one socket from delaying the others and the timers.
+5.  Ended connections: closed after step 4 has read their last input, a goodbye or an answer.
+    Connection attempts that took too long are closed too.
+6.  Probes: a ROUTER's peers are probed after its input is read, since input shows that they live.
+7.  `tick`, if it is due: a lease is judged after the input that may have renewed it.
+8.  `settle`: the core joins what steps 1 to 7 told it.
+9.  Send: one message per peer for the whole turn. Then requests that the core left unanswered are
+    refused, or their REP socket would be stuck.
+10. Look again at each socket that was used. ZeroMQ descriptors are edge-triggered, and sending can
+    swallow the wake-up for input.
+
+Nothing here waits.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from zreg.effects import Link, Local, Stop
+from zreg.reactor.core_calls import CoreCalls
+from zreg.reactor.intake import Intake
+from zreg.reactor.outgoing.effect_runner import EffectRunner
+from zreg.reactor.peer_events import PeerEvents
+from zreg.reactor.sockets.bound_sockets import RouterSocket
+from zreg.reactor.sockets.link_socket import LinkSocket
+from zreg.reactor.sockets.peer_connections import PeerConnection
+from zreg.reactor.wakeups import Wakeups
+from zreg.storage.failures import NodeEndError
+
+# At most this many messages of one socket are read in a turn.
+MESSAGES_MAX: Final = 256
+# A peer's backlog is tried again after this time, and in every turn.
+RETRY_SECONDS: Final = 0.02
+
+
+class Turn:
+    """Runs the turns of one core, one after the other."""
+
+    def __init__(
+        self,
+        core_calls: CoreCalls,
+        runner: EffectRunner,
+        intake: Intake,
+        peer_events: PeerEvents,
+        wakeups: Wakeups,
+        routers: Sequence[RouterSocket],
+    ) -> None:
+        self._core = core_calls.core
+        self._core_calls = core_calls
+        self._runner = runner
+        self._send_results = runner.send_results
+        self._intake = intake
+        self._peer_events = peer_events
+        self._phases = peer_events.phases
+        self._wakeups = wakeups
+        self._routers = routers
+        # Local messages for the next turn.
+        self.posted: deque[Local] = deque()
+        self._tick_at: float | None = None
+        # Whether the core has received `Stop`: the turn in which it does is the last.
+        self.has_told_stop = False
+
+    def run(self, now: float) -> None:
+        """Take the steps of one turn. The numbers are those of the list above."""
+        wakeups, peer_events, phases = self._wakeups, self._peer_events, self._phases
+        if wakeups.eventful:  # 1
+            peer_events.drain_monitors(now)
+        if self._send_results.lost or self._send_results.slow:  # 2
+            peer_events.tell_send_results(now)
+        if self.posted:  # 3
+            self._take_posted(now)
+        for socket in wakeups.take_readable():  # 4
+            self._read(socket, now)
+        if phases.connecting or phases.ended:  # 5
+            peer_events.close_ended(now)
+        for router in self._routers:  # 6
+            if router.peers.probes and router not in wakeups.readable:
+                peer_events.probe(router, now)
+        # 7: as the last turn left it. What becomes due in this turn gets a turn of its own.
+        if self._tick_at is not None and self._tick_at <= now:
+            self._core_calls.call(self._core.tick, now)
+        self._core_calls.call(self._core.settle, now)  # 8
+        self._runner.flush()  # 9
+        self._look_again()  # 10
+
+    def arm(self, now: float) -> None:
+        """Set the timer to what is due first."""
+        due_at = self._tick_at = self._core_calls.next_tick_at(now)
+        for router in self._routers:
+            if router.peers.probes:
+                due_at = _earlier(due_at, router.peers.next_due_at())
+        if self._runner.sends.retry_queue.waiting:
+            due_at = _earlier(due_at, now + RETRY_SECONDS)
+        if self._phases.connecting:
+            due_at = _earlier(due_at, next(iter(self._phases.connecting.values())))
+        self._wakeups.arm(due_at, now)
+
+    def _take_posted(self, now: float) -> None:
+        """Hand over what was posted before this turn."""
+        posted, receive, carry_out = self.posted, self._core.receive, self._runner.carry_out
+        for _ in range(len(posted)):
+            message = posted.popleft()
+            self.has_told_stop = self.has_told_stop or type(message) is Stop
+            # As `CoreCalls.tell`, without its two calls: all publishes of a client come this way.
+            try:
+                carry_out(receive(Link.LOCAL, "", message, now))
+            except NodeEndError:
+                raise
+            except Exception:  # noqa: BLE001 -- a core may raise anything
+                self._core_calls.on_failure(f"core={self._core!r}")
+
+    def _read(self, socket: LinkSocket, now: float) -> None:
+        receive = socket.receive
+        take = self._intake.take
+        for count in range(MESSAGES_MAX):
+            if count == 1:
+                self._send_results.has_sent[socket] = None
+                # One message is mostly the only one, and a look for the next costs as much as a
+                # message. It is worth it if several came at once lately. It is needed if a peer is
+                # gone or may be: all that the peer sent is read before the core hears of its end.
+                if socket.is_alternating or not (
+                    socket.is_busy or socket.is_probing or self._phases.ended
+                ):
+                    return
+                socket.is_busy = socket.has_input()
+                if not socket.is_busy:
+                    return
+            if socket.is_closed:
+                return
+            message = receive()
+            if message is None:
+                return
+            if not socket.is_up and isinstance(socket, PeerConnection):
+                # libzmq reports the connection before its first message, but both can come between
+                # the look at the monitor and the look at the socket.
+                self._peer_events.drain_connection(socket, now)
+            take(socket, *message, now)
+        # The bound was reached: the descriptor makes no wake-up for the messages that are left.
+        self._wakeups.readable[socket] = None
+        self._wakeups.schedule()
+
+    def _look_again(self) -> None:
+        """Look for input that makes no wake-up, and have another turn if there is any work left."""
+        readable, results = self._wakeups.readable, self._send_results
+        for socket in results.has_sent:
+            if socket not in readable and socket.has_silent_input():
+                readable[socket] = None
+                socket.is_busy = True
+        results.has_sent.clear()
+        if readable or self.posted or results.slow or results.lost:
+            self._wakeups.schedule()
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    if one is None or (other is not None and other < one):
+        return other
+    return one

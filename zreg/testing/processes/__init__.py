@@ -1,0 +1,30 @@
+"""Clusters, nodes and commands in real processes, for your tests and ours; see docs/testing.md."""
+
+from zreg.testing.processes.node_process import NodeProcess, ReportedHealth, ReportedProblem
+from zreg.testing.processes.running_cluster import RunningCluster, Statistics
+from zreg.testing.processes.running_command import (
+    END_SECONDS_MAX,
+    START_SECONDS_MAX,
+    LineReader,
+    Running,
+    clean_environment,
+    run_zreg,
+    wait_until,
+    zreg_command,
+)
+
+__all__ = [
+    "END_SECONDS_MAX",
+    "START_SECONDS_MAX",
+    "LineReader",
+    "NodeProcess",
+    "ReportedHealth",
+    "ReportedProblem",
+    "Running",
+    "RunningCluster",
+    "Statistics",
+    "clean_environment",
+    "run_zreg",
+    "wait_until",
+    "zreg_command",
+]

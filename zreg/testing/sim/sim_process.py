@@ -1,0 +1,62 @@
+"""Simulated processes, and the connections between them."""
+
+from typing import TYPE_CHECKING
+
+from zreg.effects import Core, Effect, Link, Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import msgspec
+
+    from zreg.testing.sim.disk import SimDisk
+    from zreg.wire.messages import Message
+
+
+class Connection:
+    """One connection: `client` connected under the name `peer`, `server` knows its routing id."""
+
+    def __init__(self, client: "Process", link: Link, peer: str, routing_id: bytes) -> None:
+        self.client = client
+        self.link = link
+        self.peer = peer
+        self.routing_id = routing_id
+        self.server: Process | None = None
+        self.server_link = link
+        self.is_open = False
+        self.topics: set[bytes] = set()
+        # How many requests a REQ has sent: the answer to any but the last is dropped.
+        self.request_count = 0
+        # By direction (to the server or not): when its last frame arrives; later frames follow it.
+        self.arrives_at = {True: 0.0, False: 0.0}
+
+    def set_topics(self, topics: set[bytes]) -> None:
+        """Replace the topics to which the client's SUB listens."""
+        self.topics = topics
+
+
+class Process:
+    """One simulated process: a core, the addresses it binds, its connections and its events."""
+
+    def __init__(
+        self, name: str, core: Core, binds: dict[Link, str], disk: "SimDisk | None" = None
+    ) -> None:
+        self.name = name
+        self.core = core
+        self.binds = binds
+        self.disk = disk
+        # The next save is written but never synced, and the process dies with it.
+        self.dies_at_save = False
+        # The request that the REP must answer in this turn, its connection and its number on it.
+        self.owed: tuple[Peer, Connection, int] | None = None
+        self.is_alive = True
+        self.frozen_until = 0.0
+        # What arrived while the process was frozen, in order.
+        self.deferred: list[Callable[[], Sequence[Effect]]] = []
+        self.dialled: dict[tuple[Link, str], Connection] = {}
+        self.accepted: dict[tuple[Link, Peer], Connection] = {}
+        self.topics: dict[Link, dict[bytes, None]] = {}
+        self.events: list[msgspec.Struct] = []
+        self.outbox: dict[tuple[Link, Peer], list[Message]] = {}
+        self.broadcasts: dict[tuple[Link, bytes], list[Message]] = {}
+        self.tick_at: float | None = None
