@@ -55,7 +55,12 @@ def change_always(self: SettingsTable, command: ChangeSetting, epoch: int) -> Ap
 @pytest.mark.parametrize(
     ("owner", "name", "mutation"),
     [
-        pytest.param(SettingRequests, "fetch", fetch_what_is_applied, id="a read asks no majority"),
+        pytest.param(
+            SettingRequests,
+            "on_fetch_settings",
+            fetch_what_is_applied,
+            id="a read asks no majority",
+        ),
         pytest.param(SettingsTable, "change", change_always, id="a condition is ignored"),
     ],
 )
