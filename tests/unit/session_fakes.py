@@ -62,8 +62,8 @@ def make_membership(
 def bring_up(links: DataLinks, *peers: str) -> None:
     """Let connections to data nodes stand."""
     for peer in peers:
-        assert not links.came_up(PeerUp(Link.CHANGES, peer))
-        assert links.came_up(PeerUp(Link.DATA, peer))
+        assert not links.on_peer_up(PeerUp(Link.CHANGES, peer))
+        assert links.on_peer_up(PeerUp(Link.DATA, peer))
 
 
 def make_links(*data: str, is_up: bool = True) -> DataLinks:

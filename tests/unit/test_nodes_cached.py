@@ -22,7 +22,6 @@ from session_fakes import (
     V2,
     Session,
     digest_of,
-    make_links,
     make_member,
     make_membership,
     make_publisher,
@@ -47,7 +46,6 @@ from zreg.model import (
 )
 from zreg.primitives.mirror import ANY_VERSION
 from zreg.session.core import SessionCore
-from zreg.session.proxy.listings import Listings
 from zreg.wire.client_messages import (
     Bye,
     Hello,
@@ -287,17 +285,6 @@ def test_a_listing_that_a_data_node_refuses_is_refused_at_once_and_names_it() ->
     refused = Refused(77, NotReadyError.code, "d1@1: not let in yet")
     assert effects == to_client(ALICE, refused)
     assert session.hears(D1, DatumsListed(1, ())) == []
-
-
-def test_a_refusal_of_a_listing_by_whom_it_does_not_wait_for_is_nobodys() -> None:
-    queries = Listings(make_links(D1, D2), lambda: "")
-    queries.ask(ALICE, ListDatums(77, "*"), 0.0)
-    queries.listed(D1, DatumsListed(1, ()))
-    no = Refused(1, NotReadyError.code, "no")
-
-    assert queries.refused(D1, no) == []
-    assert queries.refused(D2, Refused(2, NotReadyError.code, "no")) == []
-    assert queries.refused(D2, no) != []
 
 
 # --- a data node ---------------------------------------------------------------------------------

@@ -39,9 +39,9 @@ class Clients:
         gone: list[tuple[Client, Cause]] = []
         while self.now < end:
             self.now = min(self.table.next_tick_at(), end)
-            over = self.table.over(self.now)
+            over = self.table.expired(self.now)
             for client, _ in over:
-                self.table.drop(client)
+                self.table.remove(client)
             gone += over
         return gone
 
@@ -183,8 +183,8 @@ def test_a_dropped_client_is_forgotten_whether_connected_or_not() -> None:
     alice, bob = clients.come(1, ALICE), clients.come(2, BOB)
     clients.table.close(BOB, clients.now)
 
-    clients.table.drop(alice)
-    clients.table.drop(bob)
+    clients.table.remove(alice)
+    clients.table.remove(bob)
 
     assert clients.table.of_peer(ALICE) is clients.table.of_id(alice.client_id) is None
     assert clients.table.all() == []
@@ -199,7 +199,7 @@ def test_a_judge_that_was_away_judges_nobody_on_waking() -> None:
     clients.table.close(BOB, clients.now)
 
     clients.now += LEASE + 1.0
-    assert clients.table.over(clients.now) == []
+    assert clients.table.expired(clients.now) == []
 
     assert clients.table.stall_count == 1
     assert clients.wait(GRACE) == [(bob, Cause.CLOSED)]

@@ -91,14 +91,14 @@ def test_requests_can_be_sent_once_their_connection_stands_and_until_it_breaks()
     bring_up(links, D1)
     assert links.is_up(D1)
 
-    assert links.went_down(PeerLost(Link.DATA, D1), 5.0)
+    assert links.on_peer_lost(PeerLost(Link.DATA, D1), 5.0)
     assert not links.is_up(D1)
 
 
 def test_a_lost_connection_for_hints_does_not_stop_requests() -> None:
     links = make_links(D1)
 
-    assert not links.went_down(PeerLost(Link.CHANGES, D1), 5.0)
+    assert not links.on_peer_lost(PeerLost(Link.CHANGES, D1), 5.0)
 
     assert links.is_up(D1)
     assert links.next_tick_at() is not None
@@ -108,14 +108,14 @@ def test_a_lost_connection_for_hints_does_not_stop_requests() -> None:
 def test_connections_of_nobody_are_none_of_ours(link: Link) -> None:
     links = make_links(D1)
 
-    assert not links.came_up(PeerUp(link, "d1@9"))
-    assert not links.went_down(PeerLost(link, "d1@9"), 5.0)
+    assert not links.on_peer_up(PeerUp(link, "d1@9"))
+    assert not links.on_peer_lost(PeerLost(link, "d1@9"), 5.0)
     assert links.next_tick_at() is None
 
 
 def test_a_lost_connection_is_made_again_after_a_pause_and_once() -> None:
     links = make_links(D1)
-    links.went_down(PeerLost(Link.DATA, D1), 5.0)
+    links.on_peer_lost(PeerLost(Link.DATA, D1), 5.0)
     due = links.next_tick_at()
     assert due is not None
     assert 5.0 < due <= 5.0 + CONFIG.reconnect_seconds_max
@@ -130,7 +130,7 @@ def pauses(links: DataLinks, count: int) -> list[float]:
     """Let a connection fail so often; return the pauses before the next attempts."""
     now, found = 0.0, []
     for _ in range(count):
-        links.went_down(PeerLost(Link.DATA, D1), now)
+        links.on_peer_lost(PeerLost(Link.DATA, D1), now)
         due = links.next_tick_at()
         assert due is not None
         found.append(due - now)
@@ -152,7 +152,7 @@ def test_pauses_grow_while_a_node_cannot_be_reached_and_begin_again_when_it_was(
 
 def test_a_node_that_left_is_not_connected_to_again() -> None:
     links = make_links(D1)
-    links.went_down(PeerLost(Link.DATA, D1), 5.0)
+    links.on_peer_lost(PeerLost(Link.DATA, D1), 5.0)
 
     links.follow(make_membership(epoch=4))
 
@@ -164,7 +164,7 @@ def test_a_node_that_left_is_not_connected_to_again() -> None:
 def test_no_two_requests_have_the_same_id() -> None:
     links = make_links()
 
-    assert [links.next_request_id() for _ in range(3)] == [1, 2, 3]
+    assert [links.requests.next_id() for _ in range(3)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("reason", ENDED)

@@ -22,7 +22,7 @@ from zreg.effects import Connect, Disconnect, Effect, Link, Local, PeerLost, Pee
 from zreg.errors import LimitError, NotLeaderError, NotReadyError, VersionMismatchError
 from zreg.model import Role
 from zreg.session.core import SessionCore
-from zreg.session.proxy.meta_proxy import Request
+from zreg.session.proxy.meta_proxy import MetaRequest
 from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.data_messages import DatumsListed, ListDatums
 from zreg.wire.membership_messages import FetchMembership, MembershipReply
@@ -37,14 +37,14 @@ LEADER = "tcp://leader:9610"
 SECONDS_MAX = 1.5
 
 
-def passed_on(effects: Sequence[Effect], meta: str = META) -> list[Request]:
+def passed_on(effects: Sequence[Effect], meta: str = META) -> list[MetaRequest]:
     """Return the requests among these effects that go to meta."""
     return [
         effect.message
         for effect in effects
         if isinstance(effect, Send)
         and (effect.link, effect.peer) == (Link.META, meta)
-        and isinstance(effect.message, Request)
+        and isinstance(effect.message, MetaRequest)
     ]
 
 
@@ -275,7 +275,7 @@ def test_a_meta_node_that_hangs_is_left_and_the_request_is_asked_again() -> None
 # --- time and number ------------------------------------------------------------------------------
 
 
-ADVICE_SENT = "nobody knows whether it is done; look, then ask again"
+ADVICE_SENT = "the change may or may not be done; look, then ask again"
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,9 @@ ADVICE_SENT = "nobody knows whether it is done; look, then ask again"
         pytest.param(FetchMetaNodes(80), "try again", id="nodes"),
     ],
 )
-def test_an_answer_that_does_not_come_is_refused_in_time(request_: Request, advice: str) -> None:
+def test_an_answer_that_does_not_come_is_refused_in_time(
+    request_: MetaRequest, advice: str
+) -> None:
     session = Session(D1)
     began = session.now
     (passed,) = passed_on(session.says(ALICE, request_))
@@ -410,7 +412,7 @@ def test_a_change_that_was_lost_on_the_way_once_stays_in_doubt() -> None:
 
     (no,) = refusals(at_clients(session.wait(SECONDS_MAX + 0.1)))
 
-    assert no.detail.endswith("nobody knows whether it is done; look, then ask again")
+    assert no.detail.endswith("the change may or may not be done; look, then ask again")
 
 
 def test_whoever_may_not_lead_is_asked_nothing() -> None:

@@ -32,7 +32,8 @@ from zreg.model import Cause, Publisher, Removal, Scope, Version
 from zreg.primitives.digest import UNSURE_DIGEST, view_digest
 from zreg.primitives.mirror import ANY_VERSION, PUBLISHERS, Mirror, Verdict, absent
 from zreg.session.clients.client_table import Client
-from zreg.session.clients.pusher import Pusher, Subscriber, sees
+from zreg.session.clients.pusher import Pusher
+from zreg.session.clients.subscriber import Subscriber, sees
 from zreg.session.upstream.followed_datum import FollowedDatum
 from zreg.wire.client_messages import Push, PushAck
 
@@ -45,47 +46,47 @@ class Datum:
     """What a session follows, as it moves, and whoever it pushes it to."""
 
     def __init__(self, version: Version | None = V1, *publishers: Publisher) -> None:
-        self.interest = FollowedDatum(PAY, D1, 0.0)
+        self.followed = FollowedDatum(PAY, D1, 0.0)
         self.pusher = Pusher(CONFIG)
         self.now = 0.0
         if version is not None:
-            self.interest.mirror.snapshot(version, publishers)
+            self.followed.mirror.snapshot(version, publishers)
             self.log()
 
     def log(self) -> None:
         """Note what became visible, as the session does when a turn ends."""
-        difference = self.interest.mirror.take_difference()
+        difference = self.followed.mirror.take_difference()
         if difference.version > difference.source_version:
-            self.interest.log.append(difference, self.now)
-        self.pusher.wake(self.interest)
+            self.followed.log.append(difference, self.now)
+        self.pusher.wake(self.followed)
 
     def change(
         self, version: Version, *publishers: Publisher, gone: Sequence[Removal] = ()
     ) -> None:
         """Take a change."""
-        mirror = self.interest.mirror
+        mirror = self.followed.mirror
         assert mirror.hint(mirror.version, version, publishers, gone) is Verdict.APPLIED
         self.log()
 
     def whole(self, version: Version, *publishers: Publisher, is_partial: bool = False) -> None:
         """Take a snapshot."""
-        assert self.interest.mirror.snapshot(version, publishers, is_partial=is_partial)
+        assert self.followed.mirror.snapshot(version, publishers, is_partial=is_partial)
         self.log()
 
     def add(self, client: Client, scope: Scope = GLOBAL) -> Subscriber:
-        return self.pusher.add(client, self.interest, scope)
+        return self.pusher.add(client, self.followed, scope)
 
     def acked(self, client: Client, scope: Scope = GLOBAL) -> Subscriber:
         """Return a subscriber that has what there is."""
         subscriber = self.add(client, scope)
         self.settle()
-        self.acknowledge(subscriber, self.interest.mirror.version)
+        self.acknowledge(subscriber, self.followed.mirror.version)
         assert self.settle() == []
         return subscriber
 
     def acknowledge(self, subscriber: Subscriber, version: Version, **fields: bool) -> None:
-        ack = PushAck(PAY, subscriber.sight[0], version, **fields)
-        self.pusher.acknowledged(subscriber, ack)
+        ack = PushAck(PAY, subscriber.visibility[0], version, **fields)
+        self.pusher.on_push_ack(subscriber, ack)
 
     def settle(self) -> list[Effect]:
         return self.pusher.settle(self.now)
@@ -220,7 +221,7 @@ def test_what_is_no_longer_logged_is_told_as_a_whole() -> None:
     datum.settle()
     datum.change(V2, TWO)
     datum.change(V3, THREE)
-    datum.interest.log.trim(datum.now, length_max=1, seconds_max=60.0)
+    datum.followed.log.trim(datum.now, length_max=1, seconds_max=60.0)
 
     datum.acknowledge(subscriber, V1)
 
@@ -287,7 +288,7 @@ def test_a_change_out_of_scope_pushes_nothing_and_later_ones_are_still_deltas() 
     datum.acked(make_client(), ZONE)
     datum.change(V2, FAR)
     assert datum.settle() == []
-    datum.interest.log.trim(datum.now, length_max=1, seconds_max=60.0)
+    datum.followed.log.trim(datum.now, length_max=1, seconds_max=60.0)
 
     newer = make_publisher(1, version=2, body=b"newer")
     datum.change(V3, newer)
@@ -369,7 +370,7 @@ def test_subscribers_are_counted_and_found() -> None:
     assert datum.pusher.remove(client, PAY, ZONE), "the last one"
     assert len(datum.pusher) == datum.pusher.count_of(PAY) == 0
     assert datum.settle() == []
-    datum.pusher.wake(datum.interest)
+    datum.pusher.wake(datum.followed)
     assert datum.settle() == []
 
 
@@ -439,12 +440,12 @@ def test_an_acknowledgement_of_a_higher_version_is_a_claim_that_the_primary_judg
 
     datum.acknowledge(subscriber, V4)
     assert subscriber.claim == (V4, UNSURE_DIGEST)
-    datum.interest.claimed = V4
+    datum.followed.claimed = V4
     assert datum.settle() == []
 
-    datum.interest.claimed = V1
+    datum.followed.claimed = V1
     assert datum.settle() == [], "until it is looked at again"
-    datum.pusher.wake(datum.interest)
+    datum.pusher.wake(datum.followed)
     assert datum.settle() == to_client(ALICE, snapshot(V2, ONE, TWO, is_reset=True))
     datum.acknowledge(subscriber, V2)
     datum.change(V3, THREE)
@@ -491,8 +492,8 @@ def test_an_acknowledgement_starts_the_count_of_pushes_again() -> None:
         datum.settle()
         assert datum.tick(RETRY)[1] == []
         datum.settle()
-        datum.acknowledge(subscriber, datum.interest.mirror.version)
-        version = datum.interest.mirror.version
+        datum.acknowledge(subscriber, datum.followed.mirror.version)
+        version = datum.followed.mirror.version
         datum.change(Version(version.epoch, version.counter + 1), make_publisher(version.counter))
 
 
@@ -560,10 +561,10 @@ def test_a_current_push_that_is_not_acknowledged_becomes_a_snapshot() -> None:
 def test_who_has_a_higher_version_waits_until_the_primary_gave_one_above_it() -> None:
     datum = Datum(V1, ONE)
     claiming(datum, V3, ONE)
-    datum.interest.claimed = V3
+    datum.followed.claimed = V3
     assert datum.settle() == []
 
-    datum.interest.claimed = V1
+    datum.followed.claimed = V1
     datum.whole(V4, ONE, TWO)
 
     assert datum.settle() == to_client(ALICE, snapshot(V4, ONE, TWO))
@@ -572,7 +573,7 @@ def test_who_has_a_higher_version_waits_until_the_primary_gave_one_above_it() ->
 def test_who_has_a_version_that_was_hinted_here_waits_for_it() -> None:
     datum = Datum(V1, ONE)
     claiming(datum, V3, ONE)
-    datum.interest.mirror.expect(V3)
+    datum.followed.mirror.expect(V3)
 
     assert datum.settle() == []
     datum.whole(V3, ONE)
@@ -597,7 +598,7 @@ def test_a_claim_of_an_epoch_to_come_is_held_and_looked_at_when_it_came() -> Non
     subscriber = claiming(datum, V3, ONE)
     subscriber.is_claim_held = True
     assert datum.settle() == []
-    datum.pusher.wake(datum.interest)
+    datum.pusher.wake(datum.followed)
     assert datum.settle() == []
 
     assert datum.pusher.release_claims() == [subscriber]
@@ -756,7 +757,7 @@ class World:
 
     def change(self) -> None:
         """Take a change; one in three changes nothing that anybody can see."""
-        mirror = self.datum.interest.mirror
+        mirror = self.datum.followed.mirror
         if not mirror.is_known:
             self.snapshot()
             return
@@ -770,7 +771,7 @@ class World:
 
     def snapshot(self) -> None:
         """Take what a primary has, which may be a part."""
-        mirror = self.datum.interest.mirror
+        mirror = self.datum.followed.mirror
         kept = [p for p in mirror.content.values() if self.rng.random() < 0.7]
         is_partial = self.rng.random() < 0.5
         mirror.snapshot(self.next_version(), [*kept, self.publisher()], is_partial=is_partial)
@@ -792,7 +793,7 @@ class World:
             case "repeat" if client.acks:
                 self.acknowledge(client, client.acks[0])
             case "trim":
-                datum.interest.log.trim(datum.now, length_max=1, seconds_max=60.0)
+                datum.followed.log.trim(datum.now, length_max=1, seconds_max=60.0)
             case "wait":
                 self.wait()
             case "reconnect":
@@ -808,7 +809,7 @@ class World:
     def acknowledge(self, client: FakeClient, ack: PushAck) -> None:
         subscriber = self.datum.pusher.find(client.client, PAY, client.scope)
         assert subscriber is not None
-        self.datum.pusher.acknowledged(subscriber, ack)
+        self.datum.pusher.on_push_ack(subscriber, ack)
 
     def wait(self) -> None:
         _, stuck = self.datum.tick(RETRY)
@@ -821,7 +822,7 @@ class World:
         self.datum.add(client.client, client.scope).claim = client.claim
 
     def end_turn(self) -> None:
-        mirror = self.datum.interest.mirror
+        mirror = self.datum.followed.mirror
         self.contents[mirror.version] = list(mirror.content.values())
         self.datum.log()
         for push in pushes(self.datum.settle()):
@@ -839,7 +840,7 @@ class World:
 
     def come_to_rest(self) -> None:
         """Let everything arrive, and the session know the whole."""
-        mirror = self.datum.interest.mirror
+        mirror = self.datum.followed.mirror
         mirror.snapshot(self.next_version(), [*mirror.content.values(), self.publisher()])
         self.end_turn()
         for _ in range(8):
@@ -861,7 +862,7 @@ def test_a_client_always_ends_with_exactly_what_is_in_scope_and_never_goes_back(
     world.come_to_rest()
     world.check()
 
-    content = list(world.datum.interest.mirror.content.values())
+    content = list(world.datum.followed.mirror.content.values())
     for client in world.clients:
         assert client.looks(list(client.mirror.content.values())) == client.looks(content)
         assert not client.mirror.is_unsure
