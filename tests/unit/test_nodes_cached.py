@@ -253,7 +253,7 @@ def test_clients_stay_however_long_meta_is_away() -> None:
         session.says(ALICE, Ping())
         session.says(BOB, Ping())
         assert Bye() not in [getattr(effect, "message", None) for effect in session.wait(1.0)]
-    assert BOB_ID in [client.client_id for client in session.core._client_handler.clients.all()]
+    assert BOB_ID in [client.client_id for client in session.core._clients.table.all()]
 
 
 def test_the_members_that_it_remembers_are_shown_with_what_is_the_matter() -> None:

@@ -88,7 +88,7 @@ class Bench:
         """Follow an id that is at V1 by now."""
         followed = self.add(name)
         assert self.snapshot(followed, V1, *publishers, sequence=sequence) == []
-        self.datums.take_changed()
+        self.datums.take_changed(self.now)
         return followed
 
     def snapshot(
@@ -228,7 +228,7 @@ def test_what_is_dropped_is_forgotten_and_late_answers_with_it() -> None:
     late = Snapshot(request_id, PAY, V1, (ONE,), 0, 5)
     assert bench.answer(D1, late) == []
     assert bench.on_changed(hint(V1, V2, 6, TWO)) == []
-    assert bench.datums.take_changed() == []
+    assert bench.datums.take_changed(bench.now) == []
     assert bench.wait(2.0) == []
     assert bench.datums.find(PAY) is None
 
@@ -254,8 +254,8 @@ def test_a_hint_that_fits_is_applied_without_another_trip() -> None:
 
     assert bench.on_changed(hint(V1, V2, 6, TWO)) == []
 
-    assert bench.datums.take_changed() == [followed]
-    assert bench.datums.take_changed() == []
+    assert bench.datums.take_changed(bench.now) == [followed]
+    assert bench.datums.take_changed(bench.now) == []
     assert ids(followed) == [ONE.publisher_id, TWO.publisher_id]
     assert followed.mirror.version == V2
 
@@ -267,7 +267,7 @@ def test_hints_that_come_twice_or_late_change_nothing(repeated: Changed) -> None
 
     assert bench.on_changed(repeated) == []
 
-    assert bench.datums.take_changed() == []
+    assert bench.datums.take_changed(bench.now) == []
     assert ids(followed) == [ONE.publisher_id]
     assert bench.datums.gap_count == 0
 
@@ -279,7 +279,7 @@ def test_a_hint_too_large_to_carry_its_change_is_fetched_from_my_version() -> No
     assert bench.on_changed(hint(V1, V2, 6)) == to_data(D1, fetch(2, V1, V2))
     assert bench.changes(followed, Change(V1, V2, (TWO,), ())) == []
 
-    assert bench.datums.take_changed() == [followed]
+    assert bench.datums.take_changed(bench.now) == [followed]
     assert followed.mirror.version == V2
 
 
@@ -290,7 +290,7 @@ def test_a_hint_that_does_not_fit_is_fetched_and_changes_nothing() -> None:
     assert bench.on_changed(hint(V2, V3, 6, TWO)) == to_data(D1, fetch(2, V1, V3))
 
     assert ids(followed) == [ONE.publisher_id]
-    assert bench.datums.take_changed() == []
+    assert bench.datums.take_changed(bench.now) == []
 
 
 def test_one_fetch_at_a_time_and_another_if_more_was_hinted_meanwhile() -> None:
@@ -302,7 +302,7 @@ def test_one_fetch_at_a_time_and_another_if_more_was_hinted_meanwhile() -> None:
 
     effects = bench.changes(followed, Change(V1, V2, (TWO,), ()))
     assert effects == to_data(D1, fetch(3, V2, V3))
-    assert bench.datums.take_changed() == [followed]
+    assert bench.datums.take_changed(bench.now) == [followed]
 
 
 def test_a_hint_while_nothing_is_known_is_remembered() -> None:
@@ -322,7 +322,7 @@ def test_a_change_that_fits_is_shown_although_a_higher_version_is_awaited() -> N
 
     assert bench.on_changed(hint(V1, V2, 6, TWO)) == []
 
-    assert bench.datums.take_changed() == [followed]
+    assert bench.datums.take_changed(bench.now) == [followed]
     assert followed.mirror.version == V2
 
 
@@ -452,11 +452,11 @@ def test_a_snapshot_is_applied_when_all_its_parts_are_here() -> None:
 
     assert bench.snapshot(followed, V1, ONE, left=1) == []
     assert not followed.mirror.is_known
-    assert bench.datums.take_changed() == []
+    assert bench.datums.take_changed(bench.now) == []
 
     assert bench.snapshot(followed, V1, TWO) == []
     assert ids(followed) == [ONE.publisher_id, TWO.publisher_id]
-    assert bench.datums.take_changed() == [followed]
+    assert bench.datums.take_changed(bench.now) == [followed]
 
 
 def test_parts_of_a_fetch_that_broke_off_are_not_mixed_with_the_next() -> None:
@@ -494,7 +494,7 @@ def test_answers_to_another_question_or_of_another_node_change_nothing(
 
     assert followed.mirror.version == V1
     assert ids(followed) == [ONE.publisher_id]
-    assert bench.datums.take_changed() == []
+    assert bench.datums.take_changed(bench.now) == []
 
 
 def test_no_such_datum_is_followed_like_an_empty_one() -> None:
@@ -577,12 +577,12 @@ def test_without_a_copy_what_an_unreconciled_node_has_is_taken_after_a_moment() 
 
     assert bench.snapshot(followed, V1, ONE, is_unreconciled=True) == []
     assert not followed.mirror.is_known
-    assert bench.datums.take_changed() == []
+    assert bench.datums.take_changed(bench.now) == []
     assert bench.wait(0.2) == to_data(D1, fetch(2))
     bench.now += 0.3
     assert bench.snapshot(followed, V1, ONE, is_unreconciled=True) == []
 
-    assert bench.datums.take_changed() == [followed]
+    assert bench.datums.take_changed(bench.now) == [followed]
     assert ids(followed) == [ONE.publisher_id]
     assert followed.mirror.is_unsure
 
@@ -598,7 +598,7 @@ def test_without_a_copy_an_empty_list_is_believed_only_after_a_long_time() -> No
     bench.snapshot(followed, V1, is_unreconciled=True, is_known=False)
 
     assert followed.mirror.is_known
-    assert bench.datums.take_changed() == [followed]
+    assert bench.datums.take_changed(bench.now) == [followed]
 
 
 def test_a_copy_is_kept_and_merged_at_once_and_loses_nothing() -> None:
@@ -610,7 +610,7 @@ def test_a_copy_is_kept_and_merged_at_once_and_loses_nothing() -> None:
 
     assert ids(followed) == [ONE.publisher_id, TWO.publisher_id]
     assert followed.mirror.is_unsure
-    assert bench.datums.take_changed() == [followed]
+    assert bench.datums.take_changed(bench.now) == [followed]
 
 
 def make_unsure(bench: Bench) -> FollowedDatum:
@@ -791,9 +791,9 @@ def test_everything_is_compared_once_in_a_while_whatever_the_beats_say() -> None
 def test_old_steps_go_when_everything_is_looked_at_but_the_newest_stays() -> None:
     bench = Bench(D1)
     followed = bench.known(ONE)
-    followed.log.append(followed.mirror.take_difference(), bench.now)
     bench.on_changed(hint(V1, V2, 6, TWO))
-    followed.log.append(followed.mirror.take_difference(), bench.now)
+    bench.datums.take_changed(bench.now)
+    assert len(followed.log) == 2
 
     bench.wait(CONFIG.sweep_seconds)
     for _ in range(2):
@@ -862,7 +862,7 @@ def test_a_claim_that_the_primary_does_not_confirm_is_settled_all_the_same() -> 
     bench.snapshot(followed, V2, ONE)
 
     assert followed.claimed == ZERO
-    assert bench.datums.take_changed() == [followed], "whoever waited is looked at"
+    assert bench.datums.take_changed(bench.now) == [followed], "whoever waited is looked at"
     assert settle(bench) == []
 
 

@@ -55,10 +55,10 @@ class ClientHandler:
         self._cluster_member = cluster_member
         self._questions = questions
         self._answers = TurnAnswers()
-        self.clients = ClientTable(config, now=now)
+        self.table = ClientTable(config, now=now)
         self.publishing = Publishing(
             config,
-            self.clients,
+            self.table,
             registrations,
             PendingReason(cluster_member, registrations),
             self._answers,
@@ -70,12 +70,12 @@ class ClientHandler:
 
     def receive(self, peer: Peer, message: Message | Local, now: float) -> Sequence[Effect]:
         """Take one message from a client."""
-        client = self.clients.of_peer(peer)
+        client = self.table.of_peer(peer)
         if client is None:
             return self._receive_from_unidentified(peer, message, now)
         if client.heard_at != now:
             client.heard_at = now
-            self.clients.renew(client, now)
+            self.table.renew(client, now)
         return self._receive_from_client(client, peer, message, now)
 
     def _receive_from_client(
@@ -135,10 +135,10 @@ class ClientHandler:
                 f"{hello.protocol_version}: install matching versions of zreg"
             )
             return [refusal(peer, 0, ProtocolVersionError, detail)]
-        if self.clients.is_full and self.clients.of_id(hello.client_id) is None:
+        if self.table.is_full and self.table.of_id(hello.client_id) is None:
             detail = f"this session has its {self._config.clients_max} clients: try another one"
             return [refusal(peer, 0, LimitError, detail), Send(Link.CLIENTS, peer, Bye())]
-        _, former = self.clients.greet(peer, hello, now)
+        _, former = self.table.greet(peer, hello, now)
         self._answers.on_hello(peer)
         effects: list[Effect] = []
         if former is not None:
@@ -164,7 +164,7 @@ class ClientHandler:
 
     def on_peer_lost(self, peer: Peer, now: float) -> None:
         """Note that a client's connection ended: its grace begins."""
-        self.clients.close(peer, now)
+        self.table.close(peer, now)
 
     def _remove(self, client: Client, cause: Cause) -> list[Effect]:
         """Remove a client, with all that it published and subscribed."""
@@ -172,7 +172,7 @@ class ClientHandler:
         self.publishing.withdraw_all(client, cause)
         effects = self.subscriptions.remove(client, list(client.subscription_keys))
         peer = client.peer
-        self.clients.remove(client)
+        self.table.remove(client)
         if peer is not None and cause is Cause.SILENT:
             effects.append(Disconnect(Link.CLIENTS, peer))
         fields: dict[str, str | int | float] = {
@@ -184,7 +184,7 @@ class ClientHandler:
 
     def ask_all(self) -> None:
         """Ask every connected client who it is, so that it says again what it wants."""
-        for client in self.clients.all():
+        for client in self.table.all():
             if client.peer is not None:
                 self._answers.ask_who(client.peer)
 
@@ -192,7 +192,7 @@ class ClientHandler:
         """Send every client to another session; there it publishes everything again."""
         return [
             Send(Link.CLIENTS, client.peer, Bye())
-            for client in self.clients.all()
+            for client in self.table.all()
             if client.peer is not None
         ]
 
@@ -205,19 +205,19 @@ class ClientHandler:
     def tick(self, now: float) -> list[Effect]:
         """Remove the clients that have expired; disconnect those that never acknowledge."""
         effects: list[Effect] = []
-        for client, cause in self.clients.expired(now):
+        for client, cause in self.table.expired(now):
             effects += self._remove(client, cause)
         probes, stuck = self.subscriptions.pusher.tick(now)
         effects += probes
         for client in stuck:
             if client.peer is not None:
                 effects.append(Disconnect(Link.CLIENTS, client.peer))
-                self.clients.close(client.peer, now)
+                self.table.close(client.peer, now)
         return effects
 
     def next_tick_at(self) -> float:
         """Return when the next client may expire, or the next push has to be sent again."""
-        expiry, push = self.clients.next_tick_at(), self.subscriptions.pusher.next_tick_at()
+        expiry, push = self.table.next_tick_at(), self.subscriptions.pusher.next_tick_at()
         return expiry if push is None else min(expiry, push)
 
 

@@ -1,5 +1,7 @@
 """What clients are told once at the end of a turn, joined from all their messages in it."""
 
+from collections import defaultdict
+
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.wire.client_messages import WhoAreYou
 from zreg.wire.common_messages import Accepted
@@ -9,12 +11,12 @@ class TurnAnswers:
     """The accepted requests of this turn by peer, and the peers to be asked who they are."""
 
     def __init__(self) -> None:
-        self._accepted: dict[Peer, list[int]] = {}
+        self._accepted: defaultdict[Peer, list[int]] = defaultdict(list)
         self._unidentified: dict[Peer, None] = {}
 
     def accept(self, peer: Peer, request_id: int) -> None:
         """Tell a client that a request of it is done."""
-        self._accepted.setdefault(peer, []).append(request_id)
+        self._accepted[peer].append(request_id)
 
     def ask_who(self, peer: Peer) -> None:
         """Ask a peer who it is: it has to say Hello, and everything that it wants."""

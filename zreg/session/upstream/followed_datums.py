@@ -79,10 +79,18 @@ class FollowedDatums:
         """Listen to the beats of data nodes."""
         return [Listen(Link.CHANGES, BEAT_TOPIC)]
 
-    def take_changed(self) -> list[FollowedDatum]:
-        """Return the datums that moved since the last call, in the order in which they moved."""
+    def take_changed(self, now: float) -> list[FollowedDatum]:
+        """Return the datums that moved since the last call, in the order in which they moved.
+
+        What became visible is in their logs then, as one step.
+        """
         changed = list(self._changed.values())
         self._changed.clear()
+        for followed in changed:
+            difference = followed.mirror.take_difference()
+            if difference.version > difference.source_version:
+                followed.log.append(difference, now)
+                self._trim(followed, now)
         return changed
 
     # --- which datums are followed ------------------------------------------------------------
@@ -267,10 +275,10 @@ class FollowedDatums:
         if now >= self._checks.sweep_at:
             effects += self._checks.sweep(now)
             for followed in self._followed.values():
-                self.trim(followed, now)
+                self._trim(followed, now)
         return effects
 
-    def trim(self, followed: FollowedDatum, now: float) -> None:
+    def _trim(self, followed: FollowedDatum, now: float) -> None:
         """Drop steps of a datum's log that are too old or too many."""
         length = max(self._config.op_log_length_min, len(followed.mirror.content) // 4)
         followed.log.trim(now, length_max=length, seconds_max=self._config.op_log_seconds)
