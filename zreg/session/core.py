@@ -239,14 +239,15 @@ class SessionCore:
 
     def next_tick_at(self) -> float | None:
         """Return when `tick` is due."""
-        due = (
+        due = min(self._data.next_tick_at(), self._clients.next_tick_at())
+        for at in (
             self._cluster_member.next_tick_at(),
-            self._data.next_tick_at(),
-            self._clients.next_tick_at(),
             self._meta_proxy.next_tick_at(),
             self._loss.next_tick_at(),
-        )
-        return min(at for at in due if at is not None)
+        ):
+            if at is not None and at < due:
+                due = at
+        return due
 
     # --- for people ---------------------------------------------------------------------------
 

@@ -166,11 +166,12 @@ class DataHandler:
 
     def next_tick_at(self) -> float:
         """Return when something is due."""
-        due = (
-            self.links.next_tick_at(),
-            self.links.requests.next_deadline_at(),
+        due = min(
             self.queues.next_tick_at(),
             self.followed.next_tick_at(),
             self._reconciliation.next_tick_at(),
         )
-        return min(at for at in due if at is not None)
+        for at in (self.links.next_tick_at(), self.links.requests.next_deadline_at()):
+            if at is not None and at < due:
+                due = at
+        return due

@@ -10,7 +10,7 @@ Visibility = tuple[Scope, str, str]
 
 
 class Subscriber:
-    """One client's interest in one datum, and how far its copy is.
+    """One client's subscription to one datum, and how far the client's copy is.
 
     Invariant: `client_version` and `evaluated` are None together: then the client has nothing that
     a delta could start from, and gets a snapshot.
