@@ -121,7 +121,7 @@ def at_data(effects: Sequence[Effect]) -> list[Message]:
 # --- a session -----------------------------------------------------------------------------------
 
 
-def test_it_connects_to_the_data_nodes_that_it_remembers_and_does_not_say_who_it_is() -> None:
+def test_it_connects_to_the_cached_data_nodes_and_sends_no_node_hello() -> None:
     session = RestartedSession(is_up=False)
 
     assert [effect for effect in session.started if isinstance(effect, Connect)] == [
@@ -133,7 +133,7 @@ def test_it_connects_to_the_data_nodes_that_it_remembers_and_does_not_say_who_it
     assert session.core.statistics()["incarnation"] == "-"
 
 
-def test_clients_are_taken_and_told_of_the_cluster_by_nobody() -> None:
+def test_clients_are_welcomed_to_the_cluster_without_an_incarnation() -> None:
     session = RestartedSession()
 
     welcome = Welcome(PROTOCOL_VERSION, NO_INCARNATION, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",))
@@ -158,7 +158,7 @@ def test_subscriptions_are_answered_and_hints_are_pushed() -> None:
     )
 
 
-def test_a_data_node_that_cannot_say_is_asked_again_and_nobody_is_told_of_an_empty_list() -> None:
+def test_a_fetch_that_is_refused_is_sent_again_and_no_empty_view_is_pushed() -> None:
     session = RestartedSession()
     session.greet(ALICE, SUBSCRIBE)
 
@@ -182,7 +182,7 @@ def test_publishes_wait_also_when_they_are_repeated_and_time_passes() -> None:
     assert at_data(session.come_up(D2)) == []
 
 
-def test_when_meta_is_back_they_are_vouched_for_accepted_and_replayed() -> None:
+def test_when_meta_is_back_publishes_are_registered_accepted_and_replayed() -> None:
     session = RestartedSession()
     session.greet(ALICE, publish())
 
@@ -200,7 +200,7 @@ def test_when_meta_is_back_they_are_vouched_for_accepted_and_replayed() -> None:
     assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((14,)))
 
 
-def test_a_replay_that_names_it_no_more_withdraws_it() -> None:
+def test_a_publisher_that_the_replay_does_not_name_is_withdrawn() -> None:
     session = RestartedSession()
     session.greet(ALICE, publish())
     session.be_let_in()
@@ -215,7 +215,7 @@ def test_a_replay_that_names_it_no_more_withdraws_it() -> None:
 @pytest.mark.parametrize(
     "word", [Unpublish(12, TWO.publisher_id, 1, PAY), Bye()], ids=["unpublish", "bye"]
 )
-def test_what_a_client_takes_back_goes_at_once(word: Message) -> None:
+def test_a_withdrawal_of_the_client_is_sent_at_once(word: Message) -> None:
     """It needs no voucher: it is its client's own word, and some other session may have had it."""
     session = RestartedSession()
     session.greet(ALICE, publish())
@@ -230,7 +230,7 @@ def test_what_a_client_takes_back_goes_at_once(word: Message) -> None:
     assert not any(isinstance(m, PublishDatum) for m in at_data(session.be_let_in()))
 
 
-def test_who_falls_silent_or_is_cut_off_takes_nothing_along() -> None:
+def test_a_client_that_vanishes_removes_no_publisher_from_data_nodes() -> None:
     """It may be at another session that waits for meta too: no voucher of this one is gone."""
     session = RestartedSession()
     session.greet(ALICE, publish())
@@ -256,7 +256,7 @@ def test_clients_stay_however_long_meta_is_away() -> None:
     assert BOB_ID in [client.client_id for client in session.core._clients.table.all()]
 
 
-def test_the_members_that_it_remembers_are_shown_with_what_is_the_matter() -> None:
+def test_the_cached_members_are_shown_with_the_outage() -> None:
     session = RestartedSession()
 
     (effect,) = session.says(ALICE, FetchMembership(9))
@@ -269,7 +269,7 @@ def test_the_members_that_it_remembers_are_shown_with_what_is_the_matter() -> No
     assert "(meta:9610: refused)" in reply.trouble
 
 
-def test_what_it_takes_from_meta_is_to_be_kept() -> None:
+def test_the_membership_from_meta_is_to_be_cached() -> None:
     effects = RestartedSession().be_let_in()
 
     kept = make_membership(D1, epoch=8, ring_epoch=3, session=AGAIN)
@@ -319,7 +319,7 @@ def ask(core: DataCore, message: Message) -> list[Message]:
         (ListDatums(1, "*"), NotReadyError),
     ],
 )
-def test_it_takes_no_write_and_never_says_what_there_is(
+def test_it_refuses_writes_and_reads(
     kept: Membership | None, request_: Message, error: type[NotReadyError | NotPrimaryError]
 ) -> None:
     """Its predecessor was the primary, and it holds nothing of what that had."""
@@ -332,7 +332,7 @@ def test_it_takes_no_write_and_never_says_what_there_is(
     assert refused.epoch == core.epoch == (3 if kept is DATA_KEPT else 0)
 
 
-def test_it_agrees_with_nobody_that_nothing_is_published() -> None:
+def test_it_does_not_compare_digests_before_it_has_joined() -> None:
     """Else it would count as reconciled with a session that has nothing there."""
     core = make_data_node()
 
@@ -347,7 +347,7 @@ def test_it_agrees_with_nobody_that_nothing_is_published() -> None:
     assert snapshot.is_unreconciled
 
 
-def test_who_is_nobody_any_more_agrees_with_nobody_either() -> None:
+def test_it_does_not_compare_digests_after_its_incarnation_is_gone() -> None:
     """It follows the ring, and has dropped all that it held."""
     core = make_data_node(None)
     core.receive(Link.LOCAL, "", PeerUp(Link.META, META), 0.0)
@@ -359,7 +359,7 @@ def test_who_is_nobody_any_more_agrees_with_nobody_either() -> None:
     assert core.statistics()["unreconciled"] == 1
 
 
-def test_it_beats_for_nobody_and_answers_pings() -> None:
+def test_it_sends_no_beats_and_answers_pings() -> None:
     core = make_data_node()
 
     assert ask(core, Ping()) == [Pong()]

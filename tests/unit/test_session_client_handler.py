@@ -138,7 +138,7 @@ def published(session: Session, peer: bytes = ALICE, *publishers: Publisher) -> 
 # --- greeting -------------------------------------------------------------------------------------
 
 
-def test_a_greeting_is_answered_with_who_i_am_and_where_else_to_go() -> None:
+def test_a_hello_is_answered_with_a_welcome_that_names_all_sessions() -> None:
     assert make_session().greet(ALICE) == to_client(ALICE, WELCOME)
 
 
@@ -166,7 +166,7 @@ def test_another_protocol_version_is_refused_with_what_to_do() -> None:
     assert session.says(ALICE, publish(1)) == to_client(ALICE, WhoAreYou())
 
 
-def test_a_full_session_sends_new_clients_elsewhere_and_keeps_its_own() -> None:
+def test_a_full_session_sends_new_clients_to_other_sessions_and_keeps_its_own() -> None:
     session = make_session(clients_max=1)
     session.greet(ALICE)
 
@@ -181,7 +181,9 @@ def test_a_full_session_sends_new_clients_elsewhere_and_keeps_its_own() -> None:
 @pytest.mark.parametrize(
     "message", [publish(1), unpublish(1), subscribe(), Unsubscribe(1, PAY, GLOBAL)]
 )
-def test_a_stranger_that_wants_something_is_asked_who_it_is_once_a_turn(message: Message) -> None:
+def test_an_unidentified_peer_with_a_request_is_asked_who_it_is_once_a_turn(
+    message: Message,
+) -> None:
     session = make_session()
 
     assert session.says(ALICE, message, message) == to_client(ALICE, WhoAreYou())
@@ -189,15 +191,15 @@ def test_a_stranger_that_wants_something_is_asked_who_it_is_once_a_turn(message:
 
 
 @pytest.mark.parametrize("message", [Pong(), Bye(), ReplayDone(), PushAck(PAY, GLOBAL, V1)])
-def test_a_stranger_that_wants_nothing_is_told_nothing(message: Message) -> None:
+def test_an_unidentified_peer_without_a_request_gets_no_answer(message: Message) -> None:
     assert make_session().says(ALICE, message) == []
 
 
-def test_a_stranger_that_pings_is_answered_and_asked_who_it_is() -> None:
+def test_an_unidentified_peer_that_pings_gets_a_pong_and_is_asked_who_it_is() -> None:
     assert make_session().says(ALICE, Ping()) == to_client(ALICE, Pong(), WhoAreYou())
 
 
-def test_whoever_says_who_it_is_in_the_same_turn_is_not_asked() -> None:
+def test_a_peer_that_says_hello_in_the_same_turn_is_not_asked_who_it_is() -> None:
     session = make_session()
     session.core.receive(Link.CLIENTS, ALICE, Ping(), session.now)
 
@@ -217,7 +219,7 @@ def test_membership_and_listings_need_no_greeting(*, is_known: bool) -> None:
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_what_a_session_does_not_take_from_clients_is_refused(*, is_known: bool) -> None:
+def test_a_message_that_a_session_does_not_take_from_clients_is_refused(*, is_known: bool) -> None:
     session = make_session()
     if is_known:
         session.greet(ALICE)
@@ -236,7 +238,7 @@ def test_a_ping_is_answered_and_a_pong_is_not() -> None:
 # --- publishing -----------------------------------------------------------------------------------
 
 
-def test_accepted_means_accepted() -> None:
+def test_a_publish_is_accepted_once_its_data_node_has_accepted_it() -> None:
     """Nothing leaves before the data node's own answer."""
     session = make_session()
     session.greet(ALICE)
@@ -248,7 +250,7 @@ def test_accepted_means_accepted() -> None:
     assert session.hears(D1, Accepted((1,))) == []
 
 
-def test_the_answers_of_a_turn_are_joined() -> None:
+def test_the_accepted_requests_of_a_turn_are_joined_in_one_message() -> None:
     session = make_session()
     session.greet(ALICE)
     session.says(ALICE, publish(11), publish(12, TWO))
@@ -258,7 +260,7 @@ def test_the_answers_of_a_turn_are_joined() -> None:
     assert answers == to_client(ALICE, Accepted((11, 12)))
 
 
-def test_what_is_published_carries_the_labels_of_its_client_and_who_vouches() -> None:
+def test_a_publisher_carries_the_labels_of_its_client_and_the_session_that_answers_for_it() -> None:
     session = make_session()
     hello = Hello(PROTOCOL_VERSION, ALICE_ID, "shop", "z9", "dc9")
     session.says(ALICE, hello)
@@ -267,7 +269,7 @@ def test_what_is_published_carries_the_labels_of_its_client_and_who_vouches() ->
     assert session.says(ALICE, publish(1)) == to_data(D1, PublishDatum(1, PAY, publisher))
 
 
-def test_what_is_asked_twice_is_done_once_and_the_newest_request_is_answered() -> None:
+def test_a_publish_that_comes_twice_is_sent_once_and_the_newest_request_is_answered() -> None:
     """A client waits for the answer to its newest request only."""
     session = make_session()
     session.greet(ALICE)
@@ -278,7 +280,7 @@ def test_what_is_asked_twice_is_done_once_and_the_newest_request_is_answered() -
     assert session.hears(D1, Accepted((1,))) == to_client(ALICE, Accepted((12,)))
 
 
-def test_what_is_held_already_is_accepted_at_once() -> None:
+def test_a_repeated_publish_that_is_accepted_already_is_accepted_at_once() -> None:
     session = make_session()
     session.greet(ALICE)
     published(session)
@@ -358,7 +360,7 @@ def test_an_unpublish_is_accepted_when_the_data_node_has_done_it() -> None:
     assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((12,)))
 
 
-def test_an_unpublish_of_what_nobody_knows_is_done_all_the_same() -> None:
+def test_an_unpublish_of_an_unknown_publisher_is_sent_to_the_data_node() -> None:
     """A session of before had it, or it was accepted already and is said once more."""
     session = make_session()
     session.greet(ALICE)
@@ -381,7 +383,7 @@ def test_an_unpublish_goes_up_to_the_version_that_the_client_had_at_another_sess
     assert session.says(ALICE, publish(13, make_publisher(1, version=4))) == []
 
 
-def test_a_publish_that_comes_after_its_unpublish_brings_nothing_back() -> None:
+def test_a_late_publish_does_not_undo_its_unpublish() -> None:
     session = make_session()
     session.greet(ALICE)
     published(session)
@@ -397,7 +399,7 @@ def test_a_publish_that_comes_after_its_unpublish_brings_nothing_back() -> None:
 NO = Refused(1, LimitError.code, "too many", 3)
 
 
-def test_a_final_no_is_passed_on_and_the_publisher_forgotten() -> None:
+def test_a_final_refusal_is_passed_on_and_the_publisher_forgotten() -> None:
     session = make_session(publishers_per_client_max=1)
     session.greet(ALICE)
     session.says(ALICE, publish(11))
@@ -408,7 +410,7 @@ def test_a_final_no_is_passed_on_and_the_publisher_forgotten() -> None:
     assert session.says(ALICE, publish(12, TWO)) == to_data(D1, PublishDatum(2, PAY, TWO))
 
 
-def test_a_final_no_while_its_client_is_away_is_told_nobody_and_leaves_nothing_behind() -> None:
+def test_a_final_refusal_while_the_client_is_disconnected_leaves_nothing_behind() -> None:
     session = make_session(publishers_per_client_max=1)
     session.greet(ALICE, publish(11))
     session.local(PeerLost(Link.CLIENTS, ALICE))
@@ -421,7 +423,7 @@ def test_a_final_no_while_its_client_is_away_is_told_nobody_and_leaves_nothing_b
     ]
 
 
-def test_a_final_no_in_the_middle_of_a_replay_leaves_nothing_to_withdraw() -> None:
+def test_a_final_refusal_during_a_replay_leaves_nothing_to_withdraw() -> None:
     session = make_session()
     session.greet(ALICE, publish(11))
     session.greet(ALICE)
@@ -430,14 +432,14 @@ def test_a_final_no_in_the_middle_of_a_replay_leaves_nothing_to_withdraw() -> No
     assert session.says(ALICE, ReplayDone()) == []
 
 
-def test_a_final_no_to_a_client_that_is_gone_is_told_nobody() -> None:
+def test_a_final_refusal_for_a_client_that_is_gone_is_not_passed_on() -> None:
     session = make_session()
     session.greet(ALICE, publish(11), Bye())
 
     assert session.hears(D1, Refused(1, LimitError.code, "too many", 3)) == []
 
 
-def test_a_no_for_now_is_not_passed_on() -> None:
+def test_a_transient_refusal_is_not_passed_on() -> None:
     session = make_session()
     session.greet(ALICE)
     session.says(ALICE, publish(11))
@@ -457,7 +459,7 @@ def test_an_answer_goes_to_the_connection_that_the_client_has_now() -> None:
 
 
 @pytest.mark.parametrize("is_gone", [True, False])
-def test_an_answer_to_a_client_without_a_connection_is_told_nobody(*, is_gone: bool) -> None:
+def test_an_answer_to_a_client_without_a_connection_is_dropped(*, is_gone: bool) -> None:
     session = make_session()
     session.greet(ALICE, publish(11))
     session.local(PeerLost(Link.CLIENTS, ALICE))
@@ -480,7 +482,7 @@ def make_replaying() -> Session:
     return session
 
 
-def test_what_was_not_replayed_gets_a_tombstone_when_the_replay_is_done() -> None:
+def test_a_publisher_that_was_not_replayed_is_withdrawn_when_the_replay_is_done() -> None:
     session = make_replaying()
     again = make_publisher(1, version=2)
     session.says(ALICE, publish(21, again))
@@ -492,7 +494,7 @@ def test_what_was_not_replayed_gets_a_tombstone_when_the_replay_is_done() -> Non
     assert session.says(ALICE, Bye())[0] == off(ALICE_ID, "bye", 1)
 
 
-def test_what_was_replayed_stays_also_when_it_was_said_with_the_same_version() -> None:
+def test_a_publisher_that_was_replayed_at_the_same_version_stays() -> None:
     session = make_replaying()
 
     session.says(ALICE, publish(21), publish(22, TWO), subscribe(23))
@@ -500,7 +502,7 @@ def test_what_was_replayed_stays_also_when_it_was_said_with_the_same_version() -
     assert session.says(ALICE, ReplayDone()) == []
 
 
-def test_what_was_withdrawn_in_the_replay_is_withdrawn_once() -> None:
+def test_a_publisher_that_was_withdrawn_in_the_replay_is_withdrawn_once() -> None:
     session = make_replaying()
     session.says(ALICE, subscribe(20), publish(21), unpublish(22, TWO))
 
@@ -514,7 +516,7 @@ def test_a_subscription_that_was_ended_in_the_replay_is_not_ended_again() -> Non
     assert session.says(ALICE, ReplayDone()) == []
 
 
-def test_a_subscription_that_another_client_shares_is_followed_on() -> None:
+def test_a_datum_that_another_client_subscribes_to_is_still_followed_after_a_replay() -> None:
     session = make_replaying()
     session.greet(BOB, subscribe())
     session.says(ALICE, publish(21), publish(22, TWO))
@@ -547,7 +549,7 @@ def test_a_bye_ends_everything_at_once() -> None:
     assert session.says(ALICE, publish(10)) == to_client(ALICE, WhoAreYou())
 
 
-def test_what_others_subscribe_to_as_well_is_followed_on_after_a_bye() -> None:
+def test_a_datum_that_another_client_subscribes_to_is_still_followed_after_a_bye() -> None:
     session = make_session()
     session.greet(ALICE, subscribe())
     session.greet(BOB, subscribe())
@@ -616,7 +618,7 @@ def test_a_client_that_does_not_read_is_disconnected_and_has_its_grace() -> None
     assert session.greet(ALICE) == to_client(ALICE, WELCOME)
 
 
-def test_of_two_connections_with_one_client_id_the_newer_counts() -> None:
+def test_the_newer_of_two_connections_with_one_client_id_counts() -> None:
     session = make_session()
     session.greet(ALICE)
 
@@ -668,7 +670,7 @@ def test_an_acknowledgement_lets_the_next_push_go_in_the_same_turn() -> None:
     assert pushed == to_client(ALICE, Push(PAY, GLOBAL, V1, V2, (TWO,)))
 
 
-def test_an_acknowledgement_of_what_is_not_subscribed_means_nothing() -> None:
+def test_an_acknowledgement_of_a_datum_that_is_not_subscribed_is_ignored() -> None:
     session = make_subscribed(ONE)
 
     assert session.says(ALICE, PushAck(SHOP, GLOBAL, V1), PushAck(PAY, Scope.ZONE, V1)) == []
@@ -698,7 +700,7 @@ def test_an_unsubscribe_ends_the_pushes_and_the_following() -> None:
     assert session.turn(Link.CHANGES, D1, Changed(PAY, V1, V2, 2, (TWO,))) == []
 
 
-def test_who_has_what_there_is_is_told_just_that() -> None:
+def test_a_client_whose_view_is_up_to_date_is_told_only_that() -> None:
     session = make_subscribed(ONE)
     session.greet(BOB)
 
@@ -707,7 +709,7 @@ def test_who_has_what_there_is_is_told_just_that() -> None:
     )
 
 
-def test_a_higher_version_of_a_client_is_the_primarys_to_judge() -> None:
+def test_the_primary_judges_a_client_version_above_that_of_the_session() -> None:
     session = make_subscribed(ONE)
     session.greet(BOB)
     seen = Version(3, 50)
@@ -722,7 +724,7 @@ def test_a_higher_version_of_a_client_is_the_primarys_to_judge() -> None:
     )
 
 
-def test_a_higher_version_waits_while_the_primary_cannot_be_asked() -> None:
+def test_a_client_version_above_that_of_the_session_waits_for_the_primary() -> None:
     """Nobody is set back to an older copy because a connection is down."""
     session = make_subscribed(ONE)
     session.go_down(D1)
@@ -734,7 +736,7 @@ def test_a_higher_version_waits_while_the_primary_cannot_be_asked() -> None:
     assert at_clients(session.wait(0.5)) == []
 
 
-def test_an_acknowledgement_above_what_was_pushed_is_the_primarys_to_judge() -> None:
+def test_the_primary_judges_an_acknowledged_version_above_the_one_pushed() -> None:
     session = make_session()
     session.greet(ALICE, subscribe())
     session.hears(D1, Snapshot(1, PAY, V1, (ONE,), 0, 1))
@@ -745,7 +747,7 @@ def test_an_acknowledgement_above_what_was_pushed_is_the_primarys_to_judge() -> 
     assert effects == to_data(D1, FetchChanges(2, PAY, V1, seen))
 
 
-def test_a_version_of_an_epoch_to_come_waits_for_the_epoch_and_then_for_the_primary() -> None:
+def test_a_client_version_of_an_unseen_epoch_waits_for_the_epoch_and_then_for_the_primary() -> None:
     session = make_subscribed(ONE)
     session.greet(BOB)
     seen = Version(7, 1)
@@ -776,7 +778,7 @@ def test_a_client_that_never_acknowledges_loses_its_connection() -> None:
     assert session.greet(ALICE, subscribe(7))[1:] == to_client(ALICE, again[0], Accepted((7,)))
 
 
-def test_a_client_that_left_while_it_owed_an_acknowledgement_is_not_disconnected_again() -> None:
+def test_a_client_that_left_before_its_acknowledgement_is_not_disconnected_again() -> None:
     session = make_session()
     session.greet(ALICE, subscribe())
     session.hears(D1, Snapshot(1, PAY, V1, (), 0, 1))
@@ -788,7 +790,7 @@ def test_a_client_that_left_while_it_owed_an_acknowledgement_is_not_disconnected
 # --- the session itself ---------------------------------------------------------------------------
 
 
-def test_a_replay_that_was_under_way_when_the_session_became_another_drops_nothing() -> None:
+def test_a_replay_during_which_the_session_gets_a_new_incarnation_withdraws_nothing() -> None:
     """What was said before the question counts as said: only the next Hello starts anew."""
     session = make_session()
     session.greet(ALICE)
@@ -801,7 +803,7 @@ def test_a_replay_that_was_under_way_when_the_session_became_another_drops_nothi
     assert session.says(ALICE, ReplayDone()) == []
 
 
-def test_who_greets_in_the_turn_in_which_all_are_asked_is_not_asked() -> None:
+def test_a_client_that_says_hello_in_the_turn_in_which_all_are_asked_is_not_asked() -> None:
     session = make_session()
     session.greet(ALICE)
     reply = MembershipReply(1, make_membership(D1, epoch=8, ring_epoch=3), Incarnation(8, "s1"))
@@ -811,7 +813,7 @@ def test_who_greets_in_the_turn_in_which_all_are_asked_is_not_asked() -> None:
     assert at_clients(session.greet(ALICE)) == to_client(ALICE, welcome)
 
 
-def test_a_publish_that_is_asked_again_hears_which_data_node_is_away() -> None:
+def test_a_repeated_publish_is_told_which_data_node_is_not_reached() -> None:
     session = Session(D1)
     session.go_down(D1)
     assert session.greet(ALICE, publish(1))[1:] == []
@@ -826,7 +828,7 @@ def test_a_publish_that_is_asked_again_hears_which_data_node_is_away() -> None:
     )
 
 
-def test_a_publish_that_no_data_node_can_take_hears_so() -> None:
+def test_a_repeated_publish_is_told_that_no_data_node_works() -> None:
     session = Session()
     session.join(make_membership())
     session.greet(ALICE, publish(1))
@@ -835,7 +837,7 @@ def test_a_publish_that_no_data_node_can_take_hears_so() -> None:
     assert session.says(ALICE, publish(2)) == to_client(ALICE, refused(2, NotReadyError, why))
 
 
-def test_a_publish_that_is_on_its_way_hears_nothing_yet() -> None:
+def test_a_repeated_publish_that_is_under_way_gets_no_answer_yet() -> None:
     session = Session(D1)
     session.greet(ALICE, publish(1))
 

@@ -60,7 +60,7 @@ def test_a_node_that_is_gone_is_disconnected() -> None:
     assert links.primary(PAY) == D2
 
 
-def test_another_life_of_a_node_has_connections_of_its_own() -> None:
+def test_another_incarnation_of_a_node_has_connections_of_its_own() -> None:
     """So that an answer of a predecessor is never taken for one of its successor."""
     links = make_links(D1)
 
@@ -105,7 +105,7 @@ def test_a_lost_connection_for_hints_does_not_stop_requests() -> None:
 
 
 @pytest.mark.parametrize("link", [Link.DATA, Link.CHANGES])
-def test_connections_of_nobody_are_none_of_ours(link: Link) -> None:
+def test_connections_of_unknown_data_nodes_are_ignored(link: Link) -> None:
     links = make_links(D1)
 
     assert not links.on_peer_up(PeerUp(link, "d1@9"))
@@ -190,5 +190,5 @@ def test_a_connection_that_ended_is_reported_once_until_it_has_stood_again(reaso
         PeerLost(Link.DATA, "d1@9", ENDED[0]),
     ],
 )
-def test_silence_and_strangers_are_not_reported(lost: PeerLost) -> None:
+def test_a_silent_or_unknown_data_node_is_not_reported(lost: PeerLost) -> None:
     assert make_links(D1).unreported(lost, "m1") is None

@@ -200,7 +200,7 @@ def test_a_session_listens_to_the_bucket_first_and_fetches_then() -> None:
     assert len(bench.datums) == bench.datums.fetch_count == 1
 
 
-def test_an_id_that_is_followed_is_not_asked_for_again() -> None:
+def test_a_datum_that_is_followed_already_is_not_fetched_again() -> None:
     bench = Bench(D1)
     followed = bench.add()
 
@@ -217,7 +217,7 @@ def test_ids_of_one_bucket_share_its_topic() -> None:
     assert bench.datums.remove(other) == [UNLISTEN]
 
 
-def test_what_is_dropped_is_forgotten_and_late_answers_with_it() -> None:
+def test_a_late_answer_about_a_removed_datum_is_ignored() -> None:
     bench = Bench(D1)
     followed = bench.add()
     request_id = followed.request_id
@@ -272,7 +272,7 @@ def test_hints_that_come_twice_or_late_change_nothing(repeated: Changed) -> None
     assert bench.datums.gap_count == 0
 
 
-def test_a_hint_too_large_to_carry_its_change_is_fetched_from_my_version() -> None:
+def test_a_hint_without_its_change_is_fetched_from_the_version_here() -> None:
     bench = Bench(D1)
     followed = bench.known(ONE)
 
@@ -326,7 +326,7 @@ def test_a_change_that_fits_is_shown_although_a_higher_version_is_awaited() -> N
     assert followed.mirror.version == V2
 
 
-def test_a_hint_of_a_node_that_does_not_own_the_id_is_of_the_past() -> None:
+def test_a_hint_of_a_node_that_is_not_the_primary_is_ignored() -> None:
     bench = Bench(D1, D2)
     name = names_at(bench.links, D1)[0]
     followed = bench.known(ONE, name=name)
@@ -336,7 +336,7 @@ def test_a_hint_of_a_node_that_does_not_own_the_id_is_of_the_past() -> None:
     assert followed.mirror.version == V1
 
 
-def test_a_hint_that_nobody_asked_for_is_ignored() -> None:
+def test_a_hint_of_a_datum_that_is_not_followed_is_ignored() -> None:
     bench = Bench(D1)
 
     assert bench.on_changed(hint(V1, V2, 6, TWO)) == []
@@ -345,7 +345,7 @@ def test_a_hint_that_nobody_asked_for_is_ignored() -> None:
 # --- gaps -----------------------------------------------------------------------------------------
 
 
-def test_a_gap_before_a_hint_is_compared() -> None:
+def test_a_gap_before_a_hint_starts_a_comparison() -> None:
     bench = Bench(D1)
     bench.known(ONE)
     other = sharing_bucket(PAY)
@@ -376,7 +376,7 @@ def test_hints_count_from_the_first_answer_after_listening() -> None:
     )
 
 
-def test_a_gap_that_a_beat_shows_is_compared_once() -> None:
+def test_a_gap_that_a_beat_shows_starts_one_comparison() -> None:
     bench = Bench(D1)
     bench.known(ONE)
 
@@ -402,7 +402,7 @@ def test_a_beat_that_is_too_short_does_not_raise() -> None:
     assert bench.on_beat(Beat(Incarnation(1, "d1"), ())) == []
 
 
-def test_nothing_is_compared_with_a_node_that_owns_none_of_it() -> None:
+def test_nothing_is_compared_with_a_node_that_is_primary_of_none_of_it() -> None:
     bench = Bench(D1, D2)
     moved = names_at(make_links(D1, D2), D2)[0]
     followed = bench.known(ONE, name=moved)
@@ -424,7 +424,7 @@ def test_a_gap_heard_while_the_connection_is_down_is_compared_when_it_stands() -
 
 
 @pytest.mark.parametrize("version", [V3, ZERO], ids=["above mine", "below mine"])
-def test_what_a_comparison_shows_to_differ_is_fetched(version: Version) -> None:
+def test_a_datum_that_a_comparison_shows_to_differ_is_fetched(version: Version) -> None:
     """Below mine: the primary has another history, and gives a version above both."""
     bench = Bench(D1)
     bench.known(ONE)
@@ -434,7 +434,7 @@ def test_what_a_comparison_shows_to_differ_is_fetched(version: Version) -> None:
     assert effects == to_data(D1, fetch(2, V1, version))
 
 
-def test_comparisons_with_a_stranger_or_of_what_is_not_followed_mean_nothing() -> None:
+def test_versions_from_another_node_or_of_a_datum_that_is_not_followed_are_ignored() -> None:
     bench = Bench(D1)
     bench.known(ONE)
     versions = Versions(0, BUCKET, ((SHOP, V3),), 9)
@@ -481,7 +481,7 @@ def answers(request_id: int) -> list[Changes | Snapshot]:
 
 @pytest.mark.parametrize("peer", [D1, "d1@0"])
 @pytest.mark.parametrize("answer", answers(2) + answers(1) + answers(0))
-def test_answers_to_another_question_or_of_another_node_change_nothing(
+def test_answers_to_another_request_or_of_another_node_change_nothing(
     answer: Changes | Snapshot, peer: str
 ) -> None:
     bench = Bench(D1)
@@ -520,7 +520,7 @@ def test_changes_that_lead_nowhere_are_asked_for_again_after_a_pause() -> None:
     assert bench.wait(0.2) == to_data(D1, fetch(3, V1, V3))
 
 
-def test_what_is_not_answered_in_time_is_asked_again_under_another_id() -> None:
+def test_a_fetch_without_an_answer_in_time_is_sent_again_under_another_id() -> None:
     bench = Bench(D1)
     followed = bench.add()
     assert bench.next_tick_at() == bench.now + RETRY
@@ -533,7 +533,7 @@ def test_what_is_not_answered_in_time_is_asked_again_under_another_id() -> None:
     assert not followed.mirror.is_known
 
 
-def test_a_snapshot_that_goes_on_arriving_is_waited_for_and_holds_up_nobody() -> None:
+def test_a_snapshot_that_keeps_arriving_is_waited_for_and_delays_no_other_fetch() -> None:
     bench = Bench(D1)
     slow = bench.add()
     bench.add(SHOP)
@@ -571,7 +571,7 @@ def test_a_datum_waits_for_no_other_answer_than_its_own(peer: str, request_id: i
 # --- unreconciled ---------------------------------------------------------------------------------
 
 
-def test_without_a_copy_what_an_unreconciled_node_has_is_taken_after_a_moment() -> None:
+def test_without_a_copy_a_partial_snapshot_is_taken_after_a_moment() -> None:
     bench = Bench(D1)
     followed = bench.add()
 
@@ -587,7 +587,7 @@ def test_without_a_copy_what_an_unreconciled_node_has_is_taken_after_a_moment() 
     assert followed.mirror.is_unsure
 
 
-def test_without_a_copy_an_empty_list_is_believed_only_after_a_long_time() -> None:
+def test_without_a_copy_an_empty_partial_snapshot_is_taken_only_after_a_long_time() -> None:
     bench = Bench(D1)
     followed = bench.add()
     bench.now += 59.7
@@ -601,7 +601,7 @@ def test_without_a_copy_an_empty_list_is_believed_only_after_a_long_time() -> No
     assert bench.datums.take_changed(bench.now) == [followed]
 
 
-def test_a_copy_is_kept_and_merged_at_once_and_loses_nothing() -> None:
+def test_a_copy_merges_a_partial_snapshot_at_once_and_loses_nothing() -> None:
     bench = Bench(D1)
     followed = bench.known(ONE)
     bench.on_changed(hint(V2, V3, 6))
@@ -663,7 +663,7 @@ def test_an_unsure_copy_is_fetched_whole_when_fewer_sessions_are_missing() -> No
     assert bench.on_beat(beat(6)) == []
 
 
-def test_whoever_waits_for_a_first_copy_asks_when_a_beat_says_that_it_is_whole() -> None:
+def test_a_datum_without_a_copy_is_fetched_when_a_beat_says_that_the_node_is_reconciled() -> None:
     bench = Bench(D1)
     followed = bench.add()
     bench.snapshot(followed, V1, is_unreconciled=True)
@@ -672,7 +672,7 @@ def test_whoever_waits_for_a_first_copy_asks_when_a_beat_says_that_it_is_whole()
     assert bench.on_beat(beat(5)) == [], "one at a time"
 
 
-def test_a_beat_of_another_node_says_nothing_about_a_copy() -> None:
+def test_a_beat_of_another_node_fetches_nothing() -> None:
     bench = Bench(D1, D2)
     followed = bench.add(names_at(bench.links, D1)[0])
     bench.snapshot(followed, V1, is_unreconciled=True)
@@ -683,7 +683,7 @@ def test_a_beat_of_another_node_says_nothing_about_a_copy() -> None:
 # --- connections and ring -------------------------------------------------------------------------
 
 
-def test_what_cannot_be_asked_waits_for_the_connection() -> None:
+def test_a_fetch_that_cannot_be_sent_waits_for_the_connection() -> None:
     bench = Bench(D1, is_up=False)
 
     assert bench.datums.add(PAY, bench.now)[1] == [LISTEN]
@@ -693,14 +693,14 @@ def test_what_cannot_be_asked_waits_for_the_connection() -> None:
     assert bench.come_up() == to_data(D1, fetch(1))
 
 
-def test_a_connection_to_another_node_answers_no_question() -> None:
+def test_a_connection_to_another_node_fetches_nothing() -> None:
     bench = Bench(D1, D2, is_up=False)
     bench.add(names_at(bench.links, D1)[0])
 
     assert bench.come_up(D2) == []
 
 
-def test_what_was_under_way_when_a_connection_broke_is_asked_over_the_next() -> None:
+def test_a_fetch_under_way_when_a_connection_broke_is_sent_over_the_next() -> None:
     bench = Bench(D1, D2)
     here, there = (bench.add(names_at(bench.links, peer)[0]) for peer in (D1, D2))
     bench.lose(D1)
@@ -711,7 +711,7 @@ def test_what_was_under_way_when_a_connection_broke_is_asked_over_the_next() -> 
     assert bench.come_up(D1) == to_data(D1, fetch(3, name=here.name))
 
 
-def test_what_was_under_way_is_asked_soon_if_the_connection_stands_again_at_once() -> None:
+def test_a_fetch_under_way_is_sent_at_once_when_the_connection_stands_again() -> None:
     bench = Bench(D1)
     bench.add()
     bench.lose()
@@ -719,7 +719,7 @@ def test_what_was_under_way_is_asked_soon_if_the_connection_stands_again_at_once
     assert bench.come_up() == to_data(D1, fetch(2))
 
 
-def test_an_id_that_moves_is_followed_at_its_new_owner_from_the_version_that_is_here() -> None:
+def test_a_datum_that_moves_is_fetched_from_its_new_primary_from_the_version_here() -> None:
     bench = Bench(D1)
     after = make_links(D1, D2)
     stays, moves = names_at(after, D1)[0], names_at(after, D2)[0]
@@ -738,7 +738,7 @@ def test_an_id_that_moves_is_followed_at_its_new_owner_from_the_version_that_is_
     assert moving.mirror.version == V3
 
 
-def test_another_life_of_a_node_is_asked_for_all_and_counts_its_own_hints() -> None:
+def test_another_incarnation_of_a_node_is_asked_for_all_and_counts_its_own_hints() -> None:
     bench = Bench(D1)
     followed = bench.add()
     bench.snapshot(followed, V1, ONE, left=1)
@@ -753,7 +753,7 @@ def test_another_life_of_a_node_is_asked_for_all_and_counts_its_own_hints() -> N
     assert bench.datums.on_beat("d1@4", beat(1), bench.now) == []
 
 
-def test_a_moved_id_without_a_copy_waits_a_moment_for_its_new_owner() -> None:
+def test_a_moved_datum_without_a_copy_waits_a_moment_for_its_new_primary() -> None:
     bench = Bench(D1)
     followed = bench.add()
     bench.now += 10.0
@@ -765,7 +765,7 @@ def test_a_moved_id_without_a_copy_waits_a_moment_for_its_new_owner() -> None:
     assert not followed.mirror.is_known
 
 
-def test_without_any_data_node_what_is_here_stays() -> None:
+def test_without_any_data_node_the_copies_stay() -> None:
     bench = Bench(D1)
     followed = bench.known(ONE)
 
@@ -788,7 +788,7 @@ def test_everything_is_compared_once_in_a_while_whatever_the_beats_say() -> None
     assert bench.next_tick_at() == bench.now + CONFIG.sweep_seconds
 
 
-def test_old_steps_go_when_everything_is_looked_at_but_the_newest_stays() -> None:
+def test_old_steps_go_at_a_sweep_but_the_newest_stays() -> None:
     bench = Bench(D1)
     followed = bench.known(ONE)
     bench.on_changed(hint(V1, V2, 6, TWO))
@@ -801,7 +801,7 @@ def test_old_steps_go_when_everything_is_looked_at_but_the_newest_stays() -> Non
         assert len(followed.log) == 1
 
 
-def test_what_never_became_known_is_swept_too() -> None:
+def test_a_sweep_passes_over_a_datum_without_a_copy() -> None:
     bench = Bench(D1, is_up=False)
     bench.add()
 
@@ -815,7 +815,7 @@ def settle(bench: Bench) -> list[Effect]:
     return bench.datums.settle(bench.now)
 
 
-def test_the_primary_is_asked_for_a_version_that_is_not_below_what_a_client_has_seen() -> None:
+def test_the_primary_is_asked_for_no_version_below_the_one_that_a_client_claims() -> None:
     bench = Bench(D1)
     followed = bench.known(ONE)
 
@@ -828,7 +828,7 @@ def test_the_primary_is_asked_for_a_version_that_is_not_below_what_a_client_has_
     assert settle(bench) == []
 
 
-def test_a_claim_that_is_not_above_what_is_here_asks_nothing() -> None:
+def test_a_claim_that_is_not_above_the_version_here_fetches_nothing() -> None:
     bench = Bench(D1)
     followed = bench.known(ONE)
     bench.datums.claim(followed, V1)
@@ -840,7 +840,7 @@ def test_a_claim_that_is_not_above_what_is_here_asks_nothing() -> None:
     assert settle(bench) == to_data(D1, fetch(2, V1, V3))
 
 
-def test_a_claim_that_comes_during_a_fetch_is_asked_after_it() -> None:
+def test_a_claim_that_comes_during_a_fetch_is_fetched_after_it() -> None:
     """The answer to the fetch does not know of it, and settles nothing."""
     bench = Bench(D1)
     followed = bench.add()
@@ -853,7 +853,7 @@ def test_a_claim_that_comes_during_a_fetch_is_asked_after_it() -> None:
     assert settle(bench) == to_data(D1, fetch(2, V1, V3))
 
 
-def test_a_claim_that_the_primary_does_not_confirm_is_settled_all_the_same() -> None:
+def test_a_claim_that_the_primary_does_not_confirm_is_settled() -> None:
     bench = Bench(D1)
     followed = bench.known(ONE)
     bench.datums.claim(followed, V4)
@@ -881,7 +881,7 @@ def test_a_claim_outlives_refusals_and_connections() -> None:
     assert bench.come_up() == to_data(D1, fetch(3, V1, V3), compare((PAY, V1)))
 
 
-def test_a_claim_of_a_dropped_interest_is_forgotten() -> None:
+def test_a_claim_of_a_removed_datum_is_forgotten() -> None:
     bench = Bench(D1)
     bench.datums.claim(bench.known(ONE), V3)
 

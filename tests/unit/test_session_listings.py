@@ -88,7 +88,7 @@ def test_a_page_says_when_there_is_more(first: DatumsListed, second: DatumsListe
     assert answer == to_client(ALICE, DatumsListed(77, lines("a", "b"), is_complete=False))
 
 
-def test_answers_that_come_twice_late_or_from_a_stranger_are_nobodys() -> None:
+def test_answers_that_come_twice_or_late_or_from_another_node_are_ignored() -> None:
     bench = Bench(D1, D2)
     bench.ask()
 
@@ -119,7 +119,7 @@ def test_a_listing_is_refused_while_there_is_no_data_node() -> None:
     assert bench.ask() == to_client(ALICE, refused)
 
 
-def test_a_listing_that_takes_too_long_is_refused_and_names_who_did_not_answer() -> None:
+def test_a_listing_that_takes_too_long_is_refused_and_names_the_nodes_that_did_not_answer() -> None:
     bench = Bench(D1, D2)
     bench.ask(ALICE, 10.0)
     bench.ask(BOB, 11.0)
@@ -154,7 +154,7 @@ def test_a_listing_shares_its_ids_with_no_other_request_to_a_data_node() -> None
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
-def test_a_listing_that_cannot_be_names_meta_where_meta_is_away(*, is_lost: bool) -> None:
+def test_a_refused_listing_says_when_meta_is_away_too(*, is_lost: bool) -> None:
     """Nobody takes the place of a data node meanwhile: to try again is no use."""
     outage = "meta is away: " + "x" * Limits.detail_characters_max
     bench = Bench(D1, outage_sentence=outage)

@@ -65,7 +65,7 @@ def test_the_membership_is_answered_from_what_the_session_follows() -> None:
     )
 
 
-def test_a_change_is_passed_on_as_it_is_and_answered_under_the_id_of_who_asked() -> None:
+def test_a_change_is_passed_on_unchanged_and_answered_under_the_id_of_its_client() -> None:
     """The one who asked needs no greeting, and need not reach meta."""
     session = Session(D1)
 
@@ -78,7 +78,7 @@ def test_a_change_is_passed_on_as_it_is_and_answered_under_the_id_of_who_asked()
     assert answers(session, reply) == to_client(ALICE, SettingsReply(77, REPLY))
 
 
-def test_a_read_is_meta_s_to_answer_each_time() -> None:
+def test_meta_answers_each_read() -> None:
     """A session keeps no settings, so that a read is as new as meta's answer to it."""
     session = Session(D1)
     for _ in range(2):
@@ -131,7 +131,7 @@ def test_a_listing_is_asked_of_the_data_nodes() -> None:
     assert answer == to_client(ALICE, DatumsListed(5, ()))
 
 
-def test_a_no_of_meta_is_passed_back() -> None:
+def test_a_refusal_of_meta_is_passed_back() -> None:
     session = Session(D1)
     (change,) = passed_on(session.says(ALICE, CHANGE))
 
@@ -142,7 +142,7 @@ def test_a_no_of_meta_is_passed_back() -> None:
     )
 
 
-def test_answers_to_several_find_who_asked() -> None:
+def test_each_answer_reaches_the_client_that_asked() -> None:
     session = Session(D1)
     (first,) = passed_on(session.says(ALICE, READ))
     (second,) = passed_on(session.says(BOB, READ))
@@ -177,7 +177,7 @@ def test_ids_are_never_those_of_the_session_s_own_requests_to_meta() -> None:
 # --- answers that are nobody's --------------------------------------------------------------------
 
 
-def test_answers_that_come_twice_late_or_from_a_stranger_are_nobodys() -> None:
+def test_answers_that_come_twice_or_late_or_from_another_node_are_ignored() -> None:
     session = Session(D1)
     (read,) = passed_on(session.says(ALICE, READ))
     reply = SettingsReply(read.request_id, REPLY)
@@ -190,7 +190,7 @@ def test_answers_that_come_twice_late_or_from_a_stranger_are_nobodys() -> None:
 
 
 @pytest.mark.parametrize("is_slow", [False, True])
-def test_what_a_client_asked_that_is_gone_is_dropped(*, is_slow: bool) -> None:
+def test_the_requests_of_a_client_that_is_gone_are_dropped(*, is_slow: bool) -> None:
     session = Session(D1)
     (mine,) = passed_on(session.says(ALICE, CHANGE))
     (other,) = passed_on(session.says(BOB, READ))
@@ -224,7 +224,7 @@ def test_a_meta_node_that_does_not_lead_sends_the_session_and_the_request_to_the
     )
 
 
-def test_what_is_under_way_when_the_connection_is_lost_is_asked_again_over_the_next() -> None:
+def test_a_request_under_way_when_the_connection_is_lost_is_sent_again_over_the_next() -> None:
     session = Session(D1)
     session.says(ALICE, CHANGE)
     session.says(BOB, READ)
@@ -255,7 +255,7 @@ def test_while_meta_is_away_a_request_waits_for_it() -> None:
     )
 
 
-def test_a_meta_node_that_hangs_is_left_and_the_request_is_asked_again() -> None:
+def test_a_meta_node_that_hangs_is_left_and_the_request_is_sent_again() -> None:
     """It is asked within the time of the request if that was asked after the hanging began."""
     session = Session(D1)
     session.now += 1.0
@@ -318,7 +318,7 @@ def test_the_refusal_says_what_is_in_the_way() -> None:
     assert refused.detail.endswith(": try again"), "it never left"
 
 
-def test_a_long_story_is_cut_before_the_advice() -> None:
+def test_a_long_reason_is_cut_before_the_advice() -> None:
     session = Session()
     session.local(PeerLost(Link.META, META, "x" * 600))
     session.says(ALICE, READ)
@@ -352,7 +352,7 @@ def test_requests_end_in_the_order_in_which_they_came_also_when_they_were_sent_a
     assert [effect.peer for effect in told if isinstance(effect, Send)] == [ALICE, BOB]
 
 
-def test_one_client_has_so_many_under_way_and_no_more() -> None:
+def test_the_requests_of_one_client_are_bounded() -> None:
     session = Session(D1)
     for _ in range(10):
         assert len(passed_on(session.says(ALICE, READ))) == 1
@@ -362,7 +362,7 @@ def test_one_client_has_so_many_under_way_and_no_more() -> None:
     assert len(passed_on(session.says(BOB, READ))) == 1
 
 
-def test_a_session_has_so_many_under_way_and_no_more_also_while_meta_is_away() -> None:
+def test_the_requests_of_all_clients_are_bounded_also_while_meta_is_away() -> None:
     session = Session(D1)
     session.local(PeerLost(Link.META, META, "closed"))
     for number in range(100):
@@ -415,7 +415,7 @@ def test_a_change_that_was_lost_on_the_way_once_stays_in_doubt() -> None:
     assert no.detail.endswith("the change may or may not be done; look, then ask again")
 
 
-def test_whoever_may_not_lead_is_asked_nothing() -> None:
+def test_a_meta_node_that_may_not_lead_is_sent_no_request() -> None:
     """It would send the request elsewhere, and the answer to that may be lost."""
     session = Session(D1)
     session.local(PeerLost(Link.META, META, "closed"))

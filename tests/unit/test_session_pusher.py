@@ -118,7 +118,7 @@ def delta(
 # --- one subscriber -------------------------------------------------------------------------------
 
 
-def test_a_new_subscriber_is_told_everything_and_then_what_changes() -> None:
+def test_a_new_subscriber_gets_a_snapshot_and_then_deltas() -> None:
     datum = Datum(V1, ONE)
     subscriber = datum.add(make_client())
     assert datum.settle() == to_client(ALICE, snapshot(V1, ONE))
@@ -132,7 +132,7 @@ def test_a_new_subscriber_is_told_everything_and_then_what_changes() -> None:
     assert datum.pusher.push_count == 2
 
 
-def test_an_empty_datum_is_told_too_but_nothing_unknown() -> None:
+def test_an_empty_datum_is_pushed_but_an_unknown_one_is_not() -> None:
     datum = Datum(None)
     datum.add(make_client())
     assert datum.settle() == []
@@ -157,7 +157,7 @@ def test_while_a_push_is_in_flight_changes_merge_into_the_next() -> None:
     assert datum.settle() == to_client(ALICE, delta(V1, V3, newer))
 
 
-def test_a_removal_is_told_with_its_cause_and_takes_whatever_version_the_client_has() -> None:
+def test_a_removal_is_pushed_with_its_cause_and_holds_for_each_version() -> None:
     datum = Datum(V1, ONE, TWO)
     datum.acked(make_client())
 
@@ -167,7 +167,7 @@ def test_a_removal_is_told_with_its_cause_and_takes_whatever_version_the_client_
     assert datum.settle() == to_client(ALICE, delta(V1, V2, gone=[gone]))
 
 
-def test_what_a_snapshot_of_the_primary_lacked_is_told_as_absent() -> None:
+def test_a_publisher_that_a_snapshot_of_the_primary_lacked_is_pushed_as_absent() -> None:
     datum = Datum(V1, ONE, TWO)
     datum.acked(make_client())
 
@@ -180,7 +180,7 @@ def removed(publisher: Publisher) -> Removal:
     return Removal(publisher.publisher_id, publisher.version, Cause.UNPUBLISHED, S1)
 
 
-def test_what_came_and_went_meanwhile_is_not_told() -> None:
+def test_a_publisher_that_came_and_went_meanwhile_is_not_pushed() -> None:
     datum = Datum(V1, ONE)
     datum.acked(make_client())
 
@@ -192,7 +192,7 @@ def test_what_came_and_went_meanwhile_is_not_told() -> None:
     assert datum.settle() == to_client(ALICE, delta(V1, V4, THREE))
 
 
-def test_what_went_and_came_again_meanwhile_is_told_as_it_is_now() -> None:
+def test_a_publisher_that_went_and_came_again_meanwhile_is_pushed_as_it_is_now() -> None:
     datum = Datum(V1, ONE)
     datum.acked(make_client())
     again = make_publisher(1, version=2)
@@ -215,7 +215,7 @@ def test_a_version_that_changes_nothing_visible_pushes_nothing() -> None:
     assert datum.settle() == to_client(ALICE, delta(V1, V4, TWO)), "from what the client has"
 
 
-def test_what_is_no_longer_logged_is_told_as_a_whole() -> None:
+def test_changes_that_are_no_longer_logged_are_pushed_as_a_snapshot() -> None:
     datum = Datum(V1, ONE)
     subscriber = datum.add(make_client())
     datum.settle()
@@ -228,7 +228,7 @@ def test_what_is_no_longer_logged_is_told_as_a_whole() -> None:
     assert datum.settle() == to_client(ALICE, snapshot(V3, ONE, TWO, THREE))
 
 
-def test_a_change_that_is_too_large_is_told_as_a_whole_in_parts() -> None:
+def test_a_change_that_is_too_large_is_pushed_as_a_snapshot_in_parts() -> None:
     datum = Datum(V1, ONE)
     datum.acked(make_client())
     body = bytes(Limits.body_bytes_max)
@@ -244,7 +244,7 @@ def test_a_change_that_is_too_large_is_told_as_a_whole_in_parts() -> None:
     assert [p for message in messages for p in message.publishers] == [ONE, *large]
 
 
-def test_more_removals_than_a_record_carries_are_told_as_a_whole() -> None:
+def test_more_removals_than_a_record_carries_are_pushed_as_a_snapshot() -> None:
     crowd = [
         make_publisher(publisher_id=number.to_bytes(16))
         for number in range(Limits.removals_per_record_max + 1)
@@ -310,7 +310,7 @@ def test_a_publisher_that_moves_out_of_scope_is_removed_and_back_into_it_added()
     assert datum.settle() == to_client(ALICE, Push(PAY, ZONE, V2, V3, (back,)))
 
 
-def test_what_goes_out_of_scope_was_never_seen() -> None:
+def test_the_removal_of_a_publisher_out_of_scope_is_not_pushed() -> None:
     datum = Datum(V1, NEAR, FAR)
     datum.acked(make_client(), ZONE)
 
@@ -322,7 +322,7 @@ def test_what_goes_out_of_scope_was_never_seen() -> None:
 # --- several subscribers --------------------------------------------------------------------------
 
 
-def test_who_shares_scope_and_starting_point_shares_the_message() -> None:
+def test_subscribers_with_the_same_scope_and_start_share_the_message() -> None:
     datum = Datum(V1, ONE)
     alice, bob = datum.add(make_client()), datum.add(make_client(BOB_ID, zone="z2"))
     first, second = pushes(datum.settle())
@@ -337,7 +337,7 @@ def test_who_shares_scope_and_starting_point_shares_the_message() -> None:
     assert first is second
 
 
-def test_other_scopes_and_starting_points_have_messages_of_their_own() -> None:
+def test_subscribers_with_another_scope_or_start_get_messages_of_their_own() -> None:
     datum = Datum(V1, NEAR, FAR)
     datum.add(make_client(), ZONE)
     datum.add(make_client(BOB_ID, zone="z2"), ZONE)
@@ -386,7 +386,7 @@ def test_a_subscriber_that_goes_takes_its_push_in_flight_with_it() -> None:
     assert datum.tick(RETRY) == ([], [])
 
 
-def test_a_subscription_that_is_said_again_starts_anew() -> None:
+def test_a_repeated_subscription_starts_anew() -> None:
     datum = Datum(V1, ONE)
     client = make_client()
     datum.acked(client)
@@ -422,7 +422,7 @@ def test_an_acknowledgement_of_a_lower_version_is_followed_by_a_snapshot() -> No
     assert datum.settle() == to_client(ALICE, snapshot(V2, ONE, TWO))
 
 
-def test_an_acknowledgement_of_nothing_changes_nothing() -> None:
+def test_an_acknowledgement_without_a_push_in_flight_is_ignored() -> None:
     datum = Datum(V1, ONE)
     subscriber = datum.acked(make_client())
 
@@ -497,7 +497,7 @@ def test_an_acknowledgement_starts_the_count_of_pushes_again() -> None:
         datum.change(Version(version.epoch, version.counter + 1), make_publisher(version.counter))
 
 
-def test_who_has_no_connection_is_neither_told_nor_probed() -> None:
+def test_a_client_without_a_connection_is_neither_pushed_to_nor_probed() -> None:
     datum = Datum(V1, ONE)
     client = make_client()
     datum.add(client)
@@ -521,7 +521,7 @@ def claiming(datum: Datum, version: Version, *publishers: Publisher) -> Subscrib
     return subscriber
 
 
-def test_who_has_what_there_is_is_told_just_that() -> None:
+def test_a_client_whose_view_is_up_to_date_is_told_only_that() -> None:
     datum = Datum(V2, ONE)
     subscriber = claiming(datum, V2, ONE)
 
@@ -541,7 +541,7 @@ def test_the_digest_is_of_what_is_in_scope() -> None:
 
 
 @pytest.mark.parametrize("version", [V1, V2])
-def test_who_has_something_else_or_older_is_told_everything(version: Version) -> None:
+def test_a_client_with_another_or_older_view_gets_a_snapshot(version: Version) -> None:
     datum = Datum(V2, ONE)
     claiming(datum, version, TWO)
 
@@ -558,7 +558,7 @@ def test_a_current_push_that_is_not_acknowledged_becomes_a_snapshot() -> None:
     assert datum.settle() == to_client(ALICE, snapshot(V2, ONE))
 
 
-def test_who_has_a_higher_version_waits_until_the_primary_gave_one_above_it() -> None:
+def test_a_client_with_a_higher_version_waits_for_the_primary_to_confirm_it() -> None:
     datum = Datum(V1, ONE)
     claiming(datum, V3, ONE)
     datum.followed.claimed = V3
@@ -570,7 +570,7 @@ def test_who_has_a_higher_version_waits_until_the_primary_gave_one_above_it() ->
     assert datum.settle() == to_client(ALICE, snapshot(V4, ONE, TWO))
 
 
-def test_who_has_a_version_that_was_hinted_here_waits_for_it() -> None:
+def test_a_client_with_a_version_that_was_hinted_here_waits_for_it() -> None:
     datum = Datum(V1, ONE)
     claiming(datum, V3, ONE)
     datum.followed.mirror.expect(V3)
@@ -580,7 +580,7 @@ def test_who_has_a_version_that_was_hinted_here_waits_for_it() -> None:
     assert datum.settle() == to_client(ALICE, delta(V3, V3))
 
 
-def test_who_has_a_version_that_no_primary_confirms_starts_again_from_here() -> None:
+def test_a_client_with_a_version_that_no_primary_confirms_is_reset() -> None:
     datum = Datum(V1, ONE)
     subscriber = claiming(datum, V3, ONE)
 
@@ -593,7 +593,7 @@ def test_who_has_a_version_that_no_primary_confirms_starts_again_from_here() -> 
     assert datum.settle() == to_client(ALICE, delta(V1, V2, TWO))
 
 
-def test_a_claim_of_an_epoch_to_come_is_held_and_looked_at_when_it_came() -> None:
+def test_a_claim_of_an_unseen_epoch_is_held_until_the_epoch_comes() -> None:
     datum = Datum(V1, ONE)
     subscriber = claiming(datum, V3, ONE)
     subscriber.is_claim_held = True
@@ -621,7 +621,7 @@ def test_an_epoch_that_comes_while_a_push_is_in_flight_sends_no_second_one() -> 
 # --- unsure ---------------------------------------------------------------------------------------
 
 
-def test_a_part_is_marked_as_one_and_the_whole_follows_when_it_is_known() -> None:
+def test_a_partial_copy_is_pushed_as_unreconciled_and_the_whole_follows() -> None:
     datum = Datum(None)
     subscriber = datum.add(make_client())
     datum.whole(V1, ONE, is_partial=True)
@@ -639,7 +639,7 @@ def test_a_part_is_marked_as_one_and_the_whole_follows_when_it_is_known() -> Non
     assert datum.settle() == []
 
 
-def test_the_whole_follows_a_part_that_was_in_flight_when_it_became_known() -> None:
+def test_the_whole_follows_a_partial_push_that_was_in_flight() -> None:
     datum = Datum(None)
     subscriber = datum.add(make_client())
     datum.whole(V1, ONE, is_partial=True)
@@ -652,7 +652,7 @@ def test_the_whole_follows_a_part_that_was_in_flight_when_it_became_known() -> N
     assert datum.settle() == to_client(ALICE, snapshot(V2, ONE))
 
 
-def test_who_has_the_same_as_an_unsure_copy_is_told_that_it_is_unsure() -> None:
+def test_a_client_with_the_same_view_as_an_unsure_copy_is_told_that_it_is_unsure() -> None:
     datum = Datum(None)
     datum.whole(V1, ONE, is_partial=True)
     claiming(datum, V1, ONE)
@@ -660,7 +660,7 @@ def test_who_has_the_same_as_an_unsure_copy_is_told_that_it_is_unsure() -> None:
     assert datum.settle() == to_client(ALICE, snapshot(V1, ONE, is_unreconciled=True))
 
 
-def test_who_had_a_copy_before_it_became_unsure_gets_deltas_as_ever() -> None:
+def test_a_client_with_a_view_from_before_the_copy_became_unsure_still_gets_deltas() -> None:
     """Its view is this session's, nothing more and nothing less."""
     datum = Datum(V1, ONE)
     subscriber = datum.acked(make_client())

@@ -107,7 +107,7 @@ def removal(publisher: Publisher, cause: Cause = Cause.UNPUBLISHED) -> Removal:
 # --- a pending write ------------------------------------------------------------------------------
 
 
-def test_a_write_goes_to_the_primary_when_the_turn_ends_and_once() -> None:
+def test_a_registration_is_sent_to_its_primary_once_when_the_turn_ends() -> None:
     bench = Bench(D1)
 
     bench.publish(ONE)
@@ -118,7 +118,7 @@ def test_a_write_goes_to_the_primary_when_the_turn_ends_and_once() -> None:
     assert len(bench.registrations) == 1
 
 
-def test_a_write_is_accepted_when_its_own_data_node_says_so() -> None:
+def test_a_registration_is_accepted_when_its_data_node_says_so() -> None:
     bench = Bench(D1)
     bench.publish(ONE)
     assert not bench.registrations.is_accepted(bench.registration()), "not sent"
@@ -158,7 +158,7 @@ def test_a_session_answers_for_what_its_present_incarnation_registered() -> None
 
 
 @pytest.mark.parametrize(("peer", "request_id"), [(D2, 1), ("d1@0", 1), ("", 1), (D1, 99), (D1, 0)])
-def test_nobody_else_accepts_a_write(peer: str, request_id: int) -> None:
+def test_no_other_answer_accepts_a_registration(peer: str, request_id: int) -> None:
     bench = Bench(D1, D2)
     name = names_at(bench.links, D1)[0]
     bench.registrations.publish(name, ONE, 7)
@@ -204,7 +204,7 @@ def test_only_the_newest_state_waits_for_a_connection() -> None:
     assert bench.settle(1.0) == to_data(D1, PublishDatum(1, PAY, newest), digest_of(newest))
 
 
-def test_what_is_withdrawn_before_it_left_leaves_as_a_removal_only() -> None:
+def test_a_registration_that_is_withdrawn_before_it_is_sent_is_sent_as_a_removal_only() -> None:
     """Another session may have sent it before."""
     bench = Bench(D1)
     bench.publish(ONE)
@@ -243,7 +243,7 @@ def test_a_removal_goes_up_to_the_version_that_the_client_names_if_that_is_highe
     assert bench.registration().publisher.version == 5
 
 
-def test_what_is_published_again_after_a_removal_is_not_removed() -> None:
+def test_a_publisher_that_is_published_again_after_a_removal_stays() -> None:
     bench = Bench(D1)
     bench.started(ONE)
     bench.registrations.withdraw(bench.registration(), Cause.CLOSED)
@@ -256,7 +256,7 @@ def test_what_is_published_again_after_a_removal_is_not_removed() -> None:
     assert bench.registration().publisher == again
 
 
-def test_what_this_session_never_had_is_withdrawn_all_the_same() -> None:
+def test_a_publisher_that_this_session_never_had_is_withdrawn_all_the_same() -> None:
     bench = Bench(D1)
     unpublish = Unpublish(5, ONE.publisher_id, 4, PAY)
 
@@ -267,7 +267,7 @@ def test_what_this_session_never_had_is_withdrawn_all_the_same() -> None:
     assert bench.settle(0.0) == to_data(D1, UnpublishDatum(1, PAY, (gone,)), digest_of())
 
 
-def test_what_is_not_answered_in_time_is_sent_again_under_another_id() -> None:
+def test_a_request_without_an_answer_in_time_is_sent_again_under_another_id() -> None:
     bench = Bench(D1)
     bench.tick(10.0)
     bench.publish(ONE)
@@ -313,7 +313,7 @@ def refuse(bench: Bench, now: float) -> float:
     return bench.next_tick_at() - now
 
 
-def test_what_is_refused_for_now_is_sent_again_after_a_pause() -> None:
+def test_a_registration_that_is_refused_for_now_is_sent_again_after_a_pause() -> None:
     bench = Bench(D1)
     bench.tick(10.0)
     bench.publish(ONE)
@@ -363,7 +363,7 @@ def test_many_refusals_at_once_are_one_pause() -> None:
     assert bench.next_tick_at() == due
 
 
-def test_a_final_refusal_takes_the_record_away() -> None:
+def test_a_final_refusal_removes_the_registration() -> None:
     bench = Bench(D1)
     bench.started(ONE, TWO)
     registration = bench.registration()
@@ -391,7 +391,7 @@ def test_a_refusal_of_something_else_changes_nothing(
 # --- connections and ring -------------------------------------------------------------------------
 
 
-def test_what_was_under_way_when_a_connection_broke_goes_again_over_the_next() -> None:
+def test_a_request_under_way_when_a_connection_broke_is_sent_over_the_next() -> None:
     bench = Bench(D1)
     bench.started(ONE, TWO)
     bench.registrations.on_accepted(D1, [1])
@@ -405,7 +405,7 @@ def test_what_was_under_way_when_a_connection_broke_goes_again_over_the_next() -
     assert bench.settle(0.0) == to_data(D1, again, digest_of(ONE, TWO))
 
 
-def test_a_connection_to_nobody_that_breaks_changes_nothing() -> None:
+def test_a_broken_connection_to_an_unknown_data_node_changes_nothing() -> None:
     bench = Bench(D1)
     bench.started(ONE)
 
@@ -435,7 +435,7 @@ def test_a_new_data_node_gets_exactly_what_moved_to_it() -> None:
     assert not bench.registrations.is_accepted(bench.registration(TWO))
 
 
-def test_what_was_accepted_is_sent_again_to_another_life_of_its_node() -> None:
+def test_an_accepted_registration_is_sent_again_to_another_incarnation_of_its_node() -> None:
     """It holds nothing of what its predecessor accepted."""
     bench = Bench(D1)
     bench.started(ONE)
@@ -464,7 +464,7 @@ def test_removals_move_with_the_ring_too() -> None:
     assert bench.settle(0.0) == to_data(D2, gone, digest_of(ring_epoch=4))
 
 
-def test_what_has_no_primary_waits_for_one() -> None:
+def test_a_registration_without_a_primary_waits_for_one() -> None:
     bench = Bench()
     bench.publish(ONE)
     assert bench.settle(0.0) == []
@@ -491,7 +491,7 @@ def test_when_the_last_data_node_goes_everything_is_pending_again() -> None:
 # --- incarnations ---------------------------------------------------------------------------------
 
 
-def test_what_was_never_vouched_for_is_sent_by_the_first_incarnation() -> None:
+def test_the_first_incarnation_answers_for_what_was_published_before_it() -> None:
     bench = Bench(D1, session=NO_INCARNATION)
     bench.publish(make_publisher(1, session=NO_INCARNATION))
     bench.registrations.on_incarnation(S1)
@@ -499,13 +499,13 @@ def test_what_was_never_vouched_for_is_sent_by_the_first_incarnation() -> None:
     assert bench.settle(0.0) == to_data(D1, PublishDatum(1, PAY, ONE), digest_of(ONE))
 
 
-def test_nobody_sends_no_digest() -> None:
+def test_a_session_without_incarnation_sends_no_digest() -> None:
     bench = Bench(D1, session=NO_INCARNATION)
 
     assert bench.tick(0.0) == []
 
 
-def test_a_new_incarnation_never_vouches_for_what_its_predecessor_did() -> None:
+def test_a_new_incarnation_does_not_answer_for_what_the_former_one_registered() -> None:
     """Its client may have gone elsewhere: it has to say it again."""
     bench = Bench(D1)
     bench.started(ONE)
@@ -525,7 +525,7 @@ def test_a_new_incarnation_never_vouches_for_what_its_predecessor_did() -> None:
     assert bench.tick(0.0) == to_data(D1, digest_of(again))
 
 
-def test_a_removal_is_sent_by_whatever_incarnation() -> None:
+def test_a_removal_is_sent_also_by_a_new_incarnation() -> None:
     bench = Bench(D1)
     bench.started(ONE)
     bench.registrations.withdraw(bench.registration(), Cause.BYE)
@@ -539,7 +539,7 @@ def test_a_removal_is_sent_by_whatever_incarnation() -> None:
     assert len(bench.registrations) == 0
 
 
-def test_what_a_predecessor_sent_is_not_sent_again_when_it_is_refused() -> None:
+def test_a_refused_registration_of_a_former_incarnation_is_not_sent_again() -> None:
     bench = Bench(D1)
     bench.started(ONE)
     bench.registrations.on_incarnation(S1_AGAIN)
@@ -554,7 +554,7 @@ def test_what_a_predecessor_sent_is_not_sent_again_when_it_is_refused() -> None:
 # --- digests and repair ---------------------------------------------------------------------------
 
 
-def test_digests_are_sent_every_while_and_after_a_connection_stands() -> None:
+def test_digests_are_sent_once_in_a_while_and_when_a_connection_stands() -> None:
     bench = Bench(D1)
     assert bench.tick(10.0) == to_data(D1, digest_of())
     assert bench.next_tick_at() == 10.0 + CONFIG.digest_seconds
@@ -579,7 +579,7 @@ def started_repair(count: int) -> Log:
     return Log(logging.WARNING, "session.repair.started", fields)
 
 
-def test_a_digest_that_differs_twice_running_starts_a_comparison() -> None:
+def test_a_digest_that_differs_twice_in_succession_starts_a_comparison() -> None:
     bench = Bench(D1)
     bench.started(ONE, TWO)
 
@@ -596,7 +596,7 @@ def test_a_digest_that_was_equal_in_between_starts_nothing() -> None:
 
 
 @pytest.mark.parametrize(("peer", "ring_epoch"), [(D1, 2), (D1, 4), (D2, 3), ("", 2)])
-def test_a_comparison_under_another_ring_or_with_a_stranger_means_nothing(
+def test_a_comparison_under_another_ring_or_with_another_node_is_ignored(
     peer: str, ring_epoch: int
 ) -> None:
     bench = Bench(D1)
@@ -622,7 +622,7 @@ def test_only_what_this_incarnation_answers_for_on_that_node_is_compared() -> No
     assert differ(bench, 2) == [started_repair(1), *to_data(D1, ComparePublishers(0, 255, pairs))]
 
 
-def test_a_comparison_is_cut_so_that_each_record_is_within_the_limits_and_all_ids_are_in() -> None:
+def test_a_comparison_is_cut_into_records_within_the_limits() -> None:
     """Nobody but a hostile client makes so many ids of one byte; what is over is left out."""
     bench = Bench(D1)
     first = [make_publisher(number) for number in range(200)]
@@ -639,7 +639,7 @@ def test_a_comparison_is_cut_so_that_each_record_is_within_the_limits_and_all_id
     assert effects == [started_repair(200 + len(crowd)), *to_data(D1, low, high)]
 
 
-def test_what_a_data_node_lacks_is_sent_again_once() -> None:
+def test_a_publisher_that_a_data_node_lacks_is_sent_again_once() -> None:
     bench = Bench(D1, D2)
     here, there = names_at(bench.links, D1)[0], names_at(bench.links, D2)[0]
     under_way = make_publisher(3)
@@ -658,7 +658,7 @@ def test_what_a_data_node_lacks_is_sent_again_once() -> None:
     assert not bench.registrations.is_accepted(bench.registration(ONE))
 
 
-def test_what_a_data_node_holds_beside_is_taken_back_unless_it_is_on_record() -> None:
+def test_a_stray_that_is_not_registered_here_is_removed() -> None:
     bench = Bench(D1)
     bench.started(ONE)
     strays = ((PAY, ONE.publisher_id, 1), (PAY, TWO.publisher_id, 4))
@@ -764,7 +764,7 @@ def test_a_digest_is_always_that_of_what_was_sent_before_on_the_connection(seed:
     assert bench.queues.pending_count == 0
 
 
-def test_a_node_that_comes_up_before_the_ring_names_it_is_noted() -> None:
+def test_a_data_node_that_comes_up_before_the_ring_names_it_gets_a_digest() -> None:
     bench = Bench(D1, is_up=False)
     bench.links.follow(make_membership(D1, D2, epoch=4))
     bench.links.on_peer_up(PeerUp(Link.DATA, D2))
