@@ -1,4 +1,4 @@
-"""A session and a data node between their start from disk and the day on which meta is back."""
+"""A session and a data node that started from their disks while meta is away."""
 
 from collections.abc import Sequence
 from random import Random
@@ -77,7 +77,7 @@ from zreg.wire.messages import PROTOCOL_VERSION, Message
 
 FORMER = Incarnation(2, "s1")
 AGAIN = Incarnation(8, "s1")
-KEPT = make_membership(D1, session=FORMER)
+CACHED = make_membership(D1, session=FORMER)
 ONE, TWO = make_publisher(1, session=Incarnation(1, "s9")), make_publisher(2)
 SUBSCRIBE = Subscribe(5, PAY, Scope.GLOBAL)
 
@@ -88,14 +88,14 @@ class RestartedSession(Session):
     def __init__(self, *, is_up: bool = True) -> None:
         self.now = 100.0
         member = make_member("s1", 0, Role.SESSION)
-        self.core = SessionCore(member, CONFIG, rng=Random(1), now=self.now, cached=KEPT)
+        self.core = SessionCore(member, CONFIG, rng=Random(1), now=self.now, cached=CACHED)
         self.started = list(self.core.start(self.now))
         self.core.tick(self.now)
         self.local(PeerLost(Link.META, META, "refused"))
         if is_up:
             self.come_up(D1)
 
-    def be_let_in(self) -> list[Effect]:
+    def be_admitted(self) -> list[Effect]:
         self.core.tick(self.now + 5.0)
         self.local(PeerUp(Link.META, META))
         return self.join(make_membership(D1, epoch=8, ring_epoch=3, session=AGAIN), AGAIN)
@@ -170,7 +170,7 @@ def test_a_fetch_that_is_refused_is_sent_again_and_no_empty_view_is_pushed() -> 
 
 
 def test_publishes_wait_also_when_they_are_repeated_and_time_passes() -> None:
-    """Each of them is told why: it is a sign of life too, and what a vain wait ends with."""
+    """Each publish is told why; a wait that times out reports it."""
     session = RestartedSession()
 
     assert session.greet(ALICE, publish())[1:] == to_client(ALICE, not_yet(11))
@@ -186,7 +186,7 @@ def test_when_meta_is_back_publishes_are_registered_accepted_and_replayed() -> N
     session = RestartedSession()
     session.greet(ALICE, publish())
 
-    effects = session.be_let_in()
+    effects = session.be_admitted()
 
     mine = make_publisher(2, session=AGAIN)
     assert effects[-4:] == [
@@ -203,7 +203,7 @@ def test_when_meta_is_back_publishes_are_registered_accepted_and_replayed() -> N
 def test_a_publisher_that_the_replay_does_not_name_is_withdrawn() -> None:
     session = RestartedSession()
     session.greet(ALICE, publish())
-    session.be_let_in()
+    session.be_admitted()
     session.hears(D1, Accepted((1,)))
 
     (removal,) = at_data(session.greet(ALICE, ReplayDone()))
@@ -216,7 +216,7 @@ def test_a_publisher_that_the_replay_does_not_name_is_withdrawn() -> None:
     "word", [Unpublish(12, TWO.publisher_id, 1, PAY), Bye()], ids=["unpublish", "bye"]
 )
 def test_a_withdrawal_of_the_client_is_sent_at_once(word: Message) -> None:
-    """It needs no voucher: it is its client's own word, and some other session may have had it."""
+    """It needs no incarnation: another session may have registered the publisher."""
     session = RestartedSession()
     session.greet(ALICE, publish())
 
@@ -227,11 +227,11 @@ def test_a_withdrawal_of_the_client_is_sent_at_once(word: Message) -> None:
     assert session.core.statistics()["pending"] == 1
     session.hears(D1, Accepted((removal.request_id,)))
     assert session.core.statistics()["publishers"] == 0
-    assert not any(isinstance(m, PublishDatum) for m in at_data(session.be_let_in()))
+    assert not any(isinstance(m, PublishDatum) for m in at_data(session.be_admitted()))
 
 
 def test_a_client_that_vanishes_removes_no_publisher_from_data_nodes() -> None:
-    """It may be at another session that waits for meta too: no voucher of this one is gone."""
+    """It may be at another session that waits for meta too; this one never answered for it."""
     session = RestartedSession()
     session.greet(ALICE, publish())
     session.greet(BOB, replace(publish(), publisher_id=b"b" * 16))
@@ -241,7 +241,7 @@ def test_a_client_that_vanishes_removes_no_publisher_from_data_nodes() -> None:
 
     assert session.core.statistics()["clients"] == 0
     assert session.core.statistics()["publishers"] == 0
-    assert at_data(session.be_let_in()) == [NodeHello(AGAIN)]
+    assert at_data(session.be_admitted()) == [NodeHello(AGAIN)]
 
 
 def test_clients_stay_however_long_meta_is_away() -> None:
@@ -264,16 +264,16 @@ def test_the_cached_members_are_shown_with_the_outage() -> None:
     assert isinstance(effect, Send)
     reply = effect.message
     assert isinstance(reply, MembershipReply)
-    assert reply.membership == KEPT
+    assert reply.membership == CACHED
     assert "has not admitted s1 since it started from its disk" in reply.trouble
     assert "(meta:9610: refused)" in reply.trouble
 
 
 def test_the_membership_from_meta_is_to_be_cached() -> None:
-    effects = RestartedSession().be_let_in()
+    effects = RestartedSession().be_admitted()
 
-    kept = make_membership(D1, epoch=8, ring_epoch=3, session=AGAIN)
-    assert Emit(MembershipTaken(kept)) in effects
+    cached = make_membership(D1, epoch=8, ring_epoch=3, session=AGAIN)
+    assert Emit(MembershipTaken(cached)) in effects
 
 
 def test_a_listing_that_a_data_node_refuses_is_refused_at_once_and_names_it() -> None:
@@ -290,12 +290,12 @@ def test_a_listing_that_a_data_node_refuses_is_refused_at_once_and_names_it() ->
 # --- a data node ---------------------------------------------------------------------------------
 
 PEER = b"peer of s1"
-DATA_KEPT = make_membership(D1, session=S1)
+DATA_CACHED = make_membership(D1, session=S1)
 
 
-def make_data_node(kept: Membership | None = DATA_KEPT) -> DataCore:
+def make_data_node(cached: Membership | None = DATA_CACHED) -> DataCore:
     """Return a data node that started from its disk, and that a session has greeted."""
-    core = DataCore(make_member("d1", 0), CONFIG, rng=Random(1), now=0.0, cached=kept)
+    core = DataCore(make_member("d1", 0), CONFIG, rng=Random(1), now=0.0, cached=cached)
     core.start(0.0)
     core.tick(0.0)
     ask(core, NodeHello(S1))
@@ -307,7 +307,7 @@ def ask(core: DataCore, message: Message) -> list[Message]:
     return [effect.message for effect in effects if isinstance(effect, Send)]
 
 
-@pytest.mark.parametrize("kept", [None, EMPTY_MEMBERSHIP, DATA_KEPT])
+@pytest.mark.parametrize("cached", [None, EMPTY_MEMBERSHIP, DATA_CACHED])
 @pytest.mark.parametrize(
     ("request_", "error"),
     [
@@ -320,27 +320,27 @@ def ask(core: DataCore, message: Message) -> list[Message]:
     ],
 )
 def test_it_refuses_writes_and_reads(
-    kept: Membership | None, request_: Message, error: type[NotReadyError | NotPrimaryError]
+    cached: Membership | None, request_: Message, error: type[NotReadyError | NotPrimaryError]
 ) -> None:
-    """Its predecessor was the primary, and it holds nothing of what that had."""
-    core = make_data_node(kept)
+    """Its predecessor was the primary, and it holds none of the datums of that."""
+    core = make_data_node(cached)
 
     (refused,) = ask(core, request_)
 
     assert isinstance(refused, Refused)
     assert (refused.request_id, refused.code) == (1, error.code)
-    assert refused.epoch == core.epoch == (3 if kept is DATA_KEPT else 0)
+    assert refused.epoch == core.epoch == (3 if cached is DATA_CACHED else 0)
 
 
 def test_it_does_not_compare_digests_before_it_has_joined() -> None:
-    """Else it would count as reconciled with a session that has nothing there."""
+    """Otherwise it would count as reconciled with a session that has nothing there."""
     core = make_data_node()
 
     assert ask(core, CompareDigest(3, 0, 0)) == []
     assert ask(core, ComparePublishers(0, 255, ())) != []
     core.receive(Link.LOCAL, "", PeerUp(Link.META, META), 0.0)
-    seat = Incarnation(9, "d1")
-    core.receive(Link.META, META, MembershipReply(1, make_membership("d1@9", epoch=9), seat), 0.0)
+    joined = Incarnation(9, "d1")
+    core.receive(Link.META, META, MembershipReply(1, make_membership("d1@9", epoch=9), joined), 0.0)
     assert core.statistics()["unreconciled"] == 1
     (snapshot,) = ask(core, FetchChanges(2, PAY, ZERO))
     assert isinstance(snapshot, Snapshot)
@@ -348,11 +348,11 @@ def test_it_does_not_compare_digests_before_it_has_joined() -> None:
 
 
 def test_it_does_not_compare_digests_after_its_incarnation_is_gone() -> None:
-    """It follows the ring, and has dropped all that it held."""
+    """It still follows the ring, but has dropped all that it held."""
     core = make_data_node(None)
     core.receive(Link.LOCAL, "", PeerUp(Link.META, META), 0.0)
-    seat = MembershipReply(1, make_membership("d1@9", epoch=9), Incarnation(9, "d1"))
-    core.receive(Link.META, META, seat, 0.0)
+    joined = MembershipReply(1, make_membership("d1@9", epoch=9), Incarnation(9, "d1"))
+    core.receive(Link.META, META, joined, 0.0)
     core.receive(Link.META, META, Refused(2, UnknownNodeError.code, "join again"), 0.0)
 
     assert ask(core, CompareDigest(9, 0, 0)) == []

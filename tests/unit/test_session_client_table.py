@@ -1,4 +1,4 @@
-"""Clients of a session: a closed connection and silence are told apart, and none is hasty."""
+"""Clients of a session expire after a closed connection or after silence, and never too early."""
 
 import pytest
 from session_fakes import ALICE, ALICE_ID, BOB, CONFIG, PAY
@@ -21,7 +21,7 @@ def hello(client_id: bytes = ALICE_ID, **labels: str) -> Hello:
 
 
 class Clients:
-    """A table whose judge is awake: it is looked at whenever it wants to be."""
+    """A table whose expired clients are taken as soon as they are due."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -34,15 +34,15 @@ class Clients:
         return client
 
     def wait(self, seconds: float) -> list[tuple[Client, Cause]]:
-        """Let time pass; return who went, and drop them as the session does."""
+        """Let time pass; return the expired clients, and remove them as the session does."""
         end = self.now + seconds
         gone: list[tuple[Client, Cause]] = []
         while self.now < end:
             self.now = min(self.table.next_tick_at(), end)
-            over = self.table.expired(self.now)
-            for client, _ in over:
+            expired = self.table.expired(self.now)
+            for client, _ in expired:
                 self.table.remove(client)
-            gone += over
+            gone += expired
         return gone
 
 
@@ -192,7 +192,7 @@ def test_a_dropped_client_is_forgotten_whether_connected_or_not() -> None:
 
 
 def test_a_table_that_stalled_expires_no_client_on_waking() -> None:
-    """Whoever was silent, or closed and came back meanwhile, may not have been heard yet."""
+    """A client that was silent, or that came back meanwhile, may not have been heard yet."""
     clients = Clients()
     alice, bob = clients.come(1, ALICE), clients.come(2, BOB)
     clients.wait(0.5)

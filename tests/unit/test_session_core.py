@@ -1,4 +1,4 @@
-"""The session as a whole: joining, following its cluster, losing its seat, a turn."""
+"""The session as a whole: joining, following its cluster, losing its incarnation, a turn."""
 
 from random import Random
 
@@ -165,7 +165,7 @@ def test_a_session_that_is_let_in_connects_to_all_data_nodes() -> None:
 
 
 def test_a_data_node_is_told_first_which_session_connects_and_then_the_rest() -> None:
-    """Or it would not know whose digest it is."""
+    """It has to know whose digest follows."""
     session = Session()
     session.join(make_membership(D1))
     session.greet(ALICE, publish(), SUBSCRIBE)
@@ -239,7 +239,7 @@ def test_the_repr_of_a_session_shows_its_epoch_and_sizes() -> None:
     }
 
 
-# --- the door -------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------
 
 
 def test_data_nodes_are_answered_when_they_ask_for_a_sign_of_life() -> None:
@@ -252,7 +252,7 @@ def test_messages_that_data_nodes_do_not_send_are_ignored(message: Message) -> N
 
 
 def test_each_answer_of_a_data_node_reaches_the_part_it_concerns() -> None:
-    """Each answer of a data node, by what it makes the session do next."""
+    """Each answer of a data node makes the session do something else next."""
     session = Session(D1)
     session.greet(ALICE, publish(), SUBSCRIBE)
     session.hears(D1, Accepted((2,)), Snapshot(1, PAY, V1, (ONE,), 0, 1))
@@ -352,7 +352,7 @@ def test_a_refusal_of_an_unknown_request_is_ignored() -> None:
     assert Session(D1).hears(D1, no(0, LimitError), no(99, SessionGoneError)) == []
 
 
-# --- losing the seat ------------------------------------------------------------------------------
+# --- losing the incarnation -----------------------------------------------------------------------
 
 
 def lose_voucher(session: Session) -> list[Effect]:
@@ -470,7 +470,7 @@ def wait_without_meta(session: Session, seconds: float) -> list[Effect]:
 
 
 def test_a_session_that_stays_without_incarnation_sends_its_clients_away() -> None:
-    """Those without a connection need no word."""
+    """Clients without a connection are sent nothing."""
     session = Session(D1)
     lose_voucher(session)
     session.greet(BOB)
@@ -492,7 +492,7 @@ def test_a_client_that_comes_to_a_session_without_incarnation_is_sent_away_later
 
 @pytest.mark.parametrize("incarnation", [S1, S1_AGAIN], ids=["the same again", "a new one"])
 def test_a_session_that_joins_again_keeps_its_clients(incarnation: Incarnation) -> None:
-    """Meta may still know it: then it goes on as who it was."""
+    """Meta may still know the session: then it goes on as the same incarnation."""
     session = Session(D1)
     lose_voucher(session)
     session.wait(1.0)
@@ -617,7 +617,7 @@ def test_a_loss_that_could_not_be_reported_is_reported_after_the_next_attempt() 
     assert at_meta(session.local(PeerLost(Link.DATA, D1, CLOSED))) == []
     session.wait(1.0)
     session.local(PeerUp(Link.META, META))
-    assert at_meta(session.local(PeerLost(Link.DATA, D1, REFUSED))) == [], "nobody has answered yet"
+    assert at_meta(session.local(PeerLost(Link.DATA, D1, REFUSED))) == [], "no leader answered yet"
     session.core.receive(Link.META, META, Renewed(2, 3), session.now)
 
     assert at_meta(session.local(PeerLost(Link.DATA, D1, REFUSED))) == [

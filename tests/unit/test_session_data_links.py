@@ -1,4 +1,4 @@
-"""Connections to data nodes: one pair per life of a node, made again until it is gone."""
+"""Connections to data nodes: one pair per incarnation, made again until the node is gone."""
 
 from random import Random
 
@@ -61,7 +61,7 @@ def test_a_node_that_is_gone_is_disconnected() -> None:
 
 
 def test_another_incarnation_of_a_node_has_connections_of_its_own() -> None:
-    """So that an answer of a predecessor is never taken for one of its successor."""
+    """An answer of a predecessor must never be taken for one of its successor."""
     links = make_links(D1)
 
     has_new_ring, effects = links.follow(make_membership("d1@4", epoch=4))

@@ -1,4 +1,4 @@
-"""Following: hint, compare, fetch; what could not be fetched changes nothing."""
+"""Followed datums: hint, compare, fetch; a datum that could not be fetched does not change."""
 
 from random import Random
 
@@ -234,7 +234,7 @@ def test_a_late_answer_about_a_removed_datum_is_ignored() -> None:
 
 
 def test_a_bucket_that_is_listened_to_anew_counts_anew() -> None:
-    """Hints that were not listened to are no gap."""
+    """Hints that the session did not listen to are no gap."""
     bench = Bench(D1)
     bench.known(ONE)
     bench.datums.remove(PAY)
@@ -315,7 +315,7 @@ def test_a_hint_while_nothing_is_known_is_remembered() -> None:
 
 
 def test_a_change_that_fits_is_shown_although_a_higher_version_is_awaited() -> None:
-    """The answer may be long in coming, and this is true already."""
+    """The answer may take long, and the change is true already."""
     bench = Bench(D1)
     followed = bench.known(ONE)
     bench.datums.on_versions(D1, Versions(0, BUCKET, ((PAY, V4),), 9), bench.now)
@@ -359,7 +359,7 @@ def test_a_gap_before_a_hint_starts_a_comparison() -> None:
 
 
 def test_hints_count_from_the_first_answer_after_listening() -> None:
-    """Those before are in the answer; the answers after it do not set the count back."""
+    """Earlier hints are in that answer; later answers do not set the count back."""
     bench = Bench(D1)
     other = sharing_bucket(PAY)
     bench.add()
@@ -423,9 +423,9 @@ def test_a_gap_heard_while_the_connection_is_down_is_compared_when_it_stands() -
     assert bench.come_up() == to_data(D1, compare((PAY, V1)))
 
 
-@pytest.mark.parametrize("version", [V3, ZERO], ids=["above mine", "below mine"])
+@pytest.mark.parametrize("version", [V3, ZERO], ids=["above", "below"])
 def test_a_datum_that_a_comparison_shows_to_differ_is_fetched(version: Version) -> None:
-    """Below mine: the primary has another history, and gives a version above both."""
+    """Below: the primary has another history, and answers with a version above both."""
     bench = Bench(D1)
     bench.known(ONE)
 
@@ -614,7 +614,7 @@ def test_a_copy_merges_a_partial_snapshot_at_once_and_loses_nothing() -> None:
 
 
 def make_unsure(bench: Bench) -> FollowedDatum:
-    """Return an followed whose copy was merged while two sessions were not compared with."""
+    """Return a datum whose copy is unsure: its primary is unreconciled with two sessions."""
     followed = bench.known(ONE)
     bench.on_beat(beat(5, S2, Incarnation(6, "s3")))
     bench.on_changed(hint(V2, V3, 6))
@@ -841,7 +841,7 @@ def test_a_claim_that_is_not_above_the_version_here_fetches_nothing() -> None:
 
 
 def test_a_claim_that_comes_during_a_fetch_is_fetched_after_it() -> None:
-    """The answer to the fetch does not know of it, and settles nothing."""
+    """The fetch did not name the claim, so its answer does not settle it."""
     bench = Bench(D1)
     followed = bench.add()
     bench.datums.claim(followed, V3)
@@ -862,7 +862,7 @@ def test_a_claim_that_the_primary_does_not_confirm_is_settled() -> None:
     bench.snapshot(followed, V2, ONE)
 
     assert followed.claimed == ZERO
-    assert bench.datums.take_changed(bench.now) == [followed], "whoever waited is looked at"
+    assert bench.datums.take_changed(bench.now) == [followed], "waiting subscribers are checked"
     assert settle(bench) == []
 
 

@@ -1,4 +1,4 @@
-"""Listings: complete over all data nodes, or refused; never a part that looks like the whole."""
+"""Listings: complete over all data nodes, or refused; never a part that looks complete."""
 
 import pytest
 from session_fakes import ALICE, BOB, D1, D2, V1, make_links, to_client, to_data
@@ -144,7 +144,7 @@ def test_listings_under_way_are_bounded() -> None:
 
 
 def test_a_listing_shares_its_ids_with_no_other_request_to_a_data_node() -> None:
-    """Or a refusal of the one would be taken for a refusal of the other."""
+    """Otherwise a refusal of one would be taken for a refusal of the other."""
     bench = Bench(D1)
     taken = bench.links.requests.next_id()
 
@@ -155,7 +155,7 @@ def test_a_listing_shares_its_ids_with_no_other_request_to_a_data_node() -> None
 
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_a_refused_listing_says_when_meta_is_away_too(*, is_lost: bool) -> None:
-    """Nobody takes the place of a data node meanwhile: to try again is no use."""
+    """No other node takes the place of a data node meanwhile: trying again would not help."""
     outage = "meta is away: " + "x" * Limits.detail_characters_max
     bench = Bench(D1, outage_sentence=outage)
     if is_lost:

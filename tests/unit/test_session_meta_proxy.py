@@ -1,4 +1,4 @@
-"""What operators ask of a session: passed on to the leader of meta, answered in bounded time."""
+"""Requests of commands: passed on to the leader of meta, answered in bounded time."""
 
 from collections.abc import Sequence
 from random import Random
@@ -66,7 +66,7 @@ def test_the_membership_is_answered_from_what_the_session_follows() -> None:
 
 
 def test_a_change_is_passed_on_unchanged_and_answered_under_the_id_of_its_client() -> None:
-    """The one who asked needs no greeting, and need not reach meta."""
+    """The client needs no Hello, and no connection to meta."""
     session = Session(D1)
 
     (change,) = passed_on(session.says(ALICE, CHANGE))
@@ -79,7 +79,7 @@ def test_a_change_is_passed_on_unchanged_and_answered_under_the_id_of_its_client
 
 
 def test_meta_answers_each_read() -> None:
-    """A session keeps no settings, so that a read is as new as meta's answer to it."""
+    """A session stores no settings, so a read is as new as meta's answer to it."""
     session = Session(D1)
     for _ in range(2):
         (read,) = passed_on(session.says(ALICE, READ))
@@ -157,7 +157,7 @@ def test_each_answer_reaches_the_client_that_asked() -> None:
 
 
 def test_ids_are_never_those_of_the_session_s_own_requests_to_meta() -> None:
-    """Or an answer to the one would be taken for an answer to the other."""
+    """Otherwise an answer to one would be taken for an answer to the other."""
     session = Session(D1)
     ids: list[int] = []
     for _ in range(3):
@@ -174,7 +174,7 @@ def test_ids_are_never_those_of_the_session_s_own_requests_to_meta() -> None:
     assert len(set(ids)) == 6
 
 
-# --- answers that are nobody's --------------------------------------------------------------------
+# --- answers to no request ------------------------------------------------------------------------
 
 
 def test_answers_that_come_twice_or_late_or_from_another_node_are_ignored() -> None:
@@ -214,7 +214,7 @@ def test_a_meta_node_that_does_not_lead_sends_the_session_and_the_request_to_the
     moved = answers(session, Refused(first.request_id, NotLeaderError.code, "no", address=LEADER))
 
     assert moved == [Disconnect(Link.META, META), Connect(Link.META, LEADER, LEADER)]
-    (again,) = passed_on(session.be_seated(LEADER), LEADER)
+    (again,) = passed_on(session.be_admitted(LEADER), LEADER)
     assert isinstance(again, SetSetting)
     assert again.request_id > first.request_id
     assert again.change_id == CHANGE.change_id, "or it might happen twice"
@@ -231,7 +231,7 @@ def test_a_request_under_way_when_the_connection_is_lost_is_sent_again_over_the_
 
     session.local(PeerLost(Link.META, META, "closed"))
     session.wait(CONFIG.reconnect_seconds_min)
-    again = passed_on(session.be_seated())
+    again = passed_on(session.be_admitted())
 
     assert [type(request) for request in again] == [SetSetting, FetchSettings]
     assert answers(session, SettingsReply(again[0].request_id, REPLY)) == to_client(
@@ -249,14 +249,14 @@ def test_while_meta_is_away_a_request_waits_for_it() -> None:
     assert session.says(ALICE, READ) == []
 
     session.wait(CONFIG.reconnect_seconds_min)
-    (read,) = passed_on(session.be_seated())
+    (read,) = passed_on(session.be_admitted())
     assert answers(session, SettingsReply(read.request_id, REPLY)) == to_client(
         ALICE, SettingsReply(78, REPLY)
     )
 
 
 def test_a_meta_node_that_hangs_is_left_and_the_request_is_sent_again() -> None:
-    """It is asked within the time of the request if that was asked after the hanging began."""
+    """The session notices in time for a request that came after the meta node began to hang."""
     session = Session(D1)
     session.now += 1.0
     session.core.tick(session.now)
@@ -269,7 +269,7 @@ def test_a_meta_node_that_hangs_is_left_and_the_request_is_sent_again() -> None:
 
     assert Disconnect(Link.META, META) in effects
     assert refusals(effects) == []
-    assert len(passed_on(session.be_seated())) == 1
+    assert len(passed_on(session.be_admitted())) == 1
 
 
 # --- time and number ------------------------------------------------------------------------------
@@ -345,7 +345,7 @@ def test_requests_end_in_the_order_in_which_they_came_also_when_they_were_sent_a
     session.local(PeerLost(Link.META, META, "closed"))
     session.says(BOB, READ)
     session.wait(CONFIG.reconnect_seconds_min)
-    session.be_seated()
+    session.be_admitted()
 
     told = at_clients(session.wait(2 * SECONDS_MAX))
 
@@ -387,7 +387,7 @@ def test_other_connections_change_nothing(event: Local) -> None:
 
 
 def test_a_change_that_no_meta_node_took_is_not_in_doubt() -> None:
-    """Who does not lead says so, and has done nothing."""
+    """A meta node that does not lead says so, and has done nothing."""
     session = Session(D1)
     (change,) = passed_on(session.says(ALICE, CHANGE))
     answers(
@@ -407,7 +407,7 @@ def test_a_change_that_was_lost_on_the_way_once_stays_in_doubt() -> None:
     session.says(ALICE, CHANGE)
     session.local(PeerLost(Link.META, META, "closed"))
     session.wait(CONFIG.reconnect_seconds_min)
-    (again,) = passed_on(session.be_seated())
+    (again,) = passed_on(session.be_admitted())
     answers(session, Refused(again.request_id, NotLeaderError.code, "no leader"))
 
     (no,) = refusals(at_clients(session.wait(SECONDS_MAX + 0.1)))
@@ -416,7 +416,7 @@ def test_a_change_that_was_lost_on_the_way_once_stays_in_doubt() -> None:
 
 
 def test_a_meta_node_that_may_not_lead_is_sent_no_request() -> None:
-    """It would send the request elsewhere, and the answer to that may be lost."""
+    """It would pass the request on, and the answer may be lost."""
     session = Session(D1)
     session.local(PeerLost(Link.META, META, "closed"))
     session.says(ALICE, CHANGE)

@@ -1,4 +1,4 @@
-"""Pushing: one in flight, the newest state next, a delta if it can be; nobody sees what is not."""
+"""Pushing: one push in flight, then the newest state, as a delta if possible."""
 
 from collections.abc import Sequence
 from random import Random
@@ -43,7 +43,7 @@ GLOBAL, ZONE, DATA_CENTER = Scope.GLOBAL, Scope.ZONE, Scope.DATA_CENTER
 
 
 class Datum:
-    """What a session follows, as it moves, and whoever it pushes it to."""
+    """A followed datum that moves, and its subscribers."""
 
     def __init__(self, version: Version | None = V1, *publishers: Publisher) -> None:
         self.followed = FollowedDatum(PAY, D1, 0.0)
@@ -77,7 +77,7 @@ class Datum:
         return self.pusher.add(client, self.followed, scope)
 
     def acked(self, client: Client, scope: Scope = GLOBAL) -> Subscriber:
-        """Return a subscriber that has what there is."""
+        """Return a subscriber whose client is up to date."""
         subscriber = self.add(client, scope)
         self.settle()
         self.acknowledge(subscriber, self.followed.mirror.version)
@@ -661,7 +661,7 @@ def test_a_client_with_the_same_view_as_an_unsure_copy_is_told_that_it_is_unsure
 
 
 def test_a_client_with_a_view_from_before_the_copy_became_unsure_still_gets_deltas() -> None:
-    """Its view is this session's, nothing more and nothing less."""
+    """Its view is that of this session, so a delta from there is exact."""
     datum = Datum(V1, ONE)
     subscriber = datum.acked(make_client())
 
@@ -677,7 +677,7 @@ def test_a_client_with_a_view_from_before_the_copy_became_unsure_still_gets_delt
 
 
 class FakeClient:
-    """A client's view of one datum: it takes pushes in order and says what it has."""
+    """A client's view of one datum: it takes pushes in order, and acknowledges its version."""
 
     def __init__(self, client: Client, scope: Scope) -> None:
         self.client = client
@@ -717,7 +717,7 @@ class FakeClient:
         return self.mirror.version, digest
 
     def looks(self, publishers: Sequence[Publisher]) -> dict[bytes, tuple[bytes, str, str]]:
-        """Return what of these this client can see."""
+        """Return those of these publishers that this client can see."""
         sight = (self.scope, self.client.zone, self.client.data_center)
         return {
             p.publisher_id: (p.body, p.zone, p.data_center) for p in publishers if sees(sight, p)
@@ -725,7 +725,7 @@ class FakeClient:
 
 
 class World:
-    """A datum that moves at random, its subscribers, and what goes wrong between them."""
+    """A datum that moves at random, its subscribers, and faults between them."""
 
     ACTIONS = (
         *("change", "change", "change", "deliver", "deliver", "deliver", "carry", "ack"),
@@ -756,7 +756,7 @@ class World:
         )
 
     def change(self) -> None:
-        """Take a change; one in three changes nothing that anybody can see."""
+        """Take a change; one in three changes nothing visible."""
         mirror = self.datum.followed.mirror
         if not mirror.is_known:
             self.snapshot()
@@ -770,7 +770,7 @@ class World:
         mirror.hint(mirror.version, self.next_version(), publishers, gone)
 
     def snapshot(self) -> None:
-        """Take what a primary has, which may be a part."""
+        """Take a snapshot of the primary, which may be partial."""
         mirror = self.datum.followed.mirror
         kept = [p for p in mirror.content.values() if self.rng.random() < 0.7]
         is_partial = self.rng.random() < 0.5
@@ -830,7 +830,7 @@ class World:
             client.pushes.append(push)
 
     def check(self) -> None:
-        """A view that is sure is what was in scope at its version."""
+        """A view that is not unsure is what was in scope at its version."""
         for client in self.clients:
             mirror = client.mirror
             if mirror.is_known and not mirror.is_unsure:
@@ -839,7 +839,7 @@ class World:
                 assert content == client.looks(self.contents[mirror.version])
 
     def come_to_rest(self) -> None:
-        """Let everything arrive, and the session know the whole."""
+        """Let all messages arrive, and the session get a whole snapshot."""
         mirror = self.datum.followed.mirror
         mirror.snapshot(self.next_version(), [*mirror.content.values(), self.publisher()])
         self.end_turn()
@@ -853,7 +853,7 @@ class World:
 @settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_a_client_always_ends_with_exactly_what_is_in_scope_and_never_goes_back(seed: int) -> None:
-    """Whatever changes, and whichever acknowledgements are lost, late or repeated."""
+    """Changes come at random; acknowledgements are lost, late or repeated."""
     world = World(Random(seed))
 
     for _ in range(40):
@@ -870,7 +870,7 @@ def test_a_client_always_ends_with_exactly_what_is_in_scope_and_never_goes_back(
 
 
 def test_a_push_is_frozen_at_the_version_of_its_parts() -> None:
-    """All parts of a snapshot carry the same version, whatever comes between their sending."""
+    """All parts of a snapshot carry one version, also if a change comes between them."""
     body = bytes(Limits.body_bytes_max)
     datum = Datum(V1, *[make_publisher(number, body=body) for number in range(10)])
     datum.add(make_client())
