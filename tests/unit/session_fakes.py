@@ -67,8 +67,8 @@ def make_membership(
 def bring_up(links: DataLinks, *peers: str) -> None:
     """Let connections to data nodes stand."""
     for peer in peers:
-        assert not links.on_peer_up(PeerUp(Link.CHANGES, peer))
-        assert links.on_peer_up(PeerUp(Link.DATA, peer))
+        assert links.on_peer_up(PeerUp(Link.CHANGES, peer)) is None
+        assert links.on_peer_up(PeerUp(Link.DATA, peer)) == peer
 
 
 def make_links(*data: str, is_up: bool = True) -> DataLinks:

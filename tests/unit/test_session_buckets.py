@@ -53,10 +53,10 @@ def test_a_hint_that_does_not_follow_on_the_last_sequence_shows_a_gap() -> None:
     buckets = Buckets()
     make_followed(buckets)
 
-    assert not buckets.note_hint(D1, BUCKET, 6)
-    assert buckets.note_hint(D1, BUCKET, 8)
-    assert not buckets.note_hint(D1, BUCKET, 8), "it came twice"
-    assert not buckets.note_hint(D1, BUCKET, 9)
+    assert buckets.note_hint(D1, BUCKET, 6) == ()
+    assert buckets.note_hint(D1, BUCKET, 8) == (BUCKET,)
+    assert buckets.note_hint(D1, BUCKET, 8) == (), "it came twice"
+    assert buckets.note_hint(D1, BUCKET, 9) == ()
     assert buckets.gap_count == 1
 
 
@@ -75,12 +75,12 @@ def test_nothing_is_a_gap_before_counting_begins() -> None:
     buckets = Buckets()
     followed = make_followed(buckets, None)
 
-    assert not buckets.note_hint(D1, BUCKET, 8)
+    assert buckets.note_hint(D1, BUCKET, 8) == ()
     assert buckets.note_beat(D1, beat(9)) == []
 
     buckets.start_counting(followed, 9)
     buckets.start_counting(followed, 4)
-    assert not buckets.note_hint(D1, BUCKET, 10), "the first answer counts"
+    assert buckets.note_hint(D1, BUCKET, 10) == (), "the first answer counts"
 
 
 def test_the_sequences_of_a_data_node_that_left_are_forgotten() -> None:
@@ -89,4 +89,4 @@ def test_the_sequences_of_a_data_node_that_left_are_forgotten() -> None:
 
     buckets.keep_only([D2])
 
-    assert not buckets.note_hint(D1, BUCKET, 9)
+    assert buckets.note_hint(D1, BUCKET, 9) == ()

@@ -91,14 +91,14 @@ def test_requests_can_be_sent_once_their_connection_stands_and_until_it_breaks()
     bring_up(links, D1)
     assert links.is_up(D1)
 
-    assert links.on_peer_lost(PeerLost(Link.DATA, D1), 5.0)
+    assert links.on_peer_lost(PeerLost(Link.DATA, D1), 5.0) == D1
     assert not links.is_up(D1)
 
 
 def test_a_lost_connection_for_hints_does_not_stop_requests() -> None:
     links = make_links(D1)
 
-    assert not links.on_peer_lost(PeerLost(Link.CHANGES, D1), 5.0)
+    assert links.on_peer_lost(PeerLost(Link.CHANGES, D1), 5.0) is None
 
     assert links.is_up(D1)
     assert links.next_tick_at() is not None
@@ -108,8 +108,8 @@ def test_a_lost_connection_for_hints_does_not_stop_requests() -> None:
 def test_connections_of_unknown_data_nodes_are_ignored(link: Link) -> None:
     links = make_links(D1)
 
-    assert not links.on_peer_up(PeerUp(link, "d1@9"))
-    assert not links.on_peer_lost(PeerLost(link, "d1@9"), 5.0)
+    assert links.on_peer_up(PeerUp(link, "d1@9")) is None
+    assert links.on_peer_lost(PeerLost(link, "d1@9"), 5.0) is None
     assert links.next_tick_at() is None
 
 

@@ -103,9 +103,9 @@ class DataHandler:
 
     def on_peer_up(self, event: PeerUp, now: float) -> Sequence[Effect]:
         """Say who this session is, and all that waited for the connection."""
-        if not self.links.on_peer_up(event):
+        peer = self.links.on_peer_up(event)
+        if peer is None:
             return ()
-        peer = str(event.peer)
         self._handover.on_node_up(peer)
         effects: list[Effect] = []
         if self.incarnation is not None:
@@ -115,11 +115,12 @@ class DataHandler:
 
     def on_peer_lost(self, event: PeerLost, now: float) -> Sequence[Effect]:
         """Ask again what was under way, and report to meta that the data node may be gone."""
-        if not self.links.on_peer_lost(event, now):
+        peer = self.links.on_peer_lost(event, now)
+        if peer is None:
             return ()
-        peer, leader = str(event.peer), self._cluster_member.leader
         self.queues.on_node_lost(peer)
         self.followed.on_node_lost(peer, now)
+        leader = self._cluster_member.leader
         gone = self.links.unreported(event, leader)
         if gone is None or leader is None:
             return ()

@@ -7,6 +7,7 @@ from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import NotReadyError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import NO_INCARNATION
+from zreg.session.upstream.data_links import NO_NODE
 from zreg.session.upstream.registration import Registration
 from zreg.session.upstream.registrations import Registrations
 from zreg.wire.client_messages import Publish
@@ -42,7 +43,11 @@ class PendingReason:
         if self._registrations.is_reached(registration):
             return ()
         node = registration.peer
-        why = f"{node}, which has this id, is not reached" if node else "no data node works"
+        why = (
+            f"{node}, which has this id, is not reached"
+            if node != NO_NODE
+            else "no data node works"
+        )
         outage = self._cluster_member.outage_sentence
         return self._say(peer, publish, f"{why}, and {outage}" if outage else why)
 

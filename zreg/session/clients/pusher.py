@@ -59,19 +59,17 @@ class Pusher:
         self._to_check[subscriber] = None
         return subscriber
 
-    def remove(self, client: Client, name: str, scope: Scope) -> bool:
-        """Remove a subscriber; return whether it was the last one of its datum."""
+    def remove(self, client: Client, name: str, scope: Scope) -> None:
+        """Remove a subscriber, if it is there."""
         subscriber = self._subscribers.pop((client.client_id, name, scope), None)
         if subscriber is None:
-            return False
+            return
         self._in_flight.pop(subscriber, None)
         self._to_check.pop(subscriber, None)
         others = self._by_datum[name]
         del others[subscriber]
-        if others:
-            return False
-        del self._by_datum[name]
-        return True
+        if not others:
+            del self._by_datum[name]
 
     def on_push_ack(self, subscriber: Subscriber, ack: PushAck) -> None:
         """End the push in flight; what changed meanwhile is pushed when the turn ends."""

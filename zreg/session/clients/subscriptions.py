@@ -48,7 +48,8 @@ class Subscriptions:
         for name, scope in keys:
             client.subscription_keys.pop((name, scope), None)
             client.unreplayed_subscription_keys.pop((name, scope), None)
-            if self.pusher.remove(client, name, scope):
+            self.pusher.remove(client, name, scope)
+            if self.pusher.count_of(name) == 0:
                 effects += self._followed.remove(name)
         return effects
 

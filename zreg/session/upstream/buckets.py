@@ -67,17 +67,17 @@ class Buckets:
         """Take the sequence of an answer as the beginning, unless counting has begun already."""
         self._sequences.setdefault((followed.peer, followed.bucket), sequence)
 
-    def note_hint(self, peer: str, bucket: int, sequence: int) -> bool:
-        """Note the sequence of a hint; return whether hints before it were lost."""
+    def note_hint(self, peer: str, bucket: int, sequence: int) -> Sequence[int]:
+        """Note the sequence of a hint; return the bucket if hints before it were lost, else ()."""
         last = self._sequences.get((peer, bucket))
         if last is None or sequence <= last:
-            return False
+            return ()
         self._sequences[peer, bucket] = sequence
         # The hint itself raised the sequence by one.
         if sequence == last + 1:
-            return False
+            return ()
         self.gap_count += 1
-        return True
+        return (bucket,)
 
     def note_beat(self, peer: str, sequences: Sequence[int]) -> list[int]:
         """Note the sequences of a beat; return the buckets of which hints were lost.

@@ -4,7 +4,7 @@ Each incarnation of a data node has a connection of its own, named after the inc
 session never mistakes an answer of a predecessor for one of its successor.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
 from zreg.effects import ENDED, Connect, Disconnect, Effect, Link, PeerLost, PeerUp
@@ -15,6 +15,10 @@ from zreg.primitives.ring import Ring, ring_of
 
 if TYPE_CHECKING:
     from random import Random
+
+
+# Stands for the primary of an id while there is no data node; no connection has this name.
+NO_NODE: Final = ""
 
 
 class RequestOwner:
@@ -34,7 +38,7 @@ class DataLink:
         self.backoff = backoff
         self.is_up = False
         # The meta node that was told of the loss; the next leader does not know of it.
-        self.reported_to = ""
+        self.reported_to: str | None = None
         self.retry_at: float | None = None
 
 
@@ -61,9 +65,9 @@ class DataLinks:
         return list(self._peers.values())
 
     def primary(self, name: DataInfoId) -> str:
-        """Return the data node that owns an id; empty if there is none."""
+        """Return the data node that owns an id; `NO_NODE` if there is none."""
         node_id = self.ring.primary(name)
-        return "" if node_id is None else self._peers[node_id]
+        return NO_NODE if node_id is None else self._peers[node_id]
 
     def is_up(self, peer: str) -> bool:
         """Return whether requests to this data node can be sent."""
@@ -106,25 +110,27 @@ class DataLinks:
             effects.append(Connect(link, peer, address))
         return effects
 
-    def on_peer_up(self, event: PeerUp) -> bool:
-        """Note that a connection stands; return whether it is for requests to a member."""
-        link = self._links.get((event.link, str(event.peer)))
+    def on_peer_up(self, event: PeerUp) -> str | None:
+        """Note that a connection stands; return the data node if it can be sent requests now."""
+        peer = str(event.peer)
+        link = self._links.get((event.link, peer))
         if link is None:
-            return False
+            return None
         link.is_up = True
-        link.reported_to = ""
+        link.reported_to = None
         link.retry_at = None
         link.backoff.reset()
-        return event.link is Link.DATA
+        return peer if event.link is Link.DATA else None
 
-    def on_peer_lost(self, event: PeerLost, now: float) -> bool:
-        """Note that a connection ended; return whether it was for requests to a member."""
-        link = self._links.get((event.link, str(event.peer)))
+    def on_peer_lost(self, event: PeerLost, now: float) -> str | None:
+        """Note that a connection ended; return the data node if no requests reach it now."""
+        peer = str(event.peer)
+        link = self._links.get((event.link, peer))
         if link is None:
-            return False
+            return None
         link.is_up = False
         link.retry_at = now + link.backoff.next_seconds()
-        return event.link is Link.DATA
+        return peer if event.link is Link.DATA else None
 
     def unreported(self, event: PeerLost, meta: str | None) -> Incarnation | None:
         """Return the data node whose loss meta has to be told of; None if there is nothing to tell.

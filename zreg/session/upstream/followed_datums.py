@@ -124,10 +124,9 @@ class FollowedDatums:
 
     def on_changed(self, peer: str, changed: Changed, now: float) -> list[Effect]:
         """Take a hint: apply it if it fits, else fetch."""
-        effects: list[Effect] = []
         bucket = bucket_of(changed.data_info_id)
-        if self._buckets.note_hint(peer, bucket, changed.sequence):
-            effects += self._checks.compare(peer, (bucket,))
+        gaps = self._buckets.note_hint(peer, bucket, changed.sequence)
+        effects = self._checks.compare(peer, gaps) if gaps else []
         followed = self._followed.get(changed.data_info_id)
         if followed is None or followed.peer != peer:
             return effects

@@ -7,7 +7,7 @@ from zreg.config import Config
 from zreg.effects import Effect, Link, Send
 from zreg.model import NO_INCARNATION, Incarnation
 from zreg.primitives.digest import DigestSum
-from zreg.session.upstream.data_links import DataLinks
+from zreg.session.upstream.data_links import NO_NODE, DataLinks
 from zreg.session.upstream.registration import Registration, request_of
 from zreg.wire.data_messages import CompareDigest
 
@@ -19,8 +19,6 @@ _WINDOW: Final = 4096
 # The pause after a refusal, and how often it is doubled while the data node accepts nothing.
 _PAUSE_SECONDS: Final = 0.05
 _DOUBLINGS_MAX: Final = 4
-# The name of the queue of registrations that belong to no data node.
-NO_NODE: Final = ""
 
 
 class NodeQueue:
@@ -53,7 +51,8 @@ class NodeQueue:
         self.is_digest_due = True
         # How often in succession the data node found the digest different.
         self.unequal_count = 0
-        self.paused_until = 0.0
+        # Nothing is sent before this time; None if the data node did not refuse.
+        self.paused_until: float | None = None
         # How many pauses there were since the data node accepted something.
         self.refused_count = 0
 
@@ -76,7 +75,7 @@ class NodeQueue:
 
     def pause(self, now: float, rng: "Random") -> None:
         """Send nothing for a while, because the data node refuses."""
-        if now >= self.paused_until:
+        if self.paused_until is None or now >= self.paused_until:
             pause = _PAUSE_SECONDS * 2 ** min(self.refused_count, _DOUBLINGS_MAX)
             self.paused_until = now + pause * (1 + rng.random())
             self.refused_count += 1
@@ -95,9 +94,10 @@ class NodeQueue:
 
         What an earlier incarnation registered is dropped: its client has to say it again.
         """
-        if now < self.paused_until:
-            return []
-        self.paused_until = 0.0
+        if self.paused_until is not None:
+            if now < self.paused_until:
+                return []
+            self.paused_until = None
         links, peer = self._links, self._peer
         if not links.is_up(peer):
             return []
@@ -126,7 +126,7 @@ class NodeQueue:
 
     def next_tick_at(self, retry_seconds: float) -> float:
         """Return when the pause ends or the oldest request has to be sent again; else infinity."""
-        due = self.paused_until or math.inf
+        due = math.inf if self.paused_until is None else self.paused_until
         for registration in self.in_flight.values():
             return min(due, registration.sent_at + retry_seconds)
         return due

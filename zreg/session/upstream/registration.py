@@ -1,6 +1,7 @@
 """What a session has on record of one publisher, and the request that tells its data node."""
 
 from zreg.model import NO_INCARNATION, DataInfoId, Publisher, Removal
+from zreg.session.upstream.data_links import NO_NODE
 from zreg.wire.client_messages import Unpublish
 from zreg.wire.data_messages import PublishDatum, UnpublishDatum
 from zreg.wire.messages import Message
@@ -26,7 +27,7 @@ class Registration:
         # The client's request that waits for the answer; 0 if none does.
         self.client_request_id = 0
         # The data node in whose queue this registration is.
-        self.peer = ""
+        self.peer = NO_NODE
         # The request under way there, 0 if there is none, and when it was sent.
         self.request_id = 0
         self.sent_at = 0.0

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from zreg.model import NO_INCARNATION, Cause, DataInfoId, Incarnation, Publisher, Removal
 from zreg.primitives.digest import DigestSum
-from zreg.session.upstream.data_links import DataLinks
-from zreg.session.upstream.node_queues import NO_NODE, NodeQueues
+from zreg.session.upstream.data_links import NO_NODE, DataLinks
+from zreg.session.upstream.node_queues import NodeQueues
 from zreg.session.upstream.registration import Registration, unknown_registration
 from zreg.wire.client_messages import Unpublish
 
