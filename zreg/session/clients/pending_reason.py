@@ -21,13 +21,11 @@ class PendingReason:
         self._cluster_member = cluster_member
         self._registrations = registrations
 
-    def of_new(self, peer: Peer, publish: Publish) -> Sequence[Effect]:
-        """Say why a publish has to wait, if it cannot be sent; it is still accepted later.
+    def before_joining(self, peer: Peer, publish: Publish) -> Sequence[Effect]:
+        """Say why this session has no incarnation, so that a publish waits; it is accepted later.
 
         A client that publishes and hears nothing else takes this for a sign of life, too.
         """
-        if self._registrations.session != NO_INCARNATION:
-            return ()
         why = self._cluster_member.outage_sentence or "meta has not let this session in yet"
         return self._say(peer, publish, why)
 
@@ -39,7 +37,7 @@ class PendingReason:
         If meta is away too, no other data node takes the place of one that is not reached.
         """
         if self._registrations.session == NO_INCARNATION:
-            return self.of_new(peer, publish)
+            return self.before_joining(peer, publish)
         if self._registrations.is_reached(registration):
             return ()
         node = registration.peer

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from zreg.config import Config
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import LimitError, RefusedError
-from zreg.model import Cause, Publisher
+from zreg.model import NO_INCARNATION, Cause, Publisher
 from zreg.session.clients.client_table import Client, ClientTable
 from zreg.session.clients.pending_reason import PendingReason
 from zreg.session.clients.turn_answers import TurnAnswers
@@ -43,8 +43,9 @@ class Publishing:
 
     def on_publish(self, client: Client, peer: Peer, publish: Publish) -> Sequence[Effect]:
         """Register a publisher, or a newer state of it."""
+        registrations = self._registrations
         publisher_id = publish.publisher_id
-        registration = self._registrations.find(publisher_id)
+        registration = registrations.find(publisher_id)
         if registration is not None:
             answer = self._answer_known(client, peer, registration, publish)
             if answer is not None:
@@ -56,21 +57,24 @@ class Publishing:
         client.publisher_ids[publisher_id] = None
         if client.unreplayed_publisher_ids:
             client.unreplayed_publisher_ids.pop(publisher_id, None)
+        session = registrations.session
         publisher = Publisher(
             publisher_id,
             publish.version,
             client.client_id,
-            self._registrations.session,
+            session,
             client.zone,
             client.data_center,
             client.app,
             publish.body,
         )
         if registration is None:
-            self._registrations.publish(publish.data_info_id, publisher, publish.request_id)
+            registrations.publish(publish.data_info_id, publisher, publish.request_id)
         else:
-            self._registrations.republish(registration, publisher, publish.request_id)
-        return self._pending_reason.of_new(peer, publish)
+            registrations.republish(registration, publisher, publish.request_id)
+        if session == NO_INCARNATION:
+            return self._pending_reason.before_joining(peer, publish)
+        return ()
 
     def _answer_known(
         self, client: Client, peer: Peer, registration: Registration, publish: Publish

@@ -96,14 +96,15 @@ class Registrations:
             registration.removal is None
             and old.session is publisher.session is self.session != NO_INCARNATION
         ):
-            publisher_id, queue = publisher.publisher_id, self._queues.by_peer[registration.peer]
+            queues, peer, publisher_id = self._queues, registration.peer, publisher.publisher_id
+            queue = queues.by_peer[peer]
             queue.digest.replace(publisher_id, old.version, publisher.version)
             registration.publisher = publisher
             if registration.request_id:
                 del queue.in_flight[registration.request_id]
                 registration.request_id = 0
             queue.unsent[publisher_id] = registration
-            self._queues.touched[registration.peer] = None
+            queues.touched[peer] = None
             return
         self._take_back(registration)
         registration.publisher = publisher
