@@ -32,7 +32,7 @@ from zreg.wire.membership_messages import MembershipReply
 from zreg.wire.messages import Message
 
 MINE = Incarnation(3, "d1")
-# Long enough for all that waits a while before it is called trouble.
+# After this time an outage counts as a problem.
 LONG = OUTAGE_SECONDS + 0.1
 
 
@@ -88,7 +88,7 @@ def test_a_session_goes_on_without_meta_and_says_so_after_a_while() -> None:
     session = Session(D1)
     lose_meta(session)
     session.now += OUTAGE_SECONDS - 0.1
-    assert health(session) == Health(), "an election is no trouble"
+    assert health(session) == Health(), "an election is no problem"
 
     session.now += 0.2
 
@@ -113,9 +113,9 @@ def test_a_session_passes_on_what_a_meta_node_without_a_majority_says() -> None:
 
 
 def test_a_session_that_knows_its_cluster_from_its_disk_takes_clients() -> None:
-    kept = make_membership(D1)
+    cached = make_membership(D1)
     member = make_member("s1", 0, Role.SESSION)
-    core = SessionCore(member, CONFIG, rng=Random(1), now=0.0, cached=kept)
+    core = SessionCore(member, CONFIG, rng=Random(1), now=0.0, cached=cached)
     core.start(0.0)
 
     found = core.health(0.0)

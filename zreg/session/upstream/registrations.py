@@ -65,7 +65,8 @@ class Registrations:
         unsent = self._queues.by_peer[registration.peer].unsent
         if registration.request_id or registration.publisher.publisher_id in unsent:
             return False
-        # What an earlier incarnation registered is in no queue either, and was not accepted.
+        # What an earlier incarnation registered is not sent any more. That it is in no queue does
+        # not mean that it was accepted.
         return registration.removal is not None or registration.publisher.session == self.session
 
     def is_reached(self, registration: Registration) -> bool:
