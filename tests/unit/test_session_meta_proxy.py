@@ -14,7 +14,6 @@ from session_fakes import (
     Session,
     at_clients,
     make_member,
-    make_membership,
     to_client,
 )
 
@@ -24,8 +23,6 @@ from zreg.model import Role
 from zreg.session.core import SessionCore
 from zreg.session.proxy.meta_proxy import MetaRequest
 from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.data_messages import DatumsListed, ListDatums
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.messages import Message
 from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
@@ -55,14 +52,6 @@ def answers(session: Session, message: Message, meta: str = META) -> list[Effect
 
 def refusals(effects: Sequence[Effect]) -> list[Refused]:
     return [e.message for e in effects if isinstance(e, Send) and isinstance(e.message, Refused)]
-
-
-def test_the_membership_is_answered_from_what_the_session_follows() -> None:
-    session = Session(D1)
-
-    assert session.says(ALICE, FetchMembership(5)) == to_client(
-        ALICE, MembershipReply(5, make_membership(D1))
-    )
 
 
 def test_a_change_is_passed_on_unchanged_and_answered_under_the_id_of_its_client() -> None:
@@ -117,18 +106,6 @@ def test_the_nodes_of_meta_are_shown_through_a_session() -> None:
 
     reply = MetaNodesReply(passed.request_id, 3, 9, 5, ())
     assert answers(session, reply) == to_client(ALICE, MetaNodesReply(77, 3, 9, 5, ()))
-
-
-def test_a_listing_is_asked_of_the_data_nodes() -> None:
-    session = Session(D1)
-    (listing,) = session.says(ALICE, ListDatums(5, "*"))
-    assert isinstance(listing, Send)
-    assert listing.link is Link.DATA
-
-    request_id = listing.message.request_id  # type: ignore[attr-defined]
-    answer = session.hears(D1, DatumsListed(request_id, ()))
-
-    assert answer == to_client(ALICE, DatumsListed(5, ()))
 
 
 def test_a_refusal_of_meta_is_passed_back() -> None:
