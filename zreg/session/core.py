@@ -32,8 +32,8 @@ from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
 from zreg.session.membership_loss import MembershipLoss
+from zreg.session.proxy.command_questions import Questions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
-from zreg.session.proxy.questions import Questions
 from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.data_messages import Beat, Changed
 from zreg.wire.messages import Message

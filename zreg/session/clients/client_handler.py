@@ -17,7 +17,7 @@ from zreg.session.clients.pending_reason import PendingReason
 from zreg.session.clients.publishing import Publishing, refusal
 from zreg.session.clients.subscriptions import Subscriptions
 from zreg.session.clients.turn_answers import TurnAnswers
-from zreg.session.proxy.questions import Question, Questions
+from zreg.session.proxy.command_questions import Question, Questions
 from zreg.session.upstream.followed_datums import FollowedDatums
 from zreg.session.upstream.registrations import Registrations
 from zreg.wire.client_messages import (
