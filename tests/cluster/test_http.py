@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import socket
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -69,24 +70,25 @@ class Served:
         return self.server.counts[name]
 
 
-def meta_node() -> MetaNode:
-    place = MetaPlace(address=LOOPBACK, membership_address=LOOPBACK)
+def meta_node(directory: Path) -> MetaNode:
+    place = MetaPlace(address=LOOPBACK, membership_address=LOOPBACK, directory=directory)
     return MetaNode(NodeSettings(config=Config.for_loopback(), node_id="meta-1"), place)
 
 
 @asynccontextmanager
 async def served(node: Node | None = None) -> AsyncIterator[Served]:
-    node = node or meta_node()
-    node.bind_http(HttpServer, 0)
-    assert node._http is not None
-    assert node.http_address == f"127.0.0.1:{node._http.port}"
-    running = asyncio.create_task(node.run())
-    try:
-        await wait_until(lambda: node.statistics().get("turns", 0))
-        yield Served(node, node._http)
-    finally:
-        node.stop()
-        await running
+    with tempfile.TemporaryDirectory() as directory:
+        node = node or meta_node(Path(directory))
+        node.bind_http(HttpServer, 0)
+        assert node._http is not None
+        assert node.http_address == f"127.0.0.1:{node._http.port}"
+        running = asyncio.create_task(node.run())
+        try:
+            await wait_until(lambda: node.statistics().get("turns", 0))
+            yield Served(node, node._http)
+        finally:
+            node.stop()
+            await running
 
 
 @pytest.fixture
@@ -423,8 +425,8 @@ def test_connections_that_are_open_do_not_keep_a_node_from_ending() -> None:
     asyncio.run(run())
 
 
-def test_an_address_that_cannot_be_bound_is_refused_with_what_to_do() -> None:
-    node = meta_node()
+def test_an_address_that_cannot_be_bound_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    node = meta_node(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(UnavailableError, match=rf"http://127.0.0.1:{port} is already in use"):
@@ -436,8 +438,8 @@ def test_an_address_that_cannot_be_bound_is_refused_with_what_to_do() -> None:
     node.close()
 
 
-def test_a_node_that_never_ran_closes_its_http() -> None:
-    node = meta_node()
+def test_a_node_that_never_ran_closes_its_http(tmp_path: Path) -> None:
+    node = meta_node(tmp_path)
     node.bind_http(HttpServer, 0)
     assert node._http is not None
     port = node._http.port
@@ -448,10 +450,10 @@ def test_a_node_that_never_ran_closes_its_http() -> None:
         pass
 
 
-def test_it_serves_over_ipv6() -> None:
+def test_it_serves_over_ipv6(tmp_path: Path) -> None:
     if not socket.has_ipv6:
         pytest.skip("this Python has no IPv6")
-    node = meta_node()
+    node = meta_node(tmp_path)
     try:
         server = HttpServer(node, "::1", 0)
     except UsageError as error:

@@ -326,8 +326,8 @@ def test_a_node_of_another_cluster_is_code_4(url: str) -> None:
     assert "it is of cluster 'zreg'" in error
 
 
-def test_a_session_without_data_nodes_is_code_4() -> None:
-    meta = Running(zreg_command("meta", "--port", "0", "-o", "json"))
+def test_a_session_without_data_nodes_is_code_4(tmp_path: Path) -> None:
+    meta = Running(zreg_command("meta", "--port", "0", f"--dir={tmp_path}", "-o", "json"))
     with meta:
         meta_address = json.loads(meta.line())["address"]
         session = Running(

@@ -20,8 +20,8 @@ RESTORED = "meta.connection.restored"
 
 
 @pytest.fixture
-def meta_address() -> Iterator[str]:
-    with Running(zreg_command("meta", "--port=0", "-o", "json", *SHORT_LEASE)) as meta:
+def meta_address(tmp_path: Path) -> Iterator[str]:
+    with node("meta", f"--dir={tmp_path / 'meta'}") as meta:
         yield json.loads(meta.line())["address"]
 
 
@@ -107,7 +107,8 @@ def test_a_node_notifies_systemd_when_it_is_ready_alive_and_stopping(
         try:
             # Without meta it is alive, but not ready.
             assert [receiver.recv(100) for _ in range(5)] == [b"WATCHDOG=1"] * 5
-            with Running(zreg_command("meta", f"--port={port}", "--http-port=0", *SHORT_LEASE)):
+            place = [f"--port={port}", "--http-port=0", f"--dir={tmp_path / 'meta'}"]
+            with Running(zreg_command("meta", *place, *SHORT_LEASE)):
                 while (state := receiver.recv(100)) == b"WATCHDOG=1":
                     pass
                 assert state == b"READY=1"
@@ -143,7 +144,7 @@ def test_the_journal_gets_the_level_of_each_line(tmp_path: Path, meta_address: s
 # --- starting -----------------------------------------------------------------------------------
 
 
-def test_without_meta_a_node_waits_and_reports_it_once() -> None:
+def test_without_meta_a_node_waits_and_reports_it_once(tmp_path: Path) -> None:
     """One line when meta is lost and one when it is back, however many attempts are made."""
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
@@ -154,7 +155,8 @@ def test_without_meta_a_node_waits_and_reports_it_once() -> None:
         assert f"reason='127.0.0.1:{port}: refused' detail='start meta, or correct --meta" in line
         # A node that meta has admitted keeps its incarnation: it joins only once.
         for expected in ({"node.joined", RESTORED}, {RESTORED}):
-            meta = Running(zreg_command("meta", f"--port={port}", "--http-port=0", *SHORT_LEASE))
+            place = [f"--port={port}", "--http-port=0", f"--dir={tmp_path}"]
+            meta = Running(zreg_command("meta", *place, *SHORT_LEASE))
             with meta:
                 events = {data.error_line().split()[3] for _ in expected}
                 assert events == expected
@@ -184,8 +186,8 @@ def test_a_second_node_with_the_same_id_does_not_start(meta_address: str) -> Non
         assert first.process.poll() is None
 
 
-def test_a_node_advertises_an_address_that_other_machines_can_use() -> None:
-    wide_open = ("--host=0.0.0.0", "--insecure")
+def test_a_node_advertises_an_address_that_other_machines_can_use(tmp_path: Path) -> None:
+    wide_open = ("--host=0.0.0.0", "--insecure", "--id=m1", f"--dir={tmp_path}")
     with node("meta", *wide_open) as meta:
         assert re.match(r"(?!0\.0\.0\.0)[\d.]+:\d+", json.loads(meta.line())["address"])
     with node("meta", *wide_open, "--advertise-host=registry.example") as meta:

@@ -102,23 +102,25 @@ def test_a_node_that_has_ended_does_not_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_given_http_port_is_used_and_one_in_use_is_refused(role: str) -> None:
+def test_a_given_http_port_is_used_and_one_in_use_is_refused(role: str, tmp_path: Path) -> None:
     port = first_free_port(1)
+    options = ["--id=n1", "--port=0", f"--http-port={port}", f"--dir={tmp_path}", "-o", "json"]
     with socket.create_server(("127.0.0.1", port)):
-        result = run_zreg(role, "--port=0", f"--http-port={port}")
+        result = run_zreg(role, *options)
     assert result.returncode == 1
     assert f"http://127.0.0.1:{port} is already in use" in result.stderr
     assert result.stderr.endswith("choose another port with --http-port\n")
 
-    with Running(zreg_command(role, "--port=0", f"--http-port={port}", "-o", "json")) as node:
+    with Running(zreg_command(role, *options)) as node:
         line = json.loads(node.line())
         assert line["http"] == f"127.0.0.1:{port}"
         with urllib.request.urlopen(f"http://{line['http']}/healthz", timeout=5) as response:
             assert json.load(response)["role"] == role
 
 
-def test_http_can_be_switched_off_and_other_words_are_refused() -> None:
-    with Running(zreg_command("meta", "--port=0", "--http-port=off", "-o", "json")) as node:
+def test_http_can_be_switched_off_and_other_words_are_refused(tmp_path: Path) -> None:
+    options = ["--port=0", "--http-port=off", f"--dir={tmp_path}", "-o", "json"]
+    with Running(zreg_command("meta", *options)) as node:
         assert json.loads(node.line())["http"] is None
         node.send(signal.SIGTERM)
         assert node.wait() == 0

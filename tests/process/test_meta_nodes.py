@@ -142,9 +142,9 @@ def test_settings_are_set_read_listed_and_removed_by_commands(tmp_path: Path) ->
         (["--peer=m1=nowhere"], "peer m1: 'nowhere' is not an address"),
         (["--peer=m1"], "write ID=HOST:PORT"),
         (["--peer=m2=127.0.0.1:9611", "--dir=x"], "do not include this node, m1"),
-        ([f"--peer=m{n}=127.0.0.1:{n}9611" for n in (1, 2, 3)], "say where with --dir"),
-        (["--peer=m1=127.0.0.1:19611"], "say where with --dir"),
-        (["--join"], "a meta node that joins others needs --dir"),
+        ([f"--peer=m{n}=127.0.0.1:{n}9611" for n in (1, 2, 3)], "say which with --dir"),
+        ([], "say which with --dir (or ZREG_DIR; systemd sets STATE_DIRECTORY)"),
+        (["--join", "--dir=x"], "a meta node that joins others needs --peer"),
     ],
 )
 def test_peers_that_cannot_work_are_refused(options: list[str], error: str) -> None:

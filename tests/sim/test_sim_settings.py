@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.meta.setting_requests import SettingRequests
-from zreg.meta.state import Applied, MetaState
+from zreg.meta.state.applied import Applied
+from zreg.meta.state.settings_table import SettingsTable
 from zreg.testing.workloads.cluster_workload import Workload
 from zreg.wire.log_commands import ChangeSetting
 from zreg.wire.settings_messages import FetchSettings, SettingsReply
@@ -39,23 +40,28 @@ def fetch_what_is_applied(
     self: SettingRequests, peer: Peer, message: FetchSettings
 ) -> list[Effect]:
     """Answer without asking a majority whether this node still leads."""
-    found, is_complete = self._state.settings(message.pattern, message.after, 10)
+    found, is_complete = self._state.settings.page(message.pattern, message.after, 10)
     return [Send(Link.NODES, peer, SettingsReply(message.request_id, found, is_complete))]
 
 
-_change_setting = MetaState._change_setting
+_change = SettingsTable.change
 
 
-def change_always(self: MetaState, command: ChangeSetting) -> Applied:
-    """Change the setting at any version."""
-    return _change_setting(self, replace(command, if_version=None))
+def change_always(self: SettingsTable, command: ChangeSetting, epoch: int) -> Applied:
+    """Change the setting also if it is at another version."""
+    return _change(self, replace(command, if_version=None), epoch)
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "mutation"),
     [
-        pytest.param(SettingRequests, "fetch", fetch_what_is_applied, id="a read asks no majority"),
-        pytest.param(MetaState, "_change_setting", change_always, id="a condition is ignored"),
+        pytest.param(
+            SettingRequests,
+            "on_fetch_settings",
+            fetch_what_is_applied,
+            id="a read asks no majority",
+        ),
+        pytest.param(SettingsTable, "change", change_always, id="a condition is ignored"),
     ],
 )
 def test_seeds_notice_a_removed_guard(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from zreg.meta.group.bootstrap import Bootstrap
-from zreg.meta.group.meta_peers import MetaPeers
+from zreg.meta.peers.bootstrap import Bootstrap
+from zreg.meta.peers.introductions import Introductions
 from zreg.testing.workloads.bootstrap_life import BootstrapLife
 from zreg.testing.workloads.voters_life import VotersLife
 from zreg.wire.meta_messages import Introduction
@@ -20,14 +20,14 @@ def test_lives_notice_a_node_that_votes_without_its_journal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """If no node compares journals, some life must fail, or these lives prove nothing."""
-    objection = MetaPeers._objection
+    objection = Introductions.objection
 
-    def ignore_journals(self: MetaPeers, them: Introduction) -> tuple[int, str] | None:
+    def ignore_journals(self: Introductions, them: Introduction) -> tuple[int, str] | None:
         found = objection(self, them)
         return None if found is not None and "comes without the journal" in found[1] else found
 
-    monkeypatch.setattr(MetaPeers, "_objection", ignore_journals)
-    monkeypatch.setattr(Bootstrap, "is_forgetful", lambda _self, _them: False)
+    monkeypatch.setattr(Introductions, "objection", ignore_journals)
+    monkeypatch.setattr(Bootstrap, "lost_journal", lambda _self, _them: False)
     monkeypatch.setattr(Bootstrap, "may_elect", lambda _self, _last_index: True)
 
     def fails(seed: int) -> bool:

@@ -1,4 +1,4 @@
-"""Some meta cores and a small network between them, which carries Raft at once."""
+"""Some meta cores, and a network between them that carries Raft's messages at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
@@ -23,14 +23,8 @@ from zreg.effects import (
 )
 from zreg.membership.cluster_member import NodeFailed
 from zreg.meta.core import MetaCore
-from zreg.meta.group.meta_peers import Identity
-from zreg.meta.group.raft_driver import (
-    TICK_SECONDS,
-    first_save,
-    founders_of,
-    new_raft,
-    persisted_of,
-)
+from zreg.meta.group.raft_driver import TICK_SECONDS, new_raft
+from zreg.meta.peers.identity import Identity, first_save, founders_of, persisted_of
 from zreg.model import Member, Role, Status
 from zreg.raft.ready import Persisted
 from zreg.wire.common_messages import Refused
@@ -44,7 +38,7 @@ CONFIG = Config()
 NAMES = ("m1", "m2", "m3")
 PEERS = {name: f"tcp://{name}:9611" for name in NAMES}
 SESSION = Member("s1", Role.SESSION, 0, Status.INITIAL, "tcp://s1:1", process_id=b"s1")
-CLIENT = b"somebody"
+CLIENT = b"a node"
 
 
 def meta_member(name: str, process_id: str = "") -> Member:
@@ -60,7 +54,7 @@ def meta_member(name: str, process_id: str = "") -> Member:
 
 
 def identity_of(name: str, *, journal_id: str = "", peers: Mapping[str, str] = PEERS) -> Identity:
-    """Return who a founder is; without peers, a node that was added."""
+    """Return the identity of a founder; without peers, of a node that was added."""
     return Identity(
         node_id=name,
         address=peers.get(name, f"tcp://{name}:9611"),
@@ -70,7 +64,7 @@ def identity_of(name: str, *, journal_id: str = "", peers: Mapping[str, str] = P
 
 
 class Cluster:
-    """Carries Raft between the cores at once; what others are sent is kept."""
+    """Carries Raft's messages between the cores at once, and records all others."""
 
     def __init__(self, names: Sequence[str] = NAMES) -> None:
         self.now = 0.0
@@ -78,11 +72,11 @@ class Cluster:
         self.logged: list[Log] = []
         self.emitted: list[tuple[str, msgspec.Struct]] = []
         self.saves: list[str] = []
-        # At whom meta looks itself.
+        # The names of the checks that were begun.
         self.checks: list[str] = []
         self.cut: set[str] = set()
         self.cores: dict[str, MetaCore] = {}
-        # Who wants to be connected to whom, and where it looks.
+        # The address that each node dials for each peer.
         self.wanted: dict[tuple[str, str], str] = {}
         self.connected: set[tuple[str, str]] = set()
         peers = {name: f"tcp://{name}:9611" for name in names}
@@ -113,7 +107,7 @@ class Cluster:
         return core
 
     def stop(self, name: str) -> None:
-        """End a node; its connections close."""
+        """End a node; its connections end too."""
         del self.cores[name]
         for pair in [pair for pair in self.connected if name in pair]:
             self.connected.discard(pair)
@@ -121,16 +115,17 @@ class Cluster:
                 self.give(pair[0], Link.LOCAL, "", PeerLost(Link.RAFT_ASK, pair[1], "closed"))
         self.wanted = {pair: at for pair, at in self.wanted.items() if pair[0] != name}
 
-    def kept(self, name: str) -> Persisted:
+    def journal_of(self, name: str) -> Persisted:
         """Return what is in the journal of a node that runs."""
         raft = self.cores[name].raft_driver.raft
         entries = raft.log.entries_between(0, raft.log.last_index)
         return Persisted(term=raft.term, vote=raft.vote, entries=entries)
 
     def connect(self) -> None:
-        """Let the connections stand that can."""
+        """Make the wanted connections whose two ends run and are not cut off."""
         running = {
-            core.raft_driver.peers.identity.address: name for name, core in self.cores.items()
+            core.raft_driver.peers.introductions.identity.address: name
+            for name, core in self.cores.items()
         }
         for pair, address in list(self.wanted.items()):
             if pair not in self.connected and address in running and not set(pair) & self.cut:
@@ -165,7 +160,7 @@ class Cluster:
                     raise AssertionError(effect)
 
     def wake(self, *names: str) -> None:
-        """Cut these off no longer; their connections are made anew."""
+        """End the cut of these nodes; their connections are made again."""
         self.cut -= set(names)
         for name, peer in list(self.connected):
             if {name, peer} & set(names):
@@ -173,7 +168,7 @@ class Cluster:
                 self.give(name, Link.LOCAL, "", PeerLost(Link.RAFT_ASK, peer, "closed"))
 
     def ask(self, name: str, peer: str, message: Message) -> None:
-        """Carry a request there, and what is answered back."""
+        """Carry a request to a peer, and its answer back."""
         if {name, peer} & self.cut or peer not in self.cores:
             return
         before = len(self.sent)
@@ -189,7 +184,7 @@ class Cluster:
         self.take(name, core.settle(self.now))
 
     def request(self, name: str, message: Message) -> list[Message]:
-        """Ask like a node; return what is answered by now."""
+        """Send a request like a node; return the answers so far."""
         self.sent.clear()
         self.give(name, Link.NODES, CLIENT, message)
         return self.answers()
@@ -198,7 +193,7 @@ class Cluster:
         return [send.message for _, send in self.sent if send.peer == CLIENT]
 
     def run(self, seconds: float, *names: str) -> None:
-        """Let time pass for these, or for all."""
+        """Let time pass for these nodes, or for all."""
         end = self.now + seconds
         while self.now < end:
             self.now += TICK_SECONDS
@@ -215,7 +210,7 @@ class Cluster:
         return [name for name in self.cores if name != self.leader()]
 
     def failed(self) -> dict[str, str]:
-        """Return who must not go on, and why."""
+        """Return the nodes that must end, and why."""
         return {name: event.reason for name, event in self.emitted if isinstance(event, NodeFailed)}
 
     def events(self) -> list[str]:
@@ -231,7 +226,7 @@ def running(names: Sequence[str] = NAMES) -> Cluster:
 def change(
     cluster: Cluster, name: str, kind: type[AddMeta] | type[RemoveMeta], *fields: int | str
 ) -> list[Message]:
-    """Ask for a change of the nodes as they are now."""
+    """Ask for a change of the present configuration."""
     index = cluster.cores[name].raft_driver.raft.configuration_index
     return cluster.request(name, kind(*fields, configuration_index=index))  # type: ignore[arg-type]
 

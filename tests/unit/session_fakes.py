@@ -6,6 +6,7 @@ from random import Random
 from zreg.config import Config
 from zreg.effects import Effect, Link, Local, Peer, PeerLost, PeerUp, Send
 from zreg.model import (
+    NO_INCARNATION,
     DataInfoId,
     Incarnation,
     Member,
@@ -21,6 +22,10 @@ from zreg.primitives.digest import DigestSum
 from zreg.primitives.ring import bucket_of
 from zreg.session.core import SessionCore
 from zreg.session.upstream.data_links import DataLinks
+from zreg.session.upstream.node_queues import NodeQueues
+from zreg.session.upstream.reconciliation import Reconciliation
+from zreg.session.upstream.registration import Registration
+from zreg.session.upstream.registrations import Registrations
 from zreg.wire.client_messages import Hello, Push
 from zreg.wire.common_messages import Accepted
 from zreg.wire.data_messages import CompareDigest, Snapshot
@@ -50,7 +55,7 @@ def make_member(node_id: str, epoch: int, role: Role = Role.DATA) -> Member:
 def make_membership(
     *data: str, epoch: int = 3, ring_epoch: int | None = None, session: Incarnation = S1
 ) -> Membership:
-    """Return a membership with these data nodes (`d1@1`); its ring is new unless told."""
+    """Return a membership with these data nodes (`d1@1`); by default its ring is new."""
     members = [make_member(session.node_id, session.epoch, Role.SESSION)]
     for peer in data:
         node_id, joined_at = peer.split("@")
@@ -62,8 +67,8 @@ def make_membership(
 def bring_up(links: DataLinks, *peers: str) -> None:
     """Let connections to data nodes stand."""
     for peer in peers:
-        assert not links.came_up(PeerUp(Link.CHANGES, peer))
-        assert links.came_up(PeerUp(Link.DATA, peer))
+        assert links.on_peer_up(PeerUp(Link.CHANGES, peer)) is None
+        assert links.on_peer_up(PeerUp(Link.DATA, peer)) == peer
 
 
 def make_links(*data: str, is_up: bool = True) -> DataLinks:
@@ -130,12 +135,12 @@ def to_client(peer: Peer, *messages: Message) -> list[Effect]:
 
 
 def at_clients(effects: Sequence[Effect]) -> list[Effect]:
-    """Return what of the effects concerns clients."""
+    """Return the effects that concern clients."""
     return [effect for effect in effects if getattr(effect, "link", None) is Link.CLIENTS]
 
 
 class Session:
-    """A session core with a clock; a turn is what it is told, and then what it asks for."""
+    """A session core with a clock. In a turn it gets messages, and then settles."""
 
     def __init__(self, *data: str, config: Config = CONFIG) -> None:
         self.now = 100.0
@@ -150,7 +155,7 @@ class Session:
                 self.come_up(peer)
 
     def turn(self, link: Link, peer: Peer, *messages: Message | Local) -> list[Effect]:
-        """Let messages come in one turn; return all that it asks for."""
+        """Let messages come in one turn; return all effects."""
         effects: list[Effect] = []
         for message in messages:
             effects += self.core.receive(link, peer, message, self.now)
@@ -169,14 +174,14 @@ class Session:
         return self.turn(Link.LOCAL, "", *events)
 
     def join(self, membership: Membership, incarnation: Incarnation = S1) -> list[Effect]:
-        """Let meta let it in."""
+        """Let meta admit the session to the cluster."""
         return self.turn(Link.META, META, MembershipReply(1, membership, incarnation))
 
     def follow(self, membership: Membership) -> list[Effect]:
-        """Let meta tell it of a newer membership."""
+        """Let meta send a newer membership."""
         return self.turn(Link.META, META, MembershipReply(1, membership))
 
-    def be_seated(self, meta: str = META) -> list[Effect]:
+    def be_admitted(self, meta: str = META) -> list[Effect]:
         """Let the connection to the leader stand, and the leader answer."""
         self.local(PeerUp(Link.META, meta))
         return self.turn(Link.META, meta, Renewed(0, self.core.epoch))
@@ -211,7 +216,7 @@ class Session:
         return self.hears(peer, Snapshot(request_id, name, version, publishers, 0, 1))
 
     def wait(self, seconds: float) -> list[Effect]:
-        """Let time pass; meta renews without being asked for, and is left out of what returns."""
+        """Let time pass, while meta renews the lease; return the other effects."""
         end = self.now + seconds
         effects: list[Effect] = []
         while self.now < end:
@@ -226,10 +231,64 @@ class Session:
         return effects
 
     def settle(self) -> list[Effect]:
-        """End a turn in which nothing came."""
+        """End a turn without messages."""
         return list(self.core.settle(self.now))
 
 
 def pushes(effects: Sequence[Effect]) -> list[Push]:
     """Return the pushes among effects."""
     return [e.message for e in effects if isinstance(e, Send) and isinstance(e.message, Push)]
+
+
+class RegistrationsBench:
+    """Registrations with their queues and connections."""
+
+    def __init__(self, *data: str, is_up: bool = True, session: Incarnation = S1) -> None:
+        self.links = make_links(*data, is_up=is_up)
+        self.queues = NodeQueues(CONFIG, self.links, rng=Random(1))
+        self.registrations = Registrations(self.links, self.queues)
+        self.registrations.on_ring()
+        self.reconciliation = Reconciliation(CONFIG, self.links, self.registrations, self.queues)
+        if session != NO_INCARNATION:
+            self.registrations.on_incarnation(session)
+
+    def settle(self, now: float) -> list[Effect]:
+        """End a turn, as the core does."""
+        return self.queues.settle(self.registrations.session, now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Let time pass, as the core does."""
+        self.reconciliation.tick(now)
+        return self.queues.tick(self.registrations.session, now)
+
+    def next_tick_at(self) -> float:
+        return min(self.queues.next_tick_at(), self.reconciliation.next_tick_at())
+
+    def publish(self, *publishers: Publisher) -> None:
+        for publisher in publishers:
+            self.registrations.publish(PAY, publisher, 7)
+
+    def started(self, *publishers: Publisher) -> list[Effect]:
+        """Publish, and send it with the first digest."""
+        self.publish(*publishers)
+        return self.settle(0.0)
+
+    def registration(self, publisher: Publisher) -> Registration:
+        registration = self.registrations.find(publisher.publisher_id)
+        assert registration is not None
+        return registration
+
+    def accept_all(self, peer: str = D1) -> None:
+        self.registrations.on_accepted(peer, range(1, 10_000))
+
+    def lose(self, peer: str = D1) -> None:
+        self.links.on_peer_lost(PeerLost(Link.DATA, peer), 0.0)
+        self.queues.on_node_lost(peer)
+
+    def come_up(self, peer: str = D1) -> None:
+        bring_up(self.links, peer)
+        self.queues.request_digest(peer)
+
+    def follow(self, *data: str, epoch: int = 4) -> None:
+        self.links.follow(make_membership(*data, epoch=epoch))
+        self.registrations.on_ring()

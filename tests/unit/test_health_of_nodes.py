@@ -32,7 +32,7 @@ from zreg.wire.membership_messages import MembershipReply
 from zreg.wire.messages import Message
 
 MINE = Incarnation(3, "d1")
-# Long enough for all that waits a while before it is called trouble.
+# After this time an outage counts as a problem.
 LONG = OUTAGE_SECONDS + 0.1
 
 
@@ -70,7 +70,7 @@ def test_a_session_that_works_has_no_problems() -> None:
     assert health(session).is_ready
 
 
-def test_a_new_session_without_meta_serves_nobody_and_says_why_at_once() -> None:
+def test_a_new_session_without_meta_serves_no_clients_and_says_why_at_once() -> None:
     session = Session()
     assert codes(health(session)) == {"not-admitted": Harm.STOPS_WORK}
 
@@ -88,7 +88,7 @@ def test_a_session_goes_on_without_meta_and_says_so_after_a_while() -> None:
     session = Session(D1)
     lose_meta(session)
     session.now += OUTAGE_SECONDS - 0.1
-    assert health(session) == Health(), "an election is no trouble"
+    assert health(session) == Health(), "an election is no problem"
 
     session.now += 0.2
 
@@ -113,9 +113,9 @@ def test_a_session_passes_on_what_a_meta_node_without_a_majority_says() -> None:
 
 
 def test_a_session_that_knows_its_cluster_from_its_disk_takes_clients() -> None:
-    kept = make_membership(D1)
+    cached = make_membership(D1)
     member = make_member("s1", 0, Role.SESSION)
-    core = SessionCore(member, CONFIG, rng=Random(1), now=0.0, cached=kept)
+    core = SessionCore(member, CONFIG, rng=Random(1), now=0.0, cached=cached)
     core.start(0.0)
 
     found = core.health(0.0)
@@ -129,7 +129,7 @@ def test_a_session_that_knows_its_cluster_from_its_disk_takes_clients() -> None:
     assert "served what is published; what they publish waits" in said
 
 
-def test_a_session_that_is_nobody_any_more_is_sent_no_clients_once_it_sends_them_away() -> None:
+def test_a_session_without_incarnation_is_sent_no_clients_once_it_sends_its_own_away() -> None:
     session = Session(D1)
     session.turn(Link.META, META, Refused(1, UnknownNodeError.code, "gone"))
 
@@ -160,7 +160,7 @@ def test_a_session_says_that_there_is_no_data_node() -> None:
     assert codes(health(session)) == {"no-data-node": Harm.DEGRADES}
 
 
-def test_a_session_with_all_its_clients_is_sent_no_more() -> None:
+def test_a_full_session_is_sent_no_more_clients() -> None:
     session = Session(D1, config=replace(CONFIG, clients_max=1))
     assert health(session) == Health()
 
@@ -273,7 +273,7 @@ def test_a_missing_meta_node_is_named_with_how_many_more_may_fail() -> None:
         assert found.is_ready
 
 
-def test_a_meta_node_without_a_majority_is_sent_nobody_and_says_what_to_do() -> None:
+def test_a_meta_node_without_a_majority_is_not_ready_and_says_what_to_do() -> None:
     cluster = running()
     last, *gone = cluster.followers()[0], cluster.leader(), cluster.followers()[1]
     for name in gone:
@@ -295,7 +295,7 @@ def test_a_meta_node_without_a_majority_is_sent_nobody_and_says_what_to_do() -> 
     assert "clients are served as before" in said
 
 
-def test_a_leader_that_does_not_hold_what_earlier_ones_committed_is_sent_nobody_yet() -> None:
+def test_a_leader_that_has_not_applied_what_earlier_ones_committed_is_not_ready() -> None:
     cluster = running()
     core = cluster.cores[cluster.leader()]
 

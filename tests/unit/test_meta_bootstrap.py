@@ -1,11 +1,10 @@
-"""A cluster is founded once: an empty journal is that of a new node, or one that has forgotten."""
+"""A cluster is founded once, although an empty journal may be new or lost."""
 
 import pytest
 from meta_fakes import NAMES, PEERS, Cluster, change, running
 from msgspec.structs import replace
 
-from zreg.meta.group.bootstrap import name_founders
-from zreg.meta.group.raft_driver import first_save, persisted_of
+from zreg.meta.peers.identity import first_save, persisted_of
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.ready import Persisted
 from zreg.raft.status import Role
@@ -13,12 +12,12 @@ from zreg.wire.messages import Message
 from zreg.wire.meta_messages import AddMeta
 from zreg.wire.raft_messages import AppendEntries, Entry, EntryKind
 
-# What the first leader of all writes first, and what a founder has that heard of no more.
+# The first entry of the first leader, as a founder has it that heard no more.
 NOOP = Entry(2, 2, EntryKind.NOOP, b"")
 BEGUN = Persisted(term=2, vote="m1", entries=(*first_save(PEERS).entries, NOOP))
 
 
-def anybody_leads(cluster: Cluster) -> bool:
+def has_leader(cluster: Cluster) -> bool:
     return any(core.raft_driver.raft.role is Role.LEADER for core in cluster.cores.values())
 
 
@@ -26,18 +25,18 @@ def sentence(cluster: Cluster, name: str) -> str:
     return cluster.cores[name]._quorum_alarm.sentence()
 
 
-def test_two_that_come_back_empty_found_no_second_cluster() -> None:
-    """They are a majority of those who were named first, and one that is away holds the first."""
+def test_two_founders_that_lost_their_journals_found_no_second_cluster() -> None:
+    """They are a majority of the founders, and the third holds the first cluster."""
     cluster = running()
     holder, *lost = cluster.cores
-    kept = cluster.kept(holder)
+    kept = cluster.journal_of(holder)
     for name in NAMES:
         cluster.stop(name)
     for name in lost:
         cluster.start(name, journal_id=f"a new disk of {name}")
     cluster.run(10.0)
 
-    assert not anybody_leads(cluster)
+    assert not has_leader(cluster)
     for name in lost:
         assert f"has no connection to {holder} (not reached)" in sentence(cluster, name)
         assert f"run `zreg meta rm {name}`, then `zreg meta add {name}=" in sentence(cluster, name)
@@ -45,7 +44,7 @@ def test_two_that_come_back_empty_found_no_second_cluster() -> None:
 
     cluster.start(holder, persisted=kept)
     cluster.run(5.0)
-    assert not anybody_leads(cluster)
+    assert not has_leader(cluster)
     assert set(cluster.failed()) == set(lost)
     assert all("comes without the journal" in reason for reason in cluster.failed().values())
 
@@ -55,9 +54,9 @@ def test_the_first_start_waits_for_all_founders() -> None:
     for name in ("m1", "m2"):
         cluster.start(name)
     cluster.run(10.0)
-    assert not anybody_leads(cluster)
+    assert not has_leader(cluster)
     assert "has no connection to m3 (not reached): start them" in sentence(cluster, "m1")
-    assert "m3" in repr(cluster.cores["m1"].raft_driver.peers.founding)
+    assert "m3" in repr(cluster.cores["m1"].raft_driver.peers.introductions.bootstrap)
 
     cluster.start("m3")
     cluster.run(4.0)
@@ -66,8 +65,8 @@ def test_the_first_start_waits_for_all_founders() -> None:
     assert [sentence(cluster, name) for name in NAMES] == ["", "", ""]
 
 
-def test_a_founder_that_was_added_by_mistake_counts_as_one() -> None:
-    """Its unit file had --join from the start: the others begin, and it gets their log."""
+def test_a_founder_that_was_started_with_join_counts_as_a_founder() -> None:
+    """The other founders begin, and it gets their log."""
     cluster = Cluster(())
     for name in ("m1", "m2"):
         cluster.start(name)
@@ -79,7 +78,7 @@ def test_a_founder_that_was_added_by_mistake_counts_as_one() -> None:
     assert journals == {name: f"journal of {name}" for name in NAMES}
 
 
-def test_the_journals_of_all_are_named_before_anything_is_agreed_on() -> None:
+def test_all_journals_are_named_before_the_first_command() -> None:
     cluster = running()
 
     for core in cluster.cores.values():
@@ -90,13 +89,13 @@ def test_the_journals_of_all_are_named_before_anything_is_agreed_on() -> None:
         assert set(log.history.at(3).journals) == set(NAMES)
 
 
-def test_who_led_first_and_told_nobody_leads_again() -> None:
-    """It restarted; the others are as empty as before, and leave it to the one that is not."""
+def test_a_first_leader_that_restarted_before_it_replicated_leads_again() -> None:
+    """The others are fresh still, and vote for the one that is not."""
     cluster = Cluster(())
     for name in ("m2", "m3"):
         cluster.start(name)
     cluster.run(5.0)
-    assert not anybody_leads(cluster)
+    assert not has_leader(cluster)
 
     cluster.start("m1", persisted=BEGUN)
     cluster.run(5.0)
@@ -105,8 +104,8 @@ def test_who_led_first_and_told_nobody_leads_again() -> None:
     assert {core.membership.cluster_id for core in cluster.cores.values()} == {b"m1" * 8}
 
 
-def test_the_fresh_elect_none_of_themselves_beside_one_that_has_heard_of_a_leader() -> None:
-    """What it holds may be agreed on: most had it, and one of them came back empty."""
+def test_fresh_founders_elect_only_a_founder_that_has_heard_of_a_leader() -> None:
+    """Its entries may be committed: a majority may have had them, and lost a journal since."""
     cluster = Cluster(())
     for name in ("m2", "m3"):
         cluster.start(name)
@@ -115,17 +114,17 @@ def test_the_fresh_elect_none_of_themselves_beside_one_that_has_heard_of_a_leade
     cluster.run(8.0, "m2", "m3")
 
     assert all(cluster.cores[name].raft_driver.peers.up_count == 2 for name in ("m2", "m3"))
-    assert not anybody_leads(cluster)
+    assert not has_leader(cluster)
 
 
 def test_a_leader_founds_nothing_before_it_has_met_all_founders() -> None:
-    """One that is away may have lost its disk: no later leader could tell, were it not named."""
+    """A founder that is away may lose its journal: only a named one is missed later."""
     cluster = Cluster(())
     for name in ("m1", "m2"):
         cluster.start(name, persisted=BEGUN)
     cluster.run(4.0)
 
-    assert anybody_leads(cluster)
+    assert has_leader(cluster)
     assert not any(core.is_leading or core.epoch for core in cluster.cores.values())
     sentences = [sentence(cluster, name) for name in cluster.cores]
     assert any("founds the cluster when it has met m3: start them" in each for each in sentences)
@@ -137,7 +136,7 @@ def test_a_leader_founds_nothing_before_it_has_met_all_founders() -> None:
 
 
 def dropping_entries_to(cluster: Cluster, deaf: set[str]) -> None:
-    """Let no entry reach these."""
+    """Drop the entries sent to these nodes."""
     carry = cluster.ask
 
     def ask(name: str, peer: str, message: Message) -> None:
@@ -147,8 +146,8 @@ def dropping_entries_to(cluster: Cluster, deaf: set[str]) -> None:
     cluster.ask = ask  # type: ignore[method-assign]
 
 
-def test_a_founder_that_heard_of_no_leader_votes_when_another_one_knows_its_journal() -> None:
-    """Two founded the cluster, and one of them is gone: the third is as empty as at the start."""
+def test_a_fresh_founder_votes_when_a_peer_knows_its_journal() -> None:
+    """Two founded the cluster, and one of them is gone; the third is as fresh as at the start."""
     cluster = Cluster()
     late, deaf = "m3", {"m3"}
     dropping_entries_to(cluster, deaf)
@@ -165,7 +164,7 @@ def test_a_founder_that_heard_of_no_leader_votes_when_another_one_knows_its_jour
 
 
 def test_an_empty_journal_may_be_replaced_before_the_first_election_only() -> None:
-    """In an election it may have voted, and could again; before that nobody has promised much."""
+    """In an election the first journal may hold a vote, which the second one has forgotten."""
     cluster = Cluster(())
     cluster.start("m1")
     for journal_id in ("first", "second"):
@@ -184,31 +183,31 @@ def test_an_empty_journal_may_be_replaced_before_the_first_election_only() -> No
     cluster.start("m3")
     cluster.run(4.0)
 
-    assert not anybody_leads(cluster)
+    assert not has_leader(cluster)
     assert cluster.failed() == {}
-    why = cluster.cores["m1"].raft_driver.peers.troubles()["m2"]
+    why = cluster.cores["m1"].raft_driver.peers.missing()["m2"]
     assert "m2 came with another journal before" in why
 
 
-def test_who_reads_how_it_was_alone_once_does_not_lead_alone_again() -> None:
-    """It was the first of all, lost its disk and was added again: its log begins with itself."""
+def test_a_former_lone_node_that_was_added_again_does_not_lead_alone() -> None:
+    """It was the first node, lost its journal and was added again: the log begins with itself."""
     alone = {"m1": PEERS["m1"]}
     cluster = Cluster(())
     cluster.start("m1", {}, journal_id="a new disk", persisted=persisted_of(first_save(alone)))
-    named = running(("m1",)).kept("m1")
+    named = running(("m1",)).journal_of("m1")
     other = Cluster(())
     other.start("m1", {}, journal_id="a new disk", persisted=named)
     for each in (cluster, other):
         each.run(5.0)
         assert each.cores["m1"].raft_driver.raft.configuration.voters == ("m1",)
-        assert not anybody_leads(each)
+        assert not has_leader(each)
 
     other.stop("m1")
     other.start("m1", {}, journal_id="journal of m1", persisted=named)
     assert other.leader() == "m1"
 
 
-def test_who_hands_over_before_it_founded_leaves_that_to_the_next_leader() -> None:
+def test_a_leader_that_hands_over_before_founding_leaves_it_to_the_next_leader() -> None:
     cluster = Cluster(())
     for name in ("m1", "m2"):
         cluster.start(name, persisted=BEGUN)
@@ -216,13 +215,15 @@ def test_who_hands_over_before_it_founded_leaves_that_to_the_next_leader() -> No
     former, other = sorted(
         cluster.cores, key=lambda name: cluster.cores[name].raft_driver.raft.role is not Role.LEADER
     )
-    agreement = cluster.cores[former].raft_driver
-    founding = agreement.peers.founding
-    met = cluster.cores[other].raft_driver.peers.known[former]
-    founding.note(replace(met, sender="m3", journal_id="journal of m3"))
-    agreement.raft.transfer_leader(other)
+    core = cluster.cores[former]
+    bootstrap = core.raft_driver.peers.introductions.bootstrap
+    met = cluster.cores[other].raft_driver.peers.introductions.accepted[former]
+    bootstrap.on_introduction(replace(met, sender="m3", journal_id="journal of m3"))
+    core.raft_driver.raft.transfer_leader(other)
 
-    assert not name_founders(agreement)
+    core._leader.voter_upkeep.name_founders()
+
+    assert bootstrap.unnamed_voters() == list(NAMES)
     cluster.start("m3")
     cluster.run(2.0)
     assert cluster.leader() in NAMES
@@ -232,7 +233,7 @@ def test_who_hands_over_before_it_founded_leaves_that_to_the_next_leader() -> No
 def test_a_node_that_was_added_may_be_needed_to_commit_its_removal(
     journal_id: str, *, may_elect: bool
 ) -> None:
-    """Unless it is one that reads of it, and has another journal than it had then."""
+    """A node that reads of its removal with another journal than it had then does not vote."""
     first = persisted_of(first_save(PEERS)).entries
     before = Configuration(NAMES, (), PEERS).with_learner("m4", "tcp://m4:9611").with_voter("m4")
     changes = (before.with_journal("m4", "journal of m4"), before.without("m4"))
@@ -245,11 +246,11 @@ def test_a_node_that_was_added_may_be_needed_to_commit_its_removal(
 
     core = cluster.start("m4", {}, journal_id=journal_id, persisted=kept)
 
-    assert core.raft_driver.peers.founding.may_elect(3) is may_elect
+    assert core.raft_driver.peers.introductions.bootstrap.may_elect(3) is may_elect
 
 
-def test_one_that_was_alone_once_hears_of_the_others_before_it_is_alone_again() -> None:
-    """It lost its disk and is started as the first time, while two that were added go on."""
+def test_a_former_lone_node_that_lost_its_journal_ends_instead_of_founding() -> None:
+    """It is started as the first time, while two nodes that were added to it go on."""
     cluster = running(("m1",))
     for name in ("m2", "m3"):
         change(cluster, "m1", AddMeta, 7, name, PEERS[name])

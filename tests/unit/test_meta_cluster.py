@@ -1,9 +1,9 @@
-"""Three meta cores and a small network: who leads answers, and only what a majority has."""
+"""Three meta cores and a small network: the leader answers, with what a majority has."""
 
 from meta_fakes import CLIENT, CONFIG, NAMES, SESSION, Cluster, meta_member, running
 from msgspec.structs import replace
 
-from zreg.effects import Link, PeerLost, Send
+from zreg.effects import Effect, Link, PeerLost, Send
 from zreg.errors import (
     DeniedError,
     LimitError,
@@ -13,8 +13,10 @@ from zreg.errors import (
     VersionMismatchError,
 )
 from zreg.membership.changes import changed
+from zreg.meta.state.applied import Applied
 from zreg.model import Member, Role, Status
 from zreg.raft.replies import vote_reply
+from zreg.wire.client_messages import Hello
 from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.log_commands import AdmitMeta
 from zreg.wire.membership_messages import (
@@ -30,7 +32,7 @@ from zreg.wire.raft_messages import RaftMessage, Request, RequestVote
 from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
 
 
-def test_one_leads_founds_the_cluster_and_shows_all_meta_nodes() -> None:
+def test_one_node_leads_founds_the_cluster_and_shows_all_meta_nodes() -> None:
     cluster = running()
 
     memberships = {core.membership for core in cluster.cores.values()}
@@ -41,7 +43,7 @@ def test_one_leads_founds_the_cluster_and_shows_all_meta_nodes() -> None:
     assert set(cluster.saves) == set(NAMES)
 
 
-def test_a_follower_says_where_the_leader_is() -> None:
+def test_a_follower_refuses_requests_with_the_address_of_the_leader() -> None:
     cluster = running()
     leader, (follower, _) = cluster.leader(), cluster.followers()
 
@@ -62,7 +64,7 @@ def test_a_follower_serves_the_membership_that_it_has_applied() -> None:
     ]
 
 
-def test_every_meta_node_says_what_changed_since_an_epoch_that_it_has_applied() -> None:
+def test_every_meta_node_sends_what_changed_since_an_epoch() -> None:
     cluster = running()
     leader, (follower, other) = cluster.leader(), cluster.followers()
     before = cluster.cores[leader].membership
@@ -122,10 +124,10 @@ def test_a_read_waits_until_a_majority_confirms_the_leader() -> None:
     assert isinstance(refused, Refused)
     assert refused.code == NotLeaderError.code
     assert not cluster.cores[leader].is_leading
-    assert cluster.cores[others[0]].state.setting("a") == Setting("a", "old", 4)
+    assert cluster.cores[others[0]].state.settings.find("a") == Setting("a", "old", 4)
 
 
-def test_a_change_whose_entry_was_replaced_is_not_said_to_be_done() -> None:
+def test_a_change_whose_entry_was_replaced_is_refused() -> None:
     cluster = running()
     old = cluster.leader()
     cluster.cut = {old}
@@ -138,11 +140,11 @@ def test_a_change_whose_entry_was_replaced_is_not_said_to_be_done() -> None:
     assert isinstance(refused, Refused)
     assert (refused.request_id, refused.code) == (7, NotReadyError.code)
     assert cluster.leader() != old
-    assert all(core.state.setting("a") is None for core in cluster.cores.values())
+    assert all(core.state.settings.find("a") is None for core in cluster.cores.values())
 
 
-def test_a_change_that_is_asked_again_at_the_next_leader_is_answered_as_the_first_time() -> None:
-    """The old leader had it committed, and could not say so any more."""
+def test_a_change_repeated_at_the_next_leader_gets_the_first_answer() -> None:
+    """The old leader had committed it, and its answer was lost."""
     cluster = running()
     old = cluster.leader()
     change = SetSetting(7, "a", "1", 0, b"i" * 16)
@@ -160,7 +162,7 @@ def test_a_change_that_is_asked_again_at_the_next_leader_is_answered_as_the_firs
     assert mismatch.code == VersionMismatchError.code
 
 
-def test_a_removal_that_is_asked_again_is_answered_as_the_first_time() -> None:
+def test_a_repeated_removal_gets_the_first_answer() -> None:
     cluster = running()
     leader = cluster.leader()
     cluster.request(leader, SetSetting(1, "a", "1"))
@@ -170,10 +172,10 @@ def test_a_removal_that_is_asked_again_is_answered_as_the_first_time() -> None:
     cluster.request(leader, SetSetting(3, "a", "2"))
     assert cluster.request(leader, replace(removal, request_id=4)) == [SettingsReply(4, ())]
 
-    assert cluster.cores[leader].state.setting("a") == Setting("a", "2", 6)
+    assert cluster.cores[leader].state.settings.find("a") == Setting("a", "2", 6)
 
 
-def test_a_change_that_is_asked_twice_before_it_is_committed_happens_once() -> None:
+def test_a_change_repeated_before_it_is_committed_happens_once() -> None:
     cluster = running()
     leader = cluster.leader()
     cluster.cut = set(cluster.followers())
@@ -188,8 +190,8 @@ def test_a_change_that_is_asked_twice_before_it_is_committed_happens_once() -> N
     assert cluster.cores[leader].epoch == 4
 
 
-def test_changes_whose_entries_were_cut_off_are_told_so_at_once() -> None:
-    """The new log may be shorter for long: what is applied there would answer them late."""
+def test_changes_whose_entries_were_cut_off_are_refused_at_once() -> None:
+    """The new log may be shorter for long, so other entries may take their place late."""
     cluster = running()
     old = cluster.leader()
     cluster.cut = {old}
@@ -205,7 +207,7 @@ def test_changes_whose_entries_were_cut_off_are_told_so_at_once() -> None:
     assert told == dict.fromkeys(range(20), NotReadyError.code)
 
 
-def test_a_new_leader_gives_every_node_a_whole_lease() -> None:
+def test_with_a_new_leader_every_node_has_a_whole_lease() -> None:
     cluster = running()
     old = cluster.leader()
     cluster.request(old, Join(1, SESSION, b"", 0))
@@ -216,7 +218,7 @@ def test_a_new_leader_gives_every_node_a_whole_lease() -> None:
     leader = next(name for name in rest if cluster.cores[name].is_leading)
     began = cluster.now
 
-    # The brake keeps the last session: a second one that falls silent shows what the lease is.
+    # The last session is never evicted, so a second one is needed that falls silent.
     other = Member("s2", Role.SESSION, 0, Status.INITIAL, "tcp://s2:1", process_id=b"s2")
     cluster.request(leader, Join(2, other, b"", 0))
     while not any(log.event == "member.departed" for log in cluster.logged):
@@ -244,7 +246,7 @@ def test_settings_are_read_in_pages() -> None:
     assert ([s.name for s in rest.settings], rest.is_complete) == (["n50"], True)
 
 
-def test_a_leader_without_a_majority_takes_so_much_and_no_more() -> None:
+def test_a_leader_without_a_majority_takes_a_bounded_number_of_changes() -> None:
     cluster = running()
     leader = cluster.leader()
     cluster.cut = set(cluster.followers())
@@ -258,7 +260,7 @@ def test_a_leader_without_a_majority_takes_so_much_and_no_more() -> None:
     assert refused.code == LimitError.code
 
 
-def test_a_missing_quorum_is_said_with_what_to_do() -> None:
+def test_a_missing_quorum_is_logged_with_what_to_do() -> None:
     cluster = running()
     alone = cluster.followers()[0]
     for peer in NAMES:
@@ -276,7 +278,7 @@ def test_a_missing_quorum_is_said_with_what_to_do() -> None:
     assert said.fields["detail"] == reply.trouble
 
 
-def test_a_quorum_that_is_back_is_said_too() -> None:
+def test_the_return_of_the_quorum_is_logged() -> None:
     cluster = running()
     alone = cluster.followers()[0]
     cluster.cut = {alone}
@@ -291,7 +293,17 @@ def test_a_quorum_that_is_back_is_said_too() -> None:
     )
 
 
-def test_a_follower_shows_nobody_in_the_leaders_place() -> None:
+def test_a_follower_refuses_messages_that_meta_does_not_take() -> None:
+    cluster = running()
+
+    (refused,) = cluster.request(cluster.followers()[0], Hello(1, b"c" * 16))
+
+    assert isinstance(refused, Refused)
+    assert refused.code == UnknownMessageError.code
+    assert "connect to a session node instead" in refused.detail
+
+
+def test_a_follower_ignores_a_meta_node_that_asks_to_be_shown() -> None:
     cluster = running()
     follower = cluster.cores[cluster.followers()[0]]
     asked = Join(1, meta_member("m9"), b"", 0)
@@ -299,20 +311,27 @@ def test_a_follower_shows_nobody_in_the_leaders_place() -> None:
     assert follower.receive(Link.RAFT_ANSWER, b"request", asked, cluster.now) == []
 
 
-def test_whoever_has_just_lost_the_lead_sends_to_the_one_who_has_it() -> None:
+def test_a_node_that_just_lost_the_lead_names_the_leader_and_proposes_nothing() -> None:
     cluster = running()
-    follower = cluster.cores[cluster.followers()[0]]
+    proposals = cluster.cores[cluster.followers()[0]]._proposals
     command = AdmitMeta(meta_member("m9"))
+    told: list[Applied | None] = []
 
-    (sent,) = follower._propose(command, CLIENT, 7, lambda _applied, _now: [])
+    def on_applied(applied: Applied | None, _now: float) -> list[Effect]:
+        told.append(applied)
+        return []
+
+    (sent,) = proposals.propose_for(CLIENT, 7, command, on_applied)
 
     assert isinstance(sent, Send)
     assert isinstance(sent.message, Refused)
     assert sent.message.code == NotLeaderError.code
-    assert follower._propose(command, CLIENT, 0, lambda _applied, _now: []) == []
+    assert told == []
+    assert proposals.propose(command, on_applied, cluster.now) == []
+    assert told == [None]
 
 
-def test_a_node_of_meta_that_knows_nothing_yet_says_so() -> None:
+def test_a_meta_node_without_a_membership_refuses_to_send_one() -> None:
     cluster = Cluster()
 
     (refused,) = cluster.request("m1", FetchMembership(3))
@@ -321,7 +340,7 @@ def test_a_node_of_meta_that_knows_nothing_yet_says_so() -> None:
     assert refused.code == NotReadyError.code
 
 
-def test_a_stranger_and_a_stray_record_change_nothing() -> None:
+def test_requests_of_unknown_nodes_and_misplaced_records_change_nothing() -> None:
     cluster = running()
     core = cluster.cores[cluster.leader()]
     term = core.raft_driver.raft.term
@@ -344,8 +363,8 @@ def test_a_stranger_and_a_stray_record_change_nothing() -> None:
     assert core.statistics()["strange_messages"] == 4
 
 
-def test_a_peer_that_answers_for_another_is_not_heard() -> None:
-    """A wrong node behind a known address: its answers must not count for the one expected."""
+def test_an_answer_in_the_name_of_another_peer_is_ignored() -> None:
+    """The answers of a wrong node behind a known address must not count."""
     cluster = Cluster()
     asked: list[tuple[str, RaftMessage]] = []
 
@@ -366,8 +385,8 @@ def test_a_peer_that_answers_for_another_is_not_heard() -> None:
     assert core.raft_driver.raft.role is not role
 
 
-def test_a_departure_that_could_not_be_proposed_is_proposed_again() -> None:
-    """A leader without a majority has taken all that it can take, just when a node falls silent."""
+def test_a_departure_that_could_not_be_proposed_is_proposed_later() -> None:
+    """A leader without a majority takes no more proposals when a node falls silent."""
     cluster = running()
     leader = cluster.leader()
     for number in (1, 2):

@@ -1,4 +1,4 @@
-"""A node that comes and goes too often waits: longer each time, and never where it is needed."""
+"""A node that departs too often waits: longer each time, and not if its role needs it."""
 
 import pytest
 
@@ -22,10 +22,10 @@ WAITS = membership(member("d1", 5, Status.INITIAL), member("d2", 2, Status.WORKI
 
 
 def departed(count: int, *, now: float = 0.0) -> FlapDamping:
-    waiting = FlapDamping()
+    damping = FlapDamping()
     for _ in range(count):
-        waiting.note_departure("d1", now)
-    return waiting
+        damping.note_departure("d1", now)
+    return damping
 
 
 @pytest.mark.parametrize(
@@ -45,70 +45,70 @@ def test_each_node_has_a_count_of_its_own() -> None:
 
 
 def test_departures_of_more_than_ten_minutes_ago_do_not_count() -> None:
-    waiting = departed(2)
-    waiting.note_departure("d1", 10.0)
+    damping = departed(2)
+    damping.note_departure("d1", 10.0)
 
-    assert waiting.wait_seconds("d1", WINDOW) == 5.0
-    assert waiting.wait_seconds("d1", WINDOW + 0.1) == 0.0
+    assert damping.wait_seconds("d1", WINDOW) == 5.0
+    assert damping.wait_seconds("d1", WINDOW + 0.1) == 0.0
 
 
-def test_who_departed_long_ago_is_forgotten_when_somebody_departs() -> None:
-    waiting = departed(3)
-    waiting.note_departure("d2", WINDOW)
-    assert len(waiting) == 2
-    waiting.note_departure("d3", WINDOW + 0.1)
+def test_old_departures_are_forgotten_with_the_next_departure() -> None:
+    damping = departed(3)
+    damping.note_departure("d2", WINDOW)
+    assert len(damping) == 2
+    damping.note_departure("d3", WINDOW + 0.1)
 
-    assert len(waiting) == 2
-    assert waiting.wait_seconds("d1", WINDOW + 0.1) == 0.0
+    assert len(damping) == 2
+    assert damping.wait_seconds("d1", WINDOW + 0.1) == 0.0
 
 
 def test_the_memory_is_bounded_and_keeps_the_newest() -> None:
-    waiting = departed(3)
+    damping = departed(3)
     for number in range(Limits.members_max):
-        waiting.note_departure(f"n{number}", 1.0)
+        damping.note_departure(f"n{number}", 1.0)
 
-    assert len(waiting) == Limits.members_max
-    assert waiting.wait_seconds("d1", 1.0) == 0.0
-
-
-def test_it_waits_until_its_time_is_over() -> None:
-    waiting = FlapDamping()
-    waiting.begin(D1, 30.0)
-    waiting.follow(WAITS, 10.0)
-
-    assert waiting.over(WAITS, 29.9) == []
-    assert waiting.over(WAITS, 30.0) == [D1]
+    assert len(damping) == Limits.members_max
+    assert damping.wait_seconds("d1", 1.0) == 0.0
 
 
-def test_of_whom_nothing_is_known_waits_the_shortest_time() -> None:
-    """Another leader admitted it, and its memory is gone with it."""
-    waiting = FlapDamping()
-    waiting.begin(D1, 30.0)
-    waiting.forget_waits()
-    waiting.follow(WAITS, 10.0)
-    waiting.follow(WAITS, 12.0)
+def test_a_member_waits_until_its_time() -> None:
+    damping = FlapDamping()
+    damping.begin_wait(D1, 30.0)
+    damping.follow(WAITS, 10.0)
 
-    assert waiting.over(WAITS, 14.9) == []
-    assert waiting.over(WAITS, 15.0) == [D1]
+    assert damping.expired_waits(WAITS, 29.9) == []
+    assert damping.expired_waits(WAITS, 30.0) == [D1]
 
 
-def test_nobody_waits_where_nobody_else_of_the_role_works() -> None:
-    waiting = FlapDamping()
+def test_a_member_admitted_by_another_leader_waits_the_shortest_time() -> None:
+    """The times of another leader are not known."""
+    damping = FlapDamping()
+    damping.begin_wait(D1, 30.0)
+    damping.forget_waits()
+    damping.follow(WAITS, 10.0)
+    damping.follow(WAITS, 12.0)
+
+    assert damping.expired_waits(WAITS, 14.9) == []
+    assert damping.expired_waits(WAITS, 15.0) == [D1]
+
+
+def test_a_member_does_not_wait_if_no_other_of_its_role_works() -> None:
+    damping = FlapDamping()
     alone = membership(
         member("d1", 5, Status.INITIAL), member("s1", 2, Status.WORKING, Role.SESSION)
     )
-    waiting.begin(D1, 30.0)
-    waiting.follow(alone, 0.0)
+    damping.begin_wait(D1, 30.0)
+    damping.follow(alone, 0.0)
 
-    assert waiting.over(alone, 0.0) == [D1]
+    assert damping.expired_waits(alone, 0.0) == [D1]
 
 
-def test_who_works_or_is_gone_waits_no_more() -> None:
-    waiting = FlapDamping()
-    waiting.begin(D1, 30.0)
+def test_a_member_that_works_or_departed_does_not_wait() -> None:
+    damping = FlapDamping()
+    damping.begin_wait(D1, 30.0)
     works = membership(member("d1", 5, Status.WORKING))
-    assert waiting.over(works, 30.0) == [D1], "until the membership is followed"
-    waiting.follow(works, 30.0)
+    assert damping.expired_waits(works, 30.0) == [D1], "until the membership is followed"
+    damping.follow(works, 30.0)
 
-    assert waiting.over(works, 30.0) == []
-    assert waiting.over(membership(), 30.0) == []
+    assert damping.expired_waits(works, 30.0) == []
+    assert damping.expired_waits(membership(), 30.0) == []

@@ -1,4 +1,4 @@
-"""Meta nodes compare what they know before they believe each other, and know their own."""
+"""Meta nodes introduce themselves, and accept only their own cluster's members."""
 
 from meta_fakes import NAMES, PEERS, SESSION, change, refusal, running
 from msgspec.structs import replace
@@ -17,8 +17,8 @@ from zreg.wire.meta_messages import (
 from zreg.wire.settings_messages import SetSetting
 
 
-def test_a_leader_that_was_cut_off_learns_that_it_was_removed_however_long_its_log() -> None:
-    """What nobody else has makes its log longer, and its own list of nodes no later one."""
+def test_a_removed_leader_with_a_longer_log_learns_that_it_was_removed() -> None:
+    """Its uncommitted entries make its log longer, but not its configuration later."""
     names = tuple(f"m{number}" for number in range(1, 6))
     cluster = running(names)
     old = cluster.leader()
@@ -41,8 +41,8 @@ def test_a_leader_that_was_cut_off_learns_that_it_was_removed_however_long_its_l
     assert "was removed from the nodes of meta" in cluster.failed()[old]
 
 
-def test_a_change_that_was_decided_on_nodes_of_a_lost_leader_is_refused() -> None:
-    """Its entry may have the same number as the one that took its place."""
+def test_a_change_decided_on_an_uncommitted_configuration_is_refused() -> None:
+    """Its entry may have the same index as the entry that took its place."""
     cluster = running()
     leader = cluster.leader()
     raft = cluster.cores[leader].raft_driver.raft
@@ -58,7 +58,7 @@ def test_a_change_that_was_decided_on_nodes_of_a_lost_leader_is_refused() -> Non
     assert cluster.answers() == [Accepted((7,))]
 
 
-def test_strangers_never_take_the_place_of_members() -> None:
+def test_unknown_nodes_never_push_out_members() -> None:
     cluster = running()
     leader, other = cluster.leader(), cluster.followers()[0]
     peers = cluster.cores[other].raft_driver.peers
@@ -66,34 +66,34 @@ def test_strangers_never_take_the_place_of_members() -> None:
         about = (f"x{number}", other, "", "x", "", b"", 1_000, 1_000)
         cluster.give(other, Link.RAFT_ANSWER, b"r", IntroduceMeta(1, *about))
 
-    assert all(peers.may_ask(name) for name in NAMES if name != other)
-    assert not peers.may_ask("x1")
+    assert all(peers.introductions.may_ask(name) for name in NAMES if name != other)
+    assert not peers.introductions.may_ask("x1")
     assert cluster.leader() == leader
 
 
-def test_who_came_before_this_node_had_a_cluster_is_of_that_cluster_or_none() -> None:
-    """Two clusters add one node by mistake: it belongs to the one whose log it has taken."""
+def test_a_node_of_another_cluster_loses_its_access_when_this_node_gets_one() -> None:
+    """If two clusters add one node by mistake, it belongs to the one whose log it takes."""
     cluster = running()
     cluster.start("m4", {})
     foreign = IntroduceMeta(1, "m9", "m4", "tcp://m9:9611", "x", "", b"another", 9, 9)
     cluster.give("m4", Link.RAFT_ANSWER, b"r", foreign)
     peers = cluster.cores["m4"].raft_driver.peers
-    assert peers.may_ask("m9")
+    assert peers.introductions.may_ask("m9")
 
     change(cluster, cluster.leader(), AddMeta, 7, "m4", "tcp://m4:9611")
     cluster.run(1.0)
 
-    assert not peers.may_ask("m9")
-    assert peers.may_ask(cluster.leader())
+    assert not peers.introductions.may_ask("m9")
+    assert peers.introductions.may_ask(cluster.leader())
 
 
-def test_a_node_does_not_move_to_where_another_one_is() -> None:
-    """Somebody copied a unit file: both would be looked for at one address."""
+def test_a_node_does_not_move_to_the_address_of_another() -> None:
+    """A unit file was copied: two nodes would have one address."""
     cluster = running()
     moved = cluster.followers()[0]
     other = next(name for name in NAMES if name != moved)
     peers = cluster.cores[moved].raft_driver.peers
-    peers.identity = replace(peers.identity, address=PEERS[other])
+    peers.introductions.identity = replace(peers.introductions.identity, address=PEERS[other])
     for name in NAMES:
         if name != moved:
             cluster.give(moved, Link.LOCAL, "", PeerLost(Link.RAFT_ASK, name))

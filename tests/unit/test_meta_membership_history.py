@@ -1,4 +1,4 @@
-"""The last steps of the membership: who follows from any of them comes to the same whole."""
+"""The last steps of the membership lead from any of its epochs to the whole."""
 
 from itertools import pairwise
 
@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from zreg.membership.changes import changed
-from zreg.meta.members.membership_history import ITEMS_MAX, STEPS_MAX
-from zreg.meta.state import MetaState
+from zreg.meta.state.membership_history import ITEMS_MAX, STEPS_MAX
+from zreg.meta.state.meta_state import MetaState
 from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
 from zreg.wire.log_commands import (
     Admit,
@@ -74,7 +74,7 @@ def test_one_join_among_many_is_one_member() -> None:
     assert changed(before, found) == state.membership
 
 
-def test_a_setting_is_a_step_without_members() -> None:
+def test_a_setting_change_is_answered_without_members() -> None:
     state = founded(*crowd(3))
     before = state.membership
     state.apply(SETTING)
@@ -86,7 +86,7 @@ def test_a_setting_is_a_step_without_members() -> None:
     assert changed(before, found) == state.membership
 
 
-def test_a_node_that_came_back_twice_is_said_once() -> None:
+def test_a_node_that_came_back_twice_is_sent_once() -> None:
     state = founded(*crowd(9))
     before = state.membership
     for command in (Admit(member("d1")), Admit(member("d1", 2), Incarnation(11, "d1"))):
@@ -99,7 +99,7 @@ def test_a_node_that_came_back_twice_is_said_once() -> None:
     assert changed(before, found) == state.membership
 
 
-def test_many_who_ask_get_the_same_changes_each_under_its_own_request() -> None:
+def test_many_nodes_get_the_same_changes_each_with_its_request_id() -> None:
     state = founded(*crowd(9))
     first, second = answer(state, 5, request_id=1), answer(state, 5, request_id=2)
 
@@ -122,14 +122,14 @@ def test_many_who_ask_get_the_same_changes_each_under_its_own_request() -> None:
         pytest.param(11, CLUSTER, id="ahead"),
     ],
 )
-def test_the_whole_is_the_answer(epoch: int, cluster_id: bytes) -> None:
+def test_without_a_known_epoch_the_whole_membership_is_sent(epoch: int, cluster_id: bytes) -> None:
     state = founded(*crowd(8), Depart(Incarnation(2, "s000"), "silent"))
     assert state.epoch == 10
 
     assert answer(state, epoch, cluster_id=cluster_id) is None
 
 
-def test_changes_that_are_as_many_as_the_members_are_no_less_than_the_whole() -> None:
+def test_changes_of_all_members_are_sent_as_the_whole() -> None:
     state = founded(*crowd(8))
     found = answer(state, 1)
     assert found is not None
@@ -141,8 +141,8 @@ def test_changes_that_are_as_many_as_the_members_are_no_less_than_the_whole() ->
 
 
 @pytest.mark.parametrize("leap", [Raise(60), Recover()], ids=["raise", "recover"])
-def test_an_epoch_that_was_leapt_over_is_not_in_the_log(leap: AnyCommand) -> None:
-    """Whoever has it took it from nodes of meta that are lost: what it has is not known here."""
+def test_an_epoch_that_was_skipped_has_no_step(leap: AnyCommand) -> None:
+    """A node at that epoch got it from lost meta nodes: its membership is not known here."""
     state = founded(*crowd(5), leap)
 
     assert answer(state, 7) is None
@@ -163,21 +163,21 @@ def test_the_steps_are_bounded() -> None:
     assert answer(state, state.epoch - STEPS_MAX - 1) is None
 
 
-def test_however_many_settings_change_they_push_out_no_change_of_members() -> None:
+def test_setting_changes_push_out_no_change_of_members() -> None:
     state = founded(*crowd(5))
     before = state.membership
     state.apply(Admit(member("d1")))
     for number in range(2 * STEPS_MAX):
         state.apply(ChangeSetting("a", str(number), None, b""))
 
-    assert len(state.history) == 7
+    assert len(state.history) == 6
     found = answer(state, before.epoch)
     assert found is not None
     assert found.upserts == (state.membership.living("d1"),)
     assert changed(before, found) == state.membership
 
 
-def test_each_epoch_in_a_row_of_settings_is_known() -> None:
+def test_each_epoch_in_a_run_of_settings_is_known() -> None:
     state = founded(*crowd(5))
     first = state.epoch
     for number in range(9):
@@ -191,8 +191,8 @@ def test_each_epoch_in_a_row_of_settings_is_known() -> None:
         assert found.upserts == (state.membership.living("d1"),)
 
 
-def test_the_answers_that_are_kept_are_bounded() -> None:
-    """A row may be of any length, and a stranger may ask from each of its epochs."""
+def test_the_cached_answers_are_bounded() -> None:
+    """A run may have any length, and requests may name each of its epochs."""
     state = founded(*crowd(5))
     first = state.epoch
     for number in range(2 * STEPS_MAX):
@@ -203,8 +203,8 @@ def test_the_answers_that_are_kept_are_bounded() -> None:
     assert len(state.history._answers) <= len(state.history)
 
 
-def test_a_leap_amid_settings_is_no_part_of_their_row() -> None:
-    """The epochs that it leaps over were nobody's."""
+def test_a_skipped_epoch_ends_a_run_of_settings() -> None:
+    """No node was ever at the skipped epochs."""
     state = founded(*crowd(5), SETTING, SETTING, Raise(60), SETTING, SETTING)
 
     known = [epoch for epoch in range(1, state.epoch) if answer(state, epoch) is not None]
@@ -212,7 +212,7 @@ def test_a_leap_amid_settings_is_no_part_of_their_row() -> None:
 
 
 def test_the_members_in_all_steps_are_bounded() -> None:
-    """A session that comes back is two: its former life departs."""
+    """A session that comes back counts twice: its former incarnation departs."""
     state = founded(*crowd(200))
     former = 2
     for life in range(2, 2 + ITEMS_MAX // 2):
@@ -220,14 +220,14 @@ def test_the_members_in_all_steps_are_bounded() -> None:
         state.apply(Forget(Incarnation(former, "s000")))
         former = state.epoch - 1
 
-    # Three for each life: one that departs, one that comes, one that is forgotten.
+    # Three for each incarnation: it joins, it departs, it is forgotten.
     assert len(state.history) <= 2 * ITEMS_MAX // 3 + 1 < STEPS_MAX * 2
     assert repr(state.history).startswith("<MembershipHistory steps=")
     assert answer(state, state.epoch - len(state.history)) is not None
     assert answer(state, state.epoch - len(state.history) - 1) is None
 
 
-def test_one_step_of_more_members_than_are_kept_leaves_nothing() -> None:
+def test_one_step_with_too_many_members_clears_the_history() -> None:
     state = founded(*crowd(3))
     others = tuple(
         replace(member(f"s{number:04}"), incarnation_epoch=9, status=Status.WORKING)
@@ -247,7 +247,7 @@ def test_one_step_of_more_members_than_are_kept_leaves_nothing() -> None:
     ],
     ids=["cluster", "ring"],
 )
-def test_another_cluster_or_another_ring_begins_anew(other: Membership) -> None:
+def test_another_cluster_or_ring_clears_the_history(other: Membership) -> None:
     state = founded(*crowd(3), Adopt(other))
 
     assert len(state.history) == 0
@@ -255,7 +255,7 @@ def test_another_cluster_or_another_ring_begins_anew(other: Membership) -> None:
     assert answer(state, 51, cluster_id=other.cluster_id) is not None
 
 
-def test_who_restores_a_snapshot_has_no_steps() -> None:
+def test_a_restored_snapshot_has_no_steps() -> None:
     state = founded(*crowd(5))
     image = state.snapshot()
 
@@ -266,7 +266,7 @@ def test_who_restores_a_snapshot_has_no_steps() -> None:
     assert state.snapshot() == image
 
 
-def test_what_changes_nothing_is_no_step() -> None:
+def test_a_command_that_changes_nothing_is_no_step() -> None:
     state = founded(*crowd(5))
     assert len(state.history) == 5
 
@@ -314,7 +314,7 @@ def touched_since(seen: list[Membership], epoch: int) -> set[Incarnation]:
 
 
 @given(lives())
-def test_from_whatever_epoch_the_changes_lead_to_the_whole(
+def test_the_changes_from_any_epoch_lead_to_the_whole(
     life: tuple[list[Membership], MetaState],
 ) -> None:
     seen, state = life
@@ -333,7 +333,7 @@ def test_from_whatever_epoch_the_changes_lead_to_the_whole(
 def test_steps_that_follow_each_other_lead_to_the_whole_too(
     life: tuple[list[Membership], MetaState], data: st.DataObject
 ) -> None:
-    """A follower applies some, misses others, and is asked nothing but where it is."""
+    """A follower applies some changes and misses others; it asks with its epoch only."""
     _, state = life
     mine = state.membership
     for life_number in range(100, 110):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from zreg.meta.members import membership_steps as steps
+from zreg.meta.state import membership_steps as steps
 from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
 
 META = Member("meta", Role.META, 1, Status.WORKING, "tcp://meta:1", "tcp://meta:2")
@@ -53,7 +53,7 @@ def test_a_newcomer_that_waits_is_a_member_and_not_on_the_ring() -> None:
     assert works == membership(member("d1", 11), epoch=12, ring_epoch=12)
 
 
-def test_a_newcomer_that_waits_takes_its_former_life_off_the_ring() -> None:
+def test_a_newcomer_that_waits_takes_its_former_incarnation_off_the_ring() -> None:
     after = steps.joined(membership(member("d1", 3)), member("d1", life=2), Status.INITIAL)
 
     waits = replace(member("d1", 11, Status.INITIAL, life=2))
@@ -62,8 +62,8 @@ def test_a_newcomer_that_waits_takes_its_former_life_off_the_ring() -> None:
     assert again.ring_epoch == 11
 
 
-def test_the_former_life_of_a_session_stays_as_departed() -> None:
-    """What it vouched for has its grace, and so has what the life before it vouched for."""
+def test_the_former_incarnation_of_a_session_stays_as_departed() -> None:
+    """Each of the former incarnations has its own grace."""
     before = membership(member("s1", 2, Status.DEPARTED), member("s1", 4))
 
     after = steps.joined(before, member("s1", life=2))
@@ -76,7 +76,7 @@ def test_the_former_life_of_a_session_stays_as_departed() -> None:
     )
 
 
-def test_the_former_life_of_a_data_node_is_gone() -> None:
+def test_the_former_incarnation_of_a_data_node_is_removed() -> None:
     after = steps.joined(membership(member("d1", 3)), member("d1", life=2))
 
     assert after == membership(member("d1", 11, life=2), epoch=11, ring_epoch=11)
@@ -121,7 +121,7 @@ def test_a_data_node_departs_and_leaves_the_ring() -> None:
     assert after == membership(member("d2", 3), epoch=11, ring_epoch=11)
 
 
-def test_only_the_forgotten_incarnation_goes() -> None:
+def test_only_the_forgotten_incarnation_is_removed() -> None:
     before = membership(member("s1", 2, Status.DEPARTED), member("s1", 4))
 
     after = steps.forgotten(before, Incarnation(2, "s1"))
@@ -136,11 +136,11 @@ def test_going_above_an_epoch_changes_nothing_else(seen: int, epoch: int) -> Non
     assert steps.raised(before, seen) == membership(member("d1", 2), epoch=epoch)
 
 
-# --- adopting what a node remembers -------------------------------------------------------------
+# --- adopting, for old journals -----------------------------------------------------------------
 
 
-def test_a_remembered_membership_goes_on_above_its_epoch_with_the_meta_of_now() -> None:
-    """The ring is the one that it was, so no data node has to compare anything again."""
+def test_an_adopted_membership_gets_a_higher_epoch_and_the_present_meta_nodes() -> None:
+    """The ring is the same, so data nodes need not compare anything again."""
     mine = membership(epoch=2, ring_epoch=0, cluster_id=b"B")
     theirs = membership(
         member("s1", 7),
@@ -157,7 +157,7 @@ def test_a_remembered_membership_goes_on_above_its_epoch_with_the_meta_of_now() 
     )
 
 
-def test_who_joined_the_young_cluster_is_no_member_of_the_remembered_one() -> None:
+def test_members_of_another_cluster_are_not_members_of_the_adopted_one() -> None:
     mine = membership(member("s9", 2), epoch=2, ring_epoch=0, cluster_id=b"B")
 
     after = steps.adopted(mine, membership(member("s1", 7)))
@@ -165,13 +165,13 @@ def test_who_joined_the_young_cluster_is_no_member_of_the_remembered_one() -> No
     assert after == membership(member("s1", 7), epoch=11)
 
 
-def test_the_epoch_goes_above_that_of_a_young_cluster_with_many_members() -> None:
+def test_the_epoch_goes_above_that_of_the_present_membership_too() -> None:
     mine = membership(epoch=99, cluster_id=b"B")
 
     assert steps.adopted(mine, membership()) == membership(epoch=100)
 
 
-def test_a_second_memory_of_the_cluster_keeps_who_joined_since_the_first() -> None:
+def test_adopting_the_same_cluster_again_keeps_the_members_that_joined() -> None:
     mine = membership(member("s1", 7), member("d9", 9), epoch=9, ring_epoch=9)
     theirs = membership(member("s1", 7), member("d1", 5), epoch=20)
 
@@ -182,8 +182,8 @@ def test_a_second_memory_of_the_cluster_keeps_who_joined_since_the_first() -> No
     )
 
 
-def test_a_memory_that_brings_back_a_data_node_changes_the_ring_for_who_saw_it_go() -> None:
-    """Equal ring epochs must mean equal rings, also to nodes that followed the first memory."""
+def test_adopting_a_data_node_that_had_departed_changes_the_ring() -> None:
+    """Equal ring epochs must mean equal rings, for the followers of either membership."""
     mine = membership(member("d2", 5), epoch=13, ring_epoch=13)
     theirs = membership(member("d1", 5), member("d2", 5), epoch=20, ring_epoch=5)
 
@@ -192,7 +192,7 @@ def test_a_memory_that_brings_back_a_data_node_changes_the_ring_for_who_saw_it_g
     assert after == membership(member("d1", 5), member("d2", 5), epoch=21, ring_epoch=21)
 
 
-def test_of_two_lives_of_a_node_the_newest_stays() -> None:
+def test_of_two_incarnations_of_a_node_the_newest_stays() -> None:
     mine = membership(member("s1", 11, life=2), member("d1", 4), epoch=12)
     theirs = membership(member("s1", 7), member("d1", 9, life=2), epoch=20)
 
@@ -233,7 +233,7 @@ def take_step(before: Membership, data: st.DataObject) -> Membership:
 
 
 @given(st.data())
-def test_whatever_the_steps_the_epoch_rises_and_nobody_lives_twice(data: st.DataObject) -> None:
+def test_with_any_steps_the_epoch_rises_and_no_node_lives_twice(data: st.DataObject) -> None:
     now = membership(epoch=1, ring_epoch=0)
     for _ in range(data.draw(st.integers(1, 8))):
         before, now = now, take_step(now, data)

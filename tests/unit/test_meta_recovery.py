@@ -1,4 +1,4 @@
-"""What is written when most of meta is lost for good."""
+"""What a recovery writes when most meta nodes are lost for good."""
 
 from random import Random
 
@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from zreg.effects import Save, Snapshot
 from zreg.meta.core import MetaCore
-from zreg.meta.group.raft_driver import first_save, new_raft
+from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.group.recovery import last_entry, recovery
-from zreg.meta.state import RECOVERY_EPOCHS
+from zreg.meta.peers.identity import first_save
+from zreg.meta.state.member_commands import RECOVERY_EPOCHS
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.ready import Persisted, configuration_of
 from zreg.testing.sim.disk import SimDisk
@@ -18,8 +19,8 @@ from zreg.wire.log_commands import ChangeSetting, encode_command
 from zreg.wire.raft_messages import Entry, EntryKind
 
 
-def test_a_survivor_goes_on_alone_with_all_that_it_had() -> None:
-    """Also with what no majority had: what it acknowledged to a lost leader may have been said."""
+def test_a_survivor_goes_on_alone_with_all_its_entries() -> None:
+    """Entries without a majority too: a lost leader may have acknowledged them."""
     disk = SimDisk(first_save(PEERS))
     tail = Entry(2, 5, EntryKind.COMMAND, encode_command(ChangeSetting("a", "1")))
     disk.save(save_of(tail))
@@ -30,7 +31,7 @@ def test_a_survivor_goes_on_alone_with_all_that_it_had() -> None:
 
     assert core.is_leading
     assert core.raft_driver.raft.configuration.voters == ("m2",)
-    assert core.state.setting("a") is not None
+    assert core.state.settings.find("a") is not None
     assert core.epoch > RECOVERY_EPOCHS
 
 
@@ -44,7 +45,7 @@ def test_the_last_entry_may_be_in_the_snapshot() -> None:
     save = recovery(kept, "m1", "x", "new")
     assert [entry.index for entry in save.entries] == [8, 9]
     assert save.term == 5
-    # Its journal has another name from now on.
+    # Its journal has another id from now on.
     alone = Configuration(("m1",), (), {"m1": "x"}, {"m1": "new"})
     assert save.entries[0].data == encode_configuration(alone)
 

@@ -1,7 +1,7 @@
-"""What became of the last changes: found by id, bounded, and the same after a snapshot."""
+"""The outcomes of the last changes: found by id, bounded, and part of a snapshot."""
 
 from zreg.config import Limits
-from zreg.meta.setting_outcomes import SettingOutcomes
+from zreg.meta.state.setting_outcomes import SettingOutcomes
 from zreg.wire.log_commands import Outcome
 
 
@@ -17,7 +17,7 @@ def test_an_outcome_is_found_by_its_id() -> None:
     assert outcomes.find(outcome(2).change_id) is None
 
 
-def test_what_has_no_id_is_not_remembered() -> None:
+def test_an_outcome_without_an_id_is_not_remembered() -> None:
     outcomes = SettingOutcomes()
     outcomes.note(Outcome(b"", 1))
 
@@ -35,7 +35,7 @@ def test_the_oldest_is_forgotten_for_the_newest() -> None:
     assert outcomes.find(outcome(1).change_id) == outcome(1)
 
 
-def test_they_are_the_same_in_the_same_order_after_a_snapshot() -> None:
+def test_a_copy_has_the_same_outcomes_in_the_same_order() -> None:
     outcomes = SettingOutcomes()
     for number in (2, 3, 1):
         outcomes.note(outcome(number))

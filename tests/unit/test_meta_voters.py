@@ -1,4 +1,4 @@
-"""Nodes of meta come and go: one at a time, with the log before the vote, and never by mistake."""
+"""Meta nodes are added and removed one at a time, and get the log before the vote."""
 
 import pytest
 from meta_fakes import CLIENT, NAMES, PEERS, SESSION, Cluster, change, meta_member, refusal, running
@@ -13,8 +13,8 @@ from zreg.errors import (
     VersionMismatchError,
 )
 from zreg.membership.cluster_member import NodeFailed
-from zreg.meta.core import HandedOver, HandOver
-from zreg.meta.state import RECOVERY_EPOCHS, MetaState
+from zreg.meta.state.member_commands import RECOVERY_EPOCHS
+from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Role, Status
 from zreg.raft.errors import OverloadedError
 from zreg.wire.common_messages import Accepted, Refused
@@ -48,7 +48,7 @@ def nodes(cluster: Cluster) -> dict[str, MetaNodeState]:
     return {node.node_id: node.state for node in reply.nodes}
 
 
-def test_the_journals_of_all_founders_are_known_soon() -> None:
+def test_the_journals_of_all_founders_are_named() -> None:
     cluster = running()
 
     for core in cluster.cores.values():
@@ -73,7 +73,7 @@ def test_a_node_that_is_added_gets_the_log_then_its_vote_and_is_shown() -> None:
     assert voters(cluster) == (*NAMES, "m4")
     assert shown(cluster) == [*NAMES, "m4"]
     assert nodes(cluster)["m4"] is MetaNodeState.VOTER
-    setting = core.state.setting("a")
+    setting = core.state.settings.find("a")
     assert setting is not None
     assert setting.value == "1"
     assert core._quorum_alarm.sentence() == ""
@@ -103,7 +103,7 @@ def test_a_node_that_was_added_may_lead_later() -> None:
     assert isinstance(answer, SettingsReply)
 
 
-def test_adding_twice_is_answered_twice_and_done_once() -> None:
+def test_a_repeated_addition_is_answered_and_not_made_again() -> None:
     cluster = running()
 
     change(cluster, cluster.leader(), AddMeta, 7, "m4", M4)
@@ -112,8 +112,8 @@ def test_adding_twice_is_answered_twice_and_done_once() -> None:
     assert cluster.cores[cluster.leader()].raft_driver.raft.configuration.learners == ("m4",)
 
 
-def test_a_copy_that_comes_late_undoes_nothing() -> None:
-    """A node was removed and taken in again; then the question to remove it arrives once more."""
+def test_a_late_copy_of_a_removal_changes_nothing() -> None:
+    """The node was removed and added again when the request to remove it arrives once more."""
     cluster = running()
     leader, gone = cluster.leader(), cluster.followers()[0]
     index = cluster.cores[leader].raft_driver.raft.configuration_index
@@ -140,7 +140,9 @@ def test_a_copy_that_comes_late_undoes_nothing() -> None:
         ("s1", "tcp://s1:1", DeniedError.code, "in use by a session node"),
     ],
 )
-def test_what_cannot_be_added_is_refused(node_id: str, address: str, code: int, words: str) -> None:
+def test_a_node_that_cannot_be_added_is_refused(
+    node_id: str, address: str, code: int, words: str
+) -> None:
     cluster = running()
     change(cluster, cluster.leader(), AddMeta, 7, "m4", M4)
     cluster.request(cluster.leader(), Join(1, SESSION, b"", 0))
@@ -152,7 +154,7 @@ def test_what_cannot_be_added_is_refused(node_id: str, address: str, code: int, 
     assert words in refused.detail
 
 
-def test_few_may_wait_for_their_vote() -> None:
+def test_a_bounded_number_of_learners_may_catch_up() -> None:
     cluster = running()
     for number in (4, 5):
         change(cluster, cluster.leader(), AddMeta, number, f"m{number}", f"tcp://m{number}:9611")
@@ -163,7 +165,7 @@ def test_few_may_wait_for_their_vote() -> None:
     assert refused.code == LimitError.code
 
 
-def test_two_changes_at_once_wait_for_each_other() -> None:
+def test_a_second_change_is_refused_until_the_first_is_committed() -> None:
     cluster = running()
     leader = cluster.leader()
     cluster.cut = set(cluster.followers())
@@ -175,7 +177,7 @@ def test_two_changes_at_once_wait_for_each_other() -> None:
     assert "not committed yet" in refused.detail
 
 
-def test_a_change_that_was_lost_with_the_lead_is_said_to_be_unknown() -> None:
+def test_a_change_that_was_lost_with_the_leadership_is_refused() -> None:
     cluster = running()
     old = cluster.leader()
     cluster.cut = {old}
@@ -189,7 +191,7 @@ def test_a_change_that_was_lost_with_the_lead_is_said_to_be_unknown() -> None:
     assert nodes(cluster).keys() == set(NAMES)
 
 
-def test_a_node_that_is_removed_is_shown_no_more_and_learns_it() -> None:
+def test_a_removed_node_is_not_shown_and_ends() -> None:
     cluster = running()
     gone = cluster.followers()[0]
 
@@ -208,9 +210,9 @@ def test_a_node_that_is_removed_is_shown_no_more_and_learns_it() -> None:
 def test_a_removed_node_cannot_have_itself_shown_again() -> None:
     cluster = running()
     leader = cluster.cores[cluster.leader()]
-    stranger = Join(1, meta_member("m9"), b"", 0)
+    unknown = Join(1, meta_member("m9"), b"", 0)
 
-    assert leader.receive(Link.RAFT_ANSWER, b"request", stranger, cluster.now) == []
+    assert leader.receive(Link.RAFT_ANSWER, b"request", unknown, cluster.now) == []
     assert leader.receive(Link.RAFT_ANSWER, b"r", Join(1, SESSION, b"", 0), cluster.now) == []
 
 
@@ -230,8 +232,8 @@ def test_the_leader_hands_over_before_it_is_removed() -> None:
     assert old not in voters(cluster)
 
 
-def test_nobody_is_removed_whom_the_rest_needs() -> None:
-    """Of three with one dead, removing a living one would leave nobody to commit anything."""
+def test_a_node_that_the_others_need_is_not_removed() -> None:
+    """Of three nodes one is dead: without another one there is no majority."""
     cluster = running()
     leader = cluster.leader()
     dead, alive = cluster.followers()
@@ -255,7 +257,7 @@ def test_the_last_node_stays() -> None:
     assert "last voter" in refused.detail
 
 
-def test_a_node_that_nobody_can_reach_takes_nobody_in() -> None:
+def test_a_node_without_an_address_adds_no_other() -> None:
     cluster = Cluster(())
     cluster.start("m1", {"m1": ""})
     cluster.run(1.0)
@@ -266,15 +268,15 @@ def test_a_node_that_nobody_can_reach_takes_nobody_in() -> None:
     assert "restart it with --dir and --peer m1=HOST:PORT first" in refused.detail
 
 
-def test_housekeeping_waits_while_the_lead_is_handed_over() -> None:
+def test_upkeep_waits_during_a_handover() -> None:
     cluster = running()
     leader = cluster.leader()
     cluster.cut = set(cluster.followers())
     core = cluster.cores[leader]
-    core.raft_driver.peers.identity = replace(
-        core.raft_driver.peers.identity, address="tcp://elsewhere:1"
+    core.raft_driver.peers.introductions.identity = replace(
+        core.raft_driver.peers.introductions.identity, address="tcp://elsewhere:1"
     )
-    assert core._voters.hand_over()
+    core._leader.handover.transfer()
 
     cluster.run(0.2, leader)
 
@@ -320,22 +322,22 @@ def test_only_the_leader_changes_nodes() -> None:
         assert refusal(cluster.request(follower, message)).code == NotLeaderError.code
 
 
-def test_whoever_has_just_lost_the_lead_changes_no_nodes() -> None:
+def test_a_node_that_just_lost_the_lead_changes_no_nodes() -> None:
     cluster = running()
     follower = cluster.cores[cluster.followers()[0]]
 
     index = follower.raft_driver.raft.configuration_index
-    (sent,) = follower._voters.add(CLIENT, AddMeta(1, "m4", M4, index))
+    (sent,) = follower._leader.voters.on_add_meta(CLIENT, AddMeta(1, "m4", M4, index))
 
     assert isinstance(sent.message, Refused)  # type: ignore[attr-defined]
     assert sent.message.code == NotLeaderError.code  # type: ignore[attr-defined]
 
 
-# --- who a node says it is -------------------------------------------------------------------
+# --- introductions ---------------------------------------------------------------------------
 
 
-def test_a_node_that_lost_its_journal_is_no_peer_and_learns_it() -> None:
-    """It would vote again in a term in which it has voted, and lack what it acknowledged."""
+def test_a_node_that_lost_its_journal_is_no_peer_and_ends() -> None:
+    """It could vote twice in one term, and lacks entries that it acknowledged."""
     cluster = running()
     lost = cluster.followers()[0]
     cluster.stop(lost)
@@ -355,7 +357,7 @@ def test_a_node_that_lost_its_journal_is_no_peer_and_learns_it() -> None:
 
 
 def test_a_node_that_lost_its_journal_does_not_make_a_majority() -> None:
-    """All three restart, one of them empty: the other two know whose promises they lack."""
+    """All three restart, one without its journal, which the other two know by its id."""
     cluster = running()
     leader = cluster.leader()
     lost, kept = cluster.followers()
@@ -388,8 +390,8 @@ def test_a_node_comes_back_under_its_id_after_it_was_removed() -> None:
     assert configuration.journals[lost] == "a new disk"
 
 
-def test_who_was_away_meanwhile_takes_the_new_node_for_what_it_is() -> None:
-    """Its own list still has the old journal: that is no reason to send the new node away."""
+def test_a_peer_that_was_away_accepts_a_node_that_was_added_again() -> None:
+    """Its configuration names the old journal still, but the other's is later."""
     names = ("m1", "m2", "m3", "m4", "m5")
     cluster = running(names)
     lost, away, *_ = cluster.followers()
@@ -412,14 +414,14 @@ def test_who_was_away_meanwhile_takes_the_new_node_for_what_it_is() -> None:
     assert not [event for _, event in cluster.emitted if isinstance(event, NodeFailed)]
 
 
-def test_a_node_that_moved_is_found_again() -> None:
+def test_a_node_that_moved_is_reached_at_its_new_address() -> None:
     cluster = running()
     moved = cluster.followers()[0]
     core = cluster.cores[moved]
     cluster.stop(moved)
     cluster.cores[moved] = core
-    core.raft_driver.peers.identity = replace(
-        core.raft_driver.peers.identity, address="tcp://elsewhere:1"
+    core.raft_driver.peers.introductions.identity = replace(
+        core.raft_driver.peers.introductions.identity, address="tcp://elsewhere:1"
     )
     for peer in NAMES:
         if peer != moved:
@@ -433,7 +435,7 @@ def test_a_node_that_moved_is_found_again() -> None:
     assert cluster.cores[cluster.leader()].raft_driver.peers.is_up(moved)
 
 
-def test_founders_of_two_lists_are_no_peers() -> None:
+def test_founders_with_different_lists_are_no_peers() -> None:
     cluster = Cluster(("m1", "m2"))
     other = {"m1": PEERS["m1"], "m2": PEERS["m2"], "m4": M4}
     cluster.stop("m2")
@@ -451,7 +453,7 @@ def test_founders_of_two_lists_are_no_peers() -> None:
 def test_nodes_of_two_clusters_are_no_peers() -> None:
     one, other = running(("m1",)), running(("m2",))
     request = other.cores["m2"].raft_driver.peers
-    request.identity = type(request.identity)(
+    request.introductions.identity = type(request.introductions.identity)(
         node_id="m2", address=PEERS["m2"], journal_id="x", founders=""
     )
     sent = request._introduce("m1", 0.0)
@@ -462,7 +464,7 @@ def test_nodes_of_two_clusters_are_no_peers() -> None:
 
 
 def test_a_wrong_node_behind_an_address_is_no_peer() -> None:
-    """Ports were mixed up: the node that answers is a node of meta, and not this one."""
+    """Two ports were exchanged: the node that answers is another meta node."""
     cluster = Cluster()
     for name in NAMES:
         cluster.stop(name)
@@ -479,8 +481,8 @@ def test_a_wrong_node_behind_an_address_is_no_peer() -> None:
     assert "is m3: correct one of the addresses" in str(cluster.logged[-1].fields["detail"])
 
 
-def test_who_waits_to_be_taken_in_votes_for_nobody() -> None:
-    """It cannot tell a cluster that is being founded by mistake from the one it waits for."""
+def test_a_node_that_waits_to_be_added_does_not_vote() -> None:
+    """It cannot tell a cluster that is founded by mistake from its own."""
     cluster = Cluster(())
     cluster.start("m1")
     cluster.start("m3", {})
@@ -490,33 +492,33 @@ def test_who_waits_to_be_taken_in_votes_for_nobody() -> None:
     assert cluster.cores["m1"].raft_driver.peers.is_up("m3")
 
 
-def test_requests_before_an_introduction_are_refused_and_it_is_made_up_for() -> None:
-    """A node restarted and forgot who introduced itself, and the connection seems to go on."""
+def test_a_request_before_an_introduction_is_refused_and_repeated_later() -> None:
+    """A restarted node has forgotten the introduction, and the connection did not break."""
     cluster = running()
     leader, other = cluster.leader(), cluster.followers()[0]
-    cluster.cores[other].raft_driver.peers._askers.clear()
+    cluster.cores[other].raft_driver.peers.introductions._askers.clear()
 
     cluster.run(1.0)
 
     assert cluster.cores[leader].raft_driver.peers.is_up(other)
-    assert cluster.cores[other].raft_driver.peers.may_ask(leader)
+    assert cluster.cores[other].raft_driver.peers.introductions.may_ask(leader)
 
 
-def test_no_more_senders_are_remembered_than_there_can_be_members() -> None:
+def test_the_number_of_remembered_senders_is_bounded() -> None:
     cluster = running()
     peers = cluster.cores["m1"].raft_driver.peers
     like = cluster.cores["m2"].raft_driver.peers
     for number in range(40):
-        like.identity = type(like.identity)(
+        like.introductions.identity = type(like.introductions.identity)(
             node_id=f"n{number}", address="", journal_id="x", founders=""
         )
         request = like._introduce("m1", 0.0).message  # type: ignore[attr-defined]
-        peers.answer(b"r", request)
+        peers.on_introduce_meta(b"r", request)
 
-    assert len(peers._askers) == 14
+    assert len(peers.introductions._askers) == 14
 
 
-def test_a_meta_node_that_is_gone_is_told_of_before_the_next_one_fails() -> None:
+def test_a_lost_meta_node_is_logged_with_how_many_more_may_fail() -> None:
     cluster = running()
     leader, gone = cluster.leader(), cluster.followers()[0]
 
@@ -530,78 +532,32 @@ def test_a_meta_node_that_is_gone_is_told_of_before_the_next_one_fails() -> None
     assert cluster.events().count("raft.peer.restored") == 2
 
 
-def test_what_comes_late_or_from_nobody_changes_nothing() -> None:
+def test_late_messages_and_messages_of_unknown_peers_change_nothing() -> None:
     cluster = running()
     core = cluster.cores["m1"]
     peers = core.raft_driver.peers
     reply_to = cluster.cores["m2"].raft_driver.peers
 
-    assert peers.connected("m9", 0.0) == []
-    assert peers.lost("m9", 0.0) == []
-    assert peers.doubt("m9", 0.0) == []
-    assert peers.refused("m9", Refused(0, 2, ""), 0.0) == []
+    assert peers.on_peer_up("m9", 0.0) == []
+    assert peers.on_peer_lost("m9", 0.0) == []
+    assert peers.introduce_again("m9", 0.0) == []
+    assert peers.on_refused("m9", Refused(0, 2, ""), 0.0) == []
     request = peers._introduce("m2", 0.0).message  # type: ignore[attr-defined]
-    (answer,) = reply_to.answer(b"r", request)
-    assert peers.take("m2", answer.message) == []  # type: ignore[attr-defined]
-    assert peers.take("m2", answer.message) == []  # type: ignore[attr-defined]
+    (answer,) = reply_to.on_introduce_meta(b"r", request)
+    assert peers.on_meta_introduced("m2", answer.message) == []  # type: ignore[attr-defined]
+    assert peers.on_meta_introduced("m2", answer.message) == []  # type: ignore[attr-defined]
     assert core.receive(Link.LOCAL, "", PeerUp(Link.RAFT_ASK, "m9"), 0.0) == []
     assert core.receive(Link.LOCAL, "", Stop(), 0.0) == []
     assert "2/2" in repr(peers)
-    assert "m1" in repr(core._voters)
+    assert "m1" in repr(core._leader.voters)
     assert repr(core._quorum_alarm) == "<QuorumAlarm ''>"
-
-
-# --- handing over ----------------------------------------------------------------------------
-
-
-def test_a_leader_that_stops_hands_over_first() -> None:
-    cluster = running()
-    old = cluster.leader()
-    term = cluster.cores[old].raft_driver.raft.term
-
-    cluster.give(old, Link.LOCAL, "", HandOver())
-    cluster.run(0.3)
-
-    new = cluster.leader()
-    assert new != old
-    assert cluster.cores[new].raft_driver.raft.term == term + 1
-    assert [name for name, event in cluster.emitted if isinstance(event, HandedOver)] == [old]
-
-
-def test_whoever_does_not_lead_may_stop_at_once() -> None:
-    cluster = running()
-    follower = cluster.followers()[0]
-
-    cluster.give(follower, Link.LOCAL, "", HandOver())
-
-    assert [name for name, _ in cluster.emitted] == [follower]
-
-
-def test_a_leader_that_nobody_hears_stops_all_the_same() -> None:
-    cluster = running()
-    leader = cluster.leader()
-    cluster.cut = {leader}
-
-    cluster.give(leader, Link.LOCAL, "", HandOver())
-    assert cluster.emitted == []
-    cluster.run(2.0)
-
-    assert [name for name, event in cluster.emitted if isinstance(event, HandedOver)] == [leader]
-
-
-def test_a_lone_node_has_nobody_to_hand_over_to() -> None:
-    cluster = running(("m1",))
-
-    cluster.give("m1", Link.LOCAL, "", HandOver())
-
-    assert [type(event) for _, event in cluster.emitted] == [HandedOver]
 
 
 # --- the rest --------------------------------------------------------------------------------
 
 
 def test_reads_that_wait_for_a_majority_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zreg.meta.group.raft_driver._READERS_MAX", 2)
+    monkeypatch.setattr("zreg.meta.group.raft_requests._READS_MAX", 2)
     cluster = running()
     leader = cluster.leader()
     cluster.cut = set(cluster.followers())
@@ -612,10 +568,10 @@ def test_reads_that_wait_for_a_majority_are_bounded(monkeypatch: pytest.MonkeyPa
 
     assert refused.code == LimitError.code
     with pytest.raises(OverloadedError):
-        cluster.cores[leader].raft_driver.read(lambda _is_confirmed, _now: [])
+        cluster.cores[leader].raft_driver.requests.read(lambda _is_confirmed, _now: [])
 
 
-def test_a_node_without_members_shows_what_it_waits_for() -> None:
+def test_a_node_that_waits_to_be_added_says_how() -> None:
     cluster = Cluster(())
     cluster.start("m4", {})
     cluster.run(1.0)
@@ -625,7 +581,7 @@ def test_a_node_without_members_shows_what_it_waits_for() -> None:
     assert "run `zreg meta add m4=m4:9611`" in refused.detail
 
 
-def test_nodes_of_meta_leave_the_membership_by_name() -> None:
+def test_a_meta_node_is_removed_from_the_membership_by_id() -> None:
     state = MetaState()
     core = running(("m1",)).cores["m1"]
     state.apply(Found(core.membership))
@@ -639,7 +595,7 @@ def test_nodes_of_meta_leave_the_membership_by_name() -> None:
     assert state.epoch == epoch + 1
 
 
-def test_recovery_goes_above_whatever_was_seen() -> None:
+def test_recovery_raises_the_epoch_above_all_others() -> None:
     state = MetaState()
     state.apply(Found(running(("m1",)).cores["m1"].membership))
     epoch = state.epoch
@@ -649,7 +605,7 @@ def test_recovery_goes_above_whatever_was_seen() -> None:
     assert not MetaState().apply(Recover()).is_changed
 
 
-def test_the_membership_is_still_served_by_all() -> None:
+def test_every_meta_node_serves_the_membership() -> None:
     cluster = running()
 
     for name in cluster.cores:

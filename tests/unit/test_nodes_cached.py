@@ -1,4 +1,4 @@
-"""A session and a data node between their start from disk and the day on which meta is back."""
+"""A session and a data node that started from their disks while meta is away."""
 
 from collections.abc import Sequence
 from random import Random
@@ -22,7 +22,6 @@ from session_fakes import (
     V2,
     Session,
     digest_of,
-    make_links,
     make_member,
     make_membership,
     make_publisher,
@@ -47,7 +46,6 @@ from zreg.model import (
 )
 from zreg.primitives.mirror import ANY_VERSION
 from zreg.session.core import SessionCore
-from zreg.session.proxy.listings import Listings
 from zreg.wire.client_messages import (
     Bye,
     Hello,
@@ -79,7 +77,7 @@ from zreg.wire.messages import PROTOCOL_VERSION, Message
 
 FORMER = Incarnation(2, "s1")
 AGAIN = Incarnation(8, "s1")
-KEPT = make_membership(D1, session=FORMER)
+CACHED = make_membership(D1, session=FORMER)
 ONE, TWO = make_publisher(1, session=Incarnation(1, "s9")), make_publisher(2)
 SUBSCRIBE = Subscribe(5, PAY, Scope.GLOBAL)
 
@@ -90,14 +88,14 @@ class RestartedSession(Session):
     def __init__(self, *, is_up: bool = True) -> None:
         self.now = 100.0
         member = make_member("s1", 0, Role.SESSION)
-        self.core = SessionCore(member, CONFIG, rng=Random(1), now=self.now, cached=KEPT)
+        self.core = SessionCore(member, CONFIG, rng=Random(1), now=self.now, cached=CACHED)
         self.started = list(self.core.start(self.now))
         self.core.tick(self.now)
         self.local(PeerLost(Link.META, META, "refused"))
         if is_up:
             self.come_up(D1)
 
-    def be_let_in(self) -> list[Effect]:
+    def be_admitted(self) -> list[Effect]:
         self.core.tick(self.now + 5.0)
         self.local(PeerUp(Link.META, META))
         return self.join(make_membership(D1, epoch=8, ring_epoch=3, session=AGAIN), AGAIN)
@@ -123,7 +121,7 @@ def at_data(effects: Sequence[Effect]) -> list[Message]:
 # --- a session -----------------------------------------------------------------------------------
 
 
-def test_it_connects_to_the_data_nodes_that_it_remembers_and_does_not_say_who_it_is() -> None:
+def test_it_connects_to_the_cached_data_nodes_and_sends_no_node_hello() -> None:
     session = RestartedSession(is_up=False)
 
     assert [effect for effect in session.started if isinstance(effect, Connect)] == [
@@ -135,7 +133,7 @@ def test_it_connects_to_the_data_nodes_that_it_remembers_and_does_not_say_who_it
     assert session.core.statistics()["incarnation"] == "-"
 
 
-def test_clients_are_taken_and_told_of_the_cluster_by_nobody() -> None:
+def test_clients_are_welcomed_to_the_cluster_without_an_incarnation() -> None:
     session = RestartedSession()
 
     welcome = Welcome(PROTOCOL_VERSION, NO_INCARNATION, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",))
@@ -160,7 +158,7 @@ def test_subscriptions_are_answered_and_hints_are_pushed() -> None:
     )
 
 
-def test_a_data_node_that_cannot_say_is_asked_again_and_nobody_is_told_of_an_empty_list() -> None:
+def test_a_fetch_that_is_refused_is_sent_again_and_no_empty_view_is_pushed() -> None:
     session = RestartedSession()
     session.greet(ALICE, SUBSCRIBE)
 
@@ -172,7 +170,7 @@ def test_a_data_node_that_cannot_say_is_asked_again_and_nobody_is_told_of_an_emp
 
 
 def test_publishes_wait_also_when_they_are_repeated_and_time_passes() -> None:
-    """Each of them is told why: it is a sign of life too, and what a vain wait ends with."""
+    """Each publish is told why; a wait that times out reports it."""
     session = RestartedSession()
 
     assert session.greet(ALICE, publish())[1:] == to_client(ALICE, not_yet(11))
@@ -184,11 +182,11 @@ def test_publishes_wait_also_when_they_are_repeated_and_time_passes() -> None:
     assert at_data(session.come_up(D2)) == []
 
 
-def test_when_meta_is_back_they_are_vouched_for_accepted_and_replayed() -> None:
+def test_when_meta_is_back_publishes_are_registered_accepted_and_replayed() -> None:
     session = RestartedSession()
     session.greet(ALICE, publish())
 
-    effects = session.be_let_in()
+    effects = session.be_admitted()
 
     mine = make_publisher(2, session=AGAIN)
     assert effects[-4:] == [
@@ -202,10 +200,10 @@ def test_when_meta_is_back_they_are_vouched_for_accepted_and_replayed() -> None:
     assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((14,)))
 
 
-def test_a_replay_that_names_it_no_more_withdraws_it() -> None:
+def test_a_publisher_that_the_replay_does_not_name_is_withdrawn() -> None:
     session = RestartedSession()
     session.greet(ALICE, publish())
-    session.be_let_in()
+    session.be_admitted()
     session.hears(D1, Accepted((1,)))
 
     (removal,) = at_data(session.greet(ALICE, ReplayDone()))
@@ -217,8 +215,8 @@ def test_a_replay_that_names_it_no_more_withdraws_it() -> None:
 @pytest.mark.parametrize(
     "word", [Unpublish(12, TWO.publisher_id, 1, PAY), Bye()], ids=["unpublish", "bye"]
 )
-def test_what_a_client_takes_back_goes_at_once(word: Message) -> None:
-    """It needs no voucher: it is its client's own word, and some other session may have had it."""
+def test_a_withdrawal_of_the_client_is_sent_at_once(word: Message) -> None:
+    """It needs no incarnation: another session may have registered the publisher."""
     session = RestartedSession()
     session.greet(ALICE, publish())
 
@@ -229,11 +227,11 @@ def test_what_a_client_takes_back_goes_at_once(word: Message) -> None:
     assert session.core.statistics()["pending"] == 1
     session.hears(D1, Accepted((removal.request_id,)))
     assert session.core.statistics()["publishers"] == 0
-    assert not any(isinstance(m, PublishDatum) for m in at_data(session.be_let_in()))
+    assert not any(isinstance(m, PublishDatum) for m in at_data(session.be_admitted()))
 
 
-def test_who_falls_silent_or_is_cut_off_takes_nothing_along() -> None:
-    """It may be at another session that waits for meta too: no voucher of this one is gone."""
+def test_a_client_that_vanishes_removes_no_publisher_from_data_nodes() -> None:
+    """It may be at another session that waits for meta too; this one never answered for it."""
     session = RestartedSession()
     session.greet(ALICE, publish())
     session.greet(BOB, replace(publish(), publisher_id=b"b" * 16))
@@ -243,7 +241,7 @@ def test_who_falls_silent_or_is_cut_off_takes_nothing_along() -> None:
 
     assert session.core.statistics()["clients"] == 0
     assert session.core.statistics()["publishers"] == 0
-    assert at_data(session.be_let_in()) == [NodeHello(AGAIN)]
+    assert at_data(session.be_admitted()) == [NodeHello(AGAIN)]
 
 
 def test_clients_stay_however_long_meta_is_away() -> None:
@@ -255,10 +253,10 @@ def test_clients_stay_however_long_meta_is_away() -> None:
         session.says(ALICE, Ping())
         session.says(BOB, Ping())
         assert Bye() not in [getattr(effect, "message", None) for effect in session.wait(1.0)]
-    assert BOB_ID in [client.client_id for client in session.core._client_handler.clients.all()]
+    assert BOB_ID in [client.client_id for client in session.core._clients.table.all()]
 
 
-def test_the_members_that_it_remembers_are_shown_with_what_is_the_matter() -> None:
+def test_the_cached_members_are_shown_with_the_outage() -> None:
     session = RestartedSession()
 
     (effect,) = session.says(ALICE, FetchMembership(9))
@@ -266,16 +264,16 @@ def test_the_members_that_it_remembers_are_shown_with_what_is_the_matter() -> No
     assert isinstance(effect, Send)
     reply = effect.message
     assert isinstance(reply, MembershipReply)
-    assert reply.membership == KEPT
+    assert reply.membership == CACHED
     assert "has not admitted s1 since it started from its disk" in reply.trouble
     assert "(meta:9610: refused)" in reply.trouble
 
 
-def test_what_it_takes_from_meta_is_to_be_kept() -> None:
-    effects = RestartedSession().be_let_in()
+def test_the_membership_from_meta_is_to_be_cached() -> None:
+    effects = RestartedSession().be_admitted()
 
-    kept = make_membership(D1, epoch=8, ring_epoch=3, session=AGAIN)
-    assert Emit(MembershipTaken(kept)) in effects
+    cached = make_membership(D1, epoch=8, ring_epoch=3, session=AGAIN)
+    assert Emit(MembershipTaken(cached)) in effects
 
 
 def test_a_listing_that_a_data_node_refuses_is_refused_at_once_and_names_it() -> None:
@@ -289,26 +287,15 @@ def test_a_listing_that_a_data_node_refuses_is_refused_at_once_and_names_it() ->
     assert session.hears(D1, DatumsListed(1, ())) == []
 
 
-def test_a_refusal_of_a_listing_by_whom_it_does_not_wait_for_is_nobodys() -> None:
-    queries = Listings(make_links(D1, D2), lambda: "")
-    queries.ask(ALICE, ListDatums(77, "*"), 0.0)
-    queries.listed(D1, DatumsListed(1, ()))
-    no = Refused(1, NotReadyError.code, "no")
-
-    assert queries.refused(D1, no) == []
-    assert queries.refused(D2, Refused(2, NotReadyError.code, "no")) == []
-    assert queries.refused(D2, no) != []
-
-
 # --- a data node ---------------------------------------------------------------------------------
 
 PEER = b"peer of s1"
-DATA_KEPT = make_membership(D1, session=S1)
+DATA_CACHED = make_membership(D1, session=S1)
 
 
-def make_data_node(kept: Membership | None = DATA_KEPT) -> DataCore:
+def make_data_node(cached: Membership | None = DATA_CACHED) -> DataCore:
     """Return a data node that started from its disk, and that a session has greeted."""
-    core = DataCore(make_member("d1", 0), CONFIG, rng=Random(1), now=0.0, cached=kept)
+    core = DataCore(make_member("d1", 0), CONFIG, rng=Random(1), now=0.0, cached=cached)
     core.start(0.0)
     core.tick(0.0)
     ask(core, NodeHello(S1))
@@ -320,7 +307,7 @@ def ask(core: DataCore, message: Message) -> list[Message]:
     return [effect.message for effect in effects if isinstance(effect, Send)]
 
 
-@pytest.mark.parametrize("kept", [None, EMPTY_MEMBERSHIP, DATA_KEPT])
+@pytest.mark.parametrize("cached", [None, EMPTY_MEMBERSHIP, DATA_CACHED])
 @pytest.mark.parametrize(
     ("request_", "error"),
     [
@@ -332,47 +319,47 @@ def ask(core: DataCore, message: Message) -> list[Message]:
         (ListDatums(1, "*"), NotReadyError),
     ],
 )
-def test_it_takes_no_write_and_never_says_what_there_is(
-    kept: Membership | None, request_: Message, error: type[NotReadyError | NotPrimaryError]
+def test_it_refuses_writes_and_reads(
+    cached: Membership | None, request_: Message, error: type[NotReadyError | NotPrimaryError]
 ) -> None:
-    """Its predecessor was the primary, and it holds nothing of what that had."""
-    core = make_data_node(kept)
+    """Its predecessor was the primary, and it holds none of the datums of that."""
+    core = make_data_node(cached)
 
     (refused,) = ask(core, request_)
 
     assert isinstance(refused, Refused)
     assert (refused.request_id, refused.code) == (1, error.code)
-    assert refused.epoch == core.epoch == (3 if kept is DATA_KEPT else 0)
+    assert refused.epoch == core.epoch == (3 if cached is DATA_CACHED else 0)
 
 
-def test_it_agrees_with_nobody_that_nothing_is_published() -> None:
-    """Else it would count as reconciled with a session that has nothing there."""
+def test_it_does_not_compare_digests_before_it_has_joined() -> None:
+    """Otherwise it would count as reconciled with a session that has nothing there."""
     core = make_data_node()
 
     assert ask(core, CompareDigest(3, 0, 0)) == []
     assert ask(core, ComparePublishers(0, 255, ())) != []
     core.receive(Link.LOCAL, "", PeerUp(Link.META, META), 0.0)
-    seat = Incarnation(9, "d1")
-    core.receive(Link.META, META, MembershipReply(1, make_membership("d1@9", epoch=9), seat), 0.0)
+    joined = Incarnation(9, "d1")
+    core.receive(Link.META, META, MembershipReply(1, make_membership("d1@9", epoch=9), joined), 0.0)
     assert core.statistics()["unreconciled"] == 1
     (snapshot,) = ask(core, FetchChanges(2, PAY, ZERO))
     assert isinstance(snapshot, Snapshot)
     assert snapshot.is_unreconciled
 
 
-def test_who_is_nobody_any_more_agrees_with_nobody_either() -> None:
-    """It follows the ring, and has dropped all that it held."""
+def test_it_does_not_compare_digests_after_its_incarnation_is_gone() -> None:
+    """It still follows the ring, but has dropped all that it held."""
     core = make_data_node(None)
     core.receive(Link.LOCAL, "", PeerUp(Link.META, META), 0.0)
-    seat = MembershipReply(1, make_membership("d1@9", epoch=9), Incarnation(9, "d1"))
-    core.receive(Link.META, META, seat, 0.0)
+    joined = MembershipReply(1, make_membership("d1@9", epoch=9), Incarnation(9, "d1"))
+    core.receive(Link.META, META, joined, 0.0)
     core.receive(Link.META, META, Refused(2, UnknownNodeError.code, "join again"), 0.0)
 
     assert ask(core, CompareDigest(9, 0, 0)) == []
     assert core.statistics()["unreconciled"] == 1
 
 
-def test_it_beats_for_nobody_and_answers_pings() -> None:
+def test_it_sends_no_beats_and_answers_pings() -> None:
     core = make_data_node()
 
     assert ask(core, Ping()) == [Pong()]

@@ -135,3 +135,27 @@ def test_an_answer_leads_without_gaps_to_the_newest_version(
         assert all(a.version == b.source_version for a, b in itertools.pairwise(answer))
     elif answer == []:
         assert asked == version
+
+
+def test_the_floor_of_a_version_is_the_last_version_at_or_below_it() -> None:
+    log: OpLog[Change] = OpLog()
+    assert log.floor(Version(1, 9)) is None
+    for start in (10, 20, 30):
+        log.append(Change(Version(1, start), Version(1, start + 10), (), ()), 0.0)
+
+    floors = [log.floor(Version(1, counter)) for counter in (9, 10, 15, 20, 39, 40, 99)]
+
+    counters = [None if floor is None else floor.counter for floor in floors]
+    assert counters == [None, 10, 10, 20, 30, 40, 40]
+
+
+def test_the_oldest_change_can_be_taken_off() -> None:
+    log: OpLog[Change] = OpLog()
+    assert log.newest() is None
+    changes = [Change(Version(1, n), Version(1, n + 1), (), ()) for n in range(2)]
+    for change in changes:
+        log.append(change, 0.0)
+
+    assert log.pop_oldest() == changes[0]
+    assert log.newest() == changes[1]
+    assert len(log) == 1

@@ -82,6 +82,29 @@ def test_adding_again_starts_the_time_anew() -> None:
     assert pending.take_expired(1.7) == [("d1", 1, "parts")]
 
 
+def test_a_request_that_is_sent_again_keeps_its_deadline() -> None:
+    pending: PendingRequests[str, str] = PendingRequests()
+    pending.add("m1", 1, "early", now=0.0, timeout_seconds=1.0)
+    pending.add("m1", 2, "late", now=0.5, timeout_seconds=1.0)
+    (_, early), (_, late) = pending.take_all("m1")
+
+    pending.add("m2", 3, early, now=0.0, timeout_seconds=1.0)
+    pending.add("m2", 4, late, now=0.5, timeout_seconds=1.0)
+
+    assert pending.next_deadline_at() == 1.0
+    assert pending.take_expired(1.0) == [("m2", 3, "early")]
+    assert pending.take_expired(1.5) == [("m2", 4, "late")]
+
+
+def test_the_pending_requests_are_gone_through_peer_by_peer() -> None:
+    pending: PendingRequests[str, str] = PendingRequests()
+    pending.add("d1", 1, "fetch")
+    pending.add("d2", 2, "listing")
+    pending.add("d1", 3, "fetch")
+
+    assert list(pending) == [("d1", 1, "fetch"), ("d1", 3, "fetch"), ("d2", 2, "listing")]
+
+
 def test_a_lost_peer_gives_its_requests_back_in_order() -> None:
     pending: PendingRequests[str, str] = PendingRequests()
     for request_id in (3, 1, 2):
@@ -106,10 +129,12 @@ class PendingMachine(RuleBasedStateMachine):
         peer=st.sampled_from(["d1", "d2"]),
         request_id=st.integers(1, 5),
         timeout=st.sampled_from([None, 1.0, 2.0]),
+        seconds_ago=st.sampled_from([0.0, 0.25, 0.75]),
     )
-    def add(self, peer: str, request_id: int, timeout: float | None) -> None:
-        self.pending.add(peer, request_id, request_id, now=self.now, timeout_seconds=timeout)
-        self.model[peer, request_id] = None if timeout is None else self.now + timeout
+    def add(self, peer: str, request_id: int, timeout: float | None, seconds_ago: float) -> None:
+        now = self.now - seconds_ago
+        self.pending.add(peer, request_id, request_id, now=now, timeout_seconds=timeout)
+        self.model[peer, request_id] = None if timeout is None else now + timeout
 
     @rule(peer=st.sampled_from(["d1", "d2"]), request_id=st.integers(1, 5))
     def take(self, peer: str, request_id: int) -> None:
@@ -134,6 +159,7 @@ class PendingMachine(RuleBasedStateMachine):
     @invariant()
     def agrees(self) -> None:
         assert len(self.pending) == len(self.model)
+        assert {(peer, request_id) for peer, request_id, _ in self.pending} == set(self.model)
         deadlines = [at for at in self.model.values() if at is not None]
         assert self.pending.next_deadline_at() == min(deadlines, default=None)
 

@@ -104,7 +104,7 @@ def refused(request_id: int, error: type[RefusedError], detail: str) -> Refused:
     return Refused(request_id, error.code, detail)
 
 
-def off(client_id: bytes, cause: str, publishers: int) -> Log:
+def removed_log(client_id: bytes, cause: str, publishers: int) -> Log:
     fields: dict[str, str | int | float] = {
         "client": client_id.hex(),
         "cause": cause,
@@ -114,7 +114,7 @@ def off(client_id: bytes, cause: str, publishers: int) -> Log:
 
 
 def changes_and_logs(effects: list[Effect]) -> list[Effect]:
-    """Return what of the effects of waiting is no digest."""
+    """Return the effects without digests and beats."""
     kinds = (PublishDatum, UnpublishDatum, FetchChanges)
     return [
         e
@@ -124,12 +124,12 @@ def changes_and_logs(effects: list[Effect]) -> list[Effect]:
 
 
 def make_session(**config: Any) -> Session:
-    """Return a session with a data node that was told of everything."""
+    """Return a session with one data node that is connected."""
     return Session(D1, config=replace(CONFIG, **config))
 
 
 def published(session: Session, peer: bytes = ALICE, *publishers: Publisher) -> None:
-    """Let a client publish, and its data node accept; request ids of data nodes go from 1."""
+    """Let a client publish, and the data node accept; requests to data nodes count from 1."""
     for publisher in publishers or (ONE,):
         effects = session.says(peer, publish(1, publisher))
         assert session.accept_all(D1, effects) == to_client(peer, Accepted((1,)))
@@ -138,7 +138,7 @@ def published(session: Session, peer: bytes = ALICE, *publishers: Publisher) -> 
 # --- greeting -------------------------------------------------------------------------------------
 
 
-def test_a_greeting_is_answered_with_who_i_am_and_where_else_to_go() -> None:
+def test_a_hello_is_answered_with_a_welcome_that_names_all_sessions() -> None:
     assert make_session().greet(ALICE) == to_client(ALICE, WELCOME)
 
 
@@ -166,7 +166,7 @@ def test_another_protocol_version_is_refused_with_what_to_do() -> None:
     assert session.says(ALICE, publish(1)) == to_client(ALICE, WhoAreYou())
 
 
-def test_a_full_session_sends_new_clients_elsewhere_and_keeps_its_own() -> None:
+def test_a_full_session_sends_new_clients_to_other_sessions_and_keeps_its_own() -> None:
     session = make_session(clients_max=1)
     session.greet(ALICE)
 
@@ -181,7 +181,9 @@ def test_a_full_session_sends_new_clients_elsewhere_and_keeps_its_own() -> None:
 @pytest.mark.parametrize(
     "message", [publish(1), unpublish(1), subscribe(), Unsubscribe(1, PAY, GLOBAL)]
 )
-def test_a_stranger_that_wants_something_is_asked_who_it_is_once_a_turn(message: Message) -> None:
+def test_an_unidentified_peer_with_a_request_is_asked_who_it_is_once_a_turn(
+    message: Message,
+) -> None:
     session = make_session()
 
     assert session.says(ALICE, message, message) == to_client(ALICE, WhoAreYou())
@@ -189,15 +191,15 @@ def test_a_stranger_that_wants_something_is_asked_who_it_is_once_a_turn(message:
 
 
 @pytest.mark.parametrize("message", [Pong(), Bye(), ReplayDone(), PushAck(PAY, GLOBAL, V1)])
-def test_a_stranger_that_wants_nothing_is_told_nothing(message: Message) -> None:
+def test_an_unidentified_peer_without_a_request_gets_no_answer(message: Message) -> None:
     assert make_session().says(ALICE, message) == []
 
 
-def test_a_stranger_that_pings_is_answered_and_asked_who_it_is() -> None:
+def test_an_unidentified_peer_that_pings_gets_a_pong_and_is_asked_who_it_is() -> None:
     assert make_session().says(ALICE, Ping()) == to_client(ALICE, Pong(), WhoAreYou())
 
 
-def test_whoever_says_who_it_is_in_the_same_turn_is_not_asked() -> None:
+def test_a_peer_that_says_hello_in_the_same_turn_is_not_asked_who_it_is() -> None:
     session = make_session()
     session.core.receive(Link.CLIENTS, ALICE, Ping(), session.now)
 
@@ -217,7 +219,7 @@ def test_membership_and_listings_need_no_greeting(*, is_known: bool) -> None:
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_what_a_session_does_not_take_from_clients_is_refused(*, is_known: bool) -> None:
+def test_a_message_that_a_session_does_not_take_from_clients_is_refused(*, is_known: bool) -> None:
     session = make_session()
     if is_known:
         session.greet(ALICE)
@@ -233,240 +235,6 @@ def test_a_ping_is_answered_and_a_pong_is_not() -> None:
     assert session.says(ALICE, Ping(), Pong()) == to_client(ALICE, Pong())
 
 
-# --- publishing -----------------------------------------------------------------------------------
-
-
-def test_accepted_means_accepted() -> None:
-    """Nothing leaves before the data node's own answer."""
-    session = make_session()
-    session.greet(ALICE)
-
-    assert session.says(ALICE, publish(11)) == to_data(D1, PublishDatum(1, PAY, ONE))
-    assert at_clients(session.wait(0.9)) == []
-    assert session.hears("d9@9", Accepted((1,))) == []
-    assert session.hears(D1, Accepted((1,))) == to_client(ALICE, Accepted((11,)))
-    assert session.hears(D1, Accepted((1,))) == []
-
-
-def test_the_answers_of_a_turn_are_joined() -> None:
-    session = make_session()
-    session.greet(ALICE)
-    session.says(ALICE, publish(11), publish(12, TWO))
-
-    answers = session.hears(D1, Accepted((1,)), Accepted((2,)))
-
-    assert answers == to_client(ALICE, Accepted((11, 12)))
-
-
-def test_what_is_published_carries_the_labels_of_its_client_and_who_vouches() -> None:
-    session = make_session()
-    hello = Hello(PROTOCOL_VERSION, ALICE_ID, "shop", "z9", "dc9")
-    session.says(ALICE, hello)
-
-    publisher = make_publisher(1, zone="z9", data_center="dc9", app="shop")
-    assert session.says(ALICE, publish(1)) == to_data(D1, PublishDatum(1, PAY, publisher))
-
-
-def test_what_is_asked_twice_is_done_once_and_the_newest_request_is_answered() -> None:
-    """A client waits for the answer to its newest request only."""
-    session = make_session()
-    session.greet(ALICE)
-    session.says(ALICE, publish(11))
-
-    assert session.says(ALICE, publish(12)) == []
-
-    assert session.hears(D1, Accepted((1,))) == to_client(ALICE, Accepted((12,)))
-
-
-def test_what_is_held_already_is_accepted_at_once() -> None:
-    session = make_session()
-    session.greet(ALICE)
-    published(session)
-
-    assert session.says(ALICE, publish(12)) == to_client(ALICE, Accepted((12,)))
-
-
-def test_an_older_version_that_comes_late_changes_nothing() -> None:
-    session = make_session()
-    session.greet(ALICE)
-    published(session, ALICE, make_publisher(1, version=3))
-
-    assert session.says(ALICE, publish(12, make_publisher(1, version=2))) == []
-    assert session.says(ALICE, unpublish(13, make_publisher(1, version=2))) == []
-
-    assert changes_and_logs(session.wait(0.5)) == []
-
-
-def test_a_publisher_id_of_another_client_is_refused() -> None:
-    session = make_session()
-    session.greet(ALICE)
-    session.greet(BOB)
-    published(session)
-
-    newer = make_publisher(1, version=2)
-    detail = "this publisher id belongs to another client, or to another data id"
-    assert session.says(BOB, publish(7, newer)) == to_client(BOB, refused(7, RefusedError, detail))
-    detail = "this publisher id belongs to another client"
-    answer = to_client(BOB, refused(8, RefusedError, detail))
-    assert session.says(BOB, unpublish(8, newer)) == answer
-    assert session.says(ALICE, publish(9)) == to_client(ALICE, Accepted((9,)))
-    assert session.says(BOB, Bye()) == [off(BOB_ID, "bye", 0)]
-
-
-def test_a_publisher_id_stays_with_its_datum() -> None:
-    session = make_session()
-    session.greet(ALICE)
-    published(session)
-
-    detail = "this publisher id belongs to another client, or to another data id"
-    moved = Publish(7, ONE.publisher_id, 2, SHOP, b"")
-    assert session.says(ALICE, moved) == to_client(ALICE, refused(7, RefusedError, detail))
-
-
-def test_one_client_publishes_within_a_limit() -> None:
-    session = make_session(publishers_per_client_max=1)
-    session.greet(ALICE)
-    published(session)
-    detail = "one client publishes at most 1 times"
-
-    answer = to_client(ALICE, refused(7, LimitError, detail))
-    assert session.says(ALICE, publish(7, TWO)) == answer
-    newer = make_publisher(1, version=2)
-    assert session.says(ALICE, publish(8, newer)) == to_data(D1, PublishDatum(2, PAY, newer))
-
-
-def test_the_limit_counts_what_is_published_again_while_its_removal_is_under_way() -> None:
-    session = make_session(publishers_per_client_max=1)
-    session.greet(ALICE)
-    session.says(ALICE, publish(1), unpublish(2), publish(3, TWO))
-
-    answer = session.says(ALICE, publish(4, make_publisher(1, version=2)))
-
-    detail = "one client publishes at most 1 times"
-    assert answer == to_client(ALICE, refused(4, LimitError, detail))
-
-
-# --- unpublishing ---------------------------------------------------------------------------------
-
-
-def test_an_unpublish_is_accepted_when_the_data_node_has_done_it() -> None:
-    session = make_session()
-    session.greet(ALICE)
-    published(session)
-
-    assert session.says(ALICE, unpublish(12)) == removal(2, Cause.UNPUBLISHED)
-    assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((12,)))
-
-
-def test_an_unpublish_of_what_nobody_knows_is_done_all_the_same() -> None:
-    """A session of before had it, or it was accepted already and is said once more."""
-    session = make_session()
-    session.greet(ALICE)
-
-    for request_id in (1, 2):
-        effects = session.says(ALICE, unpublish(12))
-        assert effects == removal(
-            request_id, Cause.UNPUBLISHED, replace(ONE, session=NO_INCARNATION)
-        )
-        assert session.hears(D1, Accepted((request_id,))) == to_client(ALICE, Accepted((12,)))
-
-
-def test_an_unpublish_goes_up_to_the_version_that_the_client_had_at_another_session() -> None:
-    session = make_session()
-    session.greet(ALICE)
-    published(session)
-    newest = make_publisher(1, version=5)
-
-    assert session.says(ALICE, unpublish(12, newest)) == removal(2, Cause.UNPUBLISHED, newest)
-    assert session.says(ALICE, publish(13, make_publisher(1, version=4))) == []
-
-
-def test_a_publish_that_comes_after_its_unpublish_brings_nothing_back() -> None:
-    session = make_session()
-    session.greet(ALICE)
-    published(session)
-    session.says(ALICE, unpublish(12))
-
-    assert session.says(ALICE, publish(13)) == []
-
-    assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((12,)))
-
-
-# --- refusals and connections in the middle -------------------------------------------------------
-
-NO = Refused(1, LimitError.code, "too many", 3)
-
-
-def test_a_final_no_is_passed_on_and_the_publisher_forgotten() -> None:
-    session = make_session(publishers_per_client_max=1)
-    session.greet(ALICE)
-    session.says(ALICE, publish(11))
-
-    assert session.hears(D1, NO) == to_client(ALICE, Refused(11, LimitError.code, "too many"))
-
-    assert session.hears(D1, NO) == []
-    assert session.says(ALICE, publish(12, TWO)) == to_data(D1, PublishDatum(2, PAY, TWO))
-
-
-def test_a_final_no_while_its_client_is_away_is_told_nobody_and_leaves_nothing_behind() -> None:
-    session = make_session(publishers_per_client_max=1)
-    session.greet(ALICE, publish(11))
-    session.local(PeerLost(Link.CLIENTS, ALICE))
-
-    assert session.hears(D1, NO) == []
-
-    assert session.greet(BOB, publish(12, TWO), client_id=ALICE_ID) == [
-        *to_client(BOB, WELCOME),
-        *to_data(D1, PublishDatum(2, PAY, TWO)),
-    ]
-
-
-def test_a_final_no_in_the_middle_of_a_replay_leaves_nothing_to_withdraw() -> None:
-    session = make_session()
-    session.greet(ALICE, publish(11))
-    session.greet(ALICE)
-    session.hears(D1, NO)
-
-    assert session.says(ALICE, ReplayDone()) == []
-
-
-def test_a_final_no_to_a_client_that_is_gone_is_told_nobody() -> None:
-    session = make_session()
-    session.greet(ALICE, publish(11), Bye())
-
-    assert session.hears(D1, Refused(1, LimitError.code, "too many", 3)) == []
-
-
-def test_a_no_for_now_is_not_passed_on() -> None:
-    session = make_session()
-    session.greet(ALICE)
-    session.says(ALICE, publish(11))
-
-    assert session.hears(D1, Refused(1, NotReadyError.code, "later", 3)) == []
-    assert changes_and_logs(session.wait(0.2)) == to_data(D1, PublishDatum(2, PAY, ONE))
-    assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((11,)))
-
-
-def test_an_answer_goes_to_the_connection_that_the_client_has_now() -> None:
-    session = make_session()
-    session.greet(ALICE, publish(11))
-    session.local(PeerLost(Link.CLIENTS, ALICE))
-    session.greet(BOB, client_id=ALICE_ID)
-
-    assert session.hears(D1, Accepted((1,))) == to_client(BOB, Accepted((11,)))
-
-
-@pytest.mark.parametrize("is_gone", [True, False])
-def test_an_answer_to_a_client_without_a_connection_is_told_nobody(*, is_gone: bool) -> None:
-    session = make_session()
-    session.greet(ALICE, publish(11))
-    session.local(PeerLost(Link.CLIENTS, ALICE))
-    if is_gone:
-        session.wait(GRACE)
-
-    assert session.hears(D1, Accepted((1, 2))) == []
-
-
 # --- replay ---------------------------------------------------------------------------------------
 
 
@@ -480,7 +248,7 @@ def make_replaying() -> Session:
     return session
 
 
-def test_what_was_not_replayed_gets_a_tombstone_when_the_replay_is_done() -> None:
+def test_a_publisher_that_was_not_replayed_is_withdrawn_when_the_replay_is_done() -> None:
     session = make_replaying()
     again = make_publisher(1, version=2)
     session.says(ALICE, publish(21, again))
@@ -489,10 +257,10 @@ def test_what_was_not_replayed_gets_a_tombstone_when_the_replay_is_done() -> Non
 
     assert effects == [UNLISTEN, *removal(5, Cause.NOT_REPLAYED, TWO)]
     assert session.says(ALICE, ReplayDone()) == []
-    assert session.says(ALICE, Bye())[0] == off(ALICE_ID, "bye", 1)
+    assert session.says(ALICE, Bye())[0] == removed_log(ALICE_ID, "bye", 1)
 
 
-def test_what_was_replayed_stays_also_when_it_was_said_with_the_same_version() -> None:
+def test_a_publisher_that_was_replayed_at_the_same_version_stays() -> None:
     session = make_replaying()
 
     session.says(ALICE, publish(21), publish(22, TWO), subscribe(23))
@@ -500,7 +268,7 @@ def test_what_was_replayed_stays_also_when_it_was_said_with_the_same_version() -
     assert session.says(ALICE, ReplayDone()) == []
 
 
-def test_what_was_withdrawn_in_the_replay_is_withdrawn_once() -> None:
+def test_a_publisher_that_was_withdrawn_in_the_replay_is_withdrawn_once() -> None:
     session = make_replaying()
     session.says(ALICE, subscribe(20), publish(21), unpublish(22, TWO))
 
@@ -514,7 +282,7 @@ def test_a_subscription_that_was_ended_in_the_replay_is_not_ended_again() -> Non
     assert session.says(ALICE, ReplayDone()) == []
 
 
-def test_a_subscription_that_another_client_shares_is_followed_on() -> None:
+def test_a_datum_that_another_client_subscribes_to_is_still_followed_after_a_replay() -> None:
     session = make_replaying()
     session.greet(BOB, subscribe())
     session.says(ALICE, publish(21), publish(22, TWO))
@@ -542,18 +310,18 @@ def test_a_bye_ends_everything_at_once() -> None:
 
     effects = session.says(ALICE, Bye())
 
-    assert effects == [UNLISTEN, off(ALICE_ID, "bye", 1), *removal(5, Cause.BYE)]
+    assert effects == [UNLISTEN, removed_log(ALICE_ID, "bye", 1), *removal(5, Cause.BYE)]
     assert session.says(ALICE, Bye()) == []
     assert session.says(ALICE, publish(10)) == to_client(ALICE, WhoAreYou())
 
 
-def test_what_others_subscribe_to_as_well_is_followed_on_after_a_bye() -> None:
+def test_a_datum_that_another_client_subscribes_to_is_still_followed_after_a_bye() -> None:
     session = make_session()
     session.greet(ALICE, subscribe())
     session.greet(BOB, subscribe())
 
-    assert session.says(ALICE, Bye()) == [off(ALICE_ID, "bye", 0)]
-    assert session.says(BOB, Bye()) == [UNLISTEN, off(BOB_ID, "bye", 0)]
+    assert session.says(ALICE, Bye()) == [removed_log(ALICE_ID, "bye", 0)]
+    assert session.says(BOB, Bye()) == [UNLISTEN, removed_log(BOB_ID, "bye", 0)]
 
 
 def test_a_closed_connection_ends_everything_after_the_grace() -> None:
@@ -565,7 +333,7 @@ def test_a_closed_connection_ends_everything_after_the_grace() -> None:
 
     assert changes_and_logs(session.wait(GRACE - 0.01)) == []
     assert changes_and_logs(session.wait(0.02)) == [
-        off(ALICE_ID, "closed", 1),
+        removed_log(ALICE_ID, "closed", 1),
         *removal(2, Cause.CLOSED),
     ]
 
@@ -592,7 +360,7 @@ def test_a_silent_client_is_disconnected_and_its_publishers_go() -> None:
 
     assert changes_and_logs(effects) == [
         Disconnect(Link.CLIENTS, ALICE),
-        off(ALICE_ID, "silent", 1),
+        removed_log(ALICE_ID, "silent", 1),
         *removal(2, Cause.SILENT),
     ]
 
@@ -603,7 +371,7 @@ def test_a_client_whose_removal_is_under_way_already_is_not_removed_again() -> N
     published(session)
     session.greet(ALICE, ReplayDone())
 
-    assert session.says(ALICE, Bye()) == [off(ALICE_ID, "bye", 0)]
+    assert session.says(ALICE, Bye()) == [removed_log(ALICE_ID, "bye", 0)]
 
 
 def test_a_client_that_does_not_read_is_disconnected_and_has_its_grace() -> None:
@@ -616,7 +384,7 @@ def test_a_client_that_does_not_read_is_disconnected_and_has_its_grace() -> None
     assert session.greet(ALICE) == to_client(ALICE, WELCOME)
 
 
-def test_of_two_connections_with_one_client_id_the_newer_counts() -> None:
+def test_the_newer_of_two_connections_with_one_client_id_counts() -> None:
     session = make_session()
     session.greet(ALICE)
 
@@ -635,7 +403,7 @@ FETCH = FetchChanges(1, PAY, ZERO)
 
 
 def make_subscribed(*publishers: Publisher) -> Session:
-    """Return a session where ALICE was pushed what there is at V1, and acknowledged it."""
+    """Return a session where ALICE was pushed the datum at V1, and acknowledged it."""
     session = make_session()
     session.greet(ALICE)
     session.says(ALICE, subscribe())
@@ -668,7 +436,7 @@ def test_an_acknowledgement_lets_the_next_push_go_in_the_same_turn() -> None:
     assert pushed == to_client(ALICE, Push(PAY, GLOBAL, V1, V2, (TWO,)))
 
 
-def test_an_acknowledgement_of_what_is_not_subscribed_means_nothing() -> None:
+def test_an_acknowledgement_of_a_datum_that_is_not_subscribed_is_ignored() -> None:
     session = make_subscribed(ONE)
 
     assert session.says(ALICE, PushAck(SHOP, GLOBAL, V1), PushAck(PAY, Scope.ZONE, V1)) == []
@@ -698,7 +466,7 @@ def test_an_unsubscribe_ends_the_pushes_and_the_following() -> None:
     assert session.turn(Link.CHANGES, D1, Changed(PAY, V1, V2, 2, (TWO,))) == []
 
 
-def test_who_has_what_there_is_is_told_just_that() -> None:
+def test_a_client_whose_view_is_up_to_date_is_told_only_that() -> None:
     session = make_subscribed(ONE)
     session.greet(BOB)
 
@@ -707,7 +475,7 @@ def test_who_has_what_there_is_is_told_just_that() -> None:
     )
 
 
-def test_a_higher_version_of_a_client_is_the_primarys_to_judge() -> None:
+def test_the_primary_judges_a_client_version_above_that_of_the_session() -> None:
     session = make_subscribed(ONE)
     session.greet(BOB)
     seen = Version(3, 50)
@@ -722,8 +490,8 @@ def test_a_higher_version_of_a_client_is_the_primarys_to_judge() -> None:
     )
 
 
-def test_a_higher_version_waits_while_the_primary_cannot_be_asked() -> None:
-    """Nobody is set back to an older copy because a connection is down."""
+def test_a_client_version_above_that_of_the_session_waits_for_the_primary() -> None:
+    """No client is set back to an older copy because a connection is down."""
     session = make_subscribed(ONE)
     session.go_down(D1)
     session.greet(BOB)
@@ -734,7 +502,7 @@ def test_a_higher_version_waits_while_the_primary_cannot_be_asked() -> None:
     assert at_clients(session.wait(0.5)) == []
 
 
-def test_an_acknowledgement_above_what_was_pushed_is_the_primarys_to_judge() -> None:
+def test_the_primary_judges_an_acknowledged_version_above_the_one_pushed() -> None:
     session = make_session()
     session.greet(ALICE, subscribe())
     session.hears(D1, Snapshot(1, PAY, V1, (ONE,), 0, 1))
@@ -745,7 +513,7 @@ def test_an_acknowledgement_above_what_was_pushed_is_the_primarys_to_judge() -> 
     assert effects == to_data(D1, FetchChanges(2, PAY, V1, seen))
 
 
-def test_a_version_of_an_epoch_to_come_waits_for_the_epoch_and_then_for_the_primary() -> None:
+def test_a_client_version_of_an_unseen_epoch_waits_for_the_epoch_and_then_for_the_primary() -> None:
     session = make_subscribed(ONE)
     session.greet(BOB)
     seen = Version(7, 1)
@@ -761,7 +529,7 @@ def test_a_version_of_an_epoch_to_come_waits_for_the_epoch_and_then_for_the_prim
 
 
 def test_a_client_that_never_acknowledges_loses_its_connection() -> None:
-    """And only that: what it published has its grace, and it comes back to the newest state."""
+    """Its publishers stay for the grace, and it comes back to the newest state."""
     session = make_session(lease_seconds=100.0)
     session.greet(ALICE, subscribe(5), Subscribe(6, SHOP, GLOBAL))
     for request_id, name in ((1, PAY), (2, SHOP)):
@@ -776,7 +544,7 @@ def test_a_client_that_never_acknowledges_loses_its_connection() -> None:
     assert session.greet(ALICE, subscribe(7))[1:] == to_client(ALICE, again[0], Accepted((7,)))
 
 
-def test_a_client_that_left_while_it_owed_an_acknowledgement_is_not_disconnected_again() -> None:
+def test_a_client_that_left_before_its_acknowledgement_is_not_disconnected_again() -> None:
     session = make_session()
     session.greet(ALICE, subscribe())
     session.hears(D1, Snapshot(1, PAY, V1, (), 0, 1))
@@ -788,8 +556,8 @@ def test_a_client_that_left_while_it_owed_an_acknowledgement_is_not_disconnected
 # --- the session itself ---------------------------------------------------------------------------
 
 
-def test_a_replay_that_was_under_way_when_the_session_became_another_drops_nothing() -> None:
-    """What was said before the question counts as said: only the next Hello starts anew."""
+def test_a_replay_during_which_the_session_gets_a_new_incarnation_withdraws_nothing() -> None:
+    """What the client replayed before WhoAreYou counts: only the next Hello starts anew."""
     session = make_session()
     session.greet(ALICE)
     published(session)
@@ -801,7 +569,7 @@ def test_a_replay_that_was_under_way_when_the_session_became_another_drops_nothi
     assert session.says(ALICE, ReplayDone()) == []
 
 
-def test_who_greets_in_the_turn_in_which_all_are_asked_is_not_asked() -> None:
+def test_a_client_that_says_hello_in_the_turn_in_which_all_are_asked_is_not_asked() -> None:
     session = make_session()
     session.greet(ALICE)
     reply = MembershipReply(1, make_membership(D1, epoch=8, ring_epoch=3), Incarnation(8, "s1"))
@@ -809,34 +577,3 @@ def test_who_greets_in_the_turn_in_which_all_are_asked_is_not_asked() -> None:
 
     welcome = replace(WELCOME, session=Incarnation(8, "s1"))
     assert at_clients(session.greet(ALICE)) == to_client(ALICE, welcome)
-
-
-def test_a_publish_that_is_asked_again_hears_which_data_node_is_away() -> None:
-    session = Session(D1)
-    session.go_down(D1)
-    assert session.greet(ALICE, publish(1))[1:] == []
-
-    why = f"not accepted yet, but kept: {D1}, which has this id, is not reached"
-    assert session.says(ALICE, publish(2)) == to_client(ALICE, refused(2, NotReadyError, why))
-
-    session.local(PeerLost(Link.META, META, "refused"))
-    (no,) = session.says(ALICE, publish(3))
-    assert no.message.detail == (  # type: ignore[attr-defined]
-        f"{why}, and meta is away: s1 does not reach its leader (meta:9610: refused)"
-    )
-
-
-def test_a_publish_that_no_data_node_can_take_hears_so() -> None:
-    session = Session()
-    session.join(make_membership())
-    session.greet(ALICE, publish(1))
-
-    why = "not accepted yet, but kept: no data node works"
-    assert session.says(ALICE, publish(2)) == to_client(ALICE, refused(2, NotReadyError, why))
-
-
-def test_a_publish_that_is_on_its_way_hears_nothing_yet() -> None:
-    session = Session(D1)
-    session.greet(ALICE, publish(1))
-
-    assert session.says(ALICE, publish(2)) == []

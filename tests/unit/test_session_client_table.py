@@ -1,4 +1,4 @@
-"""Clients of a session: a closed connection and silence are told apart, and none is hasty."""
+"""Clients of a session expire after a closed connection or after silence, and never too early."""
 
 import pytest
 from session_fakes import ALICE, ALICE_ID, BOB, CONFIG, PAY
@@ -21,7 +21,7 @@ def hello(client_id: bytes = ALICE_ID, **labels: str) -> Hello:
 
 
 class Clients:
-    """A table whose judge is awake: it is looked at whenever it wants to be."""
+    """A table whose expired clients are taken as soon as they are due."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -34,15 +34,15 @@ class Clients:
         return client
 
     def wait(self, seconds: float) -> list[tuple[Client, Cause]]:
-        """Let time pass; return who went, and drop them as the session does."""
+        """Let time pass; return the expired clients, and remove them as the session does."""
         end = self.now + seconds
         gone: list[tuple[Client, Cause]] = []
         while self.now < end:
             self.now = min(self.table.next_tick_at(), end)
-            over = self.table.over(self.now)
-            for client, _ in over:
-                self.table.drop(client)
-            gone += over
+            expired = self.table.expired(self.now)
+            for client, _ in expired:
+                self.table.remove(client)
+            gone += expired
         return gone
 
 
@@ -64,7 +64,7 @@ def test_labels_that_a_client_does_not_bring_are_those_of_the_session() -> None:
     assert (client.zone, client.data_center) == ("z1", "dc1")
 
 
-def test_a_client_shows_itself() -> None:
+def test_the_repr_of_a_client_shows_its_id_and_sizes() -> None:
     client = Client(ALICE_ID)
     client.publisher_ids[b"p"] = None
     client.subscription_keys[PAY, Scope.GLOBAL] = None
@@ -97,7 +97,7 @@ def test_a_second_connection_of_the_same_client_replaces_the_first() -> None:
     assert table.close(ALICE, 2.0) is None, "what happens to the first is of the past"
 
 
-def test_a_connection_belongs_to_whoever_said_hello_on_it_last() -> None:
+def test_a_connection_belongs_to_the_client_that_said_hello_on_it_last() -> None:
     """The former client has its grace, as if its connection had been closed."""
     clients = Clients()
     alice = clients.come(1, ALICE)
@@ -110,7 +110,7 @@ def test_a_connection_belongs_to_whoever_said_hello_on_it_last() -> None:
     assert clients.table.all() == [bob]
 
 
-def test_the_table_is_full_with_those_in_grace_too() -> None:
+def test_clients_in_their_grace_count_for_a_full_table() -> None:
     config = CONFIG.__class__(clients_max=1)
     table = ClientTable(config, now=0.0)
     assert not table.is_full
@@ -132,7 +132,7 @@ def test_a_closed_client_goes_when_its_grace_is_over_and_not_before() -> None:
     assert len(clients.table) == 0
 
 
-def test_whoever_closes_while_another_is_in_grace_has_a_whole_grace() -> None:
+def test_a_client_that_closes_while_another_is_in_its_grace_has_a_whole_grace() -> None:
     clients = Clients()
     alice, bob = clients.come(1, ALICE), clients.come(2, BOB)
     clients.table.close(ALICE, clients.now)
@@ -153,7 +153,7 @@ def test_a_client_that_returns_in_time_is_the_same_client() -> None:
     assert clients.wait(LEASE - 0.1) == []
 
 
-def test_a_connection_that_nobody_greeted_on_closes_for_nobody() -> None:
+def test_a_closed_connection_without_a_hello_concerns_no_client() -> None:
     assert ClientTable(CONFIG, now=0.0).close(ALICE, 0.0) is None
 
 
@@ -183,30 +183,30 @@ def test_a_dropped_client_is_forgotten_whether_connected_or_not() -> None:
     alice, bob = clients.come(1, ALICE), clients.come(2, BOB)
     clients.table.close(BOB, clients.now)
 
-    clients.table.drop(alice)
-    clients.table.drop(bob)
+    clients.table.remove(alice)
+    clients.table.remove(bob)
 
     assert clients.table.of_peer(ALICE) is clients.table.of_id(alice.client_id) is None
     assert clients.table.all() == []
     assert clients.wait(LEASE + 1.0) == []
 
 
-def test_a_judge_that_was_away_judges_nobody_on_waking() -> None:
-    """Whoever was silent, or closed and came back meanwhile, may not have been heard yet."""
+def test_a_table_that_stalled_expires_no_client_on_waking() -> None:
+    """A client that was silent, or that came back meanwhile, may not have been heard yet."""
     clients = Clients()
     alice, bob = clients.come(1, ALICE), clients.come(2, BOB)
     clients.wait(0.5)
     clients.table.close(BOB, clients.now)
 
     clients.now += LEASE + 1.0
-    assert clients.table.over(clients.now) == []
+    assert clients.table.expired(clients.now) == []
 
     assert clients.table.stall_count == 1
     assert clients.wait(GRACE) == [(bob, Cause.CLOSED)]
     assert clients.wait(LEASE - GRACE + 0.2) == [(alice, Cause.SILENT)]
 
 
-def test_who_waits_for_nothing_is_looked_at_for_leases_alone() -> None:
+def test_without_closed_clients_the_table_is_due_for_leases_alone() -> None:
     clients = Clients()
     calm = clients.table.next_tick_at()
     clients.come(1, ALICE)
@@ -229,13 +229,13 @@ def make_storm(count: int = 30) -> tuple[Clients, list[Client]]:
     return clients, cut
 
 
-def test_clients_killed_at_once_have_no_longer_grace_since_nobody_comes_back() -> None:
+def test_clients_that_are_killed_at_once_have_the_usual_grace_as_none_comes_back() -> None:
     clients, cut = make_storm()
 
     assert clients.wait(GRACE) == [(client, Cause.CLOSED) for client in cut]
 
 
-def test_while_cut_clients_come_back_the_rest_has_more_time() -> None:
+def test_while_clients_come_back_after_a_cut_the_rest_has_more_time() -> None:
     clients, cut = make_storm()
 
     gone = []
@@ -246,7 +246,7 @@ def test_while_cut_clients_come_back_the_rest_has_more_time() -> None:
     assert gone == []
 
 
-def test_a_storm_is_over_when_nobody_has_come_back_for_a_while() -> None:
+def test_a_storm_is_over_when_no_client_has_come_back_for_a_while() -> None:
     clients, cut = make_storm()
     clients.wait(0.4)
     clients.come(0)
@@ -281,7 +281,7 @@ def test_one_more_closed_connection_does_not_end_the_time_of_the_others() -> Non
     assert len(clients.table) == len(cut)
 
 
-def test_a_storm_that_is_over_gives_nobody_more_time() -> None:
+def test_a_storm_that_is_over_gives_no_client_more_time() -> None:
     clients, cut = make_storm()
     for number in range(len(cut)):
         clients.come(number)

@@ -1,4 +1,4 @@
-"""The session as a whole: joining, following its cluster, losing its seat, a turn."""
+"""The session as a whole: joining, following its cluster, losing its incarnation, a turn."""
 
 from random import Random
 
@@ -164,8 +164,8 @@ def test_a_session_that_is_let_in_connects_to_all_data_nodes() -> None:
     assert session.core.epoch == 3
 
 
-def test_a_data_node_is_told_first_who_connects_and_then_the_rest() -> None:
-    """Or it would not know whose digest it is."""
+def test_a_data_node_is_told_first_which_session_connects_and_then_the_rest() -> None:
+    """It has to know whose digest follows."""
     session = Session()
     session.join(make_membership(D1))
     session.greet(ALICE, publish(), SUBSCRIBE)
@@ -179,7 +179,7 @@ def test_a_data_node_is_told_first_who_connects_and_then_the_rest() -> None:
     )
 
 
-def test_a_connection_that_breaks_is_made_again_and_says_everything_again() -> None:
+def test_a_connection_that_breaks_is_made_again_and_everything_is_sent_over_it_again() -> None:
     session = Session(D1)
     session.greet(ALICE)
     session.says(ALICE, publish())
@@ -207,7 +207,7 @@ def test_a_connection_that_breaks_is_made_again_and_says_everything_again() -> N
         PeerSlow(Link.DATA, D1),
     ],
 )
-def test_what_happens_to_other_connections_asks_for_nothing(event: PeerUp) -> None:
+def test_events_of_unknown_connections_have_no_effects(event: PeerUp) -> None:
     session = Session(D1)
     session.greet(BOB, publish())
 
@@ -216,7 +216,7 @@ def test_what_happens_to_other_connections_asks_for_nothing(event: PeerUp) -> No
     assert [e for e in effects if not isinstance(e, Disconnect)] == []
 
 
-def test_a_session_shows_itself() -> None:
+def test_the_repr_of_a_session_shows_its_epoch_and_sizes() -> None:
     session = Session(D1)
     session.greet(ALICE, publish(), SUBSCRIBE)
 
@@ -239,7 +239,7 @@ def test_a_session_shows_itself() -> None:
     }
 
 
-# --- the door -------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------
 
 
 def test_data_nodes_are_answered_when_they_ask_for_a_sign_of_life() -> None:
@@ -247,12 +247,12 @@ def test_data_nodes_are_answered_when_they_ask_for_a_sign_of_life() -> None:
 
 
 @pytest.mark.parametrize("message", [Pong(), NodeHello(S1), Bye(), SUBSCRIBE])
-def test_what_data_nodes_have_no_business_to_say_is_ignored(message: Message) -> None:
+def test_messages_that_data_nodes_do_not_send_are_ignored(message: Message) -> None:
     assert Session(D1).hears(D1, message) == []
 
 
-def test_the_parts_hear_what_is_theirs() -> None:
-    """Each answer of a data node, by what it makes the session do next."""
+def test_each_answer_of_a_data_node_reaches_the_part_it_concerns() -> None:
+    """Each answer of a data node makes the session do something else next."""
     session = Session(D1)
     session.greet(ALICE, publish(), SUBSCRIBE)
     session.hears(D1, Accepted((2,)), Snapshot(1, PAY, V1, (ONE,), 0, 1))
@@ -348,11 +348,11 @@ def test_a_refused_fetch_is_no_refused_write() -> None:
     assert at_data(session.wait(0.3)) == to_data(D1, FetchChanges(2, PAY, ZERO))
 
 
-def test_a_refusal_of_nothing_means_nothing() -> None:
+def test_a_refusal_of_an_unknown_request_is_ignored() -> None:
     assert Session(D1).hears(D1, no(0, LimitError), no(99, SessionGoneError)) == []
 
 
-# --- losing the seat ------------------------------------------------------------------------------
+# --- losing the incarnation -----------------------------------------------------------------------
 
 
 def lose_voucher(session: Session) -> list[Effect]:
@@ -371,7 +371,7 @@ def test_a_session_whose_incarnation_is_gone_joins_again() -> None:
     assert (message.cluster_id, message.epoch) == (CLUSTER_ID, 3)
 
 
-def test_many_refusals_are_one_loss() -> None:
+def test_many_refusals_for_a_lost_incarnation_are_one_loss() -> None:
     session = Session(D1)
     session.greet(ALICE)
     more = Publish(12, TWO.publisher_id, 1, PAY, b"")
@@ -382,7 +382,7 @@ def test_many_refusals_are_one_loss() -> None:
     assert [type(message) for message in at_meta(effects)] == [Join]
 
 
-def test_a_data_node_that_is_behind_does_not_know_whose_incarnation_is_gone() -> None:
+def test_a_data_node_that_is_behind_cannot_take_an_incarnation_away() -> None:
     session = Session(D1)
     session.greet(ALICE)
     session.says(ALICE, publish())
@@ -409,7 +409,7 @@ def test_a_data_node_that_is_behind_is_shown_the_membership_once() -> None:
     assert session.hears(D1, no(9, NotPrimaryError, 2)) == shown
 
 
-def test_a_new_incarnation_asks_everybody_who_they_are_and_vouches_for_nothing_by_itself() -> None:
+def test_a_new_incarnation_asks_all_clients_who_they_are_and_answers_for_no_publisher() -> None:
     session = Session(D1)
     session.greet(BOB)
     lose_voucher(session)
@@ -437,7 +437,7 @@ def test_a_repeated_publish_that_was_never_accepted_is_not_accepted_by_a_new_inc
     assert at_clients(session.says(ALICE, publish(12))) == []
 
 
-def test_a_late_word_about_a_former_incarnation_costs_the_present_one_nothing() -> None:
+def test_a_late_refusal_of_a_former_incarnation_does_not_affect_the_present_one() -> None:
     session = Session(D1)
     session.greet(ALICE)
     more = Publish(12, TWO.publisher_id, 1, PAY, b"")
@@ -469,8 +469,8 @@ def wait_without_meta(session: Session, seconds: float) -> list[Effect]:
     return effects
 
 
-def test_a_session_that_stays_nobody_sends_its_clients_elsewhere() -> None:
-    """Those without a connection need no word."""
+def test_a_session_that_stays_without_incarnation_sends_its_clients_away() -> None:
+    """Clients without a connection are sent nothing."""
     session = Session(D1)
     lose_voucher(session)
     session.greet(BOB)
@@ -480,7 +480,7 @@ def test_a_session_that_stays_nobody_sends_its_clients_elsewhere() -> None:
     assert at_clients(wait_without_meta(session, 0.2)) == to_client(ALICE, Bye())
 
 
-def test_who_comes_to_a_session_that_is_nobody_is_sent_on_later() -> None:
+def test_a_client_that_comes_to_a_session_without_incarnation_is_sent_away_later() -> None:
     session = Session(D1)
     lose_voucher(session)
     wait_without_meta(session, 2.1)
@@ -491,8 +491,8 @@ def test_who_comes_to_a_session_that_is_nobody_is_sent_on_later() -> None:
 
 
 @pytest.mark.parametrize("incarnation", [S1, S1_AGAIN], ids=["the same again", "a new one"])
-def test_a_session_that_is_somebody_again_keeps_its_clients(incarnation: Incarnation) -> None:
-    """Meta may still know it: then it goes on as who it was."""
+def test_a_session_that_joins_again_keeps_its_clients(incarnation: Incarnation) -> None:
+    """Meta may still know the session: then it goes on as the same incarnation."""
     session = Session(D1)
     lose_voucher(session)
     session.wait(1.0)
@@ -503,7 +503,7 @@ def test_a_session_that_is_somebody_again_keeps_its_clients(incarnation: Incarna
     assert Bye() not in [getattr(e, "message", None) for e in session.wait(2.5)]
 
 
-def test_a_connection_that_is_not_asked_who_it_is_is_that_of_a_client_in_grace() -> None:
+def test_a_client_without_a_connection_is_not_asked_who_it_is() -> None:
     session = Session(D1)
     session.greet(ALICE)
     session.local(PeerLost(Link.CLIENTS, ALICE))
@@ -513,7 +513,7 @@ def test_a_connection_that_is_not_asked_who_it_is_is_that_of_a_client_in_grace()
     assert at_clients(effects) == []
 
 
-def test_before_it_was_anybody_a_session_sends_nobody_away() -> None:
+def test_a_session_that_never_joined_sends_no_client_away() -> None:
     session = Session()
     session.greet(ALICE)
 
@@ -574,7 +574,7 @@ def test_an_epoch_without_a_new_ring_moves_nothing() -> None:
     assert session.follow(make_membership(D1, epoch=4, ring_epoch=3)) == []
 
 
-def test_an_id_that_moves_is_followed_where_it_is_now() -> None:
+def test_a_datum_that_moves_is_followed_at_its_new_primary() -> None:
     session = Session(D1)
     session.greet(ALICE, SUBSCRIBE)
     session.hears(D1, Snapshot(1, PAY, V1, (ONE,), 0, 1))
@@ -591,7 +591,7 @@ def test_an_id_that_moves_is_followed_where_it_is_now() -> None:
     )
 
 
-def test_topics_are_listened_to_on_every_connection_so_a_new_ring_needs_none() -> None:
+def test_a_new_ring_needs_no_new_topics() -> None:
     session = Session(D1)
     effects = session.greet(ALICE, SUBSCRIBE)
     assert Listen(Link.CHANGES, bucket_topic(bucket_of(PAY))) in effects
@@ -611,13 +611,13 @@ def test_a_data_node_whose_connection_ended_is_reported_to_meta_once() -> None:
     assert at_meta(session.local(PeerLost(Link.DATA, D1, REFUSED))) == []
 
 
-def test_what_could_not_be_reported_is_with_the_next_attempt() -> None:
+def test_a_loss_that_could_not_be_reported_is_reported_after_the_next_attempt() -> None:
     session = Session(D1)
     session.local(PeerLost(Link.META, META, CLOSED))
     assert at_meta(session.local(PeerLost(Link.DATA, D1, CLOSED))) == []
     session.wait(1.0)
     session.local(PeerUp(Link.META, META))
-    assert at_meta(session.local(PeerLost(Link.DATA, D1, REFUSED))) == [], "nobody has answered yet"
+    assert at_meta(session.local(PeerLost(Link.DATA, D1, REFUSED))) == [], "no leader answered yet"
     session.core.receive(Link.META, META, Renewed(2, 3), session.now)
 
     assert at_meta(session.local(PeerLost(Link.DATA, D1, REFUSED))) == [
@@ -625,7 +625,7 @@ def test_what_could_not_be_reported_is_with_the_next_attempt() -> None:
     ]
 
 
-def test_who_is_nobody_reports_nothing_and_does_with_the_next_attempt() -> None:
+def test_a_session_without_incarnation_reports_a_loss_only_once_it_has_joined() -> None:
     session = Session(D1)
     session.turn(Link.META, META, Refused(1, UnknownNodeError.code, "join again"))
     assert at_meta(session.local(PeerLost(Link.DATA, D1, CLOSED))) == []
@@ -655,7 +655,7 @@ def with_initial(membership: Membership, node_id: str) -> Membership:
     return replace(membership, members=tuple(members))
 
 
-def test_a_data_node_that_waits_is_connected_to_when_it_works() -> None:
+def test_a_data_node_that_is_not_working_yet_is_connected_to_when_it_works() -> None:
     session = Session(D1)
     both = make_membership(D1, D2, epoch=4)
 
@@ -664,7 +664,9 @@ def test_a_data_node_that_waits_is_connected_to_when_it_works() -> None:
     assert [e for e in working if isinstance(e, Connect)] == connects(D2)
 
 
-def test_a_session_that_waits_serves_clients_and_names_itself_to_nobody() -> None:
+def test_a_session_that_is_not_working_yet_serves_clients_and_sends_no_hello_to_data_nodes() -> (
+    None
+):
     session = Session(D1)
     session.follow(with_initial(make_membership(D1, epoch=4, ring_epoch=3), "s1"))
 
@@ -684,7 +686,7 @@ def test_a_session_that_waits_serves_clients_and_names_itself_to_nobody() -> Non
 # --- time -----------------------------------------------------------------------------------------
 
 
-def test_a_session_that_was_away_judges_nobody_on_waking() -> None:
+def test_a_session_that_stalled_removes_no_client_on_waking() -> None:
     session = Session(D1)
     session.greet(ALICE, publish())
     session.greet(BOB)
@@ -700,7 +702,7 @@ def test_a_session_that_was_away_judges_nobody_on_waking() -> None:
     assert session.core.statistics()["stalls"] == 1
 
 
-def test_a_client_that_went_takes_its_publishers_along_within_a_second() -> None:
+def test_the_publishers_of_a_client_that_went_are_withdrawn_within_a_second() -> None:
     session = Session(D1)
     session.greet(ALICE)
     session.says(ALICE, publish())
@@ -721,7 +723,7 @@ def test_the_cluster_and_the_session_are_named_to_clients_as_they_are_now() -> N
     assert session.says(ALICE, hello) == to_client(ALICE, welcome)
 
 
-def test_what_is_withdrawn_before_the_session_is_anybody_is_told_when_it_is() -> None:
+def test_a_withdrawal_before_the_session_joined_is_sent_once_it_has_joined() -> None:
     session = Session()
     session.greet(ALICE, publish(), Unpublish(12, ONE.publisher_id, 1, PAY))
     session.join(make_membership(D1))
@@ -750,7 +752,7 @@ def test_when_the_last_data_node_goes_writes_wait_and_views_stay() -> None:
     )
 
 
-def test_a_session_that_is_not_let_in_yet_does_not_say_who_it_is() -> None:
+def test_a_session_that_is_not_let_in_yet_sends_no_node_hello() -> None:
     session = Session()
     session.follow(replace(make_membership(D1), cluster_id=b""))
 

@@ -1,4 +1,4 @@
-"""Connections to data nodes: one pair per life of a node, made again until it is gone."""
+"""Connections to data nodes: one pair per incarnation, made again until the node is gone."""
 
 from random import Random
 
@@ -60,8 +60,8 @@ def test_a_node_that_is_gone_is_disconnected() -> None:
     assert links.primary(PAY) == D2
 
 
-def test_another_life_of_a_node_has_connections_of_its_own() -> None:
-    """So that an answer of a predecessor is never taken for one of its successor."""
+def test_another_incarnation_of_a_node_has_connections_of_its_own() -> None:
+    """An answer of a predecessor must never be taken for one of its successor."""
     links = make_links(D1)
 
     has_new_ring, effects = links.follow(make_membership("d1@4", epoch=4))
@@ -91,31 +91,31 @@ def test_requests_can_be_sent_once_their_connection_stands_and_until_it_breaks()
     bring_up(links, D1)
     assert links.is_up(D1)
 
-    assert links.went_down(PeerLost(Link.DATA, D1), 5.0)
+    assert links.on_peer_lost(PeerLost(Link.DATA, D1), 5.0) == D1
     assert not links.is_up(D1)
 
 
 def test_a_lost_connection_for_hints_does_not_stop_requests() -> None:
     links = make_links(D1)
 
-    assert not links.went_down(PeerLost(Link.CHANGES, D1), 5.0)
+    assert links.on_peer_lost(PeerLost(Link.CHANGES, D1), 5.0) is None
 
     assert links.is_up(D1)
     assert links.next_tick_at() is not None
 
 
 @pytest.mark.parametrize("link", [Link.DATA, Link.CHANGES])
-def test_connections_of_nobody_are_none_of_ours(link: Link) -> None:
+def test_connections_of_unknown_data_nodes_are_ignored(link: Link) -> None:
     links = make_links(D1)
 
-    assert not links.came_up(PeerUp(link, "d1@9"))
-    assert not links.went_down(PeerLost(link, "d1@9"), 5.0)
+    assert links.on_peer_up(PeerUp(link, "d1@9")) is None
+    assert links.on_peer_lost(PeerLost(link, "d1@9"), 5.0) is None
     assert links.next_tick_at() is None
 
 
 def test_a_lost_connection_is_made_again_after_a_pause_and_once() -> None:
     links = make_links(D1)
-    links.went_down(PeerLost(Link.DATA, D1), 5.0)
+    links.on_peer_lost(PeerLost(Link.DATA, D1), 5.0)
     due = links.next_tick_at()
     assert due is not None
     assert 5.0 < due <= 5.0 + CONFIG.reconnect_seconds_max
@@ -130,7 +130,7 @@ def pauses(links: DataLinks, count: int) -> list[float]:
     """Let a connection fail so often; return the pauses before the next attempts."""
     now, found = 0.0, []
     for _ in range(count):
-        links.went_down(PeerLost(Link.DATA, D1), now)
+        links.on_peer_lost(PeerLost(Link.DATA, D1), now)
         due = links.next_tick_at()
         assert due is not None
         found.append(due - now)
@@ -152,7 +152,7 @@ def test_pauses_grow_while_a_node_cannot_be_reached_and_begin_again_when_it_was(
 
 def test_a_node_that_left_is_not_connected_to_again() -> None:
     links = make_links(D1)
-    links.went_down(PeerLost(Link.DATA, D1), 5.0)
+    links.on_peer_lost(PeerLost(Link.DATA, D1), 5.0)
 
     links.follow(make_membership(epoch=4))
 
@@ -164,7 +164,7 @@ def test_a_node_that_left_is_not_connected_to_again() -> None:
 def test_no_two_requests_have_the_same_id() -> None:
     links = make_links()
 
-    assert [links.next_request_id() for _ in range(3)] == [1, 2, 3]
+    assert [links.requests.next_id() for _ in range(3)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("reason", ENDED)
@@ -190,5 +190,5 @@ def test_a_connection_that_ended_is_reported_once_until_it_has_stood_again(reaso
         PeerLost(Link.DATA, "d1@9", ENDED[0]),
     ],
 )
-def test_silence_and_strangers_are_not_reported(lost: PeerLost) -> None:
+def test_a_silent_or_unknown_data_node_is_not_reported(lost: PeerLost) -> None:
     assert make_links(D1).unreported(lost, "m1") is None

@@ -1,14 +1,13 @@
-"""Listings: complete over all data nodes, or refused; never a part that looks like the whole."""
+"""Listings: complete over all data nodes, or refused; never a part that looks complete."""
 
 import pytest
 from session_fakes import ALICE, BOB, D1, D2, V1, make_links, to_client, to_data
 
 from zreg.config import Limits
-from zreg.effects import Link, PeerLost, Send
+from zreg.effects import Effect, Link, PeerLost, Send
 from zreg.errors import LimitError, NotReadyError
 from zreg.model import data_info_id
-from zreg.session.proxy.listings import Listings
-from zreg.session.upstream.data_links import DataLinks
+from zreg.session.proxy.listings import Listing, Listings
 from zreg.wire.common_messages import Refused
 from zreg.wire.data_messages import DatumsListed, DatumSummary, ListDatums
 
@@ -19,29 +18,51 @@ def lines(*names: str) -> tuple[DatumSummary, ...]:
     return tuple(DatumSummary(data_info_id(name), V1, 1) for name in names)
 
 
-def make_queries(*data: str) -> tuple[DataLinks, Listings]:
-    links = make_links(*data)
-    return links, Listings(links, lambda: "")
+class Bench:
+    """Listings with their connections."""
+
+    def __init__(self, *data: str, outage_sentence: str = "") -> None:
+        self.links = make_links(*data)
+        self.listings = Listings(self.links)
+        self.outage_sentence = outage_sentence
+
+    def ask(self, peer: bytes = ALICE, now: float = 0.0) -> list[Effect]:
+        return self.listings.ask(peer, LIST, now, outage_sentence=self.outage_sentence)
+
+    def answer(self, node: str, answer: DatumsListed) -> list[Effect]:
+        """Hand an answer to the owner of its request, as the core does."""
+        owner = self.links.requests.owner(node, answer.request_id)
+        if not isinstance(owner, Listing):
+            return []
+        return self.listings.on_datums_listed(node, owner, answer)
+
+    def tick(self, now: float) -> list[Effect]:
+        expired = [owner for _, _, owner in self.links.requests.take_expired(now)]
+        listings = dict.fromkeys(owner for owner in expired if isinstance(owner, Listing))
+        return self.listings.on_expired(listings, outage_sentence=self.outage_sentence)
+
+    def next_tick_at(self) -> float | None:
+        return self.links.requests.next_deadline_at()
 
 
 def test_a_listing_is_asked_of_every_data_node() -> None:
-    _, queries = make_queries(D1, D2)
+    bench = Bench(D1, D2)
 
-    effects = queries.ask(ALICE, LIST, 0.0)
+    effects = bench.ask()
 
     passed_on = ListDatums(1, "*", "after", 2)
     assert effects == [*to_data(D1, passed_on), *to_data(D2, passed_on)]
 
 
 def test_the_client_is_answered_after_the_last_node_in_the_order_of_names() -> None:
-    _, queries = make_queries(D1, D2)
-    queries.ask(ALICE, LIST, 0.0)
+    bench = Bench(D1, D2)
+    bench.ask()
 
-    assert queries.listed(D2, DatumsListed(1, lines("b"))) == []
-    answer = queries.listed(D1, DatumsListed(1, lines("a")))
+    assert bench.answer(D2, DatumsListed(1, lines("b"))) == []
+    answer = bench.answer(D1, DatumsListed(1, lines("a")))
 
     assert answer == to_client(ALICE, DatumsListed(77, lines("a", "b"), is_complete=True))
-    assert queries.next_tick_at() is None
+    assert bench.next_tick_at() is None
 
 
 @pytest.mark.parametrize(
@@ -58,94 +79,117 @@ def test_the_client_is_answered_after_the_last_node_in_the_order_of_names() -> N
     ],
 )
 def test_a_page_says_when_there_is_more(first: DatumsListed, second: DatumsListed) -> None:
-    _, queries = make_queries(D1, D2)
-    queries.ask(ALICE, LIST, 0.0)
+    bench = Bench(D1, D2)
+    bench.ask()
 
-    queries.listed(D1, first)
-    answer = queries.listed(D2, second)
+    bench.answer(D1, first)
+    answer = bench.answer(D2, second)
 
     assert answer == to_client(ALICE, DatumsListed(77, lines("a", "b"), is_complete=False))
 
 
-def test_answers_that_come_twice_late_or_from_a_stranger_are_nobodys() -> None:
-    _, queries = make_queries(D1, D2)
-    queries.ask(ALICE, LIST, 0.0)
+def test_answers_that_come_twice_or_late_or_from_another_node_are_ignored() -> None:
+    bench = Bench(D1, D2)
+    bench.ask()
 
-    assert queries.listed("d9@9", DatumsListed(1, lines("x"))) == []
-    assert queries.listed(D1, DatumsListed(1, lines("a"))) == []
-    assert queries.listed(D1, DatumsListed(1, lines("a"))) == []
-    assert queries.listed(D1, DatumsListed(5, lines("x"))) == []
+    assert bench.answer("d9@9", DatumsListed(1, lines("x"))) == []
+    assert bench.answer(D1, DatumsListed(1, lines("a"))) == []
+    assert bench.answer(D1, DatumsListed(1, lines("a"))) == []
+    assert bench.answer(D1, DatumsListed(5, lines("x"))) == []
 
-    answer = queries.listed(D2, DatumsListed(1, ()))
+    answer = bench.answer(D2, DatumsListed(1, ()))
     assert answer == to_client(ALICE, DatumsListed(77, lines("a"), is_complete=True))
-    assert queries.listed(D2, DatumsListed(1, ())) == []
+    assert bench.answer(D2, DatumsListed(1, ())) == []
 
 
 def test_a_listing_is_refused_while_a_data_node_cannot_be_asked() -> None:
-    links, queries = make_queries(D1, D2)
-    links.went_down(PeerLost(Link.DATA, D2), 0.0)
+    bench = Bench(D1, D2)
+    bench.links.on_peer_lost(PeerLost(Link.DATA, D2), 0.0)
 
     detail = "no connection to d2@2: a listing would not be complete, try again"
     refused = Refused(77, NotReadyError.code, detail)
-    assert queries.ask(ALICE, LIST, 0.0) == to_client(ALICE, refused)
+    assert bench.ask() == to_client(ALICE, refused)
 
 
 def test_a_listing_is_refused_while_there_is_no_data_node() -> None:
-    _, queries = make_queries()
+    bench = Bench()
 
     detail = "no connection to any data node: a listing would not be complete, try again"
     refused = Refused(77, NotReadyError.code, detail)
-    assert queries.ask(ALICE, LIST, 0.0) == to_client(ALICE, refused)
+    assert bench.ask() == to_client(ALICE, refused)
 
 
-def test_a_listing_that_takes_too_long_is_refused_and_names_who_did_not_answer() -> None:
-    _, queries = make_queries(D1, D2)
-    queries.ask(ALICE, LIST, 10.0)
-    queries.ask(BOB, LIST, 11.0)
-    queries.listed(D1, DatumsListed(1, ()))
-    assert queries.next_tick_at() == 12.0
+def test_a_listing_that_takes_too_long_is_refused_and_names_the_nodes_that_did_not_answer() -> None:
+    bench = Bench(D1, D2)
+    bench.ask(ALICE, 10.0)
+    bench.ask(BOB, 11.0)
+    bench.answer(D1, DatumsListed(1, ()))
+    assert bench.next_tick_at() == 12.0
 
-    assert queries.tick(11.9) == []
+    assert bench.tick(11.9) == []
     detail = "no answer from d2@2: a listing would not be complete, try again"
-    assert queries.tick(12.0) == to_client(ALICE, Refused(77, NotReadyError.code, detail))
+    assert bench.tick(12.0) == to_client(ALICE, Refused(77, NotReadyError.code, detail))
 
-    assert queries.next_tick_at() == 13.0
-    assert queries.listed(D2, DatumsListed(1, ())) == [], "too late"
+    assert bench.next_tick_at() == 13.0
+    assert bench.answer(D2, DatumsListed(1, ())) == [], "too late"
 
 
 def test_listings_under_way_are_bounded() -> None:
-    _, queries = make_queries(D1)
+    bench = Bench(D1)
     for _ in range(100):
-        assert len(queries.ask(ALICE, LIST, 0.0)) == 1
+        assert len(bench.ask()) == 1
 
-    refused = Refused(77, LimitError.code, "too many listings at a time")
-    assert queries.ask(ALICE, LIST, 0.0) == to_client(ALICE, refused)
+    refused = Refused(77, LimitError.code, "this session has 100 listings under way: try again")
+    assert bench.ask() == to_client(ALICE, refused)
 
 
 def test_a_listing_shares_its_ids_with_no_other_request_to_a_data_node() -> None:
-    """Or a refusal of the one would be taken for a refusal of the other."""
-    links, queries = make_queries(D1)
-    taken = links.next_request_id()
+    """Otherwise a refusal of one would be taken for a refusal of the other."""
+    bench = Bench(D1)
+    taken = bench.links.requests.next_id()
 
-    effects = queries.ask(ALICE, LIST, 0.0)
+    effects = bench.ask()
 
     assert effects == to_data(D1, ListDatums(taken + 1, "*", "after", 2))
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
-def test_a_listing_that_cannot_be_names_meta_where_meta_is_away(*, is_lost: bool) -> None:
-    """Nobody takes the place of a data node meanwhile: to try again is no use."""
-    links = make_links(D1)
-    queries = Listings(links, lambda: "meta is away: " + "x" * Limits.detail_characters_max)
+def test_a_refused_listing_says_when_meta_is_away_too(*, is_lost: bool) -> None:
+    """No other node takes the place of a data node meanwhile: trying again would not help."""
+    outage = "meta is away: " + "x" * Limits.detail_characters_max
+    bench = Bench(D1, outage_sentence=outage)
     if is_lost:
-        links.went_down(PeerLost(Link.DATA, D1, "closed"), 0.0)
-        (effect,) = queries.ask(ALICE, LIST, 0.0)
+        bench.links.on_peer_lost(PeerLost(Link.DATA, D1, "closed"), 0.0)
+        (effect,) = bench.ask()
     else:
-        queries.ask(ALICE, LIST, 0.0)
-        (effect,) = queries.tick(10.0)
+        bench.ask()
+        (effect,) = bench.tick(10.0)
 
     assert isinstance(effect, Send)
     assert isinstance(effect.message, Refused)
     what = f"no connection to {D1}" if is_lost else f"no answer from {D1}"
     assert effect.message.detail.startswith(f"{what}, and meta is away: ")
     assert len(effect.message.detail) == Limits.detail_characters_max
+
+
+def test_a_refusal_by_one_data_node_ends_the_listing() -> None:
+    bench = Bench(D1, D2)
+    bench.ask()
+    listing = bench.links.requests.owner(D2, 1)
+    assert isinstance(listing, Listing)
+
+    refused = Refused(77, NotReadyError.code, "d2@2: no")
+    no = Refused(1, NotReadyError.code, "no")
+    assert bench.listings.on_refused(D2, listing, no) == to_client(ALICE, refused)
+
+    assert len(bench.links.requests) == 0
+    assert bench.answer(D1, DatumsListed(1, ())) == []
+
+
+def test_a_data_node_that_has_answered_cannot_refuse_the_listing() -> None:
+    bench = Bench(D1, D2)
+    bench.ask()
+    bench.answer(D1, DatumsListed(1, ()))
+
+    assert bench.links.requests.owner(D1, 1) is None
+    assert bench.links.requests.owner(D2, 1) is not None

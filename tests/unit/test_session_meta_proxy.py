@@ -1,4 +1,4 @@
-"""What operators ask of a session: passed on to the leader of meta, answered in bounded time."""
+"""Requests of commands: passed on to the leader of meta, answered in bounded time."""
 
 from collections.abc import Sequence
 from random import Random
@@ -14,7 +14,6 @@ from session_fakes import (
     Session,
     at_clients,
     make_member,
-    make_membership,
     to_client,
 )
 
@@ -22,10 +21,8 @@ from zreg.effects import Connect, Disconnect, Effect, Link, Local, PeerLost, Pee
 from zreg.errors import LimitError, NotLeaderError, NotReadyError, VersionMismatchError
 from zreg.model import Role
 from zreg.session.core import SessionCore
-from zreg.session.proxy.meta_proxy import Request
+from zreg.session.proxy.meta_proxy import MetaRequest
 from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.data_messages import DatumsListed, ListDatums
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.messages import Message
 from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
@@ -37,14 +34,14 @@ LEADER = "tcp://leader:9610"
 SECONDS_MAX = 1.5
 
 
-def passed_on(effects: Sequence[Effect], meta: str = META) -> list[Request]:
+def passed_on(effects: Sequence[Effect], meta: str = META) -> list[MetaRequest]:
     """Return the requests among these effects that go to meta."""
     return [
         effect.message
         for effect in effects
         if isinstance(effect, Send)
         and (effect.link, effect.peer) == (Link.META, meta)
-        and isinstance(effect.message, Request)
+        and isinstance(effect.message, MetaRequest)
     ]
 
 
@@ -57,16 +54,8 @@ def refusals(effects: Sequence[Effect]) -> list[Refused]:
     return [e.message for e in effects if isinstance(e, Send) and isinstance(e.message, Refused)]
 
 
-def test_the_membership_is_answered_from_what_the_session_follows() -> None:
-    session = Session(D1)
-
-    assert session.says(ALICE, FetchMembership(5)) == to_client(
-        ALICE, MembershipReply(5, make_membership(D1))
-    )
-
-
-def test_a_change_is_passed_on_as_it_is_and_answered_under_the_id_of_who_asked() -> None:
-    """The one who asked needs no greeting, and need not reach meta."""
+def test_a_change_is_passed_on_unchanged_and_answered_under_the_id_of_its_client() -> None:
+    """The client needs no Hello, and no connection to meta."""
     session = Session(D1)
 
     (change,) = passed_on(session.says(ALICE, CHANGE))
@@ -78,8 +67,8 @@ def test_a_change_is_passed_on_as_it_is_and_answered_under_the_id_of_who_asked()
     assert answers(session, reply) == to_client(ALICE, SettingsReply(77, REPLY))
 
 
-def test_a_read_is_meta_s_to_answer_each_time() -> None:
-    """A session keeps no settings, so that a read is as new as meta's answer to it."""
+def test_meta_answers_each_read() -> None:
+    """A session stores no settings, so a read is as new as meta's answer to it."""
     session = Session(D1)
     for _ in range(2):
         (read,) = passed_on(session.says(ALICE, READ))
@@ -119,19 +108,7 @@ def test_the_nodes_of_meta_are_shown_through_a_session() -> None:
     assert answers(session, reply) == to_client(ALICE, MetaNodesReply(77, 3, 9, 5, ()))
 
 
-def test_a_listing_is_asked_of_the_data_nodes() -> None:
-    session = Session(D1)
-    (listing,) = session.says(ALICE, ListDatums(5, "*"))
-    assert isinstance(listing, Send)
-    assert listing.link is Link.DATA
-
-    request_id = listing.message.request_id  # type: ignore[attr-defined]
-    answer = session.hears(D1, DatumsListed(request_id, ()))
-
-    assert answer == to_client(ALICE, DatumsListed(5, ()))
-
-
-def test_a_no_of_meta_is_passed_back() -> None:
+def test_a_refusal_of_meta_is_passed_back() -> None:
     session = Session(D1)
     (change,) = passed_on(session.says(ALICE, CHANGE))
 
@@ -142,7 +119,7 @@ def test_a_no_of_meta_is_passed_back() -> None:
     )
 
 
-def test_answers_to_several_find_who_asked() -> None:
+def test_each_answer_reaches_the_client_that_asked() -> None:
     session = Session(D1)
     (first,) = passed_on(session.says(ALICE, READ))
     (second,) = passed_on(session.says(BOB, READ))
@@ -157,7 +134,7 @@ def test_answers_to_several_find_who_asked() -> None:
 
 
 def test_ids_are_never_those_of_the_session_s_own_requests_to_meta() -> None:
-    """Or an answer to the one would be taken for an answer to the other."""
+    """Otherwise an answer to one would be taken for an answer to the other."""
     session = Session(D1)
     ids: list[int] = []
     for _ in range(3):
@@ -174,10 +151,10 @@ def test_ids_are_never_those_of_the_session_s_own_requests_to_meta() -> None:
     assert len(set(ids)) == 6
 
 
-# --- answers that are nobody's --------------------------------------------------------------------
+# --- answers to no request ------------------------------------------------------------------------
 
 
-def test_answers_that_come_twice_late_or_from_a_stranger_are_nobodys() -> None:
+def test_answers_that_come_twice_or_late_or_from_another_node_are_ignored() -> None:
     session = Session(D1)
     (read,) = passed_on(session.says(ALICE, READ))
     reply = SettingsReply(read.request_id, REPLY)
@@ -190,7 +167,7 @@ def test_answers_that_come_twice_late_or_from_a_stranger_are_nobodys() -> None:
 
 
 @pytest.mark.parametrize("is_slow", [False, True])
-def test_what_a_client_asked_that_is_gone_is_dropped(*, is_slow: bool) -> None:
+def test_the_requests_of_a_client_that_is_gone_are_dropped(*, is_slow: bool) -> None:
     session = Session(D1)
     (mine,) = passed_on(session.says(ALICE, CHANGE))
     (other,) = passed_on(session.says(BOB, READ))
@@ -214,7 +191,7 @@ def test_a_meta_node_that_does_not_lead_sends_the_session_and_the_request_to_the
     moved = answers(session, Refused(first.request_id, NotLeaderError.code, "no", address=LEADER))
 
     assert moved == [Disconnect(Link.META, META), Connect(Link.META, LEADER, LEADER)]
-    (again,) = passed_on(session.be_seated(LEADER), LEADER)
+    (again,) = passed_on(session.be_admitted(LEADER), LEADER)
     assert isinstance(again, SetSetting)
     assert again.request_id > first.request_id
     assert again.change_id == CHANGE.change_id, "or it might happen twice"
@@ -224,14 +201,14 @@ def test_a_meta_node_that_does_not_lead_sends_the_session_and_the_request_to_the
     )
 
 
-def test_what_is_under_way_when_the_connection_is_lost_is_asked_again_over_the_next() -> None:
+def test_a_request_under_way_when_the_connection_is_lost_is_sent_again_over_the_next() -> None:
     session = Session(D1)
     session.says(ALICE, CHANGE)
     session.says(BOB, READ)
 
     session.local(PeerLost(Link.META, META, "closed"))
     session.wait(CONFIG.reconnect_seconds_min)
-    again = passed_on(session.be_seated())
+    again = passed_on(session.be_admitted())
 
     assert [type(request) for request in again] == [SetSetting, FetchSettings]
     assert answers(session, SettingsReply(again[0].request_id, REPLY)) == to_client(
@@ -249,14 +226,14 @@ def test_while_meta_is_away_a_request_waits_for_it() -> None:
     assert session.says(ALICE, READ) == []
 
     session.wait(CONFIG.reconnect_seconds_min)
-    (read,) = passed_on(session.be_seated())
+    (read,) = passed_on(session.be_admitted())
     assert answers(session, SettingsReply(read.request_id, REPLY)) == to_client(
         ALICE, SettingsReply(78, REPLY)
     )
 
 
-def test_a_meta_node_that_hangs_is_left_and_the_request_is_asked_again() -> None:
-    """It is asked within the time of the request if that was asked after the hanging began."""
+def test_a_meta_node_that_hangs_is_left_and_the_request_is_sent_again() -> None:
+    """The session notices in time for a request that came after the meta node began to hang."""
     session = Session(D1)
     session.now += 1.0
     session.core.tick(session.now)
@@ -269,13 +246,13 @@ def test_a_meta_node_that_hangs_is_left_and_the_request_is_asked_again() -> None
 
     assert Disconnect(Link.META, META) in effects
     assert refusals(effects) == []
-    assert len(passed_on(session.be_seated())) == 1
+    assert len(passed_on(session.be_admitted())) == 1
 
 
 # --- time and number ------------------------------------------------------------------------------
 
 
-ADVICE_SENT = "nobody knows whether it is done; look, then ask again"
+ADVICE_SENT = "the change may or may not be done; look, then ask again"
 
 
 @pytest.mark.parametrize(
@@ -287,7 +264,9 @@ ADVICE_SENT = "nobody knows whether it is done; look, then ask again"
         pytest.param(FetchMetaNodes(80), "try again", id="nodes"),
     ],
 )
-def test_an_answer_that_does_not_come_is_refused_in_time(request_: Request, advice: str) -> None:
+def test_an_answer_that_does_not_come_is_refused_in_time(
+    request_: MetaRequest, advice: str
+) -> None:
     session = Session(D1)
     began = session.now
     (passed,) = passed_on(session.says(ALICE, request_))
@@ -316,7 +295,7 @@ def test_the_refusal_says_what_is_in_the_way() -> None:
     assert refused.detail.endswith(": try again"), "it never left"
 
 
-def test_a_long_story_is_cut_before_the_advice() -> None:
+def test_a_long_reason_is_cut_before_the_advice() -> None:
     session = Session()
     session.local(PeerLost(Link.META, META, "x" * 600))
     session.says(ALICE, READ)
@@ -343,14 +322,14 @@ def test_requests_end_in_the_order_in_which_they_came_also_when_they_were_sent_a
     session.local(PeerLost(Link.META, META, "closed"))
     session.says(BOB, READ)
     session.wait(CONFIG.reconnect_seconds_min)
-    session.be_seated()
+    session.be_admitted()
 
     told = at_clients(session.wait(2 * SECONDS_MAX))
 
     assert [effect.peer for effect in told if isinstance(effect, Send)] == [ALICE, BOB]
 
 
-def test_one_client_has_so_many_under_way_and_no_more() -> None:
+def test_the_requests_of_one_client_are_bounded() -> None:
     session = Session(D1)
     for _ in range(10):
         assert len(passed_on(session.says(ALICE, READ))) == 1
@@ -360,7 +339,7 @@ def test_one_client_has_so_many_under_way_and_no_more() -> None:
     assert len(passed_on(session.says(BOB, READ))) == 1
 
 
-def test_a_session_has_so_many_under_way_and_no_more_also_while_meta_is_away() -> None:
+def test_the_requests_of_all_clients_are_bounded_also_while_meta_is_away() -> None:
     session = Session(D1)
     session.local(PeerLost(Link.META, META, "closed"))
     for number in range(100):
@@ -385,7 +364,7 @@ def test_other_connections_change_nothing(event: Local) -> None:
 
 
 def test_a_change_that_no_meta_node_took_is_not_in_doubt() -> None:
-    """Who does not lead says so, and has done nothing."""
+    """A meta node that does not lead says so, and has done nothing."""
     session = Session(D1)
     (change,) = passed_on(session.says(ALICE, CHANGE))
     answers(
@@ -405,16 +384,16 @@ def test_a_change_that_was_lost_on_the_way_once_stays_in_doubt() -> None:
     session.says(ALICE, CHANGE)
     session.local(PeerLost(Link.META, META, "closed"))
     session.wait(CONFIG.reconnect_seconds_min)
-    (again,) = passed_on(session.be_seated())
+    (again,) = passed_on(session.be_admitted())
     answers(session, Refused(again.request_id, NotLeaderError.code, "no leader"))
 
     (no,) = refusals(at_clients(session.wait(SECONDS_MAX + 0.1)))
 
-    assert no.detail.endswith("nobody knows whether it is done; look, then ask again")
+    assert no.detail.endswith("the change may or may not be done; look, then ask again")
 
 
-def test_whoever_may_not_lead_is_asked_nothing() -> None:
-    """It would send the request elsewhere, and the answer to that may be lost."""
+def test_a_meta_node_that_may_not_lead_is_sent_no_request() -> None:
+    """It would pass the request on, and the answer may be lost."""
     session = Session(D1)
     session.local(PeerLost(Link.META, META, "closed"))
     session.says(ALICE, CHANGE)

@@ -1,23 +1,17 @@
-"""Meta's decisions: what the leader agrees to, what every node of meta announces.
+"""Meta's decisions: every meta node serves the membership, and the leader decides who is a member.
 
-Members and settings are Raft's (`state`, `agreement`); the leader deals with nodes (`seats`).
-Followers serve the membership that they have applied, announce it, and send all else to the leader.
-A lone node without a disk relies on what its nodes remember (`memory`).
+Members and settings are agreed on by Raft (`group`, `state`). A follower announces and serves the
+membership as far as it has applied it, and sends all other requests to the leader.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-import msgspec
-
 from zreg.config import Config
 from zreg.effects import (
     INFO,
-    MEMBERSHIP_TOPIC,
-    Broadcast,
     Disconnect,
     Effect,
-    Emit,
     Link,
     Local,
     Log,
@@ -27,75 +21,31 @@ from zreg.effects import (
     PeerUp,
     Send,
 )
-from zreg.errors import (
-    LimitError,
-    NotReadyError,
-    UnknownMessageError,
-)
+from zreg.errors import UnknownMessageError
 from zreg.health import Health
-from zreg.meta.group.bootstrap import term_to_lead
-from zreg.meta.group.meta_peers import Identity
+from zreg.meta.announcer import MembershipAnnouncer
+from zreg.meta.group.leader_handover import HandOver
+from zreg.meta.group.proposals import Proposals
 from zreg.meta.group.quorum_alarm import QuorumAlarm
-from zreg.meta.group.raft_driver import RaftDriver, Waiter
-from zreg.meta.group.voters import Voters
+from zreg.meta.group.raft_driver import RaftDriver
 from zreg.meta.health import health_of
-from zreg.meta.members.cluster_check import ClusterCheck
-from zreg.meta.members.member_registrar import MemberRegistrar
-from zreg.meta.refusals import not_leader, refused
-from zreg.meta.setting_requests import SettingRequests
-from zreg.meta.state import MetaState
-from zreg.model import EMPTY_MEMBERSHIP, Member, Membership, RingParameters, Role, Status
+from zreg.meta.leader import REQUESTS, Leader
+from zreg.meta.peers.identity import Identity
+from zreg.meta.state.meta_state import MetaState
+from zreg.model import Member, Membership, Role, Status
 from zreg.raft.consensus import RaftCore
-from zreg.raft.errors import CommandTooLargeError, OverloadedError, RaftError
 from zreg.wire.common_messages import Ping, Pong, Refused
-from zreg.wire.log_commands import AnyCommand, Found
-from zreg.wire.membership_messages import (
-    FetchMembership,
-    Join,
-    Leave,
-    MembershipChanged,
-    MembershipReply,
-    Renew,
-    ReportGone,
-)
+from zreg.wire.membership_messages import FetchMembership, Join, ReportGone
 from zreg.wire.messages import Message
-from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, RemoveMeta
-from zreg.wire.settings_messages import FetchSettings, SetSetting
 
-# A meta node that the membership does not show says so to the leader this often.
-_ADMIT_SECONDS: Final = 0.5
-# Every session and data node fetches what is announced: for each of many settings that change in a
-# row that would be most of what the cluster does.
-_ANNOUNCE_SECONDS: Final = 0.05
-# A node that stops waits so long for another one to lead.
-_HAND_OVER_SECONDS: Final = 1.0
-
-
-class HandOver(Local, frozen=True):
-    """Stop to lead: the process is to end. Answered by `HandedOver`, within about a second."""
-
-
-class HandedOver(msgspec.Struct, frozen=True):
-    """This node does not lead (any more), or nobody takes over: it may end."""
-
-
-# What only the leader answers.
-_FOR_LEADERS: Final = (
-    Renew,
-    Join,
-    Leave,
-    SetSetting,
-    FetchSettings,
-    AddMeta,
-    RemoveMeta,
-    FetchMetaNodes,
-)
+# How often a follower that the membership does not show asks the leader to show it.
+_SHOW_SECONDS: Final = 0.5
 
 
 class MetaCore:
-    """The agreed list of members and settings, and the leases that keep members on it."""
+    """One meta node."""
 
-    def __init__(  # noqa: PLR0913 -- each is a part of what it is
+    def __init__(
         self,
         member: Member,
         config: Config,
@@ -104,36 +54,33 @@ class MetaCore:
         identity: Identity,
         cluster_id: bytes,
         now: float,
-        is_forgetful: bool = False,
     ) -> None:
         assert member.role is Role.META
         assert member.node_id == identity.node_id
         self._member = member
-        self._config = config
         self.state = MetaState()
         self.raft_driver = RaftDriver(raft, self.state, identity)
-        self._registrar = MemberRegistrar(self.state, config, self._propose, raft, now=now)
-        self._settings = SettingRequests(
-            self.state, self.raft_driver, self._propose, self._elsewhere
-        )
-        self._voters = Voters(member, self.state, self.raft_driver, self._propose, self._elsewhere)
         self._quorum_alarm = QuorumAlarm(self.raft_driver, member.node_id)
-        self._memory = ClusterCheck(
-            self.state,
-            self._registrar,
-            config,
-            own_cluster_id=cluster_id,
-            forgot_at=now if is_forgetful else None,
+        self._proposals = Proposals(
+            self.raft_driver, self.state, self._quorum_alarm, member.node_id
         )
-        self._own_cluster_id = cluster_id
-        self._announced = EMPTY_MEMBERSHIP
-        self._announced_at = now
+        self._leader = Leader(
+            member,
+            config,
+            self.state,
+            self.raft_driver,
+            self._proposals,
+            cluster_id=cluster_id,
+            now=now,
+        )
+        self._announcer = MembershipAnnouncer(
+            self.state, self._quorum_alarm, config.beat_seconds, now=now
+        )
+        # The term in which this node leads and may decide; 0: it does not lead.
         self._led_term = 0
-        self._now = self._beat_at = self._admit_at = now
-        # Messages that have no place where they came.
-        self._strange_count = 0
-        # Since when the lead is being handed over, because this node is to stop.
-        self._stopping_at: float | None = None
+        self._show_at = now
+        # Messages that do not belong on the link over which they came.
+        self._unexpected_count = 0
 
     def __repr__(self) -> str:
         """Show epoch, size and part in Raft."""
@@ -156,241 +103,142 @@ class MetaCore:
         return self._led_term > 0 and self.raft_driver.is_leading
 
     def start(self, now: float) -> Sequence[Effect]:
-        """Look for the other meta nodes; nodes come by themselves. A lone node leads at once."""
+        """Connect to the other meta nodes; a lone node leads at once."""
         effects = self.raft_driver.start(now)
         return [*effects, *self.settle(now)]
 
-    # --- the door -----------------------------------------------------------------------------
+    # --- inputs -------------------------------------------------------------------------------
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
-        """Take a request, or what happened to a connection."""
-        self._now = now
+        """Take a message, or what happened to a connection."""
         if isinstance(message, Local):
-            return self._happened(message, now)
+            return self._on_event(message, now)
         if link is Link.RAFT_ANSWER and isinstance(message, Join):
-            return self._receive_from_meta(peer, message)
+            return self._on_meta_join(peer, message, now)
         if link in (Link.RAFT_ASK, Link.RAFT_ANSWER):
             return self.raft_driver.receive(link, peer, message, now)
         match message:
             case FetchMembership():
-                return [self._membership_answer(link, peer, message)]
+                return [self._announcer.on_fetch_membership(link, peer, message)]
             case Ping():
                 return [Send(link, peer, Pong())]
             case Pong():
                 return []
-            case _ if isinstance(message, _FOR_LEADERS) and not self.is_leading:
-                return [self._elsewhere(peer, message.request_id)]
-            case ReportGone() if not self.is_leading:
-                # Another lead began: the reporter's next renewal takes it there.
-                return []
+            case _ if not self.is_leading:
+                return self._refuse_as_follower(link, peer, message)
             case _:
-                return self._decide(link, peer, message, now)
+                answer = self._leader.on_request(peer, message, now)
+                return [self._misdirected(link, peer, message)] if answer is None else answer
 
-    def _decide(self, link: Link, peer: Peer, message: Message, now: float) -> list[Effect]:
-        """Take what only a leader can answer."""
-        match message:
-            case Renew() | Join():
-                answer = self._memory.ask_or_refuse(peer, message, now)
-                return self._registrar.take(peer, message, now) if answer is None else answer
-            case Leave():
-                return self._registrar.leave(peer, message)
-            case ReportGone():
-                return self._registrar.hear_report(peer, message, now)
-            case MembershipReply():
-                return self._memory.adopt(message.membership, now)
-            case SetSetting():
-                return self._settings.change(peer, message)
-            case FetchSettings():
-                return self._settings.fetch(peer, message)
-            case AddMeta():
-                return self._voters.add(peer, message)
-            case RemoveMeta():
-                return self._voters.remove(peer, message)
-            case FetchMetaNodes():
-                return self._voters.fetch(peer, message)
-            case _:
-                return [self._misdirected(link, peer, message)]
+    def _refuse_as_follower(self, link: Link, peer: Peer, message: Message) -> list[Effect]:
+        if isinstance(message, REQUESTS):
+            return [self._proposals.not_leading(peer, message.request_id)]
+        if isinstance(message, ReportGone):
+            # Nothing to answer: the reporter's next renewal takes it to the leader.
+            return []
+        return [self._misdirected(link, peer, message)]
 
-    def _happened(self, event: Local, now: float) -> list[Effect]:
+    def _misdirected(self, link: Link, peer: Peer, message: Message) -> Send:
+        self._unexpected_count += 1
+        name = type(message).__name__
+        detail = f"meta does not take {name}: connect to a session node instead"
+        return Send(link, peer, Refused(0, UnknownMessageError.code, detail))
+
+    def _on_meta_join(self, peer: Peer, join: Join, now: float) -> list[Effect]:
+        if join.member.role is not Role.META:
+            self._unexpected_count += 1
+            return []
+        return self._leader.meta_members.on_join(peer, join, now) if self.is_leading else []
+
+    def _on_event(self, event: Local, now: float) -> Sequence[Effect]:
         match event:
-            case PeerLost(link=Link.NODES):
-                return self._registrar.lose(event.peer, now) if self.is_leading else []
-            case PeerUp(link=Link.CHECKS) | PeerLost(link=Link.CHECKS):
-                return self._registrar.hear_check(event, now) if self.is_leading else []
+            case PeerLost(link=Link.NODES) | PeerUp(link=Link.CHECKS) | PeerLost(link=Link.CHECKS):
+                return self._leader.on_event(event, now) if self.is_leading else []
             case HandOver():
-                return self._hand_over(now)
+                handover = self._leader.handover
+                return handover.on_hand_over(now, is_leading=self.is_leading)
             case PeerSlow(link=Link.NODES):
-                self._registrar.holders.lose(event.peer)
+                self._leader.lease_holders.on_peer_lost(event.peer)
                 return [Disconnect(Link.NODES, event.peer)]
             case _:
-                return self.raft_driver.happened(event, now)
+                return self.raft_driver.on_event(event, now)
+
+    # --- time ---------------------------------------------------------------------------------
 
     def tick(self, now: float) -> Sequence[Effect]:
-        """Count Raft's time; as the leader, that of the nodes; announce."""
-        self._now = now
+        """Count Raft's time and, as the leader, that of the nodes; announce."""
         effects = self.raft_driver.tick(now)
         if self.is_leading:
-            effects += [*self._registrar.tick(now), *self._voters.tick()]
-        elif now >= self._admit_at:
-            self._admit_at = now + _ADMIT_SECONDS
-            effects += self._voters.show_myself()
-        effects += [*self._quorum_alarm.look(), *self._see_handed_over(now)]
-        if now >= self._beat_at:
-            self._beat_at = now + self._config.beat_seconds
-            effects += self._announcement(now)
+            effects += self._leader.tick(now)
+        elif now >= self._show_at:
+            self._show_at = now + _SHOW_SECONDS
+            effects += self._leader.meta_members.ask_to_be_shown()
+        effects += self._quorum_alarm.tick()
+        effects += self._leader.handover.tick(now, is_leading=self.is_leading)
+        effects += self._announcer.tick(now)
         return effects
 
     def settle(self, now: float) -> Iterator[Effect]:
-        """Carry out what Raft wants, and announce an epoch that nobody was told of."""
-        self._now = now
+        """Carry out what Raft wants, begin or end to lead, and announce what has changed."""
         yield from self.raft_driver.pump(now)
-        led_term = term_to_lead(self.raft_driver, self.state)
-        if led_term != self._led_term:
-            yield from self._change_lead(led_term, now)
-        announce_at = self._announce_at()
-        if announce_at is not None and now >= announce_at:
-            yield from self._announcement(now)
+        while (term := self._next_led_term()) != self._led_term:
+            self._led_term = term
+            if term:
+                fields: dict[str, str | int | float] = {"term": term, "epoch": self.epoch}
+                yield Log(INFO, "raft.leading", fields)
+                yield from self._leader.begin(now)
+            yield from self.raft_driver.pump(now)
+        yield from self._announcer.settle(now)
+
+    def _next_led_term(self) -> int:
+        """Return the term in which this node may decide; 0: not at all, or not yet.
+
+        The first leader of all names the journals of the founders before it founds the cluster.
+        """
+        if not self.raft_driver.is_leading:
+            return 0
+        if not self.state.is_founded:
+            self._leader.voter_upkeep.name_founders()
+            if self.raft_driver.peers.introductions.bootstrap.unnamed_voters():
+                return 0
+        return self.raft_driver.raft.term
 
     def next_tick_at(self) -> float | None:
-        """When Raft counts, leases are looked at, or the beat is due."""
-        is_leading = self.is_leading
-        due_at = self._registrar.holders.leases.next_look_at() if is_leading else self._admit_at
-        for at in (self._beat_at, self.raft_driver.next_tick_at(), self._announce_at()):
+        """When Raft counts, leases are looked at, or an announcement is due."""
+        leases = self._leader.lease_holders.leases
+        due_at = leases.next_look_at() if self.is_leading else self._show_at
+        for at in (self.raft_driver.next_tick_at(), self._announcer.next_tick_at()):
             if at is not None and at < due_at:
                 due_at = at
         return due_at
 
+    # --- for people ---------------------------------------------------------------------------
+
     def statistics(self) -> dict[str, int | float | str]:
-        """Counters and sizes."""
+        """Return counters and sizes."""
         members, raft = self.membership.members, self.raft_driver.raft.status()
+        leases = self._leader.lease_holders.leases
         return {
             "epoch": self.epoch,
             "ring_epoch": self.membership.ring_epoch,
             "sessions": len(self.membership.of(Role.SESSION)),
             "data_nodes": len(self.membership.of(Role.DATA)),
             "departed": sum(m.status is Status.DEPARTED for m in members),
-            "settings": self.state.setting_count,
-            "leases": len(self._registrar.holders.leases),
-            "stalls": self._registrar.holders.leases.stall_count,
+            "settings": len(self.state.settings),
+            "leases": len(leases),
+            "stalls": leases.stall_count,
             "raft_role": raft.role.value,
             "raft_term": raft.term,
             "raft_leader": raft.leader or "-",
             "raft_commit_index": raft.commit_index,
             "raft_last_index": raft.last_index,
             "raft_peers_up": self.raft_driver.peers.up_count,
-            "strange_messages": self._strange_count + self.raft_driver.strange_count,
+            "strange_messages": self._unexpected_count + self.raft_driver.unexpected_count,
         }
 
     def health(self, now: float) -> Health:
-        """Return what is the matter, as far as this core knows."""
+        """Return what is wrong, as far as this core knows."""
         del now
         return health_of(self.raft_driver, self._quorum_alarm, self._member.node_id)
-
-    def _hand_over(self, now: float) -> list[Effect]:
-        if not self.is_leading or not self._voters.hand_over():
-            return [Emit(HandedOver())]
-        self._stopping_at = now
-        return []
-
-    def _see_handed_over(self, now: float) -> list[Effect]:
-        if self._stopping_at is None:
-            return []
-        if self.is_leading and now - self._stopping_at < _HAND_OVER_SECONDS:
-            return []
-        self._stopping_at = None
-        return [Emit(HandedOver())]
-
-    # --- Raft ---------------------------------------------------------------------------------
-
-    def _change_lead(self, led_term: int, now: float) -> Iterator[Effect]:
-        """Begin or end to lead, and carry out what Raft wants then."""
-        while led_term != self._led_term:
-            self._led_term = led_term
-            if led_term:
-                fields: dict[str, str | int | float] = {"term": led_term, "epoch": self.epoch}
-                yield Log(INFO, "raft.leading", fields)
-                yield from self._begin_to_lead(now)
-            yield from self.raft_driver.pump(now)
-            led_term = term_to_lead(self.raft_driver, self.state)
-
-    def _begin_to_lead(self, now: float) -> list[Effect]:
-        if not self.state.is_founded:
-            ring = RingParameters(
-                self._config.ring_hash, self._config.virtual_node_count, self._config.replica_count
-            )
-            first = Membership(self._own_cluster_id, 1, 0, ring, (self._member,))
-            return self._propose(Found(first), "", 0, lambda _applied, now: self._seated(now))
-        return [*self._seated(now), *self._voters.begin()]
-
-    def _seated(self, now: float) -> list[Effect]:
-        self._registrar.begin(now)
-        return []
-
-    def _receive_from_meta(self, peer: Peer, join: Join) -> list[Effect]:
-        if join.member.role is not Role.META:
-            self._strange_count += 1
-            return []
-        return self._voters.shown(peer, join) if self.is_leading else []
-
-    def _propose(
-        self, command: AnyCommand, peer: Peer, request_id: int, waiter: Waiter
-    ) -> list[Effect]:
-        """Propose, or say no to whoever asked; where nobody did, whoever waits hears of it."""
-        try:
-            self.raft_driver.propose(command, waiter)
-        except (OverloadedError, CommandTooLargeError) as error:
-            no = refused(peer, request_id, LimitError.code, f"meta: {error}")
-        except RaftError:
-            no = self._elsewhere(peer, request_id)
-        else:
-            return []
-        return [no] if request_id else list(waiter(None, self._now))
-
-    def _elsewhere(self, peer: Peer, request_id: int) -> Send:
-        leader = self.raft_driver.raft.leader
-        member = self.membership.living(leader) if leader is not None else None
-        is_me = leader == self._member.node_id
-        address = member.address if member is not None and not is_me else ""
-        usual = "another meta node leads" if address else "the meta nodes are electing a leader"
-        detail = self._quorum_alarm.sentence() or usual
-        return not_leader(peer, request_id, address, detail)
-
-    def _membership_answer(self, link: Link, peer: Peer, request: FetchMembership) -> Send:
-        if not self.state.is_founded:
-            detail = (
-                self._quorum_alarm.sentence() or "this meta node knows no members yet: ask again"
-            )
-            return Send(link, peer, Refused(request.request_id, NotReadyError.code, detail))
-        changes = self.state.history.answer(request, self.membership)
-        if changes is not None:
-            return Send(link, peer, changes)
-        trouble = self._quorum_alarm.sentence()
-        reply = MembershipReply(request.request_id, self.membership, trouble=trouble)
-        return Send(link, peer, reply)
-
-    # --- announcing ---------------------------------------------------------------------------
-
-    def _announce_at(self) -> float | None:
-        """When to announce: a change of members at once, one of settings together with others."""
-        announced, membership = self._announced, self.state.membership
-        if announced is membership or announced.epoch == membership.epoch:
-            return None
-        are_members_new = announced.members is not membership.members
-        return self._announced_at + (0.0 if are_members_new else _ANNOUNCE_SECONDS)
-
-    def _announcement(self, now: float) -> list[Effect]:
-        self._announced, self._announced_at = self.membership, now
-        if not self.state.is_founded:
-            return []
-        message = MembershipChanged(self.membership.cluster_id, self.epoch)
-        return [Broadcast(Link.MEMBERSHIP, MEMBERSHIP_TOPIC, message)]
-
-    # --- strangers ----------------------------------------------------------------------------
-
-    def _misdirected(self, link: Link, peer: Peer, message: Message) -> Send:
-        self._strange_count += 1
-        name = type(message).__name__
-        detail = f"meta does not take {name}: connect to a session node instead"
-        return Send(link, peer, Refused(0, UnknownMessageError.code, detail))

@@ -1,72 +1,60 @@
-"""The leader's answers to who changes settings, and to who reads them.
+"""The leader's answers to requests that change or read settings.
 
 A read is linearizable by Raft's read index: it is answered when a majority has confirmed that this
-node still leads, from a state with all that was acknowledged before the question came.
+node still leads, from a state with all that was acknowledged before the read came.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from zreg.config import Limits
 from zreg.effects import Effect, Link, Peer, Send
-from zreg.errors import LimitError, NotReadyError
-from zreg.meta.group.raft_driver import RaftDriver
-from zreg.meta.members.member_registrar import Propose
-from zreg.meta.refusals import refused
-from zreg.meta.state import Applied, MetaState
-from zreg.raft.errors import OverloadedError, RaftError
+from zreg.errors import NotReadyError
+from zreg.meta.group.proposals import Proposals, refused
+from zreg.meta.state.applied import Applied
+from zreg.meta.state.meta_state import MetaState
 from zreg.wire.log_commands import ChangeSetting
 from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
 
 
 class SettingRequests:
-    """Requests for settings."""
+    """Answers requests for settings."""
 
-    def __init__(
-        self,
-        state: MetaState,
-        agreement: RaftDriver,
-        propose: Propose,
-        elsewhere: Callable[[Peer, int], Send],
-    ) -> None:
+    def __init__(self, state: MetaState, proposals: Proposals) -> None:
         self._state = state
-        self._agreement = agreement
-        self._propose = propose
-        self._elsewhere = elsewhere
+        self._proposals = proposals
 
-    def change(self, peer: Peer, message: SetSetting) -> list[Effect]:
+    def on_set_setting(self, peer: Peer, message: SetSetting) -> list[Effect]:
         """Propose a change, and answer when it is applied."""
 
-        def answer(applied: Applied | None, _now: float) -> Sequence[Effect]:
+        def on_applied(applied: Applied | None, _now: float) -> Sequence[Effect]:
             if applied is None:
-                detail = "the leader changed: nobody knows whether it is set; look, then ask again"
+                detail = (
+                    "the leader of meta changed, and it is not known whether the setting did: "
+                    "look, then ask again"
+                )
                 return [refused(peer, message.request_id, NotReadyError.code, detail)]
             if applied.code:
                 return [refused(peer, message.request_id, applied.code, applied.detail)]
-            # As it was set by this change: of one that was asked before, others may have followed.
+            # The setting as this change left it. If the change was made before, others may have
+            # followed.
             found: tuple[Setting, ...] = ()
             if message.value is not None:
                 found = (Setting(message.name, message.value, applied.version),)
             return [Send(Link.NODES, peer, SettingsReply(message.request_id, found))]
 
         command = ChangeSetting(message.name, message.value, message.if_version, message.change_id)
-        return self._propose(command, peer, message.request_id, answer)
+        return self._proposals.propose_for(peer, message.request_id, command, on_applied)
 
-    def fetch(self, peer: Peer, message: FetchSettings) -> list[Effect]:
-        """Answer with a state that holds all that was acknowledged before the question."""
+    def on_fetch_settings(self, peer: Peer, message: FetchSettings) -> list[Effect]:
+        """Answer with a state that holds all that was acknowledged before the request."""
 
-        def answer(is_confirmed: bool, _now: float) -> Sequence[Effect]:  # noqa: FBT001 -- a callback
+        def on_confirmed(is_confirmed: bool, _now: float) -> Sequence[Effect]:  # noqa: FBT001 -- a callback
             if not is_confirmed:
-                return [self._elsewhere(peer, message.request_id)]
-            found, is_complete = self._state.settings(
+                return [self._proposals.not_leading(peer, message.request_id)]
+            found, is_complete = self._state.settings.page(
                 message.pattern, message.after, Limits.settings_per_record_max
             )
             reply = SettingsReply(message.request_id, found, is_complete)
             return [Send(Link.NODES, peer, reply)]
 
-        try:
-            self._agreement.read(answer)
-        except OverloadedError as error:
-            return [refused(peer, message.request_id, LimitError.code, f"meta: {error}")]
-        except RaftError:
-            return [self._elsewhere(peer, message.request_id)]
-        return []
+        return self._proposals.read_for(peer, message.request_id, on_confirmed)

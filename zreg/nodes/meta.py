@@ -1,7 +1,7 @@
-"""Join the meta core to a reactor: ROUTER for nodes, PUB for the membership, REQ and REP for Raft.
+"""Join the meta core to a reactor and a journal.
 
-With a directory its journal is there, and a restarted node goes on from it. Without one it is a
-lone node that forgets, as `zreg dev` runs it.
+The reactor binds ROUTER for nodes, PUB for the membership, and REQ and REP for Raft. The journal is
+in the node's directory, and a restarted node goes on from it.
 """
 
 import logging
@@ -14,54 +14,47 @@ from typing import Final
 
 import msgspec
 
-from zreg.effects import Link, Save
+from zreg.effects import Link
 from zreg.errors import UsageError
-from zreg.meta.core import HandedOver, HandOver, MetaCore
-from zreg.meta.group.meta_peers import Identity
-from zreg.meta.group.raft_driver import first_save, founders_of, new_raft, persisted_of
+from zreg.meta.core import MetaCore
+from zreg.meta.group.leader_handover import HandedOver, HandOver
+from zreg.meta.group.raft_driver import new_raft
+from zreg.meta.peers.identity import Identity, first_save, founders_of, persisted_of
 from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings, clock
 from zreg.nodes.opening import new_member, open_socket_set
 from zreg.raft.ready import Persisted, configuration_of
-from zreg.reactor import Disk, EventCallback, LinkTable
+from zreg.reactor import EventCallback, LinkTable
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.journal import Journal
 
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:9610"
 DEFAULT_MEMBERSHIP_ADDRESS: Final = "tcp://127.0.0.1:9612"
 JOURNAL_NAME: Final = "raft.db"
-# The fact that tells one journal from another.
+# The facts in a journal that tell it from others: a random name, and a digest of the founders.
 JOURNAL_ID: Final = "journal_id"
+_FOUNDERS: Final = "founders"
 _FOUNDER_COUNTS: Final = (1, 3, 5)
 
 logger = logging.getLogger("zreg.meta")
 
 
-class Forgetful:
-    """The disk of a node that has none: it may forget, as nobody else relies on it."""
-
-    def save(self, step: Save) -> None:
-        """Keep nothing."""
-
-
 class MetaPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a meta node is, and who else is one."""
+    """Where a meta node binds, where its journal is, and which other meta nodes there are."""
 
     address: str = DEFAULT_ADDRESS
     membership_address: str = DEFAULT_MEMBERSHIP_ADDRESS
-    # Where its journal is; None: it has none, and forgets.
-    directory: Path | None = None
-    # Raft's address of each meta node by id, this one included; empty: it is alone for good. After
-    # the first start the journal knows them, and only this node's own is looked at.
+    directory: Path
+    # Raft's address of each meta node by id, this one included; empty: this one stays alone. After
+    # the first start the journal knows the peers, and only the address of this node is used.
     peers: Mapping[str, str] = {}
-    # Whether, without a journal, it waits to be taken in and does not found a cluster.
+    # Whether a node with a new journal waits to be added, instead of founding a cluster.
     is_joining: bool = False
 
 
-class _Origin(msgspec.Struct, frozen=True):
-    """What a node starts from."""
+class StartState(msgspec.Struct, frozen=True):
+    """What a meta node starts from: what its journal holds, and who it is to its peers."""
 
-    disk: Disk
     persisted: Persisted
     identity: Identity
 
@@ -77,32 +70,29 @@ class MetaNode(Node):
         on_event: EventCallback | None = None,
     ) -> None:
         _check(settings, place)
-        self._tell = on_event
-        self._held: DirectoryLock | None = None
+        self._on_node_event = on_event
+        self._directory_lock: DirectoryLock | None = None
         self._journal: Journal | None = None
-        with open_socket_set(_table(settings, place), settings) as socket_set:
+        with open_socket_set(_link_table(settings, place), settings) as socket_set:
             member = new_member(Role.META, socket_set, settings, Link.NODES, Link.MEMBERSHIP)
             try:
-                if place.directory is not None:
-                    # Its journal has a lock of its own, which no session and no data node takes.
-                    self._held = DirectoryLock(place.directory)
-                    facts = {"node_id": member.node_id, "cluster": settings.config.cluster}
-                    self._journal = Journal(place.directory / JOURNAL_NAME, identity=facts)
-                origin = _origin(self._journal, member.node_id, place)
+                self._directory_lock = DirectoryLock(place.directory)
+                facts = {"node_id": member.node_id, "cluster": settings.config.cluster}
+                self._journal = Journal(place.directory / JOURNAL_NAME, identity=facts)
+                start = start_state(self._journal, member.node_id, place)
             except BaseException:
                 self._close_journal()
                 raise
             core = MetaCore(
                 member,
                 settings.config,
-                # Nothing of it is secret, and one of the system's would ask it once a request.
-                raft=new_raft(member.node_id, origin.persisted, Random()),  # noqa: S311
-                identity=origin.identity,
+                # Election timeouts are no secret, and the system's generator costs a system call.
+                raft=new_raft(member.node_id, start.persisted, Random()),  # noqa: S311
+                identity=start.identity,
                 cluster_id=os.urandom(16),
                 now=clock(),
-                is_forgetful=self._journal is None,
             )
-        super().__init__(core, socket_set, member, settings, self._take_event, origin.disk)
+        super().__init__(core, socket_set, member, settings, self._take_event, self._journal)
 
     async def run(self) -> None:
         """Serve until `stop`; raises `NodeEndError` when this node must not go on."""
@@ -112,31 +102,31 @@ class MetaNode(Node):
             self._close_journal()
 
     def _say_goodbye(self) -> None:
-        """Hand over the lead, if this node has it, and end."""
+        """Hand over the leadership, if this node has it, and end."""
         self._reactor.post(HandOver())
 
     def close(self) -> None:
-        """Close what a node that is never run holds."""
+        """Close the sockets and the journal of a node that is never run."""
         super().close()
         self._close_journal()
 
     def _take_event(self, event: msgspec.Struct) -> None:
         if isinstance(event, HandedOver):
             self._reactor.stop()
-        elif self._tell is not None:
-            self._tell(event)
+        elif self._on_node_event is not None:
+            self._on_node_event(event)
 
     def _close_journal(self) -> None:
         if self._journal is not None:
             self._journal.close()
-        if self._held is not None:
-            self._held.release()
+        if self._directory_lock is not None:
+            self._directory_lock.release()
 
 
-def remembered_peers(directories: Iterable[Path]) -> dict[str, str]:
-    """Return the nodes of meta as the first journal in these directories knows them: `HOST:PORT`.
+def peers_in_journals(directories: Iterable[Path]) -> dict[str, str]:
+    """Return each meta node's `HOST:PORT` by id, as the first journal in these directories has it.
 
-    Nothing where there is none, or its node is alone. Raises `JournalError`.
+    Empty if there is no journal, or if its node is alone. Raises `JournalError`.
     """
     for directory in directories:
         path = directory / JOURNAL_NAME
@@ -148,57 +138,29 @@ def remembered_peers(directories: Iterable[Path]) -> dict[str, str]:
     return {}
 
 
-def _check(settings: NodeSettings, place: MetaPlace) -> None:
-    if place.peers and place.directory is None:
-        raise UsageError("meta nodes that have peers must remember: say where with --dir")
-    if place.peers and settings.node_id not in place.peers:
-        raise UsageError(
-            f"the peers {', '.join(place.peers)} do not include this node, "
-            f"{settings.node_id or 'which has no --id'}: give it the --id of one of them"
-        )
-    if place.is_joining and not (place.peers and place.directory):
-        raise UsageError(
-            "a meta node that joins others needs --dir, and --peer ID=HOST:PORT with its own id "
-            "and the address at which they will reach it"
-        )
+def new_journal_id() -> str:
+    """Return a name that no other journal has."""
+    return secrets.token_hex(8)
 
 
-def _table(settings: NodeSettings, place: MetaPlace) -> LinkTable:
-    routers = {Link.NODES: place.address}
-    pubs = {Link.MEMBERSHIP: place.membership_address}
-    if not place.peers:
-        return LinkTable(routers=routers, pubs=pubs, checks=(Link.CHECKS,))
-    # On the host that the other links bind to, at the port that peers are told.
-    host = place.address.rpartition(":")[0]
-    port = place.peers[settings.node_id].rpartition(":")[2]
-    answers = {Link.RAFT_ANSWER: f"{host}:{port}"}
-    return LinkTable(
-        routers=routers,
-        pubs=pubs,
-        asks=(Link.RAFT_ASK,),
-        answers=answers,
-        checks=(Link.CHECKS,),
-    )
+def start_state(journal: Journal, node_id: str, place: MetaPlace) -> StartState:
+    """Return what a node goes on from; write to a new journal what a founder starts from.
 
-
-def _origin(journal: Journal | None, node_id: str, place: MetaPlace) -> _Origin:
-    """Return what the journal holds; a new one founds a cluster with these peers, or joins one."""
-    # A node without peers has no address in Raft, which tells everybody that it stays alone.
+    Raises `UsageError` if the peers cannot be right.
+    """
+    # Without peers the node has no address in Raft's configuration, so no other can be added.
     address = place.peers.get(node_id, "")
     peers = place.peers or {node_id: address}
-    if journal is None:
-        identity = Identity(node_id=node_id, address=address, journal_id="")
-        return _Origin(Forgetful(), persisted_of(first_save(peers)), identity)
     is_new = not journal.contents.term and not journal.contents.entries
-    if is_new and not place.is_joining and journal.facts.get("founders") != "":
-        # Before the list is kept for ever.
+    if is_new and not place.is_joining and journal.facts.get(_FOUNDERS) != "":
+        # Before their digest is written: it cannot be changed later.
         _check_founders(peers)
     journal_id = journal.keep_fact(JOURNAL_ID, new_journal_id())
     wanted = "" if place.is_joining else founders_of(peers)
-    founders = journal.keep_fact("founders", wanted)
+    founders = journal.keep_fact(_FOUNDERS, wanted)
     if is_new and founders not in ("", wanted):
-        # It ended before it had written the list itself, and is told another one now.
-        journal.replace_fact("founders", wanted)
+        # An earlier start ended before it wrote the first entry; this one has another list.
+        journal.replace_fact(_FOUNDERS, wanted)
         founders = wanted
     persisted = Persisted.of(journal.contents)
     if is_new and founders:
@@ -206,26 +168,34 @@ def _origin(journal: Journal | None, node_id: str, place: MetaPlace) -> _Origin:
         journal.save(save)
         persisted = persisted_of(save)
     elif known := configuration_of(persisted).addresses:
-        _compare(node_id, known, place.peers)
+        _compare_peers(node_id, known, place.peers)
     identity = Identity(node_id=node_id, address=address, journal_id=journal_id, founders=founders)
-    return _Origin(journal, persisted, identity)
+    return StartState(persisted, identity)
 
 
-def new_journal_id() -> str:
-    """Return a name that no other journal has."""
-    return secrets.token_hex(8)
+def _check(settings: NodeSettings, place: MetaPlace) -> None:
+    if place.peers and settings.node_id not in place.peers:
+        raise UsageError(
+            f"the peers {', '.join(place.peers)} do not include this node, "
+            f"{settings.node_id or 'which has no --id'}: give it the --id of one of them"
+        )
+    if place.is_joining and not place.peers:
+        raise UsageError(
+            "a meta node that joins others needs --peer ID=HOST:PORT with its own id and the "
+            "address at which they will reach it"
+        )
 
 
 def _check_founders(peers: Mapping[str, str]) -> None:
     if len(peers) not in _FOUNDER_COUNTS:
         raise UsageError(
             f"{len(peers)} meta nodes are named: name all of them, 1, 3 or 5, on each of them in "
-            "the same way (an even number fails as easily as one less)"
+            "the same way (with an even number no more of them may fail than with one less)"
         )
 
 
-def _compare(node_id: str, known: Mapping[str, str], named: Mapping[str, str]) -> None:
-    """Refuse to start out of the others' reach; say so where peers are named that are none."""
+def _compare_peers(node_id: str, known: Mapping[str, str], named: Mapping[str, str]) -> None:
+    """Refuse to start where the peers cannot reach this node; warn of unknown peers."""
     others = ", ".join(sorted(set(known) - {node_id}))
     if others and not named:
         where = known.get(node_id, "").removeprefix("tcp://") or "HOST:PORT"
@@ -238,5 +208,22 @@ def _compare(node_id: str, known: Mapping[str, str], named: Mapping[str, str]) -
             "raft.peers.differ named=%s known=%s detail=%r",
             ",".join(sorted(named)),
             ",".join(sorted(known)),
-            "the journal counts, and --peer for this node's own address only: correct --peer",
+            "the journal decides, and of --peer only this node's address counts: correct --peer",
         )
+
+
+def _link_table(settings: NodeSettings, place: MetaPlace) -> LinkTable:
+    routers = {Link.NODES: place.address}
+    pubs = {Link.MEMBERSHIP: place.membership_address}
+    if not place.peers:
+        return LinkTable(routers=routers, pubs=pubs, checks=(Link.CHECKS,))
+    # Bind to the host of the other links, at the port that the peers are told.
+    host = place.address.rpartition(":")[0]
+    port = place.peers[settings.node_id].rpartition(":")[2]
+    return LinkTable(
+        routers=routers,
+        pubs=pubs,
+        asks=(Link.RAFT_ASK,),
+        answers={Link.RAFT_ANSWER: f"{host}:{port}"},
+        checks=(Link.CHECKS,),
+    )

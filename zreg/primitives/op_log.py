@@ -3,6 +3,7 @@
 An `OpLog` knows no socket and no clock; the caller passes `now`.
 """
 
+from bisect import bisect_right
 from typing import Generic, Protocol, TypeVar
 
 from zreg.model import Version
@@ -56,10 +57,28 @@ class OpLog(Generic[S]):
             excess += 1
         del self._changes[:excess], self._times[:excess]
 
+    def newest(self) -> S | None:
+        """Return the newest change; None if there is none."""
+        return self._changes[-1] if self._changes else None
+
+    def pop_oldest(self) -> S:
+        """Drop the oldest change and return it."""
+        del self._times[0]
+        return self._changes.pop(0)
+
     def clear(self) -> None:
         """Drop all changes."""
         self._changes.clear()
         self._times.clear()
+
+    def floor(self, version: Version) -> Version | None:
+        """Return the highest version in the log that is not above `version`; None if all are."""
+        index = bisect_right(self._changes, version, key=_end_of)
+        if index:
+            return self._changes[index - 1].version
+        if self._changes and self._changes[0].source_version <= version:
+            return self._changes[0].source_version
+        return None
 
     def since(self, version: Version) -> list[S] | None:
         """Return the changes after `version`, or None if the log does not have all of them.
@@ -77,3 +96,7 @@ class OpLog(Generic[S]):
             return None
         newer.reverse()
         return newer
+
+
+def _end_of(change: Step) -> Version:
+    return change.version

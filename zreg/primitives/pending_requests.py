@@ -6,7 +6,7 @@ its id until its owner ends it, so a late answer is still an answer.
 """
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 OwnerT = TypeVar("OwnerT")
@@ -18,7 +18,8 @@ class PendingRequests(Generic[PeerT, OwnerT]):
 
     Invariants: an id is pending at most once per peer. Each pending request with a deadline is in
     exactly one current group of its timeout's queue. All operations take constant amortized time,
-    except `take_all`, whose time is proportional to what it returns.
+    except `take_all`, whose time is proportional to what it returns, and the adding of a request
+    whose deadline is before that of others.
     """
 
     def __init__(self) -> None:
@@ -31,6 +32,12 @@ class PendingRequests(Generic[PeerT, OwnerT]):
     def __len__(self) -> int:
         """Return the number of pending requests."""
         return sum(map(len, self._by_peer.values()))
+
+    def __iter__(self) -> Iterator[tuple[PeerT, int, OwnerT]]:
+        """Iterate over all pending requests, by peer: the peer, the request id, the owner."""
+        for peer, requests in self._by_peer.items():
+            for request_id, (owner, _) in requests.items():
+                yield peer, request_id, owner
 
     def count(self, peer: PeerT) -> int:
         """Return the number of pending requests to one peer."""
@@ -52,7 +59,8 @@ class PendingRequests(Generic[PeerT, OwnerT]):
     ) -> None:
         """Note that a request was sent. Without a timeout it never expires.
 
-        Adding a pending request again replaces its owner and starts its time anew.
+        Adding a pending request again replaces its owner and starts its time anew. A request that
+        is sent again and keeps its deadline is added with the `now` of its first sending.
         """
         requests = self._by_peer.get(peer)
         if requests is None:
@@ -67,8 +75,11 @@ class PendingRequests(Generic[PeerT, OwnerT]):
             groups = self._deadlines[timeout_seconds] = deque()
         if groups and groups[-1][0] == deadline_at:
             groups[-1][1].append((peer, request_id))
-        else:
-            groups.append((deadline_at, [(peer, request_id)]))
+            return
+        at = len(groups)
+        while at and groups[at - 1][0] > deadline_at:
+            at -= 1
+        groups.insert(at, (deadline_at, [(peer, request_id)]))
 
     def owner(self, peer: PeerT, request_id: int) -> OwnerT | None:
         """Return the owner of a pending request, which stays pending; None if it is not pending."""

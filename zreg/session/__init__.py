@@ -1,1 +1,1 @@
-"""Session: holds clients, vouches for their publishers, follows what they subscribe to."""
+"""Session: serves clients, answers for their publishers, follows what they subscribe to."""

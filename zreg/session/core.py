@@ -1,8 +1,11 @@
 """A session's decisions: its clients on one side, data nodes and meta on the other.
 
-The parts decide each for themselves: `reception` what clients are answered, `vouching` what data
-nodes have to be told, `following` what is known of a datum, `push` what a subscriber is told. This
-module is the door through which every message comes, and joins them.
+`SessionCore` takes each message and hands it to the side that it concerns:
+
+- `ClientHandler` (`clients/`): what clients ask, what they are answered, and what they are pushed;
+- `DataHandler` (`upstream/`): what data nodes are told, and what is followed there;
+- `MetaProxy` (`proxy/`): requests of clients that meta has to answer;
+- `ClusterMember`: joining the cluster and following its membership.
 """
 
 from collections.abc import Sequence
@@ -19,7 +22,6 @@ from zreg.effects import (
     PeerLost,
     PeerSlow,
     PeerUp,
-    Send,
     Stop,
 )
 from zreg.errors import NotPrimaryError, NotReadyError, SessionGoneError
@@ -27,33 +29,20 @@ from zreg.health import Health
 from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.model import Incarnation, Member, Membership, Role
 from zreg.session.clients.client_handler import ClientHandler
+from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
-from zreg.session.proxy.listings import Listings
-from zreg.session.proxy.meta_proxy import Answer, MetaProxy
-from zreg.session.upstream.data_links import DataLinks
-from zreg.session.upstream.followed_datums import FollowedDatums
-from zreg.session.upstream.registrations import Registrations
-from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
-from zreg.wire.data_messages import (
-    Beat,
-    Changed,
-    Changes,
-    DatumsListed,
-    DigestCompared,
-    NodeHello,
-    PublishersCompared,
-    Snapshot,
-    Versions,
-)
-from zreg.wire.membership_messages import MembershipReply
+from zreg.session.membership_loss import MembershipLoss
+from zreg.session.proxy.command_questions import Questions
+from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
+from zreg.wire.common_messages import Accepted, Refused
+from zreg.wire.data_messages import Beat, Changed
 from zreg.wire.messages import Message
 
 if TYPE_CHECKING:
     from random import Random
 
+# Refusals after which a request is sent again.
 _TRANSIENT: Final = (NotPrimaryError.code, NotReadyError.code, SessionGoneError.code)
-# A session that lost its membership and does not get it back in this time is of no use to clients.
-_NOBODY_SECONDS_MAX: Final = 2.0
 
 
 class SessionCore:
@@ -70,33 +59,23 @@ class SessionCore:
     ) -> None:
         assert member.role is Role.SESSION
         self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
-        # The epoch that each data node was shown last, when it was behind.
-        self._handed_over: dict[str, int] = {}
-        self._incarnation: Incarnation | None = None
-        self._links = DataLinks(config, rng=rng)
-        self._registrations = Registrations(config, self._links, rng=rng)
-        self._followed = FollowedDatums(
-            config, self._links, rng=rng, keeps=self._registrations.keeps
-        )
-        self._listings = Listings(self._links, lambda: self._cluster_member.outage_sentence)
-        self._meta_proxy = MetaProxy(self._cluster_member, self._listings)
-        self._client_handler = ClientHandler(
+        self._loss = MembershipLoss()
+        self._data = DataHandler(config, self._cluster_member, rng=rng, now=now)
+        self._meta_proxy = MetaProxy(self._cluster_member)
+        self._clients = ClientHandler(
             config,
             self._cluster_member,
-            self._registrations,
-            self._followed,
-            self._meta_proxy,
+            self._data.registrations,
+            self._data.followed,
+            Questions(self._cluster_member, self._data.listings, self._meta_proxy),
             now=now,
         )
-        self._nobody_since: float | None = None
-        self._send_away_at: float | None = None
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
         return (
-            f"<SessionCore {self._incarnation} epoch={self.epoch} "
-            f"clients={len(self._client_handler.clients)} "
-            f"pending={self._registrations.pending_count}>"
+            f"<SessionCore {self._data.incarnation} epoch={self.epoch} "
+            f"clients={len(self._clients.table)} pending={self._data.queues.pending_count}>"
         )
 
     @property
@@ -107,34 +86,34 @@ class SessionCore:
     def start(self, now: float) -> Sequence[Effect]:
         """Begin to look for meta, listen to beats, and follow the membership from the disk."""
         learned = self._cluster_member.start()
-        learned.effects += self._followed.start()
+        learned.effects += self._data.followed.start()
         return self._act_on(learned, now)
 
-    # --- the door -----------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
-        """Take one message; clients' and data nodes' come first, they are the most."""
+        """Take one message; those of clients and data nodes come first, as they are the most."""
         if link is Link.CLIENTS:
-            return self._client_handler.receive(peer, message, now)
+            return self._clients.receive(peer, message, now)
         if link is Link.DATA:
             return self._receive_from_data(str(peer), message, now)
         match message:
             case Changed():
-                return self._followed.hinted(str(peer), message, now)
+                return self._data.followed.on_changed(str(peer), message, now)
             case Beat():
-                return self._followed.beaten(str(peer), message, now)
+                return self._data.followed.on_beat(str(peer), message, now)
             case Local():
-                return self._happened(message, now)
+                return self._on_local(message, now)
             case _:
                 return self._receive_from_meta(link, peer, message, now)
 
     def _receive_from_meta(
         self, link: Link, peer: Peer, message: Message, now: float
     ) -> Sequence[Effect]:
-        if link is Link.META and isinstance(message, Answer):
-            answer = self._meta_proxy.answered(peer, message)
+        if link is Link.META and isinstance(message, MetaAnswer):
+            answer = self._meta_proxy.on_answer(str(peer), message)
             if answer is not None:
                 return answer
         return self._act_on(self._cluster_member.receive(link, peer, message, now), now)
@@ -144,173 +123,66 @@ class SessionCore:
     ) -> Sequence[Effect]:
         match message:
             case Accepted():
-                self._client_handler.acknowledge(
-                    self._registrations.accepted(peer, message.request_ids)
-                )
+                accepted = self._data.registrations.on_accepted(peer, message.request_ids)
+                self._clients.publishing.on_accepted(accepted)
                 return ()
-            case Changes():
-                return self._followed.changes_came(peer, message, now)
-            case Snapshot():
-                return self._followed.snapshot_came(peer, message, now)
-            case Versions():
-                return self._followed.compared(peer, message, now)
-            case DigestCompared():
-                return self._registrations.digest_compared(peer, message)
-            case PublishersCompared():
-                return self._registrations.publishers_compared(peer, message)
-            case DatumsListed():
-                return self._listings.listed(peer, message)
             case Refused():
-                return self._refused_by_data(peer, message, now)
-            case Ping():
-                return [Send(Link.DATA, peer, Pong())]
+                return self._on_refused(peer, message, now)
             case _:
-                return ()
+                return self._data.receive(peer, message, now)
 
-    def _happened(self, event: Local, now: float) -> Sequence[Effect]:
-        """Act on what happened in this process."""
-        match event:
-            case PeerLost(link=Link.CLIENTS):
-                self._closed(event.peer, now)
-                return ()
-            case PeerSlow(link=Link.CLIENTS):
-                # It takes nothing: without its connection it comes back and gets the newest state.
-                self._closed(event.peer, now)
-                return [Disconnect(Link.CLIENTS, event.peer)]
-            case PeerUp(link=Link.DATA | Link.CHANGES):
-                if self._links.came_up(event):
-                    return self._data_node_up(str(event.peer), now)
-                return ()
-            case PeerLost(link=Link.DATA | Link.CHANGES):
-                if self._links.went_down(event, now):
-                    self._registrations.node_lost(str(event.peer))
-                    self._followed.node_lost(str(event.peer), now)
-                    return self._report(event)
-                return ()
-            case Stop():
-                return self._client_handler.send_away() + self._cluster_member.leave()
-            case _:
-                return self._act_on(self._cluster_member.receive(Link.LOCAL, "", event, now), now)
-
-    def _closed(self, peer: Peer, now: float) -> None:
-        self._meta_proxy.drop(peer)
-        self._client_handler.closed(peer, now)
-
-    def tick(self, now: float) -> Sequence[Effect]:
-        """Judge leases, send again what was not answered."""
-        effects = self._act_on(self._cluster_member.tick(now), now)
-        effects += self._links.tick(now)
-        effects += self._client_handler.tick(now)
-        effects += self._registrations.tick(now)
-        effects += self._followed.tick(now)
-        effects += self._listings.tick(now)
-        effects += self._meta_proxy.tick(now)
-        if self._send_away_at is not None and now >= self._send_away_at:
-            self._send_away_at = now + _NOBODY_SECONDS_MAX
-            effects += self._client_handler.send_away()
-        return effects
-
-    def settle(self, now: float) -> Sequence[Effect]:
-        """Send what this turn put on records, push what it changed, join the answers."""
-        effects: list[Effect] = self._registrations.settle(now) + self._followed.settle(now)
-        for interest in self._followed.take_changed():
-            difference = interest.mirror.take_difference()
-            if difference.version > difference.source_version:
-                interest.log.append(difference, now)
-                self._followed.trim(interest, now)
-            self._client_handler.subscriptions.pusher.wake(interest)
-        return effects + self._client_handler.settle(now)
-
-    def next_tick_at(self) -> float | None:
-        """When something is due."""
-        due = (
-            self._cluster_member.next_tick_at(),
-            self._links.next_tick_at(),
-            self._client_handler.next_tick_at(),
-            self._registrations.next_tick_at(),
-            self._followed.next_tick_at(),
-            self._listings.next_tick_at(),
-            self._meta_proxy.next_tick_at(),
-            self._send_away_at,
-        )
-        return min(at for at in due if at is not None)
-
-    def statistics(self) -> dict[str, int | float | str]:
-        """Counters and sizes."""
-        return {
-            **self._cluster_member.statistics(),
-            "clients": len(self._client_handler.clients),
-            "publishers": len(self._registrations),
-            "pending": self._registrations.pending_count,
-            "subscribers": len(self._client_handler.subscriptions.pusher),
-            "interests": len(self._followed),
-            "pushes": self._client_handler.subscriptions.pusher.push_count,
-            "fetches": self._followed.fetch_count,
-            "gaps": self._followed.gap_count,
-            "compares": self._followed.compare_count,
-            "clients_off": self._client_handler.off_count,
-            "stalls": self._client_handler.clients.stall_count,
-        }
-
-    def health(self, now: float) -> Health:
-        """Return what is the matter, as far as this core knows."""
-        nobody = self._nobody_since
-        return health_of(
-            self._cluster_member,
-            self._links,
-            now,
-            is_full=self._client_handler.clients.is_full,
-            is_sending_away=nobody is not None and now - nobody >= _NOBODY_SECONDS_MAX,
-        )
-
-    # --- data nodes and meta ------------------------------------------------------------------
-
-    def _refused_by_data(self, peer: str, refused: Refused, now: float) -> Sequence[Effect]:
+    def _on_refused(self, peer: str, refused: Refused, now: float) -> Sequence[Effect]:
+        """Hand a refusal to the owner of its request; learn from the epoch of the data node."""
         effects: list[Effect] = []
         if refused.epoch > self.epoch:
             seen = EpochSeen(refused.epoch)
             effects += self._act_on(self._cluster_member.receive(Link.LOCAL, "", seen, now), now)
-        effects += self._hand_over_membership(peer, refused)
+        if refused.code in _TRANSIENT:
+            effects += self._data.hand_over(peer, refused)
+        answer = self._data.on_read_refused(peer, refused, now)
+        if answer is None:
+            answer = self._on_registration_refused(peer, refused, now)
+        return effects + answer
+
+    def _on_registration_refused(self, peer: str, refused: Refused, now: float) -> list[Effect]:
         is_final = refused.code not in _TRANSIENT
-        if self._followed.refused(peer, refused.request_id, now):
-            return effects
-        effects += self._listings.refused(peer, refused)
-        record = self._registrations.refused(peer, refused.request_id, now, is_final=is_final)
-        if record is None:
-            return effects
+        registration = self._data.registrations.on_refused(
+            peer, refused.request_id, now, is_final=is_final
+        )
+        if registration is None:
+            return []
         if is_final:
-            effects += self._client_handler.refuse(record, refused)
-        # Of an incarnation that I am no more, it is no news.
-        is_mine = record.publisher.session == self._cluster_member.incarnation
+            return self._clients.publishing.on_refused(registration, refused)
+        # A refusal of what a former incarnation sent says nothing about the present one.
+        is_mine = registration.publisher.session == self._cluster_member.incarnation
         if refused.code == SessionGoneError.code and is_mine and refused.epoch >= self.epoch:
-            effects += self._act_on(self._cluster_member.lose_incarnation(now), now)
-        return effects
+            return self._act_on(self._cluster_member.lose_incarnation(now), now)
+        return []
 
-    def _hand_over_membership(self, peer: str, refused: Refused) -> list[Effect]:
-        """Show a data node that is behind what this node follows; meta may be out of its reach."""
-        is_behind = 0 < refused.epoch < self.epoch and refused.code in _TRANSIENT
-        if not is_behind or self._handed_over.get(peer) == self.epoch:
-            return []
-        self._handed_over[peer] = self.epoch
-        return [Send(Link.DATA, peer, MembershipReply(0, self._cluster_member.membership))]
+    def _on_local(self, event: Local, now: float) -> Sequence[Effect]:
+        """Act on an event of this process."""
+        match event:
+            case PeerLost(link=Link.CLIENTS):
+                self._on_client_lost(event.peer, now)
+                return ()
+            case PeerSlow(link=Link.CLIENTS):
+                # Without its connection the client comes back, and gets the newest state.
+                self._on_client_lost(event.peer, now)
+                return [Disconnect(Link.CLIENTS, event.peer)]
+            case PeerUp(link=Link.DATA | Link.CHANGES):
+                return self._data.on_peer_up(event, now)
+            case PeerLost(link=Link.DATA | Link.CHANGES):
+                return self._data.on_peer_lost(event, now)
+            case Stop():
+                return self._clients.send_away() + self._cluster_member.leave()
+            case _:
+                return self._act_on(self._cluster_member.receive(Link.LOCAL, "", event, now), now)
 
-    def _data_node_up(self, peer: str, now: float) -> list[Effect]:
-        self._handed_over.pop(peer, None)
-        effects: list[Effect] = []
-        if self._incarnation is not None:
-            effects.append(Send(Link.DATA, peer, NodeHello(self._incarnation)))
-        self._registrations.node_up(peer)
-        return effects + self._followed.node_up(peer, now)
+    def _on_client_lost(self, peer: Peer, now: float) -> None:
+        self._meta_proxy.on_client_lost(peer)
+        self._clients.on_peer_lost(peer, now)
 
-    def _report(self, lost: PeerLost) -> list[Effect]:
-        meta = self._cluster_member.leader
-        gone = self._links.unreported(lost, meta)
-        if gone is None or meta is None:
-            return []
-        effects = self._cluster_member.report_gone(gone)
-        if effects:
-            self._links.note_reported(str(lost.peer), meta)
-        return effects
+    # --- membership ---------------------------------------------------------------------------
 
     def _act_on(self, learned: Learned, now: float) -> list[Effect]:
         """Act on what this node learned as a member; return its effects with those."""
@@ -324,31 +196,85 @@ class SessionCore:
         return effects
 
     def _on_membership(self, membership: Membership, now: float) -> list[Effect]:
-        has_new_ring, effects = self._links.follow(membership)
-        effects += self._client_handler.subscriptions.epoch_came(now)
+        has_new_ring, effects = self._data.links.follow(membership)
+        effects += self._clients.subscriptions.on_epoch(now)
         if has_new_ring:
-            self._registrations.ring_changed()
-            effects += self._followed.ring_changed(now)
+            effects += self._data.on_ring(now)
         return effects
 
     def _on_incarnation(self, incarnation: Incarnation | None, now: float) -> list[Effect]:
         if incarnation is None:
-            if self._nobody_since is None:
-                self._nobody_since, self._send_away_at = now, now + _NOBODY_SECONDS_MAX
+            self._loss.on_lost(now)
             return []
-        self._nobody_since = self._send_away_at = None
-        return self._become(incarnation) if incarnation != self._incarnation else []
+        self._loss.on_joined()
+        if incarnation == self._data.incarnation:
+            return []
+        # Clients have to say again what the former incarnation answered for. And a client that was
+        # greeted before there was a membership was told of no cluster: it would take its next
+        # session for one of another cluster, and its view could go back.
+        self._clients.ask_all()
+        return self._data.on_incarnation(incarnation)
 
-    def _become(self, incarnation: Incarnation) -> list[Effect]:
-        """Go on as a new incarnation; whoever was vouched for by the last one says it again."""
-        self._incarnation = incarnation
-        effects: list[Effect] = [
-            Send(Link.DATA, peer, NodeHello(incarnation))
-            for peer in self._links.peers()
-            if self._links.is_up(peer)
-        ]
-        self._registrations.new_voucher(incarnation)
-        # Who was greeted before there was a membership was told of no cluster, and would take the
-        # next session for one of another: its view could go back.
-        self._client_handler.ask_all()
+    # --- the end of a turn, and time ----------------------------------------------------------
+
+    def settle(self, now: float) -> Sequence[Effect]:
+        """Send the registrations of this turn, push what it changed, join the answers."""
+        effects = self._data.settle(now)
+        for followed in self._data.followed.take_changed(now):
+            self._clients.subscriptions.pusher.wake(followed)
+        return effects + self._clients.settle(now)
+
+    def tick(self, now: float) -> Sequence[Effect]:
+        """Judge leases, and send again what was not answered in time."""
+        effects = self._act_on(self._cluster_member.tick(now), now)
+        effects += self._data.links.tick(now)
+        # Clients expire before the data nodes are told, so their removals leave at once.
+        effects += self._clients.tick(now)
+        effects += self._data.tick(now)
+        effects += self._meta_proxy.tick(now)
+        if self._loss.is_send_away_due(now):
+            self._loss.on_sent_away(now)
+            effects += self._clients.send_away()
         return effects
+
+    def next_tick_at(self) -> float | None:
+        """Return when `tick` is due."""
+        due = min(self._data.next_tick_at(), self._clients.next_tick_at())
+        for at in (
+            self._cluster_member.next_tick_at(),
+            self._meta_proxy.next_tick_at(),
+            self._loss.next_tick_at(),
+        ):
+            if at is not None and at < due:
+                due = at
+        return due
+
+    # --- for people ---------------------------------------------------------------------------
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return counters and sizes."""
+        data, pusher = self._data, self._clients.subscriptions.pusher
+        return {
+            **self._cluster_member.statistics(),
+            "clients": len(self._clients.table),
+            "publishers": len(data.registrations),
+            "pending": data.queues.pending_count,
+            "subscribers": len(pusher),
+            "interests": len(data.followed),
+            "pushes": pusher.push_count,
+            "fetches": data.followed.fetch_count,
+            "gaps": data.followed.gap_count,
+            "compares": data.followed.compare_count,
+            "clients_off": self._clients.removed_count,
+            "stalls": self._clients.table.stall_count,
+        }
+
+    def health(self, now: float) -> Health:
+        """Return the problems of this session, as far as it knows them."""
+        return health_of(
+            self._cluster_member,
+            self._data.links,
+            now,
+            is_full=self._clients.table.is_full,
+            is_sending_away=self._loss.is_lasting(now),
+        )

@@ -1,4 +1,4 @@
-"""What is the matter with a session."""
+"""The problems of a session node, as its health pages show them."""
 
 from typing import Final
 
@@ -22,10 +22,10 @@ def health_of(
     is_full: bool,
     is_sending_away: bool,
 ) -> Health:
-    """Return the health of a session; it has work to do as long as it takes clients.
+    """Return the health of a session: it can do its work as long as it takes clients.
 
-    One that meta has not let in yet takes them, and serves what can be read; one that meta took for
-    dead, and that cannot come back, sends its clients elsewhere.
+    A session that meta has not let in yet takes clients, and serves what can be read. A session
+    that meta took for dead, and that cannot join again, sends its clients to other sessions.
     """
     not_admitted = Harm.STOPS_WORK if is_sending_away else Harm.DEGRADES
     still_works = (
@@ -38,8 +38,8 @@ def health_of(
         found += _data_problems(links)
     if is_full:
         detail = (
-            "this session has as many clients as it takes: others are sent elsewhere; add a "
-            "session, or raise clients_max"
+            "this session has as many clients as it takes: new ones are sent to other sessions; "
+            "add a session, or raise clients_max"
         )
         found.append(Problem("clients-full", detail, Harm.STOPS_WORK))
     return Health(tuple(found))
@@ -55,6 +55,6 @@ def _data_problems(links: DataLinks) -> list[Problem]:
         return []
     detail = (
         f"no connection to {some(missing)}: changes of what they hold wait, views stay as they "
-        "are; see what became of them, or look at the network between"
+        "are; check that these nodes run, and the network between"
     )
     return [Problem("data-unreachable", detail)]

@@ -1,7 +1,7 @@
 """What meta's log holds: the commands of its state machine, and a snapshot of its state.
 
-They are on disk as long as the log is, and travel to nodes of other versions in `AppendEntries`:
-tags and fields only grow, as those of records do.
+They stay on disk as long as the log, and travel to nodes of other versions in `AppendEntries`. So
+tags and fields are only added, as those of records are.
 """
 
 from typing import Final
@@ -18,21 +18,21 @@ class Command(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Found(Command, tag=1, frozen=True, array_like=True):
-    """Begin the cluster with this membership, unless it has begun."""
+    """Found the cluster with this membership, unless it is founded already."""
 
     membership: Membership
 
 
 class AdmitMeta(Command, tag=2, frozen=True, array_like=True):
-    """Show this process as the meta node of its id."""
+    """List this process in the membership as the meta node of its id."""
 
     member: Member
 
 
 class Admit(Command, tag=3, frozen=True, array_like=True):
-    """Let a node in; it may take the place of this incarnation of its id, and of no other.
+    """Admit a node; it may replace this incarnation of its id, and no other.
 
-    INITIAL: it comes and goes too often, and waits.
+    With status INITIAL it has departed too often and must wait.
     """
 
     member: Member
@@ -41,55 +41,62 @@ class Admit(Command, tag=3, frozen=True, array_like=True):
 
 
 class SetStatus(Command, tag=4, frozen=True, array_like=True):
-    """Change what this incarnation may do."""
+    """Change the status of this incarnation."""
 
     incarnation: Incarnation
     status: Status
 
 
 class Depart(Command, tag=5, frozen=True, array_like=True):
-    """Let this incarnation go; `reason` is for people."""
+    """Remove this incarnation, a session as DEPARTED; `reason` is for people."""
 
     incarnation: Incarnation
     reason: str
 
 
 class Forget(Command, tag=6, frozen=True, array_like=True):
-    """Drop a departed session."""
+    """Remove a departed session from the membership."""
 
     incarnation: Incarnation
 
 
 class Raise(Command, tag=7, frozen=True, array_like=True):
-    """Go above an epoch that somebody has seen."""
+    """Raise the epoch above one that a node has seen."""
 
     epoch: int
 
 
 class Adopt(Command, tag=8, frozen=True, array_like=True):
-    """Go on from what a node remembers."""
+    """Take over the membership that a node remembers; never proposed any more.
+
+    A meta node without a disk proposed it in earlier versions. Their journals must still load, so
+    it is applied, and its tag is not used for anything else.
+    """
 
     membership: Membership
 
 
 class ChangeSetting(Command, tag=9, frozen=True, array_like=True):
-    """Set or remove (None) a setting, if it is at `if_version` (0: not there; None: whatever)."""
+    """Set or remove (None) a setting, if it is at `if_version`.
+
+    Version 0 means that it is not set; None, that any version will do.
+    """
 
     name: str
     value: str | None
     if_version: int | None = None
-    # A change that is proposed again under its id changes nothing; empty: it has none.
+    # A change that is proposed again with its id changes nothing; empty: it has no id.
     change_id: bytes = b""
 
 
 class DropMeta(Command, tag=10, frozen=True, array_like=True):
-    """Show the meta node of this id no more: it has no part in Raft any more."""
+    """Remove a meta node from the membership: it is not in Raft's configuration any more."""
 
     node_id: str
 
 
 class Recover(Command, tag=11, frozen=True, array_like=True):
-    """Go on after a quorum was lost for good, above whatever epoch the lost nodes may have seen."""
+    """Raise the epoch above all that the lost nodes can have reached, after a lost quorum."""
 
 
 AnyCommand = (
@@ -108,7 +115,7 @@ AnyCommand = (
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What became of one change: done at the epoch `version`, or refused with a code."""
+    """The outcome of one change: made at the epoch `version`, or refused with a code."""
 
     change_id: bytes
     version: int
@@ -116,11 +123,11 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class MetaImage(msgspec.Struct, frozen=True, array_like=True):
-    """The whole state of meta, as a snapshot holds it."""
+    """The whole state of meta in a snapshot."""
 
     membership: Membership
     settings: tuple[Setting, ...]
-    # Of the last changes, the oldest first.
+    # The outcomes of the last changes, the oldest first.
     outcomes: tuple[Outcome, ...] = ()
 
 
@@ -132,7 +139,7 @@ COMMAND_BYTES_MAX: Final = Limits.raft_data_bytes_max
 
 
 def encode_command(command: AnyCommand) -> bytes:
-    """Return a command as an entry holds it."""
+    """Return the bytes of a command for an entry."""
     return _encoder.encode(command)
 
 
@@ -143,7 +150,7 @@ def decode_command(data: bytes) -> AnyCommand:
 
 
 def encode_image(image: MetaImage) -> bytes:
-    """Return the state as a snapshot holds it."""
+    """Return the bytes of the state for a snapshot."""
     return _encoder.encode(image)
 
 

@@ -26,7 +26,7 @@ from zreg.config import Config
 from zreg.effects import Link
 from zreg.errors import Error, UsageError
 from zreg.model import Status
-from zreg.nodes.meta import remembered_peers
+from zreg.nodes.meta import peers_in_journals
 from zreg.wire.data_messages import DatumsListed, ListDatums
 from zreg.wire.membership_messages import FetchMembership, MembershipReply
 
@@ -109,7 +109,7 @@ class Cluster:
         """
         known = {}
         if self._directory is not None:
-            known = remembered_peers(self._directory / name for name in names)
+            known = peers_in_journals(self._directory / name for name in names)
         if set(known) - set(names):
             raise UsageError(
                 f"{self._directory} holds the journals of {', '.join(sorted(known))}: start "
@@ -123,8 +123,8 @@ class Cluster:
         return [f"--peer={name}={known.get(name, at)}" for name, at in fresh.items()]
 
     def _meta_dir_option(self, name: str) -> list[str]:
-        """Return the --dir option of a meta node: several need a journal, a single one does not."""
-        if self._directory is not None or self._meta_count == 1:
+        """Return the --dir option of a meta node: without a directory given, a temporary one."""
+        if self._directory is not None:
             return self._dir_option(name)
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="zreg-")

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -29,7 +30,7 @@ from zreg.cli.process.node_options import (
 from zreg.cli.process.serve import HANDLED_SIGNALS, Server
 from zreg.cli.process.settings_sources import Settings, load_settings
 from zreg.config import Config
-from zreg.errors import UnavailableError
+from zreg.errors import UnavailableError, UsageError
 from zreg.nodes.base import Node, NodeSettings
 from zreg.nodes.data import DataNode
 from zreg.nodes.meta import MetaNode, MetaPlace
@@ -64,11 +65,12 @@ def _port(role: str, options: NodeOptions) -> int:
 def build_meta(loaded: Settings, on_event: EventCallback) -> Node:
     """Return a meta node whose sockets are bound."""
     address, pub = addresses("meta", loaded.options)
+    known_peers = peers(loaded.options.peer)
     place = MetaPlace(
         address=address,
         membership_address=pub,
-        directory=_directory(loaded),
-        peers=peers(loaded.options.peer),
+        directory=_meta_directory(loaded),
+        peers=known_peers,
         is_joining=loaded.options.join,
     )
     return MetaNode(_node_settings(loaded), place, on_event=on_event)
@@ -176,6 +178,18 @@ def about(node: Node) -> dict[str, str | int | None]:
     }
 
 
+def _meta_directory(loaded: Settings) -> Path:
+    """Return where a meta node keeps its journal; systemd's own directory if none is set."""
+    first_state_directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    directory = loaded.options.dir or first_state_directory
+    if not directory:
+        raise UsageError(
+            "a meta node keeps its journal in a directory, and none is set: say which with --dir "
+            "(or ZREG_DIR; systemd sets STATE_DIRECTORY)"
+        )
+    return Path(directory)
+
+
 def _directory(loaded: Settings) -> Path | None:
     return Path(loaded.options.dir) if loaded.options.dir else None
 
@@ -210,23 +224,28 @@ def dev(
     web_port = http_port("session", loaded.options, port)
     http_server = None if web_port is None else load_http_server()
     server = Server()
-    try:
-        nodes = build_all(loaded.config, port, server.take_event)
-    except UnavailableError as error:
-        raise CommandFailedError(f"{error} with --port, or any free port with --port 0") from error
-    if http_server is not None and web_port is not None:
-        _bind_http(nodes, http_server, web_port)
-    say_ready = functools.partial(_say_ready, nodes, is_json=output is Format.JSON)
-    asyncio.run(server.run(nodes, on_serving=say_ready))
+    with tempfile.TemporaryDirectory(prefix="zreg-") as directory:
+        try:
+            nodes = build_all(loaded.config, port, Path(directory), server.take_event)
+        except UnavailableError as error:
+            raise CommandFailedError(
+                f"{error} with --port, or any free port with --port 0"
+            ) from error
+        if http_server is not None and web_port is not None:
+            _bind_http(nodes, http_server, web_port)
+        say_ready = functools.partial(_say_ready, nodes, is_json=output is Format.JSON)
+        asyncio.run(server.run(nodes, on_serving=say_ready))
 
 
-def build_all(config: Config, port: int, on_event: EventCallback) -> list[Node]:
+def build_all(
+    config: Config, port: int, meta_directory: Path, on_event: EventCallback
+) -> list[Node]:
     """Return one node of each role, bound; they use the same sockets as in three processes."""
     nodes: list[Node] = []
     try:
         meta = MetaNode(
             NodeSettings(config=config, node_id="meta-1"),
-            MetaPlace(address=_ANY_PORT, membership_address=_ANY_PORT),
+            MetaPlace(address=_ANY_PORT, membership_address=_ANY_PORT, directory=meta_directory),
             on_event=on_event,
         )
         nodes.append(meta)

@@ -33,8 +33,8 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     advertise_host: str = ""
     # Accept connections from other machines, although links are not encrypted yet.
     insecure: bool = False
-    # Where meta keeps its journal, and any other node the membership; empty: it forgets when it
-    # ends, so that meta must be alone, and the others need meta at every start.
+    # Where a meta node keeps its journal, and any other node the membership. A meta node needs one;
+    # a session or data node without one (empty) needs meta at every start.
     dir: str = ""
     # Raft's address of each meta node at the first start, `ID=HOST:PORT`, the same list on each;
     # empty: the node is the only one.

@@ -1,1 +1,1 @@
-"""Which nodes meta has, and how they agree by Raft."""
+"""How meta nodes agree by Raft, and which nodes meta has."""

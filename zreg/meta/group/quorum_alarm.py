@@ -1,4 +1,4 @@
-"""What stands in the way of any change, as a sentence for people; said once in the log too."""
+"""Why nothing can be changed at present, as a sentence for people."""
 
 from typing import Final
 
@@ -7,38 +7,41 @@ from zreg.effects import INFO, WARNING, Effect, Log
 from zreg.meta.group.raft_driver import RaftDriver
 from zreg.raft.status import Role
 
-# No leader for so many ticks is more than an election: a second and a half.
-_TROUBLE_TICKS: Final = 30
+# An election takes less than this many ticks, a second and a half, without a leader.
+_SILENT_TICKS_MAX: Final = 30
 
 
 class QuorumAlarm:
-    """Looks whether the nodes of meta can agree."""
+    """Whether the log says already that the meta nodes cannot agree."""
 
-    def __init__(self, agreement: RaftDriver, node_id: str) -> None:
-        self._agreement = agreement
+    def __init__(self, raft_driver: RaftDriver, node_id: str) -> None:
+        self._raft_driver = raft_driver
+        self._bootstrap = raft_driver.peers.introductions.bootstrap
         self._node_id = node_id
-        self._is_said = False
+        self._is_logged = False
 
     def __repr__(self) -> str:
         """Show the sentence."""
         return f"<QuorumAlarm {self.sentence()!r}>"
 
     def sentence(self) -> str:
-        """Return what is the matter, and what to do; empty if nothing is."""
-        raft = self._agreement.raft
+        """Return what is wrong, and what to do; empty if the meta nodes can agree."""
+        return self._sentence()[: Limits.detail_characters_max]
+
+    def _sentence(self) -> str:
+        raft = self._raft_driver.raft
         if not raft.configuration.members:
-            return self._not_added()[: Limits.detail_characters_max]
-        founding = self._agreement.peers.founding
-        if raft.role is Role.LEADER and (unmet := founding.unmet()):
+            return self._not_added()
+        if raft.role is Role.LEADER and (unmet := self._bootstrap.unmet_voters()):
             return (
                 f"{self._node_id} leads, and founds the cluster when it has met "
                 f"{', '.join(unmet)}: start them"
             )
-        if raft.leader is not None or self._agreement.silent_ticks < _TROUBLE_TICKS:
+        if raft.leader is not None or self._raft_driver.silent_ticks < _SILENT_TICKS_MAX:
             return ""
-        missing = [f"{peer} ({why})" for peer, why in self._agreement.peers.troubles().items()]
-        if founding.waits_for():
-            return self._not_founded(", ".join(missing))[: Limits.detail_characters_max]
+        missing = [f"{peer} ({why})" for peer, why in self._raft_driver.peers.missing().items()]
+        if self._bootstrap.missing_founders():
+            return self._not_founded(", ".join(missing))
         voters = len(raft.configuration.voters)
         reach = "reaches all of them"
         if missing:
@@ -46,7 +49,7 @@ class QuorumAlarm:
         return (
             f"meta has no leader: {voters // 2 + 1} of its {voters} nodes must run and reach each "
             f"other; {self._node_id} {reach}"
-        )[: Limits.detail_characters_max]
+        )
 
     def _not_added(self) -> str:
         return (
@@ -64,15 +67,16 @@ class QuorumAlarm:
 
     @property
     def _myself(self) -> str:
-        address = self._agreement.peers.identity.address.removeprefix("tcp://")
-        return f"{self._node_id}={address}"
+        address = self._raft_driver.peers.introductions.identity.address
+        return f"{self._node_id}={address.removeprefix('tcp://')}"
 
-    def look(self) -> list[Effect]:
-        """Tell the log when trouble begins, and when it is over."""
+    def tick(self) -> list[Effect]:
+        """Log when the alarm begins, and when it ends."""
         sentence = self.sentence()
-        if bool(sentence) is self._is_said:
+        if bool(sentence) is self._is_logged:
             return []
-        self._is_said = bool(sentence)
-        if not sentence:
-            return [Log(INFO, "raft.quorum.restored", {"leader": str(self._agreement.raft.leader)})]
-        return [Log(WARNING, "raft.quorum.missing", {"detail": sentence})]
+        self._is_logged = bool(sentence)
+        if sentence:
+            return [Log(WARNING, "raft.quorum.missing", {"detail": sentence})]
+        leader = str(self._raft_driver.raft.leader)
+        return [Log(INFO, "raft.quorum.restored", {"leader": leader})]

@@ -1,9 +1,9 @@
-"""Go on with one node of meta when the majority is lost for good.
+"""Going on with one meta node when the majority is lost for good.
 
-What Raft promises ends here: entries that only the lost nodes had are gone, and entries that this
-node had and no majority may become true. It is an operator's decision, about a node that is not
-running. The epoch goes far above what the lost nodes can have reached, so that nobody takes what
-they said last for newer.
+Raft's promises end here. Entries that only the lost nodes had are gone, and entries that this node
+had without a majority may become committed. An operator decides this, about a node that does not
+run. The epoch goes far above all that the lost nodes can have reached, so that no node takes what
+they announced last for newer.
 """
 
 from typing import Final
@@ -14,12 +14,12 @@ from zreg.raft.ready import Persisted
 from zreg.wire.log_commands import Recover, encode_command
 from zreg.wire.raft_messages import Entry, EntryKind
 
-# What founders write themselves; a journal that ends there has nothing that anybody agreed on.
+# The entry that founders write themselves. A journal that ends there has nothing committed.
 FIRST_INDEX: Final = 1
 
 
 def last_entry(persisted: Persisted) -> tuple[int, int]:
-    """Return term and index of the last entry: of several survivors, take the one with the most."""
+    """Return term and index of the last entry; of several survivors, recover the highest."""
     if persisted.entries:
         return persisted.entries[-1].term, persisted.entries[-1].index
     snapshot = persisted.snapshot
@@ -27,9 +27,9 @@ def last_entry(persisted: Persisted) -> tuple[int, int]:
 
 
 def recovery(persisted: Persisted, node_id: str, address: str, journal_id: str) -> Save:
-    """Return what makes `node_id`, at `address`, the only node of meta from its next start on.
+    """Return what makes `node_id`, at `address`, the only meta node from its next start on.
 
-    Its journal has another name from then on: no node that was given up shall take it for a peer.
+    Its journal gets another name, so that no abandoned node takes it for a peer.
     """
     _, index = last_entry(persisted)
     assert index > FIRST_INDEX

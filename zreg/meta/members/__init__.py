@@ -1,1 +1,1 @@
-"""Who is in the cluster: joins, leases, departures, and the steps of the membership."""
+"""Who is in the cluster: joins, leases and departures, as the leader decides them."""

@@ -1,4 +1,4 @@
-"""Who holds a lease, and over which connection it is renewed; the leader's memory only."""
+"""The leases of the members, and the connections over which they renew; in memory only."""
 
 from zreg.effects import Peer
 from zreg.model import Incarnation, Membership, Role, Status
@@ -6,22 +6,27 @@ from zreg.primitives.lease import LeaseTable
 
 
 class LeaseHolders:
-    """The leases of all nodes, and their connections."""
+    """The leases of all session and data nodes, and the connections of those that are connected.
+
+    A connection belongs to at most one incarnation, and an incarnation to at most one connection.
+    """
 
     def __init__(self, lease_seconds: float, *, now: float) -> None:
         self.leases: LeaseTable[Incarnation] = LeaseTable(lease_seconds, now=now)
         self._peers: dict[Incarnation, Peer] = {}
         self._incarnations: dict[Peer, Incarnation] = {}
 
-    def give_all(self, membership: Membership, now: float) -> None:
-        """Give every living node a whole lease: from now on somebody listens."""
+    def begin(self, membership: Membership, now: float) -> None:
+        """Begin to lead: each living node has a whole lease, and no connection yet."""
+        self._peers.clear()
+        self._incarnations.clear()
         self.leases.restart_all(now)
         for member in membership.members:
             if member.role is not Role.META and member.status is not Status.DEPARTED:
                 self.leases.renew(member.incarnation, now)
 
-    def keep(self, incarnation: Incarnation, peer: Peer, now: float) -> None:
-        """Extend a lease, and remember over which connection the node renews."""
+    def renew(self, incarnation: Incarnation, peer: Peer, now: float) -> None:
+        """Extend a lease, and note over which connection."""
         self.leases.renew(incarnation, now)
         if self._peers.get(incarnation) != peer:
             self.forget_peer(incarnation)
@@ -31,7 +36,7 @@ class LeaseHolders:
             self._incarnations[peer] = incarnation
 
     def drop(self, incarnation: Incarnation) -> None:
-        """Forget a node that is no member any more."""
+        """Forget a node that departed."""
         self.leases.drop(incarnation)
         self.forget_peer(incarnation)
 
@@ -49,14 +54,9 @@ class LeaseHolders:
         """Return the node that renews over a connection."""
         return self._incarnations.get(peer)
 
-    def lose(self, peer: Peer) -> Incarnation | None:
-        """Note that a connection is gone, and return whose: a successor may come at once."""
+    def on_peer_lost(self, peer: Peer) -> Incarnation | None:
+        """Forget a connection that ended, and return whose it was: a successor may join at once."""
         incarnation = self._incarnations.get(peer)
         if incarnation is not None:
             self.forget_peer(incarnation)
         return incarnation
-
-    def forget_peers(self) -> None:
-        """Forget all connections."""
-        self._peers.clear()
-        self._incarnations.clear()

@@ -1,1 +1,1 @@
-"""What clients ask of a session, and what the session pushes to them."""
+"""What clients ask of a session, and what the session answers and pushes to them."""

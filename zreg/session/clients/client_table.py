@@ -1,7 +1,7 @@
-"""The clients of one session: who they are, over which connection, and until when.
+"""The clients of one session: their labels, their connection, and when they expire.
 
-A client is off when it says so, when its connection was closed and the grace is over, or when its
-lease ran out. One that comes back in time, over whichever connection, is the same client.
+A client ends when it says Bye, when its connection has been closed for the grace, or when its lease
+has expired. A client that comes back in time, over any connection, is the same client.
 """
 
 from collections import deque
@@ -13,14 +13,14 @@ from zreg.model import Cause, DataInfoId, Scope
 from zreg.primitives.lease import LeaseTable
 from zreg.wire.client_messages import Hello
 
-# This many connections closed within a second, with clients coming back meanwhile, were cut and
-# not killed: the rest gets more time.
+# When more connections than this close within a second, and clients come back meanwhile, then the
+# network was cut and the clients live: the rest of them gets more time.
 _STORM_CLOSES: Final = 20
 _STORM_SECONDS: Final = 1.0
 _STORM_RETURN_SECONDS: Final = 0.5
 
-# While connections are closed, how often their grace is looked at.
-_LOOK_SECONDS: Final = 0.05
+# How often the closed clients are judged, after the first grace.
+_JUDGE_SECONDS: Final = 0.05
 
 SubscriptionKey = tuple[DataInfoId, Scope]
 
@@ -47,29 +47,32 @@ class Client:
         self.peer: Peer | None = None
         self.app = self.zone = self.data_center = ""
         self.closed_at: float | None = None
-        # When its lease was extended last: once a turn is enough, however much it says.
+        # When its lease was renewed last: once a turn, however many messages it sends.
         self.heard_at = -1.0
-        # Dicts for their order: what is done for each of them is done in a stated one.
+        # Dicts keep the order, so the effects for each entry come in a defined one.
         self.publisher_ids: dict[bytes, None] = {}
         self.subscription_keys: dict[SubscriptionKey, None] = {}
         self.unreplayed_publisher_ids: dict[bytes, None] = {}
         self.unreplayed_subscription_keys: dict[SubscriptionKey, None] = {}
 
     def __repr__(self) -> str:
-        """Show who it is and what it has."""
+        """Show the id and the sizes."""
         return (
             f"<Client {self.client_id.hex()[:8]} publishers={len(self.publisher_ids)} "
             f"subscriptions={len(self.subscription_keys)}>"
         )
 
     def expect_replay(self) -> None:
-        """Note all that is held as not replayed yet."""
+        """Mark all that the client published and subscribed as not replayed yet."""
         self.unreplayed_publisher_ids = dict(self.publisher_ids)
         self.unreplayed_subscription_keys = dict(self.subscription_keys)
 
 
 class ClientTable:
-    """Clients by connection and by id. Times are monotonic seconds."""
+    """Clients by connection and by id. Times are monotonic seconds.
+
+    Invariant: a client either has a connection, and a lease, or is in `_closed`.
+    """
 
     def __init__(self, config: Config, *, now: float) -> None:
         self._config = config
@@ -80,15 +83,15 @@ class ClientTable:
         self._closes: deque[float] = deque(maxlen=_STORM_CLOSES + 1)
         self._is_storm = False
         self._returned_at = -_STORM_SECONDS
-        self._look_at: float | None = None
+        self._judge_at: float | None = None
 
     def __len__(self) -> int:
-        """Return how many clients there are, in grace included."""
+        """Return how many clients there are, those in their grace included."""
         return len(self._by_id)
 
     @property
     def is_full(self) -> bool:
-        """Return whether a new client has to be sent elsewhere."""
+        """Whether a new client has to be sent to another session."""
         return len(self._by_id) >= self._config.clients_max
 
     def all(self) -> list[Client]:
@@ -100,15 +103,15 @@ class ClientTable:
         return self._by_peer.get(peer)
 
     def of_id(self, client_id: bytes) -> Client | None:
-        """Return the client of that id."""
+        """Return the client with an id."""
         return self._by_id.get(client_id)
 
     def renew(self, client: Client, now: float) -> None:
-        """Note a sign of life."""
+        """Renew the lease of a client: there was a sign of life."""
         self._leases.renew(client.client_id, now)
 
     def greet(self, peer: Peer, hello: Hello, now: float) -> tuple[Client, Peer | None]:
-        """Take a Hello; return the client, and the connection that it had before, if another."""
+        """Take a Hello; return the client, and its former connection if that was another one."""
         client = self._by_id.get(hello.client_id)
         if client is None:
             client = self._by_id[hello.client_id] = Client(hello.client_id)
@@ -117,7 +120,7 @@ class ClientTable:
         former = client.peer if client.peer != peer else None
         if former is not None:
             self._by_peer.pop(former, None)
-        # A connection belongs to whoever said Hello on it last.
+        # A connection belongs to the client that said Hello on it last.
         other = self._by_peer.get(peer)
         if other is not None and other is not client:
             self.close(peer, now)
@@ -133,7 +136,7 @@ class ClientTable:
         return client, former
 
     def close(self, peer: Peer, now: float) -> Client | None:
-        """Note that a connection is gone; its client has a grace to come back."""
+        """Note that a connection is gone; return its client, which has a grace to come back."""
         client = self._by_peer.pop(peer, None)
         if client is None:
             return None
@@ -144,11 +147,11 @@ class ClientTable:
         self._closes.append(now)
         if len(self._closes) > _STORM_CLOSES and now - self._closes[0] <= _STORM_SECONDS:
             self._is_storm = True
-        if self._look_at is None:
-            self._look_at = now + self._config.disconnect_grace_seconds
+        if self._judge_at is None:
+            self._judge_at = now + self._config.disconnect_grace_seconds
         return client
 
-    def drop(self, client: Client) -> None:
+    def remove(self, client: Client) -> None:
         """Forget a client."""
         self._by_id.pop(client.client_id, None)
         self._closed.pop(client.client_id, None)
@@ -156,12 +159,12 @@ class ClientTable:
         if client.peer is not None:
             self._by_peer.pop(client.peer, None)
 
-    def over(self, now: float) -> list[tuple[Client, Cause]]:
-        """Return the clients whose time is over, each with the evidence."""
+    def expired(self, now: float) -> list[tuple[Client, Cause]]:
+        """Return the clients whose lease or grace is over, each with the cause of its end."""
         stall_count = self._leases.stall_count
         silent = [(self._by_id[key], Cause.SILENT) for key in self._leases.expired(now)]
         if self._leases.stall_count > stall_count:
-            # Those who came back meanwhile may not have been heard yet.
+            # This process stalled: clients that came back meanwhile may not have been heard yet.
             for client in self._closed.values():
                 client.closed_at = now
         grace_seconds = self._grace_seconds(now)
@@ -172,20 +175,21 @@ class ClientTable:
         ]
         if not self._closed:
             self._is_storm = False
-        self._look_at = now + _LOOK_SECONDS if self._closed else None
+        self._judge_at = now + _JUDGE_SECONDS if self._closed else None
         return silent + closed
 
     def _grace_seconds(self, now: float) -> float:
+        """Return the grace of closed clients: longer while others come back after a cut."""
         if self._is_storm and now - self._returned_at <= _STORM_RETURN_SECONDS:
             return self._config.session_grace_seconds
         return self._config.disconnect_grace_seconds
 
     def next_tick_at(self) -> float:
-        """When `over` has to be looked at."""
-        look = self._leases.next_look_at()
-        return look if self._look_at is None else min(look, self._look_at)
+        """Return when `expired` has to be called."""
+        leases_at = self._leases.next_look_at()
+        return leases_at if self._judge_at is None else min(leases_at, self._judge_at)
 
     @property
     def stall_count(self) -> int:
-        """How often this process was away for so long that nobody was judged."""
+        """How often this process stalled for so long that no client was judged."""
         return self._leases.stall_count

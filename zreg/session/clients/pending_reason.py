@@ -1,4 +1,4 @@
-"""What a publish waits for that is not accepted yet, as its client is told."""
+"""Tells a client why its publish is not accepted yet."""
 
 from collections.abc import Sequence
 
@@ -7,44 +7,47 @@ from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import NotReadyError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import NO_INCARNATION
-from zreg.session.upstream.registration import Record
+from zreg.session.upstream.data_links import NO_NODE
+from zreg.session.upstream.registration import Registration
 from zreg.session.upstream.registrations import Registrations
 from zreg.wire.client_messages import Publish
 from zreg.wire.common_messages import Refused
 
 
 class PendingReason:
-    """Knows what stands in the way: meta, or the data node that has the id."""
+    """Looks for what stands in the way: meta, or the data node that owns the datum."""
 
-    def __init__(self, cluster_member: ClusterMember, vouching: Registrations) -> None:
+    def __init__(self, cluster_member: ClusterMember, registrations: Registrations) -> None:
         self._cluster_member = cluster_member
-        self._registrations = vouching
+        self._registrations = registrations
 
-    def not_yet(self, peer: Peer, publish: Publish) -> Sequence[Effect]:
-        """Say why a publish has to wait, unless it is on its way: it is still answered later.
+    def before_joining(self, peer: Peer, publish: Publish) -> Sequence[Effect]:
+        """Say why this session has no incarnation, so that a publish waits; it is accepted later.
 
-        The word is a sign of life too, for a client that publishes and hears nothing else.
+        A client that publishes and hears nothing else takes this for a sign of life, too.
         """
-        if self._registrations.session != NO_INCARNATION:
-            return ()
-        return self._say(
-            peer,
-            publish,
-            self._cluster_member.outage_sentence or "meta has not let this session in yet",
-        )
+        why = self._cluster_member.outage_sentence or "meta has not let this session in yet"
+        return self._say(peer, publish, why)
 
-    def still_not(self, peer: Peer, publish: Publish, record: Record) -> Sequence[Effect]:
-        """Say what a publish waits for that is asked again.
+    def of_repeated(
+        self, peer: Peer, publish: Publish, registration: Registration
+    ) -> Sequence[Effect]:
+        """Say why a publish that came again still has to wait, unless it is under way.
 
-        A data node that is away is replaced, unless meta is away too.
+        If meta is away too, no other data node takes the place of one that is not reached.
         """
         if self._registrations.session == NO_INCARNATION:
-            return self.not_yet(peer, publish)
-        if self._registrations.links.is_up(record.peer):
+            return self.before_joining(peer, publish)
+        if self._registrations.is_reached(registration):
             return ()
-        node, trouble = record.peer, self._cluster_member.outage_sentence
-        why = f"{node}, which has this id, is not reached" if node else "no data node works"
-        return self._say(peer, publish, f"{why}, and {trouble}" if trouble else why)
+        node = registration.peer
+        why = (
+            f"{node}, which has this id, is not reached"
+            if node != NO_NODE
+            else "no data node works"
+        )
+        outage = self._cluster_member.outage_sentence
+        return self._say(peer, publish, f"{why}, and {outage}" if outage else why)
 
     def _say(self, peer: Peer, publish: Publish, why: str) -> Sequence[Effect]:
         detail = f"not accepted yet, but kept: {why}"[: Limits.detail_characters_max]

@@ -1,1 +1,1 @@
-"""Requests that a session passes on to meta or to all data nodes."""
+"""Requests that a session passes on: to the leader of meta, or to all data nodes."""

@@ -1,1 +1,1 @@
-"""What a session tells data nodes, and what it follows there."""
+"""What a session tells data nodes (registrations), and what it follows there (datums)."""

@@ -1,23 +1,34 @@
-"""A session's connections to the data nodes, and which of them owns an id.
+"""A session's connections to the data nodes, the requests on them, and which node owns an id.
 
-Each life of a data node has a connection of its own, named after its incarnation, so that an
-answer of a predecessor is never taken for one of its successor.
+Each incarnation of a data node has a connection of its own, named after the incarnation, so the
+session never mistakes an answer of a predecessor for one of its successor.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
 from zreg.effects import ENDED, Connect, Disconnect, Effect, Link, PeerLost, PeerUp
 from zreg.model import DataInfoId, Incarnation, Member, Membership, Role
 from zreg.primitives.backoff import Backoff
+from zreg.primitives.pending_requests import PendingRequests
 from zreg.primitives.ring import Ring, ring_of
 
 if TYPE_CHECKING:
     from random import Random
 
 
+# Stands for the primary of an id while there is no data node; no connection has this name.
+NO_NODE: Final = ""
+
+
+class RequestOwner:
+    """What a request to a data node was sent for: a `FollowedDatum` or a `Listing`."""
+
+    __slots__ = ()
+
+
 class DataLink:
-    """The two connections to one data node: requests, and what it announces."""
+    """One connection to a data node: for requests, or for what the node announces."""
 
     __slots__ = ("address", "backoff", "incarnation", "is_up", "reported_to", "retry_at")
 
@@ -26,13 +37,18 @@ class DataLink:
         self.address = address
         self.backoff = backoff
         self.is_up = False
-        # Which meta node was told of its loss; the next leader knows nothing of that.
-        self.reported_to = ""
+        # The meta node that was told of the loss; the next leader does not know of it.
+        self.reported_to: str | None = None
         self.retry_at: float | None = None
 
 
 class DataLinks:
-    """All data nodes of the membership, by the name of their incarnation (`node@epoch`)."""
+    """All data nodes of the membership, by the name of their incarnation (`node@epoch`).
+
+    `requests` holds the fetches and listings under way, by data node, and gives out the ids of all
+    requests. Registrations under way are in the queue of their data node (`NodeQueues`) instead:
+    they are the hottest path, and one entry of the table costs them 0.5 to 0.8 microseconds more.
+    """
 
     def __init__(self, config: Config, *, rng: "Random") -> None:
         self._config = config
@@ -42,21 +58,16 @@ class DataLinks:
         self.epoch = 0
         self._peers: dict[str, str] = {}
         self._links: dict[tuple[Link, str], DataLink] = {}
-        self._request_id = 0
-
-    def next_request_id(self) -> int:
-        """Return an id for a request to a data node; whoever asks, no two are the same."""
-        self._request_id += 1
-        return self._request_id
+        self.requests: PendingRequests[str, RequestOwner] = PendingRequests()
 
     def peers(self) -> list[str]:
         """Return the names of all data nodes, in the order of their ids."""
         return list(self._peers.values())
 
     def primary(self, name: DataInfoId) -> str:
-        """Return the data node that owns an id; empty if there is none."""
+        """Return the data node that owns an id; `NO_NODE` if there is none."""
         node_id = self.ring.primary(name)
-        return "" if node_id is None else self._peers[node_id]
+        return NO_NODE if node_id is None else self._peers[node_id]
 
     def is_up(self, peer: str) -> bool:
         """Return whether requests to this data node can be sent."""
@@ -64,7 +75,7 @@ class DataLinks:
         return link is not None and link.is_up
 
     def follow(self, membership: Membership) -> tuple[bool, list[Effect]]:
-        """Take a new membership; return whether the ring changed, and what to connect."""
+        """Take a new membership; return whether the ring changed, and the effects."""
         self.epoch = membership.epoch
         members = membership.of(Role.DATA)
         self._peers = {member.node_id: str(member.incarnation) for member in members}
@@ -99,30 +110,33 @@ class DataLinks:
             effects.append(Connect(link, peer, address))
         return effects
 
-    def came_up(self, event: PeerUp) -> bool:
-        """Note that a connection stands; return whether it is one of mine, for requests."""
-        link = self._links.get((event.link, str(event.peer)))
+    def on_peer_up(self, event: PeerUp) -> str | None:
+        """Note that a connection stands; return the data node if it can be sent requests now."""
+        peer = str(event.peer)
+        link = self._links.get((event.link, peer))
         if link is None:
-            return False
+            return None
         link.is_up = True
-        link.reported_to = ""
+        link.reported_to = None
         link.retry_at = None
         link.backoff.reset()
-        return event.link is Link.DATA
+        return peer if event.link is Link.DATA else None
 
-    def went_down(self, event: PeerLost, now: float) -> bool:
-        """Note that a connection is gone; return whether it is one of mine, for requests."""
-        link = self._links.get((event.link, str(event.peer)))
+    def on_peer_lost(self, event: PeerLost, now: float) -> str | None:
+        """Note that a connection ended; return the data node if no requests reach it now."""
+        peer = str(event.peer)
+        link = self._links.get((event.link, peer))
         if link is None:
-            return False
+            return None
         link.is_up = False
         link.retry_at = now + link.backoff.next_seconds()
-        return event.link is Link.DATA
+        return peer if event.link is Link.DATA else None
 
     def unreported(self, event: PeerLost, meta: str | None) -> Incarnation | None:
-        """Return the data node that meta has to be told of: its connection ended, not in silence.
+        """Return the data node whose loss meta has to be told of; None if there is nothing to tell.
 
-        Once for each loss and leader: after `note_reported` not before it has come up again.
+        A connection that timed out is not reported: silence is no proof that the node ended. After
+        `note_reported`, the same leader is told again only once the connection has stood again.
         """
         link = self._links.get((event.link, str(event.peer)))
         if link is None or link.reported_to == meta or event.reason not in ENDED:
@@ -134,7 +148,7 @@ class DataLinks:
         self._links[Link.DATA, peer].reported_to = meta
 
     def tick(self, now: float) -> list[Effect]:
-        """Connect again what is due."""
+        """Connect again where the pause after a lost connection is over."""
         effects: list[Effect] = []
         for (link, peer), state in self._links.items():
             if state.retry_at is not None and now >= state.retry_at:
@@ -143,6 +157,6 @@ class DataLinks:
         return effects
 
     def next_tick_at(self) -> float | None:
-        """When a connection is due."""
+        """Return when the next connection is due; None if all stand or are being made."""
         due = [link.retry_at for link in self._links.values() if link.retry_at is not None]
         return min(due, default=None)

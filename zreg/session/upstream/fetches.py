@@ -1,14 +1,15 @@
-"""The requests of a session for what came after its versions: one at a time for each id.
+"""A session's requests to data nodes for what came after its versions: one at a time per datum.
 
-A request that was refused, or not answered in time, is asked again; one that cannot be sent waits
-for the connection.
+The session asks again, after a pause, what a data node refused; at once, what was not answered in
+time; and when the connection stands, what could not be sent.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
 from zreg.effects import Effect, Link, Send
-from zreg.model import ZERO, DataInfoId
+from zreg.model import ZERO, DataInfoId, Version
 from zreg.session.upstream.data_links import DataLinks
 from zreg.session.upstream.followed_datum import FollowedDatum
 from zreg.wire.data_messages import FetchChanges
@@ -20,102 +21,126 @@ _RETRY_SECONDS: Final = 0.1
 
 
 class Fetches:
-    """All requests under way, and all that wait."""
+    """The fetches that wait, and the claims to ask about; those under way are in `DataLinks`.
+
+    Invariants: a datum has a request id exactly while its request is pending at its primary. A
+    datum waits for its `retry_at`, or for its connection if that is None.
+    """
 
     def __init__(self, config: Config, links: DataLinks, *, rng: "Random") -> None:
         self._config = config
         self._links = links
         self._rng = rng
-        # Oldest first, so that patience ends in their order.
-        self._under_way: dict[int, FollowedDatum] = {}
         self._waiting: dict[DataInfoId, FollowedDatum] = {}
+        self._claims: dict[DataInfoId, FollowedDatum] = {}
         self.count = 0
 
-    def fetch(self, interest: FollowedDatum, now: float) -> list[Effect]:
-        """Ask for what came after my version, unless that was asked already."""
-        if interest.request_id:
+    def fetch(self, followed: FollowedDatum, now: float) -> list[Effect]:
+        """Ask for what came after the version here, unless a request is under way already."""
+        if followed.request_id:
             return []
-        if not self._links.is_up(interest.peer):
-            interest.retry_at = None
-            self._waiting[interest.name] = interest
+        followed.retry_at = None
+        if not self._links.is_up(followed.peer):
+            self._waiting[followed.name] = followed
             return []
-        self._waiting.pop(interest.name, None)
-        interest.retry_at = None
+        self._waiting.pop(followed.name, None)
         self.count += 1
-        interest.request_id = request_id = self._links.next_request_id()
-        interest.sent_at = now
-        interest.parts = []
-        self._under_way[request_id] = interest
-        mirror = interest.mirror
-        interest.asked = interest.claimed
-        fetch = FetchChanges(
+        followed.request_id = request_id = self._links.requests.next_id()
+        followed.parts = []
+        self._add(followed, now)
+        mirror = followed.mirror
+        followed.asked = followed.claimed
+        request = FetchChanges(
             request_id,
-            interest.name,
+            followed.name,
             mirror.version if mirror.is_known else ZERO,
-            max(mirror.highest_seen, interest.asked),
+            max(mirror.highest_seen, followed.asked),
             mirror.is_unsure,
         )
-        return [Send(Link.DATA, interest.peer, fetch)]
+        return [Send(Link.DATA, followed.peer, request)]
 
-    def of_answer(self, peer: str, request_id: int) -> FollowedDatum | None:
-        """Return what a data node answers about, if it was asked."""
-        interest = self._under_way.get(request_id)
-        return interest if interest is not None and interest.peer == peer else None
+    def on_part(self, followed: FollowedDatum, now: float) -> None:
+        """Start the time for an answer anew: a part of it came, and more are to follow."""
+        self._links.requests.take(followed.peer, followed.request_id)
+        self._add(followed, now)
 
-    def goes_on(self, interest: FollowedDatum, now: float) -> None:
-        """Note that an answer comes in parts: to the end of those whose patience is counted."""
-        interest.sent_at = now
-        self._under_way[interest.request_id] = self._under_way.pop(interest.request_id)
+    def end(self, followed: FollowedDatum) -> None:
+        """End the request under way: it was answered, or will not be."""
+        self._links.requests.take(followed.peer, followed.request_id)
+        followed.request_id = 0
+        followed.parts = []
 
-    def end(self, interest: FollowedDatum) -> None:
-        """Forget the request under way: it was answered, or will not be."""
-        self._under_way.pop(interest.request_id, None)
-        interest.request_id = 0
-        interest.parts = []
+    def forget(self, followed: FollowedDatum) -> None:
+        """Ask for this datum no more."""
+        self.end(followed)
+        self._waiting.pop(followed.name, None)
+        self._claims.pop(followed.name, None)
 
-    def forget(self, interest: FollowedDatum) -> None:
-        """Ask no more."""
-        self.end(interest)
-        self._waiting.pop(interest.name, None)
+    def retry(self, followed: FollowedDatum, now: float) -> None:
+        """Ask again after a pause."""
+        followed.retry_at = now + _RETRY_SECONDS * (1 + self._rng.random())
+        self._waiting[followed.name] = followed
 
-    def retry(self, interest: FollowedDatum, now: float) -> None:
-        """Ask again in a while."""
-        interest.retry_at = now + _RETRY_SECONDS * (1 + self._rng.random())
-        self._waiting[interest.name] = interest
+    def _add(self, followed: FollowedDatum, now: float) -> None:
+        self._links.requests.add(
+            followed.peer,
+            followed.request_id,
+            followed,
+            now=now,
+            timeout_seconds=self._config.request_retry_seconds,
+        )
 
-    def node_up(self, peer: str, now: float) -> list[Effect]:
-        """Ask a data node for what could not be asked before."""
+    # --- claims -------------------------------------------------------------------------------
+
+    def claim(self, followed: FollowedDatum, version: Version) -> None:
+        """Note that a client claims to have seen a version; `settle` asks the primary about it."""
+        if version > max(followed.claimed, followed.mirror.highest_seen):
+            followed.claimed = version
+            self._claims[followed.name] = followed
+
+    def settle_claim(self, followed: FollowedDatum) -> None:
+        """Note that an answer came: the claim that its request named is judged."""
+        if followed.claimed == followed.asked:
+            followed.claimed = followed.asked = ZERO
+            self._claims.pop(followed.name, None)
+
+    def settle(self, now: float) -> list[Effect]:
+        """Ask about the claims that no request has named yet."""
         effects: list[Effect] = []
-        for interest in list(self._waiting.values()):
-            if interest.peer == peer:
-                effects += self.fetch(interest, now)
+        for followed in list(self._claims.values()):
+            if followed.asked != followed.claimed:
+                effects += self.fetch(followed, now)
         return effects
 
-    def node_lost(self, peer: str, now: float) -> None:
-        """Ask again what was under way when the connection went."""
-        for interest in list(self._under_way.values()):
-            if interest.peer == peer:
-                self.end(interest)
-                self.retry(interest, now)
+    # --- connections and time -----------------------------------------------------------------
 
-    def tick(self, now: float) -> list[Effect]:
-        """Ask again what is due."""
+    def on_node_up(self, peer: str, now: float) -> list[Effect]:
+        """Ask a data node for all that waits for it."""
         effects: list[Effect] = []
-        oldest = now - self._config.request_retry_seconds
-        for interest in list(self._under_way.values()):
-            if interest.sent_at > oldest:
-                break
-            self.end(interest)
-            effects += self.fetch(interest, now)
-        for interest in list(self._waiting.values()):
-            if interest.retry_at is not None and now >= interest.retry_at:
-                effects += self.fetch(interest, now)
+        for followed in list(self._waiting.values()):
+            if followed.peer == peer:
+                effects += self.fetch(followed, now)
+        return effects
+
+    def on_node_lost(self, peer: str, now: float) -> None:
+        """End what was under way when the connection broke, and ask again after a pause."""
+        for node, _, owner in list(self._links.requests):
+            if node == peer and isinstance(owner, FollowedDatum):
+                self.end(owner)
+                self.retry(owner, now)
+
+    def tick(self, expired: Iterable[FollowedDatum], now: float) -> list[Effect]:
+        """Ask again what was not answered in time, and what has waited for its pause."""
+        effects: list[Effect] = []
+        for followed in expired:
+            self.end(followed)
+            effects += self.fetch(followed, now)
+        for followed in list(self._waiting.values()):
+            if followed.retry_at is not None and now >= followed.retry_at:
+                effects += self.fetch(followed, now)
         return effects
 
     def next_tick_at(self) -> float | None:
-        """When something is due."""
-        due = [i.retry_at for i in self._waiting.values() if i.retry_at is not None]
-        for interest in self._under_way.values():
-            due.append(interest.sent_at + self._config.request_retry_seconds)
-            break
+        """Return when the next pause ends; None if no datum waits for one."""
+        due = [f.retry_at for f in self._waiting.values() if f.retry_at is not None]
         return min(due, default=None)

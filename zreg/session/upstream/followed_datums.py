@@ -1,302 +1,288 @@
-"""What a session follows: one mirror per id that somebody here subscribes to.
+"""The datums that a session follows at data nodes, one mirror for each.
 
-Hint, compare, fetch. A hint that fits is applied; anything else is fetched, one request per id at
-a time. Every hint carries the sequence of its bucket, and every beat of a data node the sequences
-of all its buckets, so a lost hint shows as a gap, and then the versions of that bucket are
-compared. What cannot be fetched is asked for again and changes nothing.
+Hint, compare, fetch: the session applies a hint that fits, and fetches everything else, one request
+per datum at a time. A gap in the sequences of a bucket shows a lost hint; then the session compares
+the versions of that bucket. What cannot be fetched is asked for again, and changes nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from zreg.config import Config, Limits
-from zreg.effects import BEAT_TOPIC, Effect, Link, Listen, Send
-from zreg.model import ZERO, DataInfoId, Publisher, Version
+from zreg.config import Config
+from zreg.effects import BEAT_TOPIC, Effect, Link, Listen
+from zreg.model import DataInfoId, Publisher, Version
 from zreg.primitives.mirror import Verdict
 from zreg.primitives.ring import bucket_of
+from zreg.session.upstream.buckets import Buckets, VersionChecks
 from zreg.session.upstream.data_links import DataLinks
 from zreg.session.upstream.fetches import Fetches
-from zreg.session.upstream.followed_datum import Buckets, FollowedDatum
-from zreg.wire.data_messages import Beat, Changed, Changes, CompareVersions, Snapshot, Versions
+from zreg.session.upstream.followed_datum import FollowedDatum
+from zreg.session.upstream.registrations import Registrations
+from zreg.wire.data_messages import Beat, Changed, Changes, Snapshot, Versions
 
 if TYPE_CHECKING:
     from random import Random
 
 
 class FollowedDatums:
-    """All interests of a session, and the dialog that keeps them up to date."""
+    """All followed datums, and what the messages of data nodes do to them.
+
+    Invariants: a datum is followed at its primary only, what other data nodes say of it is ignored.
+    A publisher that this session answers for is never dropped from a mirror because a primary
+    lacks it.
+    """
 
     def __init__(
         self,
         config: Config,
         links: DataLinks,
+        registrations: Registrations,
         *,
         rng: "Random",
-        keeps: Callable[[bytes], bool] = lambda _: False,
+        now: float,
     ) -> None:
         self._config = config
         self._links = links
-        # Whether this session vouches for a publisher, and sees to it that the primary has it.
-        self._keeps = keeps
-        self._interests: dict[DataInfoId, FollowedDatum] = {}
+        self._registrations = registrations
+        self._followed: dict[DataInfoId, FollowedDatum] = {}
         self._buckets = Buckets()
-        self._unreconciled: dict[str, int] = {}
-        self._fetching = Fetches(config, links, rng=rng)
+        self._checks = VersionChecks(config, links, self._buckets, now=now)
+        self._fetches = Fetches(config, links, rng=rng)
         self._changed: dict[DataInfoId, FollowedDatum] = {}
-        self._claims: dict[DataInfoId, FollowedDatum] = {}
-        self._sweep_at = 0.0
-        self.compare_count = 0
+        # With how many sessions each data node has not compared yet, by its last beat.
+        self._unreconciled: dict[str, int] = {}
 
     def __len__(self) -> int:
-        """Return how many ids are followed."""
-        return len(self._interests)
+        """Return how many datums are followed."""
+        return len(self._followed)
 
     @property
     def fetch_count(self) -> int:
-        """How often something was asked for."""
-        return self._fetching.count
+        """How many fetches were sent."""
+        return self._fetches.count
 
     @property
     def gap_count(self) -> int:
-        """How often lost hints were noticed."""
+        """How many times lost hints were noticed."""
         return self._buckets.gap_count
 
+    @property
+    def compare_count(self) -> int:
+        """How many times the versions of a bucket were compared."""
+        return self._checks.compare_count
+
     def find(self, name: DataInfoId) -> FollowedDatum | None:
-        """Return the interest in an id."""
-        return self._interests.get(name)
+        """Return a followed datum."""
+        return self._followed.get(name)
 
     def start(self) -> list[Effect]:
-        """Listen to the beats."""
+        """Listen to the beats of data nodes."""
         return [Listen(Link.CHANGES, BEAT_TOPIC)]
 
-    def take_changed(self) -> list[FollowedDatum]:
-        """Return what moved since this was called last, in the order in which it moved."""
+    def take_changed(self, now: float) -> list[FollowedDatum]:
+        """Return the datums that moved since the last call, in the order in which they moved.
+
+        What became visible is in their logs then, as one step.
+        """
         changed = list(self._changed.values())
         self._changed.clear()
+        for followed in changed:
+            difference = followed.mirror.take_difference()
+            if difference.version > difference.source_version:
+                followed.log.append(difference, now)
+                self._trim(followed, now)
         return changed
 
-    # --- interest -----------------------------------------------------------------------------
+    # --- which datums are followed ------------------------------------------------------------
 
     def add(self, name: DataInfoId, now: float) -> tuple[FollowedDatum, list[Effect]]:
-        """Follow an id: first listen to its bucket, then fetch."""
-        interest = self._interests.get(name)
-        if interest is not None:
-            return interest, []
-        interest = self._interests[name] = FollowedDatum(name, self._links.primary(name), now)
-        return interest, self._buckets.add(interest) + self._fetching.fetch(interest, now)
+        """Follow a datum: listen to its bucket first, then fetch."""
+        followed = self._followed.get(name)
+        if followed is not None:
+            return followed, []
+        followed = self._followed[name] = FollowedDatum(name, self._links.primary(name), now)
+        return followed, self._buckets.add(followed) + self._fetches.fetch(followed, now)
 
-    def drop(self, name: DataInfoId) -> list[Effect]:
-        """Follow an id no more."""
-        interest = self._interests.pop(name, None)
-        if interest is None:
+    def remove(self, name: DataInfoId) -> list[Effect]:
+        """Stop following a datum."""
+        followed = self._followed.pop(name, None)
+        if followed is None:
             return []
-        self._fetching.forget(interest)
+        self._fetches.forget(followed)
         self._changed.pop(name, None)
-        self._claims.pop(name, None)
-        return self._buckets.remove(interest)
+        return self._buckets.remove(followed)
 
-    def claim(self, interest: FollowedDatum, version: Version) -> None:
-        """Hear from a client that it has seen a version: the primary is asked for none below it."""
-        if version > max(interest.claimed, interest.mirror.highest_seen):
-            interest.claimed = version
-            self._claims[interest.name] = interest
+    def claim(self, followed: FollowedDatum, version: Version) -> None:
+        """Note that a client claims to have seen a version: never fetch one below it."""
+        self._fetches.claim(followed, version)
 
     def settle(self, now: float) -> list[Effect]:
-        """Ask about what clients claim."""
-        effects: list[Effect] = []
-        for interest in list(self._claims.values()):
-            if interest.asked != interest.claimed:
-                effects += self._fetching.fetch(interest, now)
-        return effects
+        """Ask the primaries about what clients claim."""
+        return self._fetches.settle(now)
 
-    # --- hints and beats ----------------------------------------------------------------------
+    # --- hints, beats, comparisons ------------------------------------------------------------
 
-    def hinted(self, peer: str, changed: Changed, now: float) -> list[Effect]:
-        """Take a hint of the data node that owns the id; any other's is of the past."""
-        effects: list[Effect] = []
+    def on_changed(self, peer: str, changed: Changed, now: float) -> list[Effect]:
+        """Take a hint: apply it if it fits, else fetch."""
         bucket = bucket_of(changed.data_info_id)
-        if self._buckets.has_gap(peer, bucket, changed.sequence, is_hint=True):
-            effects += self._compare(peer, bucket)
-        interest = self._interests.get(changed.data_info_id)
-        if interest is None or interest.peer != peer:
+        gaps = self._buckets.note_hint(peer, bucket, changed.sequence)
+        effects = self._checks.compare(peer, gaps) if gaps else []
+        followed = self._followed.get(changed.data_info_id)
+        if followed is None or followed.peer != peer:
             return effects
-        before = interest.mirror.version
-        verdict = interest.mirror.hint(
+        before = followed.mirror.version
+        verdict = followed.mirror.hint(
             changed.source_version, changed.version, changed.publishers, changed.removals
         )
-        if interest.mirror.version > before:
-            self._changed[interest.name] = interest
+        if followed.mirror.version > before:
+            self._changed[followed.name] = followed
         if verdict is Verdict.FETCH:
-            effects += self._fetching.fetch(interest, now)
+            effects += self._fetches.fetch(followed, now)
         return effects
 
-    def beaten(self, peer: str, beat: Beat, now: float) -> list[Effect]:
-        """Compare a beat's sequences with mine, and see whether the node knows more now."""
-        effects: list[Effect] = []
-        for bucket in self._buckets.gaps(peer, beat.sequences):
-            effects += self._compare(peer, bucket)
+    def on_beat(self, peer: str, beat: Beat, now: float) -> list[Effect]:
+        """Compare the buckets whose hints were lost; fetch what the data node may know by now."""
+        effects = self._checks.compare(peer, self._buckets.note_beat(peer, beat.sequences))
         before = self._unreconciled.get(peer, 0)
         self._unreconciled[peer] = len(beat.unreconciled)
         if len(beat.unreconciled) < before or not beat.unreconciled:
-            for interest in self._interests.values():
-                is_open = interest.mirror.is_unsure or not interest.mirror.is_known
-                if interest.peer == peer and is_open:
-                    effects += self._fetching.fetch(interest, now)
+            for followed in self._followed.values():
+                is_incomplete = followed.mirror.is_unsure or not followed.mirror.is_known
+                if followed.peer == peer and is_incomplete:
+                    effects += self._fetches.fetch(followed, now)
         return effects
 
-    def _compare(self, peer: str, bucket: int) -> list[Effect]:
-        """Ask which of the versions that I have in a bucket are not the present ones."""
-        versions = self._buckets.versions(peer, bucket)
-        if not versions or not self._links.is_up(peer):
-            return []
-        size = Limits.ids_per_record_max
-        self.compare_count += 1
-        return [
-            Send(Link.DATA, peer, CompareVersions(0, bucket, tuple(versions[at : at + size])))
-            for at in range(0, len(versions), size)
-        ]
-
-    def compared(self, peer: str, versions: Versions, now: float) -> list[Effect]:
-        """Fetch what a comparison showed to be different."""
+    def on_versions(self, peer: str, versions: Versions, now: float) -> list[Effect]:
+        """Fetch the datums that a comparison showed to be at another version."""
         effects: list[Effect] = []
         for name, version in versions.versions:
-            interest = self._interests.get(name)
-            if interest is not None and interest.peer == peer:
-                if version > interest.mirror.version:
-                    interest.mirror.expect(version)
-                effects += self._fetching.fetch(interest, now)
+            followed = self._followed.get(name)
+            if followed is not None and followed.peer == peer:
+                if version > followed.mirror.version:
+                    followed.mirror.expect(version)
+                effects += self._fetches.fetch(followed, now)
         return effects
 
-    # --- fetching -----------------------------------------------------------------------------
+    # --- answers to fetches -------------------------------------------------------------------
 
-    def changes_came(self, peer: str, changes: Changes, now: float) -> list[Effect]:
+    def on_changes(self, followed: FollowedDatum, changes: Changes, now: float) -> list[Effect]:
         """Apply fetched changes."""
-        interest = self._fetching.of_answer(peer, changes.request_id)
-        if interest is None:
-            return []
-        self._fetching.end(interest)
-        self._buckets.start_counting(interest, changes.sequence)
-        before = interest.mirror.version
+        self._fetches.end(followed)
+        self._buckets.start_counting(followed, changes.sequence)
+        before = followed.mirror.version
         for change in changes.changes:
-            interest.mirror.hint(
+            followed.mirror.hint(
                 change.source_version, change.version, change.publishers, change.removals
             )
-        return self._answered(interest, before, now)
+        return self._on_answered(followed, before, now)
 
-    def snapshot_came(self, peer: str, snapshot: Snapshot, now: float) -> list[Effect]:
-        """Gather a snapshot's parts and apply them when they are all here."""
-        interest = self._fetching.of_answer(peer, snapshot.request_id)
-        if interest is None:
-            return []
-        interest.parts.extend(snapshot.publishers)
+    def on_snapshot(
+        self, followed: FollowedDatum, snapshot: Snapshot, now: float
+    ) -> tuple[list[Effect], list[bytes]]:
+        """Gather the parts of a snapshot, and apply it when the last one is here.
+
+        Return also the ids of the publishers that the primary lacks although this session answers
+        for them: they stay in the mirror, and have to be sent to the primary again.
+        """
+        followed.parts.extend(snapshot.publishers)
         if snapshot.parts_left:
-            self._fetching.goes_on(interest, now)
-            return []
-        parts = interest.parts
-        self._fetching.end(interest)
-        self._buckets.start_counting(interest, snapshot.sequence)
-        if snapshot.is_unreconciled and not self._takes_provisional(interest, parts, now):
-            self._fetching.retry(interest, now)
-            return []
-        mirror = interest.mirror
-        before = mirror.version
-        if not snapshot.is_unreconciled:
-            named = {publisher.publisher_id for publisher in parts}
-            own = [p for key, p in mirror.content.items() if key not in named and self._keeps(key)]
-            parts += own
-        mirror.snapshot(snapshot.version, parts, is_partial=snapshot.is_unreconciled)
-        return self._answered(interest, before, now)
+            self._fetches.on_part(followed, now)
+            return [], []
+        publishers = followed.parts
+        self._fetches.end(followed)
+        self._buckets.start_counting(followed, snapshot.sequence)
+        is_partial = snapshot.is_unreconciled
+        if is_partial and not self._takes_provisional(followed, publishers, now):
+            self._fetches.retry(followed, now)
+            return [], []
+        lacking = [] if is_partial else self._answered_for_beside(followed, publishers)
+        before = followed.mirror.version
+        followed.mirror.snapshot(snapshot.version, publishers + lacking, is_partial=is_partial)
+        effects = self._on_answered(followed, before, now)
+        return effects, [publisher.publisher_id for publisher in lacking]
 
-    def _answered(self, interest: FollowedDatum, before: Version, now: float) -> list[Effect]:
+    def _answered_for_beside(
+        self, followed: FollowedDatum, publishers: Iterable[Publisher]
+    ) -> list[Publisher]:
+        """Return the publishers here that a snapshot lacks and this session answers for."""
+        named = {publisher.publisher_id for publisher in publishers}
+        return [
+            publisher
+            for publisher_id, publisher in followed.mirror.content.items()
+            if publisher_id not in named and self._registrations.answers_for(publisher_id)
+        ]
+
+    def _on_answered(self, followed: FollowedDatum, before: Version, now: float) -> list[Effect]:
         """Ask again if more was hinted meanwhile; after a pause if the answer led nowhere."""
-        self._changed[interest.name] = interest
-        if interest.claimed == interest.asked:
-            interest.claimed = interest.asked = ZERO
-            self._claims.pop(interest.name, None)
-        if not interest.wants_fetch:
+        self._changed[followed.name] = followed
+        self._fetches.settle_claim(followed)
+        if not followed.wants_fetch:
             return []
-        if interest.mirror.version > before:
-            return self._fetching.fetch(interest, now)
-        self._fetching.retry(interest, now)
+        if followed.mirror.version > before:
+            return self._fetches.fetch(followed, now)
+        self._fetches.retry(followed, now)
         return []
 
     def _takes_provisional(
-        self, interest: FollowedDatum, parts: Iterable[Publisher], now: float
+        self, followed: FollowedDatum, publishers: list[Publisher], now: float
     ) -> bool:
-        """Return whether to go on with what an unreconciled node has.
+        """Return whether to take what an unreconciled data node has, which may lack publishers.
 
-        Whoever has a copy merges at once, since that loses nothing; the others wait a little for
-        more, and long before they believe that there is nothing.
+        A copy merges it at once, since merging drops nothing. Without a copy the session waits a
+        little for more, and a long time before it believes that there is nothing.
         """
-        if interest.mirror.is_known:
+        if followed.mirror.is_known:
             return True
-        waited = now - interest.first_asked_at
-        if parts:
+        waited = now - followed.first_asked_at
+        if publishers:
             return waited >= self._config.provisional_seconds
         return waited >= self._config.provisional_empty_seconds
 
-    def refused(self, peer: str, request_id: int, now: float) -> bool:
-        """Ask again in a while; return whether the request was one of mine."""
-        interest = self._fetching.of_answer(peer, request_id)
-        if interest is None:
-            return False
-        self._fetching.end(interest)
-        self._fetching.retry(interest, now)
-        return True
+    def on_refused(self, followed: FollowedDatum, now: float) -> None:
+        """Ask again after a pause: the data node refused the fetch."""
+        self._fetches.end(followed)
+        self._fetches.retry(followed, now)
 
     # --- connections, ring, time --------------------------------------------------------------
 
-    def node_up(self, peer: str, now: float) -> list[Effect]:
+    def on_node_up(self, peer: str, now: float) -> list[Effect]:
         """Ask a data node for what could not be asked before, and compare the rest."""
-        effects = self._fetching.node_up(peer, now)
-        for bucket in self._buckets:
-            effects += self._compare(peer, bucket)
-        return effects
+        return self._fetches.on_node_up(peer, now) + self._checks.compare_all(peer)
 
-    def node_lost(self, peer: str, now: float) -> None:
-        """Ask again what was under way when the connection went."""
-        self._fetching.node_lost(peer, now)
+    def on_node_lost(self, peer: str, now: float) -> None:
+        """Ask again, after a pause, what was under way when the connection broke."""
+        self._fetches.on_node_lost(peer, now)
 
-    def ring_changed(self, now: float) -> list[Effect]:
-        """Follow each id at the node that owns it now."""
+    def on_ring(self, now: float) -> list[Effect]:
+        """Follow each datum at its primary under the new ring."""
         peers = set(self._links.peers())
         self._buckets.keep_only(peers)
         self._unreconciled = {p: n for p, n in self._unreconciled.items() if p in peers}
         effects: list[Effect] = []
-        for interest in self._interests.values():
-            peer = self._links.primary(interest.name)
-            if peer != interest.peer:
-                self._fetching.end(interest)
-                interest.peer = peer
-                interest.first_asked_at = now
-                effects += self._fetching.fetch(interest, now)
+        for followed in self._followed.values():
+            peer = self._links.primary(followed.name)
+            if peer != followed.peer:
+                self._fetches.end(followed)
+                followed.peer = peer
+                followed.first_asked_at = now
+                effects += self._fetches.fetch(followed, now)
         return effects
 
-    def tick(self, now: float) -> list[Effect]:
-        """Ask again what is due, and compare everything once in a while."""
-        effects = self._fetching.tick(now)
-        if now >= self._sweep_at:
-            if self._sweep_at:
-                effects += self._sweep(now)
-            self._sweep_at = now + self._config.sweep_seconds
+    def tick(self, expired: Iterable[FollowedDatum], now: float) -> list[Effect]:
+        """Ask again what is due, `expired` included; once in a while, compare everything."""
+        effects = self._fetches.tick(expired, now)
+        if now >= self._checks.sweep_at:
+            effects += self._checks.sweep(now)
+            for followed in self._followed.values():
+                self._trim(followed, now)
         return effects
 
-    def _sweep(self, now: float) -> list[Effect]:
-        """Compare everything, and let old steps go."""
-        effects: list[Effect] = []
-        for peer in self._links.peers():
-            for bucket in self._buckets:
-                effects += self._compare(peer, bucket)
-        for interest in self._interests.values():
-            self.trim(interest, now)
-        return effects
-
-    def trim(self, interest: FollowedDatum, now: float) -> None:
-        """Bound the steps that are kept of one id."""
-        length = max(self._config.op_log_length_min, len(interest.mirror.content) // 4)
-        interest.log.trim(now, length_max=length, seconds_max=self._config.op_log_seconds)
+    def _trim(self, followed: FollowedDatum, now: float) -> None:
+        """Drop steps of a datum's log that are too old or too many."""
+        length = max(self._config.op_log_length_min, len(followed.mirror.content) // 4)
+        followed.log.trim(now, length_max=length, seconds_max=self._config.op_log_seconds)
 
     def next_tick_at(self) -> float:
-        """When something is due."""
-        fetch = self._fetching.next_tick_at()
-        return self._sweep_at if fetch is None else min(self._sweep_at, fetch)
+        """Return when the next sweep or the next pause of a fetch is due."""
+        fetch = self._fetches.next_tick_at()
+        return self._checks.sweep_at if fetch is None else min(self._checks.sweep_at, fetch)

@@ -7,7 +7,7 @@ from zreg.raft.status import Role
 from zreg.testing.workloads.settings_writer import SettingsWriter
 
 if TYPE_CHECKING:
-    from zreg.meta.state import MetaState
+    from zreg.meta.state.meta_state import MetaState
     from zreg.model import Membership
 
 
@@ -38,7 +38,7 @@ class MetaChecker:
     def check_settings(self, core: MetaCore, writer: SettingsWriter) -> None:
         """Check that settings are as last answered; the unanswered change may have happened."""
         for name, setting in sorted(writer.settings.items()):
-            present, change = core.state.setting(name), writer.under_way
+            present, change = core.state.settings.find(name), writer.under_way
             if change is not None and change.name == name:
                 value = None if present is None else present.value
                 assert present == setting or value == change.value, f"{name} is {present}"

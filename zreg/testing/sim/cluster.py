@@ -5,8 +5,8 @@ from zreg.data.core import DataCore
 from zreg.effects import Core, Link, MembershipTaken
 from zreg.membership.cluster_member import NodeFailed
 from zreg.meta.core import MetaCore
-from zreg.meta.group.meta_peers import Identity
-from zreg.meta.group.raft_driver import first_save, founders_of, new_raft
+from zreg.meta.group.raft_driver import new_raft
+from zreg.meta.peers.identity import Identity, first_save, founders_of
 from zreg.model import EMPTY_MEMBERSHIP, Member, Membership, Role, Status
 from zreg.session.core import SessionCore
 from zreg.testing.sim.disk import SimDisk

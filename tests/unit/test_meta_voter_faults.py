@@ -1,4 +1,4 @@
-"""What goes wrong while the nodes of meta change: messages late, disks lost, peers behind."""
+"""Faults while meta nodes change: late messages, lost journals, peers that are behind."""
 
 from random import Random
 
@@ -23,7 +23,8 @@ from zreg.errors import (
     NotReadyError,
     UnknownNodeError,
 )
-from zreg.meta.core import HandOver, MetaCore
+from zreg.meta.core import MetaCore
+from zreg.meta.group.leader_handover import HandOver
 from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.group.recovery import recovery
 from zreg.raft.ready import Persisted
@@ -42,7 +43,7 @@ from zreg.wire.raft_messages import AppendEntries, RequestVote
 
 
 def late_vote(cluster: Cluster, sender: str, receiver: str) -> RequestVote:
-    """Return what a node asks for that was handed the lead, and got that late."""
+    """Return the vote request of a node that got an order to take over late."""
     raft = cluster.cores[receiver].raft_driver.raft
     return RequestVote(
         sender=sender,
@@ -56,7 +57,7 @@ def late_vote(cluster: Cluster, sender: str, receiver: str) -> RequestVote:
     )
 
 
-def test_a_removed_node_that_stands_for_election_late_is_asked_who_it_is() -> None:
+def test_a_removed_node_that_stands_for_election_late_must_introduce_itself() -> None:
     cluster = running(("m1", "m2"))
     last, gone = cluster.leader(), cluster.followers()[0]
     cluster.stop(gone)
@@ -73,10 +74,10 @@ def test_a_removed_node_that_stands_for_election_late_is_asked_who_it_is() -> No
 
 
 def test_a_lone_node_that_had_to_step_down_leads_again() -> None:
-    """Whoever knows of later changes is listened to, by a node that has no other to hear either."""
+    """A node that knows a later configuration may ask, also a lone node."""
     cluster = running(("m1",))
-    stranger = IntroduceMeta(1, "m9", "m1", "tcp://m9:9611", "x", "", b"", 1_000, 1_000)
-    cluster.give("m1", Link.RAFT_ANSWER, b"request", stranger)
+    unknown = IntroduceMeta(1, "m9", "m1", "tcp://m9:9611", "x", "", b"", 1_000, 1_000)
+    cluster.give("m1", Link.RAFT_ANSWER, b"request", unknown)
     term = cluster.cores["m1"].raft_driver.raft.term
 
     cluster.give("m1", Link.RAFT_ANSWER, b"request", late_vote(cluster, "m9", "m1"))
@@ -88,7 +89,7 @@ def test_a_lone_node_that_had_to_step_down_leads_again() -> None:
 
 
 def first_entry(cluster: Cluster, leader: str, receiver: str) -> AppendEntries:
-    """Return what the leader sends to a node that is far behind: not all of the log."""
+    """Return the leader's first entry for a node that is far behind."""
     raft = cluster.cores[leader].raft_driver.raft
     return AppendEntries(
         sender=leader,
@@ -103,7 +104,7 @@ def first_entry(cluster: Cluster, leader: str, receiver: str) -> AppendEntries:
 
 
 def adding_while_one_is_away() -> tuple[Cluster, str]:
-    """Return a cluster whose new node m4 has the first entry only, and who does not know of it."""
+    """Return a cluster whose new node m4 has one entry, and a peer that does not know m4."""
     cluster = running()
     leader = cluster.leader()
     away, other = cluster.followers()
@@ -123,12 +124,12 @@ def failed(cluster: Cluster) -> set[str]:
     return set(cluster.failed())
 
 
-def test_a_new_node_does_not_end_because_one_that_was_away_does_not_know_it_yet() -> None:
+def test_a_new_node_does_not_end_because_a_peer_does_not_know_it_yet() -> None:
     cluster, away = adding_while_one_is_away()
 
     cluster.run(0.2, away, "m4")
 
-    assert "m4 was removed" in cluster.cores["m4"].raft_driver.peers.troubles()[away]
+    assert "m4 was removed" in cluster.cores["m4"].raft_driver.peers.missing()[away]
     assert failed(cluster) == set()
     cluster.wake(*NAMES)
     cluster.run(3.0)
@@ -136,17 +137,17 @@ def test_a_new_node_does_not_end_because_one_that_was_away_does_not_know_it_yet(
     assert failed(cluster) == set()
 
 
-def test_a_new_node_does_not_end_because_one_that_was_away_says_so_and_nobody_leads() -> None:
+def test_a_new_node_does_not_end_by_one_claim_while_there_is_no_leader() -> None:
     cluster, away = adding_while_one_is_away()
 
     cluster.run(4.0, away, "m4")
 
     assert cluster.cores["m4"].raft_driver.raft.leader is None
-    assert "m4 was removed" in cluster.cores["m4"].raft_driver.peers.troubles()[away]
+    assert "m4 was removed" in cluster.cores["m4"].raft_driver.peers.missing()[away]
     assert failed(cluster) == set()
 
 
-def test_a_new_node_that_is_removed_before_it_knows_of_its_addition_hears_it_from_most() -> None:
+def test_a_new_node_that_was_removed_ends_when_a_majority_says_so() -> None:
     cluster, away = adding_while_one_is_away()
     cluster.cut = {"m4"}
     cluster.run(0.5)
@@ -163,10 +164,10 @@ def test_a_new_node_that_is_removed_before_it_knows_of_its_addition_hears_it_fro
 
 
 def declined(cluster: Cluster, by: str, **changes: int | str) -> MetaDeclined:
-    """Return what a peer of m1 says that takes m1 for removed, and knows more than m1 does."""
+    """Return the claim of a peer with a later configuration that m1 was removed."""
     peers = cluster.cores[by].raft_driver.peers
     raft = cluster.cores["m1"].raft_driver.raft
-    about = peers._about_me("m1")
+    about = peers.introductions.about_me("m1")
     no = MetaDeclined(0, *about, UnknownNodeError.code, "m1 was removed")
     later = replace(no, configuration_index=raft.configuration_index + 1)
     return replace(later, **changes)  # type: ignore[arg-type]
@@ -185,11 +186,11 @@ def declined(cluster: Cluster, by: str, **changes: int | str) -> MetaDeclined:
         ({"request_id": 1_000_000}, False),
     ],
 )
-def test_a_member_ends_when_one_of_its_peers_knows_later_that_it_is_none(
+def test_a_member_ends_when_a_peer_with_a_later_configuration_does_not_know_it(
     changes: dict[str, int | str], *, ends: bool
 ) -> None:
     cluster = running()
-    cluster.cores["m1"].raft_driver.peers.introduce_all(cluster.now)
+    cluster.cores["m1"].raft_driver.peers.introduce_to_all(cluster.now)
 
     cluster.give("m1", Link.RAFT_ASK, "m2", declined(cluster, "m2", **changes))
 
@@ -197,12 +198,12 @@ def test_a_member_ends_when_one_of_its_peers_knows_later_that_it_is_none(
     assert cluster.cores["m1"].raft_driver.peers.is_up("m2") is ("request_id" in changes)
 
 
-def test_who_is_being_added_ends_by_the_word_of_a_later_term() -> None:
+def test_a_node_being_added_ends_by_a_claim_of_a_later_term() -> None:
     cluster, away = adding_while_one_is_away()
     cluster.run(2.0, away, "m4")
     assert failed(cluster) == set()
     core = cluster.cores["m4"].raft_driver
-    about = cluster.cores[away].raft_driver.peers._about_me("m4")
+    about = cluster.cores[away].raft_driver.peers.introductions.about_me("m4")
     no = MetaDeclined(0, *about, UnknownNodeError.code, "m4 was removed")
 
     cluster.give("m4", Link.RAFT_ASK, away, replace(no, configuration_term=core.raft.term + 1))
@@ -210,7 +211,7 @@ def test_who_is_being_added_ends_by_the_word_of_a_later_term() -> None:
     assert failed(cluster) == {"m4"}
 
 
-def test_a_refused_request_ends_nobody() -> None:
+def test_a_refused_request_does_not_end_a_node() -> None:
     cluster = running()
 
     cluster.cut = {"m2"}
@@ -218,11 +219,11 @@ def test_a_refused_request_ends_nobody() -> None:
         cluster.give("m1", Link.RAFT_ASK, "m2", Refused(0, UnknownNodeError.code, "who?"))
 
     assert failed(cluster) == set()
-    assert cluster.cores["m1"].raft_driver.peers.troubles() == {"m2": "who?"}
+    assert cluster.cores["m1"].raft_driver.peers.missing() == {"m2": "who?"}
 
 
-def test_a_new_leader_removes_nobody_before_it_has_heard_the_others() -> None:
-    """One is dead, and who leads now has not noticed yet: with the other removed, none can lead."""
+def test_a_new_leader_removes_no_node_before_it_has_heard_the_others() -> None:
+    """One node is dead, which the new leader does not know yet: it needs the other one."""
     cluster = running()
     former = cluster.leader()
     dead, new = cluster.followers()
@@ -243,8 +244,8 @@ def test_a_new_leader_removes_nobody_before_it_has_heard_the_others() -> None:
     assert cluster.answers() == [Accepted((9,))]
 
 
-def test_whoever_asks_again_and_again_does_not_hold_up_the_leader() -> None:
-    """The node that is to lead is stuck: the leader goes on after a while, whatever it is asked."""
+def test_repeated_requests_do_not_keep_a_failed_handover_alive() -> None:
+    """The successor is stuck: the leader gives the handover up, however often it is asked."""
     names = tuple(f"m{number}" for number in range(1, 6))
     cluster = running(names)
     leader = cluster.leader()
@@ -266,8 +267,8 @@ def test_whoever_asks_again_and_again_does_not_hold_up_the_leader() -> None:
     assert not cluster.cores[leader].is_leading
 
 
-def test_meta_has_no_more_nodes_than_can_vote() -> None:
-    """The one too many would have the log, and wait for its vote for ever."""
+def test_meta_has_at_most_as_many_nodes_as_can_vote() -> None:
+    """One more would get the log, and wait for its vote for ever."""
     cluster = running(tuple(f"m{number}" for number in range(1, 8)))
 
     refused = refusal(change(cluster, cluster.leader(), AddMeta, 8, "m8", "tcp://m8:9611"))
@@ -314,13 +315,13 @@ def test_a_node_that_founded_a_cluster_by_mistake_is_told_how_to_join() -> None:
     assert raft.configuration.voters == (*NAMES, "m4")
 
 
-def test_nobody_is_shown_who_has_not_said_who_it_is() -> None:
-    """Sessions and data nodes go where meta is shown to be."""
+def test_a_meta_node_that_has_not_introduced_itself_is_not_shown() -> None:
+    """Sessions and data nodes connect to the addresses that are shown."""
     cluster = running()
     leader, other = cluster.leader(), cluster.followers()[0]
     forged = Join(1, meta_member(other, "forged"), b"", 0)
     cluster.sent.clear()
-    cluster.cores[leader].raft_driver.peers._askers.clear()
+    cluster.cores[leader].raft_driver.peers.introductions._askers.clear()
 
     cluster.give(leader, Link.RAFT_ANSWER, b"request", forged)
     (answer,) = [send.message for _, send in cluster.sent if send.link is Link.RAFT_ANSWER]
@@ -331,14 +332,14 @@ def test_nobody_is_shown_who_has_not_said_who_it_is() -> None:
     assert member.process_id == other.encode()
 
 
-def test_a_node_that_is_not_shown_says_again_who_it_is() -> None:
-    """The leader forgot who introduced itself, while a restarted node asks to be shown."""
+def test_a_node_that_is_not_shown_introduces_itself_again() -> None:
+    """The leader has forgotten its introduction, so it refuses to show it."""
     cluster = running()
     leader, other = cluster.leader(), cluster.followers()[0]
     core = cluster.cores[other]
-    core._voters._member = meta_member(other, "restarted")
+    core._leader.meta_members._member = meta_member(other, "restarted")
     core._member = meta_member(other, "restarted")
-    cluster.cores[leader].raft_driver.peers._askers.clear()
+    cluster.cores[leader].raft_driver.peers.introductions._askers.clear()
 
     cluster.run(2.0)
 
@@ -347,8 +348,8 @@ def test_a_node_that_is_not_shown_says_again_who_it_is() -> None:
     assert member.process_id == b"restarted"
 
 
-def test_a_node_that_was_given_up_is_no_peer_of_the_one_that_was_recovered() -> None:
-    """It knows of later changes, so it is listened to: it must not take this one for its own."""
+def test_an_abandoned_node_is_no_peer_of_the_recovered_one() -> None:
+    """It knows a later configuration, so it may ask; but the other journal is no peer's."""
     cluster = running()
     last, given_up = NAMES[0], cluster.cores[NAMES[1]].raft_driver
     raft = cluster.cores[last].raft_driver.raft
@@ -376,15 +377,15 @@ def test_a_node_that_was_given_up_is_no_peer_of_the_one_that_was_recovered() -> 
     question = given_up.peers._introduce(last, 0.0).message  # type: ignore[attr-defined]
     (sent,) = core.receive(Link.RAFT_ANSWER, b"request", question, 0.0)
     assert isinstance(sent.message, MetaIntroduced)  # type: ignore[attr-defined]
-    given_up.peers.take(last, sent.message)  # type: ignore[attr-defined]
+    given_up.peers.on_meta_introduced(last, sent.message)  # type: ignore[attr-defined]
 
     assert core.is_leading
     assert not given_up.peers.is_up(last)
-    assert "without the journal that it had" in given_up.peers.troubles()[last]
+    assert "without the journal that it had" in given_up.peers.missing()[last]
 
 
-def test_a_node_whose_name_a_session_has_writes_nothing_in_vain() -> None:
-    """The session was about to join when the node was added."""
+def test_a_meta_node_whose_id_a_session_has_is_not_proposed_again_and_again() -> None:
+    """The session joined just before the meta node was added."""
     cluster = running()
     leader = cluster.leader()
     cluster.cut = set(cluster.followers())
@@ -406,8 +407,8 @@ def test_a_node_whose_name_a_session_has_writes_nothing_in_vain() -> None:
     assert raft.log.last_index == last_index
 
 
-def test_a_meta_node_of_another_cluster_is_no_peer_and_is_named() -> None:
-    """Its name is in the header of what it answers, which is read no further."""
+def test_a_meta_node_of_another_cluster_is_no_peer_and_is_logged() -> None:
+    """The header of its answer names the cluster; the rest is not decoded."""
     cluster = running()
     name, *others = NAMES
     core = cluster.cores[name]
@@ -422,4 +423,4 @@ def test_a_meta_node_of_another_cluster_is_no_peer_and_is_named() -> None:
     assert [dict(log.fields) for log in told] == [
         {"peer": others[0], "detail": "it is of cluster 'other'"}
     ]
-    assert core.raft_driver.peers.troubles() == {others[0]: "it is of cluster 'other'"}
+    assert core.raft_driver.peers.missing() == {others[0]: "it is of cluster 'other'"}

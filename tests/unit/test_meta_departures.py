@@ -1,4 +1,4 @@
-"""A node departs at once when a node, its connection and meta's own look agree; others wait."""
+"""Early departures by threefold evidence, and the waits of nodes that depart too often."""
 
 import pytest
 from msgspec.structs import replace
@@ -46,7 +46,7 @@ from zreg.wire.membership_messages import Join, Leave, MembershipReply, ReportGo
 S1, D1, D2 = Incarnation(2, "s1"), Incarnation(3, "d1"), Incarnation(4, "d2")
 CHECK = Connect(Link.CHECKS, "d1@3", "tcp://d1:1")
 LOST = PeerLost(Link.NODES, peer_of("d1"), CLOSED)
-NOBODY_LISTENS = PeerLost(Link.CHECKS, "d1@3", REFUSED)
+NOT_LISTENING = PeerLost(Link.CHECKS, "d1@3", REFUSED)
 REPORT = ReportGone(S1, D1, OWN)
 
 
@@ -71,11 +71,11 @@ def is_member(core: MetaCore, incarnation: Incarnation = D1) -> bool:
     return member is not None and member.incarnation == incarnation
 
 
-# --- the three that must agree --------------------------------------------------------------------
+# --- the three pieces of evidence -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("report_first", [True, False])
-def test_all_three_let_a_node_depart_at_once(*, report_first: bool) -> None:
+def test_with_all_three_pieces_of_evidence_a_node_departs_at_once(*, report_first: bool) -> None:
     core = make_cluster()
     if report_first:
         assert report(core) == []
@@ -84,13 +84,13 @@ def test_all_three_let_a_node_depart_at_once(*, report_first: bool) -> None:
         assert happen(core, LOST) == []
         assert report(core, now=0.1) == [CHECK]
 
-    effects = happen(core, NOBODY_LISTENS, 0.2)
+    effects = happen(core, NOT_LISTENING, 0.2)
 
     assert effects == [departed_log(D1, "data", "gone", 5)]
     assert core.membership == membership(working("s1", 2), working("d2", 4), epoch=5, ring_epoch=5)
 
 
-def test_a_session_departs_by_the_word_of_a_data_node_and_its_grace_begins() -> None:
+def test_a_session_reported_by_a_data_node_departs_and_its_grace_begins() -> None:
     core = make_core()
     d1, s1, _ = (enter(core, node_id) for node_id in ("d1", "s1", "s2"))
     happen(core, PeerLost(Link.NODES, peer_of("s1"), CLOSED))
@@ -105,13 +105,13 @@ def test_a_session_departs_by_the_word_of_a_data_node_and_its_grace_begins() -> 
     "found", [PeerUp(Link.CHECKS, "d1@3"), PeerLost(Link.CHECKS, "d1@3", TIMED_OUT)]
 )
 def test_only_a_refused_connection_is_proof(found: Local) -> None:
-    """It lives, or is merely stopped, or cut off: then its lease decides."""
+    """Else the node may be alive, stopped or cut off, and its lease decides."""
     core = make_cluster()
     report(core)
     happen(core, LOST)
 
     assert happen(core, found) == []
-    assert happen(core, NOBODY_LISTENS) == [], "nobody looked"
+    assert happen(core, NOT_LISTENING) == [], "no check is under way"
     assert is_member(core)
     logged = pass_time(core, 0.0, LEASE, S1, D2)
     assert [log for _, log in logged] == [departed_log(D1, "data", "silent", 5)]
@@ -121,11 +121,11 @@ def test_a_report_and_a_refusal_without_a_closed_connection_are_not_enough() -> 
     core = make_cluster()
 
     assert report(core) == []
-    assert happen(core, NOBODY_LISTENS) == []
+    assert happen(core, NOT_LISTENING) == []
     assert is_member(core)
 
 
-def test_a_node_that_renews_in_between_stays() -> None:
+def test_a_node_that_renews_before_the_check_ends_stays() -> None:
     core = make_cluster()
     happen(core, LOST)
     ask(core, b"again", renew(D1), 0.1)
@@ -133,11 +133,11 @@ def test_a_node_that_renews_in_between_stays() -> None:
 
     happen(core, PeerLost(Link.NODES, b"again", CLOSED), 0.3)
     ask(core, b"once more", renew(D1), 0.4)
-    assert happen(core, NOBODY_LISTENS, 0.5) == []
+    assert happen(core, NOT_LISTENING, 0.5) == []
     assert is_member(core)
 
 
-def test_a_node_that_repeats_its_join_in_between_stays() -> None:
+def test_a_node_that_repeats_its_join_before_the_report_stays() -> None:
     core = make_cluster()
     happen(core, LOST)
     ask(core, b"again", join("d1"), 0.1)
@@ -145,17 +145,17 @@ def test_a_node_that_repeats_its_join_in_between_stays() -> None:
     assert report(core, now=0.2) == []
 
 
-def test_each_of_the_two_counts_for_a_lease() -> None:
+def test_a_report_and_a_closed_connection_count_for_a_lease() -> None:
     core = make_cluster()
     happen(core, LOST)
     pass_time(core, 0.0, LEASE / 2, S1, D2)
-    assert len(core._registrar.evidence) == 1
+    assert len(core._leader.failure_evidence) == 1
 
     assert report(core, now=LEASE + 0.1) == []
-    assert len(core._registrar.evidence) == 1
+    assert len(core._leader.failure_evidence) == 1
 
 
-def test_a_report_that_comes_twice_has_meta_look_once() -> None:
+def test_a_repeated_report_causes_one_check() -> None:
     core = make_cluster()
     happen(core, LOST)
 
@@ -167,41 +167,41 @@ def test_a_report_that_comes_twice_has_meta_look_once() -> None:
 @pytest.mark.parametrize(
     "what",
     [
-        pytest.param(ReportGone(S1, Incarnation(2, "d1"), OWN), id="an earlier life"),
-        pytest.param(ReportGone(S1, Incarnation(9, "d1"), OWN), id="a later life"),
+        pytest.param(ReportGone(S1, Incarnation(2, "d1"), OWN), id="an earlier incarnation"),
+        pytest.param(ReportGone(S1, Incarnation(9, "d1"), OWN), id="a later incarnation"),
         pytest.param(ReportGone(S1, Incarnation(3, "d9"), OWN), id="no member"),
         pytest.param(ReportGone(S1, D1, b"other"), id="another cluster"),
-        pytest.param(ReportGone(Incarnation(1, "s1"), D1, OWN), id="by an earlier life"),
+        pytest.param(ReportGone(Incarnation(1, "s1"), D1, OWN), id="by an earlier incarnation"),
         pytest.param(ReportGone(D2, D1, OWN), id="in the name of another node"),
     ],
 )
-def test_reports_that_do_not_fit_are_not_heard(what: ReportGone) -> None:
+def test_reports_that_do_not_fit_the_membership_are_ignored(what: ReportGone) -> None:
     core = make_cluster()
     happen(core, LOST)
 
     assert ask(core, peer_of("s1"), what) == []
-    assert ask(core, b"stranger", REPORT) == []
-    assert len(core._registrar.evidence) == 1
+    assert ask(core, b"unknown", REPORT) == []
+    assert len(core._leader.failure_evidence) == 1
 
 
-def test_nobody_reports_itself() -> None:
+def test_a_node_that_reports_itself_is_ignored() -> None:
     core = make_cluster()
 
     assert report(core, ReportGone(D1, D1, OWN)) == []
-    assert len(core._registrar.evidence) == 0
+    assert len(core._leader.failure_evidence) == 0
 
 
-def test_the_end_of_a_connection_that_nobody_renewed_over_says_nothing() -> None:
+def test_the_end_of_a_connection_without_renewals_is_no_evidence() -> None:
     core = make_cluster()
     report(core)
 
     assert happen(core, PeerLost(Link.NODES, b"who", CLOSED)) == []
 
 
-# --- what it may not do ---------------------------------------------------------------------------
+# --- limits ---------------------------------------------------------------------------------------
 
 
-def test_the_last_data_node_and_the_last_session_never_go() -> None:
+def test_the_last_data_node_and_the_last_session_stay() -> None:
     core = make_core()
     s1, d1 = enter(core, "s1"), enter(core, "d1")
     for gone, reporter in ((d1, s1), (s1, d1)):
@@ -213,8 +213,8 @@ def test_the_last_data_node_and_the_last_session_never_go() -> None:
         assert is_member(core, gone)
 
 
-def test_of_two_that_are_gone_at_once_one_stays() -> None:
-    """The first is on its way, and still in the membership."""
+def test_of_two_nodes_that_are_gone_at_once_one_stays() -> None:
+    """The departure of the first one is proposed and not applied yet."""
     core = make_cluster()
     for gone in (D1, D2):
         happen(core, PeerLost(Link.NODES, peer_of(gone.node_id), CLOSED))
@@ -226,7 +226,7 @@ def test_of_two_that_are_gone_at_once_one_stays() -> None:
     assert is_member(core, D2)
 
 
-def test_it_is_no_silence_and_many_may_go_within_a_lease() -> None:
+def test_early_departures_are_not_limited_like_evictions() -> None:
     core = make_cluster("d3", "d4")
     nodes = [D1, D2, Incarnation(5, "d3")]
     for gone in nodes:
@@ -237,21 +237,21 @@ def test_it_is_no_silence_and_many_may_go_within_a_lease() -> None:
     assert [m.node_id for m in core.membership.of(Role.DATA)] == ["d4"]
 
 
-def test_who_is_on_its_way_by_silence_is_not_sent_twice() -> None:
+def test_a_node_being_evicted_does_not_depart_a_second_time() -> None:
     core = make_cluster()
     pass_time(core, 0.0, LEASE - 0.2, S1, D2)
     happen(core, LOST, LEASE - 0.1)
     report(core, now=LEASE - 0.1)
     core.tick(LEASE)
 
-    assert happen(core, NOBODY_LISTENS, LEASE) == [departed_log(D1, "data", "silent", 5)]
+    assert happen(core, NOT_LISTENING, LEASE) == [departed_log(D1, "data", "silent", 5)]
 
 
-def test_a_renewal_while_the_departure_is_on_its_way_is_refused_once_it_is_decided() -> None:
+def test_a_renewal_during_the_departure_is_refused_once_it_is_decided() -> None:
     core = make_cluster()
     happen(core, LOST)
     report(core)
-    core.receive(Link.LOCAL, "", NOBODY_LISTENS, 0.0)
+    core.receive(Link.LOCAL, "", NOT_LISTENING, 0.0)
 
     assert list(core.receive(Link.NODES, b"again", renew(D1), 0.0)) == []
     list(core.settle(0.0))
@@ -259,18 +259,18 @@ def test_a_renewal_while_the_departure_is_on_its_way_is_refused_once_it_is_decid
     assert ask(core, b"again", renew(D1)) == [refused(b"again", 8, UnknownNodeError.code, detail)]
 
 
-def test_a_successor_that_came_first_is_not_taken_for_the_one_that_is_gone() -> None:
+def test_evidence_against_a_node_does_not_count_against_its_successor() -> None:
     core = make_cluster()
     happen(core, LOST)
     report(core)
     again = enter(core, "d1", life=2)
 
-    assert happen(core, NOBODY_LISTENS) == []
+    assert happen(core, NOT_LISTENING) == []
     assert is_member(core, again)
 
 
-def test_a_new_leader_waits_for_those_it_has_not_seen() -> None:
-    """Nodes look for it; who is reported and has not come after a second is looked at."""
+def test_a_new_leader_waits_for_nodes_that_have_not_come_yet() -> None:
+    """A reported node that has not renewed within a second is checked."""
     cluster = running()
     old = cluster.leader()
     for name in ("s1", "d1"):
@@ -293,7 +293,7 @@ def test_a_new_leader_waits_for_those_it_has_not_seen() -> None:
     assert cluster.checks == [str(gone)]
 
 
-def test_a_new_leader_has_seen_no_connection_and_needs_a_renewal_first() -> None:
+def test_a_connection_counts_for_a_new_leader_after_the_first_renewal() -> None:
     cluster = running()
     old = cluster.leader()
     (reply,) = cluster.request(old, Join(1, newcomer("s1"), b"", 0))
@@ -306,24 +306,24 @@ def test_a_new_leader_has_seen_no_connection_and_needs_a_renewal_first() -> None
     core = cluster.cores[leader]
 
     cluster.give(leader, Link.LOCAL, "", PeerLost(Link.NODES, CLIENT, CLOSED))
-    assert len(core._registrar.evidence) == 0
+    assert len(core._leader.failure_evidence) == 0
 
     renewal = renew(reply.incarnation, cluster_id=core.membership.cluster_id)
     cluster.request(leader, renewal)
     cluster.give(leader, Link.LOCAL, "", PeerLost(Link.NODES, CLIENT, CLOSED))
-    assert len(core._registrar.evidence) == 1
+    assert len(core._leader.failure_evidence) == 1
 
 
-def test_evidence_of_an_earlier_leadership_is_none() -> None:
+def test_evidence_of_an_earlier_leadership_does_not_count() -> None:
     core = make_cluster()
     happen(core, LOST)
-    core._registrar.begin(0.1)
+    core._leader.begin_leases(0.1)
     ask(core, peer_of("s1"), renew(S1), 0.2)
 
     assert report(core, now=0.3) == []
 
 
-def test_who_does_not_lead_hears_no_evidence() -> None:
+def test_a_follower_ignores_evidence() -> None:
     cluster = running()
     follower = cluster.followers()[0]
     core = cluster.cores[follower]
@@ -336,14 +336,14 @@ def test_who_does_not_lead_hears_no_evidence() -> None:
         PeerUp(Link.CHECKS, "m1@1"),
     ):
         assert core.receive(Link.LOCAL, "", event, cluster.now) == []
-    assert len(core._registrar.evidence) == 0
+    assert len(core._leader.failure_evidence) == 0
 
 
-# --- the waiting time of who comes and goes -------------------------------------------------------
+# --- the waits of nodes that depart too often -----------------------------------------------------
 
 
 def crash(core: MetaCore, node_id: str, now: float = 0.0) -> None:
-    """Let a node go without a goodbye."""
+    """Have a node depart without a goodbye."""
     member = core.membership.living(node_id)
     assert member is not None
     happen(core, PeerLost(Link.NODES, peer_of(node_id, member.process_id[-1] - 48), CLOSED), now)
@@ -422,7 +422,7 @@ def test_after_three_departures_a_node_waits_five_seconds_and_works_then() -> No
     assert core.membership.ring_epoch == 11
 
 
-def test_goodbyes_do_not_count() -> None:
+def test_goodbyes_do_not_count_as_departures() -> None:
     core = make_cluster()
     for life in range(1, 6):
         member = core.membership.living("d1")
@@ -433,7 +433,7 @@ def test_goodbyes_do_not_count() -> None:
     assert status(core, "d1") is Status.WORKING
 
 
-def test_a_node_that_is_back_before_anybody_noticed_has_departed_too() -> None:
+def test_a_node_that_is_back_before_its_loss_is_noticed_has_departed_too() -> None:
     core = make_cluster()
     for life in range(1, 4):
         happen(core, PeerLost(Link.NODES, peer_of("d1", life), CLOSED))
@@ -442,7 +442,7 @@ def test_a_node_that_is_back_before_anybody_noticed_has_departed_too() -> None:
     assert status(core, "d1") is Status.INITIAL
 
 
-def test_silence_counts() -> None:
+def test_evictions_count_as_departures() -> None:
     core = make_cluster()
     now = 0.0
     for life in range(2, 5):
@@ -454,7 +454,7 @@ def test_silence_counts() -> None:
     assert status(core, "d1") is Status.INITIAL
 
 
-def test_where_no_other_of_the_role_works_nobody_waits() -> None:
+def test_the_only_node_of_a_role_does_not_wait() -> None:
     core = make_flapping(crashes=3)
     ask(core, peer_of("d2"), Leave(9, D2))
     enter(core, "d1", life=9)
@@ -462,7 +462,7 @@ def test_where_no_other_of_the_role_works_nobody_waits() -> None:
     assert status(core, "d1") is Status.WORKING
 
 
-def test_who_waits_is_let_work_when_the_others_are_gone() -> None:
+def test_a_waiting_node_works_when_the_others_have_left() -> None:
     core = make_flapping(crashes=3)
     enter(core, "d1", life=9)
     ask(core, peer_of("d2"), Leave(9, D2))
@@ -471,7 +471,7 @@ def test_who_waits_is_let_work_when_the_others_are_gone() -> None:
     assert status(core, "d1") is Status.WORKING
 
 
-def test_who_waits_takes_the_place_of_the_last_that_worked() -> None:
+def test_a_waiting_node_replaces_the_last_working_one() -> None:
     core = make_flapping(crashes=3)
     enter(core, "d1", life=9)
     crash(core, "d2")
@@ -481,7 +481,7 @@ def test_who_waits_takes_the_place_of_the_last_that_worked() -> None:
     assert status(core, "d1") is Status.WORKING
 
 
-def test_a_node_that_waits_may_die_again_and_waits_longer_then() -> None:
+def test_a_waiting_node_that_departs_again_waits_longer() -> None:
     core = make_flapping(crashes=3)
     enter(core, "d1", life=8)
     crash(core, "d1")
@@ -502,7 +502,7 @@ def test_a_wait_is_ended_once() -> None:
     assert core.raft_driver.raft.status().last_index == before
 
 
-def test_who_departs_while_its_wait_ends_does_not_work() -> None:
+def test_a_node_that_departs_while_its_wait_ends_does_not_work() -> None:
     core = make_flapping(crashes=3)
     again = enter(core, "d1", life=9)
     pass_time(core, 0.0, 4.9, S1, D2, again)
@@ -514,14 +514,14 @@ def test_who_departs_while_its_wait_ends_does_not_work() -> None:
 
 
 def restarted(core: MetaCore, now: float) -> MetaCore:
-    """Return a meta node that leads from what another one has committed."""
+    """Return a meta node that leads after another one, from the same state."""
     successor = make_core(now=now)
     successor.state.restore(core.state.snapshot())
-    successor._registrar.begin(now)
+    successor._leader.begin_leases(now)
     return successor
 
 
-def test_a_new_leader_lets_who_waits_work_after_five_seconds() -> None:
+def test_with_a_new_leader_a_waiting_node_works_after_five_seconds() -> None:
     former = make_flapping(crashes=5)
     again = enter(former, "d1", life=9)
     core = restarted(former, 1000.0)
@@ -534,17 +534,17 @@ def test_a_new_leader_lets_who_waits_work_after_five_seconds() -> None:
     assert 1005.0 <= works[0][0] < 1005.3
 
 
-def test_a_leadership_that_ends_meanwhile_ends_no_wait() -> None:
+def test_a_wait_is_not_ended_by_a_leader_that_lost_the_lead() -> None:
     cluster = running()
     leader = cluster.leader()
     core = cluster.cores[leader]
     cluster.cut = set(cluster.followers())
-    seats = core._registrar
-    assert seats._propose_working(Incarnation(3, "d1")) == []
+    registrar = core._leader.registrar
+    assert registrar._start_working(Incarnation(3, "d1"), cluster.now) == []
     cluster.cut = {leader}
     cluster.run(4.0, *cluster.followers())
     cluster.cut = set()
     cluster.run(2.0)
 
     assert "member.working" not in [log.event for log in cluster.logged]
-    assert seats._starting == {}
+    assert registrar._starting == {}

@@ -1,8 +1,8 @@
-"""What became of the last changes, so that one which comes again happens once.
+"""How the last changes of settings ended, so that a repeated change happens once.
 
-A change comes again when its answer was lost, when the leader changed before anybody knew what
-became of it, or late, over a connection that was given up. Refusals are remembered too: whoever
-was told no must not see it done by a copy that comes late.
+A change is repeated when its answer was lost, when the leader changed before the outcome was known,
+or when an old connection delivers a copy late. Refusals are remembered too: after a refusal, a late
+copy must not make the change after all.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from zreg.wire.log_commands import Outcome
 
 
 class SettingOutcomes:
-    """The outcomes of the last changes by their ids; part of what meta nodes agree on."""
+    """The outcomes of the last changes by their ids; part of the state that meta nodes agree on."""
 
     def __init__(self, outcomes: Sequence[Outcome] = ()) -> None:
         self._by_id = {outcome.change_id: outcome for outcome in outcomes}
@@ -22,11 +22,11 @@ class SettingOutcomes:
         return len(self._by_id)
 
     def find(self, change_id: bytes) -> Outcome | None:
-        """Return what became of a change; None if it is new, too old, or without an id."""
+        """Return how a change ended; None if it is new, too old, or without an id."""
         return self._by_id.get(change_id)
 
     def note(self, outcome: Outcome) -> None:
-        """Remember one, instead of the oldest where there are too many."""
+        """Remember an outcome; beyond the limit, forget the oldest."""
         if not outcome.change_id:
             return
         assert outcome.change_id not in self._by_id
@@ -35,5 +35,5 @@ class SettingOutcomes:
             del self._by_id[next(iter(self._by_id))]
 
     def all(self) -> tuple[Outcome, ...]:
-        """Return all, the oldest first."""
+        """Return all outcomes, the oldest first."""
         return tuple(self._by_id.values())

@@ -1,4 +1,4 @@
-"""What a meta node starts from: its journal, and what it was told the first time."""
+"""What a meta node starts from: its journal, and the peers of its first start."""
 
 import logging
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ import pytest
 
 from zreg.effects import Save
 from zreg.errors import UsageError
-from zreg.meta.group.raft_driver import founders_of
-from zreg.nodes.meta import JOURNAL_ID, MetaPlace, _Origin, _origin
+from zreg.meta.peers.identity import founders_of
+from zreg.nodes.meta import JOURNAL_ID, MetaPlace, StartState, start_state
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.storage.journal import Journal
 from zreg.wire.raft_messages import Entry, EntryKind
@@ -19,17 +19,18 @@ PEERS = {f"m{number}": f"tcp://m{number}:9611" for number in (1, 2, 3)}
 
 def begin(
     directory: Path, peers: Mapping[str, str], *, node_id: str = "m1", is_joining: bool = False
-) -> _Origin:
-    """Start the node once more, up to where its sockets would be watched."""
+) -> StartState:
+    """Return what a start of the node goes on from."""
     journal = Journal(directory / "raft.db", identity={"node_id": node_id})
     try:
-        return _origin(journal, node_id, MetaPlace(peers=peers, is_joining=is_joining))
+        place = MetaPlace(directory=directory, peers=peers, is_joining=is_joining)
+        return start_state(journal, node_id, place)
     finally:
         journal.close()
 
 
-def test_a_list_of_peers_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Else the right one would be told to others as the wrong one, and be refused by them."""
+def test_a_refused_list_of_peers_is_not_written(tmp_path: Path) -> None:
+    """Else a corrected start would still tell its peers the wrong list."""
     with pytest.raises(UsageError, match="2 meta nodes are named"):
         begin(tmp_path, {name: PEERS[name] for name in ("m1", "m2")})
 
@@ -39,8 +40,8 @@ def test_a_list_of_peers_that_is_refused_leaves_nothing_behind(tmp_path: Path) -
     assert begin(tmp_path, {"m1": "tcp://m1:1"}).identity.founders == founders_of(PEERS)
 
 
-def test_a_node_that_has_others_is_not_started_where_they_cannot_reach_it(tmp_path: Path) -> None:
-    """It was alone, and others were added; then it is started as it was the first time."""
+def test_a_node_with_peers_is_not_started_without_its_address(tmp_path: Path) -> None:
+    """It was alone, other nodes were added, and it is started without its address."""
     begin(tmp_path, {})
     begin(tmp_path, {})
     journal = Journal(tmp_path / "raft.db", identity={})
@@ -60,10 +61,10 @@ def test_a_node_that_has_others_is_not_started_where_they_cannot_reach_it(tmp_pa
 @pytest.mark.parametrize(
     ("named", "said_count"), [(("m2",), 0), (("m1", "m2"), 0), (("m1", "m2", "m9"), 1)]
 )
-def test_only_peers_that_are_none_are_worth_a_word(
+def test_only_unknown_peers_cause_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, named: tuple[str, ...], said_count: int
 ) -> None:
-    """Whoever was added names itself alone, as it is told to, with every start."""
+    """An added node is started with its own address only."""
     begin(tmp_path, PEERS, node_id="m2")
     with caplog.at_level(logging.WARNING):
         begin(tmp_path, {name: f"tcp://{name}:9611" for name in named}, node_id="m2")
@@ -81,10 +82,10 @@ def test_a_recovered_journal_has_another_name_from_then_on(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("is_joining", [False, True])
-def test_a_node_that_ended_before_its_list_was_written_is_told_another_one(
+def test_a_start_that_ended_early_does_not_fix_the_list_of_founders(
     tmp_path: Path, *, is_joining: bool
 ) -> None:
-    """Else others would take its first entry, with the new list, for the one that they have."""
+    """Else its digest would not be that of its first entry."""
     journal = Journal(tmp_path / "raft.db", identity={"node_id": "m1"})
     journal.keep_fact("founders", founders_of({**PEERS, "m3": "tcp://m9:1"}))
     journal.close()

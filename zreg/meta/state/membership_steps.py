@@ -1,6 +1,6 @@
 """The membership as a state machine: one pure function per step, each raises the epoch by one.
 
-Whatever decides that a step is taken (leases, requests) lives in `core`.
+The leader decides when a step is taken; here is what it does.
 """
 
 from collections.abc import Iterable
@@ -11,10 +11,11 @@ from zreg.model import Incarnation, Member, Membership, Role, Status, in_order
 
 
 def joined(membership: Membership, newcomer: Member, status: Status = Status.WORKING) -> Membership:
-    """Let a node in, as an incarnation of the new epoch; INITIAL: it waits until it may work.
+    """Return the membership with a new incarnation, which joined at the new epoch.
 
-    A living predecessor of the same id departs by this; of a session it stays as DEPARTED, so that
-    what it vouched for has its grace.
+    With status INITIAL it waits until it may work. A living predecessor with the same id is
+    removed; a session's predecessor stays as DEPARTED, so that the publishers it registered have
+    their grace.
     """
     epoch = membership.epoch + 1
     member = replace(newcomer, incarnation_epoch=epoch, status=status)
@@ -31,7 +32,7 @@ def joined(membership: Membership, newcomer: Member, status: Status = Status.WOR
 
 
 def departed(membership: Membership, incarnation: Incarnation) -> Membership:
-    """Let a node go: a session stays as DEPARTED until it is forgotten, any other leaves."""
+    """Return the membership without a node; a session stays as DEPARTED until it is forgotten."""
     members: list[Member] = []
     touches_ring = False
     for member in membership.members:
@@ -45,7 +46,10 @@ def departed(membership: Membership, incarnation: Incarnation) -> Membership:
 
 
 def with_status(membership: Membership, incarnation: Incarnation, status: Status) -> Membership:
-    """Change what a living member may do; data nodes are on the ring while they are WORKING."""
+    """Return the membership with another status of a living member.
+
+    A data node is on the ring while it is WORKING.
+    """
     members = [
         replace(m, status=status) if m.incarnation == incarnation else m for m in membership.members
     ]
@@ -56,16 +60,19 @@ def with_status(membership: Membership, incarnation: Incarnation, status: Status
 
 
 def forgotten(membership: Membership, incarnation: Incarnation) -> Membership:
-    """Drop a departed session: from this epoch on nobody holds what it vouched for."""
+    """Return the membership without a departed session.
+
+    At this epoch data nodes remove the publishers that are still registered by it.
+    """
     members = [m for m in membership.members if m.incarnation != incarnation]
     return _next(membership, members, touches_ring=False)
 
 
 def adopted(mine: Membership, theirs: Membership) -> Membership:
-    """Go on from a membership that a node remembers, above every epoch that was seen.
+    """Return a membership that a node remembered, with an epoch above both.
 
-    Members that joined me are kept if we both speak of the same cluster; else they join again. Of
-    two lives of a node, one remembered and one that joined me, the one of the higher epoch stays.
+    Only journals of earlier versions ask for this. Members of `mine` are kept if both are of the
+    same cluster. If a node has an incarnation in each, the one with the higher epoch stays.
     """
     remembered = [m for m in theirs.members if m.role is not Role.META]
     rings = [theirs.of(Role.DATA)]
@@ -78,7 +85,7 @@ def adopted(mine: Membership, theirs: Membership) -> Membership:
         rings.append(mine.of(Role.DATA))
     members = in_order([*_newest_lives([*remembered, *joined_since]), *mine.of(Role.META)])
     epoch = max(mine.epoch, theirs.epoch) + 1
-    # Whoever followed either of us must not take the ring of this epoch for the one that it had.
+    # Equal ring epochs must mean equal rings, for the followers of either membership.
     ring = [m for m in members if _is_on_ring(m)]
     touches_ring = any(ring != former for former in rings)
     return replace(
@@ -90,7 +97,7 @@ def adopted(mine: Membership, theirs: Membership) -> Membership:
 
 
 def raised(membership: Membership, epoch: int) -> Membership:
-    """Go above an epoch that somebody has seen."""
+    """Return the membership with an epoch above one that a node has seen."""
     return replace(membership, epoch=max(membership.epoch, epoch) + 1)
 
 
@@ -109,14 +116,14 @@ def _next(membership: Membership, members: Iterable[Member], *, touches_ring: bo
 
 
 def _newest_lives(members: Iterable[Member]) -> list[Member]:
-    """Let only the newest of several living incarnations of a node stay, as if it had joined."""
-    given = list(members)
-    living = [m for m in given if m.status is not Status.DEPARTED]
+    """Return the members with one living incarnation of each node: its newest."""
+    all_members = list(members)
+    living = [m for m in all_members if m.status is not Status.DEPARTED]
     newest = {m.node_id: m.incarnation for m in sorted(living, key=lambda m: m.incarnation_epoch)}
-    kept: list[Member] = []
-    for member in given:
+    remaining: list[Member] = []
+    for member in all_members:
         if member.status is Status.DEPARTED or newest[member.node_id] == member.incarnation:
-            kept.append(member)
+            remaining.append(member)
         elif member.role is Role.SESSION:
-            kept.append(replace(member, status=Status.DEPARTED))
-    return kept
+            remaining.append(replace(member, status=Status.DEPARTED))
+    return remaining

@@ -1,4 +1,4 @@
-"""Whatever comes to a meta node's doors is answered with a code and counted, and nothing else."""
+"""Garbage at a meta node's sockets is refused with a code and counted, and changes nothing."""
 
 import asyncio
 import socket
@@ -38,12 +38,12 @@ HEADER = packed()[0]
 
 
 def frame(*fields: object) -> list[bytes]:
-    """Return one record as a peer could send it, be it allowed or not."""
+    """Return one record as a peer could send it, also an invalid one."""
     return [HEADER, msgspec.msgpack.encode([list(fields)])]
 
 
 def is_free(address: str) -> bool:
-    """Whether a node can bind to it: ZeroMQ closes in a thread of its own."""
+    """Return whether a node can bind to an address: ZeroMQ closes in a thread of its own."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -90,11 +90,11 @@ class Metas:
         return int(self.nodes[name].statistics().get(counter, 0))
 
     def image(self, name: str) -> tuple[int, int]:
-        """Return what no garbage may change: the term, and all that was agreed on."""
+        """Return what garbage must not change: the term and the epoch."""
         return self.count(name, "raft_term"), self.count(name, "epoch")
 
     def counts(self, name: str) -> dict[str, int]:
-        """Return what was counted of bad or strange messages, and of bugs."""
+        """Return the counters of bad and unexpected messages, and of bugs."""
         return {
             counter: int(count)
             for counter, count in self.nodes[name].statistics().items()
@@ -119,17 +119,17 @@ def metas(tmp_path: Path, harness: Harness) -> Iterator[Metas]:
     harness.run(metas.stop())
 
 
-class SocketSet(NamedTuple):
-    """Three meta nodes that agree, for all tests of this module: garbage changes nothing."""
+class Agreeing(NamedTuple):
+    """Three meta nodes that agree, shared by the tests of this module."""
 
     harness: Harness
     metas: Metas
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketSet]:
+def agreeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agreeing]:
     with asyncio.Runner() as runner:
-        harness, metas = Harness(runner), Metas(tmp_path_factory.mktemp("doors"))
+        harness, metas = Harness(runner), Metas(tmp_path_factory.mktemp("metas"))
 
         async def lead() -> None:
             metas.start()
@@ -141,7 +141,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketSet]:
 
         try:
             harness.run(lead())
-            yield SocketSet(harness, metas)
+            yield Agreeing(harness, metas)
         finally:
             harness.run(metas.stop())
             runner.run(harness.close())
@@ -150,7 +150,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketSet]:
 async def exchange(
     harness: Harness, peer: "zmq.Socket[bytes]", frames: list[bytes]
 ) -> Sequence[object]:
-    """Send what no core would, and return what is answered."""
+    """Send frames, and return the records of the answer."""
     peer.send_multipart(frames)
     await harness.wait_until(lambda: peer.poll(0))
     return decode_frame(peer.recv_multipart()[-1])
@@ -181,23 +181,23 @@ def risen(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
         ),
     ],
 )
-def test_garbage_at_the_door_for_nodes_is_counted_exactly_and_the_next_is_served(
-    doors: SocketSet, frames: list[bytes], code: int, counter: str
+def test_garbage_from_nodes_is_counted_and_the_next_request_is_served(
+    agreeing: Agreeing, frames: list[bytes], code: int, counter: str
 ) -> None:
-    harness, metas = doors
+    harness, metas = agreeing
 
     async def scenario() -> None:
         leader = metas.leader()
         before, image = metas.counts(leader), metas.image(leader)
-        stranger = harness.raw(zmq.DEALER, metas.nodes[leader].address)
+        client = harness.raw(zmq.DEALER, metas.nodes[leader].address)
         for _ in range(SENT_COUNT):
-            (refused,) = await exchange(harness, stranger, frames)
+            (refused,) = await exchange(harness, client, frames)
             assert isinstance(refused, Refused)
             assert refused.code == code
-        assert await exchange(harness, stranger, packed(Ping())) == [Pong()]
+        assert await exchange(harness, client, packed(Ping())) == [Pong()]
         assert risen(before, metas.counts(leader)) == {counter: SENT_COUNT}
         assert metas.image(leader) == image
-        (reply,) = await exchange(harness, stranger, packed(SetSetting(1, "a", "1")))
+        (reply,) = await exchange(harness, client, packed(SetSetting(1, "a", "1")))
         assert isinstance(reply, SettingsReply)
 
     harness.run(scenario())
@@ -235,28 +235,28 @@ NO_ANSWER = {"strange_messages": SENT_COUNT, "answered_for_core": SENT_COUNT}
         ),
     ],
 )
-def test_garbage_at_the_door_for_meta_nodes_is_counted_exactly_and_the_next_is_served(
-    doors: SocketSet, frames: list[bytes], code: int, counters: dict[str, int]
+def test_garbage_from_meta_nodes_is_counted_and_the_next_request_is_served(
+    agreeing: Agreeing, frames: list[bytes], code: int, counters: dict[str, int]
 ) -> None:
-    harness, metas = doors
+    harness, metas = agreeing
 
     async def scenario() -> None:
         leader = metas.leader()
         before, image = metas.counts(leader), metas.image(leader)
-        stranger = harness.raw(zmq.REQ, metas.raft[leader])
+        client = harness.raw(zmq.REQ, metas.raft[leader])
         for _ in range(SENT_COUNT):
-            (refused,) = await exchange(harness, stranger, frames)
+            (refused,) = await exchange(harness, client, frames)
             assert isinstance(refused, Refused)
             assert refused.code == code
         assert risen(before, metas.counts(leader)) == counters
         assert metas.image(leader) == image
-        await check_raft_is_answered(harness, metas, stranger)
+        await check_raft_is_answered(harness, metas, client)
 
     harness.run(scenario())
 
 
 async def check_raft_is_answered(harness: Harness, metas: Metas, peer: "zmq.Socket[bytes]") -> None:
-    """A good request of a peer is answered, as one that meets a leader is: no."""
+    """Check that a valid pre-vote is answered, with no as by any leader."""
     leader = metas.leader()
     sender, term = next(n for n in NAMES if n != leader), metas.count(leader, "raft_term")
     good = RequestVote(sender, leader, term, 1, 99, 99, is_pre_vote=True, is_transfer=False)
@@ -265,32 +265,32 @@ async def check_raft_is_answered(harness: Harness, metas: Metas, peer: "zmq.Sock
     assert not reply.is_granted
 
 
-def test_a_request_that_is_meant_for_another_meta_node_is_told_so_and_counted(
-    doors: SocketSet,
+def test_a_request_for_another_meta_node_is_refused_and_counted(
+    agreeing: Agreeing,
 ) -> None:
-    """Whoever sends it has a wrong address; its term must not depose the leader here."""
-    harness, metas = doors
+    """Its sender has a wrong address; its term must not depose the leader."""
+    harness, metas = agreeing
 
     async def scenario() -> None:
         leader = metas.leader()
         before, image = metas.counts(leader), metas.image(leader)
         sender, receiver = (name for name in NAMES if name != leader)
-        stranger = harness.raw(zmq.REQ, metas.raft[leader])
+        client = harness.raw(zmq.REQ, metas.raft[leader])
         for _ in range(SENT_COUNT):
-            (reply,) = await exchange(harness, stranger, packed(vote(sender, receiver)))
+            (reply,) = await exchange(harness, client, packed(vote(sender, receiver)))
             assert isinstance(reply, RequestVoteReply)
             assert (reply.sender, reply.is_granted) == (leader, False)
         assert risen(before, metas.counts(leader)) == {"strange_messages": SENT_COUNT}
         assert metas.image(leader) == image
-        await check_raft_is_answered(harness, metas, stranger)
+        await check_raft_is_answered(harness, metas, client)
 
     harness.run(scenario())
 
 
-def test_a_wrong_node_behind_a_known_address_is_counted_and_makes_nobody_a_majority(
+def test_answers_of_a_wrong_node_are_counted_and_elect_no_leader(
     harness: Harness, metas: Metas
 ) -> None:
-    """It says that it is another one, and answers for that one: it is asked nothing of Raft."""
+    """A node that introduces itself as another peer gets no request of Raft."""
 
     async def scenario() -> None:
         wrong = harness.socket(zmq.REP)

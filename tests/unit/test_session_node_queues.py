@@ -1,0 +1,297 @@
+"""What a data node is told, when: a window, resends, pauses after refusals, and digests."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from session_fakes import (
+    CONFIG,
+    D1,
+    D2,
+    PAY,
+    S1,
+    RegistrationsBench,
+    digest_of,
+    make_membership,
+    make_publisher,
+    names_at,
+    to_data,
+)
+
+from zreg.effects import Effect, Link, PeerUp, Send
+from zreg.model import NO_INCARNATION, Cause, Incarnation
+from zreg.primitives.digest import DigestSum
+from zreg.wire.data_messages import (
+    CompareDigest,
+    PublishDatum,
+    UnpublishDatum,
+)
+
+ONE, TWO = make_publisher(1), make_publisher(2)
+WINDOW = 4096
+S1_AGAIN = Incarnation(8, "s1")
+RETRY = CONFIG.request_retry_seconds
+
+
+def test_only_the_newest_state_waits_for_a_connection() -> None:
+    bench = RegistrationsBench(D1, is_up=False)
+    for version in (1, 2, 3):
+        bench.publish(make_publisher(1, version=version))
+        assert bench.settle(0.0) == []
+
+    bench.come_up()
+
+    newest = make_publisher(1, version=3)
+    assert bench.settle(1.0) == to_data(D1, PublishDatum(1, PAY, newest), digest_of(newest))
+
+
+def test_a_request_without_an_answer_in_time_is_sent_again_under_another_id() -> None:
+    bench = RegistrationsBench(D1)
+    bench.tick(10.0)
+    bench.publish(ONE)
+    bench.settle(10.2)
+    bench.publish(TWO)
+    bench.settle(10.6)
+    bench.tick(11.0)
+    assert bench.next_tick_at() == pytest.approx(10.2 + RETRY)
+
+    assert bench.tick(11.1) == []
+    assert bench.tick(11.3) == to_data(D1, PublishDatum(3, PAY, ONE))
+
+    assert bench.registrations.on_accepted(D1, [1]) == [], "the first request is given up"
+    assert bench.registrations.on_accepted(D1, [2, 3]) == [
+        bench.registration(TWO),
+        bench.registration(ONE),
+    ]
+    assert bench.next_tick_at() == 12.0
+
+
+def test_requests_under_way_are_bounded_and_the_rest_follows_the_answers() -> None:
+    bench = RegistrationsBench(D1)
+    publishers = [make_publisher(number) for number in range(WINDOW + 2)]
+
+    effects = bench.started(*publishers)
+
+    requests = [PublishDatum(n + 1, PAY, p) for n, p in enumerate(publishers)]
+    assert effects == to_data(D1, *requests[:WINDOW]), "and no digest: not all of it was sent"
+    assert not bench.registrations.is_accepted(bench.registration(publishers[-1]))
+    bench.registrations.on_accepted(D1, [1, 2])
+    assert bench.settle(0.0) == to_data(D1, *requests[WINDOW:], digest_of(*publishers))
+
+
+def refuse(bench: RegistrationsBench, now: float) -> float:
+    """Refuse what was sent last; return the pause before it is sent again."""
+    request_id = bench.registration(ONE).request_id
+    assert bench.registrations.on_refused(
+        D1, request_id, now, is_final=False
+    ) is bench.registration(ONE)
+    return bench.next_tick_at() - now
+
+
+def test_a_registration_that_is_refused_for_now_is_sent_again_after_a_pause() -> None:
+    bench = RegistrationsBench(D1)
+    bench.tick(10.0)
+    bench.publish(ONE)
+    bench.settle(10.0)
+
+    pause = refuse(bench, 10.0)
+
+    assert 0.05 <= pause <= 0.1
+    bench.publish(TWO)
+    assert bench.settle(10.0 + pause / 2) == [], "nothing goes there meanwhile"
+    assert not bench.registrations.is_accepted(bench.registration(ONE))
+    again = [PublishDatum(2, PAY, ONE), PublishDatum(3, PAY, TWO)]
+    assert bench.tick(10.0 + pause) == to_data(D1, *again)
+
+
+def test_pauses_grow_while_a_node_refuses_and_begin_again_when_it_accepts() -> None:
+    bench = RegistrationsBench(D1)
+    bench.publish(ONE)
+    bench.settle(0.0)
+    pauses: list[float] = []
+    now = 0.0
+    for _ in range(8):
+        now += 2.0  # longer than any pause
+        bench.tick(now)
+        pauses.append(refuse(bench, now))
+
+    assert all(pause <= 2 * pauses[0] * 2**4 for pause in pauses)
+    assert max(pauses) > 4 * pauses[0]
+    now += 2.0
+    bench.tick(now)
+    bench.accept_all()
+    bench.publish(make_publisher(1, version=2))
+    bench.settle(now)
+    assert refuse(bench, now) <= 0.1
+
+
+def test_many_refusals_at_once_are_one_pause() -> None:
+    bench = RegistrationsBench(D1)
+    bench.tick(0.0)
+    bench.publish(ONE, TWO)
+    bench.settle(0.0)
+
+    bench.registrations.on_refused(D1, 1, 0.0, is_final=False)
+    due = bench.next_tick_at()
+    bench.registrations.on_refused(D1, 2, 0.0, is_final=False)
+
+    assert bench.next_tick_at() == due
+
+
+def test_a_request_under_way_when_a_connection_broke_is_sent_over_the_next() -> None:
+    bench = RegistrationsBench(D1)
+    bench.started(ONE, TWO)
+    bench.registrations.on_accepted(D1, [1])
+
+    bench.lose()
+    assert bench.settle(0.0) == []
+    assert bench.registrations.on_accepted(D1, [2]) == [], "an answer of before"
+    bench.come_up()
+
+    again = PublishDatum(3, PAY, TWO)
+    assert bench.settle(0.0) == to_data(D1, again, digest_of(ONE, TWO))
+
+
+def test_a_broken_connection_to_an_unknown_data_node_changes_nothing() -> None:
+    bench = RegistrationsBench(D1)
+    bench.started(ONE)
+
+    bench.queues.on_node_lost("d9@9")
+
+    assert bench.settle(0.0) == []
+
+
+def test_a_session_without_incarnation_sends_no_digest() -> None:
+    bench = RegistrationsBench(D1, session=NO_INCARNATION)
+
+    assert bench.tick(0.0) == []
+
+
+def test_digests_are_sent_once_in_a_while_and_when_a_connection_stands() -> None:
+    bench = RegistrationsBench(D1)
+    assert bench.tick(10.0) == to_data(D1, digest_of())
+    assert bench.next_tick_at() == 10.0 + CONFIG.digest_seconds
+
+    assert bench.tick(10.5) == []
+    assert bench.tick(11.0) == to_data(D1, digest_of())
+    bench.lose()
+    assert bench.tick(12.0) == []
+    bench.come_up()
+    assert bench.settle(12.1) == to_data(D1, digest_of())
+
+
+def test_a_data_node_that_comes_up_before_the_ring_names_it_gets_a_digest() -> None:
+    bench = RegistrationsBench(D1, is_up=False)
+    bench.links.follow(make_membership(D1, D2, epoch=4))
+    bench.links.on_peer_up(PeerUp(Link.DATA, D2))
+
+    bench.queues.request_digest(D2)
+
+    assert bench.settle(0.0) == to_data(D2, digest_of(ring_epoch=4))
+
+
+class FakeDataNode:
+    """Applies requests in order, and checks each digest against what it holds."""
+
+    def __init__(self) -> None:
+        self.held: dict[bytes, int] = {}
+        self.digest_count = 0
+
+    def take(self, effects: list[Effect]) -> list[int]:
+        """Apply requests; return their ids."""
+        accepted: list[int] = []
+        for effect in effects:
+            assert isinstance(effect, Send)
+            match effect.message:
+                case PublishDatum(request_id=request_id, publisher=publisher):
+                    assert publisher.session == S1
+                    self.held[publisher.publisher_id] = publisher.version
+                    accepted.append(request_id)
+                case UnpublishDatum(request_id=request_id, removals=removals):
+                    for each in removals:
+                        self.held.pop(each.publisher_id, None)
+                    accepted.append(request_id)
+                case CompareDigest() as compare:
+                    digest = DigestSum()
+                    for publisher_id, version in self.held.items():
+                        digest.add(publisher_id, version)
+                    assert (compare.count, compare.digest) == (digest.count, digest.value)
+                    self.digest_count += 1
+        return accepted
+
+
+class Life:
+    """Clients, a session and a data node at random; messages may arrive late or never."""
+
+    ACTIONS = ("publish", "publish", "withdraw", "carry", "carry", "answer", "lose", "wait")
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        self.bench = RegistrationsBench(D1)
+        self.node = FakeDataNode()
+        self.now = 0.0
+        self.raised = 0
+        self.under_way: list[Effect] = []
+        self.answers: list[int] = []
+
+    def act(self) -> None:
+        """Let one thing happen, and the turn end."""
+        registrations = self.bench.registrations
+        publisher = make_publisher(self.rng.randint(1, 3), version=self.raised + 1)
+        registration = registrations.find(publisher.publisher_id)
+        match self.rng.choice(self.ACTIONS):
+            case "publish":
+                self.raised += 1
+                self.bench.publish(publisher)
+            case "withdraw" if registration is not None:
+                registrations.withdraw(registration, Cause.UNPUBLISHED)
+            case "carry":
+                self.answers += self.node.take(self.under_way)
+                self.under_way = []
+            case "answer":
+                registrations.on_accepted(D1, self.answers)
+                self.answers = []
+            case "lose":
+                self.lose()
+            case "wait":
+                self.now += self.rng.choice([0.1, 1.0])
+                self.under_way += self.bench.tick(self.now)
+        self.under_way += self.bench.settle(self.now)
+
+    def lose(self) -> None:
+        """Break the connection: messages on it are lost, and the next one stands at once."""
+        self.under_way, self.answers = [], []
+        self.bench.lose()
+        self.bench.come_up()
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32))
+def test_a_digest_is_always_that_of_what_was_sent_before_on_the_connection(seed: int) -> None:
+    """Publishes, withdrawals, late answers, broken connections and resends come at random."""
+    life = Life(Random(seed))
+    for _ in range(40):
+        life.act()
+    bench, node = life.bench, life.node
+
+    life.lose()
+    bench.registrations.on_accepted(D1, node.take(bench.settle(life.now)))
+
+    assert node.held == {
+        publisher.publisher_id: publisher.version
+        for publisher in bench.registrations.answered_for_at(D1)
+    }
+    assert node.digest_count > 0
+    assert bench.queues.pending_count == 0
+
+
+def test_nothing_is_sent_to_a_data_node_that_leaves_before_the_turn_ends() -> None:
+    bench = RegistrationsBench(D1, D2)
+    bench.registrations.publish(names_at(bench.links, D1)[0], ONE, 7)
+
+    bench.follow(D2)
+
+    name = bench.registration(ONE).name
+    sent = [PublishDatum(1, name, ONE), digest_of(ONE, ring_epoch=4)]
+    assert bench.settle(0.0) == to_data(D2, *sent)

@@ -1,0 +1,386 @@
+"""What clients publish is accepted once it is true, and a repeated request is done once."""
+
+import logging
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from session_fakes import (
+    ALICE,
+    ALICE_ID,
+    BOB,
+    BOB_ID,
+    CLUSTER_ID,
+    CONFIG,
+    D1,
+    META,
+    PAY,
+    S1,
+    SHOP,
+    Session,
+    at_clients,
+    make_membership,
+    make_publisher,
+    to_client,
+    to_data,
+)
+
+from zreg.effects import (
+    Effect,
+    Link,
+    Listen,
+    Log,
+    PeerLost,
+    Send,
+    Unlisten,
+)
+from zreg.errors import (
+    LimitError,
+    NotReadyError,
+    RefusedError,
+)
+from zreg.model import NO_INCARNATION, ZERO, Cause, Publisher, Removal, Scope, Version
+from zreg.primitives.digest import view_digest
+from zreg.primitives.ring import bucket_of, bucket_topic
+from zreg.wire.client_messages import (
+    Bye,
+    Hello,
+    Publish,
+    ReplayDone,
+    Subscribe,
+    Unpublish,
+    Welcome,
+)
+from zreg.wire.common_messages import Accepted, Refused
+from zreg.wire.data_messages import (
+    FetchChanges,
+    PublishDatum,
+    UnpublishDatum,
+)
+from zreg.wire.messages import PROTOCOL_VERSION
+
+ONE, TWO = make_publisher(1), make_publisher(2)
+GLOBAL = Scope.GLOBAL
+GRACE = CONFIG.disconnect_grace_seconds
+WELCOME = Welcome(PROTOCOL_VERSION, S1, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",))
+LISTEN, UNLISTEN = (kind(Link.CHANGES, bucket_topic(bucket_of(PAY))) for kind in (Listen, Unlisten))
+
+
+def publish(request_id: int, publisher: Publisher = ONE) -> Publish:
+    return Publish(request_id, publisher.publisher_id, publisher.version, PAY, publisher.body)
+
+
+def unpublish(request_id: int, publisher: Publisher = ONE) -> Unpublish:
+    return Unpublish(request_id, publisher.publisher_id, publisher.version, PAY)
+
+
+def subscribe(request_id: int = 5, version: Version = ZERO, *seen: Publisher) -> Subscribe:
+    return Subscribe(request_id, PAY, GLOBAL, version, view_digest(seen))
+
+
+def removal(request_id: int, cause: Cause, publisher: Publisher = ONE) -> list[Effect]:
+    gone = Removal(publisher.publisher_id, publisher.version, cause, publisher.session)
+    return to_data(D1, UnpublishDatum(request_id, PAY, (gone,)))
+
+
+def refused(request_id: int, error: type[RefusedError], detail: str) -> Refused:
+    return Refused(request_id, error.code, detail)
+
+
+def off(client_id: bytes, cause: str, publishers: int) -> Log:
+    fields: dict[str, str | int | float] = {
+        "client": client_id.hex(),
+        "cause": cause,
+        "publishers": publishers,
+    }
+    return Log(logging.INFO, "client.off", fields)
+
+
+def changes_and_logs(effects: list[Effect]) -> list[Effect]:
+    """Return the effects without digests and beats."""
+    kinds = (PublishDatum, UnpublishDatum, FetchChanges)
+    return [
+        e
+        for e in effects
+        if not isinstance(e, Send) or e.link is not Link.DATA or isinstance(e.message, kinds)
+    ]
+
+
+def make_session(**config: Any) -> Session:
+    """Return a session with a data node that was told of everything."""
+    return Session(D1, config=replace(CONFIG, **config))
+
+
+def published(session: Session, peer: bytes = ALICE, *publishers: Publisher) -> None:
+    """Let a client publish, and its data node accept; request ids of data nodes go from 1."""
+    for publisher in publishers or (ONE,):
+        effects = session.says(peer, publish(1, publisher))
+        assert session.accept_all(D1, effects) == to_client(peer, Accepted((1,)))
+
+
+# --- publishing -----------------------------------------------------------------------------------
+
+
+def test_a_publish_is_accepted_once_its_data_node_has_accepted_it() -> None:
+    """The session answers nothing before the data node does."""
+    session = make_session()
+    session.greet(ALICE)
+
+    assert session.says(ALICE, publish(11)) == to_data(D1, PublishDatum(1, PAY, ONE))
+    assert at_clients(session.wait(0.9)) == []
+    assert session.hears("d9@9", Accepted((1,))) == []
+    assert session.hears(D1, Accepted((1,))) == to_client(ALICE, Accepted((11,)))
+    assert session.hears(D1, Accepted((1,))) == []
+
+
+def test_the_accepted_requests_of_a_turn_are_joined_in_one_message() -> None:
+    session = make_session()
+    session.greet(ALICE)
+    session.says(ALICE, publish(11), publish(12, TWO))
+
+    answers = session.hears(D1, Accepted((1,)), Accepted((2,)))
+
+    assert answers == to_client(ALICE, Accepted((11, 12)))
+
+
+def test_a_publisher_carries_the_labels_of_its_client_and_the_session_that_answers_for_it() -> None:
+    session = make_session()
+    hello = Hello(PROTOCOL_VERSION, ALICE_ID, "shop", "z9", "dc9")
+    session.says(ALICE, hello)
+
+    publisher = make_publisher(1, zone="z9", data_center="dc9", app="shop")
+    assert session.says(ALICE, publish(1)) == to_data(D1, PublishDatum(1, PAY, publisher))
+
+
+def test_a_publish_that_comes_twice_is_sent_once_and_the_newest_request_is_answered() -> None:
+    """A client waits for the answer to its newest request only."""
+    session = make_session()
+    session.greet(ALICE)
+    session.says(ALICE, publish(11))
+
+    assert session.says(ALICE, publish(12)) == []
+
+    assert session.hears(D1, Accepted((1,))) == to_client(ALICE, Accepted((12,)))
+
+
+def test_a_repeated_publish_that_is_accepted_already_is_accepted_at_once() -> None:
+    session = make_session()
+    session.greet(ALICE)
+    published(session)
+
+    assert session.says(ALICE, publish(12)) == to_client(ALICE, Accepted((12,)))
+
+
+def test_an_older_version_that_comes_late_changes_nothing() -> None:
+    session = make_session()
+    session.greet(ALICE)
+    published(session, ALICE, make_publisher(1, version=3))
+
+    assert session.says(ALICE, publish(12, make_publisher(1, version=2))) == []
+    assert session.says(ALICE, unpublish(13, make_publisher(1, version=2))) == []
+
+    assert changes_and_logs(session.wait(0.5)) == []
+
+
+def test_a_publisher_id_of_another_client_is_refused() -> None:
+    session = make_session()
+    session.greet(ALICE)
+    session.greet(BOB)
+    published(session)
+
+    newer = make_publisher(1, version=2)
+    detail = "this publisher id belongs to another client, or to another data id"
+    assert session.says(BOB, publish(7, newer)) == to_client(BOB, refused(7, RefusedError, detail))
+    detail = "this publisher id belongs to another client"
+    answer = to_client(BOB, refused(8, RefusedError, detail))
+    assert session.says(BOB, unpublish(8, newer)) == answer
+    assert session.says(ALICE, publish(9)) == to_client(ALICE, Accepted((9,)))
+    assert session.says(BOB, Bye()) == [off(BOB_ID, "bye", 0)]
+
+
+def test_a_publisher_id_stays_with_its_datum() -> None:
+    session = make_session()
+    session.greet(ALICE)
+    published(session)
+
+    detail = "this publisher id belongs to another client, or to another data id"
+    moved = Publish(7, ONE.publisher_id, 2, SHOP, b"")
+    assert session.says(ALICE, moved) == to_client(ALICE, refused(7, RefusedError, detail))
+
+
+def test_one_client_publishes_within_a_limit() -> None:
+    session = make_session(publishers_per_client_max=1)
+    session.greet(ALICE)
+    published(session)
+    detail = "one client publishes at most 1 times"
+
+    answer = to_client(ALICE, refused(7, LimitError, detail))
+    assert session.says(ALICE, publish(7, TWO)) == answer
+    newer = make_publisher(1, version=2)
+    assert session.says(ALICE, publish(8, newer)) == to_data(D1, PublishDatum(2, PAY, newer))
+
+
+def test_the_limit_counts_what_is_published_again_while_its_removal_is_under_way() -> None:
+    session = make_session(publishers_per_client_max=1)
+    session.greet(ALICE)
+    session.says(ALICE, publish(1), unpublish(2), publish(3, TWO))
+
+    answer = session.says(ALICE, publish(4, make_publisher(1, version=2)))
+
+    detail = "one client publishes at most 1 times"
+    assert answer == to_client(ALICE, refused(4, LimitError, detail))
+
+
+# --- unpublishing ---------------------------------------------------------------------------------
+
+
+def test_an_unpublish_is_accepted_when_the_data_node_has_done_it() -> None:
+    session = make_session()
+    session.greet(ALICE)
+    published(session)
+
+    assert session.says(ALICE, unpublish(12)) == removal(2, Cause.UNPUBLISHED)
+    assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((12,)))
+
+
+def test_an_unpublish_of_an_unknown_publisher_is_sent_to_the_data_node() -> None:
+    """Another session registered it, or this unpublish was accepted already."""
+    session = make_session()
+    session.greet(ALICE)
+
+    for request_id in (1, 2):
+        effects = session.says(ALICE, unpublish(12))
+        assert effects == removal(
+            request_id, Cause.UNPUBLISHED, replace(ONE, session=NO_INCARNATION)
+        )
+        assert session.hears(D1, Accepted((request_id,))) == to_client(ALICE, Accepted((12,)))
+
+
+def test_an_unpublish_goes_up_to_the_version_that_the_client_had_at_another_session() -> None:
+    session = make_session()
+    session.greet(ALICE)
+    published(session)
+    newest = make_publisher(1, version=5)
+
+    assert session.says(ALICE, unpublish(12, newest)) == removal(2, Cause.UNPUBLISHED, newest)
+    assert session.says(ALICE, publish(13, make_publisher(1, version=4))) == []
+
+
+def test_a_late_publish_does_not_undo_its_unpublish() -> None:
+    session = make_session()
+    session.greet(ALICE)
+    published(session)
+    session.says(ALICE, unpublish(12))
+
+    assert session.says(ALICE, publish(13)) == []
+
+    assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((12,)))
+
+
+# --- refusals and connections in the middle -------------------------------------------------------
+
+NO = Refused(1, LimitError.code, "too many", 3)
+
+
+def test_a_final_refusal_is_passed_on_and_the_publisher_forgotten() -> None:
+    session = make_session(publishers_per_client_max=1)
+    session.greet(ALICE)
+    session.says(ALICE, publish(11))
+
+    assert session.hears(D1, NO) == to_client(ALICE, Refused(11, LimitError.code, "too many"))
+
+    assert session.hears(D1, NO) == []
+    assert session.says(ALICE, publish(12, TWO)) == to_data(D1, PublishDatum(2, PAY, TWO))
+
+
+def test_a_final_refusal_while_the_client_is_disconnected_leaves_nothing_behind() -> None:
+    session = make_session(publishers_per_client_max=1)
+    session.greet(ALICE, publish(11))
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+
+    assert session.hears(D1, NO) == []
+
+    assert session.greet(BOB, publish(12, TWO), client_id=ALICE_ID) == [
+        *to_client(BOB, WELCOME),
+        *to_data(D1, PublishDatum(2, PAY, TWO)),
+    ]
+
+
+def test_a_final_refusal_during_a_replay_leaves_nothing_to_withdraw() -> None:
+    session = make_session()
+    session.greet(ALICE, publish(11))
+    session.greet(ALICE)
+    session.hears(D1, NO)
+
+    assert session.says(ALICE, ReplayDone()) == []
+
+
+def test_a_final_refusal_for_a_client_that_is_gone_is_not_passed_on() -> None:
+    session = make_session()
+    session.greet(ALICE, publish(11), Bye())
+
+    assert session.hears(D1, Refused(1, LimitError.code, "too many", 3)) == []
+
+
+def test_a_transient_refusal_is_not_passed_on() -> None:
+    session = make_session()
+    session.greet(ALICE)
+    session.says(ALICE, publish(11))
+
+    assert session.hears(D1, Refused(1, NotReadyError.code, "later", 3)) == []
+    assert changes_and_logs(session.wait(0.2)) == to_data(D1, PublishDatum(2, PAY, ONE))
+    assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((11,)))
+
+
+def test_an_answer_goes_to_the_connection_that_the_client_has_now() -> None:
+    session = make_session()
+    session.greet(ALICE, publish(11))
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+    session.greet(BOB, client_id=ALICE_ID)
+
+    assert session.hears(D1, Accepted((1,))) == to_client(BOB, Accepted((11,)))
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_an_answer_to_a_client_without_a_connection_is_dropped(*, is_gone: bool) -> None:
+    session = make_session()
+    session.greet(ALICE, publish(11))
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+    if is_gone:
+        session.wait(GRACE)
+
+    assert session.hears(D1, Accepted((1, 2))) == []
+
+
+# --- publishes that wait --------------------------------------------------------------------------
+
+
+def test_a_repeated_publish_is_told_which_data_node_is_not_reached() -> None:
+    session = Session(D1)
+    session.go_down(D1)
+    assert session.greet(ALICE, publish(1))[1:] == []
+
+    why = f"not accepted yet, but kept: {D1}, which has this id, is not reached"
+    assert session.says(ALICE, publish(2)) == to_client(ALICE, refused(2, NotReadyError, why))
+
+    session.local(PeerLost(Link.META, META, "refused"))
+    (no,) = session.says(ALICE, publish(3))
+    assert no.message.detail == (  # type: ignore[attr-defined]
+        f"{why}, and meta is away: s1 does not reach its leader (meta:9610: refused)"
+    )
+
+
+def test_a_repeated_publish_is_told_that_no_data_node_works() -> None:
+    session = Session()
+    session.join(make_membership())
+    session.greet(ALICE, publish(1))
+
+    why = "not accepted yet, but kept: no data node works"
+    assert session.says(ALICE, publish(2)) == to_client(ALICE, refused(2, NotReadyError, why))
+
+
+def test_a_repeated_publish_that_is_under_way_gets_no_answer_yet() -> None:
+    session = Session(D1)
+    session.greet(ALICE, publish(1))
+
+    assert session.says(ALICE, publish(2)) == []

@@ -1,0 +1,138 @@
+"""A session and a data node that disagree find out, and repair it."""
+
+import logging
+
+import pytest
+from session_fakes import (
+    CONFIG,
+    D1,
+    D2,
+    PAY,
+    S1,
+    RegistrationsBench,
+    make_publisher,
+    names_at,
+    to_data,
+)
+
+from zreg.config import Limits
+from zreg.effects import Effect, Log
+from zreg.model import Cause, Incarnation, Publisher, Removal
+from zreg.wire.data_messages import (
+    ComparePublishers,
+    DigestCompared,
+    PublishDatum,
+    PublishersCompared,
+    UnpublishDatum,
+)
+
+ONE, TWO = make_publisher(1), make_publisher(2)
+WINDOW = 4096
+S1_AGAIN = Incarnation(8, "s1")
+RETRY = CONFIG.request_retry_seconds
+
+
+def removal(publisher: Publisher, cause: Cause = Cause.UNPUBLISHED) -> Removal:
+    return Removal(publisher.publisher_id, publisher.version, cause, publisher.session)
+
+
+def differ(bench: RegistrationsBench, times: int = 1, *, is_equal: bool = False) -> list[Effect]:
+    effects: list[Effect] = []
+    for _ in range(times):
+        effects += bench.reconciliation.on_digest_compared(D1, DigestCompared(3, is_equal))
+    return effects
+
+
+def started_repair(count: int) -> Log:
+    fields: dict[str, str | int | float] = {"node": D1, "publishers": count}
+    return Log(logging.WARNING, "session.repair.started", fields)
+
+
+def test_a_digest_that_differs_twice_in_succession_starts_a_comparison() -> None:
+    bench = RegistrationsBench(D1)
+    bench.started(ONE, TWO)
+
+    assert differ(bench) == []
+    pairs = ((ONE.publisher_id, 1), (TWO.publisher_id, 1))
+    assert differ(bench) == [started_repair(2), *to_data(D1, ComparePublishers(0, 255, pairs))]
+    assert differ(bench) == [], "and the count begins again"
+
+
+def test_a_digest_that_was_equal_in_between_starts_nothing() -> None:
+    bench = RegistrationsBench(D1)
+
+    assert differ(bench) + differ(bench, is_equal=True) + differ(bench) == []
+
+
+@pytest.mark.parametrize(("peer", "ring_epoch"), [(D1, 2), (D1, 4), (D2, 3), ("", 2)])
+def test_a_comparison_under_another_ring_or_with_another_node_is_ignored(
+    peer: str, ring_epoch: int
+) -> None:
+    bench = RegistrationsBench(D1)
+
+    for _ in range(3):
+        assert (
+            bench.reconciliation.on_digest_compared(
+                peer, DigestCompared(ring_epoch, is_equal=False)
+            )
+            == []
+        )
+
+
+def test_only_what_this_incarnation_answers_for_on_that_node_is_compared() -> None:
+    bench = RegistrationsBench(D1, D2)
+    here, there = names_at(bench.links, D1)[0], names_at(bench.links, D2)[0]
+    withdrawn, old = make_publisher(3), make_publisher(4, session=Incarnation(1, "s1"))
+    for name, publisher in ((here, ONE), (there, TWO), (here, withdrawn), (here, old)):
+        bench.registrations.publish(name, publisher, 7)
+    bench.registrations.withdraw(bench.registration(withdrawn), Cause.BYE)
+
+    pairs = ((ONE.publisher_id, 1),)
+    assert differ(bench, 2) == [started_repair(1), *to_data(D1, ComparePublishers(0, 255, pairs))]
+
+
+def test_a_comparison_is_cut_into_records_within_the_limits() -> None:
+    """Only a hostile client makes so many ids of one byte; those over the limit are left out."""
+    bench = RegistrationsBench(D1)
+    first = [make_publisher(number) for number in range(200)]
+    crowd = [
+        make_publisher(publisher_id=b"\x02" + number.to_bytes(15))
+        for number in range(Limits.ids_per_record_max + 1)
+    ]
+    bench.publish(*first, *crowd)
+
+    effects = differ(bench, 2)
+
+    low = ComparePublishers(0, 1, tuple((p.publisher_id, 1) for p in first))
+    high = ComparePublishers(2, 255, tuple((p.publisher_id, 1) for p in crowd[:-1]))
+    assert effects == [started_repair(200 + len(crowd)), *to_data(D1, low, high)]
+
+
+def test_a_publisher_that_a_data_node_lacks_is_sent_again_once() -> None:
+    bench = RegistrationsBench(D1, D2)
+    here, there = names_at(bench.links, D1)[0], names_at(bench.links, D2)[0]
+    under_way = make_publisher(3)
+    bench.registrations.publish(here, ONE, 7)
+    bench.registrations.publish(there, TWO, 7)
+    bench.settle(0.0)
+    bench.accept_all(D1)
+    bench.accept_all(D2)
+    bench.registrations.publish(here, under_way, 7)
+    bench.settle(0.0)
+
+    lacks = (ONE.publisher_id, TWO.publisher_id, under_way.publisher_id, b"?" * 16)
+    assert bench.reconciliation.on_publishers_compared(D1, PublishersCompared(lacks, ())) == []
+
+    assert bench.settle(0.0) == to_data(D1, PublishDatum(4, here, ONE))
+    assert not bench.registrations.is_accepted(bench.registration(ONE))
+
+
+def test_a_stray_that_is_not_registered_here_is_removed() -> None:
+    bench = RegistrationsBench(D1)
+    bench.started(ONE)
+    strays = ((PAY, ONE.publisher_id, 1), (PAY, TWO.publisher_id, 4))
+
+    effects = bench.reconciliation.on_publishers_compared(D1, PublishersCompared((), strays))
+
+    gone = Removal(TWO.publisher_id, 4, Cause.NOT_REPLAYED, S1)
+    assert effects == to_data(D1, UnpublishDatum(0, PAY, (gone,)))

@@ -1,0 +1,38 @@
+"""Answers that clients get once, at the end of a turn."""
+
+from session_fakes import ALICE, BOB, to_client
+
+from zreg.session.clients.turn_answers import TurnAnswers
+from zreg.wire.client_messages import WhoAreYou
+from zreg.wire.common_messages import Accepted
+
+
+def test_the_accepted_requests_of_a_client_are_one_message_a_turn() -> None:
+    answers = TurnAnswers()
+    answers.accept(ALICE, 1)
+    answers.accept(BOB, 7)
+    answers.accept(ALICE, 2)
+
+    assert answers.settle() == [
+        *to_client(ALICE, Accepted((1, 2))),
+        *to_client(BOB, Accepted((7,))),
+    ]
+    assert answers.settle() == []
+
+
+def test_an_unidentified_peer_is_asked_who_it_is_once_a_turn() -> None:
+    answers = TurnAnswers()
+    answers.ask_who(ALICE)
+    answers.ask_who(ALICE)
+
+    assert answers.settle() == to_client(ALICE, WhoAreYou())
+    assert answers.settle() == []
+
+
+def test_a_peer_that_has_said_hello_is_not_asked() -> None:
+    answers = TurnAnswers()
+    answers.ask_who(ALICE)
+    answers.on_hello(ALICE)
+    answers.on_hello(BOB)
+
+    assert answers.settle() == []

@@ -1,0 +1,158 @@
+"""What only the leading meta node does: it answers requests, and decides who is a member."""
+
+from typing import Final
+
+from zreg.config import Config
+from zreg.effects import Effect, Link, Peer, PeerLost, PeerUp
+from zreg.meta.group.leader_handover import LeaderHandover
+from zreg.meta.group.proposals import Proposals
+from zreg.meta.group.raft_driver import RaftDriver
+from zreg.meta.group.voter_upkeep import VoterUpkeep
+from zreg.meta.group.voters import Voters
+from zreg.meta.members.departures import Departures
+from zreg.meta.members.eviction_limiter import EvictionLimiter
+from zreg.meta.members.failure_checks import FailureChecks
+from zreg.meta.members.failure_evidence import FailureEvidence
+from zreg.meta.members.flap_damping import FlapDamping
+from zreg.meta.members.lease_holders import LeaseHolders
+from zreg.meta.members.member_registrar import MemberRegistrar
+from zreg.meta.members.meta_members import MetaMembers
+from zreg.meta.setting_requests import SettingRequests
+from zreg.meta.state.applied import Applied
+from zreg.meta.state.meta_state import MetaState
+from zreg.model import Member, Membership, RingParameters
+from zreg.wire.log_commands import Found
+from zreg.wire.membership_messages import Join, Leave, Renew, ReportGone
+from zreg.wire.messages import Message
+from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, RemoveMeta
+from zreg.wire.settings_messages import FetchSettings, SetSetting
+
+# The requests that only a leader answers.
+REQUESTS: Final = (
+    Renew,
+    Join,
+    Leave,
+    SetSetting,
+    FetchSettings,
+    AddMeta,
+    RemoveMeta,
+    FetchMetaNodes,
+)
+
+
+class Leader:
+    """The leader's components. Their memory (leases, evidence, waits) begins anew at `begin`."""
+
+    def __init__(  # noqa: PLR0913 -- each is a part of what it is
+        self,
+        member: Member,
+        config: Config,
+        state: MetaState,
+        raft_driver: RaftDriver,
+        proposals: Proposals,
+        *,
+        cluster_id: bytes,
+        now: float,
+    ) -> None:
+        self._member = member
+        self._config = config
+        self._state = state
+        self._proposals = proposals
+        self._cluster_id = cluster_id
+        self.lease_holders = LeaseHolders(config.lease_seconds, now=now)
+        self.failure_evidence = FailureEvidence(config.lease_seconds)
+        self.flap_damping = FlapDamping()
+        self.departures = Departures(
+            state,
+            proposals,
+            lease_holders=self.lease_holders,
+            failure_evidence=self.failure_evidence,
+            flap_damping=self.flap_damping,
+            eviction_limiter=EvictionLimiter(config),
+        )
+        self.registrar = MemberRegistrar(
+            state,
+            raft_driver.raft,
+            proposals,
+            self.departures,
+            lease_holders=self.lease_holders,
+            failure_evidence=self.failure_evidence,
+            flap_damping=self.flap_damping,
+        )
+        self.failure_checks = FailureChecks(
+            state,
+            self.departures,
+            lease_holders=self.lease_holders,
+            failure_evidence=self.failure_evidence,
+        )
+        self.meta_members = MetaMembers(member, state, raft_driver, proposals)
+        self.handover = LeaderHandover(raft_driver)
+        self.voter_upkeep = VoterUpkeep(raft_driver, member.node_id)
+        self.voters = Voters(member.node_id, state, raft_driver, proposals, self.handover)
+        self._settings = SettingRequests(state, proposals)
+
+    def begin(self, now: float) -> list[Effect]:
+        """Begin to lead; found the cluster if it has not begun."""
+        if self._state.is_founded:
+            self.begin_leases(now)
+            return self.meta_members.begin(now)
+        config = self._config
+        ring = RingParameters(config.ring_hash, config.virtual_node_count, config.replica_count)
+        first = Membership(self._cluster_id, 1, 0, ring, (self._member,))
+        return self._proposals.propose(Found(first), self._on_founded, now)
+
+    def _on_founded(self, _applied: Applied | None, now: float) -> list[Effect]:
+        self.begin_leases(now)
+        return []
+
+    def begin_leases(self, now: float) -> None:
+        """Forget what an earlier leadership knew of nodes: each has a whole lease from now on."""
+        membership = self._state.membership
+        self.lease_holders.begin(membership, now)
+        self.failure_evidence.begin(self.lease_holders.leases, now)
+        self.flap_damping.forget_waits()
+        self.departures.begin()
+        self.registrar.begin()
+        self.departures.follow_membership(now)
+
+    def on_request(self, peer: Peer, message: Message, now: float) -> list[Effect] | None:
+        """Answer a request; None: it is none that a leader takes."""
+        match message:
+            case Renew() | Join():
+                return self.registrar.on_join_or_renew(peer, message, now)
+            case Leave():
+                return self.registrar.on_leave(peer, message)
+            case ReportGone():
+                return self.failure_checks.on_report_gone(peer, message, now)
+            case SetSetting():
+                return self._settings.on_set_setting(peer, message)
+            case FetchSettings():
+                return self._settings.on_fetch_settings(peer, message)
+            case AddMeta():
+                return self.voters.on_add_meta(peer, message)
+            case RemoveMeta():
+                return self.voters.on_remove_meta(peer, message)
+            case FetchMetaNodes():
+                return self.voters.on_fetch_meta_nodes(peer, message)
+            case _:
+                return None
+
+    def on_event(self, event: PeerUp | PeerLost, now: float) -> list[Effect]:
+        """Take what happened to a node's connection, or to a check of its address."""
+        if event.link is Link.CHECKS:
+            return self.failure_checks.on_check(event, now)
+        return self.failure_checks.on_node_lost(event.peer, now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Evict, forget, end waits and check; then keep the nodes of meta up to date.
+
+        Departures come first, so that a node which departs in this tick does not begin to work.
+        """
+        effects = [
+            *self.departures.tick(now),
+            *self.registrar.tick(now),
+            *self.failure_checks.tick(now),
+            *self.meta_members.tick(now),
+        ]
+        self.voter_upkeep.tick()
+        return effects

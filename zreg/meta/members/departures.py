@@ -1,0 +1,128 @@
+"""How members leave: by goodbye, by silence, by proof that they are gone; and what is forgotten."""
+
+from collections.abc import Sequence
+
+from zreg.effects import INFO, WARNING, Effect, Log
+from zreg.meta.group.proposals import Proposals
+from zreg.meta.members.eviction_limiter import EvictionLimiter
+from zreg.meta.members.failure_evidence import FailureEvidence
+from zreg.meta.members.flap_damping import FlapDamping
+from zreg.meta.members.lease_holders import LeaseHolders
+from zreg.meta.state.applied import Applied
+from zreg.meta.state.meta_state import MetaState
+from zreg.model import Incarnation, Member, Role
+from zreg.wire.log_commands import Depart, Forget
+
+Fields = dict[str, str | int | float]
+
+
+def member_fields(member: Member, epoch: int) -> Fields:
+    """Return what each log line of a member shows."""
+    return {
+        "incarnation": str(member.incarnation),
+        "role": member.role.name.lower(),
+        "epoch": epoch,
+    }
+
+
+class Departures:
+    """The incarnations whose departure or removal is proposed and not applied yet."""
+
+    def __init__(
+        self,
+        state: MetaState,
+        proposals: Proposals,
+        *,
+        lease_holders: LeaseHolders,
+        failure_evidence: FailureEvidence,
+        flap_damping: FlapDamping,
+        eviction_limiter: EvictionLimiter,
+    ) -> None:
+        self._state = state
+        self._proposals = proposals
+        self._lease_holders = lease_holders
+        self._failure_evidence = failure_evidence
+        self._flap_damping = flap_damping
+        self._eviction_limiter = eviction_limiter
+        self._under_way: dict[Incarnation, None] = {}
+
+    def begin(self) -> None:
+        """Begin to lead: proposals of an earlier leadership do not count."""
+        self._under_way.clear()
+
+    def is_under_way(self, incarnation: Incarnation) -> bool:
+        """Return whether a departure is proposed."""
+        return incarnation in self._under_way
+
+    def follow_membership(self, now: float) -> None:
+        """Take the membership as it is now: which sessions have a grace, which nodes wait."""
+        self._eviction_limiter.follow(self._state.membership, now)
+        self._flap_damping.follow(self._state.membership, now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Evict silent members, as far as the limiter allows; forget sessions after their grace."""
+        effects: list[Effect] = []
+        for incarnation in self._lease_holders.leases.expired(now):
+            effects += self._on_lease_expired(incarnation, now)
+        self.follow_membership(now)
+        for incarnation in self._eviction_limiter.expired_graces(now):
+            if incarnation not in self._under_way:
+                effects += self._forget(incarnation, now)
+        return effects
+
+    def depart(self, incarnation: Incarnation, reason: str, now: float) -> list[Effect]:
+        """Propose that a member departs."""
+
+        def on_applied(applied: Applied | None, now: float) -> Sequence[Effect]:
+            self._under_way.pop(incarnation, None)
+            if reason == "silent" and applied is not None and applied.member is not None:
+                self._eviction_limiter.note_silent(applied.member.role, now)
+            return self.on_departed(incarnation, reason, applied, now)
+
+        self._under_way[incarnation] = None
+        return self._proposals.propose(Depart(incarnation, reason), on_applied, now)
+
+    def on_departed(
+        self, incarnation: Incarnation, reason: str, applied: Applied | None, now: float
+    ) -> list[Effect]:
+        """Take the result of a departure."""
+        if applied is None or applied.member is None:
+            return []
+        self._lease_holders.drop(incarnation)
+        self._failure_evidence.clear(incarnation)
+        if reason != "left":
+            self._flap_damping.note_departure(incarnation.node_id, now)
+        self.follow_membership(now)
+        fields: Fields = {**member_fields(applied.member, self._state.epoch), "reason": reason}
+        return [Log(WARNING, "member.departed", fields)]
+
+    def _on_lease_expired(self, incarnation: Incarnation, now: float) -> list[Effect]:
+        member = self._state.membership.living(incarnation.node_id)
+        if member is None or member.incarnation != incarnation:
+            self._lease_holders.leases.drop(incarnation)
+            return []
+        if incarnation in self._under_way:
+            return []
+        if self._may_evict(member.role, now):
+            return self.depart(incarnation, "silent", now)
+        # It stays a member, but another process with its id need not wait for the limiter.
+        self._lease_holders.forget_peer(incarnation)
+        return []
+
+    def _may_evict(self, role: Role, now: float) -> bool:
+        membership = self._state.membership
+        departing = [membership.living(incarnation.node_id) for incarnation in self._under_way]
+        count = sum(member is not None and member.role is role for member in departing)
+        return self._eviction_limiter.may_evict(membership, role, now, departing_count=count)
+
+    def _forget(self, incarnation: Incarnation, now: float) -> list[Effect]:
+        def on_applied(applied: Applied | None, now: float) -> Sequence[Effect]:
+            self._under_way.pop(incarnation, None)
+            self.follow_membership(now)
+            if applied is None or not applied.is_changed:
+                return []
+            fields: Fields = {"incarnation": str(incarnation), "epoch": self._state.epoch}
+            return [Log(INFO, "member.forgotten", fields)]
+
+        self._under_way[incarnation] = None
+        return self._proposals.propose(Forget(incarnation), on_applied, now)

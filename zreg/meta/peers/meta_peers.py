@@ -1,0 +1,248 @@
+"""The connections to the other meta nodes.
+
+Raft sends nothing over a connection before both ends have introduced themselves and accepted each
+other (`Introductions`). The members are those of Raft's configuration.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from zreg.effects import (
+    INFO,
+    WARNING,
+    Connect,
+    Disconnect,
+    Effect,
+    Emit,
+    Link,
+    Log,
+    Peer,
+    Send,
+)
+from zreg.errors import UnknownNodeError
+from zreg.membership.cluster_member import NodeFailed
+from zreg.meta.peers.identity import Identity
+from zreg.meta.peers.introductions import Introductions, without_journal
+from zreg.meta.peers.removal_claims import RemovalClaims
+from zreg.raft.consensus import RaftCore
+from zreg.raft.quorum import majority
+from zreg.wire.common_messages import Refused
+from zreg.wire.meta_messages import IntroduceMeta, MetaDeclined, MetaIntroduced
+
+# How long until an unreachable peer is tried again: half of the shortest election timeout.
+_RECONNECT_SECONDS: Final = 0.25
+# How long until a peer that did not answer an introduction, or declined it, is asked again.
+_INTRODUCE_SECONDS: Final = 1.0
+
+
+class MetaPeers:
+    """All other members, and how far the connection to each of them is.
+
+    A peer with an address is being dialled, waits in `_connect_at` to be dialled again, waits in
+    `_introduce_at` for its answer to an introduction, or is up: connected and accepted.
+    """
+
+    def __init__(self, identity: Identity, raft: RaftCore) -> None:
+        self._raft = raft
+        self._addresses: dict[str, str] = {}
+        self._connect_at: dict[str, float] = {}
+        self._introduce_at: dict[str, float] = {}
+        self._last_request_id = 0
+        self._up: dict[str, None] = {}
+        # Peers whose loss was logged; their return is logged too.
+        self._lost: dict[str, None] = {}
+        # Why a peer is not up, as far as more is known than that it is not reached.
+        self._reasons: dict[str, str] = {}
+        self.introductions = Introductions(identity, raft, self._up)
+        self._removal_claims = RemovalClaims(identity, raft, self.introductions.bootstrap)
+
+    def __repr__(self) -> str:
+        """Show how many of them are connected."""
+        return f"<MetaPeers {len(self._up)}/{len(self._addresses)}>"
+
+    # --- queries -----------------------------------------------------------------------------
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there are no other members."""
+        return not self._addresses
+
+    @property
+    def up_count(self) -> int:
+        """How many peers are connected and accepted."""
+        return len(self._up)
+
+    def is_up(self, peer: str) -> bool:
+        """Return whether requests may be sent to a peer."""
+        return peer in self._up
+
+    def missing(self) -> Mapping[str, str]:
+        """Return the peers that are not up, and why."""
+        return {
+            peer: self._reasons.get(peer, "not reached")
+            for peer in self._addresses
+            if peer not in self._up
+        }
+
+    def spare_voter_count(self) -> int:
+        """Return how many more voters may fail, as far as this node sees."""
+        voters = self._raft.configuration.voters
+        me = self.introductions.identity.node_id
+        running = sum(voter in self._up or voter == me for voter in voters)
+        return max(0, running - majority(len(voters)))
+
+    def next_tick_at(self) -> float | None:
+        """When `tick` is due."""
+        if not (self._connect_at or self._introduce_at):
+            return None
+        return min(*self._connect_at.values(), *self._introduce_at.values(), math.inf)
+
+    # --- connections -------------------------------------------------------------------------
+
+    def follow_configuration(self) -> list[Effect]:
+        """Connect to the members of the present configuration, and to no other node."""
+        members = self._raft.configuration.addresses
+        me = self.introductions.identity.node_id
+        wanted = {peer: at for peer, at in members.items() if peer != me}
+        effects: list[Effect] = []
+        for peer, address in list(self._addresses.items()):
+            if wanted.get(peer) != address:
+                self._reset(peer)
+                self._lost.pop(peer, None)
+                del self._addresses[peer]
+                # A removed node must introduce itself again, and learns of its removal by that.
+                self.introductions.drop_asker(peer)
+                effects.append(Disconnect(Link.RAFT_ASK, peer))
+        for peer, address in wanted.items():
+            if peer not in self._addresses:
+                self._addresses[peer] = address
+                effects.append(Connect(Link.RAFT_ASK, peer, address))
+        return effects
+
+    def tick(self, now: float) -> list[Effect]:
+        """Dial unreachable peers again, and repeat unanswered introductions."""
+        effects: list[Effect] = []
+        for peer, connect_at in list(self._connect_at.items()):
+            if now >= connect_at:
+                del self._connect_at[peer]
+                effects.append(Connect(Link.RAFT_ASK, peer, self._addresses[peer]))
+        for peer, introduce_at in list(self._introduce_at.items()):
+            if now >= introduce_at:
+                effects.append(self._introduce(peer, now))
+        return effects
+
+    def on_peer_up(self, peer: str, now: float) -> list[Effect]:
+        """Introduce this node to a peer that was reached."""
+        return [self._introduce(peer, now)] if peer in self._addresses else []
+
+    def on_peer_lost(self, peer: str, now: float) -> list[Effect]:
+        """Dial a peer again later: its connection ended, or could not be made."""
+        if peer not in self._addresses:
+            return []
+        was_up = peer in self._up
+        self._reset(peer)
+        self._connect_at[peer] = now + _RECONNECT_SECONDS
+        if not was_up:
+            return [Disconnect(Link.RAFT_ASK, peer)]
+        self._lost[peer] = None
+        spare_count = self.spare_voter_count()
+        fields: dict[str, str | int | float] = {"peer": peer, "more_may_fail": spare_count}
+        return [Disconnect(Link.RAFT_ASK, peer), Log(WARNING, "raft.peer.lost", fields)]
+
+    def on_peer_incompatible(self, peer: str, detail: str) -> list[Effect]:
+        """Note why the process at a peer's address cannot be a peer."""
+        return self._not_accepted(peer, detail) if peer in self._addresses else []
+
+    def on_refused(self, peer: str, refusal: Refused, now: float) -> list[Effect]:
+        """Introduce this node again to a peer that refused a request."""
+        if peer not in self._addresses:
+            return []
+        if peer in self._up:
+            return self.introduce_again(peer, now)
+        return self._not_accepted(peer, refusal.detail)
+
+    def introduce_again(self, peer: str, now: float) -> list[Effect]:
+        """Treat a peer as not accepted until it answers another introduction."""
+        if peer not in self._up:
+            return []
+        del self._up[peer]
+        return [self._introduce(peer, now)]
+
+    def introduce_to_all(self, now: float) -> list[Effect]:
+        """Introduce this node to all peers again: if it was removed, their answers tell."""
+        return [self._introduce(peer, now) for peer in self._up]
+
+    def _reset(self, peer: str) -> None:
+        self._up.pop(peer, None)
+        self._connect_at.pop(peer, None)
+        self._introduce_at.pop(peer, None)
+        self._reasons.pop(peer, None)
+        self._removal_claims.drop(peer)
+        self.introductions.drop(peer)
+
+    # --- introductions -----------------------------------------------------------------------
+
+    def _introduce(self, peer: str, now: float) -> Effect:
+        self._introduce_at[peer] = now + _INTRODUCE_SECONDS
+        self._last_request_id += 1
+        about = self.introductions.about_me(peer)
+        return Send(Link.RAFT_ASK, peer, IntroduceMeta(self._last_request_id, *about))
+
+    def on_introduce_meta(self, asker: Peer, request: IntroduceMeta) -> list[Effect]:
+        """Answer a node that introduces itself; its requests are taken from then on, or not."""
+        introductions = self.introductions
+        introductions.drop_asker(request.sender)
+        about = introductions.about_me(request.sender)
+        objection = introductions.objection(request)
+        if objection is not None:
+            no = MetaDeclined(request.request_id, *about, *objection)
+            return [Send(Link.RAFT_ANSWER, asker, no)]
+        introductions.accept_asker(request)
+        if request.sender in self._addresses:
+            introductions.accept(request)
+        reply = MetaIntroduced(request.request_id, *about)
+        effects: list[Effect] = [Send(Link.RAFT_ANSWER, asker, reply)]
+        if introductions.bootstrap.lost_journal(request):
+            me = introductions.identity
+            effects.append(Emit(NodeFailed(without_journal(me.node_id, me.address))))
+        return effects
+
+    def on_meta_introduced(self, peer: str, reply: MetaIntroduced) -> list[Effect]:
+        """Take the answer of a peer that accepts this node, if this node accepts it too."""
+        if peer not in self._introduce_at or reply.request_id > self._last_request_id:
+            return []
+        if reply.sender != peer:
+            detail = f"at {self._addresses[peer]} is {reply.sender}: correct one of the addresses"
+            return self._not_accepted(peer, detail)
+        objection = self.introductions.objection(reply)
+        if objection is not None:
+            return self._not_accepted(peer, objection[1])
+        del self._introduce_at[peer]
+        self._reasons.pop(peer, None)
+        self._removal_claims.drop(peer)
+        self._up[peer] = None
+        self.introductions.accept(reply)
+        if peer not in self._lost:
+            return []
+        del self._lost[peer]
+        return [Log(INFO, "raft.peer.restored", {"peer": peer})]
+
+    def on_meta_declined(self, peer: str, no: MetaDeclined) -> list[Effect]:
+        """Take a peer's refusal of this node; a node that was removed from meta must end."""
+        if peer not in self._introduce_at or no.request_id > self._last_request_id:
+            return []
+        is_peer = no.sender == peer and self.introductions.foreignness(no) is None
+        if is_peer and no.code == UnknownNodeError.code:
+            self._removal_claims.note(peer)
+            if self._removal_claims.are_certain(no):
+                self._up.pop(peer, None)
+                return [Emit(NodeFailed(no.detail))]
+        return self._not_accepted(peer, no.detail)
+
+    def _not_accepted(self, peer: str, detail: str) -> list[Effect]:
+        self._up.pop(peer, None)
+        if self._reasons.get(peer) == detail:
+            return []
+        self._reasons[peer] = detail
+        return [Log(WARNING, "raft.peer.refused", {"peer": peer, "detail": detail})]

@@ -1,0 +1,163 @@
+"""What clients publish and withdraw, and what they are answered.
+
+A publish is accepted only once its data node has accepted it. A request that comes twice is done
+once, and answered twice.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from zreg.config import Config
+from zreg.effects import Effect, Link, Peer, Send
+from zreg.errors import LimitError, RefusedError
+from zreg.model import NO_INCARNATION, Cause, Publisher
+from zreg.session.clients.client_table import Client, ClientTable
+from zreg.session.clients.pending_reason import PendingReason
+from zreg.session.clients.turn_answers import TurnAnswers
+from zreg.session.upstream.registration import Registration
+from zreg.session.upstream.registrations import Registrations
+from zreg.wire.client_messages import Publish, Unpublish
+from zreg.wire.common_messages import Refused
+
+
+class Publishing:
+    """Turns what clients publish into registrations.
+
+    Invariant: `publisher_ids` of a client are those of its registrations without a removal.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        clients: ClientTable,
+        registrations: Registrations,
+        pending_reason: PendingReason,
+        answers: TurnAnswers,
+    ) -> None:
+        self._config = config
+        self._clients = clients
+        self._registrations = registrations
+        self._pending_reason = pending_reason
+        self._answers = answers
+
+    # --- what clients say ---------------------------------------------------------------------
+
+    def on_publish(self, client: Client, peer: Peer, publish: Publish) -> Sequence[Effect]:
+        """Register a publisher, or a newer state of it."""
+        registrations = self._registrations
+        publisher_id = publish.publisher_id
+        registration = registrations.find(publisher_id)
+        if registration is not None:
+            answer = self._answer_known(client, peer, registration, publish)
+            if answer is not None:
+                return answer
+        count_max = self._config.publishers_per_client_max
+        if publisher_id not in client.publisher_ids and len(client.publisher_ids) >= count_max:
+            detail = f"one client publishes at most {count_max} times"
+            return [refusal(peer, publish.request_id, LimitError, detail)]
+        client.publisher_ids[publisher_id] = None
+        if client.unreplayed_publisher_ids:
+            client.unreplayed_publisher_ids.pop(publisher_id, None)
+        session = registrations.session
+        publisher = Publisher(
+            publisher_id,
+            publish.version,
+            client.client_id,
+            session,
+            client.zone,
+            client.data_center,
+            client.app,
+            publish.body,
+        )
+        if registration is None:
+            registrations.publish(publish.data_info_id, publisher, publish.request_id)
+        else:
+            registrations.republish(registration, publisher, publish.request_id)
+        if session == NO_INCARNATION:
+            return self._pending_reason.before_joining(peer, publish)
+        return ()
+
+    def _answer_known(
+        self, client: Client, peer: Peer, registration: Registration, publish: Publish
+    ) -> Sequence[Effect] | None:
+        """Answer a publish that changes nothing; None if it is a newer state of this client's."""
+        known = registration.publisher
+        if known.client_id != client.client_id or registration.name != publish.data_info_id:
+            detail = "this publisher id belongs to another client, or to another data id"
+            return [refusal(peer, publish.request_id, RefusedError, detail)]
+        if publish.version > known.version:
+            return None
+        # The publish came twice, or late. The answer to the present state answers it too.
+        if registration.removal is None and publish.version == known.version:
+            client.unreplayed_publisher_ids.pop(known.publisher_id, None)
+            if self._registrations.is_accepted(registration):
+                self._answers.accept(peer, publish.request_id)
+            else:
+                registration.client_request_id = publish.request_id
+                return self._pending_reason.of_repeated(peer, publish, registration)
+        return ()
+
+    def on_unpublish(self, client: Client, peer: Peer, unpublish: Unpublish) -> Sequence[Effect]:
+        """Withdraw a publisher; the client is answered when the data node has accepted that."""
+        publisher_id = unpublish.publisher_id
+        registration = self._registrations.find(publisher_id)
+        if registration is None:
+            # Another session registered it: the data node has to keep a tombstone all the same.
+            registration = self._registrations.add_unknown(unpublish, client.client_id)
+        elif registration.publisher.client_id != client.client_id:
+            detail = "this publisher id belongs to another client"
+            return [refusal(peer, unpublish.request_id, RefusedError, detail)]
+        elif unpublish.version < registration.publisher.version:
+            # It came late: the client has published again since.
+            return ()
+        client.unreplayed_publisher_ids.pop(publisher_id, None)
+        client.publisher_ids.pop(publisher_id, None)
+        # Another session may hold a newer version than this one: the client names its last.
+        request_id, version = unpublish.request_id, unpublish.version
+        self._registrations.withdraw(registration, Cause.UNPUBLISHED, request_id, version=version)
+        return ()
+
+    def withdraw_unreplayed(self, client: Client) -> None:
+        """Withdraw what a client did not publish again in the replay that has just ended."""
+        for publisher_id in client.unreplayed_publisher_ids:
+            client.publisher_ids.pop(publisher_id, None)
+        self._withdraw(client.unreplayed_publisher_ids, Cause.NOT_REPLAYED)
+        client.unreplayed_publisher_ids.clear()
+
+    def withdraw_all(self, client: Client, cause: Cause) -> None:
+        """Withdraw all that a client published: it is gone."""
+        self._withdraw(client.publisher_ids, cause)
+
+    def _withdraw(self, publisher_ids: Iterable[bytes], cause: Cause) -> None:
+        for publisher_id in publisher_ids:
+            registration = self._registrations.find(publisher_id)
+            # A data node may have refused it meanwhile.
+            if registration is not None:
+                self._registrations.withdraw(registration, cause)
+
+    # --- what data nodes say ------------------------------------------------------------------
+
+    def on_accepted(self, registrations: Iterable[Registration]) -> None:
+        """Answer the clients whose registrations a data node has accepted."""
+        accept = self._answers.accept
+        for registration in registrations:
+            if registration.client_request_id:
+                client = self._clients.of_id(registration.publisher.client_id)
+                if client is not None and client.peer is not None:
+                    accept(client.peer, registration.client_request_id)
+                registration.client_request_id = 0
+
+    def on_refused(self, registration: Registration, refused: Refused) -> list[Effect]:
+        """Pass on the final refusal of a data node."""
+        client = self._clients.of_id(registration.publisher.client_id)
+        if client is None:
+            return []
+        client.publisher_ids.pop(registration.publisher.publisher_id, None)
+        if client.peer is None:
+            return []
+        answer = Refused(registration.client_request_id, refused.code, refused.detail)
+        return [Send(Link.CLIENTS, client.peer, answer)]
+
+
+def refusal(peer: Peer, request_id: int, error: type[RefusedError], detail: str) -> Effect:
+    """Return the effect that refuses a client's request."""
+    return Send(Link.CLIENTS, peer, Refused(request_id, error.code, detail))

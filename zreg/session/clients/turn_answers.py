@@ -1,0 +1,38 @@
+"""What clients are told once at the end of a turn, joined from all their messages in it."""
+
+from collections import defaultdict
+
+from zreg.effects import Effect, Link, Peer, Send
+from zreg.wire.client_messages import WhoAreYou
+from zreg.wire.common_messages import Accepted
+
+
+class TurnAnswers:
+    """The accepted requests of this turn by peer, and the peers to be asked who they are."""
+
+    def __init__(self) -> None:
+        self._accepted: defaultdict[Peer, list[int]] = defaultdict(list)
+        self._unidentified: dict[Peer, None] = {}
+
+    def accept(self, peer: Peer, request_id: int) -> None:
+        """Tell a client that a request of it is done."""
+        self._accepted[peer].append(request_id)
+
+    def ask_who(self, peer: Peer) -> None:
+        """Ask a peer who it is: it has to say Hello, and everything that it wants."""
+        self._unidentified[peer] = None
+
+    def on_hello(self, peer: Peer) -> None:
+        """Do not ask a peer any more that has just said who it is."""
+        self._unidentified.pop(peer, None)
+
+    def settle(self) -> list[Effect]:
+        """Return the messages of this turn."""
+        effects: list[Effect] = [
+            Send(Link.CLIENTS, peer, Accepted(tuple(request_ids)))
+            for peer, request_ids in self._accepted.items()
+        ]
+        self._accepted.clear()
+        effects += [Send(Link.CLIENTS, peer, WhoAreYou()) for peer in self._unidentified]
+        self._unidentified.clear()
+        return effects

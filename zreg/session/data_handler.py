@@ -1,0 +1,178 @@
+"""The data nodes' side of a session: what they are told and asked, and what they say."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zreg.config import Config
+from zreg.effects import Effect, Link, Local, PeerLost, PeerUp, Send
+from zreg.membership.cluster_member import ClusterMember
+from zreg.model import Incarnation
+from zreg.session.membership_handover import MembershipHandover
+from zreg.session.proxy.listings import Listing, Listings
+from zreg.session.upstream.data_links import DataLinks
+from zreg.session.upstream.followed_datum import FollowedDatum
+from zreg.session.upstream.followed_datums import FollowedDatums
+from zreg.session.upstream.node_queues import NodeQueues
+from zreg.session.upstream.reconciliation import Reconciliation
+from zreg.session.upstream.registrations import Registrations
+from zreg.wire.common_messages import Ping, Pong, Refused
+from zreg.wire.data_messages import (
+    Changes,
+    DatumsListed,
+    DigestCompared,
+    NodeHello,
+    PublishersCompared,
+    Snapshot,
+    Versions,
+)
+from zreg.wire.messages import Message
+
+if TYPE_CHECKING:
+    from random import Random
+
+
+class DataHandler:
+    """Joins the parts that speak with data nodes, and hands each message to the one it concerns.
+
+    An answer or a refusal goes to the owner of its request (`DataLinks.requests`).
+    """
+
+    def __init__(
+        self, config: Config, cluster_member: ClusterMember, *, rng: "Random", now: float
+    ) -> None:
+        self._cluster_member = cluster_member
+        self.links = DataLinks(config, rng=rng)
+        self.queues = NodeQueues(config, self.links, rng=rng)
+        self.registrations = Registrations(self.links, self.queues)
+        self.followed = FollowedDatums(config, self.links, self.registrations, rng=rng, now=now)
+        self.listings = Listings(self.links)
+        self._reconciliation = Reconciliation(config, self.links, self.registrations, self.queues)
+        self._handover = MembershipHandover()
+        # The last incarnation of this session; it stays when meta takes it away.
+        self.incarnation: Incarnation | None = None
+
+    # --- messages -----------------------------------------------------------------------------
+
+    def receive(self, peer: str, message: Message | Local, now: float) -> Sequence[Effect]:
+        """Take a message that concerns neither clients nor the membership."""
+        match message:
+            case Changes() | Snapshot() | DatumsListed():
+                return self._on_answer(peer, message, now)
+            case Versions():
+                return self.followed.on_versions(peer, message, now)
+            case DigestCompared():
+                return self._reconciliation.on_digest_compared(peer, message)
+            case PublishersCompared():
+                return self._reconciliation.on_publishers_compared(peer, message)
+            case Ping():
+                return [Send(Link.DATA, peer, Pong())]
+            case _:
+                return ()
+
+    def _on_answer(
+        self, peer: str, answer: Changes | Snapshot | DatumsListed, now: float
+    ) -> Sequence[Effect]:
+        match self.links.requests.owner(peer, answer.request_id), answer:
+            case FollowedDatum() as followed, Changes() as changes:
+                return self.followed.on_changes(followed, changes, now)
+            case FollowedDatum() as followed, Snapshot() as snapshot:
+                effects, lacking = self.followed.on_snapshot(followed, snapshot, now)
+                self.registrations.resend(lacking)
+                return effects
+            case Listing() as listing, DatumsListed() as listed:
+                return self.listings.on_datums_listed(peer, listing, listed)
+            case _:
+                return ()
+
+    def on_read_refused(self, peer: str, refused: Refused, now: float) -> list[Effect] | None:
+        """Act on the refusal of a fetch or a listing; None if it refuses neither."""
+        match self.links.requests.owner(peer, refused.request_id):
+            case FollowedDatum() as followed:
+                self.followed.on_refused(followed, now)
+                return []
+            case Listing() as listing:
+                return self.listings.on_refused(peer, listing, refused)
+            case _:
+                return None
+
+    def hand_over(self, peer: str, refused: Refused) -> list[Effect]:
+        """Show the membership to a data node that refused because it is behind."""
+        return self._handover.on_refused(peer, refused, self._cluster_member.membership)
+
+    # --- connections, ring, incarnation -------------------------------------------------------
+
+    def on_peer_up(self, event: PeerUp, now: float) -> Sequence[Effect]:
+        """Say who this session is, and all that waited for the connection."""
+        peer = self.links.on_peer_up(event)
+        if peer is None:
+            return ()
+        self._handover.on_node_up(peer)
+        effects: list[Effect] = []
+        if self.incarnation is not None:
+            effects.append(Send(Link.DATA, peer, NodeHello(self.incarnation)))
+        self.queues.request_digest(peer)
+        return effects + self.followed.on_node_up(peer, now)
+
+    def on_peer_lost(self, event: PeerLost, now: float) -> Sequence[Effect]:
+        """Ask again what was under way, and report to meta that the data node may be gone."""
+        peer = self.links.on_peer_lost(event, now)
+        if peer is None:
+            return ()
+        self.queues.on_node_lost(peer)
+        self.followed.on_node_lost(peer, now)
+        leader = self._cluster_member.leader
+        gone = self.links.unreported(event, leader)
+        if gone is None or leader is None:
+            return ()
+        effects = self._cluster_member.report_gone(gone)
+        if effects:
+            self.links.note_reported(peer, leader)
+        return effects
+
+    def on_ring(self, now: float) -> list[Effect]:
+        """Move registrations and followed datums to their primaries under the new ring."""
+        self.registrations.on_ring()
+        return self.followed.on_ring(now)
+
+    def on_incarnation(self, incarnation: Incarnation) -> list[Effect]:
+        """Go on as a new incarnation."""
+        self.incarnation = incarnation
+        self.registrations.on_incarnation(incarnation)
+        return [
+            Send(Link.DATA, peer, NodeHello(incarnation))
+            for peer in self.links.peers()
+            if self.links.is_up(peer)
+        ]
+
+    # --- the end of a turn, and time ----------------------------------------------------------
+
+    def settle(self, now: float) -> list[Effect]:
+        """Send the registrations of this turn, and ask about what clients claim."""
+        return self.queues.settle(self.registrations.session, now) + self.followed.settle(now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Send again what was not answered in time; compare digests and versions when it is due."""
+        # Digests are marked as due before the queues send: a digest follows what it counts.
+        self._reconciliation.tick(now)
+        effects = self.queues.tick(self.registrations.session, now)
+        owners = [owner for _, _, owner in self.links.requests.take_expired(now)]
+        fetches = [owner for owner in owners if isinstance(owner, FollowedDatum)]
+        effects += self.followed.tick(fetches, now)
+        # A listing expires once, however many data nodes have not answered.
+        listings = dict.fromkeys(owner for owner in owners if isinstance(owner, Listing))
+        if listings:
+            outage = self._cluster_member.outage_sentence
+            effects += self.listings.on_expired(listings, outage_sentence=outage)
+        return effects
+
+    def next_tick_at(self) -> float:
+        """Return when something is due."""
+        due = min(
+            self.queues.next_tick_at(),
+            self.followed.next_tick_at(),
+            self._reconciliation.next_tick_at(),
+        )
+        for at in (self.links.next_tick_at(), self.links.requests.next_deadline_at()):
+            if at is not None and at < due:
+                due = at
+        return due

@@ -1,0 +1,42 @@
+"""What follows from it that a session is no member any more: its clients are sent away."""
+
+from typing import Final
+
+# A session that does not join again in this time is of no use to its clients.
+_SECONDS_MAX: Final = 2.0
+
+
+class MembershipLoss:
+    """Since when the session is no member, and when its clients have to be sent away next.
+
+    Invariant: both times are None as long as the session is a member, or has never been one.
+    """
+
+    def __init__(self) -> None:
+        self._lost_at: float | None = None
+        self._send_away_at: float | None = None
+
+    def on_lost(self, now: float) -> None:
+        """Note that meta took the incarnation of this session away; the first time counts."""
+        if self._lost_at is None:
+            self._lost_at, self._send_away_at = now, now + _SECONDS_MAX
+
+    def on_joined(self) -> None:
+        """Note that this session is a member again."""
+        self._lost_at = self._send_away_at = None
+
+    def is_lasting(self, now: float) -> bool:
+        """Return whether the session is no member for so long that it sends clients away."""
+        return self._lost_at is not None and now - self._lost_at >= _SECONDS_MAX
+
+    def is_send_away_due(self, now: float) -> bool:
+        """Return whether the clients that are here have to be sent away now."""
+        return self._send_away_at is not None and now >= self._send_away_at
+
+    def on_sent_away(self, now: float) -> None:
+        """Note that clients were sent away; those that come meanwhile are sent away next time."""
+        self._send_away_at = now + _SECONDS_MAX
+
+    def next_tick_at(self) -> float | None:
+        """Return when clients have to be sent away; None while the session is a member."""
+        return self._send_away_at

@@ -1,0 +1,35 @@
+"""What commands ask a session: answered from what it knows, or passed on to those who know."""
+
+from zreg.effects import Effect, Link, Peer, Send
+from zreg.membership.cluster_member import ClusterMember
+from zreg.session.proxy.listings import Listings
+from zreg.session.proxy.meta_proxy import MetaProxy, MetaRequest
+from zreg.wire.data_messages import ListDatums
+from zreg.wire.membership_messages import FetchMembership, MembershipReply
+
+Question = FetchMembership | ListDatums | MetaRequest
+
+
+class Questions:
+    """Knows for each kind of question where its answer is."""
+
+    def __init__(
+        self, cluster_member: ClusterMember, listings: Listings, meta_proxy: MetaProxy
+    ) -> None:
+        self._cluster_member = cluster_member
+        self._listings = listings
+        self._meta_proxy = meta_proxy
+
+    def ask(self, peer: Peer, question: Question, now: float) -> list[Effect]:
+        """Answer a question, or ask the data nodes or meta."""
+        member = self._cluster_member
+        match question:
+            case FetchMembership():
+                outage = member.outage_sentence
+                reply = MembershipReply(question.request_id, member.membership, trouble=outage)
+                return [Send(Link.CLIENTS, peer, reply)]
+            case ListDatums():
+                outage = member.outage_sentence
+                return self._listings.ask(peer, question, now, outage_sentence=outage)
+            case _:
+                return self._meta_proxy.ask(peer, question, now)

@@ -1,0 +1,143 @@
+"""The buckets that a session listens to, lost hints, and the comparisons that repair a loss.
+
+Each hint of a data node carries the sequence of its bucket, and each beat those of all buckets.
+The first answer that comes after listening to a bucket says where counting begins. From then on, a
+gap between sequences means that hints were lost, and the session compares its versions of that
+bucket with those of the data node. It compares all buckets of a data node when the connection to it
+stands again, and everything once in a while.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from zreg.config import Config, Limits
+from zreg.effects import Effect, Link, Listen, Send, Unlisten
+from zreg.model import DataInfoId, Version
+from zreg.primitives.ring import bucket_topic
+from zreg.session.upstream.data_links import DataLinks
+from zreg.session.upstream.followed_datum import FollowedDatum
+from zreg.wire.data_messages import CompareVersions
+
+
+class Buckets:
+    """Followed datums by bucket, and the last sequence by data node and bucket.
+
+    Invariant: the session listens to exactly the buckets that hold a followed datum, and has
+    sequences of no others.
+    """
+
+    def __init__(self) -> None:
+        self._followed: dict[int, dict[DataInfoId, FollowedDatum]] = {}
+        self._sequences: dict[tuple[str, int], int] = {}
+        self.gap_count = 0
+
+    def __iter__(self) -> Iterator[int]:
+        """Go through the buckets that the session listens to."""
+        return iter(self._followed)
+
+    def add(self, followed: FollowedDatum) -> list[Effect]:
+        """Add a datum; listen to its bucket if it is the first one there."""
+        datums = self._followed.setdefault(followed.bucket, {})
+        effects: list[Effect] = []
+        if not datums:
+            effects.append(Listen(Link.CHANGES, bucket_topic(followed.bucket)))
+        datums[followed.name] = followed
+        return effects
+
+    def remove(self, followed: FollowedDatum) -> list[Effect]:
+        """Remove a datum; stop listening to its bucket if it was the last one there."""
+        bucket = followed.bucket
+        datums = self._followed[bucket]
+        del datums[followed.name]
+        if datums:
+            return []
+        del self._followed[bucket]
+        for key in [key for key in self._sequences if key[1] == bucket]:
+            del self._sequences[key]
+        return [Unlisten(Link.CHANGES, bucket_topic(bucket))]
+
+    def versions(self, peer: str, bucket: int) -> list[tuple[DataInfoId, Version]]:
+        """Return the known datums of a bucket whose primary is `peer`, with their versions."""
+        return [
+            (followed.name, followed.mirror.version)
+            for followed in self._followed.get(bucket, {}).values()
+            if followed.peer == peer and followed.mirror.is_known
+        ]
+
+    def start_counting(self, followed: FollowedDatum, sequence: int) -> None:
+        """Take the sequence of an answer as the beginning, unless counting has begun already."""
+        self._sequences.setdefault((followed.peer, followed.bucket), sequence)
+
+    def note_hint(self, peer: str, bucket: int, sequence: int) -> Sequence[int]:
+        """Note the sequence of a hint; return the bucket if hints before it were lost, else ()."""
+        last = self._sequences.get((peer, bucket))
+        if last is None or sequence <= last:
+            return ()
+        self._sequences[peer, bucket] = sequence
+        # The hint itself raised the sequence by one.
+        if sequence == last + 1:
+            return ()
+        self.gap_count += 1
+        return (bucket,)
+
+    def note_beat(self, peer: str, sequences: Sequence[int]) -> list[int]:
+        """Note the sequences of a beat; return the buckets of which hints were lost.
+
+        A beat may hold fewer sequences than there are buckets: what a peer sends must not raise.
+        """
+        gaps: list[int] = []
+        for bucket in self._followed:
+            last = self._sequences.get((peer, bucket))
+            if last is not None and bucket < len(sequences) and sequences[bucket] > last:
+                self._sequences[peer, bucket] = sequences[bucket]
+                gaps.append(bucket)
+        self.gap_count += len(gaps)
+        return gaps
+
+    def keep_only(self, peers: Iterable[str]) -> None:
+        """Forget the sequences of data nodes that are no longer members."""
+        wanted = set(peers)
+        self._sequences = {key: s for key, s in self._sequences.items() if key[0] in wanted}
+
+
+class VersionChecks:
+    """Sends comparisons of versions; `FollowedDatums` acts on the answers (`Versions`)."""
+
+    def __init__(self, config: Config, links: DataLinks, buckets: Buckets, *, now: float) -> None:
+        self._config = config
+        self._links = links
+        self._buckets = buckets
+        # When everything is compared next.
+        self.sweep_at = now + config.sweep_seconds
+        self.compare_count = 0
+
+    def compare(self, peer: str, buckets: Iterable[int]) -> list[Effect]:
+        """Ask a data node which of the versions here, in these buckets, are no longer current."""
+        if not self._links.is_up(peer):
+            return []
+        effects: list[Effect] = []
+        for bucket in buckets:
+            effects += self._compare_bucket(peer, bucket)
+        return effects
+
+    def compare_all(self, peer: str) -> list[Effect]:
+        """Ask a data node about all buckets."""
+        return self.compare(peer, self._buckets)
+
+    def _compare_bucket(self, peer: str, bucket: int) -> list[Effect]:
+        versions = self._buckets.versions(peer, bucket)
+        if not versions:
+            return []
+        size = Limits.ids_per_record_max
+        self.compare_count += 1
+        return [
+            Send(Link.DATA, peer, CompareVersions(0, bucket, tuple(versions[at : at + size])))
+            for at in range(0, len(versions), size)
+        ]
+
+    def sweep(self, now: float) -> list[Effect]:
+        """Compare everything with all data nodes, and set the time of the next sweep."""
+        self.sweep_at = now + self._config.sweep_seconds
+        effects: list[Effect] = []
+        for peer in self._links.peers():
+            effects += self.compare_all(peer)
+        return effects

@@ -1,0 +1,223 @@
+"""What a session has to tell each data node, what is under way there, and the digest to compare."""
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from zreg.config import Config
+from zreg.effects import Effect, Link, Send
+from zreg.model import NO_INCARNATION, Incarnation
+from zreg.primitives.digest import DigestSum
+from zreg.session.upstream.data_links import NO_NODE, DataLinks
+from zreg.session.upstream.registration import Registration, request_of
+from zreg.wire.data_messages import CompareDigest
+
+if TYPE_CHECKING:
+    from random import Random
+
+# The most requests to one data node that may be unanswered at a time; the rest waits in `unsent`.
+_WINDOW: Final = 4096
+# The pause after a refusal, and how often it is doubled while the data node accepts nothing.
+_PAUSE_SECONDS: Final = 0.05
+_DOUBLINGS_MAX: Final = 4
+
+
+class NodeQueue:
+    """The registrations of one data node, as far as it has not accepted them.
+
+    Invariants: a registration is in `unsent`, or in `in_flight` under its request id, or in
+    neither, once it is accepted. `in_flight` is in the order of sending. `digest` is that of all
+    publishers on this node that the present incarnation of the session answers for. Requests on
+    one connection stay in order, so a digest that is sent after them can be compared at once.
+    """
+
+    __slots__ = (
+        "_links",
+        "_peer",
+        "digest",
+        "in_flight",
+        "is_digest_due",
+        "paused_until",
+        "refused_count",
+        "unequal_count",
+        "unsent",
+    )
+
+    def __init__(self, peer: str, links: DataLinks) -> None:
+        self._peer = peer
+        self._links = links
+        self.unsent: dict[bytes, Registration] = {}
+        self.in_flight: dict[int, Registration] = {}
+        self.digest = DigestSum()
+        self.is_digest_due = True
+        # How often in succession the data node found the digest different.
+        self.unequal_count = 0
+        # Nothing is sent before this time; None if the data node did not refuse.
+        self.paused_until: float | None = None
+        # How many pauses there were since the data node accepted something.
+        self.refused_count = 0
+
+    def put(self, registration: Registration, *, is_answered_for: bool) -> None:
+        """Add a registration that is to be sent; count it if this session answers for it."""
+        publisher = registration.publisher
+        if is_answered_for:
+            self.digest.add(publisher.publisher_id, publisher.version)
+        self.unsent[publisher.publisher_id] = registration
+
+    def take_back(self, registration: Registration, *, is_answered_for: bool) -> None:
+        """Undo `put`, whether the registration was sent or not."""
+        publisher = registration.publisher
+        if is_answered_for:
+            self.digest.discard(publisher.publisher_id, publisher.version)
+        self.unsent.pop(publisher.publisher_id, None)
+        if registration.request_id:
+            self.in_flight.pop(registration.request_id, None)
+            registration.request_id = 0
+
+    def pause(self, now: float, rng: "Random") -> None:
+        """Send nothing for a while, because the data node refuses."""
+        if self.paused_until is None or now >= self.paused_until:
+            pause = _PAUSE_SECONDS * 2 ** min(self.refused_count, _DOUBLINGS_MAX)
+            self.paused_until = now + pause * (1 + rng.random())
+            self.refused_count += 1
+
+    def retry(self, sent_until: float = math.inf) -> None:
+        """Put the requests back that were sent until then and are not answered."""
+        for request_id, registration in list(self.in_flight.items()):
+            if registration.sent_at > sent_until:
+                break
+            del self.in_flight[request_id]
+            registration.request_id = 0
+            self.unsent[registration.publisher.publisher_id] = registration
+
+    def send(self, session: Incarnation, now: float) -> list[Effect]:
+        """Send what waits, as far as the window allows; after all of it the digest, if it is due.
+
+        What an earlier incarnation registered is dropped: its client has to say it again.
+        """
+        if self.paused_until is not None:
+            if now < self.paused_until:
+                return []
+            self.paused_until = None
+        links, peer = self._links, self._peer
+        if not links.is_up(peer):
+            return []
+        effects: list[Effect] = []
+        in_flight = self.in_flight
+        next_id = links.requests.next_id
+        waiting: dict[bytes, Registration] = {}
+        for publisher_id, registration in self.unsent.items():
+            if len(in_flight) >= _WINDOW:
+                waiting[publisher_id] = registration
+                continue
+            if registration.removal is None and registration.publisher.session != session:
+                continue
+            request_id = next_id()
+            registration.request_id = request_id
+            registration.sent_at = now
+            in_flight[request_id] = registration
+            effects.append(Send(Link.DATA, peer, request_of(registration)))
+        self.unsent = waiting
+        if self.is_digest_due and not waiting and session != NO_INCARNATION:
+            self.is_digest_due = False
+            digest = self.digest
+            compare = CompareDigest(links.ring_epoch, digest.count, digest.value)
+            effects.append(Send(Link.DATA, peer, compare))
+        return effects
+
+    def next_tick_at(self, retry_seconds: float) -> float:
+        """Return when the pause ends or the oldest request has to be sent again; else infinity."""
+        due = math.inf if self.paused_until is None else self.paused_until
+        for registration in self.in_flight.values():
+            return min(due, registration.sent_at + retry_seconds)
+        return due
+
+
+class NodeQueues:
+    """The queue of each data node, by the name of its incarnation, and one for `NO_NODE`.
+
+    `touched` names the queues in which this turn put something; they are sent when it ends. Callers
+    on the hot path use `by_peer` and `touched` directly.
+    """
+
+    def __init__(self, config: Config, links: DataLinks, *, rng: "Random") -> None:
+        self._config = config
+        self._links = links
+        self._rng = rng
+        self.by_peer: dict[str, NodeQueue] = {NO_NODE: NodeQueue(NO_NODE, links)}
+        self.touched: dict[str, None] = {}
+
+    @property
+    def pending_count(self) -> int:
+        """How many registrations their data nodes have not accepted."""
+        return sum(len(queue.unsent) + len(queue.in_flight) for queue in self.by_peer.values())
+
+    def get_or_add(self, peer: str) -> NodeQueue:
+        """Return the queue of a data node; make it if there is none yet."""
+        queue = self.by_peer.get(peer)
+        if queue is None:
+            queue = self.by_peer[peer] = NodeQueue(peer, self._links)
+        return queue
+
+    def put(self, registration: Registration, peer: str, *, is_answered_for: bool) -> None:
+        """Put a registration in the queue of a data node, to be sent when the turn ends."""
+        registration.peer = peer
+        self.get_or_add(peer).put(registration, is_answered_for=is_answered_for)
+        self.touched[peer] = None
+
+    def put_refused(self, registration: Registration, now: float) -> None:
+        """Send a registration again that its data node refused, after a pause."""
+        queue = self.by_peer[registration.peer]
+        queue.unsent[registration.publisher.publisher_id] = registration
+        queue.pause(now, self._rng)
+
+    def resend(self, registration: Registration) -> None:
+        """Send a registration again that its data node lacks, unless it is under way."""
+        if not registration.request_id:
+            unsent = self.by_peer[registration.peer].unsent
+            unsent[registration.publisher.publisher_id] = registration
+            self.touched[registration.peer] = None
+
+    def request_digest(self, peer: str) -> None:
+        """Send what waits for a data node when the turn ends, and the digest after it."""
+        self.get_or_add(peer).is_digest_due = True
+        self.touched[peer] = None
+
+    def on_node_lost(self, peer: str) -> None:
+        """Send again, over the next connection, what was under way when this one broke."""
+        queue = self.by_peer.get(peer)
+        if queue is not None:
+            queue.retry()
+
+    def keep_only_members(self) -> None:
+        """Drop the queues of data nodes that are no longer members."""
+        wanted = {NO_NODE, *self._links.peers()}
+        self.by_peer = {peer: queue for peer, queue in self.by_peer.items() if peer in wanted}
+
+    def request_digests(self) -> None:
+        """Send the digest to each data node, after what is sent to it next."""
+        for queue in self.by_peer.values():
+            queue.is_digest_due = True
+
+    def settle(self, session: Incarnation, now: float) -> list[Effect]:
+        """Send what this turn put in queues; `session` is the present incarnation."""
+        effects: list[Effect] = []
+        for peer in self.touched:
+            queue = self.by_peer.get(peer)
+            if queue is not None:
+                effects += queue.send(session, now)
+        self.touched.clear()
+        return effects
+
+    def tick(self, session: Incarnation, now: float) -> list[Effect]:
+        """Send again what was not answered in time, what has waited for a pause, and digests."""
+        sent_until = now - self._config.request_retry_seconds
+        effects: list[Effect] = []
+        for queue in self.by_peer.values():
+            queue.retry(sent_until)
+            effects += queue.send(session, now)
+        return effects
+
+    def next_tick_at(self) -> float:
+        """Return when a pause ends or a request has to be sent again; infinity if none has."""
+        retry_seconds = self._config.request_retry_seconds
+        return min(queue.next_tick_at(retry_seconds) for queue in self.by_peer.values())
