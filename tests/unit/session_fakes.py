@@ -245,7 +245,7 @@ class RegistrationsBench:
 
     def __init__(self, *data: str, is_up: bool = True, session: Incarnation = S1) -> None:
         self.links = make_links(*data, is_up=is_up)
-        self.queues = NodeQueues(CONFIG, self.links, rng=Random(1))
+        self.queues = NodeQueues(self.links, rng=Random(1))
         self.registrations = Registrations(self.links, self.queues)
         self.registrations.on_ring()
         self.reconciliation = Reconciliation(CONFIG, self.links, self.registrations, self.queues)

@@ -68,7 +68,7 @@ class Bench:
     def __init__(self, *data: str, is_up: bool = True) -> None:
         self.links = make_links(*data, is_up=is_up)
         self.registrations = Registrations(
-            self.links, NodeQueues(CONFIG, self.links, rng=Random(1))
+            self.links, NodeQueues(self.links, rng=Random(1))
         )
         self.registrations.on_incarnation(S1)
         self.now = 1000.0
@@ -138,16 +138,15 @@ class Bench:
         self.datums.on_refused(owner, self.now)
 
     def on_changed(self, changed: Changed, peer: str = D1) -> list[Effect]:
-        return self.datums.on_changed(peer, changed, self.now)
+        return self.datums.on_changed(peer, changed)
 
     def on_beat(self, message: Beat, peer: str = D1) -> list[Effect]:
-        return self.datums.on_beat(peer, message, self.now)
+        return self.datums.on_beat(peer, message)
 
     def wait(self, seconds: float) -> list[Effect]:
         """Let time pass."""
         self.now += seconds
-        expired = [owner for _, _, owner in self.links.requests.take_expired(self.now)]
-        return self.datums.tick([f for f in expired if isinstance(f, FollowedDatum)], self.now)
+        return self.datums.tick(self.now)
 
     def next_tick_at(self) -> float:
         """Return when something of the datums or their requests is due."""
@@ -157,11 +156,11 @@ class Bench:
 
     def lose(self, peer: str = D1) -> None:
         self.links.on_peer_lost(PeerLost(Link.DATA, peer), self.now)
-        self.datums.on_node_lost(peer, self.now)
+        self.datums.on_node_lost(peer)
 
     def come_up(self, peer: str = D1) -> list[Effect]:
         bring_up(self.links, peer)
-        return self.datums.on_node_up(peer, self.now)
+        return self.datums.on_node_up(peer)
 
     def follow(self, *data: str) -> list[Effect]:
         self.links.follow(make_membership(*data, epoch=4))
@@ -318,7 +317,7 @@ def test_a_change_that_fits_is_shown_although_a_higher_version_is_awaited() -> N
     """The answer may take long, and the change is true already."""
     bench = Bench(D1)
     followed = bench.known(ONE)
-    bench.datums.on_versions(D1, Versions(0, BUCKET, ((PAY, V4),), 9), bench.now)
+    bench.datums.on_versions(D1, Versions(0, BUCKET, ((PAY, V4),), 9))
 
     assert bench.on_changed(hint(V1, V2, 6, TWO)) == []
 
@@ -410,7 +409,7 @@ def test_nothing_is_compared_with_a_node_that_is_primary_of_none_of_it() -> None
     bench.follow(D1)
     bench.snapshot(followed, V2, ONE, sequence=1)
 
-    assert bench.datums.on_beat(D2, beat(9, bucket=followed.bucket), bench.now) == []
+    assert bench.datums.on_beat(D2, beat(9, bucket=followed.bucket)) == []
 
 
 def test_a_gap_heard_while_the_connection_is_down_is_compared_when_it_stands() -> None:
@@ -429,7 +428,7 @@ def test_a_datum_that_a_comparison_shows_to_differ_is_fetched(version: Version) 
     bench = Bench(D1)
     bench.known(ONE)
 
-    effects = bench.datums.on_versions(D1, Versions(0, BUCKET, ((PAY, version),), 9), bench.now)
+    effects = bench.datums.on_versions(D1, Versions(0, BUCKET, ((PAY, version),), 9))
 
     assert effects == to_data(D1, fetch(2, V1, version))
 
@@ -439,8 +438,8 @@ def test_versions_from_another_node_or_of_a_datum_that_is_not_followed_are_ignor
     bench.known(ONE)
     versions = Versions(0, BUCKET, ((SHOP, V3),), 9)
 
-    assert bench.datums.on_versions(D1, versions, bench.now) == []
-    assert bench.datums.on_versions(D2, Versions(0, BUCKET, ((PAY, V3),), 9), bench.now) == []
+    assert bench.datums.on_versions(D1, versions) == []
+    assert bench.datums.on_versions(D2, Versions(0, BUCKET, ((PAY, V3),), 9)) == []
 
 
 # --- fetching -------------------------------------------------------------------------------------
@@ -732,9 +731,9 @@ def test_a_datum_that_moves_is_fetched_from_its_new_primary_from_the_version_her
     assert staying.request_id == 0
     assert bench.snapshot(moving, V2, TWO, sequence=80) == []
     assert ids(moving) == [TWO.publisher_id]
-    assert bench.datums.on_changed(D1, Changed(moves, V2, V3, 6, (ONE,)), bench.now) == []
+    assert bench.datums.on_changed(D1, Changed(moves, V2, V3, 6, (ONE,))) == []
     assert moving.mirror.version == V2, "the former owner is of the past"
-    assert bench.datums.on_changed(D2, Changed(moves, V2, V3, 81, (ONE,)), bench.now) == []
+    assert bench.datums.on_changed(D2, Changed(moves, V2, V3, 81, (ONE,))) == []
     assert moving.mirror.version == V3
 
 
@@ -750,7 +749,7 @@ def test_another_incarnation_of_a_node_is_asked_for_all_and_counts_its_own_hints
     assert bench.answer(D1, late) == []
     assert bench.snapshot(followed, V2, TWO, sequence=1) == []
     assert ids(followed) == [TWO.publisher_id]
-    assert bench.datums.on_beat("d1@4", beat(1), bench.now) == []
+    assert bench.datums.on_beat("d1@4", beat(1)) == []
 
 
 def test_a_moved_datum_without_a_copy_waits_a_moment_for_its_new_primary() -> None:
@@ -812,7 +811,7 @@ def test_a_sweep_passes_over_a_datum_without_a_copy() -> None:
 
 
 def settle(bench: Bench) -> list[Effect]:
-    return bench.datums.settle(bench.now)
+    return bench.datums.settle()
 
 
 def test_the_primary_is_asked_for_no_version_below_the_one_that_a_client_claims() -> None:

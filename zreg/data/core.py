@@ -44,7 +44,7 @@ from zreg.wire.data_messages import (
     PublishDatum,
     UnpublishDatum,
 )
-from zreg.wire.membership_messages import MembershipReply
+from zreg.wire.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.messages import Message
 
 if TYPE_CHECKING:
@@ -146,6 +146,9 @@ class DataCore:
                 return self._sessions.on_compare_publishers(peer, message)
             case ListDatums():
                 return self._followers.on_list_datums(peer, message)
+            case FetchMembership() if self._sessions.is_session(peer):
+                reply = MembershipReply(message.request_id, self._cluster_member.membership)
+                return [Send(Link.REQUESTS, peer, reply)]
             case Ping():
                 return [Send(Link.REQUESTS, peer, Pong())]
             case Pong() | Local():

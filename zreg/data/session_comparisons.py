@@ -16,6 +16,8 @@ from zreg.wire.data_messages import (
     NodeHello,
 )
 
+_SAY_HELLO = "say NodeHello first"
+
 
 class SessionComparisons:
     """The connected sessions, and the answers to what they compare."""
@@ -46,11 +48,14 @@ class SessionComparisons:
     def on_compare_digest(self, peer: Peer, compare: CompareDigest) -> tuple[list[Effect], bool]:
         """Return the answer, and whether this was the last session to be reconciled with.
 
-        A digest under another ring, or of an unidentified peer, is not answered.
+        A digest under another ring is not answered. An unidentified peer is asked to say who it is:
+        this node forgets a session that does not read, and the session does not know.
         """
         session = self._sessions.get(peer)
+        if session is None:
+            return [self._refusals.refuse(peer, 0, NotReadyError, _SAY_HELLO)], False
         is_same_ring = compare.ring_epoch == self._ownership.ring_epoch
-        if not self._ownership.is_member or session is None or not is_same_ring:
+        if not self._ownership.is_member or not is_same_ring:
             return [], False
         held = self._store.digests.of(session)
         is_equal = (compare.count, compare.digest) == (held.count, held.value)
@@ -62,6 +67,6 @@ class SessionComparisons:
         """Answer which publishers are missing here, and which the session does not know."""
         session = self._sessions.get(peer)
         if session is None:
-            return [self._refusals.refuse(peer, 0, NotReadyError, "say NodeHello first")]
+            return [self._refusals.refuse(peer, 0, NotReadyError, _SAY_HELLO)]
         compared = follower_answers.compared_publishers(self._store, compare, session)
         return [Send(Link.REQUESTS, peer, compared)]

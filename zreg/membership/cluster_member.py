@@ -25,6 +25,7 @@ from zreg.effects import (
     Peer,
     PeerIncompatible,
     PeerLost,
+    PeerSlow,
     PeerUp,
 )
 from zreg.errors import (
@@ -130,6 +131,11 @@ class ClusterMember:
             self._member.node_id, is_membership_cached=self.is_membership_cached
         )
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a higher epoch than that of the membership is known to exist."""
+        return self._follower.is_behind
+
     # --- messages, time -----------------------------------------------------------------------
 
     def start(self) -> Learned:
@@ -234,6 +240,8 @@ class ClusterMember:
                 return self._ask(now)
             case PeerLost(link=Link.META) if message.peer == connection.address:
                 return self._on_lost(connection.on_lost(message.reason, now))
+            case PeerSlow(link=Link.META) if message.peer == connection.address:
+                return self._on_lost(connection.hang_up("it does not read", now))
             case PeerIncompatible(link=Link.META) if message.peer == connection.address:
                 return self._on_lost(connection.hang_up(message.detail, now))
             case PeerLost(link=Link.MEMBERSHIP):
@@ -346,6 +354,15 @@ class ClusterMember:
         if follower.is_behind and membership.epoch > former.epoch:
             effects += self._fetch()
         return effects
+
+    def take_from_member(self, membership: Membership, now: float) -> Learned:
+        """Take the membership that a member answered, which this node asked while meta is away.
+
+        It may show that this node has departed: then it is no member any more.
+        """
+        if self.leader is not None or membership.cluster_id != self.membership.cluster_id:
+            return self._finish([])
+        return self._finish(self._on_membership(MembershipReply(0, membership), now))
 
     def _on_handed_over(self, membership: Membership, now: float) -> list[Effect]:
         """Take a membership from a session, which may know more while meta is out of reach.

@@ -17,6 +17,7 @@ from zreg.meta.members.flap_damping import FlapDamping
 from zreg.meta.members.lease_holders import LeaseHolders
 from zreg.meta.members.member_registrar import MemberRegistrar
 from zreg.meta.members.meta_members import MetaMembers
+from zreg.meta.members.session_graces import SessionGraces
 from zreg.meta.setting_requests import SettingRequests
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
@@ -62,6 +63,7 @@ class Leader:
         self.lease_holders = LeaseHolders(config.lease_seconds, now=now)
         self.failure_evidence = FailureEvidence(config.lease_seconds)
         self.flap_damping = FlapDamping()
+        session_graces = SessionGraces(config)
         self.departures = Departures(
             state,
             proposals,
@@ -69,6 +71,7 @@ class Leader:
             failure_evidence=self.failure_evidence,
             flap_damping=self.flap_damping,
             eviction_limiter=EvictionLimiter(config),
+            session_graces=session_graces,
         )
         self.registrar = MemberRegistrar(
             state,
@@ -78,6 +81,7 @@ class Leader:
             lease_holders=self.lease_holders,
             failure_evidence=self.failure_evidence,
             flap_damping=self.flap_damping,
+            session_graces=session_graces,
         )
         self.failure_checks = FailureChecks(
             state,

@@ -56,7 +56,7 @@ class LeaseTable(Generic[K]):
         They stay in the table until they are dropped. Call this after all input has been handled,
         or a waiting renewal comes too late. Starts all leases again after a stall.
         """
-        if now - self._looked_at > self.lease_seconds * _STALL_SHARE:
+        if self.is_stalled(now):
             self.stall_count += 1
             self.restart_all(now)
         self._looked_at = now
@@ -69,6 +69,10 @@ class LeaseTable(Generic[K]):
                 break
             out.append(holder)
         return out
+
+    def is_stalled(self, now: float) -> bool:
+        """Return whether `expired` was not called for so long that its caller has stalled."""
+        return now - self._looked_at > self.lease_seconds * _STALL_SHARE
 
     def next_look_at(self) -> float:
         """Return when to call `expired` next: so often that a late call shows a stall."""

@@ -86,6 +86,10 @@ class PendingRequests(Generic[PeerT, OwnerT]):
         found = self._by_peer.get(peer, {}).get(request_id)
         return None if found is None else found[0]
 
+    def pending(self, peer: PeerT) -> list[OwnerT]:
+        """Return the owners of all pending requests to one peer, the oldest first."""
+        return [owner for owner, _ in self._by_peer.get(peer, {}).values()]
+
     def take(self, peer: PeerT, request_id: int) -> OwnerT | None:
         """End a request and return its owner; None if it is not pending."""
         requests = self._by_peer.get(peer)

@@ -36,11 +36,14 @@ from zreg.session.proxy.command_questions import Questions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
 from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.data_messages import Beat, Changed
+from zreg.wire.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.messages import Message
 
 if TYPE_CHECKING:
     from random import Random
 
+# How often a session that does not reach meta asks a data node for the membership.
+_ASK_SECONDS: Final = 0.5
 # Refusals after which a request is sent again.
 _TRANSIENT: Final = (NotPrimaryError.code, NotReadyError.code, SessionGoneError.code)
 
@@ -60,6 +63,7 @@ class SessionCore:
         assert member.role is Role.SESSION
         self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
         self._loss = MembershipLoss()
+        self._ask_at = now
         self._data = DataHandler(config, self._cluster_member, rng=rng, now=now)
         self._meta_proxy = MetaProxy(self._cluster_member)
         self._clients = ClientHandler(
@@ -101,9 +105,9 @@ class SessionCore:
             return self._receive_from_data(str(peer), message, now)
         match message:
             case Changed():
-                return self._data.followed.on_changed(str(peer), message, now)
+                return self._data.followed.on_changed(str(peer), message)
             case Beat():
-                return self._data.followed.on_beat(str(peer), message, now)
+                return self._data.followed.on_beat(str(peer), message)
             case Local():
                 return self._on_local(message, now)
             case _:
@@ -128,6 +132,9 @@ class SessionCore:
                 return ()
             case Refused():
                 return self._on_refused(peer, message, now)
+            case MembershipReply():
+                membership = message.membership
+                return self._act_on(self._cluster_member.take_from_member(membership, now), now)
             case _:
                 return self._data.receive(peer, message, now)
 
@@ -137,6 +144,8 @@ class SessionCore:
         if refused.epoch > self.epoch:
             seen = EpochSeen(refused.epoch)
             effects += self._act_on(self._cluster_member.receive(Link.LOCAL, "", seen, now), now)
+        if refused.code == NotReadyError.code and not refused.request_id:
+            return effects + self._data.on_unidentified(peer)
         if refused.code in _TRANSIENT:
             effects += self._data.hand_over(peer, refused)
         answer = self._data.on_read_refused(peer, refused, now)
@@ -170,9 +179,11 @@ class SessionCore:
                 self._on_client_lost(event.peer, now)
                 return [Disconnect(Link.CLIENTS, event.peer)]
             case PeerUp(link=Link.DATA | Link.CHANGES):
-                return self._data.on_peer_up(event, now)
+                return self._data.on_peer_up(event)
             case PeerLost(link=Link.DATA | Link.CHANGES):
                 return self._data.on_peer_lost(event, now)
+            case PeerSlow(link=Link.DATA):
+                return self._data.on_peer_slow(event, now)
             case Stop():
                 return self._clients.send_away() + self._cluster_member.leave()
             case _:
@@ -204,7 +215,9 @@ class SessionCore:
 
     def _on_incarnation(self, incarnation: Incarnation | None, now: float) -> list[Effect]:
         if incarnation is None:
-            self._loss.on_lost(now)
+            self._data.registrations.on_incarnation_lost()
+            # Without a leader this session cannot join again within its clients' grace.
+            self._loss.on_lost(now, is_final=self._cluster_member.leader is None)
             return []
         self._loss.on_joined()
         if incarnation == self._data.incarnation:
@@ -232,10 +245,29 @@ class SessionCore:
         effects += self._clients.tick(now)
         effects += self._data.tick(now)
         effects += self._meta_proxy.tick(now)
+        effects += self._ask_data_node(now)
         if self._loss.is_send_away_due(now):
             self._loss.on_sent_away(now)
             effects += self._clients.send_away()
         return effects
+
+    def _ask_data_node(self, now: float) -> list[Effect]:
+        """Fetch the membership from a data node while meta is out of reach.
+
+        A session that is cut off from meta alone learns in this way that it has departed, while its
+        clients still have time to move.
+        """
+        if not self._must_ask_data_node or now < self._ask_at:
+            return []
+        self._ask_at = now + _ASK_SECONDS
+        membership = self._cluster_member.membership
+        fetch = FetchMembership(0, membership.cluster_id, membership.epoch)
+        return self._data.ask_any(fetch)
+
+    @property
+    def _must_ask_data_node(self) -> bool:
+        member = self._cluster_member
+        return member.leader is None and member.is_behind
 
     def next_tick_at(self) -> float | None:
         """Return when `tick` is due."""
@@ -244,6 +276,7 @@ class SessionCore:
             self._cluster_member.next_tick_at(),
             self._meta_proxy.next_tick_at(),
             self._loss.next_tick_at(),
+            self._ask_at if self._must_ask_data_node else None,
         ):
             if at is not None and at < due:
                 due = at

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zreg.config import Config
-from zreg.effects import Effect, Link, Local, PeerLost, PeerUp, Send
+from zreg.effects import (
+    TIMED_OUT,
+    Disconnect,
+    Effect,
+    Link,
+    Local,
+    PeerLost,
+    PeerSlow,
+    PeerUp,
+    Send,
+)
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Incarnation
 from zreg.session.membership_handover import MembershipHandover
@@ -42,7 +52,7 @@ class DataHandler:
     ) -> None:
         self._cluster_member = cluster_member
         self.links = DataLinks(config, rng=rng)
-        self.queues = NodeQueues(config, self.links, rng=rng)
+        self.queues = NodeQueues(self.links, rng=rng)
         self.registrations = Registrations(self.links, self.queues)
         self.followed = FollowedDatums(config, self.links, self.registrations, rng=rng, now=now)
         self.listings = Listings(self.links)
@@ -59,7 +69,7 @@ class DataHandler:
             case Changes() | Snapshot() | DatumsListed():
                 return self._on_answer(peer, message, now)
             case Versions():
-                return self.followed.on_versions(peer, message, now)
+                return self.followed.on_versions(peer, message)
             case DigestCompared():
                 return self._reconciliation.on_digest_compared(peer, message)
             case PublishersCompared():
@@ -101,7 +111,7 @@ class DataHandler:
 
     # --- connections, ring, incarnation -------------------------------------------------------
 
-    def on_peer_up(self, event: PeerUp, now: float) -> Sequence[Effect]:
+    def on_peer_up(self, event: PeerUp) -> Sequence[Effect]:
         """Say who this session is, and all that waited for the connection."""
         peer = self.links.on_peer_up(event)
         if peer is None:
@@ -111,7 +121,7 @@ class DataHandler:
         if self.incarnation is not None:
             effects.append(Send(Link.DATA, peer, NodeHello(self.incarnation)))
         self.queues.request_digest(peer)
-        return effects + self.followed.on_node_up(peer, now)
+        return effects + self.followed.on_node_up(peer)
 
     def on_peer_lost(self, event: PeerLost, now: float) -> Sequence[Effect]:
         """Ask again what was under way, and report to meta that the data node may be gone."""
@@ -119,7 +129,7 @@ class DataHandler:
         if peer is None:
             return ()
         self.queues.on_node_lost(peer)
-        self.followed.on_node_lost(peer, now)
+        self.followed.on_node_lost(peer)
         leader = self._cluster_member.leader
         gone = self.links.unreported(event, leader)
         if gone is None or leader is None:
@@ -128,6 +138,33 @@ class DataHandler:
         if effects:
             self.links.note_reported(peer, leader)
         return effects
+
+    def on_unidentified(self, peer: str) -> list[Effect]:
+        """Say again who this session is, and all that is not answered.
+
+        The data node has forgotten this connection: it dropped answers while this session did not
+        read.
+        """
+        if self.incarnation is None or not self.links.is_up(peer):
+            return []
+        self.queues.on_node_lost(peer)
+        self.followed.on_node_lost(peer)
+        self.queues.request_digest(peer)
+        hello = Send(Link.DATA, peer, NodeHello(self.incarnation))
+        return [hello, *self.followed.on_node_up(peer)]
+
+    def ask_any(self, request: Message) -> list[Effect]:
+        """Send a request to one data node that is connected; to none if none is."""
+        for peer in self.links.peers():
+            if self.links.is_up(peer):
+                return [Send(Link.DATA, peer, request)]
+        return []
+
+    def on_peer_slow(self, event: PeerSlow, now: float) -> Sequence[Effect]:
+        """Connect again to a data node that does not read: requests to it were dropped."""
+        lost = PeerLost(event.link, event.peer, TIMED_OUT)
+        disconnect = Disconnect(event.link, event.peer)
+        return [disconnect, *self.on_peer_lost(lost, now)]
 
     def on_ring(self, now: float) -> list[Effect]:
         """Move registrations and followed datums to their primaries under the new ring."""
@@ -148,16 +185,15 @@ class DataHandler:
 
     def settle(self, now: float) -> list[Effect]:
         """Send the registrations of this turn, and ask about what clients claim."""
-        return self.queues.settle(self.registrations.session, now) + self.followed.settle(now)
+        return self.queues.settle(self.registrations.session, now) + self.followed.settle()
 
     def tick(self, now: float) -> list[Effect]:
-        """Send again what was not answered in time; compare digests and versions when it is due."""
+        """Send and ask again what has waited for its pause; compare what is due to be compared."""
         # Digests are marked as due before the queues send: a digest follows what it counts.
         self._reconciliation.tick(now)
         effects = self.queues.tick(self.registrations.session, now)
         owners = [owner for _, _, owner in self.links.requests.take_expired(now)]
-        fetches = [owner for owner in owners if isinstance(owner, FollowedDatum)]
-        effects += self.followed.tick(fetches, now)
+        effects += self.followed.tick(now)
         # A listing expires once, however many data nodes have not answered.
         listings = dict.fromkeys(owner for owner in owners if isinstance(owner, Listing))
         if listings:

@@ -16,10 +16,14 @@ class MembershipLoss:
         self._lost_at: float | None = None
         self._send_away_at: float | None = None
 
-    def on_lost(self, now: float) -> None:
-        """Note that meta took the incarnation of this session away; the first time counts."""
+    def on_lost(self, now: float, *, is_final: bool = False) -> None:
+        """Note that meta took the incarnation of this session away; the first time counts.
+
+        `is_final`: this session cannot join again soon, so its clients are sent away at once.
+        """
         if self._lost_at is None:
-            self._lost_at, self._send_away_at = now, now + _SECONDS_MAX
+            self._lost_at = now
+            self._send_away_at = now if is_final else now + _SECONDS_MAX
 
     def on_joined(self) -> None:
         """Note that this session is a member again."""

@@ -8,6 +8,7 @@ from zreg.meta.members.eviction_limiter import EvictionLimiter
 from zreg.meta.members.failure_evidence import FailureEvidence
 from zreg.meta.members.flap_damping import FlapDamping
 from zreg.meta.members.lease_holders import LeaseHolders
+from zreg.meta.members.session_graces import SessionGraces
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Incarnation, Member, Role
@@ -28,7 +29,7 @@ def member_fields(member: Member, epoch: int) -> Fields:
 class Departures:
     """The incarnations whose departure or removal is proposed and not applied yet."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all that a departure depends on
         self,
         state: MetaState,
         proposals: Proposals,
@@ -37,6 +38,7 @@ class Departures:
         failure_evidence: FailureEvidence,
         flap_damping: FlapDamping,
         eviction_limiter: EvictionLimiter,
+        session_graces: SessionGraces,
     ) -> None:
         self._state = state
         self._proposals = proposals
@@ -44,11 +46,13 @@ class Departures:
         self._failure_evidence = failure_evidence
         self._flap_damping = flap_damping
         self._eviction_limiter = eviction_limiter
+        self._session_graces = session_graces
         self._under_way: dict[Incarnation, None] = {}
 
     def begin(self) -> None:
         """Begin to lead: proposals of an earlier leadership do not count."""
         self._under_way.clear()
+        self._session_graces.begin()
 
     def is_under_way(self, incarnation: Incarnation) -> bool:
         """Return whether a departure is proposed."""
@@ -56,7 +60,7 @@ class Departures:
 
     def follow_membership(self, now: float) -> None:
         """Take the membership as it is now: which sessions have a grace, which nodes wait."""
-        self._eviction_limiter.follow(self._state.membership, now)
+        self._session_graces.follow(self._state.membership)
         self._flap_damping.follow(self._state.membership, now)
 
     def tick(self, now: float) -> list[Effect]:
@@ -65,7 +69,7 @@ class Departures:
         for incarnation in self._lease_holders.leases.expired(now):
             effects += self._on_lease_expired(incarnation, now)
         self.follow_membership(now)
-        for incarnation in self._eviction_limiter.expired_graces(now):
+        for incarnation in self._session_graces.count(now):
             if incarnation not in self._under_way:
                 effects += self._forget(incarnation, now)
         return effects

@@ -1,14 +1,13 @@
-"""How many members may be evicted for silence, and how long departed sessions stay.
+"""How many members may be evicted for silence.
 
-If many members are silent at once, the fault is more likely meta's own. And a departed session
-stays until its clients have registered again through another session.
+If many members are silent at once, the fault is more likely meta's own.
 """
 
 from collections import deque
 from typing import Final
 
 from zreg.config import Config
-from zreg.model import Incarnation, Membership, Role, Status
+from zreg.model import Membership, Role, Status
 
 # The share of a role that may be evicted for silence within one lease.
 _SHARE_MAX: Final = 0.25
@@ -16,12 +15,11 @@ _LIVING: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 
 
 class EvictionLimiter:
-    """The evictions of the last lease, and the grace of each departed session."""
+    """The evictions of the last lease."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._recent: deque[tuple[float, Role]] = deque()
-        self._departed_at: dict[Incarnation, float] = {}
 
     def may_evict(
         self, membership: Membership, role: Role, now: float, *, departing_count: int = 0
@@ -39,19 +37,3 @@ class EvictionLimiter:
     def note_silent(self, role: Role, now: float) -> None:
         """Count an eviction for silence."""
         self._recent.append((now, role))
-
-    def follow(self, membership: Membership, now: float) -> None:
-        """Begin the grace of each departed session that has none yet."""
-        departed = {m.incarnation for m in membership.of(Role.SESSION, Status.DEPARTED)}
-        self._departed_at = {
-            incarnation: self._departed_at.get(incarnation, now) for incarnation in sorted(departed)
-        }
-
-    def expired_graces(self, now: float) -> list[Incarnation]:
-        """Return the departed sessions whose grace has expired."""
-        grace = self._config.session_grace_seconds
-        return [
-            incarnation
-            for incarnation, departed_at in self._departed_at.items()
-            if now - departed_at >= grace
-        ]

@@ -24,6 +24,7 @@ from zreg.meta.members.departures import Departures, Fields, member_fields
 from zreg.meta.members.failure_evidence import FailureEvidence
 from zreg.meta.members.flap_damping import FlapDamping
 from zreg.meta.members.lease_holders import LeaseHolders
+from zreg.meta.members.session_graces import SessionGraces
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.member_commands import FULL, in_use_detail
 from zreg.meta.state.meta_state import MetaState
@@ -52,6 +53,7 @@ class MemberRegistrar:
         lease_holders: LeaseHolders,
         failure_evidence: FailureEvidence,
         flap_damping: FlapDamping,
+        session_graces: SessionGraces,
     ) -> None:
         self._state = state
         # Its configuration lists all meta nodes, also those that never ran.
@@ -61,6 +63,7 @@ class MemberRegistrar:
         self._lease_holders = lease_holders
         self._failure_evidence = failure_evidence
         self._flap_damping = flap_damping
+        self._session_graces = session_graces
         # Members whose wait is over; that they are WORKING is proposed and not applied yet.
         self._starting: dict[Incarnation, None] = {}
 
@@ -114,6 +117,8 @@ class MemberRegistrar:
             return []
         self._lease_holders.renew(incarnation, peer, now)
         self._failure_evidence.clear(incarnation)
+        if member.role is Role.SESSION:
+            self._session_graces.on_session_renewed(now)
         return [Send(Link.NODES, peer, Renewed(renew.request_id, self._state.epoch))]
 
     def _admit(self, peer: Peer, join: Join, now: float) -> list[Effect]:

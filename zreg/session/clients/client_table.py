@@ -19,6 +19,9 @@ _STORM_CLOSES: Final = 20
 _STORM_SECONDS: Final = 1.0
 _STORM_RETURN_SECONDS: Final = 0.5
 
+# Events of before a stall of this process may be handled so long after it.
+_STALL_EVENTS_SECONDS: Final = 1.0
+
 # How often the closed clients are judged, after the first grace.
 _JUDGE_SECONDS: Final = 0.05
 
@@ -33,6 +36,7 @@ class Client:
         "client_id",
         "closed_at",
         "data_center",
+        "grace_seconds",
         "heard_at",
         "peer",
         "publisher_ids",
@@ -47,6 +51,7 @@ class Client:
         self.peer: Peer | None = None
         self.app = self.zone = self.data_center = ""
         self.closed_at: float | None = None
+        self.grace_seconds = 0.0
         # When its lease was renewed last: once a turn, however many messages it sends.
         self.heard_at = -1.0
         # Dicts keep the order, so the effects for each entry come in a defined one.
@@ -84,6 +89,8 @@ class ClientTable:
         self._is_storm = False
         self._returned_at = -_STORM_SECONDS
         self._judge_at: float | None = None
+        # When the last stall of this process ended.
+        self._stalled_until = -_STALL_EVENTS_SECONDS
 
     def __len__(self) -> int:
         """Return how many clients there are, those in their grace included."""
@@ -142,6 +149,11 @@ class ClientTable:
             return None
         client.peer = None
         client.closed_at = now
+        client.grace_seconds = self._config.disconnect_grace_seconds
+        if self._is_after_stall(now):
+            # Clients leave a session that is stopped, so they may live at another one: that their
+            # connections are closed is no evidence that they are gone.
+            client.grace_seconds = self._config.session_grace_seconds
         self._closed[client.client_id] = client
         self._leases.drop(client.client_id)
         self._closes.append(now)
@@ -165,24 +177,31 @@ class ClientTable:
         silent = [(self._by_id[key], Cause.SILENT) for key in self._leases.expired(now)]
         if self._leases.stall_count > stall_count:
             # This process stalled: clients that came back meanwhile may not have been heard yet.
+            self._stalled_until = now
             for client in self._closed.values():
                 client.closed_at = now
-        grace_seconds = self._grace_seconds(now)
+                client.grace_seconds = self._config.session_grace_seconds
+        grace_seconds = self._storm_grace_seconds(now)
         closed = [
             (client, Cause.CLOSED)
             for client in self._closed.values()
-            if client.closed_at is not None and now - client.closed_at >= grace_seconds
+            if client.closed_at is not None
+            and now - client.closed_at >= max(client.grace_seconds, grace_seconds)
         ]
         if not self._closed:
             self._is_storm = False
         self._judge_at = now + _JUDGE_SECONDS if self._closed else None
         return silent + closed
 
-    def _grace_seconds(self, now: float) -> float:
-        """Return the grace of closed clients: longer while others come back after a cut."""
-        if self._is_storm and now - self._returned_at <= _STORM_RETURN_SECONDS:
-            return self._config.session_grace_seconds
-        return self._config.disconnect_grace_seconds
+    def _is_after_stall(self, now: float) -> bool:
+        """Return whether this process has just stalled, whether `expired` has noticed or not."""
+        is_noticed = now - self._stalled_until <= _STALL_EVENTS_SECONDS
+        return is_noticed or self._leases.is_stalled(now)
+
+    def _storm_grace_seconds(self, now: float) -> float:
+        """Return the grace of all closed clients while others come back after a cut."""
+        is_storm = self._is_storm and now - self._returned_at <= _STORM_RETURN_SECONDS
+        return self._config.session_grace_seconds if is_storm else 0.0
 
     def next_tick_at(self) -> float:
         """Return when `expired` has to be called."""

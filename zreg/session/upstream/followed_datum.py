@@ -24,6 +24,7 @@ class FollowedDatum(RequestOwner):
         "peer",
         "request_id",
         "retry_at",
+        "retry_count",
     )
 
     def __init__(self, name: DataInfoId, peer: str, now: float) -> None:
@@ -43,6 +44,8 @@ class FollowedDatum(RequestOwner):
         # What has come of a snapshot in parts.
         self.parts: list[Publisher] = []
         self.retry_at: float | None = None
+        # How often in succession it had to be asked again.
+        self.retry_count = 0
         self.first_asked_at = now
 
     @property

@@ -101,7 +101,7 @@ class FollowedDatums:
         if followed is not None:
             return followed, []
         followed = self._followed[name] = FollowedDatum(name, self._links.primary(name), now)
-        return followed, self._buckets.add(followed) + self._fetches.fetch(followed, now)
+        return followed, self._buckets.add(followed) + self._fetches.fetch(followed)
 
     def remove(self, name: DataInfoId) -> list[Effect]:
         """Stop following a datum."""
@@ -116,13 +116,13 @@ class FollowedDatums:
         """Note that a client claims to have seen a version: never fetch one below it."""
         self._fetches.claim(followed, version)
 
-    def settle(self, now: float) -> list[Effect]:
+    def settle(self) -> list[Effect]:
         """Ask the primaries about what clients claim."""
-        return self._fetches.settle(now)
+        return self._fetches.settle()
 
     # --- hints, beats, comparisons ------------------------------------------------------------
 
-    def on_changed(self, peer: str, changed: Changed, now: float) -> list[Effect]:
+    def on_changed(self, peer: str, changed: Changed) -> list[Effect]:
         """Take a hint: apply it if it fits, else fetch."""
         bucket = bucket_of(changed.data_info_id)
         gaps = self._buckets.note_hint(peer, bucket, changed.sequence)
@@ -137,10 +137,10 @@ class FollowedDatums:
         if followed.mirror.version > before:
             self._changed[followed.name] = followed
         if verdict is Verdict.FETCH:
-            effects += self._fetches.fetch(followed, now)
+            effects += self._fetches.fetch(followed)
         return effects
 
-    def on_beat(self, peer: str, beat: Beat, now: float) -> list[Effect]:
+    def on_beat(self, peer: str, beat: Beat) -> list[Effect]:
         """Compare the buckets whose hints were lost; fetch what the data node may know by now."""
         effects = self._checks.compare(peer, self._buckets.note_beat(peer, beat.sequences))
         before = self._unreconciled.get(peer, 0)
@@ -149,10 +149,10 @@ class FollowedDatums:
             for followed in self._followed.values():
                 is_incomplete = followed.mirror.is_unsure or not followed.mirror.is_known
                 if followed.peer == peer and is_incomplete:
-                    effects += self._fetches.fetch(followed, now)
+                    effects += self._fetches.fetch(followed)
         return effects
 
-    def on_versions(self, peer: str, versions: Versions, now: float) -> list[Effect]:
+    def on_versions(self, peer: str, versions: Versions) -> list[Effect]:
         """Fetch the datums that a comparison showed to be at another version."""
         effects: list[Effect] = []
         for name, version in versions.versions:
@@ -160,7 +160,7 @@ class FollowedDatums:
             if followed is not None and followed.peer == peer:
                 if version > followed.mirror.version:
                     followed.mirror.expect(version)
-                effects += self._fetches.fetch(followed, now)
+                effects += self._fetches.fetch(followed)
         return effects
 
     # --- answers to fetches -------------------------------------------------------------------
@@ -186,7 +186,6 @@ class FollowedDatums:
         """
         followed.parts.extend(snapshot.publishers)
         if snapshot.parts_left:
-            self._fetches.on_part(followed, now)
             return [], []
         publishers = followed.parts
         self._fetches.end(followed)
@@ -217,9 +216,11 @@ class FollowedDatums:
         self._changed[followed.name] = followed
         self._fetches.settle_claim(followed)
         if not followed.wants_fetch:
+            followed.retry_count = 0
             return []
         if followed.mirror.version > before:
-            return self._fetches.fetch(followed, now)
+            followed.retry_count = 0
+            return self._fetches.fetch(followed)
         self._fetches.retry(followed, now)
         return []
 
@@ -245,18 +246,19 @@ class FollowedDatums:
 
     # --- connections, ring, time --------------------------------------------------------------
 
-    def on_node_up(self, peer: str, now: float) -> list[Effect]:
+    def on_node_up(self, peer: str) -> list[Effect]:
         """Ask a data node for what could not be asked before, and compare the rest."""
-        return self._fetches.on_node_up(peer, now) + self._checks.compare_all(peer)
+        return self._fetches.on_node_up(peer) + self._checks.compare_all(peer)
 
-    def on_node_lost(self, peer: str, now: float) -> None:
-        """Ask again, after a pause, what was under way when the connection broke."""
-        self._fetches.on_node_lost(peer, now)
+    def on_node_lost(self, peer: str) -> None:
+        """Ask again over the next connection what was under way when this one broke."""
+        self._fetches.on_node_lost(peer)
 
     def on_ring(self, now: float) -> list[Effect]:
         """Follow each datum at its primary under the new ring."""
         peers = set(self._links.peers())
         self._buckets.keep_only(peers)
+        self._fetches.keep_only(peers)
         self._unreconciled = {p: n for p, n in self._unreconciled.items() if p in peers}
         effects: list[Effect] = []
         for followed in self._followed.values():
@@ -265,12 +267,12 @@ class FollowedDatums:
                 self._fetches.end(followed)
                 followed.peer = peer
                 followed.first_asked_at = now
-                effects += self._fetches.fetch(followed, now)
+                effects += self._fetches.fetch(followed)
         return effects
 
-    def tick(self, expired: Iterable[FollowedDatum], now: float) -> list[Effect]:
-        """Ask again what is due, `expired` included; once in a while, compare everything."""
-        effects = self._fetches.tick(expired, now)
+    def tick(self, now: float) -> list[Effect]:
+        """Ask again what has waited for its pause; once in a while, compare everything."""
+        effects = self._fetches.tick(now)
         if now >= self._checks.sweep_at:
             effects += self._checks.sweep(now)
             for followed in self._followed.values():

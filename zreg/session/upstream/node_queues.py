@@ -3,7 +3,6 @@
 import math
 from typing import TYPE_CHECKING, Final
 
-from zreg.config import Config
 from zreg.effects import Effect, Link, Send
 from zreg.model import NO_INCARNATION, Incarnation
 from zreg.primitives.digest import DigestSum
@@ -80,14 +79,12 @@ class NodeQueue:
             self.paused_until = now + pause * (1 + rng.random())
             self.refused_count += 1
 
-    def retry(self, sent_until: float = math.inf) -> None:
-        """Put the requests back that were sent until then and are not answered."""
-        for request_id, registration in list(self.in_flight.items()):
-            if registration.sent_at > sent_until:
-                break
-            del self.in_flight[request_id]
+    def retry(self) -> None:
+        """Put back all requests that are not answered: the data node may not have them."""
+        for registration in self.in_flight.values():
             registration.request_id = 0
             self.unsent[registration.publisher.publisher_id] = registration
+        self.in_flight.clear()
 
     def send(self, session: Incarnation, now: float) -> list[Effect]:
         """Send what waits, as far as the window allows; after all of it the digest, if it is due.
@@ -113,7 +110,6 @@ class NodeQueue:
                 continue
             request_id = next_id()
             registration.request_id = request_id
-            registration.sent_at = now
             in_flight[request_id] = registration
             effects.append(Send(Link.DATA, peer, request_of(registration)))
         self.unsent = waiting
@@ -124,12 +120,9 @@ class NodeQueue:
             effects.append(Send(Link.DATA, peer, compare))
         return effects
 
-    def next_tick_at(self, retry_seconds: float) -> float:
-        """Return when the pause ends or the oldest request has to be sent again; else infinity."""
-        due = math.inf if self.paused_until is None else self.paused_until
-        for registration in self.in_flight.values():
-            return min(due, registration.sent_at + retry_seconds)
-        return due
+    def next_tick_at(self) -> float:
+        """Return when the pause ends; infinity if there is none."""
+        return math.inf if self.paused_until is None else self.paused_until
 
 
 class NodeQueues:
@@ -139,8 +132,7 @@ class NodeQueues:
     on the hot path use `by_peer` and `touched` directly.
     """
 
-    def __init__(self, config: Config, links: DataLinks, *, rng: "Random") -> None:
-        self._config = config
+    def __init__(self, links: DataLinks, *, rng: "Random") -> None:
         self._links = links
         self._rng = rng
         self.by_peer: dict[str, NodeQueue] = {NO_NODE: NodeQueue(NO_NODE, links)}
@@ -209,15 +201,16 @@ class NodeQueues:
         return effects
 
     def tick(self, session: Incarnation, now: float) -> list[Effect]:
-        """Send again what was not answered in time, what has waited for a pause, and digests."""
-        sent_until = now - self._config.request_retry_seconds
+        """Send what has waited for a pause, and the digests that are due.
+
+        Nothing is sent again because an answer is late: the connection stands, so the data node has
+        the request.
+        """
         effects: list[Effect] = []
         for queue in self.by_peer.values():
-            queue.retry(sent_until)
             effects += queue.send(session, now)
         return effects
 
     def next_tick_at(self) -> float:
-        """Return when a pause ends or a request has to be sent again; infinity if none has."""
-        retry_seconds = self._config.request_retry_seconds
-        return min(queue.next_tick_at(retry_seconds) for queue in self.by_peer.values())
+        """Return when a pause ends; infinity if there is none."""
+        return min(queue.next_tick_at() for queue in self.by_peer.values())

@@ -17,7 +17,6 @@ class Registration:
         "publisher",
         "removal",
         "request_id",
-        "sent_at",
     )
 
     def __init__(self, name: DataInfoId, publisher: Publisher) -> None:
@@ -28,9 +27,8 @@ class Registration:
         self.client_request_id = 0
         # The data node in whose queue this registration is.
         self.peer = NO_NODE
-        # The request under way there, 0 if there is none, and when it was sent.
+        # The request under way there; 0 if there is none.
         self.request_id = 0
-        self.sent_at = 0.0
 
 
 def unknown_registration(unpublish: Unpublish, client_id: bytes) -> Registration:

@@ -33,6 +33,8 @@ class Registrations:
         self._links = links
         self._queues = queues
         self.session: Incarnation = NO_INCARNATION
+        # Whether `session` is a member still, as far as this node knows.
+        self._is_member = False
         self._registrations: dict[bytes, Registration] = {}
 
     def __len__(self) -> int:
@@ -128,12 +130,13 @@ class Registrations:
     ) -> None:
         """Remove a publisher, up to the version on record or the given one, whichever is higher.
 
-        If the client merely vanished and this session never answered for the publisher, drop the
-        registration locally: another session may hold the client, and answer for it.
+        If the client merely vanished and the present incarnation does not answer for the publisher,
+        drop the registration locally: another session may hold the client, and answer for it.
         """
         self._take_back(registration)
         publisher = registration.publisher
-        if publisher.session == NO_INCARNATION and cause in _SUSPICIONS:
+        is_present = self._is_member and publisher.session == self.session
+        if not is_present and cause in _SUSPICIONS:
             del self._registrations[publisher.publisher_id]
             return
         if version > publisher.version:
@@ -224,6 +227,10 @@ class Registrations:
         for peer in self._links.peers():
             self._queues.request_digest(peer)
 
+    def on_incarnation_lost(self) -> None:
+        """Note that this session is no member any more: its clients live at other sessions."""
+        self._is_member = False
+
     def on_incarnation(self, session: Incarnation) -> None:
         """Answer, as a new incarnation, for the publishers that no incarnation answered for yet.
 
@@ -234,6 +241,7 @@ class Registrations:
         for queue in self._queues.by_peer.values():
             queue.digest = DigestSum()
         self.session = session
+        self._is_member = True
         for registration in list(self._registrations.values()):
             if registration.removal is not None:
                 continue
