@@ -7,7 +7,7 @@ from zreg.data.ownership import Ownership
 from zreg.data.refusals import Refusals
 from zreg.data.store import DatumStore
 from zreg.effects import Effect, Link, Peer, Send
-from zreg.errors import NotReadyError
+from zreg.errors import UnknownNodeError
 from zreg.model import Incarnation
 from zreg.wire.data_messages import (
     CompareDigest,
@@ -53,7 +53,7 @@ class SessionComparisons:
         """
         session = self._sessions.get(peer)
         if session is None:
-            return [self._refusals.refuse(peer, 0, NotReadyError, _SAY_HELLO)], False
+            return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)], False
         is_same_ring = compare.ring_epoch == self._ownership.ring_epoch
         if not self._ownership.is_member or not is_same_ring:
             return [], False
@@ -67,6 +67,6 @@ class SessionComparisons:
         """Answer which publishers are missing here, and which the session does not know."""
         session = self._sessions.get(peer)
         if session is None:
-            return [self._refusals.refuse(peer, 0, NotReadyError, _SAY_HELLO)]
+            return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)]
         compared = follower_answers.compared_publishers(self._store, compare, session)
         return [Send(Link.REQUESTS, peer, compared)]

@@ -24,7 +24,7 @@ from zreg.effects import (
     PeerUp,
     Stop,
 )
-from zreg.errors import NotPrimaryError, NotReadyError, SessionGoneError
+from zreg.errors import NotPrimaryError, NotReadyError, SessionGoneError, UnknownNodeError
 from zreg.health import Health
 from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.model import Incarnation, Member, Membership, Role
@@ -144,7 +144,7 @@ class SessionCore:
         if refused.epoch > self.epoch:
             seen = EpochSeen(refused.epoch)
             effects += self._act_on(self._cluster_member.receive(Link.LOCAL, "", seen, now), now)
-        if refused.code == NotReadyError.code and not refused.request_id:
+        if refused.code == UnknownNodeError.code:
             return effects + self._data.on_unidentified(peer)
         if refused.code in _TRANSIENT:
             effects += self._data.hand_over(peer, refused)

@@ -140,18 +140,17 @@ class DataHandler:
         return effects
 
     def on_unidentified(self, peer: str) -> list[Effect]:
-        """Say again who this session is, and all that is not answered.
+        """Say again who this session is, and ask again all that is not answered.
 
         The data node has forgotten this connection: it dropped answers while this session did not
-        read.
+        read. The next digest comes at its time, so two nodes that disagree do not answer each other
+        without a pause.
         """
         if self.incarnation is None or not self.links.is_up(peer):
             return []
-        self.queues.on_node_lost(peer)
-        self.followed.on_node_lost(peer)
-        self.queues.request_digest(peer)
+        self.queues.resend_all(peer)
         hello = Send(Link.DATA, peer, NodeHello(self.incarnation))
-        return [hello, *self.followed.on_node_up(peer)]
+        return [hello, *self.followed.ask_again(peer)]
 
     def ask_any(self, request: Message) -> list[Effect]:
         """Send a request to one data node that is connected; to none if none is."""

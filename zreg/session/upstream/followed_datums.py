@@ -254,6 +254,11 @@ class FollowedDatums:
         """Ask again over the next connection what was under way when this one broke."""
         self._fetches.on_node_lost(peer)
 
+    def ask_again(self, peer: str) -> list[Effect]:
+        """Ask again what is under way on a connection that stands: answers were dropped."""
+        self._fetches.on_node_lost(peer)
+        return self._fetches.on_node_up(peer)
+
     def on_ring(self, now: float) -> list[Effect]:
         """Follow each datum at its primary under the new ring."""
         peers = set(self._links.peers())

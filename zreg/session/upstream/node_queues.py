@@ -180,6 +180,11 @@ class NodeQueues:
         if queue is not None:
             queue.retry()
 
+    def resend_all(self, peer: str) -> None:
+        """Send again what is under way on a connection that stands: answers were dropped."""
+        self.on_node_lost(peer)
+        self.touched[peer] = None
+
     def keep_only_members(self) -> None:
         """Drop the queues of data nodes that are no longer members."""
         wanted = {NO_NODE, *self._links.peers()}
