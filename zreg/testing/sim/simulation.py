@@ -150,9 +150,14 @@ class Simulation(Network):
             self._at(wait, lambda: self._tick(process, due))
 
     def _tick(self, process: Process, due: float) -> None:
-        if process.tick_at == due:
-            process.tick_at = None
-            self._turn(process, lambda: ())
+        if process.tick_at != due:
+            return
+        if process.busy_until > self.now:
+            # A reactor handles the input that waits before its core judges any time.
+            self._at(process.busy_until - self.now, lambda: self._tick(process, due))
+            return
+        process.tick_at = None
+        self._turn(process, lambda: ())
 
     def _perform(  # noqa: C901, PLR0912, PLR0915 -- one case per effect
         self, process: Process, effects: Iterable[Effect]

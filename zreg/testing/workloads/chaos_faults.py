@@ -49,7 +49,6 @@ class ChaosFaults:
             self._fail_meta,
             self._cut_a_link,
             self._lose_hints,
-            self._be_deaf,
             self._be_slow,
             self._be_late,
             self._be_a_black_hole,
@@ -162,11 +161,6 @@ class ChaosFaults:
         lossy = self.sim.faults.lossy
         lossy[pair] = self.rng.choice(_LOSSES)
         self._begin("hints lost", (), partial(_forget, lossy, pair))
-
-    def _be_deaf(self) -> None:
-        name = self._any_node()
-        self.sim.faults.deaf.add(name)
-        self._begin("deaf", (), lambda: self.sim.read_again(name))
 
     def _be_slow(self) -> None:
         name, slow = self._any_node(), self.sim.faults.slow
