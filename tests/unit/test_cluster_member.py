@@ -328,10 +328,18 @@ def test_a_node_without_an_incarnation_does_not_leave() -> None:
 
 @pytest.mark.parametrize(
     "event",
-    [PeerSlow(Link.META, ONE), PeerUp(Link.DATA, ONE), PeerLost(Link.DATA, ONE)],
+    [PeerSlow(Link.DATA, ONE), PeerUp(Link.DATA, ONE), PeerLost(Link.DATA, ONE)],
 )
 def test_events_of_other_connections_are_ignored(event: Local) -> None:
     assert happen(make_joined(), event) == []
+
+
+def test_a_meta_node_that_does_not_read_is_left() -> None:
+    """Requests to it were dropped, so its answers cannot be waited for."""
+    assert happen(make_joined(), PeerSlow(Link.META, ONE)) == [
+        Disconnect(Link.META, ONE),
+        lost("meta-1:9610: it does not read"),
+    ]
 
 
 # --- following the membership ---------------------------------------------------------------------

@@ -607,7 +607,7 @@ def test_a_peer_without_a_hello_is_asked_for_one_before_its_publishers_are_compa
 
     effects = ask(core, ComparePublishers(0, 255, ()))
 
-    assert effects == [refused(0, NotReadyError, "say NodeHello first", 0)]
+    assert effects == [refused(0, UnknownNodeError, "say NodeHello first", 0)]
 
 
 def test_a_digest_is_compared_with_that_of_the_session() -> None:
@@ -638,12 +638,15 @@ def test_the_last_equal_digest_reconciles_the_node_and_it_beats_at_once() -> Non
     ]
 
 
-def test_a_digest_of_another_ring_or_of_an_unidentified_peer_is_not_answered() -> None:
+def test_a_digest_of_another_ring_is_not_answered_and_an_unidentified_peer_is_asked_who_it_is() -> (
+    None
+):
     core = make_core()
 
     assert ask(core, CompareDigest(4, 0, 0)) == []
     assert ask(core, CompareDigest(6, 0, 0)) == []
-    assert ask(core, CompareDigest(5, 0, 0), peer=b"stranger") == []
+    asked = Refused(0, UnknownNodeError.code, "say NodeHello first", EPOCH)
+    assert ask(core, CompareDigest(5, 0, 0), peer=b"peer of none") == [to(b"peer of none", asked)]
     assert core.statistics()["unreconciled"] == 2
 
 
@@ -686,7 +689,9 @@ def test_a_lost_connection_is_forgotten_and_its_writes_stay() -> None:
     assert core.receive(Link.LOCAL, "", PeerLost(Link.REQUESTS, ONE), 0.0) == []
 
     assert core.settle(0.0) == [hint(NAME, ZERO, v(1), 1, one)]
-    assert ask(core, CompareDigest(5, 0, 0)) == []
+    assert ask(core, CompareDigest(5, 0, 0)) == [
+        refused(0, UnknownNodeError, "say NodeHello first")
+    ]
     assert core.statistics()["sessions"] == 1
 
 

@@ -4,10 +4,10 @@ import pytest
 
 from zreg.config import Config
 from zreg.meta.members.eviction_limiter import EvictionLimiter
-from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
+from zreg.model import Member, Membership, RingParameters, Role, Status
 
 CONFIG = Config()
-LEASE, GRACE = CONFIG.lease_seconds, CONFIG.session_grace_seconds
+LEASE = CONFIG.lease_seconds
 
 
 def membership(count: int, status: Status = Status.WORKING) -> Membership:
@@ -39,14 +39,3 @@ def test_evictions_count_for_a_lease_and_for_their_role() -> None:
 
     assert not limiter.may_evict(four, Role.SESSION, LEASE - 0.1)
     assert limiter.may_evict(four, Role.SESSION, LEASE)
-
-
-def test_the_grace_of_a_departed_session_begins_once() -> None:
-    limiter, departed = EvictionLimiter(CONFIG), membership(2, Status.DEPARTED)
-    limiter.follow(departed, 1.0)
-    limiter.follow(departed, 5.0)
-
-    assert limiter.expired_graces(GRACE + 0.9) == []
-    assert limiter.expired_graces(GRACE + 1.0) == [Incarnation(0, "s0"), Incarnation(1, "s1")]
-    limiter.follow(membership(2), GRACE)
-    assert limiter.expired_graces(9 * GRACE) == []

@@ -202,8 +202,26 @@ def test_a_table_that_stalled_expires_no_client_on_waking() -> None:
     assert clients.table.expired(clients.now) == []
 
     assert clients.table.stall_count == 1
-    assert clients.wait(GRACE) == [(bob, Cause.CLOSED)]
-    assert clients.wait(LEASE - GRACE + 0.2) == [(alice, Cause.SILENT)]
+    assert clients.wait(LEASE + 0.2) == [(alice, Cause.SILENT)]
+    remaining = CONFIG.session_grace_seconds - LEASE
+    assert clients.wait(remaining) == [(bob, Cause.CLOSED)]
+
+
+@pytest.mark.parametrize("seconds_after", [0.0, 0.5])
+def test_a_close_found_after_a_stall_is_no_evidence(seconds_after: float) -> None:
+    """Clients leave a session that is stopped; they have the grace of a session to register."""
+    clients = Clients()
+    alice = clients.come(1, ALICE)
+    clients.wait(0.5)
+
+    clients.now += LEASE + 1.0
+    if seconds_after:
+        clients.table.expired(clients.now)
+        clients.now += seconds_after
+    clients.table.close(ALICE, clients.now)
+
+    assert clients.wait(CONFIG.session_grace_seconds - 0.1) == []
+    assert clients.wait(0.2) == [(alice, Cause.CLOSED)]
 
 
 def test_without_closed_clients_the_table_is_due_for_leases_alone() -> None:

@@ -4,6 +4,7 @@ A client ends when it says Bye, when its connection has been closed for the grac
 has expired. A client that comes back in time, over any connection, is the same client.
 """
 
+import math
 from collections import deque
 from typing import Final
 
@@ -90,7 +91,7 @@ class ClientTable:
         self._returned_at = -_STORM_SECONDS
         self._judge_at: float | None = None
         # When the last stall of this process ended.
-        self._stalled_until = -_STALL_EVENTS_SECONDS
+        self._stalled_until = -math.inf
 
     def __len__(self) -> int:
         """Return how many clients there are, those in their grace included."""
