@@ -207,7 +207,10 @@ def test_output_that_cannot_be_written_is_code_1(url: str, arguments: list[str])
         (["get"], r"Missing argument 'ID': `zreg get --help` shows how to use it"),
         (["ls", "-o", "xml"], r"Invalid value for '-o'.*`zreg ls --help` shows how to use it"),
         (["ls", "--url", "http://h"], r"url 'http://h' does not start with zreg://: write zreg://"),
-        (["ls", "--url", "zreg://h:0"], r"port 0 in url .* is not from 1 to 65535"),
+        (
+            ["ls", "--url", "zreg://h:0"],
+            r"port 0 in url .* cannot be used: give one from 1 to 65535",
+        ),
         (["ls", "x" * 257], r"the pattern has 257 characters: write at most 256"),
         (["nodes", "--meta", "x"], r"--meta: 'x' is not an address: write HOST:PORT"),
         (["nodes", "--meta", "h:1", "--url", "zreg://h"], r".* two places to ask: give only one"),
@@ -265,11 +268,12 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(tmp_path: 
 # --- 1, 3, 4 ------------------------------------------------------------------------------------
 
 
-def test_a_port_in_use_is_code_1() -> None:
+def test_a_port_in_use_is_code_1(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         for command in ("dev", "meta", "session", "data"):
-            error = fails(1, command, "--port", port)
+            directory = ["--dir", str(tmp_path)] if command == "meta" else []
+            error = fails(1, command, "--port", port, *directory)
             assert re.match(rf"tcp://127.0.0.1:{port} is already in use: .*--port", error)
 
 
