@@ -31,6 +31,8 @@ class Limits:
     changes_per_record_max: Final = 10_000
     ids_per_record_max: Final = 10_000
     members_max: Final = 2_000
+    # Meta refuses a larger member, so that a membership, which is one record, fits into a frame.
+    member_bytes_max: Final = 512
     bucket_count: Final = 1024
     virtual_node_count_max: Final = 10_000
     replica_count_max: Final = 100

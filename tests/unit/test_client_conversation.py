@@ -3,11 +3,24 @@
 import math
 
 import pytest
-from client_fakes import P1, P2, PAY, connected, hear, local, say
+from client_fakes import (
+    P1,
+    P2,
+    PAY,
+    WELCOME,
+    A,
+    connected,
+    hear,
+    local,
+    lost,
+    lost_line,
+    replayed,
+    say,
+)
 
-from zreg.client.core.commands import SetPublication
+from zreg.client.core.commands import Registered, SetPublication
 from zreg.client.core.conversation import Conversation, Requester
-from zreg.effects import Link, PeerSlow
+from zreg.effects import Connect, Disconnect, Effect, Emit, Link, PeerSlow, PeerUp
 from zreg.wire.client_messages import Publish, ReplayDone
 from zreg.wire.common_messages import Accepted, Ping, Pong
 from zreg.wire.data_messages import ListDatums
@@ -19,15 +32,40 @@ def test_an_unanswered_request_is_repeated_with_growing_pauses() -> None:
     local(core, SetPublication(P1, PAY, b"x"))
     sent_at = []
     now = 0.0
-    while now < 70.0:
+    while now < 125.0:
         now += 0.5
         hear(core, Pong(), now)
         effects = [e for e in core.tick(now) if e != say(Ping())]
         if effects:
             sent_at.append(now)
-            assert effects == [say(Publish(len(sent_at) + 1, P1, 1, PAY, b"x"))]
+            assert effects == [say(Publish(1, P1, 1, PAY, b"x"))], "the id stays"
 
-    assert sent_at == [1.0, 3.0, 7.0, 15.0, 23.0, 31.0, 39.0, 47.0, 55.0, 63.0]
+    assert sent_at == [1.0, 3.0, 7.0, 15.0, 31.0, 61.0, 91.0, 121.0]
+
+
+def test_an_answer_counts_however_late_it_comes() -> None:
+    """A session that needs 4 s for an answer gets three requests, and not one each second."""
+    core = connected()
+    local(core, SetPublication(P1, PAY, b"x"))
+    sent: list[Effect] = []
+    for tenth in range(1, 40):
+        hear(core, Pong(), tenth / 10)
+        sent += [effect for effect in core.tick(tenth / 10) if effect != say(Ping())]
+
+    assert sent == [say(Publish(1, P1, 1, PAY, b"x"))] * 2
+    assert hear(core, Accepted((1,)), 4.0) == [Emit(Registered((P1,)))]
+    assert hear(core, Accepted((1,)), 4.1) == []
+
+
+def test_a_changed_publication_has_an_id_of_its_own_also_while_it_is_repeated() -> None:
+    core = connected()
+    local(core, SetPublication(P1, PAY, b"x"))
+    core.tick(1.0)
+    assert local(core, SetPublication(P1, PAY, b"y"), 1.5) == [say(Publish(2, P1, 2, PAY, b"y"))]
+
+    assert hear(core, Accepted((1,)), 1.6) == []
+    assert core.statistics()["unanswered"] == 1
+    assert hear(core, Accepted((2,)), 1.7) == [Emit(Registered((P1,)))]
 
 
 def test_each_request_has_a_pause_of_its_own() -> None:
@@ -35,20 +73,30 @@ def test_each_request_has_a_pause_of_its_own() -> None:
     local(core, SetPublication(P1, PAY, b"x"), 0.0)
     local(core, SetPublication(P2, PAY, b"y"), 0.5)
 
-    assert core.tick(1.0) == [say(Publish(3, P1, 1, PAY, b"x")), say(Ping())]
+    assert core.tick(1.0) == [say(Publish(1, P1, 1, PAY, b"x")), say(Ping())]
     assert core.next_tick_at() == pytest.approx(1.0 + 3.0 / 16)
-    assert core.tick(1.5) == [say(Publish(4, P2, 1, PAY, b"y"))]
+    assert core.tick(1.5) == [say(Publish(2, P2, 1, PAY, b"y"))]
 
 
-def test_a_replay_that_was_dropped_in_part_is_ended_again_once_all_is_answered() -> None:
+def test_a_session_that_does_not_read_is_left_and_everything_is_said_again() -> None:
+    """Messages to it were dropped: no timer says which."""
     core = connected()
     local(core, SetPublication(P1, PAY, b"x"))
-    assert local(core, PeerSlow(Link.SESSION, "session-1")) == []
+    hear(core, Accepted((1,)))
+    why = "the session does not read what it is sent"
 
-    assert core.tick(0.1) == []
-    hear(core, Accepted((1,)), 0.2)
-    assert core.tick(0.3) == [say(ReplayDone())]
-    assert core.tick(0.4) == []
+    assert local(core, PeerSlow(Link.SESSION, "session-1"), 1.0) == [
+        Disconnect(Link.SESSION, "session-1"),
+        lost_line(why),
+        lost(why),
+    ]
+    assert core.tick(1.1) == [Connect(Link.SESSION, "session-2", A)]
+    local(core, PeerUp(Link.SESSION, "session-2"), 1.2)
+
+    assert replayed(hear(core, WELCOME, 1.3, peer="session-2")) == [
+        say(Publish(2, P1, 2, PAY, b"x"), "session-2"),
+        say(ReplayDone(), "session-2"),
+    ]
 
 
 class Question(Requester):
@@ -96,8 +144,31 @@ def test_requests_are_repeated_in_the_order_in_which_they_were_sent() -> None:
     for now in (0.0, 0.2, 0.4):
         conversation.request(Question(), now)
 
-    assert conversation.send_due(1.3) == [say(ListDatums(4, "*")), say(ListDatums(5, "*"))]
+    assert conversation.send_due(1.3) == [say(ListDatums(1, "*")), say(ListDatums(2, "*"))]
     assert conversation.next_retry_at == pytest.approx(1.4)
+    assert conversation.send_due(1.4) == [say(ListDatums(3, "*"))]
+    assert conversation.next_retry_at == pytest.approx(3.3)
+
+
+def test_a_repetition_touches_only_the_requests_that_are_due() -> None:
+    conversation = open_conversation()
+    for number in range(1000):
+        conversation.request(Question(), number / 1000)
+
+    for number in range(1000):
+        assert conversation.send_due(1.0 + number / 1000) == [say(ListDatums(number + 1, "*"))]
+    assert len(conversation) == 1000
+    assert conversation.take(500) is not None
+    assert conversation.owner(500) is None
+
+
+def test_a_first_pause_above_the_longest_one_stays() -> None:
+    conversation = Conversation(retry_seconds=60.0)
+    conversation.open()
+    conversation.request(Question(), 0.0)
+
+    conversation.send_due(60.0)
+    assert conversation.next_retry_at == 120.0
 
 
 def test_ids_are_not_used_again_after_a_reconnect() -> None:
@@ -110,15 +181,6 @@ def test_ids_are_not_used_again_after_a_reconnect() -> None:
     conversation.open()
     assert len(conversation) == 0
     assert conversation.request(Question(), 1.0) == (say(ListDatums(2, "*"), "session-2"),)
-
-
-def test_a_lost_connection_owes_no_end_of_its_replay() -> None:
-    conversation = open_conversation()
-    conversation.on_messages_dropped()
-    conversation.close()
-    conversation.open()
-
-    assert conversation.send_due(0.0) == []
 
 
 def test_a_ping_is_due_when_nothing_was_sent_or_nothing_was_heard() -> None:

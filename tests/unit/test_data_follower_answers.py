@@ -144,7 +144,8 @@ def test_the_snapshot_of_an_empty_datum_is_one_empty_part() -> None:
 
 def compared(store: DatumStore, *versions: tuple[DataInfoId, Version]) -> Versions:
     compare = CompareVersions(4, 17, versions)
-    return follower_answers.compared_versions(store, compare, Version(5, 40), 9)
+    (answer,) = follower_answers.compared_versions(store, compare, Version(5, 40), 9)
+    return answer
 
 
 def test_only_differing_versions_are_answered() -> None:
@@ -292,6 +293,21 @@ def test_a_listing_goes_on_after_the_last_name_until_it_is_complete() -> None:
         (tuple(lines[2:4]), False),
         (tuple(lines[4:]), True),
     ]
+
+
+def test_a_listing_of_the_longest_names_goes_on_after_what_fits_one_record() -> None:
+    store, lines = make_listing(*(f"{number:03}" + "\U0001f98a" * 253 for number in range(600)))
+    found: list[DatumSummary] = []
+    is_complete = False
+    while not is_complete:
+        after = found[-1].data_info_id if found else ""
+        page = follower_answers.listed_datums(store, ListDatums(5, "*", after))
+        assert len(encode_frames([page])) == 1
+        assert page.datums
+        found += page.datums
+        is_complete = page.is_complete
+
+    assert found == lines
 
 
 @pytest.mark.parametrize(

@@ -725,6 +725,21 @@ def test_a_cluster_that_is_full_says_so() -> None:
     assert [effect.message.code for effect in effects] == [LimitError.code]
 
 
+def test_a_node_whose_addresses_and_labels_are_too_long_is_told_to_shorten_them() -> None:
+    """A membership is one record: 2,000 members of the largest size fit into a frame."""
+    core = make_core()
+    request = join("s1")
+    large = replace(request.member, zone="\U0001f98a" * 64, data_center="\U0001f98a" * 64)
+
+    (effect,) = ask(core, b"p", replace(request, member=large))
+
+    assert effect.message.code == LimitError.code
+    assert effect.message.detail == (
+        "id, addresses and labels of a node take at most 512 bytes together: give this node "
+        "shorter ones"
+    )
+
+
 def test_a_newcomer_that_has_seen_no_cluster_is_admitted_at_once() -> None:
     core = make_core()
 

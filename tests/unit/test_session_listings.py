@@ -8,6 +8,7 @@ from zreg.effects import Effect, Link, PeerLost, Send
 from zreg.errors import LimitError, NotReadyError
 from zreg.model import data_info_id
 from zreg.session.proxy.listings import Listing, Listings
+from zreg.wire.codec import encode_frames
 from zreg.wire.common_messages import Refused
 from zreg.wire.data_messages import DatumsListed, DatumSummary, ListDatums
 
@@ -86,6 +87,44 @@ def test_a_page_says_when_there_is_more(first: DatumsListed, second: DatumsListe
     answer = bench.answer(D2, second)
 
     assert answer == to_client(ALICE, DatumsListed(77, lines("a", "b"), is_complete=False))
+
+
+def test_a_page_ends_where_the_first_answer_was_cut() -> None:
+    """A data node whose answer was cut by bytes has more names before those of another."""
+    bench = Bench(D1, D2)
+    bench.ask()
+
+    bench.answer(D1, DatumsListed(1, lines("b"), is_complete=False))
+    answer = bench.answer(D2, DatumsListed(1, lines("a", "c")))
+
+    assert answer == to_client(ALICE, DatumsListed(77, lines("a", "b"), is_complete=False))
+
+
+def test_names_after_the_end_of_a_cut_answer_are_left_for_the_next_page() -> None:
+    bench = Bench(D1, D2)
+    bench.ask()
+
+    bench.answer(D1, DatumsListed(1, lines("a"), is_complete=False))
+    answer = bench.answer(D2, DatumsListed(1, lines("b", "c"), is_complete=False))
+
+    assert answer == to_client(ALICE, DatumsListed(77, lines("a"), is_complete=False))
+
+
+def test_long_names_of_several_data_nodes_are_cut_to_one_record() -> None:
+    names = [f"{number:03}" + "\U0001f98a" * 253 for number in range(240)]
+    bench = Bench(D1, D2)
+    asked = ListDatums(77, "*")
+    bench.listings.ask(ALICE, asked, 0.0, outage_sentence="")
+
+    bench.answer(D1, DatumsListed(1, lines(*names[::2])))
+    (effect,) = bench.answer(D2, DatumsListed(1, lines(*names[1::2])))
+
+    assert isinstance(effect, Send)
+    listed = effect.message
+    assert isinstance(listed, DatumsListed)
+    assert len(encode_frames([listed])) == 1
+    assert 0 < len(listed.datums) < 240
+    assert listed == DatumsListed(77, lines(*names)[: len(listed.datums)], is_complete=False)
 
 
 def test_answers_that_come_twice_or_late_or_from_another_node_are_ignored() -> None:

@@ -220,17 +220,6 @@ def test_one_client_publishes_within_a_limit() -> None:
     assert session.says(ALICE, publish(8, newer)) == to_data(D1, PublishDatum(2, PAY, newer))
 
 
-def test_the_limit_counts_what_is_published_again_while_its_removal_is_under_way() -> None:
-    session = make_session(publishers_per_client_max=1)
-    session.greet(ALICE)
-    session.says(ALICE, publish(1), unpublish(2), publish(3, TWO))
-
-    answer = session.says(ALICE, publish(4, make_publisher(1, version=2)))
-
-    detail = "one client publishes at most 1 times"
-    assert answer == to_client(ALICE, refused(4, LimitError, detail))
-
-
 # --- unpublishing ---------------------------------------------------------------------------------
 
 
@@ -254,6 +243,30 @@ def test_an_unpublish_of_an_unknown_publisher_is_sent_to_the_data_node() -> None
             request_id, Cause.UNPUBLISHED, replace(ONE, session=NO_INCARNATION)
         )
         assert session.hears(D1, Accepted((request_id,))) == to_client(ALICE, Accepted((12,)))
+
+
+def test_an_unpublish_that_comes_twice_is_sent_once_and_the_newest_request_is_answered() -> None:
+    session = make_session()
+    session.greet(ALICE)
+    published(session)
+    session.says(ALICE, unpublish(12))
+
+    assert session.says(ALICE, unpublish(13)) == []
+
+    assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((13,)))
+
+
+def test_a_client_that_unpublishes_what_it_was_suspected_of_says_so_to_the_data_node() -> None:
+    """A data node may ignore a suspicion, and has to take what the client itself says."""
+    session = make_session()
+    session.greet(ALICE)
+    published(session)
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+    assert removal(2, Cause.CLOSED)[0] in session.wait(GRACE)
+
+    effects = session.greet(BOB, unpublish(12), client_id=ALICE_ID)
+
+    assert effects[1:] == removal(3, Cause.UNPUBLISHED)
 
 
 def test_an_unpublish_goes_up_to_the_version_that_the_client_had_at_another_session() -> None:

@@ -20,6 +20,19 @@ def test_the_accepted_requests_of_a_client_are_one_message_a_turn() -> None:
     assert answers.settle() == []
 
 
+def test_more_accepted_requests_than_a_record_takes_are_several_records() -> None:
+    """A client that registers 12,000 ids in a burst has all of them accepted in one turn."""
+    answers = TurnAnswers()
+    for request_id in range(12_000):
+        answers.accept(ALICE, request_id)
+
+    assert answers.settle() == to_client(
+        ALICE,
+        Accepted(tuple(range(10_000))),
+        Accepted(tuple(range(10_000, 12_000))),
+    )
+
+
 def test_an_unidentified_peer_is_asked_who_it_is_once_a_turn() -> None:
     answers = TurnAnswers()
     answers.ask_who(ALICE)

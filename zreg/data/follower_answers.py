@@ -6,9 +6,7 @@ Pure functions of the store. Large answers are cut into parts that fit into a fr
 import fnmatch
 import heapq
 import re
-from typing import Final
 
-from zreg.config import Limits
 from zreg.data.datum import Datum
 from zreg.data.store import DatumStore
 from zreg.model import ZERO, DataInfoId, Incarnation, Version
@@ -24,10 +22,13 @@ from zreg.wire.data_messages import (
     Snapshot,
     Versions,
 )
-from zreg.wire.parts import change_size, in_parts
-
-# How many bytes a stray takes on the wire at most, beside the name of its datum.
-_STRAY_BYTES: Final = 31
+from zreg.wire.parts import (
+    datums_listed,
+    fit_one_record,
+    in_parts,
+    publishers_compared,
+    versions_records,
+)
 
 
 def logged_changes(
@@ -40,10 +41,7 @@ def logged_changes(
     if fetch.version == ZERO:
         return None
     changes = store.changes_since(datum, fetch.version)
-    if changes is None:
-        return None
-    size = sum(change_size(change) for change in changes)
-    if size > Limits.part_bytes_max:
+    if changes is None or not fit_one_record(changes):
         return None
     return Changes(fetch.request_id, datum.name, tuple(changes), sequence)
 
@@ -85,7 +83,7 @@ def absent(
 
 def compared_versions(
     store: DatumStore, compare: CompareVersions, present: Version, sequence: int
-) -> Versions:
+) -> list[Versions]:
     """Return which of the follower's versions differ from the store's.
 
     A datum that is not in the store differs if a datum dropped from it may have been newer.
@@ -97,7 +95,7 @@ def compared_versions(
             differing.append((name, datum.version))
         elif datum is None and version < store.dropped_version:
             differing.append((name, present))
-    return Versions(compare.request_id, compare.bucket, tuple(differing), sequence)
+    return versions_records(compare.request_id, compare.bucket, differing, sequence)
 
 
 def compared_publishers(
@@ -116,23 +114,14 @@ def compared_publishers(
             if key not in named:
                 strays.append((datum.name, key, publisher.version))
     missing = [key for key, version in named.items() if held.get(key, 0) < version]
-    return PublishersCompared(tuple(missing[: Limits.ids_per_record_max]), _that_fit(strays))
-
-
-def _that_fit(
-    strays: list[tuple[DataInfoId, bytes, int]],
-) -> tuple[tuple[DataInfoId, bytes, int], ...]:
-    """Return as many strays as fit into a record; the next comparison finds the others."""
-    size = 0
-    for index, (name, _, _) in enumerate(strays[: Limits.ids_per_record_max]):
-        size += len(name.encode()) + _STRAY_BYTES
-        if size > Limits.part_bytes_max:
-            return tuple(strays[:index])
-    return tuple(strays[: Limits.ids_per_record_max])
+    return publishers_compared(missing, strays)
 
 
 def listed_datums(store: DatumStore, request: ListDatums) -> DatumsListed:
-    """Return the next names after the given one that match its shell-style pattern."""
+    """Return the next names after the given one that match its shell-style pattern.
+
+    Long names are cut off at what fits one record; then it is not complete.
+    """
     matches = re.compile(fnmatch.translate(request.pattern)).match
     names = heapq.nsmallest(
         request.limit + 1,
@@ -141,4 +130,4 @@ def listed_datums(store: DatumStore, request: ListDatums) -> DatumsListed:
     page = names[: request.limit]
     found = [datum for name in page if (datum := store.find(name)) is not None]
     lines = [DatumSummary(d.name, d.version, len(d.publishers)) for d in found]
-    return DatumsListed(request.request_id, tuple(lines), len(names) <= request.limit)
+    return datums_listed(request.request_id, lines, is_complete=len(names) <= request.limit)

@@ -87,8 +87,8 @@ class Followers:
             return [self._not_admitted(peer, compare.request_id)]
         present = self._store.present_version(self._refusals.epoch)
         sequence = self._hints.sequence(compare.bucket)
-        versions = follower_answers.compared_versions(self._store, compare, present, sequence)
-        return [Send(Link.REQUESTS, peer, versions)]
+        records = follower_answers.compared_versions(self._store, compare, present, sequence)
+        return [Send(Link.REQUESTS, peer, versions) for versions in records]
 
     def on_list_datums(self, peer: Peer, request: ListDatums) -> Sequence[Effect]:
         """Answer with the next page of names."""

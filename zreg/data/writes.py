@@ -6,7 +6,6 @@ session that reads an acceptance knows that the data node holds the publisher.
 
 from collections.abc import Sequence
 
-from zreg.config import Limits
 from zreg.data.ownership import Ownership
 from zreg.data.refusals import Refusals
 from zreg.data.store import DatumStore
@@ -14,8 +13,8 @@ from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import NotReadyError, RefusedError, SessionGoneError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Cause, Incarnation, Membership, Removal, Role, Status
-from zreg.wire.common_messages import Accepted
 from zreg.wire.data_messages import PublishDatum, UnpublishDatum
+from zreg.wire.parts import accepted_records
 
 _LIVING = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 # A departed session may still register publishers until meta forgets it.
@@ -121,11 +120,10 @@ class Writes:
 
     def settle(self) -> list[Effect]:
         """Return the acceptances of this turn; the changes must be committed before."""
-        effects: list[Effect] = []
-        size = Limits.ids_per_record_max
-        for peer, request_ids in self._accepted.items():
-            for at in range(0, len(request_ids), size):
-                accepted = Accepted(tuple(request_ids[at : at + size]))
-                effects.append(Send(Link.REQUESTS, peer, accepted))
+        effects: list[Effect] = [
+            Send(Link.REQUESTS, peer, accepted)
+            for peer, request_ids in self._accepted.items()
+            for accepted in accepted_records(request_ids)
+        ]
         self._accepted.clear()
         return effects

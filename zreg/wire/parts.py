@@ -1,17 +1,43 @@
-"""Estimates sizes on the wire, and splits publishers into parts that fit into a frame."""
+"""Cuts what is sent to the limits of its receiver, by count and by bytes.
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+Everything that can grow goes through this module: publishers, changes, ids, versions, listings. A
+sender makes several records of it, or one record that says that there is more. Sizes are upper
+estimates, so that nothing has to be encoded twice.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeVar
 
 from zreg.config import Limits
-from zreg.model import Change, Publisher
+from zreg.model import Change, DataInfoId, Member, Publisher, Version
+from zreg.wire.common_messages import Accepted
+from zreg.wire.data_messages import (
+    CompareVersions,
+    DatumsListed,
+    DatumSummary,
+    PublishersCompared,
+    Versions,
+)
+
+ItemT = TypeVar("ItemT")
+NamedVersion = tuple[DataInfoId, Version]
+Stray = tuple[DataInfoId, bytes, int]
 
 # The most bytes that each takes on the wire, without its elements, texts and body.
 _CHANGE_BYTES: Final = 46
 _PUBLISHER_BYTES: Final = 73
 _REMOVAL_BYTES: Final = 42
+_NAMED_VERSION_BYTES: Final = 23
+_STRAY_BYTES: Final = 31
+_SUMMARY_BYTES: Final = 32
+_MEMBER_BYTES: Final = 50
 # The same for a publisher with its texts: four labels of four-byte characters.
 _PUBLISHER_BYTES_MAX: Final = _PUBLISHER_BYTES + 4 * 4 * Limits.label_characters_max
+# The most lines of a listing, which a request for it can name.
+_LINES_MAX: Final = 1000
+
+
+# --- publishers and changes -----------------------------------------------------------------------
 
 
 def change_size(change: Change) -> int:
@@ -32,6 +58,16 @@ def fits_inline(change: Change) -> bool:
     return change_size(change) <= Limits.inline_change_bytes_max
 
 
+def fit_one_record(changes: Iterable[Change]) -> bool:
+    """Return whether changes are small enough to be sent in one record; else send a snapshot."""
+    return sum(change_size(change) for change in changes) <= Limits.part_bytes_max
+
+
+def in_parts(publishers: Iterable[Publisher]) -> Iterator[tuple[Publisher, ...]]:
+    """Split publishers into parts of about `Limits.part_bytes_max`; none make one empty part."""
+    return _parts(publishers, _size, Limits.publishers_per_record_max)
+
+
 def _size(publisher: Publisher) -> int:
     return (
         _PUBLISHER_BYTES
@@ -43,20 +79,99 @@ def _size(publisher: Publisher) -> int:
     )
 
 
+# --- answers and comparisons ----------------------------------------------------------------------
+
+
+def accepted_records(request_ids: Sequence[int]) -> list[Accepted]:
+    """Return the records that accept these requests, in order."""
+    size = Limits.ids_per_record_max
+    if len(request_ids) <= size:
+        return [Accepted(tuple(request_ids))]
+    return [Accepted(tuple(request_ids[at : at + size])) for at in range(0, len(request_ids), size)]
+
+
+def comparison_records(bucket: int, versions: Iterable[NamedVersion]) -> list[CompareVersions]:
+    """Return the requests that compare these versions of a bucket's datums."""
+    parts = _parts(versions, _named_version_size, Limits.ids_per_record_max)
+    return [CompareVersions(0, bucket, part) for part in parts]
+
+
+def versions_records(
+    request_id: int, bucket: int, versions: Iterable[NamedVersion], sequence: int
+) -> list[Versions]:
+    """Return the answer to a comparison, in as many records as it needs."""
+    parts = _parts(versions, _named_version_size, Limits.ids_per_record_max)
+    return [Versions(request_id, bucket, part, sequence) for part in parts]
+
+
+def publishers_compared(missing: Sequence[bytes], strays: Iterable[Stray]) -> PublishersCompared:
+    """Return as much of a comparison as fits one record; the next comparison finds the rest."""
+    count_max = Limits.ids_per_record_max
+    first_strays = next(_parts(strays, _stray_size, count_max))
+    return PublishersCompared(tuple(missing[:count_max]), first_strays)
+
+
+def datums_listed(
+    request_id: int, lines: Iterable[DatumSummary], *, is_complete: bool
+) -> DatumsListed:
+    """Return as many lines of a listing as fit one record.
+
+    It is complete if no line was cut off, and the given lines are complete. Otherwise its receiver
+    asks again after the last name.
+    """
+    parts = _parts(lines, _summary_size, _LINES_MAX)
+    first = next(parts)
+    is_cut = next(parts, None) is not None
+    return DatumsListed(request_id, first, is_complete and not is_cut)
+
+
+def member_size(member: Member) -> int:
+    """Return an upper estimate of the bytes that a member takes on the wire.
+
+    A membership is one record and is never cut. Meta refuses a member above
+    `Limits.member_bytes_max`, so that `Limits.members_max` of them fit into a frame.
+    """
+    texts = (
+        member.node_id,
+        member.address,
+        member.changes_address,
+        member.zone,
+        member.data_center,
+    )
+    return _MEMBER_BYTES + sum(len(text.encode()) for text in texts)
+
+
+def _named_version_size(item: NamedVersion) -> int:
+    return _NAMED_VERSION_BYTES + _text_size(item[0])
+
+
+def _stray_size(stray: Stray) -> int:
+    return _STRAY_BYTES + _text_size(stray[0])
+
+
+def _summary_size(line: DatumSummary) -> int:
+    return _SUMMARY_BYTES + _text_size(line.data_info_id)
+
+
 def _text_size(text: str) -> int:
-    # Clients choose the labels; in UTF-8 a character takes up to four bytes.
+    # Clients choose the labels and names; in UTF-8 a character takes up to four bytes.
     return len(text) if text.isascii() else 4 * len(text)
 
 
-def in_parts(publishers: Iterable[Publisher]) -> Iterator[tuple[Publisher, ...]]:
-    """Split publishers into parts of about `Limits.part_bytes_max`; none make one empty part."""
-    part: list[Publisher] = []
+def _parts(
+    items: Iterable[ItemT], size_of: Callable[[ItemT], int], count_max: int
+) -> Iterator[tuple[ItemT, ...]]:
+    """Split items into parts within `count_max` and about `Limits.part_bytes_max`.
+
+    Each part but the only one holds an item; a single item of any size makes a part of its own.
+    """
+    part: list[ItemT] = []
     size = 0
-    for publisher in publishers:
-        item_size = _size(publisher)
-        if part and size + item_size > Limits.part_bytes_max:
+    for item in items:
+        item_size = size_of(item)
+        if part and (size + item_size > Limits.part_bytes_max or len(part) >= count_max):
             yield tuple(part)
             part, size = [], 0
-        part.append(publisher)
+        part.append(item)
         size += item_size
     yield tuple(part)

@@ -1,33 +1,37 @@
-"""What the client still has to say to its session: requests without an answer, ReplayDone, pings.
+"""What the client still has to say to its session: requests without an answer, and pings.
 
 A record of the desired state is a `Requester`. It builds its request each time the request is sent,
 so a repeated request always carries the newest state.
+
+A connection keeps what is sent over it, so a request is not repeated because its answer is late:
+after each Welcome the client says everything again. Only a session that lost or refused a request
+for now needs it once more, so the pauses between repetitions double, up to half a minute. A
+repetition keeps the id of its request: an answer to either counts, however late it comes.
 """
 
 import abc
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final
 
 from zreg.effects import Effect, Link, Send
-from zreg.wire.client_messages import ReplayDone
 from zreg.wire.common_messages import Ping
 from zreg.wire.messages import WireMessage
 
-# Pauses between repeated requests double, up to this many times the first pause.
-_RETRY_GROWTH_MAX: Final = 8
+# Pauses between repeated requests double, up to this one.
+_PAUSE_SECONDS_MAX: Final = 30.0
 
 
 class Requester(abc.ABC):
     """A record that has to be sent to the session until the session answers."""
 
-    __slots__ = ("request_id", "retry_at", "retry_seconds")
+    __slots__ = ("request_id", "retry_at")
 
     def __init__(self) -> None:
-        # The id of the newest request; 0 before the first one.
+        # The id of the request that waits for an answer; 0 if none does.
         self.request_id = 0
         self.retry_at = 0.0
-        self.retry_seconds = 0.0
 
     @abc.abstractmethod
     def message(self, request_id: int) -> WireMessage:
@@ -38,9 +42,11 @@ class Conversation:
     """The requests to the session, over the present connection.
 
     Invariants:
-    - Request ids are never used twice, and a requester waits under at most one id: that of its
-      newest request. So an answer to an older request finds no requester.
-    - `_pending` holds the requesters that wait for an answer, in the order of their requests.
+    - A requester waits under at most one id, which no other request ever had. When it changes, it
+      gets a new one. So an answer to what it said before finds no requester.
+    - `_new` holds the requesters whose request was sent once, `_repeated` those whose request was
+      repeated, by the pause that they wait for. Each of these is in the order of `retry_at`, so a
+      tick touches only the requests that are due.
     - `next_retry_at` is never later than the first retry that is due. It may be earlier: keeping it
       exact would cost every answer a search.
     - Nothing is requested while the conversation is not open. The replay after the next Welcome
@@ -52,10 +58,10 @@ class Conversation:
 
     def __init__(self, retry_seconds: float) -> None:
         self._retry_seconds = retry_seconds
-        self._pending: dict[int, Requester] = {}
+        self._pause_seconds_max = max(retry_seconds, _PAUSE_SECONDS_MAX)
+        self._new: dict[int, Requester] = {}
+        self._repeated: dict[float, dict[int, Requester]] = {}
         self._last_id = 0
-        # Whether the session may have missed the end of the replay.
-        self._owes_replay_done = False
         self.next_retry_at = math.inf
         # The name of the connection; empty if there is none.
         self.peer = ""
@@ -67,13 +73,14 @@ class Conversation:
 
     def __len__(self) -> int:
         """Return how many requests wait for an answer."""
-        return len(self._pending)
+        return len(self._new) + sum(map(len, self._repeated.values()))
 
     # --- the connection ---------------------------------------------------------------------
 
     def open(self) -> None:
         """Start anew with a session that has just welcomed the client: nothing is pending."""
-        self._pending.clear()
+        self._new.clear()
+        self._repeated.clear()
         self.next_retry_at = math.inf
         self.is_open = True
 
@@ -81,11 +88,6 @@ class Conversation:
         """Note that the connection is gone; its requests stay until the next one opens."""
         self.peer = ""
         self.is_open = False
-        self._owes_replay_done = False
-
-    def on_messages_dropped(self) -> None:
-        """Remember to send ReplayDone again: requests are repeated, but it gets no answer."""
-        self._owes_replay_done = self.is_open
 
     # --- messages without an answer ---------------------------------------------------------
 
@@ -112,15 +114,30 @@ class Conversation:
         """Send a request if the conversation is open; only the answer to the newest one counts."""
         if not self.is_open:
             return ()
-        requester.retry_seconds = self._retry_seconds
-        return (self._send_request(requester, now),)
+        if requester.request_id:
+            self.cancel(requester)
+        self._last_id = request_id = self._last_id + 1
+        requester.request_id = request_id
+        requester.retry_at = retry_at = now + self._retry_seconds
+        self._new[request_id] = requester
+        if retry_at < self.next_retry_at:  # noqa: PLR1730 -- as `min` it costs every publish 0.1 us
+            self.next_retry_at = retry_at
+        self.sent_at = now
+        return (Send(Link.SESSION, self.peer, requester.message(request_id)),)
 
     def send_due(self, now: float) -> list[Effect]:
-        """Repeat the requests that have waited long enough, then end an unfinished replay."""
-        effects = self._repeat_requests(now) if now >= self.next_retry_at else []
-        if self._owes_replay_done and not self._pending:
-            self._owes_replay_done = False
-            effects.append(self.send(ReplayDone(), now))
+        """Repeat the requests that have waited long enough, each with twice its last pause."""
+        if now < self.next_retry_at:
+            return []
+        waiting = [(self._retry_seconds, self._new), *self._repeated.items()]
+        due = [(pause, self._take_due(requesters, now)) for pause, requesters in waiting]
+        effects: list[Effect] = [
+            self._repeat(requester, min(2 * pause, self._pause_seconds_max), now)
+            for pause, requesters in due
+            for requester in requesters
+        ]
+        first = (next(iter(group.values())) for group in self._groups() if group)
+        self.next_retry_at = min((each.retry_at for each in first), default=math.inf)
         return effects
 
     def new_id(self) -> int:
@@ -130,35 +147,40 @@ class Conversation:
 
     def owner(self, request_id: int) -> Requester | None:
         """Return the requester of a pending request; None if the answer is late or made up."""
-        return self._pending.get(request_id)
+        groups = (group for group in self._groups() if request_id in group)
+        group = next(groups, None)
+        return None if group is None else group[request_id]
 
     def take(self, request_id: int) -> Requester | None:
         """End a pending request and return its requester; None if the request is not pending."""
-        return self._pending.pop(request_id, None)
+        requester = self._new.pop(request_id, None)
+        if requester is None:
+            requester = self._take_repeated(request_id)
+        if requester is not None:
+            requester.request_id = 0
+        return requester
 
     def cancel(self, requester: Requester) -> None:
         """End the requester's request without an answer."""
-        self._pending.pop(requester.request_id, None)
+        self.take(requester.request_id)
 
-    def _repeat_requests(self, now: float) -> list[Effect]:
-        due = [requester for requester in self._pending.values() if requester.retry_at <= now]
-        later = (each.retry_at for each in self._pending.values() if each.retry_at > now)
-        self.next_retry_at = min(later, default=math.inf)
-        retry_seconds_max = self._retry_seconds * _RETRY_GROWTH_MAX
-        effects: list[Effect] = []
+    def _groups(self) -> list[dict[int, Requester]]:
+        return [self._new, *self._repeated.values()]
+
+    def _take_repeated(self, request_id: int) -> Requester | None:
+        for group in self._repeated.values():
+            if request_id in group:
+                return group.pop(request_id)
+        return None
+
+    def _take_due(self, group: dict[int, Requester], now: float) -> list[Requester]:
+        """Remove and return the requesters at the front of a group whose pause is over."""
+        due = list(takewhile(lambda requester: requester.retry_at <= now, group.values()))
         for requester in due:
-            requester.retry_seconds = min(requester.retry_seconds * 2, retry_seconds_max)
-            effects.append(self._send_request(requester, now))
-        return effects
+            del group[requester.request_id]
+        return due
 
-    def _send_request(self, requester: Requester, now: float) -> Send:
-        pending = self._pending
-        pending.pop(requester.request_id, None)
-        self._last_id = request_id = self._last_id + 1
-        requester.request_id = request_id
-        requester.retry_at = retry_at = now + requester.retry_seconds
-        pending[request_id] = requester
-        if retry_at < self.next_retry_at:  # noqa: PLR1730 -- as `min` it costs every publish 0.1 us
-            self.next_retry_at = retry_at
-        self.sent_at = now
-        return Send(Link.SESSION, self.peer, requester.message(request_id))
+    def _repeat(self, requester: Requester, pause: float, now: float) -> Send:
+        requester.retry_at = now + pause
+        self._repeated.setdefault(pause, {})[requester.request_id] = requester
+        return self.send(requester.message(requester.request_id), now)

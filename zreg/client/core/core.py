@@ -179,9 +179,8 @@ class ClientCore:
             case PeerIncompatible():
                 return connection.give_up(message.detail, now)
             case _:
-                # `PeerSlow`: the session does not read, so messages to it were dropped.
-                self._conversation.on_messages_dropped()
-                return ()
+                # `PeerSlow`: messages were dropped. The replay over the next connection has them.
+                return connection.leave("the session does not read what it is sent", now)
 
     # --- records of the session -------------------------------------------------------------
 

@@ -33,10 +33,16 @@ from zreg.raft.consensus import RaftCore
 from zreg.wire.common_messages import Accepted
 from zreg.wire.log_commands import Admit, Depart, Raise, SetStatus
 from zreg.wire.membership_messages import Join, Leave, MembershipReply, Renew, Renewed
+from zreg.wire.parts import member_size
 
 _FOREIGN: Final = (
     "this node has been a member of another cluster: give it the addresses of its own "
     "meta nodes, or restart it to join this cluster as a new node"
+)
+
+_LARGE: Final = (
+    f"id, addresses and labels of a node take at most {Limits.member_bytes_max} bytes together: "
+    "give this node shorter ones"
 )
 
 
@@ -159,6 +165,8 @@ class MemberRegistrar:
             return _in_use(peer, join, in_use_detail(added))
         if len(self._state.membership.members) >= Limits.members_max:
             return refused(peer, join.request_id, LimitError.code, FULL)
+        if member_size(join.member) > Limits.member_bytes_max:
+            return refused(peer, join.request_id, LimitError.code, _LARGE)
         return None
 
     def _wait_seconds(self, newcomer: Member, present: Member | None, now: float) -> float:

@@ -135,15 +135,23 @@ class ClientHandler:
                 f"{hello.protocol_version}: install matching versions of zreg"
             )
             return [refusal(peer, 0, ProtocolVersionError, detail)]
-        if self.table.is_full and self.table.of_id(hello.client_id) is None:
+        if self._is_full_for(hello.client_id):
             detail = f"this session has its {self._config.clients_max} clients: try another one"
             return [refusal(peer, 0, LimitError, detail), Send(Link.CLIENTS, peer, Bye())]
         _, former = self.table.greet(peer, hello, now)
+        self.publishing.withdrawals.on_client_greeted(hello.client_id)
         self._answers.on_hello(peer)
         effects: list[Effect] = []
         if former is not None:
             effects.append(Disconnect(Link.CLIENTS, former))
         return [*effects, Send(Link.CLIENTS, peer, _welcome(self._cluster_member, self._config))]
+
+    def _is_full_for(self, client_id: bytes) -> bool:
+        """Return whether a client would be one too many; one that has ended may still count."""
+        withdrawals = self.publishing.withdrawals
+        if self.table.of_id(client_id) is not None or withdrawals.has_ended(client_id):
+            return False
+        return len(self.table) + withdrawals.ended_count >= self._config.clients_max
 
     def _on_subscribe(
         self, client: Client, peer: Peer, subscribe: Subscribe, now: float

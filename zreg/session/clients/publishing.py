@@ -13,6 +13,7 @@ from zreg.model import NO_INCARNATION, Cause, Publisher
 from zreg.session.clients.client_table import Client, ClientTable
 from zreg.session.clients.pending_reason import PendingReason
 from zreg.session.clients.turn_answers import TurnAnswers
+from zreg.session.clients.withdrawals import Withdrawals, is_unpublished
 from zreg.session.upstream.registration import Registration
 from zreg.session.upstream.registrations import Registrations
 from zreg.wire.client_messages import Publish, Unpublish
@@ -22,7 +23,8 @@ from zreg.wire.common_messages import Refused
 class Publishing:
     """Turns what clients publish into registrations.
 
-    Invariant: `publisher_ids` of a client are those of its registrations without a removal.
+    Invariants: `publisher_ids` of a client are those of its registrations without a removal, and
+    `withdrawals` counts those with one. Both together are at most `publishers_per_client_max`.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Publishing:
         self._registrations = registrations
         self._pending_reason = pending_reason
         self._answers = answers
+        self.withdrawals = Withdrawals(registrations)
 
     # --- what clients say ---------------------------------------------------------------------
 
@@ -50,10 +53,8 @@ class Publishing:
             answer = self._answer_known(client, peer, registration, publish)
             if answer is not None:
                 return answer
-        count_max = self._config.publishers_per_client_max
-        if publisher_id not in client.publisher_ids and len(client.publisher_ids) >= count_max:
-            detail = f"one client publishes at most {count_max} times"
-            return [refusal(peer, publish.request_id, LimitError, detail)]
+        if registration is None and self._is_full(client):
+            return [self._refuse_full(client, peer, publish.request_id)]
         client.publisher_ids[publisher_id] = None
         if client.unreplayed_publisher_ids:
             client.unreplayed_publisher_ids.pop(publisher_id, None)
@@ -71,6 +72,8 @@ class Publishing:
         if registration is None:
             registrations.publish(publish.data_info_id, publisher, publish.request_id)
         else:
+            if registration.removal is not None:
+                self.withdrawals.on_end(registration)
             registrations.republish(registration, publisher, publish.request_id)
         if session == NO_INCARNATION:
             return self._pending_reason.before_joining(peer, publish)
@@ -97,42 +100,58 @@ class Publishing:
         return ()
 
     def on_unpublish(self, client: Client, peer: Peer, unpublish: Unpublish) -> Sequence[Effect]:
-        """Withdraw a publisher; the client is answered when the data node has accepted that."""
-        publisher_id = unpublish.publisher_id
+        """Withdraw a publisher; the client is answered when the data node has accepted that.
+
+        Only the withdrawal of a publisher that this session does not know can be one too many.
+        """
+        publisher_id, request_id = unpublish.publisher_id, unpublish.request_id
         registration = self._registrations.find(publisher_id)
+        if registration is None and self._is_full(client):
+            return [self._refuse_full(client, peer, request_id)]
         if registration is None:
             # Another session registered it: the data node has to keep a tombstone all the same.
             registration = self._registrations.add_unknown(unpublish, client.client_id)
         elif registration.publisher.client_id != client.client_id:
             detail = "this publisher id belongs to another client"
-            return [refusal(peer, unpublish.request_id, RefusedError, detail)]
+            return [refusal(peer, request_id, RefusedError, detail)]
         elif unpublish.version < registration.publisher.version:
             # It came late: the client has published again since.
             return ()
         client.unreplayed_publisher_ids.pop(publisher_id, None)
         client.publisher_ids.pop(publisher_id, None)
+        if is_unpublished(registration, unpublish.version):
+            # It came twice. The answer to the removal under way answers it too.
+            registration.client_request_id = request_id
+            return ()
         # Another session may hold a newer version than this one: the client names its last.
-        request_id, version = unpublish.request_id, unpublish.version
-        self._registrations.withdraw(registration, Cause.UNPUBLISHED, request_id, version=version)
+        self.withdrawals.withdraw(
+            registration, Cause.UNPUBLISHED, request_id, version=unpublish.version
+        )
         return ()
+
+    def _is_full(self, client: Client) -> bool:
+        """Return whether one more registration of a client would be one too many."""
+        count = len(client.publisher_ids) + self.withdrawals.count_of(client.client_id)
+        return count >= self._config.publishers_per_client_max
+
+    def _refuse_full(self, client: Client, peer: Peer, request_id: int) -> Effect:
+        detail = f"one client publishes at most {self._config.publishers_per_client_max} times"
+        waiting = self.withdrawals.count_of(client.client_id)
+        if waiting:
+            detail += f", and {waiting} of its withdrawals wait for a data node"
+        return refusal(peer, request_id, LimitError, detail)
 
     def withdraw_unreplayed(self, client: Client) -> None:
         """Withdraw what a client did not publish again in the replay that has just ended."""
         for publisher_id in client.unreplayed_publisher_ids:
             client.publisher_ids.pop(publisher_id, None)
-        self._withdraw(client.unreplayed_publisher_ids, Cause.NOT_REPLAYED)
+        self.withdrawals.withdraw_each(client.unreplayed_publisher_ids, Cause.NOT_REPLAYED)
         client.unreplayed_publisher_ids.clear()
 
     def withdraw_all(self, client: Client, cause: Cause) -> None:
         """Withdraw all that a client published: it is gone."""
-        self._withdraw(client.publisher_ids, cause)
-
-    def _withdraw(self, publisher_ids: Iterable[bytes], cause: Cause) -> None:
-        for publisher_id in publisher_ids:
-            registration = self._registrations.find(publisher_id)
-            # A data node may have refused it meanwhile.
-            if registration is not None:
-                self._registrations.withdraw(registration, cause)
+        self.withdrawals.withdraw_each(client.publisher_ids, cause)
+        self.withdrawals.on_client_ended(client.client_id)
 
     # --- what data nodes say ------------------------------------------------------------------
 
@@ -140,6 +159,8 @@ class Publishing:
         """Answer the clients whose registrations a data node has accepted."""
         accept = self._answers.accept
         for registration in registrations:
+            if registration.removal is not None:
+                self.withdrawals.on_end(registration)
             if registration.client_request_id:
                 client = self._clients.of_id(registration.publisher.client_id)
                 if client is not None and client.peer is not None:
@@ -148,6 +169,7 @@ class Publishing:
 
     def on_refused(self, registration: Registration, refused: Refused) -> list[Effect]:
         """Pass on the final refusal of a data node."""
+        self.withdrawals.on_end(registration)
         client = self._clients.of_id(registration.publisher.client_id)
         if client is None:
             return []

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 
-from zreg.config import Limits
 from zreg.model import Change, Publisher, Removal, Version
 from zreg.primitives.mirror import absent
 from zreg.session.clients.subscriber import Subscriber, Visibility, sees
 from zreg.session.upstream.followed_datum import FollowedDatum, Step
 from zreg.wire.client_messages import Push
-from zreg.wire.parts import change_size, in_parts
+from zreg.wire.parts import fit_one_record, in_parts
 
 
 class PushMessages:
@@ -79,7 +78,7 @@ def _delta(
         return []
     version = followed.mirror.version
     change = Change(start, version, tuple(publishers), tuple(removals))
-    if change_size(change) > Limits.part_bytes_max:
+    if not fit_one_record((change,)):
         return None
     return [Push(followed.name, visibility[0], start, version, change.publishers, change.removals)]
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.wire.client_messages import WhoAreYou
-from zreg.wire.common_messages import Accepted
+from zreg.wire.parts import accepted_records
 
 
 class TurnAnswers:
@@ -29,8 +29,9 @@ class TurnAnswers:
     def settle(self) -> list[Effect]:
         """Return the messages of this turn."""
         effects: list[Effect] = [
-            Send(Link.CLIENTS, peer, Accepted(tuple(request_ids)))
+            Send(Link.CLIENTS, peer, accepted)
             for peer, request_ids in self._accepted.items()
+            for accepted in accepted_records(request_ids)
         ]
         self._accepted.clear()
         effects += [Send(Link.CLIENTS, peer, WhoAreYou()) for peer in self._unidentified]

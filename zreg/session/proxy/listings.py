@@ -9,6 +9,7 @@ from zreg.errors import LimitError, NotReadyError
 from zreg.session.upstream.data_links import DataLinks, RequestOwner
 from zreg.wire.common_messages import Refused
 from zreg.wire.data_messages import DatumsListed, DatumSummary, ListDatums
+from zreg.wire.parts import datums_listed
 
 _SECONDS_MAX: Final = 2.0
 _LISTINGS_MAX: Final = 100
@@ -17,17 +18,38 @@ _LISTINGS_MAX: Final = 100
 class Listing(RequestOwner):
     """One client's listing, and the answers that have come so far."""
 
-    __slots__ = ("datums", "is_complete", "peer", "request", "request_id", "waits_for")
+    __slots__ = ("_datums", "_until", "peer", "request", "request_id", "waits_for")
 
     def __init__(self, peer: Peer, request: ListDatums, request_id: int) -> None:
         self.peer = peer
         self.request = request
         # The id under which all data nodes are asked.
         self.request_id = request_id
-        self.datums: list[DatumSummary] = []
-        self.is_complete = True
         # The data nodes that have not answered yet.
         self.waits_for: dict[str, None] = {}
+        self._datums: list[DatumSummary] = []
+        # Up to which name every answer is complete; None if all are complete to the end.
+        self._until: str | None = None
+
+    def take(self, answer: DatumsListed) -> None:
+        """Add the answer of one data node."""
+        self._datums.extend(answer.datums)
+        if not answer.is_complete:
+            last = answer.datums[-1].data_info_id if answer.datums else self.request.after
+            self._until = last if self._until is None else min(self._until, last)
+
+    def joined(self) -> DatumsListed:
+        """Return the answer to the client, in the order of names.
+
+        A data node whose answer was cut has more datums after its last name. What other nodes have
+        there is left out: the client asks again after the last name that it gets.
+        """
+        until, request = self._until, self.request
+        lines = (line for line in self._datums if until is None or line.data_info_id <= until)
+        datums = sorted(lines, key=lambda line: line.data_info_id)
+        is_complete = until is None and len(datums) <= request.limit
+        page = datums[: request.limit]
+        return datums_listed(request.request_id, page, is_complete=is_complete)
 
 
 class Listings:
@@ -69,17 +91,11 @@ class Listings:
         """Take the answer of one data node; after the last one, answer the client."""
         self._links.requests.take(node, listing.request_id)
         del listing.waits_for[node]
-        listing.datums.extend(answer.datums)
-        listing.is_complete = listing.is_complete and answer.is_complete
+        listing.take(answer)
         if listing.waits_for:
             return []
         self._count -= 1
-        # A data node that stopped at its limit may have more datums before the last one of another.
-        datums = sorted(listing.datums, key=lambda line: line.data_info_id)
-        request = listing.request
-        is_complete = listing.is_complete and len(datums) <= request.limit
-        joined = DatumsListed(request.request_id, tuple(datums[: request.limit]), is_complete)
-        return [Send(Link.CLIENTS, listing.peer, joined)]
+        return [Send(Link.CLIENTS, listing.peer, listing.joined())]
 
     def on_refused(self, node: str, listing: Listing, refused: Refused) -> list[Effect]:
         """Pass on that one data node cannot say what it has: the listing ends."""

@@ -9,13 +9,13 @@ stands again, and everything once in a while.
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from zreg.config import Config, Limits
+from zreg.config import Config
 from zreg.effects import Effect, Link, Listen, Send, Unlisten
 from zreg.model import DataInfoId, Version
 from zreg.primitives.ring import bucket_topic
 from zreg.session.upstream.data_links import DataLinks
 from zreg.session.upstream.followed_datum import FollowedDatum
-from zreg.wire.data_messages import CompareVersions
+from zreg.wire.parts import comparison_records
 
 
 class Buckets:
@@ -127,12 +127,8 @@ class VersionChecks:
         versions = self._buckets.versions(peer, bucket)
         if not versions:
             return []
-        size = Limits.ids_per_record_max
         self.compare_count += 1
-        return [
-            Send(Link.DATA, peer, CompareVersions(0, bucket, tuple(versions[at : at + size])))
-            for at in range(0, len(versions), size)
-        ]
+        return [Send(Link.DATA, peer, compare) for compare in comparison_records(bucket, versions)]
 
     def sweep(self, now: float) -> list[Effect]:
         """Compare everything with all data nodes, and set the time of the next sweep."""

@@ -1,0 +1,339 @@
+"""Every record that can grow, as its sender cuts it: its receiver takes it, whatever was asked for.
+
+The fields that can grow are found by their annotations, so a new one needs a row here.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from msgspec import inspect
+from msgspec.structs import replace
+from session_fakes import ALICE, D1, S1, Session, make_membership
+
+from zreg.config import Limits
+from zreg.effects import Send
+from zreg.meta.state.membership_history import ITEMS_MAX
+from zreg.model import (
+    Cause,
+    Change,
+    DataInfoId,
+    Incarnation,
+    Member,
+    Membership,
+    Publisher,
+    Removal,
+    RingParameters,
+    Role,
+    Scope,
+    Status,
+    Version,
+)
+from zreg.raft.config import RaftConfig
+from zreg.session.upstream.reconciliation import comparisons
+from zreg.session.upstream.registration import Registration, request_of
+from zreg.wire.client_messages import Push
+from zreg.wire.codec import decode_frame, encode_frames
+from zreg.wire.data_messages import Beat, Changed, Changes, DatumSummary, Snapshot
+from zreg.wire.membership_messages import MembershipChanges, MembershipReply
+from zreg.wire.messages import TAGS, Message
+from zreg.wire.meta_messages import MetaNodesReply, MetaNodeState, MetaNodeStatus
+from zreg.wire.parts import (
+    accepted_records,
+    comparison_records,
+    datums_listed,
+    fit_one_record,
+    fits_inline,
+    in_parts,
+    member_size,
+    publishers_compared,
+    versions_records,
+)
+from zreg.wire.raft_messages import ENTRY_OVERHEAD_BYTES, AppendEntries, Entry, EntryKind
+from zreg.wire.settings_messages import Setting, SettingsReply
+
+MOST = 2**63 - 1
+LAST = Version(MOST, MOST)
+WIDE = "\U0001f98a"
+LABEL, TEXT = WIDE * Limits.label_characters_max, WIDE * Limits.detail_characters_max
+ADDRESS = WIDE * Limits.address_characters_max
+NODE = Incarnation(MOST, LABEL)
+
+
+class Load:
+    """How much there is to send: so many items, with names and bodies of these sizes."""
+
+    def __init__(self, count: int, letter: str, size: int) -> None:
+        self.count = count
+        self.letter = letter
+        self.size = size
+
+    def __repr__(self) -> str:
+        return f"Load({self.count}, {self.letter!r}, {self.size})"
+
+    @property
+    def name(self) -> DataInfoId:
+        part = self.letter * self.size
+        return DataInfoId("#@#".join([part] * 3))
+
+    def names(self) -> list[DataInfoId]:
+        return [self.name] * self.count
+
+    def ids(self) -> list[bytes]:
+        return [number.to_bytes(16) for number in range(self.count)]
+
+    def publishers(self) -> list[Publisher]:
+        label = self.letter * min(self.size, Limits.label_characters_max)
+        session = Incarnation(MOST, label)
+        body = bytes(self.size * 250)
+        return [
+            Publisher(key, MOST, key, session, label, label, label, body)
+            for key in self.ids()[:2000]
+        ]
+
+    def changes(self) -> list[Change]:
+        """Return a change of every size up to all publishers and as many removals."""
+        publishers = self.publishers()
+        removals = [Removal(p.publisher_id, MOST, Cause.EVICTED, p.session) for p in publishers]
+        sizes = [0, 1, 10, 100, len(publishers)]
+        return [
+            Change(LAST, LAST, tuple(publishers[:size]), tuple(removals[:size])) for size in sizes
+        ]
+
+
+loads = st.builds(
+    Load,
+    st.integers(0, 12_000),
+    st.sampled_from(["a", "\u00e9", WIDE]),
+    st.integers(1, Limits.id_part_characters_max),
+)
+
+
+# --- what each sender makes -----------------------------------------------------------------------
+
+
+def accepted(load: Load) -> Iterator[Message]:
+    yield from accepted_records([MOST] * load.count)
+
+
+def pushes(load: Load) -> Iterator[Message]:
+    for part in in_parts(load.publishers()):
+        yield Push(load.name, Scope.GLOBAL, None, LAST, part, (), MOST)
+    for change in load.changes():
+        if fit_one_record([change]):
+            yield Push(load.name, Scope.GLOBAL, LAST, LAST, change.publishers, change.removals)
+
+
+def snapshots(load: Load) -> Iterator[Message]:
+    for part in in_parts(load.publishers()):
+        yield Snapshot(MOST, load.name, LAST, part, MOST, MOST)
+
+
+def changes(load: Load) -> Iterator[Message]:
+    some = load.changes()
+    for group in ([], some[:3], some, some[:1] * load.count):
+        if fit_one_record(group):
+            yield Changes(MOST, load.name, tuple(group), MOST)
+
+
+def hints(load: Load) -> Iterator[Message]:
+    for change in load.changes():
+        if fits_inline(change):
+            yield Changed(load.name, LAST, LAST, MOST, change.publishers, change.removals)
+
+
+def compared_versions(load: Load) -> Iterator[Message]:
+    versions = [(name, LAST) for name in load.names()]
+    yield from comparison_records(Limits.bucket_count - 1, versions)
+    yield from versions_records(MOST, Limits.bucket_count - 1, versions, MOST)
+
+
+def compared_publishers(load: Load) -> Iterator[Message]:
+    ids = load.ids()
+    # One byte for all ids, and a byte for each: the ranges are cut between bytes.
+    for first in (lambda number: 0, lambda number: number % 256):
+        publishers = [
+            Publisher(bytes([first(number)]) + key[1:], MOST, key, S1, "", "", "", b"")
+            for number, key in enumerate(ids)
+        ]
+        yield from comparisons(publishers)
+    strays = [(load.name, key, MOST) for key in ids]
+    yield publishers_compared(ids, strays)
+
+
+def listings(load: Load) -> Iterator[Message]:
+    lines = [DatumSummary(name, LAST, MOST) for name in load.names()]
+    yield datums_listed(MOST, lines, is_complete=True)
+
+
+def withdrawals(load: Load) -> Iterator[Message]:
+    for publisher in load.publishers()[:1]:
+        registration = Registration(load.name, publisher)
+        registration.request_id = MOST
+        registration.removal = Removal(publisher.publisher_id, MOST, Cause.BYE, publisher.session)
+        yield request_of(registration)
+
+
+def welcomes(load: Load) -> Iterator[Message]:
+    """The addresses of at most 64 sessions are sent."""
+    session = Session()
+    present = make_membership(D1)
+    others = tuple(
+        replace(present.members[0], node_id=f"s{number}", address=load.letter * load.size)
+        for number in range(2, min(load.count, 200))
+    )
+    session.join(replace(present, members=present.members + others))
+    yield from (e.message for e in session.greet(ALICE) if isinstance(e, Send))
+
+
+# --- what is bounded by what a node holds ---------------------------------------------------------
+
+
+def beats(load: Load) -> Iterator[Message]:
+    del load
+    yield Beat(NODE, (MOST,) * Limits.bucket_count, (NODE,) * Limits.members_max)
+
+
+def largest_member() -> Member:
+    """Return the largest member that meta admits."""
+    member = Member(LABEL, Role.SESSION, MOST, Status.DEPARTED, "", "", "", "", 1000, bytes(16))
+    room = Limits.member_bytes_max - member_size(member)
+    member = replace(member, address="x" * room)
+    assert member_size(member) == Limits.member_bytes_max
+    return member
+
+
+def memberships(load: Load) -> Iterator[Message]:
+    del load
+    ring = RingParameters(LABEL, Limits.virtual_node_count_max, Limits.replica_count_max)
+    members = (largest_member(),) * Limits.members_max
+    membership = Membership(bytes(16), MOST, MOST, ring, members)
+    yield MembershipReply(MOST, membership, NODE, TEXT)
+
+
+def membership_changes(load: Load) -> Iterator[Message]:
+    """The history holds a bounded number of members and removals together."""
+    upserts = (largest_member(),) * min(load.count, ITEMS_MAX)
+    removals = (NODE,) * (ITEMS_MAX - len(upserts))
+    yield MembershipChanges(MOST, bytes(16), MOST, MOST, MOST, upserts, removals, 2**32 - 1)
+
+
+def settings_replies(load: Load) -> Iterator[Message]:
+    del load
+    name = WIDE * Limits.id_part_characters_max
+    setting = Setting(name, WIDE * Limits.setting_characters_max, MOST)
+    yield SettingsReply(MOST, (setting,) * Limits.settings_per_record_max)
+
+
+def meta_nodes(load: Load) -> Iterator[Message]:
+    del load
+    status = MetaNodeStatus(LABEL, ADDRESS, MetaNodeState.STUCK, MOST, MOST, TEXT)
+    yield MetaNodesReply(MOST, MOST, MOST, MOST, (status,) * 64, MOST)
+
+
+def append_entries(load: Load) -> Iterator[Message]:
+    """Raft sends entries up to a number of bytes, or one of any size."""
+    config = RaftConfig(node_id="n1")
+    one_bytes = load.size + ENTRY_OVERHEAD_BYTES
+    small = Entry(2**62, 2**62, EntryKind.COMMAND, bytes(load.size))
+    large = Entry(2**62, 2**62, EntryKind.COMMAND, bytes(Limits.raft_data_bytes_max))
+    for entries in ((small,) * (config.append_bytes_max // one_bytes), (large,)):
+        yield AppendEntries(LABEL, LABEL, 2**62, 2**62, 2**62, 2**62, 2**62, entries)
+
+
+SENDERS: dict[str, Callable[[Load], Iterator[Message]]] = {
+    "Welcome.sessions": welcomes,
+    "Accepted.request_ids": accepted,
+    "Push.publishers": pushes,
+    "Push.removals": pushes,
+    "UnpublishDatum.removals": withdrawals,
+    "Changes.changes": changes,
+    "Changes.changes.publishers": changes,
+    "Changes.changes.removals": changes,
+    "Snapshot.publishers": snapshots,
+    "CompareVersions.versions": compared_versions,
+    "Versions.versions": compared_versions,
+    "ComparePublishers.publishers": compared_publishers,
+    "PublishersCompared.missing": compared_publishers,
+    "PublishersCompared.strays": compared_publishers,
+    "DatumsListed.datums": listings,
+    "Changed.publishers": hints,
+    "Changed.removals": hints,
+    "Beat.sequences": beats,
+    "Beat.unreconciled": beats,
+    "MembershipReply.membership.members": memberships,
+    "SettingsReply.settings": settings_replies,
+    "AppendEntries.entries": append_entries,
+    "MetaNodesReply.nodes": meta_nodes,
+    "MembershipChanges.upserts": membership_changes,
+    "MembershipChanges.removals": membership_changes,
+}
+
+
+def growing_fields(kind: inspect.Type, path: str) -> Iterator[str]:
+    """Yield the paths of all arrays whose length is not fixed."""
+    match kind:
+        case inspect.VarTupleType() | inspect.ListType() | inspect.DictType():
+            yield path
+            if not isinstance(kind, inspect.DictType):
+                yield from growing_fields(kind.item_type, path)
+        case inspect.UnionType():
+            for choice in kind.types:
+                yield from growing_fields(choice, path)
+        case inspect.StructType():
+            for field in kind.fields:
+                yield from growing_fields(field.type, f"{path}.{field.name}")
+
+
+def test_each_field_that_can_grow_has_a_sender_that_cuts_it() -> None:
+    kinds = [inspect.type_info(kind) for kind in TAGS.values()]
+    found = [path for kind in kinds for path in growing_fields(kind, kind.cls.__name__)]  # type: ignore[attr-defined]
+
+    assert found == list(SENDERS)
+
+
+@pytest.mark.parametrize("sender", dict.fromkeys(SENDERS.values()))
+@settings(max_examples=12)
+@example(Load(0, "a", 1))
+@example(Load(10_001, "a", 1))
+@example(Load(12_000, WIDE, Limits.id_part_characters_max))
+@given(loads)
+def test_what_a_sender_makes_fits_into_a_frame_and_is_decoded_again(
+    sender: Callable[[Load], Iterator[Message]], load: Load
+) -> None:
+    for record in sender(load):
+        frames = encode_frames([record])
+        assert len(frames) == 1
+        assert decode_frame(frames[0]) == [record]
+
+
+@given(loads)
+def test_several_records_together_are_the_whole(load: Load) -> None:
+    versions = [(name, Version(1, number)) for number, name in enumerate(load.names())]
+    ids = list(range(load.count))
+
+    acceptances = accepted_records(ids)
+    answers = versions_records(4, 17, versions, 9)
+    compared = comparison_records(17, versions)
+
+    assert [i for accepted in acceptances for i in accepted.request_ids] == ids
+    assert [pair for answer in answers for pair in answer.versions] == versions
+    assert [pair for compare in compared for pair in compare.versions] == versions
+
+
+@given(load=loads, is_complete=st.booleans())
+def test_a_record_that_is_cut_holds_the_beginning_and_says_so(
+    *, load: Load, is_complete: bool
+) -> None:
+    lines = [DatumSummary(load.name, LAST, number) for number in range(load.count)]
+    strays = [(load.name, key, 1) for key in load.ids()]
+
+    listed = datums_listed(4, lines, is_complete=is_complete)
+    compared = publishers_compared(load.ids(), strays)
+
+    assert listed.datums == tuple(lines[: len(listed.datums)])
+    assert listed.is_complete == (is_complete and len(listed.datums) == len(lines))
+    assert bool(listed.datums) == bool(lines), "asking again goes on"
+    assert compared.strays == tuple(strays[: len(compared.strays)])
+    assert compared.missing == tuple(load.ids()[: Limits.ids_per_record_max])
