@@ -3,12 +3,29 @@
 import math
 
 import pytest
-from client_fakes import P1, P2, PAY, connected, hear, local, say
+from client_fakes import (
+    HELLO,
+    P1,
+    P2,
+    PAY,
+    V1,
+    WELCOME,
+    A,
+    connected,
+    following,
+    hear,
+    local,
+    publisher,
+    replayed,
+    say,
+)
 
-from zreg.client.core.commands import SetPublication
+from zreg.client.core.commands import Registered, SessionReached, SetPublication
 from zreg.client.core.conversation import Conversation, Requester
-from zreg.effects import Link, PeerSlow
-from zreg.wire.client_messages import Publish, ReplayDone
+from zreg.effects import Emit, Link, PeerSlow
+from zreg.model import Scope
+from zreg.primitives.digest import view_digest
+from zreg.wire.client_messages import Publish, ReplayDone, Subscribe
 from zreg.wire.common_messages import Accepted, Ping, Pong
 from zreg.wire.data_messages import ListDatums
 from zreg.wire.messages import WireMessage
@@ -25,7 +42,7 @@ def test_an_unanswered_request_is_repeated_with_growing_pauses() -> None:
         effects = [e for e in core.tick(now) if e != say(Ping())]
         if effects:
             sent_at.append(now)
-            assert effects == [say(Publish(len(sent_at) + 1, P1, 1, PAY, b"x"))]
+            assert effects == [say(Publish(1, P1, 1, PAY, b"x"))]
 
     assert sent_at == [1.0, 3.0, 7.0, 15.0, 23.0, 31.0, 39.0, 47.0, 55.0, 63.0]
 
@@ -35,20 +52,53 @@ def test_each_request_has_a_pause_of_its_own() -> None:
     local(core, SetPublication(P1, PAY, b"x"), 0.0)
     local(core, SetPublication(P2, PAY, b"y"), 0.5)
 
-    assert core.tick(1.0) == [say(Publish(3, P1, 1, PAY, b"x")), say(Ping())]
+    assert core.tick(1.0) == [say(Publish(1, P1, 1, PAY, b"x")), say(Ping())]
     assert core.next_tick_at() == pytest.approx(1.0 + 3.0 / 16)
-    assert core.tick(1.5) == [say(Publish(4, P2, 1, PAY, b"y"))]
+    assert core.tick(1.5) == [say(Publish(2, P2, 1, PAY, b"y"))]
 
 
-def test_a_replay_that_was_dropped_in_part_is_ended_again_once_all_is_answered() -> None:
+def test_an_answer_that_comes_after_the_request_was_repeated_still_counts() -> None:
     core = connected()
     local(core, SetPublication(P1, PAY, b"x"))
-    assert local(core, PeerSlow(Link.SESSION, "session-1")) == []
+    assert core.tick(1.0) == [say(Publish(1, P1, 1, PAY, b"x")), say(Ping())]
 
-    assert core.tick(0.1) == []
-    hear(core, Accepted((1,)), 0.2)
-    assert core.tick(0.3) == [say(ReplayDone())]
-    assert core.tick(0.4) == []
+    assert hear(core, Accepted((1,)), 1.2) == [Emit(Registered((P1,)))]
+    assert hear(core, Accepted((1,)), 2.2) == [], "the answer to the repeated one"
+
+
+def test_a_newer_state_is_a_new_request_and_the_answer_to_the_older_one_is_ignored() -> None:
+    core = connected()
+    local(core, SetPublication(P1, PAY, b"x"))
+    assert local(core, SetPublication(P1, PAY, b"y"), 0.5) == [say(Publish(2, P1, 2, PAY, b"y"))]
+
+    assert hear(core, Accepted((1,)), 0.6) == []
+    assert hear(core, Accepted((2,)), 0.7) == [Emit(Registered((P1,)))]
+
+
+def test_a_client_whose_messages_were_dropped_replays_when_the_session_reads_again() -> None:
+    """An acknowledgement and a ReplayDone are never repeated by themselves."""
+    core = following()
+    assert local(core, PeerSlow(Link.SESSION, "session-1"), 0.2) == []
+    hear(core, Accepted((99,)), 0.5)
+
+    assert core.next_tick_at() == pytest.approx(3.0 / 16)
+    assert core.tick(1.0) == [say(Ping())], "although the session was heard"
+    assert core.tick(1.9) == []
+    assert core.tick(2.0) == [say(Ping())], "the first may have been dropped, too"
+    assert hear(core, Pong(), 2.1) == [Emit(SessionReached(A)), say(HELLO)]
+    subscribe = Subscribe(2, PAY, Scope.GLOBAL, V1, view_digest([publisher()]))
+    assert replayed(hear(core, WELCOME, 2.2)) == [say(subscribe), say(ReplayDone())]
+    assert hear(core, Pong(), 2.3) == [], "once"
+
+
+def test_a_hello_that_was_dropped_is_said_again_with_each_pong() -> None:
+    core = connected()
+    local(core, PeerSlow(Link.SESSION, "session-1"))
+    for now in (1.0, 2.0):
+        assert hear(core, Pong(), now) == [Emit(SessionReached(A)), say(HELLO)]
+        assert core.tick(now + 0.9) == []
+
+    assert replayed(hear(core, WELCOME, 2.95)) == [say(ReplayDone())]
 
 
 class Question(Requester):
@@ -96,7 +146,7 @@ def test_requests_are_repeated_in_the_order_in_which_they_were_sent() -> None:
     for now in (0.0, 0.2, 0.4):
         conversation.request(Question(), now)
 
-    assert conversation.send_due(1.3) == [say(ListDatums(4, "*")), say(ListDatums(5, "*"))]
+    assert conversation.send_due(1.3) == [say(ListDatums(1, "*")), say(ListDatums(2, "*"))]
     assert conversation.next_retry_at == pytest.approx(1.4)
 
 
@@ -112,13 +162,12 @@ def test_ids_are_not_used_again_after_a_reconnect() -> None:
     assert conversation.request(Question(), 1.0) == (say(ListDatums(2, "*"), "session-2"),)
 
 
-def test_a_lost_connection_owes_no_end_of_its_replay() -> None:
+def test_what_was_dropped_on_a_lost_connection_does_not_matter_on_the_next() -> None:
     conversation = open_conversation()
-    conversation.on_messages_dropped()
+    conversation.has_dropped = True
     conversation.close()
-    conversation.open()
 
-    assert conversation.send_due(0.0) == []
+    assert not conversation.has_dropped
 
 
 def test_a_ping_is_due_when_nothing_was_sent_or_nothing_was_heard() -> None:

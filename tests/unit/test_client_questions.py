@@ -40,10 +40,10 @@ def test_a_question_that_is_refused_for_now_is_repeated_and_a_final_refusal_is_t
 
     assert hear(core, Refused(1, NotReadyError.code, "later")) == []
     assert core.tick(1.0) == [
-        say(FetchMembership(2)),
+        say(FetchMembership(1)),
         say(Ping()),
     ]
-    assert hear(core, Refused(2, DeniedError.code, "never"), 1.0) == [
+    assert hear(core, Refused(1, DeniedError.code, "never"), 1.0) == [
         Emit(AskRefused(5, DeniedError.code, "never"))
     ]
     assert core.statistics()["asks"] == 0

@@ -124,7 +124,7 @@ def test_a_publication_that_is_refused_for_now_is_repeated() -> None:
     assert hear(core, Refused(1, NotReadyError.code, "starting")) == [
         Emit(PublicationRefused(P1, NotReadyError.code, "starting", is_final=False))
     ]
-    assert core.tick(1.0) == [say(Publish(2, P1, 1, PAY, b"x")), say(Ping())]
+    assert core.tick(1.0) == [say(Publish(1, P1, 1, PAY, b"x")), say(Ping())]
 
 
 def test_a_final_refusal_stands_until_the_next_publish_or_the_next_session() -> None:

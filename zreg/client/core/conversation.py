@@ -1,7 +1,8 @@
-"""What the client still has to say to its session: requests without an answer, ReplayDone, pings.
+"""What the client still has to say to its session: requests without an answer, and pings.
 
 A record of the desired state is a `Requester`. It builds its request each time the request is sent,
-so a repeated request always carries the newest state.
+so a repeated request always carries the newest state. A repeated request keeps its id, since the
+answer may only be late.
 """
 
 import abc
@@ -10,7 +11,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from zreg.effects import Effect, Link, Send
-from zreg.wire.client_messages import ReplayDone
 from zreg.wire.common_messages import Ping
 from zreg.wire.messages import WireMessage
 
@@ -38,7 +38,7 @@ class Conversation:
     """The requests to the session, over the present connection.
 
     Invariants:
-    - Request ids are never used twice, and a requester waits under at most one id: that of its
+    - Two requests never have the same id, and a requester waits under at most one id: that of its
       newest request. So an answer to an older request finds no requester.
     - `_pending` holds the requesters that wait for an answer, in the order of their requests.
     - `next_retry_at` is never later than the first retry that is due. It may be earlier: keeping it
@@ -54,8 +54,8 @@ class Conversation:
         self._retry_seconds = retry_seconds
         self._pending: dict[int, Requester] = {}
         self._last_id = 0
-        # Whether the session may have missed the end of the replay.
-        self._owes_replay_done = False
+        # Messages to the session were dropped, as it did not read: the client has to replay.
+        self.has_dropped = False
         self.next_retry_at = math.inf
         # The name of the connection; empty if there is none.
         self.peer = ""
@@ -76,16 +76,13 @@ class Conversation:
         self._pending.clear()
         self.next_retry_at = math.inf
         self.is_open = True
+        self.has_dropped = False
 
     def close(self) -> None:
         """Note that the connection is gone; its requests stay until the next one opens."""
         self.peer = ""
         self.is_open = False
-        self._owes_replay_done = False
-
-    def on_messages_dropped(self) -> None:
-        """Remember to send ReplayDone again: requests are repeated, but it gets no answer."""
-        self._owes_replay_done = self.is_open
+        self.has_dropped = False
 
     # --- messages without an answer ---------------------------------------------------------
 
@@ -103,7 +100,10 @@ class Conversation:
         """Return when to ping: the client sent nothing, or heard nothing, for `ping_seconds`.
 
         A session that cannot answer the repeated requests yet may well live: only a Ping tells.
+        After messages were dropped only a Pong tells that the session reads again.
         """
+        if self.has_dropped:
+            return self.pinged_at + ping_seconds
         return min(self.sent_at, max(self.heard_at, self.pinged_at)) + ping_seconds
 
     # --- requests ---------------------------------------------------------------------------
@@ -113,15 +113,13 @@ class Conversation:
         if not self.is_open:
             return ()
         requester.retry_seconds = self._retry_seconds
-        return (self._send_request(requester, now),)
+        self._pending.pop(requester.request_id, None)
+        self._last_id = request_id = self._last_id + 1
+        return (self._send_request(requester, request_id, now),)
 
     def send_due(self, now: float) -> list[Effect]:
-        """Repeat the requests that have waited long enough, then end an unfinished replay."""
-        effects = self._repeat_requests(now) if now >= self.next_retry_at else []
-        if self._owes_replay_done and not self._pending:
-            self._owes_replay_done = False
-            effects.append(self.send(ReplayDone(), now))
-        return effects
+        """Repeat the requests that have waited long enough."""
+        return self._repeat_requests(now) if now >= self.next_retry_at else []
 
     def new_id(self) -> int:
         """Return a request id that was never used."""
@@ -148,16 +146,13 @@ class Conversation:
         effects: list[Effect] = []
         for requester in due:
             requester.retry_seconds = min(requester.retry_seconds * 2, retry_seconds_max)
-            effects.append(self._send_request(requester, now))
+            effects.append(self._send_request(requester, requester.request_id, now))
         return effects
 
-    def _send_request(self, requester: Requester, now: float) -> Send:
-        pending = self._pending
-        pending.pop(requester.request_id, None)
-        self._last_id = request_id = self._last_id + 1
+    def _send_request(self, requester: Requester, request_id: int, now: float) -> Send:
         requester.request_id = request_id
         requester.retry_at = retry_at = now + requester.retry_seconds
-        pending[request_id] = requester
+        self._pending[request_id] = requester
         if retry_at < self.next_retry_at:  # noqa: PLR1730 -- as `min` it costs every publish 0.1 us
             self.next_retry_at = retry_at
         self.sent_at = now

@@ -127,8 +127,7 @@ class ClientCore:
         effects += self._connection.tick(now)
         if self._connection.phase is Phase.OPEN:
             effects += self._conversation.send_due(now)
-            effects += self._connection.ping_if_due(now)
-        return effects
+        return effects + self._connection.ping_if_due(now)
 
     def settle(self, now: float) -> Sequence[Effect]:  # noqa: ARG002 -- part of the interface
         """Return nothing: the reactor joins what a turn sends, there is nothing else to join."""
@@ -179,8 +178,9 @@ class ClientCore:
             case PeerIncompatible():
                 return connection.give_up(message.detail, now)
             case _:
-                # `PeerSlow`: the session does not read, so messages to it were dropped.
-                self._conversation.on_messages_dropped()
+                # `PeerSlow`: the session does not read. Some of what was dropped is never repeated:
+                # acknowledgements, ReplayDone.
+                self._conversation.has_dropped = True
                 return ()
 
     # --- records of the session -------------------------------------------------------------
@@ -209,7 +209,8 @@ class ClientCore:
             case Ping():
                 return [self._conversation.send(Pong(), now)]
             case Pong():
-                return ()
+                # The session reads again after messages to it were dropped: replay.
+                return connection.greet(now) if self._conversation.has_dropped else ()
             case Bye():
                 return connection.leave("the session said goodbye", now)
             case _:
