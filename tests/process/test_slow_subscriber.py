@@ -1,4 +1,4 @@
-"""A subscriber that does not read costs bounded memory, and no other client notices it."""
+"""A subscriber that does not read costs bounded memory, stays, and no other client notices it."""
 
 from pathlib import Path
 
@@ -9,8 +9,18 @@ from watching import Watcher
 
 import zreg
 from zreg.model import Scope, data_info_id
-from zreg.wire.client_messages import Hello, Subscribe
-from zreg.wire.codec import encode_frames
+from zreg.wire.body import pack_body, unpack_body
+from zreg.wire.client_messages import (
+    Hello,
+    Publish,
+    Push,
+    PushAck,
+    ReplayDone,
+    Subscribe,
+    Welcome,
+    WhoAreYou,
+)
+from zreg.wire.codec import BadRecord, decode_frame, encode_frames
 from zreg.wire.common_messages import Ping
 from zreg.wire.envelope import Envelope
 from zreg.wire.messages import PROTOCOL_VERSION, Message
@@ -24,32 +34,74 @@ def _resident_bytes(pid: int) -> int:
 
 
 class SilentReader:
-    """A client that subscribes, pings to keep its lease, and never reads."""
+    """A client that publishes and subscribes, pings to keep its lease, and reads only when told."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *data_ids: str) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
         self._socket.rcvhwm = 1
         self._socket.connect(f"tcp://{address}")
         self._header = Envelope("zreg").header(0)
-        self.send(Hello(PROTOCOL_VERSION, b"d" * 16))
-        self.send(Subscribe(1, data_info_id("large"), Scope.GLOBAL))
+        self._data_ids = data_ids
+        self._request_id = 0
+        self._version = 0
+        # By name and publisher id.
+        self.view: dict[tuple[str, bytes], object] = {}
+        self.greeting_count = 0
+        self.greet()
+        self.replay()
 
     def send(self, message: Message) -> None:
         self._socket.send_multipart([self._header, encode_frames([message])[0]])
+
+    def greet(self) -> None:
+        self.greeting_count += 1
+        self.send(Hello(PROTOCOL_VERSION, b"d" * 16))
+
+    def replay(self) -> None:
+        self._version += 1
+        body = pack_body(["mine"], attributes={}, registered_at=0.0)
+        name = data_info_id("pay")
+        self.send(Publish(self._next_id(), b"p" * 16, self._version, name, body))
+        for data_id in self._data_ids:
+            self.send(Subscribe(self._next_id(), data_info_id(data_id), Scope.GLOBAL))
+        self.send(ReplayDone())
+
+    def _next_id(self) -> int:
+        self._request_id += 1
+        return self._request_id
+
+    def read(self) -> None:
+        """Take and answer all messages that have come; ping."""
+        self.send(Ping())
+        while self._socket.poll(50):
+            for record in decode_frame(self._socket.recv_multipart()[1]):
+                self._answer(record)
+
+    def _answer(self, record: Message | BadRecord) -> None:
+        match record:
+            case WhoAreYou():
+                self.greet()
+            case Welcome() if self.greeting_count > 1:
+                self.replay()
+            case Push():
+                for publisher in record.publishers:
+                    values = unpack_body(publisher.body).values
+                    self.view[record.data_info_id, publisher.publisher_id] = values[0]
+                self.send(PushAck(record.data_info_id, record.scope, record.version))
 
     def close(self) -> None:
         self._socket.close()
         self._context.term()
 
 
-def test_a_subscriber_that_never_reads_costs_bounded_memory_and_is_then_dropped(
+def test_a_subscriber_that_never_reads_costs_bounded_memory_and_gets_the_newest_state_later(
     start_cluster: StartCluster,
 ) -> None:
     cluster = start_cluster(sessions=1, data=1)
     node = cluster.of("session")[0]
-    reader = SilentReader(node.address)
+    reader = SilentReader(node.address, "large")
     try:
         with Watcher(cluster.url, "large") as watcher, zreg.Client(cluster.url) as client:
             publications = [client.publish("large", f"{n} {LARGE}") for n in range(10)]
@@ -68,13 +120,50 @@ def test_a_subscriber_that_never_reads_costs_bounded_memory_and_is_then_dropped(
             cluster.wait_until(lambda: watcher.values == wanted)
             assert _resident_bytes(node.pid) - before < 100 << 20
 
-            def is_dropped() -> bool:
-                reader.send(Ping())
-                return cluster.statistics(node.node_id)["subscribers"] == 1
+            def reads_the_newest() -> bool:
+                reader.read()
+                return set(reader.view.values()) == wanted
 
-            cluster.wait_until(is_dropped, timeout_seconds=30.0)
+            cluster.wait_until(reads_the_newest, timeout_seconds=30.0)
+            assert reader.greeting_count == 1, "it was never disconnected"
     finally:
         reader.close()
+
+
+def test_a_publisher_that_does_not_read_stays_in_all_views_and_replays_when_it_reads_again(
+    start_cluster: StartCluster,
+) -> None:
+    cluster = start_cluster(sessions=1, data=1)
+    node = cluster.of("session")[0]
+    # More than the kernel's buffers hold: what comes after that waits in queues of few messages.
+    data_ids = [f"large-{n}" for n in range(600)]
+    with Watcher(cluster.url, "pay") as watcher, zreg.Client(cluster.url) as client:
+        for data_id in data_ids:
+            client.publish(data_id, f"{data_id} {LARGE}")
+        client.publish("last", "1").wait_registered(timeout_seconds=30)
+        reader = SilentReader(node.address, *data_ids)
+        try:
+            cluster.wait_until(lambda: watcher.values == {"mine"})
+
+            def is_slow() -> bool:
+                reader.send(Ping())
+                return bool(cluster.statistics(node.node_id)["slow_peers"])
+
+            cluster.wait_until(is_slow, timeout_seconds=30.0)
+            client.publish("large-0", "newest").wait_registered(timeout_seconds=30)
+
+            def has_all() -> bool:
+                reader.read()
+                return len(reader.view) == len(data_ids) + 1
+
+            cluster.wait_until(has_all, timeout_seconds=60.0)
+            assert reader.greeting_count > 1, "it was asked who it is"
+            assert "newest" in reader.view.values()
+            assert cluster.statistics(node.node_id)["clients"] == 3
+            assert watcher.removed == []
+            assert watcher.values == {"mine"}
+        finally:
+            reader.close()
 
 
 @pytest.mark.parametrize("callback_seconds", [0.05])

@@ -113,6 +113,9 @@ def test_a_connection_is_given_up_when_no_welcome_comes() -> None:
     core.start(0.0)
     local(core, PeerUp(Link.SESSION, "session-1"), 0.5)
 
+    assert core.next_tick_at() == 1.5
+    for now in (1.5, 2.5):
+        assert core.tick(now) == [say(Ping())], "the session may know it: this keeps its lease"
     assert core.tick(3.0) == []
     assert core.tick(3.5) == [
         Disconnect(Link.SESSION, "session-1"),

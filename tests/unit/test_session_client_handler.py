@@ -36,7 +36,6 @@ from zreg.effects import (
     Listen,
     Log,
     PeerLost,
-    PeerSlow,
     Probe,
     Send,
     Unlisten,
@@ -374,16 +373,6 @@ def test_a_client_whose_removal_is_under_way_already_is_not_removed_again() -> N
     assert session.says(ALICE, Bye()) == [removed_log(ALICE_ID, "bye", 0)]
 
 
-def test_a_client_that_does_not_read_is_disconnected_and_has_its_grace() -> None:
-    session = make_session()
-    session.greet(ALICE)
-    published(session)
-
-    assert session.local(PeerSlow(Link.CLIENTS, ALICE)) == [Disconnect(Link.CLIENTS, ALICE)]
-    assert changes_and_logs(session.wait(GRACE - 0.01)) == []
-    assert session.greet(ALICE) == to_client(ALICE, WELCOME)
-
-
 def test_the_newer_of_two_connections_with_one_client_id_counts() -> None:
     session = make_session()
     session.greet(ALICE)
@@ -528,23 +517,35 @@ def test_a_client_version_of_an_unseen_epoch_waits_for_the_epoch_and_then_for_th
     assert effects == to_data(D1, FetchChanges(2, PAY, V1, seen))
 
 
-def test_a_client_that_never_acknowledges_loses_its_connection() -> None:
-    """Its publishers stay for the grace, and it comes back to the newest state."""
+def test_a_client_that_never_acknowledges_is_probed_once_and_stays() -> None:
     session = make_session(lease_seconds=100.0)
     session.greet(ALICE, subscribe(5), Subscribe(6, SHOP, GLOBAL))
+    published(session)
     for request_id, name in ((1, PAY), (2, SHOP)):
         session.hears(D1, Snapshot(request_id, name, V1, (), 0, 1))
 
-    effects = at_clients(session.wait(3 * CONFIG.push_retry_seconds + 0.1))
+    effects = at_clients(session.wait(10 * CONFIG.push_retry_seconds))
 
-    again = [Push(name, GLOBAL, None, V1, ()) for name in (PAY, SHOP)]
-    probes: list[Effect] = [Probe(Link.CLIENTS, ALICE)] * 2
-    retried = [*probes, *to_client(ALICE, *again)]
-    assert effects == [*retried, *retried, Disconnect(Link.CLIENTS, ALICE)]
-    assert session.greet(ALICE, subscribe(7))[1:] == to_client(ALICE, again[0], Accepted((7,)))
+    assert effects == [Probe(Link.CLIENTS, ALICE)], "and nothing is pushed again"
+    again = Push(PAY, GLOBAL, None, V1, ())
+    assert session.says(ALICE, subscribe(7)) == to_client(ALICE, again, Accepted((7,)))
+    assert session.says(ALICE, publish(12)) == to_client(ALICE, Accepted((12,)))
 
 
-def test_a_client_that_left_before_its_acknowledgement_is_not_disconnected_again() -> None:
+def test_a_subscription_that_is_repeated_under_its_id_is_answered_and_not_pushed_again() -> None:
+    session = make_subscribed(ONE)
+
+    assert session.says(ALICE, subscribe(5)) == to_client(ALICE, Accepted((5,)))
+    assert session.says(ALICE, subscribe(6)) == to_client(
+        ALICE, Push(PAY, GLOBAL, None, V1, (ONE,)), Accepted((6,))
+    )
+    session.greet(ALICE)
+    assert session.says(ALICE, subscribe(6)) == to_client(
+        ALICE, Push(PAY, GLOBAL, None, V1, (ONE,)), Accepted((6,))
+    ), "it replays, with ids that count from 1 again"
+
+
+def test_a_client_that_left_before_its_acknowledgement_is_not_probed() -> None:
     session = make_session()
     session.greet(ALICE, subscribe())
     session.hears(D1, Snapshot(1, PAY, V1, (), 0, 1))

@@ -166,19 +166,29 @@ def test_answers_that_come_twice_or_late_or_from_another_node_are_ignored() -> N
     assert answers(session, reply) == []
 
 
-@pytest.mark.parametrize("is_slow", [False, True])
-def test_the_requests_of_a_client_that_is_gone_are_dropped(*, is_slow: bool) -> None:
+def test_the_requests_of_a_client_that_is_gone_are_dropped() -> None:
     session = Session(D1)
     (mine,) = passed_on(session.says(ALICE, CHANGE))
     (other,) = passed_on(session.says(BOB, READ))
 
-    session.local(PeerSlow(Link.CLIENTS, ALICE) if is_slow else PeerLost(Link.CLIENTS, ALICE))
+    session.local(PeerLost(Link.CLIENTS, ALICE))
 
     assert answers(session, SettingsReply(mine.request_id, REPLY)) == []
     assert answers(session, SettingsReply(other.request_id, REPLY)) == to_client(
         BOB, SettingsReply(78, REPLY)
     )
     assert at_clients(session.wait(2 * SECONDS_MAX)) == []
+
+
+def test_the_requests_of_a_peer_that_is_slow_are_answered() -> None:
+    session = Session(D1)
+    (mine,) = passed_on(session.says(ALICE, CHANGE))
+
+    assert session.local(PeerSlow(Link.CLIENTS, ALICE)) == []
+
+    assert answers(session, SettingsReply(mine.request_id, REPLY)) == to_client(
+        ALICE, SettingsReply(77, REPLY)
+    )
 
 
 # --- trouble on the way ---------------------------------------------------------------------------

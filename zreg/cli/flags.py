@@ -26,7 +26,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "session_grace_seconds": "How long the registrations of a dead session stay",
     "tombstone_seconds": "How long a removal is remembered",
     "request_retry_seconds": "When an unanswered request is sent again",
-    "push_retry_seconds": "When an unacknowledged push is sent again",
+    "push_retry_seconds": "When a client is probed that does not acknowledge a push",
     "beat_seconds": "How often data nodes and meta broadcast what they have",
     "digest_seconds": "How often a session and a data node compare registrations",
     "sweep_seconds": "How often everything is compared",

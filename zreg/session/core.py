@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
 from zreg.effects import (
-    Disconnect,
     Effect,
     EpochSeen,
     Link,
@@ -175,9 +174,7 @@ class SessionCore:
                 self._on_client_lost(event.peer, now)
                 return ()
             case PeerSlow(link=Link.CLIENTS):
-                # Without its connection the client comes back, and gets the newest state.
-                self._on_client_lost(event.peer, now)
-                return [Disconnect(Link.CLIENTS, event.peer)]
+                return self._clients.on_peer_slow(event.peer, now)
             case PeerUp(link=Link.DATA | Link.CHANGES):
                 return self._data.on_peer_up(event)
             case PeerLost(link=Link.DATA | Link.CHANGES):

@@ -178,17 +178,29 @@ class SessionConnection:
         return self.give_up("the greeting was not answered; is a session there?", now)
 
     def ping_if_due(self, now: float) -> list[Effect]:
-        """Return a Ping if nothing was sent or heard for the session's ping interval."""
+        """Return a Ping if nothing was sent or heard for the session's ping interval.
+
+        While the client waits for a Welcome its pings keep its lease: it may be known already.
+        """
+        if self.phase not in (Phase.GREETING, Phase.OPEN) or now < self._ping_due_at():
+            return []
+        return [self._conversation.ping(now)]
+
+    def _ping_due_at(self) -> float:
         conversation = self._conversation
-        is_due = now >= conversation.ping_due_at(self._ping_seconds)
-        return [conversation.ping(now)] if is_due else []
+        if self.phase is Phase.GREETING:
+            return conversation.sent_at + self._ping_seconds
+        return conversation.ping_due_at(self._ping_seconds)
 
     def next_tick_at(self) -> float:
         """Return when `tick` or a ping is due."""
-        if self.phase is not Phase.OPEN:
-            return self._due_at
-        ping_due_at = self._conversation.ping_due_at(self._ping_seconds)
-        return min(self._leases.next_look_at(), ping_due_at)
+        match self.phase:
+            case Phase.OPEN:
+                return min(self._leases.next_look_at(), self._ping_due_at())
+            case Phase.GREETING:
+                return min(self._due_at, self._ping_due_at())
+            case _:
+                return self._due_at
 
     # --- ending it --------------------------------------------------------------------------
 

@@ -127,8 +127,7 @@ class ClientCore:
         effects += self._connection.tick(now)
         if self._connection.phase is Phase.OPEN:
             effects += self._conversation.send_due(now)
-            effects += self._connection.ping_if_due(now)
-        return effects
+        return effects + self._connection.ping_if_due(now)
 
     def settle(self, now: float) -> Sequence[Effect]:  # noqa: ARG002 -- part of the interface
         """Return nothing: the reactor joins what a turn sends, there is nothing else to join."""

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from zreg.config import Config
-from zreg.effects import INFO, Disconnect, Effect, Link, Local, Log, Peer, Send
+from zreg.effects import INFO, WARNING, Disconnect, Effect, Link, Local, Log, Peer, Send
 from zreg.errors import LimitError, ProtocolVersionError, UnknownMessageError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import NO_INCARNATION, Cause, Role
 from zreg.session.clients.client_table import Client, ClientTable
 from zreg.session.clients.pending_reason import PendingReason
 from zreg.session.clients.publishing import Publishing, refusal
+from zreg.session.clients.slow_clients import SlowClients
 from zreg.session.clients.subscriptions import Subscriptions
 from zreg.session.clients.turn_answers import TurnAnswers
 from zreg.session.proxy.command_questions import Question, Questions
@@ -39,7 +40,7 @@ _SESSIONS_MAX: Final = 64
 
 
 class ClientHandler:
-    """Takes the messages of clients; ends clients that left, vanished or never acknowledge."""
+    """Takes the messages of clients; ends clients that left or vanished, but not slow ones."""
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class ClientHandler:
         self._cluster_member = cluster_member
         self._questions = questions
         self._answers = TurnAnswers()
+        self._slow = SlowClients(config)
         self.table = ClientTable(config, now=now)
         self.publishing = Publishing(
             config,
@@ -99,7 +101,7 @@ class ClientHandler:
                 key = (message.data_info_id, message.scope)
                 return self.subscriptions.remove(client, [key])
             case ReplayDone():
-                return self._on_replay_done(client)
+                return self._on_replay_done(client, peer)
             case Bye():
                 return self._remove(client, Cause.BYE)
             case _:
@@ -138,11 +140,14 @@ class ClientHandler:
         if self._is_full_for(hello.client_id):
             detail = f"this session has its {self._config.clients_max} clients: try another one"
             return [refusal(peer, 0, LimitError, detail), Send(Link.CLIENTS, peer, Bye())]
-        _, former = self.table.greet(peer, hello, now)
+        client, former = self.table.greet(peer, hello, now)
         self.publishing.withdrawals.on_client_greeted(hello.client_id)
+        self.subscriptions.stop_pushing(client)
         self._answers.on_hello(peer)
+        self._slow.on_hello(peer, now)
         effects: list[Effect] = []
         if former is not None:
+            self._slow.remove(former)
             effects.append(Disconnect(Link.CLIENTS, former))
         return [*effects, Send(Link.CLIENTS, peer, _welcome(self._cluster_member, self._config))]
 
@@ -163,15 +168,39 @@ class ClientHandler:
         self._answers.accept(peer, subscribe.request_id)
         return self.subscriptions.add(client, subscribe, now)
 
-    def _on_replay_done(self, client: Client) -> Sequence[Effect]:
+    def _on_replay_done(self, client: Client, peer: Peer) -> Sequence[Effect]:
         """Remove what the client did not name in its replay."""
         self.publishing.withdraw_unreplayed(client)
-        return self.subscriptions.remove(client, list(client.unreplayed_subscription_keys))
+        effects = self.subscriptions.remove(client, list(client.unreplayed_subscription_keys))
+        if self._slow.is_replaying(peer):
+            self._slow.remove(peer)
+            effects.append(Log(INFO, "client.recovered", {"client": client.client_id.hex()}))
+        return effects
+
+    # --- slow clients -------------------------------------------------------------------------
+
+    def on_peer_slow(self, peer: Peer, now: float) -> Sequence[Effect]:
+        """Push nothing more to a client that does not read, until it has replayed.
+
+        It stays a client: only its lease, the end of its connection or a Bye ends it. A peer that
+        has said no Hello has asked questions at most, and asks them again.
+        """
+        client = self.table.of_peer(peer)
+        if client is None:
+            return ()
+        is_known = peer in self._slow
+        self._slow.add(peer, now)
+        self.subscriptions.stop_pushing(client)
+        self._answers.ask_who(peer)
+        if is_known:
+            return ()
+        return [Log(WARNING, "client.slow", {"client": client.client_id.hex(), "app": client.app})]
 
     # --- the end of clients -------------------------------------------------------------------
 
     def on_peer_lost(self, peer: Peer, now: float) -> None:
         """Note that a client's connection ended: its grace begins."""
+        self._slow.remove(peer)
         self.table.close(peer, now)
 
     def _remove(self, client: Client, cause: Cause) -> list[Effect]:
@@ -181,8 +210,10 @@ class ClientHandler:
         effects = self.subscriptions.remove(client, list(client.subscription_keys))
         peer = client.peer
         self.table.remove(client)
-        if peer is not None and cause is Cause.SILENT:
-            effects.append(Disconnect(Link.CLIENTS, peer))
+        if peer is not None:
+            self._slow.remove(peer)
+            if cause is Cause.SILENT:
+                effects.append(Disconnect(Link.CLIENTS, peer))
         fields: dict[str, str | int | float] = {
             "client": client.client_id.hex(),
             "cause": cause.name.lower(),
@@ -211,22 +242,21 @@ class ClientHandler:
         return self.subscriptions.pusher.settle(now) + self._answers.settle()
 
     def tick(self, now: float) -> list[Effect]:
-        """Remove the clients that have expired; disconnect those that never acknowledge."""
+        """Remove the clients that have expired; look after those that do not read."""
         effects: list[Effect] = []
         for client, cause in self.table.expired(now):
             effects += self._remove(client, cause)
-        probes, stuck = self.subscriptions.pusher.tick(now)
-        effects += probes
-        for client in stuck:
-            if client.peer is not None:
-                effects.append(Disconnect(Link.CLIENTS, client.peer))
-                self.table.close(client.peer, now)
-        return effects
+        for peer in self._slow.take_due(now):
+            self._answers.ask_who(peer)
+        return effects + self.subscriptions.pusher.tick(now)
 
     def next_tick_at(self) -> float:
-        """Return when the next client may expire, or the next push has to be sent again."""
-        expiry, push = self.table.next_tick_at(), self.subscriptions.pusher.next_tick_at()
-        return expiry if push is None else min(expiry, push)
+        """Return when the next client may expire, or is asked or probed."""
+        due = self.table.next_tick_at()
+        for at in (self.subscriptions.pusher.next_tick_at(), self._slow.next_tick_at()):
+            if at is not None and at < due:
+                due = at
+        return due
 
 
 def _welcome(cluster_member: ClusterMember, config: Config) -> Welcome:

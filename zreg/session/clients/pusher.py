@@ -1,13 +1,15 @@
 """When a session pushes to its subscribers: one push in flight for each, then the newest state.
 
 While a push is in flight, later changes only move the mirror. So a slow subscriber costs one push,
-however much changes meanwhile.
+however much changes meanwhile. A push is in flight until the client acknowledges it, however late,
+or subscribes again: its connection keeps order and loses nothing while it stands, so no push is
+sent twice.
 """
 
-from typing import Final
+from itertools import takewhile
 
 from zreg.config import Config
-from zreg.effects import Effect, Link, Probe, Send
+from zreg.effects import Effect, Link, Peer, Probe, Send
 from zreg.model import Scope
 from zreg.primitives.digest import UNSURE_DIGEST, view_digest
 from zreg.session.clients.client_table import Client
@@ -16,22 +18,19 @@ from zreg.session.clients.subscriber import Subscriber, sees
 from zreg.session.upstream.followed_datum import FollowedDatum
 from zreg.wire.client_messages import PushAck
 
-# After so many pushes without an acknowledgement the client is disconnected.
-_TRIES_MAX: Final = 3
-
 
 class Pusher:
     """All subscribers of a session, and their pushes in flight.
 
-    Invariants: a subscriber is in `_in_flight` exactly while its `in_flight` is a version, oldest
-    push first. `_to_check` holds those without a push in flight whose state may be behind.
+    Invariants: `_unprobed` holds the subscribers with a push in flight whose client was not probed
+    since, oldest push first. Of those without one, `_to_check` holds all whose state may be behind.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._subscribers: dict[tuple[bytes, str, Scope], Subscriber] = {}
         self._by_datum: dict[str, dict[Subscriber, None]] = {}
-        self._in_flight: dict[Subscriber, None] = {}
+        self._unprobed: dict[Subscriber, None] = {}
         self._to_check: dict[Subscriber, None] = {}
         self._messages = PushMessages()
         self.push_count = 0
@@ -39,10 +38,6 @@ class Pusher:
     def __len__(self) -> int:
         """Return how many subscribers there are."""
         return len(self._subscribers)
-
-    def count_of(self, name: str) -> int:
-        """Return how many subscribers a datum has."""
-        return len(self._by_datum.get(name, ()))
 
     def find(self, client: Client, name: str, scope: Scope) -> Subscriber | None:
         """Return the subscriber of a client to a datum."""
@@ -64,7 +59,7 @@ class Pusher:
         subscriber = self._subscribers.pop((client.client_id, name, scope), None)
         if subscriber is None:
             return
-        self._in_flight.pop(subscriber, None)
+        self._unprobed.pop(subscriber, None)
         self._to_check.pop(subscriber, None)
         others = self._by_datum[name]
         del others[subscriber]
@@ -72,19 +67,22 @@ class Pusher:
             del self._by_datum[name]
 
     def on_push_ack(self, subscriber: Subscriber, ack: PushAck) -> None:
-        """End the push in flight; what changed meanwhile is pushed when the turn ends."""
-        if subscriber.in_flight is None:
+        """End the push in flight; what changed meanwhile is pushed when the turn ends.
+
+        The acknowledgement of an earlier push is ignored: the subscriber has started anew since.
+        """
+        in_flight = subscriber.in_flight
+        if in_flight is None or (ack.version < in_flight and not ack.needs_snapshot):
             return
         subscriber.client_version = subscriber.evaluated = None
         subscriber.is_reset = False
-        if ack.version > subscriber.in_flight:
+        if ack.version > in_flight:
             # The client's last session had a newer copy than this one; the primary has to judge.
             subscriber.claim = (ack.version, UNSURE_DIGEST)
-        elif ack.version == subscriber.in_flight and not ack.needs_snapshot:
+        elif not ack.needs_snapshot:
             subscriber.client_version = subscriber.evaluated = ack.version
         subscriber.in_flight = None
-        subscriber.tries = 0
-        self._in_flight.pop(subscriber, None)
+        self._unprobed.pop(subscriber, None)
         self._to_check[subscriber] = None
 
     # --- pushing ------------------------------------------------------------------------------
@@ -138,8 +136,7 @@ class Pusher:
             subscriber.is_unsure = mirror.is_unsure
         subscriber.in_flight = mirror.version
         subscriber.sent_at = now
-        subscriber.tries += 1
-        self._in_flight[subscriber] = None
+        self._unprobed[subscriber] = None
         self.push_count += 1
         return [Send(Link.CLIENTS, peer, message) for message in messages]
 
@@ -164,31 +161,23 @@ class Pusher:
             seen = (p for p in mirror.content.values() if sees(subscriber.visibility, p))
             subscriber.is_current = view_digest(seen) == digest
 
-    def tick(self, now: float) -> tuple[list[Effect], list[Client]]:
-        """Push again what was not acknowledged in time.
+    def tick(self, now: float) -> list[Effect]:
+        """Probe once each client that has not acknowledged a push for long; it may be gone.
 
-        Return the effects, and the clients that have not acknowledged after the last try.
+        Nothing is sent again. A client that lives has the push and is slow, or its
+        acknowledgement is late.
         """
-        effects: list[Effect] = []
-        stuck: list[Client] = []
         sent_until = now - self._config.push_retry_seconds
-        for subscriber in list(self._in_flight):
-            if subscriber.sent_at > sent_until:
-                break
-            del self._in_flight[subscriber]
-            subscriber.in_flight = None
-            # How much of the push the client has applied is unknown.
-            subscriber.client_version = subscriber.evaluated = None
-            if subscriber.tries >= _TRIES_MAX:
-                stuck.append(subscriber.client)
-                continue
-            self._to_check[subscriber] = None
+        late = list(takewhile(lambda each: each.sent_at <= sent_until, self._unprobed))
+        probed: dict[Peer, None] = {}
+        for subscriber in late:
+            del self._unprobed[subscriber]
             if subscriber.client.peer is not None:
-                effects.append(Probe(Link.CLIENTS, subscriber.client.peer))
-        return effects, stuck
+                probed[subscriber.client.peer] = None
+        return [Probe(Link.CLIENTS, peer) for peer in probed]
 
     def next_tick_at(self) -> float | None:
-        """Return when the oldest push in flight has to be sent again; None if there is none."""
-        for subscriber in self._in_flight:
+        """Return when the next client has to be probed; None if there is none."""
+        for subscriber in self._unprobed:
             return subscriber.sent_at + self._config.push_retry_seconds
         return None

@@ -27,14 +27,16 @@ class Subscriber:
         "is_current",
         "is_reset",
         "is_unsure",
+        "request_id",
         "sent_at",
-        "tries",
         "visibility",
     )
 
     def __init__(self, client: Client, followed: FollowedDatum, scope: Scope) -> None:
         self.client = client
         self.followed = followed
+        # Of the Subscribe that began it.
+        self.request_id = 0
         self.visibility = _visibility(scope, client)
         # The version that the client has acknowledged, and the version up to which all changes were
         # looked at for it: higher if the changes between are out of its scope.
@@ -47,7 +49,6 @@ class Subscriber:
         # The version of the push under way; None if there is none.
         self.in_flight: Version | None = None
         self.sent_at = 0.0
-        self.tries = 0
         # The client's version is above that of all primaries: it has to start again.
         self.is_reset = False
         # The client has exactly what there is, so the next push says only that.

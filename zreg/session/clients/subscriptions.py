@@ -1,11 +1,12 @@
 """Joins subscribers to followed datums: following starts with the first, and ends with the last."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from zreg.config import Config
 from zreg.effects import Effect, EpochSeen, Link
 from zreg.membership.cluster_member import ClusterMember
-from zreg.model import ZERO
+from zreg.model import ZERO, DataInfoId
 from zreg.session.clients.client_table import Client, SubscriptionKey
 from zreg.session.clients.pusher import Pusher
 from zreg.session.clients.subscriber import Subscriber
@@ -14,7 +15,11 @@ from zreg.wire.client_messages import PushAck, Subscribe
 
 
 class Subscriptions:
-    """Keeps in step: a client's subscription keys, its subscribers, and the followed datums."""
+    """Keeps in step: a client's subscription keys, its subscribers, and the followed datums.
+
+    Invariants: a datum is followed while at least one client has a key of it. Each subscriber has a
+    key; the key of a client that does not read, or that is about to replay, has no subscriber.
+    """
 
     def __init__(
         self, config: Config, cluster_member: ClusterMember, followed: FollowedDatums
@@ -22,6 +27,7 @@ class Subscriptions:
         self._config = config
         self._cluster_member = cluster_member
         self._followed = followed
+        self._key_counts: Counter[DataInfoId] = Counter()
         self.pusher = Pusher(config)
 
     def is_full(self, client: Client, subscribe: Subscribe) -> bool:
@@ -31,12 +37,21 @@ class Subscriptions:
         return is_new and len(client.subscription_keys) >= count_max
 
     def add(self, client: Client, subscribe: Subscribe, now: float) -> Sequence[Effect]:
-        """Add a subscriber, with the view that its client says it has."""
+        """Add a subscriber, with the view that its client says it has.
+
+        A request that is repeated under its id changes nothing: its push is under way.
+        """
         key = (subscribe.data_info_id, subscribe.scope)
-        client.subscription_keys[key] = None
+        present = self.pusher.find(client, *key)
+        if present is not None and present.request_id == subscribe.request_id:
+            return ()
+        if key not in client.subscription_keys:
+            client.subscription_keys[key] = None
+            self._key_counts[subscribe.data_info_id] += 1
         client.unreplayed_subscription_keys.pop(key, None)
         followed, effects = self._followed.add(subscribe.data_info_id, now)
         subscriber = self.pusher.add(client, followed, subscribe.scope)
+        subscriber.request_id = subscribe.request_id
         if subscribe.version > ZERO:
             subscriber.claim = (subscribe.version, subscribe.digest)
             effects += self._pass_on_claim(subscriber, now)
@@ -46,12 +61,25 @@ class Subscriptions:
         """Remove subscribers."""
         effects: list[Effect] = []
         for name, scope in keys:
-            client.subscription_keys.pop((name, scope), None)
             client.unreplayed_subscription_keys.pop((name, scope), None)
+            if (name, scope) not in client.subscription_keys:
+                continue
+            del client.subscription_keys[name, scope]
             self.pusher.remove(client, name, scope)
-            if self.pusher.count_of(name) == 0:
+            self._key_counts[name] -= 1
+            if not self._key_counts[name]:
+                del self._key_counts[name]
                 effects += self._followed.remove(name)
         return effects
+
+    def stop_pushing(self, client: Client) -> None:
+        """Drop a client's subscribers until it subscribes again; its datums stay followed.
+
+        No acknowledgement of an earlier push can come after its replay: a client that has said
+        Hello takes no push before the Welcome.
+        """
+        for name, scope in client.subscription_keys:
+            self.pusher.remove(client, name, scope)
 
     def on_push_ack(self, client: Client, ack: PushAck, now: float) -> Sequence[Effect]:
         """Take the acknowledgement of a push."""

@@ -107,7 +107,8 @@ class Network(VirtualTime, ABC):
         topics = set(process.topics.get(link, ()))
         for connection in process.dialled.values():
             if connection.link is link and connection.is_open:
-                self._at(self._delay(), partial(connection.set_topics, topics))
+                arrives_at = self._next_arrival(connection, to_server=True)
+                self._at_time(arrives_at, partial(connection.set_topics, topics))
 
     def _disconnect(self, process: Process, disconnect: Disconnect) -> None:
         dialled = process.dialled.pop((disconnect.link, str(disconnect.peer)), None)
@@ -213,9 +214,9 @@ class Network(VirtualTime, ABC):
         self.frame_count += 1
         ends = (connection.client, connection.server)
         sender, receiver = ends if to_server else ends[::-1]
-        delay = self._delay() + self.faults.late.get(sender.name, 0.0)
-        arrives_at = max(connection.arrives_at[to_server], self.now + delay)
-        connection.arrives_at[to_server] = arrives_at
+        arrives_at = self._next_arrival(
+            connection, to_server=to_server, late_seconds=self.faults.late.get(sender.name, 0.0)
+        )
         if self._is_lost(sender.name, receiver.name, is_broadcast=is_broadcast):
             return
         arrive = partial(
@@ -224,7 +225,15 @@ class Network(VirtualTime, ABC):
         if receiver.name in self.faults.deaf:
             self._keep_unread(connection, arrive, sender, to_server=to_server)
         else:
-            self._at(arrives_at - self.now, arrive)
+            self._at_time(arrives_at, arrive)
+
+    def _next_arrival(
+        self, connection: Connection, *, to_server: bool, late_seconds: float = 0.0
+    ) -> float:
+        """Draw when what is sent now arrives: after all that was sent before it."""
+        arrives_at = max(connection.arrives_at[to_server], self.now + self._delay() + late_seconds)
+        connection.arrives_at[to_server] = arrives_at
+        return arrives_at
 
     def _is_lost(self, sender: str, receiver: str, *, is_broadcast: bool) -> bool:
         if (sender, receiver) in self.faults.cut:
@@ -267,8 +276,10 @@ class Network(VirtualTime, ABC):
             to_server = connection.client is not process
             unread, connection.unread[to_server] = connection.unread[to_server], []
             connection.is_overrun[to_server] = False
+            # All at one time, which keeps their order, and before what is sent from now on.
+            arrives_at = self._next_arrival(connection, to_server=to_server)
             for arrive in unread:
-                self._at(self._delay(), arrive)
+                self._at_time(arrives_at, arrive)
 
     def _arrive(
         self, connection: Connection, frame: bytes, epoch: int, *, to_server: bool, number: int

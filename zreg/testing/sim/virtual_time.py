@@ -47,8 +47,12 @@ class VirtualTime:
 
     def _at(self, wait: float, event: Callable[[], None]) -> None:
         """Run `event` in `wait` seconds."""
+        self._at_time(self.now + wait, event)
+
+    def _at_time(self, time: float, event: Callable[[], None]) -> None:
+        """Run `event` at `time`, after the events that were added before for that time."""
         self._sequence += 1
-        heapq.heappush(self._events, (self.now + wait, self._sequence, event))
+        heapq.heappush(self._events, (time, self._sequence, event))
 
     def _note(self, line: str) -> None:
         """Add a line to the trace."""
