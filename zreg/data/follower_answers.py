@@ -103,7 +103,10 @@ def compared_versions(
 def compared_publishers(
     store: DatumStore, compare: ComparePublishers, session: Incarnation
 ) -> PublishersCompared:
-    """Return which of a session's publishers are missing here, and which it did not name."""
+    """Return which publishers that a session named are missing here, and its strays.
+
+    A stray is a publisher that this session registered here and did not name.
+    """
     low, high = compare.first_byte_min, compare.first_byte_max
     named = dict(compare.publishers)
     held: dict[bytes, int] = {}

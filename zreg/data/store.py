@@ -93,7 +93,7 @@ class DatumStore:
     def remove(self, name: DataInfoId, removal: Removal, now: float) -> bool:
         """Merge one removal and keep a tombstone, also of a publisher that is not stored.
 
-        That removal is visible too: a follower may hold a copy of the publisher from elsewhere.
+        That removal is visible too: a follower may hold a copy from a former primary.
         Return False if the stored state is newer.
         """
         datum = self._datums.get(name)
