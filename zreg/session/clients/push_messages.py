@@ -20,7 +20,7 @@ class PushMessages:
         ] = {}
 
     def clear(self) -> None:
-        """Forget all pushes: the turn is over, and the datums move on."""
+        """Forget all pushes when the turn ends: in the next one the datums may have changed."""
         self._made.clear()
 
     def for_subscriber(self, subscriber: Subscriber) -> list[Push]:
@@ -110,7 +110,7 @@ def _visible(
 def _at_any_version(key: bytes, removal: Removal | None) -> Removal:
     """Return a removal for clients: it holds for each version, since a client follows the session.
 
-    A publisher that moved out of scope has no removal, and is told as absent.
+    A publisher that moved out of scope has no removal of its own, and is pushed as absent.
     """
     gone = absent(key)
     if removal is None:
