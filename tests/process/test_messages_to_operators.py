@@ -102,7 +102,7 @@ def lines_of(node: Running, seconds: float) -> list[str]:
         ("raft", "no answer' detail='see whether meta hangs, and whether --meta names its port"),
     ],
 )
-def test_a_node_with_a_wrong_meta_address_says_once_what_is_wrong(
+def test_a_node_with_a_wrong_meta_address_logs_the_reason_once(
     metas: RunningCluster, kind: str, reason: str
 ) -> None:
     """It keeps trying, and never reports that meta is back."""

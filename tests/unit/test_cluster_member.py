@@ -515,7 +515,7 @@ def test_a_membership_without_it_makes_it_join_again_at_once(
     assert cluster_member.tick(0.3).effects == [send(Join(2, ME, CLUSTER, 9))]
 
 
-def test_the_word_of_another_node_makes_it_join_again_once() -> None:
+def test_a_refusal_that_says_that_it_is_gone_makes_it_join_again_once() -> None:
     """Many refusals of data nodes may come in one turn."""
     cluster_member = make_joined()
 

@@ -371,7 +371,7 @@ def test_a_session_whose_incarnation_is_gone_joins_again() -> None:
     assert (message.cluster_id, message.epoch) == (CLUSTER_ID, 3)
 
 
-def test_many_refusals_for_a_lost_incarnation_are_one_loss() -> None:
+def test_many_refusals_for_a_lost_incarnation_cause_one_rejoin() -> None:
     session = Session(D1)
     session.greet(ALICE)
     more = Publish(12, TWO.publisher_id, 1, PAY, b"")

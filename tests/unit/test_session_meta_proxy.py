@@ -283,7 +283,7 @@ def test_an_answer_that_does_not_come_is_refused_in_time(
     assert answers(session, SettingsReply(passed.request_id, REPLY)) == [], "too late"
 
 
-def test_the_refusal_says_what_is_in_the_way() -> None:
+def test_the_refusal_says_why_meta_is_not_reached() -> None:
     session = Session(D1)
     reason = "meta has no leader: 2 of its 3 nodes must run"
     renewal = Refused(2, NotLeaderError.code, reason)
