@@ -612,7 +612,7 @@ def test_a_digest_of_another_ring_or_of_an_unidentified_peer_is_not_answered() -
 
     assert ask(core, CompareDigest(4, 0, 0)) == []
     assert ask(core, CompareDigest(6, 0, 0)) == []
-    assert ask(core, CompareDigest(5, 0, 0), peer=b"stranger") == []
+    assert ask(core, CompareDigest(5, 0, 0), peer=b"unidentified") == []
     assert core.statistics()["unreconciled"] == 2
 
 

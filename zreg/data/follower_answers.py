@@ -112,13 +112,17 @@ def compared_publishers(
     held: dict[bytes, int] = {}
     strays: list[tuple[DataInfoId, bytes, int]] = []
     for datum in store:
-        for key, publisher in datum.publishers.items():
-            if publisher.session != session or not low <= key[0] <= high:
+        for publisher_id, publisher in datum.publishers.items():
+            if publisher.session != session or not low <= publisher_id[0] <= high:
                 continue
-            held[key] = publisher.version
-            if key not in named:
-                strays.append((datum.name, key, publisher.version))
-    missing = [key for key, version in named.items() if held.get(key, 0) < version]
+            held[publisher_id] = publisher.version
+            if publisher_id not in named:
+                strays.append((datum.name, publisher_id, publisher.version))
+    missing = [
+        publisher_id
+        for publisher_id, version in named.items()
+        if held.get(publisher_id, 0) < version
+    ]
     return PublishersCompared(tuple(missing[: Limits.ids_per_record_max]), _that_fit(strays))
 
 
