@@ -65,7 +65,7 @@ def test_a_restarted_session_serves_reads_and_its_publishes_wait_for_meta(
                 waiting.wait_registered(0.5)
             shown = run_zreg("nodes", "--url", cluster.url_of(RESTARTED))
             assert all(node_id in shown.stdout for node_id in cluster.nodes)
-            assert "has not let session-1 in since it started from its disk" in shown.stderr
+            assert "has not admitted session-1 since it started from its disk" in shown.stderr
             assert "membership.remembered" in cluster.log(RESTARTED)
 
             for node in cluster.of("meta"):

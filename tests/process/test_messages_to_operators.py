@@ -96,10 +96,10 @@ def lines_of(node: Running, seconds: float) -> list[str]:
     ("kind", "reason"),
     [
         ("cluster", "it is of cluster 'zreg': give the name of its cluster with --cluster"),
-        ("session", "no meta node is there, but one that says 'a session does not take Join"),
-        ("data", "no meta node is there, but one that says 'a data node does not take Join"),
-        ("changes", "hangs, or is no meta node: look at it, or correct --meta"),
-        ("raft", "no answer' detail='see whether meta hangs, and whether --meta names its port"),
+        ("session", "not a meta node (correct --meta): it answers 'a session does not take Join"),
+        ("data", "not a meta node (correct --meta): it answers 'a data node does not take Join"),
+        ("changes", "hangs or is no meta node: check it, or correct --meta"),
+        ("raft", "no answer' detail='check whether meta hangs, and whether --meta names its port"),
     ],
 )
 def test_a_node_with_a_wrong_meta_address_logs_the_reason_once(

@@ -806,7 +806,7 @@ def test_a_peer_that_does_not_know_join_is_left_and_the_next_address_is_tried() 
 
     effects = hear(cluster_member, no)
 
-    reason = f"not a meta node: it answers {no.detail!r}"
+    reason = f"not a meta node (correct --meta): it answers {no.detail!r}"
     assert effects == [Disconnect(Link.META, ONE), lost(f"meta-1:9610: {reason}")]
     assert cluster_member.statistics()["meta"] == "-"
     assert cluster_member.tick(PAUSE).effects == [Connect(Link.META, TWO, TWO)]

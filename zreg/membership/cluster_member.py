@@ -288,7 +288,7 @@ class ClusterMember:
                 return [Log(INFO, "meta.refused", fields)]
             case UnknownMessageError.code if not refused.request_id:
                 # A session or data node listens at an address that was given as a meta node's.
-                why = f"not a meta node: it answers {detail!r}"
+                why = f"not a meta node (correct --meta): it answers {detail!r}"
                 return self._on_lost(self._connection.hang_up(why, now))
             case _:
                 return self._connection.on_refused(refused, now)
