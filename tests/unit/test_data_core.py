@@ -233,7 +233,7 @@ def held(core: DataCore, name: DataInfoId = NAME) -> dict[bytes, Publisher]:
     return {} if datum is None else datum.publishers
 
 
-NOT_PRIMARY = "this node is not the primary of that id in its membership"
+NOT_PRIMARY = "this data node is not the primary of that id: compare epochs, then ask the primary"
 
 
 # --- writes ---------------------------------------------------------------------------------------
@@ -351,7 +351,7 @@ def test_a_session_from_a_later_epoch_makes_the_node_fetch_the_membership() -> N
 
     effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, session=newer)))
 
-    detail = "s3@8 joined at an epoch that this node has not seen yet"
+    detail = "s3@8 joined at an epoch that this node has not seen yet: send again"
     assert effects == [
         Send(Link.META, META, FetchMembership(2, b"A" * 16, EPOCH)),
         refused(1, NotReadyError, detail),
@@ -369,7 +369,7 @@ def test_a_publisher_of_a_session_that_is_not_in_the_membership_is_refused(
 
     effects = ask(core, PublishDatum(1, NAME, make_publisher(P1, session=session)))
 
-    detail = f"{session} is not a member (any more): join again and ask your clients"
+    detail = f"{session} is not a member (any more): join again, then have the clients replay"
     assert effects == [refused(1, SessionGoneError, detail)]
     assert core.settle(0.0) == []
 
@@ -480,7 +480,9 @@ def test_a_follower_from_a_later_epoch_makes_the_node_fetch_the_membership(
 
     assert ask(core, fetch) == [
         Send(Link.META, META, FetchMembership(2, b"A" * 16, EPOCH)),
-        refused(3, NotReadyError, "this node has not seen the epoch of that version yet"),
+        refused(
+            3, NotReadyError, "this data node has not seen the epoch of that version yet: ask again"
+        ),
     ]
 
 
@@ -610,7 +612,7 @@ def test_a_digest_of_another_ring_or_of_an_unidentified_peer_is_not_answered() -
 
     assert ask(core, CompareDigest(4, 0, 0)) == []
     assert ask(core, CompareDigest(6, 0, 0)) == []
-    assert ask(core, CompareDigest(5, 0, 0), peer=b"stranger") == []
+    assert ask(core, CompareDigest(5, 0, 0), peer=b"unidentified") == []
     assert core.statistics()["unreconciled"] == 2
 
 

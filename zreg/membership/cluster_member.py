@@ -71,7 +71,7 @@ class Learned(msgspec.Struct):
     effects: list[Effect]
     # The connection to the leader of meta was made, or ended.
     has_new_leader: bool = False
-    # `ClusterMember.membership` is another one now.
+    # `ClusterMember.membership` was replaced.
     has_new_membership: bool = False
     # `ClusterMember.incarnation` was given by meta, or was lost.
     has_new_incarnation: bool = False
@@ -141,7 +141,7 @@ class ClusterMember:
         return self._finish(effects)
 
     def receive(self, link: Link, peer: Peer, message: Message | Local, now: float) -> Learned:
-        """Take a message of the META and MEMBERSHIP links, or what happened to them."""
+        """Take a message of the META and MEMBERSHIP links, or an event of their connections."""
         return self._finish(self._receive(link, peer, message, now))
 
     def tick(self, now: float) -> Learned:
@@ -159,7 +159,7 @@ class ClusterMember:
         return self._connection.next_tick_at()
 
     def lose_incarnation(self, now: float) -> Learned:
-        """Act on a node's word that this incarnation is gone: join again, as a new one."""
+        """Act on a refusal that says that this incarnation is gone: join again, as a new one."""
         if self.incarnation is None:
             return self._finish([])
         self._set_incarnation(None)
@@ -167,7 +167,7 @@ class ClusterMember:
         return self._finish(self._ask(now) if self._connection.is_up else [])
 
     def statistics(self) -> dict[str, int | float | str]:
-        """Return what people want to know of it."""
+        """Return epoch, incarnation and leader, for people."""
         return {
             "epoch": self.membership.epoch,
             "incarnation": str(self.incarnation or "-"),
@@ -214,7 +214,7 @@ class ClusterMember:
         return [connection.send(message), *self._announcements.follow(membership)]
 
     def _fetch(self, *, is_whole: bool = False) -> list[Effect]:
-        """Ask for what came since; once, until the answer is here or the next renewal is due."""
+        """Fetch the changes since the copy's epoch; one fetch at a time, until the next renewal."""
         connection = self._connection
         if not connection.is_up or self._follower.is_fetching:
             return []
@@ -281,14 +281,14 @@ class ClusterMember:
             case NodeIdInUseError.code:
                 return self._on_id_in_use(detail, now)
             case ForeignClusterError.code:
-                # The person who starts this node again means the cluster that it then reaches.
+                # Empty the cache: the next start of this node joins the cluster that it reaches.
                 return [*self._cache(EMPTY_MEMBERSHIP), Emit(NodeFailed(detail))]
             case _ if self.leader is not None:
                 fields: dict[str, str | int | float] = {"code": refused.code, "detail": detail}
                 return [Log(INFO, "meta.refused", fields)]
             case UnknownMessageError.code if not refused.request_id:
                 # A session or data node listens at an address that was given as a meta node's.
-                why = f"not a meta node: it answers {detail!r}"
+                why = f"not a meta node (correct --meta): it answers {detail!r}"
                 return self._on_lost(self._connection.hang_up(why, now))
             case _:
                 return self._connection.on_refused(refused, now)
@@ -307,7 +307,7 @@ class ClusterMember:
         return self._connection.on_admitted()
 
     def _on_lost(self, effects: list[Effect]) -> list[Effect]:
-        """Note that the connection of before is gone; `effects` are those of its end."""
+        """Note that the connection has ended; return `effects`, which its end caused."""
         self._learned.has_new_leader = True
         if not self._connection.is_dialling:
             self._id_in_use_since = None

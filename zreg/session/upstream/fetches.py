@@ -1,7 +1,7 @@
 """A session's requests to data nodes for what came after its versions: one at a time per datum.
 
-The session asks again, after a pause, what a data node refused; at once, what was not answered in
-time; and when the connection stands, what could not be sent.
+The session repeats a refused fetch after a pause, and an unanswered one at once. A fetch without a
+connection waits until the connection stands.
 """
 
 from collections.abc import Iterable
