@@ -1,4 +1,4 @@
-"""The pages name files that exist, and the walks of architecture.md name each module once."""
+"""Pages and docstrings name files that exist; each walk of architecture.md names a module once."""
 
 import re
 from pathlib import Path
@@ -36,6 +36,13 @@ def test_a_path_in_a_page_exists(page: Path) -> None:
     missing += [name for name in named_tests(text) if not list((ROOT / "tests").rglob(name))]
 
     assert missing == []
+
+
+def test_a_path_in_a_docstring_or_comment_exists() -> None:
+    sources = {path: path.read_text() for path in (ROOT / "zreg").rglob("*.py")}
+    named = {(path, name) for path, text in sources.items() for name in named_paths(text)}
+
+    assert [(path, name) for path, name in named if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

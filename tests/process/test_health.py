@@ -42,7 +42,7 @@ def test_all_living_nodes_report_a_lost_majority_of_meta_and_traffic_goes_on(
             (problem,) = health.problems
             assert "2 of its 3 nodes must run and reach each other" in problem.detail
             assert "meta-3 has no connection to meta-1" in problem.detail
-            assert "start them, or look at the network" in problem.detail
+            assert "start them, or check the network" in problem.detail
         assert cluster.health("meta-3", path="/readyz").http_status == 503
         for node_id in ("session-1", "data-1"):
             assert cluster.health(node_id, path="/readyz").http_status == 200

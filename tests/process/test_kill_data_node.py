@@ -96,7 +96,7 @@ def test_no_subscriber_sees_a_removal_when_a_data_node_is_added(crowd: Crowd) ->
     crowd.assert_undisturbed()
 
 
-def test_publishes_and_removals_during_the_absence_of_a_data_node_are_right_afterwards(
+def test_publishes_and_removals_while_a_data_node_is_away_are_right_afterwards(
     crowd: Crowd,
 ) -> None:
     cluster = crowd.cluster

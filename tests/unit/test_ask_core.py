@@ -155,7 +155,7 @@ def test_a_silent_node_is_left_and_tried_again_even_if_it_is_the_only_one() -> N
     assert asker.wait(PAUSE) == [connect(ONE)]
 
 
-def test_when_the_time_is_over_a_patient_core_returns_the_last_refusal() -> None:
+def test_after_its_timeout_a_patient_core_returns_the_last_refusal() -> None:
     asker = Asker(ONE)
     ends_at = asker.now + TIMEOUT
     effects: list[Effect] = []
@@ -170,7 +170,7 @@ def test_when_the_time_is_over_a_patient_core_returns_the_last_refusal() -> None
     assert ends_at - 2 * (0.5 + PAUSE) < asker.now
 
 
-def test_without_any_answer_it_ends_when_the_time_is_over() -> None:
+def test_without_any_answer_it_ends_at_its_timeout() -> None:
     asker = Asker()
     asker.reach(ONE)
     ends_at = asker.now + TIMEOUT
@@ -184,7 +184,7 @@ def test_without_any_answer_it_ends_when_the_time_is_over() -> None:
     assert asker.core.findings.may_be_done
 
 
-def test_the_reason_of_an_earlier_round_is_kept_when_the_time_is_over() -> None:
+def test_at_the_timeout_the_reason_of_an_earlier_round_is_kept() -> None:
     asker = Asker(ONE)
     asker.now += TIMEOUT - 5 * PAUSE
     asker.reach(ONE)

@@ -120,7 +120,7 @@ def test_a_connection_is_given_up_when_no_welcome_comes() -> None:
     assert core.tick(3.5) == [
         Disconnect(Link.SESSION, "session-1"),
         lost(
-            "the greeting was not answered; is a session there?",
+            "the greeting was not answered: check that a session runs there",
             state=ClientState.CONNECTING,
         ),
     ]

@@ -523,7 +523,7 @@ def test_a_membership_without_it_makes_it_join_again_at_once(
     assert cluster_member.tick(0.3).effects == [send(Join(2, ME, CLUSTER, 9))]
 
 
-def test_the_word_of_another_node_makes_it_join_again_once() -> None:
+def test_a_refusal_that_says_that_it_is_gone_makes_it_join_again_once() -> None:
     """Many refusals of data nodes may come in one turn."""
     cluster_member = make_joined()
 
@@ -814,7 +814,7 @@ def test_a_peer_that_does_not_know_join_is_left_and_the_next_address_is_tried() 
 
     effects = hear(cluster_member, no)
 
-    reason = f"not a meta node: it answers {no.detail!r}"
+    reason = f"not a meta node (correct --meta): it answers {no.detail!r}"
     assert effects == [Disconnect(Link.META, ONE), lost(f"meta-1:9610: {reason}")]
     assert cluster_member.statistics()["meta"] == "-"
     assert cluster_member.tick(PAUSE).effects == [Connect(Link.META, TWO, TWO)]

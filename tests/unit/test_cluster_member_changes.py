@@ -32,11 +32,11 @@ CONFIG = Config(meta_addresses=(ONE,))
 CLUSTER, OTHER_CLUSTER = b"A" * 16, b"B" * 16
 ME = Member("s1", Role.SESSION, 0, Status.INITIAL, "tcp://s1:9600", process_id=b"p" * 16)
 S1 = Incarnation(5, "s1")
-SEATED = replace(ME, incarnation_epoch=5, status=Status.WORKING)
+JOINED = replace(ME, incarnation_epoch=5, status=Status.WORKING)
 META = Member("m1", Role.META, 1, Status.WORKING, ONE)
 D1 = Member("d1", Role.DATA, 6, Status.WORKING, "tcp://d1:9620")
-AT_5 = Membership(CLUSTER, 5, 0, RingParameters(), (SEATED, META))
-AT_6 = replace(AT_5, epoch=6, ring_epoch=6, members=(SEATED, D1, META))
+AT_5 = Membership(CLUSTER, 5, 0, RingParameters(), (JOINED, META))
+AT_6 = replace(AT_5, epoch=6, ring_epoch=6, members=(JOINED, D1, META))
 AT_7 = replace(AT_6, epoch=7)
 
 
@@ -95,7 +95,7 @@ def test_changes_below_the_highest_hint_are_applied_and_the_rest_is_fetched() ->
 
 def test_changes_that_remove_the_node_make_it_join_again() -> None:
     cluster_member = make_asking()
-    members = (replace(SEATED, status=Status.DEPARTED), META)
+    members = (replace(JOINED, status=Status.DEPARTED), META)
     gone = MembershipChanges(2, CLUSTER, 5, 6, 0, members[:1], (), members_digest(members))
 
     hear(cluster_member, gone, 0.1)

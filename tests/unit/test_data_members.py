@@ -81,10 +81,10 @@ def test_a_data_node_takes_a_newer_membership_from_a_session() -> None:
     newer = Incarnation(EPOCH + 1, "s3")
     shown = MembershipReply(0, membership(*BOTH, session(newer), epoch=8))
 
-    stranger = ask(core, shown, peer=b"a stranger")
+    unidentified = ask(core, shown, peer=b"unidentified")
     assert core.epoch == EPOCH
-    assert isinstance(stranger[0], Send)
-    assert isinstance(stranger[0].message, Refused)
+    assert isinstance(unidentified[0], Send)
+    assert isinstance(unidentified[0].message, Refused)
     ask(core, shown)
     assert core.epoch == EPOCH + 1
     publish(core, session=newer)

@@ -291,7 +291,7 @@ def test_a_meta_node_without_a_majority_is_not_ready_and_says_what_to_do() -> No
     said = detail(found, "meta-quorum-missing")
     assert "2 of its 3 nodes must run and reach each other" in said
     assert all(name in said for name in gone)
-    assert "start them, or look at the network" in said
+    assert "start them, or check the network" in said
     assert "clients are served as before" in said
 
 

@@ -309,7 +309,7 @@ def test_a_flipped_byte_of_the_write_ahead_log_loses_at_most_the_last_step(
 
 
 @pytest.mark.parametrize("cut", [1, 700, 1048, 1049, 2096])
-def test_a_torn_end_of_the_write_ahead_log_is_what_a_power_cut_leaves(path: Path, cut: int) -> None:
+def test_a_torn_end_of_the_write_ahead_log_is_taken_for_a_power_cut(path: Path, cut: int) -> None:
     """A step is two frames of 1,048 bytes."""
     write_and_die(path, 12)
     wal = path.with_name("raft.db-wal")

@@ -273,7 +273,7 @@ def test_a_missing_quorum_is_logged_with_what_to_do() -> None:
     assert isinstance(reply, MembershipReply)
     others = ", ".join(f"{name} (not reached)" for name in NAMES if name != alone)
     assert "2 of its 3 nodes must run" in reply.trouble
-    assert f"has no connection to {others}: start them, or look" in reply.trouble
+    assert f"has no connection to {others}: start them, or check" in reply.trouble
     (said,) = [log for log in cluster.logged if log.event == "raft.quorum.missing"]
     assert said.fields["detail"] == reply.trouble
 

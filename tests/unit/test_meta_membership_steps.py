@@ -53,7 +53,7 @@ def test_a_newcomer_that_waits_is_a_member_and_not_on_the_ring() -> None:
     assert works == membership(member("d1", 11), epoch=12, ring_epoch=12)
 
 
-def test_a_newcomer_that_waits_takes_its_former_incarnation_off_the_ring() -> None:
+def test_a_waiting_newcomer_removes_its_former_incarnation_from_the_ring() -> None:
     after = steps.joined(membership(member("d1", 3)), member("d1", life=2), Status.INITIAL)
 
     waits = replace(member("d1", 11, Status.INITIAL, life=2))

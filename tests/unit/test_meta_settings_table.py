@@ -83,7 +83,9 @@ def test_a_refused_change_is_refused_again_after_other_changes() -> None:
     again = state.apply(change)
 
     assert first.code == again.code == VersionMismatchError.code
-    assert again.detail == "this change was refused before: look, then make it anew"
+    assert (
+        again.detail == "this change was refused before: read the setting, then make a new change"
+    )
     assert state.settings.find("a") is None
     assert state.apply(ChangeSetting("a", "2", 0, OTHER_ID)).is_changed
 

@@ -412,11 +412,11 @@ def test_a_meta_node_of_another_cluster_is_no_peer_and_is_logged() -> None:
     cluster = running()
     name, *others = NAMES
     core = cluster.cores[name]
-    strange = PeerIncompatible(Link.RAFT_ASK, others[0], "it is of cluster 'other'")
+    incompatible = PeerIncompatible(Link.RAFT_ASK, others[0], "it is of cluster 'other'")
     cluster.logged.clear()
 
     for _ in range(3):
-        cluster.give(name, Link.LOCAL, "", strange)
+        cluster.give(name, Link.LOCAL, "", incompatible)
     cluster.give(name, Link.LOCAL, "", PeerIncompatible(Link.RAFT_ASK, "m99", "unknown"))
 
     told = [log for log in cluster.logged if log.event == "raft.peer.refused"]

@@ -67,7 +67,7 @@ def test_a_node_that_is_added_gets_the_log_then_its_vote_and_is_shown() -> None:
     assert cluster.answers() == [Accepted((7,))]
     assert nodes(cluster)["m4"] is MetaNodeState.LEARNER
     core = cluster.start("m4", {})
-    assert "waits to be taken in" in core._quorum_alarm.sentence()
+    assert "waits to be added" in core._quorum_alarm.sentence()
     cluster.run(3.0)
 
     assert voters(cluster) == (*NAMES, "m4")

@@ -107,7 +107,7 @@ def publish(request_id: int = 11, version: int = 1) -> Publish:
 
 def not_yet(request_id: int) -> Refused:
     detail = (
-        "not accepted yet, but kept: meta is away and has not admitted s1 since it started from "
+        "not accepted yet, but stored: meta is away and has not admitted s1 since it started from "
         "its disk, so what its clients publish waits "
         "(meta:9610: refused)"
     )

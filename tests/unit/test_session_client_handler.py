@@ -144,7 +144,7 @@ def test_a_hello_is_answered_with_a_welcome_that_names_all_sessions() -> None:
 def test_a_session_that_is_no_member_yet_takes_clients_and_their_publishes_wait() -> None:
     session = Session()
     welcome = Welcome(PROTOCOL_VERSION, NO_INCARNATION, b"", 3.0, 1.0, ())
-    detail = "not accepted yet, but kept: meta has not let this session in yet"
+    detail = "not accepted yet, but stored: meta has not admitted this session yet"
     not_yet = refused(1, NotReadyError, detail)
     assert session.greet(ALICE, publish(1)) == to_client(ALICE, welcome, not_yet)
 
@@ -223,7 +223,7 @@ def test_a_message_that_a_session_does_not_take_from_clients_is_refused(*, is_kn
     if is_known:
         session.greet(ALICE)
 
-    detail = "a session does not take Welcome from clients"
+    detail = "a session does not take Welcome from clients: see docs/protocol.md"
     assert session.says(ALICE, WELCOME) == to_client(ALICE, refused(0, UnknownMessageError, detail))
 
 
@@ -436,7 +436,7 @@ def test_one_client_subscribes_within_a_limit_but_may_repeat_itself() -> None:
     session.greet(ALICE, subscribe(5))
     session.hears(D1, Snapshot(1, PAY, V1, (ONE,), 0, 1))
 
-    detail = "one client subscribes at most 1 times"
+    detail = "one client subscribes at most 1 times: use several clients"
     answer = to_client(ALICE, refused(7, LimitError, detail))
     assert session.says(ALICE, Subscribe(7, SHOP, GLOBAL)) == answer
     assert session.says(ALICE, subscribe(8)) == to_client(

@@ -121,7 +121,7 @@ def test_clients_in_their_grace_count_for_a_full_table() -> None:
     assert table.is_full
 
 
-def test_a_closed_client_goes_when_its_grace_is_over_and_not_before() -> None:
+def test_a_closed_client_expires_with_its_grace_and_not_before() -> None:
     clients = Clients()
     alice = clients.come(1, ALICE)
     clients.table.close(ALICE, clients.now)
@@ -157,7 +157,7 @@ def test_a_closed_connection_without_a_hello_concerns_no_client() -> None:
     assert ClientTable(CONFIG, now=0.0).close(ALICE, 0.0) is None
 
 
-def test_a_silent_client_goes_when_its_lease_is_over_and_signs_of_life_extend_it() -> None:
+def test_a_silent_client_expires_with_its_lease_and_signs_of_life_extend_it() -> None:
     clients = Clients()
     alice, bob = clients.come(1, ALICE), clients.come(2, BOB)
     clients.wait(1.0)

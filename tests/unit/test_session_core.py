@@ -355,7 +355,7 @@ def test_a_refusal_of_an_unknown_request_is_ignored() -> None:
 # --- losing the incarnation -----------------------------------------------------------------------
 
 
-def lose_voucher(session: Session) -> list[Effect]:
+def lose_incarnation(session: Session) -> list[Effect]:
     """Let a data node say that this incarnation is gone."""
     session.greet(ALICE)
     session.says(ALICE, publish())
@@ -365,13 +365,13 @@ def lose_voucher(session: Session) -> list[Effect]:
 def test_a_session_whose_incarnation_is_gone_joins_again() -> None:
     session = Session(D1)
 
-    (message,) = at_meta(lose_voucher(session))
+    (message,) = at_meta(lose_incarnation(session))
 
     assert isinstance(message, Join)
     assert (message.cluster_id, message.epoch) == (CLUSTER_ID, 3)
 
 
-def test_many_refusals_for_a_lost_incarnation_are_one_loss() -> None:
+def test_many_refusals_for_a_lost_incarnation_cause_one_rejoin() -> None:
     session = Session(D1)
     session.greet(ALICE)
     more = Publish(12, TWO.publisher_id, 1, PAY, b"")
@@ -412,7 +412,7 @@ def test_a_data_node_that_is_behind_is_shown_the_membership_once() -> None:
 def test_a_new_incarnation_asks_all_clients_who_they_are_and_answers_for_no_publisher() -> None:
     session = Session(D1)
     session.greet(BOB)
-    lose_voucher(session)
+    lose_incarnation(session)
     membership = make_membership(D1, epoch=8, ring_epoch=3, session=S1_AGAIN)
 
     effects = session.join(membership, S1_AGAIN)
@@ -431,7 +431,7 @@ def test_a_new_incarnation_asks_all_clients_who_they_are_and_answers_for_no_publ
 
 def test_a_repeated_publish_that_was_never_accepted_is_not_accepted_by_a_new_incarnation() -> None:
     session = Session(D1)
-    lose_voucher(session)
+    lose_incarnation(session)
     session.join(make_membership(D1, epoch=8, ring_epoch=3, session=S1_AGAIN), S1_AGAIN)
 
     assert at_clients(session.says(ALICE, publish(12))) == []
@@ -472,7 +472,7 @@ def wait_without_meta(session: Session, seconds: float) -> list[Effect]:
 def test_a_session_that_stays_without_incarnation_sends_its_clients_away() -> None:
     """Clients without a connection are sent nothing."""
     session = Session(D1)
-    lose_voucher(session)
+    lose_incarnation(session)
     session.greet(BOB)
     session.local(PeerLost(Link.CLIENTS, BOB))
 
@@ -482,7 +482,7 @@ def test_a_session_that_stays_without_incarnation_sends_its_clients_away() -> No
 
 def test_a_client_that_comes_to_a_session_without_incarnation_is_sent_away_later() -> None:
     session = Session(D1)
-    lose_voucher(session)
+    lose_incarnation(session)
     wait_without_meta(session, 2.1)
     session.says(ALICE, Bye())
     session.greet(BOB)
@@ -494,7 +494,7 @@ def test_a_client_that_comes_to_a_session_without_incarnation_is_sent_away_later
 def test_a_session_that_joins_again_keeps_its_clients(incarnation: Incarnation) -> None:
     """Meta may still know the session: then it goes on as the same incarnation."""
     session = Session(D1)
-    lose_voucher(session)
+    lose_incarnation(session)
     session.wait(1.0)
     epoch = max(incarnation.epoch, 3)
 

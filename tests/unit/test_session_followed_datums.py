@@ -398,7 +398,7 @@ def test_a_beat_that_is_too_short_does_not_raise() -> None:
     assert bench.on_beat(Beat(Incarnation(1, "d1"), ())) == []
 
 
-def test_nothing_is_compared_with_a_node_that_is_primary_of_none_of_it() -> None:
+def test_a_node_that_is_primary_of_no_followed_datum_gets_no_comparison() -> None:
     bench = Bench(D1, D2)
     moved = names_at(make_links(D1, D2), D2)[0]
     followed = bench.known(ONE, name=moved)
@@ -821,7 +821,7 @@ def test_the_primary_is_asked_for_no_version_below_the_one_that_a_client_claims(
     assert settle(bench) == []
 
 
-def test_a_claim_that_is_not_above_the_version_here_fetches_nothing() -> None:
+def test_a_claim_that_is_not_above_the_mirrors_version_causes_no_fetch() -> None:
     bench = Bench(D1)
     followed = bench.known(ONE)
     bench.datums.claim(followed, V1)

@@ -262,7 +262,9 @@ def test_a_meta_node_that_hangs_is_left_and_the_request_is_sent_again() -> None:
 # --- time and number ------------------------------------------------------------------------------
 
 
-ADVICE_SENT = "the change may or may not be done; look, then ask again"
+ADVICE_SENT = (
+    "the change may have been made; look (`zreg settings get`, `zreg meta ls`), then try again"
+)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +293,7 @@ def test_an_answer_that_does_not_come_is_refused_in_time(
     assert answers(session, SettingsReply(passed.request_id, REPLY)) == [], "too late"
 
 
-def test_the_refusal_says_what_is_in_the_way() -> None:
+def test_the_refusal_says_why_meta_is_not_reached() -> None:
     session = Session(D1)
     reason = "meta has no leader: 2 of its 3 nodes must run"
     renewal = Refused(2, NotLeaderError.code, reason)
@@ -399,7 +401,9 @@ def test_a_change_that_was_lost_on_the_way_once_stays_in_doubt() -> None:
 
     (no,) = refusals(at_clients(session.wait(SECONDS_MAX + 0.1)))
 
-    assert no.detail.endswith("the change may or may not be done; look, then ask again")
+    assert no.detail.endswith(
+        "the change may have been made; look (`zreg settings get`, `zreg meta ls`), then try again"
+    )
 
 
 def test_a_meta_node_that_may_not_lead_is_sent_no_request() -> None:

@@ -128,7 +128,7 @@ def test_pauses_grow_while_a_node_refuses_and_begin_again_when_it_accepts() -> N
     assert refuse(bench, now) <= 0.1
 
 
-def test_many_refusals_at_once_are_one_pause() -> None:
+def test_many_refusals_at_once_cause_one_pause() -> None:
     bench = RegistrationsBench(D1)
     bench.tick(0.0)
     bench.publish(ONE, TWO)
@@ -270,7 +270,7 @@ class Life:
 
 @settings(max_examples=40)
 @given(st.integers(0, 2**32))
-def test_a_digest_is_always_that_of_what_was_sent_before_on_the_connection(seed: int) -> None:
+def test_a_digest_always_counts_what_was_sent_before_it_on_the_connection(seed: int) -> None:
     """Publishes, withdrawals, late answers, broken connections and resends come at random."""
     life = Life(Random(seed))
     for _ in range(40):

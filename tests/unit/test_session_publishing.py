@@ -189,9 +189,9 @@ def test_a_publisher_id_of_another_client_is_refused() -> None:
     published(session)
 
     newer = make_publisher(1, version=2)
-    detail = "this publisher id belongs to another client, or to another data id"
+    detail = "this publisher id belongs to another client or data id: use a new id"
     assert session.says(BOB, publish(7, newer)) == to_client(BOB, refused(7, RefusedError, detail))
-    detail = "this publisher id belongs to another client"
+    detail = "this publisher id belongs to another client: withdraw it there"
     answer = to_client(BOB, refused(8, RefusedError, detail))
     assert session.says(BOB, unpublish(8, newer)) == answer
     assert session.says(ALICE, publish(9)) == to_client(ALICE, Accepted((9,)))
@@ -203,7 +203,7 @@ def test_a_publisher_id_stays_with_its_datum() -> None:
     session.greet(ALICE)
     published(session)
 
-    detail = "this publisher id belongs to another client, or to another data id"
+    detail = "this publisher id belongs to another client or data id: use a new id"
     moved = Publish(7, ONE.publisher_id, 2, SHOP, b"")
     assert session.says(ALICE, moved) == to_client(ALICE, refused(7, RefusedError, detail))
 
@@ -212,7 +212,7 @@ def test_one_client_publishes_within_a_limit() -> None:
     session = make_session(publishers_per_client_max=1)
     session.greet(ALICE)
     published(session)
-    detail = "one client publishes at most 1 times"
+    detail = "one client publishes at most 1 times: use several clients"
 
     answer = to_client(ALICE, refused(7, LimitError, detail))
     assert session.says(ALICE, publish(7, TWO)) == answer
@@ -373,7 +373,7 @@ def test_a_repeated_publish_is_told_which_data_node_is_not_reached() -> None:
     session.go_down(D1)
     assert session.greet(ALICE, publish(1))[1:] == []
 
-    why = f"not accepted yet, but kept: {D1}, which has this id, is not reached"
+    why = f"not accepted yet, but stored: the session does not reach {D1}, which owns this id"
     assert session.says(ALICE, publish(2)) == to_client(ALICE, refused(2, NotReadyError, why))
 
     session.local(PeerLost(Link.META, META, "refused"))
@@ -388,7 +388,7 @@ def test_a_repeated_publish_is_told_that_no_data_node_works() -> None:
     session.join(make_membership())
     session.greet(ALICE, publish(1))
 
-    why = "not accepted yet, but kept: no data node works"
+    why = "not accepted yet, but stored: no data node is WORKING"
     assert session.says(ALICE, publish(2)) == to_client(ALICE, refused(2, NotReadyError, why))
 
 

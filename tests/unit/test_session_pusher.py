@@ -726,9 +726,11 @@ class FakeClient:
 
     def looks(self, publishers: Sequence[Publisher]) -> dict[bytes, tuple[bytes, str, str]]:
         """Return those of these publishers that this client can see."""
-        sight = (self.scope, self.client.zone, self.client.data_center)
+        visibility = (self.scope, self.client.zone, self.client.data_center)
         return {
-            p.publisher_id: (p.body, p.zone, p.data_center) for p in publishers if sees(sight, p)
+            p.publisher_id: (p.body, p.zone, p.data_center)
+            for p in publishers
+            if sees(visibility, p)
         }
 
 

@@ -43,7 +43,7 @@ def refused(request_id: int, count_max: int, waiting: int) -> Refused:
     detail = f"one client publishes at most {count_max} times"
     if waiting:
         detail += f", and {waiting} of its withdrawals wait for a data node"
-    return Refused(request_id, LimitError.code, detail)
+    return Refused(request_id, LimitError.code, f"{detail}: use several clients")
 
 
 def make_session(count_max: int, clients_max: int = 10, *, is_up: bool = False) -> Session:
@@ -183,7 +183,7 @@ def test_a_suspicion_that_is_forgotten_at_once_is_not_counted() -> None:
     hello = Hello(PROTOCOL_VERSION, ALICE_ID, "app")
     (_, kept) = answers(session.says(ALICE, hello, publish(2, TWO)))
     assert isinstance(kept, Refused)
-    assert kept.detail.startswith("not accepted yet, but kept")
+    assert kept.detail.startswith("not accepted yet, but stored")
 
 
 ids = st.integers(1, 4)

@@ -39,7 +39,7 @@ async def ask(
 ) -> Answer:
     """Return the first answer of the target's nodes.
 
-    With `is_patient` the nodes are asked again until the time is over, so the question must be safe
+    With `is_patient` the nodes are asked again until the timeout, so the question must be safe
     to ask twice. Raises `RefusedError` if a node refuses, `UnavailableError` if no node answers.
     """
     make, answer_type = question
@@ -73,7 +73,7 @@ def ask_now(
     timeout_seconds: float,
     is_patient: bool = False,
 ) -> Answer:
-    """Do the same where no event loop runs."""
+    """Run `ask` where no event loop runs."""
     return asyncio.run(
         ask(target, question, timeout_seconds=timeout_seconds, is_patient=is_patient)
     )

@@ -55,7 +55,7 @@ class Findings:
 class AskCore:
     """Asks one node after the other until one answers; each has a limited time.
 
-    A patient core starts another round when no node has answered, until its time is over. It also
+    A patient core starts another round when no node has answered, until its timeout. It also
     asks again when a node answers "not ready". Its question must be safe to ask twice. It gives up
     early only where no node can be reached.
     """
@@ -186,7 +186,7 @@ class AskCore:
         if now < self._ends_at:
             self.findings.reasons[self._address] = reason or "lost"
         else:
-            # The time is over. What this node said in an earlier round tells more than that.
+            # The timeout has passed. The reason of an earlier round tells more than that.
             self.findings.reasons.setdefault(self._address, reason)
         if self._left and now < self._ends_at:
             return self._try_next(now)

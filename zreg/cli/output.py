@@ -23,7 +23,7 @@ Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 def say(line: str) -> None:
     """Write one line and flush it, so that a reader of a pipe gets it at once.
 
-    Raises `ReaderGoneError` if the pipe is closed, `CommandFailedError` if the output is full.
+    Raises `ReaderGoneError` if the pipe is closed, `CommandFailedError` if it cannot be written.
     """
     try:
         sys.stdout.write(f"{line}\n")

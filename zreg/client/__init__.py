@@ -1,1 +1,1 @@
-"""What user programs run: `api` on top, `runtime` beneath it, and `core` with the decisions."""
+"""The client of user programs: `api` on top, `runtime` beneath it, `core` with the decisions."""

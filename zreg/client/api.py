@@ -1,8 +1,8 @@
 """The client that programs use.
 
 Publish and subscribe record what you want and return at once. The client finds a session, tells it
-what you want, and tells the next session again, for as long as it lives. Only methods called
-`wait_…` wait, and `request`.
+what you want, and tells the next session again, for as long as it lives. Only `request` and the
+methods called `wait_…` wait.
 """
 
 import atexit
@@ -156,7 +156,7 @@ class Client:
         return self._runtime.statistics()
 
     def close(self) -> None:
-        """Unpublish everything, say goodbye and end, within a second; twice is fine."""
+        """Unpublish everything, say goodbye and end, within a second; again does nothing."""
         close_all([self._runtime], CLOSE_SECONDS_MAX)
 
     def __enter__(self) -> "Self":

@@ -55,7 +55,7 @@ class Publication:
         return self._is_registered
 
     def wait_registered(self, timeout_seconds: float = 30.0) -> "Self":
-        """Wait until the data nodes hold it; raise the refusal if the registry refuses it."""
+        """Wait until its data node holds it; raise the refusal if the registry refuses it."""
         if not self._is_registered:
             self._runtime.wait(self._is_settled, timeout_seconds, self._why_waiting)
         return self
@@ -72,7 +72,7 @@ class Publication:
             self.submit()
 
     def unpublish(self) -> None:
-        """Withdraw it from the registry; twice is fine."""
+        """Withdraw it from the registry; a second call does nothing."""
         self._runtime.check_open()
         with self._runtime.changed:
             if not self._is_withdrawn:

@@ -20,7 +20,7 @@ ASIDE_SECONDS: Final = 5.0
 
 
 class _Instance:
-    """One endpoint, its standing in the round robin, and until when it is set aside."""
+    """One endpoint, its credit in the weighted round robin, and until when it is set aside."""
 
     __slots__ = ("aside_until", "endpoint", "turn")
 

@@ -105,7 +105,7 @@ class Subscription:
         return callback
 
     def close(self) -> None:
-        """End the subscription: no callback begins after this; twice is fine."""
+        """End the subscription: no callback begins after this; a second call does nothing."""
         self._runtime.check_not_forked()
         with self._runtime.changed:
             if not self._is_closed:

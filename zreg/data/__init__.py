@@ -1,1 +1,1 @@
-"""Data: holds a shard of all datums, in memory, with op logs."""
+"""A data node's decisions: it holds its share of all datums in memory, for sessions to follow."""

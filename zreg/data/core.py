@@ -95,7 +95,7 @@ class DataCore:
         return self._refusals.epoch
 
     def start(self, now: float) -> Sequence[Effect]:
-        """Connect to meta. A membership from the disk tells where meta is, not what is owned."""
+        """Listen to announcements. A cached membership gives meta addresses, but no ownership."""
         del now
         return self._cluster_member.start().effects
 
@@ -114,7 +114,10 @@ class DataCore:
                 case FetchChanges():
                     return self._followers.on_fetch_changes(peer, message, now)
                 case MembershipReply() if self._sessions.is_session(peer):
-                    return self._act_on(self._cluster_member.receive(link, peer, message, now), now)
+                    learned = self._cluster_member.take_from_member(
+                        message.membership, now, is_answer=False
+                    )
+                    return self._act_on(learned, now)
                 case _:
                     return self._receive_rest(peer, message, now)
         match message:
@@ -138,7 +141,8 @@ class DataCore:
                 effects, is_last = self._sessions.on_compare_digest(peer, message)
                 if is_last:
                     effects += self._evict(now)
-                # The beat has followers fetch again what they took under the longer list.
+                # A snapshot from an unreconciled node may lack publishers. The beat tells the
+                # followers that they can fetch a complete one now.
                 return effects + self._beat() if is_last else effects
             case CompareVersions():
                 return self._followers.on_compare_versions(peer, message)
@@ -219,7 +223,7 @@ class DataCore:
     # --- membership ---------------------------------------------------------------------------
 
     def _act_on(self, learned: Learned, now: float) -> list[Effect]:
-        """Act on what this node learned as a member; return its effects with those."""
+        """Act on what this node learned as a member; return the effects of both steps."""
         effects, ownership = learned.effects, self._ownership
         incarnation = self._cluster_member.incarnation
         is_new_life = learned.has_new_incarnation and incarnation != ownership.incarnation
@@ -229,7 +233,8 @@ class DataCore:
         effects += self.settle(now)
         membership = self._cluster_member.membership
         if is_new_life:
-            # What this node held may be stale since it was no member: sessions send it again.
+            # Sessions may have written elsewhere while this node was no member. They send
+            # everything again.
             self._store.drop_all_but(())
             ownership.start_over(incarnation, membership)
         if learned.has_new_membership:
@@ -252,6 +257,6 @@ class DataCore:
         self._writes.follow(membership)
         effects = self._evict(now)
         if before != list(self._ownership.unreconciled):
-            # The beat has followers fetch again what they took under a longer list.
+            # As after the last digest: the beat tells followers to fetch complete snapshots.
             effects += self._beat()
         return effects

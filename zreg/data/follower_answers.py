@@ -101,19 +101,26 @@ def compared_versions(
 def compared_publishers(
     store: DatumStore, compare: ComparePublishers, session: Incarnation
 ) -> PublishersCompared:
-    """Return which of a session's publishers are missing here, and which it did not name."""
+    """Return which publishers that a session named are missing here, and its strays.
+
+    A stray is a publisher that this session registered here and did not name.
+    """
     low, high = compare.first_byte_min, compare.first_byte_max
     named = dict(compare.publishers)
     held: dict[bytes, int] = {}
     strays: list[tuple[DataInfoId, bytes, int]] = []
     for datum in store:
-        for key, publisher in datum.publishers.items():
-            if publisher.session != session or not low <= key[0] <= high:
+        for publisher_id, publisher in datum.publishers.items():
+            if publisher.session != session or not low <= publisher_id[0] <= high:
                 continue
-            held[key] = publisher.version
-            if key not in named:
-                strays.append((datum.name, key, publisher.version))
-    missing = [key for key, version in named.items() if held.get(key, 0) < version]
+            held[publisher_id] = publisher.version
+            if publisher_id not in named:
+                strays.append((datum.name, publisher_id, publisher.version))
+    missing = [
+        publisher_id
+        for publisher_id, version in named.items()
+        if held.get(publisher_id, 0) < version
+    ]
     return publishers_compared(missing, strays)
 
 

@@ -1,4 +1,4 @@
-"""What followers of datums ask: changes since a version, snapshots, comparisons of versions."""
+"""Answers to followers: changes since a version, snapshots, comparisons of versions, listings."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,10 @@ from zreg.membership.cluster_member import ClusterMember
 from zreg.primitives.ring import bucket_of
 from zreg.wire.data_messages import CompareVersions, FetchChanges, ListDatums, Snapshot
 
-# A node that meta has not admitted may hold nothing of what is published.
-_NOT_ADMITTED_DETAIL = "meta has not admitted this data node yet: it cannot say what is published"
+# Before meta admits this node, an empty answer would be wrong: it says "unknown", not "none".
+_NOT_ADMITTED_DETAIL = (
+    "meta has not admitted this data node yet, so it holds no datums: ask again later"
+)
 
 
 class Followers:
@@ -42,7 +44,7 @@ class Followers:
             return [self._refusals.not_primary(peer, fetch.request_id)]
         seen_epoch = max(fetch.version, fetch.seen_version).epoch
         if seen_epoch > epoch:
-            detail = "this node has not seen the epoch of that version yet"
+            detail = "this data node has not seen the epoch of that version yet: ask again"
             refused = self._refusals.refuse(peer, fetch.request_id, NotReadyError, detail)
             return [*self._cluster_member.see_epoch(seen_epoch), refused]
         datum = self._store.find(name)

@@ -1,4 +1,4 @@
-"""Of which ids a data node is the primary, and with which sessions it is unreconciled.
+"""The ids of which a data node is the primary, and the sessions that it is unreconciled with.
 
 After a change of the ring a node may own ids whose datums it never had; the sessions of their
 publishers send them. Until the digest with every session of the membership was equal once, a
@@ -89,7 +89,7 @@ class Ownership:
         return True
 
     def start_over(self, incarnation: Incarnation | None, membership: Membership) -> None:
-        """Begin another life (None: lose this one), and trust nothing of the last one."""
+        """Begin another incarnation (None: lose this one), unreconciled with every session."""
         self.incarnation = incarnation
         self._passed = None
         self._take_sessions(membership)

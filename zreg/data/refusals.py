@@ -19,5 +19,7 @@ class Refusals:
 
     def not_primary(self, peer: Peer, request_id: int) -> Effect:
         """Refuse a request for an id that this node is not the primary of."""
-        detail = "this node is not the primary of that id in its membership"
+        detail = (
+            "this data node is not the primary of that id: compare epochs, then ask the primary"
+        )
         return self.refuse(peer, request_id, NotPrimaryError, detail)

@@ -1,4 +1,4 @@
-"""Which session is at the other end of a connection, and what its comparisons find."""
+"""The sessions that are connected to a data node, and the answers to their comparisons."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ _SAY_HELLO = "say NodeHello first"
 
 
 class SessionComparisons:
-    """The connected sessions, and the answers to what they compare."""
+    """Knows the session behind each connection; compares its digest and its publishers."""
 
     def __init__(self, store: DatumStore, ownership: Ownership, refusals: Refusals) -> None:
         self._store = store
@@ -37,7 +37,7 @@ class SessionComparisons:
         return peer in self._sessions
 
     def on_node_hello(self, peer: Peer, hello: NodeHello) -> None:
-        """Note which session is at the other end; it says so again when it rejoined."""
+        """Note which session is behind a connection; a session that rejoins says so again."""
         self._sessions[peer] = hello.incarnation
 
     def forget(self, peer: Peer) -> Incarnation | None:

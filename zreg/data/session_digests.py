@@ -1,4 +1,4 @@
-"""For each session: how many of the publishers here it registered, and a digest of them."""
+"""For each session, a digest of the publishers in the store that it registered."""
 
 from zreg.model import Incarnation, Publisher
 from zreg.primitives.digest import DigestSum
@@ -42,5 +42,5 @@ class SessionDigests:
             self.add(new)
 
     def forget(self, session: Incarnation) -> None:
-        """Drop the digest of a session of which nothing is left."""
+        """Drop the digest of a session that has no publishers here any more."""
         self._digests.pop(session, None)

@@ -71,13 +71,13 @@ class DatumStore:
         datum = self._datums.get(name)
         if datum is None:
             datum = self._datums[name] = Datum(name)
-        key = publisher.publisher_id
-        tombstone = datum.tombstones.get(key)
+        publisher_id = publisher.publisher_id
+        tombstone = datum.tombstones.get(publisher_id)
         if tombstone is not None:
             if tombstone[0].version >= publisher.version:
                 return False
-            del datum.tombstones[key]
-        old = datum.publishers.get(key)
+            del datum.tombstones[publisher_id]
+        old = datum.publishers.get(publisher_id)
         if old is None:
             self.publisher_count += 1
             datum.is_quiet = False
@@ -88,25 +88,25 @@ class DatumStore:
             self.digests.replace(old, publisher)
             if not same_to_subscribers(publisher, old):
                 datum.is_quiet = False
-        datum.publishers[key] = publisher
-        datum.upserts[key] = publisher
+        datum.publishers[publisher_id] = publisher
+        datum.upserts[publisher_id] = publisher
         if datum.removals:
-            datum.removals.pop(key, None)
+            datum.removals.pop(publisher_id, None)
         self._dirty[name] = datum
         return True
 
     def remove(self, name: DataInfoId, removal: Removal, now: float) -> bool:
         """Merge one removal and keep a tombstone, also of a publisher that is not stored.
 
-        That removal is visible too: a follower may hold a copy of the publisher from elsewhere.
+        That removal is visible too: a follower may hold a copy from a former primary.
         Return False if the stored state is newer.
         """
         datum = self._datums.get(name)
         if datum is None:
             datum = self._datums[name] = Datum(name)
-        key = removal.publisher_id
-        old = datum.publishers.get(key)
-        tombstone = datum.tombstones.get(key)
+        publisher_id = removal.publisher_id
+        old = datum.publishers.get(publisher_id)
+        tombstone = datum.tombstones.get(publisher_id)
         if tombstone is not None and tombstone[0].version >= removal.version:
             return False
         if old is not None:
@@ -114,8 +114,8 @@ class DatumStore:
                 return False
             self._take_out(datum, old)
         ends_at = now + self._config.tombstone_seconds
-        datum.tombstones[key] = (removal, ends_at)
-        self._tombstone_ends.append((ends_at, name, key))
+        datum.tombstones[publisher_id] = (removal, ends_at)
+        self._tombstone_ends.append((ends_at, name, publisher_id))
         self._note_removal(datum, removal)
         return True
 
@@ -235,11 +235,11 @@ class DatumStore:
         """Drop expired tombstones and log entries, and the datums that are empty then."""
         ends = self._tombstone_ends
         while ends and ends[0][0] <= now:
-            _, name, key = ends.popleft()
+            _, name, publisher_id = ends.popleft()
             datum = self._datums.get(name)
             # A newer removal of the same publisher expires at its own time.
-            if datum is not None and datum.tombstones.get(key, (None, 0.0))[1] <= now:
-                datum.tombstones.pop(key, None)
+            if datum is not None and datum.tombstones.get(publisher_id, (None, 0.0))[1] <= now:
+                datum.tombstones.pop(publisher_id, None)
         for datum in list(self._datums.values()):
             self._trim(datum, now)
             if not (datum.publishers or datum.tombstones or datum.is_dirty):

@@ -1,4 +1,4 @@
-"""Writes of sessions: which are taken, and when they are accepted.
+"""The writes of sessions: which are merged, which are refused, and when they are accepted.
 
 A write is merged at once and accepted at the end of the turn, after the hint at its change: a
 session that reads an acceptance knows that the data node holds the publisher.
@@ -108,10 +108,10 @@ class Writes:
         """
         session = publish.publisher.session
         if session.epoch > self._refusals.epoch:
-            detail = f"{session} joined at an epoch that this node has not seen yet"
+            detail = f"{session} joined at an epoch that this node has not seen yet: send again"
             refused = self._refusals.refuse(peer, publish.request_id, NotReadyError, detail)
             return [*self._cluster_member.see_epoch(session.epoch), refused]
-        detail = f"{session} is not a member (any more): join again and ask your clients"
+        detail = f"{session} is not a member (any more): join again, then have the clients replay"
         return [self._refusals.refuse(peer, publish.request_id, SessionGoneError, detail)]
 
     def forget(self, peer: Peer) -> None:

@@ -1,6 +1,6 @@
 """How the membership goes from one epoch to a later one without being sent whole.
 
-Meta sends the changes since an epoch (`zreg/meta/members/membership_history.py`), and the node
+Meta sends the changes since an epoch (`zreg/meta/state/membership_history.py`), and the node
 applies them to its copy. Both compare the result by its digest. A node with another digest has
 a copy with another history, and fetches the whole membership.
 """

@@ -39,6 +39,7 @@ from zreg.membership.announcements import Announcements
 from zreg.membership.leader_connection import LeaderConnection
 from zreg.membership.leader_outage import LeaderOutage
 from zreg.membership.membership_follower import MembershipFollower
+from zreg.membership.node_id_wait import NodeIdWait
 from zreg.model import EMPTY_MEMBERSHIP, Incarnation, Member, Membership
 from zreg.wire.common_messages import Refused
 from zreg.wire.membership_messages import (
@@ -72,7 +73,7 @@ class Learned(msgspec.Struct):
     effects: list[Effect]
     # The connection to the leader of meta was made, or ended.
     has_new_leader: bool = False
-    # `ClusterMember.membership` is another one now.
+    # `ClusterMember.membership` was replaced.
     has_new_membership: bool = False
     # `ClusterMember.incarnation` was given by meta, or was lost.
     has_new_incarnation: bool = False
@@ -100,8 +101,7 @@ class ClusterMember:
         self._connection = LeaderConnection(config, rng=rng, now=now)
         self._follower = MembershipFollower(cached)
         self._announcements = Announcements()
-        # Since when meta has answered that another process has this node id.
-        self._id_in_use_since: float | None = None
+        self._id_wait = NodeIdWait(config)
         self._learned = Learned([])
 
     @property
@@ -147,7 +147,7 @@ class ClusterMember:
         return self._finish(effects)
 
     def receive(self, link: Link, peer: Peer, message: Message | Local, now: float) -> Learned:
-        """Take a message of the META and MEMBERSHIP links, or what happened to them."""
+        """Take a message of the META and MEMBERSHIP links, or an event of their connections."""
         return self._finish(self._receive(link, peer, message, now))
 
     def tick(self, now: float) -> Learned:
@@ -165,7 +165,7 @@ class ClusterMember:
         return self._connection.next_tick_at()
 
     def lose_incarnation(self, now: float) -> Learned:
-        """Act on a node's word that this incarnation is gone: join again, as a new one."""
+        """Act on a refusal that says that this incarnation is gone: join again, as a new one."""
         if self.incarnation is None:
             return self._finish([])
         self._set_incarnation(None)
@@ -173,7 +173,7 @@ class ClusterMember:
         return self._finish(self._ask(now) if self._connection.is_up else [])
 
     def statistics(self) -> dict[str, int | float | str]:
-        """Return what people want to know of it."""
+        """Return epoch, incarnation and leader, for people."""
         return {
             "epoch": self.membership.epoch,
             "incarnation": str(self.incarnation or "-"),
@@ -210,17 +210,14 @@ class ClusterMember:
         connection, membership = self._connection, self.membership
         connection.note_asked(now)
         self._follower.forget_fetch()
-        epoch, cluster_id = membership.epoch, membership.cluster_id
-        request_id = connection.next_request_id()
-        if self.incarnation is None:
-            message: Message = Join(request_id, self._member, cluster_id, epoch)
-        else:
-            message = Renew(request_id, self.incarnation, cluster_id, epoch)
+        request = _lease_request(
+            connection.next_request_id(), self._member, self.incarnation, membership
+        )
         # A lost connection to the announcements is made again here, not by attempts of its own.
-        return [connection.send(message), *self._announcements.follow(membership)]
+        return [connection.send(request), *self._announcements.follow(membership)]
 
     def _fetch(self, *, is_whole: bool = False) -> list[Effect]:
-        """Ask for what came since; once, until the answer is here or the next renewal is due."""
+        """Fetch the changes since the copy's epoch; one fetch at a time, until the next renewal."""
         connection = self._connection
         if not connection.is_up or self._follower.is_fetching:
             return []
@@ -251,8 +248,6 @@ class ClusterMember:
                 return self.see_epoch(message.epoch)
             case MembershipChanged() if message.cluster_id == self.membership.cluster_id:
                 return self.see_epoch(message.epoch)
-            case MembershipReply() if link is Link.REQUESTS:
-                return self._on_handed_over(message.membership, now)
             case Message() if link is Link.META and peer == connection.address and not dialling:
                 connection.on_heard(now)
                 return self._on_answer(message, now)
@@ -288,25 +283,21 @@ class ClusterMember:
             case NodeIdInUseError.code:
                 return self._on_id_in_use(detail, now)
             case ForeignClusterError.code:
-                # The person who starts this node again means the cluster that it then reaches.
+                # Empty the cache: the next start of this node joins the cluster that it reaches.
                 return [*self._cache(EMPTY_MEMBERSHIP), Emit(NodeFailed(detail))]
             case _ if self.leader is not None:
                 fields: dict[str, str | int | float] = {"code": refused.code, "detail": detail}
                 return [Log(INFO, "meta.refused", fields)]
             case UnknownMessageError.code if not refused.request_id:
                 # A session or data node listens at an address that was given as a meta node's.
-                why = f"not a meta node: it answers {detail!r}"
+                why = f"not a meta node (correct --meta): it answers {detail!r}"
                 return self._on_lost(self._connection.hang_up(why, now))
             case _:
                 return self._connection.on_refused(refused, now)
 
     def _on_id_in_use(self, detail: str, now: float) -> list[Effect]:
-        """Wait one lease for meta to notice a dead predecessor, then fail."""
-        if self._id_in_use_since is None:
-            self._id_in_use_since = now
-        if now - self._id_in_use_since <= self._config.lease_seconds + 1.0:
-            return []
-        return [Emit(NodeFailed(detail))]
+        self._id_wait.on_in_use(now)
+        return [Emit(NodeFailed(detail))] if self._id_wait.is_over(now) else []
 
     def _on_admitted(self) -> list[Effect]:
         if self.leader is None:
@@ -314,10 +305,10 @@ class ClusterMember:
         return self._connection.on_admitted()
 
     def _on_lost(self, effects: list[Effect]) -> list[Effect]:
-        """Note that the connection of before is gone; `effects` are those of its end."""
+        """Note that the connection has ended; return `effects`, which its end caused."""
         self._learned.has_new_leader = True
         if not self._connection.is_dialling:
-            self._id_in_use_since = None
+            self._id_wait.end()
         return effects
 
     # --- the membership -----------------------------------------------------------------------
@@ -355,33 +346,24 @@ class ClusterMember:
             effects += self._fetch()
         return effects
 
-    def take_from_member(self, membership: Membership, now: float) -> Learned:
-        """Take the membership that a member answered, which this node asked while meta is away.
+    def take_from_member(self, membership: Membership, now: float, *, is_answer: bool) -> Learned:
+        """Take the membership that another member sent, which may know more while meta is away.
 
-        It may show that this node has departed: then it is no member any more.
-        """
-        if self.leader is not None or membership.cluster_id != self.membership.cluster_id:
-            return self._finish([])
-        return self._finish(self._on_membership(MembershipReply(0, membership), now))
-
-    def _on_handed_over(self, membership: Membership, now: float) -> list[Effect]:
-        """Take a membership from a session, which may know more while meta is out of reach.
-
-        Only meta says who is who: nothing that comes on a data link changes this node's cluster,
-        incarnation or status. While the leader is connected, the epoch alone is news.
+        Only an answer to this node's own question may show that this node has departed. Anything
+        else that comes on a data link changes neither its cluster nor its incarnation or status.
         """
         if membership.cluster_id != self.membership.cluster_id:
-            return []
+            return self._finish([])
         is_in = self.incarnation is not None and membership.has_living(self.incarnation)
-        if self.leader is None and is_in:
-            return self._on_membership(MembershipReply(0, membership), now)
-        return self.see_epoch(membership.epoch)
+        if self.leader is None and (is_in or is_answer):
+            return self._finish(self._on_membership(MembershipReply(0, membership), now))
+        return self._finish(self.see_epoch(membership.epoch))
 
     def _on_joined(self, incarnation: Incarnation, epoch: int) -> list[Effect]:
         # A join that was sent twice is answered twice.
         is_logged = incarnation == self.incarnation
         self._set_incarnation(incarnation)
-        self._id_in_use_since = None
+        self._id_wait.end()
         effects = self._on_admitted()
         if not is_logged:
             fields: dict[str, str | int | float] = {"incarnation": str(incarnation), "epoch": epoch}
@@ -394,6 +376,15 @@ class ClusterMember:
 
     def _cache(self, membership: Membership) -> list[Effect]:
         return [Emit(MembershipTaken(membership))] if self._has_disk else []
+
+
+def _lease_request(
+    request_id: int, member: Member, incarnation: Incarnation | None, membership: Membership
+) -> Join | Renew:
+    """Return the request to renew the lease of an incarnation, or to join if there is none."""
+    if incarnation is None:
+        return Join(request_id, member, membership.cluster_id, membership.epoch)
+    return Renew(request_id, incarnation, membership.cluster_id, membership.epoch)
 
 
 def _cached_log(membership: Membership) -> Log:

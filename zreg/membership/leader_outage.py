@@ -1,7 +1,8 @@
 """Why a node does not reach the leader of meta, for its health and for other nodes' questions.
 
 A node tries its meta nodes in rounds. Each failed attempt leaves a reason per address. A meta node
-that answers "I do not lead" tells more than an address that is not reached, so answers win.
+that answers "I do not lead" tells more than an address that is not reached, so the answers are
+shown instead of the failures.
 """
 
 from typing import Final
@@ -59,19 +60,19 @@ class LeaderOutage:
 
     def _note(
         self,
-        found: dict[str, str],
-        other: dict[str, str],
+        noted: dict[str, str],
+        outdated: dict[str, str],
         address: str,
         reason: str,
         now: float,
     ) -> None:
         if not self._last_failure:
             self.since = now
-        other.pop(address, None)
-        found.pop(address, None)
-        if len(found) >= _ADDRESSES_MAX:
-            del found[next(iter(found))]
-        found[address] = self._last_failure = reason
+        outdated.pop(address, None)
+        noted.pop(address, None)
+        if len(noted) >= _ADDRESSES_MAX:
+            del noted[next(iter(noted))]
+        noted[address] = self._last_failure = reason
         self._last_address = address
 
     def note_not_leader(self, detail: str, leader: str) -> None:

@@ -1,4 +1,4 @@
-"""What a node's log says of an outage of the leader of meta: at once, on a new reason, and rarely.
+"""The log lines about an outage of the leader of meta: the first at once, then few.
 
 A node tries its meta nodes several times a second at first. The log has the first reason at once, a
 new reason at most every five seconds, a reminder every minute, and the end only when the leader has
@@ -64,7 +64,7 @@ class OutageLog:
         return lines
 
     def refused(self, code: int, detail: str, now: float) -> list[Log]:
-        """Return the line for a refusal of this node; "not now" is no warning."""
+        """Return the line for a refusal of this node; a temporary one (not ready) is no warning."""
         level = INFO if code == NotReadyError.code else WARNING
         fields: _Fields = {"code": code, "detail": detail}
         return self._log("meta.refused", fields, now, may_be_new=True, level=level)

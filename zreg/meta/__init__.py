@@ -1,1 +1,1 @@
-"""Meta: who is in the cluster."""
+"""Meta's decisions: the members and the settings of the cluster, agreed on by Raft."""

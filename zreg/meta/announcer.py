@@ -1,4 +1,4 @@
-"""Telling nodes the membership, as far as this meta node has applied it."""
+"""Announces the membership to nodes, and answers their fetches, from the state applied here."""
 
 from typing import Final
 
@@ -16,7 +16,10 @@ _ANNOUNCE_SECONDS: Final = 0.05
 
 
 class MembershipAnnouncer:
-    """Which membership was announced last, and when."""
+    """Announces changes of members at once, and changes of settings together.
+
+    Every meta node has one, since every meta node serves the membership.
+    """
 
     def __init__(
         self, state: MetaState, quorum_alarm: QuorumAlarm, beat_seconds: float, *, now: float
@@ -58,7 +61,7 @@ class MembershipAnnouncer:
         return Send(link, peer, MembershipReply(request.request_id, membership, trouble=alarm()))
 
     def _change_at(self) -> float | None:
-        """When to announce a change: one of members at once, one of settings with the next ones."""
+        """When to announce a change: of members at once, of settings after a pause."""
         announced, membership = self._announced, self._state.membership
         if announced is membership or announced.epoch == membership.epoch:
             return None

@@ -43,7 +43,7 @@ _SHOW_SECONDS: Final = 0.5
 
 
 class MetaCore:
-    """One meta node."""
+    """One meta node: hands messages to Raft and the announcer and, while it leads, to `Leader`."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class MetaCore:
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
-        """Take a message, or what happened to a connection."""
+        """Take a message, or a local event."""
         if isinstance(message, Local):
             return self._on_event(message, now)
         if link is Link.RAFT_ANSWER and isinstance(message, Join):
@@ -239,6 +239,6 @@ class MetaCore:
         }
 
     def health(self, now: float) -> Health:
-        """Return what is wrong, as far as this core knows."""
+        """Return the problems that this core knows of."""
         del now
         return health_of(self.raft_driver, self._quorum_alarm, self._member.node_id)

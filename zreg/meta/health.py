@@ -1,4 +1,4 @@
-"""What is wrong with a meta node, as problems for people and service managers."""
+"""The problems of a meta node, as its health pages show them."""
 
 from typing import Final
 
@@ -37,7 +37,7 @@ def _missing_peers(raft_driver: RaftDriver, node_id: str) -> list[Problem]:
     spare_count = raft_driver.peers.spare_voter_count()
     detail = (
         f"{node_id} has no connection to {some(missing)}: as far as it sees, {spare_count} more of "
-        f"meta's {voter_count} voters may fail; see what became of them, or look at the network "
+        f"meta's {voter_count} voters may fail; start the missing nodes, or check the network "
         "between"
     )
     return [Problem("meta-node-missing", detail)]

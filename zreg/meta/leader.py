@@ -120,7 +120,7 @@ class Leader:
         self.departures.follow_membership(now)
 
     def on_request(self, peer: Peer, message: Message, now: float) -> list[Effect] | None:
-        """Answer a request; None: it is none that a leader takes."""
+        """Answer a request; None if a leader does not take this kind of message."""
         match message:
             case Renew() | Join():
                 return self.registrar.on_join_or_renew(peer, message, now)
@@ -142,7 +142,7 @@ class Leader:
                 return None
 
     def on_event(self, event: PeerUp | PeerLost, now: float) -> list[Effect]:
-        """Take what happened to a node's connection, or to a check of its address."""
+        """Take an event of a node's connection, or the result of a check of its address."""
         if event.link is Link.CHECKS:
             return self.failure_checks.on_check(event, now)
         return self.failure_checks.on_node_lost(event.peer, now)

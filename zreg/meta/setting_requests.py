@@ -29,14 +29,14 @@ class SettingRequests:
         def on_applied(applied: Applied | None, _now: float) -> Sequence[Effect]:
             if applied is None:
                 detail = (
-                    "the leader of meta changed, and it is not known whether the setting did: "
-                    "look, then ask again"
+                    "the leader of meta changed, and the setting may have been changed: look with "
+                    f"`zreg settings get {message.name}`, then try again"
                 )
                 return [refused(peer, message.request_id, NotReadyError.code, detail)]
             if applied.code:
                 return [refused(peer, message.request_id, applied.code, applied.detail)]
-            # The setting as this change left it. If the change was made before, others may have
-            # followed.
+            # The setting as this change left it. If the change was made before, other changes may
+            # have followed.
             found: tuple[Setting, ...] = ()
             if message.value is not None:
                 found = (Setting(message.name, message.value, applied.version),)

@@ -90,7 +90,7 @@ class Difference(msgspec.Struct, Generic[K, V], frozen=True):
 
 
 class Mirror(Generic[K, V]):
-    """A copy of something that is followed: its items by key, and their version."""
+    """A copy of a followed collection: its items by key, and their version."""
 
     def __init__(self, items: Items[K, V]) -> None:
         self._items = items

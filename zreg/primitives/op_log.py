@@ -1,4 +1,4 @@
-"""The last changes of a datum, from which a follower catches up from its version.
+"""The last changes of a datum or of the members, with which a follower catches up.
 
 An `OpLog` knows no socket and no clock; the caller passes `now`.
 """
@@ -27,7 +27,7 @@ S = TypeVar("S", bound=Step)
 
 
 class OpLog(Generic[S]):
-    """The bounded tail of the changes of a datum, without gaps, the oldest first."""
+    """The bounded tail of a history of changes, without gaps, the oldest first."""
 
     # Lists, not deques: an empty deque takes 600 bytes, and most datums change rarely.
     __slots__ = ("_changes", "_times")

@@ -17,7 +17,7 @@ logger = logging.getLogger("zreg.reactor")
 
 
 class CoreCalls:
-    """Calls to one core. An exception is a bug of the core: it costs that call and nothing more.
+    """Calls to one core. An exception is a bug of the core: it costs that call only.
 
     A core that has a disk is the exception: other nodes rely on its state, so its node ends.
     `NodeEndError` passes through all methods.

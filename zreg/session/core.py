@@ -31,7 +31,7 @@ from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
 from zreg.session.membership_loss import MembershipLoss
-from zreg.session.proxy.command_questions import Questions
+from zreg.session.proxy.command_questions import CommandQuestions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
 from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.data_messages import Beat, Changed
@@ -48,7 +48,7 @@ _TRANSIENT: Final = (NotPrimaryError.code, NotReadyError.code, SessionGoneError.
 
 
 class SessionCore:
-    """One session node."""
+    """One session: hands each message to its part, and acts on a new membership or incarnation."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class SessionCore:
             self._cluster_member,
             self._data.registrations,
             self._data.followed,
-            Questions(self._cluster_member, self._data.listings, self._meta_proxy),
+            CommandQuestions(self._cluster_member, self._data.listings, self._meta_proxy),
             now=now,
         )
 
@@ -133,7 +133,9 @@ class SessionCore:
                 return self._on_refused(peer, message, now)
             case MembershipReply():
                 membership = message.membership
-                return self._act_on(self._cluster_member.take_from_member(membership, now), now)
+                return self._act_on(
+                    self._cluster_member.take_from_member(membership, now, is_answer=True), now
+                )
             case _:
                 return self._data.receive(peer, message, now)
 
@@ -193,7 +195,7 @@ class SessionCore:
     # --- membership ---------------------------------------------------------------------------
 
     def _act_on(self, learned: Learned, now: float) -> list[Effect]:
-        """Act on what this node learned as a member; return its effects with those."""
+        """Act on what this node learned as a member; return the effects of both steps."""
         effects = learned.effects
         if learned.has_new_leader:
             effects += self._meta_proxy.on_leader()
@@ -219,9 +221,9 @@ class SessionCore:
         self._loss.on_joined()
         if incarnation == self._data.incarnation:
             return []
-        # Clients have to say again what the former incarnation answered for. And a client that was
-        # greeted before there was a membership was told of no cluster: it would take its next
-        # session for one of another cluster, and its view could go back.
+        # Clients have to publish again what the former incarnation answered for. And a client that
+        # was greeted before there was a membership got a Welcome without a cluster: it would take
+        # its next session for one of another cluster, and its view could go back.
         self._clients.ask_all()
         return self._data.on_incarnation(incarnation)
 
@@ -300,7 +302,7 @@ class SessionCore:
         }
 
     def health(self, now: float) -> Health:
-        """Return the problems of this session, as far as it knows them."""
+        """Return the problems that this core knows of."""
         return health_of(
             self._cluster_member,
             self._data.links,

@@ -1,4 +1,4 @@
-"""The data nodes' side of a session: what they are told and asked, and what they say."""
+"""A session's side towards data nodes: registrations, followed datums, comparisons, listings."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -112,7 +112,7 @@ class DataHandler:
     # --- connections, ring, incarnation -------------------------------------------------------
 
     def on_peer_up(self, event: PeerUp) -> Sequence[Effect]:
-        """Say who this session is, and all that waited for the connection."""
+        """Identify this session to a data node, and send what waited for the connection."""
         peer = self.links.on_peer_up(event)
         if peer is None:
             return ()

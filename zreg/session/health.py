@@ -24,8 +24,8 @@ def health_of(
 ) -> Health:
     """Return the health of a session: it can do its work as long as it takes clients.
 
-    A session that meta has not let in yet takes clients, and serves what can be read. A session
-    that meta took for dead, and that cannot join again, sends its clients to other sessions.
+    A session that meta has not admitted yet takes clients, and serves reads. A session that meta
+    declared dead, and that cannot join again, sends its clients to other sessions.
     """
     not_admitted = Harm.STOPS_WORK if is_sending_away else Harm.DEGRADES
     still_works = (
@@ -48,13 +48,13 @@ def health_of(
 def _data_problems(links: DataLinks) -> list[Problem]:
     peers = links.peers()
     if not peers:
-        detail = "no data node works: what clients publish waits; start one, see `zreg nodes`"
+        detail = "no data node is WORKING: what clients publish waits; start one, see `zreg nodes`"
         return [Problem("no-data-node", detail)]
     missing = [peer.rpartition("@")[0] for peer in peers if not links.is_up(peer)]
     if not missing:
         return []
     detail = (
         f"no connection to {some(missing)}: changes of what they hold wait, views stay as they "
-        "are; check that these nodes run, and the network between"
+        "are; check that these nodes run, and check the network between"
     )
     return [Problem("data-unreachable", detail)]

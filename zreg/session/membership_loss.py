@@ -1,13 +1,13 @@
-"""What follows from it that a session is no member any more: its clients are sent away."""
+"""When a session that meta took the incarnation from sends its clients to other sessions."""
 
 from typing import Final
 
-# A session that does not join again in this time is of no use to its clients.
+# A session that has not joined again after this time cannot register what its clients publish.
 _SECONDS_MAX: Final = 2.0
 
 
 class MembershipLoss:
-    """Since when the session is no member, and when its clients have to be sent away next.
+    """The time at which the session lost its incarnation, and when it next sends its clients away.
 
     Invariant: both times are None as long as the session is a member, or has never been one.
     """
@@ -30,15 +30,15 @@ class MembershipLoss:
         self._lost_at = self._send_away_at = None
 
     def is_lasting(self, now: float) -> bool:
-        """Return whether the session is no member for so long that it sends clients away."""
+        """Return whether the session has been no member for so long that it sends clients away."""
         return self._lost_at is not None and now - self._lost_at >= _SECONDS_MAX
 
     def is_send_away_due(self, now: float) -> bool:
-        """Return whether the clients that are here have to be sent away now."""
+        """Return whether the present clients have to be sent away now."""
         return self._send_away_at is not None and now >= self._send_away_at
 
     def on_sent_away(self, now: float) -> None:
-        """Note that clients were sent away; those that come meanwhile are sent away next time."""
+        """Note that clients were sent away; clients that connect now are sent away next time."""
         self._send_away_at = now + _SECONDS_MAX
 
     def next_tick_at(self) -> float | None:

@@ -26,7 +26,7 @@ from zreg.wire.cached_membership import (
 )
 
 CACHE_NAME: Final = "membership.msgpack"
-# Members come and go in bursts, and each write waits for the disk.
+# The pause after a write: members join and depart in bursts, and each write waits for the disk.
 PAUSE_SECONDS: Final = 0.2
 # A write that failed is tried again after this time: the operator has to free space first.
 RETRY_SECONDS: Final = 5.0
@@ -119,7 +119,7 @@ class MembershipCache:
             self._task = asyncio.get_running_loop().create_task(self._write())
 
     async def close(self) -> None:
-        """Return when the newest membership is written, or its write has failed."""
+        """Wait until the newest membership is written, or its write has failed."""
         self._closing.set()
         if self._task is not None:
             await self._task
@@ -152,7 +152,7 @@ class MembershipCache:
             self.cached = membership
 
     def _on_failure(self, error: OSError) -> None:
-        """Remember why a write failed, and log the first failure of a row."""
+        """Remember why a write failed, and log the first of several failures in succession."""
         was_failing = self.failure is not None
         self.failure = (
             f"{self._file.path} cannot be written ({error.strerror}): free space or repair its "

@@ -182,7 +182,7 @@ def _wait_for(client: Client, wait: Callable[[float], object], timeout_seconds: 
 
 
 def _advice(client: Client, known: str) -> str:
-    """Return what to do when an answer does not come.
+    """Return what to do when no answer comes.
 
     The session may know a reason, such as that it does not reach meta; `known` is not repeated.
     """

@@ -82,7 +82,7 @@ def node(
 
 
 class _MetaRequests:
-    """Asks meta, through a session or directly, until it answers or the time is over."""
+    """Asks meta, through a session or directly, until it answers or the timeout has passed."""
 
     def __init__(
         self, url: str | None, meta: str | None, cluster: str | None, timeout_seconds: float
@@ -114,9 +114,9 @@ class _MetaRequests:
         return time.monotonic() + _PAUSE_SECONDS < self._ends_at
 
     def _until_done(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask until the answer is another one than "not now".
+        """Ask until meta does, or finally refuses, what was asked.
 
-        If there is none in time, raises the last refusal: it tells more than a failed connection.
+        If time runs out, raises the last refusal: it tells more than a failed connection.
         """
         refused: Error | None = None
         while True:
@@ -225,7 +225,8 @@ def remove(
     names = [node.node_id for node in requests.nodes().nodes]
     if node_id not in names:
         raise CommandFailedError(
-            f"nothing to remove: {node_id} is not among the nodes of meta, {', '.join(names)}",
+            f"nothing to remove: {node_id} is not among the nodes of meta ({', '.join(names)}): "
+            "see `zreg meta ls`",
             code=NOT_FOUND,
         )
     requests.change(RemoveMeta, node_id=node_id)

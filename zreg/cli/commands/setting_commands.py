@@ -40,7 +40,7 @@ IfVersion = Annotated[
 
 
 class _SettingRequests:
-    """Asks meta, through a session or directly, until an answer comes or the time is over."""
+    """Asks meta, through a session or directly, until an answer comes or the timeout has passed."""
 
     def __init__(
         self, url: str | None, meta: str | None, cluster: str | None, timeout_seconds: float

@@ -46,7 +46,7 @@ class SetPublication(Local, frozen=True):
 
 
 class WithdrawPublication(Local, frozen=True):
-    """Unpublish a registration; doing so twice is fine."""
+    """Unpublish a registration, if it is published."""
 
     publisher_id: bytes
 

@@ -1,4 +1,4 @@
-"""To which session the client is connected, how far the connection is, and when to give it up."""
+"""The client's connection: to which session, in which phase, and when the client gives it up."""
 
 import enum
 import math
@@ -164,7 +164,7 @@ class SessionConnection:
         self._conversation.heard_at = now
 
     def tick(self, now: float) -> list[Effect]:
-        """Dial when the pause is over; give up a connection that took too long."""
+        """Dial when the pause has ended; give up a connection that took too long."""
         if self.phase is Phase.OPEN:
             if self._leases.expired(now):
                 return self.leave("the session was silent for a whole lease", now)
@@ -175,7 +175,7 @@ class SessionConnection:
             return self.dial(now)
         if self.phase is Phase.DIALLING:
             return self.give_up("the connection could not be made in time", now)
-        return self.give_up("the greeting was not answered; is a session there?", now)
+        return self.give_up("the greeting was not answered: check that a session runs there", now)
 
     def ping_if_due(self, now: float) -> list[Effect]:
         """Return a Ping if nothing was sent or heard for the session's ping interval.

@@ -215,7 +215,7 @@ class ClientCore:
                 return ()
 
     def _on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
-        """Replay everything; the session drops what it holds beside the replay at ReplayDone."""
+        """Replay everything; at ReplayDone the session drops what the replay did not name."""
         return [
             *self._connection.on_welcome(welcome, now),
             *self._publications.replay(now),

@@ -59,7 +59,8 @@ class SubscriptionRecord(Requester):
         mirror = self.mirror
         if self._is_foreign or not mirror.is_known:
             return Subscribe(request_id, self.data_info_id, self.scope, ZERO, 0)
-        # The session must not take a view that may hold too much for current: it would stay so.
+        # An unsure view may hold removed publishers. A true digest could let the session confirm
+        # the view as current, and the removed publishers would stay.
         digest = UNSURE_DIGEST if mirror.is_unsure else view_digest(mirror.content.values())
         return Subscribe(request_id, self.data_info_id, self.scope, mirror.version, digest)
 

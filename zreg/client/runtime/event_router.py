@@ -58,7 +58,7 @@ class EventRouter:
                 pass
 
     def _tell_local_host(self) -> None:
-        """Tell it to the publications that need it; look it up only for them, as that may block."""
+        """Tell the local host to the publications that need it; the look-up may block."""
         waiting = [each for each in self._listeners.publications.values() if each.needs_host]
         if waiting and (host := self._connection.local_host()) is not None:
             for publication in waiting:

@@ -1,4 +1,4 @@
-"""What the runtime tells a publication or a subscription, and all that it knows of them.
+"""The protocols through which the runtime tells publications and subscriptions the events.
 
 The runtime calls these methods on the loop's thread, under its lock. They must not block.
 """
@@ -17,7 +17,7 @@ class PublicationListener(Protocol):
         ...
 
     def on_host_found(self, host: str) -> None:
-        """Learn under which host others reach this machine; it may differ from the last one."""
+        """Learn under which host other machines reach this one; it may differ from the last one."""
         ...
 
     def on_registered(self) -> None:

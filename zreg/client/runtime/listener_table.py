@@ -25,25 +25,25 @@ class ListenerTable:
         self.subscriptions: dict[int, SubscriptionListener] = {}
 
     def add_publication(self, publisher_id: bytes, listener: PublicationListener) -> None:
-        """Add a publication; twice is fine. Raise `UsageError` over the limit."""
+        """Add a publication, if it is not there. Raise `UsageError` above the limit."""
         publications, limit = self.publications, self._publications_max
         if len(publications) >= limit and publisher_id not in publications:
             raise UsageError(f"one client publishes at most {limit} times: use several clients")
         publications[publisher_id] = listener
 
     def remove_publication(self, publisher_id: bytes) -> None:
-        """Remove a publication; twice is fine."""
+        """Remove a publication, if it is there."""
         self.publications.pop(publisher_id, None)
 
     def add_subscription(self, feed_id: int, listener: SubscriptionListener) -> None:
-        """Add a subscription. Raise `UsageError` over the limit."""
+        """Add a subscription. Raise `UsageError` above the limit."""
         limit = self._subscriptions_max
         if len(self.subscriptions) >= limit:
             raise UsageError(f"one client subscribes at most {limit} times: use several clients")
         self.subscriptions[feed_id] = listener
 
     def remove_subscription(self, feed_id: int) -> None:
-        """Remove a subscription; twice is fine."""
+        """Remove a subscription, if it is there."""
         self.subscriptions.pop(feed_id, None)
 
     def on_registered(self, event: Registered) -> None:

@@ -47,7 +47,7 @@ _running: "weakref.WeakSet[Runtime]" = weakref.WeakSet()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client is made of."""
+    """The settings with which a runtime is built."""
 
     config: Config
     addresses: tuple[str, ...]
@@ -94,7 +94,7 @@ class Runtime:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is neither closed nor inherited by a forked child."""
+        """Whether this runtime is open, and not inherited by a forked child."""
         return not (self._is_closed or self._is_forked)
 
     @property
@@ -132,7 +132,7 @@ class Runtime:
     # --- publications, subscriptions, questions ---------------------------------------------
 
     def add_publication(self, publisher_id: bytes, listener: PublicationListener) -> None:
-        """Tell the listener of its publication from now on; twice is fine. Needs the lock."""
+        """Tell the listener of its publication from now on. Needs the lock."""
         self._listeners.add_publication(publisher_id, listener)
 
     def publish(self, command: SetPublication) -> None:
@@ -214,7 +214,7 @@ class Runtime:
     # --- the end ----------------------------------------------------------------------------
 
     def begin_close(self) -> None:
-        """Say goodbye; twice is fine. A forked child has nothing to close."""
+        """Say goodbye; a second call does nothing. A forked child has nothing to close."""
         if self._is_forked:
             return
         with self.changed:

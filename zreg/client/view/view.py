@@ -162,7 +162,7 @@ class View(Sequence[Publisher]):
 
     @property
     def age_seconds(self) -> float:
-        """For how long no session has confirmed it; 0.0 if one does, infinite if not known."""
+        """How many seconds no session has confirmed it; 0.0 if one does, infinite if not known."""
         if not self.is_known:
             return math.inf
         return 0.0 if self.stale_since is None else time.monotonic() - self.stale_since

@@ -60,7 +60,7 @@ class LeaderHandover:
         return []
 
     def tick(self, now: float, *, is_leading: bool) -> Sequence[Effect]:
-        """Tell when another node leads, or it took too long."""
+        """Emit `HandedOver` when another node leads, or when it took too long."""
         if self._stopping_at is None:
             return []
         if is_leading and now - self._stopping_at < _HAND_OVER_SECONDS:

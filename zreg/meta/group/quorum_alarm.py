@@ -1,4 +1,4 @@
-"""Why nothing can be changed at present, as a sentence for people."""
+"""Why the meta nodes cannot agree at present, as a sentence for people and for the log."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _SILENT_TICKS_MAX: Final = 30
 
 
 class QuorumAlarm:
-    """Whether the log says already that the meta nodes cannot agree."""
+    """Logs once when the meta nodes can no longer agree, and once when they can again."""
 
     def __init__(self, raft_driver: RaftDriver, node_id: str) -> None:
         self._raft_driver = raft_driver
@@ -25,7 +25,7 @@ class QuorumAlarm:
         return f"<QuorumAlarm {self.sentence()!r}>"
 
     def sentence(self) -> str:
-        """Return what is wrong, and what to do; empty if the meta nodes can agree."""
+        """Return why the meta nodes cannot agree, and what to do; empty if they can."""
         return self._sentence()[: Limits.detail_characters_max]
 
     def _sentence(self) -> str:
@@ -45,7 +45,7 @@ class QuorumAlarm:
         voters = len(raft.configuration.voters)
         reach = "reaches all of them"
         if missing:
-            reach = f"has no connection to {', '.join(missing)}: start them, or look at the network"
+            reach = f"has no connection to {', '.join(missing)}: start them, or check the network"
         return (
             f"meta has no leader: {voters // 2 + 1} of its {voters} nodes must run and reach each "
             f"other; {self._node_id} {reach}"
@@ -53,7 +53,7 @@ class QuorumAlarm:
 
     def _not_added(self) -> str:
         return (
-            f"{self._node_id} waits to be taken in by the other meta nodes: run `zreg meta add "
+            f"{self._node_id} waits to be added by the other meta nodes: run `zreg meta add "
             f"{self._myself}` with --meta naming one of them"
         )
 

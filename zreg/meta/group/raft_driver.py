@@ -110,13 +110,13 @@ class RaftDriver:
         return self._tick_at if due is None else min(due, self._tick_at)
 
     def receive(self, link: Link, peer: Peer, message: Message, now: float) -> list[Effect]:
-        """Take what another meta node asks, or answers."""
+        """Take a request or an answer of another meta node."""
         if link is Link.RAFT_ANSWER:
             return self._exchange.on_request(peer, message)
         return self._exchange.on_answer(str(peer), message, now)
 
     def on_event(self, event: Local, now: float) -> list[Effect]:
-        """Take what happened to the connection of another meta node."""
+        """Take an event of the connection to another meta node."""
         return self._exchange.on_event(event, now)
 
     # --- outputs -----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Raft's messages with the other meta nodes: who is asked what, and who waits for an answer."""
+"""Raft's messages with the other meta nodes: requests to them, and answers to theirs."""
 
 from collections.abc import Sequence
 
@@ -46,7 +46,7 @@ class RaftExchange:
     # --- inputs ------------------------------------------------------------------------------
 
     def on_answer(self, peer: str, message: Message, now: float) -> list[Effect]:
-        """Take what another meta node answers."""
+        """Take an answer of another meta node."""
         if isinstance(message, Reply) and message.sender == peer:
             if self._peers.is_up(peer):
                 self._raft.step(message)
@@ -67,7 +67,7 @@ class RaftExchange:
                 return []
 
     def on_request(self, peer: Peer, message: Message) -> list[Effect]:
-        """Take what another meta node asks."""
+        """Take a request of another meta node."""
         if isinstance(message, IntroduceMeta):
             return self._peers.on_introduce_meta(peer, message)
         if not isinstance(message, Request):
@@ -84,7 +84,7 @@ class RaftExchange:
         return []
 
     def on_event(self, event: Local, now: float) -> list[Effect]:
-        """Take what happened to the connection of a peer."""
+        """Take an event of the connection to a peer."""
         match event:
             case PeerUp(link=Link.RAFT_ASK):
                 return self._peers.on_peer_up(str(event.peer), now)

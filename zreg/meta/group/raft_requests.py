@@ -1,4 +1,4 @@
-"""What waits for Raft on this node: proposals for their entry, reads for a majority."""
+"""The proposals that wait for their entry, and the reads that wait for a majority, on this node."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -24,7 +24,7 @@ OnConfirmed = Callable[[bool, float], Sequence[Effect]]
 class RaftRequests:
     """The owners of proposals by the index of their entry, and of reads by token.
 
-    Each is called once. Its proposal is answered by the node that proposed it when the entry is
+    Each owner is called once. The node that proposed an entry calls its owner when the entry is
     applied, also if the node has lost the leadership meanwhile and the entry was not replaced.
     """
 

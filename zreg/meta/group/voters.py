@@ -86,7 +86,7 @@ class Voters:
         known = configuration.addresses.get(message.node_id)
         if known == message.address:
             return [Send(Link.NODES, peer, Accepted((message.request_id,)))]
-        if (refusal := self._outdated(peer, message)) is not None:
+        if (refusal := self._refusal_if_outdated(peer, message)) is not None:
             return [refusal]
         if (objection := self._objection(configuration, message, known)) is not None:
             return [refused(peer, message.request_id, *objection)]
@@ -131,10 +131,10 @@ class Voters:
         node_id, configuration = message.node_id, raft.configuration
         if node_id not in configuration.members:
             return [Send(Link.NODES, peer, Accepted((message.request_id,)))]
-        if (refusal := self._outdated(peer, message)) is not None:
+        if (refusal := self._refusal_if_outdated(peer, message)) is not None:
             return [refusal]
         new = configuration.without(node_id)
-        if (refusal := self._needed(peer, message, new)) is not None:
+        if (refusal := self._refusal_if_needed(peer, message, new)) is not None:
             return [refusal]
         if node_id == self._node_id and new.voters:
             self._handover.transfer()
@@ -142,8 +142,10 @@ class Voters:
             return [refused(peer, message.request_id, NotReadyError.code, detail)]
         return self._change(new, peer, message.request_id)
 
-    def _needed(self, peer: Peer, message: RemoveMeta, new: Configuration) -> Effect | None:
-        """Return a refusal if too few voters would answer without a node, or might not."""
+    def _refusal_if_needed(
+        self, peer: Peer, message: RemoveMeta, new: Configuration
+    ) -> Effect | None:
+        """Return a refusal if the other voters that answer would be, or may be, no majority."""
         needed_count = majority(len(new.voters))
         silent, unheard = self._silent_voters(new)
         if not new.voters or len(new.voters) - len(silent) - len(unheard) >= needed_count:
@@ -171,10 +173,10 @@ class Voters:
 
     # --- changing ----------------------------------------------------------------------------
 
-    def _outdated(self, peer: Peer, message: AddMeta | RemoveMeta) -> Effect | None:
+    def _refusal_if_outdated(self, peer: Peer, message: AddMeta | RemoveMeta) -> Effect | None:
         """Return a refusal if the nodes have changed since the operator listed them.
 
-        So a copy of a request that comes late cannot undo a later change.
+        Otherwise a late copy of a request could undo a later change.
         """
         term, index = self._raft_driver.raft.log.configuration_position
         if message.configuration_index == index and message.configuration_term in (0, term):

@@ -1,8 +1,8 @@
 """The three-fold evidence on which a member departs at once, without waiting for its lease.
 
-1. Another member reports that its connection to it ended.
-2. The connection over which it renewed is closed; or it has not come to a new leader within the
-   time that living nodes need for that.
+1. Another member reports that its connection to the suspected member ended.
+2. The connection over which the suspected member renewed is closed; or it has not come to a new
+   leader within the time that living nodes need for that.
 3. Meta dials its address, and the connection is refused.
 
 The first two come in any order. Both may be wrong, so they are forgotten after a lease, or when the
@@ -22,7 +22,7 @@ FIND_LEADER_SECONDS: Final = 1.0
 
 
 class FailureEvidence:
-    """What speaks against living members, and which of them are being checked."""
+    """The evidence against living members, and the checks of them that are under way."""
 
     def __init__(self, lease_seconds: float) -> None:
         self._lease_seconds = lease_seconds
@@ -47,11 +47,11 @@ class FailureEvidence:
         self._unseen_until = now + FIND_LEADER_SECONDS
 
     def note_reported(self, gone: Incarnation, now: float) -> None:
-        """Note that another member's connection to it ended."""
+        """Note that another member reports the end of its connection to this one."""
         self._reported_at[gone] = now
 
     def note_closed(self, gone: Incarnation, now: float) -> None:
-        """Note that the connection over which it renewed is closed."""
+        """Note that the connection over which this member renewed is closed."""
         self._closed_at[gone] = now
 
     def clear(self, incarnation: Incarnation) -> None:

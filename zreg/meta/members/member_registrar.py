@@ -70,7 +70,7 @@ class MemberRegistrar:
         self._failure_evidence = failure_evidence
         self._flap_damping = flap_damping
         self._session_graces = session_graces
-        # Members whose wait is over; that they are WORKING is proposed and not applied yet.
+        # Members whose wait has ended, and whose WORKING is proposed and not applied yet.
         self._starting: dict[Incarnation, None] = {}
 
     def begin(self) -> None:

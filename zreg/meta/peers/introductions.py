@@ -1,9 +1,9 @@
 """What meta nodes say of themselves, and whether this node accepts them as peers.
 
 Counting the votes of a wrong node could lose what was acknowledged. A node is no peer if it is
-behind the wrong address, of another cluster, told of other founders, or back without the journal
-that holds its votes. The members are those of Raft's configuration. A node that was added later is
-told nothing else, and follows the leader.
+behind the wrong address, of another cluster, started with another list of founders, or back without
+the journal that holds its votes. The members are those of Raft's configuration. A node that was
+added later knows no others, and follows the leader.
 """
 
 from typing import Final
@@ -71,7 +71,7 @@ class Introductions:
     def accept_asker(self, request: IntroduceMeta) -> None:
         """Take requests of a node from now on."""
         if len(self._askers) >= _ASKERS_MAX:
-            # There are never so many members: drop the first node that is none.
+            # There are never so many members: drop the first node that is not a member.
             members = self._raft.configuration.members
             del self._askers[next(node_id for node_id in self._askers if node_id not in members)]
         self._askers[request.sender] = request

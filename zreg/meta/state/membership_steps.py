@@ -1,6 +1,6 @@
 """The membership as a state machine: one pure function per step, each raises the epoch by one.
 
-The leader decides when a step is taken; here is what it does.
+The leader decides when a step is taken. This module defines what the step does.
 """
 
 from collections.abc import Iterable

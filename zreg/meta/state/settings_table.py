@@ -11,7 +11,7 @@ from zreg.meta.state.setting_outcomes import SettingOutcomes
 from zreg.wire.log_commands import ChangeSetting, Outcome
 from zreg.wire.settings_messages import Setting
 
-_REFUSED_BEFORE: Final = "this change was refused before: look, then make it anew"
+_REFUSED_BEFORE: Final = "this change was refused before: read the setting, then make a new change"
 
 
 class SettingsTable:
@@ -65,7 +65,10 @@ class SettingsTable:
         version = present.version if present is not None else 0
         if command.if_version not in (None, version):
             is_now = f"at version {version}" if present is not None else "not set"
-            detail = f"{command.name} is {is_now}, not at version {command.if_version}"
+            detail = (
+                f"{command.name} is {is_now}, not at version {command.if_version}: read it, then "
+                "try again"
+            )
             return Applied(code=VersionMismatchError.code, detail=detail)
         if command.value is None:
             if self._by_name.pop(command.name, None) is None:

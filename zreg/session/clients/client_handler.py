@@ -1,7 +1,7 @@
 """Everything that clients say to a session: greeting, publishing, subscribing, replay, leaving.
 
-A client says Hello first, and then all that it wants (a replay). Questions of commands need no
-Hello. `Publishing` and `Subscriptions` act on what the clients want.
+A client says Hello first, and then replays all its publications and subscriptions. Questions of
+commands need no Hello. `Publishing` and `Subscriptions` act on what the clients want.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from zreg.session.clients.publishing import Publishing, refusal
 from zreg.session.clients.slow_clients import SlowClients
 from zreg.session.clients.subscriptions import Subscriptions
 from zreg.session.clients.turn_answers import TurnAnswers
-from zreg.session.proxy.command_questions import Question, Questions
+from zreg.session.proxy.command_questions import CommandQuestions, Question
 from zreg.session.upstream.followed_datums import FollowedDatums
 from zreg.session.upstream.registrations import Registrations
 from zreg.wire.client_messages import (
@@ -48,7 +48,7 @@ class ClientHandler:
         cluster_member: ClusterMember,
         registrations: Registrations,
         followed: FollowedDatums,
-        questions: Questions,
+        questions: CommandQuestions,
         *,
         now: float,
     ) -> None:
@@ -110,7 +110,7 @@ class ClientHandler:
     def _receive_from_unidentified(
         self, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
-        """Take a message that needs no greeting; for others, ask the peer who it is."""
+        """Take a message that needs no greeting; for others, ask the peer to identify itself."""
         match message:
             case Hello():
                 return self._on_hello(peer, message, now)
@@ -127,7 +127,7 @@ class ClientHandler:
                 return self._questions.ask(peer, message, now)
             case _:
                 name = type(message).__name__
-                detail = f"a session does not take {name} from clients"
+                detail = f"a session does not take {name} from clients: see docs/protocol.md"
                 return [refusal(peer, 0, UnknownMessageError, detail)]
 
     def _on_hello(self, peer: Peer, hello: Hello, now: float) -> Sequence[Effect]:
@@ -163,7 +163,7 @@ class ClientHandler:
     ) -> Sequence[Effect]:
         if self.subscriptions.is_full(client, subscribe):
             count_max = self._config.subscribers_per_client_max
-            detail = f"one client subscribes at most {count_max} times"
+            detail = f"one client subscribes at most {count_max} times: use several clients"
             return [refusal(peer, subscribe.request_id, LimitError, detail)]
         self._answers.accept(peer, subscribe.request_id)
         return self.subscriptions.add(client, subscribe, now)
@@ -222,7 +222,7 @@ class ClientHandler:
         return [*effects, Log(INFO, "client.off", fields)]
 
     def ask_all(self) -> None:
-        """Ask every connected client who it is, so that it says again what it wants."""
+        """Ask every connected client to identify itself, so that it replays what it wants."""
         for client in self.table.all():
             if client.peer is not None:
                 self._answers.ask_who(client.peer)

@@ -129,8 +129,8 @@ class ClientTable:
         if former is not None:
             self._by_peer.pop(former, None)
         # A connection belongs to the client that said Hello on it last.
-        other = self._by_peer.get(peer)
-        if other is not None and other is not client:
+        previous = self._by_peer.get(peer)
+        if previous is not None and previous is not client:
             self.close(peer, now)
         client.peer = peer
         client.closed_at = None
@@ -173,7 +173,7 @@ class ClientTable:
             self._by_peer.pop(client.peer, None)
 
     def expired(self, now: float) -> list[tuple[Client, Cause]]:
-        """Return the clients whose lease or grace is over, each with the cause of its end."""
+        """Return the clients whose lease or grace has expired, each with the cause of its end."""
         stall_count = self._leases.stall_count
         silent = [(self._by_id[key], Cause.SILENT) for key in self._leases.expired(now)]
         if self._leases.stall_count > stall_count:

@@ -15,7 +15,7 @@ from zreg.wire.common_messages import Refused
 
 
 class PendingReason:
-    """Looks for what stands in the way: meta, or the data node that owns the datum."""
+    """Finds the reason: meta has not admitted the session, or the data node is not reached."""
 
     def __init__(self, cluster_member: ClusterMember, registrations: Registrations) -> None:
         self._cluster_member = cluster_member
@@ -26,7 +26,7 @@ class PendingReason:
 
         A client that publishes and hears nothing else takes this for a sign of life, too.
         """
-        why = self._cluster_member.outage_sentence or "meta has not let this session in yet"
+        why = self._cluster_member.outage_sentence or "meta has not admitted this session yet"
         return self._say(peer, publish, why)
 
     def of_repeated(
@@ -42,13 +42,13 @@ class PendingReason:
             return ()
         node = registration.peer
         why = (
-            f"{node}, which has this id, is not reached"
+            f"the session does not reach {node}, which owns this id"
             if node != NO_NODE
-            else "no data node works"
+            else "no data node is WORKING"
         )
         outage = self._cluster_member.outage_sentence
         return self._say(peer, publish, f"{why}, and {outage}" if outage else why)
 
     def _say(self, peer: Peer, publish: Publish, why: str) -> Sequence[Effect]:
-        detail = f"not accepted yet, but kept: {why}"[: Limits.detail_characters_max]
+        detail = f"not accepted yet, but stored: {why}"[: Limits.detail_characters_max]
         return [Send(Link.CLIENTS, peer, Refused(publish.request_id, NotReadyError.code, detail))]

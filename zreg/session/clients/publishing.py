@@ -1,4 +1,4 @@
-"""What clients publish and withdraw, and what they are answered.
+"""Registers what clients publish, removes what they withdraw, and answers them.
 
 A publish is accepted only once its data node has accepted it. A request that comes twice is done
 once, and answered twice.
@@ -82,10 +82,10 @@ class Publishing:
     def _answer_known(
         self, client: Client, peer: Peer, registration: Registration, publish: Publish
     ) -> Sequence[Effect] | None:
-        """Answer a publish that changes nothing; None if it is a newer state of this client's."""
+        """Answer a publish that changes nothing; None if it brings a newer state."""
         known = registration.publisher
         if known.client_id != client.client_id or registration.name != publish.data_info_id:
-            detail = "this publisher id belongs to another client, or to another data id"
+            detail = "this publisher id belongs to another client or data id: use a new id"
             return [refusal(peer, publish.request_id, RefusedError, detail)]
         if publish.version > known.version:
             return None
@@ -112,7 +112,7 @@ class Publishing:
             # Another session registered it: the data node has to keep a tombstone all the same.
             registration = self._registrations.add_unknown(unpublish, client.client_id)
         elif registration.publisher.client_id != client.client_id:
-            detail = "this publisher id belongs to another client"
+            detail = "this publisher id belongs to another client: withdraw it there"
             return [refusal(peer, request_id, RefusedError, detail)]
         elif unpublish.version < registration.publisher.version:
             # It came late: the client has published again since.
@@ -135,11 +135,12 @@ class Publishing:
         return count >= self._config.publishers_per_client_max
 
     def _refuse_full(self, client: Client, peer: Peer, request_id: int) -> Effect:
-        detail = f"one client publishes at most {self._config.publishers_per_client_max} times"
+        count_max = self._config.publishers_per_client_max
+        detail = f"one client publishes at most {count_max} times"
         waiting = self.withdrawals.count_of(client.client_id)
         if waiting:
             detail += f", and {waiting} of its withdrawals wait for a data node"
-        return refusal(peer, request_id, LimitError, detail)
+        return refusal(peer, request_id, LimitError, f"{detail}: use several clients")
 
     def withdraw_unreplayed(self, client: Client) -> None:
         """Withdraw what a client did not publish again in the replay that has just ended."""

@@ -19,7 +19,7 @@ class PushMessages:
         ] = {}
 
     def clear(self) -> None:
-        """Forget all pushes: the turn is over, and the datums move on."""
+        """Forget all pushes when the turn ends: in the next one the datums may have changed."""
         self._made.clear()
 
     def for_subscriber(self, subscriber: Subscriber) -> list[Push]:
@@ -91,27 +91,31 @@ def _visible(
     former: dict[bytes, Publisher] = {}
     causes: dict[bytes, Removal | None] = {}
     for step in steps:
-        former |= {key: p for key, p in step.former.items() if key not in upserts}
+        former |= {
+            publisher_id: p
+            for publisher_id, p in step.former.items()
+            if publisher_id not in upserts
+        }
         upserts.update(step.upserts)
-        for key, removal in step.removals.items():
-            upserts[key] = None
-            causes[key] = removal
+        for publisher_id, removal in step.removals.items():
+            upserts[publisher_id] = None
+            causes[publisher_id] = removal
     publishers: list[Publisher] = []
     removals: list[Removal] = []
-    for key, publisher_now in upserts.items():
+    for publisher_id, publisher_now in upserts.items():
         if publisher_now is not None and sees(visibility, publisher_now):
             publishers.append(publisher_now)
-        elif key in former and sees(visibility, former[key]):
-            removals.append(_at_any_version(key, causes.get(key)))
+        elif publisher_id in former and sees(visibility, former[publisher_id]):
+            removals.append(_at_any_version(publisher_id, causes.get(publisher_id)))
     return publishers, removals
 
 
-def _at_any_version(key: bytes, removal: Removal | None) -> Removal:
+def _at_any_version(publisher_id: bytes, removal: Removal | None) -> Removal:
     """Return a removal for clients: it holds for each version, since a client follows the session.
 
-    A publisher that moved out of scope has no removal, and is told as absent.
+    A publisher that moved out of scope has no removal of its own, and is pushed as absent.
     """
-    gone = absent(key)
+    gone = absent(publisher_id)
     if removal is None:
         return gone
-    return Removal(key, gone.version, removal.cause, removal.session)
+    return Removal(publisher_id, gone.version, removal.cause, removal.session)

@@ -1,4 +1,4 @@
-"""When a session pushes to its subscribers: one push in flight for each, then the newest state.
+"""Pushes to subscribers: one push in flight for each, then the newest state.
 
 While a push is in flight, later changes only move the mirror. So a slow subscriber costs one push,
 however much changes meanwhile. A push is in flight until the client acknowledges it, however late,
@@ -61,9 +61,9 @@ class Pusher:
             return
         self._unprobed.pop(subscriber, None)
         self._to_check.pop(subscriber, None)
-        others = self._by_datum[name]
-        del others[subscriber]
-        if not others:
+        subscribers = self._by_datum[name]
+        del subscribers[subscriber]
+        if not subscribers:
             del self._by_datum[name]
 
     def on_push_ack(self, subscriber: Subscriber, ack: PushAck) -> None:

@@ -1,4 +1,4 @@
-"""Joins subscribers to followed datums: following starts with the first, and ends with the last."""
+"""Joins subscribers to followed datums: a datum is followed while it has a subscriber."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

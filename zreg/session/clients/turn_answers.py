@@ -1,4 +1,4 @@
-"""What clients are told once at the end of a turn, joined from all their messages in it."""
+"""The answers to clients that are collected during a turn, and sent once when it ends."""
 
 from collections import defaultdict
 
@@ -8,7 +8,7 @@ from zreg.wire.parts import accepted_records
 
 
 class TurnAnswers:
-    """The accepted requests of this turn by peer, and the peers to be asked who they are."""
+    """The accepted requests of this turn by peer, and the peers that must identify themselves."""
 
     def __init__(self) -> None:
         self._accepted: defaultdict[Peer, list[int]] = defaultdict(list)
@@ -19,11 +19,11 @@ class TurnAnswers:
         self._accepted[peer].append(request_id)
 
     def ask_who(self, peer: Peer) -> None:
-        """Ask a peer who it is: it has to say Hello, and everything that it wants."""
+        """Ask a peer to identify itself: it then says Hello, and replays what it wants."""
         self._unidentified[peer] = None
 
     def on_hello(self, peer: Peer) -> None:
-        """Do not ask a peer any more that has just said who it is."""
+        """Do not ask a peer that has just said Hello."""
         self._unidentified.pop(peer, None)
 
     def settle(self) -> list[Effect]:

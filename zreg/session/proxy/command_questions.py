@@ -1,4 +1,4 @@
-"""What commands ask a session: answered from what it knows, or passed on to those who know."""
+"""Questions of commands to a session: answered from its membership, or by data nodes or meta."""
 
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.membership.cluster_member import ClusterMember
@@ -10,8 +10,8 @@ from zreg.wire.membership_messages import FetchMembership, MembershipReply
 Question = FetchMembership | ListDatums | MetaRequest
 
 
-class Questions:
-    """Knows for each kind of question where its answer is."""
+class CommandQuestions:
+    """Answers a question for the membership; passes on listings and the questions to meta."""
 
     def __init__(
         self, cluster_member: ClusterMember, listings: Listings, meta_proxy: MetaProxy

@@ -3,9 +3,10 @@
 The requests come from commands and need no `Hello`. They travel over the connection of the
 session's `ClusterMember`, under ids of their own, once the leader has answered there: a request
 that never left is not in doubt. When the leader changes, the session sends all requests under way
-to the new one. That is safe: a read has no effect, a setting is changed once by a change that names
-itself (`change_id`), and the meta nodes by one that names the members it was decided on. A session
-stores no answers, so a read is as new as meta's answer to it.
+to the new one. That is safe: a read has no effect. A change of a setting carries a `change_id`, by
+which it happens once. A change of the meta nodes names the configuration that it was decided on,
+and any other configuration refuses it. A session stores no answers, so a read is as new as meta's
+answer to it.
 """
 
 from typing import Final
@@ -21,9 +22,12 @@ from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting, SettingsReply
 
-# Less than a command waits for one session, so it hears what is in the way and can ask again.
+# Less than a command waits for one session, so that it gets the reason and can ask again.
 _SECONDS_MAX: Final = 1.5
 _REQUESTS_MAX: Final = 100
+_LOOK_FIRST: Final = (
+    "the change may have been made; look (`zreg settings get`, `zreg meta ls`), then try again"
+)
 _REQUESTS_PER_CLIENT_MAX: Final = 10
 
 MetaRequest = SetSetting | FetchSettings | AddMeta | RemoveMeta | FetchMetaNodes
@@ -110,7 +114,7 @@ class MetaProxy:
                 self._requests.take(meta, request_id)
 
     def tick(self, now: float) -> list[Effect]:
-        """Refuse the requests whose deadline has come, and say what is in the way."""
+        """Refuse the requests whose deadline has come; the refusal gives the reason."""
         return [
             _refused(forwarded, NotReadyError.code, self._why_not(forwarded))
             for _, _, forwarded in self._requests.take_expired(now)
@@ -144,7 +148,7 @@ class MetaProxy:
         advice = "try again"
         is_read = isinstance(forwarded.request, FetchSettings | FetchMetaNodes)
         if (forwarded.was_sent or forwarded.is_in_doubt) and not is_read:
-            advice = "the change may or may not be done; look, then ask again"
+            advice = _LOOK_FIRST
         return f"{why[: Limits.detail_characters_max - len(advice) - 2]}: {advice}"
 
 

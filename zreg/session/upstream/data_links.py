@@ -37,7 +37,7 @@ class DataLink:
         self.address = address
         self.backoff = backoff
         self.is_up = False
-        # The meta node that was told of the loss; the next leader does not know of it.
+        # The meta node that this session reported the loss to: the next leader needs a report too.
         self.reported_to: str | None = None
         self.retry_at: float | None = None
 
@@ -133,10 +133,10 @@ class DataLinks:
         return peer if event.link is Link.DATA else None
 
     def unreported(self, event: PeerLost, meta: str | None) -> Incarnation | None:
-        """Return the data node whose loss meta has to be told of; None if there is nothing to tell.
+        """Return the data node whose loss has to be reported to meta; None if none has to be.
 
         A connection that timed out is not reported: silence is no proof that the node ended. After
-        `note_reported`, the same leader is told again only once the connection has stood again.
+        `note_reported`, the same leader gets another report only after another connection.
         """
         link = self._links.get((event.link, str(event.peer)))
         if link is None or link.reported_to == meta or event.reason not in ENDED:
@@ -144,11 +144,11 @@ class DataLinks:
         return link.incarnation
 
     def note_reported(self, peer: str, meta: str) -> None:
-        """Note which meta node was told of the loss of this data node."""
+        """Note to which meta node the loss of this data node was reported."""
         self._links[Link.DATA, peer].reported_to = meta
 
     def tick(self, now: float) -> list[Effect]:
-        """Connect again where the pause after a lost connection is over."""
+        """Connect again where the pause after a lost connection has ended."""
         effects: list[Effect] = []
         for (link, peer), state in self._links.items():
             if state.retry_at is not None and now >= state.retry_at:

@@ -1,8 +1,8 @@
 """A session's requests to data nodes for what came after its versions: one at a time per datum.
 
-The session asks again, after a pause that doubles each time, what a data node refused; and when the
-connection stands, what could not be sent. It never asks again because an answer is late: while the
-connection stands, the data node has the request.
+The session repeats a refused fetch after a pause that doubles each time. A fetch without a
+connection waits until the connection stands. The session never repeats a fetch because its answer
+is late: while the connection stands, the data node has the request.
 """
 
 from collections.abc import Container

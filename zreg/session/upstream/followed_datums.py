@@ -2,7 +2,7 @@
 
 Hint, compare, fetch: the session applies a hint that fits, and fetches everything else, one request
 per datum at a time. A gap in the sequences of a bucket shows a lost hint; then the session compares
-the versions of that bucket. What cannot be fetched is asked for again, and changes nothing.
+the versions of that bucket. A fetch that fails is repeated, and leaves the copy as it is.
 """
 
 from collections.abc import Iterable
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class FollowedDatums:
     """All followed datums, and what the messages of data nodes do to them.
 
-    Invariants: a datum is followed at its primary only, what other data nodes say of it is ignored.
-    A publisher that this session answers for is never dropped from a mirror because a primary
-    lacks it.
+    Invariants: a datum is followed at its primary only; messages of other data nodes about it are
+    ignored. A publisher that this session answers for is never dropped from a mirror because a
+    primary lacks it.
     """
 
     def __init__(
@@ -194,16 +194,16 @@ class FollowedDatums:
         if is_partial and not self._takes_provisional(followed, publishers, now):
             self._fetches.retry(followed, now)
             return [], []
-        lacking = [] if is_partial else self._answered_for_beside(followed, publishers)
+        lacking = [] if is_partial else self._answered_for_but_missing(followed, publishers)
         before = followed.mirror.version
         followed.mirror.snapshot(snapshot.version, publishers + lacking, is_partial=is_partial)
         effects = self._on_answered(followed, before, now)
         return effects, [publisher.publisher_id for publisher in lacking]
 
-    def _answered_for_beside(
+    def _answered_for_but_missing(
         self, followed: FollowedDatum, publishers: Iterable[Publisher]
     ) -> list[Publisher]:
-        """Return the publishers here that a snapshot lacks and this session answers for."""
+        """Return the mirror's publishers that a snapshot lacks and this session answers for."""
         named = {publisher.publisher_id for publisher in publishers}
         return [
             publisher

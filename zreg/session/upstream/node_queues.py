@@ -1,4 +1,4 @@
-"""What a session has to tell each data node, what is under way there, and the digest to compare."""
+"""A session's queue for each data node: unsent registrations, requests in flight, the digest."""
 
 import math
 from typing import TYPE_CHECKING, Final
@@ -89,7 +89,7 @@ class NodeQueue:
     def send(self, session: Incarnation, now: float) -> list[Effect]:
         """Send what waits, as far as the window allows; after all of it the digest, if it is due.
 
-        What an earlier incarnation registered is dropped: its client has to say it again.
+        A publisher of an earlier incarnation is dropped: its client has to publish it again.
         """
         if self.paused_until is not None:
             if now < self.paused_until:

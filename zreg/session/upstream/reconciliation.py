@@ -2,7 +2,8 @@
 
 The session sends each data node the digest of what it should hold. If the digests differ twice in
 succession, which requests under way cannot explain, the session sends the ids and versions
-themselves. The data node answers what it lacks, and what it holds beside (strays).
+themselves. The data node answers with those that it lacks, and with its strays: publishers that it
+holds for this session and that the session did not name.
 """
 
 from collections.abc import Iterable

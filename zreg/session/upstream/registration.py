@@ -1,4 +1,4 @@
-"""What a session has on record of one publisher, and the request that tells its data node."""
+"""One publisher as its session registers it, and the request that tells the data node."""
 
 from zreg.model import NO_INCARNATION, DataInfoId, Publisher, Removal
 from zreg.session.upstream.data_links import NO_NODE

@@ -115,7 +115,7 @@ class Registrations:
         self._put(registration)
 
     def add_unknown(self, unpublish: Unpublish, client_id: bytes) -> Registration:
-        """Return a new registration for a withdrawal of a publisher that is not on record."""
+        """Return a new registration for a withdrawal of a publisher that this session never had."""
         registration = unknown_registration(unpublish, client_id)
         self._registrations[unpublish.publisher_id] = registration
         return registration
@@ -128,7 +128,7 @@ class Registrations:
         *,
         version: int = 0,
     ) -> None:
-        """Remove a publisher, up to the version on record or the given one, whichever is higher.
+        """Remove a publisher, up to its registered version or the given one, whichever is higher.
 
         If the client merely vanished and the present incarnation does not answer for the publisher,
         drop the registration locally: another session may hold the client, and answer for it.
@@ -234,8 +234,8 @@ class Registrations:
     def on_incarnation(self, session: Incarnation) -> None:
         """Answer, as a new incarnation, for the publishers that no incarnation answered for yet.
 
-        What an earlier incarnation registered waits for its client to say it again: while this
-        session was no member, the client may have moved to another session.
+        A publisher of an earlier incarnation waits until its client publishes it again: while
+        this session was no member, the client may have moved to another session.
         """
         self._queues.request_digests()
         for queue in self._queues.by_peer.values():

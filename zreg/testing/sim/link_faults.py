@@ -5,7 +5,7 @@ from typing import Final
 
 from zreg.effects import Link
 
-# As the sockets of nodes are set (`zreg/reactor/socket_options.py`).
+# As the sockets of nodes are set (`zreg/reactor/sockets/socket_options.py`).
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 HEARTBEAT_SECONDS: Final = 3.0
 RAFT_HEARTBEAT_SECONDS: Final = 1.5
