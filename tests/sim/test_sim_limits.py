@@ -77,7 +77,7 @@ def test_ten_minutes_of_fresh_ids_without_a_data_node_fills_no_memory_and_loses_
     assert cluster.settles(view, ["newer"])
 
 
-def test_what_is_dropped_before_a_session_that_does_not_read_is_said_at_another_one() -> None:
+def test_what_was_dropped_before_a_session_that_did_not_read_is_said_again() -> None:
     cluster = SimCluster(3).start(sessions=2)
     cluster.client("writer", [1])
     cluster.client("reader", [2])
@@ -93,7 +93,6 @@ def test_what_is_dropped_before_a_session_that_does_not_read_is_said_at_another_
         cluster.run(0.01)
 
     assert cluster.sim.faults.fired["peer slow"]
-    assert cluster.settles(view, ["199"] * 5, 0.5), "long before the lease has expired"
+    assert not cluster.settles(view, ["199"] * 5, 0.5)
     cluster.sim.read_again("session-1")
-    cluster.run(5.0)
     assert cluster.settles(view, ["199"] * 5)

@@ -4,24 +4,28 @@ import math
 
 import pytest
 from client_fakes import (
+    HELLO,
     P1,
     P2,
     PAY,
+    V1,
     WELCOME,
     A,
     connected,
+    following,
     hear,
     local,
-    lost,
-    lost_line,
+    publisher,
     replayed,
     say,
 )
 
-from zreg.client.core.commands import Registered, SetPublication
+from zreg.client.core.commands import Registered, SessionReached, SetPublication
 from zreg.client.core.conversation import Conversation, Requester
-from zreg.effects import Connect, Disconnect, Effect, Emit, Link, PeerSlow, PeerUp
-from zreg.wire.client_messages import Publish, ReplayDone
+from zreg.effects import Effect, Emit, Link, PeerSlow
+from zreg.model import Scope
+from zreg.primitives.digest import view_digest
+from zreg.wire.client_messages import Publish, ReplayDone, Subscribe
 from zreg.wire.common_messages import Accepted, Ping, Pong
 from zreg.wire.data_messages import ListDatums
 from zreg.wire.messages import WireMessage
@@ -78,25 +82,30 @@ def test_each_request_has_a_pause_of_its_own() -> None:
     assert core.tick(1.5) == [say(Publish(2, P2, 1, PAY, b"y"))]
 
 
-def test_a_session_that_does_not_read_is_left_and_everything_is_said_again() -> None:
-    """Messages to it were dropped: no timer says which."""
+def test_a_client_whose_messages_were_dropped_replays_when_the_session_reads_again() -> None:
+    """An acknowledgement and a ReplayDone are never repeated by themselves."""
+    core = following()
+    assert local(core, PeerSlow(Link.SESSION, "session-1"), 0.2) == []
+    hear(core, Accepted((99,)), 0.5)
+
+    assert core.next_tick_at() == pytest.approx(3.0 / 16)
+    assert core.tick(1.0) == [say(Ping())], "although the session was heard"
+    assert core.tick(1.9) == []
+    assert core.tick(2.0) == [say(Ping())], "the first may have been dropped, too"
+    assert hear(core, Pong(), 2.1) == [Emit(SessionReached(A)), say(HELLO)]
+    subscribe = Subscribe(2, PAY, Scope.GLOBAL, V1, view_digest([publisher()]))
+    assert replayed(hear(core, WELCOME, 2.2)) == [say(subscribe), say(ReplayDone())]
+    assert hear(core, Pong(), 2.3) == [], "once"
+
+
+def test_a_hello_that_was_dropped_is_said_again_with_each_pong() -> None:
     core = connected()
-    local(core, SetPublication(P1, PAY, b"x"))
-    hear(core, Accepted((1,)))
-    why = "the session does not read what it is sent"
+    local(core, PeerSlow(Link.SESSION, "session-1"))
+    for now in (1.0, 2.0):
+        assert hear(core, Pong(), now) == [Emit(SessionReached(A)), say(HELLO)]
+        assert core.tick(now + 0.9) == []
 
-    assert local(core, PeerSlow(Link.SESSION, "session-1"), 1.0) == [
-        Disconnect(Link.SESSION, "session-1"),
-        lost_line(why),
-        lost(why),
-    ]
-    assert core.tick(1.1) == [Connect(Link.SESSION, "session-2", A)]
-    local(core, PeerUp(Link.SESSION, "session-2"), 1.2)
-
-    assert replayed(hear(core, WELCOME, 1.3, peer="session-2")) == [
-        say(Publish(2, P1, 2, PAY, b"x"), "session-2"),
-        say(ReplayDone(), "session-2"),
-    ]
+    assert replayed(hear(core, WELCOME, 2.95)) == [say(ReplayDone())]
 
 
 class Question(Requester):
@@ -191,3 +200,11 @@ def test_a_ping_is_due_when_nothing_was_sent_or_nothing_was_heard() -> None:
     assert conversation.ping_due_at(1.0) == 1.5
     assert conversation.ping(1.5) == say(Ping())
     assert conversation.ping_due_at(1.0) == 2.5
+
+
+def test_what_was_dropped_on_a_lost_connection_does_not_matter_on_the_next() -> None:
+    conversation = open_conversation()
+    conversation.has_dropped = True
+    conversation.close()
+
+    assert not conversation.has_dropped

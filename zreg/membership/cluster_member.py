@@ -355,7 +355,7 @@ class ClusterMember:
         if membership.cluster_id != self.membership.cluster_id:
             return self._finish([])
         is_in = self.incarnation is not None and membership.has_living(self.incarnation)
-        if self.leader is None and (is_in or is_answer):
+        if self._connection.is_overdue(now) and (is_in or is_answer):
             return self._finish(self._on_membership(MembershipReply(0, membership), now))
         return self._finish(self.see_epoch(membership.epoch))
 

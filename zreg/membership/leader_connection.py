@@ -127,6 +127,10 @@ class LeaderConnection:
         """Return whether meta has not answered for half a lease while this node ran."""
         return self.is_up and now - self._heard_at > self._config.lease_seconds / 2
 
+    def is_overdue(self, now: float) -> bool:
+        """Return whether meta has missed an answer, or is not connected at all."""
+        return not self.is_up or now - self._heard_at > 1.5 * self._config.renew_seconds
+
     def note_stall(self, now: float) -> None:
         """Start the patience anew if this node itself did not run for a while."""
         if now - self._ask_at > self._config.lease_seconds * _STALL_SHARE:

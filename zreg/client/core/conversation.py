@@ -62,6 +62,8 @@ class Conversation:
         self._new: dict[int, Requester] = {}
         self._repeated: dict[float, dict[int, Requester]] = {}
         self._last_id = 0
+        # Messages to the session were dropped, as it did not read: the client has to replay.
+        self.has_dropped = False
         self.next_retry_at = math.inf
         # The name of the connection; empty if there is none.
         self.peer = ""
@@ -83,11 +85,13 @@ class Conversation:
         self._repeated.clear()
         self.next_retry_at = math.inf
         self.is_open = True
+        self.has_dropped = False
 
     def close(self) -> None:
         """Note that the connection is gone; its requests stay until the next one opens."""
         self.peer = ""
         self.is_open = False
+        self.has_dropped = False
 
     # --- messages without an answer ---------------------------------------------------------
 
@@ -105,7 +109,10 @@ class Conversation:
         """Return when to ping: the client sent nothing, or heard nothing, for `ping_seconds`.
 
         A session that cannot answer the repeated requests yet may well live: only a Ping tells.
+        After messages were dropped only a Pong tells that the session reads again.
         """
+        if self.has_dropped:
+            return self.pinged_at + ping_seconds
         return min(self.sent_at, max(self.heard_at, self.pinged_at)) + ping_seconds
 
     # --- requests ---------------------------------------------------------------------------

@@ -178,8 +178,10 @@ class ClientCore:
             case PeerIncompatible():
                 return connection.give_up(message.detail, now)
             case _:
-                # `PeerSlow`: messages were dropped. The replay over the next connection has them.
-                return connection.leave("the session does not read what it is sent", now)
+                # `PeerSlow`: the session does not read. Some of what was dropped is never repeated:
+                # acknowledgements, ReplayDone.
+                self._conversation.has_dropped = True
+                return ()
 
     # --- records of the session -------------------------------------------------------------
 
@@ -207,7 +209,8 @@ class ClientCore:
             case Ping():
                 return [self._conversation.send(Pong(), now)]
             case Pong():
-                return ()
+                # The session reads again after messages to it were dropped: replay.
+                return connection.greet(now) if self._conversation.has_dropped else ()
             case Bye():
                 return connection.leave("the session said goodbye", now)
             case _:
