@@ -224,6 +224,28 @@ def test_a_close_found_after_a_stall_is_no_evidence(seconds_after: float) -> Non
     assert clients.wait(0.2) == [(alice, Cause.CLOSED)]
 
 
+def test_a_client_that_was_sent_away_has_the_grace_of_a_session() -> None:
+    """It leaves because it was told to, so that it leaves says nothing about its life."""
+    clients = Clients()
+    alice = clients.come(1, ALICE)
+    assert clients.table.send_away() == [ALICE]
+    clients.table.close(ALICE, clients.now)
+
+    assert clients.wait(LONG - 0.1) == []
+    assert clients.wait(0.2) == [(alice, Cause.CLOSED)]
+
+
+def test_a_client_that_was_sent_away_and_returned_has_the_usual_grace() -> None:
+    clients = Clients()
+    alice = clients.come(1, ALICE)
+    clients.table.send_away()
+    clients.table.close(ALICE, clients.now)
+    assert clients.come(1, BOB) is alice
+    clients.table.close(BOB, clients.now)
+
+    assert clients.wait(GRACE + 0.1) == [(alice, Cause.CLOSED)]
+
+
 def test_without_closed_clients_the_table_is_due_for_leases_alone() -> None:
     clients = Clients()
     calm = clients.table.next_tick_at()

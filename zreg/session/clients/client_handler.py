@@ -229,11 +229,7 @@ class ClientHandler:
 
     def send_away(self) -> list[Effect]:
         """Send every client to another session; there it publishes everything again."""
-        return [
-            Send(Link.CLIENTS, client.peer, Bye())
-            for client in self.table.all()
-            if client.peer is not None
-        ]
+        return [Send(Link.CLIENTS, peer, Bye()) for peer in self.table.send_away()]
 
     # --- the end of a turn, and time ----------------------------------------------------------
 

@@ -39,6 +39,7 @@ class Client:
         "data_center",
         "grace_seconds",
         "heard_at",
+        "is_sent_away",
         "peer",
         "publisher_ids",
         "subscription_keys",
@@ -53,6 +54,7 @@ class Client:
         self.app = self.zone = self.data_center = ""
         self.closed_at: float | None = None
         self.grace_seconds = 0.0
+        self.is_sent_away = False
         # When its lease was renewed last: once a turn, however many messages it sends.
         self.heard_at = -1.0
         # Dicts keep the order, so the effects for each entry come in a defined one.
@@ -134,6 +136,7 @@ class ClientTable:
             self.close(peer, now)
         client.peer = peer
         client.closed_at = None
+        client.is_sent_away = False
         self._closed.pop(client.client_id, None)
         client.app = hello.app
         client.zone = hello.zone or self._config.zone
@@ -151,9 +154,9 @@ class ClientTable:
         client.peer = None
         client.closed_at = now
         client.grace_seconds = self._config.disconnect_grace_seconds
-        if self._is_after_stall(now):
-            # Clients leave a session that is stopped, so they may live at another one: that their
-            # connections are closed is no evidence that they are gone.
+        if client.is_sent_away or self._is_after_stall(now):
+            # Clients leave a session that is stopped or sends them away, so they may live at
+            # another one: that their connections are closed is no evidence that they are gone.
             client.grace_seconds = self._config.session_grace_seconds
         self._closed[client.client_id] = client
         self._leases.drop(client.client_id)
@@ -163,6 +166,12 @@ class ClientTable:
         if self._judge_at is None:
             self._judge_at = now + self._config.disconnect_grace_seconds
         return client
+
+    def send_away(self) -> list[Peer]:
+        """Note that this session sends its clients away; return their connections."""
+        for client in self._by_peer.values():
+            client.is_sent_away = True
+        return list(self._by_peer)
 
     def remove(self, client: Client) -> None:
         """Forget a client."""

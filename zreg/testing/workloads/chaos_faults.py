@@ -17,6 +17,8 @@ _LENGTHS: Final = (0.2, 1.0, 2.5, 5.0, 12.0, 25.0)
 _LOSSES: Final = (0.1, 0.5, 1.0)
 # A node that serves at a tenth of its pace, and one that has hardly any.
 _PACES: Final = (0.002, 0.05)
+# How long the clients of a session may take to reach another one.
+_MOVE_SECONDS: Final = 1.5
 # More than a request waits for its answer, and less than a lease.
 _LATENESSES: Final = (0.3, 1.2, 2.0)
 
@@ -173,18 +175,32 @@ class ChaosFaults:
         self._begin("late", (), partial(_forget, late, name))
 
     def _be_a_black_hole(self) -> None:
-        """Let one session be out of reach for new connections; others take its clients."""
-        if len(self._free("session")) > 1:
-            name = self.rng.choice(self._free("session"))
-            holes = self.sim.faults.black_holes
-            holes.add(name)
-            self._begin("black hole", (name,), lambda: holes.discard(name))
-            for client in [n for n in self.sim.processes if n.startswith("publisher")]:
-                self.sim.drop(client, name)
+        """Let one session be out of reach for new connections; others take its clients.
+
+        A session keeps a client whose connection closed for the disconnect grace only. So all
+        other sessions must be whole until the clients had time to reach one of them.
+        """
+        faults = self.sim.faults
+        free = [n for n in self._free("session") if n not in faults.late and n not in faults.slow]
+        if free != self.nodes["session"]:
+            return
+        name = self.rng.choice(free)
+        faults.black_holes.add(name)
+        self._begin("black hole", (name,), lambda: faults.black_holes.discard(name))
+        others = tuple(other for other in free if other != name)
+        self._pending.append((self.sim.now + _MOVE_SECONDS, others, _nothing))
+        for client in [n for n in self.sim.processes if n.startswith("publisher")]:
+            self.sim.drop(client, name)
 
     def _any_node(self) -> str:
-        return self.rng.choice(self.nodes[self.rng.choice(("session", "data"))])
+        """Return a session or data node that no other fault needs whole."""
+        role = self.rng.choice(("session", "data"))
+        return self.rng.choice(self._free(role) or self.nodes["data"])
 
 
 def _forget(faults: dict[K, float], key: K) -> None:
     faults.pop(key, None)
+
+
+def _nothing() -> None:
+    """Undo nothing: the entry only keeps other faults away from its nodes."""

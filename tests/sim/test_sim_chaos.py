@@ -1,0 +1,21 @@
+"""Clusters under faults of every kind: no view loses a publisher whose client lives."""
+
+import pytest
+
+from zreg.testing.workloads.chaos_workload import ChaosLife
+
+
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_no_view_loses_a_living_publisher_under_any_faults(seed: int) -> None:
+    ChaosLife(seed).run()
+
+
+@pytest.mark.parametrize("seed", [22, 51, 53])
+def test_a_session_that_sends_its_clients_away_does_not_withdraw_what_they_published(
+    seed: int,
+) -> None:
+    """It withdrew the publishers of the clients that reached no other session within half a second.
+
+    Seeds 6 and 19 found the same.
+    """
+    ChaosLife(seed).run()
