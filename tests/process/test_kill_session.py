@@ -99,7 +99,7 @@ def test_a_frozen_session_that_continues_removes_no_registration(
         cluster.cont(first)
 
         cluster.wait_until(lambda: "node.incarnation.gone" in cluster.log(first))
-        # A session that was stopped keeps the clients that left it for `session_grace_seconds` (20).
+        # A session that was stopped keeps clients that left it for the grace of a session: 20 s.
         cluster.wait_until(lambda: cluster.statistics(first)["clients"] == 0, timeout_seconds=60.0)
         assert len(watcher.values) == 5
         assert watcher.removed == []
