@@ -134,14 +134,19 @@ class RunningCluster:
 
     def statistics(self, node_id: str, *, timeout_seconds: float = 5.0) -> Statistics:
         """Return the counters of a node, which writes them to its log on SIGUSR1."""
-        count = self.log(node_id).count(_STATISTICS)
+        count = len(self._statistics_lines(node_id))
         self.nodes[node_id].signal(signal.SIGUSR1)
         wait_until(
-            lambda: self.log(node_id).count(_STATISTICS) > count, timeout_seconds=timeout_seconds
+            lambda: len(self._statistics_lines(node_id)) > count, timeout_seconds=timeout_seconds
         )
-        line = self.log(node_id).rpartition(_STATISTICS)[2].partition("\n")[0]
+        line = self._statistics_lines(node_id)[-1].partition(_STATISTICS)[2]
         statistics: Statistics = json.loads(line)
         return statistics
+
+    def _statistics_lines(self, node_id: str) -> list[str]:
+        # The node may be in the middle of its last line.
+        whole = self.log(node_id).rpartition("\n")[0]
+        return [line for line in whole.split("\n") if _STATISTICS in line]
 
     def http_url(self, node_id: str, path: str = "/") -> str:
         """Return the URL of a page that a node serves."""
