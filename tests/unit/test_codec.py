@@ -15,6 +15,7 @@ from zreg.wire.codec import (
     decode_frame,
     encode_frames,
     encode_record,
+    record_name,
 )
 from zreg.wire.common_messages import Accepted, Ping, Refused
 from zreg.wire.data_messages import Changes, DatumsListed, DatumSummary, Snapshot, UnpublishDatum
@@ -381,3 +382,8 @@ def test_a_record_that_fits_no_frame_is_a_bug_of_the_sender() -> None:
 def test_no_records_are_one_empty_frame() -> None:
     assert encode_frames([]) == [b"\x90"]
     assert decode_frame(b"\x90") == []
+
+
+def test_the_name_of_a_record_is_the_same_encoded_or_not() -> None:
+    assert record_name(PUBLISH) == record_name(encode_record(PUBLISH)) == "Publish"
+    assert record_name(msgspec.Raw(msgspec.msgpack.encode([9999]))) == "unknown"

@@ -854,3 +854,15 @@ def test_followers_by_hints_and_followers_by_fetches_have_what_the_node_has(
     fetched(core, fetcher)
 
     assert seen(listener.content) == seen(fetcher.content) == seen(held(core))
+
+
+def test_a_session_gets_the_membership_and_a_stranger_does_not() -> None:
+    """A session that is cut off from meta learns in this way that it has departed."""
+    core = make_core()
+    reply = MembershipReply(4, membership(*BOTH))
+
+    assert ask(core, FetchMembership(4)) == [to(ONE, reply)]
+    (refusal,) = ask(core, FetchMembership(4), peer=b"stranger")
+    assert isinstance(refusal, Send)
+    assert isinstance(refusal.message, Refused)
+    assert refusal.message.code == UnknownMessageError.code

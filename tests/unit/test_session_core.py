@@ -303,6 +303,32 @@ def test_many_changes_of_one_turn_are_one_push() -> None:
     )
 
 
+# --- data nodes that know more, or less ------------------------------------------------------------
+
+
+def test_a_data_node_that_does_not_know_the_session_gets_its_hello_and_all_again() -> None:
+    session = Session(D1)
+    session.greet(ALICE, publish())
+
+    effects = session.hears(D1, Refused(0, UnknownNodeError.code, "say NodeHello first"))
+
+    assert effects[:2] == to_data(D1, NodeHello(S1), PublishDatum(2, PAY, ONE))
+
+
+def test_a_session_that_is_cut_off_from_meta_asks_a_data_node_and_learns_that_it_departed() -> None:
+    session = Session(D1)
+    session.greet(ALICE, publish())
+    session.local(PeerLost(Link.META, META))
+
+    effects = session.hears(D1, no(1, NotPrimaryError, 9)) + session.wait(1.0)
+    assert to_data(D1, FetchMembership(0, CLUSTER_ID, 3))[0] in effects
+
+    other = Incarnation(5, "s2")
+    departed = MembershipReply(0, make_membership(D1, epoch=9, session=other))
+    effects = session.hears(D1, departed) + session.wait(0.5)
+    assert to_client(ALICE, Bye())[0] in effects
+
+
 # --- refusals -------------------------------------------------------------------------------------
 
 
