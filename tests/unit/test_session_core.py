@@ -303,7 +303,7 @@ def test_many_changes_of_one_turn_are_one_push() -> None:
     )
 
 
-# --- data nodes that know more, or less ------------------------------------------------------------
+# --- data nodes that know more, or less -----------------------------------------------------------
 
 
 def test_a_data_node_that_does_not_know_the_session_gets_its_hello_and_all_again() -> None:
