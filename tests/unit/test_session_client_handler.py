@@ -53,6 +53,7 @@ from zreg.primitives.ring import bucket_of, bucket_topic
 from zreg.wire.client_messages import (
     Bye,
     Hello,
+    Moving,
     Publish,
     Push,
     PushAck,
@@ -189,7 +190,9 @@ def test_an_unidentified_peer_with_a_request_is_asked_who_it_is_once_a_turn(
     assert session.settle() == []
 
 
-@pytest.mark.parametrize("message", [Pong(), Bye(), ReplayDone(), PushAck(PAY, GLOBAL, V1)])
+@pytest.mark.parametrize(
+    "message", [Pong(), Bye(), Moving(), ReplayDone(), PushAck(PAY, GLOBAL, V1)]
+)
 def test_an_unidentified_peer_without_a_request_gets_no_answer(message: Message) -> None:
     assert make_session().says(ALICE, message) == []
 
@@ -332,6 +335,22 @@ def test_a_closed_connection_ends_everything_after_the_grace() -> None:
 
     assert changes_and_logs(session.wait(GRACE - 0.01)) == []
     assert changes_and_logs(session.wait(0.02)) == [
+        removed_log(ALICE_ID, "closed", 1),
+        *removal(2, Cause.CLOSED),
+    ]
+
+
+def test_a_client_that_says_that_it_moves_has_the_grace_of_a_session() -> None:
+    """The session was slow, so the client left it; it lives and registers at another one."""
+    session = make_session()
+    session.greet(ALICE)
+    published(session)
+
+    assert session.says(ALICE, Moving()) == []
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+
+    assert changes_and_logs(session.wait(CONFIG.session_grace_seconds - 0.01)) == []
+    assert changes_and_logs(session.wait(0.05)) == [
         removed_log(ALICE_ID, "closed", 1),
         *removal(2, Cause.CLOSED),
     ]

@@ -24,6 +24,7 @@ from zreg.session.upstream.registrations import Registrations
 from zreg.wire.client_messages import (
     Bye,
     Hello,
+    Moving,
     Publish,
     PushAck,
     ReplayDone,
@@ -90,8 +91,6 @@ class ClientHandler:
                 return self.subscriptions.on_push_ack(client, message, now)
             case Ping():
                 return [Send(Link.CLIENTS, peer, Pong())]
-            case Pong():
-                return ()
             case Unpublish():
                 return self.publishing.on_unpublish(client, peer, message)
             case Subscribe():
@@ -104,6 +103,9 @@ class ClientHandler:
                 return self._on_replay_done(client, peer)
             case Bye():
                 return self._remove(client, Cause.BYE)
+            case Moving():
+                client.is_moving = True
+                return ()
             case _:
                 return self._receive_from_unidentified(peer, message, now)
 
@@ -118,7 +120,7 @@ class ClientHandler:
                 # Only a client pings, and this one was greeted by an earlier process here.
                 self._answers.ask_who(peer)
                 return [Send(Link.CLIENTS, peer, Pong())]
-            case Pong() | Bye() | PushAck() | ReplayDone() | Local():
+            case Pong() | Bye() | Moving() | PushAck() | ReplayDone() | Local():
                 return ()
             case Publish() | Unpublish() | Subscribe() | Unsubscribe():
                 self._answers.ask_who(peer)
