@@ -49,8 +49,7 @@ class Reactor:
         self._core_calls = calls = CoreCalls(core, runner, self._counts, has_disk=disk is not None)
         intake = Intake(core, envelope, runner, calls, self._counts)
         peer_events = PeerEvents(phases, self._wakeups, runner, calls, headers, self._counts)
-        routers = list(self._socket_set.routers.values())
-        self._turn = Turn(calls, runner, intake, peer_events, self._wakeups, routers)
+        self._turn = Turn(calls, runner, intake, peer_events, self._wakeups, self._socket_set)
         self._loop: asyncio.AbstractEventLoop | None = None
         # What `run` waits for; its result is the error that ends the node, or None.
         self._finished: asyncio.Future[NodeEndError | None] | None = None

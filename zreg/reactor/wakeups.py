@@ -146,12 +146,19 @@ class Wakeups:
 
     def _on_timer(self) -> None:
         self._timer = None
+        # What is due may be a lease, and the sign of life that renews it may have come just now.
+        self._note_ready()
         self._run_now()
 
     def _on_ready(self) -> None:
         # The turn receives without reading EVENTS first. Nearly always there is a message, so the
         # look would cost more than the few empty turns when libzmq only reports that a peer has
         # read something.
+        if self._note_ready():
+            self._run_now()
+
+    def _note_ready(self) -> bool:
+        """Note which sockets and monitors became readable; return whether any did."""
         events = self._epoll.poll(0)
         for descriptor, _ in events:
             socket, is_monitor = self._owners[descriptor]
@@ -159,5 +166,4 @@ class Wakeups:
                 self.eventful[socket] = None
             else:
                 self.readable[socket] = None
-        if events:
-            self._run_now()
+        return bool(events)

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from zreg.effects import Effect, Link, Peer, PeerSlow
-from zreg.testing.sim.sim_connections import PUB_LINKS, Connections
 from zreg.testing.sim.link_faults import BACKLOG_FRAMES_MAX
+from zreg.testing.sim.sim_connections import PUB_LINKS, Connections
 from zreg.testing.sim.sim_process import Arrived, Connection, Process
 from zreg.testing.sim.virtual_time import START_SECONDS
 from zreg.wire.codec import record_name

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.link_faults import HEARTBEAT_SECONDS
 
 K = TypeVar("K")
 
@@ -19,6 +20,8 @@ _LOSSES: Final = (0.1, 0.5, 1.0)
 _PACES: Final = (0.002, 0.05)
 # How long the clients of a session may take to reach another one.
 _MOVE_SECONDS: Final = 1.5
+# After which both ends of a cut have noticed it.
+_NOTICE_SECONDS: Final = HEARTBEAT_SECONDS + 0.5
 # More than a request waits for its answer, and less than a lease.
 _LATENESSES: Final = (0.3, 1.2, 2.0)
 
@@ -142,6 +145,8 @@ class ChaosFaults:
             (("session", "meta"), ("data", "meta"), ("session", "data"), ("meta", "meta"))
         )
         left = self.rng.choice(self.nodes[left_role])
+        if right_role == "data" and not self._may_lose_data_node(left):
+            return
         rights = [name for name in self.nodes[right_role] if name != left]
         if not rights:
             return
@@ -157,6 +162,17 @@ class ChaosFaults:
             self.sim.cut_one_way(sender, receiver)
             if not is_one_way:
                 self.sim.cut_one_way(receiver, sender)
+
+    def _may_lose_data_node(self, session: str) -> bool:
+        """Return whether a session may be cut off from a data node; keep it whole otherwise.
+
+        Until heartbeats have ended its connection, a data node believes that it hears the session.
+        A client that moves there in this time, from a session that sees it vanish, is removed.
+        """
+        if session not in self._free("session"):
+            return False
+        self._pending.append((self.sim.now + _NOTICE_SECONDS, (session,), _nothing))
+        return True
 
     def _lose_hints(self) -> None:
         pair = (self.rng.choice(self.nodes["data"]), self.rng.choice(self.nodes["session"]))
@@ -178,11 +194,12 @@ class ChaosFaults:
         """Let one session be out of reach for new connections; others take its clients.
 
         A session keeps a client whose connection closed for the disconnect grace only. So all
-        other sessions must be whole until the clients had time to reach one of them.
+        other sessions must be whole until the clients had time to reach one of them, and meta must
+        have admitted them: a session without an incarnation registers nothing.
         """
         faults = self.sim.faults
         free = [n for n in self._free("session") if n not in faults.late and n not in faults.slow]
-        if free != self.nodes["session"]:
+        if free != self.nodes["session"] or not all(map(self._is_admitted, free)):
             return
         name = self.rng.choice(free)
         faults.black_holes.add(name)
@@ -191,6 +208,9 @@ class ChaosFaults:
         self._pending.append((self.sim.now + _MOVE_SECONDS, others, _nothing))
         for client in [n for n in self.sim.processes if n.startswith("publisher")]:
             self.sim.drop(client, name)
+
+    def _is_admitted(self, name: str) -> bool:
+        return self.sim.processes[name].core.statistics()["incarnation"] != "-"
 
     def _any_node(self) -> str:
         """Return a session or data node that no other fault needs whole."""
