@@ -157,7 +157,8 @@ def test_a_session_that_is_no_member_yet_takes_clients_and_their_publishes_wait(
 
 def test_another_protocol_version_is_refused_with_what_to_do() -> None:
     detail = (
-        "this session speaks protocol version 1, the client 2: install matching versions of zreg"
+        "you speak protocol version 2, and the node that answers this speaks 1: "
+        "upgrade zreg on the node that answers this"
     )
     answer = to_client(ALICE, refused(0, ProtocolVersionError, detail))
     session = make_session()

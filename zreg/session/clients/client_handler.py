@@ -34,6 +34,7 @@ from zreg.wire.client_messages import (
     Welcome,
 )
 from zreg.wire.common_messages import Ping, Pong
+from zreg.wire.envelope import version_detail
 from zreg.wire.messages import PROTOCOL_VERSION, Message
 
 # The most session addresses that a Welcome carries.
@@ -134,10 +135,7 @@ class ClientHandler:
 
     def _on_hello(self, peer: Peer, hello: Hello, now: float) -> Sequence[Effect]:
         if hello.protocol_version != PROTOCOL_VERSION:
-            detail = (
-                f"this session speaks protocol version {PROTOCOL_VERSION}, the client "
-                f"{hello.protocol_version}: install matching versions of zreg"
-            )
+            detail = version_detail(hello.protocol_version)
             return [refusal(peer, 0, ProtocolVersionError, detail)]
         if self._is_full_for(hello.client_id):
             detail = f"this session has its {self._config.clients_max} clients: try another one"
