@@ -1,15 +1,18 @@
 """A removal that a session concluded from silence waits while the client may live elsewhere."""
 
 import pytest
+from strategies import make_publisher
 from test_data_core import (
     BOTH,
     CONFIG,
+    MOVED,
     NAME,
     ONE,
     P1,
     S1,
     S2,
     TWO,
+    TWO_NODES,
     ask,
     follow,
     held,
@@ -27,7 +30,7 @@ from zreg.effects import CLOSED, TIMED_OUT, EpochSeen, Link, PeerLost
 from zreg.errors import NotPrimaryError
 from zreg.model import Cause, Incarnation, Removal, Status
 from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.data_messages import NodeHello, UnpublishDatum
+from zreg.wire.data_messages import CompareDigest, NodeHello, PublishDatum, UnpublishDatum
 
 GRACE = CONFIG.session_grace_seconds
 S3 = Incarnation(8, "s3")
@@ -102,6 +105,44 @@ def test_a_suspicion_waits_while_this_node_has_not_seen_the_newest_membership() 
     assert not is_removed(core, 0.1), "the new session is not heard yet"
     ask(core, NodeHello(S3), 0.2, peer=b"three")
     assert is_removed(core, 0.2)
+
+
+@pytest.mark.parametrize("next_word", ["write", "digest"])
+def test_a_suspicion_waits_for_the_writes_that_were_refused_while_this_node_was_behind(
+    next_word: str,
+) -> None:
+    """The session of the refused write is heard and known by now, and sends the write again."""
+    core = make_core()
+    again = make_publisher(P1, version=2, session=S3)
+    ask(core, NodeHello(S3), peer=b"three")
+    ask(core, PublishDatum(5, NAME, again), peer=b"three")
+    suspect(core)
+    follow(core, membership(*BOTH, session(S3), epoch=8), 0.1)
+    assert not is_removed(core, 0.1)
+
+    if next_word == "write":
+        ask(core, PublishDatum(6, NAME, again), 0.2, peer=b"three")
+        assert to(ONE, Accepted((7,))) in core.settle(0.2)
+        assert held(core) == {P1: again}
+    else:
+        ask(core, CompareDigest(5, 0, 0), 0.2, peer=b"three")
+        assert is_removed(core, 0.2), "the session has nothing to send again"
+
+
+@pytest.mark.parametrize("is_behind", [True, False])
+def test_a_write_that_was_refused_for_its_primary_comes_again_if_this_node_was_behind(
+    *, is_behind: bool
+) -> None:
+    core = make_core()
+    follow(core, membership(*BOTH, epoch=8, ring_epoch=8, data=TWO_NODES), 0.0)
+    if is_behind:
+        core.receive(Link.LOCAL, "", EpochSeen(9), 0.0)
+    ask(core, PublishDatum(5, MOVED, make_publisher(P1, version=1, session=S1)), peer=TWO)
+    suspect(core)
+    follow(core, membership(*BOTH, epoch=9, ring_epoch=8, data=TWO_NODES), 0.1)
+
+    core.settle(0.1)
+    assert (P1 in held(core)) is is_behind
 
 
 def test_a_suspicion_waits_no_longer_than_the_session_grace() -> None:

@@ -81,7 +81,7 @@ class DataCore:
         grace_seconds = config.session_grace_seconds
         self._contacts = SessionContacts(grace_seconds)
         self._suspicions = Suspicions(grace_seconds, self._contacts, self._cluster_member)
-        self._writes = Writes(self._store, *parts, self._suspicions)
+        self._writes = Writes(self._store, *parts, self._suspicions, self._contacts)
         self._followers = Followers(self._store, self._hints, *parts)
         self._comparisons = SessionComparisons(
             self._store, self._ownership, self._refusals, self._contacts

@@ -48,6 +48,8 @@ class SessionComparisons:
         held = self._store.digests.of(session)
         is_equal = (compare.count, compare.digest) == (held.count, held.value)
         compared = DigestCompared(compare.ring_epoch, is_equal)
+        if is_equal:
+            self._contacts.note_served(peer)
         is_last = is_equal and self._ownership.reconcile(session)
         return [Send(Link.REQUESTS, peer, compared)], is_last
 

@@ -20,6 +20,8 @@ class SessionContacts:
         self._members: dict[Incarnation, None] = {}
         # Since when.
         self._unheard: dict[Incarnation, float] = {}
+        # Connections with writes that were refused as this node was behind: they come again.
+        self._refused: dict[Peer, None] = {}
 
     def __len__(self) -> int:
         """Return how many connections have said which session they are."""
@@ -30,11 +32,13 @@ class SessionContacts:
         return self._by_peer.get(peer)
 
     def are_all_heard(self, now: float) -> bool:
-        """Return whether every session that may hold a client is connected.
+        """Return whether every session that may hold a client is connected and was not refused.
 
         A session that was not connected for the whole session grace does not count: its clients had
         the time to move to another one.
         """
+        if self._refused:
+            return False
         return all(now - since >= self._grace_seconds for since in self._unheard.values())
 
     def follow(self, membership: Membership, now: float) -> None:
@@ -55,8 +59,21 @@ class SessionContacts:
             self._by_peer[peer] = session
         self._unheard.pop(session, None)
 
+    def note_refused(self, peer: Peer) -> None:
+        """Note that a write was refused because this node was behind: the session sends it again.
+
+        It may be the new registration of a client that another session has seen vanish.
+        """
+        self._refused[peer] = None
+
+    def note_served(self, peer: Peer) -> None:
+        """Note that a session's writes were taken, or that nothing of it is missing here."""
+        if self._refused:
+            self._refused.pop(peer, None)
+
     def forget(self, peer: Peer, now: float) -> Incarnation | None:
         """Forget a connection; return its session if no other connection of it is left."""
+        self._refused.pop(peer, None)
         session = self._by_peer.pop(peer, None)
         if session is None or session in self._by_peer.values():
             return None

@@ -1,8 +1,8 @@
 """Removals that sessions concluded from silence, until this data node can judge them.
 
-A client whose connection closed may live. It has then published again at another session, and that
-session may be one that this node does not hear, or one that has joined at an epoch that this node
-has not seen. A removal now would take a living publisher out of all views.
+A client whose connection closed may live. It has then published again at another session. This node
+may not hear that session, may not have seen the epoch at which it joined, or may have refused its
+write for that reason. A removal now would take a living publisher out of all views.
 """
 
 from collections import deque

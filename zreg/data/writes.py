@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from zreg.data.ownership import Ownership
 from zreg.data.refusals import Refusals
+from zreg.data.session_contacts import SessionContacts
 from zreg.data.store import DatumStore
 from zreg.data.suspicions import SUSPICIONS, Suspicions
 from zreg.effects import Effect, Link, Peer, Send
@@ -32,12 +33,14 @@ class Writes:
         cluster_member: ClusterMember,
         refusals: Refusals,
         suspicions: Suspicions,
+        contacts: SessionContacts,
     ) -> None:
         self._store = store
         self._ownership = ownership
         self._cluster_member = cluster_member
         self._refusals = refusals
         self._suspicions = suspicions
+        self._contacts = contacts
         # The session incarnations of the membership, and those of them that have not departed.
         self._sessions: frozenset[Incarnation] = frozenset()
         self._living: frozenset[Incarnation] = frozenset()
@@ -66,6 +69,8 @@ class Writes:
         del now
         name = publish.data_info_id
         if not self._ownership.is_primary(name):
+            if self._cluster_member.is_behind:
+                self._contacts.note_refused(peer)
             return [self._refusals.not_primary(peer, publish.request_id)]
         if publish.publisher.session not in self._sessions:
             return self._refuse_session(peer, publish)
@@ -74,6 +79,7 @@ class Writes:
             detail = "this publisher id belongs to another client: publish under a new id"
             return [self._refusals.refuse(peer, publish.request_id, RefusedError, detail)]
         self._store.put(name, publish.publisher)
+        self._contacts.note_served(peer)
         self._accept(peer, publish.request_id)
         return ()
 
@@ -129,6 +135,7 @@ class Writes:
         if session.epoch > self._refusals.epoch:
             detail = f"{session} joined at an epoch that this node has not seen yet: send again"
             refused = self._refusals.refuse(peer, publish.request_id, NotReadyError, detail)
+            self._contacts.note_refused(peer)
             return [*self._cluster_member.see_epoch(session.epoch), refused]
         detail = f"{session} is not a member (any more): join again, then have the clients replay"
         return [self._refusals.refuse(peer, publish.request_id, SessionGoneError, detail)]
