@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import zmq
 
@@ -15,14 +15,19 @@ from zreg.effects import Link, Peer
 from zreg.errors import UnavailableError, UsageError
 from zreg.reactor.link_table import OUTSIDE, LinkTable, check_address, is_ipv6
 from zreg.reactor.sockets import socket_options
-from zreg.reactor.sockets.bound_sockets import PubSocket, RouterSocket
+from zreg.reactor.sockets.bound_sockets import BoundSocket, PubSocket, RouterSocket
 from zreg.reactor.sockets.link_socket import LinkSocket, ZmqContext
 from zreg.reactor.sockets.peer_connections import (
     DealerConnection,
     PeerConnection,
+    SendingConnection,
     SubConnection,
 )
 from zreg.reactor.sockets.raft_sockets import RepSocket, ReqConnection
+
+# Every kind of socket but SUB.
+SendingLinkSocket = BoundSocket | SendingConnection
+ConnectionT = TypeVar("ConnectionT", bound=PeerConnection)
 
 TERMINATE_SECONDS_MAX: Final = 1.0
 
@@ -30,50 +35,50 @@ TERMINATE_SECONDS_MAX: Final = 1.0
 class BindingLink:
     """A link that binds: one ROUTER, REP or PUB socket for all its peers."""
 
-    def __init__(self, socket: LinkSocket, address: str) -> None:
+    def __init__(self, socket: BoundSocket, address: str) -> None:
         self.link = socket.link
         self._socket = socket
         self.address = _bind(socket, address)
 
-    def socket_to(self, peer: Peer) -> LinkSocket | None:  # noqa: ARG002 -- one socket for all
+    def socket_to(self, peer: Peer) -> BoundSocket | None:  # noqa: ARG002 -- one socket for all
         """Return the one socket."""
         return self._socket
 
-    def sockets(self) -> list[LinkSocket]:
+    def sockets(self) -> list[BoundSocket]:
         """Return the one socket."""
         return [self._socket]
 
 
-class ConnectingLink:
+class ConnectingLink(Generic[ConnectionT]):
     """A link that connects: one DEALER, REQ or SUB socket per peer name."""
 
     def __init__(
         self,
         link: Link,
         context: ZmqContext,
-        new_connection: Callable[[ZmqContext, Link, str], PeerConnection],
+        new_connection: Callable[[ZmqContext, Link, str], ConnectionT],
     ) -> None:
         self.link = link
         self._context = context
         self._new_connection = new_connection
-        self._by_name: dict[Peer, PeerConnection] = {}
+        self._by_name: dict[Peer, ConnectionT] = {}
         # The subscriptions, in order of first use. A SUB that is opened later gets them all.
         self._topics: dict[bytes, None] = {}
 
-    def socket_to(self, peer: Peer) -> PeerConnection | None:
+    def socket_to(self, peer: Peer) -> ConnectionT | None:
         """Return the connection to a peer if it is up."""
         connection = self._by_name.get(peer)
         return connection if connection is not None and connection.is_up else None
 
-    def find(self, peer: Peer) -> PeerConnection | None:
+    def find(self, peer: Peer) -> ConnectionT | None:
         """Return the connection to a peer, also if it is not up yet."""
         return self._by_name.get(peer)
 
-    def sockets(self) -> list[LinkSocket]:
+    def sockets(self) -> list[ConnectionT]:
         """Return all sockets."""
         return list(self._by_name.values())
 
-    def open(self, peer: str, address: str) -> PeerConnection:
+    def open(self, peer: str, address: str) -> ConnectionT:
         """Start a connection; `UsageError` if the address can never work."""
         check_address(address, port_min=1)
         connection = self._new_connection(self._context, self.link, peer)
@@ -117,8 +122,8 @@ class SocketSet:
         # The links of the ROUTERs and REPs.
         self.bound: dict[int, BindingLink] = {}
         # The links of DEALERs and REQs.
-        self.dealers: dict[int, ConnectingLink] = {}
-        self.subs: dict[int, ConnectingLink] = {}
+        self.dealers: dict[int, ConnectingLink[SendingConnection]] = {}
+        self.subs: dict[int, ConnectingLink[SubConnection]] = {}
         self.pubs: dict[int, BindingLink] = {}
         self.pub_sockets: dict[int, PubSocket] = {}
         self.addresses: dict[Link, str] = {}
@@ -150,7 +155,7 @@ class SocketSet:
             self.pub_sockets[id(link)] = pub
             self.pubs[id(link)] = self._bind(pub, address)
 
-    def _bind(self, socket: LinkSocket, address: str) -> BindingLink:
+    def _bind(self, socket: BoundSocket, address: str) -> BindingLink:
         try:
             binding_link = BindingLink(socket, address)
         except BaseException:
@@ -159,19 +164,14 @@ class SocketSet:
         self.addresses[socket.link] = binding_link.address
         return binding_link
 
-    def sending(self) -> dict[int, BindingLink | ConnectingLink]:
+    def sending(self) -> dict[int, BindingLink | ConnectingLink[SendingConnection]]:
         """Return the links that send to one peer at a time."""
         return {**self.bound, **self.dealers}
 
     def sockets(self) -> list[LinkSocket]:
         """Return all sockets."""
-        links: list[BindingLink | ConnectingLink] = [
-            *self.bound.values(),
-            *self.pubs.values(),
-            *self.dealers.values(),
-            *self.subs.values(),
-        ]
-        return [socket for each in links for socket in each.sockets()]
+        links = (self.bound, self.pubs, self.dealers, self.subs)
+        return [socket for by_id in links for each in by_id.values() for socket in each.sockets()]
 
     def close(self) -> None:
         """Close all sockets; what they have taken leaves within the linger time."""
@@ -211,7 +211,7 @@ class SocketSet:
         return self._contexts[is_outside]
 
 
-def _bind(socket: LinkSocket, address: str) -> str:
+def _bind(socket: BoundSocket, address: str) -> str:
     """Bind and return the real address; an error says what to do."""
     check_address(address, port_min=0)
     if is_ipv6(address):
