@@ -44,7 +44,7 @@ class Reactor:
         envelope = Envelope(cluster)
         headers = Headers(core, envelope, cluster)
         phases = ConnectionPhases(self._wakeups)
-        hooks = Hooks(headers.of, phases, self.post, on_event, disk)
+        hooks = Hooks(headers.of, phases, self.post, self._wakeups.used, on_event, disk)
         self._runner = runner = EffectRunner(self._socket_set, self._counts, hooks)
         self._core_calls = calls = CoreCalls(core, runner, self._counts, has_disk=disk is not None)
         intake = Intake(core, envelope, runner, calls, self._counts)

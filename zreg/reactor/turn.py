@@ -146,7 +146,7 @@ class Turn:
         take = self._intake.take
         for count in range(MESSAGES_MAX):
             if count == 1:
-                self._send_results.has_sent[socket] = None
+                self._wakeups.used[socket] = None
                 # One message is mostly the only one, and a look for the next costs as much as a
                 # message. It is worth it if several came at once lately. It is needed if a peer is
                 # gone or may be: all that the peer sent is read before the core hears of its end.
@@ -174,12 +174,12 @@ class Turn:
 
     def _look_again(self) -> None:
         """Look for input that makes no wake-up, and have another turn if there is any work left."""
-        readable, results = self._wakeups.readable, self._send_results
-        for socket in results.has_sent:
+        readable, used, results = self._wakeups.readable, self._wakeups.used, self._send_results
+        for socket in used:
             if socket not in readable and socket.has_silent_input():
                 readable[socket] = None
                 socket.is_busy = True
-        results.has_sent.clear()
+        used.clear()
         if readable or self.posted or results.slow or results.lost:
             self._wakeups.schedule()
 

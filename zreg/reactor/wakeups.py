@@ -2,7 +2,8 @@
 
 A ZeroMQ descriptor is edge-triggered: it becomes readable once, and means "read EVENTS". If a
 socket is used and its EVENTS are not read again, the wake-up for its input is lost for good. Code
-that sends on a socket, or stops reading it early, therefore marks it as readable here.
+that sends on a socket, or stops reading it early, therefore notes it in `used`, and the turn looks
+at it once more before it ends.
 
 The descriptors are in an epoll of their own, and the loop watches the one descriptor of that epoll.
 One callback then learns about all readable sockets, and runs the turn itself: a turn scheduled on
@@ -37,6 +38,9 @@ class Wakeups:
         # Sockets that the next turn reads, and sockets whose monitor it reads, in order.
         self.readable: dict[LinkSocket, None] = {}
         self.eventful: dict[LinkSocket, None] = {}
+        # Sockets that were used since the turn last looked for their input: they may have input
+        # that makes no wake-up.
+        self.used: dict[LinkSocket, None] = {}
 
     def __len__(self) -> int:
         """Return how many sockets are watched."""
@@ -107,6 +111,7 @@ class Wakeups:
                 del self._owners[descriptor]
         self.readable.pop(socket, None)
         self.eventful.pop(socket, None)
+        self.used.pop(socket, None)
 
     def look_at(self, socket: LinkSocket) -> None:
         """Have the next turn read the socket and its monitor."""
