@@ -35,6 +35,8 @@ class SilentReader:
         self._version = 0
         # By name and publisher id.
         self.view: dict[tuple[str, bytes], object] = {}
+        # The names of which it has acknowledged a push.
+        self.acknowledged: set[str] = set()
         self.greeting_count = 0
         self.greet()
         self.replay()
@@ -76,6 +78,7 @@ class SilentReader:
                 for publisher in record.publishers:
                     values = unpack_body(publisher.body).values
                     self.view[record.data_info_id, publisher.publisher_id] = values[0]
+                self.acknowledged.add(record.data_info_id)
                 self.send(PushAck(record.data_info_id, record.scope, record.version))
 
     def close(self) -> None:

@@ -118,6 +118,13 @@ def test_a_publisher_that_gets_nothing_for_longer_than_every_grace_stays_in_all_
     ):
         try:
             cluster.wait_until(lambda: watcher.values == {"mine"})
+
+            def has_acknowledged() -> bool:
+                reader.read()
+                return len(reader.acknowledged) == len(data_ids)
+
+            # A session sends nothing more of an id until its last push was acknowledged.
+            cluster.wait_until(has_acknowledged, timeout_seconds=PATIENCE_SECONDS)
             assert proxy.cut_one_way([("session-1", "reader")]) > 0
             cut_at = time.monotonic()
             # One after the other, so that each is a message of its own.
