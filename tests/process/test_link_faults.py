@@ -17,11 +17,13 @@ import zreg
 from zreg.testing.processes import LinkProxy, ProxiedCluster
 from zreg.wire.common_messages import Ping
 
+DISCONNECT_GRACE_SECONDS = 0.5
 LEASE_SECONDS = 2.0
 SESSION_GRACE_SECONDS = 3.0
 # Longer than any of the times after which a node gives something up.
 AWAY_SECONDS = LEASE_SECONDS + SESSION_GRACE_SECONDS + 1.0
 OPTIONS = (
+    f"--disconnect-grace-seconds={DISCONNECT_GRACE_SECONDS:g}",
     f"--lease-seconds={LEASE_SECONDS:g}",
     "--ping-seconds=0.5",
     f"--session-grace-seconds={SESSION_GRACE_SECONDS:g}",
@@ -250,35 +252,49 @@ def test_clients_whose_session_and_another_one_cannot_be_reached_get_to_the_thir
 
 
 @pytest.mark.parametrize("is_meta_stopped", [False, True])
-def test_a_stopped_session_whose_clients_waited_at_another_stopped_one_withdraws_nothing(
+def test_a_session_that_wakes_while_its_clients_find_no_other_one_withdraws_nothing(
     start_proxied: StartProxied, *, is_meta_stopped: bool
 ) -> None:
-    """It wakes as a session that has departed, or, if meta is stopped as well, as a member."""
-    cluster = start_proxied(3, *OPTIONS)
+    """It wakes as a session that has departed, or, if meta is stopped as well, as a member.
+
+    A second session is stopped, so clients wait there. The third one refuses them at first.
+    """
+    # Long enough for clients whose attempts to connect have become rare.
+    grace = "--session-grace-seconds=15"
+    cluster = start_proxied(3, *OPTIONS, grace)
     with (
         Publishers(cluster.url_of("session-1"), "pay", CLIENT_COUNT) as publishers,
         Watcher(cluster.url_of("session-3"), "pay") as watcher,
     ):
         cluster.wait_until(lambda: watcher.values == publishers.values)
 
-        for node in ["meta-1"] * is_meta_stopped + ["session-1", "session-2"]:
-            cluster.stop(node)
+        for node_id in ("session-1", "session-3"):
+            cluster.refuse(node_id)
+        for node_id in ["meta-1"] * is_meta_stopped + ["session-2", "session-1"]:
+            cluster.stop(node_id)
+        cluster.wait_until(lambda: publishers.have_lost_their_session)
+        if not is_meta_stopped:
+            cluster.wait_until(
+                lambda: "member.departed incarnation=session-1" in cluster.log("meta-1")
+            )
+        cluster.cont("session-1")
+        cluster.wait_until(lambda: cluster.statistics("session-1")["routed_peers"] == 0)
+        woken_at = time.monotonic()
+        # Now it has seen that all its clients have closed their connections.
+        cluster.wait_until(lambda: time.monotonic() - woken_at > 3 * DISCONNECT_GRACE_SECONDS)
+        assert watcher.removed == []
+
+        cluster.accept("session-3")
         cluster.wait_until(
             lambda: publisher_count(cluster, "session-3") == CLIENT_COUNT,
             timeout_seconds=PATIENCE_SECONDS,
         )
-        # Its first session, the second stopped one, the third.
-        assert max(publishers.dial_counts()) >= 3  # noqa: PLR2004 -- see above
-
-        for woken in ("session-1", "session-2"):
-            cluster.cont(woken)
-            cluster.wait_until(
-                lambda: cluster.statistics(woken)["clients"] == 0,  # noqa: B023 -- waited for here
-                timeout_seconds=PATIENCE_SECONDS,
-            )
-            assert watcher.removed == []
-        cluster.cont("meta-1")
-        wait_forgotten(cluster)
+        for node_id in ("session-2", "meta-1"):
+            cluster.cont(node_id)
+        cluster.wait_until(
+            lambda: cluster.statistics("meta-1")["sessions"] == 3,  # noqa: PLR2004 -- all
+            timeout_seconds=PATIENCE_SECONDS,
+        )
         cluster.wait_until(lambda: publishers.are_registered)
         assert watcher.values == publishers.values
         assert watcher.removed == []

@@ -64,6 +64,11 @@ class Publishers:
             for client, publication in zip(self.clients, self.publications, strict=True)
         )
 
+    @property
+    def have_lost_their_session(self) -> bool:
+        """Whether no client is connected."""
+        return all(client.state is zreg.ClientState.SUSPENDED for client in self.clients)
+
     def dial_counts(self) -> list[int]:
         """Return how often each client has dialled a session."""
         return [int(client.statistics()["dials"]) for client in self.clients]
