@@ -6,7 +6,7 @@ subscriber sees.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -87,7 +87,7 @@ def test_a_session_that_loses_only_its_link_to_meta_moves_its_clients_and_no_vie
 
         cluster.mend("session-1", "meta-1")
         cluster.wait_until(
-            lambda: cluster.statistics("meta-1")["sessions"] == 2,  # noqa: PLR2004 -- both
+            lambda: cluster.statistics("meta-1")["sessions"] == 2,
             timeout_seconds=PATIENCE_SECONDS,
         )
         cluster.wait_until(lambda: publishers.are_registered)
@@ -98,6 +98,31 @@ def test_a_session_that_loses_only_its_link_to_meta_moves_its_clients_and_no_vie
 # --- a client that does not read ---------------------------------------------------------------
 
 LARGE = "x" * 30_000
+# More than the buffers of the kernel and of the socket hold.
+LARGE_IDS = [f"large-{number}" for number in range(400)]
+
+
+@contextmanager
+def reader_behind_proxy(cluster: ProxiedCluster) -> Iterator[tuple[SilentReader, LinkProxy]]:
+    """Connect a client that subscribes to the large ids through a proxy of its own.
+
+    It has acknowledged a push of each id: until then a session sends nothing more of it.
+    """
+    proxy = LinkProxy(lambda _from, _to: "reader", receive_buffer_bytes=64 << 10)
+    host, port = "127.0.0.3", int(cluster.nodes["session-1"].address.rpartition(":")[2])
+    proxy.add("session-1", (host, port), ("127.0.0.1", port))
+    reader = SilentReader(f"{host}:{port}", *LARGE_IDS)
+
+    def has_acknowledged_all() -> bool:
+        reader.read()
+        return len(reader.acknowledged) == len(LARGE_IDS)
+
+    try:
+        cluster.wait_until(has_acknowledged_all, timeout_seconds=PATIENCE_SECONDS)
+        yield reader, proxy
+    finally:
+        reader.close()
+        proxy.close()
 
 
 def test_a_publisher_that_gets_nothing_for_longer_than_every_grace_stays_in_all_views(
@@ -105,52 +130,37 @@ def test_a_publisher_that_gets_nothing_for_longer_than_every_grace_stays_in_all_
 ) -> None:
     """All that it sends passes, and so do its pings; what the session sends waits in between."""
     cluster = start_proxied(2, *OPTIONS)
-    proxy = LinkProxy(lambda _from, _to: "reader", receive_buffer_bytes=64 << 10)
-    host, port = "127.0.0.3", int(cluster.nodes["session-1"].address.rpartition(":")[2])
-    proxy.add("session-1", (host, port), ("127.0.0.1", port))
-    # More than the buffers of the kernel and of the socket hold.
-    data_ids = [f"large-{number}" for number in range(400)]
-    reader = SilentReader(f"{host}:{port}", *data_ids)
     with (
         zreg.Client(cluster.url_of("session-2")) as client,
         Watcher(cluster.url_of("session-2"), "pay") as watcher,
+        reader_behind_proxy(cluster) as (reader, proxy),
     ):
-        try:
-            cluster.wait_until(lambda: watcher.values == {"mine"})
+        cluster.wait_until(lambda: watcher.values == {"mine"})
+        assert proxy.cut_one_way([("session-1", "reader")]) > 0
+        cut_at = time.monotonic()
+        # One after the other, so that each is a message of its own.
+        for name in LARGE_IDS:
+            client.publish(name, f"{name} {LARGE}").wait_registered()
+            reader.send(Ping())
 
-            def has_acknowledged() -> bool:
-                reader.read()
-                return len(reader.acknowledged) == len(data_ids)
+        def is_slow_for_long() -> bool:
+            reader.send(Ping())
+            is_slow = bool(cluster.statistics("session-1")["slow_peers"])
+            return is_slow and time.monotonic() - cut_at > AWAY_SECONDS
 
-            # A session sends nothing more of an id until its last push was acknowledged.
-            cluster.wait_until(has_acknowledged, timeout_seconds=PATIENCE_SECONDS)
-            assert proxy.cut_one_way([("session-1", "reader")]) > 0
-            cut_at = time.monotonic()
-            # One after the other, so that each is a message of its own.
-            for name in data_ids:
-                client.publish(name, f"{name} {LARGE}").wait_registered()
+        cluster.wait_until(is_slow_for_long, timeout_seconds=PATIENCE_SECONDS)
+        assert watcher.values == {"mine"}
+        client.publish(LARGE_IDS[0], "newest").wait_registered()
 
-            def is_slow_for_long() -> bool:
-                reader.send(Ping())
-                is_slow = bool(cluster.statistics("session-1")["slow_peers"])
-                return is_slow and time.monotonic() - cut_at > AWAY_SECONDS
+        proxy.mend([("session-1", "reader")])
 
-            cluster.wait_until(is_slow_for_long, timeout_seconds=PATIENCE_SECONDS)
-            assert watcher.values == {"mine"}
-            client.publish(data_ids[0], "newest").wait_registered()
+        def has_newest() -> bool:
+            reader.read()
+            return len(reader.view) == len(LARGE_IDS) + 1 and "newest" in reader.view.values()
 
-            proxy.mend([("session-1", "reader")])
-
-            def has_newest() -> bool:
-                reader.read()
-                return len(reader.view) == len(data_ids) + 1 and "newest" in reader.view.values()
-
-            cluster.wait_until(has_newest, timeout_seconds=PATIENCE_SECONDS)
-            assert watcher.values == {"mine"}
-            assert watcher.removed == []
-        finally:
-            reader.close()
-            proxy.close()
+        cluster.wait_until(has_newest, timeout_seconds=PATIENCE_SECONDS)
+        assert watcher.values == {"mine"}
+        assert watcher.removed == []
 
 
 # --- all sessions away -------------------------------------------------------------------------
@@ -203,9 +213,7 @@ def wait_away(cluster: ProxiedCluster, end: Callable[[str], None]) -> None:
     )
 
 
-def check_all_are_back(
-    cluster: ProxiedCluster, publishers: Publishers, *watchers: Watcher
-) -> None:
+def check_all_are_back(cluster: ProxiedCluster, publishers: Publishers, *watchers: Watcher) -> None:
     """Wait until all are registered and nothing of former sessions is left; check the views."""
     count = len(cluster.of("session"))
     cluster.wait_until(
@@ -248,7 +256,7 @@ def test_clients_whose_session_and_another_one_cannot_be_reached_get_to_the_thir
         assert watcher.values == publishers.values
         assert watcher.removed == []
         # Its first session, the same again, the black hole, the third.
-        assert max(publishers.dial_counts()) == 4  # noqa: PLR2004 -- see above
+        assert max(publishers.dial_counts()) == 4
 
 
 @pytest.mark.parametrize("is_meta_stopped", [False, True])
@@ -292,7 +300,7 @@ def test_a_session_that_wakes_while_its_clients_find_no_other_one_withdraws_noth
         for node_id in ("session-2", "meta-1"):
             cluster.cont(node_id)
         cluster.wait_until(
-            lambda: cluster.statistics("meta-1")["sessions"] == 3,  # noqa: PLR2004 -- all
+            lambda: cluster.statistics("meta-1")["sessions"] == 3,
             timeout_seconds=PATIENCE_SECONDS,
         )
         cluster.wait_until(lambda: publishers.are_registered)

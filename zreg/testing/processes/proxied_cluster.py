@@ -15,10 +15,10 @@ from typing import Final
 
 from zreg.cli.process.ports import free_ports
 from zreg.testing.processes.cluster_processes import ClusterProcesses
-from zreg.testing.processes.proxy.link_proxy import LinkProxy
 from zreg.testing.processes.node_process import NodeProcess
-from zreg.testing.processes.running_command import START_SECONDS_MAX
+from zreg.testing.processes.proxy.link_proxy import LinkProxy
 from zreg.testing.processes.proxy.socket_owners import owner_of
+from zreg.testing.processes.running_command import START_SECONDS_MAX
 
 _HOST: Final = "127.0.0.1"
 _ADVERTISED_HOST: Final = "127.0.0.2"
@@ -165,7 +165,9 @@ class ProxiedCluster(ClusterProcesses):
             return False
         statistics = [self.statistics(node_id) for node_id in self.nodes]
         others = [role for role in self._roles.values() if role != "meta"]
-        members = {int(s["sessions"]) + int(s["data_nodes"]) for s in statistics if s["role"] == "meta"}
+        members = {
+            int(s["sessions"]) + int(s["data_nodes"]) for s in statistics if s["role"] == "meta"
+        }
         return members == {len(others)} and len({s["epoch"] for s in statistics}) == 1
 
     def _dialler_of(self, port: int, to_port: int) -> str:

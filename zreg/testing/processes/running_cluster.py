@@ -11,14 +11,17 @@ later (`restart`, `add`) are children of the test. No process outlives the proce
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from zreg.testing.processes.cluster_processes import ClusterProcesses
 from zreg.testing.processes.node_process import NodeProcess, options_of
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 class RunningCluster(ClusterProcesses):

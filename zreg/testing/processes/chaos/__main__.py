@@ -13,12 +13,14 @@ from collections import Counter
 from pathlib import Path
 
 from zreg.testing.processes.chaos.campaign import Size, run_campaign
-from zreg.testing.processes.chaos.faults import ChaosFaults
+from zreg.testing.processes.chaos.random_faults import RandomFaults
 
 
 def main() -> int:
     """Run a range of seeds; print what each has shown, and how often each kind of fault fired."""
-    parser = argparse.ArgumentParser(prog="python -m zreg.testing.processes.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m zreg.testing.processes.chaos", description=__doc__
+    )
     parser.add_argument("--seeds", default="1-1", help="FIRST-LAST")
     parser.add_argument("--seconds", type=float, default=180.0, help="of faults, for each seed")
     parser.add_argument("--directory", type=Path, help="for the logs; default: a temporary one")
@@ -37,7 +39,7 @@ def main() -> int:
             failed.append(seed)
         sys.stdout.write(f"{outcome.summary}\n")
         sys.stdout.flush()
-    missing = [kind for kind in ChaosFaults.KINDS if not counts[kind]]
+    missing = [kind for kind in RandomFaults.KINDS if not counts[kind]]
     fired = " ".join(f"{name.replace(' ', '-')}={count}" for name, count in sorted(counts.items()))
     sys.stdout.write(f"{last - first + 1} seeds, failed {failed}; {fired}; logs in {directory}\n")
     if missing:

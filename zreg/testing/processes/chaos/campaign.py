@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from zreg.testing.processes.chaos.clients import ChaosClients, Removal
-from zreg.testing.processes.chaos.faults import ChaosFaults
+from zreg.testing.processes.chaos.lasting_clients import LastingClients, Removal
+from zreg.testing.processes.chaos.random_faults import RandomFaults
 from zreg.testing.processes.proxied_cluster import ProxiedCluster
 
 SETTLE_SECONDS_MAX: Final = 15.0
@@ -64,7 +64,7 @@ def _run(
 ) -> Outcome:
     # The threads of the clients draw from a source of their own, so that a seed gives one sequence
     # of faults.
-    clients = ChaosClients(
+    clients = LastingClients(
         [cluster.url_of(node.node_id) for node in cluster.of("session")],
         random.Random(f"{seed} clients"),  # noqa: S311 -- as above
         id_count=size.ids,
@@ -72,7 +72,7 @@ def _run(
         watcher_count=size.watchers,
     )
     try:
-        faults = ChaosFaults(cluster, rng)
+        faults = RandomFaults(cluster, rng)
         clients.start(lambda: faults.seconds)
         while faults.seconds < seconds:
             faults.step()
@@ -100,7 +100,7 @@ def _run(
     return Outcome("\n".join(lines), is_failed, dict(faults.counts))
 
 
-def _summary(seed: int, seconds: float, faults: ChaosFaults, clients: ChaosClients) -> str:
+def _summary(seed: int, seconds: float, faults: RandomFaults, clients: LastingClients) -> str:
     accepted = clients.accepted or [0.0]
     percents = quantiles(accepted, n=100) if len(accepted) > 1 else accepted * 99
     fired = sum(faults.counts[kind] for kind in faults.KINDS)
@@ -113,7 +113,7 @@ def _summary(seed: int, seconds: float, faults: ChaosFaults, clients: ChaosClien
     )
 
 
-def _moments(removals: list[Removal], faults: ChaosFaults) -> list[str]:
+def _moments(removals: list[Removal], faults: RandomFaults) -> list[str]:
     """Return what was removed in each moment, and the faults before it."""
     lines: list[str] = []
     rest = sorted(removals, key=lambda removal: removal.at)
@@ -137,7 +137,9 @@ def _moments(removals: list[Removal], faults: ChaosFaults) -> list[str]:
 
 def _log_clients_to(path: Path) -> logging.Handler:
     handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(threadName)s %(message)s", "%X"))
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s.%(msecs)03d %(threadName)s %(message)s", "%X")
+    )
     logger = logging.getLogger("zreg")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

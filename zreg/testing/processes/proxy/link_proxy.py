@@ -39,7 +39,7 @@ class _Door:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer_bytes:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        self.listener.setblocking(False)
+        self.listener.settimeout(0.0)
         self.listener.bind(self.address)
         self.listener.listen(backlog)
         return self.listener
@@ -47,7 +47,7 @@ class _Door:
     def fill(self) -> None:
         for _ in range(_FILLER_COUNT):
             filler = socket.socket()
-            filler.setblocking(False)
+            filler.settimeout(0.0)
             filler.connect_ex(self.address)
             self.fillers.append(filler)
 
@@ -146,9 +146,10 @@ class LinkProxy:
     def _run(self) -> None:
         while not self._is_closed:
             for key, events in self._selector.select():
+                ready = key.fileobj
                 # What was done for an earlier event may have closed the socket.
-                if key.fileobj.fileno() >= 0:
-                    key.data(key.fileobj, events)
+                if isinstance(ready, socket.socket) and ready.fileno() >= 0:
+                    key.data(ready, events)
         self._selector.close()
 
     def _on_wake(self, reader: socket.socket, _events: int) -> None:
@@ -202,7 +203,7 @@ class LinkProxy:
         except OSError:
             # The dial has ended before it was accepted.
             return
-        dialler.setblocking(False)
+        dialler.settimeout(0.0)
         dialler.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = ProxiedConnection(
             (self._dialler_of(port, door.address[1]), door.owner),

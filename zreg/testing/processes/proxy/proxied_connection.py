@@ -4,8 +4,10 @@ import select
 import selectors
 import socket
 import struct
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _READ_BYTES_MAX: Final = 64 << 10
 # With this option, closing a socket resets the connection at once.
@@ -92,7 +94,7 @@ class ProxiedConnection:
         self._listener = listener = socket.socket()
         if receive_buffer_bytes:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        listener.setblocking(False)
+        listener.settimeout(0.0)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._flows = [
             _Flow((dials, listens), self._dialler, listener),

@@ -1,6 +1,5 @@
 """Which process dialled: the process that holds the other end of a connection on this machine."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -28,15 +27,17 @@ def _inode_of(local: str, remote: str) -> str | None:
 
 
 def _has_open(pid: int, wanted: str) -> bool:
-    folder = f"{_FILES}/{pid}/fd"
     try:
-        names = os.listdir(folder)
+        links = list((_FILES / str(pid) / "fd").iterdir())
     except OSError:
+        # The process has ended.
         return False
-    for name in names:
-        try:
-            if os.readlink(f"{folder}/{name}") == wanted:
-                return True
-        except OSError:
-            continue
-    return False
+    return any(_target_of(link) == wanted for link in links)
+
+
+def _target_of(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        # The process has closed it meanwhile.
+        return ""

@@ -35,7 +35,7 @@ class _Undo(msgspec.Struct):
     run: Callable[[], object]
 
 
-class ChaosFaults:
+class RandomFaults:
     """What is wrong now, and when it ends; `counts` has how often each kind began.
 
     Kinds are drawn like cards: each comes once before any comes again, as soon as it can begin.

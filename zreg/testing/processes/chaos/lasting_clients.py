@@ -28,7 +28,7 @@ class Removal(msgspec.Struct, frozen=True):
     publisher_id: str
 
 
-class ChaosClients:
+class LastingClients:
     """Publishers that never withdraw, subscribers of all of it, and a thread that republishes.
 
     `clock` returns the seconds since the faults began.
@@ -62,7 +62,9 @@ class ChaosClients:
             for client in [self._publishers[(number + number // id_count) % publisher_count]]
         ]
         self._subscriptions = {
-            (data_id, watcher): client.subscribe(data_id, partial(self._on_change, data_id, watcher))
+            (data_id, watcher): client.subscribe(
+                data_id, partial(self._on_change, data_id, watcher)
+            )
             for watcher, client in enumerate(self._watchers)
             for data_id in self._ids
         }
