@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from zreg.testing.processes import LinkProxy, wait_until
-from zreg.testing.processes.proxy.socket_owners import owner_of
+from zreg.testing.processes.proxy.socket_owners import owners_of
 
 DIALLER, NODE = "session-1", "meta-1"
 # Long enough to show that nothing comes, on loopback.
@@ -33,7 +33,7 @@ class Ends:
         self.node.settimeout(PATIENCE_SECONDS)
         port = self.node.getsockname()[1]
         self.address = ("127.0.0.2", port)
-        self.proxy = LinkProxy(lambda _from, _to: DIALLER)
+        self.proxy = LinkProxy(lambda connections: [DIALLER] * len(connections))
         stack.callback(self.proxy.close)
         self.proxy.add(NODE, self.address, ("127.0.0.1", port))
 
@@ -131,8 +131,8 @@ def test_a_cut_between_other_nodes_holds_nothing(ends: Ends) -> None:
 def test_connections_are_reset_refused_and_accepted_again(ends: Ends) -> None:
     dialler, node = ends.connect()
     ends.proxy.refuse(NODE)
-    assert ends.proxy.reset(NODE, diallers=lambda dialler: dialler != DIALLER) == 0
-    assert ends.proxy.reset(NODE) == 1
+    assert ends.proxy.reset(NODE, "session-2") == 0
+    assert ends.proxy.reset(NODE, DIALLER) == 1
     for end in (dialler, node):
         with pytest.raises(ConnectionResetError):
             end.recv(100)
@@ -167,8 +167,9 @@ def test_the_process_that_dials_is_found() -> None:
         ) as process:
             assert process.stdout is not None
             dialled_from = int(process.stdout.readline())
+            connections = [(dialled_from, port), (1, port)]
             pids = {os.getpid(): "test", process.pid: "session-1"}
-            assert owner_of(dialled_from, port, pids) == "session-1"
-            assert owner_of(dialled_from, port, {os.getpid(): "test"}) is None
+            assert owners_of(connections, pids) == ["session-1", None]
+            assert owners_of(connections, {os.getpid(): "test"}) == [None, None]
             process.communicate("")
-        wait_until(lambda: owner_of(dialled_from, port, pids) is None)
+        wait_until(lambda: owners_of(connections, pids) == [None, None])

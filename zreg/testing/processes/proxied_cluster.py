@@ -17,8 +17,8 @@ from zreg.cli.process.ports import free_ports
 from zreg.testing.processes.cluster_processes import ClusterProcesses
 from zreg.testing.processes.node_process import NodeProcess
 from zreg.testing.processes.proxy.link_proxy import LinkProxy
-from zreg.testing.processes.proxy.socket_owners import owner_of
-from zreg.testing.processes.running_command import START_SECONDS_MAX
+from zreg.testing.processes.proxy.socket_owners import Ports, owners_of
+from zreg.testing.processes.running_command import START_SECONDS_MAX, LineReader
 
 _HOST: Final = "127.0.0.1"
 _ADVERTISED_HOST: Final = "127.0.0.2"
@@ -54,7 +54,7 @@ class ProxiedCluster(ClusterProcesses):
             for number in range(1, count + 1)
         }
         self._ports = self._choose_ports()
-        self._proxy = LinkProxy(self._dialler_of)
+        self._proxy = LinkProxy(self._diallers_of)
         try:
             for node_id in self._roles:
                 self._add_to_proxy(node_id)
@@ -76,9 +76,20 @@ class ProxiedCluster(ClusterProcesses):
 
         On Linux the node ends with the thread that calls this.
         """
+        reader = self.restart_nowait(node_id)
+        return self._wait_bound(node_id, reader, self.nodes[node_id].arguments)
+
+    def restart_nowait(self, node_id: str) -> LineReader:
+        """Start a node again, and do not wait for its sockets.
+
+        Returns the reader of the line that the node writes once they are bound.
+        """
         self._wait_gone(node_id)
         self._proxy.accept(node_id)
-        return self._start(self._roles[node_id], node_id, self.nodes[node_id].arguments)
+        node = self.nodes[node_id]
+        reader = self._launch(node.role, node_id, node.arguments)
+        node.pid = self._started[node_id].pid
+        return reader
 
     # --- links --------------------------------------------------------------------------------
 
@@ -97,7 +108,7 @@ class ProxiedCluster(ClusterProcesses):
 
     def reset_clients(self, node_id: str) -> int:
         """Reset the connections of all clients to a session; return how many there were."""
-        return self._proxy.reset(node_id, diallers=lambda dialler: dialler == CLIENT)
+        return self._proxy.reset(node_id, CLIENT)
 
     def refuse(self, node_id: str) -> None:
         """Refuse new connections to a node."""
@@ -170,6 +181,6 @@ class ProxiedCluster(ClusterProcesses):
         }
         return members == {len(others)} and len({s["epoch"] for s in statistics}) == 1
 
-    def _dialler_of(self, port: int, to_port: int) -> str:
+    def _diallers_of(self, connections: Sequence[Ports]) -> list[str]:
         nodes = {process.pid: node_id for node_id, process in list(self._started.items())}
-        return owner_of(port, to_port, nodes) or CLIENT
+        return [name or CLIENT for name in owners_of(connections, nodes)]

@@ -123,9 +123,11 @@ def _moments(removals: list[Removal], faults: RandomFaults) -> list[str]:
         rest = rest[len(moment) :]
         publishers = sorted({removal.publisher_id for removal in moment})
         watchers = sorted({removal.watcher for removal in moment})
+        away = sorted(removal.away_seconds for removal in moment)
         lines.append(
             f"  at {at:.1f} s: {len(publishers)} publishers ({', '.join(publishers[:4])}) "
-            f"removed at watchers {watchers}; before:"
+            f"removed at watchers {watchers}; their clients were without a session for "
+            f"{away[0]:.1f} to {away[-1]:.1f} s; before:"
         )
         lines += [
             f"    {began_at:7.1f} {text}"

@@ -26,6 +26,8 @@ class Removal(msgspec.Struct, frozen=True):
     data_id: str
     watcher: int
     publisher_id: str
+    # How long its client has been without a session; 0 while it has one.
+    away_seconds: float
 
 
 class LastingClients:
@@ -56,11 +58,17 @@ class LastingClients:
         self._publishers = [zreg.Client(rng.choice(urls)) for _ in range(publisher_count)]
         self._watchers = [zreg.Client(rng.choice(urls)) for _ in range(watcher_count)]
         self._ids = [f"chaos-{number}" for number in range(id_count)]
+        # Since when clients are without a session.
+        self._away_since: dict[zreg.Client, float] = {}
         self._publications = [
             (data_id, client.publish(data_id, "value-0"))
             for number, data_id in enumerate(self._ids * _PUBLISHERS_PER_ID)
-            for client in [self._publishers[(number + number // id_count) % publisher_count]]
+            for client in [self._publisher_of(number)]
         ]
+        self._client_of = {
+            publication.publisher_id: self._publisher_of(number)
+            for number, (_, publication) in enumerate(self._publications)
+        }
         self._subscriptions = {
             (data_id, watcher): client.subscribe(
                 data_id, partial(self._on_change, data_id, watcher)
@@ -102,10 +110,16 @@ class LastingClients:
             if shown != sorted(wanted[data_id])
         ]
 
+    def _publisher_of(self, number: int) -> zreg.Client:
+        """Return the client of a publication: those of one id have different clients."""
+        return self._publishers[(number + number // len(self._ids)) % len(self._publishers)]
+
     def _on_change(self, data_id: str, watcher: int, change: zreg.ViewChange) -> None:
         for publisher in change.removed:
+            now = time.monotonic()
+            away_since = self._away_since.get(self._client_of[publisher.publisher_id], now)
             gone = publisher.publisher_id.hex()[:8]
-            self.removals.append(Removal(self._clock(), data_id, watcher, gone))
+            self.removals.append(Removal(self._clock(), data_id, watcher, gone, now - away_since))
 
     def _republish(self) -> None:
         number = 0
@@ -128,3 +142,8 @@ class LastingClients:
             if now - ran_at > _STALL_SECONDS:
                 self.stalls.append((self._clock(), now - ran_at))
             ran_at = now
+            for client in self._publishers:
+                if client.state is zreg.ClientState.CONNECTED:
+                    self._away_since.pop(client, None)
+                else:
+                    self._away_since.setdefault(client, now)

@@ -177,7 +177,7 @@ class RandomFaults:
         self._note(f"{node} runs again")
 
     def _restart(self, node: str) -> None:
-        self._cluster.restart(node)
+        self._cluster.restart_nowait(node)
         self._note(f"{node} is restarted")
 
     # --- links --------------------------------------------------------------------------------

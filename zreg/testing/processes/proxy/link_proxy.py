@@ -8,12 +8,13 @@ import queue
 import selectors
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Final, TypeVar
 
 from zreg.testing.processes.proxy.proxied_connection import Address, Pair, ProxiedConnection
+from zreg.testing.processes.proxy.socket_owners import Ports
 
 T = TypeVar("T")
 
@@ -61,17 +62,17 @@ class _Door:
 class LinkProxy:
     """Passes connections on to nodes; cuts, mends, resets and refuses them.
 
-    `dialler_of` names the node or client that dials, from the port that it dials from and the port
-    that it dials. With `receive_buffer_bytes` a held flow stops its sender sooner.
+    `diallers_of` names the nodes or clients that made connections. It is called only when a fault
+    depends on it. With `receive_buffer_bytes` a held flow stops its sender sooner.
     """
 
     def __init__(
         self,
-        dialler_of: Callable[[int, int], str] = lambda _from, _to: "client",
+        diallers_of: Callable[[Sequence[Ports]], Sequence[str]],
         *,
         receive_buffer_bytes: int = 0,
     ) -> None:
-        self._dialler_of = dialler_of
+        self._diallers_of = diallers_of
         self._receive_buffer_bytes = receive_buffer_bytes
         self._doors: list[_Door] = []
         self._connections: dict[ProxiedConnection, None] = {}
@@ -106,9 +107,9 @@ class LinkProxy:
         """End the cuts of these pairs, in these directions; held connections go on."""
         self._call(partial(self._mend, frozenset(pairs)))
 
-    def reset(self, owner: str, *, diallers: Callable[[str], bool] = lambda _: True) -> int:
-        """Reset the connections to a node; return how many there were."""
-        return self._call(partial(self._reset, owner, diallers))
+    def reset(self, owner: str, dialler: str) -> int:
+        """Reset the connections that a dialler made to a node; return how many there were."""
+        return self._call(partial(self._reset, owner, dialler))
 
     def refuse(self, owner: str) -> None:
         """Refuse new connections to a node, as the machine of a node that has ended does."""
@@ -206,25 +207,37 @@ class LinkProxy:
         dialler.settimeout(0.0)
         dialler.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = ProxiedConnection(
-            (self._dialler_of(port, door.address[1]), door.owner),
+            door.owner,
+            (port, door.address[1]),
             dialler,
             door.target,
             self._selector,
             on_closed=self._forget,
         )
         self._connections[connection] = None
+        if any(door.owner in pair for pair in self._held):
+            self._identify([connection])
         if not self._is_cut(connection):
             connection.begin(self._receive_buffer_bytes)
 
     def _forget(self, connection: ProxiedConnection) -> None:
         self._connections.pop(connection, None)
 
+    def _identify(self, connections: Sequence[ProxiedConnection]) -> None:
+        """Learn who made these connections, as far as it is not known."""
+        unknown = [each for each in connections if each.dialled_by is None]
+        diallers = self._diallers_of([each.ports for each in unknown]) if unknown else ()
+        for connection, dialler in zip(unknown, diallers, strict=True):
+            connection.dialled_by = dialler
+
     def _is_cut(self, connection: ProxiedConnection) -> bool:
-        return bool({connection.pair, connection.pair[::-1]} & self._held)
+        return not self._held.isdisjoint(connection.pairs())
 
     def _cut(self, pairs: frozenset[Pair]) -> int:
         self._held |= pairs
-        affected = [c for c in self._connections if {c.pair, c.pair[::-1]} & pairs]
+        names = {name for pair in pairs for name in pair}
+        self._identify([c for c in self._connections if c.owner in names])
+        affected = [c for c in self._connections if not pairs.isdisjoint(c.pairs())]
         for connection in affected:
             connection.hold(self._held)
         return len(affected)
@@ -236,8 +249,10 @@ class LinkProxy:
             if not self._is_cut(connection):
                 connection.begin(self._receive_buffer_bytes)
 
-    def _reset(self, owner: str, diallers: Callable[[str], bool]) -> int:
-        found = [c for c in self._connections if c.pair[1] == owner and diallers(c.pair[0])]
+    def _reset(self, owner: str, dialler: str) -> int:
+        mine = [c for c in self._connections if c.owner == owner]
+        self._identify(mine)
+        found = [c for c in mine if c.dialled_by == dialler]
         for connection in found:
             connection.close(is_reset=True)
         return len(found)

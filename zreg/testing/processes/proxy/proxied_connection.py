@@ -6,6 +6,8 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final
 
+from zreg.testing.processes.proxy.socket_owners import Ports
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,8 +25,7 @@ class _Flow:
     What is not read waits in the buffers of the kernel: to the sender the network is slow or cut.
     """
 
-    def __init__(self, pair: Pair, source: socket.socket, sink: socket.socket) -> None:
-        self.pair = pair
+    def __init__(self, source: socket.socket, sink: socket.socket) -> None:
         self.source = source
         self.sink = sink
         self.is_held = False
@@ -61,20 +62,23 @@ class _Flow:
 class ProxiedConnection:
     """A connection from a node or client that dials to the node that listens.
 
-    `pair` names the node that dials and the node that listens. The connection to the node that
-    listens begins with `begin`, so that a dial can be kept waiting.
+    The connection to the node that listens begins with `begin`, so that a dial can be kept waiting.
     """
 
     def __init__(
         self,
-        pair: Pair,
+        owner: str,
+        ports: Ports,
         dialler: socket.socket,
         target: Address,
         selector: selectors.BaseSelector,
         *,
         on_closed: "Callable[[ProxiedConnection], None]",
     ) -> None:
-        self.pair = pair
+        # The node that listens, and the node or client that dials; None: nothing depends on it yet.
+        self.owner = owner
+        self.dialled_by: str | None = None
+        self.ports = ports
         self._dialler = dialler
         self._target = target
         self._selector = selector
@@ -83,6 +87,11 @@ class ProxiedConnection:
         self._is_connecting = False
         self._flows: list[_Flow] = []
 
+    def pairs(self) -> tuple[Pair, Pair]:
+        """Return the sender and the receiver of each direction, as far as they are known."""
+        dialled_by = self.dialled_by or ""
+        return (dialled_by, self.owner), (self.owner, dialled_by)
+
     def begin(self, receive_buffer_bytes: int) -> None:
         """Connect to the node that listens; do nothing if that was done, or if the dial ended."""
         if self._listener is not None:
@@ -90,24 +99,20 @@ class ProxiedConnection:
         if _has_hung_up(self._dialler):
             self.close()
             return
-        dials, listens = self.pair
         self._listener = listener = socket.socket()
         if receive_buffer_bytes:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         listener.settimeout(0.0)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._flows = [
-            _Flow((dials, listens), self._dialler, listener),
-            _Flow((listens, dials), listener, self._dialler),
-        ]
+        self._flows = [_Flow(self._dialler, listener), _Flow(listener, self._dialler)]
         self._is_connecting = True
         listener.connect_ex(self._target)
         self._selector.register(listener, selectors.EVENT_WRITE, self._on_ready)
 
     def hold(self, held: set[Pair]) -> None:
         """Hold the flows of these pairs, sender first, and let the other flows go on."""
-        for flow in self._flows:
-            flow.is_held = flow.pair in held
+        for flow, pair in zip(self._flows, self.pairs(), strict=False):
+            flow.is_held = pair in held
         if not self._is_connecting:
             self._watch()
 
