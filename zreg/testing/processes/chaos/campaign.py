@@ -86,16 +86,18 @@ def _run(
         while (wrong := clients.wrong_views()) and time.monotonic() - ended_at < SETTLE_SECONDS_MAX:
             _pause.wait(_LOOK_SECONDS)
         settled_seconds = time.monotonic() - ended_at
+        ended = [node.node_id for node in cluster.nodes.values() if not node.is_alive]
     finally:
         clients.stop()
         clients.close()
     lines = [_summary(seed, seconds, faults, clients)]
     lines.append(f"  {len(wrong)} wrong views at the end, after {settled_seconds:.1f} s")
     lines += [f"    {each}" for each in wrong[:_WRONG_VIEWS_SHOWN]]
+    lines += [f"  {node_id} ended by itself: see its log" for node_id in ended]
     lines += _moments(clients.removals, faults)
     history = "".join(f"{at:7.1f} {text}\n" for at, text in faults.history)
     (cluster.directory / "faults.log").write_text(history, encoding="utf-8")
-    is_failed = bool(wrong or clients.removals)
+    is_failed = bool(wrong or ended or clients.removals)
     (cluster.directory / "outcome.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return Outcome("\n".join(lines), is_failed, dict(faults.counts))
 
