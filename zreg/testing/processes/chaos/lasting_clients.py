@@ -91,7 +91,8 @@ class LastingClients:
         """End republishing; the clients stay."""
         self._stopping.set()
         for thread in self._threads:
-            thread.join()
+            if thread.is_alive():
+                thread.join()
 
     def close(self) -> None:
         """Close the clients, the subscribers first: what closing removes is no fault."""

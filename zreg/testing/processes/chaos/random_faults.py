@@ -97,9 +97,11 @@ class RandomFaults:
 
     def end_all(self) -> None:
         """End all faults: every node runs, and every link works."""
-        undos, self._undos = self._undos, []
-        for undo in undos:
-            undo.run()
+        # Of a fault that concerns several nodes, some may only begin now.
+        while self._undos:
+            undos, self._undos = self._undos, []
+            for undo in undos:
+                undo.run()
 
     def _begin(self, kind: str) -> bool:
         match kind.split():
