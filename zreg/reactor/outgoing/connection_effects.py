@@ -10,12 +10,16 @@ from zreg.reactor.outgoing.send_results import SendResults
 from zreg.reactor.sockets.peer_connections import (
     PeerConnection,
     SendingConnection,
-    SubConnection,
 )
 from zreg.reactor.sockets.socket_options import LINGER_MILLISECONDS
-from zreg.reactor.sockets.socket_set import ConnectingLink, SendingLinkSocket, SocketSet
+from zreg.reactor.sockets.socket_set import (
+    ConnectingLink,
+    ListeningLink,
+    SendingLinkSocket,
+    SocketSet,
+)
 
-AnyConnectingLink = ConnectingLink[SendingConnection] | ConnectingLink[SubConnection]
+AnyConnectingLink = ConnectingLink[SendingConnection] | ListeningLink
 
 
 class ConnectionWatcher(Protocol):

@@ -117,6 +117,14 @@ class SubConnection(PeerConnection):
     def __init__(self, context: ZmqContext, link: Link, peer: str) -> None:
         super().__init__(context, link, zmq.SUB, socket_options.SUB, peer)
 
+    def subscribe(self, topic: bytes) -> None:
+        """Receive what is broadcast on a topic, from now on."""
+        self.zmq_socket.setsockopt(zmq.SocketOption.SUBSCRIBE, topic)
+
+    def unsubscribe(self, topic: bytes) -> None:
+        """Receive nothing more of a topic."""
+        self.zmq_socket.setsockopt(zmq.SocketOption.UNSUBSCRIBE, topic)
+
     def receive(self) -> Received | None:
         """Return the next message of the peer, without its topic."""
         if self.is_closed:

@@ -50,7 +50,7 @@ class BindingLink:
 
 
 class ConnectingLink(Generic[ConnectionT]):
-    """A link that connects: one DEALER, REQ or SUB socket per peer name."""
+    """A link that connects: one socket per peer name, all of one kind."""
 
     def __init__(
         self,
@@ -62,8 +62,6 @@ class ConnectingLink(Generic[ConnectionT]):
         self._context = context
         self._new_connection = new_connection
         self._by_name: dict[Peer, ConnectionT] = {}
-        # The subscriptions, in order of first use. A SUB that is opened later gets them all.
-        self._topics: dict[bytes, None] = {}
 
     def socket_to(self, peer: Peer) -> ConnectionT | None:
         """Return the connection to a peer if it is up."""
@@ -83,8 +81,6 @@ class ConnectingLink(Generic[ConnectionT]):
         check_address(address, port_min=1)
         connection = self._new_connection(self._context, self.link, peer)
         try:
-            for topic in self._topics:
-                connection.zmq_socket.setsockopt(zmq.SocketOption.SUBSCRIBE, topic)
             connection.connect(address)
         except zmq.ZMQError as error:
             connection.close(0)
@@ -96,19 +92,34 @@ class ConnectingLink(Generic[ConnectionT]):
         """Forget a connection; the caller closes it."""
         self._by_name.pop(peer, None)
 
+
+class ListeningLink(ConnectingLink[SubConnection]):
+    """A link that listens: every SUB socket has the same subscriptions, whenever it was opened."""
+
+    def __init__(self, link: Link, context: ZmqContext) -> None:
+        super().__init__(link, context, self._new_listener)
+        # In order of first use.
+        self._topics: dict[bytes, None] = {}
+
     def listen(self, topic: bytes) -> None:
         """Subscribe on all connections, present and future."""
         if topic not in self._topics:
             self._topics[topic] = None
-            for connection in self._by_name.values():
-                connection.zmq_socket.setsockopt(zmq.SocketOption.SUBSCRIBE, topic)
+            for connection in self.sockets():
+                connection.subscribe(topic)
 
     def unlisten(self, topic: bytes) -> None:
         """End the subscription on all connections."""
         if topic in self._topics:
             del self._topics[topic]
-            for connection in self._by_name.values():
-                connection.zmq_socket.setsockopt(zmq.SocketOption.UNSUBSCRIBE, topic)
+            for connection in self.sockets():
+                connection.unsubscribe(topic)
+
+    def _new_listener(self, context: ZmqContext, link: Link, peer: str) -> SubConnection:
+        connection = SubConnection(context, link, peer)
+        for topic in self._topics:
+            connection.subscribe(topic)
+        return connection
 
 
 class SocketSet:
@@ -123,7 +134,7 @@ class SocketSet:
         self.bound: dict[int, BindingLink] = {}
         # The links of DEALERs and REQs.
         self.dealers: dict[int, ConnectingLink[SendingConnection]] = {}
-        self.subs: dict[int, ConnectingLink[SubConnection]] = {}
+        self.subs: dict[int, ListeningLink] = {}
         self.pubs: dict[int, BindingLink] = {}
         self.pub_sockets: dict[int, PubSocket] = {}
         self.addresses: dict[Link, str] = {}
@@ -141,7 +152,7 @@ class SocketSet:
         for link in link_table.asks:
             self.dealers[id(link)] = ConnectingLink(link, self._context(link), ReqConnection)
         for link in link_table.subs:
-            self.subs[id(link)] = ConnectingLink(link, self._context(link), SubConnection)
+            self.subs[id(link)] = ListeningLink(link, self._context(link))
         for link, address in link_table.routers.items():
             router = RouterSocket(self._context(link), link)
             self.routers[id(link)] = router
