@@ -532,6 +532,19 @@ def test_a_lost_meta_node_is_logged_with_how_many_more_may_fail() -> None:
     assert cluster.events().count("raft.peer.restored") == 2
 
 
+def test_peers_are_due_when_one_is_dialled_or_introduced_to_again() -> None:
+    cluster = running()
+    peers = cluster.cores["m1"].raft_driver.peers
+    assert peers.next_tick_at() is None
+
+    peers.on_peer_lost("m2", 10.0)
+    assert peers.next_tick_at() == 10.25
+    peers.introduce_again("m3", 9.0)
+    assert peers.next_tick_at() == 10.0
+    peers.tick(10.25)
+    assert peers.next_tick_at() == 11.25
+
+
 def test_late_messages_and_messages_of_unknown_peers_change_nothing() -> None:
     cluster = running()
     core = cluster.cores["m1"]
