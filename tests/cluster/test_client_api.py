@@ -496,7 +496,7 @@ def test_waits_go_on_after_a_refusal_for_now_and_name_it_in_their_timeout(
 ) -> None:
     session.core.refuse_with = (NotReadyError.code, "starting")
     pub, sub = client.publish("pay", "a"), client.subscribe("pay")
-    wait_until(lambda: pub._refusal is not None and sub._refusal is not None)
+    wait_until(lambda: pub._state.refusal is not None and sub.state.refusal is not None)
 
     with pytest.raises(zreg.TimeoutError, match="asks again; the last answer was: starting"):
         pub.wait_registered(0.05)
@@ -658,9 +658,13 @@ def test_a_loop_that_fails_closes_the_client(
     monkeypatch.setattr("zreg.client.runtime.runtime.ClientNode", broken)
     client = zreg.Client("zreg://127.0.0.1:1")
 
-    with pytest.raises(zreg.ClosedError):
+    with pytest.raises(zreg.ClosedError, match="failed: OSError: no sockets left: make a new") as e:
         client.wait_connected(5)
-    assert "client.loop.failed" in caplog.messages
+    assert isinstance(e.value.__cause__, OSError)
+    assert repr(client) == (
+        "<Client closed: the thread of this client's connection failed: OSError: no sockets left>"
+    )
+    wait_until(lambda: "client.loop.failed" in caplog.messages)
     client.close()
 
 
@@ -707,7 +711,7 @@ def test_every_object_of_the_api_has_a_repr(client: zreg.Client) -> None:
     assert repr(sub).startswith("<Subscription pay#@#DEFAULT_INSTANCE_ID#@#DEFAULT_GROUP DATA_")
     assert repr(client._runtime).startswith("<Runtime connected")
     assert repr(client._runtime.dispatcher).endswith("waiting=0>")
-    assert repr(client._runtime._core_thread.node).startswith("<ClientNode <ClientCore connected")
+    assert repr(client._runtime.core_thread.node).startswith("<ClientNode <ClientCore connected")
     assert client.statistics()["state"] == "connected"
     assert pub.values == ("a",)
     pub.unpublish()
@@ -753,12 +757,10 @@ def test_an_endpoint_without_a_host_is_published_again_when_the_route_changes(
     held = client.publish("pay", zreg.Endpoint(port=8080)).wait_registered(5)
     fixed = client.publish("pay", zreg.Endpoint("h", 1)).wait_registered(5)
     sub = client.subscribe("pay").wait_for(2, timeout_seconds=5)
-    monkeypatch.setattr(
-        "zreg.client.runtime.connection_status.find_local_host", lambda _address: "10.9.9.9"
-    )
+    monkeypatch.setattr("zreg.reactor.peer_events.find_local_host", lambda _address: "10.9.9.9")
 
     (peer,) = session.core.clients
-    session.do(lambda: [Send(Link.CLIENTS, peer, WhoAreYou())])
+    session.do(lambda: [Send(Link.CLIENTS, peer, Bye())])
 
     wait_until(lambda: zreg.Endpoint("10.9.9.9", 8080) in sub.view.values)
     for pub in (held, fixed):

@@ -74,9 +74,13 @@ class Ask(Local, frozen=True):
 
 
 class SessionReached(msgspec.Struct, frozen=True):
-    """The client is connected to this session and says Hello; the replay follows the Welcome."""
+    """The client is connected to this session and says Hello; the replay follows the Welcome.
+
+    `local_host` is this machine's end of the connection's route; empty if it is not known.
+    """
 
     address: str
+    local_host: str = ""
 
 
 class ConnectionChanged(msgspec.Struct, frozen=True):

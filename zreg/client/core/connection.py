@@ -98,6 +98,10 @@ class SessionConnection:
         self._addresses = SessionAddresses(addresses, rng=rng)
         self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
         self._due_at = math.inf
+        # What the present attempt waits for, if it is known.
+        self._delay_detail = ""
+        # This machine's end of the present connection.
+        self._local_host = ""
         self._dial_seconds = _DIAL_SECONDS_MIN
         self._leases = LeaseTable[Peer](config.lease_seconds, now=0.0)
         self._ping_seconds = config.ping_seconds
@@ -122,15 +126,25 @@ class SessionConnection:
         self.address = self._addresses.next()
         self._conversation.peer = peer = f"session-{self._dial_count}"
         self.phase = Phase.DIALLING
+        self._delay_detail = ""
         self._due_at = now + self._dial_seconds
         return [Connect(Link.SESSION, peer, self.address)]
+
+    def on_delayed(self, detail: str) -> None:
+        """Note what the attempt waits for, so that its end has a cause."""
+        self._delay_detail = detail
+
+    def on_up(self, local_host: str, now: float) -> list[Effect]:
+        """Greet the session over a connection that was made."""
+        self._local_host = local_host
+        return self.greet(now)
 
     def greet(self, now: float) -> list[Effect]:
         """Say Hello; the replay waits for the Welcome, which names the cluster."""
         self.phase = Phase.GREETING
         self._conversation.is_open = False
         self._due_at = now + self._config.lease_seconds
-        reached = Emit(SessionReached(self.address))
+        reached = Emit(SessionReached(self.address, self._local_host))
         return [reached, self._conversation.send(self._hello, now)]
 
     def should_try_another(self, welcome: Welcome) -> bool:
@@ -184,7 +198,8 @@ class SessionConnection:
         if self.phase is Phase.PAUSED:
             return self.dial(now)
         if self.phase is Phase.DIALLING:
-            return self.give_up("the connection could not be made in time", now)
+            detail = self._delay_detail or "the connection could not be made in time"
+            return self.give_up(detail, now)
         return self.move_on("the greeting was not answered: check that a session runs there", now)
 
     def ping_if_due(self, now: float) -> list[Effect]:
