@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from zreg.client.core.addresses import SessionAddresses
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
 from zreg.client.core.conversation import Conversation
+from zreg.client.core.known_cluster import KnownCluster
 from zreg.config import Config
 from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer
 from zreg.model import NO_INCARNATION
@@ -102,6 +103,7 @@ class SessionConnection:
         self._delay_detail = ""
         # This machine's end of the present connection.
         self._local_host = ""
+        self._cluster = KnownCluster()
         self._dial_seconds = _DIAL_SECONDS_MIN
         self._leases = LeaseTable[Peer](config.lease_seconds, now=0.0)
         self._ping_seconds = config.ping_seconds
@@ -147,14 +149,18 @@ class SessionConnection:
         reached = Emit(SessionReached(self.address, self._local_host))
         return [reached, self._conversation.send(self._hello, now)]
 
-    def should_try_another(self, welcome: Welcome) -> bool:
-        """Return whether another session may serve better than the one that welcomes the client.
+    def why_try_another(self, welcome: Welcome) -> str:
+        """Return why another session may serve better than the one that welcomes the client.
 
-        A session that meta has not admitted registers nothing yet. It serves if there is no other.
+        The text is empty if this session serves best, or if there is no other to try.
         """
-        is_admitted = welcome.session != NO_INCARNATION
-        is_last = self.state is ClientState.CONNECTED or self._addresses.is_round_over
-        return not is_admitted and not is_last
+        if self.state is ClientState.CONNECTED or self._addresses.is_round_over:
+            return ""
+        if welcome.session == NO_INCARNATION:
+            return "meta has not admitted the session yet, so it cannot register: trying others"
+        if self._cluster.is_other(welcome):
+            return "the session is of another cluster of the same name: trying others"
+        return ""
 
     def on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
         """Open the conversation, with the lease that the session grants."""
@@ -167,6 +173,7 @@ class SessionConnection:
         session = str(welcome.session)
         return [
             self.log(INFO, "reached", session=session),
+            *self._cluster.take(welcome, self.address),
             self._move_state(Step.WELCOMED, f"welcomed by {session}"),
         ]
 

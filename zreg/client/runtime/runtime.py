@@ -127,8 +127,8 @@ class Runtime:
 
     def check_open(self) -> None:
         """Raise `ClosedError` if it was closed, or belongs to the parent process."""
-        self.check_not_forked()
-        if self.core_thread.is_closed:
+        if self._is_forked or self.core_thread.is_closed:
+            self.check_not_forked()
             raise ClosedError(
                 f"{self.why_closed()}: make a new zreg.Client"
             ) from self.core_thread.failure
