@@ -38,6 +38,7 @@ class FakeRuntime:
     is_usable = True
 
     def __init__(self) -> None:
+        self.lifecycle = self
         self.changed = nullcontext()
         self.connection = FakeConnection()
         self.outgoing = OutgoingQueue()
@@ -163,11 +164,15 @@ def test_an_endpoint_is_published_again_only_if_the_host_differs() -> None:
 def test_a_wait_raises_a_final_refusal_and_names_one_for_now() -> None:
     publication, runtime = publish("a")
     queued(runtime)
-    publication._state.on_refused(PublicationRefused(publication.publisher_id, 5, "later", is_final=False))
+    publication._state.on_refused(
+        PublicationRefused(publication.publisher_id, 5, "later", is_final=False)
+    )
     with pytest.raises(AssertionError, match="the client asks again; the last answer was: later"):
         publication.wait_registered()
 
-    publication._state.on_refused(PublicationRefused(publication.publisher_id, 2, "no", is_final=True))
+    publication._state.on_refused(
+        PublicationRefused(publication.publisher_id, 2, "no", is_final=True)
+    )
     with pytest.raises(DeniedError, match="no"):
         publication.wait_registered()
     publication._state.on_registered()

@@ -43,6 +43,9 @@ class FakeSubscription:
     ) -> None:
         assert condition(), wanted()
 
+    def why_ended(self) -> str:
+        return ""
+
     def why_waiting(self) -> str:
         return "connected to the session at tcp://s:1"
 

@@ -34,6 +34,7 @@ class FakeRuntime:
     is_usable = True
 
     def __init__(self) -> None:
+        self.lifecycle = self
         self.changed: AbstractContextManager[None] = FakeCondition()
         self.connection = FakeConnection()
         self.dispatcher = self
@@ -49,8 +50,17 @@ class FakeRuntime:
     def check_may_wait(self) -> None:
         return
 
+    def check_not_failed(self) -> None:
+        return
+
     def why_closed(self) -> str:
         return ""
+
+    def why_waiting(self) -> str:
+        return self.connection.why_waiting()
+
+    def notify_all(self) -> None:
+        return
 
     def submit(self, job: Callable[[], None]) -> None:
         self.jobs.append(job)

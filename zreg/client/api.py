@@ -17,7 +17,8 @@ from zreg.client.arguments import checked_scope
 from zreg.client.core.commands import AddSubscription, Answer, ClientState, Question
 from zreg.client.publication import Publication
 from zreg.client.registry_url import find_url, parse_url
-from zreg.client.runtime.runtime import CLOSE_SECONDS_MAX, Runtime, Settings, close_all, running
+from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, close_all, running
+from zreg.client.runtime.runtime import Runtime, Settings
 from zreg.client.service import Service
 from zreg.client.runtime.subscription_state import Callback
 from zreg.client.subscription import Subscription
@@ -57,6 +58,8 @@ class Client:
         advertise_host = os.environ.get("ZREG_ADVERTISE_HOST") or None
         if advertise_host is not None:
             checked_host(advertise_host, "ZREG_ADVERTISE_HOST")
+        if config is not None and not isinstance(config, Config):
+            raise UsageError(f"config {config!r:.80} cannot be used: give a zreg.Config")
         config = config or Config.for_lan()
         settings = Settings(
             config=msgspec.structs.replace(
@@ -96,11 +99,11 @@ class Client:
     ) -> Publication:
         """Publish values under an id; a second call makes a second publisher."""
         runtime = self._runtime
-        runtime.check_open()
+        runtime.lifecycle.check_open()
         name = _checked_name(data_id, instance_id, group)
         publication = Publication(runtime, name, values, attributes)
         with runtime.changed:
-            runtime.check_open()
+            runtime.lifecycle.check_open()
             publication.submit()
         return publication
 
@@ -115,13 +118,13 @@ class Client:
     ) -> Subscription:
         """Follow what is published under an id, within a scope; call back at each change."""
         runtime = self._runtime
-        runtime.check_open()
+        runtime.lifecycle.check_open()
         name = _checked_name(data_id, instance_id, group)
         subscription = Subscription(runtime, runtime.new_feed_id(), name, checked_scope(scope))
         if callback is not None:
             subscription(callback)
         with runtime.changed:
-            runtime.check_open()
+            runtime.lifecycle.check_open()
             command = AddSubscription(subscription.feed_id, name, subscription.scope)
             runtime.subscribe(command, subscription.state)
         return subscription
@@ -139,7 +142,7 @@ class Client:
 
     def wait_connected(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until a session has welcomed this client."""
-        self._runtime.check_open()
+        self._runtime.lifecycle.check_open()
         connection = self._runtime.connection
         self._runtime.wait(
             lambda: connection.state is ClientState.CONNECTED,
@@ -154,7 +157,7 @@ class Client:
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people."""
-        self._runtime.check_not_forked()
+        self._runtime.lifecycle.check_not_forked()
         return self._runtime.statistics()
 
     def close(self) -> None:
@@ -177,7 +180,7 @@ class Client:
     def __repr__(self) -> str:
         """Show state and session, or what ended it."""
         runtime = self._runtime
-        return f"<Client {self.state.value}: {runtime.why_closed() or runtime.connection.why_waiting()}>"
+        return f"<Client {self.state.value}: {runtime.why_waiting()}>"
 
 
 def _checked_name(data_id: str, instance_id: str, group: str) -> DataInfoId:
@@ -191,7 +194,11 @@ def _checked_name(data_id: str, instance_id: str, group: str) -> DataInfoId:
 
 
 def _setting(given: str | None, variable: str, default: str) -> str:
-    return os.environ.get(variable, default) if given is None else given
+    if given is None:
+        return os.environ.get(variable, default)
+    if not isinstance(given, str):
+        raise UsageError(f"{given!r:.80}, in place of {variable}, cannot be used: give text")
+    return given
 
 
 # A program that ends without closing still says goodbye: its publishers go at once, not when its

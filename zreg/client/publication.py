@@ -77,7 +77,7 @@ class Publication:
     def republish(self, *values: Value, attributes: Mapping[str, str] | None = None) -> None:
         """Publish these values in place of the last ones; attributes stay if none are given."""
         runtime, state = self._runtime, self._state
-        runtime.check_open()
+        runtime.lifecycle.check_open()
         attributes = state.payload.attributes if attributes is None else attributes
         # Before the lock is taken: a mapping may be the user's own code.
         payload = Payload(values, attributes, registered_at=time.time_ns() / 1e9)
@@ -92,7 +92,7 @@ class Publication:
     def unpublish(self) -> None:
         """Withdraw it from the registry; a second call does nothing."""
         runtime, state = self._runtime, self._state
-        runtime.check_open()
+        runtime.lifecycle.check_open()
         with runtime.changed:
             if not state.is_withdrawn:
                 state.withdraw()
@@ -109,14 +109,14 @@ class Publication:
         traceback: "TracebackType | None",
     ) -> None:
         """Unpublish; a closed client, or a forked child, has nothing to withdraw."""
-        if self._runtime.is_usable:
+        if self._runtime.lifecycle.is_usable:
             self.unpublish()
 
     def __repr__(self) -> str:
         """Show the name, the publisher id and the state, and what ended its client."""
         state = "registered" if self._state.is_registered else "pending"
         state = "withdrawn" if self._state.is_withdrawn else state
-        state = self._runtime.why_closed() or state
+        state = self._runtime.lifecycle.why_closed() or state
         return f"<Publication {self.data_info_id} {self.publisher_id.hex()[:8]} {state}>"
 
     def _is_settled(self) -> bool:

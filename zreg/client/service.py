@@ -119,8 +119,11 @@ class Service:
         self.close()
 
     def __repr__(self) -> str:
-        """Show the name and the number of instances."""
-        return f"<Service {self._subscription.data_info_id} instances={len(self.endpoints)}>"
+        """Show the name and the number of instances, and what ended it."""
+        ended = self._subscription.why_ended()
+        ended = f" ended: {ended}" if ended else ""
+        name = self._subscription.data_info_id
+        return f"<Service {name} instances={len(self.endpoints)}{ended}>"
 
     def _update(self, view: View) -> None:
         """Take the instances from a new view; those that stay keep their turn and pause."""

@@ -39,7 +39,7 @@ class Subscription:
     @property
     def view(self) -> View:
         """What is known now; empty and not `is_known` until the first answer."""
-        self._runtime.check_not_forked()
+        self._runtime.lifecycle.check_not_forked()
         return self.state.view
 
     def wait_for(self, min_count: int = 1, timeout_seconds: float = 30.0) -> "Self":
@@ -59,7 +59,10 @@ class Subscription:
     def wait_until(
         self, condition: Callable[[], bool], *, timeout_seconds: float, wanted: Callable[[], str]
     ) -> "Self":
-        """Wait for a condition on the view; `wanted` says for the error how far it is met."""
+        """Wait for a condition on the view; `wanted` says for the error how far it is met.
+
+        The condition is called on this thread, at least after every event.
+        """
 
         def is_met() -> bool:
             refused = self.state.refusal
@@ -74,32 +77,36 @@ class Subscription:
         return self
 
     def changes(self) -> Iterator[ViewChange]:
-        """Yield the known view, then each change, until the subscription or client is closed."""
-        self._runtime.check_open()
+        """Yield the known view, then each change, until the subscription or client is closed.
+
+        Raises `ClosedError` if the client failed.
+        """
+        self._runtime.lifecycle.check_open()
         pending = self.state.add_iterator()
         try:
             while self._wait_ready(pending):
                 change = self.state.take_change(pending)
                 if change is not None:
                     yield change
+            self._runtime.lifecycle.check_not_failed()
         finally:
             self.state.remove_iterator(pending)
 
     def __call__(self, callback: C) -> C:
         """Call the function with the view once it is known, then with each change."""
         check_callback(callback)
-        self._runtime.check_open()
+        self._runtime.lifecycle.check_open()
         self.state.add_callback(callback)
         return callback
 
     def close(self) -> None:
         """End the subscription: no callback begins after this; a second call does nothing."""
-        self._runtime.check_not_forked()
+        self._runtime.lifecycle.check_not_forked()
         with self._runtime.changed:
             if not self.state.is_closed:
                 self.state.is_closed = True
                 self._runtime.unsubscribe(self.feed_id)
-                self._runtime.changed.notify_all()
+                self._runtime.notify_all()
 
     unsubscribe = close
 
@@ -114,14 +121,18 @@ class Subscription:
         traceback: "TracebackType | None",
     ) -> None:
         """Close; in a forked child there is nothing to close."""
-        if self._runtime.is_usable:
+        if self._runtime.lifecycle.is_usable:
             self.close()
 
     def __repr__(self) -> str:
         """Show the name and the view."""
-        end = self._runtime.why_closed() or ("it was closed" if self.state.is_closed else "")
-        ended = f" ended: {end}" if end else ""
+        ended = f" ended: {end}" if (end := self.why_ended()) else ""
         return f"<Subscription {self.data_info_id} {self.scope.name} {self.state.view!r}{ended}>"
+
+    def why_ended(self) -> str:
+        """Return a sentence that says what ended it; empty if it goes on."""
+        closed = "this subscription was closed" if self.state.is_closed else ""
+        return self._runtime.lifecycle.why_closed() or closed
 
     def why_waiting(self) -> str:
         """Return a sentence that says why the view does not have more publishers."""
@@ -129,15 +140,17 @@ class Subscription:
         if refused is not None:
             name = type(refusal(refused.code, "")).__name__
             return f"refused with {name}: {refused.detail}"
-        connection = self._runtime.connection.why_waiting()
-        return connection if self.state.view.is_known else f"the view is not known yet: {connection}"
+        connection = self._runtime.why_waiting()
+        return (
+            connection if self.state.view.is_known else f"the view is not known yet: {connection}"
+        )
 
     def _wait_ready(self, pending: PendingChange) -> bool:
         """Wait for a change; return False when none can come any more."""
-        self._runtime.check_may_wait()
+        self._runtime.lifecycle.check_may_wait()
         with self._runtime.changed:
             while not pending.is_ready:
-                if self.state.is_closed or not self._runtime.is_usable:
+                if self.state.is_closed or not self._runtime.lifecycle.is_usable:
                     return False
                 self._runtime.changed.wait()
         return not self.state.is_closed

@@ -4,7 +4,6 @@ Four sources report about peers: the monitors of sockets, the results of sending
 connection attempts, and probes of a ROUTER's peers.
 """
 
-import asyncio
 from collections import Counter
 from typing import Final
 
@@ -43,8 +42,7 @@ class ConnectionPhases:
     def watch(self, connection: PeerConnection) -> None:
         """Begin to watch a connection that was opened."""
         self._wakeups.watch(connection)
-        now = asyncio.get_running_loop().time()
-        self.connecting[connection] = now + CONNECT_SECONDS_MAX
+        self.connecting[connection] = self._wakeups.time() + CONNECT_SECONDS_MAX
 
     def wake(self) -> None:
         """Have a turn soon."""

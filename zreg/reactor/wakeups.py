@@ -50,6 +50,11 @@ class Wakeups:
         self._loop = loop
         self._watch.start(loop, self._on_ready)
 
+    def time(self) -> float:
+        """Return the loop's time."""
+        assert self._loop is not None
+        return self._loop.time()
+
     def stop(self) -> None:
         """End: no further turn is run."""
         for handle in (self._handle, self._timer):

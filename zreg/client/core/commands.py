@@ -34,7 +34,8 @@ class ClientState(enum.Enum):
     they are marked stale. The client replays what you publish by itself."""
 
     CLOSED = "closed"
-    """You closed the client. Make a new one if you need the registry again."""
+    """You closed the client, or it failed; its repr and the error of each call say why. Make a new
+    one if you need the registry again."""
 
 
 class SetPublication(Local, frozen=True):

@@ -41,4 +41,3 @@ class ConnectionStatus:
 
 def _without_scheme(address: str) -> str:
     return address.removeprefix("tcp://")
-

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import selectors
 import sys
 import threading
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 from zreg.client.core.commands import SetPublication
 from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.client_node import ClientNode
+from zreg.client.runtime.core_loop import new_loop
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.errors import UnavailableError
 
@@ -48,7 +48,7 @@ class CoreThread:
         self.why_closed = ""
         # What ended it, if it was not told to end.
         self.failure: BaseException | None = None
-        self._loop = _new_loop()
+        self._loop = new_loop()
         self._loop.set_exception_handler(self._on_loop_failed)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -129,9 +129,7 @@ class CoreThread:
             self.node.stop()
         await self.node.run()
 
-    def _on_loop_failed(
-        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
-    ) -> None:
+    def _on_loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """End the client: what is called on its loop never raises, unless the loop is broken."""
         self._fail(context.get("exception") or RuntimeError(context.get("message")))
         loop.stop()
@@ -151,15 +149,3 @@ class CoreThread:
         if self.node is not None:
             self._take_commands()
             self.node.stop()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop of asyncio itself, not of a policy that the program has set.
-
-    It watches few descriptors, and poll needs none of its own.
-    """
-    selector_type = getattr(selectors, "PollSelector", selectors.DefaultSelector)
-    try:
-        return asyncio.SelectorEventLoop(selector_type())
-    except OSError as error:
-        raise UnavailableError(f"a client's event loop cannot be made: {error}") from error

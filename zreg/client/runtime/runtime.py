@@ -14,7 +14,6 @@ import math
 import os
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -32,31 +31,26 @@ from zreg.client.core.commands import (
     DropSubscription,
     Question,
 )
+from zreg.client.runtime import closing
 from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.client_node import ClientNode
 from zreg.client.runtime.connection_status import ConnectionStatus
 from zreg.client.runtime.core_thread import CoreThread
 from zreg.client.runtime.dispatcher import Dispatcher
 from zreg.client.runtime.event_router import EventRouter
+from zreg.client.runtime.lifecycle import CLOSED, Lifecycle
 from zreg.client.runtime.listener import PublicationListener, SubscriptionListener
 from zreg.client.runtime.listener_table import ListenerTable
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.client.runtime.pending_answers import PendingAnswers, unanswered
 from zreg.config import Config
-from zreg.errors import ClosedError, UsageError
 from zreg.reactor.sockets.descriptors import OF_A_CONNECTION, OF_A_CONTEXT, check_descriptors
 
-CLOSE_SECONDS_MAX: Final = 1.0
 # What wakes the loop's thread: both ends of a socket pair.
 _OF_A_LOOP: Final = 2
 DESCRIPTORS: Final = _OF_A_LOOP + OF_A_CONTEXT + OF_A_CONNECTION
-_CLOSED: Final = "this client was closed"
-_DROPPED: Final = "this client was dropped without close()"
 
 P = ParamSpec("P")
-
-# The runtimes that are not closed yet: for the end of the process, and for forked children.
-_running: "weakref.WeakSet[Runtime]" = weakref.WeakSet()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +85,7 @@ class Runtime:
         self._answers = PendingAnswers()
         self._router = EventRouter(self.connection, self._listeners, self._answers)
         self._numbers = itertools.count(1)
-        self._is_forked = False
+        self._event_count = 0
         name = f"zreg-{self.client_id.hex()[:8]}"
         self.dispatcher = Dispatcher(f"{name}-callbacks")
         new_node = partial(
@@ -106,58 +100,22 @@ class Runtime:
         self.core_thread = CoreThread(
             name, self.changed, OutgoingQueue(), new_node, _weak_call(self._on_core_failed)
         )
+        self.lifecycle = Lifecycle(self.core_thread)
         self.core_thread.start()
-        _running.add(self)
+        closing.add(self)
 
     def __repr__(self) -> str:
         """Show state and session."""
         return f"<Runtime {self.connection.state.value} {self.connection.address!r}>"
 
-    # --- whether it can be used -------------------------------------------------------------
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether this runtime is open, and not inherited by a forked child."""
-        return not (self.core_thread.is_closed or self._is_forked)
-
     @property
     def state(self) -> ClientState:
         """The state of the connection to the registry; CLOSED if the client cannot be used."""
-        return self.connection.state if self.is_usable else ClientState.CLOSED
+        return self.connection.state if self.lifecycle.is_usable else ClientState.CLOSED
 
-    def check_open(self) -> None:
-        """Raise `ClosedError` if it was closed, or belongs to the parent process."""
-        if self._is_forked or self.core_thread.is_closed:
-            self.check_not_forked()
-            raise ClosedError(
-                f"{self.why_closed()}: make a new zreg.Client"
-            ) from self.core_thread.failure
-
-    def why_closed(self) -> str:
-        """Return a sentence that says what ended this client; empty if it is open."""
-        failure, thread = self.core_thread.failure, self.core_thread
-        if failure is not None:
-            kind = "" if isinstance(failure, errors.Error) else f"{type(failure).__name__}: "
-            return f"the thread of this client's connection failed: {kind}{failure}"
-        return (thread.why_closed or _CLOSED) if thread.is_closed else ""
-
-    def check_may_wait(self) -> None:
-        """Raise `UsageError` on the thread that a wait would wait for, which is the user's only in
-        a finalizer or a hook of the interpreter.
-        """
-        if self.core_thread.is_current:
-            raise UsageError(
-                "this thread runs the connection of the client, so a wait for the client on it "
-                "would never end: wait on another thread"
-            )
-
-    def check_not_forked(self) -> None:
-        """Raise `ClosedError` in a child of the process that made the client."""
-        if self._is_forked:
-            raise ClosedError(
-                "this client belongs to the parent of this forked process: "
-                "make a new zreg.Client in the child"
-            )
+    def why_waiting(self) -> str:
+        """Return a sentence that says what ended this client, or else how its connection is."""
+        return self.lifecycle.why_closed() or self.connection.why_waiting()
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people; they may be a moment old."""
@@ -183,6 +141,7 @@ class Runtime:
         self._listeners.remove_publication(publisher_id)
         self.core_thread.outgoing.put_withdrawal(publisher_id)
         self.core_thread.wake()
+        self.notify_all()
 
     def new_feed_id(self) -> int:
         """Return a number for a subscription that was not used yet."""
@@ -203,8 +162,8 @@ class Runtime:
     def request(self, question: Question, timeout_seconds: float) -> Answer:
         """Return the session's answer; raise `UnavailableError` or `RefusedError` without one."""
         seconds = seconds_to_wait(timeout_seconds)
-        self.check_open()
-        self.check_may_wait()
+        self.lifecycle.check_open()
+        self.lifecycle.check_may_wait()
         ask_id = next(self._numbers)
 
         def is_over() -> bool:
@@ -221,7 +180,7 @@ class Runtime:
             finally:
                 outcome = self._answers.take(ask_id)
         if outcome is None:
-            self.check_open()
+            self.lifecycle.check_open()
             raise unanswered(self.connection.why_waiting())
         if isinstance(outcome, errors.Error):
             raise outcome
@@ -230,83 +189,84 @@ class Runtime:
     def wait(
         self, condition: Callable[[], bool], timeout_seconds: float, why: Callable[[], str]
     ) -> None:
-        """Wait until the condition holds; it is evaluated under the lock, at every event.
+        """Wait until the condition holds; it is evaluated without the lock, after every event.
 
         Raises `zreg.TimeoutError` with the reason that `why` returns, and `ClosedError`.
         """
         seconds = seconds_to_wait(timeout_seconds)
-        self.check_not_forked()
-        self.check_may_wait()
+        self.lifecycle.check_not_forked()
+        self.lifecycle.check_may_wait()
+
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        while True:
+            # Before the condition looks: what happens from now on is looked at again.
+            count, is_closed = self._event_count, self.core_thread.is_closed
+            if condition():
+                return
+            if is_closed:
+                self.lifecycle.check_open()
+            if not self._wait_for_event(count, deadline):
+                raise errors.TimeoutError(f"{why()} (waited {seconds:g} s)")
+
+    def _wait_for_event(self, count: int, deadline: float) -> bool:
+        """Wait until more than `count` events have come; return False after the deadline."""
 
         def is_over() -> bool:
-            return condition() or self.core_thread.is_closed
+            return self._event_count != count or self.core_thread.is_closed
 
+        left = None if deadline == math.inf else deadline - time.monotonic()
         with self.changed:
-            if not self.changed.wait_for(is_over, seconds):
-                raise errors.TimeoutError(f"{why()} (waited {seconds:g} s)")
-            if not condition():
-                self.check_open()
+            return self.changed.wait_for(is_over, left)
+
+    def notify_all(self) -> None:
+        """Have all threads that wait look again. Needs the lock."""
+        self._event_count += 1
+        self.changed.notify_all()
 
     # --- the end ----------------------------------------------------------------------------
 
-    def begin_close(self, why: str = _CLOSED) -> None:
+    def begin_close(self, why: str = CLOSED) -> None:
         """Say goodbye; a second call does nothing. A forked child has nothing to close."""
-        if self._is_forked:
+        if self.lifecycle.is_forked:
             return
         with self.changed:
             if self.core_thread.is_closed:
                 return
             self.core_thread.close(why)
             self._listeners.on_session_lost(time.monotonic())
-            self.changed.notify_all()
+            self.notify_all()
         self.dispatcher.close()
 
     def finish_close(self, deadline: float) -> None:
         """Wait until the goodbye has left, but not beyond the deadline."""
-        if self._is_forked:
+        if self.lifecycle.is_forked:
             return
         self.core_thread.join(max(0.0, deadline - time.monotonic()))
         self.dispatcher.join(max(0.0, deadline - time.monotonic()))
 
     def on_forked(self) -> None:
         """Note that this is a forked child: threads and sockets stayed with the parent."""
-        self._is_forked = True
+        self.lifecycle.is_forked = True
 
     def __del__(self) -> None:
         """Close a runtime that the program has dropped, without waiting for the goodbye."""
-        core_thread = getattr(self, "core_thread", None)
-        if core_thread is None or core_thread.is_closed or self._is_forked:
-            return
-        self.begin_close(_DROPPED)
-        if core_thread.is_current:
-            # The last reference was the loop's own, for an event. What shows warnings is the
-            # user's code, which does not run here.
-            threading.Thread(target=_warn_dropped, args=(self.settings,), daemon=True).start()
-        else:
-            _warn_dropped(self.settings, source=self)
+        lifecycle = getattr(self, "lifecycle", None)
+        if lifecycle is not None and lifecycle.is_usable:
+            self.begin_close(closing.DROPPED)
+            closing.warn_dropped(self, ", ".join(self.settings.addresses))
 
     # --- on the loop's thread ---------------------------------------------------------------
 
     def _on_core_failed(self) -> None:
         with self.changed:
             self._listeners.on_session_lost(time.monotonic())
-            self.changed.notify_all()
+            self.notify_all()
         self.dispatcher.close()
 
     def _on_event(self, event: msgspec.Struct) -> None:
         with self.changed:
             self._router.on_event(event)
-            self.changed.notify_all()
-
-
-def _warn_dropped(settings: Settings, source: Runtime | None = None) -> None:
-    warnings.warn(
-        f"unclosed zreg.Client for {', '.join(settings.addresses)}: call close(), or use it in a "
-        "with block",
-        ResourceWarning,
-        stacklevel=3,
-        source=source,
-    )
+            self.notify_all()
 
 
 def _weak_call(method: Callable[P, None]) -> Callable[P, None]:
@@ -319,27 +279,3 @@ def _weak_call(method: Callable[P, None]) -> Callable[P, None]:
             target(*arguments, **named)
 
     return call
-
-
-def close_all(
-    runtimes: Sequence[Runtime], timeout_seconds: float = CLOSE_SECONDS_MAX, *, why: str = _CLOSED
-) -> None:
-    """Close several clients together, within the time of one."""
-    deadline = time.monotonic() + timeout_seconds
-    for runtime in runtimes:
-        runtime.begin_close(why)
-    for runtime in runtimes:
-        runtime.finish_close(deadline)
-
-
-def running() -> list[Runtime]:
-    """Return the runtimes of this process that are not garbage."""
-    return list(_running)
-
-
-def _on_forked() -> None:
-    for runtime in running():
-        runtime.on_forked()
-
-
-os.register_at_fork(after_in_child=_on_forked)

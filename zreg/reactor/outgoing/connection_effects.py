@@ -3,7 +3,17 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from zreg.effects import Connect, Disconnect, Link, Listen, Local, Peer, PeerDelayed, Probe, Unlisten
+from zreg.effects import (
+    Connect,
+    Disconnect,
+    Link,
+    Listen,
+    Local,
+    Peer,
+    PeerDelayed,
+    Probe,
+    Unlisten,
+)
 from zreg.errors import UnavailableError, UsageError
 from zreg.hosts import is_ip_address
 from zreg.reactor.checks import Checks

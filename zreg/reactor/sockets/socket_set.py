@@ -198,15 +198,23 @@ class SocketSet:
     async def end(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close all sockets, and wait until what they have taken has left, at most a second."""
         self.close()
-        ended = asyncio.Event()
+        ended = loop.create_future()
 
         def set_ended() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: `end` was cancelled
-                loop.call_soon_threadsafe(ended.set)
+            if not ended.done():
+                ended.set_result(None)
 
-        self.terminate(set_ended)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), TERMINATE_SECONDS_MAX)
+        def on_terminated() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: `end` was cancelled
+                loop.call_soon_threadsafe(set_ended)
+
+        timer = loop.call_later(TERMINATE_SECONDS_MAX, set_ended)
+        try:
+            self.terminate(on_terminated)
+        except RuntimeError:  # no thread can be started now
+            set_ended()
+        await ended
+        timer.cancel()
 
     def terminate(self, on_done: Callable[[], None]) -> None:
         """End the contexts, then call `on_done`.
