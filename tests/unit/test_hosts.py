@@ -13,6 +13,7 @@ from zreg.hosts import (
     without_user,
 )
 
+ANY = "0.0.0.0"  # noqa: S104 -- refused, never bound to
 HOSTS = [
     *("a", "localhost", "pay.example.org", "pay.example.org.", "web-1", "my_host", "0x7f.example"),
     *("10.0.0.7", "127.0.0.1", "::1", "fd00::7", "fe80::2", "fe80::2%eth0", "::ffff:10.0.0.7"),
@@ -21,7 +22,7 @@ HOSTS = [
 NO_HOSTS = [
     *("", " ", "my host", "a\n", "a/b", "h#x", "h?x", "-a", "a-", "a..b", ".a", "a\x00"),
     *("[::1]", "[a]", "[::1]:80", "10.0.0.1:8080", "h:80", "http://10.0.0.1", "user@h"),
-    *("10.0.0.1,10.0.0.2", "*", "0.0.0.0", "::", "::0", "::ffff:0.0.0.0", "0.0.0.1"),
+    *("10.0.0.1,10.0.0.2", "*", ANY, "::", "::0", "::ffff:0.0.0.0", "0.0.0.1"),
     *("10.0.0", "127.1", "1", "256.1.1.1", "10.0.0.1.", "0x7f.1", "a.0x1", "1::2::3", "fe80::1%"),
     *("fe80::1%a/b", "::1\n", "224.0.0.1", "ff02::1", "255.255.255.255", "bücher.example", "٣"),
     "x" * 64,
@@ -40,13 +41,13 @@ def test_a_host_is_taken_alike_in_an_endpoint_in_text_and_in_a_url(host: str) ->
 
 @pytest.mark.parametrize("host", NO_HOSTS)
 def test_what_is_no_host_is_refused_alike_in_an_endpoint_in_text_and_in_a_url(host: str) -> None:
-    with pytest.raises(UsageError, match="the flag .* cannot be used: "):
+    with pytest.raises(UsageError, match=r"the flag .* cannot be used: "):
         checked_host(host, "the flag")
-    with pytest.raises(UsageError, match="host .* cannot be used: "):
+    with pytest.raises(UsageError, match=r"host .* cannot be used: "):
         zreg.Endpoint(host, 8080)
     text = host if host.startswith("[") else bracketed(host)
     if host != "[::1]":
-        with pytest.raises(UsageError, match="is not an endpoint|cannot be used"):
+        with pytest.raises(UsageError, match=r"is not an endpoint|cannot be used"):
             zreg.Endpoint.parse(f"{text}:80")
 
 
@@ -63,7 +64,7 @@ def test_only_text_is_a_host(host: object) -> None:
         ("10.0.0.1:8080", "leave out the port"),
         ("[::1]:8080", "leave out the port"),
         ("http://10.0.0.1", "leave out the scheme"),
-        ("0.0.0.0", "it stands for all addresses of a machine: give one of them, or a name"),
+        (ANY, "it stands for all addresses of a machine: give one of them, or a name"),
         ("*", "it stands for all addresses"),
         ("127.1", "give a whole one, such as 10.0.0.7"),
         ("a,b", "give one host"),

@@ -17,10 +17,11 @@ from zreg.client.arguments import checked_scope
 from zreg.client.core.commands import AddSubscription, Answer, ClientState, Question
 from zreg.client.publication import Publication
 from zreg.client.registry_url import find_url, parse_url
+from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, close_all, running
 from zreg.client.runtime.runtime import Runtime, Settings
-from zreg.client.service import Service
 from zreg.client.runtime.subscription_state import Callback
+from zreg.client.service import Service
 from zreg.client.subscription import Subscription
 from zreg.client.view.values import Value
 from zreg.config import Config, Limits
@@ -201,6 +202,13 @@ def _setting(given: str | None, variable: str, default: str) -> str:
     return given
 
 
-# A program that ends without closing still says goodbye: its publishers go at once, not when its
-# lease expires.
-atexit.register(lambda: close_all(running(), why="this client was closed as its process ended"))
+def _end() -> None:
+    """Say goodbye for a program that ends without closing, and write its last log lines.
+
+    So its publishers go at once, and not when its lease expires.
+    """
+    close_all(running(), why="this client was closed as its process ended")
+    BACKGROUND_LOG.flush(CLOSE_SECONDS_MAX)
+
+
+atexit.register(_end)

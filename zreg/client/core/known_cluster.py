@@ -31,7 +31,7 @@ class KnownCluster:
         self.cluster_id = welcome.cluster_id or before
         if not is_other:
             return []
-        fields = {
+        fields: dict[str, str | int | float] = {
             "address": address,
             "cluster": welcome.cluster_id.hex()[:8],
             "before": before.hex()[:8],

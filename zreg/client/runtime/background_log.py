@@ -81,7 +81,7 @@ class BackgroundLog:
 
 
 def _write(record: logging.LogRecord) -> None:
-    """Pass a line to the user's handlers; one that raises, whatever it raises, costs its line."""
+    """Pass a line to the user's handlers; an exception of any kind costs the line."""
     logger = logging.getLogger(record.name)
     try:
         made = logger.makeRecord(

@@ -1,6 +1,7 @@
 """The state of a client's connection, and the host to publish for its machine."""
 
 from collections.abc import Sequence
+
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
 from zreg.client.registry_url import advice_on
 

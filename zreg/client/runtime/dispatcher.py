@@ -15,8 +15,9 @@ logger = logging.getLogger("zreg.client")
 class Dispatcher:
     """Runs jobs one at a time, in the order in which they were submitted. A job takes no arguments.
 
-    The thread starts with the first job: a client without callbacks has none. Whatever a job
-    raises costs that job only. A thread that ended nevertheless is replaced with the next job.
+    The thread starts with the first job: a client without callbacks has none. An
+    exception of any kind costs the job that raised it. A thread that ended nevertheless is replaced
+    with the next job.
     """
 
     def __init__(self, name: str) -> None:

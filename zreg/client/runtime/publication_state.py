@@ -10,7 +10,7 @@ from zreg.client.view.values import Payload
 from zreg.model import DataInfoId
 
 
-class Publisher(Protocol):
+class CommandSender(Protocol):
     """What passes commands to the core: a `CoreThread`."""
 
     @property
@@ -34,7 +34,7 @@ class PublicationState:
         "_host",
         "_is_id_used_up",
         "_lacks_host",
-        "_publisher",
+        "_sender",
         "data_info_id",
         "is_registered",
         "is_withdrawn",
@@ -45,12 +45,12 @@ class PublicationState:
 
     def __init__(
         self,
-        publisher: Publisher,
+        sender: CommandSender,
         connection: ConnectionStatus,
         data_info_id: DataInfoId,
         payload: Payload,
     ) -> None:
-        self._publisher = publisher
+        self._sender = sender
         self._connection = connection
         self.data_info_id = data_info_id
         self.payload = payload
@@ -81,13 +81,13 @@ class PublicationState:
             if self._host is None:
                 return
             body = payload.body_with(self._host)
-        self._publisher.publish(SetPublication(self.publisher_id, self.data_info_id, body))
+        self._sender.publish(SetPublication(self.publisher_id, self.data_info_id, body))
 
     def withdraw(self) -> None:
         """Note that it is unpublished."""
         self.is_withdrawn = True
         self.is_registered = False
-        self._is_id_used_up = self._publisher.outgoing.is_in_core(self.publisher_id)
+        self._is_id_used_up = self._sender.outgoing.is_in_core(self.publisher_id)
 
     def id_to_publish_again(self) -> bytes:
         """Return the id after a withdrawal: a new one if the core was told to withdraw this one."""
@@ -105,7 +105,7 @@ class PublicationState:
 
     def on_registered(self) -> None:
         """Note that the registry holds what the core has; a newer payload may still wait."""
-        is_waiting = self._lacks_host or self._publisher.outgoing.holds(self.publisher_id)
+        is_waiting = self._lacks_host or self._sender.outgoing.holds(self.publisher_id)
         self.is_registered = not is_waiting
         self.refusal = None
 

@@ -15,7 +15,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Final, ParamSpec
 
@@ -253,7 +253,11 @@ class Runtime:
         lifecycle = getattr(self, "lifecycle", None)
         if lifecycle is not None and lifecycle.is_usable:
             self.begin_close(closing.DROPPED)
-            closing.warn_dropped(self, ", ".join(self.settings.addresses))
+            closing.warn_dropped(
+                self,
+                ", ".join(self.settings.addresses),
+                is_loop_thread=self.core_thread.is_current,
+            )
 
     # --- on the loop's thread ---------------------------------------------------------------
 

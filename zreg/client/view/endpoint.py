@@ -54,7 +54,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     @classmethod
     def parse(cls, text: str) -> "Endpoint":
         """Return the endpoint written as `host:port[?weight=…&version=…&tag=…]`."""
-        is_short = isinstance(text, str) and len(text) <= _ENDPOINT_CHARACTERS_MAX
+        given: object = text
+        is_short = isinstance(given, str) and len(given) <= _ENDPOINT_CHARACTERS_MAX
         found = _ENDPOINT_TEXT.match(text) if is_short else None
         if found is None:
             raise UsageError(

@@ -95,7 +95,8 @@ def _copied(attributes: object) -> Mapping[str, str]:
 
 
 def _needs_host(values: Sequence[Value]) -> bool:
-    for value in values:  # noqa: SIM110 -- `any` with a generator costs every publish 0.3 us
+    # A generator for `any` costs every publish 0.3 us.
+    for value in values:
         # `isinstance` of a struct's class is slow, and nearly all values are text.
         if type(value) is not str and isinstance(value, Endpoint) and value.host is None:
             return True
