@@ -112,13 +112,13 @@ class CoreThread:
                 self.is_closed = True
                 self._changed.notify_all()
             self._loop.close()
-        if self.failure is not None:
-            self._on_failed()
 
     def _fail(self, error: BaseException) -> None:
-        """Keep the first cause, and log it."""
+        """Keep the first cause, tell the runtime, and log it."""
         if self.failure is None:
-            self.failure = error
+            with self._changed:
+                self.failure, self.is_closed = error, True
+                self._on_failed()
             exc_info = sys.exc_info() if sys.exc_info()[1] is error else (type(error), error, None)
             BACKGROUND_LOG.write("zreg.client", logging.ERROR, "client.loop.failed", exc_info)
 

@@ -262,10 +262,10 @@ class Runtime:
     # --- on the loop's thread ---------------------------------------------------------------
 
     def _on_core_failed(self) -> None:
-        with self.changed:
-            self._listeners.on_session_lost(time.monotonic())
-            self.notify_all()
+        """End what relies on the thread, which has failed. Needs the lock."""
+        self._listeners.on_session_lost(time.monotonic())
         self.dispatcher.close()
+        self.notify_all()
 
     def _on_event(self, event: msgspec.Struct) -> None:
         with self.changed:
