@@ -16,7 +16,9 @@ from typing import Final
 
 from zreg.effects import REFUSED, TIMED_OUT, Connect, Local, Peer, PeerLost, PeerUp
 from zreg.errors import UsageError
-from zreg.reactor.link_table import check_address, is_ipv6, split_address
+from zreg.hosts import is_ip_address
+from zreg.reactor.link_table import bare_host, check_address, split_address
+from zreg.reactor.local_host import written
 
 # Silence proves nothing, so a longer wait would not help.
 CHECK_SECONDS_MAX: Final = 1.0
@@ -71,10 +73,31 @@ async def why_unreachable(address: str) -> str | None:
 
 
 async def _is_greeted(address: str) -> bool:
-    """Connect once; return whether a byte came before the end of the connection."""
-    host, port = split_address(address)
-    family = socket.AF_INET6 if is_ipv6(address) else socket.AF_INET
-    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), family=family)
+    """Connect once; return whether a byte came before the end of the connection.
+
+    A name is refused if all its addresses are: a process listens at one of them only.
+    """
+    host, (_, port) = bare_host(address), split_address(address)
+    refusals: list[ConnectionRefusedError] = []
+    hosts = [host] if is_ip_address(host) else await _look_up(host)
+    for each in hosts:
+        try:
+            if await _is_greeted_at(each, int(port)):
+                return True
+        except ConnectionRefusedError as error:
+            refusals.append(error)
+    if refusals and len(refusals) == len(hosts):
+        raise refusals[0]
+    return False
+
+
+async def _look_up(host: str) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(written(name) for *_, name in found))  # type: ignore[arg-type]  # names of IP sockets
+
+
+async def _is_greeted_at(host: str, port: int) -> bool:
+    reader, writer = await asyncio.open_connection(host, port)
     try:
         return len(await reader.read(1)) > 0
     except ConnectionResetError:
