@@ -32,6 +32,7 @@ from zreg.effects import (
 from zreg.errors import NotReadyError
 from zreg.reactor.link_table import WITHOUT_EPOCH
 from zreg.storage.failures import NodeEndError
+from zreg.membership.cluster_member import NodeFailed
 from zreg.testing.sim.link_faults import (
     HEARTBEAT_SECONDS,
     RAFT_HEARTBEAT_SECONDS,
@@ -192,6 +193,7 @@ class Simulation(Network):
                     self._note(f"log {process.name} {effect.event} {fields}")
                 case Emit():
                     process.events.append(effect.event)
+                    process.has_failed |= isinstance(effect.event, NodeFailed)
                 case _:
                     raise AssertionError(f"unknown effect {effect}")
 
