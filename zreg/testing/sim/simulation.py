@@ -7,7 +7,7 @@ outlives its process and forgets what was not synced. The same seed gives the sa
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zreg.effects import (
     Broadcast,
@@ -30,9 +30,9 @@ from zreg.effects import (
     Unlisten,
 )
 from zreg.errors import NotReadyError
+from zreg.membership.cluster_member import NodeFailed
 from zreg.reactor.link_table import WITHOUT_EPOCH
 from zreg.storage.failures import NodeEndError
-from zreg.membership.cluster_member import NodeFailed
 from zreg.testing.sim.link_faults import (
     HEARTBEAT_SECONDS,
     RAFT_HEARTBEAT_SECONDS,
@@ -46,6 +46,10 @@ from zreg.wire.common_messages import Refused
 if TYPE_CHECKING:
     from zreg.testing.sim.disk import SimDisk
     from zreg.wire.messages import Message
+
+
+# As a reactor (`zreg/reactor/turn.py`).
+MESSAGES_MAX: Final = 256
 
 
 class ProcessEndedError(Exception):
@@ -107,13 +111,24 @@ class Simulation(Network):
                     self._break(connection)
 
     def _wake(self, process: Process) -> None:
-        """Give a frozen process what arrived meanwhile, unless it was frozen again for longer."""
+        """Give a frozen process what arrived meanwhile, unless it was frozen again for longer.
+
+        Its reactor reads many messages in a turn; a REP socket has one request at a time.
+        """
         if self.now < process.frozen_until:
             return
         self._turn(process, lambda: ())
         deferred, process.deferred = process.deferred, []
-        for work in deferred:
-            self._turn(process, work)
+        step = 1 if Link.RAFT_ANSWER in process.binds else MESSAGES_MAX
+        for first in range(0, len(deferred), step):
+            self._turn(process, partial(self._work_off, process, deferred[first : first + step]))
+
+    def _work_off(
+        self, process: Process, works: Sequence[Callable[[], Sequence[Effect]]]
+    ) -> Sequence[Effect]:
+        for work in works:
+            self._perform(process, work())
+        return ()
 
     def post(self, name: str, message: Local) -> None:
         """Give a process a local message, such as a command of the application."""

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from zreg.model import DataInfoId, data_info_id
+from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.chaos_faults import ChaosFaults
 
@@ -38,6 +39,7 @@ class ChaosLife:
         self.faults = ChaosFaults(
             self.cluster, sessions=self.session_count, data_nodes=self.data_count
         )
+        self.stores = StoreChecker()
         self.views: dict[tuple[str, DataInfoId], ViewLog] = {}
         # publisher id -> (client, name, value)
         self.published: dict[bytes, tuple[str, DataInfoId, str]] = {}
@@ -74,6 +76,8 @@ class ChaosLife:
             self.cluster.run(min(0.5, end - self.cluster.sim.now))
             self.faults.end_due()
             self._check_no_removal()
+            found = self.stores.check(self.cluster)
+            assert not found, self._report("\n".join(found))
 
     def _publish(self, client: str, name: DataInfoId, publisher_id: bytes | None = None) -> None:
         self._value_count += 1

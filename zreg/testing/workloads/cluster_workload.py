@@ -14,6 +14,7 @@ from typing import Final
 
 from zreg.testing.checkers.membership_checker import differing_memberships
 from zreg.testing.checkers.meta_checker import MetaChecker
+from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.settings_clients import SettingsClient, SettingsHistory
 from zreg.testing.workloads.settings_writer import SettingsWriter
@@ -46,6 +47,7 @@ class Workload:
         has_cache = seed % 3 == 2  # noqa: PLR2004
         self.cluster = SimCluster(seed, metas=metas, has_membership_cache=has_cache)
         self.checker = MetaChecker()
+        self.stores = StoreChecker()
         self.rng = self.cluster.sim.rng
         self.session_count = self.rng.randint(1, 3)
         self.data_count = self.rng.randint(1, 3)
@@ -74,6 +76,7 @@ class Workload:
             assert not false_removals, self._report("\n".join(false_removals))
             self.clients.protect_shown()
             self.checker.check(cluster.meta_cores())
+            self._check_stores()
         self.faults.end()
         self._check_convergence()
         self._check_meta()
@@ -123,6 +126,11 @@ class Workload:
         # No session may be evicted late.
         self.cluster.run(self.cluster.config.session_grace_seconds + 5.0)
         assert has_converged(), self._report("converged, and then changed")
+        self._check_stores()
+
+    def _check_stores(self) -> None:
+        found = self.stores.check(self.cluster)
+        assert not found, self._report("\n".join(found))
 
     def _check_meta(self) -> None:
         """Check that all meta nodes agree, and hold every setting that was acknowledged."""
