@@ -6,6 +6,7 @@ out.
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -34,6 +35,7 @@ from zreg.testing.sim.link_faults import (
 )
 from zreg.testing.sim.sim_process import Arrived, Connection, Process
 from zreg.testing.sim.virtual_time import START_SECONDS, VirtualTime
+from zreg.testing.sim.work_counts import WorkCounts
 from zreg.wire.codec import record_name
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Network(VirtualTime, ABC):
         self._routing_id = 0
         self._request_count = 0
         self.faults = LinkFaults()
+        self.work = WorkCounts(*(Counter() for _ in WorkCounts._fields))
 
     # --- connections --------------------------------------------------------------------------
 
@@ -195,10 +198,10 @@ class Network(VirtualTime, ABC):
         ends = (connection.client.name, connection.server.name)
         sender, receiver = ends if to_server else ends[::-1]
         for message in messages:
+            name = record_name(message)
+            self.work.messages[name] += 1
             self.sent.add(self.now - START_SECONDS, sender, receiver, message)
-            self.trace.append(
-                f"{self.now - START_SECONDS:.6f} send {sender}>{receiver} {record_name(message)}"
-            )
+            self.trace.append(f"{self.now - START_SECONDS:.6f} send {sender}>{receiver} {name}")
 
     def _carry(
         self,
@@ -212,6 +215,8 @@ class Network(VirtualTime, ABC):
         """Let a frame arrive in order, unless a fault of the network loses it."""
         assert connection.server is not None
         self.frame_count += 1
+        self.work.carried["frames"] += 1
+        self.work.carried["bytes"] += len(frame)
         ends = (connection.client, connection.server)
         sender, receiver = ends if to_server else ends[::-1]
         arrives_at = self._next_arrival(

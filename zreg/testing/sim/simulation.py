@@ -150,11 +150,13 @@ class Simulation(Network):
             self.kill(process.name)
 
     def _run_turn(self, process: Process, work: Callable[[], Sequence[Effect]]) -> None:
-        core = process.core
+        core, calls = process.core, self.work.calls
         self._perform(process, work())
         due = core.next_tick_at()
         if due is not None and due <= self.now:
+            calls["tick"] += 1
             self._perform(process, core.tick(self.now))
+        calls["settle"] += 1
         self._perform(process, core.settle(self.now))
         self._flush(process)
         self._refuse_unanswered(process)
@@ -178,7 +180,9 @@ class Simulation(Network):
     def _perform(  # noqa: C901, PLR0912, PLR0915 -- one case per effect
         self, process: Process, effects: Iterable[Effect]
     ) -> None:
+        counts = self.work.effects
         for effect in effects:
+            counts[type(effect).__name__] += 1
             match effect:
                 case Send():
                     key = (effect.link, effect.peer)
@@ -282,5 +286,6 @@ class Simulation(Network):
             assert not isinstance(record, BadRecord), record
             name = type(record).__name__
             self.record_counts[name] = self.record_counts.get(name, 0) + 1
+            self.work.calls["receive"] += 1
             self._perform(process, core.receive(link, peer, record, self.now))
         return ()
