@@ -26,7 +26,6 @@ from zreg.effects import (
     PeerUp,
 )
 from zreg.testing.sim.link_faults import (
-    BACKLOG_FRAMES_MAX,
     CONNECT_TIMEOUT_SECONDS,
     HEARTBEAT_SECONDS,
     RAFT_HEARTBEAT_SECONDS,
@@ -260,7 +259,7 @@ class Network(VirtualTime, ABC):
     ) -> None:
         """Let a frame wait for a receiver that does not read; drop it beyond the bound."""
         unread = connection.unread[to_server]
-        if connection.is_overrun[to_server] or len(unread) >= BACKLOG_FRAMES_MAX:
+        if connection.is_overrun[to_server] or len(unread) >= self.faults.backlog_frames_max:
             if not connection.is_overrun[to_server]:
                 connection.is_overrun[to_server] = True
                 self.faults.fired["peer slow"] += 1
