@@ -154,7 +154,7 @@ def a_new_life_keeps_what_the_former_held() -> list[Patch]:
     return [(DatumStore, "drop_all_but", lambda self, owned: 0)]
 
 
-def a_publisher_id_is_anybodys() -> list[Patch]:
+def a_publisher_id_is_shared() -> list[Patch]:
     """A publish under an id that another client holds is refused with a code."""
     return [(DatumStore, "publisher", lambda self, name, publisher_id: None)]
 

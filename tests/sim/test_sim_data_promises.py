@@ -237,7 +237,7 @@ def test_what_a_departed_session_suspects_removes_nothing() -> None:
     never_loses(cluster, view, 2.0)
 
 
-def test_a_publisher_id_of_another_client_is_refused_and_repaired_by_nobody() -> None:
+def test_a_publisher_id_of_another_client_is_refused_and_never_repaired() -> None:
     cluster = make_cluster()
     view, publisher_id = watched(cluster)
     cluster.client("clone", [2])

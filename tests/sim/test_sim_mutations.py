@@ -63,8 +63,8 @@ SECTION_11: dict[Mutation, Scenario] = {
     data.a_new_life_keeps_what_the_former_held: (
         data_promises.test_a_data_node_that_is_cut_off_from_meta_and_wakes_in_a_new_life_starts_empty
     ),
-    data.a_publisher_id_is_anybodys: (
-        data_promises.test_a_publisher_id_of_another_client_is_refused_and_repaired_by_nobody
+    data.a_publisher_id_is_shared: (
+        data_promises.test_a_publisher_id_of_another_client_is_refused_and_never_repaired
     ),
     data.peers_say_who_a_node_is: data_promises.test_a_data_node_learns_from_no_peer_who_it_is,
     data.an_unidentified_session_is_not_answered: (
