@@ -221,7 +221,8 @@ class ChaosFaults:
         other sessions must be whole until the clients had time to reach one of them.
         """
         faults = self.sim.faults
-        free = [n for n in self._free("session") if n not in faults.late and n not in faults.slow]
+        unwell = {*faults.late, *faults.slow, *faults.deaf}
+        free = [name for name in self._free("session") if name not in unwell]
         if free != self.nodes["session"]:
             return
         name = self.rng.choice(free)
