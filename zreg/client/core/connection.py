@@ -139,8 +139,8 @@ class SessionConnection:
         A session that meta has not admitted registers nothing yet. It serves if there is no other.
         """
         is_admitted = welcome.session != NO_INCARNATION
-        is_last = self.state is ClientState.CONNECTED or self._addresses.is_round_over
-        return not is_admitted and not is_last
+        can_try = self.state is not ClientState.CONNECTED and self._addresses.has_untried
+        return not is_admitted and can_try
 
     def on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
         """Open the conversation, with the lease that the session grants."""

@@ -5,15 +5,16 @@ listen to the topic.
 """
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from zreg.effects import Effect, Link, Peer, PeerSlow
-from zreg.testing.sim.link_faults import BACKLOG_FRAMES_MAX
 from zreg.testing.sim.sim_connections import PUB_LINKS, Connections
 from zreg.testing.sim.sim_process import Arrived, Connection, Process
 from zreg.testing.sim.virtual_time import START_SECONDS
+from zreg.testing.sim.work_counts import WorkCounts
 from zreg.wire.codec import record_name
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Network(Connections):
         super().__init__(seed)
         self.frame_count = 0
         self._request_count = 0
+        self.work = WorkCounts(*(Counter() for _ in WorkCounts._fields))
 
     def _note_sent(
         self, connection: Connection, messages: "Sequence[Message]", *, to_server: bool
@@ -36,10 +38,10 @@ class Network(Connections):
         ends = (connection.client.name, connection.server.name)
         sender, receiver = ends if to_server else ends[::-1]
         for message in messages:
+            name = record_name(message)
+            self.work.messages[name] += 1
             self.sent.add(self.now - START_SECONDS, sender, receiver, message)
-            self.trace.append(
-                f"{self.now - START_SECONDS:.6f} send {sender}>{receiver} {record_name(message)}"
-            )
+            self.trace.append(f"{self.now - START_SECONDS:.6f} send {sender}>{receiver} {name}")
 
     def _carry(
         self,
@@ -53,6 +55,8 @@ class Network(Connections):
         """Let a frame arrive in order, unless a fault of the network loses it."""
         assert connection.server is not None
         self.frame_count += 1
+        self.work.carried["frames"] += 1
+        self.work.carried["bytes"] += len(frame)
         ends = (connection.client, connection.server)
         sender, receiver = ends if to_server else ends[::-1]
         arrives_at = self._next_arrival(
@@ -88,7 +92,7 @@ class Network(Connections):
     ) -> None:
         """Let a frame wait for a receiver that does not read; drop it beyond the bound."""
         unread = connection.unread[to_server]
-        if connection.is_overrun[to_server] or len(unread) >= BACKLOG_FRAMES_MAX:
+        if connection.is_overrun[to_server] or len(unread) >= self.faults.backlog_frames_max:
             if not connection.is_overrun[to_server]:
                 connection.is_overrun[to_server] = True
                 self.faults.fired["peer slow"] += 1

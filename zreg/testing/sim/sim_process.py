@@ -75,6 +75,8 @@ class Process:
         self.accepted: dict[tuple[Link, Peer], Connection] = {}
         self.topics: dict[Link, dict[bytes, None]] = {}
         self.events: list[msgspec.Struct] = []
+        # The core has said that it cannot go on.
+        self.has_failed = False
         self.outbox: dict[tuple[Link, Peer], list[Message]] = {}
         self.broadcasts: dict[tuple[Link, bytes], list[Message]] = {}
         self.tick_at: float | None = None
