@@ -151,7 +151,7 @@ def suspicions_of_departed_sessions_count() -> list[Patch]:
 
 
 def suspicions_are_believed_at_once() -> list[Patch]:
-    """A data node removes on suspicion only while it hears each session that may have the client."""
+    """A data node removes on suspicion only if it hears all sessions that may have the client."""
     return [(Suspicions, "must_wait", lambda self, unpublish, now: False)]
 
 
