@@ -4,7 +4,8 @@ import mutations_work as work
 import pytest
 from mutations import Mutation, mutated
 
-from zreg.testing.workloads.large_workload import LargeLife, Size, main, size_of
+from zreg.testing.workloads.large_clients import Size, size_of
+from zreg.testing.workloads.large_workload import LargeLife, main
 
 SMALL = Size(clients=6, ids=40, publishers=400, subscriptions=60)
 

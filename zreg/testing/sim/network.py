@@ -4,6 +4,7 @@ Connections keep their order and lose what is under way when they break. A PUB r
 listen to the topic.
 """
 
+import math
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -104,19 +105,32 @@ class Network(Connections):
         unread.append(arrive)
 
     def read_again(self, name: str) -> None:
-        """Let a process that did not read take what waited for it."""
+        """Let a process that did not read take what waited for it, in as few turns as a reactor."""
         self.faults.deaf.discard(name)
         process = self.processes.get(name)
         if process is None:
             return
-        for connection in [*process.dialled.values(), *process.accepted.values()]:
+        waiting: list[Callable[[], None]] = []
+        connections = [*process.dialled.values(), *process.accepted.values()]
+        arrives_at = self.now
+        for connection in connections:
             to_server = connection.client is not process
             unread, connection.unread[to_server] = connection.unread[to_server], []
             connection.is_overrun[to_server] = False
-            # All at one time, which keeps their order, and before what is sent from now on.
-            arrives_at = self._next_arrival(connection, to_server=to_server)
-            for arrive in unread:
-                self._at_time(arrives_at, arrive)
+            waiting += unread
+            arrives_at = max(arrives_at, self._next_arrival(connection, to_server=to_server))
+        for connection in connections:
+            # What is sent from now on arrives later.
+            connection.arrives_at[connection.client is not process] = arrives_at
+        if waiting:
+            self._at_time(arrives_at, partial(self._arrive_together, process, waiting))
+
+    def _arrive_together(self, process: Process, waiting: list[Callable[[], None]]) -> None:
+        until, process.frozen_until = process.frozen_until, math.inf
+        for arrive in waiting:
+            arrive()
+        process.frozen_until = until
+        self._take_deferred(process)
 
     def _arrive(
         self, connection: Connection, frame: bytes, epoch: int, *, to_server: bool, number: int
@@ -152,6 +166,10 @@ class Network(Connections):
             peer = self._request_count.to_bytes(8)
         message = Arrived(link, peer, frame, epoch, number)
         self._turn(target, lambda: self._take(target, connection, message))
+
+    @abstractmethod
+    def _take_deferred(self, process: Process) -> None:
+        """Let a process work off what it could not do before; not if it is stopped."""
 
     @abstractmethod
     def _take(self, process: Process, connection: Connection, arrived: Arrived) -> Sequence[Effect]:

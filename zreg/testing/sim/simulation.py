@@ -111,13 +111,15 @@ class Simulation(Network):
                     self._break(connection)
 
     def _wake(self, process: Process) -> None:
-        """Give a frozen process what arrived meanwhile, unless it was frozen again for longer.
+        """Give a frozen process what arrived meanwhile, unless it was frozen again for longer."""
+        if self.now >= process.frozen_until:
+            self._turn(process, lambda: ())
+            self._take_deferred(process)
 
-        Its reactor reads many messages in a turn; a REP socket has one request at a time.
-        """
+    def _take_deferred(self, process: Process) -> None:
+        """Work off what was deferred: a reactor reads many messages in a turn, a REP socket one."""
         if self.now < process.frozen_until:
             return
-        self._turn(process, lambda: ())
         deferred, process.deferred = process.deferred, []
         step = 1 if Link.RAFT_ANSWER in process.binds else MESSAGES_MAX
         for first in range(0, len(deferred), step):

@@ -246,8 +246,11 @@ class ChaosFaults:
         them. And meta must have admitted them: a session without an incarnation registers nothing.
         """
         faults = self.sim.faults
-        free = [n for n in self._free("session") if n not in faults.late and n not in faults.slow]
-        if free != self.nodes["session"] or not all(map(self._is_admitted, free)) or faults.deaf:
+        unwell = {*faults.late, *faults.slow, *faults.deaf}
+        free = [name for name in self._free("session") if name not in unwell]
+        if free != self.nodes["session"] or not all(map(self._is_admitted, free)):
+            return
+        if unwell.intersection(self._clients()):
             return
         name = self.rng.choice(free)
         faults.black_holes.add(name)

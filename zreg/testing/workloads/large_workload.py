@@ -12,40 +12,19 @@ loses a publisher whose client lives, and in the end every view is exact.
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from zreg.model import DataInfoId, data_info_id
 from zreg.primitives.ring import Ring, ring_of
 from zreg.testing.checkers.work_checker import Touched, WorkChecker
 from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.workloads.large_clients import LargeClients, Size, size_of
 
 if TYPE_CHECKING:
-    from zreg.testing.sim.view_log import ViewLog
     from zreg.testing.sim.work_counts import WorkCounts
 
 REST_SECONDS: Final = 3.0
 SETTLE_SECONDS_MAX: Final = 30.0
-
-
-class Size(NamedTuple):
-    """How many of each there are; publishers and subscriptions are spread over clients and ids."""
-
-    clients: int
-    ids: int
-    publishers: int
-    subscriptions: int
-
-
-def size_of(seed: int) -> Size:
-    """Return the size of a seed: many clients, many ids, or many publishers of few ids."""
-    thousands = 1 + seed // 3 % 3
-    match seed % 3:
-        case 0:
-            return Size(20, 1500 * thousands, 2000 * thousands, 1000 * thousands)
-        case 1:
-            return Size(1000 * thousands, 500, 1000 * thousands, 1000 * thousands)
-        case _:
-            return Size(60, 4, 1500 * thousands, 60)
 
 
 class LargeLife:
@@ -61,15 +40,9 @@ class LargeLife:
         self.checker = WorkChecker(
             self.cluster.config, sessions=self.session_count, data_nodes=self.data_count
         )
-        self.names = [data_info_id(f"service-{number}") for number in range(self.size.ids)]
-        # publisher id -> (client, name, value)
-        self.published: dict[bytes, tuple[str, DataInfoId, str]] = {}
-        self.views: dict[tuple[str, DataInfoId], ViewLog] = {}
-        # How often each id is subscribed to.
-        self.watchers: dict[DataInfoId, int] = dict.fromkeys(self.names, 0)
+        self.clients = LargeClients(self.cluster, self.size, session_count=self.session_count)
         # By span of time: what was done in it.
         self.work: dict[str, WorkCounts] = {}
-        self._value_count = 0
 
     def run(self) -> None:
         """Run the life; raises AssertionError with the seed when a promise is broken."""
@@ -89,68 +62,37 @@ class LargeLife:
 
     def _begin(self) -> None:
         """Let all clients come, publish and subscribe; each of them is a change."""
-        size = self.size
-        clients = [f"client-{number}" for number in range(size.clients)]
-        sessions = list(range(1, self.session_count + 1))
-
-        def come() -> None:
-            for client in clients:
-                self.cluster.client(client, sessions)
-
-        def publish() -> None:
-            for number in range(size.publishers):
-                self._publish(clients[number % size.clients], self.names[number % size.ids])
-
-        def subscribe() -> None:
-            for number in range(size.subscriptions):
-                client = clients[number % size.clients]
-                name = self.names[self.rng.randrange(size.ids)]
-                if (client, name) not in self.views:
-                    view = self.cluster.subscribe(client, name, feed_id=number + 1)
-                    self.views[client, name] = view
-                    self.watchers[name] += 1
-
-        self._span("coming", Touched(connections=size.clients), come)
-        published = Touched(publishers=size.publishers, hinted=size.publishers)
-        self._span("publishing", published, publish)
+        size, clients = self.size, self.clients
         fetched = self.session_count * min(size.ids, size.subscriptions)
         parts = self.session_count * size.publishers // 500
-        self._span(
-            "subscribing",
-            Touched(subscriptions=size.subscriptions, fetched=fetched, snapshot_parts=parts),
-            subscribe,
+        published = Touched(publishers=size.publishers, hinted=size.publishers)
+        subscribed = Touched(
+            subscriptions=size.subscriptions, fetched=fetched, snapshot_parts=parts
         )
-
-    def _publish(self, client: str, name: DataInfoId, publisher_id: bytes | None = None) -> None:
-        self._value_count += 1
-        value = f"value-{self._value_count}"
-        publisher_id = self.cluster.publish(client, name, value, publisher_id)
-        self.published[publisher_id] = (client, name, value)
+        self._span("coming", Touched(connections=size.clients), clients.come)
+        self._span("publishing", published, clients.publish_all)
+        self._span("subscribing", subscribed, clients.subscribe_all)
 
     # --- changes ------------------------------------------------------------------------------
 
     def _change_one(self) -> None:
         """Let one client republish one publication, or withdraw it and publish another one."""
-        publisher_id = self.rng.choice(list(self.published))
-        client, name, _ = self.published[publisher_id]
-        watchers = self.watchers[name]
+        clients = self.clients
+        publisher_id = self.rng.choice(list(clients.published))
+        client, name, _ = clients.published[publisher_id]
+        watchers = clients.watchers[name]
         if self.rng.random() < 0.5:  # noqa: PLR2004 -- half of them
             touched = Touched(publishers=1, hinted=1, shown=watchers)
-            self._span("republishing", touched, lambda: self._publish(client, name, publisher_id))
-            return
-
-        def replace() -> None:
-            self.cluster.unpublish(client, publisher_id)
-            del self.published[publisher_id]
-            self._publish(client, name)
-
-        # Withdrawal and publication may be two changes of the id.
-        touched = Touched(publishers=2, hinted=2, shown=2 * watchers)
-        self._span("replacing", touched, replace)
+            republish = partial(clients.publish, client, name, publisher_id)
+            self._span("republishing", touched, republish)
+        else:
+            # Withdrawal and publication may be two changes of the id.
+            touched = Touched(publishers=2, hinted=2, shown=2 * watchers)
+            self._span("replacing", touched, partial(clients.replace, publisher_id))
 
     def _break_one_connection(self) -> None:
         """Break the connection of one client, which replays what it has."""
-        client = f"client-{self.rng.randrange(self.size.clients)}"
+        client = self.rng.choice(self.clients.clients)
         touched = self._held_by([client])
 
         def drop() -> None:
@@ -162,8 +104,8 @@ class LargeLife:
     def _held_by(self, clients: list[str]) -> Touched:
         """Return what is touched when clients connect again, perhaps to another session."""
         chosen = set(clients)
-        publishers = sum(client in chosen for client, _, _ in self.published.values())
-        subscriptions = [name for client, name in self.views if client in chosen]
+        publishers = sum(client in chosen for client, _, _ in self.clients.published.values())
+        subscriptions = [name for client, name in self.clients.views if client in chosen]
         return Touched(
             publishers=publishers,
             subscriptions=len(subscriptions),
@@ -176,19 +118,16 @@ class LargeLife:
 
     def _kill_session(self) -> None:
         """Kill a session: its clients, and nothing else, come to the others."""
-        statistics = {
-            f"client-{n}": self.cluster.sim.processes[f"client-{n}"].core.statistics()
-            for n in range(self.size.clients)
-        }
-        here = [name for name, s in statistics.items() if s["session"] == "tcp://session-1:9600"]
+        here = self.clients.at_session(1)
         touched = self._held_by(here)._replace(memberships=1)
         self._span("a session dies", touched, lambda: self.cluster.sim.kill("session-1"), 3.0)
 
     def _kill_data_node(self) -> None:
         """Kill a data node: its ids, and no others, are registered and followed elsewhere."""
-        moved = {name for name in self.names if self._ring().primary(name) == "data-1"}
-        publishers = sum(name in moved for _, name, _ in self.published.values())
-        followed = sum(bool(self.watchers[name]) for name in moved)
+        clients = self.clients
+        moved = {name for name in clients.names if self._ring().primary(name) == "data-1"}
+        publishers = sum(name in moved for _, name, _ in clients.published.values())
+        followed = sum(bool(clients.watchers[name]) for name in moved)
         touched = Touched(
             # A registration is refused once at most while the nodes learn of the ring.
             publishers=2 * publishers,
@@ -198,7 +137,7 @@ class LargeLife:
             fetched=3 * self.session_count * followed,
             snapshot_parts=3 * self.session_count * (publishers // 500 + 1),
             memberships=1,
-            shown=2 * sum(self.watchers[name] for name in moved),
+            shown=2 * sum(clients.watchers[name] for name in moved),
         )
         self._span("a data node dies", touched, lambda: self.cluster.sim.kill("data-1"), 3.0)
 
@@ -218,13 +157,13 @@ class LargeLife:
         change()
         while True:
             self.cluster.run(0.1)
-            if not self._differences():
+            differences = self.clients.differences()
+            if not differences:
                 break
-            assert sim.now < began_at + SETTLE_SECONDS_MAX, self._report(what, self._differences())
+            assert sim.now < began_at + SETTLE_SECONDS_MAX, self._report(what, differences)
         self.cluster.run(seconds)
-        removed = [key for view in self.views.values() for key in view.removed]
-        lost = [self.published[key] for key in removed if key in self.published]
-        assert not lost, self._report(what, [f"lost {each}" for each in lost[:10]])
+        lost = self.clients.lost()
+        assert not lost, self._report(what, lost)
         work = self.work[what] = sim.work.since(before)
         violations = self.checker.violations(
             work,
@@ -233,23 +172,6 @@ class LargeLife:
             clients=self.size.clients,
         )
         assert not violations, self._report(f"{what}: {touched}", violations)
-
-    def _differences(self) -> list[str]:
-        """Return the views that do not show what is published, and how many requests wait."""
-        wanted: dict[DataInfoId, list[str]] = {name: [] for name in self.names}
-        for _, name, value in self.published.values():
-            wanted[name].append(value)
-        found = [
-            f"{client} {name}"
-            for (client, name), view in self.views.items()
-            if not view.is_known or sorted(map(str, view.values())) != sorted(wanted[name])
-        ]
-        for node, process in self.cluster.sim.processes.items():
-            if node.startswith("client") and process.core.statistics()["unanswered"]:
-                found.append(f"{node} waits for an answer")
-            if node.startswith("session") and process.core.statistics()["pending"]:
-                found.append(f"{node} waits for a data node")
-        return found
 
     def _report(self, what: str, lines: list[str]) -> str:
         return f"seed {self.seed} {self.size} {what}\n" + "\n".join(lines[:30])
