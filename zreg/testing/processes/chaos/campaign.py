@@ -105,7 +105,7 @@ def _run(
 def _summary(seed: int, seconds: float, faults: RandomFaults, clients: LastingClients) -> str:
     accepted = clients.accepted or [0.0]
     percents = quantiles(accepted, n=100) if len(accepted) > 1 else accepted * 99
-    fired = sum(faults.counts[kind] for kind in faults.KINDS)
+    fired = sum(faults.counts[kind] for kind in faults.kinds)
     longest = max((length for _, length in clients.stalls), default=0.0)
     return (
         f"seed {seed}: {fired} faults in {seconds:g} s; {len(clients.removals)} false removals; "

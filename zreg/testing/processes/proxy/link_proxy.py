@@ -27,8 +27,11 @@ _FILLER_COUNT: Final = 4
 class _Door:
     """An address of the proxy, the node behind it, and the socket that listens there now."""
 
-    def __init__(self, owner: str, address: Address, target: Address) -> None:
+    def __init__(
+        self, owner: str, address: Address, target: Address, dialled_by: str | None
+    ) -> None:
         self.owner = owner
+        self.dialled_by = dialled_by
         self.address = address
         self.target = target
         self.listener: socket.socket | None = None
@@ -86,9 +89,14 @@ class LinkProxy:
         self._thread = threading.Thread(target=self._run, name="link-proxy", daemon=True)
         self._thread.start()
 
-    def add(self, owner: str, address: Address, target: Address) -> None:
-        """Listen at an address, and pass connections on to the node that listens at `target`."""
-        self._call(partial(self._add, _Door(owner, address, target)))
+    def add(
+        self, owner: str, address: Address, target: Address, *, dialled_by: str | None = None
+    ) -> None:
+        """Listen at an address, and pass connections on to the node that listens at `target`.
+
+        `dialled_by` names who dials there, if that is known.
+        """
+        self._call(partial(self._add, _Door(owner, address, target, dialled_by)))
 
     # --- faults -------------------------------------------------------------------------------
 
@@ -214,6 +222,7 @@ class LinkProxy:
             self._selector,
             on_closed=self._forget,
         )
+        connection.dialled_by = door.dialled_by
         self._connections[connection] = None
         if any(door.owner in pair for pair in self._held):
             self._identify([connection])
