@@ -1,6 +1,7 @@
 """Small cores, and a harness that runs reactors on one loop for the duration of a test."""
 
 import asyncio
+import select
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -14,7 +15,7 @@ from zreg.reactor import LinkTable, Reactor, SocketSet
 from zreg.reactor.sockets.link_socket import LinkSocket
 from zreg.wire.client_messages import Publish
 from zreg.wire.codec import encode_frames
-from zreg.wire.common_messages import Accepted
+from zreg.wire.common_messages import Accepted, Ping
 from zreg.wire.envelope import Envelope
 from zreg.wire.messages import Message
 
@@ -178,6 +179,13 @@ class Harness:
         socket.connect(address)
         return socket
 
+    async def greet(self, core: FakeCore, address: str) -> zmq.Socket[bytes]:
+        """Connect a plain peer whose Ping the core has received."""
+        peer = self.raw(zmq.DEALER, address)
+        peer.send_multipart(packed(Ping()))
+        await self.wait_until(core.records)
+        return peer
+
     def socket(self, kind: int) -> zmq.Socket[bytes]:
         """Return a plain socket, closed after the test."""
         socket: zmq.Socket[bytes] = self.context.socket(kind)
@@ -194,6 +202,14 @@ def socket_of(reactor: Reactor) -> LinkSocket:
     """Return the only socket of a reactor."""
     (socket,) = socket_set_of(reactor).sockets()
     return socket
+
+
+def wait_for_descriptors(reactor: Reactor) -> None:
+    """Block the loop until the socket and its monitor are readable: one turn finds both."""
+    link_socket = socket_of(reactor)
+    assert link_socket.monitor is not None
+    for one in (link_socket.zmq_socket, link_socket.monitor):
+        assert select.select([one.FD], [], [], 5.0)[0]
 
 
 def packed(*records: Message, epoch: int = 0, cluster: str = CLUSTER) -> list[bytes]:

@@ -7,12 +7,21 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 import zmq
-from reactor_fakes import LOOPBACK, FakeCore, Harness, address_of, packed, socket_of
+from reactor_fakes import (
+    LOOPBACK,
+    FakeCore,
+    Harness,
+    address_of,
+    packed,
+    socket_of,
+    wait_for_descriptors,
+)
 
 from zreg.effects import (
     Connect,
@@ -56,9 +65,17 @@ def start_peer(address: str) -> subprocess.Popen[str]:
     return process
 
 
-def end_peer(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.communicate()
+@asynccontextmanager
+async def running_peer(harness: Harness, server: FakeCore) -> AsyncIterator[subprocess.Popen[str]]:
+    """Run a peer process whose Ping the server has received; it is killed in the end."""
+    _, address = await harness.serve(server)
+    process = await asyncio.to_thread(start_peer, address)
+    try:
+        await harness.wait_until(server.records)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def has_received(core: FakeCore, count: int) -> Callable[[], bool]:
@@ -156,9 +173,7 @@ def test_a_peer_that_closes_is_lost_within_a_second(harness: Harness) -> None:
     async def scenario() -> None:
         server = FakeCore()
         reactor, address = await harness.serve(server)
-        peer = harness.raw(zmq.DEALER, address)
-        peer.send_multipart(packed(Ping()))
-        await harness.wait_until(server.records)
+        peer = await harness.greet(server, address)
         peer.close(0)
         took = await harness.wait_until(lambda: server.of(PeerLost))
         assert took < 1.0
@@ -191,14 +206,9 @@ def test_a_peer_that_was_never_read_before_it_closed_is_lost_too(harness: Harnes
 def test_a_killed_peer_is_lost_within_a_second(harness: Harness) -> None:
     async def scenario() -> None:
         server = FakeCore()
-        _, address = await harness.serve(server)
-        process = await asyncio.to_thread(start_peer, address)
-        try:
-            await harness.wait_until(server.records)
+        async with running_peer(harness, server) as process:
             process.kill()
             assert await harness.wait_until(lambda: server.of(PeerLost)) < 1.0
-        finally:
-            end_peer(process)
 
     harness.run(scenario())
 
@@ -208,15 +218,10 @@ def test_a_frozen_peer_is_lost_by_heartbeats(harness: Harness) -> None:
 
     async def scenario() -> None:
         server = FakeCore()
-        _, address = await harness.serve(server)
-        process = await asyncio.to_thread(start_peer, address)
-        try:
-            await harness.wait_until(server.records)
+        async with running_peer(harness, server) as process:
             os.kill(process.pid, signal.SIGSTOP)
             took = await harness.wait_until(lambda: server.of(PeerLost), timeout_seconds=8)
             assert took > 1.0
-        finally:
-            end_peer(process)
 
     harness.run(scenario())
 
@@ -247,17 +252,11 @@ def test_all_messages_of_a_client_are_read_before_it_is_lost(harness: Harness) -
     async def scenario() -> None:
         server = FakeCore()
         reactor, address = await harness.serve(server)
-        peer = harness.raw(zmq.DEALER, address)
-        peer.send_multipart(packed(Ping()))
-        await harness.wait_until(server.records)
+        peer = await harness.greet(server, address)
         for _ in range(20):
             peer.send_multipart(packed(Ping()))
         peer.close(1000)
-        # The loop is blocked meanwhile: one turn finds the messages and the end together.
-        link_socket = socket_of(reactor)
-        assert link_socket.monitor is not None
-        for one in (link_socket.zmq_socket, link_socket.monitor):
-            assert select.select([one.FD], [], [], 5.0)[0]
+        wait_for_descriptors(reactor)
         await harness.lost(server)
         told = [type(message) for _, _, message in server.received]
         assert told == [Ping] * 21 + [PeerLost]
@@ -276,10 +275,7 @@ def test_all_messages_of_a_server_are_read_before_it_is_lost(harness: Harness) -
         for _ in range(20):
             server.send_multipart([routing_id, *packed(Pong())])
         server.close(1000)
-        link_socket = socket_of(dialing)
-        assert link_socket.monitor is not None
-        for one in (link_socket.zmq_socket, link_socket.monitor):
-            assert select.select([one.FD], [], [], 5.0)[0]
+        wait_for_descriptors(dialing)
         await harness.lost(client)
         told = [type(message) for _, _, message in client.received]
         assert told[-21:] == [Pong] * 20 + [PeerLost]

@@ -292,13 +292,35 @@ def test_a_failing_event_callback_costs_one_event(harness: Harness) -> None:
     harness.run(scenario())
 
 
+def test_a_node_logs_once_that_peers_speak_another_protocol_version(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        reactor, address = await harness.serve(FakeCore(), Link.CLIENTS)
+        socket = harness.raw(zmq.DEALER, address)
+        for version in (0, 0, 9, 0, *range(20, 40)):
+            socket.send_multipart([msgspec.msgpack.encode(("zreg", version, CLUSTER, 0)), b"\x90"])
+        await harness.wait_until(lambda: reactor.statistics().get("bad_11", 0) == 24)
+
+    with caplog.at_level("WARNING", "zreg.reactor"):
+        harness.run(scenario())
+
+    older, newer = (record.getMessage() for record in caplog.records[:2])
+    assert older == (
+        "peer.incompatible link=CLIENTS detail=it speaks protocol version 0, and this side "
+        "speaks 1: upgrade zreg on the peer"
+    )
+    assert newer.endswith("speaks 1: upgrade zreg on this side")
+    assert len(caplog.records) == 4, "the first few versions only"
+
+
 @pytest.mark.parametrize(
     ("incompatible", "detail"),
     [
         (packed(Ping(), cluster="theirs"), "it is of cluster 'theirs': give the name"),
         (
             [msgspec.msgpack.encode(("zreg", 9, CLUSTER, 0)), b"\x90"],
-            "it is of another version of zreg: protocol version 9 is not supported here",
+            "it speaks protocol version 9, and this side speaks 1: upgrade zreg on this side",
         ),
     ],
     ids=["cluster", "version"],

@@ -12,12 +12,13 @@ from zreg.effects import (
     Connect,
     Link,
     Listen,
+    Peer,
     PeerLost,
     PeerSlow,
     PeerUp,
     Send,
 )
-from zreg.reactor import LinkTable
+from zreg.reactor import LinkTable, Reactor
 from zreg.reactor.sockets import socket_options
 from zreg.reactor.sockets.backlog import BACKLOG_BYTES_MAX, BACKLOG_MESSAGES_MAX, Outcome
 from zreg.reactor.sockets.bound_sockets import RouterSocket
@@ -38,6 +39,17 @@ def slow_peer(harness: Harness, address: str) -> zmq.Socket[bytes]:
     slow.connect(address)
     slow.send_multipart(packed(Ping()))
     return slow
+
+
+async def serve_slow_peer(
+    harness: Harness, server: FakeCore
+) -> tuple[Reactor, str, zmq.Socket[bytes], Peer]:
+    """Serve a slow peer; return the reactor, its address, the peer's socket and routing id."""
+    reactor, address = await harness.serve(server, Link.CLIENTS)
+    slow = slow_peer(harness, address)
+    await harness.wait_until(server.records)
+    (peer,) = server.peers()
+    return reactor, address, slow, peer
 
 
 def big(number: int, size: int = 60_000) -> Publish:
@@ -133,10 +145,7 @@ def test_the_backlog_of_a_slow_peer_is_bounded_reported_once_and_counted(harness
 
     async def scenario() -> None:
         server = FakeCore()
-        reactor, address = await harness.serve(server, Link.CLIENTS)
-        slow = slow_peer(harness, address)
-        await harness.wait_until(server.records)
-        (peer,) = server.peers()
+        reactor, address, slow, peer = await serve_slow_peer(harness, server)
         sent = 0
         while not server.of(PeerSlow):
             await harness.act(reactor, server, Send(Link.CLIENTS, peer, big(sent)))
@@ -168,10 +177,7 @@ def test_the_backlog_of_a_slow_peer_is_bounded_reported_once_and_counted(harness
 def test_a_slow_peer_that_dies_is_lost_and_its_backlog_freed(harness: Harness) -> None:
     async def scenario() -> None:
         server = FakeCore()
-        reactor, address = await harness.serve(server, Link.CLIENTS)
-        slow = slow_peer(harness, address)
-        await harness.wait_until(server.records)
-        (peer,) = server.peers()
+        reactor, _, slow, peer = await serve_slow_peer(harness, server)
         while not server.of(PeerSlow):
             pushes = [Send(Link.CLIENTS, peer, big(number)) for number in range(16)]
             await harness.act(reactor, server, *pushes)

@@ -1,4 +1,4 @@
-"""A subscriber that remembers every change, and workers in processes of their own."""
+"""Subscribers that remember every change, publishers, and workers in processes of their own."""
 
 import signal
 import subprocess
@@ -42,6 +42,48 @@ class Watcher:
         traceback: TracebackType | None,
     ) -> None:
         self.client.close()
+
+
+class Publishers:
+    """Clients that publish one value each under one id, for as long as they live."""
+
+    def __init__(self, url: str, data_id: str, count: int) -> None:
+        self.clients = [zreg.Client(url) for _ in range(count)]
+        self.publications = [
+            client.publish(data_id, f"value-{number}") for number, client in enumerate(self.clients)
+        ]
+        for publication in self.publications:
+            publication.wait_registered(timeout_seconds=30)
+        self.values = {f"value-{number}" for number in range(count)}
+
+    @property
+    def are_registered(self) -> bool:
+        """Whether a session that their clients reach has all of them accepted."""
+        return all(
+            client.state is zreg.ClientState.CONNECTED and publication.is_registered
+            for client, publication in zip(self.clients, self.publications, strict=True)
+        )
+
+    @property
+    def have_lost_their_session(self) -> bool:
+        """Whether no client is connected."""
+        return all(client.state is zreg.ClientState.SUSPENDED for client in self.clients)
+
+    def dial_counts(self) -> list[int]:
+        """Return how often each client has dialled a session."""
+        return [int(client.statistics()["dials"]) for client in self.clients]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for client in self.clients:
+            client.close()
 
 
 class Worker:

@@ -3,6 +3,7 @@
 from mutations import Patch
 
 from zreg.client.core import connection as connection_module
+from zreg.client.core.connection import SessionConnection
 from zreg.client.core.conversation import Conversation, Requester
 from zreg.effects import Send
 from zreg.meta.members.session_graces import SessionGraces
@@ -14,6 +15,11 @@ _repeat = Conversation._repeat
 def dialling_takes_as_long_as_dying() -> list[Patch]:
     """First attempts at an address give up after 0.2 s: one black hole costs less than a grace."""
     return [(connection_module, "_DIAL_SECONDS_MIN", 2.0)]
+
+
+def a_client_leaves_without_a_word() -> list[Patch]:
+    """A client that leaves a session says so: a session that is only slow must not remove it."""
+    return [(SessionConnection, "move_on", SessionConnection.give_up)]
 
 
 def a_repeated_request_has_a_new_id() -> list[Patch]:

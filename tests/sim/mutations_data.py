@@ -11,6 +11,7 @@ from zreg.data.followers import Followers
 from zreg.data.ownership import Ownership
 from zreg.data.session_comparisons import SessionComparisons
 from zreg.data.store import DatumStore
+from zreg.data.suspicions import Suspicions
 from zreg.data.writes import Writes
 from zreg.effects import Effect
 from zreg.membership.cluster_member import ClusterMember, Learned
@@ -149,6 +150,11 @@ def suspicions_of_departed_sessions_count() -> list[Patch]:
     return [(Writes, "_is_suspicion_of_departed", lambda self, removal: False)]
 
 
+def suspicions_are_believed_at_once() -> list[Patch]:
+    """A data node removes on suspicion only if it hears all sessions that may have the client."""
+    return [(Suspicions, "must_wait", lambda self, unpublish, now: False)]
+
+
 def a_new_life_keeps_what_the_former_held() -> list[Patch]:
     """An expired but living data node rejoins empty: sessions have written elsewhere meanwhile."""
     return [(DatumStore, "drop_all_but", lambda self, owned: 0)]
@@ -176,6 +182,7 @@ def an_unidentified_session_is_not_answered() -> list[Patch]:
     compare = SessionComparisons.on_compare_digest
 
     def stay_silent(self: SessionComparisons, peer: object, message: object) -> object:
-        return compare(self, peer, message) if self.is_session(peer) else ([], False)
+        is_known = self._contacts.of_peer(peer) is not None
+        return compare(self, peer, message) if is_known else ([], False)
 
     return [(SessionComparisons, "on_compare_digest", stay_silent)]

@@ -14,7 +14,7 @@ from zreg.session.clients.client_table import ClientTable
 from zreg.session.clients.publishing import Publishing
 from zreg.session.clients.pusher import Pusher
 from zreg.session.clients.subscriber import Subscriber
-from zreg.session.core import SessionCore
+from zreg.session.membership_fetch import MembershipFetch
 from zreg.session.upstream.followed_datum import FollowedDatum
 from zreg.session.upstream.followed_datums import FollowedDatums
 from zreg.session.upstream.node_queues import NodeQueues
@@ -102,8 +102,8 @@ def a_close_found_after_a_stall_counts() -> list[Patch]:
 
 
 def a_session_learns_only_from_meta() -> list[Patch]:
-    """Whoever is cut off from meta alone learns it from the other members."""
-    return [(SessionCore, "_ask_data_node", lambda self, now: [])]
+    """A session that is cut off from meta alone learns it from a data node."""
+    return [(MembershipFetch, "tick", lambda self, now: [])]
 
 
 def suspicions_are_sent_under_any_incarnation() -> list[Patch]:

@@ -223,9 +223,11 @@ def test_that_meta_has_forgotten_a_session_removes_nothing() -> None:
 
 
 def test_what_a_departed_session_suspects_removes_nothing() -> None:
-    """It does not know that meta takes it for dead, and its client has left it."""
+    """It does not know that meta takes it for dead, and its client is on its way to another one."""
     cluster = make_cluster(sessions=3)
-    view = moving_to_session_2(cluster)
+    view, _ = watched(cluster, at=3)
+    for name in ("session-2", "session-3"):
+        cluster.sim.cut("publisher", name)
     cluster.sim.cut("session-1", "meta")
     cluster.run(2.4)
     cluster.sim.cut_one_way("data-1", "session-1")
@@ -235,6 +237,20 @@ def test_what_a_departed_session_suspects_removes_nothing() -> None:
     sim.cut("publisher", "session-1")
     sim.drop("publisher", "session-1")
     never_loses(cluster, view, 2.0)
+    sim.heal()
+    never_loses(cluster, view, 5.0)
+
+
+def test_a_data_node_believes_no_suspicion_while_it_does_not_hear_a_session() -> None:
+    """The client of session-1 lives at session-2, which is cut off from the data node."""
+    cluster = make_cluster(sessions=3)
+    view = moving_to_session_2(cluster)
+    cluster.run(4.0)
+    cluster.sim.cut("publisher", "session-1")
+    cluster.sim.drop("publisher", "session-1")
+    never_loses(cluster, view, cluster.config.session_grace_seconds - 6.0)
+    cluster.sim.heal()
+    never_loses(cluster, view, 5.0)
 
 
 def test_a_publisher_id_of_another_client_is_refused_and_never_repaired() -> None:

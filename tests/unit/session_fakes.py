@@ -7,11 +7,13 @@ from zreg.config import Config
 from zreg.effects import Effect, Link, Local, Peer, PeerLost, PeerUp, Send
 from zreg.model import (
     NO_INCARNATION,
+    Cause,
     DataInfoId,
     Incarnation,
     Member,
     Membership,
     Publisher,
+    Removal,
     RingParameters,
     Role,
     Status,
@@ -35,7 +37,8 @@ from zreg.wire.messages import PROTOCOL_VERSION, Message
 CONFIG = Config(meta_addresses=("tcp://meta:9610",), zone="z1", data_center="dc1")
 META = "tcp://meta:9610"
 CLUSTER_ID = b"cluster"
-S1 = Incarnation(3, "s1")
+# The session, and the same session after meta has removed and admitted it again.
+S1, S1_AGAIN = Incarnation(3, "s1"), Incarnation(8, "s1")
 D1, D2 = "d1@1", "d2@2"
 PAY, SHOP = data_info_id("pay"), data_info_id("shop")
 V1, V2, V3, V4 = (Version(3, counter) for counter in range(1, 5))
@@ -114,6 +117,15 @@ def make_publisher(number: int = 1, version: int = 1, **fields: object) -> Publi
         **fields,
     }
     return Publisher(**values)  # type: ignore[arg-type]
+
+
+ONE, TWO = make_publisher(1), make_publisher(2)
+REQUEST_RETRY = CONFIG.request_retry_seconds
+
+
+def removal_of(publisher: Publisher, cause: Cause = Cause.UNPUBLISHED) -> Removal:
+    """Return the removal of what a publisher has."""
+    return Removal(publisher.publisher_id, publisher.version, cause, publisher.session)
 
 
 def digest_of(*publishers: Publisher, ring_epoch: int = 3) -> CompareDigest:

@@ -83,7 +83,9 @@ def test_attributes_are_limited(bad: dict[str, str], reason: str) -> None:
         pack_body(["x"], attributes=bad, registered_at=0.0)
 
 
-@pytest.mark.parametrize("value", [5, None, 1.5, ["x"], object()], ids=repr)
+@pytest.mark.parametrize(
+    "value", [5, None, 1.5, ["x"], pytest.param(object(), id="object")], ids=repr
+)
 def test_a_value_is_text_bytes_or_an_endpoint(value: Any) -> None:
     with pytest.raises(UsageError, match="text, bytes or an endpoint"):
         pack_body(["fine", value], attributes={}, registered_at=0.0)

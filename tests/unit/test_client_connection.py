@@ -25,7 +25,8 @@ from zreg.client.core.commands import ClientState, SetPublication
 from zreg.client.core.connection import TRANSITIONS, Step
 from zreg.effects import Connect, Disconnect, Effect, Link, PeerIncompatible, PeerLost, PeerUp, Send
 from zreg.errors import ForeignClusterError
-from zreg.wire.client_messages import Bye, Welcome, WhoAreYou
+from zreg.model import NO_INCARNATION
+from zreg.wire.client_messages import Bye, Moving, Welcome, WhoAreYou
 from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
 
 
@@ -118,6 +119,7 @@ def test_a_connection_is_given_up_when_no_welcome_comes() -> None:
         assert core.tick(now) == [say(Ping())], "the session may know it: this keeps its lease"
     assert core.tick(3.0) == []
     assert core.tick(3.5) == [
+        say(Moving()),
         Disconnect(Link.SESSION, "session-1"),
         lost(
             "the greeting was not answered: check that a session runs there",
@@ -167,6 +169,7 @@ def test_a_session_that_says_bye_is_tried_last() -> None:
     core = connected(A, B)
 
     assert hear(core, Bye(), 1.0) == [
+        say(Moving()),
         Disconnect(Link.SESSION, "session-1"),
         lost_line("the session said goodbye", B),
         lost("the session said goodbye", address=B),
@@ -186,10 +189,36 @@ def test_a_session_that_is_silent_for_a_lease_is_left() -> None:
 
     assert effects == [say(Ping())] * 2
     assert core.tick(3.05) == [
+        say(Moving()),
         Disconnect(Link.SESSION, "session-1"),
         lost_line("the session was silent for a whole lease"),
         lost("the session was silent for a whole lease"),
     ]
+
+
+def test_a_session_that_meta_has_not_admitted_is_left_for_one_that_can_register() -> None:
+    not_admitted = Welcome(1, NO_INCARNATION, CLUSTER, 3.0, 1.0)
+    core = connected(A, B, welcome=not_admitted)
+
+    assert core.state is ClientState.CONNECTING
+    assert core.tick(0.02) == [Connect(Link.SESSION, "session-2", A)]
+    local(core, PeerUp(Link.SESSION, "session-2"), 0.1)
+    hear(core, WELCOME, 0.1, peer="session-2")
+    assert core.state is ClientState.CONNECTED
+
+
+def test_the_last_session_of_a_round_serves_although_meta_has_not_admitted_it() -> None:
+    core = connected(A, welcome=Welcome(1, NO_INCARNATION, CLUSTER, 3.0, 1.0))
+
+    assert core.state is ClientState.CONNECTED
+
+
+def test_a_session_that_lost_its_incarnation_is_not_left_for_that() -> None:
+    core = connected(A, B)
+    hear(core, WhoAreYou(), 1.0)
+    hear(core, Welcome(1, NO_INCARNATION, CLUSTER, 3.0, 1.0), 1.0)
+
+    assert core.state is ClientState.CONNECTED
 
 
 def test_after_a_stall_of_the_client_the_lease_starts_afresh() -> None:

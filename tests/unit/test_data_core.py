@@ -738,6 +738,7 @@ def test_repr_and_statistics_show_the_sizes() -> None:
         "hints": 1,
         "beats": 0,
         "refusals": 1,
+        "suspicions": 0,
     }
 
 

@@ -3,6 +3,7 @@
 import fnmatch
 
 import pytest
+from data_fakes import NAME, OTHER, P1, P2, P3, S1, S2, commit, datum_of
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -10,14 +11,12 @@ from strategies import make_publisher
 
 from zreg.config import Config, Limits
 from zreg.data import follower_answers
-from zreg.data.datum import Datum
 from zreg.data.store import DatumStore
 from zreg.model import (
     ZERO,
     Cause,
     Change,
     DataInfoId,
-    Incarnation,
     Publisher,
     Removal,
     Version,
@@ -37,9 +36,6 @@ from zreg.wire.data_messages import (
     Versions,
 )
 
-NAME, OTHER = data_info_id("pay"), data_info_id("ship")
-P1, P2, P3 = (bytes([number]) * 16 for number in (1, 2, 3))
-S1, S2 = Incarnation(1, "s1"), Incarnation(2, "s2")
 CONFIG = Config(tombstone_seconds=100.0)
 V1, V2 = Version(1, 1), Version(1, 2)
 
@@ -57,14 +53,7 @@ def put(store: DatumStore, step: Publisher | Removal, name: DataInfoId = NAME) -
         store.put(name, step)
     else:
         store.remove(name, step, 0.0)
-    for datum in store.dirty():
-        store.commit(datum, 1, 0.0)
-
-
-def datum_of(store: DatumStore, name: DataInfoId = NAME) -> Datum:
-    datum = store.find(name)
-    assert datum is not None
-    return datum
+    commit(store)
 
 
 def fetch(version: Version) -> FetchChanges:

@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from data_fakes import NAME, OTHER, P1, P2, P3, S1, S2, commit, datum_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -28,15 +29,11 @@ from zreg.model import (
     Publisher,
     Removal,
     Version,
-    data_info_id,
     publisher_wins,
 )
 from zreg.primitives.digest import pair_digest
 from zreg.primitives.mirror import PUBLISHERS, Mirror
 
-NAME, OTHER = data_info_id("pay"), data_info_id("ship")
-P1, P2, P3 = (bytes([number]) * 16 for number in (1, 2, 3))
-S1, S2 = Incarnation(1, "s1"), Incarnation(2, "s2")
 TOMBSTONE_SECONDS = 100.0
 CONFIG = Config(tombstone_seconds=TOMBSTONE_SECONDS, op_log_length_min=4, op_log_seconds=50.0)
 
@@ -48,16 +45,6 @@ def make_store(*content: Publisher, name: DataInfoId = NAME) -> DatumStore:
         store.put(name, publisher)
     commit(store)
     return store
-
-
-def commit(store: DatumStore, *, epoch: int = 1, now: float = 0.0) -> list[Change | None]:
-    return [store.commit(datum, epoch, now) for datum in store.dirty()]
-
-
-def datum_of(store: DatumStore, name: DataInfoId = NAME) -> Datum:
-    datum = store.find(name)
-    assert datum is not None
-    return datum
 
 
 def unpublished(key: bytes, version: int) -> Removal:

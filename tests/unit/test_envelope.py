@@ -9,7 +9,7 @@ from strategies import every_flip, plain_values
 from zreg.config import Limits
 from zreg.errors import ForeignClusterError, MalformedError, PeerError, ProtocolVersionError
 from zreg.wire import envelope
-from zreg.wire.envelope import MAGIC, Envelope
+from zreg.wire.envelope import MAGIC, Envelope, VersionHeaderError
 from zreg.wire.messages import PROTOCOL_VERSION
 
 CODES = {MalformedError.code, ProtocolVersionError.code, ForeignClusterError.code}
@@ -57,6 +57,24 @@ def test_another_cluster_is_refused() -> None:
 @pytest.mark.parametrize("version", [0, 2, 2**63 - 1])
 def test_another_protocol_version_is_refused(version: int) -> None:
     assert refused_code(header_of(MAGIC, version, "ours", 1)) == ProtocolVersionError.code
+
+
+@pytest.mark.parametrize(
+    ("version", "at_peer", "here"),
+    [
+        (0, "your side", "the peer"),
+        (2, "the node that answers this", "this side"),
+    ],
+    ids=["older", "newer"],
+)
+def test_both_sides_learn_which_of_them_to_upgrade(version: int, at_peer: str, here: str) -> None:
+    with pytest.raises(VersionHeaderError) as raised:
+        Envelope("ours").open(header_of(MAGIC, version, "ours", 1))
+
+    assert raised.value.detail.endswith(f": upgrade zreg on {at_peer}")
+    assert raised.value.here.endswith(f": upgrade zreg on {here}")
+    assert str(version) in raised.value.detail
+    assert str(version) in raised.value.here
 
 
 def test_the_protocol_version_is_checked_before_the_cluster() -> None:

@@ -25,6 +25,7 @@ PINNED_TAGS = {
     13: "Pong",
     14: "Bye",
     15: "WhoAreYou",
+    16: "Moving",
     20: "NodeHello",
     21: "PublishDatum",
     22: "UnpublishDatum",

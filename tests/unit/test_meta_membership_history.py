@@ -5,12 +5,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from meta_state_fakes import CLUSTER, META, founded, member
 from msgspec.structs import replace
 
 from zreg.membership.changes import changed
 from zreg.meta.state.membership_history import ITEMS_MAX, STEPS_MAX
 from zreg.meta.state.meta_state import MetaState
-from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
+from zreg.model import Incarnation, Membership, RingParameters, Role, Status
 from zreg.wire.log_commands import (
     Admit,
     AdmitMeta,
@@ -20,29 +21,13 @@ from zreg.wire.log_commands import (
     Depart,
     DropMeta,
     Forget,
-    Found,
     Raise,
     Recover,
     SetStatus,
 )
 from zreg.wire.membership_messages import FetchMembership, MembershipChanges
 
-CLUSTER, OTHER_CLUSTER = b"id" * 8, b"xx" * 8
-META = Member("m1", Role.META, 1, Status.WORKING, "tcp://m1:1", "tcp://m1:2", process_id=b"m1")
-FIRST = Membership(CLUSTER, 1, 0, RingParameters(), (META,))
-
-
-def member(node_id: str, life: int = 1) -> Member:
-    role = {"s": Role.SESSION, "d": Role.DATA, "m": Role.META}[node_id[0]]
-    process_id = f"{node_id}/{life}".encode()
-    return Member(node_id, role, 0, Status.INITIAL, f"tcp://{node_id}:1", process_id=process_id)
-
-
-def founded(*commands: AnyCommand) -> MetaState:
-    state = MetaState()
-    for command in (Found(FIRST), *commands):
-        assert state.apply(command).code == 0
-    return state
+OTHER_CLUSTER = b"xx" * 8
 
 
 def answer(

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from test_meta_state import FIRST, founded
+from meta_state_fakes import FIRST, founded
 
 from zreg.config import Limits
 from zreg.errors import LimitError, VersionMismatchError

@@ -3,6 +3,7 @@
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from meta_state_fakes import FIRST, META, founded, member
 
 from zreg.config import Limits
 from zreg.errors import LimitError, NodeIdInUseError
@@ -21,22 +22,6 @@ from zreg.wire.log_commands import (
     decode_command,
     encode_command,
 )
-
-META = Member("m1", Role.META, 1, Status.WORKING, "tcp://m1:1", "tcp://m1:2", process_id=b"m1")
-FIRST = Membership(b"id" * 8, 1, 0, RingParameters(), (META,))
-
-
-def member(node_id: str, life: int = 1) -> Member:
-    role = Role.SESSION if node_id.startswith("s") else Role.DATA
-    process_id = f"{node_id}/{life}".encode()
-    return Member(node_id, role, 0, Status.INITIAL, f"tcp://{node_id}:1", process_id=process_id)
-
-
-def founded(*commands: AnyCommand) -> MetaState:
-    state = MetaState()
-    for command in (Found(FIRST), *commands):
-        assert state.apply(command).code == 0
-    return state
 
 
 def statuses(state: MetaState) -> list[tuple[str, str]]:

@@ -114,7 +114,7 @@ def adding_while_one_is_away() -> tuple[Cluster, str]:
     cluster.cut = {leader, other}
     me = cluster.cores[leader].raft_driver.peers
     cluster.start("m4", {})
-    cluster.give("m4", Link.RAFT_ANSWER, b"1", me._introduce("m4", 0.0).message)  # type: ignore[attr-defined]
+    cluster.give("m4", Link.RAFT_ANSWER, b"1", me._introduction_requests.send("m4", 0.0).message)  # type: ignore[attr-defined]
     cluster.give("m4", Link.RAFT_ANSWER, b"2", first_entry(cluster, leader, "m4"))
     assert cluster.cores["m4"].raft_driver.raft.configuration.voters == NAMES
     return cluster, away
@@ -374,7 +374,7 @@ def test_an_abandoned_node_is_no_peer_of_the_recovered_one() -> None:
         now=0.0,
     )
     core.start(0.0)
-    question = given_up.peers._introduce(last, 0.0).message  # type: ignore[attr-defined]
+    question = given_up.peers._introduction_requests.send(last, 0.0).message  # type: ignore[attr-defined]
     (sent,) = core.receive(Link.RAFT_ANSWER, b"request", question, 0.0)
     assert isinstance(sent.message, MetaIntroduced)  # type: ignore[attr-defined]
     given_up.peers.on_meta_introduced(last, sent.message)  # type: ignore[attr-defined]

@@ -456,7 +456,7 @@ def test_nodes_of_two_clusters_are_no_peers() -> None:
     request.introductions.identity = type(request.introductions.identity)(
         node_id="m2", address=PEERS["m2"], journal_id="x", founders=""
     )
-    sent = request._introduce("m1", 0.0)
+    sent = request._introduction_requests.send("m1", 0.0)
 
     (answer,) = one.cores["m1"].receive(Link.RAFT_ANSWER, b"r", sent.message, 0.0)  # type: ignore[attr-defined]
 
@@ -470,7 +470,7 @@ def test_a_wrong_node_behind_an_address_is_no_peer() -> None:
         cluster.stop(name)
     cluster.start("m1", {**PEERS, "m2": PEERS["m3"], "m3": PEERS["m2"]})
     core = cluster.start("m3")
-    first = cluster.cores["m1"].raft_driver.peers._introduce("m2", 0.0)
+    first = cluster.cores["m1"].raft_driver.peers._introduction_requests.send("m2", 0.0)
     (answer,) = core.receive(Link.RAFT_ANSWER, b"r", first.message, 0.0)  # type: ignore[attr-defined]
     assert "this is m3, not m2" in answer.message.detail  # type: ignore[attr-defined]
 
@@ -512,7 +512,7 @@ def test_the_number_of_remembered_senders_is_bounded() -> None:
         like.introductions.identity = type(like.introductions.identity)(
             node_id=f"n{number}", address="", journal_id="x", founders=""
         )
-        request = like._introduce("m1", 0.0).message  # type: ignore[attr-defined]
+        request = like._introduction_requests.send("m1", 0.0).message  # type: ignore[attr-defined]
         peers.on_introduce_meta(b"r", request)
 
     assert len(peers.introductions._askers) == 14
@@ -532,6 +532,19 @@ def test_a_lost_meta_node_is_logged_with_how_many_more_may_fail() -> None:
     assert cluster.events().count("raft.peer.restored") == 2
 
 
+def test_peers_are_due_when_one_is_dialled_or_introduced_to_again() -> None:
+    cluster = running()
+    peers = cluster.cores["m1"].raft_driver.peers
+    assert peers.next_tick_at() is None
+
+    peers.on_peer_lost("m2", 10.0)
+    assert peers.next_tick_at() == 10.25
+    peers.introduce_again("m3", 9.0)
+    assert peers.next_tick_at() == 10.0
+    peers.tick(10.25)
+    assert peers.next_tick_at() == 11.25
+
+
 def test_late_messages_and_messages_of_unknown_peers_change_nothing() -> None:
     cluster = running()
     core = cluster.cores["m1"]
@@ -542,7 +555,7 @@ def test_late_messages_and_messages_of_unknown_peers_change_nothing() -> None:
     assert peers.on_peer_lost("m9", 0.0) == []
     assert peers.introduce_again("m9", 0.0) == []
     assert peers.on_refused("m9", Refused(0, 2, ""), 0.0) == []
-    request = peers._introduce("m2", 0.0).message  # type: ignore[attr-defined]
+    request = peers._introduction_requests.send("m2", 0.0).message  # type: ignore[attr-defined]
     (answer,) = reply_to.on_introduce_meta(b"r", request)
     assert peers.on_meta_introduced("m2", answer.message) == []  # type: ignore[attr-defined]
     assert peers.on_meta_introduced("m2", answer.message) == []  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from session_fakes import (
     META,
     PAY,
     S1,
+    S1_AGAIN,
     V1,
     V2,
     Session,
@@ -76,7 +77,6 @@ from zreg.wire.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.messages import PROTOCOL_VERSION, Message
 
 FORMER = Incarnation(2, "s1")
-AGAIN = Incarnation(8, "s1")
 CACHED = make_membership(D1, session=FORMER)
 ONE, TWO = make_publisher(1, session=Incarnation(1, "s9")), make_publisher(2)
 SUBSCRIBE = Subscribe(5, PAY, Scope.GLOBAL)
@@ -98,7 +98,7 @@ class RestartedSession(Session):
     def be_admitted(self) -> list[Effect]:
         self.core.tick(self.now + 5.0)
         self.local(PeerUp(Link.META, META))
-        return self.join(make_membership(D1, epoch=8, ring_epoch=3, session=AGAIN), AGAIN)
+        return self.join(make_membership(D1, epoch=8, ring_epoch=3, session=S1_AGAIN), S1_AGAIN)
 
 
 def publish(request_id: int = 11, version: int = 1) -> Publish:
@@ -188,13 +188,13 @@ def test_when_meta_is_back_publishes_are_registered_accepted_and_replayed() -> N
 
     effects = session.be_admitted()
 
-    mine = make_publisher(2, session=AGAIN)
+    mine = make_publisher(2, session=S1_AGAIN)
     assert effects[-4:] == [
-        *to_data(D1, NodeHello(AGAIN), PublishDatum(1, PAY, mine), digest_of(mine)),
+        *to_data(D1, NodeHello(S1_AGAIN), PublishDatum(1, PAY, mine), digest_of(mine)),
         *to_client(ALICE, WhoAreYou()),
     ]
     assert session.hears(D1, Accepted((1,))) == to_client(ALICE, Accepted((11,)))
-    replayed = make_publisher(2, version=2, session=AGAIN)
+    replayed = make_publisher(2, version=2, session=S1_AGAIN)
     effects = session.greet(ALICE, publish(14, version=2), ReplayDone())
     assert at_data(effects) == [PublishDatum(2, PAY, replayed)]
     assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((14,)))
@@ -209,7 +209,7 @@ def test_a_publisher_that_the_replay_does_not_name_is_withdrawn() -> None:
     (removal,) = at_data(session.greet(ALICE, ReplayDone()))
 
     assert isinstance(removal, UnpublishDatum)
-    assert removal.removals == (Removal(TWO.publisher_id, 1, Cause.NOT_REPLAYED, AGAIN),)
+    assert removal.removals == (Removal(TWO.publisher_id, 1, Cause.NOT_REPLAYED, S1_AGAIN),)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_client_that_vanishes_removes_no_publisher_from_data_nodes() -> None:
 
     assert session.core.statistics()["clients"] == 0
     assert session.core.statistics()["publishers"] == 0
-    assert at_data(session.be_admitted()) == [NodeHello(AGAIN)]
+    assert at_data(session.be_admitted()) == [NodeHello(S1_AGAIN)]
 
 
 def test_clients_stay_however_long_meta_is_away() -> None:
@@ -272,7 +272,7 @@ def test_the_cached_members_are_shown_with_the_outage() -> None:
 def test_the_membership_from_meta_is_to_be_cached() -> None:
     effects = RestartedSession().be_admitted()
 
-    cached = make_membership(D1, epoch=8, ring_epoch=3, session=AGAIN)
+    cached = make_membership(D1, epoch=8, ring_epoch=3, session=S1_AGAIN)
     assert Emit(MembershipTaken(cached)) in effects
 
 

@@ -49,9 +49,10 @@ class Bench:
         self.counts: Counter[str] = Counter()
         self.socket = FakeSocket()
         self.link = FakeLink(self.socket)
-        self.results = SendResults[FakeSocket]()
+        self.results = SendResults()
+        self.used: dict[FakeSocket, None] = {}
         links = {id(Link.CLIENTS): self.link}
-        self.outbox = Outbox(links, self.counts, lambda _link: HEADER, self.results)
+        self.outbox = Outbox(links, self.counts, lambda _link: HEADER, self.results, self.used)
 
     def collect(self, peer: Peer, *records: Record) -> None:
         for record in records:
@@ -87,7 +88,7 @@ def test_the_records_of_a_turn_for_one_peer_are_one_message(bench: Bench) -> Non
 def test_the_sockets_that_have_sent_are_noted(bench: Bench) -> None:
     """The turn looks at them again, because sending can swallow a wake-up."""
     bench.send(b"a", Ping())
-    assert list(bench.results.has_sent) == [bench.socket]
+    assert list(bench.used) == [bench.socket]
 
 
 def test_records_beyond_a_frame_are_counted_one_by_one(bench: Bench) -> None:
@@ -193,7 +194,7 @@ def test_closing_a_socket_drops_its_backlogs(bench: Bench) -> None:
     bench.socket.outcome = Outcome.FULL
     bench.send(b"a", Ping())
     bench.outbox.close(bench.socket)
-    assert (bench.outbox.retry_queue.waiting, bench.results.has_sent) == ({}, {})
+    assert (bench.outbox.retry_queue.waiting, bench.socket.backlogs) == ({}, {})
 
 
 def test_flushing_one_peer_sends_its_records_only(bench: Bench) -> None:
@@ -225,7 +226,7 @@ def test_records_behind_a_failing_link_leave_with_the_next_flush(bench: Bench) -
         assert next(failing, None) is None
         return HEADER
 
-    outbox = Outbox(links, bench.counts, header, bench.results)
+    outbox = Outbox(links, bench.counts, header, bench.results, bench.used)
     outbox.add(Link.CLIENTS, b"a", Ping())
     outbox.add(Link.DATA, b"b", Pong())
     with pytest.raises(AssertionError):

@@ -1,10 +1,23 @@
 """What clients are answered: yes only when it is true, and nothing of theirs outlives them."""
 
-import logging
-from typing import Any
-
 import pytest
 from msgspec.structs import replace
+from session_client_fakes import (
+    GLOBAL,
+    GRACE,
+    LISTEN,
+    UNLISTEN,
+    WELCOME,
+    changes_and_logs,
+    make_session,
+    publish,
+    published,
+    refused,
+    removal,
+    removed_log,
+    subscribe,
+    unpublish,
+)
 from session_fakes import (
     ALICE,
     ALICE_ID,
@@ -15,9 +28,10 @@ from session_fakes import (
     CONFIG,
     D1,
     META,
+    ONE,
     PAY,
-    S1,
     SHOP,
+    TWO,
     V1,
     V2,
     Session,
@@ -31,108 +45,40 @@ from session_fakes import (
 
 from zreg.effects import (
     Disconnect,
-    Effect,
     Link,
-    Listen,
-    Log,
     PeerLost,
     Probe,
     Send,
-    Unlisten,
 )
 from zreg.errors import (
     LimitError,
     NotReadyError,
     ProtocolVersionError,
-    RefusedError,
     UnknownMessageError,
 )
-from zreg.model import NO_INCARNATION, ZERO, Cause, Incarnation, Publisher, Removal, Scope, Version
-from zreg.primitives.digest import view_digest
-from zreg.primitives.ring import bucket_of, bucket_topic
+from zreg.model import NO_INCARNATION, ZERO, Cause, Incarnation, Publisher, Scope, Version
 from zreg.wire.client_messages import (
     Bye,
     Hello,
-    Publish,
+    Moving,
     Push,
     PushAck,
     ReplayDone,
     Subscribe,
-    Unpublish,
     Unsubscribe,
     Welcome,
     WhoAreYou,
 )
-from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.common_messages import Accepted, Ping, Pong
 from zreg.wire.data_messages import (
     Changed,
     FetchChanges,
     ListDatums,
     PublishDatum,
     Snapshot,
-    UnpublishDatum,
 )
 from zreg.wire.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.messages import PROTOCOL_VERSION, Message
-
-ONE, TWO = make_publisher(1), make_publisher(2)
-GLOBAL = Scope.GLOBAL
-GRACE = CONFIG.disconnect_grace_seconds
-WELCOME = Welcome(PROTOCOL_VERSION, S1, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",))
-LISTEN, UNLISTEN = (kind(Link.CHANGES, bucket_topic(bucket_of(PAY))) for kind in (Listen, Unlisten))
-
-
-def publish(request_id: int, publisher: Publisher = ONE) -> Publish:
-    return Publish(request_id, publisher.publisher_id, publisher.version, PAY, publisher.body)
-
-
-def unpublish(request_id: int, publisher: Publisher = ONE) -> Unpublish:
-    return Unpublish(request_id, publisher.publisher_id, publisher.version, PAY)
-
-
-def subscribe(request_id: int = 5, version: Version = ZERO, *seen: Publisher) -> Subscribe:
-    return Subscribe(request_id, PAY, GLOBAL, version, view_digest(seen))
-
-
-def removal(request_id: int, cause: Cause, publisher: Publisher = ONE) -> list[Effect]:
-    gone = Removal(publisher.publisher_id, publisher.version, cause, publisher.session)
-    return to_data(D1, UnpublishDatum(request_id, PAY, (gone,)))
-
-
-def refused(request_id: int, error: type[RefusedError], detail: str) -> Refused:
-    return Refused(request_id, error.code, detail)
-
-
-def removed_log(client_id: bytes, cause: str, publishers: int) -> Log:
-    fields: dict[str, str | int | float] = {
-        "client": client_id.hex(),
-        "cause": cause,
-        "publishers": publishers,
-    }
-    return Log(logging.INFO, "client.off", fields)
-
-
-def changes_and_logs(effects: list[Effect]) -> list[Effect]:
-    """Return the effects without digests and beats."""
-    kinds = (PublishDatum, UnpublishDatum, FetchChanges)
-    return [
-        e
-        for e in effects
-        if not isinstance(e, Send) or e.link is not Link.DATA or isinstance(e.message, kinds)
-    ]
-
-
-def make_session(**config: Any) -> Session:
-    """Return a session with one data node that is connected."""
-    return Session(D1, config=replace(CONFIG, **config))
-
-
-def published(session: Session, peer: bytes = ALICE, *publishers: Publisher) -> None:
-    """Let a client publish, and the data node accept; requests to data nodes count from 1."""
-    for publisher in publishers or (ONE,):
-        effects = session.says(peer, publish(1, publisher))
-        assert session.accept_all(D1, effects) == to_client(peer, Accepted((1,)))
-
 
 # --- greeting -------------------------------------------------------------------------------------
 
@@ -156,7 +102,8 @@ def test_a_session_that_is_no_member_yet_takes_clients_and_their_publishes_wait(
 
 def test_another_protocol_version_is_refused_with_what_to_do() -> None:
     detail = (
-        "this session speaks protocol version 1, the client 2: install matching versions of zreg"
+        "you speak protocol version 2, and the node that answers this speaks 1: "
+        "upgrade zreg on the node that answers this"
     )
     answer = to_client(ALICE, refused(0, ProtocolVersionError, detail))
     session = make_session()
@@ -189,7 +136,9 @@ def test_an_unidentified_peer_with_a_request_is_asked_who_it_is_once_a_turn(
     assert session.settle() == []
 
 
-@pytest.mark.parametrize("message", [Pong(), Bye(), ReplayDone(), PushAck(PAY, GLOBAL, V1)])
+@pytest.mark.parametrize(
+    "message", [Pong(), Bye(), Moving(), ReplayDone(), PushAck(PAY, GLOBAL, V1)]
+)
 def test_an_unidentified_peer_without_a_request_gets_no_answer(message: Message) -> None:
     assert make_session().says(ALICE, message) == []
 
@@ -332,6 +281,22 @@ def test_a_closed_connection_ends_everything_after_the_grace() -> None:
 
     assert changes_and_logs(session.wait(GRACE - 0.01)) == []
     assert changes_and_logs(session.wait(0.02)) == [
+        removed_log(ALICE_ID, "closed", 1),
+        *removal(2, Cause.CLOSED),
+    ]
+
+
+def test_a_client_that_says_that_it_moves_has_the_grace_of_a_session() -> None:
+    """The session was slow, so the client left it; it lives and registers at another one."""
+    session = make_session()
+    session.greet(ALICE)
+    published(session)
+
+    assert session.says(ALICE, Moving()) == []
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+
+    assert changes_and_logs(session.wait(CONFIG.session_grace_seconds - 0.01)) == []
+    assert changes_and_logs(session.wait(0.05)) == [
         removed_log(ALICE_ID, "closed", 1),
         *removal(2, Cause.CLOSED),
     ]

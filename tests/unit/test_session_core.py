@@ -13,8 +13,11 @@ from session_fakes import (
     D1,
     D2,
     META,
+    ONE,
     PAY,
     S1,
+    S1_AGAIN,
+    TWO,
     V1,
     V2,
     V3,
@@ -108,8 +111,6 @@ from zreg.wire.membership_messages import (
 )
 from zreg.wire.messages import PROTOCOL_VERSION, Message
 
-ONE, TWO = make_publisher(1), make_publisher(2)
-S1_AGAIN = Incarnation(8, "s1")
 SUBSCRIBE = Subscribe(5, PAY, Scope.GLOBAL)
 
 

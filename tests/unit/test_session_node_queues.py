@@ -8,8 +8,10 @@ from session_fakes import (
     CONFIG,
     D1,
     D2,
+    ONE,
     PAY,
     S1,
+    TWO,
     RegistrationsBench,
     digest_of,
     make_membership,
@@ -19,7 +21,7 @@ from session_fakes import (
 )
 
 from zreg.effects import Effect, Link, PeerUp, Send
-from zreg.model import NO_INCARNATION, Cause, Incarnation
+from zreg.model import NO_INCARNATION, Cause
 from zreg.primitives.digest import DigestSum
 from zreg.wire.data_messages import (
     CompareDigest,
@@ -27,9 +29,7 @@ from zreg.wire.data_messages import (
     UnpublishDatum,
 )
 
-ONE, TWO = make_publisher(1), make_publisher(2)
 WINDOW = 4096
-S1_AGAIN = Incarnation(8, "s1")
 
 
 def test_only_the_newest_state_waits_for_a_connection() -> None:

@@ -1,22 +1,30 @@
 """What clients publish is accepted once it is true, and a repeated request is done once."""
 
-import logging
-from typing import Any
-
 import pytest
 from msgspec.structs import replace
+from session_client_fakes import (
+    GRACE,
+    WELCOME,
+    changes_and_logs,
+    make_session,
+    publish,
+    published,
+    refused,
+    removal,
+    removed_log,
+    unpublish,
+)
 from session_fakes import (
     ALICE,
     ALICE_ID,
     BOB,
     BOB_ID,
-    CLUSTER_ID,
-    CONFIG,
     D1,
     META,
+    ONE,
     PAY,
-    S1,
     SHOP,
+    TWO,
     Session,
     at_clients,
     make_membership,
@@ -26,97 +34,26 @@ from session_fakes import (
 )
 
 from zreg.effects import (
-    Effect,
     Link,
-    Listen,
-    Log,
     PeerLost,
-    Send,
-    Unlisten,
 )
 from zreg.errors import (
     LimitError,
     NotReadyError,
     RefusedError,
 )
-from zreg.model import NO_INCARNATION, ZERO, Cause, Publisher, Removal, Scope, Version
-from zreg.primitives.digest import view_digest
-from zreg.primitives.ring import bucket_of, bucket_topic
+from zreg.model import NO_INCARNATION, Cause
 from zreg.wire.client_messages import (
     Bye,
     Hello,
     Publish,
     ReplayDone,
-    Subscribe,
-    Unpublish,
-    Welcome,
 )
 from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.data_messages import (
-    FetchChanges,
     PublishDatum,
-    UnpublishDatum,
 )
 from zreg.wire.messages import PROTOCOL_VERSION
-
-ONE, TWO = make_publisher(1), make_publisher(2)
-GLOBAL = Scope.GLOBAL
-GRACE = CONFIG.disconnect_grace_seconds
-WELCOME = Welcome(PROTOCOL_VERSION, S1, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",))
-LISTEN, UNLISTEN = (kind(Link.CHANGES, bucket_topic(bucket_of(PAY))) for kind in (Listen, Unlisten))
-
-
-def publish(request_id: int, publisher: Publisher = ONE) -> Publish:
-    return Publish(request_id, publisher.publisher_id, publisher.version, PAY, publisher.body)
-
-
-def unpublish(request_id: int, publisher: Publisher = ONE) -> Unpublish:
-    return Unpublish(request_id, publisher.publisher_id, publisher.version, PAY)
-
-
-def subscribe(request_id: int = 5, version: Version = ZERO, *seen: Publisher) -> Subscribe:
-    return Subscribe(request_id, PAY, GLOBAL, version, view_digest(seen))
-
-
-def removal(request_id: int, cause: Cause, publisher: Publisher = ONE) -> list[Effect]:
-    gone = Removal(publisher.publisher_id, publisher.version, cause, publisher.session)
-    return to_data(D1, UnpublishDatum(request_id, PAY, (gone,)))
-
-
-def refused(request_id: int, error: type[RefusedError], detail: str) -> Refused:
-    return Refused(request_id, error.code, detail)
-
-
-def off(client_id: bytes, cause: str, publishers: int) -> Log:
-    fields: dict[str, str | int | float] = {
-        "client": client_id.hex(),
-        "cause": cause,
-        "publishers": publishers,
-    }
-    return Log(logging.INFO, "client.off", fields)
-
-
-def changes_and_logs(effects: list[Effect]) -> list[Effect]:
-    """Return the effects without digests and beats."""
-    kinds = (PublishDatum, UnpublishDatum, FetchChanges)
-    return [
-        e
-        for e in effects
-        if not isinstance(e, Send) or e.link is not Link.DATA or isinstance(e.message, kinds)
-    ]
-
-
-def make_session(**config: Any) -> Session:
-    """Return a session with a data node that was told of everything."""
-    return Session(D1, config=replace(CONFIG, **config))
-
-
-def published(session: Session, peer: bytes = ALICE, *publishers: Publisher) -> None:
-    """Let a client publish, and its data node accept; request ids of data nodes go from 1."""
-    for publisher in publishers or (ONE,):
-        effects = session.says(peer, publish(1, publisher))
-        assert session.accept_all(D1, effects) == to_client(peer, Accepted((1,)))
-
 
 # --- publishing -----------------------------------------------------------------------------------
 
@@ -195,7 +132,7 @@ def test_a_publisher_id_of_another_client_is_refused() -> None:
     answer = to_client(BOB, refused(8, RefusedError, detail))
     assert session.says(BOB, unpublish(8, newer)) == answer
     assert session.says(ALICE, publish(9)) == to_client(ALICE, Accepted((9,)))
-    assert session.says(BOB, Bye()) == [off(BOB_ID, "bye", 0)]
+    assert session.says(BOB, Bye()) == [removed_log(BOB_ID, "bye", 0)]
 
 
 def test_a_publisher_id_stays_with_its_datum() -> None:

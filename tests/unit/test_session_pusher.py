@@ -15,8 +15,10 @@ from session_fakes import (
     BOB_ID,
     CONFIG,
     D1,
+    ONE,
     PAY,
     S1,
+    TWO,
     V1,
     V2,
     V3,
@@ -37,7 +39,7 @@ from zreg.session.clients.subscriber import Subscriber, sees
 from zreg.session.upstream.followed_datum import FollowedDatum
 from zreg.wire.client_messages import Push, PushAck
 
-ONE, TWO, THREE = make_publisher(1), make_publisher(2), make_publisher(3)
+THREE = make_publisher(3)
 RETRY = CONFIG.push_retry_seconds
 GLOBAL, ZONE, DATA_CENTER = Scope.GLOBAL, Scope.ZONE, Scope.DATA_CENTER
 
@@ -82,6 +84,13 @@ class Datum:
         self.settle()
         self.acknowledge(subscriber, self.followed.mirror.version)
         assert self.settle() == []
+        return subscriber
+
+    def in_flight(self, client: Client, version: Version = V2) -> Subscriber:
+        """Return a subscriber that was up to date and whose client is pushed one change."""
+        subscriber = self.acked(client)
+        self.change(version, TWO)
+        self.settle()
         return subscriber
 
     def acknowledge(self, subscriber: Subscriber, version: Version, **fields: bool) -> None:
@@ -403,9 +412,7 @@ def test_a_repeated_subscription_starts_anew() -> None:
 
 def test_a_push_that_does_not_fit_is_followed_by_a_snapshot() -> None:
     datum = Datum(V1, ONE)
-    subscriber = datum.acked(make_client())
-    datum.change(V2, TWO)
-    datum.settle()
+    subscriber = datum.in_flight(make_client())
 
     datum.acknowledge(subscriber, V2, needs_snapshot=True)
 
@@ -414,9 +421,7 @@ def test_a_push_that_does_not_fit_is_followed_by_a_snapshot() -> None:
 
 def test_an_acknowledgement_of_an_earlier_push_is_ignored() -> None:
     datum = Datum(V1, ONE)
-    subscriber = datum.acked(make_client())
-    datum.change(V2, TWO)
-    datum.settle()
+    subscriber = datum.in_flight(make_client())
     datum.change(V3, THREE)
 
     datum.acknowledge(subscriber, V1)
@@ -428,9 +433,7 @@ def test_an_acknowledgement_of_an_earlier_push_is_ignored() -> None:
 
 def test_a_client_that_lacks_what_a_push_starts_from_says_so_with_its_lower_version() -> None:
     datum = Datum(V2, ONE)
-    subscriber = datum.acked(make_client())
-    datum.change(V3, TWO)
-    datum.settle()
+    subscriber = datum.in_flight(make_client(), V3)
 
     datum.acknowledge(subscriber, V1, needs_snapshot=True)
 
@@ -449,9 +452,7 @@ def test_an_acknowledgement_without_a_push_in_flight_is_ignored() -> None:
 
 def test_an_acknowledgement_of_a_higher_version_is_a_claim_that_the_primary_judges() -> None:
     datum = Datum(V1, ONE)
-    subscriber = datum.acked(make_client())
-    datum.change(V2, TWO)
-    datum.settle()
+    subscriber = datum.in_flight(make_client())
 
     datum.acknowledge(subscriber, V4)
     assert subscriber.claim == (V4, UNSURE_DIGEST)
@@ -469,9 +470,7 @@ def test_an_acknowledgement_of_a_higher_version_is_a_claim_that_the_primary_judg
 
 def test_a_client_that_does_not_acknowledge_is_probed_once_and_gets_nothing_more() -> None:
     datum = Datum(V1, ONE)
-    datum.acked(make_client())
-    datum.change(V2, TWO)
-    datum.settle()
+    datum.in_flight(make_client())
     assert datum.pusher.next_tick_at() == RETRY
     datum.now = 1.0
     datum.add(make_client(BOB_ID))
@@ -501,9 +500,7 @@ def test_a_client_with_several_pushes_in_flight_is_probed_once() -> None:
 
 def test_a_late_acknowledgement_counts_and_changes_follow_as_one_delta() -> None:
     datum = Datum(V1, ONE)
-    subscriber = datum.acked(make_client())
-    datum.change(V2, TWO)
-    datum.settle()
+    subscriber = datum.in_flight(make_client())
     datum.tick(5 * RETRY)
     datum.change(V3, THREE)
     four = make_publisher(4)

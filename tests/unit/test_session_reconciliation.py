@@ -4,11 +4,12 @@ import logging
 
 import pytest
 from session_fakes import (
-    CONFIG,
     D1,
     D2,
+    ONE,
     PAY,
     S1,
+    TWO,
     RegistrationsBench,
     make_publisher,
     names_at,
@@ -17,7 +18,7 @@ from session_fakes import (
 
 from zreg.config import Limits
 from zreg.effects import Effect, Log
-from zreg.model import Cause, Incarnation, Publisher, Removal
+from zreg.model import Cause, Incarnation, Removal
 from zreg.wire.data_messages import (
     ComparePublishers,
     DigestCompared,
@@ -25,15 +26,6 @@ from zreg.wire.data_messages import (
     PublishersCompared,
     UnpublishDatum,
 )
-
-ONE, TWO = make_publisher(1), make_publisher(2)
-WINDOW = 4096
-S1_AGAIN = Incarnation(8, "s1")
-RETRY = CONFIG.request_retry_seconds
-
-
-def removal(publisher: Publisher, cause: Cause = Cause.UNPUBLISHED) -> Removal:
-    return Removal(publisher.publisher_id, publisher.version, cause, publisher.session)
 
 
 def differ(bench: RegistrationsBench, times: int = 1, *, is_equal: bool = False) -> list[Effect]:

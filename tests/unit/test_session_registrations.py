@@ -3,35 +3,28 @@
 import pytest
 from session_fakes import (
     ALICE_ID,
-    CONFIG,
     D1,
     D2,
+    ONE,
     PAY,
     S1,
+    S1_AGAIN,
+    TWO,
     RegistrationsBench,
     digest_of,
     make_links,
     make_publisher,
     names_at,
+    removal_of,
     to_data,
 )
 
-from zreg.model import NO_INCARNATION, Cause, Incarnation, Publisher, Removal
+from zreg.model import NO_INCARNATION, Cause, Removal
 from zreg.wire.client_messages import Unpublish
 from zreg.wire.data_messages import (
     PublishDatum,
     UnpublishDatum,
 )
-
-ONE, TWO = make_publisher(1), make_publisher(2)
-WINDOW = 4096
-S1_AGAIN = Incarnation(8, "s1")
-RETRY = CONFIG.request_retry_seconds
-
-
-def removal(publisher: Publisher, cause: Cause = Cause.UNPUBLISHED) -> Removal:
-    return Removal(publisher.publisher_id, publisher.version, cause, publisher.session)
-
 
 # --- a registration that is not accepted yet ------------------------------------------------------
 
@@ -128,7 +121,7 @@ def test_a_registration_that_is_withdrawn_before_it_is_sent_is_sent_as_a_removal
 
     bench.registrations.withdraw(bench.registration(ONE), Cause.UNPUBLISHED, 8)
 
-    request = UnpublishDatum(1, PAY, (removal(ONE),))
+    request = UnpublishDatum(1, PAY, (removal_of(ONE),))
     assert bench.settle(0.0) == to_data(D1, request, digest_of())
 
 
@@ -140,7 +133,7 @@ def test_a_removal_is_kept_until_it_is_accepted_and_then_forgotten() -> None:
 
     bench.registrations.withdraw(registration, Cause.CLOSED)
 
-    request = UnpublishDatum(2, PAY, (removal(ONE, Cause.CLOSED),))
+    request = UnpublishDatum(2, PAY, (removal_of(ONE, Cause.CLOSED),))
     assert bench.settle(0.0) == to_data(D1, request)
     assert bench.registrations.find(ONE.publisher_id) is registration
     assert bench.registrations.on_accepted(D1, [2]) == [registration]
@@ -155,7 +148,7 @@ def test_a_removal_goes_up_to_the_version_that_the_client_names_if_that_is_highe
 
     bench.registrations.withdraw(bench.registration(ONE), Cause.UNPUBLISHED, 8, version=5)
 
-    gone = removal(make_publisher(1, version=5))
+    gone = removal_of(make_publisher(1, version=5))
     assert bench.settle(0.0) == to_data(D1, UnpublishDatum(2, PAY, (gone,)))
     assert bench.registration(ONE).publisher.version == 5
 
@@ -261,7 +254,7 @@ def test_removals_move_with_the_ring_too() -> None:
     bench.follow(D2)
     bench.come_up(D2)
 
-    gone = UnpublishDatum(3, PAY, (removal(ONE, Cause.BYE),))
+    gone = UnpublishDatum(3, PAY, (removal_of(ONE, Cause.BYE),))
     assert bench.settle(0.0) == to_data(D2, gone, digest_of(ring_epoch=4))
 
 
@@ -327,7 +320,7 @@ def test_a_removal_is_sent_also_by_a_new_incarnation() -> None:
 
     bench.registrations.on_incarnation(S1_AGAIN)
 
-    gone = UnpublishDatum(2, PAY, (removal(ONE, Cause.BYE),))
+    gone = UnpublishDatum(2, PAY, (removal_of(ONE, Cause.BYE),))
     assert bench.settle(0.0) == to_data(D1, gone, digest_of())
     assert not bench.registrations.is_accepted(bench.registration(ONE))
     bench.registrations.on_accepted(D1, [2])

@@ -3,17 +3,22 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from session_client_fakes import (
+    FOUR,
+    THREE,
+    WELCOME,
+    publish,
+    unpublish,
+)
 from session_fakes import (
     ALICE,
     ALICE_ID,
     BOB,
     BOB_ID,
     CAROL,
-    CLUSTER_ID,
     CONFIG,
     D1,
-    PAY,
-    S1,
+    TWO,
     Session,
     at_clients,
     make_publisher,
@@ -22,21 +27,9 @@ from session_fakes import (
 
 from zreg.effects import Effect, Link, PeerLost, Send
 from zreg.errors import LimitError
-from zreg.model import Publisher
-from zreg.wire.client_messages import Bye, Hello, Publish, ReplayDone, Unpublish, Welcome
+from zreg.wire.client_messages import Bye, Hello, ReplayDone
 from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.messages import PROTOCOL_VERSION
-
-WELCOME = Welcome(PROTOCOL_VERSION, S1, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",))
-ONE, TWO, THREE, FOUR = (make_publisher(number) for number in range(1, 5))
-
-
-def publish(request_id: int, publisher: Publisher = ONE) -> Publish:
-    return Publish(request_id, publisher.publisher_id, publisher.version, PAY, publisher.body)
-
-
-def unpublish(request_id: int, publisher: Publisher = ONE) -> Unpublish:
-    return Unpublish(request_id, publisher.publisher_id, publisher.version, PAY)
 
 
 def refused(request_id: int, count_max: int, waiting: int) -> Refused:

@@ -10,6 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag
+from zreg.config import Limits
+from zreg.errors import UsageError
 
 Flags = Mapping[str, str | None]
 
@@ -91,6 +93,15 @@ Timeout = Annotated[
 ]
 Group = Annotated[str, typer.Option(help="Group of the data id.")]
 InstanceId = Annotated[str, typer.Option(help="Instance id of the data id.")]
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise `UsageError` if a pattern is longer than a question may hold."""
+    if len(pattern) > Limits.id_part_characters_max:
+        raise UsageError(
+            f"the pattern has {len(pattern)} characters: write at most "
+            f"{Limits.id_part_characters_max}"
+        )
 
 
 def with_settings(

@@ -15,7 +15,9 @@ from zreg.data.hints import Hints
 from zreg.data.ownership import Ownership
 from zreg.data.refusals import Refusals
 from zreg.data.session_comparisons import SessionComparisons
+from zreg.data.session_contacts import SessionContacts
 from zreg.data.store import DatumStore
+from zreg.data.suspicions import Suspicions
 from zreg.data.writes import Writes
 from zreg.effects import (
     ENDED,
@@ -76,9 +78,14 @@ class DataCore:
         self._ownership = Ownership(member.node_id)
         self._refusals = Refusals()
         parts = (self._ownership, self._cluster_member, self._refusals)
-        self._writes = Writes(self._store, *parts)
+        grace_seconds = config.session_grace_seconds
+        self._contacts = SessionContacts(grace_seconds)
+        self._suspicions = Suspicions(grace_seconds, self._contacts, self._cluster_member)
+        self._writes = Writes(self._store, *parts, self._suspicions, self._contacts)
         self._followers = Followers(self._store, self._hints, *parts)
-        self._sessions = SessionComparisons(self._store, self._ownership, self._refusals)
+        self._comparisons = SessionComparisons(
+            self._store, self._ownership, self._refusals, self._contacts
+        )
         # The epoch of the membership that this core has acted on, not only heard of.
         self._refusals.epoch = self._cluster_member.membership.epoch
         self._beat_at = now
@@ -113,7 +120,7 @@ class DataCore:
                     return self._writes.on_unpublish(peer, message, now)
                 case FetchChanges():
                     return self._followers.on_fetch_changes(peer, message, now)
-                case MembershipReply() if self._sessions.is_session(peer):
+                case MembershipReply() if self._contacts.of_peer(peer):
                     learned = self._cluster_member.take_from_member(
                         message.membership, now, is_answer=False
                     )
@@ -122,9 +129,9 @@ class DataCore:
                     return self._receive_rest(peer, message, now)
         match message:
             case PeerLost(link=Link.REQUESTS):
-                return self._on_peer_lost(message)
+                return self._on_peer_lost(message, now)
             case PeerSlow(link=Link.REQUESTS):
-                self._sessions.forget(message.peer)
+                self._contacts.forget(message.peer, now)
                 self._writes.forget(message.peer)
                 return [Disconnect(Link.REQUESTS, message.peer)]
             case Stop():
@@ -135,10 +142,10 @@ class DataCore:
     def _receive_rest(self, peer: Peer, message: Message | Local, now: float) -> Sequence[Effect]:
         match message:
             case NodeHello():
-                self._sessions.on_node_hello(peer, message)
+                self._contacts.on_node_hello(peer, message.incarnation, now)
                 return ()
             case CompareDigest():
-                effects, is_last = self._sessions.on_compare_digest(peer, message)
+                effects, is_last = self._comparisons.on_compare_digest(peer, message)
                 if is_last:
                     effects += self._evict(now)
                 # A snapshot from an unreconciled node may lack publishers. The beat tells the
@@ -147,10 +154,10 @@ class DataCore:
             case CompareVersions():
                 return self._followers.on_compare_versions(peer, message)
             case ComparePublishers():
-                return self._sessions.on_compare_publishers(peer, message)
+                return self._comparisons.on_compare_publishers(peer, message)
             case ListDatums():
                 return self._followers.on_list_datums(peer, message)
-            case FetchMembership() if self._sessions.is_session(peer):
+            case FetchMembership() if self._contacts.of_peer(peer):
                 reply = MembershipReply(message.request_id, self._cluster_member.membership)
                 return [Send(Link.REQUESTS, peer, reply)]
             case Ping():
@@ -162,10 +169,10 @@ class DataCore:
                 detail = f"a data node does not take {name}: connect to a session node instead"
                 return [self._refusals.refuse(peer, 0, UnknownMessageError, detail)]
 
-    def _on_peer_lost(self, lost: PeerLost) -> list[Effect]:
+    def _on_peer_lost(self, lost: PeerLost, now: float) -> list[Effect]:
         """Forget the connection; report its session to meta if the connection was ended."""
         self._writes.forget(lost.peer)
-        session = self._sessions.forget(lost.peer)
+        session = self._contacts.forget(lost.peer, now)
         if session is None or lost.reason not in ENDED:
             return []
         return self._cluster_member.report_gone(session)
@@ -184,7 +191,10 @@ class DataCore:
         return effects
 
     def settle(self, now: float) -> Sequence[Effect]:
-        """Commit what this turn merged, send the hints, and then accept the writes."""
+        """Judge suspicions, commit what this turn merged, send hints, then accept the writes."""
+        return self._writes.judge(now) + self._commit(now)
+
+    def _commit(self, now: float) -> list[Effect]:
         effects = self._hints.commit(self._store.dirty(), self.epoch, now)
         return effects + self._writes.settle()
 
@@ -209,11 +219,12 @@ class DataCore:
             "ring_epoch": self._ownership.ring_epoch,
             "datums": len(self._store),
             "publishers": self._store.publisher_count,
-            "sessions": len(self._sessions),
+            "sessions": len(self._contacts),
             "unreconciled": len(self._ownership.unreconciled),
             "hints": self._hints.hint_count,
             "beats": self._hints.beat_count,
             "refusals": self._refusals.count,
+            "suspicions": len(self._suspicions),
         }
 
     def health(self, now: float) -> Health:
@@ -229,8 +240,9 @@ class DataCore:
         is_new_life = learned.has_new_incarnation and incarnation != ownership.incarnation
         if not is_new_life and not learned.has_new_membership:
             return effects
-        # What this turn merged so far belongs to the epoch at which it came.
-        effects += self.settle(now)
+        # What this turn merged so far belongs to the epoch at which it came. Suspicions are judged
+        # after it, with the new sessions in view.
+        effects += self._commit(now)
         membership = self._cluster_member.membership
         if is_new_life:
             # Sessions may have written elsewhere while this node was no member. They send
@@ -255,6 +267,7 @@ class DataCore:
             names = [datum.name for datum in self._store]
             self._store.drop_all_but(name for name in names if self._ownership.owns(name))
         self._writes.follow(membership)
+        self._contacts.follow(membership, now)
         effects = self._evict(now)
         if before != list(self._ownership.unreconciled):
             # As after the last digest: the beat tells followers to fetch complete snapshots.

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 
 from zreg.data.ownership import Ownership
 from zreg.data.refusals import Refusals
+from zreg.data.session_contacts import SessionContacts
 from zreg.data.store import DatumStore
+from zreg.data.suspicions import SUSPICIONS, Suspicions
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import NotReadyError, RefusedError, SessionGoneError
 from zreg.membership.cluster_member import ClusterMember
-from zreg.model import Cause, Incarnation, Membership, Removal, Role, Status
+from zreg.model import Incarnation, Membership, Removal, Role, Status
 from zreg.wire.data_messages import PublishDatum, UnpublishDatum
 from zreg.wire.parts import accepted_records
 
 _LIVING = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 # A departed session may still register publishers until meta forgets it.
 _MAY_REGISTER = (*_LIVING, Status.DEPARTED)
-# What a session concludes from a closed connection or from silence, and its client did not say.
-_SUSPICIONS = (Cause.CLOSED, Cause.SILENT)
 
 
 class Writes:
@@ -32,11 +32,15 @@ class Writes:
         ownership: Ownership,
         cluster_member: ClusterMember,
         refusals: Refusals,
+        suspicions: Suspicions,
+        contacts: SessionContacts,
     ) -> None:
         self._store = store
         self._ownership = ownership
         self._cluster_member = cluster_member
         self._refusals = refusals
+        self._suspicions = suspicions
+        self._contacts = contacts
         # The session incarnations of the membership, and those of them that have not departed.
         self._sessions: frozenset[Incarnation] = frozenset()
         self._living: frozenset[Incarnation] = frozenset()
@@ -65,6 +69,8 @@ class Writes:
         del now
         name = publish.data_info_id
         if not self._ownership.is_primary(name):
+            if self._cluster_member.is_behind:
+                self._contacts.note_refused(peer)
             return [self._refusals.not_primary(peer, publish.request_id)]
         if publish.publisher.session not in self._sessions:
             return self._refuse_session(peer, publish)
@@ -73,6 +79,7 @@ class Writes:
             detail = "this publisher id belongs to another client: publish under a new id"
             return [self._refusals.refuse(peer, publish.request_id, RefusedError, detail)]
         self._store.put(name, publish.publisher)
+        self._contacts.note_served(peer)
         self._accept(peer, publish.request_id)
         return ()
 
@@ -81,18 +88,36 @@ class Writes:
         name = unpublish.data_info_id
         if not self._ownership.is_primary(name):
             return [self._refusals.not_primary(peer, unpublish.request_id)]
+        if self._suspicions.must_wait(unpublish, now):
+            self._suspicions.hold(peer, unpublish, now)
+        else:
+            self._remove(peer, unpublish, now)
+        return ()
+
+    def judge(self, now: float) -> list[Effect]:
+        """Merge the suspicions that can be judged now; refuse those of another primary."""
+        effects: list[Effect] = []
+        if len(self._suspicions):
+            for peer, unpublish in self._suspicions.take_due(now):
+                if self._ownership.is_primary(unpublish.data_info_id):
+                    self._remove(peer, unpublish, now)
+                else:
+                    effects.append(self._refusals.not_primary(peer, unpublish.request_id))
+        return effects
+
+    def _remove(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> None:
+        name = unpublish.data_info_id
         for removal in unpublish.removals:
             if not self._is_suspicion_of_departed(removal):
                 self._store.remove(name, removal, now)
         self._accept(peer, unpublish.request_id)
-        return ()
 
     def _is_suspicion_of_departed(self, removal: Removal) -> bool:
         """Return whether a session suspects a client although meta has taken it for dead itself.
 
         Its clients left it because it was stopped or cut off, and live elsewhere.
         """
-        return removal.cause in _SUSPICIONS and removal.session not in self._living
+        return removal.cause in SUSPICIONS and removal.session not in self._living
 
     def _accept(self, peer: Peer, request_id: int) -> None:
         request_ids = self._accepted.get(peer)
@@ -110,13 +135,15 @@ class Writes:
         if session.epoch > self._refusals.epoch:
             detail = f"{session} joined at an epoch that this node has not seen yet: send again"
             refused = self._refusals.refuse(peer, publish.request_id, NotReadyError, detail)
+            self._contacts.note_refused(peer)
             return [*self._cluster_member.see_epoch(session.epoch), refused]
         detail = f"{session} is not a member (any more): join again, then have the clients replay"
         return [self._refusals.refuse(peer, publish.request_id, SessionGoneError, detail)]
 
     def forget(self, peer: Peer) -> None:
-        """Drop the acceptances for a peer whose connection is gone."""
+        """Drop the acceptances and the suspicions of a peer whose connection is gone."""
         self._accepted.pop(peer, None)
+        self._suspicions.forget(peer)
 
     def settle(self) -> list[Effect]:
         """Return the acceptances of this turn; the changes must be committed before."""

@@ -21,7 +21,6 @@ from zreg.effects import (
     Listen,
     Local,
     Log,
-    MembershipTaken,
     Peer,
     PeerIncompatible,
     PeerLost,
@@ -35,12 +34,11 @@ from zreg.errors import (
     UnknownMessageError,
     UnknownNodeError,
 )
-from zreg.membership.announcements import Announcements
 from zreg.membership.leader_connection import LeaderConnection
 from zreg.membership.leader_outage import LeaderOutage
-from zreg.membership.membership_follower import MembershipFollower
+from zreg.membership.membership_copy import MembershipCopy
 from zreg.membership.node_id_wait import NodeIdWait
-from zreg.model import EMPTY_MEMBERSHIP, Incarnation, Member, Membership
+from zreg.model import Incarnation, Member, Membership
 from zreg.wire.common_messages import Refused
 from zreg.wire.membership_messages import (
     Join,
@@ -80,9 +78,11 @@ class Learned(msgspec.Struct):
 
 
 class ClusterMember:
-    """Joins the parts: the connection to the leader, the copy of the membership, the incarnation.
+    """Joins the connection to the leader and the copy of the membership; holds the incarnation.
 
-    `cached` is the membership on the node's disk, empty if there is none yet; None: it has no disk.
+    Invariant: the incarnation is the one that meta gave this node last, or None; it is never one
+    that the copy shows as departed. `cached` is the membership on the node's disk, empty if there
+    is none yet; None: it has no disk.
     """
 
     def __init__(
@@ -97,22 +97,20 @@ class ClusterMember:
         self.incarnation: Incarnation | None = None
         self._member = member
         self._config = config
-        self._has_disk = cached is not None
         self._connection = LeaderConnection(config, rng=rng, now=now)
-        self._follower = MembershipFollower(cached)
-        self._announcements = Announcements()
+        self._copy = MembershipCopy(cached, self._connection)
         self._id_wait = NodeIdWait(config)
         self._learned = Learned([])
 
     @property
     def membership(self) -> Membership:
         """The membership that this node follows."""
-        return self._follower.membership
+        return self._copy.membership
 
     @property
     def is_membership_cached(self) -> bool:
         """Whether the membership is from the disk: meta has sent none since the start."""
-        return self._follower.is_cached
+        return self._copy.is_cached
 
     @property
     def leader(self) -> str | None:
@@ -134,7 +132,7 @@ class ClusterMember:
     @property
     def is_behind(self) -> bool:
         """Whether a higher epoch than that of the membership is known to exist."""
-        return self._follower.is_behind
+        return self._copy.is_behind
 
     # --- messages, time -----------------------------------------------------------------------
 
@@ -209,20 +207,10 @@ class ClusterMember:
         """Renew the lease, or join if there is none."""
         connection, membership = self._connection, self.membership
         connection.note_asked(now)
-        self._follower.forget_fetch()
         request = _lease_request(
             connection.next_request_id(), self._member, self.incarnation, membership
         )
-        # A lost connection to the announcements is made again here, not by attempts of its own.
-        return [connection.send(request), *self._announcements.follow(membership)]
-
-    def _fetch(self, *, is_whole: bool = False) -> list[Effect]:
-        """Fetch the changes since the copy's epoch; one fetch at a time, until the next renewal."""
-        connection = self._connection
-        if not connection.is_up or self._follower.is_fetching:
-            return []
-        request_id = connection.next_request_id()
-        return [connection.send(self._follower.fetch(request_id, is_whole=is_whole))]
+        return [connection.send(request), *self._copy.on_lease_asked()]
 
     # --- what meta says -----------------------------------------------------------------------
 
@@ -242,7 +230,7 @@ class ClusterMember:
             case PeerIncompatible(link=Link.META) if message.peer == connection.address:
                 return self._on_lost(connection.hang_up(message.detail, now))
             case PeerLost(link=Link.MEMBERSHIP):
-                self._announcements.on_peer_lost(message.peer)
+                self._copy.on_announcer_lost(message.peer)
                 return []
             case EpochSeen():
                 return self.see_epoch(message.epoch)
@@ -265,7 +253,10 @@ class ClusterMember:
                 return self._on_membership(message, now)
             case MembershipChanges():
                 self._connection.on_answer()
-                return self._on_changes(message, now)
+                membership, effects = self._copy.changed(message)
+                if membership is None:
+                    return effects
+                return self._on_membership(MembershipReply(message.request_id, membership), now)
             case Refused():
                 return self._on_refused(message, now)
             case _:
@@ -283,8 +274,7 @@ class ClusterMember:
             case NodeIdInUseError.code:
                 return self._on_id_in_use(detail, now)
             case ForeignClusterError.code:
-                # Empty the cache: the next start of this node joins the cluster that it reaches.
-                return [*self._cache(EMPTY_MEMBERSHIP), Emit(NodeFailed(detail))]
+                return [*self._copy.forget_cluster(), Emit(NodeFailed(detail))]
             case _ if self.leader is not None:
                 fields: dict[str, str | int | float] = {"code": refused.code, "detail": detail}
                 return [Log(INFO, "meta.refused", fields)]
@@ -315,26 +305,17 @@ class ClusterMember:
 
     def see_epoch(self, epoch: int) -> list[Effect]:
         """Fetch the membership if a higher epoch than the copy's exists."""
-        return self._fetch() if self._follower.hint(epoch) else []
-
-    def _on_changes(self, changes: MembershipChanges, now: float) -> list[Effect]:
-        """Apply changes; if they were asked for and do not fit, fetch the whole."""
-        membership = self._follower.apply(changes)
-        if membership is not None:
-            return self._on_membership(MembershipReply(changes.request_id, membership), now)
-        return self._fetch(is_whole=True) if self._follower.must_fetch_whole(changes) else []
+        return self._copy.see_epoch(epoch)
 
     def _on_membership(self, reply: MembershipReply, now: float) -> list[Effect]:
         """Take a membership, and the incarnation that it may give or take away."""
-        follower, membership = self._follower, reply.membership
-        former, former_version = follower.membership, _version_of(follower.membership)
+        copy, membership = self._copy, reply.membership
+        former_epoch = copy.membership.epoch
         is_join = reply.incarnation.epoch > 0
-        if not follower.take(membership, reply.request_id, may_change_cluster=is_join):
+        effects = copy.take(membership, reply.request_id, may_change_cluster=is_join)
+        if effects is None:
             return []
         self._learned.has_new_membership = True
-        effects = self._announcements.follow(membership)
-        if _version_of(membership) != former_version:
-            effects += self._cache(membership)
         if is_join:
             effects += self._on_joined(reply.incarnation, membership.epoch)
         elif self.incarnation is not None and not membership.has_living(self.incarnation):
@@ -342,9 +323,7 @@ class ClusterMember:
             self._set_incarnation(None)
             self._connection.ask_soon(now)
             effects.append(Log(WARNING, "node.incarnation.gone", {"epoch": membership.epoch}))
-        if follower.is_behind and membership.epoch > former.epoch:
-            effects += self._fetch()
-        return effects
+        return effects + copy.fetch_if_behind(former_epoch)
 
     def take_from_member(self, membership: Membership, now: float, *, is_answer: bool) -> Learned:
         """Take the membership that another member sent, which may know more while meta is away.
@@ -374,9 +353,6 @@ class ClusterMember:
         self.incarnation = incarnation
         self._learned.has_new_incarnation = True
 
-    def _cache(self, membership: Membership) -> list[Effect]:
-        return [Emit(MembershipTaken(membership))] if self._has_disk else []
-
 
 def _lease_request(
     request_id: int, member: Member, incarnation: Incarnation | None, membership: Membership
@@ -393,7 +369,3 @@ def _cached_log(membership: Membership) -> Log:
         "members": len(membership.members),
     }
     return Log(INFO, "membership.remembered", fields)
-
-
-def _version_of(membership: Membership) -> tuple[bytes, int]:
-    return membership.cluster_id, membership.epoch

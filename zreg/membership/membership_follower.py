@@ -23,7 +23,7 @@ class MembershipFollower:
         self._mirror: Mirror[Incarnation, Member] = Mirror(MEMBERS)
         self._pending_id: int | None = None
         if self.is_cached:
-            self._mirror.snapshot(Version(self.membership.epoch, 0), self.membership.members)
+            self._snapshot(self.membership)
 
     @property
     def is_fetching(self) -> bool:
@@ -60,11 +60,18 @@ class MembershipFollower:
             if not may_change_cluster:
                 return False
             self._mirror.clear()
-        if not self._mirror.snapshot(Version(membership.epoch, 0), membership.members):
+        if not self._snapshot(membership):
             return False
         self.membership = membership
         self.is_cached = False
         return True
+
+    def _snapshot(self, membership: Membership) -> bool:
+        """Give the mirror a membership; return False if it is older than the copy."""
+        is_taken = self._mirror.snapshot(Version(membership.epoch, 0), membership.members)
+        # Nothing asks for the difference: left there, it would grow with every life of a node.
+        self._mirror.take_difference()
+        return is_taken
 
     def apply(self, changes: MembershipChanges) -> Membership | None:
         """Return the copy with the changes; None if they do not start at it or do not add up."""

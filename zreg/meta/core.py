@@ -5,7 +5,6 @@ membership as far as it has applied it, and sends all other requests to the lead
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from zreg.config import Config
 from zreg.effects import (
@@ -30,6 +29,7 @@ from zreg.meta.group.quorum_alarm import QuorumAlarm
 from zreg.meta.group.raft_driver import RaftDriver
 from zreg.meta.health import health_of
 from zreg.meta.leader import REQUESTS, Leader
+from zreg.meta.led_term import LedTerm
 from zreg.meta.peers.identity import Identity
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, Role, Status
@@ -37,9 +37,6 @@ from zreg.raft.consensus import RaftCore
 from zreg.wire.common_messages import Ping, Pong, Refused
 from zreg.wire.membership_messages import FetchMembership, Join, ReportGone
 from zreg.wire.messages import Message
-
-# How often a follower that the membership does not show asks the leader to show it.
-_SHOW_SECONDS: Final = 0.5
 
 
 class MetaCore:
@@ -73,12 +70,10 @@ class MetaCore:
             cluster_id=cluster_id,
             now=now,
         )
+        self._led_term = LedTerm(self.state, self.raft_driver, self._leader.voter_upkeep)
         self._announcer = MembershipAnnouncer(
             self.state, self._quorum_alarm, config.beat_seconds, now=now
         )
-        # The term in which this node leads and may decide; 0: it does not lead.
-        self._led_term = 0
-        self._show_at = now
         # Messages that do not belong on the link over which they came.
         self._unexpected_count = 0
 
@@ -100,7 +95,7 @@ class MetaCore:
     @property
     def is_leading(self) -> bool:
         """Whether this node may decide."""
-        return self._led_term > 0 and self.raft_driver.is_leading
+        return self._led_term.is_leading
 
     def start(self, now: float) -> Sequence[Effect]:
         """Connect to the other meta nodes; a lone node leads at once."""
@@ -126,7 +121,7 @@ class MetaCore:
                 return [Send(link, peer, Pong())]
             case Pong():
                 return []
-            case _ if not self.is_leading:
+            case _ if not self._led_term.is_leading:
                 return self._refuse_as_follower(link, peer, message)
             case _:
                 answer = self._leader.on_request(peer, message, now)
@@ -172,9 +167,8 @@ class MetaCore:
         effects = self.raft_driver.tick(now)
         if self.is_leading:
             effects += self._leader.tick(now)
-        elif now >= self._show_at:
-            self._show_at = now + _SHOW_SECONDS
-            effects += self._leader.meta_members.ask_to_be_shown()
+        else:
+            effects += self._leader.meta_members.tick_as_follower(now)
         effects += self._quorum_alarm.tick()
         effects += self._leader.handover.tick(now, is_leading=self.is_leading)
         effects += self._announcer.tick(now)
@@ -183,8 +177,7 @@ class MetaCore:
     def settle(self, now: float) -> Iterator[Effect]:
         """Carry out what Raft wants, begin or end to lead, and announce what has changed."""
         yield from self.raft_driver.pump(now)
-        while (term := self._next_led_term()) != self._led_term:
-            self._led_term = term
+        while (term := self._led_term.take_next()) is not None:
             if term:
                 fields: dict[str, str | int | float] = {"term": term, "epoch": self.epoch}
                 yield Log(INFO, "raft.leading", fields)
@@ -192,23 +185,10 @@ class MetaCore:
             yield from self.raft_driver.pump(now)
         yield from self._announcer.settle(now)
 
-    def _next_led_term(self) -> int:
-        """Return the term in which this node may decide; 0: not at all, or not yet.
-
-        The first leader of all names the journals of the founders before it founds the cluster.
-        """
-        if not self.raft_driver.is_leading:
-            return 0
-        if not self.state.is_founded:
-            self._leader.voter_upkeep.name_founders()
-            if self.raft_driver.peers.introductions.bootstrap.unnamed_voters():
-                return 0
-        return self.raft_driver.raft.term
-
     def next_tick_at(self) -> float | None:
         """When Raft counts, leases are looked at, or an announcement is due."""
-        leases = self._leader.lease_holders.leases
-        due_at = leases.next_look_at() if self.is_leading else self._show_at
+        leases, meta_members = self._leader.lease_holders.leases, self._leader.meta_members
+        due_at = leases.next_look_at() if self.is_leading else meta_members.show_at
         for at in (self.raft_driver.next_tick_at(), self._announcer.next_tick_at()):
             if at is not None and at < due_at:
                 due_at = at

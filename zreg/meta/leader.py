@@ -89,7 +89,7 @@ class Leader:
             lease_holders=self.lease_holders,
             failure_evidence=self.failure_evidence,
         )
-        self.meta_members = MetaMembers(member, state, raft_driver, proposals)
+        self.meta_members = MetaMembers(member, state, raft_driver, proposals, now=now)
         self.handover = LeaderHandover(raft_driver)
         self.voter_upkeep = VoterUpkeep(raft_driver, member.node_id)
         self.voters = Voters(member.node_id, state, raft_driver, proposals, self.handover)

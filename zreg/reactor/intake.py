@@ -4,6 +4,7 @@ Nothing that a peer can send raises here. A bad message is counted by its code, 
 peer waits for an answer.
 """
 
+import logging
 from collections import Counter
 from typing import Final
 
@@ -19,9 +20,12 @@ from zreg.reactor.sockets.raft_sockets import RepSocket
 from zreg.storage.failures import NodeEndError
 from zreg.wire.codec import BadRecord, decode_frame
 from zreg.wire.common_messages import Refused
-from zreg.wire.envelope import Envelope, ForeignHeaderError
+from zreg.wire.envelope import Envelope, ForeignHeaderError, VersionHeaderError
 
 _EPOCHS_TOLD_MAX: Final = 1024
+_VERSIONS_LOGGED_MAX: Final = 4
+logger = logging.getLogger("zreg.reactor")
+
 # These codes concern the whole peer, and not one message of it.
 _INCOMPATIBLE: Final = (ForeignClusterError.code, ProtocolVersionError.code)
 
@@ -43,6 +47,8 @@ class Intake:
         self._core_calls = core_calls
         self._counts = counts
         self._epochs_told: set[int] = set()
+        # The protocol versions of peers that the log has named, the first few only.
+        self._versions_logged: set[int] = set()
 
     def take(
         self, socket: LinkSocket, peer: Peer, header: bytes, frame: bytes | None, now: float
@@ -81,9 +87,18 @@ class Intake:
 
     def _refuse_message(self, socket: LinkSocket, peer: Peer, error: PeerError, now: float) -> None:
         self._refuse(socket, peer, BadRecord(0, error.code, error.detail))
+        if isinstance(error, VersionHeaderError):
+            self._log_version(socket, error)
         if isinstance(socket, PeerConnection) and error.code in _INCOMPATIBLE:
             incompatible = PeerIncompatible(socket.link, peer, _why_incompatible(error))
             self._core_calls.tell(incompatible, now)
+
+    def _log_version(self, socket: LinkSocket, error: VersionHeaderError) -> None:
+        """Name another protocol version once: its peers try again, and there may be many."""
+        logged = self._versions_logged
+        if error.theirs not in logged and len(logged) < _VERSIONS_LOGGED_MAX:
+            logged.add(error.theirs)
+            logger.warning("peer.incompatible link=%s detail=%s", socket.link.name, error.here)
 
     def _refuse(self, socket: LinkSocket, peer: Peer, bad: BadRecord) -> None:
         self._counts[f"bad_{bad.code}"] += 1
@@ -108,4 +123,4 @@ def _why_incompatible(error: PeerError) -> str:
             f"it is of cluster {error.theirs!r}: give the name of its cluster with --cluster, or "
             "the address of another one"
         )
-    return f"it is of another version of zreg: {error.detail}"
+    return error.here if isinstance(error, VersionHeaderError) else error.detail

@@ -44,13 +44,12 @@ class Reactor:
         envelope = Envelope(cluster)
         headers = Headers(core, envelope, cluster)
         phases = ConnectionPhases(self._wakeups)
-        hooks = Hooks(headers.of, phases, self.post, on_event, disk)
+        hooks = Hooks(headers.of, phases, self.post, self._wakeups.used, on_event, disk)
         self._runner = runner = EffectRunner(self._socket_set, self._counts, hooks)
         self._core_calls = calls = CoreCalls(core, runner, self._counts, has_disk=disk is not None)
         intake = Intake(core, envelope, runner, calls, self._counts)
         peer_events = PeerEvents(phases, self._wakeups, runner, calls, headers, self._counts)
-        routers = list(self._socket_set.routers.values())
-        self._turn = Turn(calls, runner, intake, peer_events, self._wakeups, routers)
+        self._turn = Turn(calls, runner, intake, peer_events, self._wakeups, self._socket_set)
         self._loop: asyncio.AbstractEventLoop | None = None
         # What `run` waits for; its result is the error that ends the node, or None.
         self._finished: asyncio.Future[NodeEndError | None] | None = None

@@ -10,7 +10,8 @@ The steps, in the order in which `Turn.run` takes them, and the reason for their
 5.  Ended connections: closed after step 4 has read their last input, a goodbye or an answer.
     Connection attempts that took too long are closed too.
 6.  Probes: a ROUTER's peers are probed after its input is read, since input shows that they live.
-7.  `tick`, if it is due: a lease is judged after the input that may have renewed it.
+7.  `tick`, if it is due: a lease is judged after the input that may have renewed it. In a turn with
+    a tick all input is read. If the bound of step 4 leaves some, the tick waits for the next turns.
 8.  `settle`: the core joins what steps 1 to 7 told it.
 9.  Send: one message per peer for the whole turn. Then requests that the core left unanswered are
     refused, or their REP socket would be stuck.
@@ -21,7 +22,6 @@ Nothing here waits.
 """
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Final
 
 from zreg.effects import Link, Local, Stop
@@ -29,14 +29,20 @@ from zreg.reactor.core_calls import CoreCalls
 from zreg.reactor.intake import Intake
 from zreg.reactor.outgoing.effect_runner import EffectRunner
 from zreg.reactor.peer_events import PeerEvents
-from zreg.reactor.sockets.bound_sockets import RouterSocket
 from zreg.reactor.sockets.link_socket import LinkSocket
 from zreg.reactor.sockets.peer_connections import PeerConnection
+from zreg.reactor.sockets.socket_set import SocketSet
 from zreg.reactor.wakeups import Wakeups
 from zreg.storage.failures import NodeEndError
 
 # At most this many messages of one socket are read in a turn.
 MESSAGES_MAX: Final = 256
+# How long a tick waits for input that is left. A quarter of the default lease is less, so the core
+# takes a node that is behind for so long for one that stalled, and judges no lease.
+TICK_LATE_SECONDS_MAX: Final = 1.0
+# With a REP the node takes part in Raft: followers must hear a leader several times within their
+# election timeout, and its heartbeats leave in ticks.
+RAFT_TICK_LATE_SECONDS_MAX: Final = 0.1
 # A peer's backlog is tried again after this time, and in every turn.
 RETRY_SECONDS: Final = 0.02
 
@@ -51,7 +57,7 @@ class Turn:
         intake: Intake,
         peer_events: PeerEvents,
         wakeups: Wakeups,
-        routers: Sequence[RouterSocket],
+        socket_set: SocketSet,
     ) -> None:
         self._core = core_calls.core
         self._core_calls = core_calls
@@ -61,10 +67,15 @@ class Turn:
         self._peer_events = peer_events
         self._phases = peer_events.phases
         self._wakeups = wakeups
-        self._routers = routers
+        self._routers = list(socket_set.routers.values())
         # Local messages for the next turn.
         self.posted: deque[Local] = deque()
         self._tick_at: float | None = None
+        self._tick_late_seconds_max = (
+            RAFT_TICK_LATE_SECONDS_MAX if socket_set.reps else TICK_LATE_SECONDS_MAX
+        )
+        # Since when a tick waits for input that is left.
+        self._late_since: float | None = None
         # Whether the core has received `Stop`: the turn in which it does is the last.
         self.has_told_stop = False
 
@@ -77,15 +88,16 @@ class Turn:
             peer_events.tell_send_results(now)
         if self.posted:  # 3
             self._take_posted(now)
+        # As the last turn left it. What becomes due in this turn gets a turn of its own.
+        is_tick_due = self._tick_at is not None and self._tick_at <= now
         for socket in wakeups.take_readable():  # 4
-            self._read(socket, now)
+            self._read(socket, now, is_tick_due=is_tick_due)
         if phases.connecting or phases.ended:  # 5
             peer_events.close_ended(now)
         for router in self._routers:  # 6
             if router.peers.probes and router not in wakeups.readable:
                 peer_events.probe(router, now)
-        # 7: as the last turn left it. What becomes due in this turn gets a turn of its own.
-        if self._tick_at is not None and self._tick_at <= now:
+        if is_tick_due and not self._must_read_first(now):  # 7
             self._core_calls.call(self._core.tick, now)
         self._core_calls.call(self._core.settle, now)  # 8
         self._runner.flush()  # 9
@@ -103,6 +115,18 @@ class Turn:
             due_at = _earlier(due_at, next(iter(self._phases.connecting.values())))
         self._wakeups.arm(due_at, now)
 
+    def _must_read_first(self, now: float) -> bool:
+        """Return whether a tick that is due has to wait, as there is input left to read."""
+        if not self._wakeups.readable:
+            self._late_since = None
+            return False
+        if self._late_since is None:
+            self._late_since = now
+        if now - self._late_since < self._tick_late_seconds_max:
+            return True
+        self._late_since = None
+        return False
+
     def _take_posted(self, now: float) -> None:
         """Hand over what was posted before this turn."""
         posted, receive, carry_out = self.posted, self._core.receive, self._runner.carry_out
@@ -117,17 +141,18 @@ class Turn:
             except Exception:  # noqa: BLE001 -- a core may raise anything
                 self._core_calls.on_failure(f"core={self._core!r}")
 
-    def _read(self, socket: LinkSocket, now: float) -> None:
+    def _read(self, socket: LinkSocket, now: float, *, is_tick_due: bool) -> None:
         receive = socket.receive
         take = self._intake.take
         for count in range(MESSAGES_MAX):
             if count == 1:
-                self._send_results.has_sent[socket] = None
+                self._wakeups.used[socket] = None
                 # One message is mostly the only one, and a look for the next costs as much as a
                 # message. It is worth it if several came at once lately. It is needed if a peer is
                 # gone or may be: all that the peer sent is read before the core hears of its end.
+                # And it is needed before a tick.
                 if socket.is_alternating or not (
-                    socket.is_busy or socket.is_probing or self._phases.ended
+                    socket.is_busy or socket.is_probing or self._phases.ended or is_tick_due
                 ):
                     return
                 socket.is_busy = socket.has_input()
@@ -149,12 +174,12 @@ class Turn:
 
     def _look_again(self) -> None:
         """Look for input that makes no wake-up, and have another turn if there is any work left."""
-        readable, results = self._wakeups.readable, self._send_results
-        for socket in results.has_sent:
+        readable, used, results = self._wakeups.readable, self._wakeups.used, self._send_results
+        for socket in used:
             if socket not in readable and socket.has_silent_input():
                 readable[socket] = None
                 socket.is_busy = True
-        results.has_sent.clear()
+        used.clear()
         if readable or self.posted or results.slow or results.lost:
             self._wakeups.schedule()
 

@@ -2,7 +2,8 @@
 
 A ZeroMQ descriptor is edge-triggered: it becomes readable once, and means "read EVENTS". If a
 socket is used and its EVENTS are not read again, the wake-up for its input is lost for good. Code
-that sends on a socket, or stops reading it early, therefore marks it as readable here.
+that sends on a socket, or stops reading it early, therefore notes it in `used`, and the turn looks
+at it once more before it ends.
 
 The descriptors are in an epoll of their own, and the loop watches the one descriptor of that epoll.
 One callback then learns about all readable sockets, and runs the turn itself: a turn scheduled on
@@ -37,6 +38,9 @@ class Wakeups:
         # Sockets that the next turn reads, and sockets whose monitor it reads, in order.
         self.readable: dict[LinkSocket, None] = {}
         self.eventful: dict[LinkSocket, None] = {}
+        # Sockets that were used since the turn last looked for their input: they may have input
+        # that makes no wake-up.
+        self.used: dict[LinkSocket, None] = {}
 
     def __len__(self) -> int:
         """Return how many sockets are watched."""
@@ -107,6 +111,7 @@ class Wakeups:
                 del self._owners[descriptor]
         self.readable.pop(socket, None)
         self.eventful.pop(socket, None)
+        self.used.pop(socket, None)
 
     def look_at(self, socket: LinkSocket) -> None:
         """Have the next turn read the socket and its monitor."""
@@ -146,12 +151,19 @@ class Wakeups:
 
     def _on_timer(self) -> None:
         self._timer = None
+        # What is due may be a lease, and the sign of life that renews it may have come just now.
+        self._note_ready()
         self._run_now()
 
     def _on_ready(self) -> None:
         # The turn receives without reading EVENTS first. Nearly always there is a message, so the
         # look would cost more than the few empty turns when libzmq only reports that a peer has
         # read something.
+        if self._note_ready():
+            self._run_now()
+
+    def _note_ready(self) -> bool:
+        """Note which sockets and monitors became readable; return whether any did."""
         events = self._epoll.poll(0)
         for descriptor, _ in events:
             socket, is_monitor = self._owners[descriptor]
@@ -159,5 +171,4 @@ class Wakeups:
                 self.eventful[socket] = None
             else:
                 self.readable[socket] = None
-        if events:
-            self._run_now()
+        return bool(events)

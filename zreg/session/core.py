@@ -35,14 +35,12 @@ from zreg.session.proxy.command_questions import CommandQuestions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
 from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.data_messages import Beat, Changed
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.membership_messages import MembershipReply
 from zreg.wire.messages import Message
 
 if TYPE_CHECKING:
     from random import Random
 
-# How often a session that does not reach meta asks a data node for the membership.
-_ASK_SECONDS: Final = 0.5
 # Refusals after which a request is sent again.
 _TRANSIENT: Final = (NotPrimaryError.code, NotReadyError.code, SessionGoneError.code)
 
@@ -62,7 +60,6 @@ class SessionCore:
         assert member.role is Role.SESSION
         self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
         self._loss = MembershipLoss()
-        self._ask_at = now
         self._data = DataHandler(config, self._cluster_member, rng=rng, now=now)
         self._meta_proxy = MetaProxy(self._cluster_member)
         self._clients = ClientHandler(
@@ -244,29 +241,10 @@ class SessionCore:
         effects += self._clients.tick(now)
         effects += self._data.tick(now)
         effects += self._meta_proxy.tick(now)
-        effects += self._ask_data_node(now)
         if self._loss.is_send_away_due(now):
             self._loss.on_sent_away(now)
             effects += self._clients.send_away()
         return effects
-
-    def _ask_data_node(self, now: float) -> list[Effect]:
-        """Fetch the membership from a data node while meta is out of reach.
-
-        A session that is cut off from meta alone learns in this way that it has departed, while its
-        clients still have time to move.
-        """
-        if not self._must_ask_data_node or now < self._ask_at:
-            return []
-        self._ask_at = now + _ASK_SECONDS
-        membership = self._cluster_member.membership
-        fetch = FetchMembership(0, membership.cluster_id, membership.epoch)
-        return self._data.ask_any(fetch)
-
-    @property
-    def _must_ask_data_node(self) -> bool:
-        member = self._cluster_member
-        return member.leader is None and member.is_behind
 
     def next_tick_at(self) -> float | None:
         """Return when `tick` is due."""
@@ -275,7 +253,6 @@ class SessionCore:
             self._cluster_member.next_tick_at(),
             self._meta_proxy.next_tick_at(),
             self._loss.next_tick_at(),
-            self._ask_at if self._must_ask_data_node else None,
         ):
             if at is not None and at < due:
                 due = at

@@ -17,6 +17,7 @@ from zreg.effects import (
 )
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Incarnation
+from zreg.session.membership_fetch import MembershipFetch
 from zreg.session.membership_handover import MembershipHandover
 from zreg.session.proxy.listings import Listing, Listings
 from zreg.session.upstream.data_links import DataLinks
@@ -58,6 +59,7 @@ class DataHandler:
         self.listings = Listings(self.links)
         self._reconciliation = Reconciliation(config, self.links, self.registrations, self.queues)
         self._handover = MembershipHandover()
+        self._membership_fetch = MembershipFetch(cluster_member, self.links, now=now)
         # The last incarnation of this session; it stays when meta takes it away.
         self.incarnation: Incarnation | None = None
 
@@ -152,13 +154,6 @@ class DataHandler:
         hello = Send(Link.DATA, peer, NodeHello(self.incarnation))
         return [hello, *self.followed.ask_again(peer)]
 
-    def ask_any(self, request: Message) -> list[Effect]:
-        """Send a request to one data node that is connected; to none if none is."""
-        for peer in self.links.peers():
-            if self.links.is_up(peer):
-                return [Send(Link.DATA, peer, request)]
-        return []
-
     def on_peer_slow(self, event: PeerSlow, now: float) -> Sequence[Effect]:
         """Connect again to a data node that does not read: requests to it were dropped."""
         lost = PeerLost(event.link, event.peer, TIMED_OUT)
@@ -198,7 +193,7 @@ class DataHandler:
         if listings:
             outage = self._cluster_member.outage_sentence
             effects += self.listings.on_expired(listings, outage_sentence=outage)
-        return effects
+        return effects + self._membership_fetch.tick(now)
 
     def next_tick_at(self) -> float:
         """Return when something is due."""
@@ -207,7 +202,11 @@ class DataHandler:
             self.followed.next_tick_at(),
             self._reconciliation.next_tick_at(),
         )
-        for at in (self.links.next_tick_at(), self.links.requests.next_deadline_at()):
+        for at in (
+            self.links.next_tick_at(),
+            self.links.requests.next_deadline_at(),
+            self._membership_fetch.next_tick_at(),
+        ):
             if at is not None and at < due:
                 due = at
         return due

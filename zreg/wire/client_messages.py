@@ -148,3 +148,12 @@ class Bye(Message, tag=14, frozen=True, array_like=True, gc=False):
 
 class WhoAreYou(Message, tag=15, frozen=True, array_like=True, gc=False):
     """Session to client: the session does not know the client. It says `Hello` and replays."""
+
+
+class Moving(Message, tag=16, frozen=True, array_like=True, gc=False):
+    """Client to session, last record of a connection: the client goes to another session.
+
+    The client lives, although the connection closes next. The session keeps what the client
+    published for the session grace, so that the client has time to publish it elsewhere. Not
+    answered.
+    """

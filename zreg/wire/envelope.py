@@ -43,6 +43,31 @@ class ForeignHeaderError(PeerError):
         self.theirs = theirs
 
 
+class VersionHeaderError(PeerError):
+    """A message has the header of another protocol version; `theirs` is that version.
+
+    `detail` is for the peer, which gets it in a refusal; `here` is for the log of this side.
+    """
+
+    def __init__(self, theirs: int) -> None:
+        super().__init__(ProtocolVersionError.code, version_detail(theirs))
+        self.theirs = theirs
+        older = "the peer" if theirs < PROTOCOL_VERSION else "this side"
+        self.here = (
+            f"it speaks protocol version {theirs}, and this side speaks {PROTOCOL_VERSION}: "
+            f"upgrade zreg on {older}"
+        )
+
+
+def version_detail(theirs: int) -> str:
+    """Return, for a peer that speaks another protocol version, which of the two to upgrade."""
+    older = "your side" if theirs < PROTOCOL_VERSION else "the node that answers this"
+    return (
+        f"you speak protocol version {theirs}, and the node that answers this speaks "
+        f"{PROTOCOL_VERSION}: upgrade zreg on {older}"
+    )
+
+
 class Envelope:
     """Encodes and checks the headers of one cluster."""
 
@@ -79,11 +104,7 @@ class Envelope:
         if opened.magic != MAGIC:
             raise PeerError(MalformedError.code, "not a zreg header")
         if opened.protocol_version != PROTOCOL_VERSION:
-            raise PeerError(
-                ProtocolVersionError.code,
-                f"protocol version {opened.protocol_version} is not supported here, only "
-                f"{PROTOCOL_VERSION}: install matching versions of zreg",
-            )
+            raise VersionHeaderError(opened.protocol_version)
         if opened.cluster != self._cluster:
             raise ForeignHeaderError(self._cluster, opened.cluster)
         return opened.epoch

@@ -37,6 +37,7 @@ WireMessage = (
     | common.Ping
     | common.Pong
     | client.Bye
+    | client.Moving
     | client.WhoAreYou
     | data.NodeHello
     | data.PublishDatum

@@ -9,7 +9,7 @@ import typer
 
 from zreg.cli.ask import UnansweredError, ask_now
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
-from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
+from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url, check_pattern
 from zreg.cli.output import Json, complain, print_table, printable, say, say_json
 from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag, variable
 from zreg.cli.targets import find_target
@@ -170,11 +170,7 @@ def ls(
     output: Output = Format.TABLE,
 ) -> None:
     """List the settings and their values."""
-    if len(pattern) > Limits.id_part_characters_max:
-        raise UsageError(
-            f"the pattern has {len(pattern)} characters: write at most "
-            f"{Limits.id_part_characters_max}"
-        )
+    check_pattern(pattern)
     found = _SettingRequests(url, meta, cluster, timeout_seconds).fetch(pattern)
     if output is Format.JSON:
         say_json([_json(setting) for setting in found])

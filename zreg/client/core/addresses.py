@@ -22,6 +22,8 @@ class SessionAddresses:
         self._learned: tuple[str, ...] = ()
         self._rng = rng
         self._round: list[str] = []
+        # The session that was left last, which hangs or leaves itself.
+        self._left = ""
         self._new_round()
 
     def __len__(self) -> int:
@@ -38,6 +40,7 @@ class SessionAddresses:
 
     def try_first(self, address: str) -> None:
         """Start a round with this address: its session probably still runs."""
+        self._left = ""
         self._new_round()
         if address in self._round:
             self._round.remove(address)
@@ -45,6 +48,7 @@ class SessionAddresses:
 
     def try_last(self, address: str) -> None:
         """Start a round that ends with this address: its session leaves or hangs."""
+        self._left = address
         self._new_round()
         if address in self._round:
             self._round.remove(address)
@@ -60,6 +64,11 @@ class SessionAddresses:
     def is_round_over(self) -> bool:
         """Whether every address was tried since the round began."""
         return not self._round
+
+    @property
+    def has_untried(self) -> bool:
+        """Whether the round has an address left, other than that of the session left last."""
+        return any(address != self._left for address in self._round)
 
     def _new_round(self) -> None:
         self._round = self.known()

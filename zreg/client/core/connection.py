@@ -10,9 +10,10 @@ from zreg.client.core.commands import ClientState, ConnectionChanged, SessionRea
 from zreg.client.core.conversation import Conversation
 from zreg.config import Config
 from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer
+from zreg.model import NO_INCARNATION
 from zreg.primitives.backoff import Backoff
 from zreg.primitives.lease import LeaseTable
-from zreg.wire.client_messages import Bye, Hello, Welcome
+from zreg.wire.client_messages import Bye, Hello, Moving, Welcome
 
 if TYPE_CHECKING:
     from random import Random
@@ -132,6 +133,15 @@ class SessionConnection:
         reached = Emit(SessionReached(self.address))
         return [reached, self._conversation.send(self._hello, now)]
 
+    def should_try_another(self, welcome: Welcome) -> bool:
+        """Return whether another session may serve better than the one that welcomes the client.
+
+        A session that meta has not admitted registers nothing yet. It serves if there is no other.
+        """
+        is_admitted = welcome.session != NO_INCARNATION
+        can_try = self.state is not ClientState.CONNECTED and self._addresses.has_untried
+        return not is_admitted and can_try
+
     def on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
         """Open the conversation, with the lease that the session grants."""
         self.phase = Phase.OPEN
@@ -175,7 +185,7 @@ class SessionConnection:
             return self.dial(now)
         if self.phase is Phase.DIALLING:
             return self.give_up("the connection could not be made in time", now)
-        return self.give_up("the greeting was not answered: check that a session runs there", now)
+        return self.move_on("the greeting was not answered: check that a session runs there", now)
 
     def ping_if_due(self, now: float) -> list[Effect]:
         """Return a Ping if nothing was sent or heard for the session's ping interval.
@@ -206,9 +216,13 @@ class SessionConnection:
 
     def leave(self, detail: str, now: float) -> list[Effect]:
         """Leave a session that is connected but does not serve; try it again last."""
-        effects = self.give_up(detail, now)
+        effects = self.move_on(detail, now)
         self._addresses.try_last(self.address)
         return effects
+
+    def move_on(self, detail: str, now: float) -> list[Effect]:
+        """Give up a session that may know the client; if it is only slow, it reads `Moving`."""
+        return [self._conversation.send(Moving(), now), *self.give_up(detail, now)]
 
     def give_up(self, detail: str, now: float) -> list[Effect]:
         """Drop a connection that leads nowhere."""

@@ -219,6 +219,9 @@ class ClientCore:
 
     def _on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
         """Replay everything; at ReplayDone the session drops what the replay did not name."""
+        if self._connection.should_try_another(welcome):
+            detail = "meta has not admitted the session yet, so it cannot register: trying others"
+            return self._connection.move_on(detail, now)
         return [
             *self._connection.on_welcome(welcome, now),
             *self._publications.replay(now),

@@ -1,13 +1,11 @@
-"""Run a client: a loop on a thread of its own, a queue of commands for it, one lock.
+"""One running client: a core on a thread of its own, a queue of commands for it, one lock.
 
 Calls of the API leave commands in the outgoing queue and wake the loop once per burst. Events of
 the core arrive on the loop's thread, change the publications and subscriptions under the lock, and
 wake the threads that wait. Callbacks run on the dispatcher's thread, so they may call the API.
 """
 
-import asyncio
 import itertools
-import logging
 import os
 import threading
 import time
@@ -29,6 +27,7 @@ from zreg.client.core.commands import (
 )
 from zreg.client.runtime.client_node import ClientNode
 from zreg.client.runtime.connection_status import ConnectionStatus
+from zreg.client.runtime.core_thread import CoreThread
 from zreg.client.runtime.dispatcher import Dispatcher
 from zreg.client.runtime.event_router import EventRouter
 from zreg.client.runtime.listener import PublicationListener, SubscriptionListener
@@ -39,8 +38,6 @@ from zreg.config import Config
 from zreg.errors import ClosedError
 
 CLOSE_SECONDS_MAX: Final = 1.0
-
-logger = logging.getLogger("zreg.client")
 
 # The runtimes that are not closed yet: for the end of the process, and for forked children.
 _running: "weakref.WeakSet[Runtime]" = weakref.WeakSet()
@@ -74,17 +71,12 @@ class Runtime:
         self._answers = PendingAnswers()
         self._router = EventRouter(self.connection, self._listeners, self._answers)
         self._numbers = itertools.count(1)
-        self._is_closed = False
         self._is_forked = False
-        # Whether the loop is already to take the commands of the queue.
-        self._is_woken = False
-        self._node: ClientNode | None = None
         name = f"zreg-{self.client_id.hex()[:8]}"
         self.dispatcher = Dispatcher(f"{name}-callbacks")
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._core_thread = CoreThread(name, self.changed, self.outgoing, self._new_node)
         _running.add(self)
-        self._thread.start()
+        self._core_thread.start()
 
     def __repr__(self) -> str:
         """Show state and session."""
@@ -95,7 +87,7 @@ class Runtime:
     @property
     def is_usable(self) -> bool:
         """Whether this runtime is open, and not inherited by a forked child."""
-        return not (self._is_closed or self._is_forked)
+        return not (self._core_thread.is_closed or self._is_forked)
 
     @property
     def state(self) -> ClientState:
@@ -105,7 +97,7 @@ class Runtime:
     def check_open(self) -> None:
         """Raise `ClosedError` if it was closed, or belongs to the parent process."""
         self.check_not_forked()
-        if self._is_closed:
+        if self._core_thread.is_closed:
             raise ClosedError("this client was closed: make a new zreg.Client")
 
     def check_not_forked(self) -> None:
@@ -126,7 +118,7 @@ class Runtime:
                 "subscriptions": len(self._listeners.subscriptions),
                 "commands_waiting": len(self.outgoing),
             }
-            node = self._node
+            node = self._core_thread.node
         return sizes if node is None else node.statistics() | sizes
 
     # --- publications, subscriptions, questions ---------------------------------------------
@@ -138,14 +130,14 @@ class Runtime:
     def publish(self, command: SetPublication) -> None:
         """Publish, or republish under a known id. Needs the lock."""
         self.outgoing.put_publication(command)
-        if not self._is_woken:
-            self._wake()
+        if not self._core_thread.is_woken:
+            self._core_thread.wake()
 
     def withdraw(self, publisher_id: bytes) -> None:
         """Unpublish, and tell the listener nothing more. Needs the lock."""
         self._listeners.remove_publication(publisher_id)
         self.outgoing.put_withdrawal(publisher_id)
-        self._wake()
+        self._core_thread.wake()
 
     def new_feed_id(self) -> int:
         """Return a number for a subscription that was not used yet."""
@@ -155,13 +147,13 @@ class Runtime:
         """Follow a datum, and tell the listener of it. Needs the lock."""
         self._listeners.add_subscription(command.feed_id, listener)
         self.outgoing.put(command)
-        self._wake()
+        self._core_thread.wake()
 
     def unsubscribe(self, feed_id: int) -> None:
         """End a subscription, and tell the listener nothing more. Needs the lock."""
         self._listeners.remove_subscription(feed_id)
         self.outgoing.put(DropSubscription(feed_id))
-        self._wake()
+        self._core_thread.wake()
 
     def request(self, question: Question, timeout_seconds: float) -> Answer:
         """Return the session's answer; raise `UnavailableError` or `RefusedError` without one."""
@@ -169,12 +161,12 @@ class Runtime:
         ask_id = next(self._numbers)
 
         def is_over() -> bool:
-            return self._answers.has_outcome(ask_id) or self._is_closed
+            return self._answers.has_outcome(ask_id) or self._core_thread.is_closed
 
         with self.changed:
             self._answers.add(ask_id)
             self.outgoing.put(Ask(ask_id, question, timeout_seconds))
-            self._wake()
+            self._core_thread.wake()
             try:
                 # The core keeps the deadline; its loop has one second more to tell of it.
                 self.changed.wait_for(is_over, timeout_seconds + 1)
@@ -197,19 +189,13 @@ class Runtime:
         self.check_not_forked()
 
         def is_over() -> bool:
-            return condition() or self._is_closed
+            return condition() or self._core_thread.is_closed
 
         with self.changed:
             if not self.changed.wait_for(is_over, timeout_seconds):
                 raise errors.TimeoutError(f"{why()} (waited {timeout_seconds:g} s)")
             if not condition():
                 self.check_open()
-
-    def _wake(self) -> None:
-        """Have the loop take the commands; the loop of a closed client takes no more of them."""
-        if not (self._is_woken or self._is_closed):
-            self._is_woken = True
-            self._loop.call_soon_threadsafe(self._take_commands)
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -218,11 +204,10 @@ class Runtime:
         if self._is_forked:
             return
         with self.changed:
-            if self._is_closed:
+            if self._core_thread.is_closed:
                 return
-            self._is_closed = True
+            self._core_thread.close()
             self._listeners.on_session_lost(time.monotonic())
-            self._loop.call_soon_threadsafe(self._stop)
             self.changed.notify_all()
         self.dispatcher.close()
 
@@ -230,7 +215,7 @@ class Runtime:
         """Wait until the goodbye has left, but not beyond the deadline."""
         if self._is_forked:
             return
-        self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._core_thread.join(max(0.0, deadline - time.monotonic()))
         self.dispatcher.join(max(0.0, deadline - time.monotonic()))
 
     def on_forked(self) -> None:
@@ -239,46 +224,15 @@ class Runtime:
 
     # --- on the loop's thread ---------------------------------------------------------------
 
-    def _run(self) -> None:
-        try:
-            self._loop.run_until_complete(self._serve())
-        except Exception:
-            logger.exception("client.loop.failed")
-        finally:
-            with self.changed:
-                self._is_closed = True
-                self.changed.notify_all()
-            self._loop.close()
-
-    async def _serve(self) -> None:
+    def _new_node(self) -> ClientNode:
         settings = self.settings
-        self._node = ClientNode(
+        return ClientNode(
             settings.config,
             client_id=self.client_id,
             addresses=settings.addresses,
             app=settings.app,
             on_event=self._on_event,
         )
-        self._take_commands()
-        if self._is_closed:
-            self._node.stop()
-        await self._node.run()
-
-    def _take_commands(self) -> None:
-        """Hand the commands of the queue to the core, in their order."""
-        node = self._node
-        if node is None:
-            return
-        with self.changed:
-            self._is_woken = False
-            for command in self.outgoing.take_all():
-                node.post(command)
-
-    def _stop(self) -> None:
-        # A client that is closed before its node exists is stopped by `_serve`.
-        if self._node is not None:
-            self._take_commands()
-            self._node.stop()
 
     def _on_event(self, event: msgspec.Struct) -> None:
         with self.changed:

@@ -1,6 +1,7 @@
 """The meta nodes in the membership, which shows them to all other nodes."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from zreg.effects import WARNING, Effect, Link, Log, Peer, Send
 from zreg.errors import DeniedError
@@ -14,12 +15,21 @@ from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.log_commands import AdmitMeta, DropMeta
 from zreg.wire.membership_messages import Join
 
+# How often a follower that the membership does not show asks the leader to show it.
+_SHOW_SECONDS: Final = 0.5
+
 
 class MetaMembers:
     """Shows the meta nodes of Raft's configuration in the membership, and no others."""
 
     def __init__(
-        self, member: Member, state: MetaState, raft_driver: RaftDriver, proposals: Proposals
+        self,
+        member: Member,
+        state: MetaState,
+        raft_driver: RaftDriver,
+        proposals: Proposals,
+        *,
+        now: float,
     ) -> None:
         self._member = member
         self._state = state
@@ -27,6 +37,8 @@ class MetaMembers:
         self._peers = raft_driver.peers
         self._proposals = proposals
         self._last_request_id = 0
+        # When this node, as a follower, asks next to be shown.
+        self.show_at = now
         # Meta nodes whose removal from the membership is proposed and not applied yet.
         self._dropping: dict[str, None] = {}
 
@@ -86,8 +98,11 @@ class MetaMembers:
 
     # --- as a follower -----------------------------------------------------------------------
 
-    def ask_to_be_shown(self) -> list[Effect]:
+    def tick_as_follower(self, now: float) -> list[Effect]:
         """Ask the leader to show this node, unless the membership shows it already."""
+        if now < self.show_at:
+            return []
+        self.show_at = now + _SHOW_SECONDS
         leader = self._raft.leader
         if leader is None or self._is_shown(self._member) or not self._peers.is_up(leader):
             return []

@@ -4,26 +4,24 @@ Raft sends nothing over a connection before both ends have introduced themselves
 other (`Introductions`). The members are those of Raft's configuration.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Final
 
 from zreg.effects import (
-    INFO,
-    WARNING,
     Connect,
     Disconnect,
     Effect,
     Emit,
     Link,
-    Log,
     Peer,
     Send,
 )
 from zreg.errors import UnknownNodeError
 from zreg.membership.cluster_member import NodeFailed
 from zreg.meta.peers.identity import Identity
+from zreg.meta.peers.introduction_requests import IntroductionRequests
 from zreg.meta.peers.introductions import Introductions, without_journal
+from zreg.meta.peers.peer_reports import PeerReports
 from zreg.meta.peers.removal_claims import RemovalClaims
 from zreg.raft.consensus import RaftCore
 from zreg.raft.quorum import majority
@@ -32,29 +30,24 @@ from zreg.wire.meta_messages import IntroduceMeta, MetaDeclined, MetaIntroduced
 
 # How long until an unreachable peer is tried again: half of the shortest election timeout.
 _RECONNECT_SECONDS: Final = 0.25
-# How long until a peer that did not answer an introduction, or declined it, is asked again.
-_INTRODUCE_SECONDS: Final = 1.0
 
 
 class MetaPeers:
     """All other members, and how far the connection to each of them is.
 
-    A peer with an address is being dialled, waits in `_connect_at` to be dialled again, waits in
-    `_introduce_at` for its answer to an introduction, or is up: connected and accepted.
+    A peer with an address is being dialled, waits in `_connect_at` to be dialled again, has an
+    introduction under way (`IntroductionRequests`), or is up: connected and accepted. `PeerReports`
+    holds what operators are told about it.
     """
 
     def __init__(self, identity: Identity, raft: RaftCore) -> None:
         self._raft = raft
         self._addresses: dict[str, str] = {}
         self._connect_at: dict[str, float] = {}
-        self._introduce_at: dict[str, float] = {}
-        self._last_request_id = 0
         self._up: dict[str, None] = {}
-        # Peers whose loss was logged; their return is logged too.
-        self._lost: dict[str, None] = {}
-        # Why a peer is not up, as far as more is known than that it is not reached.
-        self._reasons: dict[str, str] = {}
+        self._reports = PeerReports()
         self.introductions = Introductions(identity, raft, self._up)
+        self._introduction_requests = IntroductionRequests(self.introductions)
         self._removal_claims = RemovalClaims(identity, raft, self.introductions.bootstrap)
 
     def __repr__(self) -> str:
@@ -80,9 +73,7 @@ class MetaPeers:
     def missing(self) -> Mapping[str, str]:
         """Return the peers that are not up, and why."""
         return {
-            peer: self._reasons.get(peer, "not reached")
-            for peer in self._addresses
-            if peer not in self._up
+            peer: self._reports.reason(peer) for peer in self._addresses if peer not in self._up
         }
 
     def spare_voter_count(self) -> int:
@@ -94,9 +85,11 @@ class MetaPeers:
 
     def next_tick_at(self) -> float | None:
         """When `tick` is due."""
-        if not (self._connect_at or self._introduce_at):
-            return None
-        return min(*self._connect_at.values(), *self._introduce_at.values(), math.inf)
+        connect_at = min(self._connect_at.values(), default=None)
+        introduce_at = self._introduction_requests.next_tick_at()
+        if connect_at is None or introduce_at is None:
+            return introduce_at if connect_at is None else connect_at
+        return min(connect_at, introduce_at)
 
     # --- connections -------------------------------------------------------------------------
 
@@ -109,7 +102,7 @@ class MetaPeers:
         for peer, address in list(self._addresses.items()):
             if wanted.get(peer) != address:
                 self._reset(peer)
-                self._lost.pop(peer, None)
+                self._reports.forget(peer)
                 del self._addresses[peer]
                 # A removed node must introduce itself again, and learns of its removal by that.
                 self.introductions.drop_asker(peer)
@@ -127,14 +120,11 @@ class MetaPeers:
             if now >= connect_at:
                 del self._connect_at[peer]
                 effects.append(Connect(Link.RAFT_ASK, peer, self._addresses[peer]))
-        for peer, introduce_at in list(self._introduce_at.items()):
-            if now >= introduce_at:
-                effects.append(self._introduce(peer, now))
-        return effects
+        return effects + self._introduction_requests.tick(now)
 
     def on_peer_up(self, peer: str, now: float) -> list[Effect]:
         """Introduce this node to a peer that was reached."""
-        return [self._introduce(peer, now)] if peer in self._addresses else []
+        return [self._introduction_requests.send(peer, now)] if peer in self._addresses else []
 
     def on_peer_lost(self, peer: str, now: float) -> list[Effect]:
         """Dial a peer again later: its connection ended, or could not be made."""
@@ -145,10 +135,10 @@ class MetaPeers:
         self._connect_at[peer] = now + _RECONNECT_SECONDS
         if not was_up:
             return [Disconnect(Link.RAFT_ASK, peer)]
-        self._lost[peer] = None
-        spare_count = self.spare_voter_count()
-        fields: dict[str, str | int | float] = {"peer": peer, "more_may_fail": spare_count}
-        return [Disconnect(Link.RAFT_ASK, peer), Log(WARNING, "raft.peer.lost", fields)]
+        return [
+            Disconnect(Link.RAFT_ASK, peer),
+            self._reports.on_lost(peer, self.spare_voter_count()),
+        ]
 
     def on_peer_incompatible(self, peer: str, detail: str) -> list[Effect]:
         """Note why the process at a peer's address cannot be a peer."""
@@ -167,27 +157,21 @@ class MetaPeers:
         if peer not in self._up:
             return []
         del self._up[peer]
-        return [self._introduce(peer, now)]
+        return [self._introduction_requests.send(peer, now)]
 
     def introduce_to_all(self, now: float) -> list[Effect]:
         """Introduce this node to all peers again: if it was removed, their answers tell."""
-        return [self._introduce(peer, now) for peer in self._up]
+        return [self._introduction_requests.send(peer, now) for peer in self._up]
 
     def _reset(self, peer: str) -> None:
         self._up.pop(peer, None)
         self._connect_at.pop(peer, None)
-        self._introduce_at.pop(peer, None)
-        self._reasons.pop(peer, None)
+        self._introduction_requests.end(peer)
+        self._reports.forget_reason(peer)
         self._removal_claims.drop(peer)
         self.introductions.drop(peer)
 
     # --- introductions -----------------------------------------------------------------------
-
-    def _introduce(self, peer: str, now: float) -> Effect:
-        self._introduce_at[peer] = now + _INTRODUCE_SECONDS
-        self._last_request_id += 1
-        about = self.introductions.about_me(peer)
-        return Send(Link.RAFT_ASK, peer, IntroduceMeta(self._last_request_id, *about))
 
     def on_introduce_meta(self, asker: Peer, request: IntroduceMeta) -> list[Effect]:
         """Answer a node that introduces itself; its requests are taken from then on, or not."""
@@ -210,7 +194,7 @@ class MetaPeers:
 
     def on_meta_introduced(self, peer: str, reply: MetaIntroduced) -> list[Effect]:
         """Take the answer of a peer that accepts this node, if this node accepts it too."""
-        if peer not in self._introduce_at or reply.request_id > self._last_request_id:
+        if not self._introduction_requests.awaits(peer, reply.request_id):
             return []
         if reply.sender != peer:
             detail = f"at {self._addresses[peer]} is {reply.sender}: correct one of the addresses"
@@ -218,19 +202,15 @@ class MetaPeers:
         objection = self.introductions.objection(reply)
         if objection is not None:
             return self._not_accepted(peer, objection[1])
-        del self._introduce_at[peer]
-        self._reasons.pop(peer, None)
+        self._introduction_requests.end(peer)
         self._removal_claims.drop(peer)
         self._up[peer] = None
         self.introductions.accept(reply)
-        if peer not in self._lost:
-            return []
-        del self._lost[peer]
-        return [Log(INFO, "raft.peer.restored", {"peer": peer})]
+        return self._reports.on_accepted(peer)
 
     def on_meta_declined(self, peer: str, no: MetaDeclined) -> list[Effect]:
         """Take a peer's refusal of this node; a node that was removed from meta must end."""
-        if peer not in self._introduce_at or no.request_id > self._last_request_id:
+        if not self._introduction_requests.awaits(peer, no.request_id):
             return []
         is_peer = no.sender == peer and self.introductions.foreignness(no) is None
         if is_peer and no.code == UnknownNodeError.code:
@@ -242,7 +222,4 @@ class MetaPeers:
 
     def _not_accepted(self, peer: str, detail: str) -> list[Effect]:
         self._up.pop(peer, None)
-        if self._reasons.get(peer) == detail:
-            return []
-        self._reasons[peer] = detail
-        return [Log(WARNING, "raft.peer.refused", {"peer": peer, "detail": detail})]
+        return self._reports.on_not_accepted(peer, detail)

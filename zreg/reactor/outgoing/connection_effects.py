@@ -7,10 +7,19 @@ from zreg.errors import UnavailableError, UsageError
 from zreg.reactor.checks import Checks
 from zreg.reactor.outgoing.outbox import Outbox
 from zreg.reactor.outgoing.send_results import SendResults
-from zreg.reactor.sockets.link_socket import LinkSocket
-from zreg.reactor.sockets.peer_connections import PeerConnection
+from zreg.reactor.sockets.peer_connections import (
+    PeerConnection,
+    SendingConnection,
+)
 from zreg.reactor.sockets.socket_options import LINGER_MILLISECONDS
-from zreg.reactor.sockets.socket_set import ConnectingLink, SocketSet
+from zreg.reactor.sockets.socket_set import (
+    ConnectingLink,
+    ListeningLink,
+    SendingLinkSocket,
+    SocketSet,
+)
+
+AnyConnectingLink = ConnectingLink[SendingConnection] | ListeningLink
 
 
 class ConnectionWatcher(Protocol):
@@ -35,13 +44,16 @@ class ConnectionEffects:
     def __init__(
         self,
         socket_set: SocketSet,
-        sends: Outbox[LinkSocket],
-        results: SendResults[LinkSocket],
+        sends: Outbox[SendingLinkSocket],
+        results: SendResults,
         watcher: ConnectionWatcher,
         checks: Checks,
     ) -> None:
         self._socket_set = socket_set
-        self._connecting_links = {**socket_set.dealers, **socket_set.subs}
+        self._connecting_links: dict[int, AnyConnectingLink] = {
+            **socket_set.dealers,
+            **socket_set.subs,
+        }
         self._sends = sends
         self._results = results
         self._watcher = watcher
@@ -112,14 +124,18 @@ class ConnectionEffects:
         """Close a connection, and drop all that waits for it."""
         self._watcher.unwatch(connection)
         self._connecting_links[id(connection.link)].remove(connection.peer)
-        self._sends.close(connection)
+        if isinstance(connection, SendingConnection):
+            self._sends.close(connection)
         connection.close(linger_milliseconds)
 
-    def _drop(self, connecting_link: ConnectingLink, peer: Peer) -> None:
+    def _drop(self, connecting_link: AnyConnectingLink, peer: Peer) -> None:
         """Close a connection after its socket has taken what this turn collected for it."""
-        if id(connecting_link.link) in self._sends.pending:
-            self._sends.flush_peer(connecting_link, peer)
-        self._sends.forget(connecting_link, peer)
+        sending_link = self._socket_set.dealers.get(id(connecting_link.link))
+        if sending_link is None:
+            self._results.forget(connecting_link.link, peer)
+        else:
+            self._sends.flush_peer(sending_link, peer)
+            self._sends.forget(sending_link, peer)
         connection = connecting_link.find(peer)
         if connection is not None:
             self.close(connection, linger_milliseconds=LINGER_MILLISECONDS)

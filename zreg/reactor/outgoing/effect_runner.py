@@ -36,9 +36,10 @@ from zreg.reactor.outgoing.connection_effects import (
 )
 from zreg.reactor.outgoing.outbox import Outbox
 from zreg.reactor.outgoing.send_results import SendResults
+from zreg.reactor.sockets.bound_sockets import BoundSocket
 from zreg.reactor.sockets.link_socket import LinkSocket
 from zreg.reactor.sockets.raft_sockets import RepSocket
-from zreg.reactor.sockets.socket_set import SocketSet
+from zreg.reactor.sockets.socket_set import SendingLinkSocket, SocketSet
 from zreg.wire.client_messages import Push
 from zreg.wire.codec import encode_frames
 from zreg.wire.common_messages import Refused
@@ -66,6 +67,8 @@ class Hooks(msgspec.Struct, frozen=True):
     header: Callable[[Link], bytes]
     watcher: ConnectionWatcher
     post: Callable[[Local], None]
+    # The sockets that the turn polls once more before it ends.
+    used: dict[LinkSocket, None]
     on_event: EventCallback | None = None
     # Without a disk a core may not ask for `Save`.
     disk: Disk | None = None
@@ -78,9 +81,13 @@ class EffectRunner:
         self._socket_set = socket_set
         self._counts = counts
         self._hooks = hooks
-        self.send_results = SendResults[LinkSocket]()
-        self.sends = Outbox(socket_set.sending(), counts, hooks.header, self.send_results)
-        self._broadcasts = Outbox(socket_set.pubs, counts, hooks.header, self.send_results)
+        self.send_results = SendResults()
+        self.sends = Outbox[SendingLinkSocket](
+            socket_set.sending(), counts, hooks.header, self.send_results, hooks.used
+        )
+        self._broadcasts = Outbox[BoundSocket](
+            socket_set.pubs, counts, hooks.header, self.send_results, hooks.used
+        )
         self.checks = Checks(hooks.post)
         self.connections = ConnectionEffects(
             socket_set, self.sends, self.send_results, hooks.watcher, self.checks
@@ -130,7 +137,7 @@ class EffectRunner:
         self._counts["answered_for_core"] += 1
         socket.send(socket.unanswered, self._hooks.header(socket.link), _NO_ANSWER_FRAME)
         # The answer may have swallowed the wake-up for the next request.
-        self.send_results.has_sent[socket] = None
+        self._hooks.used[socket] = None
 
     def _carry_out_other(self, effect: Effect) -> None:
         connections = self.connections

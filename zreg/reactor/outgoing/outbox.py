@@ -15,7 +15,7 @@ import msgspec
 
 from zreg.effects import UNREACHABLE, Link, Peer
 from zreg.reactor.outgoing.retry_queue import RetryQueue, count_sent, record_count
-from zreg.reactor.outgoing.send_results import SendingLink, SendResults, SocketT
+from zreg.reactor.outgoing.send_results import SendingLink, SendResults, SocketT, UsedSockets
 from zreg.reactor.sockets.backlog import Outcome
 from zreg.wire.client_messages import Push
 from zreg.wire.codec import encode_frames, encode_record
@@ -38,13 +38,15 @@ class Outbox(Generic[SocketT]):
         sending_links: Mapping[int, SendingLink[SocketT]],
         counts: Counter[str],
         header: Callable[[Link], bytes],
-        results: SendResults[SocketT],
+        results: SendResults,
+        used: UsedSockets[SocketT],
     ) -> None:
         self._sending_links = sending_links
         self._counts = counts
         self._header = header
         self._results = results
-        self.retry_queue = RetryQueue(counts, results)
+        self._used = used
+        self.retry_queue = RetryQueue(counts, results, used)
         # By `id` of the link: an enum member's own hash is a Python function, 200 ns a message.
         self.pending: dict[int, dict[Peer, list[Record]]] = {key: {} for key in sending_links}
         # Whether `pending` holds any record: most turns are flushed more than once.
@@ -92,9 +94,8 @@ class Outbox(Generic[SocketT]):
             self.retry_queue.drop(socket, peer)
 
     def close(self, socket: SocketT) -> None:
-        """Forget a socket that is closed."""
+        """Drop what waits for a socket that is closed."""
         self.retry_queue.drop_all(socket)
-        self._results.has_sent.pop(socket, None)
 
     def _send_all(
         self, sending_link: SendingLink[SocketT], by_peer: dict[Peer, list[Record]]
@@ -113,7 +114,7 @@ class Outbox(Generic[SocketT]):
         if socket is None:
             self._counts["dropped_absent"] += sum(map(record_count, frames))
             return
-        self._results.has_sent[socket] = None
+        self._used[socket] = None
         for frame in frames:
             outcome = Outcome.FULL
             if peer not in socket.backlogs:

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Final, Generic
 
 from zreg.effects import UNREACHABLE, Peer
-from zreg.reactor.outgoing.send_results import SendingLink, SendResults, SocketT
+from zreg.reactor.outgoing.send_results import SendingLink, SendResults, SocketT, UsedSockets
 from zreg.reactor.sockets.backlog import Backlog, Outcome
 
 # The first byte of a MessagePack array of 16 to 65,535 elements; up to 15 it is 0x90 + length.
@@ -17,9 +17,12 @@ class RetryQueue(Generic[SocketT]):
     A socket is in `waiting` exactly while its `backlogs` is not empty.
     """
 
-    def __init__(self, counts: Counter[str], results: SendResults[SocketT]) -> None:
+    def __init__(
+        self, counts: Counter[str], results: SendResults, used: UsedSockets[SocketT]
+    ) -> None:
         self._counts = counts
         self._results = results
+        self._used = used
         self.waiting: dict[SocketT, SendingLink[SocketT]] = {}
 
     def add(
@@ -46,7 +49,7 @@ class RetryQueue(Generic[SocketT]):
     def retry(self) -> None:
         """Send what waits; a peer that took all of it is no longer slow."""
         for socket, sending_link in list(self.waiting.items()):
-            self._results.has_sent[socket] = None
+            self._used[socket] = None
             for peer, backlog in list(socket.backlogs.items()):
                 outcome = self._send(socket, peer, backlog)
                 if outcome is Outcome.GONE:

@@ -1,6 +1,6 @@
-"""A socket and a link as senders see them, and what sending found out about peers."""
+"""Sockets and links as senders see them, and what sending found out about peers."""
 
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from zreg.effects import Link, Peer
 from zreg.reactor.sockets.backlog import Backlog, Outcome
@@ -21,6 +21,7 @@ class SendingSocket(Protocol):
 
 SocketT = TypeVar("SocketT", bound=SendingSocket)
 SocketT_co = TypeVar("SocketT_co", bound=SendingSocket, covariant=True)
+SocketT_contra = TypeVar("SocketT_contra", bound=SendingSocket, contravariant=True)
 
 
 class SendingLink(Protocol[SocketT_co]):
@@ -36,7 +37,15 @@ class SendingLink(Protocol[SocketT_co]):
         ...
 
 
-class SendResults(Generic[SocketT]):
+class UsedSockets(Protocol[SocketT_contra]):
+    """The sockets that the turn polls once more before it ends: the keys of a dictionary."""
+
+    def __setitem__(self, socket: SocketT_contra, value: None, /) -> None:
+        """Note a socket that has sent: sending can swallow the wake-up for its input."""
+        ...
+
+
+class SendResults:
     """What sending found out about peers.
 
     The next turn tells the core: a core is never called while its effects are carried out.
@@ -47,9 +56,6 @@ class SendResults(Generic[SocketT]):
         self.lost: dict[tuple[Link, Peer], str] = {}
         # Peers whose backlog overflowed.
         self.slow: dict[tuple[Link, Peer], None] = {}
-        # Sockets that have sent since the turn last looked at them: sending can swallow the
-        # wake-up for their input.
-        self.has_sent: dict[SocketT, None] = {}
 
     def forget(self, link: Link, peer: Peer) -> None:
         """Drop what the core would be told about a peer."""

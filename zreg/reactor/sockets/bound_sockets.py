@@ -1,6 +1,7 @@
 """Sockets that bind: a ROUTER serves all its peers, a PUB broadcasts to its subscribers."""
 
 import contextlib
+from abc import abstractmethod
 from typing import Final
 
 import zmq
@@ -8,7 +9,7 @@ import zmq
 from zreg.effects import Link, Peer
 from zreg.reactor.link_table import OUTSIDE
 from zreg.reactor.sockets import socket_options
-from zreg.reactor.sockets.backlog import Outcome
+from zreg.reactor.sockets.backlog import Backlog, Outcome
 from zreg.reactor.sockets.link_socket import (
     HANDSHAKE_FAILED_EVENTS,
     MORE,
@@ -24,7 +25,22 @@ from zreg.reactor.sockets.topics import Topics
 _SUBSCRIPTIONS_MAX: Final = 4096
 
 
-class RouterSocket(LinkSocket):
+class BoundSocket(LinkSocket):
+    """A socket that binds. It serves all peers of its link, and sends without waiting."""
+
+    def __init__(
+        self, context: ZmqContext, link: Link, kind: int, options: socket_options.Options
+    ) -> None:
+        super().__init__(context, link, kind, options)
+        # The messages that wait, by peer.
+        self.backlogs: dict[Peer, Backlog] = {}
+
+    @abstractmethod
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
+        """Hand one message to the socket; `FULL` if the peer does not read."""
+
+
+class RouterSocket(BoundSocket):
     """A bound ROUTER: many peers, known by their routing ids."""
 
     events = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | HANDSHAKE_FAILED_EVENTS
@@ -80,7 +96,7 @@ class RouterSocket(LinkSocket):
         return failed
 
 
-class PubSocket(LinkSocket):
+class PubSocket(BoundSocket):
     """A bound PUB; its peers are topics.
 
     The socket is an XPUB, which is the same on the wire and also reports which topics have

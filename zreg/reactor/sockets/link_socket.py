@@ -1,18 +1,19 @@
 """One ZeroMQ socket with its monitor: what all kinds of sockets share.
 
-Nothing here waits: receiving returns None when there is no message, sending returns
-`Outcome.FULL` when the socket is full. Only the loop's thread may use a socket.
+The reactor reads every socket, so a `LinkSocket` receives. Not every socket sends: what sends is a
+`BoundSocket` or a `SendingConnection`. Nothing here waits: receiving returns None when there is no
+message. Only the loop's thread may use a socket.
 """
 
 import itertools
 import struct
+from abc import ABC, abstractmethod
 from typing import ClassVar, Final
 
 import zmq
 
 from zreg.effects import Link, Peer
 from zreg.reactor.sockets import socket_options
-from zreg.reactor.sockets.backlog import Backlog, Outcome
 
 # The sender, the header, the records. The records are None if the number of frames was wrong.
 Received = tuple[Peer, bytes, bytes | None]
@@ -33,7 +34,7 @@ ZmqSocket = zmq.Socket[bytes]
 ZmqContext = zmq.Context[ZmqSocket]
 
 
-class LinkSocket:
+class LinkSocket(ABC):
     """One socket of a link, with its monitor if it has one."""
 
     # The events that the monitor reports; 0 for a socket without a monitor.
@@ -50,7 +51,6 @@ class LinkSocket:
         self.is_closed = False
         # Whether several messages came at once lately: only then is it worth to look for the next.
         self.is_busy = False
-        self.backlogs: dict[Peer, Backlog] = {}
         self.zmq_socket: ZmqSocket = context.socket(kind)
         # The methods are looked up once, as a lookup on a pyzmq socket takes as long as the call.
         # `send` is the one below pyzmq's Python layer, which only serves features not used here.
@@ -80,13 +80,9 @@ class LinkSocket:
         """Whether there is input whose wake-up was lost because the socket has sent since."""
         return self.has_input()
 
+    @abstractmethod
     def receive(self) -> Received | None:
         """Return the next message, or None if there is none."""
-        raise NotImplementedError
-
-    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
-        """Hand one message to the socket."""
-        raise NotImplementedError
 
     def next_event(self) -> tuple[int, int] | None:
         """Return the monitor's next event and its value (a descriptor), None if there is none."""
@@ -146,4 +142,4 @@ class LinkSocket:
     def __repr__(self) -> str:
         """Show the state."""
         state = "closed" if self.is_closed else "up" if self.is_up else "connecting"
-        return f"<{type(self).__name__} {self.link.name} {state} backlogs={len(self.backlogs)}>"
+        return f"<{type(self).__name__} {self.link.name} {state}>"

@@ -1,11 +1,13 @@
 """Sockets that connect: one socket per named peer, a DEALER to a ROUTER or a SUB to a PUB."""
 
+from abc import abstractmethod
+
 import zmq
 
 from zreg.effects import CLOSED, CLOSED_EARLY, HANDSHAKE_FAILED, REFUSED, Link, Peer
 from zreg.reactor.link_table import is_ipv6
 from zreg.reactor.sockets import socket_options
-from zreg.reactor.sockets.backlog import Outcome
+from zreg.reactor.sockets.backlog import Backlog, Outcome
 from zreg.reactor.sockets.link_socket import (
     HANDSHAKE_FAILED_EVENTS,
     MORE,
@@ -60,7 +62,27 @@ class PeerConnection(LinkSocket):
                 self.lost_reason = _reason(event[0], was_up=self.is_up)
 
 
-class DealerConnection(PeerConnection):
+class SendingConnection(PeerConnection):
+    """A connection that also sends to its peer, without waiting."""
+
+    def __init__(
+        self,
+        context: ZmqContext,
+        link: Link,
+        kind: int,
+        options: socket_options.Options,
+        peer: str,
+    ) -> None:
+        super().__init__(context, link, kind, options, peer)
+        # The messages that wait, by peer; there is one peer.
+        self.backlogs: dict[Peer, Backlog] = {}
+
+    @abstractmethod
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
+        """Hand one message to the socket; `FULL` if the peer does not read."""
+
+
+class DealerConnection(SendingConnection):
     """A DEALER to one ROUTER."""
 
     def __init__(self, context: ZmqContext, link: Link, peer: str) -> None:
@@ -87,10 +109,21 @@ class DealerConnection(PeerConnection):
 
 
 class SubConnection(PeerConnection):
-    """A SUB to one PUB. Each PUB has its own SUB, so the sender of a hint is known."""
+    """A SUB to one PUB, which only listens.
+
+    Each PUB has its own SUB, so the sender of a hint is known.
+    """
 
     def __init__(self, context: ZmqContext, link: Link, peer: str) -> None:
         super().__init__(context, link, zmq.SUB, socket_options.SUB, peer)
+
+    def subscribe(self, topic: bytes) -> None:
+        """Receive what is broadcast on a topic, from now on."""
+        self.zmq_socket.setsockopt(zmq.SocketOption.SUBSCRIBE, topic)
+
+    def unsubscribe(self, topic: bytes) -> None:
+        """Receive nothing more of a topic."""
+        self.zmq_socket.setsockopt(zmq.SocketOption.UNSUBSCRIBE, topic)
 
     def receive(self) -> Received | None:
         """Return the next message of the peer, without its topic."""
@@ -101,10 +134,6 @@ class SubConnection(PeerConnection):
         except zmq.Again:
             return None
         return self.peer, *self._two_frames_after(topic)
-
-    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
-        """Refuse: a SUB socket only listens."""
-        raise NotImplementedError
 
 
 def _reason(event: int, *, was_up: bool) -> str:

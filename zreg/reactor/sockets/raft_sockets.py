@@ -10,11 +10,12 @@ import zmq
 from zreg.effects import Link, Peer
 from zreg.reactor.sockets import socket_options
 from zreg.reactor.sockets.backlog import Outcome
-from zreg.reactor.sockets.link_socket import MORE, NOBLOCK, LinkSocket, Received, ZmqContext
-from zreg.reactor.sockets.peer_connections import PeerConnection
+from zreg.reactor.sockets.bound_sockets import BoundSocket
+from zreg.reactor.sockets.link_socket import MORE, NOBLOCK, Received, ZmqContext
+from zreg.reactor.sockets.peer_connections import SendingConnection
 
 
-class ReqConnection(PeerConnection):
+class ReqConnection(SendingConnection):
     """A REQ to one REP."""
 
     is_alternating = True
@@ -63,7 +64,7 @@ class ReqConnection(PeerConnection):
         return Outcome.SENT
 
 
-class RepSocket(LinkSocket):
+class RepSocket(BoundSocket):
     """A bound REP; its peer is one request, until that request is answered."""
 
     is_alternating = True

@@ -25,6 +25,12 @@ _CONTEXT: Final[Mapping[zmq.ContextOption, int]] = {
     zmq.ContextOption.IO_THREADS: 1,
 }
 
+
+def _high_water_marks(*, send: int, receive: int) -> Options:
+    """Return how many messages may wait per peer in each direction; 0 is no limit."""
+    return {zmq.SocketOption.SNDHWM: send, zmq.SocketOption.RCVHWM: receive}
+
+
 _ALL: Final[Options] = {
     # With the default of -1, `Context.term` hangs for ever on a peer that cannot be reached.
     zmq.SocketOption.LINGER: LINGER_MILLISECONDS,
@@ -78,23 +84,20 @@ ROUTER_CLIENTS: Final[Options] = {
     **_ROUTER,
     # The mark counts messages per client, each up to 1 MiB: 3,000 clients that do not read must not
     # hold more. Further messages wait in the reactor's own bounded backlog, and are counted.
-    zmq.SocketOption.SNDHWM: 100,
-    zmq.SocketOption.RCVHWM: 100,
+    **_high_water_marks(send=100, receive=100),
 }
 
 ROUTER_INSIDE: Final[Options] = {
     **_ROUTER,
     # The peers are the cluster's own nodes. They are few and send in bursts (a whole shard), so
     # they get more room than a client.
-    zmq.SocketOption.SNDHWM: 1000,
-    zmq.SocketOption.RCVHWM: 1000,
+    **_high_water_marks(send=1000, receive=1000),
 }
 
 DEALER: Final[Options] = {
     **_CONNECTING,
     # There is one peer per socket. Further messages wait in the reactor's own bounded backlog.
-    zmq.SocketOption.SNDHWM: 1000,
-    zmq.SocketOption.RCVHWM: 1000,
+    **_high_water_marks(send=1000, receive=1000),
 }
 
 # Followers give up a leader after half a second, so a dead link must show sooner than on other
@@ -120,8 +123,7 @@ RAFT_ASK: Final[Options] = {
     # connection, and all of them arrive when it continues. A mark of 64 bounds them. A lower mark
     # would be slower: libzmq wakes the other thread at each half of the mark, so with 2 every
     # message cost two more wake-ups.
-    zmq.SocketOption.SNDHWM: 64,
-    zmq.SocketOption.RCVHWM: 64,
+    **_high_water_marks(send=64, receive=64),
     # After this node is gone, its requests are of no use to the peer.
     zmq.SocketOption.LINGER: 0,
 }
@@ -130,33 +132,29 @@ RAFT_ANSWER: Final[Options] = {
     **_BINDING,
     **_RAFT,
     # Each peer has one request under way, and perhaps some that it gave up.
-    zmq.SocketOption.RCVHWM: 64,
-    zmq.SocketOption.SNDHWM: 64,
+    **_high_water_marks(send=64, receive=64),
 }
 
 PUB: Final[Options] = {
     **_BINDING,
-    # The mark counts hints per subscriber. Beyond it libzmq drops them without an error, and the
-    # versions in later hints show the loss.
-    zmq.SocketOption.SNDHWM: 1000,
-    # The mark counts subscriptions that wait to be read. A subscriber has at most 1,024 buckets and
-    # two topics.
-    zmq.SocketOption.RCVHWM: 4096,
+    # What is sent are hints, counted per subscriber. Beyond the mark libzmq drops them without an
+    # error, and the versions in later hints show the loss.
+    # What is received are subscriptions, which wait to be read. A subscriber has at most 1,024
+    # buckets and two topics.
+    **_high_water_marks(send=1000, receive=4096),
 }
 
 SUB: Final[Options] = {
     **_CONNECTING,
-    zmq.SocketOption.RCVHWM: 1000,
-    # The mark counts the socket's own subscriptions. One turn may subscribe to all buckets, and no
+    # What is sent are the socket's own subscriptions. One turn may subscribe to all buckets, and no
     # subscription may be dropped.
-    zmq.SocketOption.SNDHWM: 4096,
+    **_high_water_marks(send=4096, receive=1000),
 }
 
 MONITOR: Final[Options] = {
     # No limit: an unread monitor at its high-water mark blocks libzmq's I/O thread, and with it the
     # whole context.
-    zmq.SocketOption.RCVHWM: 0,
-    zmq.SocketOption.SNDHWM: 0,
+    **_high_water_marks(send=0, receive=0),
     zmq.SocketOption.LINGER: 0,
 }
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import zmq
 
@@ -15,14 +15,19 @@ from zreg.effects import Link, Peer
 from zreg.errors import UnavailableError, UsageError
 from zreg.reactor.link_table import OUTSIDE, LinkTable, check_address, is_ipv6
 from zreg.reactor.sockets import socket_options
-from zreg.reactor.sockets.bound_sockets import PubSocket, RouterSocket
+from zreg.reactor.sockets.bound_sockets import BoundSocket, PubSocket, RouterSocket
 from zreg.reactor.sockets.link_socket import LinkSocket, ZmqContext
 from zreg.reactor.sockets.peer_connections import (
     DealerConnection,
     PeerConnection,
+    SendingConnection,
     SubConnection,
 )
 from zreg.reactor.sockets.raft_sockets import RepSocket, ReqConnection
+
+# Every kind of socket but SUB.
+SendingLinkSocket = BoundSocket | SendingConnection
+ConnectionT = TypeVar("ConnectionT", bound=PeerConnection)
 
 TERMINATE_SECONDS_MAX: Final = 1.0
 
@@ -30,56 +35,52 @@ TERMINATE_SECONDS_MAX: Final = 1.0
 class BindingLink:
     """A link that binds: one ROUTER, REP or PUB socket for all its peers."""
 
-    def __init__(self, socket: LinkSocket, address: str) -> None:
+    def __init__(self, socket: BoundSocket, address: str) -> None:
         self.link = socket.link
         self._socket = socket
         self.address = _bind(socket, address)
 
-    def socket_to(self, peer: Peer) -> LinkSocket | None:  # noqa: ARG002 -- one socket for all
+    def socket_to(self, peer: Peer) -> BoundSocket | None:  # noqa: ARG002 -- one socket for all
         """Return the one socket."""
         return self._socket
 
-    def sockets(self) -> list[LinkSocket]:
+    def sockets(self) -> list[BoundSocket]:
         """Return the one socket."""
         return [self._socket]
 
 
-class ConnectingLink:
-    """A link that connects: one DEALER, REQ or SUB socket per peer name."""
+class ConnectingLink(Generic[ConnectionT]):
+    """A link that connects: one socket per peer name, all of one kind."""
 
     def __init__(
         self,
         link: Link,
         context: ZmqContext,
-        new_connection: Callable[[ZmqContext, Link, str], PeerConnection],
+        new_connection: Callable[[ZmqContext, Link, str], ConnectionT],
     ) -> None:
         self.link = link
         self._context = context
         self._new_connection = new_connection
-        self._by_name: dict[Peer, PeerConnection] = {}
-        # The subscriptions, in order of first use. A SUB that is opened later gets them all.
-        self._topics: dict[bytes, None] = {}
+        self._by_name: dict[Peer, ConnectionT] = {}
 
-    def socket_to(self, peer: Peer) -> PeerConnection | None:
+    def socket_to(self, peer: Peer) -> ConnectionT | None:
         """Return the connection to a peer if it is up."""
         connection = self._by_name.get(peer)
         return connection if connection is not None and connection.is_up else None
 
-    def find(self, peer: Peer) -> PeerConnection | None:
+    def find(self, peer: Peer) -> ConnectionT | None:
         """Return the connection to a peer, also if it is not up yet."""
         return self._by_name.get(peer)
 
-    def sockets(self) -> list[LinkSocket]:
+    def sockets(self) -> list[ConnectionT]:
         """Return all sockets."""
         return list(self._by_name.values())
 
-    def open(self, peer: str, address: str) -> PeerConnection:
+    def open(self, peer: str, address: str) -> ConnectionT:
         """Start a connection; `UsageError` if the address can never work."""
         check_address(address, port_min=1)
         connection = self._new_connection(self._context, self.link, peer)
         try:
-            for topic in self._topics:
-                connection.zmq_socket.setsockopt(zmq.SocketOption.SUBSCRIBE, topic)
             connection.connect(address)
         except zmq.ZMQError as error:
             connection.close(0)
@@ -91,19 +92,34 @@ class ConnectingLink:
         """Forget a connection; the caller closes it."""
         self._by_name.pop(peer, None)
 
+
+class ListeningLink(ConnectingLink[SubConnection]):
+    """A link that listens: every SUB socket has the same subscriptions, whenever it was opened."""
+
+    def __init__(self, link: Link, context: ZmqContext) -> None:
+        super().__init__(link, context, self._new_listener)
+        # In order of first use.
+        self._topics: dict[bytes, None] = {}
+
     def listen(self, topic: bytes) -> None:
         """Subscribe on all connections, present and future."""
         if topic not in self._topics:
             self._topics[topic] = None
-            for connection in self._by_name.values():
-                connection.zmq_socket.setsockopt(zmq.SocketOption.SUBSCRIBE, topic)
+            for connection in self.sockets():
+                connection.subscribe(topic)
 
     def unlisten(self, topic: bytes) -> None:
         """End the subscription on all connections."""
         if topic in self._topics:
             del self._topics[topic]
-            for connection in self._by_name.values():
-                connection.zmq_socket.setsockopt(zmq.SocketOption.UNSUBSCRIBE, topic)
+            for connection in self.sockets():
+                connection.unsubscribe(topic)
+
+    def _new_listener(self, context: ZmqContext, link: Link, peer: str) -> SubConnection:
+        connection = SubConnection(context, link, peer)
+        for topic in self._topics:
+            connection.subscribe(topic)
+        return connection
 
 
 class SocketSet:
@@ -117,8 +133,8 @@ class SocketSet:
         # The links of the ROUTERs and REPs.
         self.bound: dict[int, BindingLink] = {}
         # The links of DEALERs and REQs.
-        self.dealers: dict[int, ConnectingLink] = {}
-        self.subs: dict[int, ConnectingLink] = {}
+        self.dealers: dict[int, ConnectingLink[SendingConnection]] = {}
+        self.subs: dict[int, ListeningLink] = {}
         self.pubs: dict[int, BindingLink] = {}
         self.pub_sockets: dict[int, PubSocket] = {}
         self.addresses: dict[Link, str] = {}
@@ -136,7 +152,7 @@ class SocketSet:
         for link in link_table.asks:
             self.dealers[id(link)] = ConnectingLink(link, self._context(link), ReqConnection)
         for link in link_table.subs:
-            self.subs[id(link)] = ConnectingLink(link, self._context(link), SubConnection)
+            self.subs[id(link)] = ListeningLink(link, self._context(link))
         for link, address in link_table.routers.items():
             router = RouterSocket(self._context(link), link)
             self.routers[id(link)] = router
@@ -150,7 +166,7 @@ class SocketSet:
             self.pub_sockets[id(link)] = pub
             self.pubs[id(link)] = self._bind(pub, address)
 
-    def _bind(self, socket: LinkSocket, address: str) -> BindingLink:
+    def _bind(self, socket: BoundSocket, address: str) -> BindingLink:
         try:
             binding_link = BindingLink(socket, address)
         except BaseException:
@@ -159,19 +175,14 @@ class SocketSet:
         self.addresses[socket.link] = binding_link.address
         return binding_link
 
-    def sending(self) -> dict[int, BindingLink | ConnectingLink]:
+    def sending(self) -> dict[int, BindingLink | ConnectingLink[SendingConnection]]:
         """Return the links that send to one peer at a time."""
         return {**self.bound, **self.dealers}
 
     def sockets(self) -> list[LinkSocket]:
         """Return all sockets."""
-        links: list[BindingLink | ConnectingLink] = [
-            *self.bound.values(),
-            *self.pubs.values(),
-            *self.dealers.values(),
-            *self.subs.values(),
-        ]
-        return [socket for each in links for socket in each.sockets()]
+        links = (self.bound, self.pubs, self.dealers, self.subs)
+        return [socket for by_id in links for each in by_id.values() for socket in each.sockets()]
 
     def close(self) -> None:
         """Close all sockets; what they have taken leaves within the linger time."""
@@ -211,7 +222,7 @@ class SocketSet:
         return self._contexts[is_outside]
 
 
-def _bind(socket: LinkSocket, address: str) -> str:
+def _bind(socket: BoundSocket, address: str) -> str:
     """Bind and return the real address; an error says what to do."""
     check_address(address, port_min=0)
     if is_ipv6(address):

@@ -24,6 +24,7 @@ from zreg.session.upstream.registrations import Registrations
 from zreg.wire.client_messages import (
     Bye,
     Hello,
+    Moving,
     Publish,
     PushAck,
     ReplayDone,
@@ -33,6 +34,7 @@ from zreg.wire.client_messages import (
     Welcome,
 )
 from zreg.wire.common_messages import Ping, Pong
+from zreg.wire.envelope import version_detail
 from zreg.wire.messages import PROTOCOL_VERSION, Message
 
 # The most session addresses that a Welcome carries.
@@ -90,8 +92,6 @@ class ClientHandler:
                 return self.subscriptions.on_push_ack(client, message, now)
             case Ping():
                 return [Send(Link.CLIENTS, peer, Pong())]
-            case Pong():
-                return ()
             case Unpublish():
                 return self.publishing.on_unpublish(client, peer, message)
             case Subscribe():
@@ -104,6 +104,9 @@ class ClientHandler:
                 return self._on_replay_done(client, peer)
             case Bye():
                 return self._remove(client, Cause.BYE)
+            case Moving():
+                client.is_moving = True
+                return ()
             case _:
                 return self._receive_from_unidentified(peer, message, now)
 
@@ -118,7 +121,7 @@ class ClientHandler:
                 # Only a client pings, and this one was greeted by an earlier process here.
                 self._answers.ask_who(peer)
                 return [Send(Link.CLIENTS, peer, Pong())]
-            case Pong() | Bye() | PushAck() | ReplayDone() | Local():
+            case Pong() | Bye() | Moving() | PushAck() | ReplayDone() | Local():
                 return ()
             case Publish() | Unpublish() | Subscribe() | Unsubscribe():
                 self._answers.ask_who(peer)
@@ -132,10 +135,7 @@ class ClientHandler:
 
     def _on_hello(self, peer: Peer, hello: Hello, now: float) -> Sequence[Effect]:
         if hello.protocol_version != PROTOCOL_VERSION:
-            detail = (
-                f"this session speaks protocol version {PROTOCOL_VERSION}, the client "
-                f"{hello.protocol_version}: install matching versions of zreg"
-            )
+            detail = version_detail(hello.protocol_version)
             return [refusal(peer, 0, ProtocolVersionError, detail)]
         if self._is_full_for(hello.client_id):
             detail = f"this session has its {self._config.clients_max} clients: try another one"

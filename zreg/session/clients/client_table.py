@@ -39,7 +39,7 @@ class Client:
         "data_center",
         "grace_seconds",
         "heard_at",
-        "is_sent_away",
+        "is_moving",
         "peer",
         "publisher_ids",
         "subscription_keys",
@@ -54,7 +54,8 @@ class Client:
         self.app = self.zone = self.data_center = ""
         self.closed_at: float | None = None
         self.grace_seconds = 0.0
-        self.is_sent_away = False
+        # It said that it goes to another session, or this session sent it there.
+        self.is_moving = False
         # When its lease was renewed last: once a turn, however many messages it sends.
         self.heard_at = -1.0
         # Dicts keep the order, so the effects for each entry come in a defined one.
@@ -136,7 +137,7 @@ class ClientTable:
             self.close(peer, now)
         client.peer = peer
         client.closed_at = None
-        client.is_sent_away = False
+        client.is_moving = False
         self._closed.pop(client.client_id, None)
         client.app = hello.app
         client.zone = hello.zone or self._config.zone
@@ -154,9 +155,9 @@ class ClientTable:
         client.peer = None
         client.closed_at = now
         client.grace_seconds = self._config.disconnect_grace_seconds
-        if client.is_sent_away or self._is_after_stall(now):
-            # Clients leave a session that is stopped or sends them away, so they may live at
-            # another one: that their connections are closed is no evidence that they are gone.
+        if client.is_moving or self._is_after_stall(now):
+            # Clients leave a session that is stopped, slow, or sends them away, so they may live
+            # at another one: that their connections are closed is no evidence that they are gone.
             client.grace_seconds = self._config.session_grace_seconds
         self._closed[client.client_id] = client
         self._leases.drop(client.client_id)
@@ -170,7 +171,7 @@ class ClientTable:
     def send_away(self) -> list[Peer]:
         """Note that this session sends its clients away; return their connections."""
         for client in self._by_peer.values():
-            client.is_sent_away = True
+            client.is_moving = True
         return list(self._by_peer)
 
     def remove(self, client: Client) -> None:

@@ -1,7 +1,10 @@
 """Clusters, nodes and commands in real processes, for your tests and ours; see docs/testing.md."""
 
+from zreg.testing.processes.cluster_processes import ClusterProcesses, Statistics
 from zreg.testing.processes.node_process import NodeProcess, ReportedHealth, ReportedProblem
-from zreg.testing.processes.running_cluster import RunningCluster, Statistics
+from zreg.testing.processes.proxied_cluster import CLIENT, ProxiedCluster
+from zreg.testing.processes.proxy.link_proxy import LinkProxy
+from zreg.testing.processes.running_cluster import RunningCluster
 from zreg.testing.processes.running_command import (
     END_SECONDS_MAX,
     START_SECONDS_MAX,
@@ -14,10 +17,14 @@ from zreg.testing.processes.running_command import (
 )
 
 __all__ = [
+    "CLIENT",
     "END_SECONDS_MAX",
     "START_SECONDS_MAX",
+    "ClusterProcesses",
     "LineReader",
+    "LinkProxy",
     "NodeProcess",
+    "ProxiedCluster",
     "ReportedHealth",
     "ReportedProblem",
     "Running",

@@ -35,6 +35,8 @@ class Connection:
         self.server: Process | None = None
         self.server_link = link
         self.is_open = False
+        # The client has closed it: what it sent before still arrives, and then the close.
+        self.is_closing = False
         # The server's core has dropped the peer: it hears of it again with the next frame.
         self.is_forgotten = False
         # By direction: frames that wait as the receiver does not read, and whether some were lost.

@@ -195,6 +195,10 @@ class Simulation(Network):
                 case Connect():
                     self._connect(process, effect)
                 case Disconnect():
+                    # As in the reactor: what the turn has collected for the peer leaves first.
+                    key = (effect.link, effect.peer)
+                    if key in process.outbox:
+                        self._send(process, *key, process.outbox.pop(key))
                     self._disconnect(process, effect)
                 case Listen():
                     process.topics.setdefault(effect.link, {})[effect.topic] = None
@@ -251,25 +255,27 @@ class Simulation(Network):
         outbox, process.outbox = process.outbox, {}
         broadcasts, process.broadcasts = process.broadcasts, {}
         for (link, peer), messages in outbox.items():
-            if link is Link.RAFT_ANSWER:
-                self._answer(process, peer, messages)
-                continue
-            connection = process.dialled.get((link, str(peer))) or process.accepted.get(
-                (link, peer)
-            )
-            if connection is not None and connection.is_open:
-                connection.request_count += link is Link.RAFT_ASK
-                to_server = connection.client is process
-                self._note_sent(connection, messages, to_server=to_server)
-                for frame in encode_frames(messages):
-                    number = connection.request_count
-                    self._carry(connection, frame, to_server=to_server, number=number)
+            self._send(process, link, peer, messages)
         for (link, topic), messages in broadcasts.items():
             for connection in list(process.accepted.values()):
                 if connection.server_link is link and topic in connection.topics:
                     self._note_sent(connection, messages, to_server=False)
                     for frame in encode_frames(messages):
                         self._carry(connection, frame, to_server=False, is_broadcast=True)
+
+    def _send(self, process: Process, link: Link, peer: Peer, messages: "list[Message]") -> None:
+        """Send what a turn has collected for one peer."""
+        if link is Link.RAFT_ANSWER:
+            self._answer(process, peer, messages)
+            return
+        connection = process.dialled.get((link, str(peer))) or process.accepted.get((link, peer))
+        if connection is not None and connection.is_open:
+            connection.request_count += link is Link.RAFT_ASK
+            to_server = connection.client is process
+            self._note_sent(connection, messages, to_server=to_server)
+            for frame in encode_frames(messages):
+                number = connection.request_count
+                self._carry(connection, frame, to_server=to_server, number=number)
 
     def _take(self, process: Process, connection: Connection, arrived: Arrived) -> Sequence[Effect]:
         """Give the core the epoch of a frame's header if it is news, and then its records."""

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.link_faults import HEARTBEAT_SECONDS
 
 K = TypeVar("K")
 
@@ -45,6 +46,8 @@ _PACES: Final = (0.002, 0.05)
 _MOVE_SECONDS: Final = 1.5
 # A process that does not read hears no sign of life: it must read before a lease ends.
 _DEAF_SECONDS_MAX: Final = 2.0
+# After which both ends of a cut have noticed it.
+_NOTICE_SECONDS: Final = HEARTBEAT_SECONDS + 0.5
 # More than a request waits for its answer, and less than a lease.
 _LATENESSES: Final = (0.3, 1.2, 2.0)
 
@@ -105,8 +108,15 @@ class ChaosFaults:
         self._pending.append((self.sim.now + length, nodes, undo))
         return length
 
+    def _busy(self) -> set[str]:
+        """Return the nodes and clients that have a fault, or must be whole for another fault."""
+        return {name for _, names, _ in self._pending for name in names}
+
+    def _clients(self) -> list[str]:
+        return sorted(name for name in self.sim.processes if "er-" in name)
+
     def _free(self, role: str) -> list[str]:
-        busy = {node for _, nodes, _ in self._pending for node in nodes}
+        busy = self._busy()
         return [n for n in self.nodes[role] if n not in busy and n in self.sim.processes]
 
     # --- nodes that die or stop ---------------------------------------------------------------
@@ -169,6 +179,8 @@ class ChaosFaults:
         """Cut two nodes off from each other, in one direction or both; other links stand."""
         left_role, right_role = self.rng.choice(_CUTS)
         left = self.rng.choice(self.nodes[left_role])
+        if right_role == "data" and not self._may_lose_data_node(left):
+            return
         rights = [name for name in self.nodes[right_role] if name != left]
         if not rights:
             return
@@ -184,6 +196,17 @@ class ChaosFaults:
             self.sim.cut_one_way(sender, receiver)
             if not is_one_way:
                 self.sim.cut_one_way(receiver, sender)
+
+    def _may_lose_data_node(self, session: str) -> bool:
+        """Return whether a session may be cut off from a data node; keep it whole otherwise.
+
+        Until heartbeats have ended its connection, a data node believes that it hears the session.
+        A client that moves there in this time, from a session that sees it vanish, is removed.
+        """
+        if session not in self._free("session"):
+            return False
+        self._pending.append((self.sim.now + _NOTICE_SECONDS, (session,), _nothing))
+        return True
 
     def _lose_hints(self) -> None:
         pair = (self.rng.choice(self.nodes["data"]), self.rng.choice(self.nodes["session"]))
@@ -207,7 +230,8 @@ class ChaosFaults:
         What is sent to it waits, and is dropped beyond a bound; then its peer is told that it is
         slow. A node that reads again has read everything before it judges a lease.
         """
-        clients = sorted(name for name in self.sim.processes if "er-" in name)
+        busy = self._busy()
+        clients = [name for name in self._clients() if name not in busy]
         name = self.rng.choice([*clients, self._any_node()])
         self.sim.faults.deaf.add(name)
         self._begin("deaf", (), partial(self.sim.read_again, name))
@@ -217,21 +241,28 @@ class ChaosFaults:
     def _be_a_black_hole(self) -> None:
         """Let one session be out of reach for new connections; others take its clients.
 
-        A session keeps a client whose connection closed for the disconnect grace only. So all
-        other sessions must be whole until the clients had time to reach one of them.
+        A session keeps a client whose connection closed for the disconnect grace only. So the
+        clients and all other sessions must be whole until the clients had time to reach one of
+        them. And meta must have admitted them: a session without an incarnation registers nothing.
         """
         faults = self.sim.faults
         unwell = {*faults.late, *faults.slow, *faults.deaf}
         free = [name for name in self._free("session") if name not in unwell]
-        if free != self.nodes["session"]:
+        if free != self.nodes["session"] or not all(map(self._is_admitted, free)):
+            return
+        if unwell.intersection(self._clients()):
             return
         name = self.rng.choice(free)
         faults.black_holes.add(name)
         self._begin("black hole", (name,), lambda: faults.black_holes.discard(name))
-        others = tuple(other for other in free if other != name)
-        self._pending.append((self.sim.now + _MOVE_SECONDS, others, _nothing))
+        others = [other for other in free if other != name]
+        whole = (*others, *self._clients())
+        self._pending.append((self.sim.now + _MOVE_SECONDS, whole, _nothing))
         for client in [n for n in self.sim.processes if n.startswith("publisher")]:
             self.sim.drop(client, name)
+
+    def _is_admitted(self, name: str) -> bool:
+        return self.sim.processes[name].core.statistics()["incarnation"] != "-"
 
     def _any_node(self) -> str:
         """Return a session or data node that no other fault needs whole."""

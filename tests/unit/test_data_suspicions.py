@@ -1,0 +1,242 @@
+"""A removal that a session concluded from silence waits while the client may live elsewhere."""
+
+import pytest
+from strategies import make_publisher
+from test_data_core import (
+    BOTH,
+    CONFIG,
+    MOVED,
+    NAME,
+    ONE,
+    P1,
+    S1,
+    S2,
+    TWO,
+    TWO_NODES,
+    ask,
+    follow,
+    held,
+    make_reconciled,
+    membership,
+    publish,
+    session,
+    to,
+    unpublish,
+)
+
+from zreg.data.core import DataCore
+from zreg.data.session_contacts import SessionContacts
+from zreg.effects import CLOSED, TIMED_OUT, EpochSeen, Link, PeerLost
+from zreg.errors import NotPrimaryError
+from zreg.model import Cause, Incarnation, Removal, Status
+from zreg.wire.common_messages import Accepted, Refused
+from zreg.wire.data_messages import CompareDigest, NodeHello, PublishDatum, UnpublishDatum
+
+GRACE = CONFIG.session_grace_seconds
+S3 = Incarnation(8, "s3")
+
+
+def make_core() -> DataCore:
+    """Return a reconciled core that holds a publisher of S1."""
+    core = make_reconciled()
+    publish(core)
+    core.settle(0.0)
+    return core
+
+
+def suspect(core: DataCore, cause: Cause = Cause.CLOSED, now: float = 0.0) -> None:
+    removal = Removal(P1, 1, cause, S1)
+    assert ask(core, UnpublishDatum(7, NAME, (removal,)), now) == []
+
+
+def lose(core: DataCore, peer: bytes, now: float = 0.0) -> None:
+    core.receive(Link.LOCAL, "", PeerLost(Link.REQUESTS, peer, TIMED_OUT), now)
+
+
+def is_removed(core: DataCore, now: float) -> bool:
+    """End a turn; return whether the suspicion was accepted in it."""
+    accepted = to(ONE, Accepted((7,))) in core.settle(now)
+    assert accepted is (P1 not in held(core))
+    return accepted
+
+
+def test_a_suspicion_removes_at_once_while_all_sessions_are_heard() -> None:
+    core = make_core()
+    suspect(core)
+
+    assert is_removed(core, 0.0)
+
+
+@pytest.mark.parametrize("cause", [Cause.CLOSED, Cause.SILENT])
+def test_a_suspicion_waits_while_a_session_that_may_hold_the_client_is_not_heard(
+    cause: Cause,
+) -> None:
+    core = make_core()
+    lose(core, TWO)
+    suspect(core, cause)
+
+    assert not is_removed(core, 0.0)
+    assert core.statistics()["suspicions"] == 1
+    ask(core, NodeHello(S2), 1.0, peer=b"again")
+    assert is_removed(core, 1.0)
+
+
+def test_the_client_that_published_again_elsewhere_is_not_removed() -> None:
+    core = make_core()
+    lose(core, TWO)
+    suspect(core)
+    core.settle(0.0)
+
+    ask(core, NodeHello(S2), 1.0, peer=b"again")
+    moved = publish(core, version=2, session=S2, peer=b"again")
+
+    assert to(ONE, Accepted((7,))) in core.settle(1.0)
+    assert held(core) == {P1: moved}
+
+
+def test_a_suspicion_waits_while_this_node_has_not_seen_the_newest_membership() -> None:
+    """The client may have moved to a session that joined at an epoch not seen here."""
+    core = make_core()
+    core.receive(Link.LOCAL, "", EpochSeen(8), 0.0)
+    suspect(core)
+    assert not is_removed(core, 0.0)
+
+    follow(core, membership(*BOTH, session(S3), epoch=8), 0.1)
+    assert not is_removed(core, 0.1), "the new session is not heard yet"
+    ask(core, NodeHello(S3), 0.2, peer=b"three")
+    assert is_removed(core, 0.2)
+
+
+@pytest.mark.parametrize("next_word", ["write", "digest"])
+def test_a_suspicion_waits_for_the_writes_that_were_refused_while_this_node_was_behind(
+    next_word: str,
+) -> None:
+    """The session of the refused write is heard and known by now, and sends the write again."""
+    core = make_core()
+    again = make_publisher(P1, version=2, session=S3)
+    ask(core, NodeHello(S3), peer=b"three")
+    ask(core, PublishDatum(5, NAME, again), peer=b"three")
+    suspect(core)
+    follow(core, membership(*BOTH, session(S3), epoch=8), 0.1)
+    assert not is_removed(core, 0.1)
+
+    if next_word == "write":
+        ask(core, PublishDatum(6, NAME, again), 0.2, peer=b"three")
+        assert to(ONE, Accepted((7,))) in core.settle(0.2)
+        assert held(core) == {P1: again}
+    else:
+        ask(core, CompareDigest(5, 0, 0), 0.2, peer=b"three")
+        assert is_removed(core, 0.2), "the session has nothing to send again"
+
+
+@pytest.mark.parametrize("is_behind", [True, False])
+def test_a_write_that_was_refused_for_its_primary_comes_again_if_this_node_was_behind(
+    *, is_behind: bool
+) -> None:
+    core = make_core()
+    follow(core, membership(*BOTH, epoch=8, ring_epoch=8, data=TWO_NODES), 0.0)
+    if is_behind:
+        core.receive(Link.LOCAL, "", EpochSeen(9), 0.0)
+    ask(core, PublishDatum(5, MOVED, make_publisher(P1, version=1, session=S1)), peer=TWO)
+    suspect(core)
+    follow(core, membership(*BOTH, epoch=9, ring_epoch=8, data=TWO_NODES), 0.1)
+
+    core.settle(0.1)
+    assert (P1 in held(core)) is is_behind
+
+
+def test_a_suspicion_waits_no_longer_than_the_session_grace() -> None:
+    core = make_core()
+    core.receive(Link.LOCAL, "", EpochSeen(8), 0.0)
+    suspect(core)
+
+    assert not is_removed(core, GRACE - 0.1)
+    assert is_removed(core, GRACE)
+
+
+def test_a_session_that_was_not_heard_for_the_grace_delays_nothing() -> None:
+    core = make_core()
+    lose(core, TWO)
+
+    suspect(core, now=GRACE)
+
+    assert is_removed(core, GRACE)
+
+
+@pytest.mark.parametrize("status", [Status.LEAVING, Status.DEPARTED])
+def test_a_session_that_takes_no_clients_in_delays_nothing(status: Status) -> None:
+    core = make_core()
+    lose(core, TWO)
+    follow(core, membership(session(S1), session(S2, status), epoch=8))
+    suspect(core)
+
+    assert is_removed(core, 0.0)
+
+
+def test_what_a_client_says_itself_does_not_wait() -> None:
+    core = make_core()
+    lose(core, TWO)
+
+    unpublish(core, P1, 1, request_id=7)
+
+    assert is_removed(core, 0.0)
+
+
+def test_a_suspicion_of_a_session_that_departs_meanwhile_removes_nothing() -> None:
+    core = make_core()
+    lose(core, TWO)
+    suspect(core)
+    follow(core, membership(session(S1, Status.DEPARTED), epoch=8), 0.1)
+
+    assert to(ONE, Accepted((7,))) in core.settle(0.1)
+    assert P1 in held(core)
+
+
+def test_a_suspicion_is_refused_if_the_id_has_another_primary_when_it_is_judged() -> None:
+    core = make_core()
+    lose(core, TWO)
+    suspect(core)
+    elsewhere = Incarnation(6, "d2")
+    follow(core, membership(session(S1), epoch=8, ring_epoch=8, data=(elsewhere,)), 0.1)
+
+    (refusal,) = [e.message for e in core.settle(0.1) if isinstance(e.message, Refused)]  # type: ignore[union-attr]
+
+    assert (refusal.request_id, refusal.code) == (7, NotPrimaryError.code)
+
+
+@pytest.mark.parametrize("reason", [CLOSED, TIMED_OUT])
+def test_suspicions_of_a_connection_that_is_gone_are_dropped(reason: str) -> None:
+    core = make_core()
+    lose(core, TWO)
+    suspect(core)
+
+    core.receive(Link.LOCAL, "", PeerLost(Link.REQUESTS, ONE, reason), 1.0)
+
+    assert core.statistics()["suspicions"] == 0
+    assert core.settle(2 * GRACE) == []
+    assert P1 in held(core)
+
+
+def test_a_publish_is_taken_while_a_suspicion_waits() -> None:
+    core = make_core()
+    lose(core, TWO)
+    suspect(core)
+
+    newer = publish(core, version=2, request_id=8)
+
+    assert to(ONE, Accepted((8,))) in core.settle(0.0)
+    ask(core, NodeHello(S2), 1.0, peer=b"again")
+    core.settle(1.0)
+    assert held(core) == {P1: newer}
+
+
+def test_a_connection_that_says_it_is_another_session_is_that_one() -> None:
+    contacts = SessionContacts(GRACE)
+    contacts.follow(membership(*BOTH), 0.0)
+    contacts.on_node_hello(ONE, S1, 0.0)
+    contacts.on_node_hello(ONE, S2, 1.0)
+
+    assert contacts.of_peer(ONE) == S2
+    assert not contacts.are_all_heard(1.0)
+    contacts.on_node_hello(TWO, S1, 2.0)
+    assert contacts.are_all_heard(2.0)

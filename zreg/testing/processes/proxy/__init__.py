@@ -1,0 +1,1 @@
+"""The proxy through which the links of a cluster pass; see `LinkProxy`."""
