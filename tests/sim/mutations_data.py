@@ -155,6 +155,11 @@ def suspicions_are_believed_at_once() -> list[Patch]:
     return [(Suspicions, "must_wait", lambda self, unpublish, now: False)]
 
 
+def suspicions_are_judged_at_once() -> list[Patch]:
+    """A removal on suspicion waits until each session that may hold the client is heard."""
+    return [(Suspicions, "must_wait", lambda self, unpublish, now: False)]
+
+
 def a_new_life_keeps_what_the_former_held() -> list[Patch]:
     """An expired but living data node rejoins empty: sessions have written elsewhere meanwhile."""
     return [(DatumStore, "drop_all_but", lambda self, owned: 0)]

@@ -253,6 +253,18 @@ def test_a_data_node_believes_no_suspicion_while_it_does_not_hear_a_session() ->
     never_loses(cluster, view, 5.0)
 
 
+def test_a_suspicion_waits_for_a_session_that_the_data_node_does_not_hear() -> None:
+    """The client has moved there, and its registration waits for the connection."""
+    cluster = make_cluster(sessions=3)
+    view = moving_to_session_2(cluster)
+    cluster.run(4.0)
+    cluster.sim.cut("publisher", "session-1")
+    cluster.sim.drop("publisher", "session-1")
+    never_loses(cluster, view, 6.0)
+    cluster.sim.heal()
+    never_loses(cluster, view, 5.0)
+
+
 def test_a_publisher_id_of_another_client_is_refused_and_never_repaired() -> None:
     cluster = make_cluster()
     view, publisher_id = watched(cluster)

@@ -66,6 +66,9 @@ SECTION_11: dict[Mutation, Scenario] = {
     client.a_client_leaves_without_a_word: (
         client_promises.test_a_client_that_leaves_a_session_keeps_its_publishers
     ),
+    data.suspicions_are_judged_at_once: (
+        data_promises.test_a_suspicion_waits_for_a_session_that_the_data_node_does_not_hear
+    ),
     data.a_new_life_keeps_what_the_former_held: (
         data_promises.test_a_data_node_that_is_cut_off_from_meta_and_wakes_in_a_new_life_starts_empty
     ),
