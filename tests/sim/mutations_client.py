@@ -32,6 +32,16 @@ def a_repeated_request_has_a_new_id() -> list[Patch]:
     return [(Conversation, "_repeat", repeat)]
 
 
+def clients_leave_without_a_word() -> list[Patch]:
+    """A client that leaves a session says so first: a session that is only slow reads it."""
+    return [(SessionConnection, "move_on", SessionConnection.give_up)]
+
+
+def any_session_is_as_good() -> list[Patch]:
+    """A client prefers sessions that meta has admitted: others register nothing."""
+    return [(SessionConnection, "should_try_another", lambda self, welcome: False)]
+
+
 def grace_runs_always() -> list[Patch]:
     """A grace runs only while the leader is awake and a session renews."""
     return [(SessionGraces, "_is_usable", lambda self, passed, now: True)]

@@ -67,6 +67,39 @@ def test_an_answer_that_comes_after_the_request_was_repeated_is_an_answer() -> N
     promise(len(ids) == 1, "the repeated request has another id")
 
 
+def test_a_client_that_leaves_a_session_which_it_does_not_hear_stays_in_all_views() -> None:
+    """The session hears the client, and the client waits at a session that is stopped."""
+    cluster = make_cluster(sessions=3)
+    view, _ = watched(cluster, at=3)
+    sim = cluster.sim
+    sim.cut("publisher", "session-3")
+    sim.freeze("session-2", 5.0)
+    cluster.run(0.5)
+    sim.cut_one_way("session-1", "publisher")
+    never_loses(cluster, view, 8.0)
+    promise(view.values() == ["alive"], "the view does not show what there is")
+
+
+def test_a_client_goes_on_to_a_session_that_meta_has_admitted() -> None:
+    """The first one that it reaches was started while meta is away."""
+    for seed in range(1, 5):
+        cluster = SimCluster(seed, has_membership_cache=True).start(sessions=3, data=1)
+        cluster.run(2.0)
+        view, _ = watched(cluster, at=3)
+        sim = cluster.sim
+        sim.kill("meta")
+        sim.kill("session-2")
+        cluster.session(2)
+        cluster.run(1.0)
+        sim.cut("publisher", "session-1")
+        sim.drop("publisher", "session-1")
+        never_loses(cluster, view, 3.0)
+        at = sim.processes["publisher"].core.statistics()["session"]
+        promise(
+            at == "tcp://session-3:9600", "the client stays where it cannot publish"
+        )
+
+
 # --- all sessions away, meta away -----------------------------------------------------------------
 
 

@@ -115,6 +115,12 @@ SECTION_11: dict[Mutation, Scenario] = {
     client.a_repeated_request_has_a_new_id: (
         client_promises.test_an_answer_that_comes_after_the_request_was_repeated_is_an_answer
     ),
+    client.clients_leave_without_a_word: (
+        client_promises.test_a_client_that_leaves_a_session_which_it_does_not_hear_stays_in_all_views
+    ),
+    client.any_session_is_as_good: (
+        client_promises.test_a_client_goes_on_to_a_session_that_meta_has_admitted
+    ),
     client.grace_runs_always: (
         client_promises.test_no_view_changes_when_the_last_session_is_stopped_for_longer_than_the_grace
     ),
