@@ -95,9 +95,7 @@ def test_a_client_goes_on_to_a_session_that_meta_has_admitted() -> None:
         sim.drop("publisher", "session-1")
         never_loses(cluster, view, 3.0)
         at = sim.processes["publisher"].core.statistics()["session"]
-        promise(
-            at == "tcp://session-3:9600", "the client stays where it cannot publish"
-        )
+        promise(at == "tcp://session-3:9600", "the client stays where it cannot publish")
 
 
 # --- all sessions away, meta away -----------------------------------------------------------------

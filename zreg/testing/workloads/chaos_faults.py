@@ -44,8 +44,9 @@ _LOSSES: Final = (0.1, 0.5, 1.0)
 _PACES: Final = (0.002, 0.05)
 # How long the clients of a session may take to reach another one.
 _MOVE_SECONDS: Final = 1.5
-# A process that does not read hears no sign of life: it must read before a lease ends.
-_DEAF_SECONDS_MAX: Final = 2.0
+# A process that does not read hears no sign of life. It must read before a lease ends that was
+# renewed a ping ago; and faults end up to half a second late.
+_DEAF_SECONDS_MAX: Final = 1.2
 # After which both ends of a cut have noticed it.
 _NOTICE_SECONDS: Final = HEARTBEAT_SECONDS + 0.5
 # More than a request waits for its answer, and less than a lease.
@@ -247,7 +248,7 @@ class ChaosFaults:
         """
         faults = self.sim.faults
         unwell = {*faults.late, *faults.slow, *faults.deaf}
-        free = [name for name in self._free("session") if name not in unwell]
+        free = [n for n in self._free("session") if n not in unwell and not self._sends_late(n)]
         if free != self.nodes["session"] or not all(map(self._is_admitted, free)):
             return
         if unwell.intersection(self._clients()):
@@ -263,6 +264,13 @@ class ChaosFaults:
 
     def _is_admitted(self, name: str) -> bool:
         return self.sim.processes[name].core.statistics()["incarnation"] != "-"
+
+    def _sends_late(self, name: str) -> bool:
+        """Return whether frames of a node are on their way for long, although it is late no more."""
+        process = self.sim.processes[name]
+        connections = [*process.dialled.values(), *process.accepted.values()]
+        soon = self.sim.now + 0.01
+        return any(c.arrives_at[c.client is process] > soon for c in connections)
 
     def _any_node(self) -> str:
         """Return a session or data node that no other fault needs whole."""
