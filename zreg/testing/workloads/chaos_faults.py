@@ -266,7 +266,7 @@ class ChaosFaults:
         return self.sim.processes[name].core.statistics()["incarnation"] != "-"
 
     def _sends_late(self, name: str) -> bool:
-        """Return whether frames of a node are on their way for long, although it is late no more."""
+        """Return whether frames of a node are still on their way, as it was late before."""
         process = self.sim.processes[name]
         connections = [*process.dialled.values(), *process.accepted.values()]
         soon = self.sim.now + 0.01
