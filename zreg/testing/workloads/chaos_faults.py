@@ -46,6 +46,8 @@ _PACES: Final = (0.002, 0.05)
 _MOVE_SECONDS: Final = 1.5
 # A process that does not read hears no sign of life: it must read before a lease ends.
 _DEAF_SECONDS_MAX: Final = 2.0
+# What is sent now arrives sooner, unless the sender is late.
+_SOON_SECONDS: Final = 0.1
 # After which both ends of a cut have noticed it.
 _NOTICE_SECONDS: Final = HEARTBEAT_SECONDS + 0.5
 # More than a request waits for its answer, and less than a lease.
@@ -246,11 +248,8 @@ class ChaosFaults:
         them. And meta must have admitted them: a session without an incarnation registers nothing.
         """
         faults = self.sim.faults
-        unwell = {*faults.late, *faults.slow, *faults.deaf}
-        free = [name for name in self._free("session") if name not in unwell]
-        if free != self.nodes["session"] or not all(map(self._is_admitted, free)):
-            return
-        if unwell.intersection(self._clients()):
+        free = [name for name in self._free("session") if self._is_whole(name)]
+        if free != self.nodes["session"] or faults.deaf.intersection(self._clients()):
             return
         name = self.rng.choice(free)
         faults.black_holes.add(name)
@@ -261,8 +260,16 @@ class ChaosFaults:
         for client in [n for n in self.sim.processes if n.startswith("publisher")]:
             self.sim.drop(client, name)
 
-    def _is_admitted(self, name: str) -> bool:
-        return self.sim.processes[name].core.statistics()["incarnation"] != "-"
+    def _is_whole(self, name: str) -> bool:
+        """Return whether a session is a member, reads at once, and is heard at once."""
+        sim, process = self.sim, self.sim.processes[name]
+        faults = sim.faults
+        is_well = name not in (*faults.late, *faults.slow, *faults.deaf)
+        # What a late or slow node had sent or received before it recovered may still be under way.
+        connections = (*process.dialled.values(), *process.accepted.values())
+        arrives_at = max((max(each.arrives_at.values()) for each in connections), default=0.0)
+        has_backlog = max(process.busy_until, arrives_at) > sim.now + _SOON_SECONDS
+        return is_well and not has_backlog and process.core.statistics()["incarnation"] != "-"
 
     def _any_node(self) -> str:
         """Return a session or data node that no other fault needs whole."""
