@@ -17,11 +17,6 @@ def dialling_takes_as_long_as_dying() -> list[Patch]:
     return [(connection_module, "_DIAL_SECONDS_MIN", 2.0)]
 
 
-def a_client_leaves_without_a_word() -> list[Patch]:
-    """A client that leaves a session says so: a session that is only slow must not remove it."""
-    return [(SessionConnection, "move_on", SessionConnection.give_up)]
-
-
 def a_repeated_request_has_a_new_id() -> list[Patch]:
     """A request keeps its id for as long as it waits: an answer after the resend is an answer."""
 
@@ -30,6 +25,16 @@ def a_repeated_request_has_a_new_id() -> list[Patch]:
         return _repeat(self, requester, pause, now)
 
     return [(Conversation, "_repeat", repeat)]
+
+
+def clients_leave_without_a_word() -> list[Patch]:
+    """A client that leaves a session says so first: a session that is only slow reads it."""
+    return [(SessionConnection, "move_on", SessionConnection.give_up)]
+
+
+def any_session_is_as_good() -> list[Patch]:
+    """A client prefers sessions that meta has admitted: others register nothing."""
+    return [(SessionConnection, "should_try_another", lambda self, welcome: False)]
 
 
 def grace_runs_always() -> list[Patch]:

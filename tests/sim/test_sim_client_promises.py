@@ -35,23 +35,6 @@ def test_a_client_reaches_its_third_address_before_its_publishers_are_removed() 
         never_loses(cluster, view, 3.0)
 
 
-def test_a_client_that_leaves_a_session_keeps_its_publishers() -> None:
-    """It hears nothing for a lease and leaves; the session, which is well, reads that it moves."""
-    cluster = make_cluster(sessions=3)
-    view, _ = watched(cluster, at=3)
-    sim = cluster.sim
-    client = sim.processes["publisher"].core
-    for name in ("session-2", "session-3"):
-        sim.cut("publisher", name)
-    sim.faults.deaf.add("publisher")
-    assert sim.run_until(lambda: client.statistics()["state"] == "suspended", 5.0)
-    sim.cut("publisher", "session-1")
-    sim.read_again("publisher")
-    never_loses(cluster, view, 5.0)
-    sim.heal()
-    never_loses(cluster, view, 5.0)
-
-
 def test_an_answer_that_comes_after_the_request_was_repeated_is_an_answer() -> None:
     cluster = make_cluster(sessions=1)
     cluster.client("publisher")
@@ -65,6 +48,37 @@ def test_an_answer_that_comes_after_the_request_was_repeated_is_an_answer() -> N
     ids = {each.request_id for each in to_session if isinstance(each, Publish)}
     assert len([each for each in to_session if isinstance(each, Publish)]) > 1
     promise(len(ids) == 1, "the repeated request has another id")
+
+
+def test_a_client_that_leaves_a_session_which_it_does_not_hear_stays_in_all_views() -> None:
+    """The session hears the client, and the client waits at a session that is stopped."""
+    cluster = make_cluster(sessions=3)
+    view, _ = watched(cluster, at=3)
+    sim = cluster.sim
+    sim.cut("publisher", "session-3")
+    sim.freeze("session-2", 5.0)
+    cluster.run(0.5)
+    sim.cut_one_way("session-1", "publisher")
+    never_loses(cluster, view, 8.0)
+    promise(view.values() == ["alive"], "the view does not show what there is")
+
+
+def test_a_client_goes_on_to_a_session_that_meta_has_admitted() -> None:
+    """The first one that it reaches was started while meta is away."""
+    for seed in range(1, 5):
+        cluster = SimCluster(seed, has_membership_cache=True).start(sessions=3, data=1)
+        cluster.run(2.0)
+        view, _ = watched(cluster, at=3)
+        sim = cluster.sim
+        sim.kill("meta")
+        sim.kill("session-2")
+        cluster.session(2)
+        cluster.run(1.0)
+        sim.cut("publisher", "session-1")
+        sim.drop("publisher", "session-1")
+        never_loses(cluster, view, 3.0)
+        at = sim.processes["publisher"].core.statistics()["session"]
+        promise(at == "tcp://session-3:9600", "the client stays where it cannot publish")
 
 
 # --- all sessions away, meta away -----------------------------------------------------------------

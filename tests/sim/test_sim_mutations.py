@@ -60,11 +60,8 @@ SECTION_11: dict[Mutation, Scenario] = {
     data.suspicions_of_departed_sessions_count: (
         data_promises.test_what_a_departed_session_suspects_removes_nothing
     ),
-    data.suspicions_are_believed_at_once: (
-        data_promises.test_a_data_node_believes_no_suspicion_while_it_does_not_hear_a_session
-    ),
-    client.a_client_leaves_without_a_word: (
-        client_promises.test_a_client_that_leaves_a_session_keeps_its_publishers
+    data.suspicions_are_judged_at_once: (
+        data_promises.test_a_suspicion_waits_for_a_session_that_the_data_node_does_not_hear
     ),
     data.a_new_life_keeps_what_the_former_held: (
         data_promises.test_a_data_node_that_is_cut_off_from_meta_and_wakes_in_a_new_life_starts_empty
@@ -111,6 +108,12 @@ SECTION_11: dict[Mutation, Scenario] = {
     ),
     client.a_repeated_request_has_a_new_id: (
         client_promises.test_an_answer_that_comes_after_the_request_was_repeated_is_an_answer
+    ),
+    client.clients_leave_without_a_word: (
+        client_promises.test_a_client_that_leaves_a_session_which_it_does_not_hear_stays_in_all_views
+    ),
+    client.any_session_is_as_good: (
+        client_promises.test_a_client_goes_on_to_a_session_that_meta_has_admitted
     ),
     client.grace_runs_always: (
         client_promises.test_no_view_changes_when_the_last_session_is_stopped_for_longer_than_the_grace

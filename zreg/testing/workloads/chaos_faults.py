@@ -44,8 +44,9 @@ _LOSSES: Final = (0.1, 0.5, 1.0)
 _PACES: Final = (0.002, 0.05)
 # How long the clients of a session may take to reach another one.
 _MOVE_SECONDS: Final = 1.5
-# A process that does not read hears no sign of life: it must read before a lease ends.
-_DEAF_SECONDS_MAX: Final = 2.0
+# A process that does not read hears no sign of life. It must read before a lease ends that was
+# renewed a ping ago; and faults end up to half a second late.
+_DEAF_SECONDS_MAX: Final = 1.2
 # What is sent now arrives sooner, unless the sender is late.
 _SOON_SECONDS: Final = 0.1
 # After which both ends of a cut have noticed it.

@@ -64,7 +64,9 @@ class LargeLife:
         """Let all clients come, publish and subscribe; each of them is a change."""
         size, clients = self.size, self.clients
         fetched = self.session_count * min(size.ids, size.subscriptions)
-        parts = self.session_count * size.publishers // 500
+        # Each session fetches every publisher once, and each view gets those of its id.
+        shown = size.subscriptions * (size.publishers // size.ids)
+        parts = (self.session_count * size.publishers + shown) // 500
         published = Touched(publishers=size.publishers, hinted=size.publishers)
         subscribed = Touched(
             subscriptions=size.subscriptions, fetched=fetched, snapshot_parts=parts
