@@ -270,7 +270,17 @@ class ChaosFaults:
         connections = (*process.dialled.values(), *process.accepted.values())
         arrives_at = max((max(each.arrives_at.values()) for each in connections), default=0.0)
         has_backlog = max(process.busy_until, arrives_at) > sim.now + _SOON_SECONDS
-        return is_well and not has_backlog and process.core.statistics()["incarnation"] != "-"
+        is_member = process.core.statistics()["incarnation"] != "-"
+        return is_well and is_member and not has_backlog and not self._is_long_cut_off(name)
+
+    def _is_long_cut_off(self, session: str) -> bool:
+        """Return whether a data node waits no longer for what a session may register there."""
+        grace = self.cluster.config.session_grace_seconds - 2 * _MOVE_SECONDS
+        return any(
+            session in pair and self.sim.now - cut_at >= grace
+            for pair, cut_at in self.sim.faults.cut.items()
+            if any(name in pair for name in self.nodes["data"])
+        )
 
     def _any_node(self) -> str:
         """Return a session or data node that no other fault needs whole."""
