@@ -27,7 +27,9 @@ class Buckets:
 
     def __init__(self) -> None:
         self._followed: dict[int, dict[DataInfoId, FollowedDatum]] = {}
-        self._sequences: dict[tuple[str, int], int] = {}
+        self._sequences: dict[int, dict[str, int]] = {}
+        # The last beat of each data node, unless counting has begun in another bucket since.
+        self._beats: dict[str, Sequence[int]] = {}
         self.gap_count = 0
 
     def __iter__(self) -> Iterator[int]:
@@ -51,8 +53,7 @@ class Buckets:
         if datums:
             return []
         del self._followed[bucket]
-        for key in [key for key in self._sequences if key[1] == bucket]:
-            del self._sequences[key]
+        self._sequences.pop(bucket, None)
         return [Unlisten(Link.CHANGES, bucket_topic(bucket))]
 
     def versions(self, peer: str, bucket: int) -> list[tuple[DataInfoId, Version]]:
@@ -65,14 +66,18 @@ class Buckets:
 
     def start_counting(self, followed: FollowedDatum, sequence: int) -> None:
         """Take the sequence of an answer as the beginning, unless counting has begun already."""
-        self._sequences.setdefault((followed.peer, followed.bucket), sequence)
+        by_peer = self._sequences.setdefault(followed.bucket, {})
+        if followed.peer not in by_peer:
+            by_peer[followed.peer] = sequence
+            self._beats.pop(followed.peer, None)
 
     def note_hint(self, peer: str, bucket: int, sequence: int) -> Sequence[int]:
         """Note the sequence of a hint; return the bucket if hints before it were lost, else ()."""
-        last = self._sequences.get((peer, bucket))
-        if last is None or sequence <= last:
+        by_peer = self._sequences.get(bucket)
+        last = None if by_peer is None else by_peer.get(peer)
+        if by_peer is None or last is None or sequence <= last:
             return ()
-        self._sequences[peer, bucket] = sequence
+        by_peer[peer] = sequence
         # The hint itself raised the sequence by one.
         if sequence == last + 1:
             return ()
@@ -83,12 +88,16 @@ class Buckets:
         """Note the sequences of a beat; return the buckets of which hints were lost.
 
         A beat may hold fewer sequences than there are buckets: what a peer sends must not raise.
+        A beat that is equal to the last one shows nothing new.
         """
+        if sequences == self._beats.get(peer):
+            return []
+        self._beats[peer] = sequences
         gaps: list[int] = []
-        for bucket in self._followed:
-            last = self._sequences.get((peer, bucket))
+        for bucket, by_peer in self._sequences.items():
+            last = by_peer.get(peer)
             if last is not None and bucket < len(sequences) and sequences[bucket] > last:
-                self._sequences[peer, bucket] = sequences[bucket]
+                by_peer[peer] = sequences[bucket]
                 gaps.append(bucket)
         self.gap_count += len(gaps)
         return gaps
@@ -96,7 +105,9 @@ class Buckets:
     def keep_only(self, peers: Iterable[str]) -> None:
         """Forget the sequences of data nodes that are no longer members."""
         wanted = set(peers)
-        self._sequences = {key: s for key, s in self._sequences.items() if key[0] in wanted}
+        self._beats = {peer: beat for peer, beat in self._beats.items() if peer in wanted}
+        for bucket, by_peer in self._sequences.items():
+            self._sequences[bucket] = {p: s for p, s in by_peer.items() if p in wanted}
 
 
 class VersionChecks:

@@ -16,7 +16,7 @@ from zreg.primitives.ring import bucket_of
 from zreg.session.upstream.buckets import Buckets, VersionChecks
 from zreg.session.upstream.data_links import DataLinks
 from zreg.session.upstream.fetches import Fetches
-from zreg.session.upstream.followed_datum import FollowedDatum
+from zreg.session.upstream.followed_datum import FollowedDatum, IncompleteDatums
 from zreg.session.upstream.registrations import Registrations
 from zreg.wire.data_messages import Beat, Changed, Changes, Snapshot, Versions
 
@@ -49,6 +49,7 @@ class FollowedDatums:
         self._checks = VersionChecks(config, links, self._buckets, now=now)
         self._fetches = Fetches(config, links, rng=rng)
         self._changed: dict[DataInfoId, FollowedDatum] = {}
+        self._incomplete = IncompleteDatums()
         # With how many sessions each data node has not compared yet, by its last beat.
         self._unreconciled: dict[str, int] = {}
 
@@ -101,6 +102,7 @@ class FollowedDatums:
         if followed is not None:
             return followed, []
         followed = self._followed[name] = FollowedDatum(name, self._links.primary(name), now)
+        self._incomplete.note(followed)
         return followed, self._buckets.add(followed) + self._fetches.fetch(followed)
 
     def remove(self, name: DataInfoId) -> list[Effect]:
@@ -109,6 +111,7 @@ class FollowedDatums:
         if followed is None:
             return []
         self._fetches.forget(followed)
+        self._incomplete.drop(followed)
         self._changed.pop(name, None)
         return self._buckets.remove(followed)
 
@@ -141,14 +144,18 @@ class FollowedDatums:
         return effects
 
     def on_beat(self, peer: str, beat: Beat) -> list[Effect]:
-        """Compare the buckets whose hints were lost; fetch what the data node may know by now."""
+        """Compare the buckets whose hints were lost; fetch what the data node may know by now.
+
+        A fetch that waits for the end of its pause is not sent before, unless the beat has news:
+        else a data node that refuses would get all of them with each beat.
+        """
         effects = self._checks.compare(peer, self._buckets.note_beat(peer, beat.sequences))
-        before = self._unreconciled.get(peer, 0)
-        self._unreconciled[peer] = len(beat.unreconciled)
-        if len(beat.unreconciled) < before or not beat.unreconciled:
-            for followed in self._followed.values():
-                is_incomplete = followed.mirror.is_unsure or not followed.mirror.is_known
-                if followed.peer == peer and is_incomplete:
+        before = self._unreconciled.get(peer)
+        self._unreconciled[peer] = count = len(beat.unreconciled)
+        has_news = count < before if before is not None else count == 0
+        if has_news or not count:
+            for followed in self._incomplete.at(peer):
+                if has_news or followed.retry_at is None:
                     effects += self._fetches.fetch(followed)
         return effects
 
@@ -197,6 +204,7 @@ class FollowedDatums:
         lacking = [] if is_partial else self._answered_for_but_missing(followed, publishers)
         before = followed.mirror.version
         followed.mirror.snapshot(snapshot.version, publishers + lacking, is_partial=is_partial)
+        self._incomplete.note(followed)
         effects = self._on_answered(followed, before, now)
         return effects, [publisher.publisher_id for publisher in lacking]
 
@@ -270,7 +278,9 @@ class FollowedDatums:
             peer = self._links.primary(followed.name)
             if peer != followed.peer:
                 self._fetches.end(followed)
+                self._incomplete.drop(followed)
                 followed.peer = peer
+                self._incomplete.note(followed)
                 followed.first_asked_at = now
                 effects += self._fetches.fetch(followed)
         return effects
