@@ -1,4 +1,4 @@
-"""The digests of views, kept so that a subscriber that comes back costs no look at its whole view."""
+"""The digests of views, kept: for a subscriber that returns, its whole view is not read again."""
 
 from collections.abc import Iterable, Iterator
 
