@@ -19,35 +19,33 @@ class SessionPublishers(DigestSum):
     Invariant: each publisher id is in the dict of its first byte, or in the only dict there is.
     """
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_is_split", "_parts")
 
     def __init__(self) -> None:
         super().__init__()
         self._parts: tuple[dict[bytes, Datum], ...] = ({},)
+        self._is_split = False
 
     def put(self, publisher: Publisher, datum: Datum) -> None:
         """Take in a publisher that is not here."""
         publisher_id = publisher.publisher_id
         self.add(publisher_id, publisher.version)
-        parts = self._parts
-        if len(parts) > 1:
-            parts[publisher_id[0]][publisher_id] = datum
+        if self._is_split:
+            self._parts[publisher_id[0]][publisher_id] = datum
             return
-        parts[0][publisher_id] = datum
-        if len(parts[0]) > _ONE_DICT_MAX:
+        self._parts[0][publisher_id] = datum
+        if self.count > _ONE_DICT_MAX:
             self._split()
 
     def take_out(self, publisher: Publisher) -> None:
         """Take out a publisher that is here."""
         publisher_id = publisher.publisher_id
         self.discard(publisher_id, publisher.version)
-        parts = self._parts
-        del (parts[publisher_id[0]] if len(parts) > 1 else parts[0])[publisher_id]
+        del self._parts[publisher_id[0] if self._is_split else 0][publisher_id]
 
     def find(self, publisher_id: bytes) -> Publisher | None:
         """Return a publisher of this session."""
-        parts = self._parts
-        datum = (parts[publisher_id[0]] if len(parts) > 1 else parts[0]).get(publisher_id)
+        datum = self._parts[publisher_id[0] if self._is_split else 0].get(publisher_id)
         return None if datum is None else datum.publishers[publisher_id]
 
     def first(self, count: int) -> list[tuple[Publisher, Datum]]:
@@ -57,8 +55,7 @@ class SessionPublishers(DigestSum):
 
     def in_range(self, byte_min: int, byte_max: int) -> Iterator[tuple[Publisher, Datum]]:
         """Yield the publishers whose ids begin with a byte of this range, each with its datum."""
-        is_split = len(self._parts) > 1
-        for part in self._parts[byte_min : byte_max + 1] if is_split else self._parts:
+        for part in self._parts[byte_min : byte_max + 1] if self._is_split else self._parts:
             for publisher_id, datum in part.items():
                 if byte_min <= publisher_id[0] <= byte_max:
                     yield datum.publishers[publisher_id], datum
@@ -69,6 +66,7 @@ class SessionPublishers(DigestSum):
         for publisher_id, datum in held.items():
             parts[publisher_id[0]][publisher_id] = datum
         self._parts = parts
+        self._is_split = True
 
 
 class SessionIndex:

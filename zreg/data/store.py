@@ -45,6 +45,8 @@ class DatumStore:
         self._dirty: dict[DataInfoId, Datum] = {}
         self.by_session = SessionIndex()
         self._unchecked = UncheckedDatums()
+        # Whether datums that this node does not own are still in memory and in `by_session`.
+        self.is_checking = False
         self._expiries = Expiries()
         # The highest version of any datum that was dropped here.
         self.dropped_version: Version = ZERO
@@ -61,7 +63,7 @@ class DatumStore:
     def find(self, name: DataInfoId) -> Datum | None:
         """Return the datum of that name."""
         datum = self._datums.get(name)
-        if datum is None and self._unchecked:
+        if datum is None and self.is_checking:
             found, is_owned = self._unchecked.take(name)
             return None if found is None else self._check(found, is_owned=is_owned)
         return datum
@@ -76,8 +78,10 @@ class DatumStore:
     def put(self, name: DataInfoId, publisher: Publisher) -> bool:
         """Merge one publisher; return False if the stored state wins, or is the same."""
         datum = self._datums.get(name)
+        if datum is None and self.is_checking:
+            datum = self.find(name)
         if datum is None:
-            datum = self._find_or_add(name)
+            datum = self._datums[name] = Datum(name)
         publisher_id = publisher.publisher_id
         tombstone = datum.tombstones.get(publisher_id)
         if tombstone is not None:
@@ -109,8 +113,10 @@ class DatumStore:
         Return False if the stored state is newer.
         """
         datum = self._datums.get(name)
+        if datum is None and self.is_checking:
+            datum = self.find(name)
         if datum is None:
-            datum = self._find_or_add(name)
+            datum = self._datums[name] = Datum(name)
         publisher_id = removal.publisher_id
         old = datum.publishers.get(publisher_id)
         tombstone = datum.tombstones.get(publisher_id)
@@ -139,12 +145,6 @@ class DatumStore:
         if len(evicted) < count_max:
             self.by_session.forget(session)
         return len(evicted)
-
-    def _find_or_add(self, name: DataInfoId) -> Datum:
-        datum = self.find(name)
-        if datum is None:
-            datum = self._datums[name] = Datum(name)
-        return datum
 
     def _take_out(self, datum: Datum, publisher: Publisher) -> None:
         del datum.publishers[publisher.publisher_id]
@@ -244,11 +244,7 @@ class DatumStore:
         assert not self._dirty
         self._unchecked.add(self._datums, owns)
         self._datums = {}
-
-    @property
-    def is_checking(self) -> bool:
-        """Whether datums that this node does not own are still in memory and in `by_session`."""
-        return bool(self._unchecked)
+        self.is_checking = True
 
     def check_some(self, count_max: int) -> None:
         """Keep or drop datums from before the ring changed, with about so many publishers."""
@@ -256,6 +252,7 @@ class DatumStore:
             datum, is_owned = taken
             count_max -= 1 if is_owned else 1 + len(datum.publishers)
             self._check(datum, is_owned=is_owned)
+        self.is_checking = bool(self._unchecked)
 
     def _check(self, datum: Datum, *, is_owned: bool) -> Datum | None:
         """Keep a datum if this node owns it, else drop it; return it if it is kept."""
