@@ -134,6 +134,7 @@ class Registrations:
         drop the registration locally: another session may hold the client, and answer for it.
         """
         self._take_back(registration)
+        self._queues.touched[registration.peer] = None
         publisher = registration.publisher
         is_present = self._is_member and publisher.session == self.session
         if not is_present and cause in _SUSPICIONS:
@@ -196,6 +197,7 @@ class Registrations:
         if registration is None:
             return None
         registration.request_id = 0
+        self._queues.touched[peer] = None
         if is_final:
             self._take_back(registration)
             del self._registrations[registration.publisher.publisher_id]
