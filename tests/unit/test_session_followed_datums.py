@@ -161,7 +161,8 @@ class Bench:
 
     def follow(self, *data: str) -> list[Effect]:
         self.links.follow(make_membership(*data, epoch=4))
-        return self.datums.on_ring(self.now)
+        self.datums.on_ring(self.now)
+        return self.datums.move_some(1000)
 
 
 def fetch(

@@ -5,7 +5,8 @@ per datum at a time. A gap in the sequences of a bucket shows a lost hint; then 
 the versions of that bucket. A fetch that fails is repeated, and leaves the copy as it is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from zreg.config import Config
@@ -50,6 +51,10 @@ class FollowedDatums:
         self._fetches = Fetches(config, links, rng=rng)
         self._changed: dict[DataInfoId, FollowedDatum] = {}
         self._incomplete = IncompleteDatums()
+        # The datums of before the ring changed that may have another primary now.
+        self._unmoved: Iterator[FollowedDatum] = iter(())
+        self.is_moving = False
+        self._ring_changed_at = now
         # With how many sessions each data node has not compared yet, by its last beat.
         self._unreconciled: dict[str, int] = {}
 
@@ -131,6 +136,8 @@ class FollowedDatums:
         gaps = self._buckets.note_hint(peer, bucket, changed.sequence)
         effects = self._checks.compare(peer, gaps) if gaps else []
         followed = self._followed.get(changed.data_info_id)
+        if self.is_moving and followed is not None:
+            effects += self._move(followed)
         if followed is None or followed.peer != peer:
             return effects
         before = followed.mirror.version
@@ -267,23 +274,41 @@ class FollowedDatums:
         self._fetches.on_node_lost(peer)
         return self._fetches.on_node_up(peer)
 
-    def on_ring(self, now: float) -> list[Effect]:
-        """Follow each datum at its primary under the new ring."""
+    def on_ring(self, now: float) -> None:
+        """Begin to follow each datum at its primary under the new ring: see `move_some`."""
         peers = set(self._links.peers())
         self._buckets.keep_only(peers)
         self._fetches.keep_only(peers)
         self._unreconciled = {p: n for p, n in self._unreconciled.items() if p in peers}
+        self._unmoved = iter(list(self._followed.values()))
+        self._ring_changed_at = now
+        self.is_moving = True
+
+    def move_some(self, count: int) -> list[Effect]:
+        """Look at so many datums; has to be called until `is_moving` is False.
+
+        A datum whose new primary hints at a change is moved first.
+        """
         effects: list[Effect] = []
-        for followed in self._followed.values():
-            peer = self._links.primary(followed.name)
-            if peer != followed.peer:
-                self._fetches.end(followed)
-                self._incomplete.drop(followed)
-                followed.peer = peer
-                self._incomplete.note(followed)
-                followed.first_asked_at = now
-                effects += self._fetches.fetch(followed)
+        looked_at = 0
+        for followed in islice(self._unmoved, count):
+            looked_at += 1
+            if self._followed.get(followed.name) is followed:
+                effects += self._move(followed)
+        self.is_moving = looked_at == count
         return effects
+
+    def _move(self, followed: FollowedDatum) -> list[Effect]:
+        """Follow a datum at its primary, if that is another data node now."""
+        peer = self._links.primary(followed.name)
+        if peer == followed.peer:
+            return []
+        self._fetches.end(followed)
+        self._incomplete.drop(followed)
+        followed.peer = peer
+        self._incomplete.note(followed)
+        followed.first_asked_at = self._ring_changed_at
+        return self._fetches.fetch(followed)
 
     def tick(self, now: float) -> list[Effect]:
         """Ask again what has waited for its pause; once in a while, compare everything."""

@@ -92,10 +92,11 @@ class NodeQueue:
             self.unsent[registration.publisher.publisher_id] = registration
         self.in_flight.clear()
 
-    def send(self, session: Incarnation, now: float) -> list[Effect]:
+    def send(self, session: Incarnation, now: float, *, is_moving: bool) -> list[Effect]:
         """Send what waits, as far as the window allows; after all of it the digest, if it is due.
 
-        A publisher of an earlier incarnation is dropped: its client has to publish it again.
+        A publisher of an earlier incarnation is dropped: its client has to publish it again. While
+        registrations are being moved, one that belongs elsewhere stays, and so does the digest.
         """
         if self.paused_until is not None:
             if now < self.paused_until:
@@ -107,15 +108,22 @@ class NodeQueue:
         effects: list[Effect] = []
         in_flight = self.in_flight
         next_id = links.requests.next_id
-        while self.unsent and (fitting := self._take_fitting()):
+        misplaced: list[Registration] = []
+        while len(misplaced) < _WINDOW and self.unsent and (fitting := self._take_fitting()):
             for registration in fitting:
+                if is_moving and links.primary(registration.name) != peer:
+                    misplaced.append(registration)
+                    continue
                 if registration.removal is None and registration.publisher.session != session:
                     continue
                 request_id = next_id()
                 registration.request_id = request_id
                 in_flight[request_id] = registration
                 effects.append(Send(Link.DATA, peer, request_of(registration)))
-        if self.is_digest_due and not self.unsent and session != NO_INCARNATION:
+        for registration in misplaced:
+            self.unsent[registration.publisher.publisher_id] = registration
+        is_sent = not (self.unsent or is_moving)
+        if self.is_digest_due and is_sent and session != NO_INCARNATION:
             self.is_digest_due = False
             digest = self.digest
             compare = CompareDigest(links.ring_epoch, digest.count, digest.value)
@@ -152,6 +160,8 @@ class NodeQueues:
         # When the pause of a queue ends.
         self._pauses: Deadlines[str] = Deadlines()
         self._are_digests_due = False
+        # Whether registrations may be in the queue of a data node that is not their primary.
+        self.is_moving = False
 
     @property
     def pending_count(self) -> int:
@@ -217,7 +227,7 @@ class NodeQueues:
         for peer in self.touched:
             queue = self.by_peer.get(peer)
             if queue is not None:
-                effects += queue.send(session, now)
+                effects += queue.send(session, now, is_moving=self.is_moving)
         self.touched.clear()
         return effects
 
