@@ -8,6 +8,7 @@ stands again, and everything once in a while.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from zreg.config import Config
 from zreg.effects import Effect, Link, Listen, Send, Unlisten
@@ -16,6 +17,10 @@ from zreg.primitives.ring import bucket_topic
 from zreg.session.upstream.data_links import DataLinks
 from zreg.session.upstream.followed_datum import FollowedDatum
 from zreg.wire.parts import comparison_records
+
+# How many versions one turn compares in a comparison of everything: the next turn goes on. It takes
+# 2 to 5 ms.
+_SLICE: Final = 2000
 
 
 class Buckets:
@@ -55,6 +60,10 @@ class Buckets:
         del self._followed[bucket]
         self._sequences.pop(bucket, None)
         return [Unlisten(Link.CHANGES, bucket_topic(bucket))]
+
+    def count(self, bucket: int) -> int:
+        """Return how many followed datums a bucket has."""
+        return len(self._followed.get(bucket, ()))
 
     def versions(self, peer: str, bucket: int) -> list[tuple[DataInfoId, Version]]:
         """Return the known datums of a bucket whose primary is `peer`, with their versions."""
@@ -111,7 +120,10 @@ class Buckets:
 
 
 class VersionChecks:
-    """Sends comparisons of versions; `FollowedDatums` acts on the answers (`Versions`)."""
+    """Sends comparisons of versions; `FollowedDatums` acts on the answers (`Versions`).
+
+    A comparison of all buckets is sent over several turns, each with about `_SLICE` datums.
+    """
 
     def __init__(self, config: Config, links: DataLinks, buckets: Buckets, *, now: float) -> None:
         self._config = config
@@ -120,6 +132,13 @@ class VersionChecks:
         # When everything is compared next.
         self.sweep_at = now + config.sweep_seconds
         self.compare_count = 0
+        # The buckets that are still to be compared, by data node.
+        self._left: dict[str, Iterator[int]] = {}
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether `go_on` has to be called: a comparison of all buckets is not complete."""
+        return bool(self._left)
 
     def compare(self, peer: str, buckets: Iterable[int]) -> list[Effect]:
         """Ask a data node which of the versions here, in these buckets, are no longer current."""
@@ -131,8 +150,23 @@ class VersionChecks:
         return effects
 
     def compare_all(self, peer: str) -> list[Effect]:
-        """Ask a data node about all buckets."""
-        return self.compare(peer, self._buckets)
+        """Ask a data node about all buckets, as far as one turn allows."""
+        self._left[peer] = iter(list(self._buckets))
+        return self.go_on()
+
+    def go_on(self) -> list[Effect]:
+        """Ask about the next buckets of those that are left."""
+        effects: list[Effect] = []
+        count = 0
+        while self._left and count < _SLICE:
+            peer, buckets = next(iter(self._left.items()))
+            bucket = next(buckets, None)
+            if bucket is None:
+                del self._left[peer]
+                continue
+            count += self._buckets.count(bucket)
+            effects += self.compare(peer, (bucket,))
+        return effects
 
     def _compare_bucket(self, peer: str, bucket: int) -> list[Effect]:
         versions = self._buckets.versions(peer, bucket)
@@ -144,7 +178,5 @@ class VersionChecks:
     def sweep(self, now: float) -> list[Effect]:
         """Compare everything with all data nodes, and set the time of the next sweep."""
         self.sweep_at = now + self._config.sweep_seconds
-        effects: list[Effect] = []
-        for peer in self._links.peers():
-            effects += self.compare_all(peer)
-        return effects
+        self._left = {peer: iter(list(self._buckets)) for peer in self._links.peers()}
+        return self.go_on()

@@ -7,7 +7,7 @@ the versions of that bucket. A fetch that fails is repeated, and leaves the copy
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
 from zreg.effects import BEAT_TOPIC, Effect, Link, Listen
@@ -23,6 +23,9 @@ from zreg.wire.data_messages import Beat, Changed, Changes, Snapshot, Versions
 
 if TYPE_CHECKING:
     from random import Random
+
+# How many logs one turn trims in a sweep: the next turn goes on. It takes 2 to 5 ms.
+_SLICE: Final = 2000
 
 
 class FollowedDatums:
@@ -53,6 +56,10 @@ class FollowedDatums:
         self._incomplete = IncompleteDatums()
         # The datums of before the ring changed that may have another primary now.
         self._unmoved: Iterator[FollowedDatum] = iter(())
+        # The datums whose log has more than one step, and those of them that a sweep has to trim.
+        self._logged: dict[DataInfoId, FollowedDatum] = {}
+        self._untrimmed: Iterator[FollowedDatum] = iter(())
+        self._is_trimming = False
         self.is_moving = False
         self._ring_changed_at = now
         # With how many sessions each data node has not compared yet, by its last beat.
@@ -97,6 +104,8 @@ class FollowedDatums:
             if difference.version > difference.source_version:
                 followed.log.append(difference, now)
                 self._trim(followed, now)
+                if len(followed.log) > 1:
+                    self._logged[followed.name] = followed
         return changed
 
     # --- which datums are followed ------------------------------------------------------------
@@ -118,6 +127,7 @@ class FollowedDatums:
         self._fetches.forget(followed)
         self._incomplete.drop(followed)
         self._changed.pop(name, None)
+        self._logged.pop(name, None)
         return self._buckets.remove(followed)
 
     def claim(self, followed: FollowedDatum, version: Version) -> None:
@@ -315,9 +325,23 @@ class FollowedDatums:
         effects = self._fetches.tick(now)
         if now >= self._checks.sweep_at:
             effects += self._checks.sweep(now)
-            for followed in self._followed.values():
-                self._trim(followed, now)
+            self._untrimmed = iter(list(self._logged.values()))
+            self._is_trimming = True
+        elif self._checks.is_pending:
+            effects += self._checks.go_on()
+        if self._is_trimming:
+            self._trim_some(now)
         return effects
+
+    def _trim_some(self, now: float) -> None:
+        """Trim the logs that a sweep has to trim, as far as one turn allows."""
+        looked_at = 0
+        for followed in islice(self._untrimmed, _SLICE):
+            looked_at += 1
+            self._trim(followed, now)
+            if len(followed.log) <= 1:
+                self._logged.pop(followed.name, None)
+        self._is_trimming = looked_at == _SLICE
 
     def _trim(self, followed: FollowedDatum, now: float) -> None:
         """Drop steps of a datum's log that are too old or too many."""
@@ -325,6 +349,8 @@ class FollowedDatums:
         followed.log.trim(now, length_max=length, seconds_max=self._config.op_log_seconds)
 
     def next_tick_at(self) -> float:
-        """Return when the next sweep or the next pause of a fetch is due."""
+        """Return when the next sweep or the next pause of a fetch is due; 0 if work is left."""
+        if self._checks.is_pending or self._is_trimming:
+            return 0.0
         fetch = self._fetches.next_tick_at()
         return self._checks.sweep_at if fetch is None else min(self._checks.sweep_at, fetch)
