@@ -486,7 +486,7 @@ def test_the_publishers_of_a_large_session_are_found_by_the_first_byte_of_their_
     store = make_store(*(make_publisher(publisher_id) for publisher_id in ids))
     entry = store.by_session.of(S1)
 
-    found = [publisher.publisher_id for publisher, _ in entry.in_range(7, 9)]
+    found = [publisher_id for publisher_id, _ in entry.in_range(7, 9)]
 
     assert sorted(found) == sorted(each for each in ids if 7 <= each[0] <= 9)
     assert len(list(entry.in_range(0, 255))) == len(entry.first(4000)) == len(ids)

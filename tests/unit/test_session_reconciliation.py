@@ -103,7 +103,7 @@ def test_a_comparison_is_cut_into_records_within_the_limits() -> None:
     bench.publish(*first, *crowd)
 
     effects = differ(bench, 2)
-    effects += bench.reconciliation.tick(0.0)
+    effects += bench.reconciliation.tick(0.0) + bench.reconciliation.tick(0.0)
 
     low = ComparePublishers(0, 1, tuple((p.publisher_id, 1) for p in first))
     high = ComparePublishers(2, 255, tuple((p.publisher_id, 1) for p in crowd[:-1]))
@@ -119,7 +119,7 @@ def test_a_comparison_is_gathered_over_several_turns() -> None:
     """Those of two data nodes are gathered one after the other; publishing goes on meanwhile."""
     bench = RegistrationsBench(D1, D2)
     names = {peer: names_at(bench.links, peer)[0] for peer in (D1, D2)}
-    publishers = [make_publisher(number) for number in range(12_000)]
+    publishers = [make_publisher(number) for number in range(6000)]
     for publisher in publishers:
         bench.registrations.publish(names[D1], publisher, 7)
     reconciliation = bench.reconciliation
@@ -128,7 +128,7 @@ def test_a_comparison_is_gathered_over_several_turns() -> None:
     for _ in range(2):
         compared = DigestCompared(3, is_equal=False)
         effects = reconciliation.on_digest_compared(D1, compared, 0.1)
-    assert effects == [started_repair(12_000)]
+    assert effects == [started_repair(6000)]
     assert reconciliation.on_publishers_compared(D1, PublishersCompared((), ())) == []
     for _ in range(2):
         reconciliation.on_digest_compared(D2, compared, 0.1)
@@ -143,7 +143,7 @@ def test_a_comparison_is_gathered_over_several_turns() -> None:
 
 def test_a_comparison_ends_with_the_connection_and_with_the_ring() -> None:
     bench = RegistrationsBench(D1)
-    bench.publish(*(make_publisher(number) for number in range(12_000)))
+    bench.publish(*(make_publisher(number) for number in range(6000)))
     reconciliation = bench.reconciliation
     reconciliation.tick(0.0)
 

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 _SWEEP_SECONDS: Final = 10.0
 # How many publishers one turn evicts, drops or sweeps: the next turn goes on. It takes 5 to 20 ms.
-_SLICE: Final = 2000
+_SLICE: Final = 1000
 
 
 class DataCore:

@@ -113,9 +113,9 @@ def compared_publishers(
         if (found := held.find(publisher_id)) is None or found.version < version
     ]
     strays = (
-        (datum.name, publisher.publisher_id, publisher.version)
-        for publisher, datum in held.in_range(compare.first_byte_min, compare.first_byte_max)
-        if publisher.publisher_id not in named
+        (datum.name, publisher_id, datum.publishers[publisher_id].version)
+        for publisher_id, datum in held.in_range(compare.first_byte_min, compare.first_byte_max)
+        if publisher_id not in named
     )
     return publishers_compared(missing, strays)
 

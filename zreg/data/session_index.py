@@ -53,12 +53,12 @@ class SessionPublishers(DigestSum):
         held = chain.from_iterable(part.items() for part in self._parts)
         return [(datum.publishers[each], datum) for each, datum in islice(held, count)]
 
-    def in_range(self, byte_min: int, byte_max: int) -> Iterator[tuple[Publisher, Datum]]:
-        """Yield the publishers whose ids begin with a byte of this range, each with its datum."""
+    def in_range(self, byte_min: int, byte_max: int) -> Iterator[tuple[bytes, Datum]]:
+        """Yield the publisher ids that begin with a byte of this range, each with its datum."""
         for part in self._parts[byte_min : byte_max + 1] if self._is_split else self._parts:
             for publisher_id, datum in part.items():
                 if byte_min <= publisher_id[0] <= byte_max:
-                    yield datum.publishers[publisher_id], datum
+                    yield publisher_id, datum
 
     def _split(self) -> None:
         (held,) = self._parts

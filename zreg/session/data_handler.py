@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 # How many registrations or followed datums one turn looks at: the next turn goes on. It takes 5 to
 # 20 ms.
-_SLICE: Final = 2000
+_SLICE: Final = 1000
 
 
 class DataHandler:

@@ -8,7 +8,7 @@ clients subscribe to them.
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from random import Random
 from typing import Final
 
@@ -35,7 +35,7 @@ from zreg.session.core import SessionCore
 from zreg.wire.client_messages import Hello, Publish, Push, PushAck, ReplayDone, Subscribe
 from zreg.wire.common_messages import Accepted
 from zreg.wire.data_messages import FetchChanges, PublishDatum, Snapshot, UnpublishDatum
-from zreg.wire.membership_messages import MembershipReply
+from zreg.wire.membership_messages import MembershipReply, Renew, Renewed
 from zreg.wire.messages import PROTOCOL_VERSION, Message
 
 META: Final = "tcp://meta:9610"
@@ -70,7 +70,7 @@ class HeldCores:
     """The two cores, one clock, and counters of the effects and messages of both.
 
     Messages between the cores are delivered at once, in order; what meta, other data nodes and
-    clients get is dropped, except that clients acknowledge pushes.
+    clients get is dropped, except that clients acknowledge pushes, and meta renews leases.
     """
 
     def __init__(self, count: int) -> None:
@@ -171,72 +171,73 @@ class HeldCores:
         ring_epoch = 6 if len(data) == 1 else self.epoch
         return Membership(b"A" * 16, self.epoch, ring_epoch, RingParameters(), members)
 
-    def register(self, session: Incarnation, numbers: Iterable[int]) -> None:
-        """Let another session register publishers at the data node, each of an id of its own."""
-        for number in numbers:
-            publisher_id = _publisher_id(-number - 1)
+    def register(self, session: Incarnation, names: Iterable[DataInfoId]) -> None:
+        """Let another session register a publisher of each of these ids at the data node."""
+        for name in names:
+            publisher_id = _publisher_id(-self.next_number())
             publisher = Publisher(publisher_id, 1, b"o" * 16, session, "", "", "", b"body")
-            request = PublishDatum(1, data_info_id(f"other-{number}"), publisher)
-            self.data.receive(Link.REQUESTS, b"other", request, self.now)
-        self.data.settle(self.now)
+            request = PublishDatum(1, name, publisher)
+            self.exchange(self.data, (Link.REQUESTS, b"other", request))
 
     # --- turns ----------------------------------------------------------------------------------
 
     def exchange(self, core: Core, *inputs: Turn) -> None:
         """Let one core have a turn with these, and then both what they send each other."""
-        waiting: deque[tuple[Core, Sequence[Turn]]] = deque([(core, inputs)])
-        while waiting:
-            next_core, next_inputs = waiting.popleft()
-            effects = self.turn(next_core, *next_inputs)
-            to_session, to_data = self._routed(effects)
-            if to_data:
-                waiting.append((self.data, to_data))
-            if to_session:
-                waiting.append((self.session, to_session))
+        self._deliver(core, self.turn(core, *inputs))
 
-    def turn(self, core: Core, *inputs: Turn) -> list[Effect]:
-        """Let one core have a turn; return its effects."""
+    def _deliver(self, core: Core, effects: Iterable[Effect]) -> None:
+        waiting = deque(self._routed(core, effects))
+        while waiting:
+            receiver, inputs = waiting.popleft()
+            waiting.extend(self._routed(receiver, self.turn(receiver, *inputs)))
+
+    def turn(self, core: Core, *inputs: Turn, is_due: bool = False) -> list[Effect]:
+        """Let one core have a turn, with a tick if it is due; return its effects."""
         effects: list[Effect] = []
         for link, peer, message in inputs:
             effects += core.receive(link, peer, message, self.now)
+        if is_due:
+            effects += core.tick(self.now)
         effects += core.settle(self.now)
         self.effect_count += len(effects)
         return effects
 
     def tick(self, core: Core) -> None:
         """Let one core do what is due, and then both what follows."""
-        effects = [*core.tick(self.now), *core.settle(self.now)]
-        self.effect_count += len(effects)
-        to_session, to_data = self._routed(effects)
-        if to_data:
-            self.exchange(self.data, *to_data)
-        if to_session:
-            self.exchange(self.session, *to_session)
+        self._deliver(core, self.turn(core, is_due=True))
 
-    def turns_until_done(self, core: Core, on_turn: Callable[[], None]) -> None:
-        """Let one core have turns while it has more work, and call `on_turn` after each of them.
+    def wait(self, seconds: float) -> None:
+        """Let both cores do what is due, and then let time pass."""
+        self.finish()
+        self.now += seconds
 
-        A data node accepts what the session sends.
-        """
-        is_due = True
-        inputs: list[Turn] = []
-        while is_due or inputs:
-            effects: list[Effect] = []
-            for link, peer, message in inputs:
-                effects += core.receive(link, peer, message, self.now)
-            effects += core.tick(self.now) if is_due else ()
-            effects += core.settle(self.now)
+    def finish(self) -> None:
+        """Let both cores have turns until neither has work left."""
+        for _ in range(2):
+            for core in (self.session, self.data):
+                while self._is_due(core):
+                    self.tick(core)
+
+    def finish_alone(self, core: Core, effects: Iterable[Effect]) -> None:
+        """Let one core have turns until it has no work left; data nodes accept what they get."""
+        inputs = accepted_by_data_nodes(effects)
+        while inputs or self._is_due(core):
+            effects = self.turn(core, *inputs, is_due=self._is_due(core))
             inputs = accepted_by_data_nodes(effects)
-            on_turn()
-            due_at = core.next_tick_at()
-            is_due = due_at is not None and due_at <= self.now
 
-    def _routed(self, effects: Iterable[Effect]) -> tuple[list[Turn], list[Turn]]:
-        """Return what of the effects the session gets, and what the data node gets."""
+    def _is_due(self, core: Core) -> bool:
+        due_at = core.next_tick_at()
+        return due_at is not None and due_at <= self.now
+
+    def _routed(self, core: Core, effects: Iterable[Effect]) -> list[tuple[Core, list[Turn]]]:
+        """Return what each core gets of the effects of one of them; meta renews leases."""
+        to_self: list[Turn] = []
         to_session: list[Turn] = []
         to_data: list[Turn] = []
         for effect in effects:
             match effect:
+                case Send(link=Link.META, message=Renew(request_id=request_id)):
+                    to_self.append((Link.META, META, Renewed(request_id, self.epoch)))
                 case Send(link=Link.DATA, message=message):
                     to_data.append((Link.REQUESTS, SESSION_PEER, message))
                 case Send(link=Link.REQUESTS, peer=peer, message=message):
@@ -252,7 +253,8 @@ class HeldCores:
                 case _:
                     pass
             self.message_count += isinstance(effect, Send | Broadcast)
-        return to_session, to_data
+        routed = [(core, to_self), (self.data, to_data), (self.session, to_session)]
+        return [(receiver, inputs) for receiver, inputs in routed if inputs]
 
 
 def _publisher_id(number: int) -> bytes:

@@ -41,7 +41,7 @@ def unpublish(held: HeldCores) -> Operation:
 
 def beat(held: HeldCores) -> Operation:
     """Let the data node beat, and the session look at the beat."""
-    held.now += 1.0
+    held.wait(1.0)
     return lambda: held.tick(held.data)
 
 
@@ -63,7 +63,7 @@ def returning_subscriber(held: HeldCores) -> Operation:
 
 def compare(held: HeldCores) -> Operation:
     """Let the session compare its digest with the data node, which agrees."""
-    held.now += 1.0
+    held.wait(1.0)
     return lambda: held.tick(held.session)
 
 
@@ -72,8 +72,8 @@ def evict(held: HeldCores) -> Operation:
     gone = Incarnation(held.epoch + 1, "s2")
     living = (session_member(S1), data_member(D1))
     held.follow(*living, session_member(gone))
-    held.register(gone, range(_EVICTED))
-    held.now += 1.0
+    held.register(gone, [_new_name(held) for _ in range(_EVICTED)])
+    held.wait(1.0)
 
     def run() -> None:
         held.follow(*living)
@@ -84,8 +84,7 @@ def evict(held: HeldCores) -> Operation:
 
 def tick_at_rest(held: HeldCores) -> Operation:
     """Let both cores do what is due, when nothing is."""
-    held.tick(held.data)
-    held.tick(held.session)
+    held.finish()
 
     def run() -> None:
         held.tick(held.data)

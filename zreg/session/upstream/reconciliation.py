@@ -27,7 +27,9 @@ from zreg.wire.messages import Message
 
 _UNEQUAL_MAX: Final = 2
 # How many registrations one turn gathers for a comparison: the next turn goes on. It takes 5 ms.
-_SLICE: Final = 10_000
+_SLICE: Final = 5000
+# How many ids one record names if it has the ids of several first bytes. A data node takes 10 ms.
+_RECORD_IDS: Final = 2000
 
 
 class Comparison:
@@ -163,7 +165,7 @@ def comparisons(by_byte: Sequence[Sequence[Registration]]) -> Iterator[Message]:
     low, pairs = 0, _pairs(by_byte[0])
     for byte in range(1, 256):
         more = _pairs(by_byte[byte])
-        if len(pairs) + len(more) > Limits.ids_per_record_max:
+        if more and len(pairs) + len(more) > _RECORD_IDS:
             yield ComparePublishers(low, byte - 1, pairs)
             low, pairs = byte, ()
         pairs += more
