@@ -556,6 +556,19 @@ def test_an_unsure_follower_gets_a_snapshot_with_a_new_version() -> None:
     ]
 
 
+def test_all_unsure_followers_share_one_new_version() -> None:
+    """Each of them fetches again when it hears of the new version of the first one."""
+    core = make_reconciled()
+    one = publish(core)
+    core.settle(0.0)
+    ask(core, FetchChanges(3, NAME, v(1), v(1), is_unsure=True))
+
+    for saw in map(v, (1, 2)):
+        assert ask(core, FetchChanges(4, NAME, v(1), saw, is_unsure=True), peer=TWO) == [
+            to(TWO, Snapshot(4, NAME, v(2), (one,), 0, 2))
+        ]
+
+
 def test_answers_say_that_the_node_is_unreconciled() -> None:
     """A missing publisher may still exist, so a new version would promise too much."""
     core = make_core()

@@ -81,6 +81,8 @@ class HeldCores:
         self.effect_count = 0
         self.message_count = 0
         self._request_id = 0
+        # The views of ids that do not change, for clients that say that they have them.
+        self._views: dict[DataInfoId, tuple[Version, int]] = {}
         # Acknowledgements of pushes that are held back while `holds_acks`.
         self.acks: list[Turn] = []
         self.holds_acks = False
@@ -139,8 +141,10 @@ class HeldCores:
         self._request_id += 1
         if not has_view:
             return Subscribe(self._request_id, name, Scope.GLOBAL)
-        version, publishers = self._datum(name)
-        return Subscribe(self._request_id, name, Scope.GLOBAL, version, view_digest(publishers))
+        if name not in self._views:
+            version, publishers = self._datum(name)
+            self._views[name] = (version, view_digest(publishers))
+        return Subscribe(self._request_id, name, Scope.GLOBAL, *self._views[name])
 
     def _datum(self, name: DataInfoId) -> tuple[Version, list[Publisher]]:
         """Return what the data node holds of an id."""
