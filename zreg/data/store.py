@@ -70,7 +70,9 @@ class DatumStore:
 
     def publisher(self, name: DataInfoId, publisher_id: bytes) -> Publisher | None:
         """Return a publisher of the datum of that name."""
-        datum = self.find(name)
+        datum = self._datums.get(name)
+        if datum is None and self.is_checking:
+            datum = self.find(name)
         return None if datum is None else datum.publishers.get(publisher_id)
 
     # --- merging ------------------------------------------------------------------------------
@@ -220,9 +222,10 @@ class DatumStore:
         )
         datum.log.append(change, now)
         # The sweep drops old changes. Here a log that is too long is cut, in larger steps.
-        if len(datum.log) > self._config.op_log_length_min * _LOG_SLACK:
+        length = len(datum.log)
+        if length > self._config.op_log_length_min * _LOG_SLACK:
             self._trim(datum, now)
-        if not datum.is_log_noted and len(datum.log) > 1:
+        if length > 1 and not datum.is_log_noted:
             self._expiries.add_log(datum, datum.log.oldest_at() + self._config.op_log_seconds)
         datum.revision = change.version
         if not datum.is_quiet:
