@@ -177,6 +177,10 @@ class DataHandler:
         self._reconciliation.on_ring()
         self.registrations.on_ring()
         self.followed.on_ring(now)
+        if len(self.registrations) > _SLICE:
+            # The list of all registrations, which the step before made, has taken long enough.
+            self._go_on_at = now
+            return []
         return self._move_some(now)
 
     def _move_some(self, now: float) -> list[Effect]:

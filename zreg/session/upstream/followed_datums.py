@@ -54,8 +54,8 @@ class FollowedDatums:
         self._fetches = Fetches(config, links, rng=rng)
         self._changed: dict[DataInfoId, FollowedDatum] = {}
         self._incomplete = IncompleteDatums()
-        # The datums of before the ring changed that may have another primary now.
-        self._unmoved: Iterator[FollowedDatum] = iter(())
+        # The datums of before the ring changed that may have another primary now; None: all.
+        self._unmoved: Iterator[FollowedDatum] | None = None
         # The datums whose log has more than one step, and those of them that a sweep has to trim.
         self._logged: dict[DataInfoId, FollowedDatum] = {}
         self._untrimmed: Iterator[FollowedDatum] = iter(())
@@ -290,7 +290,7 @@ class FollowedDatums:
         self._buckets.keep_only(peers)
         self._fetches.keep_only(peers)
         self._unreconciled = {p: n for p, n in self._unreconciled.items() if p in peers}
-        self._unmoved = iter(list(self._followed.values()))
+        self._unmoved = None
         self._ring_changed_at = now
         self.is_moving = True
 
@@ -299,6 +299,11 @@ class FollowedDatums:
 
         A datum whose new primary hints at a change is moved first.
         """
+        if self._unmoved is None:
+            self._unmoved = iter(list(self._followed.values()))
+            if len(self._followed) > count:
+                # A list of so many takes long enough for one turn.
+                return []
         effects: list[Effect] = []
         looked_at = 0
         for followed in islice(self._unmoved, count):

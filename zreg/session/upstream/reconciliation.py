@@ -93,7 +93,12 @@ class Reconciliation:
         queue.unequal_count = 0
         fields: dict[str, str | int | float] = {"node": peer, "publishers": queue.digest.count}
         comparison = self._comparisons[peer] = Comparison(peer, self._registrations)
-        return [Log(WARNING, "session.repair.started", fields), *self._gather(comparison, now)]
+        started = Log(WARNING, "session.repair.started", fields)
+        if len(self._registrations) > _SLICE:
+            # The list of all registrations has taken long enough for one turn.
+            self._gather_at = now
+            return [started]
+        return [started, *self._gather(comparison, now)]
 
     def _gather(self, comparison: Comparison, now: float) -> list[Effect]:
         """Go on to gather for a comparison as far as one turn allows; then name the first ones."""
