@@ -7,7 +7,7 @@ the versions of that bucket. A fetch that fails is repeated, and leaves the copy
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from zreg.config import Config
 from zreg.effects import BEAT_TOPIC, Effect, Link, Listen
@@ -18,14 +18,12 @@ from zreg.session.upstream.buckets import Buckets, VersionChecks
 from zreg.session.upstream.data_links import DataLinks
 from zreg.session.upstream.fetches import Fetches
 from zreg.session.upstream.followed_datum import FollowedDatum, IncompleteDatums
+from zreg.session.upstream.followed_logs import FollowedLogs
 from zreg.session.upstream.registrations import Registrations
 from zreg.wire.data_messages import Beat, Changed, Changes, Snapshot, Versions
 
 if TYPE_CHECKING:
     from random import Random
-
-# How many logs one turn trims in a sweep: the next turn goes on. It takes 2 to 5 ms.
-_SLICE: Final = 2000
 
 
 class FollowedDatums:
@@ -56,10 +54,7 @@ class FollowedDatums:
         self._incomplete = IncompleteDatums()
         # The datums of before the ring changed that may have another primary now; None: all.
         self._unmoved: Iterator[FollowedDatum] | None = None
-        # The datums whose log has more than one step, and those of them that a sweep has to trim.
-        self._logged: dict[DataInfoId, FollowedDatum] = {}
-        self._untrimmed: Iterator[FollowedDatum] = iter(())
-        self._is_trimming = False
+        self._logs = FollowedLogs(config)
         self.is_moving = False
         self._ring_changed_at = now
         # With how many sessions each data node has not compared yet, by its last beat.
@@ -102,10 +97,7 @@ class FollowedDatums:
         for followed in changed:
             difference = followed.mirror.take_difference()
             if difference.version > difference.source_version:
-                followed.log.append(difference, now)
-                self._trim(followed, now)
-                if len(followed.log) > 1:
-                    self._logged[followed.name] = followed
+                self._logs.append(followed, difference, now)
         return changed
 
     # --- which datums are followed ------------------------------------------------------------
@@ -127,7 +119,7 @@ class FollowedDatums:
         self._fetches.forget(followed)
         self._incomplete.drop(followed)
         self._changed.pop(name, None)
-        self._logged.pop(name, None)
+        self._logs.forget(name)
         return self._buckets.remove(followed)
 
     def claim(self, followed: FollowedDatum, version: Version) -> None:
@@ -215,26 +207,21 @@ class FollowedDatums:
         self._fetches.end(followed)
         self._buckets.start_counting(followed, snapshot.sequence)
         is_partial = snapshot.is_unreconciled
-        if is_partial and not self._takes_provisional(followed, publishers, now):
+        if is_partial and not _takes_provisional(self._config, followed, publishers, now):
             self._fetches.retry(followed, now)
             return [], []
-        lacking = [] if is_partial else self._answered_for_but_missing(followed, publishers)
+        lacking = [] if is_partial else self._lacking(followed, publishers)
         before = followed.mirror.version
         followed.mirror.snapshot(snapshot.version, publishers + lacking, is_partial=is_partial)
         self._incomplete.note(followed)
         effects = self._on_answered(followed, before, now)
         return effects, [publisher.publisher_id for publisher in lacking]
 
-    def _answered_for_but_missing(
-        self, followed: FollowedDatum, publishers: Iterable[Publisher]
-    ) -> list[Publisher]:
+    def _lacking(self, followed: FollowedDatum, publishers: Iterable[Publisher]) -> list[Publisher]:
         """Return the mirror's publishers that a snapshot lacks and this session answers for."""
-        named = {publisher.publisher_id for publisher in publishers}
-        return [
-            publisher
-            for publisher_id, publisher in followed.mirror.content.items()
-            if publisher_id not in named and self._registrations.answers_for(publisher_id)
-        ]
+        lacking = followed.mirror.content.keys() - {each.publisher_id for each in publishers}
+        content = followed.mirror.content.items()
+        return [p for key, p in content if key in lacking and self._registrations.answers_for(key)]
 
     def _on_answered(self, followed: FollowedDatum, before: Version, now: float) -> list[Effect]:
         """Ask again if more was hinted meanwhile; after a pause if the answer led nowhere."""
@@ -248,21 +235,6 @@ class FollowedDatums:
             return self._fetches.fetch(followed)
         self._fetches.retry(followed, now)
         return []
-
-    def _takes_provisional(
-        self, followed: FollowedDatum, publishers: list[Publisher], now: float
-    ) -> bool:
-        """Return whether to take what an unreconciled data node has, which may lack publishers.
-
-        A copy merges it at once, since merging drops nothing. Without a copy the session waits a
-        little for more, and a long time before it believes that there is nothing.
-        """
-        if followed.mirror.is_known:
-            return True
-        waited = now - followed.first_asked_at
-        if publishers:
-            return waited >= self._config.provisional_seconds
-        return waited >= self._config.provisional_empty_seconds
 
     def on_refused(self, followed: FollowedDatum, now: float) -> None:
         """Ask again after a pause: the data node refused the fetch."""
@@ -330,32 +302,32 @@ class FollowedDatums:
         effects = self._fetches.tick(now)
         if now >= self._checks.sweep_at:
             effects += self._checks.sweep(now)
-            self._untrimmed = iter(list(self._logged.values()))
-            self._is_trimming = True
+            self._logs.start_sweep()
         elif self._checks.is_pending:
             effects += self._checks.go_on()
-        if self._is_trimming:
-            self._trim_some(now)
+        if self._logs.is_sweeping:
+            self._logs.go_on(now)
         return effects
-
-    def _trim_some(self, now: float) -> None:
-        """Trim the logs that a sweep has to trim, as far as one turn allows."""
-        looked_at = 0
-        for followed in islice(self._untrimmed, _SLICE):
-            looked_at += 1
-            self._trim(followed, now)
-            if len(followed.log) <= 1:
-                self._logged.pop(followed.name, None)
-        self._is_trimming = looked_at == _SLICE
-
-    def _trim(self, followed: FollowedDatum, now: float) -> None:
-        """Drop steps of a datum's log that are too old or too many."""
-        length = max(self._config.op_log_length_min, len(followed.mirror.content) // 4)
-        followed.log.trim(now, length_max=length, seconds_max=self._config.op_log_seconds)
 
     def next_tick_at(self) -> float:
         """Return when the next sweep or the next pause of a fetch is due; 0 if work is left."""
-        if self._checks.is_pending or self._is_trimming:
+        if self._checks.is_pending or self._logs.is_sweeping:
             return 0.0
         fetch = self._fetches.next_tick_at()
         return self._checks.sweep_at if fetch is None else min(self._checks.sweep_at, fetch)
+
+
+def _takes_provisional(
+    config: Config, followed: FollowedDatum, publishers: list[Publisher], now: float
+) -> bool:
+    """Return whether to take what an unreconciled data node has, which may lack publishers.
+
+    A copy merges it at once, since merging drops nothing. Without a copy the session waits a
+    little for more, and a long time before it believes that there is nothing.
+    """
+    if followed.mirror.is_known:
+        return True
+    waited = now - followed.first_asked_at
+    if publishers:
+        return waited >= config.provisional_seconds
+    return waited >= config.provisional_empty_seconds
