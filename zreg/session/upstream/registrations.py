@@ -50,7 +50,10 @@ class Registrations:
         return iter(list(self._registrations.values()))
 
     def find(self, publisher_id: bytes) -> Registration | None:
-        """Return the registration of a publisher."""
+        """Return the registration of a publisher, in the queue of its primary.
+
+        So one that still waits to be moved is moved first.
+        """
         registration = self._registrations.get(publisher_id)
         if self._queues.is_moving and registration is not None:
             self._move(registration)
