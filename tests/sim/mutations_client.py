@@ -17,11 +17,6 @@ def dialling_takes_as_long_as_dying() -> list[Patch]:
     return [(connection_module, "_DIAL_SECONDS_MIN", 2.0)]
 
 
-def a_client_leaves_without_a_word() -> list[Patch]:
-    """A client that leaves a session says so: a session that is only slow must not remove it."""
-    return [(SessionConnection, "move_on", SessionConnection.give_up)]
-
-
 def a_repeated_request_has_a_new_id() -> list[Patch]:
     """A request keeps its id for as long as it waits: an answer after the resend is an answer."""
 

@@ -150,11 +150,6 @@ def suspicions_of_departed_sessions_count() -> list[Patch]:
     return [(Writes, "_is_suspicion_of_departed", lambda self, removal: False)]
 
 
-def suspicions_are_believed_at_once() -> list[Patch]:
-    """A data node removes on suspicion only if it hears all sessions that may have the client."""
-    return [(Suspicions, "must_wait", lambda self, unpublish, now: False)]
-
-
 def suspicions_are_judged_at_once() -> list[Patch]:
     """A removal on suspicion waits until each session that may hold the client is heard."""
     return [(Suspicions, "must_wait", lambda self, unpublish, now: False)]

@@ -35,23 +35,6 @@ def test_a_client_reaches_its_third_address_before_its_publishers_are_removed() 
         never_loses(cluster, view, 3.0)
 
 
-def test_a_client_that_leaves_a_session_keeps_its_publishers() -> None:
-    """It hears nothing for a lease and leaves; the session, which is well, reads that it moves."""
-    cluster = make_cluster(sessions=3)
-    view, _ = watched(cluster, at=3)
-    sim = cluster.sim
-    client = sim.processes["publisher"].core
-    for name in ("session-2", "session-3"):
-        sim.cut("publisher", name)
-    sim.faults.deaf.add("publisher")
-    assert sim.run_until(lambda: client.statistics()["state"] == "suspended", 5.0)
-    sim.cut("publisher", "session-1")
-    sim.read_again("publisher")
-    never_loses(cluster, view, 5.0)
-    sim.heal()
-    never_loses(cluster, view, 5.0)
-
-
 def test_an_answer_that_comes_after_the_request_was_repeated_is_an_answer() -> None:
     cluster = make_cluster(sessions=1)
     cluster.client("publisher")

@@ -241,18 +241,6 @@ def test_what_a_departed_session_suspects_removes_nothing() -> None:
     never_loses(cluster, view, 5.0)
 
 
-def test_a_data_node_believes_no_suspicion_while_it_does_not_hear_a_session() -> None:
-    """The client of session-1 lives at session-2, which is cut off from the data node."""
-    cluster = make_cluster(sessions=3)
-    view = moving_to_session_2(cluster)
-    cluster.run(4.0)
-    cluster.sim.cut("publisher", "session-1")
-    cluster.sim.drop("publisher", "session-1")
-    never_loses(cluster, view, cluster.config.session_grace_seconds - 6.0)
-    cluster.sim.heal()
-    never_loses(cluster, view, 5.0)
-
-
 def test_a_suspicion_waits_for_a_session_that_the_data_node_does_not_hear() -> None:
     """The client has moved there, and its registration waits for the connection."""
     cluster = make_cluster(sessions=3)

@@ -60,12 +60,6 @@ SECTION_11: dict[Mutation, Scenario] = {
     data.suspicions_of_departed_sessions_count: (
         data_promises.test_what_a_departed_session_suspects_removes_nothing
     ),
-    data.suspicions_are_believed_at_once: (
-        data_promises.test_a_data_node_believes_no_suspicion_while_it_does_not_hear_a_session
-    ),
-    client.a_client_leaves_without_a_word: (
-        client_promises.test_a_client_that_leaves_a_session_keeps_its_publishers
-    ),
     data.suspicions_are_judged_at_once: (
         data_promises.test_a_suspicion_waits_for_a_session_that_the_data_node_does_not_hear
     ),

@@ -47,6 +47,8 @@ _MOVE_SECONDS: Final = 1.5
 # A process that does not read hears no sign of life. It must read before a lease ends that was
 # renewed a ping ago; and faults end up to half a second late.
 _DEAF_SECONDS_MAX: Final = 1.2
+# What is sent now arrives sooner, unless the sender is late.
+_SOON_SECONDS: Final = 0.1
 # After which both ends of a cut have noticed it.
 _NOTICE_SECONDS: Final = HEARTBEAT_SECONDS + 0.5
 # More than a request waits for its answer, and less than a lease.
@@ -247,11 +249,8 @@ class ChaosFaults:
         them. And meta must have admitted them: a session without an incarnation registers nothing.
         """
         faults = self.sim.faults
-        unwell = {*faults.late, *faults.slow, *faults.deaf}
-        free = [n for n in self._free("session") if n not in unwell and not self._sends_late(n)]
-        if free != self.nodes["session"] or not all(map(self._is_admitted, free)):
-            return
-        if unwell.intersection(self._clients()):
+        free = [name for name in self._free("session") if self._is_whole(name)]
+        if free != self.nodes["session"] or faults.deaf.intersection(self._clients()):
             return
         name = self.rng.choice(free)
         faults.black_holes.add(name)
@@ -262,15 +261,26 @@ class ChaosFaults:
         for client in [n for n in self.sim.processes if n.startswith("publisher")]:
             self.sim.drop(client, name)
 
-    def _is_admitted(self, name: str) -> bool:
-        return self.sim.processes[name].core.statistics()["incarnation"] != "-"
+    def _is_whole(self, name: str) -> bool:
+        """Return whether a session is a member, reads at once, and is heard at once."""
+        sim, process = self.sim, self.sim.processes[name]
+        faults = sim.faults
+        is_well = name not in (*faults.late, *faults.slow, *faults.deaf)
+        # What a late or slow node had sent or received before it recovered may still be under way.
+        connections = (*process.dialled.values(), *process.accepted.values())
+        arrives_at = max((max(each.arrives_at.values()) for each in connections), default=0.0)
+        has_backlog = max(process.busy_until, arrives_at) > sim.now + _SOON_SECONDS
+        is_member = process.core.statistics()["incarnation"] != "-"
+        return is_well and is_member and not has_backlog and not self._is_long_cut_off(name)
 
-    def _sends_late(self, name: str) -> bool:
-        """Return whether frames of a node are still on their way, as it was late before."""
-        process = self.sim.processes[name]
-        connections = [*process.dialled.values(), *process.accepted.values()]
-        soon = self.sim.now + 0.01
-        return any(c.arrives_at[c.client is process] > soon for c in connections)
+    def _is_long_cut_off(self, session: str) -> bool:
+        """Return whether a data node waits no longer for what a session may register there."""
+        grace = self.cluster.config.session_grace_seconds - 2 * _MOVE_SECONDS
+        return any(
+            session in pair and self.sim.now - cut_at >= grace
+            for pair, cut_at in self.sim.faults.cut.items()
+            if any(name in pair for name in self.nodes["data"])
+        )
 
     def _any_node(self) -> str:
         """Return a session or data node that no other fault needs whole."""
