@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from zreg.effects import Effect, Link, Peer, PeerSlow
 from zreg.testing.sim.sim_connections import PUB_LINKS, Connections
 from zreg.testing.sim.sim_process import Arrived, Connection, Process
-from zreg.testing.sim.virtual_time import START_SECONDS
+from zreg.testing.sim.virtual_time import DELAY_SECONDS_MAX, START_SECONDS
 from zreg.testing.sim.work_counts import WorkCounts
 from zreg.wire.codec import record_name
 
@@ -110,18 +110,25 @@ class Network(Connections):
         process = self.processes.get(name)
         if process is None:
             return
-        waiting: list[Callable[[], None]] = []
-        connections = [*process.dialled.values(), *process.accepted.values()]
+        together: list[tuple[Connection, bool, list[Callable[[], None]]]] = []
         arrives_at = self.now
-        for connection in connections:
+        for connection in [*process.dialled.values(), *process.accepted.values()]:
             to_server = connection.client is not process
             unread, connection.unread[to_server] = connection.unread[to_server], []
             connection.is_overrun[to_server] = False
-            waiting += unread
-            arrives_at = max(arrives_at, self._next_arrival(connection, to_server=to_server))
-        for connection in connections:
+            at = self._next_arrival(connection, to_server=to_server)
+            if at <= self.now + DELAY_SECONDS_MAX:
+                together.append((connection, to_server, unread))
+                arrives_at = max(arrives_at, at)
+                continue
+            # What was sent before it is late and still on its way.
+            for arrive in unread:
+                self._at_time(at, arrive)
+        waiting: list[Callable[[], None]] = []
+        for connection, to_server, unread in together:
             # What is sent from now on arrives later.
-            connection.arrives_at[connection.client is not process] = arrives_at
+            connection.arrives_at[to_server] = arrives_at
+            waiting += unread
         if waiting:
             self._at_time(arrives_at, partial(self._arrive_together, process, waiting))
 
