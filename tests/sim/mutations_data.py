@@ -157,7 +157,7 @@ def suspicions_are_judged_at_once() -> list[Patch]:
 
 def a_new_life_keeps_what_the_former_held() -> list[Patch]:
     """An expired but living data node rejoins empty: sessions have written elsewhere meanwhile."""
-    return [(DatumStore, "drop_all_but", lambda self, owned: 0)]
+    return [(DatumStore, "recheck", lambda self, owns: None)]
 
 
 def a_publisher_id_is_shared() -> list[Patch]:

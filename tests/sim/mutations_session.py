@@ -133,7 +133,7 @@ def own_publishers_are_dropped_with_a_snapshot() -> list[Patch]:
     ) -> list[Publisher]:
         return []
 
-    return [(FollowedDatums, "_answered_for_but_missing", none_missing)]
+    return [(FollowedDatums, "_lacking", none_missing)]
 
 
 def withdrawals_are_not_counted() -> list[Patch]:
