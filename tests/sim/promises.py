@@ -75,11 +75,11 @@ def membership_of(cluster: SimCluster) -> Membership:
     return cluster.meta_cores()[leader].membership
 
 
-def owned_by(cluster: SimCluster, node_id: str, *, only_without: str = "") -> DataInfoId:
-    """Return an id of which a node is the primary, also if `only_without` were not a member."""
+def owned_by(cluster: SimCluster, node_id: str) -> DataInfoId:
+    """Return an id of which a node is the primary."""
     ring = ring_of(membership_of(cluster))
     names = (data_info_id(f"service-{number}") for number in range(1000))
-    return next(name for name in names if ring.primary(name) == node_id != only_without)
+    return next(name for name in names if ring.primary(name) == node_id)
 
 
 def runs_consistently(cluster: SimCluster, checker: StoreChecker, seconds: float) -> None:

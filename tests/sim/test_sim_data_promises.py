@@ -171,7 +171,7 @@ def _name_that_moves_to_data_3(cluster: SimCluster) -> DataInfoId:
     return next(n for n in names if taken.primary(n) == "data-3" and ring.primary(n) == "data-1")
 
 
-def test_a_data_node_that_is_cut_off_from_meta_and_wakes_in_a_new_life_starts_empty() -> None:
+def test_a_data_node_that_was_taken_for_dead_begins_its_new_life_empty() -> None:
     cluster = make_cluster(data=2)
     name = owned_by(cluster, "data-1")
     view, publisher_id = watched(cluster, name)

@@ -64,7 +64,7 @@ SECTION_11: dict[Mutation, Scenario] = {
         data_promises.test_a_suspicion_waits_for_a_session_that_the_data_node_does_not_hear
     ),
     data.a_new_life_keeps_what_the_former_held: (
-        data_promises.test_a_data_node_that_is_cut_off_from_meta_and_wakes_in_a_new_life_starts_empty
+        data_promises.test_a_data_node_that_was_taken_for_dead_begins_its_new_life_empty
     ),
     data.a_publisher_id_is_shared: (
         data_promises.test_a_publisher_id_of_another_client_is_refused_and_never_repaired
