@@ -152,7 +152,7 @@ def suspicions_of_departed_sessions_count() -> list[Patch]:
 
 def suspicions_are_judged_at_once() -> list[Patch]:
     """A removal on suspicion waits until each session that may hold the client is heard."""
-    return [(Suspicions, "must_wait", lambda self, unpublish, now: False)]
+    return [(Suspicions, "hold", lambda self, peer, unpublish, now: False)]
 
 
 def a_new_life_keeps_what_the_former_held() -> list[Patch]:

@@ -67,10 +67,10 @@ def equal_digests_are_compared_in_detail() -> list[Patch]:
     """Ids and versions are sent only after digests that differed twice in succession."""
 
     def on_digest_compared(
-        self: Reconciliation, peer: str, compared: DigestCompared
+        self: Reconciliation, peer: str, compared: DigestCompared, now: float
     ) -> list[Effect]:
         unequal = DigestCompared(compared.ring_epoch, is_equal=False)
-        return _on_digest_compared(self, peer, unequal)
+        return _on_digest_compared(self, peer, unequal, now)
 
     return [(Reconciliation, "on_digest_compared", on_digest_compared)]
 

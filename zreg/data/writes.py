@@ -93,9 +93,7 @@ class Writes:
         name = unpublish.data_info_id
         if not self._ownership.is_primary(name):
             return [self._refusals.not_primary(peer, unpublish.request_id)]
-        if self._suspicions.must_wait(unpublish, now):
-            self._suspicions.hold(peer, unpublish, now)
-        else:
+        if not self._suspicions.hold(peer, unpublish, now):
             self._remove(peer, unpublish, now)
         return ()
 

@@ -82,5 +82,7 @@ class Process:
         self.tick_at: float | None = None
         # A slow process is busy with earlier frames until then.
         self.busy_until = 0.0
+        # Since when a tick waits for the frames that keep it busy.
+        self.tick_late_since: float | None = None
         # Epochs in headers that the core was told of.
         self.epochs_seen: set[int] = set()

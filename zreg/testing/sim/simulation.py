@@ -32,6 +32,7 @@ from zreg.effects import (
 from zreg.errors import NotReadyError
 from zreg.membership.cluster_member import NodeFailed
 from zreg.reactor.link_table import WITHOUT_EPOCH
+from zreg.reactor.turn import TICK_LATE_SECONDS_MAX
 from zreg.storage.failures import NodeEndError
 from zreg.testing.sim.link_faults import (
     HEARTBEAT_SECONDS,
@@ -155,7 +156,7 @@ class Simulation(Network):
         core, calls = process.core, self.work.calls
         self._perform(process, work())
         due = core.next_tick_at()
-        if due is not None and due <= self.now:
+        if due is not None and due <= self.now and not self._must_read_first(process):
             calls["tick"] += 1
             self._perform(process, core.tick(self.now))
         calls["settle"] += 1
@@ -168,6 +169,16 @@ class Simulation(Network):
             process.tick_at = due
             wait = max(due - self.now, 0.001)
             self._at(wait, lambda: self._tick(process, due))
+
+    def _must_read_first(self, process: Process) -> bool:
+        """Return whether a tick that is due waits for input that is left, as in the reactor."""
+        if process.busy_until <= self.now:
+            process.tick_late_since = None
+        elif process.tick_late_since is None:
+            process.tick_late_since = self.now
+        elif self.now - process.tick_late_since >= TICK_LATE_SECONDS_MAX:
+            process.tick_late_since = None
+        return process.tick_late_since is not None
 
     def _tick(self, process: Process, due: float) -> None:
         if process.tick_at != due:
