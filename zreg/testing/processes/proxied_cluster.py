@@ -64,6 +64,11 @@ class ProxiedCluster(ClusterProcesses):
             self.close()
             raise
 
+    @property
+    def proxy_stalls(self) -> list[tuple[float, float]]:
+        """When the proxy passed nothing on for long (`time.monotonic`), and for how many seconds."""
+        return self._proxy.stalls
+
     # --- nodes --------------------------------------------------------------------------------
 
     def kill(self, node_id: str) -> None:

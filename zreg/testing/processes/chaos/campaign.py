@@ -90,7 +90,9 @@ def _run(
     finally:
         clients.stop()
         clients.close()
+    stalls = [(at - faults.began_at, length) for at, length in cluster.proxy_stalls]
     lines = [_summary(seed, seconds, faults, clients)]
+    lines += [f"  the proxy stalled at {at:.1f} s for {length:.1f} s" for at, length in stalls]
     lines.append(f"  {len(wrong)} wrong views at the end, after {settled_seconds:.1f} s")
     lines += [f"    {each}" for each in wrong[:_WRONG_VIEWS_SHOWN]]
     lines += [f"  {node_id} ended by itself: see its log" for node_id in ended]

@@ -72,7 +72,7 @@ class RandomFaults:
         self._kinds: list[str] = []
         self._undos: list[_Undo] = []
         self._cut_pairs: set[frozenset[str]] = set()
-        self._began_at = time.monotonic()
+        self.began_at = time.monotonic()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ class RandomFaults:
     @property
     def seconds(self) -> float:
         """The time since the faults began."""
-        return time.monotonic() - self._began_at
+        return time.monotonic() - self.began_at
 
     # --- beginning and ending -----------------------------------------------------------------
 

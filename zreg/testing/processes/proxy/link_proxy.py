@@ -8,6 +8,7 @@ import queue
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 _CALL_SECONDS_MAX: Final = 30.0
 _LISTEN_BACKLOG: Final = 1024
+_STALL_SECONDS: Final = 0.1
 # So many waiting connections fill the shortest backlog; the kernel drops the SYN of any further.
 _FILLER_COUNT: Final = 4
 
@@ -83,6 +85,8 @@ class LinkProxy:
         self._held: set[Pair] = set()
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._is_closed = False
+        # When the proxy passed nothing on for long (`time.monotonic`), and for how many seconds.
+        self.stalls: list[tuple[float, float]] = []
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._selector.register(self._wake_reader, selectors.EVENT_READ, self._on_wake)
@@ -154,11 +158,16 @@ class LinkProxy:
 
     def _run(self) -> None:
         while not self._is_closed:
-            for key, events in self._selector.select():
+            ready_now = self._selector.select()
+            began_at = time.monotonic()
+            for key, events in ready_now:
                 ready = key.fileobj
                 # What was done for an earlier event may have closed the socket.
                 if isinstance(ready, socket.socket) and ready.fileno() >= 0:
                     key.data(ready, events)
+            seconds = time.monotonic() - began_at
+            if seconds > _STALL_SECONDS:
+                self.stalls.append((began_at, seconds))
         self._selector.close()
 
     def _on_wake(self, reader: socket.socket, _events: int) -> None:
