@@ -150,15 +150,18 @@ class ClientTable:
         self._leases.renew(client.client_id, now)
         return client, former
 
-    def close(self, peer: Peer, now: float) -> Client | None:
-        """Note that a connection is gone; return its client, which has a grace to come back."""
+    def close(self, peer: Peer, now: float, *, is_meta_away: bool = False) -> Client | None:
+        """Note that a connection is gone; return its client, which has a grace to come back.
+
+        `is_meta_away`: the client may be at a session that cannot register it before meta is back.
+        """
         client = self._by_peer.pop(peer, None)
         if client is None:
             return None
         client.peer = None
         client.closed_at = now
         client.grace_seconds = self._config.disconnect_grace_seconds
-        if client.is_moving or self._is_after_stall(now):
+        if client.is_moving or is_meta_away or self._is_after_stall(now):
             # Clients leave a session that is stopped, slow, or sends them away, so they may live
             # at another one: that their connections are closed is no evidence that they are gone.
             client.grace_seconds = self._config.session_grace_seconds

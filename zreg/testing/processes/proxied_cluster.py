@@ -66,7 +66,7 @@ class ProxiedCluster(ClusterProcesses):
 
     @property
     def proxy_stalls(self) -> list[tuple[float, float]]:
-        """When the proxy passed nothing on for long (`time.monotonic`), and for how many seconds."""
+        """When the proxy passed nothing on (`time.monotonic`), and for how many seconds."""
         return self._proxy.stalls
 
     # --- nodes --------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from zreg.testing.processes.chaos.campaign import Size, run_campaign
+from zreg.testing.processes.chaos.chaos_campaign import Size, run_campaign
 
 
 def main() -> int:
