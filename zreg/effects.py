@@ -169,10 +169,22 @@ class Local(msgspec.Struct, frozen=True):
 
 
 class PeerUp(Local, frozen=True):
-    """A connection that `Connect` asked for is established."""
+    """A connection that `Connect` asked for is established.
+
+    `local_host` is this machine's end of the route to a session; empty on other links.
+    """
 
     link: Link
     peer: Peer
+    local_host: str = ""
+
+
+class PeerDelayed(Local, frozen=True):
+    """A connection that `Connect` asked for is not begun yet; `detail` says what it waits for."""
+
+    link: Link
+    peer: Peer
+    detail: str
 
 
 # The reasons of `PeerLost`. REFUSED means that no process listens at the address, but only on

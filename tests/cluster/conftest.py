@@ -5,7 +5,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from fake_session import CONFIG, FakeSession
 from reactor_fakes import Harness, wait_until
+
+import zreg
 
 __all__ = ["wait_until"]
 
@@ -29,3 +32,18 @@ def listener() -> Iterator[socket.socket]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(16)
         yield listener
+
+
+@pytest.fixture
+def session() -> Iterator[FakeSession]:
+    session = FakeSession()
+    try:
+        yield session
+    finally:
+        session.stop()
+
+
+@pytest.fixture
+def client(session: FakeSession) -> Iterator[zreg.Client]:
+    with zreg.Client(session.url, config=CONFIG, zone="z1", app="tests") as client:
+        yield client

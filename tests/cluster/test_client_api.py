@@ -1,6 +1,5 @@
 """The client's API over real sockets, against a small session core on a second reactor."""
 
-import asyncio
 import gc
 import signal
 import subprocess
@@ -8,219 +7,21 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import pytest
+from fake_session import CONFIG, FakeSession, run_program, wait_until
 
 import zreg
-from zreg.config import Config
-from zreg.effects import Effect, Link, Local, Peer, Send
+from zreg.effects import Link, Send
 from zreg.errors import DeniedError, NotReadyError
-from zreg.model import (
-    NO_INCARNATION,
-    DataInfoId,
-    Incarnation,
-    Membership,
-    Publisher,
-    RingParameters,
-    Scope,
-)
-from zreg.model import Version as DatumVersion
-from zreg.reactor.link_table import LinkTable
-from zreg.reactor.loop import Reactor
 from zreg.wire.client_messages import (
     Bye,
-    Hello,
     Publish,
-    Push,
     ReplayDone,
-    Subscribe,
-    Unpublish,
     Unsubscribe,
-    Welcome,
-    WhoAreYou,
 )
-from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
 from zreg.wire.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.messages import Message
-
-CLUSTER = "test"
-CONFIG = Config(
-    cluster=CLUSTER,
-    reconnect_seconds_max=0.1,
-    request_retry_seconds=0.3,
-    lease_seconds=1.0,
-    renew_seconds=0.2,
-    ping_seconds=0.2,
-)
-Name = tuple[DataInfoId, Scope]
-
-
-def wait_until(condition: Callable[[], object], *, timeout_seconds: float = 5.0) -> None:
-    """Wait on the test's thread; the client and the session run on threads of their own."""
-    deadline = time.monotonic() + timeout_seconds
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        pause.wait(0.002)
-
-
-class FakeSessionCore:
-    """One session with its own data: accepts everything, and pushes to all subscribers."""
-
-    epoch = 0
-
-    def __init__(self) -> None:
-        self.received: list[Message] = []
-        self.clients: dict[Peer, Hello] = {}
-        self.publishers: dict[DataInfoId, dict[bytes, Publisher]] = {}
-        self.subscribers: dict[tuple[Peer, DataInfoId, Scope], None] = {}
-        self.refuse_with: tuple[int, str] | None = None
-        self.refuse_questions = False
-        self.is_mute = False
-        self.counter = 0
-
-    def start(self, now: float) -> Sequence[Effect]:
-        return ()
-
-    def tick(self, now: float) -> Sequence[Effect]:
-        return ()
-
-    def settle(self, now: float) -> Sequence[Effect]:
-        return ()
-
-    def next_tick_at(self) -> float | None:
-        return None
-
-    def statistics(self) -> dict[str, int | float | str]:
-        return {"clients": len(self.clients)}
-
-    def count(self, kind: type[Message]) -> int:
-        return sum(isinstance(message, kind) for message in self.received)
-
-    def receive(
-        self, link: Link, peer: Peer, message: Message | Local, now: float
-    ) -> Sequence[Effect]:
-        if isinstance(message, Local) or self.is_mute:
-            return ()
-        self.received.append(message)
-        match message:
-            case Hello():
-                self.clients[peer] = message
-                welcome = Welcome(1, Incarnation(1, "s1"), b"c" * 16, 1.0, 0.2)
-                return [Send(Link.CLIENTS, peer, welcome)]
-            case Ping():
-                return [Send(Link.CLIENTS, peer, Pong())]
-            case Unsubscribe():
-                self.subscribers.pop((peer, message.data_info_id, message.scope), None)
-                return [Send(Link.CLIENTS, peer, Accepted((message.request_id,)))]
-            case Publish() | Unpublish() | Subscribe():
-                return self._request(peer, message)
-            case FetchMembership() if self.refuse_questions:
-                no = Refused(message.request_id, DeniedError.code, "operators only")
-                return [Send(Link.CLIENTS, peer, no)]
-            case FetchMembership():
-                reply = MembershipReply(
-                    message.request_id,
-                    Membership(b"c" * 16, 7, 7, RingParameters(), ()),
-                    NO_INCARNATION,
-                )
-                return [Send(Link.CLIENTS, peer, reply)]
-            case _:
-                return ()
-
-    def _request(self, peer: Peer, message: Publish | Unpublish | Subscribe) -> Sequence[Effect]:
-        if self.refuse_with is not None:
-            return [Send(Link.CLIENTS, peer, Refused(message.request_id, *self.refuse_with))]
-        accepted = Send(Link.CLIENTS, peer, Accepted((message.request_id,)))
-        match message:
-            case Subscribe():
-                self.subscribers[peer, message.data_info_id, message.scope] = None
-                self.counter += 1
-                return [accepted, self._push(peer, message.data_info_id, message.scope)]
-            case Publish():
-                hello = self.clients[peer]
-                datum = self.publishers.setdefault(message.data_info_id, {})
-                datum[message.publisher_id] = Publisher(
-                    message.publisher_id,
-                    message.version,
-                    hello.client_id,
-                    Incarnation(1, "s1"),
-                    hello.zone,
-                    hello.data_center,
-                    hello.app,
-                    message.body,
-                )
-            case Unpublish():
-                self.publishers.get(message.data_info_id, {}).pop(message.publisher_id, None)
-        return [accepted, *self.push_all(message.data_info_id)]
-
-    def push_all(self, name: DataInfoId) -> list[Effect]:
-        self.counter += 1
-        return [
-            self._push(peer, each, scope) for peer, each, scope in self.subscribers if each == name
-        ]
-
-    def _push(self, peer: Peer, name: DataInfoId, scope: Scope) -> Send:
-        publishers = tuple(self.publishers.get(name, {}).values())
-        version = DatumVersion(1, self.counter)
-        return Send(Link.CLIENTS, peer, Push(name, scope, None, version, publishers))
-
-
-class FakeSession:
-    """The core on a reactor, on a loop, on a thread."""
-
-    def __init__(self, address: str = "tcp://127.0.0.1:0") -> None:
-        self.core = FakeSessionCore()
-        self._loop = asyncio.new_event_loop()
-        self._reactor = Reactor(self.core, CLUSTER, LinkTable(routers={Link.CLIENTS: address}))
-        self.address = self._reactor.addresses[Link.CLIENTS]
-        self.url = self.address.replace("tcp://", "zreg://")
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def do(self, effects: Callable[[], Sequence[Effect]]) -> None:
-        """Carry out effects on the session's own thread."""
-        done = threading.Event()
-
-        def act() -> None:
-            self._reactor._runner.carry_out(effects())
-            self._reactor._runner.flush()
-            done.set()
-
-        self._loop.call_soon_threadsafe(act)
-        assert done.wait(5)
-
-    def set_publishers(self, name: str, *publishers: Publisher) -> None:
-        """Push this as the whole datum."""
-        full = DataInfoId(f"{name}#@#DEFAULT_INSTANCE_ID#@#DEFAULT_GROUP")
-        self.core.publishers[full] = {each.publisher_id: each for each in publishers}
-        self.do(lambda: self.core.push_all(full))
-
-    def stop(self) -> None:
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._reactor.stop)
-            self._thread.join(5)
-
-    def _run(self) -> None:
-        self._loop.run_until_complete(self._reactor.run())
-        self._loop.close()
-
-
-@pytest.fixture
-def session() -> Iterator[FakeSession]:
-    session = FakeSession()
-    try:
-        yield session
-    finally:
-        session.stop()
-
-
-@pytest.fixture
-def client(session: FakeSession) -> Iterator[zreg.Client]:
-    with zreg.Client(session.url, config=CONFIG, zone="z1", app="tests") as client:
-        yield client
 
 
 def test_a_published_value_is_seen_by_a_subscriber(client: zreg.Client) -> None:
@@ -496,7 +297,7 @@ def test_waits_go_on_after_a_refusal_for_now_and_name_it_in_their_timeout(
 ) -> None:
     session.core.refuse_with = (NotReadyError.code, "starting")
     pub, sub = client.publish("pay", "a"), client.subscribe("pay")
-    wait_until(lambda: pub._refusal is not None and sub._refusal is not None)
+    wait_until(lambda: pub._state.refusal is not None and sub.state.refusal is not None)
 
     with pytest.raises(zreg.TimeoutError, match="asks again; the last answer was: starting"):
         pub.wait_registered(0.05)
@@ -658,9 +459,13 @@ def test_a_loop_that_fails_closes_the_client(
     monkeypatch.setattr("zreg.client.runtime.runtime.ClientNode", broken)
     client = zreg.Client("zreg://127.0.0.1:1")
 
-    with pytest.raises(zreg.ClosedError):
+    with pytest.raises(zreg.ClosedError, match="failed: OSError: no sockets left: make a new") as e:
         client.wait_connected(5)
-    assert "client.loop.failed" in caplog.messages
+    assert isinstance(e.value.__cause__, OSError)
+    assert repr(client) == (
+        "<Client closed: the thread of this client's connection failed: OSError: no sockets left>"
+    )
+    wait_until(lambda: "client.loop.failed" in caplog.messages)
     client.close()
 
 
@@ -707,7 +512,7 @@ def test_every_object_of_the_api_has_a_repr(client: zreg.Client) -> None:
     assert repr(sub).startswith("<Subscription pay#@#DEFAULT_INSTANCE_ID#@#DEFAULT_GROUP DATA_")
     assert repr(client._runtime).startswith("<Runtime connected")
     assert repr(client._runtime.dispatcher).endswith("waiting=0>")
-    assert repr(client._runtime._core_thread.node).startswith("<ClientNode <ClientCore connected")
+    assert repr(client._runtime.core_thread.node).startswith("<ClientNode <ClientCore connected")
     assert client.statistics()["state"] == "connected"
     assert pub.values == ("a",)
     pub.unpublish()
@@ -753,12 +558,10 @@ def test_an_endpoint_without_a_host_is_published_again_when_the_route_changes(
     held = client.publish("pay", zreg.Endpoint(port=8080)).wait_registered(5)
     fixed = client.publish("pay", zreg.Endpoint("h", 1)).wait_registered(5)
     sub = client.subscribe("pay").wait_for(2, timeout_seconds=5)
-    monkeypatch.setattr(
-        "zreg.client.runtime.connection_status.find_local_host", lambda _address: "10.9.9.9"
-    )
+    monkeypatch.setattr("zreg.reactor.peer_events.find_local_host", lambda _address: "10.9.9.9")
 
     (peer,) = session.core.clients
-    session.do(lambda: [Send(Link.CLIENTS, peer, WhoAreYou())])
+    session.do(lambda: [Send(Link.CLIENTS, peer, Bye())])
 
     wait_until(lambda: zreg.Endpoint("10.9.9.9", 8080) in sub.view.values)
     for pub in (held, fixed):
@@ -781,18 +584,6 @@ def test_a_service_follows_its_instances(client: zreg.Client) -> None:
 
 
 # --- processes -----------------------------------------------------------------------------------
-
-
-def run_program(text: str, *arguments: str) -> tuple[subprocess.CompletedProcess[str], float]:
-    started_at = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", text, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    return done, time.monotonic() - started_at
 
 
 def test_a_program_without_a_registry_exits_within_a_second() -> None:

@@ -73,9 +73,11 @@ def reconnect(
 
 
 def replayed(effects: Sequence[Effect]) -> list[Effect]:
-    """Return the effects of a Welcome after its log line and its event."""
-    assert [type(effect) for effect in effects[:2]] == [Log, Emit]
-    return list(effects[2:])
+    """Return the effects of a Welcome after its log lines and its event."""
+    first = next(number for number, effect in enumerate(effects) if isinstance(effect, Emit))
+    assert first
+    assert {type(effect) for effect in effects[:first]} == {Log}
+    return list(effects[first + 1 :])
 
 
 def say(message: Message, peer: str = "session-1") -> Send:

@@ -1,11 +1,13 @@
 """The connection to a session: made, judged by its lease, left and made again."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 from client_fakes import (
     CLUSTER,
     CONFIG,
+    OTHER_CLUSTER,
     P1,
     PAY,
     SESSION,
@@ -21,13 +23,28 @@ from client_fakes import (
     say,
 )
 
-from zreg.client.core.commands import ClientState, SetPublication
+from zreg.client.core.commands import Ask, ClientState, SessionReached, SetPublication
 from zreg.client.core.connection import TRANSITIONS, Step
-from zreg.effects import Connect, Disconnect, Effect, Link, PeerIncompatible, PeerLost, PeerUp, Send
+from zreg.effects import (
+    Connect,
+    Disconnect,
+    Effect,
+    Emit,
+    Link,
+    Local,
+    Log,
+    PeerDelayed,
+    PeerIncompatible,
+    PeerLost,
+    PeerUp,
+    Send,
+    Stop,
+)
 from zreg.errors import ForeignClusterError
 from zreg.model import NO_INCARNATION
 from zreg.wire.client_messages import Bye, Moving, Welcome, WhoAreYou
 from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.membership_messages import FetchMembership
 
 
 def test_every_open_state_has_a_transition_for_every_step() -> None:
@@ -289,3 +306,103 @@ def test_the_session_addresses_of_a_welcome_are_tried_too() -> None:
     assert core.tick(1.06) == [Connect(Link.SESSION, "session-2", A)]
     local(core, PeerLost(Link.SESSION, "session-2"), 1.1)
     assert core.tick(1.2) == [Connect(Link.SESSION, "session-3", B)]
+
+
+def test_what_an_attempt_waits_for_is_the_reason_of_its_end() -> None:
+    core = make_core(A, B)
+    core.start(0.0)
+    local(core, PeerDelayed(Link.SESSION, "session-1", "b is still being looked up"))
+
+    assert core.tick(0.2) == [
+        Disconnect(Link.SESSION, "session-1"),
+        lost("b is still being looked up", address=B, state=ClientState.CONNECTING),
+    ]
+    core.tick(0.3)
+    assert core.tick(0.6)[-1] == lost(
+        "the connection could not be made in time", address=A, state=ClientState.CONNECTING
+    )
+
+
+def test_the_local_host_of_a_connection_is_told_with_every_greeting() -> None:
+    core = make_core()
+    core.start(0.0)
+    effects = local(core, PeerUp(Link.SESSION, "session-1", "10.0.0.1"))
+    assert effects[0] == Emit(SessionReached(A, "10.0.0.1"))
+    hear(core, WELCOME)
+    assert hear(core, WhoAreYou(), 1.0)[0] == Emit(SessionReached(A, "10.0.0.1"))
+
+    local(core, PeerLost(Link.SESSION, "session-1", "gone"), 2.0)
+    core.tick(2.1)
+    assert local(core, PeerUp(Link.SESSION, "session-2"), 2.1)[0] == Emit(SessionReached(A))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 3.0, 100.0])
+@pytest.mark.parametrize("events", [(), (PeerUp(Link.SESSION, "session-1"),)])
+def test_timers_that_are_due_after_the_end_change_nothing(
+    seconds: float, events: tuple[Local, ...]
+) -> None:
+    """The turn that tells the core to stop may have a tick that is due."""
+    core = make_core()
+    core.start(0.0)
+    local(core, Ask(1, FetchMembership(0), 0.5))
+    for event in events:
+        local(core, event)
+    local(core, Stop())
+
+    assert core.tick(seconds) == ()
+    assert core.settle(seconds) == ()
+    assert core.state is ClientState.CLOSED
+    assert core.next_tick_at() is None
+
+
+# --- clusters of one name ------------------------------------------------------------------------
+
+OTHER_WELCOME = Welcome(1, SESSION, OTHER_CLUSTER, 3.0, 1.0)
+
+
+def cluster_lines(effects: Sequence[Effect]) -> list[dict[str, str | int | float]]:
+    return [
+        effect.fields
+        for effect in effects
+        if isinstance(effect, Log) and effect.event == "client.cluster.changed"
+    ]
+
+
+def test_a_move_to_another_cluster_of_the_same_name_is_logged() -> None:
+    core = connected()
+    local(core, PeerLost(Link.SESSION, "session-1", "gone"), 1.0)
+    core.tick(1.1)
+    local(core, PeerUp(Link.SESSION, "session-2"), 1.1)
+
+    (fields,) = cluster_lines(hear(core, OTHER_WELCOME, 1.1, peer="session-2"))
+
+    assert (fields["cluster"], fields["before"]) == ("6f6f6f6f", "63636363")
+    assert "another cluster of the same name" in str(fields["detail"])
+    assert core.state is ClientState.CONNECTED
+
+
+def test_sessions_of_one_cluster_and_sessions_that_do_not_know_theirs_are_not_logged() -> None:
+    core = connected()
+    for number, cluster in enumerate([CLUSTER, b"", CLUSTER], start=2):
+        local(core, PeerLost(Link.SESSION, f"session-{number - 1}", "gone"), float(number))
+        core.tick(number + 0.1)
+        local(core, PeerUp(Link.SESSION, f"session-{number}"), number + 0.1)
+        welcome = Welcome(1, SESSION, cluster, 3.0, 1.0)
+        assert cluster_lines(hear(core, welcome, number + 0.1, peer=f"session-{number}")) == []
+
+
+def test_a_session_of_another_cluster_is_left_while_one_of_its_own_may_be_reached() -> None:
+    core = connected(A, B)
+    assert core.statistics()["session"] == B
+    local(core, PeerLost(Link.SESSION, "session-1", "gone"), 1.0)
+    core.tick(1.1)
+    local(core, PeerUp(Link.SESSION, "session-2"), 1.1)
+
+    effects = hear(core, OTHER_WELCOME, 1.1, peer="session-2")
+
+    detail = "the session is of another cluster of the same name: trying others"
+    assert effects[-1] == lost(detail, address=B)
+    core.tick(1.2)
+    local(core, PeerUp(Link.SESSION, "session-3"), 1.2)
+    assert cluster_lines(hear(core, WELCOME, 1.2, peer="session-3")) == []
+    assert core.state is ClientState.CONNECTED

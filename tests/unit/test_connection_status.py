@@ -1,9 +1,7 @@
 """The state of a client's connection, and the host to publish for its machine."""
 
-import pytest
-
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
-from zreg.client.runtime.connection_status import ConnectionStatus, find_local_host
+from zreg.client.runtime.connection_status import ConnectionStatus
 
 ADDRESSES = ("tcp://10.0.0.7:9600", "tcp://10.0.0.8:9600")
 
@@ -37,36 +35,21 @@ def test_a_connected_client_names_its_session() -> None:
     assert status.why_waiting() == "connected to the session at tcp://10.0.0.7:9600"
 
 
-def test_the_local_host_is_the_one_of_the_route_to_the_last_session_that_was_reached(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[str] = []
-
-    def find(address: str) -> str:
-        asked.append(address)
-        return f"host-{len(asked)}"
-
-    monkeypatch.setattr("zreg.client.runtime.connection_status.find_local_host", find)
+def test_the_local_host_is_that_of_the_connection_to_the_last_session_that_was_reached() -> None:
     status = make_status()
-    assert status.local_host() is None
+    assert status.local_host is None
 
-    status.on_session_reached(SessionReached(ADDRESSES[0]))
-    assert [status.local_host(), status.local_host()] == ["host-1", "host-1"]
+    status.on_session_reached(SessionReached(ADDRESSES[0], "10.0.0.1"))
     status.on_connection_changed(ConnectionChanged(ClientState.SUSPENDED, ADDRESSES[1], "refused"))
-    assert status.local_host() == "host-1"
+    assert status.local_host == "10.0.0.1"
+    status.on_session_reached(SessionReached(ADDRESSES[1], "fd00::1"))
+    assert status.local_host == "fd00::1"
     status.on_session_reached(SessionReached(ADDRESSES[1]))
-    assert status.local_host() == "host-2"
-    assert asked == list(ADDRESSES)
+    assert status.local_host is None
 
 
-def test_an_advertised_host_is_published_without_a_session() -> None:
-    assert make_status(advertise_host="pay.example.org").local_host() == "pay.example.org"
-
-
-def test_the_local_host_of_a_route_to_loopback_is_loopback() -> None:
-    assert find_local_host("tcp://127.0.0.1:9600") == "127.0.0.1"
-
-
-@pytest.mark.parametrize("address", ["ipc://x", "tcp://" + "x" * 70 + ":1", "tcp://h:99999"])
-def test_without_a_route_there_is_no_local_host(address: str) -> None:
-    assert find_local_host(address) is None
+def test_an_advertised_host_is_published_whatever_the_connection_shows() -> None:
+    status = make_status(advertise_host="pay.example.org")
+    assert status.local_host == "pay.example.org"
+    status.on_session_reached(SessionReached(ADDRESSES[0], "10.0.0.1"))
+    assert status.local_host == "pay.example.org"

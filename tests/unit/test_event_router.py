@@ -1,7 +1,6 @@
 """Events of the core reach the part of the runtime that they concern."""
 
 import msgspec
-import pytest
 
 from zreg.client.core.commands import (
     Answered,
@@ -104,10 +103,7 @@ def test_the_local_host_is_told_to_the_publications_that_need_one() -> None:
     assert (needs.told, has.told) == (["here"], [])
 
 
-def test_no_host_is_told_while_there_is_no_route(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "zreg.client.runtime.connection_status.find_local_host", lambda _address: None
-    )
+def test_no_host_is_told_while_there_is_no_route() -> None:
     parts, needs = Parts(advertise_host=None), FakeListener(needs_host=True)
     parts.listeners.add_publication(A, needs)
 

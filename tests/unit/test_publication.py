@@ -26,10 +26,7 @@ PAY = DataInfoId("pay#@#I#@#G")
 class FakeConnection:
     """A connection whose host the test sets."""
 
-    host: str | None = None
-
-    def local_host(self) -> str | None:
-        return self.host
+    local_host: str | None = None
 
     def why_waiting(self) -> str:
         return "no session reached"
@@ -41,15 +38,20 @@ class FakeRuntime:
     is_usable = True
 
     def __init__(self) -> None:
+        self.lifecycle = self
         self.changed = nullcontext()
         self.connection = FakeConnection()
         self.outgoing = OutgoingQueue()
         self.is_full = False
+        self.core_thread = self
 
     def check_open(self) -> None:
         assert self.is_usable
 
-    def add_publication(self, publisher_id: bytes, listener: Publication) -> None:
+    def why_closed(self) -> str:
+        return "" if self.is_usable else "this client was closed"
+
+    def add_publication(self, publisher_id: bytes, listener: object) -> None:
         if self.is_full:
             raise UsageError("one client publishes at most 1 times")
 
@@ -67,8 +69,8 @@ class FakeRuntime:
 
 def publish(*values: Value, host: str | None = None) -> tuple[Publication, FakeRuntime]:
     runtime = FakeRuntime()
-    runtime.connection.host = host
-    publication = Publication(cast("Runtime", runtime), PAY, values, {})
+    runtime.connection.local_host = host
+    publication = Publication(cast("Runtime", runtime), PAY, values, None)
     publication.submit()
     return publication, runtime
 
@@ -98,10 +100,10 @@ def test_a_publication_is_registered_when_the_registry_holds_its_newest_values()
     queued(runtime)
     publication.republish("b")
 
-    publication.on_registered()
+    publication._state.on_registered()
     assert not publication.is_registered
     queued(runtime)
-    publication.on_registered()
+    publication._state.on_registered()
     assert publication.is_registered
     assert publication.wait_registered() is publication
 
@@ -136,15 +138,15 @@ def test_a_republish_that_is_refused_leaves_an_unpublished_publication_as_it_is(
 def test_an_endpoint_without_a_host_is_published_when_the_host_is_found() -> None:
     publication, runtime = publish("a")
     publication.republish(Endpoint(port=1))
-    assert publication.needs_host
+    assert publication._state.needs_host
 
     assert queued(runtime) == [["a"]]
-    publication.on_registered()
+    publication._state.on_registered()
     assert not publication.is_registered
     with pytest.raises(AssertionError, match=r"machine's address is not known: no session"):
         publication.wait_registered()
-    runtime.connection.host = "here"
-    publication.on_host_found("here")
+    runtime.connection.local_host = "here"
+    publication._state.on_host_found("here")
     assert queued(runtime) == [[Endpoint("here", 1)]]
 
 
@@ -152,24 +154,28 @@ def test_an_endpoint_is_published_again_only_if_the_host_differs() -> None:
     publication, runtime = publish(Endpoint(port=1), host="here")
     assert queued(runtime) == [[Endpoint("here", 1)]]
 
-    publication.on_host_found("here")
+    publication._state.on_host_found("here")
     assert queued(runtime) == []
-    runtime.connection.host = "there"
-    publication.on_host_found("there")
+    runtime.connection.local_host = "there"
+    publication._state.on_host_found("there")
     assert queued(runtime) == [[Endpoint("there", 1)]]
 
 
 def test_a_wait_raises_a_final_refusal_and_names_one_for_now() -> None:
     publication, runtime = publish("a")
     queued(runtime)
-    publication.on_refused(PublicationRefused(publication.publisher_id, 5, "later", is_final=False))
+    publication._state.on_refused(
+        PublicationRefused(publication.publisher_id, 5, "later", is_final=False)
+    )
     with pytest.raises(AssertionError, match="the client asks again; the last answer was: later"):
         publication.wait_registered()
 
-    publication.on_refused(PublicationRefused(publication.publisher_id, 2, "no", is_final=True))
+    publication._state.on_refused(
+        PublicationRefused(publication.publisher_id, 2, "no", is_final=True)
+    )
     with pytest.raises(DeniedError, match="no"):
         publication.wait_registered()
-    publication.on_registered()
+    publication._state.on_registered()
     assert publication.wait_registered().is_registered
 
 

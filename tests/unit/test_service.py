@@ -11,7 +11,7 @@ from zreg.client.service import Service
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.values import Value, pack_values
 from zreg.client.view.view import UNKNOWN_VIEW, View
-from zreg.errors import NoInstanceError
+from zreg.errors import NoInstanceError, UsageError
 from zreg.model import DataInfoId, Incarnation, Version
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ class FakeSubscription:
         self, condition: Callable[[], bool], *, timeout_seconds: float, wanted: Callable[[], str]
     ) -> None:
         assert condition(), wanted()
+
+    def why_ended(self) -> str:
+        return ""
 
     def why_waiting(self) -> str:
         return "connected to the session at tcp://s:1"
@@ -164,3 +167,26 @@ def test_leaving_the_block_closes_the_subscription() -> None:
         assert entered is service
 
     assert subscription.is_closed
+
+
+@pytest.mark.parametrize(
+    "values", [("a:1?weight=0",), ("a:1?weight=0", Endpoint("b", 1, weight=0))]
+)
+def test_the_error_says_that_all_instances_are_drained(values: tuple[Value, ...]) -> None:
+    service, _, _ = make_service(*values)
+
+    with pytest.raises(
+        NoInstanceError, match=f"all {len(values)} have weight 0, so they are drain"
+    ):
+        service.pick()
+    assert len(service.endpoints) == len(values)
+
+
+@pytest.mark.parametrize("argument", ["a:1", None, 5])
+def test_only_an_endpoint_can_be_reported(argument: object) -> None:
+    service, _, _ = make_service("a:1")
+
+    with pytest.raises(UsageError, match=r"report what pick\(\) returned"):
+        service.report(argument, ok=False)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"min_up .* is no count"):
+        service.wait_up("1")  # type: ignore[arg-type]

@@ -13,17 +13,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from zreg.client.arguments import checked_scope
 from zreg.client.core.commands import AddSubscription, Answer, ClientState, Question
 from zreg.client.publication import Publication
 from zreg.client.registry_url import find_url, parse_url
-from zreg.client.runtime.runtime import CLOSE_SECONDS_MAX, Runtime, Settings, close_all, running
+from zreg.client.runtime.background_log import BACKGROUND_LOG
+from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, close_all, running
+from zreg.client.runtime.runtime import Runtime, Settings
+from zreg.client.runtime.subscription_state import Callback
 from zreg.client.service import Service
-from zreg.client.subscription import Callback, Subscription
-from zreg.client.view.endpoint import Endpoint
+from zreg.client.subscription import Subscription
 from zreg.client.view.values import Value
 from zreg.config import Config, Limits
 from zreg.errors import UsageError
-from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope, data_info_id
+from zreg.hosts import checked_host
+from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, DataInfoId, Scope, data_info_id
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -52,6 +56,11 @@ class Client:
         config: Config | None = None,
     ) -> None:
         addresses = parse_url(find_url(os.environ) if url is None else url)
+        advertise_host = os.environ.get("ZREG_ADVERTISE_HOST") or None
+        if advertise_host is not None:
+            checked_host(advertise_host, "ZREG_ADVERTISE_HOST")
+        if config is not None and not isinstance(config, Config):
+            raise UsageError(f"config {config!r:.80} cannot be used: give a zreg.Config")
         config = config or Config.for_lan()
         settings = Settings(
             config=msgspec.structs.replace(
@@ -62,10 +71,8 @@ class Client:
             ),
             addresses=addresses,
             app=_setting(app, "ZREG_APP", ""),
-            advertise_host=os.environ.get("ZREG_ADVERTISE_HOST") or None,
+            advertise_host=advertise_host,
         )
-        # Reject an invalid host now: subscribers could not decode it.
-        Endpoint(settings.advertise_host, 1)
         if len(settings.app) > Limits.label_characters_max or not settings.app.isprintable():
             raise UsageError(
                 f"app {settings.app!r:.80} cannot be used: give a printable text of at most "
@@ -93,12 +100,11 @@ class Client:
     ) -> Publication:
         """Publish values under an id; a second call makes a second publisher."""
         runtime = self._runtime
-        runtime.check_open()
-        name = _name(data_id, instance_id=instance_id, group=group)
-        publication = Publication(runtime, name, values, attributes or {})
+        runtime.lifecycle.check_open()
+        name = _checked_name(data_id, instance_id, group)
+        publication = Publication(runtime, name, values, attributes)
         with runtime.changed:
-            runtime.check_open()
-            runtime.add_publication(publication.publisher_id, publication)
+            runtime.lifecycle.check_open()
             publication.submit()
         return publication
 
@@ -113,15 +119,15 @@ class Client:
     ) -> Subscription:
         """Follow what is published under an id, within a scope; call back at each change."""
         runtime = self._runtime
-        runtime.check_open()
-        name = _name(data_id, instance_id=instance_id, group=group)
-        subscription = Subscription(runtime, runtime.new_feed_id(), name, Scope(scope))
+        runtime.lifecycle.check_open()
+        name = _checked_name(data_id, instance_id, group)
+        subscription = Subscription(runtime, runtime.new_feed_id(), name, checked_scope(scope))
         if callback is not None:
             subscription(callback)
         with runtime.changed:
-            runtime.check_open()
+            runtime.lifecycle.check_open()
             command = AddSubscription(subscription.feed_id, name, subscription.scope)
-            runtime.subscribe(command, subscription)
+            runtime.subscribe(command, subscription.state)
         return subscription
 
     def service(
@@ -137,7 +143,7 @@ class Client:
 
     def wait_connected(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until a session has welcomed this client."""
-        self._runtime.check_open()
+        self._runtime.lifecycle.check_open()
         connection = self._runtime.connection
         self._runtime.wait(
             lambda: connection.state is ClientState.CONNECTED,
@@ -152,7 +158,7 @@ class Client:
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people."""
-        self._runtime.check_not_forked()
+        self._runtime.lifecycle.check_not_forked()
         return self._runtime.statistics()
 
     def close(self) -> None:
@@ -173,14 +179,36 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        """Show state and session."""
-        return f"<Client {self.state.value}: {self._runtime.connection.why_waiting()}>"
+        """Show state and session, or what ended it."""
+        runtime = self._runtime
+        return f"<Client {self.state.value}: {runtime.why_waiting()}>"
+
+
+def _checked_name(data_id: str, instance_id: str, group: str) -> DataInfoId:
+    try:
+        return _name(data_id, instance_id=instance_id, group=group)
+    except TypeError:
+        raise UsageError(
+            f"data id {data_id!r:.80}, instance id {instance_id!r:.80} and group {group!r:.80} "
+            "must all be text"
+        ) from None
 
 
 def _setting(given: str | None, variable: str, default: str) -> str:
-    return os.environ.get(variable, default) if given is None else given
+    if given is None:
+        return os.environ.get(variable, default)
+    if not isinstance(given, str):
+        raise UsageError(f"{given!r:.80}, in place of {variable}, cannot be used: give text")
+    return given
 
 
-# A program that ends without closing still says goodbye: its publishers go at once, not when its
-# lease expires.
-atexit.register(lambda: close_all(running()))
+def _end() -> None:
+    """Say goodbye for a program that ends without closing, and write its last log lines.
+
+    So its publishers go at once, and not when its lease expires.
+    """
+    close_all(running(), why="this client was closed as its process ended")
+    BACKGROUND_LOG.flush(CLOSE_SECONDS_MAX)
+
+
+atexit.register(_end)

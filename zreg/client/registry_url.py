@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from zreg.client.view.endpoint import PORT_MAX
-from zreg.config import Limits
 from zreg.errors import UsageError
+from zreg.hosts import bracketed, why_no_host, without_user
 
 DEFAULT_PORT: Final = 9600
 DEFAULT_URL: Final = f"zreg://127.0.0.1:{DEFAULT_PORT}"
@@ -18,14 +18,17 @@ CONFIG_PATHS: Final = (Path("zreg.toml"), Path("/etc/zreg/zreg.toml"))
 _CLIENT_KEYS: Final = ("url",)
 _SCHEME: Final = "zreg://"
 _ADDRESSES_MAX: Final = 64
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?\Z")
+# In brackets a host is IPv6.
+_HOST: Final = re.compile(r"(?:\[([^\[\]]*:[^\[\]]*)\]|([^:\[\]]*))(?::(\d{1,5}))?\Z", re.ASCII)
 _HINT: Final = "write zreg://HOST[:PORT][,HOST[:PORT]...], for example " + DEFAULT_URL
 
 
 def parse_url(url: str) -> tuple[str, ...]:
     """Return the addresses that a url names; raise `UsageError` if it cannot be used."""
+    if not isinstance(url, str):
+        raise UsageError(f"url {url!r:.200} is not text: {_HINT}")
     if not url.startswith(_SCHEME):
-        raise UsageError(f"url {url!r:.200} does not start with {_SCHEME}: {_HINT}")
+        raise UsageError(f"url {without_user(url)!r:.200} does not start with {_SCHEME}: {_HINT}")
     hosts = url.removeprefix(_SCHEME).removesuffix("/").split(",")
     if len(hosts) > _ADDRESSES_MAX:
         raise UsageError(f"url names {len(hosts)} hosts: name at most {_ADDRESSES_MAX}")
@@ -52,21 +55,22 @@ def advice_on(addresses: Sequence[str]) -> str:
     )
 
 
-def _address(host: str, url: str) -> str:
-    found = _HOST.match(host)
-    if found is None:
-        raise UsageError(f"{host!r:.80} in url {url!r:.200} is not HOST[:PORT]: {_HINT}")
-    port = int(found[2] or DEFAULT_PORT)
+def _address(text: str, url: str) -> str:
+    shown = without_user(url)
+    found = _HOST.match(text)
+    host = (found[1] or found[2]) if found else ""
+    why = why_no_host(host)
+    if found is None or why is not None:
+        why = why if found else "a port is a number, and an IPv6 address is in brackets"
+        raise UsageError(
+            f"{without_user(text)!r:.80} in url {shown!r:.200} is not HOST[:PORT]: {why}; {_HINT}"
+        )
+    port = int(found[3] or DEFAULT_PORT)
     if not 1 <= port <= PORT_MAX:
         raise UsageError(
-            f"port {port} in url {url!r:.200} cannot be used: give one from 1 to {PORT_MAX}"
+            f"port {port} in url {shown!r:.200} cannot be used: give one from 1 to {PORT_MAX}"
         )
-    address = f"tcp://{found[1]}:{port}"
-    if len(address) > Limits.address_characters_max:
-        raise UsageError(
-            f"host {host!r:.80} in url is longer than {Limits.address_characters_max} characters"
-        )
-    return address
+    return f"tcp://{bracketed(host)}:{port}"
 
 
 def line_of(name: str, text: str, *, section: str = "") -> int:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from zreg.client.arguments import checked_count
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.view import View
 from zreg.errors import NoInstanceError, UsageError
@@ -38,7 +39,8 @@ class Service:
     ) -> None:
         self._subscription = subscription
         self._clock = clock
-        self._lock = threading.Lock()
+        # A signal handler or finalizer may call a method in the middle of another one.
+        self._lock = threading.RLock()
         self._view: View | None = None
         self._instances: dict[str, _Instance] = {}
         self._skipped_count = 0
@@ -80,6 +82,8 @@ class Service:
 
     def report(self, endpoint: Endpoint, *, ok: bool) -> None:
         """Report how a call went: an instance that failed is set aside for five seconds."""
+        if not isinstance(endpoint, Endpoint):
+            raise UsageError(f"{endpoint!r:.80} is no endpoint: report what pick() returned")
         view = self.view
         with self._lock:
             self._update(view)
@@ -89,6 +93,7 @@ class Service:
 
     def wait_up(self, min_up: int = 1, timeout_seconds: float = 30.0) -> "Self":
         """Wait until at least `min_up` instances are there."""
+        checked_count(min_up, "min_up")
         self._subscription.wait_until(
             lambda: len(self.endpoints) >= min_up,
             timeout_seconds=timeout_seconds,
@@ -114,8 +119,11 @@ class Service:
         self.close()
 
     def __repr__(self) -> str:
-        """Show the name and the number of instances."""
-        return f"<Service {self._subscription.data_info_id} instances={len(self.endpoints)}>"
+        """Show the name and the number of instances, and what ended it."""
+        ended = self._subscription.why_ended()
+        ended = f" ended: {ended}" if ended else ""
+        name = self._subscription.data_info_id
+        return f"<Service {name} instances={len(self.endpoints)}{ended}>"
 
     def _update(self, view: View) -> None:
         """Take the instances from a new view; those that stay keep their turn and pause."""
@@ -134,6 +142,12 @@ class Service:
         self._view, self._instances = view, instances
 
     def _why_none(self) -> str:
+        if self._instances:
+            return (
+                f"no instance of {self._subscription.data_info_id} can be picked: all "
+                f"{len(self._instances)} have weight 0, so they are drained; give one a weight "
+                "above 0"
+            )
         return (
             f"no instance of {self._subscription.data_info_id} can be picked: "
             f"{self._subscription.why_waiting()}; call wait_up() first, and check that a producer "

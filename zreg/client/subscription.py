@@ -1,12 +1,12 @@
 """What `Client.subscribe` returns: a view that follows a datum, and the callbacks to tell."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from zreg.client.core.commands import SubscriptionRefused, ViewChanged
-from zreg.client.view.view import UNKNOWN_VIEW, View
-from zreg.client.view.view_change import PendingChange, ViewChange, change_since
+from zreg.client.arguments import check_callback, checked_count
+from zreg.client.runtime.subscription_state import Callback, SubscriptionState
+from zreg.client.view.view import View
+from zreg.client.view.view_change import PendingChange, ViewChange
 from zreg.errors import refusal
 from zreg.model import DataInfoId, Scope
 
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
     from zreg.client.runtime.runtime import Runtime
 
-Callback = Callable[[ViewChange], object]
 C = TypeVar("C", bound=Callback)
 
 
 class Subscription:
-    """A followed datum. Call it with a function, or decorate one, to have changes passed to it."""
+    """A followed datum. Call it with a function, or decorate one, to have changes passed to it.
+
+    It lasts until it is closed, or until its client ends; as long as you keep it, it keeps its
+    client.
+    """
 
     def __init__(
         self, runtime: "Runtime", feed_id: int, data_info_id: DataInfoId, scope: Scope
@@ -30,26 +33,24 @@ class Subscription:
         self.scope = scope
         self.feed_id = feed_id
         self._runtime = runtime
-        # The runtime's lock guards all of these; a view itself never changes.
-        self._view = UNKNOWN_VIEW
-        self._is_closed = False
-        self._refusal: SubscriptionRefused | None = None
-        self._iterators: list[PendingChange] = []
-        self._callbacks: list[tuple[PendingChange, Callable[[], None]]] = []
+        # The runtime refers to the state only, so that it does not keep itself.
+        self.state = SubscriptionState(runtime.changed, runtime.dispatcher)
 
     @property
     def view(self) -> View:
         """What is known now; empty and not `is_known` until the first answer."""
-        self._runtime.check_not_forked()
-        return self._view
+        self._runtime.lifecycle.check_not_forked()
+        return self.state.view
 
     def wait_for(self, min_count: int = 1, timeout_seconds: float = 30.0) -> "Self":
         """Wait until the view is known and has at least `min_count` publishers."""
+        checked_count(min_count, "min_count")
+        state = self.state
         return self.wait_until(
-            lambda: self._view.is_known and len(self._view) >= min_count,
+            lambda: state.view.is_known and len(state.view) >= min_count,
             timeout_seconds=timeout_seconds,
             wanted=lambda: (
-                f"{len(self._view)} of {min_count} publishers are there"
+                f"{len(state.view)} of {min_count} publishers are there"
                 if min_count
                 else "no answer has come"
             ),
@@ -58,11 +59,15 @@ class Subscription:
     def wait_until(
         self, condition: Callable[[], bool], *, timeout_seconds: float, wanted: Callable[[], str]
     ) -> "Self":
-        """Wait for a condition on the view; `wanted` says for the error how far it is met."""
+        """Wait for a condition on the view; `wanted` says for the error how far it is met.
+
+        The condition is called on this thread, at least after every event.
+        """
 
         def is_met() -> bool:
-            if self._refusal is not None and self._refusal.is_final:
-                raise refusal(self._refusal.code, self._refusal.detail)
+            refused = self.state.refusal
+            if refused is not None and refused.is_final:
+                raise refusal(refused.code, refused.detail)
             return condition()
 
         def why() -> str:
@@ -72,46 +77,36 @@ class Subscription:
         return self
 
     def changes(self) -> Iterator[ViewChange]:
-        """Yield the known view, then each change, until the subscription or client is closed."""
-        pending = PendingChange()
-        self._runtime.check_open()
-        with self._runtime.changed:
-            self._iterators.append(pending)
-            if self._view.is_known:
-                pending.note(())
+        """Yield the known view, then each change, until the subscription or client is closed.
+
+        Raises `ClosedError` if the client failed.
+        """
+        self._runtime.lifecycle.check_open()
+        pending = self.state.add_iterator()
         try:
             while self._wait_ready(pending):
-                change = self._take_change(pending)
+                change = self.state.take_change(pending)
                 if change is not None:
                     yield change
+            self._runtime.lifecycle.check_not_failed()
         finally:
-            with self._runtime.changed:
-                self._iterators.remove(pending)
+            self.state.remove_iterator(pending)
 
     def __call__(self, callback: C) -> C:
         """Call the function with the view once it is known, then with each change."""
-        pending = PendingChange()
-
-        def deliver() -> None:
-            change = self._take_change(pending)
-            if change is not None and not self._is_closed:
-                callback(change)
-
-        self._runtime.check_open()
-        with self._runtime.changed:
-            self._callbacks.append((pending, deliver))
-            if self._view.is_known:
-                self._note_for_callback(pending, deliver, ())
+        check_callback(callback)
+        self._runtime.lifecycle.check_open()
+        self.state.add_callback(callback)
         return callback
 
     def close(self) -> None:
         """End the subscription: no callback begins after this; a second call does nothing."""
-        self._runtime.check_not_forked()
+        self._runtime.lifecycle.check_not_forked()
         with self._runtime.changed:
-            if not self._is_closed:
-                self._is_closed = True
+            if not self.state.is_closed:
+                self.state.is_closed = True
                 self._runtime.unsubscribe(self.feed_id)
-                self._runtime.changed.notify_all()
+                self._runtime.notify_all()
 
     unsubscribe = close
 
@@ -126,72 +121,36 @@ class Subscription:
         traceback: "TracebackType | None",
     ) -> None:
         """Close; in a forked child there is nothing to close."""
-        if self._runtime.is_usable:
+        if self._runtime.lifecycle.is_usable:
             self.close()
 
     def __repr__(self) -> str:
         """Show the name and the view."""
-        return f"<Subscription {self.data_info_id} {self.scope.name} {self._view!r}>"
+        ended = f" ended: {end}" if (end := self.why_ended()) else ""
+        return f"<Subscription {self.data_info_id} {self.scope.name} {self.state.view!r}{ended}>"
+
+    def why_ended(self) -> str:
+        """Return a sentence that says what ended it; empty if it goes on."""
+        closed = "this subscription was closed" if self.state.is_closed else ""
+        return self._runtime.lifecycle.why_closed() or closed
 
     def why_waiting(self) -> str:
         """Return a sentence that says why the view does not have more publishers."""
-        if self._refusal is not None:
-            name = type(refusal(self._refusal.code, "")).__name__
-            return f"refused with {name}: {self._refusal.detail}"
-        connection = self._runtime.connection.why_waiting()
-        return connection if self._view.is_known else f"the view is not known yet: {connection}"
-
-    # --- for the runtime, which holds the lock ------------------------------------------------
-
-    def on_view_changed(self, event: ViewChanged) -> None:
-        """Make a new view, and tell the callbacks and iterators."""
-        self._refusal = None
-        difference = event.difference
-        stale_since = None if event.is_confirmed else self._view.stale_since or time.monotonic()
-        self._view = self._view.with_changes(
-            difference.upserts,
-            difference.removals,
-            version=difference.version,
-            stale_since=stale_since,
+        refused = self.state.refusal
+        if refused is not None:
+            name = type(refusal(refused.code, "")).__name__
+            return f"refused with {name}: {refused.detail}"
+        connection = self._runtime.why_waiting()
+        return (
+            connection if self.state.view.is_known else f"the view is not known yet: {connection}"
         )
-        touched = [*difference.upserts, *difference.removals]
-        for pending in self._iterators:
-            pending.note(touched)
-        for pending, deliver in self._callbacks:
-            self._note_for_callback(pending, deliver, touched)
-
-    def on_refused(self, event: SubscriptionRefused) -> None:
-        """Note the refusal."""
-        self._refusal = event
-
-    def on_session_lost(self, now: float) -> None:
-        """Mark the view stale."""
-        if not self._view.is_stale:
-            self._view = self._view.with_staleness(now)
-
-    # --- helpers ----------------------------------------------------------------------------
-
-    def _note_for_callback(
-        self, pending: PendingChange, deliver: Callable[[], None], touched: Iterable[bytes]
-    ) -> None:
-        """Note a change; one delivery is under way at most, and it takes all that is noted."""
-        was_ready = pending.is_ready
-        pending.note(touched)
-        if pending.is_ready and not was_ready:
-            self._runtime.dispatcher.submit(deliver)
-
-    def _take_change(self, pending: PendingChange) -> ViewChange | None:
-        with self._runtime.changed:
-            view = self._view
-            seen, touched = pending.take(view)
-        # Outside the lock: comparing unpacks the bodies.
-        return change_since(seen, view, touched)
 
     def _wait_ready(self, pending: PendingChange) -> bool:
         """Wait for a change; return False when none can come any more."""
+        self._runtime.lifecycle.check_may_wait()
         with self._runtime.changed:
             while not pending.is_ready:
-                if self._is_closed or not self._runtime.is_usable:
+                if self.state.is_closed or not self._runtime.lifecycle.is_usable:
                     return False
                 self._runtime.changed.wait()
-        return not self._is_closed
+        return not self.state.is_closed

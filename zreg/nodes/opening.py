@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from zreg.config import Limits
 from zreg.effects import Link
 from zreg.errors import UsageError
+from zreg.hosts import bracketed, checked_host
 from zreg.model import Member, Role, Status, checked_node_id
 from zreg.nodes.base import NodeSettings
 from zreg.reactor import LinkTable, SocketSet
@@ -130,8 +131,7 @@ def _advertised(address: str, advertise_host: str) -> str:
     """Return the address that other nodes and clients are told for a bound one."""
     host, port = split_address(address)
     if advertise_host:
-        is_bare_ipv6 = ":" in advertise_host and not advertise_host.startswith("[")
-        host = f"[{advertise_host}]" if is_bare_ipv6 else advertise_host
+        host = bracketed(checked_host(advertise_host, "advertise_host"))
     elif host in _ANY_HOSTS:
         host = _own_host()
     advertised = f"tcp://{host}:{port}"

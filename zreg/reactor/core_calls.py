@@ -1,19 +1,17 @@
 """Call the core and carry out the effects that it returns; an exception costs that call only."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
 from zreg.effects import Core, Effect, Link, Local
+from zreg.reactor.log_lines import LOG_AT_ONCE, LogLines, write_failure
 from zreg.reactor.outgoing.effect_runner import EffectRunner
 from zreg.storage.failures import CoreFailedError, NodeEndError
 
 # If a core cannot say when it is due next, it is asked again after this time.
 _FAILED_TICK_SECONDS: Final = 1.0
-
-logger = logging.getLogger("zreg.reactor")
 
 
 class CoreCalls:
@@ -24,9 +22,16 @@ class CoreCalls:
     """
 
     def __init__(
-        self, core: Core, runner: EffectRunner, counts: Counter[str], *, has_disk: bool
+        self,
+        core: Core,
+        runner: EffectRunner,
+        counts: Counter[str],
+        *,
+        has_disk: bool,
+        log_lines: LogLines = LOG_AT_ONCE,
     ) -> None:
         self.core = core
+        self.log_lines = log_lines
         self._runner = runner
         self._counts = counts
         self._has_disk = has_disk
@@ -58,7 +63,7 @@ class CoreCalls:
         Must be called from an `except` block.
         """
         self._counts["core_errors"] += 1
-        logger.exception("reactor.core.failed %s", during)  # noqa: LOG004 -- the caller handles one
+        write_failure(self.log_lines, f"reactor.core.failed {during}")
         if self._has_disk:
             raise CoreFailedError(
                 "This node has met a bug in its own code and ends, because its state cannot be "

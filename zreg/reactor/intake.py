@@ -24,7 +24,6 @@ from zreg.wire.envelope import Envelope, ForeignHeaderError, VersionHeaderError
 
 _EPOCHS_TOLD_MAX: Final = 1024
 _VERSIONS_LOGGED_MAX: Final = 4
-logger = logging.getLogger("zreg.reactor")
 
 # These codes concern the whole peer, and not one message of it.
 _INCOMPATIBLE: Final = (ForeignClusterError.code, ProtocolVersionError.code)
@@ -98,7 +97,8 @@ class Intake:
         logged = self._versions_logged
         if error.theirs not in logged and len(logged) < _VERSIONS_LOGGED_MAX:
             logged.add(error.theirs)
-            logger.warning("peer.incompatible link=%s detail=%s", socket.link.name, error.here)
+            line = f"peer.incompatible link={socket.link.name} detail={error.here}"
+            self._core_calls.log_lines.write("zreg.reactor", logging.WARNING, line)
 
     def _refuse(self, socket: LinkSocket, peer: Peer, bad: BadRecord) -> None:
         self._counts[f"bad_{bad.code}"] += 1

@@ -5,14 +5,15 @@
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Mapping
 
 from zreg.effects import Core, Link, Local, Stop
 from zreg.reactor.core_calls import CoreCalls
+from zreg.reactor.descriptor_watch import EpollWatch, ReaderWatch
 from zreg.reactor.intake import Intake
 from zreg.reactor.link_table import LinkTable
+from zreg.reactor.log_lines import LOG_AT_ONCE, LogLines, write_failure
 from zreg.reactor.outgoing.effect_runner import Disk, EffectRunner, EventCallback, Hooks
 from zreg.reactor.outgoing.headers import Headers
 from zreg.reactor.peer_events import ConnectionPhases, PeerEvents
@@ -21,8 +22,6 @@ from zreg.reactor.turn import RETRY_SECONDS, Turn
 from zreg.reactor.wakeups import Wakeups
 from zreg.storage.failures import NodeEndError
 from zreg.wire.envelope import Envelope
-
-logger = logging.getLogger("zreg.reactor")
 
 
 class Reactor:
@@ -36,17 +35,22 @@ class Reactor:
         *,
         on_event: EventCallback | None = None,
         disk: Disk | None = None,
+        log_lines: LogLines = LOG_AT_ONCE,
     ) -> None:
         self._core = core
+        self._log_lines = log_lines
         self._socket_set = links if isinstance(links, SocketSet) else SocketSet(links)
         self._counts: Counter[str] = Counter()
-        self._wakeups = Wakeups(self._run_turn)
+        watch = EpollWatch() if self._socket_set.has_many else ReaderWatch()
+        self._wakeups = Wakeups(self._run_turn, watch)
         envelope = Envelope(cluster)
         headers = Headers(core, envelope, cluster)
         phases = ConnectionPhases(self._wakeups)
-        hooks = Hooks(headers.of, phases, self.post, self._wakeups.used, on_event, disk)
+        hooks = Hooks(headers.of, phases, self.post, self._wakeups.used, on_event, disk, log_lines)
         self._runner = runner = EffectRunner(self._socket_set, self._counts, hooks)
-        self._core_calls = calls = CoreCalls(core, runner, self._counts, has_disk=disk is not None)
+        self._core_calls = calls = CoreCalls(
+            core, runner, self._counts, has_disk=disk is not None, log_lines=log_lines
+        )
         intake = Intake(core, envelope, runner, calls, self._counts)
         peer_events = PeerEvents(phases, self._wakeups, runner, calls, headers, self._counts)
         self._turn = Turn(calls, runner, intake, peer_events, self._wakeups, self._socket_set)
@@ -124,9 +128,9 @@ class Reactor:
             turn.arm(now)
         except NodeEndError as error:
             self._finish(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 -- a bug may raise anything
             self._counts["reactor_errors"] += 1
-            logger.exception("reactor.turn.failed")
+            write_failure(self._log_lines, "reactor.turn.failed")
             if turn.has_told_stop:
                 self._finish(None)
             # A socket that could not be read may keep its descriptor readable: without a pause a
@@ -144,5 +148,5 @@ class Reactor:
         """Close everything; what the sockets have taken may leave within the linger time."""
         self._is_stopped = True
         self._wakeups.stop()
-        self._runner.checks.stop()
+        self._runner.connections.stop()
         await self._socket_set.end(loop)

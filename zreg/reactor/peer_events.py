@@ -4,12 +4,13 @@ Four sources report about peers: the monitors of sockets, the results of sending
 connection attempts, and probes of a ROUTER's peers.
 """
 
-import asyncio
 from collections import Counter
 from typing import Final
 
 from zreg.effects import CLOSED, TIMED_OUT, PeerLost, PeerSlow, PeerUp
 from zreg.reactor.core_calls import CoreCalls
+from zreg.reactor.link_table import OUTSIDE
+from zreg.reactor.local_host import find_local_host
 from zreg.reactor.outgoing.effect_runner import EffectRunner
 from zreg.reactor.outgoing.headers import Headers
 from zreg.reactor.sockets.backlog import Outcome
@@ -19,9 +20,8 @@ from zreg.reactor.wakeups import Wakeups
 from zreg.wire.codec import encode_frames
 from zreg.wire.common_messages import Ping
 
-# A connection attempt without an outcome in this time will never have one: a host name that does
-# not resolve makes no event at all. It is longer than the connect time (2 s) and the handshake time
-# (3 s) of `socket_options`.
+# A connection attempt without an outcome in this time will never have one. It is longer than the
+# connect time (2 s) and the handshake time (3 s) of `socket_options`.
 CONNECT_SECONDS_MAX: Final = 6.0
 _PING_FRAME: Final = encode_frames([Ping()])[0]
 
@@ -42,8 +42,11 @@ class ConnectionPhases:
     def watch(self, connection: PeerConnection) -> None:
         """Begin to watch a connection that was opened."""
         self._wakeups.watch(connection)
-        now = asyncio.get_running_loop().time()
-        self.connecting[connection] = now + CONNECT_SECONDS_MAX
+        self.connecting[connection] = self._wakeups.time() + CONNECT_SECONDS_MAX
+
+    def wake(self) -> None:
+        """Have a turn soon."""
+        self._wakeups.schedule()
 
     def unwatch(self, connection: PeerConnection) -> None:
         """Stop watching a connection, which is closed next."""
@@ -93,7 +96,9 @@ class PeerEvents:
         self._wakeups.readable[connection] = None
         if connection.is_up and not was_up:
             self.phases.connecting.pop(connection, None)
-            self._core_calls.tell(PeerUp(connection.link, connection.peer), now)
+            # Clients publish it. It belongs to the connection: another one may take another route.
+            local_host = find_local_host(connection.address) if connection.link in OUTSIDE else ""
+            self._core_calls.tell(PeerUp(connection.link, connection.peer, local_host), now)
 
     def tell_send_results(self, now: float) -> None:
         """Tell the core about the peers that the last turn's sends found gone or slow."""

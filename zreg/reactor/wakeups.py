@@ -5,16 +5,15 @@ socket is used and its EVENTS are not read again, the wake-up for its input is l
 that sends on a socket, or stops reading it early, therefore notes it in `used`, and the turn looks
 at it once more before it ends.
 
-The descriptors are in an epoll of their own, and the loop watches the one descriptor of that epoll.
-One callback then learns about all readable sockets, and runs the turn itself: a turn scheduled on
-the loop would cost each hop of each message another round of the loop.
+The callback of a readable descriptor runs the turn itself: a turn scheduled on the loop would cost
+each hop of each message another round of the loop.
 """
 
 import asyncio
-import select
 from collections.abc import Callable
 from typing import Final
 
+from zreg.reactor.descriptor_watch import DescriptorWatch
 from zreg.reactor.sockets.link_socket import LinkSocket
 
 # A core whose next tick is always due must not use the whole processor.
@@ -24,13 +23,13 @@ TIMER_SECONDS_MIN: Final = 0.001
 class Wakeups:
     """Watches sockets on one loop and runs a turn when one is due; at most one is scheduled."""
 
-    def __init__(self, run_turn: Callable[[], None]) -> None:
+    def __init__(self, run_turn: Callable[[], None], watch: DescriptorWatch) -> None:
         self._run_turn = run_turn
+        self._watch = watch
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._epoll: select.epoll
         # The descriptor of each socket, and that of its monitor.
         self._descriptors: dict[LinkSocket, tuple[int, int | None]] = {}
         # Of each descriptor: its socket, and whether it is the monitor's.
@@ -49,8 +48,12 @@ class Wakeups:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to watch; nothing is scheduled before."""
         self._loop = loop
-        self._epoll = select.epoll()
-        loop.add_reader(self._epoll.fileno(), self._on_ready)
+        self._watch.start(loop, self._on_ready)
+
+    def time(self) -> float:
+        """Return the loop's time."""
+        assert self._loop is not None
+        return self._loop.time()
 
     def stop(self) -> None:
         """End: no further turn is run."""
@@ -59,9 +62,7 @@ class Wakeups:
                 handle.cancel()
         for socket in list(self._descriptors):
             self.unwatch(socket)
-        if self._loop is not None:
-            self._loop.remove_reader(self._epoll.fileno())
-            self._epoll.close()
+        self._watch.stop()
         self._loop = None
 
     def schedule(self) -> None:
@@ -72,7 +73,7 @@ class Wakeups:
     def pause(self, seconds: float) -> None:
         """Ignore descriptors for this time, then have a turn that reads everything."""
         if self._loop is not None:
-            self._loop.remove_reader(self._epoll.fileno())
+            self._watch.pause()
             self._loop.call_later(seconds, self._resume)
             self.look_at_all()
 
@@ -98,7 +99,7 @@ class Wakeups:
         for descriptor, is_monitor in ((own, False), (monitor, True)):
             if descriptor is not None:
                 self._owners[descriptor] = (socket, is_monitor)
-                self._epoll.register(descriptor, select.EPOLLIN)
+                self._watch.add(descriptor)
         # What came before the descriptor was watched makes no wake-up.
         self.look_at(socket)
         self.schedule()
@@ -107,7 +108,7 @@ class Wakeups:
         """Stop watching; must come before the socket is closed, because descriptors are reused."""
         for descriptor in self._descriptors.pop(socket, ()):
             if descriptor is not None:
-                self._epoll.unregister(descriptor)
+                self._watch.remove(descriptor)
                 del self._owners[descriptor]
         self.readable.pop(socket, None)
         self.eventful.pop(socket, None)
@@ -146,7 +147,7 @@ class Wakeups:
 
     def _resume(self) -> None:
         if self._loop is not None:
-            self._loop.add_reader(self._epoll.fileno(), self._on_ready)
+            self._watch.resume()
             self.schedule()
 
     def _on_timer(self) -> None:
@@ -164,11 +165,11 @@ class Wakeups:
 
     def _note_ready(self) -> bool:
         """Note which sockets and monitors became readable; return whether any did."""
-        events = self._epoll.poll(0)
-        for descriptor, _ in events:
+        ready = self._watch.ready()
+        for descriptor in ready:
             socket, is_monitor = self._owners[descriptor]
             if is_monitor:
                 self.eventful[socket] = None
             else:
                 self.readable[socket] = None
-        return bool(events)
+        return bool(ready)

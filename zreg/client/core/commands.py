@@ -34,7 +34,8 @@ class ClientState(enum.Enum):
     they are marked stale. The client replays what you publish by itself."""
 
     CLOSED = "closed"
-    """You closed the client. Make a new one if you need the registry again."""
+    """You closed the client, or it failed; its repr and the error of each call say why. Make a new
+    one if you need the registry again."""
 
 
 class SetPublication(Local, frozen=True):
@@ -74,9 +75,13 @@ class Ask(Local, frozen=True):
 
 
 class SessionReached(msgspec.Struct, frozen=True):
-    """The client is connected to this session and says Hello; the replay follows the Welcome."""
+    """The client is connected to this session and says Hello; the replay follows the Welcome.
+
+    `local_host` is this machine's end of the connection's route; empty if it is not known.
+    """
 
     address: str
+    local_host: str = ""
 
 
 class ConnectionChanged(msgspec.Struct, frozen=True):

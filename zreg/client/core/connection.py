@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from zreg.client.core.addresses import SessionAddresses
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
 from zreg.client.core.conversation import Conversation
+from zreg.client.core.known_cluster import KnownCluster
 from zreg.config import Config
 from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer
 from zreg.model import NO_INCARNATION
@@ -98,6 +99,11 @@ class SessionConnection:
         self._addresses = SessionAddresses(addresses, rng=rng)
         self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
         self._due_at = math.inf
+        # What the present attempt waits for, if it is known.
+        self._delay_detail = ""
+        # This machine's end of the present connection.
+        self._local_host = ""
+        self._cluster = KnownCluster()
         self._dial_seconds = _DIAL_SECONDS_MIN
         self._leases = LeaseTable[Peer](config.lease_seconds, now=0.0)
         self._ping_seconds = config.ping_seconds
@@ -122,25 +128,39 @@ class SessionConnection:
         self.address = self._addresses.next()
         self._conversation.peer = peer = f"session-{self._dial_count}"
         self.phase = Phase.DIALLING
+        self._delay_detail = ""
         self._due_at = now + self._dial_seconds
         return [Connect(Link.SESSION, peer, self.address)]
+
+    def on_delayed(self, detail: str) -> None:
+        """Note what the attempt waits for, so that its end has a cause."""
+        self._delay_detail = detail
+
+    def on_up(self, local_host: str, now: float) -> list[Effect]:
+        """Greet the session over a connection that was made."""
+        self._local_host = local_host
+        return self.greet(now)
 
     def greet(self, now: float) -> list[Effect]:
         """Say Hello; the replay waits for the Welcome, which names the cluster."""
         self.phase = Phase.GREETING
         self._conversation.is_open = False
         self._due_at = now + self._config.lease_seconds
-        reached = Emit(SessionReached(self.address))
+        reached = Emit(SessionReached(self.address, self._local_host))
         return [reached, self._conversation.send(self._hello, now)]
 
-    def should_try_another(self, welcome: Welcome) -> bool:
-        """Return whether another session may serve better than the one that welcomes the client.
+    def why_try_another(self, welcome: Welcome) -> str:
+        """Return why another session may serve better than the one that welcomes the client.
 
-        A session that meta has not admitted registers nothing yet. It serves if there is no other.
+        The text is empty if this session serves best, or if there is no other to try.
         """
-        is_admitted = welcome.session != NO_INCARNATION
-        can_try = self.state is not ClientState.CONNECTED and self._addresses.has_untried
-        return not is_admitted and can_try
+        if self.state is ClientState.CONNECTED or not self._addresses.has_untried:
+            return ""
+        if welcome.session == NO_INCARNATION:
+            return "meta has not admitted the session yet, so it cannot register: trying others"
+        if self._cluster.is_other(welcome):
+            return "the session is of another cluster of the same name: trying others"
+        return ""
 
     def on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
         """Open the conversation, with the lease that the session grants."""
@@ -153,6 +173,7 @@ class SessionConnection:
         session = str(welcome.session)
         return [
             self.log(INFO, "reached", session=session),
+            *self._cluster.take(welcome, self.address),
             self._move_state(Step.WELCOMED, f"welcomed by {session}"),
         ]
 
@@ -184,7 +205,8 @@ class SessionConnection:
         if self.phase is Phase.PAUSED:
             return self.dial(now)
         if self.phase is Phase.DIALLING:
-            return self.give_up("the connection could not be made in time", now)
+            detail = self._delay_detail or "the connection could not be made in time"
+            return self.give_up(detail, now)
         return self.move_on("the greeting was not answered: check that a session runs there", now)
 
     def ping_if_due(self, now: float) -> list[Effect]:

@@ -33,6 +33,7 @@ from zreg.effects import (
     Link,
     Local,
     Peer,
+    PeerDelayed,
     PeerIncompatible,
     PeerLost,
     PeerSlow,
@@ -122,7 +123,9 @@ class ClientCore:
         return self._receive_session(message, now)
 
     def tick(self, now: float) -> Sequence[Effect]:
-        """Dial, give up, repeat requests, ping."""
+        """Dial, give up, repeat requests, ping; a client that is closed does nothing more."""
+        if self._connection.state is ClientState.CLOSED:
+            return ()
         effects = self._questions.drop_late(now)
         effects += self._connection.tick(now)
         if self._connection.phase is Phase.OPEN:
@@ -158,7 +161,7 @@ class ClientCore:
                 return self._subscriptions.drop(message.feed_id, now)
             case Ask():
                 return self._questions.ask(message, now)
-            case PeerUp() | PeerLost() | PeerSlow() | PeerIncompatible():
+            case PeerUp() | PeerDelayed() | PeerLost() | PeerSlow() | PeerIncompatible():
                 is_present = message.peer == self._conversation.peer
                 return self._receive_connection(message, now) if is_present else ()
             case Stop():
@@ -167,12 +170,18 @@ class ClientCore:
                 return ()
 
     def _receive_connection(
-        self, message: PeerUp | PeerLost | PeerSlow | PeerIncompatible, now: float
+        self,
+        message: PeerUp | PeerDelayed | PeerLost | PeerSlow | PeerIncompatible,
+        now: float,
     ) -> Sequence[Effect]:
         connection = self._connection
         match message:
             case PeerUp():
-                return connection.greet(now) if connection.phase is Phase.DIALLING else ()
+                is_awaited = connection.phase is Phase.DIALLING
+                return connection.on_up(message.local_host, now) if is_awaited else ()
+            case PeerDelayed():
+                connection.on_delayed(message.detail)
+                return ()
             case PeerLost():
                 return connection.on_lost(message.reason or "the connection was closed", now)
             case PeerIncompatible():
@@ -219,8 +228,7 @@ class ClientCore:
 
     def _on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
         """Replay everything; at ReplayDone the session drops what the replay did not name."""
-        if self._connection.should_try_another(welcome):
-            detail = "meta has not admitted the session yet, so it cannot register: trying others"
+        if detail := self._connection.why_try_another(welcome):
             return self._connection.move_on(detail, now)
         return [
             *self._connection.on_welcome(welcome, now),

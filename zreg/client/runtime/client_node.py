@@ -9,6 +9,7 @@ from zreg.client.core.core import ClientCore
 from zreg.config import Config
 from zreg.effects import Link, Local
 from zreg.reactor.link_table import LinkTable
+from zreg.reactor.log_lines import LogLines
 from zreg.reactor.loop import Reactor
 
 
@@ -23,12 +24,15 @@ class ClientNode:
         addresses: Sequence[str],
         app: str,
         on_event: Callable[[msgspec.Struct], None],
+        log_lines: LogLines,
     ) -> None:
         self.core = ClientCore(
             config, client_id=client_id, addresses=addresses, app=app, rng=SystemRandom()
         )
         table = LinkTable(dealers=(Link.SESSION,))
-        self._reactor = Reactor(self.core, config.cluster, table, on_event=on_event)
+        self._reactor = Reactor(
+            self.core, config.cluster, table, on_event=on_event, log_lines=log_lines
+        )
 
     async def run(self) -> None:
         """Serve until `stop` is called and the goodbye has left."""

@@ -58,8 +58,8 @@ class EventRouter:
                 pass
 
     def _tell_local_host(self) -> None:
-        """Tell the local host to the publications that need it; the look-up may block."""
+        """Tell the local host to the publications that need it."""
         waiting = [each for each in self._listeners.publications.values() if each.needs_host]
-        if waiting and (host := self._connection.local_host()) is not None:
+        if waiting and (host := self._connection.local_host) is not None:
             for publication in waiting:
                 publication.on_host_found(host)

@@ -69,5 +69,5 @@ class ListenerTable:
 
     def on_session_lost(self, now: float) -> None:
         """Tell all subscriptions that no session confirms their views now."""
-        for subscription in self.subscriptions.values():
+        for subscription in list(self.subscriptions.values()):
             subscription.on_session_lost(now)

@@ -3,19 +3,26 @@
 Calls of the API leave commands in the outgoing queue and wake the loop once per burst. Events of
 the core arrive on the loop's thread, change the publications and subscriptions under the lock, and
 wake the threads that wait. Callbacks run on the dispatcher's thread, so they may call the API.
+
+No code of the user runs on the loop's thread or under the lock: it could take seconds, raise
+anything, or wait for the client itself. Log lines are written by `BackgroundLog`, and the reactor
+looks names up on threads of their own.
 """
 
 import itertools
+import math
 import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Final, ParamSpec
 
 import msgspec
 
 from zreg import errors
+from zreg.client.arguments import seconds_to_wait
 from zreg.client.core.commands import (
     AddSubscription,
     Answer,
@@ -23,24 +30,27 @@ from zreg.client.core.commands import (
     ClientState,
     DropSubscription,
     Question,
-    SetPublication,
 )
+from zreg.client.runtime import closing
+from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.client_node import ClientNode
 from zreg.client.runtime.connection_status import ConnectionStatus
 from zreg.client.runtime.core_thread import CoreThread
 from zreg.client.runtime.dispatcher import Dispatcher
 from zreg.client.runtime.event_router import EventRouter
+from zreg.client.runtime.lifecycle import CLOSED, Lifecycle
 from zreg.client.runtime.listener import PublicationListener, SubscriptionListener
 from zreg.client.runtime.listener_table import ListenerTable
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.client.runtime.pending_answers import PendingAnswers, unanswered
 from zreg.config import Config
-from zreg.errors import ClosedError
+from zreg.reactor.sockets.descriptors import OF_A_CONNECTION, OF_A_CONTEXT, check_descriptors
 
-CLOSE_SECONDS_MAX: Final = 1.0
+# What wakes the loop's thread: both ends of a socket pair.
+_OF_A_LOOP: Final = 2
+DESCRIPTORS: Final = _OF_A_LOOP + OF_A_CONTEXT + OF_A_CONNECTION
 
-# The runtimes that are not closed yet: for the end of the process, and for forked children.
-_running: "weakref.WeakSet[Runtime]" = weakref.WeakSet()
+P = ParamSpec("P")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,56 +67,55 @@ class Runtime:
     """One running client. Any thread may call the public methods.
 
     `changed` is the one lock; it is notified at every event. A method that needs it says so.
+
+    The client and its publications, subscriptions and services refer to the runtime. Its threads do
+    not, nor does what they refer to. So it is garbage once the program has dropped them all, and
+    then it closes itself with a `ResourceWarning`.
     """
 
     def __init__(self, settings: Settings) -> None:
+        check_descriptors(DESCRIPTORS, "a client")
         self.settings = settings
         self.changed = threading.Condition()
         self.client_id = os.urandom(16)
         self.connection = ConnectionStatus(
             settings.addresses, advertise_host=settings.advertise_host
         )
-        self.outgoing = OutgoingQueue()
         self._listeners = ListenerTable(settings.config)
         self._answers = PendingAnswers()
         self._router = EventRouter(self.connection, self._listeners, self._answers)
         self._numbers = itertools.count(1)
-        self._is_forked = False
+        self._event_count = 0
         name = f"zreg-{self.client_id.hex()[:8]}"
         self.dispatcher = Dispatcher(f"{name}-callbacks")
-        self._core_thread = CoreThread(name, self.changed, self.outgoing, self._new_node)
-        _running.add(self)
-        self._core_thread.start()
+        new_node = partial(
+            ClientNode,
+            settings.config,
+            client_id=self.client_id,
+            addresses=settings.addresses,
+            app=settings.app,
+            on_event=_weak_call(self._on_event),
+            log_lines=BACKGROUND_LOG,
+        )
+        self.core_thread = CoreThread(
+            name, self.changed, OutgoingQueue(), new_node, _weak_call(self._on_core_failed)
+        )
+        self.lifecycle = Lifecycle(self.core_thread)
+        self.core_thread.start()
+        closing.add(self)
 
     def __repr__(self) -> str:
         """Show state and session."""
         return f"<Runtime {self.connection.state.value} {self.connection.address!r}>"
 
-    # --- whether it can be used -------------------------------------------------------------
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether this runtime is open, and not inherited by a forked child."""
-        return not (self._core_thread.is_closed or self._is_forked)
-
     @property
     def state(self) -> ClientState:
         """The state of the connection to the registry; CLOSED if the client cannot be used."""
-        return self.connection.state if self.is_usable else ClientState.CLOSED
+        return self.connection.state if self.lifecycle.is_usable else ClientState.CLOSED
 
-    def check_open(self) -> None:
-        """Raise `ClosedError` if it was closed, or belongs to the parent process."""
-        self.check_not_forked()
-        if self._core_thread.is_closed:
-            raise ClosedError("this client was closed: make a new zreg.Client")
-
-    def check_not_forked(self) -> None:
-        """Raise `ClosedError` in a child of the process that made the client."""
-        if self._is_forked:
-            raise ClosedError(
-                "this client belongs to the parent of this forked process: "
-                "make a new zreg.Client in the child"
-            )
+    def why_waiting(self) -> str:
+        """Return a sentence that says what ended this client, or else how its connection is."""
+        return self.lifecycle.why_closed() or self.connection.why_waiting()
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people; they may be a moment old."""
@@ -116,9 +125,9 @@ class Runtime:
                 "session": self.connection.address,
                 "publications": len(self._listeners.publications),
                 "subscriptions": len(self._listeners.subscriptions),
-                "commands_waiting": len(self.outgoing),
+                "commands_waiting": len(self.core_thread.outgoing),
             }
-            node = self._core_thread.node
+            node = self.core_thread.node
         return sizes if node is None else node.statistics() | sizes
 
     # --- publications, subscriptions, questions ---------------------------------------------
@@ -127,17 +136,12 @@ class Runtime:
         """Tell the listener of its publication from now on. Needs the lock."""
         self._listeners.add_publication(publisher_id, listener)
 
-    def publish(self, command: SetPublication) -> None:
-        """Publish, or republish under a known id. Needs the lock."""
-        self.outgoing.put_publication(command)
-        if not self._core_thread.is_woken:
-            self._core_thread.wake()
-
     def withdraw(self, publisher_id: bytes) -> None:
         """Unpublish, and tell the listener nothing more. Needs the lock."""
         self._listeners.remove_publication(publisher_id)
-        self.outgoing.put_withdrawal(publisher_id)
-        self._core_thread.wake()
+        self.core_thread.outgoing.put_withdrawal(publisher_id)
+        self.core_thread.wake()
+        self.notify_all()
 
     def new_feed_id(self) -> int:
         """Return a number for a subscription that was not used yet."""
@@ -146,34 +150,37 @@ class Runtime:
     def subscribe(self, command: AddSubscription, listener: SubscriptionListener) -> None:
         """Follow a datum, and tell the listener of it. Needs the lock."""
         self._listeners.add_subscription(command.feed_id, listener)
-        self.outgoing.put(command)
-        self._core_thread.wake()
+        self.core_thread.outgoing.put(command)
+        self.core_thread.wake()
 
     def unsubscribe(self, feed_id: int) -> None:
         """End a subscription, and tell the listener nothing more. Needs the lock."""
         self._listeners.remove_subscription(feed_id)
-        self.outgoing.put(DropSubscription(feed_id))
-        self._core_thread.wake()
+        self.core_thread.outgoing.put(DropSubscription(feed_id))
+        self.core_thread.wake()
 
     def request(self, question: Question, timeout_seconds: float) -> Answer:
         """Return the session's answer; raise `UnavailableError` or `RefusedError` without one."""
-        self.check_open()
+        seconds = seconds_to_wait(timeout_seconds)
+        self.lifecycle.check_open()
+        self.lifecycle.check_may_wait()
         ask_id = next(self._numbers)
 
         def is_over() -> bool:
-            return self._answers.has_outcome(ask_id) or self._core_thread.is_closed
+            return self._answers.has_outcome(ask_id) or self.core_thread.is_closed
 
         with self.changed:
             self._answers.add(ask_id)
-            self.outgoing.put(Ask(ask_id, question, timeout_seconds))
-            self._core_thread.wake()
+            deadline = math.inf if seconds is None else seconds
+            self.core_thread.outgoing.put(Ask(ask_id, question, deadline))
+            self.core_thread.wake()
             try:
                 # The core keeps the deadline; its loop has one second more to tell of it.
-                self.changed.wait_for(is_over, timeout_seconds + 1)
+                self.changed.wait_for(is_over, None if seconds is None else seconds + 1)
             finally:
                 outcome = self._answers.take(ask_id)
         if outcome is None:
-            self.check_open()
+            self.lifecycle.check_open()
             raise unanswered(self.connection.why_waiting())
         if isinstance(outcome, errors.Error):
             raise outcome
@@ -182,81 +189,97 @@ class Runtime:
     def wait(
         self, condition: Callable[[], bool], timeout_seconds: float, why: Callable[[], str]
     ) -> None:
-        """Wait until the condition holds; it is evaluated under the lock, at every event.
+        """Wait until the condition holds; it is evaluated without the lock, after every event.
 
         Raises `zreg.TimeoutError` with the reason that `why` returns, and `ClosedError`.
         """
-        self.check_not_forked()
+        seconds = seconds_to_wait(timeout_seconds)
+        self.lifecycle.check_not_forked()
+        self.lifecycle.check_may_wait()
+
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        while True:
+            # Before the condition looks: what happens from now on is looked at again.
+            count, is_closed = self._event_count, self.core_thread.is_closed
+            if condition():
+                return
+            if is_closed:
+                self.lifecycle.check_open()
+            if not self._wait_for_event(count, deadline):
+                raise errors.TimeoutError(f"{why()} (waited {seconds:g} s)")
+
+    def _wait_for_event(self, count: int, deadline: float) -> bool:
+        """Wait until more than `count` events have come; return False after the deadline."""
 
         def is_over() -> bool:
-            return condition() or self._core_thread.is_closed
+            return self._event_count != count or self.core_thread.is_closed
 
+        left = None if deadline == math.inf else deadline - time.monotonic()
         with self.changed:
-            if not self.changed.wait_for(is_over, timeout_seconds):
-                raise errors.TimeoutError(f"{why()} (waited {timeout_seconds:g} s)")
-            if not condition():
-                self.check_open()
+            return self.changed.wait_for(is_over, left)
+
+    def notify_all(self) -> None:
+        """Have all threads that wait look again. Needs the lock."""
+        self._event_count += 1
+        self.changed.notify_all()
 
     # --- the end ----------------------------------------------------------------------------
 
-    def begin_close(self) -> None:
+    def begin_close(self, why: str = CLOSED) -> None:
         """Say goodbye; a second call does nothing. A forked child has nothing to close."""
-        if self._is_forked:
+        if self.lifecycle.is_forked:
             return
         with self.changed:
-            if self._core_thread.is_closed:
+            if self.core_thread.is_closed:
                 return
-            self._core_thread.close()
+            self.core_thread.close(why)
             self._listeners.on_session_lost(time.monotonic())
-            self.changed.notify_all()
+            self.notify_all()
         self.dispatcher.close()
 
     def finish_close(self, deadline: float) -> None:
         """Wait until the goodbye has left, but not beyond the deadline."""
-        if self._is_forked:
+        if self.lifecycle.is_forked:
             return
-        self._core_thread.join(max(0.0, deadline - time.monotonic()))
+        self.core_thread.join(max(0.0, deadline - time.monotonic()))
         self.dispatcher.join(max(0.0, deadline - time.monotonic()))
 
     def on_forked(self) -> None:
         """Note that this is a forked child: threads and sockets stayed with the parent."""
-        self._is_forked = True
+        self.lifecycle.is_forked = True
+
+    def __del__(self) -> None:
+        """Close a runtime that the program has dropped, without waiting for the goodbye."""
+        lifecycle = getattr(self, "lifecycle", None)
+        if lifecycle is not None and lifecycle.is_usable:
+            self.begin_close(closing.DROPPED)
+            closing.warn_dropped(
+                self,
+                ", ".join(self.settings.addresses),
+                is_loop_thread=self.core_thread.is_current,
+            )
 
     # --- on the loop's thread ---------------------------------------------------------------
 
-    def _new_node(self) -> ClientNode:
-        settings = self.settings
-        return ClientNode(
-            settings.config,
-            client_id=self.client_id,
-            addresses=settings.addresses,
-            app=settings.app,
-            on_event=self._on_event,
-        )
+    def _on_core_failed(self) -> None:
+        """End what relies on the thread, which has failed. Needs the lock."""
+        self._listeners.on_session_lost(time.monotonic())
+        self.dispatcher.close()
+        self.notify_all()
 
     def _on_event(self, event: msgspec.Struct) -> None:
         with self.changed:
             self._router.on_event(event)
-            self.changed.notify_all()
+            self.notify_all()
 
 
-def close_all(runtimes: Sequence[Runtime], timeout_seconds: float = CLOSE_SECONDS_MAX) -> None:
-    """Close several clients together, within the time of one."""
-    deadline = time.monotonic() + timeout_seconds
-    for runtime in runtimes:
-        runtime.begin_close()
-    for runtime in runtimes:
-        runtime.finish_close(deadline)
+def _weak_call(method: Callable[P, None]) -> Callable[P, None]:
+    """Return a function that calls a bound method, as long as its object is not garbage."""
+    reference = weakref.WeakMethod(method)
 
+    def call(*arguments: P.args, **named: P.kwargs) -> None:
+        target = reference()
+        if target is not None:
+            target(*arguments, **named)
 
-def running() -> list[Runtime]:
-    """Return the runtimes of this process that are not garbage."""
-    return list(_running)
-
-
-def _on_forked() -> None:
-    for runtime in running():
-        runtime.on_forked()
-
-
-os.register_at_fork(after_in_child=_on_forked)
+    return call

@@ -7,31 +7,43 @@ import msgspec
 
 from zreg.client.view.endpoint import Endpoint
 from zreg.errors import UsageError
+from zreg.hosts import HOST_CHARACTERS_MAX
 from zreg.wire.body import pack_body
 
 Value = str | bytes | Endpoint
 _PLAIN: Final = (str, bytes)
-# A placeholder for a host that is not known yet, so that the call still checks all limits.
-_PLACEHOLDER_HOST: Final = "255.255.255.255"
+# A placeholder for a host that is not known yet, the longest one: what the call finds within all
+# limits is still within them when the host is known.
+_PLACEHOLDER_HOST: Final = "x" * HOST_CHARACTERS_MAX
+_NO_ATTRIBUTES: Final[Mapping[str, str]] = {}
 
 
 class Payload:
     """What one publication carries: values and attributes, checked against all limits.
 
-    Raises `UsageError` for a value that cannot be published.
+    It keeps copies, made before they are checked: what the caller does with its own objects later
+    changes nothing. Raises `UsageError` for a value that cannot be published.
     """
 
     __slots__ = ("_registered_at", "attributes", "body", "needs_host", "values")
 
     def __init__(
-        self, values: Sequence[Value], attributes: Mapping[str, str], *, registered_at: float
+        self,
+        values: Sequence[Value],
+        attributes: Mapping[str, str] | None,
+        *,
+        registered_at: float,
     ) -> None:
+        if attributes is None or attributes is _NO_ATTRIBUTES:
+            attributes = _NO_ATTRIBUTES
+        else:
+            attributes = _copied(attributes)
+        self.values = values = tuple(values)
+        self.attributes = attributes
         # Packed, with a placeholder for each host that is missing.
         self.body = pack_values(
             values, attributes=attributes, host=_PLACEHOLDER_HOST, registered_at=registered_at
         )
-        self.values = tuple(values)
-        self.attributes = attributes
         # Whether an endpoint has no host, so that zreg has to fill in this machine's.
         self.needs_host = _needs_host(values)
         self._registered_at = registered_at
@@ -73,9 +85,20 @@ def unpack_value(packed: str | bytes | Mapping[str, object]) -> Value:
     return msgspec.convert(packed, Endpoint)
 
 
+def _copied(attributes: object) -> Mapping[str, str]:
+    if not isinstance(attributes, Mapping):
+        raise UsageError(
+            f"attributes {attributes!r:.80} cannot be used: give a mapping of text to text, such "
+            "as {'version': '1.4'}"
+        )
+    return dict(attributes)
+
+
 def _needs_host(values: Sequence[Value]) -> bool:
-    for value in values:  # noqa: SIM110 -- `any` with a generator costs every publish 0.3 us
-        if type(value) is Endpoint and value.host is None:
+    # A generator for `any` costs every publish 0.3 us.
+    for value in values:
+        # `isinstance` of a struct's class is slow, and nearly all values are text.
+        if type(value) is not str and isinstance(value, Endpoint) and value.host is None:
             return True
     return False
 

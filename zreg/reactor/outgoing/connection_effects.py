@@ -1,10 +1,24 @@
 """Carry out the effects that make and end connections, and those that subscribe to topics."""
 
+from collections.abc import Callable
 from typing import Protocol
 
-from zreg.effects import Connect, Disconnect, Link, Listen, Peer, Probe, Unlisten
+from zreg.effects import (
+    Connect,
+    Disconnect,
+    Link,
+    Listen,
+    Local,
+    Peer,
+    PeerDelayed,
+    Probe,
+    Unlisten,
+)
 from zreg.errors import UnavailableError, UsageError
+from zreg.hosts import is_ip_address
 from zreg.reactor.checks import Checks
+from zreg.reactor.link_table import check_address, split_address
+from zreg.reactor.outgoing.name_lookups import NameLookups, numeric_address
 from zreg.reactor.outgoing.outbox import Outbox
 from zreg.reactor.outgoing.send_results import SendResults
 from zreg.reactor.sockets.peer_connections import (
@@ -33,6 +47,10 @@ class ConnectionWatcher(Protocol):
         """Stop watching a connection, which is closed next."""
         ...
 
+    def wake(self) -> None:
+        """Have a turn soon, which tells the core what became of an attempt."""
+        ...
+
 
 class MisplacedEffectError(Exception):
     """The link table does not have the effect's link, or has it as another kind of socket."""
@@ -47,7 +65,7 @@ class ConnectionEffects:
         sends: Outbox[SendingLinkSocket],
         results: SendResults,
         watcher: ConnectionWatcher,
-        checks: Checks,
+        post: Callable[[Local], None],
     ) -> None:
         self._socket_set = socket_set
         self._connecting_links: dict[int, AnyConnectingLink] = {
@@ -57,7 +75,17 @@ class ConnectionEffects:
         self._sends = sends
         self._results = results
         self._watcher = watcher
-        self._checks = checks
+        self._post = post
+        self._checks = Checks(post)
+        self._lookups = NameLookups(self._on_looked_up)
+        # The attempts that wait for the look-up of a name.
+        self._unresolved: dict[tuple[Link, Peer], Connect] = {}
+
+    def stop(self) -> None:
+        """End what is under way and has no socket."""
+        self._checks.stop()
+        self._lookups.stop()
+        self._unresolved.clear()
 
     def connect(self, effect: Connect) -> None:
         """Open a connection, or begin a check of an address."""
@@ -69,12 +97,7 @@ class ConnectionEffects:
             return
         # A second Connect replaces the first, about which the core hears nothing more.
         self._drop(connecting_link, effect.peer)
-        try:
-            connection = connecting_link.open(effect.peer, effect.address)
-        except (UsageError, UnavailableError) as error:
-            self._results.lost[effect.link, effect.peer] = str(error)
-        else:
-            self._watcher.watch(connection)
+        self._connect(connecting_link, effect)
 
     def disconnect(self, effect: Disconnect) -> None:
         """Send what this turn collected for the peer, then drop its connection or forget it."""
@@ -122,6 +145,8 @@ class ConnectionEffects:
 
     def close(self, connection: PeerConnection, *, linger_milliseconds: int = 0) -> None:
         """Close a connection, and drop all that waits for it."""
+        if not connection.is_up:
+            self._lookups.skip(connection.host, connection.numeric_host)
         self._watcher.unwatch(connection)
         self._connecting_links[id(connection.link)].remove(connection.peer)
         if isinstance(connection, SendingConnection):
@@ -136,6 +161,38 @@ class ConnectionEffects:
         else:
             self._sends.flush_peer(sending_link, peer)
             self._sends.forget(sending_link, peer)
+        self._unresolved.pop((connecting_link.link, peer), None)
         connection = connecting_link.find(peer)
         if connection is not None:
             self.close(connection, linger_milliseconds=LINGER_MILLISECONDS)
+
+    def _connect(self, connecting_link: AnyConnectingLink, effect: Connect) -> None:
+        """Open a connection now, or once the name in its address has been looked up."""
+        try:
+            check_address(effect.address, port_min=1)
+            host, port = split_address(effect.address)
+            bare = host.strip("[]")
+            numeric = bare if is_ip_address(bare) else self._lookups.find(bare)
+            if numeric is None:
+                self._unresolved[effect.link, effect.peer] = effect
+                detail = f"{bare} is still being looked up"
+                self._post(PeerDelayed(effect.link, effect.peer, detail))
+                return
+            connection = connecting_link.open(effect.peer, numeric_address(numeric, port))
+        except (UsageError, UnavailableError) as error:
+            self._results.lost[effect.link, effect.peer] = str(error)
+            return
+        connection.host, connection.numeric_host = bare, numeric
+        self._watcher.watch(connection)
+
+    def _on_looked_up(self, host: str, failure: str) -> None:
+        """Go on with the attempts that waited for a name."""
+        for key, effect in list(self._unresolved.items()):
+            if split_address(effect.address)[0] != host:
+                continue
+            del self._unresolved[key]
+            if failure:
+                self._results.lost[key] = failure
+            else:
+                self._connect(self._connecting_links[id(effect.link)], effect)
+        self._watcher.wake()

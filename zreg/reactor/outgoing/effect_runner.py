@@ -28,7 +28,7 @@ from zreg.effects import (
     Unlisten,
 )
 from zreg.errors import NotReadyError
-from zreg.reactor.checks import Checks
+from zreg.reactor.log_lines import LOG_AT_ONCE, LogLines, write_failure
 from zreg.reactor.outgoing.connection_effects import (
     ConnectionEffects,
     ConnectionWatcher,
@@ -47,8 +47,6 @@ from zreg.wire.common_messages import Refused
 _NO_ANSWER_FRAME: Final = encode_frames(
     [Refused(0, NotReadyError.code, "this node has no answer to the request yet: ask again")]
 )[0]
-
-logger = logging.getLogger("zreg.reactor")
 
 EventCallback = Callable[[msgspec.Struct], None]
 
@@ -72,6 +70,7 @@ class Hooks(msgspec.Struct, frozen=True):
     on_event: EventCallback | None = None
     # Without a disk a core may not ask for `Save`.
     disk: Disk | None = None
+    log_lines: LogLines = LOG_AT_ONCE
 
 
 class EffectRunner:
@@ -83,14 +82,18 @@ class EffectRunner:
         self._hooks = hooks
         self.send_results = SendResults()
         self.sends = Outbox[SendingLinkSocket](
-            socket_set.sending(), counts, hooks.header, self.send_results, hooks.used
+            socket_set.sending(),
+            counts,
+            hooks.header,
+            self.send_results,
+            hooks.used,
+            hooks.log_lines,
         )
         self._broadcasts = Outbox[BoundSocket](
-            socket_set.pubs, counts, hooks.header, self.send_results, hooks.used
+            socket_set.pubs, counts, hooks.header, self.send_results, hooks.used, hooks.log_lines
         )
-        self.checks = Checks(hooks.post)
         self.connections = ConnectionEffects(
-            socket_set, self.sends, self.send_results, hooks.watcher, self.checks
+            socket_set, self.sends, self.send_results, hooks.watcher, hooks.post
         )
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
@@ -156,7 +159,7 @@ class EffectRunner:
                 case Probe():
                     connections.probe(effect)
                 case Log():
-                    _log(effect)
+                    self._log(effect)
                 case Emit():
                     self._emit(effect.event)
                 case _:
@@ -186,21 +189,23 @@ class EffectRunner:
             return
         try:
             self._hooks.on_event(event)
-        except Exception:
+        except Exception:  # noqa: BLE001 -- the application may raise anything
             self._counts["event_errors"] += 1
-            logger.exception("reactor.event.failed event=%s", type(event).__name__)
+            write_failure(
+                self._hooks.log_lines, f"reactor.event.failed event={type(event).__name__}"
+            )
 
     def _note_misplaced(self, effect: Effect) -> None:
         """Note an effect that the link table has no place for: a bug of the core or its node."""
         self._counts["core_errors"] += 1
-        logger.error("reactor.effect.misplaced effect=%r", effect)
+        line = f"reactor.effect.misplaced effect={effect!r}"
+        self._hooks.log_lines.write("zreg.reactor", logging.ERROR, line)
 
-
-def _log(effect: Log) -> None:
-    target = logging.getLogger(f"zreg.{effect.event.partition('.')[0]}")
-    if target.isEnabledFor(effect.level):
-        fields = "".join(f" {name}={_shown(value)}" for name, value in effect.fields.items())
-        target.log(effect.level, "%s%s", effect.event, fields)
+    def _log(self, effect: Log) -> None:
+        logger_name = f"zreg.{effect.event.partition('.')[0]}"
+        if logging.getLogger(logger_name).isEnabledFor(effect.level):
+            fields = "".join(f" {name}={_shown(value)}" for name, value in effect.fields.items())
+            self._hooks.log_lines.write(logger_name, effect.level, effect.event + fields)
 
 
 def _shown(value: str | float) -> str:

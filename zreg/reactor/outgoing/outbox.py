@@ -14,14 +14,13 @@ from typing import Final, Generic
 import msgspec
 
 from zreg.effects import UNREACHABLE, Link, Peer
+from zreg.reactor.log_lines import LOG_AT_ONCE, LogLines
 from zreg.reactor.outgoing.retry_queue import RetryQueue, count_sent, record_count
 from zreg.reactor.outgoing.send_results import SendingLink, SendResults, SocketT, UsedSockets
 from zreg.reactor.sockets.backlog import Outcome
 from zreg.wire.client_messages import Push
 from zreg.wire.codec import encode_frames, encode_record
 from zreg.wire.messages import Message
-
-logger = logging.getLogger("zreg.reactor")
 
 Record = Message | msgspec.Raw
 _ENCODING_ERRORS: Final = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)
@@ -40,8 +39,10 @@ class Outbox(Generic[SocketT]):
         header: Callable[[Link], bytes],
         results: SendResults,
         used: UsedSockets[SocketT],
+        log_lines: LogLines = LOG_AT_ONCE,
     ) -> None:
         self._sending_links = sending_links
+        self._log_lines = log_lines
         self._counts = counts
         self._header = header
         self._results = results
@@ -135,6 +136,7 @@ class Outbox(Generic[SocketT]):
             if len(records) == 1:
                 self._counts["dropped_broken"] += 1
                 name = type(records[0]).__name__
-                logger.error("reactor.encode.failed record=%s error=%s", name, error)  # noqa: TRY400 -- the stack is ours, the record the core's
+                line = f"reactor.encode.failed record={name} error={error}"
+                self._log_lines.write("zreg.reactor", logging.ERROR, line)
                 return []
         return [frame for record in records for frame in self._frames([record])]

@@ -57,8 +57,13 @@ class LinkSocket(ABC):
         self._get_option = self.zmq_socket.getsockopt
         self._recv = self.zmq_socket.recv
         self._send = super(zmq.Socket, self.zmq_socket).send
-        socket_options.apply(self.zmq_socket, options)
-        self.monitor = self._new_monitor(context) if self.events else None
+        self.monitor: ZmqSocket | None = None
+        try:
+            socket_options.apply(self.zmq_socket, options)
+            self.monitor = self._new_monitor(context) if self.events else None
+        except zmq.ZMQError:
+            self.zmq_socket.close(0)
+            raise
 
     @property
     def is_probing(self) -> bool:

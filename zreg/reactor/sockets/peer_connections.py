@@ -43,9 +43,13 @@ class PeerConnection(LinkSocket):
         # Why the connection ended; empty while it has not. The socket stays open until its last
         # input has been read.
         self.lost_reason = ""
+        # The host that was asked for, and the address of it that the connection leads to.
+        self.host = self.numeric_host = ""
+        self.address = ""
 
     def connect(self, address: str) -> None:
         """Start to connect; the monitor reports the outcome."""
+        self.address = address
         if is_ipv6(address):
             self.zmq_socket.setsockopt(zmq.SocketOption.IPV6, 1)
         self.zmq_socket.connect(address)

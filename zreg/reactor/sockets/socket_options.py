@@ -11,6 +11,7 @@ from typing import Final
 import zmq
 
 from zreg.config import Limits
+from zreg.reactor.sockets.descriptors import OF_A_CONNECTION, OF_A_CONTEXT, check_descriptors
 
 Options = Mapping[zmq.SocketOption, int]
 
@@ -164,9 +165,12 @@ def new_context() -> zmq.Context[zmq.Socket[bytes]]:
 
     Each context has its own I/O thread, so clients cannot keep the cluster's thread busy.
     """
+    check_descriptors(OF_A_CONTEXT + OF_A_CONNECTION, "a ZeroMQ context with one connection")
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     for option, value in _CONTEXT.items():
         context.set(option, value)
+    # The first socket starts the threads, which need the descriptors that were counted.
+    context.socket(zmq.PAIR).close(0)
     return context
 
 

@@ -16,6 +16,7 @@ from zreg.errors import UnavailableError, UsageError
 from zreg.reactor.link_table import OUTSIDE, LinkTable, check_address, is_ipv6
 from zreg.reactor.sockets import socket_options
 from zreg.reactor.sockets.bound_sockets import BoundSocket, PubSocket, RouterSocket
+from zreg.reactor.sockets.descriptors import OF_A_CONNECTION, check_descriptors
 from zreg.reactor.sockets.link_socket import LinkSocket, ZmqContext
 from zreg.reactor.sockets.peer_connections import (
     DealerConnection,
@@ -79,11 +80,14 @@ class ConnectingLink(Generic[ConnectionT]):
     def open(self, peer: str, address: str) -> ConnectionT:
         """Start a connection; `UsageError` if the address can never work."""
         check_address(address, port_min=1)
-        connection = self._new_connection(self._context, self.link, peer)
+        check_descriptors(OF_A_CONNECTION, "a connection")
+        connection: ConnectionT | None = None
         try:
+            connection = self._new_connection(self._context, self.link, peer)
             connection.connect(address)
         except zmq.ZMQError as error:
-            connection.close(0)
+            if connection is not None:
+                connection.close(0)
             raise UnavailableError(f"{address} cannot be connected to: {error.strerror}") from error
         self._by_name[peer] = connection
         return connection
@@ -139,6 +143,8 @@ class SocketSet:
         self.pub_sockets: dict[int, PubSocket] = {}
         self.addresses: dict[Link, str] = {}
         self.checks = link_table.checks
+        # Whether more than a few sockets are to be expected: only a client connects to one peer.
+        self.has_many = link_table != LinkTable(dealers=(Link.SESSION,))
         try:
             self._open(link_table)
         except BaseException:
@@ -192,15 +198,23 @@ class SocketSet:
     async def end(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close all sockets, and wait until what they have taken has left, at most a second."""
         self.close()
-        ended = asyncio.Event()
+        ended = loop.create_future()
 
         def set_ended() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: `end` was cancelled
-                loop.call_soon_threadsafe(ended.set)
+            if not ended.done():
+                ended.set_result(None)
 
-        self.terminate(set_ended)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), TERMINATE_SECONDS_MAX)
+        def on_terminated() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: `end` was cancelled
+                loop.call_soon_threadsafe(set_ended)
+
+        timer = loop.call_later(TERMINATE_SECONDS_MAX, set_ended)
+        try:
+            self.terminate(on_terminated)
+        except RuntimeError:  # no thread can be started now
+            set_ended()
+        await ended
+        timer.cancel()
 
     def terminate(self, on_done: Callable[[], None]) -> None:
         """End the contexts, then call `on_done`.

@@ -1,0 +1,74 @@
+"""Check the arguments of the API where they enter, so that none fails later and elsewhere."""
+
+import inspect
+import math
+import threading
+from typing import Final
+
+from zreg.errors import UsageError
+from zreg.model import Scope
+
+_FOR_EVER: Final = "math.inf waits for ever"
+_NUMBERS: Final = (float, int)
+
+
+def seconds_to_wait(timeout_seconds: object) -> float | None:
+    """Return how long to wait, None for ever; `UsageError` if it is no duration.
+
+    Nothing below zero is waited for. What is longer than a thread can wait is for ever.
+    """
+    # Nearly always.
+    if type(timeout_seconds) in _NUMBERS and 0 <= timeout_seconds < threading.TIMEOUT_MAX:  # type: ignore[operator]
+        return timeout_seconds  # type: ignore[return-value]
+    if isinstance(timeout_seconds, bool | str | bytes) or not hasattr(timeout_seconds, "__float__"):
+        hint = ", .total_seconds() of a timedelta" if hasattr(timeout_seconds, "seconds") else ""
+        raise UsageError(
+            f"timeout_seconds {timeout_seconds!r:.80} is no number: give seconds{hint}; {_FOR_EVER}"
+        )
+    try:
+        seconds = float(timeout_seconds)
+    except OverflowError:
+        seconds = math.inf
+    if math.isnan(seconds):
+        raise UsageError(f"timeout_seconds is not a number (nan): give seconds; {_FOR_EVER}")
+    return None if seconds >= threading.TIMEOUT_MAX else max(seconds, 0.0)
+
+
+def checked_count(count: object, name: str) -> int:
+    """Return a count; `UsageError` if it is none."""
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise UsageError(f"{name} {count!r:.80} is no count: give a whole number from 0 on")
+    return count
+
+
+def checked_scope(scope: object) -> Scope:
+    """Return the scope; `UsageError` if it is none."""
+    try:
+        return Scope(scope)  # type: ignore[arg-type]  # anything else raises
+    except ValueError:
+        names = ", ".join(f"zreg.Scope.{each.name}" for each in Scope)
+        raise UsageError(f"scope {scope!r:.80} cannot be used: give one of {names}") from None
+
+
+def check_callback(callback: object) -> None:
+    """Raise `UsageError` for a callback that could not be called with a change."""
+    if not callable(callback):
+        raise UsageError(
+            f"callback {callback!r:.80} cannot be called: give one function; call subscribe() or "
+            "the subscription again for each further one"
+        )
+    kind = _kind_that_only_begins(callback) or _kind_that_only_begins(type(callback).__call__)
+    if kind:
+        raise UsageError(
+            f"callback {callback!r:.80} is {kind}, and nothing would run it: give a function that "
+            "passes the change on, for example with loop.call_soon_threadsafe"
+        )
+
+
+def _kind_that_only_begins(function: object) -> str:
+    """Return what a function is whose call only makes an object; empty for any other."""
+    if inspect.iscoroutinefunction(function):
+        return "a coroutine function"
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        return "a generator function"
+    return ""

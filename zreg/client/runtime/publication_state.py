@@ -1,0 +1,129 @@
+"""What a client knows of one of its publications, whether the program keeps its handle or not."""
+
+import os
+from typing import Protocol
+
+from zreg.client.core.commands import PublicationRefused, SetPublication
+from zreg.client.runtime.connection_status import ConnectionStatus
+from zreg.client.runtime.outgoing_queue import OutgoingQueue
+from zreg.client.view.values import Payload
+from zreg.model import DataInfoId
+
+
+class CommandSender(Protocol):
+    """What passes commands to the core: a `CoreThread`."""
+
+    @property
+    def outgoing(self) -> OutgoingQueue:
+        """The commands that the core has not taken yet."""
+        ...
+
+    def publish(self, command: SetPublication) -> None:
+        """Publish, or republish under a known id."""
+        ...
+
+
+class PublicationState:
+    """The newest payload of a publication, and how far it is registered.
+
+    The runtime's lock guards it. It does not refer to the runtime, which refers to it.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_host",
+        "_is_id_used_up",
+        "_lacks_host",
+        "_sender",
+        "data_info_id",
+        "is_registered",
+        "is_withdrawn",
+        "payload",
+        "publisher_id",
+        "refusal",
+    )
+
+    def __init__(
+        self,
+        sender: CommandSender,
+        connection: ConnectionStatus,
+        data_info_id: DataInfoId,
+        payload: Payload,
+    ) -> None:
+        self._sender = sender
+        self._connection = connection
+        self.data_info_id = data_info_id
+        self.payload = payload
+        self.publisher_id = os.urandom(16)
+        self._host: str | None = None
+        # Whether the payload waits for a host that is not known yet.
+        self._lacks_host = False
+        self.is_withdrawn = False
+        # Whether the core has published the id, so that a withdrawal of it is final.
+        self._is_id_used_up = False
+        self.is_registered = False
+        self.refusal: PublicationRefused | None = None
+
+    @property
+    def needs_host(self) -> bool:
+        """Whether an endpoint has no host, so that zreg has to fill in this machine's."""
+        return self.payload.needs_host
+
+    def submit(self) -> None:
+        """Publish the payload; if it needs a host that is not known, `on_host_found` does it."""
+        self.is_registered = self._lacks_host = False
+        self.refusal = None
+        payload = self.payload
+        body = payload.body
+        if payload.needs_host:
+            self._host = self._connection.local_host
+            self._lacks_host = self._host is None
+            if self._host is None:
+                return
+            body = payload.body_with(self._host)
+        self._sender.publish(SetPublication(self.publisher_id, self.data_info_id, body))
+
+    def withdraw(self) -> None:
+        """Note that it is unpublished."""
+        self.is_withdrawn = True
+        self.is_registered = False
+        self._is_id_used_up = self._sender.outgoing.is_in_core(self.publisher_id)
+
+    def id_to_publish_again(self) -> bytes:
+        """Return the id after a withdrawal: a new one if the core was told to withdraw this one."""
+        return os.urandom(16) if self._is_id_used_up else self.publisher_id
+
+    def begin_again(self, publisher_id: bytes) -> None:
+        """Undo the withdrawal."""
+        self.publisher_id = publisher_id
+        self._is_id_used_up = self.is_withdrawn = False
+
+    def on_host_found(self, host: str) -> None:
+        """Publish again if the host differs from the last one."""
+        if host != self._host:
+            self.submit()
+
+    def on_registered(self) -> None:
+        """Note that the registry holds what the core has; a newer payload may still wait."""
+        is_waiting = self._lacks_host or self._sender.outgoing.holds(self.publisher_id)
+        self.is_registered = not is_waiting
+        self.refusal = None
+
+    def on_refused(self, event: PublicationRefused) -> None:
+        """Note the refusal."""
+        self.refusal = event
+
+    def why_waiting(self) -> str:
+        """Return a sentence that says why it is not registered."""
+        if self.refusal is not None:
+            return (
+                f"{self.data_info_id} is not registered yet, the client asks again; the last "
+                f"answer was: {self.refusal.detail}"
+            )
+        connection = self._connection.why_waiting()
+        if self._lacks_host:
+            return (
+                f"{self.data_info_id} is not registered, since this machine's address is not "
+                f"known: {connection}"
+            )
+        return f"{self.data_info_id} is not registered: {connection}"
