@@ -21,8 +21,7 @@ from zreg.client.service import Service
 from zreg.client.subscription import Callback, Subscription
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.values import Value
-from zreg.config import Config, Limits
-from zreg.errors import UsageError
+from zreg.config import LABEL, Config
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope, data_info_id
 
 if TYPE_CHECKING:
@@ -66,11 +65,7 @@ class Client:
         )
         # Reject an invalid host now: subscribers could not decode it.
         Endpoint(settings.advertise_host, 1)
-        if len(settings.app) > Limits.label_characters_max or not settings.app.isprintable():
-            raise UsageError(
-                f"app {settings.app!r:.80} cannot be used: give a printable text of at most "
-                f"{Limits.label_characters_max} characters"
-            )
+        LABEL.check("app", settings.app)
         self._runtime = Runtime(settings)
 
     @property

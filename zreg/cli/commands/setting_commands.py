@@ -15,6 +15,7 @@ from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag, va
 from zreg.cli.targets import find_target
 from zreg.config import Limits
 from zreg.errors import UsageError
+from zreg.model import SETTING_NAME
 from zreg.wire.settings_messages import (
     FetchSettings,
     SetSetting,
@@ -121,7 +122,7 @@ def set_(  # noqa: PLR0913 -- one argument per option
     output: Output = Format.TABLE,
 ) -> None:
     """Create a setting or change its value."""
-    _check_name(name)
+    SETTING_NAME.check("name", name)
     if len(value) > Limits.setting_characters_max:
         raise UsageError(
             f"the value has {len(value)} characters: a setting holds at most "
@@ -187,12 +188,12 @@ def ls(
 
 
 def _check_name(name: str) -> None:
+    """Raise `UsageError` for a name that no setting has.
+
+    A setting of an earlier version may have a name that could not be set today.
+    """
     if not is_setting_name(name):
-        raise UsageError(
-            f"{name[:80]!r} cannot be the name of a setting: write 1 to "
-            f"{Limits.id_part_characters_max} printable characters, without blanks and without any "
-            "of * ? [ ]"
-        )
+        SETTING_NAME.check("name", name)
 
 
 def _show(setting: Setting, output: Format) -> None:
