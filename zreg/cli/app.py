@@ -1,6 +1,7 @@
 """The `zreg` command: its subcommands, and the exit code of each."""
 
 import os
+import sys
 from typing import Final
 
 import typer
@@ -18,6 +19,7 @@ from zreg.cli.commands.membership_command import nodes
 from zreg.cli.commands.version_command import version
 from zreg.cli.output import complain
 from zreg.cli.process.node_options import unknown_variables
+from zreg.cli.process.streams import standard_streams
 from zreg.errors import Error
 
 _HELP: Final = "`zreg --help` lists the commands"
@@ -48,19 +50,22 @@ _TyperUsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; each error is one sentence on stderr."""
-    for warning in unknown_variables(os.environ):
-        complain(warning)
-    try:
-        code = app(args=arguments, prog_name="zreg", standalone_mode=False)
-    except exits.ReaderGoneError:
-        return exits.OK
-    except Error as error:
-        complain(" ".join(str(error).split()))
-        return exits.code_of(error)
-    except _TyperUsageError as error:
-        return _explain_usage(error)
-    except KeyboardInterrupt:
-        return exits.INTERRUPTED
+    with standard_streams():
+        for warning in unknown_variables(os.environ):
+            complain(warning)
+        try:
+            code = app(args=arguments, prog_name="zreg", standalone_mode=False)
+            # What a library wrote, as the help, may still be in a buffer.
+            sys.stdout.flush()
+        except exits.ReaderGoneError:
+            return exits.OK
+        except Error as error:
+            complain(" ".join(str(error).split()))
+            return exits.code_of(error)
+        except _TyperUsageError as error:
+            return _explain_usage(error)
+        except KeyboardInterrupt:
+            return exits.INTERRUPTED
     return code if isinstance(code, int) else exits.OK
 
 

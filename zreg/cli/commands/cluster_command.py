@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 import tempfile
@@ -16,7 +17,7 @@ import typer
 from zreg.cli.ask import ask
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.flags import Flags, with_settings
-from zreg.cli.output import complain, print_table, say, say_json
+from zreg.cli.output import announce, complain, table_text
 from zreg.cli.process.children import START_SECONDS_MAX, Child, ParentPid, end_with_parent
 from zreg.cli.process.node_options import CONFIG_FIELDS, as_flags
 from zreg.cli.process.ports import free_ports
@@ -239,8 +240,8 @@ def _stop_on_signals(cluster: Cluster) -> asyncio.Event:
 async def _live(cluster: Cluster, sessions: int, data: int, *, is_json: bool) -> None:
     await cluster.start(sessions, data)
     if is_json:
-        for child in cluster.children:
-            say_json(msgspec.to_builtins(child.line))
+        lines = [json.dumps(msgspec.to_builtins(child.line)) for child in cluster.children]
+        announce(lines, is_for_programs=True)
     ends = asyncio.create_task(cluster.wait_any_end())
     ready = asyncio.create_task(cluster.wait_serving())
     try:
@@ -265,12 +266,15 @@ async def _live(cluster: Cluster, sessions: int, data: int, *, is_json: bool) ->
 
 def _say_ready(children: Sequence[Child], *, is_json: bool) -> None:
     if is_json:
-        say_json({"ready": True})
+        announce([json.dumps({"ready": True})], is_for_programs=True)
         return
     lines = [child.line for child in children if child.line is not None]
-    print_table(
+    table = table_text(
         ["role", "node id", "pid", "address", "http"],
         [[n.role, n.node_id, str(n.pid), n.address, n.http or "-"] for n in lines],
     )
     url = ",".join(line.address for line in lines if line.role == "session")
-    say(f"The cluster is ready at zreg://{url}; Ctrl-C ends it. Try: zreg nodes --url zreg://{url}")
+    ready = (
+        f"The cluster is ready at zreg://{url}; Ctrl-C ends it. Try: zreg nodes --url zreg://{url}"
+    )
+    announce([table, ready], is_for_programs=False)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
-from zreg.cli.output import say
+from zreg.cli.output import announce
 from zreg.cli.process.address_options import peers
 from zreg.cli.process.children import ParentPid, end_with_parent
 from zreg.cli.process.http_option import http_port
@@ -147,7 +147,11 @@ def run_node(role: str, build: Build, loaded: Settings, *, is_json: bool) -> Non
     if http_server is not None and web_port is not None:
         _bind_http([node], http_server, web_port)
     if is_json:
-        say(json.dumps(about(node)))
+        try:
+            announce([json.dumps(about(node))], is_for_programs=True)
+        except BaseException:
+            node.close()
+            raise
     asyncio.run(server.run([node], on_serving=lambda: None))
 
 
@@ -267,18 +271,20 @@ def _say_ready(nodes: list[Node], *, is_json: bool) -> None:
     meta, _, session = nodes
     url = session.address.replace("tcp://", "zreg://")
     if is_json:
-        for node in nodes:
-            say(json.dumps(about(node)))
-        say(json.dumps({"ready": True, "url": url}))
+        lines = [json.dumps(about(node)) for node in nodes]
+        announce([*lines, json.dumps({"ready": True, "url": url})], is_for_programs=True)
         return
     is_default = url == "zreg://127.0.0.1:9600"
     option = "" if is_default else f" --url {url}"
-    say(f"zreg is ready at {url} (meta at {meta.address.removeprefix('tcp://')}); Ctrl-C ends it.")
-    say("Try in two other terminals:")
-    say(f"  zreg subscribe hello{option}")
-    say(f"  zreg publish hello world --hold{option}")
+    lines = [
+        f"zreg is ready at {url} (meta at {meta.address.removeprefix('tcp://')}); Ctrl-C ends it.",
+        "Try in two other terminals:",
+        f"  zreg subscribe hello{option}",
+        f"  zreg publish hello world --hold{option}",
+    ]
     if (where := session.http_address) is not None:
-        say(f"  curl http://{where}/healthz")
+        lines.append(f"  curl http://{where}/healthz")
+    announce(lines, is_for_programs=False)
 
 
 session = _command("session", build_session)

@@ -13,6 +13,7 @@ import msgspec
 
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.process.sd_notify import notify, watchdog_seconds
+from zreg.errors import Error
 from zreg.membership.cluster_member import NodeFailed
 from zreg.nodes.base import Node
 
@@ -32,15 +33,14 @@ class Server:
 
     def __init__(self) -> None:
         self._nodes: Sequence[Node] = ()
-        # Why a node cannot go on.
-        self._failure: str | None = None
+        # Why the nodes cannot go on.
+        self._failure: Error | None = None
         self._is_stopping = False
 
     def take_event(self, event: msgspec.Struct) -> None:
         """Take an event of a core; a node that failed stops all nodes."""
-        if isinstance(event, NodeFailed) and self._failure is None:
-            self._failure = event.reason
-            self.stop()
+        if isinstance(event, NodeFailed):
+            self._fail(CommandFailedError(event.reason))
 
     async def run(
         self,
@@ -50,7 +50,7 @@ class Server:
     ) -> None:
         """Serve until `stop`; `on_serving` is called once all nodes serve.
 
-        Raises `CommandFailedError` if a node failed.
+        Raises `CommandFailedError` if a node failed, and what `on_serving` raises.
         """
         self._nodes = nodes
         _tune_garbage_collector()
@@ -71,7 +71,7 @@ class Server:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
         if self._failure is not None:
-            raise CommandFailedError(self._failure)
+            raise self._failure
 
     def stop(self) -> None:
         """Have all nodes say goodbye and end; `run` then returns."""
@@ -92,9 +92,19 @@ class Server:
     async def _wait_serving(self, on_serving: Callable[[], None]) -> None:
         while not all(node.is_serving for node in self._nodes):  # noqa: ASYNC110 -- a core is no asyncio event
             await asyncio.sleep(_POLL_SECONDS)
-        if not self._is_stopping:
-            notify("READY=1")
+        if self._is_stopping:
+            return
+        notify("READY=1")
+        try:
             on_serving()
+        except Error as error:
+            self._fail(error)
+
+    def _fail(self, error: Error) -> None:
+        """End all nodes; `run` then raises the first error."""
+        if self._failure is None:
+            self._failure = error
+            self.stop()
 
     def _log_statistics(self) -> None:
         for node in self._nodes:

@@ -1,0 +1,94 @@
+"""Commands and nodes in the surroundings that people have: streams, folders, environment, signals."""
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+import zreg
+from zreg.testing.processes import Running, zreg_command
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Run one registry for all tests of this module."""
+    with Running(zreg_command("dev", "--port", "0", "--http-port", "0", "-o", "json")) as registry:
+        while "url" not in (line := json.loads(registry.line())):
+            pass
+        yield line["url"]
+
+
+def in_shell(redirection: str, *arguments: str, seconds: float = 0) -> tuple[int, str]:
+    """Run a command with a redirection of the shell; return its exit code and its stderr.
+
+    With `seconds` it is stopped after that time, with code 124.
+    """
+    prefix = ["timeout", str(seconds)] if seconds else []
+    line = f"{shlex.join([*prefix, *zreg_command(*arguments)])} {redirection}"
+    result = subprocess.run(
+        ["bash", "-c", line],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+        stdin=subprocess.DEVNULL,
+    )
+    return result.returncode, result.stderr
+
+
+# --- streams ------------------------------------------------------------------------------------
+
+CLOSED = "zreg: the output cannot be written (it is closed): redirect it to another place\n"
+FULL = CLOSED.replace("it is closed", "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("redirection", "arguments", "ending"),
+    [
+        (">&-", ["version"], (1, CLOSED)),
+        ("<&- >&- 2>&-", ["version"], (1, "")),
+        (">/dev/full", ["--help"], (1, FULL)),
+        ("2>&-", ["get", "nothing"], (3, "")),
+        ("2>/dev/full", ["get", "nothing"], (3, "")),
+        ("| head -1 >/dev/null; exit ${PIPESTATUS[0]}", ["meta", "--help"], (0, "")),
+        (">&-", ["publish", "closed", "v", "--hold"], (1, CLOSED)),
+    ],
+)
+def test_a_stream_that_cannot_be_written_has_the_documented_code(
+    url: str,
+    redirection: str,
+    arguments: list[str],
+    ending: tuple[int, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ZREG_URL", url)
+
+    assert in_shell(redirection, *arguments) == ending
+
+
+@pytest.mark.parametrize("redirection", ["<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
+def test_a_registry_runs_without_streams(redirection: str) -> None:
+    arguments = ("dev", "--port=0", "--http-port=off")
+
+    assert in_shell(redirection, *arguments, seconds=2) == (124, "")
+
+
+def test_a_command_writes_in_the_encoding_of_its_output(url: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    with zreg.Client(url) as client:
+        client.publish("smile.\U0001f600", "\u00e9").wait_registered(5)
+
+        def output(*arguments: str) -> str:
+            command = zreg_command(*arguments, "--url", url)
+            result = subprocess.run(
+                command, capture_output=True, check=True, timeout=30, env=environment
+            )
+            assert result.stderr == b""
+            return result.stdout.decode("ascii")
+
+        assert r"smile.\U0001f600" in output("ls")
+        found = json.loads(output("get", "smile.\U0001f600", "-o", "json"))
+        assert found["publishers"][0]["values"] == ["\u00e9"]
