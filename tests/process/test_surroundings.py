@@ -1,10 +1,12 @@
-"""Commands and nodes in the surroundings that people have: streams, folders, environment, signals."""
+"""Commands and nodes in the surroundings that people have: streams, folders, signals and so on."""
 
 import json
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +94,31 @@ def test_a_command_writes_in_the_encoding_of_its_output(url: str) -> None:
         assert r"smile.\U0001f600" in output("ls")
         found = json.loads(output("get", "smile.\U0001f600", "-o", "json"))
         assert found["publishers"][0]["values"] == ["\u00e9"]
+
+
+# --- folders ------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_command_works_in_a_folder_that_its_user_may_not_enter(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`zreg.cli.app.run` is the command line: what has to be loaded is loaded as root."""
+    (tmp_path / "private").mkdir(mode=0o700)
+    program = f"""
+import os, sys, zreg.cli.app
+zreg.cli.app.run(["nodes", "--url", {url!r}])
+os.chdir({str(tmp_path / "private")!r})
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+sys.exit(zreg.cli.app.run(["nodes", "--url", {url!r}]))
+"""
+
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30
+    )
+
+    assert result.stderr == (
+        f"zreg: {tmp_path}/private/zreg.toml may not be read by this user (Permission denied): "
+        "permit it, or start this in another folder; until then its settings are left out\n"
+    )
+    assert (result.stdout.count("session-1"), result.returncode) == (2, 0)

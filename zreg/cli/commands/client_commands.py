@@ -16,6 +16,7 @@ from zreg.cli.flags import Cluster, Format, Group, InstanceId, Output, Timeout, 
 from zreg.cli.output import print_table, publisher_json, say, say_json, value_text
 from zreg.cli.process.logs import route_client
 from zreg.cli.process.settings_sources import load_settings
+from zreg.cli.targets import url_of
 from zreg.client.api import Client
 from zreg.client.view.view import Publisher, View
 from zreg.client.view.view_change import ViewChange
@@ -153,10 +154,9 @@ def get(  # noqa: PLR0913 -- one argument per option
 
 
 def _client(url: str | None, cluster: str | None) -> Client:
-    """Return a client; without a URL it finds one by itself."""
     route_client()
     config = load_settings({"cluster": cluster}, os.environ).config
-    return Client(url, cluster=config.cluster, config=config)
+    return Client(url_of(url), cluster=config.cluster, config=config)
 
 
 def _attributes(pairs: list[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ character that a stream cannot encode is written as an escape.
 """
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -53,8 +54,10 @@ class _Stream:
     def __init__(self, stream: TextIO | None) -> None:
         self.is_closed = stream is None
         self._stream = open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # noqa: SIM115, PTH123 -- for the life of the process
-        if hasattr(self._stream, "reconfigure"):
-            self._stream.reconfigure(errors="backslashreplace")
+        if isinstance(self._stream, io.TextIOWrapper):
+            # It looks where the stream stands, which fails if that is another file by now.
+            with contextlib.suppress(OSError):
+                self._stream.reconfigure(errors="backslashreplace")
 
     def __getattr__(self, name: str) -> object:
         """Return what the stream itself has."""
