@@ -227,6 +227,14 @@ def test_output_that_cannot_be_written_is_code_1(url: str, arguments: list[str])
         (["data", "--id", "a b"], r"node id 'a b' cannot be used: give 1 to 64 printable"),
         (["data", "--host", "1.2.3.4", "--insecure"], r".* is no address of this machine .*choose"),
         (["data", "--host", "::"], r".* other machines .*bind to 127.0.0.1, or set insecure"),
+        (
+            ["data", "--host", "[::1]"],
+            r"host: '\[::1\]' is not a host to bind to \(leave out the br",
+        ),
+        (
+            ["meta", "--id", "m", "--dir", "m", "--peer", "m=127.0.0.1:9610"],
+            r"port 9610 of this node is that of --port and of --peer m, and each needs its own",
+        ),
         (["data", "-c", "none.toml"], r"none.toml does not exist: create it"),
         (["cluster", "--meta", "2"], r"--meta 2 cannot be used: run 1, 3 or 5 meta nodes"),
         (["settings"], r"Missing command: `zreg settings --help` shows how to use it"),

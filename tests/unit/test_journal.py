@@ -485,3 +485,15 @@ def test_a_fact_keeps_its_first_value(tmp_path: Path) -> None:
     assert again.facts == {"node_id": "m1", "journal_id": "one"}
     assert again.keep_fact("journal_id", "three") == "one"
     again.close()
+
+
+def test_a_directory_that_may_not_be_entered_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+
+    with pytest.raises(JournalError, match=r"cannot be opened \(Permission denied\): look at its"):
+        Journal(tmp_path / "raft.db", identity={})

@@ -763,6 +763,9 @@ def test_meta_goes_above_a_higher_epoch_of_its_cluster_at_once() -> None:
         ({"node_id": "d@1"}, "node id 'd@1' cannot be used: give 1 to 64 printable characters"),
         ({"node_id": "d\u200b"}, r"node id 'd\u200b' cannot be used: give 1 to 64 printable"),
         ({"zone": "east "}, "zone 'east ' cannot be used: give a printable text"),
+        ({"address": "tcp://[h:80]:1"}, "'tcp://[h:80]:1' is no address of a node: leave out"),
+        ({"address": "tcp://0.0.0.0:1"}, "'tcp://0.0.0.0:1' is no address of a node: it stands"),
+        ({"changes_address": "tcp://h:0"}, "'tcp://h:0' is no address of a node: give a port"),
         ({"data_center": "\u202e"}, r"data_center '\u202e' cannot be used: give a printable"),
     ],
 )

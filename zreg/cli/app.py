@@ -64,6 +64,13 @@ def run(arguments: list[str] | None = None) -> int:
             return exits.code_of(error)
         except _TyperUsageError as error:
             return _explain_usage(error)
+        except PermissionError as error:
+            # Rights may be missing wherever a file or folder is used.
+            complain(
+                f"{error.filename or 'a file or folder'} may not be used by this user "
+                f"({error.strerror}): permit it, or run this as another user"
+            )
+            return exits.FAILED
         except KeyboardInterrupt:
             return exits.INTERRUPTED
     return code if isinstance(code, int) else exits.OK

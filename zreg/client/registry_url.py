@@ -18,6 +18,7 @@ DEFAULT_URL: Final = f"zreg://127.0.0.1:{DEFAULT_PORT}"
 _CLIENT_KEYS: Final = ("url",)
 _SCHEME: Final = "zreg://"
 _ADDRESSES_MAX: Final = 64
+_SHOWN_MAX: Final = 200
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?\Z")
 _HINT: Final = "write zreg://HOST[:PORT][,HOST[:PORT]...], for example " + DEFAULT_URL
 
@@ -28,24 +29,24 @@ def parse_url(url: str) -> tuple[str, ...]:
     """Return the addresses that a url names; raise `UsageError` if it cannot be used."""
     if "@" in url:
         raise UsageError(
-            f"a user or password in url {_shown(url)} is not HOST[:PORT], zreg has none: {_HINT}"
+            f"a user or password in url {shown_url(url)} is not HOST[:PORT], zreg has none: {_HINT}"
         )
     if not url.startswith(_SCHEME):
-        raise UsageError(f"url {_shown(url)} does not start with {_SCHEME}: {_HINT}")
+        raise UsageError(f"url {shown_url(url)} does not start with {_SCHEME}: {_HINT}")
     hosts = url.removeprefix(_SCHEME).removesuffix("/").split(",")
     if len(hosts) > _ADDRESSES_MAX:
         raise UsageError(f"url names {len(hosts)} hosts: name at most {_ADDRESSES_MAX}")
     return tuple(dict.fromkeys(_address(host.strip(), url) for host in hosts))
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """Return a url for people, without what may be a password: user information, or a query."""
     plain, mark, _ = re.split(r"([?#]|$)", url, maxsplit=1)
     before, at, rest = plain.rpartition("@")
     scheme, slashes, _ = before.partition("://")
     if at:
         rest = f"{scheme + slashes if slashes else ''}...@{rest}"
-    return f"{rest + mark!r:.200}"
+    return repr(f"{rest}{mark}"[:_SHOWN_MAX])
 
 
 def find_url(
@@ -79,11 +80,11 @@ def advice_on(addresses: Sequence[str]) -> str:
 def _address(host: str, url: str) -> str:
     found = _HOST.match(host)
     if found is None:
-        raise UsageError(f"{_shown(host)} in url {_shown(url)} is not HOST[:PORT]: {_HINT}")
+        raise UsageError(f"{shown_url(host)} in url {shown_url(url)} is not HOST[:PORT]: {_HINT}")
     port = int(found[2] or DEFAULT_PORT)
     if not 1 <= port <= PORT_MAX:
         raise UsageError(
-            f"port {port} in url {_shown(url)} cannot be used: give one from 1 to {PORT_MAX}"
+            f"port {port} in url {shown_url(url)} cannot be used: give one from 1 to {PORT_MAX}"
         )
     address = f"tcp://{found[1]}:{port}"
     if len(address) > Limits.address_characters_max:

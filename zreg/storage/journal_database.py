@@ -50,13 +50,15 @@ class JournalDatabase:
 
     def __init__(self, path: Path, *, page_count_max: int | None = None) -> None:
         self.path = path
-        if path.exists() and path.stat().st_size < _FILE_BYTES_MIN:
-            # SQLite would take so short a file for a new database.
-            raise self.damaged("the file is cut off")
-        # Checked before SQLite opens it: SQLite drops everything after a bad frame, and tidies up.
-        damage = find_wal_damage(path.with_name(f"{path.name}-wal"))
-        if damage is not None:
-            raise self.damaged(f"{damage} is not as it was written")
+        with self.explaining("opened"):
+            if path.exists() and path.stat().st_size < _FILE_BYTES_MIN:
+                # SQLite would take so short a file for a new database.
+                raise self.damaged("the file is cut off")
+            # Checked before SQLite opens it: SQLite drops everything after a bad frame, and tidies
+            # up.
+            damage = find_wal_damage(path.with_name(f"{path.name}-wal"))
+            if damage is not None:
+                raise self.damaged(f"{damage} is not as it was written")
         with self.explaining("opened"):
             # Only the reactor's thread uses it. Timeout 0 reports a second process at once.
             self.connection = sqlite3.connect(path, isolation_level=None, timeout=0)
@@ -109,11 +111,16 @@ class JournalDatabase:
 
     @contextmanager
     def explaining(self, what: str) -> Iterator[None]:
-        """Turn an error of SQLite into a `JournalError`: the journal could not be `what`."""
+        """Turn an error of SQLite or of its disk into a `JournalError`: it could not be `what`."""
         try:
             yield
         except sqlite3.Error as error:
             raise self.explained(error, what) from error
+        except OSError as error:
+            raise JournalError(
+                f"The journal {self.path} cannot be {what} ({error.strerror}): "
+                f"{_ADVICE[sqlite3.SQLITE_CANTOPEN]}."
+            ) from error
 
     def explained(self, error: sqlite3.Error, what: str) -> JournalError:
         """Return the error for people: the journal could not be `what`."""

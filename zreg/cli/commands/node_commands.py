@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
 from zreg.cli.output import announce
-from zreg.cli.process.address_options import peers
+from zreg.cli.process.address_options import bind_host, peers
 from zreg.cli.process.children import ParentPid, end_with_parent
 from zreg.cli.process.http_option import http_port
 from zreg.cli.process.logs import rename, route
@@ -27,10 +27,12 @@ from zreg.cli.process.node_options import (
     OPTION_FIELDS,
     NodeOptions,
 )
+from zreg.cli.process.own_ports import check_own_ports
 from zreg.cli.process.serve import HANDLED_SIGNALS, Server
 from zreg.cli.process.settings_sources import Settings, load_settings
 from zreg.config import Config
 from zreg.errors import UnavailableError, UsageError
+from zreg.hosts import bracketed
 from zreg.nodes.base import Node, NodeSettings
 from zreg.nodes.data import DataNode
 from zreg.nodes.meta import MetaNode, MetaPlace
@@ -54,12 +56,23 @@ def addresses(role: str, options: NodeOptions) -> tuple[str, str]:
     pub_port = options.pub_port
     if pub_port is None:
         pub_port = port + distance if port else 0
-    host = f"[{options.host}]" if ":" in options.host else options.host
+    host = bracketed(bind_host(options.host, "host"))
     return f"tcp://{host}:{port}", f"tcp://{host}:{pub_port}"
 
 
 def _port(role: str, options: NodeOptions) -> int:
     return _PORTS[role][0] if options.port is None else options.port
+
+
+def _check_ports(role: str, options: NodeOptions, web_port: int | None) -> None:
+    """Raise `UsageError` if this node would need one port twice."""
+    _, pub = addresses(role, options)
+    pub_port = 0 if role == "session" else int(pub.rpartition(":")[2])
+    ports = {"--port": _port(role, options), "--pub-port": pub_port, "--http-port": web_port}
+    own = peers(options.peer).get(options.id) if role == "meta" else None
+    if own is not None:
+        ports[f"--peer {options.id}"] = int(own.rpartition(":")[2])
+    check_own_ports(ports)
 
 
 def build_meta(loaded: Settings, on_event: EventCallback) -> Node:
@@ -136,6 +149,7 @@ def run_node(role: str, build: Build, loaded: Settings, *, is_json: bool) -> Non
     options = loaded.options
     route(options.id or role, level=options.log_level or "info")
     web_port = http_port(role, options, _port(role, options))
+    _check_ports(role, options, web_port)
     http_server = None if web_port is None else load_http_server()
     server = Server()
     try:
@@ -226,6 +240,7 @@ def dev(
     # Only warnings: lines of normal operation would hide the hints that `dev` prints.
     route("dev", level=loaded.options.log_level or "warning")
     web_port = http_port("session", loaded.options, port)
+    check_own_ports({"--port": port, "--http-port": web_port})
     http_server = None if web_port is None else load_http_server()
     server = Server()
     with tempfile.TemporaryDirectory(prefix="zreg-") as directory:

@@ -7,6 +7,7 @@ Raft's configuration is the list. What follows from a change is done by `VoterUp
 from collections.abc import Sequence
 from typing import Final
 
+from zreg.addresses import why_no_address
 from zreg.config import Limits
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import DeniedError, LimitError, NotReadyError, UsageError, VersionMismatchError
@@ -104,6 +105,8 @@ class Voters:
             checked_node_id(node_id)
         except UsageError as error:
             return DeniedError.code, str(error)
+        if (why := why_no_address(message.address)) is not None:
+            return DeniedError.code, f"{message.address!r} is no address of a node: {why}"
         present = self._state.membership.living(node_id)
         if present is not None and present.role is not Role.META:
             role = present.role.name.lower()

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from zreg.addresses import why_no_address
 from zreg.config import LABEL, Limits
 from zreg.effects import INFO, WARNING, Effect, Link, Log, Peer, Probe, Send
 from zreg.errors import (
@@ -230,6 +231,10 @@ class MemberRegistrar:
 
 
 def _refused_name(member: Member) -> str | None:
+    """Return why an id, label or address of a new member is not allowed; None if all are."""
+    for address in filter(None, (member.address, member.changes_address)):
+        if (why := why_no_address(address)) is not None:
+            return f"{address!r} is no address of a node: {why}"
     return refused_name(
         (NODE_ID, "node id", member.node_id),
         (LABEL, "zone", member.zone),
