@@ -237,6 +237,15 @@ def test_output_that_cannot_be_written_is_code_1(url: str, arguments: list[str])
         ),
         (["data", "-c", "none.toml"], r"none.toml does not exist: create it"),
         (["cluster", "--meta", "2"], r"--meta 2 cannot be used: run 1, 3 or 5 meta nodes"),
+        (
+            ["settings", "set", "n", "-1"],
+            r"No such option: -1: .*; before values .* write --, as in `zreg settings set -- N",
+        ),
+        (["nodes", "--all"], r"No such option: --all: `zreg nodes --help` shows how to use it$"),
+        (
+            ["get", "x", "--timeout-seconds", "inf"],
+            r"Invalid value for '--timeout-seconds': .*86400",
+        ),
         (["settings"], r"Missing command: `zreg settings --help` shows how to use it"),
     ],
 )

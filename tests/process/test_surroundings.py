@@ -3,6 +3,9 @@
 import json
 import os
 import shlex
+import signal
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import zreg
-from zreg.testing.processes import Running, zreg_command
+from zreg.testing.processes import Running, clean_environment, wait_until, zreg_command
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +125,53 @@ sys.exit(zreg.cli.app.run(["nodes", "--url", {url!r}]))
         "permit it, or start this in another folder; until then its settings are left out\n"
     )
     assert (result.stdout.count("session-1"), result.returncode) == (2, 0)
+
+
+# --- environment, signals -----------------------------------------------------------------------
+
+
+def test_a_cluster_speaks_for_itself_to_systemd_and_its_nodes_keep_out_of_its_folder(
+    tmp_path: Path,
+) -> None:
+    """No node takes the socket of the command, nor a module of the folder where it runs."""
+    path, here = tmp_path / "notify", tmp_path / "shadow"
+    here.mkdir()
+    for module in ("zreg", "msgspec", "typer"):
+        (here / f"{module}.py").write_text("raise SystemExit('a module of the working directory')")
+    command = [sys.executable, "-P", *zreg_command("cluster", "--json")[1:]]
+    environment = clean_environment({"NOTIFY_SOCKET": str(path)})
+    said: list[tuple[int, bytes]] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        receiver.bind(str(path))
+        receiver.settimeout(20)
+        with subprocess.Popen(command, env=environment, cwd=here, stdout=subprocess.DEVNULL) as run:
+            try:
+                for _ in range(2):
+                    state, credentials, *_ = receiver.recvmsg(100, 100)
+                    said.append((struct.unpack("3i", credentials[0][2])[0], state))
+                    # It is ready now. It ends in good order when its terminal is closed.
+                    run.send_signal(signal.SIGHUP)
+                assert run.wait(10) == 0
+            finally:
+                run.kill()
+
+    assert said == [(run.pid, b"READY=1"), (run.pid, b"STOPPING=1")]
+
+
+def test_a_held_publish_is_ready_when_it_is_registered_and_withdraws_on_sighup(
+    url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "notify"
+    command = zreg_command("publish", "held", "v", "--hold", "--url", url)
+    with zreg.Client(url) as client, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(path))
+        receiver.settimeout(20)
+        subscription = client.subscribe("held")
+        with Running(command, environment={"NOTIFY_SOCKET": str(path)}) as hold:
+            assert receiver.recv(100) == b"READY=1"
+            subscription.wait_for(min_count=1, timeout_seconds=5)
+            hold.send(signal.SIGHUP)
+            assert receiver.recv(100) == b"STOPPING=1"
+            assert hold.wait() == 0
+        wait_until(lambda: len(subscription.view) == 0)

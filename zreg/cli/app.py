@@ -5,6 +5,7 @@ import sys
 from typing import Final
 
 import typer
+from typer.core import TyperArgument
 
 from zreg.cli import exits
 from zreg.cli.commands import (
@@ -81,5 +82,17 @@ def _explain_usage(error: Exception) -> int:
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "zreg")
     advice = _HELP if path == "zreg" else f"`{path} --help` shows how to use it"
+    if getattr(error, "option_name", None) is not None:
+        advice += _advice_on_values(path, context)
     complain(f"{message.rstrip('.')}: {advice}")
     return exits.USAGE
+
+
+def _advice_on_values(path: str, context: object) -> str:
+    """Return how to write a value that looks like an option, if the command takes values."""
+    parameters = getattr(getattr(context, "command", None), "params", ())
+    values = [each for each in parameters if isinstance(each, TyperArgument)]
+    if not values:
+        return ""
+    names = " ".join(each.metavar or str(each.name).upper() for each in values)
+    return f"; before values that begin with - write --, as in `{path} -- {names}`"

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag
+from zreg.config import Limits
 
 Flags = Mapping[str, str | None]
 
@@ -87,7 +88,13 @@ Meta = Annotated[
 ]
 Cluster = Annotated[str | None, typer.Option(help="Name of the cluster [ZREG_CLUSTER]")]
 Timeout = Annotated[
-    float, typer.Option(min=0.1, help="How long to wait for an answer.", metavar="SECONDS")
+    float,
+    typer.Option(
+        min=0.1,
+        max=Limits.seconds_max,
+        help="How long to wait for an answer.",
+        metavar="SECONDS",
+    ),
 ]
 Group = Annotated[str, typer.Option(help="Group of the data id.")]
 InstanceId = Annotated[str, typer.Option(help="Instance id of the data id.")]

@@ -15,7 +15,9 @@ from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Group, InstanceId, Output, Timeout, Url
 from zreg.cli.output import print_table, publisher_json, say, say_json, value_text
 from zreg.cli.process.logs import route_client
+from zreg.cli.process.sd_notify import notify, watchdog_seconds
 from zreg.cli.process.settings_sources import load_settings
+from zreg.cli.process.stop_signals import is_urgent, stop_signals
 from zreg.cli.targets import url_of
 from zreg.client.api import Client
 from zreg.client.view.view import Publisher, View
@@ -196,22 +198,28 @@ def _advice(client: Client, known: str) -> str:
 
 
 def _interrupt_on_signals() -> None:
-    """Have SIGTERM do what Ctrl-C does.
+    """Have SIGTERM and SIGHUP do what Ctrl-C does.
 
     SIGINT is set too, since a shell makes background processes ignore it.
     """
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        if not is_urgent(signal.Signals(number)):
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, interrupt)
+    for each in stop_signals():
+        signal.signal(each, interrupt)
 
 
 def _stay(stop: threading.Event) -> None:
     """Wait for Ctrl-C, which ends the command with success, or for the event."""
     with contextlib.suppress(KeyboardInterrupt):
-        stop.wait()
+        # The signal may come as soon as the manager, or a reader of the output, knows.
+        notify("READY=1")
+        while not stop.wait(watchdog_seconds()):
+            notify("WATCHDOG=1")
+    notify("STOPPING=1")
 
 
 def _print_view(view: View, *, is_wide: bool) -> None:

@@ -21,7 +21,9 @@ from zreg.cli.output import announce, complain, table_text
 from zreg.cli.process.children import START_SECONDS_MAX, Child, ParentPid, end_with_parent
 from zreg.cli.process.node_options import CONFIG_FIELDS, as_flags
 from zreg.cli.process.ports import free_ports
+from zreg.cli.process.sd_notify import feed_watchdog, notify
 from zreg.cli.process.settings_sources import load_settings
+from zreg.cli.process.stop_signals import is_urgent, stop_signals
 from zreg.cli.targets import Target
 from zreg.config import Config
 from zreg.effects import Link
@@ -211,28 +213,31 @@ async def _run(cluster: Cluster, sessions: int, data: int, *, is_json: bool) -> 
     stop = _stop_on_signals(cluster)
     life = asyncio.create_task(_live(cluster, sessions, data, is_json=is_json))
     stopping = asyncio.create_task(stop.wait())
+    watchdog = asyncio.create_task(feed_watchdog())
     try:
         await asyncio.wait([life, stopping], return_when=asyncio.FIRST_COMPLETED)
         if life.done():
             life.result()
     finally:
+        notify("STOPPING=1")
         life.cancel()
         stopping.cancel()
         await asyncio.gather(life, stopping, return_exceptions=True)
         await cluster.end()
+        watchdog.cancel()
 
 
 def _stop_on_signals(cluster: Cluster) -> asyncio.Event:
     stop = asyncio.Event()
 
     def on_signal(number: signal.Signals) -> None:
-        if stop.is_set():
+        if stop.is_set() and is_urgent(number):
             # A second signal: do not wait for the nodes to say goodbye.
             cluster.kill()
             os._exit(128 + number)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
     return stop
 
@@ -253,6 +258,7 @@ async def _live(cluster: Cluster, sessions: int, data: int, *, is_json: bool) ->
                 f"the cluster does not serve after {START_SECONDS_MAX:g} s "
                 f"({cluster.not_serving_reason}): read the logs of its nodes, in the --dir or above"
             )
+        notify("READY=1")
         _say_ready(cluster.children, is_json=is_json)
         await ends
         raise CommandFailedError(

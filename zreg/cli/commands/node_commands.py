@@ -5,7 +5,6 @@ import faulthandler
 import functools
 import json
 import os
-import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from zreg.cli.process.node_options import (
     NodeOptions,
 )
 from zreg.cli.process.own_ports import check_own_ports
-from zreg.cli.process.serve import HANDLED_SIGNALS, Server
+from zreg.cli.process.serve import Server, block_signals
 from zreg.cli.process.settings_sources import Settings, load_settings
 from zreg.config import Config
 from zreg.errors import UnavailableError, UsageError
@@ -144,8 +143,7 @@ def _command(role: str, build: Build) -> Callable[..., None]:
 def run_node(role: str, build: Build, loaded: Settings, *, is_json: bool) -> None:
     """Bind a node, write where it is bound, and serve until a signal comes."""
     faulthandler.enable()
-    # A signal that comes before the loop has its handlers waits until then.
-    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
+    block_signals()
     options = loaded.options
     route(options.id or role, level=options.log_level or "info")
     web_port = http_port(role, options, _port(role, options))
