@@ -3,11 +3,8 @@
 import errno
 import logging
 import socket
-from typing import Final
 
 from zreg.health import Problem
-
-_CODE: Final = "address-lost"
 
 logger = logging.getLogger("zreg.node")
 
@@ -38,7 +35,7 @@ class OwnAddress:
             "cannot reach this node: give the machine its address back, or restart this node with "
             "--host or --advertise-host"
         )
-        self.problem = Problem(_CODE, detail)
+        self.problem = Problem("address-lost", detail)
         logger.warning("node.address.lost host=%s detail=%r", self._host, detail)
 
 

@@ -5,11 +5,11 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
-from zreg.addresses import why_no_address
 from zreg.client.registry_url import shown_url
 from zreg.errors import UsageError
 from zreg.hosts import why_no_host
 from zreg.model import checked_node_id
+from zreg.tcp_address import why_no_address
 
 # A node can bind to these, but no other node can connect to them.
 ANY_HOSTS: Final = ("*", "0.0.0.0", "::")  # noqa: S104 -- recognised here

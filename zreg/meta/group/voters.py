@@ -7,7 +7,6 @@ Raft's configuration is the list. What follows from a change is done by `VoterUp
 from collections.abc import Sequence
 from typing import Final
 
-from zreg.addresses import why_no_address
 from zreg.config import Limits
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import DeniedError, LimitError, NotReadyError, UsageError, VersionMismatchError
@@ -23,6 +22,7 @@ from zreg.raft.errors import ConfigurationError, NotLeaderError, RaftError
 from zreg.raft.progress import CatchUpState
 from zreg.raft.quorum import majority
 from zreg.raft.status import PeerStatus
+from zreg.tcp_address import why_no_address
 from zreg.wire.common_messages import Accepted
 from zreg.wire.meta_messages import (
     AddMeta,

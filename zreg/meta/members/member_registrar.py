@@ -9,7 +9,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from zreg.addresses import why_no_address
 from zreg.config import LABEL, Limits
 from zreg.effects import INFO, WARNING, Effect, Link, Log, Peer, Probe, Send
 from zreg.errors import (
@@ -33,6 +32,7 @@ from zreg.meta.state.meta_state import MetaState
 from zreg.model import NO_INCARNATION, NODE_ID, Incarnation, Member, Role, Status
 from zreg.names import refused_name
 from zreg.raft.consensus import RaftCore
+from zreg.tcp_address import why_no_address
 from zreg.wire.common_messages import Accepted
 from zreg.wire.log_commands import Admit, Depart, Raise, SetStatus
 from zreg.wire.membership_messages import Join, Leave, MembershipReply, Renew, Renewed
