@@ -51,7 +51,8 @@ _is_plain = re.compile(f"{_PLAIN_PART}{SEPARATOR}{_PLAIN_PART}{SEPARATOR}{_PLAIN
 
 # The types of fields in records, with the limits that the decoder enforces.
 Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+COUNT_MAX: Final = 2**63 - 1
+Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 Label = Annotated[str, Meta(max_length=Limits.label_characters_max)]
 NodeId = Annotated[str, Meta(min_length=1, max_length=Limits.label_characters_max)]
 Address = Annotated[str, Meta(max_length=Limits.address_characters_max)]

@@ -241,11 +241,18 @@ def test_output_that_cannot_be_written_is_code_1(url: str, arguments: list[str])
             ["settings", "set", "n", "-1"],
             r"No such option: -1: .*; before values .* write --, as in `zreg settings set -- N",
         ),
-        (["nodes", "--all"], r"No such option: --all: `zreg nodes --help` shows how to use it$"),
+        (["nodes", "--all"], r"No such option: --all.*: `zreg nodes --help` shows how to use it$"),
         (
             ["get", "x", "--timeout-seconds", "inf"],
             r"Invalid value for '--timeout-seconds': .*86400",
         ),
+        (
+            ["settings", "set", "n", "v", "--if-version", "9" * 20],
+            r"Invalid value for '--if-version': .*less than or equal to 9223372036854775807",
+        ),
+        (["ls", "\udcff"], r"the pattern '\\udcff' is no text in UTF-8: write it as UTF-8"),
+        (["settings", "set", "n", "\udcff"], r"the value '\\udcff' is no text in UTF-8"),
+        (["nodes", "zreg://user:pw@h"], r"Got unexpected extra argument.* \(zreg://...@h\)"),
         (["settings"], r"Missing command: `zreg settings --help` shows how to use it"),
     ],
 )

@@ -1,5 +1,6 @@
 """The `zreg` command: its subcommands, and the exit code of each."""
 
+import errno
 import os
 import sys
 from typing import Final
@@ -23,6 +24,20 @@ from zreg.cli.process.node_options import unknown_variables
 from zreg.cli.process.streams import standard_streams
 from zreg.errors import Error
 
+# A file, folder or process may be refused wherever one is used. Other errors are bugs.
+_REFUSALS_OF_THE_SYSTEM: Final = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR),
+    *(
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EAGAIN,
+        errno.ENOMEM,
+    ),
+)
+_SYSTEM_ADVICE: Final = "look at its permissions, its disk and the limits of this user (ulimit -a)"
 _HELP: Final = "`zreg --help` lists the commands"
 
 app = typer.Typer(
@@ -65,12 +80,11 @@ def run(arguments: list[str] | None = None) -> int:
             return exits.code_of(error)
         except _TyperUsageError as error:
             return _explain_usage(error)
-        except PermissionError as error:
-            # Rights may be missing wherever a file or folder is used.
-            complain(
-                f"{error.filename or 'a file or folder'} may not be used by this user "
-                f"({error.strerror}): permit it, or run this as another user"
-            )
+        except OSError as error:
+            if error.errno not in _REFUSALS_OF_THE_SYSTEM:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            complain(f"{where}{error.strerror}: {_SYSTEM_ADVICE}")
             return exits.FAILED
         except KeyboardInterrupt:
             return exits.INTERRUPTED

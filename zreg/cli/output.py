@@ -4,6 +4,7 @@ import base64
 import codecs
 import io
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -18,6 +19,8 @@ from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.values import Value
 from zreg.client.view.view import Publisher
 
+# What a library repeats of a command line may hold one.
+_USER: Final = re.compile(r"(?<=://)\S*@")
 _ASCII_HEAD: Final = box.Box(str(box.SIMPLE_HEAD).replace("\u2500", "-"), ascii=True)
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
@@ -57,8 +60,8 @@ def announce(lines: Iterable[str], *, is_for_programs: bool) -> None:
 
 
 def complain(sentence: str) -> None:
-    """Write an error or a warning to stderr."""
-    sys.stderr.write(f"zreg: {sentence}\n")
+    """Write an error or a warning to stderr, without a user and password of a url in it."""
+    sys.stderr.write(f"zreg: {_USER.sub(r'...@', sentence)}\n")
     sys.stderr.flush()
 
 

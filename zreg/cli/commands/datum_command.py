@@ -9,9 +9,8 @@ from zreg.cli.ask import ask_now
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Output, Timeout, Url
 from zreg.cli.output import Json, print_table, say, say_json
+from zreg.cli.process.text_arguments import checked_pattern
 from zreg.cli.targets import Target, find_target
-from zreg.config import Limits
-from zreg.errors import UsageError
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, split_data_info_id
 from zreg.wire.data_messages import DatumsListed, DatumSummary, ListDatums
 
@@ -29,11 +28,7 @@ def ls(
     output: Output = Format.TABLE,
 ) -> None:
     """List the ids under which something is published."""
-    if len(pattern) > Limits.id_part_characters_max:
-        raise UsageError(
-            f"the pattern has {len(pattern)} characters: write at most "
-            f"{Limits.id_part_characters_max}"
-        )
+    checked_pattern(pattern)
     listed = _list(find_target(url, None, cluster), pattern, timeout_seconds)
     found = [datum for datum in listed if datum.publisher_count]
     if output is Format.JSON:

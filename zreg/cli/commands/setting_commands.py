@@ -12,10 +12,9 @@ from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.output import Json, complain, print_table, printable, say, say_json
 from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag, variable
+from zreg.cli.process.text_arguments import checked_pattern, checked_setting_value
 from zreg.cli.targets import find_target
-from zreg.config import Limits
-from zreg.errors import UsageError
-from zreg.model import SETTING_NAME
+from zreg.model import COUNT_MAX, SETTING_NAME
 from zreg.wire.settings_messages import (
     FetchSettings,
     SetSetting,
@@ -35,6 +34,7 @@ IfVersion = Annotated[
     typer.Option(
         "--if-version",
         min=0,
+        max=COUNT_MAX,
         help="Change it only if it is at this version; 0: only if it does not exist.",
     ),
 ]
@@ -123,11 +123,7 @@ def set_(  # noqa: PLR0913 -- one argument per option
 ) -> None:
     """Create a setting or change its value."""
     SETTING_NAME.check("name", name)
-    if len(value) > Limits.setting_characters_max:
-        raise UsageError(
-            f"the value has {len(value)} characters: a setting holds at most "
-            f"{Limits.setting_characters_max}; set it to a place where large data can be found"
-        )
+    checked_setting_value(value)
     requests = _SettingRequests(url, meta, cluster, timeout_seconds)
     reply = requests.change(name, value, if_version)
     if name in CONFIG_FIELDS or name in OPTION_FIELDS:
@@ -171,11 +167,7 @@ def ls(
     output: Output = Format.TABLE,
 ) -> None:
     """List the settings and their values."""
-    if len(pattern) > Limits.id_part_characters_max:
-        raise UsageError(
-            f"the pattern has {len(pattern)} characters: write at most "
-            f"{Limits.id_part_characters_max}"
-        )
+    checked_pattern(pattern)
     found = _SettingRequests(url, meta, cluster, timeout_seconds).fetch(pattern)
     if output is Format.JSON:
         say_json([_json(setting) for setting in found])

@@ -9,7 +9,7 @@ from zreg.client.registry_url import shown_url
 from zreg.errors import UsageError
 from zreg.hosts import why_no_host
 from zreg.model import checked_node_id
-from zreg.tcp_address import why_no_address
+from zreg.tcp_address import FORM, why_no_address
 
 # A node can bind to these, but no other node can connect to them.
 ANY_HOSTS: Final = ("*", "0.0.0.0", "::")  # noqa: S104 -- recognised here
@@ -24,9 +24,10 @@ def tcp_addresses(text: str, where: str) -> tuple[str, ...]:
     for part in text.split(","):
         address = f"tcp://{part.strip().removeprefix('tcp://')}"
         if (why := why_no_address(address)) is not None:
+            reason = "" if why == FORM else f" ({why})"
             raise UsageError(
                 f"{where}: {shown_url(part.strip())} is not an address: write HOST:PORT, for "
-                f"example 127.0.0.1:9610 ({why.replace('tcp://', '')})"
+                f"example 127.0.0.1:9610 or [fd00::7]:9610{reason}"
             )
         addresses.append(address)
     return tuple(dict.fromkeys(addresses))
