@@ -175,3 +175,15 @@ def test_a_held_publish_is_ready_when_it_is_registered_and_withdraws_on_sighup(
             assert receiver.recv(100) == b"STOPPING=1"
             assert hold.wait() == 0
         wait_until(lambda: len(subscription.view) == 0)
+
+
+def test_a_command_ends_on_a_signal_that_its_parent_had_blocked(url: str) -> None:
+    program = (
+        "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = zreg_command("publish", "blocked", "v", "--hold", "--url", url)
+    with Running([sys.executable, "-c", program, *command]) as hold:
+        assert hold.line() == "blocked is published until Ctrl-C."
+        hold.send(signal.SIGTERM)
+        assert hold.wait() == 0

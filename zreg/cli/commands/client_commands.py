@@ -17,7 +17,7 @@ from zreg.cli.output import print_table, publisher_json, say, say_json, value_te
 from zreg.cli.process.logs import route_client
 from zreg.cli.process.sd_notify import notify, watchdog_seconds
 from zreg.cli.process.settings_sources import load_settings
-from zreg.cli.process.stop_signals import is_urgent, stop_signals
+from zreg.cli.process.stop_signals import is_urgent, stop_signals, unblock_stop_signals
 from zreg.cli.targets import url_of
 from zreg.client.api import Client
 from zreg.client.view.view import Publisher, View
@@ -66,23 +66,25 @@ def publish(  # noqa: PLR0913 -- one argument per option
             data_id, *values, group=group, instance_id=instance_id, attributes=attributes
         )
         _wait_for(client, publication.wait_registered, timeout_seconds)
-        if output is Format.JSON:
-            say_json(
-                {
-                    "data_info_id": publication.data_info_id,
-                    "publisher_id": publication.publisher_id.hex(),
-                    "registered": True,
-                }
-            )
-        elif hold:
-            say(f"{data_id} is published until Ctrl-C.")
-        else:
-            say(
-                f"{data_id} was accepted, and is removed because this command ends: "
-                "keep it published with --hold."
-            )
-        if hold:
-            _stay(threading.Event())
+        # From the first line on its reader may send a signal, which ends the command with success.
+        with contextlib.suppress(KeyboardInterrupt):
+            if output is Format.JSON:
+                say_json(
+                    {
+                        "data_info_id": publication.data_info_id,
+                        "publisher_id": publication.publisher_id.hex(),
+                        "registered": True,
+                    }
+                )
+            elif hold:
+                say(f"{data_id} is published until Ctrl-C.")
+            else:
+                say(
+                    f"{data_id} was accepted, and is removed because this command ends: "
+                    "keep it published with --hold."
+                )
+            if hold:
+                _stay(threading.Event())
 
 
 def subscribe(  # noqa: PLR0913 -- one argument per option
@@ -210,6 +212,7 @@ def _interrupt_on_signals() -> None:
 
     for each in stop_signals():
         signal.signal(each, interrupt)
+    unblock_stop_signals()
 
 
 def _stay(stop: threading.Event) -> None:

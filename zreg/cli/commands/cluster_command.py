@@ -23,7 +23,7 @@ from zreg.cli.process.node_options import CONFIG_FIELDS, as_flags
 from zreg.cli.process.ports import free_ports
 from zreg.cli.process.sd_notify import feed_watchdog, notify
 from zreg.cli.process.settings_sources import load_settings
-from zreg.cli.process.stop_signals import is_urgent, stop_signals
+from zreg.cli.process.stop_signals import is_urgent, stop_signals, unblock_stop_signals
 from zreg.cli.targets import Target
 from zreg.config import Config
 from zreg.effects import Link
@@ -239,6 +239,7 @@ def _stop_on_signals(cluster: Cluster) -> asyncio.Event:
 
     for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    unblock_stop_signals()
     return stop
 
 

@@ -15,6 +15,11 @@ def stop_signals() -> tuple[signal.Signals, ...]:
     return _ALWAYS if is_ignored else (*_ALWAYS, signal.SIGHUP)
 
 
+def unblock_stop_signals() -> None:
+    """Receive the stop signals, also if the program that started this process has them blocked."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stop_signals())
+
+
 def is_urgent(number: signal.Signals) -> bool:
     """Return whether a second signal like this one ends a process at once, without goodbyes.
 

@@ -1,4 +1,4 @@
-"""Arguments that are free text, patterns and values: a command line may hold bytes that are none."""
+"""Arguments that are free text, patterns and values: a shell may pass bytes that are none."""
 
 from zreg.config import Limits
 from zreg.errors import UsageError
