@@ -3,21 +3,25 @@
 import sys
 from typing import Final
 
+from zreg.cli.process.streams import open_descriptors, standard_streams
+
 # The libraries of the extra `zreg[node]`, by the name to import.
 _NODE_MODULES: Final = ("loguru", "typer", "rich")
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    open_descriptors()
     try:
         from zreg.cli.app import run  # noqa: PLC0415 -- its libraries may be missing
     except ModuleNotFoundError as error:
         if error.name not in _NODE_MODULES:
             raise
-        sys.stderr.write(
-            f"zreg: the `zreg` command needs the library {error.name}, which is not installed: "
-            "run pip install 'zreg[node]'\n"
-        )
+        with standard_streams():
+            sys.stderr.write(
+                f"zreg: the `zreg` command needs the library {error.name}, which is not installed: "
+                "run pip install 'zreg[node]'\n"
+            )
         sys.exit(2)
     sys.exit(run())
 

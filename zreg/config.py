@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from zreg.errors import UsageError
+from zreg.names import NameRule
 
 
 class Limits:
@@ -51,6 +52,17 @@ class Limits:
     settings_max: Final = 1000
     # Meta remembers so many changes of settings, so that a repeated request changes nothing again.
     changes_remembered_max: Final = 256
+
+
+CLUSTER_NAME: Final = NameRule(
+    characters_max=Limits.label_characters_max,
+    advice=f"give 1 to {Limits.label_characters_max} printable characters without blanks",
+)
+LABEL: Final = NameRule(
+    characters_max=Limits.label_characters_max,
+    advice=f"give a printable text of at most {Limits.label_characters_max} characters",
+    is_label=True,
+)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,14 +165,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("reconnect_seconds_max must not be below reconnect_seconds_min")
 
     def _check_labels(self) -> None:
-        if not self.cluster:
-            raise UsageError("cluster must not be empty: name the cluster that the node belongs to")
-        for name in ("cluster", "zone", "data_center"):
-            label = getattr(self, name)
-            if len(label) > Limits.label_characters_max:
-                raise UsageError(f"{name} is longer than {Limits.label_characters_max} characters")
-            if not label.isprintable():
-                raise UsageError(f"{name} {label!r} must be printable text")
+        CLUSTER_NAME.check("cluster", self.cluster)
+        LABEL.check("zone", self.zone)
+        LABEL.check("data_center", self.data_center)
 
     @classmethod
     def for_lan(cls) -> "Config":

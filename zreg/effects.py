@@ -195,6 +195,8 @@ CLOSED_EARLY = "closed before the handshake"
 HANDSHAKE_FAILED = "handshake failed"
 UNREACHABLE = "unreachable"
 TIMED_OUT = "timed out"
+# A part of the reason, which begins with the name.
+UNRESOLVED = "does not resolve"
 # The reasons that say that the peer ended, not that it is silent. ZeroMQ tells the two apart only
 # partly: it reports a connection without heartbeats as closed and a silent host as refused.
 ENDED = (REFUSED, CLOSED, CLOSED_EARLY, UNREACHABLE)

@@ -23,7 +23,6 @@ _IPV6: Final = re.compile(
 )
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _WITH_PORT: Final = re.compile(r"(?:\[.*\]|[^:]+):\d+\Z")
-_USER: Final = re.compile(r"(?<=//)[^/]*@|\A[^/]*@")
 _BROADCAST: Final = ipaddress.IPv4Address("255.255.255.255")
 _THIS_NETWORK: Final = ipaddress.IPv4Network("0.0.0.0/8")
 _ALL_ADDRESSES: Final = "it stands for all addresses of a machine: give one of them, or a name"
@@ -54,7 +53,9 @@ def is_ip_address(host: str) -> bool:
 
 def without_user(text: str) -> str:
     """Return a host or url for an error or a log, without a user and password in it."""
-    return _USER.sub("***@", text)
+    before, at, host = text.rpartition("@")
+    scheme, slashes, _ = before.partition("://")
+    return f"{scheme + slashes if slashes else ''}...@{host}" if at else text
 
 
 def bracketed(host: str) -> str:

@@ -5,7 +5,7 @@ constraints in the annotations. This module knows no socket, clock or file.
 """
 
 import enum
-import re
+import functools
 from collections.abc import Iterable
 from typing import Annotated, Final, NewType
 
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from zreg.config import Limits
-from zreg.errors import UsageError
+from zreg.names import NameRule
 
 SEPARATOR: Final = "#@#"
 DEFAULT_INSTANCE_ID: Final = "DEFAULT_INSTANCE_ID"
@@ -21,16 +21,37 @@ DEFAULT_GROUP: Final = "DEFAULT_GROUP"
 
 DataInfoId = NewType("DataInfoId", str)
 
-# Printable characters without blanks, without `#` (part of the separator) and without `*?[]` (used
-# in search patterns). Lone surrogates are left out because UTF-8 cannot encode them; a shell's
-# undecodable bytes become such surrogates.
+ID_PART: Final = NameRule(
+    characters_max=Limits.id_part_characters_max,
+    reserved="#*?[]",  # `#` is part of the separator, the others of search patterns
+    advice=f"write 1 to {Limits.id_part_characters_max} printable characters without blanks and "
+    "without any of # * ? [ ]",
+)
+SETTING_NAME: Final = NameRule(
+    characters_max=Limits.id_part_characters_max,
+    reserved="*?[]",
+    advice=f"write 1 to {Limits.id_part_characters_max} printable characters, without blanks and "
+    "without any of * ? [ ]",
+)
+NODE_ID: Final = NameRule(
+    characters_max=Limits.label_characters_max,
+    reserved="@=,",  # as in `ID@EPOCH` and `--peer ID=HOST:PORT,ID=HOST:PORT`
+    advice=f"give 1 to {Limits.label_characters_max} printable characters without blanks and "
+    "without @ = ,",
+)
+
+# What a decoder can check of a data info id: its parts, and characters that no name has. Lone
+# surrogates are left out because UTF-8 cannot encode them; a shell's undecodable bytes become such
+# surrogates. `check_data_info_id` has the whole rule.
 _PART: Final = r"[^\s#*?\[\]\x00-\x1f\x7f\ud800-\udfff]{1,256}"
 DATA_INFO_ID_PATTERN: Final = f"^{_PART}{SEPARATOR}{_PART}{SEPARATOR}{_PART}\\Z"
-_is_part = re.compile(f"{_PART}\\Z").match
+# A name is checked with each request of a client, and programs use few names: that many are known.
+_KNOWN_MAX: Final = 8192
 
 # The types of fields in records, with the limits that the decoder enforces.
 Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+COUNT_MAX: Final = 2**63 - 1
+Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 Label = Annotated[str, Meta(max_length=Limits.label_characters_max)]
 NodeId = Annotated[str, Meta(min_length=1, max_length=Limits.label_characters_max)]
 Address = Annotated[str, Meta(max_length=Limits.address_characters_max)]
@@ -43,14 +64,25 @@ def data_info_id(
     data_id: str, *, instance_id: str = DEFAULT_INSTANCE_ID, group: str = DEFAULT_GROUP
 ) -> DataInfoId:
     """Return the data info id of three parts; `UsageError` names a part that is not allowed."""
-    parts = {"data id": data_id, "instance id": instance_id, "group": group}
-    for name, part in parts.items():
-        if not _is_part(part):
-            raise UsageError(
-                f"{name} {part[:80]!r} cannot be used: write 1 to {Limits.id_part_characters_max} "
-                "printable characters without blanks and without any of # * ? [ ]"
-            )
-    return DataInfoId(SEPARATOR.join(parts.values()))
+    if type(data_id) is type(instance_id) is type(group) is str:
+        return _joined(data_id, instance_id, group)
+    # Not cached, as it may have no hash.
+    return _joined.__wrapped__(data_id, instance_id, group)
+
+
+@functools.lru_cache(maxsize=_KNOWN_MAX)
+def _joined(data_id: str, instance_id: str, group: str) -> DataInfoId:
+    ID_PART.check("data id", data_id)
+    ID_PART.check("instance id", instance_id)
+    ID_PART.check("group", group)
+    return DataInfoId(f"{data_id}{SEPARATOR}{instance_id}{SEPARATOR}{group}")
+
+
+@functools.lru_cache(maxsize=_KNOWN_MAX)
+def check_data_info_id(name: DataInfoId) -> None:
+    """Raise `UsageError` if a part of a data info id, which has three, is not allowed."""
+    data_id, instance_id, group = split_data_info_id(name)
+    data_info_id(data_id, instance_id=instance_id, group=group)
 
 
 def split_data_info_id(name: DataInfoId) -> tuple[str, str, str]:
@@ -61,13 +93,7 @@ def split_data_info_id(name: DataInfoId) -> tuple[str, str, str]:
 
 def checked_node_id(node_id: str) -> str:
     """Return `node_id` if it is allowed; `UsageError` says which characters are."""
-    is_short = 0 < len(node_id) <= Limits.label_characters_max
-    if not is_short or not node_id.isprintable() or any(c.isspace() or c == "@" for c in node_id):
-        raise UsageError(
-            f"node id {node_id[:80]!r} cannot be used: give 1 to {Limits.label_characters_max} "
-            "printable characters without blanks and without @"
-        )
-    return node_id
+    return NODE_ID.check("node id", node_id)
 
 
 class Scope(enum.IntEnum):

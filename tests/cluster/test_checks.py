@@ -186,3 +186,49 @@ def test_a_check_on_a_table_without_checks_is_an_error_of_the_core(
         assert reactor.statistics()["core_errors"] == 1
 
     harness.run(scenario())
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
+    """Let the name `node.example` have these addresses."""
+
+    def look_up(
+        _host: str, port: int, *_: object, **__: object
+    ) -> list[tuple[socket.AddressFamily, int, int, str, tuple[str, int]]]:
+        families = [socket.AF_INET6 if ":" in host else socket.AF_INET for host in hosts]
+        return [
+            (family, 0, 0, "", (host, port)) for family, host in zip(families, hosts, strict=True)
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+def test_a_name_is_refused_only_if_all_its_addresses_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node may be bound to one address of its name, and live."""
+    with socket.create_server(("127.0.0.2", 0)) as greeting:
+        port = greeting.getsockname()[1]
+        address = f"tcp://node.example:{port}"
+
+        async def run(*hosts: str) -> str | None:
+            resolve(monkeypatch, *hosts)
+            check = asyncio.create_task(why_unreachable(address))
+            if "127.0.0.2" in hosts:
+                loop = asyncio.get_running_loop()
+                greeting.setblocking(False)  # noqa: FBT003 -- its only argument
+                connection, _ = await loop.sock_accept(greeting)
+                with connection:
+                    connection.send(b"x")
+            return await check
+
+        assert asyncio.run(run("127.0.0.3", "127.0.0.2")) is None
+        assert asyncio.run(run("127.0.0.3", "127.0.0.4")) == REFUSED
+
+
+def test_a_name_that_does_not_resolve_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+
+    reason = asyncio.run(why_unreachable("tcp://node.example:1"))
+
+    assert reason == "node.example does not resolve: Name or service not known"

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from msgspec.structs import replace
 from reactor_fakes import wait_until
 
+from zreg.errors import UsageError
 from zreg.model import EMPTY_MEMBERSHIP, Membership, RingParameters
-from zreg.storage.membership_cache import MembershipCache, MembershipFile
+from zreg.storage.directory_lock import DirectoryLock
+from zreg.storage.membership_cache import CACHE_NAME, MembershipCache, MembershipFile
 
 FIRST = Membership(b"A" * 16, 1, 0, RingParameters(), ())
 
@@ -116,3 +119,61 @@ def test_a_node_ends_although_its_disk_is_full(file: SlowFile) -> None:
 
     asyncio.run(run())
     assert file.epochs == []
+
+
+def locked_cache(directory: Path) -> MembershipCache:
+    file = MembershipFile(directory, cluster="zreg", node_id="s1")
+    return MembershipCache(
+        file, lock=DirectoryLock(directory), pause_seconds=0.0, retry_seconds=0.001
+    )
+
+
+def test_a_directory_that_is_removed_is_taken_again_with_its_content(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "s1"
+
+    async def run() -> None:
+        cache = locked_cache(directory)
+        cache.store(membership(1))
+        await wait_until(lambda: cache.cached.epoch == 1)
+        await cache.check_directory()
+        assert "directory.lost" not in caplog.text
+
+        shutil.rmtree(directory)
+        await cache.check_directory()
+        await wait_until((directory / CACHE_NAME).exists)
+        with pytest.raises(UsageError, match="is in use by process"):
+            DirectoryLock(directory)
+
+        (directory / CACHE_NAME).unlink()
+        await cache.check_directory()
+        await wait_until((directory / CACHE_NAME).exists)
+        await cache.close()
+
+    asyncio.run(run())
+    assert caplog.text.count("directory.lost") == 1
+
+
+def test_a_directory_that_another_node_took_is_left_to_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "s1"
+
+    async def run() -> None:
+        cache = locked_cache(directory)
+        directory.rmdir()
+        other = DirectoryLock(directory)
+        await cache.check_directory()
+        assert cache.failure is not None
+        assert cache.failure.startswith(f"{directory} is in use by process")
+        cache.store(membership(1))
+        await cache.check_directory()
+        assert list(directory.iterdir()) == []
+
+        other.release()
+        await wait_until(lambda: cache.failure is None)
+        await cache.close()
+
+    asyncio.run(run())
+    assert caplog.text.count("membership.keep.failed") == 1

@@ -227,8 +227,32 @@ def test_output_that_cannot_be_written_is_code_1(url: str, arguments: list[str])
         (["data", "--id", "a b"], r"node id 'a b' cannot be used: give 1 to 64 printable"),
         (["data", "--host", "1.2.3.4", "--insecure"], r".* is no address of this machine .*choose"),
         (["data", "--host", "::"], r".* other machines .*bind to 127.0.0.1, or set insecure"),
+        (
+            ["data", "--host", "[::1]"],
+            r"host: '\[::1\]' is not a host to bind to \(leave out the br",
+        ),
+        (
+            ["meta", "--id", "m", "--dir", "m", "--peer", "m=127.0.0.1:9610"],
+            r"port 9610 of this node is that of --port and of --peer m, and each needs its own",
+        ),
         (["data", "-c", "none.toml"], r"none.toml does not exist: create it"),
         (["cluster", "--meta", "2"], r"--meta 2 cannot be used: run 1, 3 or 5 meta nodes"),
+        (
+            ["settings", "set", "n", "-1"],
+            r"No such option: -1: .*; before values .* write --, as in `zreg settings set -- N",
+        ),
+        (["nodes", "--all"], r"No such option: --all.*: `zreg nodes --help` shows how to use it$"),
+        (
+            ["get", "x", "--timeout-seconds", "inf"],
+            r"Invalid value for '--timeout-seconds': .*86400",
+        ),
+        (
+            ["settings", "set", "n", "v", "--if-version", "9" * 20],
+            r"Invalid value for '--if-version': .*less than or equal to 9223372036854775807",
+        ),
+        (["ls", "\udcff"], r"the pattern '\\udcff' is no text in UTF-8: write it as UTF-8"),
+        (["settings", "set", "n", "\udcff"], r"the value '\\udcff' is no text in UTF-8"),
+        (["nodes", "zreg://user:pw@h"], r"Got unexpected extra argument.* \(zreg://...@h\)"),
         (["settings"], r"Missing command: `zreg settings --help` shows how to use it"),
     ],
 )

@@ -39,7 +39,7 @@ def test_on_the_default_port_the_printed_commands_need_no_option() -> None:
         assert registry.line() == "  zreg subscribe hello"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_in_good_order(number: signal.Signals) -> None:
     """Clients get a goodbye, nothing is written to stderr, and it ends at once."""
     with Running(zreg_command("dev", "--port", "0", "-o", "json")) as registry:

@@ -259,7 +259,7 @@ class RegistrationsBench:
         self.links = make_links(*data, is_up=is_up)
         self.queues = NodeQueues(self.links, rng=Random(1))
         self.registrations = Registrations(self.links, self.queues)
-        self.registrations.on_ring()
+        self.on_ring()
         self.reconciliation = Reconciliation(CONFIG, self.links, self.registrations, self.queues)
         if session != NO_INCARNATION:
             self.registrations.on_incarnation(session)
@@ -270,8 +270,8 @@ class RegistrationsBench:
 
     def tick(self, now: float) -> list[Effect]:
         """Let time pass, as the core does."""
-        self.reconciliation.tick(now)
-        return self.queues.tick(self.registrations.session, now)
+        effects = self.reconciliation.tick(now)
+        return effects + self.queues.tick(self.registrations.session, now)
 
     def next_tick_at(self) -> float:
         return min(self.queues.next_tick_at(), self.reconciliation.next_tick_at())
@@ -303,4 +303,9 @@ class RegistrationsBench:
 
     def follow(self, *data: str, epoch: int = 4) -> None:
         self.links.follow(make_membership(*data, epoch=epoch))
+        self.on_ring()
+
+    def on_ring(self) -> None:
+        """Move everything at once."""
         self.registrations.on_ring()
+        self.registrations.move_some(1000)

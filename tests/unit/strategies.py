@@ -3,6 +3,7 @@
 A new field of a Struct needs no change here: it is drawn within the limits of its annotation.
 """
 
+import unicodedata
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from zreg.model import (
+    ID_PART,
     ZERO,
     Cause,
     Change,
@@ -31,11 +33,16 @@ _ITEMS_MAX = 3
 _CHARACTERS_MAX = 8
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=_CHARACTERS_MAX)
-id_parts = st.text(
-    st.characters(min_codepoint=0x21, max_codepoint=0x2FFF, exclude_categories=["Cs", "Z", "C"]),
-    min_size=1,
-    max_size=_CHARACTERS_MAX,
-).map(lambda part: "".join("_" if letter in "#*?[]" else letter for letter in part))
+id_parts = (
+    st.text(
+        st.characters(min_codepoint=0x21, max_codepoint=0x2FFF, categories=["L", "N", "P", "S"]),
+        min_size=1,
+        max_size=_CHARACTERS_MAX,
+    )
+    .map(lambda part: unicodedata.normalize("NFC", part))
+    .map(lambda part: "".join("_" if letter in "#*?[]" else letter for letter in part))
+    .filter(lambda part: ID_PART.objection(part) is None)
+)
 names: st.SearchStrategy[DataInfoId] = st.builds(
     lambda data_id, instance_id, group: data_info_id(data_id, instance_id=instance_id, group=group),
     id_parts,

@@ -62,3 +62,12 @@ def test_a_node_of_another_cluster_says_itself_what_to_do() -> None:
 @pytest.mark.parametrize("target", [SESSIONS, META])
 def test_every_error_without_an_answer_is_unreachable(target: Target) -> None:
     assert isinstance(no_answer_error(target, found(one="lost")), UnavailableError)
+
+
+def test_a_name_that_does_not_resolve_is_said_to_be_that() -> None:
+    error = no_answer_error(META, found(one="one does not resolve: Name or service not known"))
+
+    assert str(error) == (
+        "no node was asked (one:1: one does not resolve: Name or service not known): correct the "
+        "name, or the name service of this machine"
+    )

@@ -4,6 +4,29 @@ from client_fakes import A, B, FixedRandom
 
 from zreg.client.core.addresses import SessionAddresses
 
+C = "tcp://c:9600"
+
+
+def test_addresses_of_earlier_welcomes_are_tried_last() -> None:
+    """The first session that is back after all were away knows no other one yet."""
+    addresses = SessionAddresses([A], rng=FixedRandom())
+    addresses.learn([A, B, C])
+    addresses.learn([A])
+
+    addresses.try_first(A)
+
+    assert addresses.known() == [A, B, C]
+    assert addresses.next() == A
+    assert {addresses.next(), addresses.next()} == {B, C}
+
+
+def test_a_bounded_number_of_earlier_addresses_is_kept() -> None:
+    addresses = SessionAddresses([A], rng=FixedRandom())
+    for number in range(200):
+        addresses.learn([f"tcp://s{number}:1"])
+
+    assert len(addresses) == 1 + 1 + 64
+
 
 def test_an_address_that_left_the_list_is_tried_first_but_never_last() -> None:
     addresses = SessionAddresses([A], rng=FixedRandom())

@@ -30,12 +30,15 @@ class Case:
 
 
 CASES = [
-    Case({"cluster": ""}, "cluster must not be empty"),
-    Case({"cluster": "x" * 65}, "cluster is longer than 64 characters"),
-    Case({"zone": "x" * 65}, "zone is longer than 64 characters"),
-    Case({"data_center": "x" * 65}, "data_center is longer than 64 characters"),
-    Case({"cluster": "\udcff"}, "cluster .* must be printable text"),
-    Case({"zone": "a\n"}, "zone .* must be printable text"),
+    Case({"cluster": ""}, "cluster '' cannot be used: give 1 to 64 printable"),
+    Case({"cluster": "x" * 65}, "^cluster 'x+' cannot be used: give .* 64 .*characters"),
+    Case({"zone": "x" * 65}, "^zone 'x+' cannot be used: give .* 64 .*characters"),
+    Case({"data_center": "x" * 65}, "^data_center 'x+' cannot be used: give .* 64 .*characters"),
+    Case({"cluster": "\udcff"}, r"cluster .* this one has U\+DCFF"),
+    Case({"zone": "a\n"}, r"zone .* this one has U\+000A"),
+    Case({"cluster": "zreg "}, "give 1 to 64 printable characters without blanks"),
+    Case({"cluster": "zreg\u200b"}, r"this one has U\+200B ZERO WIDTH SPACE"),
+    Case({"data_center": " east"}, "this one has a blank at an end"),
     Case({"renew_seconds": 1.1}, "lease_seconds must be at least three times renew_seconds"),
     Case({"ping_seconds": 1.6}, "lease_seconds must be at least twice ping_seconds"),
     Case({"reconnect_seconds_max": 0.01}, "reconnect_seconds_max must not be below"),

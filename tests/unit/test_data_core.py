@@ -556,6 +556,19 @@ def test_an_unsure_follower_gets_a_snapshot_with_a_new_version() -> None:
     ]
 
 
+def test_all_unsure_followers_share_one_new_version() -> None:
+    """Each of them fetches again when it hears of the new version of the first one."""
+    core = make_reconciled()
+    one = publish(core)
+    core.settle(0.0)
+    ask(core, FetchChanges(3, NAME, v(1), v(1), is_unsure=True))
+
+    for saw in map(v, (1, 2)):
+        assert ask(core, FetchChanges(4, NAME, v(1), saw, is_unsure=True), peer=TWO) == [
+            to(TWO, Snapshot(4, NAME, v(2), (one,), 0, 2))
+        ]
+
+
 def test_answers_say_that_the_node_is_unreconciled() -> None:
     """A missing publisher may still exist, so a new version would promise too much."""
     core = make_core()
@@ -613,7 +626,7 @@ def test_a_peer_without_a_hello_is_asked_for_one_before_its_publishers_are_compa
 def test_a_digest_is_compared_with_that_of_the_session() -> None:
     core = make_core()
     publish(core, P1, session=S1)
-    held_digest = core._store.digests.of(S1)
+    held_digest = core._store.by_session.of(S1)
 
     equal = ask(core, CompareDigest(5, 1, held_digest.value))
     other_count = ask(core, CompareDigest(5, 2, held_digest.value))

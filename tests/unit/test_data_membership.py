@@ -123,7 +123,7 @@ def test_publishers_of_a_departed_session_stay() -> None:
 
 def reconcile(core: DataCore, of: Incarnation, peer: bytes) -> list[Effect]:
     """Let a session compare with an equal digest."""
-    digest = core._store.digests.of(of)
+    digest = core._store.by_session.of(of)
     compare = CompareDigest(core._ownership.ring_epoch, digest.count, digest.value)
     return ask(core, compare, peer=peer)
 

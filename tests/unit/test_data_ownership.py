@@ -59,14 +59,14 @@ def unreconciled_names(ownership: Ownership) -> list[DataInfoId]:
 def test_before_the_first_membership_nothing_is_owned() -> None:
     ownership = Ownership("a")
 
-    assert not any(ownership.owns(name) for name in NAMES)
+    assert not any(ownership.owner_test()(name) for name in NAMES)
     assert ownership.unreconciled == {}
 
 
 def test_a_node_owns_the_ids_that_the_ring_gives_it() -> None:
     ownership = make_reconciled("abc")
 
-    assert [name for name in NAMES if ownership.owns(name)] == owned("abc")
+    assert [name for name in NAMES if ownership.owner_test()(name)] == owned("abc")
     assert ownership.ring_epoch == 1
 
 
@@ -247,11 +247,11 @@ def test_ids_that_were_not_owned_ever_since_the_comparison_are_unreconciled(
         if step == "all equal":
             for incarnation in (S1, S2):
                 ownership.reconcile(incarnation)
-            held = {name for name in NAMES if ownership.owns(name)}
+            held = {name for name in NAMES if ownership.owner_test()(name)}
         else:
             ring_epoch += 1
             ownership.follow(membership(step, S1, S2, ring_epoch=ring_epoch))
-            held = {name for name in held if ownership.owns(name)}
+            held = {name for name in held if ownership.owner_test()(name)}
         for name in NAMES:
-            if ownership.owns(name):
+            if ownership.owner_test()(name):
                 assert name in held or ownership.is_unreconciled(name)

@@ -47,12 +47,18 @@ def make_store(*content: Publisher, name: DataInfoId = NAME) -> DatumStore:
     return store
 
 
+def drop_all(store: DatumStore) -> None:
+    """Let another node own everything."""
+    store.recheck(lambda _: False)
+    store.check_some(1000)
+
+
 def unpublished(key: bytes, version: int) -> Removal:
     return Removal(key, version, Cause.UNPUBLISHED)
 
 
 def digest_of(store: DatumStore, session: Incarnation) -> tuple[int, int]:
-    digest = store.digests.of(session)
+    digest = store.by_session.of(session)
     return digest.count, digest.value
 
 
@@ -220,10 +226,10 @@ def test_a_tombstone_is_not_prolonged_by_the_same_removal() -> None:
 
     assert not store.remove(NAME, unpublished(P1, 2), TOMBSTONE_SECONDS - 1)
     assert not store.remove(NAME, unpublished(P1, 1), TOMBSTONE_SECONDS - 1)
-    store.sweep(TOMBSTONE_SECONDS - 0.1)
+    store.sweep(TOMBSTONE_SECONDS - 0.1, 1000)
     assert store.find(NAME) is not None
 
-    store.sweep(TOMBSTONE_SECONDS)
+    store.sweep(TOMBSTONE_SECONDS, 1000)
     assert store.find(NAME) is None
 
 
@@ -233,10 +239,10 @@ def test_a_later_removal_expires_at_its_own_time() -> None:
     store.remove(NAME, unpublished(P1, 4), 60.0)
     commit(store)
 
-    store.sweep(TOMBSTONE_SECONDS)
+    store.sweep(TOMBSTONE_SECONDS, 1000)
     assert datum_of(store).tombstones == {P1: (unpublished(P1, 4), 60.0 + TOMBSTONE_SECONDS)}
 
-    store.sweep(60.0 + TOMBSTONE_SECONDS)
+    store.sweep(60.0 + TOMBSTONE_SECONDS, 1000)
     assert store.find(NAME) is None
 
 
@@ -244,12 +250,12 @@ def test_the_tombstone_of_a_dropped_datum_does_not_shorten_the_next_one() -> Non
     store = make_store()
     store.remove(NAME, unpublished(P1, 2), 0.0)
     commit(store)
-    store.drop_all_but(())
-    store.sweep(1.0)
+    drop_all(store)
+    store.sweep(1.0, 1000)
     store.remove(NAME, unpublished(P1, 2), 60.0)
     commit(store)
 
-    store.sweep(TOMBSTONE_SECONDS)
+    store.sweep(TOMBSTONE_SECONDS, 1000)
 
     assert datum_of(store).tombstones == {P1: (unpublished(P1, 2), 60.0 + TOMBSTONE_SECONDS)}
 
@@ -258,9 +264,9 @@ def test_the_expiry_of_a_tombstone_of_a_dropped_datum_has_no_effect() -> None:
     store = make_store()
     store.remove(NAME, unpublished(P1, 2), 0.0)
     commit(store)
-    store.drop_all_but(())
+    drop_all(store)
 
-    store.sweep(TOMBSTONE_SECONDS)
+    store.sweep(TOMBSTONE_SECONDS, 1000)
 
     assert len(store) == 0
 
@@ -277,7 +283,7 @@ def test_an_eviction_removes_only_the_publishers_of_that_session() -> None:
     store.put(OTHER, make_publisher(P2, session=S1, version=5))
     commit(store)
 
-    assert store.evict(S1) == 3
+    assert store.evict(S1, 1000) == 3
 
     assert [datum.name for datum in store.dirty()] == [NAME, OTHER]
     removals = tuple(Removal(key, 1, Cause.EVICTED, S1) for key in (P1, P3))
@@ -287,7 +293,7 @@ def test_an_eviction_removes_only_the_publishers_of_that_session() -> None:
         Change(Version(1, 2), Version(1, 4), (), other),
     ]
     assert datum_of(store).publishers == {P2: make_publisher(P2, session=S2)}
-    assert store.digests.sessions() == [S2]
+    assert store.by_session.sessions() == [S2]
     assert store.publisher_count == 1
 
 
@@ -295,7 +301,7 @@ def test_an_eviction_leaves_no_tombstone_so_that_another_session_may_register_th
     None
 ):
     store = make_store(make_publisher(P1, version=2))
-    store.evict(S1)
+    store.evict(S1, 1000)
     commit(store)
 
     assert datum_of(store).tombstones == {}
@@ -307,10 +313,10 @@ def test_the_eviction_of_a_session_without_publishers_changes_nothing() -> None:
     store.put(NAME, make_publisher(P1, version=2, session=S2))
     commit(store)
 
-    assert store.evict(S1) == 0
-    assert store.evict(NO_INCARNATION) == 0
+    assert store.evict(S1, 1000) == 0
+    assert store.evict(NO_INCARNATION, 1000) == 0
     assert store.dirty() == []
-    assert store.digests.sessions() == [S2]
+    assert store.by_session.sessions() == [S2]
     assert digest_of(store, S1) == (0, 0)
 
 
@@ -352,7 +358,7 @@ def test_changes_since_a_version_before_the_log_are_not_given() -> None:
     for number in range(1, 7):
         store.put(NAME, make_publisher(P1, version=2 * number))
         commit(store)
-    store.sweep(0.0)
+    store.sweep(0.0, 1000)
     datum = datum_of(store)
 
     assert len(datum.log) == CONFIG.op_log_length_min
@@ -370,7 +376,7 @@ def test_the_log_of_a_large_datum_is_longer() -> None:
         commit(store)
 
         assert len(datum_of(store).log) < len(ids) // 3
-    store.sweep(0.0)
+    store.sweep(0.0, 1000)
 
     assert len(datum_of(store).log) == len(ids) // 4
 
@@ -380,7 +386,7 @@ def test_a_sweep_drops_old_changes_but_the_newest() -> None:
     store.put(NAME, make_publisher(P2))
     commit(store, now=1.0)
 
-    store.sweep(CONFIG.op_log_seconds + 10)
+    store.sweep(CONFIG.op_log_seconds + 10, 1000)
 
     assert store.changes_since(datum_of(store), ZERO) is None
     assert store.changes_since(datum_of(store), Version(1, 1)) is not None
@@ -390,32 +396,90 @@ def test_a_sweep_drops_empty_datums_but_those_that_wait_for_a_commit() -> None:
     store = make_store(make_publisher(P1))
     store.put(OTHER, make_publisher(P2))
     commit(store)
-    store.evict(S1)
-    store.sweep(0.0)
+    store.evict(S1, 1000)
+    store.sweep(0.0, 1000)
     assert len(store) == 2
     commit(store)
 
-    store.sweep(0.0)
+    store.sweep(0.0, 1000)
 
     assert len(store) == 0
     assert store.dropped_version == Version(1, 4)
 
 
 def test_datums_that_are_not_named_are_dropped_without_a_change() -> None:
-    """Another node owns them now; writes that wait for a commit are dropped with them."""
+    store = make_store(make_publisher(P1), make_publisher(P3))
+    store.put(OTHER, make_publisher(P2))
+    commit(store)
+
+    store.recheck(lambda name: name == OTHER)
+
+    assert [datum.name for datum in store] == [OTHER]
+    assert store.is_checking
+    store.check_some(1000)
+    assert [datum.name for datum in store] == [OTHER]
+    assert not store.is_checking
+    assert store.publisher_count == len(store) == 1
+    assert digest_of(store, S1) == (1, pair_digest(P2, 1))
+    assert store.dropped_version == Version(1, 1)
+
+
+def test_datums_are_checked_in_slices_and_before_that_when_they_are_needed() -> None:
     store = make_store(make_publisher(P1))
     store.put(OTHER, make_publisher(P2))
     commit(store)
-    store.put(NAME, make_publisher(P3))
+    store.recheck(lambda name: name == OTHER)
+    store.check_some(0)
 
-    assert store.drop_all_but([OTHER]) == 1
+    assert len(store) == 2
+    assert store.find(NAME) is None
+    assert store.dropped_version == Version(1, 1)
+    assert store.publisher(OTHER, P2) == make_publisher(P2)
+    assert store.put(NAME, make_publisher(P3))
+    commit(store)
+    assert list(datum_of(store).publishers) == [P3]
+    store.check_some(1)
+    assert not store.is_checking
+    assert {datum.name for datum in store} == {NAME, OTHER}
+
+
+def test_a_datum_stays_only_if_it_was_owned_under_each_ring_since() -> None:
+    """Under the ring between, another node may have taken writes of it."""
+    store = make_store(make_publisher(P1))
+    store.recheck(lambda name: name == OTHER)
+    store.put(OTHER, make_publisher(P2))
+    commit(store)
+    store.recheck(lambda _: True)
 
     assert [datum.name for datum in store] == [OTHER]
-    assert store.dirty() == []
-    assert store.publisher_count == 1
+    assert store.find(NAME) is None
+    while store.is_checking:
+        store.check_some(1)
+    assert [datum.name for datum in store] == [OTHER]
     assert digest_of(store, S1) == (1, pair_digest(P2, 1))
-    assert store.dropped_version == Version(1, 1)
-    assert store.drop_all_but([OTHER, NAME]) == 0
+
+
+def test_an_eviction_is_done_in_slices() -> None:
+    store = make_store(*(make_publisher(number.to_bytes(16)) for number in range(1, 6)))
+
+    assert [store.evict(S1, 2) for _ in range(4)] == [2, 2, 1, 0]
+    commit(store)
+    assert datum_of(store).publishers == {}
+    assert store.by_session.sessions() == []
+
+
+def test_the_publishers_of_a_large_session_are_found_by_the_first_byte_of_their_ids() -> None:
+    ids = [number.to_bytes(16, "little") for number in range(1, 3001)]
+    store = make_store(*(make_publisher(publisher_id) for publisher_id in ids))
+    entry = store.by_session.of(S1)
+
+    found = [publisher_id for publisher_id, _ in entry.in_range(7, 9)]
+
+    assert sorted(found) == sorted(each for each in ids if 7 <= each[0] <= 9)
+    assert len(list(entry.in_range(0, 255))) == len(entry.first(4000)) == len(ids)
+    assert entry.find(ids[0]) == make_publisher(ids[0])
+    assert entry.find(b"z" * 16) is None
+    assert store.evict(S1, 4000) == len(ids)
 
 
 def test_the_repr_of_a_datum_shows_its_size() -> None:
@@ -512,10 +576,10 @@ class StoreMachine(RuleBasedStateMachine):
     def evict(self, data: st.DataObject) -> None:
         """Evict, and commit at once, as a data node does."""
         self.commit()
-        session = data.draw(st.sampled_from([NO_INCARNATION, *self.store.digests.sessions()]))
+        session = data.draw(st.sampled_from([NO_INCARNATION, *self.store.by_session.sessions()]))
         gone = [key for key, p in self.content.items() if p.session == session]
 
-        assert self.store.evict(session) == len(gone)
+        assert self.store.evict(session, 1000) == len(gone)
 
         for key in gone:
             del self.content[key]
@@ -560,7 +624,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.0, CONFIG.op_log_seconds, TOMBSTONE_SECONDS]))
     def sweep(self, seconds: float) -> None:
         self.now += seconds
-        self.store.sweep(self.now)
+        self.store.sweep(self.now, 1000)
         self.tombstones = {k: t for k, t in self.tombstones.items() if t[1] > self.now}
         if not (self.content or self.tombstones or self.is_dirty):
             assert self.store.find(NAME) is None
@@ -599,7 +663,7 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def digests_are_those_computed_anew(self) -> None:
         sessions = {p.session for p in self.content.values()}
-        assert self.store.digests.sessions() == sorted(sessions)
+        assert self.store.by_session.sessions() == sorted(sessions)
         for session in sessions:
             mine = [p for p in self.content.values() if p.session == session]
             total = sum(pair_digest(p.publisher_id, p.version) for p in mine) % 2**63

@@ -5,6 +5,7 @@ from strategies import make_publisher
 from test_data_core import (
     BOTH,
     CONFIG,
+    EPOCH,
     MOVED,
     NAME,
     ONE,
@@ -154,6 +155,20 @@ def test_a_suspicion_waits_no_longer_than_the_session_grace() -> None:
     assert is_removed(core, GRACE)
 
 
+def test_a_suspicion_waits_its_whole_time_for_a_session_that_was_lost_some_time_before() -> None:
+    """The client moved there just now, and what it registers waits for the connection."""
+    core = make_core()
+    lose(core, TWO)
+    suspect(core, now=GRACE - 1.0)
+
+    assert not is_removed(core, GRACE)
+    core.receive(Link.LOCAL, "", EpochSeen(EPOCH + 1), GRACE + 1.0)
+    follow(core, membership(*BOTH, epoch=EPOCH + 1), GRACE + 1.0)
+    assert not is_removed(core, GRACE + 1.0)
+    assert not is_removed(core, 2 * GRACE - 1.1)
+    assert is_removed(core, 2 * GRACE - 1.0)
+
+
 def test_a_session_that_was_not_heard_for_the_grace_delays_nothing() -> None:
     core = make_core()
     lose(core, TWO)
@@ -237,6 +252,6 @@ def test_a_connection_that_says_it_is_another_session_is_that_one() -> None:
     contacts.on_node_hello(ONE, S2, 1.0)
 
     assert contacts.of_peer(ONE) == S2
-    assert not contacts.are_all_heard(1.0)
+    assert contacts.has_unheard(1.0)
     contacts.on_node_hello(TWO, S1, 2.0)
-    assert contacts.are_all_heard(2.0)
+    assert not contacts.has_unheard(2.0)

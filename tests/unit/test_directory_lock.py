@@ -59,3 +59,46 @@ def test_a_file_system_without_locks_costs_a_warning(
 
     assert "directory.unlocked" in caplog.text
     assert "No locks available" in caplog.text
+
+
+def test_a_lock_knows_that_its_directory_was_removed_or_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "node"
+    lock = DirectoryLock(path)
+    assert not lock.is_lost
+
+    path.rmdir()
+    assert lock.is_lost
+    path.mkdir()
+    assert lock.is_lost
+    lock.take()
+    assert not lock.is_lost
+    with pytest.raises(UsageError, match="is in use by process"):
+        DirectoryLock(path)
+    lock.release()
+    assert lock.is_lost
+
+
+def test_a_directory_that_another_node_took_meanwhile_is_not_taken_again(tmp_path: Path) -> None:
+    path = tmp_path / "node"
+    lock = DirectoryLock(path)
+    path.rmdir()
+    other = DirectoryLock(path)
+
+    with pytest.raises(UsageError, match="is in use by process"):
+        lock.take()
+    assert lock.is_lost
+    assert not other.is_lost
+    other.release()
+
+
+def test_a_directory_that_cannot_be_looked_at_is_not_taken_for_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    lock = DirectoryLock(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", fail)
+        assert not lock.is_lost
+    lock.release()

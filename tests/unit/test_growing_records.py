@@ -157,7 +157,10 @@ def compared_publishers(load: Load) -> Iterator[Message]:
             Publisher(bytes([first(number)]) + key[1:], MOST, key, S1, "", "", "", b"")
             for number, key in enumerate(ids)
         ]
-        yield from comparisons(publishers)
+        by_byte: list[list[Registration]] = [[] for _ in range(256)]
+    for publisher in publishers:
+        by_byte[publisher.publisher_id[0]].append(Registration(load.name, publisher))
+    yield from comparisons(by_byte)
     strays = [(load.name, key, MOST) for key in ids]
     yield publishers_compared(ids, strays)
 

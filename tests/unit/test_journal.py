@@ -485,3 +485,67 @@ def test_a_fact_keeps_its_first_value(tmp_path: Path) -> None:
     assert again.facts == {"node_id": "m1", "journal_id": "one"}
     assert again.keep_fact("journal_id", "three") == "one"
     again.close()
+
+
+def test_a_directory_that_may_not_be_entered_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+
+    with pytest.raises(JournalError, match=r"cannot be opened \(Permission denied\): look at its"):
+        Journal(tmp_path / "raft.db", identity={})
+
+
+def test_a_journal_that_is_removed_while_it_is_open_takes_no_more_promises(path: Path) -> None:
+    """SQLite would go on to write to the removed file."""
+    for remove in (lambda: shutil.rmtree(path.parent), lambda: path.rename(path.parent / "moved")):
+        path.parent.mkdir(exist_ok=True)
+        journal = Journal(path, identity=IDENTITY)
+        journal.save(save(entry(1)))
+        journal.check_files()
+
+        remove()
+        for use in (journal.check_files, lambda: journal.save(save(entry(2)))):  # noqa: B023
+            with pytest.raises(JournalError, match=r"raft\.db was removed or replaced while this"):
+                use()
+        journal.close()
+
+
+def test_a_journal_that_is_replaced_while_it_is_open_takes_no_more_promises(path: Path) -> None:
+    journal = Journal(path, identity=IDENTITY)
+    path.with_name("new").touch()
+    path.with_name("new").rename(path)
+
+    with pytest.raises(JournalError, match="was removed or replaced while this node ran"):
+        journal.save(save(entry(1)))
+    journal.close()
+
+
+def test_a_journal_keeps_what_it_promised_if_only_its_write_ahead_log_is_removed(
+    path: Path,
+) -> None:
+    journal = Journal(path, identity=IDENTITY)
+    journal.save(save(entry(1), entry(2), term=4, vote="m2"))
+    path.with_name("raft.db-wal").unlink()
+
+    with pytest.raises(JournalError, match="start this node again; it goes on from what it had"):
+        journal.save(save(entry(3)))
+    journal.close()
+
+    assert read(path) == Persisted(term=4, vote="m2", entries=(entry(1), entry(2)))
+
+
+def test_a_journal_that_cannot_be_looked_at_is_not_taken_for_removed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_path: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    journal = Journal(path, identity=IDENTITY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", fail)
+        journal.check_files()
+    journal.close()

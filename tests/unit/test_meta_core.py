@@ -27,6 +27,7 @@ from zreg.effects import (
     Stop,
 )
 from zreg.errors import (
+    DeniedError,
     ForeignClusterError,
     LimitError,
     MalformedError,
@@ -754,3 +755,29 @@ def test_meta_goes_above_a_higher_epoch_of_its_cluster_at_once() -> None:
 
     assert effects == [Send(Link.NODES, peer_of("s1"), Renewed(8, 58))]
     assert list(core.settle(LEASE)) == [announced(58)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"node_id": "d@1"}, "node id 'd@1' cannot be used: give 1 to 64 printable characters"),
+        ({"node_id": "d\u200b"}, r"node id 'd\u200b' cannot be used: give 1 to 64 printable"),
+        ({"zone": "east "}, "zone 'east ' cannot be used: give a printable text"),
+        ({"address": "tcp://[h:80]:1"}, "'tcp://[h:80]:1' is no address of a node: leave out"),
+        ({"address": "tcp://0.0.0.0:1"}, "'tcp://0.0.0.0:1' is no address of a node: it stands"),
+        ({"changes_address": "tcp://h:0"}, "'tcp://h:0' is no address of a node: give a port"),
+        ({"data_center": "\u202e"}, r"data_center '\u202e' cannot be used: give a printable"),
+    ],
+)
+def test_a_node_with_a_name_that_is_not_allowed_is_refused(
+    changes: dict[str, str], said: str
+) -> None:
+    core = make_core()
+    request = replace(join("d"), member=replace(newcomer("d"), **changes))
+
+    (effect,) = ask(core, b"d", request)
+
+    assert isinstance(effect, Send)
+    assert isinstance(effect.message, Refused)
+    assert effect.message.code == DeniedError.code
+    assert effect.message.detail.startswith(said)

@@ -22,6 +22,7 @@ from session_fakes import (
     V1,
     V2,
     Session,
+    at_clients,
     digest_of,
     make_member,
     make_membership,
@@ -85,10 +86,10 @@ SUBSCRIBE = Subscribe(5, PAY, Scope.GLOBAL)
 class RestartedSession(Session):
     """A session that has just started from its disk; meta is away, `d1` is reached."""
 
-    def __init__(self, *, is_up: bool = True) -> None:
+    def __init__(self, *, is_up: bool = True, cached: Membership = CACHED) -> None:
         self.now = 100.0
         member = make_member("s1", 0, Role.SESSION)
-        self.core = SessionCore(member, CONFIG, rng=Random(1), now=self.now, cached=CACHED)
+        self.core = SessionCore(member, CONFIG, rng=Random(1), now=self.now, cached=cached)
         self.started = list(self.core.start(self.now))
         self.core.tick(self.now)
         self.local(PeerLost(Link.META, META, "refused"))
@@ -254,6 +255,20 @@ def test_clients_stay_however_long_meta_is_away() -> None:
         session.says(BOB, Ping())
         assert Bye() not in [getattr(effect, "message", None) for effect in session.wait(1.0)]
     assert BOB_ID in [client.client_id for client in session.core._clients.table.all()]
+
+
+def test_clients_are_sent_to_other_sessions_after_a_while_as_one_may_be_admitted() -> None:
+    """They come back at once if none is: a client prefers sessions that meta has admitted."""
+    other = make_member("s2", 4, Role.SESSION)
+    session = RestartedSession(cached=replace(CACHED, members=(*CACHED.members, other)))
+    session.says(ALICE, Hello(PROTOCOL_VERSION, ALICE_ID))
+
+    for _ in range(2):
+        session.says(ALICE, Ping())
+        assert at_clients(session.wait(2.0)) == []
+    session.says(ALICE, Ping())
+
+    assert to_client(ALICE, Bye())[0] in at_clients(session.wait(1.1))
 
 
 def test_the_cached_members_are_shown_with_the_outage() -> None:

@@ -72,3 +72,11 @@ def test_a_refusal_is_logged_like_a_loss_but_its_end_is_not() -> None:
     ]
     assert outage.refuse(1.0) == []
     assert outage.end() == []
+
+
+def test_a_name_that_does_not_resolve_has_its_own_advice() -> None:
+    (line,) = Outage().lose(0.0, "meta-1 does not resolve: Name or service not known")
+
+    assert (
+        line.fields["detail"] == "correct the name in --meta, or the name service of this machine"
+    )

@@ -100,3 +100,25 @@ def test_only_the_advice_on_the_default_address_names_zreg_dev() -> None:
     advice = advice_on(parse_url("zreg://10.0.0.7:9600"))
     assert "`zreg dev`" not in advice
     assert "systemctl status 'zreg-session@*'" in advice
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("zreg://user:secret@a:1", "'zreg://...@a:1'"),
+        ("zreg://user:secret,secret@a,b", "'zreg://...@a,b'"),
+        ("zreg://user:secret@secret@a", "'zreg://...@a'"),
+        ("http://user:secret@a", "'http://...@a'"),
+        ("user:secret@a", "'...@a'"),
+        ("zreg://user:secret://secret@a", "@a'"),
+        ("zreg://a:1?password=secret", "'zreg://a:1?'"),
+        ("zreg://a/#secret", "'zreg://a/#'"),
+        ("tcp://a?secret", "'tcp://a?'"),
+    ],
+)
+def test_a_password_is_never_shown(url: str, shown: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_url(url)
+
+    assert "secret" not in str(caught.value)
+    assert shown in str(caught.value)

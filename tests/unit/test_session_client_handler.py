@@ -51,6 +51,7 @@ from zreg.effects import (
     Send,
 )
 from zreg.errors import (
+    DeniedError,
     LimitError,
     NotReadyError,
     ProtocolVersionError,
@@ -98,6 +99,20 @@ def test_a_session_that_is_no_member_yet_takes_clients_and_their_publishes_wait(
     effects = session.come_up(D1)
 
     assert effects[1:] == to_data(D1, PublishDatum(1, PAY, ONE), digest_of(ONE))
+
+
+def test_a_client_with_a_label_that_cannot_be_seen_is_refused() -> None:
+    detail = (
+        "zone 'east\\u200b' cannot be used: give a printable text of at most 64 characters; "
+        "this one has U+200B ZERO WIDTH SPACE"
+    )
+    session = make_session()
+
+    assert session.says(ALICE, Hello(1, ALICE_ID, zone="east\u200b")) == [
+        *to_client(ALICE, refused(0, DeniedError, detail)),
+        *to_client(ALICE, Bye()),
+    ]
+    assert session.says(ALICE, publish(1)) == to_client(ALICE, WhoAreYou())
 
 
 def test_another_protocol_version_is_refused_with_what_to_do() -> None:

@@ -540,11 +540,31 @@ def test_a_client_without_a_connection_is_not_asked_who_it_is() -> None:
     assert at_clients(effects) == []
 
 
-def test_a_session_that_never_joined_sends_no_client_away() -> None:
+def test_a_session_that_never_joined_and_knows_no_other_sends_no_client_away() -> None:
     session = Session()
     session.greet(ALICE)
 
-    assert at_clients(wait_without_meta(session, 2.5)) == []
+    effects = wait_without_meta(session, 20.0)
+
+    assert Bye() not in [getattr(effect, "message", None) for effect in effects]
+
+
+@pytest.mark.parametrize(("seconds", "is_kept"), [(1.0, False), (3.0, True)])
+def test_while_meta_is_away_a_client_whose_connection_closed_has_the_grace_of_a_session(
+    seconds: float, *, is_kept: bool
+) -> None:
+    """The session that it reached may be one that meta has not admitted yet."""
+    session = Session(D1)
+    session.greet(ALICE)
+    session.local(PeerLost(Link.META, META, CLOSED))
+    for _ in range(round(seconds / 0.5)):
+        session.says(ALICE, Ping())
+        wait_without_meta(session, 0.5)
+
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+    wait_without_meta(session, 2.0)
+
+    assert session.core.statistics()["clients"] == is_kept
 
 
 def test_a_session_that_stops_says_goodbye_to_clients_and_meta() -> None:

@@ -161,7 +161,8 @@ class Bench:
 
     def follow(self, *data: str) -> list[Effect]:
         self.links.follow(make_membership(*data, epoch=4))
-        return self.datums.on_ring(self.now)
+        self.datums.on_ring(self.now)
+        return self.datums.move_some(1000)
 
 
 def fetch(
@@ -663,6 +664,17 @@ def test_a_datum_without_a_copy_is_fetched_when_a_beat_says_that_the_node_is_rec
 
     assert bench.on_beat(beat(5)) == to_data(D1, fetch(2))
     assert bench.on_beat(beat(5)) == [], "one at a time"
+
+
+def test_a_refused_fetch_keeps_its_pause_unless_a_beat_has_news() -> None:
+    bench = Bench(D1)
+    followed = bench.add()
+    bench.on_beat(beat(5))
+    bench.datums.on_refused(followed, bench.now)
+
+    assert bench.on_beat(beat(5)) == bench.on_beat(beat(5)) == []
+    assert bench.on_beat(beat(5, S2)) == []
+    assert bench.on_beat(beat(5)) == to_data(D1, fetch(2)), "fewer are unreconciled"
 
 
 def test_a_beat_of_another_node_fetches_nothing() -> None:

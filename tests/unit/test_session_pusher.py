@@ -599,7 +599,7 @@ def test_a_client_with_a_version_that_no_primary_confirms_is_reset() -> None:
 def test_a_claim_of_an_unseen_epoch_is_held_until_the_epoch_comes() -> None:
     datum = Datum(V1, ONE)
     subscriber = claiming(datum, V3, ONE)
-    subscriber.is_claim_held = True
+    datum.pusher.hold_claim(subscriber)
     assert datum.settle() == []
     datum.pusher.wake(datum.followed)
     assert datum.settle() == []
@@ -614,7 +614,7 @@ def test_an_epoch_that_comes_while_a_push_is_in_flight_sends_no_second_one() -> 
     datum = Datum(V1, ONE)
     subscriber = datum.add(make_client())
     datum.settle()
-    subscriber.is_claim_held = True
+    datum.pusher.hold_claim(subscriber)
 
     assert datum.pusher.release_claims() == [subscriber]
 

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from session_fakes import (
+    CONFIG,
     D1,
     D2,
     ONE,
@@ -17,7 +18,7 @@ from session_fakes import (
 )
 
 from zreg.config import Limits
-from zreg.effects import Effect, Log
+from zreg.effects import Effect, Log, Send
 from zreg.model import Cause, Incarnation, Removal
 from zreg.wire.data_messages import (
     ComparePublishers,
@@ -31,7 +32,8 @@ from zreg.wire.data_messages import (
 def differ(bench: RegistrationsBench, times: int = 1, *, is_equal: bool = False) -> list[Effect]:
     effects: list[Effect] = []
     for _ in range(times):
-        effects += bench.reconciliation.on_digest_compared(D1, DigestCompared(3, is_equal))
+        compared = DigestCompared(3, is_equal)
+        effects += bench.reconciliation.on_digest_compared(D1, compared, 0.0)
     return effects
 
 
@@ -65,7 +67,7 @@ def test_a_comparison_under_another_ring_or_with_another_node_is_ignored(
     for _ in range(3):
         assert (
             bench.reconciliation.on_digest_compared(
-                peer, DigestCompared(ring_epoch, is_equal=False)
+                peer, DigestCompared(ring_epoch, is_equal=False), 0.0
             )
             == []
         )
@@ -94,10 +96,58 @@ def test_a_comparison_is_cut_into_records_within_the_limits() -> None:
     bench.publish(*first, *crowd)
 
     effects = differ(bench, 2)
+    for _ in range(3):
+        effects += bench.reconciliation.tick(0.0)
 
     low = ComparePublishers(0, 1, tuple((p.publisher_id, 1) for p in first))
     high = ComparePublishers(2, 255, tuple((p.publisher_id, 1) for p in crowd[:-1]))
-    assert effects == [started_repair(200 + len(crowd)), *to_data(D1, low, high)]
+    assert effects == [started_repair(200 + len(crowd)), *to_data(D1, low)]
+    # The next record follows the answer to the one before.
+    answer = PublishersCompared((), ())
+    assert bench.reconciliation.on_publishers_compared(D1, answer) == to_data(D1, high)
+    assert bench.reconciliation.on_publishers_compared(D1, answer) == []
+    assert bench.reconciliation.on_publishers_compared(D1, answer) == []
+
+
+def test_a_comparison_is_gathered_over_several_turns() -> None:
+    """Those of two data nodes are gathered one after the other; publishing goes on meanwhile."""
+    bench = RegistrationsBench(D1, D2)
+    names = {peer: names_at(bench.links, peer)[0] for peer in (D1, D2)}
+    publishers = [make_publisher(number) for number in range(6000)]
+    for publisher in publishers:
+        bench.registrations.publish(names[D1], publisher, 7)
+    reconciliation = bench.reconciliation
+    reconciliation.tick(0.0)
+
+    for _ in range(2):
+        compared = DigestCompared(3, is_equal=False)
+        effects = reconciliation.on_digest_compared(D1, compared, 0.1)
+    assert effects == [started_repair(6000)]
+    assert reconciliation.on_publishers_compared(D1, PublishersCompared((), ())) == []
+    for _ in range(2):
+        reconciliation.on_digest_compared(D2, compared, 0.1)
+    bench.registrations.withdraw(bench.registration(publishers[0]), Cause.UNPUBLISHED)
+    assert reconciliation.next_tick_at() == 0.1
+    assert reconciliation.tick(0.1) == []
+    first = reconciliation.tick(0.2)
+    assert [effect.peer for effect in first if isinstance(effect, Send)] == [D1]
+    assert reconciliation.next_tick_at() == 0.2
+    assert reconciliation.tick(0.2) == []
+    assert reconciliation.tick(0.3) == to_data(D2, ComparePublishers(0, 255, ()))
+    assert reconciliation.next_tick_at() == CONFIG.digest_seconds
+
+
+def test_a_comparison_ends_with_the_connection_and_with_the_ring() -> None:
+    bench = RegistrationsBench(D1)
+    bench.publish(*(make_publisher(number) for number in range(6000)))
+    reconciliation = bench.reconciliation
+    reconciliation.tick(0.0)
+
+    for end in (lambda: reconciliation.on_node_lost(D1), reconciliation.on_ring):
+        differ(bench, 2)
+        end()
+        assert reconciliation.tick(0.1) == []
+        assert reconciliation.next_tick_at() == CONFIG.digest_seconds
 
 
 def test_a_publisher_that_a_data_node_lacks_is_sent_again_once() -> None:

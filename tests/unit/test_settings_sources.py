@@ -126,7 +126,7 @@ def test_a_file_that_is_not_toml_is_named_with_the_line(local: Path) -> None:
 def test_a_file_that_is_not_text_is_named(local: Path) -> None:
     local.write_bytes(b"\xff\xfe\x00")
 
-    with pytest.raises(UsageError, match="is not valid TOML"):
+    with pytest.raises(UsageError, match="is encoded in UTF-16"):
         settings(local)
 
 

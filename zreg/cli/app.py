@@ -1,9 +1,12 @@
 """The `zreg` command: its subcommands, and the exit code of each."""
 
+import errno
 import os
+import sys
 from typing import Final
 
 import typer
+from typer.core import TyperArgument
 
 from zreg.cli import exits
 from zreg.cli.commands import (
@@ -18,8 +21,23 @@ from zreg.cli.commands.membership_command import nodes
 from zreg.cli.commands.version_command import version
 from zreg.cli.output import complain
 from zreg.cli.process.node_options import unknown_variables
+from zreg.cli.process.streams import standard_streams
 from zreg.errors import Error
 
+# A file, folder or process may be refused wherever one is used. Other errors are bugs.
+_REFUSALS_OF_THE_SYSTEM: Final = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR),
+    *(
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EAGAIN,
+        errno.ENOMEM,
+    ),
+)
+_SYSTEM_ADVICE: Final = "look at its permissions, its disk and the limits of this user (ulimit -a)"
 _HELP: Final = "`zreg --help` lists the commands"
 
 app = typer.Typer(
@@ -48,19 +66,28 @@ _TyperUsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; each error is one sentence on stderr."""
-    for warning in unknown_variables(os.environ):
-        complain(warning)
-    try:
-        code = app(args=arguments, prog_name="zreg", standalone_mode=False)
-    except exits.ReaderGoneError:
-        return exits.OK
-    except Error as error:
-        complain(" ".join(str(error).split()))
-        return exits.code_of(error)
-    except _TyperUsageError as error:
-        return _explain_usage(error)
-    except KeyboardInterrupt:
-        return exits.INTERRUPTED
+    with standard_streams():
+        for warning in unknown_variables(os.environ):
+            complain(warning)
+        try:
+            code = app(args=arguments, prog_name="zreg", standalone_mode=False)
+            # What a library wrote, as the help, may still be in a buffer.
+            sys.stdout.flush()
+        except exits.ReaderGoneError:
+            return exits.OK
+        except Error as error:
+            complain(" ".join(str(error).split()))
+            return exits.code_of(error)
+        except _TyperUsageError as error:
+            return _explain_usage(error)
+        except OSError as error:
+            if error.errno not in _REFUSALS_OF_THE_SYSTEM:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            complain(f"{where}{error.strerror}: {_SYSTEM_ADVICE}")
+            return exits.FAILED
+        except KeyboardInterrupt:
+            return exits.INTERRUPTED
     return code if isinstance(code, int) else exits.OK
 
 
@@ -69,5 +96,17 @@ def _explain_usage(error: Exception) -> int:
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "zreg")
     advice = _HELP if path == "zreg" else f"`{path} --help` shows how to use it"
+    if getattr(error, "option_name", None) is not None:
+        advice += _advice_on_values(path, context)
     complain(f"{message.rstrip('.')}: {advice}")
     return exits.USAGE
+
+
+def _advice_on_values(path: str, context: object) -> str:
+    """Return how to write a value that looks like an option, if the command takes values."""
+    parameters = getattr(getattr(context, "command", None), "params", ())
+    values = [each for each in parameters if isinstance(each, TyperArgument)]
+    if not values:
+        return ""
+    names = " ".join(each.metavar or str(each.name).upper() for each in values)
+    return f"; before values that begin with - write --, as in `{path} -- {names}`"

@@ -9,7 +9,7 @@ import msgspec
 from zreg.cli.ask_core import AskCore, Findings
 from zreg.cli.targets import Target
 from zreg.client.registry_url import advice_on
-from zreg.effects import Link
+from zreg.effects import UNRESOLVED, Link
 from zreg.errors import UnavailableError, refusal
 from zreg.reactor import LinkTable, Reactor
 from zreg.wire.common_messages import Refused
@@ -20,6 +20,7 @@ _META_ADVICE: Final = (
     "check host and port (9610 by default, not the port of --peer), that a meta node runs there "
     "(systemctl status 'zreg-meta@*'), and that no firewall is in between"
 )
+_NAME_ADVICE: Final = "correct the name, or the name service of this machine"
 
 Answer = TypeVar("Answer", bound=Message)
 # How to make the question, given a request id, and the type of its answer.
@@ -87,6 +88,8 @@ def no_answer_error(target: Target, findings: Findings) -> UnavailableError:
         f"{address.removeprefix('tcp://')}: {reason}"
         for address, reason in findings.reasons.items()
     )
+    if all(UNRESOLVED in reason for reason in findings.reasons.values()):
+        return UnavailableError(f"no node was asked ({reasons}): {_NAME_ADVICE}")
     advice = _META_ADVICE if target.link is Link.META else advice_on(target.addresses)
     if findings.may_be_done:
         return UnansweredError(f"no node answered ({reasons}): try again, or {advice}")

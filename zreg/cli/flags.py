@@ -11,7 +11,6 @@ import typer
 
 from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag
 from zreg.config import Limits
-from zreg.errors import UsageError
 
 Flags = Mapping[str, str | None]
 
@@ -89,19 +88,16 @@ Meta = Annotated[
 ]
 Cluster = Annotated[str | None, typer.Option(help="Name of the cluster [ZREG_CLUSTER]")]
 Timeout = Annotated[
-    float, typer.Option(min=0.1, help="How long to wait for an answer.", metavar="SECONDS")
+    float,
+    typer.Option(
+        min=0.1,
+        max=Limits.seconds_max,
+        help="How long to wait for an answer.",
+        metavar="SECONDS",
+    ),
 ]
 Group = Annotated[str, typer.Option(help="Group of the data id.")]
 InstanceId = Annotated[str, typer.Option(help="Instance id of the data id.")]
-
-
-def check_pattern(pattern: str) -> None:
-    """Raise `UsageError` if a pattern is longer than a question may hold."""
-    if len(pattern) > Limits.id_part_characters_max:
-        raise UsageError(
-            f"the pattern has {len(pattern)} characters: write at most "
-            f"{Limits.id_part_characters_max}"
-        )
 
 
 def with_settings(

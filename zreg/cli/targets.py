@@ -26,8 +26,15 @@ def find_target(url: str | None, meta: str | None, cluster: str | None) -> Targe
     """
     name = load_settings({"cluster": cluster}, os.environ).config.cluster
     if meta is None:
-        found = find_url(os.environ) if url is None else url
-        return Target(Link.SESSION, parse_url(found), name)
+        return Target(Link.SESSION, parse_url(url_of(url)), name)
     if url is not None:
         raise UsageError("--url and --meta name two places to ask: give only one of them")
     return Target(Link.META, tcp_addresses(meta, "--meta"), name)
+
+
+def url_of(url: str | None) -> str:
+    """Return this url, or the one that environment, configuration file and default give.
+
+    The settings are read before, and `load_settings` warns of files that may not be read.
+    """
+    return find_url(os.environ, warn=lambda _sentence: None) if url is None else url

@@ -24,7 +24,7 @@ from zreg.client.runtime.subscription_state import Callback
 from zreg.client.service import Service
 from zreg.client.subscription import Subscription
 from zreg.client.view.values import Value
-from zreg.config import Config, Limits
+from zreg.config import LABEL, Config
 from zreg.errors import UsageError
 from zreg.hosts import checked_host
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, DataInfoId, Scope, data_info_id
@@ -73,11 +73,7 @@ class Client:
             app=_setting(app, "ZREG_APP", ""),
             advertise_host=advertise_host,
         )
-        if len(settings.app) > Limits.label_characters_max or not settings.app.isprintable():
-            raise UsageError(
-                f"app {settings.app!r:.80} cannot be used: give a printable text of at most "
-                f"{Limits.label_characters_max} characters"
-            )
+        LABEL.check("app", settings.app)
         self._runtime = Runtime(settings)
 
     @property

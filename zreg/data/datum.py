@@ -14,6 +14,7 @@ class Datum:
 
     __slots__ = (
         "bucket",
+        "is_log_noted",
         "is_quiet",
         "log",
         "name",
@@ -34,6 +35,8 @@ class Datum:
         self.version = ZERO
         self.revision = ZERO
         self.log: OpLog[Change] = OpLog()
+        # Whether `Expiries` knows that the log has more than one change.
+        self.is_log_noted = False
         self.upserts: dict[bytes, Publisher] = {}
         self.removals: dict[bytes, Removal] = {}
         # Whether subscribers can see nothing of what waits for a commit.
@@ -42,6 +45,11 @@ class Datum:
     def __repr__(self) -> str:
         """Show name, version and size."""
         return f"<Datum {self.name} {self.version} publishers={len(self.publishers)}>"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing that this datum has to be kept for."""
+        return not (self.publishers or self.tombstones or self.is_dirty)
 
     @property
     def is_dirty(self) -> bool:

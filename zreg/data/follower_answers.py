@@ -105,22 +105,18 @@ def compared_publishers(
 
     A stray is a publisher that this session registered here and did not name.
     """
-    low, high = compare.first_byte_min, compare.first_byte_max
+    held = store.by_session.of(session)
     named = dict(compare.publishers)
-    held: dict[bytes, int] = {}
-    strays: list[tuple[DataInfoId, bytes, int]] = []
-    for datum in store:
-        for publisher_id, publisher in datum.publishers.items():
-            if publisher.session != session or not low <= publisher_id[0] <= high:
-                continue
-            held[publisher_id] = publisher.version
-            if publisher_id not in named:
-                strays.append((datum.name, publisher_id, publisher.version))
     missing = [
         publisher_id
         for publisher_id, version in named.items()
-        if held.get(publisher_id, 0) < version
+        if (found := held.find(publisher_id)) is None or found.version < version
     ]
+    strays = (
+        (datum.name, publisher_id, datum.publishers[publisher_id].version)
+        for publisher_id, datum in held.in_range(compare.first_byte_min, compare.first_byte_max)
+        if publisher_id not in named
+    )
     return publishers_compared(missing, strays)
 
 

@@ -5,6 +5,7 @@ publishers send them. Until the digest with every session of the membership was 
 publisher that is absent here may still exist, and the node says so (`is_unreconciled`).
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from zreg.model import DataInfoId, Incarnation, Membership, Role, Status
@@ -41,9 +42,10 @@ class Ownership:
         """Return whether this node takes the writes of an id, and answers for it."""
         return self.incarnation is not None and self.ring.primary(name) == self._node_id
 
-    def owns(self, name: DataInfoId) -> bool:
-        """Return whether the ring gives an id to this node."""
-        return self.ring.primary(name) == self._node_id
+    def owner_test(self) -> Callable[[DataInfoId], bool]:
+        """Return a function that says whether the present ring gives an id to this node."""
+        primary, node_id = self.ring.primary, self._node_id
+        return lambda name: primary(name) == node_id
 
     def is_unreconciled(self, name: DataInfoId) -> bool:
         """Return whether a publisher of an id that is absent here may still exist."""

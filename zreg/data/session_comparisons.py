@@ -36,16 +36,18 @@ class SessionComparisons:
     def on_compare_digest(self, peer: Peer, compare: CompareDigest) -> tuple[list[Effect], bool]:
         """Return the answer, and whether this was the last session to be reconciled with.
 
-        A digest under another ring is not answered. An unidentified peer is asked to say who it is:
-        this node forgets a session that does not read, and the session does not know.
+        A digest under another ring is not answered, nor one that comes while the store still holds
+        what this node does not own: the session sends the next one soon. An unidentified peer is
+        asked to say who it is: this node forgets a session that does not read, and the session does
+        not know.
         """
         session = self._contacts.of_peer(peer)
         if session is None:
             return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)], False
         is_same_ring = compare.ring_epoch == self._ownership.ring_epoch
-        if not self._ownership.is_member or not is_same_ring:
+        if not self._ownership.is_member or not is_same_ring or self._store.is_checking:
             return [], False
-        held = self._store.digests.of(session)
+        held = self._store.by_session.of(session)
         is_equal = (compare.count, compare.digest) == (held.count, held.value)
         compared = DigestCompared(compare.ring_epoch, is_equal)
         if is_equal:
@@ -58,5 +60,7 @@ class SessionComparisons:
         session = self._contacts.of_peer(peer)
         if session is None:
             return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)]
+        if self._store.is_checking:
+            return ()
         compared = follower_answers.compared_publishers(self._store, compare, session)
         return [Send(Link.REQUESTS, peer, compared)]

@@ -22,6 +22,8 @@ class SessionContacts:
         self._unheard: dict[Incarnation, float] = {}
         # Connections with writes that were refused as this node was behind: they come again.
         self._refused: dict[Peer, None] = {}
+        # Raised whenever less has to be waited for.
+        self.news_count = 0
 
     def __len__(self) -> int:
         """Return how many connections have said which session they are."""
@@ -31,21 +33,25 @@ class SessionContacts:
         """Return the session behind a connection; None if it has not said which one it is."""
         return self._by_peer.get(peer)
 
-    def are_all_heard(self, now: float) -> bool:
-        """Return whether every session that may hold a client is connected and was not refused.
+    @property
+    def has_refused(self) -> bool:
+        """Whether a session has to send a write again that it may have got from a moved client."""
+        return bool(self._refused)
 
-        A session that was not connected for the whole session grace does not count: its clients had
-        the time to move to another one.
+    def has_unheard(self, at: float) -> bool:
+        """Return whether a session that is not connected may hold a client that vanished then.
+
+        A session that was not connected for the whole session grace before that time may not: its
+        clients had the time to move to another one.
         """
-        if self._refused:
-            return False
-        return all(now - since >= self._grace_seconds for since in self._unheard.values())
+        return any(at - since < self._grace_seconds for since in self._unheard.values())
 
     def follow(self, membership: Membership, now: float) -> None:
         """Take a new membership."""
         members = membership.of(Role.SESSION, *_MAY_TAKE_CLIENTS)
         self._members = dict.fromkeys(member.incarnation for member in members)
         heard = set(self._by_peer.values())
+        self.news_count += 1
         self._unheard = {
             session: self._unheard.get(session, now)
             for session in self._members
@@ -58,6 +64,7 @@ class SessionContacts:
             self.forget(peer, now)
             self._by_peer[peer] = session
         self._unheard.pop(session, None)
+        self.news_count += 1
 
     def note_refused(self, peer: Peer) -> None:
         """Note that a write was refused because this node was behind: the session sends it again.
@@ -70,10 +77,11 @@ class SessionContacts:
         """Note that a session's writes were taken, or that nothing of it is missing here."""
         if self._refused:
             self._refused.pop(peer, None)
+            self.news_count += 1
 
     def forget(self, peer: Peer, now: float) -> Incarnation | None:
         """Forget a connection; return its session if no other connection of it is left."""
-        self._refused.pop(peer, None)
+        self.note_served(peer)
         session = self._by_peer.pop(peer, None)
         if session is None or session in self._by_peer.values():
             return None

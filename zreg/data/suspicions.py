@@ -6,6 +6,7 @@ write for that reason. A removal now would take a living publisher out of all vi
 """
 
 from collections import deque
+from typing import NamedTuple
 
 from zreg.data.session_contacts import SessionContacts
 from zreg.effects import Peer
@@ -15,6 +16,14 @@ from zreg.wire.data_messages import UnpublishDatum
 
 # What a session concludes from a closed connection or from silence, and its client did not say.
 SUSPICIONS = (Cause.CLOSED, Cause.SILENT)
+
+
+class Held(NamedTuple):
+    """A request that waits, since when and from which connection."""
+
+    since: float
+    peer: Peer
+    unpublish: UnpublishDatum
 
 
 class Suspicions:
@@ -30,31 +39,47 @@ class Suspicions:
         self._grace_seconds = grace_seconds
         self._contacts = contacts
         self._cluster_member = cluster_member
-        self._held: deque[tuple[float, Peer, UnpublishDatum]] = deque()
+        self._held: deque[Held] = deque()
+        # What was known when all were judged last: without news none but the oldest may be due.
+        self._judged_with: tuple[int, bool] | None = None
 
     def __len__(self) -> int:
         """Return how many requests are held."""
         return len(self._held)
 
-    def must_wait(self, unpublish: UnpublishDatum, now: float) -> bool:
-        """Return whether the request removes on suspicion, and cannot be judged now."""
-        is_suspicion = any(removal.cause in SUSPICIONS for removal in unpublish.removals)
-        return is_suspicion and not self._can_judge(now)
+    def hold(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> bool:
+        """Keep a request that cannot be judged yet; return False if it can be."""
+        if all(removal.cause not in SUSPICIONS for removal in unpublish.removals):
+            return False
+        if self._can_judge(now):
+            return False
+        self._held.append(Held(now, peer, unpublish))
+        return True
 
-    def _can_judge(self, now: float) -> bool:
-        return not self._cluster_member.is_behind and self._contacts.are_all_heard(now)
-
-    def hold(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> None:
-        """Keep a request until it can be judged."""
-        self._held.append((now + self._grace_seconds, peer, unpublish))
+    def _can_judge(self, since: float) -> bool:
+        """Return whether this node hears all that may hold a client which vanished at that time."""
+        is_behind = self._cluster_member.is_behind or self._contacts.has_refused
+        return not is_behind and not self._contacts.has_unheard(since)
 
     def take_due(self, now: float) -> list[tuple[Peer, UnpublishDatum]]:
         """Return the requests that can be judged now, or have waited for the grace."""
-        count = len(self._held)
-        if not self._can_judge(now):
-            count = sum(1 for deadline_at, _, _ in self._held if deadline_at <= now)
-        return [self._held.popleft()[1:] for _ in range(count)]
+        known = (self._contacts.news_count, self._cluster_member.is_behind)
+        if known == self._judged_with:
+            due = self._take_old(now)
+        else:
+            self._judged_with = known
+            oldest = now - self._grace_seconds
+            due = [h for h in self._held if h.since <= oldest or self._can_judge(h.since)]
+            taken = set(map(id, due))
+            self._held = deque(held for held in self._held if id(held) not in taken)
+        return [(held.peer, held.unpublish) for held in due]
+
+    def _take_old(self, now: float) -> list[Held]:
+        old: list[Held] = []
+        while self._held and now - self._held[0].since >= self._grace_seconds:
+            old.append(self._held.popleft())
+        return old
 
     def forget(self, peer: Peer) -> None:
         """Drop the requests of a connection that is gone: its session sends them again."""
-        self._held = deque(entry for entry in self._held if entry[1] != peer)
+        self._held = deque(held for held in self._held if held.peer != peer)

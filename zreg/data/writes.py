@@ -53,16 +53,21 @@ class Writes:
         members = membership.of(Role.SESSION, *_LIVING)
         self._living = frozenset(member.incarnation for member in members)
 
-    def evict_forgotten(self) -> None:
-        """Evict the publishers of sessions that the membership has no more.
+    def evict_forgotten(self, count_max: int) -> bool:
+        """Evict publishers of sessions that the membership has no more; return whether all.
+
+        At most so many are evicted.
 
         That meta has forgotten a session proves nothing by itself: a client may have moved to a
         session that this node has not heard. So the caller waits until the digest with every living
         session was equal after the forgetting, and then commits at once (`DatumStore.evict`).
         """
-        for session in self._store.digests.sessions():
+        for session in self._store.by_session.sessions():
             if session not in self._sessions:
-                self._store.evict(session)
+                count_max -= self._store.evict(session, count_max)
+                if not count_max:
+                    return False
+        return True
 
     def on_publish(self, peer: Peer, publish: PublishDatum, now: float) -> Sequence[Effect]:
         """Merge a publisher."""
@@ -88,9 +93,7 @@ class Writes:
         name = unpublish.data_info_id
         if not self._ownership.is_primary(name):
             return [self._refusals.not_primary(peer, unpublish.request_id)]
-        if self._suspicions.must_wait(unpublish, now):
-            self._suspicions.hold(peer, unpublish, now)
-        else:
+        if not self._suspicions.hold(peer, unpublish, now):
             self._remove(peer, unpublish, now)
         return ()
 

@@ -15,6 +15,7 @@ from zreg.effects import (
     REFUSED,
     TIMED_OUT,
     UNREACHABLE,
+    UNRESOLVED,
     WARNING,
     Log,
 )
@@ -38,6 +39,8 @@ _ADVICE: Final = {
     NO_ANSWER: "check whether meta hangs, and whether --meta names its port (9610 by default)",
 }
 
+_UNRESOLVED_ADVICE: Final = "correct the name in --meta, or the name service of this machine"
+
 _Fields = dict[str, str | int | float]
 
 
@@ -57,7 +60,7 @@ class OutageLog:
         `is_round_over`: every meta node was tried since the last round, so all reasons are fresh.
         """
         fields: _Fields = {"reason": self._outage.reasons}
-        if advice := _ADVICE.get(self._outage.last_failure):
+        if advice := _advice_on(self._outage.last_failure):
             fields["detail"] = advice
         lines = self._log("meta.connection.lost", fields, now, may_be_new=is_round_over)
         self._is_loss_logged = self._is_loss_logged or bool(lines)
@@ -85,3 +88,7 @@ class OutageLog:
             return []
         self._logged_reasons, self._logged_at = reasons, now
         return [Log(level, event, fields)]
+
+
+def _advice_on(reason: str) -> str | None:
+    return _UNRESOLVED_ADVICE if UNRESOLVED in reason else _ADVICE.get(reason)

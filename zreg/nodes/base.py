@@ -1,8 +1,10 @@
 """A node of any role: one core on one reactor, and what the process around it can ask."""
 
+import asyncio
+import logging
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -10,9 +12,18 @@ from zreg.config import Config
 from zreg.effects import Core, MembershipTaken
 from zreg.health import Harm, Health, Problem, bug_problems, stuck_problems
 from zreg.model import Member
+from zreg.nodes.own_address import OwnAddress
 from zreg.reactor import Disk, EventCallback, Reactor, SocketSet
 from zreg.reactor.link_table import split_address
+from zreg.storage.failures import NodeEndError
 from zreg.storage.membership_cache import MembershipCache
+
+# How often a node looks whether its directory and its address are still there.
+WATCH_SECONDS: Final = 2.0
+# Hosts that stand for all addresses of a machine, as a bound socket reports them.
+ANY_HOSTS: Final = ("*", "0.0.0.0", "::")  # noqa: S104 -- recognised here, never bound to
+
+logger = logging.getLogger("zreg.node")
 
 if TYPE_CHECKING:
     # aiohttp takes a quarter of a second to load: only a node that serves HTTP loads it.
@@ -64,6 +75,10 @@ class Node:
         if membership_cache is not None:
             on_event = self._cache_or_pass_on
         self._reactor = Reactor(core, self.cluster, socket_set, on_event=on_event, disk=disk)
+        is_advertised = self.bound_host in ANY_HOSTS and not settings.advertise_host
+        self._own_address = OwnAddress(
+            split_address(self.address)[0].strip("[]") if is_advertised else self.bound_host
+        )
 
     @property
     def node_id(self) -> str:
@@ -125,17 +140,38 @@ class Node:
 
     async def run(self) -> None:
         """Serve until `stop`."""
+        watch = asyncio.create_task(self._watch())
         try:
             if self._http is not None:
                 await self._http.start()
             await self._reactor.run()
         finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
             try:
                 if self._membership_cache is not None:
                     await self._membership_cache.close()
             finally:
                 if self._http is not None:
                     await self._http.stop()
+
+    async def _watch(self) -> None:
+        """Look again and again at what was checked when this node started."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                await self._check_surroundings()
+            except NodeEndError as error:
+                self._reactor.fail(error)
+                return
+            except Exception:
+                logger.exception("node.watch.failed")
+
+    async def _check_surroundings(self) -> None:
+        """Look at the directory and the address; raises `NodeEndError` if the node must end."""
+        self._own_address.check()
+        if self._membership_cache is not None:
+            await self._membership_cache.check_directory()
 
     def stop(self) -> None:
         """Say goodbye to clients and meta; `run` then returns."""
@@ -166,6 +202,8 @@ class Node:
         found += self._core.health(now).problems
         if self._membership_cache is not None and self._membership_cache.failure is not None:
             found.append(Problem("membership-not-kept", self._membership_cache.failure))
+        if self._own_address.problem is not None:
+            found.append(self._own_address.problem)
         found += bug_problems({**self._reactor.statistics(), **(counts or {})})
         return Health(tuple(found))
 

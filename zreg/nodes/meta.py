@@ -4,6 +4,7 @@ The reactor binds ROUTER for nodes, PUB for the membership, and REQ and REP for 
 in the node's directory, and a restarted node goes on from it.
 """
 
+import asyncio
 import logging
 import os
 import secrets
@@ -104,6 +105,11 @@ class MetaNode(Node):
     def _say_goodbye(self) -> None:
         """Hand over the leadership, if this node has it, and end."""
         self._reactor.post(HandOver())
+
+    async def _check_surroundings(self) -> None:
+        await super()._check_surroundings()
+        if self._journal is not None:
+            await asyncio.to_thread(self._journal.check_files)
 
     def close(self) -> None:
         """Close the sockets and the journal of a node that is never run."""

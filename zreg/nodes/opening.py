@@ -5,6 +5,7 @@ the address that other nodes are told.
 """
 
 import contextlib
+import hashlib
 import ipaddress
 import os
 import socket
@@ -16,7 +17,7 @@ from zreg.config import Limits
 from zreg.effects import Link
 from zreg.errors import UsageError
 from zreg.hosts import bracketed, checked_host
-from zreg.model import Member, Role, Status, checked_node_id
+from zreg.model import NODE_ID, Member, Role, Status, checked_node_id
 from zreg.nodes.base import NodeSettings
 from zreg.reactor import LinkTable, SocketSet
 from zreg.reactor.link_table import check_address, split_address
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 _ANY_HOSTS: Final = ("*", "0.0.0.0", "[::]")  # noqa: S104 -- recognised here, never bound to
 # A documentation address: looking up the route to it sends nothing, and shows the usual interface.
 _ELSEWHERE: Final = ("192.0.2.1", 9)
+# Of a host name that is too long for a node id: how much of its end is kept, and of its digest.
+_TAIL_CHARACTERS: Final = 12
+_DIGEST_CHARACTERS: Final = 8
 
 
 @contextlib.contextmanager
@@ -153,4 +157,19 @@ def _default_node_id(role: Role, address: str) -> str:
     port = address.rpartition(":")[2]
     prefix, suffix = f"{role.name.lower()}-", f"-{port}"
     room = Limits.label_characters_max - len(prefix) - len(suffix)
-    return f"{prefix}{socket.gethostname()[:room]}{suffix}"
+    return f"{prefix}{short_host_name(socket.gethostname(), room)}{suffix}"
+
+
+def short_host_name(name: str, room: int) -> str:
+    """Return a host name in at most `room` characters that a node id may have.
+
+    A name that is changed for this gets a digest of the whole name, so that two names stay two: the
+    names of pods differ at the end only, and those of hosts at the beginning.
+    """
+    plain = "".join("-" if NODE_ID.objection(each) is not None else each for each in name)
+    if plain == name and len(name) <= room:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:_DIGEST_CHARACTERS]
+    tail = plain[-_TAIL_CHARACTERS:].strip("-.")
+    head = plain[: max(0, room - len(digest) - len(tail) - 2)].rstrip("-.")
+    return f"{head}-{digest}-{tail}"

@@ -57,12 +57,19 @@ def view_digest(publishers: Iterable[Publisher]) -> int:
 
     It leaves out versions and sessions, because they change without a push.
     """
-    value = 0
-    for publisher in publishers:
-        seen = zlib.crc32(publisher.body)
-        for label in (publisher.zone, publisher.data_center, publisher.app):
-            # The length goes first, so that moving text from one label to the next is noticed.
-            text = label.encode()
-            seen = zlib.crc32(len(text).to_bytes(2) + text, seen)
-        value += pair_digest(publisher.publisher_id, seen)
-    return value & _MASK
+    return sum(map(seen_digest, publishers)) & _MASK
+
+
+def moved_view_digest(digest: int, gone: Iterable[Publisher], come: Iterable[Publisher]) -> int:
+    """Return the digest of a view after these publishers left it and those joined it."""
+    return (digest - sum(map(seen_digest, gone)) + sum(map(seen_digest, come))) & _MASK
+
+
+def seen_digest(publisher: Publisher) -> int:
+    """Return the contribution of one publisher to the digest of a view."""
+    seen = zlib.crc32(publisher.body)
+    for label in (publisher.zone, publisher.data_center, publisher.app):
+        # The length goes first, so that moving text from one label to the next is noticed.
+        text = label.encode()
+        seen = zlib.crc32(len(text).to_bytes(2) + text, seen)
+    return pair_digest(publisher.publisher_id, seen)

@@ -57,6 +57,10 @@ class OpLog(Generic[S]):
             excess += 1
         del self._changes[:excess], self._times[:excess]
 
+    def oldest_at(self) -> float:
+        """Return when the oldest change was added; there must be one."""
+        return self._times[0]
+
     def newest(self) -> S | None:
         """Return the newest change; None if there is none."""
         return self._changes[-1] if self._changes else None

@@ -91,14 +91,17 @@ class Ring:
 
     def primary(self, data_info_id: str) -> str | None:
         """Return the node that takes the writes of an id; None if the ring has no nodes."""
-        try:
-            return self._remembered[data_info_id]
-        except KeyError:
-            replicas = self.replicas(data_info_id, 1)
-            if len(self._remembered) >= _MEMORY_MAX:
-                self._remembered.clear()
-            primary = self._remembered[data_info_id] = replicas[0] if replicas else None
-            return primary
+        remembered = self._remembered
+        if data_info_id in remembered:
+            return remembered[data_info_id]
+        if len(remembered) >= _MEMORY_MAX:
+            remembered.clear()
+        primary = None
+        if self._owners:
+            index = bisect_left(self._points, self._hash(data_info_id.encode()))
+            primary = self._owners[index if index < len(self._owners) else 0]
+        remembered[data_info_id] = primary
+        return primary
 
     def replicas(self, data_info_id: str, count: int) -> list[str]:
         """Return the first `count` different nodes clockwise from the id, the primary first."""

@@ -12,17 +12,18 @@ a greeting is tried again. A host that does not answer may be cut off.
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from zreg.effects import REFUSED, TIMED_OUT, Connect, Local, Peer, PeerLost, PeerUp
+from zreg.effects import REFUSED, TIMED_OUT, UNRESOLVED, Connect, Local, Peer, PeerLost, PeerUp
 from zreg.errors import UsageError
-from zreg.hosts import is_ip_address
-from zreg.reactor.link_table import bare_host, check_address, split_address
-from zreg.reactor.local_host import written
+from zreg.reactor.link_table import check_address, split_address
 
 # Silence proves nothing, so a longer wait would not help.
 CHECK_SECONDS_MAX: Final = 1.0
 _AGAIN_SECONDS: Final = 0.01
+
+# The family of an IP address, and what the socket module calls its name: host, port and more.
+SocketAddress = tuple[socket.AddressFamily, Any]
 
 
 class Checks:
@@ -57,50 +58,57 @@ class Checks:
 
 
 async def why_unreachable(address: str) -> str | None:
-    """Return why no process greets at an address; None if one does."""
+    """Return why no process greets at an address; None if one does.
+
+    A name may have several addresses. It is refused only if each of them is: a node may be bound to
+    one of them, by IPv4 or by IPv6.
+    """
+    host, port = split_address(address)
+    reasons = []
     try:
         check_address(address, port_min=1)
         async with asyncio.timeout(CHECK_SECONDS_MAX):
-            while not await _is_greeted(address):  # noqa: ASYNC110 -- no event tells when to try
-                await asyncio.sleep(_AGAIN_SECONDS)
+            for at in await _look_up(host.strip("[]"), int(port)):
+                if (reason := await _why_unreachable_at(at)) is None:
+                    return None
+                reasons.append(reason)
+    except TimeoutError:
+        return TIMED_OUT
+    except socket.gaierror as error:
+        return f"{host} {UNRESOLVED}: {error.strerror}"
+    except (OSError, UnicodeError, UsageError) as error:
+        return str(error) or type(error).__name__
+    return next((reason for reason in reasons if reason != REFUSED), REFUSED)
+
+
+async def _look_up(host: str, port: int) -> list[SocketAddress]:
+    """Return the addresses of a host, each once; raises `socket.gaierror` if it has none."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((family, at) for family, *_, at in found))
+
+
+async def _why_unreachable_at(at: SocketAddress) -> str | None:
+    try:
+        while not await _is_greeted(at):  # noqa: ASYNC110 -- no event tells when to try
+            await asyncio.sleep(_AGAIN_SECONDS)
     except ConnectionRefusedError:
         return REFUSED
     except TimeoutError:
-        return TIMED_OUT
-    except (OSError, UnicodeError, UsageError) as error:
-        return str(error) or type(error).__name__
+        raise
+    except OSError as error:
+        return str(error)
     return None
 
 
-async def _is_greeted(address: str) -> bool:
-    """Connect once; return whether a byte came before the end of the connection.
-
-    A name is refused if all its addresses are: a process listens at one of them only.
-    """
-    host, (_, port) = bare_host(address), split_address(address)
-    refusals: list[ConnectionRefusedError] = []
-    hosts = [host] if is_ip_address(host) else await _look_up(host)
-    for each in hosts:
+async def _is_greeted(at: SocketAddress) -> bool:
+    """Connect once; return whether a byte came before the end of the connection."""
+    family, name = at
+    loop = asyncio.get_running_loop()
+    with socket.socket(family, socket.SOCK_STREAM) as connection:
+        connection.setblocking(False)  # noqa: FBT003 -- its only argument
+        await loop.sock_connect(connection, name)
         try:
-            if await _is_greeted_at(each, int(port)):
-                return True
-        except ConnectionRefusedError as error:
-            refusals.append(error)
-    if refusals and len(refusals) == len(hosts):
-        raise refusals[0]
-    return False
-
-
-async def _look_up(host: str) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(written(name) for *_, name in found))  # type: ignore[arg-type]  # names of IP sockets
-
-
-async def _is_greeted_at(host: str, port: int) -> bool:
-    reader, writer = await asyncio.open_connection(host, port)
-    try:
-        return len(await reader.read(1)) > 0
-    except ConnectionResetError:
-        return False
-    finally:
-        writer.transport.abort()
+            return len(await loop.sock_recv(connection, 1)) > 0
+        except ConnectionResetError:
+            return False

@@ -137,6 +137,11 @@ class Reactor:
             # lasting bug would run turn after turn.
             self._wakeups.pause(RETRY_SECONDS)
 
+    def fail(self, error: NodeEndError) -> None:
+        """Have `run` raise this error, which was found outside a turn."""
+        if self._finished is not None:
+            self._finish(error)
+
     def _finish(self, error: NodeEndError | None) -> None:
         """Have `run` return, or raise: no further turn is run, nothing more leaves."""
         self._is_stopped = True

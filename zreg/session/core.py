@@ -41,6 +41,8 @@ from zreg.wire.messages import Message
 if TYPE_CHECKING:
     from random import Random
 
+# Without a leader for longer than an election takes, meta is away.
+_META_AWAY_SECONDS: Final = 2.0
 # Refusals after which a request is sent again.
 _TRANSIENT: Final = (NotPrimaryError.code, NotReadyError.code, SessionGoneError.code)
 
@@ -59,7 +61,10 @@ class SessionCore:
     ) -> None:
         assert member.role is Role.SESSION
         self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
-        self._loss = MembershipLoss()
+        self._node_id = member.node_id
+        self._loss = MembershipLoss(now=now)
+        # Since when no leader of meta is reached; None if one is.
+        self._leaderless_since: float | None = now
         self._data = DataHandler(config, self._cluster_member, rng=rng, now=now)
         self._meta_proxy = MetaProxy(self._cluster_member)
         self._clients = ClientHandler(
@@ -187,7 +192,9 @@ class SessionCore:
 
     def _on_client_lost(self, peer: Peer, now: float) -> None:
         self._meta_proxy.on_client_lost(peer)
-        self._clients.on_peer_lost(peer, now)
+        since = self._leaderless_since
+        is_meta_away = since is not None and now - since >= _META_AWAY_SECONDS
+        self._clients.on_peer_lost(peer, now, is_meta_away=is_meta_away)
 
     # --- membership ---------------------------------------------------------------------------
 
@@ -195,12 +202,19 @@ class SessionCore:
         """Act on what this node learned as a member; return the effects of both steps."""
         effects = learned.effects
         if learned.has_new_leader:
-            effects += self._meta_proxy.on_leader()
+            effects += self._on_leader(now)
         if learned.has_new_membership:
             effects += self._on_membership(self._cluster_member.membership, now)
         if learned.has_new_incarnation:
             effects += self._on_incarnation(self._cluster_member.incarnation, now)
         return effects
+
+    def _on_leader(self, now: float) -> list[Effect]:
+        if self._cluster_member.leader is not None:
+            self._leaderless_since = None
+        elif self._leaderless_since is None:
+            self._leaderless_since = now
+        return self._meta_proxy.on_leader()
 
     def _on_membership(self, membership: Membership, now: float) -> list[Effect]:
         has_new_ring, effects = self._data.links.follow(membership)
@@ -243,8 +257,15 @@ class SessionCore:
         effects += self._meta_proxy.tick(now)
         if self._loss.is_send_away_due(now):
             self._loss.on_sent_away(now)
-            effects += self._clients.send_away()
+            if self._loss.is_lost or self._knows_other_sessions:
+                effects += self._clients.send_away()
         return effects
+
+    @property
+    def _knows_other_sessions(self) -> bool:
+        """Whether clients may find a session that meta has admitted."""
+        sessions = self._cluster_member.membership.of(Role.SESSION)
+        return any(member.node_id != self._node_id for member in sessions)
 
     def next_tick_at(self) -> float | None:
         """Return when `tick` is due."""

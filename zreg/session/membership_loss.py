@@ -1,20 +1,24 @@
-"""When a session that meta took the incarnation from sends its clients to other sessions."""
+"""When a session without an incarnation sends its clients to other sessions."""
 
 from typing import Final
 
 # A session that has not joined again after this time cannot register what its clients publish.
 _SECONDS_MAX: Final = 2.0
+# One that meta has not admitted since its start serves reads meanwhile, so it is more patient.
+_START_SECONDS_MAX: Final = 5.0
+_PAUSE_SECONDS_MAX: Final = 10.0
 
 
 class MembershipLoss:
     """The time at which the session lost its incarnation, and when it next sends its clients away.
 
-    Invariant: both times are None as long as the session is a member, or has never been one.
+    Invariants: both times are None as long as the session is a member. A session that has not been
+    one yet has lost nothing, but its clients may find a session that meta has admitted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, now: float) -> None:
         self._lost_at: float | None = None
-        self._send_away_at: float | None = None
+        self._send_away_at: float | None = now + _START_SECONDS_MAX
 
     def on_lost(self, now: float, *, is_final: bool = False) -> None:
         """Note that meta took the incarnation of this session away; the first time counts.
@@ -29,6 +33,11 @@ class MembershipLoss:
         """Note that this session is a member again."""
         self._lost_at = self._send_away_at = None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether meta took the incarnation of this session away."""
+        return self._lost_at is not None
+
     def is_lasting(self, now: float) -> bool:
         """Return whether the session has been no member for so long that it sends clients away."""
         return self._lost_at is not None and now - self._lost_at >= _SECONDS_MAX
@@ -39,7 +48,8 @@ class MembershipLoss:
 
     def on_sent_away(self, now: float) -> None:
         """Note that clients were sent away; clients that connect now are sent away next time."""
-        self._send_away_at = now + _SECONDS_MAX
+        pause = _SECONDS_MAX if self.is_lost else _PAUSE_SECONDS_MAX
+        self._send_away_at = now + pause
 
     def next_tick_at(self) -> float | None:
         """Return when clients have to be sent away; None while the session is a member."""

@@ -24,12 +24,18 @@ class DirectoryLock:
     def __init__(self, path: Path) -> None:
         """Create and lock it; `UsageError` names its holder, or why it cannot be used."""
         self.path = path
+        self._descriptor = -1
+        self.take()
+
+    def take(self) -> None:
+        """Create and lock the directory that the path leads to now; raises `UsageError`."""
+        self.release()
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise UsageError(
-                f"{path} cannot be used: {error.strerror}; name another --dir"
+                f"{self.path} cannot be used: {error.strerror}; name another --dir"
             ) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -37,14 +43,32 @@ class DirectoryLock:
             holder = _holder(self._descriptor)
             self.release()
             raise UsageError(
-                f"{path} is in use by {holder}: stop that one, or give each node a --dir of its own"
+                f"{self.path} is in use by {holder}: stop that one, or give each node a --dir of "
+                "its own"
             ) from None
         except OSError as error:
             # The node starts without a lock on a file system that has none.
             detail = (
-                f"{path} cannot be locked ({error.strerror}): make sure that no second node uses it"
+                f"{self.path} cannot be locked ({error.strerror}): make sure that no second node "
+                "uses it"
             )
             logger.warning("directory.unlocked detail=%r", detail)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the path leads to another directory, or to none: the lock then protects nothing.
+
+        A path that cannot be looked at proves nothing.
+        """
+        if self._descriptor < 0:
+            return True
+        try:
+            found = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+        return not os.path.samestat(found, os.fstat(self._descriptor))
 
     def release(self) -> None:
         """Let another node use the directory; a second call does nothing."""

@@ -65,6 +65,7 @@ class Journal:
         if self._is_broken:
             raise JournalError(f"The journal {self._path} failed before: end this node.")
         self._is_broken = True
+        self._database.check_files()
         # Without the database's context managers, which cost a commit as much as its statements.
         try:
             try:
@@ -77,6 +78,10 @@ class Journal:
         except sqlite3.Error as error:
             raise self._database.explained(error, "written") from error
         self._is_broken = False
+
+    def check_files(self) -> None:
+        """Raise `JournalError` if a file of the journal was removed or replaced."""
+        self._database.check_files()
 
     def close(self) -> None:
         """Release the file; what was saved stays."""

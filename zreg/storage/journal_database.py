@@ -4,6 +4,7 @@ WAL mode with `synchronous=FULL` writes each transaction with one fdatasync, so 
 disk wholly or not at all. The lock is exclusive: a second process over the same file is refused.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,13 +51,15 @@ class JournalDatabase:
 
     def __init__(self, path: Path, *, page_count_max: int | None = None) -> None:
         self.path = path
-        if path.exists() and path.stat().st_size < _FILE_BYTES_MIN:
-            # SQLite would take so short a file for a new database.
-            raise self.damaged("the file is cut off")
-        # Checked before SQLite opens it: SQLite drops everything after a bad frame, and tidies up.
-        damage = find_wal_damage(path.with_name(f"{path.name}-wal"))
-        if damage is not None:
-            raise self.damaged(f"{damage} is not as it was written")
+        with self.explaining("opened"):
+            if path.exists() and path.stat().st_size < _FILE_BYTES_MIN:
+                # SQLite would take so short a file for a new database.
+                raise self.damaged("the file is cut off")
+            # Checked before SQLite opens it: SQLite drops everything after a bad frame, and tidies
+            # up.
+            damage = find_wal_damage(_wal(path))
+            if damage is not None:
+                raise self.damaged(f"{damage} is not as it was written")
         with self.explaining("opened"):
             # Only the reactor's thread uses it. Timeout 0 reports a second process at once.
             self.connection = sqlite3.connect(path, isolation_level=None, timeout=0)
@@ -64,6 +67,7 @@ class JournalDatabase:
         try:
             with self.explaining("opened"):
                 self._prepare(page_count_max)
+                self._files = {each: each.stat() for each in self._paths() if each.exists()}
         except BaseException:
             self.connection.close()
             raise
@@ -91,6 +95,42 @@ class JournalDatabase:
                     " version that wrote it."
                 )
 
+    def check_files(self) -> None:
+        """Raise `JournalError` if a file was removed or replaced since the journal was opened.
+
+        SQLite would go on to write to the removed file, which ends with this process.
+        """
+        for path in self._paths():
+            try:
+                found = path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                if path in self._files:
+                    raise self._removed(path) from None
+            except OSError:
+                # It cannot be looked at: that proves nothing.
+                continue
+            else:
+                if not os.path.samestat(found, self._files.setdefault(path, found)):
+                    raise self._removed(path)
+
+    def _paths(self) -> tuple[Path, Path]:
+        """Return the file, and its write-ahead log, which SQLite makes with the first write."""
+        return self.path, _wal(self.path)
+
+    def _removed(self, path: Path) -> JournalError:
+        advice = (
+            f"if other meta nodes run, take this node out with `zreg meta rm`, empty {path.parent},"
+            " take it in with `zreg meta add` and start it with --join; a lone meta node founds a"
+            " new cluster when it is started again."
+        )
+        if path != self.path:
+            # SQLite still has the removed file, and moves its content into the other at the end.
+            advice = "start this node again; it goes on from what it had."
+        return JournalError(
+            f"The journal {path} was removed or replaced while this node ran, and what it promises"
+            f" would be lost with its process: {advice}"
+        )
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run the block as one transaction."""
@@ -109,11 +149,16 @@ class JournalDatabase:
 
     @contextmanager
     def explaining(self, what: str) -> Iterator[None]:
-        """Turn an error of SQLite into a `JournalError`: the journal could not be `what`."""
+        """Turn an error of SQLite or of its disk into a `JournalError`: it could not be `what`."""
         try:
             yield
         except sqlite3.Error as error:
             raise self.explained(error, what) from error
+        except OSError as error:
+            raise JournalError(
+                f"The journal {self.path} cannot be {what} ({error.strerror}): "
+                f"{_ADVICE[sqlite3.SQLITE_CANTOPEN]}."
+            ) from error
 
     def explained(self, error: sqlite3.Error, what: str) -> JournalError:
         """Return the error for people: the journal could not be `what`."""
@@ -133,6 +178,10 @@ class JournalDatabase:
             " start it with --join, so that it rejoins as a new node; never copy or repair the"
             " file, because other nodes rely on the votes and entries in it."
         )
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
 
 
 def _text(raw: bytes) -> str:

@@ -31,6 +31,11 @@ PAUSE_SECONDS: Final = 0.2
 # A write that failed is tried again after this time: the operator has to free space first.
 RETRY_SECONDS: Final = 5.0
 
+_TAKEN_AGAIN: Final = (
+    "was removed or replaced while this node ran: it is created and locked again; give each node "
+    "its own --dir, which no other program cleans up"
+)
+
 logger = logging.getLogger("zreg.membership")
 
 
@@ -64,6 +69,10 @@ class MembershipFile:
         logger.warning("membership.ignored detail=%r", detail)
         return EMPTY_MEMBERSHIP
 
+    def is_missing(self, membership: Membership) -> bool:
+        """Whether the file does not exist, although it should hold this membership."""
+        return membership.epoch > 0 and not self.path.exists()
+
     def write(self, membership: Membership) -> None:
         """Replace the file; an empty membership removes it. Raises `OSError`."""
         if membership.epoch == 0:
@@ -89,7 +98,7 @@ class MembershipFile:
 class MembershipCache:
     """Writes the newest membership outside the loop's thread; `store` returns at once.
 
-    A write is due exactly while `_newest` is another membership than `cached`.
+    A write is due exactly while `_newest` is another membership than `cached`, or the file is lost.
     """
 
     def __init__(
@@ -107,6 +116,8 @@ class MembershipCache:
         self._pause_seconds = pause_seconds
         self._retry_seconds = retry_seconds
         self._newest = self.cached
+        # The file was removed, or is no longer where the path leads.
+        self._is_lost = False
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         # Why the last write failed, for people; None if it did not fail.
@@ -125,6 +136,26 @@ class MembershipCache:
             await self._task
         self.release()
 
+    async def check_directory(self) -> None:
+        """Take the directory again if it was removed or replaced, and write the file again."""
+        try:
+            self._is_lost = await asyncio.to_thread(self._find_loss) or self._is_lost
+        except UsageError as error:
+            self._is_lost = True
+            self._on_failure(str(error))
+        if self._is_lost:
+            self.store(self._newest)
+
+    def _find_loss(self) -> bool:
+        """Return whether the file has to be written again; raises `UsageError`. Disks may hang."""
+        if self._lock is None:
+            return False
+        if not self._lock.is_lost:
+            return self._file.is_missing(self.cached)
+        self._lock.take()
+        logger.warning("directory.lost detail=%r", f"{self._lock.path} {_TAKEN_AGAIN}")
+        return True
+
     def release(self) -> None:
         """Let another node use the directory."""
         if self._lock is not None:
@@ -132,7 +163,7 @@ class MembershipCache:
 
     async def _write(self) -> None:
         """Write until nothing newer is left. When the node ends, the current pause ends early."""
-        while self._newest is not self.cached:
+        while self._newest is not self.cached or self._is_lost:
             is_last = self._closing.is_set()
             await self._try_to_write(self._newest)
             if is_last and self.failure is not None:
@@ -144,19 +175,28 @@ class MembershipCache:
 
     async def _try_to_write(self, membership: Membership) -> None:
         try:
-            await asyncio.to_thread(self._file.write, membership)
+            await asyncio.to_thread(self._write_file, membership)
+        except UsageError as error:
+            self._on_failure(str(error))
         except OSError as error:
-            self._on_failure(error)
+            self._on_failure(
+                f"{self._file.path} cannot be written ({error.strerror}): free space or repair its "
+                "directory"
+            )
         else:
             self.failure = None
             self.cached = membership
+            self._is_lost = False
 
-    def _on_failure(self, error: OSError) -> None:
+    def _write_file(self, membership: Membership) -> None:
+        if self._lock is not None and self._lock.is_lost:
+            # Another node may have the directory by now: what is not locked is not written.
+            self._lock.take()
+        self._file.write(membership)
+
+    def _on_failure(self, why: str) -> None:
         """Remember why a write failed, and log the first of several failures in succession."""
         was_failing = self.failure is not None
-        self.failure = (
-            f"{self._file.path} cannot be written ({error.strerror}): free space or repair its "
-            "directory; until then a restart of this node needs meta"
-        )
+        self.failure = f"{why}; until then a restart of this node needs meta"
         if not was_failing:
             logger.warning("membership.keep.failed detail=%r", self.failure)

@@ -16,6 +16,7 @@ from zreg.model import (
     Label,
     Scope,
     Version,
+    check_data_info_id,
 )
 from zreg.wire.fields import (
     ClusterId,
@@ -71,6 +72,10 @@ class Publish(Message, tag=3, frozen=True, array_like=True, gc=False):
     data_info_id: CheckedDatumName
     body: BodyBytes
 
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for an id that is not allowed."""
+        check_data_info_id(self.data_info_id)
+
 
 class Unpublish(Message, tag=4, frozen=True, array_like=True, gc=False):
     """Client to session: remove this publisher up to this version. Answered like `Publish`."""
@@ -92,6 +97,10 @@ class Subscribe(Message, tag=5, frozen=True, array_like=True, gc=False):
     scope: Scope
     version: Version = ZERO
     digest: Digest = 0
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for an id that is not allowed."""
+        check_data_info_id(self.data_info_id)
 
 
 class Unsubscribe(Message, tag=6, frozen=True, array_like=True, gc=False):

@@ -7,11 +7,12 @@ import msgspec
 from msgspec import Meta
 
 from zreg.config import Limits
-from zreg.model import Count
+from zreg.model import SETTING_NAME, Count
 from zreg.wire.fields import RequestId
 from zreg.wire.record import Message
 
-# Printable characters without blanks and without the characters of search patterns.
+# What a decoder can check of a name: characters that no name has, those of search patterns among
+# them. A request to set a name is checked by the whole rule, `SETTING_NAME`.
 SETTING_NAME_PATTERN: Final = r"^[^\s*?\[\]\x00-\x1f\x7f\ud800-\udfff]{1,256}\Z"
 SettingName = Annotated[str, Meta(pattern=SETTING_NAME_PATTERN)]
 SettingValue = Annotated[str, Meta(max_length=Limits.setting_characters_max)]
@@ -21,7 +22,7 @@ ChangeId = Annotated[bytes, Meta(max_length=16)]
 
 
 def is_setting_name(name: str) -> bool:
-    """Return whether the name is allowed for a setting."""
+    """Return whether a setting may have this name: one set by an earlier version, perhaps."""
     return re.match(SETTING_NAME_PATTERN, name) is not None
 
 
@@ -46,6 +47,11 @@ class SetSetting(Message, tag=56, frozen=True, array_like=True, gc=False):
     value: SettingValue | None
     if_version: Count | None = None
     change_id: ChangeId = b""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a new name that is not allowed; one that exists can be removed."""
+        if self.value is not None:
+            SETTING_NAME.check("name of a setting", self.name)
 
 
 class FetchSettings(Message, tag=57, frozen=True, array_like=True, gc=False):

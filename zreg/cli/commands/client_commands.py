@@ -15,7 +15,10 @@ from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Group, InstanceId, Output, Timeout, Url
 from zreg.cli.output import print_table, publisher_json, say, say_json, value_text
 from zreg.cli.process.logs import route_client
+from zreg.cli.process.sd_notify import notify, watchdog_seconds
 from zreg.cli.process.settings_sources import load_settings
+from zreg.cli.process.stop_signals import is_urgent, stop_signals, unblock_stop_signals
+from zreg.cli.targets import url_of
 from zreg.client.api import Client
 from zreg.client.view.view import Publisher, View
 from zreg.client.view.view_change import ViewChange
@@ -63,23 +66,25 @@ def publish(  # noqa: PLR0913 -- one argument per option
             data_id, *values, group=group, instance_id=instance_id, attributes=attributes
         )
         _wait_for(client, publication.wait_registered, timeout_seconds)
-        if output is Format.JSON:
-            say_json(
-                {
-                    "data_info_id": publication.data_info_id,
-                    "publisher_id": publication.publisher_id.hex(),
-                    "registered": True,
-                }
-            )
-        elif hold:
-            say(f"{data_id} is published until Ctrl-C.")
-        else:
-            say(
-                f"{data_id} was accepted, and is removed because this command ends: "
-                "keep it published with --hold."
-            )
-        if hold:
-            _stay(threading.Event())
+        # From the first line on its reader may send a signal, which ends the command with success.
+        with contextlib.suppress(KeyboardInterrupt):
+            if output is Format.JSON:
+                say_json(
+                    {
+                        "data_info_id": publication.data_info_id,
+                        "publisher_id": publication.publisher_id.hex(),
+                        "registered": True,
+                    }
+                )
+            elif hold:
+                say(f"{data_id} is published until Ctrl-C.")
+            else:
+                say(
+                    f"{data_id} was accepted, and is removed because this command ends: "
+                    "keep it published with --hold."
+                )
+            if hold:
+                _stay(threading.Event())
 
 
 def subscribe(  # noqa: PLR0913 -- one argument per option
@@ -153,10 +158,9 @@ def get(  # noqa: PLR0913 -- one argument per option
 
 
 def _client(url: str | None, cluster: str | None) -> Client:
-    """Return a client; without a URL it finds one by itself."""
     route_client()
     config = load_settings({"cluster": cluster}, os.environ).config
-    return Client(url, cluster=config.cluster, config=config)
+    return Client(url_of(url), cluster=config.cluster, config=config)
 
 
 def _attributes(pairs: list[str]) -> dict[str, str]:
@@ -196,22 +200,29 @@ def _advice(client: Client, known: str) -> str:
 
 
 def _interrupt_on_signals() -> None:
-    """Have SIGTERM do what Ctrl-C does.
+    """Have SIGTERM and SIGHUP do what Ctrl-C does.
 
     SIGINT is set too, since a shell makes background processes ignore it.
     """
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        if not is_urgent(signal.Signals(number)):
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, interrupt)
+    for each in stop_signals():
+        signal.signal(each, interrupt)
+    unblock_stop_signals()
 
 
 def _stay(stop: threading.Event) -> None:
     """Wait for Ctrl-C, which ends the command with success, or for the event."""
     with contextlib.suppress(KeyboardInterrupt):
-        stop.wait()
+        # The signal may come as soon as the manager, or a reader of the output, knows.
+        notify("READY=1")
+        while not stop.wait(watchdog_seconds()):
+            notify("WATCHDOG=1")
+    notify("STOPPING=1")
 
 
 def _print_view(view: View, *, is_wide: bool) -> None:

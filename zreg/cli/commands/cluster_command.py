@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 import tempfile
@@ -16,11 +17,13 @@ import typer
 from zreg.cli.ask import ask
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.flags import Flags, with_settings
-from zreg.cli.output import complain, print_table, say, say_json
+from zreg.cli.output import announce, complain, table_text
 from zreg.cli.process.children import START_SECONDS_MAX, Child, ParentPid, end_with_parent
 from zreg.cli.process.node_options import CONFIG_FIELDS, as_flags
 from zreg.cli.process.ports import free_ports
+from zreg.cli.process.sd_notify import feed_watchdog, notify
 from zreg.cli.process.settings_sources import load_settings
+from zreg.cli.process.stop_signals import is_urgent, stop_signals, unblock_stop_signals
 from zreg.cli.targets import Target
 from zreg.config import Config
 from zreg.effects import Link
@@ -210,37 +213,41 @@ async def _run(cluster: Cluster, sessions: int, data: int, *, is_json: bool) -> 
     stop = _stop_on_signals(cluster)
     life = asyncio.create_task(_live(cluster, sessions, data, is_json=is_json))
     stopping = asyncio.create_task(stop.wait())
+    watchdog = asyncio.create_task(feed_watchdog())
     try:
         await asyncio.wait([life, stopping], return_when=asyncio.FIRST_COMPLETED)
         if life.done():
             life.result()
     finally:
+        notify("STOPPING=1")
         life.cancel()
         stopping.cancel()
         await asyncio.gather(life, stopping, return_exceptions=True)
         await cluster.end()
+        watchdog.cancel()
 
 
 def _stop_on_signals(cluster: Cluster) -> asyncio.Event:
     stop = asyncio.Event()
 
     def on_signal(number: signal.Signals) -> None:
-        if stop.is_set():
+        if stop.is_set() and is_urgent(number):
             # A second signal: do not wait for the nodes to say goodbye.
             cluster.kill()
             os._exit(128 + number)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    unblock_stop_signals()
     return stop
 
 
 async def _live(cluster: Cluster, sessions: int, data: int, *, is_json: bool) -> None:
     await cluster.start(sessions, data)
     if is_json:
-        for child in cluster.children:
-            say_json(msgspec.to_builtins(child.line))
+        lines = [json.dumps(msgspec.to_builtins(child.line)) for child in cluster.children]
+        announce(lines, is_for_programs=True)
     ends = asyncio.create_task(cluster.wait_any_end())
     ready = asyncio.create_task(cluster.wait_serving())
     try:
@@ -252,6 +259,7 @@ async def _live(cluster: Cluster, sessions: int, data: int, *, is_json: bool) ->
                 f"the cluster does not serve after {START_SECONDS_MAX:g} s "
                 f"({cluster.not_serving_reason}): read the logs of its nodes, in the --dir or above"
             )
+        notify("READY=1")
         _say_ready(cluster.children, is_json=is_json)
         await ends
         raise CommandFailedError(
@@ -265,12 +273,15 @@ async def _live(cluster: Cluster, sessions: int, data: int, *, is_json: bool) ->
 
 def _say_ready(children: Sequence[Child], *, is_json: bool) -> None:
     if is_json:
-        say_json({"ready": True})
+        announce([json.dumps({"ready": True})], is_for_programs=True)
         return
     lines = [child.line for child in children if child.line is not None]
-    print_table(
+    table = table_text(
         ["role", "node id", "pid", "address", "http"],
         [[n.role, n.node_id, str(n.pid), n.address, n.http or "-"] for n in lines],
     )
     url = ",".join(line.address for line in lines if line.role == "session")
-    say(f"The cluster is ready at zreg://{url}; Ctrl-C ends it. Try: zreg nodes --url zreg://{url}")
+    ready = (
+        f"The cluster is ready at zreg://{url}; Ctrl-C ends it. Try: zreg nodes --url zreg://{url}"
+    )
+    announce([table, ready], is_for_programs=False)

@@ -7,8 +7,9 @@ import typer
 
 from zreg.cli.ask import ask_now
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
-from zreg.cli.flags import Cluster, Format, Output, Timeout, Url, check_pattern
+from zreg.cli.flags import Cluster, Format, Output, Timeout, Url
 from zreg.cli.output import Json, print_table, say, say_json
+from zreg.cli.process.text_arguments import checked_pattern
 from zreg.cli.targets import Target, find_target
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, split_data_info_id
 from zreg.wire.data_messages import DatumsListed, DatumSummary, ListDatums
@@ -27,7 +28,7 @@ def ls(
     output: Output = Format.TABLE,
 ) -> None:
     """List the ids under which something is published."""
-    check_pattern(pattern)
+    checked_pattern(pattern)
     listed = _list(find_target(url, None, cluster), pattern, timeout_seconds)
     found = [datum for datum in listed if datum.publisher_count]
     if output is Format.JSON:

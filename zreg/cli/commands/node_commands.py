@@ -5,7 +5,6 @@ import faulthandler
 import functools
 import json
 import os
-import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,8 +15,8 @@ from msgspec.structs import replace
 
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
-from zreg.cli.output import say
-from zreg.cli.process.address_options import peers
+from zreg.cli.output import announce
+from zreg.cli.process.address_options import bind_host, peers
 from zreg.cli.process.children import ParentPid, end_with_parent
 from zreg.cli.process.http_option import http_port
 from zreg.cli.process.logs import rename, route
@@ -27,10 +26,12 @@ from zreg.cli.process.node_options import (
     OPTION_FIELDS,
     NodeOptions,
 )
-from zreg.cli.process.serve import HANDLED_SIGNALS, Server
+from zreg.cli.process.own_ports import check_own_ports
+from zreg.cli.process.serve import Server, block_signals
 from zreg.cli.process.settings_sources import Settings, load_settings
 from zreg.config import Config
 from zreg.errors import UnavailableError, UsageError
+from zreg.hosts import bracketed
 from zreg.nodes.base import Node, NodeSettings
 from zreg.nodes.data import DataNode
 from zreg.nodes.meta import MetaNode, MetaPlace
@@ -54,12 +55,23 @@ def addresses(role: str, options: NodeOptions) -> tuple[str, str]:
     pub_port = options.pub_port
     if pub_port is None:
         pub_port = port + distance if port else 0
-    host = f"[{options.host}]" if ":" in options.host else options.host
+    host = bracketed(bind_host(options.host, "host"))
     return f"tcp://{host}:{port}", f"tcp://{host}:{pub_port}"
 
 
 def _port(role: str, options: NodeOptions) -> int:
     return _PORTS[role][0] if options.port is None else options.port
+
+
+def _check_ports(role: str, options: NodeOptions, web_port: int | None) -> None:
+    """Raise `UsageError` if this node would need one port twice."""
+    _, pub = addresses(role, options)
+    pub_port = 0 if role == "session" else int(pub.rpartition(":")[2])
+    ports = {"--port": _port(role, options), "--pub-port": pub_port, "--http-port": web_port}
+    own = peers(options.peer).get(options.id) if role == "meta" else None
+    if own is not None:
+        ports[f"--peer {options.id}"] = int(own.rpartition(":")[2])
+    check_own_ports(ports)
 
 
 def build_meta(loaded: Settings, on_event: EventCallback) -> Node:
@@ -131,11 +143,11 @@ def _command(role: str, build: Build) -> Callable[..., None]:
 def run_node(role: str, build: Build, loaded: Settings, *, is_json: bool) -> None:
     """Bind a node, write where it is bound, and serve until a signal comes."""
     faulthandler.enable()
-    # A signal that comes before the loop has its handlers waits until then.
-    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
+    block_signals()
     options = loaded.options
     route(options.id or role, level=options.log_level or "info")
     web_port = http_port(role, options, _port(role, options))
+    _check_ports(role, options, web_port)
     http_server = None if web_port is None else load_http_server()
     server = Server()
     try:
@@ -147,7 +159,11 @@ def run_node(role: str, build: Build, loaded: Settings, *, is_json: bool) -> Non
     if http_server is not None and web_port is not None:
         _bind_http([node], http_server, web_port)
     if is_json:
-        say(json.dumps(about(node)))
+        try:
+            announce([json.dumps(about(node))], is_for_programs=True)
+        except BaseException:
+            node.close()
+            raise
     asyncio.run(server.run([node], on_serving=lambda: None))
 
 
@@ -222,6 +238,7 @@ def dev(
     # Only warnings: lines of normal operation would hide the hints that `dev` prints.
     route("dev", level=loaded.options.log_level or "warning")
     web_port = http_port("session", loaded.options, port)
+    check_own_ports({"--port": port, "--http-port": web_port})
     http_server = None if web_port is None else load_http_server()
     server = Server()
     with tempfile.TemporaryDirectory(prefix="zreg-") as directory:
@@ -267,18 +284,20 @@ def _say_ready(nodes: list[Node], *, is_json: bool) -> None:
     meta, _, session = nodes
     url = session.address.replace("tcp://", "zreg://")
     if is_json:
-        for node in nodes:
-            say(json.dumps(about(node)))
-        say(json.dumps({"ready": True, "url": url}))
+        lines = [json.dumps(about(node)) for node in nodes]
+        announce([*lines, json.dumps({"ready": True, "url": url})], is_for_programs=True)
         return
     is_default = url == "zreg://127.0.0.1:9600"
     option = "" if is_default else f" --url {url}"
-    say(f"zreg is ready at {url} (meta at {meta.address.removeprefix('tcp://')}); Ctrl-C ends it.")
-    say("Try in two other terminals:")
-    say(f"  zreg subscribe hello{option}")
-    say(f"  zreg publish hello world --hold{option}")
+    lines = [
+        f"zreg is ready at {url} (meta at {meta.address.removeprefix('tcp://')}); Ctrl-C ends it.",
+        "Try in two other terminals:",
+        f"  zreg subscribe hello{option}",
+        f"  zreg publish hello world --hold{option}",
+    ]
     if (where := session.http_address) is not None:
-        say(f"  curl http://{where}/healthz")
+        lines.append(f"  curl http://{where}/healthz")
+    announce(lines, is_for_programs=False)
 
 
 session = _command("session", build_session)

@@ -9,12 +9,12 @@ import typer
 
 from zreg.cli.ask import UnansweredError, ask_now
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
-from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url, check_pattern
+from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.output import Json, complain, print_table, printable, say, say_json
 from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag, variable
+from zreg.cli.process.text_arguments import checked_pattern, checked_setting_value
 from zreg.cli.targets import find_target
-from zreg.config import Limits
-from zreg.errors import UsageError
+from zreg.model import COUNT_MAX, SETTING_NAME
 from zreg.wire.settings_messages import (
     FetchSettings,
     SetSetting,
@@ -34,6 +34,7 @@ IfVersion = Annotated[
     typer.Option(
         "--if-version",
         min=0,
+        max=COUNT_MAX,
         help="Change it only if it is at this version; 0: only if it does not exist.",
     ),
 ]
@@ -121,12 +122,8 @@ def set_(  # noqa: PLR0913 -- one argument per option
     output: Output = Format.TABLE,
 ) -> None:
     """Create a setting or change its value."""
-    _check_name(name)
-    if len(value) > Limits.setting_characters_max:
-        raise UsageError(
-            f"the value has {len(value)} characters: a setting holds at most "
-            f"{Limits.setting_characters_max}; set it to a place where large data can be found"
-        )
+    SETTING_NAME.check("name", name)
+    checked_setting_value(value)
     requests = _SettingRequests(url, meta, cluster, timeout_seconds)
     reply = requests.change(name, value, if_version)
     if name in CONFIG_FIELDS or name in OPTION_FIELDS:
@@ -170,7 +167,7 @@ def ls(
     output: Output = Format.TABLE,
 ) -> None:
     """List the settings and their values."""
-    check_pattern(pattern)
+    checked_pattern(pattern)
     found = _SettingRequests(url, meta, cluster, timeout_seconds).fetch(pattern)
     if output is Format.JSON:
         say_json([_json(setting) for setting in found])
@@ -183,12 +180,12 @@ def ls(
 
 
 def _check_name(name: str) -> None:
+    """Raise `UsageError` for a name that no setting has.
+
+    A setting of an earlier version may have a name that could not be set today.
+    """
     if not is_setting_name(name):
-        raise UsageError(
-            f"{name[:80]!r} cannot be the name of a setting: write 1 to "
-            f"{Limits.id_part_characters_max} printable characters, without blanks and without any "
-            "of * ? [ ]"
-        )
+        SETTING_NAME.check("name", name)
 
 
 def _show(setting: Setting, output: Format) -> None:

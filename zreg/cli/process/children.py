@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Annotated, Final
@@ -13,10 +14,13 @@ from typing import IO, Annotated, Final
 import msgspec
 import typer
 
+import zreg
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.process.node_options import variable
+from zreg.cli.process.sd_notify import OF_ONE_PROCESS
 
 _PR_SET_PDEATHSIG: Final = 1
+_PACKAGE_FOLDER: Final = str(Path(zreg.__file__).absolute().parent.parent)
 
 ParentPid = Annotated[int, typer.Option("--parent-pid", hidden=True)]
 START_SECONDS_MAX: Final = 30.0
@@ -66,7 +70,7 @@ class Child:
                 stderr=log,
                 # Ctrl-C then reaches this process only, which ends its children in good order.
                 start_new_session=True,
-                env=_inherited(os.environ),
+                env=inherited(os.environ),
             )
         finally:
             if log is not None:
@@ -120,7 +124,8 @@ class Child:
 
     def _command(self) -> list[str]:
         return [
-            *(sys.executable, "-m", "zreg", self.role, f"--id={self.node_id}"),
+            # -P: no module of the working directory takes the place of one that zreg needs.
+            *(sys.executable, "-P", "-m", "zreg", self.role, f"--id={self.node_id}"),
             *self._arguments,
             *("-o", "json", f"--parent-pid={os.getpid()}"),
         ]
@@ -129,17 +134,24 @@ class Child:
         return "its log lines above" if self._log is None else str(self._log)
 
 
-def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a child, without settings: a child gets its own as flags.
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a child: without settings, and without what is meant for us alone.
 
-    An inherited directory, id or list of peers would be the same for all nodes.
+    A child gets its settings as flags: an inherited directory, id or list of peers would be the
+    same for all nodes. It finds the package that this process runs, wherever it was started.
     """
     log_level = variable("log_level")
-    return {
+    kept = {
         name: value
         for name, value in environment.items()
-        if not name.startswith("ZREG_") or name == log_level
+        if name not in OF_ONE_PROCESS and (not name.startswith("ZREG_") or name == log_level)
     }
+    paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if _PACKAGE_FOLDER not in map(sysconfig.get_path, ("purelib", "platlib")):
+        # Not installed, as in a checkout. Python would look into the working directory instead.
+        paths.insert(0, _PACKAGE_FOLDER)
+    kept.pop("PYTHONPATH", None)
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths)} if paths else kept
 
 
 def end_with_parent(parent_pid: int) -> None:

@@ -3,7 +3,6 @@
 The first of these places that has a value wins, field by field.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import FieldInfo, replace
 
+from zreg.cli.output import complain
 from zreg.cli.process.address_options import tcp_addresses
 from zreg.cli.process.node_options import (
     CONFIG_FIELDS,
@@ -21,7 +21,14 @@ from zreg.cli.process.node_options import (
     hint,
     variable,
 )
-from zreg.client.registry_url import CONFIG_PATHS, check_client_table, line_of
+from zreg.client.registry_url import check_client_table
+from zreg.client.settings_file import (
+    CONFIG_PATHS,
+    SettingsFile,
+    find_settings,
+    line_of,
+    read_settings,
+)
 from zreg.config import Config
 from zreg.errors import UsageError
 
@@ -61,13 +68,15 @@ def load_settings(
 ) -> Settings:
     """Return the settings; raises `UsageError`, which names the place of an unusable value.
 
-    `file` replaces the first of `paths`; paths that do not exist are skipped. `base` holds the
-    defaults.
+    `file` replaces the first of `paths`; paths that do not exist are skipped, and those that may
+    not be read are skipped with a warning on stderr. `base` holds the defaults.
     """
     given: dict[str, _Given] = {}
-    for path in reversed(_files(file, paths)):
-        if path.is_file():
-            given |= _read(path)
+    found = list(find_settings(paths if file is None else paths[1:], complain))
+    if file is not None:
+        found.insert(0, _named(file))
+    for each in reversed(found):
+        given |= _given_in(each)
     for name in _FIELDS:
         if text := environment.get(variable(name)):
             given[name] = _Given(text, variable(name))
@@ -81,46 +90,29 @@ def load_settings(
     )
 
 
-def _files(file: Path | None, paths: Sequence[Path]) -> list[Path]:
-    if file is None:
-        return list(paths)
+def _named(file: Path) -> SettingsFile:
+    """Return the file that an option names, which must exist."""
+    found = read_settings(file)
+    if found is not None:
+        return found
     if file.is_dir():
         raise UsageError(f"{file} is a directory: name a file with -c, or leave out -c")
-    if not file.exists():
-        raise UsageError(f"{file} does not exist: create it (it may be empty), or leave out -c")
-    return [file, *paths[1:]]
+    raise UsageError(f"{file} does not exist: create it (it may be empty), or leave out -c")
 
 
-def _read(path: Path) -> dict[str, _Given]:
+def _given_in(file: SettingsFile) -> dict[str, _Given]:
     """Return what a file sets; an unknown name is refused, with the nearest known one."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        raw = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read ({error.strerror}): make it readable, or remove it"
-        ) from error
-    except ValueError as error:
-        raise UsageError(
-            f"{path} is not valid TOML: {_place_first(str(error))}; correct it"
-        ) from error
     given: dict[str, _Given] = {}
-    for name, value in raw.items():
-        where = f"{path}, line {line_of(name, text)}"
+    for name, value in file.values.items():
+        where = f"{file.path}, line {line_of(name, file.text)}"
         if name == _CLIENT_TABLE:
-            check_client_table(value, path, text)
+            check_client_table(value, file)
             continue
         if name not in _FIELDS:
             what = "section" if isinstance(value, dict) else "setting"
             raise UsageError(f"{where}: there is no {what} {name!r}: {hint(name, _FILE_NAMES)}")
         given[name] = _Given(value, f"{where}: {name}")
     return given
-
-
-def _place_first(error: str) -> str:
-    """Turn tomllib's `what (at line 3, column 5)` into `line 3, column 5: what`."""
-    what, _, place = error.rpartition(" (at ")
-    return f"{place.rstrip(')')}: {what}" if what else error
 
 
 def _convert(field: FieldInfo, given: _Given) -> object:

@@ -7,21 +7,27 @@ if TYPE_CHECKING:
     from random import Random
 
 _SCHEME: Final = "tcp://"
+# How many addresses of earlier Welcomes are kept: a Welcome names at most 64.
+_FORMER_MAX: Final = 64
 
 
 class SessionAddresses:
-    """The configured addresses and those of the last Welcome, tried in rounds.
+    """The configured addresses and those of Welcomes, tried in rounds.
 
-    A round tries each address once, in random order, so that clients spread over the sessions. The
-    next address is taken from the end of the round.
+    A round tries each address once, in random order, so that clients spread over the sessions.
+    Addresses that only earlier Welcomes named come last: a session that was among the first to
+    return does not know the others yet. The next address is taken from the end of the round.
     """
 
     def __init__(self, configured: Iterable[str], *, rng: "Random") -> None:
         self._configured = tuple(dict.fromkeys(configured))
         assert self._configured
         self._learned: tuple[str, ...] = ()
+        self._former: tuple[str, ...] = ()
         self._rng = rng
         self._round: list[str] = []
+        # The session that was left last, which hangs or leaves itself.
+        self._left = ""
         self._new_round()
 
     def __len__(self) -> int:
@@ -30,14 +36,19 @@ class SessionAddresses:
 
     def known(self) -> list[str]:
         """Return all addresses, the configured ones first."""
-        return list(dict.fromkeys((*self._configured, *self._learned)))
+        return list(dict.fromkeys((*self._configured, *self._learned, *self._former)))
 
     def learn(self, addresses: Iterable[str]) -> None:
-        """Replace the addresses of the previous Welcome by those of this one."""
-        self._learned = tuple(a for a in addresses if a.startswith(_SCHEME))
+        """Take the addresses of a Welcome; keep some of earlier ones as a last choice."""
+        learned = tuple(a for a in addresses if a.startswith(_SCHEME))
+        known = {*learned, *self._configured}
+        former = dict.fromkeys((*self._learned, *self._former))
+        self._former = tuple(a for a in former if a not in known)[:_FORMER_MAX]
+        self._learned = learned
 
     def try_first(self, address: str) -> None:
         """Start a round with this address: its session probably still runs."""
+        self._left = ""
         self._new_round()
         if address in self._round:
             self._round.remove(address)
@@ -45,6 +56,7 @@ class SessionAddresses:
 
     def try_last(self, address: str) -> None:
         """Start a round that ends with this address: its session leaves or hangs."""
+        self._left = address
         self._new_round()
         if address in self._round:
             self._round.remove(address)
@@ -61,6 +73,14 @@ class SessionAddresses:
         """Whether every address was tried since the round began."""
         return not self._round
 
+    @property
+    def has_untried(self) -> bool:
+        """Whether the round has an address left, other than that of the session left last."""
+        return any(address != self._left for address in self._round)
+
     def _new_round(self) -> None:
-        self._round = self.known()
-        self._rng.shuffle(self._round)
+        present = list(dict.fromkeys((*self._configured, *self._learned)))
+        self._rng.shuffle(present)
+        former = list(self._former)
+        self._rng.shuffle(former)
+        self._round = [*former, *present]

@@ -154,7 +154,7 @@ class SessionConnection:
 
         The text is empty if this session serves best, or if there is no other to try.
         """
-        if self.state is ClientState.CONNECTED or self._addresses.is_round_over:
+        if self.state is ClientState.CONNECTED or not self._addresses.has_untried:
             return ""
         if welcome.session == NO_INCARNATION:
             return "meta has not admitted the session yet, so it cannot register: trying others"

@@ -22,6 +22,7 @@ from zreg.raft.errors import ConfigurationError, NotLeaderError, RaftError
 from zreg.raft.progress import CatchUpState
 from zreg.raft.quorum import majority
 from zreg.raft.status import PeerStatus
+from zreg.tcp_address import why_no_address
 from zreg.wire.common_messages import Accepted
 from zreg.wire.meta_messages import (
     AddMeta,
@@ -104,6 +105,8 @@ class Voters:
             checked_node_id(node_id)
         except UsageError as error:
             return DeniedError.code, str(error)
+        if (why := why_no_address(message.address)) is not None:
+            return DeniedError.code, f"{message.address!r} is no address of a node: {why}"
         present = self._state.membership.living(node_id)
         if present is not None and present.role is not Role.META:
             role = present.role.name.lower()

@@ -9,9 +9,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from zreg.config import Limits
+from zreg.config import LABEL, Limits
 from zreg.effects import INFO, WARNING, Effect, Link, Log, Peer, Probe, Send
 from zreg.errors import (
+    DeniedError,
     ForeignClusterError,
     LimitError,
     MalformedError,
@@ -28,8 +29,10 @@ from zreg.meta.members.session_graces import SessionGraces
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.member_commands import FULL, in_use_detail
 from zreg.meta.state.meta_state import MetaState
-from zreg.model import NO_INCARNATION, Incarnation, Member, Role, Status
+from zreg.model import NO_INCARNATION, NODE_ID, Incarnation, Member, Role, Status
+from zreg.names import refused_name
 from zreg.raft.consensus import RaftCore
+from zreg.tcp_address import why_no_address
 from zreg.wire.common_messages import Accepted
 from zreg.wire.log_commands import Admit, Depart, Raise, SetStatus
 from zreg.wire.membership_messages import Join, Leave, MembershipReply, Renew, Renewed
@@ -159,6 +162,8 @@ class MemberRegistrar:
         if present is not None and present.role is Role.META:
             # A meta node renews no lease: its id is taken as long as the membership shows it.
             return _in_use(peer, join, in_use_detail(present))
+        if present is None and (why := _refused_name(join.member)) is not None:
+            return refused(peer, join.request_id, DeniedError.code, why)
         address = self._raft.configuration.addresses.get(join.member.node_id)
         if address is not None:
             added = replace(join.member, role=Role.META, address=address)
@@ -223,6 +228,18 @@ class MemberRegistrar:
 
         depart = Depart(incarnation, "left")
         return self._proposals.propose_for(peer, leave.request_id, depart, on_applied)
+
+
+def _refused_name(member: Member) -> str | None:
+    """Return why an id, label or address of a new member is not allowed; None if all are."""
+    for address in filter(None, (member.address, member.changes_address)):
+        if (why := why_no_address(address)) is not None:
+            return f"{address!r} is no address of a node: {why}"
+    return refused_name(
+        (NODE_ID, "node id", member.node_id),
+        (LABEL, "zone", member.zone),
+        (LABEL, "data_center", member.data_center),
+    )
 
 
 def _in_use(peer: Peer, join: Join, detail: str) -> Effect:

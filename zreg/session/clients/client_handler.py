@@ -7,11 +7,12 @@ commands need no Hello. `Publishing` and `Subscriptions` act on what the clients
 from collections.abc import Sequence
 from typing import Final
 
-from zreg.config import Config
+from zreg.config import LABEL, Config
 from zreg.effects import INFO, WARNING, Disconnect, Effect, Link, Local, Log, Peer, Send
-from zreg.errors import LimitError, ProtocolVersionError, UnknownMessageError
+from zreg.errors import DeniedError, LimitError, ProtocolVersionError, UnknownMessageError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import NO_INCARNATION, Cause, Role
+from zreg.names import refused_name
 from zreg.session.clients.client_table import Client, ClientTable
 from zreg.session.clients.pending_reason import PendingReason
 from zreg.session.clients.publishing import Publishing, refusal
@@ -140,6 +141,8 @@ class ClientHandler:
         if self._is_full_for(hello.client_id):
             detail = f"this session has its {self._config.clients_max} clients: try another one"
             return [refusal(peer, 0, LimitError, detail), Send(Link.CLIENTS, peer, Bye())]
+        if (why := _refused_label(hello)) is not None:
+            return [refusal(peer, 0, DeniedError, why), Send(Link.CLIENTS, peer, Bye())]
         client, former = self.table.greet(peer, hello, now)
         self.publishing.withdrawals.on_client_greeted(hello.client_id)
         self.subscriptions.stop_pushing(client)
@@ -198,10 +201,10 @@ class ClientHandler:
 
     # --- the end of clients -------------------------------------------------------------------
 
-    def on_peer_lost(self, peer: Peer, now: float) -> None:
+    def on_peer_lost(self, peer: Peer, now: float, *, is_meta_away: bool) -> None:
         """Note that a client's connection ended: its grace begins."""
         self._slow.remove(peer)
-        self.table.close(peer, now)
+        self.table.close(peer, now, is_meta_away=is_meta_away)
 
     def _remove(self, client: Client, cause: Cause) -> list[Effect]:
         """Remove a client, with all that it published and subscribed."""
@@ -253,6 +256,14 @@ class ClientHandler:
             if at is not None and at < due:
                 due = at
         return due
+
+
+def _refused_label(hello: Hello) -> str | None:
+    return refused_name(
+        (LABEL, "app", hello.app),
+        (LABEL, "zone", hello.zone),
+        (LABEL, "data_center", hello.data_center),
+    )
 
 
 def _welcome(cluster_member: ClusterMember, config: Config) -> Welcome:

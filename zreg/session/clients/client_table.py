@@ -11,6 +11,7 @@ from typing import Final
 from zreg.config import Config
 from zreg.effects import Peer
 from zreg.model import Cause, DataInfoId, Scope
+from zreg.primitives.deadlines import Deadlines
 from zreg.primitives.lease import LeaseTable
 from zreg.wire.client_messages import Hello
 
@@ -23,7 +24,7 @@ _STORM_RETURN_SECONDS: Final = 0.5
 # Events of before a stall of this process may be handled so long after it.
 _STALL_EVENTS_SECONDS: Final = 1.0
 
-# How often the closed clients are judged, after the first grace.
+# The least time between two judgements of closed clients, so that those of one moment end together.
 _JUDGE_SECONDS: Final = 0.05
 
 SubscriptionKey = tuple[DataInfoId, Scope]
@@ -80,7 +81,8 @@ class Client:
 class ClientTable:
     """Clients by connection and by id. Times are monotonic seconds.
 
-    Invariant: a client either has a connection, and a lease, or is in `_closed`.
+    Invariant: a client either has a connection, and a lease, or is in `_closed` and has a deadline
+    in `_graces`, at which it is judged.
     """
 
     def __init__(self, config: Config, *, now: float) -> None:
@@ -89,10 +91,11 @@ class ClientTable:
         self._by_peer: dict[Peer, Client] = {}
         self._leases: LeaseTable[bytes] = LeaseTable(config.lease_seconds, now=now)
         self._closed: dict[bytes, Client] = {}
+        self._graces: Deadlines[bytes] = Deadlines()
         self._closes: deque[float] = deque(maxlen=_STORM_CLOSES + 1)
         self._is_storm = False
         self._returned_at = -_STORM_SECONDS
-        self._judge_at: float | None = None
+        self._judged_at = -math.inf
         # When the last stall of this process ended.
         self._stalled_until = -math.inf
 
@@ -138,7 +141,7 @@ class ClientTable:
         client.peer = peer
         client.closed_at = None
         client.is_moving = False
-        self._closed.pop(client.client_id, None)
+        self._reopen(client.client_id)
         client.app = hello.app
         client.zone = hello.zone or self._config.zone
         client.data_center = hello.data_center or self._config.data_center
@@ -147,25 +150,27 @@ class ClientTable:
         self._leases.renew(client.client_id, now)
         return client, former
 
-    def close(self, peer: Peer, now: float) -> Client | None:
-        """Note that a connection is gone; return its client, which has a grace to come back."""
+    def close(self, peer: Peer, now: float, *, is_meta_away: bool = False) -> Client | None:
+        """Note that a connection is gone; return its client, which has a grace to come back.
+
+        `is_meta_away`: the client may be at a session that cannot register it before meta is back.
+        """
         client = self._by_peer.pop(peer, None)
         if client is None:
             return None
         client.peer = None
         client.closed_at = now
         client.grace_seconds = self._config.disconnect_grace_seconds
-        if client.is_moving or self._is_after_stall(now):
+        if client.is_moving or is_meta_away or self._is_after_stall(now):
             # Clients leave a session that is stopped, slow, or sends them away, so they may live
             # at another one: that their connections are closed is no evidence that they are gone.
             client.grace_seconds = self._config.session_grace_seconds
         self._closed[client.client_id] = client
+        self._graces.set(client.client_id, now + client.grace_seconds)
         self._leases.drop(client.client_id)
         self._closes.append(now)
         if len(self._closes) > _STORM_CLOSES and now - self._closes[0] <= _STORM_SECONDS:
             self._is_storm = True
-        if self._judge_at is None:
-            self._judge_at = now + self._config.disconnect_grace_seconds
         return client
 
     def send_away(self) -> list[Peer]:
@@ -177,7 +182,7 @@ class ClientTable:
     def remove(self, client: Client) -> None:
         """Forget a client."""
         self._by_id.pop(client.client_id, None)
-        self._closed.pop(client.client_id, None)
+        self._reopen(client.client_id)
         self._leases.drop(client.client_id)
         if client.peer is not None:
             self._by_peer.pop(client.peer, None)
@@ -192,17 +197,32 @@ class ClientTable:
             for client in self._closed.values():
                 client.closed_at = now
                 client.grace_seconds = self._config.session_grace_seconds
-        grace_seconds = self._storm_grace_seconds(now)
-        closed = [
-            (client, Cause.CLOSED)
-            for client in self._closed.values()
-            if client.closed_at is not None
-            and now - client.closed_at >= max(client.grace_seconds, grace_seconds)
-        ]
+                self._graces.set(client.client_id, now + client.grace_seconds)
+        closed = [(client, Cause.CLOSED) for client in self._take_ended(now)]
         if not self._closed:
             self._is_storm = False
-        self._judge_at = now + _JUDGE_SECONDS if self._closed else None
         return silent + closed
+
+    def _take_ended(self, now: float) -> list[Client]:
+        """Return the closed clients whose grace has ended; judge those of a storm again later."""
+        self._judged_at = now
+        ended: list[Client] = []
+        storm_grace_seconds = self._storm_grace_seconds(now)
+        for client_id in self._graces.take_due(now):
+            client = self._closed[client_id]
+            assert client.closed_at is not None
+            if now - client.closed_at >= max(client.grace_seconds, storm_grace_seconds):
+                ended.append(client)
+                # The caller removes it. Until then it is judged again.
+                self._graces.set(client_id, now)
+            else:
+                # The storm ends at this time, unless more clients come back.
+                self._graces.set(client_id, self._returned_at + _STORM_RETURN_SECONDS)
+        return ended
+
+    def _reopen(self, client_id: bytes) -> None:
+        self._closed.pop(client_id, None)
+        self._graces.drop(client_id)
 
     def _is_after_stall(self, now: float) -> bool:
         """Return whether this process has just stalled, whether `expired` has noticed or not."""
@@ -216,8 +236,10 @@ class ClientTable:
 
     def next_tick_at(self) -> float:
         """Return when `expired` has to be called."""
-        leases_at = self._leases.next_look_at()
-        return leases_at if self._judge_at is None else min(leases_at, self._judge_at)
+        leases_at, grace_at = self._leases.next_look_at(), self._graces.next_at()
+        if grace_at is None:
+            return leases_at
+        return min(leases_at, max(grace_at, self._judged_at + _JUDGE_SECONDS))
 
     @property
     def stall_count(self) -> int:

@@ -10,11 +10,12 @@ from itertools import takewhile
 
 from zreg.config import Config
 from zreg.effects import Effect, Link, Peer, Probe, Send
-from zreg.model import Scope
-from zreg.primitives.digest import UNSURE_DIGEST, view_digest
+from zreg.model import DataInfoId, Scope
+from zreg.primitives.digest import UNSURE_DIGEST
 from zreg.session.clients.client_table import Client
 from zreg.session.clients.push_messages import PushMessages, current_push
-from zreg.session.clients.subscriber import Subscriber, sees
+from zreg.session.clients.subscriber import Subscriber
+from zreg.session.clients.view_digests import ViewDigests
 from zreg.session.upstream.followed_datum import FollowedDatum
 from zreg.wire.client_messages import PushAck
 
@@ -32,6 +33,9 @@ class Pusher:
         self._by_datum: dict[str, dict[Subscriber, None]] = {}
         self._unprobed: dict[Subscriber, None] = {}
         self._to_check: dict[Subscriber, None] = {}
+        # The subscribers whose claims wait for an epoch.
+        self._held: dict[Subscriber, None] = {}
+        self._view_digests = ViewDigests()
         self._messages = PushMessages()
         self.push_count = 0
 
@@ -61,10 +65,15 @@ class Pusher:
             return
         self._unprobed.pop(subscriber, None)
         self._to_check.pop(subscriber, None)
+        self._held.pop(subscriber, None)
         subscribers = self._by_datum[name]
         del subscribers[subscriber]
         if not subscribers:
             del self._by_datum[name]
+
+    def forget(self, name: DataInfoId) -> None:
+        """Drop what is kept for a datum that is no longer followed."""
+        self._view_digests.forget(name)
 
     def on_push_ack(self, subscriber: Subscriber, ack: PushAck) -> None:
         """End the push in flight; what changed meanwhile is pushed when the turn ends.
@@ -93,9 +102,15 @@ class Pusher:
             if subscriber.in_flight is None:
                 self._to_check[subscriber] = None
 
+    def hold_claim(self, subscriber: Subscriber) -> None:
+        """Leave a claim alone until this session has seen another epoch."""
+        subscriber.is_claim_held = True
+        self._held[subscriber] = None
+
     def release_claims(self) -> list[Subscriber]:
         """Return the subscribers whose claims waited for an epoch; check them at the turn's end."""
-        held = [s for s in self._subscribers.values() if s.is_claim_held]
+        held = list(self._held)
+        self._held.clear()
         for subscriber in held:
             subscriber.is_claim_held = False
             self._to_check[subscriber] = None
@@ -158,8 +173,8 @@ class Pusher:
         subscriber.claim = None
         subscriber.is_reset = version > mirror.version
         if version == mirror.version and not mirror.is_unsure:
-            seen = (p for p in mirror.content.values() if sees(subscriber.visibility, p))
-            subscriber.is_current = view_digest(seen) == digest
+            present = self._view_digests.present(subscriber.followed, subscriber.visibility)
+            subscriber.is_current = present == digest
 
     def tick(self, now: float) -> list[Effect]:
         """Probe once each client that has not acknowledged a push for long; it may be gone.

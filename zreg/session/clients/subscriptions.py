@@ -69,6 +69,7 @@ class Subscriptions:
             self._key_counts[name] -= 1
             if not self._key_counts[name]:
                 del self._key_counts[name]
+                self.pusher.forget(name)
                 effects += self._followed.remove(name)
         return effects
 
@@ -108,5 +109,5 @@ class Subscriptions:
         if version.epoch <= self._cluster_member.membership.epoch:
             self._followed.claim(subscriber.followed, version)
             return ()
-        subscriber.is_claim_held = True
+        self.pusher.hold_claim(subscriber)
         return self._cluster_member.receive(Link.LOCAL, "", EpochSeen(version.epoch), now).effects

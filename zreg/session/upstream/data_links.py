@@ -10,6 +10,7 @@ from zreg.config import Config
 from zreg.effects import ENDED, Connect, Disconnect, Effect, Link, PeerLost, PeerUp
 from zreg.model import DataInfoId, Incarnation, Member, Membership, Role
 from zreg.primitives.backoff import Backoff
+from zreg.primitives.deadlines import Deadlines
 from zreg.primitives.pending_requests import PendingRequests
 from zreg.primitives.ring import Ring, ring_of
 
@@ -30,7 +31,7 @@ class RequestOwner:
 class DataLink:
     """One connection to a data node: for requests, or for what the node announces."""
 
-    __slots__ = ("address", "backoff", "incarnation", "is_up", "reported_to", "retry_at")
+    __slots__ = ("address", "backoff", "incarnation", "is_up", "reported_to")
 
     def __init__(self, incarnation: Incarnation, address: str, backoff: Backoff) -> None:
         self.incarnation = incarnation
@@ -39,7 +40,6 @@ class DataLink:
         self.is_up = False
         # The meta node that this session reported the loss to: the next leader needs a report too.
         self.reported_to: str | None = None
-        self.retry_at: float | None = None
 
 
 class DataLinks:
@@ -58,6 +58,8 @@ class DataLinks:
         self.epoch = 0
         self._peers: dict[str, str] = {}
         self._links: dict[tuple[Link, str], DataLink] = {}
+        # When to connect again, where a connection was lost.
+        self._retries: Deadlines[tuple[Link, str]] = Deadlines()
         self.requests: PendingRequests[str, RequestOwner] = PendingRequests()
 
     def peers(self) -> list[str]:
@@ -83,6 +85,7 @@ class DataLinks:
         wanted = set(self._peers.values())
         for link, peer in [key for key in self._links if key[1] not in wanted]:
             del self._links[link, peer]
+            self._retries.drop((link, peer))
             effects.append(Disconnect(link, peer))
         for member in members:
             effects += self._connect_new(member)
@@ -118,7 +121,7 @@ class DataLinks:
             return None
         link.is_up = True
         link.reported_to = None
-        link.retry_at = None
+        self._retries.drop((event.link, peer))
         link.backoff.reset()
         return peer if event.link is Link.DATA else None
 
@@ -129,7 +132,7 @@ class DataLinks:
         if link is None:
             return None
         link.is_up = False
-        link.retry_at = now + link.backoff.next_seconds()
+        self._retries.set((event.link, peer), now + link.backoff.next_seconds())
         return peer if event.link is Link.DATA else None
 
     def unreported(self, event: PeerLost, meta: str | None) -> Incarnation | None:
@@ -149,14 +152,11 @@ class DataLinks:
 
     def tick(self, now: float) -> list[Effect]:
         """Connect again where the pause after a lost connection has ended."""
-        effects: list[Effect] = []
-        for (link, peer), state in self._links.items():
-            if state.retry_at is not None and now >= state.retry_at:
-                state.retry_at = None
-                effects.append(Connect(link, peer, state.address))
-        return effects
+        return [
+            Connect(link, peer, self._links[link, peer].address)
+            for link, peer in self._retries.take_due(now)
+        ]
 
     def next_tick_at(self) -> float | None:
         """Return when the next connection is due; None if all stand or are being made."""
-        due = [link.retry_at for link in self._links.values() if link.retry_at is not None]
-        return min(due, default=None)
+        return self._retries.next_at()

@@ -52,3 +52,35 @@ class FollowedDatum(RequestOwner):
     def wants_fetch(self) -> bool:
         """Whether the primary has something that this copy lacks."""
         return not self.mirror.is_known or self.mirror.is_behind
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether there is no copy, or one that may lack publishers."""
+        return not self.mirror.is_known or self.mirror.is_unsure
+
+
+class IncompleteDatums:
+    """The followed datums that are incomplete, by data node: a beat needs to look at no others.
+
+    Invariant: a followed datum is in it, under its own `peer`, exactly while `is_incomplete`.
+    """
+
+    def __init__(self) -> None:
+        self._by_peer: dict[str, dict[DataInfoId, FollowedDatum]] = {}
+
+    def note(self, followed: FollowedDatum) -> None:
+        """Note that a datum is followed, has another primary, or has taken a snapshot."""
+        if followed.is_incomplete:
+            self._by_peer.setdefault(followed.peer, {})[followed.name] = followed
+        else:
+            self.drop(followed)
+
+    def drop(self, followed: FollowedDatum) -> None:
+        """Forget a datum: it is complete or followed no more, or its primary is about to change."""
+        datums = self._by_peer.get(followed.peer)
+        if datums is not None and datums.pop(followed.name, None) is not None and not datums:
+            del self._by_peer[followed.peer]
+
+    def at(self, peer: str) -> list[FollowedDatum]:
+        """Return the incomplete datums of a data node."""
+        return list(self._by_peer.get(peer, {}).values())

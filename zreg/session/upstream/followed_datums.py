@@ -5,7 +5,8 @@ per datum at a time. A gap in the sequences of a bucket shows a lost hint; then 
 the versions of that bucket. A fetch that fails is repeated, and leaves the copy as it is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from zreg.config import Config
@@ -16,7 +17,8 @@ from zreg.primitives.ring import bucket_of
 from zreg.session.upstream.buckets import Buckets, VersionChecks
 from zreg.session.upstream.data_links import DataLinks
 from zreg.session.upstream.fetches import Fetches
-from zreg.session.upstream.followed_datum import FollowedDatum
+from zreg.session.upstream.followed_datum import FollowedDatum, IncompleteDatums
+from zreg.session.upstream.followed_logs import FollowedLogs
 from zreg.session.upstream.registrations import Registrations
 from zreg.wire.data_messages import Beat, Changed, Changes, Snapshot, Versions
 
@@ -49,6 +51,12 @@ class FollowedDatums:
         self._checks = VersionChecks(config, links, self._buckets, now=now)
         self._fetches = Fetches(config, links, rng=rng)
         self._changed: dict[DataInfoId, FollowedDatum] = {}
+        self._incomplete = IncompleteDatums()
+        # The datums of before the ring changed that may have another primary now; None: all.
+        self._unmoved: Iterator[FollowedDatum] | None = None
+        self._logs = FollowedLogs(config)
+        self.is_moving = False
+        self._ring_changed_at = now
         # With how many sessions each data node has not compared yet, by its last beat.
         self._unreconciled: dict[str, int] = {}
 
@@ -89,8 +97,7 @@ class FollowedDatums:
         for followed in changed:
             difference = followed.mirror.take_difference()
             if difference.version > difference.source_version:
-                followed.log.append(difference, now)
-                self._trim(followed, now)
+                self._logs.append(followed, difference, now)
         return changed
 
     # --- which datums are followed ------------------------------------------------------------
@@ -101,6 +108,7 @@ class FollowedDatums:
         if followed is not None:
             return followed, []
         followed = self._followed[name] = FollowedDatum(name, self._links.primary(name), now)
+        self._incomplete.note(followed)
         return followed, self._buckets.add(followed) + self._fetches.fetch(followed)
 
     def remove(self, name: DataInfoId) -> list[Effect]:
@@ -109,7 +117,9 @@ class FollowedDatums:
         if followed is None:
             return []
         self._fetches.forget(followed)
+        self._incomplete.drop(followed)
         self._changed.pop(name, None)
+        self._logs.forget(name)
         return self._buckets.remove(followed)
 
     def claim(self, followed: FollowedDatum, version: Version) -> None:
@@ -128,6 +138,8 @@ class FollowedDatums:
         gaps = self._buckets.note_hint(peer, bucket, changed.sequence)
         effects = self._checks.compare(peer, gaps) if gaps else []
         followed = self._followed.get(changed.data_info_id)
+        if self.is_moving and followed is not None:
+            effects += self._move(followed)
         if followed is None or followed.peer != peer:
             return effects
         before = followed.mirror.version
@@ -141,14 +153,18 @@ class FollowedDatums:
         return effects
 
     def on_beat(self, peer: str, beat: Beat) -> list[Effect]:
-        """Compare the buckets whose hints were lost; fetch what the data node may know by now."""
+        """Compare the buckets whose hints were lost; fetch what the data node may know by now.
+
+        A fetch that waits for the end of its pause is not sent before, unless the beat has news:
+        else a data node that refuses would get all of them with each beat.
+        """
         effects = self._checks.compare(peer, self._buckets.note_beat(peer, beat.sequences))
-        before = self._unreconciled.get(peer, 0)
-        self._unreconciled[peer] = len(beat.unreconciled)
-        if len(beat.unreconciled) < before or not beat.unreconciled:
-            for followed in self._followed.values():
-                is_incomplete = followed.mirror.is_unsure or not followed.mirror.is_known
-                if followed.peer == peer and is_incomplete:
+        before = self._unreconciled.get(peer)
+        self._unreconciled[peer] = count = len(beat.unreconciled)
+        has_news = count < before if before is not None else count == 0
+        if has_news or not count:
+            for followed in self._incomplete.at(peer):
+                if has_news or followed.retry_at is None:
                     effects += self._fetches.fetch(followed)
         return effects
 
@@ -191,25 +207,21 @@ class FollowedDatums:
         self._fetches.end(followed)
         self._buckets.start_counting(followed, snapshot.sequence)
         is_partial = snapshot.is_unreconciled
-        if is_partial and not self._takes_provisional(followed, publishers, now):
+        if is_partial and not _takes_provisional(self._config, followed, publishers, now):
             self._fetches.retry(followed, now)
             return [], []
-        lacking = [] if is_partial else self._answered_for_but_missing(followed, publishers)
+        lacking = [] if is_partial else self._lacking(followed, publishers)
         before = followed.mirror.version
         followed.mirror.snapshot(snapshot.version, publishers + lacking, is_partial=is_partial)
+        self._incomplete.note(followed)
         effects = self._on_answered(followed, before, now)
         return effects, [publisher.publisher_id for publisher in lacking]
 
-    def _answered_for_but_missing(
-        self, followed: FollowedDatum, publishers: Iterable[Publisher]
-    ) -> list[Publisher]:
+    def _lacking(self, followed: FollowedDatum, publishers: Iterable[Publisher]) -> list[Publisher]:
         """Return the mirror's publishers that a snapshot lacks and this session answers for."""
-        named = {publisher.publisher_id for publisher in publishers}
-        return [
-            publisher
-            for publisher_id, publisher in followed.mirror.content.items()
-            if publisher_id not in named and self._registrations.answers_for(publisher_id)
-        ]
+        lacking = followed.mirror.content.keys() - {each.publisher_id for each in publishers}
+        content = followed.mirror.content.items()
+        return [p for key, p in content if key in lacking and self._registrations.answers_for(key)]
 
     def _on_answered(self, followed: FollowedDatum, before: Version, now: float) -> list[Effect]:
         """Ask again if more was hinted meanwhile; after a pause if the answer led nowhere."""
@@ -223,21 +235,6 @@ class FollowedDatums:
             return self._fetches.fetch(followed)
         self._fetches.retry(followed, now)
         return []
-
-    def _takes_provisional(
-        self, followed: FollowedDatum, publishers: list[Publisher], now: float
-    ) -> bool:
-        """Return whether to take what an unreconciled data node has, which may lack publishers.
-
-        A copy merges it at once, since merging drops nothing. Without a copy the session waits a
-        little for more, and a long time before it believes that there is nothing.
-        """
-        if followed.mirror.is_known:
-            return True
-        waited = now - followed.first_asked_at
-        if publishers:
-            return waited >= self._config.provisional_seconds
-        return waited >= self._config.provisional_empty_seconds
 
     def on_refused(self, followed: FollowedDatum, now: float) -> None:
         """Ask again after a pause: the data node refused the fetch."""
@@ -259,37 +256,78 @@ class FollowedDatums:
         self._fetches.on_node_lost(peer)
         return self._fetches.on_node_up(peer)
 
-    def on_ring(self, now: float) -> list[Effect]:
-        """Follow each datum at its primary under the new ring."""
+    def on_ring(self, now: float) -> None:
+        """Begin to follow each datum at its primary under the new ring: see `move_some`."""
         peers = set(self._links.peers())
         self._buckets.keep_only(peers)
         self._fetches.keep_only(peers)
         self._unreconciled = {p: n for p, n in self._unreconciled.items() if p in peers}
+        self._unmoved = None
+        self._ring_changed_at = now
+        self.is_moving = True
+
+    def move_some(self, count: int) -> list[Effect]:
+        """Look at so many datums; has to be called until `is_moving` is False.
+
+        A datum whose new primary hints at a change is moved first.
+        """
+        if self._unmoved is None:
+            self._unmoved = iter(list(self._followed.values()))
+            if len(self._followed) > count:
+                # A list of so many takes long enough for one turn.
+                return []
         effects: list[Effect] = []
-        for followed in self._followed.values():
-            peer = self._links.primary(followed.name)
-            if peer != followed.peer:
-                self._fetches.end(followed)
-                followed.peer = peer
-                followed.first_asked_at = now
-                effects += self._fetches.fetch(followed)
+        looked_at = 0
+        for followed in islice(self._unmoved, count):
+            looked_at += 1
+            if self._followed.get(followed.name) is followed:
+                effects += self._move(followed)
+        self.is_moving = looked_at == count
         return effects
+
+    def _move(self, followed: FollowedDatum) -> list[Effect]:
+        """Follow a datum at its primary, if that is another data node now."""
+        peer = self._links.primary(followed.name)
+        if peer == followed.peer:
+            return []
+        self._fetches.end(followed)
+        self._incomplete.drop(followed)
+        followed.peer = peer
+        self._incomplete.note(followed)
+        followed.first_asked_at = self._ring_changed_at
+        return self._fetches.fetch(followed)
 
     def tick(self, now: float) -> list[Effect]:
         """Ask again what has waited for its pause; once in a while, compare everything."""
         effects = self._fetches.tick(now)
         if now >= self._checks.sweep_at:
             effects += self._checks.sweep(now)
-            for followed in self._followed.values():
-                self._trim(followed, now)
+            self._logs.start_sweep()
+        elif self._checks.is_pending:
+            effects += self._checks.go_on()
+        if self._logs.is_sweeping:
+            self._logs.go_on(now)
         return effects
 
-    def _trim(self, followed: FollowedDatum, now: float) -> None:
-        """Drop steps of a datum's log that are too old or too many."""
-        length = max(self._config.op_log_length_min, len(followed.mirror.content) // 4)
-        followed.log.trim(now, length_max=length, seconds_max=self._config.op_log_seconds)
-
     def next_tick_at(self) -> float:
-        """Return when the next sweep or the next pause of a fetch is due."""
+        """Return when the next sweep or the next pause of a fetch is due; 0 if work is left."""
+        if self._checks.is_pending or self._logs.is_sweeping:
+            return 0.0
         fetch = self._fetches.next_tick_at()
         return self._checks.sweep_at if fetch is None else min(self._checks.sweep_at, fetch)
+
+
+def _takes_provisional(
+    config: Config, followed: FollowedDatum, publishers: list[Publisher], now: float
+) -> bool:
+    """Return whether to take what an unreconciled data node has, which may lack publishers.
+
+    A copy merges it at once, since merging drops nothing. Without a copy the session waits a
+    little for more, and a long time before it believes that there is nothing.
+    """
+    if followed.mirror.is_known:
+        return True
+    waited = now - followed.first_asked_at
+    if publishers:
+        return waited >= config.provisional_seconds
+    return waited >= config.provisional_empty_seconds

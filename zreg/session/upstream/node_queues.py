@@ -1,10 +1,13 @@
 """A session's queue for each data node: unsent registrations, requests in flight, the digest."""
 
 import math
+from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from zreg.effects import Effect, Link, Send
 from zreg.model import NO_INCARNATION, Incarnation
+from zreg.primitives.deadlines import Deadlines
 from zreg.primitives.digest import DigestSum
 from zreg.session.upstream.data_links import NO_NODE, DataLinks
 from zreg.session.upstream.registration import Registration, request_of
@@ -13,8 +16,10 @@ from zreg.wire.data_messages import CompareDigest
 if TYPE_CHECKING:
     from random import Random
 
-# The most requests to one data node that may be unanswered at a time; the rest waits in `unsent`.
+# The most requests to one data node that may be unanswered at a time; the rest waits in `unsent`,
+# until half of the window is free: each look at a long queue costs some time.
 _WINDOW: Final = 4096
+_WINDOW_STEP: Final = _WINDOW // 2
 # The pause after a refusal, and how often it is doubled while the data node accepts nothing.
 _PAUSE_SECONDS: Final = 0.05
 _DOUBLINGS_MAX: Final = 4
@@ -72,12 +77,13 @@ class NodeQueue:
             self.in_flight.pop(registration.request_id, None)
             registration.request_id = 0
 
-    def pause(self, now: float, rng: "Random") -> None:
-        """Send nothing for a while, because the data node refuses."""
+    def pause(self, now: float, rng: "Random") -> float:
+        """Send nothing for a while, because the data node refuses; return until when."""
         if self.paused_until is None or now >= self.paused_until:
             pause = _PAUSE_SECONDS * 2 ** min(self.refused_count, _DOUBLINGS_MAX)
             self.paused_until = now + pause * (1 + rng.random())
             self.refused_count += 1
+        return self.paused_until
 
     def retry(self) -> None:
         """Put back all requests that are not answered: the data node may not have them."""
@@ -86,10 +92,11 @@ class NodeQueue:
             self.unsent[registration.publisher.publisher_id] = registration
         self.in_flight.clear()
 
-    def send(self, session: Incarnation, now: float) -> list[Effect]:
+    def send(self, session: Incarnation, now: float, *, is_moving: bool) -> list[Effect]:
         """Send what waits, as far as the window allows; after all of it the digest, if it is due.
 
-        A publisher of an earlier incarnation is dropped: its client has to publish it again.
+        A publisher of an earlier incarnation is dropped: its client has to publish it again. While
+        registrations are being moved, one that belongs elsewhere stays, and so does the digest.
         """
         if self.paused_until is not None:
             if now < self.paused_until:
@@ -101,35 +108,48 @@ class NodeQueue:
         effects: list[Effect] = []
         in_flight = self.in_flight
         next_id = links.requests.next_id
-        waiting: dict[bytes, Registration] = {}
-        for publisher_id, registration in self.unsent.items():
-            if len(in_flight) >= _WINDOW:
-                waiting[publisher_id] = registration
-                continue
-            if registration.removal is None and registration.publisher.session != session:
-                continue
-            request_id = next_id()
-            registration.request_id = request_id
-            in_flight[request_id] = registration
-            effects.append(Send(Link.DATA, peer, request_of(registration)))
-        self.unsent = waiting
-        if self.is_digest_due and not waiting and session != NO_INCARNATION:
+        misplaced: list[Registration] = []
+        while len(misplaced) < _WINDOW and self.unsent and (fitting := self._take_fitting()):
+            for registration in fitting:
+                if is_moving and links.primary(registration.name) != peer:
+                    misplaced.append(registration)
+                    continue
+                if registration.removal is None and registration.publisher.session != session:
+                    continue
+                request_id = next_id()
+                registration.request_id = request_id
+                in_flight[request_id] = registration
+                effects.append(Send(Link.DATA, peer, request_of(registration)))
+        for registration in misplaced:
+            self.unsent[registration.publisher.publisher_id] = registration
+        is_sent = not (self.unsent or is_moving)
+        if self.is_digest_due and is_sent and session != NO_INCARNATION:
             self.is_digest_due = False
             digest = self.digest
             compare = CompareDigest(links.ring_epoch, digest.count, digest.value)
             effects.append(Send(Link.DATA, peer, compare))
         return effects
 
-    def next_tick_at(self) -> float:
-        """Return when the pause ends; infinity if there is none."""
-        return math.inf if self.paused_until is None else self.paused_until
+    def _take_fitting(self) -> Iterable[Registration]:
+        """Take out the first unsent registrations, as many as the window has room for."""
+        unsent = self.unsent
+        room = _WINDOW - len(self.in_flight)
+        if len(unsent) <= room:
+            self.unsent = {}
+            return unsent.values()
+        if room < _WINDOW_STEP:
+            return ()
+        fitting = dict(islice(unsent.items(), room))
+        for publisher_id in fitting:
+            del unsent[publisher_id]
+        return fitting.values()
 
 
 class NodeQueues:
     """The queue of each data node, by the name of its incarnation, and one for `NO_NODE`.
 
-    `touched` names the queues in which this turn put something; they are sent when it ends. Callers
-    on the hot path use `by_peer` and `touched` directly.
+    `touched` names the queues in which this turn put something, or made room; they are sent when it
+    ends. Callers on the hot path use `by_peer` and `touched` directly.
     """
 
     def __init__(self, links: DataLinks, *, rng: "Random") -> None:
@@ -137,6 +157,11 @@ class NodeQueues:
         self._rng = rng
         self.by_peer: dict[str, NodeQueue] = {NO_NODE: NodeQueue(NO_NODE, links)}
         self.touched: dict[str, None] = {}
+        # When the pause of a queue ends.
+        self._pauses: Deadlines[str] = Deadlines()
+        self._are_digests_due = False
+        # Whether registrations may be in the queue of a data node that is not their primary.
+        self.is_moving = False
 
     @property
     def pending_count(self) -> int:
@@ -160,7 +185,7 @@ class NodeQueues:
         """Send a registration again that its data node refused, after a pause."""
         queue = self.by_peer[registration.peer]
         queue.unsent[registration.publisher.publisher_id] = registration
-        queue.pause(now, self._rng)
+        self._pauses.set(registration.peer, queue.pause(now, self._rng))
 
     def resend(self, registration: Registration) -> None:
         """Send a registration again that its data node lacks, unless it is under way."""
@@ -192,6 +217,7 @@ class NodeQueues:
 
     def request_digests(self) -> None:
         """Send the digest to each data node, after what is sent to it next."""
+        self._are_digests_due = True
         for queue in self.by_peer.values():
             queue.is_digest_due = True
 
@@ -201,7 +227,7 @@ class NodeQueues:
         for peer in self.touched:
             queue = self.by_peer.get(peer)
             if queue is not None:
-                effects += queue.send(session, now)
+                effects += queue.send(session, now, is_moving=self.is_moving)
         self.touched.clear()
         return effects
 
@@ -211,11 +237,14 @@ class NodeQueues:
         Nothing is sent again because an answer is late: the connection stands, so the data node has
         the request.
         """
-        effects: list[Effect] = []
-        for queue in self.by_peer.values():
-            effects += queue.send(session, now)
-        return effects
+        due = self._pauses.take_due(now)
+        if self._are_digests_due:
+            self._are_digests_due = False
+            due += self.by_peer
+        self.touched.update(dict.fromkeys(due))
+        return self.settle(session, now)
 
     def next_tick_at(self) -> float:
         """Return when a pause ends; infinity if there is none."""
-        return min(queue.next_tick_at() for queue in self.by_peer.values())
+        at = self._pauses.next_at()
+        return math.inf if at is None else at

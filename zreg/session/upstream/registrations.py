@@ -6,6 +6,7 @@ accepted or withdrawn.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -27,6 +28,7 @@ class Registrations:
     `session` is the present incarnation of this session, which answers for the publishers of its
     clients. Invariants: a publisher without a removal counts in the digest of its queue exactly if
     `session` answers for it. A withdrawn one stays until its data node has accepted the removal.
+    Each is in the queue of its primary, except, while `is_moving`, in that of a former one.
     """
 
     def __init__(self, links: DataLinks, queues: NodeQueues) -> None:
@@ -36,25 +38,35 @@ class Registrations:
         # Whether `session` is a member still, as far as this node knows.
         self._is_member = False
         self._registrations: dict[bytes, Registration] = {}
+        # The registrations of before the ring changed that may have another primary now.
+        self._unmoved: Iterator[Registration] = iter(())
 
     def __len__(self) -> int:
         """Return how many registrations there are, withdrawn ones included."""
         return len(self._registrations)
 
+    def __iter__(self) -> Iterator[Registration]:
+        """Iterate over those that there are now; it is no matter what changes meanwhile."""
+        return iter(list(self._registrations.values()))
+
     def find(self, publisher_id: bytes) -> Registration | None:
-        """Return the registration of a publisher."""
-        return self._registrations.get(publisher_id)
+        """Return the registration of a publisher, in the queue of its primary.
+
+        So one that still waits to be moved is moved first.
+        """
+        registration = self._registrations.get(publisher_id)
+        if self._queues.is_moving and registration is not None:
+            self._move(registration)
+        return registration
 
     def answers_for(self, publisher_id: bytes) -> bool:
         """Return whether the present incarnation answers for a publisher."""
         registration = self._registrations.get(publisher_id)
         return registration is not None and self._is_answered_for(registration)
 
-    def answered_for_at(self, peer: str) -> Iterator[Publisher]:
-        """Yield the publishers at a data node that the present incarnation answers for."""
-        for registration in self._registrations.values():
-            if registration.peer == peer and self._is_answered_for(registration):
-                yield registration.publisher
+    def is_answered_for_at(self, registration: Registration, peer: str) -> bool:
+        """Return whether the present incarnation answers for a publisher at a data node."""
+        return registration.peer == peer and self._is_answered_for(registration)
 
     def _is_answered_for(self, registration: Registration) -> bool:
         return (
@@ -134,6 +146,7 @@ class Registrations:
         drop the registration locally: another session may hold the client, and answer for it.
         """
         self._take_back(registration)
+        self._queues.touched[registration.peer] = None
         publisher = registration.publisher
         is_present = self._is_member and publisher.session == self.session
         if not is_present and cause in _SUSPICIONS:
@@ -176,6 +189,8 @@ class Registrations:
             if registration is None:
                 continue
             registration.request_id = 0
+            if self._queues.is_moving and self._move(registration):
+                continue
             if registration.removal is not None:
                 del self._registrations[registration.publisher.publisher_id]
             accepted.append(registration)
@@ -196,6 +211,9 @@ class Registrations:
         if registration is None:
             return None
         registration.request_id = 0
+        self._queues.touched[peer] = None
+        if self._queues.is_moving and self._move(registration):
+            return None
         if is_final:
             self._take_back(registration)
             del self._registrations[registration.publisher.publisher_id]
@@ -206,26 +224,50 @@ class Registrations:
     def resend(self, publisher_ids: Iterable[bytes]) -> None:
         """Send publishers again that their primary lacks, unless they are under way."""
         for publisher_id in publisher_ids:
-            registration = self._registrations.get(publisher_id)
+            registration = self.find(publisher_id)
             if registration is not None:
                 self._queues.resend(registration)
 
     # --- ring, incarnation --------------------------------------------------------------------
 
     def on_ring(self) -> None:
-        """Move the registrations whose primary is another data node, or incarnation of one, now."""
-        moved = [
-            registration
-            for registration in self._registrations.values()
-            if registration.peer != self._links.primary(registration.name)
-        ]
-        for registration in moved:
-            self._take_back(registration)
+        """Begin to move the registrations whose primary is another data node now.
+
+        `move_some` has to be called until `is_moving` is False. Until then no digest is sent, and a
+        registration that is needed is moved first.
+        """
+        self._unmoved = iter(self)
+        self._queues.is_moving = True
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether there may be registrations in the queue of a former primary."""
+        return self._queues.is_moving
+
+    def move_some(self, count: int) -> None:
+        """Look at so many registrations; after the last one, compare with all data nodes."""
+        looked_at = 0
+        for registration in islice(self._unmoved, count):
+            looked_at += 1
+            if self._registrations.get(registration.publisher.publisher_id) is registration:
+                self._move(registration)
+        if looked_at == count:
+            return
+        self._queues.is_moving = False
         self._queues.keep_only_members()
-        for registration in moved:
-            self._put(registration)
         for peer in self._links.peers():
             self._queues.request_digest(peer)
+
+    def _move(self, registration: Registration) -> bool:
+        """Put a registration into the queue of its primary; return whether that is another one.
+
+        The former primary may accept it still: that is ignored, since it gives up what it has.
+        """
+        if registration.peer == self._links.primary(registration.name):
+            return False
+        self._take_back(registration)
+        self._put(registration)
+        return True
 
     def on_incarnation_lost(self) -> None:
         """Note that this session is no member any more: its clients live at other sessions."""
@@ -242,11 +284,13 @@ class Registrations:
             queue.digest = DigestSum()
         self.session = session
         self._is_member = True
-        for registration in list(self._registrations.values()):
+        # What no incarnation answers for is in no queue but that of `NO_NODE`, and unsent.
+        unsent = [each for q in self._queues.by_peer.values() for each in q.unsent.values()]
+        for registration in unsent:
             if registration.removal is not None:
                 continue
             publisher = registration.publisher
-            self._queues.by_peer[registration.peer].unsent.pop(publisher.publisher_id, None)
+            del self._queues.by_peer[registration.peer].unsent[publisher.publisher_id]
             if publisher.session == NO_INCARNATION:
                 registration.publisher = replace(publisher, session=session)
                 self._put(registration)

@@ -28,7 +28,7 @@ _PORTS: Final = {
     "session": ("port", "http-port"),
     "data": ("port", "pub-port", "http-port"),
 }
-# The name of a dialler that is no node of the cluster.
+# The name of a dialler that is no node of the cluster. All that dial a session count as clients.
 CLIENT: Final = "client"
 
 
@@ -63,6 +63,11 @@ class ProxiedCluster(ClusterProcesses):
         except BaseException:
             self.close()
             raise
+
+    @property
+    def proxy_stalls(self) -> list[tuple[float, float]]:
+        """When the proxy passed nothing on (`time.monotonic`), and for how many seconds."""
+        return self._proxy.stalls
 
     # --- nodes --------------------------------------------------------------------------------
 
@@ -138,8 +143,11 @@ class ProxiedCluster(ClusterProcesses):
         }
 
     def _add_to_proxy(self, node_id: str) -> None:
+        # To look a dialler up takes milliseconds, and hundreds of clients may dial at once.
+        dialled_by = CLIENT if self._roles[node_id] == "session" else None
         for port in self._ports[node_id].values():
-            self._proxy.add(node_id, (_ADVERTISED_HOST, port), (_HOST, port))
+            address, target = (_ADVERTISED_HOST, port), (_HOST, port)
+            self._proxy.add(node_id, address, target, dialled_by=dialled_by)
 
     def _start_all(self) -> None:
         """Start all nodes at the same time; return once all their sockets are bound."""

@@ -3,7 +3,6 @@
 from zreg.config import Config
 from zreg.data.core import DataCore
 from zreg.effects import Core, Link, MembershipTaken
-from zreg.membership.cluster_member import NodeFailed
 from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.peers.identity import Identity, first_save, founders_of
@@ -177,11 +176,7 @@ class SimCluster(SimClients):
 
     def failed_nodes(self) -> list[str]:
         """Return the running processes whose cores have said that they cannot go on."""
-        return [
-            name
-            for name, process in self.sim.processes.items()
-            if any(isinstance(event, NodeFailed) for event in process.events)
-        ]
+        return [name for name, process in self.sim.processes.items() if process.has_failed]
 
     def supervise(self) -> None:
         """Restart the session and data nodes that have failed, as the service manager would."""

@@ -36,6 +36,8 @@ class LinkFaults:
         self.late: dict[str, float] = {}
         self.lossy: dict[tuple[str, str], float] = {}
         self.fired: Counter[str] = Counter()
+        # Frames that wait for a deaf process, by connection and direction.
+        self.backlog_frames_max = BACKLOG_FRAMES_MAX
 
     def is_cut(self, left: str, right: str) -> bool:
         """Return whether the two cannot talk, in one direction or in both."""

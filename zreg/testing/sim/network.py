@@ -4,16 +4,18 @@ Connections keep their order and lose what is under way when they break. A PUB r
 listen to the topic.
 """
 
+import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from zreg.effects import Effect, Link, Peer, PeerSlow
-from zreg.testing.sim.link_faults import BACKLOG_FRAMES_MAX
 from zreg.testing.sim.sim_connections import PUB_LINKS, Connections
 from zreg.testing.sim.sim_process import Arrived, Connection, Process
-from zreg.testing.sim.virtual_time import START_SECONDS
+from zreg.testing.sim.virtual_time import DELAY_SECONDS_MAX, START_SECONDS
+from zreg.testing.sim.work_counts import WorkCounts
 from zreg.wire.codec import record_name
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class Network(Connections):
         super().__init__(seed)
         self.frame_count = 0
         self._request_count = 0
+        self.work = WorkCounts(*(Counter() for _ in WorkCounts._fields))
 
     def _note_sent(
         self, connection: Connection, messages: "Sequence[Message]", *, to_server: bool
@@ -36,10 +39,10 @@ class Network(Connections):
         ends = (connection.client.name, connection.server.name)
         sender, receiver = ends if to_server else ends[::-1]
         for message in messages:
+            name = record_name(message)
+            self.work.messages[name] += 1
             self.sent.add(self.now - START_SECONDS, sender, receiver, message)
-            self.trace.append(
-                f"{self.now - START_SECONDS:.6f} send {sender}>{receiver} {record_name(message)}"
-            )
+            self.trace.append(f"{self.now - START_SECONDS:.6f} send {sender}>{receiver} {name}")
 
     def _carry(
         self,
@@ -53,6 +56,8 @@ class Network(Connections):
         """Let a frame arrive in order, unless a fault of the network loses it."""
         assert connection.server is not None
         self.frame_count += 1
+        self.work.carried["frames"] += 1
+        self.work.carried["bytes"] += len(frame)
         ends = (connection.client, connection.server)
         sender, receiver = ends if to_server else ends[::-1]
         arrives_at = self._next_arrival(
@@ -88,7 +93,7 @@ class Network(Connections):
     ) -> None:
         """Let a frame wait for a receiver that does not read; drop it beyond the bound."""
         unread = connection.unread[to_server]
-        if connection.is_overrun[to_server] or len(unread) >= BACKLOG_FRAMES_MAX:
+        if connection.is_overrun[to_server] or len(unread) >= self.faults.backlog_frames_max:
             if not connection.is_overrun[to_server]:
                 connection.is_overrun[to_server] = True
                 self.faults.fired["peer slow"] += 1
@@ -100,19 +105,39 @@ class Network(Connections):
         unread.append(arrive)
 
     def read_again(self, name: str) -> None:
-        """Let a process that did not read take what waited for it."""
+        """Let a process that did not read take what waited for it, in as few turns as a reactor."""
         self.faults.deaf.discard(name)
         process = self.processes.get(name)
         if process is None:
             return
+        together: list[tuple[Connection, bool, list[Callable[[], None]]]] = []
+        arrives_at = self.now
         for connection in [*process.dialled.values(), *process.accepted.values()]:
             to_server = connection.client is not process
             unread, connection.unread[to_server] = connection.unread[to_server], []
             connection.is_overrun[to_server] = False
-            # All at one time, which keeps their order, and before what is sent from now on.
-            arrives_at = self._next_arrival(connection, to_server=to_server)
+            at = self._next_arrival(connection, to_server=to_server)
+            if at <= self.now + DELAY_SECONDS_MAX:
+                together.append((connection, to_server, unread))
+                arrives_at = max(arrives_at, at)
+                continue
+            # What was sent before it is late and still on its way.
             for arrive in unread:
-                self._at_time(arrives_at, arrive)
+                self._at_time(at, arrive)
+        waiting: list[Callable[[], None]] = []
+        for connection, to_server, unread in together:
+            # What is sent from now on arrives later.
+            connection.arrives_at[to_server] = arrives_at
+            waiting += unread
+        if waiting:
+            self._at_time(arrives_at, partial(self._arrive_together, process, waiting))
+
+    def _arrive_together(self, process: Process, waiting: list[Callable[[], None]]) -> None:
+        until, process.frozen_until = process.frozen_until, math.inf
+        for arrive in waiting:
+            arrive()
+        process.frozen_until = until
+        self._take_deferred(process)
 
     def _arrive(
         self, connection: Connection, frame: bytes, epoch: int, *, to_server: bool, number: int
@@ -148,6 +173,10 @@ class Network(Connections):
             peer = self._request_count.to_bytes(8)
         message = Arrived(link, peer, frame, epoch, number)
         self._turn(target, lambda: self._take(target, connection, message))
+
+    @abstractmethod
+    def _take_deferred(self, process: Process) -> None:
+        """Let a process work off what it could not do before; not if it is stopped."""
 
     @abstractmethod
     def _take(self, process: Process, connection: Connection, arrived: Arrived) -> Sequence[Effect]:

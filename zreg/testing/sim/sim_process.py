@@ -75,10 +75,14 @@ class Process:
         self.accepted: dict[tuple[Link, Peer], Connection] = {}
         self.topics: dict[Link, dict[bytes, None]] = {}
         self.events: list[msgspec.Struct] = []
+        # The core has said that it cannot go on.
+        self.has_failed = False
         self.outbox: dict[tuple[Link, Peer], list[Message]] = {}
         self.broadcasts: dict[tuple[Link, bytes], list[Message]] = {}
         self.tick_at: float | None = None
         # A slow process is busy with earlier frames until then.
         self.busy_until = 0.0
+        # Since when a tick waits for the frames that keep it busy.
+        self.tick_late_since: float | None = None
         # Epochs in headers that the core was told of.
         self.epochs_seen: set[int] = set()

@@ -7,7 +7,7 @@ outlives its process and forgets what was not synced. The same seed gives the sa
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zreg.effects import (
     Broadcast,
@@ -30,7 +30,9 @@ from zreg.effects import (
     Unlisten,
 )
 from zreg.errors import NotReadyError
+from zreg.membership.cluster_member import NodeFailed
 from zreg.reactor.link_table import WITHOUT_EPOCH
+from zreg.reactor.turn import TICK_LATE_SECONDS_MAX
 from zreg.storage.failures import NodeEndError
 from zreg.testing.sim.link_faults import (
     HEARTBEAT_SECONDS,
@@ -45,6 +47,10 @@ from zreg.wire.common_messages import Refused
 if TYPE_CHECKING:
     from zreg.testing.sim.disk import SimDisk
     from zreg.wire.messages import Message
+
+
+# As a reactor (`zreg/reactor/turn.py`).
+MESSAGES_MAX: Final = 256
 
 
 class ProcessEndedError(Exception):
@@ -107,12 +113,25 @@ class Simulation(Network):
 
     def _wake(self, process: Process) -> None:
         """Give a frozen process what arrived meanwhile, unless it was frozen again for longer."""
+        if self.now >= process.frozen_until:
+            self._turn(process, lambda: ())
+            self._take_deferred(process)
+
+    def _take_deferred(self, process: Process) -> None:
+        """Work off what was deferred: a reactor reads many messages in a turn, a REP socket one."""
         if self.now < process.frozen_until:
             return
-        self._turn(process, lambda: ())
         deferred, process.deferred = process.deferred, []
-        for work in deferred:
-            self._turn(process, work)
+        step = 1 if Link.RAFT_ANSWER in process.binds else MESSAGES_MAX
+        for first in range(0, len(deferred), step):
+            self._turn(process, partial(self._work_off, process, deferred[first : first + step]))
+
+    def _work_off(
+        self, process: Process, works: Sequence[Callable[[], Sequence[Effect]]]
+    ) -> Sequence[Effect]:
+        for work in works:
+            self._perform(process, work())
+        return ()
 
     def post(self, name: str, message: Local) -> None:
         """Give a process a local message, such as a command of the application."""
@@ -134,11 +153,13 @@ class Simulation(Network):
             self.kill(process.name)
 
     def _run_turn(self, process: Process, work: Callable[[], Sequence[Effect]]) -> None:
-        core = process.core
+        core, calls = process.core, self.work.calls
         self._perform(process, work())
         due = core.next_tick_at()
-        if due is not None and due <= self.now:
+        if due is not None and due <= self.now and not self._must_read_first(process):
+            calls["tick"] += 1
             self._perform(process, core.tick(self.now))
+        calls["settle"] += 1
         self._perform(process, core.settle(self.now))
         self._flush(process)
         self._refuse_unanswered(process)
@@ -148,6 +169,16 @@ class Simulation(Network):
             process.tick_at = due
             wait = max(due - self.now, 0.001)
             self._at(wait, lambda: self._tick(process, due))
+
+    def _must_read_first(self, process: Process) -> bool:
+        """Return whether a tick that is due waits for input that is left, as in the reactor."""
+        if process.busy_until <= self.now:
+            process.tick_late_since = None
+        elif process.tick_late_since is None:
+            process.tick_late_since = self.now
+        elif self.now - process.tick_late_since >= TICK_LATE_SECONDS_MAX:
+            process.tick_late_since = None
+        return process.tick_late_since is not None
 
     def _tick(self, process: Process, due: float) -> None:
         if process.tick_at != due:
@@ -162,7 +193,9 @@ class Simulation(Network):
     def _perform(  # noqa: C901, PLR0912, PLR0915 -- one case per effect
         self, process: Process, effects: Iterable[Effect]
     ) -> None:
+        counts = self.work.effects
         for effect in effects:
+            counts[type(effect).__name__] += 1
             match effect:
                 case Send():
                     key = (effect.link, effect.peer)
@@ -196,6 +229,7 @@ class Simulation(Network):
                     self._note(f"log {process.name} {effect.event} {fields}")
                 case Emit():
                     process.events.append(effect.event)
+                    process.has_failed |= isinstance(effect.event, NodeFailed)
                 case _:
                     raise AssertionError(f"unknown effect {effect}")
 
@@ -271,5 +305,6 @@ class Simulation(Network):
             assert not isinstance(record, BadRecord), record
             name = type(record).__name__
             self.record_counts[name] = self.record_counts.get(name, 0) + 1
+            self.work.calls["receive"] += 1
             self._perform(process, core.receive(link, peer, record, self.now))
         return ()

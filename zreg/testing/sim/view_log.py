@@ -22,6 +22,8 @@ class ViewLog:
         self.added: list[bytes] = []
         self.callback_count = 0
         self._version = (0, 0)
+        # Unpacked once: a test asks for the values after every event.
+        self._values: dict[bytes, object] = {}
 
     def on_changed(self, change: ViewChanged) -> None:
         """Apply one event of the client's core."""
@@ -33,12 +35,14 @@ class ViewLog:
         self.callback_count += difference.is_visible
         for key in difference.removals:
             self.content.pop(key, None)
+            self._values.pop(key, None)
             self.removed.append(key)
         for key, publisher in difference.upserts.items():
             if key not in self.content:
                 self.added.append(key)
             self.content[key] = publisher
+            self._values[key] = unpack_body(publisher.body).values[0]
 
     def values(self) -> list[object]:
         """Return the published values, in the order of the publishers' ids."""
-        return [unpack_body(p.body).values[0] for _, p in sorted(self.content.items())]
+        return [value for _, value in sorted(self._values.items())]

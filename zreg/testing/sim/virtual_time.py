@@ -9,7 +9,8 @@ from typing import Final
 from zreg.testing.sim.sent_records import SentRecords
 
 START_SECONDS: Final = 1000.0
-_DELAY_SECONDS: Final = (0.0001, 0.001)
+DELAY_SECONDS_MAX: Final = 0.001
+_DELAY_SECONDS: Final = (0.0001, DELAY_SECONDS_MAX)
 
 
 class VirtualTime:

@@ -14,12 +14,41 @@ from zreg.testing.sim.link_faults import HEARTBEAT_SECONDS
 
 K = TypeVar("K")
 
+_CUTS: Final = (("session", "meta"), ("data", "meta"), ("session", "data"), ("meta", "meta"))
+# What a campaign has to fire: the faults that begin, and what they do to the network.
+FAULT_KINDS: Final = (
+    "stopped",
+    "killed",
+    "all of a role",
+    "all of meta",
+    *(f"cut {left}-{right}" for left, right in _CUTS),
+    *(f"cut {left}-{right} one way" for left, right in _CUTS),
+    "hints lost",
+    "slow",
+    "late",
+    "deaf",
+    "black hole",
+    "frame cut",
+    "broadcast lost",
+    "served slowly",
+    "dial timed out",
+    "heartbeats missed",
+    "peer slow",
+    "forgotten by a ROUTER",
+    "epoch seen",
+)
+
 _LENGTHS: Final = (0.2, 1.0, 2.5, 5.0, 12.0, 25.0)
 _LOSSES: Final = (0.1, 0.5, 1.0)
 # A node that serves at a tenth of its pace, and one that has hardly any.
 _PACES: Final = (0.002, 0.05)
 # How long the clients of a session may take to reach another one.
 _MOVE_SECONDS: Final = 1.5
+# A process that does not read hears no sign of life. It must read before a lease ends that was
+# renewed a ping ago; and faults end up to half a second late.
+_DEAF_SECONDS_MAX: Final = 1.2
+# What is sent now arrives sooner, unless the sender is late.
+_SOON_SECONDS: Final = 0.1
 # After which both ends of a cut have noticed it.
 _NOTICE_SECONDS: Final = HEARTBEAT_SECONDS + 0.5
 # More than a request waits for its answer, and less than a lease.
@@ -56,6 +85,7 @@ class ChaosFaults:
             self._lose_hints,
             self._be_slow,
             self._be_late,
+            self._be_deaf,
             self._be_a_black_hole,
         ]
         self.rng.choice(kinds)()
@@ -81,8 +111,15 @@ class ChaosFaults:
         self._pending.append((self.sim.now + length, nodes, undo))
         return length
 
+    def _busy(self) -> set[str]:
+        """Return the nodes and clients that have a fault, or must be whole for another fault."""
+        return {name for _, names, _ in self._pending for name in names}
+
+    def _clients(self) -> list[str]:
+        return sorted(name for name in self.sim.processes if "er-" in name)
+
     def _free(self, role: str) -> list[str]:
-        busy = {node for _, nodes, _ in self._pending for node in nodes}
+        busy = self._busy()
         return [n for n in self.nodes[role] if n not in busy and n in self.sim.processes]
 
     # --- nodes that die or stop ---------------------------------------------------------------
@@ -123,6 +160,7 @@ class ChaosFaults:
 
     def _fail_role(self) -> None:
         """Kill or stop all nodes of a role, at once or one after the other."""
+        self.counts["all of a role"] += 1
         for name in self._free(self.rng.choice(("session", "data"))):
             self._fail(name)
             if self.rng.random() < 0.3:  # noqa: PLR2004 -- some of them later
@@ -132,6 +170,7 @@ class ChaosFaults:
         """Kill or stop one meta node, or all of them."""
         free = self._free("meta")
         if free and self.rng.random() < 0.3:  # noqa: PLR2004 -- all of them now and then
+            self.counts["all of meta"] += 1
             for name in free:
                 self._fail(name)
         elif free:
@@ -141,9 +180,7 @@ class ChaosFaults:
 
     def _cut_a_link(self) -> None:
         """Cut two nodes off from each other, in one direction or both; other links stand."""
-        left_role, right_role = self.rng.choice(
-            (("session", "meta"), ("data", "meta"), ("session", "data"), ("meta", "meta"))
-        )
+        left_role, right_role = self.rng.choice(_CUTS)
         left = self.rng.choice(self.nodes[left_role])
         if right_role == "data" and not self._may_lose_data_node(left):
             return
@@ -190,27 +227,60 @@ class ChaosFaults:
         late[name] = self.rng.choice(_LATENESSES)
         self._begin("late", (), partial(_forget, late, name))
 
+    def _be_deaf(self) -> None:
+        """Let a node or a client not read for less than a lease.
+
+        What is sent to it waits, and is dropped beyond a bound; then its peer is told that it is
+        slow. A node that reads again has read everything before it judges a lease.
+        """
+        busy = self._busy()
+        clients = [name for name in self._clients() if name not in busy]
+        name = self.rng.choice([*clients, self._any_node()])
+        self.sim.faults.deaf.add(name)
+        self._begin("deaf", (), partial(self.sim.read_again, name))
+        until, nodes, undo = self._pending[-1]
+        self._pending[-1] = (min(until, self.sim.now + _DEAF_SECONDS_MAX), nodes, undo)
+
     def _be_a_black_hole(self) -> None:
         """Let one session be out of reach for new connections; others take its clients.
 
-        A session keeps a client whose connection closed for the disconnect grace only. So all
-        other sessions must be whole until the clients had time to reach one of them, and meta must
-        have admitted them: a session without an incarnation registers nothing.
+        A session keeps a client whose connection closed for the disconnect grace only. So the
+        clients and all other sessions must be whole until the clients had time to reach one of
+        them. And meta must have admitted them: a session without an incarnation registers nothing.
         """
         faults = self.sim.faults
-        free = [n for n in self._free("session") if n not in faults.late and n not in faults.slow]
-        if free != self.nodes["session"] or not all(map(self._is_admitted, free)):
+        free = [name for name in self._free("session") if self._is_whole(name)]
+        if free != self.nodes["session"] or faults.deaf.intersection(self._clients()):
             return
         name = self.rng.choice(free)
         faults.black_holes.add(name)
         self._begin("black hole", (name,), lambda: faults.black_holes.discard(name))
-        others = tuple(other for other in free if other != name)
-        self._pending.append((self.sim.now + _MOVE_SECONDS, others, _nothing))
+        others = [other for other in free if other != name]
+        whole = (*others, *self._clients())
+        self._pending.append((self.sim.now + _MOVE_SECONDS, whole, _nothing))
         for client in [n for n in self.sim.processes if n.startswith("publisher")]:
             self.sim.drop(client, name)
 
-    def _is_admitted(self, name: str) -> bool:
-        return self.sim.processes[name].core.statistics()["incarnation"] != "-"
+    def _is_whole(self, name: str) -> bool:
+        """Return whether a session is a member, reads at once, and is heard at once."""
+        sim, process = self.sim, self.sim.processes[name]
+        faults = sim.faults
+        is_well = name not in (*faults.late, *faults.slow, *faults.deaf)
+        # What a late or slow node had sent or received before it recovered may still be under way.
+        connections = (*process.dialled.values(), *process.accepted.values())
+        arrives_at = max((max(each.arrives_at.values()) for each in connections), default=0.0)
+        has_backlog = max(process.busy_until, arrives_at) > sim.now + _SOON_SECONDS
+        is_member = process.core.statistics()["incarnation"] != "-"
+        return is_well and is_member and not has_backlog and not self._is_long_cut_off(name)
+
+    def _is_long_cut_off(self, session: str) -> bool:
+        """Return whether a data node waits no longer for what a session may register there."""
+        grace = self.cluster.config.session_grace_seconds - 2 * _MOVE_SECONDS
+        return any(
+            session in pair and self.sim.now - cut_at >= grace
+            for pair, cut_at in self.sim.faults.cut.items()
+            if any(name in pair for name in self.nodes["data"])
+        )
 
     def _any_node(self) -> str:
         """Return a session or data node that no other fault needs whole."""

@@ -3,14 +3,16 @@
 python -m zreg.testing.workloads.chaos_workload --seeds 1-200
 """
 
-import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from zreg.model import DataInfoId, data_info_id
+from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
-from zreg.testing.workloads.chaos_faults import ChaosFaults
+from zreg.testing.workloads.campaign import Campaign, campaign_parser
+from zreg.testing.workloads.chaos_faults import FAULT_KINDS, ChaosFaults
 
 if TYPE_CHECKING:
     from zreg.testing.sim.view_log import ViewLog
@@ -35,9 +37,12 @@ class ChaosLife:
         self.rng = self.cluster.sim.rng
         self.session_count = self.rng.randint(2, 4)
         self.data_count = self.rng.randint(2, 4)
+        # Six subscriptions and a few publications fill no backlog of the usual length.
+        self.cluster.sim.faults.backlog_frames_max = self.rng.choice((1, 3, 8))
         self.faults = ChaosFaults(
             self.cluster, sessions=self.session_count, data_nodes=self.data_count
         )
+        self.stores = StoreChecker()
         self.views: dict[tuple[str, DataInfoId], ViewLog] = {}
         # publisher id -> (client, name, value)
         self.published: dict[bytes, tuple[str, DataInfoId, str]] = {}
@@ -74,6 +79,8 @@ class ChaosLife:
             self.cluster.run(min(0.5, end - self.cluster.sim.now))
             self.faults.end_due()
             self._check_no_removal()
+            found = self.stores.check(self.cluster)
+            assert not found, self._report("\n".join(found))
 
     def _publish(self, client: str, name: DataInfoId, publisher_id: bytes | None = None) -> None:
         self._value_count += 1
@@ -85,6 +92,11 @@ class ChaosLife:
         publisher_id = self.rng.choice(sorted(self.published))
         client, name, _ = self.published[publisher_id]
         self._publish(client, name, publisher_id)
+
+    @property
+    def fault_counts(self) -> Counter[str]:
+        """How often each kind of fault began, and how often it had an effect on the network."""
+        return self.faults.counts + self.cluster.sim.faults.fired
 
     # --- what must hold -----------------------------------------------------------------------
 
@@ -116,33 +128,15 @@ class ChaosLife:
         return f"seed {self.seed}: {what}\n{trace[-6000:]}\n{nodes}"
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a range of seeds; print failures, and how often each kind of fault fired."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", default="1-50", help="FIRST-LAST")
+    parser = campaign_parser(__doc__, "1-50")
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--failures", type=int, default=5, help="stop after so many")
-    parser.add_argument("--characters", type=int, default=3000, help="of each failure's report")
-    arguments = parser.parse_args()
-    first, last = map(int, arguments.seeds.split("-"))
-    failed, run = [], 0
-    counts: Counter[str] = Counter()
-    for seed in range(first, last + 1):
-        life = ChaosLife(seed, steps=arguments.steps)
-        run += 1
-        try:
-            life.run()
-        except Exception as error:  # noqa: BLE001 -- any error belongs to its seed
-            failed.append(seed)
-            text = f"{type(error).__name__}: {error}"
-            sys.stdout.write(f"{text[: arguments.characters]}\n---\n")
-            sys.stdout.flush()
-        counts += life.faults.counts + life.cluster.sim.faults.fired
-        if len(failed) >= arguments.failures:
-            break
-    fired = " ".join(f"{name.replace(' ', '-')}={count}" for name, count in sorted(counts.items()))
-    sys.stdout.write(f"{run} seeds, {len(failed)} failed {failed}; {fired}\n")
-    return 1 if failed else 0
+    arguments = parser.parse_args(argv)
+    campaign = Campaign(
+        FAULT_KINDS, failures_max=arguments.failures, characters_max=arguments.characters
+    )
+    return campaign.run(arguments.seeds, lambda seed: ChaosLife(seed, steps=arguments.steps))
 
 
 if __name__ == "__main__":

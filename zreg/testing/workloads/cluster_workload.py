@@ -6,19 +6,21 @@ none, and every view must end with exactly what the living clients publish.
     python -m zreg.testing.workloads.cluster_workload --seeds 1-200
 """
 
-import argparse
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
 from zreg.testing.checkers.membership_checker import differing_memberships
 from zreg.testing.checkers.meta_checker import MetaChecker
+from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.workloads.campaign import Campaign, campaign_parser
 from zreg.testing.workloads.settings_clients import SettingsClient, SettingsHistory
 from zreg.testing.workloads.settings_writer import SettingsWriter
 from zreg.testing.workloads.workload_clients import WorkloadClients
-from zreg.testing.workloads.workload_faults import WorkloadFaults
+from zreg.testing.workloads.workload_faults import FAULT_KINDS, WorkloadFaults
 
 HEAL_SECONDS_MAX: Final = 30.0
 SETTINGS_CLIENT_COUNT: Final = 4
@@ -46,6 +48,7 @@ class Workload:
         has_cache = seed % 3 == 2  # noqa: PLR2004
         self.cluster = SimCluster(seed, metas=metas, has_membership_cache=has_cache)
         self.checker = MetaChecker()
+        self.stores = StoreChecker()
         self.rng = self.cluster.sim.rng
         self.session_count = self.rng.randint(1, 3)
         self.data_count = self.rng.randint(1, 3)
@@ -74,6 +77,7 @@ class Workload:
             assert not false_removals, self._report("\n".join(false_removals))
             self.clients.protect_shown()
             self.checker.check(cluster.meta_cores())
+            self._check_stores()
         self.faults.end()
         self._check_convergence()
         self._check_meta()
@@ -106,6 +110,11 @@ class Workload:
         self.clients.on_freeze(name, seconds)
         self.cluster.sim.freeze(name, seconds)
 
+    @property
+    def fault_counts(self) -> Counter[str]:
+        """How often each kind of fault fired."""
+        return self.faults.counts + Counter({"client killed": self.clients.killed_count})
+
     # --- checks at the end --------------------------------------------------------------------
 
     def _check_convergence(self) -> None:
@@ -123,6 +132,11 @@ class Workload:
         # No session may be evicted late.
         self.cluster.run(self.cluster.config.session_grace_seconds + 5.0)
         assert has_converged(), self._report("converged, and then changed")
+        self._check_stores()
+
+    def _check_stores(self) -> None:
+        found = self.stores.check(self.cluster)
+        assert not found, self._report("\n".join(found))
 
     def _check_meta(self) -> None:
         """Check that all meta nodes agree, and hold every setting that was acknowledged."""
@@ -149,31 +163,28 @@ class Workload:
         return f"seed {self.seed}: {what}\n{trace}\n{nodes}"
 
 
-def main() -> int:
-    """Run a range of seeds; print the first failures and return 1 if there are any."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", default="1-100", help="FIRST-LAST")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a range of seeds; print failures, and how often each kind of fault fired."""
+    parser = campaign_parser(__doc__, "1-100")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--digests", action="store_true", help="print a digest of each seed")
     parser.add_argument("--settings-clients", type=int, default=SETTINGS_CLIENT_COUNT)
-    arguments = parser.parse_args()
-    first, last = map(int, arguments.seeds.split("-"))
-    failed = 0
-    for seed in range(first, last + 1):
-        try:
-            count = arguments.settings_clients
-            workload = Workload(seed, steps=arguments.steps, settings_client_count=count)
-            workload.run()
-        except Exception as error:  # noqa: BLE001 -- any error belongs to its seed
-            failed += 1
-            sys.stdout.write(f"seed {seed}: {type(error).__name__}: {str(error)[:6000]}\n")
-            if failed >= 3:  # noqa: PLR2004 -- enough to look at
-                break
-        else:
-            if arguments.digests:
-                sys.stdout.write(f"{seed} {workload.cluster.sim.sent.hexdigest()}\n")
-    sys.stdout.write(f"{last - first + 1} seeds, {failed} failed\n")
-    return 1 if failed else 0
+    arguments = parser.parse_args(argv)
+    lives: list[Workload] = []
+
+    def new_life(seed: int) -> Workload:
+        count = arguments.settings_clients
+        lives[:] = [Workload(seed, steps=arguments.steps, settings_client_count=count)]
+        return lives[0]
+
+    def print_digest(seed: int) -> None:
+        if arguments.digests:
+            sys.stdout.write(f"{seed} {lives[0].cluster.sim.sent.hexdigest()}\n")
+
+    # Only a life with settings clients cuts the leader off.
+    kinds = [kind for kind in FAULT_KINDS if arguments.settings_clients or " cut " not in kind]
+    campaign = Campaign(kinds, failures_max=arguments.failures, characters_max=arguments.characters)
+    return campaign.run(arguments.seeds, new_life, on_passed=print_digest)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ class WorkloadClients:
         # Until then a client may be taken for dead, as it was frozen, or its session was.
         self._unprotected_until: dict[str, float] = {}
         self._count = 0
+        self.killed_count = 0
 
     def start(self) -> None:
         """Start three publishers and three subscribers."""
@@ -90,6 +91,7 @@ class WorkloadClients:
         for publisher_id in self.published.pop(client):
             self._protected.pop(publisher_id, None)
         self.cluster.sim.kill(client)
+        self.killed_count += 1
         self._count += 1
         self._new_publisher(f"publisher-{self._count}")
 

@@ -1,5 +1,6 @@
 """The faults of a cluster workload: nodes are killed, frozen, cut off, added and started again."""
 
+from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -8,6 +9,19 @@ from zreg.testing.workloads.meta_faults import MetaFaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+FAULT_KINDS: Final = (
+    "session killed",
+    "data node killed",
+    "data node added",
+    "meta node killed",
+    "leader killed",
+    "all meta nodes killed",
+    "frozen",
+    "leader cut off",
+    "leader cut off and frozen",
+    "client killed",
+)
 
 _DATA_NODES_MAX: Final = 5
 _NEVER_FROZEN: Final = ("subscriber", "writer", "settings")
@@ -27,6 +41,8 @@ class WorkloadFaults:
         # By node that was killed: how to start it again.
         self._down: dict[str, Callable[[], object]] = {}
         self._cut_until = 0.0
+        # How often each kind of fault fired.
+        self.counts: Counter[str] = Counter()
 
     def _is_running(self, name: str) -> bool:
         return name in self.cluster.sim.processes
@@ -40,6 +56,7 @@ class WorkloadFaults:
         # Without any session clients only wait, which another test covers.
         if len(running) > 1:
             number = self.rng.choice(running)
+            self.counts["session killed"] += 1
             self.cluster.sim.kill(f"session-{number}")
             self._down[f"session-{number}"] = lambda: self.cluster.session(number)
 
@@ -49,6 +66,7 @@ class WorkloadFaults:
         running = [number for number in numbers if self._is_running(f"data-{number}")]
         if running:
             number = self.rng.choice(running)
+            self.counts["data node killed"] += 1
             self.cluster.sim.kill(f"data-{number}")
             self._down[f"data-{number}"] = lambda: self.cluster.data(number)
 
@@ -56,6 +74,7 @@ class WorkloadFaults:
         """Start a data node that is new to the cluster."""
         if self._data_count < _DATA_NODES_MAX:
             self._data_count += 1
+            self.counts["data node added"] += 1
             self.cluster.data(self._data_count)
 
     # --- meta nodes ---------------------------------------------------------------------------
@@ -64,16 +83,20 @@ class WorkloadFaults:
         """Kill a meta node."""
         running: list[str | None] = [*sorted(self.cluster.meta_cores())]
         if name := self.rng.choice(running or [None]):
+            self.counts["meta node killed"] += 1
             self._kill_meta(name)
 
     def kill_leader(self) -> None:
         """Kill the leader of meta."""
         if leader := self.cluster.leader():
+            self.counts["leader killed"] += 1
             self._kill_meta(leader)
 
     def kill_all_metas(self) -> None:
         """Kill all meta nodes, as in a power cut; they start again at different times."""
-        for name in sorted(self.cluster.meta_cores()):
+        names = sorted(self.cluster.meta_cores())
+        self.counts["all meta nodes killed"] += len(names) > 1
+        for name in names:
             self._kill_meta(name)
 
     def _kill_meta(self, name: str) -> None:
@@ -97,6 +120,7 @@ class WorkloadFaults:
         if rng.random() < _CUT_SHARE:
             frozen_seconds = rng.choice((0.0, 1.5, 3.0))
             self._cut_until = sim.now + frozen_seconds + rng.uniform(1.0, 3.0)
+            self.counts["leader cut off and frozen" if frozen_seconds else "leader cut off"] += 1
             for name in self.cluster.meta_names:
                 if name != leader:
                     sim.cut(leader, name)
@@ -107,6 +131,7 @@ class WorkloadFaults:
 
     def choose_freeze(self) -> tuple[str, float]:
         """Return a process to freeze, and for how many seconds."""
+        self.counts["frozen"] += 1
         names = [n for n in self.cluster.sim.processes if not n.startswith(_NEVER_FROZEN)]
         return self.rng.choice(names), self.rng.choice((0.2, 1.0, 5.0))
 

@@ -12,8 +12,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from zreg.testing.processes.chaos.campaign import Size, run_campaign
-from zreg.testing.processes.chaos.random_faults import RandomFaults
+from zreg.testing.processes.chaos.chaos_campaign import Size, run_campaign
 
 
 def main() -> int:
@@ -34,12 +33,12 @@ def main() -> int:
     failed: list[int] = []
     for seed in range(first, last + 1):
         outcome = run_campaign(seed, arguments.seconds, directory / f"seed-{seed}", size)
-        counts += Counter(outcome.counts)
+        counts.update(outcome.counts)
         if outcome.is_failed:
             failed.append(seed)
         sys.stdout.write(f"{outcome.summary}\n")
         sys.stdout.flush()
-    missing = [kind for kind in RandomFaults.KINDS if not counts[kind]]
+    missing = sorted(kind for kind, count in counts.items() if not count)
     fired = " ".join(f"{name.replace(' ', '-')}={count}" for name, count in sorted(counts.items()))
     sys.stdout.write(f"{last - first + 1} seeds, failed {failed}; {fired}; logs in {directory}\n")
     if missing:

@@ -60,14 +60,14 @@ class LastingClients:
         self._ids = [f"chaos-{number}" for number in range(id_count)]
         # Since when clients are without a session.
         self._away_since: dict[zreg.Client, float] = {}
-        self._publications = [
+        self.publications = [
             (data_id, client.publish(data_id, "value-0"))
             for number, data_id in enumerate(self._ids * _PUBLISHERS_PER_ID)
             for client in [self._publisher_of(number)]
         ]
         self._client_of = {
             publication.publisher_id: self._publisher_of(number)
-            for number, (_, publication) in enumerate(self._publications)
+            for number, (_, publication) in enumerate(self.publications)
         }
         self._subscriptions = {
             (data_id, watcher): client.subscribe(
@@ -76,7 +76,7 @@ class LastingClients:
             for watcher, client in enumerate(self._watchers)
             for data_id in self._ids
         }
-        for _, publication in self._publications:
+        for _, publication in self.publications:
             publication.wait_registered(_START_SECONDS_MAX)
         for subscription in self._subscriptions.values():
             subscription.wait_for(min_count=_PUBLISHERS_PER_ID, timeout_seconds=_START_SECONDS_MAX)
@@ -102,7 +102,7 @@ class LastingClients:
     def wrong_views(self) -> list[str]:
         """Return how each view differs from what is published."""
         wanted: dict[str, list[str]] = {data_id: [] for data_id in self._ids}
-        for data_id, publication in self._publications:
+        for data_id, publication in self.publications:
             wanted[data_id].append(str(publication.values[0]))
         return [
             f"{data_id} at watcher {watcher}: shows {shown}, must show {sorted(wanted[data_id])}"
@@ -126,7 +126,7 @@ class LastingClients:
         number = 0
         while not self._stopping.wait(_REPUBLISH_SECONDS):
             number += 1
-            _, publication = self._rng.choice(self._publications)
+            _, publication = self._rng.choice(self.publications)
             began_at = time.monotonic()
             publication.republish(f"value-{number}")
             try:

@@ -41,23 +41,26 @@ class RandomFaults:
     Kinds are drawn like cards: each comes once before any comes again, as soon as it can begin.
     """
 
-    KINDS: Final = (
-        "one",
-        "pair",
-        "all sessions",
-        "all data nodes",
-        "meta",
-        "all meta",
-        "cut session-meta",
-        "cut data-meta",
-        "cut session-data",
-        "cut meta-meta",
-        "clients reset",
-        "black hole",
-    )
-
     def __init__(self, cluster: ProxiedCluster, rng: Random) -> None:
-        self.counts: Counter[str] = Counter()
+        self._begins: dict[str, Callable[[], bool]] = {
+            "one": partial(self._fail_some_of, ("session", "data"), 1),
+            "pair": partial(self._fail_some_of, ("session", "data", "meta"), 2),
+            "all sessions": partial(self._fail_all, "session"),
+            "all data nodes": partial(self._fail_all, "data"),
+            "meta": partial(self._fail_some_of, ("meta",), 1),
+            "all meta": partial(self._fail_all, "meta"),
+            "cut session-meta": partial(self._cut, "session", "meta"),
+            "cut data-meta": partial(self._cut, "data", "meta"),
+            "cut session-data": partial(self._cut, "session", "data"),
+            "cut meta-meta": partial(self._cut, "meta", "meta"),
+            "clients reset": self._reset_clients,
+            "black hole": self._make_black_hole,
+        }
+        # These need a second node of the role.
+        for kind, role in (("cut meta-meta", "meta"), ("black hole", "session")):
+            if len(cluster.of(role)) == 1:
+                del self._begins[kind]
+        self.counts: Counter[str] = Counter(dict.fromkeys(self._begins, 0))
         # What began and ended, each with the time in seconds since the faults began.
         self.history: list[tuple[float, str]] = []
         self._cluster = cluster
@@ -69,21 +72,26 @@ class RandomFaults:
         self._kinds: list[str] = []
         self._undos: list[_Undo] = []
         self._cut_pairs: set[frozenset[str]] = set()
-        self._began_at = time.monotonic()
+        self.began_at = time.monotonic()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of faults; `counts` has more: how the nodes failed and links were cut."""
+        return tuple(self._begins)
 
     @property
     def seconds(self) -> float:
         """The time since the faults began."""
-        return time.monotonic() - self._began_at
+        return time.monotonic() - self.began_at
 
     # --- beginning and ending -----------------------------------------------------------------
 
     def step(self) -> None:
         """Begin the next fault that can begin now."""
-        if len(self._kinds) < len(self.KINDS):
-            self._kinds += self._rng.sample(self.KINDS, len(self.KINDS))
+        if len(self._kinds) < len(self._begins):
+            self._kinds += self._rng.sample(sorted(self._begins), len(self._begins))
         for kind in self._kinds:
-            if self._begin(kind):
+            if self._begins[kind]():
                 self.counts[kind] += 1
                 self._kinds.remove(kind)
                 return
@@ -103,35 +111,9 @@ class RandomFaults:
             for undo in undos:
                 undo.run()
 
-    def _begin(self, kind: str) -> bool:
-        match kind.split():
-            case ["one"]:
-                return self._fail_some(self._free("session") + self._free("data"), 1)
-            case ["pair"]:
-                return self._fail_some([*map(self._free_one, self._nodes)], 2)
-            case ["all", "sessions"]:
-                return self._fail_all("session")
-            case ["all", "data", "nodes"]:
-                return self._fail_all("data")
-            case ["meta"]:
-                return self._fail_some(self._free("meta"), 1)
-            case ["all", "meta"]:
-                return self._fail_all("meta")
-            case ["cut", roles]:
-                left, right = roles.split("-")
-                return self._cut(left, right)
-            case ["clients", "reset"]:
-                return self._reset_clients()
-            case _:
-                return self._make_black_hole()
-
     def _free(self, role: str) -> list[str]:
         busy = {node for undo in self._undos for node in undo.nodes}
         return [node for node in self._nodes[role] if node not in busy]
-
-    def _free_one(self, role: str) -> str | None:
-        free = self._free(role)
-        return self._rng.choice(free) if free else None
 
     def _note(self, text: str) -> None:
         self.history.append((self.seconds, text))
@@ -141,8 +123,11 @@ class RandomFaults:
 
     # --- nodes --------------------------------------------------------------------------------
 
-    def _fail_some(self, candidates: Sequence[str | None], count: int) -> bool:
-        free = [node for node in candidates if node is not None]
+    def _fail_some_of(self, roles: Sequence[str], count: int) -> bool:
+        """Kill or stop some nodes: at most one of them is a meta node."""
+        free = [node for role in roles for node in self._free(role)]
+        metas = [node for node in free if node in self._nodes["meta"]]
+        free = [node for node in free if node not in metas[1:]]
         if len(free) < count:
             return False
         for node in self._rng.sample(free, count):

@@ -8,6 +8,7 @@ import queue
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 _CALL_SECONDS_MAX: Final = 30.0
 _LISTEN_BACKLOG: Final = 1024
+_STALL_SECONDS: Final = 0.1
 # So many waiting connections fill the shortest backlog; the kernel drops the SYN of any further.
 _FILLER_COUNT: Final = 4
 
@@ -27,8 +29,11 @@ _FILLER_COUNT: Final = 4
 class _Door:
     """An address of the proxy, the node behind it, and the socket that listens there now."""
 
-    def __init__(self, owner: str, address: Address, target: Address) -> None:
+    def __init__(
+        self, owner: str, address: Address, target: Address, dialled_by: str | None
+    ) -> None:
         self.owner = owner
+        self.dialled_by = dialled_by
         self.address = address
         self.target = target
         self.listener: socket.socket | None = None
@@ -80,15 +85,22 @@ class LinkProxy:
         self._held: set[Pair] = set()
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._is_closed = False
+        # When the proxy passed nothing on for long (`time.monotonic`), and for how many seconds.
+        self.stalls: list[tuple[float, float]] = []
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._selector.register(self._wake_reader, selectors.EVENT_READ, self._on_wake)
         self._thread = threading.Thread(target=self._run, name="link-proxy", daemon=True)
         self._thread.start()
 
-    def add(self, owner: str, address: Address, target: Address) -> None:
-        """Listen at an address, and pass connections on to the node that listens at `target`."""
-        self._call(partial(self._add, _Door(owner, address, target)))
+    def add(
+        self, owner: str, address: Address, target: Address, *, dialled_by: str | None = None
+    ) -> None:
+        """Listen at an address, and pass connections on to the node that listens at `target`.
+
+        `dialled_by` names who dials there, if that is known.
+        """
+        self._call(partial(self._add, _Door(owner, address, target, dialled_by)))
 
     # --- faults -------------------------------------------------------------------------------
 
@@ -146,11 +158,16 @@ class LinkProxy:
 
     def _run(self) -> None:
         while not self._is_closed:
-            for key, events in self._selector.select():
+            ready_now = self._selector.select()
+            began_at = time.monotonic()
+            for key, events in ready_now:
                 ready = key.fileobj
                 # What was done for an earlier event may have closed the socket.
                 if isinstance(ready, socket.socket) and ready.fileno() >= 0:
                     key.data(ready, events)
+            seconds = time.monotonic() - began_at
+            if seconds > _STALL_SECONDS:
+                self.stalls.append((began_at, seconds))
         self._selector.close()
 
     def _on_wake(self, reader: socket.socket, _events: int) -> None:
@@ -214,6 +231,7 @@ class LinkProxy:
             self._selector,
             on_closed=self._forget,
         )
+        connection.dialled_by = door.dialled_by
         self._connections[connection] = None
         if any(door.owner in pair for pair in self._held):
             self._identify([connection])

@@ -91,21 +91,32 @@ def _run(
         clients.stop()
         clients.close()
     lines = [_summary(seed, seconds, faults, clients)]
+    lines += _proxy_stalls(cluster, faults)
     lines.append(f"  {len(wrong)} wrong views at the end, after {settled_seconds:.1f} s")
     lines += [f"    {each}" for each in wrong[:_WRONG_VIEWS_SHOWN]]
     lines += [f"  {node_id} ended by itself: see its log" for node_id in ended]
     lines += _moments(clients.removals, faults)
+    _write(cluster, faults, lines)
+    is_failed = bool(wrong or ended or clients.removals)
+    return Outcome("\n".join(lines), is_failed, dict(faults.counts))
+
+
+def _proxy_stalls(cluster: ProxiedCluster, faults: RandomFaults) -> list[str]:
+    stalls = [(at - faults.began_at, length) for at, length in cluster.proxy_stalls]
+    return [f"  the proxy stalled at {at:.1f} s for {length:.1f} s" for at, length in stalls]
+
+
+def _write(cluster: ProxiedCluster, faults: RandomFaults, lines: list[str]) -> None:
+    """Write the faults and the outcome beside the logs of the nodes."""
     history = "".join(f"{at:7.1f} {text}\n" for at, text in faults.history)
     (cluster.directory / "faults.log").write_text(history, encoding="utf-8")
-    is_failed = bool(wrong or ended or clients.removals)
     (cluster.directory / "outcome.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return Outcome("\n".join(lines), is_failed, dict(faults.counts))
 
 
 def _summary(seed: int, seconds: float, faults: RandomFaults, clients: LastingClients) -> str:
     accepted = clients.accepted or [0.0]
     percents = quantiles(accepted, n=100) if len(accepted) > 1 else accepted * 99
-    fired = sum(faults.counts[kind] for kind in faults.KINDS)
+    fired = sum(faults.counts[kind] for kind in faults.kinds)
     longest = max((length for _, length in clients.stalls), default=0.0)
     return (
         f"seed {seed}: {fired} faults in {seconds:g} s; {len(clients.removals)} false removals; "

@@ -1,0 +1,53 @@
+"""Rules of clients and of meta, each with what takes it out of the production code."""
+
+from mutations import Patch
+
+from zreg.client.core import connection as connection_module
+from zreg.client.core.connection import SessionConnection
+from zreg.client.core.conversation import Conversation, Requester
+from zreg.effects import Send
+from zreg.meta.members.session_graces import SessionGraces
+from zreg.model import Membership, Role, Status
+
+_repeat = Conversation._repeat
+
+
+def dialling_takes_as_long_as_dying() -> list[Patch]:
+    """First attempts at an address give up after 0.2 s: one black hole costs less than a grace."""
+    return [(connection_module, "_DIAL_SECONDS_MIN", 2.0)]
+
+
+def a_repeated_request_has_a_new_id() -> list[Patch]:
+    """A request keeps its id for as long as it waits: an answer after the resend is an answer."""
+
+    def repeat(self: Conversation, requester: Requester, pause: float, now: float) -> Send:
+        requester.request_id = self.new_id()
+        return _repeat(self, requester, pause, now)
+
+    return [(Conversation, "_repeat", repeat)]
+
+
+def clients_leave_without_a_word() -> list[Patch]:
+    """A client that leaves a session says so first: a session that is only slow reads it."""
+    return [(SessionConnection, "move_on", SessionConnection.give_up)]
+
+
+def any_session_is_as_good() -> list[Patch]:
+    """A client prefers sessions that meta has admitted: others register nothing."""
+    return [(SessionConnection, "should_try_another", lambda self, welcome: False)]
+
+
+def grace_runs_always() -> list[Patch]:
+    """A grace runs only while the leader is awake and a session renews."""
+    return [(SessionGraces, "_is_usable", lambda self, passed, now: True)]
+
+
+def grace_goes_on_under_a_new_leader() -> list[Patch]:
+    """A grace starts whole with each leadership."""
+
+    def follow(self: SessionGraces, membership: Membership) -> None:
+        """Give a new leader's graces what another leader may have left of them."""
+        departed = {m.incarnation for m in membership.of(Role.SESSION, Status.DEPARTED)}
+        self._left = {session: self._left.get(session, 5.0) for session in sorted(departed)}
+
+    return [(SessionGraces, "follow", follow)]

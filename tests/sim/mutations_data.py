@@ -1,0 +1,188 @@
+"""Rules of data nodes, each with what takes it out of the production code."""
+
+from collections.abc import Iterable
+
+from mutations import Patch
+
+from zreg.data import store as store_module
+from zreg.data.core import DataCore
+from zreg.data.datum import Datum
+from zreg.data.followers import Followers
+from zreg.data.ownership import Ownership
+from zreg.data.session_comparisons import SessionComparisons
+from zreg.data.store import DatumStore
+from zreg.data.suspicions import Suspicions
+from zreg.data.writes import Writes
+from zreg.effects import Effect
+from zreg.membership.cluster_member import ClusterMember, Learned
+from zreg.model import Change, Membership, Removal, Role, Status
+from zreg.primitives.mirror import Mirror
+from zreg.wire.membership_messages import MembershipReply
+
+_LIVING = (Status.INITIAL, Status.WORKING, Status.LEAVING)
+
+_snapshot = Mirror.snapshot
+_commit = DatumStore.commit
+_append = DatumStore._append
+_remove = DatumStore.remove
+_follow_ring = Ownership.follow
+_start = DataCore.start
+
+
+# --- the ten rules of section 7 -------------------------------------------------------------------
+
+
+def a_snapshot_merged_by_replacing() -> list[Patch]:
+    """Followers merge one publisher after the other: what a snapshot lacks may exist elsewhere."""
+
+    def replace_all(
+        self: Mirror, version: object, items: Iterable[object], *, is_partial: bool = False
+    ) -> bool:
+        del is_partial
+        return _snapshot(self, version, items, is_partial=False)
+
+    return [(Mirror, "snapshot", replace_all)]
+
+
+def no_revision_for_quiet_changes() -> list[Patch]:
+    """Every stored change takes the next counter value as its revision, also a quiet one."""
+
+    def commit(self: DatumStore, datum: Datum, epoch: int, now: float) -> Change | None:
+        if not datum.is_quiet:
+            return _commit(self, datum, epoch, now)
+        del self._dirty[datum.name]
+        datum.upserts, datum.removals = {}, {}
+        return None
+
+    return [(DatumStore, "commit", commit)]
+
+
+def a_guard_against_sessions_in_their_grace() -> list[Patch]:
+    """A departed session's publishers stay until meta forgets it; only then are they evicted."""
+
+    def follow(self: Writes, membership: Membership) -> None:
+        members = membership.of(Role.SESSION, *_LIVING)
+        self._sessions = self._living = frozenset(member.incarnation for member in members)
+
+    return [(Writes, "follow", follow)]
+
+
+def a_counter_per_datum() -> list[Patch]:
+    """The counter is one per data node process, never reset, shared by all its ids."""
+
+    def append(self: DatumStore, datum: Datum, epoch: int, now: float) -> Change:
+        self._counter = datum.revision.counter
+        return _append(self, datum, epoch, now)
+
+    return [(DatumStore, "_append", append)]
+
+
+def no_fencing_of_a_deposed_primary() -> list[Patch]:
+    """A node takes writes only of ids of which it is the primary in its own membership."""
+    return [(Ownership, "is_primary", lambda self, name: self.is_member)]
+
+
+def working_taken_from_disk() -> list[Patch]:
+    """A restarted data node is not what the disk says its predecessor was, until meta admits it."""
+
+    def start(self: DataCore, now: float) -> list[Effect]:
+        membership = self._cluster_member.membership
+        living = membership.living(self._ownership._node_id)
+        if living is not None:
+            self._ownership.start_over(living.incarnation, membership)
+            self._follow(membership, now)
+        return list(_start(self, now))
+
+    return [(DataCore, "start", start)]
+
+
+def no_restamp() -> list[Patch]:
+    """A follower that names a version above the primary's gets a snapshot at a new version."""
+    return [(Followers, "_must_restamp", lambda self, datum, fetch: False)]
+
+
+def tombstones_prolonged() -> list[Patch]:
+    """A tombstone keeps the time of its first removal: a repetition never prolongs it."""
+
+    def remove(self: DatumStore, name: object, removal: Removal, now: float) -> bool:
+        datum = self._datums.get(name)
+        tombstone = None if datum is None else datum.tombstones.get(removal.publisher_id)
+        if tombstone is not None and tombstone[0].version == removal.version:
+            del datum.tombstones[removal.publisher_id]
+        return _remove(self, name, removal, now)
+
+    return [(DatumStore, "remove", remove)]
+
+
+# --- rules that building taught -------------------------------------------------------------------
+
+
+def a_quiet_change_is_hinted() -> list[Patch]:
+    """A quiet change sends no hint: a reconnect storm pushes nothing."""
+    return [(store_module, "same_to_subscribers", lambda left, right: False)]
+
+
+def a_forgotten_session_proves_absence() -> list[Patch]:
+    """That a session is forgotten proves nothing until each living session's digest was equal."""
+
+    def follow(self: Ownership, membership: Membership) -> bool:
+        before = dict(self.unreconciled)
+        has_new_ring = _follow_ring(self, membership)
+        if not has_new_ring:
+            self.unreconciled = {s: None for s in self.unreconciled if s in before}
+        return has_new_ring
+
+    return [(Ownership, "follow", follow)]
+
+
+def rings_slept_through_are_trusted() -> list[Patch]:
+    """A node that cannot show that it followed every ring since trusts nothing."""
+
+    def follow(self: Ownership, membership: Membership) -> bool:
+        self._epoch = max(self._epoch, membership.ring_epoch)
+        return _follow_ring(self, membership)
+
+    return [(Ownership, "follow", follow)]
+
+
+def suspicions_of_departed_sessions_count() -> list[Patch]:
+    """Data nodes ignore removals after a close or silence from a departed session."""
+    return [(Writes, "_is_suspicion_of_departed", lambda self, removal: False)]
+
+
+def suspicions_are_judged_at_once() -> list[Patch]:
+    """A removal on suspicion waits until each session that may hold the client is heard."""
+    return [(Suspicions, "hold", lambda self, peer, unpublish, now: False)]
+
+
+def a_new_life_keeps_what_the_former_held() -> list[Patch]:
+    """An expired but living data node rejoins empty: sessions have written elsewhere meanwhile."""
+    return [(DatumStore, "recheck", lambda self, owns: None)]
+
+
+def a_publisher_id_is_shared() -> list[Patch]:
+    """A publish under an id that another client holds is refused with a code."""
+    return [(DatumStore, "publisher", lambda self, name, publisher_id: None)]
+
+
+def peers_say_who_a_node_is() -> list[Patch]:
+    """No message on a data link changes a node's own cluster, incarnation or status."""
+
+    def take(
+        self: ClusterMember, membership: Membership, now: float, *, is_answer: bool
+    ) -> Learned:
+        del is_answer
+        return self._finish(self._on_membership(MembershipReply(0, membership), now))
+
+    return [(ClusterMember, "take_from_member", take)]
+
+
+def an_unidentified_session_is_not_answered() -> list[Patch]:
+    """A data node that dropped a slow session's connection state says so: "say NodeHello"."""
+    compare = SessionComparisons.on_compare_digest
+
+    def stay_silent(self: SessionComparisons, peer: object, message: object) -> object:
+        is_known = self._contacts.of_peer(peer) is not None
+        return compare(self, peer, message) if is_known else ([], False)
+
+    return [(SessionComparisons, "on_compare_digest", stay_silent)]

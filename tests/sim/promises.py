@@ -1,0 +1,159 @@
+"""What the directed scenarios share: small clusters, hostile peers, and promises that must hold.
+
+A scenario asserts its preconditions with `assert`, and what the registry promises with `promise`.
+So a mutation is noticed only where a promise is broken, and not where a scenario failed to begin.
+"""
+
+from collections.abc import Sequence
+
+from zreg.client.core.commands import Registered
+from zreg.config import Config
+from zreg.effects import Connect, Effect, Link, Local, Peer, PeerUp, Send
+from zreg.model import DataInfoId, Membership, data_info_id
+from zreg.primitives.ring import ring_of
+from zreg.testing.checkers.store_checker import StoreChecker
+from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.sim_process import Process
+from zreg.testing.sim.view_log import ViewLog
+from zreg.wire.messages import Message
+
+PAY = data_info_id("pay")
+META = ("tcp://meta:9610",)
+
+
+class BrokenPromiseError(AssertionError):
+    """The registry did something that it must never do."""
+
+
+def promise(is_kept: object, what: str) -> None:
+    """Raise `BrokenPromiseError` unless a promise is kept."""
+    if not is_kept:
+        raise BrokenPromiseError(what)
+
+
+def make_cluster(
+    *, seed: int = 1, sessions: int = 2, data: int = 1, config: Config | None = None
+) -> SimCluster:
+    """Return a cluster whose nodes have joined and compared."""
+    cluster = SimCluster(seed, config).start(sessions=sessions, data=data)
+    cluster.run(2.0)
+    return cluster
+
+
+def watched(cluster: SimCluster, name: DataInfoId = PAY, *, at: int = 2) -> tuple[ViewLog, bytes]:
+    """Let `publisher` publish "alive" at session-1, and `watcher` follow it at another session.
+
+    Return the view and the id of the publisher. The client learns the addresses of all sessions.
+    """
+    cluster.client("publisher", [1])
+    cluster.client("watcher", [at])
+    view = cluster.subscribe("watcher", name)
+    publisher_id = cluster.publish("publisher", name, "alive")
+    assert cluster.settles(view, ["alive"])
+    cluster.run(1.0)
+    return view, publisher_id
+
+
+def never_loses(cluster: SimCluster, view: ViewLog, seconds: float) -> None:
+    """Let time pass; the view must show "alive" all the time."""
+    end = cluster.sim.now + seconds
+    while cluster.sim.now < end:
+        cluster.run(0.1)
+        promise(not view.removed, "the view lost a publisher whose client lives")
+
+
+def is_registered(cluster: SimCluster, client: str, publisher_id: bytes) -> bool:
+    """Return whether a client was told that a publication is registered."""
+    events = cluster.sim.processes[client].events
+    return any(isinstance(e, Registered) and publisher_id in e.publisher_ids for e in events)
+
+
+def membership_of(cluster: SimCluster) -> Membership:
+    """Return the membership as the leader of meta knows it."""
+    leader = cluster.leader()
+    assert leader is not None
+    return cluster.meta_cores()[leader].membership
+
+
+def owned_by(cluster: SimCluster, node_id: str) -> DataInfoId:
+    """Return an id of which a node is the primary."""
+    ring = ring_of(membership_of(cluster))
+    names = (data_info_id(f"service-{number}") for number in range(1000))
+    return next(name for name in names if ring.primary(name) == node_id)
+
+
+def runs_consistently(cluster: SimCluster, checker: StoreChecker, seconds: float) -> None:
+    """Let time pass in short steps, and check the stores of the data nodes after each."""
+    end = cluster.sim.now + seconds
+    while cluster.sim.now < end:
+        cluster.run(0.02)
+        found = checker.check(cluster)
+        promise(not found, "\n".join(found))
+
+
+def received(process: Process) -> list[Message]:
+    """Return a list to which each record is added that the process receives from now on."""
+    messages: list[Message] = []
+    receive = process.core.receive
+
+    def note(link: Link, peer: Peer, message: Message | Local, now: float) -> Sequence[Effect]:
+        if not isinstance(message, Local):
+            messages.append(message)
+        return receive(link, peer, message, now)
+
+    process.core.receive = note  # type: ignore[method-assign]
+    return messages
+
+
+class HostilePeer:
+    """A core that connects to one address, and sends there what a test tells it."""
+
+    epoch = 0
+
+    def __init__(self, link: Link, address: str) -> None:
+        self._link = link
+        self._address = address
+        self.is_up = False
+        self.received: list[Message] = []
+
+    def start(self, now: float) -> Sequence[Effect]:
+        """Connect."""
+        del now
+        return [Connect(self._link, "target", self._address)]
+
+    def receive(
+        self, link: Link, peer: Peer, message: Message | Local, now: float
+    ) -> Sequence[Effect]:
+        """Note what comes; send what the test has posted."""
+        del link, peer, now
+        if isinstance(message, PeerUp):
+            self.is_up = True
+        elif isinstance(message, Post):
+            return [Send(self._link, "target", each) for each in message.messages]
+        elif not isinstance(message, Local):
+            self.received.append(message)
+        return []
+
+    def tick(self, now: float) -> Sequence[Effect]:
+        """Do nothing."""
+        del now
+        return []
+
+    def settle(self, now: float) -> Sequence[Effect]:
+        """Do nothing."""
+        del now
+        return []
+
+    def next_tick_at(self) -> float | None:
+        """Return that nothing is due."""
+        return None
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return nothing."""
+        return {}
+
+
+class Post(Local, frozen=True):
+    """What a hostile peer has to send."""
+
+    messages: tuple[Message, ...]

@@ -1,0 +1,22 @@
+"""What an address is: `tcp://HOST:PORT`, the one check for each place where one is given."""
+
+import re
+from typing import Final
+
+from zreg.hosts import why_no_host
+
+PORT_MAX: Final = 65535
+FORM: Final = "write tcp://HOST:PORT, an IPv6 host in brackets"
+_SCHEME: Final = "tcp://"
+# In brackets a host is IPv6.
+_HOST_AND_PORT: Final = re.compile(r"(?:\[([^\[\]]*:[^\[\]]*)\]|([^:\[\]]*)):(\d{1,5})\Z", re.ASCII)
+
+
+def why_no_address(address: str) -> str | None:
+    """Return why no program can connect to an address, and what to give; None if one can."""
+    found = _HOST_AND_PORT.match(address.removeprefix(_SCHEME))
+    if not address.startswith(_SCHEME) or found is None:
+        return FORM
+    if not 1 <= int(found[3]) <= PORT_MAX:
+        return f"give a port from 1 to {PORT_MAX}"
+    return why_no_host(found[1] or found[2])

@@ -1,0 +1,174 @@
+"""Check that work is proportional to what changed: records sent, effects and calls, by kind.
+
+At rest a cluster sends signs of life and digests only. Their number depends on how many clients and
+nodes there are and on the time, and not on how many ids, publishers and subscribers the nodes hold.
+A change may add what it touches: see `Touched`.
+"""
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from zreg.config import Config, Limits
+
+if TYPE_CHECKING:
+    from zreg.testing.sim.work_counts import WorkCounts
+
+# A client looks at its lease 16 times in a lease, and pings. A node does that, beats and renews,
+# and judges clients whose connections closed every 0.05 s.
+_CLIENT_TICKS_PER_SECOND: Final = 8
+_NODE_TICKS_PER_SECOND: Final = 30
+# A tick that falls due while a core works off input, and one for a pause that has ended.
+_TICKS_PER_RECORD: Final = 2
+# Of a record on average: a beat has 1,024 numbers, a hint or a push one change.
+_BYTES_PER_RECORD: Final = 2048
+# Besides the records, a core logs, connects, listens, and tells the application.
+_OTHER_EFFECTS_PER_RECORD: Final = 2
+
+
+class Touched(NamedTuple):
+    """What a change touches, in records that have to travel for it."""
+
+    # Publishers that are registered, withdrawn, or registered again.
+    publishers: int = 0
+    # Subscriptions that are made, or made again.
+    subscriptions: int = 0
+    # Subscribers to the ids that change visibly, once for each change.
+    shown: int = 0
+    # Ids with a visible change, once for each change.
+    hinted: int = 0
+    # Pairs of a session and an id that the session has to fetch: it is new there, or has moved.
+    fetched: int = 0
+    # Records of publishers that these fetches may bring, at most.
+    snapshot_parts: int = 0
+    # Clients that connect.
+    connections: int = 0
+    # Changes of the membership.
+    memberships: int = 0
+
+
+class WorkChecker:
+    """Compares the work of a span of time with the bound that follows from what was touched."""
+
+    def __init__(self, config: Config, *, sessions: int, data_nodes: int) -> None:
+        self._config = config
+        self._sessions = sessions
+        self._data_nodes = data_nodes
+
+    def violations(
+        self, work: "WorkCounts", touched: Touched, *, seconds: float, clients: int
+    ) -> list[str]:
+        """Return a line for each kind of work above its bound."""
+        allowed = self._at_rest(seconds, clients) + self._for_change(touched)
+        found = [
+            f"{count} {name} were sent, at most {allowed[name]} were expected"
+            for name, count in sorted(work.messages.items())
+            if count > allowed[name]
+        ]
+        records = work.messages.total()
+        nodes = self._sessions + self._data_nodes + 1
+        ticks = math.ceil(seconds + 1) * (
+            clients * _CLIENT_TICKS_PER_SECOND + nodes * _NODE_TICKS_PER_SECOND
+        )
+        ticks += _TICKS_PER_RECORD * touched_records(touched, self._sessions)
+        others = _OTHER_EFFECTS_PER_RECORD * touched_records(touched, self._sessions)
+        # Each record of a turn is one effect; a broadcast is one for all its receivers.
+        effects_max = records + others + nodes * math.ceil(seconds + 1)
+        bytes_max = records * _BYTES_PER_RECORD + touched.snapshot_parts * Limits.part_bytes_max
+        for what, count, count_max in (
+            ("ticks", work.calls["tick"], ticks),
+            ("effects", work.effects.total(), effects_max),
+            ("records received", work.calls["receive"], records + clients + nodes**2),
+            ("bytes", work.carried["bytes"], bytes_max),
+        ):
+            if count > count_max:
+                found.append(f"{count} {what}, at most {count_max} were expected")
+        return found
+
+    def _at_rest(self, seconds: float, clients: int) -> Counter[str]:
+        """Return what signs of life and comparisons of digests cost, and what the sweep costs."""
+        config = self._config
+        sessions, data_nodes = self._sessions, self._data_nodes
+        nodes = sessions + data_nodes
+
+        def times(interval: float) -> int:
+            return math.floor(seconds / interval) + 1
+
+        pings = clients * times(config.ping_seconds)
+        renewals = nodes * times(config.renew_seconds)
+        digests = sessions * data_nodes * times(config.digest_seconds)
+        # Once a minute a session compares each bucket that it listens to, in whole records.
+        sweeps = sessions * data_nodes * 1024 * math.floor(seconds / config.sweep_seconds)
+        return Counter(
+            Ping=pings,
+            Pong=pings,
+            Renew=renewals,
+            Renewed=renewals,
+            MembershipChanged=nodes * times(config.beat_seconds),
+            Beat=sessions * data_nodes * times(config.beat_seconds),
+            CompareDigest=digests,
+            DigestCompared=digests,
+            CompareVersions=sweeps,
+            Versions=sweeps,
+        )
+
+    def _for_change(self, touched: Touched) -> Counter[str]:
+        """Return what a change costs; the names are those of the records of the protocol."""
+        sessions, data_nodes = self._sessions, self._data_nodes
+        nodes = sessions + data_nodes
+        memberships, connections = touched.memberships, touched.connections
+        digests = memberships * sessions * data_nodes * 2
+        compared = memberships * sessions * data_nodes * min(1024, touched.fetched)
+        answers = touched.publishers + touched.subscriptions
+        pushes = touched.shown + touched.subscriptions + touched.snapshot_parts
+        return Counter(
+            # A client's way in: greeting, replay, answers.
+            Hello=connections,
+            Welcome=connections,
+            ReplayDone=connections,
+            WhoAreYou=connections,
+            Bye=connections,
+            Publish=touched.publishers,
+            Unpublish=touched.publishers,
+            Subscribe=touched.subscriptions,
+            Unsubscribe=touched.subscriptions,
+            # The acceptance of the data node, and that of the session; many share one record.
+            Accepted=2 * answers,
+            PublishDatum=touched.publishers,
+            UnpublishDatum=touched.publishers,
+            # One hint for each session that listens, one push for each subscriber.
+            Changed=touched.hinted * sessions,
+            Push=pushes,
+            PushAck=touched.shown + touched.subscriptions,
+            # Fetches: of what is new at a session.
+            FetchChanges=touched.fetched,
+            Changes=touched.fetched,
+            Snapshot=touched.fetched + touched.snapshot_parts,
+            # The membership: an announcement, a fetch and its answer for each node.
+            MembershipChanged=memberships * nodes,
+            FetchMembership=2 * memberships * nodes,
+            MembershipChanges=memberships * nodes,
+            MembershipReply=2 * memberships * nodes,
+            ReportGone=memberships * nodes,
+            NodeHello=memberships * sessions * data_nodes,
+            Join=memberships,
+            # While the nodes learn of a new ring.
+            Refused=memberships * (nodes + touched.fetched + touched.publishers),
+            Beat=digests,
+            CompareDigest=digests,
+            DigestCompared=digests,
+            CompareVersions=compared,
+            Versions=compared,
+        )
+
+
+def touched_records(touched: Touched, sessions: int) -> int:
+    """Return how many records travel for a change, roughly."""
+    return (
+        4 * (touched.publishers + touched.subscriptions + touched.fetched)
+        + 2 * touched.shown
+        + sessions * touched.hinted
+        + touched.snapshot_parts
+        + 8 * touched.connections
+        + 100 * touched.memberships
+    )
