@@ -5,6 +5,8 @@ Make a `Config` with `for_lan()` or `for_loopback()` and change fields with
 seconds. Both ends of a connection rely on the `Limits`, so these are constants.
 """
 
+import functools
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import msgspec
@@ -139,6 +141,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raise `UsageError` if a field cannot work; the text names it and the allowed values."""
+        self._check_types()
         for name in self._POSITIVE:
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be greater than 0, not {getattr(self, name)!r}")
@@ -151,8 +154,32 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             value, value_max = getattr(self, name), getattr(Limits, f"{name}_max")
             if value > value_max:
                 raise UsageError(f"{name} must be at most {value_max}, not {value}")
+        for name, default in _defaults().items():
+            if isinstance(default, int) and not isinstance(getattr(self, name), int):
+                raise UsageError(
+                    f"{name} {getattr(self, name)!r} cannot be used: give {_KINDS[int]}"
+                )
         self._check_labels()
         self._check_relations()
+
+    def _check_types(self) -> None:
+        """Raise `UsageError` for a value of another type than the default's."""
+        for name, default in _defaults().items():
+            value = getattr(self, name)
+            if isinstance(default, tuple):
+                is_right = isinstance(value, tuple | list) and all(
+                    isinstance(each, str) for each in value
+                )
+                if is_right:
+                    # A copy: the caller may change a list later.
+                    msgspec.structs.force_setattr(self, name, tuple(value))
+            else:
+                kind = type(default) if isinstance(default, str) else int | float
+                is_right = isinstance(value, kind) and not isinstance(value, bool)
+            if not is_right:
+                raise UsageError(
+                    f"{name} {value!r:.80} cannot be used: give {_KINDS[type(default)]}"
+                )
 
     def _check_relations(self) -> None:
         if not self.meta_addresses:
@@ -178,3 +205,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def for_loopback(cls) -> "Config":
         """Return the defaults for one machine (`zreg dev`, tests): same leases, faster retries."""
         return cls(request_retry_seconds=0.5, reconnect_seconds_max=0.5)
+
+
+_KINDS: Final[Mapping[type, str]] = {
+    str: "text",
+    float: "a number of seconds",
+    int: "a whole number",
+    tuple: "a tuple of texts",
+}
+
+
+@functools.cache
+def _defaults() -> Mapping[str, object]:
+    """Return the fields and their defaults."""
+    return {field.name: field.default for field in msgspec.structs.fields(Config)}

@@ -479,6 +479,12 @@ def test_a_question_is_answered_by_the_session(client: zreg.Client) -> None:
     assert answer.membership.epoch == 7
 
 
+def test_what_is_no_question_is_refused_in_the_call(client: zreg.Client) -> None:
+    with pytest.raises(zreg.UsageError, match="5 is no question to a session"):
+        client.request(5)  # type: ignore[arg-type]
+    assert isinstance(client.request(FetchMembership(0)), MembershipReply)
+
+
 def test_a_question_without_a_session_raises_unavailable() -> None:
     with (
         zreg.Client("zreg://127.0.0.1:1", config=CONFIG) as client,

@@ -94,3 +94,30 @@ def test_a_part_with_the_largest_publisher_fits_into_a_frame() -> None:
 def test_a_config_without_a_meta_address_is_refused() -> None:
     with pytest.raises(UsageError, match="at least one meta node"):
         Config(meta_addresses=())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"lease_seconds": "3"},
+        {"lease_seconds": None},
+        {"lease_seconds": True},
+        {"clients_max": 1.5},
+        {"cluster": 5},
+        {"zone": None},
+        {"meta_addresses": "tcp://127.0.0.1:9610"},
+        {"meta_addresses": [5]},
+        {"meta_addresses": 5},
+    ],
+)
+def test_a_field_of_the_wrong_type_is_refused_with_its_name(fields: dict[str, object]) -> None:
+    (name,) = fields
+    with pytest.raises(UsageError, match=f"{name} .* cannot be used: give "):
+        Config(**fields)  # type: ignore[arg-type]
+
+
+def test_a_list_of_addresses_is_copied() -> None:
+    addresses = ["tcp://127.0.0.1:9610"]
+    config = Config(meta_addresses=addresses)  # type: ignore[arg-type]
+    addresses.clear()
+    assert config.meta_addresses == ("tcp://127.0.0.1:9610",)

@@ -44,6 +44,7 @@ from zreg.client.runtime.listener_table import ListenerTable
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.client.runtime.pending_answers import PendingAnswers, unanswered
 from zreg.config import Config
+from zreg.errors import UsageError
 from zreg.reactor.sockets.descriptors import OF_A_CONNECTION, OF_A_CONTEXT, check_descriptors
 
 # What wakes the loop's thread: both ends of a socket pair.
@@ -162,6 +163,8 @@ class Runtime:
     def request(self, question: Question, timeout_seconds: float) -> Answer:
         """Return the session's answer; raise `UnavailableError` or `RefusedError` without one."""
         seconds = seconds_to_wait(timeout_seconds)
+        if not isinstance(question, Question):
+            raise UsageError(f"{question!r:.80} is no question to a session")
         self.lifecycle.check_open()
         self.lifecycle.check_may_wait()
         ask_id = next(self._numbers)
