@@ -62,10 +62,11 @@ class Publication:
 
     def wait_registered(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until its data node holds it; raise the refusal if the registry refuses it."""
-        if self._state.is_registered:
+        state = self._state
+        if state.is_registered:
             seconds_to_wait(timeout_seconds)
         else:
-            self._runtime.wait(self._is_settled, timeout_seconds, self._state.why_waiting)
+            self._runtime.wait(self._is_settled, timeout_seconds, state.why_waiting)
         return self
 
     def submit(self) -> None:
