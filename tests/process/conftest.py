@@ -30,7 +30,7 @@ def first_free_port(count: int = 12) -> int:
 
 @pytest.fixture(autouse=True)
 def _heed_sighup() -> Iterator[None]:
-    """Let the nodes of a test heed SIGHUP: under `nohup` it is ignored, and children inherit that."""
+    """Let the nodes of a test heed SIGHUP: under `nohup` children inherit that it is ignored."""
     former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, former)
