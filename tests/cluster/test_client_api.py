@@ -297,7 +297,7 @@ def test_waits_go_on_after_a_refusal_for_now_and_name_it_in_their_timeout(
 ) -> None:
     session.core.refuse_with = (NotReadyError.code, "starting")
     pub, sub = client.publish("pay", "a"), client.subscribe("pay")
-    wait_until(lambda: pub._state.refusal is not None and sub.state.refusal is not None)
+    wait_until(lambda: pub._state.refusal is not None and sub._state.refusal is not None)
 
     with pytest.raises(zreg.TimeoutError, match="asks again; the last answer was: starting"):
         pub.wait_registered(0.05)

@@ -324,7 +324,7 @@ def test_every_object_says_what_ended_it(client: zreg.Client) -> None:
 
 
 def client_without_instances(service: zreg.Service) -> zreg.Service:
-    service._subscription.state.view = service.view.with_changes(
+    service._subscription._state.view = service.view.with_changes(
         {}, list(service.view._by_id), version=service.view.version, stale_since=None
     )
     return service

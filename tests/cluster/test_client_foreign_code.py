@@ -440,3 +440,33 @@ def test_a_client_that_is_closed_during_a_look_up_ends_at_once(
     may_go_on.set()
     wait_until(lambda: not any(t.name.startswith("zreg-") for t in threading.enumerate()))
     gc.collect()
+
+
+def test_a_finalizer_on_the_thread_of_the_connection_may_use_the_client(
+    client: zreg.Client,
+) -> None:
+    """The garbage collector runs finalizers of the program on any thread, also in an event."""
+    subs = [client.subscribe("pay").wait_for(0, 5) for _ in range(20)]
+    iterators = [sub.changes() for sub in subs]
+    for iterator in iterators:
+        next(iterator)
+
+    class Finalized:
+        def __del__(self) -> None:
+            client.publish("late", "a")
+            subs.pop().close()
+            iterators.pop().close()
+
+    router = client._runtime._router
+    on_event = router.on_event
+
+    def collect(event: object) -> None:
+        if iterators:
+            Finalized()
+        on_event(event)
+
+    router.on_event = collect  # type: ignore[method-assign, assignment]
+    for number in range(30):
+        client.publish("pay", str(number)).wait_registered(5)
+    wait_until(lambda: len(client.subscribe("late").wait_for(0, 5).view) == 20)
+    assert client.statistics().get("event_errors", 0) == 0

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from reactor_fakes import FakeCore, Harness, wait_until
 
-from zreg.effects import Connect, Disconnect, Link, PeerDelayed, PeerLost, PeerUp
+from zreg.effects import REFUSED, Connect, Disconnect, Link, Local, PeerDelayed, PeerLost, PeerUp
+from zreg.reactor.checks import why_unreachable
 from zreg.reactor.link_table import LinkTable
 from zreg.reactor.local_host import find_local_host, written
 from zreg.reactor.outgoing import name_lookups
@@ -206,6 +207,54 @@ def test_a_reactor_connects_to_a_name_and_says_what_it_waits_for(
         assert core.of(PeerUp) == [PeerUp(Link.SESSION, "s", "127.0.0.1")]
 
     resolve(monkeypatch, lambda _host: ["127.0.0.1"])
+    run(harness, main)
+
+
+def test_all_addresses_of_a_name_are_tried_before_the_core_hears_of_a_failure(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        server = await harness.start(
+            FakeCore(), LinkTable(routers={Link.CLIENTS: "tcp://127.0.0.1:0"})
+        )
+        port = server.addresses[Link.CLIENTS].rpartition(":")[2]
+        core = FakeCore(start=[Connect(Link.SESSION, "s", f"tcp://a.test:{port}")])
+        await harness.start(core, LinkTable(dealers=(Link.SESSION,)))
+        await wait_until(lambda: core.of(PeerUp))
+        assert core.of(PeerLost) == []
+
+        await harness.stop(server)
+        await wait_until(lambda: len(core.of(PeerLost)) == 1)
+        core.settling.append(Connect(Link.SESSION, "t", f"tcp://a.test:{port}"))
+        core.answer = None
+        next(iter(harness._tasks)).post(Local())
+        await wait_until(lambda: len(core.of(PeerLost)) == 2)
+        assert core.of(PeerLost)[1] == PeerLost(Link.SESSION, "t", REFUSED)
+
+    resolve(monkeypatch, lambda _host: ["::1", "127.0.0.2", "127.0.0.1"])
+    run(harness, main)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "reason"),
+    [
+        (["::1", "127.0.0.1"], None),
+        (["127.0.0.2", "127.0.0.1"], None),
+        (["127.0.0.2", "127.0.0.3"], REFUSED),
+        (["127.0.0.2"], REFUSED),
+    ],
+)
+def test_a_check_of_a_name_is_refused_only_if_all_its_addresses_refuse(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, hosts: list[str], reason: str | None
+) -> None:
+    async def main() -> None:
+        server = await harness.start(
+            FakeCore(), LinkTable(routers={Link.REQUESTS: "tcp://127.0.0.1:0"})
+        )
+        port = server.addresses[Link.REQUESTS].rpartition(":")[2]
+        assert await why_unreachable(f"tcp://a.test:{port}") == reason
+
+    resolve(monkeypatch, lambda _host: hosts)
     run(harness, main)
 
 

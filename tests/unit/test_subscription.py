@@ -106,23 +106,23 @@ def test_the_view_follows_the_events() -> None:
     subscription, _ = subscribe()
     assert not subscription.view.is_known
 
-    subscription.state.on_view_changed(changed(make_record(A, "a"), make_record(B, "b")))
+    subscription._state.on_view_changed(changed(make_record(A, "a"), make_record(B, "b")))
     assert subscription.view.values == ("a", "b")
-    subscription.state.on_view_changed(changed(removals=(A,)))
+    subscription._state.on_view_changed(changed(removals=(A,)))
     assert subscription.view.values == ("b",)
     assert subscription.wait_for(1) is subscription
 
 
 def test_a_view_is_stale_from_the_loss_of_its_session_to_the_next_confirmation() -> None:
     subscription, _ = subscribe()
-    subscription.state.on_view_changed(changed(make_record(A, "a")))
-    subscription.state.on_session_lost(5.0)
-    subscription.state.on_session_lost(6.0)
+    subscription._state.on_view_changed(changed(make_record(A, "a")))
+    subscription._state.on_session_lost(5.0)
+    subscription._state.on_session_lost(6.0)
     assert subscription.view.stale_since == 5.0
 
-    subscription.state.on_view_changed(changed(make_record(B, "b"), is_confirmed=False))
+    subscription._state.on_view_changed(changed(make_record(B, "b"), is_confirmed=False))
     assert subscription.view.stale_since == 5.0
-    subscription.state.on_view_changed(changed())
+    subscription._state.on_view_changed(changed())
     assert not subscription.view.is_stale
 
 
@@ -132,8 +132,8 @@ def test_a_callback_gets_all_changes_since_its_last_call_merged_into_one() -> No
     assert subscription(seen.append) == seen.append
     assert runtime.jobs == []
 
-    subscription.state.on_view_changed(changed(make_record(A, "a")))
-    subscription.state.on_view_changed(changed(make_record(B, "b")))
+    subscription._state.on_view_changed(changed(make_record(A, "a")))
+    subscription._state.on_view_changed(changed(make_record(B, "b")))
     assert len(runtime.jobs) == 1
     runtime.run_jobs()
     assert seen == [ViewChange(subscription.view, added=tuple(subscription.view))]
@@ -142,13 +142,13 @@ def test_a_callback_gets_all_changes_since_its_last_call_merged_into_one() -> No
 def test_a_change_that_cancels_itself_calls_no_callback() -> None:
     subscription, runtime = subscribe()
     seen: list[ViewChange] = []
-    subscription.state.on_view_changed(changed())
+    subscription._state.on_view_changed(changed())
     subscription(seen.append)
     runtime.run_jobs()
     assert len(seen) == 1
 
-    subscription.state.on_view_changed(changed(make_record(A, "a")))
-    subscription.state.on_view_changed(changed(removals=(A,)))
+    subscription._state.on_view_changed(changed(make_record(A, "a")))
+    subscription._state.on_view_changed(changed(removals=(A,)))
     runtime.run_jobs()
     assert len(seen) == 1
 
@@ -157,7 +157,7 @@ def test_a_closed_subscription_calls_no_callback_and_ends_its_iterators() -> Non
     subscription, runtime = subscribe()
     seen: list[ViewChange] = []
     subscription(seen.append)
-    subscription.state.on_view_changed(changed())
+    subscription._state.on_view_changed(changed())
     changes = subscription.changes()
     assert next(changes) == ViewChange(subscription.view)
 
@@ -171,12 +171,12 @@ def test_a_final_refusal_is_raised_by_waits_and_one_for_now_is_named() -> None:
     subscription, _ = subscribe()
     with pytest.raises(AssertionError, match="no answer has come; the view is not known yet"):
         subscription.wait_for(0)
-    subscription.state.on_refused(SubscriptionRefused(7, 5, "starting", is_final=False))
+    subscription._state.on_refused(SubscriptionRefused(7, 5, "starting", is_final=False))
     with pytest.raises(AssertionError, match="refused with NotReadyError: starting"):
         subscription.wait_for(1)
 
-    subscription.state.on_refused(SubscriptionRefused(7, LimitError.code, "full", is_final=True))
+    subscription._state.on_refused(SubscriptionRefused(7, LimitError.code, "full", is_final=True))
     with pytest.raises(LimitError, match="full"):
         subscription.wait_for(1)
-    subscription.state.on_view_changed(changed(make_record(A, "a")))
+    subscription._state.on_view_changed(changed(make_record(A, "a")))
     assert subscription.wait_for(1) is subscription

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zreg.client.arguments import checked_scope
-from zreg.client.core.commands import AddSubscription, Answer, ClientState, Question
+from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.publication import Publication
 from zreg.client.registry_url import find_url, parse_url
 from zreg.client.runtime.background_log import BACKGROUND_LOG
@@ -122,8 +122,7 @@ class Client:
             subscription(callback)
         with runtime.changed:
             runtime.lifecycle.check_open()
-            command = AddSubscription(subscription.feed_id, name, subscription.scope)
-            runtime.subscribe(command, subscription.state)
+            subscription.begin()
         return subscription
 
     def service(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from zreg.client.arguments import check_callback, checked_count
+from zreg.client.core.commands import AddSubscription
 from zreg.client.runtime.subscription_state import Callback, SubscriptionState
 from zreg.client.view.view import View
 from zreg.client.view.view_change import PendingChange, ViewChange
@@ -34,18 +35,23 @@ class Subscription:
         self.feed_id = feed_id
         self._runtime = runtime
         # The runtime refers to the state only, so that it does not keep itself.
-        self.state = SubscriptionState(runtime.changed, runtime.dispatcher)
+        self._state = SubscriptionState(runtime.changed, runtime.dispatcher)
+
+    def begin(self) -> None:
+        """Subscribe. Needs the runtime's lock."""
+        command = AddSubscription(self.feed_id, self.data_info_id, self.scope)
+        self._runtime.subscribe(command, self._state)
 
     @property
     def view(self) -> View:
         """What is known now; empty and not `is_known` until the first answer."""
         self._runtime.lifecycle.check_not_forked()
-        return self.state.view
+        return self._state.view
 
     def wait_for(self, min_count: int = 1, timeout_seconds: float = 30.0) -> "Self":
         """Wait until the view is known and has at least `min_count` publishers."""
         checked_count(min_count, "min_count")
-        state = self.state
+        state = self._state
         return self.wait_until(
             lambda: state.view.is_known and len(state.view) >= min_count,
             timeout_seconds=timeout_seconds,
@@ -65,7 +71,7 @@ class Subscription:
         """
 
         def is_met() -> bool:
-            refused = self.state.refusal
+            refused = self._state.refusal
             if refused is not None and refused.is_final:
                 raise refusal(refused.code, refused.detail)
             return condition()
@@ -82,29 +88,29 @@ class Subscription:
         Raises `ClosedError` if the client failed.
         """
         self._runtime.lifecycle.check_open()
-        pending = self.state.add_iterator()
+        pending = self._state.add_iterator()
         try:
             while self._wait_ready(pending):
-                change = self.state.take_change(pending)
+                change = self._state.take_change(pending)
                 if change is not None:
                     yield change
             self._runtime.lifecycle.check_not_failed()
         finally:
-            self.state.remove_iterator(pending)
+            self._state.remove_iterator(pending)
 
     def __call__(self, callback: C) -> C:
         """Call the function with the view once it is known, then with each change."""
         check_callback(callback)
         self._runtime.lifecycle.check_open()
-        self.state.add_callback(callback)
+        self._state.add_callback(callback)
         return callback
 
     def close(self) -> None:
         """End the subscription: no callback begins after this; a second call does nothing."""
         self._runtime.lifecycle.check_not_forked()
         with self._runtime.changed:
-            if not self.state.is_closed:
-                self.state.is_closed = True
+            if not self._state.is_closed:
+                self._state.is_closed = True
                 self._runtime.unsubscribe(self.feed_id)
                 self._runtime.notify_all()
 
@@ -127,22 +133,22 @@ class Subscription:
     def __repr__(self) -> str:
         """Show the name and the view."""
         ended = f" ended: {end}" if (end := self.why_ended()) else ""
-        return f"<Subscription {self.data_info_id} {self.scope.name} {self.state.view!r}{ended}>"
+        return f"<Subscription {self.data_info_id} {self.scope.name} {self._state.view!r}{ended}>"
 
     def why_ended(self) -> str:
         """Return a sentence that says what ended it; empty if it goes on."""
-        closed = "this subscription was closed" if self.state.is_closed else ""
+        closed = "this subscription was closed" if self._state.is_closed else ""
         return self._runtime.lifecycle.why_closed() or closed
 
     def why_waiting(self) -> str:
         """Return a sentence that says why the view does not have more publishers."""
-        refused = self.state.refusal
+        refused = self._state.refusal
         if refused is not None:
             name = type(refusal(refused.code, "")).__name__
             return f"refused with {name}: {refused.detail}"
         connection = self._runtime.why_waiting()
         return (
-            connection if self.state.view.is_known else f"the view is not known yet: {connection}"
+            connection if self._state.view.is_known else f"the view is not known yet: {connection}"
         )
 
     def _wait_ready(self, pending: PendingChange) -> bool:
@@ -150,7 +156,7 @@ class Subscription:
         self._runtime.lifecycle.check_may_wait()
         with self._runtime.changed:
             while not pending.is_ready:
-                if self.state.is_closed or not self._runtime.lifecycle.is_usable:
+                if self._state.is_closed or not self._runtime.lifecycle.is_usable:
                     return False
                 self._runtime.changed.wait()
-        return not self.state.is_closed
+        return not self._state.is_closed

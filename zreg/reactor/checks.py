@@ -107,8 +107,9 @@ async def _is_greeted(at: SocketAddress) -> bool:
     loop = asyncio.get_running_loop()
     with socket.socket(family, socket.SOCK_STREAM) as connection:
         connection.setblocking(False)  # noqa: FBT003 -- its only argument
-        await loop.sock_connect(connection, name)
         try:
+            # A process that is just ending may reset the connection before it is made.
+            await loop.sock_connect(connection, name)
             return len(await loop.sock_recv(connection, 1)) > 0
         except ConnectionResetError:
             return False

@@ -3,7 +3,7 @@
 import socket
 
 from zreg.hosts import is_ip_address
-from zreg.reactor.link_table import split_address
+from zreg.reactor.link_table import bare_host, split_address
 
 _MAPPED = "::ffff:"
 
@@ -14,8 +14,7 @@ def find_local_host(address: str) -> str:
     Connecting a UDP socket sends no packet: it only asks the kernel for the route. A name is never
     looked up, since that may take seconds.
     """
-    host, port = split_address(address)
-    host = host.strip("[]")
+    host, (_, port) = bare_host(address), split_address(address)
     if not is_ip_address(host):
         return ""
     try:

@@ -125,8 +125,7 @@ class PeerEvents:
             if connection in self._wakeups.readable and not connection.is_closed:
                 continue
             del self.phases.ended[connection]
-            if not connection.is_closed:
-                self._runner.connections.close(connection)
+            if not connection.is_closed and not self._runner.connections.close_ended(connection):
                 lost = PeerLost(connection.link, connection.peer, connection.lost_reason)
                 self._core_calls.tell(lost, now)
 

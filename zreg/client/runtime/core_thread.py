@@ -59,7 +59,7 @@ class CoreThread:
     @property
     def is_current(self) -> bool:
         """Whether the caller is on this thread."""
-        return threading.current_thread() is self._thread
+        return threading.get_ident() == self._thread.ident
 
     def start(self) -> None:
         """Start the thread."""

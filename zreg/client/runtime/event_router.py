@@ -59,7 +59,8 @@ class EventRouter:
 
     def _tell_local_host(self) -> None:
         """Tell the local host to the publications that need it."""
-        waiting = [each for each in self._listeners.publications.values() if each.needs_host]
-        if waiting and (host := self._connection.local_host) is not None:
-            for publication in waiting:
+        if (host := self._connection.local_host) is None:
+            return
+        for publication in list(self._listeners.publications.values()):
+            if publication.needs_host:
                 publication.on_host_found(host)

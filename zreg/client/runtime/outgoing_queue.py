@@ -54,8 +54,10 @@ class OutgoingQueue:
 
     def take_all(self) -> list[Local]:
         """Return all commands for the core, and empty the queue."""
-        commands, in_core = list(self._commands.values()), self._in_core
-        self._commands.clear()
+        in_core = self._in_core
+        # A finalizer of the program may run between any two steps, on this thread, and add one.
+        taken, self._commands = self._commands, {}
+        commands = list(taken.values())
         for command in commands:
             if type(command) is SetPublication:
                 in_core.add(command.publisher_id)

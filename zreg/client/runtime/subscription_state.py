@@ -81,9 +81,10 @@ class SubscriptionState:
             stale_since=stale_since,
         )
         touched = [*difference.upserts, *difference.removals]
-        for pending in self._iterators:
+        # Copies: a finalizer of the program may end an iterator meanwhile, on this thread.
+        for pending in tuple(self._iterators):
             pending.note(touched)
-        for pending, deliver in self._callbacks:
+        for pending, deliver in tuple(self._callbacks):
             self._note_for_callback(pending, deliver, touched)
 
     def on_refused(self, event: SubscriptionRefused) -> None:

@@ -1,9 +1,10 @@
 """Carry out the effects that make and end connections, and those that subscribe to topics."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from zreg.effects import (
+    TIMED_OUT,
     Connect,
     Disconnect,
     Link,
@@ -17,7 +18,7 @@ from zreg.effects import (
 from zreg.errors import UnavailableError, UsageError
 from zreg.hosts import is_ip_address
 from zreg.reactor.checks import Checks
-from zreg.reactor.link_table import check_address, split_address
+from zreg.reactor.link_table import bare_host, check_address, split_address
 from zreg.reactor.outgoing.name_lookups import NameLookups, numeric_address
 from zreg.reactor.outgoing.outbox import Outbox
 from zreg.reactor.outgoing.send_results import SendResults
@@ -52,6 +53,14 @@ class ConnectionWatcher(Protocol):
         ...
 
 
+class NamedAttempt(NamedTuple):
+    """An attempt at a name, and the addresses of it that were tried, the present one last."""
+
+    effect: Connect
+    host: str
+    tried: tuple[str, ...]
+
+
 class MisplacedEffectError(Exception):
     """The link table does not have the effect's link, or has it as another kind of socket."""
 
@@ -80,6 +89,8 @@ class ConnectionEffects:
         self._lookups = NameLookups(self._on_looked_up)
         # The attempts that wait for the look-up of a name.
         self._unresolved: dict[tuple[Link, Peer], Connect] = {}
+        # The attempts at names that have a connection, which is not up yet.
+        self._named: dict[PeerConnection, NamedAttempt] = {}
 
     def stop(self) -> None:
         """End what is under way and has no socket."""
@@ -97,7 +108,7 @@ class ConnectionEffects:
             return
         # A second Connect replaces the first, about which the core hears nothing more.
         self._drop(connecting_link, effect.peer)
-        self._connect(connecting_link, effect)
+        self._connect(effect)
 
     def disconnect(self, effect: Disconnect) -> None:
         """Send what this turn collected for the peer, then drop its connection or forget it."""
@@ -145,13 +156,28 @@ class ConnectionEffects:
 
     def close(self, connection: PeerConnection, *, linger_milliseconds: int = 0) -> None:
         """Close a connection, and drop all that waits for it."""
-        if not connection.is_up:
-            self._lookups.skip(connection.host, connection.numeric_host)
+        attempt = self._named.pop(connection, None)
+        if attempt is not None and not connection.is_up:
+            self._lookups.skip(attempt.host, attempt.tried[-1])
         self._watcher.unwatch(connection)
         self._connecting_links[id(connection.link)].remove(connection.peer)
         if isinstance(connection, SendingConnection):
             self._sends.close(connection)
         connection.close(linger_milliseconds)
+
+    def close_ended(self, connection: PeerConnection) -> bool:
+        """Close a connection that has ended; return whether the attempt goes on.
+
+        It goes on with the next address of a name, of which the core knows nothing.
+        """
+        attempt = self._named.get(connection)
+        self.close(connection)
+        if attempt is None or connection.is_up or connection.lost_reason == TIMED_OUT:
+            return False
+        numeric = self._lookups.find(attempt.host)
+        if numeric is None or numeric in attempt.tried:
+            return False
+        return self._open(attempt.effect, numeric, attempt.tried)
 
     def _drop(self, connecting_link: AnyConnectingLink, peer: Peer) -> None:
         """Close a connection after its socket has taken what this turn collected for it."""
@@ -166,33 +192,45 @@ class ConnectionEffects:
         if connection is not None:
             self.close(connection, linger_milliseconds=LINGER_MILLISECONDS)
 
-    def _connect(self, connecting_link: AnyConnectingLink, effect: Connect) -> None:
+    def _connect(self, effect: Connect) -> None:
         """Open a connection now, or once the name in its address has been looked up."""
         try:
             check_address(effect.address, port_min=1)
-            host, port = split_address(effect.address)
-            bare = host.strip("[]")
-            numeric = bare if is_ip_address(bare) else self._lookups.find(bare)
-            if numeric is None:
-                self._unresolved[effect.link, effect.peer] = effect
-                detail = f"{bare} is still being looked up"
-                self._post(PeerDelayed(effect.link, effect.peer, detail))
-                return
+        except UsageError as error:
+            self._results.lost[effect.link, effect.peer] = str(error)
+            return
+        host = bare_host(effect.address)
+        numeric = host if is_ip_address(host) else self._lookups.find(host)
+        if numeric is None:
+            self._unresolved[effect.link, effect.peer] = effect
+            detail = f"{host} is still being looked up"
+            self._post(PeerDelayed(effect.link, effect.peer, detail))
+        else:
+            self._open(effect, numeric, ())
+
+    def _open(self, effect: Connect, numeric: str, tried: tuple[str, ...]) -> bool:
+        """Open a connection to one address of the host; return whether that was possible."""
+        host, (_, port) = bare_host(effect.address), split_address(effect.address)
+        connecting_link = self._connecting_links[id(effect.link)]
+        try:
             connection = connecting_link.open(effect.peer, numeric_address(numeric, port))
         except (UsageError, UnavailableError) as error:
             self._results.lost[effect.link, effect.peer] = str(error)
-            return
-        connection.host, connection.numeric_host = bare, numeric
+            # The core hears of it with the results of this turn's sends.
+            return True
+        if host != numeric:
+            self._named[connection] = NamedAttempt(effect, host, (*tried, numeric))
         self._watcher.watch(connection)
+        return True
 
     def _on_looked_up(self, host: str, failure: str) -> None:
         """Go on with the attempts that waited for a name."""
         for key, effect in list(self._unresolved.items()):
-            if split_address(effect.address)[0] != host:
+            if bare_host(effect.address) != host:
                 continue
             del self._unresolved[key]
             if failure:
                 self._results.lost[key] = failure
             else:
-                self._connect(self._connecting_links[id(effect.link)], effect)
+                self._connect(effect)
         self._watcher.wake()

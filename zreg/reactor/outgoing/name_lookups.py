@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from zreg.effects import UNRESOLVED
 from zreg.hosts import bracketed
 from zreg.reactor.local_host import written
 
@@ -125,7 +126,7 @@ class NameLookups:
             # What was tried before keeps its place: the address that served is still the first.
             kept = [address for address in name.addresses if address in found]
             name.addresses = kept + [address for address in found if address not in kept]
-        failure = "" if name.addresses else f"{host} does not resolve: {why or 'no address'}"
+        failure = "" if name.addresses else f"{host} {UNRESOLVED}: {why or 'no address'}"
         self._on_done(host, failure)
 
     def _on_late(self, host: str) -> None:

@@ -43,8 +43,6 @@ class PeerConnection(LinkSocket):
         # Why the connection ended; empty while it has not. The socket stays open until its last
         # input has been read.
         self.lost_reason = ""
-        # The host that was asked for, and the address of it that the connection leads to.
-        self.host = self.numeric_host = ""
         self.address = ""
 
     def connect(self, address: str) -> None:
