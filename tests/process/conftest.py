@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -25,6 +26,14 @@ def first_free_port(count: int = 12) -> int:
                 continue
             return base
     raise AssertionError("no free ports in a row")
+
+
+@pytest.fixture(autouse=True)
+def _heed_sighup() -> Iterator[None]:
+    """Let the nodes of a test heed SIGHUP: under `nohup` children inherit that it is ignored."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, former)
 
 
 @pytest.fixture(autouse=True)

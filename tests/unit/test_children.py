@@ -47,6 +47,7 @@ def test_a_child_runs_the_package_of_its_parent_and_looks_into_no_working_direct
 def test_sighup_ends_a_node_unless_it_is_ignored_as_under_nohup(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda _number: signal.SIG_DFL)
     assert stop_signals() == (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     monkeypatch.setattr(signal, "getsignal", lambda _number: signal.SIG_IGN)
     assert stop_signals() == (signal.SIGTERM, signal.SIGINT)

@@ -569,6 +569,23 @@ def test_all_unsure_followers_share_one_new_version() -> None:
         ]
 
 
+def test_a_change_that_crosses_the_fetch_of_an_unsure_follower_hides_no_removal() -> None:
+    """Its hint moves the unsure copy to the version of the answer, which drops a publisher there.
+
+    Without a new version nothing of that would be pushed (seed 43 of the cluster workload).
+    """
+    core = make_reconciled()
+    one = publish(core)
+    core.settle(0.0)
+    two = publish(core, P2, session=S2, peer=TWO)
+    core.settle(0.0)
+
+    assert ask(core, FetchChanges(3, NAME, v(1), v(1), is_unsure=True)) == [
+        hint(NAME, v(2), v(3), 3),
+        to(ONE, Snapshot(3, NAME, v(3), (one, two), 0, 3)),
+    ]
+
+
 def test_answers_say_that_the_node_is_unreconciled() -> None:
     """A missing publisher may still exist, so a new version would promise too much."""
     core = make_core()

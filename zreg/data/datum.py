@@ -20,6 +20,7 @@ class Datum:
         "name",
         "publishers",
         "removals",
+        "restamped_version",
         "revision",
         "tombstones",
         "upserts",
@@ -34,6 +35,8 @@ class Datum:
         self.tombstones: dict[bytes, tuple[Removal, float]] = {}
         self.version = ZERO
         self.revision = ZERO
+        # The version of the last change that was empty, made for followers with unsure copies.
+        self.restamped_version = ZERO
         self.log: OpLog[Change] = OpLog()
         # Whether `Expiries` knows that the log has more than one change.
         self.is_log_noted = False

@@ -67,15 +67,17 @@ class Followers:
     def _must_restamp(self, datum: Datum, fetch: FetchChanges) -> bool:
         """Return whether the answer needs a new version, since the follower's content may differ.
 
-        It does if the follower saw a version above the datum's. An unsure copy at the datum's own
-        version needs one too. An unsure copy at a lower version does not, so all followers share
-        the new version of the first: a hint cannot have brought them there, since empty changes do
-        not move an unsure copy.
+        It does if the follower saw a version above the datum's. An unsure copy needs one too: at
+        the datum's version its content may differ, and a hint that crosses the answer may bring it
+        there. All followers share the new version that the first of them got, as it is that of an
+        empty change: a hint at one does not move an unsure copy.
         """
         if max(fetch.version, fetch.seen_version) > datum.version:
             return True
-        is_unsure = fetch.is_unsure and fetch.version == datum.version
-        return is_unsure and not self._ownership.is_unreconciled(datum.name)
+        if not fetch.is_unsure or self._ownership.is_unreconciled(datum.name):
+            return False
+        is_shared = fetch.version < datum.version == datum.restamped_version
+        return not is_shared
 
     def _absent(self, fetch: FetchChanges) -> Snapshot:
         """Return the answer that there is no such datum, at a version above all that was seen."""

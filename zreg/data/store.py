@@ -198,6 +198,7 @@ class DatumStore:
         datum.is_quiet = False
         self._append(datum, epoch, now)
         datum.is_quiet = True
+        datum.restamped_version = datum.version
         return Change(source_version, datum.version, (), ())
 
     def changes_since(self, datum: Datum, version: Version) -> list[Change] | None:
