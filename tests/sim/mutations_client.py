@@ -34,7 +34,7 @@ def clients_leave_without_a_word() -> list[Patch]:
 
 def any_session_is_as_good() -> list[Patch]:
     """A client prefers sessions that meta has admitted: others register nothing."""
-    return [(SessionConnection, "should_try_another", lambda self, welcome: False)]
+    return [(SessionConnection, "why_try_another", lambda self, welcome: "")]
 
 
 def grace_runs_always() -> list[Patch]:

@@ -47,7 +47,9 @@ def incarnation(cluster: SimCluster, name: str) -> str:
 
 
 @seeds
-def test_a_restarted_session_serves_reads_while_its_publishes_wait(seed: int) -> None:
+def test_a_restarted_session_serves_reads_until_its_clients_move_to_one_that_registers(
+    seed: int,
+) -> None:
     cluster = make_cluster(seed)
     cluster.client("old", [2])
     cluster.publish("old", PAY, "one")
@@ -63,14 +65,13 @@ def test_a_restarted_session_serves_reads_while_its_publishes_wait(seed: int) ->
     assert cluster.settles(after, ["one"])
     cluster.publish("old", PAY, "three")
     assert cluster.settles(after, ["one", "three"])
-    cluster.run(70.0)
+    # After a while the session sends its clients away: the other one can register "two".
     for view in (before, after):
-        assert sorted(map(str, view.values())) == ["one", "three"]
+        assert cluster.settles(view, ["one", "two", "three"], 15.0)
+    cluster.run(70.0)
     assert incarnation(cluster, "session-1") == "-"
 
     cluster.metas()
-    for view in (before, after):
-        assert cluster.settles(view, ["one", "two", "three"], 15.0)
     cluster.run(cluster.config.session_grace_seconds + 10.0)
     for view in (before, after):
         assert sorted(map(str, view.values())) == ["one", "three", "two"]
@@ -160,14 +161,16 @@ def test_a_client_that_moves_between_waiting_sessions_loses_nothing(seed: int) -
     former = session_of(cluster, "moving")
 
     cluster.sim.freeze(former, 6.0)
-    cluster.run(10.0)
+    has_moved = cluster.sim.run_until(
+        lambda: session_of(cluster, "moving") not in ("", former), 10.0
+    )
 
-    assert session_of(cluster, "moving") != former
+    assert has_moved
+    # Each of the two sends the client away now and then, as the other may be admitted.
+    cluster.run(30.0)
     assert view.values() == ["one"]
     cluster.metas()
     cluster.run(cluster.config.session_grace_seconds + 15.0)
-    # The former session was stopped, so it held its client for the grace of a session.
-    assert cluster.sim.processes[former].core.statistics()["clients_off"]
     assert view.values() == ["one"]
     assert view.removed == []
 
