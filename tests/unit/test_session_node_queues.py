@@ -298,3 +298,15 @@ def test_nothing_is_sent_to_a_data_node_that_leaves_before_the_turn_ends() -> No
     name = bench.registration(ONE).name
     sent = [PublishDatum(1, name, ONE), digest_of(ONE, ring_epoch=4)]
     assert bench.settle(0.0) == to_data(D2, *sent)
+
+
+def test_a_queue_beyond_its_window_goes_on_when_half_of_the_window_is_free() -> None:
+    """Each look at a long queue costs some time, so it is not looked at for each acceptance."""
+    bench = RegistrationsBench(D1)
+    bench.publish(*(make_publisher(number) for number in range(3 * WINDOW)))
+    assert len(bench.settle(0.0)) == WINDOW
+
+    bench.registrations.on_accepted(D1, range(1, WINDOW // 2))
+    assert bench.settle(0.0) == []
+    bench.registrations.on_accepted(D1, [WINDOW // 2])
+    assert len(bench.settle(0.0)) == WINDOW // 2
