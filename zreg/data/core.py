@@ -86,7 +86,7 @@ class DataCore:
         self._writes = Writes(self._store, *parts, self._suspicions, self._contacts)
         self._followers = Followers(self._store, self._hints, *parts)
         self._comparisons = SessionComparisons(
-            self._store, self._ownership, self._refusals, self._contacts
+            self._store, self._ownership, self._refusals, self._contacts, self._suspicions
         )
         # The epoch of the membership that this core has acted on, not only heard of.
         self._refusals.epoch = self._cluster_member.membership.epoch

@@ -7,8 +7,11 @@ from zreg.data.ownership import Ownership
 from zreg.data.refusals import Refusals
 from zreg.data.session_contacts import SessionContacts
 from zreg.data.store import DatumStore
+from zreg.data.suspicions import Suspicions
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import UnknownNodeError
+from zreg.model import Incarnation
+from zreg.primitives.digest import DigestSum
 from zreg.wire.data_messages import (
     CompareDigest,
     ComparePublishers,
@@ -27,11 +30,13 @@ class SessionComparisons:
         ownership: Ownership,
         refusals: Refusals,
         contacts: SessionContacts,
+        suspicions: Suspicions,
     ) -> None:
         self._store = store
         self._ownership = ownership
         self._refusals = refusals
         self._contacts = contacts
+        self._suspicions = suspicions
 
     def on_compare_digest(self, peer: Peer, compare: CompareDigest) -> tuple[list[Effect], bool]:
         """Return the answer, and whether this was the last session to be reconciled with.
@@ -49,11 +54,27 @@ class SessionComparisons:
             return [], False
         held = self._store.by_session.of(session)
         is_equal = (compare.count, compare.digest) == (held.count, held.value)
+        if not is_equal and len(self._suspicions):
+            without = self._without_suspected(session, held)
+            is_equal = (compare.count, compare.digest) == (without.count, without.value)
         compared = DigestCompared(compare.ring_epoch, is_equal)
         if is_equal:
             self._contacts.note_served(peer)
         is_last = is_equal and self._ownership.reconcile(session)
         return [Send(Link.REQUESTS, peer, compared)], is_last
+
+    def _without_suspected(self, session: Incarnation, held: DigestSum) -> DigestSum:
+        """Return the digest of a session's publishers without those whose removal waits here.
+
+        The session counts them no longer, so that the digests differ is no reason to compare.
+        """
+        without = DigestSum()
+        without.count, without.value = held.count, held.value
+        for publisher_id, (name, version) in self._suspicions.of(session).items():
+            publisher = self._store.publisher(name, publisher_id)
+            if publisher and publisher.session == session and publisher.version <= version:
+                without.discard(publisher_id, publisher.version)
+        return without
 
     def on_compare_publishers(self, peer: Peer, compare: ComparePublishers) -> Sequence[Effect]:
         """Answer which publishers are missing here, and which the session does not know."""

@@ -75,8 +75,8 @@ class SessionContacts:
 
     def note_served(self, peer: Peer) -> None:
         """Note that a session's writes were taken, or that nothing of it is missing here."""
-        if self._refused:
-            self._refused.pop(peer, None)
+        if peer in self._refused:
+            del self._refused[peer]
             self.news_count += 1
 
     def forget(self, peer: Peer, now: float) -> Incarnation | None:

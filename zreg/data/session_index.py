@@ -72,7 +72,8 @@ class SessionPublishers(DigestSum):
 class SessionIndex:
     """The publishers in the store by the session incarnation that registered them.
 
-    Invariant: a session's entry has exactly the publishers in the store that it registered.
+    Invariant: a session's entry has exactly the publishers in the store that it registered; a
+    session without any has no entry.
     """
 
     def __init__(self) -> None:
@@ -84,7 +85,7 @@ class SessionIndex:
 
     def sessions(self) -> list[Incarnation]:
         """Return the sessions that registered something here, in order."""
-        return sorted(session for session, entry in self._entries.items() if entry.count)
+        return sorted(self._entries)
 
     def add(self, publisher: Publisher, datum: Datum) -> None:
         """Take in a new publisher of a datum."""
@@ -95,7 +96,11 @@ class SessionIndex:
 
     def discard(self, publisher: Publisher) -> None:
         """Take out a publisher."""
-        self._entries[publisher.session].take_out(publisher)
+        entry = self._entries[publisher.session]
+        entry.take_out(publisher)
+        if not entry.count:
+            # Its dicts keep the size that they had: each life of a session would leave some.
+            del self._entries[publisher.session]
 
     def replace(self, old: Publisher, new: Publisher, datum: Datum) -> None:
         """Exchange a publisher for its new state, which another session may have registered."""

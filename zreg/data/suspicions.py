@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zreg.data.session_contacts import SessionContacts
 from zreg.effects import Peer
 from zreg.membership.cluster_member import ClusterMember
-from zreg.model import Cause
+from zreg.model import Cause, DataInfoId, Incarnation
 from zreg.wire.data_messages import UnpublishDatum
 
 # What a session concludes from a closed connection or from silence, and its client did not say.
@@ -60,6 +60,15 @@ class Suspicions:
         """Return whether this node hears all that may hold a client which vanished at that time."""
         is_behind = self._cluster_member.is_behind or self._contacts.has_refused
         return not is_behind and not self._contacts.has_unheard(since)
+
+    def of(self, session: Incarnation) -> dict[bytes, tuple[DataInfoId, int]]:
+        """Return the publishers of one session whose removal waits: id, datum and version."""
+        return {
+            removal.publisher_id: (held.unpublish.data_info_id, removal.version)
+            for held in self._held
+            for removal in held.unpublish.removals
+            if removal.session == session
+        }
 
     def take_due(self, now: float) -> list[tuple[Peer, UnpublishDatum]]:
         """Return the requests that can be judged now, or have waited for the grace."""

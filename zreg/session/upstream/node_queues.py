@@ -42,6 +42,7 @@ class NodeQueue:
         "is_digest_due",
         "paused_until",
         "refused_count",
+        "suspicion_count",
         "unequal_count",
         "unsent",
     )
@@ -51,6 +52,9 @@ class NodeQueue:
         self._links = links
         self.unsent: dict[bytes, Registration] = {}
         self.in_flight: dict[int, Registration] = {}
+        # How many of these are removals on suspicion, which a data node may answer late: they take
+        # no room from the others.
+        self.suspicion_count = 0
         self.digest = DigestSum()
         self.is_digest_due = True
         # How often in succession the data node found the digest different.
@@ -74,8 +78,15 @@ class NodeQueue:
             self.digest.discard(publisher.publisher_id, publisher.version)
         self.unsent.pop(publisher.publisher_id, None)
         if registration.request_id:
-            self.in_flight.pop(registration.request_id, None)
+            self.take(registration.request_id)
+
+    def take(self, request_id: int) -> Registration | None:
+        """End a request; return its registration, None if it is not under way."""
+        registration = self.in_flight.pop(request_id, None)
+        if registration is not None:
             registration.request_id = 0
+            self.suspicion_count -= registration.is_suspected
+        return registration
 
     def pause(self, now: float, rng: "Random") -> float:
         """Send nothing for a while, because the data node refuses; return until when."""
@@ -91,6 +102,7 @@ class NodeQueue:
             registration.request_id = 0
             self.unsent[registration.publisher.publisher_id] = registration
         self.in_flight.clear()
+        self.suspicion_count = 0
 
     def send(self, session: Incarnation, now: float, *, is_moving: bool) -> list[Effect]:
         """Send what waits, as far as the window allows; after all of it the digest, if it is due.
@@ -119,21 +131,25 @@ class NodeQueue:
                 request_id = next_id()
                 registration.request_id = request_id
                 in_flight[request_id] = registration
+                if registration.removal is not None:
+                    self.suspicion_count += registration.is_suspected
                 effects.append(Send(Link.DATA, peer, request_of(registration)))
         for registration in misplaced:
             self.unsent[registration.publisher.publisher_id] = registration
-        is_sent = not (self.unsent or is_moving)
-        if self.is_digest_due and is_sent and session != NO_INCARNATION:
-            self.is_digest_due = False
-            digest = self.digest
-            compare = CompareDigest(links.ring_epoch, digest.count, digest.value)
-            effects.append(Send(Link.DATA, peer, compare))
+        if self.is_digest_due and session != NO_INCARNATION and not (self.unsent or is_moving):
+            effects.append(self._digest())
         return effects
+
+    def _digest(self) -> Effect:
+        self.is_digest_due = False
+        digest = self.digest
+        compare = CompareDigest(self._links.ring_epoch, digest.count, digest.value)
+        return Send(Link.DATA, self._peer, compare)
 
     def _take_fitting(self) -> Iterable[Registration]:
         """Take out the first unsent registrations, as many as the window has room for."""
         unsent = self.unsent
-        room = _WINDOW - len(self.in_flight)
+        room = _WINDOW - len(self.in_flight) + self.suspicion_count
         if len(unsent) <= room:
             self.unsent = {}
             return unsent.values()

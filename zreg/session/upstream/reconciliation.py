@@ -45,6 +45,8 @@ class Comparison:
         self._left = iter(registrations)
         self._by_byte: list[list[Registration]] = [[] for _ in range(256)]
         self._records: Iterator[Message] | None = None
+        # Whether it went on since the last digest: one without an answer is given up.
+        self.has_progress = True
 
     @property
     def is_gathering(self) -> bool:
@@ -53,6 +55,7 @@ class Comparison:
 
     def gather(self, count: int) -> None:
         """Look at so many registrations."""
+        self.has_progress = True
         looked_at = 0
         for registration in islice(self._left, count):
             looked_at += 1
@@ -63,6 +66,7 @@ class Comparison:
 
     def next_record(self) -> list[Effect]:
         """Name the next publishers; nothing once all are named."""
+        self.has_progress = True
         record = None if self._records is None else next(self._records, None)
         return [] if record is None else [Send(Link.DATA, self._peer, record)]
 
@@ -86,6 +90,11 @@ class Reconciliation:
         """Note whether a data node holds what it should; compare in detail if it does not."""
         queue = self._queues.by_peer.get(peer)
         if queue is None or compared.ring_epoch != self._links.ring_epoch:
+            return []
+        comparison = self._comparisons.get(peer)
+        if comparison is not None and comparison.has_progress and not compared.is_equal:
+            # A new one would begin at the first byte again, and never come to the last.
+            comparison.has_progress = False
             return []
         queue.unequal_count = 0 if compared.is_equal else queue.unequal_count + 1
         if queue.unequal_count < _UNEQUAL_MAX:

@@ -1,10 +1,15 @@
 """One publisher as its session registers it, and the request that tells the data node."""
 
-from zreg.model import NO_INCARNATION, DataInfoId, Publisher, Removal
+from typing import Final
+
+from zreg.model import NO_INCARNATION, Cause, DataInfoId, Publisher, Removal
 from zreg.session.upstream.data_links import NO_NODE
 from zreg.wire.client_messages import Unpublish
 from zreg.wire.data_messages import PublishDatum, UnpublishDatum
 from zreg.wire.messages import Message
+
+# Causes of which the client itself said nothing.
+SUSPICIONS: Final = (Cause.CLOSED, Cause.SILENT)
 
 
 class Registration:
@@ -29,6 +34,11 @@ class Registration:
         self.peer = NO_NODE
         # The request under way there; 0 if there is none.
         self.request_id = 0
+
+    @property
+    def is_suspected(self) -> bool:
+        """Whether it is withdrawn since its client vanished, of which the client said nothing."""
+        return self.removal is not None and self.removal.cause in SUSPICIONS
 
 
 def unknown_registration(unpublish: Unpublish, client_id: bytes) -> Registration:

@@ -7,7 +7,6 @@ accepted or withdrawn.
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -15,11 +14,12 @@ from zreg.model import NO_INCARNATION, Cause, DataInfoId, Incarnation, Publisher
 from zreg.primitives.digest import DigestSum
 from zreg.session.upstream.data_links import NO_NODE, DataLinks
 from zreg.session.upstream.node_queues import NodeQueues
-from zreg.session.upstream.registration import Registration, unknown_registration
+from zreg.session.upstream.registration import (
+    SUSPICIONS,
+    Registration,
+    unknown_registration,
+)
 from zreg.wire.client_messages import Unpublish
-
-# Causes of which the client itself said nothing.
-_SUSPICIONS: Final = (Cause.CLOSED, Cause.SILENT)
 
 
 class Registrations:
@@ -149,7 +149,7 @@ class Registrations:
         self._queues.touched[registration.peer] = None
         publisher = registration.publisher
         is_present = self._is_member and publisher.session == self.session
-        if not is_present and cause in _SUSPICIONS:
+        if not is_present and cause in SUSPICIONS:
             del self._registrations[publisher.publisher_id]
             return
         if version > publisher.version:
@@ -190,8 +190,10 @@ class Registrations:
                 continue
             registration.request_id = 0
             if self._queues.is_moving and self._move(registration):
+                queue.suspicion_count -= registration.is_suspected
                 continue
             if registration.removal is not None:
+                queue.suspicion_count -= registration.is_suspected
                 del self._registrations[registration.publisher.publisher_id]
             accepted.append(registration)
         queue.refused_count = 0
@@ -207,10 +209,9 @@ class Registrations:
         After a final refusal it is forgotten; after any other it is sent again, after a pause.
         """
         queue = self._queues.by_peer.get(peer)
-        registration = None if queue is None else queue.in_flight.pop(request_id, None)
+        registration = None if queue is None else queue.take(request_id)
         if registration is None:
             return None
-        registration.request_id = 0
         self._queues.touched[peer] = None
         if self._queues.is_moving and self._move(registration):
             return None
