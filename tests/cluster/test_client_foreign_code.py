@@ -137,6 +137,64 @@ def test_jobs_wait_while_no_thread_can_be_started(
     dispatcher.join(5)
 
 
+def test_a_callback_for_which_no_thread_could_be_started_comes_with_the_next_change(
+    client: zreg.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start, seen = threading.Thread.start, []
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.endswith("-callbacks"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        client.subscribe("pay", lambda change: seen.append(len(change.view))).wait_for(0)
+        wait_until(lambda: "client.callbacks.waiting" in caplog.text)
+    assert seen == []
+
+    client.publish("pay", "a")
+
+    wait_until(lambda: seen[-1:] == [1])
+
+
+@pytest.mark.parametrize("error", [None, TypeError("the replacement takes other arguments")])
+def test_a_program_that_replaces_getaddrinfo_connects_to_an_address_without_it(
+    session: FakeSession, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    called = threading.Event()
+
+    def replaced(*_: object, **__: object) -> list[object]:
+        called.set()
+        if error is not None:
+            raise error
+        raise AssertionError("it was called")
+
+    monkeypatch.setattr(socket, "getaddrinfo", replaced)
+    with zreg.Client(session.url, config=CONFIG) as client:
+        client.wait_connected(5)
+    assert not called.is_set()
+
+
+def test_a_wait_ends_with_its_subscription(client: zreg.Client) -> None:
+    subscription = client.subscribe("pay").wait_for(0)
+    causes: list[zreg.Error] = []
+
+    def wait() -> None:
+        try:
+            subscription.wait_for(1, float("inf"))
+        except zreg.Error as cause:
+            causes.append(cause)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    subscription.close()
+    thread.join(5)
+
+    assert str(causes[0]) == "this subscription was closed: subscribe again"
+    assert isinstance(causes[0], zreg.ClosedError)
+
+
 def test_a_callback_that_returns_a_coroutine_is_logged(
     client: zreg.Client, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -53,6 +53,15 @@ def drop_all(store: DatumStore) -> None:
     store.check_some(1000)
 
 
+def test_a_session_whose_publishers_have_all_moved_leaves_nothing_in_the_index() -> None:
+    """Each life of a session would leave the room of its tables."""
+    store = make_store(make_publisher(P1, session=S1), make_publisher(P2, session=S1))
+    for key in (P1, P2):
+        store.put(NAME, make_publisher(key, version=2, session=S2))
+
+    assert list(store.by_session._entries) == [S2]
+
+
 def unpublished(key: bytes, version: int) -> Removal:
     return Removal(key, version, Cause.UNPUBLISHED)
 

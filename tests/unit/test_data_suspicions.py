@@ -10,6 +10,7 @@ from test_data_core import (
     NAME,
     ONE,
     P1,
+    P2,
     S1,
     S2,
     TWO,
@@ -30,8 +31,15 @@ from zreg.data.session_contacts import SessionContacts
 from zreg.effects import CLOSED, TIMED_OUT, EpochSeen, Link, PeerLost
 from zreg.errors import NotPrimaryError
 from zreg.model import Cause, Incarnation, Removal, Status
+from zreg.primitives.digest import DigestSum
 from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.data_messages import CompareDigest, NodeHello, PublishDatum, UnpublishDatum
+from zreg.wire.data_messages import (
+    CompareDigest,
+    DigestCompared,
+    NodeHello,
+    PublishDatum,
+    UnpublishDatum,
+)
 
 GRACE = CONFIG.session_grace_seconds
 S3 = Incarnation(8, "s3")
@@ -144,6 +152,37 @@ def test_a_write_that_was_refused_for_its_primary_comes_again_if_this_node_was_b
 
     core.settle(0.1)
     assert (P1 in held(core)) is is_behind
+
+
+def test_a_publisher_whose_removal_waits_is_no_difference_between_the_digests() -> None:
+    """The session counts it no longer; else both would compare again and again."""
+    core = make_core()
+    two = publish(core, P2)
+    core.settle(0.0)
+    lose(core, TWO)
+    suspect(core)
+    core.settle(0.0)
+    digest = DigestSum()
+    digest.add(two.publisher_id, two.version)
+
+    assert ask(core, CompareDigest(5, digest.count, digest.value), 1.0) == [
+        to(ONE, DigestCompared(5, is_equal=True))
+    ]
+    assert ask(core, CompareDigest(5, 0, 0), 1.0) == [to(ONE, DigestCompared(5, is_equal=False))]
+
+
+def test_a_refused_write_that_is_withdrawn_delays_suspicions_until_the_next_digest() -> None:
+    """Nothing comes again, which the digest shows although the removal waits."""
+    core = make_core()
+    core.receive(Link.LOCAL, "", EpochSeen(8), 0.0)
+    ask(core, PublishDatum(5, NAME, make_publisher(P2, version=1, session=S3)))
+    suspect(core)
+    follow(core, membership(*BOTH, epoch=8), 0.1)
+    assert not is_removed(core, 0.1)
+
+    ask(core, CompareDigest(5, 0, 0), 0.5)
+
+    assert is_removed(core, 0.5)
 
 
 def test_a_suspicion_waits_no_longer_than_the_session_grace() -> None:

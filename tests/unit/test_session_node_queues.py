@@ -310,3 +310,47 @@ def test_a_queue_beyond_its_window_goes_on_when_half_of_the_window_is_free() -> 
     assert bench.settle(0.0) == []
     bench.registrations.on_accepted(D1, [WINDOW // 2])
     assert len(bench.settle(0.0)) == WINDOW // 2
+
+
+def test_removals_on_suspicion_take_no_room_of_the_window() -> None:
+    """A data node may answer them late; other clients publish meanwhile."""
+    bench = RegistrationsBench(D1)
+    crowd = [make_publisher(number) for number in range(WINDOW)]
+    bench.publish(*crowd)
+    bench.settle(0.0)
+    bench.registrations.on_accepted(D1, range(1, WINDOW + 1))
+    for publisher in crowd:
+        bench.registrations.withdraw(bench.registration(publisher), Cause.CLOSED)
+    assert len(bench.settle(0.1)) == WINDOW
+
+    living = make_publisher(WINDOW + 1)
+    bench.publish(living)
+
+    assert PublishDatum(2 * WINDOW + 1, PAY, living) in [
+        effect.message for effect in bench.settle(0.2) if isinstance(effect, Send)
+    ]
+    queue = bench.queues.by_peer[D1]
+    assert queue.suspicion_count == WINDOW
+    bench.registrations.on_accepted(D1, range(WINDOW + 1, 2 * WINDOW + 2))
+    assert queue.suspicion_count == 0
+
+
+def test_the_count_of_suspicions_follows_refusals_returns_and_lost_connections() -> None:
+    bench = RegistrationsBench(D1)
+    bench.publish(ONE, TWO)
+    bench.settle(0.0)
+    bench.registrations.on_accepted(D1, [1, 2])
+    queue = bench.queues.by_peer[D1]
+    for publisher in (ONE, TWO):
+        bench.registrations.withdraw(bench.registration(publisher), Cause.SILENT)
+    bench.settle(0.1)
+    assert queue.suspicion_count == 2
+
+    bench.registrations.on_refused(D1, 3, 0.2, is_final=False)
+    assert queue.suspicion_count == 1
+    bench.publish(make_publisher(2, version=2))
+    assert queue.suspicion_count == 0
+    bench.settle(1.0)
+    assert queue.suspicion_count == 1
+    bench.queues.on_node_lost(D1)
+    assert queue.suspicion_count == 0

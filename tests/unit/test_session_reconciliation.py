@@ -137,6 +137,30 @@ def test_a_comparison_is_gathered_over_several_turns() -> None:
     assert reconciliation.next_tick_at() == CONFIG.digest_seconds
 
 
+def test_digests_that_differ_meanwhile_do_not_start_a_comparison_again() -> None:
+    """A new one would begin at the first byte, so a long one would never come to the last."""
+    bench = RegistrationsBench(D1)
+    ids = [bytes([first]) + n.to_bytes(15) for first in range(230) for n in range(20)]
+    bench.publish(*(make_publisher(publisher_id=publisher_id) for publisher_id in ids))
+    answer = PublishersCompared((), ())
+    differ(bench, 2)
+
+    for _ in range(2):
+        assert differ(bench, 1) == []
+        assert bench.reconciliation.on_publishers_compared(D1, answer) != []
+    assert bench.reconciliation.on_publishers_compared(D1, answer) == []
+
+
+def test_a_comparison_without_an_answer_is_started_again() -> None:
+    """The data node was still busy with a new ring, and did not answer."""
+    bench = RegistrationsBench(D1)
+    bench.publish(ONE)
+    assert differ(bench, 2) != []
+
+    assert differ(bench, 2) == []
+    assert started_repair(1) in differ(bench, 1)
+
+
 def test_a_comparison_ends_with_the_connection_and_with_the_ring() -> None:
     bench = RegistrationsBench(D1)
     bench.publish(*(make_publisher(number) for number in range(6000)))

@@ -32,6 +32,7 @@ class FakeRuntime:
     """A runtime without threads; it is its own dispatcher, whose jobs the test runs."""
 
     is_usable = True
+    is_forked = False
 
     def __init__(self) -> None:
         self.lifecycle = self
@@ -40,6 +41,9 @@ class FakeRuntime:
         self.dispatcher = self
         self.jobs: list[Callable[[], None]] = []
         self.ended: list[int] = []
+
+    def retry(self) -> None:
+        return
 
     def check_open(self) -> None:
         assert self.is_usable

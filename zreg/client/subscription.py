@@ -8,7 +8,7 @@ from zreg.client.core.commands import AddSubscription
 from zreg.client.runtime.subscription_state import Callback, SubscriptionState
 from zreg.client.view.view import View
 from zreg.client.view.view_change import PendingChange, ViewChange
-from zreg.errors import refusal
+from zreg.errors import ClosedError, refusal
 from zreg.model import DataInfoId, Scope
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ class Subscription:
             refused = self._state.refusal
             if refused is not None and refused.is_final:
                 raise refusal(refused.code, refused.detail)
-            return condition()
+            is_true = condition()
+            if not is_true and self._state.is_closed:
+                raise ClosedError("this subscription was closed: subscribe again")
+            return is_true
 
         def why() -> str:
             return f"{self.data_info_id}: {wanted()}; {self.why_waiting()}"
@@ -96,7 +99,9 @@ class Subscription:
                     yield change
             self._runtime.lifecycle.check_not_failed()
         finally:
-            self._state.remove_iterator(pending)
+            # In a forked child the parent's thread may have held the lock for ever.
+            if not self._runtime.lifecycle.is_forked:
+                self._state.remove_iterator(pending)
 
     def __call__(self, callback: C) -> C:
         """Call the function with the view once it is known, then with each change."""
@@ -153,7 +158,10 @@ class Subscription:
 
     def _wait_ready(self, pending: PendingChange) -> bool:
         """Wait for a change; return False when none can come any more."""
-        self._runtime.lifecycle.check_may_wait()
+        lifecycle = self._runtime.lifecycle
+        lifecycle.check_may_wait()
+        if lifecycle.is_forked:
+            return False
         with self._runtime.changed:
             while not pending.is_ready:
                 if self._state.is_closed or not self._runtime.lifecycle.is_usable:

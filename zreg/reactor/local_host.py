@@ -1,5 +1,6 @@
 """The address of this machine on the way to a peer."""
 
+import ipaddress
 import socket
 
 from zreg.hosts import is_ip_address
@@ -17,15 +18,24 @@ def find_local_host(address: str) -> str:
     host, (_, port) = bare_host(address), split_address(address)
     if not is_ip_address(host):
         return ""
+    plain, _, zone = host.partition("%")
     try:
-        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=flags)
-        family, kind, protocol, _, target = found[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.connect(target)
-            return written(probe.getsockname())
-    except (OSError, UnicodeError):
+        # Not `socket.getaddrinfo`: a program may have replaced it by one that is slow or fails, and
+        # this runs on the loop's thread.
+        if ipaddress.ip_address(plain).version == 4:  # noqa: PLR2004 -- the older of two
+            return _local_end(socket.AF_INET, (plain, int(port)))
+        scope = 0 if not zone else int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+        return _local_end(socket.AF_INET6, (plain, int(port), 0, scope))
+    except (OSError, ValueError):
         return ""
+
+
+def _local_end(
+    family: socket.AddressFamily, target: tuple[str, int] | tuple[str, int, int, int]
+) -> str:
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(target)
+        return written(probe.getsockname())
 
 
 def written(name: tuple[str, int] | tuple[str, int, int, int]) -> str:

@@ -7,8 +7,10 @@ if TYPE_CHECKING:
     from random import Random
 
 _SCHEME: Final = "tcp://"
-# How many addresses of earlier Welcomes are kept: a Welcome names at most 64.
+# How many addresses of earlier Welcomes are kept, and how many of them a round tries: attempts at
+# addresses that do not answer delay those at the present ones.
 _FORMER_MAX: Final = 64
+_FORMER_TRIED_MAX: Final = 2
 
 
 class SessionAddresses:
@@ -81,6 +83,6 @@ class SessionAddresses:
     def _new_round(self) -> None:
         present = list(dict.fromkeys((*self._configured, *self._learned)))
         self._rng.shuffle(present)
-        former = list(self._former)
-        self._rng.shuffle(former)
+        former = self._former[:_FORMER_TRIED_MAX]
+        self._former = (*self._former[_FORMER_TRIED_MAX:], *former)
         self._round = [*former, *present]

@@ -37,6 +37,12 @@ class Dispatcher:
                 self._start_thread()
             self._ready.notify()
 
+    def retry(self) -> None:
+        """Start the thread if jobs wait for one, as none could be started when they came."""
+        with self._ready:
+            if self._jobs and (self._thread is None or not self._thread.is_alive()):
+                self._start_thread()
+
     def close(self) -> None:
         """Drop the waiting jobs; a running job goes on to its end."""
         with self._ready:
@@ -59,7 +65,7 @@ class Dispatcher:
         try:
             thread.start()
         except RuntimeError:
-            # The jobs stay, and the next one tries again.
+            # The jobs stay, and the next one, or the next change, tries again.
             line = "client.callbacks.waiting reason='no thread can be started now'"
             BACKGROUND_LOG.write("zreg.client", logging.ERROR, line, sys.exc_info())
             return

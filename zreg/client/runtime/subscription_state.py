@@ -104,6 +104,8 @@ class SubscriptionState:
         pending.note(touched)
         if pending.is_ready and not was_ready:
             self._dispatcher.submit(deliver)
+        elif was_ready:
+            self._dispatcher.retry()
 
 
 def _call(callback: Callback, change: ViewChange) -> None:

@@ -131,8 +131,7 @@ class NodeQueue:
                 request_id = next_id()
                 registration.request_id = request_id
                 in_flight[request_id] = registration
-                if registration.removal is not None:
-                    self.suspicion_count += registration.is_suspected
+                self.suspicion_count += registration.is_suspected
                 effects.append(Send(Link.DATA, peer, request_of(registration)))
         for registration in misplaced:
             self.unsent[registration.publisher.publisher_id] = registration
