@@ -6,7 +6,14 @@ from zreg.reactor.link_table import check_address, is_ipv6
 
 
 @pytest.mark.parametrize(
-    "address", ["tcp://127.0.0.1:1", "tcp://host-1.example:9600", "tcp://[::1]:65535", "tcp://*:80"]
+    "address",
+    [
+        "tcp://127.0.0.1:1",
+        "tcp://host-1.example:9600",
+        "tcp://[::1]:65535",
+        "tcp://[fe80::1%br-lan]:9600",
+        "tcp://*:80",
+    ],
 )
 def test_addresses_that_can_work_pass(address: str) -> None:
     check_address(address, port_min=1)

@@ -17,7 +17,7 @@ OUTSIDE: Final = (Link.CLIENTS, Link.SESSION)
 BETWEEN_META_NODES: Final = (Link.RAFT_ASK, Link.RAFT_ANSWER)
 WITHOUT_EPOCH: Final = (*OUTSIDE, *BETWEEN_META_NODES)
 
-_ADDRESS: Final = re.compile(r"tcp://(\[[0-9A-Fa-f:.%\w]+\]|[\w.*-]+):(\d{1,5}|\*)\Z", re.ASCII)
+_ADDRESS: Final = re.compile(r"tcp://(\[[0-9A-Fa-f:.%\w-]+\]|[\w.*-]+):(\d{1,5}|\*)\Z", re.ASCII)
 _PORT_MAX: Final = 65535
 
 
