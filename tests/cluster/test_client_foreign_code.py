@@ -1,6 +1,7 @@
 """Code and time of the user: callbacks, log handlers, name look-ups, mappings, signal handlers."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -291,6 +292,31 @@ def test_a_handler_that_never_returns_fills_no_memory(
     may_go_on.set()
     wait_until(lambda: handler.lines[-1].startswith("client.log.dropped lines="))
     assert 1000 <= len(handler.lines) <= 1003
+
+
+def test_a_client_connects_while_dict_config_makes_a_handler_that_waits_for_it(
+    session: FakeSession, handle: Callable[[Callable[[str], object]], FakeHandler]
+) -> None:
+    """`logging.config.dictConfig` holds this lock while it makes the handlers of the program."""
+    handler = handle(lambda _line: None)
+    with contextlib.ExitStack() as stack:
+        with logging._lock:  # type: ignore[attr-defined]
+            # It forgets which levels are enabled as well: to ask again takes the lock.
+            logging.root.manager._clear_cache()  # type: ignore[attr-defined]
+            client = stack.enter_context(zreg.Client(session.url, config=CONFIG))
+            client.wait_connected(5)
+            client.publish("pay", "a").wait_registered(5)
+        wait_until(lambda: any("client.session.reached" in line for line in handler.lines))
+
+
+def test_a_line_below_the_level_reaches_no_handler(
+    handle: Callable[[Callable[[str], object]], FakeHandler],
+) -> None:
+    handler = handle(lambda _line: None)
+    BACKGROUND_LOG.write("zreg.client", logging.DEBUG, "below")
+    BACKGROUND_LOG.write("zreg.client", logging.INFO, "enabled")
+    BACKGROUND_LOG.flush(5)
+    assert handler.lines == ["enabled"]
 
 
 # --- waits and locks -----------------------------------------------------------------------------

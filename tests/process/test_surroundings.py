@@ -1,5 +1,6 @@
 """Commands and nodes in the surroundings that people have: streams, folders, signals and so on."""
 
+import fcntl
 import json
 import os
 import shlex
@@ -8,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +74,37 @@ def test_a_stream_that_cannot_be_written_has_the_documented_code(
     monkeypatch.setenv("ZREG_URL", url)
 
     assert in_shell(redirection, *arguments) == ending
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_subscribe_whose_output_is_not_read_ends_on_a_signal(
+    url: str, number: signal.Signals
+) -> None:
+    reader, writer = os.pipe()
+    size = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    # Unbuffered, Python would have nothing left to flush when it ends.
+    environment = clean_environment({"PYTHONUNBUFFERED": ""})
+    name = f"unread-{number.name}"
+    command = subprocess.Popen(
+        zreg_command("subscribe", name, "--url", url), stdout=writer, env=environment
+    )
+    try:
+        with zreg.Client(url) as client:
+            client.publish(name, "x" * 3 * size).wait_registered(5)
+            wait_until(lambda: waiting_bytes(reader) == size)
+            command.send_signal(number)
+            assert command.wait(5) == 0
+    finally:
+        command.kill()
+        command.wait()
+        os.close(reader)
+        os.close(writer)
+
+
+def waiting_bytes(reader: int) -> int:
+    """Return how many bytes of a pipe are not read yet."""
+    (count,) = struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, b"\0" * 4))
+    return int(count)
 
 
 @pytest.mark.parametrize("redirection", ["<&- >&- 2>&-", ">/dev/full 2>/dev/full"])

@@ -21,7 +21,7 @@ from zreg.cli.commands.membership_command import nodes
 from zreg.cli.commands.version_command import version
 from zreg.cli.output import complain
 from zreg.cli.process.node_options import unknown_variables
-from zreg.cli.process.streams import standard_streams
+from zreg.cli.process.streams import drop_output, standard_streams
 from zreg.errors import Error
 
 # A file, folder or process may be refused wherever one is used. Other errors are bugs.
@@ -71,6 +71,9 @@ def run(arguments: list[str] | None = None) -> int:
             complain(warning)
         try:
             code = app(args=arguments, prog_name="zreg", standalone_mode=False)
+            if code == exits.INTERRUPTED:
+                # The write that was interrupted would wait for its reader again.
+                drop_output()
             # What a library wrote, as the help, may still be in a buffer.
             sys.stdout.flush()
         except exits.ReaderGoneError:
@@ -87,6 +90,7 @@ def run(arguments: list[str] | None = None) -> int:
             complain(f"{where}{error.strerror}: {_SYSTEM_ADVICE}")
             return exits.FAILED
         except KeyboardInterrupt:
+            drop_output()
             return exits.INTERRUPTED
     return code if isinstance(code, int) else exits.OK
 

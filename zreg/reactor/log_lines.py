@@ -18,6 +18,10 @@ ExcInfo = (
 class LogLines(Protocol):
     """Takes finished log lines."""
 
+    def may_write(self, logger_name: str, level: int) -> bool:
+        """Return False if `write` would certainly drop such a line, which need not be made then."""
+        ...
+
     def write(self, logger_name: str, level: int, line: str, exc_info: ExcInfo = None) -> None:
         """Write a line; `exc_info` is the exception whose traceback follows. Never raises."""
         ...
@@ -26,12 +30,14 @@ class LogLines(Protocol):
 class LogAtOnce:
     """Writes each line on the thread that has it, as nodes do."""
 
+    def may_write(self, logger_name: str, level: int) -> bool:
+        """Return whether the logger takes lines of this level."""
+        return logging.getLogger(logger_name).isEnabledFor(level)
+
     def write(self, logger_name: str, level: int, line: str, exc_info: ExcInfo = None) -> None:
         """Write a line."""
-        logger = logging.getLogger(logger_name)
-        if logger.isEnabledFor(level):
-            with contextlib.suppress(Exception):
-                logger.log(level, line, exc_info=exc_info)
+        with contextlib.suppress(Exception):
+            logging.getLogger(logger_name).log(level, line, exc_info=exc_info)
 
 
 LOG_AT_ONCE: Final = LogAtOnce()

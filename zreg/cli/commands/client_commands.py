@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
 from typing import Annotated, Final
@@ -18,6 +18,7 @@ from zreg.cli.process.logs import route_client
 from zreg.cli.process.sd_notify import notify, watchdog_seconds
 from zreg.cli.process.settings_sources import load_settings
 from zreg.cli.process.stop_signals import is_urgent, stop_signals, unblock_stop_signals
+from zreg.cli.process.streams import drop_output
 from zreg.cli.targets import url_of
 from zreg.client.api import Client
 from zreg.client.view.view import Publisher, View
@@ -67,7 +68,7 @@ def publish(  # noqa: PLR0913 -- one argument per option
         )
         _wait_for(client, publication.wait_registered, timeout_seconds)
         # From the first line on its reader may send a signal, which ends the command with success.
-        with contextlib.suppress(KeyboardInterrupt):
+        with _until_interrupted():
             if output is Format.JSON:
                 say_json(
                     {
@@ -84,7 +85,7 @@ def publish(  # noqa: PLR0913 -- one argument per option
                     "keep it published with --hold."
                 )
             if hold:
-                _stay(threading.Event())
+                _stay()
 
 
 def subscribe(  # noqa: PLR0913 -- one argument per option
@@ -99,27 +100,17 @@ def subscribe(  # noqa: PLR0913 -- one argument per option
 ) -> None:
     """Show what is published under an id, and every change of it, until Ctrl-C."""
     _interrupt_on_signals()
-    stop = threading.Event()
     print_change = _print_change_json if output is Format.JSON else _print_change_lines
     with _client(url, cluster) as client:
         subscription = client.subscribe(
             data_id, scope=Scope.GLOBAL, group=group, instance_id=instance_id
         )
-        failures: list[Error] = []
-
-        def on_change(change: ViewChange) -> None:
-            try:
-                print_change(subscription.data_info_id, change)
-            except Error as error:
-                # This runs on the client's thread; the command itself has to end with the error.
-                failures.append(error)
-                stop.set()
-
-        subscription(on_change)
         _wait_for(client, client.wait_connected, timeout_seconds)
-        _stay(stop)
-    if failures:
-        raise failures[0]
+        # Written on this thread: a signal ends a write that waits for its reader only here.
+        with _until_interrupted(), _fed_watchdog():
+            for change in subscription.changes():
+                print_change(subscription.data_info_id, change)
+        notify("STOPPING=1")
 
 
 def get(  # noqa: PLR0913 -- one argument per option
@@ -215,13 +206,37 @@ def _interrupt_on_signals() -> None:
     unblock_stop_signals()
 
 
-def _stay(stop: threading.Event) -> None:
-    """Wait for Ctrl-C, which ends the command with success, or for the event."""
-    with contextlib.suppress(KeyboardInterrupt):
-        # The signal may come as soon as the manager, or a reader of the output, knows.
-        notify("READY=1")
-        while not stop.wait(watchdog_seconds()):
+@contextlib.contextmanager
+def _until_interrupted() -> Iterator[None]:
+    """End the block with success on Ctrl-C, and drop the output that could not be written yet."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        drop_output()
+
+
+@contextlib.contextmanager
+def _fed_watchdog() -> Iterator[None]:
+    """Tell the manager that the command runs, also while it waits for a reader of its output."""
+    is_over = threading.Event()
+
+    def feed(seconds: float) -> None:
+        while not is_over.wait(seconds):
             notify("WATCHDOG=1")
+
+    notify("READY=1")
+    if (seconds := watchdog_seconds()) is not None:
+        threading.Thread(target=feed, args=(seconds,), name="zreg-watchdog", daemon=True).start()
+    try:
+        yield
+    finally:
+        is_over.set()
+
+
+def _stay() -> None:
+    """Wait for Ctrl-C, which ends the command with success."""
+    with contextlib.suppress(KeyboardInterrupt), _fed_watchdog():
+        threading.Event().wait()
     notify("STOPPING=1")
 
 

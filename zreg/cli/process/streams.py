@@ -48,6 +48,12 @@ def standard_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = cast("list[TextIO]", [stdout, stderr])
 
 
+def drop_output() -> None:
+    """Discard what an interrupted command has not written: a full pipe may have no reader."""
+    if isinstance(sys.stdout, _Output):
+        sys.stdout.drop()
+
+
 class _Stream:
     """A text stream, or a substitute for one that is closed."""
 

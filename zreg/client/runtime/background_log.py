@@ -3,6 +3,10 @@
 Handlers, filters and record factories of `logging` are the user's code. One may take seconds, raise
 anything, or wait for the client itself. On the thread of a client's connection it would delay the
 signs of life, and the session would take the client for dead.
+
+`logging` holds its module lock while `dictConfig` makes the user's handlers. Loggers and their
+levels need that lock, so only the thread that writes asks for them: a handler that is being made
+may wait for the client.
 """
 
 import logging
@@ -33,10 +37,12 @@ class BackgroundLog:
         self._dropped_count = 0
         self._thread: threading.Thread | None = None
 
+    def may_write(self, _logger_name: str, _level: int) -> bool:
+        """Return True: the thread that writes drops the lines whose level is not enabled."""
+        return True
+
     def write(self, logger_name: str, level: int, line: str, exc_info: ExcInfo = None) -> None:
-        """Have a line written soon."""
-        if not logging.getLogger(logger_name).isEnabledFor(level):
-            return
+        """Have a line written soon, if its level is enabled by then."""
         # Made without the user's record factory, which is called by `_write`.
         record = logging.LogRecord(logger_name, level, "zreg", 0, line, (), exc_info)
         with self._lock:
@@ -82,8 +88,10 @@ class BackgroundLog:
 
 def _write(record: logging.LogRecord) -> None:
     """Pass a line to the user's handlers; an exception of any kind costs the line."""
-    logger = logging.getLogger(record.name)
     try:
+        logger = logging.getLogger(record.name)
+        if not logger.isEnabledFor(record.levelno):
+            return
         made = logger.makeRecord(
             record.name,
             record.levelno,

@@ -203,9 +203,10 @@ class EffectRunner:
 
     def _log(self, effect: Log) -> None:
         logger_name = f"zreg.{effect.event.partition('.')[0]}"
-        if logging.getLogger(logger_name).isEnabledFor(effect.level):
+        log_lines = self._hooks.log_lines
+        if log_lines.may_write(logger_name, effect.level):
             fields = "".join(f" {name}={_shown(value)}" for name, value in effect.fields.items())
-            self._hooks.log_lines.write(logger_name, effect.level, effect.event + fields)
+            log_lines.write(logger_name, effect.level, effect.event + fields)
 
 
 def _shown(value: str | float) -> str:
