@@ -49,6 +49,8 @@ _MOVE_SECONDS: Final = 1.5
 _DEAF_SECONDS_MAX: Final = 1.2
 # What is sent now arrives sooner, unless the sender is late.
 _SOON_SECONDS: Final = 0.1
+# Other sessions may die meanwhile: their clients must reach one within the grace of a session.
+_BLACK_HOLE_SECONDS_MAX: Final = 12.0
 # After which both ends of a cut have noticed it.
 _NOTICE_SECONDS: Final = HEARTBEAT_SECONDS + 0.5
 # More than a request waits for its answer, and less than a lease.
@@ -117,6 +119,11 @@ class ChaosFaults:
 
     def _clients(self) -> list[str]:
         return sorted(name for name in self.sim.processes if "er-" in name)
+
+    def _end_within(self, seconds: float) -> None:
+        """Let the fault that began last end sooner."""
+        until, nodes, undo = self._pending[-1]
+        self._pending[-1] = (min(until, self.sim.now + seconds), nodes, undo)
 
     def _free(self, role: str) -> list[str]:
         busy = self._busy()
@@ -238,8 +245,7 @@ class ChaosFaults:
         name = self.rng.choice([*clients, self._any_node()])
         self.sim.faults.deaf.add(name)
         self._begin("deaf", (), partial(self.sim.read_again, name))
-        until, nodes, undo = self._pending[-1]
-        self._pending[-1] = (min(until, self.sim.now + _DEAF_SECONDS_MAX), nodes, undo)
+        self._end_within(_DEAF_SECONDS_MAX)
 
     def _be_a_black_hole(self) -> None:
         """Let one session be out of reach for new connections; others take its clients.
@@ -255,6 +261,7 @@ class ChaosFaults:
         name = self.rng.choice(free)
         faults.black_holes.add(name)
         self._begin("black hole", (name,), lambda: faults.black_holes.discard(name))
+        self._end_within(_BLACK_HOLE_SECONDS_MAX)
         others = [other for other in free if other != name]
         whole = (*others, *self._clients())
         self._pending.append((self.sim.now + _MOVE_SECONDS, whole, _nothing))
