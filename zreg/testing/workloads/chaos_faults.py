@@ -278,7 +278,10 @@ class ChaosFaults:
         arrives_at = max((max(each.arrives_at.values()) for each in connections), default=0.0)
         has_backlog = max(process.busy_until, arrives_at) > sim.now + _SOON_SECONDS
         is_member = process.core.statistics()["incarnation"] != "-"
-        return is_well and is_member and not has_backlog and not self._is_long_cut_off(name)
+        # Cut off from meta it may have departed, or follow an old ring, and not know yet.
+        is_led = not any(faults.is_cut(name, meta) for meta in self.nodes["meta"])
+        is_heard = not has_backlog and not self._is_long_cut_off(name)
+        return is_well and is_member and is_led and is_heard
 
     def _is_long_cut_off(self, session: str) -> bool:
         """Return whether a data node waits no longer for what a session may register there."""
