@@ -163,6 +163,24 @@ def test_the_warning_does_not_run_on_the_thread_of_the_connection(
     wait_until(lambda: session.core.count(Bye) == 1)
 
 
+def test_the_warning_runs_on_no_thread_of_another_client_either(
+    session: FakeSession, client: zreg.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector may run on it, and end a client that was dropped in a reference cycle."""
+    warned: list[str] = []
+    dropped = [zreg.Client(session.url, config=CONFIG).wait_connected(5)]
+    drop = dropped.clear
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(
+            warnings, "showwarning", lambda *_, **__: warned.append(threading.current_thread().name)
+        )
+        client._runtime.core_thread._loop.call_soon_threadsafe(drop)
+        wait_until(lambda: warned)
+
+    assert warned == ["zreg-warning"]
+
+
 # --- descriptors ---------------------------------------------------------------------------------
 
 

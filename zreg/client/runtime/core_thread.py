@@ -15,6 +15,14 @@ from zreg.client.runtime.core_loop import new_loop
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.errors import UnavailableError
 
+# The threads of all clients of this process.
+_idents: set[int] = set()
+
+
+def is_core_thread() -> bool:
+    """Whether the caller is on the thread of a client: the collector may run on any of them."""
+    return threading.get_ident() in _idents
+
 
 class CoreThread:
     """The thread of one client's core. The runtime's lock guards `is_woken` and `is_closed`.
@@ -98,6 +106,13 @@ class CoreThread:
     # --- on the loop's thread ---------------------------------------------------------------
 
     def _run(self) -> None:
+        _idents.add(threading.get_ident())
+        try:
+            self._run_loop()
+        finally:
+            _idents.discard(threading.get_ident())
+
+    def _run_loop(self) -> None:
         task = self._loop.create_task(self._serve())
         try:
             self._loop.run_until_complete(task)

@@ -35,7 +35,7 @@ from zreg.client.runtime import closing
 from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.client_node import ClientNode
 from zreg.client.runtime.connection_status import ConnectionStatus
-from zreg.client.runtime.core_thread import CoreThread
+from zreg.client.runtime.core_thread import CoreThread, is_core_thread
 from zreg.client.runtime.dispatcher import Dispatcher
 from zreg.client.runtime.event_router import EventRouter
 from zreg.client.runtime.lifecycle import CLOSED, Lifecycle
@@ -259,7 +259,7 @@ class Runtime:
             closing.warn_dropped(
                 self,
                 ", ".join(self.settings.addresses),
-                is_loop_thread=self.core_thread.is_current,
+                is_loop_thread=is_core_thread(),
             )
 
     # --- on the loop's thread ---------------------------------------------------------------
