@@ -164,6 +164,10 @@ def test_a_look_up_without_a_thread_is_reported(
     run(harness, main)
 
 
+def names_of_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
+
+
 def test_a_reactor_that_has_stopped_hears_of_no_look_up(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +184,9 @@ def test_a_reactor_that_has_stopped_hears_of_no_look_up(
         lookups.stop()
         may_go_on.set()
         await wait_until(ended.is_set)
-        await asyncio.sleep(0.02)
+        # What the thread had to say is in the loop's queue once it has ended.
+        await wait_until(lambda: "zreg-look-up-a.test" not in names_of_threads())
+        await asyncio.sleep(0)
         assert lookups.done == []
 
     resolve(monkeypatch, answer)

@@ -1,13 +1,10 @@
 """Clients and sessions that do not read for a while, and acknowledgements that take seconds."""
 
-from collections.abc import Sequence
-
 import pytest
+from promises import received
 
-from zreg.effects import Effect, Link, Local, Peer
 from zreg.model import data_info_id
 from zreg.testing.sim.cluster import SimCluster
-from zreg.testing.sim.sim_process import Process
 from zreg.testing.sim.simulation import Simulation
 from zreg.testing.sim.view_log import ViewLog
 from zreg.wire.client_messages import Push
@@ -16,20 +13,6 @@ from zreg.wire.messages import Message
 PAY = data_info_id("pay")
 # More than a connection's backlog has frames, so that the burst of changes below overruns it.
 NAMES = [data_info_id(f"name-{number}") for number in range(100)]
-
-
-def received(process: Process) -> list[Message]:
-    """Return a list to which each record is added that the process receives from now on."""
-    messages: list[Message] = []
-    receive = process.core.receive
-
-    def note(link: Link, peer: Peer, message: Message | Local, now: float) -> Sequence[Effect]:
-        if not isinstance(message, Local):
-            messages.append(message)
-        return receive(link, peer, message, now)
-
-    process.core.receive = note  # type: ignore[method-assign]
-    return messages
 
 
 class Scene:

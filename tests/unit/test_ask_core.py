@@ -10,6 +10,7 @@ from zreg.effects import (
     Emit,
     Link,
     Local,
+    PeerDelayed,
     PeerIncompatible,
     PeerLost,
     PeerSlow,
@@ -300,3 +301,12 @@ def test_messages_of_other_nodes_and_of_earlier_attempts_are_ignored() -> None:
     assert asker.receive(Ping(), TWO) == [Send(Link.META, TWO, Pong())]
     assert asker.core.settle(asker.now) == []
     assert asker.core.statistics() == {"addresses_left": 0}
+
+
+def test_a_name_that_is_still_looked_up_is_named_as_the_reason() -> None:
+    asker = Asker(ONE, is_patient=False)
+    asker.notify(PeerDelayed(Link.META, ONE, "one is still being looked up"))
+
+    asker.wait(TIMEOUT)
+
+    assert asker.core.findings.reasons == {ONE: "one is still being looked up"}

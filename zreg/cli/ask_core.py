@@ -13,6 +13,7 @@ from zreg.effects import (
     Link,
     Local,
     Peer,
+    PeerDelayed,
     PeerIncompatible,
     PeerLost,
     PeerUp,
@@ -90,6 +91,8 @@ class AskCore:
         self._redirect_count = 0
         # The address that is tried now; None between two rounds.
         self._address: str | None = None
+        # What the attempt waits for before it connects; empty if for nothing.
+        self._delay = ""
         self._due_at: float | None = None
         # Whether the present node was asked and has not answered.
         self._is_waiting = False
@@ -108,7 +111,11 @@ class AskCore:
         match message:
             case PeerUp() if message.peer == self._address:
                 self._is_waiting = self._was_reached = True
+                self._delay = ""
                 return [Send(self._link, message.peer, self._question)]
+            case PeerDelayed() if message.peer == self._address:
+                self._delay = message.detail
+                return []
             case PeerLost() if message.peer == self._address:
                 return self._on_attempt_failed(message.reason, now)
             case PeerIncompatible() if message.peer == self._address:
@@ -130,7 +137,7 @@ class AskCore:
             return []
         if self._address is None:
             return self._try_next(now)
-        return self._leave("no answer", now)
+        return self._leave(self._delay or "no answer", now)
 
     def settle(self, now: float) -> Sequence[Effect]:
         """Return nothing: there is nothing to join."""
@@ -147,6 +154,7 @@ class AskCore:
 
     def _try_next(self, now: float) -> list[Effect]:
         self._address = self._left.pop(0)
+        self._delay = ""
         self._due_at = min(now + self._seconds_each, self._ends_at)
         return [Connect(self._link, self._address, self._address)]
 
