@@ -1,6 +1,6 @@
 """Subscriptions: the view that events make, and which callbacks and iterators get them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, cast
 
@@ -84,7 +84,12 @@ class FakeRuntime:
 
 
 class FakeCondition(nullcontext[None]):
-    """A condition that no thread waits for."""
+    """A condition that no thread waits for; after a fork a thread of the parent may hold it."""
+
+    is_held_by_parent = False
+
+    def __enter__(self) -> None:
+        assert not self.is_held_by_parent, "the child would wait for ever"
 
     def notify_all(self) -> None:
         return
@@ -169,6 +174,23 @@ def test_a_closed_subscription_calls_no_callback_and_ends_its_iterators() -> Non
     subscription.close()
     runtime.run_jobs()
     assert (seen, list(changes), runtime.ended) == ([], [], [7])
+
+
+@pytest.mark.parametrize("ends_by", ["going on", "closing"])
+def test_a_forked_child_leaves_the_changes_without_the_lock_of_its_parent(ends_by: str) -> None:
+    subscription, runtime = subscribe()
+    subscription._state.on_view_changed(changed())
+    changes = subscription.changes()
+    next(changes)
+
+    runtime.is_forked = True
+    FakeCondition.is_held_by_parent = True
+    try:
+        if ends_by == "closing":
+            cast("Generator[ViewChange]", changes).close()
+        assert list(changes) == []
+    finally:
+        FakeCondition.is_held_by_parent = False
 
 
 def test_a_final_refusal_is_raised_by_waits_and_one_for_now_is_named() -> None:
