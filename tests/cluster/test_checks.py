@@ -3,6 +3,7 @@
 import asyncio
 import select
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
@@ -12,6 +13,7 @@ from reactor_fakes import FakeCore, Harness
 from zreg.effects import REFUSED, TIMED_OUT, Connect, Link, Local, PeerLost, PeerUp
 from zreg.reactor import LinkTable
 from zreg.reactor.checks import CHECK_SECONDS_MAX, why_unreachable
+from zreg.reactor.lookup_threads import LookupThreads
 
 TABLE = LinkTable(checks=(Link.CHECKS,))
 
@@ -128,6 +130,11 @@ def test_a_listener_that_closes_each_connection_is_not_reported_as_refused(
     harness.run(scenario())
 
 
+async def check(address: str) -> str | None:
+    """Return why no process greets at an address."""
+    return await why_unreachable(address, LookupThreads())
+
+
 def test_a_port_without_a_listener_is_refused(harness: Harness, closed: str) -> None:
     assert outcome(harness, closed) == PeerLost(Link.CHECKS, "d1@3", REFUSED)
 
@@ -144,7 +151,7 @@ def test_a_port_that_does_not_answer_is_timed_out_and_not_refused(
 )
 def test_an_invalid_address_is_not_reported_as_refused(address: str) -> None:
     """The address comes from a node, which may be mistaken."""
-    reason = asyncio.run(why_unreachable(address))
+    reason = asyncio.run(check(address))
 
     assert reason
     assert reason != REFUSED
@@ -210,14 +217,14 @@ def test_a_name_is_refused_only_if_all_its_addresses_are(monkeypatch: pytest.Mon
 
         async def run(*hosts: str) -> str | None:
             resolve(monkeypatch, *hosts)
-            check = asyncio.create_task(why_unreachable(address))
+            task = asyncio.create_task(check(address))
             if "127.0.0.2" in hosts:
                 loop = asyncio.get_running_loop()
                 greeting.setblocking(False)  # noqa: FBT003 -- its only argument
                 connection, _ = await loop.sock_accept(greeting)
                 with connection:
                     connection.send(b"x")
-            return await check
+            return await task
 
         assert asyncio.run(run("127.0.0.3", "127.0.0.2")) is None
         assert asyncio.run(run("127.0.0.3", "127.0.0.4")) == REFUSED
@@ -229,6 +236,67 @@ def test_a_name_that_does_not_resolve_is_no_proof(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
 
-    reason = asyncio.run(why_unreachable("tcp://node.example:1"))
+    reason = asyncio.run(check("tcp://node.example:1"))
 
     assert reason == "node.example does not resolve: Name or service not known"
+
+
+@pytest.mark.parametrize("others", [0, 20])
+def test_a_silent_resolver_times_a_check_out_and_holds_up_no_numeric_one(
+    harness: Harness, closed: str, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """The loop keeps its own threads: the checks of the journal and the end of a node need them."""
+    may_answer = threading.Event()
+    real = socket.getaddrinfo
+
+    def look_up(host: str, *arguments: object, **named: object) -> object:
+        if not host.endswith(".example"):
+            return real(host, *arguments, **named)  # type: ignore[arg-type]
+        assert may_answer.wait(20)
+        return []
+
+    async def scenario() -> None:
+        core = FakeCore()
+        reactor = await harness.start(core, TABLE)
+        names = [f"node-{number}.example" for number in range(1 + others)]
+        silent = [Connect(Link.CHECKS, name, f"tcp://{name}:1") for name in names]
+        await harness.act(reactor, core, *silent)
+        await harness.act(reactor, core, Connect(Link.CHECKS, "d1@3", closed))
+        await harness.wait_until(lambda: core.of(PeerLost))
+        assert core.of(PeerLost) == [PeerLost(Link.CHECKS, "d1@3", REFUSED)]
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 5) == "free"
+
+        await harness.wait_until(lambda: len(core.of(PeerLost)) == len(names) + 1)
+        assert {lost.reason for lost in core.of(PeerLost)[1:]} == {TIMED_OUT}
+        threads = [each for each in threading.enumerate() if each.name.startswith("zreg-look-up")]
+        assert 1 <= len(threads) <= 8
+        assert all(each.daemon for each in threads)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    harness.run(scenario())
+    may_answer.set()
+
+
+def test_a_check_that_is_replaced_leaves_the_look_up_to_its_successor(
+    harness: Harness, closed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_answer, asked = threading.Event(), []
+
+    def look_up(host: str, *_: object, **__: object) -> object:
+        asked.append(host)
+        assert may_answer.wait(10)
+        return [(socket.AF_INET, 0, 0, "", ("127.0.0.1", 0))]
+
+    async def scenario() -> None:
+        core = FakeCore()
+        reactor = await harness.start(core, TABLE)
+        check = Connect(Link.CHECKS, "d1@3", closed.replace("127.0.0.1", "node.example"))
+        await harness.act(reactor, core, check)
+        await harness.act(reactor, core, check)
+        may_answer.set()
+        await harness.wait_until(lambda: core.of(PeerLost))
+        assert core.of(PeerLost) == [PeerLost(Link.CHECKS, "d1@3", REFUSED)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    harness.run(scenario())
+    assert asked == ["node.example"]

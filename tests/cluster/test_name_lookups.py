@@ -12,6 +12,7 @@ from zreg.effects import REFUSED, Connect, Disconnect, Link, Local, PeerDelayed,
 from zreg.reactor.checks import why_unreachable
 from zreg.reactor.link_table import LinkTable
 from zreg.reactor.local_host import find_local_host, written
+from zreg.reactor.lookup_threads import LookupThreads
 from zreg.reactor.outgoing import name_lookups
 from zreg.reactor.outgoing.name_lookups import NameLookups
 
@@ -34,7 +35,7 @@ class Lookups(NameLookups):
     """Look-ups whose reports the test reads."""
 
     def __init__(self) -> None:
-        super().__init__(lambda host, why: self.done.append((host, why)))
+        super().__init__(LookupThreads(), lambda host, why: self.done.append((host, why)))
         self.done: list[tuple[str, str]] = []
 
 
@@ -258,7 +259,7 @@ def test_a_check_of_a_name_is_refused_only_if_all_its_addresses_refuse(
             FakeCore(), LinkTable(routers={Link.REQUESTS: "tcp://127.0.0.1:0"})
         )
         port = server.addresses[Link.REQUESTS].rpartition(":")[2]
-        assert await why_unreachable(f"tcp://a.test:{port}") == reason
+        assert await why_unreachable(f"tcp://a.test:{port}", LookupThreads()) == reason
 
     resolve(monkeypatch, lambda _host: hosts)
     run(harness, main)

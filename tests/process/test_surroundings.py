@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -76,15 +77,13 @@ def test_a_stream_that_cannot_be_written_has_the_documented_code(
     assert in_shell(redirection, *arguments) == ending
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_subscribe_whose_output_is_not_read_ends_on_a_signal(
-    url: str, number: signal.Signals
-) -> None:
+@contextmanager
+def unread_subscribe(url: str, name: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a `zreg subscribe` until the end of the block, which waits for a reader of its output."""
     reader, writer = os.pipe()
     size = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     # Unbuffered, Python would have nothing left to flush when it ends.
-    environment = clean_environment({"PYTHONUNBUFFERED": ""})
-    name = f"unread-{number.name}"
+    environment = clean_environment({"PYTHONUNBUFFERED": "", **environment})
     command = subprocess.Popen(
         zreg_command("subscribe", name, "--url", url), stdout=writer, env=environment
     )
@@ -92,13 +91,41 @@ def test_a_subscribe_whose_output_is_not_read_ends_on_a_signal(
         with zreg.Client(url) as client:
             client.publish(name, "x" * 3 * size).wait_registered(5)
             wait_until(lambda: waiting_bytes(reader) == size)
-            command.send_signal(number)
-            assert command.wait(5) == 0
+            yield command
     finally:
         command.kill()
         command.wait()
         os.close(reader)
         os.close(writer)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_subscribe_whose_output_is_not_read_ends_on_a_signal(
+    url: str, number: signal.Signals
+) -> None:
+    with unread_subscribe(url, f"unread-{number.name}") as command:
+        command.send_signal(number)
+        assert command.wait(5) == 0
+
+
+def test_a_subscribe_whose_output_is_not_read_is_alive_to_its_watchdog(
+    url: str, tmp_path: Path
+) -> None:
+    """systemd would kill it, and the reader that comes back would find the output ended."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(path)
+        receiver.settimeout(20)
+        with unread_subscribe(url, "fed", NOTIFY_SOCKET=path, WATCHDOG_USEC="200000") as command:
+            # From before it had to wait; a socket keeps ten, and then loses those that follow.
+            receiver.settimeout(0)
+            with suppress(BlockingIOError):
+                while receiver.recv(100):
+                    pass
+            receiver.settimeout(20)
+            assert [receiver.recv(100) for _ in range(5)] == [b"WATCHDOG=1"] * 5
+            command.terminate()
+            assert command.wait(5) == 0
 
 
 def waiting_bytes(reader: int) -> int:

@@ -12,24 +12,24 @@ a greeting is tried again. A host that does not answer may be cut off.
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from zreg.effects import REFUSED, TIMED_OUT, UNRESOLVED, Connect, Local, Peer, PeerLost, PeerUp
 from zreg.errors import UsageError
-from zreg.reactor.link_table import check_address, split_address
+from zreg.hosts import is_ip_address
+from zreg.reactor.link_table import bare_host, check_address, split_address
+from zreg.reactor.lookup_threads import LookupThreads, SocketAddress, addresses_of
 
 # Silence proves nothing, so a longer wait would not help.
 CHECK_SECONDS_MAX: Final = 1.0
 _AGAIN_SECONDS: Final = 0.01
 
-# The family of an IP address, and what the socket module calls its name: host, port and more.
-SocketAddress = tuple[socket.AddressFamily, Any]
-
 
 class Checks:
     """The checks under way, by the name that the core gave to each. One name has one check."""
 
-    def __init__(self, post: Callable[[Local], None]) -> None:
+    def __init__(self, threads: LookupThreads, post: Callable[[Local], None]) -> None:
+        self._threads = threads
         self._post = post
         self._tasks: dict[Peer, asyncio.Task[None]] = {}
 
@@ -49,7 +49,7 @@ class Checks:
             task.cancel()
 
     async def _run(self, check: Connect) -> None:
-        reason = await why_unreachable(check.address)
+        reason = await why_unreachable(check.address, self._threads)
         del self._tasks[check.peer]
         if reason is None:
             self._post(PeerUp(check.link, check.peer))
@@ -57,35 +57,34 @@ class Checks:
             self._post(PeerLost(check.link, check.peer, reason))
 
 
-async def why_unreachable(address: str) -> str | None:
+async def why_unreachable(address: str, threads: LookupThreads) -> str | None:
     """Return why no process greets at an address; None if one does.
 
     A name may have several addresses. It is refused only if each of them is: a node may be bound to
     one of them, by IPv4 or by IPv6.
     """
-    host, port = split_address(address)
     reasons = []
     try:
         check_address(address, port_min=1)
         async with asyncio.timeout(CHECK_SECONDS_MAX):
-            for at in await _look_up(host.strip("[]"), int(port)):
+            host, port = bare_host(address), int(split_address(address)[1])
+            if is_ip_address(host):
+                found = addresses_of(host)
+            else:
+                # Others may wait for the same look-up: the end of this wait must not cancel it.
+                found = await asyncio.shield(threads.look_up(host))
+            if found.why:
+                return f"{host} {UNRESOLVED}: {found.why}"
+            for family, name in found.addresses:
+                at = family, (name[0], port, *name[2:])
                 if (reason := await _why_unreachable_at(at)) is None:
                     return None
                 reasons.append(reason)
     except TimeoutError:
         return TIMED_OUT
-    except socket.gaierror as error:
-        return f"{host} {UNRESOLVED}: {error.strerror}"
     except (OSError, UnicodeError, UsageError) as error:
         return str(error) or type(error).__name__
     return next((reason for reason in reasons if reason != REFUSED), REFUSED)
-
-
-async def _look_up(host: str, port: int) -> list[SocketAddress]:
-    """Return the addresses of a host, each once; raises `socket.gaierror` if it has none."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys((family, at) for family, *_, at in found))
 
 
 async def _why_unreachable_at(at: SocketAddress) -> str | None:

@@ -19,6 +19,7 @@ from zreg.errors import UnavailableError, UsageError
 from zreg.hosts import is_ip_address
 from zreg.reactor.checks import Checks
 from zreg.reactor.link_table import bare_host, check_address, split_address
+from zreg.reactor.lookup_threads import LookupThreads
 from zreg.reactor.outgoing.name_lookups import NameLookups, numeric_address
 from zreg.reactor.outgoing.outbox import Outbox
 from zreg.reactor.outgoing.send_results import SendResults
@@ -85,8 +86,9 @@ class ConnectionEffects:
         self._results = results
         self._watcher = watcher
         self._post = post
-        self._checks = Checks(post)
-        self._lookups = NameLookups(self._on_looked_up)
+        self._lookup_threads = LookupThreads()
+        self._checks = Checks(self._lookup_threads, post)
+        self._lookups = NameLookups(self._lookup_threads, self._on_looked_up)
         # The attempts that wait for the look-up of a name.
         self._unresolved: dict[tuple[Link, Peer], Connect] = {}
         # The attempts at names that have a connection, which is not up yet.
@@ -96,6 +98,7 @@ class ConnectionEffects:
         """End what is under way and has no socket."""
         self._checks.stop()
         self._lookups.stop()
+        self._lookup_threads.stop()
         self._unresolved.clear()
 
     def connect(self, effect: Connect) -> None:

@@ -1,27 +1,23 @@
-"""Look up the names of peers, each look-up on a thread of its own.
+"""The addresses of the names of peers, and which of them to try next.
 
-A look-up takes seconds where a resolver is silent. libzmq would do it on its I/O thread, on which
-all connections of a context wait meanwhile, and would try one address of a name only, always IPv4.
-So libzmq gets numeric addresses.
+libzmq would look a name up on its I/O thread, on which all connections of a context wait meanwhile,
+and would try one address of it only, always IPv4. So libzmq gets numeric addresses.
 """
 
 import asyncio
-import contextlib
-import socket
-import threading
-from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from zreg.effects import UNRESOLVED
 from zreg.hosts import bracketed
 from zreg.reactor.local_host import written
+from zreg.reactor.lookup_threads import HostAddresses, LookupThreads
 
 # After this time a result is asked for again, and used until the new one is there.
 _FRESH_SECONDS: Final = 1.0
 # Attempts to connect that wait for a look-up are given up after this time; the look-up goes on.
 LOOK_UP_SECONDS_MAX: Final = 6.0
-_THREADS_MAX: Final = 8
 _NAMES_MAX: Final = 4096
 
 # The name, and why it was not found; empty if it was.
@@ -44,17 +40,14 @@ class NameLookups:
     """The addresses of names. Only the loop's thread may call it.
 
     Invariants:
-    - A name has at most one look-up at a time, and all names together at most `_THREADS_MAX`.
     - A name that was found once stays usable: a look-up that fails later changes nothing.
     - An address that could not be reached is tried last the next time.
     """
 
-    def __init__(self, on_done: DoneCallback) -> None:
+    def __init__(self, threads: LookupThreads, on_done: DoneCallback) -> None:
+        self._threads = threads
         self._on_done = on_done
         self._names: dict[str, _Name] = {}
-        # Look-ups that wait for a thread.
-        self._waiting: deque[str] = deque()
-        self._running_count = 0
         self._is_stopped = False
 
     def find(self, host: str) -> str | None:
@@ -68,8 +61,7 @@ class NameLookups:
         is_fresh = name.addresses and loop.time() < name.asked_at + _FRESH_SECONDS
         if not name.is_pending and not is_fresh:
             name.is_pending, name.asked_at = True, loop.time()
-            self._waiting.append(host)
-            self._start_next(loop)
+            self._threads.look_up(host).add_done_callback(partial(self._on_result, host))
         if name.addresses:
             return name.addresses[0]
         loop.call_later(LOOK_UP_SECONDS_MAX, self._on_late, host)
@@ -85,48 +77,19 @@ class NameLookups:
     def stop(self) -> None:
         """Report nothing more."""
         self._is_stopped = True
-        self._waiting.clear()
 
-    def _start_next(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._waiting and self._running_count < _THREADS_MAX and not self._is_stopped:
-            host = self._waiting.popleft()
-            self._running_count += 1
-            thread = threading.Thread(
-                target=self._look_up, args=(host, loop), name=f"zreg-look-up-{host}", daemon=True
-            )
-            try:
-                thread.start()
-            except RuntimeError as error:
-                loop.call_soon(self._on_result, host, loop, [], str(error))
-
-    def _look_up(self, host: str, loop: asyncio.AbstractEventLoop) -> None:
-        """Look a name up, on a thread of its own; the resolver may be the user's and raise."""
-        found: list[str] = []
-        why = ""
-        try:
-            answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            found = list(dict.fromkeys(written(name) for *_, name in answers))  # type: ignore[arg-type]  # names of IP sockets
-        except OSError as error:
-            why = error.strerror or str(error)
-        except BaseException as error:  # noqa: BLE001 -- see above
-            why = f"{type(error).__name__}: {error}"
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(self._on_result, host, loop, found, why)
-
-    def _on_result(
-        self, host: str, loop: asyncio.AbstractEventLoop, found: list[str], why: str
-    ) -> None:
-        self._running_count -= 1
-        self._start_next(loop)
+    def _on_result(self, host: str, done: asyncio.Future[HostAddresses]) -> None:
         name = self._names.get(host)
         if name is None or self._is_stopped:
             return
         name.is_pending = False
+        answer = done.result()
+        found = list(dict.fromkeys(written(name) for _, name in answer.addresses))
         if found:
             # What was tried before keeps its place: the address that served is still the first.
             kept = [address for address in name.addresses if address in found]
             name.addresses = kept + [address for address in found if address not in kept]
-        failure = "" if name.addresses else f"{host} {UNRESOLVED}: {why or 'no address'}"
+        failure = "" if name.addresses else f"{host} {UNRESOLVED}: {answer.why}"
         self._on_done(host, failure)
 
     def _on_late(self, host: str) -> None:
