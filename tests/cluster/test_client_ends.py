@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import importlib.util
 import subprocess
 import sys
 import threading
@@ -392,6 +393,37 @@ def test_a_client_works_without_epoll(session: FakeSession) -> None:
         "        one.subscribe('pay').wait_for(1, 10)\n"
         "    loop = one._runtime.core_thread._loop\n"
         "    assert isinstance(loop._selector, GreenSelector)\n",
+        session.url,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("package", "patching"),
+    [
+        ("gevent", "from gevent import monkey; monkey.patch_all()"),
+        # It says of itself that it is deprecated.
+        ("eventlet", "warnings.simplefilter('ignore'); import eventlet; eventlet.monkey_patch()"),
+    ],
+)
+def test_a_client_works_where_the_standard_library_is_patched(
+    session: FakeSession, package: str, patching: str
+) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed; tox -e cluster installs it")
+    done, _ = run_program(
+        f"import sys, warnings; {patching}\n"
+        "import threading, zreg\n"
+        "changes = []\n"
+        "with zreg.Client(sys.argv[1], cluster='test') as one:\n"
+        "    with zreg.Client(sys.argv[1], cluster='test') as two:\n"
+        "        two.publish('pay', zreg.Endpoint(port=1)).wait_registered(10)\n"
+        "        subscription = one.subscribe('pay', changes.append).wait_for(1, 10)\n"
+        "        other = threading.Thread(target=one.publish, args=('orders', 'v'))\n"
+        "        other.start(); other.join(10)\n"
+        "        two.subscribe('orders').wait_for(1, 10)\n"
+        "    assert changes[0].view.values == subscription.view.values\n",
         session.url,
     )
 

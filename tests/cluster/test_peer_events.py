@@ -24,6 +24,7 @@ from reactor_fakes import (
 )
 
 from zreg.effects import (
+    UNREACHABLE,
     Connect,
     Link,
     Local,
@@ -80,6 +81,22 @@ async def running_peer(harness: Harness, server: FakeCore) -> AsyncIterator[subp
 
 def has_received(core: FakeCore, count: int) -> Callable[[], bool]:
     return lambda: len(core.records()) == count
+
+
+def test_a_connect_without_a_route_is_unreachable_and_not_refused(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zreg.reactor.sockets.peer_connections.find_local_host", lambda _: "")
+
+    async def scenario() -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            core = FakeCore(start=[Connect(Link.META, "gone", address_of(listener))])
+            await harness.start(core, LinkTable(dealers=(Link.META,)))
+            await harness.wait_until(lambda: core.of(PeerLost))
+            assert core.of(PeerLost) == [PeerLost(Link.META, "gone", UNREACHABLE)]
+
+    harness.run(scenario())
 
 
 @pytest.mark.parametrize("kind", ["dealer", "sub"])

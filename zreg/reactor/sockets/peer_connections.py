@@ -4,8 +4,9 @@ from abc import abstractmethod
 
 import zmq
 
-from zreg.effects import CLOSED, CLOSED_EARLY, HANDSHAKE_FAILED, REFUSED, Link, Peer
+from zreg.effects import CLOSED, CLOSED_EARLY, HANDSHAKE_FAILED, REFUSED, UNREACHABLE, Link, Peer
 from zreg.reactor.link_table import is_ipv6
+from zreg.reactor.local_host import find_local_host
 from zreg.reactor.sockets import socket_options
 from zreg.reactor.sockets.backlog import Backlog, Outcome
 from zreg.reactor.sockets.link_socket import (
@@ -61,7 +62,15 @@ class PeerConnection(LinkSocket):
                 # come a moment too early.
                 self.has_input()
             elif not self.lost_reason:
-                self.lost_reason = _reason(event[0], was_up=self.is_up)
+                self.lost_reason = self._reason(event[0])
+
+    def _reason(self, event: int) -> str:
+        if event & HANDSHAKE_FAILED_EVENTS:
+            return HANDSHAKE_FAILED
+        if event == zmq.EVENT_DISCONNECTED:
+            return CLOSED if self.is_up else CLOSED_EARLY
+        # libzmq does not say why it could not connect. Without a route nothing was refused.
+        return REFUSED if find_local_host(self.address) else UNREACHABLE
 
 
 class SendingConnection(PeerConnection):
@@ -136,11 +145,3 @@ class SubConnection(PeerConnection):
         except zmq.Again:
             return None
         return self.peer, *self._two_frames_after(topic)
-
-
-def _reason(event: int, *, was_up: bool) -> str:
-    if event & HANDSHAKE_FAILED_EVENTS:
-        return HANDSHAKE_FAILED
-    if event == zmq.EVENT_DISCONNECTED:
-        return CLOSED if was_up else CLOSED_EARLY
-    return REFUSED

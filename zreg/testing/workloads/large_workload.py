@@ -130,14 +130,17 @@ class LargeLife:
         moved = {name for name in clients.names if self._ring().primary(name) == "data-1"}
         publishers = sum(name in moved for _, name, _ in clients.published.values())
         followed = sum(bool(clients.watchers[name]) for name in moved)
+        # A session fetches an id first, after a refusal, each time that the data node has compared
+        # with one more session, and after a hint that overtook the answer: one for each frame of
+        # registrations.
+        fetches = 2 + self.session_count
         touched = Touched(
             # A registration is refused once at most while the nodes learn of the ring.
             publishers=2 * publishers,
             # Each session restores its publishers of an id, and makes the id complete for its copy.
             hinted=2 * self.session_count * len(moved) + publishers // 500,
-            # A first answer, one after the last comparison, and a refusal in between.
-            fetched=3 * self.session_count * followed,
-            snapshot_parts=3 * self.session_count * (publishers // 500 + 1),
+            fetched=self.session_count * (fetches * followed + publishers // 500),
+            snapshot_parts=fetches * self.session_count * (publishers // 500 + 1),
             memberships=1,
             shown=2 * sum(clients.watchers[name] for name in moved),
         )
