@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from zreg.config import Limits
 from zreg.errors import UsageError
 from zreg.model import Member, Membership, RingParameters, Role, Status
-from zreg.primitives import ring as ring_module
 from zreg.primitives.ring import (
     HASH_FUNCTIONS,
     Ring,
@@ -66,33 +65,65 @@ def test_a_ring_does_not_depend_on_the_order_of_its_nodes(
 ) -> None:
     shuffled = data.draw(st.permutations(nodes))
 
-    one, other = Ring(nodes, virtual_node_count=20), Ring(shuffled, virtual_node_count=20)
+    zones = {node_id: node_id[0] for node_id, _ in nodes}
+    one, other = (
+        Ring(each, zones=zones, replica_count=3, virtual_node_count=20)
+        for each in (nodes, shuffled)
+    )
 
     assert one.node_ids == other.node_ids
-    assert [one.replicas(name, 3) for name in IDS[:50]] == [
-        other.replicas(name, 3) for name in IDS[:50]
-    ]
+    assert one.placements == other.placements
 
 
 @settings(max_examples=25)
 @given(node_lists, st.integers(1, 8))
-def test_replicas_are_distinct_and_start_with_the_primary(
+def test_the_nodes_of_a_bucket_are_distinct_and_start_with_the_primary(
     nodes: list[tuple[str, int]], count: int
 ) -> None:
-    ring = Ring(nodes, virtual_node_count=20)
+    rings = [Ring(nodes, virtual_node_count=20, replica_count=each) for each in (count, count + 1)]
 
+    for few, more in zip(*(ring.placements for ring in rings), strict=True):
+        assert len(set(few)) == len(few) == min(count, len(nodes))
+        assert more[: len(few)] == few
     for name in IDS[:50]:
-        replicas = ring.replicas(name, count)
-        assert len(set(replicas)) == len(replicas) == min(count, len(nodes))
-        assert replicas[0] == ring.primary(name)
-        assert replicas[:2] == ring.replicas(name, 2)[:count]
+        assert rings[0].placement(name)[0] == rings[0].primary(name)
+
+
+@settings(max_examples=25)
+@given(node_lists, st.integers(1, 5))
+def test_the_nodes_of_a_bucket_are_in_as_many_zones_as_there_are(
+    nodes: list[tuple[str, int]], count: int
+) -> None:
+    zones = {node_id: node_id[0] for node_id, _ in nodes}
+    ring = Ring(nodes, zones=zones, virtual_node_count=20, replica_count=count)
+    plain = Ring(nodes, virtual_node_count=20, replica_count=count)
+
+    for placement, without_zones in zip(ring.placements, plain.placements, strict=True):
+        wanted = min(count, len(set(zones.values())))
+        assert len({zones[node_id] for node_id in placement}) == wanted
+        assert len(placement) == len(without_zones)
+        assert placement[0] == without_zones[0], "the primary does not depend on zones"
+
+
+@settings(max_examples=25)
+@given(node_lists, st.text("ghi", min_size=1, max_size=3), st.integers(1, 4))
+def test_a_new_node_joins_placements_and_no_other_node_does(
+    nodes: list[tuple[str, int]], new: str, count: int
+) -> None:
+    before = Ring(nodes, virtual_node_count=20, replica_count=count)
+    after = Ring([*nodes, (new, 1)], virtual_node_count=20, replica_count=count)
+
+    for old, now in zip(before.placements, after.placements, strict=True):
+        assert set(now) <= {*old, new}
 
 
 def test_equal_points_are_ordered_by_node_id() -> None:
     """The hash function of this test gives all points the same place."""
-    ring = Ring([("b", 1), ("a", 1)], virtual_node_count=3, hash_function=lambda _data: 7)
+    ring = Ring(
+        [("b", 1), ("a", 1)], replica_count=2, virtual_node_count=3, hash_function=lambda _data: 7
+    )
 
-    assert ring.replicas("any", 2) == ["a", "b"]
+    assert ring.placement("any") == ("a", "b")
 
 
 def test_the_load_is_balanced_within_a_bound() -> None:
@@ -111,7 +142,8 @@ def test_a_ring_without_nodes_has_no_primary() -> None:
 
     assert ring.primary("any") is None
     assert ring.primary("any") is None
-    assert ring.replicas("any", 3) == []
+    assert ring.primary_of(7) is None
+    assert ring.placement("any") == ()
 
 
 def test_a_ring_of_one_node_gives_it_all_ids() -> None:
@@ -125,15 +157,6 @@ def test_a_ring_shows_its_size() -> None:
 def test_a_ring_without_points_is_a_bug() -> None:
     with pytest.raises(AssertionError):
         Ring(FIVE, virtual_node_count=0)
-
-
-def test_the_memory_of_primaries_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ring_module, "_MEMORY_MAX", 10)
-    ring, fresh = Ring(FIVE), Ring(FIVE)
-
-    for name in [*IDS[:25], *IDS[:25]]:
-        assert ring.primary(name) == fresh.replicas(name, 1)[0]
-        assert len(ring._remembered) <= 10
 
 
 @pytest.mark.parametrize("name", HASH_FUNCTIONS)
@@ -183,11 +206,12 @@ def test_an_unknown_hash_function_is_named_with_those_that_are_known() -> None:
 
 def test_the_replicas_and_buckets_of_ids_are_pinned() -> None:
     """Nodes of different versions must agree."""
-    assert [Ring(FIVE).replicas(name, 2) for name in IDS[:4]] == [
-        ["d3", "d2"],
-        ["d4", "d5"],
-        ["d4", "d3"],
-        ["d1", "d5"],
+    ring = Ring(FIVE, replica_count=2)
+    assert [ring.placement(name) for name in IDS[:4]] == [
+        ("d3", "d1"),
+        ("d1", "d4"),
+        ("d4", "d2"),
+        ("d5", "d2"),
     ]
     assert [bucket_of(name) for name in IDS[:4]] == [904, 471, 364, 87]
 

@@ -1,25 +1,30 @@
-"""Which data nodes hold an id: consistent hashing with virtual nodes.
+"""Which data nodes hold an id: consistent hashing with virtual nodes, bucket by bucket.
 
 The ring is a circle of 2**64 points. Each node has `virtual_node_count * weight` points on it: the
-hashes of `node_id#i`. The primary of an id is the node of the first point at or after the id's own
-hash; its replicas are the next different nodes. When a node comes or goes, only the ids in the arcs
-next to its points move. (Karger and others, "Consistent Hashing and Random Trees", 1997.)
+hashes of `node_id#i`. An id belongs to one of a fixed number of buckets, and the bucket has a point
+too. The bucket is placed on the first `replica_count` different nodes at or after its point,
+preferring nodes in different zones; the first of them is its primary. When a node comes or goes,
+only the buckets next to its points move. (Karger and others, "Consistent Hashing and Random Trees",
+1997; fixed buckets as in DeCandia and others, "Dynamo", 2007, strategy 3.)
 
 A ring is a pure function of its arguments, so equal memberships give equal rings on all nodes.
 """
 
+import functools
 import hashlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from zreg.config import Limits
 from zreg.errors import UsageError
-from zreg.model import Membership, Role
+from zreg.model import Membership, RingParameters, Role
 
 HashFunction = Callable[[bytes], int]
+# The nodes of one bucket, the primary first.
+Placement = tuple[str, ...]
 
-# The most primaries that a ring remembers.
+# The ids whose bucket is remembered.
 _MEMORY_MAX: Final = 1 << 16
 
 
@@ -51,8 +56,9 @@ def hash_function(name: str) -> HashFunction:
         raise UsageError(f"ring_hash {name!r} is not known: choose one of {known}") from None
 
 
+@functools.lru_cache(maxsize=_MEMORY_MAX)
 def bucket_of(data_info_id: str) -> int:
-    """Return the bucket of an id, whose topic the hints of the id have; independent of the ring."""
+    """Return the bucket of an id; it is the same under every ring."""
     return _md5(data_info_id.encode()) % Limits.bucket_count
 
 
@@ -62,17 +68,21 @@ def bucket_topic(bucket: int) -> bytes:
 
 
 class Ring:
-    """The ring of a set of nodes, given as pairs of node id and weight."""
+    """The ring of a set of nodes, given as pairs of node id and weight.
+
+    `placements` has the placement of each bucket; all of them are empty if there are no nodes.
+    """
 
     def __init__(
         self,
         nodes: Iterable[tuple[str, int]],
         *,
+        zones: Mapping[str, str] | None = None,
+        replica_count: int = 1,
         virtual_node_count: int = 160,
         hash_function: HashFunction = _md5,
     ) -> None:
         assert virtual_node_count > 0
-        self._hash = hash_function
         weights = dict(nodes)
         self.node_ids = tuple(sorted(weights))
         # The node id orders equal points, so that the ring does not depend on the order of `nodes`.
@@ -81,46 +91,90 @@ class Ring:
             for node_id, weight in weights.items()
             for i in range(virtual_node_count * weight)
         )
-        self._points = [point for point, _ in points]
-        self._owners = [node_id for _, node_id in points]
-        self._remembered: dict[str, str | None] = {}
+        self._point_count = len(points)
+        zone_of = {node_id: (zones or {}).get(node_id, "") for node_id in weights}
+        walk = _Walk([owner for _, owner in points], zone_of, replica_count)
+        places = [point for point, _ in points]
+        self.placements: tuple[Placement, ...] = tuple(
+            walk.from_point(bisect_left(places, point)) for point in _bucket_points(hash_function)
+        )
 
     def __repr__(self) -> str:
         """Show the size."""
-        return f"<Ring nodes={len(self.node_ids)} points={len(self._points)}>"
+        return f"<Ring nodes={len(self.node_ids)} points={self._point_count}>"
 
     def primary(self, data_info_id: str) -> str | None:
         """Return the node that takes the writes of an id; None if the ring has no nodes."""
-        remembered = self._remembered
-        if data_info_id in remembered:
-            return remembered[data_info_id]
-        if len(remembered) >= _MEMORY_MAX:
-            remembered.clear()
-        primary = None
-        if self._owners:
-            index = bisect_left(self._points, self._hash(data_info_id.encode()))
-            primary = self._owners[index if index < len(self._owners) else 0]
-        remembered[data_info_id] = primary
-        return primary
+        placement = self.placements[bucket_of(data_info_id)]
+        return placement[0] if placement else None
 
-    def replicas(self, data_info_id: str, count: int) -> list[str]:
-        """Return the first `count` different nodes clockwise from the id, the primary first."""
-        wanted = min(count, len(self.node_ids))
-        found: list[str] = []
-        start = bisect_left(self._points, self._hash(data_info_id.encode()))
-        for offset in range(len(self._points)):
-            if len(found) == wanted:
+    def primary_of(self, bucket: int) -> str | None:
+        """Return the node that takes the writes of a bucket; None if the ring has no nodes."""
+        placement = self.placements[bucket]
+        return placement[0] if placement else None
+
+    def placement(self, data_info_id: str) -> Placement:
+        """Return the nodes that hold an id, the primary first."""
+        return self.placements[bucket_of(data_info_id)]
+
+
+@functools.lru_cache(maxsize=len(HASH_FUNCTIONS))
+def _bucket_points(hash_function: HashFunction) -> tuple[int, ...]:
+    buckets = range(Limits.bucket_count)
+    return tuple(hash_function(f"bucket#{bucket}".encode()) for bucket in buckets)
+
+
+class _Walk:
+    """Walks clockwise and gathers the nodes of a placement; equal walks are made once."""
+
+    def __init__(self, owners: list[str], zone_of: Mapping[str, str], replica_count: int) -> None:
+        self._owners = owners
+        self._zone_of = zone_of
+        self._count = min(replica_count, len(zone_of))
+        self._zone_count = min(self._count, len(set(zone_of.values())))
+        self._made: dict[int, Placement] = {}
+
+    def from_point(self, start: int) -> Placement:
+        """Return the placement of a bucket whose next point is this one."""
+        start = start if start < len(self._owners) else 0
+        made = self._made.get(start)
+        if made is None:
+            made = self._made[start] = self._placement(start)
+        return made
+
+    def _placement(self, start: int) -> Placement:
+        """Take the first node of each zone first, then those that were passed over."""
+        chosen: list[str] = []
+        passed_over: list[str] = []
+        zones: set[str] = set()
+        for offset in range(len(self._owners)):
+            if len(zones) == self._zone_count and len(chosen) + len(passed_over) >= self._count:
                 break
-            owner = self._owners[(start + offset) % len(self._points)]
-            if owner not in found:
-                found.append(owner)
-        return found
+            node_id = self._owners[(start + offset) % len(self._owners)]
+            if node_id in chosen or node_id in passed_over:
+                continue
+            zone = self._zone_of[node_id]
+            if zone in zones:
+                passed_over.append(node_id)
+            else:
+                zones.add(zone)
+                chosen.append(node_id)
+        return tuple((chosen + passed_over)[: self._count])
 
 
 def ring_of(membership: Membership) -> Ring:
     """Return the ring of the WORKING data nodes of a membership."""
+    nodes = tuple((m.node_id, m.weight, m.zone) for m in membership.of(Role.DATA))
+    return _ring_of(nodes, membership.ring)
+
+
+# A node asks for the ring of one membership in several places.
+@functools.lru_cache(maxsize=4)
+def _ring_of(nodes: tuple[tuple[str, int, str], ...], parameters: RingParameters) -> Ring:
     return Ring(
-        ((member.node_id, member.weight) for member in membership.of(Role.DATA)),
-        virtual_node_count=membership.ring.virtual_node_count,
-        hash_function=hash_function(membership.ring.hash_name),
+        ((node_id, weight) for node_id, weight, _ in nodes),
+        zones={node_id: zone for node_id, _, zone in nodes},
+        replica_count=parameters.replica_count,
+        virtual_node_count=parameters.virtual_node_count,
+        hash_function=hash_function(parameters.hash_name),
     )
