@@ -8,7 +8,7 @@ from zreg.data import store as store_module
 from zreg.data.core import DataCore
 from zreg.data.datum import Datum
 from zreg.data.followers import Followers
-from zreg.data.ownership import Ownership
+from zreg.data.placement import Placement
 from zreg.data.session_comparisons import SessionComparisons
 from zreg.data.store import DatumStore
 from zreg.data.suspicions import Suspicions
@@ -25,8 +25,9 @@ _snapshot = Mirror.snapshot
 _commit = DatumStore.commit
 _append = DatumStore._append
 _remove = DatumStore.remove
-_follow_ring = Ownership.follow
+_follow_ring = Placement.follow
 _start = DataCore.start
+_take_roles = DataCore._take_roles
 
 
 # --- the ten rules of section 7 -------------------------------------------------------------------
@@ -71,7 +72,7 @@ def a_counter_per_datum() -> list[Patch]:
     """The counter is one per data node process, never reset, shared by all its ids."""
 
     def append(self: DatumStore, datum: Datum, epoch: int, now: float) -> Change:
-        self._counter = datum.revision.counter
+        self._counter._counter = datum.revision.counter
         return _append(self, datum, epoch, now)
 
     return [(DatumStore, "_append", append)]
@@ -79,7 +80,7 @@ def a_counter_per_datum() -> list[Patch]:
 
 def no_fencing_of_a_deposed_primary() -> list[Patch]:
     """A node takes writes only of ids of which it is the primary in its own membership."""
-    return [(Ownership, "is_primary", lambda self, name: self.is_member)]
+    return [(Placement, "is_primary", lambda self, name: self.is_member)]
 
 
 def working_taken_from_disk() -> list[Patch]:
@@ -87,9 +88,9 @@ def working_taken_from_disk() -> list[Patch]:
 
     def start(self: DataCore, now: float) -> list[Effect]:
         membership = self._cluster_member.membership
-        living = membership.living(self._ownership._node_id)
+        living = membership.living(self._placement._node_id)
         if living is not None:
-            self._ownership.start_over(living.incarnation, membership)
+            self._placement.start_over(living.incarnation, membership)
             self._follow(membership, now)
         return list(_start(self, now))
 
@@ -105,7 +106,7 @@ def tombstones_prolonged() -> list[Patch]:
     """A tombstone keeps the time of its first removal: a repetition never prolongs it."""
 
     def remove(self: DatumStore, name: object, removal: Removal, now: float) -> bool:
-        datum = self._datums.get(name)
+        datum = self.find(name)
         tombstone = None if datum is None else datum.tombstones.get(removal.publisher_id)
         if tombstone is not None and tombstone[0].version == removal.version:
             del datum.tombstones[removal.publisher_id]
@@ -125,24 +126,24 @@ def a_quiet_change_is_hinted() -> list[Patch]:
 def a_forgotten_session_proves_absence() -> list[Patch]:
     """That a session is forgotten proves nothing until each living session's digest was equal."""
 
-    def follow(self: Ownership, membership: Membership) -> bool:
+    def follow(self: Placement, membership: Membership) -> bool:
         before = dict(self.unreconciled)
         has_new_ring = _follow_ring(self, membership)
         if not has_new_ring:
             self.unreconciled = {s: None for s in self.unreconciled if s in before}
         return has_new_ring
 
-    return [(Ownership, "follow", follow)]
+    return [(Placement, "follow", follow)]
 
 
 def rings_slept_through_are_trusted() -> list[Patch]:
     """A node that cannot show that it followed every ring since trusts nothing."""
 
-    def follow(self: Ownership, membership: Membership) -> bool:
+    def follow(self: Placement, membership: Membership) -> bool:
         self._epoch = max(self._epoch, membership.ring_epoch)
         return _follow_ring(self, membership)
 
-    return [(Ownership, "follow", follow)]
+    return [(Placement, "follow", follow)]
 
 
 def suspicions_of_departed_sessions_count() -> list[Patch]:
@@ -157,7 +158,13 @@ def suspicions_are_judged_at_once() -> list[Patch]:
 
 def a_new_life_keeps_what_the_former_held() -> list[Patch]:
     """An expired but living data node rejoins empty: sessions have written elsewhere meanwhile."""
-    return [(DatumStore, "recheck", lambda self, owns: None)]
+
+    def take_roles(self: DataCore, now: float) -> None:
+        incarnation = self._placement.incarnation
+        if incarnation is not None and incarnation.node_id in self._placement.ring.node_ids:
+            _take_roles(self, now)
+
+    return [(DataCore, "_take_roles", take_roles)]
 
 
 def a_publisher_id_is_shared() -> list[Patch]:

@@ -219,7 +219,7 @@ def test_a_session_drops_no_publisher_of_its_own_because_a_primary_lacks_it() ->
     cluster.run(0.1)
     store = cluster.sim.processes["data-1"].core._store
     datum = store.find(PAY)
-    store._take_out(datum, datum.publishers[publisher_id])
+    store.buckets.take_out(datum, datum.publishers[publisher_id])
     datum.log.clear()
     cluster.sim.faults.lossy.clear()
     never_loses(cluster, view, 5.0)

@@ -643,7 +643,7 @@ def test_a_peer_without_a_hello_is_asked_for_one_before_its_publishers_are_compa
 def test_a_digest_is_compared_with_that_of_the_session() -> None:
     core = make_core()
     publish(core, P1, session=S1)
-    held_digest = core._store.by_session.of(S1)
+    held_digest = core._store.buckets.by_session.of(S1)
 
     equal = ask(core, CompareDigest(5, 1, held_digest.value))
     other_count = ask(core, CompareDigest(5, 2, held_digest.value))

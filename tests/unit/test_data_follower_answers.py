@@ -3,7 +3,7 @@
 import fnmatch
 
 import pytest
-from data_fakes import NAME, OTHER, P1, P2, P3, S1, S2, commit, datum_of
+from data_fakes import NAME, OTHER, P1, P2, P3, S1, S2, commit, datum_of, drop_all
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -151,12 +151,6 @@ def test_a_datum_that_was_never_stored_does_not_differ() -> None:
     assert compared(make_store(), (NAME, Version(1, 5))) == Versions(4, 17, (), 9)
 
 
-def drop_all(store: DatumStore) -> None:
-    """Let another node own everything."""
-    store.recheck(lambda _: False)
-    store.check_some(1000)
-
-
 def test_a_dropped_datum_may_have_been_newer() -> None:
     store = make_store(make_publisher(P1), make_publisher(P2))
     drop_all(store)
@@ -254,7 +248,7 @@ def make_listing(*data_ids: str) -> tuple[DatumStore, list[DatumSummary]]:
     store = DatumStore(CONFIG)
     for data_id in data_ids:
         put(store, make_publisher(P1), data_info_id(data_id))
-    lines = [DatumSummary(datum.name, datum.version, 1) for datum in store]
+    lines = [DatumSummary(datum.name, datum.version, 1) for datum in store.buckets]
     return store, sorted(lines, key=lambda line: line.data_info_id)
 
 

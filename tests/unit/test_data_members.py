@@ -94,7 +94,7 @@ def test_a_data_node_takes_a_newer_membership_from_a_session() -> None:
     assert core.epoch == EPOCH + 1
 
 
-def test_a_membership_from_a_session_changes_neither_incarnation_nor_ownership() -> None:
+def test_a_membership_from_a_session_changes_neither_incarnation_nor_placement() -> None:
     """Only meta says who is who; a peer that shows another membership may be forged or mistaken."""
     core = make_core()
     publish(core)

@@ -123,8 +123,8 @@ def test_publishers_of_a_departed_session_stay() -> None:
 
 def reconcile(core: DataCore, of: Incarnation, peer: bytes) -> list[Effect]:
     """Let a session compare with an equal digest."""
-    digest = core._store.by_session.of(of)
-    compare = CompareDigest(core._ownership.ring_epoch, digest.count, digest.value)
+    digest = core._store.buckets.by_session.of(of)
+    compare = CompareDigest(core._placement.ring_epoch, digest.count, digest.value)
     return ask(core, compare, peer=peer)
 
 

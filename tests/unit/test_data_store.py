@@ -3,7 +3,20 @@
 import itertools
 
 import pytest
-from data_fakes import NAME, OTHER, P1, P2, P3, S1, S2, commit, datum_of
+from data_fakes import (
+    NAME,
+    OTHER,
+    P1,
+    P2,
+    P3,
+    S1,
+    S2,
+    commit,
+    datum_of,
+    drop_all,
+    names_of,
+    take_roles,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -47,19 +60,13 @@ def make_store(*content: Publisher, name: DataInfoId = NAME) -> DatumStore:
     return store
 
 
-def drop_all(store: DatumStore) -> None:
-    """Let another node own everything."""
-    store.recheck(lambda _: False)
-    store.check_some(1000)
-
-
 def test_a_session_whose_publishers_have_all_moved_leaves_nothing_in_the_index() -> None:
     """Each life of a session would leave the room of its tables."""
     store = make_store(make_publisher(P1, session=S1), make_publisher(P2, session=S1))
     for key in (P1, P2):
         store.put(NAME, make_publisher(key, version=2, session=S2))
 
-    assert list(store.by_session._entries) == [S2]
+    assert list(store.buckets.by_session._entries) == [S2]
 
 
 def unpublished(key: bytes, version: int) -> Removal:
@@ -67,7 +74,7 @@ def unpublished(key: bytes, version: int) -> Removal:
 
 
 def digest_of(store: DatumStore, session: Incarnation) -> tuple[int, int]:
-    digest = store.by_session.of(session)
+    digest = store.buckets.by_session.of(session)
     return digest.count, digest.value
 
 
@@ -302,8 +309,8 @@ def test_an_eviction_removes_only_the_publishers_of_that_session() -> None:
         Change(Version(1, 2), Version(1, 4), (), other),
     ]
     assert datum_of(store).publishers == {P2: make_publisher(P2, session=S2)}
-    assert store.by_session.sessions() == [S2]
-    assert store.publisher_count == 1
+    assert store.buckets.by_session.sessions() == [S2]
+    assert store.buckets.publisher_count == 1
 
 
 def test_an_eviction_leaves_no_tombstone_so_that_another_session_may_register_the_publisher() -> (
@@ -325,7 +332,7 @@ def test_the_eviction_of_a_session_without_publishers_changes_nothing() -> None:
     assert store.evict(S1, 1000) == 0
     assert store.evict(NO_INCARNATION, 1000) == 0
     assert store.dirty() == []
-    assert store.by_session.sessions() == [S2]
+    assert store.buckets.by_session.sessions() == [S2]
     assert digest_of(store, S1) == (0, 0)
 
 
@@ -413,59 +420,179 @@ def test_a_sweep_drops_empty_datums_but_those_that_wait_for_a_commit() -> None:
     store.sweep(0.0, 1000)
 
     assert len(store) == 0
-    assert store.dropped_version == Version(1, 4)
+    assert store.buckets.dropped_version == Version(1, 4)
 
 
-def test_datums_that_are_not_named_are_dropped_without_a_change() -> None:
+def test_datums_of_lost_buckets_are_dropped_without_a_change() -> None:
     store = make_store(make_publisher(P1), make_publisher(P3))
     store.put(OTHER, make_publisher(P2))
     commit(store)
 
-    store.recheck(lambda name: name == OTHER)
+    take_roles(store, OTHER)
 
-    assert [datum.name for datum in store] == [OTHER]
-    assert store.is_checking
-    store.check_some(1000)
-    assert [datum.name for datum in store] == [OTHER]
-    assert not store.is_checking
-    assert store.publisher_count == len(store) == 1
+    assert names_of(store) == [OTHER]
+    assert store.buckets.is_checking
+    store.buckets.check_some(1000)
+    assert names_of(store) == [OTHER]
+    assert not store.buckets.is_checking
+    assert store.buckets.publisher_count == len(store) == 1
     assert digest_of(store, S1) == (1, pair_digest(P2, 1))
-    assert store.dropped_version == Version(1, 1)
+    assert store.buckets.dropped_version == Version(1, 1)
 
 
-def test_datums_are_checked_in_slices_and_before_that_when_they_are_needed() -> None:
-    store = make_store(make_publisher(P1))
-    store.put(OTHER, make_publisher(P2))
-    commit(store)
-    store.recheck(lambda name: name == OTHER)
-    store.check_some(0)
-
-    assert len(store) == 2
-    assert store.find(NAME) is None
-    assert store.dropped_version == Version(1, 1)
-    assert store.publisher(OTHER, P2) == make_publisher(P2)
-    assert store.put(NAME, make_publisher(P3))
-    commit(store)
-    assert list(datum_of(store).publishers) == [P3]
-    store.check_some(1)
-    assert not store.is_checking
-    assert {datum.name for datum in store} == {NAME, OTHER}
-
-
-def test_a_datum_stays_only_if_it_was_owned_under_each_ring_since() -> None:
+def test_datums_are_dropped_in_slices_and_before_that_when_their_bucket_comes_back() -> None:
     """Under the ring between, another node may have taken writes of it."""
     store = make_store(make_publisher(P1))
-    store.recheck(lambda name: name == OTHER)
     store.put(OTHER, make_publisher(P2))
     commit(store)
-    store.recheck(lambda _: True)
+    take_roles(store, OTHER)
+    store.buckets.check_some(0)
+    assert store.buckets.publisher_count == 2
+    take_roles(store, NAME, OTHER)
 
-    assert [datum.name for datum in store] == [OTHER]
-    assert store.find(NAME) is None
-    while store.is_checking:
-        store.check_some(1)
-    assert [datum.name for datum in store] == [OTHER]
-    assert digest_of(store, S1) == (1, pair_digest(P2, 1))
+    assert store.put(NAME, make_publisher(P1))
+    commit(store)
+    assert store.buckets.dropped_version == Version(1, 1)
+    assert digest_of(store, S1) == (2, (pair_digest(P1, 1) + pair_digest(P2, 1)) % 2**63)
+    store.buckets.check_some(1)
+    assert not store.buckets.is_checking
+    assert names_of(store) == [NAME, OTHER]
+    assert store.buckets.publisher_count == 2
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+def test_publishers_of_copies_are_in_no_index_until_the_node_is_primary(count: int) -> None:
+    store = make_store(make_publisher(P1), make_publisher(P2, session=S2))
+    take_roles(store, replica=[NAME])
+    while store.buckets.is_checking:
+        store.buckets.check_some(count)
+    assert store.buckets.by_session.sessions() == []
+    assert names_of(store) == []
+    assert store.buckets.publisher_count == 2
+
+    take_roles(store, NAME)
+    store.buckets.check_some(0)
+    assert store.publisher(NAME, P1)
+    store.buckets.check_some(count)
+    assert not store.buckets.is_checking
+    assert store.buckets.by_session.sessions() == [S1, S2]
+    assert datum_of(store).version == Version(1, 1)
+
+
+def test_a_role_that_comes_back_before_it_was_checked_changes_nothing() -> None:
+    store = make_store(make_publisher(P1))
+    for _ in range(2):
+        take_roles(store, replica=[NAME])
+        take_roles(store, NAME)
+    store.buckets.check_some(1000)
+
+    assert not store.buckets.is_checking
+    assert digest_of(store, S1) == (1, pair_digest(P1, 1))
+
+
+def make_copy() -> tuple[DatumStore, DatumStore]:
+    """Return the store of a primary and one that keeps a copy."""
+    primary, copy = make_store(), make_store()
+    take_roles(copy, replica=[NAME])
+    return primary, copy
+
+
+def last_change(store: DatumStore) -> Change:
+    return datum_of(store).log.last()
+
+
+def replicate(primary: DatumStore, copy: DatumStore, now: float = 0.0) -> None:
+    commit(primary, now=now)
+    copy.apply(NAME, last_change(primary), now)
+
+
+def test_a_copy_follows_the_revisions_of_its_primary() -> None:
+    primary, copy = make_copy()
+    for version in (1, 2):
+        primary.put(NAME, make_publisher(P1, version=version))
+        replicate(primary, copy)
+    primary.put(NAME, make_publisher(P2))
+    replicate(primary, copy)
+    primary.remove(NAME, Removal(P1, 2, Cause.UNPUBLISHED), 0.0)
+    replicate(primary, copy)
+
+    ours, theirs = datum_of(copy), datum_of(primary)
+    assert (ours.publishers, ours.tombstones) == (theirs.publishers, theirs.tombstones)
+    assert (ours.version, ours.revision) == (theirs.version, theirs.revision)
+    assert copy.changes_since(ours, Version(1, 1)) == primary.changes_since(theirs, Version(1, 1))
+    assert not ours.is_unsure
+    assert not ours.is_dirty
+    assert copy.buckets.digest(ours.bucket).value == primary.buckets.digest(ours.bucket).value
+
+
+def test_a_change_that_comes_twice_or_late_changes_no_copy() -> None:
+    primary, copy = make_copy()
+    primary.put(NAME, make_publisher(P1))
+    replicate(primary, copy)
+    first = last_change(primary)
+    primary.put(NAME, make_publisher(P1, version=2))
+    replicate(primary, copy)
+    copy.apply(NAME, first, 0.0)
+    copy.apply(NAME, last_change(primary), 0.0)
+
+    assert datum_of(copy).publishers == datum_of(primary).publishers
+    assert not datum_of(copy).is_unsure
+
+
+def test_a_copy_that_missed_a_change_takes_the_next_and_gets_a_version_as_primary() -> None:
+    primary, copy = make_copy()
+    primary.put(NAME, make_publisher(P1))
+    replicate(primary, copy)
+    primary.put(NAME, make_publisher(P2))
+    commit(primary)
+    primary.put(NAME, make_publisher(P3))
+    replicate(primary, copy)
+
+    assert datum_of(copy).publishers.keys() == {P1, P3}
+    assert datum_of(copy).is_unsure
+    assert datum_of(copy).version == Version(1, 1)
+    take_roles(copy, NAME, epoch=7)
+    assert datum_of(copy).version == datum_of(copy).revision == Version(7, 1)
+    assert copy.changes_since(datum_of(copy), Version(1, 1)) is None
+    assert not datum_of(copy).is_unsure
+
+
+def test_a_copy_takes_an_eviction_as_its_primary_did_and_keeps_no_tombstone() -> None:
+    primary, copy = make_copy()
+    primary.put(NAME, make_publisher(P1, session=S1))
+    primary.put(NAME, make_publisher(P2, session=S2))
+    replicate(primary, copy)
+    primary.evict(S1, 10)
+    replicate(primary, copy)
+
+    assert datum_of(copy).publishers.keys() == {P2}
+    assert datum_of(copy).tombstones == {}
+
+
+def test_a_copy_of_an_empty_datum_is_dropped_when_its_tombstones_end() -> None:
+    primary, copy = make_copy()
+    primary.put(NAME, make_publisher(P1))
+    replicate(primary, copy)
+    primary.remove(NAME, Removal(P1, 1, Cause.UNPUBLISHED), 5.0)
+    replicate(primary, copy, 5.0)
+    copy.sweep(5.0 + CONFIG.tombstone_seconds - 1, 10)
+    assert copy.find(NAME)
+    copy.sweep(5.0 + CONFIG.tombstone_seconds, 10)
+
+    assert copy.find(NAME) is None
+
+
+def test_tombstones_of_copies_keep_the_time_that_they_have_left() -> None:
+    _, copy = make_copy()
+    datum = copy.buckets.add(NAME)
+    copy.merge_copy(datum, (), [(Removal(P1, 1, Cause.BYE), 50.0)], 10.0)
+    copy.merge_copy(datum, (), [(Removal(P2, 1, Cause.BYE), 5.0)], 10.0)
+    copy.merge_copy(datum, (), [(Removal(P1, 1, Cause.BYE), 500.0)], 10.0)
+    copy.sweep(15.0, 10)
+    assert datum.tombstones.keys() == {P1}
+    copy.sweep(60.0, 10)
+
+    assert copy.find(NAME) is None
 
 
 def test_an_eviction_is_done_in_slices() -> None:
@@ -474,13 +601,13 @@ def test_an_eviction_is_done_in_slices() -> None:
     assert [store.evict(S1, 2) for _ in range(4)] == [2, 2, 1, 0]
     commit(store)
     assert datum_of(store).publishers == {}
-    assert store.by_session.sessions() == []
+    assert store.buckets.by_session.sessions() == []
 
 
 def test_the_publishers_of_a_large_session_are_found_by_the_first_byte_of_their_ids() -> None:
     ids = [number.to_bytes(16, "little") for number in range(1, 3001)]
     store = make_store(*(make_publisher(publisher_id) for publisher_id in ids))
-    entry = store.by_session.of(S1)
+    entry = store.buckets.by_session.of(S1)
 
     found = [publisher_id for publisher_id, _ in entry.in_range(7, 9)]
 
@@ -585,7 +712,9 @@ class StoreMachine(RuleBasedStateMachine):
     def evict(self, data: st.DataObject) -> None:
         """Evict, and commit at once, as a data node does."""
         self.commit()
-        session = data.draw(st.sampled_from([NO_INCARNATION, *self.store.by_session.sessions()]))
+        session = data.draw(
+            st.sampled_from([NO_INCARNATION, *self.store.buckets.by_session.sessions()])
+        )
         gone = [key for key, p in self.content.items() if p.session == session]
 
         assert self.store.evict(session, 1000) == len(gone)
@@ -638,7 +767,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not (self.content or self.tombstones or self.is_dirty):
             assert self.store.find(NAME) is None
             if self.history:
-                assert self.store.dropped_version >= max(self.history)
+                assert self.store.buckets.dropped_version >= max(self.history)
             self.history.clear()
 
     @rule(data=st.data())
@@ -666,13 +795,13 @@ class StoreMachine(RuleBasedStateMachine):
         publishers_now, tombstones_now = content_of(self.store)
         assert publishers_now == dict(sorted(self.content.items()))
         assert tombstones_now == {k: v for k, (v, _) in sorted(self.tombstones.items())}
-        assert self.store.publisher_count == len(self.content)
+        assert self.store.buckets.publisher_count == len(self.content)
         assert bool(self.store.dirty()) == self.is_dirty
 
     @invariant()
     def digests_are_those_computed_anew(self) -> None:
         sessions = {p.session for p in self.content.values()}
-        assert self.store.by_session.sessions() == sorted(sessions)
+        assert self.store.buckets.by_session.sessions() == sorted(sessions)
         for session in sessions:
             mine = [p for p in self.content.values() if p.session == session]
             total = sum(pair_digest(p.publisher_id, p.version) for p in mine) % 2**63

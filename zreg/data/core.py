@@ -12,7 +12,7 @@ from zreg.config import Config
 from zreg.data.followers import Followers
 from zreg.data.health import health_of
 from zreg.data.hints import Hints
-from zreg.data.ownership import Ownership
+from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
 from zreg.data.session_comparisons import SessionComparisons
 from zreg.data.session_contacts import SessionContacts
@@ -60,7 +60,7 @@ _SLICE: Final = 1000
 class DataCore:
     """One data node: routes messages to the parts, and acts on a new membership.
 
-    The parts share the store, the ownership and the refusals; each docstring says what it decides.
+    The parts share the store, the placement and the refusals; each docstring says what it decides.
     """
 
     def __init__(
@@ -77,19 +77,20 @@ class DataCore:
         self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
         self._store = DatumStore(config)
         self._hints = Hints(self._store)
-        self._ownership = Ownership(member.node_id)
+        self._placement = Placement(member.node_id)
         self._refusals = Refusals()
-        parts = (self._ownership, self._cluster_member, self._refusals)
+        parts = (self._placement, self._cluster_member, self._refusals)
         grace_seconds = config.session_grace_seconds
         self._contacts = SessionContacts(grace_seconds)
         self._suspicions = Suspicions(grace_seconds, self._contacts, self._cluster_member)
         self._writes = Writes(self._store, *parts, self._suspicions, self._contacts)
         self._followers = Followers(self._store, self._hints, *parts)
         self._comparisons = SessionComparisons(
-            self._store, self._ownership, self._refusals, self._contacts, self._suspicions
+            self._store, self._placement, self._refusals, self._contacts, self._suspicions
         )
         # The epoch of the membership that this core has acted on, not only heard of.
         self._refusals.epoch = self._cluster_member.membership.epoch
+        self._store.buckets.follow(self._placement.roles(), self._refusals.epoch)
         self._beat_at = now
         self._sweep_at = now + _SWEEP_SECONDS
         # When the work that was too much for one turn goes on; None if there is none.
@@ -97,7 +98,7 @@ class DataCore:
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
-        incarnation = self._ownership.incarnation
+        incarnation = self._placement.incarnation
         return f"<DataCore {incarnation} epoch={self.epoch} datums={len(self._store)}>"
 
     @property
@@ -106,7 +107,7 @@ class DataCore:
         return self._refusals.epoch
 
     def start(self, now: float) -> Sequence[Effect]:
-        """Listen to announcements. A cached membership gives meta addresses, but no ownership."""
+        """Listen to announcements. A cached membership gives meta addresses, but no buckets."""
         del now
         return self._cluster_member.start().effects
 
@@ -215,10 +216,10 @@ class DataCore:
         return due
 
     def _beat(self) -> list[Effect]:
-        incarnation = self._ownership.incarnation
+        incarnation = self._placement.incarnation
         if incarnation is None:
             return []
-        return [self._hints.beat(incarnation, self._ownership.unreconciled)]
+        return [self._hints.beat(incarnation, self._placement.unreconciled)]
 
     # --- for people ---------------------------------------------------------------------------
 
@@ -226,11 +227,11 @@ class DataCore:
         """Return counters and sizes."""
         return {
             **self._cluster_member.statistics(),
-            "ring_epoch": self._ownership.ring_epoch,
+            "ring_epoch": self._placement.ring_epoch,
             "datums": len(self._store),
-            "publishers": self._store.publisher_count,
+            "publishers": self._store.buckets.publisher_count,
             "sessions": len(self._contacts),
-            "unreconciled": len(self._ownership.unreconciled),
+            "unreconciled": len(self._placement.unreconciled),
             "hints": self._hints.hint_count,
             "beats": self._hints.beat_count,
             "refusals": self._refusals.count,
@@ -245,9 +246,9 @@ class DataCore:
 
     def _act_on(self, learned: Learned, now: float) -> list[Effect]:
         """Act on what this node learned as a member; return the effects of both steps."""
-        effects, ownership = learned.effects, self._ownership
+        effects, placement = learned.effects, self._placement
         incarnation = self._cluster_member.incarnation
-        is_new_life = learned.has_new_incarnation and incarnation != ownership.incarnation
+        is_new_life = learned.has_new_incarnation and incarnation != placement.incarnation
         if not is_new_life and not learned.has_new_membership:
             return effects
         # What this turn merged so far belongs to the epoch at which it came. Suspicions are judged
@@ -257,36 +258,41 @@ class DataCore:
         if is_new_life:
             # Sessions may have written elsewhere while this node was no member. They send
             # everything again.
-            self._store.recheck(lambda _: False)
-            self._check_some(now)
-            ownership.start_over(incarnation, membership)
+            placement.start_over(None, membership)
+            self._take_roles(now)
+            placement.start_over(incarnation, membership)
+            self._take_roles(now)
         if learned.has_new_membership:
             effects += self._follow(membership, now)
         return effects
 
     def _evict(self, now: float) -> list[Effect]:
         """Evict what may be evicted, as far as one turn allows, and commit."""
-        if self._ownership.may_evict and not self._writes.evict_forgotten(_SLICE):
+        if self._placement.may_evict and not self._writes.evict_forgotten(_SLICE):
             self._go_on_at = now
         return self._hints.commit(self._store.dirty(), self.epoch, now)
 
+    def _take_roles(self, now: float) -> None:
+        """Let the store know for which buckets this node is what."""
+        self._store.buckets.follow(self._placement.roles(), self.epoch)
+        self._check_some(now)
+
     def _check_some(self, now: float) -> None:
-        """Drop datums of other primaries, as far as one turn allows."""
-        self._store.check_some(_SLICE)
-        if self._store.is_checking:
+        """Check what a new ring changed in the store, as far as one turn allows."""
+        self._store.buckets.check_some(_SLICE)
+        if self._store.buckets.is_checking:
             self._go_on_at = now
 
     def _follow(self, membership: Membership, now: float) -> list[Effect]:
-        """Drop the datums of other primaries, and evict the publishers of sessions long gone."""
+        """Take the roles of a new ring, and evict the publishers of sessions long gone."""
         self._refusals.epoch = membership.epoch
-        before = list(self._ownership.unreconciled)
-        if self._ownership.follow(membership):
-            self._store.recheck(self._ownership.owner_test())
-        self._check_some(now)
+        before = list(self._placement.unreconciled)
+        if self._placement.follow(membership):
+            self._take_roles(now)
         self._writes.follow(membership)
         self._contacts.follow(membership, now)
         effects = self._evict(now)
-        if before != list(self._ownership.unreconciled):
+        if before != list(self._placement.unreconciled):
             # As after the last digest: the beat tells followers to fetch complete snapshots.
             effects += self._beat()
         return effects

@@ -1,6 +1,6 @@
 """All publishers of one data info id, their versions, and the changes that led there."""
 
-from zreg.model import ZERO, Change, DataInfoId, Publisher, Removal
+from zreg.model import ZERO, Change, DataInfoId, Publisher, Removal, Version
 from zreg.primitives.op_log import OpLog
 from zreg.primitives.ring import bucket_of
 
@@ -14,8 +14,10 @@ class Datum:
 
     __slots__ = (
         "bucket",
+        "is_indexed",
         "is_log_noted",
         "is_quiet",
+        "is_unsure",
         "log",
         "name",
         "publishers",
@@ -38,6 +40,10 @@ class Datum:
         # The version of the last change that was empty, made for followers with unsure copies.
         self.restamped_version = ZERO
         self.log: OpLog[Change] = OpLog()
+        # Whether its publishers are in the index by session: those of a primary are.
+        self.is_indexed = True
+        # Whether the content of a copy may be another one than that of its version.
+        self.is_unsure = False
         # Whether `Expiries` knows that the log has more than one change.
         self.is_log_noted = False
         self.upserts: dict[bytes, Publisher] = {}
@@ -58,3 +64,9 @@ class Datum:
     def is_dirty(self) -> bool:
         """Whether something waits for a commit."""
         return bool(self.upserts or self.removals)
+
+    def restart(self, version: Version) -> None:
+        """Let this version stand for the content; the changes that led to it are not known."""
+        self.version = self.revision = version
+        self.log.clear()
+        self.is_unsure = False

@@ -1,6 +1,5 @@
 """What of a store becomes too old, and when: tombstones, changes in op logs, empty datums."""
 
-from collections import deque
 from collections.abc import Iterator
 from heapq import heappop, heappush
 
@@ -15,8 +14,8 @@ class Expiries:
     """
 
     def __init__(self) -> None:
-        # When each tombstone may be forgotten, oldest first: all of them live equally long.
-        self._tombstones: deque[tuple[float, DataInfoId, bytes]] = deque()
+        # A heap of when each tombstone may be forgotten: those of copies have less time left.
+        self._tombstones: list[tuple[float, DataInfoId, bytes]] = []
         # A heap of when the oldest change of a log is too old; the number orders equal times.
         self._logs: list[tuple[float, int, Datum]] = []
         self._log_count = 0
@@ -25,7 +24,7 @@ class Expiries:
 
     def add_tombstone(self, ends_at: float, name: DataInfoId, publisher_id: bytes) -> None:
         """Note when a tombstone may be forgotten."""
-        self._tombstones.append((ends_at, name, publisher_id))
+        heappush(self._tombstones, (ends_at, name, publisher_id))
 
     def add_log(self, datum: Datum, due_at: float) -> None:
         """Note when the oldest change of a log is too old."""
@@ -42,7 +41,7 @@ class Expiries:
         tombstones = self._tombstones
         while count and tombstones and tombstones[0][0] <= now:
             count -= 1
-            _, name, publisher_id = tombstones.popleft()
+            _, name, publisher_id = heappop(tombstones)
             yield name, publisher_id
 
     def take_logs(self, now: float, count: int) -> Iterator[Datum]:

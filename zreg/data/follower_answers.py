@@ -93,7 +93,7 @@ def compared_versions(
         datum = store.find(name)
         if datum is not None and datum.version != version:
             differing.append((name, datum.version))
-        elif datum is None and version < store.dropped_version:
+        elif datum is None and version < store.buckets.dropped_version:
             differing.append((name, present))
     return versions_records(compare.request_id, compare.bucket, differing, sequence)
 
@@ -105,7 +105,7 @@ def compared_publishers(
 
     A stray is a publisher that this session registered here and did not name.
     """
-    held = store.by_session.of(session)
+    held = store.buckets.by_session.of(session)
     named = dict(compare.publishers)
     missing = [
         publisher_id
@@ -128,7 +128,11 @@ def listed_datums(store: DatumStore, request: ListDatums) -> DatumsListed:
     matches = re.compile(fnmatch.translate(request.pattern)).match
     names = heapq.nsmallest(
         request.limit + 1,
-        (d.name for d in store if d.publishers and d.name > request.after and matches(d.name)),
+        (
+            d.name
+            for d in store.buckets
+            if d.publishers and d.name > request.after and matches(d.name)
+        ),
     )
     page = names[: request.limit]
     found = [datum for name in page if (datum := store.find(name)) is not None]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from zreg.data import follower_answers
 from zreg.data.datum import Datum
 from zreg.data.hints import Hints
-from zreg.data.ownership import Ownership
+from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
 from zreg.data.store import DatumStore
 from zreg.effects import Effect, Link, Peer, Send
@@ -27,20 +27,20 @@ class Followers:
         self,
         store: DatumStore,
         hints: Hints,
-        ownership: Ownership,
+        placement: Placement,
         cluster_member: ClusterMember,
         refusals: Refusals,
     ) -> None:
         self._store = store
         self._hints = hints
-        self._ownership = ownership
+        self._placement = placement
         self._cluster_member = cluster_member
         self._refusals = refusals
 
     def on_fetch_changes(self, peer: Peer, fetch: FetchChanges, now: float) -> Sequence[Effect]:
         """Answer with the changes since the follower's version, or with a snapshot."""
         name, epoch = fetch.data_info_id, self._refusals.epoch
-        if not self._ownership.is_primary(name):
+        if not self._placement.is_primary(name):
             return [self._refusals.not_primary(peer, fetch.request_id)]
         seen_epoch = max(fetch.version, fetch.seen_version).epoch
         if seen_epoch > epoch:
@@ -58,7 +58,7 @@ class Followers:
             changes = follower_answers.logged_changes(self._store, datum, fetch, sequence)
             if changes is not None:
                 return [*effects, Send(Link.REQUESTS, peer, changes)]
-        is_unreconciled = self._ownership.is_unreconciled(name)
+        is_unreconciled = self._placement.is_unreconciled(name)
         parts = follower_answers.snapshot_parts(
             datum, fetch, sequence, is_unreconciled=is_unreconciled
         )
@@ -74,7 +74,7 @@ class Followers:
         """
         if max(fetch.version, fetch.seen_version) > datum.version:
             return True
-        if not fetch.is_unsure or self._ownership.is_unreconciled(datum.name):
+        if not fetch.is_unsure or self._placement.is_unreconciled(datum.name):
             return False
         is_shared = fetch.version < datum.version == datum.restamped_version
         return not is_shared
@@ -86,12 +86,12 @@ class Followers:
         if fetch.is_unsure or version <= max(fetch.version, fetch.seen_version):
             version = self._store.next_version(epoch)
         sequence = self._hints.sequence(bucket_of(name))
-        is_unreconciled = self._ownership.is_unreconciled(name)
+        is_unreconciled = self._placement.is_unreconciled(name)
         return follower_answers.absent(fetch, version, sequence, is_unreconciled=is_unreconciled)
 
     def on_compare_versions(self, peer: Peer, compare: CompareVersions) -> Sequence[Effect]:
         """Answer which of the follower's versions differ from the store's."""
-        if not self._ownership.is_member:
+        if not self._placement.is_member:
             return [self._not_admitted(peer, compare.request_id)]
         present = self._store.present_version(self._refusals.epoch)
         sequence = self._hints.sequence(compare.bucket)
@@ -100,7 +100,7 @@ class Followers:
 
     def on_list_datums(self, peer: Peer, request: ListDatums) -> Sequence[Effect]:
         """Answer with the next page of names."""
-        if not self._ownership.is_member:
+        if not self._placement.is_member:
             return [self._not_admitted(peer, request.request_id)]
         return [Send(Link.REQUESTS, peer, follower_answers.listed_datums(self._store, request))]
 

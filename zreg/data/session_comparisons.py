@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from zreg.data import follower_answers
-from zreg.data.ownership import Ownership
+from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
 from zreg.data.session_contacts import SessionContacts
 from zreg.data.store import DatumStore
@@ -27,13 +27,13 @@ class SessionComparisons:
     def __init__(
         self,
         store: DatumStore,
-        ownership: Ownership,
+        placement: Placement,
         refusals: Refusals,
         contacts: SessionContacts,
         suspicions: Suspicions,
     ) -> None:
         self._store = store
-        self._ownership = ownership
+        self._placement = placement
         self._refusals = refusals
         self._contacts = contacts
         self._suspicions = suspicions
@@ -49,10 +49,10 @@ class SessionComparisons:
         session = self._contacts.of_peer(peer)
         if session is None:
             return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)], False
-        is_same_ring = compare.ring_epoch == self._ownership.ring_epoch
-        if not self._ownership.is_member or not is_same_ring or self._store.is_checking:
+        is_same_ring = compare.ring_epoch == self._placement.ring_epoch
+        if not self._placement.is_member or not is_same_ring or self._store.buckets.is_checking:
             return [], False
-        held = self._store.by_session.of(session)
+        held = self._store.buckets.by_session.of(session)
         is_equal = (compare.count, compare.digest) == (held.count, held.value)
         if not is_equal and len(self._suspicions):
             without = self._without_suspected(session, held)
@@ -60,7 +60,7 @@ class SessionComparisons:
         compared = DigestCompared(compare.ring_epoch, is_equal)
         if is_equal:
             self._contacts.note_served(peer)
-        is_last = is_equal and self._ownership.reconcile(session)
+        is_last = is_equal and self._placement.reconcile(session)
         return [Send(Link.REQUESTS, peer, compared)], is_last
 
     def _without_suspected(self, session: Incarnation, held: DigestSum) -> DigestSum:
@@ -81,7 +81,7 @@ class SessionComparisons:
         session = self._contacts.of_peer(peer)
         if session is None:
             return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)]
-        if self._store.is_checking:
+        if self._store.buckets.is_checking:
             return ()
         compared = follower_answers.compared_publishers(self._store, compare, session)
         return [Send(Link.REQUESTS, peer, compared)]

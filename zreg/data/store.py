@@ -1,19 +1,20 @@
-"""The datums of one data node: the merge rule, versions and revisions, op logs, tombstones.
+"""The merge rule of a data node's datums, their versions and revisions, op logs, tombstones.
 
 A `DatumStore` merges publishers and removals. They get a version when `commit` makes everything
-that was merged into one datum since its last commit one change with one revision. The store knows
-no messages, no ring and no addresses.
+that was merged into one datum since its last commit one change with one revision. A copy takes the
+changes of its primary instead, with their revisions. The store knows no messages, no ring and no
+addresses.
 """
 
-from collections.abc import Iterator
-from itertools import chain
+import enum
+from collections.abc import Iterable
 from typing import Final
 
 from zreg.config import Config
 from zreg.data.datum import Datum
+from zreg.data.datum_buckets import DatumBuckets
 from zreg.data.expiries import Expiries
-from zreg.data.session_index import SessionIndex
-from zreg.data.unchecked_datums import OwnerTest, UncheckedDatums
+from zreg.data.version_counter import VersionCounter
 from zreg.model import (
     ZERO,
     Cause,
@@ -31,80 +32,54 @@ from zreg.model import (
 _LOG_SLACK: Final = 1.25
 
 
+class Merged(enum.Enum):
+    """What merging a publisher or a removal did."""
+
+    NOTHING = enum.auto()  # what is stored wins, or is the same
+    QUIET = enum.auto()  # subscribers see no difference
+    VISIBLE = enum.auto()
+
+
 class DatumStore:
-    """Datums by name, and publishers by session. Times are monotonic seconds.
+    """Merges into the datums of `buckets`, and gives them versions. Times are monotonic seconds.
 
     Invariants: no two contents of this process, of one datum or of several, have the same version.
-    `_datums` has no datum that its node does not own; one that is found is not in `_unchecked`.
+    Only datums of which this node is the primary wait for a commit.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._datums: dict[DataInfoId, Datum] = {}
-        self._counter = 0
+        self._counter = VersionCounter()
+        self.buckets = DatumBuckets(self._counter)
         self._dirty: dict[DataInfoId, Datum] = {}
-        self.by_session = SessionIndex()
-        self._unchecked = UncheckedDatums()
-        # Whether datums that this node does not own are still in memory and in `by_session`.
-        self.is_checking = False
         self._expiries = Expiries()
-        # The highest version of any datum that was dropped here.
-        self.dropped_version: Version = ZERO
-        self.publisher_count = 0
 
     def __len__(self) -> int:
         """Return how many datums there are."""
-        return len(self._datums) + len(self._unchecked)
-
-    def __iter__(self) -> Iterator[Datum]:
-        """Iterate over all datums."""
-        return chain(self._datums.values(), self._unchecked)
+        return len(self.buckets)
 
     def find(self, name: DataInfoId) -> Datum | None:
         """Return the datum of that name."""
-        datum = self._datums.get(name)
-        if datum is None and self.is_checking:
-            found, is_owned = self._unchecked.take(name)
-            return None if found is None else self._check(found, is_owned=is_owned)
-        return datum
+        return self.buckets.find(name)
 
     def publisher(self, name: DataInfoId, publisher_id: bytes) -> Publisher | None:
         """Return a publisher of the datum of that name."""
-        datum = self._datums.get(name)
-        if datum is None and self.is_checking:
-            datum = self.find(name)
+        datum = self.buckets.find(name)
         return None if datum is None else datum.publishers.get(publisher_id)
 
     # --- merging ------------------------------------------------------------------------------
 
     def put(self, name: DataInfoId, publisher: Publisher) -> bool:
         """Merge one publisher; return False if the stored state wins, or is the same."""
-        datum = self._datums.get(name)
-        if datum is None and self.is_checking:
-            datum = self.find(name)
-        if datum is None:
-            datum = self._datums[name] = Datum(name)
-        publisher_id = publisher.publisher_id
-        tombstone = datum.tombstones.get(publisher_id)
-        if tombstone is not None:
-            if tombstone[0].version >= publisher.version:
-                return False
-            del datum.tombstones[publisher_id]
-        old = datum.publishers.get(publisher_id)
-        if old is None:
-            self.publisher_count += 1
-            datum.is_quiet = False
-            self.by_session.add(publisher, datum)
-        elif not publisher_wins(publisher, old):
+        datum = self.buckets.find(name) or self.buckets.add(name)
+        merged = self._merge(datum, publisher)
+        if merged is Merged.NOTHING:
             return False
-        else:
-            self.by_session.replace(old, publisher, datum)
-            if not same_to_subscribers(publisher, old):
-                datum.is_quiet = False
-        datum.publishers[publisher_id] = publisher
-        datum.upserts[publisher_id] = publisher
+        if merged is Merged.VISIBLE:
+            datum.is_quiet = False
+        datum.upserts[publisher.publisher_id] = publisher
         if datum.removals:
-            datum.removals.pop(publisher_id, None)
+            datum.removals.pop(publisher.publisher_id, None)
         self._dirty[name] = datum
         return True
 
@@ -114,23 +89,13 @@ class DatumStore:
         That removal is visible too: a follower may hold a copy from a former primary.
         Return False if the stored state is newer.
         """
-        datum = self._datums.get(name)
-        if datum is None and self.is_checking:
-            datum = self.find(name)
-        if datum is None:
-            datum = self._datums[name] = Datum(name)
-        publisher_id = removal.publisher_id
-        old = datum.publishers.get(publisher_id)
-        tombstone = datum.tombstones.get(publisher_id)
-        if tombstone is not None and tombstone[0].version >= removal.version:
+        return self.remove_until(name, removal, now + self._config.tombstone_seconds)
+
+    def remove_until(self, name: DataInfoId, removal: Removal, ends_at: float) -> bool:
+        """Merge one removal whose tombstone ends at that time."""
+        datum = self.buckets.find(name) or self.buckets.add(name)
+        if self._merge_removal(datum, removal, ends_at) is Merged.NOTHING:
             return False
-        if old is not None:
-            if old.version > removal.version:
-                return False
-            self._take_out(datum, old)
-        ends_at = now + self._config.tombstone_seconds
-        datum.tombstones[publisher_id] = (removal, ends_at)
-        self._expiries.add_tombstone(ends_at, name, publisher_id)
         self._note_removal(datum, removal)
         return True
 
@@ -140,18 +105,50 @@ class DatumStore:
         Commit before anything else is merged: without a tombstone an older copy could come in, and
         a change with only that copy would leave followers with the evicted publisher.
         """
-        evicted = self.by_session.of(session).first(count_max)
+        by_session = self.buckets.by_session
+        evicted = by_session.of(session).first(count_max)
         for publisher, datum in evicted:
-            self._take_out(datum, publisher)
+            self.buckets.take_out(datum, publisher)
             self._note_removal(datum, _eviction(publisher))
         if len(evicted) < count_max:
-            self.by_session.forget(session)
+            by_session.forget(session)
         return len(evicted)
 
-    def _take_out(self, datum: Datum, publisher: Publisher) -> None:
-        del datum.publishers[publisher.publisher_id]
-        self.publisher_count -= 1
-        self.by_session.discard(publisher)
+    def _merge(self, datum: Datum, publisher: Publisher) -> Merged:
+        publisher_id = publisher.publisher_id
+        tombstone = datum.tombstones.get(publisher_id)
+        if tombstone is not None:
+            if tombstone[0].version >= publisher.version:
+                return Merged.NOTHING
+            del datum.tombstones[publisher_id]
+        old = datum.publishers.get(publisher_id)
+        if old is None:
+            self.buckets.put(datum, publisher, None)
+            return Merged.VISIBLE
+        if not publisher_wins(publisher, old):
+            return Merged.NOTHING
+        self.buckets.put(datum, publisher, old)
+        return Merged.QUIET if same_to_subscribers(publisher, old) else Merged.VISIBLE
+
+    def _merge_removal(self, datum: Datum, removal: Removal, ends_at: float) -> Merged:
+        publisher_id = removal.publisher_id
+        old = datum.publishers.get(publisher_id)
+        if removal.cause is Cause.EVICTED:
+            # It removes only what that session registered, and leaves no tombstone.
+            if old is None or old.version > removal.version or old.session != removal.session:
+                return Merged.NOTHING
+            self.buckets.take_out(datum, old)
+            return Merged.VISIBLE
+        tombstone = datum.tombstones.get(publisher_id)
+        if tombstone is not None and tombstone[0].version >= removal.version:
+            return Merged.NOTHING
+        if old is not None:
+            if old.version > removal.version:
+                return Merged.NOTHING
+            self.buckets.take_out(datum, old)
+        datum.tombstones[publisher_id] = (removal, ends_at)
+        self._expiries.add_tombstone(ends_at, datum.name, publisher_id)
+        return Merged.VISIBLE
 
     def _note_removal(self, datum: Datum, removal: Removal) -> None:
         datum.upserts.pop(removal.publisher_id, None)
@@ -159,16 +156,53 @@ class DatumStore:
         datum.is_quiet = False
         self._dirty[datum.name] = datum
 
+    # --- copies -------------------------------------------------------------------------------
+
+    def apply(self, name: DataInfoId, change: Change, now: float) -> None:
+        """Take a change of the primary of a datum of which this node keeps a copy.
+
+        A change that does not follow the copy's own revision is merged all the same, in any order
+        and any number of times: then the version of the copy does not stand for its content.
+        """
+        datum = self.buckets.find(name) or self.buckets.add(name)
+        if change.version <= datum.revision:
+            return
+        is_new = change.source_version == ZERO and not datum.publishers
+        is_next = is_new or (change.source_version == datum.revision and not datum.is_unsure)
+        self.merge_copy(datum, change.publishers, (), now)
+        ends_at = now + self._config.tombstone_seconds
+        for removal in change.removals:
+            self._merge_removal(datum, removal, ends_at)
+        if is_next:
+            self._log(datum, change, now)
+            datum.is_unsure = False
+        else:
+            datum.is_unsure = True
+        if not datum.publishers and not datum.tombstones:
+            self._expiries.add_emptied(datum)
+
+    def merge_copy(
+        self,
+        datum: Datum,
+        publishers: Iterable[Publisher],
+        tombstones: Iterable[tuple[Removal, float]],
+        now: float,
+    ) -> None:
+        """Merge what the primary has of a datum; tombstones have their remaining seconds."""
+        for publisher in publishers:
+            self._merge(datum, publisher)
+        for removal, seconds in tombstones:
+            self._merge_removal(datum, removal, now + seconds)
+
     # --- versions -----------------------------------------------------------------------------
 
     def next_version(self, epoch: int) -> Version:
         """Return a version that no content of this process has had."""
-        self._counter += 1
-        return Version(epoch, self._counter)
+        return self._counter.next(epoch)
 
     def present_version(self, epoch: int) -> Version:
         """Return the version for the answer that a datum does not exist."""
-        return Version(epoch, self._counter)
+        return self._counter.present(epoch)
 
     def dirty(self) -> list[Datum]:
         """Return the datums that wait for a commit, in the order in which they changed."""
@@ -221,6 +255,10 @@ class DatumStore:
             tuple(datum.removals.values()),
             datum.is_quiet,
         )
+        self._log(datum, change, now)
+        return change
+
+    def _log(self, datum: Datum, change: Change, now: float) -> None:
         datum.log.append(change, now)
         # The sweep drops old changes. Here a log that is too long is cut, in larger steps.
         length = len(datum.log)
@@ -229,44 +267,12 @@ class DatumStore:
         if length > 1 and not datum.is_log_noted:
             self._expiries.add_log(datum, datum.log.oldest_at() + self._config.op_log_seconds)
         datum.revision = change.version
-        if not datum.is_quiet:
+        if not change.is_quiet:
             datum.version = change.version
-        return change
 
     def _trim(self, datum: Datum, now: float) -> None:
         length_max = max(self._config.op_log_length_min, len(datum.publishers) // 4)
         datum.log.trim(now, length_max=length_max, seconds_max=self._config.op_log_seconds)
-
-    # --- ownership ----------------------------------------------------------------------------
-
-    def recheck(self, owns: OwnerTest) -> None:
-        """Drop the datums that this node does not own under a new ring; no change is logged.
-
-        Nothing may wait for a commit. A datum counts as dropped at once. `check_some` has to be
-        called until `is_checking` is False.
-        """
-        assert not self._dirty
-        self._unchecked.add(self._datums, owns)
-        self._datums = {}
-        self.is_checking = True
-
-    def check_some(self, count_max: int) -> None:
-        """Keep or drop datums from before the ring changed, with about so many publishers."""
-        while count_max > 0 and (taken := self._unchecked.take_next()) is not None:
-            datum, is_owned = taken
-            count_max -= 1 if is_owned else 1 + len(datum.publishers)
-            self._check(datum, is_owned=is_owned)
-        self.is_checking = bool(self._unchecked)
-
-    def _check(self, datum: Datum, *, is_owned: bool) -> Datum | None:
-        """Keep a datum if this node owns it, else drop it; return it if it is kept."""
-        if is_owned:
-            self._datums[datum.name] = datum
-            return datum
-        for publisher in list(datum.publishers.values()):
-            self._take_out(datum, publisher)
-        self.dropped_version = max(self.dropped_version, datum.version)
-        return None
 
     # --- housekeeping -------------------------------------------------------------------------
 
@@ -289,12 +295,8 @@ class DatumStore:
         for name in expiries.take_emptied(count_max):
             datum = self.find(name)
             if datum is not None and datum.is_empty:
-                self._drop(datum)
+                self.buckets.remove(datum)
         return not expiries.is_due(now)
-
-    def _drop(self, datum: Datum) -> None:
-        del self._datums[datum.name]
-        self.dropped_version = max(self.dropped_version, datum.version)
 
 
 def _eviction(publisher: Publisher) -> Removal:

@@ -6,7 +6,7 @@ session that reads an acceptance knows that the data node holds the publisher.
 
 from collections.abc import Sequence
 
-from zreg.data.ownership import Ownership
+from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
 from zreg.data.session_contacts import SessionContacts
 from zreg.data.store import DatumStore
@@ -29,14 +29,14 @@ class Writes:
     def __init__(
         self,
         store: DatumStore,
-        ownership: Ownership,
+        placement: Placement,
         cluster_member: ClusterMember,
         refusals: Refusals,
         suspicions: Suspicions,
         contacts: SessionContacts,
     ) -> None:
         self._store = store
-        self._ownership = ownership
+        self._placement = placement
         self._cluster_member = cluster_member
         self._refusals = refusals
         self._suspicions = suspicions
@@ -62,7 +62,7 @@ class Writes:
         session that this node has not heard. So the caller waits until the digest with every living
         session was equal after the forgetting, and then commits at once (`DatumStore.evict`).
         """
-        for session in self._store.by_session.sessions():
+        for session in self._store.buckets.by_session.sessions():
             if session not in self._sessions:
                 count_max -= self._store.evict(session, count_max)
                 if not count_max:
@@ -73,7 +73,7 @@ class Writes:
         """Merge a publisher."""
         del now
         name = publish.data_info_id
-        if not self._ownership.is_primary(name):
+        if not self._placement.is_primary(name):
             if self._cluster_member.is_behind:
                 self._contacts.note_refused(peer)
             return [self._refusals.not_primary(peer, publish.request_id)]
@@ -91,7 +91,7 @@ class Writes:
     def on_unpublish(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> Sequence[Effect]:
         """Merge removals; a session that is gone may still report them."""
         name = unpublish.data_info_id
-        if not self._ownership.is_primary(name):
+        if not self._placement.is_primary(name):
             return [self._refusals.not_primary(peer, unpublish.request_id)]
         if not self._suspicions.hold(peer, unpublish, now):
             self._remove(peer, unpublish, now)
@@ -102,7 +102,7 @@ class Writes:
         effects: list[Effect] = []
         if len(self._suspicions):
             for peer, unpublish in self._suspicions.take_due(now):
-                if self._ownership.is_primary(unpublish.data_info_id):
+                if self._placement.is_primary(unpublish.data_info_id):
                     self._remove(peer, unpublish, now)
                 else:
                     effects.append(self._refusals.not_primary(peer, unpublish.request_id))

@@ -40,6 +40,10 @@ class OpLog(Generic[S]):
         """Return the number of changes."""
         return len(self._changes)
 
+    def last(self) -> S:
+        """Return the newest change; there is one."""
+        return self._changes[-1]
+
     def append(self, change: S, now: float) -> None:
         """Add a change. If it does not start where the last one ended, drop all earlier ones."""
         assert change.version > change.source_version

@@ -34,8 +34,8 @@ class StoreChecker:
         for name, process in cluster.sim.processes.items():
             if isinstance(process.core, DataCore):
                 store: DatumStore = process.core._store  # noqa: SLF001 -- no public name
-                for datum in store:
-                    if not datum.is_dirty and datum.revision > ZERO:
+                for datum in store.buckets.all():
+                    if not (datum.is_dirty or datum.is_unsure) and datum.revision > ZERO:
                         found += self._check_content(name, datum)
                     found += self._check_tombstones(name, store, datum)
         return found

@@ -1,22 +1,24 @@
-"""The ids of which a data node is the primary, and the sessions that it is unreconciled with.
+"""What a data node is for each bucket, and the sessions that it is unreconciled with.
 
-After a change of the ring a node may own ids whose datums it never had; the sessions of their
-publishers send them. Until the digest with every session of the membership was equal once, a
-publisher that is absent here may still exist, and the node says so (`is_unreconciled`).
+After a change of the ring a node may be the primary of buckets whose datums it never had; other
+copies and the sessions of their publishers send them. Until the digest with every session of the
+membership was equal once, a publisher that is absent here may still exist, and the node says so
+(`is_unreconciled`).
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final
 
+from zreg.data.bucket import BucketRole
 from zreg.model import DataInfoId, Incarnation, Membership, Role, Status
-from zreg.primitives.ring import Ring, ring_of
+from zreg.primitives.ring import Ring, bucket_of, ring_of
 
 # A node that passed through more rings than this without being reconciled trusts none of them.
 _PASSED_RINGS_MAX: Final = 8
 _LIVING: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 
 
-class Ownership:
+class Placement:
     """The present ring, this node's incarnation, and what is unreconciled under the ring."""
 
     def __init__(self, node_id: str) -> None:
@@ -42,10 +44,23 @@ class Ownership:
         """Return whether this node takes the writes of an id, and answers for it."""
         return self.incarnation is not None and self.ring.primary(name) == self._node_id
 
-    def owner_test(self) -> Callable[[DataInfoId], bool]:
-        """Return a function that says whether the present ring gives an id to this node."""
-        primary, node_id = self.ring.primary, self._node_id
-        return lambda name: primary(name) == node_id
+    def roles(self) -> Sequence[BucketRole]:
+        """Return what this node is for each bucket."""
+        if self.incarnation is None:
+            return [BucketRole.NONE] * len(self.ring.placements)
+        node_id = self._node_id
+        return [
+            BucketRole.NONE
+            if node_id not in placement
+            else BucketRole.PRIMARY
+            if placement[0] == node_id
+            else BucketRole.REPLICA
+            for placement in self.ring.placements
+        ]
+
+    def replicas(self, bucket: int) -> Sequence[str]:
+        """Return the ids of the nodes that keep copies of a bucket of this primary."""
+        return self.ring.placements[bucket][1:]
 
     def is_unreconciled(self, name: DataInfoId) -> bool:
         """Return whether a publisher of an id that is absent here may still exist."""
@@ -53,7 +68,8 @@ class Ownership:
             return False
         if self._passed is None:
             return True
-        return any(ring.primary(name) != self._node_id for ring in self._passed)
+        bucket = bucket_of(name)
+        return any(ring.primary_of(bucket) != self._node_id for ring in self._passed)
 
     @property
     def may_evict(self) -> bool:
