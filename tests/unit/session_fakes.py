@@ -70,8 +70,8 @@ def make_membership(
 def bring_up(links: DataLinks, *peers: str) -> None:
     """Let connections to data nodes stand."""
     for peer in peers:
-        assert links.on_peer_up(PeerUp(Link.CHANGES, peer)) is None
-        assert links.on_peer_up(PeerUp(Link.DATA, peer)) == peer
+        assert links.connections.on_peer_up(PeerUp(Link.CHANGES, peer)) is None
+        assert links.connections.on_peer_up(PeerUp(Link.DATA, peer)) == peer
 
 
 def make_links(*data: str, is_up: bool = True) -> DataLinks:
@@ -294,7 +294,7 @@ class RegistrationsBench:
         self.registrations.on_accepted(peer, range(1, 10_000))
 
     def lose(self, peer: str = D1) -> None:
-        self.links.on_peer_lost(PeerLost(Link.DATA, peer), 0.0)
+        self.links.connections.on_peer_lost(PeerLost(Link.DATA, peer), 0.0)
         self.queues.on_node_lost(peer)
 
     def come_up(self, peer: str = D1) -> None:

@@ -91,51 +91,51 @@ def test_requests_can_be_sent_once_their_connection_stands_and_until_it_breaks()
     bring_up(links, D1)
     assert links.is_up(D1)
 
-    assert links.on_peer_lost(PeerLost(Link.DATA, D1), 5.0) == D1
+    assert links.connections.on_peer_lost(PeerLost(Link.DATA, D1), 5.0) == D1
     assert not links.is_up(D1)
 
 
 def test_a_lost_connection_for_hints_does_not_stop_requests() -> None:
     links = make_links(D1)
 
-    assert links.on_peer_lost(PeerLost(Link.CHANGES, D1), 5.0) is None
+    assert links.connections.on_peer_lost(PeerLost(Link.CHANGES, D1), 5.0) is None
 
     assert links.is_up(D1)
-    assert links.next_tick_at() is not None
+    assert links.connections.next_tick_at() is not None
 
 
 @pytest.mark.parametrize("link", [Link.DATA, Link.CHANGES])
 def test_connections_of_unknown_data_nodes_are_ignored(link: Link) -> None:
     links = make_links(D1)
 
-    assert links.on_peer_up(PeerUp(link, "d1@9")) is None
-    assert links.on_peer_lost(PeerLost(link, "d1@9"), 5.0) is None
-    assert links.next_tick_at() is None
+    assert links.connections.on_peer_up(PeerUp(link, "d1@9")) is None
+    assert links.connections.on_peer_lost(PeerLost(link, "d1@9"), 5.0) is None
+    assert links.connections.next_tick_at() is None
 
 
 def test_a_lost_connection_is_made_again_after_a_pause_and_once() -> None:
     links = make_links(D1)
-    links.on_peer_lost(PeerLost(Link.DATA, D1), 5.0)
-    due = links.next_tick_at()
+    links.connections.on_peer_lost(PeerLost(Link.DATA, D1), 5.0)
+    due = links.connections.next_tick_at()
     assert due is not None
     assert 5.0 < due <= 5.0 + CONFIG.reconnect_seconds_max
 
-    assert links.tick(due - 0.001) == []
-    assert links.tick(due) == [Connect(Link.DATA, D1, "tcp://d1:1")]
-    assert links.tick(due + 10.0) == []
-    assert links.next_tick_at() is None
+    assert links.connections.tick(due - 0.001) == []
+    assert links.connections.tick(due) == [Connect(Link.DATA, D1, "tcp://d1:1")]
+    assert links.connections.tick(due + 10.0) == []
+    assert links.connections.next_tick_at() is None
 
 
 def pauses(links: DataLinks, count: int) -> list[float]:
     """Let a connection fail so often; return the pauses before the next attempts."""
     now, found = 0.0, []
     for _ in range(count):
-        links.on_peer_lost(PeerLost(Link.DATA, D1), now)
-        due = links.next_tick_at()
+        links.connections.on_peer_lost(PeerLost(Link.DATA, D1), now)
+        due = links.connections.next_tick_at()
         assert due is not None
         found.append(due - now)
         now = due
-        links.tick(now)
+        links.connections.tick(now)
     return found
 
 
@@ -152,12 +152,12 @@ def test_pauses_grow_while_a_node_cannot_be_reached_and_begin_again_when_it_was(
 
 def test_a_node_that_left_is_not_connected_to_again() -> None:
     links = make_links(D1)
-    links.on_peer_lost(PeerLost(Link.DATA, D1), 5.0)
+    links.connections.on_peer_lost(PeerLost(Link.DATA, D1), 5.0)
 
     links.follow(make_membership(epoch=4))
 
-    assert links.next_tick_at() is None
-    assert links.tick(100.0) == []
+    assert links.connections.next_tick_at() is None
+    assert links.connections.tick(100.0) == []
     assert links.primary(PAY) == ""
 
 
@@ -172,14 +172,16 @@ def test_a_connection_that_ended_is_reported_once_until_it_has_stood_again(reaso
     links = make_links(D1, is_up=False)
     lost = PeerLost(Link.DATA, D1, reason)
 
-    assert links.unreported(lost, "m1") == Incarnation(1, "d1")
-    assert links.unreported(lost, "m1") == Incarnation(1, "d1"), "it could not be said"
-    links.note_reported(D1, "m1")
-    assert links.unreported(lost, "m1") is None
-    assert links.unreported(lost, "m2") == Incarnation(1, "d1"), "the next leader knows nothing"
+    assert links.connections.unreported(lost, "m1") == Incarnation(1, "d1")
+    assert links.connections.unreported(lost, "m1") == Incarnation(1, "d1"), "it could not be said"
+    links.connections.note_reported(D1, "m1")
+    assert links.connections.unreported(lost, "m1") is None
+    assert links.connections.unreported(lost, "m2") == Incarnation(1, "d1"), (
+        "the next leader knows nothing"
+    )
 
     bring_up(links, D1)
-    assert links.unreported(lost, "m1") == Incarnation(1, "d1")
+    assert links.connections.unreported(lost, "m1") == Incarnation(1, "d1")
 
 
 @pytest.mark.parametrize(
@@ -191,4 +193,4 @@ def test_a_connection_that_ended_is_reported_once_until_it_has_stood_again(reaso
     ],
 )
 def test_a_silent_or_unknown_data_node_is_not_reported(lost: PeerLost) -> None:
-    assert make_links(D1).unreported(lost, "m1") is None
+    assert make_links(D1).connections.unreported(lost, "m1") is None

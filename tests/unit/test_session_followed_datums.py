@@ -152,7 +152,7 @@ class Bench:
         return tick_at if deadline_at is None else min(tick_at, deadline_at)
 
     def lose(self, peer: str = D1) -> None:
-        self.links.on_peer_lost(PeerLost(Link.DATA, peer), self.now)
+        self.links.connections.on_peer_lost(PeerLost(Link.DATA, peer), self.now)
         self.datums.on_node_lost(peer)
 
     def come_up(self, peer: str = D1) -> list[Effect]:

@@ -143,7 +143,7 @@ def test_answers_that_come_twice_or_late_or_from_another_node_are_ignored() -> N
 
 def test_a_listing_is_refused_while_a_data_node_cannot_be_asked() -> None:
     bench = Bench(D1, D2)
-    bench.links.on_peer_lost(PeerLost(Link.DATA, D2), 0.0)
+    bench.links.connections.on_peer_lost(PeerLost(Link.DATA, D2), 0.0)
 
     detail = "no connection to d2@2: a listing would not be complete, try again"
     refused = Refused(77, NotReadyError.code, detail)
@@ -198,7 +198,7 @@ def test_a_refused_listing_says_when_meta_is_away_too(*, is_lost: bool) -> None:
     outage = "meta is away: " + "x" * Limits.detail_characters_max
     bench = Bench(D1, outage_sentence=outage)
     if is_lost:
-        bench.links.on_peer_lost(PeerLost(Link.DATA, D1, "closed"), 0.0)
+        bench.links.connections.on_peer_lost(PeerLost(Link.DATA, D1, "closed"), 0.0)
         (effect,) = bench.ask()
     else:
         bench.ask()

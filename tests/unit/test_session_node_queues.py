@@ -186,7 +186,7 @@ def test_digests_are_sent_once_in_a_while_and_when_a_connection_stands() -> None
 def test_a_data_node_that_comes_up_before_the_ring_names_it_gets_a_digest() -> None:
     bench = RegistrationsBench(D1, is_up=False)
     bench.links.follow(make_membership(D1, D2, epoch=4))
-    bench.links.on_peer_up(PeerUp(Link.DATA, D2))
+    bench.links.connections.on_peer_up(PeerUp(Link.DATA, D2))
 
     bench.queues.request_digest(D2)
 

@@ -250,7 +250,7 @@ class SessionCore:
     def tick(self, now: float) -> Sequence[Effect]:
         """Judge leases, and send again what was not answered in time."""
         effects = self._act_on(self._cluster_member.tick(now), now)
-        effects += self._data.links.tick(now)
+        effects += self._data.links.connections.tick(now)
         # Clients expire before the data nodes are told, so their removals leave at once.
         effects += self._clients.tick(now)
         effects += self._data.tick(now)

@@ -121,7 +121,7 @@ class DataHandler:
 
     def on_peer_up(self, event: PeerUp) -> Sequence[Effect]:
         """Identify this session to a data node, and send what waited for the connection."""
-        peer = self.links.on_peer_up(event)
+        peer = self.links.connections.on_peer_up(event)
         if peer is None:
             return ()
         self._handover.on_node_up(peer)
@@ -133,19 +133,19 @@ class DataHandler:
 
     def on_peer_lost(self, event: PeerLost, now: float) -> Sequence[Effect]:
         """Ask again what was under way, and report to meta that the data node may be gone."""
-        peer = self.links.on_peer_lost(event, now)
+        peer = self.links.connections.on_peer_lost(event, now)
         if peer is None:
             return ()
         self.queues.on_node_lost(peer)
         self._reconciliation.on_node_lost(peer)
         self.followed.on_node_lost(peer)
         leader = self._cluster_member.leader
-        gone = self.links.unreported(event, leader)
+        gone = self.links.connections.unreported(event, leader)
         if gone is None or leader is None:
             return ()
         effects = self._cluster_member.report_gone(gone)
         if effects:
-            self.links.note_reported(peer, leader)
+            self.links.connections.note_reported(peer, leader)
         return effects
 
     def on_unidentified(self, peer: str) -> list[Effect]:
@@ -227,7 +227,7 @@ class DataHandler:
             self._reconciliation.next_tick_at(),
         )
         for at in (
-            self.links.next_tick_at(),
+            self.links.connections.next_tick_at(),
             self.links.requests.next_deadline_at(),
             self._membership_fetch.next_tick_at(),
             self._go_on_at,
