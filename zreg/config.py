@@ -88,6 +88,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     disconnect_grace_seconds: float = 0.5
     # How long the publishers of a departed session stay, so that its clients can replay elsewhere.
     session_grace_seconds: float = 20.0
+    # A write is accepted without a replica that has not acknowledged it within this time.
+    replica_ack_seconds: float = 0.25
     # How long a removal is remembered, so that a late copy of the publisher does not bring it back.
     tombstone_seconds: float = 600.0
     # A request between nodes is sent again if it was not answered within this time.

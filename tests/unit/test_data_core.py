@@ -769,6 +769,12 @@ def test_repr_and_statistics_show_the_sizes() -> None:
         "beats": 0,
         "refusals": 1,
         "suspicions": 0,
+        "copies_in_sync": 0,
+        "copies_wanted": 0,
+        "waiting_for_replicas": 0,
+        "repairs": 0,
+        "copies_fetched": 0,
+        "copies_offered": 0,
     }
 
 

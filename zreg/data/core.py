@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from zreg.config import Config
 from zreg.data.followers import Followers
 from zreg.data.health import health_of
-from zreg.data.hints import Hints
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
+from zreg.data.replica_handler import ReplicaHandler
 from zreg.data.session_comparisons import SessionComparisons
 from zreg.data.session_contacts import SessionContacts
 from zreg.data.store import DatumStore
@@ -76,14 +76,16 @@ class DataCore:
         self._config = config
         self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
         self._store = DatumStore(config)
-        self._hints = Hints(self._store)
         self._placement = Placement(member.node_id)
         self._refusals = Refusals()
         parts = (self._placement, self._cluster_member, self._refusals)
+        self._replicas = ReplicaHandler(config, self._store, *parts, rng=rng)
+        self._hints = self._replicas.hints
         grace_seconds = config.session_grace_seconds
         self._contacts = SessionContacts(grace_seconds)
         self._suspicions = Suspicions(grace_seconds, self._contacts, self._cluster_member)
-        self._writes = Writes(self._store, *parts, self._suspicions, self._contacts)
+        acceptances = self._replicas.acceptances
+        self._writes = Writes(self._store, *parts, self._suspicions, self._contacts, acceptances)
         self._followers = Followers(self._store, self._hints, *parts)
         self._comparisons = SessionComparisons(
             self._store, self._placement, self._refusals, self._contacts, self._suspicions
@@ -132,55 +134,86 @@ class DataCore:
                     return self._act_on(learned, now)
                 case _:
                     return self._receive_rest(peer, message, now)
-        match message:
+        if link is Link.DATA:
+            return self._replicas.receive_from_replica(str(peer), message, now)
+        if isinstance(message, Local):
+            return self._receive_event(message, now)
+        return self._act_on(self._cluster_member.receive(link, peer, message, now), now)
+
+    def _receive_event(self, event: Local, now: float) -> Sequence[Effect]:
+        effects = self._replicas.receive_event(event, now)
+        if effects is not None:
+            return effects
+        match event:
             case PeerLost(link=Link.REQUESTS):
-                return self._on_peer_lost(message, now)
+                return self._on_peer_lost(event, now)
             case PeerSlow(link=Link.REQUESTS):
-                self._contacts.forget(message.peer, now)
-                self._writes.forget(message.peer)
-                return [Disconnect(Link.REQUESTS, message.peer)]
+                self._contacts.forget(event.peer, now)
+                self._writes.forget(event.peer)
+                self._replicas.copies.forget(event.peer)
+                return [Disconnect(Link.REQUESTS, event.peer)]
             case Stop():
                 return self._cluster_member.leave()
             case _:
-                return self._act_on(self._cluster_member.receive(link, peer, message, now), now)
+                learned = self._cluster_member.receive(Link.LOCAL, "", event, now)
+                return self._act_on(learned, now)
 
     def _receive_rest(self, peer: Peer, message: Message | Local, now: float) -> Sequence[Effect]:
+        effects = self._replicas.receive_from_primary(peer, message, now)
+        if effects is not None:
+            return effects
         match message:
             case NodeHello():
                 self._contacts.on_node_hello(peer, message.incarnation, now)
                 return ()
             case CompareDigest():
-                effects, is_last = self._comparisons.on_compare_digest(peer, message)
-                if is_last:
-                    effects += self._evict(now)
-                # A snapshot from an unreconciled node may lack publishers. The beat tells the
-                # followers that they can fetch a complete one now.
-                return effects + self._beat() if is_last else effects
+                return self._on_compare_digest(peer, message, now)
             case CompareVersions():
                 return self._followers.on_compare_versions(peer, message)
             case ComparePublishers():
                 return self._comparisons.on_compare_publishers(peer, message)
             case ListDatums():
                 return self._followers.on_list_datums(peer, message)
-            case FetchMembership() if self._contacts.of_peer(peer):
+            case _:
+                return self._receive_from_anyone(peer, message)
+
+    def _on_compare_digest(self, peer: Peer, compare: CompareDigest, now: float) -> list[Effect]:
+        effects, is_last = self._comparisons.on_compare_digest(peer, compare)
+        if not is_last:
+            return effects
+        effects += self._evict(now)
+        # A snapshot from an unreconciled node may lack publishers. The beat tells the followers
+        # that they can fetch a complete one now.
+        return effects + self._beat()
+
+    def _receive_from_anyone(self, peer: Peer, message: Message | Local) -> Sequence[Effect]:
+        match message:
+            case FetchMembership() if self._knows(peer):
                 reply = MembershipReply(message.request_id, self._cluster_member.membership)
                 return [Send(Link.REQUESTS, peer, reply)]
             case Ping():
                 return [Send(Link.REQUESTS, peer, Pong())]
-            case Pong() | Local():
+            case Pong():
                 return ()
             case _:
                 name = type(message).__name__
                 detail = f"a data node does not take {name}: connect to a session node instead"
                 return [self._refusals.refuse(peer, 0, UnknownMessageError, detail)]
 
+    def _knows(self, peer: Peer) -> bool:
+        """Return whether a connection has said which node is behind it."""
+        return (
+            self._contacts.of_peer(peer) is not None
+            or self._replicas.copies.of_peer(peer) is not None
+        )
+
     def _on_peer_lost(self, lost: PeerLost, now: float) -> list[Effect]:
-        """Forget the connection; report its session to meta if the connection was ended."""
+        """Forget the connection; report its node to meta if the connection was ended."""
         self._writes.forget(lost.peer)
-        session = self._contacts.forget(lost.peer, now)
-        if session is None or lost.reason not in ENDED:
+        node = self._contacts.forget(lost.peer, now) or self._replicas.copies.forget(lost.peer)
+        if node is None or lost.reason not in ENDED:
             return []
-        return self._cluster_member.report_gone(session)
+        return self._cluster_member.report_gone(node)
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -197,20 +230,24 @@ class DataCore:
             self._go_on_at = None
             self._check_some(now)
             effects += self._evict(now)
-        return effects
+        return effects + self._replicas.tick(now)
 
     def settle(self, now: float) -> Sequence[Effect]:
-        """Judge suspicions, commit what this turn merged, send hints, then accept the writes."""
+        """Judge suspicions, commit what this turn merged, send hints, replicate, then accept."""
         return self._writes.judge(now) + self._commit(now)
 
     def _commit(self, now: float) -> list[Effect]:
         effects = self._hints.commit(self._store.dirty(), self.epoch, now)
-        return effects + self._writes.settle()
+        return effects + self._replicas.settle(now)
 
     def next_tick_at(self) -> float | None:
         """Return when something is due."""
         due = min(self._beat_at, self._sweep_at)
-        for at in (self._cluster_member.next_tick_at(), self._go_on_at):
+        for at in (
+            self._cluster_member.next_tick_at(),
+            self._go_on_at,
+            self._replicas.next_tick_at(),
+        ):
             if at is not None and at < due:
                 due = at
         return due
@@ -236,6 +273,7 @@ class DataCore:
             "beats": self._hints.beat_count,
             "refusals": self._refusals.count,
             "suspicions": len(self._suspicions),
+            **self._replicas.statistics(),
         }
 
     def health(self, now: float) -> Health:
@@ -259,9 +297,10 @@ class DataCore:
             # Sessions may have written elsewhere while this node was no member. They send
             # everything again.
             placement.start_over(None, membership)
-            self._take_roles(now)
+            effects += self._take_roles(now)
             placement.start_over(incarnation, membership)
-            self._take_roles(now)
+            effects += self._take_roles(now)
+            effects += self._replicas.replication.begin_all()
         if learned.has_new_membership:
             effects += self._follow(membership, now)
         return effects
@@ -272,10 +311,13 @@ class DataCore:
             self._go_on_at = now
         return self._hints.commit(self._store.dirty(), self.epoch, now)
 
-    def _take_roles(self, now: float) -> None:
-        """Let the store know for which buckets this node is what."""
+    def _take_roles(self, now: float) -> list[Effect]:
+        """Let the store and the replicas know for which buckets this node is what."""
         self._store.buckets.follow(self._placement.roles(), self.epoch)
         self._check_some(now)
+        membership = self._cluster_member.membership
+        effects = self._replicas.follow(membership, now, has_new_ring=True)
+        return effects + self._writes.refuse_of_others()
 
     def _check_some(self, now: float) -> None:
         """Check what a new ring changed in the store, as far as one turn allows."""
@@ -288,10 +330,12 @@ class DataCore:
         self._refusals.epoch = membership.epoch
         before = list(self._placement.unreconciled)
         if self._placement.follow(membership):
-            self._take_roles(now)
+            effects = self._take_roles(now)
+        else:
+            effects = self._replicas.follow(membership, now, has_new_ring=False)
         self._writes.follow(membership)
         self._contacts.follow(membership, now)
-        effects = self._evict(now)
+        effects += self._evict(now)
         if before != list(self._placement.unreconciled):
             # As after the last digest: the beat tells followers to fetch complete snapshots.
             effects += self._beat()

@@ -1,6 +1,7 @@
 """All publishers of one data info id, their versions, and the changes that led there."""
 
 from zreg.model import ZERO, Change, DataInfoId, Publisher, Removal, Version
+from zreg.primitives.digest import DigestSum
 from zreg.primitives.op_log import OpLog
 from zreg.primitives.ring import bucket_of
 
@@ -70,3 +71,10 @@ class Datum:
         self.version = self.revision = version
         self.log.clear()
         self.is_unsure = False
+
+    def digest(self) -> DigestSum:
+        """Return the digest of the publishers; it takes time in proportion to their number."""
+        digest = DigestSum()
+        for publisher in self.publishers.values():
+            digest.add(publisher.publisher_id, publisher.version)
+        return digest

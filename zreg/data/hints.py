@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from zreg.config import Limits
 from zreg.data.datum import Datum
+from zreg.data.replication import Replication
 from zreg.data.store import DatumStore
 from zreg.effects import BEAT_TOPIC, Broadcast, Effect, Link
 from zreg.model import Change, Incarnation
@@ -18,8 +19,9 @@ from zreg.wire.parts import fits_inline
 class Hints:
     """Everything that a data node broadcasts on its PUB socket."""
 
-    def __init__(self, store: DatumStore) -> None:
+    def __init__(self, store: DatumStore, replication: Replication) -> None:
         self._store = store
+        self._replication = replication
         self._sequences = [0] * Limits.bucket_count
         self.hint_count = 0
         self.beat_count = 0
@@ -29,17 +31,23 @@ class Hints:
         return self._sequences[bucket]
 
     def commit(self, datums: Iterable[Datum], epoch: int, now: float) -> list[Effect]:
-        """Commit what was merged into these datums; return hints at the visible changes."""
+        """Commit what was merged into these datums; return hints at the visible changes.
+
+        Replicas get all changes, when the turn ends.
+        """
         effects: list[Effect] = []
         for datum in datums:
             change = self._store.commit(datum, epoch, now)
+            self._replication.note(datum, datum.log.last())
             if change is not None:
                 effects.append(self._hint(datum, change))
         return effects
 
     def restamp(self, datum: Datum, epoch: int, now: float) -> Effect:
         """Give an unchanged datum a new version; return the hint at it."""
-        return self._hint(datum, self._store.restamp(datum, epoch, now))
+        change = self._store.restamp(datum, epoch, now)
+        self._replication.note(datum, datum.log.last())
+        return self._hint(datum, change)
 
     def beat(self, incarnation: Incarnation, unreconciled: Iterable[Incarnation]) -> Effect:
         """Return the beat: all sequences, and the sessions that this node is unreconciled with."""

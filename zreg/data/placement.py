@@ -32,6 +32,7 @@ class Placement:
         # The sessions of the membership, departed ones too.
         self._sessions: frozenset[Incarnation] = frozenset()
         self._has_living_session = False
+        self._data_nodes: frozenset[Incarnation] = frozenset()
         # The rings since everything was reconciled last; None: it never was.
         self._passed: list[Ring] | None = None
 
@@ -59,8 +60,21 @@ class Placement:
         ]
 
     def replicas(self, bucket: int) -> Sequence[str]:
-        """Return the ids of the nodes that keep copies of a bucket of this primary."""
-        return self.ring.placements[bucket][1:]
+        """Return the ids of the nodes that keep copies of a bucket, if this node is its primary."""
+        placement = self.ring.placements[bucket]
+        if self.incarnation is None or not placement or placement[0] != self._node_id:
+            return ()
+        return placement[1:]
+
+    def is_replica_of(self, primary: Incarnation, bucket: int) -> bool:
+        """Return whether this node keeps a copy of a bucket for that primary."""
+        placement = self.ring.placements[bucket]
+        return (
+            self.incarnation is not None
+            and self._node_id in placement[1:]
+            and placement[0] == primary.node_id
+            and primary in self._data_nodes
+        )
 
     def is_unreconciled(self, name: DataInfoId) -> bool:
         """Return whether a publisher of an id that is absent here may still exist."""
@@ -79,7 +93,7 @@ class Placement:
     def follow(self, membership: Membership) -> bool:
         """Take a new membership; return whether the ring changed."""
         former, former_epoch = self._sessions, self._epoch
-        self._take_sessions(membership)
+        self._take_members(membership)
         sessions = [m.incarnation for m in membership.of(Role.SESSION, *_LIVING, Status.DEPARTED)]
         living = {m.incarnation for m in membership.of(Role.SESSION, *_LIVING)}
         has_forgotten = bool(former - self._sessions)
@@ -110,16 +124,18 @@ class Placement:
         """Begin another incarnation (None: lose this one), unreconciled with every session."""
         self.incarnation = incarnation
         self._passed = None
-        self._take_sessions(membership)
+        self._take_members(membership)
         sessions = membership.of(Role.SESSION, *_LIVING, Status.DEPARTED)
         self.unreconciled = dict.fromkeys(member.incarnation for member in sessions)
         self._settle()
 
-    def _take_sessions(self, membership: Membership) -> None:
+    def _take_members(self, membership: Membership) -> None:
         self._epoch = membership.epoch
         sessions = membership.of(Role.SESSION, *_LIVING, Status.DEPARTED)
         self._sessions = frozenset(member.incarnation for member in sessions)
         self._has_living_session = bool(membership.of(Role.SESSION, *_LIVING))
+        data_nodes = membership.of(Role.DATA, *_LIVING)
+        self._data_nodes = frozenset(member.incarnation for member in data_nodes)
 
     def reconcile(self, session: Incarnation) -> bool:
         """Note that a session's digest was equal; return whether it was the last one."""

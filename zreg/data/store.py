@@ -165,18 +165,20 @@ class DatumStore:
         and any number of times: then the version of the copy does not stand for its content.
         """
         datum = self.buckets.find(name) or self.buckets.add(name)
-        if change.version <= datum.revision:
-            return
         is_new = change.source_version == ZERO and not datum.publishers
-        is_next = is_new or (change.source_version == datum.revision and not datum.is_unsure)
-        self.merge_copy(datum, change.publishers, (), now)
+        follows = change.source_version == datum.revision and not datum.is_unsure
         ends_at = now + self._config.tombstone_seconds
+        has_merged = self.merge_copy(datum, change.publishers, (), now)
         for removal in change.removals:
-            self._merge_removal(datum, removal, ends_at)
-        if is_next:
-            self._log(datum, change, now)
+            has_merged |= self._merge_removal(datum, removal, ends_at) is not Merged.NOTHING
+        if change.version > datum.revision and (is_new or follows):
             datum.is_unsure = False
-        else:
+            self._log(datum, change, now)
+        elif change.version == datum.revision and not datum.is_unsure:
+            if has_merged:
+                # A further piece of the last change, which the log does not have as a whole.
+                datum.log.clear()
+        elif has_merged or change.version > datum.revision:
             datum.is_unsure = True
         if not datum.publishers and not datum.tombstones:
             self._expiries.add_emptied(datum)
@@ -187,12 +189,33 @@ class DatumStore:
         publishers: Iterable[Publisher],
         tombstones: Iterable[tuple[Removal, float]],
         now: float,
-    ) -> None:
-        """Merge what the primary has of a datum; tombstones have their remaining seconds."""
+    ) -> bool:
+        """Merge what another node has of a datum; return whether that changed anything.
+
+        Tombstones have their remaining seconds.
+        """
+        has_merged = False
         for publisher in publishers:
-            self._merge(datum, publisher)
+            has_merged |= self._merge(datum, publisher) is not Merged.NOTHING
         for removal, seconds in tombstones:
-            self._merge_removal(datum, removal, now + seconds)
+            merged = self._merge_removal(datum, removal, now + seconds)
+            has_merged |= merged is not Merged.NOTHING
+        return has_merged
+
+    def replace_copy(self, datum: Datum) -> None:
+        """Drop the content of a copy that was away for too long to be merged; it is taken anew."""
+        for publisher in list(datum.publishers.values()):
+            self.buckets.take_out(datum, publisher)
+        datum.tombstones.clear()
+        datum.is_unsure = True
+        self._expiries.add_emptied(datum)
+
+    def take_copy(self, datum: Datum, version: Version, revision: Version) -> None:
+        """Note that a copy has exactly the content of the primary at this version and revision."""
+        datum.restart(version)
+        datum.revision = revision
+        if not datum.publishers and not datum.tombstones:
+            self._expiries.add_emptied(datum)
 
     # --- versions -----------------------------------------------------------------------------
 

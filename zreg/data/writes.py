@@ -1,22 +1,24 @@
 """The writes of sessions: which are merged, which are refused, and when they are accepted.
 
-A write is merged at once and accepted at the end of the turn, after the hint at its change: a
-session that reads an acceptance knows that the data node holds the publisher.
+A write is merged at once. It is accepted after the hint at its change, once its replicas hold it
+(`Acceptances`): a session that reads an acceptance knows that the data nodes hold the publisher.
 """
 
 from collections.abc import Sequence
 
+from zreg.data.acceptances import Acceptances
+from zreg.data.bucket import BucketRole
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
 from zreg.data.session_contacts import SessionContacts
 from zreg.data.store import DatumStore
 from zreg.data.suspicions import SUSPICIONS, Suspicions
-from zreg.effects import Effect, Link, Peer, Send
+from zreg.effects import Effect, Peer
 from zreg.errors import NotReadyError, RefusedError, SessionGoneError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Incarnation, Membership, Removal, Role, Status
+from zreg.primitives.ring import bucket_of
 from zreg.wire.data_messages import PublishDatum, UnpublishDatum
-from zreg.wire.parts import accepted_records
 
 _LIVING = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 # A departed session may still register publishers until meta forgets it.
@@ -24,9 +26,9 @@ _MAY_REGISTER = (*_LIVING, Status.DEPARTED)
 
 
 class Writes:
-    """Merges writes into the store, and collects their acceptances by peer."""
+    """Merges the writes of sessions into the store."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- one argument per part
         self,
         store: DatumStore,
         placement: Placement,
@@ -34,6 +36,7 @@ class Writes:
         refusals: Refusals,
         suspicions: Suspicions,
         contacts: SessionContacts,
+        acceptances: Acceptances,
     ) -> None:
         self._store = store
         self._placement = placement
@@ -41,10 +44,10 @@ class Writes:
         self._refusals = refusals
         self._suspicions = suspicions
         self._contacts = contacts
+        self._acceptances = acceptances
         # The session incarnations of the membership, and those of them that have not departed.
         self._sessions: frozenset[Incarnation] = frozenset()
         self._living: frozenset[Incarnation] = frozenset()
-        self._accepted: dict[Peer, list[int]] = {}
 
     def follow(self, membership: Membership) -> None:
         """Take a new membership: its sessions may register publishers."""
@@ -85,7 +88,7 @@ class Writes:
             return [self._refusals.refuse(peer, publish.request_id, RefusedError, detail)]
         self._store.put(name, publish.publisher)
         self._contacts.note_served(peer)
-        self._accept(peer, publish.request_id)
+        self._acceptances.add(peer, publish.request_id, bucket_of(name))
         return ()
 
     def on_unpublish(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> Sequence[Effect]:
@@ -113,7 +116,7 @@ class Writes:
         for removal in unpublish.removals:
             if not self._is_suspicion_of_departed(removal):
                 self._store.remove(name, removal, now)
-        self._accept(peer, unpublish.request_id)
+        self._acceptances.add(peer, unpublish.request_id, bucket_of(name))
 
     def _is_suspicion_of_departed(self, removal: Removal) -> bool:
         """Return whether a session suspects a client although meta has taken it for dead itself.
@@ -121,13 +124,6 @@ class Writes:
         Its clients left it because it was stopped or cut off, and live elsewhere.
         """
         return removal.cause in SUSPICIONS and removal.session not in self._living
-
-    def _accept(self, peer: Peer, request_id: int) -> None:
-        request_ids = self._accepted.get(peer)
-        if request_ids is None:
-            self._accepted[peer] = [request_id]
-        else:
-            request_ids.append(request_id)
 
     def _refuse_session(self, peer: Peer, publish: PublishDatum) -> list[Effect]:
         """Refuse a publisher of a session that is not in the membership.
@@ -145,15 +141,17 @@ class Writes:
 
     def forget(self, peer: Peer) -> None:
         """Drop the acceptances and the suspicions of a peer whose connection is gone."""
-        self._accepted.pop(peer, None)
+        self._acceptances.forget(peer)
         self._suspicions.forget(peer)
 
-    def settle(self) -> list[Effect]:
-        """Return the acceptances of this turn; the changes must be committed before."""
-        effects: list[Effect] = [
-            Send(Link.REQUESTS, peer, accepted)
-            for peer, request_ids in self._accepted.items()
-            for accepted in accepted_records(request_ids)
+    def refuse_of_others(self) -> list[Effect]:
+        """Refuse the writes that wait in buckets of which this node is the primary no more.
+
+        The session sends them to the new primary, which may not have got them as a replica.
+        """
+        primary = BucketRole.PRIMARY
+        role = self._store.buckets.role
+        return [
+            self._refusals.not_primary(waiting.peer, waiting.request_id)
+            for waiting in self._acceptances.take_of_others(lambda b: role(b) is primary)
         ]
-        self._accepted.clear()
-        return effects

@@ -34,8 +34,8 @@ class DataConnection:
 class DataConnections:
     """Connections on `Link.DATA`, and if `hears_changes` on `Link.CHANGES`, by peer name.
 
-    Invariant: there is a connection, or a time for the next attempt, to each data node that `follow`
-    was given last, and to no other.
+    Invariant: there is a connection, or a time for the next attempt, to each data node that
+    `follow` was given last, and to no other.
     """
 
     def __init__(self, config: Config, *, hears_changes: bool, rng: "Random") -> None:

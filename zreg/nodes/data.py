@@ -33,7 +33,7 @@ class DataNode(Node):
         link_table = LinkTable(
             routers={Link.REQUESTS: address},
             pubs={Link.CHANGES: changes_address},
-            dealers=(Link.META,),
+            dealers=(Link.META, Link.DATA),
             subs=(Link.MEMBERSHIP,),
         )
         with open_socket_set(link_table, settings) as socket_set:

@@ -14,10 +14,11 @@ class Accepted(Message, tag=8, frozen=True, array_like=True, gc=False):
     """Answer to one or more requests: all of them are done.
 
     A data node has merged the writes. A session has the answers of the data nodes; for `Subscribe`
-    and `Unsubscribe` it answers at once.
+    and `Unsubscribe` it answers at once. `copies`: how many data nodes hold what was written.
     """
 
     request_ids: Annotated[tuple[RequestId, ...], Meta(max_length=Limits.ids_per_record_max)]
+    copies: Count = 1
 
 
 class Refused(Message, tag=9, frozen=True, array_like=True, gc=False):

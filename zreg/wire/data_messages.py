@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from zreg.config import Limits
-from zreg.model import ZERO, Change, Count, DatumName, Id, Incarnation, Publisher, Version
+from zreg.model import ZERO, Change, Count, DatumName, Id, Incarnation, Publisher, Role, Version
 from zreg.wire.fields import (
     Bucket,
     ByteValue,
@@ -21,9 +21,13 @@ from zreg.wire.record import Message
 
 
 class NodeHello(Message, tag=20, frozen=True, array_like=True, gc=False):
-    """Session to data node, first record of a connection and again after a rejoin. Not answered."""
+    """Session or data node to data node, first record of a connection and again after a rejoin.
+
+    It is not answered. `role` is that of the sender.
+    """
 
     incarnation: Incarnation
+    role: Role = Role.SESSION
 
 
 class PublishDatum(Message, tag=21, frozen=True, array_like=True, gc=False):

@@ -15,6 +15,7 @@ from zreg.wire import membership_messages as membership
 from zreg.wire import meta_messages as meta
 from zreg.wire import raft_messages as raft
 from zreg.wire import record
+from zreg.wire import replication_messages as replication
 from zreg.wire import settings_messages as settings
 
 # The base of every record, under the name that the cores import.
@@ -82,6 +83,15 @@ WireMessage = (
     | meta.MetaNodesReply
     | meta.MetaDeclined
     | membership.MembershipChanges
+    | replication.Replicate
+    | replication.Replicated
+    | replication.BucketDigests
+    | replication.BucketsCompared
+    | replication.FetchBucket
+    | replication.DatumDigests
+    | replication.FetchCopies
+    | replication.DatumCopy
+    | replication.OfferCopy
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

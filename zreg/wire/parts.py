@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from zreg.config import Limits
-from zreg.model import Change, DataInfoId, Member, Publisher, Version
+from zreg.model import Change, DataInfoId, Member, Publisher, Removal, Version
 from zreg.wire.common_messages import Accepted
 from zreg.wire.data_messages import (
     CompareVersions,
@@ -18,15 +18,19 @@ from zreg.wire.data_messages import (
     PublishersCompared,
     Versions,
 )
+from zreg.wire.replication_messages import DatumDigest, DatumDigests, Replicate
 
 ItemT = TypeVar("ItemT")
 NamedVersion = tuple[DataInfoId, Version]
 Stray = tuple[DataInfoId, bytes, int]
+NamedChange = tuple[DataInfoId, Change]
+Tombstone = tuple[Removal, float]
 
 # The most bytes that each takes on the wire, without its elements, texts and body.
 _CHANGE_BYTES: Final = 46
 _PUBLISHER_BYTES: Final = 73
 _REMOVAL_BYTES: Final = 42
+_SECONDS_BYTES: Final = 10
 _NAMED_VERSION_BYTES: Final = 23
 _STRAY_BYTES: Final = 31
 _SUMMARY_BYTES: Final = 32
@@ -35,6 +39,7 @@ _MEMBER_BYTES: Final = 50
 _PUBLISHER_BYTES_MAX: Final = _PUBLISHER_BYTES + 4 * 4 * Limits.label_characters_max
 # The most lines of a listing, which a request for it can name.
 _LINES_MAX: Final = 1000
+_TOMBSTONES_MAX: Final = Limits.removals_per_record_max
 
 
 # --- publishers and changes -----------------------------------------------------------------------
@@ -82,12 +87,15 @@ def _size(publisher: Publisher) -> int:
 # --- answers and comparisons ----------------------------------------------------------------------
 
 
-def accepted_records(request_ids: Sequence[int]) -> list[Accepted]:
+def accepted_records(request_ids: Sequence[int], copies: int = 1) -> list[Accepted]:
     """Return the records that accept these requests, in order."""
     size = Limits.ids_per_record_max
     if len(request_ids) <= size:
-        return [Accepted(tuple(request_ids))]
-    return [Accepted(tuple(request_ids[at : at + size])) for at in range(0, len(request_ids), size)]
+        return [Accepted(tuple(request_ids), copies)]
+    return [
+        Accepted(tuple(request_ids[at : at + size]), copies)
+        for at in range(0, len(request_ids), size)
+    ]
 
 
 def comparison_records(bucket: int, versions: Iterable[NamedVersion]) -> list[CompareVersions]:
@@ -141,6 +149,60 @@ def member_size(member: Member) -> int:
     return _MEMBER_BYTES + sum(len(text.encode()) for text in texts)
 
 
+# --- copies ---------------------------------------------------------------------------------------
+
+
+def replicate_records(
+    ring_epoch: int, number: int, changes: Iterable[NamedChange]
+) -> list[Replicate]:
+    """Return the records that carry these changes, the last of which has this number.
+
+    All records but the last have number 0: the replica acknowledges all of them at once.
+    """
+    pieces = ((name, piece) for name, change in changes for piece in _pieces(change))
+    parts = list(_parts(pieces, _named_change_size, Limits.changes_per_record_max))
+    last = len(parts) - 1
+    return [
+        Replicate(ring_epoch, number if index == last else 0, part)
+        for index, part in enumerate(parts)
+    ]
+
+
+def _pieces(change: Change) -> Iterator[Change]:
+    """Split a change into pieces with the same versions, each of which fits a record."""
+    count = len(change.publishers) + len(change.removals)
+    if count <= 1 or change_size(change) <= Limits.part_bytes_max:
+        yield change
+        return
+    for part in in_parts(change.publishers):
+        if part:
+            yield Change(change.source_version, change.version, part, (), change.is_quiet)
+    for removals in _parts(change.removals, _removal_size, Limits.removals_per_record_max):
+        if removals:
+            yield Change(change.source_version, change.version, (), removals, change.is_quiet)
+
+
+def copy_parts(
+    publishers: Iterable[Publisher], tombstones: Iterable[Tombstone]
+) -> list[tuple[tuple[Publisher, ...], tuple[Tombstone, ...]]]:
+    """Split a datum into parts, each of which fits a record; an empty one makes one part."""
+    buried = _parts(tombstones, lambda each: _removal_size(each[0]), _TOMBSTONES_MAX)
+    parts: list[tuple[tuple[Publisher, ...], tuple[Tombstone, ...]]]
+    parts = [(part, ()) for part in in_parts(publishers) if part]
+    parts += [((), part) for part in buried if part]
+    return parts or [((), ())]
+
+
+def datum_digests(
+    request_id: int, digests: Iterable[DatumDigest], *, is_complete: bool
+) -> DatumDigests:
+    """Return as many digests as fit one record; it is complete if none was cut off before."""
+    parts = _parts(digests, _datum_digest_size, Limits.ids_per_record_max)
+    first = next(parts)
+    is_cut = next(parts, None) is not None
+    return DatumDigests(request_id, first, is_complete and not is_cut)
+
+
 def _named_version_size(item: NamedVersion) -> int:
     return _NAMED_VERSION_BYTES + _text_size(item[0])
 
@@ -151,6 +213,18 @@ def _stray_size(stray: Stray) -> int:
 
 def _summary_size(line: DatumSummary) -> int:
     return _SUMMARY_BYTES + _text_size(line.data_info_id)
+
+
+def _named_change_size(item: NamedChange) -> int:
+    return change_size(item[1]) + _text_size(item[0])
+
+
+def _removal_size(removal: Removal) -> int:
+    return _REMOVAL_BYTES + _SECONDS_BYTES + _text_size(removal.session.node_id)
+
+
+def _datum_digest_size(item: DatumDigest) -> int:
+    return _NAMED_VERSION_BYTES + _text_size(item[0])
 
 
 def _text_size(text: str) -> int:

@@ -1,0 +1,132 @@
+"""When a write is accepted: once all replicas in sync hold it, or have taken too long.
+
+All writes of a turn are merged and sent first. A write waits for the number of the last change of
+its turn, so each replica acknowledges one number for all of them.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from zreg.config import Config
+from zreg.data.replication import Replication
+from zreg.effects import WARNING, Effect, Link, Log, Peer, Send
+from zreg.wire.parts import accepted_records
+
+
+class Waiting(NamedTuple):
+    """A write that was merged and is not accepted yet."""
+
+    number: int
+    # When it was merged, in monotonic seconds.
+    since: float
+    bucket: int
+    peer: Peer
+    request_id: int
+
+
+class Acceptances:
+    """The writes that wait, by the replicas that were in sync when they were merged.
+
+    Invariant: each queue is in the order of the numbers, which is that of the times too.
+    """
+
+    def __init__(self, config: Config, replication: Replication) -> None:
+        self._ack_seconds = config.replica_ack_seconds
+        self._replication = replication
+        # The writes of this turn.
+        self._new: list[tuple[Peer, int, int]] = []
+        self._queues: dict[tuple[str, ...], deque[Waiting]] = {}
+        # What is sent when the turn ends, by peer and number of copies.
+        self._accepted: dict[tuple[Peer, int], list[int]] = {}
+
+    def __len__(self) -> int:
+        """Return how many writes wait for replicas."""
+        return sum(map(len, self._queues.values()))
+
+    def add(self, peer: Peer, request_id: int, bucket: int) -> None:
+        """Accept a write that this turn merged, as soon as its replicas hold it."""
+        self._new.append((peer, request_id, bucket))
+
+    def on_acked(self, peer: str) -> None:
+        """Accept what waited for this replica alone, because it acknowledged or is gone."""
+        for replicas in [key for key in self._queues if peer in key]:
+            self._release(replicas)
+
+    def _release(self, replicas: tuple[str, ...]) -> None:
+        """Accept the first writes of a queue, as far as all replicas that still count hold them."""
+        queue = self._queues[replicas]
+        streams = [s for peer in replicas if (s := self._replication.stream(peer)) is not None]
+        counting = [stream.acked for stream in streams if stream.is_counting]
+        floor = min(counting, default=self._replication.number)
+        while queue and queue[0].number <= floor:
+            waiting = queue.popleft()
+            copies = 1 + sum(stream.acked >= waiting.number for stream in streams)
+            self._accept(waiting.peer, waiting.request_id, copies)
+        if not queue:
+            del self._queues[replicas]
+
+    def _accept(self, peer: Peer, request_id: int, copies: int) -> None:
+        self._accepted.setdefault((peer, copies), []).append(request_id)
+
+    def forget(self, peer: Peer) -> None:
+        """Drop what a session waits for: its connection is gone, and it asks again."""
+        self._accepted = {key: ids for key, ids in self._accepted.items() if key[0] != peer}
+        self._new = [each for each in self._new if each[0] != peer]
+        self._keep(lambda waiting: waiting.peer != peer)
+
+    def take_of_others(self, is_primary: Callable[[int], bool]) -> list[Waiting]:
+        """Take out the writes to buckets of which this node is the primary no more."""
+        waiting = [each for queue in self._queues.values() for each in queue]
+        self._keep(lambda each: is_primary(each.bucket))
+        return [each for each in waiting if not is_primary(each.bucket)]
+
+    def _keep(self, test: Callable[[Waiting], bool]) -> None:
+        kept = {key: deque(filter(test, queue)) for key, queue in self._queues.items()}
+        self._queues = {key: queue for key, queue in kept.items() if queue}
+
+    # --- the end of a turn, and time ----------------------------------------------------------
+
+    def settle(self, now: float) -> list[Effect]:
+        """Return the acceptances of this turn; its changes must be committed and sent before."""
+        number = self._replication.number
+        for peer, request_id, bucket in self._new:
+            replicas = self._replication.in_sync(bucket)
+            if not replicas:
+                self._accept(peer, request_id, 1)
+                continue
+            queue = self._queues.get(replicas)
+            if queue is None:
+                queue = self._queues[replicas] = deque()
+            queue.append(Waiting(number, now, bucket, peer, request_id))
+        self._new = []
+        if not self._accepted:
+            return []
+        accepted, self._accepted = self._accepted, {}
+        return [
+            Send(Link.REQUESTS, peer, record)
+            for (peer, copies), request_ids in accepted.items()
+            for record in accepted_records(request_ids, copies)
+        ]
+
+    def tick(self, now: float) -> list[Effect]:
+        """Take replicas that have not acknowledged in time for out of sync."""
+        effects: list[Effect] = []
+        for replicas in list(self._queues):
+            first = self._queues[replicas][0]
+            if now < first.since + self._ack_seconds:
+                continue
+            for peer in replicas:
+                stream = self._replication.stream(peer)
+                if stream is not None and stream.is_counting and stream.acked < first.number:
+                    self._replication.lag(stream, now)
+                    fields: dict[str, str | int | float] = {"replica": peer}
+                    effects.append(Log(WARNING, "data.replica.late", fields))
+            self._release(replicas)
+        return effects
+
+    def next_tick_at(self) -> float | None:
+        """Return when a replica is late; None if nothing waits."""
+        if not self._queues:
+            return None
+        return min(queue[0].since for queue in self._queues.values()) + self._ack_seconds

@@ -1,0 +1,119 @@
+"""A replica's side of replication: it takes the changes of primaries, and compares its copies.
+
+A change is taken only from the node that is the primary of its bucket in this node's own
+membership. A primary of a former ring is refused, and so learns that there is a newer one.
+"""
+
+from typing import Final
+
+from zreg.config import Config
+from zreg.data.bucket import BucketRole
+from zreg.data.placement import Placement
+from zreg.data.refusals import Refusals
+from zreg.data.repairs import Repairs
+from zreg.data.store import DatumStore
+from zreg.effects import Effect, Link, Peer, Send
+from zreg.errors import UnknownNodeError
+from zreg.membership.cluster_member import ClusterMember
+from zreg.model import Incarnation
+from zreg.primitives.ring import bucket_of
+from zreg.wire.replication_messages import (
+    BucketDigests,
+    BucketsCompared,
+    Replicate,
+    Replicated,
+)
+
+_SAY_HELLO: Final = "say NodeHello first"
+
+
+class Copies:
+    """The copies of this node, and the primaries that send it their changes, by connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: DatumStore,
+        placement: Placement,
+        cluster_member: ClusterMember,
+        refusals: Refusals,
+    ) -> None:
+        self._store = store
+        self._placement = placement
+        self._cluster_member = cluster_member
+        self._refusals = refusals
+        self._primaries: dict[Peer, Incarnation] = {}
+        self.repairs = Repairs(config, store)
+        # The number that each primary is told when the turn ends.
+        self._replicated: dict[Peer, int] = {}
+
+    def on_node_hello(self, peer: Peer, primary: Incarnation) -> None:
+        """Note which data node is behind a connection, which begins anew."""
+        self.forget(peer)
+        self._primaries[peer] = primary
+
+    def of_peer(self, peer: Peer) -> Incarnation | None:
+        """Return the data node behind a connection; None if it has not said which one it is."""
+        return self._primaries.get(peer)
+
+    def forget(self, peer: Peer) -> Incarnation | None:
+        """Forget a connection; return its data node."""
+        self._replicated.pop(peer, None)
+        self.repairs.forget(peer)
+        return self._primaries.pop(peer, None)
+
+    # --- changes ------------------------------------------------------------------------------
+
+    def on_replicate(self, peer: Peer, replicate: Replicate, now: float) -> list[Effect]:
+        """Take changes; the primary of a newer ring is not told that there is a copy yet."""
+        primary, ring_epoch = self._primaries.get(peer), self._placement.ring_epoch
+        if primary is None:
+            return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)]
+        if replicate.ring_epoch < ring_epoch:
+            return [self._refusals.not_primary(peer, 0)]
+        is_same_ring = replicate.ring_epoch == ring_epoch
+        for name, change in replicate.changes:
+            bucket = bucket_of(name)
+            if is_same_ring and not self._placement.is_replica_of(primary, bucket):
+                return [self._refusals.not_primary(peer, 0)]
+            if self._store.buckets.role(bucket) is BucketRole.REPLICA:
+                self._store.apply(name, change, now)
+        if not is_same_ring:
+            return self._cluster_member.see_epoch(replicate.ring_epoch)
+        if replicate.number:
+            self._replicated[peer] = replicate.number
+        return []
+
+    def settle(self) -> list[Effect]:
+        """Acknowledge what this turn took."""
+        if not self._replicated:
+            return []
+        replicated, self._replicated = self._replicated, {}
+        return [
+            Send(Link.REQUESTS, peer, Replicated(number)) for peer, number in replicated.items()
+        ]
+
+    # --- comparisons --------------------------------------------------------------------------
+
+    def on_bucket_digests(self, peer: Peer, digests: BucketDigests, now: float) -> list[Effect]:
+        """Say which copies are equal, and begin to repair the others."""
+        primary = self._primaries.get(peer)
+        if primary is None:
+            return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)]
+        if digests.ring_epoch > self._placement.ring_epoch:
+            return self._cluster_member.see_epoch(digests.ring_epoch)
+        if digests.ring_epoch < self._placement.ring_epoch:
+            return [self._refusals.not_primary(peer, 0)]
+        equal: list[int] = []
+        differing: list[int] = []
+        for bucket, count, value in digests.digests:
+            if self._placement.is_replica_of(primary, bucket):
+                held = self._store.buckets.digest(bucket)
+                is_equal = (held.count, held.value) == (count, value)
+                (equal if is_equal else differing).append(bucket)
+        self.repairs.note_equal(equal, now)
+        compared = BucketsCompared(digests.ring_epoch, tuple(equal), tuple(differing))
+        return [
+            Send(Link.REQUESTS, peer, compared),
+            *self.repairs.begin(peer, differing, now),
+        ]

@@ -1,0 +1,187 @@
+"""A data node's side towards other data nodes: as the primary of buckets, and as a replica.
+
+On `Link.DATA` are the connections that this node made to its replicas, on `Link.REQUESTS` those
+that primaries made to it.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zreg.config import Config
+from zreg.data.acceptances import Acceptances
+from zreg.data.copies import Copies
+from zreg.data.copy_answers import CopyAnswers
+from zreg.data.hints import Hints
+from zreg.data.placement import Placement
+from zreg.data.refusals import Refusals
+from zreg.data.replication import Replication
+from zreg.data.store import DatumStore
+from zreg.effects import (
+    TIMED_OUT,
+    Disconnect,
+    Effect,
+    Link,
+    Local,
+    Peer,
+    PeerLost,
+    PeerSlow,
+    PeerUp,
+)
+from zreg.errors import UnknownNodeError
+from zreg.membership.cluster_member import ClusterMember
+from zreg.membership.data_connections import DataConnections
+from zreg.model import Membership, Role
+from zreg.wire.common_messages import Refused
+from zreg.wire.data_messages import NodeHello
+from zreg.wire.messages import Message
+from zreg.wire.replication_messages import (
+    BucketDigests,
+    BucketsCompared,
+    DatumCopy,
+    DatumDigests,
+    FetchBucket,
+    FetchCopies,
+    OfferCopy,
+    Replicate,
+    Replicated,
+)
+
+if TYPE_CHECKING:
+    from random import Random
+
+
+class ReplicaHandler:
+    """Joins what this node is as a primary (`replication`, …) and as a replica (`copies`)."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: DatumStore,
+        placement: Placement,
+        cluster_member: ClusterMember,
+        refusals: Refusals,
+        *,
+        rng: "Random",
+    ) -> None:
+        self._cluster_member = cluster_member
+        self._refusals = refusals
+        connections = DataConnections(config, hears_changes=False, rng=rng)
+        self.replication = Replication(config, store.buckets, placement, connections)
+        self.acceptances = Acceptances(config, self.replication)
+        self.hints = Hints(store, self.replication)
+        self.copies = Copies(config, store, placement, cluster_member, refusals)
+        self._answers = CopyAnswers(config, store, self.hints, placement, self.replication)
+
+    # --- messages -----------------------------------------------------------------------------
+
+    def receive_from_replica(
+        self, peer: str, message: Message | Local, now: float
+    ) -> Sequence[Effect]:
+        """Take a message of a node that keeps copies of this node's buckets."""
+        match message:
+            case Replicated():
+                if self.replication.on_replicated(peer, message):
+                    self.acceptances.on_acked(peer)
+            case BucketsCompared():
+                self.replication.on_buckets_compared(peer, message, now)
+            case FetchBucket():
+                return self._answers.on_fetch_bucket(peer, message, self._refusals.epoch)
+            case FetchCopies():
+                return self._answers.on_fetch_copies(peer, message, self._refusals.epoch, now)
+            case OfferCopy():
+                self._answers.on_offer_copy(peer, message, now)
+            case Refused(code=UnknownNodeError.code):
+                return self.replication.begin(peer)
+            case Refused():
+                return self._cluster_member.see_epoch(message.epoch)
+            case _:
+                pass
+        return ()
+
+    def receive_from_primary(
+        self, peer: Peer, message: Message | Local, now: float
+    ) -> Sequence[Effect] | None:
+        """Take a message of a primary whose copies this node keeps; None if it is no such one."""
+        repairs = self.copies.repairs
+        match message:
+            case Replicate():
+                return self.copies.on_replicate(peer, message, now)
+            case BucketDigests():
+                return self.copies.on_bucket_digests(peer, message, now)
+            case DatumDigests():
+                return repairs.on_datum_digests(peer, message, now)
+            case DatumCopy():
+                return repairs.on_datum_copy(peer, message, now)
+            case Refused():
+                return repairs.on_refused(peer, message.request_id, now)
+            case NodeHello(role=Role.DATA):
+                self.copies.on_node_hello(peer, message.incarnation)
+                return ()
+            case _:
+                return None
+
+    def receive_event(self, event: Local, now: float) -> Sequence[Effect] | None:
+        """Take an event of a connection to a replica; None if it is no such event."""
+        match event:
+            case PeerUp(link=Link.DATA):
+                return self.replication.on_peer_up(event)
+            case PeerLost(link=Link.DATA):
+                return self._on_replica_lost(event, now)
+            case PeerSlow(link=Link.DATA):
+                lost = PeerLost(Link.DATA, event.peer, TIMED_OUT)
+                return [Disconnect(Link.DATA, event.peer), *self._on_replica_lost(lost, now)]
+            case _:
+                return None
+
+    def _on_replica_lost(self, lost: PeerLost, now: float) -> list[Effect]:
+        """End the stream to a replica, accept what waited for it, and report it to meta."""
+        peer = self.replication.on_peer_lost(lost, now)
+        if peer is None:
+            return []
+        self.acceptances.on_acked(peer)
+        return self.replication.report(lost, self._cluster_member)
+
+    # --- membership ---------------------------------------------------------------------------
+
+    def follow(self, membership: Membership, now: float, *, has_new_ring: bool) -> list[Effect]:
+        """Take a new membership, after the placement and the roles of the store."""
+        if has_new_ring:
+            self.copies.repairs.on_ring(now)
+        return self.replication.follow(membership, has_new_ring=has_new_ring)
+
+    # --- the end of a turn, and time ----------------------------------------------------------
+
+    def settle(self, now: float) -> list[Effect]:
+        """Send the changes of this turn, which are committed, and accept what replicas hold."""
+        effects = self.replication.settle()
+        return effects + self.acceptances.settle(now) + self.copies.settle()
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do what is due."""
+        effects = self.replication.tick(now) + self.acceptances.tick(now)
+        return effects + self.copies.repairs.tick(now)
+
+    def next_tick_at(self) -> float | None:
+        """Return when something is due; None if nothing is."""
+        due: float | None = None
+        for at in (
+            self.replication.next_tick_at(),
+            self.acceptances.next_tick_at(),
+            self.copies.repairs.next_tick_at(),
+        ):
+            if at is not None and (due is None or at < due):
+                due = at
+        return due
+
+    def statistics(self) -> dict[str, int]:
+        """Return counters and sizes."""
+        copies, copies_wanted = self.replication.copy_counts()
+        repairs = self.copies.repairs
+        return {
+            "copies_in_sync": copies,
+            "copies_wanted": copies_wanted,
+            "waiting_for_replicas": len(self.acceptances),
+            "repairs": len(repairs),
+            "copies_fetched": repairs.copy_count,
+            "copies_offered": repairs.offer_count,
+        }

@@ -1,0 +1,106 @@
+"""What a primary sends one replica: its changes and digests, in order, and what is acknowledged."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from zreg.data.datum_buckets import DatumBuckets
+from zreg.effects import Effect, Link, Send
+from zreg.model import Change, DataInfoId
+from zreg.wire.parts import replicate_records
+from zreg.wire.replication_messages import BucketDigests
+
+# A replica that acknowledged too late is out of sync for so long.
+_LAG_SECONDS: Final = 2.0
+
+
+class ReplicaStream:
+    """One replica, by the name of its connection.
+
+    Invariant: a bucket is in `in_sync` only if its copy was equal at some point of this stream, all
+    changes since that point were sent, and each was acknowledged in time.
+    """
+
+    __slots__ = (
+        "_changes",
+        "_due",
+        "_lags_until",
+        "acked",
+        "buckets",
+        "in_sync",
+        "is_up",
+        "peer",
+    )
+
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
+        self.is_up = False
+        # The buckets of which the replica has to keep a copy.
+        self.buckets: frozenset[int] = frozenset()
+        self.in_sync: frozenset[int] = frozenset()
+        # The highest number that the replica has acknowledged.
+        self.acked = 0
+        # Until when it counts for nothing, since it acknowledged too late; None if it was in time.
+        self._lags_until: float | None = None
+        # What is sent when the turn ends.
+        self._changes: list[tuple[DataInfoId, Change]] = []
+        self._due: set[int] = set()
+
+    def begin(self) -> None:
+        """Begin a stream over a new connection: all copies are compared first."""
+        self.end()
+        self.is_up = True
+        self.request_digests(self.buckets)
+
+    def end(self) -> None:
+        """End the stream: its connection is gone."""
+        self.is_up = False
+        self.in_sync = frozenset()
+        self._changes.clear()
+        self._due.clear()
+
+    def take_buckets(self, buckets: frozenset[int]) -> None:
+        """Replicate these buckets under a new ring; all copies are compared first."""
+        self.buckets = buckets
+        self.in_sync = frozenset()
+        self._due.clear()
+        self.request_digests(buckets)
+
+    @property
+    def is_counting(self) -> bool:
+        """Whether a write waits for this replica."""
+        return self.is_up and self._lags_until is None
+
+    def lag(self, now: float) -> None:
+        """Note that the replica acknowledged too late."""
+        self.in_sync = frozenset()
+        self._lags_until = now + _LAG_SECONDS
+
+    def note_compared(self, equal: Iterable[int], differing: Iterable[int], now: float) -> None:
+        """Note which copies were equal at a point of this stream."""
+        if self._lags_until is not None and now >= self._lags_until:
+            self._lags_until = None
+        if self._lags_until is None:
+            self.in_sync = (self.in_sync | self.buckets.intersection(equal)) - set(differing)
+
+    def note(self, name: DataInfoId, change: Change) -> None:
+        """Send a change when the turn ends."""
+        self._changes.append((name, change))
+
+    def request_digests(self, buckets: Iterable[int]) -> None:
+        """Send the digests of these buckets when the turn ends, after the changes."""
+        if self.is_up:
+            self._due.update(buckets)
+
+    def settle(self, buckets: DatumBuckets, ring_epoch: int, number: int) -> list[Effect]:
+        """Send what was noted; `number` is that of the last change of this node."""
+        effects: list[Effect] = []
+        if self._changes:
+            records = replicate_records(ring_epoch, number, self._changes)
+            effects += [Send(Link.DATA, self.peer, record) for record in records]
+            self._changes = []
+        if self._due:
+            held = [(bucket, buckets.digest(bucket)) for bucket in sorted(self._due)]
+            digests = tuple((bucket, digest.count, digest.value) for bucket, digest in held)
+            effects.append(Send(Link.DATA, self.peer, BucketDigests(ring_epoch, digests)))
+            self._due = set()
+        return effects

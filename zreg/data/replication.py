@@ -1,0 +1,200 @@
+"""A primary's side of replication: which nodes keep copies of its buckets, and which are in sync.
+
+The primary sends each replica its changes over one ordered connection, and once in a while the
+digests of its buckets. A replica whose copy of a bucket is equal at such a point is in sync from
+there on, until it acknowledges too late or its connection ends. (Kafka has such in-sync sets; here
+no quorum decides, since zreg is AP.)
+"""
+
+from typing import Final
+
+from zreg.config import Config
+from zreg.data.datum import Datum
+from zreg.data.datum_buckets import DatumBuckets
+from zreg.data.placement import Placement
+from zreg.data.replica_stream import ReplicaStream
+from zreg.effects import Effect, Link, PeerLost, PeerUp, Send
+from zreg.membership.cluster_member import ClusterMember
+from zreg.membership.data_connections import DataConnections
+from zreg.model import Change, Membership, Role, Status
+from zreg.wire.data_messages import NodeHello
+from zreg.wire.replication_messages import BucketsCompared, Replicated
+
+_HOLDERS: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING)
+
+
+class Replication:
+    """All replicas of this node's primary buckets, and the connections to them.
+
+    `number` is that of the last change: all changes of this process have one order. Invariant: a
+    replica has a stream exactly if there is a connection to it, or one is being made.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        buckets: DatumBuckets,
+        placement: Placement,
+        connections: DataConnections,
+    ) -> None:
+        self._config = config
+        self._buckets = buckets
+        self._placement = placement
+        self._connections = connections
+        self._streams: dict[str, ReplicaStream] = {}
+        # For each bucket, the streams of its replicas; none where this node is not the primary.
+        self._targets: list[tuple[ReplicaStream, ...]] = [()] * len(placement.ring.placements)
+        # For each bucket, the replicas in sync; None: not known since the last change of any.
+        self._in_sync: list[tuple[str, ...] | None] = [()] * len(self._targets)
+        self.number = 0
+        self._digest_at = 0.0
+
+    def stream(self, peer: str) -> ReplicaStream | None:
+        """Return the stream to a replica."""
+        return self._streams.get(peer)
+
+    def in_sync(self, bucket: int) -> tuple[str, ...]:
+        """Return the peer names of the replicas of a bucket that are in sync."""
+        known = self._in_sync[bucket]
+        if known is None:
+            streams = self._targets[bucket]
+            known = tuple(stream.peer for stream in streams if bucket in stream.in_sync)
+            self._in_sync[bucket] = known
+        return known
+
+    def copy_counts(self) -> tuple[int, int]:
+        """Return how many copies of its buckets are in sync, and how many there should be."""
+        streams = self._streams.values()
+        return sum(len(each.in_sync) for each in streams), sum(
+            len(each.buckets) for each in streams
+        )
+
+    def _note_moved(self) -> None:
+        """Forget what is known of `in_sync`, because a stream has changed."""
+        self._in_sync = [None] * len(self._targets)
+
+    # --- membership, connections --------------------------------------------------------------
+
+    def follow(self, membership: Membership, *, has_new_ring: bool) -> list[Effect]:
+        """Take a new membership, after the placement; connect to all replicas.
+
+        Under a new ring all copies are compared again.
+        """
+        held: dict[str, list[int]] = {}
+        for bucket in range(len(self._targets)):
+            for node_id in self._placement.replicas(bucket):
+                held.setdefault(node_id, []).append(bucket)
+        members = membership.of(Role.DATA, *_HOLDERS)
+        effects = self._connections.follow(m for m in members if m.node_id in held)
+        peers = self._connections.peers
+        former, self._streams = self._streams, {}
+        for node_id, peer in peers.items():
+            stream = self._streams[peer] = former.get(peer) or ReplicaStream(peer)
+            buckets = frozenset(held[node_id])
+            if has_new_ring or stream.buckets != buckets:
+                stream.take_buckets(buckets)
+        for bucket in range(len(self._targets)):
+            nodes = self._placement.replicas(bucket)
+            streams = (self._streams[peers[node_id]] for node_id in nodes if node_id in peers)
+            self._targets[bucket] = tuple(streams)
+        self._note_moved()
+        return effects
+
+    def on_peer_up(self, event: PeerUp) -> list[Effect]:
+        """Say who this node is, and begin the stream."""
+        peer = self._connections.on_peer_up(event)
+        return [] if peer is None else self.begin(peer)
+
+    def begin(self, peer: str) -> list[Effect]:
+        """Begin the stream to a replica, which may have forgotten a former one."""
+        stream, incarnation = self._streams.get(peer), self._placement.incarnation
+        if stream is None or incarnation is None or not self._connections.is_up(peer):
+            return []
+        stream.begin()
+        self._note_moved()
+        return [Send(Link.DATA, peer, NodeHello(incarnation, Role.DATA))]
+
+    def begin_all(self) -> list[Effect]:
+        """Begin all streams, as another incarnation of this node."""
+        return [effect for peer in self._streams for effect in self.begin(peer)]
+
+    def on_peer_lost(self, event: PeerLost, now: float) -> str | None:
+        """End a stream; return its peer, None if the connection had none."""
+        peer = self._connections.on_peer_lost(event, now)
+        stream = None if peer is None else self._streams.get(peer)
+        if stream is None:
+            return None
+        stream.end()
+        self._note_moved()
+        return peer
+
+    def report(self, lost: PeerLost, cluster_member: ClusterMember) -> list[Effect]:
+        """Report to meta that a replica may be gone."""
+        leader = cluster_member.leader
+        gone = self._connections.unreported(lost, leader)
+        if gone is None or leader is None:
+            return []
+        effects = cluster_member.report_gone(gone)
+        if effects:
+            self._connections.note_reported(str(lost.peer), leader)
+        return effects
+
+    def lag(self, stream: ReplicaStream, now: float) -> None:
+        """Take a replica for out of sync, because it acknowledges too late."""
+        stream.lag(now)
+        self._note_moved()
+
+    # --- changes, digests ---------------------------------------------------------------------
+
+    def note(self, datum: Datum, change: Change) -> None:
+        """Send a change to the replicas of its datum when the turn ends."""
+        self.number += 1
+        for stream in self._targets[datum.bucket]:
+            if stream.is_up:
+                stream.note(datum.name, change)
+
+    def on_replicated(self, peer: str, replicated: Replicated) -> bool:
+        """Note what a replica holds; return whether that is news."""
+        stream = self._streams.get(peer)
+        if stream is None or not stream.acked < replicated.number <= self.number:
+            return False
+        stream.acked = replicated.number
+        return True
+
+    def on_buckets_compared(self, peer: str, compared: BucketsCompared, now: float) -> None:
+        """Note which copies of a replica are equal."""
+        stream = self._streams.get(peer)
+        if stream is not None and compared.ring_epoch == self._placement.ring_epoch:
+            stream.note_compared(compared.equal, compared.differing, now)
+            self._note_moved()
+
+    def request_digest(self, peer: str, bucket: int) -> None:
+        """Compare one copy again when the turn ends: the replica has filled in what it lacked."""
+        stream = self._streams.get(peer)
+        if stream is not None and bucket in stream.buckets:
+            stream.request_digests((bucket,))
+
+    def settle(self) -> list[Effect]:
+        """Send the changes of this turn, and the digests that are due."""
+        ring_epoch, number = self._placement.ring_epoch, self.number
+        effects: list[Effect] = []
+        for stream in self._streams.values():
+            effects += stream.settle(self._buckets, ring_epoch, number)
+        return effects
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> list[Effect]:
+        """Connect again, and compare all copies once in a while."""
+        if now >= self._digest_at:
+            self._digest_at = now + self._config.digest_seconds
+            for stream in self._streams.values():
+                stream.request_digests(stream.buckets)
+        return self._connections.tick(now)
+
+    def next_tick_at(self) -> float | None:
+        """Return when something is due; None if there are no replicas."""
+        if not self._streams:
+            return None
+        at = self._connections.next_tick_at()
+        return self._digest_at if at is None else min(at, self._digest_at)
