@@ -120,7 +120,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     # The points per data node on the ring, the hash function of the ring, the copies of each datum.
     virtual_node_count: int = 160
     ring_hash: str = "md5"
-    replica_count: int = 1
+    replica_count: int = 3
 
     _POSITIVE: ClassVar[tuple[str, ...]] = (
         "lease_seconds",

@@ -105,7 +105,7 @@ def departed(node_id: str, epoch: int, life: int = 1) -> Member:
 def membership(
     *members: Member, epoch: int, ring_epoch: int = 0, cluster_id: bytes = OWN
 ) -> Membership:
-    return Membership(cluster_id, epoch, ring_epoch, RingParameters(), (*members, META))
+    return Membership(cluster_id, epoch, ring_epoch, RingParameters(replica_count=3), (*members, META))
 
 
 def join(node_id: str, *, life: int = 1, cluster_id: bytes = b"", epoch: int = 0) -> Join:

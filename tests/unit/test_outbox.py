@@ -80,7 +80,7 @@ def test_the_records_of_a_turn_for_one_peer_are_one_message(bench: Bench) -> Non
         (b"a", *frames(Ping(), Accepted((1,)))),
         (b"b", *frames(Pong())),
     ]
-    assert bench.counts == {"messages_out": 2, "records_out": 3, "bytes_out": 22}
+    assert bench.counts == {"messages_out": 2, "records_out": 3, "bytes_out": 23}
     bench.outbox.flush()
     assert len(bench.socket.sent) == 2
 
@@ -137,7 +137,7 @@ def test_a_full_peer_gets_a_backlog_that_leaves_in_order(bench: Bench) -> None:
     assert bench.socket.sent == [(b"a", *frames(Accepted((number,)))) for number in (1, 2, 3)]
     assert not bench.outbox.retry_queue.waiting
     assert bench.results.slow == {}
-    assert bench.counts == {"messages_out": 3, "records_out": 3, "bytes_out": 33}
+    assert bench.counts == {"messages_out": 3, "records_out": 3, "bytes_out": 36}
 
 
 def test_a_backlog_is_bounded_and_the_peer_reported_slow_once(bench: Bench) -> None:

@@ -25,6 +25,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "ping_seconds": "How often an idle client pings",
     "disconnect_grace_seconds": "How long a disconnected client may take to come back",
     "session_grace_seconds": "How long the registrations of a dead session stay",
+    "replica_ack_seconds": "How long an acceptance waits for a replica",
     "tombstone_seconds": "How long a removal is remembered",
     "request_retry_seconds": "When an unanswered request is sent again",
     "push_retry_seconds": "When a client is probed that does not acknowledge a push",
