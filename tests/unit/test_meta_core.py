@@ -108,8 +108,15 @@ def membership(
     return Membership(cluster_id, epoch, ring_epoch, RingParameters(replica_count=3), (*members, META))
 
 
-def join(node_id: str, *, life: int = 1, cluster_id: bytes = b"", epoch: int = 0) -> Join:
-    return Join(7, newcomer(node_id, life), cluster_id, epoch)
+def join(
+    node_id: str,
+    *,
+    life: int = 1,
+    cluster_id: bytes = b"",
+    epoch: int = 0,
+    reports_ready: bool = False,
+) -> Join:
+    return Join(7, newcomer(node_id, life), cluster_id, epoch, reports_ready)
 
 
 def renew(incarnation: Incarnation, *, cluster_id: bytes = OWN, epoch: int = 1) -> Renew:
@@ -125,9 +132,17 @@ def ask(core: MetaCore, peer: Peer, message: Message, now: float = 0.0) -> list[
     return without_saves([*effects, *core.raft_driver.pump(now)])
 
 
-def enter(core: MetaCore, node_id: str, *, life: int = 1, now: float = 0.0) -> Incarnation:
+def enter(
+    core: MetaCore,
+    node_id: str,
+    *,
+    life: int = 1,
+    now: float = 0.0,
+    reports_ready: bool = False,
+) -> Incarnation:
     """Let a node join over a connection of its own."""
-    ask(core, peer_of(node_id, life), join(node_id, life=life), now)
+    request = join(node_id, life=life, reports_ready=reports_ready)
+    ask(core, peer_of(node_id, life), request, now)
     member = core.membership.living(node_id)
     assert member is not None
     assert member.process_id == newcomer(node_id, life).process_id

@@ -539,12 +539,12 @@ def test_a_wait_is_not_ended_by_a_leader_that_lost_the_lead() -> None:
     leader = cluster.leader()
     core = cluster.cores[leader]
     cluster.cut = set(cluster.followers())
-    registrar = core._leader.registrar
-    assert registrar._start_working(Incarnation(3, "d1"), cluster.now) == []
+    newcomers = core._leader.newcomers
+    assert newcomers._start(Incarnation(3, "d1"), cluster.now) == []
     cluster.cut = {leader}
     cluster.run(4.0, *cluster.followers())
     cluster.cut = set()
     cluster.run(2.0)
 
     assert "member.working" not in [log.event for log in cluster.logged]
-    assert registrar._starting == {}
+    assert newcomers._starting == {}

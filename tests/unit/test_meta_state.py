@@ -140,7 +140,7 @@ def test_an_adopt_command_of_an_old_journal_is_applied() -> None:
 incarnations = st.builds(Incarnation, st.integers(1, 9), st.sampled_from(["s1", "s2", "d1"]))
 members = st.builds(member, st.sampled_from(["s1", "s2", "d1"]), st.integers(1, 2))
 commands: st.SearchStrategy[AnyCommand] = st.one_of(
-    st.builds(Admit, members, incarnations),
+    st.builds(Admit, members, incarnations, st.sampled_from(Status), st.booleans()),
     st.builds(Depart, incarnations, st.just("silent")),
     st.builds(Forget, incarnations),
     st.builds(SetStatus, incarnations, st.sampled_from(Status)),
@@ -181,6 +181,29 @@ def test_each_change_is_one_epoch_and_a_snapshot_holds_all_of_it(
 @given(commands)
 def test_a_decoded_command_equals_the_encoded_one(command: AnyCommand) -> None:
     assert decode_command(encode_command(command)) == command
+
+
+def test_a_member_reports_until_it_is_not_initial_any_more() -> None:
+    """Each meta node knows who has to report, also one that starts from a snapshot."""
+    admit = Admit(member("d1"), NO_INCARNATION, Status.INITIAL, reports_ready=True)
+    d1 = Incarnation(2, "d1")
+    state, copy = founded(admit, Admit(member("d2"))), MetaState()
+    copy.restore(state.snapshot())
+
+    assert state.reporters == copy.reporters == {d1}
+    state.apply(SetStatus(d1, Status.WORKING))
+    copy.apply(Depart(d1, "left"))
+    assert state.reporters == copy.reporters == frozenset()
+
+
+def test_an_image_of_an_earlier_version_names_no_reporters() -> None:
+    state = MetaState()
+    image = msgspec.msgpack.decode(founded(Admit(member("d1"))).snapshot())
+
+    state.restore(msgspec.msgpack.encode(image[:-1]))
+
+    assert state.reporters == frozenset()
+    assert [m.node_id for m in state.membership.members] == ["d1", "m1"]
 
 
 def test_the_state_shows_itself() -> None:

@@ -12,12 +12,10 @@ from zreg.meta.group.voters import Voters
 from zreg.meta.members.departures import Departures
 from zreg.meta.members.eviction_limiter import EvictionLimiter
 from zreg.meta.members.failure_checks import FailureChecks
-from zreg.meta.members.failure_evidence import FailureEvidence
-from zreg.meta.members.flap_damping import FlapDamping
-from zreg.meta.members.lease_holders import LeaseHolders
 from zreg.meta.members.member_registrar import MemberRegistrar
 from zreg.meta.members.meta_members import MetaMembers
-from zreg.meta.members.session_graces import SessionGraces
+from zreg.meta.members.newcomers import Newcomers
+from zreg.meta.members.node_memory import NodeMemory
 from zreg.meta.setting_requests import SettingRequests
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
@@ -60,35 +58,15 @@ class Leader:
         self._state = state
         self._proposals = proposals
         self._cluster_id = cluster_id
-        self.lease_holders = LeaseHolders(config.lease_seconds, now=now)
-        self.failure_evidence = FailureEvidence(config.lease_seconds)
-        self.flap_damping = FlapDamping()
-        session_graces = SessionGraces(config)
-        self.departures = Departures(
-            state,
-            proposals,
-            lease_holders=self.lease_holders,
-            failure_evidence=self.failure_evidence,
-            flap_damping=self.flap_damping,
-            eviction_limiter=EvictionLimiter(config),
-            session_graces=session_graces,
-        )
+        self._memory = memory = NodeMemory(config, now=now)
+        self.lease_holders = memory.lease_holders
+        self.failure_evidence = memory.failure_evidence
+        self.departures = Departures(state, proposals, memory, EvictionLimiter(config))
         self.registrar = MemberRegistrar(
-            state,
-            raft_driver.raft,
-            proposals,
-            self.departures,
-            lease_holders=self.lease_holders,
-            failure_evidence=self.failure_evidence,
-            flap_damping=self.flap_damping,
-            session_graces=session_graces,
+            state, raft_driver.raft, proposals, self.departures, memory
         )
-        self.failure_checks = FailureChecks(
-            state,
-            self.departures,
-            lease_holders=self.lease_holders,
-            failure_evidence=self.failure_evidence,
-        )
+        self.newcomers = Newcomers(state, proposals, self.departures, memory.flap_damping)
+        self.failure_checks = FailureChecks(state, self.departures, memory)
         self.meta_members = MetaMembers(member, state, raft_driver, proposals, now=now)
         self.handover = LeaderHandover(raft_driver)
         self.voter_upkeep = VoterUpkeep(raft_driver, member.node_id)
@@ -111,12 +89,9 @@ class Leader:
 
     def begin_leases(self, now: float) -> None:
         """Forget what an earlier leadership knew of nodes: each has a whole lease from now on."""
-        membership = self._state.membership
-        self.lease_holders.begin(membership, now)
-        self.failure_evidence.begin(self.lease_holders.leases, now)
-        self.flap_damping.forget_waits()
+        self._memory.begin(self._state.membership, now)
         self.departures.begin()
-        self.registrar.begin()
+        self.newcomers.begin()
         self.departures.follow_membership(now)
 
     def on_request(self, peer: Peer, message: Message, now: float) -> list[Effect] | None:
@@ -154,7 +129,7 @@ class Leader:
         """
         effects = [
             *self.departures.tick(now),
-            *self.registrar.tick(now),
+            *self.newcomers.tick(now),
             *self.failure_checks.tick(now),
             *self.meta_members.tick(now),
         ]

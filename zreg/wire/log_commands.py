@@ -32,12 +32,14 @@ class AdmitMeta(Command, tag=2, frozen=True, array_like=True):
 class Admit(Command, tag=3, frozen=True, array_like=True):
     """Admit a node; it may replace this incarnation of its id, and no other.
 
-    With status INITIAL it has departed too often and must wait.
+    With status INITIAL it has departed too often and must wait, or it `reports_ready`: then it
+    becomes WORKING after it has said that it holds what it will own.
     """
 
     member: Member
     replaces: Incarnation = NO_INCARNATION
     status: Status = Status.WORKING
+    reports_ready: bool = False
 
 
 class SetStatus(Command, tag=4, frozen=True, array_like=True):
@@ -129,6 +131,8 @@ class MetaImage(msgspec.Struct, frozen=True, array_like=True):
     settings: tuple[Setting, ...]
     # The outcomes of the last changes, the oldest first.
     outcomes: tuple[Outcome, ...] = ()
+    # The INITIAL members that report when they are ready, by epoch.
+    reporters: tuple[Incarnation, ...] = ()
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

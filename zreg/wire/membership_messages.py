@@ -37,7 +37,8 @@ class MembershipChanges(Message, tag=43, frozen=True, array_like=True, gc=False)
 class Join(Message, tag=50, frozen=True, array_like=True, gc=False):
     """Node to meta: add the node to the membership.
 
-    `epoch` is the highest epoch of that cluster that the node has seen. Meta answers
+    `epoch` is the highest epoch of that cluster that the node has seen. A data node with
+    `reports_ready` is INITIAL until it sends `Ready`, unless no data node is WORKING. Meta answers
     `MembershipReply` or `Refused`.
     """
 
@@ -45,6 +46,7 @@ class Join(Message, tag=50, frozen=True, array_like=True, gc=False):
     member: Member
     cluster_id: ClusterId
     epoch: Count
+    reports_ready: bool = False
 
 
 class Renew(Message, tag=51, frozen=True, array_like=True, gc=False):

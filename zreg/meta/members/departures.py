@@ -5,10 +5,7 @@ from collections.abc import Sequence
 from zreg.effects import INFO, WARNING, Effect, Log
 from zreg.meta.group.proposals import Proposals
 from zreg.meta.members.eviction_limiter import EvictionLimiter
-from zreg.meta.members.failure_evidence import FailureEvidence
-from zreg.meta.members.flap_damping import FlapDamping
-from zreg.meta.members.lease_holders import LeaseHolders
-from zreg.meta.members.session_graces import SessionGraces
+from zreg.meta.members.node_memory import NodeMemory
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Incarnation, Member, Role
@@ -29,30 +26,23 @@ def member_fields(member: Member, epoch: int) -> Fields:
 class Departures:
     """The incarnations whose departure or removal is proposed and not applied yet."""
 
-    def __init__(  # noqa: PLR0913 -- all that a departure depends on
+    def __init__(
         self,
         state: MetaState,
         proposals: Proposals,
-        *,
-        lease_holders: LeaseHolders,
-        failure_evidence: FailureEvidence,
-        flap_damping: FlapDamping,
+        memory: NodeMemory,
         eviction_limiter: EvictionLimiter,
-        session_graces: SessionGraces,
     ) -> None:
         self._state = state
         self._proposals = proposals
-        self._lease_holders = lease_holders
-        self._failure_evidence = failure_evidence
-        self._flap_damping = flap_damping
+        self._memory = memory
+        self._lease_holders = memory.lease_holders
         self._eviction_limiter = eviction_limiter
-        self._session_graces = session_graces
         self._under_way: dict[Incarnation, None] = {}
 
     def begin(self) -> None:
         """Begin to lead: proposals of an earlier leadership do not count."""
         self._under_way.clear()
-        self._session_graces.begin()
 
     def is_under_way(self, incarnation: Incarnation) -> bool:
         """Return whether a departure is proposed."""
@@ -60,8 +50,7 @@ class Departures:
 
     def follow_membership(self, now: float) -> None:
         """Take the membership as it is now: which sessions have a grace, which nodes wait."""
-        self._session_graces.follow(self._state.membership)
-        self._flap_damping.follow(self._state.membership, now)
+        self._memory.follow(self._state.membership, now)
 
     def tick(self, now: float) -> list[Effect]:
         """Evict silent members, as far as the limiter allows; forget sessions after their grace."""
@@ -69,7 +58,7 @@ class Departures:
         for incarnation in self._lease_holders.leases.expired(now):
             effects += self._on_lease_expired(incarnation, now)
         self.follow_membership(now)
-        for incarnation in self._session_graces.count(now):
+        for incarnation in self._memory.session_graces.count(now):
             if incarnation not in self._under_way:
                 effects += self._forget(incarnation, now)
         return effects
@@ -93,9 +82,9 @@ class Departures:
         if applied is None or applied.member is None:
             return []
         self._lease_holders.drop(incarnation)
-        self._failure_evidence.clear(incarnation)
+        self._memory.failure_evidence.clear(incarnation)
         if reason != "left":
-            self._flap_damping.note_departure(incarnation.node_id, now)
+            self._memory.flap_damping.note_departure(incarnation.node_id, now)
         self.follow_membership(now)
         fields: Fields = {**member_fields(applied.member, self._state.epoch), "reason": reason}
         return [Log(WARNING, "member.departed", fields)]

@@ -2,8 +2,7 @@
 
 from zreg.effects import REFUSED, Connect, Effect, Link, Peer, PeerLost, PeerUp
 from zreg.meta.members.departures import Departures
-from zreg.meta.members.failure_evidence import FailureEvidence
-from zreg.meta.members.lease_holders import LeaseHolders
+from zreg.meta.members.node_memory import NodeMemory
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Incarnation, Status
 from zreg.wire.membership_messages import ReportGone
@@ -12,18 +11,11 @@ from zreg.wire.membership_messages import ReportGone
 class FailureChecks:
     """Collects evidence against members, dials their addresses, and proposes their departure."""
 
-    def __init__(
-        self,
-        state: MetaState,
-        departures: Departures,
-        *,
-        lease_holders: LeaseHolders,
-        failure_evidence: FailureEvidence,
-    ) -> None:
+    def __init__(self, state: MetaState, departures: Departures, memory: NodeMemory) -> None:
         self._state = state
         self._departures = departures
-        self._lease_holders = lease_holders
-        self._failure_evidence = failure_evidence
+        self._lease_holders = memory.lease_holders
+        self._failure_evidence = memory.failure_evidence
 
     def on_node_lost(self, peer: Peer, now: float) -> list[Effect]:
         """Take the end of a connection over which a node renewed its lease."""

@@ -1,15 +1,15 @@
 """How long a node that departs again and again must wait as INITIAL before it is WORKING.
 
 Each departure and return of a data node moves ids, and that of a session moves its clients. So the
-wait grows with each departure. Goodbyes do not count. A node does not wait if no other node of its
-role works.
+wait grows with each departure. Goodbyes do not count. `Newcomers` ends a wait early if no other
+node of the role works.
 """
 
 from collections import deque
 from typing import Final
 
 from zreg.config import Limits
-from zreg.model import Incarnation, Membership, Role, Status
+from zreg.model import Incarnation, Membership, Status
 
 _WINDOW_SECONDS: Final = 600.0
 # So many departures within the window cause no wait.
@@ -65,6 +65,11 @@ class FlapDamping:
         """Begin to lead: all INITIAL members wait anew, for the shortest time."""
         self._until.clear()
 
+    @property
+    def has_members(self) -> bool:
+        """Whether there is an INITIAL member."""
+        return bool(self._until)
+
     def follow(self, membership: Membership, now: float) -> None:
         """Take the INITIAL members; if another leader admitted one, it waits the shortest time."""
         waiting = [m.incarnation for m in membership.members if m.status is Status.INITIAL]
@@ -73,14 +78,6 @@ class FlapDamping:
             for incarnation in waiting
         }
 
-    def expired_waits(self, membership: Membership, now: float) -> list[Incarnation]:
-        """Return the members that have waited long enough, or whose role has no working member."""
-        if not self._until:
-            return []
-        needed = [role for role in Role if not membership.of(role)]
-        return [
-            member.incarnation
-            for member in membership.members
-            if member.incarnation in self._until
-            and (member.role in needed or now >= self._until[member.incarnation])
-        ]
+    def seconds_left(self, incarnation: Incarnation, now: float) -> float:
+        """Return how long an INITIAL member still has to wait; 0 if it does not wait."""
+        return max(0.0, self._until.get(incarnation, now) - now)

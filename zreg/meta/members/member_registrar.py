@@ -22,19 +22,16 @@ from zreg.errors import (
 from zreg.meta.group.proposals import Proposals, refused
 from zreg.meta.members.cluster_check import is_ahead, is_foreign
 from zreg.meta.members.departures import Departures, Fields, member_fields
-from zreg.meta.members.failure_evidence import FailureEvidence
-from zreg.meta.members.flap_damping import FlapDamping
-from zreg.meta.members.lease_holders import LeaseHolders
-from zreg.meta.members.session_graces import SessionGraces
+from zreg.meta.members.node_memory import NodeMemory
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.member_commands import FULL, in_use_detail
 from zreg.meta.state.meta_state import MetaState
-from zreg.model import NO_INCARNATION, NODE_ID, Incarnation, Member, Role, Status
+from zreg.model import NO_INCARNATION, NODE_ID, Member, Role, Status
 from zreg.names import refused_name
 from zreg.raft.consensus import RaftCore
 from zreg.tcp_address import why_no_address
 from zreg.wire.common_messages import Accepted
-from zreg.wire.log_commands import Admit, Depart, Raise, SetStatus
+from zreg.wire.log_commands import Admit, Depart, Raise
 from zreg.wire.membership_messages import Join, Leave, MembershipReply, Renew, Renewed
 from zreg.wire.parts import member_size
 
@@ -50,43 +47,25 @@ _LARGE: Final = (
 
 
 class MemberRegistrar:
-    """Admits nodes, and the INITIAL members that may work now."""
+    """Admits session and data nodes, renews their leases, and removes those that leave."""
 
-    def __init__(  # noqa: PLR0913 -- all that a join depends on
+    def __init__(
         self,
         state: MetaState,
         raft: RaftCore,
         proposals: Proposals,
         departures: Departures,
-        *,
-        lease_holders: LeaseHolders,
-        failure_evidence: FailureEvidence,
-        flap_damping: FlapDamping,
-        session_graces: SessionGraces,
+        memory: NodeMemory,
     ) -> None:
         self._state = state
         # Its configuration lists all meta nodes, also those that never ran.
         self._raft = raft
         self._proposals = proposals
         self._departures = departures
-        self._lease_holders = lease_holders
-        self._failure_evidence = failure_evidence
-        self._flap_damping = flap_damping
-        self._session_graces = session_graces
-        # Members whose wait has ended, and whose WORKING is proposed and not applied yet.
-        self._starting: dict[Incarnation, None] = {}
-
-    def begin(self) -> None:
-        """Begin to lead: proposals of an earlier leadership do not count."""
-        self._starting.clear()
-
-    def tick(self, now: float) -> list[Effect]:
-        """Let the members work that have waited long enough."""
-        effects: list[Effect] = []
-        for incarnation in self._flap_damping.expired_waits(self._state.membership, now):
-            if incarnation not in self._starting:
-                effects += self._start_working(incarnation, now)
-        return effects
+        self._lease_holders = memory.lease_holders
+        self._failure_evidence = memory.failure_evidence
+        self._flap_damping = memory.flap_damping
+        self._session_graces = memory.session_graces
 
     # --- joining and renewing ----------------------------------------------------------------
 
@@ -148,9 +127,12 @@ class MemberRegistrar:
             logs = self._on_joined(applied.member, present, wait, now) if applied.is_changed else []
             return [*logs, *self._admitted(peer, join, applied.member, now)]
 
-        wait = self._wait_seconds(join.member, present, now)
+        is_needed = self._is_needed(join.member)
+        wait = 0.0 if is_needed else self._wait_seconds(join.member, present, now)
+        must_report = join.reports_ready and join.member.role is Role.DATA and not is_needed
+        status = Status.INITIAL if wait or must_report else Status.WORKING
         replaces = NO_INCARNATION if present is None else present.incarnation
-        admit = Admit(join.member, replaces, Status.INITIAL if wait else Status.WORKING)
+        admit = Admit(join.member, replaces, status, must_report)
         return self._proposals.propose_for(peer, join.request_id, admit, on_applied)
 
     def _refusal(self, peer: Peer, join: Join) -> Effect | None:
@@ -174,11 +156,13 @@ class MemberRegistrar:
             return refused(peer, join.request_id, LimitError.code, _LARGE)
         return None
 
-    def _wait_seconds(self, newcomer: Member, present: Member | None, now: float) -> float:
-        """Return how long a node must wait until it may work; the only one of its role never."""
+    def _is_needed(self, newcomer: Member) -> bool:
+        """Return whether no other node of its role works."""
         working = self._state.membership.of(newcomer.role)
-        if not any(member.node_id != newcomer.node_id for member in working):
-            return 0.0
+        return all(member.node_id == newcomer.node_id for member in working)
+
+    def _wait_seconds(self, newcomer: Member, present: Member | None, now: float) -> float:
+        """Return how long a node must wait because it departed too often."""
         more = int(present is not None)
         return self._flap_damping.wait_seconds(newcomer.node_id, now, more=more)
 
@@ -199,21 +183,10 @@ class MemberRegistrar:
         effects: list[Effect] = [Log(INFO, "member.joined", fields)]
         if member.status is Status.INITIAL:
             self._flap_damping.begin_wait(member.incarnation, now + wait)
+        if wait:
             fields = {**member_fields(member, self._state.epoch), "seconds": wait}
             effects.append(Log(WARNING, "member.waiting", fields))
         return effects
-
-    def _start_working(self, incarnation: Incarnation, now: float) -> list[Effect]:
-        def on_applied(applied: Applied | None, now: float) -> Sequence[Effect]:
-            self._starting.pop(incarnation, None)
-            self._departures.follow_membership(now)
-            if applied is None or not applied.is_changed or applied.member is None:
-                return []
-            return [Log(INFO, "member.working", member_fields(applied.member, self._state.epoch))]
-
-        self._starting[incarnation] = None
-        command = SetStatus(incarnation, Status.WORKING)
-        return self._proposals.propose(command, on_applied, now)
 
     # --- leaving -----------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.member_commands import apply_to_members
 from zreg.meta.state.membership_history import MembershipHistory
+from zreg.meta.state.reporters import Reporters, reporters_after
 from zreg.meta.state.settings_table import SettingsTable
 from zreg.model import EMPTY_MEMBERSHIP
 from zreg.wire.log_commands import (
@@ -27,6 +28,7 @@ class MetaState:
     def __init__(self) -> None:
         self.membership = EMPTY_MEMBERSHIP
         self.settings = SettingsTable()
+        self.reporters: Reporters = frozenset()
         # Not part of the agreed state: each node records steps from when it began to apply.
         self.history = MembershipHistory()
 
@@ -54,12 +56,18 @@ class MetaState:
                 self.membership = replace(former, epoch=former.epoch + 1)
         else:
             self.membership, applied = apply_to_members(former, command)
+            self.reporters = reporters_after(self.reporters, self.membership, command, applied)
         self.history.note(former, self.membership)
         return applied
 
     def snapshot(self) -> bytes:
         """Return the state as bytes."""
-        image = MetaImage(self.membership, self.settings.all(), self.settings.outcomes())
+        image = MetaImage(
+            self.membership,
+            self.settings.all(),
+            self.settings.outcomes(),
+            tuple(sorted(self.reporters)),
+        )
         return encode_image(image)
 
     def restore(self, data: bytes) -> None:
@@ -67,4 +75,5 @@ class MetaState:
         image = decode_image(data)
         self.membership = image.membership
         self.settings = SettingsTable(image.settings, image.outcomes)
+        self.reporters = frozenset(image.reporters)
         self.history.clear()
