@@ -44,6 +44,7 @@ PINNED_TAGS = {
     41: "Beat",
     42: "MembershipChanged",
     43: "MembershipChanges",
+    44: "Ready",
     50: "Join",
     51: "Renew",
     52: "Renewed",

@@ -53,6 +53,15 @@ def test_a_newcomer_that_waits_is_a_member_and_not_on_the_ring() -> None:
     assert works == membership(member("d1", 11), epoch=12, ring_epoch=12)
 
 
+def test_a_newcomer_that_leaves_before_it_works_does_not_touch_the_ring() -> None:
+    before = membership(member("d1", 3, Status.INITIAL), member("d2", 4))
+
+    after = steps.with_status(before, Incarnation(3, "d1"), Status.LEAVING)
+    assert after == membership(member("d1", 3, Status.LEAVING), member("d2", 4), epoch=11)
+    other = steps.with_status(before, Incarnation(4, "d2"), Status.LEAVING)
+    assert other.ring_epoch == 11
+
+
 def test_a_waiting_newcomer_removes_its_former_incarnation_from_the_ring() -> None:
     after = steps.joined(membership(member("d1", 3)), member("d1", life=2), Status.INITIAL)
 

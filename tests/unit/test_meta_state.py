@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from meta_state_fakes import FIRST, META, founded, member
 
 from zreg.config import Limits
-from zreg.errors import LimitError, NodeIdInUseError
+from zreg.errors import DeniedError, LimitError, NodeIdInUseError, NotReadyError
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import NO_INCARNATION, Incarnation, Member, Membership, RingParameters, Role, Status
 from zreg.wire.log_commands import (
@@ -109,6 +109,36 @@ def test_a_status_changes_the_ring_of_data_nodes() -> None:
     assert state.membership.ring_epoch == state.epoch == 3
 
 
+def test_a_status_never_goes_back() -> None:
+    state = founded(Admit(member("d1")), Admit(member("d2")))
+    d1 = Incarnation(2, "d1")
+
+    assert state.apply(SetStatus(d1, Status.INITIAL)).code == DeniedError.code
+    assert state.apply(SetStatus(d1, Status.DEPARTED)).code == DeniedError.code
+    state.apply(SetStatus(d1, Status.LEAVING))
+    assert state.apply(SetStatus(d1, Status.WORKING)).code == DeniedError.code
+    assert statuses(state)[0] == ("d1@2", "LEAVING")
+
+
+def test_a_status_is_not_changed_if_the_ring_has_moved() -> None:
+    initial = Admit(member("d2"), status=Status.INITIAL)
+    state = founded(Admit(member("d1")), initial, Admit(member("s1")))
+    d2 = Incarnation(3, "d2")
+
+    assert state.apply(SetStatus(d2, Status.WORKING, 3)).code == NotReadyError.code
+    assert state.epoch == 4
+    assert state.apply(SetStatus(d2, Status.WORKING, 2)).is_changed
+    assert state.membership.ring_epoch == 5
+    again = state.apply(SetStatus(d2, Status.WORKING, 2))
+    assert (again.is_changed, again.code) == (False, 0)
+
+
+def test_a_command_of_an_earlier_version_names_no_ring() -> None:
+    data = msgspec.msgpack.encode([4, Incarnation(2, "d1"), Status.WORKING])
+
+    assert decode_command(data) == SetStatus(Incarnation(2, "d1"), Status.WORKING)
+
+
 def test_a_meta_node_shows_its_newest_process() -> None:
     state = founded(Admit(member("d1")))
     again = Member("m1", Role.META, 1, Status.WORKING, "tcp://m1:9", process_id=b"m1 again")
@@ -143,7 +173,7 @@ commands: st.SearchStrategy[AnyCommand] = st.one_of(
     st.builds(Admit, members, incarnations, st.sampled_from(Status), st.booleans()),
     st.builds(Depart, incarnations, st.just("silent")),
     st.builds(Forget, incarnations),
-    st.builds(SetStatus, incarnations, st.sampled_from(Status)),
+    st.builds(SetStatus, incarnations, st.sampled_from(Status), st.integers(-1, 9)),
     st.builds(Raise, st.integers(0, 20)),
     st.builds(
         ChangeSetting,

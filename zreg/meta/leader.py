@@ -21,7 +21,7 @@ from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, RingParameters
 from zreg.wire.log_commands import Found
-from zreg.wire.membership_messages import Join, Leave, Renew, ReportGone
+from zreg.wire.membership_messages import Join, Leave, Ready, Renew, ReportGone
 from zreg.wire.messages import Message
 from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting
@@ -31,6 +31,7 @@ REQUESTS: Final = (
     Renew,
     Join,
     Leave,
+    Ready,
     SetSetting,
     FetchSettings,
     AddMeta,
@@ -101,6 +102,8 @@ class Leader:
                 return self.registrar.on_join_or_renew(peer, message, now)
             case Leave():
                 return self.registrar.on_leave(peer, message)
+            case Ready():
+                return self.newcomers.on_ready(peer, message, now)
             case ReportGone():
                 return self.failure_checks.on_report_gone(peer, message, now)
             case SetSetting():

@@ -42,11 +42,19 @@ class Admit(Command, tag=3, frozen=True, array_like=True):
     reports_ready: bool = False
 
 
+# A change of status that does not depend on the ring.
+ANY_RING_EPOCH: Final = -1
+
+
 class SetStatus(Command, tag=4, frozen=True, array_like=True):
-    """Change the status of this incarnation."""
+    """Change the status of this incarnation, if the ring has the epoch `if_ring_epoch`.
+
+    `ANY_RING_EPOCH`: it may have any.
+    """
 
     incarnation: Incarnation
     status: Status
+    if_ring_epoch: int = ANY_RING_EPOCH
 
 
 class Depart(Command, tag=5, frozen=True, array_like=True):

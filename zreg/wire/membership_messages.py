@@ -34,6 +34,19 @@ class MembershipChanges(Message, tag=43, frozen=True, array_like=True, gc=False)
     digest: Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
 
+class Ready(Message, tag=44, frozen=True, array_like=True, gc=False):
+    """Data node to meta: the node holds everything that it will own under the ring of `ring_epoch`.
+
+    Meta answers `Accepted` when the node is WORKING. It answers `Refused` with NotReady if the ring
+    has another epoch or the node has to wait: the node then checks again, and reports again.
+    """
+
+    request_id: RequestId
+    incarnation: Incarnation
+    cluster_id: ClusterId
+    ring_epoch: Count
+
+
 class Join(Message, tag=50, frozen=True, array_like=True, gc=False):
     """Node to meta: add the node to the membership.
 

@@ -92,6 +92,7 @@ WireMessage = (
     | replication.FetchCopies
     | replication.DatumCopy
     | replication.OfferCopy
+    | membership.Ready
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

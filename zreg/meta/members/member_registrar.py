@@ -20,7 +20,13 @@ from zreg.errors import (
     UnknownNodeError,
 )
 from zreg.meta.group.proposals import Proposals, refused
-from zreg.meta.members.cluster_check import is_ahead, is_foreign
+from zreg.meta.members.cluster_check import (
+    FOREIGN,
+    is_ahead,
+    is_foreign,
+    member_of,
+    unknown_detail,
+)
 from zreg.meta.members.departures import Departures, Fields, member_fields
 from zreg.meta.members.node_memory import NodeMemory
 from zreg.meta.state.applied import Applied
@@ -34,11 +40,6 @@ from zreg.wire.common_messages import Accepted
 from zreg.wire.log_commands import Admit, Depart, Raise
 from zreg.wire.membership_messages import Join, Leave, MembershipReply, Renew, Renewed
 from zreg.wire.parts import member_size
-
-_FOREIGN: Final = (
-    "this node has been a member of another cluster: give it the addresses of its own "
-    "meta nodes, or restart it to join this cluster as a new node"
-)
 
 _LARGE: Final = (
     f"id, addresses and labels of a node take at most {Limits.member_bytes_max} bytes together: "
@@ -76,7 +77,7 @@ class MemberRegistrar:
         """
         membership = self._state.membership
         if is_foreign(request, membership):
-            return [refused(peer, request.request_id, ForeignClusterError.code, _FOREIGN)]
+            return [refused(peer, request.request_id, ForeignClusterError.code, FOREIGN)]
         if not is_ahead(request, membership):
             return self._admit_or_renew(peer, request, now)
 
@@ -94,11 +95,9 @@ class MemberRegistrar:
     def _renew(self, peer: Peer, renew: Renew, now: float) -> list[Effect]:
         """Extend a lease, if the incarnation is a member and stays one."""
         membership, incarnation = self._state.membership, renew.incarnation
-        member = membership.living(incarnation.node_id)
-        # An incarnation of another cluster may look like one of this cluster.
-        is_ours = renew.cluster_id == membership.cluster_id
-        if not is_ours or member is None or member.incarnation != incarnation:
-            detail = f"{incarnation} is not a member (any more): join again"
+        member = member_of(renew, membership)
+        if member is None:
+            detail = unknown_detail(incarnation)
             return [refused(peer, renew.request_id, UnknownNodeError.code, detail)]
         if self._departures.is_under_way(incarnation):
             # No answer: the node asks again, and then hears whether it departed.

@@ -4,14 +4,16 @@ The functions are pure: they return the new membership, or the same object if no
 what the command did.
 """
 
+from collections.abc import Mapping
 from typing import Final, assert_never
 
 from zreg.config import Limits
-from zreg.errors import LimitError, NodeIdInUseError
+from zreg.errors import DeniedError, LimitError, NodeIdInUseError, NotReadyError
 from zreg.meta.state import membership_steps as steps
 from zreg.meta.state.applied import Applied
 from zreg.model import Incarnation, Member, Membership, Role, Status
 from zreg.wire.log_commands import (
+    ANY_RING_EPOCH,
     Admit,
     AdmitMeta,
     Adopt,
@@ -27,6 +29,14 @@ from zreg.wire.log_commands import (
 # More epochs than the meta nodes that were lost can have reached.
 RECOVERY_EPOCHS: Final = 1_000_000
 FULL: Final = f"this cluster has its {Limits.members_max} members: remove one first"
+
+# A status never goes back. A departure is a command of its own.
+_NEXT_STATUSES: Final[Mapping[Status, tuple[Status, ...]]] = {
+    Status.INITIAL: (Status.WORKING, Status.LEAVING),
+    Status.WORKING: (Status.LEAVING,),
+    Status.LEAVING: (),
+    Status.DEPARTED: (),
+}
 
 MemberCommand = (
     Found | AdmitMeta | Admit | SetStatus | Depart | Forget | Raise | Adopt | DropMeta | Recover
@@ -69,6 +79,24 @@ def in_use_detail(present: Member) -> str:
         f"node id {present.node_id!r} is in use by the {present.role.name.lower()} node "
         f"at {present.address}: stop that one, or start this one with another node id"
     )
+
+
+def status_objection(
+    membership: Membership, member: Member, command: SetStatus
+) -> tuple[int, str] | None:
+    """Return why a member does not get another status: a code and a sentence; None if it does."""
+    if command.status not in _NEXT_STATUSES[member.status]:
+        detail = (
+            f"{member.incarnation} is {member.status.name} and cannot become {command.status.name}"
+        )
+        return DeniedError.code, detail
+    if command.if_ring_epoch not in (ANY_RING_EPOCH, membership.ring_epoch):
+        detail = (
+            f"the data nodes changed at epoch {membership.ring_epoch}, after the ring of epoch "
+            f"{command.if_ring_epoch}: check again what {member.node_id} holds, then report again"
+        )
+        return NotReadyError.code, detail
+    return None
 
 
 def _found(membership: Membership, command: Found) -> Result:
@@ -114,6 +142,9 @@ def _set_status(membership: Membership, command: SetStatus) -> Result:
     member = _living(membership, command.incarnation)
     if member is None or member.status is command.status:
         return membership, Applied(member=member)
+    if (objection := status_objection(membership, member, command)) is not None:
+        code, detail = objection
+        return membership, Applied(code=code, detail=detail)
     after = steps.with_status(membership, command.incarnation, command.status)
     return after, Applied(is_changed=True, member=member)
 

@@ -50,12 +50,15 @@ def with_status(membership: Membership, incarnation: Incarnation, status: Status
 
     A data node is on the ring while it is WORKING.
     """
-    members = [
-        replace(m, status=status) if m.incarnation == incarnation else m for m in membership.members
-    ]
-    touches_ring = any(
-        m.incarnation == incarnation and m.role is Role.DATA for m in membership.members
-    )
+    members: list[Member] = []
+    touches_ring = False
+    for member in membership.members:
+        if member.incarnation != incarnation:
+            members.append(member)
+            continue
+        changed = replace(member, status=status)
+        members.append(changed)
+        touches_ring = _is_on_ring(member) != _is_on_ring(changed)
     return _next(membership, members, touches_ring=touches_ring)
 
 
