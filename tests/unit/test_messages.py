@@ -45,6 +45,7 @@ PINNED_TAGS = {
     42: "MembershipChanged",
     43: "MembershipChanges",
     44: "Ready",
+    46: "Drain",
     50: "Join",
     51: "Renew",
     52: "Renewed",

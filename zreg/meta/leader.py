@@ -10,6 +10,7 @@ from zreg.meta.group.raft_driver import RaftDriver
 from zreg.meta.group.voter_upkeep import VoterUpkeep
 from zreg.meta.group.voters import Voters
 from zreg.meta.members.departures import Departures
+from zreg.meta.members.drain_requests import DrainRequests
 from zreg.meta.members.eviction_limiter import EvictionLimiter
 from zreg.meta.members.failure_checks import FailureChecks
 from zreg.meta.members.member_registrar import MemberRegistrar
@@ -21,7 +22,7 @@ from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, RingParameters
 from zreg.wire.log_commands import Found
-from zreg.wire.membership_messages import Join, Leave, Ready, Renew, ReportGone
+from zreg.wire.membership_messages import Drain, Join, Leave, Ready, Renew, ReportGone
 from zreg.wire.messages import Message
 from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting
@@ -32,6 +33,7 @@ REQUESTS: Final = (
     Join,
     Leave,
     Ready,
+    Drain,
     SetSetting,
     FetchSettings,
     AddMeta,
@@ -67,6 +69,7 @@ class Leader:
             state, raft_driver.raft, proposals, self.departures, memory
         )
         self.newcomers = Newcomers(state, proposals, self.departures, memory.flap_damping)
+        self._drain_requests = DrainRequests(state, proposals, self.departures)
         self.failure_checks = FailureChecks(state, self.departures, memory)
         self.meta_members = MetaMembers(member, state, raft_driver, proposals, now=now)
         self.handover = LeaderHandover(raft_driver)
@@ -100,12 +103,19 @@ class Leader:
         match message:
             case Renew() | Join():
                 return self.registrar.on_join_or_renew(peer, message, now)
-            case Leave():
-                return self.registrar.on_leave(peer, message)
             case Ready():
                 return self.newcomers.on_ready(peer, message, now)
+            case Drain():
+                return self._drain_requests.on_drain(peer, message)
+            case Leave():
+                return self.registrar.on_leave(peer, message)
             case ReportGone():
                 return self.failure_checks.on_report_gone(peer, message, now)
+            case _:
+                return self._on_operators_request(peer, message)
+
+    def _on_operators_request(self, peer: Peer, message: Message) -> list[Effect] | None:
+        match message:
             case SetSetting():
                 return self._settings.on_set_setting(peer, message)
             case FetchSettings():
@@ -126,7 +136,7 @@ class Leader:
         return self.failure_checks.on_node_lost(event.peer, now)
 
     def tick(self, now: float) -> list[Effect]:
-        """Evict, forget, end waits and check; then keep the nodes of meta up to date.
+        """Evict, forget, end drains and waits, and check; then keep the nodes of meta up to date.
 
         Departures come first, so that a node which departs in this tick does not begin to work.
         """

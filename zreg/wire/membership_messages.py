@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from zreg.config import Limits
-from zreg.model import NO_INCARNATION, Count, Incarnation, Member, Membership
+from zreg.model import NO_INCARNATION, Count, Incarnation, Label, Member, Membership
 from zreg.wire.fields import ClusterId, Detail, RequestId
 from zreg.wire.record import Message
 
@@ -45,6 +45,20 @@ class Ready(Message, tag=44, frozen=True, array_like=True, gc=False):
     incarnation: Incarnation
     cluster_id: ClusterId
     ring_epoch: Count
+
+
+class Drain(Message, tag=46, frozen=True, array_like=True, gc=False):
+    """Any peer to meta or a session: have this data node leave after it has handed over its data.
+
+    An empty `cluster_id` stands for the receiver's, and `incarnation_epoch` 0 for the living
+    incarnation. Meta answers `Accepted` when the node is LEAVING, or `Refused`.
+    """
+
+    request_id: RequestId
+    node_id: Label
+    cluster_id: ClusterId = b""
+    # With it, a late copy of the request does not drain a later incarnation.
+    incarnation_epoch: Count = 0
 
 
 class Join(Message, tag=50, frozen=True, array_like=True, gc=False):

@@ -93,6 +93,7 @@ WireMessage = (
     | replication.DatumCopy
     | replication.OfferCopy
     | membership.Ready
+    | membership.Drain
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

@@ -1,6 +1,10 @@
-"""How members leave: by goodbye, by silence, by proof that they are gone; and what is forgotten."""
+"""How members leave: by goodbye, by silence, by proof that they are gone, or drained.
+
+A departed session is forgotten later.
+"""
 
 from collections.abc import Sequence
+from typing import Final
 
 from zreg.effects import INFO, WARNING, Effect, Log
 from zreg.meta.group.proposals import Proposals
@@ -8,8 +12,14 @@ from zreg.meta.members.eviction_limiter import EvictionLimiter
 from zreg.meta.members.node_memory import NodeMemory
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
-from zreg.model import Incarnation, Member, Role
+from zreg.model import Incarnation, Member, Status
 from zreg.wire.log_commands import Depart, Forget
+
+# Why a member departs, for people; and whether the departure counts as a failure.
+LEFT: Final = "left"
+DRAIN_EXPIRED: Final = "drain expired"
+SILENT: Final = "silent"
+GONE: Final = "gone"
 
 Fields = dict[str, str | int | float]
 
@@ -49,15 +59,18 @@ class Departures:
         return incarnation in self._under_way
 
     def follow_membership(self, now: float) -> None:
-        """Take the membership as it is now: which sessions have a grace, which nodes wait."""
+        """Take the membership as it is now: who has a grace, waits, or drains."""
         self._memory.follow(self._state.membership, now)
 
     def tick(self, now: float) -> list[Effect]:
-        """Evict silent members, as far as the limiter allows; forget sessions after their grace."""
+        """Evict silent members, as far as the limiter allows; end drains and graces."""
         effects: list[Effect] = []
         for incarnation in self._lease_holders.leases.expired(now):
             effects += self._on_lease_expired(incarnation, now)
         self.follow_membership(now)
+        for incarnation in self._memory.drain_times.count(now):
+            if incarnation not in self._under_way:
+                effects += self.depart(incarnation, DRAIN_EXPIRED, now)
         for incarnation in self._memory.session_graces.count(now):
             if incarnation not in self._under_way:
                 effects += self._forget(incarnation, now)
@@ -68,7 +81,7 @@ class Departures:
 
         def on_applied(applied: Applied | None, now: float) -> Sequence[Effect]:
             self._under_way.pop(incarnation, None)
-            if reason == "silent" and applied is not None and applied.member is not None:
+            if reason == SILENT and applied is not None and applied.member is not None:
                 self._eviction_limiter.note_silent(applied.member.role, now)
             return self.on_departed(incarnation, reason, applied, now)
 
@@ -83,7 +96,7 @@ class Departures:
             return []
         self._lease_holders.drop(incarnation)
         self._memory.failure_evidence.clear(incarnation)
-        if reason != "left":
+        if reason not in (LEFT, DRAIN_EXPIRED):
             self._memory.flap_damping.note_departure(incarnation.node_id, now)
         self.follow_membership(now)
         fields: Fields = {**member_fields(applied.member, self._state.epoch), "reason": reason}
@@ -96,17 +109,26 @@ class Departures:
             return []
         if incarnation in self._under_way:
             return []
-        if self._may_evict(member.role, now):
-            return self.depart(incarnation, "silent", now)
+        if self._may_evict(member, now):
+            return self.depart(incarnation, SILENT, now)
         # It stays a member, but another process with its id need not wait for the limiter.
         self._lease_holders.forget_peer(incarnation)
         return []
 
-    def _may_evict(self, role: Role, now: float) -> bool:
-        membership = self._state.membership
+    def has_other(self, member: Member) -> bool:
+        """Return whether another member of its role works or soon will, and is not departing."""
+        return any(
+            other.incarnation != member.incarnation and other.incarnation not in self._under_way
+            for other in self._state.membership.of(member.role, Status.INITIAL, Status.WORKING)
+        )
+
+    def _may_evict(self, member: Member, now: float) -> bool:
+        membership, role = self._state.membership, member.role
         departing = [membership.living(incarnation.node_id) for incarnation in self._under_way]
-        count = sum(member is not None and member.role is role for member in departing)
-        return self._eviction_limiter.may_evict(membership, role, now, departing_count=count)
+        count = sum(each is not None and each.role is role for each in departing)
+        return self.has_other(member) and self._eviction_limiter.may_evict(
+            membership, role, now, departing_count=count
+        )
 
     def _forget(self, incarnation: Incarnation, now: float) -> list[Effect]:
         def on_applied(applied: Applied | None, now: float) -> Sequence[Effect]:

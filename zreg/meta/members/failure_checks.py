@@ -1,10 +1,10 @@
 """Early departure: evidence that a node is gone makes meta check for itself, and act on it."""
 
 from zreg.effects import REFUSED, Connect, Effect, Link, Peer, PeerLost, PeerUp
-from zreg.meta.members.departures import Departures
+from zreg.meta.members.departures import GONE, Departures
 from zreg.meta.members.node_memory import NodeMemory
 from zreg.meta.state.meta_state import MetaState
-from zreg.model import Incarnation, Status
+from zreg.model import Incarnation
 from zreg.wire.membership_messages import ReportGone
 
 
@@ -42,7 +42,7 @@ class FailureChecks:
         gone = self._failure_evidence.conclude(str(event.peer), now, is_refused=is_refused)
         effects: list[Effect] = []
         if gone is not None and self._may_depart(gone):
-            effects += self._departures.depart(gone, "gone", now)
+            effects += self._departures.depart(gone, GONE, now)
         return [*effects, *self.tick(now)]
 
     def tick(self, now: float) -> list[Effect]:
@@ -54,11 +54,7 @@ class FailureChecks:
 
     def _may_depart(self, gone: Incarnation) -> bool:
         """Return whether another member of its role works or soon will: the last one stays."""
-        membership, is_under_way = self._state.membership, self._departures.is_under_way
-        member = membership.living(gone.node_id)
-        if member is None or is_under_way(gone):
+        member = self._state.membership.living(gone.node_id)
+        if member is None or self._departures.is_under_way(gone):
             return False
-        return any(
-            other.incarnation != gone and not is_under_way(other.incarnation)
-            for other in membership.of(member.role, Status.INITIAL, Status.WORKING)
-        )
+        return self._departures.has_other(member)

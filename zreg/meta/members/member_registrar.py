@@ -27,7 +27,7 @@ from zreg.meta.members.cluster_check import (
     member_of,
     unknown_detail,
 )
-from zreg.meta.members.departures import Departures, Fields, member_fields
+from zreg.meta.members.departures import LEFT, Departures, Fields, member_fields
 from zreg.meta.members.node_memory import NodeMemory
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.member_commands import FULL, in_use_detail
@@ -195,10 +195,10 @@ class MemberRegistrar:
         accepted = Send(Link.NODES, peer, Accepted((leave.request_id,)))
 
         def on_applied(applied: Applied | None, now: float) -> Sequence[Effect]:
-            logs = self._departures.on_departed(incarnation, "left", applied, now)
+            logs = self._departures.on_departed(incarnation, LEFT, applied, now)
             return [*logs, accepted]
 
-        depart = Depart(incarnation, "left")
+        depart = Depart(incarnation, LEFT)
         return self._proposals.propose_for(peer, leave.request_id, depart, on_applied)
 
 

@@ -1,21 +1,24 @@
 """What the leader alone knows of nodes: it is in memory only, and begins anew with each leader."""
 
 from zreg.config import Config
+from zreg.meta.members.countdowns import Countdowns
 from zreg.meta.members.failure_evidence import FailureEvidence
 from zreg.meta.members.flap_damping import FlapDamping
 from zreg.meta.members.lease_holders import LeaseHolders
 from zreg.meta.members.session_graces import SessionGraces
-from zreg.model import Membership
+from zreg.model import Membership, Role, Status
 
 
 class NodeMemory:
-    """Leases, evidence of failures, departures with their waits, and graces."""
+    """Leases, evidence of failures, departures with their waits, graces, and times to drain."""
 
     def __init__(self, config: Config, *, now: float) -> None:
         self.lease_holders = LeaseHolders(config.lease_seconds, now=now)
         self.failure_evidence = FailureEvidence(config.lease_seconds)
         self.flap_damping = FlapDamping()
         self.session_graces = SessionGraces(config)
+        # How long each LEAVING data node may still hand over its data.
+        self.drain_times = Countdowns(config.drain_seconds, config.lease_seconds)
 
     def begin(self, membership: Membership, now: float) -> None:
         """Begin to lead: each node has a whole lease from now on, and each wait and grace too."""
@@ -23,8 +26,11 @@ class NodeMemory:
         self.failure_evidence.begin(self.lease_holders.leases, now)
         self.flap_damping.forget_waits()
         self.session_graces.begin()
+        self.drain_times.begin()
 
     def follow(self, membership: Membership, now: float) -> None:
-        """Take the membership as it is now: which sessions have a grace, which nodes wait."""
+        """Take the membership as it is now: who has a grace, waits, or drains."""
         self.session_graces.follow(membership)
         self.flap_damping.follow(membership, now)
+        leaving = membership.of(Role.DATA, Status.LEAVING)
+        self.drain_times.follow(member.incarnation for member in leaving)

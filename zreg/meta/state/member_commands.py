@@ -96,7 +96,19 @@ def status_objection(
             f"{command.if_ring_epoch}: check again what {member.node_id} holds, then report again"
         )
         return NotReadyError.code, detail
+    if command.status is Status.LEAVING and _is_last_working(membership, member):
+        initial = membership.of(member.role, Status.INITIAL)
+        if initial:
+            detail = (
+                f"{member.node_id} is the last WORKING data node, and {initial[0].node_id} has not "
+                "copied its data yet: try again when that one is WORKING"
+            )
+            return NotReadyError.code, detail
     return None
+
+
+def _is_last_working(membership: Membership, member: Member) -> bool:
+    return [m.incarnation for m in membership.of(member.role)] == [member.incarnation]
 
 
 def _found(membership: Membership, command: Found) -> Result:
