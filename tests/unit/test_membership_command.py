@@ -41,3 +41,10 @@ def test_a_meta_node_that_the_leader_does_not_know_is_unknown() -> None:
 @pytest.mark.parametrize("role", [Role.SESSION, Role.DATA])
 def test_the_status_of_other_nodes_is_what_the_membership_says(role: Role) -> None:
     assert status_of(member(role), NO_LEADER) == "WORKING"
+
+
+@pytest.mark.parametrize("status", [Status.INITIAL, Status.LEAVING])
+def test_a_node_that_joins_or_drains_is_shown_as_such(status: Status) -> None:
+    joining = Member("d1", Role.DATA, 1, status, "tcp://there:1")
+
+    assert status_of(joining, NO_LEADER) == status.name

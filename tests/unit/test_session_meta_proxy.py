@@ -18,11 +18,19 @@ from session_fakes import (
 )
 
 from zreg.effects import Connect, Disconnect, Effect, Link, Local, PeerLost, PeerSlow, PeerUp, Send
-from zreg.errors import LimitError, NotLeaderError, NotReadyError, VersionMismatchError
+from zreg.errors import (
+    ForeignClusterError,
+    LimitError,
+    NotLeaderError,
+    NotReadyError,
+    UnknownNodeError,
+    VersionMismatchError,
+)
 from zreg.model import Role
 from zreg.session.core import SessionCore
 from zreg.session.proxy.meta_proxy import MetaRequest
 from zreg.wire.common_messages import Accepted, Refused
+from zreg.wire.membership_messages import Drain
 from zreg.wire.messages import Message
 from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
@@ -97,6 +105,17 @@ def test_nodes_of_meta_are_added_and_removed_through_a_session(
     assert answers(session, Accepted((passed.request_id, 99))) == []
     assert answers(session, Accepted((99,))) == []
     assert answers(session, Accepted((passed.request_id,))) == to_client(ALICE, Accepted((77,)))
+
+
+def test_a_data_node_is_drained_through_a_session() -> None:
+    session = Session(D1)
+    request = Drain(77, "d1", b"cluster", 4)
+
+    (passed,) = passed_on(session.says(ALICE, request))
+
+    assert replace(passed, request_id=77) == request
+    no = Refused(passed.request_id, UnknownNodeError.code, "no node with the id 'd1'")
+    assert answers(session, no) == to_client(ALICE, replace(no, request_id=77))
 
 
 def test_the_nodes_of_meta_are_shown_through_a_session() -> None:
@@ -178,6 +197,55 @@ def test_the_requests_of_a_client_that_is_gone_are_dropped() -> None:
         BOB, SettingsReply(78, REPLY)
     )
     assert at_clients(session.wait(2 * SECONDS_MAX)) == []
+
+
+@pytest.mark.parametrize("code", [UnknownNodeError.code, ForeignClusterError.code])
+@pytest.mark.parametrize("is_lost", [True, False], ids=["client gone", "too late"])
+def test_a_late_refusal_of_a_client_s_request_does_not_concern_the_session(
+    *, code: int, is_lost: bool
+) -> None:
+    """As an answer to the session itself it would mean that the session has to join again."""
+    session = Session(D1)
+    incarnation = session.core._cluster_member.incarnation
+    (passed,) = passed_on(session.says(ALICE, Drain(77, "d9")))
+    if is_lost:
+        session.local(PeerLost(Link.CLIENTS, ALICE))
+    else:
+        session.wait(SECONDS_MAX + 0.01)
+
+    assert answers(session, Refused(passed.request_id, code, "no")) == []
+    assert session.core._cluster_member.incarnation == incarnation is not None
+    assert session.core._meta_proxy._given_up == {}
+
+
+def test_requests_that_were_given_up_are_forgotten_with_their_leader() -> None:
+    session = Session(D1)
+    session.says(ALICE, Drain(77, "d9"))
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+    assert len(session.core._meta_proxy._given_up) == 1
+
+    session.local(PeerLost(Link.META, META, "closed"))
+
+    assert session.core._meta_proxy._given_up == {}
+
+
+def test_a_session_moves_to_the_leader_that_a_late_refusal_names() -> None:
+    session = Session(D1)
+    (passed,) = passed_on(session.says(ALICE, Drain(77, "d9")))
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+
+    moved = answers(session, Refused(passed.request_id, NotLeaderError.code, "no", address=LEADER))
+
+    assert moved == [Disconnect(Link.META, META), Connect(Link.META, LEADER, LEADER)]
+
+
+def test_the_requests_that_were_given_up_are_bounded() -> None:
+    session = Session(D1)
+    for number in range(1100):
+        session.says(ALICE, Drain(number, "d9"))
+        session.local(PeerLost(Link.CLIENTS, ALICE))
+
+    assert len(session.core._meta_proxy._given_up) == 1000
 
 
 def test_the_requests_of_a_peer_that_is_slow_are_answered() -> None:
@@ -274,6 +342,7 @@ ADVICE_SENT = (
         pytest.param(READ, "try again", id="read"),
         pytest.param(RemoveMeta(79, "m4", 5), ADVICE_SENT, id="remove"),
         pytest.param(FetchMetaNodes(80), "try again", id="nodes"),
+        pytest.param(Drain(81, "d1"), "try again", id="drain"),
     ],
 )
 def test_an_answer_that_does_not_come_is_refused_in_time(

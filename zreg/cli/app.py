@@ -11,6 +11,7 @@ from typer.core import TyperArgument
 from zreg.cli import exits
 from zreg.cli.commands import (
     client_commands,
+    data_commands,
     meta_commands,
     node_commands,
     setting_commands,
@@ -50,7 +51,7 @@ app.command("dev")(node_commands.dev)
 app.command("cluster")(cluster)
 app.add_typer(meta_commands.app, name="meta")
 app.command("session")(node_commands.session)
-app.command("data")(node_commands.data)
+app.add_typer(data_commands.app, name="data")
 app.command("publish")(client_commands.publish)
 app.command("subscribe")(client_commands.subscribe)
 app.command("ls")(ls)

@@ -1,12 +1,18 @@
 """Problems of a session or data node that come from its place in the cluster."""
 
+from typing import Final
+
 from zreg.health import Harm, Problem
 from zreg.membership.cluster_member import ClusterMember
-from zreg.model import Status
+from zreg.model import Role, Status
 
-_FLAPS = (
+_FLAPS: Final = (
     "this node departed more than twice in ten minutes, so meta admits it to its work only after a "
     "pause of at most a minute: find out why it ended"
+)
+_COPIES: Final = (
+    "this data node copies what it will own, and works when it has it; if it departed more than "
+    "twice in ten minutes, it also waits for at most a minute"
 )
 
 
@@ -44,6 +50,7 @@ def _admission_problems(cluster_member: ClusterMember, not_admitted: Harm) -> li
     if member is not None and member.status is Status.WORKING:
         return []
     if member is not None and member.status is Status.INITIAL:
-        return [Problem("waiting", _FLAPS, Harm.STOPS_WORK)]
+        detail = _COPIES if member.role is Role.DATA else _FLAPS
+        return [Problem("waiting", detail, Harm.STOPS_WORK)]
     detail = "this node is leaving the membership: it hands over what it holds"
     return [Problem("leaving", detail, Harm.STOPS_WORK)]

@@ -2,14 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.ask import Answer, Question, ask_now
-from zreg.cli.commands.node_commands import build_meta, start
+from zreg.cli.commands.node_commands import build_meta, start_unless_command
 from zreg.cli.commands.recover_command import recover
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import (
@@ -26,16 +24,9 @@ from zreg.cli.flags import (
 from zreg.cli.output import Json, print_table, say, say_json
 from zreg.cli.process.address_options import peers
 from zreg.cli.process.children import ParentPid
-from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag
+from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS
+from zreg.cli.repeated_ask import ASK_SECONDS, RepeatedAsk
 from zreg.cli.targets import find_target
-from zreg.errors import (
-    Error,
-    NotLeaderError,
-    NotReadyError,
-    UnavailableError,
-    UsageError,
-    VersionMismatchError,
-)
 from zreg.model import checked_node_id
 from zreg.wire.common_messages import Accepted
 from zreg.wire.messages import Message
@@ -49,8 +40,6 @@ from zreg.wire.meta_messages import (
 )
 
 _TIMEOUT_SECONDS: Final = 30.0
-_ASK_SECONDS: Final = 5.0
-_PAUSE_SECONDS: Final = 0.25
 # A node that has not caught up after this time has probably not been started.
 _ADVISE_AFTER_SECONDS: Final = 1.0
 _VOTING: Final = (MetaNodeState.LEADER, MetaNodeState.VOTER)
@@ -71,14 +60,9 @@ def node(
     parent_pid: ParentPid = 0,
 ) -> None:
     """Run one meta node until it is stopped; with a command: list or change the nodes of meta."""
-    if context.invoked_subcommand is None:
-        start("meta", build_meta, flags, config, output, parent_pid)
-    elif given := [flag(name) for name, value in flags.items() if value is not None]:
-        name = context.invoked_subcommand
-        raise UsageError(
-            f"{', '.join(given)} cannot be given before {name!r}: write the options of the command "
-            f"after `zreg meta {name}`"
-        )
+    start_unless_command(
+        context, "meta", build_meta, flags, config=config, output=output, parent_pid=parent_pid
+    )
 
 
 class _MetaRequests:
@@ -87,53 +71,27 @@ class _MetaRequests:
     def __init__(
         self, url: str | None, meta: str | None, cluster: str | None, timeout_seconds: float
     ) -> None:
-        self._target = find_target(url, meta, cluster)
-        self._ends_at = time.monotonic() + timeout_seconds
+        self.asking = RepeatedAsk(find_target(url, meta, cluster), timeout_seconds)
 
     def nodes(self) -> MetaNodesReply:
         """Return the nodes of meta as its leader sees them."""
-        return self._until_done(lambda: self._ask_once((FetchMetaNodes, MetaNodesReply)))
+        asking = self.asking
+        return asking.until_done(lambda: asking.ask_once((FetchMetaNodes, MetaNodesReply)))
 
     def change(self, kind: type[Message], **fields: str) -> None:
         """Fetch the configuration, and ask for a change of exactly that one."""
 
         def fetch_and_ask() -> Accepted:
-            fetched = self._ask_once((FetchMetaNodes, MetaNodesReply))
+            fetched = self.asking.ask_once((FetchMetaNodes, MetaNodesReply))
             change = partial(
                 kind,
                 configuration_index=fetched.configuration_index,
                 configuration_term=fetched.configuration_term,
                 **fields,
             )
-            return self._ask_once((change, Accepted))
+            return self.asking.ask_once((change, Accepted))
 
-        self._until_done(fetch_and_ask)
-
-    def has_time(self) -> bool:
-        """Return whether there is time to pause and ask again."""
-        return time.monotonic() + _PAUSE_SECONDS < self._ends_at
-
-    def _until_done(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask until meta does, or finally refuses, what was asked.
-
-        If time runs out, raises the last refusal: it tells more than a failed connection.
-        """
-        refused: Error | None = None
-        while True:
-            try:
-                return ask()
-            except (NotReadyError, NotLeaderError, VersionMismatchError) as error:
-                refused = error
-                if not self.has_time():
-                    raise
-            except UnavailableError as error:
-                if not self.has_time():
-                    raise (refused or error) from error
-            time.sleep(_PAUSE_SECONDS)
-
-    def _ask_once(self, question: Question[Answer]) -> Answer:
-        left = self._ends_at - time.monotonic()
-        return ask_now(self._target, question, timeout_seconds=max(0.1, min(left, _ASK_SECONDS)))
+        self.asking.until_done(fetch_and_ask)
 
 
 @app.command("ls")
@@ -142,7 +100,7 @@ def ls(
     url: Url = None,
     meta: Meta = None,
     cluster: Cluster = None,
-    timeout_seconds: Timeout = _ASK_SECONDS,
+    timeout_seconds: Timeout = ASK_SECONDS,
     output: Output = Format.TABLE,
 ) -> None:
     """List the nodes of meta: which one leads, which vote, and how far behind each is."""
@@ -202,12 +160,12 @@ def add(
                 f"{node_id} is added; it will get the log, and then its vote, when it runs: start "
                 f"it with zreg meta --id {node_id} --dir DIR --join --peer {peer}"
             )
-        if not requests.has_time():
+        if not requests.asking.has_time():
             raise CommandFailedError(
                 f"{node_id} is added, but has not caught up yet ({found.trouble or 'it is slow'}): "
                 "start it with --join; it votes as soon as it has the log, see `zreg meta ls`"
             )
-        time.sleep(_PAUSE_SECONDS)
+        requests.asking.pause()
 
 
 @app.command("rm")

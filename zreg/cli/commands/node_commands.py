@@ -22,9 +22,9 @@ from zreg.cli.process.http_option import http_port
 from zreg.cli.process.logs import rename, route
 from zreg.cli.process.node_options import (
     CONFIG_FIELDS,
-    META_FIELDS,
-    OPTION_FIELDS,
+    SHARED_OPTION_FIELDS,
     NodeOptions,
+    flag,
 )
 from zreg.cli.process.own_ports import check_own_ports
 from zreg.cli.process.serve import Server, block_signals
@@ -123,21 +123,37 @@ def start(
     run_node(role, build, loaded, is_json=output is Format.JSON)
 
 
-def _command(role: str, build: Build) -> Callable[..., None]:
-    options = [name for name in OPTION_FIELDS if name not in META_FIELDS]
-
-    @with_settings(*CONFIG_FIELDS, *options)
-    def command(
-        *,
-        flags: Flags,
-        config: ConfigFile = None,
-        output: Output = Format.TABLE,
-        parent_pid: ParentPid = 0,
-    ) -> None:
+def start_unless_command(  # noqa: PLR0913 -- what the callback of a command group gets
+    context: typer.Context,
+    role: str,
+    build: Build,
+    flags: Flags,
+    *,
+    config: Path | None,
+    output: Format,
+    parent_pid: int,
+) -> None:
+    """Run a node, unless one of the commands beside it is called, such as `zreg meta ls`."""
+    name = context.invoked_subcommand
+    if name is None:
         start(role, build, flags, config, output, parent_pid)
+    elif given := [flag(option) for option, value in flags.items() if value is not None]:
+        raise UsageError(
+            f"{', '.join(given)} cannot be given before {name!r}: write the options of the command "
+            f"after `zreg {role} {name}`"
+        )
 
-    command.__doc__ = f"Run one {role} node until it is stopped."
-    return command
+
+@with_settings(*CONFIG_FIELDS, *SHARED_OPTION_FIELDS)
+def session(
+    *,
+    flags: Flags,
+    config: ConfigFile = None,
+    output: Output = Format.TABLE,
+    parent_pid: ParentPid = 0,
+) -> None:
+    """Run one session node until it is stopped."""
+    start("session", build_session, flags, config, output, parent_pid)
 
 
 def run_node(role: str, build: Build, loaded: Settings, *, is_json: bool) -> None:
@@ -298,7 +314,3 @@ def _say_ready(nodes: list[Node], *, is_json: bool) -> None:
     if (where := session.http_address) is not None:
         lines.append(f"  curl http://{where}/healthz")
     announce(lines, is_for_programs=False)
-
-
-session = _command("session", build_session)
-data = _command("data", build_data)

@@ -49,6 +49,7 @@ CONFIG_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in 
 OPTION_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in fields(NodeOptions)}
 # The settings that only meta nodes have.
 META_FIELDS: Final = ("peer", "join")
+SHARED_OPTION_FIELDS: Final = tuple(name for name in OPTION_FIELDS if name not in META_FIELDS)
 # Every node needs this setting, so its flag is short.
 SHORT_FLAGS: Final[Mapping[str, str]] = {"meta_addresses": "--meta"}
 SETTINGS_PAGE: Final = "docs/configuration.md lists all settings"

@@ -5,8 +5,8 @@ session's `ClusterMember`, under ids of their own, once the leader has answered 
 that never left is not in doubt. When the leader changes, the session sends all requests under way
 to the new one. That is safe: a read has no effect. A change of a setting carries a `change_id`, by
 which it happens once. A change of the meta nodes names the configuration that it was decided on,
-and any other configuration refuses it. A session stores no answers, so a read is as new as meta's
-answer to it.
+and any other configuration refuses it. A drain may be repeated. A session stores no answers, so a
+read is as new as meta's answer to it.
 """
 
 from typing import Final
@@ -19,18 +19,20 @@ from zreg.errors import LimitError, NotLeaderError, NotReadyError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.primitives.pending_requests import PendingRequests
 from zreg.wire.common_messages import Accepted, Refused
+from zreg.wire.membership_messages import Drain
 from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting, SettingsReply
 
 # Less than a command waits for one session, so that it gets the reason and can ask again.
 _SECONDS_MAX: Final = 1.5
 _REQUESTS_MAX: Final = 100
+_GIVEN_UP_MAX: Final = 1000
 _LOOK_FIRST: Final = (
     "the change may have been made; look (`zreg settings get`, `zreg meta ls`), then try again"
 )
 _REQUESTS_PER_CLIENT_MAX: Final = 10
 
-MetaRequest = SetSetting | FetchSettings | AddMeta | RemoveMeta | FetchMetaNodes
+MetaRequest = SetSetting | FetchSettings | AddMeta | RemoveMeta | FetchMetaNodes | Drain
 MetaAnswer = SettingsReply | MetaNodesReply | Accepted | Refused
 
 
@@ -60,6 +62,9 @@ class MetaProxy:
         self._cluster_member = cluster_member
         self._requests: PendingRequests[str | None, ForwardedRequest] = PendingRequests()
         self._leader: str | None = None
+        # Requests that the present leader has, and that no client waits for any more: a late answer
+        # must not be taken for one to the session itself, such as "join again".
+        self._given_up: dict[int, None] = {}
 
     def ask(self, peer: Peer, request: MetaRequest, now: float) -> list[Effect]:
         """Pass a request on to the leader, or keep it until there is one."""
@@ -80,9 +85,12 @@ class MetaProxy:
         """
         request_id = _id_of(answer)
         forwarded = self._requests.owner(meta, request_id)
+        is_redirect = isinstance(answer, Refused) and answer.code == NotLeaderError.code
         if forwarded is None:
-            return None
-        if isinstance(answer, Refused) and answer.code == NotLeaderError.code:
+            was_given_up = meta == self._leader and request_id in self._given_up
+            self._given_up.pop(request_id, None)
+            return [] if was_given_up and not is_redirect else None
+        if is_redirect:
             # `ClusterMember` connects to the leader, and `on_leader` sends the request there.
             forwarded.was_sent = False
             return None
@@ -100,6 +108,7 @@ class MetaProxy:
         if leader == self._leader:
             return []
         under_way = self._requests.take_all(self._leader)
+        self._given_up.clear()
         self._leader = leader
         if leader is None:
             for request_id, forwarded in under_way:
@@ -112,17 +121,25 @@ class MetaProxy:
         for meta, request_id, forwarded in list(self._requests):
             if forwarded.peer == peer:
                 self._requests.take(meta, request_id)
+                self._give_up(meta, request_id)
 
     def tick(self, now: float) -> list[Effect]:
         """Refuse the requests whose deadline has come; the refusal gives the reason."""
-        return [
-            _refused(forwarded, NotReadyError.code, self._why_not(forwarded))
-            for _, _, forwarded in self._requests.take_expired(now)
-        ]
+        effects: list[Effect] = []
+        for meta, request_id, forwarded in self._requests.take_expired(now):
+            self._give_up(meta, request_id)
+            effects.append(_refused(forwarded, NotReadyError.code, self._why_not(forwarded)))
+        return effects
 
     def next_tick_at(self) -> float | None:
         """Return when the next request has to be given up; None if none is under way."""
         return self._requests.next_deadline_at()
+
+    def _give_up(self, meta: str | None, request_id: int) -> None:
+        if meta is not None:
+            self._given_up[request_id] = None
+        if len(self._given_up) > _GIVEN_UP_MAX:
+            del self._given_up[next(iter(self._given_up))]
 
     def _send(self, forwarded: ForwardedRequest, leader: str) -> Effect:
         request_id = self._cluster_member.next_request_id()
@@ -146,8 +163,8 @@ class MetaProxy:
         if not why:
             why = "meta is not connected yet" if self._leader is None else "meta does not answer"
         advice = "try again"
-        is_read = isinstance(forwarded.request, FetchSettings | FetchMetaNodes)
-        if (forwarded.was_sent or forwarded.is_in_doubt) and not is_read:
+        may_repeat = isinstance(forwarded.request, FetchSettings | FetchMetaNodes | Drain)
+        if (forwarded.was_sent or forwarded.is_in_doubt) and not may_repeat:
             advice = _LOOK_FIRST
         return f"{why[: Limits.detail_characters_max - len(advice) - 2]}: {advice}"
 
