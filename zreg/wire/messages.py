@@ -63,6 +63,8 @@ WireMessage = (
     | membership.Leave
     | membership.FetchMembership
     | membership.MembershipReply
+    | membership.Ready
+    | membership.Drain
     | settings.SetSetting
     | settings.FetchSettings
     | settings.SettingsReply
@@ -92,8 +94,6 @@ WireMessage = (
     | replication.FetchCopies
     | replication.DatumCopy
     | replication.OfferCopy
-    | membership.Ready
-    | membership.Drain
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.
