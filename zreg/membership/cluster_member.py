@@ -41,11 +41,13 @@ from zreg.membership.node_id_wait import NodeIdWait
 from zreg.model import Incarnation, Member, Membership
 from zreg.wire.common_messages import Refused
 from zreg.wire.membership_messages import (
+    Drain,
     Join,
     Leave,
     MembershipChanged,
     MembershipChanges,
     MembershipReply,
+    Ready,
     Renew,
     Renewed,
     ReportGone,
@@ -54,6 +56,13 @@ from zreg.wire.messages import Message
 
 if TYPE_CHECKING:
     from random import Random
+
+
+class _Joiner(msgspec.Struct, frozen=True, kw_only=True):
+    """What this node says of itself when it joins."""
+
+    member: Member
+    reports_ready: bool
 
 
 class NodeFailed(msgspec.Struct, frozen=True):
@@ -82,7 +91,8 @@ class ClusterMember:
 
     Invariant: the incarnation is the one that meta gave this node last, or None; it is never one
     that the copy shows as departed. `cached` is the membership on the node's disk, empty if there
-    is none yet; None: it has no disk.
+    is none yet; None: it has no disk. `reports_ready`: the node is a data node that meta admits as
+    INITIAL, until `report_ready`.
     """
 
     def __init__(
@@ -93,10 +103,12 @@ class ClusterMember:
         rng: "Random",
         now: float,
         cached: Membership | None = None,
+        reports_ready: bool = False,
     ) -> None:
         self.incarnation: Incarnation | None = None
         self._member = member
         self._config = config
+        self._joiner = _Joiner(member=member, reports_ready=reports_ready)
         self._connection = LeaderConnection(config, rng=rng, now=now)
         self._copy = MembershipCopy(cached, self._connection)
         self._id_wait = NodeIdWait(config)
@@ -196,6 +208,26 @@ class ClusterMember:
             return []
         return [connection.send(Leave(connection.next_request_id(), self.incarnation))]
 
+    def report_ready(self, ring_epoch: int) -> list[Effect]:
+        """Tell the leader that this node holds what it will own under the ring of this epoch.
+
+        Meta refuses if the ring has moved, and the answer may be lost: the node checks again, and
+        reports again, as long as its own member is INITIAL.
+        """
+        if not (self.leader and self.incarnation):
+            return []
+        request_id, cluster_id = self._connection.next_request_id(), self.membership.cluster_id
+        ready = Ready(request_id, self.incarnation, cluster_id, ring_epoch)
+        return [self._connection.send(ready)]
+
+    def drain(self) -> list[Effect]:
+        """Ask the leader to make this data node LEAVING; again as long as it is not."""
+        if not (self.leader and self.incarnation):
+            return []
+        node_id, epoch = self.incarnation.node_id, self.incarnation.epoch
+        request_id, cluster_id = self._connection.next_request_id(), self.membership.cluster_id
+        return [self._connection.send(Drain(request_id, node_id, cluster_id, epoch))]
+
     def report_gone(self, gone: Incarnation) -> list[Effect]:
         """Tell the leader that a connection to a member ended; nothing while it is not reached."""
         if not (self.leader and self.incarnation and self.membership.has_living(gone)):
@@ -205,10 +237,10 @@ class ClusterMember:
 
     def _ask(self, now: float) -> list[Effect]:
         """Renew the lease, or join if there is none."""
-        connection, membership = self._connection, self.membership
+        connection = self._connection
         connection.note_asked(now)
         request = _lease_request(
-            connection.next_request_id(), self._member, self.incarnation, membership
+            connection.next_request_id(), self._joiner, self.incarnation, self.membership
         )
         return [connection.send(request), *self._copy.on_lease_asked()]
 
@@ -355,12 +387,13 @@ class ClusterMember:
 
 
 def _lease_request(
-    request_id: int, member: Member, incarnation: Incarnation | None, membership: Membership
+    request_id: int, joiner: _Joiner, incarnation: Incarnation | None, membership: Membership
 ) -> Join | Renew:
     """Return the request to renew the lease of an incarnation, or to join if there is none."""
+    cluster_id, epoch = membership.cluster_id, membership.epoch
     if incarnation is None:
-        return Join(request_id, member, membership.cluster_id, membership.epoch)
-    return Renew(request_id, incarnation, membership.cluster_id, membership.epoch)
+        return Join(request_id, joiner.member, cluster_id, epoch, joiner.reports_ready)
+    return Renew(request_id, incarnation, cluster_id, epoch)
 
 
 def _cached_log(membership: Membership) -> Log:
