@@ -299,6 +299,15 @@ def test_the_time_to_drain_starts_anew_with_a_new_leader() -> None:
     assert [log.fields["reason"] for _, log in logged] == ["drain expired"]
 
 
+def test_a_leader_that_leads_again_starts_the_time_to_drain_anew() -> None:
+    core = make_draining()
+    pass_time(core, 0.0, DRAIN - 1.0, S1, D1, D2)
+    core._leader.begin_leases(DRAIN - 1.0)
+
+    assert pass_time(core, DRAIN - 1.0, 2 * DRAIN - 2.0, S1, D1, D2) == []
+    assert status(core, "d1") is Status.LEAVING
+
+
 def test_drains_do_not_count_as_departures() -> None:
     core = make_cluster()
     now = 0.0

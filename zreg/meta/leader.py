@@ -69,7 +69,7 @@ class Leader:
             state, raft_driver.raft, proposals, self.departures, memory
         )
         self.newcomers = Newcomers(state, proposals, self.departures, memory.flap_damping)
-        self._drain_requests = DrainRequests(state, proposals, self.departures)
+        self._drain_requests = DrainRequests(state, proposals)
         self.failure_checks = FailureChecks(state, self.departures, memory)
         self.meta_members = MetaMembers(member, state, raft_driver, proposals, now=now)
         self.handover = LeaderHandover(raft_driver)

@@ -7,7 +7,7 @@ from zreg.effects import INFO, Effect, Link, Log, Peer, Send
 from zreg.errors import DeniedError, ForeignClusterError, NotReadyError, UnknownNodeError
 from zreg.meta.group.proposals import Proposals, refused
 from zreg.meta.members.cluster_check import names_other_cluster
-from zreg.meta.members.departures import Departures, member_fields
+from zreg.meta.members.departures import member_fields
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.member_commands import status_objection
 from zreg.meta.state.meta_state import MetaState
@@ -22,10 +22,9 @@ _LEADER_CHANGED: Final = "the leader of meta changed meanwhile: ask again"
 class DrainRequests:
     """Makes a data node LEAVING; `Departures` removes it in the end."""
 
-    def __init__(self, state: MetaState, proposals: Proposals, departures: Departures) -> None:
+    def __init__(self, state: MetaState, proposals: Proposals) -> None:
         self._state = state
         self._proposals = proposals
-        self._departures = departures
 
     def on_drain(self, peer: Peer, drain: Drain) -> list[Effect]:
         """Begin to drain a data node; answer when it is LEAVING."""
@@ -40,8 +39,7 @@ class DrainRequests:
         if (objection := status_objection(self._state.membership, member, command)) is not None:
             return [refused(peer, drain.request_id, *objection)]
 
-        def on_applied(applied: Applied | None, now: float) -> Sequence[Effect]:
-            self._departures.follow_membership(now)
+        def on_applied(applied: Applied | None, _now: float) -> Sequence[Effect]:
             if applied is None:
                 return [refused(peer, drain.request_id, NotReadyError.code, _LEADER_CHANGED)]
             if applied.code:
