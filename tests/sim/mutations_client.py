@@ -39,7 +39,7 @@ def any_session_is_as_good() -> list[Patch]:
 
 def grace_runs_always() -> list[Patch]:
     """A grace runs only while the leader is awake and a session renews."""
-    return [(SessionGraces, "_is_usable", lambda self, passed, now: True)]
+    return [(SessionGraces, "_is_usable", lambda self, now: True)]
 
 
 def grace_goes_on_under_a_new_leader() -> list[Patch]:
@@ -47,7 +47,7 @@ def grace_goes_on_under_a_new_leader() -> list[Patch]:
 
     def follow(self: SessionGraces, membership: Membership) -> None:
         """Give a new leader's graces what another leader may have left of them."""
-        departed = {m.incarnation for m in membership.of(Role.SESSION, Status.DEPARTED)}
-        self._left = {session: self._left.get(session, 5.0) for session in sorted(departed)}
+        self._left._whole_seconds = 5.0
+        self._left.follow(m.incarnation for m in membership.of(Role.SESSION, Status.DEPARTED))
 
     return [(SessionGraces, "follow", follow)]
