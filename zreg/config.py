@@ -86,22 +86,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ping_seconds: float = 1.0
     # How long a client whose connection closed may come back before its publishers are removed.
     disconnect_grace_seconds: float = 0.5
-<<<<<<< HEAD
     # How long the publishers of a departed session stay, so that its clients can replay elsewhere.
     session_grace_seconds: float = 20.0
-<<<<<<< HEAD
     # A write is accepted without a replica that has not acknowledged it within this time.
     replica_ack_seconds: float = 0.25
-=======
     # How long a draining data node may hand over its data; then meta removes it all the same.
     drain_seconds: float = 60.0
->>>>>>> 4dd08d2 (meta: data nodes leave by draining)
-=======
-    # How long a draining data node may hand over its data; then meta removes it all the same.
-    drain_seconds: float = 60.0
-    # How long the publishers of a departed session stay, so that its clients can replay elsewhere.
-    session_grace_seconds: float = 20.0
->>>>>>> c104059 (wire: Ready and Drain stand beside the other records of members)
     # How long a removal is remembered, so that a late copy of the publisher does not bring it back.
     tombstone_seconds: float = 600.0
     # A request between nodes is sent again if it was not answered within this time.

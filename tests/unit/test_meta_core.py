@@ -105,7 +105,9 @@ def departed(node_id: str, epoch: int, life: int = 1) -> Member:
 def membership(
     *members: Member, epoch: int, ring_epoch: int = 0, cluster_id: bytes = OWN
 ) -> Membership:
-    return Membership(cluster_id, epoch, ring_epoch, RingParameters(replica_count=3), (*members, META))
+    return Membership(
+        cluster_id, epoch, ring_epoch, RingParameters(replica_count=3), (*members, META)
+    )
 
 
 def join(

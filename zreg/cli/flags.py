@@ -25,11 +25,8 @@ _ABOUT: Final[Mapping[str, str]] = {
     "ping_seconds": "How often an idle client pings",
     "disconnect_grace_seconds": "How long a disconnected client may take to come back",
     "session_grace_seconds": "How long the registrations of a dead session stay",
-<<<<<<< HEAD
     "replica_ack_seconds": "How long an acceptance waits for a replica",
-=======
     "drain_seconds": "How long a draining data node may hand over its data",
->>>>>>> 4dd08d2 (meta: data nodes leave by draining)
     "tombstone_seconds": "How long a removal is remembered",
     "request_retry_seconds": "When an unanswered request is sent again",
     "push_retry_seconds": "When a client is probed that does not acknowledge a push",
