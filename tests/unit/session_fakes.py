@@ -1,6 +1,6 @@
 """What surrounds a session in unit tests: members, publishers, and a core with a clock."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from zreg.config import Config
@@ -56,7 +56,11 @@ def make_member(node_id: str, epoch: int, role: Role = Role.DATA) -> Member:
 
 
 def make_membership(
-    *data: str, epoch: int = 3, ring_epoch: int | None = None, session: Incarnation = S1
+    *data: str,
+    epoch: int = 3,
+    ring_epoch: int | None = None,
+    session: Incarnation = S1,
+    copies: int = 1,
 ) -> Membership:
     """Return a membership with these data nodes (`d1@1`); by default its ring is new."""
     members = [make_member(session.node_id, session.epoch, Role.SESSION)]
@@ -64,7 +68,8 @@ def make_membership(
         node_id, joined_at = peer.split("@")
         members.append(make_member(node_id, int(joined_at)))
     ring_epoch = epoch if ring_epoch is None else ring_epoch
-    return Membership(CLUSTER_ID, epoch, ring_epoch, RingParameters(), tuple(members))
+    ring = RingParameters(replica_count=copies)
+    return Membership(CLUSTER_ID, epoch, ring_epoch, ring, tuple(members))
 
 
 def bring_up(links: DataLinks, *peers: str) -> None:
@@ -290,8 +295,8 @@ class RegistrationsBench:
         assert registration is not None
         return registration
 
-    def accept_all(self, peer: str = D1) -> None:
-        self.registrations.on_accepted(peer, range(1, 10_000))
+    def accept_all(self, peer: str = D1, copies: int = 1) -> None:
+        self.registrations.on_accepted(peer, accepted(range(1, 10_000), copies))
 
     def lose(self, peer: str = D1) -> None:
         self.links.connections.on_peer_lost(PeerLost(Link.DATA, peer), 0.0)
@@ -301,11 +306,16 @@ class RegistrationsBench:
         bring_up(self.links, peer)
         self.queues.request_digest(peer)
 
-    def follow(self, *data: str, epoch: int = 4) -> None:
-        self.links.follow(make_membership(*data, epoch=epoch))
+    def follow(self, *data: str, epoch: int = 4, copies: int = 1) -> None:
+        self.links.follow(make_membership(*data, epoch=epoch, copies=copies))
         self.on_ring()
 
     def on_ring(self) -> None:
         """Move everything at once."""
         self.registrations.on_ring()
         self.registrations.move_some(1000)
+
+
+def accepted(request_ids: Iterable[int], copies: int = 1) -> Accepted:
+    """Return the acceptance of these requests."""
+    return Accepted(tuple(request_ids), copies)

@@ -13,6 +13,7 @@ from session_fakes import (
     S1,
     TWO,
     RegistrationsBench,
+    accepted,
     digest_of,
     make_membership,
     make_publisher,
@@ -55,7 +56,7 @@ def test_a_request_whose_answer_is_late_is_not_sent_again_and_the_answer_counts(
         sent = [e.message for e in bench.tick(float(now)) if isinstance(e, Send)]
         assert [m for m in sent if isinstance(m, PublishDatum)] == []
 
-    assert bench.registrations.on_accepted(D1, [1]) == [bench.registration(ONE)]
+    assert bench.registrations.on_accepted(D1, accepted([1])) == [bench.registration(ONE)]
 
 
 def test_what_a_data_node_forgot_is_sent_again_over_the_same_connection() -> None:
@@ -78,7 +79,7 @@ def test_requests_under_way_are_bounded_and_the_rest_follows_the_answers() -> No
     requests = [PublishDatum(n + 1, PAY, p) for n, p in enumerate(publishers)]
     assert effects == to_data(D1, *requests[:WINDOW]), "and no digest: not all of it was sent"
     assert not bench.registrations.is_accepted(bench.registration(publishers[-1]))
-    bench.registrations.on_accepted(D1, [1, 2])
+    bench.registrations.on_accepted(D1, accepted([1, 2]))
     assert bench.settle(0.0) == to_data(D1, *requests[WINDOW:], digest_of(*publishers))
 
 
@@ -144,11 +145,11 @@ def test_many_refusals_at_once_cause_one_pause() -> None:
 def test_a_request_under_way_when_a_connection_broke_is_sent_over_the_next() -> None:
     bench = RegistrationsBench(D1)
     bench.started(ONE, TWO)
-    bench.registrations.on_accepted(D1, [1])
+    bench.registrations.on_accepted(D1, accepted([1]))
 
     bench.lose()
     assert bench.settle(0.0) == []
-    assert bench.registrations.on_accepted(D1, [2]) == [], "an answer of before"
+    assert bench.registrations.on_accepted(D1, accepted([2])) == [], "an answer of before"
     bench.come_up()
 
     again = PublishDatum(3, PAY, TWO)
@@ -252,7 +253,7 @@ class Life:
                 self.answers += self.node.take(self.under_way)
                 self.under_way = []
             case "answer":
-                registrations.on_accepted(D1, self.answers)
+                registrations.on_accepted(D1, accepted(self.answers))
                 self.answers = []
             case "lose":
                 self.lose()
@@ -278,7 +279,7 @@ def test_a_digest_always_counts_what_was_sent_before_it_on_the_connection(seed: 
     bench, node = life.bench, life.node
 
     life.lose()
-    bench.registrations.on_accepted(D1, node.take(bench.settle(life.now)))
+    bench.registrations.on_accepted(D1, accepted(node.take(bench.settle(life.now))))
 
     assert node.held == {
         registration.publisher.publisher_id: registration.publisher.version
@@ -306,9 +307,9 @@ def test_a_queue_beyond_its_window_goes_on_when_half_of_the_window_is_free() -> 
     bench.publish(*(make_publisher(number) for number in range(3 * WINDOW)))
     assert len(bench.settle(0.0)) == WINDOW
 
-    bench.registrations.on_accepted(D1, range(1, WINDOW // 2))
+    bench.registrations.on_accepted(D1, accepted(range(1, WINDOW // 2)))
     assert bench.settle(0.0) == []
-    bench.registrations.on_accepted(D1, [WINDOW // 2])
+    bench.registrations.on_accepted(D1, accepted([WINDOW // 2]))
     assert len(bench.settle(0.0)) == WINDOW // 2
 
 
@@ -318,7 +319,7 @@ def test_removals_on_suspicion_take_no_room_of_the_window() -> None:
     crowd = [make_publisher(number) for number in range(WINDOW)]
     bench.publish(*crowd)
     bench.settle(0.0)
-    bench.registrations.on_accepted(D1, range(1, WINDOW + 1))
+    bench.registrations.on_accepted(D1, accepted(range(1, WINDOW + 1)))
     for publisher in crowd:
         bench.registrations.withdraw(bench.registration(publisher), Cause.CLOSED)
     assert len(bench.settle(0.1)) == WINDOW
@@ -331,7 +332,7 @@ def test_removals_on_suspicion_take_no_room_of_the_window() -> None:
     ]
     queue = bench.queues.by_peer[D1]
     assert queue.suspicion_count == WINDOW
-    bench.registrations.on_accepted(D1, range(WINDOW + 1, 2 * WINDOW + 2))
+    bench.registrations.on_accepted(D1, accepted(range(WINDOW + 1, 2 * WINDOW + 2)))
     assert queue.suspicion_count == 0
 
 
@@ -339,7 +340,7 @@ def test_the_count_of_suspicions_follows_refusals_returns_and_lost_connections()
     bench = RegistrationsBench(D1)
     bench.publish(ONE, TWO)
     bench.settle(0.0)
-    bench.registrations.on_accepted(D1, [1, 2])
+    bench.registrations.on_accepted(D1, accepted([1, 2]))
     queue = bench.queues.by_peer[D1]
     for publisher in (ONE, TWO):
         bench.registrations.withdraw(bench.registration(publisher), Cause.SILENT)

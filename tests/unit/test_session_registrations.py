@@ -11,6 +11,7 @@ from session_fakes import (
     S1_AGAIN,
     TWO,
     RegistrationsBench,
+    accepted,
     digest_of,
     make_links,
     make_publisher,
@@ -19,10 +20,14 @@ from session_fakes import (
     to_data,
 )
 
+from zreg.effects import Link, Send
 from zreg.model import NO_INCARNATION, Cause, Removal
 from zreg.wire.client_messages import Unpublish
 from zreg.wire.data_messages import (
+    ComparePublishers,
+    DigestCompared,
     PublishDatum,
+    PublishersCompared,
     UnpublishDatum,
 )
 
@@ -47,7 +52,7 @@ def test_a_registration_is_accepted_when_its_data_node_says_so() -> None:
     bench.settle(0.0)
     assert not bench.registrations.is_accepted(bench.registration(ONE)), "not answered"
 
-    assert bench.registrations.on_accepted(D1, [1]) == [bench.registration(ONE)]
+    assert bench.registrations.on_accepted(D1, accepted([1])) == [bench.registration(ONE)]
 
     assert bench.registrations.is_accepted(bench.registration(ONE))
     assert bench.queues.pending_count == 0
@@ -86,7 +91,7 @@ def test_no_other_answer_accepts_a_registration(peer: str, request_id: int) -> N
     bench.registrations.publish(name, ONE, 7)
     bench.settle(0.0)
 
-    assert bench.registrations.on_accepted(peer, [request_id]) == []
+    assert bench.registrations.on_accepted(peer, accepted([request_id])) == []
 
     assert not bench.registrations.is_accepted(bench.registration(ONE))
 
@@ -95,8 +100,8 @@ def test_an_answer_that_comes_twice_counts_once() -> None:
     bench = RegistrationsBench(D1)
     bench.started(ONE)
 
-    assert bench.registrations.on_accepted(D1, [1, 1]) == [bench.registration(ONE)]
-    assert bench.registrations.on_accepted(D1, [1]) == []
+    assert bench.registrations.on_accepted(D1, accepted([1, 1])) == [bench.registration(ONE)]
+    assert bench.registrations.on_accepted(D1, accepted([1])) == []
 
 
 def test_the_answer_to_an_older_state_accepts_nothing() -> None:
@@ -109,9 +114,9 @@ def test_the_answer_to_an_older_state_accepts_nothing() -> None:
 
     assert bench.settle(0.0) == to_data(D1, PublishDatum(2, PAY, newer))
     assert bench.queues.pending_count == 1
-    assert bench.registrations.on_accepted(D1, [1]) == []
+    assert bench.registrations.on_accepted(D1, accepted([1])) == []
     assert not bench.registrations.is_accepted(bench.registration(ONE))
-    assert bench.registrations.on_accepted(D1, [2]) == [bench.registration(ONE)]
+    assert bench.registrations.on_accepted(D1, accepted([2])) == [bench.registration(ONE)]
 
 
 def test_a_registration_that_is_withdrawn_before_it_is_sent_is_sent_as_a_removal_only() -> None:
@@ -136,7 +141,7 @@ def test_a_removal_is_kept_until_it_is_accepted_and_then_forgotten() -> None:
     request = UnpublishDatum(2, PAY, (removal_of(ONE, Cause.CLOSED),))
     assert bench.settle(0.0) == to_data(D1, request)
     assert bench.registrations.find(ONE.publisher_id) is registration
-    assert bench.registrations.on_accepted(D1, [2]) == [registration]
+    assert bench.registrations.on_accepted(D1, accepted([2])) == [registration]
     assert bench.registrations.find(ONE.publisher_id) is None
     assert len(bench.registrations) == bench.queues.pending_count == 0
 
@@ -162,7 +167,7 @@ def test_a_publisher_that_is_published_again_after_a_removal_stays() -> None:
     bench.publish(again)
 
     assert bench.settle(0.0) == to_data(D1, PublishDatum(2, PAY, again))
-    bench.registrations.on_accepted(D1, [1, 2])
+    bench.registrations.on_accepted(D1, accepted([1, 2]))
     assert bench.registration(ONE).publisher == again
 
 
@@ -202,7 +207,7 @@ def test_a_refusal_of_something_else_changes_nothing(
 
     assert bench.registrations.on_refused(peer, request_id, 0.0, is_final=is_final) is None
 
-    assert bench.registrations.on_accepted(D1, [1]) == [bench.registration(ONE)]
+    assert bench.registrations.on_accepted(D1, accepted([1])) == [bench.registration(ONE)]
 
 
 # --- connections and ring -------------------------------------------------------------------------
@@ -223,7 +228,7 @@ def test_a_new_data_node_gets_exactly_what_moved_to_it() -> None:
         *to_data(D2, PublishDatum(3, moves, TWO), digest_of(TWO, ring_epoch=4)),
         *to_data(D1, digest_of(ONE, ring_epoch=4)),
     ]
-    assert bench.registrations.on_accepted(D1, [1, 2]) == [bench.registration(ONE)], (
+    assert bench.registrations.on_accepted(D1, accepted([1, 2])) == [bench.registration(ONE)], (
         "D1 does not own TWO"
     )
     assert not bench.registrations.is_accepted(bench.registration(TWO))
@@ -242,7 +247,72 @@ def test_an_accepted_registration_is_sent_again_to_another_incarnation_of_its_no
     assert bench.settle(0.0) == to_data(
         "d1@4", PublishDatum(2, PAY, ONE), digest_of(ONE, ring_epoch=4)
     )
-    assert bench.registrations.on_accepted(D1, [2]) == []
+    assert bench.registrations.on_accepted(D1, accepted([2])) == []
+
+
+def make_copied(copies: int = 2) -> tuple[RegistrationsBench, str, str]:
+    """Return registrations on two nodes, of which the first is the primary and then is gone."""
+    bench = RegistrationsBench(D1, D2)
+    bench.follow(D1, D2, epoch=4, copies=2)
+    primary = bench.links.primary(PAY)
+    other = D2 if primary == D1 else D1
+    bench.started(ONE)
+    bench.accept_all(primary, copies)
+    return bench, primary, other
+
+
+def test_a_registration_is_not_sent_to_a_new_primary_that_has_a_copy() -> None:
+    bench, _, other = make_copied()
+
+    bench.follow(other, epoch=5, copies=2)
+
+    assert bench.settle(0.0) == to_data(other, digest_of(ONE, ring_epoch=5))
+    assert bench.registrations.is_accepted(bench.registration(ONE))
+    assert bench.registrations.answers_for(ONE.publisher_id)
+
+
+def test_one_digest_that_differs_shows_what_a_copy_lacks() -> None:
+    bench, _, other = make_copied()
+    bench.follow(other, epoch=5, copies=2)
+    bench.settle(0.0)
+
+    effects = bench.reconciliation.on_digest_compared(other, DigestCompared(5, is_equal=False), 0.0)
+
+    assert ComparePublishers(0, 255, ((ONE.publisher_id, 1),)) in [
+        effect.message for effect in effects if isinstance(effect, Send)
+    ]
+    missing = PublishersCompared((ONE.publisher_id,), ())
+    bench.reconciliation.on_publishers_compared(other, missing)
+    assert bench.settle(0.0) == to_data(other, PublishDatum(2, PAY, ONE))
+
+
+def test_a_registration_that_one_node_alone_held_is_sent_to_the_new_primary() -> None:
+    bench, _, other = make_copied(copies=1)
+
+    bench.follow(other, epoch=5, copies=2)
+
+    assert bench.settle(0.0)[0] == Send(Link.DATA, other, PublishDatum(2, PAY, ONE))
+
+
+def test_a_registration_is_sent_to_a_new_primary_that_had_no_copy() -> None:
+    bench, _, _ = make_copied()
+
+    bench.follow("d3@9", epoch=9, copies=2)
+    bench.come_up("d3@9")
+
+    assert bench.settle(0.0)[0] == Send(Link.DATA, "d3@9", PublishDatum(2, PAY, ONE))
+
+
+def test_what_is_not_accepted_is_sent_to_the_new_primary_again() -> None:
+    bench, primary, other = make_copied()
+    bench.publish(make_publisher(1, version=2))
+    bench.settle(0.0)
+    bench.follow(other, epoch=5, copies=2)
+
+    assert bench.settle(0.0)[0] == Send(
+        Link.DATA, other, PublishDatum(3, PAY, make_publisher(1, version=2))
+    )
+    assert bench.registrations.on_accepted(primary, accepted([2])) == []
 
 
 def test_removals_move_with_the_ring_too() -> None:
@@ -323,7 +393,7 @@ def test_a_removal_is_sent_also_by_a_new_incarnation() -> None:
     gone = UnpublishDatum(2, PAY, (removal_of(ONE, Cause.BYE),))
     assert bench.settle(0.0) == to_data(D1, gone, digest_of())
     assert not bench.registrations.is_accepted(bench.registration(ONE))
-    bench.registrations.on_accepted(D1, [2])
+    bench.registrations.on_accepted(D1, accepted([2]))
     assert len(bench.registrations) == 0
 
 

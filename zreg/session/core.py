@@ -128,7 +128,7 @@ class SessionCore:
     ) -> Sequence[Effect]:
         match message:
             case Accepted():
-                accepted = self._data.registrations.on_accepted(peer, message.request_ids)
+                accepted = self._data.registrations.on_accepted(peer, message)
                 self._clients.publishing.on_accepted(accepted)
                 return ()
             case Refused():

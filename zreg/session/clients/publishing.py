@@ -165,7 +165,7 @@ class Publishing:
             if registration.client_request_id:
                 client = self._clients.of_id(registration.publisher.client_id)
                 if client is not None and client.peer is not None:
-                    accept(client.peer, registration.client_request_id)
+                    accept(client.peer, registration.client_request_id, registration.copies)
                 registration.client_request_id = 0
 
     def on_refused(self, registration: Registration, refused: Refused) -> list[Effect]:

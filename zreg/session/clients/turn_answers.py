@@ -11,12 +11,13 @@ class TurnAnswers:
     """The accepted requests of this turn by peer, and the peers that must identify themselves."""
 
     def __init__(self) -> None:
-        self._accepted: defaultdict[Peer, list[int]] = defaultdict(list)
+        # By peer and number of copies.
+        self._accepted: defaultdict[tuple[Peer, int], list[int]] = defaultdict(list)
         self._unidentified: dict[Peer, None] = {}
 
-    def accept(self, peer: Peer, request_id: int) -> None:
-        """Tell a client that a request of it is done."""
-        self._accepted[peer].append(request_id)
+    def accept(self, peer: Peer, request_id: int, copies: int = 1) -> None:
+        """Tell a client that a request of it is done, and how many data nodes hold it."""
+        self._accepted[peer, copies].append(request_id)
 
     def ask_who(self, peer: Peer) -> None:
         """Ask a peer to identify itself: it then says Hello, and replays what it wants."""
@@ -30,8 +31,8 @@ class TurnAnswers:
         """Return the messages of this turn."""
         effects: list[Effect] = [
             Send(Link.CLIENTS, peer, accepted)
-            for peer, request_ids in self._accepted.items()
-            for accepted in accepted_records(request_ids)
+            for (peer, copies), request_ids in self._accepted.items()
+            for accepted in accepted_records(request_ids, copies)
         ]
         self._accepted.clear()
         effects += [Send(Link.CLIENTS, peer, WhoAreYou()) for peer in self._unidentified]

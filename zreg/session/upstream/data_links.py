@@ -38,6 +38,9 @@ class DataLinks:
         self.epoch = 0
         # The peer name of the primary of each bucket.
         self._primaries: list[str] = [NO_NODE] * len(self.ring.placements)
+        # The peer names of all nodes of each bucket, under this ring and the one before.
+        self._holders: list[tuple[str, ...]] = [()] * len(self.ring.placements)
+        self._former_holders = self._holders
         self.requests: PendingRequests[str, RequestOwner] = PendingRequests()
 
     def peers(self) -> list[str]:
@@ -48,6 +51,10 @@ class DataLinks:
         """Return the data node that owns an id; `NO_NODE` if there is none."""
         return self._primaries[bucket_of(name)]
 
+    def had_copy(self, peer: str, name: DataInfoId) -> bool:
+        """Return whether a data node kept a copy of an id under the ring before this one."""
+        return peer in self._former_holders[bucket_of(name)]
+
     def is_up(self, peer: str) -> bool:
         """Return whether requests to this data node can be sent."""
         return self.connections.is_up(peer)
@@ -57,10 +64,17 @@ class DataLinks:
         self.epoch = membership.epoch
         effects = self.connections.follow(membership.of(Role.DATA))
         has_new_ring = membership.ring_epoch != self.ring_epoch
+        peers = self.connections.peers
         if has_new_ring:
             self.ring_epoch = membership.ring_epoch
             self.ring = ring_of(membership)
-        peers = self.connections.peers
+            self._former_holders, self._holders = (
+                self._holders,
+                [
+                    tuple(peers[node_id] for node_id in placement if node_id in peers)
+                    for placement in self.ring.placements
+                ],
+            )
         self._primaries = [
             peers.get(placement[0], NO_NODE) if placement else NO_NODE
             for placement in self.ring.placements

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # until half of the window is free: each look at a long queue costs some time.
 _WINDOW: Final = 4096
 _WINDOW_STEP: Final = _WINDOW // 2
+# How many digests in a row have to differ before everything is compared: requests under way and
+# changes of the ring explain one.
+UNEQUAL_MAX: Final = 2
 # The pause after a refusal, and how often it is doubled while the data node accepts nothing.
 _PAUSE_SECONDS: Final = 0.05
 _DOUBLINGS_MAX: Final = 4
@@ -195,6 +198,17 @@ class NodeQueues:
         registration.peer = peer
         self.get_or_add(peer).put(registration, is_answered_for=is_answered_for)
         self.touched[peer] = None
+
+    def adopt(self, registration: Registration, peer: str) -> None:
+        """Put a registration with a data node that has a copy of it, of which digests convince.
+
+        One digest that differs is enough: no request under way can explain it.
+        """
+        registration.peer = peer
+        queue = self.get_or_add(peer)
+        publisher = registration.publisher
+        queue.digest.add(publisher.publisher_id, publisher.version)
+        queue.unequal_count = UNEQUAL_MAX - 1
 
     def put_refused(self, registration: Registration, now: float) -> None:
         """Send a registration again that its data node refused, after a pause."""

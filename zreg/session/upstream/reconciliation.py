@@ -14,7 +14,7 @@ from zreg.config import Config, Limits
 from zreg.effects import WARNING, Effect, Link, Log, Send
 from zreg.model import Cause, Removal
 from zreg.session.upstream.data_links import DataLinks
-from zreg.session.upstream.node_queues import NodeQueues
+from zreg.session.upstream.node_queues import UNEQUAL_MAX, NodeQueues
 from zreg.session.upstream.registration import Registration
 from zreg.session.upstream.registrations import Registrations
 from zreg.wire.data_messages import (
@@ -25,7 +25,6 @@ from zreg.wire.data_messages import (
 )
 from zreg.wire.messages import Message
 
-_UNEQUAL_MAX: Final = 2
 # How many registrations one turn gathers for a comparison: the next turn goes on. It takes 5 ms.
 _SLICE: Final = 5000
 # How many ids one record names if it has the ids of several first bytes. A data node takes 10 ms.
@@ -97,7 +96,7 @@ class Reconciliation:
             comparison.has_progress = False
             return []
         queue.unequal_count = 0 if compared.is_equal else queue.unequal_count + 1
-        if queue.unequal_count < _UNEQUAL_MAX:
+        if queue.unequal_count < UNEQUAL_MAX:
             return []
         queue.unequal_count = 0
         fields: dict[str, str | int | float] = {"node": peer, "publishers": queue.digest.count}

@@ -17,6 +17,7 @@ class Registration:
 
     __slots__ = (
         "client_request_id",
+        "copies",
         "name",
         "peer",
         "publisher",
@@ -30,6 +31,8 @@ class Registration:
         self.removal: Removal | None = None
         # The client's request that waits for the answer; 0 if none does.
         self.client_request_id = 0
+        # How many data nodes hold its present state; 0 if none has accepted it.
+        self.copies = 0
         # The data node in whose queue this registration is.
         self.peer = NO_NODE
         # The request under way there; 0 if there is none.

@@ -20,6 +20,7 @@ from zreg.session.upstream.registration import (
     unknown_registration,
 )
 from zreg.wire.client_messages import Unpublish
+from zreg.wire.common_messages import Accepted
 
 
 class Registrations:
@@ -118,12 +119,14 @@ class Registrations:
             if registration.request_id:
                 del queue.in_flight[registration.request_id]
                 registration.request_id = 0
+            registration.copies = 0
             queue.unsent[publisher_id] = registration
             queues.touched[peer] = None
             return
         self._take_back(registration)
         registration.publisher = publisher
         registration.removal = None
+        registration.copies = 0
         self._put(registration)
 
     def add_unknown(self, unpublish: Unpublish, client_id: bytes) -> Registration:
@@ -178,28 +181,30 @@ class Registrations:
 
     # --- what data nodes say ------------------------------------------------------------------
 
-    def on_accepted(self, peer: str, request_ids: Iterable[int]) -> list[Registration]:
+    def on_accepted(self, peer: str, accepted: Accepted) -> list[Registration]:
         """Note what a data node accepted; return the registrations whose state it was."""
         queue = self._queues.by_peer.get(peer)
         if queue is None:
             return []
-        accepted: list[Registration] = []
-        for request_id in request_ids:
+        registrations: list[Registration] = []
+        copies = accepted.copies
+        for request_id in accepted.request_ids:
             registration = queue.in_flight.pop(request_id, None)
             if registration is None:
                 continue
             registration.request_id = 0
+            registration.copies = copies
             if self._queues.is_moving and self._move(registration):
                 queue.suspicion_count -= registration.is_suspected
                 continue
             if registration.removal is not None:
                 queue.suspicion_count -= registration.is_suspected
                 del self._registrations[registration.publisher.publisher_id]
-            accepted.append(registration)
+            registrations.append(registration)
         queue.refused_count = 0
         if queue.unsent:
             self._queues.touched[peer] = None
-        return accepted
+        return registrations
 
     def on_refused(
         self, peer: str, request_id: int, now: float, *, is_final: bool
@@ -262,12 +267,24 @@ class Registrations:
     def _move(self, registration: Registration) -> bool:
         """Put a registration into the queue of its primary; return whether that is another one.
 
-        The former primary may accept it still: that is ignored, since it gives up what it has.
+        The former primary may accept it still: that is ignored, since it gives up what it has. A
+        new primary that has a copy already is not sent the registration: digests show if it lacks
+        anything.
         """
-        if registration.peer == self._links.primary(registration.name):
+        peer = self._links.primary(registration.name)
+        if registration.peer == peer:
             return False
+        has_copy = (
+            registration.copies > 1
+            and self._links.had_copy(peer, registration.name)
+            and self._is_answered_for(registration)
+            and self.is_accepted(registration)
+        )
         self._take_back(registration)
-        self._put(registration)
+        if has_copy:
+            self._queues.adopt(registration, peer)
+        else:
+            self._put(registration)
         return True
 
     def on_incarnation_lost(self) -> None:
