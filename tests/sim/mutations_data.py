@@ -159,10 +159,11 @@ def suspicions_are_judged_at_once() -> list[Patch]:
 def a_new_life_keeps_what_the_former_held() -> list[Patch]:
     """An expired but living data node rejoins empty: sessions have written elsewhere meanwhile."""
 
-    def take_roles(self: DataCore, now: float) -> None:
+    def take_roles(self: DataCore, now: float) -> list[Effect]:
         incarnation = self._placement.incarnation
-        if incarnation is not None and incarnation.node_id in self._placement.ring.node_ids:
-            _take_roles(self, now)
+        if incarnation is None or incarnation.node_id not in self._placement.ring.node_ids:
+            return []
+        return _take_roles(self, now)
 
     return [(DataCore, "_take_roles", take_roles)]
 

@@ -19,6 +19,8 @@ from zreg.wire.messages import Message
 
 PAY = data_info_id("pay")
 META = ("tcp://meta:9610",)
+# For rules about a primary that has nobody to ask.
+ONE_COPY = Config(meta_addresses=META, replica_count=1)
 
 
 class BrokenPromiseError(AssertionError):

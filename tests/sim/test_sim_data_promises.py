@@ -2,6 +2,7 @@
 
 from promises import (
     META,
+    ONE_COPY,
     PAY,
     HostilePeer,
     Post,
@@ -138,7 +139,7 @@ def test_no_write_is_accepted_by_a_data_node_that_is_no_longer_the_primary() -> 
 
 def test_a_data_node_that_slept_through_a_ring_removes_nothing() -> None:
     """It is the primary of an id again, and another node took a publisher of it in between."""
-    cluster = make_cluster(data=2)
+    cluster = make_cluster(data=2, config=ONE_COPY)
     data_3_owns = _name_that_moves_to_data_3(cluster)
     cluster.client("publisher", [1])
     cluster.client("watcher", [2])
@@ -164,7 +165,7 @@ def test_a_data_node_that_slept_through_a_ring_removes_nothing() -> None:
 
 def _name_that_moves_to_data_3(cluster: SimCluster) -> DataInfoId:
     """Return an id that a third data node takes over."""
-    other = make_cluster(data=3)
+    other = make_cluster(data=3, config=ONE_COPY)
     taken = ring_of(membership_of(other))
     ring = ring_of(membership_of(cluster))
     names = (DataInfoId(f"{n}#@#a#@#b") for n in range(1000))
@@ -172,7 +173,7 @@ def _name_that_moves_to_data_3(cluster: SimCluster) -> DataInfoId:
 
 
 def test_a_data_node_that_was_taken_for_dead_begins_its_new_life_empty() -> None:
-    cluster = make_cluster(data=2)
+    cluster = make_cluster(data=2, config=ONE_COPY)
     name = owned_by(cluster, "data-1")
     view, publisher_id = watched(cluster, name)
     # It is taken for dead; its client's changes go to data-2.

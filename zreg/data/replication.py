@@ -48,6 +48,8 @@ class Replication:
         self._in_sync: list[tuple[str, ...] | None] = [()] * len(self._targets)
         self.number = 0
         self._digest_at = 0.0
+        # When all copies are compared next, also those without changes.
+        self._sweep_at = 0.0
 
     def stream(self, peer: str) -> ReplicaStream | None:
         """Return the stream to a replica."""
@@ -151,7 +153,7 @@ class Replication:
         self.number += 1
         for stream in self._targets[datum.bucket]:
             if stream.is_up:
-                stream.note(datum.name, change)
+                stream.note(datum.bucket, datum.name, change)
 
     def on_replicated(self, peer: str, replicated: Replicated) -> bool:
         """Note what a replica holds; return whether that is news."""
@@ -185,11 +187,14 @@ class Replication:
     # --- time ---------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Effect]:
-        """Connect again, and compare all copies once in a while."""
+        """Connect again; compare the copies that changed, and all of them once in a while."""
         if now >= self._digest_at:
             self._digest_at = now + self._config.digest_seconds
+            is_sweep = now >= self._sweep_at
+            if is_sweep:
+                self._sweep_at = now + self._config.sweep_seconds
             for stream in self._streams.values():
-                stream.request_digests(stream.buckets)
+                stream.compare(everything=is_sweep)
         return self._connections.tick(now)
 
     def next_tick_at(self) -> float | None:
