@@ -135,7 +135,7 @@ def make_starting() -> DataCore:
     assert core.start(0.0) == [Listen(Link.MEMBERSHIP, MEMBERSHIP_TOPIC)]
     assert core.tick(0.0) == [Connect(Link.META, META, META)]
     assert core.receive(Link.LOCAL, "", PeerUp(Link.META, META), 0.0) == [
-        Send(Link.META, META, Join(1, ME, b"", 0))
+        Send(Link.META, META, Join(1, ME, b"", 0, reports_ready=True))
     ]
     return core
 
@@ -796,7 +796,9 @@ def test_a_member_beats_with_its_sequences_and_the_sessions_it_is_unreconciled_w
 def test_a_node_that_is_no_member_does_not_beat() -> None:
     core = make_starting()
 
-    assert core.tick(CONFIG.beat_seconds) == [Send(Link.META, META, Join(2, ME, b"", 0))]
+    assert core.tick(CONFIG.beat_seconds) == [
+        Send(Link.META, META, Join(2, ME, b"", 0, reports_ready=True))
+    ]
 
 
 def test_the_next_tick_is_the_earliest_due_time() -> None:

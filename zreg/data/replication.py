@@ -6,6 +6,7 @@ there on, until it acknowledges too late or its connection ends. (Kafka has such
 no quorum decides, since zreg is AP.)
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from zreg.config import Config
@@ -42,7 +43,8 @@ class Replication:
         self._placement = placement
         self._connections = connections
         self._streams: dict[str, ReplicaStream] = {}
-        # For each bucket, the streams of its replicas; none where this node is not the primary.
+        # For each bucket, the streams of its replicas and guests; none where this node is not the
+        # primary.
         self._targets: list[tuple[ReplicaStream, ...]] = [()] * len(placement.ring.placements)
         # For each bucket, the replicas in sync; None: not known since the last change of any.
         self._in_sync: list[tuple[str, ...] | None] = [()] * len(self._targets)
@@ -56,20 +58,24 @@ class Replication:
         return self._streams.get(peer)
 
     def in_sync(self, bucket: int) -> tuple[str, ...]:
-        """Return the peer names of the replicas of a bucket that are in sync."""
+        """Return the peer names of the replicas of a bucket that are in sync, without guests."""
         known = self._in_sync[bucket]
         if known is None:
-            streams = self._targets[bucket]
-            known = tuple(stream.peer for stream in streams if bucket in stream.in_sync)
+            peers = self._connections.peers
+            counting = {peers.get(node_id) for node_id in self._placement.replicas(bucket)}
+            known = tuple(
+                stream.peer
+                for stream in self._targets[bucket]
+                if bucket in stream.in_sync and stream.peer in counting
+            )
             self._in_sync[bucket] = known
         return known
 
     def copy_counts(self) -> tuple[int, int]:
         """Return how many copies of its buckets are in sync, and how many there should be."""
-        streams = self._streams.values()
-        return sum(len(each.in_sync) for each in streams), sum(
-            len(each.buckets) for each in streams
-        )
+        buckets = range(len(self._targets))
+        in_sync = sum(len(self.in_sync(bucket)) for bucket in buckets)
+        return in_sync, sum(len(self._placement.replicas(bucket)) for bucket in buckets)
 
     def _note_moved(self) -> None:
         """Forget what is known of `in_sync`, because a stream has changed."""
@@ -84,7 +90,7 @@ class Replication:
         """
         held: dict[str, list[int]] = {}
         for bucket in range(len(self._targets)):
-            for node_id in self._placement.replicas(bucket):
+            for node_id in self._holders(bucket):
                 held.setdefault(node_id, []).append(bucket)
         members = membership.of(Role.DATA, *_HOLDERS)
         effects = self._connections.follow(m for m in members if m.node_id in held)
@@ -96,11 +102,15 @@ class Replication:
             if has_new_ring or stream.buckets != buckets:
                 stream.take_buckets(buckets)
         for bucket in range(len(self._targets)):
-            nodes = self._placement.replicas(bucket)
+            nodes = self._holders(bucket)
             streams = (self._streams[peers[node_id]] for node_id in nodes if node_id in peers)
             self._targets[bucket] = tuple(streams)
         self._note_moved()
         return effects
+
+    def _holders(self, bucket: int) -> Iterator[str]:
+        yield from self._placement.replicas(bucket)
+        yield from self._placement.guests(bucket)
 
     def on_peer_up(self, event: PeerUp) -> list[Effect]:
         """Say who this node is, and begin the stream."""
