@@ -26,6 +26,7 @@ _commit = DatumStore.commit
 _append = DatumStore._append
 _remove = DatumStore.remove
 _follow_ring = Placement.follow
+_follow_sessions = Writes.follow
 _start = DataCore.start
 _take_roles = DataCore._take_roles
 
@@ -149,6 +150,16 @@ def rings_slept_through_are_trusted() -> list[Patch]:
 def suspicions_of_departed_sessions_count() -> list[Patch]:
     """Data nodes ignore removals after a close or silence from a departed session."""
     return [(Writes, "_is_suspicion_of_departed", lambda self, removal: False)]
+
+
+def departed_sessions_register() -> list[Patch]:
+    """A departed session registers nothing: the rest of its grace may be too short for a move."""
+
+    def follow(self: Writes, membership: Membership) -> None:
+        _follow_sessions(self, membership)
+        self._living = self._sessions
+
+    return [(Writes, "follow", follow)]
 
 
 def suspicions_are_judged_at_once() -> list[Patch]:

@@ -70,6 +70,12 @@ def is_registered(cluster: SimCluster, client: str, publisher_id: bytes) -> bool
     return any(isinstance(e, Registered) and publisher_id in e.publisher_ids for e in events)
 
 
+def session_of(cluster: SimCluster, client: str) -> str:
+    """Return the address of the session that has welcomed a client; "" if none has."""
+    statistics = cluster.sim.processes[client].core.statistics()
+    return str(statistics["session"]) if statistics["phase"] == "open" else ""
+
+
 def membership_of(cluster: SimCluster) -> Membership:
     """Return the membership as the leader of meta knows it."""
     leader = cluster.leader()

@@ -13,6 +13,7 @@ from promises import (
     owned_by,
     promise,
     runs_consistently,
+    session_of,
     watched,
 )
 
@@ -29,6 +30,11 @@ from zreg.wire.membership_messages import MembershipReply
 
 def primary_of(cluster: SimCluster, name: DataInfoId) -> str | None:
     return ring_of(membership_of(cluster)).primary(name)
+
+
+def sessions_of(cluster: SimCluster) -> list[Incarnation]:
+    """Return the sessions of the membership, departed ones too."""
+    return [member.incarnation for member in membership_of(cluster).of(Role.SESSION, *Status)]
 
 
 # --- versions and tombstones ----------------------------------------------------------------------
@@ -240,6 +246,33 @@ def test_what_a_departed_session_suspects_removes_nothing() -> None:
     never_loses(cluster, view, 2.0)
     sim.heal()
     never_loses(cluster, view, 5.0)
+
+
+def test_a_departed_session_that_wakes_takes_no_publisher_from_a_living_one() -> None:
+    """Its own grace is nearly over, and its client does not reach another session at once."""
+    cluster = make_cluster(sessions=3)
+    view, _ = watched(cluster, at=3)
+    sim, grace_seconds = cluster.sim, cluster.config.session_grace_seconds
+    former = next(each for each in sessions_of(cluster) if each.node_id == "session-1")
+    sim.cut("publisher", "session-3")
+    sim.freeze("session-1", 60.0)
+    assert sim.run_until(lambda: len(membership_of(cluster).of(Role.SESSION)) == 2, 5.0)
+    never_loses(cluster, view, grace_seconds - 5.0)
+    # The client leaves session-2, and waits at session-1 until that one runs again.
+    sim.freeze("session-2", 4.0)
+    never_loses(cluster, view, 4.5)
+    # It is back at the data node before it hears from meta.
+    sim.cut("session-1", "meta")
+    sim.resume("session-1")
+    assert sim.run_until(lambda: session_of(cluster, "publisher") == "tcp://session-1:9600", 0.1)
+    cluster.run(0.1)
+    assert former in sessions_of(cluster)
+    for name in ("session-1", "session-2"):
+        sim.cut("publisher", name)
+    never_loses(cluster, view, 6.0)
+    assert former not in sessions_of(cluster)
+    sim.heal()
+    never_loses(cluster, view, grace_seconds + 5.0)
 
 
 def test_a_suspicion_waits_for_a_session_that_the_data_node_does_not_hear() -> None:

@@ -60,6 +60,9 @@ SECTION_11: dict[Mutation, Scenario] = {
     data.suspicions_of_departed_sessions_count: (
         data_promises.test_what_a_departed_session_suspects_removes_nothing
     ),
+    data.departed_sessions_register: (
+        data_promises.test_a_departed_session_that_wakes_takes_no_publisher_from_a_living_one
+    ),
     data.suspicions_are_judged_at_once: (
         data_promises.test_a_suspicion_waits_for_a_session_that_the_data_node_does_not_hear
     ),
