@@ -118,6 +118,9 @@ SECTION_11: dict[Mutation, Scenario] = {
     client.any_session_is_as_good: (
         client_promises.test_a_client_goes_on_to_a_session_that_meta_has_admitted
     ),
+    client.any_session_is_good_for_long: (
+        client_promises.test_a_client_stays_with_no_session_that_cannot_register_and_knows_no_other
+    ),
     client.grace_runs_always: (
         client_promises.test_no_view_changes_when_the_last_session_is_stopped_for_longer_than_the_grace
     ),
