@@ -9,6 +9,7 @@ from zreg.data.core import DataCore
 from zreg.data.datum import Datum
 from zreg.data.followers import Followers
 from zreg.data.placement import Placement
+from zreg.data.repairs import Repairs
 from zreg.data.session_comparisons import SessionComparisons
 from zreg.data.store import DatumStore
 from zreg.data.suspicions import Suspicions
@@ -176,7 +177,9 @@ def a_new_life_keeps_what_the_former_held() -> list[Patch]:
             return []
         return _take_roles(self, now)
 
-    return [(DataCore, "_take_roles", take_roles)]
+    # What an INITIAL node has and its primary lacks, it does not offer: a second guard.
+    may_merge = (Repairs, "_may_merge", lambda self, bucket, now: True)
+    return [(DataCore, "_take_roles", take_roles), may_merge]
 
 
 def a_publisher_id_is_shared() -> list[Patch]:

@@ -153,8 +153,11 @@ def test_a_data_node_that_slept_through_a_ring_removes_nothing() -> None:
     sleeper = primary_of(cluster, data_3_owns)
     assert sleeper is not None
     assert cluster.settles(view, [])
-    cluster.sim.freeze(sleeper, 2.6)
+    reports = cluster.sim.record_counts["Ready"]
     cluster.data(3)
+    # data-3 has compared its copies with the sleeper, and becomes WORKING next.
+    assert cluster.sim.run_until(lambda: cluster.sim.record_counts["Ready"] > reports, 1.0)
+    cluster.sim.freeze(sleeper, 2.6)
     assert cluster.sim.run_until(lambda: primary_of(cluster, data_3_owns) == "data-3", 1.0)
     # Every session knows the new ring.
     cluster.run(0.1)
@@ -189,8 +192,8 @@ def test_a_data_node_that_was_taken_for_dead_begins_its_new_life_empty() -> None
     assert cluster.settles(view, [])
     added = len(view.added)
     cluster.run(10.0)
-    assert primary_of(cluster, name) == "data-1"
     promise(len(view.added) == added, "a removed publisher came back")
+    promise(primary_of(cluster, name) == "data-1", "the node never becomes WORKING again")
 
 
 # --- sessions that die, and who may say what ------------------------------------------------------

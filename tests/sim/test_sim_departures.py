@@ -237,6 +237,7 @@ def test_a_new_leader_ends_the_wait_that_the_former_one_began(seed: int) -> None
     assert cluster.sim.run_until(lambda: cluster.leader() not in (None, former), 3.0)
     assert status(cluster, "data-2") is Status.INITIAL
 
-    cluster.run(5.5)
+    # It reports again a second after the last refusal.
+    cluster.run(6.5)
 
     assert status(cluster, "data-2") is Status.WORKING
