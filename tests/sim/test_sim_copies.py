@@ -1,0 +1,315 @@
+"""Directed scenarios of copies: take-over, joining, leaving, slow replicas, repair."""
+
+import pytest
+from promises import make_cluster, membership_of, never_loses, owned_by, promise, watched
+
+from zreg.config import Config
+from zreg.effects import HandedOver, HandOver
+from zreg.model import Cause, DataInfoId, Publisher, Removal, Role, Status, data_info_id
+from zreg.primitives.ring import ring_of
+from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.view_log import ViewLog
+
+NAMES = [data_info_id(f"service-{number}") for number in range(30)]
+SEEDS = range(1, 5)
+
+
+def store_of(cluster: SimCluster, node_id: str) -> dict[DataInfoId, dict[bytes, Publisher]]:
+    """Return what a data node holds, copies too."""
+    buckets = cluster.sim.processes[node_id].core._store.buckets
+    return {datum.name: dict(datum.publishers) for datum in buckets.all() if datum.publishers}
+
+
+def statistics_of(cluster: SimCluster, node_id: str) -> dict[str, int]:
+    return cluster.sim.processes[node_id].core.statistics()  # type: ignore[return-value]
+
+
+def status_of(cluster: SimCluster, node_id: str) -> Status | None:
+    member = membership_of(cluster).living(node_id)
+    return None if member is None else member.status
+
+
+def make_published(seed: int, *, data: int, sessions: int = 2) -> tuple[SimCluster, list[ViewLog]]:
+    """Return a cluster with thirty publications, of which one subscriber sees each."""
+    cluster = make_cluster(seed=seed, sessions=sessions, data=data)
+    cluster.client("publisher", [1])
+    cluster.client("watcher", [sessions])
+    views = [cluster.subscribe("watcher", name, feed_id=at) for at, name in enumerate(NAMES, 1)]
+    for name in NAMES:
+        cluster.publish("publisher", name, "alive")
+    assert all(cluster.settles(view, ["alive"]) for view in views)
+    cluster.run(2.0)
+    return cluster, views
+
+
+def none_is_lost(cluster: SimCluster, views: list[ViewLog], seconds: float) -> None:
+    end = cluster.sim.now + seconds
+    while cluster.sim.now < end:
+        cluster.run(0.1)
+        promise(not any(view.removed for view in views), "a view lost a publisher that lives")
+    promise(all(view.values() == ["alive"] for view in views), "a view lacks a publisher")
+
+
+def are_placed(cluster: SimCluster) -> bool:
+    """Return whether each id is on the nodes of its placement, and on no other WORKING one."""
+    ring = ring_of(membership_of(cluster))
+    held = {node_id: store_of(cluster, node_id).keys() for node_id in ring.node_ids}
+    return all(
+        {node_id for node_id in ring.node_ids if name in held[node_id]} == set(ring.placement(name))
+        for name in NAMES
+    )
+
+
+# --- copies ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [1, 2, 3, 5])
+def test_a_datum_is_on_three_nodes_or_as_many_as_there_are(data: int) -> None:
+    cluster, _ = make_published(1, data=data)
+
+    assert are_placed(cluster)
+    registrations = cluster.sim.processes["session-1"].core._data.registrations
+    assert {each.copies for each in registrations} == {min(data, 3)}
+
+
+def test_a_replica_that_does_not_answer_delays_an_acceptance_for_a_moment_only() -> None:
+    cluster, views = make_published(2, data=3)
+    cluster.sim.freeze("data-2", 2.5)
+    name = owned_by(cluster, "data-1")
+    cluster.publish("publisher", name, "new")
+    registrations = cluster.sim.processes["session-1"].core._data.registrations
+    started_at = cluster.sim.now
+
+    def copies() -> list[int]:
+        return [each.copies for each in registrations if each.name == name]
+
+    assert cluster.sim.run_until(lambda: copies() == [3, 2], 1.0)
+    assert cluster.sim.now - started_at < cluster.config.replica_ack_seconds + 0.1
+    late = [line for line in cluster.sim.trace if " data.replica.late " in line]
+    assert len(late) == 1
+    assert "replica=data-2@" in late[0]
+    # It is in sync again once it is quick.
+    cluster.run(6.0)
+    statistics = statistics_of(cluster, "data-1")
+    assert statistics["copies_in_sync"] == statistics["copies_wanted"]
+    assert store_of(cluster, "data-2")[name] == store_of(cluster, "data-1")[name]
+    assert not any(view.removed for view in views)
+
+
+# --- take-over ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_new_primary_goes_on_from_its_copy_and_asks_no_session(seed: int) -> None:
+    """No registration is sent again, and no change is hinted: there is none."""
+    cluster, views = make_published(seed, data=4)
+    before = cluster.sim.record_counts.copy()
+    cluster.sim.kill("data-1")
+    none_is_lost(cluster, views, 5.0)
+
+    after = cluster.sim.record_counts
+    assert after["PublishDatum"] == before["PublishDatum"]
+    assert after["Changed"] == before["Changed"]
+    assert are_placed(cluster)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_two_nodes_held_outlives_its_primary_without_any_session(seed: int) -> None:
+    cluster, _ = make_published(seed, data=4)
+    wanted = {name: store_of(cluster, node)[name] for name, node in primaries(cluster).items()}
+    for session in ("session-1", "session-2"):
+        for node_id in ("data-1", "data-2", "data-3", "data-4"):
+            cluster.sim.cut(session, node_id)
+    for node_id in ("data-1", "data-2"):
+        cluster.sim.kill(node_id)
+        assert cluster.sim.run_until(lambda gone=node_id: status_of(cluster, gone) is None, 10.0)
+        cluster.run(3.0)
+
+    found = {name: store_of(cluster, node).get(name) for name, node in primaries(cluster).items()}
+    promise(found == wanted, "a registration that two nodes held was lost")
+
+
+def primaries(cluster: SimCluster) -> dict[DataInfoId, str]:
+    ring = ring_of(membership_of(cluster))
+    return {name: ring.placement(name)[0] for name in NAMES}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_sessions_and_a_data_node_die_at_once_and_no_view_changes(seed: int) -> None:
+    cluster, views = make_published(seed, data=4)
+    for name in ("session-1", "session-2", "data-1"):
+        cluster.sim.kill(name)
+    cluster.run(1.0)
+    for number in (1, 2):
+        cluster.session(number)
+    none_is_lost(cluster, views, 15.0)
+
+
+# --- joining, leaving -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_node_that_joins_works_only_when_it_holds_all_that_it_will_own(seed: int) -> None:
+    cluster, views = make_published(seed, data=3)
+    cluster.data(4)
+    assert cluster.sim.run_until(lambda: status_of(cluster, "data-4") is Status.INITIAL, 1.0)
+    assert cluster.sim.run_until(lambda: status_of(cluster, "data-4") is Status.WORKING, 3.0)
+    held = store_of(cluster, "data-4")
+    ring = ring_of(membership_of(cluster))
+    promise(
+        all(name in held for name in NAMES if "data-4" in ring.placement(name)),
+        "a node works that lacks what it owns",
+    )
+    before = cluster.sim.record_counts["PublishDatum"]
+    none_is_lost(cluster, views, 3.0)
+    assert cluster.sim.record_counts["PublishDatum"] == before
+    assert are_placed(cluster)
+
+
+def test_a_node_that_joins_counts_as_no_copy() -> None:
+    cluster, _ = make_published(1, data=2)
+    cluster.data(3)
+    cluster.sim.cut("data-3", "meta")
+    name = owned_by(cluster, "data-1")
+    cluster.publish("publisher", name, "new")
+    cluster.run(0.5)
+    registrations = cluster.sim.processes["session-1"].core._data.registrations
+    assert {each.copies for each in registrations} == {2}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_several_nodes_join_while_one_of_them_and_a_source_die(seed: int) -> None:
+    cluster, views = make_published(seed, data=3)
+    for number in (4, 5, 6):
+        cluster.data(number)
+    cluster.run(0.005 * seed)
+    cluster.sim.kill("data-5")
+    cluster.sim.kill("data-2")
+    none_is_lost(cluster, views, 15.0)
+    assert {m.node_id for m in membership_of(cluster).of(Role.DATA)} == {
+        "data-1",
+        "data-3",
+        "data-4",
+        "data-6",
+    }
+    assert are_placed(cluster)
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_node_that_leaves_hands_over_first(seed: int, copies: int) -> None:
+    config = Config(meta_addresses=("tcp://meta:9610",), replica_count=copies)
+    cluster = make_cluster(seed=seed, data=3, config=config)
+    view, publisher_id = watched(cluster, owned_by(cluster, "data-2"))
+    name = owned_by(cluster, "data-2")
+    cluster.sim.post("data-2", HandOver())
+    process = cluster.sim.processes["data-2"]
+    assert cluster.sim.run_until(lambda: HandedOver() in process.events, 5.0)
+    assert status_of(cluster, "data-2") is Status.LEAVING
+    heir = ring_of(membership_of(cluster)).placement(name)[0]
+    promise(publisher_id in store_of(cluster, heir)[name], "a node left before it handed over")
+    cluster.sim.kill("data-2")
+    never_loses(cluster, view, 3.0)
+    assert process.events.count(HandedOver()) == 1
+
+
+def test_the_only_data_node_leaves_at_once() -> None:
+    cluster, _ = make_published(1, data=1)
+    cluster.sim.post("data-1", HandOver())
+    cluster.run(0.01)
+
+    assert HandedOver() in cluster.sim.processes["data-1"].events
+
+
+def test_a_node_leaves_without_meta_at_once() -> None:
+    """Nothing could move: without meta no other node becomes primary."""
+    cluster, _ = make_published(1, data=3)
+    cluster.sim.kill("meta")
+    cluster.run(5.0)
+    cluster.sim.post("data-1", HandOver())
+    cluster.run(0.01)
+
+    assert HandedOver() in cluster.sim.processes["data-1"].events
+
+
+def test_a_rolling_restart_of_all_data_nodes_changes_no_view() -> None:
+    cluster, views = make_published(3, data=3)
+    for number in (1, 2, 3):
+        node_id = f"data-{number}"
+        cluster.sim.post(node_id, HandOver())
+        process = cluster.sim.processes[node_id]
+        assert cluster.sim.run_until(lambda p=process: HandedOver() in p.events, 5.0)
+        cluster.sim.kill(node_id)
+        none_is_lost(cluster, views, 1.0)
+        cluster.data(number)
+        assert cluster.sim.run_until(
+            lambda gone=node_id: status_of(cluster, gone) is Status.WORKING, 5.0
+        )
+        none_is_lost(cluster, views, 1.0)
+    assert are_placed(cluster)
+
+
+# --- repair ---------------------------------------------------------------------------------------
+
+
+def replica_of(cluster: SimCluster, name: DataInfoId) -> tuple[str, str]:
+    """Return the primary of an id and one of its replicas."""
+    placement = ring_of(membership_of(cluster)).placement(name)
+    return placement[0], placement[1]
+
+
+def test_a_copy_that_lacks_something_is_repaired() -> None:
+    cluster, _ = make_published(1, data=3)
+    primary, replica = replica_of(cluster, NAMES[0])
+    buckets = cluster.sim.processes[replica].core._store.buckets
+    datum = buckets.find(NAMES[0])
+    for publisher in list(datum.publishers.values()):
+        buckets.take_out(datum, publisher)
+    # The next change of the bucket has it compared.
+    cluster.publish("publisher", NAMES[0], "new")
+    cluster.run(5.0)
+
+    assert store_of(cluster, replica)[NAMES[0]] == store_of(cluster, primary)[NAMES[0]]
+
+
+def test_a_copy_without_changes_is_repaired_by_the_sweep() -> None:
+    cluster, _ = make_published(1, data=3)
+    primary, replica = replica_of(cluster, NAMES[0])
+    buckets = cluster.sim.processes[replica].core._store.buckets
+    datum = buckets.find(NAMES[0])
+    for publisher in list(datum.publishers.values()):
+        buckets.take_out(datum, publisher)
+    cluster.run(cluster.config.sweep_seconds + 5.0)
+
+    assert store_of(cluster, replica)[NAMES[0]] == store_of(cluster, primary)[NAMES[0]]
+
+
+def test_a_primary_that_lost_something_gets_it_from_its_copy() -> None:
+    cluster, views = make_published(1, data=3)
+    name = NAMES[0]
+    primary, _ = replica_of(cluster, name)
+    cluster.sim.cut("session-1", primary)
+    buckets = cluster.sim.processes[primary].core._store.buckets
+    datum = buckets.find(name)
+    (lost,) = datum.publishers.values()
+    buckets.take_out(datum, lost)
+    cluster.run(cluster.config.sweep_seconds + 5.0)
+
+    assert store_of(cluster, primary)[name] == {lost.publisher_id: lost}
+    assert not any(view.removed for view in views)
+
+
+def test_a_removal_that_a_copy_knows_and_the_primary_does_not_is_not_undone() -> None:
+    cluster, _ = make_published(1, data=3)
+    name = NAMES[0]
+    primary, replica = replica_of(cluster, name)
+    cluster.sim.cut("session-1", primary)
+    store = cluster.sim.processes[replica].core._store
+    datum = store.find(name)
+    (publisher,) = datum.publishers.values()
+    removal = Removal(publisher.publisher_id, publisher.version, Cause.UNPUBLISHED)
+    store.merge_copy(datum, (), [(removal, 100.0)], cluster.sim.now)
+    cluster.run(cluster.config.sweep_seconds + 5.0)
+
+    assert name not in store_of(cluster, primary)
+    assert name not in store_of(cluster, replica)
