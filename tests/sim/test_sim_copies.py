@@ -109,7 +109,7 @@ def test_a_new_primary_goes_on_from_its_copy_and_asks_no_session(seed: int) -> N
 
     after = cluster.sim.record_counts
     assert after["PublishDatum"] == before["PublishDatum"]
-    assert after["Changed"] == before["Changed"]
+    assert after.get("Changed") == before.get("Changed")
     assert are_placed(cluster)
 
 
