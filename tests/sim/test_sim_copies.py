@@ -96,6 +96,40 @@ def test_a_replica_that_does_not_answer_delays_an_acceptance_for_a_moment_only()
     assert not any(view.removed for view in views)
 
 
+def problems_of(cluster: SimCluster, node_id: str) -> dict[str, str]:
+    health = cluster.sim.processes[node_id].core.health(cluster.sim.now)
+    return {problem.code: problem.detail for problem in health.problems}
+
+
+def test_health_says_when_there_are_fewer_copies_than_before() -> None:
+    cluster, _ = make_published(1, data=3)
+    assert problems_of(cluster, "data-1") == {}
+    cluster.sim.kill("data-3")
+    cluster.run(3.0)
+    assert "at most 2 of 3 copies" in problems_of(cluster, "data-1")["copies-missing"]
+    cluster.data(3)
+    cluster.run(3.0)
+    assert problems_of(cluster, "data-1") == {}
+
+
+def test_health_says_when_a_replica_is_out_of_sync_for_long() -> None:
+    cluster, _ = make_published(1, data=3)
+    cluster.sim.cut("data-1", "data-2")
+    cluster.run(8.0)
+    assert problems_of(cluster, "data-1") == {}
+    cluster.run(8.0)
+    assert "not in sync for 1" in problems_of(cluster, "data-1")["copies-missing"]
+    cluster.sim.heal()
+    cluster.run(5.0)
+    assert problems_of(cluster, "data-1") == {}
+
+
+def test_one_data_node_alone_has_the_copies_that_it_can_have() -> None:
+    cluster, _ = make_published(1, data=1)
+    cluster.run(15.0)
+    assert problems_of(cluster, "data-1") == {}
+
+
 # --- take-over ------------------------------------------------------------------------------------
 
 

@@ -280,7 +280,7 @@ class DataCore:
 
     def health(self, now: float) -> Health:
         """Return the problems that this core knows of."""
-        return health_of(self._cluster_member, now)
+        return health_of(self._cluster_member, self._replicas.copy_watch, now)
 
     # --- membership ---------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from zreg.health import Harm, Health
+from zreg.data.copy_watch import CopyWatch
+from zreg.health import Harm, Health, Problem
 from zreg.membership.cluster_member import ClusterMember
 from zreg.membership.problems import membership_problems
 
@@ -12,11 +13,13 @@ _STILL_WORKS: Final = (
 _STILL_WORKS_UNADMITTED: Final = "it holds nothing and serves no requests"
 
 
-def health_of(cluster_member: ClusterMember, now: float) -> Health:
+def health_of(cluster_member: ClusterMember, copy_watch: CopyWatch, now: float) -> Health:
     """Return the problems of a data node; it can be sent work while it is a WORKING member."""
     is_admitted = cluster_member.incarnation is not None
     still_works = _STILL_WORKS if is_admitted else _STILL_WORKS_UNADMITTED
     found = membership_problems(
         cluster_member, now, still_works=still_works, not_admitted=Harm.STOPS_WORK
     )
+    if is_admitted and (detail := copy_watch.problem(now)):
+        found.append(Problem("copies-missing", detail))
     return Health(tuple(found))

@@ -5,12 +5,13 @@ that primaries made to it.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
 from zreg.data.acceptances import Acceptances
 from zreg.data.copies import Copies
 from zreg.data.copy_answers import CopyAnswers
+from zreg.data.copy_watch import CopyWatch
 from zreg.data.handover import Handover
 from zreg.data.hints import Hints
 from zreg.data.placement import Placement
@@ -52,6 +53,10 @@ if TYPE_CHECKING:
     from random import Random
 
 
+# The copies are counted so often, when a tick is due anyway.
+_LOOK_SECONDS: Final = 1.0
+
+
 class ReplicaHandler:
     """Joins what this node is as a primary (`replication`, …) and as a replica (`copies`)."""
 
@@ -72,6 +77,8 @@ class ReplicaHandler:
         self.acceptances = Acceptances(config, self.replication)
         self.hints = Hints(store, self.replication)
         self.copies = Copies(config, store, placement, cluster_member, refusals)
+        self.copy_watch = CopyWatch(placement, self.replication)
+        self._look_at = 0.0
         self.handover = Handover(config, placement, cluster_member, self.copies.repairs)
         self._answers = CopyAnswers(config, store, self.hints, placement, self.replication)
 
@@ -166,6 +173,9 @@ class ReplicaHandler:
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due."""
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            self.copy_watch.look(now)
         effects = self.replication.tick(now) + self.acceptances.tick(now)
         return effects + self.copies.repairs.tick(now)
 

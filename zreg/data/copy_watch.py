@@ -1,0 +1,52 @@
+"""Whether each datum of a primary has the copies that it should have, for health and people."""
+
+from typing import Final
+
+from zreg.data.placement import Placement
+from zreg.data.replication import Replication
+
+# A new replica is filled in less time, and a late one counts again.
+_PATIENCE_SECONDS: Final = 10.0
+
+
+class CopyWatch:
+    """Looks once in a while at how many copies there are, and remembers since when some lack.
+
+    Work is proportional to the number of buckets, which is fixed.
+    """
+
+    def __init__(self, placement: Placement, replication: Replication) -> None:
+        self._placement = placement
+        self._replication = replication
+        self._lacking_since: float | None = None
+        self._lacking_count = 0
+        # The most copies that a datum could have in the life of this process, and can have now.
+        self._most = 0
+        self._present = 0
+
+    def look(self, now: float) -> None:
+        """Count the copies."""
+        in_sync, wanted = self._replication.copy_counts()
+        self._lacking_count = wanted - in_sync
+        if not self._lacking_count:
+            self._lacking_since = None
+        elif self._lacking_since is None:
+            self._lacking_since = now
+        self._present = len(self._placement.ring.placements[0])
+        self._most = max(self._most, self._present)
+
+    def problem(self, now: float) -> str:
+        """Return what is wrong, for people; empty if nothing is."""
+        if 0 < self._present < self._most:
+            return (
+                f"each datum has at most {self._present} of {self._most} copies, since data nodes "
+                "are gone: start them again, or others"
+            )
+        since = self._lacking_since
+        if since is None or now < since + _PATIENCE_SECONDS:
+            return ""
+        return (
+            f"copies of {self._lacking_count} buckets are not in sync for {now - since:.0f} s: "
+            "registrations are accepted with fewer copies; check the load of the data nodes and "
+            "the network between them"
+        )
