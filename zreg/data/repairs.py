@@ -27,10 +27,10 @@ from zreg.wire.replication_messages import (
 
 # How many buckets are repaired at a time, and how many datums one request names: the primary goes
 # on to serve others between them.
-_ACTIVE_MAX: Final = 4
-_NAMES_MAX: Final = 64
+ACTIVE_MAX: Final = 4
+NAMES_MAX: Final = 64
 # A repair without an answer is given up; the next digest begins another one.
-_ANSWER_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 5.0
 
 
 class Repair:
@@ -50,7 +50,7 @@ class Repair:
 class Repairs:
     """The repairs that wait and those under way. Times are monotonic seconds.
 
-    Invariants: a bucket is repaired with one primary at a time, at most `_ACTIVE_MAX` at once. A
+    Invariants: a bucket is repaired with one primary at a time, at most `ACTIVE_MAX` at once. A
     repair under way has exactly one pending request.
     """
 
@@ -104,7 +104,7 @@ class Repairs:
 
     def _begin_next(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        while self._waiting and len(self._active) < _ACTIVE_MAX:
+        while self._waiting and len(self._active) < ACTIVE_MAX:
             bucket = next(iter(self._waiting))
             repair = self._active[bucket] = Repair(self._waiting.pop(bucket), bucket)
             effects.append(self._fetch_bucket(repair, now))
@@ -114,9 +114,7 @@ class Repairs:
 
     def _request_id(self, repair: Repair, now: float) -> int:
         request_id = self._requests.next_id()
-        self._requests.add(
-            repair.peer, request_id, repair, now=now, timeout_seconds=_ANSWER_SECONDS
-        )
+        self._requests.add(repair.peer, request_id, repair, now=now, timeout_seconds=ANSWER_SECONDS)
         return request_id
 
     def _fetch_bucket(self, repair: Repair, now: float, after: str = "") -> Effect:
@@ -125,7 +123,7 @@ class Repairs:
 
     def _fetch_copies(self, repair: Repair, now: float) -> list[Effect]:
         """Ask for the next datums that differ; go on with another bucket if there are none."""
-        count = min(_NAMES_MAX, len(repair.differing))
+        count = min(NAMES_MAX, len(repair.differing))
         names = tuple(repair.differing.popleft() for _ in range(count))
         if not names:
             del self._active[repair.bucket]
