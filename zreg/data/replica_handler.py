@@ -91,7 +91,9 @@ class ReplicaHandler:
             case OfferCopy():
                 self._answers.on_offer_copy(peer, message, now)
             case Refused(code=UnknownNodeError.code):
-                return self.replication.begin(peer)
+                effects = self.replication.begin(peer)
+                self.acceptances.on_acked(peer)
+                return effects
             case Refused():
                 return self._cluster_member.see_epoch(message.epoch)
             case _:
