@@ -42,7 +42,6 @@ from zreg.primitives.ring import bucket_of, ring_of
 from zreg.wire.data_messages import NodeHello
 from zreg.wire.messages import Message
 from zreg.wire.replication_messages import (
-    BucketDigests,
     BucketsCompared,
     Replicate,
     Replicated,
@@ -296,12 +295,6 @@ def digest_of(*publishers: Publisher) -> tuple[int, int]:
     for publisher in publishers:
         digest.add(publisher.publisher_id, publisher.version)
     return digest.count, digest.value
-
-
-def digests(*buckets: int, **content: tuple[int, int]) -> BucketDigests:
-    """Return the digests of empty buckets."""
-    del content
-    return BucketDigests(RING_EPOCH, tuple((bucket, 0, 0) for bucket in buckets))
 
 
 def replicate(number: int, *changes: tuple[DataInfoId, Change]) -> Replicate:
