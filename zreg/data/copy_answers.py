@@ -76,12 +76,7 @@ class CopyAnswers:
         if datum is None:
             return [Send(Link.DATA, peer, DatumCopy(request_id, name, ZERO, ZERO, (), (), 0))]
         effects = self._hints.commit([datum] if datum.is_dirty else [], epoch, now)
-        tombstones = [
-            (removal, ends_at - now)
-            for removal, ends_at in datum.tombstones.values()
-            if ends_at > now
-        ]
-        parts = copy_parts(datum.publishers.values(), tombstones)
+        parts = copy_parts(datum.publishers.values(), datum.remaining_tombstones(now))
         return effects + [
             Send(
                 Link.DATA,

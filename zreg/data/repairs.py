@@ -16,6 +16,7 @@ from zreg.data.store import DatumStore
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.model import ZERO, DataInfoId, Publisher, Removal
 from zreg.primitives.pending_requests import PendingRequests
+from zreg.primitives.ring import bucket_of
 from zreg.wire.parts import copy_parts
 from zreg.wire.replication_messages import (
     DatumCopy,
@@ -29,7 +30,7 @@ from zreg.wire.replication_messages import (
 # on to serve others between them.
 ACTIVE_MAX: Final = 4
 NAMES_MAX: Final = 64
-# A repair without an answer is given up; the next digest begins another one.
+# A repair without an answer, or a part of one, is given up; the next digest begins another one.
 ANSWER_SECONDS: Final = 5.0
 
 
@@ -114,8 +115,12 @@ class Repairs:
 
     def _request_id(self, repair: Repair, now: float) -> int:
         request_id = self._requests.next_id()
-        self._requests.add(repair.peer, request_id, repair, now=now, timeout_seconds=ANSWER_SECONDS)
+        self._await(repair, request_id, now)
         return request_id
+
+    def _await(self, repair: Repair, request_id: int, now: float) -> None:
+        """Await an answer, or the next part of it."""
+        self._requests.add(repair.peer, request_id, repair, now=now, timeout_seconds=ANSWER_SECONDS)
 
     def _fetch_bucket(self, repair: Repair, now: float, after: str = "") -> Effect:
         request = FetchBucket(self._request_id(repair, now), repair.bucket, after)
@@ -158,6 +163,8 @@ class Repairs:
         if repair is None:
             return []
         for name, count, value in answer.datums:
+            if bucket_of(name) != repair.bucket:
+                continue
             repair.named.add(name)
             datum = self._store.find(name)
             held = None if datum is None else datum.digest()
@@ -176,6 +183,7 @@ class Repairs:
         repair = self._requests.owner(peer, copy.request_id)
         if repair is None:
             return []
+        self._await(repair, copy.request_id, now)
         repair.publishers.update((each.publisher_id, each) for each in copy.publishers)
         repair.tombstones += copy.tombstones
         if copy.parts_left:
@@ -191,8 +199,10 @@ class Repairs:
     # --- merging ------------------------------------------------------------------------------
 
     def _take(self, repair: Repair, copy: DatumCopy, now: float) -> list[Effect]:
-        self.copy_count += 1
         store, name = self._store, copy.data_info_id
+        if bucket_of(name) != repair.bucket:
+            return []
+        self.copy_count += 1
         datum = store.find(name)
         if datum is None:
             if copy.revision == ZERO:
@@ -215,9 +225,7 @@ class Repairs:
         theirs = repair.publishers
         publishers = [each for key, each in datum.publishers.items() if theirs.get(key) != each]
         tombstones = [
-            (removal, ends_at - now)
-            for key, (removal, ends_at) in datum.tombstones.items()
-            if key in theirs and ends_at > now
+            each for each in datum.remaining_tombstones(now) if each[0].publisher_id in theirs
         ]
         if not publishers and not tombstones:
             return []
