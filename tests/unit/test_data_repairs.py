@@ -169,12 +169,24 @@ def test_a_datum_that_the_primary_lacks_is_offered() -> None:
     replica = make_repairing(published(), name=FIRST)
     replica.hold(published(), name=SECOND)
 
-    assert name_datums(replica, line(SECOND, published())) == [
+    assert name_datums(replica, line(SECOND, published())) == [ask(FetchCopies(2, (FIRST,)))]
+    assert take(replica, copy(2, FIRST, version=ZERO)) == [
         ask(OfferCopy(FIRST, (published(),), ()))
     ]
 
     assert replica.datum(FIRST).is_unsure
     assert not replica.datum(SECOND).is_unsure
+
+
+def test_a_datum_that_the_primary_has_emptied_is_not_offered() -> None:
+    """The primary names no datum without publishers, but has the tombstones of this one."""
+    replica = make_repairing(published())
+    name_datums(replica)
+
+    assert take(replica, copy(2, NAME, (unpublished(P1), 60.0))) == []
+
+    assert replica.held() == []
+    assert (replica.datum().version, replica.datum().is_unsure) == (v(9), False)
 
 
 def test_an_empty_datum_that_the_primary_lacks_is_not_offered() -> None:
@@ -234,10 +246,11 @@ def test_a_copy_that_is_too_old_drops_what_the_primary_lacks() -> None:
     replica.hold(published(), name=SECOND)
 
     assert name_datums(replica, line(NAME, published(P1), published(P3)), now=OLD) == [
-        ask(FetchCopies(2, (NAME,)))
+        ask(FetchCopies(2, (NAME, SECOND)))
     ]
-    assert replica.held(SECOND) == []
     assert take(replica, copy(2, NAME, published(P1), published(P3)), OLD) == []
+    assert take(replica, copy(2, SECOND, version=ZERO), OLD) == []
+    assert replica.held(SECOND) == []
 
     assert replica.held() == [published(P1), published(P3)]
     assert not replica.datum().is_unsure
@@ -272,7 +285,8 @@ def test_a_new_ring_makes_no_copy_newer_that_the_node_kept_before() -> None:
     replica.repairs.on_ring(OLD)
     replica.repairs.begin(PRIMARY, [BUCKET], OLD)
 
-    assert name_datums(replica, now=OLD) == []
+    assert name_datums(replica, now=OLD) == [ask(FetchCopies(2, (NAME,)))]
+    assert take(replica, copy(2, NAME, version=ZERO), OLD) == []
     assert replica.held() == []
 
 
@@ -285,7 +299,11 @@ def test_a_copy_that_the_node_did_not_keep_before_is_new() -> None:
     replica.hold(published())
     replica.repairs.begin(PRIMARY, [BUCKET], OLD)
 
-    assert name_datums(replica, now=OLD) == [ask(OfferCopy(NAME, (published(),), ()))]
+    name_datums(replica, now=OLD)
+
+    assert take(replica, copy(2, NAME, version=ZERO), OLD) == [
+        ask(OfferCopy(NAME, (published(),), ()))
+    ]
 
 
 # --- pages, parts, limits -------------------------------------------------------------------------

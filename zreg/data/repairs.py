@@ -172,11 +172,13 @@ class Repairs:
                 repair.differing.append(name)
         if answer.datums and not answer.is_complete:
             return [self._fetch_bucket(repair, now, answer.datums[-1][0])]
-        effects: list[Effect] = []
-        for datum in list(self._store.buckets.datums(repair.bucket)):
-            if datum.name not in repair.named and datum.publishers:
-                effects += self._settle_extras(repair, datum, now)
-        return effects + self._fetch_copies(repair, now)
+        # What the primary does not name it may have removed: it has the tombstones.
+        repair.differing.extend(
+            datum.name
+            for datum in self._store.buckets.datums(repair.bucket)
+            if datum.name not in repair.named and datum.publishers
+        )
+        return self._fetch_copies(repair, now)
 
     def on_datum_copy(self, peer: Peer, copy: DatumCopy, now: float) -> list[Effect]:
         """Gather the parts of a datum; merge it when the last one is here."""
@@ -221,16 +223,13 @@ class Repairs:
         return now - self._equal_at.get(bucket, now) <= self._merge_seconds
 
     def _settle_extras(self, repair: Repair, datum: Datum, now: float) -> list[Effect]:
-        """Offer what a copy has and the primary lacks; drop it if the copy is too old."""
+        """Offer what a copy has and the primary lacks; a copy that was replaced has nothing."""
         theirs = repair.publishers
         publishers = [each for key, each in datum.publishers.items() if theirs.get(key) != each]
         tombstones = [
             each for each in datum.remaining_tombstones(now) if each[0].publisher_id in theirs
         ]
         if not publishers and not tombstones:
-            return []
-        if not self._may_merge(repair.bucket, now):
-            self._store.replace_copy(datum)
             return []
         datum.is_unsure = True
         self.offer_count += 1
