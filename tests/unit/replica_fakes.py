@@ -140,12 +140,15 @@ class FakeMember:
     def __init__(self, epoch: int = EPOCH) -> None:
         self.epoch = epoch
         self.leader: str | None = "meta"
+        self.is_reached = True
         self.gone: list[Incarnation] = []
 
     def see_epoch(self, epoch: int) -> list[Effect]:
         return [fetched(epoch)] if epoch > self.epoch else []
 
     def report_gone(self, gone: Incarnation) -> list[Effect]:
+        if not self.is_reached:
+            return []
         self.gone.append(gone)
         return [Log(INFO, "test.gone", {"node": str(gone)})]
 

@@ -334,6 +334,19 @@ def test_the_loss_of_a_replica_is_reported_once_to_each_leader() -> None:
     assert member.gone == [D2, D2]
 
 
+def test_a_loss_that_could_not_be_reported_is_reported_later() -> None:
+    primary, member = make_synced(), FakeMember()
+    lost = PeerLost(Link.DATA, A, CLOSED)
+    primary.replication.on_peer_lost(lost, 0.0)
+    member.is_reached = False
+    assert primary.replication.report(lost, member.as_member) == []
+    member.is_reached = True
+
+    primary.replication.report(lost, member.as_member)
+
+    assert member.gone == [D2]
+
+
 def test_a_replica_that_is_silent_is_not_reported() -> None:
     primary, member = make_synced(), FakeMember()
     lost = PeerLost(Link.DATA, A, TIMED_OUT)

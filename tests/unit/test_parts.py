@@ -190,6 +190,18 @@ def test_a_change_that_is_too_large_has_its_publishers_first() -> None:
     assert all(change_size(piece) <= Limits.part_bytes_max for piece in pieces)
 
 
+def test_a_change_of_many_removals_is_split() -> None:
+    change = Change(Version(1, 1), Version(1, 2), (), (LARGEST_REMOVAL,) * 900)
+
+    assert [len(piece.removals) for piece in pieces_of(change)] == [851, 49]
+
+
+def test_a_change_of_many_publishers_is_split() -> None:
+    change = Change(Version(1, 1), Version(1, 2), (LARGEST_WITH_BODY,) * 5, ())
+
+    assert [len(piece.publishers) for piece in pieces_of(change)] == [3, 2]
+
+
 @pytest.mark.parametrize("name", [NAME, LONGEST_NAME])
 def test_an_estimated_size_counts_the_name_of_a_change(name: DataInfoId) -> None:
     """Many small changes do not fit into a frame."""
