@@ -235,6 +235,17 @@ class Stop(Local, frozen=True):
     """The process ends. The reactor sends what the core returns for this event, then stops."""
 
 
+class HandOver(Local, frozen=True):
+    """The process is about to end: hand over to other nodes. Answered by `HandedOver`.
+
+    A meta node stops leading; a data node gives its buckets to others.
+    """
+
+
+class HandedOver(msgspec.Struct, frozen=True):
+    """An event: this node has handed over, or nobody can take over. It may end."""
+
+
 class Core(Protocol):
     """What the reactor and the simulator run. `now` is the monotonic clock of the caller."""
 

@@ -37,6 +37,11 @@ def any_session_is_as_good() -> list[Patch]:
     return [(SessionConnection, "why_try_another", lambda self, welcome: "")]
 
 
+def any_session_is_good_for_long() -> list[Patch]:
+    """A client leaves a session that meta does not admit while another one's grace runs."""
+    return [(connection_module, "_UNADMITTED_SECONDS_MAX", 60.0)]
+
+
 def grace_runs_always() -> list[Patch]:
     """A grace runs only while the leader is awake and a session renews."""
     return [(SessionGraces, "_is_usable", lambda self, now: True)]

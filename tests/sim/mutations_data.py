@@ -9,6 +9,7 @@ from zreg.data.core import DataCore
 from zreg.data.datum import Datum
 from zreg.data.followers import Followers
 from zreg.data.placement import Placement
+from zreg.data.repairs import Repairs
 from zreg.data.session_comparisons import SessionComparisons
 from zreg.data.store import DatumStore
 from zreg.data.suspicions import Suspicions
@@ -26,6 +27,7 @@ _commit = DatumStore.commit
 _append = DatumStore._append
 _remove = DatumStore.remove
 _follow_ring = Placement.follow
+_follow_sessions = Writes.follow
 _start = DataCore.start
 _take_roles = DataCore._take_roles
 
@@ -151,6 +153,16 @@ def suspicions_of_departed_sessions_count() -> list[Patch]:
     return [(Writes, "_is_suspicion_of_departed", lambda self, removal: False)]
 
 
+def departed_sessions_register() -> list[Patch]:
+    """A departed session registers nothing: the rest of its grace may be too short for a move."""
+
+    def follow(self: Writes, membership: Membership) -> None:
+        _follow_sessions(self, membership)
+        self._living = self._sessions
+
+    return [(Writes, "follow", follow)]
+
+
 def suspicions_are_judged_at_once() -> list[Patch]:
     """A removal on suspicion waits until each session that may hold the client is heard."""
     return [(Suspicions, "hold", lambda self, peer, unpublish, now: False)]
@@ -159,12 +171,15 @@ def suspicions_are_judged_at_once() -> list[Patch]:
 def a_new_life_keeps_what_the_former_held() -> list[Patch]:
     """An expired but living data node rejoins empty: sessions have written elsewhere meanwhile."""
 
-    def take_roles(self: DataCore, now: float) -> None:
+    def take_roles(self: DataCore, now: float) -> list[Effect]:
         incarnation = self._placement.incarnation
-        if incarnation is not None and incarnation.node_id in self._placement.ring.node_ids:
-            _take_roles(self, now)
+        if incarnation is None or incarnation.node_id not in self._placement.ring.node_ids:
+            return []
+        return _take_roles(self, now)
 
-    return [(DataCore, "_take_roles", take_roles)]
+    # What an INITIAL node has and its primary lacks, it does not offer: a second guard.
+    may_merge = (Repairs, "_may_merge", lambda self, bucket, now: True)
+    return [(DataCore, "_take_roles", take_roles), may_merge]
 
 
 def a_publisher_id_is_shared() -> list[Patch]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from mutations import Patch
 
-from zreg.data import writes as writes_module
+from zreg.data import acceptances as acceptances_module
 from zreg.effects import Effect, Peer
 from zreg.model import Cause, Publisher
 from zreg.primitives.lease import LeaseTable
@@ -148,10 +148,10 @@ def withdrawals_are_not_counted() -> list[Patch]:
 def answers_are_not_cut() -> list[Patch]:
     """Everything that goes on the wire is cut to the receiver's limits by the sender."""
 
-    def one_record(request_ids: Iterable[int]) -> list[Accepted]:
-        return [Accepted(tuple(request_ids))]
+    def one_record(request_ids: Iterable[int], copies: int = 1) -> list[Accepted]:
+        return [Accepted(tuple(request_ids), copies)]
 
     return [
         (turn_answers, "accepted_records", one_record),
-        (writes_module, "accepted_records", one_record),
+        (acceptances_module, "accepted_records", one_record),
     ]

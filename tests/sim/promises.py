@@ -19,6 +19,8 @@ from zreg.wire.messages import Message
 
 PAY = data_info_id("pay")
 META = ("tcp://meta:9610",)
+# For rules about a primary that has nobody to ask.
+ONE_COPY = Config(meta_addresses=META, replica_count=1)
 
 
 class BrokenPromiseError(AssertionError):
@@ -66,6 +68,12 @@ def is_registered(cluster: SimCluster, client: str, publisher_id: bytes) -> bool
     """Return whether a client was told that a publication is registered."""
     events = cluster.sim.processes[client].events
     return any(isinstance(e, Registered) and publisher_id in e.publisher_ids for e in events)
+
+
+def session_of(cluster: SimCluster, client: str) -> str:
+    """Return the address of the session that has welcomed a client; "" if none has."""
+    statistics = cluster.sim.processes[client].core.statistics()
+    return str(statistics["session"]) if statistics["phase"] == "open" else ""
 
 
 def membership_of(cluster: SimCluster) -> Membership:

@@ -8,6 +8,7 @@ from promises import (
     never_loses,
     promise,
     received,
+    session_of,
     watched,
 )
 
@@ -77,8 +78,25 @@ def test_a_client_goes_on_to_a_session_that_meta_has_admitted() -> None:
         sim.cut("publisher", "session-1")
         sim.drop("publisher", "session-1")
         never_loses(cluster, view, 3.0)
-        at = sim.processes["publisher"].core.statistics()["session"]
+        at = session_of(cluster, "publisher")
         promise(at == "tcp://session-3:9600", "the client stays where it cannot publish")
+
+
+def test_a_client_stays_with_no_session_that_cannot_register_and_knows_no_other() -> None:
+    """The session that the client left runs again; the other one started without meta."""
+    cluster = make_cluster()
+    view, _ = watched(cluster, at=1)
+    sim = cluster.sim
+    sim.kill("session-2")
+    cluster.run(2.0)
+    sim.cut("session-2", "meta")
+    sim.freeze("session-1", 8.0)
+    cluster.session(2)
+    cluster.run(7.5)
+    assert session_of(cluster, "publisher") == "tcp://session-2:9600"
+    never_loses(cluster, view, cluster.config.session_grace_seconds + 10.0)
+    at = session_of(cluster, "publisher")
+    promise(at == "tcp://session-1:9600", "the client stays where it cannot publish")
 
 
 # --- all sessions away, meta away -----------------------------------------------------------------

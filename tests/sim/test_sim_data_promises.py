@@ -2,6 +2,7 @@
 
 from promises import (
     META,
+    ONE_COPY,
     PAY,
     HostilePeer,
     Post,
@@ -12,6 +13,7 @@ from promises import (
     owned_by,
     promise,
     runs_consistently,
+    session_of,
     watched,
 )
 
@@ -28,6 +30,11 @@ from zreg.wire.membership_messages import MembershipReply
 
 def primary_of(cluster: SimCluster, name: DataInfoId) -> str | None:
     return ring_of(membership_of(cluster)).primary(name)
+
+
+def sessions_of(cluster: SimCluster) -> list[Incarnation]:
+    """Return the sessions of the membership, departed ones too."""
+    return [member.incarnation for member in membership_of(cluster).of(Role.SESSION, *Status)]
 
 
 # --- versions and tombstones ----------------------------------------------------------------------
@@ -138,7 +145,7 @@ def test_no_write_is_accepted_by_a_data_node_that_is_no_longer_the_primary() -> 
 
 def test_a_data_node_that_slept_through_a_ring_removes_nothing() -> None:
     """It is the primary of an id again, and another node took a publisher of it in between."""
-    cluster = make_cluster(data=2)
+    cluster = make_cluster(data=2, config=ONE_COPY)
     data_3_owns = _name_that_moves_to_data_3(cluster)
     cluster.client("publisher", [1])
     cluster.client("watcher", [2])
@@ -146,8 +153,11 @@ def test_a_data_node_that_slept_through_a_ring_removes_nothing() -> None:
     sleeper = primary_of(cluster, data_3_owns)
     assert sleeper is not None
     assert cluster.settles(view, [])
-    cluster.sim.freeze(sleeper, 2.6)
+    reports = cluster.sim.record_counts["Ready"]
     cluster.data(3)
+    # data-3 has compared its copies with the sleeper, and becomes WORKING next.
+    assert cluster.sim.run_until(lambda: cluster.sim.record_counts["Ready"] > reports, 1.0)
+    cluster.sim.freeze(sleeper, 2.6)
     assert cluster.sim.run_until(lambda: primary_of(cluster, data_3_owns) == "data-3", 1.0)
     # Every session knows the new ring.
     cluster.run(0.1)
@@ -164,7 +174,7 @@ def test_a_data_node_that_slept_through_a_ring_removes_nothing() -> None:
 
 def _name_that_moves_to_data_3(cluster: SimCluster) -> DataInfoId:
     """Return an id that a third data node takes over."""
-    other = make_cluster(data=3)
+    other = make_cluster(data=3, config=ONE_COPY)
     taken = ring_of(membership_of(other))
     ring = ring_of(membership_of(cluster))
     names = (DataInfoId(f"{n}#@#a#@#b") for n in range(1000))
@@ -172,7 +182,7 @@ def _name_that_moves_to_data_3(cluster: SimCluster) -> DataInfoId:
 
 
 def test_a_data_node_that_was_taken_for_dead_begins_its_new_life_empty() -> None:
-    cluster = make_cluster(data=2)
+    cluster = make_cluster(data=2, config=ONE_COPY)
     name = owned_by(cluster, "data-1")
     view, publisher_id = watched(cluster, name)
     # It is taken for dead; its client's changes go to data-2.
@@ -182,8 +192,8 @@ def test_a_data_node_that_was_taken_for_dead_begins_its_new_life_empty() -> None
     assert cluster.settles(view, [])
     added = len(view.added)
     cluster.run(10.0)
-    assert primary_of(cluster, name) == "data-1"
     promise(len(view.added) == added, "a removed publisher came back")
+    promise(primary_of(cluster, name) == "data-1", "the node never becomes WORKING again")
 
 
 # --- sessions that die, and who may say what ------------------------------------------------------
@@ -239,6 +249,33 @@ def test_what_a_departed_session_suspects_removes_nothing() -> None:
     never_loses(cluster, view, 2.0)
     sim.heal()
     never_loses(cluster, view, 5.0)
+
+
+def test_a_departed_session_that_wakes_takes_no_publisher_from_a_living_one() -> None:
+    """Its own grace is nearly over, and its client does not reach another session at once."""
+    cluster = make_cluster(sessions=3)
+    view, _ = watched(cluster, at=3)
+    sim, grace_seconds = cluster.sim, cluster.config.session_grace_seconds
+    former = next(each for each in sessions_of(cluster) if each.node_id == "session-1")
+    sim.cut("publisher", "session-3")
+    sim.freeze("session-1", 60.0)
+    assert sim.run_until(lambda: len(membership_of(cluster).of(Role.SESSION)) == 2, 5.0)
+    never_loses(cluster, view, grace_seconds - 5.0)
+    # The client leaves session-2, and waits at session-1 until that one runs again.
+    sim.freeze("session-2", 4.0)
+    never_loses(cluster, view, 4.5)
+    # It is back at the data node before it hears from meta.
+    sim.cut("session-1", "meta")
+    sim.resume("session-1")
+    assert sim.run_until(lambda: session_of(cluster, "publisher") == "tcp://session-1:9600", 0.1)
+    cluster.run(0.1)
+    assert former in sessions_of(cluster)
+    for name in ("session-1", "session-2"):
+        sim.cut("publisher", name)
+    never_loses(cluster, view, 6.0)
+    assert former not in sessions_of(cluster)
+    sim.heal()
+    never_loses(cluster, view, grace_seconds + 5.0)
 
 
 def test_a_suspicion_waits_for_a_session_that_the_data_node_does_not_hear() -> None:

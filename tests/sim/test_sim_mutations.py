@@ -60,6 +60,9 @@ SECTION_11: dict[Mutation, Scenario] = {
     data.suspicions_of_departed_sessions_count: (
         data_promises.test_what_a_departed_session_suspects_removes_nothing
     ),
+    data.departed_sessions_register: (
+        data_promises.test_a_departed_session_that_wakes_takes_no_publisher_from_a_living_one
+    ),
     data.suspicions_are_judged_at_once: (
         data_promises.test_a_suspicion_waits_for_a_session_that_the_data_node_does_not_hear
     ),
@@ -114,6 +117,9 @@ SECTION_11: dict[Mutation, Scenario] = {
     ),
     client.any_session_is_as_good: (
         client_promises.test_a_client_goes_on_to_a_session_that_meta_has_admitted
+    ),
+    client.any_session_is_good_for_long: (
+        client_promises.test_a_client_stays_with_no_session_that_cannot_register_and_knows_no_other
     ),
     client.grace_runs_always: (
         client_promises.test_no_view_changes_when_the_last_session_is_stopped_for_longer_than_the_grace

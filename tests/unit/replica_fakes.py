@@ -257,7 +257,7 @@ class Replica:
             CONFIG, self.store, self.placement, self.member.as_member, self.refusals
         )
         self.repairs = self.copies.repairs
-        self.repairs.on_ring(0.0)
+        self.repairs.on_roles(0.0, has_new_ring=True)
 
     def hold(self, *content: Publisher, name: DataInfoId = NAME, counter: int = 1) -> Datum:
         """Give the node a copy with these publishers, sure at version 7.counter."""

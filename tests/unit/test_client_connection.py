@@ -25,6 +25,7 @@ from client_fakes import (
 
 from zreg.client.core.commands import Ask, ClientState, SessionReached, SetPublication
 from zreg.client.core.connection import TRANSITIONS, Step
+from zreg.client.core.core import ClientCore
 from zreg.effects import (
     Connect,
     Disconnect,
@@ -226,6 +227,51 @@ def test_a_session_that_meta_has_not_admitted_is_left_for_one_that_can_register(
 
 def test_the_last_session_of_a_round_serves_although_meta_has_not_admitted_it() -> None:
     core = connected(A, welcome=Welcome(1, NO_INCARNATION, CLUSTER, 3.0, 1.0))
+
+    assert core.state is ClientState.CONNECTED
+
+
+def after_pings(core: ClientCore, seconds: float) -> list[Effect]:
+    """Let time pass from 0.0 on while the session answers each ping; return the last effects."""
+    now = 0.0
+    effects: list[Effect] = []
+    while now < seconds and effects in ([], [say(Ping())]):
+        now += 0.5
+        effects = [*core.tick(now)]
+        hear(core, Pong(), now)
+    return effects
+
+
+def test_a_session_that_meta_does_not_admit_for_long_is_left_if_another_one_is_known() -> None:
+    """It registers nothing, and what the client published at another one has a grace only."""
+    core = connected(A, welcome=Welcome(1, NO_INCARNATION, CLUSTER, 3.0, 1.0, (A, B)))
+    reason = "meta has not admitted the session for long: trying others"
+
+    assert core.next_tick_at() <= 10.0
+    assert lost_line(reason) not in after_pings(core, 9.5)
+    assert core.tick(10.0) == [
+        say(Moving()),
+        Disconnect(Link.SESSION, "session-1"),
+        lost_line(reason),
+        lost(reason),
+    ]
+    assert core.tick(10.1) == [Connect(Link.SESSION, "session-2", B)]
+
+
+@pytest.mark.parametrize(
+    ("known", "then"),
+    [((A,), None), ((A, B), WELCOME)],
+    ids=["no other session is known", "meta admits it"],
+)
+def test_a_session_that_meta_has_not_admitted_is_not_left_without_reason(
+    known: tuple[str, ...], then: Welcome | None
+) -> None:
+    core = connected(A, welcome=Welcome(1, NO_INCARNATION, CLUSTER, 3.0, 1.0, known))
+    if then is not None:
+        hear(core, WhoAreYou(), 0.1)
+        hear(core, then, 0.1)
+
+    after_pings(core, 30.0)
 
     assert core.state is ClientState.CONNECTED
 

@@ -135,7 +135,7 @@ def make_starting() -> DataCore:
     assert core.start(0.0) == [Listen(Link.MEMBERSHIP, MEMBERSHIP_TOPIC)]
     assert core.tick(0.0) == [Connect(Link.META, META, META)]
     assert core.receive(Link.LOCAL, "", PeerUp(Link.META, META), 0.0) == [
-        Send(Link.META, META, Join(1, ME, b"", 0))
+        Send(Link.META, META, Join(1, ME, b"", 0, reports_ready=True))
     ]
     return core
 
@@ -382,11 +382,18 @@ def test_a_data_node_cannot_register_publishers() -> None:
     assert effect.message.code == SessionGoneError.code
 
 
-def test_a_departed_session_may_register_publishers_until_it_is_forgotten() -> None:
-    core = make_core(session(S1, Status.DEPARTED), session(S2))
-    publish(core)
+def test_a_departed_session_registers_no_publisher_but_keeps_those_that_it_has() -> None:
+    """They would be evicted with it, however little of its grace is left."""
+    core = make_core()
+    kept = publish(core)
+    core.settle(0.0)
+    follow(core, membership(session(S1, Status.DEPARTED), session(S2), epoch=8))
 
-    assert core.settle(0.0)[-1] == to(ONE, Accepted((1,)))
+    (effect,) = ask(core, PublishDatum(2, NAME, make_publisher(P2, session=S1)))
+
+    detail = f"{S1} is not a member (any more): join again, then have the clients replay"
+    assert effect == to(ONE, Refused(2, SessionGoneError.code, detail, 8))
+    assert held(core) == {P1: kept}
 
 
 def test_a_session_that_is_gone_may_still_unpublish() -> None:
@@ -796,7 +803,9 @@ def test_a_member_beats_with_its_sequences_and_the_sessions_it_is_unreconciled_w
 def test_a_node_that_is_no_member_does_not_beat() -> None:
     core = make_starting()
 
-    assert core.tick(CONFIG.beat_seconds) == [Send(Link.META, META, Join(2, ME, b"", 0))]
+    assert core.tick(CONFIG.beat_seconds) == [
+        Send(Link.META, META, Join(2, ME, b"", 0, reports_ready=True))
+    ]
 
 
 def test_the_next_tick_is_the_earliest_due_time() -> None:

@@ -229,7 +229,7 @@ def test_the_seconds_of_a_tombstone_stay_within_the_limit_of_a_record() -> None:
         replica.store.buckets.add(NAME), (), [(unpublished(P1, 3), 86400.0)], now
     )
     assert now + 86400.0 - now > 86400.0
-    replica.repairs.note_equal([BUCKET], now)
+    replica.repairs.note_equal(PRIMARY, [BUCKET], now)
     replica.repairs.begin(PRIMARY, [BUCKET], 0.0)
     name_datums(replica, line(NAME, published()))
 
@@ -270,7 +270,7 @@ def test_the_tombstones_of_a_copy_that_is_too_old_are_dropped_too() -> None:
 def test_an_equal_digest_makes_a_copy_new_again() -> None:
     replica = make_replica()
     replica.hold(published(P1), published(P2))
-    replica.repairs.note_equal([BUCKET], OLD)
+    replica.repairs.note_equal(PRIMARY, [BUCKET], OLD)
     replica.repairs.begin(PRIMARY, [BUCKET], OLD)
     name_datums(replica, line(NAME, published(P1)), now=OLD + 1)
 
@@ -282,7 +282,7 @@ def test_an_equal_digest_makes_a_copy_new_again() -> None:
 def test_a_new_ring_makes_no_copy_newer_that_the_node_kept_before() -> None:
     replica = make_replica()
     replica.hold(published(P1), published(P2))
-    replica.repairs.on_ring(OLD)
+    replica.repairs.on_roles(OLD, has_new_ring=True)
     replica.repairs.begin(PRIMARY, [BUCKET], OLD)
 
     assert name_datums(replica, now=OLD) == [ask(FetchCopies(2, (NAME,)))]
@@ -295,7 +295,7 @@ def test_a_copy_that_the_node_did_not_keep_before_is_new() -> None:
     assert replica.placement.follow(make_membership(D1, D2, epoch=9, ring_epoch=9))
     replica.store.buckets.follow(replica.placement.roles(), 9)
     replica.copies.on_node_hello(PRIMARY, D1)
-    replica.repairs.on_ring(OLD)
+    replica.repairs.on_roles(OLD, has_new_ring=True)
     replica.hold(published())
     replica.repairs.begin(PRIMARY, [BUCKET], OLD)
 
@@ -477,7 +477,7 @@ def test_a_new_ring_ends_all_repairs(has_named: bool) -> None:  # noqa: FBT001 -
     if has_named:
         assert name_datums(replica, line(NAME, published()))
 
-    replica.repairs.on_ring(1.0)
+    replica.repairs.on_roles(1.0, has_new_ring=True)
 
     assert len(replica.repairs) == 0
     assert replica.repairs.next_tick_at() is None

@@ -191,11 +191,32 @@ def test_all_copies_are_compared_once_in_a_while() -> None:
     assert primary.end_turn() == both
 
     assert primary.replication.next_tick_at() == 4.0
-    assert primary.replication.tick(3.9) == []
-    assert primary.end_turn() == []
-    assert primary.replication.tick(4.0) == []
+    for at in (3.9, 4.0, 62.9):
+        assert primary.replication.tick(at) == []
+        assert primary.end_turn() == [], "nothing has changed"
+    assert primary.replication.tick(63.9) == []
 
     assert primary.end_turn() == both
+
+
+def test_copies_that_changed_or_are_not_in_sync_are_compared_more_often() -> None:
+    primary = make_synced()
+    primary.replication.tick(0.0)
+    primary.end_turn()
+    primary.compare(B, differing=[OTHER_BUCKET])
+    primary.write(published())
+    primary.end_turn()
+
+    primary.replication.tick(1.0)
+    changed = (BUCKET, *digest_of(published()))
+    of_b = tuple(sorted((changed, (OTHER_BUCKET, 0, 0))))
+    assert primary.end_turn() == [
+        to_replica(A, BucketDigests(RING_EPOCH, (changed,))),
+        to_replica(B, BucketDigests(RING_EPOCH, of_b)),
+    ]
+
+    primary.replication.tick(2.0)
+    assert primary.end_turn() == [to_replica(B, BucketDigests(RING_EPOCH, ((OTHER_BUCKET, 0, 0),)))]
 
 
 # --- acknowledgements and comparisons -------------------------------------------------------------
@@ -297,13 +318,23 @@ def test_a_replica_that_comes_and_one_that_goes_change_the_connections() -> None
     assert primary.connect(str(D4)) == [to_replica(str(D4), hello())]
 
 
-def test_a_replica_that_leaves_is_no_replica_any_more() -> None:
+def test_a_replica_that_leaves_gets_changes_and_counts_no_more() -> None:
     primary = make_synced()
     ring = with_status(make_membership(epoch=EPOCH + 1, ring_epoch=EPOCH + 1), D2, Status.LEAVING)
     primary.placement.follow(ring)
 
-    assert primary.replication.follow(ring, has_new_ring=True) == [Disconnect(Link.DATA, A)]
-    assert primary.replication.in_sync(BUCKET) == ()
+    assert primary.replication.follow(ring, has_new_ring=True) == []
+    primary.end_turn()
+    primary.compare(A)
+    primary.compare(B)
+    primary.write(published())
+
+    change = (NAME, change_of(1, published()))
+    assert primary.end_turn() == [
+        to_replica(peer, Replicate(EPOCH + 1, 1, (change,))) for peer in (A, B)
+    ]
+    assert primary.replication.in_sync(BUCKET) == (B,)
+    assert primary.replication.copy_counts() == (len(primary.stream(B).buckets),) * 2
 
 
 def test_a_change_after_the_ring_took_the_last_replica_is_sent_to_none() -> None:

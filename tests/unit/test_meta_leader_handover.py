@@ -2,8 +2,7 @@
 
 from meta_fakes import running
 
-from zreg.effects import Link
-from zreg.meta.group.leader_handover import HandedOver, HandOver
+from zreg.effects import HandedOver, HandOver, Link
 
 
 def test_a_leader_that_stops_hands_over_first() -> None:

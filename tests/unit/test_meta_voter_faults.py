@@ -16,7 +16,7 @@ from meta_fakes import (
 )
 from msgspec.structs import replace
 
-from zreg.effects import Link, PeerIncompatible
+from zreg.effects import HandOver, Link, PeerIncompatible
 from zreg.errors import (
     DeniedError,
     LimitError,
@@ -24,7 +24,6 @@ from zreg.errors import (
     UnknownNodeError,
 )
 from zreg.meta.core import MetaCore
-from zreg.meta.group.leader_handover import HandOver
 from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.group.recovery import recovery
 from zreg.raft.ready import Persisted

@@ -196,7 +196,32 @@ def test_the_ring_of_a_membership_is_of_its_working_data_nodes() -> None:
 
     [working] = [m for m in members if (m.role, m.status) == (Role.DATA, Status.WORKING)]
     assert ring.node_ids == (working.node_id,)
-    assert repr(ring) == f"<Ring nodes=1 points={7 * working.weight}>"
+    guests = [
+        m.node_id
+        for m in members
+        if m.role is Role.DATA and m.status in {Status.INITIAL, Status.LEAVING}
+    ]
+    assert set(ring.placements) == {(working.node_id,)}
+    assert {guest for each in ring.guests for guest in each} == set(guests)
+
+
+@settings(max_examples=25)
+@given(node_lists, st.text("ghi", min_size=1, max_size=3), st.integers(1, 4))
+def test_a_guest_holds_all_buckets_that_it_will_own_and_counts_for_none(
+    nodes: list[tuple[str, int]], new: str, count: int
+) -> None:
+    """The same backwards: a node that leaves goes on to hold what it owned."""
+    zones = {node_id: node_id[0] for node_id, _ in [*nodes, (new, 1)]}
+    plain = Ring(nodes, zones=zones, virtual_node_count=20, replica_count=count)
+    ring = Ring(
+        [*nodes, (new, 1)], zones=zones, guests=[new], virtual_node_count=20, replica_count=count
+    )
+    after = Ring([*nodes, (new, 1)], zones=zones, virtual_node_count=20, replica_count=count)
+
+    assert ring.placements == plain.placements
+    assert ring.node_ids == plain.node_ids
+    for guests, owned in zip(ring.guests, after.placements, strict=True):
+        assert (new in guests) >= (new in owned)
 
 
 def test_an_unknown_hash_function_is_named_with_those_that_are_known() -> None:

@@ -43,7 +43,7 @@ class Copies:
         self._cluster_member = cluster_member
         self._refusals = refusals
         self._primaries: dict[Peer, Incarnation] = {}
-        self.repairs = Repairs(config, store)
+        self.repairs = Repairs(config, store, placement)
         # The number that each primary is told when the turn ends.
         self._replicated: dict[Peer, int] = {}
 
@@ -112,7 +112,7 @@ class Copies:
                 held = self._store.buckets.digest(bucket)
                 is_equal = (held.count, held.value) == (count, value)
                 (equal if is_equal else differing).append(bucket)
-        self.repairs.note_equal(equal, now)
+        self.repairs.note_equal(peer, equal, now)
         compared = BucketsCompared(digests.ring_epoch, tuple(equal), tuple(differing))
         return [
             Send(Link.REQUESTS, peer, compared),

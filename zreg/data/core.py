@@ -74,7 +74,9 @@ class DataCore:
     ) -> None:
         assert member.role is Role.DATA
         self._config = config
-        self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
+        self._cluster_member = ClusterMember(
+            member, config, rng=rng, now=now, cached=cached, reports_ready=True
+        )
         self._store = DatumStore(config)
         self._placement = Placement(member.node_id)
         self._refusals = Refusals()
@@ -332,6 +334,8 @@ class DataCore:
         if self._placement.follow(membership):
             effects = self._take_roles(now)
         else:
+            self._store.buckets.follow(self._placement.roles(), self.epoch)
+            self._check_some(now)
             effects = self._replicas.follow(membership, now, has_new_ring=False)
         self._writes.follow(membership)
         self._contacts.follow(membership, now)

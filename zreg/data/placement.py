@@ -25,6 +25,8 @@ class Placement:
         self._node_id = node_id
         # None: meta has not admitted this node, so it is the primary of nothing.
         self.incarnation: Incarnation | None = None
+        # What this node may do; None: it is no member.
+        self.status: Status | None = None
         self.ring = Ring(())
         self.ring_epoch = -1
         self.unreconciled: dict[Incarnation, None] = {}
@@ -51,28 +53,32 @@ class Placement:
             return [BucketRole.NONE] * len(self.ring.placements)
         node_id = self._node_id
         return [
-            BucketRole.NONE
-            if node_id not in placement
-            else BucketRole.PRIMARY
-            if placement[0] == node_id
+            BucketRole.PRIMARY
+            if placement and placement[0] == node_id
             else BucketRole.REPLICA
-            for placement in self.ring.placements
+            if node_id in placement or node_id in guests
+            else BucketRole.NONE
+            for placement, guests in zip(self.ring.placements, self.ring.guests, strict=True)
         ]
 
     def replicas(self, bucket: int) -> Sequence[str]:
         """Return the ids of the nodes that keep copies of a bucket, if this node is its primary."""
-        placement = self.ring.placements[bucket]
-        if self.incarnation is None or not placement or placement[0] != self._node_id:
-            return ()
-        return placement[1:]
+        return self.ring.placements[bucket][1:] if self._is_primary_of(bucket) else ()
+
+    def guests(self, bucket: int) -> Sequence[str]:
+        """Return the nodes that join or leave and hold a bucket, if this node is its primary."""
+        return self.ring.guests[bucket] if self._is_primary_of(bucket) else ()
+
+    def _is_primary_of(self, bucket: int) -> bool:
+        return self.incarnation is not None and self.ring.primary_of(bucket) == self._node_id
 
     def is_replica_of(self, primary: Incarnation, bucket: int) -> bool:
         """Return whether this node keeps a copy of a bucket for that primary."""
-        placement = self.ring.placements[bucket]
+        placement, node_id = self.ring.placements[bucket], self._node_id
         return (
             self.incarnation is not None
-            and self._node_id in placement[1:]
-            and placement[0] == primary.node_id
+            and (node_id in placement[1:] or node_id in self.ring.guests[bucket])
+            and placement[:1] == (primary.node_id,)
             and primary in self._data_nodes
         )
 
@@ -95,7 +101,10 @@ class Placement:
         return self._has_living_session and not self.unreconciled
 
     def follow(self, membership: Membership) -> bool:
-        """Take a new membership; return whether the ring changed."""
+        """Take a new membership; return whether the ring changed.
+
+        Guests may come and go without that.
+        """
         former, former_epoch = self._sessions, self._epoch
         self._take_members(membership)
         sessions = [m.incarnation for m in membership.of(Role.SESSION, *_LIVING, Status.DEPARTED)]
@@ -109,6 +118,7 @@ class Placement:
             self.unreconciled = {s: None for s in sessions if s in still}
         self._settle()
         if membership.ring_epoch == self.ring_epoch:
+            self.ring = ring_of(membership)
             return False
         has_followed_all = membership.ring_epoch <= former_epoch + 1
         if not has_followed_all:
@@ -139,7 +149,9 @@ class Placement:
         self._sessions = frozenset(member.incarnation for member in sessions)
         self._has_living_session = bool(membership.of(Role.SESSION, *_LIVING))
         data_nodes = membership.of(Role.DATA, *_LIVING)
-        self._data_nodes = frozenset(member.incarnation for member in data_nodes)
+        statuses = {member.incarnation: member.status for member in data_nodes}
+        self._data_nodes = frozenset(statuses)
+        self.status = None if self.incarnation is None else statuses.get(self.incarnation)
 
     def reconcile(self, session: Incarnation) -> bool:
         """Note that a session's digest was equal; return whether it was the last one."""

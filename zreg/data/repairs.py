@@ -12,9 +12,10 @@ from typing import Final
 from zreg.config import Config, Limits
 from zreg.data.bucket import BucketRole
 from zreg.data.datum import Datum
+from zreg.data.placement import Placement
 from zreg.data.store import DatumStore
 from zreg.effects import Effect, Link, Peer, Send
-from zreg.model import ZERO, DataInfoId, Publisher, Removal
+from zreg.model import ZERO, DataInfoId, Publisher, Removal, Status
 from zreg.primitives.pending_requests import PendingRequests
 from zreg.primitives.ring import bucket_of
 from zreg.wire.parts import copy_parts
@@ -55,8 +56,9 @@ class Repairs:
     repair under way has exactly one pending request.
     """
 
-    def __init__(self, config: Config, store: DatumStore) -> None:
+    def __init__(self, config: Config, store: DatumStore, placement: Placement) -> None:
         self._store = store
+        self._placement = placement
         # A removal that is older than its tombstone is not known here; half of it is a margin.
         self._merge_seconds = config.tombstone_seconds / 2
         self._waiting: dict[int, Peer] = {}
@@ -64,6 +66,8 @@ class Repairs:
         self._requests: PendingRequests[Peer, Repair] = PendingRequests()
         # When each copy was equal to that of a primary, or had to be nothing else, last.
         self._equal_at: dict[int, float] = {}
+        # The copies that were equal under this ring, and over which connection, which still stands.
+        self._verified: dict[int, Peer] = {}
         self.offer_count = 0
         self.copy_count = 0
 
@@ -71,9 +75,10 @@ class Repairs:
         """Return how many buckets are not repaired yet."""
         return len(self._waiting) + len(self._active)
 
-    def note_equal(self, buckets: Iterable[int], now: float) -> None:
+    def note_equal(self, peer: Peer, buckets: Iterable[int], now: float) -> None:
         """Note that the copies of these buckets are those of their primaries."""
         self._equal_at.update(dict.fromkeys(buckets, now))
+        self._verified.update(dict.fromkeys(buckets, peer))
         for bucket in buckets:
             self._waiting.pop(bucket, None)
 
@@ -86,22 +91,32 @@ class Repairs:
 
     def forget(self, peer: Peer) -> None:
         """Give up the repairs with a primary whose connection is gone."""
+        self._verified = {b: p for b, p in self._verified.items() if p != peer}
         self._waiting = {b: p for b, p in self._waiting.items() if p != peer}
         for _, repair in self._requests.take_all(peer):
             self._active.pop(repair.bucket, None)
 
-    def on_ring(self, now: float) -> None:
-        """Give up all repairs, which the primaries of the new ring begin again.
+    @property
+    def is_complete(self) -> bool:
+        """Whether each copy was equal to that of its primary under this ring."""
+        return len(self._verified) == len(self._equal_at)
 
-        A copy that this node did not keep before is as new as a copy can be.
+    def on_roles(self, now: float, *, has_new_ring: bool) -> None:
+        """Take the copies that this node keeps now.
+
+        Under a new ring all repairs are given up: its primaries begin them again. A copy that this
+        node did not keep before is as new as a copy can be.
         """
-        self._waiting.clear()
-        for repair in list(self._active.values()):
-            self._requests.take_all(repair.peer)
-        self._active.clear()
         role = self._store.buckets.role
         kept = [b for b in range(Limits.bucket_count) if role(b) is BucketRole.REPLICA]
         self._equal_at = {bucket: self._equal_at.get(bucket, now) for bucket in kept}
+        self._verified = {b: p for b, p in self._verified.items() if b in self._equal_at}
+        if has_new_ring:
+            self._verified.clear()
+            self._waiting.clear()
+            for repair in list(self._active.values()):
+                self._requests.take_all(repair.peer)
+            self._active.clear()
 
     def _begin_next(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -219,7 +234,12 @@ class Repairs:
         return effects
 
     def _may_merge(self, bucket: int, now: float) -> bool:
-        """Return whether what this copy has and the primary lacks may be newer."""
+        """Return whether what this copy has and the primary lacks may be newer.
+
+        A node that joins has only what primaries gave it.
+        """
+        if self._placement.status is Status.INITIAL:
+            return False
         return now - self._equal_at.get(bucket, now) <= self._merge_seconds
 
     def _settle_extras(self, repair: Repair, datum: Datum, now: float) -> list[Effect]:

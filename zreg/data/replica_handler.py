@@ -11,6 +11,7 @@ from zreg.config import Config
 from zreg.data.acceptances import Acceptances
 from zreg.data.copies import Copies
 from zreg.data.copy_answers import CopyAnswers
+from zreg.data.handover import Handover
 from zreg.data.hints import Hints
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
@@ -20,6 +21,7 @@ from zreg.effects import (
     TIMED_OUT,
     Disconnect,
     Effect,
+    HandOver,
     Link,
     Local,
     Peer,
@@ -70,6 +72,7 @@ class ReplicaHandler:
         self.acceptances = Acceptances(config, self.replication)
         self.hints = Hints(store, self.replication)
         self.copies = Copies(config, store, placement, cluster_member, refusals)
+        self.handover = Handover(config, placement, cluster_member, self.copies.repairs)
         self._answers = CopyAnswers(config, store, self.hints, placement, self.replication)
 
     # --- messages -----------------------------------------------------------------------------
@@ -125,6 +128,8 @@ class ReplicaHandler:
     def receive_event(self, event: Local, now: float) -> Sequence[Effect] | None:
         """Take an event of a connection to a replica; None if it is no such event."""
         match event:
+            case HandOver():
+                return self.handover.begin(now)
             case PeerUp(link=Link.DATA):
                 return self.replication.on_peer_up(event)
             case PeerLost(link=Link.DATA):
@@ -147,8 +152,7 @@ class ReplicaHandler:
 
     def follow(self, membership: Membership, now: float, *, has_new_ring: bool) -> list[Effect]:
         """Take a new membership, after the placement and the roles of the store."""
-        if has_new_ring:
-            self.copies.repairs.on_ring(now)
+        self.copies.repairs.on_roles(now, has_new_ring=has_new_ring)
         return self.replication.follow(membership, has_new_ring=has_new_ring)
 
     # --- the end of a turn, and time ----------------------------------------------------------
@@ -156,7 +160,8 @@ class ReplicaHandler:
     def settle(self, now: float) -> list[Effect]:
         """Send the changes of this turn, which are committed, and accept what replicas hold."""
         effects = self.replication.settle()
-        return effects + self.acceptances.settle(now) + self.copies.settle()
+        effects += self.acceptances.settle(now) + self.copies.settle()
+        return effects + self.handover.settle(now)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due."""
@@ -170,6 +175,7 @@ class ReplicaHandler:
             self.replication.next_tick_at(),
             self.acceptances.next_tick_at(),
             self.copies.repairs.next_tick_at(),
+            self.handover.next_tick_at(),
         ):
             if at is not None and (due is None or at < due):
                 due = at

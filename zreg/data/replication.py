@@ -6,7 +6,7 @@ there on, until it acknowledges too late or its connection ends. (Kafka has such
 no quorum decides, since zreg is AP.)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from zreg.config import Config
@@ -44,32 +44,39 @@ class Replication:
         self._placement = placement
         self._connections = connections
         self._streams: dict[str, ReplicaStream] = {}
-        # For each bucket, the streams of its replicas; none where this node is not the primary.
+        # For each bucket, the streams of its replicas and guests; none where this node is not the
+        # primary.
         self._targets: list[tuple[ReplicaStream, ...]] = [()] * len(placement.ring.placements)
         # For each bucket, the replicas in sync; None: not known since the last change of any.
         self._in_sync: list[tuple[str, ...] | None] = [()] * len(self._targets)
         self.number = 0
         self._digest_at = 0.0
+        # When all copies are compared next, also those without changes.
+        self._sweep_at = 0.0
 
     def stream(self, peer: str) -> ReplicaStream | None:
         """Return the stream to a replica."""
         return self._streams.get(peer)
 
     def in_sync(self, bucket: int) -> tuple[str, ...]:
-        """Return the peer names of the replicas of a bucket that are in sync."""
+        """Return the peer names of the replicas of a bucket that are in sync, without guests."""
         known = self._in_sync[bucket]
         if known is None:
-            streams = self._targets[bucket]
-            known = tuple(stream.peer for stream in streams if bucket in stream.in_sync)
+            peers = self._connections.peers
+            counting = {peers.get(node_id) for node_id in self._placement.replicas(bucket)}
+            known = tuple(
+                stream.peer
+                for stream in self._targets[bucket]
+                if bucket in stream.in_sync and stream.peer in counting
+            )
             self._in_sync[bucket] = known
         return known
 
     def copy_counts(self) -> tuple[int, int]:
         """Return how many copies of its buckets are in sync, and how many there should be."""
-        streams = self._streams.values()
-        return sum(len(each.in_sync) for each in streams), sum(
-            len(each.buckets) for each in streams
-        )
+        buckets = range(len(self._targets))
+        in_sync = sum(len(self.in_sync(bucket)) for bucket in buckets)
+        return in_sync, sum(len(self._placement.replicas(bucket)) for bucket in buckets)
 
     def _note_moved(self) -> None:
         """Forget what is known of `in_sync`, because a stream has changed."""
@@ -84,7 +91,7 @@ class Replication:
         """
         held: dict[str, list[int]] = {}
         for bucket in range(len(self._targets)):
-            for node_id in self._placement.replicas(bucket):
+            for node_id in self._holders(bucket):
                 held.setdefault(node_id, []).append(bucket)
         members = membership.of(Role.DATA, *_HOLDERS)
         effects = self._connections.follow(m for m in members if m.node_id in held)
@@ -96,11 +103,15 @@ class Replication:
             if has_new_ring or stream.buckets != buckets:
                 stream.take_buckets(buckets)
         for bucket in range(len(self._targets)):
-            nodes = self._placement.replicas(bucket)
+            nodes = self._holders(bucket)
             streams = (self._streams[peers[node_id]] for node_id in nodes if node_id in peers)
             self._targets[bucket] = tuple(streams)
         self._note_moved()
         return effects
+
+    def _holders(self, bucket: int) -> Iterator[str]:
+        yield from self._placement.replicas(bucket)
+        yield from self._placement.guests(bucket)
 
     def on_peer_up(self, event: PeerUp) -> list[Effect]:
         """Say who this node is, and begin the stream."""
@@ -156,7 +167,7 @@ class Replication:
         self.number += 1
         for stream in self._targets[datum.bucket]:
             if stream.is_up:
-                stream.note(datum.name, change)
+                stream.note(datum.bucket, datum.name, change)
 
     def on_replicated(self, peer: str, replicated: Replicated) -> bool:
         """Note what a replica holds; return whether that is news."""
@@ -198,11 +209,14 @@ class Replication:
     # --- time ---------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Effect]:
-        """Connect again, and compare all copies once in a while."""
+        """Connect again; compare the copies that changed, and all of them once in a while."""
         if now >= self._digest_at:
             self._digest_at = now + self._config.digest_seconds
+            is_sweep = now >= self._sweep_at
+            if is_sweep:
+                self._sweep_at = now + self._config.sweep_seconds
             for stream in self._streams.values():
-                stream.request_digests(stream.buckets)
+                stream.compare(everything=is_sweep)
         return self._connections.tick(now)
 
     def next_tick_at(self) -> float | None:

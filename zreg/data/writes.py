@@ -21,8 +21,8 @@ from zreg.primitives.ring import bucket_of
 from zreg.wire.data_messages import PublishDatum, UnpublishDatum
 
 _LIVING = (Status.INITIAL, Status.WORKING, Status.LEAVING)
-# A departed session may still register publishers until meta forgets it.
-_MAY_REGISTER = (*_LIVING, Status.DEPARTED)
+# The publishers of a departed session stay until meta forgets it.
+_MAY_HAVE_PUBLISHERS = (*_LIVING, Status.DEPARTED)
 
 
 class Writes:
@@ -50,8 +50,8 @@ class Writes:
         self._living: frozenset[Incarnation] = frozenset()
 
     def follow(self, membership: Membership) -> None:
-        """Take a new membership: its sessions may register publishers."""
-        members = membership.of(Role.SESSION, *_MAY_REGISTER)
+        """Take a new membership: its living sessions may register publishers."""
+        members = membership.of(Role.SESSION, *_MAY_HAVE_PUBLISHERS)
         self._sessions = frozenset(member.incarnation for member in members)
         members = membership.of(Role.SESSION, *_LIVING)
         self._living = frozenset(member.incarnation for member in members)
@@ -81,7 +81,7 @@ class Writes:
             if self._cluster_member.is_behind:
                 self._contacts.note_refused(peer)
             return [self._refusals.not_primary(peer, publish.request_id)]
-        if publish.publisher.session not in self._sessions:
+        if publish.publisher.session not in self._living:
             return self._refuse_session(peer, publish)
         held = self._store.publisher(name, publish.publisher.publisher_id)
         if held is not None and held.client_id != publish.publisher.client_id:
@@ -127,9 +127,12 @@ class Writes:
         return removal.cause in SUSPICIONS and removal.session not in self._living
 
     def _refuse_session(self, peer: Peer, publish: PublishDatum) -> list[Effect]:
-        """Refuse a publisher of a session that is not in the membership.
+        """Refuse a publisher of a session that is not in the membership, or has departed.
 
-        A session from a later epoch means that this node is behind. Any other one is gone.
+        A session from a later epoch means that this node is behind. Any other one is gone. One that
+        departed may not know it, since it was stopped or cut off. Its clients have to leave it, and
+        what it registered now would be evicted with the rest of it: in a moment, if its grace is
+        nearly over.
         """
         session = publish.publisher.session
         if session.epoch > self._refusals.epoch:

@@ -11,6 +11,7 @@ from zreg.effects import (
     INFO,
     Disconnect,
     Effect,
+    HandOver,
     Link,
     Local,
     Log,
@@ -23,7 +24,6 @@ from zreg.effects import (
 from zreg.errors import UnknownMessageError
 from zreg.health import Health
 from zreg.meta.announcer import MembershipAnnouncer
-from zreg.meta.group.leader_handover import HandOver
 from zreg.meta.group.proposals import Proposals
 from zreg.meta.group.quorum_alarm import QuorumAlarm
 from zreg.meta.group.raft_driver import RaftDriver

@@ -4,8 +4,10 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Final
 
+import msgspec
+
 from zreg.data.core import DataCore
-from zreg.effects import Link
+from zreg.effects import HandedOver, HandOver, Link
 from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings, clock
 from zreg.nodes.opening import new_member, open_membership_cache, open_socket_set
@@ -46,4 +48,17 @@ class DataNode(Node):
                 now=clock(),
                 cached=None if cache is None else cache.cached,
             )
-        super().__init__(core, socket_set, member, settings, on_event, membership_cache=cache)
+        self._on_node_event = on_event
+        super().__init__(
+            core, socket_set, member, settings, self._take_event, membership_cache=cache
+        )
+
+    def _say_goodbye(self) -> None:
+        """Hand over the buckets of this node, and end."""
+        self._reactor.post(HandOver())
+
+    def _take_event(self, event: msgspec.Struct) -> None:
+        if isinstance(event, HandedOver):
+            self._reactor.stop()
+        elif self._on_node_event is not None:
+            self._on_node_event(event)

@@ -15,10 +15,9 @@ from typing import Final
 
 import msgspec
 
-from zreg.effects import Link
+from zreg.effects import HandedOver, HandOver, Link
 from zreg.errors import UsageError
 from zreg.meta.core import MetaCore
-from zreg.meta.group.leader_handover import HandedOver, HandOver
 from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.peers.identity import Identity, first_save, founders_of, persisted_of
 from zreg.model import Role

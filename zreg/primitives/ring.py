@@ -4,7 +4,9 @@ The ring is a circle of 2**64 points. Each node has `virtual_node_count * weight
 hashes of `node_id#i`. An id belongs to one of a fixed number of buckets, and the bucket has a point
 too. The bucket is placed on the first `replica_count` different nodes at or after its point,
 preferring nodes in different zones; the first of them is its primary. When a node comes or goes,
-only the buckets next to its points move. (Karger and others, "Consistent Hashing and Random Trees",
+only the buckets next to its points move. A node that joins or leaves is a *guest*: it has its
+points, and holds the buckets whose walk meets it, but it is no primary and counts as no replica.
+(Karger and others, "Consistent Hashing and Random Trees",
 1997; fixed buckets as in DeCandia and others, "Dynamo", 2007, strategy 3.)
 
 A ring is a pure function of its arguments, so equal memberships give equal rings on all nodes.
@@ -13,12 +15,12 @@ A ring is a pure function of its arguments, so equal memberships give equal ring
 import functools
 import hashlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from zreg.config import Limits
 from zreg.errors import UsageError
-from zreg.model import Membership, RingParameters, Role
+from zreg.model import Membership, RingParameters, Role, Status
 
 HashFunction = Callable[[bytes], int]
 # The nodes of one bucket, the primary first.
@@ -70,7 +72,8 @@ def bucket_topic(bucket: int) -> bytes:
 class Ring:
     """The ring of a set of nodes, given as pairs of node id and weight.
 
-    `placements` has the placement of each bucket; all of them are empty if there are no nodes.
+    `placements` has the placement of each bucket; all of them are empty if there are no nodes but
+    guests. `guests` has the guests that hold the bucket besides.
     """
 
     def __init__(
@@ -78,13 +81,14 @@ class Ring:
         nodes: Iterable[tuple[str, int]],
         *,
         zones: Mapping[str, str] | None = None,
+        guests: Collection[str] = (),
         replica_count: int = 1,
         virtual_node_count: int = 160,
         hash_function: HashFunction = _md5,
     ) -> None:
         assert virtual_node_count > 0
         weights = dict(nodes)
-        self.node_ids = tuple(sorted(weights))
+        self.node_ids = tuple(sorted(node_id for node_id in weights if node_id not in guests))
         # The node id orders equal points, so that the ring does not depend on the order of `nodes`.
         points = sorted(
             (hash_function(f"{node_id}#{i}".encode()), node_id)
@@ -93,11 +97,13 @@ class Ring:
         )
         self._point_count = len(points)
         zone_of = {node_id: (zones or {}).get(node_id, "") for node_id in weights}
-        walk = _Walk([owner for _, owner in points], zone_of, replica_count)
+        walk = _Walk([owner for _, owner in points], zone_of, frozenset(guests), replica_count)
         places = [point for point, _ in points]
-        self.placements: tuple[Placement, ...] = tuple(
+        found = [
             walk.from_point(bisect_left(places, point)) for point in _bucket_points(hash_function)
-        )
+        ]
+        self.placements: tuple[Placement, ...] = tuple(placement for placement, _ in found)
+        self.guests: tuple[tuple[str, ...], ...] = tuple(guests for _, guests in found)
 
     def __repr__(self) -> str:
         """Show the size."""
@@ -127,53 +133,79 @@ def _bucket_points(hash_function: HashFunction) -> tuple[int, ...]:
 class _Walk:
     """Walks clockwise and gathers the nodes of a placement; equal walks are made once."""
 
-    def __init__(self, owners: list[str], zone_of: Mapping[str, str], replica_count: int) -> None:
+    def __init__(
+        self,
+        owners: list[str],
+        zone_of: Mapping[str, str],
+        guests: frozenset[str],
+        replica_count: int,
+    ) -> None:
         self._owners = owners
         self._zone_of = zone_of
-        self._count = min(replica_count, len(zone_of))
-        self._zone_count = min(self._count, len(set(zone_of.values())))
-        self._made: dict[int, Placement] = {}
+        self._guests = guests
+        self._count = replica_count
+        counting = {zone for node_id, zone in zone_of.items() if node_id not in guests}
+        self._zone_count = min(replica_count, len(counting))
+        self._zones_met_count = min(replica_count, len(set(zone_of.values())))
+        self._made: dict[int, tuple[Placement, tuple[str, ...]]] = {}
 
-    def from_point(self, start: int) -> Placement:
-        """Return the placement of a bucket whose next point is this one."""
+    def from_point(self, start: int) -> tuple[Placement, tuple[str, ...]]:
+        """Return placement and guests of a bucket whose next point is this one."""
         start = start if start < len(self._owners) else 0
         made = self._made.get(start)
         if made is None:
             made = self._made[start] = self._placement(start)
         return made
 
-    def _placement(self, start: int) -> Placement:
-        """Take the first node of each zone first, then those that were passed over."""
+    def _placement(self, start: int) -> tuple[Placement, tuple[str, ...]]:
+        """Take the first node of each zone first, then those that were passed over.
+
+        Where there are fewer nodes than copies, the walk goes on: a guest will hold a copy too.
+        """
         chosen: list[str] = []
         passed_over: list[str] = []
+        guests: dict[str, None] = {}
         zones: set[str] = set()
+        # Also those of guests: with one of them, the walk will go on to its zone.
+        zones_met: set[str] = set()
         for offset in range(len(self._owners)):
-            if len(zones) == self._zone_count and len(chosen) + len(passed_over) >= self._count:
+            found = len(chosen) + len(passed_over)
+            is_complete = (
+                found >= self._count
+                and len(zones) == self._zone_count
+                and len(zones_met) >= self._zones_met_count
+            )
+            if is_complete or found + len(guests) == len(self._zone_of):
                 break
             node_id = self._owners[(start + offset) % len(self._owners)]
             if node_id in chosen or node_id in passed_over:
                 continue
             zone = self._zone_of[node_id]
-            if zone in zones:
+            zones_met.add(zone)
+            if node_id in self._guests:
+                guests[node_id] = None
+            elif zone in zones:
                 passed_over.append(node_id)
             else:
                 zones.add(zone)
                 chosen.append(node_id)
-        return tuple((chosen + passed_over)[: self._count])
+        return tuple((chosen + passed_over)[: self._count]), tuple(guests)
 
 
 def ring_of(membership: Membership) -> Ring:
-    """Return the ring of the WORKING data nodes of a membership."""
-    nodes = tuple((m.node_id, m.weight, m.zone) for m in membership.of(Role.DATA))
+    """Return the ring of the data nodes of a membership; those that do not work are guests."""
+    members = membership.of(Role.DATA, Status.INITIAL, Status.WORKING, Status.LEAVING)
+    nodes = tuple((m.node_id, m.weight, m.zone, m.status is Status.WORKING) for m in members)
     return _ring_of(nodes, membership.ring)
 
 
 # A node asks for the ring of one membership in several places.
 @functools.lru_cache(maxsize=4)
-def _ring_of(nodes: tuple[tuple[str, int, str], ...], parameters: RingParameters) -> Ring:
+def _ring_of(nodes: tuple[tuple[str, int, str, bool], ...], parameters: RingParameters) -> Ring:
     return Ring(
-        ((node_id, weight) for node_id, weight, _ in nodes),
-        zones={node_id: zone for node_id, _, zone in nodes},
+        ((node_id, weight) for node_id, weight, _, _ in nodes),
+        zones={node_id: zone for node_id, _, zone, _ in nodes},
+        guests=[node_id for node_id, _, _, is_working in nodes if not is_working],
         replica_count=parameters.replica_count,
         virtual_node_count=parameters.virtual_node_count,
         hash_function=hash_function(parameters.hash_name),

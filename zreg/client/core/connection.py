@@ -28,6 +28,9 @@ _NEXT_ADDRESS_SECONDS_MAX: Final = 0.02
 # attempts has twice as long.
 _DIAL_SECONDS_MIN: Final = 0.2
 _DIAL_SECONDS_MAX: Final = 2.0
+# How long a client stays at a session that meta has not admitted before it looks for another one.
+# When the grace of its former session ends, what it published is removed.
+_UNADMITTED_SECONDS_MAX: Final = 10.0
 # What a Welcome may say of its lease; the client's own settings replace anything else.
 _LEASE_SECONDS_MIN: Final = 0.1
 _LEASE_SECONDS_MAX: Final = 3600.0
@@ -104,6 +107,8 @@ class SessionConnection:
         # This machine's end of the present connection.
         self._local_host = ""
         self._cluster = KnownCluster()
+        # When to leave the present session, as meta has not admitted it; infinite if it has.
+        self._leave_at = math.inf
         self._dial_seconds = _DIAL_SECONDS_MIN
         self._leases = LeaseTable[Peer](config.lease_seconds, now=0.0)
         self._ping_seconds = config.ping_seconds
@@ -169,6 +174,9 @@ class SessionConnection:
         self._backoff.reset()
         self._dial_seconds = _DIAL_SECONDS_MIN
         self._begin_lease(welcome, now)
+        self._leave_at = math.inf
+        if welcome.session == NO_INCARNATION and len(self._addresses) > 1:
+            self._leave_at = now + _UNADMITTED_SECONDS_MAX
         self._conversation.open()
         session = str(welcome.session)
         return [
@@ -195,10 +203,12 @@ class SessionConnection:
         self._conversation.heard_at = now
 
     def tick(self, now: float) -> list[Effect]:
-        """Dial when the pause has ended; give up a connection that took too long."""
+        """Dial when the pause has ended; give up what took too long, or does not serve."""
         if self.phase is Phase.OPEN:
             if self._leases.expired(now):
                 return self.leave("the session was silent for a whole lease", now)
+            if now >= self._leave_at:
+                return self.leave("meta has not admitted the session for long: trying others", now)
             return []
         if now < self._due_at:
             return []
@@ -228,7 +238,7 @@ class SessionConnection:
         """Return when `tick` or a ping is due."""
         match self.phase:
             case Phase.OPEN:
-                return min(self._leases.next_look_at(), self._ping_due_at())
+                return min(self._leases.next_look_at(), self._ping_due_at(), self._leave_at)
             case Phase.GREETING:
                 return min(self._due_at, self._ping_due_at())
             case _:

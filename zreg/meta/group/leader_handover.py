@@ -3,21 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
-from zreg.effects import Effect, Emit, Local
+from zreg.effects import Effect, Emit, HandedOver
 from zreg.meta.group.raft_driver import ALIVE_TICKS, RaftDriver
 
 # A leader that stops waits so long for another node to lead.
 _HAND_OVER_SECONDS: Final = 1.0
-
-
-class HandOver(Local, frozen=True):
-    """Stop leading: the process is about to end. Answered by `HandedOver`, in about a second."""
-
-
-class HandedOver(msgspec.Struct, frozen=True):
-    """This node does not lead (any more), or no other node can take over: it may end."""
 
 
 class LeaderHandover:

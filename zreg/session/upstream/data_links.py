@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from zreg.config import Config
 from zreg.effects import Effect
 from zreg.membership.data_connections import DataConnections
-from zreg.model import DataInfoId, Membership, Role
+from zreg.model import DataInfoId, Membership, Role, Status
 from zreg.primitives.pending_requests import PendingRequests
 from zreg.primitives.ring import Ring, bucket_of, ring_of
 
@@ -38,9 +38,10 @@ class DataLinks:
         self.epoch = 0
         # The peer name of the primary of each bucket.
         self._primaries: list[str] = [NO_NODE] * len(self.ring.placements)
-        # The peer names of all nodes of each bucket, under this ring and the one before.
-        self._holders: list[tuple[str, ...]] = [()] * len(self.ring.placements)
-        self._former_holders = self._holders
+        # The peer names of the replicas and of the guests of each bucket, under the ring before.
+        self._former_replicas: list[tuple[str, ...]] = [()] * len(self.ring.placements)
+        self._former_guests = self._former_replicas
+        self._names: dict[str, str] = {}
         self.requests: PendingRequests[str, RequestOwner] = PendingRequests()
 
     def peers(self) -> list[str]:
@@ -51,9 +52,15 @@ class DataLinks:
         """Return the data node that owns an id; `NO_NODE` if there is none."""
         return self._primaries[bucket_of(name)]
 
-    def had_copy(self, peer: str, name: DataInfoId) -> bool:
-        """Return whether a data node kept a copy of an id under the ring before this one."""
-        return peer in self._former_holders[bucket_of(name)]
+    def had_copy(self, peer: str, name: DataInfoId, *, copies: int) -> bool:
+        """Return whether a data node had a copy of what was accepted under the ring before.
+
+        A guest has all before it works; a replica, what was accepted with more copies than one.
+        """
+        bucket = bucket_of(name)
+        if peer in self._former_guests[bucket]:
+            return True
+        return copies > 1 and peer in self._former_replicas[bucket]
 
     def is_up(self, peer: str) -> bool:
         """Return whether requests to this data node can be sent."""
@@ -64,19 +71,19 @@ class DataLinks:
         self.epoch = membership.epoch
         effects = self.connections.follow(membership.of(Role.DATA))
         has_new_ring = membership.ring_epoch != self.ring_epoch
-        peers = self.connections.peers
         if has_new_ring:
+            self._former_replicas = [self._named(each) for each in self.ring.placements]
+            self._former_guests = [self._named(each) for each in self.ring.guests]
             self.ring_epoch = membership.ring_epoch
-            self.ring = ring_of(membership)
-            self._former_holders, self._holders = (
-                self._holders,
-                [
-                    tuple(peers[node_id] for node_id in placement if node_id in peers)
-                    for placement in self.ring.placements
-                ],
-            )
+        self.ring = ring_of(membership)
+        members = membership.of(Role.DATA, Status.INITIAL, Status.WORKING, Status.LEAVING)
+        self._names = {member.node_id: str(member.incarnation) for member in members}
+        peers = self.connections.peers
         self._primaries = [
             peers.get(placement[0], NO_NODE) if placement else NO_NODE
             for placement in self.ring.placements
         ]
         return has_new_ring, effects
+
+    def _named(self, node_ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(self._names[node_id] for node_id in node_ids)

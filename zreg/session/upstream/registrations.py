@@ -275,8 +275,7 @@ class Registrations:
         if registration.peer == peer:
             return False
         has_copy = (
-            registration.copies > 1
-            and self._links.had_copy(peer, registration.name)
+            self._links.had_copy(peer, registration.name, copies=registration.copies)
             and self._is_answered_for(registration)
             and self.is_accepted(registration)
         )

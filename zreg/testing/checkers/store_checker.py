@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # A tombstone travels with its remaining seconds, and the time on the way is not known: a node that
 # lost a bucket and gets it back may remember the tombstone for that much longer.
-_TRANSIT_SECONDS_MAX: Final = 2.0
+_TRANSIT_SECONDS_MAX: Final = 0.5
 
 # What a datum holds: its publishers at their versions, or what subscribers see of them.
 _Content = frozenset[tuple[object, ...]]

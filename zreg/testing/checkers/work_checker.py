@@ -47,6 +47,20 @@ class Touched(NamedTuple):
     memberships: int = 0
 
 
+# Records between the copies of a bucket that are short.
+_BETWEEN_COPIES: Final = (
+    "Replicate",
+    "Replicated",
+    "BucketDigests",
+    "BucketsCompared",
+    "FetchBucket",
+    "FetchCopies",
+)
+_BYTES_BETWEEN_COPIES: Final = 256
+# The digests of all buckets, at most.
+_BYTES_PER_DIGESTS: Final = 20 << 10
+
+
 class WorkChecker:
     """Compares the work of a span of time with the bound that follows from what was touched."""
 
@@ -74,7 +88,11 @@ class WorkChecker:
         others = _OTHER_EFFECTS_PER_RECORD * touched_records(touched, self._sessions)
         # Each record of a turn is one effect; a broadcast is one for all its receivers.
         effects_max = records + others + nodes * math.ceil(seconds + 1)
-        bytes_max = records * _BYTES_PER_RECORD + touched.snapshot_parts * Limits.part_bytes_max
+        between_copies = sum(work.messages[name] for name in _BETWEEN_COPIES)
+        bytes_max = (records - between_copies) * _BYTES_PER_RECORD
+        bytes_max += between_copies * _BYTES_BETWEEN_COPIES
+        bytes_max += touched.snapshot_parts * Limits.part_bytes_max
+        bytes_max += touched.memberships * self._data_nodes**2 * _BYTES_PER_DIGESTS
         for what, count, count_max in (
             ("ticks", work.calls["tick"], ticks),
             ("effects", work.effects.total(), effects_max),
@@ -108,6 +126,8 @@ class WorkChecker:
             Beat=sessions * data_nodes * times(config.beat_seconds),
             CompareDigest=digests,
             DigestCompared=digests,
+            BucketDigests=data_nodes * (data_nodes - 1) * times(config.sweep_seconds),
+            BucketsCompared=data_nodes * (data_nodes - 1) * times(config.sweep_seconds),
             CompareVersions=sweeps,
             Versions=sweeps,
         )
@@ -119,6 +139,10 @@ class WorkChecker:
         memberships, connections = touched.memberships, touched.connections
         digests = memberships * sessions * data_nodes * 2
         compared = memberships * sessions * data_nodes * min(1024, touched.fetched)
+        # Each primary with each of its replicas; a new ring may give each a copy of each bucket.
+        pairs = data_nodes * (data_nodes - 1)
+        replicated = (touched.publishers + touched.hinted) * (data_nodes - 1)
+        filled = memberships * pairs * min(1024, touched.publishers)
         answers = touched.publishers + touched.subscriptions
         pushes = touched.shown + touched.subscriptions + touched.snapshot_parts
         return Counter(
@@ -149,11 +173,21 @@ class WorkChecker:
             FetchMembership=2 * memberships * nodes,
             MembershipChanges=memberships * nodes,
             MembershipReply=2 * memberships * nodes,
-            ReportGone=memberships * nodes,
-            NodeHello=memberships * sessions * data_nodes,
+            ReportGone=memberships * (nodes + data_nodes),
+            NodeHello=memberships * (sessions * data_nodes + pairs),
             Join=memberships,
             # While the nodes learn of a new ring.
             Refused=memberships * (nodes + touched.fetched + touched.publishers),
+            # Copies: what changes, and what a new ring has to compare and to copy.
+            Replicate=replicated,
+            Replicated=replicated,
+            BucketDigests=memberships * 2 * pairs + filled + replicated,
+            BucketsCompared=memberships * 2 * pairs + filled + replicated,
+            FetchBucket=filled,
+            DatumDigests=filled,
+            FetchCopies=filled,
+            DatumCopy=memberships * touched.publishers + touched.snapshot_parts,
+            OfferCopy=memberships * touched.publishers,
             Beat=digests,
             CompareDigest=digests,
             DigestCompared=digests,

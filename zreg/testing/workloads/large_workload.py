@@ -49,6 +49,8 @@ class LargeLife:
         self.cluster.start(sessions=self.session_count, data=self.data_count)
         self.cluster.run(1.0)
         self._begin()
+        # Primaries compare what changed with its copies.
+        self.cluster.run(2 * self.cluster.config.digest_seconds)
         self._span("rest", Touched(), lambda: None, REST_SECONDS)
         for _ in range(6):
             self._change_one()

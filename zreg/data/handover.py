@@ -1,0 +1,105 @@
+"""When a data node that joins is ready, and when one that leaves has handed over.
+
+Both are guests of buckets: they keep copies and count as no replica. A guest is complete once each
+of its copies was equal to that of the primary under the present ring. A joining node then reports
+so to meta, and becomes WORKING; a leaving one has given all that it alone had, and may go.
+"""
+
+from typing import Final
+
+from zreg.config import Config
+from zreg.data.placement import Placement
+from zreg.data.repairs import Repairs
+from zreg.effects import INFO, Effect, Emit, HandedOver, Log
+from zreg.membership.cluster_member import ClusterMember
+from zreg.model import Role, Status
+
+# A request to meta is repeated after this time, if it was refused or lost.
+_AGAIN_SECONDS: Final = 1.0
+
+
+class Handover:
+    """What this node has told meta, and whether its process is about to end.
+
+    Invariant: `HandedOver` is emitted at most once in the life of a process.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        placement: Placement,
+        cluster_member: ClusterMember,
+        repairs: Repairs,
+    ) -> None:
+        self._drain_seconds = config.drain_seconds
+        self._placement = placement
+        self._cluster_member = cluster_member
+        self._repairs = repairs
+        # The ring epoch under which this node reported that it is ready.
+        self._reported = -1
+        self._again_at = 0.0
+        # Until when the process waits; None: it does not end.
+        self._ends_at: float | None = None
+        # Whether meta has shown this node as LEAVING.
+        self._is_leaving = False
+        self._has_ended = False
+
+    def begin(self, now: float) -> list[Effect]:
+        """Begin to leave, because the process is about to end."""
+        if self._ends_at is None:
+            self._ends_at = now + self._drain_seconds
+            self._again_at = now
+        return self.settle(now)
+
+    def settle(self, now: float) -> list[Effect]:
+        """Do what follows from what this turn brought."""
+        status = self._placement.status
+        self._is_leaving |= status is Status.LEAVING
+        if self._is_leaving or self._ends_at is not None:
+            return self._leave(now)
+        if status is Status.INITIAL and self._repairs.is_complete:
+            return self._report(now)
+        return []
+
+    def _report(self, now: float) -> list[Effect]:
+        ring_epoch = self._placement.ring_epoch
+        if ring_epoch == self._reported and now < self._again_at:
+            return []
+        self._reported, self._again_at = ring_epoch, now + _AGAIN_SECONDS
+        return self._cluster_member.report_ready(ring_epoch)
+
+    def _leave(self, now: float) -> list[Effect]:
+        if self._has_ended:
+            return []
+        if self._may_end(now):
+            self._has_ended = True
+            return [Log(INFO, "data.handed_over", {}), Emit(HandedOver())]
+        if self._placement.status is Status.LEAVING or now < self._again_at:
+            return []
+        self._again_at = now + _AGAIN_SECONDS
+        return self._cluster_member.drain()
+
+    def _may_end(self, now: float) -> bool:
+        """Return whether there is nothing to wait for, or nobody who could take over."""
+        status = self._placement.status
+        if status is None or not self._has_successor():
+            return True
+        if status is Status.LEAVING and self._repairs.is_complete:
+            return True
+        if self._ends_at is None:
+            return False
+        return now >= self._ends_at or self._cluster_member.leader is None
+
+    def _has_successor(self) -> bool:
+        own = self._placement.incarnation
+        working = self._cluster_member.membership.of(Role.DATA)
+        return any(member.incarnation != own for member in working)
+
+    def next_tick_at(self) -> float | None:
+        """Return when to look again; None if only messages bring anything new."""
+        if self._has_ended:
+            return None
+        waits = self._placement.status is Status.INITIAL and self._repairs.is_complete
+        if waits or self._is_leaving or self._ends_at is not None:
+            return self._again_at
+        return None
