@@ -243,7 +243,7 @@ class HandOver(Local, frozen=True):
 
 
 class HandedOver(msgspec.Struct, frozen=True):
-    """An event: this node has handed over, or nobody can take over. It may end."""
+    """An event: this node has handed over, or no other node can take over. It may end."""
 
 
 class Core(Protocol):

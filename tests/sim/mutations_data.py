@@ -171,11 +171,11 @@ def suspicions_are_judged_at_once() -> list[Patch]:
 def a_new_life_keeps_what_the_former_held() -> list[Patch]:
     """An expired but living data node rejoins empty: sessions have written elsewhere meanwhile."""
 
-    def take_roles(self: DataCore, now: float) -> list[Effect]:
+    def take_roles(self: DataCore, now: float, *, has_new_ring: bool) -> list[Effect]:
         incarnation = self._placement.incarnation
         if incarnation is None or incarnation.node_id not in self._placement.ring.node_ids:
             return []
-        return _take_roles(self, now)
+        return _take_roles(self, now, has_new_ring=has_new_ring)
 
     # What an INITIAL node has and its primary lacks, it does not offer: a second guard.
     may_merge = (Repairs, "_may_merge", lambda self, bucket, now: True)

@@ -49,7 +49,7 @@ class Pair:
         self.handler = ReplicaHandler(
             CONFIG, self.store, placement, FakeMember().as_member, refusals, rng=NoJitter()
         )
-        self.handler.follow(MEMBERSHIP, 0.0, has_new_ring=True)
+        self.handler.follow(MEMBERSHIP, has_new_ring=True)
         self.handler.receive_event(PeerUp(Link.DATA, A), 0.0)
         self.replica = Replica(MEMBERSHIP)
         self.replica.copies.on_node_hello(PRIMARY, D1)

@@ -81,7 +81,7 @@ def make_node() -> Node:
     refusals.epoch = EPOCH
     handler = ReplicaHandler(CONFIG, store, placement, member.as_member, refusals, rng=NoJitter())
     assert handler.next_tick_at() is None
-    assert handler.follow(membership, 0.0, has_new_ring=True) == [
+    assert handler.follow(membership, has_new_ring=True) == [
         Connect(Link.DATA, A, "tcp://d2:1"),
         Connect(Link.DATA, B, "tcp://d3:1"),
     ]
@@ -238,9 +238,11 @@ def test_a_new_ring_ends_repairs_and_a_new_membership_alone_does_not() -> None:
     node.handler.copies.repairs.begin(PRIMARY, [bucket], 0.0)
     membership = make_membership(epoch=EPOCH + 1)
 
-    assert node.handler.follow(membership, 0.0, has_new_ring=False) == []
+    node.handler.on_roles(0.0, has_new_ring=False)
+    assert node.handler.follow(membership, has_new_ring=False) == []
     assert len(node.handler.copies.repairs) == 1
-    assert node.handler.follow(membership, 0.0, has_new_ring=True) == []
+    node.handler.on_roles(0.0, has_new_ring=True)
+    assert node.handler.follow(membership, has_new_ring=True) == []
 
     assert len(node.handler.copies.repairs) == 0
     assert node.handler.statistics()["copies_in_sync"] == 0

@@ -299,9 +299,9 @@ class DataCore:
             # Sessions may have written elsewhere while this node was no member. They send
             # everything again.
             placement.start_over(None, membership)
-            effects += self._take_roles(now)
+            effects += self._take_roles(now, has_new_ring=True)
             placement.start_over(incarnation, membership)
-            effects += self._take_roles(now)
+            effects += self._take_roles(now, has_new_ring=True)
             effects += self._replicas.replication.begin_all()
         if learned.has_new_membership:
             effects += self._follow(membership, now)
@@ -313,12 +313,13 @@ class DataCore:
             self._go_on_at = now
         return self._hints.commit(self._store.dirty(), self.epoch, now)
 
-    def _take_roles(self, now: float) -> list[Effect]:
+    def _take_roles(self, now: float, *, has_new_ring: bool) -> list[Effect]:
         """Let the store and the replicas know for which buckets this node is what."""
         self._store.buckets.follow(self._placement.roles(), self.epoch)
         self._check_some(now)
+        self._replicas.on_roles(now, has_new_ring=has_new_ring)
         membership = self._cluster_member.membership
-        effects = self._replicas.follow(membership, now, has_new_ring=True)
+        effects = self._replicas.follow(membership, has_new_ring=has_new_ring)
         return effects + self._writes.refuse_of_others()
 
     def _check_some(self, now: float) -> None:
@@ -331,12 +332,14 @@ class DataCore:
         """Take the roles of a new ring, and evict the publishers of sessions long gone."""
         self._refusals.epoch = membership.epoch
         before = list(self._placement.unreconciled)
+        ring = self._placement.ring
         if self._placement.follow(membership):
-            effects = self._take_roles(now)
+            effects = self._take_roles(now, has_new_ring=True)
+        elif self._placement.ring is not ring:
+            # Guests have come or gone.
+            effects = self._take_roles(now, has_new_ring=False)
         else:
-            self._store.buckets.follow(self._placement.roles(), self.epoch)
-            self._check_some(now)
-            effects = self._replicas.follow(membership, now, has_new_ring=False)
+            effects = self._replicas.follow(membership, has_new_ring=False)
         self._writes.follow(membership)
         self._contacts.follow(membership, now)
         effects += self._evict(now)

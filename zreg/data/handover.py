@@ -80,7 +80,7 @@ class Handover:
         return self._cluster_member.drain()
 
     def _may_end(self, now: float) -> bool:
-        """Return whether there is nothing to wait for, or nobody who could take over."""
+        """Return whether there is nothing to wait for, or no other node to take over."""
         status = self._placement.status
         if status is None or not self._has_successor():
             return True

@@ -63,14 +63,22 @@ class Placement:
 
     def replicas(self, bucket: int) -> Sequence[str]:
         """Return the ids of the nodes that keep copies of a bucket, if this node is its primary."""
-        return self.ring.placements[bucket][1:] if self._is_primary_of(bucket) else ()
+        placement = self.ring.placements[bucket]
+        is_primary = self.incarnation is not None and placement[:1] == (self._node_id,)
+        return placement[1:] if is_primary else ()
 
-    def guests(self, bucket: int) -> Sequence[str]:
-        """Return the nodes that join or leave and hold a bucket, if this node is its primary."""
-        return self.ring.guests[bucket] if self._is_primary_of(bucket) else ()
+    def holders(self) -> Sequence[Sequence[str]]:
+        """Return for each bucket the nodes that this primary sends its changes to.
 
-    def _is_primary_of(self, bucket: int) -> bool:
-        return self.incarnation is not None and self.ring.primary_of(bucket) == self._node_id
+        These are its replicas, and the nodes that join or leave and hold the bucket.
+        """
+        if self.incarnation is None:
+            return [()] * len(self.ring.placements)
+        node_id = self._node_id
+        return [
+            placement[1:] + guests if placement and placement[0] == node_id else ()
+            for placement, guests in zip(self.ring.placements, self.ring.guests, strict=True)
+        ]
 
     def is_replica_of(self, primary: Incarnation, bucket: int) -> bool:
         """Return whether this node keeps a copy of a bucket for that primary."""

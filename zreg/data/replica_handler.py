@@ -150,10 +150,13 @@ class ReplicaHandler:
 
     # --- membership ---------------------------------------------------------------------------
 
-    def follow(self, membership: Membership, now: float, *, has_new_ring: bool) -> list[Effect]:
-        """Take a new membership, after the placement and the roles of the store."""
-        self.copies.repairs.on_roles(now, has_new_ring=has_new_ring)
+    def follow(self, membership: Membership, *, has_new_ring: bool) -> list[Effect]:
+        """Take a new membership, after the placement."""
         return self.replication.follow(membership, has_new_ring=has_new_ring)
+
+    def on_roles(self, now: float, *, has_new_ring: bool) -> None:
+        """Take the roles of the store."""
+        self.copies.repairs.on_roles(now, has_new_ring=has_new_ring)
 
     # --- the end of a turn, and time ----------------------------------------------------------
 

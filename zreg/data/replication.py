@@ -6,7 +6,7 @@ there on, until it acknowledges too late or its connection ends. (Kafka has such
 no quorum decides, since zreg is AP.)
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from zreg.config import Config
@@ -17,7 +17,7 @@ from zreg.data.replica_stream import ReplicaStream
 from zreg.effects import Effect, Link, PeerLost, PeerUp, Send
 from zreg.membership.cluster_member import ClusterMember
 from zreg.membership.data_connections import DataConnections
-from zreg.model import Change, Membership, Role, Status
+from zreg.model import Change, Member, Membership, Role, Status
 from zreg.wire.data_messages import NodeHello
 from zreg.wire.replication_messages import BucketsCompared, Replicated
 
@@ -43,6 +43,7 @@ class Replication:
         self._buckets = buckets
         self._placement = placement
         self._connections = connections
+        self._members: list[Member] = []
         self._streams: dict[str, ReplicaStream] = {}
         # For each bucket, the streams of its replicas and guests; none where this node is not the
         # primary.
@@ -89,29 +90,29 @@ class Replication:
 
         Under a new ring all copies are compared again.
         """
-        held: dict[str, list[int]] = {}
-        for bucket in range(len(self._targets)):
-            for node_id in self._holders(bucket):
-                held.setdefault(node_id, []).append(bucket)
         members = membership.of(Role.DATA, *_HOLDERS)
+        if not has_new_ring and members == self._members:
+            return []
+        self._members = members
+        holders = self._placement.holders()
+        held: dict[str, list[int]] = {}
+        for bucket, nodes in enumerate(holders):
+            for node_id in nodes:
+                held.setdefault(node_id, []).append(bucket)
         effects = self._connections.follow(m for m in members if m.node_id in held)
-        peers = self._connections.peers
         former, self._streams = self._streams, {}
-        for node_id, peer in peers.items():
-            stream = self._streams[peer] = former.get(peer) or ReplicaStream(peer)
+        by_node: dict[str, ReplicaStream] = {}
+        for node_id, peer in self._connections.peers.items():
+            stream = former.get(peer) or ReplicaStream(peer)
+            self._streams[peer] = by_node[node_id] = stream
             buckets = frozenset(held[node_id])
             if has_new_ring or stream.buckets != buckets:
                 stream.take_buckets(buckets)
-        for bucket in range(len(self._targets)):
-            nodes = self._holders(bucket)
-            streams = (self._streams[peers[node_id]] for node_id in nodes if node_id in peers)
-            self._targets[bucket] = tuple(streams)
+        self._targets = [
+            tuple(by_node[node_id] for node_id in nodes if node_id in by_node) for nodes in holders
+        ]
         self._note_moved()
         return effects
-
-    def _holders(self, bucket: int) -> Iterator[str]:
-        yield from self._placement.replicas(bucket)
-        yield from self._placement.guests(bucket)
 
     def on_peer_up(self, event: PeerUp) -> list[Effect]:
         """Say who this node is, and begin the stream."""

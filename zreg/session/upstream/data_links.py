@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from zreg.config import Config
 from zreg.effects import Effect
 from zreg.membership.data_connections import DataConnections
-from zreg.model import DataInfoId, Membership, Role, Status
+from zreg.model import DataInfoId, Member, Membership, Role, Status
 from zreg.primitives.pending_requests import PendingRequests
 from zreg.primitives.ring import Ring, bucket_of, ring_of
 
@@ -41,6 +41,7 @@ class DataLinks:
         # The peer names of the replicas and of the guests of each bucket, under the ring before.
         self._former_replicas: list[tuple[str, ...]] = [()] * len(self.ring.placements)
         self._former_guests = self._former_replicas
+        self._members: list[Member] = []
         self._names: dict[str, str] = {}
         self.requests: PendingRequests[str, RequestOwner] = PendingRequests()
 
@@ -75,8 +76,11 @@ class DataLinks:
             self._former_replicas = [self._named(each) for each in self.ring.placements]
             self._former_guests = [self._named(each) for each in self.ring.guests]
             self.ring_epoch = membership.ring_epoch
-        self.ring = ring_of(membership)
         members = membership.of(Role.DATA, Status.INITIAL, Status.WORKING, Status.LEAVING)
+        if not has_new_ring and members == self._members:
+            return False, effects
+        self._members = members
+        self.ring = ring_of(membership)
         self._names = {member.node_id: str(member.incarnation) for member in members}
         peers = self.connections.peers
         self._primaries = [

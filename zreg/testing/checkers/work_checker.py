@@ -73,7 +73,8 @@ class WorkChecker:
         self, work: "WorkCounts", touched: Touched, *, seconds: float, clients: int
     ) -> list[str]:
         """Return a line for each kind of work above its bound."""
-        allowed = self._at_rest(seconds, clients) + self._for_change(touched)
+        allowed = self._at_rest(seconds, clients)
+        allowed += self._for_change(touched) + self._for_copies(touched)
         found = [
             f"{count} {name} were sent, at most {allowed[name]} were expected"
             for name, count in sorted(work.messages.items())
@@ -139,10 +140,6 @@ class WorkChecker:
         memberships, connections = touched.memberships, touched.connections
         digests = memberships * sessions * data_nodes * 2
         compared = memberships * sessions * data_nodes * min(1024, touched.fetched)
-        # Each primary with each of its replicas; a new ring may give each a copy of each bucket.
-        pairs = data_nodes * (data_nodes - 1)
-        replicated = (touched.publishers + touched.hinted) * (data_nodes - 1)
-        filled = memberships * pairs * min(1024, touched.publishers)
         answers = touched.publishers + touched.subscriptions
         pushes = touched.shown + touched.subscriptions + touched.snapshot_parts
         return Counter(
@@ -174,11 +171,26 @@ class WorkChecker:
             MembershipChanges=memberships * nodes,
             MembershipReply=2 * memberships * nodes,
             ReportGone=memberships * (nodes + data_nodes),
-            NodeHello=memberships * (sessions * data_nodes + pairs),
+            NodeHello=memberships * sessions * data_nodes,
             Join=memberships,
             # While the nodes learn of a new ring.
             Refused=memberships * (nodes + touched.fetched + touched.publishers),
-            # Copies: what changes, and what a new ring has to compare and to copy.
+            Beat=digests,
+            CompareDigest=digests,
+            DigestCompared=digests,
+            CompareVersions=compared,
+            Versions=compared,
+        )
+
+    def _for_copies(self, touched: Touched) -> Counter[str]:
+        """Return what a change costs between data nodes, and what a new ring copies."""
+        data_nodes, memberships = self._data_nodes, touched.memberships
+        # Each primary with each of its replicas; a new ring may give each a copy of each bucket.
+        pairs = data_nodes * (data_nodes - 1)
+        replicated = (touched.publishers + touched.hinted) * (data_nodes - 1)
+        filled = memberships * pairs * min(1024, touched.publishers)
+        return Counter(
+            NodeHello=memberships * pairs,
             Replicate=replicated,
             Replicated=replicated,
             BucketDigests=memberships * 2 * pairs + filled + replicated,
@@ -188,11 +200,6 @@ class WorkChecker:
             FetchCopies=filled,
             DatumCopy=memberships * touched.publishers + touched.snapshot_parts,
             OfferCopy=memberships * touched.publishers,
-            Beat=digests,
-            CompareDigest=digests,
-            DigestCompared=digests,
-            CompareVersions=compared,
-            Versions=compared,
         )
 
 
