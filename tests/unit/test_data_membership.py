@@ -181,6 +181,20 @@ def test_a_publisher_that_moved_to_another_session_in_time_is_not_evicted() -> N
     assert P1 in held(core)
 
 
+def test_a_publisher_of_a_session_that_this_node_has_not_seen_yet_is_not_evicted() -> None:
+    """A replica that is ahead of its primary may have offered the publisher."""
+    core = make_reconciled()
+    later = make_publisher(P1, session=Incarnation(9, "s9"))
+    core._store.put(NAME, later)
+    core.settle(0.0)
+
+    assert follow(core, membership(*BOTH, epoch=8)) == []
+    assert held(core) == {P1: later}
+    follow(core, membership(*BOTH, epoch=9))
+
+    assert held(core) == {}, "at epoch 9 it is known to be no member"
+
+
 def test_an_older_copy_in_the_turn_of_an_eviction_does_not_hide_the_eviction() -> None:
     core = make_reconciled()
     evicted = publish(core, version=8, session=S1)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from session_fakes import ALICE, D1, S1, Session, make_membership
 
 from zreg.config import Limits
+from zreg.data.repairs import NAMES_MAX
 from zreg.effects import Send
 from zreg.meta.state.membership_history import ITEMS_MAX
 from zreg.model import (
@@ -42,15 +43,25 @@ from zreg.wire.meta_messages import MetaNodesReply, MetaNodeState, MetaNodeStatu
 from zreg.wire.parts import (
     accepted_records,
     comparison_records,
+    copy_parts,
+    datum_digests,
     datums_listed,
     fit_one_record,
     fits_inline,
     in_parts,
     member_size,
     publishers_compared,
+    replicate_records,
     versions_records,
 )
 from zreg.wire.raft_messages import ENTRY_OVERHEAD_BYTES, AppendEntries, Entry, EntryKind
+from zreg.wire.replication_messages import (
+    BucketDigests,
+    BucketsCompared,
+    DatumCopy,
+    FetchCopies,
+    OfferCopy,
+)
 from zreg.wire.settings_messages import Setting, SettingsReply
 
 MOST = 2**63 - 1
@@ -170,6 +181,40 @@ def listings(load: Load) -> Iterator[Message]:
     yield datums_listed(MOST, lines, is_complete=True)
 
 
+def replicated_changes(load: Load) -> Iterator[Message]:
+    some = load.changes()
+    for group in (some, some[:1] * load.count, some[1:2] * load.count):
+        yield from replicate_records(MOST, MOST, [(load.name, change) for change in group])
+
+
+def bucket_digests(load: Load) -> Iterator[Message]:
+    """A node has so many buckets at most, however many datums are in them."""
+    del load
+    buckets = tuple(range(Limits.bucket_count))
+    yield BucketDigests(MOST, tuple((bucket, MOST, MOST) for bucket in buckets))
+    yield BucketsCompared(MOST, buckets, buckets)
+
+
+def datums_of_a_bucket(load: Load) -> Iterator[Message]:
+    yield datum_digests(MOST, [(name, MOST, MOST) for name in load.names()], is_complete=True)
+
+
+def fetched_copies(load: Load) -> Iterator[Message]:
+    """A replica asks for a bounded number of datums at once."""
+    yield FetchCopies(MOST, tuple(load.names()[:NAMES_MAX]))
+
+
+def copies(load: Load) -> Iterator[Message]:
+    publishers = load.publishers()
+    tombstones = [
+        (Removal(key, MOST, Cause.NOT_REPLAYED, NODE), float(Limits.seconds_max))
+        for key in load.ids()
+    ]
+    for part in copy_parts(publishers, tombstones):
+        yield DatumCopy(MOST, load.name, LAST, LAST, *part, MOST)
+        yield OfferCopy(load.name, *part)
+
+
 def withdrawals(load: Load) -> Iterator[Message]:
     for publisher in load.publishers()[:1]:
         registration = Registration(load.name, publisher)
@@ -271,6 +316,18 @@ SENDERS: dict[str, Callable[[Load], Iterator[Message]]] = {
     "MetaNodesReply.nodes": meta_nodes,
     "MembershipChanges.upserts": membership_changes,
     "MembershipChanges.removals": membership_changes,
+    "Replicate.changes": replicated_changes,
+    "Replicate.changes.publishers": replicated_changes,
+    "Replicate.changes.removals": replicated_changes,
+    "BucketDigests.digests": bucket_digests,
+    "BucketsCompared.equal": bucket_digests,
+    "BucketsCompared.differing": bucket_digests,
+    "DatumDigests.datums": datums_of_a_bucket,
+    "FetchCopies.names": fetched_copies,
+    "DatumCopy.publishers": copies,
+    "DatumCopy.tombstones": copies,
+    "OfferCopy.publishers": copies,
+    "OfferCopy.tombstones": copies,
 }
 
 
@@ -281,6 +338,9 @@ def growing_fields(kind: inspect.Type, path: str) -> Iterator[str]:
             yield path
             if not isinstance(kind, inspect.DictType):
                 yield from growing_fields(kind.item_type, path)
+        case inspect.TupleType():
+            for item in kind.item_types:
+                yield from growing_fields(item, path)
         case inspect.UnionType():
             for choice in kind.types:
                 yield from growing_fields(choice, path)
@@ -325,6 +385,21 @@ def test_several_records_together_are_the_whole(load: Load) -> None:
     assert [pair for compare in compared for pair in compare.versions] == versions
 
 
+@given(loads)
+def test_the_records_that_replicate_changes_are_all_of_them_in_order(load: Load) -> None:
+    named = [(load.name, change) for change in load.changes()]
+
+    records = replicate_records(3, 9, named)
+
+    pieces = [piece for record in records for _, piece in record.changes]
+    publishers = [each for piece in pieces for each in piece.publishers]
+    removals = [each for piece in pieces for each in piece.removals]
+    assert publishers == [each for _, change in named for each in change.publishers]
+    assert removals == [each for _, change in named for each in change.removals]
+    assert [record.number for record in records] == [0] * (len(records) - 1) + [9]
+    assert {record.ring_epoch for record in records} == {3}
+
+
 @given(load=loads, is_complete=st.booleans())
 def test_a_record_that_is_cut_holds_the_beginning_and_says_so(
     *, load: Load, is_complete: bool
@@ -334,7 +409,12 @@ def test_a_record_that_is_cut_holds_the_beginning_and_says_so(
 
     listed = datums_listed(4, lines, is_complete=is_complete)
     compared = publishers_compared(load.ids(), strays)
+    digests = [(name, number, number) for number, name in enumerate(load.names())]
+    named = datum_digests(4, digests, is_complete=is_complete)
 
+    assert named.datums == tuple(digests[: len(named.datums)])
+    assert named.is_complete == (is_complete and len(named.datums) == len(digests))
+    assert bool(named.datums) == bool(digests), "asking again goes on"
     assert listed.datums == tuple(lines[: len(listed.datums)])
     assert listed.is_complete == (is_complete and len(listed.datums) == len(lines))
     assert bool(listed.datums) == bool(lines), "asking again goes on"

@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from strategies import encoded_size, make_publisher, messages_of
+from strategies import encoded_size, make_publisher, messages_of, publisher_ids, publishers
 
 from zreg.config import Limits
-from zreg.model import Cause, Change, Incarnation, Publisher, Removal, Version
+from zreg.model import Cause, Change, DataInfoId, Incarnation, Publisher, Removal, Version
 from zreg.wire.codec import encode_frames
 from zreg.wire.data_messages import Changes, Snapshot
-from zreg.wire.parts import change_size, fits_inline, in_parts
+from zreg.wire.parts import change_size, copy_parts, fits_inline, in_parts, replicate_records
 
-NAME = "a#@#b#@#c"
+NAME = DataInfoId("a#@#b#@#c")
 WIDEST = "\U0001f98a" * Limits.label_characters_max
 # The largest publisher, without its body, and the largest removal.
 ID, MOST = b"\xff" * 16, 2**63 - 1
@@ -78,7 +78,7 @@ def test_a_part_of_the_largest_publishers_fits_into_a_frame() -> None:
     parts = list(in_parts([LARGEST] * 3000))
 
     for part in parts:
-        snapshot = Snapshot(1, NAME, Version(1, 1), part, 0, 0)  # type: ignore[arg-type]
+        snapshot = Snapshot(1, NAME, Version(1, 1), part, 0, 0)
         assert len(encode_frames([snapshot])) == 1
 
 
@@ -87,7 +87,7 @@ def test_a_change_within_the_size_of_a_part_fits_into_a_frame() -> None:
     change = Change(Version(0, 0), Version(0, 1), (), (LARGEST_REMOVAL,) * count)
     assert change_size(change) > Limits.part_bytes_max * 0.9
 
-    changes = Changes(1, NAME, (change,), 0)  # type: ignore[arg-type]
+    changes = Changes(1, NAME, (change,), 0)
 
     assert len(msgspec.msgpack.encode(changes)) < Limits.frame_bytes_max
 
@@ -115,3 +115,117 @@ def test_a_publisher_with_the_longest_labels_never_exceeds_the_size_of_a_hint() 
         )
         if fits_inline(change):
             assert encoded_size(change) <= Limits.inline_change_bytes_max
+
+
+# --- copies ---------------------------------------------------------------------------------------
+
+LONGEST_NAME = DataInfoId("#@#".join(["\U0001f98a" * Limits.id_part_characters_max] * 3))
+
+
+def pieces_of(change: Change, name: DataInfoId = NAME) -> list[Change]:
+    """Return the pieces of a change in the records that carry it, in order."""
+    records = replicate_records(1, 1, [(name, change)])
+    return [piece for record in records for _, piece in record.changes]
+
+
+def merged(changes: list[Change]) -> dict[bytes, Publisher]:
+    """Return what a copy holds that was empty before these changes."""
+    content: dict[bytes, Publisher] = {}
+    for change in changes:
+        content.update((each.publisher_id, each) for each in change.publishers)
+        for removal in change.removals:
+            content.pop(removal.publisher_id, None)
+    return content
+
+
+@given(
+    st.lists(st.tuples(publishers, st.integers(0, Limits.body_bytes_max)), max_size=12),
+    st.lists(publisher_ids, max_size=5),
+    st.booleans(),
+)
+def test_the_pieces_of_a_change_merged_in_order_give_the_change(
+    sized: list[tuple[Publisher, int]],
+    removed: list[bytes],
+    is_quiet: bool,  # noqa: FBT001 -- drawn
+) -> None:
+    change = Change(
+        Version(1, 1),
+        Version(1, 2),
+        tuple(replace(publisher, body=bytes(size)) for publisher, size in sized),
+        tuple(Removal(key, 9, Cause.UNPUBLISHED) for key in removed),
+        is_quiet,
+    )
+
+    pieces = pieces_of(change)
+
+    assert merged(pieces) == merged([change])
+    assert {(p.source_version, p.version, p.is_quiet) for p in pieces} == {
+        (change.source_version, change.version, change.is_quiet)
+    }
+
+
+def test_a_change_that_fits_a_record_stays_in_one_piece() -> None:
+    change = Change(Version(1, 1), Version(1, 2), (LARGEST, LARGEST), (LARGEST_REMOVAL,) * 5)
+
+    assert pieces_of(change) == [change]
+
+
+def test_a_change_of_one_item_of_any_size_is_one_piece() -> None:
+    removal = Change(Version(1, 1), Version(1, 2), (), (LARGEST_REMOVAL,))
+    publisher = Change(Version(1, 1), Version(1, 2), (LARGEST_WITH_BODY,), ())
+
+    assert pieces_of(removal) == [removal]
+    assert pieces_of(publisher) == [publisher]
+
+
+def test_a_change_that_is_too_large_has_its_publishers_first() -> None:
+    change = Change(
+        Version(1, 1), Version(1, 2), (LARGEST_WITH_BODY,) * 7, (LARGEST_REMOVAL,) * 900
+    )
+
+    pieces = pieces_of(change)
+
+    sizes = [(len(piece.publishers), len(piece.removals)) for piece in pieces]
+    assert sizes == [(3, 0), (3, 0), (1, 0), (0, 851), (0, 49)]
+    assert all(change_size(piece) <= Limits.part_bytes_max for piece in pieces)
+
+
+def test_a_change_of_many_removals_is_split() -> None:
+    change = Change(Version(1, 1), Version(1, 2), (), (LARGEST_REMOVAL,) * 900)
+
+    assert [len(piece.removals) for piece in pieces_of(change)] == [851, 49]
+
+
+def test_a_change_of_many_publishers_is_split() -> None:
+    change = Change(Version(1, 1), Version(1, 2), (LARGEST_WITH_BODY,) * 5, ())
+
+    assert [len(piece.publishers) for piece in pieces_of(change)] == [3, 2]
+
+
+@pytest.mark.parametrize("name", [NAME, LONGEST_NAME])
+def test_an_estimated_size_counts_the_name_of_a_change(name: DataInfoId) -> None:
+    """Many small changes do not fit into a frame."""
+    change = Change(Version(MOST, MOST - 1), Version(MOST, MOST), (), ())
+
+    records = replicate_records(MOST, MOST, [(name, change)] * 5000)
+
+    assert len(records) > 1
+    assert all(encoded_size(record) <= Limits.part_bytes_max + 30 for record in records)
+
+
+@given(st.integers(0, 40), st.integers(0, 1500))
+def test_the_parts_of_a_copy_are_bounded_and_together_they_are_the_whole(
+    publisher_count: int, tombstone_count: int
+) -> None:
+    tombstones = [(LARGEST_REMOVAL, float(number + 1)) for number in range(tombstone_count)]
+
+    parts = copy_parts([LARGEST_WITH_BODY] * publisher_count, tombstones)
+
+    assert [each for part in parts for each in part[0]] == [LARGEST_WITH_BODY] * publisher_count
+    assert [each for part in parts for each in part[1]] == tombstones
+    assert all(len(msgspec.msgpack.encode(part)) <= Limits.part_bytes_max + 30 for part in parts)
+    assert all(part[0] or part[1] for part in parts[1:])
+
+
+def test_a_copy_of_an_empty_datum_has_one_empty_part() -> None:
+    assert copy_parts([], []) == [((), ())]

@@ -1,7 +1,8 @@
 """When a write is accepted: once all replicas in sync hold it, or have taken too long.
 
 All writes of a turn are merged and sent first. A write waits for the number of the last change of
-its turn, so each replica acknowledges one number for all of them.
+its turn, so each replica acknowledges one number for all of them. A replica that this turn sends no
+change is asked for the number: it may hold a repeated write already, or only be about to.
 """
 
 from collections import deque
@@ -49,7 +50,7 @@ class Acceptances:
         self._new.append((peer, request_id, bucket))
 
     def on_acked(self, peer: str) -> None:
-        """Accept what waited for this replica alone, because it acknowledged or is gone."""
+        """Accept what waited for this replica alone: it acknowledged, is gone, or began anew."""
         for replicas in [key for key in self._queues if peer in key]:
             self._release(replicas)
 
@@ -57,11 +58,9 @@ class Acceptances:
         """Accept the first writes of a queue, as far as all replicas that still count hold them."""
         queue = self._queues[replicas]
         streams = [s for peer in replicas if (s := self._replication.stream(peer)) is not None]
-        counting = [stream.acked for stream in streams if stream.is_counting]
-        floor = min(counting, default=self._replication.number)
-        while queue and queue[0].number <= floor:
+        while queue and not any(stream.is_awaited(queue[0].number) for stream in streams):
             waiting = queue.popleft()
-            copies = 1 + sum(stream.acked >= waiting.number for stream in streams)
+            copies = 1 + sum(stream.holds(waiting.number) for stream in streams)
             self._accept(waiting.peer, waiting.request_id, copies)
         if not queue:
             del self._queues[replicas]
@@ -90,6 +89,7 @@ class Acceptances:
     def settle(self, now: float) -> list[Effect]:
         """Return the acceptances of this turn; its changes must be committed and sent before."""
         number = self._replication.number
+        waited_for: dict[tuple[str, ...], None] = {}
         for peer, request_id, bucket in self._new:
             replicas = self._replication.in_sync(bucket)
             if not replicas:
@@ -99,9 +99,15 @@ class Acceptances:
             if queue is None:
                 queue = self._queues[replicas] = deque()
             queue.append(Waiting(number, now, bucket, peer, request_id))
+            waited_for[replicas] = None
         self._new = []
-        if not self._accepted:
-            return []
+        effects: list[Effect] = []
+        for replicas in waited_for:
+            effects += self._replication.ask(replicas)
+            self._release(replicas)
+        return effects + self._take_accepted() if self._accepted else effects
+
+    def _take_accepted(self) -> list[Effect]:
         accepted, self._accepted = self._accepted, {}
         return [
             Send(Link.REQUESTS, peer, record)
@@ -118,7 +124,7 @@ class Acceptances:
                 continue
             for peer in replicas:
                 stream = self._replication.stream(peer)
-                if stream is not None and stream.is_counting and stream.acked < first.number:
+                if stream is not None and stream.is_awaited(first.number):
                     self._replication.lag(stream, now)
                     fields: dict[str, str | int | float] = {"replica": peer}
                     effects.append(Log(WARNING, "data.replica.late", fields))

@@ -57,10 +57,11 @@ class Copies:
         return self._primaries.get(peer)
 
     def forget(self, peer: Peer) -> Incarnation | None:
-        """Forget a connection; return its data node."""
+        """Forget a connection; return its data node if no other connection of it is left."""
         self._replicated.pop(peer, None)
         self.repairs.forget(peer)
-        return self._primaries.pop(peer, None)
+        primary = self._primaries.pop(peer, None)
+        return None if primary in self._primaries.values() else primary
 
     # --- changes ------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """A primary's answers to its replicas: the datums of a bucket, and what the replicas offer."""
 
 import heapq
+from collections.abc import Sequence
 
 from zreg.config import Config
 from zreg.data.hints import Hints
@@ -9,7 +10,7 @@ from zreg.data.replication import Replication
 from zreg.data.store import DatumStore
 from zreg.effects import Effect, Link, Send
 from zreg.errors import NotPrimaryError
-from zreg.model import ZERO, DataInfoId
+from zreg.model import ZERO, DataInfoId, Incarnation
 from zreg.primitives.ring import bucket_of
 from zreg.wire.common_messages import Refused
 from zreg.wire.parts import copy_parts, datum_digests
@@ -76,12 +77,7 @@ class CopyAnswers:
         if datum is None:
             return [Send(Link.DATA, peer, DatumCopy(request_id, name, ZERO, ZERO, (), (), 0))]
         effects = self._hints.commit([datum] if datum.is_dirty else [], epoch, now)
-        tombstones = [
-            (removal, ends_at - now)
-            for removal, ends_at in datum.tombstones.values()
-            if ends_at > now
-        ]
-        parts = copy_parts(datum.publishers.values(), tombstones)
+        parts = copy_parts(datum.publishers.values(), datum.remaining_tombstones(now))
         return effects + [
             Send(
                 Link.DATA,
@@ -93,18 +89,31 @@ class CopyAnswers:
             for index, part in enumerate(parts)
         ]
 
-    def on_offer_copy(self, peer: str, offer: OfferCopy, now: float) -> None:
-        """Merge what wins of a replica's copy; it becomes a change when the turn ends."""
+    def on_offer_copy(
+        self, peer: str, offer: OfferCopy, epoch: int, now: float
+    ) -> Sequence[Effect]:
+        """Merge what wins of a replica's copy; it becomes a change when the turn ends.
+
+        A replica that missed an eviction offers publishers of a session that meta has forgotten.
+        They are evicted at once, which the replica learns as well.
+        """
         name = offer.data_info_id
         bucket = bucket_of(name)
         if not self._serves(peer, bucket):
-            return
+            return ()
+        forgotten: set[Incarnation] = set()
         for publisher in offer.publishers:
-            self._store.put(name, publisher)
+            if self._store.put(name, publisher) and self._placement.is_forgotten(publisher.session):
+                forgotten.add(publisher.session)
         for removal, seconds in offer.tombstones:
             ends_at = now + min(seconds, self._tombstone_seconds)
             self._store.remove_until(name, removal, ends_at)
         self._replication.request_digest(peer, bucket)
+        if not forgotten or not self._placement.may_evict:
+            return ()
+        for session in forgotten:
+            self._store.evict(session, 1 + len(offer.publishers))
+        return self._hints.commit(self._store.dirty(), epoch, now)
 
     def _serves(self, peer: str, bucket: int) -> bool:
         """Return whether this node is the primary of a bucket of which the peer keeps a copy."""

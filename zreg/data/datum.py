@@ -1,5 +1,6 @@
 """All publishers of one data info id, their versions, and the changes that led there."""
 
+from zreg.config import Limits
 from zreg.model import ZERO, Change, DataInfoId, Publisher, Removal, Version
 from zreg.primitives.digest import DigestSum
 from zreg.primitives.op_log import OpLog
@@ -71,6 +72,17 @@ class Datum:
         self.version = self.revision = version
         self.log.clear()
         self.is_unsure = False
+
+    def remaining_tombstones(self, now: float) -> list[tuple[Removal, float]]:
+        """Return the removals to be remembered still, with the seconds for which they have to be.
+
+        A record takes at most `Limits.seconds_max`, which a sum and a difference of floats exceed.
+        """
+        return [
+            (removal, min(ends_at - now, Limits.seconds_max))
+            for removal, ends_at in self.tombstones.values()
+            if ends_at > now
+        ]
 
     def digest(self) -> DigestSum:
         """Return the digest of the publishers; it takes time in proportion to their number."""

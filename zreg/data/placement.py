@@ -99,6 +99,10 @@ class Placement:
         bucket = bucket_of(name)
         return any(ring.primary_of(bucket) != self._node_id for ring in self._passed)
 
+    def is_forgotten(self, session: Incarnation) -> bool:
+        """Return whether a session is no member any more; a later one may be one already."""
+        return session not in self._sessions and session.epoch <= self._epoch
+
     @property
     def may_evict(self) -> bool:
         """Whether every living session, and there is one, was equal since the last forgetting."""

@@ -17,6 +17,7 @@ from zreg.data.store import DatumStore
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.model import ZERO, DataInfoId, Publisher, Removal, Status
 from zreg.primitives.pending_requests import PendingRequests
+from zreg.primitives.ring import bucket_of
 from zreg.wire.parts import copy_parts
 from zreg.wire.replication_messages import (
     DatumCopy,
@@ -28,10 +29,10 @@ from zreg.wire.replication_messages import (
 
 # How many buckets are repaired at a time, and how many datums one request names: the primary goes
 # on to serve others between them.
-_ACTIVE_MAX: Final = 4
-_NAMES_MAX: Final = 64
-# A repair without an answer is given up; the next digest begins another one.
-_ANSWER_SECONDS: Final = 5.0
+ACTIVE_MAX: Final = 4
+NAMES_MAX: Final = 64
+# A repair without an answer, or a part of one, is given up; the next digest begins another one.
+ANSWER_SECONDS: Final = 5.0
 
 
 class Repair:
@@ -51,7 +52,7 @@ class Repair:
 class Repairs:
     """The repairs that wait and those under way. Times are monotonic seconds.
 
-    Invariants: a bucket is repaired with one primary at a time, at most `_ACTIVE_MAX` at once. A
+    Invariants: a bucket is repaired with one primary at a time, at most `ACTIVE_MAX` at once. A
     repair under way has exactly one pending request.
     """
 
@@ -119,7 +120,7 @@ class Repairs:
 
     def _begin_next(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        while self._waiting and len(self._active) < _ACTIVE_MAX:
+        while self._waiting and len(self._active) < ACTIVE_MAX:
             bucket = next(iter(self._waiting))
             repair = self._active[bucket] = Repair(self._waiting.pop(bucket), bucket)
             effects.append(self._fetch_bucket(repair, now))
@@ -129,10 +130,12 @@ class Repairs:
 
     def _request_id(self, repair: Repair, now: float) -> int:
         request_id = self._requests.next_id()
-        self._requests.add(
-            repair.peer, request_id, repair, now=now, timeout_seconds=_ANSWER_SECONDS
-        )
+        self._await(repair, request_id, now)
         return request_id
+
+    def _await(self, repair: Repair, request_id: int, now: float) -> None:
+        """Await an answer, or the next part of it."""
+        self._requests.add(repair.peer, request_id, repair, now=now, timeout_seconds=ANSWER_SECONDS)
 
     def _fetch_bucket(self, repair: Repair, now: float, after: str = "") -> Effect:
         request = FetchBucket(self._request_id(repair, now), repair.bucket, after)
@@ -140,7 +143,7 @@ class Repairs:
 
     def _fetch_copies(self, repair: Repair, now: float) -> list[Effect]:
         """Ask for the next datums that differ; go on with another bucket if there are none."""
-        count = min(_NAMES_MAX, len(repair.differing))
+        count = min(NAMES_MAX, len(repair.differing))
         names = tuple(repair.differing.popleft() for _ in range(count))
         if not names:
             del self._active[repair.bucket]
@@ -175,6 +178,8 @@ class Repairs:
         if repair is None:
             return []
         for name, count, value in answer.datums:
+            if bucket_of(name) != repair.bucket:
+                continue
             repair.named.add(name)
             datum = self._store.find(name)
             held = None if datum is None else datum.digest()
@@ -182,17 +187,20 @@ class Repairs:
                 repair.differing.append(name)
         if answer.datums and not answer.is_complete:
             return [self._fetch_bucket(repair, now, answer.datums[-1][0])]
-        effects: list[Effect] = []
-        for datum in list(self._store.buckets.datums(repair.bucket)):
-            if datum.name not in repair.named and datum.publishers:
-                effects += self._settle_extras(repair, datum, now)
-        return effects + self._fetch_copies(repair, now)
+        # What the primary does not name it may have removed: it has the tombstones.
+        repair.differing.extend(
+            datum.name
+            for datum in self._store.buckets.datums(repair.bucket)
+            if datum.name not in repair.named and datum.publishers
+        )
+        return self._fetch_copies(repair, now)
 
     def on_datum_copy(self, peer: Peer, copy: DatumCopy, now: float) -> list[Effect]:
         """Gather the parts of a datum; merge it when the last one is here."""
         repair = self._requests.owner(peer, copy.request_id)
         if repair is None:
             return []
+        self._await(repair, copy.request_id, now)
         repair.publishers.update((each.publisher_id, each) for each in copy.publishers)
         repair.tombstones += copy.tombstones
         if copy.parts_left:
@@ -208,8 +216,10 @@ class Repairs:
     # --- merging ------------------------------------------------------------------------------
 
     def _take(self, repair: Repair, copy: DatumCopy, now: float) -> list[Effect]:
-        self.copy_count += 1
         store, name = self._store, copy.data_info_id
+        if bucket_of(name) != repair.bucket:
+            return []
+        self.copy_count += 1
         datum = store.find(name)
         if datum is None:
             if copy.revision == ZERO:
@@ -233,18 +243,13 @@ class Repairs:
         return now - self._equal_at.get(bucket, now) <= self._merge_seconds
 
     def _settle_extras(self, repair: Repair, datum: Datum, now: float) -> list[Effect]:
-        """Offer what a copy has and the primary lacks; drop it if the copy is too old."""
+        """Offer what a copy has and the primary lacks; a copy that was replaced has nothing."""
         theirs = repair.publishers
         publishers = [each for key, each in datum.publishers.items() if theirs.get(key) != each]
         tombstones = [
-            (removal, ends_at - now)
-            for key, (removal, ends_at) in datum.tombstones.items()
-            if key in theirs and ends_at > now
+            each for each in datum.remaining_tombstones(now) if each[0].publisher_id in theirs
         ]
         if not publishers and not tombstones:
-            return []
-        if not self._may_merge(repair.bucket, now):
-            self._store.replace_copy(datum)
             return []
         datum.is_unsure = True
         self.offer_count += 1

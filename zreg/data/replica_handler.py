@@ -99,9 +99,11 @@ class ReplicaHandler:
             case FetchCopies():
                 return self._answers.on_fetch_copies(peer, message, self._refusals.epoch, now)
             case OfferCopy():
-                self._answers.on_offer_copy(peer, message, now)
+                return self._answers.on_offer_copy(peer, message, self._refusals.epoch, now)
             case Refused(code=UnknownNodeError.code):
-                return self.replication.begin(peer)
+                effects = self.replication.begin(peer)
+                self.acceptances.on_acked(peer)
+                return effects
             case Refused():
                 return self._cluster_member.see_epoch(message.epoch)
             case _:

@@ -7,7 +7,7 @@ from zreg.data.datum_buckets import DatumBuckets
 from zreg.effects import Effect, Link, Send
 from zreg.model import Change, DataInfoId
 from zreg.wire.parts import replicate_records
-from zreg.wire.replication_messages import BucketDigests
+from zreg.wire.replication_messages import BucketDigests, Replicate
 
 # A replica that acknowledged too late is out of sync for so long.
 _LAG_SECONDS: Final = 2.0
@@ -25,6 +25,8 @@ class ReplicaStream:
         "_changes",
         "_due",
         "_lags_until",
+        "_missed",
+        "_sent",
         "acked",
         "buckets",
         "in_sync",
@@ -40,6 +42,10 @@ class ReplicaStream:
         self.in_sync: frozenset[int] = frozenset()
         # The highest number that the replica has acknowledged.
         self.acked = 0
+        # The numbers of changes that may be lost, since a connection ended; only a digest tells.
+        self._missed = range(0)
+        # The highest number that was sent over the present connection.
+        self._sent = 0
         # Until when it counts for nothing, since it acknowledged too late; None if it was in time.
         self._lags_until: float | None = None
         # What is sent when the turn ends.
@@ -48,15 +54,12 @@ class ReplicaStream:
         # The buckets with changes since their digest was sent last.
         self._changed: set[int] = set()
 
-    @property
-    def is_counting(self) -> bool:
-        """Whether a write waits for this replica."""
-        return self.is_up and self._lags_until is None
-
-    def begin(self) -> None:
-        """Begin a stream over a new connection: all copies are compared first."""
+    def begin(self, number: int) -> None:
+        """Begin a stream at a number of its own: all copies are compared first."""
         self.end()
         self.is_up = True
+        self._missed = range(self.acked + 1, number)
+        self._sent = 0
         self.request_digests(self.buckets)
 
     def end(self) -> None:
@@ -73,6 +76,15 @@ class ReplicaStream:
         self.in_sync = frozenset()
         self._due.clear()
         self.request_digests(buckets)
+
+    def holds(self, number: int) -> bool:
+        """Return whether the replica has acknowledged the changes up to a number."""
+        return number <= self.acked and number not in self._missed
+
+    def is_awaited(self, number: int) -> bool:
+        """Return whether the changes up to a number wait for this replica."""
+        counts = self.is_up and self._lags_until is None
+        return counts and number > self.acked and number not in self._missed
 
     def lag(self, now: float) -> None:
         """Note that the replica acknowledged too late."""
@@ -108,6 +120,7 @@ class ReplicaStream:
         """Send what was noted; `number` is that of the last change of this node."""
         effects: list[Effect] = []
         if self._changes:
+            self._sent = number
             records = replicate_records(ring_epoch, number, self._changes)
             effects += [Send(Link.DATA, self.peer, record) for record in records]
             self._changes = []
@@ -118,3 +131,10 @@ class ReplicaStream:
             self._changed -= self._due
             self._due = set()
         return effects
+
+    def ask(self, ring_epoch: int, number: int) -> list[Effect]:
+        """Have the replica acknowledge a number of which it was sent no change."""
+        if max(self.acked, self._sent) >= number:
+            return []
+        self._sent = number
+        return [Send(Link.DATA, self.peer, Replicate(ring_epoch, number, ()))]

@@ -6,6 +6,7 @@ there on, until it acknowledges too late or its connection ends. (Kafka has such
 no quorum decides, since zreg is AP.)
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from zreg.config import Config
@@ -26,8 +27,9 @@ _HOLDERS: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 class Replication:
     """All replicas of this node's primary buckets, and the connections to them.
 
-    `number` is that of the last change: all changes of this process have one order. Invariant: a
-    replica has a stream exactly if there is a connection to it, or one is being made.
+    `number` is that of the last change, or of the last beginning of a stream: all of this process
+    have one order. Invariant: a replica has a stream exactly if there is a connection to it, or one
+    is being made.
     """
 
     def __init__(
@@ -122,7 +124,10 @@ class Replication:
         stream, incarnation = self._streams.get(peer), self._placement.incarnation
         if stream is None or incarnation is None or not self._connections.is_up(peer):
             return []
-        stream.begin()
+        if stream.acked < self.number:
+            # The changes up to here may be lost: later ones need numbers above it.
+            self.number += 1
+        stream.begin(self.number)
         self._note_moved()
         return [Send(Link.DATA, peer, NodeHello(incarnation, Role.DATA))]
 
@@ -192,6 +197,14 @@ class Replication:
         effects: list[Effect] = []
         for stream in self._streams.values():
             effects += stream.settle(self._buckets, ring_epoch, number)
+        return effects
+
+    def ask(self, peers: Iterable[str]) -> list[Effect]:
+        """Have these replicas acknowledge the present number, after `settle`."""
+        ring_epoch = self._placement.ring_epoch
+        effects: list[Effect] = []
+        for peer in peers:
+            effects += self._streams[peer].ask(ring_epoch, self.number)
         return effects
 
     # --- time ---------------------------------------------------------------------------------

@@ -172,9 +172,10 @@ class DatumStore:
         for removal in change.removals:
             has_merged |= self._merge_removal(datum, removal, ends_at) is not Merged.NOTHING
         if change.version > datum.revision and (is_new or follows):
-            datum.is_unsure = False
+            datum.is_unsure = not _has_taken(datum, change)
             self._log(datum, change, now)
         elif change.version == datum.revision and not datum.is_unsure:
+            datum.is_unsure = not _has_taken(datum, change)
             if has_merged:
                 # A further piece of the last change, which the log does not have as a whole.
                 datum.log.clear()
@@ -320,6 +321,13 @@ class DatumStore:
             if datum is not None and datum.is_empty:
                 self.buckets.remove(datum)
         return not expiries.is_due(now)
+
+
+def _has_taken(datum: Datum, change: Change) -> bool:
+    """Return whether nothing that a copy had before won over a change."""
+    return all(
+        datum.publishers.get(each.publisher_id) == each for each in change.publishers
+    ) and not any(each.publisher_id in datum.publishers for each in change.removals)
 
 
 def _eviction(publisher: Publisher) -> Removal:

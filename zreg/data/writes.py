@@ -59,14 +59,15 @@ class Writes:
     def evict_forgotten(self, count_max: int) -> bool:
         """Evict publishers of sessions that the membership has no more; return whether all.
 
-        At most so many are evicted.
+        At most so many are evicted. A session from a later epoch may be a member already: a replica
+        that is ahead can offer its publishers.
 
         That meta has forgotten a session proves nothing by itself: a client may have moved to a
         session that this node has not heard. So the caller waits until the digest with every living
         session was equal after the forgetting, and then commits at once (`DatumStore.evict`).
         """
         for session in self._store.buckets.by_session.sessions():
-            if session not in self._sessions:
+            if session not in self._sessions and session.epoch <= self._refusals.epoch:
                 count_max -= self._store.evict(session, count_max)
                 if not count_max:
                     return False

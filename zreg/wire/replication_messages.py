@@ -27,7 +27,8 @@ class Replicate(Message, tag=34, frozen=True, array_like=True, gc=False):
 
     The replica answers `Replicated`, or `Refused` if the sender is not their primary in its
     membership. `number`: that of the last change, in the order of all changes of the primary.
-    A large change comes in several pieces, which have the same versions.
+    A large change comes in several pieces, which have the same versions. Without changes, the
+    record asks for the acknowledgement alone.
     """
 
     ring_epoch: Count
