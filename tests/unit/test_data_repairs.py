@@ -24,7 +24,7 @@ from replica_fakes import (
     v,
 )
 
-from zreg.data.repairs import ACTIVE_MAX, ANSWER_SECONDS, NAMES_MAX
+from zreg.data.repairs import ACTIVE_MAX, ANSWER_SECONDS, NAMES_MAX, PAUSE_SECONDS
 from zreg.effects import Effect
 from zreg.model import ZERO, DataInfoId, Publisher, Removal, Version
 from zreg.primitives.ring import bucket_of
@@ -485,3 +485,13 @@ def test_a_new_ring_ends_all_repairs(has_named: bool) -> None:  # noqa: FBT001 -
     late = [copy(number, NAME, published()) for number in range(1, 8)]
     assert [take(replica, answer) for answer in late] == [[]] * 7
     assert replica.held() == [], "the node may not even keep that bucket any more"
+
+
+def test_a_bucket_that_still_differs_is_repaired_again_after_a_pause() -> None:
+    """Two nodes that cannot agree must not repair at the speed of the network."""
+    replica = make_repairing(published(version=2))
+    name_datums(replica, line(NAME, published(version=1)))
+    take(replica, copy(2, NAME, published(version=1)))
+
+    assert replica.repairs.begin(PRIMARY, [BUCKET], PAUSE_SECONDS - 0.1) == []
+    assert replica.repairs.begin(PRIMARY, [BUCKET], PAUSE_SECONDS) == [ask(FetchBucket(3, BUCKET))]

@@ -34,6 +34,10 @@ NAMES_MAX: Final = 64
 # A repair without an answer, or a part of one, is given up; the next digest begins another one.
 ANSWER_SECONDS: Final = 5.0
 
+# A bucket that differs after its repair is repaired again after this time. The primary sends a
+# digest after each answer, so two nodes that cannot agree would repair without end.
+PAUSE_SECONDS: Final = 0.5
+
 
 class Repair:
     """The repair of one bucket: what differs there, and the datum that arrives in parts."""
@@ -66,6 +70,8 @@ class Repairs:
         self._requests: PendingRequests[Peer, Repair] = PendingRequests()
         # When each copy was equal to that of a primary, or had to be nothing else, last.
         self._equal_at: dict[int, float] = {}
+        # When the last repair of each bucket ended under this ring.
+        self._ended_at: dict[int, float] = {}
         # The copies that were equal under this ring, and over which connection, which still stands.
         self._verified: dict[int, Peer] = {}
         self.offer_count = 0
@@ -85,7 +91,8 @@ class Repairs:
     def begin(self, peer: Peer, buckets: Iterable[int], now: float) -> list[Effect]:
         """Repair these buckets with their primary, those under way excepted."""
         for bucket in buckets:
-            if bucket not in self._active:
+            is_paused = now < self._ended_at.get(bucket, -PAUSE_SECONDS) + PAUSE_SECONDS
+            if bucket not in self._active and not is_paused:
                 self._waiting[bucket] = peer
         return self._begin_next(now)
 
@@ -113,6 +120,7 @@ class Repairs:
         self._verified = {b: p for b, p in self._verified.items() if b in self._equal_at}
         if has_new_ring:
             self._verified.clear()
+            self._ended_at.clear()
             self._waiting.clear()
             for repair in list(self._active.values()):
                 self._requests.take_all(repair.peer)
@@ -147,6 +155,7 @@ class Repairs:
         names = tuple(repair.differing.popleft() for _ in range(count))
         if not names:
             del self._active[repair.bucket]
+            self._ended_at[repair.bucket] = now
             return self._begin_next(now)
         repair.awaited = len(names)
         request = FetchCopies(self._request_id(repair, now), names)
