@@ -179,6 +179,34 @@ def test_all_sessions_and_a_data_node_die_at_once_and_no_view_changes(seed: int)
     none_is_lost(cluster, views, 15.0)
 
 
+def test_a_client_that_moves_while_its_primary_hangs_is_not_removed_by_the_next_one() -> None:
+    """Its former session concludes from silence, and its new one is the last to learn of the ring.
+
+    Seed 112 of the chaos workload found it.
+    """
+    cluster = make_cluster(sessions=3, data=3)
+    name = owned_by(cluster, "data-1")
+    cluster.client("publisher", [1, 2])
+    cluster.client("watcher", [3])
+    view = cluster.subscribe("watcher", name)
+    cluster.publish("publisher", name, "alive")
+    assert cluster.settles(view, ["alive"])
+    heir = ring_of(membership_of(cluster)).placement(name)[1]
+    cluster.sim.freeze("data-1", 12.0)
+    cluster.sim.cut("publisher", "session-1")
+    cluster.run(2.0)
+    cluster.sim.cut("session-2", "meta")
+    assert cluster.sim.run_until(lambda: primaries_of(cluster, name) == heir, 5.0)
+    never_loses(cluster, view, 0.5)
+    cluster.sim.heal()
+    never_loses(cluster, view, 10.0)
+    assert view.values() == ["alive"]
+
+
+def primaries_of(cluster: SimCluster, name: DataInfoId) -> str:
+    return ring_of(membership_of(cluster)).placement(name)[0]
+
+
 # --- joining, leaving -----------------------------------------------------------------------------
 
 

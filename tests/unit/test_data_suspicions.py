@@ -144,6 +144,7 @@ def test_a_write_that_was_refused_for_its_primary_comes_again_if_this_node_was_b
 ) -> None:
     core = make_core()
     follow(core, membership(*BOTH, epoch=8, ring_epoch=8, data=TWO_NODES), 0.0)
+    ask(core, CompareDigest(8, 0, 0), peer=TWO)
     if is_behind:
         core.receive(Link.LOCAL, "", EpochSeen(9), 0.0)
     ask(core, PublishDatum(5, MOVED, make_publisher(P1, version=1, session=S1)), peer=TWO)
@@ -152,6 +153,18 @@ def test_a_write_that_was_refused_for_its_primary_comes_again_if_this_node_was_b
 
     core.settle(0.1)
     assert (P1 in held(core)) is is_behind
+
+
+def test_a_suspicion_waits_while_another_session_may_have_registered_more() -> None:
+    """Under a new ring that session sends again what the former primary did not answer."""
+    core = make_core()
+    follow(core, membership(*BOTH, epoch=8, ring_epoch=8), 0.0)
+    suspect(core)
+    assert not is_removed(core, 0.1)
+
+    ask(core, CompareDigest(8, 0, 0), 0.5, peer=TWO)
+
+    assert is_removed(core, 0.6)
 
 
 def test_a_publisher_whose_removal_waits_is_no_difference_between_the_digests() -> None:

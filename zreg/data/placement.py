@@ -33,7 +33,7 @@ class Placement:
         self._epoch = 0
         # The sessions of the membership, departed ones too.
         self._sessions: frozenset[Incarnation] = frozenset()
-        self._has_living_session = False
+        self._living_sessions: frozenset[Incarnation] = frozenset()
         self._data_nodes: frozenset[Incarnation] = frozenset()
         # The rings since everything was reconciled last; None: it never was.
         self._passed: list[Ring] | None = None
@@ -103,10 +103,14 @@ class Placement:
         """Return whether a session is no member any more; a later one may be one already."""
         return session not in self._sessions and session.epoch <= self._epoch
 
+    def is_unreconciled_with_others(self, session: Incarnation | None) -> bool:
+        """Return whether a living session, other than this one, may have registered more here."""
+        return any(each != session and each in self._living_sessions for each in self.unreconciled)
+
     @property
     def may_evict(self) -> bool:
         """Whether every living session, and there is one, was equal since the last forgetting."""
-        return self._has_living_session and not self.unreconciled
+        return bool(self._living_sessions) and not self.unreconciled
 
     def follow(self, membership: Membership) -> bool:
         """Take a new membership; return whether the ring changed.
@@ -155,7 +159,8 @@ class Placement:
         self._epoch = membership.epoch
         sessions = membership.of(Role.SESSION, *_LIVING, Status.DEPARTED)
         self._sessions = frozenset(member.incarnation for member in sessions)
-        self._has_living_session = bool(membership.of(Role.SESSION, *_LIVING))
+        living = membership.of(Role.SESSION, *_LIVING)
+        self._living_sessions = frozenset(member.incarnation for member in living)
         data_nodes = membership.of(Role.DATA, *_LIVING)
         statuses = {member.incarnation: member.status for member in data_nodes}
         self._data_nodes = frozenset(statuses)
