@@ -64,7 +64,7 @@ def measure_publish(clients: int, seconds: float) -> float:
         RunningCluster(Path(directory), sessions=1, data=1) as cluster,
     ):
         processes = [
-            _child("publisher", cluster.url, str(number), str(seconds)) for number in range(clients)
+            child("publisher", cluster.url, str(number), str(seconds)) for number in range(clients)
         ]
         total = 0.0
         for process in processes:
@@ -89,7 +89,7 @@ def measure_latency() -> tuple[float, float]:
     ):
         sessions = [node.node_id for node in cluster.of("session")]
         processes = [
-            _child("subscriber", cluster.url_of(sessions[number % 2]))
+            child("subscriber", cluster.url_of(sessions[number % 2]))
             for number in range(SUBSCRIBERS)
         ]
         for process in processes:
@@ -135,7 +135,8 @@ def run_subscriber(url: str) -> None:
 # --- running --------------------------------------------------------------------------------------
 
 
-def _child(*arguments: str) -> subprocess.Popen[str]:
+def child(*arguments: str) -> subprocess.Popen[str]:
+    """Start a process of this file: `publisher` or `subscriber`, and what `run_…` takes."""
     root = Path(__file__).resolve().parent.parent
     environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'bench'}"}
     return subprocess.Popen(

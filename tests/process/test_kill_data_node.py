@@ -1,8 +1,7 @@
-"""No view changes when a data node dies, comes back or is added.
+"""No view changes when a data node dies, comes back, is added, hangs or leaves."""
 
-There is one copy of each datum; the sessions register again what the data node held.
-"""
-
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -10,7 +9,7 @@ import pytest
 from conftest import StartCluster
 from watching import Watcher, Worker
 
-from zreg.testing.processes import RunningCluster
+from zreg.testing.processes import RunningCluster, zreg_command
 
 IDS = [f"service-{number}" for number in range(5)]
 
@@ -131,4 +130,95 @@ def test_a_restarted_meta_continues_above_the_highest_epoch_and_expires_no_membe
     after = cluster.statistics("data-1")
     assert after["incarnation"] == before["incarnation"]
     assert cluster.log("meta-1").count("member.departed") == 0
+    crowd.assert_undisturbed()
+
+
+def is_working(cluster: RunningCluster, node_id: str) -> bool:
+    return cluster.nodes[node_id].is_alive and cluster.health(node_id).ready
+
+
+def test_data_nodes_that_are_killed_one_after_the_other_lose_nothing(crowd: Crowd) -> None:
+    cluster = crowd.cluster
+    for node_id in ("data-1", "data-2", "data-3"):
+        cluster.kill(node_id)
+        cluster.wait_until(
+            lambda gone=node_id: f"member.departed incarnation={gone}" in cluster.log("meta-1"),
+            timeout_seconds=15.0,
+        )
+        with Worker("publish", cluster.url, IDS[0], "1", f"after {node_id}") as late:
+            cluster.wait_until(
+                lambda: all(len(w.values) == 101 for w in crowd.watchers[:2]), timeout_seconds=15.0
+            )
+            late.kill()
+            cluster.wait_until(lambda: all(len(w.values) == 100 for w in crowd.watchers[:2]))
+        cluster.restart(node_id)
+        cluster.wait_until(lambda back=node_id: is_working(cluster, back), timeout_seconds=20.0)
+    crowd.wait_reconciled()
+
+    assert crowd.is_complete()
+    for watcher in crowd.watchers:
+        assert all(value.startswith("after") for value in watcher.removed)
+
+
+def test_a_rolling_restart_of_all_data_nodes_shows_no_subscriber_anything(crowd: Crowd) -> None:
+    """SIGTERM, as systemd sends it: the node hands over before it ends."""
+    cluster = crowd.cluster
+    for node_id in ("data-1", "data-2", "data-3"):
+        cluster.nodes[node_id].signal(signal.SIGTERM)
+        cluster.wait_until(
+            lambda gone=node_id: not cluster.nodes[gone].is_alive, timeout_seconds=20.0
+        )
+        assert "data.handed_over" in cluster.log(node_id)
+        cluster.restart(node_id)
+        cluster.wait_until(lambda back=node_id: is_working(cluster, back), timeout_seconds=20.0)
+    crowd.wait_reconciled()
+
+    crowd.assert_undisturbed()
+
+
+def test_a_data_node_that_hangs_for_long_shows_no_subscriber_anything(crowd: Crowd) -> None:
+    cluster = crowd.cluster
+    cluster.nodes["data-2"].signal(signal.SIGSTOP)
+    cluster.wait_until(
+        lambda: "member.departed incarnation=data-2@" in cluster.log("meta-1"),
+        timeout_seconds=15.0,
+    )
+    cluster.nodes["data-2"].signal(signal.SIGCONT)
+    cluster.wait_until(
+        lambda: cluster.log("meta-1").count("joined incarnation=data-2@") == 2,
+        timeout_seconds=20.0,
+    )
+    crowd.wait_reconciled()
+
+    crowd.assert_undisturbed()
+
+
+def test_a_session_and_a_data_node_that_die_together_lose_nothing(crowd: Crowd) -> None:
+    cluster = crowd.cluster
+    cluster.kill("session-1")
+    cluster.kill("data-1")
+    cluster.restart("session-1")
+    cluster.wait_until(
+        lambda: "member.departed incarnation=data-1" in cluster.log("meta-1"),
+        timeout_seconds=15.0,
+    )
+    crowd.wait_reconciled()
+
+    cluster.wait_until(crowd.is_complete, timeout_seconds=30.0)
+    crowd.assert_undisturbed()
+
+
+def test_an_operator_drains_a_data_node(crowd: Crowd) -> None:
+    cluster = crowd.cluster
+    drain = subprocess.run(
+        zreg_command("data", "drain", "data-3", "--url", cluster.url),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (drain.returncode, drain.stderr) == (0, ""), drain.stdout
+    cluster.wait_until(lambda: not cluster.nodes["data-3"].is_alive, timeout_seconds=20.0)
+    crowd.wait_reconciled()
+
     crowd.assert_undisturbed()

@@ -772,6 +772,7 @@ def test_repr_and_statistics_show_the_sizes() -> None:
         "ring_epoch": 5,
         "datums": 1,
         "publishers": 1,
+        "copied_publishers": 0,
         "sessions": 2,
         "unreconciled": 2,
         "hints": 1,

@@ -265,12 +265,14 @@ class DataCore:
     # --- for people ---------------------------------------------------------------------------
 
     def statistics(self) -> dict[str, int | float | str]:
-        """Return counters and sizes."""
+        """Return counters and sizes; copies of other primaries' publishers count apart."""
+        publishers = self._store.buckets.primary_publisher_count()
         return {
             **self._cluster_member.statistics(),
             "ring_epoch": self._placement.ring_epoch,
             "datums": len(self._store),
-            "publishers": self._store.buckets.publisher_count,
+            "publishers": publishers,
+            "copied_publishers": self._store.buckets.publisher_count - publishers,
             "sessions": len(self._contacts),
             "unreconciled": len(self._placement.unreconciled),
             "hints": self._hints.hint_count,

@@ -46,6 +46,10 @@ class DatumBuckets:
             if bucket.role is BucketRole.PRIMARY:
                 yield from bucket.datums.values()
 
+    def primary_publisher_count(self) -> int:
+        """Return how many publishers the datums have of which this node is the primary."""
+        return sum(b.digest.count for b in self._buckets if b.role is BucketRole.PRIMARY)
+
     def all(self) -> Iterator[Datum]:
         """Iterate over all datums, copies too."""
         for bucket in self._buckets:

@@ -1,0 +1,104 @@
+"""What copies cost: publishes per second with 1, 2 and 3 copies, and the filling of a new node.
+
+The cluster has one session and three data nodes. The counts of copies are measured in turns, so
+that all of them meet the same machine. Then a data node joins a cluster of two with many
+publishers; the time is that from its start until meta lets it work.
+
+    python bench/copies.py --rounds 3 --seconds 4 --publishers 50000
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from registry import child
+
+import zreg
+from zreg.testing.processes import RunningCluster
+
+COPIES: Final = (1, 2, 3)
+IDS: Final = 2000
+WAIT_SECONDS_MAX: Final = 120.0
+
+
+def measure_publish(copies: int, clients: int, seconds: float) -> float:
+    """Return the acknowledged publishes per second of all client processes together."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        RunningCluster(Path(directory), data=3, options=[f"--replica-count={copies}"]) as cluster,
+    ):
+        wait_working(cluster, 3)
+        processes = [
+            child("publisher", cluster.url, str(number), str(seconds)) for number in range(clients)
+        ]
+        total = 0.0
+        for process in processes:
+            out, _ = process.communicate(timeout=seconds + 60)
+            count, elapsed = map(float, out.split())
+            total += count / elapsed
+    return total
+
+
+def measure_fill(publishers: int) -> tuple[float, int]:
+    """Return the seconds until a new data node works, and the publishers that it holds then."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        RunningCluster(
+            Path(directory), data=2, options=["--publishers-per-client-max=1000000"]
+        ) as cluster,
+        zreg.Client(cluster.url) as client,
+    ):
+        wait_working(cluster, 2)
+        publications = [
+            client.publish(f"service-{number % IDS}", f"10.0.0.7:{number}")
+            for number in range(publishers)
+        ]
+        for publication in publications:
+            publication.wait_registered(WAIT_SECONDS_MAX)
+        started_at = time.monotonic()
+        cluster.add("data", "data-3")
+        wait_working(cluster, 3)
+        seconds = time.monotonic() - started_at
+        return seconds, int(cluster.statistics("data-3")["copied_publishers"])
+
+
+def wait_working(cluster: RunningCluster, count: int) -> None:
+    """Wait until so many data nodes work; the ring epoch of a node says whether it is one."""
+
+    def are_working() -> bool:
+        return all(cluster.health(node.node_id).ready for node in cluster.of("data"))
+
+    assert len(cluster.of("data")) == count
+    cluster.wait_until(are_working, timeout_seconds=WAIT_SECONDS_MAX)
+
+
+def main() -> None:
+    """Measure everything in turns; print one JSON line per round, the medians, and the filling."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--publishers", type=int, default=50_000)
+    options = parser.parse_args()
+    rounds: list[dict[str, float]] = []
+    for _ in range(options.rounds):
+        figures = {
+            f"publish_{clients}_copies_{copies}": round(
+                measure_publish(copies, clients, options.seconds)
+            )
+            for clients in (1, 8)
+            for copies in COPIES
+        }
+        rounds.append(figures)
+        print(json.dumps(figures), flush=True)
+    medians = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+    print(json.dumps({"median": medians}))
+    seconds, held = measure_fill(options.publishers)
+    print(json.dumps({"fill_publishers": held, "fill_seconds": round(seconds, 2)}))
+
+
+if __name__ == "__main__":
+    main()
