@@ -39,7 +39,7 @@ class FakeListener:
     def on_host_found(self, host: str) -> None:
         self.told.append(host)
 
-    def on_registered(self) -> None:
+    def on_registered(self, copies: int) -> None:
         self.told.append("registered")
 
     def on_view_changed(self, event: ViewChanged) -> None:

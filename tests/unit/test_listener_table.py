@@ -29,7 +29,7 @@ class FakePublication:
     def on_host_found(self, host: str) -> None:
         self.told.append(host)
 
-    def on_registered(self) -> None:
+    def on_registered(self, copies: int) -> None:
         self.told.append("registered")
 
     def on_refused(self, event: PublicationRefused) -> None:

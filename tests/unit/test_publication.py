@@ -100,11 +100,13 @@ def test_a_publication_is_registered_when_the_registry_holds_its_newest_values()
     queued(runtime)
     publication.republish("b")
 
-    publication._state.on_registered()
+    publication._state.on_registered(3)
     assert not publication.is_registered
+    assert publication.copies == 0
     queued(runtime)
-    publication._state.on_registered()
+    publication._state.on_registered(3)
     assert publication.is_registered
+    assert publication.copies == 3
     assert publication.wait_registered() is publication
 
 
@@ -141,7 +143,7 @@ def test_an_endpoint_without_a_host_is_published_when_the_host_is_found() -> Non
     assert publication._state.needs_host
 
     assert queued(runtime) == [["a"]]
-    publication._state.on_registered()
+    publication._state.on_registered(3)
     assert not publication.is_registered
     with pytest.raises(AssertionError, match=r"machine's address is not known: no session"):
         publication.wait_registered()
@@ -175,7 +177,7 @@ def test_a_wait_raises_a_final_refusal_and_names_one_for_now() -> None:
     )
     with pytest.raises(DeniedError, match="no"):
         publication.wait_registered()
-    publication._state.on_registered()
+    publication._state.on_registered(3)
     assert publication.wait_registered().is_registered
 
 

@@ -60,6 +60,11 @@ class Publication:
         """Whether the registry holds what was published last."""
         return self._state.is_registered
 
+    @property
+    def copies(self) -> int:
+        """On how many data nodes the registry held it when it was accepted; 0 if it is not."""
+        return self._state.copies if self._state.is_registered else 0
+
     def wait_registered(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until its data node holds it; raise the refusal if the registry refuses it."""
         state = self._state

@@ -93,9 +93,10 @@ class ConnectionChanged(msgspec.Struct, frozen=True):
 
 
 class Registered(msgspec.Struct, frozen=True):
-    """The data nodes hold the newest state of these publications."""
+    """The data nodes hold the newest state of these publications, in so many copies."""
 
     publisher_ids: tuple[bytes, ...]
+    copies: int = 1
 
 
 class Withdrawn(msgspec.Struct, frozen=True):

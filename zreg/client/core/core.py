@@ -200,7 +200,7 @@ class ClientCore:
                 is_open = self._connection.phase is Phase.OPEN
                 return self._subscriptions.on_push(message, now) if is_open else ()
             case Accepted():
-                return self._publications.on_accepted(message.request_ids)
+                return self._publications.on_accepted(message)
             case Refused():
                 return self._on_refused(message, now)
             case DatumsListed() | MembershipReply():

@@ -12,7 +12,7 @@ from zreg.client.core.commands import (
 from zreg.client.core.conversation import Conversation, Requester
 from zreg.effects import Effect, Emit
 from zreg.wire.client_messages import Publish, Unpublish
-from zreg.wire.common_messages import Refused
+from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.messages import WireMessage
 
 
@@ -87,7 +87,7 @@ class DesiredPublications:
             effects += self._conversation.request(record, now)
         return effects
 
-    def on_accepted(self, request_ids: Sequence[int]) -> list[Effect]:
+    def on_accepted(self, accepted: Accepted) -> list[Effect]:
         """Tell the API what the registry holds now, and what it no longer holds.
 
         An accepted subscription needs nothing more: its view comes with a push.
@@ -95,7 +95,7 @@ class DesiredPublications:
         take = self._conversation.take
         registered: list[bytes] = []
         withdrawn: list[bytes] = []
-        for request_id in request_ids:
+        for request_id in accepted.request_ids:
             record = take(request_id)
             if not isinstance(record, PublicationRecord):
                 continue
@@ -106,7 +106,7 @@ class DesiredPublications:
                 registered.append(record.publisher_id)
         effects: list[Effect] = []
         if registered:
-            effects.append(Emit(Registered(tuple(registered))))
+            effects.append(Emit(Registered(tuple(registered), accepted.copies)))
         if withdrawn:
             effects.append(Emit(Withdrawn(tuple(withdrawn))))
         return effects

@@ -20,8 +20,8 @@ class PublicationListener(Protocol):
         """Learn under which host other machines reach this one; it may differ from the last one."""
         ...
 
-    def on_registered(self) -> None:
-        """Learn that the registry holds what the core was given last."""
+    def on_registered(self, copies: int) -> None:
+        """Learn that the registry holds what the core was given last, in so many copies."""
         ...
 
     def on_refused(self, event: PublicationRefused) -> None:

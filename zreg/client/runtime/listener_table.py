@@ -50,7 +50,7 @@ class ListenerTable:
         """Tell the publications that the registry holds them."""
         for publisher_id in event.publisher_ids:
             if (publication := self.publications.get(publisher_id)) is not None:
-                publication.on_registered()
+                publication.on_registered(event.copies)
 
     def on_publication_refused(self, event: PublicationRefused) -> None:
         """Tell the publication that it was refused."""

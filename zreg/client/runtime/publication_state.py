@@ -35,6 +35,7 @@ class PublicationState:
         "_is_id_used_up",
         "_lacks_host",
         "_sender",
+        "copies",
         "data_info_id",
         "is_registered",
         "is_withdrawn",
@@ -62,6 +63,8 @@ class PublicationState:
         # Whether the core has published the id, so that a withdrawal of it is final.
         self._is_id_used_up = False
         self.is_registered = False
+        # How many data nodes held it when the registry accepted it last.
+        self.copies = 0
         self.refusal: PublicationRefused | None = None
 
     @property
@@ -103,8 +106,9 @@ class PublicationState:
         if host != self._host:
             self.submit()
 
-    def on_registered(self) -> None:
+    def on_registered(self, copies: int) -> None:
         """Note that the registry holds what the core has; a newer payload may still wait."""
+        self.copies = copies
         is_waiting = self._lacks_host or self._sender.outgoing.holds(self.publisher_id)
         self.is_registered = not is_waiting
         self.refusal = None
