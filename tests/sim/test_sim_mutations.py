@@ -5,12 +5,15 @@ The rules are those at the end of section 7 of the design, and those that buildi
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import mutations_client as client
+import mutations_copies as copies
 import mutations_data as data
 import mutations_session as session
 import pytest
 import test_sim_client_promises as client_promises
+import test_sim_copies as copies_promises
 import test_sim_data_promises as data_promises
 import test_sim_session_promises as session_promises
 from mutations import Mutation, mutated
@@ -128,11 +131,31 @@ SECTION_11: dict[Mutation, Scenario] = {
         client_promises.test_a_new_leader_gives_each_departed_session_its_whole_grace
     ),
 }
-NOTICED_BY = SECTION_7 | SECTION_11
+COPIES: dict[Mutation, Scenario] = {
+    copies.initial_counted_as_replica: copies_promises.test_a_node_that_joins_counts_as_no_copy,
+    copies.a_node_reports_ready_at_once: partial(
+        copies_promises.test_a_node_that_joins_works_only_when_it_holds_all_that_it_will_own, 1
+    ),
+    copies.a_node_leaves_at_once: partial(
+        copies_promises.test_a_node_that_leaves_hands_over_first, 1, copies=1
+    ),
+    copies.no_copies_are_made: partial(
+        copies_promises.test_what_two_nodes_held_outlives_its_primary_without_any_session, 1
+    ),
+    copies.an_unsure_copy_keeps_its_version: (
+        copies_promises.test_a_copy_that_missed_a_change_takes_over_with_a_version_of_its_own
+    ),
+    copies.a_primary_takes_nothing_from_copies: (
+        copies_promises.test_a_primary_that_lost_something_gets_it_from_its_copy
+    ),
+    copies.registrations_are_sent_again_to_copies: partial(
+        copies_promises.test_a_new_primary_goes_on_from_its_copy_and_asks_no_session, 1
+    ),
+}
+NOTICED_BY = SECTION_7 | SECTION_11 | COPIES
 
 # Rules that no mutation takes out here, and why.
 ELSEWHERE = {
-    "INITIAL counted as replica": "there are no replicas yet: each datum has one copy",
     "a turn is fair; input is read before a lease is judged": (
         "only the reactor knows turns: tests/cluster/test_reactor.py, "
         "test_a_due_tick_comes_after_the_input_and_settle_ends_the_turn"
@@ -161,7 +184,7 @@ def test_a_rule_that_is_taken_out_is_noticed(mutation: Mutation) -> None:
 
 
 def test_every_mutation_states_its_rule_and_is_tried() -> None:
-    modules = (client, data, session)
+    modules = (client, copies, data, session)
     names = {
         name
         for module in modules
