@@ -27,7 +27,7 @@ HashFunction = Callable[[bytes], int]
 Placement = tuple[str, ...]
 
 # The ids whose bucket is remembered.
-_MEMORY_MAX: Final = 1 << 16
+_MEMORY_MAX: Final = 1 << 17
 
 
 def _first_eight_bytes(name: str) -> HashFunction:
