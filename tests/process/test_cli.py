@@ -70,7 +70,9 @@ def test_publish_with_hold_is_seen_by_subscribe_ls_and_get(url: str) -> None:
         assert "DEFAULT_GROUP" in ok("ls", "-o", "wide", "--url", url)
         assert "10.0.0.7:12200, second" in ok("get", "pay", "--url", url)
         publisher_id = seen["publishers"][0]["publisher_id"]
-        assert publisher_id in ok("get", "pay", "-o", "wide", "--url", url)
+        wide = ok("get", "pay", "-o", "wide", "--url", url)
+        assert publisher_id in wide
+        assert wide.endswith("\ncopies: data-1 (primary)\n")
         got = json.loads(ok("get", "pay", "-o", "json", "--url", url))
         assert got["publishers"] == seen["publishers"]
 
