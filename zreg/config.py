@@ -39,6 +39,8 @@ class Limits:
     bucket_count: Final = 1024
     virtual_node_count_max: Final = 10_000
     replica_count_max: Final = 100
+    # Of a data node: it has `weight` times the virtual nodes.
+    weight_max: Final = 1000
     # The longest duration that a peer can name, so that every wait for it ends.
     seconds_max: Final = 86_400
     # A sender splits a snapshot into parts of about this size, so that each fits into a frame.

@@ -245,7 +245,7 @@ class Member(_Value, frozen=True, array_like=True, gc=False):
     changes_address: Address = ""
     zone: Label = ""
     data_center: Label = ""
-    weight: Annotated[int, Meta(ge=1, le=1000)] = 1
+    weight: Annotated[int, Meta(ge=1, le=Limits.weight_max)] = 1
     # Random bytes of one process, so that meta tells a repeated Join from a second process.
     process_id: Annotated[bytes, Meta(max_length=16)] = b""
 

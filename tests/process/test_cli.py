@@ -70,7 +70,9 @@ def test_publish_with_hold_is_seen_by_subscribe_ls_and_get(url: str) -> None:
         assert "DEFAULT_GROUP" in ok("ls", "-o", "wide", "--url", url)
         assert "10.0.0.7:12200, second" in ok("get", "pay", "--url", url)
         publisher_id = seen["publishers"][0]["publisher_id"]
-        assert publisher_id in ok("get", "pay", "-o", "wide", "--url", url)
+        wide = ok("get", "pay", "-o", "wide", "--url", url)
+        assert publisher_id in wide
+        assert wide.endswith("\ncopies: data-1 (primary)\n")
         got = json.loads(ok("get", "pay", "-o", "json", "--url", url))
         assert got["publishers"] == seen["publishers"]
 
@@ -131,6 +133,42 @@ def test_a_session_and_meta_list_the_same_nodes(url: str) -> None:
     assert listed[1]["changes_address"] in ok("nodes", "-o", "wide", "--url", url)
 
 
+def test_ring_shows_the_share_of_each_data_node(url: str) -> None:
+    text = ok("ring", "--url", url)
+    assert re.search(r"data-1 +WORKING +1 +100\.0 % +100\.0 %", text)
+    assert re.search(r"shares of 1024 buckets, .*; epoch \d+, ring epoch \d+\n$", text)
+    assert "1024 (100.0 %)" in ok("ring", "-o", "wide", "--url", url)
+    shown = json.loads(ok("ring", "-o", "json", "--url", url))
+    assert [(node["node_id"], node["held_buckets"]) for node in shown["nodes"]] == [
+        ("data-1", 1024)
+    ]
+    *_, meta_node = json.loads(ok("nodes", "-o", "json", "--url", url))
+    assert json.loads(ok("ring", "-o", "json", "--meta", meta_node["address"])) == shown
+
+
+def test_ring_shows_where_an_id_is(url: str) -> None:
+    assert re.search(r"now +304 +data-1", ok("ring", "pay", "--url", url))
+    shown = json.loads(ok("ring", "pay", "--group", "G", "-o", "json", "--url", url))
+    assert shown["data_info_id"] == "pay#@#DEFAULT_INSTANCE_ID#@#G"
+    assert (shown["primary"], shown["replicas"], shown["guests"]) == ("data-1", [], [])
+
+
+def test_ring_computes_a_planned_change_and_changes_nothing(url: str) -> None:
+    before = ok("ring", "--url", url)
+    plan = ("--add", "data-2:3:b", "--weight", "data-1=2", "--replica-count", "1")
+
+    text = ok("ring", *plan, "--url", url)
+    assert re.search(r"data-1 +WORKING +1 -> 2 +100\.0 % -> \d+\.\d %", text)
+    assert re.search(r"data-2 +added +b +3 +0\.0 % -> \d+\.\d %", text)
+    assert re.search(r"\n(\d+) of 1024 buckets get another primary; \1 of 1024 copies", text)
+    assert text.endswith("\nNothing was changed: this is what the plan would do.\n")
+    planned = json.loads(ok("ring", *plan, "-o", "json", "--url", url))["planned"]
+    assert [node["weight"] for node in planned["nodes"]] == [2, 3]
+    assert "planned" in ok("ring", "pay", *plan, "--url", url)
+
+    assert ok("ring", "--url", url) == before
+
+
 def test_the_url_may_come_from_the_environment_or_a_file(url: str, tmp_path: Path) -> None:
     assert run_zreg("ls", environment={"ZREG_URL": url}).returncode == 0
     (tmp_path / "zreg.toml").write_text(f"[client]\nurl = '{url}'\n")
@@ -145,7 +183,7 @@ def test_version() -> None:
 
 def test_help_names_every_command_and_every_setting() -> None:
     text = ok("--help")
-    names = "dev cluster meta session data publish subscribe ls get nodes settings version"
+    names = "dev cluster meta session data publish subscribe ls get nodes ring settings version"
     assert all(f" {name} " in text for name in names.split())
     text = ok("meta", "--help")
     assert all(flag(name) in text for name in (*CONFIG_FIELDS, *OPTION_FIELDS))
@@ -253,11 +291,32 @@ def test_output_that_cannot_be_written_is_code_1(url: str, arguments: list[str])
         (["ls", "\udcff"], r"the pattern '\\udcff' is no text in UTF-8: write it as UTF-8"),
         (["settings", "set", "n", "\udcff"], r"the value '\\udcff' is no text in UTF-8"),
         (["nodes", "zreg://user:pw@h"], r"Got unexpected extra argument.* \(zreg://...@h\)"),
+        (["ring", "a*"], r"data id 'a\*' cannot be used: write 1 to 256 printable"),
+        (["ring", "--group", "G"], r"--group and --instance-id are parts .*: give its data id"),
+        (["ring", "--add", "d:0"], r"weight 0 of d cannot be used: give a whole number from 1 to"),
+        (["ring", "--add", "d:x"], r"--add 'd:x' has no weight .*: write ID:WEIGHT:ZONE, with a"),
+        (["ring", "--weight", "d"], r"--weight 'd' has no weight .*: write ID=WEIGHT, with a"),
+        (["ring", "--replica-count", "101"], r"Invalid value for '--replica-count': .* to 100"),
         (["settings"], r"Missing command: `zreg settings --help` shows how to use it"),
     ],
 )
 def test_wrong_usage_is_code_2(arguments: list[str], sentence: str) -> None:
     assert re.match(sentence, fails(2, *arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--remove", "data-9"], r"data-9 cannot be removed, .*: name one of data-1$"),
+        (["--remove", "data-1"], r"no data node would be WORKING after this change: leave one"),
+        (["--weight", "data-9=2"], r"the weight of data-9 cannot be changed, .*: name one of"),
+        (["--add", "session-1"], r"session-1 cannot be added, because a session node has this id"),
+    ],
+)
+def test_a_plan_that_does_not_fit_the_cluster_is_code_2(
+    url: str, arguments: list[str], sentence: str
+) -> None:
+    assert re.match(sentence, fails(2, "ring", *arguments, "--url", url))
 
 
 def test_a_file_that_is_not_toml_is_named_with_the_line(tmp_path: Path) -> None:
@@ -322,6 +381,8 @@ def test_an_id_that_does_not_exist_is_code_3(url: str) -> None:
         ["ls", "--url", f"zreg://{NOWHERE}"],
         ["nodes", "--url", f"zreg://{NOWHERE}"],
         ["nodes", "--meta", NOWHERE],
+        ["ring", "--url", f"zreg://{NOWHERE}"],
+        ["ring", "pay", "--meta", NOWHERE],
         ["get", "x", "--url", f"zreg://{NOWHERE}", "--timeout-seconds", "0.5"],
         ["publish", "x", "v", "--url", f"zreg://{NOWHERE}", "--timeout-seconds", "0.5"],
         ["subscribe", "x", "--url", f"zreg://{NOWHERE}", "--timeout-seconds", "0.5"],

@@ -19,6 +19,7 @@ from zreg.cli.commands import (
 from zreg.cli.commands.cluster_command import cluster
 from zreg.cli.commands.datum_command import ls
 from zreg.cli.commands.membership_command import nodes
+from zreg.cli.commands.ring_command import ring
 from zreg.cli.commands.version_command import version
 from zreg.cli.output import complain
 from zreg.cli.process.node_options import unknown_variables
@@ -57,6 +58,7 @@ app.command("subscribe")(client_commands.subscribe)
 app.command("ls")(ls)
 app.command("get")(client_commands.get)
 app.command("nodes")(nodes)
+app.command("ring")(ring)
 app.add_typer(setting_commands.app, name="settings")
 app.command("version")(version)
 

@@ -19,6 +19,7 @@ from zreg.cli.process.sd_notify import notify, watchdog_seconds
 from zreg.cli.process.settings_sources import load_settings
 from zreg.cli.process.stop_signals import is_urgent, stop_signals, unblock_stop_signals
 from zreg.cli.process.streams import drop_output
+from zreg.cli.ring_report import copies_text
 from zreg.cli.targets import url_of
 from zreg.client.api import Client
 from zreg.client.view.view import Publisher, View
@@ -29,7 +30,7 @@ from zreg.errors import (
     UnavailableError,
     UsageError,
 )
-from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
+from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, DataInfoId, Scope
 from zreg.wire.membership_messages import FetchMembership, MembershipReply
 
 _TIMEOUT_SECONDS: Final = 5.0
@@ -130,6 +131,7 @@ def get(  # noqa: PLR0913 -- one argument per option
         )
         _wait_for(client, partial(subscription.wait_for, 0), timeout_seconds)
         view, name = subscription.view, subscription.data_info_id
+        copies = _copies(client, name) if view and output is Format.WIDE else None
     if not view:
         raise CommandFailedError(
             f"nothing is published under {data_id!r}: see all ids with `zreg ls`, or publish a "
@@ -146,6 +148,8 @@ def get(  # noqa: PLR0913 -- one argument per option
         )
     else:
         _print_view(view, is_wide=output is Format.WIDE)
+        if copies is not None:
+            say(f"copies: {copies}")
 
 
 def _client(url: str | None, cluster: str | None) -> Client:
@@ -188,6 +192,17 @@ def _advice(client: Client, known: str) -> str:
         return advice
     trouble = reply.trouble if isinstance(reply, MembershipReply) else ""
     return f"{trouble}; {advice}" if trouble and trouble not in known else advice
+
+
+def _copies(client: Client, name: DataInfoId) -> str:
+    """Return on which data nodes the session's membership places an id, for people."""
+    try:
+        reply = client.request(FetchMembership(0), _ASK_SECONDS)
+        if isinstance(reply, MembershipReply):
+            return copies_text(reply.membership, name)
+    except Error as error:
+        return f"not known ({error})"
+    return "not known (the session did not answer with its membership)"
 
 
 def _interrupt_on_signals() -> None:
