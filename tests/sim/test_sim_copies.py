@@ -1,7 +1,15 @@
 """Directed scenarios of copies: take-over, joining, leaving, slow replicas, repair."""
 
 import pytest
-from promises import make_cluster, membership_of, never_loses, owned_by, promise, watched
+from promises import (
+    make_cluster,
+    membership_of,
+    never_loses,
+    owned_by,
+    promise,
+    session_of,
+    watched,
+)
 
 from zreg.config import Config
 from zreg.effects import HandedOver, HandOver
@@ -347,3 +355,23 @@ def test_a_removal_that_a_copy_knows_and_the_primary_does_not_is_not_undone() ->
 
     assert name not in store_of(cluster, primary)
     assert name not in store_of(cluster, replica)
+
+
+# --- clients that move ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_new_primary_judges_no_suspicion_before_each_session_has_compared(seed: int) -> None:
+    """A client moves while the primary hangs; the session that it left hears of the heir first."""
+    cluster = make_cluster(seed=seed, sessions=3, data=3)
+    view, _ = watched(cluster, owned_by(cluster, "data-2"), at=3)
+    cluster.sim.freeze("data-2", 25.0)
+    cluster.run(0.1)
+    cluster.sim.cut("publisher", "session-1")
+    cluster.sim.cut("publisher", "session-3")
+    cluster.sim.drop("publisher", "session-1")
+    assert cluster.sim.run_until(lambda: status_of(cluster, "data-2") is None, 10.0)
+    assert "session-2" in session_of(cluster, "publisher")
+    cluster.sim.freeze("session-2", 0.3)
+    never_loses(cluster, view, 10.0)
+    assert statistics_of(cluster, "data-1")["suspicions"] == 0

@@ -246,6 +246,36 @@ def test_a_suspicion_of_a_session_that_departs_meanwhile_removes_nothing() -> No
     assert P1 in held(core)
 
 
+def make_heir() -> DataCore:
+    """Return a core that has just become the primary of `MOVED`, and was told a suspicion."""
+    core = make_core()
+    follow(core, membership(*BOTH, epoch=8, ring_epoch=8, data=TWO_NODES), 0.0)
+    follow(core, membership(*BOTH, epoch=9, ring_epoch=9), 0.0)
+    assert ask(core, UnpublishDatum(7, MOVED, (Removal(P2, 1, Cause.CLOSED, S1),)), 0.0) == []
+    return core
+
+
+def test_a_new_primary_waits_for_each_session_that_may_hold_the_client() -> None:
+    """The other one learns later that this node is the primary now, and registers again."""
+    core = make_heir()
+    accepted = to(ONE, Accepted((7,)))
+
+    assert accepted not in core.settle(0.0)
+    ask(core, CompareDigest(9, 0, 0), 0.1, peer=TWO)
+    assert accepted not in core.settle(0.1)
+    digest = core._store.buckets.by_session.of(S1)
+    ask(core, CompareDigest(9, digest.count, digest.value), 0.2, peer=ONE)
+    assert accepted in core.settle(0.2)
+
+
+def test_a_new_primary_waits_for_no_session_longer_than_the_grace() -> None:
+    core = make_heir()
+    accepted = to(ONE, Accepted((7,)))
+
+    assert accepted not in core.settle(GRACE - 0.1)
+    assert accepted in core.settle(GRACE)
+
+
 def test_a_suspicion_is_refused_if_the_id_has_another_primary_when_it_is_judged() -> None:
     core = make_core()
     lose(core, TWO)

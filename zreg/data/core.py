@@ -85,7 +85,9 @@ class DataCore:
         self._hints = self._replicas.hints
         grace_seconds = config.session_grace_seconds
         self._contacts = SessionContacts(grace_seconds)
-        self._suspicions = Suspicions(grace_seconds, self._contacts, self._cluster_member)
+        self._suspicions = Suspicions(
+            grace_seconds, self._contacts, self._cluster_member, self._placement
+        )
         acceptances = self._replicas.acceptances
         self._writes = Writes(self._store, *parts, self._suspicions, self._contacts, acceptances)
         self._followers = Followers(self._store, self._hints, *parts)

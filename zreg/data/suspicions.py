@@ -2,12 +2,14 @@
 
 A client whose connection closed may live. It has then published again at another session. This node
 may not hear that session, may not have seen the epoch at which it joined, or may have refused its
-write for that reason. A removal now would take a living publisher out of all views.
+write for that reason; or it has become the primary of the datum, and the session does not know yet.
+A removal now would take a living publisher out of all views.
 """
 
 from collections import deque
 from typing import NamedTuple
 
+from zreg.data.placement import Placement
 from zreg.data.session_contacts import SessionContacts
 from zreg.effects import Peer
 from zreg.membership.cluster_member import ClusterMember
@@ -34,14 +36,19 @@ class Suspicions:
     """
 
     def __init__(
-        self, grace_seconds: float, contacts: SessionContacts, cluster_member: ClusterMember
+        self,
+        grace_seconds: float,
+        contacts: SessionContacts,
+        cluster_member: ClusterMember,
+        placement: Placement,
     ) -> None:
         self._grace_seconds = grace_seconds
         self._contacts = contacts
         self._cluster_member = cluster_member
+        self._placement = placement
         self._held: deque[Held] = deque()
         # What was known when all were judged last: without news none but the oldest may be due.
-        self._judged_with: tuple[int, bool] | None = None
+        self._judged_with: tuple[object, ...] | None = None
 
     def __len__(self) -> int:
         """Return how many requests are held."""
@@ -51,15 +58,23 @@ class Suspicions:
         """Keep a request that cannot be judged yet; return False if it can be."""
         if all(removal.cause not in SUSPICIONS for removal in unpublish.removals):
             return False
-        if self._can_judge(now):
+        if self._can_judge(now, unpublish.data_info_id):
             return False
         self._held.append(Held(now, peer, unpublish))
         return True
 
-    def _can_judge(self, since: float) -> bool:
-        """Return whether this node hears all that may hold a client which vanished at that time."""
-        is_behind = self._cluster_member.is_behind or self._contacts.has_refused
-        return not is_behind and not self._contacts.has_unheard(since)
+    def _can_judge(self, since: float, name: DataInfoId) -> bool:
+        """Return whether this node knows of all clients which vanished at that time and came back.
+
+        It has heard all sessions that may hold them; if it has become the primary, all of these
+        have compared with it since.
+        """
+        contacts = self._contacts
+        if self._cluster_member.is_behind or contacts.has_refused or contacts.has_unheard(since):
+            return False
+        placement = self._placement
+        may_lack = placement.is_primary(name) and placement.is_unreconciled(name)
+        return not (may_lack and contacts.hears_any_of(placement.unreconciled))
 
     def of(self, session: Incarnation) -> dict[bytes, tuple[DataInfoId, int]]:
         """Return the publishers of one session whose removal waits: id, datum and version."""
@@ -72,13 +87,23 @@ class Suspicions:
 
     def take_due(self, now: float) -> list[tuple[Peer, UnpublishDatum]]:
         """Return the requests that can be judged now, or have waited for the grace."""
-        known = (self._contacts.news_count, self._cluster_member.is_behind)
+        placement = self._placement
+        known = (
+            self._contacts.news_count,
+            self._cluster_member.is_behind,
+            placement.ring_epoch,
+            tuple(placement.unreconciled),
+        )
         if known == self._judged_with:
             due = self._take_old(now)
         else:
             self._judged_with = known
             oldest = now - self._grace_seconds
-            due = [h for h in self._held if h.since <= oldest or self._can_judge(h.since)]
+            due = [
+                held
+                for held in self._held
+                if held.since <= oldest or self._can_judge(held.since, held.unpublish.data_info_id)
+            ]
             taken = set(map(id, due))
             self._held = deque(held for held in self._held if id(held) not in taken)
         return [(held.peer, held.unpublish) for held in due]
