@@ -375,3 +375,29 @@ def test_a_new_primary_judges_no_suspicion_before_each_session_has_compared(seed
     cluster.sim.freeze("session-2", 0.3)
     never_loses(cluster, view, 10.0)
     assert statistics_of(cluster, "data-1")["suspicions"] == 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_new_primary_with_an_old_copy_removes_no_stray_that_has_moved(seed: int) -> None:
+    """In its copy the client is at the session that it left, which does not know it any more."""
+    cluster = make_cluster(seed=seed, sessions=3, data=2)
+    name = owned_by(cluster, "data-2")
+    view, _ = watched(cluster, name, at=3)
+    # Something that session-1 does not send again: so it compares everything at once.
+    cluster.client("neighbour", [1])
+    cluster.publish("neighbour", name, "stays")
+    assert cluster.settles(view, ["alive", "stays"])
+    cluster.sim.cut("data-1", "data-2")
+    cluster.run(0.1)
+    cluster.sim.cut("publisher", "session-1")
+    cluster.sim.cut("publisher", "session-3")
+    cluster.sim.drop("publisher", "session-1")
+    cluster.run(3.0)
+    assert "session-2" in session_of(cluster, "publisher")
+    assert len(cluster.sim.processes["session-1"].core._data.registrations) == 1
+    cluster.sim.kill("data-2")
+    assert cluster.sim.run_until(lambda: status_of(cluster, "data-2") is None, 10.0)
+    cluster.sim.freeze("session-2", 0.3)
+    never_loses(cluster, view, 10.0)
+    statistics = statistics_of(cluster, "data-1")
+    assert statistics["suspicions"] == statistics["unreconciled"] == 0

@@ -18,6 +18,8 @@ from zreg.wire.data_messages import UnpublishDatum
 
 # What a session concludes from a closed connection or from silence, and its client did not say.
 SUSPICIONS = (Cause.CLOSED, Cause.SILENT)
+# What a session concludes because it does not know the publisher, which may have moved.
+_CONCLUSIONS = (*SUSPICIONS, Cause.NOT_REPLAYED)
 
 
 class Held(NamedTuple):
@@ -56,25 +58,28 @@ class Suspicions:
 
     def hold(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> bool:
         """Keep a request that cannot be judged yet; return False if it can be."""
-        if all(removal.cause not in SUSPICIONS for removal in unpublish.removals):
+        if all(removal.cause not in _CONCLUSIONS for removal in unpublish.removals):
             return False
-        if self._can_judge(now, unpublish.data_info_id):
+        if self._can_judge(now, unpublish):
             return False
         self._held.append(Held(now, peer, unpublish))
         return True
 
-    def _can_judge(self, since: float, name: DataInfoId) -> bool:
+    def _can_judge(self, since: float, unpublish: UnpublishDatum) -> bool:
         """Return whether this node knows of all clients which vanished at that time and came back.
 
-        It has heard all sessions that may hold them; if it has become the primary, all of these
-        have compared with it since.
+        If it has become the primary, all sessions that may hold them have compared with it since:
+        its own copy may be old, or these sessions may not know it yet. Of a suspicion it has to
+        hear all such sessions besides.
         """
-        contacts = self._contacts
-        if self._cluster_member.is_behind or contacts.has_refused or contacts.has_unheard(since):
-            return False
-        placement = self._placement
+        placement, name = self._placement, unpublish.data_info_id
         may_lack = placement.is_primary(name) and placement.is_unreconciled(name)
-        return not (may_lack and contacts.hears_any_of(placement.unreconciled))
+        if may_lack and self._contacts.hears_any_of(placement.unreconciled):
+            return False
+        if all(removal.cause not in SUSPICIONS for removal in unpublish.removals):
+            return True
+        is_behind = self._cluster_member.is_behind or self._contacts.has_refused
+        return not is_behind and not self._contacts.has_unheard(since)
 
     def of(self, session: Incarnation) -> dict[bytes, tuple[DataInfoId, int]]:
         """Return the publishers of one session whose removal waits: id, datum and version."""
@@ -102,7 +107,7 @@ class Suspicions:
             due = [
                 held
                 for held in self._held
-                if held.since <= oldest or self._can_judge(held.since, held.unpublish.data_info_id)
+                if held.since <= oldest or self._can_judge(held.since, held.unpublish)
             ]
             taken = set(map(id, due))
             self._held = deque(held for held in self._held if id(held) not in taken)
