@@ -2,6 +2,8 @@
 
 import pytest
 from promises import (
+    HostilePeer,
+    Post,
     make_cluster,
     membership_of,
     never_loses,
@@ -12,11 +14,12 @@ from promises import (
 )
 
 from zreg.config import Config
-from zreg.effects import HandedOver, HandOver
+from zreg.effects import HandedOver, HandOver, Link
 from zreg.model import Cause, DataInfoId, Publisher, Removal, Role, Status, data_info_id
 from zreg.primitives.ring import ring_of
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.sim.view_log import ViewLog
+from zreg.wire.membership_messages import Drain
 
 NAMES = [data_info_id(f"service-{number}") for number in range(30)]
 SEEDS = range(1, 5)
@@ -272,6 +275,30 @@ def test_a_node_leaves_without_meta_at_once() -> None:
     cluster.run(0.01)
 
     assert HandedOver() in cluster.sim.processes["data-1"].events
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_node_that_cannot_hand_over_waits_for_the_end_of_its_drain(is_asked: bool) -> None:
+    cluster, views = make_published(1, data=4)
+    process = cluster.sim.processes["data-1"]
+    cluster.sim.cut("data-1", "data-2")
+    if is_asked:
+        request = Drain(1, "data-1", membership_of(cluster).cluster_id, 0)
+        operator = HostilePeer(Link.NODES, "tcp://meta:9610")
+        cluster.sim.add("operator", operator, {})
+        cluster.run(0.1)
+        cluster.sim.post("operator", Post((request,)))
+    else:
+        cluster.sim.post("data-1", HandOver())
+    cluster.run(2.0)
+    assert status_of(cluster, "data-1") is Status.LEAVING
+    ticks = cluster.sim.work.calls["tick"]
+    cluster.run(10.0)
+    assert HandedOver() not in process.events
+    # About twenty a second of all nodes and clients together.
+    assert cluster.sim.work.calls["tick"] - ticks < 1000
+    assert cluster.sim.run_until(lambda: HandedOver() in process.events, 60.0)
+    none_is_lost(cluster, views, 3.0)
 
 
 def test_a_rolling_restart_of_all_data_nodes_changes_no_view() -> None:

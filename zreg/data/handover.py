@@ -97,9 +97,10 @@ class Handover:
 
     def next_tick_at(self) -> float | None:
         """Return when to look again; None if only messages bring anything new."""
+        status = self._placement.status
         if self._has_ended:
             return None
-        waits = self._placement.status is Status.INITIAL and self._repairs.is_complete
-        if waits or self._is_leaving or self._ends_at is not None:
-            return self._again_at
-        return None
+        if status is Status.LEAVING:
+            return self._ends_at
+        waits = status is Status.INITIAL and self._repairs.is_complete
+        return self._again_at if waits or self._ends_at is not None else None
