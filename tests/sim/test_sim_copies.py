@@ -277,8 +277,40 @@ def test_a_node_leaves_without_meta_at_once() -> None:
     assert HandedOver() in cluster.sim.processes["data-1"].events
 
 
+def make_handing_over() -> SimCluster:
+    """Return a cluster in which data-2 is LEAVING, and is cut off from a node that takes over."""
+    config = Config(meta_addresses=("tcp://meta:9610",), replica_count=1)
+    cluster = make_cluster(data=3, config=config)
+    watched(cluster, owned_by(cluster, "data-2"))
+    cluster.sim.cut("data-1", "data-2")
+    cluster.sim.post("data-2", HandOver())
+    assert cluster.sim.run_until(lambda: status_of(cluster, "data-2") is Status.LEAVING, 2.0)
+    cluster.run(0.5)
+    return cluster
+
+
+def test_a_node_goes_on_to_hand_over_while_meta_has_no_leader() -> None:
+    cluster = make_handing_over()
+    events = cluster.sim.processes["data-2"].events
+    cluster.sim.kill("meta")
+    cluster.run(2.0)
+    assert HandedOver() not in events
+    cluster.sim.heal()
+    assert cluster.sim.run_until(lambda: HandedOver() in events, 2.5)
+    core = cluster.sim.processes["data-2"].core
+    assert core._replicas.copies.repairs.is_complete
+
+
+def test_a_node_hands_over_for_a_moment_only_while_all_of_meta_is_gone() -> None:
+    cluster = make_handing_over()
+    events = cluster.sim.processes["data-2"].events
+    cluster.sim.kill("meta")
+    assert cluster.sim.run_until(lambda: HandedOver() in events, 10.0)
+    assert not cluster.sim.processes["data-2"].core._replicas.copies.repairs.is_complete
+
+
 @pytest.mark.parametrize("is_asked", [False, True])
-def test_a_node_that_cannot_hand_over_waits_for_the_end_of_its_drain(is_asked: bool) -> None:
+def test_a_node_that_cannot_hand_over_waits_for_the_end_of_its_drain(*, is_asked: bool) -> None:
     cluster, views = make_published(1, data=4)
     process = cluster.sim.processes["data-1"]
     cluster.sim.cut("data-1", "data-2")
