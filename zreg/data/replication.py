@@ -111,8 +111,19 @@ class Replication:
         self._targets = [
             tuple(by_node[node_id] for node_id in nodes if node_id in by_node) for nodes in holders
         ]
+        if has_new_ring:
+            self._doubt_unacknowledged()
         self._note_moved()
         return effects
+
+    def _doubt_unacknowledged(self) -> None:
+        """Count on no change that is under way: a replica that knows the new ring refuses it."""
+        behind = [s for s in self._streams.values() if s.is_up and s.acked < self.number]
+        if behind:
+            # As for `begin`: later changes need numbers above it.
+            self.number += 1
+        for stream in behind:
+            stream.doubt(self.number)
 
     def on_peer_up(self, event: PeerUp) -> list[Effect]:
         """Say who this node is, and begin the stream."""
@@ -175,7 +186,7 @@ class Replication:
         stream = self._streams.get(peer)
         if stream is None or not stream.acked < replicated.number <= self.number:
             return False
-        stream.acked = replicated.number
+        stream.acknowledge(replicated.number)
         return True
 
     def on_buckets_compared(self, peer: str, compared: BucketsCompared, now: float) -> None:
