@@ -277,6 +277,18 @@ def test_a_node_leaves_without_meta_at_once() -> None:
     assert HandedOver() in cluster.sim.processes["data-1"].events
 
 
+def test_a_node_that_joins_has_nothing_to_hand_over() -> None:
+    cluster, _ = make_published(1, data=3)
+    cluster.data(4)
+    cluster.sim.cut("data-4", "data-1")
+    cluster.run(2.0)
+    assert status_of(cluster, "data-4") is Status.INITIAL
+    cluster.sim.post("data-4", HandOver())
+    cluster.run(0.01)
+
+    assert HandedOver() in cluster.sim.processes["data-4"].events
+
+
 def make_handing_over() -> SimCluster:
     """Return a cluster in which data-2 is LEAVING, and is cut off from a node that takes over."""
     config = Config(meta_addresses=("tcp://meta:9610",), replica_count=1)

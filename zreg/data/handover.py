@@ -86,9 +86,10 @@ class Handover:
     def _may_end(self, now: float) -> bool:
         """Return whether there is nothing to wait for, or no other node to take over."""
         status, has_leader = self._placement.status, self._cluster_member.leader is not None
-        if status is None or not self._has_successor():
-            return True
         is_leaving, ends_at = status is Status.LEAVING, self._ends_at
+        # A node that joins has only what others gave it.
+        if status in {None, Status.INITIAL} or not self._has_successor():
+            return True
         if is_leaving and self._repairs.is_complete:
             return True
         if has_leader or not is_leaving:
