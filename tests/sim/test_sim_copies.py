@@ -14,7 +14,7 @@ from promises import (
 )
 
 from zreg.config import Config
-from zreg.effects import HandedOver, HandOver, Link
+from zreg.effects import HandedOver, HandOver, Link, PeerSlow
 from zreg.model import Cause, DataInfoId, Publisher, Removal, Role, Status, data_info_id
 from zreg.primitives.ring import ring_of
 from zreg.testing.sim.cluster import SimCluster
@@ -275,6 +275,37 @@ def test_a_node_leaves_without_meta_at_once() -> None:
     cluster.run(0.01)
 
     assert HandedOver() in cluster.sim.processes["data-1"].events
+
+
+def forgets_its_primary(cluster: SimCluster, node_id: str, primary: str) -> None:
+    """Let the connection on which a primary sends be too slow for the answers of a node."""
+    primaries = cluster.sim.processes[node_id].core._replicas.copies._primaries
+    (peer,) = [peer for peer, each in primaries.items() if each.node_id == primary]
+    cluster.sim.post(node_id, PeerSlow(Link.REQUESTS, peer))
+    cluster.run(0.1)
+    assert peer not in primaries
+
+
+def test_a_node_that_joins_is_told_again_what_it_forgot_of_a_primary_at_rest() -> None:
+    cluster, _ = make_published(1, data=3)
+    cluster.data(4)
+    cluster.sim.cut("data-4", "data-1")
+    cluster.run(2.0)
+    forgets_its_primary(cluster, "data-4", "data-2")
+    cluster.sim.heal()
+    assert cluster.sim.run_until(lambda: status_of(cluster, "data-4") is Status.WORKING, 5.0)
+
+
+def test_a_node_that_leaves_is_told_again_what_it_forgot_of_a_primary_at_rest() -> None:
+    cluster, _ = make_published(1, data=4)
+    cluster.sim.cut("data-4", "data-1")
+    cluster.sim.post("data-4", HandOver())
+    cluster.run(2.0)
+    forgets_its_primary(cluster, "data-4", "data-2")
+    cluster.sim.heal()
+    events = cluster.sim.processes["data-4"].events
+    assert cluster.sim.run_until(lambda: HandedOver() in events, 5.0)
+    assert cluster.sim.processes["data-4"].core._replicas.copies.repairs.is_complete
 
 
 def test_a_node_that_joins_has_nothing_to_hand_over() -> None:
