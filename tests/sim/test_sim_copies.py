@@ -2,22 +2,26 @@
 
 import pytest
 from promises import (
+    HostilePeer,
+    Post,
     make_cluster,
     membership_of,
     never_loses,
     owned_by,
     promise,
     runs_consistently,
+    session_of,
     watched,
 )
 
 from zreg.config import Config
-from zreg.effects import HandedOver, HandOver
+from zreg.effects import HandedOver, HandOver, Link, PeerSlow
 from zreg.model import Cause, DataInfoId, Publisher, Removal, Role, Status, data_info_id
 from zreg.primitives.ring import ring_of
 from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.sim.view_log import ViewLog
+from zreg.wire.membership_messages import Drain
 
 NAMES = [data_info_id(f"service-{number}") for number in range(30)]
 SEEDS = range(1, 5)
@@ -326,6 +330,105 @@ def test_a_node_leaves_without_meta_at_once() -> None:
     assert HandedOver() in cluster.sim.processes["data-1"].events
 
 
+def forgets_its_primary(cluster: SimCluster, node_id: str, primary: str) -> None:
+    """Let the connection on which a primary sends be too slow for the answers of a node."""
+    primaries = cluster.sim.processes[node_id].core._replicas.copies._primaries
+    (peer,) = [peer for peer, each in primaries.items() if each.node_id == primary]
+    cluster.sim.post(node_id, PeerSlow(Link.REQUESTS, peer))
+    cluster.run(0.1)
+    assert peer not in primaries
+
+
+def test_a_node_that_joins_is_told_again_what_it_forgot_of_a_primary_at_rest() -> None:
+    cluster, _ = make_published(1, data=3)
+    cluster.data(4)
+    cluster.sim.cut("data-4", "data-1")
+    cluster.run(2.0)
+    forgets_its_primary(cluster, "data-4", "data-2")
+    cluster.sim.heal()
+    assert cluster.sim.run_until(lambda: status_of(cluster, "data-4") is Status.WORKING, 5.0)
+
+
+def test_a_node_that_leaves_is_told_again_what_it_forgot_of_a_primary_at_rest() -> None:
+    cluster, _ = make_published(1, data=4)
+    cluster.sim.cut("data-4", "data-1")
+    cluster.sim.post("data-4", HandOver())
+    cluster.run(2.0)
+    forgets_its_primary(cluster, "data-4", "data-2")
+    cluster.sim.heal()
+    events = cluster.sim.processes["data-4"].events
+    assert cluster.sim.run_until(lambda: HandedOver() in events, 5.0)
+    assert cluster.sim.processes["data-4"].core._replicas.copies.repairs.is_complete
+
+
+def test_a_node_that_joins_has_nothing_to_hand_over() -> None:
+    cluster, _ = make_published(1, data=3)
+    cluster.data(4)
+    cluster.sim.cut("data-4", "data-1")
+    cluster.run(2.0)
+    assert status_of(cluster, "data-4") is Status.INITIAL
+    cluster.sim.post("data-4", HandOver())
+    cluster.run(0.01)
+
+    assert HandedOver() in cluster.sim.processes["data-4"].events
+
+
+def make_handing_over() -> SimCluster:
+    """Return a cluster in which data-2 is LEAVING, and is cut off from a node that takes over."""
+    config = Config(meta_addresses=("tcp://meta:9610",), replica_count=1)
+    cluster = make_cluster(data=3, config=config)
+    watched(cluster, owned_by(cluster, "data-2"))
+    cluster.sim.cut("data-1", "data-2")
+    cluster.sim.post("data-2", HandOver())
+    assert cluster.sim.run_until(lambda: status_of(cluster, "data-2") is Status.LEAVING, 2.0)
+    cluster.run(0.5)
+    return cluster
+
+
+def test_a_node_goes_on_to_hand_over_while_meta_has_no_leader() -> None:
+    cluster = make_handing_over()
+    events = cluster.sim.processes["data-2"].events
+    cluster.sim.kill("meta")
+    cluster.run(2.0)
+    assert HandedOver() not in events
+    cluster.sim.heal()
+    assert cluster.sim.run_until(lambda: HandedOver() in events, 2.5)
+    core = cluster.sim.processes["data-2"].core
+    assert core._replicas.copies.repairs.is_complete
+
+
+def test_a_node_hands_over_for_a_moment_only_while_all_of_meta_is_gone() -> None:
+    cluster = make_handing_over()
+    events = cluster.sim.processes["data-2"].events
+    cluster.sim.kill("meta")
+    assert cluster.sim.run_until(lambda: HandedOver() in events, 10.0)
+    assert not cluster.sim.processes["data-2"].core._replicas.copies.repairs.is_complete
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_node_that_cannot_hand_over_waits_for_the_end_of_its_drain(*, is_asked: bool) -> None:
+    cluster, views = make_published(1, data=4)
+    process = cluster.sim.processes["data-1"]
+    cluster.sim.cut("data-1", "data-2")
+    if is_asked:
+        request = Drain(1, "data-1", membership_of(cluster).cluster_id, 0)
+        operator = HostilePeer(Link.NODES, "tcp://meta:9610")
+        cluster.sim.add("operator", operator, {})
+        cluster.run(0.1)
+        cluster.sim.post("operator", Post((request,)))
+    else:
+        cluster.sim.post("data-1", HandOver())
+    cluster.run(2.0)
+    assert status_of(cluster, "data-1") is Status.LEAVING
+    ticks = cluster.sim.work.calls["tick"]
+    cluster.run(10.0)
+    assert HandedOver() not in process.events
+    # About twenty a second of all nodes and clients together.
+    assert cluster.sim.work.calls["tick"] - ticks < 1000
+    assert cluster.sim.run_until(lambda: HandedOver() in process.events, 60.0)
+    none_is_lost(cluster, views, 3.0)
+
+
 def test_a_rolling_restart_of_all_data_nodes_changes_no_view() -> None:
     cluster, views = make_published(3, data=3)
     for number in (1, 2, 3):
@@ -408,3 +511,49 @@ def test_a_removal_that_a_copy_knows_and_the_primary_does_not_is_not_undone() ->
 
     assert name not in store_of(cluster, primary)
     assert name not in store_of(cluster, replica)
+
+
+# --- clients that move ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_new_primary_judges_no_suspicion_before_each_session_has_compared(seed: int) -> None:
+    """A client moves while the primary hangs; the session that it left hears of the heir first."""
+    cluster = make_cluster(seed=seed, sessions=3, data=3)
+    view, _ = watched(cluster, owned_by(cluster, "data-2"), at=3)
+    cluster.sim.freeze("data-2", 25.0)
+    cluster.run(0.1)
+    cluster.sim.cut("publisher", "session-1")
+    cluster.sim.cut("publisher", "session-3")
+    cluster.sim.drop("publisher", "session-1")
+    assert cluster.sim.run_until(lambda: status_of(cluster, "data-2") is None, 10.0)
+    assert "session-2" in session_of(cluster, "publisher")
+    cluster.sim.freeze("session-2", 0.3)
+    never_loses(cluster, view, 10.0)
+    assert statistics_of(cluster, "data-1")["suspicions"] == 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_new_primary_with_an_old_copy_removes_no_stray_that_has_moved(seed: int) -> None:
+    """In its copy the client is at the session that it left, which does not know it any more."""
+    cluster = make_cluster(seed=seed, sessions=3, data=2)
+    name = owned_by(cluster, "data-2")
+    view, _ = watched(cluster, name, at=3)
+    # Something that session-1 does not send again: so it compares everything at once.
+    cluster.client("neighbour", [1])
+    cluster.publish("neighbour", name, "stays")
+    assert cluster.settles(view, ["alive", "stays"])
+    cluster.sim.cut("data-1", "data-2")
+    cluster.run(0.1)
+    cluster.sim.cut("publisher", "session-1")
+    cluster.sim.cut("publisher", "session-3")
+    cluster.sim.drop("publisher", "session-1")
+    cluster.run(3.0)
+    assert "session-2" in session_of(cluster, "publisher")
+    assert len(cluster.sim.processes["session-1"].core._data.registrations) == 1
+    cluster.sim.kill("data-2")
+    assert cluster.sim.run_until(lambda: status_of(cluster, "data-2") is None, 10.0)
+    cluster.sim.freeze("session-2", 0.3)
+    never_loses(cluster, view, 10.0)
+    statistics = statistics_of(cluster, "data-1")
+    assert statistics["suspicions"] == statistics["unreconciled"] == 0

@@ -207,6 +207,47 @@ def test_a_replica_that_connects_again_is_not_waited_for_with_what_was_sent_befo
     assert primary.end_turn() == [accepted(1, 2, copies=2)]
 
 
+def make_waiting_under_a_new_ring() -> Primary:
+    """Return a primary with a write that it sent under the ring before."""
+    primary = make_waiting()
+    ring = make_membership(epoch=EPOCH + 1, ring_epoch=EPOCH + 1)
+    primary.placement.follow(ring)
+    primary.replication.follow(ring, has_new_ring=True)
+    primary.end_turn()
+    return primary
+
+
+def test_a_later_acknowledgement_is_none_of_what_was_sent_under_the_ring_before() -> None:
+    """A replica that knew the new ring has refused that."""
+    primary = make_waiting_under_a_new_ring()
+    primary.ack(A, 1)
+    assert primary.end_turn() == []
+    primary.write(published(P2), request_id=2)
+    primary.end_turn()
+
+    primary.ack(B, primary.replication.number)
+
+    assert primary.end_turn() == [accepted(1, copies=2)]
+
+
+def test_a_repeated_write_under_a_new_ring_has_a_number_of_its_own() -> None:
+    primary = make_waiting_under_a_new_ring()
+    primary.ack(A, 1)
+    primary.ack(B, 1)
+    assert primary.end_turn() == [accepted(1, copies=3)]
+    primary.compare(A)
+    primary.compare(B)
+    primary.write(request_id=2)
+
+    number = primary.replication.number
+    record = Replicate(EPOCH + 1, number, ())
+    assert primary.end_turn() == [to_replica(A, record), to_replica(B, record)]
+    primary.ack(A, number)
+    primary.ack(B, number)
+
+    assert primary.end_turn() == [accepted(2, copies=3)]
+
+
 def test_a_replica_whose_copy_turns_out_to_differ_is_still_waited_for() -> None:
     primary = make_waiting()
     primary.compare(A, differing=[bucket_of(NAME)])

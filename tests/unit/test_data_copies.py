@@ -212,6 +212,40 @@ def test_a_primary_with_another_connection_is_not_gone() -> None:
     assert replica.copies.forget(b"later peer of d1") == D1
 
 
+def test_a_copy_with_a_part_of_a_change_is_unsure_until_the_rest_is_here() -> None:
+    """As the primary it would give a part of the content the version of the whole."""
+    replica = make_replica()
+    first, last = change_of(1, published(P1)), change_of(1, published(P2))
+
+    replica.copies.on_replicate(PRIMARY, replicate(0, (NAME, first)), 0.0)
+    assert replica.datum().is_unsure
+    replica.copies.on_replicate(PRIMARY, replicate(1, (NAME, last), (OTHER, first)), 0.0)
+
+    assert replica.held() == [published(P1), published(P2)]
+    assert not replica.datum().is_unsure
+    assert replica.datum().revision == v(1)
+
+
+def test_a_whole_change_at_the_end_of_a_record_leaves_its_copy_sure() -> None:
+    replica = make_replica()
+    first = change_of(1, published(P1))
+
+    replica.copies.on_replicate(PRIMARY, replicate(0, (NAME, first)), 0.0)
+    replica.copies.on_replicate(PRIMARY, replicate(2, (OTHER, first)), 0.0)
+
+    assert not replica.datum().is_unsure
+
+
+def test_a_copy_stays_unsure_if_the_rest_of_a_change_is_lost() -> None:
+    replica = make_replica()
+    replica.copies.on_replicate(PRIMARY, replicate(0, (NAME, change_of(1, published(P1)))), 0.0)
+
+    replica.copies.on_node_hello(PRIMARY, D1)
+    replica.copies.on_replicate(PRIMARY, replicate(2, (OTHER, change_of(1, published(P1)))), 0.0)
+
+    assert replica.datum().is_unsure
+
+
 # --- digests --------------------------------------------------------------------------------------
 
 

@@ -134,6 +134,18 @@ def test_a_primary_that_is_gone_is_reported_and_a_known_one_gets_the_membership(
     assert ask(core, unknown, peer=OF_D2) == [to(OF_D2, refused)]
 
 
+def test_a_peer_that_claims_to_be_two_nodes_is_forgotten_as_both() -> None:
+    core = make_paired()
+    peer = b"peer of two"
+    ask(core, NodeHello(Incarnation(9, "s9")), peer=peer)
+    ask(core, NodeHello(TWO_NODES[1], Role.DATA), peer=peer)
+
+    core.receive(Link.LOCAL, "", PeerLost(Link.REQUESTS, peer, CLOSED), 0.0)
+
+    assert core._replicas.copies.of_peer(peer) is None
+    assert core._contacts.of_peer(peer) is None
+
+
 def test_a_primary_that_does_not_read_has_to_say_again_who_it_is() -> None:
     core = make_paired()
 

@@ -6,8 +6,10 @@ from replica_fakes import (
     CONFIG,
     D1,
     D2,
+    EPOCH,
     FOREIGN,
     NAME,
+    OTHER_BUCKET,
     P1,
     P2,
     P3,
@@ -24,6 +26,7 @@ from replica_fakes import (
     v,
 )
 
+from zreg.data.bucket import BucketRole
 from zreg.data.repairs import ACTIVE_MAX, ANSWER_SECONDS, NAMES_MAX, PAUSE_SECONDS
 from zreg.effects import Effect
 from zreg.model import ZERO, DataInfoId, Publisher, Removal, Version
@@ -485,6 +488,22 @@ def test_a_new_ring_ends_all_repairs(has_named: bool) -> None:  # noqa: FBT001 -
     late = [copy(number, NAME, published()) for number in range(1, 8)]
     assert [take(replica, answer) for answer in late] == [[]] * 7
     assert replica.held() == [], "the node may not even keep that bucket any more"
+
+
+def test_a_copy_that_need_not_be_kept_any_more_is_not_repaired() -> None:
+    """A guest may lose a bucket because another guest comes or goes: the ring is the same."""
+    replica = make_repairing()
+    name_datums(replica, line(NAME, published()))
+    replica.repairs.begin(PRIMARY, [OTHER_BUCKET, *range(20)], 0.0)
+    roles = [BucketRole.NONE] * len(replica.placement.roles())
+    replica.store.buckets.follow(roles, EPOCH)
+    replica.repairs.on_roles(0.0, has_new_ring=False)
+
+    assert take(replica, copy(2, NAME, published())) == []
+
+    assert replica.store.find(NAME) is None
+    assert len(replica.repairs) == 0
+    assert replica.repairs.next_tick_at() is None
 
 
 def test_a_bucket_that_still_differs_is_repaired_again_after_a_pause() -> None:

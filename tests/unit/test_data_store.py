@@ -557,6 +557,17 @@ def test_a_copy_that_missed_a_change_takes_the_next_and_gets_a_version_as_primar
     assert not datum_of(copy).is_unsure
 
 
+def test_a_copy_at_a_version_of_a_later_epoch_gets_another_one_as_primary() -> None:
+    """No primary of before can have sent it. Its next change has to have a higher version."""
+    _, copy = make_copy()
+    copy.apply(NAME, Change(ZERO, Version(1 << 40, 1), (make_publisher(P1),), ()), 0.0)
+    take_roles(copy, NAME, epoch=7)
+
+    assert datum_of(copy).revision == Version(7, 1)
+    copy.put(NAME, make_publisher(P2))
+    assert copy.commit(datum_of(copy), 7, 0.0) is not None
+
+
 def test_a_copy_takes_an_eviction_as_its_primary_did_and_keeps_no_tombstone() -> None:
     primary, copy = make_copy()
     primary.put(NAME, make_publisher(P1, session=S1))

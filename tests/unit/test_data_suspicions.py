@@ -155,18 +155,6 @@ def test_a_write_that_was_refused_for_its_primary_comes_again_if_this_node_was_b
     assert (P1 in held(core)) is is_behind
 
 
-def test_a_suspicion_waits_while_another_session_may_have_registered_more() -> None:
-    """Under a new ring that session sends again what the former primary did not answer."""
-    core = make_core()
-    follow(core, membership(*BOTH, epoch=8, ring_epoch=8), 0.0)
-    suspect(core)
-    assert not is_removed(core, 0.1)
-
-    ask(core, CompareDigest(8, 0, 0), 0.5, peer=TWO)
-
-    assert is_removed(core, 0.6)
-
-
 def test_a_publisher_whose_removal_waits_is_no_difference_between_the_digests() -> None:
     """The session counts it no longer; else both would compare again and again."""
     core = make_core()
@@ -257,6 +245,36 @@ def test_a_suspicion_of_a_session_that_departs_meanwhile_removes_nothing() -> No
 
     assert to(ONE, Accepted((7,))) in core.settle(0.1)
     assert P1 in held(core)
+
+
+def make_heir() -> DataCore:
+    """Return a core that has just become the primary of `MOVED`, and was told a suspicion."""
+    core = make_core()
+    follow(core, membership(*BOTH, epoch=8, ring_epoch=8, data=TWO_NODES), 0.0)
+    follow(core, membership(*BOTH, epoch=9, ring_epoch=9), 0.0)
+    assert ask(core, UnpublishDatum(7, MOVED, (Removal(P2, 1, Cause.CLOSED, S1),)), 0.0) == []
+    return core
+
+
+def test_a_new_primary_waits_for_each_session_that_may_hold_the_client() -> None:
+    """The other one learns later that this node is the primary now, and registers again."""
+    core = make_heir()
+    accepted = to(ONE, Accepted((7,)))
+
+    assert accepted not in core.settle(0.0)
+    ask(core, CompareDigest(9, 0, 0), 0.1, peer=TWO)
+    assert accepted not in core.settle(0.1)
+    digest = core._store.buckets.by_session.of(S1)
+    ask(core, CompareDigest(9, digest.count, digest.value), 0.2, peer=ONE)
+    assert accepted in core.settle(0.2)
+
+
+def test_a_new_primary_waits_for_no_session_longer_than_the_grace() -> None:
+    core = make_heir()
+    accepted = to(ONE, Accepted((7,)))
+
+    assert accepted not in core.settle(GRACE - 0.1)
+    assert accepted in core.settle(GRACE)
 
 
 def test_a_suspicion_is_refused_if_the_id_has_another_primary_when_it_is_judged() -> None:

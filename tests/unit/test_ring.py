@@ -224,6 +224,34 @@ def test_a_guest_holds_all_buckets_that_it_will_own_and_counts_for_none(
         assert (new in guests) >= (new in owned)
 
 
+def test_two_guests_in_a_zone_of_their_own_both_hold_what_each_alone_would_own() -> None:
+    """The first of them that counts stands for the zone in every bucket."""
+    zones = {"a1": "a", "a2": "a", "a3": "a", "c1": "c", "b1": "b", "b2": "b"}
+    nodes = [(node_id, 1) for node_id in zones]
+    both = Ring(nodes, zones=zones, guests=["b1", "b2"], replica_count=3)
+
+    for first, other in (("b1", "b2"), ("b2", "b1")):
+        after = Ring(nodes, zones=zones, guests=[other], replica_count=3)
+        for guests, owned in zip(both.guests, after.placements, strict=True):
+            assert (first in guests) >= (first in owned)
+
+
+@settings(max_examples=25)
+@given(node_lists, st.sets(st.integers(0, 9)), st.integers(1, 4))
+def test_each_of_several_guests_holds_all_that_it_will_own(
+    nodes: list[tuple[str, int]], chosen: set[int], count: int
+) -> None:
+    zones = {node_id: node_id[0] for node_id, _ in nodes}
+    guests = [node_id for index, (node_id, _) in enumerate(nodes) if index in chosen]
+    ring = Ring(nodes, zones=zones, guests=guests, virtual_node_count=20, replica_count=count)
+
+    for guest in guests:
+        others = [each for each in guests if each != guest]
+        after = Ring(nodes, zones=zones, guests=others, virtual_node_count=20, replica_count=count)
+        for held, owned in zip(ring.guests, after.placements, strict=True):
+            assert (guest in held) >= (guest in owned)
+
+
 def test_an_unknown_hash_function_is_named_with_those_that_are_known() -> None:
     with pytest.raises(UsageError, match="'crc' is not known: choose one of md5, sha1, sha256"):
         hash_function("crc")

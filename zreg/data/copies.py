@@ -4,7 +4,7 @@ A change is taken only from the node that is the primary of its bucket in this n
 membership. A primary of a former ring is refused, and so learns that there is a newer one.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from zreg.config import Config
 from zreg.data.bucket import BucketRole
@@ -15,7 +15,7 @@ from zreg.data.store import DatumStore
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import UnknownNodeError
 from zreg.membership.cluster_member import ClusterMember
-from zreg.model import Incarnation
+from zreg.model import Change, DataInfoId, Incarnation, Version
 from zreg.primitives.ring import bucket_of
 from zreg.wire.replication_messages import (
     BucketDigests,
@@ -25,6 +25,14 @@ from zreg.wire.replication_messages import (
 )
 
 _SAY_HELLO: Final = "say NodeHello first"
+
+
+class _Unfinished(NamedTuple):
+    """The last change of a record that another one goes on; a further piece may be there."""
+
+    ring_epoch: int
+    name: DataInfoId
+    version: Version
 
 
 class Copies:
@@ -46,6 +54,8 @@ class Copies:
         self.repairs = Repairs(config, store, placement)
         # The number that each primary is told when the turn ends.
         self._replicated: dict[Peer, int] = {}
+        # Copies that may lack a piece of their last change, and are unsure until the next record.
+        self._unfinished: dict[Peer, _Unfinished] = {}
 
     def on_node_hello(self, peer: Peer, primary: Incarnation) -> None:
         """Note which data node is behind a connection, which begins anew."""
@@ -59,6 +69,7 @@ class Copies:
     def forget(self, peer: Peer) -> Incarnation | None:
         """Forget a connection; return its data node if no other connection of it is left."""
         self._replicated.pop(peer, None)
+        self._unfinished.pop(peer, None)
         self.repairs.forget(peer)
         primary = self._primaries.pop(peer, None)
         return None if primary in self._primaries.values() else primary
@@ -72,6 +83,7 @@ class Copies:
             return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)]
         if replicate.ring_epoch < ring_epoch:
             return [self._refusals.not_primary(peer, 0)]
+        self._finish(peer, replicate.ring_epoch)
         is_same_ring = replicate.ring_epoch == ring_epoch
         for name, change in replicate.changes:
             bucket = bucket_of(name)
@@ -79,11 +91,31 @@ class Copies:
                 return [self._refusals.not_primary(peer, 0)]
             if self._store.buckets.role(bucket) is BucketRole.REPLICA:
                 self._store.apply(name, change, now)
+        if not replicate.number and replicate.changes:
+            self._note_unfinished(peer, replicate.ring_epoch, *replicate.changes[-1])
         if not is_same_ring:
             return self._cluster_member.see_epoch(replicate.ring_epoch)
         if replicate.number:
             self._replicated[peer] = replicate.number
         return []
+
+    def _note_unfinished(
+        self, peer: Peer, ring_epoch: int, name: DataInfoId, change: Change
+    ) -> None:
+        """Do not let the version of a copy stand for a part of its last change."""
+        datum = self._store.find(name)
+        if datum is not None and datum.revision == change.version and not datum.is_unsure:
+            datum.is_unsure = True
+            self._unfinished[peer] = _Unfinished(ring_epoch, name, change.version)
+
+    def _finish(self, peer: Peer, ring_epoch: int) -> None:
+        """Go on with the copy that the last record left unfinished, or had finished."""
+        unfinished = self._unfinished.pop(peer, None)
+        if unfinished is None or unfinished.ring_epoch != ring_epoch:
+            return
+        datum = self._store.find(unfinished.name)
+        if datum is not None and datum.revision == unfinished.version:
+            datum.is_unsure = False
 
     def settle(self) -> list[Effect]:
         """Acknowledge what this turn took."""

@@ -214,7 +214,8 @@ class DataCore:
     def _on_peer_lost(self, lost: PeerLost, now: float) -> list[Effect]:
         """Forget the connection; report its node to meta if the connection was ended."""
         self._writes.forget(lost.peer)
-        node = self._contacts.forget(lost.peer, now) or self._replicas.copies.forget(lost.peer)
+        session = self._contacts.forget(lost.peer, now)
+        node = self._replicas.copies.forget(lost.peer) or session
         if node is None or lost.reason not in ENDED:
             return []
         return self._cluster_member.report_gone(node)

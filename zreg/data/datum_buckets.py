@@ -164,8 +164,11 @@ class DatumBuckets:
 
     def _check(self, datum: Datum, *, is_primary: bool) -> int:
         """Make the index right for a datum whose bucket has another role now."""
-        if is_primary and datum.is_unsure:
-            # Its content is merged from several sources: it gets a version that stands for it.
+        is_odd = datum.is_unsure or datum.revision.epoch > self._epoch
+        if is_primary and is_odd:
+            # Its content is merged from several sources: it gets a version that stands for it. So
+            # does one from a later epoch, which no primary before has sent: changes could not
+            # follow it.
             datum.restart(self._counter.next(self._epoch))
         if datum.is_indexed is is_primary:
             return 0

@@ -16,6 +16,8 @@ from zreg.model import Role, Status
 
 # A request to meta is repeated after this time, if it was refused or lost.
 _AGAIN_SECONDS: Final = 1.0
+# A node that hands over goes on for so long without a leader of meta: a new one takes two seconds.
+_LEADERLESS_SECONDS: Final = 5.0
 
 
 class Handover:
@@ -43,6 +45,8 @@ class Handover:
         # Whether meta has shown this node as LEAVING.
         self._is_leaving = False
         self._has_ended = False
+        # Since when this LEAVING node reaches no leader of meta; None: it reaches one.
+        self._leaderless_since: float | None = None
 
     def begin(self, now: float) -> list[Effect]:
         """Begin to leave, because the process is about to end."""
@@ -81,14 +85,23 @@ class Handover:
 
     def _may_end(self, now: float) -> bool:
         """Return whether there is nothing to wait for, or no other node to take over."""
-        status = self._placement.status
-        if status is None or not self._has_successor():
+        status, has_leader = self._placement.status, self._cluster_member.leader is not None
+        is_leaving, ends_at = status is Status.LEAVING, self._ends_at
+        # A node that joins has only what others gave it.
+        if status in {None, Status.INITIAL} or not self._has_successor():
             return True
-        if status is Status.LEAVING and self._repairs.is_complete:
+        if is_leaving and self._repairs.is_complete:
             return True
-        if self._ends_at is None:
+        if has_leader or not is_leaving:
+            self._leaderless_since = None
+        elif self._leaderless_since is None:
+            self._leaderless_since = now
+        if ends_at is None:
             return False
-        return now >= self._ends_at or self._cluster_member.leader is None
+        # Before meta has shown it as LEAVING, only meta can let another node take over.
+        patience = _LEADERLESS_SECONDS if is_leaving else 0.0
+        since = now if self._leaderless_since is None else self._leaderless_since
+        return now >= ends_at or (not has_leader and now >= since + patience)
 
     def _has_successor(self) -> bool:
         own = self._placement.incarnation
@@ -97,9 +110,13 @@ class Handover:
 
     def next_tick_at(self) -> float | None:
         """Return when to look again; None if only messages bring anything new."""
+        status = self._placement.status
         if self._has_ended:
             return None
-        waits = self._placement.status is Status.INITIAL and self._repairs.is_complete
-        if waits or self._is_leaving or self._ends_at is not None:
-            return self._again_at
-        return None
+        if status is Status.LEAVING:
+            since = self._leaderless_since
+            if self._ends_at is None or since is None:
+                return self._ends_at
+            return min(self._ends_at, since + _LEADERLESS_SECONDS)
+        waits = status is Status.INITIAL and self._repairs.is_complete
+        return self._again_at if waits or self._ends_at is not None else None

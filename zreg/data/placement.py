@@ -103,10 +103,6 @@ class Placement:
         """Return whether a session is no member any more; a later one may be one already."""
         return session not in self._sessions and session.epoch <= self._epoch
 
-    def is_unreconciled_with_others(self, session: Incarnation | None) -> bool:
-        """Return whether a living session, other than this one, may have registered more here."""
-        return any(each != session and each in self._living_sessions for each in self.unreconciled)
-
     @property
     def may_evict(self) -> bool:
         """Whether every living session, and there is one, was equal since the last forgetting."""

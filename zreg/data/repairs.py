@@ -45,6 +45,8 @@ class Repair:
     def __init__(self, peer: Peer, bucket: int) -> None:
         self.peer = peer
         self.bucket = bucket
+        # The request under way.
+        self.request_id = 0
         self.named: set[DataInfoId] = set()
         self.differing: deque[DataInfoId] = deque()
         # How many of the datums that the last request named have not arrived.
@@ -118,6 +120,10 @@ class Repairs:
         kept = [b for b in range(Limits.bucket_count) if role(b) is BucketRole.REPLICA]
         self._equal_at = {bucket: self._equal_at.get(bucket, now) for bucket in kept}
         self._verified = {b: p for b, p in self._verified.items() if b in self._equal_at}
+        self._waiting = {b: p for b, p in self._waiting.items() if b in self._equal_at}
+        for bucket in self._active.keys() - self._equal_at.keys():
+            repair = self._active.pop(bucket)
+            self._requests.take(repair.peer, repair.request_id)
         if has_new_ring:
             self._verified.clear()
             self._ended_at.clear()
@@ -137,7 +143,7 @@ class Repairs:
     # --- requests -----------------------------------------------------------------------------
 
     def _request_id(self, repair: Repair, now: float) -> int:
-        request_id = self._requests.next_id()
+        request_id = repair.request_id = self._requests.next_id()
         self._await(repair, request_id, now)
         return request_id
 

@@ -21,6 +21,7 @@ class ReplicaStream:
     """
 
     __slots__ = (
+        "_awaited_from",
         "_changed",
         "_changes",
         "_due",
@@ -42,8 +43,11 @@ class ReplicaStream:
         self.in_sync: frozenset[int] = frozenset()
         # The highest number that the replica has acknowledged.
         self.acked = 0
-        # The numbers of changes that may be lost, since a connection ended; only a digest tells.
+        # The numbers of changes that may be lost, since a connection ended, or refused, since the
+        # ring changed; only a digest tells.
         self._missed = range(0)
+        # The number at which the present connection began.
+        self._awaited_from = 0
         # The highest number that was sent over the present connection.
         self._sent = 0
         # Until when it counts for nothing, since it acknowledged too late; None if it was in time.
@@ -58,7 +62,8 @@ class ReplicaStream:
         """Begin a stream at a number of its own: all copies are compared first."""
         self.end()
         self.is_up = True
-        self._missed = range(self.acked + 1, number)
+        self.doubt(number)
+        self._awaited_from = number
         self._sent = 0
         self.request_digests(self.buckets)
 
@@ -77,6 +82,17 @@ class ReplicaStream:
         self._due.clear()
         self.request_digests(buckets)
 
+    def doubt(self, number: int) -> None:
+        """Note that a later acknowledgement is none of the changes before this number."""
+        start = self._missed.start if self._missed else self.acked + 1
+        self._missed = range(start, number)
+
+    def acknowledge(self, number: int) -> None:
+        """Note what the replica acknowledges: all before it, unless there is a doubt between."""
+        self.acked = number
+        if number < self._missed.stop:
+            self._missed = range(number + 1, self._missed.stop)
+
     def holds(self, number: int) -> bool:
         """Return whether the replica has acknowledged the changes up to a number."""
         return number <= self.acked and number not in self._missed
@@ -84,7 +100,7 @@ class ReplicaStream:
     def is_awaited(self, number: int) -> bool:
         """Return whether the changes up to a number wait for this replica."""
         counts = self.is_up and self._lags_until is None
-        return counts and number > self.acked and number not in self._missed
+        return counts and number > self.acked and number >= self._awaited_from
 
     def lag(self, now: float) -> None:
         """Note that the replica acknowledged too late."""

@@ -45,6 +45,8 @@ class Replication:
         self._connections = connections
         self._members: list[Member] = []
         self._streams: dict[str, ReplicaStream] = {}
+        # The peer names of the nodes that join or leave.
+        self._guests: frozenset[str] = frozenset()
         # For each bucket, the streams of its replicas and guests; none where this node is not the
         # primary.
         self._targets: list[tuple[ReplicaStream, ...]] = [()] * len(placement.ring.placements)
@@ -94,6 +96,8 @@ class Replication:
         if not has_new_ring and members == self._members:
             return []
         self._members = members
+        guests = (m for m in members if m.status is not Status.WORKING)
+        self._guests = frozenset(str(m.incarnation) for m in guests)
         holders = self._placement.holders()
         held: dict[str, list[int]] = {}
         for bucket, nodes in enumerate(holders):
@@ -111,8 +115,19 @@ class Replication:
         self._targets = [
             tuple(by_node[node_id] for node_id in nodes if node_id in by_node) for nodes in holders
         ]
+        if has_new_ring:
+            self._doubt_unacknowledged()
         self._note_moved()
         return effects
+
+    def _doubt_unacknowledged(self) -> None:
+        """Count on no change that is under way: a replica that knows the new ring refuses it."""
+        behind = [s for s in self._streams.values() if s.is_up and s.acked < self.number]
+        if behind:
+            # As for `begin`: later changes need numbers above it.
+            self.number += 1
+        for stream in behind:
+            stream.doubt(self.number)
 
     def on_peer_up(self, event: PeerUp) -> list[Effect]:
         """Say who this node is, and begin the stream."""
@@ -175,7 +190,7 @@ class Replication:
         stream = self._streams.get(peer)
         if stream is None or not stream.acked < replicated.number <= self.number:
             return False
-        stream.acked = replicated.number
+        stream.acknowledge(replicated.number)
         return True
 
     def on_buckets_compared(self, peer: str, compared: BucketsCompared, now: float) -> None:
@@ -210,14 +225,18 @@ class Replication:
     # --- time ---------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Effect]:
-        """Connect again; compare the copies that changed, and all of them once in a while."""
+        """Connect again; compare the copies that changed, and all of them once in a while.
+
+        Those of a guest are always compared: it waits for an equal digest of each, and may have
+        forgotten those that it had, with a connection that was too slow.
+        """
         if now >= self._digest_at:
             self._digest_at = now + self._config.digest_seconds
             is_sweep = now >= self._sweep_at
             if is_sweep:
                 self._sweep_at = now + self._config.sweep_seconds
             for stream in self._streams.values():
-                stream.compare(everything=is_sweep)
+                stream.compare(everything=is_sweep or stream.peer in self._guests)
         return self._connections.tick(now)
 
     def next_tick_at(self) -> float | None:

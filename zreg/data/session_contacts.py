@@ -1,5 +1,7 @@
 """Which session is behind each connection of a data node, and which sessions it does not hear."""
 
+from collections.abc import Collection
+
 from zreg.effects import Peer
 from zreg.model import Incarnation, Membership, Role, Status
 
@@ -37,6 +39,11 @@ class SessionContacts:
     def has_refused(self) -> bool:
         """Whether a session has to send a write again that it may have got from a moved client."""
         return bool(self._refused)
+
+    def hears_any_of(self, sessions: Collection[Incarnation]) -> bool:
+        """Return whether one of these sessions is connected and may take clients in."""
+        heard = set(self._by_peer.values())
+        return any(session in heard and session in self._members for session in sessions)
 
     def has_unheard(self, at: float) -> bool:
         """Return whether a session that is not connected may hold a client that vanished then.

@@ -2,8 +2,8 @@
 
 A client whose connection closed may live. It has then published again at another session. This node
 may not hear that session, may not have seen the epoch at which it joined, or may have refused its
-write for that reason. Or it is the primary since a moment ago, and that session still waited for
-the former one. A removal now would take a living publisher out of all views.
+write for that reason; or it has become the primary of the datum, and the session does not know yet.
+A removal now would take a living publisher out of all views.
 """
 
 from collections import deque
@@ -18,6 +18,8 @@ from zreg.wire.data_messages import UnpublishDatum
 
 # What a session concludes from a closed connection or from silence, and its client did not say.
 SUSPICIONS = (Cause.CLOSED, Cause.SILENT)
+# What a session concludes because it does not know the publisher, which may have moved.
+_CONCLUSIONS = (*SUSPICIONS, Cause.NOT_REPLAYED)
 
 
 class Held(NamedTuple):
@@ -44,8 +46,8 @@ class Suspicions:
     ) -> None:
         self._grace_seconds = grace_seconds
         self._contacts = contacts
-        self._placement = placement
         self._cluster_member = cluster_member
+        self._placement = placement
         self._held: deque[Held] = deque()
         # What was known when all were judged last: without news none but the oldest may be due.
         self._judged_with: tuple[object, ...] | None = None
@@ -56,20 +58,28 @@ class Suspicions:
 
     def hold(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> bool:
         """Keep a request that cannot be judged yet; return False if it can be."""
-        if all(removal.cause not in SUSPICIONS for removal in unpublish.removals):
+        if all(removal.cause not in _CONCLUSIONS for removal in unpublish.removals):
             return False
-        if self._can_judge(peer, now):
+        if self._can_judge(now, unpublish):
             return False
         self._held.append(Held(now, peer, unpublish))
         return True
 
-    def _can_judge(self, peer: Peer, since: float) -> bool:
-        """Return whether this node hears all that may hold a client which vanished at that time."""
-        if self._cluster_member.is_behind or self._contacts.has_refused:
+    def _can_judge(self, since: float, unpublish: UnpublishDatum) -> bool:
+        """Return whether this node knows of all clients which vanished at that time and came back.
+
+        If it has become the primary, all sessions that may hold them have compared with it since:
+        its own copy may be old, or these sessions may not know it yet. Of a suspicion it has to
+        hear all such sessions besides.
+        """
+        placement, name = self._placement, unpublish.data_info_id
+        may_lack = placement.is_primary(name) and placement.is_unreconciled(name)
+        if may_lack and self._contacts.hears_any_of(placement.unreconciled):
             return False
-        if self._contacts.has_unheard(since):
-            return False
-        return not self._placement.is_unreconciled_with_others(self._contacts.of_peer(peer))
+        if all(removal.cause not in SUSPICIONS for removal in unpublish.removals):
+            return True
+        is_behind = self._cluster_member.is_behind or self._contacts.has_refused
+        return not is_behind and not self._contacts.has_unheard(since)
 
     def of(self, session: Incarnation) -> dict[bytes, tuple[DataInfoId, int]]:
         """Return the publishers of one session whose removal waits: id, datum and version."""
@@ -82,18 +92,23 @@ class Suspicions:
 
     def take_due(self, now: float) -> list[tuple[Peer, UnpublishDatum]]:
         """Return the requests that can be judged now, or have waited for the grace."""
+        placement = self._placement
         known = (
             self._contacts.news_count,
             self._cluster_member.is_behind,
-            self._placement.ring_epoch,
-            len(self._placement.unreconciled),
+            placement.ring_epoch,
+            tuple(placement.unreconciled),
         )
         if known == self._judged_with:
             due = self._take_old(now)
         else:
             self._judged_with = known
             oldest = now - self._grace_seconds
-            due = [h for h in self._held if h.since <= oldest or self._can_judge(h.peer, h.since)]
+            due = [
+                held
+                for held in self._held
+                if held.since <= oldest or self._can_judge(held.since, held.unpublish)
+            ]
             taken = set(map(id, due))
             self._held = deque(held for held in self._held if id(held) not in taken)
         return [(held.peer, held.unpublish) for held in due]

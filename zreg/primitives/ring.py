@@ -146,7 +146,12 @@ class _Walk:
         self._count = replica_count
         counting = {zone for node_id, zone in zone_of.items() if node_id not in guests}
         self._zone_count = min(replica_count, len(counting))
-        self._zones_met_count = min(replica_count, len(set(zone_of.values())))
+        # Guests in zones of their own: each of them, once it counts, is placed for its zone.
+        self._apart = frozenset(
+            node_id for node_id in guests if node_id in zone_of and zone_of[node_id] not in counting
+        )
+        if self._zone_count == replica_count:
+            self._apart = frozenset()
         self._made: dict[int, tuple[Placement, tuple[str, ...]]] = {}
 
     def from_point(self, start: int) -> tuple[Placement, tuple[str, ...]]:
@@ -160,29 +165,30 @@ class _Walk:
     def _placement(self, start: int) -> tuple[Placement, tuple[str, ...]]:
         """Take the first node of each zone first, then those that were passed over.
 
-        Where there are fewer nodes than copies, the walk goes on: a guest will hold a copy too.
+        A guest holds the bucket if it would be placed as the only guest that begins to count: it is
+        met before the placement is complete, or stands for a zone that the placement lacks.
         """
         chosen: list[str] = []
         passed_over: list[str] = []
         guests: dict[str, None] = {}
         zones: set[str] = set()
-        # Also those of guests: with one of them, the walk will go on to its zone.
-        zones_met: set[str] = set()
+        apart_count = 0
         for offset in range(len(self._owners)):
             found = len(chosen) + len(passed_over)
-            is_complete = (
-                found >= self._count
-                and len(zones) == self._zone_count
-                and len(zones_met) >= self._zones_met_count
-            )
-            if is_complete or found + len(guests) == len(self._zone_of):
+            is_placed = found >= self._count and len(zones) == self._zone_count
+            if is_placed and apart_count == len(self._apart):
+                break
+            if found + len(guests) == len(self._zone_of):
                 break
             node_id = self._owners[(start + offset) % len(self._owners)]
-            if node_id in chosen or node_id in passed_over:
+            if node_id in chosen or node_id in passed_over or node_id in guests:
                 continue
             zone = self._zone_of[node_id]
-            zones_met.add(zone)
             if node_id in self._guests:
+                if node_id in self._apart:
+                    apart_count += 1
+                elif is_placed:
+                    continue
                 guests[node_id] = None
             elif zone in zones:
                 passed_over.append(node_id)
