@@ -2,10 +2,12 @@
 
 import logging
 
+from msgspec.structs import replace
 from strategies import make_publisher
 from test_data_core import (
     BOTH,
     CONFIG,
+    ME,
     MOVED,
     NAME,
     NOT_PRIMARY,
@@ -35,7 +37,7 @@ from test_data_core import (
 )
 
 from zreg.data.core import DataCore
-from zreg.effects import Broadcast, Effect, Log
+from zreg.effects import Broadcast, Connect, Effect, Link, Log
 from zreg.errors import NotPrimaryError, UnknownNodeError
 from zreg.model import ZERO, Cause, Incarnation, Removal, Status
 from zreg.primitives.mirror import PUBLISHERS, Mirror
@@ -273,3 +275,16 @@ def test_a_node_whose_id_another_process_took_refuses_writes_once_it_sees_that()
     assert ask(core, PublishDatum(1, NAME, make_publisher(P1, session=S1))) == [
         refused(1, NotPrimaryError, NOT_PRIMARY, 9)
     ]
+
+
+def test_a_node_that_joins_gets_the_changes_of_what_it_will_own_under_the_same_ring() -> None:
+    """It is a guest: `ring_epoch` stays, and nothing is compared again with sessions."""
+    core = make_reconciled()
+    guest = replace(ME, node_id="d2", incarnation_epoch=9)
+    before = membership(*BOTH, epoch=9, ring_epoch=5)
+
+    effects = follow(core, replace(before, members=(*before.members, guest)))
+
+    assert effects == [Connect(Link.DATA, "d2@9", guest.address)]
+    assert core.statistics()["unreconciled"] == 0
+    assert core.statistics()["copies_wanted"] == 0

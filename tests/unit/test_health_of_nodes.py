@@ -24,7 +24,7 @@ from zreg.health import Harm, Health
 from zreg.membership.leader_outage import OUTAGE_SECONDS
 from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import new_raft
-from zreg.model import Incarnation, Membership, Role, Status
+from zreg.model import Incarnation, Membership, RingParameters, Role, Status
 from zreg.raft.ready import Persisted
 from zreg.session.core import SessionCore
 from zreg.wire.common_messages import Refused
@@ -209,6 +209,22 @@ def test_a_data_node_is_sent_work_while_it_is_a_working_member() -> None:
     hear(core, joined())
 
     assert core.health(0.0) == Health()
+
+
+def test_a_data_node_says_when_its_datums_have_fewer_copies_than_before() -> None:
+    core = make_data()
+    ring = RingParameters(replica_count=3)
+    both = replace(joined().membership, ring=ring)
+    hear(core, MembershipReply(1, both, MINE))
+    core.tick(2.0)
+    one = replace(
+        both, epoch=9, ring_epoch=9, members=tuple(m for m in both.members if m.node_id != "d2")
+    )
+    core.receive(Link.META, META, MembershipReply(0, one), 2.5)
+    core.tick(4.0)
+
+    assert codes(core.health(4.0))["copies-missing"] is Harm.DEGRADES
+    assert "at most 1 of 2 copies" in detail(core.health(4.0), "copies-missing")
 
 
 def test_a_data_node_that_came_and_went_too_often_waits() -> None:
