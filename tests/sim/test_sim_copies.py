@@ -311,6 +311,25 @@ def test_a_node_that_leaves_hands_over_first(seed: int, copies: int) -> None:
     assert process.events.count(HandedOver()) == 1
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_last_node_that_works_waits_for_one_that_still_copies(seed: int) -> None:
+    cluster, views = make_published(seed, data=1)
+    # The new node cannot copy for a while.
+    cluster.sim.cut("data-1", "data-2")
+    cluster.data(2)
+    assert cluster.sim.run_until(lambda: status_of(cluster, "data-2") is Status.INITIAL, 1.0)
+    cluster.run(0.1)
+    process = cluster.sim.processes["data-1"]
+    cluster.sim.post("data-1", HandOver())
+    cluster.run(1.0)
+    promise(HandedOver() not in process.events, "a node left although another one copies from it")
+    cluster.sim.heal()
+    assert cluster.sim.run_until(lambda: HandedOver() in process.events, 10.0)
+    promise(store_of(cluster, "data-2").keys() == set(NAMES), "the new node lacks something")
+    cluster.sim.kill("data-1")
+    none_is_lost(cluster, views, 5.0)
+
+
 def test_the_only_data_node_leaves_at_once() -> None:
     cluster, _ = make_published(1, data=1)
     cluster.sim.post("data-1", HandOver())

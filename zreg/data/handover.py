@@ -104,9 +104,10 @@ class Handover:
         return now >= ends_at or (not has_leader and now >= since + patience)
 
     def _has_successor(self) -> bool:
+        """Return whether another node can take over, perhaps once it has copied all."""
         own = self._placement.incarnation
-        working = self._cluster_member.membership.of(Role.DATA)
-        return any(member.incarnation != own for member in working)
+        others = self._cluster_member.membership.of(Role.DATA, Status.INITIAL, Status.WORKING)
+        return any(member.incarnation != own for member in others)
 
     def next_tick_at(self) -> float | None:
         """Return when to look again; None if only messages bring anything new."""
