@@ -201,11 +201,18 @@ class ChaosFaults:
         if self.rng.random() < 0.5:  # noqa: PLR2004 -- either direction
             pairs = [pair[::-1] for pair in pairs]
         kind = f"cut {left_role}-{right_role}{' one way' if is_one_way else ''}"
-        self._begin(kind, (), lambda: self.sim.mend(pairs))
+        self._begin(kind, (), partial(self._mend, pairs))
         for sender, receiver in pairs:
             self.sim.cut_one_way(sender, receiver)
             if not is_one_way:
                 self.sim.cut_one_way(receiver, sender)
+
+    def _mend(self, pairs: list[tuple[str, str]]) -> None:
+        """Mend a cut. A session for which a data node waits no more is heard a moment later."""
+        unheard = tuple(n for n in self.nodes["session"] if self._is_long_cut_off(n))
+        self.sim.mend(pairs)
+        heard_at = self.sim.now + self.cluster.config.reconnect_seconds_max + _MOVE_SECONDS
+        self._pending.append((heard_at, unheard, _nothing))
 
     def _may_lose_data_node(self, session: str) -> bool:
         """Return whether a session may be cut off from a data node; keep it whole otherwise.
