@@ -12,6 +12,7 @@ import json
 import statistics
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,8 @@ from zreg.testing.processes import RunningCluster
 
 COPIES: Final = (1, 2, 3)
 IDS: Final = 2000
+# A client publishes 10,000 times at most.
+PER_CLIENT: Final = 10_000
 WAIT_SECONDS_MAX: Final = 120.0
 
 
@@ -47,14 +50,14 @@ def measure_fill(publishers: int) -> tuple[float, int]:
     """Return the seconds until a new data node works, and the publishers that it holds then."""
     with (
         tempfile.TemporaryDirectory() as directory,
-        RunningCluster(
-            Path(directory), data=2, options=["--publishers-per-client-max=1000000"]
-        ) as cluster,
-        zreg.Client(cluster.url) as client,
+        RunningCluster(Path(directory), data=2) as cluster,
+        ExitStack() as stack,
     ):
         wait_working(cluster, 2)
+        count = -(-publishers // PER_CLIENT)
+        clients = [stack.enter_context(zreg.Client(cluster.url)) for _ in range(count)]
         publications = [
-            client.publish(f"service-{number % IDS}", f"10.0.0.7:{number}")
+            clients[number % count].publish(f"service-{number % IDS}", f"10.0.0.7:{number}")
             for number in range(publishers)
         ]
         for publication in publications:
@@ -63,7 +66,8 @@ def measure_fill(publishers: int) -> tuple[float, int]:
         cluster.add("data", "data-3")
         wait_working(cluster, 3)
         seconds = time.monotonic() - started_at
-        return seconds, int(cluster.statistics("data-3")["copied_publishers"])
+        held = cluster.statistics("data-3")
+        return seconds, int(held["publishers"]) + int(held["copied_publishers"])
 
 
 def wait_working(cluster: RunningCluster, count: int) -> None:
