@@ -16,34 +16,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from registry import child
+from registry import measure_publish
 
 import zreg
 from zreg.testing.processes import RunningCluster
 
 COPIES: Final = (1, 2, 3)
+DATA_NODES: Final = 3
 IDS: Final = 2000
 # A client publishes 10,000 times at most.
 PER_CLIENT: Final = 10_000
 WAIT_SECONDS_MAX: Final = 120.0
-
-
-def measure_publish(copies: int, clients: int, seconds: float) -> float:
-    """Return the acknowledged publishes per second of all client processes together."""
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        RunningCluster(Path(directory), data=3, options=[f"--replica-count={copies}"]) as cluster,
-    ):
-        wait_working(cluster, 3)
-        processes = [
-            child("publisher", cluster.url, str(number), str(seconds)) for number in range(clients)
-        ]
-        total = 0.0
-        for process in processes:
-            out, _ = process.communicate(timeout=seconds + 60)
-            count, elapsed = map(float, out.split())
-            total += count / elapsed
-    return total
 
 
 def measure_fill(publishers: int) -> tuple[float, int]:
@@ -91,7 +74,7 @@ def main() -> None:
     for _ in range(options.rounds):
         figures = {
             f"publish_{clients}_copies_{copies}": round(
-                measure_publish(copies, clients, options.seconds)
+                measure_publish(clients, options.seconds, data=DATA_NODES, copies=copies)
             )
             for clients in (1, 8)
             for copies in COPIES

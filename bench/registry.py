@@ -57,14 +57,15 @@ def run_publisher(url: str, number: int, seconds: float) -> None:
         print(acknowledged, time.monotonic() - started_at)
 
 
-def measure_publish(clients: int, seconds: float) -> float:
+def measure_publish(clients: int, seconds: float, *, data: int = 1, copies: int = 1) -> float:
     """Return the acknowledged publishes per second of all client processes together."""
+    options = [f"--replica-count={copies}"]
     with (
         tempfile.TemporaryDirectory() as directory,
-        RunningCluster(Path(directory), sessions=1, data=1) as cluster,
+        RunningCluster(Path(directory), sessions=1, data=data, options=options) as cluster,
     ):
         processes = [
-            child("publisher", cluster.url, str(number), str(seconds)) for number in range(clients)
+            _child("publisher", cluster.url, str(number), str(seconds)) for number in range(clients)
         ]
         total = 0.0
         for process in processes:
@@ -89,7 +90,7 @@ def measure_latency() -> tuple[float, float]:
     ):
         sessions = [node.node_id for node in cluster.of("session")]
         processes = [
-            child("subscriber", cluster.url_of(sessions[number % 2]))
+            _child("subscriber", cluster.url_of(sessions[number % 2]))
             for number in range(SUBSCRIBERS)
         ]
         for process in processes:
@@ -135,8 +136,7 @@ def run_subscriber(url: str) -> None:
 # --- running --------------------------------------------------------------------------------------
 
 
-def child(*arguments: str) -> subprocess.Popen[str]:
-    """Start a process of this file: `publisher` or `subscriber`, and what `run_…` takes."""
+def _child(*arguments: str) -> subprocess.Popen[str]:
     root = Path(__file__).resolve().parent.parent
     environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'bench'}"}
     return subprocess.Popen(

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Sequence
+from typing import Final
 
 from zreg.config import Config
 from zreg.data.hints import Hints
@@ -17,7 +18,7 @@ from zreg.wire.parts import copy_parts, datum_digests
 from zreg.wire.replication_messages import DatumCopy, FetchBucket, FetchCopies, OfferCopy
 
 # How many datums one answer compares: it takes a few milliseconds.
-_DATUMS_MAX = 500
+_DATUMS_MAX: Final = 500
 
 
 class CopyAnswers:

@@ -33,7 +33,6 @@ ACTIVE_MAX: Final = 4
 NAMES_MAX: Final = 64
 # A repair without an answer, or a part of one, is given up; the next digest begins another one.
 ANSWER_SECONDS: Final = 5.0
-
 # A bucket that differs after its repair is repaired again after this time. The primary sends a
 # digest after each answer, so two nodes that cannot agree would repair without end.
 PAUSE_SECONDS: Final = 0.5
@@ -70,7 +69,8 @@ class Repairs:
         self._waiting: dict[int, Peer] = {}
         self._active: dict[int, Repair] = {}
         self._requests: PendingRequests[Peer, Repair] = PendingRequests()
-        # When each copy was equal to that of a primary, or had to be nothing else, last.
+        # When each copy was last equal to that of its primary. For a copy that never was: when this
+        # node began to keep it.
         self._equal_at: dict[int, float] = {}
         # When the last repair of each bucket ended under this ring.
         self._ended_at: dict[int, float] = {}
@@ -128,8 +128,8 @@ class Repairs:
             self._verified.clear()
             self._ended_at.clear()
             self._waiting.clear()
-            for repair in list(self._active.values()):
-                self._requests.take_all(repair.peer)
+            for repair in self._active.values():
+                self._requests.take(repair.peer, repair.request_id)
             self._active.clear()
 
     def _begin_next(self, now: float) -> list[Effect]:
