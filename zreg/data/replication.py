@@ -162,14 +162,7 @@ class Replication:
 
     def report(self, lost: PeerLost, cluster_member: ClusterMember) -> list[Effect]:
         """Report to meta that a replica may be gone."""
-        leader = cluster_member.leader
-        gone = self._connections.unreported(lost, leader)
-        if gone is None or leader is None:
-            return []
-        effects = cluster_member.report_gone(gone)
-        if effects:
-            self._connections.note_reported(str(lost.peer), leader)
-        return effects
+        return self._connections.report(lost, cluster_member)
 
     def lag(self, stream: ReplicaStream, now: float) -> None:
         """Take a replica for out of sync, because it acknowledges too late."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from zreg.config import Config
 from zreg.effects import ENDED, Connect, Disconnect, Effect, Link, PeerLost, PeerUp
+from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Incarnation, Member
 from zreg.primitives.backoff import Backoff
 from zreg.primitives.deadlines import Deadlines
@@ -123,6 +124,17 @@ class DataConnections:
     def note_reported(self, peer: str, meta: str) -> None:
         """Note to which meta node the loss of this data node was reported."""
         self._connections[Link.DATA, peer].reported_to = meta
+
+    def report(self, lost: PeerLost, cluster_member: ClusterMember) -> list[Effect]:
+        """Report to the leader of meta that a data node may be gone, once for each connection."""
+        leader = cluster_member.leader
+        gone = self.unreported(lost, leader)
+        if gone is None or leader is None:
+            return []
+        effects = cluster_member.report_gone(gone)
+        if effects:
+            self.note_reported(str(lost.peer), leader)
+        return effects
 
     def tick(self, now: float) -> list[Effect]:
         """Connect again where the pause after a lost connection has ended."""

@@ -139,14 +139,7 @@ class DataHandler:
         self.queues.on_node_lost(peer)
         self._reconciliation.on_node_lost(peer)
         self.followed.on_node_lost(peer)
-        leader = self._cluster_member.leader
-        gone = self.links.connections.unreported(event, leader)
-        if gone is None or leader is None:
-            return ()
-        effects = self._cluster_member.report_gone(gone)
-        if effects:
-            self.links.connections.note_reported(peer, leader)
-        return effects
+        return self.links.connections.report(event, self._cluster_member)
 
     def on_unidentified(self, peer: str) -> list[Effect]:
         """Say again who this session is, and ask again all that is not answered.
