@@ -16,6 +16,6 @@ def test_a_session_that_sends_its_clients_away_does_not_withdraw_what_they_publi
 ) -> None:
     """It withdrew the publishers of the clients that reached no other session within half a second.
 
-    Seeds 6 and 19 found the same.
+    Seeds 6 and 19 found the same. Data nodes came and went only with later lives.
     """
-    ChaosLife(seed).run()
+    ChaosLife(seed, has_ring_changes=False).run()

@@ -10,10 +10,7 @@ _PATIENCE_SECONDS: Final = 10.0
 
 
 class CopyWatch:
-    """Looks once in a while at how many copies there are, and remembers since when some lack.
-
-    Work is proportional to the number of buckets, which is fixed.
-    """
+    """Looks once in a while at how many copies there are, and remembers since when some lack."""
 
     def __init__(self, placement: Placement, replication: Replication) -> None:
         self._placement = placement

@@ -53,7 +53,8 @@ class DatumBuckets:
     def all(self) -> Iterator[Datum]:
         """Iterate over all datums, copies too."""
         for bucket in self._buckets:
-            yield from bucket.datums.values()
+            if bucket.datums:
+                yield from bucket.datums.values()
 
     def role(self, bucket: int) -> BucketRole:
         """Return what this node is for a bucket."""

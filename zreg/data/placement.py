@@ -61,11 +61,12 @@ class Placement:
             for placement, guests in zip(self.ring.placements, self.ring.guests, strict=True)
         ]
 
-    def replicas(self, bucket: int) -> Sequence[str]:
-        """Return the ids of the nodes that keep copies of a bucket, if this node is its primary."""
-        placement = self.ring.placements[bucket]
-        is_primary = self.incarnation is not None and placement[:1] == (self._node_id,)
-        return placement[1:] if is_primary else ()
+    def replica_count(self) -> int:
+        """Return how many replicas the buckets have of which this node is the primary, in all."""
+        if self.incarnation is None:
+            return 0
+        owner = (self._node_id,)
+        return sum(len(nodes) - 1 for nodes in self.ring.placements if nodes[:1] == owner)
 
     def holders(self) -> Sequence[Sequence[str]]:
         """Return for each bucket the nodes that this primary sends its changes to.

@@ -52,6 +52,8 @@ class Replication:
         self._targets: list[tuple[ReplicaStream, ...]] = [()] * len(placement.ring.placements)
         # For each bucket, the replicas in sync; None: not known since the last change of any.
         self._in_sync: list[tuple[str, ...] | None] = [()] * len(self._targets)
+        # How many copies of its buckets this node's replicas should have.
+        self._wanted_count = 0
         self.number = 0
         self._digest_at = 0.0
         # When all copies are compared next, also those without changes.
@@ -65,21 +67,18 @@ class Replication:
         """Return the peer names of the replicas of a bucket that are in sync, without guests."""
         known = self._in_sync[bucket]
         if known is None:
-            peers = self._connections.peers
-            counting = {peers.get(node_id) for node_id in self._placement.replicas(bucket)}
             known = tuple(
                 stream.peer
                 for stream in self._targets[bucket]
-                if bucket in stream.in_sync and stream.peer in counting
+                if bucket in stream.in_sync and stream.peer not in self._guests
             )
             self._in_sync[bucket] = known
         return known
 
     def copy_counts(self) -> tuple[int, int]:
         """Return how many copies of its buckets are in sync, and how many there should be."""
-        buckets = range(len(self._targets))
-        in_sync = sum(len(self.in_sync(bucket)) for bucket in buckets)
-        return in_sync, sum(len(self._placement.replicas(bucket)) for bucket in buckets)
+        replicas = (s for s in self._streams.values() if s.peer not in self._guests)
+        return sum(len(stream.in_sync) for stream in replicas), self._wanted_count
 
     def _note_moved(self) -> None:
         """Forget what is known of `in_sync`, because a stream has changed."""
@@ -98,6 +97,7 @@ class Replication:
         self._members = members
         guests = (m for m in members if m.status is not Status.WORKING)
         self._guests = frozenset(str(m.incarnation) for m in guests)
+        self._wanted_count = self._placement.replica_count()
         holders = self._placement.holders()
         held: dict[str, list[int]] = {}
         for bucket, nodes in enumerate(holders):

@@ -7,6 +7,7 @@ outlives its process and forgets what was not synced. The same seed gives the sa
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from zreg.effects import (
@@ -27,6 +28,7 @@ from zreg.effects import (
     Probe,
     Save,
     Send,
+    Stop,
     Unlisten,
 )
 from zreg.errors import NotReadyError
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 
 # As a reactor (`zreg/reactor/turn.py`).
 MESSAGES_MAX: Final = 256
+# How long the sockets of a process that has ended still send.
+_LINGER_SECONDS: Final = 0.05
 
 
 class ProcessEndedError(Exception):
@@ -77,13 +81,27 @@ class Simulation(Network):
 
     def kill(self, name: str) -> None:
         """Kill a process: its connections break, and what it has not sent is lost."""
-        process = self.processes.pop(name)
+        self._end(self.processes[name])
+
+    def _end(self, process: Process) -> None:
+        if not process.is_alive:
+            return
         process.is_alive = False
-        self._note(f"kill {name}")
+        self._note(f"kill {process.name}")
+        # Its successor may have begun while its sockets still sent.
+        if self.processes.get(process.name) is process:
+            del self.processes[process.name]
         if process.disk is not None:
             process.disk.crash()
         for connection in [*process.dialled.values(), *process.accepted.values()]:
             self._break(connection)
+
+    def stop(self, name: str) -> None:
+        """Let a process end in order: it takes no more turn, and what it has sent may arrive."""
+        self.post(name, Stop())
+        process = self.processes[name]
+        process.frozen_until = inf
+        self._at(_LINGER_SECONDS, lambda: self._end(process))
 
     def freeze(self, name: str, seconds: float) -> None:
         """Stop a process for `seconds`: connections stay open, and it receives everything later."""

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.sim.link_faults import HEARTBEAT_SECONDS
+from zreg.testing.workloads.data_node_changes import CHANGE_KINDS, DataNodeChanges
 
 K = TypeVar("K")
 
@@ -36,8 +37,10 @@ FAULT_KINDS: Final = (
     "peer slow",
     "forgotten by a ROUTER",
     "epoch seen",
+    *CHANGE_KINDS,
 )
 
+_DATA_NODES_MAX: Final = 6
 _LENGTHS: Final = (0.2, 1.0, 2.5, 5.0, 12.0, 25.0)
 _LOSSES: Final = (0.1, 0.5, 1.0)
 # A node that serves at a tenth of its pace, and one that has hardly any.
@@ -58,9 +61,14 @@ _LATENESSES: Final = (0.3, 1.2, 2.0)
 
 
 class ChaosFaults:
-    """What is wrong now, and when it ends; `counts` has how often each kind began."""
+    """What is wrong now, and when it ends; `counts` has how often each kind began.
 
-    def __init__(self, cluster: SimCluster, *, sessions: int, data_nodes: int) -> None:
+    With `has_ring_changes` data nodes also join, and leave in order.
+    """
+
+    def __init__(
+        self, cluster: SimCluster, *, sessions: int, data_nodes: int, has_ring_changes: bool
+    ) -> None:
         self.cluster = cluster
         self.sim = cluster.sim
         self.rng = cluster.sim.rng
@@ -70,6 +78,14 @@ class ChaosFaults:
             "meta": list(cluster.meta_names),
         }
         self.counts: Counter[str] = Counter()
+        self.has_ring_changes = has_ring_changes
+        self._changes = DataNodeChanges(
+            cluster,
+            self.rng,
+            self.counts,
+            data_nodes=data_nodes,
+            data_nodes_max=_DATA_NODES_MAX,
+        )
         # What has to be undone, and when; a node with a fault gets no second one.
         self._pending: list[tuple[float, tuple[str, ...], Callable[[], None]]] = []
 
@@ -90,6 +106,8 @@ class ChaosFaults:
             self._be_deaf,
             self._be_a_black_hole,
         ]
+        if self.has_ring_changes:
+            kinds += [self._add_data_node, self._changes.leave]
         self.rng.choice(kinds)()
 
     def end_due(self) -> None:
@@ -99,17 +117,29 @@ class ChaosFaults:
         self._pending = [entry for entry in self._pending if entry[0] > now]
         for _, _, undo in due:
             undo()
+        for name in self._changes.end_left():
+            self._undo_later((name,), partial(self._start, name))
 
     def end_all(self) -> None:
         """End all faults: every node runs, and every link works."""
+        left = self._changes.end()
         pending, self._pending = self._pending, []
         for _, _, undo in pending:
             undo()
         self.sim.heal()
+        for name in left:
+            self._start(name)
+
+    def _add_data_node(self) -> None:
+        self._changes.add()
+        self.nodes["data"] = self._changes.names
 
     def _begin(self, kind: str, nodes: tuple[str, ...], undo: Callable[[], None]) -> float:
-        length = self.rng.choice(_LENGTHS)
         self.counts[kind] += 1
+        return self._undo_later(nodes, undo)
+
+    def _undo_later(self, nodes: tuple[str, ...], undo: Callable[[], None]) -> float:
+        length = self.rng.choice(_LENGTHS)
         self._pending.append((self.sim.now + length, nodes, undo))
         return length
 

@@ -26,7 +26,7 @@ _SUBSCRIBER_COUNT: Final = 2
 class ChaosLife:
     """One life: publishers that never withdraw, subscribers of everything, and faults."""
 
-    def __init__(self, seed: int, *, steps: int = 30) -> None:
+    def __init__(self, seed: int, *, steps: int = 30, has_ring_changes: bool = True) -> None:
         self.seed = seed
         self.steps = steps
         self.cluster = SimCluster(
@@ -40,7 +40,10 @@ class ChaosLife:
         # Six subscriptions and a few publications fill no backlog of the usual length.
         self.cluster.sim.faults.backlog_frames_max = self.rng.choice((1, 3, 8))
         self.faults = ChaosFaults(
-            self.cluster, sessions=self.session_count, data_nodes=self.data_count
+            self.cluster,
+            sessions=self.session_count,
+            data_nodes=self.data_count,
+            has_ring_changes=has_ring_changes,
         )
         self.stores = StoreChecker()
         self.views: dict[tuple[str, DataInfoId], ViewLog] = {}

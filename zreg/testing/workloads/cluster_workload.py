@@ -30,15 +30,21 @@ class Workload:
     """One life of one cluster.
 
     Without settings clients a seed gives the same life as before there were any, since what they
-    send takes part in all that follows.
+    send takes part in all that follows; without leaving, as before data nodes left in order.
     """
 
     def __init__(
-        self, seed: int, *, steps: int = 40, settings_client_count: int = SETTINGS_CLIENT_COUNT
+        self,
+        seed: int,
+        *,
+        steps: int = 40,
+        settings_client_count: int = SETTINGS_CLIENT_COUNT,
+        has_leaving: bool = True,
     ) -> None:
         self.seed = seed
         self.steps = steps
         self.settings_client_count = settings_client_count
+        self.has_leaving = has_leaving
         self.history = SettingsHistory()
         # A source of its own, so that settings clients do not change what others draw.
         self.settings_rng = Random(f"{seed} settings")  # noqa: S311 -- a simulation wants a seed
@@ -73,6 +79,7 @@ class Workload:
             if self.settings_client_count:
                 self.faults.cut_or_heal_meta(self.settings_rng)
             cluster.run(self.rng.choice((0.0, 0.01, 0.1, 0.5, 2.0)))
+            self.faults.end_left_data_nodes()
             false_removals = self.clients.false_removals()
             assert not false_removals, self._report("\n".join(false_removals))
             self.clients.protect_shown()
@@ -101,9 +108,9 @@ class Workload:
             faults.kill_all_metas,
             self._freeze,
             faults.start_one,
-            faults.add_data_node,
+            faults.changes.add,
         ]
-        return often * 2 + rare
+        return often * 2 + rare + ([faults.changes.leave] if self.has_leaving else [])
 
     def _freeze(self) -> None:
         name, seconds = self.faults.choose_freeze()

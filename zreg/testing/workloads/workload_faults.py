@@ -5,6 +5,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.workloads.data_node_changes import CHANGE_KINDS, DataNodeChanges
 from zreg.testing.workloads.meta_faults import MetaFaults
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 FAULT_KINDS: Final = (
     "session killed",
     "data node killed",
-    "data node added",
+    *CHANGE_KINDS,
     "meta node killed",
     "leader killed",
     "all meta nodes killed",
@@ -37,12 +38,18 @@ class WorkloadFaults:
         self.rng = cluster.sim.rng
         self._metas = MetaFaults(cluster)
         self._session_count = session_count
-        self._data_count = data_count
         # By node that was killed: how to start it again.
         self._down: dict[str, Callable[[], object]] = {}
         self._cut_until = 0.0
         # How often each kind of fault fired.
         self.counts: Counter[str] = Counter()
+        self.changes = DataNodeChanges(
+            cluster,
+            self.rng,
+            self.counts,
+            data_nodes=data_count,
+            data_nodes_max=_DATA_NODES_MAX,
+        )
 
     def _is_running(self, name: str) -> bool:
         return name in self.cluster.sim.processes
@@ -62,20 +69,20 @@ class WorkloadFaults:
 
     def kill_data_node(self) -> None:
         """Kill a data node."""
-        numbers = range(1, self._data_count + 1)
-        running = [number for number in numbers if self._is_running(f"data-{number}")]
-        if running:
-            number = self.rng.choice(running)
+        if running := [name for name in self.changes.names if self._is_running(name)]:
+            name = self.rng.choice(running)
             self.counts["data node killed"] += 1
-            self.cluster.sim.kill(f"data-{number}")
-            self._down[f"data-{number}"] = lambda: self.cluster.data(number)
+            self.cluster.sim.kill(name)
+            self._down_data_node(name)
 
-    def add_data_node(self) -> None:
-        """Start a data node that is new to the cluster."""
-        if self._data_count < _DATA_NODES_MAX:
-            self._data_count += 1
-            self.counts["data node added"] += 1
-            self.cluster.data(self._data_count)
+    def _down_data_node(self, name: str) -> None:
+        number = int(name.removeprefix("data-"))
+        self._down[name] = lambda: self.cluster.data(number)
+
+    def end_left_data_nodes(self) -> None:
+        """Stop the data nodes that have handed over, until they are started again."""
+        for name in self.changes.end_left():
+            self._down_data_node(name)
 
     # --- meta nodes ---------------------------------------------------------------------------
 
@@ -144,6 +151,8 @@ class WorkloadFaults:
         """End all faults: heal the network and start every node that is down."""
         if self._cut_until:
             self.cluster.sim.heal()
+        for name in self.changes.end():
+            self._down_data_node(name)
         for start in list(self._down.values()):
             start()
         self._down.clear()
