@@ -6,7 +6,7 @@ from zreg.client.core import connection as connection_module
 from zreg.client.core.connection import SessionConnection
 from zreg.client.core.conversation import Conversation, Requester
 from zreg.effects import Send
-from zreg.meta.members.session_graces import SessionGraces
+from zreg.meta.members.memory.session_graces import SessionGraces
 from zreg.model import Membership, Role, Status
 
 _repeat = Conversation._repeat

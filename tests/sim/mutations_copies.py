@@ -2,13 +2,13 @@
 
 from mutations import Patch
 
-from zreg.data.copy_answers import CopyAnswers
-from zreg.data.datum import Datum
-from zreg.data.datum_buckets import DatumBuckets
-from zreg.data.handover import Handover
+from zreg.data.copies.copy_answers import CopyAnswers
+from zreg.data.copies.handover import Handover
+from zreg.data.copies.repairs import Repairs
 from zreg.data.placement import Placement
-from zreg.data.repairs import Repairs
-from zreg.data.replica_stream import ReplicaStream
+from zreg.data.replication.replica_stream import ReplicaStream
+from zreg.data.store.datum import Datum
+from zreg.data.store.datum_buckets import DatumBuckets
 from zreg.model import Change, DataInfoId
 from zreg.session.upstream.data_links import DataLinks
 

@@ -4,16 +4,16 @@ from collections.abc import Iterable
 
 from mutations import Patch
 
-from zreg.data import store as store_module
+from zreg.data.copies.repairs import Repairs
 from zreg.data.core import DataCore
-from zreg.data.datum import Datum
-from zreg.data.followers import Followers
+from zreg.data.followers.followers import Followers
 from zreg.data.placement import Placement
-from zreg.data.repairs import Repairs
-from zreg.data.session_comparisons import SessionComparisons
-from zreg.data.store import DatumStore
-from zreg.data.suspicions import Suspicions
-from zreg.data.writes import Writes
+from zreg.data.sessions.comparisons import SessionComparisons
+from zreg.data.sessions.suspicions import Suspicions
+from zreg.data.sessions.writes import Writes
+from zreg.data.store import datum_store as store_module
+from zreg.data.store.datum import Datum
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import Effect
 from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.model import Change, Membership, Removal, Role, Status

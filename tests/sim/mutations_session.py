@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from mutations import Patch
 
-from zreg.data import acceptances as acceptances_module
+from zreg.data.replication import acceptances as acceptances_module
 from zreg.effects import Effect, Peer
 from zreg.model import Cause, Publisher
 from zreg.primitives.lease import LeaseTable

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from mutations import Patch
 
 from zreg.client.core.core import ClientCore
-from zreg.data import store as store_module
-from zreg.data.followers import Followers
+from zreg.data.followers.followers import Followers
+from zreg.data.store import datum_store as store_module
 from zreg.effects import Effect
 from zreg.session.clients.pusher import Pusher
 from zreg.session.clients.subscriber import Subscriber

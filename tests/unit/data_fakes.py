@@ -3,9 +3,9 @@
 from collections.abc import Collection
 
 from zreg.config import Limits
-from zreg.data.bucket import BucketRole
-from zreg.data.datum import Datum
-from zreg.data.store import DatumStore
+from zreg.data.store.bucket import BucketRole
+from zreg.data.store.datum import Datum
+from zreg.data.store.datum_store import DatumStore
 from zreg.model import Change, DataInfoId, Incarnation, data_info_id
 from zreg.primitives.ring import bucket_of
 

@@ -8,16 +8,16 @@ from msgspec.structs import replace
 from strategies import make_publisher
 
 from zreg.config import Config
-from zreg.data.acceptances import Acceptances
-from zreg.data.copies import Copies
-from zreg.data.copy_answers import CopyAnswers
-from zreg.data.datum import Datum
-from zreg.data.hints import Hints
+from zreg.data.copies.copies import Copies
+from zreg.data.copies.copy_answers import CopyAnswers
+from zreg.data.followers.hints import Hints
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
-from zreg.data.replica_stream import ReplicaStream
-from zreg.data.replication import Replication
-from zreg.data.store import DatumStore
+from zreg.data.replication.acceptances import Acceptances
+from zreg.data.replication.replica_stream import ReplicaStream
+from zreg.data.replication.replication import Replication
+from zreg.data.store.datum import Datum
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import INFO, Effect, Link, Log, Peer, PeerLost, PeerUp, Send
 from zreg.membership.cluster_member import ClusterMember
 from zreg.membership.data_connections import DataConnections

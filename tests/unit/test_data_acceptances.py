@@ -26,7 +26,7 @@ from replica_fakes import (
     v,
 )
 
-from zreg.data.acceptances import Waiting
+from zreg.data.replication.acceptances import Waiting
 from zreg.effects import WARNING, Effect, Log
 from zreg.model import DataInfoId
 from zreg.primitives.ring import bucket_of

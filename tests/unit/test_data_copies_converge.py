@@ -27,8 +27,8 @@ from replica_fakes import (
     unpublished,
 )
 
+from zreg.data.copies.replica_handler import ReplicaHandler
 from zreg.data.refusals import Refusals
-from zreg.data.replica_handler import ReplicaHandler
 from zreg.effects import Effect, Link, PeerUp, Send
 from zreg.model import DataInfoId, Publisher, Removal
 from zreg.wire.codec import decode_frame, encode_frames

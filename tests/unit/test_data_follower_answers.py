@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from strategies import make_publisher
 
 from zreg.config import Config, Limits
-from zreg.data import follower_answers
-from zreg.data.store import DatumStore
+from zreg.data.followers import follower_answers
+from zreg.data.store.datum_store import DatumStore
 from zreg.model import (
     ZERO,
     Cause,

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zreg.data.bucket import BucketRole
 from zreg.data.placement import Placement
+from zreg.data.store.bucket import BucketRole
 from zreg.model import (
     DataInfoId,
     Incarnation,

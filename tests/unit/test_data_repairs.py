@@ -26,8 +26,8 @@ from replica_fakes import (
     v,
 )
 
-from zreg.data.bucket import BucketRole
-from zreg.data.repairs import ACTIVE_MAX, ANSWER_SECONDS, NAMES_MAX, PAUSE_SECONDS
+from zreg.data.copies.repairs import ACTIVE_MAX, ANSWER_SECONDS, NAMES_MAX, PAUSE_SECONDS
+from zreg.data.store.bucket import BucketRole
 from zreg.effects import Effect
 from zreg.model import ZERO, DataInfoId, Publisher, Removal, Version
 from zreg.primitives.ring import bucket_of

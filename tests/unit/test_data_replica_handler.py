@@ -31,9 +31,9 @@ from replica_fakes import (
     to_replica,
 )
 
+from zreg.data.copies.replica_handler import ReplicaHandler
 from zreg.data.refusals import Refusals
-from zreg.data.replica_handler import ReplicaHandler
-from zreg.data.store import DatumStore
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import (
     CLOSED,
     INFO,

@@ -30,8 +30,8 @@ from hypothesis.stateful import (
 from strategies import make_publisher, publisher_ids, publishers, seen
 
 from zreg.config import Config
-from zreg.data.datum import Datum
-from zreg.data.store import DatumStore
+from zreg.data.store.datum import Datum
+from zreg.data.store.datum_store import DatumStore
 from zreg.model import (
     NO_INCARNATION,
     ZERO,

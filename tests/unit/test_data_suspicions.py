@@ -27,7 +27,7 @@ from test_data_core import (
 )
 
 from zreg.data.core import DataCore
-from zreg.data.session_contacts import SessionContacts
+from zreg.data.sessions.contacts import SessionContacts
 from zreg.effects import CLOSED, TIMED_OUT, EpochSeen, Link, PeerLost
 from zreg.errors import NotPrimaryError
 from zreg.model import Cause, Incarnation, Removal, Status

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from session_fakes import ALICE, D1, S1, Session, make_membership
 
 from zreg.config import Limits
-from zreg.data.repairs import NAMES_MAX
+from zreg.data.copies.repairs import NAMES_MAX
 from zreg.effects import Send
 from zreg.meta.state.membership_history import ITEMS_MAX
 from zreg.model import (

@@ -1,6 +1,6 @@
 """Time that is counted for each incarnation while the leader is awake."""
 
-from zreg.meta.members.countdowns import Countdowns
+from zreg.meta.members.memory.countdowns import Countdowns
 from zreg.model import Incarnation
 
 A, B = Incarnation(1, "a"), Incarnation(2, "b")

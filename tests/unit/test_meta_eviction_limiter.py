@@ -3,7 +3,7 @@
 import pytest
 
 from zreg.config import Config
-from zreg.meta.members.eviction_limiter import EvictionLimiter
+from zreg.meta.members.departures.eviction_limiter import EvictionLimiter
 from zreg.model import Member, Membership, RingParameters, Role, Status
 
 CONFIG = Config()

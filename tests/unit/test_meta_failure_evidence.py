@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.meta.members.failure_evidence import CHECKS_MAX, FailureEvidence
+from zreg.meta.members.memory.failure_evidence import CHECKS_MAX, FailureEvidence
 from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
 
 LEASE = 3.0

@@ -3,7 +3,7 @@
 import pytest
 
 from zreg.config import Limits
-from zreg.meta.members.flap_damping import FlapDamping
+from zreg.meta.members.memory.flap_damping import FlapDamping
 from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
 
 WINDOW = 600.0

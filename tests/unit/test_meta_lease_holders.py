@@ -1,6 +1,6 @@
 """A connection belongs to one incarnation, and an incarnation to one connection."""
 
-from zreg.meta.members.lease_holders import LeaseHolders
+from zreg.meta.members.memory.lease_holders import LeaseHolders
 from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
 
 LEASE = 3.0

@@ -3,7 +3,7 @@
 import pytest
 
 from zreg.config import Config
-from zreg.meta.members.session_graces import SessionGraces
+from zreg.meta.members.memory.session_graces import SessionGraces
 from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
 
 CONFIG = Config()

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
-from zreg.data.followers import Followers
+from zreg.data.copies.replica_handler import ReplicaHandler
+from zreg.data.followers.followers import Followers
 from zreg.data.health import health_of
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
-from zreg.data.replica_handler import ReplicaHandler
-from zreg.data.session_comparisons import SessionComparisons
-from zreg.data.session_contacts import SessionContacts
-from zreg.data.store import DatumStore
-from zreg.data.suspicions import Suspicions
-from zreg.data.writes import Writes
+from zreg.data.sessions.comparisons import SessionComparisons
+from zreg.data.sessions.contacts import SessionContacts
+from zreg.data.sessions.suspicions import Suspicions
+from zreg.data.sessions.writes import Writes
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import (
     ENDED,
     Disconnect,

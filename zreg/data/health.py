@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from zreg.data.copy_watch import CopyWatch
+from zreg.data.replication.copy_watch import CopyWatch
 from zreg.health import Harm, Health, Problem
 from zreg.membership.cluster_member import ClusterMember
 from zreg.membership.problems import membership_problems

@@ -9,7 +9,7 @@ membership was equal once, a publisher that is absent here may still exist, and 
 from collections.abc import Sequence
 from typing import Final
 
-from zreg.data.bucket import BucketRole
+from zreg.data.store.bucket import BucketRole
 from zreg.model import DataInfoId, Incarnation, Membership, Role, Status
 from zreg.primitives.ring import Ring, bucket_of, ring_of
 

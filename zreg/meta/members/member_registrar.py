@@ -27,8 +27,8 @@ from zreg.meta.members.cluster_check import (
     member_of,
     unknown_detail,
 )
-from zreg.meta.members.departures import LEFT, Departures, Fields, member_fields
-from zreg.meta.members.node_memory import NodeMemory
+from zreg.meta.members.departures.departures import LEFT, Departures, Fields, member_fields
+from zreg.meta.members.memory.node_memory import NodeMemory
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.member_commands import FULL, in_use_detail
 from zreg.meta.state.meta_state import MetaState

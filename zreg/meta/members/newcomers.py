@@ -16,8 +16,8 @@ from zreg.meta.members.cluster_check import (
     names_other_cluster,
     unknown_detail,
 )
-from zreg.meta.members.departures import Departures, member_fields
-from zreg.meta.members.flap_damping import FlapDamping
+from zreg.meta.members.departures.departures import Departures, member_fields
+from zreg.meta.members.memory.flap_damping import FlapDamping
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.member_commands import status_objection
 from zreg.meta.state.meta_state import MetaState

@@ -8,12 +8,12 @@ at that version.
 from typing import TYPE_CHECKING, Final
 
 from zreg.data.core import DataCore
-from zreg.data.datum import Datum
+from zreg.data.store.datum import Datum
 from zreg.model import ZERO, DataInfoId, Version
 from zreg.testing.sim.cluster import SimCluster
 
 if TYPE_CHECKING:
-    from zreg.data.store import DatumStore
+    from zreg.data.store.datum_store import DatumStore
 
 # A tombstone travels with its remaining seconds, and the time on the way is not known: a node that
 # lost a bucket and gets it back may remember the tombstone for that much longer.

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from zreg.config import Config
-from zreg.data.hints import Hints
+from zreg.data.followers.hints import Hints
 from zreg.data.placement import Placement
-from zreg.data.replication import Replication
-from zreg.data.store import DatumStore
+from zreg.data.replication.replication import Replication
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import Effect, Link, Send
 from zreg.errors import NotPrimaryError
 from zreg.model import ZERO, DataInfoId, Incarnation

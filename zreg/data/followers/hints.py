@@ -6,9 +6,9 @@ A follower that sees a gap in a bucket's sequence knows that it missed a hint.
 from collections.abc import Iterable
 
 from zreg.config import Limits
-from zreg.data.datum import Datum
-from zreg.data.replication import Replication
-from zreg.data.store import DatumStore
+from zreg.data.replication.replication import Replication
+from zreg.data.store.datum import Datum
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import BEAT_TOPIC, Broadcast, Effect, Link
 from zreg.model import Change, Incarnation
 from zreg.primitives.ring import bucket_topic

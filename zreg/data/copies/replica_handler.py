@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
-from zreg.data.acceptances import Acceptances
-from zreg.data.copies import Copies
-from zreg.data.copy_answers import CopyAnswers
-from zreg.data.copy_watch import CopyWatch
-from zreg.data.handover import Handover
-from zreg.data.hints import Hints
+from zreg.data.copies.copies import Copies
+from zreg.data.copies.copy_answers import CopyAnswers
+from zreg.data.copies.handover import Handover
+from zreg.data.followers.hints import Hints
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
-from zreg.data.replication import Replication
-from zreg.data.store import DatumStore
+from zreg.data.replication.acceptances import Acceptances
+from zreg.data.replication.copy_watch import CopyWatch
+from zreg.data.replication.replication import Replication
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import (
     TIMED_OUT,
     Disconnect,

@@ -8,8 +8,8 @@ from typing import Final
 
 from zreg.effects import INFO, WARNING, Effect, Log
 from zreg.meta.group.proposals import Proposals
-from zreg.meta.members.eviction_limiter import EvictionLimiter
-from zreg.meta.members.node_memory import NodeMemory
+from zreg.meta.members.departures.eviction_limiter import EvictionLimiter
+from zreg.meta.members.memory.node_memory import NodeMemory
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Incarnation, Member, Status

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from zreg.config import Config
-from zreg.data.datum import Datum
-from zreg.data.datum_buckets import DatumBuckets
 from zreg.data.placement import Placement
-from zreg.data.replica_stream import ReplicaStream
+from zreg.data.replication.replica_stream import ReplicaStream
+from zreg.data.store.datum import Datum
+from zreg.data.store.datum_buckets import DatumBuckets
 from zreg.effects import Effect, Link, PeerLost, PeerUp, Send
 from zreg.membership.cluster_member import ClusterMember
 from zreg.membership.data_connections import DataConnections

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from zreg.config import Config, Limits
-from zreg.data.bucket import BucketRole
-from zreg.data.datum import Datum
 from zreg.data.placement import Placement
-from zreg.data.store import DatumStore
+from zreg.data.store.bucket import BucketRole
+from zreg.data.store.datum import Datum
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.model import ZERO, DataInfoId, Publisher, Removal, Status
 from zreg.primitives.pending_requests import PendingRequests

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from zreg.data import follower_answers
-from zreg.data.datum import Datum
-from zreg.data.hints import Hints
+from zreg.data.followers import follower_answers
+from zreg.data.followers.hints import Hints
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
-from zreg.data.store import DatumStore
+from zreg.data.store.datum import Datum
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import NotReadyError
 from zreg.membership.cluster_member import ClusterMember

@@ -7,11 +7,11 @@ membership. A primary of a former ring is refused, and so learns that there is a
 from typing import Final, NamedTuple
 
 from zreg.config import Config
-from zreg.data.bucket import BucketRole
+from zreg.data.copies.repairs import Repairs
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
-from zreg.data.repairs import Repairs
-from zreg.data.store import DatumStore
+from zreg.data.store.bucket import BucketRole
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import UnknownNodeError
 from zreg.membership.cluster_member import ClusterMember

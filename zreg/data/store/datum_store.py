@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from zreg.config import Config
-from zreg.data.datum import Datum
-from zreg.data.datum_buckets import DatumBuckets
-from zreg.data.expiries import Expiries
-from zreg.data.version_counter import VersionCounter
+from zreg.data.store.datum import Datum
+from zreg.data.store.datum_buckets import DatumBuckets
+from zreg.data.store.expiries import Expiries
+from zreg.data.store.version_counter import VersionCounter
 from zreg.model import (
     ZERO,
     Cause,

@@ -10,7 +10,7 @@ from collections import deque
 from typing import NamedTuple
 
 from zreg.data.placement import Placement
-from zreg.data.session_contacts import SessionContacts
+from zreg.data.sessions.contacts import SessionContacts
 from zreg.effects import Peer
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Cause, DataInfoId, Incarnation

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from zreg.data import follower_answers
+from zreg.data.followers import follower_answers
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
-from zreg.data.session_contacts import SessionContacts
-from zreg.data.store import DatumStore
-from zreg.data.suspicions import Suspicions
+from zreg.data.sessions.contacts import SessionContacts
+from zreg.data.sessions.suspicions import Suspicions
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import UnknownNodeError
 from zreg.model import Incarnation

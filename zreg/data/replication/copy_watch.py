@@ -3,7 +3,7 @@
 from typing import Final
 
 from zreg.data.placement import Placement
-from zreg.data.replication import Replication
+from zreg.data.replication.replication import Replication
 
 # A new replica is filled in less time, and a late one counts again.
 _PATIENCE_SECONDS: Final = 10.0

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from zreg.data.datum_buckets import DatumBuckets
+from zreg.data.store.datum_buckets import DatumBuckets
 from zreg.effects import Effect, Link, Send
 from zreg.model import Change, DataInfoId
 from zreg.wire.parts import replicate_records

@@ -7,7 +7,7 @@ from zreg.effects import INFO, Effect, Link, Log, Peer, Send
 from zreg.errors import DeniedError, ForeignClusterError, NotReadyError, UnknownNodeError
 from zreg.meta.group.proposals import Proposals, refused
 from zreg.meta.members.cluster_check import names_other_cluster
-from zreg.meta.members.departures import member_fields
+from zreg.meta.members.departures.departures import member_fields
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.member_commands import status_objection
 from zreg.meta.state.meta_state import MetaState

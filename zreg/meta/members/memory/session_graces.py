@@ -8,7 +8,7 @@ lease with it. With all sessions away, nothing is forgotten.
 from typing import Final
 
 from zreg.config import Config
-from zreg.meta.members.countdowns import Countdowns
+from zreg.meta.members.memory.countdowns import Countdowns
 from zreg.model import Incarnation, Membership, Role, Status
 
 # A session that has not renewed for so many intervals may be stopped: it takes no clients then.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from zreg.primitives.digest import DigestSum
 
 if TYPE_CHECKING:
-    from zreg.data.datum import Datum
+    from zreg.data.store.datum import Datum
     from zreg.model import DataInfoId
 
 

@@ -7,10 +7,10 @@ index or dropped piece by piece, or when they are needed.
 from collections.abc import Iterable, Iterator, Sequence
 
 from zreg.config import Limits
-from zreg.data.bucket import Bucket, BucketRole
-from zreg.data.datum import Datum
-from zreg.data.session_index import SessionIndex
-from zreg.data.version_counter import VersionCounter
+from zreg.data.store.bucket import Bucket, BucketRole
+from zreg.data.store.datum import Datum
+from zreg.data.store.session_index import SessionIndex
+from zreg.data.store.version_counter import VersionCounter
 from zreg.model import ZERO, DataInfoId, Publisher, Version
 from zreg.primitives.digest import DigestSum
 from zreg.primitives.ring import bucket_of

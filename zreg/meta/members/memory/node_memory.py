@@ -1,11 +1,11 @@
 """What the leader alone knows of nodes: it is in memory only, and begins anew with each leader."""
 
 from zreg.config import Config
-from zreg.meta.members.countdowns import Countdowns
-from zreg.meta.members.failure_evidence import FailureEvidence
-from zreg.meta.members.flap_damping import FlapDamping
-from zreg.meta.members.lease_holders import LeaseHolders
-from zreg.meta.members.session_graces import SessionGraces
+from zreg.meta.members.memory.countdowns import Countdowns
+from zreg.meta.members.memory.failure_evidence import FailureEvidence
+from zreg.meta.members.memory.flap_damping import FlapDamping
+from zreg.meta.members.memory.lease_holders import LeaseHolders
+from zreg.meta.members.memory.session_graces import SessionGraces
 from zreg.model import Membership, Role, Status
 
 

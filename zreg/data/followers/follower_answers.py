@@ -7,8 +7,8 @@ import fnmatch
 import heapq
 import re
 
-from zreg.data.datum import Datum
-from zreg.data.store import DatumStore
+from zreg.data.store.datum import Datum
+from zreg.data.store.datum_store import DatumStore
 from zreg.model import ZERO, DataInfoId, Incarnation, Version
 from zreg.wire.data_messages import (
     Changes,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Final
 
-from zreg.data.datum import Datum
+from zreg.data.store.datum import Datum
 from zreg.model import Incarnation, Publisher
 from zreg.primitives.digest import DigestSum
 

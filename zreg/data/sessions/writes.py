@@ -6,13 +6,13 @@ A write is merged at once. It is accepted after the hint at its change, once its
 
 from collections.abc import Sequence
 
-from zreg.data.acceptances import Acceptances
-from zreg.data.bucket import BucketRole
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
-from zreg.data.session_contacts import SessionContacts
-from zreg.data.store import DatumStore
-from zreg.data.suspicions import SUSPICIONS, Suspicions
+from zreg.data.replication.acceptances import Acceptances
+from zreg.data.sessions.contacts import SessionContacts
+from zreg.data.sessions.suspicions import SUSPICIONS, Suspicions
+from zreg.data.store.bucket import BucketRole
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import Effect, Peer
 from zreg.errors import NotReadyError, RefusedError, SessionGoneError
 from zreg.membership.cluster_member import ClusterMember

@@ -8,8 +8,8 @@ so to meta, and becomes WORKING; a leaving one has given all that it alone had, 
 from typing import Final
 
 from zreg.config import Config
+from zreg.data.copies.repairs import Repairs
 from zreg.data.placement import Placement
-from zreg.data.repairs import Repairs
 from zreg.effects import INFO, Effect, Emit, HandedOver, Log
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Role, Status

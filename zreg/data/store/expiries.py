@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from heapq import heappop, heappush
 
-from zreg.data.datum import Datum
+from zreg.data.store.datum import Datum
 from zreg.model import DataInfoId
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from zreg.config import Config
-from zreg.data.replication import Replication
+from zreg.data.replication.replication import Replication
 from zreg.effects import WARNING, Effect, Link, Log, Peer, Send
 from zreg.wire.parts import accepted_records
 

@@ -1,8 +1,8 @@
 """Early departure: evidence that a node is gone makes meta check for itself, and act on it."""
 
 from zreg.effects import REFUSED, Connect, Effect, Link, Peer, PeerLost, PeerUp
-from zreg.meta.members.departures import GONE, Departures
-from zreg.meta.members.node_memory import NodeMemory
+from zreg.meta.members.departures.departures import GONE, Departures
+from zreg.meta.members.memory.node_memory import NodeMemory
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Incarnation
 from zreg.wire.membership_messages import ReportGone

@@ -1,0 +1,1 @@
+"""A replica's side of copies, and what data nodes answer each other."""

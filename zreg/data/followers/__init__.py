@@ -1,0 +1,1 @@
+"""Those that follow datums: hints at what changed, and the answers to fetches."""

@@ -1,0 +1,1 @@
+"""A primary's side of copies: its streams to replicas, which are in sync, what is accepted."""

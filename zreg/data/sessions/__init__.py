@@ -1,0 +1,1 @@
+"""The sessions that register publishers: their writes, comparisons and suspicions."""

@@ -1,0 +1,1 @@
+"""What the leader alone knows of nodes, in memory only."""
