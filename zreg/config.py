@@ -117,6 +117,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     # An op log keeps up to max(this, publishers / 4) changes, and drops those that are too old.
     op_log_length_min: int = 128
     op_log_seconds: float = 60.0
+    # All op logs of a data node together take about so much memory; the oldest changes go first.
+    op_log_bytes_max: int = 128 * 1024 * 1024
     # How much one client may register with a session, and how many clients a session takes.
     publishers_per_client_max: int = 10_000
     subscribers_per_client_max: int = 10_000
@@ -138,6 +140,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "reconnect_seconds_min",
         "op_log_length_min",
         "op_log_seconds",
+        "op_log_bytes_max",
         "publishers_per_client_max",
         "subscribers_per_client_max",
         "clients_max",

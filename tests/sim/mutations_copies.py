@@ -5,26 +5,23 @@ from mutations import Patch
 from zreg.data.copies.copy_answers import CopyAnswers
 from zreg.data.copies.handover import Handover
 from zreg.data.copies.repairs import Repairs
-from zreg.data.placement import Placement
 from zreg.data.replication.replica_stream import ReplicaStream
+from zreg.data.replication.replication import Replication
 from zreg.data.store.datum import Datum
 from zreg.data.store.datum_buckets import DatumBuckets
 from zreg.model import Change, DataInfoId
 from zreg.session.upstream.data_links import DataLinks
 
-_replicas = Placement.replicas
 _check = DatumBuckets._check
 
 
 def initial_counted_as_replica() -> list[Patch]:
     """A node that joins receives and holds, and counts as no copy."""
 
-    def replicas(self: Placement, bucket: int) -> tuple[str, ...]:
-        own = self.ring.primary_of(bucket) == self._node_id
-        guests = self.ring.guests[bucket] if own else ()
-        return (*_replicas(self, bucket), *guests)
+    def in_sync(self: Replication, bucket: int) -> tuple[str, ...]:
+        return tuple(s.peer for s in self._targets[bucket] if bucket in s.in_sync)
 
-    return [(Placement, "replicas", replicas)]
+    return [(Replication, "in_sync", in_sync)]
 
 
 def a_node_reports_ready_at_once() -> list[Patch]:

@@ -14,7 +14,7 @@ P1, P2, P3 = (bytes([number]) * 16 for number in (1, 2, 3))
 S1, S2 = Incarnation(1, "s1"), Incarnation(2, "s2")
 
 
-def commit(store: DatumStore, *, epoch: int = 1, now: float = 0.0) -> list[Change | None]:
+def commit(store: DatumStore, *, epoch: int = 1, now: float = 0.0) -> list[Change]:
     """End a turn of the store: give what it changed a version."""
     return [store.commit(datum, epoch, now) for datum in store.dirty()]
 

@@ -348,7 +348,7 @@ def test_the_pieces_of_a_change_are_one_revision_without_a_log() -> None:
     assert replica.held() == [published(P1), published(P2)]
     assert replica.datum().revision == v(2)
     assert not replica.datum().is_unsure
-    assert len(replica.datum().log) == 0, "it has no change that leads to the whole"
+    assert replica.datum().log is None, "it has no change that leads to the whole"
 
 
 def test_a_copy_that_suppresses_what_follows_is_unsure() -> None:

@@ -39,6 +39,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "reconnect_seconds_max": "Longest pause between two attempts to connect",
     "op_log_length_min": "How many changes of a datum are kept",
     "op_log_seconds": "How long changes of a datum are kept",
+    "op_log_bytes_max": "How many bytes the kept changes of a data node take, about",
     "publishers_per_client_max": "How much one client may publish",
     "subscribers_per_client_max": "How much one client may subscribe to",
     "clients_max": "How many clients one session accepts",

@@ -40,10 +40,6 @@ class OpLog(Generic[S]):
         """Return the number of changes."""
         return len(self._changes)
 
-    def last(self) -> S:
-        """Return the newest change; there is one."""
-        return self._changes[-1]
-
     def append(self, change: S, now: float) -> None:
         """Add a change. If it does not start where the last one ended, drop all earlier ones."""
         assert change.version > change.source_version
@@ -61,9 +57,9 @@ class OpLog(Generic[S]):
             excess += 1
         del self._changes[:excess], self._times[:excess]
 
-    def oldest_at(self) -> float:
-        """Return when the oldest change was added; there must be one."""
-        return self._times[0]
+    def oldest(self) -> S:
+        """Return the oldest change; there must be one."""
+        return self._changes[0]
 
     def newest(self) -> S | None:
         """Return the newest change; None if there is none."""

@@ -61,7 +61,7 @@ class Server:
         Raises `CommandFailedError` if a node failed, and what `on_serving` raises.
         """
         self._nodes = nodes
-        _tune_garbage_collector()
+        tune_garbage_collector()
         loop = asyncio.get_running_loop()
         handled = _handled_signals()
         for number in stop_signals():
@@ -123,7 +123,7 @@ class Server:
             logger.warning("node.statistics %s", json.dumps(described))
 
 
-def _tune_garbage_collector() -> None:
+def tune_garbage_collector() -> None:
     """Let the garbage collector run rarely: the objects of a registry are long-lived and acyclic.
 
     With Python's own thresholds it visits all of them again and again, which takes a fifth of a

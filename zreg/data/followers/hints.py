@@ -10,7 +10,7 @@ from zreg.data.replication.replication import Replication
 from zreg.data.store.datum import Datum
 from zreg.data.store.datum_store import DatumStore
 from zreg.effects import BEAT_TOPIC, Broadcast, Effect, Link
-from zreg.model import Change, Incarnation
+from zreg.model import Change, Incarnation, Version
 from zreg.primitives.ring import bucket_topic
 from zreg.wire.data_messages import Beat, Changed
 from zreg.wire.parts import fits_inline
@@ -37,17 +37,19 @@ class Hints:
         """
         effects: list[Effect] = []
         for datum in datums:
+            source_version = datum.version
             change = self._store.commit(datum, epoch, now)
-            self._replication.note(datum, datum.log.last())
-            if change is not None:
-                effects.append(self._hint(datum, change))
+            self._replication.note(datum, change)
+            if not change.is_quiet:
+                effects.append(self._hint(datum, source_version, change))
         return effects
 
     def restamp(self, datum: Datum, epoch: int, now: float) -> Effect:
         """Give an unchanged datum a new version; return the hint at it."""
+        source_version = datum.version
         change = self._store.restamp(datum, epoch, now)
-        self._replication.note(datum, datum.log.last())
-        return self._hint(datum, change)
+        self._replication.note(datum, change)
+        return self._hint(datum, source_version, change)
 
     def beat(self, incarnation: Incarnation, unreconciled: Iterable[Incarnation]) -> Effect:
         """Return the beat: all sequences, and the sessions that this node is unreconciled with."""
@@ -55,15 +57,16 @@ class Hints:
         beat = Beat(incarnation, tuple(self._sequences), tuple(unreconciled))
         return Broadcast(Link.CHANGES, BEAT_TOPIC, beat)
 
-    def _hint(self, datum: Datum, change: Change) -> Effect:
+    def _hint(self, datum: Datum, source_version: Version, change: Change) -> Effect:
+        """Hint at a change from version to version: it skips the quiet ones before it."""
         bucket = datum.bucket
         self.hint_count += 1
         sequence = self._sequences[bucket] = self._sequences[bucket] + 1
-        source, version = change.source_version, change.version
+        version = change.version
         if fits_inline(change):
             changed = Changed(
-                datum.name, source, version, sequence, change.publishers, change.removals
+                datum.name, source_version, version, sequence, change.publishers, change.removals
             )
         else:
-            changed = Changed(datum.name, source, version, sequence)
+            changed = Changed(datum.name, source_version, version, sequence)
         return Broadcast(Link.CHANGES, bucket_topic(bucket), changed)

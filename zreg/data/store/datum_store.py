@@ -8,12 +8,12 @@ addresses.
 
 import enum
 from collections.abc import Iterable
-from typing import Final
 
 from zreg.config import Config
-from zreg.data.store.datum import Datum
+from zreg.data.store.datum import Datum, Pending
 from zreg.data.store.datum_buckets import DatumBuckets
 from zreg.data.store.expiries import Expiries
+from zreg.data.store.op_logs import OpLogs
 from zreg.data.store.version_counter import VersionCounter
 from zreg.model import (
     ZERO,
@@ -27,9 +27,7 @@ from zreg.model import (
     publisher_wins,
     same_to_subscribers,
 )
-
-# How far an op log may grow above its length before it is cut back.
-_LOG_SLACK: Final = 1.25
+from zreg.primitives.shared_values import shared_publisher
 
 
 class Merged(enum.Enum):
@@ -53,6 +51,7 @@ class DatumStore:
         self.buckets = DatumBuckets(self._counter)
         self._dirty: dict[DataInfoId, Datum] = {}
         self._expiries = Expiries()
+        self._logs = OpLogs(config)
 
     def __len__(self) -> int:
         """Return how many datums there are."""
@@ -75,12 +74,12 @@ class DatumStore:
         merged = self._merge(datum, publisher)
         if merged is Merged.NOTHING:
             return False
+        publisher_id = publisher.publisher_id
+        pending = self._pending(datum)
         if merged is Merged.VISIBLE:
-            datum.is_quiet = False
-        datum.upserts[publisher.publisher_id] = publisher
-        if datum.removals:
-            datum.removals.pop(publisher.publisher_id, None)
-        self._dirty[name] = datum
+            pending.is_quiet = False
+        pending.upserts[publisher_id] = datum.publishers[publisher_id]
+        pending.removals.pop(publisher_id, None)
         return True
 
     def remove(self, name: DataInfoId, removal: Removal, now: float) -> bool:
@@ -120,14 +119,14 @@ class DatumStore:
         if tombstone is not None:
             if tombstone[0].version >= publisher.version:
                 return Merged.NOTHING
-            del datum.tombstones[publisher_id]
+            datum.drop_tombstone(publisher_id)
         old = datum.publishers.get(publisher_id)
         if old is None:
-            self.buckets.put(datum, publisher, None)
+            self.buckets.put(datum, shared_publisher(publisher, None), None)
             return Merged.VISIBLE
         if not publisher_wins(publisher, old):
             return Merged.NOTHING
-        self.buckets.put(datum, publisher, old)
+        self.buckets.put(datum, shared_publisher(publisher, old), old)
         return Merged.QUIET if same_to_subscribers(publisher, old) else Merged.VISIBLE
 
     def _merge_removal(self, datum: Datum, removal: Removal, ends_at: float) -> Merged:
@@ -146,15 +145,21 @@ class DatumStore:
             if old.version > removal.version:
                 return Merged.NOTHING
             self.buckets.take_out(datum, old)
-        datum.tombstones[publisher_id] = (removal, ends_at)
+        datum.add_tombstone(removal, ends_at)
         self._expiries.add_tombstone(ends_at, datum.name, publisher_id)
         return Merged.VISIBLE
 
     def _note_removal(self, datum: Datum, removal: Removal) -> None:
-        datum.upserts.pop(removal.publisher_id, None)
-        datum.removals[removal.publisher_id] = removal
-        datum.is_quiet = False
-        self._dirty[datum.name] = datum
+        pending = self._pending(datum)
+        pending.upserts.pop(removal.publisher_id, None)
+        pending.removals[removal.publisher_id] = removal
+        pending.is_quiet = False
+
+    def _pending(self, datum: Datum) -> Pending:
+        if datum.pending is None:
+            datum.pending = Pending()
+            self._dirty[datum.name] = datum
+        return datum.pending
 
     # --- copies -------------------------------------------------------------------------------
 
@@ -178,7 +183,7 @@ class DatumStore:
             datum.is_unsure = not _has_taken(datum, change)
             if has_merged:
                 # A further piece of the last change, which the log does not have as a whole.
-                datum.log.clear()
+                datum.log = None
         elif has_merged or change.version > datum.revision:
             datum.is_unsure = True
         if not datum.publishers and not datum.tombstones:
@@ -207,7 +212,7 @@ class DatumStore:
         """Drop the content of a copy that was away for too long to be merged; it is taken anew."""
         for publisher in list(datum.publishers.values()):
             self.buckets.take_out(datum, publisher)
-        datum.tombstones.clear()
+        datum.drop_tombstones()
         datum.is_unsure = True
         self._expiries.add_emptied(datum)
 
@@ -232,36 +237,36 @@ class DatumStore:
         """Return the datums that wait for a commit, in the order in which they changed."""
         return list(self._dirty.values())
 
-    def commit(self, datum: Datum, epoch: int, now: float) -> Change | None:
-        """Make what was merged into a datum one change; return it if subscribers can see it.
-
-        The returned change leads from version to version, and skips quiet changes.
-        """
+    def commit(self, datum: Datum, epoch: int, now: float) -> Change:
+        """Make what was merged into a datum one change of its revision, and return it."""
         del self._dirty[datum.name]
-        source_version = datum.version
-        change = self._append(datum, epoch, now)
-        if datum.removals and not datum.publishers and not datum.tombstones:
+        pending, datum.pending = datum.pending, None
+        assert pending is not None
+        change = Change(
+            datum.revision,
+            self.next_version(epoch),
+            tuple(pending.upserts.values()),
+            tuple(pending.removals.values()),
+            pending.is_quiet,
+        )
+        self._log(datum, change, now)
+        if change.removals and not datum.publishers and not datum.tombstones:
             self._expiries.add_emptied(datum)
-        datum.upserts, datum.removals, datum.is_quiet = {}, {}, True
-        if change.is_quiet:
-            return None
-        if change.source_version == source_version:
-            return change
-        return Change(source_version, change.version, change.publishers, change.removals)
+        return change
 
     def restamp(self, datum: Datum, epoch: int, now: float) -> Change:
         """Give an unchanged datum a new version; return the empty change that leads there."""
         assert not datum.is_dirty
-        source_version = datum.version
-        datum.is_quiet = False
-        self._append(datum, epoch, now)
-        datum.is_quiet = True
+        change = Change(datum.revision, self.next_version(epoch), (), ())
+        self._log(datum, change, now)
         datum.restamped_version = datum.version
-        return Change(source_version, datum.version, (), ())
+        return change
 
     def changes_since(self, datum: Datum, version: Version) -> list[Change] | None:
         """Return the visible changes after a version, chained by version; None if some are gone."""
-        logged = datum.log.since(version)
+        if version == datum.version:
+            return []
+        logged = None if datum.log is None else datum.log.since(version)
         if logged is None:
             return None
         chained: list[Change] = []
@@ -271,32 +276,11 @@ class DatumStore:
                 version = change.version
         return chained
 
-    def _append(self, datum: Datum, epoch: int, now: float) -> Change:
-        change = Change(
-            datum.revision,
-            self.next_version(epoch),
-            tuple(datum.upserts.values()),
-            tuple(datum.removals.values()),
-            datum.is_quiet,
-        )
-        self._log(datum, change, now)
-        return change
-
     def _log(self, datum: Datum, change: Change, now: float) -> None:
-        datum.log.append(change, now)
-        # The sweep drops old changes. Here a log that is too long is cut, in larger steps.
-        length = len(datum.log)
-        if length > self._config.op_log_length_min * _LOG_SLACK:
-            self._trim(datum, now)
-        if length > 1 and not datum.is_log_noted:
-            self._expiries.add_log(datum, datum.log.oldest_at() + self._config.op_log_seconds)
+        self._logs.append(datum, change, now)
         datum.revision = change.version
         if not change.is_quiet:
             datum.version = change.version
-
-    def _trim(self, datum: Datum, now: float) -> None:
-        length_max = max(self._config.op_log_length_min, len(datum.publishers) // 4)
-        datum.log.trim(now, length_max=length_max, seconds_max=self._config.op_log_seconds)
 
     # --- housekeeping -------------------------------------------------------------------------
 
@@ -310,17 +294,14 @@ class DatumStore:
             datum = self.find(name)
             # A newer removal of the same publisher expires at its own time.
             if datum is not None and datum.tombstones.get(publisher_id, (None, 0.0))[1] <= now:
-                datum.tombstones.pop(publisher_id, None)
+                datum.drop_tombstone(publisher_id)
                 expiries.add_emptied(datum)
-        for datum in expiries.take_logs(now, count_max):
-            self._trim(datum, now)
-            if len(datum.log) > 1:
-                expiries.add_log(datum, datum.log.oldest_at() + self._config.op_log_seconds)
+        self._logs.expire(now, count_max)
         for name in expiries.take_emptied(count_max):
             datum = self.find(name)
             if datum is not None and datum.is_empty:
                 self.buckets.remove(datum)
-        return not expiries.is_due(now)
+        return not (expiries.is_due(now) or self._logs.is_due(now))
 
 
 def _has_taken(datum: Datum, change: Change) -> bool:

@@ -7,6 +7,7 @@ accepted or withdrawn.
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from sys import intern
 
 from msgspec.structs import replace
 
@@ -94,7 +95,8 @@ class Registrations:
         """Take a newer state of a publisher; it is sent when the turn ends."""
         registration = self._registrations.get(publisher.publisher_id)
         if registration is None:
-            registration = Registration(name, publisher)
+            # Many registrations have the same name.
+            registration = Registration(DataInfoId(intern(name)), publisher)
             self._registrations[publisher.publisher_id] = registration
             registration.client_request_id = client_request_id
             self._put(registration)
