@@ -77,6 +77,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     # The labels of this node; a session also gives them to clients that have none.
     zone: str = ""
     data_center: str = ""
+    # How much of the data this data node takes, relative to the other data nodes.
+    weight: int = 1
     # The addresses of the meta nodes, tried in turn with jitter.
     meta_addresses: tuple[str, ...] = ("tcp://127.0.0.1:9610",)
 
@@ -129,6 +131,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     replica_count: int = 3
 
     _POSITIVE: ClassVar[tuple[str, ...]] = (
+        "weight",
         "lease_seconds",
         "renew_seconds",
         "ping_seconds",
@@ -159,7 +162,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 raise UsageError(
                     f"{name} must be from 0 to {Limits.seconds_max}, not {getattr(self, name)!r}"
                 )
-        for name in ("virtual_node_count", "replica_count"):
+        for name in ("virtual_node_count", "replica_count", "weight"):
             value, value_max = getattr(self, name), getattr(Limits, f"{name}_max")
             if value > value_max:
                 raise UsageError(f"{name} must be at most {value_max}, not {value}")

@@ -255,12 +255,15 @@ class Member(_Value, frozen=True, array_like=True, gc=False):
         return Incarnation(self.incarnation_epoch, self.node_id)
 
 
+ReplicaCount = Annotated[int, Meta(ge=1, le=Limits.replica_count_max)]
+
+
 class RingParameters(_Value, frozen=True, array_like=True, gc=False):
     """How the ring is built from the data nodes; the same in the whole cluster."""
 
     hash_name: Label = "md5"
     virtual_node_count: Annotated[int, Meta(ge=1, le=Limits.virtual_node_count_max)] = 160
-    replica_count: Annotated[int, Meta(ge=1, le=Limits.replica_count_max)] = 1
+    replica_count: ReplicaCount = 1
 
 
 class Membership(_Value, frozen=True, array_like=True, gc=False):

@@ -14,14 +14,16 @@ from promises import (
     watched,
 )
 
-from zreg.config import Config
+from zreg.config import Config, Limits
 from zreg.effects import HandedOver, HandOver, Link, PeerSlow
 from zreg.model import Cause, DataInfoId, Publisher, Removal, Role, Status, data_info_id
 from zreg.primitives.ring import ring_of
 from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.sim.view_log import ViewLog
-from zreg.wire.membership_messages import Drain
+from zreg.wire.common_messages import Accepted
+from zreg.wire.membership_messages import Drain, SetReplicaCount
+from zreg.wire.meta_messages import FetchMetaNodes, MetaNodesReply
 
 NAMES = [data_info_id(f"service-{number}") for number in range(30)]
 SEEDS = range(1, 5)
@@ -42,9 +44,11 @@ def status_of(cluster: SimCluster, node_id: str) -> Status | None:
     return None if member is None else member.status
 
 
-def make_published(seed: int, *, data: int, sessions: int = 2) -> tuple[SimCluster, list[ViewLog]]:
+def make_published(
+    seed: int, *, data: int, sessions: int = 2, config: Config | None = None
+) -> tuple[SimCluster, list[ViewLog]]:
     """Return a cluster with thirty publications, of which one subscriber sees each."""
-    cluster = make_cluster(seed=seed, sessions=sessions, data=data)
+    cluster = make_cluster(seed=seed, sessions=sessions, data=data, config=config)
     cluster.client("publisher", [1])
     cluster.client("watcher", [sessions])
     views = [cluster.subscribe("watcher", name, feed_id=at) for at, name in enumerate(NAMES, 1)]
@@ -462,6 +466,65 @@ def test_a_rolling_restart_of_all_data_nodes_changes_no_view() -> None:
             lambda gone=node_id: status_of(cluster, gone) is Status.WORKING, 5.0
         )
         none_is_lost(cluster, views, 1.0)
+    assert are_placed(cluster)
+
+
+# --- the number of copies -------------------------------------------------------------------------
+
+
+def change_replica_count(cluster: SimCluster, count: int) -> None:
+    """Let an operator change it, through a session."""
+    operator = HostilePeer(Link.CLIENTS, "tcp://session-1:9600")
+    cluster.sim.add(f"operator-{count}", operator, {})
+    assert cluster.sim.run_until(lambda: operator.is_up, 1.0)
+    cluster.sim.post(f"operator-{count}", Post((SetReplicaCount(1, count),)))
+    assert cluster.sim.run_until(lambda: Accepted((1,)) in operator.received, 1.0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (2, 3), (3, 2)])
+def test_the_number_of_copies_changes_and_no_view_does(seed: int, before: int, after: int) -> None:
+    config = Config(meta_addresses=("tcp://meta:9610",), replica_count=before)
+    cluster, views = make_published(seed, data=4, config=config)
+    primaries_before = primaries(cluster)
+    resent = cluster.sim.record_counts["PublishDatum"]
+    change_replica_count(cluster, after)
+    none_is_lost(cluster, views, 3.0)
+
+    assert {len(ring_of(membership_of(cluster)).placement(name)) for name in NAMES} == {after}
+    assert are_placed(cluster)
+    promise(primaries(cluster) == primaries_before, "an id has another primary for no reason")
+    promise(cluster.sim.record_counts["PublishDatum"] == resent, "sessions registered again")
+    for node_id in ("data-1", "data-2", "data-3", "data-4"):
+        statistics = statistics_of(cluster, node_id)
+        assert statistics["copies_in_sync"] == statistics["copies_wanted"]
+        assert problems_of(cluster, node_id) == {}
+
+
+def test_meta_hears_how_far_data_nodes_are_with_new_copies() -> None:
+    config = Config(meta_addresses=("tcp://meta:9610",), replica_count=1)
+    cluster, _ = make_published(1, data=2, config=config)
+    asker = HostilePeer(Link.NODES, "tcp://meta:9610")
+    cluster.sim.add("asker", asker, {})
+    cluster.run(0.5)
+
+    def copying() -> dict[str, tuple[int, int]]:
+        asker.received.clear()
+        cluster.sim.post("asker", Post((FetchMetaNodes(2),)))
+        assert cluster.sim.run_until(lambda: bool(asker.received), 1.0)
+        (reply,) = [each for each in asker.received if isinstance(each, MetaNodesReply)]
+        return {p.incarnation.node_id: (p.equal_count, p.kept_count) for p in reply.copying}
+
+    assert copying() == {}
+    cluster.sim.cut("data-1", "data-2")
+    change_replica_count(cluster, 2)
+    assert copying() == {"data-1": (0, 0), "data-2": (0, 0)}, "they have told nothing yet"
+    cluster.run(1.0)
+    waiting = copying()
+    assert {equal for equal, _ in waiting.values()} == {0}
+    assert sum(kept for _, kept in waiting.values()) == Limits.bucket_count
+    cluster.sim.heal()
+    assert cluster.sim.run_until(lambda: copying() == {}, 10.0)
     assert are_placed(cluster)
 
 

@@ -1,8 +1,8 @@
-"""What `zreg data drain` says of a node, from the membership that it fetched."""
+"""What `zreg data drain|replica-count` say, from the membership that they fetched."""
 
 import pytest
 
-from zreg.cli.commands.data_commands import farewell, to_drain
+from zreg.cli.commands.data_commands import count_text, farewell, to_drain
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.errors import UsageError
 from zreg.model import Member, Membership, RingParameters, Role, Status
@@ -50,3 +50,20 @@ def test_the_farewell_warns_of_a_process_that_came_back() -> None:
         "d1 has left; 2 other data nodes are WORKING. A process with its id has joined again: stop "
         "it, or the service that starts it again"
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "node_ids", "text"),
+    [
+        (2, ("d1", "d2"), "replica_count is 2"),
+        (3, ("d1", "d2"), "replica_count is 3, but only 2 data nodes are WORKING"),
+        (3, ("d1",), "replica_count is 3, but only 1 data node is WORKING"),
+    ],
+)
+def test_the_number_of_copies_is_told_with_what_limits_it(
+    count: int, node_ids: tuple[str, ...], text: str
+) -> None:
+    members = tuple(member(node_id) for node_id in node_ids)
+    found = Membership(b"c", 9, 9, RingParameters(replica_count=count), members)
+
+    assert count_text(found) == text

@@ -39,7 +39,7 @@ from zreg.wire.codec import decode_frame, encode_frames
 from zreg.wire.data_messages import Beat, Changed, Changes, DatumSummary, Snapshot
 from zreg.wire.membership_messages import MembershipChanges, MembershipReply
 from zreg.wire.messages import TAGS, Message
-from zreg.wire.meta_messages import MetaNodesReply, MetaNodeState, MetaNodeStatus
+from zreg.wire.meta_messages import CopyProgress, MetaNodesReply, MetaNodeState, MetaNodeStatus
 from zreg.wire.parts import (
     accepted_records,
     comparison_records,
@@ -277,7 +277,9 @@ def settings_replies(load: Load) -> Iterator[Message]:
 def meta_nodes(load: Load) -> Iterator[Message]:
     del load
     status = MetaNodeStatus(LABEL, ADDRESS, MetaNodeState.STUCK, MOST, MOST, TEXT)
-    yield MetaNodesReply(MOST, MOST, MOST, MOST, (status,) * 64, MOST)
+    progress = CopyProgress(NODE, MOST, MOST)
+    copying = (progress,) * Limits.members_max
+    yield MetaNodesReply(MOST, MOST, MOST, MOST, (status,) * 64, MOST, copying)
 
 
 def append_entries(load: Load) -> Iterator[Message]:
@@ -314,6 +316,7 @@ SENDERS: dict[str, Callable[[Load], Iterator[Message]]] = {
     "SettingsReply.settings": settings_replies,
     "AppendEntries.entries": append_entries,
     "MetaNodesReply.nodes": meta_nodes,
+    "MetaNodesReply.copying": meta_nodes,
     "MembershipChanges.upserts": membership_changes,
     "MembershipChanges.removals": membership_changes,
     "Replicate.changes": replicated_changes,

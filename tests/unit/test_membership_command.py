@@ -2,9 +2,9 @@
 
 import pytest
 
-from zreg.cli.commands.membership_command import status_of
-from zreg.model import Member, Role, Status
-from zreg.wire.meta_messages import MetaNodesReply, MetaNodeState, MetaNodeStatus
+from zreg.cli.commands.membership_command import copying_of, progress_text, status_of
+from zreg.model import Incarnation, Member, Role, Status
+from zreg.wire.meta_messages import CopyProgress, MetaNodesReply, MetaNodeState, MetaNodeStatus
 
 NO_LEADER = "meta has no leader"
 
@@ -48,3 +48,14 @@ def test_a_node_that_joins_or_drains_is_shown_as_such(status: Status) -> None:
     joining = Member("d1", Role.DATA, 1, status, "tcp://there:1")
 
     assert status_of(joining, NO_LEADER) == status.name
+
+
+def test_the_data_nodes_that_make_copies_are_told_with_how_far_they_are() -> None:
+    gone, quiet = CopyProgress(Incarnation(1, "d9"), 1, 9), CopyProgress(Incarnation(1, "d2"), 0, 0)
+    progress = CopyProgress(Incarnation(1, "d1"), 412, 1024)
+    answer = MetaNodesReply(1, 2, 5, 1, (), 0, (gone, quiet, progress))
+    members = [member(Role.DATA, "d1"), member(Role.DATA, "d2")]
+
+    assert copying_of(members, answer) == [progress]
+    assert copying_of(members, NO_LEADER) == []
+    assert progress_text(progress) == "d1 makes copies: 412 of 1024 buckets are equal (40 %)"

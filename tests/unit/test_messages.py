@@ -55,6 +55,7 @@ PINNED_TAGS = {
     46: "Drain",
     47: "DatumCopy",
     48: "OfferCopy",
+    49: "SetReplicaCount",
     50: "Join",
     51: "Renew",
     52: "Renewed",

@@ -30,7 +30,7 @@ from zreg.model import Role
 from zreg.session.core import SessionCore
 from zreg.session.proxy.meta_proxy import MetaRequest
 from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.membership_messages import Drain
+from zreg.wire.membership_messages import Drain, SetReplicaCount
 from zreg.wire.messages import Message
 from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
@@ -116,6 +116,16 @@ def test_a_data_node_is_drained_through_a_session() -> None:
     assert replace(passed, request_id=77) == request
     no = Refused(passed.request_id, UnknownNodeError.code, "no node with the id 'd1'")
     assert answers(session, no) == to_client(ALICE, replace(no, request_id=77))
+
+
+def test_the_number_of_copies_is_changed_through_a_session() -> None:
+    session = Session(D1)
+
+    (passed,) = passed_on(session.says(ALICE, SetReplicaCount(77, 2, b"cluster")))
+
+    assert replace(passed, request_id=77) == SetReplicaCount(77, 2, b"cluster")
+    accepted = Accepted((passed.request_id,))
+    assert answers(session, accepted) == to_client(ALICE, Accepted((77,)))
 
 
 def test_the_nodes_of_meta_are_shown_through_a_session() -> None:
@@ -343,6 +353,7 @@ ADVICE_SENT = (
         pytest.param(RemoveMeta(79, "m4", 5), ADVICE_SENT, id="remove"),
         pytest.param(FetchMetaNodes(80), "try again", id="nodes"),
         pytest.param(Drain(81, "d1"), "try again", id="drain"),
+        pytest.param(SetReplicaCount(82, 2), "try again", id="replica-count"),
     ],
 )
 def test_an_answer_that_does_not_come_is_refused_in_time(

@@ -19,6 +19,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "cluster": "Name of the cluster",
     "zone": "Zone of this node, and of clients that name none",
     "data_center": "Data center of this node, and of clients that name none",
+    "weight": "How much of the data this data node takes, relative to others",
     "meta_addresses": "Meta nodes, HOST:PORT[,HOST:PORT...]",
     "lease_seconds": "A node or client that is silent for so long is gone",
     "renew_seconds": "How often a node renews its lease at meta",

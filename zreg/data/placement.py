@@ -29,6 +29,8 @@ class Placement:
         self.status: Status | None = None
         self.ring = Ring(())
         self.ring_epoch = -1
+        # On how many data nodes each datum is wanted; there may be fewer.
+        self.replica_count = 1
         self.unreconciled: dict[Incarnation, None] = {}
         self._epoch = 0
         # The sessions of the membership, departed ones too.
@@ -61,7 +63,7 @@ class Placement:
             for placement, guests in zip(self.ring.placements, self.ring.guests, strict=True)
         ]
 
-    def replica_count(self) -> int:
+    def wanted_copy_count(self) -> int:
         """Return how many replicas the buckets have of which this node is the primary, in all."""
         if self.incarnation is None:
             return 0
@@ -115,6 +117,7 @@ class Placement:
         Guests may come and go without that.
         """
         former, former_epoch = self._sessions, self._epoch
+        self.replica_count = membership.ring.replica_count
         self._take_members(membership)
         sessions = [m.incarnation for m in membership.of(Role.SESSION, *_LIVING, Status.DEPARTED)]
         living = {m.incarnation for m in membership.of(Role.SESSION, *_LIVING)}

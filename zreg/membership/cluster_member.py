@@ -106,6 +106,8 @@ class ClusterMember:
         reports_ready: bool = False,
     ) -> None:
         self.incarnation: Incarnation | None = None
+        # How many copies of buckets were equal, and how many a data node keeps; it tells meta.
+        self.copy_counts = 0, 0
         self._member = member
         self._config = config
         self._joiner = _Joiner(member=member, reports_ready=reports_ready)
@@ -239,9 +241,8 @@ class ClusterMember:
         """Renew the lease, or join if there is none."""
         connection = self._connection
         connection.note_asked(now)
-        request = _lease_request(
-            connection.next_request_id(), self._joiner, self.incarnation, self.membership
-        )
+        known = (self._joiner, self.incarnation, self.membership, self.copy_counts)
+        request = _lease_request(connection.next_request_id(), *known)
         return [connection.send(request), *self._copy.on_lease_asked()]
 
     # --- what meta says -----------------------------------------------------------------------
@@ -387,13 +388,17 @@ class ClusterMember:
 
 
 def _lease_request(
-    request_id: int, joiner: _Joiner, incarnation: Incarnation | None, membership: Membership
+    request_id: int,
+    joiner: _Joiner,
+    incarnation: Incarnation | None,
+    membership: Membership,
+    copy_counts: tuple[int, int],
 ) -> Join | Renew:
     """Return the request to renew the lease of an incarnation, or to join if there is none."""
     cluster_id, epoch = membership.cluster_id, membership.epoch
     if incarnation is None:
         return Join(request_id, joiner.member, cluster_id, epoch, joiner.reports_ready)
-    return Renew(request_id, incarnation, cluster_id, epoch)
+    return Renew(request_id, incarnation, cluster_id, epoch, *copy_counts)
 
 
 def _cached_log(membership: Membership) -> Log:

@@ -17,12 +17,21 @@ from zreg.meta.members.member_registrar import MemberRegistrar
 from zreg.meta.members.memory.node_memory import NodeMemory
 from zreg.meta.members.meta_members import MetaMembers
 from zreg.meta.members.newcomers import Newcomers
+from zreg.meta.members.replica_count_requests import ReplicaCountRequests
 from zreg.meta.setting_requests import SettingRequests
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, RingParameters
 from zreg.wire.log_commands import Found
-from zreg.wire.membership_messages import Drain, Join, Leave, Ready, Renew, ReportGone
+from zreg.wire.membership_messages import (
+    Drain,
+    Join,
+    Leave,
+    Ready,
+    Renew,
+    ReportGone,
+    SetReplicaCount,
+)
 from zreg.wire.messages import Message
 from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting
@@ -34,6 +43,7 @@ REQUESTS: Final = (
     Leave,
     Ready,
     Drain,
+    SetReplicaCount,
     SetSetting,
     FetchSettings,
     AddMeta,
@@ -70,6 +80,7 @@ class Leader:
         )
         self.newcomers = Newcomers(state, proposals, self.departures, memory.flap_damping)
         self._drain_requests = DrainRequests(state, proposals)
+        self._replica_counts = ReplicaCountRequests(state, proposals)
         self.failure_checks = FailureChecks(state, self.departures, memory)
         self.meta_members = MetaMembers(member, state, raft_driver, proposals, now=now)
         self.handover = LeaderHandover(raft_driver)
@@ -120,12 +131,15 @@ class Leader:
                 return self._settings.on_set_setting(peer, message)
             case FetchSettings():
                 return self._settings.on_fetch_settings(peer, message)
+            case SetReplicaCount():
+                return self._replica_counts.on_set_replica_count(peer, message)
             case AddMeta():
                 return self.voters.on_add_meta(peer, message)
             case RemoveMeta():
                 return self.voters.on_remove_meta(peer, message)
             case FetchMetaNodes():
-                return self.voters.on_fetch_meta_nodes(peer, message)
+                copying = self._memory.copy_progress.unfinished(self._state.membership)
+                return self.voters.on_fetch_meta_nodes(peer, message, copying)
             case _:
                 return None
 

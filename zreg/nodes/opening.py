@@ -76,6 +76,7 @@ def new_member(
         changes_address,
         zone=settings.config.zone,
         data_center=settings.config.data_center,
+        weight=settings.config.weight,
         process_id=os.urandom(16),
     )
 

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from zreg.config import Limits
-from zreg.model import NO_INCARNATION, Incarnation, Member, Membership, Status
+from zreg.model import NO_INCARNATION, Incarnation, Member, Membership, ReplicaCount, Status
 from zreg.wire.settings_messages import Setting
 
 
@@ -109,6 +109,12 @@ class Recover(Command, tag=11, frozen=True, array_like=True):
     """Raise the epoch above all that the lost nodes can have reached, after a lost quorum."""
 
 
+class ChangeReplicaCount(Command, tag=12, frozen=True, array_like=True):
+    """Keep each datum on so many data nodes; a new ring begins."""
+
+    replica_count: ReplicaCount
+
+
 AnyCommand = (
     Found
     | AdmitMeta
@@ -121,6 +127,7 @@ AnyCommand = (
     | ChangeSetting
     | DropMeta
     | Recover
+    | ChangeReplicaCount
 )
 
 

@@ -5,7 +5,15 @@ from typing import Annotated
 from msgspec import Meta
 
 from zreg.config import Limits
-from zreg.model import NO_INCARNATION, Count, Incarnation, Label, Member, Membership
+from zreg.model import (
+    NO_INCARNATION,
+    Count,
+    Incarnation,
+    Label,
+    Member,
+    Membership,
+    ReplicaCount,
+)
 from zreg.wire.fields import ClusterId, Detail, RequestId
 from zreg.wire.record import Message
 
@@ -61,6 +69,18 @@ class Drain(Message, tag=46, frozen=True, array_like=True, gc=False):
     incarnation_epoch: Count = 0
 
 
+class SetReplicaCount(Message, tag=49, frozen=True, array_like=True, gc=False):
+    """Any peer to meta or a session: keep each datum on so many data nodes, its primary included.
+
+    An empty `cluster_id` stands for the receiver's. Meta answers `Accepted` when the membership has
+    that count, or `Refused`.
+    """
+
+    request_id: RequestId
+    replica_count: ReplicaCount
+    cluster_id: ClusterId = b""
+
+
 class Join(Message, tag=50, frozen=True, array_like=True, gc=False):
     """Node to meta: add the node to the membership.
 
@@ -79,13 +99,16 @@ class Join(Message, tag=50, frozen=True, array_like=True, gc=False):
 class Renew(Message, tag=51, frozen=True, array_like=True, gc=False):
     """Node to meta: renew the lease. The node follows the membership at `epoch`.
 
-    Meta answers `Renewed` or `Refused`.
+    A data node tells of how many buckets it keeps copies, and how many of these were equal to those
+    of their primaries. Meta answers `Renewed` or `Refused`.
     """
 
     request_id: RequestId
     incarnation: Incarnation
     cluster_id: ClusterId
     epoch: Count
+    equal_copy_count: Count = 0
+    kept_copy_count: Count = 0
 
 
 class Renewed(Message, tag=52, frozen=True, array_like=True, gc=False):

@@ -65,6 +65,7 @@ WireMessage = (
     | membership.MembershipReply
     | membership.Ready
     | membership.Drain
+    | membership.SetReplicaCount
     | settings.SetSetting
     | settings.FetchSettings
     | settings.SettingsReply

@@ -6,7 +6,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from zreg.model import Address, Count, Label, NodeId
+from zreg.config import Limits
+from zreg.model import Address, Count, Incarnation, Label, NodeId
 from zreg.wire.fields import ClusterId, Detail, RequestId
 from zreg.wire.record import Message
 
@@ -106,10 +107,23 @@ class MetaNodeStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     trouble: Detail = ""
 
 
+class CopyProgress(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How many of the copies that a data node keeps were equal to those of their primaries.
+
+    Copies are counted in buckets, under the present ring. 0 of 0: it has told nothing under this
+    ring yet.
+    """
+
+    incarnation: Incarnation
+    equal_count: Count
+    kept_count: Count
+
+
 class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
     """Answer of the leader to `FetchMetaNodes`: the meta nodes by id, and the leader's last index.
 
     `configuration_index` and `configuration_term` are those of the entry that names these nodes.
+    `copying` has the data nodes that have not made all their copies yet.
     """
 
     request_id: RequestId
@@ -118,6 +132,7 @@ class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
     configuration_index: Count
     nodes: Annotated[tuple[MetaNodeStatus, ...], Meta(max_length=64)]
     configuration_term: Count = 0
+    copying: Annotated[tuple[CopyProgress, ...], Meta(max_length=Limits.members_max)] = ()
 
 
 class MetaDeclined(Introduction, tag=76, frozen=True, array_like=True, gc=False):

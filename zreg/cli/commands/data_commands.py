@@ -1,11 +1,13 @@
-"""`zreg data`: run one data node; or have one leave after it has handed over its data."""
+"""`zreg data`: run one data node, have one leave, or change the number of copies."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Final
 
 import typer
 
 from zreg.cli.commands.node_commands import build_data, start_unless_command
+from zreg.cli.copy_wait import copying_now, copying_of, wait_with_bar
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import (
     Cluster,
@@ -22,11 +24,21 @@ from zreg.cli.output import say
 from zreg.cli.process.children import ParentPid
 from zreg.cli.process.node_options import CONFIG_FIELDS, SHARED_OPTION_FIELDS
 from zreg.cli.repeated_ask import RepeatedAsk
+from zreg.cli.ring_report import cost_text
 from zreg.cli.targets import find_target
+from zreg.config import Limits
 from zreg.errors import Error, UnknownNodeError, UsageError
 from zreg.model import Incarnation, Member, Membership, Role, checked_node_id
+from zreg.primitives.ring import ring_of
+from zreg.primitives.ring_plan import RingChange, cost_of, planned_membership
 from zreg.wire.common_messages import Accepted
-from zreg.wire.membership_messages import Drain, FetchMembership, MembershipReply
+from zreg.wire.membership_messages import (
+    Drain,
+    FetchMembership,
+    MembershipReply,
+    SetReplicaCount,
+)
+from zreg.wire.meta_messages import CopyProgress
 
 # `drain_seconds`, and some more to hear of the end.
 _TIMEOUT_SECONDS: Final = 90.0
@@ -66,16 +78,65 @@ def drain(
     incarnation = to_drain(membership, node_id).incarnation
     _begin(asking, membership.cluster_id, incarnation)
     say(f"{node_id} is LEAVING and hands over its data: waiting until it has left")
+
+    def look() -> Sequence[CopyProgress] | None:
+        is_left = not _membership(asking).has_living(incarnation)
+        return None if is_left else copying_of(asking, incarnation)
+
+    if not wait_with_bar(asking, "handing over", look):
+        raise CommandFailedError(
+            f"{node_id} has not left within {timeout_seconds:g} s, and goes on: see "
+            "`zreg nodes`, or wait again with the same command"
+        )
+    say(farewell(_membership(asking), node_id))
+
+
+@app.command("replica-count")
+def replica_count(
+    count: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="COUNT",
+            min=1,
+            max=Limits.replica_count_max,
+            help="Keep each datum on so many data nodes; without it, show how many.",
+        ),
+    ] = None,
+    *,
+    url: Url = None,
+    meta: Meta = None,
+    cluster: Cluster = None,
+    timeout_seconds: Timeout = _TIMEOUT_SECONDS,
+) -> None:
+    """Show or change on how many data nodes each datum is, and wait until the copies are made."""
+    asking = RepeatedAsk(find_target(url, meta, cluster), timeout_seconds)
     membership = _membership(asking)
-    while membership.has_living(incarnation):
-        if not asking.has_time():
-            raise CommandFailedError(
-                f"{node_id} has not left within {timeout_seconds:g} s, and goes on: see "
-                "`zreg nodes`, or wait again with the same command"
-            )
-        asking.pause()
-        membership = _membership(asking)
-    say(farewell(membership, node_id))
+    if count is None:
+        say(count_text(membership))
+        return
+    if count == membership.ring.replica_count:
+        say(f"nothing to change: {count_text(membership)}")
+        return
+    planned = planned_membership(membership, RingChange(replica_count=count))
+    question = partial(SetReplicaCount, replica_count=count, cluster_id=membership.cluster_id)
+    asking.until_done(lambda: asking.ask_once((question, Accepted)))
+    say(f"{count_text(planned)}: {cost_text(cost_of(ring_of(membership), ring_of(planned)))}")
+    if not wait_with_bar(asking, "making copies", lambda: copying_now(asking)):
+        raise CommandFailedError(
+            f"the copies were not all made within {timeout_seconds:g} s; the data nodes go on: see "
+            "`zreg nodes`"
+        )
+    say("all copies are made")
+
+
+def count_text(membership: Membership) -> str:
+    """Return on how many data nodes each datum is."""
+    wanted, working = membership.ring.replica_count, len(membership.of(Role.DATA))
+    text = f"replica_count is {wanted}"
+    if working >= wanted:
+        return text
+    nodes = "1 data node is" if working == 1 else f"{working} data nodes are"
+    return f"{text}, but only {nodes} WORKING"
 
 
 def to_drain(membership: Membership, node_id: str) -> Member:

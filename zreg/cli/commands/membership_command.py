@@ -1,5 +1,6 @@
 """`zreg nodes`: the members of the cluster."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from zreg.cli.ask import ask_now
@@ -9,7 +10,7 @@ from zreg.cli.targets import Target, find_target
 from zreg.errors import RefusedError, UnavailableError
 from zreg.model import Member, Role
 from zreg.wire.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.meta_messages import FetchMetaNodes, MetaNodesReply
+from zreg.wire.meta_messages import CopyProgress, FetchMetaNodes, MetaNodesReply
 
 _TIMEOUT_SECONDS: Final = 5.0
 # Meta's leader answers at once, and a session without a leader says so within this time.
@@ -37,7 +38,7 @@ def nodes(
     if isinstance(meta_nodes, str):
         complain(f"{meta_nodes}; the list shows the last known membership")
     if output is Format.JSON:
-        say_json([_member_json(each, status_of(each, meta_nodes)) for each in members])
+        say_json([_member_json(each, meta_nodes) for each in members])
         return
     columns = ["role", "node id", "status", "address", "zone"]
     is_wide = output is Format.WIDE
@@ -45,6 +46,8 @@ def nodes(
         columns += ["joined at", "data center", "weight", "broadcasts at"]
     rows = [_member_row(each, status_of(each, meta_nodes), is_wide=is_wide) for each in members]
     print_table(columns, rows)
+    for progress in copying_of(members, meta_nodes):
+        say(progress_text(progress))
     say(f"epoch {reply.membership.epoch}, ring epoch {reply.membership.ring_epoch}")
 
 
@@ -74,6 +77,22 @@ def status_of(member: Member, meta_nodes: MetaNodesReply | str) -> str:
     return "SILENT" if is_silent else member.status.name
 
 
+def copying_of(members: Iterable[Member], meta_nodes: MetaNodesReply | str) -> list[CopyProgress]:
+    """Return how far the members are that have copies to make."""
+    progresses = meta_nodes.copying if isinstance(meta_nodes, MetaNodesReply) else ()
+    living = {member.incarnation for member in members if member.role is Role.DATA}
+    return [each for each in progresses if each.kept_count and each.incarnation in living]
+
+
+def progress_text(progress: CopyProgress) -> str:
+    """Return how far a data node is with its copies, for people."""
+    equal, kept = progress.equal_count, progress.kept_count
+    return (
+        f"{progress.incarnation.node_id} makes copies: {equal} of {kept} buckets are equal "
+        f"({100 * equal // kept} %)"
+    )
+
+
 def _member_row(member: Member, status: str, *, is_wide: bool) -> list[str]:
     row = [
         member.role.name.lower(),
@@ -93,11 +112,18 @@ def _member_row(member: Member, status: str, *, is_wide: bool) -> list[str]:
     return row
 
 
-def _member_json(member: Member, status: str) -> Json:
+def _member_json(member: Member, meta_nodes: MetaNodesReply | str) -> Json:
+    copying = copying_of([member], meta_nodes)
     return {
         "role": member.role.name.lower(),
         "node_id": member.node_id,
-        "status": status,
+        "status": status_of(member, meta_nodes),
+        "copying": {
+            "equal_buckets": copying[0].equal_count,
+            "kept_buckets": copying[0].kept_count,
+        }
+        if copying
+        else None,
         "address": member.address.removeprefix("tcp://"),
         "changes_address": member.changes_address.removeprefix("tcp://"),
         "zone": member.zone,

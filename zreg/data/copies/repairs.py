@@ -110,6 +110,11 @@ class Repairs:
         """Whether each copy was equal to that of its primary under this ring."""
         return len(self._verified) == len(self._equal_at)
 
+    @property
+    def copy_counts(self) -> tuple[int, int]:
+        """How many copies were equal to those of their primaries under this ring, and all."""
+        return len(self._verified), len(self._equal_at)
+
     def on_roles(self, now: float, *, has_new_ring: bool) -> None:
         """Take the copies that this node keeps now.
 

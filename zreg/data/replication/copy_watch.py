@@ -30,7 +30,8 @@ class CopyWatch:
         elif self._lacking_since is None:
             self._lacking_since = now
         self._present = len(self._placement.ring.placements[0])
-        self._most = max(self._most, self._present)
+        # Fewer copies may be wanted than before.
+        self._most = max(min(self._most, self._placement.replica_count), self._present)
 
     def problem(self, now: float) -> str:
         """Return what is wrong, for people; empty if nothing is."""

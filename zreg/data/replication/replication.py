@@ -97,7 +97,7 @@ class Replication:
         self._members = members
         guests = (m for m in members if m.status is not Status.WORKING)
         self._guests = frozenset(str(m.incarnation) for m in guests)
-        self._wanted_count = self._placement.replica_count()
+        self._wanted_count = self._placement.wanted_copy_count()
         holders = self._placement.holders()
         held: dict[str, list[int]] = {}
         for bucket, nodes in enumerate(holders):

@@ -26,6 +26,7 @@ from zreg.tcp_address import why_no_address
 from zreg.wire.common_messages import Accepted
 from zreg.wire.meta_messages import (
     AddMeta,
+    CopyProgress,
     FetchMetaNodes,
     MetaNodesReply,
     MetaNodeState,
@@ -58,8 +59,10 @@ class Voters:
         """Show the nodes."""
         return f"<Voters {', '.join(self._raft_driver.raft.configuration.members)}>"
 
-    def on_fetch_meta_nodes(self, peer: Peer, message: FetchMetaNodes) -> list[Effect]:
-        """List the nodes of meta as the leader sees them."""
+    def on_fetch_meta_nodes(
+        self, peer: Peer, message: FetchMetaNodes, copying: tuple[CopyProgress, ...]
+    ) -> list[Effect]:
+        """List the nodes of meta as the leader sees them, and the data nodes that make copies."""
         status = self._raft_driver.raft.status()
         missing = self._raft_driver.peers.missing()
         nodes = tuple(
@@ -76,7 +79,7 @@ class Voters:
         )
         term, index = self._raft_driver.raft.log.configuration_position
         request_id, last_index = message.request_id, status.last_index
-        reply = MetaNodesReply(request_id, status.term, last_index, index, nodes, term)
+        reply = MetaNodesReply(request_id, status.term, last_index, index, nodes, term, copying)
         return [Send(Link.NODES, peer, reply)]
 
     # --- adding ------------------------------------------------------------------------------

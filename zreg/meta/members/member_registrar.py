@@ -67,6 +67,7 @@ class MemberRegistrar:
         self._failure_evidence = memory.failure_evidence
         self._flap_damping = memory.flap_damping
         self._session_graces = memory.session_graces
+        self._copy_progress = memory.copy_progress
 
     # --- joining and renewing ----------------------------------------------------------------
 
@@ -106,6 +107,8 @@ class MemberRegistrar:
         self._failure_evidence.clear(incarnation)
         if member.role is Role.SESSION:
             self._session_graces.on_session_renewed(now)
+        else:
+            self._copy_progress.note(renew)
         return [Send(Link.NODES, peer, Renewed(renew.request_id, self._state.epoch))]
 
     def _admit(self, peer: Peer, join: Join, now: float) -> list[Effect]:

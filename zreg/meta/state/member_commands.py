@@ -17,6 +17,7 @@ from zreg.wire.log_commands import (
     Admit,
     AdmitMeta,
     Adopt,
+    ChangeReplicaCount,
     Depart,
     DropMeta,
     Forget,
@@ -39,7 +40,17 @@ _NEXT_STATUSES: Final[Mapping[Status, tuple[Status, ...]]] = {
 }
 
 MemberCommand = (
-    Found | AdmitMeta | Admit | SetStatus | Depart | Forget | Raise | Adopt | DropMeta | Recover
+    Found
+    | AdmitMeta
+    | Admit
+    | SetStatus
+    | Depart
+    | Forget
+    | Raise
+    | Adopt
+    | DropMeta
+    | Recover
+    | ChangeReplicaCount
 )
 Result = tuple[Membership, Applied]
 
@@ -69,6 +80,8 @@ def apply_to_members(  # noqa: C901 -- a case per command
             return _drop_meta(membership, command.node_id)
         case Recover():
             return _recover(membership)
+        case ChangeReplicaCount():
+            return _change_replica_count(membership, command.replica_count)
         case _:
             assert_never(command)
 
@@ -189,6 +202,12 @@ def _recover(membership: Membership) -> Result:
         # This cluster was never founded. It is founded now, and there is nothing to go above.
         return membership, Applied()
     return _raise(membership, membership.epoch + RECOVERY_EPOCHS - 1)
+
+
+def _change_replica_count(membership: Membership, replica_count: int) -> Result:
+    if replica_count == membership.ring.replica_count or not membership.epoch:
+        return membership, Applied()
+    return steps.with_replica_count(membership, replica_count), Applied(is_changed=True)
 
 
 def _living(membership: Membership, incarnation: Incarnation) -> Member | None:

@@ -62,6 +62,16 @@ def with_status(membership: Membership, incarnation: Incarnation, status: Status
     return _next(membership, members, touches_ring=touches_ring)
 
 
+def with_replica_count(membership: Membership, replica_count: int) -> Membership:
+    """Return the membership with another number of copies of each datum.
+
+    The placements of a smaller number are parts of those of a larger one, so no copy that stays is
+    moved.
+    """
+    ring = replace(membership.ring, replica_count=replica_count)
+    return _next(replace(membership, ring=ring), membership.members, touches_ring=True)
+
+
 def forgotten(membership: Membership, incarnation: Incarnation) -> Membership:
     """Return the membership without a departed session.
 

@@ -19,7 +19,7 @@ from zreg.errors import LimitError, NotLeaderError, NotReadyError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.primitives.pending_requests import PendingRequests
 from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.membership_messages import Drain
+from zreg.wire.membership_messages import Drain, SetReplicaCount
 from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
 from zreg.wire.settings_messages import FetchSettings, SetSetting, SettingsReply
 
@@ -32,7 +32,9 @@ _LOOK_FIRST: Final = (
 )
 _REQUESTS_PER_CLIENT_MAX: Final = 10
 
-MetaRequest = SetSetting | FetchSettings | AddMeta | RemoveMeta | FetchMetaNodes | Drain
+# Made twice they change no more than once.
+RepeatableRequest = FetchSettings | FetchMetaNodes | Drain | SetReplicaCount
+MetaRequest = SetSetting | AddMeta | RemoveMeta | RepeatableRequest
 MetaAnswer = SettingsReply | MetaNodesReply | Accepted | Refused
 
 
@@ -163,7 +165,7 @@ class MetaProxy:
         if not why:
             why = "meta is not connected yet" if self._leader is None else "meta does not answer"
         advice = "try again"
-        may_repeat = isinstance(forwarded.request, FetchSettings | FetchMetaNodes | Drain)
+        may_repeat = isinstance(forwarded.request, RepeatableRequest)
         if (forwarded.was_sent or forwarded.is_in_doubt) and not may_repeat:
             advice = _LOOK_FIRST
         return f"{why[: Limits.detail_characters_max - len(advice) - 2]}: {advice}"

@@ -1,6 +1,7 @@
 """What the leader alone knows of nodes: it is in memory only, and begins anew with each leader."""
 
 from zreg.config import Config
+from zreg.meta.members.memory.copy_progresses import CopyProgresses
 from zreg.meta.members.memory.countdowns import Countdowns
 from zreg.meta.members.memory.failure_evidence import FailureEvidence
 from zreg.meta.members.memory.flap_damping import FlapDamping
@@ -10,7 +11,7 @@ from zreg.model import Membership, Role, Status
 
 
 class NodeMemory:
-    """Leases, evidence of failures, departures with their waits, graces, and times to drain."""
+    """Leases, evidence of failures, departures with their waits, graces, times to drain, copies."""
 
     def __init__(self, config: Config, *, now: float) -> None:
         self.lease_holders = LeaseHolders(config.lease_seconds, now=now)
@@ -19,6 +20,7 @@ class NodeMemory:
         self.session_graces = SessionGraces(config)
         # How long each LEAVING data node may still hand over its data.
         self.drain_times = Countdowns(config.drain_seconds, config.lease_seconds)
+        self.copy_progress = CopyProgresses()
 
     def begin(self, membership: Membership, now: float) -> None:
         """Begin to lead: each node has a whole lease from now on, and each wait and grace too."""
@@ -27,6 +29,7 @@ class NodeMemory:
         self.flap_damping.forget_waits()
         self.session_graces.begin()
         self.drain_times.begin()
+        self.copy_progress.begin()
 
     def follow(self, membership: Membership, now: float) -> None:
         """Take the membership as it is now: who has a grace, waits, or drains."""
@@ -34,3 +37,4 @@ class NodeMemory:
         self.flap_damping.follow(membership, now)
         leaving = membership.of(Role.DATA, Status.LEAVING)
         self.drain_times.follow(member.incarnation for member in leaving)
+        self.copy_progress.follow(membership)

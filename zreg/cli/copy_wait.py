@@ -1,0 +1,87 @@
+"""Wait until data nodes have made their copies, with a progress bar in a terminal."""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from zreg.cli.repeated_ask import RepeatedAsk
+from zreg.errors import RefusedError, UnavailableError
+from zreg.model import Incarnation
+from zreg.wire.meta_messages import CopyProgress, FetchMetaNodes, MetaNodesReply
+
+_QUESTION: Final = FetchMetaNodes, MetaNodesReply
+
+
+class CopyBar:
+    """A progress bar on stderr, which is for people only; without a terminal it shows nothing."""
+
+    def __init__(self, what: str) -> None:
+        self._progress = Progress(
+            TextColumn(what),
+            BarColumn(),
+            TextColumn("{task.completed:.0f} of {task.total:.0f} buckets"),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._progress.add_task(what, total=1, visible=False)
+
+    def __enter__(self) -> Self:
+        """Show the bar from the first progress on."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+    def show(self, copying: Iterable[CopyProgress]) -> None:
+        """Show how far these data nodes are together."""
+        equal, kept = totals_of(copying)
+        if kept:
+            self._progress.update(self._task, completed=equal, total=kept, visible=True)
+
+
+def totals_of(copying: Iterable[CopyProgress]) -> tuple[int, int]:
+    """Return how many copies are equal, and how many are kept, on several data nodes together."""
+    equal = kept = 0
+    for progress in copying:
+        equal += progress.equal_count
+        kept += progress.kept_count
+    return equal, kept
+
+
+def wait_with_bar(
+    asking: RepeatedAsk, what: str, look: Callable[[], Sequence[CopyProgress] | None]
+) -> bool:
+    """Look again and again, until `look` returns None; return False if time runs out before."""
+    with CopyBar(what) as bar:
+        while (copying := look()) is not None:
+            if not asking.has_time():
+                return False
+            bar.show(copying)
+            asking.pause()
+        return True
+
+
+def copying_now(asking: RepeatedAsk) -> Sequence[CopyProgress] | None:
+    """Return how far the data nodes are that have not made all copies yet; None if all have."""
+    return asking.until_done(lambda: asking.ask_once(_QUESTION)).copying or None
+
+
+def copying_of(asking: RepeatedAsk, incarnation: Incarnation) -> Sequence[CopyProgress]:
+    """Return how far one data node is, if meta can say so now."""
+    try:
+        reply = asking.ask_once(_QUESTION)
+    except (RefusedError, UnavailableError):
+        return ()
+    return [each for each in reply.copying if each.incarnation == incarnation]
