@@ -2,12 +2,19 @@
 
 import pytest
 
+from zreg.testing.sim.buggify import Buggify
 from zreg.testing.workloads.chaos_workload import ChaosLife
 
 
 @pytest.mark.parametrize("seed", range(1, 21))
 def test_no_view_loses_a_living_publisher_under_any_faults(seed: int) -> None:
     ChaosLife(seed).run()
+
+
+@pytest.mark.parametrize("seed", range(101, 107))
+def test_unkind_bounds_and_times_make_no_fault_worse(seed: int) -> None:
+    with Buggify(seed):
+        ChaosLife(seed).run()
 
 
 @pytest.mark.parametrize("seed", [22, 51, 53])

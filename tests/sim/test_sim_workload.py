@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from zreg.model import data_info_id
+from zreg.testing.sim.buggify import POINTS, Buggify
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.sim.disk import SimDisk
 from zreg.testing.workloads.cluster_workload import Workload
@@ -31,6 +32,22 @@ def test_views_never_lose_a_living_publisher_and_end_with_what_is_published(seed
 def test_seeds_that_found_a_bug_stay_green(seed: int) -> None:
     """They run without what came later, so the lives are those of then."""
     Workload(seed, settings_client_count=0, has_leaving=False).run()
+
+
+@pytest.mark.parametrize("seed", range(101, 113))
+def test_unkind_bounds_and_times_break_no_promise(seed: int) -> None:
+    with Buggify(seed) as points:
+        assert points.counts, "the seed chooses no point"
+        Workload(seed).run()
+
+
+def test_the_points_are_off_after_a_life_and_the_same_for_a_seed() -> None:
+    before = [getattr(point.owner, point.name) for point in POINTS]
+    with Buggify(101) as points:
+        inside = [getattr(point.owner, point.name) for point in POINTS]
+    assert inside != before == [getattr(point.owner, point.name) for point in POINTS]
+    assert Buggify(101).counts == points.counts
+    assert all(value != point.value for point, value in zip(POINTS, before, strict=True))
 
 
 def test_nodes_follow_the_membership_by_its_changes_and_not_by_the_whole() -> None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 # The most requests to one data node that may be unanswered at a time; the rest waits in `unsent`,
 # until half of the window is free: each look at a long queue costs some time.
 _WINDOW: Final = 4096
-_WINDOW_STEP: Final = _WINDOW // 2
 # How many digests in a row have to differ before everything is compared: requests under way and
 # changes of the ring explain one.
 UNEQUAL_MAX: Final = 2
@@ -155,7 +154,7 @@ class NodeQueue:
         if len(unsent) <= room:
             self.unsent = {}
             return unsent.values()
-        if room < _WINDOW_STEP:
+        if room < _WINDOW // 2:
             return ()
         fitting = dict(islice(unsent.items(), room))
         for publisher_id in fitting:

@@ -7,7 +7,10 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Final, Protocol
+
+from zreg.testing.sim.buggify import POINTS, Buggify
 
 # With fewer seeds a rare kind may be missing by chance.
 SEEDS_MIN: Final = 50
@@ -30,9 +33,16 @@ class Campaign:
     """Runs the lives of seeds, prints failures as they come, and reports at the end."""
 
     def __init__(
-        self, kinds: Iterable[str] = (), *, failures_max: int = 5, characters_max: int = 3000
+        self,
+        kinds: Iterable[str] = (),
+        *,
+        failures_max: int = 5,
+        characters_max: int = 3000,
+        is_buggified: bool = False,
     ) -> None:
-        self._kinds = tuple(kinds)
+        self._is_buggified = is_buggified
+        points = map(str, POINTS) if is_buggified else ()
+        self._kinds = (*kinds, *points)
         self._failures_max = failures_max
         self._characters_max = characters_max
         self.run_count = 0
@@ -48,17 +58,20 @@ class Campaign:
         """Run the life of each seed; return 0 if all passed and every kind of fault fired."""
         for seed in seeds:
             self.run_count += 1
-            life = new_life(seed)
-            try:
-                life.run()
-            except Exception as error:  # noqa: BLE001 -- any error belongs to its seed
-                self.failed.append(seed)
-                text = f"seed {seed}: {type(error).__name__}: {error}"
-                sys.stdout.write(f"{text[: self._characters_max]}\n---\n")
-                sys.stdout.flush()
-            else:
-                on_passed(seed)
+            with nullcontext() if not self._is_buggified else Buggify(seed) as points:
+                life = new_life(seed)
+                try:
+                    life.run()
+                except Exception as error:  # noqa: BLE001 -- any error belongs to its seed
+                    self.failed.append(seed)
+                    text = f"seed {seed}: {type(error).__name__}: {error}"
+                    sys.stdout.write(f"{text[: self._characters_max]}\n---\n")
+                    sys.stdout.flush()
+                else:
+                    on_passed(seed)
             self.counts += life.fault_counts
+            if points is not None:
+                self.counts += points.counts
             if len(self.failed) >= self._failures_max:
                 break
         return self._report()
@@ -85,5 +98,8 @@ def campaign_parser(description: str | None, seeds: str) -> argparse.ArgumentPar
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--seeds", type=parse_seeds, default=seeds, help="FIRST-LAST")
     parser.add_argument("--failures", type=int, default=5, help="stop after so many")
+    parser.add_argument(
+        "--buggify", action="store_true", help="choose unkind bounds and times by the seed"
+    )
     parser.add_argument("--characters", type=int, default=3000, help="of each failure's report")
     return parser

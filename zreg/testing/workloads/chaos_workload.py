@@ -137,7 +137,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=30)
     arguments = parser.parse_args(argv)
     campaign = Campaign(
-        FAULT_KINDS, failures_max=arguments.failures, characters_max=arguments.characters
+        FAULT_KINDS,
+        failures_max=arguments.failures,
+        characters_max=arguments.characters,
+        is_buggified=arguments.buggify,
     )
     return campaign.run(arguments.seeds, lambda seed: ChaosLife(seed, steps=arguments.steps))
 

@@ -190,7 +190,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # Only a life with settings clients cuts the leader off.
     kinds = [kind for kind in FAULT_KINDS if arguments.settings_clients or " cut " not in kind]
-    campaign = Campaign(kinds, failures_max=arguments.failures, characters_max=arguments.characters)
+    campaign = Campaign(
+        kinds,
+        failures_max=arguments.failures,
+        characters_max=arguments.characters,
+        is_buggified=arguments.buggify,
+    )
     return campaign.run(arguments.seeds, new_life, on_passed=print_digest)
 
 
