@@ -107,7 +107,11 @@ class ChaosFaults:
             self._be_a_black_hole,
         ]
         if self.has_ring_changes:
-            kinds += [self._add_data_node, self._changes.leave]
+            kinds += [
+                self._add_data_node,
+                self._changes.leave,
+                self._changes.change_replica_count,
+            ]
         self.rng.choice(kinds)()
 
     def end_due(self) -> None:

@@ -110,7 +110,9 @@ class Workload:
             faults.start_one,
             faults.changes.add,
         ]
-        return often * 2 + rare + ([faults.changes.leave] if self.has_leaving else [])
+        if self.has_leaving:
+            rare += [faults.changes.leave, faults.changes.change_replica_count]
+        return often * 2 + rare
 
     def _freeze(self) -> None:
         name, seconds = self.faults.choose_freeze()

@@ -3,15 +3,23 @@
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from zreg.effects import HandedOver, HandOver
+from zreg.effects import HandedOver, HandOver, Link
 from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.one_question import OneQuestion
+from zreg.wire.membership_messages import SetReplicaCount
 
 if TYPE_CHECKING:
     from collections import Counter
 
     from zreg.testing.sim.sim_process import Process
 
-CHANGE_KINDS: Final = ("data node added", "data node leaving", "data node left")
+CHANGE_KINDS: Final = (
+    "data node added",
+    "data node leaving",
+    "data node left",
+    "replica count changed",
+)
+_REPLICA_COUNTS: Final = (1, 2, 3)
 
 
 class DataNodeChanges:
@@ -32,6 +40,7 @@ class DataNodeChanges:
         self._count = data_nodes
         self._count_max = data_nodes_max
         self._leaving: dict[str, Process] = {}
+        self._operators: list[str] = []
 
     @property
     def names(self) -> list[str]:
@@ -54,6 +63,17 @@ class DataNodeChanges:
             self.counts["data node leaving"] += 1
             self._leaving[name] = sim.processes[name]
             sim.post(name, HandOver())
+
+    def change_replica_count(self) -> None:
+        """Let an operator ask all meta nodes for another number of copies; the leader does it."""
+        sim = self.cluster.sim
+        for name in self._operators:
+            sim.kill(name)
+        self._operators = [f"operator-of-{name}" for name in self.cluster.meta_names]
+        self.counts["replica count changed"] += 1
+        request = SetReplicaCount(1, self.rng.choice(_REPLICA_COUNTS))
+        for name, meta in zip(self._operators, self.cluster.meta_names, strict=True):
+            sim.add(name, OneQuestion(Link.NODES, f"tcp://{meta}:9610", request), {})
 
     def end_left(self) -> list[str]:
         """Stop the nodes that have handed over; return them: they are down now."""
