@@ -1,0 +1,1 @@
+"""Data nodes killed one after the other: `python -m zreg.testing.processes.rolling`."""
