@@ -100,6 +100,14 @@ class Worker:
         line = self.process.stdout.readline()
         assert line == "ready\n", f"the worker did not get ready: {line!r}"
 
+    def ask(self) -> str:
+        """Write a line to the process, and return the line that it answers."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
     def kill(self) -> None:
         """Kill the process, so that its client says no goodbye."""
         self.process.kill()

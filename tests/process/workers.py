@@ -1,11 +1,17 @@
 """Programs that the process tests start, freeze and kill: `python workers.py ROLE URL …`.
 
-Each prints one line when it is ready and then stays until its standard input is closed.
+Each prints one line when it is ready and then stays until its standard input is closed. `rewrite`
+answers one line of input before.
 """
 
+import json
+import select
 import sys
 
 import zreg
+
+_REWRITE_SECONDS = 0.05
+_REWRITES_MIN = 10
 
 
 def publish(url: str, data_id: str, count: str, prefix: str) -> None:
@@ -14,6 +20,7 @@ def publish(url: str, data_id: str, count: str, prefix: str) -> None:
     publications = [client.publish(data_id, f"{prefix}-{n}") for n in range(int(count))]
     for publication in publications:
         publication.wait_registered(timeout_seconds=30)
+    _say("ready")
     _stay(client)
 
 
@@ -21,15 +28,51 @@ def subscribe(url: str, data_id: str) -> None:
     """Subscribe to one id; write a line when its view is known."""
     client = zreg.Client(url)
     client.subscribe(data_id).wait_for(min_count=0, timeout_seconds=30)
+    _say("ready")
     _stay(client)
 
 
-def _stay(client: zreg.Client) -> None:
-    sys.stdout.write("ready\n")
+def rewrite(url: str, id_count: str, publisher_count: str, copies_min: str) -> None:
+    """Publish numbers that grow; on a line of input write what was accepted, as JSON.
+
+    For each publisher id: its data id, and the highest number accepted with so many copies. It is
+    ready when each publisher has some.
+    """
+    client = zreg.Client(url)
+    numbers = [0] * int(publisher_count)
+    publications = [
+        client.publish(f"counter-{n % int(id_count)}", "0") for n in range(len(numbers))
+    ]
+    accepted: dict[str, tuple[str, int]] = {}
+    is_ready = False
+    while not select.select([sys.stdin], [], [], _REWRITE_SECONDS)[0]:
+        for n, publication in enumerate(publications):
+            # Only this thread republishes: while it has copies, what it published last is accepted.
+            copies = publication.copies
+            if copies >= int(copies_min):
+                data_id = publication.data_info_id.partition("#")[0]
+                accepted[publication.publisher_id.hex()] = data_id, numbers[n]
+            if copies:
+                numbers[n] += 1
+                publication.republish(str(numbers[n]))
+        if not is_ready and len(accepted) == len(numbers) and min(numbers) >= _REWRITES_MIN:
+            is_ready = True
+            _say("ready")
+    sys.stdin.readline()
+    _say(json.dumps(accepted))
+    _stay(client)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def _stay(client: zreg.Client) -> None:
     sys.stdin.read()
     client.close()
 
 
 if __name__ == "__main__":
-    {"publish": publish, "subscribe": subscribe}[sys.argv[1]](*sys.argv[2:])
+    roles = {"publish": publish, "subscribe": subscribe, "rewrite": rewrite}
+    roles[sys.argv[1]](*sys.argv[2:])
