@@ -4,7 +4,6 @@ from pathlib import Path
 
 from conftest import StartCluster
 
-from zreg.testing.processes.rolling.campaign import Kill, run_campaign
 from zreg.testing.processes.rolling.crowd import Crowd, Size
 from zreg.testing.processes.rolling.reports import (
     Differences,
@@ -14,6 +13,7 @@ from zreg.testing.processes.rolling.reports import (
     differences,
     false_removals,
 )
+from zreg.testing.processes.rolling.rolling_campaign import Kill, run_campaign
 
 SMALL = Size(
     ids=10,

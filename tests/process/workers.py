@@ -11,7 +11,7 @@ import sys
 import zreg
 
 _REWRITE_SECONDS = 0.05
-_REWRITES_MIN = 10
+_REWRITES_MIN = 30
 
 
 def publish(url: str, data_id: str, count: str, prefix: str) -> None:
@@ -32,11 +32,11 @@ def subscribe(url: str, data_id: str) -> None:
     _stay(client)
 
 
-def rewrite(url: str, id_count: str, publisher_count: str, copies_min: str) -> None:
+def rewrite(url: str, id_count: str, publisher_count: str, copies_min: str, width: str) -> None:
     """Publish numbers that grow; on a line of input write what was accepted, as JSON.
 
-    For each publisher id: its data id, and the highest number accepted with so many copies. It is
-    ready when each publisher has some.
+    For each publisher id: its data id, and the highest number accepted with so many copies. Zeros
+    fill each number up to the width. The process is ready when all publishers have some numbers.
     """
     client = zreg.Client(url)
     numbers = [0] * int(publisher_count)
@@ -54,7 +54,7 @@ def rewrite(url: str, id_count: str, publisher_count: str, copies_min: str) -> N
                 accepted[publication.publisher_id.hex()] = data_id, numbers[n]
             if copies:
                 numbers[n] += 1
-                publication.republish(str(numbers[n]))
+                publication.republish(str(numbers[n]).zfill(int(width)))
         if not is_ready and len(accepted) == len(numbers) and min(numbers) >= _REWRITES_MIN:
             is_ready = True
             _say("ready")

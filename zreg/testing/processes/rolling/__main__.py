@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from zreg.testing.processes.rolling.campaign import Kill, run_campaign
 from zreg.testing.processes.rolling.crowd import Size
+from zreg.testing.processes.rolling.rolling_campaign import Kill, run_campaign
 
 
 def main() -> int:

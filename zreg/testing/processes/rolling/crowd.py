@@ -1,5 +1,6 @@
 """The publishers and subscribers of a campaign, in processes of their own."""
 
+import json
 import multiprocessing
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -74,12 +75,12 @@ class Crowd:
     def rest(self) -> Published:
         """Let the publishers end changing; return what they publish once all is accepted."""
         reports = _ask(self._publishers, REST)
-        return joined(msgspec.msgpack.decode(report, type=Published) for report in reports)
+        return joined(msgspec.convert(json.loads(report), Published) for report in reports)
 
     def seen(self) -> list[Seen]:
         """Return what each process of subscribers has seen."""
         reports = _ask(self._subscribers, REPORT)
-        return [msgspec.msgpack.decode(report, type=Seen) for report in reports]
+        return [msgspec.convert(json.loads(report), Seen) for report in reports]
 
     def kill_publishers(self) -> None:
         """Kill the processes of the publishers, so that their clients say no goodbye."""

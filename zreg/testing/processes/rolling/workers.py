@@ -109,7 +109,7 @@ def run_publishers(pipe: "Connection", task: PublisherTask) -> None:
         is_changing = command == BEGIN
         if command == REST:
             publishers.wait_accepted()
-        return msgspec.msgpack.encode(publishers.report())
+        return msgspec.json.encode(publishers.report())
 
     def next_command() -> bytes:
         while is_changing and not pipe.poll(pause):
@@ -162,7 +162,7 @@ class Subscribers:
 def run_subscribers(pipe: "Connection", task: SubscriberTask) -> None:
     """Subscribe, and report until the pipe is closed."""
     subscribers = Subscribers(task)
-    _serve(pipe, pipe.recv_bytes, lambda _: msgspec.msgpack.encode(subscribers.report()))
+    _serve(pipe, pipe.recv_bytes, lambda _: msgspec.json.encode(subscribers.report()))
     subscribers.close()
 
 
