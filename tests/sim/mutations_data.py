@@ -24,7 +24,6 @@ _LIVING = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 
 _snapshot = Mirror.snapshot
 _commit = DatumStore.commit
-_append = DatumStore._append
 _remove = DatumStore.remove
 _follow_ring = Placement.follow
 _follow_sessions = Writes.follow
@@ -50,12 +49,15 @@ def a_snapshot_merged_by_replacing() -> list[Patch]:
 def no_revision_for_quiet_changes() -> list[Patch]:
     """Every stored change takes the next counter value as its revision, also a quiet one."""
 
-    def commit(self: DatumStore, datum: Datum, epoch: int, now: float) -> Change | None:
-        if not datum.is_quiet:
+    def commit(self: DatumStore, datum: Datum, epoch: int, now: float) -> Change:
+        pending = datum.pending
+        assert pending is not None
+        if not pending.is_quiet:
             return _commit(self, datum, epoch, now)
         del self._dirty[datum.name]
-        datum.upserts, datum.removals = {}, {}
-        return None
+        datum.pending = None
+        merged = tuple(pending.upserts.values())
+        return Change(datum.revision, datum.revision, merged, (), is_quiet=True)
 
     return [(DatumStore, "commit", commit)]
 
@@ -73,11 +75,11 @@ def a_guard_against_sessions_in_their_grace() -> list[Patch]:
 def a_counter_per_datum() -> list[Patch]:
     """The counter is one per data node process, never reset, shared by all its ids."""
 
-    def append(self: DatumStore, datum: Datum, epoch: int, now: float) -> Change:
+    def commit(self: DatumStore, datum: Datum, epoch: int, now: float) -> Change:
         self._counter._counter = datum.revision.counter
-        return _append(self, datum, epoch, now)
+        return _commit(self, datum, epoch, now)
 
-    return [(DatumStore, "_append", append)]
+    return [(DatumStore, "commit", commit)]
 
 
 def no_fencing_of_a_deposed_primary() -> list[Patch]:

@@ -265,6 +265,39 @@ def test_a_node_that_joins_works_only_when_it_holds_all_that_it_will_own(seed: i
     assert are_placed(cluster)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_node_begins_to_work_with_every_write_that_was_accepted(seed: int) -> None:
+    """A write waits for a joining node that is in sync: it may be the primary a moment later."""
+    cluster, views = make_published(seed, data=3)
+    ids = {name: next(iter(publishers)) for name, publishers in published(cluster).items()}
+    cluster.data(4)
+    assert cluster.sim.run_until(lambda: status_of(cluster, "data-4") is Status.INITIAL, 1.0)
+    core = cluster.sim.processes["data-4"].core
+    registrations = cluster.sim.processes["session-1"].core._data.registrations
+    accepted: dict[DataInfoId, int] = {}
+    while core._placement.status is not Status.WORKING:
+        name = cluster.sim.rng.choice(NAMES)
+        cluster.publish("publisher", name, "alive", ids[name])
+        cluster.run(0.002)
+        if core._placement.status is not Status.WORKING:
+            accepted |= {r.name: r.publisher.version for r in registrations if r.copies}
+        promise(cluster.sim.now < 1100.0, "the node never works")
+
+    held = {name: publishers[ids[name]] for name, publishers in store_of(cluster, "data-4").items()}
+    behind = [
+        name
+        for name, version in accepted.items()
+        if core._placement.is_primary(name) and held[name].version < version
+    ]
+    promise(not behind, "a node works that lacks a write which was accepted")
+    none_is_lost(cluster, views, 2.0)
+
+
+def published(cluster: SimCluster) -> dict[DataInfoId, dict[bytes, Publisher]]:
+    """Return what the primaries hold."""
+    return {name: store_of(cluster, node)[name] for name, node in primaries(cluster).items()}
+
+
 def test_a_node_that_joins_counts_as_no_copy() -> None:
     cluster, _ = make_published(1, data=2)
     cluster.data(3)

@@ -24,11 +24,12 @@ from replica_fakes import (
     to_peer,
     to_replica,
     v,
+    with_status,
 )
 
 from zreg.data.replication.acceptances import Waiting
-from zreg.effects import WARNING, Effect, Log
-from zreg.model import DataInfoId
+from zreg.effects import WARNING, Effect, Log, Send
+from zreg.model import DataInfoId, Status
 from zreg.primitives.ring import bucket_of
 from zreg.wire.common_messages import Accepted
 from zreg.wire.replication_messages import Replicate
@@ -75,6 +76,26 @@ def test_a_write_is_accepted_at_once_with_one_copy_if_no_replica_is_in_sync() ->
 
     assert primary.end_turn() == [accepted(1, copies=1)]
     assert primary.acceptances.next_tick_at() is None
+
+
+def test_a_write_waits_for_a_joining_node_in_sync_that_counts_as_no_copy() -> None:
+    """A moment later that node may be the primary, and must not lack what was accepted."""
+    joining = with_status(make_membership(D1, D2), D2, Status.INITIAL)
+    primary = Primary(joining)
+    primary.connect(A)
+    primary.end_turn()
+    primary.write(published())
+    assert accepted(1, copies=1) in primary.end_turn(), "it is not in sync yet"
+    primary.compare(A)
+    primary.write(published(version=2), request_id=2)
+
+    assert not any(map(is_accepted, primary.end_turn()))
+    primary.ack(A, primary.replication.number)
+    assert primary.end_turn() == [accepted(2, copies=1)]
+
+
+def is_accepted(effect: Effect) -> bool:
+    return isinstance(effect, Send) and isinstance(effect.message, Accepted)
 
 
 def test_a_connected_replica_that_was_not_compared_gets_the_change_and_is_not_waited_for() -> None:
@@ -134,7 +155,7 @@ def test_a_late_replica_is_out_of_sync_and_the_write_is_accepted_without_it() ->
     assert primary.acceptances.tick(0.25) == [late(B)]
 
     assert primary.end_turn(0.25) == [accepted(1, copies=2)]
-    assert primary.replication.in_sync(bucket_of(NAME)) == (A,)
+    assert primary.replication.awaited(bucket_of(NAME)) == (A,)
 
 
 def test_a_late_replica_is_logged_once_and_holds_up_no_later_write() -> None:
@@ -164,11 +185,11 @@ def test_a_late_replica_is_in_sync_again_after_two_seconds_and_an_equal_digest()
     primary.acceptances.tick(0.25)
     primary.ack(A, 1)
     primary.compare(A, now=2.24)
-    assert primary.replication.in_sync(bucket_of(NAME)) == ()
+    assert primary.replication.awaited(bucket_of(NAME)) == ()
 
     primary.compare(A, now=2.25)
 
-    assert primary.replication.in_sync(bucket_of(NAME)) == (A,)
+    assert primary.replication.awaited(bucket_of(NAME)) == (A,)
 
 
 def test_a_lost_connection_ends_the_wait_for_its_replica() -> None:

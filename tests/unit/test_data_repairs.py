@@ -26,7 +26,13 @@ from replica_fakes import (
     v,
 )
 
-from zreg.data.copies.repairs import ACTIVE_MAX, ANSWER_SECONDS, NAMES_MAX, PAUSE_SECONDS
+from zreg.data.copies.repairs import (
+    ACTIVE_MAX,
+    ANSWER_SECONDS,
+    NAMES_MAX,
+    PAUSE_SECONDS,
+    PUBLISHERS_MAX,
+)
 from zreg.data.store.bucket import BucketRole
 from zreg.effects import Effect
 from zreg.model import ZERO, DataInfoId, Publisher, Removal, Version
@@ -375,6 +381,17 @@ def test_a_repair_asks_for_a_bounded_number_of_datums_at_once() -> None:
     assert take(replica, copy(2, names[NAMES_MAX - 1], published())) == [
         ask(FetchCopies(3, tuple(names[NAMES_MAX:])))
     ]
+
+
+def test_a_repair_asks_for_a_bounded_number_of_publishers_at_once() -> None:
+    """The primary sends what one request names in one turn."""
+    small, large, last = names_in_bucket(NAME, 3)
+    replica = make_repairing()
+
+    lines = ((small, 1, 7), (large, PUBLISHERS_MAX, 7), (last, 1, 7))
+    assert name_datums(replica, *lines) == [ask(FetchCopies(2, (small, large)))]
+    assert take(replica, copy(2, small, published())) == []
+    assert take(replica, copy(2, large, published())) == [ask(FetchCopies(3, (last,)))]
 
 
 def test_a_bounded_number_of_buckets_is_repaired_at_once() -> None:

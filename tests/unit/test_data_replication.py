@@ -105,7 +105,7 @@ def test_a_lost_connection_is_made_again_and_its_copies_are_not_in_sync() -> Non
     primary.end_turn()
 
     assert primary.lose(A) == A
-    assert primary.replication.in_sync(BUCKET) == (B,)
+    assert primary.replication.awaited(BUCKET) == (B,)
     primary.write(published())
     (change,) = primary.end_turn()
     assert change == sent(1, (NAME, change_of(1, published())), peer=B)
@@ -240,14 +240,14 @@ def test_a_number_that_was_not_sent_or_is_not_new_is_ignored() -> None:
 
 def test_an_equal_copy_is_in_sync_until_it_differs() -> None:
     primary = make_synced()
-    assert primary.replication.in_sync(BUCKET) == (A, B)
+    assert primary.replication.awaited(BUCKET) == (A, B)
 
     primary.compare(A, differing=[BUCKET])
-    assert primary.replication.in_sync(BUCKET) == (B,)
-    assert primary.replication.in_sync(OTHER_BUCKET) == (A, B)
+    assert primary.replication.awaited(BUCKET) == (B,)
+    assert primary.replication.awaited(OTHER_BUCKET) == (A, B)
     primary.compare(A)
 
-    assert primary.replication.in_sync(BUCKET) == (A, B)
+    assert primary.replication.awaited(BUCKET) == (A, B)
 
 
 def test_a_replica_is_in_sync_only_for_the_buckets_that_it_keeps_copies_of() -> None:
@@ -272,7 +272,7 @@ def test_a_comparison_under_another_ring_is_ignored() -> None:
         compared = BucketsCompared(ring_epoch, (BUCKET,), ())
         primary.replication.on_buckets_compared(A, compared, 0.0)
 
-    assert primary.replication.in_sync(BUCKET) == ()
+    assert primary.replication.awaited(BUCKET) == ()
 
 
 # --- rings ----------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def test_under_a_new_ring_all_copies_are_compared_again() -> None:
 
     assert primary.replication.follow(ring, has_new_ring=True) == []
 
-    assert primary.replication.in_sync(BUCKET) == ()
+    assert primary.replication.awaited(BUCKET) == ()
     assert primary.end_turn() == [
         all_digests(primary, A, EPOCH + 1),
         all_digests(primary, B, EPOCH + 1),
@@ -299,7 +299,7 @@ def test_a_membership_with_the_same_ring_leaves_the_replicas_in_sync() -> None:
 
     assert primary.replication.follow(members, has_new_ring=False) == []
 
-    assert primary.replication.in_sync(BUCKET) == (A, B)
+    assert primary.replication.awaited(BUCKET) == (A, B)
     assert primary.end_turn() == []
 
 
@@ -333,7 +333,7 @@ def test_a_replica_that_leaves_gets_changes_and_counts_no_more() -> None:
     assert primary.end_turn() == [
         to_replica(peer, Replicate(EPOCH + 1, 1, (change,))) for peer in (A, B)
     ]
-    assert primary.replication.in_sync(BUCKET) == (B,)
+    assert primary.replication.awaited(BUCKET) == (B,)
     assert primary.replication.copy_counts() == (len(primary.stream(B).buckets),) * 2
 
 

@@ -27,10 +27,11 @@ from zreg.wire.replication_messages import (
     OfferCopy,
 )
 
-# How many buckets are repaired at a time, and how many datums one request names: the primary goes
-# on to serve others between them.
+# How many buckets are repaired at a time, and how many datums one request names, with about so
+# many publishers together: the primary goes on to serve others between them.
 ACTIVE_MAX: Final = 4
 NAMES_MAX: Final = 64
+PUBLISHERS_MAX: Final = 2000
 # A repair without an answer, or a part of one, is given up; the next digest begins another one.
 ANSWER_SECONDS: Final = 5.0
 # A bucket that differs after its repair is repaired again after this time. The primary sends a
@@ -47,7 +48,8 @@ class Repair:
         # The request under way.
         self.request_id = 0
         self.named: set[DataInfoId] = set()
-        self.differing: deque[DataInfoId] = deque()
+        # The datums to fetch, each with the number of publishers that the primary has there.
+        self.differing: deque[tuple[DataInfoId, int]] = deque()
         # How many of the datums that the last request named have not arrived.
         self.awaited = 0
         self.publishers: dict[bytes, Publisher] = {}
@@ -162,14 +164,18 @@ class Repairs:
 
     def _fetch_copies(self, repair: Repair, now: float) -> list[Effect]:
         """Ask for the next datums that differ; go on with another bucket if there are none."""
-        count = min(NAMES_MAX, len(repair.differing))
-        names = tuple(repair.differing.popleft() for _ in range(count))
+        names: list[DataInfoId] = []
+        publishers_left = PUBLISHERS_MAX
+        while repair.differing and len(names) < NAMES_MAX and publishers_left > 0:
+            name, count = repair.differing.popleft()
+            names.append(name)
+            publishers_left -= count
         if not names:
             del self._active[repair.bucket]
             self._ended_at[repair.bucket] = now
             return self._begin_next(now)
         repair.awaited = len(names)
-        request = FetchCopies(self._request_id(repair, now), names)
+        request = FetchCopies(self._request_id(repair, now), tuple(names))
         return [Send(Link.REQUESTS, repair.peer, request)]
 
     def tick(self, now: float) -> list[Effect]:
@@ -204,12 +210,12 @@ class Repairs:
             datum = self._store.find(name)
             held = None if datum is None else datum.digest()
             if held is None or (held.count, held.value) != (count, value):
-                repair.differing.append(name)
+                repair.differing.append((name, count))
         if answer.datums and not answer.is_complete:
             return [self._fetch_bucket(repair, now, answer.datums[-1][0])]
         # What the primary does not name it may have removed: it has the tombstones.
         repair.differing.extend(
-            datum.name
+            (datum.name, 0)
             for datum in self._store.buckets.datums(repair.bucket)
             if datum.name not in repair.named and datum.publishers
         )

@@ -1,5 +1,7 @@
 """When a write is accepted: once all replicas in sync hold it, or have taken too long.
 
+A node that joins is waited for like a replica once it is in sync, and does not count as a copy.
+
 All writes of a turn are merged and sent first. A write waits for the number of the last change of
 its turn, so each replica acknowledges one number for all of them. A replica that this turn sends no
 change is asked for the number: it may hold a repeated write already, or only be about to.
@@ -27,7 +29,7 @@ class Waiting(NamedTuple):
 
 
 class Acceptances:
-    """The writes that wait, by the replicas that were in sync when they were merged.
+    """The writes that wait, by the nodes that were in sync when they were merged.
 
     Invariant: each queue is in the order of the numbers, which is that of the times too.
     """
@@ -58,9 +60,10 @@ class Acceptances:
         """Accept the first writes of a queue, as far as all replicas that still count hold them."""
         queue = self._queues[replicas]
         streams = [s for peer in replicas if (s := self._replication.stream(peer)) is not None]
+        counting = [stream for stream in streams if self._replication.counts(stream.peer)]
         while queue and not any(stream.is_awaited(queue[0].number) for stream in streams):
             waiting = queue.popleft()
-            copies = 1 + sum(stream.holds(waiting.number) for stream in streams)
+            copies = 1 + sum(stream.holds(waiting.number) for stream in counting)
             self._accept(waiting.peer, waiting.request_id, copies)
         if not queue:
             del self._queues[replicas]
@@ -91,7 +94,7 @@ class Acceptances:
         number = self._replication.number
         waited_for: dict[tuple[str, ...], None] = {}
         for peer, request_id, bucket in self._new:
-            replicas = self._replication.in_sync(bucket)
+            replicas = self._replication.awaited(bucket)
             if not replicas:
                 self._accept(peer, request_id, 1)
                 continue

@@ -45,13 +45,14 @@ class Replication:
         self._connections = connections
         self._members: list[Member] = []
         self._streams: dict[str, ReplicaStream] = {}
-        # The peer names of the nodes that join or leave.
+        # The peer names of the nodes that join or leave, and of those that leave.
         self._guests: frozenset[str] = frozenset()
+        self._leaving: frozenset[str] = frozenset()
         # For each bucket, the streams of its replicas and guests; none where this node is not the
         # primary.
         self._targets: list[tuple[ReplicaStream, ...]] = [()] * len(placement.ring.placements)
-        # For each bucket, the replicas in sync; None: not known since the last change of any.
-        self._in_sync: list[tuple[str, ...] | None] = [()] * len(self._targets)
+        # For each bucket, what `awaited` returns; None: not known since the last change of any.
+        self._awaited: list[tuple[str, ...] | None] = [()] * len(self._targets)
         # How many copies of its buckets this node's replicas should have.
         self._wanted_count = 0
         self.number = 0
@@ -63,17 +64,25 @@ class Replication:
         """Return the stream to a replica."""
         return self._streams.get(peer)
 
-    def in_sync(self, bucket: int) -> tuple[str, ...]:
-        """Return the peer names of the replicas of a bucket that are in sync, without guests."""
-        known = self._in_sync[bucket]
+    def awaited(self, bucket: int) -> tuple[str, ...]:
+        """Return the peer names of the nodes in sync that a write of a bucket waits for.
+
+        These are its replicas, and the nodes that join: one of them may be the primary a moment
+        later, and must not lack what was accepted.
+        """
+        known = self._awaited[bucket]
         if known is None:
             known = tuple(
                 stream.peer
                 for stream in self._targets[bucket]
-                if bucket in stream.in_sync and stream.peer not in self._guests
+                if bucket in stream.in_sync and stream.peer not in self._leaving
             )
-            self._in_sync[bucket] = known
+            self._awaited[bucket] = known
         return known
+
+    def counts(self, peer: str) -> bool:
+        """Return whether what a node holds counts as a copy: a guest's does not."""
+        return peer not in self._guests
 
     def copy_counts(self) -> tuple[int, int]:
         """Return how many copies of its buckets are in sync, and how many there should be."""
@@ -81,8 +90,8 @@ class Replication:
         return sum(len(stream.in_sync) for stream in replicas), self._wanted_count
 
     def _note_moved(self) -> None:
-        """Forget what is known of `in_sync`, because a stream has changed."""
-        self._in_sync = [None] * len(self._targets)
+        """Forget what is known of `awaited`, because a stream has changed."""
+        self._awaited = [None] * len(self._targets)
 
     # --- membership, connections --------------------------------------------------------------
 
@@ -97,6 +106,8 @@ class Replication:
         self._members = members
         guests = (m for m in members if m.status is not Status.WORKING)
         self._guests = frozenset(str(m.incarnation) for m in guests)
+        leaving = (m for m in members if m.status is Status.LEAVING)
+        self._leaving = frozenset(str(m.incarnation) for m in leaving)
         self._wanted_count = self._placement.wanted_copy_count()
         holders = self._placement.holders()
         held: dict[str, list[int]] = {}

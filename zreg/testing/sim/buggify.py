@@ -1,8 +1,8 @@
 """Bounds and times of the cores that a seed makes unkind: each makes a rare path a common one.
 
 FoundationDB calls such points "buggify". A slice of one, a window of two or an answer that is given
-up after a moment must never break a promise, only cost time. Whatever a node could be built with
-may be a point; what the cluster agrees on may not.
+up after a moment must never break a promise, only cost time. A bound that each node may choose for
+itself can be a point; what the cluster agrees on cannot.
 """
 
 from collections import Counter
@@ -49,6 +49,7 @@ POINTS: Final = (
     Point(placement, "_PASSED_RINGS_MAX", 1),
     Point(repairs, "ACTIVE_MAX", 1),
     Point(repairs, "NAMES_MAX", 1),
+    Point(repairs, "PUBLISHERS_MAX", 2),
     Point(repairs, "ANSWER_SECONDS", 0.3),
     Point(repairs, "PAUSE_SECONDS", 0.0),
     Point(copy_answers, "_DATUMS_MAX", 1),
