@@ -125,6 +125,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     publishers_per_client_max: int = 10_000
     subscribers_per_client_max: int = 10_000
     clients_max: int = 20_000
+    # How many publishers a data node takes, copies included: about 3 GB with 100 bytes in each.
+    publishers_max: int = 5_000_000
+    # How many publishers one id may have: each of its subscribers gets all of them.
+    publishers_per_datum_max: int = 100_000
     # The points per data node on the ring, the hash function of the ring, the copies of each datum.
     virtual_node_count: int = 160
     ring_hash: str = "md5"
@@ -147,6 +151,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "publishers_per_client_max",
         "subscribers_per_client_max",
         "clients_max",
+        "publishers_max",
+        "publishers_per_datum_max",
         "virtual_node_count",
         "replica_count",
     )
@@ -202,6 +208,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("lease_seconds must be at least twice ping_seconds")
         if self.reconnect_seconds_max < self.reconnect_seconds_min:
             raise UsageError("reconnect_seconds_max must not be below reconnect_seconds_min")
+        # A copy that was not compared for half of this time is replaced and offers nothing.
+        for name in ("sweep_seconds", "digest_seconds"):
+            if self.tombstone_seconds < 2 * getattr(self, name):
+                raise UsageError(
+                    f"tombstone_seconds must be at least twice {name}, so that every copy is "
+                    f"compared while a removal is remembered: raise tombstone_seconds or lower "
+                    f"{name}"
+                )
 
     def _check_labels(self) -> None:
         CLUSTER_NAME.check("cluster", self.cluster)

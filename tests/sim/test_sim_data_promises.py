@@ -67,7 +67,13 @@ def test_a_replay_pushes_nothing() -> None:
 
 
 def test_an_id_that_was_empty_for_long_gets_versions_that_no_content_had() -> None:
-    config = Config(meta_addresses=META, tombstone_seconds=1.0, op_log_seconds=1.0)
+    config = Config(
+        meta_addresses=META,
+        tombstone_seconds=1.0,
+        digest_seconds=0.5,
+        sweep_seconds=0.5,
+        op_log_seconds=1.0,
+    )
     cluster = make_cluster(config=config)
     view, publisher_id = watched(cluster)
     checker = StoreChecker()

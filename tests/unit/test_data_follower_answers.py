@@ -36,7 +36,7 @@ from zreg.wire.data_messages import (
     Versions,
 )
 
-CONFIG = Config(tombstone_seconds=100.0)
+CONFIG = Config(tombstone_seconds=100.0, sweep_seconds=50.0)
 V1, V2 = Version(1, 1), Version(1, 2)
 
 

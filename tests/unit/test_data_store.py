@@ -47,7 +47,7 @@ from zreg.model import (
 from zreg.primitives.digest import pair_digest
 from zreg.primitives.mirror import PUBLISHERS, Mirror
 
-TOMBSTONE_SECONDS = 100.0
+TOMBSTONE_SECONDS = 120.0
 CONFIG = Config(tombstone_seconds=TOMBSTONE_SECONDS, op_log_length_min=4, op_log_seconds=50.0)
 
 

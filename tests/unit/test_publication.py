@@ -11,7 +11,7 @@ from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.values import Value, unpack_value
 from zreg.effects import Local
-from zreg.errors import DeniedError, UsageError
+from zreg.errors import DeniedError, LimitError, UsageError
 from zreg.model import DataInfoId
 from zreg.wire.body import unpack_body
 
@@ -179,6 +179,20 @@ def test_a_wait_raises_a_final_refusal_and_names_one_for_now() -> None:
         publication.wait_registered()
     publication._state.on_registered(3)
     assert publication.wait_registered().is_registered
+
+
+def test_a_publication_that_was_registered_is_no_longer_after_a_final_refusal() -> None:
+    publication, runtime = publish("a")
+    queued(runtime)
+    publication._state.on_registered(3)
+
+    refusal = PublicationRefused(publication.publisher_id, 4, "full", is_final=True)
+    publication._state.on_refused(refusal)
+
+    assert not publication.is_registered
+    assert publication.copies == 0
+    with pytest.raises(LimitError, match="full"):
+        publication.wait_registered()
 
 
 def test_leaving_the_block_unpublishes_unless_the_client_is_closed() -> None:

@@ -34,8 +34,11 @@ from session_fakes import (
 )
 
 from zreg.effects import (
+    WARNING,
     Link,
+    Log,
     PeerLost,
+    Send,
 )
 from zreg.errors import (
     LimitError,
@@ -48,6 +51,7 @@ from zreg.wire.client_messages import (
     Hello,
     Publish,
     ReplayDone,
+    WhoAreYou,
 )
 from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.data_messages import (
@@ -243,6 +247,26 @@ def test_a_final_refusal_is_passed_on_and_the_publisher_forgotten() -> None:
     assert session.says(ALICE, publish(12, TWO)) == to_data(D1, PublishDatum(2, PAY, TWO))
 
 
+def test_a_final_refusal_after_an_acceptance_has_the_client_publish_again() -> None:
+    """The client must not go on believing that it is registered; a refusal names a request."""
+    session = make_session()
+    session.greet(ALICE)
+    session.says(ALICE, publish(11))
+    session.hears(D1, Accepted((1,)))
+    session.core._data.registrations.resend([ONE.publisher_id])
+    assert changes_and_logs(session.settle()) == to_data(D1, PublishDatum(2, PAY, ONE))
+
+    full = Refused(2, LimitError.code, "full", 3)
+    assert session.hears(D1, full) == to_client(ALICE, WhoAreYou())
+
+    assert session.core.statistics()["publishers"] == 0
+    assert session.core.statistics()["publishes_refused"] == 1
+    newer = make_publisher(version=2)
+    assert session.says(ALICE, publish(12, newer)) == to_data(D1, PublishDatum(3, PAY, newer))
+    full = Refused(3, LimitError.code, "full", 3)
+    assert session.hears(D1, full) == to_client(ALICE, Refused(12, LimitError.code, "full"))
+
+
 def test_a_final_refusal_while_the_client_is_disconnected_leaves_nothing_behind() -> None:
     session = make_session(publishers_per_client_max=1)
     session.greet(ALICE, publish(11))
@@ -305,13 +329,21 @@ def test_an_answer_to_a_client_without_a_connection_is_dropped(*, is_gone: bool)
 # --- publishes that wait --------------------------------------------------------------------------
 
 
+def delayed(reason: str) -> Log:
+    return Log(WARNING, "session.publish.delayed", {"reason": reason})
+
+
 def test_a_repeated_publish_is_told_which_data_node_is_not_reached() -> None:
     session = Session(D1)
     session.go_down(D1)
     assert session.greet(ALICE, publish(1))[1:] == []
 
-    why = f"not accepted yet, but stored: the session does not reach {D1}, which owns this id"
-    assert session.says(ALICE, publish(2)) == to_client(ALICE, refused(2, NotReadyError, why))
+    reason = f"the session does not reach {D1}, which owns this id"
+    why = f"not accepted yet, but stored: {reason}"
+    assert session.says(ALICE, publish(2)) == [
+        delayed(reason),
+        *to_client(ALICE, refused(2, NotReadyError, why)),
+    ]
 
     session.local(PeerLost(Link.META, META, "refused"))
     (no,) = session.says(ALICE, publish(3))
@@ -325,8 +357,25 @@ def test_a_repeated_publish_is_told_that_no_data_node_works() -> None:
     session.join(make_membership())
     session.greet(ALICE, publish(1))
 
-    why = "not accepted yet, but stored: no data node is WORKING"
-    assert session.says(ALICE, publish(2)) == to_client(ALICE, refused(2, NotReadyError, why))
+    reason = "no data node is WORKING"
+    why = f"not accepted yet, but stored: {reason}"
+    assert session.says(ALICE, publish(2)) == [
+        delayed(reason),
+        *to_client(ALICE, refused(2, NotReadyError, why)),
+    ]
+
+
+def test_publishes_that_wait_are_logged_once_a_minute_and_all_counted() -> None:
+    session = Session()
+    session.join(make_membership())
+    session.greet(ALICE, publish(1))
+    session.says(ALICE, publish(2))
+
+    session.now += 59.9
+    assert [type(e) for e in session.says(ALICE, publish(3))] == [Send]
+    session.now += 0.1
+    assert [type(e) for e in session.says(ALICE, publish(4))] == [Log, Send]
+    assert session.core.statistics()["publishes_delayed"] == 3
 
 
 def test_a_repeated_publish_that_is_under_way_gets_no_answer_yet() -> None:

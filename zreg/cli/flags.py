@@ -44,6 +44,8 @@ _ABOUT: Final[Mapping[str, str]] = {
     "publishers_per_client_max": "How much one client may publish",
     "subscribers_per_client_max": "How much one client may subscribe to",
     "clients_max": "How many clients one session accepts",
+    "publishers_max": "How many publishers one data node takes, copies included",
+    "publishers_per_datum_max": "How many publishers one id may have",
     "virtual_node_count": "Points of each data node on the ring",
     "ring_hash": "Hash function of the ring: md5, sha1, sha256 or blake2b",
     "replica_count": "Copies of each datum",

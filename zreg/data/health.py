@@ -3,6 +3,7 @@
 from typing import Final
 
 from zreg.data.replication.copy_watch import CopyWatch
+from zreg.data.sessions.publisher_limits import PublisherLimits
 from zreg.health import Harm, Health, Problem
 from zreg.membership.cluster_member import ClusterMember
 from zreg.membership.problems import membership_problems
@@ -13,7 +14,9 @@ _STILL_WORKS: Final = (
 _STILL_WORKS_UNADMITTED: Final = "it holds nothing and serves no requests"
 
 
-def health_of(cluster_member: ClusterMember, copy_watch: CopyWatch, now: float) -> Health:
+def health_of(
+    cluster_member: ClusterMember, copy_watch: CopyWatch, limits: PublisherLimits, now: float
+) -> Health:
     """Return the problems of a data node; it can be sent work while it is a WORKING member."""
     is_admitted = cluster_member.incarnation is not None
     still_works = _STILL_WORKS if is_admitted else _STILL_WORKS_UNADMITTED
@@ -22,4 +25,4 @@ def health_of(cluster_member: ClusterMember, copy_watch: CopyWatch, now: float) 
     )
     if is_admitted and (detail := copy_watch.problem(now)):
         found.append(Problem("copies-missing", detail))
-    return Health(tuple(found))
+    return Health((*found, *limits.problems(now)))

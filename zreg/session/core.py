@@ -289,6 +289,8 @@ class SessionCore:
             "clients": len(self._clients.table),
             "publishers": len(data.registrations),
             "pending": data.queues.pending_count,
+            "publishes_delayed": self._clients.pending_reason.count,
+            "publishes_refused": self._clients.publishing.refused_count,
             "subscribers": len(pusher),
             "interests": len(data.followed),
             "pushes": pusher.push_count,

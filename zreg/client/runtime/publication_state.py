@@ -114,8 +114,10 @@ class PublicationState:
         self.refusal = None
 
     def on_refused(self, event: PublicationRefused) -> None:
-        """Note the refusal."""
+        """Note the refusal; after a final one the registry does not hold the newest state."""
         self.refusal = event
+        if event.is_final:
+            self.is_registered = False
 
     def why_waiting(self) -> str:
         """Return a sentence that says why it is not registered."""

@@ -202,6 +202,7 @@ class ReplicaHandler:
             "copies_in_sync": copies,
             "copies_wanted": copies_wanted,
             "waiting_for_replicas": len(self.acceptances),
+            "replicas_late": self.acceptances.late_count,
             "repairs": len(repairs),
             "copies_fetched": repairs.copy_count,
             "copies_offered": repairs.offer_count,

@@ -40,6 +40,8 @@ class Acceptances:
         # The writes of this turn.
         self._new: list[tuple[Peer, int, int]] = []
         self._queues: dict[tuple[str, ...], deque[Waiting]] = {}
+        # How often a replica was late.
+        self.late_count = 0
         # What is sent when the turn ends, by peer and number of copies.
         self._accepted: dict[tuple[Peer, int], list[int]] = {}
 
@@ -129,6 +131,7 @@ class Acceptances:
                 stream = self._replication.stream(peer)
                 if stream is not None and stream.is_awaited(first.number):
                     self._replication.lag(stream, now)
+                    self.late_count += 1
                     fields: dict[str, str | int | float] = {"replica": peer}
                     effects.append(Log(WARNING, "data.replica.late", fields))
             self._release(replicas)

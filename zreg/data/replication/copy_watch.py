@@ -17,9 +17,12 @@ class CopyWatch:
         self._replication = replication
         self._lacking_since: float | None = None
         self._lacking_count = 0
-        # The most copies that a datum could have in the life of this process, and can have now.
-        self._most = 0
+        # How many copies a datum should have, and can have now.
+        self._wanted = 0
         self._present = 0
+        # Whether there was another data node in the life of this process. One data node alone is
+        # how a registry is tried out: it never had a second copy.
+        self._had_company = False
 
     def look(self, now: float) -> None:
         """Count the copies."""
@@ -29,16 +32,17 @@ class CopyWatch:
             self._lacking_since = None
         elif self._lacking_since is None:
             self._lacking_since = now
-        self._present = len(self._placement.ring.placements[0])
-        # Fewer copies may be wanted than before.
-        self._most = max(min(self._most, self._placement.replica_count), self._present)
+        ring = self._placement.ring
+        self._wanted, self._present = ring.replica_count, len(ring.placements[0])
+        self._had_company = self._had_company or len(ring.node_ids) > 1
 
     def problem(self, now: float) -> str:
         """Return what is wrong, for people; empty if nothing is."""
-        if 0 < self._present < self._most:
+        if self._had_company and 0 < self._present < self._wanted:
             return (
-                f"each datum has at most {self._present} of {self._most} copies, since data nodes "
-                "are gone: start them again, or others"
+                f"each datum has at most {self._present} of {self._wanted} copies, since there are "
+                "not more data nodes: registrations are accepted with fewer copies; start those "
+                "that are gone again, or others, or lower replica_count"
             )
         since = self._lacking_since
         if since is None or now < since + _PATIENCE_SECONDS:

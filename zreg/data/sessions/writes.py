@@ -10,11 +10,12 @@ from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
 from zreg.data.replication.acceptances import Acceptances
 from zreg.data.sessions.contacts import SessionContacts
+from zreg.data.sessions.publisher_limits import PublisherLimits
 from zreg.data.sessions.suspicions import SUSPICIONS, Suspicions
 from zreg.data.store.bucket import BucketRole
 from zreg.data.store.datum_store import DatumStore
 from zreg.effects import Effect, Peer
-from zreg.errors import NotReadyError, RefusedError, SessionGoneError
+from zreg.errors import LimitError, NotReadyError, RefusedError, SessionGoneError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Incarnation, Membership, Removal, Role, Status
 from zreg.primitives.ring import bucket_of
@@ -37,6 +38,7 @@ class Writes:
         suspicions: Suspicions,
         contacts: SessionContacts,
         acceptances: Acceptances,
+        limits: PublisherLimits,
     ) -> None:
         self._store = store
         self._placement = placement
@@ -45,6 +47,7 @@ class Writes:
         self._suspicions = suspicions
         self._contacts = contacts
         self._acceptances = acceptances
+        self._limits = limits
         # The session incarnations of the membership, and those of them that have not departed.
         self._sessions: frozenset[Incarnation] = frozenset()
         self._living: frozenset[Incarnation] = frozenset()
@@ -74,8 +77,7 @@ class Writes:
         return True
 
     def on_publish(self, peer: Peer, publish: PublishDatum, now: float) -> Sequence[Effect]:
-        """Merge a publisher."""
-        del now
+        """Merge a publisher; a new one only if there is room for it."""
         name = publish.data_info_id
         if not self._placement.is_primary(name):
             if self._cluster_member.is_behind:
@@ -87,6 +89,9 @@ class Writes:
         if held is not None and held.client_id != publish.publisher.client_id:
             detail = "this publisher id belongs to another client: publish under a new id"
             return [self._refusals.refuse(peer, publish.request_id, RefusedError, detail)]
+        if held is None and (why := self._limits.why_refused(name)):
+            refused = self._refusals.refuse(peer, publish.request_id, LimitError, why)
+            return [*self._limits.note_refused(name, now), refused]
         self._store.put(name, publish.publisher)
         self._contacts.note_served(peer)
         self._acceptances.add(peer, publish.request_id, bucket_of(name))

@@ -60,12 +60,13 @@ class ClientHandler:
         self._questions = questions
         self._answers = TurnAnswers()
         self._slow = SlowClients(config)
+        self.pending_reason = PendingReason(cluster_member, registrations)
         self.table = ClientTable(config, now=now)
         self.publishing = Publishing(
             config,
             self.table,
             registrations,
-            PendingReason(cluster_member, registrations),
+            self.pending_reason,
             self._answers,
         )
         self.subscriptions = Subscriptions(config, cluster_member, followed)
@@ -88,7 +89,7 @@ class ClientHandler:
     ) -> Sequence[Effect]:
         match message:
             case Publish():
-                return self.publishing.on_publish(client, peer, message)
+                return self.publishing.on_publish(client, peer, message, now)
             case PushAck():
                 return self.subscriptions.on_push_ack(client, message, now)
             case Ping():

@@ -41,16 +41,20 @@ class Publishing:
         self._pending_reason = pending_reason
         self._answers = answers
         self.withdrawals = Withdrawals(registrations)
+        # How many registrations data nodes have refused for good.
+        self.refused_count = 0
 
     # --- what clients say ---------------------------------------------------------------------
 
-    def on_publish(self, client: Client, peer: Peer, publish: Publish) -> Sequence[Effect]:
+    def on_publish(
+        self, client: Client, peer: Peer, publish: Publish, now: float
+    ) -> Sequence[Effect]:
         """Register a publisher, or a newer state of it."""
         registrations = self._registrations
         publisher_id = publish.publisher_id
         registration = registrations.find(publisher_id)
         if registration is not None:
-            answer = self._answer_known(client, peer, registration, publish)
+            answer = self._answer_known(client, peer, registration, publish, now)
             if answer is not None:
                 return answer
         if registration is None and self._is_full(client):
@@ -80,7 +84,12 @@ class Publishing:
         return ()
 
     def _answer_known(
-        self, client: Client, peer: Peer, registration: Registration, publish: Publish
+        self,
+        client: Client,
+        peer: Peer,
+        registration: Registration,
+        publish: Publish,
+        now: float,
     ) -> Sequence[Effect] | None:
         """Answer a publish that changes nothing; None if it brings a newer state."""
         known = registration.publisher
@@ -96,7 +105,7 @@ class Publishing:
                 self._answers.accept(peer, publish.request_id)
             else:
                 registration.client_request_id = publish.request_id
-                return self._pending_reason.of_repeated(peer, publish, registration)
+                return self._pending_reason.of_repeated(peer, publish, registration, now)
         return ()
 
     def on_unpublish(self, client: Client, peer: Peer, unpublish: Unpublish) -> Sequence[Effect]:
@@ -169,13 +178,21 @@ class Publishing:
                 registration.client_request_id = 0
 
     def on_refused(self, registration: Registration, refused: Refused) -> list[Effect]:
-        """Pass on the final refusal of a data node."""
+        """Pass on the final refusal of a data node, which may come long after an acceptance.
+
+        Then no request of the client waits for it, and a refusal names a request. So the client is
+        asked to replay: it publishes again, and that request is refused.
+        """
+        self.refused_count += 1
         self.withdrawals.on_end(registration)
         client = self._clients.of_id(registration.publisher.client_id)
         if client is None:
             return []
         client.publisher_ids.pop(registration.publisher.publisher_id, None)
         if client.peer is None:
+            return []
+        if not registration.client_request_id:
+            self._answers.ask_who(client.peer)
             return []
         answer = Refused(registration.client_request_id, refused.code, refused.detail)
         return [Send(Link.CLIENTS, client.peer, answer)]
