@@ -34,12 +34,12 @@ def a_node_leaves_at_once() -> list[Patch]:
 def no_copies_are_made() -> list[Patch]:
     """A primary sends its replicas each change."""
 
-    def note(self: ReplicaStream, bucket: int, name: DataInfoId, change: Change) -> None:
-        del bucket, name, change
+    def note(self: ReplicaStream, name: DataInfoId, change: Change) -> None:
+        del name, change
 
     return [
         (ReplicaStream, "note", note),
-        (ReplicaStream, "compare", lambda self, *, everything: None),
+        (ReplicaStream, "request_digests", lambda self, buckets: None),
     ]
 
 

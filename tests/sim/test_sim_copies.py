@@ -634,7 +634,9 @@ def test_a_removal_that_a_copy_knows_and_the_primary_does_not_is_not_undone() ->
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_new_primary_judges_no_suspicion_before_each_session_has_compared(seed: int) -> None:
     """A client moves while the primary hangs; the session that it left hears of the heir first."""
-    cluster = make_cluster(seed=seed, sessions=3, data=3)
+    # The client first dials two sessions that it cannot reach.
+    config = Config(meta_addresses=("tcp://meta:9610",), disconnect_grace_seconds=1.0)
+    cluster = make_cluster(seed=seed, sessions=3, data=3, config=config)
     view, _ = watched(cluster, owned_by(cluster, "data-2"), at=3)
     cluster.sim.freeze("data-2", 25.0)
     cluster.run(0.1)
@@ -651,7 +653,9 @@ def test_a_new_primary_judges_no_suspicion_before_each_session_has_compared(seed
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_new_primary_with_an_old_copy_removes_no_stray_that_has_moved(seed: int) -> None:
     """In its copy the client is at the session that it left, which does not know it any more."""
-    cluster = make_cluster(seed=seed, sessions=3, data=2)
+    # The client first dials two sessions that it cannot reach.
+    config = Config(meta_addresses=("tcp://meta:9610",), disconnect_grace_seconds=1.0)
+    cluster = make_cluster(seed=seed, sessions=3, data=2, config=config)
     name = owned_by(cluster, "data-2")
     view, _ = watched(cluster, name, at=3)
     # Something that session-1 does not send again: so it compares everything at once.

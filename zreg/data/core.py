@@ -237,6 +237,8 @@ class DataCore:
         if now >= self._beat_at:
             self._beat_at = now + self._config.beat_seconds
             effects += self._beat()
+            # A publisher of a session long gone may have come from an old copy.
+            self._go_on_at = now
         if now >= self._sweep_at:
             is_done = self._store.sweep(now, _SLICE)
             self._sweep_at = now + _SWEEP_SECONDS if is_done else now

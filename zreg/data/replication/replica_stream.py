@@ -22,7 +22,6 @@ class ReplicaStream:
 
     __slots__ = (
         "_awaited_from",
-        "_changed",
         "_changes",
         "_due",
         "_lags_until",
@@ -55,8 +54,6 @@ class ReplicaStream:
         # What is sent when the turn ends.
         self._changes: list[tuple[DataInfoId, Change]] = []
         self._due: set[int] = set()
-        # The buckets with changes since their digest was sent last.
-        self._changed: set[int] = set()
 
     def begin(self, number: int) -> None:
         """Begin a stream at a number of its own: all copies are compared first."""
@@ -73,7 +70,6 @@ class ReplicaStream:
         self.in_sync = frozenset()
         self._changes.clear()
         self._due.clear()
-        self._changed.clear()
 
     def take_buckets(self, buckets: frozenset[int]) -> None:
         """Replicate these buckets under a new ring; all copies are compared first."""
@@ -114,23 +110,14 @@ class ReplicaStream:
         if self._lags_until is None:
             self.in_sync = (self.in_sync | self.buckets.intersection(equal)) - set(differing)
 
-    def note(self, bucket: int, name: DataInfoId, change: Change) -> None:
+    def note(self, name: DataInfoId, change: Change) -> None:
         """Send a change when the turn ends."""
         self._changes.append((name, change))
-        self._changed.add(bucket)
 
     def request_digests(self, buckets: Iterable[int]) -> None:
         """Send the digests of these buckets when the turn ends, after the changes."""
         if self.is_up:
             self._due.update(buckets)
-
-    def compare(self, *, everything: bool) -> None:
-        """Compare the copies that changed or are not in sync, or all of them."""
-        if everything:
-            self.request_digests(self.buckets)
-        else:
-            self.request_digests(self._changed)
-            self.request_digests(self.buckets - self.in_sync)
 
     def settle(self, buckets: DatumBuckets, ring_epoch: int, number: int) -> list[Effect]:
         """Send what was noted; `number` is that of the last change of this node."""
@@ -144,7 +131,6 @@ class ReplicaStream:
             held = [(bucket, buckets.digest(bucket)) for bucket in sorted(self._due)]
             digests = tuple((bucket, digest.count, digest.value) for bucket, digest in held)
             effects.append(Send(Link.DATA, self.peer, BucketDigests(ring_epoch, digests)))
-            self._changed -= self._due
             self._due = set()
         return effects
 

@@ -93,6 +93,9 @@ class WorkChecker:
         bytes_max = (records - between_copies) * _BYTES_PER_RECORD
         bytes_max += between_copies * _BYTES_BETWEEN_COPIES
         bytes_max += touched.snapshot_parts * Limits.part_bytes_max
+        # Each bucket has so many copies, and the digests of all copies are compared each time.
+        comparisons = math.floor(seconds / self._config.digest_seconds) + 1
+        bytes_max += comparisons * (self._config.replica_count - 1) * _BYTES_PER_DIGESTS
         bytes_max += touched.memberships * self._data_nodes**2 * _BYTES_PER_DIGESTS
         for what, count, count_max in (
             ("ticks", work.calls["tick"], ticks),
@@ -127,8 +130,8 @@ class WorkChecker:
             Beat=sessions * data_nodes * times(config.beat_seconds),
             CompareDigest=digests,
             DigestCompared=digests,
-            BucketDigests=data_nodes * (data_nodes - 1) * times(config.sweep_seconds),
-            BucketsCompared=data_nodes * (data_nodes - 1) * times(config.sweep_seconds),
+            BucketDigests=data_nodes * (data_nodes - 1) * times(config.digest_seconds),
+            BucketsCompared=data_nodes * (data_nodes - 1) * times(config.digest_seconds),
             CompareVersions=sweeps,
             Versions=sweeps,
         )
