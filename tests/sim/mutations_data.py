@@ -24,6 +24,7 @@ _LIVING = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 
 _snapshot = Mirror.snapshot
 _commit = DatumStore.commit
+_restamp = DatumStore.restamp
 _remove = DatumStore.remove
 _follow_ring = Placement.follow
 _follow_sessions = Writes.follow
@@ -50,14 +51,11 @@ def no_revision_for_quiet_changes() -> list[Patch]:
     """Every stored change takes the next counter value as its revision, also a quiet one."""
 
     def commit(self: DatumStore, datum: Datum, epoch: int, now: float) -> Change:
-        pending = datum.pending
-        assert pending is not None
-        if not pending.is_quiet:
+        if datum.pending is not None and not datum.pending.is_quiet:
             return _commit(self, datum, epoch, now)
         del self._dirty[datum.name]
         datum.pending = None
-        merged = tuple(pending.upserts.values())
-        return Change(datum.revision, datum.revision, merged, (), is_quiet=True)
+        return Change(datum.revision, datum.revision, (), (), is_quiet=True)
 
     return [(DatumStore, "commit", commit)]
 
@@ -79,7 +77,11 @@ def a_counter_per_datum() -> list[Patch]:
         self._counter._counter = datum.revision.counter
         return _commit(self, datum, epoch, now)
 
-    return [(DatumStore, "commit", commit)]
+    def restamp(self: DatumStore, datum: Datum, epoch: int, now: float) -> Change:
+        self._counter._counter = datum.revision.counter
+        return _restamp(self, datum, epoch, now)
+
+    return [(DatumStore, "commit", commit), (DatumStore, "restamp", restamp)]
 
 
 def no_fencing_of_a_deposed_primary() -> list[Patch]:

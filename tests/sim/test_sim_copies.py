@@ -137,7 +137,7 @@ def test_health_says_when_a_replica_is_out_of_sync_for_long() -> None:
     cluster.run(8.0)
     assert "not in sync for 1" in problems_of(cluster, "data-1")["copies-missing"]
     cluster.sim.heal()
-    cluster.run(5.0)
+    cluster.run(8.0)
     assert problems_of(cluster, "data-1") == {}
 
 

@@ -6,12 +6,18 @@ tampered with, since a repair must not depend on what made it necessary. `mutati
 takes each repair out.
 """
 
+from functools import partial
+
+import mutations_divergence as mutations
 import pytest
 from divergence import NAMES, Scene
-from promises import membership_of, promise
+from mutations import Mutation, mutated
+from promises import BrokenPromiseError, membership_of, promise
 
 from zreg.effects import HandedOver, HandOver
 from zreg.model import Incarnation, Role, Status
+
+Scenario = partial[None]
 
 SEEDS = range(1, 5)
 seeds = pytest.mark.parametrize("seed", SEEDS)
@@ -298,3 +304,82 @@ def test_a_data_node_holds_no_id_that_is_not_placed_there(seed: int) -> None:
     scene.cluster.data(1)
     assert scene.sim.run_until(lambda: _is_working(scene, "data-1"), 10.0)
     scene.is_repaired()
+
+
+# --- each test can fail ---------------------------------------------------------------------------
+
+# Each test, with the repair that is taken out so that it fails.
+TAKEN_OUT: dict[Mutation, list[Scenario]] = {
+    mutations.withdrawals_are_sent_once: [
+        partial(test_withdrawals_that_are_lost_on_the_way_to_the_primary_are_made, 1),
+        partial(test_the_end_of_a_client_that_is_lost_on_the_way_to_the_primary_is_noticed, 1),
+    ],
+    mutations.no_repair_of_copies: [
+        partial(test_removals_that_are_lost_on_the_way_to_the_replicas_are_made, 1),
+        partial(test_publishers_that_were_erased_come_back, 1, 1),
+        partial(test_an_older_state_that_came_back_is_replaced, 1, 1),
+        partial(test_a_publisher_that_its_session_does_not_know_is_removed, 1, 1),
+        partial(test_a_publisher_of_a_session_that_meta_has_forgotten_is_removed, 1, 1),
+    ],
+    mutations.copies_at_rest_are_not_compared: [
+        partial(test_publishers_that_were_erased_come_back, 1, 1),
+        partial(test_an_older_state_that_came_back_is_replaced, 1, 1),
+        partial(test_a_publisher_that_its_session_does_not_know_is_removed, 1, 1),
+        partial(test_a_publisher_of_a_session_that_meta_has_forgotten_is_removed, 1, 1),
+    ],
+    mutations.forgotten_sessions_are_looked_at_once: [
+        partial(test_a_client_that_dies_with_its_session_leaves_nothing_after_the_grace, 1),
+        partial(test_a_publisher_of_a_session_that_meta_has_forgotten_is_removed, 1, 0),
+    ],
+    mutations.no_repair_between_sessions_and_data_nodes: [
+        partial(test_a_publisher_that_its_session_does_not_know_is_removed, 1, 0),
+        partial(test_what_all_copies_have_lost_is_sent_again, 1),
+    ],
+    mutations.nothing_is_repaired: [
+        partial(test_publishers_that_were_erased_come_back, 1, 0),
+        partial(test_an_older_state_that_came_back_is_replaced, 1, 0),
+    ],
+    mutations.a_silent_session_is_erased: [
+        partial(
+            test_nothing_is_erased_while_a_session_is_cut_off_for_longer_than_its_grace,
+            1,
+            is_one_node=is_one_node,
+        )
+        for is_one_node in (True, False)
+    ],
+    mutations.what_was_queued_is_lost_with_its_data_node: [
+        partial(test_what_was_queued_for_a_data_node_that_hung_and_died_is_written, 1),
+        partial(test_what_was_under_way_when_a_data_node_died_is_written, 1),
+        partial(test_what_was_queued_for_the_only_data_node_is_written_when_it_is_back, 1),
+        partial(test_what_no_data_node_has_is_sent_again_when_more_nodes_than_copies_died, 1),
+        partial(test_everything_is_sent_again_when_all_data_nodes_died, 1),
+    ],
+    mutations.nothing_is_sent_again_or_repaired: [
+        partial(test_nothing_is_written_to_the_wrong_node_while_one_leaves, 1, "data-3"),
+    ],
+    mutations.a_node_keeps_what_it_does_not_own: [
+        partial(test_nothing_is_written_to_the_wrong_node_while_one_joins, 1, "session-1"),
+        partial(test_nothing_is_written_to_the_wrong_node_while_one_joins, 1, "data-1"),
+        partial(test_a_data_node_holds_no_id_that_is_not_placed_there, 1),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("mutation", "scenario"),
+    [(mutation, scenario) for mutation, found in TAKEN_OUT.items() for scenario in found],
+    ids=lambda each: getattr(each, "__name__", None) or f"{each.func.__name__}-{each.args[1:]}",
+)
+def test_a_repair_that_is_taken_out_is_noticed(mutation: Mutation, scenario: Scenario) -> None:
+    with mutated(mutation), pytest.raises(BrokenPromiseError):
+        scenario()
+
+
+def test_each_test_of_this_module_can_fail() -> None:
+    tried = {scenario.func.__name__ for found in TAKEN_OUT.values() for scenario in found}
+    tests = {name for name in globals() if name.startswith("test_")}
+    assert tests - tried == {
+        "test_a_repair_that_is_taken_out_is_noticed",
+        "test_each_test_of_this_module_can_fail",
+    }
+    assert all((mutation.__doc__ or "").endswith((".", ").")) for mutation in TAKEN_OUT)

@@ -7,6 +7,9 @@ from zreg.data.replication.replication import Replication
 
 # A new replica is filled in less time, and a late one counts again.
 _PATIENCE_SECONDS: Final = 10.0
+# A replica that cannot keep up is in sync again and again, and late with the next change. So copies
+# are complete again only when they have been so for this time.
+_CALM_SECONDS: Final = 3.0
 
 
 class CopyWatch:
@@ -17,6 +20,8 @@ class CopyWatch:
         self._replication = replication
         self._lacking_since: float | None = None
         self._lacking_count = 0
+        # Since when none lacks; None if some do.
+        self._complete_since: float | None = None
         # How many copies a datum should have, and can have now.
         self._wanted = 0
         self._present = 0
@@ -27,11 +32,15 @@ class CopyWatch:
     def look(self, now: float) -> None:
         """Count the copies."""
         in_sync, wanted = self._replication.copy_counts()
-        self._lacking_count = wanted - in_sync
-        if not self._lacking_count:
+        if wanted > in_sync:
+            self._lacking_count = wanted - in_sync
+            self._complete_since = None
+            if self._lacking_since is None:
+                self._lacking_since = now
+        elif self._complete_since is None:
+            self._complete_since = now
+        elif now - self._complete_since >= _CALM_SECONDS:
             self._lacking_since = None
-        elif self._lacking_since is None:
-            self._lacking_since = now
         ring = self._placement.ring
         self._wanted, self._present = ring.replica_count, len(ring.placements[0])
         self._had_company = self._had_company or len(ring.node_ids) > 1
@@ -48,7 +57,8 @@ class CopyWatch:
         if since is None or now < since + _PATIENCE_SECONDS:
             return ""
         return (
-            f"copies of {self._lacking_count} buckets are not in sync for {now - since:.0f} s: "
+            f"copies of {self._lacking_count} buckets are not in sync for {now - since:.0f} s, or "
+            "again and again: "
             "registrations are accepted with fewer copies; check the load of the data nodes and "
             "the network between them"
         )

@@ -119,6 +119,10 @@ class ReplicaStream:
         if self.is_up:
             self._due.update(buckets)
 
+    def compare(self) -> None:
+        """Compare all copies when the turn ends, also those without changes."""
+        self.request_digests(self.buckets)
+
     def settle(self, buckets: DatumBuckets, ring_epoch: int, number: int) -> list[Effect]:
         """Send what was noted; `number` is that of the last change of this node."""
         effects: list[Effect] = []

@@ -236,7 +236,7 @@ class Replication:
         if now >= self._digest_at:
             self._digest_at = now + self._config.digest_seconds
             for stream in self._streams.values():
-                stream.request_digests(stream.buckets)
+                stream.compare()
         return self._connections.tick(now)
 
     def next_tick_at(self) -> float | None:
