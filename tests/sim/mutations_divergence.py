@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from mutations import Patch
 
-from zreg.data.core import DataCore
 from zreg.data.copies.repairs import Repairs
+from zreg.data.core import DataCore
 from zreg.data.replication.replica_stream import ReplicaStream
 from zreg.data.sessions.writes import Writes
 from zreg.data.store.bucket import Bucket, BucketRole

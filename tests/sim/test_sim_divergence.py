@@ -93,9 +93,7 @@ def test_a_publisher_that_its_session_does_not_know_is_removed(seed: int, place:
 
 @seeds
 @primary_or_replica
-def test_a_publisher_of_a_session_that_meta_has_forgotten_is_removed(
-    seed: int, place: int
-) -> None:
+def test_a_publisher_of_a_session_that_meta_has_forgotten_is_removed(seed: int, place: int) -> None:
     scene = Scene(seed)
     for name in NAMES[:3]:
         scene.haunt(scene.placement(name)[place], name, Incarnation(1, "session-9"))

@@ -42,7 +42,9 @@ CASES = [
     Case({"renew_seconds": 1.1}, "lease_seconds must be at least three times renew_seconds"),
     Case({"ping_seconds": 1.6}, "lease_seconds must be at least twice ping_seconds"),
     Case({"reconnect_seconds_max": 0.01}, "reconnect_seconds_max must not be below"),
-    Case({"tombstone_seconds": 119.9}, "tombstone_seconds must be at least twice sweep_seconds, so"),
+    Case(
+        {"tombstone_seconds": 119.9}, "tombstone_seconds must be at least twice sweep_seconds, so"
+    ),
     Case({"sweep_seconds": 301.0}, "lower sweep_seconds"),
     Case({"digest_seconds": 301.0}, "tombstone_seconds must be at least twice digest_seconds, so"),
     Case({"virtual_node_count": 10_001}, "virtual_node_count must be at most 10000, not 10001"),

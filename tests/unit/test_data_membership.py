@@ -148,6 +148,20 @@ def test_publishers_of_a_forgotten_session_are_evicted_when_all_living_sessions_
     assert held(core) == {P2: two}
 
 
+def test_a_publisher_of_a_session_long_gone_that_came_back_is_evicted_with_the_next_beat() -> None:
+    """An old copy may have brought it back after the eviction."""
+    core = make_reconciled()
+    follow(core, membership(session(S2), epoch=8))
+    reconcile(core, S2, TWO)
+    core._store.put(NAME, make_publisher(P1, session=S1))
+    core.settle(0.0)
+    assert P1 in held(core)
+
+    core.tick(1.0)
+
+    assert held(core) == {}
+
+
 def test_a_client_that_reaches_another_session_after_the_forgetting_is_not_evicted() -> None:
     core = make_reconciled()
     publish(core, P1, session=S1)

@@ -16,7 +16,6 @@ from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
 from zreg.data.sessions.comparisons import SessionComparisons
 from zreg.data.sessions.contacts import SessionContacts
-from zreg.data.sessions.publisher_limits import PublisherLimits
 from zreg.data.sessions.suspicions import Suspicions
 from zreg.data.sessions.writes import Writes
 from zreg.data.store.datum_store import DatumStore
@@ -89,15 +88,9 @@ class DataCore:
         self._suspicions = Suspicions(
             grace_seconds, self._contacts, self._cluster_member, self._placement
         )
-        self._limits = PublisherLimits(config, self._store)
-        self._writes = Writes(
-            self._store,
-            *parts,
-            self._suspicions,
-            self._contacts,
-            self._replicas.acceptances,
-            self._limits,
-        )
+        acceptances = self._replicas.acceptances
+        shared = (*parts, self._suspicions, self._contacts, acceptances)
+        self._writes = Writes(config, self._store, *shared)
         self._followers = Followers(self._store, self._hints, *parts)
         self._comparisons = SessionComparisons(
             self._store, self._placement, self._refusals, self._contacts, self._suspicions
@@ -291,13 +284,14 @@ class DataCore:
             "beats": self._hints.beat_count,
             "refusals": self._refusals.count,
             "suspicions": len(self._suspicions),
-            "publishers_refused": self._limits.refused_count,
+            "publishers_refused": self._writes.limits.refused_count,
             **self._replicas.statistics(),
         }
 
     def health(self, now: float) -> Health:
         """Return the problems that this core knows of."""
-        return health_of(self._cluster_member, self._replicas.copy_watch, self._limits, now)
+        copy_watch = self._replicas.copy_watch
+        return health_of(self._cluster_member, copy_watch, self._writes.limits, now)
 
     # --- membership ---------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ A write is merged at once. It is accepted after the hint at its change, once its
 
 from collections.abc import Sequence
 
+from zreg.config import Config
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
 from zreg.data.replication.acceptances import Acceptances
@@ -31,6 +32,7 @@ class Writes:
 
     def __init__(  # noqa: PLR0913, PLR0917 -- one argument per part
         self,
+        config: Config,
         store: DatumStore,
         placement: Placement,
         cluster_member: ClusterMember,
@@ -38,7 +40,6 @@ class Writes:
         suspicions: Suspicions,
         contacts: SessionContacts,
         acceptances: Acceptances,
-        limits: PublisherLimits,
     ) -> None:
         self._store = store
         self._placement = placement
@@ -47,7 +48,7 @@ class Writes:
         self._suspicions = suspicions
         self._contacts = contacts
         self._acceptances = acceptances
-        self._limits = limits
+        self.limits = PublisherLimits(config, store)
         # The session incarnations of the membership, and those of them that have not departed.
         self._sessions: frozenset[Incarnation] = frozenset()
         self._living: frozenset[Incarnation] = frozenset()
@@ -89,9 +90,9 @@ class Writes:
         if held is not None and held.client_id != publish.publisher.client_id:
             detail = "this publisher id belongs to another client: publish under a new id"
             return [self._refusals.refuse(peer, publish.request_id, RefusedError, detail)]
-        if held is None and (why := self._limits.why_refused(name)):
+        if held is None and (why := self.limits.why_refused(name)):
             refused = self._refusals.refuse(peer, publish.request_id, LimitError, why)
-            return [*self._limits.note_refused(name, now), refused]
+            return [*self.limits.note_refused(name, now), refused]
         self._store.put(name, publish.publisher)
         self._contacts.note_served(peer)
         self._acceptances.add(peer, publish.request_id, bucket_of(name))
