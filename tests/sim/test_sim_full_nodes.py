@@ -166,8 +166,10 @@ def test_without_a_data_node_a_publish_is_not_accepted_and_the_client_learns_why
     assert "no-data-node" not in problems_of(cluster, "session-1")
 
 
-def test_with_fewer_nodes_than_copies_a_publish_is_accepted_and_health_says_so() -> None:
-    cluster = make_cluster(data=2)
+def test_with_fewer_nodes_than_before_a_publish_is_accepted_and_health_says_so() -> None:
+    cluster = make_cluster(data=3)
+    cluster.sim.kill("data-3")
+    cluster.run(2.0)
     cluster.client("publisher", [1])
     publisher_id = cluster.publish("publisher", PAY, "x")
     cluster.run(2.0)
@@ -178,6 +180,13 @@ def test_with_fewer_nodes_than_copies_a_publish_is_accepted_and_health_says_so()
     cluster.data(3)
     cluster.run(3.0)
     assert problems_of(cluster, "data-1") == {}
+
+
+def test_two_data_nodes_that_never_had_a_third_one_are_healthy() -> None:
+    cluster = make_cluster(data=2)
+    cluster.run(15.0)
+
+    assert problems_of(cluster, "data-1") == problems_of(cluster, "data-2") == {}
 
 
 def test_a_replica_that_cannot_keep_up_delays_each_publish_for_a_moment_at_most() -> None:

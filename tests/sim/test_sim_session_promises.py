@@ -1,5 +1,6 @@
 """Directed scenarios of sessions: late answers, slow peers, stalls, and being cut off from meta."""
 
+import pytest
 from promises import (
     META,
     PAY,
@@ -18,6 +19,7 @@ from promises import (
 from zreg.config import Config, Limits
 from zreg.effects import Link
 from zreg.model import ZERO, Role, Scope, Status, Version, data_info_id
+from zreg.session.upstream import node_queues
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.sim.view_log import ViewLog
 from zreg.wire.client_messages import Hello, Push, PushAck, Subscribe
@@ -224,6 +226,29 @@ def test_a_session_drops_no_publisher_of_its_own_because_a_primary_lacks_it() ->
     cluster.sim.faults.lossy.clear()
     never_loses(cluster, view, 5.0)
     promise(store.publisher(PAY, publisher_id), "the primary was not given the publisher again")
+
+
+def test_a_client_that_moves_to_a_busy_session_is_not_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its new registration waits there behind others, while its former session suspects it."""
+    monkeypatch.setattr(node_queues, "_WINDOW", 2)
+    cluster = make_cluster(sessions=2, data=1)
+    cluster.client("publisher", [1])
+    cluster.client("crowd", [2])
+    cluster.client("watcher", [2])
+    view = cluster.subscribe("watcher", PAY)
+    cluster.publish("publisher", PAY, "alive")
+    assert cluster.settles(view, ["alive"])
+    # The data node stops with two writes of the crowd under way, so the third one waits.
+    cluster.sim.freeze("data-1", 2.0)
+    for number in range(3):
+        cluster.publish("crowd", data_info_id(f"crowd-{number}"), "x")
+    cluster.run(0.1)
+    cluster.sim.cut("publisher", "session-1")
+    cluster.sim.drop("publisher", "session-1")
+    never_loses(cluster, view, 6.0)
+    assert view.values() == ["alive"]
 
 
 # --- bounds ---------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ from zreg.wire.data_messages import (
     NodeHello,
     PublishDatum,
     UnpublishDatum,
+    WritesWait,
 )
 
 GRACE = CONFIG.session_grace_seconds
@@ -114,6 +115,34 @@ def test_a_suspicion_waits_while_this_node_has_not_seen_the_newest_membership() 
     assert not is_removed(core, 0.1), "the new session is not heard yet"
     ask(core, NodeHello(S3), 0.2, peer=b"three")
     assert is_removed(core, 0.2)
+
+
+def test_a_suspicion_waits_while_a_session_has_writes_that_it_may_not_send_yet() -> None:
+    """One of them may register the client again. Seed 30014 of the chaos workload found it."""
+    core = make_core()
+    ask(core, WritesWait(), peer=TWO)
+    suspect(core)
+    assert not is_removed(core, 0.0)
+
+    moved = publish(core, version=2, session=S2, peer=TWO)
+    assert to(ONE, Accepted((7,))) not in core.settle(0.1), "more may come"
+    ask(core, CompareDigest(EPOCH, 1, 1), 0.2, peer=TWO)
+    assert to(ONE, Accepted((7,))) in core.settle(0.2)
+    assert held(core) == {P1: moved}
+
+
+@pytest.mark.parametrize("how", ["grace", "lost", "stranger"])
+def test_writes_that_never_come_delay_a_suspicion_for_a_bounded_time(how: str) -> None:
+    core = make_core()
+    ask(core, WritesWait(), peer=b"stranger" if how == "stranger" else TWO)
+    suspect(core)
+    assert is_removed(core, 0.0) is (how == "stranger")
+    if how == "grace":
+        assert is_removed(core, GRACE)
+    elif how == "lost":
+        lose(core, TWO)
+        ask(core, NodeHello(S2), 1.0, peer=b"again")
+        assert is_removed(core, 1.0)
 
 
 @pytest.mark.parametrize("next_word", ["write", "digest"])
@@ -318,10 +347,10 @@ def test_a_publish_is_taken_while_a_suspicion_waits() -> None:
 def test_a_connection_that_says_it_is_another_session_is_that_one() -> None:
     contacts = SessionContacts(GRACE)
     contacts.follow(membership(*BOTH), 0.0)
-    contacts.on_node_hello(ONE, S1, 0.0)
-    contacts.on_node_hello(ONE, S2, 1.0)
+    contacts.on_told(ONE, NodeHello(S1), 0.0)
+    contacts.on_told(ONE, NodeHello(S2), 1.0)
 
     assert contacts.of_peer(ONE) == S2
     assert contacts.has_unheard(1.0)
-    contacts.on_node_hello(TWO, S1, 2.0)
+    contacts.on_told(TWO, NodeHello(S1), 2.0)
     assert not contacts.has_unheard(2.0)

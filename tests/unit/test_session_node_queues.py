@@ -28,6 +28,7 @@ from zreg.wire.data_messages import (
     CompareDigest,
     PublishDatum,
     UnpublishDatum,
+    WritesWait,
 )
 
 WINDOW = 4096
@@ -77,7 +78,7 @@ def test_requests_under_way_are_bounded_and_the_rest_follows_the_answers() -> No
     effects = bench.started(*publishers)
 
     requests = [PublishDatum(n + 1, PAY, p) for n, p in enumerate(publishers)]
-    assert effects == to_data(D1, *requests[:WINDOW]), "and no digest: not all of it was sent"
+    assert effects == to_data(D1, WritesWait(), *requests[:WINDOW]), "and no digest yet"
     assert not bench.registrations.is_accepted(bench.registration(publishers[-1]))
     bench.registrations.on_accepted(D1, accepted([1, 2]))
     assert bench.settle(0.0) == to_data(D1, *requests[WINDOW:], digest_of(*publishers))
@@ -305,12 +306,36 @@ def test_a_queue_beyond_its_window_goes_on_when_half_of_the_window_is_free() -> 
     """Each look at a long queue costs some time, so it is not looked at for each acceptance."""
     bench = RegistrationsBench(D1)
     bench.publish(*(make_publisher(number) for number in range(3 * WINDOW)))
-    assert len(bench.settle(0.0)) == WINDOW
+    assert len(bench.settle(0.0)) == 1 + WINDOW, "the data node is told once that more waits"
 
     bench.registrations.on_accepted(D1, accepted(range(1, WINDOW // 2)))
     assert bench.settle(0.0) == []
     bench.registrations.on_accepted(D1, accepted([WINDOW // 2]))
     assert len(bench.settle(0.0)) == WINDOW // 2
+
+
+def test_a_data_node_is_told_that_writes_wait_although_none_of_them_fits() -> None:
+    bench = RegistrationsBench(D1)
+    bench.started(*(make_publisher(number) for number in range(WINDOW)))
+
+    bench.publish(make_publisher(WINDOW))
+    assert bench.settle(0.1) == to_data(D1, WritesWait())
+    bench.publish(make_publisher(WINDOW + 1))
+    assert bench.settle(0.2) == []
+
+    bench.registrations.on_accepted(D1, accepted(range(1, WINDOW + 1)))
+    kinds = [type(effect.message) for effect in bench.settle(0.3) if isinstance(effect, Send)]
+    assert kinds == [PublishDatum, PublishDatum, CompareDigest]
+
+
+def test_the_next_connection_is_told_again_that_writes_wait() -> None:
+    bench = RegistrationsBench(D1)
+    bench.publish(*(make_publisher(number) for number in range(WINDOW + 1)))
+    bench.settle(0.0)
+    bench.queues.on_node_lost(D1)
+    bench.queues.touched[D1] = None
+
+    assert bench.settle(0.1)[0] == Send(Link.DATA, D1, WritesWait())
 
 
 def test_removals_on_suspicion_take_no_room_of_the_window() -> None:

@@ -45,6 +45,7 @@ from zreg.wire.data_messages import (
     NodeHello,
     PublishDatum,
     UnpublishDatum,
+    WritesWait,
 )
 from zreg.wire.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.messages import Message
@@ -88,8 +89,7 @@ class DataCore:
         self._suspicions = Suspicions(
             grace_seconds, self._contacts, self._cluster_member, self._placement
         )
-        acceptances = self._replicas.acceptances
-        shared = (*parts, self._suspicions, self._contacts, acceptances)
+        shared = (*parts, self._suspicions, self._contacts, self._replicas.acceptances)
         self._writes = Writes(config, self._store, *shared)
         self._followers = Followers(self._store, self._hints, *parts)
         self._comparisons = SessionComparisons(
@@ -168,8 +168,8 @@ class DataCore:
         if effects is not None:
             return effects
         match message:
-            case NodeHello():
-                self._contacts.on_node_hello(peer, message.incarnation, now)
+            case NodeHello() | WritesWait():
+                self._contacts.on_told(peer, message, now)
                 return ()
             case CompareDigest():
                 return self._on_compare_digest(peer, message, now)

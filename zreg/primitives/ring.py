@@ -87,8 +87,6 @@ class Ring:
         hash_function: HashFunction = _md5,
     ) -> None:
         assert virtual_node_count > 0
-        # How many copies of a bucket there should be; fewer nodes have fewer.
-        self.replica_count = replica_count
         weights = dict(nodes)
         self.node_ids = tuple(sorted(node_id for node_id in weights if node_id not in guests))
         # The node id orders equal points, so that the ring does not depend on the order of `nodes`.

@@ -30,6 +30,15 @@ class NodeHello(Message, tag=20, frozen=True, array_like=True, gc=False):
     role: Role = Role.SESSION
 
 
+class WritesWait(Message, tag=19, frozen=True, array_like=True, gc=False):
+    """Session to data node: the session has more writes than it may send before earlier ones end.
+
+    It holds until the session's next `CompareDigest`, which follows all writes. Not answered. What
+    waits may be the new registration of a client that another session has seen vanish, so the data
+    node removes nothing on suspicion meanwhile.
+    """
+
+
 class PublishDatum(Message, tag=21, frozen=True, array_like=True, gc=False):
     """Session to primary: merge this publisher, which the session registers.
 

@@ -41,6 +41,7 @@ WireMessage = (
     | client.Moving
     | client.WhoAreYou
     | data.NodeHello
+    | data.WritesWait
     | data.PublishDatum
     | data.UnpublishDatum
     | data.FetchChanges

@@ -22,12 +22,9 @@ class CopyWatch:
         self._lacking_count = 0
         # Since when none lacks; None if some do.
         self._complete_since: float | None = None
-        # How many copies a datum should have, and can have now.
-        self._wanted = 0
+        # The most copies that a datum could have in the life of this process, and can have now.
+        self._most = 0
         self._present = 0
-        # Whether there was another data node in the life of this process. One data node alone is
-        # how a registry is tried out: it never had a second copy.
-        self._had_company = False
 
     def look(self, now: float) -> None:
         """Count the copies."""
@@ -41,24 +38,23 @@ class CopyWatch:
             self._complete_since = now
         elif now - self._complete_since >= _CALM_SECONDS:
             self._lacking_since = None
-        ring = self._placement.ring
-        self._wanted, self._present = ring.replica_count, len(ring.placements[0])
-        self._had_company = self._had_company or len(ring.node_ids) > 1
+        self._present = len(self._placement.ring.placements[0])
+        # Fewer copies may be wanted than before.
+        self._most = max(min(self._most, self._placement.replica_count), self._present)
 
     def problem(self, now: float) -> str:
         """Return what is wrong, for people; empty if nothing is."""
-        if self._had_company and 0 < self._present < self._wanted:
+        if 0 < self._present < self._most:
             return (
-                f"each datum has at most {self._present} of {self._wanted} copies, since there are "
-                "not more data nodes: registrations are accepted with fewer copies; start those "
-                "that are gone again, or others, or lower replica_count"
+                f"each datum has at most {self._present} of {self._most} copies, since data nodes "
+                "are gone: registrations are accepted with fewer copies; start them again, or "
+                "others, or ask for fewer copies with `zreg data replica-count`"
             )
         since = self._lacking_since
         if since is None or now < since + _PATIENCE_SECONDS:
             return ""
         return (
             f"copies of {self._lacking_count} buckets are not in sync for {now - since:.0f} s, or "
-            "again and again: "
-            "registrations are accepted with fewer copies; check the load of the data nodes and "
-            "the network between them"
+            "again and again: registrations are accepted with fewer copies; check the load of the "
+            "data nodes and the network between them"
         )

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from zreg.effects import Peer
 from zreg.model import Incarnation, Membership, Role, Status
+from zreg.wire.data_messages import NodeHello, WritesWait
 
 # Sessions that may take a client in. One that leaves sends its clients away.
 _MAY_TAKE_CLIENTS = (Status.INITIAL, Status.WORKING)
@@ -24,6 +25,8 @@ class SessionContacts:
         self._unheard: dict[Incarnation, float] = {}
         # Connections with writes that were refused as this node was behind: they come again.
         self._refused: dict[Peer, None] = {}
+        # Connections whose session has writes that it may not send yet.
+        self._waiting: dict[Peer, None] = {}
         # Raised whenever less has to be waited for.
         self.news_count = 0
 
@@ -36,9 +39,9 @@ class SessionContacts:
         return self._by_peer.get(peer)
 
     @property
-    def has_refused(self) -> bool:
-        """Whether a session has to send a write again that it may have got from a moved client."""
-        return bool(self._refused)
+    def owes_writes(self) -> bool:
+        """Whether a session has to send a write yet that it may have got from a moved client."""
+        return bool(self._refused or self._waiting)
 
     def hears_any_of(self, sessions: Collection[Incarnation]) -> bool:
         """Return whether one of these sessions is connected and may take clients in."""
@@ -65,8 +68,16 @@ class SessionContacts:
             if session not in heard
         }
 
-    def on_node_hello(self, peer: Peer, session: Incarnation, now: float) -> None:
-        """Note which session is behind a connection; a session that rejoins says so again."""
+    def on_told(self, peer: Peer, message: NodeHello | WritesWait, now: float) -> None:
+        """Note which session is behind a connection, or that it cannot send all its writes yet.
+
+        A session that rejoins says again which one it is.
+        """
+        if isinstance(message, WritesWait):
+            if peer in self._by_peer:
+                self._waiting[peer] = None
+            return
+        session = message.incarnation
         if self._by_peer.get(peer) != session:
             self.forget(peer, now)
             self._by_peer[peer] = session
@@ -86,9 +97,16 @@ class SessionContacts:
             del self._refused[peer]
             self.news_count += 1
 
+    def note_all_sent(self, peer: Peer) -> None:
+        """Note that a session has sent all its writes."""
+        if peer in self._waiting:
+            del self._waiting[peer]
+            self.news_count += 1
+
     def forget(self, peer: Peer, now: float) -> Incarnation | None:
         """Forget a connection; return its session if no other connection of it is left."""
         self.note_served(peer)
+        self.note_all_sent(peer)
         session = self._by_peer.pop(peer, None)
         if session is None or session in self._by_peer.values():
             return None

@@ -2,7 +2,8 @@
 
 A client whose connection closed may live. It has then published again at another session. This node
 may not hear that session, may not have seen the epoch at which it joined, or may have refused its
-write for that reason; or it has become the primary of the datum, and the session does not know yet.
+write for that reason; that session may have more writes than it can send at once; or this node has
+become the primary of the datum, and the session does not know yet.
 A removal now would take a living publisher out of all views.
 """
 
@@ -78,7 +79,7 @@ class Suspicions:
             return False
         if all(removal.cause not in SUSPICIONS for removal in unpublish.removals):
             return True
-        is_behind = self._cluster_member.is_behind or self._contacts.has_refused
+        is_behind = self._cluster_member.is_behind or self._contacts.owes_writes
         return not is_behind and not self._contacts.has_unheard(since)
 
     def of(self, session: Incarnation) -> dict[bytes, tuple[DataInfoId, int]]:

@@ -11,7 +11,7 @@ from zreg.primitives.deadlines import Deadlines
 from zreg.primitives.digest import DigestSum
 from zreg.session.upstream.data_links import NO_NODE, DataLinks
 from zreg.session.upstream.registration import Registration, request_of
-from zreg.wire.data_messages import CompareDigest
+from zreg.wire.data_messages import CompareDigest, WritesWait
 
 if TYPE_CHECKING:
     from random import Random
@@ -42,6 +42,7 @@ class NodeQueue:
         "digest",
         "in_flight",
         "is_digest_due",
+        "is_known_to_wait",
         "paused_until",
         "refused_count",
         "suspicion_count",
@@ -59,6 +60,8 @@ class NodeQueue:
         self.suspicion_count = 0
         self.digest = DigestSum()
         self.is_digest_due = True
+        # Whether the data node knows that more than the window allows has to be sent.
+        self.is_known_to_wait = False
         # How often in succession the data node found the digest different.
         self.unequal_count = 0
         # Nothing is sent before this time; None if the data node did not refuse.
@@ -105,6 +108,7 @@ class NodeQueue:
             self.unsent[registration.publisher.publisher_id] = registration
         self.in_flight.clear()
         self.suspicion_count = 0
+        self.is_known_to_wait = False
 
     def send(self, session: Incarnation, now: float, *, is_moving: bool) -> list[Effect]:
         """Send what waits, as far as the window allows; after all of it the digest, if it is due.
@@ -137,9 +141,22 @@ class NodeQueue:
                 effects.append(Send(Link.DATA, peer, request_of(registration)))
         for registration in misplaced:
             self.unsent[registration.publisher.publisher_id] = registration
+        effects = [*self._tell_whether_more_waits(), *effects]
         if self.is_digest_due and session != NO_INCARNATION and not (self.unsent or is_moving):
             effects.append(self._digest())
         return effects
+
+    def _tell_whether_more_waits(self) -> list[Effect]:
+        """Tell the data node once, before the writes of this turn; the digest says that all came.
+
+        It must not remove a client's publisher on suspicion while the new registration waits here.
+        """
+        waits = bool(self.unsent)
+        if waits is self.is_known_to_wait:
+            return []
+        self.is_known_to_wait = waits
+        self.is_digest_due = self.is_digest_due or not waits
+        return [Send(Link.DATA, self._peer, WritesWait())] if waits else []
 
     def _digest(self) -> Effect:
         self.is_digest_due = False

@@ -73,13 +73,16 @@ POINTS: Final = (
 )
 
 
+def _is_chosen(seed: int, point: Point) -> bool:
+    # A source for each point: lives draw the same without points, and a new point changes no other.
+    return Random(f"{seed} {point}").random() < _SHARE  # noqa: S311 -- a simulation wants a seed
+
+
 class Buggify:
     """Turns on, for a life, the points that its seed chooses; `counts` names them."""
 
     def __init__(self, seed: int) -> None:
-        # A source of its own, so that a life draws the same with and without points.
-        rng = Random(f"{seed} buggify")  # noqa: S311 -- a simulation wants a seed
-        self._chosen = [point for point in POINTS if rng.random() < _SHARE]
+        self._chosen = [point for point in POINTS if _is_chosen(seed, point)]
         self.counts = Counter(map(str, self._chosen))
         self._former: list[tuple[Point, object]] = []
 
