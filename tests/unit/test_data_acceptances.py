@@ -192,6 +192,34 @@ def test_a_late_replica_is_in_sync_again_after_two_seconds_and_an_equal_digest()
     assert primary.replication.awaited(bucket_of(NAME)) == (A,)
 
 
+def test_a_late_replica_is_not_in_sync_by_an_equal_digest_of_long_ago() -> None:
+    """It works off what it was sent: a copy that was equal seconds ago lacks what came since."""
+    primary = make_waiting()
+    primary.ack(B, 1)
+    primary.acceptances.tick(0.25)
+
+    primary.compare(A, now=3.0)
+    assert primary.replication.awaited(bucket_of(NAME)) == (B,)
+    primary.ack(A, 1)
+    primary.compare(A, now=4.0)
+    assert primary.replication.awaited(bucket_of(NAME)) == (A, B)
+
+
+def test_a_late_replica_is_asked_again_for_its_acknowledgement_with_each_comparison() -> None:
+    """It may have refused the change, and at rest none follows."""
+    primary = make_waiting()
+    primary.ack(B, 1)
+    primary.acceptances.tick(0.25)
+    primary.end_turn(0.25)
+
+    primary.replication.tick(1.0)
+    asked = to_replica(A, Replicate(RING_EPOCH, 1, ()))
+    assert primary.end_turn(1.0).count(asked) == 1
+    primary.ack(A, 1)
+    primary.replication.tick(2.0)
+    assert asked not in primary.end_turn(2.0)
+
+
 def test_a_lost_connection_ends_the_wait_for_its_replica() -> None:
     primary = make_waiting()
     primary.ack(A, 1)

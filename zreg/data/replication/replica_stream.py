@@ -24,6 +24,7 @@ class ReplicaStream:
         "_awaited_from",
         "_changes",
         "_due",
+        "_lagged_at",
         "_lags_until",
         "_missed",
         "_sent",
@@ -51,6 +52,8 @@ class ReplicaStream:
         self._sent = 0
         # Until when it counts for nothing, since it acknowledged too late; None if it was in time.
         self._lags_until: float | None = None
+        # The highest number that was sent when it acknowledged too late.
+        self._lagged_at = 0
         # What is sent when the turn ends.
         self._changes: list[tuple[DataInfoId, Change]] = []
         self._due: set[int] = set()
@@ -61,7 +64,7 @@ class ReplicaStream:
         self.is_up = True
         self.doubt(number)
         self._awaited_from = number
-        self._sent = 0
+        self._sent = self._lagged_at = 0
         self.request_digests(self.buckets)
 
     def end(self) -> None:
@@ -102,10 +105,16 @@ class ReplicaStream:
         """Note that the replica acknowledged too late."""
         self.in_sync = frozenset()
         self._lags_until = now + _LAG_SECONDS
+        self._lagged_at = self._sent
 
     def note_compared(self, equal: Iterable[int], differing: Iterable[int], now: float) -> None:
-        """Note which copies were equal at a point of this stream."""
-        if self._lags_until is not None and now >= self._lags_until:
+        """Note which copies were equal at a point of this stream.
+
+        Of a late replica that point may be long before the present one, so nothing counts before it
+        has acknowledged what was sent to it when it was late.
+        """
+        lags_until = self._lags_until
+        if lags_until is not None and now >= lags_until and self.acked >= self._lagged_at:
             self._lags_until = None
         if self._lags_until is None:
             self.in_sync = (self.in_sync | self.buckets.intersection(equal)) - set(differing)
@@ -134,6 +143,9 @@ class ReplicaStream:
         if self._due:
             held = [(bucket, buckets.digest(bucket)) for bucket in sorted(self._due)]
             digests = tuple((bucket, digest.count, digest.value) for bucket, digest in held)
+            if self._lags_until is not None and self.acked < number:
+                # Its acknowledgement may be lost: it may have refused a change under another ring.
+                effects.append(Send(Link.DATA, self.peer, Replicate(ring_epoch, number, ())))
             effects.append(Send(Link.DATA, self.peer, BucketDigests(ring_epoch, digests)))
             self._due = set()
         return effects
