@@ -29,7 +29,7 @@ from test_data_core import (
 from zreg.data.core import DataCore
 from zreg.data.sessions.contacts import SessionContacts
 from zreg.effects import CLOSED, TIMED_OUT, EpochSeen, Link, PeerLost
-from zreg.errors import NotPrimaryError
+from zreg.errors import NotPrimaryError, UnknownNodeError
 from zreg.model import Cause, Incarnation, Removal, Status
 from zreg.primitives.digest import DigestSum
 from zreg.wire.common_messages import Accepted, Refused
@@ -131,10 +131,28 @@ def test_a_suspicion_waits_while_a_session_has_writes_that_it_may_not_send_yet()
     assert held(core) == {P1: moved}
 
 
+def test_a_session_that_rejoins_has_the_same_writes_to_send() -> None:
+    core = make_core()
+    ask(core, WritesWait(), peer=TWO)
+    follow(core, membership(*BOTH, session(S3), epoch=8), 0.0)
+    ask(core, NodeHello(S3), peer=TWO)
+    lose(core, b"none")
+    ask(core, NodeHello(S2), peer=b"again")
+    suspect(core)
+    assert not is_removed(core, 0.0)
+
+    ask(core, CompareDigest(8, 1, 1), 0.2, peer=TWO)
+    assert is_removed(core, 0.2)
+
+
 @pytest.mark.parametrize("how", ["grace", "lost", "stranger"])
 def test_writes_that_never_come_delay_a_suspicion_for_a_bounded_time(how: str) -> None:
     core = make_core()
-    ask(core, WritesWait(), peer=b"stranger" if how == "stranger" else TWO)
+    if how == "stranger":
+        refused = Refused(0, UnknownNodeError.code, "say NodeHello first", EPOCH)
+        assert ask(core, WritesWait(), peer=b"stranger") == [to(b"stranger", refused)]
+    else:
+        assert ask(core, WritesWait(), peer=TWO) == []
     suspect(core)
     assert is_removed(core, 0.0) is (how == "stranger")
     if how == "grace":
@@ -347,10 +365,10 @@ def test_a_publish_is_taken_while_a_suspicion_waits() -> None:
 def test_a_connection_that_says_it_is_another_session_is_that_one() -> None:
     contacts = SessionContacts(GRACE)
     contacts.follow(membership(*BOTH), 0.0)
-    contacts.on_told(ONE, NodeHello(S1), 0.0)
-    contacts.on_told(ONE, NodeHello(S2), 1.0)
+    contacts.on_node_hello(ONE, S1, 0.0)
+    contacts.on_node_hello(ONE, S2, 1.0)
 
     assert contacts.of_peer(ONE) == S2
     assert contacts.has_unheard(1.0)
-    contacts.on_told(TWO, NodeHello(S1), 2.0)
+    contacts.on_node_hello(TWO, S1, 2.0)
     assert not contacts.has_unheard(2.0)

@@ -51,11 +51,13 @@ def test_a_node_that_joins_or_drains_is_shown_as_such(status: Status) -> None:
 
 
 def test_the_data_nodes_that_make_copies_are_told_with_how_far_they_are() -> None:
-    gone, quiet = CopyProgress(Incarnation(1, "d9"), 1, 9), CopyProgress(Incarnation(1, "d2"), 0, 0)
+    gone = CopyProgress(Incarnation(1, "d9"), 1, 9)
+    quiet = CopyProgress(Incarnation(1, "d2"), 0, None)
     progress = CopyProgress(Incarnation(1, "d1"), 412, 1024)
     answer = MetaNodesReply(1, 2, 5, 1, (), 0, (gone, quiet, progress))
     members = [member(Role.DATA, "d1"), member(Role.DATA, "d2")]
 
-    assert copying_of(members, answer) == [progress]
+    assert copying_of(members, answer) == [quiet, progress]
+    assert progress_text(quiet) == "d2 has not told yet how many copies it has to make"
     assert copying_of(members, NO_LEADER) == []
     assert progress_text(progress) == "d1 makes copies: 412 of 1024 buckets are equal (40 %)"

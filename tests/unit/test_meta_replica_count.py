@@ -93,7 +93,7 @@ def test_what_a_data_node_told_before_the_ring_changed_does_not_count() -> None:
     told = CopyProgresses()
     told.note(renew(D1, 400, 400))
 
-    assert told.unfinished(membership(D1, ring_epoch=6)) == (CopyProgress(D1, 0, 0),)
+    assert told.unfinished(membership(D1, ring_epoch=6)) == (CopyProgress(D1, 0, None),)
     told.note(renew(D1, 400, 400, epoch=6))
     assert told.unfinished(membership(D1, ring_epoch=6)) == ()
 
@@ -103,7 +103,7 @@ def test_a_data_node_that_departed_is_forgotten() -> None:
     told.note(renew(D1, 10, 400))
     told.follow(membership(D2))
 
-    assert told.unfinished(membership(D1)) == (CopyProgress(D1, 0, 0),)
+    assert told.unfinished(membership(D1)) == (CopyProgress(D1, 0, None),)
 
 
 def test_meta_lists_the_data_nodes_that_make_copies() -> None:

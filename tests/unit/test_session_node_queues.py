@@ -328,6 +328,18 @@ def test_a_data_node_is_told_that_writes_wait_although_none_of_them_fits() -> No
     assert kinds == [PublishDatum, PublishDatum, CompareDigest]
 
 
+def test_a_data_node_is_told_again_in_place_of_each_digest_that_is_due() -> None:
+    """One that has forgotten the session says so; its answers will never come."""
+    bench = RegistrationsBench(D1)
+    bench.publish(*(make_publisher(number) for number in range(2 * WINDOW)))
+    bench.settle(0.0)
+
+    for now in (1.0, 2.0):
+        bench.queues.request_digests()
+        assert bench.tick(now) == to_data(D1, WritesWait())
+        assert bench.tick(now + 0.5) == []
+
+
 def test_the_next_connection_is_told_again_that_writes_wait() -> None:
     bench = RegistrationsBench(D1)
     bench.publish(*(make_publisher(number) for number in range(WINDOW + 1)))

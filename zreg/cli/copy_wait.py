@@ -29,6 +29,7 @@ class CopyBar:
             disable=not sys.stderr.isatty(),
         )
         self._task = self._progress.add_task(what, total=1, visible=False)
+        self._totals = CopyTotals()
 
     def __enter__(self) -> Self:
         """Show the bar from the first progress on."""
@@ -46,18 +47,29 @@ class CopyBar:
 
     def show(self, copying: Iterable[CopyProgress]) -> None:
         """Show how far these data nodes are together."""
-        equal, kept = totals_of(copying)
+        equal, kept = self._totals.after(copying)
         if kept:
             self._progress.update(self._task, completed=equal, total=kept, visible=True)
 
 
-def totals_of(copying: Iterable[CopyProgress]) -> tuple[int, int]:
-    """Return how many copies are equal, and how many are kept, on several data nodes together."""
-    equal = kept = 0
-    for progress in copying:
-        equal += progress.equal_count
-        kept += progress.kept_count
-    return equal, kept
+class CopyTotals:
+    """How far several data nodes are together; one that is named no more has made its copies."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Incarnation, int] = {}
+
+    def after(self, copying: Iterable[CopyProgress]) -> tuple[int, int]:
+        """Return how many copies are equal, and how many are kept, as far as nodes have told."""
+        missing = 0
+        for progress in copying:
+            kept = progress.kept_count
+            if kept is None:
+                missing += self._kept.get(progress.incarnation, 0)
+            else:
+                self._kept[progress.incarnation] = kept
+                missing += kept - progress.equal_count
+        total = sum(self._kept.values())
+        return total - missing, total
 
 
 def wait_with_bar(

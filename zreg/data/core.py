@@ -169,8 +169,7 @@ class DataCore:
             return effects
         match message:
             case NodeHello() | WritesWait():
-                self._contacts.on_told(peer, message, now)
-                return ()
+                return self._comparisons.on_told(peer, message, now)
             case CompareDigest():
                 return self._on_compare_digest(peer, message, now)
             case CompareVersions():

@@ -107,7 +107,7 @@ class ClusterMember:
     ) -> None:
         self.incarnation: Incarnation | None = None
         # How many copies of buckets were equal, and how many a data node keeps; it tells meta.
-        self.copy_counts = 0, 0
+        self.copy_counts: tuple[int, int | None] = 0, None
         self._member = member
         self._config = config
         self._joiner = _Joiner(member=member, reports_ready=reports_ready)
@@ -392,7 +392,7 @@ def _lease_request(
     joiner: _Joiner,
     incarnation: Incarnation | None,
     membership: Membership,
-    copy_counts: tuple[int, int],
+    copy_counts: tuple[int, int | None],
 ) -> Join | Renew:
     """Return the request to renew the lease of an incarnation, or to join if there is none."""
     cluster_id, epoch = membership.cluster_id, membership.epoch

@@ -154,7 +154,7 @@ def planned_membership(membership: Membership, change: RingChange) -> Membership
     if change.replica_count is not None:
         ring = msgspec.structs.replace(ring, replica_count=change.replica_count)
     planned = msgspec.structs.replace(membership, ring=ring, members=tuple(members))
-    if not planned.of(Role.DATA):
+    if membership.of(Role.DATA) and not planned.of(Role.DATA):
         raise UsageError(
             "no data node would be WORKING after this change: leave one, or add one as well"
         )

@@ -4,8 +4,8 @@ What a node holds for long has many equal parts: names, labels, sessions. Withou
 more than half of its memory.
 """
 
+import sys
 from functools import lru_cache
-from sys import intern
 from typing import Final
 
 from zreg.model import Incarnation, Publisher
@@ -14,6 +14,9 @@ from zreg.model import Incarnation, Publisher
 # among the latest ones.
 _SESSIONS_MAX: Final = 1024
 _CLIENTS_MAX: Final = 4096
+# In these versions of Python an interned string is never freed (gh-113993), so clients that choose
+# new names for ever would fill the memory.
+_KEEPS_INTERNED: Final = sys.version_info[:2] == (3, 12)
 
 
 @lru_cache(maxsize=_SESSIONS_MAX)
@@ -26,6 +29,11 @@ def _client_id(client_id: bytes) -> bytes:
     return client_id
 
 
+def shared_text(text: str) -> str:
+    """Return an equal text, the same object for equal ones as long as one of them is held."""
+    return text if _KEEPS_INTERNED else sys.intern(text)
+
+
 def shared_publisher(publisher: Publisher, old: Publisher | None) -> Publisher:
     """Return an equal publisher that shares its parts with others, and its id with `old`."""
     return Publisher(
@@ -33,8 +41,8 @@ def shared_publisher(publisher: Publisher, old: Publisher | None) -> Publisher:
         publisher.version,
         _client_id(publisher.client_id),
         _session(publisher.session),
-        intern(publisher.zone),
-        intern(publisher.data_center),
-        intern(publisher.app),
+        shared_text(publisher.zone),
+        shared_text(publisher.data_center),
+        shared_text(publisher.app),
         publisher.body,
     )

@@ -100,7 +100,7 @@ class Renew(Message, tag=51, frozen=True, array_like=True, gc=False):
     """Node to meta: renew the lease. The node follows the membership at `epoch`.
 
     A data node tells of how many buckets it keeps copies, and how many of these were equal to those
-    of their primaries. Meta answers `Renewed` or `Refused`.
+    of their primaries; None: it does not tell. Meta answers `Renewed` or `Refused`.
     """
 
     request_id: RequestId
@@ -108,7 +108,7 @@ class Renew(Message, tag=51, frozen=True, array_like=True, gc=False):
     cluster_id: ClusterId
     epoch: Count
     equal_copy_count: Count = 0
-    kept_copy_count: Count = 0
+    kept_copy_count: Count | None = None
 
 
 class Renewed(Message, tag=52, frozen=True, array_like=True, gc=False):

@@ -110,13 +110,13 @@ class MetaNodeStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class CopyProgress(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How many of the copies that a data node keeps were equal to those of their primaries.
 
-    Copies are counted in buckets, under the present ring. 0 of 0: it has told nothing under this
-    ring yet.
+    Copies are counted in buckets, under the present ring. Of None: it has told nothing under this
+    ring.
     """
 
     incarnation: Incarnation
     equal_count: Count
-    kept_count: Count
+    kept_count: Count | None
 
 
 class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):

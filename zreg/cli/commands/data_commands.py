@@ -20,7 +20,7 @@ from zreg.cli.flags import (
     Url,
     with_settings,
 )
-from zreg.cli.output import say
+from zreg.cli.output import complain, say
 from zreg.cli.process.children import ParentPid
 from zreg.cli.process.node_options import CONFIG_FIELDS, SHARED_OPTION_FIELDS
 from zreg.cli.repeated_ask import RepeatedAsk
@@ -110,15 +110,16 @@ def replica_count(
 ) -> None:
     """Show or change on how many data nodes each datum is, and wait until the copies are made."""
     asking = RepeatedAsk(find_target(url, meta, cluster), timeout_seconds)
-    membership = _membership(asking)
+    reply = asking.until_done(lambda: asking.ask_once((FetchMembership, MembershipReply)))
+    membership = reply.membership
     if count is None:
+        if reply.trouble:
+            complain(f"{reply.trouble}; this is the last known number")
         say(count_text(membership))
-        return
-    if count == membership.ring.replica_count:
-        say(f"nothing to change: {count_text(membership)}")
         return
     planned = planned_membership(membership, RingChange(replica_count=count))
     question = partial(SetReplicaCount, replica_count=count, cluster_id=membership.cluster_id)
+    # The present number changes nothing, and this command waits for its copies too.
     asking.until_done(lambda: asking.ask_once((question, Accepted)))
     say(f"{count_text(planned)}: {cost_text(cost_of(ring_of(membership), ring_of(planned)))}")
     if not wait_with_bar(asking, "making copies", lambda: copying_now(asking)):

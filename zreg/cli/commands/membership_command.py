@@ -81,16 +81,15 @@ def copying_of(members: Iterable[Member], meta_nodes: MetaNodesReply | str) -> l
     """Return how far the members are that have copies to make."""
     progresses = meta_nodes.copying if isinstance(meta_nodes, MetaNodesReply) else ()
     living = {member.incarnation for member in members if member.role is Role.DATA}
-    return [each for each in progresses if each.kept_count and each.incarnation in living]
+    return [progress for progress in progresses if progress.incarnation in living]
 
 
 def progress_text(progress: CopyProgress) -> str:
     """Return how far a data node is with its copies, for people."""
-    equal, kept = progress.equal_count, progress.kept_count
-    return (
-        f"{progress.incarnation.node_id} makes copies: {equal} of {kept} buckets are equal "
-        f"({100 * equal // kept} %)"
-    )
+    node_id, equal, kept = progress.incarnation.node_id, progress.equal_count, progress.kept_count
+    if not kept:
+        return f"{node_id} has not told yet how many copies it has to make"
+    return f"{node_id} makes copies: {equal} of {kept} buckets are equal ({100 * equal // kept} %)"
 
 
 def _member_row(member: Member, status: str, *, is_wide: bool) -> list[str]:

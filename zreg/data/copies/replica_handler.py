@@ -159,7 +159,9 @@ class ReplicaHandler:
 
     def follow(self, membership: Membership, *, has_new_ring: bool) -> list[Effect]:
         """Take a new membership, after the placement."""
-        return self.replication.follow(membership, has_new_ring=has_new_ring)
+        effects = self.replication.follow(membership, has_new_ring=has_new_ring)
+        self.acceptances.release_all()
+        return effects
 
     def on_roles(self, now: float, *, has_new_ring: bool) -> None:
         """Take the roles of the store."""

@@ -58,6 +58,11 @@ class Acceptances:
         for replicas in [key for key in self._queues if peer in key]:
             self._release(replicas)
 
+    def release_all(self) -> None:
+        """Accept what waits for no replica any more, after the replicas changed."""
+        for replicas in list(self._queues):
+            self._release(replicas)
+
     def _release(self, replicas: tuple[str, ...]) -> None:
         """Accept the first writes of a queue, as far as all replicas that still count hold them."""
         queue = self._queues[replicas]

@@ -53,6 +53,8 @@ class Replication:
         self._targets: list[tuple[ReplicaStream, ...]] = [()] * len(placement.ring.placements)
         # For each bucket, what `awaited` returns; None: not known since the last change of any.
         self._awaited: list[tuple[str, ...] | None] = [()] * len(self._targets)
+        # The replicas that may have refused changes because the ring changed in this turn.
+        self._doubted: list[str] = []
         # How many copies of its buckets this node's replicas should have.
         self._wanted_count = 0
         self.number = 0
@@ -138,6 +140,7 @@ class Replication:
             self.number += 1
         for stream in behind:
             stream.doubt(self.number)
+        self._doubted = [stream.peer for stream in behind]
 
     def on_peer_up(self, event: PeerUp) -> list[Effect]:
         """Say who this node is, and begin the stream."""
@@ -215,6 +218,12 @@ class Replication:
         effects: list[Effect] = []
         for stream in self._streams.values():
             effects += stream.settle(self._buckets, ring_epoch, number)
+        if self._doubted:
+            # What was under way when the ring changed may be refused. The answer to this ends the
+            # wait for it. It tells nothing of a write that comes again: that has a higher number.
+            effects += self.ask(peer for peer in self._doubted if peer in self._streams)
+            self._doubted = []
+            self.number += 1
         return effects
 
     def ask(self, peers: Iterable[str]) -> list[Effect]:

@@ -16,6 +16,8 @@ from zreg.wire.data_messages import (
     CompareDigest,
     ComparePublishers,
     DigestCompared,
+    NodeHello,
+    WritesWait,
 )
 
 _SAY_HELLO = "say NodeHello first"
@@ -76,6 +78,16 @@ class SessionComparisons:
             if publisher and publisher.session == session and publisher.version <= version:
                 without.discard(publisher_id, publisher.version)
         return without
+
+    def on_told(self, peer: Peer, message: NodeHello | WritesWait, now: float) -> list[Effect]:
+        """Note which session is behind a connection, or that it cannot send all its writes yet."""
+        if isinstance(message, NodeHello):
+            self._contacts.on_node_hello(peer, message.incarnation, now)
+        elif self._contacts.of_peer(peer) is None:
+            return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)]
+        else:
+            self._contacts.note_waiting(peer)
+        return []
 
     def on_compare_publishers(self, peer: Peer, compare: ComparePublishers) -> Sequence[Effect]:
         """Answer which publishers are missing here, and which the session does not know."""

@@ -4,7 +4,6 @@ from collections.abc import Collection
 
 from zreg.effects import Peer
 from zreg.model import Incarnation, Membership, Role, Status
-from zreg.wire.data_messages import NodeHello, WritesWait
 
 # Sessions that may take a client in. One that leaves sends its clients away.
 _MAY_TAKE_CLIENTS = (Status.INITIAL, Status.WORKING)
@@ -68,19 +67,15 @@ class SessionContacts:
             if session not in heard
         }
 
-    def on_told(self, peer: Peer, message: NodeHello | WritesWait, now: float) -> None:
-        """Note which session is behind a connection, or that it cannot send all its writes yet.
-
-        A session that rejoins says again which one it is.
-        """
-        if isinstance(message, WritesWait):
-            if peer in self._by_peer:
-                self._waiting[peer] = None
-            return
-        session = message.incarnation
+    def on_node_hello(self, peer: Peer, session: Incarnation, now: float) -> None:
+        """Note which session is behind a connection; a session that rejoins says so again."""
         if self._by_peer.get(peer) != session:
+            waits = peer in self._waiting
             self.forget(peer, now)
             self._by_peer[peer] = session
+            if waits:
+                # Another incarnation of the session has the same queue, behind the same connection.
+                self._waiting[peer] = None
         self._unheard.pop(session, None)
         self.news_count += 1
 
@@ -96,6 +91,10 @@ class SessionContacts:
         if peer in self._refused:
             del self._refused[peer]
             self.news_count += 1
+
+    def note_waiting(self, peer: Peer) -> None:
+        """Note that a session has writes that it may not send yet."""
+        self._waiting[peer] = None
 
     def note_all_sent(self, peer: Peer) -> None:
         """Note that a session has sent all its writes."""

@@ -69,6 +69,11 @@ class NodeQueue:
         # How many pauses there were since the data node accepted something.
         self.refused_count = 0
 
+    @property
+    def must_compare(self) -> bool:
+        """Whether so many digests differed in succession that everything has to be compared."""
+        return self.unequal_count >= UNEQUAL_MAX
+
     def put(self, registration: Registration, *, is_answered_for: bool) -> None:
         """Add a registration that is to be sent; count it if this session answers for it."""
         publisher = registration.publisher
@@ -147,16 +152,20 @@ class NodeQueue:
         return effects
 
     def _tell_whether_more_waits(self) -> list[Effect]:
-        """Tell the data node once, before the writes of this turn; the digest says that all came.
+        """Tell the data node before the writes of this turn; the digest says that all came.
 
         It must not remove a client's publisher on suspicion while the new registration waits here.
+        It is told again in place of each digest that is due: a data node that has forgotten this
+        session says so, and its answers to what is under way will never come.
         """
-        waits = bool(self.unsent)
-        if waits is self.is_known_to_wait:
+        if not self.unsent:
+            self.is_digest_due = self.is_digest_due or self.is_known_to_wait
+            self.is_known_to_wait = False
             return []
-        self.is_known_to_wait = waits
-        self.is_digest_due = self.is_digest_due or not waits
-        return [Send(Link.DATA, self._peer, WritesWait())] if waits else []
+        if self.is_known_to_wait and not self.is_digest_due:
+            return []
+        self.is_known_to_wait, self.is_digest_due = True, False
+        return [Send(Link.DATA, self._peer, WritesWait())]
 
     def _digest(self) -> Effect:
         self.is_digest_due = False

@@ -14,7 +14,7 @@ from zreg.config import Config, Limits
 from zreg.effects import WARNING, Effect, Link, Log, Send
 from zreg.model import Cause, Removal
 from zreg.session.upstream.data_links import DataLinks
-from zreg.session.upstream.node_queues import UNEQUAL_MAX, NodeQueues
+from zreg.session.upstream.node_queues import NodeQueues
 from zreg.session.upstream.registration import Registration
 from zreg.session.upstream.registrations import Registrations
 from zreg.wire.data_messages import (
@@ -96,7 +96,7 @@ class Reconciliation:
             comparison.has_progress = False
             return []
         queue.unequal_count = 0 if compared.is_equal else queue.unequal_count + 1
-        if queue.unequal_count < UNEQUAL_MAX:
+        if not queue.must_compare:
             return []
         queue.unequal_count = 0
         fields: dict[str, str | int | float] = {"node": peer, "publishers": queue.digest.count}

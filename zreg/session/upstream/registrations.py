@@ -7,12 +7,12 @@ accepted or withdrawn.
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from sys import intern
 
 from msgspec.structs import replace
 
 from zreg.model import NO_INCARNATION, Cause, DataInfoId, Incarnation, Publisher, Removal
 from zreg.primitives.digest import DigestSum
+from zreg.primitives.shared_values import shared_text
 from zreg.session.upstream.data_links import NO_NODE, DataLinks
 from zreg.session.upstream.node_queues import NodeQueues
 from zreg.session.upstream.registration import (
@@ -96,7 +96,7 @@ class Registrations:
         registration = self._registrations.get(publisher.publisher_id)
         if registration is None:
             # Many registrations have the same name.
-            registration = Registration(DataInfoId(intern(name)), publisher)
+            registration = Registration(DataInfoId(shared_text(name)), publisher)
             self._registrations[publisher.publisher_id] = registration
             registration.client_request_id = client_request_id
             self._put(registration)

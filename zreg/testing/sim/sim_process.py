@@ -69,6 +69,8 @@ class Process:
         self.owed: tuple[Peer, Connection, int] | None = None
         self.is_alive = True
         self.frozen_until = 0.0
+        # Whether it has ended, and only its sockets still send.
+        self.is_stopping = False
         # What arrived while the process was frozen, in order.
         self.deferred: list[Callable[[], Sequence[Effect]]] = []
         self.dialled: dict[tuple[Link, str], Connection] = {}

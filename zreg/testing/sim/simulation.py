@@ -100,7 +100,7 @@ class Simulation(Network):
         """Let a process end in order: it takes no more turn, and what it has sent may arrive."""
         self.post(name, Stop())
         process = self.processes[name]
-        process.frozen_until = inf
+        process.is_stopping, process.frozen_until = True, inf
         self._at(_LINGER_SECONDS, lambda: self._end(process))
 
     def freeze(self, name: str, seconds: float) -> None:

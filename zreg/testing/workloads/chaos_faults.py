@@ -181,7 +181,8 @@ class ChaosFaults:
             self.sim.resume(name)
 
     def _start(self, name: str) -> None:
-        if name in self.sim.processes:
+        process = self.sim.processes.get(name)
+        if process is not None and not process.is_stopping:
             return
         role, _, number = name.partition("-")
         if role == "meta":

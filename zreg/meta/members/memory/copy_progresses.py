@@ -14,7 +14,7 @@ class _Told(NamedTuple):
 
     epoch: int
     equal_count: int
-    kept_count: int
+    kept_count: int | None
 
 
 class CopyProgresses:
@@ -41,13 +41,14 @@ class CopyProgresses:
     def unfinished(self, membership: Membership) -> tuple[CopyProgress, ...]:
         """Return how far the data nodes are that have not made all their copies yet.
 
-        A data node that has told nothing under the present ring has 0 of 0.
+        A data node that has told nothing under the present ring may have made none.
         """
         found = []
         for member in membership.of(Role.DATA, *_HOLDERS):
             told = self._told.get(member.incarnation)
-            if told is None or told.epoch < membership.ring_epoch:
-                found.append(CopyProgress(member.incarnation, 0, 0))
+            has_told = told is not None and told.epoch >= membership.ring_epoch
+            if told is None or told.kept_count is None or not has_told:
+                found.append(CopyProgress(member.incarnation, 0, None))
             elif told.equal_count < told.kept_count:
                 progress = told.equal_count, told.kept_count
                 found.append(CopyProgress(member.incarnation, *progress))
