@@ -195,6 +195,18 @@ def test_a_publication_that_was_registered_is_no_longer_after_a_final_refusal() 
         publication.wait_registered()
 
 
+def test_a_publication_for_which_there_is_no_room_again_is_not_registered_meanwhile() -> None:
+    publication, runtime = publish("a")
+    queued(runtime)
+    publication._state.on_registered(3)
+
+    refusal = PublicationRefused(publication.publisher_id, 4, "full", is_final=False)
+    publication._state.on_refused(refusal)
+    assert not publication.is_registered
+    publication._state.on_registered(2)
+    assert publication.is_registered
+
+
 def test_leaving_the_block_unpublishes_unless_the_client_is_closed() -> None:
     publication, runtime = publish("a")
     queued(runtime)

@@ -40,7 +40,7 @@ from zreg.effects import (
     PeerUp,
     Stop,
 )
-from zreg.errors import NotPrimaryError, NotReadyError, SessionGoneError
+from zreg.errors import LimitError, NotPrimaryError, NotReadyError, SessionGoneError
 from zreg.wire.client_messages import Bye, Hello, Push, ReplayDone, Welcome, WhoAreYou
 from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
 from zreg.wire.data_messages import DatumsListed
@@ -248,9 +248,15 @@ class ClientCore:
         return [connection.log(WARNING, "refused", code=refused.code, detail=refused.detail)]
 
     def _on_request_refused(self, refused: Refused) -> list[Effect]:
-        """Pass a refusal to the owner of the request; only a final one ends the request."""
-        is_final = refused.code not in _TEMPORARY
+        """Pass a refusal to the owner of the request; only a final one ends the request.
+
+        The registry may have no room for what it held before, because data nodes are gone: then the
+        client goes on asking, since the program was told that it is registered.
+        """
         owner = self._conversation.owner(refused.request_id)
+        had_room = isinstance(owner, PublicationRecord) and owner.was_accepted
+        is_full_again = refused.code == LimitError.code and had_room
+        is_final = refused.code not in _TEMPORARY and not is_full_again
         if owner is not None and is_final:
             self._conversation.cancel(owner)
         return [Emit(event) for event in self._refusal_events(owner, refused, is_final=is_final)]

@@ -19,7 +19,14 @@ from zreg.wire.messages import WireMessage
 class PublicationRecord(Requester):
     """One registration: its newest body, or its withdrawal."""
 
-    __slots__ = ("body", "data_info_id", "is_withdrawn", "publisher_id", "version")
+    __slots__ = (
+        "body",
+        "data_info_id",
+        "is_withdrawn",
+        "publisher_id",
+        "version",
+        "was_accepted",
+    )
 
     def __init__(self, command: SetPublication) -> None:
         super().__init__()
@@ -29,6 +36,8 @@ class PublicationRecord(Requester):
         # The version that was sent last; 0: none was sent.
         self.version = 0
         self.is_withdrawn = False
+        # Whether the registry has ever held it.
+        self.was_accepted = False
 
     def message(self, request_id: int) -> WireMessage:
         """Return the newest state at its version."""
@@ -103,6 +112,7 @@ class DesiredPublications:
                 del self._records[record.publisher_id]
                 withdrawn.append(record.publisher_id)
             else:
+                record.was_accepted = True
                 registered.append(record.publisher_id)
         effects: list[Effect] = []
         if registered:

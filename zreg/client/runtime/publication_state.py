@@ -7,6 +7,7 @@ from zreg.client.core.commands import PublicationRefused, SetPublication
 from zreg.client.runtime.connection_status import ConnectionStatus
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.client.view.values import Payload
+from zreg.errors import LimitError
 from zreg.model import DataInfoId
 
 
@@ -114,9 +115,9 @@ class PublicationState:
         self.refusal = None
 
     def on_refused(self, event: PublicationRefused) -> None:
-        """Note the refusal; after a final one the registry does not hold the newest state."""
+        """Note the refusal; the registry does not hold what it has no room for."""
         self.refusal = event
-        if event.is_final:
+        if event.is_final or event.code == LimitError.code:
             self.is_registered = False
 
     def why_waiting(self) -> str:
