@@ -1,5 +1,7 @@
 """Directed scenarios of sessions: late answers, slow peers, stalls, and being cut off from meta."""
 
+from collections.abc import Sequence
+
 import pytest
 from promises import (
     META,
@@ -17,7 +19,7 @@ from promises import (
 )
 
 from zreg.config import Config, Limits
-from zreg.effects import Link
+from zreg.effects import Effect, Link, PeerSlow
 from zreg.model import ZERO, Role, Scope, Status, Version, data_info_id
 from zreg.session.upstream import node_queues
 from zreg.testing.sim.cluster import SimCluster
@@ -249,6 +251,43 @@ def test_a_client_that_moves_to_a_busy_session_is_not_removed(
     cluster.sim.drop("publisher", "session-1")
     never_loses(cluster, view, 6.0)
     assert view.values() == ["alive"]
+
+
+def test_a_session_whose_answers_were_dropped_gets_going_again_with_a_full_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The data node forgot it as too slow; its connection stands, and no digest is sent."""
+    monkeypatch.setattr(node_queues, "_WINDOW", 8)
+    cluster = make_cluster(sessions=1)
+    cluster.client("crowd")
+    cluster.run(1.0)
+    core = cluster.sim.processes["data-1"].core
+    queues = cluster.sim.processes["session-1"].core._data.queues.by_peer
+    settle, forgotten = core.settle, []
+
+    def is_full() -> bool:
+        return any(queue.unsent for queue in queues.values())
+
+    def forget_and_settle(now: float) -> Sequence[Effect]:
+        waiting = core._writes._acceptances._new
+        if waiting and is_full() and len(forgotten) < 10:
+            forgotten.append(waiting[0][0])
+            core.receive(Link.LOCAL, "", PeerSlow(Link.REQUESTS, waiting[0][0]), now)
+        return settle(now)
+
+    monkeypatch.setattr(core, "settle", forget_and_settle)
+    cluster.sim.faults.slow["data-1"] = 0.05
+    for number in range(60):
+        cluster.publish("crowd", data_info_id(f"crowd-{number}"), "x")
+    cluster.run(1.0)
+    cluster.sim.faults.slow.clear()
+    assert forgotten
+    assert is_full()
+
+    promise(
+        cluster.sim.run_until(lambda: core.statistics()["publishers"] == 60, 10.0),
+        "a session waits for ever for answers that were dropped",
+    )
 
 
 # --- bounds ---------------------------------------------------------------------------------------
