@@ -32,16 +32,16 @@ class DirectoryLock:
         self.release()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise UsageError(
                 f"{self.path} cannot be used: {error.strerror}; name another --dir"
             ) from error
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _holder(self._descriptor)
-            self.release()
+            holder = _holder(descriptor)
+            os.close(descriptor)
             raise UsageError(
                 f"{self.path} is in use by {holder}: stop that one, or give each node a --dir of "
                 "its own"
@@ -53,6 +53,8 @@ class DirectoryLock:
                 "uses it"
             )
             logger.warning("directory.unlocked detail=%r", detail)
+        # Not before: another thread must not take an open directory for a locked one.
+        self._descriptor = descriptor
 
     @property
     def is_lost(self) -> bool:

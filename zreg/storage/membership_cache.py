@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -120,6 +121,9 @@ class MembershipCache:
         self._is_lost = False
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
+        # One thread at a time looks at the directory, takes it or writes there: another node may
+        # take it in between.
+        self._turn = threading.Lock()
         # Why the last write failed, for people; None if it did not fail.
         self.failure: str | None = None
 
@@ -150,9 +154,10 @@ class MembershipCache:
         """Return whether the file has to be written again; raises `UsageError`. Disks may hang."""
         if self._lock is None:
             return False
-        if not self._lock.is_lost:
-            return self._file.is_missing(self.cached)
-        self._lock.take()
+        with self._turn:
+            if not self._lock.is_lost:
+                return self._file.is_missing(self.cached)
+            self._lock.take()
         logger.warning("directory.lost detail=%r", f"{self._lock.path} {_TAKEN_AGAIN}")
         return True
 
@@ -189,10 +194,11 @@ class MembershipCache:
             self._is_lost = False
 
     def _write_file(self, membership: Membership) -> None:
-        if self._lock is not None and self._lock.is_lost:
-            # Another node may have the directory by now: what is not locked is not written.
-            self._lock.take()
-        self._file.write(membership)
+        with self._turn:
+            if self._lock is not None and self._lock.is_lost:
+                # Another node may have the directory by now: what is not locked is not written.
+                self._lock.take()
+            self._file.write(membership)
 
     def _on_failure(self, why: str) -> None:
         """Remember why a write failed, and log the first of several failures in succession."""
