@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from zreg.client.core.commands import Registered
 from zreg.config import Config
-from zreg.effects import Connect, Effect, Link, Local, Peer, PeerUp, Send
+from zreg.effects import Effect, Link, Local, Peer, PeerUp, Send
 from zreg.model import DataInfoId, Membership, data_info_id
 from zreg.primitives.ring import ring_of
 from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.one_question import TARGET, OneQuestion
 from zreg.testing.sim.sim_process import Process
 from zreg.testing.sim.view_log import ViewLog
 from zreg.wire.messages import Message
@@ -113,52 +114,26 @@ def received(process: Process) -> list[Message]:
     return messages
 
 
-class HostilePeer:
+class HostilePeer(OneQuestion):
     """A core that connects to one address, and sends there what a test tells it."""
 
-    epoch = 0
-
     def __init__(self, link: Link, address: str) -> None:
-        self._link = link
-        self._address = address
+        super().__init__(link, address)
         self.is_up = False
-        self.received: list[Message] = []
 
-    def start(self, now: float) -> Sequence[Effect]:
-        """Connect."""
-        del now
-        return [Connect(self._link, "target", self._address)]
+    @property
+    def received(self) -> list[Message]:
+        """What came from there."""
+        return self.answers
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
         """Note what comes; send what the test has posted."""
-        del link, peer, now
-        if isinstance(message, PeerUp):
-            self.is_up = True
-        elif isinstance(message, Post):
-            return [Send(self._link, "target", each) for each in message.messages]
-        elif not isinstance(message, Local):
-            self.received.append(message)
-        return []
-
-    def tick(self, now: float) -> Sequence[Effect]:
-        """Do nothing."""
-        del now
-        return []
-
-    def settle(self, now: float) -> Sequence[Effect]:
-        """Do nothing."""
-        del now
-        return []
-
-    def next_tick_at(self) -> float | None:
-        """Return that nothing is due."""
-        return None
-
-    def statistics(self) -> dict[str, int | float | str]:
-        """Return nothing."""
-        return {}
+        if isinstance(message, Post):
+            return [Send(self.link, TARGET, each) for each in message.messages]
+        self.is_up = self.is_up or isinstance(message, PeerUp)
+        return super().receive(link, peer, message, now)
 
 
 class Post(Local, frozen=True):

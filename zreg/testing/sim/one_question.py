@@ -1,20 +1,22 @@
 """A simulated command: it asks one node one question, and keeps the answers."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from zreg.effects import Connect, Effect, Link, Local, Peer, PeerUp, Send
 from zreg.wire.messages import Message
 
-_TARGET = "target"
+# The name of the connection.
+TARGET: Final = "target"
 
 
 class OneQuestion:
-    """A core that connects to an address and asks there once."""
+    """A core that connects to an address and asks there once; without a question it only hears."""
 
     epoch = 0
 
-    def __init__(self, link: Link, address: str, question: Message) -> None:
-        self._link = link
+    def __init__(self, link: Link, address: str, question: Message | None = None) -> None:
+        self.link = link
         self._address = address
         self._question = question
         self.answers: list[Message] = []
@@ -22,15 +24,15 @@ class OneQuestion:
     def start(self, now: float) -> Sequence[Effect]:
         """Connect."""
         del now
-        return [Connect(self._link, _TARGET, self._address)]
+        return [Connect(self.link, TARGET, self._address)]
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
         """Ask once there is a connection; keep what comes."""
         del link, peer, now
-        if isinstance(message, PeerUp):
-            return [Send(self._link, _TARGET, self._question)]
+        if isinstance(message, PeerUp) and self._question is not None:
+            return [Send(self.link, TARGET, self._question)]
         if not isinstance(message, Local):
             self.answers.append(message)
         return []
