@@ -31,9 +31,9 @@ from zreg.cli.process.ports import free_ports
 from zreg.errors import NotLeaderError
 from zreg.testing.processes import Running, zreg_command
 from zreg.wire.codec import decode_frame, encode_frames, encode_record
-from zreg.wire.common_messages import Refused
 from zreg.wire.envelope import Envelope
-from zreg.wire.settings_messages import SetSetting, SettingsReply
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.settings_messages import SetSetting, SettingsReply
 
 PROPOSERS: Final = (1, 16, 256)
 VALUE: Final = "x" * 100

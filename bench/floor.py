@@ -22,8 +22,8 @@ import msgspec
 import zmq
 
 from zreg.model import data_info_id
-from zreg.wire.client_messages import Publish
 from zreg.wire.codec import encode_record
+from zreg.wire.records.client_messages import Publish
 
 BURST_MAX: Final = 256
 WARM_UP_SECONDS: Final = 0.5

@@ -26,7 +26,7 @@ from floor import Socket, bind, dial, line_of, process_of
 
 from zreg.effects import Save
 from zreg.storage.journal import Journal
-from zreg.wire.raft_messages import Entry, EntryKind
+from zreg.wire.records.raft_messages import Entry, EntryKind
 
 RECORD: Final = b"x" * 120
 DISKS: Final = ("none", "file", "journal")

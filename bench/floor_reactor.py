@@ -23,8 +23,8 @@ from zreg.effects import Connect, Effect, Link, Local, Peer, PeerUp, Save, Send
 from zreg.reactor import LinkTable, Reactor
 from zreg.storage.journal import Journal
 from zreg.wire.messages import Message
-from zreg.wire.raft_messages import AppendEntries, AppendEntriesReply, Entry, EntryKind
-from zreg.wire.settings_messages import SetSetting, SettingsReply
+from zreg.wire.records.raft_messages import AppendEntries, AppendEntriesReply, Entry, EntryKind
+from zreg.wire.records.settings_messages import SetSetting, SettingsReply
 
 LIFE_SECONDS: Final = 120.0
 ANY_PORT: Final = "tcp://127.0.0.1:0"

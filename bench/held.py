@@ -24,8 +24,8 @@ from zreg.effects import Core, Effect, Link, PeerUp
 from zreg.model import DataInfoId, Incarnation, data_info_id
 from zreg.testing.held_cores import D1, META, S1, HeldCores, Turn, data_member, session_member
 from zreg.testing.held_operations import OPERATIONS
-from zreg.wire.data_messages import DigestCompared
-from zreg.wire.membership_messages import MembershipReply
+from zreg.wire.records.data_messages import DigestCompared
+from zreg.wire.records.membership_messages import MembershipReply
 
 D2: Final = Incarnation(2, "d2")
 # How many publishers the large session has that is evicted.

@@ -21,10 +21,10 @@ from zreg.cli.process.serve import tune_garbage_collector
 from zreg.effects import Core, Effect, Link, Peer
 from zreg.model import DataInfoId, Publisher, data_info_id
 from zreg.testing.held_cores import S1, SESSION_PEER, HeldCores, accepted_by_data_nodes
-from zreg.wire.client_messages import Hello, Publish, ReplayDone
 from zreg.wire.codec import decode_frame, encode_frames
-from zreg.wire.data_messages import PublishDatum
 from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.client_messages import Hello, Publish, ReplayDone
+from zreg.wire.records.data_messages import PublishDatum
 
 BODY_BYTES: Final = 100
 PER_TURN: Final = 200

@@ -12,7 +12,7 @@ import msgspec
 
 from zreg.model import Membership
 from zreg.wire.messages import Message
-from zreg.wire.raft_messages import Entry
+from zreg.wire.records.raft_messages import Entry
 
 # Names a peer: its routing id on a link that binds, the name in `Connect` on a link that connects.
 Peer = str | bytes

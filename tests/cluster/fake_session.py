@@ -22,7 +22,8 @@ from zreg.model import (
 from zreg.model import Version as DatumVersion
 from zreg.reactor.link_table import LinkTable
 from zreg.reactor.loop import Reactor
-from zreg.wire.client_messages import (
+from zreg.wire.messages import Message
+from zreg.wire.records.client_messages import (
     Hello,
     Publish,
     Push,
@@ -31,9 +32,8 @@ from zreg.wire.client_messages import (
     Unsubscribe,
     Welcome,
 )
-from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.messages import Message
+from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 CLUSTER = "test"
 CONFIG = Config(

@@ -13,11 +13,11 @@ from zreg.effects import Connect, Effect, Link, Local, Peer, PeerLost, PeerUp, S
 from zreg.model import data_info_id
 from zreg.reactor import LinkTable, Reactor, SocketSet
 from zreg.reactor.sockets.link_socket import LinkSocket
-from zreg.wire.client_messages import Publish
 from zreg.wire.codec import encode_frames
-from zreg.wire.common_messages import Accepted, Ping
 from zreg.wire.envelope import Envelope
 from zreg.wire.messages import Message
+from zreg.wire.records.client_messages import Publish
+from zreg.wire.records.common_messages import Accepted, Ping
 
 if TYPE_CHECKING:
     from msgspec import Struct

@@ -12,8 +12,8 @@ from reactor_fakes import FakeCore, Harness
 
 from zreg.effects import REFUSED, TIMED_OUT, Connect, Link, Local, PeerLost, PeerUp
 from zreg.reactor import LinkTable
-from zreg.reactor.checks import CHECK_SECONDS_MAX, why_unreachable
-from zreg.reactor.lookup_threads import LookupThreads
+from zreg.reactor.lookups.checks import CHECK_SECONDS_MAX, why_unreachable
+from zreg.reactor.lookups.lookup_threads import LookupThreads
 
 TABLE = LinkTable(checks=(Link.CHECKS,))
 

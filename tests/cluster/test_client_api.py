@@ -15,13 +15,13 @@ from fake_session import CONFIG, FakeSession, run_program, wait_until
 import zreg
 from zreg.effects import Link, Send
 from zreg.errors import DeniedError, NotReadyError
-from zreg.wire.client_messages import (
+from zreg.wire.records.client_messages import (
     Bye,
     Publish,
     ReplayDone,
     Unsubscribe,
 )
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 
 def test_a_published_value_is_seen_by_a_subscriber(client: zreg.Client) -> None:

@@ -15,11 +15,11 @@ import pytest
 from fake_session import CONFIG, FakeSession, run_program, wait_until
 
 import zreg
-from zreg.client.runtime.core_loop import GreenSelector
 from zreg.client.runtime.runtime import DESCRIPTORS
+from zreg.client.runtime.threads.core_loop import GreenSelector
 from zreg.effects import Link, Send
-from zreg.wire.client_messages import Bye, Publish
-from zreg.wire.common_messages import Pong
+from zreg.wire.records.client_messages import Bye, Publish
+from zreg.wire.records.common_messages import Pong
 
 
 def descriptors() -> int:
@@ -386,7 +386,7 @@ def test_a_client_works_without_epoll(session: FakeSession) -> None:
         "import select, sys\n"
         "del select.epoll\n"
         "import zreg\n"
-        "from zreg.client.runtime.core_loop import GreenSelector\n"
+        "from zreg.client.runtime.threads.core_loop import GreenSelector\n"
         "with zreg.Client(sys.argv[1], cluster='test') as one:\n"
         "    with zreg.Client(sys.argv[1], cluster='test') as two:\n"
         "        two.publish('pay', zreg.Endpoint(port=1)).wait_registered(10)\n"

@@ -14,9 +14,9 @@ import pytest
 from fake_session import CONFIG, FakeSession, wait_until
 
 import zreg
-from zreg.client.runtime.background_log import BACKGROUND_LOG
-from zreg.client.runtime.dispatcher import Dispatcher
-from zreg.wire.common_messages import Ping
+from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
+from zreg.client.runtime.threads.dispatcher import Dispatcher
+from zreg.wire.records.common_messages import Ping
 
 
 class StopEverythingError(BaseException):

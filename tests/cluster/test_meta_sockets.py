@@ -25,11 +25,11 @@ from zreg.model import Member, Role, Status
 from zreg.nodes.base import NodeSettings
 from zreg.nodes.meta import MetaNode, MetaPlace
 from zreg.wire.codec import decode_frame
-from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
-from zreg.wire.membership_messages import Join
-from zreg.wire.meta_messages import IntroduceMeta, MetaIntroduced
-from zreg.wire.raft_messages import RequestVote, RequestVoteReply
-from zreg.wire.settings_messages import SetSetting, SettingsReply
+from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.records.membership_messages import Join
+from zreg.wire.records.meta_messages import IntroduceMeta, MetaIntroduced
+from zreg.wire.records.raft_messages import RequestVote, RequestVoteReply
+from zreg.wire.records.settings_messages import SetSetting, SettingsReply
 
 SENT_COUNT = 5
 NAMES = ("m1", "m2", "m3")

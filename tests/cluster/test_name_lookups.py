@@ -9,10 +9,10 @@ import pytest
 from reactor_fakes import FakeCore, Harness, wait_until
 
 from zreg.effects import REFUSED, Connect, Disconnect, Link, Local, PeerDelayed, PeerLost, PeerUp
-from zreg.reactor.checks import why_unreachable
 from zreg.reactor.link_table import LinkTable
-from zreg.reactor.local_host import find_local_host, written
-from zreg.reactor.lookup_threads import LookupThreads
+from zreg.reactor.lookups.checks import why_unreachable
+from zreg.reactor.lookups.local_host import find_local_host, written
+from zreg.reactor.lookups.lookup_threads import LookupThreads
 from zreg.reactor.outgoing import name_lookups
 from zreg.reactor.outgoing.name_lookups import NameLookups
 

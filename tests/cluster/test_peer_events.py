@@ -32,7 +32,7 @@ from zreg.effects import (
     Send,
 )
 from zreg.reactor import LinkTable, Reactor
-from zreg.wire.common_messages import Ping, Pong
+from zreg.wire.records.common_messages import Ping, Pong
 
 if TYPE_CHECKING:
     from zreg.wire.messages import Message

@@ -27,8 +27,8 @@ from zreg.reactor.sockets import socket_options
 from zreg.storage.failures import CoreFailedError, JournalError
 from zreg.storage.journal import Journal
 from zreg.wire.codec import decode_frame
-from zreg.wire.common_messages import Ping, Refused
-from zreg.wire.raft_messages import Entry, EntryKind, TransferLeader, TransferLeaderReply
+from zreg.wire.records.common_messages import Ping, Refused
+from zreg.wire.records.raft_messages import Entry, EntryKind, TransferLeader, TransferLeaderReply
 
 if TYPE_CHECKING:
     from zreg.wire.messages import Message

@@ -46,9 +46,9 @@ from zreg.errors import (
 )
 from zreg.reactor import LinkTable, Reactor, SocketSet
 from zreg.reactor.turn import MESSAGES_MAX
-from zreg.wire.client_messages import Bye, WhoAreYou
-from zreg.wire.common_messages import Accepted, Ping, Pong
 from zreg.wire.messages import Message
+from zreg.wire.records.client_messages import Bye, WhoAreYou
+from zreg.wire.records.common_messages import Accepted, Ping, Pong
 
 
 def test_a_request_is_answered(harness: Harness) -> None:

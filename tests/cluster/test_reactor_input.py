@@ -43,9 +43,9 @@ from zreg.errors import (
 from zreg.reactor import LinkTable, Reactor
 from zreg.reactor.sockets.link_socket import Received
 from zreg.reactor.turn import RETRY_SECONDS
-from zreg.wire.client_messages import Bye, Unpublish
-from zreg.wire.common_messages import Accepted, Ping, Refused
 from zreg.wire.messages import Message
+from zreg.wire.records.client_messages import Bye, Unpublish
+from zreg.wire.records.common_messages import Accepted, Ping, Refused
 
 BAD_RECORD = msgspec.msgpack.encode([[3, 41, "short"], [99, 42], [12]])
 

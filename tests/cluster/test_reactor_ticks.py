@@ -13,7 +13,7 @@ from zreg.reactor.turn import (
     RAFT_TICK_LATE_SECONDS_MAX,
     TICK_LATE_SECONDS_MAX,
 )
-from zreg.wire.common_messages import Ping
+from zreg.wire.records.common_messages import Ping
 
 ENDLESS = 1_000_000
 

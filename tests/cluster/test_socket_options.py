@@ -21,9 +21,9 @@ from zreg.effects import (
 from zreg.reactor import LinkTable, Reactor
 from zreg.reactor.sockets import socket_options
 from zreg.reactor.sockets.backlog import BACKLOG_BYTES_MAX, BACKLOG_MESSAGES_MAX, Outcome
-from zreg.reactor.sockets.bound_sockets import RouterSocket
-from zreg.wire.client_messages import Publish
-from zreg.wire.common_messages import Ping, Pong
+from zreg.reactor.sockets.bound.bound_sockets import RouterSocket
+from zreg.wire.records.client_messages import Publish
+from zreg.wire.records.common_messages import Ping, Pong
 
 
 def read_all(peer: zmq.Socket[bytes]) -> None:

@@ -1,7 +1,7 @@
-"""Imports between modules form no circle, and no module name stands for two things."""
+"""Imports form no circle, no module name stands for two things, and no folder is crowded."""
 
 import ast
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import pytest
 from tables import ROOT
@@ -13,6 +13,7 @@ MODULES = {
 }
 # Each role has a module of this name, which does the same for its role.
 SHARED_NAMES = {"core", "health", "errors", "config"}
+MODULES_PER_FOLDER_MAX = 9
 
 
 def imported_modules(name: str) -> set[str]:
@@ -66,3 +67,14 @@ def test_no_module_name_stands_for_two_things() -> None:
 
     roles = {"session", "data", "meta"}  # nodes/session.py joins the session's core, and so on
     assert set(twice) - SHARED_NAMES - roles == set(), twice
+
+
+def test_no_folder_is_crowded() -> None:
+    counts = Counter(
+        path.parent.relative_to(ROOT).as_posix()
+        for path in MODULES.values()
+        if path.name not in {"__init__.py", "__main__.py"}
+    )
+
+    crowded = {folder: count for folder, count in counts.items() if count > MODULES_PER_FOLDER_MAX}
+    assert crowded == {}, "group the modules that belong together in folders of their own"

@@ -23,11 +23,11 @@ from zreg.http.connections import (
     LINE_BYTES_MAX,
 )
 from zreg.http.responses import CODES
-from zreg.wire.data_messages import DatumSummary
 from zreg.wire.messages import TAGS
-from zreg.wire.meta_messages import MetaNodeState, MetaNodeStatus
-from zreg.wire.raft_messages import Entry, EntryKind
-from zreg.wire.settings_messages import SETTING_NAME_PATTERN, Setting
+from zreg.wire.records.data_messages import DatumSummary
+from zreg.wire.records.meta_messages import MetaNodeState, MetaNodeStatus
+from zreg.wire.records.raft_messages import Entry, EntryKind
+from zreg.wire.records.settings_messages import SETTING_NAME_PATTERN, Setting
 
 PROTOCOL = (DOCS / "protocol.md").read_text()
 CONFIGURATION = (DOCS / "configuration.md").read_text()

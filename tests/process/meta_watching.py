@@ -10,14 +10,14 @@ from typing import Self
 import msgspec
 
 import zreg
-from zreg.cli.ask import ask_now
-from zreg.cli.targets import Target
+from zreg.cli.asking.ask import ask_now
+from zreg.cli.asking.targets import Target
 from zreg.config import Config
 from zreg.effects import Link
 from zreg.errors import Error
 from zreg.testing.processes import RunningCluster, run_zreg, wait_until
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.settings_messages import SetSetting, SettingsReply
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.settings_messages import SetSetting, SettingsReply
 
 CONFIG = Config.for_loopback()
 _ASK_SECONDS = 3.0

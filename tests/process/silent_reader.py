@@ -4,7 +4,10 @@ import zmq
 
 from zreg.model import Scope, data_info_id
 from zreg.wire.body import pack_body, unpack_body
-from zreg.wire.client_messages import (
+from zreg.wire.codec import BadRecord, decode_frame, encode_frames
+from zreg.wire.envelope import Envelope
+from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.client_messages import (
     Hello,
     Publish,
     Push,
@@ -14,10 +17,7 @@ from zreg.wire.client_messages import (
     Welcome,
     WhoAreYou,
 )
-from zreg.wire.codec import BadRecord, decode_frame, encode_frames
-from zreg.wire.common_messages import Ping
-from zreg.wire.envelope import Envelope
-from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.common_messages import Ping
 
 
 class SilentReader:

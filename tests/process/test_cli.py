@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import zreg
-from zreg.cli.process.node_options import CONFIG_FIELDS, META_FIELDS, OPTION_FIELDS, flag
+from zreg.cli.options.node_options import CONFIG_FIELDS, META_FIELDS, OPTION_FIELDS, flag
 from zreg.testing.processes import Running, run_zreg, zreg_command
 
 # Nothing listens on port 1.

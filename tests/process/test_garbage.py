@@ -18,10 +18,10 @@ from zreg.errors import (
 )
 from zreg.testing.processes import RunningCluster
 from zreg.wire.codec import decode_frame, encode_frames
-from zreg.wire.common_messages import Ping, Pong
 from zreg.wire.envelope import MAGIC, Envelope
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.messages import PROTOCOL_VERSION
+from zreg.wire.records.common_messages import Ping, Pong
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 HEADER = Envelope("zreg").header(0)
 GOOD_FRAME = encode_frames([Ping()])[0]

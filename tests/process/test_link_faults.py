@@ -15,7 +15,7 @@ from watching import Publishers, Watcher
 
 import zreg
 from zreg.testing.processes import LinkProxy, ProxiedCluster
-from zreg.wire.common_messages import Ping
+from zreg.wire.records.common_messages import Ping
 
 DISCONNECT_GRACE_SECONDS = 0.5
 LEASE_SECONDS = 2.0

@@ -28,10 +28,10 @@ from meta_watching import (
 from zreg.errors import NotLeaderError, NotReadyError
 from zreg.testing.processes import RunningCluster, wait_until
 from zreg.wire.codec import decode_frame, encode_frames
-from zreg.wire.common_messages import Ping, Pong, Refused
 from zreg.wire.envelope import Envelope
 from zreg.wire.messages import Message
-from zreg.wire.settings_messages import FetchSettings, SetSetting
+from zreg.wire.records.common_messages import Ping, Pong, Refused
+from zreg.wire.records.settings_messages import FetchSettings, SetSetting
 
 KILL_COUNT = 20
 # The promise, and what one election may take on a busy machine.

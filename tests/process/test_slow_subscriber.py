@@ -8,7 +8,7 @@ from silent_reader import SilentReader
 from watching import Watcher
 
 import zreg
-from zreg.wire.common_messages import Ping
+from zreg.wire.records.common_messages import Ping
 
 LARGE = "x" * 30_000
 

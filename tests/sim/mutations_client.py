@@ -2,8 +2,8 @@
 
 from mutations import Patch
 
-from zreg.client.core import connection as connection_module
-from zreg.client.core.connection import SessionConnection
+from zreg.client.core.connection import connection as connection_module
+from zreg.client.core.connection.connection import SessionConnection
 from zreg.client.core.conversation import Conversation, Requester
 from zreg.effects import Send
 from zreg.meta.members.memory.session_graces import SessionGraces

@@ -18,7 +18,7 @@ from zreg.effects import Effect
 from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.model import Change, Membership, Removal, Role, Status
 from zreg.primitives.mirror import Mirror
-from zreg.wire.membership_messages import MembershipReply
+from zreg.wire.records.membership_messages import MembershipReply
 
 _LIVING = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 

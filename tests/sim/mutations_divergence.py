@@ -13,9 +13,9 @@ from zreg.data.replication.replica_stream import ReplicaStream
 from zreg.data.sessions.writes import Writes
 from zreg.data.store.bucket import Bucket, BucketRole
 from zreg.effects import Effect
-from zreg.session.upstream.node_queues import NodeQueue
-from zreg.session.upstream.reconciliation import Reconciliation
-from zreg.session.upstream.registrations import Registrations
+from zreg.session.upstream.registered.node_queues import NodeQueue
+from zreg.session.upstream.registered.reconciliation import Reconciliation
+from zreg.session.upstream.registered.registrations import Registrations
 
 _tick = DataCore.tick
 _move = Registrations._move

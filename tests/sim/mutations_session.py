@@ -7,21 +7,21 @@ from mutations import Patch
 from zreg.data.replication import acceptances as acceptances_module
 from zreg.effects import Effect, Peer
 from zreg.model import Cause, Publisher
-from zreg.primitives.lease import LeaseTable
+from zreg.primitives.timing.lease import LeaseTable
 from zreg.session.clients import turn_answers
 from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.clients.client_table import ClientTable
 from zreg.session.clients.publishing import Publishing
-from zreg.session.clients.pusher import Pusher
-from zreg.session.clients.subscriber import Subscriber
+from zreg.session.clients.pushes.pusher import Pusher
+from zreg.session.clients.pushes.subscriber import Subscriber
 from zreg.session.membership_fetch import MembershipFetch
-from zreg.session.upstream.followed_datum import FollowedDatum
-from zreg.session.upstream.followed_datums import FollowedDatums
-from zreg.session.upstream.node_queues import NodeQueues
-from zreg.session.upstream.registration import Registration
-from zreg.session.upstream.registrations import Registrations
-from zreg.wire.client_messages import PushAck
-from zreg.wire.common_messages import Accepted
+from zreg.session.upstream.followed.followed_datum import FollowedDatum
+from zreg.session.upstream.followed.followed_datums import FollowedDatums
+from zreg.session.upstream.registered.node_queues import NodeQueues
+from zreg.session.upstream.registered.registration import Registration
+from zreg.session.upstream.registered.registrations import Registrations
+from zreg.wire.records.client_messages import PushAck
+from zreg.wire.records.common_messages import Accepted
 
 _tick_queues = NodeQueues.tick
 _tick_pusher = Pusher.tick

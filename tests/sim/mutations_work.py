@@ -8,12 +8,12 @@ from zreg.client.core.core import ClientCore
 from zreg.data.followers.followers import Followers
 from zreg.data.store import datum_store as store_module
 from zreg.effects import Effect
-from zreg.session.clients.pusher import Pusher
-from zreg.session.clients.subscriber import Subscriber
-from zreg.session.upstream.buckets import Buckets
-from zreg.session.upstream.followed_datums import FollowedDatums
-from zreg.session.upstream.reconciliation import Reconciliation
-from zreg.wire.data_messages import Beat, DigestCompared
+from zreg.session.clients.pushes.pusher import Pusher
+from zreg.session.clients.pushes.subscriber import Subscriber
+from zreg.session.upstream.followed.buckets import Buckets
+from zreg.session.upstream.followed.followed_datums import FollowedDatums
+from zreg.session.upstream.registered.reconciliation import Reconciliation
+from zreg.wire.records.data_messages import Beat, DigestCompared
 
 _on_beat = FollowedDatums.on_beat
 _next_push = Pusher._next_push

@@ -13,9 +13,9 @@ from zreg.model import DataInfoId, Membership, data_info_id
 from zreg.primitives.ring import ring_of
 from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.observations.view_log import ViewLog
 from zreg.testing.sim.one_question import TARGET, OneQuestion
 from zreg.testing.sim.sim_process import Process
-from zreg.testing.sim.view_log import ViewLog
 from zreg.wire.messages import Message
 
 PAY = data_info_id("pay")

@@ -14,7 +14,7 @@ from promises import (
 
 from zreg.model import Role, Status, data_info_id
 from zreg.testing.sim.cluster import SimCluster
-from zreg.wire.client_messages import Publish
+from zreg.wire.records.client_messages import Publish
 
 SHOP = data_info_id("shop")
 # Longer than the grace of a departed session.

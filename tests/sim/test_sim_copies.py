@@ -20,10 +20,10 @@ from zreg.model import Cause, DataInfoId, Publisher, Removal, Role, Status, data
 from zreg.primitives.ring import ring_of
 from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
-from zreg.testing.sim.view_log import ViewLog
-from zreg.wire.common_messages import Accepted
-from zreg.wire.membership_messages import Drain, SetReplicaCount
-from zreg.wire.meta_messages import FetchMetaNodes, MetaNodesReply
+from zreg.testing.sim.observations.view_log import ViewLog
+from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.membership_messages import Drain, SetReplicaCount
+from zreg.wire.records.meta_messages import FetchMetaNodes, MetaNodesReply
 
 NAMES = [data_info_id(f"service-{number}") for number in range(30)]
 SEEDS = range(1, 5)

@@ -23,9 +23,9 @@ from zreg.model import DataInfoId, Incarnation, Membership, Role, Status
 from zreg.primitives.ring import ring_of
 from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
-from zreg.testing.sim.view_log import ViewLog
-from zreg.wire.data_messages import NodeHello
-from zreg.wire.membership_messages import MembershipReply
+from zreg.testing.sim.observations.view_log import ViewLog
+from zreg.wire.records.data_messages import NodeHello
+from zreg.wire.records.membership_messages import MembershipReply
 
 
 def primary_of(cluster: SimCluster, name: DataInfoId) -> str | None:

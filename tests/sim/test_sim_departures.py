@@ -6,7 +6,7 @@ from zreg.client.core.commands import Registered
 from zreg.model import DataInfoId, Role, Status, data_info_id
 from zreg.primitives.ring import ring_of
 from zreg.testing.sim.cluster import SimCluster
-from zreg.testing.sim.view_log import ViewLog
+from zreg.testing.sim.observations.view_log import ViewLog
 
 SEEDS = range(1, 9)
 # A report, meta's check, a commit, an announcement: some round trips of a millisecond each.

@@ -10,7 +10,7 @@ from zreg.errors import LimitError, NotReadyError
 from zreg.model import DataInfoId
 from zreg.primitives.ring import ring_of
 from zreg.testing.sim.cluster import SimCluster
-from zreg.testing.sim.view_log import ViewLog
+from zreg.testing.sim.observations.view_log import ViewLog
 
 
 def refusals(cluster: SimCluster, client: str) -> list[PublicationRefused]:

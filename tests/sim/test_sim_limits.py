@@ -4,7 +4,7 @@ from zreg.client.core.commands import Answered, Ask
 from zreg.config import Config
 from zreg.model import data_info_id
 from zreg.testing.sim.cluster import SimCluster
-from zreg.wire.data_messages import DatumsListed, ListDatums
+from zreg.wire.records.data_messages import DatumsListed, ListDatums
 
 META = ("tcp://meta:9610",)
 WIDE = "\U0001f98a" * 250

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from zreg.effects import Connect, Effect, Link, Local, Peer, PeerUp, Save, Send
 from zreg.testing.sim.disk import SimDisk
 from zreg.testing.sim.simulation import Simulation
-from zreg.wire.common_messages import Refused
 from zreg.wire.messages import Message
-from zreg.wire.raft_messages import Entry, EntryKind, TransferLeader, TransferLeaderReply
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.raft_messages import Entry, EntryKind, TransferLeader, TransferLeaderReply
 
 ADDRESS = "tcp://n2:9611"
 Answer = Callable[[Link, Peer, "Message | Local"], Sequence[Effect]]

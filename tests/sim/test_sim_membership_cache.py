@@ -5,7 +5,7 @@ import pytest
 from zreg.config import Config
 from zreg.model import data_info_id
 from zreg.testing.sim.cluster import SimCluster
-from zreg.testing.sim.view_log import ViewLog
+from zreg.testing.sim.observations.view_log import ViewLog
 
 PAY, SHOP = data_info_id("pay"), data_info_id("shop")
 SEEDS = range(1, 9)

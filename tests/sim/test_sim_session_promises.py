@@ -21,11 +21,11 @@ from promises import (
 from zreg.config import Config, Limits
 from zreg.effects import Effect, Link, PeerSlow
 from zreg.model import ZERO, Role, Scope, Status, Version, data_info_id
-from zreg.session.upstream import node_queues
+from zreg.session.upstream.registered import node_queues
 from zreg.testing.sim.cluster import SimCluster
-from zreg.testing.sim.view_log import ViewLog
-from zreg.wire.client_messages import Hello, Push, PushAck, Subscribe
+from zreg.testing.sim.observations.view_log import ViewLog
 from zreg.wire.messages import PROTOCOL_VERSION
+from zreg.wire.records.client_messages import Hello, Push, PushAck, Subscribe
 
 NAMES = [data_info_id(f"name-{number}") for number in range(100)]
 

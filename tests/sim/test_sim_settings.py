@@ -12,7 +12,7 @@ from zreg.meta.state.applied import Applied
 from zreg.meta.state.settings_table import SettingsTable
 from zreg.testing.workloads.cluster_workload import Workload
 from zreg.wire.log_commands import ChangeSetting
-from zreg.wire.settings_messages import FetchSettings, SettingsReply
+from zreg.wire.records.settings_messages import FetchSettings, SettingsReply
 
 # With three or five meta nodes.
 SEEDS = range(2, 61, 2)

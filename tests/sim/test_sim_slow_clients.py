@@ -5,10 +5,10 @@ from promises import received
 
 from zreg.model import data_info_id
 from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.observations.view_log import ViewLog
 from zreg.testing.sim.simulation import Simulation
-from zreg.testing.sim.view_log import ViewLog
-from zreg.wire.client_messages import Push
 from zreg.wire.messages import Message
+from zreg.wire.records.client_messages import Push
 
 PAY = data_info_id("pay")
 # More than a connection's backlog has frames, so that the burst of changes below overruns it.

@@ -6,7 +6,7 @@ from zreg.meta.peers.bootstrap import Bootstrap
 from zreg.meta.peers.introductions import Introductions
 from zreg.testing.workloads.bootstrap_life import BootstrapLife
 from zreg.testing.workloads.voters_life import VotersLife
-from zreg.wire.meta_messages import Introduction
+from zreg.wire.records.meta_messages import Introduction
 
 
 # Seed 4 found that a leader took a replaced node for its predecessor, seed 486 that a late copy of

@@ -5,7 +5,7 @@ import pytest
 from mutations import Mutation, mutated
 
 from zreg.config import Limits
-from zreg.testing.workloads.large_clients import Size, size_of
+from zreg.testing.workloads.clients.large_clients import Size, size_of
 from zreg.testing.workloads.large_workload import LargeLife, main
 
 SMALL = Size(clients=6, ids=40, publishers=400, subscriptions=60)

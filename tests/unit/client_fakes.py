@@ -9,9 +9,9 @@ from zreg.config import Config
 from zreg.effects import Effect, Emit, Link, Local, Log, PeerLost, PeerUp, Send
 from zreg.model import ZERO, DataInfoId, Incarnation, Publisher, Removal, Scope, Version
 from zreg.primitives.mirror import Difference
-from zreg.wire.client_messages import Hello, Push, PushAck, Welcome
-from zreg.wire.common_messages import Accepted
 from zreg.wire.messages import Message
+from zreg.wire.records.client_messages import Hello, Push, PushAck, Welcome
+from zreg.wire.records.common_messages import Accepted
 
 ME = b"m" * 16
 P1, P2 = b"1" * 16, b"2" * 16

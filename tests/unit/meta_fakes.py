@@ -27,9 +27,9 @@ from zreg.meta.group.raft_driver import TICK_SECONDS, new_raft
 from zreg.meta.peers.identity import Identity, first_save, founders_of, persisted_of
 from zreg.model import Member, Role, Status
 from zreg.raft.ready import Persisted
-from zreg.wire.common_messages import Refused
 from zreg.wire.messages import Message
-from zreg.wire.meta_messages import AddMeta, RemoveMeta
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.meta_messages import AddMeta, RemoveMeta
 
 if TYPE_CHECKING:
     import msgspec

@@ -39,9 +39,9 @@ from zreg.model import (
 )
 from zreg.primitives.digest import DigestSum
 from zreg.primitives.ring import bucket_of, ring_of
-from zreg.wire.data_messages import NodeHello
 from zreg.wire.messages import Message
-from zreg.wire.replication_messages import (
+from zreg.wire.records.data_messages import NodeHello
+from zreg.wire.records.replication_messages import (
     BucketsCompared,
     Replicate,
     Replicated,

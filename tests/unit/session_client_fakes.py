@@ -24,10 +24,10 @@ from zreg.errors import RefusedError
 from zreg.model import ZERO, Cause, Publisher, Scope, Version
 from zreg.primitives.digest import view_digest
 from zreg.primitives.ring import bucket_of, bucket_topic
-from zreg.wire.client_messages import Publish, Subscribe, Unpublish, Welcome
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.data_messages import FetchChanges, PublishDatum, UnpublishDatum
 from zreg.wire.messages import PROTOCOL_VERSION
+from zreg.wire.records.client_messages import Publish, Subscribe, Unpublish, Welcome
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.data_messages import FetchChanges, PublishDatum, UnpublishDatum
 
 THREE, FOUR = make_publisher(3), make_publisher(4)
 GLOBAL = Scope.GLOBAL

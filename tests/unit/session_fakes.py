@@ -24,15 +24,15 @@ from zreg.primitives.digest import DigestSum
 from zreg.primitives.ring import bucket_of
 from zreg.session.core import SessionCore
 from zreg.session.upstream.data_links import DataLinks
-from zreg.session.upstream.node_queues import NodeQueues
-from zreg.session.upstream.reconciliation import Reconciliation
-from zreg.session.upstream.registration import Registration
-from zreg.session.upstream.registrations import Registrations
-from zreg.wire.client_messages import Hello, Push
-from zreg.wire.common_messages import Accepted
-from zreg.wire.data_messages import CompareDigest, Snapshot
-from zreg.wire.membership_messages import MembershipReply, Renew, Renewed
+from zreg.session.upstream.registered.node_queues import NodeQueues
+from zreg.session.upstream.registered.reconciliation import Reconciliation
+from zreg.session.upstream.registered.registration import Registration
+from zreg.session.upstream.registered.registrations import Registrations
 from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.client_messages import Hello, Push
+from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.data_messages import CompareDigest, Snapshot
+from zreg.wire.records.membership_messages import MembershipReply, Renew, Renewed
 
 CONFIG = Config(meta_addresses=("tcp://meta:9610",), zone="z1", data_center="dc1")
 META = "tcp://meta:9610"

@@ -26,7 +26,7 @@ from zreg.model import (
     same_to_subscribers,
 )
 from zreg.wire.messages import TAGS, Message
-from zreg.wire.settings_messages import SETTING_NAME_PATTERN
+from zreg.wire.records.settings_messages import SETTING_NAME_PATTERN
 
 # Large enough for tests of order and parts, small enough to draw many.
 _ITEMS_MAX = 3

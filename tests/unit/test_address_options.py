@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from zreg.cli.process.address_options import bind_host, peers, tcp_addresses
+from zreg.cli.options.address_options import bind_host, peers, tcp_addresses
 from zreg.errors import UsageError
 
 

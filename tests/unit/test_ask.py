@@ -2,9 +2,9 @@
 
 import pytest
 
-from zreg.cli.ask import UnansweredError, no_answer_error
-from zreg.cli.ask_core import Findings
-from zreg.cli.targets import Target
+from zreg.cli.asking.ask import UnansweredError, no_answer_error
+from zreg.cli.asking.ask_core import Findings
+from zreg.cli.asking.targets import Target
 from zreg.effects import Link
 from zreg.errors import UnavailableError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.cli.ask_core import AskCore, Finished
+from zreg.cli.asking.ask_core import AskCore, Finished
 from zreg.effects import (
     Connect,
     Disconnect,
@@ -18,9 +18,9 @@ from zreg.effects import (
     Send,
 )
 from zreg.errors import NotLeaderError, NotReadyError, VersionMismatchError
-from zreg.wire.common_messages import Ping, Pong, Refused
 from zreg.wire.messages import Message
-from zreg.wire.settings_messages import SetSetting, SettingsReply
+from zreg.wire.records.common_messages import Ping, Pong, Refused
+from zreg.wire.records.settings_messages import SetSetting, SettingsReply
 
 ONE, TWO, LEADER = "tcp://one:1", "tcp://two:1", "tcp://leader:1"
 QUESTION = SetSetting(1, "a", "1", 0, b"i" * 16)

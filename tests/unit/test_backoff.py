@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zreg.primitives.backoff import Backoff
+from zreg.primitives.timing.backoff import Backoff
 
 
 @given(st.floats(0.01, 1.0), st.floats(1.0, 100.0), st.integers(0, 2**32))

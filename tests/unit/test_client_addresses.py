@@ -2,7 +2,7 @@
 
 from client_fakes import A, B, FixedRandom
 
-from zreg.client.core.addresses import SessionAddresses
+from zreg.client.core.connection.addresses import SessionAddresses
 
 C = "tcp://c:9600"
 

@@ -24,7 +24,7 @@ from client_fakes import (
 )
 
 from zreg.client.core.commands import Ask, ClientState, SessionReached, SetPublication
-from zreg.client.core.connection import TRANSITIONS, Step
+from zreg.client.core.connection.connection import TRANSITIONS, Step
 from zreg.client.core.core import ClientCore
 from zreg.effects import (
     Connect,
@@ -43,9 +43,9 @@ from zreg.effects import (
 )
 from zreg.errors import ForeignClusterError
 from zreg.model import NO_INCARNATION
-from zreg.wire.client_messages import Bye, Moving, Welcome, WhoAreYou
-from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
-from zreg.wire.membership_messages import FetchMembership
+from zreg.wire.records.client_messages import Bye, Moving, Welcome, WhoAreYou
+from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.records.membership_messages import FetchMembership
 
 
 def test_every_open_state_has_a_transition_for_every_step() -> None:

@@ -25,10 +25,10 @@ from zreg.client.core.conversation import Conversation, Requester
 from zreg.effects import Effect, Emit, Link, PeerSlow
 from zreg.model import Scope
 from zreg.primitives.digest import view_digest
-from zreg.wire.client_messages import Publish, ReplayDone, Subscribe
-from zreg.wire.common_messages import Accepted, Ping, Pong
-from zreg.wire.data_messages import ListDatums
 from zreg.wire.messages import WireMessage
+from zreg.wire.records.client_messages import Publish, ReplayDone, Subscribe
+from zreg.wire.records.common_messages import Accepted, Ping, Pong
+from zreg.wire.records.data_messages import ListDatums
 
 
 def test_an_unanswered_request_is_repeated_with_growing_pauses() -> None:

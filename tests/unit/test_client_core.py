@@ -21,9 +21,9 @@ from client_fakes import (
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached, SetPublication
 from zreg.effects import Connect, Emit, EpochSeen, Link, Log, PeerLost, PeerUp, Stop
 from zreg.errors import LimitError
-from zreg.wire.client_messages import Bye, Publish, ReplayDone, WhoAreYou
-from zreg.wire.common_messages import Ping, Pong, Refused
-from zreg.wire.data_messages import Beat
+from zreg.wire.records.client_messages import Bye, Publish, ReplayDone, WhoAreYou
+from zreg.wire.records.common_messages import Ping, Pong, Refused
+from zreg.wire.records.data_messages import Beat
 
 
 def test_a_client_without_publications_dials_says_hello_and_ends_an_empty_replay() -> None:

@@ -6,10 +6,10 @@ from zreg.client.core.commands import Answered, Ask, AskRefused, Unanswered
 from zreg.effects import Emit, Link, PeerUp
 from zreg.errors import DeniedError, LimitError, NotReadyError
 from zreg.model import EMPTY_MEMBERSHIP
-from zreg.wire.client_messages import ReplayDone
-from zreg.wire.common_messages import Ping, Refused
-from zreg.wire.data_messages import DatumsListed, ListDatums
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.client_messages import ReplayDone
+from zreg.wire.records.common_messages import Ping, Refused
+from zreg.wire.records.data_messages import DatumsListed, ListDatums
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 
 def test_a_question_is_passed_to_the_session_and_its_answer_to_the_api() -> None:

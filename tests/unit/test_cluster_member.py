@@ -43,8 +43,9 @@ from zreg.model import (
     Role,
     Status,
 )
-from zreg.wire.common_messages import Ping, Refused
-from zreg.wire.membership_messages import (
+from zreg.wire.messages import Message
+from zreg.wire.records.common_messages import Ping, Refused
+from zreg.wire.records.membership_messages import (
     FetchMembership,
     Join,
     Leave,
@@ -54,7 +55,6 @@ from zreg.wire.membership_messages import (
     Renewed,
     ReportGone,
 )
-from zreg.wire.messages import Message
 
 ONE, TWO = "tcp://meta-1:9610", "tcp://meta-2:9610"
 PUB, OTHER_PUB = "tcp://meta-1:9612", "tcp://meta-2:9612"

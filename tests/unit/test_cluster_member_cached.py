@@ -32,9 +32,9 @@ from zreg.model import (
     Role,
     Status,
 )
-from zreg.wire.common_messages import Refused
-from zreg.wire.membership_messages import FetchMembership, Join, MembershipReply, Renewed
 from zreg.wire.messages import Message
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.membership_messages import FetchMembership, Join, MembershipReply, Renewed
 
 ONE, TWO = "tcp://meta-1:9610", "tcp://meta-2:9610"
 CONFIG = Config(meta_addresses=(ONE,))

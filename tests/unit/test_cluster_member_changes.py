@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from zreg.config import Config
 from zreg.effects import Connect, Effect, Emit, EpochSeen, Link, MembershipTaken, PeerUp, Send
-from zreg.membership.changes import members_digest
 from zreg.membership.cluster_member import ClusterMember
+from zreg.membership.copy.changes import members_digest
 from zreg.model import (
     EMPTY_MEMBERSHIP,
     Incarnation,
@@ -18,14 +18,14 @@ from zreg.model import (
     Role,
     Status,
 )
-from zreg.wire.membership_messages import (
+from zreg.wire.messages import Message
+from zreg.wire.records.membership_messages import (
     FetchMembership,
     Join,
     MembershipChanges,
     MembershipReply,
     Renew,
 )
-from zreg.wire.messages import Message
 
 ONE = "tcp://meta-1:9610"
 CONFIG = Config(meta_addresses=(ONE,))

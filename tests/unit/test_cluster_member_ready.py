@@ -20,8 +20,8 @@ from zreg.effects import INFO, Link, Log, PeerLost, PeerUp
 from zreg.errors import NotReadyError, UnknownNodeError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Incarnation, Role, Status
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.membership_messages import Drain, Join, MembershipReply, Ready, Renew
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.membership_messages import Drain, Join, MembershipReply, Ready, Renew
 
 DATA = replace(ME, node_id="d1", role=Role.DATA)
 D1 = Incarnation(5, "d1")

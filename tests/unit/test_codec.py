@@ -9,7 +9,6 @@ from strategies import any_message, encoded_size, every_flip, messages_of, plain
 from zreg.config import Limits
 from zreg.errors import MalformedError, PeerError, UnknownMessageError
 from zreg.model import Change, Incarnation, Member, Removal, Role, Scope, Status, Version
-from zreg.wire.client_messages import Bye, Hello, Publish, Push, Subscribe
 from zreg.wire.codec import (
     BadRecord,
     decode_frame,
@@ -17,10 +16,17 @@ from zreg.wire.codec import (
     encode_record,
     record_name,
 )
-from zreg.wire.common_messages import Accepted, Ping, Refused
-from zreg.wire.data_messages import Changes, DatumsListed, DatumSummary, Snapshot, UnpublishDatum
-from zreg.wire.membership_messages import Leave
 from zreg.wire.messages import TAGS, Message, WireMessage
+from zreg.wire.records.client_messages import Bye, Hello, Publish, Push, Subscribe
+from zreg.wire.records.common_messages import Accepted, Ping, Refused
+from zreg.wire.records.data_messages import (
+    Changes,
+    DatumsListed,
+    DatumSummary,
+    Snapshot,
+    UnpublishDatum,
+)
+from zreg.wire.records.membership_messages import Leave
 
 ID = b"\x07" * 16
 NAME = "a#@#b#@#c"

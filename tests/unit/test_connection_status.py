@@ -1,7 +1,7 @@
 """The state of a client's connection, and the host to publish for its machine."""
 
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
-from zreg.client.runtime.connection_status import ConnectionStatus
+from zreg.client.runtime.events.connection_status import ConnectionStatus
 
 ADDRESSES = ("tcp://10.0.0.7:9600", "tcp://10.0.0.8:9600")
 

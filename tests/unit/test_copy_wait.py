@@ -2,7 +2,7 @@
 
 from zreg.cli.copy_wait import CopyTotals
 from zreg.model import Incarnation
-from zreg.wire.meta_messages import CopyProgress
+from zreg.wire.records.meta_messages import CopyProgress
 
 D1, D2 = Incarnation(1, "d1"), Incarnation(2, "d2")
 

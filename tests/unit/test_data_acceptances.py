@@ -31,8 +31,8 @@ from zreg.data.replication.acceptances import Waiting
 from zreg.effects import WARNING, Effect, Log, Send
 from zreg.model import DataInfoId, Status
 from zreg.primitives.ring import bucket_of
-from zreg.wire.common_messages import Accepted
-from zreg.wire.replication_messages import Replicate
+from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.replication_messages import Replicate
 
 FIRST = change_of(1, published())
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.cli.commands.data_commands import count_text, farewell, to_drain
+from zreg.cli.commands.data.data_commands import count_text, farewell, to_drain
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.errors import UsageError
 from zreg.model import Member, Membership, RingParameters, Role, Status

@@ -33,8 +33,8 @@ from zreg.effects import Effect
 from zreg.errors import NotPrimaryError, UnknownNodeError
 from zreg.model import Incarnation
 from zreg.primitives.ring import bucket_of
-from zreg.wire.common_messages import Refused
-from zreg.wire.replication_messages import (
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.replication_messages import (
     BucketDigests,
     BucketsCompared,
     FetchBucket,

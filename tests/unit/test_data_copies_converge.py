@@ -33,7 +33,7 @@ from zreg.effects import Effect, Link, PeerUp, Send
 from zreg.model import DataInfoId, Publisher, Removal
 from zreg.wire.codec import decode_frame, encode_frames
 from zreg.wire.messages import Message
-from zreg.wire.replication_messages import BucketDigests
+from zreg.wire.records.replication_messages import BucketDigests
 
 NAMES = names_in_bucket(NAME, 3)
 MEMBERSHIP = make_membership(D1, D2)

@@ -31,9 +31,9 @@ from zreg.effects import Broadcast, Effect, Link
 from zreg.errors import NotPrimaryError
 from zreg.model import ZERO, DataInfoId, Incarnation, Publisher, Removal
 from zreg.primitives.ring import bucket_of, bucket_topic
-from zreg.wire.common_messages import Refused
-from zreg.wire.data_messages import Changed
-from zreg.wire.replication_messages import (
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.data_messages import Changed
+from zreg.wire.records.replication_messages import (
     BucketDigests,
     DatumCopy,
     DatumDigests,

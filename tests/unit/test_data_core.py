@@ -54,9 +54,10 @@ from zreg.model import (
 )
 from zreg.primitives.mirror import PUBLISHERS, Mirror, Verdict
 from zreg.primitives.ring import bucket_of, bucket_topic, ring_of
-from zreg.wire.client_messages import Hello
-from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
-from zreg.wire.data_messages import (
+from zreg.wire.messages import Message
+from zreg.wire.records.client_messages import Hello
+from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.records.data_messages import (
     Beat,
     Changed,
     Changes,
@@ -75,8 +76,7 @@ from zreg.wire.data_messages import (
     UnpublishDatum,
     Versions,
 )
-from zreg.wire.membership_messages import FetchMembership, Join, Leave, MembershipReply
-from zreg.wire.messages import Message
+from zreg.wire.records.membership_messages import FetchMembership, Join, Leave, MembershipReply
 
 META = "tcp://meta:9610"
 CONFIG = Config(meta_addresses=(META,))

@@ -30,11 +30,11 @@ from zreg.effects import CLOSED, Connect, Disconnect, Effect, Link, PeerLost, Pe
 from zreg.errors import NotPrimaryError, UnknownNodeError
 from zreg.model import ZERO, Change, Incarnation, Membership, Role
 from zreg.primitives.ring import ring_of
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.data_messages import NodeHello
-from zreg.wire.membership_messages import FetchMembership, MembershipReply, ReportGone
 from zreg.wire.messages import Message
-from zreg.wire.replication_messages import (
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.data_messages import NodeHello
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply, ReportGone
+from zreg.wire.records.replication_messages import (
     BucketDigests,
     BucketsCompared,
     Replicate,

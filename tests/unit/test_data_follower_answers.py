@@ -23,7 +23,7 @@ from zreg.model import (
     data_info_id,
 )
 from zreg.wire.codec import encode_frames
-from zreg.wire.data_messages import (
+from zreg.wire.records.data_messages import (
     Changes,
     ComparePublishers,
     CompareVersions,

@@ -30,9 +30,9 @@ from test_data_core import (
 from zreg.effects import CLOSED, TIMED_OUT, Link, PeerLost, Send
 from zreg.errors import NotPrimaryError
 from zreg.model import Incarnation
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.data_messages import NodeHello, PublishDatum
-from zreg.wire.membership_messages import FetchMembership, MembershipReply, ReportGone
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.data_messages import NodeHello, PublishDatum
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply, ReportGone
 
 
 def test_an_initial_node_takes_no_writes_until_it_is_working() -> None:

@@ -41,9 +41,9 @@ from zreg.effects import Broadcast, Connect, Effect, Link, Log
 from zreg.errors import NotPrimaryError, UnknownNodeError
 from zreg.model import ZERO, Cause, Incarnation, Removal, Status
 from zreg.primitives.mirror import PUBLISHERS, Mirror
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.data_messages import CompareDigest, FetchChanges, PublishDatum, Snapshot
-from zreg.wire.membership_messages import MembershipReply
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.data_messages import CompareDigest, FetchChanges, PublishDatum, Snapshot
+from zreg.wire.records.membership_messages import MembershipReply
 
 
 def test_a_membership_without_changes_for_this_node_has_no_effects() -> None:

@@ -25,8 +25,8 @@ from zreg.effects import WARNING, Log
 from zreg.errors import LimitError
 from zreg.health import Harm
 from zreg.model import ZERO, Change, DataInfoId, Version
-from zreg.wire.common_messages import Accepted
-from zreg.wire.data_messages import PublishDatum
+from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.data_messages import PublishDatum
 
 P3 = b"\x03" * 16
 NODE_FULL = (

@@ -38,7 +38,7 @@ from zreg.effects import Effect
 from zreg.model import ZERO, DataInfoId, Publisher, Removal, Version
 from zreg.primitives.ring import bucket_of
 from zreg.wire.messages import Message
-from zreg.wire.replication_messages import (
+from zreg.wire.records.replication_messages import (
     DatumCopy,
     DatumDigests,
     FetchBucket,

@@ -49,9 +49,9 @@ from zreg.effects import (
 )
 from zreg.errors import NotPrimaryError, UnknownNodeError
 from zreg.primitives.ring import bucket_of
-from zreg.wire.common_messages import Accepted, Pong, Refused
-from zreg.wire.data_messages import NodeHello
-from zreg.wire.replication_messages import (
+from zreg.wire.records.common_messages import Accepted, Pong, Refused
+from zreg.wire.records.data_messages import NodeHello
+from zreg.wire.records.replication_messages import (
     BucketDigests,
     BucketsCompared,
     DatumCopy,

@@ -35,7 +35,7 @@ from zreg.config import Limits
 from zreg.effects import CLOSED, TIMED_OUT, Connect, Disconnect, Effect, Link, PeerLost, Send
 from zreg.model import Publisher, Status
 from zreg.primitives.ring import bucket_of
-from zreg.wire.replication_messages import (
+from zreg.wire.records.replication_messages import (
     BucketDigests,
     BucketsCompared,
     Replicate,

@@ -32,8 +32,8 @@ from zreg.effects import CLOSED, TIMED_OUT, EpochSeen, Link, PeerLost
 from zreg.errors import NotPrimaryError, UnknownNodeError
 from zreg.model import Cause, Incarnation, Removal, Status
 from zreg.primitives.digest import DigestSum
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.data_messages import (
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.data_messages import (
     CompareDigest,
     DigestCompared,
     NodeHello,

@@ -30,7 +30,7 @@ from zreg.effects import CLOSED, Effect, Link, PeerLost, PeerUp, Send
 from zreg.model import DataInfoId, Incarnation, Membership, Publisher, Removal, Status, Version
 from zreg.wire.codec import decode_frame, encode_frames
 from zreg.wire.messages import Message
-from zreg.wire.replication_messages import Replicate
+from zreg.wire.records.replication_messages import Replicate
 
 NODES = (D1, D2, D3)
 NAMES = names_in_bucket(NAME, 2)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zreg.primitives.deadlines import Deadlines
+from zreg.primitives.timing.deadlines import Deadlines
 
 
 def test_deadlines_are_taken_in_order_when_they_have_come() -> None:

@@ -25,8 +25,8 @@ from zreg.client.core.commands import (
 from zreg.effects import Emit, Link, PeerLost, PeerUp
 from zreg.errors import DeniedError, NotReadyError
 from zreg.model import ZERO, Scope
-from zreg.wire.client_messages import Publish, ReplayDone, Subscribe, Unpublish
-from zreg.wire.common_messages import Accepted, Ping, Refused
+from zreg.wire.records.client_messages import Publish, ReplayDone, Subscribe, Unpublish
+from zreg.wire.records.common_messages import Accepted, Ping, Refused
 
 
 def test_a_publication_is_sent_and_the_api_is_told_of_its_acceptance() -> None:

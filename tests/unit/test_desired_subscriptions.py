@@ -34,8 +34,15 @@ from zreg.effects import Emit, Link, PeerUp
 from zreg.errors import LimitError
 from zreg.model import ZERO, Cause, Publisher, Removal, Scope, Version
 from zreg.primitives.digest import UNSURE_DIGEST, view_digest
-from zreg.wire.client_messages import Push, ReplayDone, Subscribe, Unsubscribe, Welcome, WhoAreYou
-from zreg.wire.common_messages import Accepted, Refused
+from zreg.wire.records.client_messages import (
+    Push,
+    ReplayDone,
+    Subscribe,
+    Unsubscribe,
+    Welcome,
+    WhoAreYou,
+)
+from zreg.wire.records.common_messages import Accepted, Refused
 
 
 def test_the_first_push_makes_the_view_known() -> None:

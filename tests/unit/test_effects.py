@@ -16,8 +16,8 @@ from zreg.effects import (
     Send,
 )
 from zreg.primitives.ring import bucket_topic
-from zreg.wire.common_messages import Ping
 from zreg.wire.messages import Message
+from zreg.wire.records.common_messages import Ping
 
 
 def test_effects_compare_by_value() -> None:

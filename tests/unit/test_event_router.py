@@ -15,15 +15,15 @@ from zreg.client.core.commands import (
     ViewChanged,
     Withdrawn,
 )
-from zreg.client.runtime.connection_status import ConnectionStatus
-from zreg.client.runtime.event_router import EventRouter
-from zreg.client.runtime.listener_table import ListenerTable
-from zreg.client.runtime.pending_answers import PendingAnswers
+from zreg.client.runtime.events.connection_status import ConnectionStatus
+from zreg.client.runtime.events.event_router import EventRouter
+from zreg.client.runtime.events.listener_table import ListenerTable
+from zreg.client.runtime.events.pending_answers import PendingAnswers
 from zreg.config import Config
 from zreg.errors import DeniedError, UnavailableError
 from zreg.model import EMPTY_MEMBERSHIP, ZERO
 from zreg.primitives.mirror import Difference
-from zreg.wire.membership_messages import MembershipReply
+from zreg.wire.records.membership_messages import MembershipReply
 
 A, B = b"a" * 16, b"b" * 16
 S1 = "tcp://s1:9600"

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from zreg.cli.flags import Flags, with_settings
-from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS
+from zreg.cli.options.node_options import CONFIG_FIELDS, OPTION_FIELDS
 
 
 @pytest.mark.parametrize("name", [*CONFIG_FIELDS, *OPTION_FIELDS])

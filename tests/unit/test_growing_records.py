@@ -32,14 +32,10 @@ from zreg.model import (
     Version,
 )
 from zreg.raft.config import RaftConfig
-from zreg.session.upstream.reconciliation import comparisons
-from zreg.session.upstream.registration import Registration, request_of
-from zreg.wire.client_messages import Push
+from zreg.session.upstream.registered.reconciliation import comparisons
+from zreg.session.upstream.registered.registration import Registration, request_of
 from zreg.wire.codec import decode_frame, encode_frames
-from zreg.wire.data_messages import Beat, Changed, Changes, DatumSummary, Snapshot
-from zreg.wire.membership_messages import MembershipChanges, MembershipReply
 from zreg.wire.messages import TAGS, Message
-from zreg.wire.meta_messages import CopyProgress, MetaNodesReply, MetaNodeState, MetaNodeStatus
 from zreg.wire.parts import (
     accepted_records,
     comparison_records,
@@ -54,15 +50,24 @@ from zreg.wire.parts import (
     replicate_records,
     versions_records,
 )
-from zreg.wire.raft_messages import ENTRY_OVERHEAD_BYTES, AppendEntries, Entry, EntryKind
-from zreg.wire.replication_messages import (
+from zreg.wire.records.client_messages import Push
+from zreg.wire.records.data_messages import Beat, Changed, Changes, DatumSummary, Snapshot
+from zreg.wire.records.membership_messages import MembershipChanges, MembershipReply
+from zreg.wire.records.meta_messages import (
+    CopyProgress,
+    MetaNodesReply,
+    MetaNodeState,
+    MetaNodeStatus,
+)
+from zreg.wire.records.raft_messages import ENTRY_OVERHEAD_BYTES, AppendEntries, Entry, EntryKind
+from zreg.wire.records.replication_messages import (
     BucketDigests,
     BucketsCompared,
     DatumCopy,
     FetchCopies,
     OfferCopy,
 )
-from zreg.wire.settings_messages import Setting, SettingsReply
+from zreg.wire.records.settings_messages import Setting, SettingsReply
 
 MOST = 2**63 - 1
 LAST = Version(MOST, MOST)

@@ -21,15 +21,15 @@ from zreg.data.core import DataCore
 from zreg.effects import REFUSED, Link, PeerLost, PeerUp
 from zreg.errors import NotLeaderError, UnknownNodeError
 from zreg.health import Harm, Health
-from zreg.membership.leader_outage import OUTAGE_SECONDS
+from zreg.membership.leader.leader_outage import OUTAGE_SECONDS
 from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import new_raft
 from zreg.model import Incarnation, Membership, RingParameters, Role, Status
 from zreg.raft.ready import Persisted
 from zreg.session.core import SessionCore
-from zreg.wire.common_messages import Refused
-from zreg.wire.membership_messages import MembershipReply
 from zreg.wire.messages import Message
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.membership_messages import MembershipReply
 
 MINE = Incarnation(3, "d1")
 # After this time an outage counts as a problem.

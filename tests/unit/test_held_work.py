@@ -27,9 +27,9 @@ from zreg.testing.held_cores import (
     session_member,
 )
 from zreg.testing.held_operations import OPERATIONS
-from zreg.wire.client_messages import Unpublish
-from zreg.wire.data_messages import CompareDigest, ComparePublishers, PublishDatum
-from zreg.wire.membership_messages import MembershipReply
+from zreg.wire.records.client_messages import Unpublish
+from zreg.wire.records.data_messages import CompareDigest, ComparePublishers, PublishDatum
+from zreg.wire.records.membership_messages import MembershipReply
 
 FEW, MANY = 100, 10_000
 # The publishers of a large session are in another structure, which takes other steps.

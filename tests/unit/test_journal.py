@@ -19,7 +19,7 @@ from zreg.storage.journal import Journal
 from zreg.storage.journal_database import FORMAT
 from zreg.storage.journal_rows import EntryRow, SnapshotRow
 from zreg.testing.sim.disk import SimDisk
-from zreg.wire.raft_messages import Entry, EntryKind
+from zreg.wire.records.raft_messages import Entry, EntryKind
 
 IDENTITY = {"node_id": "m1"}
 MEMBERS = encode_configuration(Configuration(("m1",), (), {"m1": "tcp://127.0.0.1:9700"}))

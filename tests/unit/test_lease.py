@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zreg.primitives.lease import LeaseTable
+from zreg.primitives.timing.lease import LeaseTable
 
 LEASE = 4.0
 CHECK_SECONDS = LEASE / 16

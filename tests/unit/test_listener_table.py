@@ -8,7 +8,7 @@ from zreg.client.core.commands import (
     SubscriptionRefused,
     ViewChanged,
 )
-from zreg.client.runtime.listener_table import ListenerTable
+from zreg.client.runtime.events.listener_table import ListenerTable
 from zreg.config import Config
 from zreg.errors import UsageError
 from zreg.model import ZERO, Version

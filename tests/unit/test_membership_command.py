@@ -2,9 +2,14 @@
 
 import pytest
 
-from zreg.cli.commands.membership_command import copying_of, progress_text, status_of
+from zreg.cli.commands.meta.membership_command import copying_of, progress_text, status_of
 from zreg.model import Incarnation, Member, Role, Status
-from zreg.wire.meta_messages import CopyProgress, MetaNodesReply, MetaNodeState, MetaNodeStatus
+from zreg.wire.records.meta_messages import (
+    CopyProgress,
+    MetaNodesReply,
+    MetaNodeState,
+    MetaNodeStatus,
+)
 
 NO_LEADER = "meta has no leader"
 

@@ -5,8 +5,8 @@ import pytest
 from zreg.config import Limits
 from zreg.raft.config import RaftConfig
 from zreg.wire.messages import PROTOCOL_VERSION, TAGS, Message, WireMessage
-from zreg.wire.meta_messages import Introduction
-from zreg.wire.raft_messages import ENTRY_OVERHEAD_BYTES, RaftRecord
+from zreg.wire.records.meta_messages import Introduction
+from zreg.wire.records.raft_messages import ENTRY_OVERHEAD_BYTES, RaftRecord
 
 # ONLY APPEND. If a test here fails, peers of other versions cannot decode our records.
 PINNED_TAGS = {

@@ -9,9 +9,13 @@ from zreg.meta.announcer import MembershipAnnouncer
 from zreg.meta.core import MetaCore
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Membership, RingParameters
-from zreg.wire.common_messages import Refused
 from zreg.wire.log_commands import Admit, ChangeSetting, Found
-from zreg.wire.membership_messages import FetchMembership, MembershipChanged, MembershipReply
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.membership_messages import (
+    FetchMembership,
+    MembershipChanged,
+    MembershipReply,
+)
 
 BEAT = 1.0
 

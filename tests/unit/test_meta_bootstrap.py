@@ -9,8 +9,8 @@ from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.ready import Persisted
 from zreg.raft.status import Role
 from zreg.wire.messages import Message
-from zreg.wire.meta_messages import AddMeta
-from zreg.wire.raft_messages import AppendEntries, Entry, EntryKind
+from zreg.wire.records.meta_messages import AddMeta
+from zreg.wire.records.raft_messages import AppendEntries, Entry, EntryKind
 
 # The first entry of the first leader, as a founder has it that heard no more.
 NOOP = Entry(2, 2, EntryKind.NOOP, b"")

@@ -12,14 +12,15 @@ from zreg.errors import (
     UnknownMessageError,
     VersionMismatchError,
 )
-from zreg.membership.changes import changed
+from zreg.membership.copy.changes import changed
 from zreg.meta.state.applied import Applied
 from zreg.model import Member, Role, Status
-from zreg.raft.replies import vote_reply
-from zreg.wire.client_messages import Hello
-from zreg.wire.common_messages import Accepted, Refused
+from zreg.raft.follower.replies import vote_reply
 from zreg.wire.log_commands import AdmitMeta
-from zreg.wire.membership_messages import (
+from zreg.wire.messages import Message
+from zreg.wire.records.client_messages import Hello
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.membership_messages import (
     FetchMembership,
     Join,
     MembershipChanges,
@@ -27,9 +28,8 @@ from zreg.wire.membership_messages import (
     Renew,
     Renewed,
 )
-from zreg.wire.messages import Message
-from zreg.wire.raft_messages import RaftMessage, Request, RequestVote
-from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
+from zreg.wire.records.raft_messages import RaftMessage, Request, RequestVote
+from zreg.wire.records.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
 
 
 def test_one_node_leads_founds_the_cluster_and_shows_all_meta_nodes() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from zreg.meta.members.cluster_check import is_ahead, is_foreign
 from zreg.model import Incarnation, Membership, RingParameters
-from zreg.wire.membership_messages import Renew
+from zreg.wire.records.membership_messages import Renew
 
 MEMBERSHIP = Membership(b"mine", 10, 5, RingParameters(), ())
 FAR = 10 + (1 << 40)

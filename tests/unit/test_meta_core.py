@@ -48,10 +48,11 @@ from zreg.model import (
     Status,
     data_info_id,
 )
-from zreg.wire.client_messages import Hello
-from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
-from zreg.wire.data_messages import FetchChanges
-from zreg.wire.membership_messages import (
+from zreg.wire.messages import Message
+from zreg.wire.records.client_messages import Hello
+from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.records.data_messages import FetchChanges
+from zreg.wire.records.membership_messages import (
     FetchMembership,
     Join,
     Leave,
@@ -60,8 +61,7 @@ from zreg.wire.membership_messages import (
     Renew,
     Renewed,
 )
-from zreg.wire.messages import Message
-from zreg.wire.settings_messages import SetSetting
+from zreg.wire.records.settings_messages import SetSetting
 
 CONFIG = Config()
 LEASE = CONFIG.lease_seconds

@@ -41,7 +41,7 @@ from zreg.effects import (
 from zreg.errors import UnknownNodeError
 from zreg.meta.core import MetaCore
 from zreg.model import Incarnation, Role, Status
-from zreg.wire.membership_messages import Join, Leave, MembershipReply, ReportGone
+from zreg.wire.records.membership_messages import Join, Leave, MembershipReply, ReportGone
 
 S1, D1, D2 = Incarnation(2, "s1"), Incarnation(3, "d1"), Incarnation(4, "d2")
 CHECK = Connect(Link.CHECKS, "d1@3", "tcp://d1:1")

@@ -45,8 +45,8 @@ from zreg.errors import (
 )
 from zreg.meta.core import MetaCore
 from zreg.model import Incarnation, Member, Status
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.membership_messages import Drain, Join, Leave, Ready, Renewed
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.membership_messages import Drain, Join, Leave, Ready, Renewed
 
 DRAIN = CONFIG.drain_seconds
 D3 = Incarnation(5, "d3")

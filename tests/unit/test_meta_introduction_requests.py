@@ -9,7 +9,7 @@ from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.peers.identity import first_save, persisted_of
 from zreg.meta.peers.introduction_requests import IntroductionRequests
 from zreg.meta.peers.introductions import Introductions
-from zreg.wire.meta_messages import IntroduceMeta
+from zreg.wire.records.meta_messages import IntroduceMeta
 
 
 def make() -> tuple[IntroductionRequests, Introductions]:

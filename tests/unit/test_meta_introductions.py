@@ -5,16 +5,16 @@ from msgspec.structs import replace
 
 from zreg.effects import Link, PeerLost
 from zreg.errors import NodeIdInUseError, VersionMismatchError
-from zreg.wire.common_messages import Accepted
-from zreg.wire.membership_messages import Join
-from zreg.wire.meta_messages import (
+from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.membership_messages import Join
+from zreg.wire.records.meta_messages import (
     AddMeta,
     FetchMetaNodes,
     IntroduceMeta,
     MetaNodesReply,
     RemoveMeta,
 )
-from zreg.wire.settings_messages import SetSetting
+from zreg.wire.records.settings_messages import SetSetting
 
 
 def test_a_removed_leader_with_a_longer_log_learns_that_it_was_removed() -> None:

@@ -39,9 +39,9 @@ from zreg.errors import (
 )
 from zreg.meta.core import MetaCore
 from zreg.model import Incarnation, Status
-from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.log_commands import Admit, SetStatus
-from zreg.wire.membership_messages import Join, Leave, MembershipReply, Ready
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.membership_messages import Join, Leave, MembershipReply, Ready
 
 D1, D2, D3 = Incarnation(3, "d1"), Incarnation(4, "d2"), Incarnation(5, "d3")
 

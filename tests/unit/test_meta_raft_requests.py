@@ -14,7 +14,7 @@ from zreg.raft.consensus import RaftCore
 from zreg.raft.errors import NotLeaderError
 from zreg.raft.status import Role
 from zreg.wire.log_commands import Raise
-from zreg.wire.raft_messages import Entry, EntryKind
+from zreg.wire.records.raft_messages import Entry, EntryKind
 
 DONE = Applied(is_changed=True)
 

@@ -16,7 +16,7 @@ from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.ready import Persisted, configuration_of
 from zreg.testing.sim.disk import SimDisk
 from zreg.wire.log_commands import ChangeSetting, encode_command
-from zreg.wire.raft_messages import Entry, EntryKind
+from zreg.wire.records.raft_messages import Entry, EntryKind
 
 
 def test_a_survivor_goes_on_alone_with_all_its_entries() -> None:

@@ -10,9 +10,9 @@ from zreg.errors import ForeignClusterError, NotLeaderError
 from zreg.meta.core import MetaCore
 from zreg.meta.members.memory.copy_progresses import CopyProgresses
 from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.membership_messages import Renew, SetReplicaCount
-from zreg.wire.meta_messages import CopyProgress, FetchMetaNodes, MetaNodesReply
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.membership_messages import Renew, SetReplicaCount
+from zreg.wire.records.meta_messages import CopyProgress, FetchMetaNodes, MetaNodesReply
 
 ACCEPTED = Send(Link.NODES, b"p", Accepted((9,)))
 

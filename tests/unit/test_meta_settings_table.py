@@ -9,7 +9,7 @@ from zreg.errors import LimitError, VersionMismatchError
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
 from zreg.wire.log_commands import ChangeSetting, decode_command, decode_image
-from zreg.wire.settings_messages import Setting
+from zreg.wire.records.settings_messages import Setting
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,9 @@ from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.group.recovery import recovery
 from zreg.raft.ready import Persisted
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.membership_messages import Join
-from zreg.wire.meta_messages import (
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.membership_messages import Join
+from zreg.wire.records.meta_messages import (
     AddMeta,
     FetchMetaNodes,
     IntroduceMeta,
@@ -38,7 +38,7 @@ from zreg.wire.meta_messages import (
     MetaNodesReply,
     RemoveMeta,
 )
-from zreg.wire.raft_messages import AppendEntries, RequestVote
+from zreg.wire.records.raft_messages import AppendEntries, RequestVote
 
 
 def late_vote(cluster: Cluster, sender: str, receiver: str) -> RequestVote:

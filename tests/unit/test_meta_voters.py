@@ -17,10 +17,10 @@ from zreg.meta.state.member_commands import RECOVERY_EPOCHS
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Role, Status
 from zreg.raft.errors import OverloadedError
-from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.log_commands import AdmitMeta, DropMeta, Found, Recover
-from zreg.wire.membership_messages import FetchMembership, Join, MembershipReply
-from zreg.wire.meta_messages import (
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.membership_messages import FetchMembership, Join, MembershipReply
+from zreg.wire.records.meta_messages import (
     AddMeta,
     FetchMetaNodes,
     MetaIntroduced,
@@ -28,7 +28,7 @@ from zreg.wire.meta_messages import (
     MetaNodeState,
     RemoveMeta,
 )
-from zreg.wire.settings_messages import FetchSettings, SetSetting, SettingsReply
+from zreg.wire.records.settings_messages import FetchSettings, SetSetting, SettingsReply
 
 M4 = "tcp://m4:9611"
 

@@ -8,9 +8,9 @@ from zreg.config import CLUSTER_NAME, LABEL, Config
 from zreg.errors import UsageError
 from zreg.model import ID_PART, NODE_ID, SETTING_NAME, ZERO, Scope, checked_node_id, data_info_id
 from zreg.names import NameRule, refused_name
-from zreg.wire.client_messages import Publish, Subscribe
 from zreg.wire.codec import BadRecord, decode_frame, encode_frames
-from zreg.wire.settings_messages import SetSetting
+from zreg.wire.records.client_messages import Publish, Subscribe
+from zreg.wire.records.settings_messages import SetSetting
 
 RULES = (CLUSTER_NAME, ID_PART, LABEL, NODE_ID, SETTING_NAME)
 INVISIBLE = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.cli.process.node_options import (
+from zreg.cli.options.node_options import (
     CONFIG_FIELDS,
     OPTION_FIELDS,
     flag,

@@ -48,7 +48,8 @@ from zreg.model import (
 )
 from zreg.primitives.mirror import ANY_VERSION
 from zreg.session.core import SessionCore
-from zreg.wire.client_messages import (
+from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.client_messages import (
     Bye,
     Hello,
     Publish,
@@ -60,8 +61,8 @@ from zreg.wire.client_messages import (
     Welcome,
     WhoAreYou,
 )
-from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
-from zreg.wire.data_messages import (
+from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.records.data_messages import (
     Changed,
     CompareDigest,
     ComparePublishers,
@@ -74,8 +75,7 @@ from zreg.wire.data_messages import (
     Snapshot,
     UnpublishDatum,
 )
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 FORMER = Incarnation(2, "s1")
 CACHED = make_membership(D1, session=FORMER)

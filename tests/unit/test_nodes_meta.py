@@ -12,7 +12,7 @@ from zreg.meta.peers.identity import founders_of
 from zreg.nodes.meta import JOURNAL_ID, MetaPlace, StartState, start_state
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.storage.journal import Journal
-from zreg.wire.raft_messages import Entry, EntryKind
+from zreg.wire.records.raft_messages import Entry, EntryKind
 
 PEERS = {f"m{number}": f"tcp://m{number}:9611" for number in (1, 2, 3)}
 

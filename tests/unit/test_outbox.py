@@ -11,9 +11,9 @@ from zreg.reactor.outgoing.outbox import Outbox, Record
 from zreg.reactor.outgoing.retry_queue import record_count
 from zreg.reactor.outgoing.send_results import SendResults
 from zreg.reactor.sockets.backlog import BACKLOG_MESSAGES_MAX, Backlog, Outcome
-from zreg.wire.client_messages import Push
 from zreg.wire.codec import encode_frames, encode_record
-from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.records.client_messages import Push
+from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
 
 ID = data_info_id("com.acme.Pay")
 HEADER = b"header"

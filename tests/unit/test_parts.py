@@ -10,8 +10,8 @@ from strategies import encoded_size, make_publisher, messages_of, publisher_ids,
 from zreg.config import Limits
 from zreg.model import Cause, Change, DataInfoId, Incarnation, Publisher, Removal, Version
 from zreg.wire.codec import encode_frames
-from zreg.wire.data_messages import Changes, Snapshot
 from zreg.wire.parts import change_size, copy_parts, fits_inline, in_parts, replicate_records
+from zreg.wire.records.data_messages import Changes, Snapshot
 
 NAME = DataInfoId("a#@#b#@#c")
 WIDEST = "\U0001f98a" * Limits.label_characters_max

@@ -7,7 +7,7 @@ import pytest
 
 from zreg.client.core.commands import PublicationRefused, SetPublication, WithdrawPublication
 from zreg.client.publication import Publication
-from zreg.client.runtime.outgoing_queue import OutgoingQueue
+from zreg.client.runtime.threads.outgoing_queue import OutgoingQueue
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.values import Value, unpack_value
 from zreg.effects import Local

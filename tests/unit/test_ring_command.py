@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.cli.commands.ring_command import ring_change
+from zreg.cli.commands.data.ring_command import ring_change
 from zreg.errors import UsageError
 from zreg.primitives.ring_plan import PlannedNode, RingChange
 

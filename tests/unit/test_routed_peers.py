@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.reactor.sockets.routed_peers import PROBE_AGAIN_SECONDS, RoutedPeers
+from zreg.reactor.sockets.bound.routed_peers import PROBE_AGAIN_SECONDS, RoutedPeers
 
 
 def test_a_peer_whose_descriptor_closed_is_probed_a_few_times() -> None:

@@ -4,8 +4,8 @@ from session_fakes import D1, D2, PAY, V1, sharing_bucket
 
 from zreg.effects import Link, Listen, Unlisten
 from zreg.primitives.ring import bucket_of, bucket_topic
-from zreg.session.upstream.buckets import Buckets
-from zreg.session.upstream.followed_datum import FollowedDatum
+from zreg.session.upstream.followed.buckets import Buckets
+from zreg.session.upstream.followed.followed_datum import FollowedDatum
 
 BUCKET = bucket_of(PAY)
 TOPIC = bucket_topic(BUCKET)

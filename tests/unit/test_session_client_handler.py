@@ -58,7 +58,8 @@ from zreg.errors import (
     UnknownMessageError,
 )
 from zreg.model import NO_INCARNATION, ZERO, Cause, Incarnation, Publisher, Scope, Version
-from zreg.wire.client_messages import (
+from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.client_messages import (
     Bye,
     Hello,
     Moving,
@@ -70,16 +71,15 @@ from zreg.wire.client_messages import (
     Welcome,
     WhoAreYou,
 )
-from zreg.wire.common_messages import Accepted, Ping, Pong
-from zreg.wire.data_messages import (
+from zreg.wire.records.common_messages import Accepted, Ping, Pong
+from zreg.wire.records.data_messages import (
     Changed,
     FetchChanges,
     ListDatums,
     PublishDatum,
     Snapshot,
 )
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 # --- greeting -------------------------------------------------------------------------------------
 

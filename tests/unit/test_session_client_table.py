@@ -6,8 +6,8 @@ from session_fakes import ALICE, ALICE_ID, BOB, CONFIG, PAY
 from zreg.effects import Peer
 from zreg.model import Cause, Scope
 from zreg.session.clients.client_table import Client, ClientTable
-from zreg.wire.client_messages import Hello
 from zreg.wire.messages import PROTOCOL_VERSION
+from zreg.wire.records.client_messages import Hello
 
 GRACE, LEASE, LONG = (
     CONFIG.disconnect_grace_seconds,

@@ -3,9 +3,9 @@
 from session_fakes import ALICE, D1, Session, make_membership, to_client
 
 from zreg.effects import Link, Send
-from zreg.wire.data_messages import DatumsListed, ListDatums
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.settings_messages import FetchSettings
+from zreg.wire.records.data_messages import DatumsListed, ListDatums
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.settings_messages import FetchSettings
 
 
 def test_the_membership_is_answered_from_what_the_session_follows() -> None:

@@ -72,7 +72,8 @@ from zreg.model import (
 )
 from zreg.primitives.ring import bucket_of, bucket_topic
 from zreg.session.core import SessionCore
-from zreg.wire.client_messages import (
+from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.client_messages import (
     Bye,
     Hello,
     Publish,
@@ -84,8 +85,8 @@ from zreg.wire.client_messages import (
     Welcome,
     WhoAreYou,
 )
-from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
-from zreg.wire.data_messages import (
+from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.records.data_messages import (
     Beat,
     Changed,
     Changes,
@@ -101,7 +102,7 @@ from zreg.wire.data_messages import (
     UnpublishDatum,
     Versions,
 )
-from zreg.wire.membership_messages import (
+from zreg.wire.records.membership_messages import (
     FetchMembership,
     Join,
     Leave,
@@ -109,7 +110,6 @@ from zreg.wire.membership_messages import (
     Renewed,
     ReportGone,
 )
-from zreg.wire.messages import PROTOCOL_VERSION, Message
 
 SUBSCRIBE = Subscribe(5, PAY, Scope.GLOBAL)
 

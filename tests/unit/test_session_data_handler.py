@@ -19,9 +19,9 @@ from session_fakes import (
 from zreg.effects import Link
 from zreg.errors import NotReadyError
 from zreg.model import Scope
-from zreg.wire.client_messages import Publish, Subscribe
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.data_messages import (
+from zreg.wire.records.client_messages import Publish, Subscribe
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.data_messages import (
     Changed,
     Changes,
     DatumsListed,

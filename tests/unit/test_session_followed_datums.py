@@ -27,11 +27,11 @@ from zreg.config import Limits
 from zreg.effects import BEAT_TOPIC, Effect, Link, Listen, PeerLost, Unlisten
 from zreg.model import ZERO, Change, DataInfoId, Incarnation, Publisher, Version
 from zreg.primitives.ring import bucket_of, bucket_topic
-from zreg.session.upstream.followed_datum import FollowedDatum
-from zreg.session.upstream.followed_datums import FollowedDatums
-from zreg.session.upstream.node_queues import NodeQueues
-from zreg.session.upstream.registrations import Registrations
-from zreg.wire.data_messages import (
+from zreg.session.upstream.followed.followed_datum import FollowedDatum
+from zreg.session.upstream.followed.followed_datums import FollowedDatums
+from zreg.session.upstream.registered.node_queues import NodeQueues
+from zreg.session.upstream.registered.registrations import Registrations
+from zreg.wire.records.data_messages import (
     Beat,
     Changed,
     Changes,

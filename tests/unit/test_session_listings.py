@@ -9,8 +9,8 @@ from zreg.errors import LimitError, NotReadyError
 from zreg.model import data_info_id
 from zreg.session.proxy.listings import Listing, Listings
 from zreg.wire.codec import encode_frames
-from zreg.wire.common_messages import Refused
-from zreg.wire.data_messages import DatumsListed, DatumSummary, ListDatums
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.data_messages import DatumsListed, DatumSummary, ListDatums
 
 LIST = ListDatums(77, "*", "after", 2)
 

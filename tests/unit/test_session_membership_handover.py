@@ -5,8 +5,8 @@ from session_fakes import D1, D2, make_membership, to_data
 
 from zreg.errors import NotPrimaryError
 from zreg.session.membership_handover import MembershipHandover
-from zreg.wire.common_messages import Refused
-from zreg.wire.membership_messages import MembershipReply
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.membership_messages import MembershipReply
 
 MEMBERSHIP = make_membership(D1, D2, epoch=5)
 SHOWN = MembershipReply(0, MEMBERSHIP)

@@ -29,11 +29,11 @@ from zreg.errors import (
 from zreg.model import Role
 from zreg.session.core import SessionCore
 from zreg.session.proxy.meta_proxy import MetaRequest
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.membership_messages import Drain, SetReplicaCount
 from zreg.wire.messages import Message
-from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
-from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.membership_messages import Drain, SetReplicaCount
+from zreg.wire.records.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
+from zreg.wire.records.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
 
 CHANGE = SetSetting(77, "a", "1", 4, b"i" * 16)
 READ = FetchSettings(78, "a*", "after")

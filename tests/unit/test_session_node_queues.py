@@ -24,7 +24,7 @@ from session_fakes import (
 from zreg.effects import Effect, Link, PeerUp, Send
 from zreg.model import NO_INCARNATION, Cause
 from zreg.primitives.digest import DigestSum
-from zreg.wire.data_messages import (
+from zreg.wire.records.data_messages import (
     CompareDigest,
     PublishDatum,
     UnpublishDatum,

@@ -46,18 +46,18 @@ from zreg.errors import (
     RefusedError,
 )
 from zreg.model import NO_INCARNATION, Cause
-from zreg.wire.client_messages import (
+from zreg.wire.messages import PROTOCOL_VERSION
+from zreg.wire.records.client_messages import (
     Bye,
     Hello,
     Publish,
     ReplayDone,
     WhoAreYou,
 )
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.data_messages import (
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.data_messages import (
     PublishDatum,
 )
-from zreg.wire.messages import PROTOCOL_VERSION
 
 # --- publishing -----------------------------------------------------------------------------------
 

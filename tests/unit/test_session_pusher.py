@@ -34,10 +34,10 @@ from zreg.model import Cause, Publisher, Removal, Scope, Version
 from zreg.primitives.digest import UNSURE_DIGEST, view_digest
 from zreg.primitives.mirror import ANY_VERSION, PUBLISHERS, Mirror, Verdict, absent
 from zreg.session.clients.client_table import Client
-from zreg.session.clients.pusher import Pusher
-from zreg.session.clients.subscriber import Subscriber, sees
-from zreg.session.upstream.followed_datum import FollowedDatum
-from zreg.wire.client_messages import Push, PushAck
+from zreg.session.clients.pushes.pusher import Pusher
+from zreg.session.clients.pushes.subscriber import Subscriber, sees
+from zreg.session.upstream.followed.followed_datum import FollowedDatum
+from zreg.wire.records.client_messages import Push, PushAck
 
 THREE = make_publisher(3)
 RETRY = CONFIG.push_retry_seconds

@@ -20,7 +20,7 @@ from session_fakes import (
 from zreg.config import Limits
 from zreg.effects import Effect, Log, Send
 from zreg.model import Cause, Incarnation, Removal
-from zreg.wire.data_messages import (
+from zreg.wire.records.data_messages import (
     ComparePublishers,
     DigestCompared,
     PublishDatum,

@@ -22,8 +22,8 @@ from session_fakes import (
 
 from zreg.effects import Link, Send
 from zreg.model import NO_INCARNATION, Cause, Removal
-from zreg.wire.client_messages import Unpublish
-from zreg.wire.data_messages import (
+from zreg.wire.records.client_messages import Unpublish
+from zreg.wire.records.data_messages import (
     ComparePublishers,
     DigestCompared,
     PublishDatum,

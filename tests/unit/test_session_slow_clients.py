@@ -25,8 +25,8 @@ from session_fakes import (
 from zreg.effects import Disconnect, Effect, Link, Log, PeerLost, PeerSlow, Send
 from zreg.model import Cause, Removal, Scope
 from zreg.primitives.digest import view_digest
-from zreg.session.clients.slow_clients import SlowClients
-from zreg.wire.client_messages import (
+from zreg.session.clients.pushes.slow_clients import SlowClients
+from zreg.wire.records.client_messages import (
     Bye,
     Publish,
     Push,
@@ -36,8 +36,8 @@ from zreg.wire.client_messages import (
     Unsubscribe,
     WhoAreYou,
 )
-from zreg.wire.common_messages import Accepted, Ping, Pong
-from zreg.wire.data_messages import Changed, PublishDatum, UnpublishDatum
+from zreg.wire.records.common_messages import Accepted, Ping, Pong
+from zreg.wire.records.data_messages import Changed, PublishDatum, UnpublishDatum
 
 ASK, REPLAY = CONFIG.ping_seconds, CONFIG.lease_seconds
 GLOBAL = Scope.GLOBAL

@@ -3,8 +3,8 @@
 from session_fakes import ALICE, BOB, to_client
 
 from zreg.session.clients.turn_answers import TurnAnswers
-from zreg.wire.client_messages import WhoAreYou
-from zreg.wire.common_messages import Accepted
+from zreg.wire.records.client_messages import WhoAreYou
+from zreg.wire.records.common_messages import Accepted
 
 
 def test_the_accepted_requests_of_a_client_are_one_message_a_turn() -> None:

@@ -9,10 +9,10 @@ from session_fakes import D1, PAY, make_publisher
 
 from zreg.model import ZERO, Cause, Removal, Scope, Version
 from zreg.primitives.digest import view_digest
-from zreg.session.clients import view_digests
-from zreg.session.clients.subscriber import Visibility, sees
-from zreg.session.clients.view_digests import ViewDigests
-from zreg.session.upstream.followed_datum import FollowedDatum
+from zreg.session.clients.pushes import view_digests
+from zreg.session.clients.pushes.subscriber import Visibility, sees
+from zreg.session.clients.pushes.view_digests import ViewDigests
+from zreg.session.upstream.followed.followed_datum import FollowedDatum
 
 EVERYTHING: Visibility = (Scope.GLOBAL, "", "")
 ZONE_1: Visibility = (Scope.ZONE, "z1", "dc1")

@@ -27,9 +27,9 @@ from session_fakes import (
 
 from zreg.effects import Effect, Link, PeerLost, Send
 from zreg.errors import LimitError
-from zreg.wire.client_messages import Bye, Hello, ReplayDone
-from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.messages import PROTOCOL_VERSION
+from zreg.wire.records.client_messages import Bye, Hello, ReplayDone
+from zreg.wire.records.common_messages import Accepted, Refused
 
 
 def refused(request_id: int, count_max: int, waiting: int) -> Refused:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.wire.settings_messages import is_setting_name
+from zreg.wire.records.settings_messages import is_setting_name
 
 
 @pytest.mark.parametrize("name", ["checkout.limits", "a", "x" * 256, "größe"])

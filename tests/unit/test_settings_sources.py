@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from zreg.cli.process.node_options import CONFIG_FIELDS, NodeOptions, as_flags, flag
-from zreg.cli.process.settings_sources import Settings, load_settings
+from zreg.cli.options.node_options import CONFIG_FIELDS, NodeOptions, as_flags, flag
+from zreg.cli.options.settings_sources import Settings, load_settings
 from zreg.config import Config
 from zreg.errors import UsageError
 

@@ -6,7 +6,7 @@ from strategies import make_publisher
 from zreg.model import Publisher
 from zreg.primitives.shared_values import shared_publisher
 from zreg.wire.codec import decode_frame, encode_frames
-from zreg.wire.data_messages import PublishDatum
+from zreg.wire.records.data_messages import PublishDatum
 
 
 def decoded(publisher: Publisher) -> Publisher:

@@ -4,7 +4,7 @@ from client_fakes import P1, P2, PAY, V1, V2, publisher
 
 from zreg.client.core.snapshot_parts import SnapshotParts
 from zreg.model import Publisher, Scope, Version
-from zreg.wire.client_messages import Push
+from zreg.wire.records.client_messages import Push
 
 
 def part(*publishers: Publisher, left: int, version: Version = V2) -> Push:

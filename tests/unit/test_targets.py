@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.cli.targets import Target, find_target
+from zreg.cli.asking.targets import Target, find_target
 from zreg.effects import Link
 from zreg.errors import UsageError
 

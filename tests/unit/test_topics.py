@@ -1,6 +1,6 @@
 """A PUB socket knows which topics have subscribers, and ignores what is no subscription."""
 
-from zreg.reactor.sockets.topics import Topics
+from zreg.reactor.sockets.bound.topics import Topics
 
 
 def test_a_topic_has_subscriber_from_its_subscription_to_the_end_of_it() -> None:

@@ -9,20 +9,16 @@ import typer
 from typer.core import TyperArgument
 
 from zreg.cli import exits
-from zreg.cli.commands import (
-    client_commands,
-    data_commands,
-    meta_commands,
-    node_commands,
-    setting_commands,
-)
+from zreg.cli.commands import client_commands, node_commands
 from zreg.cli.commands.cluster_command import cluster
-from zreg.cli.commands.datum_command import ls
-from zreg.cli.commands.membership_command import nodes
-from zreg.cli.commands.ring_command import ring
+from zreg.cli.commands.data import data_commands
+from zreg.cli.commands.data.datum_command import ls
+from zreg.cli.commands.data.ring_command import ring
+from zreg.cli.commands.meta import meta_commands, setting_commands
+from zreg.cli.commands.meta.membership_command import nodes
 from zreg.cli.commands.version_command import version
+from zreg.cli.options.node_options import unknown_variables
 from zreg.cli.output import complain
-from zreg.cli.process.node_options import unknown_variables
 from zreg.cli.process.streams import drop_output, standard_streams
 from zreg.errors import Error
 

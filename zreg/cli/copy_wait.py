@@ -8,10 +8,10 @@ from typing import Final, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from zreg.cli.repeated_ask import RepeatedAsk
+from zreg.cli.asking.repeated_ask import RepeatedAsk
 from zreg.errors import RefusedError, UnavailableError
 from zreg.model import Incarnation
-from zreg.wire.meta_messages import CopyProgress, FetchMetaNodes, MetaNodesReply
+from zreg.wire.records.meta_messages import CopyProgress, FetchMetaNodes, MetaNodesReply
 
 _QUESTION: Final = FetchMetaNodes, MetaNodesReply
 

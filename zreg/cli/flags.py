@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.process.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag
+from zreg.cli.options.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag
 from zreg.config import Limits
 
 Flags = Mapping[str, str | None]

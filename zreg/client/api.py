@@ -17,10 +17,10 @@ from zreg.client.arguments import checked_scope
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.publication import Publication
 from zreg.client.registry_url import find_url, parse_url
-from zreg.client.runtime.background_log import BACKGROUND_LOG
-from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, close_all, running
 from zreg.client.runtime.runtime import Runtime, Settings
 from zreg.client.runtime.subscription_state import Callback
+from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
+from zreg.client.runtime.threads.closing import CLOSE_SECONDS_MAX, close_all, running
 from zreg.client.service import Service
 from zreg.client.subscription import Subscription
 from zreg.client.view.values import Value

@@ -35,8 +35,9 @@ from zreg.errors import UnknownMessageError
 from zreg.health import Health
 from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.model import Member, Membership, Role
-from zreg.wire.common_messages import Ping, Pong
-from zreg.wire.data_messages import (
+from zreg.wire.messages import Message
+from zreg.wire.records.common_messages import Ping, Pong
+from zreg.wire.records.data_messages import (
     CompareDigest,
     ComparePublishers,
     CompareVersions,
@@ -47,8 +48,7 @@ from zreg.wire.data_messages import (
     UnpublishDatum,
     WritesWait,
 )
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.messages import Message
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 if TYPE_CHECKING:
     from random import Random

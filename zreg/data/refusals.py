@@ -2,7 +2,7 @@
 
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import NotPrimaryError, RefusedError
-from zreg.wire.common_messages import Refused
+from zreg.wire.records.common_messages import Refused
 
 
 class Refusals:

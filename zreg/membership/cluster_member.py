@@ -34,13 +34,14 @@ from zreg.errors import (
     UnknownMessageError,
     UnknownNodeError,
 )
-from zreg.membership.leader_connection import LeaderConnection
-from zreg.membership.leader_outage import LeaderOutage
-from zreg.membership.membership_copy import MembershipCopy
+from zreg.membership.copy.membership_copy import MembershipCopy
+from zreg.membership.leader.leader_connection import LeaderConnection
+from zreg.membership.leader.leader_outage import LeaderOutage
 from zreg.membership.node_id_wait import NodeIdWait
 from zreg.model import Incarnation, Member, Membership
-from zreg.wire.common_messages import Refused
-from zreg.wire.membership_messages import (
+from zreg.wire.messages import Message
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.membership_messages import (
     Drain,
     Join,
     Leave,
@@ -52,7 +53,6 @@ from zreg.wire.membership_messages import (
     Renewed,
     ReportGone,
 )
-from zreg.wire.messages import Message
 
 if TYPE_CHECKING:
     from random import Random

@@ -11,8 +11,8 @@ from zreg.config import Config
 from zreg.effects import ENDED, Connect, Disconnect, Effect, Link, PeerLost, PeerUp
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Incarnation, Member
-from zreg.primitives.backoff import Backoff
-from zreg.primitives.deadlines import Deadlines
+from zreg.primitives.timing.backoff import Backoff
+from zreg.primitives.timing.deadlines import Deadlines
 
 if TYPE_CHECKING:
     from random import Random

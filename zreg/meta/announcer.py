@@ -7,8 +7,12 @@ from zreg.errors import NotReadyError
 from zreg.meta.group.quorum_alarm import QuorumAlarm
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import EMPTY_MEMBERSHIP
-from zreg.wire.common_messages import Refused
-from zreg.wire.membership_messages import FetchMembership, MembershipChanged, MembershipReply
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.membership_messages import (
+    FetchMembership,
+    MembershipChanged,
+    MembershipReply,
+)
 
 # Each announcement makes all sessions and data nodes fetch. Changes of settings, which may come in
 # quick succession, are announced together.

@@ -34,9 +34,9 @@ from zreg.meta.peers.identity import Identity
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, Role, Status
 from zreg.raft.consensus import RaftCore
-from zreg.wire.common_messages import Ping, Pong, Refused
-from zreg.wire.membership_messages import FetchMembership, Join, ReportGone
 from zreg.wire.messages import Message
+from zreg.wire.records.common_messages import Ping, Pong, Refused
+from zreg.wire.records.membership_messages import FetchMembership, Join, ReportGone
 
 
 class MetaCore:

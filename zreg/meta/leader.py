@@ -23,7 +23,8 @@ from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, RingParameters
 from zreg.wire.log_commands import Found
-from zreg.wire.membership_messages import (
+from zreg.wire.messages import Message
+from zreg.wire.records.membership_messages import (
     Drain,
     Join,
     Leave,
@@ -32,9 +33,8 @@ from zreg.wire.membership_messages import (
     ReportGone,
     SetReplicaCount,
 )
-from zreg.wire.messages import Message
-from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, RemoveMeta
-from zreg.wire.settings_messages import FetchSettings, SetSetting
+from zreg.wire.records.meta_messages import AddMeta, FetchMetaNodes, RemoveMeta
+from zreg.wire.records.settings_messages import FetchSettings, SetSetting
 
 # The requests that only a leader answers.
 REQUESTS: Final = (

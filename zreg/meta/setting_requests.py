@@ -13,7 +13,7 @@ from zreg.meta.group.proposals import Proposals, refused
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
 from zreg.wire.log_commands import ChangeSetting
-from zreg.wire.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
+from zreg.wire.records.settings_messages import FetchSettings, SetSetting, Setting, SettingsReply
 
 
 class SettingRequests:

@@ -31,14 +31,14 @@ from zreg.effects import Save
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration
 from zreg.raft.errors import NotLeaderError
-from zreg.raft.leadership import Leadership
+from zreg.raft.follower.responder import Responder
+from zreg.raft.leader.leadership import Leadership
+from zreg.raft.leader.progress import CatchUpState
 from zreg.raft.log import RaftLog
 from zreg.raft.node_state import NodeState
-from zreg.raft.progress import CatchUpState
 from zreg.raft.ready import Persisted, Ready, is_granted_pre_vote
-from zreg.raft.responder import Responder
 from zreg.raft.status import PeerStatus, RaftStatus, Role
-from zreg.wire.raft_messages import Entry, RaftMessage, Reply, Request
+from zreg.wire.records.raft_messages import Entry, RaftMessage, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

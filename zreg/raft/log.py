@@ -19,7 +19,7 @@ from zreg.raft.configuration import (
     encode_configuration,
 )
 from zreg.raft.ready import Persisted, is_gapless
-from zreg.wire.raft_messages import Entry, EntryKind
+from zreg.wire.records.raft_messages import Entry, EntryKind
 
 
 class RaftLog:

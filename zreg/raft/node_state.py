@@ -9,12 +9,12 @@ follower ──timeout──> pre-candidate ──majority──> candidate ─�
 from typing import TYPE_CHECKING
 
 from zreg.raft.config import RaftConfig
-from zreg.raft.election import Campaign
-from zreg.raft.leadership import Leadership
+from zreg.raft.leader.election import Campaign
+from zreg.raft.leader.leadership import Leadership
+from zreg.raft.leader.quorum import Outcome
 from zreg.raft.log import RaftLog
-from zreg.raft.quorum import Outcome
 from zreg.raft.status import Role
-from zreg.wire.raft_messages import RequestVote
+from zreg.wire.records.raft_messages import RequestVote
 
 if TYPE_CHECKING:
     from collections.abc import Callable

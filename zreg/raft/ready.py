@@ -1,6 +1,6 @@
 """What a Raft node reads from its journal, and what it asks its driver to do.
 
-The requests and replies are in `zreg.wire.raft_messages`.
+The requests and replies are in `zreg.wire.records.raft_messages`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ import msgspec
 
 from zreg.effects import Save, Snapshot
 from zreg.raft.configuration import Configuration, decode_configuration, encode_configuration
-from zreg.wire.raft_messages import (
+from zreg.wire.records.raft_messages import (
     Entry,
     EntryKind,
     RaftMessage,

@@ -5,7 +5,7 @@ from enum import Enum
 import msgspec
 
 from zreg.raft.configuration import Configuration
-from zreg.raft.progress import CatchUpState
+from zreg.raft.leader.progress import CatchUpState
 
 
 class Role(Enum):

@@ -13,14 +13,14 @@ from zreg.errors import ForeignClusterError, PeerError, ProtocolVersionError
 from zreg.reactor.core_calls import CoreCalls
 from zreg.reactor.link_table import WITHOUT_EPOCH
 from zreg.reactor.outgoing.effect_runner import EffectRunner
-from zreg.reactor.sockets.bound_sockets import RouterSocket
+from zreg.reactor.sockets.bound.bound_sockets import RouterSocket
 from zreg.reactor.sockets.link_socket import LinkSocket
 from zreg.reactor.sockets.peer_connections import PeerConnection
 from zreg.reactor.sockets.raft_sockets import RepSocket
 from zreg.storage.failures import NodeEndError
 from zreg.wire.codec import BadRecord, decode_frame
-from zreg.wire.common_messages import Refused
 from zreg.wire.envelope import Envelope, ForeignHeaderError, VersionHeaderError
+from zreg.wire.records.common_messages import Refused
 
 _EPOCHS_TOLD_MAX: Final = 1024
 _VERSIONS_LOGGED_MAX: Final = 4

@@ -10,15 +10,15 @@ from typing import Final
 from zreg.effects import CLOSED, TIMED_OUT, PeerLost, PeerSlow, PeerUp
 from zreg.reactor.core_calls import CoreCalls
 from zreg.reactor.link_table import OUTSIDE
-from zreg.reactor.local_host import find_local_host
+from zreg.reactor.lookups.local_host import find_local_host
 from zreg.reactor.outgoing.effect_runner import EffectRunner
 from zreg.reactor.outgoing.headers import Headers
 from zreg.reactor.sockets.backlog import Outcome
-from zreg.reactor.sockets.bound_sockets import RouterSocket
+from zreg.reactor.sockets.bound.bound_sockets import RouterSocket
 from zreg.reactor.sockets.peer_connections import PeerConnection
 from zreg.reactor.wakeups import Wakeups
 from zreg.wire.codec import encode_frames
-from zreg.wire.common_messages import Ping
+from zreg.wire.records.common_messages import Ping
 
 # A connection attempt without an outcome in this time will never have one. It is longer than the
 # connect time (2 s) and the handshake time (3 s) of `socket_options`.

@@ -33,10 +33,10 @@ from zreg.session.health import health_of
 from zreg.session.membership_loss import MembershipLoss
 from zreg.session.proxy.command_questions import CommandQuestions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.data_messages import Beat, Changed
-from zreg.wire.membership_messages import MembershipReply
 from zreg.wire.messages import Message
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.data_messages import Beat, Changed
+from zreg.wire.records.membership_messages import MembershipReply
 
 if TYPE_CHECKING:
     from random import Random

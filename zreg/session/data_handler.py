@@ -21,13 +21,14 @@ from zreg.session.membership_fetch import MembershipFetch
 from zreg.session.membership_handover import MembershipHandover
 from zreg.session.proxy.listings import Listing, Listings
 from zreg.session.upstream.data_links import DataLinks
-from zreg.session.upstream.followed_datum import FollowedDatum
-from zreg.session.upstream.followed_datums import FollowedDatums
-from zreg.session.upstream.node_queues import NodeQueues
-from zreg.session.upstream.reconciliation import Reconciliation
-from zreg.session.upstream.registrations import Registrations
-from zreg.wire.common_messages import Ping, Pong, Refused
-from zreg.wire.data_messages import (
+from zreg.session.upstream.followed.followed_datum import FollowedDatum
+from zreg.session.upstream.followed.followed_datums import FollowedDatums
+from zreg.session.upstream.registered.node_queues import NodeQueues
+from zreg.session.upstream.registered.reconciliation import Reconciliation
+from zreg.session.upstream.registered.registrations import Registrations
+from zreg.wire.messages import Message
+from zreg.wire.records.common_messages import Ping, Pong, Refused
+from zreg.wire.records.data_messages import (
     Changes,
     DatumsListed,
     DigestCompared,
@@ -36,7 +37,6 @@ from zreg.wire.data_messages import (
     Snapshot,
     Versions,
 )
-from zreg.wire.messages import Message
 
 if TYPE_CHECKING:
     from random import Random

@@ -9,7 +9,7 @@ from typing import Final
 from zreg.effects import Effect, Link, Send
 from zreg.membership.cluster_member import ClusterMember
 from zreg.session.upstream.data_links import DataLinks
-from zreg.wire.membership_messages import FetchMembership
+from zreg.wire.records.membership_messages import FetchMembership
 
 _PAUSE_SECONDS: Final = 0.5
 

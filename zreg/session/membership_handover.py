@@ -2,8 +2,8 @@
 
 from zreg.effects import Effect, Link, Send
 from zreg.model import Membership
-from zreg.wire.common_messages import Refused
-from zreg.wire.membership_messages import MembershipReply
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.membership_messages import MembershipReply
 
 
 class MembershipHandover:

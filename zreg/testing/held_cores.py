@@ -32,11 +32,11 @@ from zreg.model import (
 )
 from zreg.primitives.digest import view_digest
 from zreg.session.core import SessionCore
-from zreg.wire.client_messages import Hello, Publish, Push, PushAck, ReplayDone, Subscribe
-from zreg.wire.common_messages import Accepted
-from zreg.wire.data_messages import FetchChanges, PublishDatum, Snapshot, UnpublishDatum
-from zreg.wire.membership_messages import MembershipReply, Renew, Renewed
 from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.client_messages import Hello, Publish, Push, PushAck, ReplayDone, Subscribe
+from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.data_messages import FetchChanges, PublishDatum, Snapshot, UnpublishDatum
+from zreg.wire.records.membership_messages import MembershipReply, Renew, Renewed
 
 META: Final = "tcp://meta:9610"
 S1: Final = Incarnation(3, "s1")

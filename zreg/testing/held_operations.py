@@ -9,8 +9,8 @@ from typing import Final
 from zreg.model import DataInfoId, Incarnation, data_info_id
 from zreg.primitives.ring import bucket_of
 from zreg.testing.held_cores import BIG, D1, S1, HeldCores, data_member, session_member
-from zreg.wire.client_messages import Hello, ReplayDone, Unpublish
 from zreg.wire.messages import PROTOCOL_VERSION
+from zreg.wire.records.client_messages import Hello, ReplayDone, Unpublish
 
 Operation = Callable[[], None]
 

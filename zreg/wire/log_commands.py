@@ -10,7 +10,7 @@ import msgspec
 
 from zreg.config import Limits
 from zreg.model import NO_INCARNATION, Incarnation, Member, Membership, ReplicaCount, Status
-from zreg.wire.settings_messages import Setting
+from zreg.wire.records.settings_messages import Setting
 
 
 class Command(msgspec.Struct, frozen=True, array_like=True):

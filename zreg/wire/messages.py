@@ -8,15 +8,15 @@ named by participles or nouns. Each module `*_messages` has the records of one l
 
 from typing import Final
 
-from zreg.wire import client_messages as client
-from zreg.wire import common_messages as common
-from zreg.wire import data_messages as data
-from zreg.wire import membership_messages as membership
-from zreg.wire import meta_messages as meta
-from zreg.wire import raft_messages as raft
 from zreg.wire import record
-from zreg.wire import replication_messages as replication
-from zreg.wire import settings_messages as settings
+from zreg.wire.records import client_messages as client
+from zreg.wire.records import common_messages as common
+from zreg.wire.records import data_messages as data
+from zreg.wire.records import membership_messages as membership
+from zreg.wire.records import meta_messages as meta
+from zreg.wire.records import raft_messages as raft
+from zreg.wire.records import replication_messages as replication
+from zreg.wire.records import settings_messages as settings
 
 # The base of every record, under the name that the cores import.
 Message = record.Message

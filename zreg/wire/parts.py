@@ -10,15 +10,15 @@ from typing import Final, TypeVar
 
 from zreg.config import Limits
 from zreg.model import Change, DataInfoId, Member, Publisher, Removal, Version
-from zreg.wire.common_messages import Accepted
-from zreg.wire.data_messages import (
+from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.data_messages import (
     CompareVersions,
     DatumsListed,
     DatumSummary,
     PublishersCompared,
     Versions,
 )
-from zreg.wire.replication_messages import DatumDigest, DatumDigests, Replicate
+from zreg.wire.records.replication_messages import DatumDigest, DatumDigests, Replicate
 
 ItemT = TypeVar("ItemT")
 NamedVersion = tuple[DataInfoId, Version]

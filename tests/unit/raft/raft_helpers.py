@@ -13,7 +13,7 @@ from zreg.raft.status import Role
 from zreg.testing.raft.checker import RaftChecker
 from zreg.testing.raft.raft_node import SimNode
 from zreg.testing.sim.disk import SimDisk
-from zreg.wire.raft_messages import (
+from zreg.wire.records.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,

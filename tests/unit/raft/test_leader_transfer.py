@@ -1,6 +1,6 @@
 """A leadership transfer: one at a time, to one target, until a deadline."""
 
-from zreg.raft.leader_transfer import LeaderTransfer
+from zreg.raft.leader.leader_transfer import LeaderTransfer
 
 
 def test_no_transfer_is_under_way_at_first() -> None:

@@ -32,7 +32,7 @@ from zreg.raft.configuration import encode_configuration
 from zreg.raft.errors import ConfigurationError, OverloadedError
 from zreg.raft.ready import Ready
 from zreg.raft.status import Role
-from zreg.wire.raft_messages import (
+from zreg.wire.records.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,

@@ -8,7 +8,7 @@ from raft_helpers import campaign, drive, elect, log_of, make_core, members, set
 from zreg.effects import Snapshot
 from zreg.raft.configuration import encode_configuration
 from zreg.raft.consensus import RaftCore
-from zreg.wire.raft_messages import (
+from zreg.wire.records.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,

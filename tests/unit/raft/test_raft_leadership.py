@@ -13,9 +13,9 @@ from raft_helpers import (
     tick,
 )
 
-from zreg.raft.progress import CatchUpState
+from zreg.raft.leader.progress import CatchUpState
 from zreg.raft.status import Role
-from zreg.wire.raft_messages import AppendEntries
+from zreg.wire.records.raft_messages import AppendEntries
 
 
 def test_a_demoted_leader_steps_down_when_that_is_committed() -> None:

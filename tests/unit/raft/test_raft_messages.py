@@ -10,7 +10,7 @@ from raft_helpers import (
     tick,
 )
 
-from zreg.wire.raft_messages import RaftMessage
+from zreg.wire.records.raft_messages import RaftMessage
 
 
 def test_every_message_and_snapshot_survives_the_wire() -> None:

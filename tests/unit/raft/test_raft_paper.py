@@ -24,7 +24,12 @@ from raft_helpers import (
 
 from zreg.raft.errors import NotLeaderError
 from zreg.raft.status import Role
-from zreg.wire.raft_messages import AppendEntries, AppendEntriesReply, RequestVote, RequestVoteReply
+from zreg.wire.records.raft_messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    RequestVote,
+    RequestVoteReply,
+)
 
 # §5.1 Raft basics
 

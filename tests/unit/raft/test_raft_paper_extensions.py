@@ -26,7 +26,7 @@ from raft_helpers import (
 
 from zreg.effects import Snapshot
 from zreg.raft.configuration import encode_configuration
-from zreg.wire.raft_messages import (
+from zreg.wire.records.raft_messages import (
     EntryKind,
     InstallSnapshot,
     InstallSnapshotReply,

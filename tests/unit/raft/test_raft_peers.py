@@ -22,7 +22,7 @@ from raft_helpers import (
 from zreg.effects import Snapshot
 from zreg.raft.configuration import encode_configuration
 from zreg.raft.status import Role
-from zreg.wire.raft_messages import (
+from zreg.wire.records.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,

@@ -4,7 +4,7 @@ from raft_helpers import (
     append_request,
 )
 
-from zreg.raft.progress import CatchUp, CatchUpState, Progress, Slot
+from zreg.raft.leader.progress import CatchUp, CatchUpState, Progress, Slot
 
 
 def test_a_learner_is_ready_after_a_short_round() -> None:

@@ -7,7 +7,7 @@ from raft_helpers import (
     THREE,
 )
 
-from zreg.raft.quorum import Outcome, majority, majority_value, tally
+from zreg.raft.leader.quorum import Outcome, majority, majority_value, tally
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=9))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zreg.raft.read_index import ReadQueue
+from zreg.raft.leader.read_index import ReadQueue
 
 
 @given(st.lists(st.sampled_from(["add", "open", "confirm", "take"]), max_size=40))

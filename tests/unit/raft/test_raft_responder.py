@@ -6,11 +6,11 @@ import pytest
 from raft_helpers import append_request, log_of, transfer_request, vote_request
 
 from zreg.raft.config import RaftConfig
+from zreg.raft.follower.responder import Responder
 from zreg.raft.log import RaftLog
 from zreg.raft.node_state import NodeState
 from zreg.raft.ready import Persisted
-from zreg.raft.responder import Responder
-from zreg.wire.raft_messages import (
+from zreg.wire.records.raft_messages import (
     AppendEntriesReply,
     Reply,
     Request,

@@ -25,7 +25,7 @@ from raft_helpers import (
 
 from zreg.raft.config import RaftConfig
 from zreg.raft.status import Role
-from zreg.wire.raft_messages import RequestVoteReply
+from zreg.wire.records.raft_messages import RequestVoteReply
 
 SEVEN = ("n1", "n2", "n3", "n4", "n5", "n6", "n7")
 

@@ -34,7 +34,7 @@ from zreg.raft.errors import (
     OverloadedError,
 )
 from zreg.raft.status import Role
-from zreg.wire.raft_messages import (
+from zreg.wire.records.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     InstallSnapshot,

@@ -34,12 +34,12 @@ from zreg.raft.errors import (
     NotLeaderError,
     TransferringError,
 )
-from zreg.raft.progress import CatchUpState
+from zreg.raft.leader.progress import CatchUpState
 from zreg.raft.ready import Persisted
 from zreg.raft.status import Role
 from zreg.testing.raft.raft_node import SimNode
 from zreg.testing.sim.disk import SimDisk
-from zreg.wire.raft_messages import (
+from zreg.wire.records.raft_messages import (
     Entry,
     EntryKind,
     RequestVote,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from raft_helpers import Cluster
 
-from zreg.wire.raft_messages import (
+from zreg.wire.records.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,

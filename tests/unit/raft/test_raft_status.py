@@ -9,7 +9,7 @@ from raft_helpers import (
     tick,
 )
 
-from zreg.raft.progress import CatchUpState
+from zreg.raft.leader.progress import CatchUpState
 from zreg.raft.status import Role
 
 

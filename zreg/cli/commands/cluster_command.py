@@ -14,24 +14,24 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from zreg.cli.ask import ask
+from zreg.cli.asking.ask import ask
+from zreg.cli.asking.targets import Target
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.flags import Flags, with_settings
+from zreg.cli.options.node_options import CONFIG_FIELDS, as_flags
+from zreg.cli.options.settings_sources import load_settings
 from zreg.cli.output import announce, complain, table_text
 from zreg.cli.process.children import START_SECONDS_MAX, Child, ParentPid, end_with_parent
-from zreg.cli.process.node_options import CONFIG_FIELDS, as_flags
 from zreg.cli.process.ports import free_ports
 from zreg.cli.process.sd_notify import feed_watchdog, notify
-from zreg.cli.process.settings_sources import load_settings
 from zreg.cli.process.stop_signals import is_urgent, stop_signals, unblock_stop_signals
-from zreg.cli.targets import Target
 from zreg.config import Config
 from zreg.effects import Link
 from zreg.errors import Error, UsageError
 from zreg.model import Status
 from zreg.nodes.meta import peers_in_journals
-from zreg.wire.data_messages import DatumsListed, ListDatums
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.data_messages import DatumsListed, ListDatums
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 _POLL_SECONDS: Final = 0.05
 _ASK_SECONDS: Final = 2.0

@@ -15,20 +15,20 @@ from msgspec.structs import replace
 
 from zreg.cli.exits import CommandFailedError
 from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
-from zreg.cli.output import announce
-from zreg.cli.process.address_options import bind_host, peers
-from zreg.cli.process.children import ParentPid, end_with_parent
-from zreg.cli.process.http_option import http_port
-from zreg.cli.process.logs import rename, route
-from zreg.cli.process.node_options import (
+from zreg.cli.options.address_options import bind_host, peers
+from zreg.cli.options.http_option import http_port
+from zreg.cli.options.node_options import (
     CONFIG_FIELDS,
     SHARED_OPTION_FIELDS,
     NodeOptions,
     flag,
 )
+from zreg.cli.options.settings_sources import Settings, load_settings
+from zreg.cli.output import announce
+from zreg.cli.process.children import ParentPid, end_with_parent
+from zreg.cli.process.logs import rename, route
 from zreg.cli.process.own_ports import check_own_ports
 from zreg.cli.process.serve import Server, block_signals
-from zreg.cli.process.settings_sources import Settings, load_settings
 from zreg.config import Config
 from zreg.errors import UnavailableError, UsageError
 from zreg.hosts import bracketed

@@ -16,7 +16,7 @@ import typer
 
 import zreg
 from zreg.cli.exits import CommandFailedError
-from zreg.cli.process.node_options import variable
+from zreg.cli.options.node_options import variable
 from zreg.cli.process.sd_notify import OF_ONE_PROCESS
 
 _PR_SET_PDEATHSIG: Final = 1

@@ -11,8 +11,8 @@ import msgspec
 from zreg.effects import Local
 from zreg.model import DataInfoId, Publisher, Scope
 from zreg.primitives.mirror import Difference
-from zreg.wire.data_messages import DatumsListed, ListDatums
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.data_messages import DatumsListed, ListDatums
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 Question = ListDatums | FetchMembership
 Answer = DatumsListed | MembershipReply

@@ -16,8 +16,8 @@ from itertools import takewhile
 from typing import Final
 
 from zreg.effects import Effect, Link, Send
-from zreg.wire.common_messages import Ping
 from zreg.wire.messages import WireMessage
+from zreg.wire.records.common_messages import Ping
 
 # Pauses between repeated requests double, up to this one.
 _PAUSE_SECONDS_MAX: Final = 30.0

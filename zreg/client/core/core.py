@@ -20,7 +20,7 @@ from zreg.client.core.commands import (
     SetPublication,
     WithdrawPublication,
 )
-from zreg.client.core.connection import Phase, SessionConnection
+from zreg.client.core.connection.connection import Phase, SessionConnection
 from zreg.client.core.conversation import Conversation, Requester
 from zreg.client.core.desired_publications import DesiredPublications, PublicationRecord
 from zreg.client.core.desired_subscriptions import DesiredSubscriptions, SubscriptionRecord
@@ -41,11 +41,11 @@ from zreg.effects import (
     Stop,
 )
 from zreg.errors import LimitError, NotPrimaryError, NotReadyError, SessionGoneError
-from zreg.wire.client_messages import Bye, Hello, Push, ReplayDone, Welcome, WhoAreYou
-from zreg.wire.common_messages import Accepted, Ping, Pong, Refused
-from zreg.wire.data_messages import DatumsListed
-from zreg.wire.membership_messages import MembershipReply
 from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.client_messages import Bye, Hello, Push, ReplayDone, Welcome, WhoAreYou
+from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.records.data_messages import DatumsListed
+from zreg.wire.records.membership_messages import MembershipReply
 
 if TYPE_CHECKING:
     from random import Random

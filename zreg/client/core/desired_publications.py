@@ -11,9 +11,9 @@ from zreg.client.core.commands import (
 )
 from zreg.client.core.conversation import Conversation, Requester
 from zreg.effects import Effect, Emit
-from zreg.wire.client_messages import Publish, Unpublish
-from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.messages import WireMessage
+from zreg.wire.records.client_messages import Publish, Unpublish
+from zreg.wire.records.common_messages import Accepted, Refused
 
 
 class PublicationRecord(Requester):

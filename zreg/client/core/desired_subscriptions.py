@@ -9,9 +9,9 @@ from zreg.effects import Effect, Emit
 from zreg.model import ZERO, DataInfoId, Scope
 from zreg.primitives.digest import UNSURE_DIGEST, view_digest
 from zreg.primitives.mirror import PUBLISHERS, Difference, Mirror, Verdict
-from zreg.wire.client_messages import Push, PushAck, Subscribe, Unsubscribe
-from zreg.wire.common_messages import Refused
 from zreg.wire.messages import WireMessage
+from zreg.wire.records.client_messages import Push, PushAck, Subscribe, Unsubscribe
+from zreg.wire.records.common_messages import Refused
 
 
 class SubscriptionRecord(Requester):

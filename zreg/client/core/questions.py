@@ -9,8 +9,8 @@ from zreg.client.core.commands import Answer, Answered, Ask, AskRefused, Event, 
 from zreg.client.core.conversation import Conversation, Requester
 from zreg.effects import Effect, Emit
 from zreg.errors import LimitError
-from zreg.wire.common_messages import Refused
 from zreg.wire.messages import WireMessage
+from zreg.wire.records.common_messages import Refused
 
 _QUESTIONS_MAX: Final = 1024
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from zreg.model import Publisher, Version
-from zreg.wire.client_messages import Push
+from zreg.wire.records.client_messages import Push
 
 # A snapshot of more parts than this (about 1 GiB) is not gathered.
 _PARTS_MAX: Final = 4096

@@ -31,18 +31,18 @@ from zreg.client.core.commands import (
     DropSubscription,
     Question,
 )
-from zreg.client.runtime import closing
-from zreg.client.runtime.background_log import BACKGROUND_LOG
-from zreg.client.runtime.client_node import ClientNode
-from zreg.client.runtime.connection_status import ConnectionStatus
-from zreg.client.runtime.core_thread import CoreThread, is_core_thread
-from zreg.client.runtime.dispatcher import Dispatcher
-from zreg.client.runtime.event_router import EventRouter
-from zreg.client.runtime.lifecycle import CLOSED, Lifecycle
-from zreg.client.runtime.listener import PublicationListener, SubscriptionListener
-from zreg.client.runtime.listener_table import ListenerTable
-from zreg.client.runtime.outgoing_queue import OutgoingQueue
-from zreg.client.runtime.pending_answers import PendingAnswers, unanswered
+from zreg.client.runtime.events.connection_status import ConnectionStatus
+from zreg.client.runtime.events.event_router import EventRouter
+from zreg.client.runtime.events.listener import PublicationListener, SubscriptionListener
+from zreg.client.runtime.events.listener_table import ListenerTable
+from zreg.client.runtime.events.pending_answers import PendingAnswers, unanswered
+from zreg.client.runtime.threads import closing
+from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
+from zreg.client.runtime.threads.client_node import ClientNode
+from zreg.client.runtime.threads.core_thread import CoreThread, is_core_thread
+from zreg.client.runtime.threads.dispatcher import Dispatcher
+from zreg.client.runtime.threads.lifecycle import CLOSED, Lifecycle
+from zreg.client.runtime.threads.outgoing_queue import OutgoingQueue
 from zreg.config import Config
 from zreg.errors import UsageError
 from zreg.reactor.sockets.descriptors import OF_A_CONNECTION, OF_A_CONTEXT, check_descriptors

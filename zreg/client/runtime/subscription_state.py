@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from zreg.client.core.commands import SubscriptionRefused, ViewChanged
-from zreg.client.runtime.dispatcher import Dispatcher
+from zreg.client.runtime.threads.dispatcher import Dispatcher
 from zreg.client.view.view import UNKNOWN_VIEW
 from zreg.client.view.view_change import PendingChange, ViewChange, change_since
 from zreg.errors import UsageError

@@ -17,7 +17,7 @@ from zreg.errors import UnknownNodeError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Change, DataInfoId, Incarnation, Version
 from zreg.primitives.ring import bucket_of
-from zreg.wire.replication_messages import (
+from zreg.wire.records.replication_messages import (
     BucketDigests,
     BucketsCompared,
     Replicate,

@@ -13,9 +13,9 @@ from zreg.effects import Effect, Link, Send
 from zreg.errors import NotPrimaryError
 from zreg.model import ZERO, DataInfoId, Incarnation
 from zreg.primitives.ring import bucket_of
-from zreg.wire.common_messages import Refused
 from zreg.wire.parts import copy_parts, datum_digests
-from zreg.wire.replication_messages import DatumCopy, FetchBucket, FetchCopies, OfferCopy
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.replication_messages import DatumCopy, FetchBucket, FetchCopies, OfferCopy
 
 # How many datums one answer compares: it takes a few milliseconds.
 _DATUMS_MAX: Final = 500

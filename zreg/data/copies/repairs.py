@@ -19,7 +19,7 @@ from zreg.model import ZERO, DataInfoId, Publisher, Removal, Status
 from zreg.primitives.pending_requests import PendingRequests
 from zreg.primitives.ring import bucket_of
 from zreg.wire.parts import copy_parts
-from zreg.wire.replication_messages import (
+from zreg.wire.records.replication_messages import (
     DatumCopy,
     DatumDigests,
     FetchBucket,

@@ -34,10 +34,10 @@ from zreg.errors import UnknownNodeError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.membership.data_connections import DataConnections
 from zreg.model import Membership, Role
-from zreg.wire.common_messages import Refused
-from zreg.wire.data_messages import NodeHello
 from zreg.wire.messages import Message
-from zreg.wire.replication_messages import (
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.data_messages import NodeHello
+from zreg.wire.records.replication_messages import (
     BucketDigests,
     BucketsCompared,
     DatumCopy,

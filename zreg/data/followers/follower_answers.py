@@ -10,7 +10,14 @@ import re
 from zreg.data.store.datum import Datum
 from zreg.data.store.datum_store import DatumStore
 from zreg.model import ZERO, DataInfoId, Incarnation, Version
-from zreg.wire.data_messages import (
+from zreg.wire.parts import (
+    datums_listed,
+    fit_one_record,
+    in_parts,
+    publishers_compared,
+    versions_records,
+)
+from zreg.wire.records.data_messages import (
     Changes,
     ComparePublishers,
     CompareVersions,
@@ -21,13 +28,6 @@ from zreg.wire.data_messages import (
     PublishersCompared,
     Snapshot,
     Versions,
-)
-from zreg.wire.parts import (
-    datums_listed,
-    fit_one_record,
-    in_parts,
-    publishers_compared,
-    versions_records,
 )
 
 

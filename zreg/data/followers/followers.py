@@ -12,7 +12,7 @@ from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import NotReadyError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.primitives.ring import bucket_of
-from zreg.wire.data_messages import CompareVersions, FetchChanges, ListDatums, Snapshot
+from zreg.wire.records.data_messages import CompareVersions, FetchChanges, ListDatums, Snapshot
 
 # Before meta admits this node, an empty answer would be wrong: it says "unknown", not "none".
 _NOT_ADMITTED_DETAIL = (

@@ -12,8 +12,8 @@ from zreg.data.store.datum_store import DatumStore
 from zreg.effects import BEAT_TOPIC, Broadcast, Effect, Link
 from zreg.model import Change, Incarnation, Version
 from zreg.primitives.ring import bucket_topic
-from zreg.wire.data_messages import Beat, Changed
 from zreg.wire.parts import fits_inline
+from zreg.wire.records.data_messages import Beat, Changed
 
 
 class Hints:

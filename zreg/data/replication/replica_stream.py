@@ -7,7 +7,7 @@ from zreg.data.store.datum_buckets import DatumBuckets
 from zreg.effects import Effect, Link, Send
 from zreg.model import Change, DataInfoId
 from zreg.wire.parts import replicate_records
-from zreg.wire.replication_messages import BucketDigests, Replicate
+from zreg.wire.records.replication_messages import BucketDigests, Replicate
 
 # A replica that acknowledged too late is out of sync for so long.
 _LAG_SECONDS: Final = 2.0

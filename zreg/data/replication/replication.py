@@ -18,8 +18,8 @@ from zreg.effects import Effect, Link, PeerLost, PeerUp, Send
 from zreg.membership.cluster_member import ClusterMember
 from zreg.membership.data_connections import DataConnections
 from zreg.model import Change, Member, Membership, Role, Status
-from zreg.wire.data_messages import NodeHello
-from zreg.wire.replication_messages import BucketsCompared, Replicated
+from zreg.wire.records.data_messages import NodeHello
+from zreg.wire.records.replication_messages import BucketsCompared, Replicated
 
 _HOLDERS: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 

@@ -12,7 +12,7 @@ from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import UnknownNodeError
 from zreg.model import Incarnation
 from zreg.primitives.digest import DigestSum
-from zreg.wire.data_messages import (
+from zreg.wire.records.data_messages import (
     CompareDigest,
     ComparePublishers,
     DigestCompared,

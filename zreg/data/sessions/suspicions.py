@@ -15,7 +15,7 @@ from zreg.data.sessions.contacts import SessionContacts
 from zreg.effects import Peer
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Cause, DataInfoId, Incarnation
-from zreg.wire.data_messages import UnpublishDatum
+from zreg.wire.records.data_messages import UnpublishDatum
 
 # What a session concludes from a closed connection or from silence, and its client did not say.
 SUSPICIONS = (Cause.CLOSED, Cause.SILENT)

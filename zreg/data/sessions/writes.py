@@ -20,7 +20,7 @@ from zreg.errors import LimitError, NotReadyError, RefusedError, SessionGoneErro
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Incarnation, Membership, Removal, Role, Status
 from zreg.primitives.ring import bucket_of
-from zreg.wire.data_messages import PublishDatum, UnpublishDatum
+from zreg.wire.records.data_messages import PublishDatum, UnpublishDatum
 
 _LIVING = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 # The publishers of a departed session stay until meta forgets it.

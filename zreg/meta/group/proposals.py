@@ -7,8 +7,8 @@ from zreg.meta.group.raft_driver import RaftDriver
 from zreg.meta.group.raft_requests import OnApplied, OnConfirmed
 from zreg.meta.state.meta_state import MetaState
 from zreg.raft.errors import CommandTooLargeError, OverloadedError, RaftError
-from zreg.wire.common_messages import Refused
 from zreg.wire.log_commands import AnyCommand
+from zreg.wire.records.common_messages import Refused
 
 
 def refused(peer: Peer, request_id: int, code: int, detail: str) -> Send:

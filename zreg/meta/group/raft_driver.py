@@ -21,7 +21,7 @@ from zreg.raft.ready import Persisted, Ready
 from zreg.raft.status import Role
 from zreg.wire.log_commands import decode_command
 from zreg.wire.messages import Message
-from zreg.wire.raft_messages import Entry, EntryKind, Reply, Request
+from zreg.wire.records.raft_messages import Entry, EntryKind, Reply, Request
 
 if TYPE_CHECKING:
     from random import Random

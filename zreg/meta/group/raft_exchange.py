@@ -15,10 +15,10 @@ from zreg.effects import (
 from zreg.errors import DeniedError
 from zreg.meta.peers.meta_peers import MetaPeers
 from zreg.raft.consensus import RaftCore
-from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.messages import Message
-from zreg.wire.meta_messages import IntroduceMeta, MetaDeclined, MetaIntroduced
-from zreg.wire.raft_messages import Reply, Request
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.meta_messages import IntroduceMeta, MetaDeclined, MetaIntroduced
+from zreg.wire.records.raft_messages import Reply, Request
 
 
 class RaftExchange:

@@ -9,7 +9,7 @@ from zreg.raft.configuration import Configuration
 from zreg.raft.consensus import RaftCore
 from zreg.raft.errors import OverloadedError
 from zreg.wire.log_commands import AnyCommand, encode_command
-from zreg.wire.raft_messages import Entry
+from zreg.wire.records.raft_messages import Entry
 
 # Linearizable reads that wait for a majority.
 _READS_MAX: Final = 10_000

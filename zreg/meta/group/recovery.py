@@ -12,7 +12,7 @@ from zreg.effects import Save
 from zreg.raft.configuration import Configuration, encode_configuration
 from zreg.raft.ready import Persisted
 from zreg.wire.log_commands import Recover, encode_command
-from zreg.wire.raft_messages import Entry, EntryKind
+from zreg.wire.records.raft_messages import Entry, EntryKind
 
 # The entry that founders write themselves. A journal that ends there has nothing committed.
 FIRST_INDEX: Final = 1

@@ -12,7 +12,7 @@ from zreg.effects import INFO, Log
 from zreg.meta.group.raft_driver import RaftDriver
 from zreg.raft.configuration import Configuration
 from zreg.raft.errors import RaftError
-from zreg.raft.progress import CatchUpState
+from zreg.raft.leader.progress import CatchUpState
 
 
 class _Change(NamedTuple):

@@ -19,12 +19,12 @@ from zreg.meta.state.meta_state import MetaState
 from zreg.model import Role, checked_node_id
 from zreg.raft.configuration import VOTER_COUNT_MAX, Configuration, check_change
 from zreg.raft.errors import ConfigurationError, NotLeaderError, RaftError
-from zreg.raft.progress import CatchUpState
-from zreg.raft.quorum import majority
+from zreg.raft.leader.progress import CatchUpState
+from zreg.raft.leader.quorum import majority
 from zreg.raft.status import PeerStatus
 from zreg.tcp_address import why_no_address
-from zreg.wire.common_messages import Accepted
-from zreg.wire.meta_messages import (
+from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.meta_messages import (
     AddMeta,
     CopyProgress,
     FetchMetaNodes,

@@ -3,7 +3,7 @@
 from typing import Final
 
 from zreg.model import Incarnation, Member, Membership
-from zreg.wire.membership_messages import Join, Ready, Renew
+from zreg.wire.records.membership_messages import Join, Ready, Renew
 
 # A node may have seen an epoch that the leader has not: one that was applied elsewhere and lost in
 # a recovery. A node that claims to be further ahead than this is refused.

@@ -36,10 +36,10 @@ from zreg.model import NO_INCARNATION, NODE_ID, Member, Role, Status
 from zreg.names import refused_name
 from zreg.raft.consensus import RaftCore
 from zreg.tcp_address import why_no_address
-from zreg.wire.common_messages import Accepted
 from zreg.wire.log_commands import Admit, Depart, Raise
-from zreg.wire.membership_messages import Join, Leave, MembershipReply, Renew, Renewed
 from zreg.wire.parts import member_size
+from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.membership_messages import Join, Leave, MembershipReply, Renew, Renewed
 
 _LARGE: Final = (
     f"id, addresses and labels of a node take at most {Limits.member_bytes_max} bytes together: "

@@ -11,9 +11,9 @@ from zreg.meta.group.raft_requests import OnApplied
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Role
-from zreg.wire.common_messages import Accepted, Refused
 from zreg.wire.log_commands import AdmitMeta, DropMeta
-from zreg.wire.membership_messages import Join
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.membership_messages import Join
 
 # How often a follower that the membership does not show asks the leader to show it.
 _SHOW_SECONDS: Final = 0.5

@@ -22,9 +22,9 @@ from zreg.meta.state.applied import Applied
 from zreg.meta.state.member_commands import status_objection
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Incarnation, Member, Role, Status
-from zreg.wire.common_messages import Accepted
 from zreg.wire.log_commands import SetStatus
-from zreg.wire.membership_messages import Ready
+from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.membership_messages import Ready
 
 _LEADER_CHANGED: Final = "the leader of meta changed meanwhile: report again"
 

@@ -8,9 +8,9 @@ from zreg.meta.group.proposals import Proposals, refused
 from zreg.meta.members.cluster_check import names_other_cluster
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
-from zreg.wire.common_messages import Accepted
 from zreg.wire.log_commands import ChangeReplicaCount
-from zreg.wire.membership_messages import SetReplicaCount
+from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.membership_messages import SetReplicaCount
 
 
 class ReplicaCountRequests:

@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping
 from zreg.errors import DeniedError
 from zreg.meta.peers.identity import Identity
 from zreg.raft.consensus import RaftCore
-from zreg.wire.meta_messages import Introduction
+from zreg.wire.records.meta_messages import Introduction
 
 
 class Bootstrap:

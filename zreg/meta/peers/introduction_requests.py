@@ -4,7 +4,7 @@ from typing import Final
 
 from zreg.effects import Effect, Link, Send
 from zreg.meta.peers.introductions import Introductions
-from zreg.wire.meta_messages import IntroduceMeta
+from zreg.wire.records.meta_messages import IntroduceMeta
 
 # How long until a peer that did not answer an introduction, or declined it, is asked again.
 _REPEAT_SECONDS: Final = 1.0

@@ -13,7 +13,7 @@ from zreg.meta.peers.bootstrap import Bootstrap
 from zreg.meta.peers.identity import Identity
 from zreg.raft.configuration import VOTER_COUNT_MAX
 from zreg.raft.consensus import RaftCore
-from zreg.wire.meta_messages import IntroduceMeta, Introduction
+from zreg.wire.records.meta_messages import IntroduceMeta, Introduction
 
 # Twice the members of a configuration: during a change two configurations may ask.
 _ASKERS_MAX: Final = 2 * VOTER_COUNT_MAX

@@ -24,9 +24,9 @@ from zreg.meta.peers.introductions import Introductions, without_journal
 from zreg.meta.peers.peer_reports import PeerReports
 from zreg.meta.peers.removal_claims import RemovalClaims
 from zreg.raft.consensus import RaftCore
-from zreg.raft.quorum import majority
-from zreg.wire.common_messages import Refused
-from zreg.wire.meta_messages import IntroduceMeta, MetaDeclined, MetaIntroduced
+from zreg.raft.leader.quorum import majority
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.meta_messages import IntroduceMeta, MetaDeclined, MetaIntroduced
 
 # How long until an unreachable peer is tried again: half of the shortest election timeout.
 _RECONNECT_SECONDS: Final = 0.25

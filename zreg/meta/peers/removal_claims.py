@@ -3,8 +3,8 @@
 from zreg.meta.peers.bootstrap import Bootstrap
 from zreg.meta.peers.identity import Identity
 from zreg.raft.consensus import RaftCore
-from zreg.raft.quorum import majority
-from zreg.wire.meta_messages import MetaDeclined
+from zreg.raft.leader.quorum import majority
+from zreg.wire.records.meta_messages import MetaDeclined
 
 
 class RemovalClaims:

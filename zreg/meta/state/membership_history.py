@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from zreg.membership.changes import members_digest
+from zreg.membership.copy.changes import members_digest
 from zreg.model import Incarnation, Member, Membership, Version
 from zreg.primitives.op_log import OpLog
-from zreg.wire.membership_messages import FetchMembership, MembershipChanges
+from zreg.wire.records.membership_messages import FetchMembership, MembershipChanges
 
 STEPS_MAX: Final = 256
 # Members in all steps together; about 100 bytes each.

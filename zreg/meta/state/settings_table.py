@@ -9,7 +9,7 @@ from zreg.errors import LimitError, VersionMismatchError
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.setting_outcomes import SettingOutcomes
 from zreg.wire.log_commands import ChangeSetting, Outcome
-from zreg.wire.settings_messages import Setting
+from zreg.wire.records.settings_messages import Setting
 
 _REFUSED_BEFORE: Final = "this change was refused before: read the setting, then make a new change"
 

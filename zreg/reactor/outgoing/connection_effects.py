@@ -17,9 +17,9 @@ from zreg.effects import (
 )
 from zreg.errors import UnavailableError, UsageError
 from zreg.hosts import is_ip_address
-from zreg.reactor.checks import Checks
 from zreg.reactor.link_table import bare_host, check_address, split_address
-from zreg.reactor.lookup_threads import LookupThreads
+from zreg.reactor.lookups.checks import Checks
+from zreg.reactor.lookups.lookup_threads import LookupThreads
 from zreg.reactor.outgoing.name_lookups import NameLookups, numeric_address
 from zreg.reactor.outgoing.outbox import Outbox
 from zreg.reactor.outgoing.send_results import SendResults

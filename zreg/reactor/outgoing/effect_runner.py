@@ -36,13 +36,13 @@ from zreg.reactor.outgoing.connection_effects import (
 )
 from zreg.reactor.outgoing.outbox import Outbox
 from zreg.reactor.outgoing.send_results import SendResults
-from zreg.reactor.sockets.bound_sockets import BoundSocket
+from zreg.reactor.sockets.bound.bound_sockets import BoundSocket
 from zreg.reactor.sockets.link_socket import LinkSocket
 from zreg.reactor.sockets.raft_sockets import RepSocket
 from zreg.reactor.sockets.socket_set import SendingLinkSocket, SocketSet
-from zreg.wire.client_messages import Push
 from zreg.wire.codec import encode_frames
-from zreg.wire.common_messages import Refused
+from zreg.wire.records.client_messages import Push
+from zreg.wire.records.common_messages import Refused
 
 _NO_ANSWER_FRAME: Final = encode_frames(
     [Refused(0, NotReadyError.code, "this node has no answer to the request yet: ask again")]

@@ -11,8 +11,8 @@ from typing import Final
 
 from zreg.effects import UNRESOLVED
 from zreg.hosts import bracketed
-from zreg.reactor.local_host import written
-from zreg.reactor.lookup_threads import HostAddresses, LookupThreads
+from zreg.reactor.lookups.local_host import written
+from zreg.reactor.lookups.lookup_threads import HostAddresses, LookupThreads
 
 # After this time a result is asked for again, and used until the new one is there.
 _FRESH_SECONDS: Final = 1.0

@@ -18,9 +18,9 @@ from zreg.reactor.log_lines import LOG_AT_ONCE, LogLines
 from zreg.reactor.outgoing.retry_queue import RetryQueue, count_sent, record_count
 from zreg.reactor.outgoing.send_results import SendingLink, SendResults, SocketT, UsedSockets
 from zreg.reactor.sockets.backlog import Outcome
-from zreg.wire.client_messages import Push
 from zreg.wire.codec import encode_frames, encode_record
 from zreg.wire.messages import Message
+from zreg.wire.records.client_messages import Push
 
 Record = Message | msgspec.Raw
 _ENCODING_ERRORS: Final = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)

@@ -6,7 +6,7 @@ import zmq
 
 from zreg.effects import CLOSED, CLOSED_EARLY, HANDSHAKE_FAILED, REFUSED, UNREACHABLE, Link, Peer
 from zreg.reactor.link_table import is_ipv6
-from zreg.reactor.local_host import find_local_host
+from zreg.reactor.lookups.local_host import find_local_host
 from zreg.reactor.sockets import socket_options
 from zreg.reactor.sockets.backlog import Backlog, Outcome
 from zreg.reactor.sockets.link_socket import (

@@ -10,7 +10,7 @@ import zmq
 from zreg.effects import Link, Peer
 from zreg.reactor.sockets import socket_options
 from zreg.reactor.sockets.backlog import Outcome
-from zreg.reactor.sockets.bound_sockets import BoundSocket
+from zreg.reactor.sockets.bound.bound_sockets import BoundSocket
 from zreg.reactor.sockets.link_socket import MORE, NOBLOCK, Received, ZmqContext
 from zreg.reactor.sockets.peer_connections import SendingConnection
 

@@ -15,7 +15,7 @@ from zreg.effects import Link, Peer
 from zreg.errors import UnavailableError, UsageError
 from zreg.reactor.link_table import OUTSIDE, LinkTable, check_address, is_ipv6
 from zreg.reactor.sockets import socket_options
-from zreg.reactor.sockets.bound_sockets import BoundSocket, PubSocket, RouterSocket
+from zreg.reactor.sockets.bound.bound_sockets import BoundSocket, PubSocket, RouterSocket
 from zreg.reactor.sockets.descriptors import OF_A_CONNECTION, check_descriptors
 from zreg.reactor.sockets.link_socket import LinkSocket, ZmqContext
 from zreg.reactor.sockets.peer_connections import (

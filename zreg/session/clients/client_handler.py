@@ -16,13 +16,15 @@ from zreg.names import refused_name
 from zreg.session.clients.client_table import Client, ClientTable
 from zreg.session.clients.pending_reason import PendingReason
 from zreg.session.clients.publishing import Publishing, refusal
-from zreg.session.clients.slow_clients import SlowClients
-from zreg.session.clients.subscriptions import Subscriptions
+from zreg.session.clients.pushes.slow_clients import SlowClients
+from zreg.session.clients.pushes.subscriptions import Subscriptions
 from zreg.session.clients.turn_answers import TurnAnswers
 from zreg.session.proxy.command_questions import CommandQuestions, Question
-from zreg.session.upstream.followed_datums import FollowedDatums
-from zreg.session.upstream.registrations import Registrations
-from zreg.wire.client_messages import (
+from zreg.session.upstream.followed.followed_datums import FollowedDatums
+from zreg.session.upstream.registered.registrations import Registrations
+from zreg.wire.envelope import version_detail
+from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.client_messages import (
     Bye,
     Hello,
     Moving,
@@ -34,9 +36,7 @@ from zreg.wire.client_messages import (
     Unsubscribe,
     Welcome,
 )
-from zreg.wire.common_messages import Ping, Pong
-from zreg.wire.envelope import version_detail
-from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.common_messages import Ping, Pong
 
 # The most session addresses that a Welcome carries.
 _SESSIONS_MAX: Final = 64

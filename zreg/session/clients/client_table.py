@@ -11,9 +11,9 @@ from typing import Final
 from zreg.config import Config
 from zreg.effects import Peer
 from zreg.model import Cause, DataInfoId, Scope
-from zreg.primitives.deadlines import Deadlines
-from zreg.primitives.lease import LeaseTable
-from zreg.wire.client_messages import Hello
+from zreg.primitives.timing.deadlines import Deadlines
+from zreg.primitives.timing.lease import LeaseTable
+from zreg.wire.records.client_messages import Hello
 
 # When more connections than this close within a second, and clients come back meanwhile, then the
 # network was cut and the clients live: the rest of them gets more time.

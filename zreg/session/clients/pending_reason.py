@@ -9,10 +9,10 @@ from zreg.errors import NotReadyError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import NO_INCARNATION
 from zreg.session.upstream.data_links import NO_NODE
-from zreg.session.upstream.registration import Registration
-from zreg.session.upstream.registrations import Registrations
-from zreg.wire.client_messages import Publish
-from zreg.wire.common_messages import Refused
+from zreg.session.upstream.registered.registration import Registration
+from zreg.session.upstream.registered.registrations import Registrations
+from zreg.wire.records.client_messages import Publish
+from zreg.wire.records.common_messages import Refused
 
 # Publishes that wait for a data node are logged so often, however many clients ask again.
 _REMINDER_SECONDS: Final = 60.0

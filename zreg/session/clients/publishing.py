@@ -14,10 +14,10 @@ from zreg.session.clients.client_table import Client, ClientTable
 from zreg.session.clients.pending_reason import PendingReason
 from zreg.session.clients.turn_answers import TurnAnswers
 from zreg.session.clients.withdrawals import Withdrawals, is_unpublished
-from zreg.session.upstream.registration import Registration
-from zreg.session.upstream.registrations import Registrations
-from zreg.wire.client_messages import Publish, Unpublish
-from zreg.wire.common_messages import Refused
+from zreg.session.upstream.registered.registration import Registration
+from zreg.session.upstream.registered.registrations import Registrations
+from zreg.wire.records.client_messages import Publish, Unpublish
+from zreg.wire.records.common_messages import Refused
 
 
 class Publishing:

@@ -3,8 +3,8 @@
 from collections import defaultdict
 
 from zreg.effects import Effect, Link, Peer, Send
-from zreg.wire.client_messages import WhoAreYou
 from zreg.wire.parts import accepted_records
+from zreg.wire.records.client_messages import WhoAreYou
 
 
 class TurnAnswers:

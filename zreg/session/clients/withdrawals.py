@@ -9,8 +9,8 @@ publishes and withdraws fresh ids would fill the memory of its session.
 from collections.abc import Iterable
 
 from zreg.model import Cause
-from zreg.session.upstream.registration import Registration
-from zreg.session.upstream.registrations import Registrations
+from zreg.session.upstream.registered.registration import Registration
+from zreg.session.upstream.registered.registrations import Registrations
 
 
 class Withdrawals:

@@ -4,8 +4,8 @@ from zreg.effects import Effect, Link, Peer, Send
 from zreg.membership.cluster_member import ClusterMember
 from zreg.session.proxy.listings import Listings
 from zreg.session.proxy.meta_proxy import MetaProxy, MetaRequest
-from zreg.wire.data_messages import ListDatums
-from zreg.wire.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.data_messages import ListDatums
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 Question = FetchMembership | ListDatums | MetaRequest
 

@@ -7,9 +7,9 @@ from zreg.config import Limits
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import LimitError, NotReadyError
 from zreg.session.upstream.data_links import DataLinks, RequestOwner
-from zreg.wire.common_messages import Refused
-from zreg.wire.data_messages import DatumsListed, DatumSummary, ListDatums
 from zreg.wire.parts import datums_listed
+from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.data_messages import DatumsListed, DatumSummary, ListDatums
 
 _SECONDS_MAX: Final = 2.0
 _LISTINGS_MAX: Final = 100

@@ -18,10 +18,10 @@ from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import LimitError, NotLeaderError, NotReadyError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.primitives.pending_requests import PendingRequests
-from zreg.wire.common_messages import Accepted, Refused
-from zreg.wire.membership_messages import Drain, SetReplicaCount
-from zreg.wire.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
-from zreg.wire.settings_messages import FetchSettings, SetSetting, SettingsReply
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.membership_messages import Drain, SetReplicaCount
+from zreg.wire.records.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
+from zreg.wire.records.settings_messages import FetchSettings, SetSetting, SettingsReply
 
 # Less than a command waits for one session, so that it gets the reason and can ask again.
 _SECONDS_MAX: Final = 1.5

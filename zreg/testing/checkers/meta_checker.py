@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from zreg.meta.core import MetaCore
 from zreg.raft.status import Role
-from zreg.testing.workloads.settings_writer import SettingsWriter
+from zreg.testing.workloads.clients.settings_writer import SettingsWriter
 
 if TYPE_CHECKING:
     from zreg.meta.state.meta_state import MetaState

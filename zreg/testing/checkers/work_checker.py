@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from zreg.config import Config, Limits
 
 if TYPE_CHECKING:
-    from zreg.testing.sim.work_counts import WorkCounts
+    from zreg.testing.sim.observations.work_counts import WorkCounts
 
 # A client looks at its lease 16 times in a lease, and pings. A node does that, beats and renews,
 # and judges clients whose connections closed every 0.05 s.

@@ -9,12 +9,12 @@ is checked.
 
 from typing import Protocol
 
-from zreg.raft.quorum import majority
+from zreg.raft.leader.quorum import majority
 from zreg.raft.ready import Ready
 from zreg.raft.status import Role
 from zreg.testing.raft.raft_node import SimNode
 from zreg.testing.sim.disk import SimDisk
-from zreg.wire.raft_messages import (
+from zreg.wire.records.raft_messages import (
     AppendEntriesReply,
     Entry,
     InstallSnapshotReply,

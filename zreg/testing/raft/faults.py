@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from zreg.wire.raft_messages import AppendEntries, RaftMessage
+from zreg.wire.records.raft_messages import AppendEntries, RaftMessage
 
 _REMEMBERED_MAX: Final = 200
 

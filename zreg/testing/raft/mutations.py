@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from typing import Final
 
 from zreg.raft.configuration import ConfigurationHistory
-from zreg.raft.election import Campaign
 from zreg.raft.errors import ConfigurationError
-from zreg.raft.follower import Appended, Follower
-from zreg.raft.leadership import Leadership
+from zreg.raft.follower.follower import Appended, Follower
+from zreg.raft.leader.election import Campaign
+from zreg.raft.leader.leadership import Leadership
+from zreg.raft.leader.progress import Slot
+from zreg.raft.leader.quorum import Outcome, majority
+from zreg.raft.leader.read_index import ReadQueue
 from zreg.raft.log import RaftLog
 from zreg.raft.node_state import NodeState
-from zreg.raft.progress import Slot
-from zreg.raft.quorum import Outcome, majority
-from zreg.raft.read_index import ReadQueue
 from zreg.raft.ready import Persisted
 from zreg.testing.sim.disk import SimDisk
-from zreg.wire.raft_messages import AppendEntries, Entry, Reply, Request, RequestVoteReply
+from zreg.wire.records.raft_messages import AppendEntries, Entry, Reply, Request, RequestVoteReply
 
 _load = SimDisk.load
 _append = Follower.append

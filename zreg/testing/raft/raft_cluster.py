@@ -15,8 +15,8 @@ from zreg.testing.raft.checker import RaftChecker
 from zreg.testing.raft.clients import Clients
 from zreg.testing.raft.faults import Faults, FaultyNetwork
 from zreg.testing.raft.raft_node import CrashError, SimNode
-from zreg.testing.sim.sent_records import SentRecords
-from zreg.wire.raft_messages import RaftMessage, Request
+from zreg.testing.sim.observations.sent_records import SentRecords
+from zreg.wire.records.raft_messages import RaftMessage, Request
 
 
 class RaftCluster:

@@ -9,7 +9,7 @@ from zreg.raft.config import RaftConfig
 from zreg.raft.consensus import RaftCore
 from zreg.raft.ready import Ready
 from zreg.testing.sim.disk import SimDisk
-from zreg.wire.raft_messages import Entry, EntryKind, RaftMessage
+from zreg.wire.records.raft_messages import Entry, EntryKind, RaftMessage
 
 
 class CrashError(Exception):

@@ -20,7 +20,7 @@ from typing import Final
 from zreg.raft.config import RaftConfig
 from zreg.raft.configuration import Configuration
 from zreg.raft.errors import RaftError
-from zreg.raft.progress import CatchUpState
+from zreg.raft.leader.progress import CatchUpState
 from zreg.raft.ready import bootstrap
 from zreg.raft.status import Role
 from zreg.testing.raft.checker import SafetyError

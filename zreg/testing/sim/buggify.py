@@ -17,11 +17,12 @@ from zreg.data.copies import copy_answers, handover, repairs
 from zreg.data.followers import hints
 from zreg.data.replication import replica_stream
 from zreg.data.store import op_logs, session_index
-from zreg.membership import leader_connection
+from zreg.membership.leader import leader_connection
 from zreg.meta.state import membership_history
-from zreg.primitives import deadlines
+from zreg.primitives.timing import deadlines
 from zreg.session import data_handler, membership_fetch
-from zreg.session.upstream import buckets, fetches, followed_logs, node_queues, reconciliation
+from zreg.session.upstream.followed import buckets, fetches, followed_logs
+from zreg.session.upstream.registered import node_queues, reconciliation
 from zreg.testing.sim import simulation
 
 # Each point is on in this share of all seeds.

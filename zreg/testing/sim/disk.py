@@ -3,7 +3,7 @@
 from zreg.effects import Save, Snapshot
 from zreg.raft.ready import Persisted
 from zreg.storage.failures import JournalError
-from zreg.wire.raft_messages import Entry
+from zreg.wire.records.raft_messages import Entry
 
 
 class SimDisk:

@@ -12,9 +12,9 @@ from zreg.client.core.commands import (
 from zreg.client.core.core import ClientCore
 from zreg.config import Config
 from zreg.model import DataInfoId, Scope
+from zreg.testing.sim.observations.view_log import ViewLog
 from zreg.testing.sim.sim_process import Process
 from zreg.testing.sim.simulation import Simulation
-from zreg.testing.sim.view_log import ViewLog
 from zreg.wire.body import pack_body
 
 

@@ -36,15 +36,15 @@ from zreg.membership.cluster_member import NodeFailed
 from zreg.reactor.link_table import WITHOUT_EPOCH
 from zreg.reactor.turn import TICK_LATE_SECONDS_MAX
 from zreg.storage.failures import NodeEndError
-from zreg.testing.sim.link_faults import (
+from zreg.testing.sim.network.link_faults import (
     HEARTBEAT_SECONDS,
     RAFT_HEARTBEAT_SECONDS,
     heartbeats_of,
 )
-from zreg.testing.sim.network import Network
+from zreg.testing.sim.network.network import Network
 from zreg.testing.sim.sim_process import Arrived, Connection, Process
 from zreg.wire.codec import BadRecord, decode_frame, encode_frames
-from zreg.wire.common_messages import Refused
+from zreg.wire.records.common_messages import Refused
 
 if TYPE_CHECKING:
     from zreg.testing.sim.disk import SimDisk

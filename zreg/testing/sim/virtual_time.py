@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from zreg.testing.sim.sent_records import SentRecords
+from zreg.testing.sim.observations.sent_records import SentRecords
 
 START_SECONDS: Final = 1000.0
 DELAY_SECONDS_MAX: Final = 0.001

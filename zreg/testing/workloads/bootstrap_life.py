@@ -7,7 +7,7 @@ from typing import Final
 
 from zreg.testing.checkers.meta_checker import MetaChecker
 from zreg.testing.sim.cluster import SimCluster
-from zreg.testing.workloads.meta_faults import MetaFaults
+from zreg.testing.workloads.faults.meta_faults import MetaFaults
 
 _FOUNDER_COUNT: Final = 3
 _FOUNDERS_MAX: Final = 5

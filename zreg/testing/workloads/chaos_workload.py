@@ -12,10 +12,10 @@ from zreg.model import DataInfoId, data_info_id
 from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.campaign import Campaign, campaign_parser
-from zreg.testing.workloads.chaos_faults import FAULT_KINDS, ChaosFaults
+from zreg.testing.workloads.faults.chaos_faults import FAULT_KINDS, ChaosFaults
 
 if TYPE_CHECKING:
-    from zreg.testing.sim.view_log import ViewLog
+    from zreg.testing.sim.observations.view_log import ViewLog
 
 HEAL_SECONDS_MAX: Final = 60.0
 _NAMES: Final = tuple(data_info_id(f"service-{number}") for number in range(6))

@@ -17,10 +17,10 @@ from zreg.testing.checkers.meta_checker import MetaChecker
 from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.campaign import Campaign, campaign_parser
-from zreg.testing.workloads.settings_clients import SettingsClient, SettingsHistory
-from zreg.testing.workloads.settings_writer import SettingsWriter
-from zreg.testing.workloads.workload_clients import WorkloadClients
-from zreg.testing.workloads.workload_faults import FAULT_KINDS, WorkloadFaults
+from zreg.testing.workloads.clients.settings_clients import SettingsClient, SettingsHistory
+from zreg.testing.workloads.clients.settings_writer import SettingsWriter
+from zreg.testing.workloads.clients.workload_clients import WorkloadClients
+from zreg.testing.workloads.faults.workload_faults import FAULT_KINDS, WorkloadFaults
 
 HEAL_SECONDS_MAX: Final = 30.0
 SETTINGS_CLIENT_COUNT: Final = 4

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final
 from zreg.primitives.ring import Ring, ring_of
 from zreg.testing.checkers.work_checker import Touched, WorkChecker
 from zreg.testing.sim.cluster import SimCluster
-from zreg.testing.workloads.large_clients import LargeClients, Size, size_of
+from zreg.testing.workloads.clients.large_clients import LargeClients, Size, size_of
 
 if TYPE_CHECKING:
-    from zreg.testing.sim.work_counts import WorkCounts
+    from zreg.testing.sim.observations.work_counts import WorkCounts
 
 REST_SECONDS: Final = 3.0
 SETTLE_SECONDS_MAX: Final = 30.0

@@ -11,10 +11,10 @@ from typing import Final
 
 from zreg.testing.checkers.meta_checker import MetaChecker
 from zreg.testing.sim.cluster import SimCluster
-from zreg.testing.workloads.meta_faults import MetaFaults
-from zreg.testing.workloads.meta_operator import Operator, OperatorRequest
-from zreg.testing.workloads.settings_writer import SettingsWriter
-from zreg.wire.meta_messages import AddMeta, RemoveMeta
+from zreg.testing.workloads.clients.meta_operator import Operator, OperatorRequest
+from zreg.testing.workloads.clients.settings_writer import SettingsWriter
+from zreg.testing.workloads.faults.meta_faults import MetaFaults
+from zreg.wire.records.meta_messages import AddMeta, RemoveMeta
 
 _FOUNDER_COUNT: Final = 3
 _NODE_COUNT: Final = 6

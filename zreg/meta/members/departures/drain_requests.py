@@ -12,9 +12,9 @@ from zreg.meta.state.applied import Applied
 from zreg.meta.state.member_commands import status_objection
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Role, Status
-from zreg.wire.common_messages import Accepted
 from zreg.wire.log_commands import SetStatus
-from zreg.wire.membership_messages import Drain
+from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.membership_messages import Drain
 
 _LEADER_CHANGED: Final = "the leader of meta changed meanwhile: ask again"
 

@@ -5,7 +5,7 @@ from zreg.meta.members.departures.departures import GONE, Departures
 from zreg.meta.members.memory.node_memory import NodeMemory
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Incarnation
-from zreg.wire.membership_messages import ReportGone
+from zreg.wire.records.membership_messages import ReportGone
 
 
 class FailureChecks:

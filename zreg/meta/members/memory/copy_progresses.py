@@ -3,8 +3,8 @@
 from typing import Final, NamedTuple
 
 from zreg.model import Incarnation, Membership, Role, Status
-from zreg.wire.membership_messages import Renew
-from zreg.wire.meta_messages import CopyProgress
+from zreg.wire.records.membership_messages import Renew
+from zreg.wire.records.meta_messages import CopyProgress
 
 _HOLDERS: Final = (Status.INITIAL, Status.WORKING, Status.LEAVING)
 

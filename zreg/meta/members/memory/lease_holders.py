@@ -2,7 +2,7 @@
 
 from zreg.effects import Peer
 from zreg.model import Incarnation, Membership, Role, Status
-from zreg.primitives.lease import LeaseTable
+from zreg.primitives.timing.lease import LeaseTable
 
 
 class LeaseHolders:

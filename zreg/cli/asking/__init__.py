@@ -1,0 +1,1 @@
+"""Questions of commands to nodes: whom to ask, how often, and for how long."""

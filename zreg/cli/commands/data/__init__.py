@@ -1,0 +1,1 @@
+"""Commands about what data nodes hold, and which of them holds it."""

@@ -1,0 +1,1 @@
+"""Commands about meta: its nodes, the membership, settings, recovery."""

@@ -1,0 +1,132 @@
+"""`zreg nodes`: the members of the cluster."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from zreg.cli.asking.ask import ask_now
+from zreg.cli.asking.targets import Target, find_target
+from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
+from zreg.cli.output import Json, complain, print_table, say, say_json
+from zreg.errors import RefusedError, UnavailableError
+from zreg.model import Member, Role
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.meta_messages import CopyProgress, FetchMetaNodes, MetaNodesReply
+
+_TIMEOUT_SECONDS: Final = 5.0
+# Meta's leader answers at once, and a session without a leader says so within this time.
+_META_SECONDS_MAX: Final = 2.0
+# Raft's leader hears from each meta node several times a second.
+_SILENT_MILLISECONDS: Final = 1500
+
+
+def nodes(
+    *,
+    url: Url = None,
+    meta: Meta = None,
+    cluster: Cluster = None,
+    timeout_seconds: Timeout = _TIMEOUT_SECONDS,
+    output: Output = Format.TABLE,
+) -> None:
+    """List the nodes of the cluster."""
+    target = find_target(url, meta, cluster)
+    question = FetchMembership, MembershipReply
+    reply = ask_now(target, question, timeout_seconds=timeout_seconds)
+    members = reply.membership.members
+    meta_nodes: MetaNodesReply | str = reply.trouble
+    if not reply.trouble:
+        meta_nodes = _fetch_meta_nodes(target, timeout_seconds)
+    if isinstance(meta_nodes, str):
+        complain(f"{meta_nodes}; the list shows the last known membership")
+    if output is Format.JSON:
+        say_json([_member_json(each, meta_nodes) for each in members])
+        return
+    columns = ["role", "node id", "status", "address", "zone"]
+    is_wide = output is Format.WIDE
+    if is_wide:
+        columns += ["joined at", "data center", "weight", "broadcasts at"]
+    rows = [_member_row(each, status_of(each, meta_nodes), is_wide=is_wide) for each in members]
+    print_table(columns, rows)
+    for progress in copying_of(members, meta_nodes):
+        say(progress_text(progress))
+    say(f"epoch {reply.membership.epoch}, ring epoch {reply.membership.ring_epoch}")
+
+
+def _fetch_meta_nodes(target: Target, timeout_seconds: float) -> MetaNodesReply | str:
+    """Return which meta nodes the leader hears, or the reason why it cannot say so."""
+    seconds = min(timeout_seconds, _META_SECONDS_MAX)
+    try:
+        return ask_now(target, (FetchMetaNodes, MetaNodesReply), timeout_seconds=seconds)
+    except (RefusedError, UnavailableError) as error:
+        return str(error)
+
+
+def status_of(member: Member, meta_nodes: MetaNodesReply | str) -> str:
+    """Return the status to show for a member.
+
+    `meta_nodes` is the answer of meta's leader, or the reason why there is none. Sessions and data
+    nodes have a lease, so the membership tells whether they live. Meta nodes have none: whether one
+    of them lives is known only by the leader of Raft, which hears from it or does not.
+    """
+    if member.role is not Role.META:
+        return member.status.name
+    nodes = meta_nodes.nodes if isinstance(meta_nodes, MetaNodesReply) else ()
+    node = next((node for node in nodes if node.node_id == member.node_id), None)
+    if node is None:
+        return "UNKNOWN"
+    is_silent = node.trouble or node.silent_milliseconds >= _SILENT_MILLISECONDS
+    return "SILENT" if is_silent else member.status.name
+
+
+def copying_of(members: Iterable[Member], meta_nodes: MetaNodesReply | str) -> list[CopyProgress]:
+    """Return how far the members are that have copies to make."""
+    progresses = meta_nodes.copying if isinstance(meta_nodes, MetaNodesReply) else ()
+    living = {member.incarnation for member in members if member.role is Role.DATA}
+    return [progress for progress in progresses if progress.incarnation in living]
+
+
+def progress_text(progress: CopyProgress) -> str:
+    """Return how far a data node is with its copies, for people."""
+    node_id, equal, kept = progress.incarnation.node_id, progress.equal_count, progress.kept_count
+    if not kept:
+        return f"{node_id} has not told yet how many copies it has to make"
+    return f"{node_id} makes copies: {equal} of {kept} buckets are equal ({100 * equal // kept} %)"
+
+
+def _member_row(member: Member, status: str, *, is_wide: bool) -> list[str]:
+    row = [
+        member.role.name.lower(),
+        member.node_id,
+        status,
+        member.address.removeprefix("tcp://"),
+        member.zone,
+    ]
+    if is_wide:
+        changes_address = member.changes_address.removeprefix("tcp://")
+        row += [
+            str(member.incarnation_epoch),
+            member.data_center,
+            str(member.weight),
+            changes_address,
+        ]
+    return row
+
+
+def _member_json(member: Member, meta_nodes: MetaNodesReply | str) -> Json:
+    copying = copying_of([member], meta_nodes)
+    return {
+        "role": member.role.name.lower(),
+        "node_id": member.node_id,
+        "status": status_of(member, meta_nodes),
+        "copying": {
+            "equal_buckets": copying[0].equal_count,
+            "kept_buckets": copying[0].kept_count,
+        }
+        if copying
+        else None,
+        "address": member.address.removeprefix("tcp://"),
+        "changes_address": member.changes_address.removeprefix("tcp://"),
+        "zone": member.zone,
+        "data_center": member.data_center,
+        "weight": member.weight,
+        "incarnation_epoch": member.incarnation_epoch,
+    }

@@ -1,0 +1,1 @@
+"""The options of nodes: from arguments, the environment and files."""

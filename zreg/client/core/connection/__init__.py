@@ -1,0 +1,1 @@
+"""The client's connection: which session, in which phase, of which cluster."""

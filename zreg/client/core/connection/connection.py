@@ -1,0 +1,292 @@
+"""The client's connection: to which session, in which phase, and when the client gives it up."""
+
+import enum
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
+from zreg.client.core.connection.addresses import SessionAddresses
+from zreg.client.core.connection.known_cluster import KnownCluster
+from zreg.client.core.conversation import Conversation
+from zreg.config import Config
+from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer
+from zreg.model import NO_INCARNATION
+from zreg.primitives.timing.backoff import Backoff
+from zreg.primitives.timing.lease import LeaseTable
+from zreg.wire.records.client_messages import Bye, Hello, Moving, Welcome
+
+if TYPE_CHECKING:
+    from random import Random
+
+# Before the first attempt after a loss, so that a crowd of clients does not come all at once.
+_JITTER_SECONDS_MAX: Final = 0.1
+# Between attempts at different addresses.
+_NEXT_ADDRESS_SECONDS_MAX: Final = 0.02
+# A first attempt at an address that does not answer ends before a session gives up a client whose
+# connection closed (`disconnect_grace_seconds`), with time left for another address. Each round of
+# attempts has twice as long.
+_DIAL_SECONDS_MIN: Final = 0.2
+_DIAL_SECONDS_MAX: Final = 2.0
+# How long a client stays at a session that meta has not admitted before it looks for another one.
+# When the grace of its former session ends, what it published is removed.
+_UNADMITTED_SECONDS_MAX: Final = 10.0
+# What a Welcome may say of its lease; the client's own settings replace anything else.
+_LEASE_SECONDS_MIN: Final = 0.1
+_LEASE_SECONDS_MAX: Final = 3600.0
+
+
+class Step(enum.Enum):
+    """What moves the client's state."""
+
+    WELCOMED = enum.auto()
+    LOST = enum.auto()
+    STOPPED = enum.auto()
+
+
+TRANSITIONS: Final[Mapping[ClientState, Mapping[Step, ClientState]]] = {
+    ClientState.CONNECTING: {
+        Step.WELCOMED: ClientState.CONNECTED,
+        Step.LOST: ClientState.CONNECTING,
+        Step.STOPPED: ClientState.CLOSED,
+    },
+    ClientState.CONNECTED: {
+        # The session asked who the client is, and the client said Hello again.
+        Step.WELCOMED: ClientState.CONNECTED,
+        Step.LOST: ClientState.SUSPENDED,
+        Step.STOPPED: ClientState.CLOSED,
+    },
+    ClientState.SUSPENDED: {
+        Step.WELCOMED: ClientState.CONNECTED,
+        Step.LOST: ClientState.SUSPENDED,
+        Step.STOPPED: ClientState.CLOSED,
+    },
+    ClientState.CLOSED: {},
+}
+
+
+class Phase(enum.Enum):
+    """How far the present connection is."""
+
+    PAUSED = enum.auto()  # there is none; the next attempt is at `_due_at`
+    DIALLING = enum.auto()  # Connect was asked for; it is given up at `_due_at`
+    GREETING = enum.auto()  # Hello was sent; Welcome must come before `_due_at`
+    OPEN = enum.auto()  # the session has welcomed the client and is judged by its lease
+
+
+class SessionConnection:
+    """The present connection; there is at most one at a time.
+
+    Invariants:
+    - `state` moves only as `TRANSITIONS` says, and each move is an event for the API.
+    - The conversation is open exactly in the phase OPEN, until the client is closed.
+    - Each attempt has its own peer name, so late messages of an earlier attempt are recognized.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        conversation: Conversation,
+        *,
+        hello: Hello,
+        addresses: Sequence[str],
+        rng: "Random",
+    ) -> None:
+        self.state = ClientState.CONNECTING
+        self.phase = Phase.PAUSED
+        self.address = ""
+        self._config = config
+        self._conversation = conversation
+        self._hello = hello
+        self._rng = rng
+        self._addresses = SessionAddresses(addresses, rng=rng)
+        self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
+        self._due_at = math.inf
+        # What the present attempt waits for, if it is known.
+        self._delay_detail = ""
+        # This machine's end of the present connection.
+        self._local_host = ""
+        self._cluster = KnownCluster()
+        # When to leave the present session, as meta has not admitted it; infinite if it has.
+        self._leave_at = math.inf
+        self._dial_seconds = _DIAL_SECONDS_MIN
+        self._leases = LeaseTable[Peer](config.lease_seconds, now=0.0)
+        self._ping_seconds = config.ping_seconds
+        self._dial_count = self._stall_count = 0
+
+    def statistics(self) -> dict[str, int | str]:
+        """Return state and counters, for people."""
+        return {
+            "state": self.state.value,
+            "phase": self.phase.name.lower(),
+            "session": self.address,
+            "sessions_known": len(self._addresses),
+            "dials": self._dial_count,
+            "stalls": self._stall_count + self._leases.stall_count,
+        }
+
+    # --- making it --------------------------------------------------------------------------
+
+    def dial(self, now: float) -> list[Effect]:
+        """Connect to the next address."""
+        self._dial_count += 1
+        self.address = self._addresses.next()
+        self._conversation.peer = peer = f"session-{self._dial_count}"
+        self.phase = Phase.DIALLING
+        self._delay_detail = ""
+        self._due_at = now + self._dial_seconds
+        return [Connect(Link.SESSION, peer, self.address)]
+
+    def on_delayed(self, detail: str) -> None:
+        """Note what the attempt waits for, so that its end has a cause."""
+        self._delay_detail = detail
+
+    def on_up(self, local_host: str, now: float) -> list[Effect]:
+        """Greet the session over a connection that was made."""
+        self._local_host = local_host
+        return self.greet(now)
+
+    def greet(self, now: float) -> list[Effect]:
+        """Say Hello; the replay waits for the Welcome, which names the cluster."""
+        self.phase = Phase.GREETING
+        self._conversation.is_open = False
+        self._due_at = now + self._config.lease_seconds
+        reached = Emit(SessionReached(self.address, self._local_host))
+        return [reached, self._conversation.send(self._hello, now)]
+
+    def why_try_another(self, welcome: Welcome) -> str:
+        """Return why another session may serve better than the one that welcomes the client.
+
+        The text is empty if this session serves best, or if there is no other to try.
+        """
+        if self.state is ClientState.CONNECTED or not self._addresses.has_untried:
+            return ""
+        if welcome.session == NO_INCARNATION:
+            return "meta has not admitted the session yet, so it cannot register: trying others"
+        if self._cluster.is_other(welcome):
+            return "the session is of another cluster of the same name: trying others"
+        return ""
+
+    def on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
+        """Open the conversation, with the lease that the session grants."""
+        self.phase = Phase.OPEN
+        self._addresses.learn(welcome.sessions)
+        self._backoff.reset()
+        self._dial_seconds = _DIAL_SECONDS_MIN
+        self._begin_lease(welcome, now)
+        self._leave_at = math.inf
+        if welcome.session == NO_INCARNATION and len(self._addresses) > 1:
+            self._leave_at = now + _UNADMITTED_SECONDS_MAX
+        self._conversation.open()
+        session = str(welcome.session)
+        return [
+            self.log(INFO, "reached", session=session),
+            *self._cluster.take(welcome, self.address),
+            self._move_state(Step.WELCOMED, f"welcomed by {session}"),
+        ]
+
+    def _begin_lease(self, welcome: Welcome, now: float) -> None:
+        lease_seconds, ping_seconds = welcome.lease_seconds, welcome.ping_seconds
+        is_sane = _LEASE_SECONDS_MIN <= lease_seconds <= _LEASE_SECONDS_MAX
+        if not (is_sane and 0 < ping_seconds <= lease_seconds / 2):
+            lease_seconds, ping_seconds = self._config.lease_seconds, self._config.ping_seconds
+        self._stall_count += self._leases.stall_count
+        self._leases = LeaseTable[Peer](lease_seconds, now=now)
+        self._leases.renew(self._conversation.peer, now)
+        self._ping_seconds = ping_seconds
+
+    # --- judging it -------------------------------------------------------------------------
+
+    def on_sign_of_life(self, now: float) -> None:
+        """Renew the session's lease: any record shows that the session lives."""
+        self._leases.renew(self._conversation.peer, now)
+        self._conversation.heard_at = now
+
+    def tick(self, now: float) -> list[Effect]:
+        """Dial when the pause has ended; give up what took too long, or does not serve."""
+        if self.phase is Phase.OPEN:
+            if self._leases.expired(now):
+                return self.leave("the session was silent for a whole lease", now)
+            if now >= self._leave_at:
+                return self.leave("meta has not admitted the session for long: trying others", now)
+            return []
+        if now < self._due_at:
+            return []
+        if self.phase is Phase.PAUSED:
+            return self.dial(now)
+        if self.phase is Phase.DIALLING:
+            detail = self._delay_detail or "the connection could not be made in time"
+            return self.give_up(detail, now)
+        return self.move_on("the greeting was not answered: check that a session runs there", now)
+
+    def ping_if_due(self, now: float) -> list[Effect]:
+        """Return a Ping if nothing was sent or heard for the session's ping interval.
+
+        While the client waits for a Welcome its pings keep its lease: it may be known already.
+        """
+        if self.phase not in (Phase.GREETING, Phase.OPEN) or now < self._ping_due_at():
+            return []
+        return [self._conversation.ping(now)]
+
+    def _ping_due_at(self) -> float:
+        conversation = self._conversation
+        if self.phase is Phase.GREETING:
+            return conversation.sent_at + self._ping_seconds
+        return conversation.ping_due_at(self._ping_seconds)
+
+    def next_tick_at(self) -> float:
+        """Return when `tick` or a ping is due."""
+        match self.phase:
+            case Phase.OPEN:
+                return min(self._leases.next_look_at(), self._ping_due_at(), self._leave_at)
+            case Phase.GREETING:
+                return min(self._due_at, self._ping_due_at())
+            case _:
+                return self._due_at
+
+    # --- ending it --------------------------------------------------------------------------
+
+    def leave(self, detail: str, now: float) -> list[Effect]:
+        """Leave a session that is connected but does not serve; try it again last."""
+        effects = self.move_on(detail, now)
+        self._addresses.try_last(self.address)
+        return effects
+
+    def move_on(self, detail: str, now: float) -> list[Effect]:
+        """Give up a session that may know the client; if it is only slow, it reads `Moving`."""
+        return [self._conversation.send(Moving(), now), *self.give_up(detail, now)]
+
+    def give_up(self, detail: str, now: float) -> list[Effect]:
+        """Drop a connection that leads nowhere."""
+        return [Disconnect(Link.SESSION, self._conversation.peer), *self.on_lost(detail, now)]
+
+    def on_lost(self, detail: str, now: float) -> list[Effect]:
+        """Pause before the next attempt: at the same session if it served, else at the next."""
+        effects: list[Effect] = []
+        pause = self._rng.random() * _NEXT_ADDRESS_SECONDS_MAX
+        if self.state is ClientState.CONNECTED:
+            pause = self._rng.random() * _JITTER_SECONDS_MAX
+            self._addresses.try_first(self.address)
+            effects.append(self.log(WARNING, "lost", reason=detail))
+        elif self._addresses.is_round_over:
+            pause = self._backoff.next_seconds()
+            self._dial_seconds = min(2 * self._dial_seconds, _DIAL_SECONDS_MAX)
+        self._conversation.close()
+        self.phase = Phase.PAUSED
+        self._due_at = now + pause
+        return [*effects, self._move_state(Step.LOST, detail)]
+
+    def stop(self, now: float) -> list[Effect]:
+        """Say Bye to a session that knows the client, and close the client."""
+        is_known = self.phase in (Phase.GREETING, Phase.OPEN)
+        effects: list[Effect] = [self._conversation.send(Bye(), now)] if is_known else []
+        self._conversation.is_open = False
+        return [*effects, self._move_state(Step.STOPPED, "the client was closed")]
+
+    def log(self, level: int, event: str, **fields: str | int) -> Log:
+        """Return a log line that names the session's address."""
+        return Log(level, f"client.session.{event}", {"address": self.address, **fields})
+
+    def _move_state(self, step: Step, detail: str) -> Emit:
+        self.state = TRANSITIONS[self.state][step]
+        return Emit(ConnectionChanged(self.state, self.address, detail))

@@ -1,0 +1,1 @@
+"""The way of the core's events to those who wait for them."""

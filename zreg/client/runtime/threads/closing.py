@@ -1,0 +1,80 @@
+"""The ends of clients that no call of `close` asked for: of the process, of a fork, of a drop."""
+
+import os
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from zreg.client.runtime.threads.lifecycle import CLOSED
+
+CLOSE_SECONDS_MAX: Final = 1.0
+DROPPED: Final = "this client was dropped without close()"
+
+
+class Closable(Protocol):
+    """One running client: a `Runtime`."""
+
+    def begin_close(self, why: str) -> None:
+        """Say goodbye."""
+        ...
+
+    def finish_close(self, deadline: float) -> None:
+        """Wait until the goodbye has left, but not beyond the deadline."""
+        ...
+
+    def on_forked(self) -> None:
+        """Note that this is a forked child."""
+        ...
+
+
+# The runtimes that are not garbage: for the end of the process, and for forked children.
+_running: "weakref.WeakSet[Closable]" = weakref.WeakSet()
+
+
+def add(runtime: Closable) -> None:
+    """Close this one too at the end of the process."""
+    _running.add(runtime)
+
+
+def running() -> list[Closable]:
+    """Return the runtimes of this process that are not garbage."""
+    return list(_running)
+
+
+def close_all(
+    runtimes: Sequence[Closable], timeout_seconds: float = CLOSE_SECONDS_MAX, *, why: str = CLOSED
+) -> None:
+    """Close several clients together, within the time of one."""
+    deadline = time.monotonic() + timeout_seconds
+    for runtime in runtimes:
+        runtime.begin_close(why)
+    for runtime in runtimes:
+        runtime.finish_close(deadline)
+
+
+def warn_dropped(runtime: Closable, addresses: str, *, is_loop_thread: bool) -> None:
+    """Warn of a client that the program has dropped without closing it.
+
+    What shows a warning is the user's code. It does not run on the loop's thread, which drops the
+    last reference if it has just taken one for an event.
+    """
+
+    def warn(source: Closable | None) -> None:
+        message = f"unclosed zreg.Client for {addresses}: call close(), or use it in a with block"
+        warnings.warn(message, ResourceWarning, stacklevel=3, source=source)
+
+    if is_loop_thread:
+        threading.Thread(target=warn, args=(None,), name="zreg-warning", daemon=True).start()
+    else:
+        warn(runtime)
+
+
+def _on_forked() -> None:
+    for runtime in running():
+        runtime.on_forked()
+
+
+os.register_at_fork(after_in_child=_on_forked)

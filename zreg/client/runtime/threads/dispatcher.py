@@ -1,0 +1,93 @@
+"""Run callbacks on a thread of their own, so that a slow callback never delays the network."""
+
+import contextlib
+import logging
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
+
+logger = logging.getLogger("zreg.client")
+
+
+class Dispatcher:
+    """Runs jobs one at a time, in the order in which they were submitted. A job takes no arguments.
+
+    The thread starts with the first job: a client without callbacks has none. An
+    exception of any kind costs the job that raised it. A thread that ended nevertheless is replaced
+    with the next job.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._ready = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Run the job after those before it; a closed dispatcher drops it."""
+        with self._ready:
+            if self._is_closed:
+                return
+            self._jobs.append(job)
+            if self._thread is None or not self._thread.is_alive():
+                self._start_thread()
+            self._ready.notify()
+
+    def retry(self) -> None:
+        """Start the thread if jobs wait for one, as none could be started when they came."""
+        with self._ready:
+            if self._jobs and (self._thread is None or not self._thread.is_alive()):
+                self._start_thread()
+
+    def close(self) -> None:
+        """Drop the waiting jobs; a running job goes on to its end."""
+        with self._ready:
+            self._is_closed = True
+            self._jobs.clear()
+            self._ready.notify()
+
+    def join(self, timeout_seconds: float) -> None:
+        """Wait for the running job; a job that calls this does not wait for itself."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout_seconds)
+
+    def __repr__(self) -> str:
+        """Show how many jobs wait."""
+        return f"<Dispatcher {self._name} waiting={len(self._jobs)}>"
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # The jobs stay, and the next one, or the next change, tries again.
+            line = "client.callbacks.waiting reason='no thread can be started now'"
+            BACKGROUND_LOG.write("zreg.client", logging.ERROR, line, sys.exc_info())
+            return
+        self._thread = thread
+
+    def _run(self) -> None:
+        while (job := self._next_job()) is not None:
+            try:
+                job()
+            except BaseException:  # noqa: BLE001 -- a callback may raise anything
+                _log_failure("client.callback.failed")
+            # A waiting thread must not keep the last callback alive, nor what it refers to.
+            del job
+
+    def _next_job(self) -> Callable[[], None] | None:
+        with self._ready:
+            while not self._jobs and not self._is_closed:
+                self._ready.wait()
+            return None if self._is_closed else self._jobs.popleft()
+
+
+def _log_failure(line: str) -> None:
+    """Log the exception that is being handled; handlers of `logging` may raise anything as well."""
+    with contextlib.suppress(BaseException):
+        logger.exception(line)  # noqa: LOG004 -- the caller handles one

@@ -1,0 +1,1 @@
+"""A node's copy of the membership, and what keeps it current."""

@@ -1,0 +1,1 @@
+"""Time: pauses between attempts, deadlines, leases."""

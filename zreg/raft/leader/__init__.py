@@ -1,0 +1,1 @@
+"""What candidates and leaders do: elections, log replication, reads, and handing over the lead."""

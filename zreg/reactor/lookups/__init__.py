@@ -1,0 +1,1 @@
+"""Names and addresses: looked up on threads of their own, checked before they are used."""

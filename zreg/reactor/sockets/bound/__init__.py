@@ -1,0 +1,1 @@
+"""Sockets that bind, and what a reactor knows of those that connect to them."""

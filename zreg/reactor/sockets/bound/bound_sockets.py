@@ -1,0 +1,131 @@
+"""Sockets that bind: a ROUTER serves all its peers, a PUB broadcasts to its subscribers."""
+
+import contextlib
+from abc import abstractmethod
+from typing import Final
+
+import zmq
+
+from zreg.effects import Link, Peer
+from zreg.reactor.link_table import OUTSIDE
+from zreg.reactor.sockets import socket_options
+from zreg.reactor.sockets.backlog import Backlog, Outcome
+from zreg.reactor.sockets.bound.routed_peers import RoutedPeers
+from zreg.reactor.sockets.bound.topics import Topics
+from zreg.reactor.sockets.link_socket import (
+    HANDSHAKE_FAILED_EVENTS,
+    MORE,
+    NOBLOCK,
+    LinkSocket,
+    Received,
+    ZmqContext,
+)
+
+# At most this many subscriptions are read at a time; the next broadcast makes the reactor read on.
+_SUBSCRIPTIONS_MAX: Final = 4096
+
+
+class BoundSocket(LinkSocket):
+    """A socket that binds. It serves all peers of its link, and sends without waiting."""
+
+    def __init__(
+        self, context: ZmqContext, link: Link, kind: int, options: socket_options.Options
+    ) -> None:
+        super().__init__(context, link, kind, options)
+        # The messages that wait, by peer.
+        self.backlogs: dict[Peer, Backlog] = {}
+
+    @abstractmethod
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
+        """Hand one message to the socket; `FULL` if the peer does not read."""
+
+
+class RouterSocket(BoundSocket):
+    """A bound ROUTER: many peers, known by their routing ids."""
+
+    events = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | HANDSHAKE_FAILED_EVENTS
+
+    def __init__(self, context: ZmqContext, link: Link) -> None:
+        is_outside = link in OUTSIDE
+        options = socket_options.ROUTER_CLIENTS if is_outside else socket_options.ROUTER_INSIDE
+        super().__init__(context, link, zmq.ROUTER, options)
+        self.peers = RoutedPeers()
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether some of its peers may be gone."""
+        return bool(self.peers.probes)
+
+    def receive(self) -> Received | None:
+        """Return the next message; its sender is remembered with its descriptor."""
+        try:
+            identity = self._recv(NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        routing_id = identity.bytes
+        if routing_id not in self.peers.descriptors:
+            self.peers.add(routing_id, _descriptor_of(identity))
+        return routing_id, *self._two_frames_after(identity)
+
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
+        """Send to a routing id; libzmq says at once if that peer is gone."""
+        send = self._send
+        try:
+            send(peer, MORE)  # type: ignore[arg-type]  # peers of a ROUTER are bytes
+            send(header, MORE)
+            send(frame, NOBLOCK)
+        except zmq.Again:
+            return Outcome.FULL
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                return Outcome.GONE
+            raise
+        return Outcome.SENT
+
+    def drain_events(self) -> int:
+        """Take the events of the monitor; return how many handshakes failed."""
+        failed = 0
+        while (event := self.next_event()) is not None:
+            number, value = event
+            if number == zmq.EVENT_ACCEPTED:
+                self.peers.on_accepted(value)
+            elif number == zmq.EVENT_DISCONNECTED:
+                self.peers.on_closed(value)
+            else:
+                failed += 1
+        return failed
+
+
+class PubSocket(BoundSocket):
+    """A bound PUB; its peers are topics.
+
+    The socket is an XPUB, which is the same on the wire and also reports which topics have
+    subscribers. In a large registry nine hints in ten have none, and are not even encoded.
+    """
+
+    def __init__(self, context: ZmqContext, link: Link) -> None:
+        super().__init__(context, link, zmq.XPUB, socket_options.PUB)
+        self.topics = Topics()
+
+    def receive(self) -> Received | None:
+        """Take the subscriptions that came, and return None: subscribers send nothing else."""
+        recv, on_subscription = self._recv, self.topics.on_subscription
+        with contextlib.suppress(zmq.Again):
+            for _ in range(_SUBSCRIPTIONS_MAX):
+                on_subscription(recv(NOBLOCK))
+        return None
+
+    def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
+        """Broadcast on a topic; libzmq drops the message for subscribers that do not keep up."""
+        send = self._send
+        send(peer, MORE)  # type: ignore[arg-type]  # topics are bytes
+        send(header, MORE)
+        send(frame, NOBLOCK)
+        return Outcome.SENT
+
+
+def _descriptor_of(identity: zmq.Frame) -> int:
+    try:
+        return identity.get(zmq.SRCFD)
+    except zmq.ZMQError:
+        return -1

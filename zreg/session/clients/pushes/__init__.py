@@ -1,0 +1,1 @@
+"""What a session pushes to its subscribers."""

@@ -1,0 +1,198 @@
+"""Pushes to subscribers: one push in flight for each, then the newest state.
+
+While a push is in flight, later changes only move the mirror. So a slow subscriber costs one push,
+however much changes meanwhile. A push is in flight until the client acknowledges it, however late,
+or subscribes again: its connection keeps order and loses nothing while it stands, so no push is
+sent twice.
+"""
+
+from itertools import takewhile
+
+from zreg.config import Config
+from zreg.effects import Effect, Link, Peer, Probe, Send
+from zreg.model import DataInfoId, Scope
+from zreg.primitives.digest import UNSURE_DIGEST
+from zreg.session.clients.client_table import Client
+from zreg.session.clients.pushes.push_messages import PushMessages, current_push
+from zreg.session.clients.pushes.subscriber import Subscriber
+from zreg.session.clients.pushes.view_digests import ViewDigests
+from zreg.session.upstream.followed.followed_datum import FollowedDatum
+from zreg.wire.records.client_messages import PushAck
+
+
+class Pusher:
+    """All subscribers of a session, and their pushes in flight.
+
+    Invariants: `_unprobed` holds the subscribers with a push in flight whose client was not probed
+    since, oldest push first. Of those without one, `_to_check` holds all whose state may be behind.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._subscribers: dict[tuple[bytes, str, Scope], Subscriber] = {}
+        self._by_datum: dict[str, dict[Subscriber, None]] = {}
+        self._unprobed: dict[Subscriber, None] = {}
+        self._to_check: dict[Subscriber, None] = {}
+        # The subscribers whose claims wait for an epoch.
+        self._held: dict[Subscriber, None] = {}
+        self._view_digests = ViewDigests()
+        self._messages = PushMessages()
+        self.push_count = 0
+
+    def __len__(self) -> int:
+        """Return how many subscribers there are."""
+        return len(self._subscribers)
+
+    def find(self, client: Client, name: str, scope: Scope) -> Subscriber | None:
+        """Return the subscriber of a client to a datum."""
+        return self._subscribers.get((client.client_id, name, scope))
+
+    # --- subscribers --------------------------------------------------------------------------
+
+    def add(self, client: Client, followed: FollowedDatum, scope: Scope) -> Subscriber:
+        """Add a subscriber; one that is there already starts anew, from what its Subscribe says."""
+        self.remove(client, followed.name, scope)
+        subscriber = Subscriber(client, followed, scope)
+        self._subscribers[client.client_id, followed.name, scope] = subscriber
+        self._by_datum.setdefault(followed.name, {})[subscriber] = None
+        self._to_check[subscriber] = None
+        return subscriber
+
+    def remove(self, client: Client, name: str, scope: Scope) -> None:
+        """Remove a subscriber, if it is there."""
+        subscriber = self._subscribers.pop((client.client_id, name, scope), None)
+        if subscriber is None:
+            return
+        self._unprobed.pop(subscriber, None)
+        self._to_check.pop(subscriber, None)
+        self._held.pop(subscriber, None)
+        subscribers = self._by_datum[name]
+        del subscribers[subscriber]
+        if not subscribers:
+            del self._by_datum[name]
+
+    def forget(self, name: DataInfoId) -> None:
+        """Drop what is kept for a datum that is no longer followed."""
+        self._view_digests.forget(name)
+
+    def on_push_ack(self, subscriber: Subscriber, ack: PushAck) -> None:
+        """End the push in flight; what changed meanwhile is pushed when the turn ends.
+
+        The acknowledgement of an earlier push is ignored: the subscriber has started anew since.
+        """
+        in_flight = subscriber.in_flight
+        if in_flight is None or (ack.version < in_flight and not ack.needs_snapshot):
+            return
+        subscriber.client_version = subscriber.evaluated = None
+        subscriber.is_reset = False
+        if ack.version > in_flight:
+            # The client's last session had a newer copy than this one; the primary has to judge.
+            subscriber.claim = (ack.version, UNSURE_DIGEST)
+        elif not ack.needs_snapshot:
+            subscriber.client_version = subscriber.evaluated = ack.version
+        subscriber.in_flight = None
+        self._unprobed.pop(subscriber, None)
+        self._to_check[subscriber] = None
+
+    # --- pushing ------------------------------------------------------------------------------
+
+    def wake(self, followed: FollowedDatum) -> None:
+        """Look at the subscribers of a datum when the turn ends: its mirror has moved."""
+        for subscriber in self._by_datum.get(followed.name, ()):
+            if subscriber.in_flight is None:
+                self._to_check[subscriber] = None
+
+    def hold_claim(self, subscriber: Subscriber) -> None:
+        """Leave a claim alone until this session has seen another epoch."""
+        subscriber.is_claim_held = True
+        self._held[subscriber] = None
+
+    def release_claims(self) -> list[Subscriber]:
+        """Return the subscribers whose claims waited for an epoch; check them at the turn's end."""
+        held = list(self._held)
+        self._held.clear()
+        for subscriber in held:
+            subscriber.is_claim_held = False
+            self._to_check[subscriber] = None
+        return held
+
+    def settle(self, now: float) -> list[Effect]:
+        """Push to each subscriber that is behind and has no push in flight."""
+        effects: list[Effect] = []
+        for subscriber in self._to_check:
+            effects += self._next_push(subscriber, now)
+        self._to_check.clear()
+        self._messages.clear()
+        return effects
+
+    def _next_push(self, subscriber: Subscriber, now: float) -> list[Effect]:
+        mirror = subscriber.followed.mirror
+        peer = subscriber.client.peer
+        if not mirror.is_known or peer is None or subscriber.in_flight is not None:
+            return []
+        if subscriber.is_unsure and not mirror.is_unsure:
+            subscriber.client_version = subscriber.evaluated = None
+            subscriber.is_unsure = False
+        if subscriber.claim is not None:
+            if self._waits_for_primary(subscriber):
+                return []
+            self._judge_claim(subscriber)
+        if subscriber.evaluated == mirror.version:
+            return []
+        if subscriber.is_current:
+            subscriber.is_current = False
+            messages = [current_push(subscriber)]
+        else:
+            messages = self._messages.for_subscriber(subscriber)
+        if not messages:
+            subscriber.evaluated = mirror.version
+            return []
+        if messages[-1].source_version is None:
+            subscriber.is_unsure = mirror.is_unsure
+        subscriber.in_flight = mirror.version
+        subscriber.sent_at = now
+        self._unprobed[subscriber] = None
+        self.push_count += 1
+        return [Send(Link.CLIENTS, peer, message) for message in messages]
+
+    def _waits_for_primary(self, subscriber: Subscriber) -> bool:
+        """Return whether only an answer of the primary can tell if a claim is true."""
+        assert subscriber.claim is not None
+        version, _ = subscriber.claim
+        followed = subscriber.followed
+        is_open = (
+            subscriber.is_claim_held or followed.claimed >= version or followed.mirror.is_behind
+        )
+        return version > followed.mirror.version and is_open
+
+    def _judge_claim(self, subscriber: Subscriber) -> None:
+        """Compare the view that a client says it has with the mirror."""
+        assert subscriber.claim is not None
+        version, digest = subscriber.claim
+        mirror = subscriber.followed.mirror
+        subscriber.claim = None
+        subscriber.is_reset = version > mirror.version
+        if version == mirror.version and not mirror.is_unsure:
+            present = self._view_digests.present(subscriber.followed, subscriber.visibility)
+            subscriber.is_current = present == digest
+
+    def tick(self, now: float) -> list[Effect]:
+        """Probe once each client that has not acknowledged a push for long; it may be gone.
+
+        Nothing is sent again. A client that lives has the push and is slow, or its
+        acknowledgement is late.
+        """
+        sent_until = now - self._config.push_retry_seconds
+        late = list(takewhile(lambda each: each.sent_at <= sent_until, self._unprobed))
+        probed: dict[Peer, None] = {}
+        for subscriber in late:
+            del self._unprobed[subscriber]
+            if subscriber.client.peer is not None:
+                probed[subscriber.client.peer] = None
+        return [Probe(Link.CLIENTS, peer) for peer in probed]
+
+    def next_tick_at(self) -> float | None:
+        """Return when the next client has to be probed; None if there is none."""
+        for subscriber in self._unprobed:
+            return subscriber.sent_at + self._config.push_retry_seconds
+        return None

@@ -1,0 +1,75 @@
+"""One client's subscription to one datum, and which publishers it can see."""
+
+from zreg.model import Publisher, Scope, Version
+from zreg.session.clients.client_table import Client
+from zreg.session.upstream.followed.followed_datum import FollowedDatum
+
+# Scope, zone and data center, the last two empty where the scope ignores them: subscribers with
+# equal visibility see the same publishers.
+Visibility = tuple[Scope, str, str]
+
+
+class Subscriber:
+    """One client's subscription to one datum, and how far the client's copy is.
+
+    Invariant: `client_version` and `evaluated` are None together: then the client has nothing that
+    a delta could start from, and gets a snapshot.
+    """
+
+    __slots__ = (
+        "claim",
+        "client",
+        "client_version",
+        "evaluated",
+        "followed",
+        "in_flight",
+        "is_claim_held",
+        "is_current",
+        "is_reset",
+        "is_unsure",
+        "request_id",
+        "sent_at",
+        "visibility",
+    )
+
+    def __init__(self, client: Client, followed: FollowedDatum, scope: Scope) -> None:
+        self.client = client
+        self.followed = followed
+        # Of the Subscribe that began it.
+        self.request_id = 0
+        self.visibility = _visibility(scope, client)
+        # The version that the client has acknowledged, and the version up to which all changes were
+        # looked at for it: higher if the changes between are out of its scope.
+        self.client_version: Version | None = None
+        self.evaluated: Version | None = None
+        # Version and digest of the view that the client says it has; judged at the next push.
+        self.claim: tuple[Version, int] | None = None
+        # The claim is of an epoch that this session has not seen, so the primary was not asked yet.
+        self.is_claim_held = False
+        # The version of the push under way; None if there is none.
+        self.in_flight: Version | None = None
+        self.sent_at = 0.0
+        # The client's version is above that of all primaries: it has to start again.
+        self.is_reset = False
+        # The client has exactly what there is, so the next push says only that.
+        self.is_current = False
+        # The client's copy was merged from a partial snapshot: send the whole once there is one.
+        self.is_unsure = False
+
+
+def _visibility(scope: Scope, client: Client) -> Visibility:
+    if scope is Scope.GLOBAL:
+        return (scope, "", "")
+    if scope is Scope.DATA_CENTER:
+        return (scope, "", client.data_center)
+    return (scope, client.zone, client.data_center)
+
+
+def sees(visibility: Visibility, publisher: Publisher) -> bool:
+    """Return whether a publisher is in scope."""
+    scope, zone, data_center = visibility
+    if scope is Scope.GLOBAL:
+        return True
+    if publisher.data_center != data_center:
+        return False
+    return scope is Scope.DATA_CENTER or publisher.zone == zone

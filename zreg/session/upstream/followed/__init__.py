@@ -1,0 +1,1 @@
+"""The datums that a session follows for its subscribers."""

@@ -1,0 +1,1 @@
+"""What a simulation writes down: records sent, views seen, work done."""

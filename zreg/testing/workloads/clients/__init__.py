@@ -1,0 +1,1 @@
+"""The clients and operators whose work a workload checks."""

@@ -1,0 +1,1 @@
+"""The faults and planned changes that workloads inject."""

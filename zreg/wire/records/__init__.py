@@ -1,0 +1,1 @@
+"""The records, one module per link, and the types of their fields."""

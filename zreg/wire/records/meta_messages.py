@@ -1,0 +1,146 @@
+"""Records with which meta nodes identify themselves, and records to list, add and remove them."""
+
+from enum import IntEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from zreg.config import Limits
+from zreg.model import Address, Count, Incarnation, Label, NodeId
+from zreg.wire.record import Message
+from zreg.wire.records.fields import ClusterId, Detail, RequestId
+
+
+class Introduction(Message, frozen=True, array_like=True, gc=False):
+    """What a meta node says of itself: its id, its Raft address, its journal and its configuration.
+
+    `journal_id` identifies the journal that holds its votes. `founders` is a digest of the list of
+    peers that it was started with, empty if it was added later. `cluster_id` is empty until it
+    knows one. `configuration_index` and `configuration_term` are those of the entry with its Raft
+    configuration. `is_fresh`: its log has at most the first entry, which every founder writes.
+    `receiver_journal_id` is the journal that the sender's configuration has for the receiver, empty
+    if it has none.
+    """
+
+    request_id: RequestId
+    sender: NodeId
+    receiver: NodeId
+    address: Address
+    journal_id: Label
+    founders: Label
+    cluster_id: ClusterId
+    configuration_index: Count
+    configuration_term: Count = 0
+    is_fresh: bool = False
+    receiver_journal_id: Label = ""
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The place of the node's configuration in the log; a greater place is a later one."""
+        return self.configuration_term, self.configuration_index
+
+
+class IntroduceMeta(Introduction, tag=70, frozen=True, array_like=True, gc=False):
+    """Meta to meta, first request of a connection: identifies the sender.
+
+    The receiver answers `MetaIntroduced`, `MetaDeclined` or `Refused`.
+    """
+
+
+class MetaIntroduced(Introduction, tag=71, frozen=True, array_like=True, gc=False):
+    """Answer to `IntroduceMeta`: the receiver takes the sender as a peer, and identifies itself."""
+
+
+class AddMeta(Message, tag=72, frozen=True, array_like=True, gc=False):
+    """Any peer to meta or a session: add this meta node, as a learner first and then as a voter.
+
+    Refused if the Raft configuration is not the one of `configuration_index`, so that a late copy
+    of the request changes nothing. Answered by `Accepted` once the node is a member, or by
+    `Refused`.
+    """
+
+    request_id: RequestId
+    node_id: NodeId
+    address: Address
+    configuration_index: Count
+    configuration_term: Count = 0
+
+
+class RemoveMeta(Message, tag=73, frozen=True, array_like=True, gc=False):
+    """Any peer to meta or a session: remove this meta node.
+
+    Refused if the Raft configuration is not the one of `configuration_index`. Answered by
+    `Accepted` once the node is no member, or by `Refused`.
+    """
+
+    request_id: RequestId
+    node_id: NodeId
+    configuration_index: Count
+    configuration_term: Count = 0
+
+
+class FetchMetaNodes(Message, tag=74, frozen=True, array_like=True, gc=False):
+    """Any peer to meta or a session: list the meta nodes. The leader answers `MetaNodesReply`."""
+
+    request_id: RequestId
+
+
+class MetaNodeState(IntEnum):
+    """The part of a meta node in Raft."""
+
+    LEADER = 0
+    VOTER = 1  # has a vote
+    LEARNER = 2  # receives the log and has no vote yet
+    STUCK = 3  # a learner that does not answer or does not catch up
+
+
+class MetaNodeStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One meta node as the leader sees it; `silent_milliseconds` is the time since its answer."""
+
+    node_id: NodeId
+    address: Address
+    state: MetaNodeState
+    match_index: Count
+    silent_milliseconds: Count
+    # Why the leader has no connection to it, for people; empty if it has one.
+    trouble: Detail = ""
+
+
+class CopyProgress(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How many of the copies that a data node keeps were equal to those of their primaries.
+
+    Copies are counted in buckets, under the present ring. Of None: it has told nothing under this
+    ring.
+    """
+
+    incarnation: Incarnation
+    equal_count: Count
+    kept_count: Count | None
+
+
+class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
+    """Answer of the leader to `FetchMetaNodes`: the meta nodes by id, and the leader's last index.
+
+    `configuration_index` and `configuration_term` are those of the entry that names these nodes.
+    `copying` has the data nodes that have not made all their copies yet.
+    """
+
+    request_id: RequestId
+    term: Count
+    last_index: Count
+    configuration_index: Count
+    nodes: Annotated[tuple[MetaNodeStatus, ...], Meta(max_length=64)]
+    configuration_term: Count = 0
+    copying: Annotated[tuple[CopyProgress, ...], Meta(max_length=Limits.members_max)] = ()
+
+
+class MetaDeclined(Introduction, tag=76, frozen=True, array_like=True, gc=False):
+    """Answer to `IntroduceMeta`: the receiver does not take the sender as a peer.
+
+    It has a code, a text for people, and the receiver's own introduction. Its `position` shows how
+    much the answer counts: a node with an older configuration may not know of a new member yet.
+    """
+
+    code: Count = 0
+    detail: Detail = ""
