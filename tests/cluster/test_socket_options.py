@@ -1,6 +1,7 @@
 """Each pitfall of ZeroMQ that a setting guards against, reproduced on real sockets."""
 
 import asyncio
+import os
 import select
 import socket
 import time
@@ -79,7 +80,7 @@ def test_the_sockets_are_set_as_the_tables_say(harness: Harness) -> None:
             Link.CLIENTS: socket_options.ROUTER_CLIENTS,
             Link.REQUESTS: socket_options.ROUTER_INSIDE,
             Link.CHANGES: socket_options.PUB,
-            Link.DATA: socket_options.DEALER,
+            Link.DATA: socket_options.DEALER_INSIDE,
             Link.MEMBERSHIP: socket_options.SUB,
         }
         link_sockets = {
@@ -97,6 +98,34 @@ def test_the_sockets_are_set_as_the_tables_say(harness: Harness) -> None:
         contexts = {link: each.zmq_socket.context for link, each in link_sockets.items()}
         assert contexts[Link.CLIENTS] is not contexts[Link.REQUESTS] is contexts[Link.DATA]
         assert contexts[Link.CLIENTS].get(zmq.MAX_SOCKETS) == 16_384
+
+    harness.run(scenario())
+
+
+def test_the_kernel_probes_the_connections_of_clients_and_libzmq_does_not(
+    harness: Harness,
+) -> None:
+    """A machine that vanished before its client said Hello must not hold a descriptor for ever."""
+
+    async def scenario() -> None:
+        server, client = FakeCore(), FakeCore()
+        serving, address = await harness.serve(server, Link.CLIENTS)
+        client.starting = [Connect(Link.SESSION, "server", address)]
+        dialing = await harness.start(client, LinkTable(dealers=(Link.SESSION,)))
+        await harness.wait_until(lambda: client.of(PeerUp))
+        await harness.act(dialing, client, Send(Link.SESSION, "server", Ping()))
+        await harness.wait_until(server.records)
+        (router,) = socket_set_of(serving).routers.values()
+        (accepted,) = router.peers.descriptors.values()
+        (dealer,) = (each for each in socket_set_of(dialing).sockets() if each is not router)
+        with socket.socket(fileno=os.dup(accepted)) as connection:
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            tcp = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT]
+            assert [connection.getsockopt(socket.IPPROTO_TCP, each) for each in tcp] == [10, 5, 3]
+            timeout = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            assert timeout == 25_000
+        for link_socket in (router, dealer):
+            assert link_socket.zmq_socket.getsockopt(zmq.HEARTBEAT_IVL) == 0
 
     harness.run(scenario())
 

@@ -5,7 +5,7 @@ from abc import abstractmethod
 import zmq
 
 from zreg.effects import CLOSED, CLOSED_EARLY, HANDSHAKE_FAILED, REFUSED, UNREACHABLE, Link, Peer
-from zreg.reactor.link_table import is_ipv6
+from zreg.reactor.link_table import OUTSIDE, is_ipv6
 from zreg.reactor.lookups.local_host import find_local_host
 from zreg.reactor.sockets import socket_options
 from zreg.reactor.sockets.backlog import Backlog, Outcome
@@ -97,7 +97,9 @@ class DealerConnection(SendingConnection):
     """A DEALER to one ROUTER."""
 
     def __init__(self, context: ZmqContext, link: Link, peer: str) -> None:
-        super().__init__(context, link, zmq.DEALER, socket_options.DEALER, peer)
+        is_outside = link in OUTSIDE
+        options = socket_options.DEALER_OF_CLIENT if is_outside else socket_options.DEALER_INSIDE
+        super().__init__(context, link, zmq.DEALER, options, peer)
 
     def receive(self) -> Received | None:
         """Return the next message of the peer."""

@@ -37,13 +37,31 @@ _ALL: Final[Options] = {
     zmq.SocketOption.LINGER: LINGER_MILLISECONDS,
 }
 
-_TCP: Final[Options] = {
-    **_ALL,
-    # Heartbeats are off by default: neither end would ever notice a pulled cable.
+# Links between nodes. Heartbeats are off by default: neither end would ever notice a pulled cable.
+_HEARTBEATS: Final[Options] = {
     zmq.SocketOption.HEARTBEAT_IVL: 1000,
     zmq.SocketOption.HEARTBEAT_TIMEOUT: 3000,
     # With it, a peer that has set no heartbeats of its own notices a dead link as well.
     zmq.SocketOption.HEARTBEAT_TTL: 3000,
+}
+
+# The link of clients. The client pings, and both ends judge each other by a lease, so libzmq's
+# heartbeats would do the same work twice: their timers are a list, which libzmq walks for each
+# client. The kernel ends the connections of machines that are gone, of which a session cannot judge
+# those that never said Hello.
+_KEEPALIVE: Final[Options] = {
+    zmq.SocketOption.TCP_KEEPALIVE: 1,
+    # Seconds of silence before the first probe, between two probes, and how many are sent.
+    zmq.SocketOption.TCP_KEEPALIVE_IDLE: 10,
+    zmq.SocketOption.TCP_KEEPALIVE_INTVL: 5,
+    zmq.SocketOption.TCP_KEEPALIVE_CNT: 3,
+    # Milliseconds after which data that is not acknowledged ends a connection. The kernel's own
+    # bound is a quarter of an hour.
+    zmq.SocketOption.TCP_MAXRT: 25_000,
+}
+
+_TCP: Final[Options] = {
+    **_ALL,
     # By default a peer that connects and sends nothing holds a descriptor for 30 s.
     zmq.SocketOption.HANDSHAKE_IVL: 3000,
     # By default there is no limit, and one frame could ask for all memory. A frame above the limit
@@ -83,6 +101,7 @@ _ROUTER: Final[Options] = {
 
 ROUTER_CLIENTS: Final[Options] = {
     **_ROUTER,
+    **_KEEPALIVE,
     # The mark counts messages per client, each up to 1 MiB: 3,000 clients that do not read must not
     # hold more. Further messages wait in the reactor's own bounded backlog, and are counted.
     **_high_water_marks(send=100, receive=100),
@@ -90,16 +109,21 @@ ROUTER_CLIENTS: Final[Options] = {
 
 ROUTER_INSIDE: Final[Options] = {
     **_ROUTER,
+    **_HEARTBEATS,
     # The peers are the cluster's own nodes. They are few and send in bursts (a whole shard), so
     # they get more room than a client.
     **_high_water_marks(send=1000, receive=1000),
 }
 
-DEALER: Final[Options] = {
+# There is one peer per DEALER. Further messages wait in the reactor's own bounded backlog.
+_DEALER: Final[Options] = {
     **_CONNECTING,
-    # There is one peer per socket. Further messages wait in the reactor's own bounded backlog.
     **_high_water_marks(send=1000, receive=1000),
 }
+
+DEALER_INSIDE: Final[Options] = {**_DEALER, **_HEARTBEATS}
+
+DEALER_OF_CLIENT: Final[Options] = {**_DEALER, **_KEEPALIVE}
 
 # Followers give up a leader after half a second, so a dead link must show sooner than on other
 # links.
@@ -138,6 +162,7 @@ RAFT_ANSWER: Final[Options] = {
 
 PUB: Final[Options] = {
     **_BINDING,
+    **_HEARTBEATS,
     # What is sent are hints, counted per subscriber. Beyond the mark libzmq drops them without an
     # error, and the versions in later hints show the loss.
     # What is received are subscriptions, which wait to be read. A subscriber has at most 1,024
@@ -147,6 +172,7 @@ PUB: Final[Options] = {
 
 SUB: Final[Options] = {
     **_CONNECTING,
+    **_HEARTBEATS,
     # What is sent are the socket's own subscriptions. One turn may subscribe to all buckets, and no
     # subscription may be dropped.
     **_high_water_marks(send=4096, receive=1000),

@@ -39,7 +39,7 @@ from zreg.storage.failures import NodeEndError
 from zreg.testing.sim.network.link_faults import (
     HEARTBEAT_SECONDS,
     RAFT_HEARTBEAT_SECONDS,
-    heartbeats_of,
+    silence_seconds_max,
 )
 from zreg.testing.sim.network.network import Network
 from zreg.testing.sim.sim_process import Arrived, Connection, Process
@@ -112,7 +112,7 @@ class Simulation(Network):
         self._at(seconds, lambda: self._wake(process))
         for heartbeat in (RAFT_HEARTBEAT_SECONDS, HEARTBEAT_SECONDS):
             if seconds > heartbeat:
-                self._at(heartbeat, partial(self._miss_heartbeats_of, process, heartbeat))
+                self._at(heartbeat, partial(self._miss_silence_seconds_max, process, heartbeat))
 
     def resume(self, name: str) -> None:
         """Let a stopped process run before its time."""
@@ -121,11 +121,14 @@ class Simulation(Network):
         self._note(f"resume {name}")
         self._at(0.0, lambda: self._wake(process))
 
-    def _miss_heartbeats_of(self, process: Process, seconds: float) -> None:
-        """End the connections of a process that has been stopped for `seconds`."""
+    def _miss_silence_seconds_max(self, process: Process, seconds: float) -> None:
+        """End the connections of a process that has been stopped for `seconds`.
+
+        Those of clients stay: the kernel of a stopped process answers its probes.
+        """
         if process.is_alive and self.now < process.frozen_until:
             for connection in [*process.dialled.values(), *process.accepted.values()]:
-                if connection.is_open and heartbeats_of(connection.link) == seconds:
+                if connection.is_open and silence_seconds_max(connection.link) == seconds:
                     self.faults.fired["heartbeats missed"] += 1
                     self._break(connection)
 

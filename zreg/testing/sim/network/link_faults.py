@@ -9,12 +9,18 @@ from zreg.effects import Link
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 HEARTBEAT_SECONDS: Final = 3.0
 RAFT_HEARTBEAT_SECONDS: Final = 1.5
+# Clients have no heartbeats: the kernel probes a connection that is silent.
+KEEPALIVE_SECONDS: Final = 25.0
+# After which silences connections of some link end.
+SILENCES_SECONDS: Final = (RAFT_HEARTBEAT_SECONDS, HEARTBEAT_SECONDS, KEEPALIVE_SECONDS)
 # What waits for a peer that does not read, in frames; what comes after it is dropped.
 BACKLOG_FRAMES_MAX: Final = 64
 
 
-def heartbeats_of(link: Link) -> float:
-    """Return after how many seconds of silence the sockets of a link end a connection."""
+def silence_seconds_max(link: Link) -> float:
+    """Return after how many seconds without a sign of the peer a connection of a link ends."""
+    if link in (Link.SESSION, Link.CLIENTS):
+        return KEEPALIVE_SECONDS
     is_raft = link in (Link.RAFT_ASK, Link.RAFT_ANSWER)
     return RAFT_HEARTBEAT_SECONDS if is_raft else HEARTBEAT_SECONDS
 

@@ -22,10 +22,9 @@ from zreg.effects import (
 )
 from zreg.testing.sim.network.link_faults import (
     CONNECT_TIMEOUT_SECONDS,
-    HEARTBEAT_SECONDS,
-    RAFT_HEARTBEAT_SECONDS,
+    SILENCES_SECONDS,
     LinkFaults,
-    heartbeats_of,
+    silence_seconds_max,
 )
 from zreg.testing.sim.sim_process import Connection, Process
 from zreg.testing.sim.virtual_time import VirtualTime
@@ -112,14 +111,14 @@ class Connections(VirtualTime, ABC):
     def _close(self, connection: Connection) -> None:
         """Close a connection from the client's end: the server reads what was sent, then the end.
 
-        Through a cut the server hears nothing of the end, until heartbeats or a lease tell it.
+        Through a cut the server hears nothing of the end, until the silence or a lease tells it.
         """
         client, server = connection.client, connection.server
         if server is None or not connection.is_open:
             return
         connection.is_closing = True
         if (client.name, server.name) in self.faults.cut:
-            seconds = heartbeats_of(connection.link)
+            seconds = silence_seconds_max(connection.link)
             self._at(seconds, partial(self._break, connection, except_for=client))
             return
         arrives_at = self._next_arrival(connection, to_server=True)
@@ -160,18 +159,18 @@ class Connections(VirtualTime, ABC):
         self.cut_one_way(right, left)
 
     def cut_one_way(self, sender: str, receiver: str) -> None:
-        """Lose all that `sender` sends to `receiver`; heartbeats end their connections later."""
+        """Lose all that `sender` sends to `receiver`; the silence ends their connections later."""
         self.faults.cut[sender, receiver] = self.now
         self._note(f"cut {sender}>{receiver}")
-        for seconds in (RAFT_HEARTBEAT_SECONDS, HEARTBEAT_SECONDS):
-            self._at(seconds, partial(self._miss_heartbeats, sender, receiver, seconds))
+        for seconds in SILENCES_SECONDS:
+            self._at(seconds, partial(self._end_silent, sender, receiver, seconds))
 
-    def _miss_heartbeats(self, sender: str, receiver: str, seconds: float) -> None:
+    def _end_silent(self, sender: str, receiver: str, seconds: float) -> None:
         """End the connections over which `receiver` has heard nothing for `seconds`."""
         cut_at = self.faults.cut.get((sender, receiver))
         if cut_at is not None and self.now - cut_at >= seconds:
-            self.drop(sender, receiver, heartbeat_seconds=seconds)
-            self.drop(receiver, sender, heartbeat_seconds=seconds)
+            self.drop(sender, receiver, silence_seconds=seconds)
+            self.drop(receiver, sender, silence_seconds=seconds)
 
     def heal(self) -> None:
         """End all cuts, and break the connections across them, as after a time-out."""
@@ -191,15 +190,15 @@ class Connections(VirtualTime, ABC):
                     self.drop(*pair)
                     self.drop(*pair[::-1])
 
-    def drop(self, left: str, right: str, *, heartbeat_seconds: float | None = None) -> None:
-        """Break the connections that `left` made to `right`; only those with such heartbeats."""
+    def drop(self, left: str, right: str, *, silence_seconds: float | None = None) -> None:
+        """Break the connections that `left` made to `right`, or only those that a silence ends."""
         client, server = self.processes.get(left), self.processes.get(right)
         if client is None or server is None:
             return
         for connection in list(client.dialled.values()):
-            is_meant = heartbeat_seconds in (None, heartbeats_of(connection.link))
+            is_meant = silence_seconds in (None, silence_seconds_max(connection.link))
             if connection.server is server and connection.is_open and is_meant:
-                self.faults.fired["heartbeats missed"] += heartbeat_seconds is not None
+                self.faults.fired["heartbeats missed"] += silence_seconds is not None
                 self._break(connection)
 
     def _next_arrival(

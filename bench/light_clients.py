@@ -1,0 +1,255 @@
+"""What many clients cost one session: idle, connecting, and in a fan-out.
+
+The clients are light: one DEALER each, in one process, with the socket options and the records of
+`zreg.Client` and without its threads. So thousands of them leave the machine to the session.
+
+    python bench/light_clients.py                       1,000 clients: idle, new, fan-out, as JSON
+    python bench/light_clients.py --clients 10000 --figures idle
+    python bench/light_clients.py --clients 5000 --figures new
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import select
+import statistics
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import zmq
+
+import zreg
+from zreg.model import Scope, data_info_id
+from zreg.reactor.sockets import socket_options
+from zreg.testing.processes import NodeProcess, RunningCluster
+from zreg.wire.codec import decode_frame, encode_frames
+from zreg.wire.envelope import Envelope
+from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.records.client_messages import Hello, Publish, Push, PushAck, Subscribe, Welcome
+from zreg.wire.records.common_messages import Accepted, Ping
+
+CLUSTER: Final = "zreg"
+SERVICE: Final = "fan-out"
+PING_SECONDS: Final = 1.0
+# With more sockets a context needs more I/O threads to keep up than a client has.
+CLIENTS_PER_CONTEXT: Final = 2000
+CHANGES: Final = 20
+
+
+class LightClient:
+    """One connection to a session; it greets, pings, publishes, subscribes and acknowledges."""
+
+    def __init__(self, context: zmq.Context[Any], address: str, number: int, header: bytes) -> None:
+        self.socket = context.socket(zmq.DEALER)
+        socket_options.apply(self.socket, socket_options.DEALER_OF_CLIENT)
+        self.socket.connect(address)
+        self.descriptor = self.socket.getsockopt(zmq.FD)
+        self.client_id = number.to_bytes(16, "big")
+        self._header = header
+
+    def send(self, *records: Message) -> None:
+        """Send some records as one message."""
+        for frame in encode_frames(records):
+            self.socket.send(self._header, zmq.SNDMORE)
+            self.socket.send(frame)
+
+    def receive(self) -> Iterator[Message]:
+        """Yield all records that have come."""
+        with contextlib.suppress(zmq.Again):
+            while True:
+                _, frame = self.socket.recv_multipart(zmq.NOBLOCK)
+                yield from decode_frame(frame)  # type: ignore[misc]  # a session sends no bad one
+
+
+class Crowd:
+    """Many light clients on one thread, woken by one epoll."""
+
+    def __init__(self, address: str, count: int) -> None:
+        header = Envelope(CLUSTER).header(0)
+        contexts = -(-count // CLIENTS_PER_CONTEXT)
+        self._contexts: list[zmq.Context[Any]] = [zmq.Context() for _ in range(contexts)]
+        for context in self._contexts:
+            context.set(zmq.MAX_SOCKETS, CLIENTS_PER_CONTEXT + 8)
+        self.clients = [
+            LightClient(self._contexts[number // CLIENTS_PER_CONTEXT], address, number + 1, header)
+            for number in range(count)
+        ]
+        self._epoll = select.epoll()
+        self._by_descriptor = {client.descriptor: client for client in self.clients}
+        for descriptor in self._by_descriptor:
+            self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
+        # Whose ping is due next, and when.
+        self._pings = deque[tuple[float, LightClient]]()
+        self._used: dict[LightClient, None] = {}
+
+    def close(self) -> None:
+        """Close all connections."""
+        for client in self.clients:
+            client.socket.close(0)
+        for context in self._contexts:
+            context.term()
+        self._epoll.close()
+
+    def send(self, client: LightClient, *records: Message) -> None:
+        """Send records; the next `turn` looks for input that the send may have swallowed."""
+        client.send(*records)
+        self._used[client] = None
+
+    def start_pings(self) -> None:
+        """Ping with each client once a second, evenly spread."""
+        now, pause = time.monotonic(), PING_SECONDS / len(self.clients)
+        self._pings.extend((now + n * pause, client) for n, client in enumerate(self.clients))
+
+    def turn(self, seconds: float = 0.1) -> list[tuple[LightClient, Message]]:
+        """Wait for input or a ping that is due; return the records that came."""
+        now = time.monotonic()
+        while self._pings and self._pings[0][0] <= now:
+            due_at, client = self._pings.popleft()
+            self.send(client, Ping())
+            self._pings.append((due_at + PING_SECONDS, client))
+        if self._pings:
+            seconds = min(seconds, max(0.0, self._pings[0][0] - now))
+        used, self._used = self._used, {}
+        events = self._epoll.poll(0.0 if used else seconds, 1024)
+        ready = dict.fromkeys(self._by_descriptor[descriptor] for descriptor, _ in events)
+        return [(client, record) for client in ready | used for record in client.receive()]
+
+    def wait_for(self, kind: type[Message], count: int, seconds_max: float = 60.0) -> None:
+        """Take turns until so many records of a kind have come."""
+        until = time.monotonic() + seconds_max
+        while count > 0:
+            assert time.monotonic() < until, f"{count} {kind.__name__} are missing"
+            count -= sum(isinstance(record, kind) for _, record in self.turn())
+
+
+def processor_seconds(node: NodeProcess) -> float:
+    """Return the processor time that a node has used."""
+    fields = Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def greet_all(crowd: Crowd) -> None:
+    """Have every client greeted."""
+    for client in crowd.clients:
+        crowd.send(client, Hello(PROTOCOL_VERSION, client.client_id, "bench"))
+    crowd.wait_for(Welcome, len(crowd.clients))
+
+
+def measure_idle(crowd: Crowd, session: NodeProcess, seconds: float) -> dict[str, float]:
+    """Return the processor time of the session for one idle client and second."""
+    crowd.start_pings()
+    ends_at = time.monotonic() + 1.0
+    while time.monotonic() < ends_at:
+        crowd.turn()
+    began_at, before = time.monotonic(), processor_seconds(session)
+    while time.monotonic() < began_at + seconds:
+        crowd.turn()
+    elapsed, used = time.monotonic() - began_at, processor_seconds(session) - before
+    return {
+        "idle_ms_per_client_second": round(1000 * used / elapsed / len(crowd.clients), 4),
+        "idle_share_of_a_core": round(used / elapsed, 3),
+    }
+
+
+def measure_new(crowd: Crowd, session: NodeProcess) -> dict[str, float]:
+    """Return what the session takes for a client that connects, greets and publishes once."""
+    began_at, before = time.monotonic(), processor_seconds(session)
+    for client in crowd.clients:
+        crowd.send(client, Hello(PROTOCOL_VERSION, client.client_id, "bench"))
+    missing = len(crowd.clients)
+    while missing:
+        assert time.monotonic() < began_at + 120, f"{missing} clients are not registered"
+        for client, record in crowd.turn():
+            if isinstance(record, Welcome):
+                name = data_info_id(f"new-{client.client_id.hex()}")
+                crowd.send(client, Publish(1, client.client_id, 1, name, b"\x01"))
+            missing -= isinstance(record, Accepted)
+    elapsed, used = time.monotonic() - began_at, processor_seconds(session) - before
+    return {
+        "new_ms_per_client": round(1000 * used / len(crowd.clients), 3),
+        "new_seconds": round(elapsed, 2),
+    }
+
+
+def measure_fan_out(
+    crowd: Crowd, session: NodeProcess, url: str, *, ack_every: int
+) -> dict[str, float]:
+    """Return how long the last client waits for a change, and what a push takes of the session."""
+    name = data_info_id(SERVICE)
+    taken: list[float] = []
+    with zreg.Client(url) as publisher:
+        publication = publisher.publish(SERVICE, "first").wait_registered()
+        for client in crowd.clients:
+            crowd.send(client, Subscribe(1, name, Scope.GLOBAL))
+        missing, unacknowledged = len(crowd.clients), dict.fromkeys(crowd.clients, 0)
+        before = 0.0
+        for number in range(CHANGES + 1):
+            began_at = time.monotonic()
+            if number:
+                publication.republish(f"value {number}")
+                missing = len(crowd.clients)
+            while missing:
+                assert time.monotonic() < began_at + 60, f"{missing} pushes are missing"
+                for client, record in crowd.turn():
+                    if not isinstance(record, Push):
+                        continue
+                    missing -= 1
+                    unacknowledged[client] += 1
+                    if record.source_version is None or unacknowledged[client] >= ack_every:
+                        unacknowledged[client] = 0
+                        crowd.send(client, PushAck(name, Scope.GLOBAL, record.version))
+            if not number:
+                before = processor_seconds(session)
+                continue
+            taken.append(time.monotonic() - began_at)
+            pause_until = time.monotonic() + 0.1
+            while time.monotonic() < pause_until:
+                crowd.turn(0.01)
+    used = processor_seconds(session) - before
+    return {
+        "fan_out_last_ms": round(1000 * statistics.median(taken), 1),
+        "fan_out_session_us_per_push": round(1e6 * used / CHANGES / len(crowd.clients), 1),
+    }
+
+
+def main() -> None:
+    """Measure each figure on a cluster of its own and print all as one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of the figure idle")
+    parser.add_argument("--figures", default="idle,new,fan-out")
+    parser.add_argument("--ack-every", type=int, default=1, help="pushes per acknowledgement")
+    arguments = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    result: dict[str, float] = {"clients": arguments.clients}
+    for figure in arguments.figures.split(","):
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            RunningCluster(Path(directory), sessions=1, data=1) as cluster,
+        ):
+            (session,) = cluster.of("session")
+            crowd = Crowd(f"tcp://{session.address}", arguments.clients)
+            try:
+                if figure == "new":
+                    result |= measure_new(crowd, session)
+                elif figure == "idle":
+                    greet_all(crowd)
+                    result |= measure_idle(crowd, session, arguments.seconds)
+                else:
+                    greet_all(crowd)
+                    every = arguments.ack_every
+                    result |= measure_fan_out(crowd, session, cluster.url, ack_every=every)
+            finally:
+                crowd.close()
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
