@@ -45,6 +45,12 @@ class Limits:
     seconds_max: Final = 86_400
     # A sender splits a snapshot into parts of about this size, so that each fits into a frame.
     part_bytes_max: Final = 256 << 10
+    # Of one subscription, a session keeps so many deltas unacknowledged, and no further one while
+    # their bodies have so many bytes. The client acknowledges before half of either is used up.
+    pushes_in_flight_max: Final = 8
+    push_window_bytes: Final = 256 << 10
+    pushes_gathered_max: Final = 4
+    push_bytes_gathered_max: Final = 64 << 10
     # A change up to this size is sent inside its hint, which saves the follower a round trip.
     inline_change_bytes_max: Final = 4 << 10
     # An entry of meta's log or a chunk of its snapshot; with its envelope far below a frame.

@@ -48,7 +48,7 @@ def an_unacknowledged_push_is_replaced_by_the_list() -> list[Patch]:
     def tick(self: Pusher, now: float) -> list[Effect]:
         for subscriber in list(self._unprobed):
             if now - subscriber.sent_at >= self._config.push_retry_seconds:
-                subscriber.in_flight = subscriber.client_version = subscriber.evaluated = None
+                subscriber.start_anew()
                 self._to_check[subscriber] = None
         return _tick_pusher(self, now)
 
@@ -59,8 +59,8 @@ def any_acknowledgement_counts() -> list[Patch]:
     """An acknowledgement that does not match the push in flight is ignored."""
 
     def on_push_ack(self: Pusher, subscriber: Subscriber, ack: PushAck) -> None:
-        if subscriber.in_flight is not None:
-            subscriber.in_flight = min(subscriber.in_flight, ack.version)
+        if subscriber.in_flight:
+            subscriber.in_flight = ((min(subscriber.in_flight[0][0], ack.version), 0),)
         _on_push_ack(self, subscriber, ack)
 
     return [(Pusher, "on_push_ack", on_push_ack)]

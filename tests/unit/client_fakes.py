@@ -10,7 +10,7 @@ from zreg.effects import Effect, Emit, Link, Local, Log, PeerLost, PeerUp, Send
 from zreg.model import ZERO, DataInfoId, Incarnation, Publisher, Removal, Scope, Version
 from zreg.primitives.mirror import Difference
 from zreg.wire.messages import Message
-from zreg.wire.records.client_messages import Hello, Push, PushAck, Welcome
+from zreg.wire.records.client_messages import CAPABILITIES, Hello, Push, PushAck, Welcome
 from zreg.wire.records.common_messages import Accepted
 
 ME = b"m" * 16
@@ -22,7 +22,7 @@ CLUSTER, OTHER_CLUSTER = b"c" * 16, b"o" * 16
 SESSION = Incarnation(3, "s1")
 V1, V2 = Version(1, 1), Version(1, 2)
 CONFIG = Config(zone="z", data_center="d", request_retry_seconds=1.0)
-HELLO = Hello(1, ME, "app", "z", "d", LIBRARY)
+HELLO = Hello(1, ME, "app", "z", "d", LIBRARY, CAPABILITIES)
 WELCOME = Welcome(1, SESSION, CLUSTER, 3.0, 1.0)
 
 

@@ -25,14 +25,20 @@ from zreg.model import ZERO, Cause, Publisher, Scope, Version
 from zreg.primitives.digest import view_digest
 from zreg.primitives.ring import bucket_of, bucket_topic
 from zreg.wire.messages import PROTOCOL_VERSION
-from zreg.wire.records.client_messages import Publish, Subscribe, Unpublish, Welcome
+from zreg.wire.records.client_messages import (
+    CAPABILITIES,
+    Publish,
+    Subscribe,
+    Unpublish,
+    Welcome,
+)
 from zreg.wire.records.common_messages import Accepted, Refused
 from zreg.wire.records.data_messages import FetchChanges, PublishDatum, UnpublishDatum
 
 THREE, FOUR = make_publisher(3), make_publisher(4)
 GLOBAL = Scope.GLOBAL
 GRACE = CONFIG.disconnect_grace_seconds
-WELCOME = Welcome(PROTOCOL_VERSION, S1, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",))
+WELCOME = Welcome(PROTOCOL_VERSION, S1, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",), CAPABILITIES)
 LISTEN, UNLISTEN = (kind(Link.CHANGES, bucket_topic(bucket_of(PAY))) for kind in (Listen, Unlisten))
 
 

@@ -768,7 +768,7 @@ def test_the_cluster_and_the_session_are_named_to_clients_as_they_are_now() -> N
     session.join(membership, S1_AGAIN)
 
     hello = Hello(PROTOCOL_VERSION, ALICE_ID)
-    welcome = Welcome(PROTOCOL_VERSION, S1_AGAIN, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",))
+    welcome = Welcome(PROTOCOL_VERSION, S1_AGAIN, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",), 1)
     assert session.says(ALICE, hello) == to_client(ALICE, welcome)
 
 

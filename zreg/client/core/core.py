@@ -42,7 +42,15 @@ from zreg.effects import (
 )
 from zreg.errors import LimitError, NotPrimaryError, NotReadyError, SessionGoneError
 from zreg.wire.messages import PROTOCOL_VERSION, Message
-from zreg.wire.records.client_messages import Bye, Hello, Push, ReplayDone, Welcome, WhoAreYou
+from zreg.wire.records.client_messages import (
+    CAPABILITIES,
+    Bye,
+    Hello,
+    Push,
+    ReplayDone,
+    Welcome,
+    WhoAreYou,
+)
 from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
 from zreg.wire.records.data_messages import DatumsListed
 from zreg.wire.records.membership_messages import MembershipReply
@@ -62,7 +70,8 @@ class ClientCore:
     def __init__(
         self, config: Config, *, client_id: bytes, addresses: Sequence[str], app: str, rng: "Random"
     ) -> None:
-        hello = Hello(PROTOCOL_VERSION, client_id, app, config.zone, config.data_center, LIBRARY)
+        labels = app, config.zone, config.data_center, LIBRARY
+        hello = Hello(PROTOCOL_VERSION, client_id, *labels, CAPABILITIES)
         self._conversation = Conversation(config.request_retry_seconds)
         self._connection = SessionConnection(
             config, self._conversation, hello=hello, addresses=addresses, rng=rng
@@ -128,9 +137,11 @@ class ClientCore:
             return ()
         effects = self._questions.drop_late(now)
         effects += self._connection.tick(now)
+        ping = self._connection.ping_if_due(now)
         if self._connection.phase is Phase.OPEN:
             effects += self._conversation.send_due(now)
-        return effects + self._connection.ping_if_due(now)
+            effects += self._subscriptions.acknowledge(now, is_due=bool(ping))
+        return effects + ping
 
     def settle(self, now: float) -> Sequence[Effect]:  # noqa: ARG002 -- part of the interface
         """Return nothing: the reactor joins what a turn sends, there is nothing else to join."""
@@ -143,7 +154,8 @@ class ClientCore:
             return None
         due_at = connection.next_tick_at()
         if connection.phase is Phase.OPEN:
-            due_at = min(due_at, self._conversation.next_retry_at)
+            retry_at, ack_at = self._conversation.next_retry_at, self._subscriptions.next_ack_at()
+            due_at = min(due_at, retry_at, ack_at)
         deadline_at = self._questions.next_deadline_at()
         return due_at if deadline_at is None else min(due_at, deadline_at)
 
@@ -233,7 +245,7 @@ class ClientCore:
         return [
             *self._connection.on_welcome(welcome, now),
             *self._publications.replay(now),
-            *self._subscriptions.replay(welcome.cluster_id, now),
+            *self._subscriptions.replay(welcome, now),
             self._conversation.send(ReplayDone(), now),
             *self._questions.replay(now),
         ]

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from zreg.client.core.commands import AddSubscription, Event, SubscriptionRefused, ViewChanged
 from zreg.client.core.conversation import Conversation, Requester
+from zreg.client.core.gathered_acks import GatheredAcks
 from zreg.client.core.snapshot_parts import SnapshotParts
 from zreg.effects import Effect, Emit
 from zreg.model import ZERO, DataInfoId, Scope
 from zreg.primitives.digest import UNSURE_DIGEST, view_digest
 from zreg.primitives.mirror import PUBLISHERS, Difference, Mirror, Verdict
 from zreg.wire.messages import WireMessage
-from zreg.wire.records.client_messages import Push, PushAck, Subscribe, Unsubscribe
+from zreg.wire.records.client_messages import Push, PushAck, Subscribe, Unsubscribe, Welcome
 from zreg.wire.records.common_messages import Refused
 
 
@@ -20,9 +21,13 @@ class SubscriptionRecord(Requester):
     The view is *foreign* while the client is connected to another cluster than the one that the
     view came from: versions of two clusters cannot be compared, so only a snapshot replaces it. The
     view is *confirmed* once the present session has answered that it is current.
+
+    After a push that did not fit, the record takes no delta until the snapshot comes that it asked
+    for: those that were already on their way do not fit either.
     """
 
     __slots__ = (
+        "_awaits_snapshot",
         "_cluster_id",
         "_has_new_confirmation",
         "_is_confirmed",
@@ -51,7 +56,7 @@ class SubscriptionRecord(Requester):
         """Start with a session of this cluster; drop the parts that the previous one sent."""
         self._cluster_id = cluster_id
         self._is_foreign = self.mirror.is_known and self._view_cluster_id != cluster_id
-        self._is_confirmed = False
+        self._is_confirmed = self._awaits_snapshot = False
         self._parts.clear()
 
     def message(self, request_id: int) -> WireMessage:
@@ -68,6 +73,8 @@ class SubscriptionRecord(Requester):
         """Apply a push and return its acknowledgement; None before the last part."""
         if push.source_version is None:
             return self._on_part(push)
+        if self._awaits_snapshot:
+            return None
         verdict = Verdict.FETCH
         if not self._is_foreign:
             verdict = self.mirror.hint(
@@ -106,10 +113,16 @@ class SubscriptionRecord(Requester):
         self._view_cluster_id = self._cluster_id
         self._is_foreign = False
         self._note_confirmed(is_current=is_taken)
+        self._awaits_snapshot = False
+        return self.acknowledgement()
+
+    def acknowledgement(self) -> PushAck:
+        """Return the acknowledgement of all pushes so far."""
         return PushAck(self.data_info_id, self.scope, self.mirror.version)
 
     def _ack(self, *, is_current: bool) -> PushAck:
         self._note_confirmed(is_current=is_current)
+        self._awaits_snapshot = not is_current
         return PushAck(
             self.data_info_id, self.scope, self.mirror.version, needs_snapshot=not is_current
         )
@@ -132,6 +145,7 @@ class DesiredSubscriptions:
         self._cluster_id = b""
         self._records: dict[tuple[DataInfoId, Scope], SubscriptionRecord] = {}
         self._feeds: dict[int, SubscriptionRecord] = {}
+        self._acks: GatheredAcks[SubscriptionRecord] = GatheredAcks()
 
     def __len__(self) -> int:
         """Return how many views are followed."""
@@ -163,28 +177,45 @@ class DesiredSubscriptions:
             return ()
         del self._records[record.data_info_id, record.scope]
         self._conversation.cancel(record)
+        self._acks.drop(record)
         if not self._conversation.is_open:
             return ()
         return self._unsubscribe(record.data_info_id, record.scope, now)
 
-    def replay(self, cluster_id: bytes, now: float) -> list[Effect]:
-        """Subscribe to all views at a session of this cluster."""
-        self._cluster_id = cluster_id
+    def replay(self, welcome: Welcome, now: float) -> list[Effect]:
+        """Subscribe to all views at the session that has welcomed the client."""
+        self._cluster_id = welcome.cluster_id
+        self._acks.begin(welcome)
         effects: list[Effect] = []
         for record in self._records.values():
-            record.begin_connection(cluster_id)
+            record.begin_connection(welcome.cluster_id)
             effects += self._conversation.request(record, now)
         return effects
 
     def on_push(self, push: Push, now: float) -> Sequence[Effect]:
-        """Apply a push, acknowledge it, and tell the feeds what it changed."""
+        """Apply a push, tell the feeds what it changed, and acknowledge it, perhaps later."""
         record = self._records.get((push.data_info_id, push.scope))
         if record is None:
             return self._unsubscribe(push.data_info_id, push.scope, now)
         ack = record.on_push(push)
         if ack is None:
             return ()
-        return [self._conversation.send(ack, now), *map(Emit, record.take_events())]
+        events = map(Emit, record.take_events())
+        if not ack.needs_snapshot and self._acks.may_wait(record, push, now):
+            return list(events)
+        self._acks.drop(record)
+        return [self._conversation.send(ack, now), *events]
+
+    def acknowledge(self, now: float, *, is_due: bool) -> list[Effect]:
+        """Acknowledge all that waits, if one has waited long enough or something leaves anyway."""
+        if not is_due and now < self._acks.next_due_at():
+            return []
+        records = self._acks.take_all()
+        return [self._conversation.send(record.acknowledgement(), now) for record in records]
+
+    def next_ack_at(self) -> float:
+        """Return when the next acknowledgement is due; infinity if none waits."""
+        return self._acks.next_due_at()
 
     def on_refused(
         self, record: SubscriptionRecord, refused: Refused, *, is_final: bool

@@ -25,6 +25,7 @@ from zreg.session.upstream.registered.registrations import Registrations
 from zreg.wire.envelope import version_detail
 from zreg.wire.messages import PROTOCOL_VERSION, Message
 from zreg.wire.records.client_messages import (
+    CAPABILITIES,
     Bye,
     Hello,
     Moving,
@@ -276,4 +277,5 @@ def _welcome(cluster_member: ClusterMember, config: Config) -> Welcome:
         config.lease_seconds,
         config.ping_seconds,
         tuple(sessions[:_SESSIONS_MAX]),
+        CAPABILITIES,
     )

@@ -8,12 +8,12 @@ import math
 from collections import deque
 from typing import Final
 
-from zreg.config import Config
+from zreg.config import Config, Limits
 from zreg.effects import Peer
 from zreg.model import Cause, DataInfoId, Scope
 from zreg.primitives.timing.deadlines import Deadlines
 from zreg.primitives.timing.lease import LeaseTable
-from zreg.wire.records.client_messages import Hello
+from zreg.wire.records.client_messages import Capability, Hello
 
 # When more connections than this close within a second, and clients come back meanwhile, then the
 # network was cut and the clients live: the rest of them gets more time.
@@ -43,6 +43,7 @@ class Client:
         "is_moving",
         "peer",
         "publisher_ids",
+        "pushes_max",
         "subscription_keys",
         "unreplayed_publisher_ids",
         "unreplayed_subscription_keys",
@@ -57,6 +58,8 @@ class Client:
         self.grace_seconds = 0.0
         # It said that it goes to another session, or this session sent it there.
         self.is_moving = False
+        # How many pushes of one subscription it takes without an acknowledgement.
+        self.pushes_max = 1
         # When its lease was renewed last: once a turn, however many messages it sends.
         self.heard_at = -1.0
         # Dicts keep the order, so the effects for each entry come in a defined one.
@@ -142,6 +145,8 @@ class ClientTable:
         client.closed_at = None
         client.is_moving = False
         self._reopen(client.client_id)
+        is_gathering = hello.capabilities & Capability.GATHERED_ACKS
+        client.pushes_max = Limits.pushes_in_flight_max if is_gathering else 1
         client.app = hello.app
         client.zone = hello.zone or self._config.zone
         client.data_center = hello.data_center or self._config.data_center

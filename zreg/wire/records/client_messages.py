@@ -1,6 +1,7 @@
 """Records that a client and its session send to each other."""
 
-from typing import Annotated
+import enum
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -30,6 +31,22 @@ from zreg.wire.records.fields import (
 )
 
 
+class Capability(enum.IntFlag):
+    """What an end of a client's connection can do beyond the first version of the protocol.
+
+    A receiver ignores the bits that it does not know.
+    """
+
+    # Client: it takes several pushes in flight, and after a push that did not fit it is silent
+    # until a snapshot comes. Session: it keeps several pushes in flight, so acknowledgements may
+    # be gathered.
+    GATHERED_ACKS = 1
+
+
+# What this version of zreg can do, as a client and as a session.
+CAPABILITIES: Final = Capability.GATHERED_ACKS
+
+
 class Hello(Message, tag=1, frozen=True, array_like=True, gc=False):
     """Client to session, first record of a connection: identifies the client.
 
@@ -43,6 +60,7 @@ class Hello(Message, tag=1, frozen=True, array_like=True, gc=False):
     zone: Label = ""
     data_center: Label = ""
     library: Label = ""
+    capabilities: Count = 0
 
 
 class Welcome(Message, tag=2, frozen=True, array_like=True, gc=False):
@@ -57,6 +75,7 @@ class Welcome(Message, tag=2, frozen=True, array_like=True, gc=False):
     lease_seconds: Seconds
     ping_seconds: Seconds
     sessions: Annotated[tuple[Address, ...], Meta(max_length=64)] = ()
+    capabilities: Count = 0
 
 
 class Publish(Message, tag=3, frozen=True, array_like=True, gc=False):
@@ -135,10 +154,16 @@ class Push(Message, tag=10, frozen=True, array_like=True, gc=False):
     is_reset: bool = False
 
 
+def body_bytes(push: Push) -> int:
+    """Return the size of the bodies in a push, by which both ends count what is in flight."""
+    return sum(len(publisher.body) for publisher in push.publishers)
+
+
 class PushAck(Message, tag=11, frozen=True, array_like=True, gc=False):
     """Client to session, answer to `Push`: the client's view is at `version` now.
 
-    `needs_snapshot`: the push did not fit the view, so the session sends a snapshot next.
+    It confirms all earlier pushes as well. `needs_snapshot`: the push did not fit the view, so the
+    session sends a snapshot next.
     """
 
     data_info_id: CheckedDatumName

@@ -1,9 +1,9 @@
-"""Pushes to subscribers: one push in flight for each, then the newest state.
+"""Pushes to subscribers: a few in flight for each, then the newest state.
 
-While a push is in flight, later changes only move the mirror. So a slow subscriber costs one push,
-however much changes meanwhile. A push is in flight until the client acknowledges it, however late,
-or subscribes again: its connection keeps order and loses nothing while it stands, so no push is
-sent twice.
+A subscriber has a window of pushes in flight. While it is full, later changes only move the mirror,
+and the next push joins them. So a slow subscriber costs one window, however much changes meanwhile.
+A push is in flight until the client acknowledges it or a later one, however late, or subscribes
+again: its connection keeps order and loses nothing while it stands, so no push is sent twice.
 """
 
 from itertools import takewhile
@@ -17,14 +17,15 @@ from zreg.session.clients.pushes.push_messages import PushMessages, current_push
 from zreg.session.clients.pushes.subscriber import Subscriber
 from zreg.session.clients.pushes.view_digests import ViewDigests
 from zreg.session.upstream.followed.followed_datum import FollowedDatum
-from zreg.wire.records.client_messages import PushAck
+from zreg.wire.records.client_messages import PushAck, body_bytes
 
 
 class Pusher:
     """All subscribers of a session, and their pushes in flight.
 
-    Invariants: `_unprobed` holds the subscribers with a push in flight whose client was not probed
-    since, oldest push first. Of those without one, `_to_check` holds all whose state may be behind.
+    Invariants: `_unprobed` holds the subscribers with pushes in flight whose client was not probed
+    since the newest of them, the longest silent first. Of those whose window is not full,
+    `_to_check` holds all whose state may be behind.
     """
 
     def __init__(self, config: Config) -> None:
@@ -76,22 +77,25 @@ class Pusher:
         self._view_digests.forget(name)
 
     def on_push_ack(self, subscriber: Subscriber, ack: PushAck) -> None:
-        """End the push in flight; what changed meanwhile is pushed when the turn ends.
+        """End the pushes that it confirms; what changed meanwhile is pushed when the turn ends.
 
-        The acknowledgement of an earlier push is ignored: the subscriber has started anew since.
+        The acknowledgement of a push before those in flight is ignored: the subscriber has started
+        anew since.
         """
         in_flight = subscriber.in_flight
-        if in_flight is None or (ack.version < in_flight and not ack.needs_snapshot):
+        if not in_flight or (ack.version < in_flight[0][0] and not ack.needs_snapshot):
             return
-        subscriber.client_version = subscriber.evaluated = None
-        subscriber.is_reset = False
-        if ack.version > in_flight:
+        newest = in_flight[-1][0]
+        if ack.needs_snapshot or ack.version > newest:
+            subscriber.start_anew()
+        else:
+            subscriber.acknowledge(ack.version)
+        if ack.version > newest:
             # The client's last session had a newer copy than this one; the primary has to judge.
             subscriber.claim = (ack.version, UNSURE_DIGEST)
-        elif not ack.needs_snapshot:
-            subscriber.client_version = subscriber.evaluated = ack.version
-        subscriber.in_flight = None
-        self._unprobed.pop(subscriber, None)
+        if not subscriber.in_flight:
+            self._unprobed.pop(subscriber, None)
+            subscriber.is_reset = False
         self._to_check[subscriber] = None
 
     # --- pushing ------------------------------------------------------------------------------
@@ -99,7 +103,7 @@ class Pusher:
     def wake(self, followed: FollowedDatum) -> None:
         """Look at the subscribers of a datum when the turn ends: its mirror has moved."""
         for subscriber in self._by_datum.get(followed.name, ()):
-            if subscriber.in_flight is None:
+            if not subscriber.is_window_full:
                 self._to_check[subscriber] = None
 
     def hold_claim(self, subscriber: Subscriber) -> None:
@@ -117,7 +121,7 @@ class Pusher:
         return held
 
     def settle(self, now: float) -> list[Effect]:
-        """Push to each subscriber that is behind and has no push in flight."""
+        """Push to each subscriber that is behind and whose window has room."""
         effects: list[Effect] = []
         for subscriber in self._to_check:
             effects += self._next_push(subscriber, now)
@@ -128,7 +132,7 @@ class Pusher:
     def _next_push(self, subscriber: Subscriber, now: float) -> list[Effect]:
         mirror = subscriber.followed.mirror
         peer = subscriber.client.peer
-        if not mirror.is_known or peer is None or subscriber.in_flight is not None:
+        if not mirror.is_known or peer is None or subscriber.is_window_full:
             return []
         if subscriber.is_unsure and not mirror.is_unsure:
             subscriber.client_version = subscriber.evaluated = None
@@ -148,9 +152,11 @@ class Pusher:
             subscriber.evaluated = mirror.version
             return []
         if messages[-1].source_version is None:
-            subscriber.is_unsure = mirror.is_unsure
-        subscriber.in_flight = mirror.version
+            subscriber.is_unsure, subscriber.is_filling = mirror.is_unsure, True
+        subscriber.client_version = subscriber.evaluated = version = mirror.version
+        subscriber.in_flight += ((version, body_bytes(messages[-1])),)
         subscriber.sent_at = now
+        self._unprobed.pop(subscriber, None)
         self._unprobed[subscriber] = None
         self.push_count += 1
         return [Send(Link.CLIENTS, peer, message) for message in messages]

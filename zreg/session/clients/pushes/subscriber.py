@@ -1,5 +1,6 @@
 """One client's subscription to one datum, and which publishers it can see."""
 
+from zreg.config import Limits
 from zreg.model import Publisher, Scope, Version
 from zreg.session.clients.client_table import Client
 from zreg.session.upstream.followed.followed_datum import FollowedDatum
@@ -12,8 +13,9 @@ Visibility = tuple[Scope, str, str]
 class Subscriber:
     """One client's subscription to one datum, and how far the client's copy is.
 
-    Invariant: `client_version` and `evaluated` are None together: then the client has nothing that
-    a delta could start from, and gets a snapshot.
+    Invariants: `client_version` and `evaluated` are None together: then the client has nothing
+    that a delta could start from, and gets a snapshot. Nothing is sent after a snapshot until the
+    client has acknowledged it.
     """
 
     __slots__ = (
@@ -25,6 +27,7 @@ class Subscriber:
         "in_flight",
         "is_claim_held",
         "is_current",
+        "is_filling",
         "is_reset",
         "is_unsure",
         "request_id",
@@ -38,16 +41,19 @@ class Subscriber:
         # Of the Subscribe that began it.
         self.request_id = 0
         self.visibility = _visibility(scope, client)
-        # The version that the client has acknowledged, and the version up to which all changes were
-        # looked at for it: higher if the changes between are out of its scope.
+        # The version that the client has when it has taken all that was sent, and the version up to
+        # which all changes were looked at for it: higher if the changes between are out of scope.
         self.client_version: Version | None = None
         self.evaluated: Version | None = None
         # Version and digest of the view that the client says it has; judged at the next push.
         self.claim: tuple[Version, int] | None = None
         # The claim is of an epoch that this session has not seen, so the primary was not asked yet.
         self.is_claim_held = False
-        # The version of the push under way; None if there is none.
-        self.in_flight: Version | None = None
+        # Of each push that is not acknowledged, the oldest first: version, and bytes of the bodies.
+        self.in_flight: tuple[tuple[Version, int], ...] = ()
+        # A snapshot is among them.
+        self.is_filling = False
+        # When the newest push was sent.
         self.sent_at = 0.0
         # The client's version is above that of all primaries: it has to start again.
         self.is_reset = False
@@ -55,6 +61,27 @@ class Subscriber:
         self.is_current = False
         # The client's copy was merged from a partial snapshot: send the whole once there is one.
         self.is_unsure = False
+
+    @property
+    def is_window_full(self) -> bool:
+        """Whether the next push has to wait until the client has acknowledged one."""
+        in_flight = self.in_flight
+        if not in_flight:
+            return False
+        if self.is_filling or len(in_flight) >= self.client.pushes_max:
+            return True
+        return sum(size for _, size in in_flight) >= Limits.push_window_bytes
+
+    def acknowledge(self, version: Version) -> None:
+        """End the pushes up to a version: an acknowledgement holds for the earlier ones too."""
+        self.in_flight = tuple(push for push in self.in_flight if push[0] > version)
+        self.is_filling = self.is_filling and bool(self.in_flight)
+
+    def start_anew(self) -> None:
+        """Note that nothing is known of the client's copy: it gets a snapshot next."""
+        self.in_flight = ()
+        self.client_version = self.evaluated = None
+        self.is_filling = self.is_reset = False
 
 
 def _visibility(scope: Scope, client: Client) -> Visibility:
