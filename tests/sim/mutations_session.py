@@ -55,6 +55,11 @@ def an_unacknowledged_push_is_replaced_by_the_list() -> list[Patch]:
     return [(Pusher, "tick", tick)]
 
 
+def a_window_never_fills() -> list[Patch]:
+    """A subscriber that does not acknowledge costs one window of pushes."""
+    return [(Subscriber, "is_window_full", property(lambda _: False))]
+
+
 def any_acknowledgement_counts() -> list[Patch]:
     """An acknowledgement that does not match the push in flight is ignored."""
 

@@ -83,7 +83,10 @@ SECTION_11: dict[Mutation, Scenario] = {
         session_promises.test_a_data_node_that_answers_late_accepts_everything_and_gets_each_request_once
     ),
     session.an_unacknowledged_push_is_replaced_by_the_list: (
-        session_promises.test_a_subscriber_that_acknowledges_late_gets_one_change_for_each_acknowledgement
+        session_promises.test_a_subscriber_that_acknowledges_late_gets_one_window_of_changes_at_a_time
+    ),
+    session.a_window_never_fills: (
+        session_promises.test_a_subscriber_that_acknowledges_late_gets_one_window_of_changes_at_a_time
     ),
     session.any_acknowledgement_counts: (
         session_promises.test_an_acknowledgement_that_names_another_push_ends_none

@@ -44,6 +44,8 @@ class Point(NamedTuple):
 POINTS: Final = (
     Point(Limits, "publishers_per_record_max", 1),
     Point(Limits, "removals_per_record_max", 1),
+    Point(Limits, "pushes_in_flight_max", 1),
+    Point(Limits, "pushes_gathered_max", 2),
     Point(simulation, "MESSAGES_MAX", 1),
     Point(data_core, "_SLICE", 1),
     Point(data_core, "_SWEEP_SECONDS", 0.2),

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 REST_SECONDS: Final = 3.0
 SETTLE_SECONDS_MAX: Final = 30.0
+# After which all clients have acknowledged what they were sent: they gather for half a second.
+ACK_SECONDS: Final = 0.6
 
 
 class LargeLife:
@@ -103,7 +105,7 @@ class LargeLife:
             for number in range(1, self.session_count + 1):
                 self.cluster.sim.drop(client, f"session-{number}")
 
-        self._span("reconnecting", touched, drop, 0.5)
+        self._span("reconnecting", touched, drop)
 
     def _held_by(self, clients: list[str]) -> Touched:
         """Return what is touched when clients connect again, perhaps to another session."""
@@ -156,9 +158,12 @@ class LargeLife:
     # --- checks -------------------------------------------------------------------------------
 
     def _span(
-        self, what: str, touched: Touched, change: Callable[[], None], seconds: float = 0.1
+        self, what: str, touched: Touched, change: Callable[[], None], seconds: float = ACK_SECONDS
     ) -> None:
-        """Make a change, wait until all views show it and `seconds` more, and check the work."""
+        """Make a change, wait until all views show it and `seconds` more, and check the work.
+
+        The clients' acknowledgements belong to the change, so they have to leave meanwhile.
+        """
         sim = self.cluster.sim
         before, began_at = sim.work.copy(), sim.now
         change()
