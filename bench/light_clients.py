@@ -25,13 +25,22 @@ from typing import Any, Final
 import zmq
 
 import zreg
+from zreg.config import Limits
 from zreg.model import Scope, data_info_id
 from zreg.reactor.sockets import socket_options
 from zreg.testing.processes import NodeProcess, RunningCluster
 from zreg.wire.codec import decode_frame, encode_frames
 from zreg.wire.envelope import Envelope
 from zreg.wire.messages import PROTOCOL_VERSION, Message
-from zreg.wire.records.client_messages import Hello, Publish, Push, PushAck, Subscribe, Welcome
+from zreg.wire.records.client_messages import (
+    CAPABILITIES,
+    Hello,
+    Publish,
+    Push,
+    PushAck,
+    Subscribe,
+    Welcome,
+)
 from zreg.wire.records.common_messages import Accepted, Ping
 
 CLUSTER: Final = "zreg"
@@ -39,7 +48,9 @@ SERVICE: Final = "fan-out"
 PING_SECONDS: Final = 1.0
 # With more sockets a context needs more I/O threads to keep up than a client has.
 CLIENTS_PER_CONTEXT: Final = 2000
-CHANGES: Final = 20
+CHANGES: Final = 40
+# Between two changes, so that each is measured by itself.
+PAUSE_SECONDS: Final = 0.05
 
 
 class LightClient:
@@ -70,7 +81,8 @@ class LightClient:
 class Crowd:
     """Many light clients on one thread, woken by one epoll."""
 
-    def __init__(self, address: str, count: int) -> None:
+    def __init__(self, address: str, count: int, capabilities: int = CAPABILITIES) -> None:
+        self.capabilities = capabilities
         header = Envelope(CLUSTER).header(0)
         contexts = -(-count // CLIENTS_PER_CONTEXT)
         self._contexts: list[zmq.Context[Any]] = [zmq.Context() for _ in range(contexts)]
@@ -100,6 +112,10 @@ class Crowd:
         """Send records; the next `turn` looks for input that the send may have swallowed."""
         client.send(*records)
         self._used[client] = None
+
+    def hello(self, client: LightClient) -> Hello:
+        """Return the first record of a client."""
+        return Hello(PROTOCOL_VERSION, client.client_id, capabilities=self.capabilities)
 
     def start_pings(self) -> None:
         """Ping with each client once a second, evenly spread."""
@@ -137,7 +153,7 @@ def processor_seconds(node: NodeProcess) -> float:
 def greet_all(crowd: Crowd) -> None:
     """Have every client greeted."""
     for client in crowd.clients:
-        crowd.send(client, Hello(PROTOCOL_VERSION, client.client_id, "bench"))
+        crowd.send(client, crowd.hello(client))
     crowd.wait_for(Welcome, len(crowd.clients))
 
 
@@ -161,7 +177,7 @@ def measure_new(crowd: Crowd, session: NodeProcess) -> dict[str, float]:
     """Return what the session takes for a client that connects, greets and publishes once."""
     began_at, before = time.monotonic(), processor_seconds(session)
     for client in crowd.clients:
-        crowd.send(client, Hello(PROTOCOL_VERSION, client.client_id, "bench"))
+        crowd.send(client, crowd.hello(client))
     missing = len(crowd.clients)
     while missing:
         assert time.monotonic() < began_at + 120, f"{missing} clients are not registered"
@@ -177,44 +193,63 @@ def measure_new(crowd: Crowd, session: NodeProcess) -> dict[str, float]:
     }
 
 
+class Acknowledging:
+    """The subscriptions of a crowd to one id, acknowledged as `zreg.Client` does."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
+        self._name = data_info_id(SERVICE)
+        self._gathered_max = Limits.pushes_gathered_max if crowd.capabilities else 1
+        self._gathered = dict.fromkeys(crowd.clients, 0)
+
+    def subscribe(self) -> None:
+        """Let every client subscribe."""
+        for client in self._crowd.clients:
+            self._crowd.send(client, Subscribe(1, self._name, Scope.GLOBAL))
+
+    def wait_for_all(self) -> None:
+        """Take turns until every client has had one more push."""
+        missing, until = len(self._crowd.clients), time.monotonic() + 60
+        while missing:
+            assert time.monotonic() < until, f"{missing} pushes are missing"
+            for client, record in self._crowd.turn():
+                if isinstance(record, Push):
+                    missing -= 1
+                    self._take(client, record)
+
+    def _take(self, client: LightClient, push: Push) -> None:
+        self._gathered[client] += 1
+        if push.source_version is None or self._gathered[client] >= self._gathered_max:
+            self._gathered[client] = 0
+            self._crowd.send(client, PushAck(self._name, Scope.GLOBAL, push.version))
+
+
 def measure_fan_out(
-    crowd: Crowd, session: NodeProcess, url: str, *, ack_every: int
+    crowd: Crowd, session: NodeProcess, cluster: RunningCluster
 ) -> dict[str, float]:
     """Return how long the last client waits for a change, and what a push takes of the session."""
-    name = data_info_id(SERVICE)
+    subscriptions = Acknowledging(crowd)
     taken: list[float] = []
-    with zreg.Client(url) as publisher:
+    with zreg.Client(cluster.url) as publisher:
         publication = publisher.publish(SERVICE, "first").wait_registered()
-        for client in crowd.clients:
-            crowd.send(client, Subscribe(1, name, Scope.GLOBAL))
-        missing, unacknowledged = len(crowd.clients), dict.fromkeys(crowd.clients, 0)
-        before = 0.0
-        for number in range(CHANGES + 1):
+        subscriptions.subscribe()
+        subscriptions.wait_for_all()
+        turns_before = float(cluster.statistics(session.node_id)["turns"])
+        before = processor_seconds(session)
+        for number in range(CHANGES):
             began_at = time.monotonic()
-            if number:
-                publication.republish(f"value {number}")
-                missing = len(crowd.clients)
-            while missing:
-                assert time.monotonic() < began_at + 60, f"{missing} pushes are missing"
-                for client, record in crowd.turn():
-                    if not isinstance(record, Push):
-                        continue
-                    missing -= 1
-                    unacknowledged[client] += 1
-                    if record.source_version is None or unacknowledged[client] >= ack_every:
-                        unacknowledged[client] = 0
-                        crowd.send(client, PushAck(name, Scope.GLOBAL, record.version))
-            if not number:
-                before = processor_seconds(session)
-                continue
+            publication.republish(f"value {number}")
+            subscriptions.wait_for_all()
             taken.append(time.monotonic() - began_at)
-            pause_until = time.monotonic() + 0.1
+            pause_until = time.monotonic() + PAUSE_SECONDS
             while time.monotonic() < pause_until:
                 crowd.turn(0.01)
-    used = processor_seconds(session) - before
+        used = processor_seconds(session) - before
+        turns = float(cluster.statistics(session.node_id)["turns"]) - turns_before
     return {
         "fan_out_last_ms": round(1000 * statistics.median(taken), 1),
         "fan_out_session_us_per_push": round(1e6 * used / CHANGES / len(crowd.clients), 1),
+        "fan_out_session_turns_per_change": round(turns / CHANGES, 1),
     }
 
 
@@ -224,7 +259,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=5.0, help="of the figure idle")
     parser.add_argument("--figures", default="idle,new,fan-out")
-    parser.add_argument("--ack-every", type=int, default=1, help="pushes per acknowledgement")
+    parser.add_argument("--ack-each", action="store_true", help="acknowledge pushes one by one")
     arguments = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -235,7 +270,8 @@ def main() -> None:
             RunningCluster(Path(directory), sessions=1, data=1) as cluster,
         ):
             (session,) = cluster.of("session")
-            crowd = Crowd(f"tcp://{session.address}", arguments.clients)
+            capabilities = 0 if arguments.ack_each else CAPABILITIES
+            crowd = Crowd(f"tcp://{session.address}", arguments.clients, capabilities)
             try:
                 if figure == "new":
                     result |= measure_new(crowd, session)
@@ -244,8 +280,7 @@ def main() -> None:
                     result |= measure_idle(crowd, session, arguments.seconds)
                 else:
                     greet_all(crowd)
-                    every = arguments.ack_every
-                    result |= measure_fan_out(crowd, session, cluster.url, ack_every=every)
+                    result |= measure_fan_out(crowd, session, cluster)
             finally:
                 crowd.close()
     print(json.dumps(result))
