@@ -1,13 +1,27 @@
 """The pushes that bring a subscriber from its version to the present one: a delta or a snapshot."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from zreg.model import Change, Publisher, Removal, Version
 from zreg.primitives.mirror import absent
 from zreg.session.clients.pushes.subscriber import Subscriber, Visibility, sees
 from zreg.session.upstream.followed.followed_datum import FollowedDatum, Step
 from zreg.wire.parts import fit_one_record, in_parts
-from zreg.wire.records.client_messages import Push
+from zreg.wire.records.client_messages import Push, body_bytes
+
+
+class MadePush(NamedTuple):
+    """A push as it is sent: one message, or the parts of a snapshot; none if nothing is visible."""
+
+    messages: list[Push]
+    # What it takes of the window: the bytes of the bodies in its last message.
+    size: int
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether it replaces the client's view, and does not start from it."""
+        return self.messages[-1].source_version is None
 
 
 class PushMessages:
@@ -15,33 +29,35 @@ class PushMessages:
 
     def __init__(self) -> None:
         self._made: dict[
-            tuple[str, Visibility, Version | None, Version | None, bool], list[Push]
+            tuple[str, Visibility, Version | None, Version | None, bool], MadePush
         ] = {}
 
     def clear(self) -> None:
         """Forget all pushes when the turn ends: in the next one the datums may have changed."""
         self._made.clear()
 
-    def for_subscriber(self, subscriber: Subscriber) -> list[Push]:
+    def for_subscriber(self, subscriber: Subscriber) -> MadePush:
         """Return what a subscriber has to be sent; empty if it can see nothing of what changed."""
         name = subscriber.followed.name
         start, evaluated = subscriber.client_version, subscriber.evaluated
         key = (name, subscriber.visibility, start, evaluated, subscriber.is_reset)
-        messages = self._made.get(key)
-        if messages is None:
+        made = self._made.get(key)
+        if made is None:
+            messages = None
             if start is not None and evaluated is not None:
                 messages = _delta(subscriber.followed, subscriber.visibility, start, evaluated)
             if messages is None:
                 messages = _snapshot(subscriber)
-            self._made[key] = messages
-        return messages
+            size = body_bytes(messages[-1]) if messages else 0
+            made = self._made[key] = MadePush(messages, size)
+        return made
 
 
-def current_push(subscriber: Subscriber) -> Push:
+def current_push(subscriber: Subscriber) -> MadePush:
     """Return the push that tells a client that its view is up to date."""
     followed = subscriber.followed
     version = followed.mirror.version
-    return Push(followed.name, subscriber.visibility[0], version, version, ())
+    return MadePush([Push(followed.name, subscriber.visibility[0], version, version, ())], 0)
 
 
 def _snapshot(subscriber: Subscriber) -> list[Push]:

@@ -17,7 +17,7 @@ from zreg.session.clients.pushes.push_messages import PushMessages, current_push
 from zreg.session.clients.pushes.subscriber import Subscriber
 from zreg.session.clients.pushes.view_digests import ViewDigests
 from zreg.session.upstream.followed.followed_datum import FollowedDatum
-from zreg.wire.records.client_messages import PushAck, body_bytes
+from zreg.wire.records.client_messages import PushAck
 
 
 class Pusher:
@@ -124,7 +124,8 @@ class Pusher:
         """Push to each subscriber that is behind and whose window has room."""
         effects: list[Effect] = []
         for subscriber in self._to_check:
-            effects += self._next_push(subscriber, now)
+            if not subscriber.is_window_full:
+                effects += self._next_push(subscriber, now)
         self._to_check.clear()
         self._messages.clear()
         return effects
@@ -132,7 +133,7 @@ class Pusher:
     def _next_push(self, subscriber: Subscriber, now: float) -> list[Effect]:
         mirror = subscriber.followed.mirror
         peer = subscriber.client.peer
-        if not mirror.is_known or peer is None or subscriber.is_window_full:
+        if not mirror.is_known or peer is None:
             return []
         if subscriber.is_unsure and not mirror.is_unsure:
             subscriber.client_version = subscriber.evaluated = None
@@ -145,21 +146,17 @@ class Pusher:
             return []
         if subscriber.is_current:
             subscriber.is_current = False
-            messages = [current_push(subscriber)]
+            made = current_push(subscriber)
         else:
-            messages = self._messages.for_subscriber(subscriber)
-        if not messages:
+            made = self._messages.for_subscriber(subscriber)
+        if not made.messages:
             subscriber.evaluated = mirror.version
             return []
-        if messages[-1].source_version is None:
-            subscriber.is_unsure, subscriber.is_filling = mirror.is_unsure, True
-        subscriber.client_version = subscriber.evaluated = version = mirror.version
-        subscriber.in_flight += ((version, body_bytes(messages[-1])),)
-        subscriber.sent_at = now
+        subscriber.note_sent(made.size, now, is_snapshot=made.is_snapshot)
         self._unprobed.pop(subscriber, None)
         self._unprobed[subscriber] = None
         self.push_count += 1
-        return [Send(Link.CLIENTS, peer, message) for message in messages]
+        return [Send(Link.CLIENTS, peer, message) for message in made.messages]
 
     def _waits_for_primary(self, subscriber: Subscriber) -> bool:
         """Return whether only an answer of the primary can tell if a claim is true."""

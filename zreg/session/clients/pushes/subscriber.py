@@ -70,7 +70,19 @@ class Subscriber:
             return False
         if self.is_filling or len(in_flight) >= self.client.pushes_max:
             return True
-        return sum(size for _, size in in_flight) >= Limits.push_window_bytes
+        in_flight_bytes = 0
+        for _, size in in_flight:
+            in_flight_bytes += size
+        return in_flight_bytes >= Limits.push_window_bytes
+
+    def note_sent(self, size: int, now: float, *, is_snapshot: bool) -> None:
+        """Note a push that brings the client to the version of the mirror."""
+        mirror = self.followed.mirror
+        if is_snapshot:
+            self.is_unsure, self.is_filling = mirror.is_unsure, True
+        self.client_version = self.evaluated = mirror.version
+        self.in_flight += ((mirror.version, size),)
+        self.sent_at = now
 
     def acknowledge(self, version: Version) -> None:
         """End the pushes up to a version: an acknowledgement holds for the earlier ones too."""
