@@ -4,9 +4,10 @@ Calls of the API leave commands in the outgoing queue and wake the loop once per
 the core arrive on the loop's thread, change the publications and subscriptions under the lock, and
 wake the threads that wait. Callbacks run on the dispatcher's thread, so they may call the API.
 
-No code of the user runs on the loop's thread or under the lock: it could take seconds, raise
-anything, or wait for the client itself. Log lines are written by `BackgroundLog`, and the reactor
-looks names up on threads of their own.
+No code of the user runs under the lock, nor on the loop's thread, except callbacks that the program
+declares quick (`InlineCallbacks`): it could take seconds, raise anything, or wait for the client
+itself. Log lines are written by `BackgroundLog`, and the reactor looks names up on threads of their
+own.
 """
 
 import itertools
@@ -41,6 +42,7 @@ from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
 from zreg.client.runtime.threads.client_node import ClientNode
 from zreg.client.runtime.threads.core_thread import CoreThread, is_core_thread
 from zreg.client.runtime.threads.dispatcher import Dispatcher
+from zreg.client.runtime.threads.inline_callbacks import InlineCallbacks
 from zreg.client.runtime.threads.lifecycle import CLOSED, Lifecycle
 from zreg.client.runtime.threads.outgoing_queue import OutgoingQueue
 from zreg.config import Config
@@ -101,6 +103,7 @@ class Runtime:
         self.core_thread = CoreThread(
             name, self.changed, OutgoingQueue(), new_node, _weak_call(self._on_core_failed)
         )
+        self.inline_callbacks = InlineCallbacks(self.core_thread.call_soon)
         self.lifecycle = Lifecycle(self.core_thread)
         self.core_thread.start()
         closing.add(self)
@@ -238,11 +241,15 @@ class Runtime:
             self.core_thread.close(why)
             self._listeners.on_session_lost(time.monotonic())
             self.notify_all()
+            self.inline_callbacks.close()
         self.dispatcher.close()
 
     def finish_close(self, deadline: float) -> None:
-        """Wait until the goodbye has left, but not beyond the deadline."""
-        if self.lifecycle.is_forked:
+        """Wait until the goodbye has left, but not beyond the deadline.
+
+        An inline callback does not wait: the goodbye leaves when it has returned.
+        """
+        if self.lifecycle.is_forked or is_core_thread():
             return
         self.core_thread.join(max(0.0, deadline - time.monotonic()))
         self.dispatcher.join(max(0.0, deadline - time.monotonic()))
@@ -268,12 +275,14 @@ class Runtime:
         """End what relies on the thread, which has failed. Needs the lock."""
         self._listeners.on_session_lost(time.monotonic())
         self.dispatcher.close()
+        self.inline_callbacks.close()
         self.notify_all()
 
     def _on_event(self, event: msgspec.Struct) -> None:
         with self.changed:
             self._router.on_event(event)
             self.notify_all()
+        self.inline_callbacks.run()
 
 
 def _weak_call(method: Callable[P, None]) -> Callable[P, None]:

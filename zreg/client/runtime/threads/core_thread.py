@@ -92,6 +92,11 @@ class CoreThread:
             self.is_woken = True
             self._loop.call_soon_threadsafe(self._take_commands)
 
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Have the loop make a call, which must not raise. Needs the lock."""
+        if not self.is_closed:
+            self._loop.call_soon_threadsafe(call)
+
     def close(self, why: str) -> None:
         """Have the core say goodbye, and the thread end. Needs the lock; not to be repeated."""
         self.is_closed = True

@@ -57,10 +57,11 @@ class Lifecycle:
     def check_may_wait(self) -> None:
         """Raise `UsageError` on the thread that a wait would wait for.
 
-        The user's code is there only in a finalizer or in a hook of the interpreter.
+        The user's code is there in a callback with `inline=True`, in a finalizer, or in a hook of
+        the interpreter.
         """
         if self._core_thread.is_current:
             raise UsageError(
                 "this thread runs the connection of the client, so a wait for the client on it "
-                "would never end: wait on another thread"
+                "would never end: wait on another thread, or in a callback without inline=True"
             )
