@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def thread_of(client: zreg.Client) -> int | None:
     """Return the thread of the client's connection."""
     idents: list[int] = []
-    client._runtime.core_thread._loop.call_soon_threadsafe(
+    client._runtime.core_runner._loop_thread.loop.call_soon_threadsafe(
         lambda: idents.append(threading.get_ident())
     )
     wait_until(lambda: idents)

@@ -119,7 +119,7 @@ class Client:
         Callbacks run on a thread of their own, and may take as long as they like. With
         `inline=True` those of this subscription run on the thread of the connection instead. They
         come sooner and need no thread, and their duty is to be quick (less than 50 ms, mostly far
-        less): nothing else of the client goes on meanwhile, its signs of life included.
+        less): nothing else of any client of this process goes on meanwhile, signs of life included.
         They must not block, nor wait for a client: each `wait_…` and `request` raises `UsageError`
         there. All else is allowed: to publish, to subscribe, to close this subscription or client
         (`close` then does not wait for the goodbye), or to pass the change on.

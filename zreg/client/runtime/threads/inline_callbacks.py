@@ -104,7 +104,7 @@ class InlineRunner:
             self._is_slow = True
             line = (
                 f"client.callback.slow id={self._data_info_id} milliseconds={seconds * 1000:.0f} "
-                "advice='nothing of the client goes on meanwhile: subscribe without inline=True'"
+                "advice='no client of the process goes on meanwhile: subscribe without inline=True'"
             )
             _log(logging.WARNING, line)
 
