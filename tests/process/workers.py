@@ -83,8 +83,12 @@ def crowd(url: str, data_id: str, count: str, last: str) -> None:
             arrived.release()
 
     clients = [zreg.Client(url) for _ in range(int(count))]
-    for number, client in enumerate(clients):
-        client.subscribe(data_id, on_change, inline=number % 2 == 0).wait_for(0, 60)
+    subscriptions = [
+        client.subscribe(data_id, on_change, inline=number % 2 == 0)
+        for number, client in enumerate(clients)
+    ]
+    for subscription in subscriptions:
+        subscription.wait_for(0, 60)
     _say("ready")
     sys.stdin.readline()
     deadline = time.monotonic() + 60

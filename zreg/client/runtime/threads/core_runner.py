@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -106,8 +107,9 @@ class CoreRunner:
 
         On the thread itself there is nothing to wait for.
         """
+        deadline = time.monotonic() + timeout_seconds
         if not self.is_current and self._ended.wait(timeout_seconds):
-            self._loop_thread.join(timeout_seconds)
+            self._loop_thread.join(max(0.0, deadline - time.monotonic()))
 
     # --- on the loop's thread ---------------------------------------------------------------
 
