@@ -183,9 +183,15 @@ def test_an_inline_callback_may_end_its_own_subscription(
 def test_an_inline_callback_may_close_its_client(session: FakeSession) -> None:
     took: list[float] = []
     client = zreg.Client(session.url, config=CONFIG)
-    release = threading.Event()
-    # A callback of the dispatcher that is busy, for which `close` would wait on other threads.
-    client.subscribe("orders", lambda _change: release.wait(10))
+    entered, release = threading.Event(), threading.Event()
+
+    def busy(_change: zreg.ViewChange) -> None:
+        entered.set()
+        release.wait(10)
+
+    # On another thread `close` would wait for it.
+    client.subscribe("orders", busy)
+    assert entered.wait(5)
 
     def close(_change: zreg.ViewChange) -> None:
         started_at = time.monotonic()
@@ -193,10 +199,11 @@ def test_an_inline_callback_may_close_its_client(session: FakeSession) -> None:
         took.append(time.monotonic() - started_at)
 
     client.subscribe("pay", close, inline=True)
-    wait_until(lambda: session.core.count(Bye) == 1)
+    wait_until(lambda: took)
     release.set()
     assert client.state is zreg.ClientState.CLOSED
     assert took[0] < 0.5
+    wait_until(lambda: session.core.count(Bye) == 1)
     client.close()
 
 
