@@ -5,6 +5,7 @@ Each figure is measured between real processes on loopback, in turns with the fl
 
     python bench/registry.py                 all figures, as JSON lines
     python bench/registry.py --rounds 3 --seconds 5
+    python bench/registry.py --only push     the latency of a push, with and without inline=True
 """
 
 import argparse
@@ -78,11 +79,11 @@ def measure_publish(clients: int, seconds: float, *, data: int = 1, copies: int 
 # --- push latency ---------------------------------------------------------------------------------
 
 
-def measure_latency() -> tuple[float, float]:
+def measure_latency(*, inline: bool = False) -> tuple[float, float]:
     """Return p50 and p99 in milliseconds, from before `publish` to the callback of each subscriber.
 
     There are ten subscribers, each a process with its own client, over two sessions. All processes
-    use the machine's monotonic clock.
+    use the machine's monotonic clock. The callbacks run on threads of their own, or `inline`.
     """
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -90,7 +91,7 @@ def measure_latency() -> tuple[float, float]:
     ):
         sessions = [node.node_id for node in cluster.of("session")]
         processes = [
-            _child("subscriber", cluster.url_of(sessions[number % 2]))
+            _child("subscriber", cluster.url_of(sessions[number % 2]), "inline" if inline else "")
             for number in range(SUBSCRIBERS)
         ]
         for process in processes:
@@ -112,7 +113,7 @@ def measure_latency() -> tuple[float, float]:
     return cuts[49], cuts[98]
 
 
-def run_subscriber(url: str) -> None:
+def run_subscriber(url: str, *, inline: bool) -> None:
     """Print the latency of each change in milliseconds after the last one."""
     latencies: list[float] = []
     is_over = threading.Event()
@@ -127,7 +128,7 @@ def run_subscriber(url: str) -> None:
                 latencies.append((now - float(words[1])) * 1000)
 
     with zreg.Client(url) as client:
-        client.subscribe("latency", on_change).wait_for(min_count=0)
+        client.subscribe("latency", on_change, inline=inline).wait_for(min_count=0)
         print("ready", flush=True)
         is_over.wait()
     print(*latencies, sep="\n")
@@ -147,35 +148,48 @@ def _child(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def _publish_figures(seconds: float) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for clients in (1, 8):
+        floor = run_floor(clients, IN_FLIGHT, seconds).records_per_second
+        rate = measure_publish(clients, seconds)
+        figures[f"floor_{clients}"] = round(floor)
+        figures[f"publish_{clients}"] = round(rate)
+        figures[f"ratio_{clients}"] = round(rate / floor, 3)
+    return figures
+
+
+def _push_figures() -> dict[str, float]:
+    floor_push = run_floor_push(SUBSCRIBERS, LATENCY_ROUNDS)
+    p50, p99 = measure_latency()
+    inline_p50, inline_p99 = measure_latency(inline=True)
+    return {
+        "floor_push_p50_ms": round(floor_push.p50_ms, 2),
+        "floor_push_p99_ms": round(floor_push.p99_ms, 2),
+        "push_p50_ms": round(p50, 2),
+        "push_p99_ms": round(p99, 2),
+        "push_inline_p50_ms": round(inline_p50, 2),
+        "push_inline_p99_ms": round(inline_p99, 2),
+    }
+
+
 def main() -> None:
     """Measure everything in turns; print one JSON line per round and one of the medians."""
     if len(sys.argv) > 1 and sys.argv[1] == "publisher":
         run_publisher(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
         return
     if len(sys.argv) > 1 and sys.argv[1] == "subscriber":
-        run_subscriber(sys.argv[2])
+        run_subscriber(sys.argv[2], inline=bool(sys.argv[3]))
         return
     parser = argparse.ArgumentParser(description="Measure zreg beside its floor.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--only", choices=["publish", "push"], help="measure one of the two")
     options = parser.parse_args()
     rounds: list[dict[str, float]] = []
     for _ in range(options.rounds):
-        figures: dict[str, float] = {}
-        for clients in (1, 8):
-            floor = run_floor(clients, IN_FLIGHT, options.seconds).records_per_second
-            rate = measure_publish(clients, options.seconds)
-            figures[f"floor_{clients}"] = round(floor)
-            figures[f"publish_{clients}"] = round(rate)
-            figures[f"ratio_{clients}"] = round(rate / floor, 3)
-        floor_push = run_floor_push(SUBSCRIBERS, LATENCY_ROUNDS)
-        p50, p99 = measure_latency()
-        figures |= {
-            "floor_push_p50_ms": round(floor_push.p50_ms, 2),
-            "floor_push_p99_ms": round(floor_push.p99_ms, 2),
-            "push_p50_ms": round(p50, 2),
-            "push_p99_ms": round(p99, 2),
-        }
+        figures = {} if options.only == "push" else _publish_figures(options.seconds)
+        figures |= {} if options.only == "publish" else _push_figures()
         rounds.append(figures)
         print(json.dumps(figures), flush=True)
     medians = {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}

@@ -518,7 +518,7 @@ def test_every_object_of_the_api_has_a_repr(client: zreg.Client) -> None:
     assert repr(sub).startswith("<Subscription pay#@#DEFAULT_INSTANCE_ID#@#DEFAULT_GROUP DATA_")
     assert repr(client._runtime).startswith("<Runtime connected")
     assert repr(client._runtime.dispatcher).endswith("waiting=0>")
-    assert repr(client._runtime.core_thread.node).startswith("<ClientNode <ClientCore connected")
+    assert repr(client._runtime.core_runner.node).startswith("<ClientNode <ClientCore connected")
     assert client.statistics()["state"] == "connected"
     assert pub.values == ("a",)
     pub.unpublish()

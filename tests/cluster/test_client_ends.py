@@ -15,8 +15,8 @@ import pytest
 from fake_session import CONFIG, FakeSession, run_program, wait_until
 
 import zreg
-from zreg.client.runtime.runtime import DESCRIPTORS
 from zreg.client.runtime.threads.core_loop import GreenSelector
+from zreg.client.runtime.threads.loop_thread import OF_A_FURTHER_CLIENT, OF_THE_FIRST_CLIENT
 from zreg.effects import Link, Send
 from zreg.wire.records.client_messages import Bye, Publish
 from zreg.wire.records.common_messages import Pong
@@ -155,7 +155,7 @@ def test_the_warning_does_not_run_on_the_thread_of_the_connection(
         warnings, "warn", lambda *_, **__: warned.append(threading.current_thread().name)
     )
     client = zreg.Client(session.url, config=CONFIG).wait_connected(5)
-    held, loop = [client._runtime], client._runtime.core_thread._loop
+    held, loop = [client._runtime], client._runtime.core_runner._loop_thread.loop
     del client
     loop.call_soon_threadsafe(held.clear)
 
@@ -176,7 +176,7 @@ def test_the_warning_runs_on_no_thread_of_another_client_either(
         monkeypatch.setattr(
             warnings, "showwarning", lambda *_, **__: warned.append(threading.current_thread().name)
         )
-        client._runtime.core_thread._loop.call_soon_threadsafe(drop)
+        client._runtime.core_runner._loop_thread.loop.call_soon_threadsafe(drop)
         wait_until(lambda: warned)
 
     assert warned == ["zreg-warning"]
@@ -188,13 +188,17 @@ def test_the_warning_runs_on_no_thread_of_another_client_either(
 def test_a_client_takes_as_many_descriptors_as_it_checks_for(session: FakeSession) -> None:
     zreg.Client(session.url, config=CONFIG).wait_connected(5).close()
     wait_until(lambda: not client_threads())
+    # The session's end of a connection is in this process too.
+    before = settled_descriptors()
     with zreg.Client(session.url, config=CONFIG) as first:
         first.wait_connected(5)
-        # The session's end of a connection is in this process too.
-        before = settled_descriptors()
+        with_first = settled_descriptors()
+        assert with_first - before == OF_THE_FIRST_CLIENT + 1
         with zreg.Client(session.url, config=CONFIG) as second:
             second.wait_connected(5)
-            assert settled_descriptors() - before == DESCRIPTORS + 1
+            assert settled_descriptors() - with_first == OF_A_FURTHER_CLIENT + 1
+        wait_until(lambda: descriptors() == with_first)
+    wait_until(lambda: descriptors() == before)
 
 
 LIMITED = """
@@ -220,15 +224,15 @@ client.close()
 """
 
 
-@pytest.mark.parametrize("spare", [0, 5, DESCRIPTORS - 2, DESCRIPTORS + 1])
+@pytest.mark.parametrize("spare", [0, 5, OF_THE_FIRST_CLIENT - 2, OF_THE_FIRST_CLIENT + 1])
 def test_a_program_without_descriptors_is_told_so_and_may_try_again(
     session: FakeSession, spare: int
 ) -> None:
     done, _ = run_program(LIMITED, session.url, str(spare))
 
     assert (done.returncode, done.stderr) == (0, "")
-    is_refused = "needs 11 descriptors and this process has only" in done.stdout
-    assert is_refused == (spare < DESCRIPTORS)
+    is_refused = "needs 12 descriptors and this process has only" in done.stdout
+    assert is_refused == (spare < OF_THE_FIRST_CLIENT)
 
 
 WITHOUT_DESCRIPTORS_LATER = """
@@ -278,7 +282,7 @@ def test_what_breaks_the_loop_ends_the_client_with_its_cause(
     def fail() -> None:
         raise OSError("the selector is broken")
 
-    client._runtime.core_thread._loop.call_soon_threadsafe(fail)
+    client._runtime.core_runner._loop_thread.loop.call_soon_threadsafe(fail)
 
     why = "the thread of this client's connection failed: OSError: the selector is broken"
     with pytest.raises(zreg.ClosedError, match=f"{why}: make a new") as caught:
@@ -320,7 +324,7 @@ def test_an_iterator_ends_with_the_cause_if_its_client_fails(session: FakeSessio
     def fail() -> None:
         raise OSError("the selector is broken")
 
-    client._runtime.core_thread._loop.call_soon_threadsafe(fail)
+    client._runtime.core_runner._loop_thread.loop.call_soon_threadsafe(fail)
 
     with pytest.raises(zreg.ClosedError, match="the selector is broken"):
         next(changes)
@@ -391,7 +395,7 @@ def test_a_client_works_without_epoll(session: FakeSession) -> None:
         "    with zreg.Client(sys.argv[1], cluster='test') as two:\n"
         "        two.publish('pay', zreg.Endpoint(port=1)).wait_registered(10)\n"
         "        one.subscribe('pay').wait_for(1, 10)\n"
-        "    loop = one._runtime.core_thread._loop\n"
+        "    loop = one._runtime.core_runner._loop_thread.loop\n"
         "    assert isinstance(loop._selector, GreenSelector)\n",
         session.url,
     )

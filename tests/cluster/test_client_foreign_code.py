@@ -276,7 +276,7 @@ def test_a_line_says_when_and_on_which_thread_it_was_written(session: FakeSessio
         with zreg.Client(session.url, config=CONFIG) as client:
             client.wait_connected(5)
             wait_until(lambda: records)
-            assert records[0].threadName == f"zreg-{client.client_id.hex()[:8]}"
+            assert records[0].threadName == "zreg-clients"
     finally:
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)
@@ -337,10 +337,10 @@ def test_a_wait_on_the_thread_of_the_connection_is_refused_at_once(client: zreg.
                 errors.append(str(error))
         client.close()
 
-    client._runtime.core_thread._loop.call_soon_threadsafe(wait)
+    client._runtime.core_runner._loop_thread.loop.call_soon_threadsafe(wait)
 
     wait_until(lambda: client.state is zreg.ClientState.CLOSED)
-    wait_until(lambda: not client._runtime.core_thread._thread.is_alive())
+    wait_until(lambda: client._runtime.core_runner.has_ended)
     assert len(errors) == 3
     assert all("would never end: wait on another thread" in error for error in errors)
 

@@ -1,12 +1,15 @@
 """Programs that the process tests start, freeze and kill: `python workers.py ROLE URL …`.
 
 Each prints one line when it is ready and then stays until its standard input is closed. `rewrite`
-answers one line of input before.
+and `crowd` answer one line of input before.
 """
 
 import json
+import logging
 import select
 import sys
+import threading
+import time
 
 import zreg
 
@@ -63,6 +66,45 @@ def rewrite(url: str, id_count: str, publisher_count: str, copies_min: str, widt
     _stay(client)
 
 
+def crowd(url: str, data_id: str, count: str, last: str) -> None:
+    """Hold clients that follow one id, half of them inline; on a line of input write a report.
+
+    The report comes when all have the last value, or after a minute: how many have it, how many are
+    connected, and how many sessions were lost.
+    """
+    losses: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: losses.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("zreg.client").addHandler(handler)
+    arrived = threading.Semaphore(0)
+
+    def on_change(change: zreg.ViewChange) -> None:
+        if change.view.values == (last,):
+            arrived.release()
+
+    clients = [zreg.Client(url) for _ in range(int(count))]
+    subscriptions = [
+        client.subscribe(data_id, on_change, inline=number % 2 == 0)
+        for number, client in enumerate(clients)
+    ]
+    for subscription in subscriptions:
+        subscription.wait_for(0, 60)
+    _say("ready")
+    sys.stdin.readline()
+    deadline = time.monotonic() + 60
+    report = {
+        "arrived": sum(
+            arrived.acquire(timeout=max(deadline - time.monotonic(), 0)) for _ in clients
+        ),
+        "connected": sum(client.state is zreg.ClientState.CONNECTED for client in clients),
+        "lost": sum(line.startswith("client.session.lost") for line in losses),
+    }
+    _say(json.dumps(report))
+    sys.stdin.read()
+    for client in clients:
+        client.close()
+
+
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -74,5 +116,5 @@ def _stay(client: zreg.Client) -> None:
 
 
 if __name__ == "__main__":
-    roles = {"publish": publish, "subscribe": subscribe, "rewrite": rewrite}
+    roles = {"publish": publish, "subscribe": subscribe, "rewrite": rewrite, "crowd": crowd}
     roles[sys.argv[1]](*sys.argv[2:])

@@ -19,6 +19,7 @@ def publish_and_subscribe() -> None:
 
         sub = client.subscribe("pay", print, scope=zreg.Scope.DATA_CENTER)
         assert_type(sub.wait_for(min_count=1, timeout_seconds=30), zreg.Subscription)
+        assert_type(client.subscribe("pay", print, inline=True), zreg.Subscription)
         view: Sequence[zreg.Publisher] = sub.view
         assert_type(view[0], zreg.Publisher)
         assert_type(sub.view.values, tuple[str | bytes | zreg.Endpoint, ...])

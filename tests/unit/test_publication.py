@@ -43,7 +43,7 @@ class FakeRuntime:
         self.connection = FakeConnection()
         self.outgoing = OutgoingQueue()
         self.is_full = False
-        self.core_thread = self
+        self.core_runner = self
 
     def check_open(self) -> None:
         assert self.is_usable

@@ -2,19 +2,26 @@
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pusher_fakes import (
+    DATA_CENTER,
+    GLOBAL,
+    RETRY,
+    THREE,
+    ZONE,
+    Datum,
+    delta,
+    make_client,
+    snapshot,
+)
 from session_fakes import (
     ALICE,
-    ALICE_ID,
     BOB,
     BOB_ID,
-    CONFIG,
-    D1,
     ONE,
     PAY,
     S1,
@@ -29,100 +36,13 @@ from session_fakes import (
 )
 
 from zreg.config import Limits
-from zreg.effects import Effect, Link, Probe, Send
+from zreg.effects import Link, Probe
 from zreg.model import Cause, Publisher, Removal, Scope, Version
 from zreg.primitives.digest import UNSURE_DIGEST, view_digest
 from zreg.primitives.mirror import ANY_VERSION, PUBLISHERS, Mirror, Verdict, absent
 from zreg.session.clients.client_table import Client
-from zreg.session.clients.pushes.pusher import Pusher
 from zreg.session.clients.pushes.subscriber import Subscriber, sees
-from zreg.session.upstream.followed.followed_datum import FollowedDatum
 from zreg.wire.records.client_messages import Push, PushAck
-
-THREE = make_publisher(3)
-RETRY = CONFIG.push_retry_seconds
-GLOBAL, ZONE, DATA_CENTER = Scope.GLOBAL, Scope.ZONE, Scope.DATA_CENTER
-
-
-class Datum:
-    """A followed datum that moves, and its subscribers."""
-
-    def __init__(self, version: Version | None = V1, *publishers: Publisher) -> None:
-        self.followed = FollowedDatum(PAY, D1, 0.0)
-        self.pusher = Pusher(CONFIG)
-        self.now = 0.0
-        if version is not None:
-            self.followed.mirror.snapshot(version, publishers)
-            self.log()
-
-    def log(self) -> None:
-        """Note what became visible, as the session does when a turn ends."""
-        difference = self.followed.mirror.take_difference()
-        if difference.version > difference.source_version:
-            self.followed.log.append(difference, self.now)
-        self.pusher.wake(self.followed)
-
-    def change(
-        self, version: Version, *publishers: Publisher, gone: Sequence[Removal] = ()
-    ) -> None:
-        """Take a change."""
-        mirror = self.followed.mirror
-        assert mirror.hint(mirror.version, version, publishers, gone) is Verdict.APPLIED
-        self.log()
-
-    def whole(self, version: Version, *publishers: Publisher, is_partial: bool = False) -> None:
-        """Take a snapshot."""
-        assert self.followed.mirror.snapshot(version, publishers, is_partial=is_partial)
-        self.log()
-
-    def add(self, client: Client, scope: Scope = GLOBAL) -> Subscriber:
-        return self.pusher.add(client, self.followed, scope)
-
-    def acked(self, client: Client, scope: Scope = GLOBAL) -> Subscriber:
-        """Return a subscriber whose client is up to date."""
-        subscriber = self.add(client, scope)
-        self.settle()
-        self.acknowledge(subscriber, self.followed.mirror.version)
-        assert self.settle() == []
-        return subscriber
-
-    def in_flight(self, client: Client, version: Version = V2) -> Subscriber:
-        """Return a subscriber that was up to date and whose client is pushed one change."""
-        subscriber = self.acked(client)
-        self.change(version, TWO)
-        self.settle()
-        return subscriber
-
-    def acknowledge(self, subscriber: Subscriber, version: Version, **fields: bool) -> None:
-        ack = PushAck(PAY, subscriber.visibility[0], version, **fields)
-        self.pusher.on_push_ack(subscriber, ack)
-
-    def settle(self) -> list[Effect]:
-        return self.pusher.settle(self.now)
-
-    def tick(self, seconds: float) -> list[Effect]:
-        self.now += seconds
-        return self.pusher.tick(self.now)
-
-
-def make_client(client_id: bytes = ALICE_ID, zone: str = "z1", data_center: str = "dc1") -> Client:
-    client = Client(client_id)
-    client.peer = ALICE if client_id == ALICE_ID else BOB
-    client.zone, client.data_center = zone, data_center
-    return client
-
-
-def snapshot(
-    version: Version, *publishers: Publisher, scope: Scope = GLOBAL, **fields: Any
-) -> Push:
-    return Push(PAY, scope, None, version, publishers, **fields)
-
-
-def delta(
-    source: Version, version: Version, *publishers: Publisher, gone: Sequence[Removal] = ()
-) -> Push:
-    return Push(PAY, GLOBAL, source, version, publishers, tuple(gone))
-
 
 # --- one subscriber -------------------------------------------------------------------------------
 
@@ -891,124 +811,3 @@ def test_a_push_is_frozen_at_the_version_of_its_parts() -> None:
     assert [p.parts_left for p in parts] == list(reversed(range(len(parts))))
     assert {p.version for p in parts} == {V1}
     assert all(len(msgspec.msgpack.encode(p)) < Limits.frame_bytes_max for p in parts)
-
-
-# --- a window of pushes ---------------------------------------------------------------------------
-
-
-def gathering(client_id: bytes = ALICE_ID) -> Client:
-    client = make_client(client_id)
-    client.pushes_max = Limits.pushes_in_flight_max
-    return client
-
-
-def at(number: int) -> Version:
-    return Version(V1.epoch, V1.counter + number)
-
-
-def fill_window(datum: Datum) -> Subscriber:
-    """Return a subscriber with a full window of one change each, and no acknowledgement."""
-    subscriber = datum.acked(gathering())
-    for number in range(1, Limits.pushes_in_flight_max + 1):
-        datum.change(at(number), make_publisher(number))
-        expected = delta(at(number - 1), at(number), make_publisher(number))
-        assert datum.settle() == to_client(ALICE, expected)
-    return subscriber
-
-
-def test_deltas_follow_each_other_without_an_acknowledgement_until_the_window_is_full() -> None:
-    datum = Datum(V1)
-    subscriber = fill_window(datum)
-    last = Limits.pushes_in_flight_max
-    more = [make_publisher(last + 1), make_publisher(last + 2)]
-
-    datum.change(at(last + 1), more[0])
-    datum.change(at(last + 2), more[1])
-    assert datum.settle() == []
-
-    datum.acknowledge(subscriber, at(1))
-    assert datum.settle() == to_client(ALICE, delta(at(last), at(last + 2), *more))
-
-
-def test_an_acknowledgement_confirms_all_earlier_pushes() -> None:
-    datum = Datum(V1)
-    subscriber = fill_window(datum)
-
-    datum.acknowledge(subscriber, at(Limits.pushes_in_flight_max))
-
-    assert subscriber.in_flight == ()
-    assert datum.pusher.next_tick_at() is None
-    datum.acknowledge(subscriber, at(2))
-    assert datum.settle() == [], "an earlier acknowledgement that comes after it says nothing"
-
-
-def test_nothing_follows_a_snapshot_until_it_is_acknowledged() -> None:
-    datum = Datum(V1, ONE)
-    subscriber = datum.add(gathering())
-    assert datum.settle() == to_client(ALICE, snapshot(V1, ONE))
-
-    datum.change(V2, TWO)
-    assert datum.settle() == []
-
-    datum.acknowledge(subscriber, V1)
-    assert datum.settle() == to_client(ALICE, delta(V1, V2, TWO))
-
-
-def test_a_push_that_does_not_fit_is_followed_by_one_snapshot_in_place_of_the_window() -> None:
-    datum = Datum(V1)
-    subscriber = fill_window(datum)
-    last = Limits.pushes_in_flight_max
-
-    datum.acknowledge(subscriber, at(1), needs_snapshot=True)
-
-    (effect,) = datum.settle()
-    assert isinstance(effect, Send)
-    assert isinstance(effect.message, Push)
-    assert (effect.message.source_version, effect.message.version) == (None, at(last))
-    datum.acknowledge(subscriber, at(last))
-    assert subscriber.in_flight == ()
-
-
-def test_large_deltas_fill_the_window_by_their_bytes() -> None:
-    datum = Datum(V1)
-    datum.acked(gathering())
-    large = [
-        msgspec.structs.replace(make_publisher(number), body=b"x" * (64 << 10))
-        for number in range(1, 8)
-    ]
-    pushed = 0
-    for number, each in enumerate(large, 1):
-        datum.change(at(number), each)
-        pushed += len(datum.settle())
-
-    assert pushed == Limits.push_window_bytes // (64 << 10)
-
-
-def test_the_whole_that_replaces_a_partial_snapshot_follows_deltas_in_flight() -> None:
-    datum = Datum(V1)
-    subscriber = datum.add(gathering())
-    datum.whole(V2, ONE, is_partial=True)
-    datum.settle()
-    datum.acknowledge(subscriber, V2)
-    datum.change(V3, TWO)
-    assert datum.settle() == to_client(ALICE, delta(V2, V3, TWO))
-
-    datum.whole(V4, ONE)
-    assert datum.settle() == to_client(ALICE, snapshot(V4, ONE))
-    assert subscriber.is_window_full
-
-    datum.acknowledge(subscriber, V4)
-    assert (subscriber.in_flight, subscriber.is_window_full) == ((), False)
-
-
-def test_a_client_with_a_full_window_is_probed_once_after_its_newest_push() -> None:
-    datum = Datum(V1)
-    datum.acked(gathering())
-    for number, at_seconds in enumerate((0.0, 0.5), 1):
-        datum.now = at_seconds
-        datum.change(at(number), make_publisher(number))
-        datum.settle()
-
-    assert datum.pusher.next_tick_at() == 0.5 + RETRY
-    assert datum.tick(RETRY) == [Probe(Link.CLIENTS, ALICE)]
-    assert datum.tick(RETRY) == []

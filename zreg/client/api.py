@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from zreg.client.arguments import checked_scope
+from zreg.client.arguments import checked_flag, checked_scope
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.publication import Publication
 from zreg.client.registry_url import find_url, parse_url
@@ -112,12 +112,28 @@ class Client:
         scope: Scope = Scope.DATA_CENTER,
         group: str = DEFAULT_GROUP,
         instance_id: str = DEFAULT_INSTANCE_ID,
+        inline: bool = False,
     ) -> Subscription:
-        """Follow what is published under an id, within a scope; call back at each change."""
+        """Follow what is published under an id, within a scope; call back at each change.
+
+        Callbacks run on a thread of their own, and may take as long as they like. With
+        `inline=True` those of this subscription run on the thread of the connection instead. They
+        come sooner and need no thread, and their duty is to be quick (less than 50 ms, mostly far
+        less): nothing else of any client of this process goes on meanwhile, signs of life included.
+        They must not block, nor wait for a client: each `wait_…` and `request` raises `UsageError`
+        there. All else is allowed: to publish, to subscribe, to close this subscription or client
+        (`close` then does not wait for the goodbye), or to pass the change on.
+        """
         runtime = self._runtime
         runtime.lifecycle.check_open()
         name = _checked_name(data_id, instance_id, group)
-        subscription = Subscription(runtime, runtime.new_feed_id(), name, checked_scope(scope))
+        subscription = Subscription(
+            runtime,
+            runtime.new_feed_id(),
+            name,
+            checked_scope(scope),
+            inline=checked_flag(inline, "inline"),
+        )
         if callback is not None:
             subscription(callback)
         with runtime.changed:

@@ -50,6 +50,13 @@ def checked_scope(scope: object) -> Scope:
         raise UsageError(f"scope {scope!r:.80} cannot be used: give one of {names}") from None
 
 
+def checked_flag(flag: object, name: str) -> bool:
+    """Return the flag; `UsageError` if it is none."""
+    if not isinstance(flag, bool):
+        raise UsageError(f"{name} {flag!r:.80} cannot be used: give True or False")
+    return flag
+
+
 def check_callback(callback: object) -> None:
     """Raise `UsageError` for a callback that could not be called with a change."""
     if not callable(callback):

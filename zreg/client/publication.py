@@ -37,7 +37,7 @@ class Publication:
         payload = Payload(values, attributes, registered_at=time.time_ns() / 1e9)
         # The runtime refers to the state only, so that it does not keep itself.
         self._state = PublicationState(
-            runtime.core_thread, runtime.connection, data_info_id, payload
+            runtime.core_runner, runtime.connection, data_info_id, payload
         )
 
     @property

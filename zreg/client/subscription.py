@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 from zreg.client.arguments import check_callback, checked_count
 from zreg.client.core.commands import AddSubscription
 from zreg.client.runtime.subscription_state import Callback, SubscriptionState
+from zreg.client.runtime.threads.inline_callbacks import CallbackRunner, InlineRunner
 from zreg.client.view.view import View
 from zreg.client.view.view_change import PendingChange, ViewChange
 from zreg.errors import ClosedError, refusal
@@ -28,14 +29,23 @@ class Subscription:
     """
 
     def __init__(
-        self, runtime: "Runtime", feed_id: int, data_info_id: DataInfoId, scope: Scope
+        self,
+        runtime: "Runtime",
+        feed_id: int,
+        data_info_id: DataInfoId,
+        scope: Scope,
+        *,
+        inline: bool = False,
     ) -> None:
         self.data_info_id = data_info_id
         self.scope = scope
         self.feed_id = feed_id
         self._runtime = runtime
         # The runtime refers to the state only, so that it does not keep itself.
-        self._state = SubscriptionState(runtime.changed, runtime.dispatcher)
+        runner: CallbackRunner = runtime.dispatcher
+        if inline:
+            runner = InlineRunner(runtime.inline_callbacks, data_info_id)
+        self._state = SubscriptionState(runtime.changed, runner)
 
     def begin(self) -> None:
         """Subscribe. Needs the runtime's lock."""

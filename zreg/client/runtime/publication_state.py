@@ -12,7 +12,7 @@ from zreg.model import DataInfoId
 
 
 class CommandSender(Protocol):
-    """What passes commands to the core: a `CoreThread`."""
+    """What passes commands to the core: a `CoreRunner`."""
 
     @property
     def outgoing(self) -> OutgoingQueue:

@@ -1,12 +1,13 @@
-"""One running client: a core on a thread of its own, a queue of commands for it, one lock.
+"""One running client: a core on the loop of all clients, a queue of commands for it, one lock.
 
 Calls of the API leave commands in the outgoing queue and wake the loop once per burst. Events of
 the core arrive on the loop's thread, change the publications and subscriptions under the lock, and
 wake the threads that wait. Callbacks run on the dispatcher's thread, so they may call the API.
 
-No code of the user runs on the loop's thread or under the lock: it could take seconds, raise
-anything, or wait for the client itself. Log lines are written by `BackgroundLog`, and the reactor
-looks names up on threads of their own.
+No code of the user runs under the lock, nor on the loop's thread, except callbacks that the program
+declares quick (`InlineCallbacks`): it could take seconds, raise anything, or wait for the client
+itself. Log lines are written by `BackgroundLog`, and the reactor looks names up on threads of their
+own.
 """
 
 import itertools
@@ -17,7 +18,7 @@ import time
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Final, ParamSpec
+from typing import ParamSpec
 
 import msgspec
 
@@ -31,6 +32,7 @@ from zreg.client.core.commands import (
     DropSubscription,
     Question,
 )
+from zreg.client.runtime.client_node import ClientNode
 from zreg.client.runtime.events.connection_status import ConnectionStatus
 from zreg.client.runtime.events.event_router import EventRouter
 from zreg.client.runtime.events.listener import PublicationListener, SubscriptionListener
@@ -38,18 +40,14 @@ from zreg.client.runtime.events.listener_table import ListenerTable
 from zreg.client.runtime.events.pending_answers import PendingAnswers, unanswered
 from zreg.client.runtime.threads import closing
 from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
-from zreg.client.runtime.threads.client_node import ClientNode
-from zreg.client.runtime.threads.core_thread import CoreThread, is_core_thread
+from zreg.client.runtime.threads.core_runner import CoreRunner
 from zreg.client.runtime.threads.dispatcher import Dispatcher
+from zreg.client.runtime.threads.inline_callbacks import InlineCallbacks
 from zreg.client.runtime.threads.lifecycle import CLOSED, Lifecycle
+from zreg.client.runtime.threads.loop_thread import is_loop_thread
 from zreg.client.runtime.threads.outgoing_queue import OutgoingQueue
 from zreg.config import Config
 from zreg.errors import UsageError
-from zreg.reactor.sockets.descriptors import OF_A_CONNECTION, OF_A_CONTEXT, check_descriptors
-
-# What wakes the loop's thread: both ends of a socket pair.
-_OF_A_LOOP: Final = 2
-DESCRIPTORS: Final = _OF_A_LOOP + OF_A_CONTEXT + OF_A_CONNECTION
 
 P = ParamSpec("P")
 
@@ -75,7 +73,6 @@ class Runtime:
     """
 
     def __init__(self, settings: Settings) -> None:
-        check_descriptors(DESCRIPTORS, "a client")
         self.settings = settings
         self.changed = threading.Condition()
         self.client_id = os.urandom(16)
@@ -98,11 +95,12 @@ class Runtime:
             on_event=_weak_call(self._on_event),
             log_lines=BACKGROUND_LOG,
         )
-        self.core_thread = CoreThread(
-            name, self.changed, OutgoingQueue(), new_node, _weak_call(self._on_core_failed)
+        self.core_runner = CoreRunner(
+            self.changed, OutgoingQueue(), new_node, _weak_call(self._on_core_failed)
         )
-        self.lifecycle = Lifecycle(self.core_thread)
-        self.core_thread.start()
+        self.inline_callbacks = InlineCallbacks(self.core_runner.call_soon)
+        self.lifecycle = Lifecycle(self.core_runner)
+        self.core_runner.start()
         closing.add(self)
 
     def __repr__(self) -> str:
@@ -126,9 +124,9 @@ class Runtime:
                 "session": self.connection.address,
                 "publications": len(self._listeners.publications),
                 "subscriptions": len(self._listeners.subscriptions),
-                "commands_waiting": len(self.core_thread.outgoing),
+                "commands_waiting": len(self.core_runner.outgoing),
             }
-            node = self.core_thread.node
+            node = self.core_runner.node
         return sizes if node is None else node.statistics() | sizes
 
     # --- publications, subscriptions, questions ---------------------------------------------
@@ -140,8 +138,8 @@ class Runtime:
     def withdraw(self, publisher_id: bytes) -> None:
         """Unpublish, and tell the listener nothing more. Needs the lock."""
         self._listeners.remove_publication(publisher_id)
-        self.core_thread.outgoing.put_withdrawal(publisher_id)
-        self.core_thread.wake()
+        self.core_runner.outgoing.put_withdrawal(publisher_id)
+        self.core_runner.wake()
         self.notify_all()
 
     def new_feed_id(self) -> int:
@@ -151,14 +149,14 @@ class Runtime:
     def subscribe(self, command: AddSubscription, listener: SubscriptionListener) -> None:
         """Follow a datum, and tell the listener of it. Needs the lock."""
         self._listeners.add_subscription(command.feed_id, listener)
-        self.core_thread.outgoing.put(command)
-        self.core_thread.wake()
+        self.core_runner.outgoing.put(command)
+        self.core_runner.wake()
 
     def unsubscribe(self, feed_id: int) -> None:
         """End a subscription, and tell the listener nothing more. Needs the lock."""
         self._listeners.remove_subscription(feed_id)
-        self.core_thread.outgoing.put(DropSubscription(feed_id))
-        self.core_thread.wake()
+        self.core_runner.outgoing.put(DropSubscription(feed_id))
+        self.core_runner.wake()
 
     def request(self, question: Question, timeout_seconds: float) -> Answer:
         """Return the session's answer; raise `UnavailableError` or `RefusedError` without one."""
@@ -170,13 +168,13 @@ class Runtime:
         ask_id = next(self._numbers)
 
         def is_over() -> bool:
-            return self._answers.has_outcome(ask_id) or self.core_thread.is_closed
+            return self._answers.has_outcome(ask_id) or self.core_runner.is_closed
 
         with self.changed:
             self._answers.add(ask_id)
             deadline = math.inf if seconds is None else seconds
-            self.core_thread.outgoing.put(Ask(ask_id, question, deadline))
-            self.core_thread.wake()
+            self.core_runner.outgoing.put(Ask(ask_id, question, deadline))
+            self.core_runner.wake()
             try:
                 # The core keeps the deadline; its loop has one second more to tell of it.
                 self.changed.wait_for(is_over, None if seconds is None else seconds + 1)
@@ -203,7 +201,7 @@ class Runtime:
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         while True:
             # Before the condition looks: what happens from now on is looked at again.
-            count, is_closed = self._event_count, self.core_thread.is_closed
+            count, is_closed = self._event_count, self.core_runner.is_closed
             if condition():
                 return
             if is_closed:
@@ -215,7 +213,7 @@ class Runtime:
         """Wait until more than `count` events have come; return False after the deadline."""
 
         def is_over() -> bool:
-            return self._event_count != count or self.core_thread.is_closed
+            return self._event_count != count or self.core_runner.is_closed
 
         left = None if deadline == math.inf else deadline - time.monotonic()
         with self.changed:
@@ -233,18 +231,22 @@ class Runtime:
         if self.lifecycle.is_forked:
             return
         with self.changed:
-            if self.core_thread.is_closed:
+            if self.core_runner.is_closed:
                 return
-            self.core_thread.close(why)
+            self.core_runner.close(why)
             self._listeners.on_session_lost(time.monotonic())
             self.notify_all()
+            self.inline_callbacks.close()
         self.dispatcher.close()
 
     def finish_close(self, deadline: float) -> None:
-        """Wait until the goodbye has left, but not beyond the deadline."""
-        if self.lifecycle.is_forked:
+        """Wait until the goodbye has left, but not beyond the deadline.
+
+        An inline callback does not wait: the goodbye leaves when it has returned.
+        """
+        if self.lifecycle.is_forked or is_loop_thread():
             return
-        self.core_thread.join(max(0.0, deadline - time.monotonic()))
+        self.core_runner.join(max(0.0, deadline - time.monotonic()))
         self.dispatcher.join(max(0.0, deadline - time.monotonic()))
 
     def on_forked(self) -> None:
@@ -259,7 +261,7 @@ class Runtime:
             closing.warn_dropped(
                 self,
                 ", ".join(self.settings.addresses),
-                is_loop_thread=is_core_thread(),
+                is_loop_thread=is_loop_thread(),
             )
 
     # --- on the loop's thread ---------------------------------------------------------------
@@ -268,12 +270,14 @@ class Runtime:
         """End what relies on the thread, which has failed. Needs the lock."""
         self._listeners.on_session_lost(time.monotonic())
         self.dispatcher.close()
+        self.inline_callbacks.close()
         self.notify_all()
 
     def _on_event(self, event: msgspec.Struct) -> None:
         with self.changed:
             self._router.on_event(event)
             self.notify_all()
+        self.inline_callbacks.run()
 
 
 def _weak_call(method: Callable[P, None]) -> Callable[P, None]:

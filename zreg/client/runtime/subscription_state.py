@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from zreg.client.core.commands import SubscriptionRefused, ViewChanged
-from zreg.client.runtime.threads.dispatcher import Dispatcher
+from zreg.client.runtime.threads.inline_callbacks import CallbackRunner
 from zreg.client.view.view import UNKNOWN_VIEW
 from zreg.client.view.view_change import PendingChange, ViewChange, change_since
 from zreg.errors import UsageError
@@ -22,9 +22,9 @@ class SubscriptionState:
     runtime, which refers to it.
     """
 
-    def __init__(self, changed: threading.Condition, dispatcher: Dispatcher) -> None:
+    def __init__(self, changed: threading.Condition, runner: CallbackRunner) -> None:
         self._changed = changed
-        self._dispatcher = dispatcher
+        self._runner = runner
         self.view = UNKNOWN_VIEW
         self.is_closed = False
         self.refusal: SubscriptionRefused | None = None
@@ -44,6 +44,7 @@ class SubscriptionState:
             self._callbacks.append((pending, deliver))
             if self.view.is_known:
                 self._note_for_callback(pending, deliver, ())
+                self._runner.retry()
 
     def add_iterator(self) -> PendingChange:
         """Return what an iterator has not got yet; it begins with the view as it is."""
@@ -103,9 +104,9 @@ class SubscriptionState:
         was_ready = pending.is_ready
         pending.note(touched)
         if pending.is_ready and not was_ready:
-            self._dispatcher.submit(deliver)
+            self._runner.submit(deliver)
         elif was_ready:
-            self._dispatcher.retry()
+            self._runner.retry()
 
 
 def _call(callback: Callback, change: ViewChange) -> None:

@@ -112,10 +112,23 @@ class LinkSocket(ABC):
             self.monitor.close()
         self.zmq_socket.close(linger_milliseconds)
 
+    def close_before_monitor(self) -> None:
+        """Close the socket, and leave the monitor open until `is_destroyed`; not to be repeated."""
+        self.is_closed = True
+        self.zmq_socket.close(socket_options.LINGER_MILLISECONDS)
+
+    def is_destroyed(self) -> bool:
+        """Whether libzmq has nothing left to do for a closed socket that has a monitor."""
+        while (event := self.next_event()) is not None:
+            if event[0] == zmq.EVENT_MONITOR_STOPPED:
+                return True
+        return False
+
     def _new_monitor(self, context: ZmqContext) -> ZmqSocket:
         # pyzmq's `get_monitor_socket` would leave the high-water mark at 1,000.
         address = f"inproc://zreg-monitor-{next(_monitor_numbers)}"
-        self.zmq_socket.monitor(address, self.events)
+        # The last event says that the socket is destroyed: it has handed over what it has taken.
+        self.zmq_socket.monitor(address, self.events | zmq.EVENT_MONITOR_STOPPED)
         monitor: ZmqSocket = context.socket(zmq.PAIR)
         socket_options.apply(monitor, socket_options.MONITOR)
         monitor.connect(address)

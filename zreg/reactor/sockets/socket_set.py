@@ -127,10 +127,14 @@ class ListeningLink(ConnectingLink[SubConnection]):
 
 
 class SocketSet:
-    """The sockets of all links of one reactor. The dictionaries are keyed by `id` of the link."""
+    """The sockets of all links of one reactor. The dictionaries are keyed by `id` of the link.
 
-    def __init__(self, link_table: LinkTable) -> None:
-        # One context for links to clients, one for links inside the cluster.
+    A context that is given is shared with others, so it outlives this reactor.
+    """
+
+    def __init__(self, link_table: LinkTable, context: ZmqContext | None = None) -> None:
+        self._shared_context = context
+        # One context for links to clients, one for links inside the cluster, without a shared one.
         self._contexts: dict[bool, ZmqContext] = {}
         self.routers: dict[int, RouterSocket] = {}
         self.reps: list[RepSocket] = []
@@ -197,6 +201,9 @@ class SocketSet:
 
     async def end(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close all sockets, and wait until what they have taken has left, at most a second."""
+        if self._shared_context is not None:
+            await asyncio.gather(*(close_and_wait(each, loop) for each in self.sockets()))
+            return
         self.close()
         ended = loop.create_future()
 
@@ -230,10 +237,39 @@ class SocketSet:
         threading.Thread(target=terminate_all, name="zreg-terminate", daemon=True).start()
 
     def _context(self, link: Link) -> ZmqContext:
+        if self._shared_context is not None:
+            return self._shared_context
         is_outside = link in OUTSIDE
         if is_outside not in self._contexts:
             self._contexts[is_outside] = socket_options.new_context()
         return self._contexts[is_outside]
+
+
+async def close_and_wait(socket: LinkSocket, loop: asyncio.AbstractEventLoop) -> None:
+    """Close a socket, and wait until it has handed over what it has taken: its linger time at most.
+
+    Ending a context of its own would say so too. The monitor of the socket is closed last: libzmq
+    would wait for ever if it wrote to a closed one.
+    """
+    _, descriptor = socket.descriptors()
+    if socket.monitor is None or descriptor is None:
+        socket.close()
+        return
+    destroyed = loop.create_future()
+
+    def look() -> None:
+        if not destroyed.done() and socket.is_destroyed():
+            destroyed.set_result(None)
+
+    loop.add_reader(descriptor, look)
+    socket.close_before_monitor()
+    # The descriptor only reports what comes from now on.
+    look()
+    try:
+        await destroyed
+    finally:
+        loop.remove_reader(descriptor)
+        socket.monitor.close()
 
 
 def _bind(socket: BoundSocket, address: str) -> str:

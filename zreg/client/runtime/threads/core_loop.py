@@ -1,4 +1,4 @@
-"""The event loop of a client's thread."""
+"""The event loop on which clients run."""
 
 import asyncio
 import select
@@ -7,7 +7,7 @@ from typing import Final
 
 from zreg.errors import UnavailableError
 
-# Poll needs no descriptor of its own, and a client watches few.
+# Without epoll: poll looks at each descriptor of each client at each wake-up.
 _Selector: Final[type[selectors.BaseSelector]] = getattr(
     selectors, "PollSelector", selectors.DefaultSelector
 )
@@ -39,7 +39,7 @@ def new_loop() -> asyncio.SelectorEventLoop:
 
     Raises `UnavailableError` if it cannot be made.
     """
-    selector = _Selector() if _HAS_THREADS else GreenSelector()
+    selector = selectors.EpollSelector() if _HAS_THREADS else GreenSelector()
     try:
         loop = asyncio.SelectorEventLoop(selector)
     except OSError as error:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from zreg import errors
-from zreg.client.runtime.threads.core_thread import CoreThread
+from zreg.client.runtime.threads.core_runner import CoreRunner
 from zreg.errors import ClosedError, UsageError
 
 CLOSED: Final = "this client was closed"
@@ -16,21 +16,21 @@ class Lifecycle:
     Invariant: a client that has ended has a cause, which every error and every repr says.
     """
 
-    def __init__(self, core_thread: CoreThread) -> None:
-        self._core_thread = core_thread
+    def __init__(self, core_runner: CoreRunner) -> None:
+        self._core_runner = core_runner
         # Whether this is a forked child: threads and sockets stayed with the parent.
         self.is_forked = False
 
     @property
     def is_usable(self) -> bool:
         """Whether the client is open, and not inherited by a forked child."""
-        return not (self._core_thread.is_closed or self.is_forked)
+        return not (self._core_runner.is_closed or self.is_forked)
 
     def why_closed(self) -> str:
         """Return a sentence that says what ended the client; empty if it is open."""
         if self.is_forked:
             return _FORKED
-        failure, thread = self._core_thread.failure, self._core_thread
+        failure, thread = self._core_runner.failure, self._core_runner
         if failure is not None:
             kind = "" if isinstance(failure, errors.Error) else f"{type(failure).__name__}: "
             return f"the thread of this client's connection failed: {kind}{failure}"
@@ -38,11 +38,11 @@ class Lifecycle:
 
     def check_open(self) -> None:
         """Raise `ClosedError` if it was closed, or belongs to the parent process."""
-        if self.is_forked or self._core_thread.is_closed:
+        if self.is_forked or self._core_runner.is_closed:
             self.check_not_forked()
             raise ClosedError(
                 f"{self.why_closed()}: make a new zreg.Client"
-            ) from self._core_thread.failure
+            ) from self._core_runner.failure
 
     def check_not_forked(self) -> None:
         """Raise `ClosedError` in a child of the process that made the client."""
@@ -51,16 +51,17 @@ class Lifecycle:
 
     def check_not_failed(self) -> None:
         """Raise `ClosedError` if the client ended by itself, and not because it was closed."""
-        if self._core_thread.failure is not None:
+        if self._core_runner.failure is not None:
             self.check_open()
 
     def check_may_wait(self) -> None:
         """Raise `UsageError` on the thread that a wait would wait for.
 
-        The user's code is there only in a finalizer or in a hook of the interpreter.
+        The user's code is there in a callback with `inline=True`, in a finalizer, or in a hook of
+        the interpreter.
         """
-        if self._core_thread.is_current:
+        if self._core_runner.is_current:
             raise UsageError(
                 "this thread runs the connection of the client, so a wait for the client on it "
-                "would never end: wait on another thread"
+                "would never end: wait on another thread, or in a callback without inline=True"
             )

@@ -11,14 +11,17 @@ from zreg.effects import Link, Local
 from zreg.reactor.link_table import LinkTable
 from zreg.reactor.log_lines import LogLines
 from zreg.reactor.loop import Reactor
+from zreg.reactor.sockets.link_socket import ZmqContext
+from zreg.reactor.sockets.socket_set import SocketSet
 
 
 class ClientNode:
     """One client on the asyncio loop that runs `run()`; only that loop's thread may call it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- one argument for each thing that it joins
         self,
         config: Config,
+        context: ZmqContext,
         *,
         client_id: bytes,
         addresses: Sequence[str],
@@ -29,9 +32,9 @@ class ClientNode:
         self.core = ClientCore(
             config, client_id=client_id, addresses=addresses, app=app, rng=SystemRandom()
         )
-        table = LinkTable(dealers=(Link.SESSION,))
+        sockets = SocketSet(LinkTable(dealers=(Link.SESSION,)), context)
         self._reactor = Reactor(
-            self.core, config.cluster, table, on_event=on_event, log_lines=log_lines
+            self.core, config.cluster, sockets, on_event=on_event, log_lines=log_lines
         )
 
     async def run(self) -> None:

@@ -1,0 +1,174 @@
+"""Run a client's core on the loop of all clients, and hand it the commands of the API."""
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from zreg.client.core.commands import SetPublication
+from zreg.client.runtime.client_node import ClientNode
+from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
+from zreg.client.runtime.threads.loop_thread import LoopThread, context_of, join_loop_thread
+from zreg.client.runtime.threads.outgoing_queue import OutgoingQueue
+from zreg.reactor.sockets.link_socket import ZmqContext
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class CoreRunner:
+    """One client's core on the shared loop. The runtime's lock guards `is_woken` and `is_closed`.
+
+    Invariants:
+    - While `is_woken`, the loop is to take the commands of the queue: a burst of commands wakes it
+      once. Commands reach the core in their order.
+    - Once `is_closed`, it stays closed. Commands do not wake the loop any more, so the loop is not
+      called after it has ended. The core gets all earlier commands before it says goodbye.
+    - The loop's thread makes the node, and only that thread uses it, except for statistics.
+    - It never refers to the runtime, so that a client which the program drops can be collected.
+    - It is a member of the loop's thread from `start` until its sockets are closed.
+    """
+
+    def __init__(
+        self,
+        changed: threading.Condition,
+        outgoing: OutgoingQueue,
+        new_node: Callable[[ZmqContext], ClientNode],
+        on_failed: Callable[[], None],
+    ) -> None:
+        self._changed = changed
+        self.outgoing = outgoing
+        self._new_node = new_node
+        self._on_failed = on_failed
+        self.node: ClientNode | None = None
+        self.is_woken = False
+        # Whether it was told to end, or has ended by itself.
+        self.is_closed = False
+        # Why it was told to end; empty if it was not.
+        self.why_closed = ""
+        # What ended it, if it was not told to end.
+        self.failure: BaseException | None = None
+        self._loop_thread: LoopThread
+        self._task: asyncio.Task[None] | None = None
+        self._context = context_of(self)
+        self._ended = threading.Event()
+
+    def __repr__(self) -> str:
+        """Show the node."""
+        return f"<CoreRunner closed={self.is_closed} {self.node!r}>"
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is on the loop's thread."""
+        return self._loop_thread.is_current
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the core has ended and its sockets are closed."""
+        return self._ended.is_set()
+
+    def start(self) -> None:
+        """Begin to run; `UnavailableError` without a thread or descriptors."""
+        try:
+            self._loop_thread = join_loop_thread(self)
+        except BaseException as error:
+            self.is_closed, self.failure = True, error
+            raise
+        with self._changed:
+            self.call_soon(self._begin)
+
+    def publish(self, command: SetPublication) -> None:
+        """Publish, or republish under a known id. Needs the lock."""
+        self.outgoing.put_publication(command)
+        if not self.is_woken:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the loop take the commands of the queue. Needs the lock."""
+        if not (self.is_woken or self.is_closed):
+            self.is_woken = True
+            self.call_soon(self._take_commands)
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Have the loop make a call, which must not raise. Needs the lock."""
+        if not self.is_closed:
+            self._loop_thread.loop.call_soon_threadsafe(call, context=self._context)
+
+    def close(self, why: str) -> None:
+        """Have the core say goodbye and end. Needs the lock; not to be repeated."""
+        self.call_soon(self._stop)
+        self.is_closed = True
+        self.why_closed = why
+
+    def join(self, timeout_seconds: float) -> None:
+        """Wait until the goodbye has left, and for the thread if this was its last client.
+
+        On the thread itself there is nothing to wait for.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        if not self.is_current and self._ended.wait(timeout_seconds):
+            self._loop_thread.join(max(0.0, deadline - time.monotonic()))
+
+    # --- on the loop's thread ---------------------------------------------------------------
+
+    def fail(self, error: BaseException) -> None:
+        """Keep the first cause, tell the runtime, log it, and close the sockets."""
+        self._note_failure(error)
+        if self._task is not None:
+            self._task.cancel()
+
+    def on_loop_ended(self) -> None:
+        """Note that the loop has ended before this member."""
+        with self._changed:
+            self.is_closed = True
+            self._changed.notify_all()
+        self._ended.set()
+
+    def _begin(self) -> None:
+        loop = self._loop_thread.loop
+        self._task = loop.create_task(self._run(), context=self._context)
+        self._task.add_done_callback(self._on_done)
+
+    async def _run(self) -> None:
+        try:
+            await self._serve()
+        except BaseException as error:  # noqa: BLE001 -- what ends a client is told to the user
+            self._note_failure(error)
+
+    async def _serve(self) -> None:
+        self.node = self._new_node(self._loop_thread.context)
+        self._take_commands()
+        if self.is_closed:
+            self.node.stop()
+        await self.node.run()
+
+    def _on_done(self, _task: "asyncio.Task[None]") -> None:
+        """Leave the loop, whose thread ends with its last member."""
+        self._loop_thread.remove(self)
+        self.on_loop_ended()
+
+    def _note_failure(self, error: BaseException) -> None:
+        if self.failure is None:
+            with self._changed:
+                self.failure, self.is_closed = error, True
+                self._on_failed()
+            exc_info = sys.exc_info() if sys.exc_info()[1] is error else (type(error), error, None)
+            BACKGROUND_LOG.write("zreg.client", logging.ERROR, "client.loop.failed", exc_info)
+
+    def _take_commands(self) -> None:
+        """Hand the commands of the queue to the core, in their order."""
+        node = self.node
+        if node is None:
+            return
+        with self._changed:
+            self.is_woken = False
+            for command in self.outgoing.take_all():
+                node.post(command)
+
+    def _stop(self) -> None:
+        # A client that is closed before its node exists is stopped by `_serve`.
+        if self.node is not None:
+            self._take_commands()
+            self.node.stop()
