@@ -643,7 +643,7 @@ def test_a_wait_can_be_interrupted() -> None:
         _, errors = program.communicate(timeout=10)
 
     assert "KeyboardInterrupt" in errors
-    assert time.monotonic() - started_at < 2.0
+    assert time.monotonic() - started_at < 9.0, "it waits for 30 s"
 
 
 def test_a_forked_child_cannot_use_the_client_and_the_parent_still_can(
