@@ -82,21 +82,20 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _measure(systems: Sequence[System], options: argparse.Namespace) -> list[Sample]:
-    """Measure all systems in turns; a measurement that fails is shown, and left out."""
+def _measure(number: int, systems: Sequence[System], options: argparse.Namespace) -> list[Sample]:
+    """Measure all systems in turns once; a measurement that fails is shown, and left out."""
     load = Load(options.seconds, options.new_count)
     samples: list[Sample] = []
-    for number in range(1, options.rounds + 1):
-        for group in options.figures:
-            for system in systems:
-                try:
-                    figures = MEASURES[group](system, load)
-                except (RuntimeError, AssertionError, OSError) as error:
-                    print(f"{system.name}: {group} failed: {error}", file=sys.stderr, flush=True)
-                    continue
-                sample = Sample(number, system.name, group, figures)
-                samples.append(sample)
-                print(json.dumps(sample._asdict()), flush=True)
+    for group in options.figures:
+        for system in systems:
+            try:
+                figures = MEASURES[group](system, load)
+            except (RuntimeError, AssertionError, OSError) as error:
+                print(f"{system.name}: {group} failed: {error}", file=sys.stderr, flush=True)
+                continue
+            sample = Sample(number, system.name, group, figures)
+            samples.append(sample)
+            print(json.dumps(sample._asdict()), flush=True)
     return samples
 
 
@@ -109,7 +108,7 @@ def _machine() -> list[str]:
         f"{os.cpu_count()} processors ({models[0] if models else platform.machine()})",
         f"{pages / 2**30:.0f} GiB of memory",
         f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}",
-        f"load average {os.getloadavg()[2]:.1f} over the last 15 minutes of the run",
+        f"load average {os.getloadavg()[2]:.1f} over the last 15 minutes",
     ]
 
 
@@ -119,15 +118,21 @@ def main() -> None:
     systems, left_out = find_all(options.systems, options.venv, may_install=not options.no_install)
     for name, reason in left_out.items():
         print(f"{name} is left out: {reason}", file=sys.stderr, flush=True)
-    measured = _measure(systems, options)
     names = [system.name for system in systems]
     command = f"python bench/peers.py {' '.join(sys.argv[1:])}".rstrip()
-    run = Run(command, _machine(), options.rounds, names, left_out)
+    samples: list[Sample] = []
+    for number in range(1, options.rounds + 1):
+        samples += _measure(number, systems, options)
+        # After each round, so that a run that is interrupted has its rounds.
+        _write(samples, Run(command, _machine(), number, names, left_out), options)
+
+
+def _write(samples: list[Sample], run: Run, options: argparse.Namespace) -> None:
     if options.json:
-        found = {**run._asdict(), "samples": [sample._asdict() for sample in measured]}
+        found = {**run._asdict(), "samples": [sample._asdict() for sample in samples]}
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if options.page:
-        _write_page(options.page, Samples(measured), run, options.figures)
+        _write_page(options.page, Samples(samples), run, options.figures)
 
 
 def _write_page(page: Path, samples: Samples, run: Run, figures: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ All times are of the machine's monotonic clock, which the processes of a machine
 
 import itertools
 import json
+import logging
 import os
 import resource
 import sys
@@ -157,6 +158,8 @@ def main() -> None:
     """Answer each command until the end of the input; then end without goodbyes."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Clients of a server that stops would log a line each.
+    logging.getLogger().addHandler(logging.NullHandler())
     worker = Worker(sys.argv[1], sys.argv[2], float(sys.argv[3]))
     for line in sys.stdin:
         command: dict[str, Any] = json.loads(line)

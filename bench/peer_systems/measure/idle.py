@@ -23,7 +23,7 @@ def measure_idle(system: System, load: Load) -> dict[str, float]:
     """Let 100 clients with a registration and a subscription each be idle."""
     seconds = max(load.seconds, 2 * SHORT_LEASE_SECONDS)
     with (
-        running(system) as server,
+        running(system, SHORT_LEASE_SECONDS) as server,
         connected(system, server, PROCESSES, EACH, SHORT_LEASE_SECONDS) as clients,
     ):
         ask_all(clients, "follow", service="quiet")

@@ -9,7 +9,7 @@ def measure_kill(system: System, _: Load) -> dict[str, float]:
     """Kill the owner of one registration, then the owner of 1,000, each with a lease of 3 s."""
     figures: dict[str, float] = {}
     with (
-        running(system) as server,
+        running(system, SHORT_LEASE_SECONDS) as server,
         connected(system, server, 1, 1, SHORT_LEASE_SECONDS) as (follower,),
     ):
         for count in (1, 1000):

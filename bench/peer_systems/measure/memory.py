@@ -12,7 +12,7 @@ CLIENTS: Final = 4
 def measure_memory(system: System, load: Load) -> dict[str, float]:
     """Register names through four clients, and compare the memory with that before."""
     with (
-        running(system) as server,
+        running(system, LONG_LEASE_SECONDS) as server,
         connected(system, server, CLIENTS, 1, LONG_LEASE_SECONDS) as clients,
     ):
         before = server.memory_bytes()

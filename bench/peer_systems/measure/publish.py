@@ -18,7 +18,7 @@ def measure_publish(system: System, load: Load) -> dict[str, float]:
     figures: dict[str, float] = {}
     for clients in (1, 8):
         with (
-            running(system) as server,
+            running(system, LONG_LEASE_SECONDS) as server,
             connected(system, server, clients, 1, LONG_LEASE_SECONDS) as asked,
         ):
             new = partial(ask_all, asked, "register_new", value=VALUE)

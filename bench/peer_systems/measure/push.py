@@ -25,7 +25,7 @@ def _measure(system: System, processes: int, count: int) -> dict[str, float]:
     each = SUBSCRIBERS // processes
     figure = f"push_{processes}"
     with (
-        running(system) as server,
+        running(system, LONG_LEASE_SECONDS) as server,
         connected(system, server, 1, 1, LONG_LEASE_SECONDS) as (publisher,),
         connected(system, server, processes, each, LONG_LEASE_SECONDS) as followers,
     ):

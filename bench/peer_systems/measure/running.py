@@ -32,12 +32,12 @@ class Load(NamedTuple):
 
 
 @contextmanager
-def running(system: System) -> Iterator[Server]:
+def running(system: System, lease_seconds: float) -> Iterator[Server]:
     """Run a new server of the system, with its files on the RAM disk if the machine has one."""
     place = _RAM_DISK if _RAM_DISK.is_dir() else None
     with (
         tempfile.TemporaryDirectory(dir=place, prefix="zreg-peers-") as directory,
-        system.start(Path(directory)) as server,
+        system.start(Path(directory), lease_seconds) as server,
     ):
         yield server
 

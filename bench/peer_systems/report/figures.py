@@ -75,6 +75,8 @@ GROUPS: Final = (
         (
             Figure("fanout_100_ms", "last of 100 subscribers", "ms"),
             Figure("fanout_1000_ms", "last of 1,000 subscribers", "ms"),
+            Figure("fanout_1000_server_us", "server's processor time for each of 1,000", "µs"),
+            Figure("fanout_1000_client_us", "clients' processor time for each of 1,000", "µs"),
             Figure("connection_1000_bytes", "server's memory a connection (of 1,000)", "bytes"),
         ),
         ("fanout_100_ms", "fanout_1000_ms"),
@@ -94,7 +96,8 @@ GROUPS: Final = (
         "memory",
         "Memory",
         "What the server has more with 32,000 registrations of 4 clients, divided by their number. "
-        "Values have 46 bytes.",
+        "Values have 46 bytes. Memory is what the server's processes have resident, for ZooKeeper "
+        "the heap in use after a collection: the resident memory of Java is what it once needed.",
         (Figure("publisher_bytes", "server's memory a registration", "bytes"),),
         ("publisher_bytes",),
     ),
@@ -102,7 +105,9 @@ GROUPS: Final = (
         "kill",
         "Owner killed",
         "The time from SIGKILL of the process that owns the registrations until a subscriber has "
-        "heard that the last of them is gone. Each system has a lease of 3 s.",
+        "heard that the last of them is gone. Each system has a lease of 3 s. The kernel closes the "
+        "connections of a killed process: zreg acts on that after half a second. A machine that "
+        "vanishes takes its whole lease in each system.",
         (
             Figure("kill_1_ms", "owner of 1 registration", "ms"),
             Figure("kill_1000_ms", "owner of 1,000 registrations", "ms"),

@@ -10,7 +10,7 @@ from zreg.cli.process.ports import free_ports
 
 
 @contextmanager
-def start_etcd(program: Path, directory: Path) -> Iterator[Server]:
+def start_etcd(program: Path, directory: Path, _lease_seconds: float) -> Iterator[Server]:
     """Run etcd with default settings."""
     client, peer = free_ports(2)
     log = directory / "etcd.log"

@@ -34,8 +34,8 @@ class ResidentServer:
         return resident_bytes(self.pids)
 
 
-# Runs a server with its files in a directory, until the block ends.
-Start = Callable[[Path], AbstractContextManager[Server]]
+# Runs a server with its files in a directory, for clients with that lease, until the block ends.
+Start = Callable[[Path, float], AbstractContextManager[Server]]
 
 
 def wait_listening(port: int, log: Path) -> None:

@@ -10,7 +10,7 @@ from zreg.cli.process.ports import free_ports
 
 
 @contextmanager
-def start_redis(directory: Path) -> Iterator[Server]:
+def start_redis(directory: Path, _lease_seconds: float) -> Iterator[Server]:
     """Run Redis; expiry is looked for as often as Redis does by default."""
     (port,) = free_ports(1)
     log = directory / "redis.log"

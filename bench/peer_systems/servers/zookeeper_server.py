@@ -45,7 +45,7 @@ class ZookeeperServer(ResidentServer):
 
 
 @contextmanager
-def start_zookeeper(directory: Path) -> Iterator[Server]:
+def start_zookeeper(directory: Path, _lease_seconds: float) -> Iterator[Server]:
     """Run ZooKeeper with a heap of 1 GiB at most."""
     (port,) = free_ports(1)
     log, settings = directory / "zookeeper.log", directory / "zoo.cfg"
