@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -115,6 +116,8 @@ def _machine() -> list[str]:
 def main() -> None:
     """Find the systems, measure them, and write what was asked for."""
     options = _options(sys.argv[1:])
+    # Servers are stopped as the blocks around them end, also when this process is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     systems, left_out = find_all(options.systems, options.venv, may_install=not options.no_install)
     for name, reason in left_out.items():
         print(f"{name} is left out: {reason}", file=sys.stderr, flush=True)

@@ -105,9 +105,9 @@ GROUPS: Final = (
         "kill",
         "Owner killed",
         "The time from SIGKILL of the process that owns the registrations until a subscriber has "
-        "heard that the last of them is gone. Each system has a lease of 3 s. The kernel closes the "
-        "connections of a killed process: zreg acts on that after half a second. A machine that "
-        "vanishes takes its whole lease in each system.",
+        "heard that the last of them is gone. Each system has a lease of 3 s. The kernel closes "
+        "the connections of a killed process: zreg acts on that after half a second. A machine "
+        "that vanishes takes its whole lease in each system.",
         (
             Figure("kill_1_ms", "owner of 1 registration", "ms"),
             Figure("kill_1000_ms", "owner of 1,000 registrations", "ms"),
