@@ -138,6 +138,7 @@ def main() -> None:
 def _write(samples: list[Sample], run: Run, options: argparse.Namespace) -> None:
     if options.json:
         found = {**run._asdict(), "samples": [sample._asdict() for sample in samples]}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if options.page:
         _write_page(options.page, Samples(samples), run, options.figures)

@@ -16,6 +16,8 @@ from peer_systems.clients.protocol import ANSWER_SECONDS_MAX, PREFIX, Hear, keep
 
 # One lease for all keys would make all writes of a client wait for one lock of the server.
 LEASES_MAX: Final = 128
+# Otherwise gRPC joins all clients of a process in one connection, and they stand for programs.
+_OWN_CONNECTION: Final = [("grpc.use_local_subchannel_pool", 1)]
 
 
 class EtcdClient:
@@ -23,7 +25,9 @@ class EtcdClient:
 
     def __init__(self, address: str, lease_seconds: float) -> None:
         host, _, port = address.partition(":")
-        self._client = pyetcd.client(host, int(port), timeout=ANSWER_SECONDS_MAX)
+        self._client = pyetcd.client(
+            host, int(port), timeout=ANSWER_SECONDS_MAX, grpc_options=_OWN_CONNECTION
+        )
         self._client.status()
         self._lease_seconds = lease_seconds
         self._leases: list[pyetcd.Lease] = []

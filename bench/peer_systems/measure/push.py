@@ -9,7 +9,9 @@ from peer_systems.processes import ask_all
 
 SUBSCRIBERS: Final = 10
 PAUSE_SECONDS: Final = 0.02
-WARM_UP_COUNT: Final = 25
+# Java is slow until it has compiled what runs often.
+WARM_UP_COUNT: Final = 600
+WARM_UP_PAUSE_SECONDS: Final = 0.005
 _NAME: Final = "latency/1"
 
 
@@ -31,13 +33,13 @@ def _measure(system: System, processes: int, count: int) -> dict[str, float]:
     ):
         publisher.ask("register", names=[_NAME], value="first")
         ask_all(followers, "follow", service="latency")
-        ask_paced = partial(publisher.ask, "publish_paced", name=_NAME, pause_seconds=PAUSE_SECONDS)
-        ask_paced(count=WARM_UP_COUNT)
+        ask_paced = partial(publisher.ask, "publish_paced", name=_NAME)
+        ask_paced(count=WARM_UP_COUNT, pause_seconds=WARM_UP_PAUSE_SECONDS)
         publisher.ask("republish", name=_NAME, value="warm")
         ask_all(followers, "times_of", value="warm", count=each)
         ask_all(followers, "clear")
         meter = Meter(server, [publisher, *followers])
-        ask_paced(count=count)
+        ask_paced(count=count, pause_seconds=PAUSE_SECONDS)
         publisher.ask("republish", name=_NAME, value="end")
         ask_all(followers, "times_of", value="end", count=each)
         times = meter.microseconds_per(count, figure)

@@ -46,8 +46,8 @@ GROUPS: Final = (
         "publish",
         "Registering and republishing",
         "Acknowledged operations per second of all clients together. Each client is a process with "
-        "64 operations in flight. It registers 1,000 names to warm up and 8,000 that count, in 100 "
-        "services, then republishes 128 of them in turns.",
+        "64 operations in flight. After 3 s of warming up it registers 8,000 names in 100 "
+        "services, then it republishes 128 of them in turns.",
         (
             *_rates("new_1", "new registrations, 1 client"),
             *_rates("new_8", "new registrations, 8 clients"),
@@ -69,7 +69,7 @@ GROUPS: Final = (
         "fanout",
         "Fan-out",
         "The time from before a republish until the last subscriber has the value: the median of "
-        "10 changes. Each subscriber has a connection of its own; 100 subscribers are in 2 "
+        "10 changes. Each subscriber is a client of its own; 100 subscribers are in 2 "
         "processes, 1,000 in 10. The memory is what the server has more with the subscribers "
         "connected.",
         (
@@ -77,7 +77,7 @@ GROUPS: Final = (
             Figure("fanout_1000_ms", "last of 1,000 subscribers", "ms"),
             Figure("fanout_1000_server_us", "server's processor time for each of 1,000", "µs"),
             Figure("fanout_1000_client_us", "clients' processor time for each of 1,000", "µs"),
-            Figure("connection_1000_bytes", "server's memory a connection (of 1,000)", "bytes"),
+            Figure("connection_1000_bytes", "server's memory for each of 1,000", "bytes"),
         ),
         ("fanout_100_ms", "fanout_1000_ms"),
     ),
