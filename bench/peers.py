@@ -15,7 +15,7 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -63,15 +63,19 @@ def _names(allowed: Sequence[str]) -> Callable[[str], list[str]]:
     return parse
 
 
+def _some_of(names: Iterable[str]) -> str:
+    return f"all or some of {','.join(names)}"
+
+
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--systems", type=_names(SYSTEMS), default=list(SYSTEMS), help=f"some of {SYSTEMS}")
-    add("--figures", type=_names(tuple(MEASURES)), default=list(MEASURES), help="some groups")
-    add("--rounds", type=int, default=3, help="how often all is measured, in turns")
-    add("--seconds", type=float, default=3.0, help="how long each paced or timed figure runs")
+    add("--systems", type=_names(SYSTEMS), default=list(SYSTEMS), help=_some_of(SYSTEMS))
+    add("--figures", type=_names(tuple(MEASURES)), default=list(MEASURES), help=_some_of(MEASURES))
+    add("--rounds", type=int, default=3, help="how often all is measured (3)")
+    add("--seconds", type=float, default=3.0, help="length of what is timed (3)")
     add("--json", type=Path, metavar="FILE", help="write all samples there")
     add("--page", type=Path, metavar="FILE", help="write the page there, and its plots beside it")
     add("--render", type=Path, metavar="FILE", help="only write the page of an earlier --json FILE")

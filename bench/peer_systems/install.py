@@ -86,7 +86,7 @@ class Installer:
             return python
         if not self._may_install:
             raise LeftOutError(
-                f"{name}: {self._venv} has no {' '.join(PYPI[name])}: run without --no-install"
+                f"{self._venv} has no {' '.join(PYPI[name])}: run without --no-install"
             )
         if not python.exists():
             _run(sys.executable, "-m", "venv", self._venv)
