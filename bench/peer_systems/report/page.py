@@ -42,10 +42,12 @@ _ABOUT: Final = (
 )
 _HOW: Final = (
     "Each cell is the median of {rounds} with their range. The systems are measured in "
-    "turns within a round, each on a new server, and a ratio compares figures of one round. The "
-    "machine is shared, and other programs ran on it: absolute figures move from minute to "
-    "minute, so read the ratios and the processor times. Rates and latencies include the Python "
-    "client of each system, which on two cores takes more time than most servers."
+    "turns within a round, each on a new server, and a ratio compares figures of one round. Other "
+    "programs can run on the machine, and its load average tells how many did: with more of them "
+    "than processors a rate or a latency is several times worse in one round than in another one. "
+    "Processor times and memory move much less, so read these first, then the ratios. Rates and "
+    "latencies include the Python client of each system, which takes more processor time than "
+    "most servers."
 )
 
 
