@@ -77,6 +77,14 @@ def test_the_page_shows_figures_ratios_and_what_each_system_buys() -> None:
     assert page.endswith("![Push](benchmarks/push.svg)\n")
 
 
+def test_the_page_tells_which_measurements_failed() -> None:
+    missing = [Sample(number, "zreg", "memory", {"publisher_bytes": 1.0}) for number in (1, 3)]
+
+    page = render_page(Samples(missing), RUN._replace(systems=["zreg"]), ["memory"])
+
+    assert "\nzreg: 2 of 3 rounds; the rest failed.\n" in page
+
+
 def test_a_page_without_zreg_has_no_ratios() -> None:
     page = render_page(SAMPLES, RUN._replace(systems=["redis"]), ["push"])
 

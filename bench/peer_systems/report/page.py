@@ -103,6 +103,10 @@ def _group(group: Group, samples: Samples, run: Run) -> Iterator[str]:
     yield _row(["---"] * len(headings))
     for figure in group.figures:
         yield _figure_rows(figure, samples, run.systems)
+    for system in run.systems:
+        count = samples.rounds(group.figures[0].key, system)
+        if count < run.rounds:
+            yield from ("", f"{NAMES[system]}: {count} of {run.rounds} rounds; the rest failed.")
     yield from ("", f"![{group.heading}](benchmarks/{group.key}.svg)", "")
 
 

@@ -38,6 +38,10 @@ class Samples:
             for key, value in sample.figures.items():
                 self._by_round.setdefault((key, sample.system), {})[sample.round] = value
 
+    def rounds(self, key: str, system: str) -> int:
+        """Return in how many rounds a figure of a system was measured."""
+        return len(self._by_round.get((key, system), {}))
+
     def spread(self, key: str, system: str) -> Spread | None:
         """Return a figure of a system over all rounds."""
         return spread_of(list(self._by_round.get((key, system), {}).values()))
