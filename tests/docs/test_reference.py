@@ -9,6 +9,7 @@ import tomllib
 import msgspec
 import pytest
 from msgspec import inspect
+from peer_systems.install import DEBIAN, PYPI
 from tables import DOCS, ROOT, rows, sections, table
 
 from zreg import model
@@ -205,6 +206,7 @@ def test_dependencies_md_lists_every_dependency_once() -> None:
             for section in tox.sections()
             for requirement in tox.get(section, "deps", fallback="").split()
         ),
+        *(package for packages in (*PYPI.values(), *DEBIAN.values()) for package in packages),
     ]
 
     names = {name_of(requirement) for requirement in wanted}
