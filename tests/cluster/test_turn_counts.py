@@ -49,12 +49,21 @@ OPERATIONS = {
         Calls(python=127, c=78, zmq=11),
     ),
     "push, session": Operation(
-        (Turn("SessionCore", ("Changed",), 1), Turn("SessionCore", ("PushAck",), 0)),
-        Calls(python=198, c=108, zmq=12),
+        (Turn("SessionCore", ("Changed",), 1),),
+        Calls(python=133, c=84, zmq=8),
     ),
     "push, client": Operation(
+        (Turn("ClientCore", ("Push",), 0),),
+        Calls(python=74, c=35, zmq=3),
+    ),
+    # One stands for up to four pushes.
+    "acknowledgement, session": Operation(
+        (Turn("SessionCore", ("PushAck",), 0),),
+        Calls(python=78, c=28, zmq=4),
+    ),
+    "push and acknowledgement, client": Operation(
         (Turn("ClientCore", ("Push",), 1),),
-        Calls(python=81, c=45, zmq=5),
+        Calls(python=89, c=49, zmq=5),
     ),
     "idle ping, session": Operation(
         (Turn("SessionCore", ("Ping",), 1),),
@@ -62,7 +71,7 @@ OPERATIONS = {
     ),
     "idle ping, client": Operation(
         (Turn("ClientCore", (), 1), Turn("ClientCore", ("Pong",), 0)),
-        Calls(python=107, c=64, zmq=7),
+        Calls(python=114, c=64, zmq=7),
     ),
 }
 
