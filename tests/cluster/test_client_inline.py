@@ -4,10 +4,12 @@ import asyncio
 import logging
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from fake_session import CONFIG, FakeSession, wait_until
+from fake_session import CONFIG, FakeSession
+from fake_session import wait_until as wait_until_for
 
 import zreg
 from zreg.client.runtime.threads.inline_callbacks import QUICK_SECONDS_MAX
@@ -16,6 +18,9 @@ from zreg.wire.records.membership_messages import FetchMembership
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# Other tests may use all the processor time meanwhile.
+wait_until = partial(wait_until_for, timeout_seconds=20.0)
 
 
 def thread_of(client: zreg.Client) -> int | None:

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 import zmq
-from fake_session import CONFIG, FakeSession, run_program, wait_until
+from fake_session import CONFIG, FakeSession, run_program
+from fake_session import wait_until as wait_until_for
 
 import zreg
 from zreg.client.runtime.client_node import ClientNode
@@ -26,6 +28,8 @@ from zreg.reactor.sockets.socket_set import SocketSet
 from zreg.wire.records.client_messages import Bye
 
 COUNT = 40
+# Other tests may use all the processor time meanwhile.
+wait_until = partial(wait_until_for, timeout_seconds=20.0)
 
 
 @pytest.fixture
