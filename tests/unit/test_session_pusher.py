@@ -1038,3 +1038,16 @@ def test_a_client_with_a_full_window_is_probed_once_after_its_newest_push() -> N
     assert datum.pusher.next_tick_at() == 0.5 + RETRY
     assert datum.tick(RETRY) == [Probe(Link.CLIENTS, ALICE)]
     assert datum.tick(RETRY) == []
+
+
+def test_a_client_that_may_still_gather_is_not_probed() -> None:
+    """It acknowledges before a ping interval has passed, which may be longer than the pause."""
+    datum = Datum(V1)
+    datum.pusher = Pusher(msgspec.structs.replace(CONFIG, lease_seconds=18.0, ping_seconds=6.0))
+    datum.acked(gathering())
+    datum.change(V2, TWO)
+    datum.settle()
+
+    assert datum.pusher.next_tick_at() == 6.0
+    assert datum.tick(5.9) == []
+    assert datum.tick(0.1) == [Probe(Link.CLIENTS, ALICE)]
