@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any
 
 import msgspec
 import pytest
@@ -14,7 +13,6 @@ from session_fakes import (
     BOB,
     BOB_ID,
     CONFIG,
-    D1,
     ONE,
     PAY,
     S1,
@@ -27,101 +25,21 @@ from session_fakes import (
     pushes,
     to_client,
 )
+from session_push_fakes import Datum, delta, make_client, snapshot
 
 from zreg.config import Limits
-from zreg.effects import Effect, Link, Probe, Send
+from zreg.effects import Link, Probe, Send
 from zreg.model import Cause, Publisher, Removal, Scope, Version
 from zreg.primitives.digest import UNSURE_DIGEST, view_digest
 from zreg.primitives.mirror import ANY_VERSION, PUBLISHERS, Mirror, Verdict, absent
 from zreg.session.clients.client_table import Client
 from zreg.session.clients.pushes.pusher import Pusher
 from zreg.session.clients.pushes.subscriber import Subscriber, sees
-from zreg.session.upstream.followed.followed_datum import FollowedDatum
 from zreg.wire.records.client_messages import Push, PushAck
 
 THREE = make_publisher(3)
 RETRY = CONFIG.push_retry_seconds
 GLOBAL, ZONE, DATA_CENTER = Scope.GLOBAL, Scope.ZONE, Scope.DATA_CENTER
-
-
-class Datum:
-    """A followed datum that moves, and its subscribers."""
-
-    def __init__(self, version: Version | None = V1, *publishers: Publisher) -> None:
-        self.followed = FollowedDatum(PAY, D1, 0.0)
-        self.pusher = Pusher(CONFIG)
-        self.now = 0.0
-        if version is not None:
-            self.followed.mirror.snapshot(version, publishers)
-            self.log()
-
-    def log(self) -> None:
-        """Note what became visible, as the session does when a turn ends."""
-        difference = self.followed.mirror.take_difference()
-        if difference.version > difference.source_version:
-            self.followed.log.append(difference, self.now)
-        self.pusher.wake(self.followed)
-
-    def change(
-        self, version: Version, *publishers: Publisher, gone: Sequence[Removal] = ()
-    ) -> None:
-        """Take a change."""
-        mirror = self.followed.mirror
-        assert mirror.hint(mirror.version, version, publishers, gone) is Verdict.APPLIED
-        self.log()
-
-    def whole(self, version: Version, *publishers: Publisher, is_partial: bool = False) -> None:
-        """Take a snapshot."""
-        assert self.followed.mirror.snapshot(version, publishers, is_partial=is_partial)
-        self.log()
-
-    def add(self, client: Client, scope: Scope = GLOBAL) -> Subscriber:
-        return self.pusher.add(client, self.followed, scope)
-
-    def acked(self, client: Client, scope: Scope = GLOBAL) -> Subscriber:
-        """Return a subscriber whose client is up to date."""
-        subscriber = self.add(client, scope)
-        self.settle()
-        self.acknowledge(subscriber, self.followed.mirror.version)
-        assert self.settle() == []
-        return subscriber
-
-    def in_flight(self, client: Client, version: Version = V2) -> Subscriber:
-        """Return a subscriber that was up to date and whose client is pushed one change."""
-        subscriber = self.acked(client)
-        self.change(version, TWO)
-        self.settle()
-        return subscriber
-
-    def acknowledge(self, subscriber: Subscriber, version: Version, **fields: bool) -> None:
-        ack = PushAck(PAY, subscriber.visibility[0], version, **fields)
-        self.pusher.on_push_ack(subscriber, ack)
-
-    def settle(self) -> list[Effect]:
-        return self.pusher.settle(self.now)
-
-    def tick(self, seconds: float) -> list[Effect]:
-        self.now += seconds
-        return self.pusher.tick(self.now)
-
-
-def make_client(client_id: bytes = ALICE_ID, zone: str = "z1", data_center: str = "dc1") -> Client:
-    client = Client(client_id)
-    client.peer = ALICE if client_id == ALICE_ID else BOB
-    client.zone, client.data_center = zone, data_center
-    return client
-
-
-def snapshot(
-    version: Version, *publishers: Publisher, scope: Scope = GLOBAL, **fields: Any
-) -> Push:
-    return Push(PAY, scope, None, version, publishers, **fields)
-
-
-def delta(
-    source: Version, version: Version, *publishers: Publisher, gone: Sequence[Removal] = ()
-) -> Push:
-    return Push(PAY, GLOBAL, source, version, publishers, tuple(gone))
 
 
 # --- one subscriber -------------------------------------------------------------------------------
