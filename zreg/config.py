@@ -106,7 +106,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     tombstone_seconds: float = 600.0
     # A request between nodes is sent again if it was not answered within this time.
     request_retry_seconds: float = 1.0
-    # A client that did not acknowledge a push within this time is probed; no push is sent again.
+    # A client that did not acknowledge a push within this time, and within the ping interval, is
+    # probed; no push is sent again.
     push_retry_seconds: float = 2.0
     # How often data nodes and meta broadcast their versions, so that a lost hint is noticed.
     beat_seconds: float = 1.0

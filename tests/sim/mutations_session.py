@@ -47,7 +47,7 @@ def an_unacknowledged_push_is_replaced_by_the_list() -> list[Patch]:
 
     def tick(self: Pusher, now: float) -> list[Effect]:
         for subscriber in list(self._unprobed):
-            if now - subscriber.sent_at >= self._config.push_retry_seconds:
+            if now - subscriber.sent_at >= self._probe_seconds:
                 subscriber.start_anew()
                 self._to_check[subscriber] = None
         return _tick_pusher(self, now)

@@ -342,7 +342,7 @@ def test_an_invalid_lease_in_a_welcome_is_ignored(lease: tuple[float, float]) ->
     core = connected(welcome=Welcome(1, SESSION, CLUSTER, *lease))
 
     assert core._connection._leases.lease_seconds == CONFIG.lease_seconds
-    assert core._connection._ping_seconds == CONFIG.ping_seconds
+    assert core._connection.ping_seconds == CONFIG.ping_seconds
 
 
 def test_the_session_addresses_of_a_welcome_are_tried_too() -> None:

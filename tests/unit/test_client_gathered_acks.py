@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from client_fakes import (
+    ORDERS,
     PAY,
     WELCOME,
     acked,
@@ -79,6 +80,15 @@ def test_an_acknowledgement_waits_for_half_a_ping_interval() -> None:
     assert core.next_tick_at() <= 0.1 + WAIT_SECONDS  # type: ignore[operator]
     assert sent(list(core.tick(0.1 + WAIT_SECONDS - 0.01))) == []
     assert sent(list(core.tick(0.1 + WAIT_SECONDS))) == [acked(Version(1, 2))]
+
+
+def test_a_ping_interval_that_the_client_does_not_follow_is_no_reason_to_wait() -> None:
+    core = following(msgspec.structs.replace(GATHERING, ping_seconds=86_400.0))
+    hear(core, change(1), 0.5)
+    hear(core, Pong(), 0.9)
+    local(core, AddSubscription(2, ORDERS, Scope.GLOBAL), 0.9)
+
+    assert sent(list(core.tick(0.5 + WAIT_SECONDS))) == [acked(Version(1, 1))]
 
 
 def test_what_waits_leaves_before_a_ping() -> None:

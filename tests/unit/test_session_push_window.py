@@ -1,16 +1,10 @@
 """A window of pushes: several deltas in flight, and acknowledgements that hold for all before."""
 
 import msgspec
-from pusher_fakes import (
-    RETRY,
-    Datum,
-    delta,
-    make_client,
-    snapshot,
-)
 from session_fakes import (
     ALICE,
     ALICE_ID,
+    CONFIG,
     ONE,
     TWO,
     V1,
@@ -20,13 +14,19 @@ from session_fakes import (
     make_publisher,
     to_client,
 )
+from session_push_fakes import Datum, delta, make_client, snapshot
 
 from zreg.config import Limits
 from zreg.effects import Link, Probe, Send
-from zreg.model import Version
+from zreg.model import Scope, Version
 from zreg.session.clients.client_table import Client
+from zreg.session.clients.pushes.pusher import Pusher
 from zreg.session.clients.pushes.subscriber import Subscriber
 from zreg.wire.records.client_messages import Push
+
+THREE = make_publisher(3)
+RETRY = CONFIG.push_retry_seconds
+GLOBAL, ZONE, DATA_CENTER = Scope.GLOBAL, Scope.ZONE, Scope.DATA_CENTER
 
 
 def gathering(client_id: bytes = ALICE_ID) -> Client:
@@ -145,3 +145,16 @@ def test_a_client_with_a_full_window_is_probed_once_after_its_newest_push() -> N
     assert datum.pusher.next_tick_at() == 0.5 + RETRY
     assert datum.tick(RETRY) == [Probe(Link.CLIENTS, ALICE)]
     assert datum.tick(RETRY) == []
+
+
+def test_a_client_that_may_still_gather_is_not_probed() -> None:
+    """It acknowledges before a ping interval has passed, which may be longer than the pause."""
+    datum = Datum(V1)
+    datum.pusher = Pusher(msgspec.structs.replace(CONFIG, lease_seconds=18.0, ping_seconds=6.0))
+    datum.acked(gathering())
+    datum.change(V2, TWO)
+    datum.settle()
+
+    assert datum.pusher.next_tick_at() == 6.0
+    assert datum.tick(5.9) == []
+    assert datum.tick(0.1) == [Probe(Link.CLIENTS, ALICE)]

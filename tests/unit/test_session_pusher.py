@@ -7,21 +7,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pusher_fakes import (
-    DATA_CENTER,
-    GLOBAL,
-    RETRY,
-    THREE,
-    ZONE,
-    Datum,
-    delta,
-    make_client,
-    snapshot,
-)
 from session_fakes import (
     ALICE,
     BOB,
     BOB_ID,
+    CONFIG,
     ONE,
     PAY,
     S1,
@@ -34,6 +24,7 @@ from session_fakes import (
     pushes,
     to_client,
 )
+from session_push_fakes import Datum, delta, make_client, snapshot
 
 from zreg.config import Limits
 from zreg.effects import Link, Probe
@@ -43,6 +34,11 @@ from zreg.primitives.mirror import ANY_VERSION, PUBLISHERS, Mirror, Verdict, abs
 from zreg.session.clients.client_table import Client
 from zreg.session.clients.pushes.subscriber import Subscriber, sees
 from zreg.wire.records.client_messages import Push, PushAck
+
+THREE = make_publisher(3)
+RETRY = CONFIG.push_retry_seconds
+GLOBAL, ZONE, DATA_CENTER = Scope.GLOBAL, Scope.ZONE, Scope.DATA_CENTER
+
 
 # --- one subscriber -------------------------------------------------------------------------------
 
@@ -607,6 +603,7 @@ class FakeClient:
         self.scope = scope
         self.mirror = Mirror(PUBLISHERS)
         self.parts: list[Publisher] = []
+        self.awaits_snapshot = False
         # Pushes on the way to it, and its acknowledgements on their way back.
         self.pushes: list[Push] = []
         self.acks: list[PushAck] = []
@@ -625,13 +622,23 @@ class FakeClient:
                 return
             parts, self.parts = self.parts, []
             self.mirror.snapshot(push.version, parts, is_partial=push.is_unreconciled)
+        elif self.awaits_snapshot:
+            return
         else:
             verdict = self.mirror.hint(
                 push.source_version, push.version, push.publishers, push.removals
             )
             is_current = verdict is not Verdict.FETCH
         assert self.mirror.version >= version
+        self.awaits_snapshot = not is_current
         self.acks.append(PushAck(PAY, self.scope, self.mirror.version, not is_current))
+
+    def gather(self) -> None:
+        """Take all pushes, and let the newest acknowledgement stand for all."""
+        while self.pushes:
+            self.take()
+        if self.client.pushes_max > 1 and not any(ack.needs_snapshot for ack in self.acks):
+            del self.acks[:-1]
 
     @property
     def claim(self) -> tuple[Version, int] | None:
@@ -657,16 +664,17 @@ class World:
     ACTIONS = (
         *("change", "change", "change", "deliver", "deliver", "deliver", "carry", "ack"),
         *("snapshot", "lose", "repeat", "wait", "trim", "reconnect", "replay"),
+        *("change", "change", "change", "gather", "gather", "start_over"),
     )
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, client: Client) -> None:
         self.rng = rng
         self.datum = Datum(None)
         self.counter = 0
         self.contents: dict[Version, list[Publisher]] = {}
-        self.clients = [FakeClient(make_client(), scope) for scope in Scope]
-        for client in self.clients:
-            self.datum.add(client.client, client.scope)
+        self.clients = [FakeClient(client, scope) for scope in Scope]
+        for scope in Scope:
+            self.datum.add(client, scope)
 
     def next_version(self) -> Version:
         self.counter += 1
@@ -709,12 +717,14 @@ class World:
         match self.rng.choice(self.ACTIONS):
             case "change" | "snapshot" as kind:
                 self.change() if kind == "change" else self.snapshot()
-            case "deliver":
-                self.deliver(client)
+            case "deliver" | "reconnect" | "replay" | "start_over" as kind:
+                getattr(self, kind)(client)
             case "carry" if client.pushes:
                 client.take()
             case "ack" if client.acks:
                 self.acknowledge(client, client.acks.pop(0))
+            case "gather":
+                client.gather()
             case "lose" if client.acks:
                 # Only with its connection, or if records were dropped: then the client replays.
                 client.acks.pop(0)
@@ -725,8 +735,6 @@ class World:
                 datum.followed.log.trim(datum.now, length_max=1, seconds_max=60.0)
             case "wait":
                 self.datum.tick(RETRY)
-            case "reconnect" | "replay" as kind:
-                self.reconnect(client) if kind == "reconnect" else self.replay(client)
         self.end_turn()
 
     def deliver(self, client: FakeClient) -> None:
@@ -742,13 +750,20 @@ class World:
 
     def reconnect(self, client: FakeClient) -> None:
         client.pushes, client.acks, client.parts = [], [], []
-        client.has_lost = False
+        client.has_lost = client.awaits_snapshot = False
         self.replay(client)
 
     def replay(self, client: FakeClient) -> None:
         """Let a client subscribe again; pushes and acknowledgements under way still arrive."""
-        client.has_lost = False
+        client.has_lost = client.awaits_snapshot = False
         self.datum.add(client.client, client.scope).claim = client.claim
+
+    def start_over(self, client: FakeClient) -> None:
+        """Let a client unsubscribe and subscribe; pushes under way reach the new, empty view."""
+        client.mirror, client.parts = Mirror(PUBLISHERS), []
+        # What it acknowledged before, the session reads before the Unsubscribe.
+        client.acks.clear()
+        self.replay(client)
 
     def end_turn(self) -> None:
         mirror = self.datum.followed.mirror
@@ -781,11 +796,15 @@ class World:
         self.datum.tick(RETRY)
 
 
-@settings(max_examples=60)
-@given(st.integers(0, 2**32))
-def test_a_client_always_ends_with_exactly_what_is_in_scope_and_never_goes_back(seed: int) -> None:
+@settings(max_examples=120)
+@given(st.integers(0, 2**32), st.sampled_from([1, 2, Limits.pushes_in_flight_max]))
+def test_a_client_always_ends_with_exactly_what_is_in_scope_and_never_goes_back(
+    seed: int, pushes_max: int
+) -> None:
     """Changes come at random; acknowledgements are lost, late or repeated, and clients replay."""
-    world = World(Random(seed))
+    client = make_client()
+    client.pushes_max = pushes_max
+    world = World(Random(seed), client)
 
     for _ in range(40):
         world.act()
@@ -797,6 +816,9 @@ def test_a_client_always_ends_with_exactly_what_is_in_scope_and_never_goes_back(
     for client in world.clients:
         assert client.looks(list(client.mirror.content.values())) == client.looks(content)
         assert not client.mirror.is_unsure
+        subscriber = world.datum.pusher.find(client.client, PAY, client.scope)
+        assert subscriber is not None
+        assert subscriber.in_flight == ()
     assert world.datum.pusher.next_tick_at() is None, "and all is quiet"
 
 

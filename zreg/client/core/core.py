@@ -245,7 +245,7 @@ class ClientCore:
         return [
             *self._connection.on_welcome(welcome, now),
             *self._publications.replay(now),
-            *self._subscriptions.replay(welcome, now),
+            *self._subscriptions.replay(welcome, self._connection.ping_seconds, now),
             self._conversation.send(ReplayDone(), now),
             *self._questions.replay(now),
         ]

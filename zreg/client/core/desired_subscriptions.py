@@ -182,10 +182,10 @@ class DesiredSubscriptions:
             return ()
         return self._unsubscribe(record.data_info_id, record.scope, now)
 
-    def replay(self, welcome: Welcome, now: float) -> list[Effect]:
+    def replay(self, welcome: Welcome, ping_seconds: float, now: float) -> list[Effect]:
         """Subscribe to all views at the session that has welcomed the client."""
         self._cluster_id = welcome.cluster_id
-        self._acks.begin(welcome)
+        self._acks.begin(welcome, ping_seconds)
         effects: list[Effect] = []
         for record in self._records.values():
             record.begin_connection(welcome.cluster_id)

@@ -30,11 +30,14 @@ class GatheredAcks(Generic[K]):
         # Zero: the session has one push in flight and waits for each acknowledgement.
         self._pause_seconds = 0.0
 
-    def begin(self, welcome: Welcome) -> None:
-        """Start with a session that has welcomed the client; nothing of before is acknowledged."""
+    def begin(self, welcome: Welcome, ping_seconds: float) -> None:
+        """Start with a session that has welcomed the client; nothing of before is acknowledged.
+
+        `ping_seconds` is how often the client pings: not always what the welcome says.
+        """
         self._waiting.clear()
         is_gathering = welcome.capabilities & Capability.GATHERED_ACKS
-        self._pause_seconds = welcome.ping_seconds * _PING_SHARE if is_gathering else 0.0
+        self._pause_seconds = ping_seconds * _PING_SHARE if is_gathering else 0.0
 
     def may_wait(self, subscription: K, push: Push, now: float) -> bool:
         """Count a push that was applied; return whether its acknowledgement waits."""

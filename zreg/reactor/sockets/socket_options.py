@@ -48,7 +48,8 @@ _HEARTBEATS: Final[Options] = {
 # The link of clients. The client pings, and both ends judge each other by a lease, so libzmq's
 # heartbeats would do the same work twice: their timers are a list, which libzmq walks for each
 # client. The kernel ends the connections of machines that are gone, of which a session cannot judge
-# those that never said Hello.
+# those that never said Hello. It keeps that of a stopped process: a ROUTER cannot close it, so the
+# session holds its descriptor until the process ends.
 _KEEPALIVE: Final[Options] = {
     zmq.SocketOption.TCP_KEEPALIVE: 1,
     # Seconds of silence before the first probe, between two probes, and how many are sent.
@@ -56,7 +57,8 @@ _KEEPALIVE: Final[Options] = {
     zmq.SocketOption.TCP_KEEPALIVE_INTVL: 5,
     zmq.SocketOption.TCP_KEEPALIVE_CNT: 3,
     # Milliseconds after which data that is not acknowledged ends a connection. The kernel's own
-    # bound is a quarter of an hour.
+    # bound is a quarter of an hour. A peer that pings and reads nothing for so long loses its
+    # connection too, once the buffers of both kernels are full.
     zmq.SocketOption.TCP_MAXRT: 25_000,
 }
 

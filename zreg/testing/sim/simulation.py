@@ -112,7 +112,7 @@ class Simulation(Network):
         self._at(seconds, lambda: self._wake(process))
         for heartbeat in (RAFT_HEARTBEAT_SECONDS, HEARTBEAT_SECONDS):
             if seconds > heartbeat:
-                self._at(heartbeat, partial(self._miss_silence_seconds_max, process, heartbeat))
+                self._at(heartbeat, partial(self._miss_heartbeats_of, process, heartbeat))
 
     def resume(self, name: str) -> None:
         """Let a stopped process run before its time."""
@@ -121,7 +121,7 @@ class Simulation(Network):
         self._note(f"resume {name}")
         self._at(0.0, lambda: self._wake(process))
 
-    def _miss_silence_seconds_max(self, process: Process, seconds: float) -> None:
+    def _miss_heartbeats_of(self, process: Process, seconds: float) -> None:
         """End the connections of a process that has been stopped for `seconds`.
 
         Those of clients stay: the kernel of a stopped process answers its probes.

@@ -111,7 +111,7 @@ class SessionConnection:
         self._leave_at = math.inf
         self._dial_seconds = _DIAL_SECONDS_MIN
         self._leases = LeaseTable[Peer](config.lease_seconds, now=0.0)
-        self._ping_seconds = config.ping_seconds
+        self.ping_seconds = config.ping_seconds
         self._dial_count = self._stall_count = 0
 
     def statistics(self) -> dict[str, int | str]:
@@ -193,7 +193,7 @@ class SessionConnection:
         self._stall_count += self._leases.stall_count
         self._leases = LeaseTable[Peer](lease_seconds, now=now)
         self._leases.renew(self._conversation.peer, now)
-        self._ping_seconds = ping_seconds
+        self.ping_seconds = ping_seconds
 
     # --- judging it -------------------------------------------------------------------------
 
@@ -231,8 +231,8 @@ class SessionConnection:
     def _ping_due_at(self) -> float:
         conversation = self._conversation
         if self.phase is Phase.GREETING:
-            return conversation.sent_at + self._ping_seconds
-        return conversation.ping_due_at(self._ping_seconds)
+            return conversation.sent_at + self.ping_seconds
+        return conversation.ping_due_at(self.ping_seconds)
 
     def next_tick_at(self) -> float:
         """Return when `tick` or a ping is due."""

@@ -29,7 +29,8 @@ class Pusher:
     """
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        # A client that gathers acknowledgements may take a whole ping interval for one.
+        self._probe_seconds = max(config.push_retry_seconds, config.ping_seconds)
         self._subscribers: dict[tuple[bytes, str, Scope], Subscriber] = {}
         self._by_datum: dict[str, dict[Subscriber, None]] = {}
         self._unprobed: dict[Subscriber, None] = {}
@@ -185,7 +186,7 @@ class Pusher:
         Nothing is sent again. A client that lives has the push and is slow, or its
         acknowledgement is late.
         """
-        sent_until = now - self._config.push_retry_seconds
+        sent_until = now - self._probe_seconds
         late = list(takewhile(lambda each: each.sent_at <= sent_until, self._unprobed))
         probed: dict[Peer, None] = {}
         for subscriber in late:
@@ -197,5 +198,5 @@ class Pusher:
     def next_tick_at(self) -> float | None:
         """Return when the next client has to be probed; None if there is none."""
         for subscriber in self._unprobed:
-            return subscriber.sent_at + self._config.push_retry_seconds
+            return subscriber.sent_at + self._probe_seconds
         return None

@@ -1,4 +1,4 @@
-"""A followed datum that moves, its subscribers, and the pushes that they are sent."""
+"""A datum that moves, and its subscribers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,6 @@ from session_fakes import (
     TWO,
     V1,
     V2,
-    make_publisher,
 )
 
 from zreg.effects import Effect
@@ -25,9 +24,7 @@ from zreg.session.clients.pushes.subscriber import Subscriber
 from zreg.session.upstream.followed.followed_datum import FollowedDatum
 from zreg.wire.records.client_messages import Push, PushAck
 
-THREE = make_publisher(3)
-RETRY = CONFIG.push_retry_seconds
-GLOBAL, ZONE, DATA_CENTER = Scope.GLOBAL, Scope.ZONE, Scope.DATA_CENTER
+GLOBAL = Scope.GLOBAL
 
 
 class Datum:
