@@ -43,6 +43,7 @@ class Client:
         "is_moving",
         "peer",
         "publisher_ids",
+        "replayed_count",
         "subscription_keys",
         "unreplayed_publisher_ids",
         "unreplayed_subscription_keys",
@@ -57,6 +58,8 @@ class Client:
         self.grace_seconds = 0.0
         # It said that it goes to another session, or this session sent it there.
         self.is_moving = False
+        # How many publications its replay has named so far; None if no replay is under way.
+        self.replayed_count: int | None = None
         # When its lease was renewed last: once a turn, however many messages it sends.
         self.heard_at = -1.0
         # Dicts keep the order, so the effects for each entry come in a defined one.
@@ -74,6 +77,7 @@ class Client:
 
     def expect_replay(self) -> None:
         """Mark all that the client published and subscribed as not replayed yet."""
+        self.replayed_count = 0
         self.unreplayed_publisher_ids = dict(self.publisher_ids)
         self.unreplayed_subscription_keys = dict(self.subscription_keys)
 
