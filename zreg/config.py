@@ -21,6 +21,9 @@ class Limits:
     frame_bytes_max: Final = 1 << 20
     records_per_frame_max: Final = 1024
     frames_per_message_max: Final = 3
+    # A client leaves so many publications unanswered; the rest waits with it. So a session that got
+    # fewer in a replay knows that the client is not waiting for answers.
+    client_window: Final = 256
     id_part_characters_max: Final = 256
     data_info_id_characters_max: Final = 3 * 256 + 6
     label_characters_max: Final = 64

@@ -44,8 +44,8 @@ from zreg.errors import (
     UnavailableError,
     UsageError,
 )
-from zreg.reactor import LinkTable, Reactor, SocketSet
-from zreg.reactor.turn import MESSAGES_MAX
+from zreg.reactor import LinkTable, Reactor, SocketSet, turn
+from zreg.reactor.turn import RECORDS_MAX
 from zreg.wire.messages import Message
 from zreg.wire.records.client_messages import Bye, WhoAreYou
 from zreg.wire.records.common_messages import Accepted, Ping, Pong
@@ -184,7 +184,7 @@ def test_the_input_of_several_sockets_at_once_is_read_in_one_turn(harness: Harne
     harness.run(scenario())
 
 
-@pytest.mark.parametrize("count", [1, 2, MESSAGES_MAX, MESSAGES_MAX + 1, 3 * MESSAGES_MAX])
+@pytest.mark.parametrize("count", [1, 2, RECORDS_MAX, RECORDS_MAX + 1, 2 * RECORDS_MAX])
 def test_all_waiting_messages_are_read(harness: Harness, count: int) -> None:
     """They make one wake-up: the turn looks again by itself, after one message and at its bound."""
 
@@ -200,6 +200,82 @@ def test_all_waiting_messages_are_read(harness: Harness, count: int) -> None:
         assert select.select([socket_of(reactor).zmq_socket.FD], [], [], 5.0)[0]
         await harness.wait_until(lambda: len(server.records()) == count + 1)
         assert server.records() == [publish(number) for number in range(count + 1)]
+
+    harness.run(scenario())
+
+
+def calls_of_turns(core: FakeCore) -> list[int]:
+    """Return how many records each turn took that took any."""
+    counts = [0]
+    for call in core.calls:
+        if call == "receive":
+            counts[-1] += 1
+        elif call == "settle" and counts[-1]:
+            counts.append(0)
+    return counts[:-1]
+
+
+async def burst(
+    harness: Harness, server: FakeCore, message_count: int, record_count: int
+) -> list[int]:
+    """Send many messages at once; return how many records each turn took."""
+    reactor, address = await harness.serve(server)
+    peer = await harness.greet(server, address)
+    # The turn looks for more messages of a socket that had several at once before.
+    socket_of(reactor).is_busy = True
+    server.calls.clear()
+    for number in range(message_count):
+        peer.send_multipart(packed(*[publish(number)] * record_count))
+    assert select.select([socket_of(reactor).zmq_socket.FD], [], [], 5.0)[0]
+    all_count = 1 + message_count * record_count
+    await harness.wait_until(lambda: len(server.records()) == all_count)
+    return calls_of_turns(server)
+
+
+@pytest.mark.parametrize("record_count", [1, 100, 600])
+def test_a_turn_is_bounded_in_records_and_not_in_messages(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, record_count: int
+) -> None:
+    """A message of 600 records is not cut: the codec bounds it."""
+    monkeypatch.setattr(turn, "READ_SECONDS_MAX", 60.0)
+
+    async def scenario() -> None:
+        turns = await burst(harness, FakeCore(), 3 * RECORDS_MAX // record_count, record_count)
+
+        assert max(turns) < RECORDS_MAX + record_count
+        assert len(turns) > 1
+
+    harness.run(scenario())
+
+
+def test_a_turn_is_bounded_in_time(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some records cost a core more than others."""
+    monkeypatch.setattr(turn, "READ_SECONDS_MAX", 0.0)
+
+    async def scenario() -> None:
+        assert max(await burst(harness, FakeCore(), 50, 1)) == 2
+
+    harness.run(scenario())
+
+
+def test_a_peer_has_its_turn_although_another_pours_in_more_than_a_turn_takes(
+    harness: Harness,
+) -> None:
+    async def scenario() -> None:
+        server = FakeCore(accept)
+        reactor, address = await harness.serve(server)
+        crowd, bystander = (harness.raw(zmq.DEALER, address) for _ in range(2))
+        for peer in (crowd, bystander):
+            peer.send_multipart(packed(publish(0)))
+        await harness.wait_until(lambda: len(server.records()) == 2)
+        for number in range(20):
+            crowd.send_multipart(packed(*[publish(number)] * 500))
+        assert select.select([socket_of(reactor).zmq_socket.FD], [], [], 5.0)[0]
+        bystander.send_multipart(packed(publish(99)))
+        await harness.wait_until(lambda: len(server.records()) == 3 + 20 * 500)
+
+        before = server.records().index(publish(99)) // 500
+        assert before < 19, "it was read before the last messages of the other"
 
     harness.run(scenario())
 

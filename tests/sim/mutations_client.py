@@ -5,9 +5,11 @@ from mutations import Patch
 from zreg.client.core.connection import connection as connection_module
 from zreg.client.core.connection.connection import SessionConnection
 from zreg.client.core.conversation import Conversation, Requester
-from zreg.effects import Send
+from zreg.effects import Effect, Send
 from zreg.meta.members.memory.session_graces import SessionGraces
 from zreg.model import Membership, Role, Status
+from zreg.session.upstream.registered.node_queues import NodeQueues
+from zreg.wire.messages import WireMessage
 
 _repeat = Conversation._repeat
 
@@ -25,6 +27,20 @@ def a_repeated_request_has_a_new_id() -> list[Patch]:
         return _repeat(self, requester, pause, now)
 
     return [(Conversation, "_repeat", repeat)]
+
+
+def replay_done_overtakes() -> list[Patch]:
+    """The end of a replay waits behind all publications that the replay names."""
+
+    def send_behind(self: Conversation, message: WireMessage, now: float) -> list[Effect]:
+        return [self.send(message, now)]
+
+    return [(Conversation, "send_behind", send_behind)]
+
+
+def long_replays_are_not_told() -> list[Patch]:
+    """Data nodes judge no suspicion while a client has more to replay than its window."""
+    return [(NodeQueues, "note_replaying", lambda self, client_id, until: None)]
 
 
 def clients_leave_without_a_word() -> list[Patch]:

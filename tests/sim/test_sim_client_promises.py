@@ -1,19 +1,27 @@
 """Directed scenarios of clients, of meta, and of all sessions away for long."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
 from promises import (
+    ONE_COPY,
     PAY,
     is_registered,
     make_cluster,
     membership_of,
     never_loses,
+    owned_by,
     promise,
     received,
     session_of,
     watched,
 )
 
-from zreg.model import Role, Status, data_info_id
+from zreg.config import Limits
+from zreg.model import DataInfoId, Role, Status, data_info_id
 from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.observations.view_log import ViewLog
 from zreg.wire.records.client_messages import Publish
 
 SHOP = data_info_id("shop")
@@ -97,6 +105,52 @@ def test_a_client_stays_with_no_session_that_cannot_register_and_knows_no_other(
     never_loses(cluster, view, cluster.config.session_grace_seconds + 10.0)
     at = session_of(cluster, "publisher")
     promise(at == "tcp://session-1:9600", "the client stays where it cannot publish")
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let clients leave one publication unanswered at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Limits, "client_window", 1)
+        yield
+
+
+def publishing_last(cluster: SimCluster, name: DataInfoId, *before: DataInfoId) -> ViewLog:
+    """Let `publisher` publish "alive" after other ids; return the view of `watcher`."""
+    cluster.client("publisher", [1])
+    cluster.client("watcher", [2])
+    for other in before:
+        cluster.publish("publisher", other, "other")
+    view = cluster.subscribe("watcher", name)
+    cluster.publish("publisher", name, "alive")
+    assert cluster.settles(view, ["alive"])
+    cluster.run(1.0)
+    return view
+
+
+def test_the_end_of_a_replay_overtakes_no_publication_that_waits() -> None:
+    """The client returns to its session, which withdraws what the replay did not name."""
+    with one_at_a_time():
+        cluster = make_cluster()
+        others = [data_info_id(f"other-{number}") for number in range(5)]
+        view = publishing_last(cluster, PAY, *others)
+        cluster.sim.drop("publisher", "session-1")
+        never_loses(cluster, view, 5.0)
+        promise(cluster.settles(view, ["alive"]), "the view does not show what there is")
+
+
+def test_a_client_that_waits_for_a_slow_data_node_in_its_replay_stays_in_all_views() -> None:
+    """Its former session suspects it before it has published everything at another one."""
+    with one_at_a_time():
+        cluster = make_cluster(data=2, config=ONE_COPY)
+        slow, quick = owned_by(cluster, "data-1"), owned_by(cluster, "data-2")
+        view = publishing_last(cluster, quick, slow)
+        sim = cluster.sim
+        sim.faults.late["data-1"] = 0.8
+        sim.cut("publisher", "session-1")
+        sim.drop("publisher", "session-1")
+        never_loses(cluster, view, 5.0)
+        promise(cluster.settles(view, ["alive"]), "the view does not show what there is")
 
 
 # --- all sessions away, meta away -----------------------------------------------------------------

@@ -118,6 +118,12 @@ SECTION_11: dict[Mutation, Scenario] = {
     client.a_repeated_request_has_a_new_id: (
         client_promises.test_an_answer_that_comes_after_the_request_was_repeated_is_an_answer
     ),
+    client.replay_done_overtakes: (
+        client_promises.test_the_end_of_a_replay_overtakes_no_publication_that_waits
+    ),
+    client.long_replays_are_not_told: (
+        client_promises.test_a_client_that_waits_for_a_slow_data_node_in_its_replay_stays_in_all_views
+    ),
     client.clients_leave_without_a_word: (
         client_promises.test_a_client_that_leaves_a_session_which_it_does_not_hear_stays_in_all_views
     ),
@@ -161,7 +167,8 @@ NOTICED_BY = SECTION_7 | SECTION_11 | COPIES
 ELSEWHERE = {
     "a turn is fair; input is read before a lease is judged": (
         "only the reactor knows turns: tests/cluster/test_reactor.py, "
-        "test_a_due_tick_comes_after_the_input_and_settle_ends_the_turn"
+        "test_a_due_tick_comes_after_the_input_and_settle_ends_the_turn, "
+        "test_a_turn_is_bounded_in_records_and_not_in_messages"
     ),
     "work per turn is proportional to what changed": (
         "scans are inside of a call, where the simulator cannot count; messages, effects and calls "

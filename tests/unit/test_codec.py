@@ -363,8 +363,18 @@ def test_too_many_records_leave_in_several_frames() -> None:
 
     frames = encode_frames(messages)
 
-    assert len(frames) == 8
+    assert len(frames) == 5
     assert [record for frame in frames for record in decode_frame(frame)] == messages
+
+
+@pytest.mark.parametrize(("count", "counts"), [(1, [1]), (3, [3]), (4, [3, 1]), (9, [3, 3, 3])])
+def test_a_sender_may_put_fewer_records_into_a_frame(count: int, counts: list[int]) -> None:
+    messages = [Accepted((number,)) for number in range(count)]
+
+    decoded = [list(decode_frame(frame)) for frame in encode_frames(messages, 3)]
+
+    assert [len(records) for records in decoded] == counts
+    assert [record for records in decoded for record in records] == messages
 
 
 def test_too_many_bytes_leave_in_several_frames() -> None:

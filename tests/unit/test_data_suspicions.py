@@ -131,6 +131,19 @@ def test_a_suspicion_waits_while_a_session_has_writes_that_it_may_not_send_yet()
     assert held(core) == {P1: moved}
 
 
+def test_a_digest_that_says_that_writes_wait_lets_no_suspicion_be_judged() -> None:
+    """A client of that session has more to replay. Seed 50 of the chaos workload found it."""
+    core = make_core()
+    ask(core, CompareDigest(EPOCH, 0, 0, do_writes_wait=True), peer=TWO)
+    suspect(core)
+    assert not is_removed(core, 0.0)
+    ask(core, CompareDigest(EPOCH, 0, 0, do_writes_wait=True), 1.0, peer=TWO)
+    assert not is_removed(core, 1.0)
+
+    ask(core, CompareDigest(EPOCH, 0, 0), 2.0, peer=TWO)
+    assert is_removed(core, 2.0)
+
+
 def test_a_session_that_rejoins_has_the_same_writes_to_send() -> None:
     core = make_core()
     ask(core, WritesWait(), peer=TWO)

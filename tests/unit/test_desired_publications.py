@@ -46,8 +46,8 @@ def test_what_is_published_before_a_session_is_reached_is_sent_by_the_replay() -
     local(core, PeerUp(Link.SESSION, "session-1"))
 
     assert replayed(hear(core, WELCOME)) == [
-        say(Publish(1, P1, 1, PAY, b"new")),
-        say(Subscribe(2, PAY, Scope.GLOBAL, ZERO, 0)),
+        say(Subscribe(1, PAY, Scope.GLOBAL, ZERO, 0)),
+        say(Publish(2, P1, 1, PAY, b"new")),
         say(ReplayDone()),
     ]
 

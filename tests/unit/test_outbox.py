@@ -7,11 +7,12 @@ import pytest
 
 from zreg.effects import Link, Peer
 from zreg.model import ZERO, Scope, data_info_id
+from zreg.reactor.link_table import SHARE_RECORDS_MAX
 from zreg.reactor.outgoing.outbox import Outbox, Record
 from zreg.reactor.outgoing.retry_queue import record_count
 from zreg.reactor.outgoing.send_results import SendResults
 from zreg.reactor.sockets.backlog import BACKLOG_MESSAGES_MAX, Backlog, Outcome
-from zreg.wire.codec import encode_frames, encode_record
+from zreg.wire.codec import decode_frame, encode_frames, encode_record
 from zreg.wire.records.client_messages import Push
 from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
 
@@ -33,9 +34,8 @@ class FakeSocket:
 
 
 class FakeLink:
-    link = Link.CLIENTS
-
     def __init__(self, socket: FakeSocket) -> None:
+        self.link = Link.CLIENTS
         self.only = socket
 
     def socket_to(self, peer: Peer) -> FakeSocket | None:
@@ -96,8 +96,20 @@ def test_records_beyond_a_frame_are_counted_one_by_one(bench: Bench) -> None:
     bench.send(b"a", *records)
     sent = [frame for _, frame in bench.socket.sent]
     assert sent == frames(*records)
-    assert [record_count(frame) for frame in sent] == [750, 750]
+    assert [record_count(frame) for frame in sent] == [1024, 476]
     assert bench.counts["records_out"] == 1500
+
+
+@pytest.mark.parametrize("link", [Link.SESSION, Link.DATA, Link.META])
+def test_requests_leave_in_messages_of_one_share_each(bench: Bench, link: Link) -> None:
+    """The node at the other end reads one message of each peer in turn."""
+    bench.link.link = link
+    records = [Accepted((number,)) for number in range(2 * SHARE_RECORDS_MAX + 1)]
+    bench.send(b"a", *records)
+
+    sent = [frame for _, frame in bench.socket.sent]
+    assert [record_count(frame) for frame in sent] == [SHARE_RECORDS_MAX, SHARE_RECORDS_MAX, 1]
+    assert [each for frame in sent for each in decode_frame(frame)] == records
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 1024])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.reactor.sockets.bound.routed_peers import PROBE_AGAIN_SECONDS, RoutedPeers
+from zreg.reactor.sockets.bound.routed_peers import PROBE_AGAIN_SECONDS, ROUNDS, RoutedPeers
 
 
 def test_a_peer_whose_descriptor_closed_is_probed_a_few_times() -> None:
@@ -42,6 +42,47 @@ def test_a_peer_that_is_heard_after_its_descriptor_closed_is_probed() -> None:
     peers.forget(b"a")
     peers.add(b"b", 7)
     assert peers.take_due(0.0) == []
+
+
+def heard(peers: RoutedPeers, *routing_ids: bytes) -> None:
+    for routing_id in routing_ids:
+        peers.hear(routing_id)
+
+
+def closing(*routing_ids: bytes) -> RoutedPeers:
+    """Return peers of which the first one's descriptor has closed."""
+    peers = RoutedPeers()
+    for descriptor, routing_id in enumerate(routing_ids):
+        peers.add(routing_id, descriptor)
+    peers.on_closed(0)
+    return peers
+
+
+def test_a_round_ends_when_a_peer_is_heard_again() -> None:
+    peers = RoutedPeers()
+    heard(peers, b"a", b"b", b"c")
+    assert peers.round_count == 0
+    heard(peers, b"a", b"b", b"c", b"c", b"c")
+    assert peers.round_count == 3
+
+
+def test_a_peer_is_probed_at_once_when_there_is_no_input() -> None:
+    peers = closing(b"a", b"b")
+    assert peers.take_due(0.0, has_input=True) == []
+    assert peers.take_due(0.0) == [b"a"]
+
+
+def test_a_peer_is_probed_under_load_once_rounds_show_that_it_has_no_input() -> None:
+    """A goodbye that waits behind the messages of others is read before its sender is lost."""
+    peers = closing(b"a", b"b", b"c")
+    assert peers.take_due(0.0, has_input=True) == []
+    heard(peers, b"b", b"c", b"a")
+    for _ in range(ROUNDS - 1):
+        heard(peers, b"b", b"c")
+        assert peers.take_due(0.0, has_input=True) == [], "it was heard since"
+    heard(peers, b"b")
+    assert peers.take_due(0.0, has_input=True) == [b"a"]
+    assert peers.take_due(PROBE_AGAIN_SECONDS[0], has_input=True) == [], "as at first"
 
 
 def test_a_forgotten_peer_is_not_probed() -> None:

@@ -4,7 +4,9 @@ from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from session_fakes import (
+    BOB_ID,
     CONFIG,
     D1,
     D2,
@@ -31,7 +33,7 @@ from zreg.wire.records.data_messages import (
     WritesWait,
 )
 
-WINDOW = 4096
+WINDOW = 512
 
 
 def test_only_the_newest_state_waits_for_a_connection() -> None:
@@ -348,6 +350,86 @@ def test_the_next_connection_is_told_again_that_writes_wait() -> None:
     bench.queues.touched[D1] = None
 
     assert bench.settle(0.1)[0] == Send(Link.DATA, D1, WritesWait())
+
+
+REPLAYING = b"r" * 16
+
+
+def test_a_data_node_is_told_that_writes_wait_while_a_client_replays() -> None:
+    """It removes nothing on suspicion meanwhile: the client may publish that again in a moment."""
+    bench = RegistrationsBench(D1)
+    bench.started()
+    bench.queues.note_replaying(REPLAYING, 20.0)
+    bench.publish(ONE)
+
+    assert bench.settle(0.1) == to_data(D1, WritesWait(), PublishDatum(1, PAY, ONE))
+    bench.publish(TWO)
+    assert bench.settle(0.2) == to_data(D1, PublishDatum(2, PAY, TWO)), "it is told once"
+
+    bench.queues.end_replaying(REPLAYING)
+    assert bench.settle(0.3) == to_data(D1, digest_of(ONE, TWO))
+    assert bench.settle(0.4) == []
+
+
+def test_a_replay_that_ends_in_its_turn_is_not_told() -> None:
+    bench = RegistrationsBench(D1)
+    bench.started()
+    bench.queues.note_replaying(REPLAYING, 20.0)
+    bench.publish(ONE)
+    bench.queues.end_replaying(REPLAYING)
+
+    assert bench.settle(0.1) == to_data(D1, PublishDatum(1, PAY, ONE))
+
+
+def test_digests_go_on_while_a_client_replays_and_say_that_writes_wait() -> None:
+    bench = RegistrationsBench(D1)
+    bench.tick(10.0)
+    bench.queues.note_replaying(REPLAYING, 30.0)
+    assert bench.settle(10.1) == to_data(D1, WritesWait())
+
+    waiting = replace(digest_of(), do_writes_wait=True)
+    assert bench.tick(11.0) == to_data(D1, waiting)
+    assert bench.tick(12.0) == to_data(D1, waiting)
+
+
+def test_a_replay_that_never_ends_is_forgotten_after_a_time() -> None:
+    bench = RegistrationsBench(D1)
+    bench.tick(10.0)
+    bench.queues.note_replaying(REPLAYING, 12.5)
+    bench.settle(10.1)
+
+    bench.queues.note_replaying(REPLAYING, 99.0)
+    assert bench.tick(12.0) == to_data(D1, replace(digest_of(), do_writes_wait=True))
+    assert bench.tick(13.0) == to_data(D1, digest_of())
+
+
+def test_writes_that_wait_here_and_a_replay_are_told_together() -> None:
+    bench = RegistrationsBench(D1)
+    crowd = [make_publisher(number) for number in range(WINDOW + 1)]
+    bench.queues.note_replaying(REPLAYING, 20.0)
+    assert bench.started(*crowd)[0] == Send(Link.DATA, D1, WritesWait())
+
+    bench.queues.end_replaying(REPLAYING)
+    assert bench.settle(0.1) == [], "writes wait here still"
+    bench.registrations.on_accepted(D1, accepted(range(1, WINDOW + 1)))
+    last = PublishDatum(WINDOW + 1, PAY, crowd[-1])
+    assert bench.settle(0.2) == to_data(D1, last, digest_of(*crowd))
+
+
+def test_a_bystander_does_not_wait_for_all_registrations_of_another_client() -> None:
+    bench = RegistrationsBench(D1)
+    bench.publish(*(make_publisher(number) for number in range(4 * WINDOW)))
+    bench.settle(0.0)
+    bystander = make_publisher(4 * WINDOW, client_id=BOB_ID)
+    bench.publish(bystander)
+
+    bench.registrations.on_accepted(D1, accepted(range(1, WINDOW + 1)))
+
+    assert bystander in [
+        effect.message.publisher
+        for effect in bench.settle(0.1)
+        if isinstance(effect, Send) and isinstance(effect.message, PublishDatum)
+    ]
 
 
 def test_removals_on_suspicion_take_no_room_of_the_window() -> None:

@@ -3,7 +3,9 @@
 import pytest
 from msgspec.structs import replace
 from session_client_fakes import (
+    FOUR,
     GRACE,
+    THREE,
     WELCOME,
     changes_and_logs,
     make_session,
@@ -19,6 +21,7 @@ from session_fakes import (
     ALICE_ID,
     BOB,
     BOB_ID,
+    CONFIG,
     D1,
     META,
     ONE,
@@ -33,9 +36,12 @@ from session_fakes import (
     to_data,
 )
 
+from zreg.config import Limits
 from zreg.effects import (
     WARNING,
+    Effect,
     Link,
+    Local,
     Log,
     PeerLost,
     Send,
@@ -46,7 +52,7 @@ from zreg.errors import (
     RefusedError,
 )
 from zreg.model import NO_INCARNATION, Cause
-from zreg.wire.messages import PROTOCOL_VERSION
+from zreg.wire.messages import PROTOCOL_VERSION, Message
 from zreg.wire.records.client_messages import (
     Bye,
     Hello,
@@ -55,9 +61,7 @@ from zreg.wire.records.client_messages import (
     WhoAreYou,
 )
 from zreg.wire.records.common_messages import Accepted, Refused
-from zreg.wire.records.data_messages import (
-    PublishDatum,
-)
+from zreg.wire.records.data_messages import CompareDigest, PublishDatum, WritesWait
 
 # --- publishing -----------------------------------------------------------------------------------
 
@@ -383,3 +387,69 @@ def test_a_repeated_publish_that_is_under_way_gets_no_answer_yet() -> None:
     session.greet(ALICE, publish(1))
 
     assert session.says(ALICE, publish(2)) == []
+
+
+def waits_told(effects: list[Effect]) -> list[type[Message]]:
+    """Return what data nodes are told of the session's writes, in order."""
+    kinds = (WritesWait, CompareDigest)
+    messages = [effect.message for effect in effects if isinstance(effect, Send)]
+    return [type(message) for message in messages if isinstance(message, kinds)]
+
+
+def digests_say(effects: list[Effect]) -> list[bool]:
+    """Return what digests say of whether writes wait, in order."""
+    messages = [effect.message for effect in effects if isinstance(effect, Send)]
+    return [each.do_writes_wait for each in messages if isinstance(each, CompareDigest)]
+
+
+@pytest.fixture
+def window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clients wait for answers after two publications."""
+    monkeypatch.setattr(Limits, "client_window", 2)
+
+
+@pytest.mark.usefixtures("window")
+def test_data_nodes_hold_suspicions_while_a_client_replays_more_than_its_window() -> None:
+    """Its former session may suspect it, and it waits for answers before it publishes the rest."""
+    session = make_session()
+    session.greet(ALICE)
+
+    assert waits_told(session.says(ALICE, publish(1))) == []
+    assert waits_told(session.says(ALICE, publish(2, TWO))) == [WritesWait]
+    assert waits_told(session.says(ALICE, publish(3, THREE))) == []
+    assert waits_told(session.says(ALICE, ReplayDone())) == [CompareDigest]
+    assert waits_told(session.says(ALICE, publish(4, FOUR))) == []
+
+
+@pytest.mark.usefixtures("window")
+def test_a_replay_that_comes_in_one_turn_tells_data_nodes_nothing() -> None:
+    session = make_session()
+    session.greet(ALICE)
+
+    assert waits_told(session.says(ALICE, publish(1), publish(2, TWO), ReplayDone())) == []
+
+
+@pytest.mark.usefixtures("window")
+@pytest.mark.parametrize("end", [Bye(), PeerLost(Link.CLIENTS, ALICE)], ids=["bye", "lost"])
+def test_a_replay_that_the_client_breaks_off_holds_up_no_judgement(end: Message | Local) -> None:
+    session = make_session()
+    session.greet(ALICE)
+    session.says(ALICE, publish(1), publish(2, TWO))
+
+    link = Link.LOCAL if isinstance(end, Local) else Link.CLIENTS
+    assert waits_told(session.turn(link, ALICE, end)) == [CompareDigest]
+
+
+@pytest.mark.usefixtures("window")
+def test_a_replay_that_never_ends_holds_up_judgements_for_the_session_grace_only() -> None:
+    session = make_session(lease_seconds=60.0)
+    session.greet(ALICE)
+    session.says(ALICE, publish(1), publish(2, TWO))
+
+    during = digests_say(session.wait(CONFIG.session_grace_seconds - 1.0))
+    session.wait(2.0)
+    after = digests_say(session.wait(3.0))
+
+    assert len(during) > CONFIG.session_grace_seconds / 2
+    assert set(during) == {True}
+    assert set(after) == {False}

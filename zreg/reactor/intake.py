@@ -51,20 +51,23 @@ class Intake:
 
     def take(
         self, socket: LinkSocket, peer: Peer, header: bytes, frame: bytes | None, now: float
-    ) -> None:
-        """Hand over the records of a message; `frame` is None if it has too few or many frames."""
+    ) -> int:
+        """Hand over the records of a message, and return how many they are, at least 1.
+
+        `frame` is None if the message has too few or too many frames.
+        """
         counts = self._counts
         counts["messages_in"] += 1
         if frame is None:
             counts["bad_frame_count"] += 1
-            return
+            return 1
         counts["bytes_in"] += len(header) + len(frame)
         try:
             epoch = self._envelope.open(header)
             records = decode_frame(frame)
         except PeerError as error:
             self._refuse_message(socket, peer, error, now)
-            return
+            return 1
         if socket.link not in WITHOUT_EPOCH and epoch > self._core.epoch:
             self._tell_epoch(epoch, now)
         counts["records_in"] += len(records)
@@ -83,6 +86,7 @@ class Intake:
                 raise
             except Exception:  # noqa: BLE001 -- a core may raise anything
                 self._core_calls.on_failure(f"record={type(record).__name__}")
+        return len(records) or 1
 
     def _refuse_message(self, socket: LinkSocket, peer: Peer, error: PeerError, now: float) -> None:
         self._refuse(socket, peer, BadRecord(0, error.code, error.detail))

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from zreg.config import Limits
 from zreg.effects import Link
 from zreg.errors import UsageError
 
@@ -16,6 +17,11 @@ OUTSIDE: Final = (Link.CLIENTS, Link.SESSION)
 # Between meta nodes epochs have no meaning either: the leader is always ahead of its followers.
 BETWEEN_META_NODES: Final = (Link.RAFT_ASK, Link.RAFT_ANSWER)
 WITHOUT_EPOCH: Final = (*OUTSIDE, *BETWEEN_META_NODES)
+
+# Links to a ROUTER that many peers share. It reads one message of each peer in turn, so a message
+# there is a peer's share: it carries at most so many records.
+SHARED: Final = (Link.SESSION, Link.DATA, Link.META)
+SHARE_RECORDS_MAX: Final = 128
 
 _ADDRESS: Final = re.compile(r"tcp://(\[[0-9A-Fa-f:.%\w-]+\]|[\w.*-]+):(\d{1,5}|\*)\Z", re.ASCII)
 _PORT_MAX: Final = 65535
@@ -47,6 +53,11 @@ def check_address(address: str, *, port_min: int) -> None:
         raise UsageError(
             f"{address!r} is no address: write tcp://HOST:PORT, the port {port_min} to {_PORT_MAX}"
         )
+
+
+def records_max(link: Link) -> int:
+    """Return how many records a message over a link carries at most."""
+    return SHARE_RECORDS_MAX if link in SHARED else Limits.records_per_frame_max
 
 
 def split_address(address: str) -> tuple[str, str]:

@@ -5,13 +5,17 @@ The steps, in the order in which `Turn.run` takes them, and the reason for their
 1.  Monitors: `PeerUp` reaches the core before the first message of that peer.
 2.  Send results of the last turn: the core learns that a peer is gone before it sends to it again.
 3.  Local messages that were posted before this turn.
-4.  Input: one message of each readable socket, up to `MESSAGES_MAX` if several came at once. The
-    bound keeps one socket from delaying the others and the timers.
+4.  Input: one message of each readable socket; if several came at once, messages of up to
+    `RECORDS_MAX` records, for at most `READ_SECONDS_MAX`. The bounds are on the work and not on the
+    messages, since a message holds up to 1,024 records. They keep one socket from delaying the
+    others, and many peers from delaying the answers to one. A ROUTER reads one message of each peer
+    in turn, so each peer has its share of a turn.
 5.  Ended connections: closed after step 4 has read their last input, a goodbye or an answer.
     Connection attempts that took too long are closed too.
-6.  Probes: a ROUTER's peers are probed after its input is read, since input shows that they live.
-7.  `tick`, if it is due: a lease is judged after the input that may have renewed it. In a turn with
-    a tick all input is read. If the bound of step 4 leaves some, the tick waits for the next turns.
+6.  Probes: a ROUTER's peers are probed after their input is read, since input shows that they live.
+7.  `tick`, if it is due: a lease is judged after the input that may have renewed it. If the bounds
+    of step 4 leave some, the tick waits for the next turns: until a socket has no more input, or,
+    under load, until a ROUTER has read each peer in turn.
 8.  `settle`: the core joins what steps 1 to 7 told it.
 9.  Send: one message per peer for the whole turn. Then requests that the core left unanswered are
     refused, or their REP socket would be stuck.
@@ -21,6 +25,8 @@ The steps, in the order in which `Turn.run` takes them, and the reason for their
 Nothing here waits.
 """
 
+import itertools
+import math
 from collections import deque
 from typing import Final
 
@@ -29,14 +35,18 @@ from zreg.reactor.core_calls import CoreCalls
 from zreg.reactor.intake import Intake
 from zreg.reactor.outgoing.effect_runner import EffectRunner
 from zreg.reactor.peer_events import PeerEvents
+from zreg.reactor.sockets.bound.routed_peers import ROUNDS
 from zreg.reactor.sockets.link_socket import LinkSocket
 from zreg.reactor.sockets.peer_connections import PeerConnection
 from zreg.reactor.sockets.socket_set import SocketSet
 from zreg.reactor.wakeups import Wakeups
 from zreg.storage.failures import NodeEndError
 
-# At most this many messages of one socket are read in a turn.
-MESSAGES_MAX: Final = 256
+# When messages with so many records of one socket were read, the rest waits for the next turn: a
+# session takes about 4 ms for them.
+RECORDS_MAX: Final = 512
+# The same after so much time, for records that cost more than others.
+READ_SECONDS_MAX: Final = 0.02
 # How long a tick waits for input that is left. A quarter of the default lease is less, so the core
 # takes a node that is behind for so long for one that stalled, and judges no lease.
 TICK_LATE_SECONDS_MAX: Final = 1.0
@@ -74,8 +84,9 @@ class Turn:
         self._tick_late_seconds_max = (
             RAFT_TICK_LATE_SECONDS_MAX if socket_set.reps else TICK_LATE_SECONDS_MAX
         )
-        # Since when a tick waits for input that is left.
+        # Since when a tick waits for input that is left, and the rounds of each ROUTER then.
         self._late_since: float | None = None
+        self._rounds_then: dict[LinkSocket, int] = {}
         # Whether the core has received `Stop`: the turn in which it does is the last.
         self.has_told_stop = False
 
@@ -95,7 +106,7 @@ class Turn:
         if phases.connecting or phases.ended:  # 5
             peer_events.close_ended(now)
         for router in self._routers:  # 6
-            if router.peers.probes and router not in wakeups.readable:
+            if router.peers.probes:
                 peer_events.probe(router, now)
         if is_tick_due and not self._must_read_first(now):  # 7
             self._core_calls.call(self._core.tick, now)
@@ -117,15 +128,19 @@ class Turn:
 
     def _must_read_first(self, now: float) -> bool:
         """Return whether a tick that is due has to wait, as there is input left to read."""
-        if not self._wakeups.readable:
-            self._late_since = None
-            return False
         if self._late_since is None:
             self._late_since = now
-        if now - self._late_since < self._tick_late_seconds_max:
+            self._rounds_then = {router: router.round_count for router in self._routers}
+        is_in_time = now - self._late_since < self._tick_late_seconds_max
+        if is_in_time and any(map(self._may_have_unheard, self._wakeups.readable)):
             return True
         self._late_since = None
         return False
+
+    def _may_have_unheard(self, socket: LinkSocket) -> bool:
+        """Return whether a peer may not have been heard since the tick was due."""
+        rounds, then = socket.round_count, self._rounds_then.get(socket)
+        return rounds is None or then is None or rounds - then < ROUNDS
 
     def _take_posted(self, now: float) -> None:
         """Hand over what was posted before this turn."""
@@ -143,8 +158,9 @@ class Turn:
 
     def _read(self, socket: LinkSocket, now: float, *, is_tick_due: bool) -> None:
         receive = socket.receive
-        take = self._intake.take
-        for count in range(MESSAGES_MAX):
+        take, time = self._intake.take, self._wakeups.time
+        records, ends_at = 0, math.inf
+        for count in itertools.count():
             if count == 1:
                 self._wakeups.used[socket] = None
                 # One message is mostly the only one, and a look for the next costs as much as a
@@ -158,6 +174,7 @@ class Turn:
                 socket.is_busy = socket.has_input()
                 if not socket.is_busy:
                     return
+                ends_at = time() + READ_SECONDS_MAX
             if socket.is_closed:
                 return
             message = receive()
@@ -167,8 +184,10 @@ class Turn:
                 # libzmq reports the connection before its first message, but both can come between
                 # the look at the monitor and the look at the socket.
                 self._peer_events.drain_connection(socket, now)
-            take(socket, *message, now)
-        # The bound was reached: the descriptor makes no wake-up for the messages that are left.
+            records += take(socket, *message, now)
+            if records >= RECORDS_MAX or (count and time() >= ends_at):
+                break
+        # A bound was reached: the descriptor makes no wake-up for the messages that are left.
         self._wakeups.readable[socket] = None
         self._wakeups.schedule()
 

@@ -42,20 +42,30 @@ def record_name(record: Message | msgspec.Raw) -> str:
     return TAGS[tag].__name__ if tag in TAGS else "unknown"
 
 
-def encode_frames(records: Sequence[Message | msgspec.Raw]) -> list[bytes]:
-    """Return the records, in order, as frames within the limits.
+def encode_frames(
+    records: Sequence[Message | msgspec.Raw],
+    records_max: int = Limits.records_per_frame_max,
+) -> list[bytes]:
+    """Return the records, in order, as frames within the limits and of at most `records_max`.
 
     Raises `ValueError` for a record that is larger than a frame. That is a bug of the sender: cores
     split every record that can grow.
     """
-    if len(records) <= Limits.records_per_frame_max:
-        frame = _encoder.encode(records)
-        if len(frame) <= Limits.frame_bytes_max:
-            return [frame]
+    if len(records) > records_max:
+        return [
+            frame
+            for at in range(0, len(records), records_max)
+            for frame in encode_frames(records[at : at + records_max], records_max)
+        ]
+    frame = _encoder.encode(records)
+    if len(frame) <= Limits.frame_bytes_max:
+        return [frame]
     if len(records) == 1:
         raise ValueError(f"a record of {type(records[0]).__name__} does not fit into a frame")
     middle = len(records) // 2
-    return encode_frames(records[:middle]) + encode_frames(records[middle:])
+    return encode_frames(records[:middle], records_max) + encode_frames(
+        records[middle:], records_max
+    )
 
 
 def decode_frame(frame: bytes) -> Sequence[WireMessage | BadRecord]:

@@ -143,9 +143,9 @@ class ClientCore:
             effects += self._subscriptions.acknowledge(now, is_due=bool(ping))
         return effects + ping
 
-    def settle(self, now: float) -> Sequence[Effect]:  # noqa: ARG002 -- part of the interface
-        """Return nothing: the reactor joins what a turn sends, there is nothing else to join."""
-        return ()
+    def settle(self, now: float) -> Sequence[Effect]:
+        """Send what has waited for the answers of this turn."""
+        return self._conversation.send_waiting(now)
 
     def next_tick_at(self) -> float | None:
         """Return when `tick` is due next; None once the client is closed."""
@@ -239,14 +239,18 @@ class ClientCore:
                 return ()
 
     def _on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
-        """Replay everything; at ReplayDone the session drops what the replay did not name."""
+        """Replay everything; at ReplayDone the session drops what the replay did not name.
+
+        Publications wait for room in the window, and ReplayDone for them. Subscriptions come first
+        and questions do not wait either: they need no room.
+        """
         if detail := self._connection.why_try_another(welcome):
             return self._connection.move_on(detail, now)
         return [
             *self._connection.on_welcome(welcome, now),
-            *self._publications.replay(now),
             *self._subscriptions.replay(welcome, self._connection.ping_seconds, now),
-            self._conversation.send(ReplayDone(), now),
+            *self._publications.replay(now),
+            *self._conversation.send_behind(ReplayDone(), now),
             *self._questions.replay(now),
         ]
 

@@ -28,6 +28,8 @@ class PublicationRecord(Requester):
         "was_accepted",
     )
 
+    is_windowed = True
+
     def __init__(self, command: SetPublication) -> None:
         super().__init__()
         self.publisher_id = command.publisher_id
@@ -38,6 +40,11 @@ class PublicationRecord(Requester):
         self.is_withdrawn = False
         # Whether the registry has ever held it.
         self.was_accepted = False
+
+    def begin(self) -> None:
+        """Give a body that is sent a version of its own; a withdrawal names the last one."""
+        if not self.is_withdrawn:
+            self.version += 1
 
     def message(self, request_id: int) -> WireMessage:
         """Return the newest state at its version."""
@@ -71,8 +78,6 @@ class DesiredPublications:
         else:
             record.body = command.body
             record.is_withdrawn = False
-        if self._conversation.is_open:
-            record.version += 1
         return self._conversation.request(record, now)
 
     def withdraw(self, publisher_id: bytes, now: float) -> Sequence[Effect]:
@@ -81,18 +86,17 @@ class DesiredPublications:
         if record is None or record.is_withdrawn:
             return ()
         if not record.version:
+            self._conversation.cancel(record)
             del self._records[publisher_id]
             return [Emit(Withdrawn((publisher_id,)))]
         record.is_withdrawn = True
         return self._conversation.request(record, now)
 
     def replay(self, now: float) -> list[Effect]:
-        """Send all publications with raised versions, then all withdrawals."""
+        """Send all publications with raised versions, then all withdrawals, in their turn."""
         effects: list[Effect] = []
         # Sorting is stable, so both keep their order.
         for record in sorted(self._records.values(), key=lambda record: record.is_withdrawn):
-            if not record.is_withdrawn:
-                record.version += 1
             effects += self._conversation.request(record, now)
         return effects
 

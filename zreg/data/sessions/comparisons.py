@@ -51,7 +51,10 @@ class SessionComparisons:
         session = self._contacts.of_peer(peer)
         if session is None:
             return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)], False
-        self._contacts.note_all_sent(peer)
+        if compare.do_writes_wait:
+            self._contacts.note_waiting(peer)
+        else:
+            self._contacts.note_all_sent(peer)
         is_same_ring = compare.ring_epoch == self._placement.ring_epoch
         if not self._placement.is_member or not is_same_ring or self._store.buckets.is_checking:
             return [], False

@@ -1,6 +1,7 @@
 """The records of one turn, collected per peer and encoded once.
 
-All records for one peer leave as one message, or as few as the limits of a frame allow. A peer
+All records for one peer leave as one message, or as few as the limits of a frame allow. Over a
+link that the peer shares with others they leave in messages of one share each (`SHARED`). A peer
 that does not read gets a bounded backlog (`RetryQueue`); beyond it records are dropped and counted.
 This module uses no socket: a `SendingSocket` sends a message, or says why it does not.
 """
@@ -14,6 +15,7 @@ from typing import Final, Generic
 import msgspec
 
 from zreg.effects import UNREACHABLE, Link, Peer
+from zreg.reactor.link_table import records_max
 from zreg.reactor.log_lines import LOG_AT_ONCE, LogLines
 from zreg.reactor.outgoing.retry_queue import RetryQueue, count_sent, record_count
 from zreg.reactor.outgoing.send_results import SendingLink, SendResults, SocketT, UsedSockets
@@ -85,7 +87,8 @@ class Outbox(Generic[SocketT]):
         """Send what this turn collected for one peer, before its connection is dropped."""
         records = self.pending.get(id(sending_link.link), {}).pop(peer, None)
         if records is not None:
-            self._send(sending_link, peer, self._frames(records), self._header(sending_link.link))
+            link = sending_link.link
+            self._send(sending_link, peer, self._frames(link, records), self._header(link))
 
     def forget(self, sending_link: SendingLink[SocketT], peer: Peer) -> None:
         """Drop the peer's backlog, and what the core would be told about it."""
@@ -101,9 +104,11 @@ class Outbox(Generic[SocketT]):
     def _send_all(
         self, sending_link: SendingLink[SocketT], by_peer: dict[Peer, list[Record]]
     ) -> None:
-        header, rest = self._header(sending_link.link), iter(by_peer.items())
+        link = sending_link.link
+        header, rest = self._header(link), iter(by_peer.items())
         while ready := [
-            (peer, self._frames(records)) for peer, records in islice(rest, _PEERS_ENCODED_MAX)
+            (peer, self._frames(link, records))
+            for peer, records in islice(rest, _PEERS_ENCODED_MAX)
         ]:
             for peer, frames in ready:
                 self._send(sending_link, peer, frames, header)
@@ -128,10 +133,10 @@ class Outbox(Generic[SocketT]):
                 self._results.lost[sending_link.link, peer] = UNREACHABLE
                 self._counts["dropped_gone"] += record_count(frame)
 
-    def _frames(self, records: list[Record]) -> list[bytes]:
+    def _frames(self, link: Link, records: list[Record]) -> list[bytes]:
         """Encode the records; one that cannot be encoded is dropped, the others are kept."""
         try:
-            return encode_frames(records)
+            return encode_frames(records, records_max(link))
         except _ENCODING_ERRORS as error:
             if len(records) == 1:
                 self._counts["dropped_broken"] += 1
@@ -139,4 +144,4 @@ class Outbox(Generic[SocketT]):
                 line = f"reactor.encode.failed record={name} error={error}"
                 self._log_lines.write("zreg.reactor", logging.ERROR, line)
                 return []
-        return [frame for record in records for frame in self._frames([record])]
+        return [frame for record in records for frame in self._frames(link, [record])]

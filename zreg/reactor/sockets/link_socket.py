@@ -70,6 +70,11 @@ class LinkSocket(ABC):
         """Whether some of its peers may be gone."""
         return False
 
+    @property
+    def round_count(self) -> int | None:
+        """How often all peers that have input were read in turn; None if there is one peer."""
+        return None
+
     def descriptors(self) -> tuple[int, int | None]:
         """Return the descriptors of the socket and of its monitor, for the loop to watch."""
         monitor = None if self.monitor is None else self.monitor.FD

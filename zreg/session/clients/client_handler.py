@@ -206,7 +206,9 @@ class ClientHandler:
     def on_peer_lost(self, peer: Peer, now: float, *, is_meta_away: bool) -> None:
         """Note that a client's connection ended: its grace begins."""
         self._slow.remove(peer)
-        self.table.close(peer, now, is_meta_away=is_meta_away)
+        client = self.table.close(peer, now, is_meta_away=is_meta_away)
+        if client is not None:
+            self.publishing.end_replay(client)
 
     def _remove(self, client: Client, cause: Cause) -> list[Effect]:
         """Remove a client, with all that it published and subscribed."""

@@ -44,6 +44,7 @@ class Client:
         "peer",
         "publisher_ids",
         "pushes_max",
+        "replayed_count",
         "subscription_keys",
         "unreplayed_publisher_ids",
         "unreplayed_subscription_keys",
@@ -60,6 +61,8 @@ class Client:
         self.is_moving = False
         # How many pushes of one subscription it takes without an acknowledgement.
         self.pushes_max = 1
+        # How many publications its replay has named so far; None if no replay is under way.
+        self.replayed_count: int | None = None
         # When its lease was renewed last: once a turn, however many messages it sends.
         self.heard_at = -1.0
         # Dicts keep the order, so the effects for each entry come in a defined one.
@@ -77,6 +80,7 @@ class Client:
 
     def expect_replay(self) -> None:
         """Mark all that the client published and subscribed as not replayed yet."""
+        self.replayed_count = 0
         self.unreplayed_publisher_ids = dict(self.publisher_ids)
         self.unreplayed_subscription_keys = dict(self.subscription_keys)
 

@@ -6,7 +6,7 @@ once, and answered twice.
 
 from collections.abc import Iterable, Sequence
 
-from zreg.config import Config
+from zreg.config import Config, Limits
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import LimitError, RefusedError
 from zreg.model import NO_INCARNATION, Cause, Publisher
@@ -60,8 +60,12 @@ class Publishing:
         if registration is None and self._is_full(client):
             return [self._refuse_full(client, peer, publish.request_id)]
         client.publisher_ids[publisher_id] = None
-        if client.unreplayed_publisher_ids:
+        if client.replayed_count is not None:
             client.unreplayed_publisher_ids.pop(publisher_id, None)
+            client.replayed_count += 1
+            if client.replayed_count == Limits.client_window:
+                until = now + self._config.session_grace_seconds
+                registrations.note_replaying(client.client_id, until)
         session = registrations.session
         publisher = Publisher(
             publisher_id,
@@ -82,6 +86,11 @@ class Publishing:
         if session == NO_INCARNATION:
             return self._pending_reason.before_joining(peer, publish)
         return ()
+
+    def end_replay(self, client: Client) -> None:
+        """Note that a client has sent its whole replay, or will not send the rest of it here."""
+        client.replayed_count = None
+        self._registrations.end_replaying(client.client_id)
 
     def _answer_known(
         self,
@@ -153,6 +162,7 @@ class Publishing:
 
     def withdraw_unreplayed(self, client: Client) -> None:
         """Withdraw what a client did not publish again in the replay that has just ended."""
+        self.end_replay(client)
         for publisher_id in client.unreplayed_publisher_ids:
             client.publisher_ids.pop(publisher_id, None)
         self.withdrawals.withdraw_each(client.unreplayed_publisher_ids, Cause.NOT_REPLAYED)
@@ -160,6 +170,7 @@ class Publishing:
 
     def withdraw_all(self, client: Client, cause: Cause) -> None:
         """Withdraw all that a client published: it is gone."""
+        self.end_replay(client)
         self.withdrawals.withdraw_each(client.publisher_ids, cause)
         self.withdrawals.on_client_ended(client.client_id)
 

@@ -20,9 +20,10 @@ from zreg.data.store import op_logs, session_index
 from zreg.membership.leader import leader_connection
 from zreg.meta.state import membership_history
 from zreg.primitives.timing import deadlines
+from zreg.reactor import link_table
 from zreg.session import data_handler, membership_fetch
 from zreg.session.upstream.followed import buckets, fetches, followed_logs
-from zreg.session.upstream.registered import node_queues, reconciliation
+from zreg.session.upstream.registered import node_queues, reconciliation, unsent
 from zreg.testing.sim import simulation
 
 # Each point is on in this share of all seeds.
@@ -46,6 +47,7 @@ POINTS: Final = (
     Point(Limits, "removals_per_record_max", 1),
     Point(Limits, "pushes_in_flight_max", 1),
     Point(Limits, "pushes_gathered_max", 2),
+    Point(Limits, "client_window", 1),
     Point(simulation, "MESSAGES_MAX", 1),
     Point(data_core, "_SLICE", 1),
     Point(data_core, "_SWEEP_SECONDS", 0.2),
@@ -71,6 +73,8 @@ POINTS: Final = (
     Point(followed_logs, "_SLICE", 1),
     Point(node_queues, "_WINDOW", 2),
     Point(node_queues, "UNEQUAL_MAX", 1),
+    Point(unsent, "_SHARE", 1),
+    Point(link_table, "SHARE_RECORDS_MAX", 1),
     Point(reconciliation, "_SLICE", 1),
     Point(reconciliation, "_RECORD_IDS", 1),
 )

@@ -33,7 +33,7 @@ from zreg.effects import (
 )
 from zreg.errors import NotReadyError
 from zreg.membership.cluster_member import NodeFailed
-from zreg.reactor.link_table import WITHOUT_EPOCH
+from zreg.reactor.link_table import WITHOUT_EPOCH, records_max
 from zreg.reactor.turn import TICK_LATE_SECONDS_MAX
 from zreg.storage.failures import NodeEndError
 from zreg.testing.sim.network.link_faults import (
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from zreg.wire.messages import Message
 
 
-# As a reactor (`zreg/reactor/turn.py`).
+# So many of the messages that wait are read in a turn.
 MESSAGES_MAX: Final = 256
 # How long the sockets of a process that has ended still send.
 _LINGER_SECONDS: Final = 0.05
@@ -305,7 +305,7 @@ class Simulation(Network):
             connection.request_count += link is Link.RAFT_ASK
             to_server = connection.client is process
             self._note_sent(connection, messages, to_server=to_server)
-            for frame in encode_frames(messages):
+            for frame in encode_frames(messages, records_max(connection.link)):
                 number = connection.request_count
                 self._carry(connection, frame, to_server=to_server, number=number)
 

@@ -135,11 +135,14 @@ class CompareDigest(Message, tag=28, frozen=True, array_like=True, gc=False):
     """Session to data node: count and digest of the publishers that the session registers there.
 
     The data node answers `DigestCompared` if its `ring_epoch` is the same, else nothing.
+    `do_writes_wait`: all that the session has was sent before, but a client of it has more to
+    replay than it may send at once. It means the same as `WritesWait` after this record.
     """
 
     ring_epoch: Count
     count: Count
     digest: Digest
+    do_writes_wait: bool = False
 
 
 class DigestCompared(Message, tag=29, frozen=True, array_like=True, gc=False):

@@ -56,6 +56,11 @@ class RouterSocket(BoundSocket):
         """Whether some of its peers may be gone."""
         return bool(self.peers.probes)
 
+    @property
+    def round_count(self) -> int:
+        """How often all peers that have input were read in turn."""
+        return self.peers.round_count
+
     def receive(self) -> Received | None:
         """Return the next message; its sender is remembered with its descriptor."""
         try:
@@ -63,8 +68,10 @@ class RouterSocket(BoundSocket):
         except zmq.Again:
             return None
         routing_id = identity.bytes
-        if routing_id not in self.peers.descriptors:
-            self.peers.add(routing_id, _descriptor_of(identity))
+        peers = self.peers
+        if routing_id not in peers.descriptors:
+            peers.add(routing_id, _descriptor_of(identity))
+        peers.hear(routing_id)
         return routing_id, *self._two_frames_after(identity)
 
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:

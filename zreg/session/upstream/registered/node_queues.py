@@ -1,8 +1,7 @@
 """A session's queue for each data node: unsent registrations, requests in flight, the digest."""
 
 import math
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from zreg.effects import Effect, Link, Send
@@ -11,14 +10,16 @@ from zreg.primitives.digest import DigestSum
 from zreg.primitives.timing.deadlines import Deadlines
 from zreg.session.upstream.data_links import NO_NODE, DataLinks
 from zreg.session.upstream.registered.registration import Registration, request_of
+from zreg.session.upstream.registered.unsent import UnsentRegistrations
 from zreg.wire.records.data_messages import CompareDigest, WritesWait
 
 if TYPE_CHECKING:
     from random import Random
 
-# The most requests to one data node that may be unanswered at a time; the rest waits in `unsent`,
-# until half of the window is free: each look at a long queue costs some time.
-_WINDOW: Final = 4096
+# The most requests to one data node that may be unanswered at a time: about 15 ms of its work, so
+# that what a client publishes next waits no longer there, and enough that it never waits for this
+# session. The rest waits in `unsent`, until half of the window is free: full messages cost less.
+_WINDOW: Final = 512
 # How many digests in a row have to differ before everything is compared: requests under way and
 # changes of the ring explain one.
 UNEQUAL_MAX: Final = 2
@@ -53,14 +54,14 @@ class NodeQueue:
     def __init__(self, peer: str, links: DataLinks) -> None:
         self._peer = peer
         self._links = links
-        self.unsent: dict[bytes, Registration] = {}
+        self.unsent = UnsentRegistrations()
         self.in_flight: dict[int, Registration] = {}
         # How many of these are removals on suspicion, which a data node may answer late: they take
         # no room from the others.
         self.suspicion_count = 0
         self.digest = DigestSum()
         self.is_digest_due = True
-        # Whether the data node knows that more than the window allows has to be sent.
+        # Whether the data node knows that more has to be sent than was sent so far.
         self.is_known_to_wait = False
         # How often in succession the data node found the digest different.
         self.unequal_count = 0
@@ -79,14 +80,14 @@ class NodeQueue:
         publisher = registration.publisher
         if is_answered_for:
             self.digest.add(publisher.publisher_id, publisher.version)
-        self.unsent[publisher.publisher_id] = registration
+        self.unsent.put(registration)
 
     def take_back(self, registration: Registration, *, is_answered_for: bool) -> None:
         """Undo `put`, whether the registration was sent or not."""
         publisher = registration.publisher
         if is_answered_for:
             self.digest.discard(publisher.publisher_id, publisher.version)
-        self.unsent.pop(publisher.publisher_id, None)
+        self.unsent.remove(registration)
         if registration.request_id:
             self.take(registration.request_id)
 
@@ -110,12 +111,14 @@ class NodeQueue:
         """Put back all requests that are not answered: the data node may not have them."""
         for registration in self.in_flight.values():
             registration.request_id = 0
-            self.unsent[registration.publisher.publisher_id] = registration
+            self.unsent.put(registration)
         self.in_flight.clear()
         self.suspicion_count = 0
         self.is_known_to_wait = False
 
-    def send(self, session: Incarnation, now: float, *, is_moving: bool) -> list[Effect]:
+    def send(
+        self, session: Incarnation, now: float, *, is_moving: bool, is_replaying: bool = False
+    ) -> list[Effect]:
         """Send what waits, as far as the window allows; after all of it the digest, if it is due.
 
         A publisher of an earlier incarnation is dropped: its client has to publish it again. While
@@ -145,47 +148,46 @@ class NodeQueue:
                 self.suspicion_count += registration.is_suspected
                 effects.append(Send(Link.DATA, peer, request_of(registration)))
         for registration in misplaced:
-            self.unsent[registration.publisher.publisher_id] = registration
-        effects = [*self._tell_whether_more_waits(), *effects]
+            self.unsent.put(registration)
+        effects = [*self._tell_whether_more_waits(is_replaying=is_replaying), *effects]
         if self.is_digest_due and session != NO_INCARNATION and not (self.unsent or is_moving):
-            effects.append(self._digest())
+            effects.append(self._digest(is_replaying=is_replaying))
         return effects
 
-    def _tell_whether_more_waits(self) -> list[Effect]:
+    def _tell_whether_more_waits(self, *, is_replaying: bool) -> list[Effect]:
         """Tell the data node before the writes of this turn; the digest says that all came.
 
-        It must not remove a client's publisher on suspicion while the new registration waits here.
-        It is told again in place of each digest that is due: a data node that has forgotten this
-        session says so, and its answers to what is under way will never come.
+        It must not remove a client's publisher on suspicion while the new registration waits here,
+        or at a client that replays. It is told again in place of each digest that is due, if writes
+        wait here: a data node that has forgotten this session says so, and its answers to what is
+        under way will never come.
         """
-        if not self.unsent:
-            self.is_digest_due = self.is_digest_due or self.is_known_to_wait
-            self.is_known_to_wait = False
+        was_known, self.is_known_to_wait = self.is_known_to_wait, bool(self.unsent or is_replaying)
+        if not self.is_known_to_wait:
+            self.is_digest_due = self.is_digest_due or was_known
             return []
-        if self.is_known_to_wait and not self.is_digest_due:
+        if was_known and not (self.unsent and self.is_digest_due):
             return []
-        self.is_known_to_wait, self.is_digest_due = True, False
+        if self.unsent:
+            self.is_digest_due = False
         return [Send(Link.DATA, self._peer, WritesWait())]
 
-    def _digest(self) -> Effect:
+    def _digest(self, *, is_replaying: bool) -> Effect:
         self.is_digest_due = False
         digest = self.digest
-        compare = CompareDigest(self._links.ring_epoch, digest.count, digest.value)
+        # It says that all writes came. Those that a client has to replay yet did not.
+        compare = CompareDigest(self._links.ring_epoch, digest.count, digest.value, is_replaying)
         return Send(Link.DATA, self._peer, compare)
 
-    def _take_fitting(self) -> Iterable[Registration]:
-        """Take out the first unsent registrations, as many as the window has room for."""
+    def _take_fitting(self) -> Sequence[Registration]:
+        """Take out unsent registrations, as many as the window has room for."""
         unsent = self.unsent
         room = _WINDOW - len(self.in_flight) + self.suspicion_count
         if len(unsent) <= room:
-            self.unsent = {}
-            return unsent.values()
+            return unsent.take_all()
         if room < _WINDOW // 2:
             return ()
-        fitting = dict(islice(unsent.items(), room))
-        for publisher_id in fitting:
-            del unsent[publisher_id]
-        return fitting.values()
+        return unsent.take(room)
 
 
 class NodeQueues:
@@ -205,6 +207,9 @@ class NodeQueues:
         self._are_digests_due = False
         # Whether registrations may be in the queue of a data node that is not their primary.
         self.is_moving = False
+        # Until when, at most, clients have registrations to replay that have not come yet.
+        self._replaying: dict[bytes, float] = {}
+        self._is_replaying_told = False
 
     @property
     def pending_count(self) -> int:
@@ -238,14 +243,13 @@ class NodeQueues:
     def put_refused(self, registration: Registration, now: float) -> None:
         """Send a registration again that its data node refused, after a pause."""
         queue = self.by_peer[registration.peer]
-        queue.unsent[registration.publisher.publisher_id] = registration
+        queue.unsent.put(registration)
         self._pauses.set(registration.peer, queue.pause(now, self._rng))
 
     def resend(self, registration: Registration) -> None:
         """Send a registration again that its data node lacks, unless it is under way."""
         if not registration.request_id:
-            unsent = self.by_peer[registration.peer].unsent
-            unsent[registration.publisher.publisher_id] = registration
+            self.by_peer[registration.peer].unsent.put(registration)
             self.touched[registration.peer] = None
 
     def request_digest(self, peer: str) -> None:
@@ -269,6 +273,18 @@ class NodeQueues:
         wanted = {NO_NODE, *self._links.peers()}
         self.by_peer = {peer: queue for peer, queue in self.by_peer.items() if peer in wanted}
 
+    def note_replaying(self, client_id: bytes, until: float) -> None:
+        """Note that a client may have more to replay than it may send yet.
+
+        If the turn ends before the replay, all data nodes are told that writes wait. That ends
+        after a time in any case: a client may never end its replay.
+        """
+        self._replaying.setdefault(client_id, until)
+
+    def end_replaying(self, client_id: bytes) -> None:
+        """Note that a client has sent its replay, or will not send the rest of it."""
+        self._replaying.pop(client_id, None)
+
     def request_digests(self) -> None:
         """Send the digest to each data node, after what is sent to it next."""
         self._are_digests_due = True
@@ -278,10 +294,14 @@ class NodeQueues:
     def settle(self, session: Incarnation, now: float) -> list[Effect]:
         """Send what this turn put in queues; `session` is the present incarnation."""
         effects: list[Effect] = []
+        is_replaying, is_moving = bool(self._replaying), self.is_moving
+        if is_replaying is not self._is_replaying_told:
+            self._is_replaying_told = is_replaying
+            self.touched.update(dict.fromkeys(self.by_peer))
         for peer in self.touched:
             queue = self.by_peer.get(peer)
             if queue is not None:
-                effects += queue.send(session, now, is_moving=self.is_moving)
+                effects += queue.send(session, now, is_moving=is_moving, is_replaying=is_replaying)
         self.touched.clear()
         return effects
 
@@ -291,6 +311,8 @@ class NodeQueues:
         Nothing is sent again because an answer is late: the connection stands, so the data node has
         the request.
         """
+        for client_id in [each for each, until in self._replaying.items() if until <= now]:
+            self.end_replaying(client_id)
         due = self._pauses.take_due(now)
         if self._are_digests_due:
             self._are_digests_due = False

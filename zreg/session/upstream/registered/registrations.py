@@ -79,7 +79,7 @@ class Registrations:
     def is_accepted(self, registration: Registration) -> bool:
         """Return whether its data node holds the present state of a registration."""
         unsent = self._queues.by_peer[registration.peer].unsent
-        if registration.request_id or registration.publisher.publisher_id in unsent:
+        if registration.request_id or registration in unsent:
             return False
         # What an earlier incarnation registered is not sent any more. That it is in no queue does
         # not mean that it was accepted.
@@ -122,7 +122,7 @@ class Registrations:
                 del queue.in_flight[registration.request_id]
                 registration.request_id = 0
             registration.copies = 0
-            queue.unsent[publisher_id] = registration
+            queue.unsent.put(registration)
             queues.touched[peer] = None
             return
         self._take_back(registration)
@@ -164,6 +164,14 @@ class Registrations:
         )
         registration.client_request_id = client_request_id
         self._put(registration)
+
+    def note_replaying(self, client_id: bytes, until: float) -> None:
+        """Note that a client has more registrations to replay, and waits for answers before."""
+        self._queues.note_replaying(client_id, until)
+
+    def end_replaying(self, client_id: bytes) -> None:
+        """Note that a client has no more registrations to replay."""
+        self._queues.end_replaying(client_id)
 
     def _take_back(self, registration: Registration) -> None:
         """Undo `_put`, before a registration changes."""
@@ -304,12 +312,12 @@ class Registrations:
         self.session = session
         self._is_member = True
         # What no incarnation answers for is in no queue but that of `NO_NODE`, and unsent.
-        unsent = [each for q in self._queues.by_peer.values() for each in q.unsent.values()]
+        unsent = [each for queue in self._queues.by_peer.values() for each in queue.unsent]
         for registration in unsent:
             if registration.removal is not None:
                 continue
             publisher = registration.publisher
-            del self._queues.by_peer[registration.peer].unsent[publisher.publisher_id]
+            self._queues.by_peer[registration.peer].unsent.remove(registration)
             if publisher.session == NO_INCARNATION:
                 registration.publisher = replace(publisher, session=session)
                 self._put(registration)
