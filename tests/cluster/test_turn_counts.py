@@ -34,11 +34,11 @@ class Operation(NamedTuple):
 OPERATIONS = {
     "publish, client": Operation(
         (Turn("ClientCore", ("SetPublication",), 1), Turn("ClientCore", ("Accepted",), 0)),
-        Calls(python=82, c=50, zmq=6),
+        Calls(python=91, c=53, zmq=6),
     ),
     "publish, session": Operation(
         (Turn("SessionCore", ("Publish",), 1), Turn("SessionCore", ("Accepted",), 1)),
-        Calls(python=192, c=95, zmq=14),
+        Calls(python=205, c=105, zmq=14),
     ),
     "publish, data node": Operation(
         (Turn("DataCore", ("PublishDatum",), 1),),
@@ -59,7 +59,7 @@ OPERATIONS = {
     # One stands for up to four pushes.
     "acknowledgement, session": Operation(
         (Turn("SessionCore", ("PushAck",), 0),),
-        Calls(python=78, c=28, zmq=4),
+        Calls(python=79, c=31, zmq=4),
     ),
     "push and acknowledgement, client": Operation(
         (Turn("ClientCore", ("Push",), 1),),
