@@ -142,6 +142,8 @@ class WorkChecker:
         nodes = sessions + data_nodes
         memberships, connections = touched.memberships, touched.connections
         digests = memberships * sessions * data_nodes * 2
+        # A session tells data nodes once of each window that more than it wait, and that all came.
+        waits = touched.publishers // Limits.client_window * data_nodes
         compared = memberships * sessions * data_nodes * min(1024, touched.fetched)
         answers = touched.publishers + touched.subscriptions
         pushes = touched.shown + touched.subscriptions + touched.snapshot_parts
@@ -179,8 +181,9 @@ class WorkChecker:
             # While the nodes learn of a new ring.
             Refused=memberships * (nodes + touched.fetched + touched.publishers),
             Beat=digests,
-            CompareDigest=digests,
-            DigestCompared=digests,
+            WritesWait=waits,
+            CompareDigest=digests + waits,
+            DigestCompared=digests + waits,
             CompareVersions=compared,
             Versions=compared,
         )
