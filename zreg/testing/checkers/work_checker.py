@@ -74,7 +74,8 @@ class WorkChecker:
     ) -> list[str]:
         """Return a line for each kind of work above its bound."""
         allowed = self._at_rest(seconds, clients)
-        allowed += self._for_change(touched) + self._for_copies(touched)
+        allowed += self._for_change(touched) + self._for_memberships(touched)
+        allowed += self._for_copies(touched)
         found = [
             f"{count} {name} were sent, at most {allowed[name]} were expected"
             for name, count in sorted(work.messages.items())
@@ -170,14 +171,6 @@ class WorkChecker:
             FetchChanges=touched.fetched,
             Changes=touched.fetched,
             Snapshot=touched.fetched + touched.snapshot_parts,
-            # The membership: an announcement, a fetch and its answer for each node.
-            MembershipChanged=memberships * nodes,
-            FetchMembership=2 * memberships * nodes,
-            MembershipChanges=memberships * nodes,
-            MembershipReply=2 * memberships * nodes,
-            ReportGone=memberships * (nodes + data_nodes),
-            NodeHello=memberships * sessions * data_nodes,
-            Join=memberships,
             # While the nodes learn of a new ring.
             Refused=memberships * (nodes + touched.fetched + touched.publishers),
             Beat=digests,
@@ -186,6 +179,20 @@ class WorkChecker:
             DigestCompared=digests + waits,
             CompareVersions=compared,
             Versions=compared,
+        )
+
+    def _for_memberships(self, touched: Touched) -> Counter[str]:
+        """Return what new memberships cost: an announcement, a fetch and its answer for each node."""
+        sessions, data_nodes = self._sessions, self._data_nodes
+        memberships, nodes = touched.memberships, sessions + data_nodes
+        return Counter(
+            MembershipChanged=memberships * nodes,
+            FetchMembership=2 * memberships * nodes,
+            MembershipChanges=memberships * nodes,
+            MembershipReply=2 * memberships * nodes,
+            ReportGone=memberships * (nodes + data_nodes),
+            NodeHello=memberships * sessions * data_nodes,
+            Join=memberships,
         )
 
     def _for_copies(self, touched: Touched) -> Counter[str]:
