@@ -182,7 +182,7 @@ class WorkChecker:
         )
 
     def _for_memberships(self, touched: Touched) -> Counter[str]:
-        """Return what new memberships cost: an announcement, a fetch and its answer for each node."""
+        """Return what new memberships cost: an announcement, a fetch, an answer for each node."""
         sessions, data_nodes = self._sessions, self._data_nodes
         memberships, nodes = touched.memberships, sessions + data_nodes
         return Counter(
