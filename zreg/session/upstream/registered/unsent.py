@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from typing import Final
 
 from zreg.session.upstream.registered.registration import Registration
@@ -15,16 +15,15 @@ class UnsentRegistrations:
     """The registrations by client, each client's in the order in which they came.
 
     Clients take turns, so one with few registrations does not wait for all those of a client with
-    thousands. Invariant: no client is here without a registration. Adding and removing one takes
-    constant time. So does taking one, nearly: a dict skips the places of those that were taken
-    before, which together costs less than taking them while a client has 10,000.
+    thousands. Invariant: no client is here without a registration. Adding, removing and taking one
+    take constant time: a plain dict would pass the places of all that were taken before.
     """
 
     __slots__ = ("_by_client", "_count")
 
     def __init__(self) -> None:
         # In the order of their turns.
-        self._by_client: OrderedDict[bytes, dict[bytes, Registration]] = OrderedDict()
+        self._by_client: OrderedDict[bytes, OrderedDict[bytes, Registration]] = OrderedDict()
         self._count = 0
 
     def __len__(self) -> int:
@@ -33,7 +32,8 @@ class UnsentRegistrations:
 
     def __iter__(self) -> Iterator[Registration]:
         """Iterate over those that wait now; it is no matter what changes meanwhile."""
-        return iter(list(chain.from_iterable(map(dict.values, self._by_client.values()))))
+        clients = self._by_client.values()
+        return iter(list(chain.from_iterable(waiting.values() for waiting in clients)))
 
     def __contains__(self, registration: Registration) -> bool:
         """Return whether a registration waits."""
@@ -45,7 +45,7 @@ class UnsentRegistrations:
         publisher = registration.publisher
         waiting = self._by_client.get(publisher.client_id)
         if waiting is None:
-            waiting = self._by_client[publisher.client_id] = {}
+            waiting = self._by_client[publisher.client_id] = OrderedDict()
         count = len(waiting)
         waiting[publisher.publisher_id] = registration
         self._count += len(waiting) - count
@@ -72,8 +72,8 @@ class UnsentRegistrations:
         taken: list[Registration] = []
         while by_client and len(taken) < count:
             client_id, waiting = next(iter(by_client.items()))
-            share = list(islice(waiting, min(_SHARE, count - len(taken))))
-            taken += map(waiting.pop, share)
+            share = min(_SHARE, count - len(taken), len(waiting))
+            taken += [waiting.popitem(last=False)[1] for _ in range(share)]
             if waiting:
                 by_client.move_to_end(client_id)
             else:
