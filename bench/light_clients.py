@@ -11,7 +11,6 @@ The clients are light: one DEALER each, in one process, with the socket options 
 import argparse
 import contextlib
 import json
-import os
 import resource
 import select
 import statistics
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import zmq
+from peer_systems.processes import processor_seconds
 
 import zreg
 from zreg.config import Limits
@@ -144,12 +144,6 @@ class Crowd:
             count -= sum(isinstance(record, kind) for _, record in self.turn())
 
 
-def processor_seconds(node: NodeProcess) -> float:
-    """Return the processor time that a node has used."""
-    fields = Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def greet_all(crowd: Crowd) -> None:
     """Have every client greeted."""
     for client in crowd.clients:
@@ -163,10 +157,10 @@ def measure_idle(crowd: Crowd, session: NodeProcess, seconds: float) -> dict[str
     ends_at = time.monotonic() + 1.0
     while time.monotonic() < ends_at:
         crowd.turn()
-    began_at, before = time.monotonic(), processor_seconds(session)
+    began_at, before = time.monotonic(), processor_seconds([session.pid])
     while time.monotonic() < began_at + seconds:
         crowd.turn()
-    elapsed, used = time.monotonic() - began_at, processor_seconds(session) - before
+    elapsed, used = time.monotonic() - began_at, processor_seconds([session.pid]) - before
     return {
         "idle_ms_per_client_second": round(1000 * used / elapsed / len(crowd.clients), 4),
         "idle_share_of_a_core": round(used / elapsed, 3),
@@ -175,7 +169,7 @@ def measure_idle(crowd: Crowd, session: NodeProcess, seconds: float) -> dict[str
 
 def measure_new(crowd: Crowd, session: NodeProcess) -> dict[str, float]:
     """Return what the session takes for a client that connects, greets and publishes once."""
-    began_at, before = time.monotonic(), processor_seconds(session)
+    began_at, before = time.monotonic(), processor_seconds([session.pid])
     for client in crowd.clients:
         crowd.send(client, crowd.hello(client))
     missing = len(crowd.clients)
@@ -186,7 +180,7 @@ def measure_new(crowd: Crowd, session: NodeProcess) -> dict[str, float]:
                 name = data_info_id(f"new-{client.client_id.hex()}")
                 crowd.send(client, Publish(1, client.client_id, 1, name, b"\x01"))
             missing -= isinstance(record, Accepted)
-    elapsed, used = time.monotonic() - began_at, processor_seconds(session) - before
+    elapsed, used = time.monotonic() - began_at, processor_seconds([session.pid]) - before
     return {
         "new_ms_per_client": round(1000 * used / len(crowd.clients), 3),
         "new_seconds": round(elapsed, 2),
@@ -235,7 +229,7 @@ def measure_fan_out(
         subscriptions.subscribe()
         subscriptions.wait_for_all()
         turns_before = float(cluster.statistics(session.node_id)["turns"])
-        before = processor_seconds(session)
+        before = processor_seconds([session.pid])
         for number in range(CHANGES):
             began_at = time.monotonic()
             publication.republish(f"value {number}")
@@ -244,7 +238,7 @@ def measure_fan_out(
             pause_until = time.monotonic() + PAUSE_SECONDS
             while time.monotonic() < pause_until:
                 crowd.turn(0.01)
-        used = processor_seconds(session) - before
+        used = processor_seconds([session.pid]) - before
         turns = float(cluster.statistics(session.node_id)["turns"]) - turns_before
     return {
         "fan_out_last_ms": round(1000 * statistics.median(taken), 1),
