@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from zreg.config import Config
 from zreg.effects import Connect, Effect, Emit, EpochSeen, Link, MembershipTaken, PeerUp, Send
 from zreg.membership.cluster_member import ClusterMember
-from zreg.membership.copy.changes import members_digest
+from zreg.membership.following.changes import members_digest
 from zreg.model import (
     EMPTY_MEMBERSHIP,
     Incarnation,

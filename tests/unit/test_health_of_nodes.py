@@ -21,7 +21,7 @@ from zreg.data.core import DataCore
 from zreg.effects import REFUSED, Link, PeerLost, PeerUp
 from zreg.errors import NotLeaderError, UnknownNodeError
 from zreg.health import Harm, Health
-from zreg.membership.leader.leader_outage import OUTAGE_SECONDS
+from zreg.membership.leader_link.leader_outage import OUTAGE_SECONDS
 from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import new_raft
 from zreg.model import Incarnation, Membership, RingParameters, Role, Status

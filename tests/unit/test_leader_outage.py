@@ -1,7 +1,7 @@
 """Why the leader of meta is not reached: reasons by address, for health and for questions."""
 
 from zreg.health import Problem
-from zreg.membership.leader.leader_outage import OUTAGE_SECONDS, LeaderOutage
+from zreg.membership.leader_link.leader_outage import OUTAGE_SECONDS, LeaderOutage
 
 ONE, TWO = "tcp://meta-1:9610", "tcp://meta-2:9610"
 STILL_WORKS = "the rest goes on"

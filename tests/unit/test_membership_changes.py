@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from zreg.config import Limits
-from zreg.membership.copy.changes import changed, members_digest
+from zreg.membership.following.changes import changed, members_digest
 from zreg.model import Incarnation, Member, Membership, RingParameters, Role, Status, in_order
 from zreg.wire.records.membership_messages import MembershipChanges
 

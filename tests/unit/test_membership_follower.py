@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.membership.copy.membership_follower import MembershipFollower
+from zreg.membership.following.membership_follower import MembershipFollower
 from zreg.model import Member, Membership, RingParameters, Role, Status
 
 CLUSTER, OTHER = b"A" * 16, b"B" * 16

@@ -12,7 +12,7 @@ from zreg.errors import (
     UnknownMessageError,
     VersionMismatchError,
 )
-from zreg.membership.copy.changes import changed
+from zreg.membership.following.changes import changed
 from zreg.meta.state.applied import Applied
 from zreg.model import Member, Role, Status
 from zreg.raft.follower.replies import vote_reply

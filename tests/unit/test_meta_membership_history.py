@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from meta_state_fakes import CLUSTER, META, founded, member
 from msgspec.structs import replace
 
-from zreg.membership.copy.changes import changed
+from zreg.membership.following.changes import changed
 from zreg.meta.state.membership_history import ITEMS_MAX, STEPS_MAX
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Incarnation, Membership, RingParameters, Role, Status

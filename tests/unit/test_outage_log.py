@@ -2,8 +2,8 @@
 
 from zreg.effects import INFO, WARNING, Log
 from zreg.errors import LimitError
-from zreg.membership.leader.leader_outage import LeaderOutage
-from zreg.membership.leader.outage_log import OutageLog
+from zreg.membership.leader_link.leader_outage import LeaderOutage
+from zreg.membership.leader_link.outage_log import OutageLog
 
 ONE, TWO = "tcp://meta-1:9610", "tcp://meta-2:9610"
 

@@ -34,9 +34,9 @@ from zreg.errors import (
     UnknownMessageError,
     UnknownNodeError,
 )
-from zreg.membership.copy.membership_copy import MembershipCopy
-from zreg.membership.leader.leader_connection import LeaderConnection
-from zreg.membership.leader.leader_outage import LeaderOutage
+from zreg.membership.following.membership_copy import MembershipCopy
+from zreg.membership.leader_link.leader_connection import LeaderConnection
+from zreg.membership.leader_link.leader_outage import LeaderOutage
 from zreg.membership.node_id_wait import NodeIdWait
 from zreg.model import Incarnation, Member, Membership
 from zreg.wire.messages import Message

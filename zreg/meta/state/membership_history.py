@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from zreg.membership.copy.changes import members_digest
+from zreg.membership.following.changes import members_digest
 from zreg.model import Incarnation, Member, Membership, Version
 from zreg.primitives.op_log import OpLog
 from zreg.wire.records.membership_messages import FetchMembership, MembershipChanges

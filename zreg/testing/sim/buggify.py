@@ -17,7 +17,7 @@ from zreg.data.copies import copy_answers, handover, repairs
 from zreg.data.followers import hints
 from zreg.data.replication import replica_stream
 from zreg.data.store import op_logs, session_index
-from zreg.membership.leader import leader_connection
+from zreg.membership.leader_link import leader_connection
 from zreg.meta.state import membership_history
 from zreg.primitives.timing import deadlines
 from zreg.reactor import link_table

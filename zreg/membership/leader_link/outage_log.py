@@ -20,7 +20,7 @@ from zreg.effects import (
     Log,
 )
 from zreg.errors import NotReadyError
-from zreg.membership.leader.leader_outage import LeaderOutage
+from zreg.membership.leader_link.leader_outage import LeaderOutage
 
 NO_ANSWER: Final = "no answer"
 # An election has many reasons in a row.

@@ -4,7 +4,7 @@ The copy may start from the node's disk. The leader's answers replace it or chan
 back to a lower epoch of the same cluster.
 """
 
-from zreg.membership.copy.changes import changed
+from zreg.membership.following.changes import changed
 from zreg.model import EMPTY_MEMBERSHIP, ZERO, Incarnation, Member, Membership, Version
 from zreg.primitives.mirror import MEMBERS, Mirror, Verdict
 from zreg.wire.records.membership_messages import FetchMembership, MembershipChanges

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
 from zreg.effects import Connect, Disconnect, Effect, Link, Send
-from zreg.membership.leader.leader_outage import LeaderOutage
-from zreg.membership.leader.meta_addresses import MetaAddresses
-from zreg.membership.leader.outage_log import NO_ANSWER, OutageLog
+from zreg.membership.leader_link.leader_outage import LeaderOutage
+from zreg.membership.leader_link.meta_addresses import MetaAddresses
+from zreg.membership.leader_link.outage_log import NO_ANSWER, OutageLog
 from zreg.model import Membership
 from zreg.primitives.timing.backoff import Backoff
 from zreg.wire.messages import Message

@@ -5,9 +5,9 @@ to the disk whenever it has changed, if the node has one.
 """
 
 from zreg.effects import Effect, Emit, MembershipTaken, Peer
-from zreg.membership.copy.announcements import Announcements
-from zreg.membership.copy.membership_follower import MembershipFollower
-from zreg.membership.leader.leader_connection import LeaderConnection
+from zreg.membership.following.announcements import Announcements
+from zreg.membership.following.membership_follower import MembershipFollower
+from zreg.membership.leader_link.leader_connection import LeaderConnection
 from zreg.model import EMPTY_MEMBERSHIP, Membership
 from zreg.wire.records.membership_messages import MembershipChanges
 
