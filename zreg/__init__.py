@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zreg.client.api import Client as Client
+    from zreg.client.balancing.policy import Ejection as Ejection
+    from zreg.client.balancing.policy import Policy as Policy
     from zreg.client.core.commands import ClientState as ClientState
     from zreg.client.publication import Publication as Publication
     from zreg.client.service import Service as Service
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Client": "zreg.client.api",
+    "Ejection": "zreg.client.balancing.policy",
+    "Policy": "zreg.client.balancing.policy",
     "ClientState": "zreg.client.core.commands",
     "Publication": "zreg.client.publication",
     "Service": "zreg.client.service",

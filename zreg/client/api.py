@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zreg.client.arguments import checked_flag, checked_scope
+from zreg.client.balancing.policy import Balancing
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.publication import Publication
 from zreg.client.registry_url import find_url, parse_url
@@ -31,7 +32,9 @@ from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, DataInfoId, Scope, da
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
+    from typing import Self, Unpack
+
+    from zreg.client.balancing.policy import BalancingOptions
 
 # A program that publishes one id many times has it checked once.
 _name = functools.lru_cache(maxsize=4096)(data_info_id)
@@ -148,9 +151,16 @@ class Client:
         scope: Scope = Scope.DATA_CENTER,
         group: str = DEFAULT_GROUP,
         instance_id: str = DEFAULT_INSTANCE_ID,
+        **options: "Unpack[BalancingOptions]",
     ) -> Service:
-        """Follow the instances of a service, to pick one for each call."""
-        return Service(self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id))
+        """Follow the instances of a service, to pick one for each call.
+
+        The options say how calls are spread: `policy`, `zone_first`, `zone_min` and `ejection`; and
+        which instances there are for this service: `version`, `tags`, `zone` and `where`.
+        """
+        balancing = Balancing(**options)
+        follow = self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id)
+        return Service(follow, balancing)
 
     def wait_connected(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until a session has welcomed this client."""

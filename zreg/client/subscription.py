@@ -1,15 +1,16 @@
 """What `Client.subscribe` returns: a view that follows a datum, and the callbacks to tell."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from zreg.client.arguments import check_callback, checked_count
+from zreg.client.arguments import check_callback, checked_count, seconds_to_wait
 from zreg.client.core.commands import AddSubscription
 from zreg.client.runtime.subscription_state import Callback, SubscriptionState
 from zreg.client.runtime.threads.inline_callbacks import CallbackRunner, InlineRunner
+from zreg.client.view.outside_scope import what_is_outside
 from zreg.client.view.view import View
 from zreg.client.view.view_change import PendingChange, ViewChange
-from zreg.errors import ClosedError, refusal
+from zreg.errors import ClosedError, TimeoutError, refusal  # noqa: A004 -- zreg's own
 from zreg.model import DataInfoId, Scope
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from zreg.client.runtime.runtime import Runtime
 
 C = TypeVar("C", bound=Callback)
+# Before a wait runs out, the client looks for so long at what is outside of the scope, so that the
+# error can tell: this share of the wait, and not for longer.
+_LOOK_SHARE: Final = 0.25
+_LOOK_SECONDS_MAX: Final = 1.0
 
 
 class Subscription:
@@ -58,6 +63,11 @@ class Subscription:
         self._runtime.lifecycle.check_not_forked()
         return self._state.view
 
+    @property
+    def own_zone(self) -> str:
+        """The zone of the client; empty if it has none, and its session gives it one."""
+        return self._runtime.settings.config.zone
+
     def wait_for(self, min_count: int = 1, timeout_seconds: float = 30.0) -> "Self":
         """Wait until the view is known and has at least `min_count` publishers."""
         checked_count(min_count, "min_count")
@@ -92,7 +102,23 @@ class Subscription:
         def why() -> str:
             return f"{self.data_info_id}: {wanted()}; {self.why_waiting()}"
 
-        self._runtime.wait(is_met, timeout_seconds, why)
+        seconds = seconds_to_wait(timeout_seconds)
+        if seconds is None or self.scope is Scope.GLOBAL:
+            self._runtime.wait(is_met, timeout_seconds, why)
+            return self
+        look_seconds = min(_LOOK_SECONDS_MAX, seconds * _LOOK_SHARE)
+        try:
+            self._runtime.wait(is_met, seconds - look_seconds, why)
+        except TimeoutError:
+            if not look_seconds:
+                raise
+            with self._look_everywhere() as everywhere:
+                try:
+                    self._runtime.wait(is_met, look_seconds, why)
+                except TimeoutError:
+                    outside = self._what_is_outside(everywhere.view)
+                    sentences = f"{why()}; {outside}" if outside else why()
+                    raise TimeoutError(f"{sentences} (waited {seconds:g} s)") from None
         return self
 
     def changes(self) -> Iterator[ViewChange]:
@@ -164,6 +190,24 @@ class Subscription:
         connection = self._runtime.why_waiting()
         return (
             connection if self._state.view.is_known else f"the view is not known yet: {connection}"
+        )
+
+    def _look_everywhere(self) -> "Subscription":
+        """Return a subscription to the same id in all data centers."""
+        runtime = self._runtime
+        look = Subscription(runtime, runtime.new_feed_id(), self.data_info_id, Scope.GLOBAL)
+        with runtime.changed:
+            look.begin()
+        return look
+
+    def _what_is_outside(self, everywhere: View) -> str:
+        config = self._runtime.settings.config
+        return what_is_outside(
+            self._state.view,
+            everywhere,
+            scope=self.scope,
+            zone=config.zone,
+            data_center=config.data_center,
         )
 
     def _wait_ready(self, pending: PendingChange) -> bool:

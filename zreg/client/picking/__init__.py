@@ -1,0 +1,1 @@
+"""Picking an instance for each call: the `Balancer` behind a lock and a clock."""
