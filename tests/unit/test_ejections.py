@@ -136,6 +136,17 @@ def test_with_fewer_instances_some_return() -> None:
     assert len(ejections) == 0
 
 
+def test_the_queue_stays_small_however_often_instances_come_back() -> None:
+    ejections = Ejections(Ejection())
+    one = make_instances(1)[0]
+    for number in range(1000):
+        fail(ejections, one, number / 1000)
+        ejections.on_success(one, number / 1000, began_at=None)
+
+    assert len(ejections._queue) < 100
+    assert not one.is_ejected
+
+
 STEPS = st.tuples(
     st.sampled_from(["fail", "succeed", "late", "time", "leave"]),
     st.integers(0, 9),

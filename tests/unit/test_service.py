@@ -1,6 +1,7 @@
 """Services: which endpoint is picked, which is set aside, which value is skipped."""
 
 from collections import Counter
+from random import Random
 
 import pytest
 from service_fakes import make_service, picks, shares
@@ -363,3 +364,43 @@ def test_statistics_count_instances_and_calls() -> None:
         "skipped": 1,
         "unreadable": 0,
     }
+
+
+def test_a_view_that_another_thread_has_taken_in_is_not_replaced_by_an_older_one() -> None:
+    service, subscription, _ = make_service("a:1")
+    service.pick()
+    service.report(Endpoint("a", 1), ok=False)
+    check = service._check_usable
+
+    def check_and_be_overtaken() -> None:
+        check()
+        subscription.set("a:1", "b:1")
+
+    service._check_usable = check_and_be_overtaken  # type: ignore[method-assign]
+
+    assert len(service.endpoints) == 2
+
+
+def test_a_program_that_asks_for_ever_new_filters_keeps_only_some_of_their_pools() -> None:
+    service, subscription, _ = make_service("a:1?version=1", "b:1?version=2")
+    for number in range(100):
+        with pytest.raises(NoInstanceError):
+            service.pick(zone=str(number))
+        assert service.pick(version="2").host == "b"
+    pools = service._balancer._pools
+    assert len(pools) == 32
+
+    subscription.set("a:1?version=2")
+
+    assert service.pick(version="2").host == "a"
+    assert {service.pick(tags=set()).host, service.pick(tags=[]).host} == {"a"}
+    assert len(pools) == 32
+
+
+def test_a_failure_whose_time_is_not_known_does_not_bar_an_instance() -> None:
+    service, _, clock = make_service("a:1", "b:1", policy=Policy.TWO_CHOICES, rng=Random(1))
+    service.report(Endpoint("a", 1), ok=False)
+    assert set(picks(service, 9).split()) == {"b"}
+    clock.now += 5.0
+
+    assert set(picks(service, 20).split()) == {"a", "b"}

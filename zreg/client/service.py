@@ -4,19 +4,20 @@ from typing import TYPE_CHECKING
 
 from zreg.client.arguments import checked_count
 from zreg.client.picking.instance_picker import InstancePicker
+from zreg.client.subscription import Subscription
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
 
-class Service(InstancePicker):
+class Service(InstancePicker[Subscription]):
     """The instances of a service. Any thread may pick, lease, report and wait."""
 
     def wait_up(self, min_up: int = 1, timeout_seconds: float = 30.0) -> "Self":
         """Wait until at least `min_up` instances get calls."""
         checked_count(min_up, "min_up")
-        self._subscription.wait_until(
+        self._followed.wait_until(
             lambda: self._up_count() >= min_up,
             timeout_seconds=timeout_seconds,
             wanted=lambda: self._how_far(min_up),

@@ -110,7 +110,10 @@ class Balancer:
         """Learn from a call that failed."""
         self._call_count += 1
         self._failure_count += 1
-        instance.measure(max(seconds or 0.0, FAILED_CALL_SECONDS), now)
+        if seconds is not None:
+            # Otherwise a program that times no calls would compare one that failed with others that
+            # were never measured.
+            instance.measure(max(seconds, FAILED_CALL_SECONDS), now)
         # An instance that left, or gets no calls, is not counted and needs not to be set aside.
         if instance in self._up:
             self._apply(self._ejections.on_failure(instance, now, count=len(self._up)))

@@ -1,11 +1,13 @@
 """Instances that fail are set aside, for a bounded time, and only some of them at once."""
 
 from collections.abc import Iterable
-from heapq import heappop, heappush
-from typing import NamedTuple
+from heapq import heapify, heappop, heappush
+from typing import Final, NamedTuple
 
 from zreg.client.balancing.instance import Instance
 from zreg.client.balancing.policy import Ejection
+
+_SPARE_ENTRIES: Final = 64
 
 
 class Moved(NamedTuple):
@@ -57,6 +59,9 @@ class Ejections:
         self._until[instance] = now + seconds
         self._entry_number += 1
         heappush(self._queue, (now + seconds, self._entry_number, instance))
+        if len(self._queue) > 2 * len(self._until) + _SPARE_ENTRIES:
+            self._queue = [each for each in self._queue if self._until.get(each[2]) == each[0]]
+            heapify(self._queue)
         return Moved(instance, tuple(returned))
 
     def on_success(self, instance: Instance, now: float, *, began_at: float | None) -> Moved:

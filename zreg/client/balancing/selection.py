@@ -43,7 +43,10 @@ EVERY: Final = Selection()
 
 
 def checked_selection(version: object, tags: object, zone: object) -> Selection:
-    """Return what a program wants; `UsageError` for what no instance could be."""
+    """Return what a program wants, `EVERY` for nothing; `UsageError` for what cannot be."""
+    if version is None and zone is None and tags == ():
+        # Mostly.
+        return EVERY
     for name, text in (("version", version), ("zone", zone)):
         if text is not None and not isinstance(text, str):
             raise UsageError(f"{name} {text!r:.80} cannot be used: give text")
@@ -51,7 +54,8 @@ def checked_selection(version: object, tags: object, zone: object) -> Selection:
     wanted: tuple[object, ...] = tuple(tags) if is_set else ()  # type: ignore[arg-type]
     if not is_set or not all(isinstance(tag, str) for tag in wanted):
         raise UsageError(f"tags {tags!r:.80} cannot be used: give a set of texts, such as {{'eu'}}")
-    return Selection(version, frozenset(wanted), zone)  # type: ignore[arg-type]  # checked above
+    selection = Selection(version, frozenset(wanted), zone)  # type: ignore[arg-type]  # checked above
+    return EVERY if selection == EVERY else selection
 
 
 def check_where(where: object) -> None:

@@ -6,14 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic
 
 from zreg.client.balancing.balancer import Balancer
 from zreg.client.balancing.choosers.key_slots import Key
 from zreg.client.balancing.instance import Instance
 from zreg.client.balancing.policy import Balancing, Policy
 from zreg.client.balancing.selection import (
-    EVERY,
     Selection,
     Where,
     check_where,
@@ -21,6 +20,7 @@ from zreg.client.balancing.selection import (
 )
 from zreg.client.balancing.shortage import what_is_in_the_way
 from zreg.client.picking.call_lease import Began, Failures, Lease, Outcome
+from zreg.client.picking.followed_service import F
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.view import View
 from zreg.errors import ClosedError, NoInstanceError, UsageError
@@ -28,23 +28,21 @@ from zreg.errors import ClosedError, NoInstanceError, UsageError
 if TYPE_CHECKING:
     from random import Random
 
-    from zreg.client.subscription import Subscription
-
 _DEFAULT: Final = Balancing()
 
 
-class InstancePicker:
+class InstancePicker(Generic[F]):
     """The instances of a service, and all that does not wait. Any thread may call it."""
 
     def __init__(
         self,
-        subscription: "Subscription",
+        followed: F,
         balancing: Balancing = _DEFAULT,
         *,
         clock: Callable[[], float] = time.monotonic,
         rng: "Random | None" = None,
     ) -> None:
-        self._subscription = subscription
+        self._followed = followed
         self._balancing = balancing
         self._clock = clock
         # A signal handler or finalizer may call a method in the middle of another one.
@@ -52,31 +50,30 @@ class InstancePicker:
         self._view: View | None = None
         self._balancer = Balancer(
             balancing,
-            own_zone=subscription.own_zone,
+            own_zone=followed.own_zone,
             rng=rng or random.Random(),  # noqa: S311 -- it spreads calls, and keeps no secret
         )
 
     @property
     def view(self) -> View:
         """The view that the endpoints come from."""
-        return self._subscription.view
+        return self._followed.view
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The endpoints of all instances, also of those that are set aside or have weight 0."""
-        view = self.view
+        self._check_usable()
         with self._lock:
-            self._update(view)
+            self._update()
             base, table = self._balancer.base, self._balancer.table
             return tuple(each.endpoint for each in table.in_order() if base.matches(each))
 
     @property
     def skipped_count(self) -> int:
         """How many values are not endpoints, so that they are never picked."""
-        view = self.view
+        self._check_usable()
         with self._lock:
-            self._update(view)
-            return view.skipped_count + self._balancer.table.skipped_count
+            return self._update().skipped_count + self._balancer.table.skipped_count
 
     def pick(
         self,
@@ -92,7 +89,7 @@ class InstancePicker:
         With a `key` it is the endpoint that owns the key. Only instances count that have this
         version, all of these tags, whose publisher is in this zone, and for which `where` is true.
         """
-        return self._pick(_wanted(version, tags, zone), key, where).endpoint
+        return self._pick(checked_selection(version, tags, zone), key, where).endpoint
 
     def lease(
         self,
@@ -109,7 +106,7 @@ class InstancePicker:
         It picks like `pick`, and counts the call as under way until the block is left. It then
         learns how long the call took, and that it failed if one of these exceptions left the block.
         """
-        begin = partial(self._begin, _wanted(version, tags, zone), key, where)
+        begin = partial(self._begin, checked_selection(version, tags, zone), key, where)
         return Lease(begin, self._end, failures)
 
     def report(self, endpoint: Endpoint, *, ok: bool, seconds: float | None = None) -> None:
@@ -120,9 +117,9 @@ class InstancePicker:
         if not isinstance(endpoint, Endpoint):
             raise UsageError(f"{endpoint!r:.80} is no endpoint: report what pick() returned")
         _check_seconds(seconds)
-        view = self.view
+        self._check_usable()
         with self._lock:
-            self._update(view)
+            self._update()
             instance = self._balancer.table.find(endpoint.address)
             if instance is None:
                 return
@@ -133,21 +130,21 @@ class InstancePicker:
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people."""
-        view = self.view
+        self._check_usable()
         with self._lock:
-            self._update(view)
+            view = self._update()
             self._balancer.refresh(self._clock())
             return self._balancer.statistics() | {"unreadable": view.skipped_count}
 
     def close(self) -> None:
         """End the subscription."""
-        self._subscription.close()
+        self._followed.close()
 
     def __repr__(self) -> str:
         """Show the name and the number of instances, and what ended it."""
-        ended = self._subscription.why_ended()
+        ended = self._followed.why_ended()
         ended = f" ended: {ended}" if ended else ""
-        name, count = self._subscription.data_info_id, len(self.endpoints)
+        name, count = self._followed.data_info_id, len(self.endpoints)
         ejected = self.statistics()["ejected"]
         aside = f" ejected={ejected}" if ejected else ""
         return f"<{type(self).__name__} {name} instances={count}{aside}{ended}>"
@@ -156,16 +153,16 @@ class InstancePicker:
 
     def _up_count(self) -> int:
         """Return how many instances get calls."""
-        view = self.view
+        self._check_usable()
         with self._lock:
-            self._update(view)
+            self._update()
             return self._balancer.up_count
 
     def _how_far(self, min_up: int) -> str:
         """Return a sentence that says how many instances are there, and what is in the way."""
-        view = self.view
+        self._check_usable()
         with self._lock:
-            self._update(view)
+            view = self._update()
             reasons = what_is_in_the_way(self._balancer, unreadable_count=view.skipped_count)
             count = self._balancer.up_count
         return "; ".join([f"{count} of {min_up} instances are there", *reasons])
@@ -183,10 +180,9 @@ class InstancePicker:
             raise UsageError(f"key {key!r:.80} cannot be used: give text, bytes or a whole number")
         if where is not None or self._balancing.where is not None:
             return self._pick_where(wanted, key, where, is_call=is_call)
-        # Read it before taking the lock, which a forked child might never get: `view` raises there.
-        view = self.view
+        self._check_usable()
         with self._lock:
-            self._update(view)
+            self._update()
             instance = self._balancer.choose(self._clock(), wanted, key)
             if instance is not None:
                 if is_call:
@@ -200,9 +196,9 @@ class InstancePicker:
         """Pick with functions of the program, which run without the lock."""
         check_where(where)
         base_where = self._balancing.where
-        view = self.view
+        self._check_usable()
         with self._lock:
-            self._update(view)
+            self._update()
             groups = self._balancer.candidates(self._clock(), wanted)
         for pool, group in groups:
             accepted = group
@@ -226,9 +222,9 @@ class InstancePicker:
     def _end(self, instance: Instance, began_at: float, outcome: Outcome) -> None:
         """Note that a call is over, and how it went."""
         try:
-            _ = self.view
+            self._check_usable()
         except ClosedError:
-            # A forked child: the lock and the count are its parent's.
+            # The count is the parent's.
             return
         with self._lock:
             now = self._clock()
@@ -238,21 +234,31 @@ class InstancePicker:
             elif outcome is Outcome.FAILED:
                 self._balancer.fail(instance, now, seconds=now - began_at)
 
-    def _update(self, view: View) -> None:
-        """Take the instances from a new view. Needs the lock."""
+    def _check_usable(self) -> None:
+        """Raise `ClosedError` in a forked child, where the lock might never be free."""
+        _ = self._followed.view
+
+    def _update(self) -> View:
+        """Take the instances from a new view, and return it. Needs the lock.
+
+        It reads the view with the lock: another thread may have taken in a newer one meanwhile.
+        """
+        view = self._followed.view
         if view is not self._view:
             self._balancer.renew(view, self._clock())
             self._view = view
+        return view
 
     def _why_none(self, wanted: Selection, where_found: str = "") -> str:
-        view = self.view
+        self._check_usable()
         with self._lock:
+            view = self._update()
             count = len(self._balancer.table)
             reasons = what_is_in_the_way(
                 self._balancer, unreadable_count=view.skipped_count, wanted=wanted
             )
         reasons += [where_found] if where_found else []
-        sentence = f"no instance of {self._subscription.data_info_id} can be picked: "
+        sentence = f"no instance of {self._followed.data_info_id} can be picked: "
         if count:
             reasons = reasons or ["one has come back meanwhile: pick again"]
             return f"{sentence}{count} published; {'; '.join(reasons)}"
@@ -260,14 +266,7 @@ class InstancePicker:
             "call wait_up() first, and check that a producer runs and publishes this id as an "
             "Endpoint or as host:port"
         )
-        return sentence + "; ".join([self._subscription.why_waiting(), *reasons, advice])
-
-
-def _wanted(version: str | None, tags: Collection[str], zone: str | None) -> Selection:
-    if version is None and zone is None and tags == ():
-        # Mostly.
-        return EVERY
-    return checked_selection(version, tags, zone)
+        return sentence + "; ".join([self._followed.why_waiting(), *reasons, advice])
 
 
 def _check_seconds(seconds: object) -> None:
