@@ -404,3 +404,23 @@ def test_a_failure_whose_time_is_not_known_does_not_bar_an_instance() -> None:
     clock.now += 5.0
 
     assert set(picks(service, 20).split()) == {"a", "b"}
+
+
+def test_a_signal_handler_may_pick_in_the_middle_of_an_update() -> None:
+    service, subscription, _ = make_service("a:1", "b:1")
+    service.pick()
+    hosts: list[str | None] = []
+
+    subscription.set("a:1", "b:1", "c:1")
+    renew = service._balancer.renew
+
+    def renew_interrupted(*arguments: object) -> None:
+        hosts.append(service.pick(zone="").host)
+        renew(*arguments)  # type: ignore[arg-type]
+        hosts.append(service.pick(zone="").host)
+
+    service._balancer.renew = renew_interrupted  # type: ignore[method-assign]
+
+    assert len(service.endpoints) == 3
+    assert len(hosts) == 2
+    assert set(picks(service, 6).split()) == {"a", "b", "c"}

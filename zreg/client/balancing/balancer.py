@@ -183,9 +183,9 @@ class Balancer:
             pool.add(instance)
         return pool
 
-    def _all_pools(self) -> Iterable[Pool]:
-        yield from self._every.values()
-        yield from self._pools.values()
+    def _all_pools(self) -> list[Pool]:
+        # A copy, as a signal handler may make a pool meanwhile.
+        return [*self._every.values(), *self._pools.values()]
 
     def _note_whether_up(self, instance: Instance) -> None:
         if instance.endpoint.weight and self._base.matches(instance):

@@ -48,6 +48,7 @@ class InstancePicker(Generic[F]):
         # A signal handler or finalizer may call a method in the middle of another one.
         self._lock = threading.RLock()
         self._view: View | None = None
+        self._is_updating = False
         self._balancer = Balancer(
             balancing,
             own_zone=followed.own_zone,
@@ -241,11 +242,16 @@ class InstancePicker(Generic[F]):
     def _update(self) -> View:
         """Take the instances from a new view, and return it. Needs the lock.
 
-        It reads the view with the lock: another thread may have taken in a newer one meanwhile.
+        It reads the view with the lock: another thread may have taken in a newer one meanwhile. A
+        signal handler in the middle of an update uses the instances that are there by then.
         """
         view = self._followed.view
-        if view is not self._view:
-            self._balancer.renew(view, self._clock())
+        if view is not self._view and not self._is_updating:
+            self._is_updating = True
+            try:
+                self._balancer.renew(view, self._clock())
+            finally:
+                self._is_updating = False
             self._view = view
         return view
 
