@@ -7,6 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zreg.client.aio.async_client import AsyncClient as AsyncClient
+    from zreg.client.aio.async_publication import AsyncPublication as AsyncPublication
+    from zreg.client.aio.async_service import AsyncService as AsyncService
+    from zreg.client.aio.async_subscription import AsyncSubscription as AsyncSubscription
     from zreg.client.api import Client as Client
     from zreg.client.core.commands import ClientState as ClientState
     from zreg.client.publication import Publication as Publication
@@ -32,6 +36,10 @@ if TYPE_CHECKING:
     from zreg.model import Version as Version
 
 _HOMES = {
+    "AsyncClient": "zreg.client.aio.async_client",
+    "AsyncPublication": "zreg.client.aio.async_publication",
+    "AsyncService": "zreg.client.aio.async_service",
+    "AsyncSubscription": "zreg.client.aio.async_subscription",
     "Client": "zreg.client.api",
     "ClientState": "zreg.client.core.commands",
     "Publication": "zreg.client.publication",

@@ -64,7 +64,7 @@ def costs_without_clients(session: FakeSession) -> tuple[int, int]:
 
 
 def loop_of(client: zreg.Client) -> asyncio.AbstractEventLoop:
-    return client._runtime.core_runner._loop_thread.loop
+    return client._runtime.core_runner._host.loop
 
 
 def assert_works(*clients: zreg.Client) -> None:
@@ -87,7 +87,7 @@ def test_many_clients_take_no_thread_and_four_descriptors_each(session: FakeSess
 
         # The loop's thread and the two of the context; log lines have one while there are some.
         wait_until(lambda: costs()[0] - threads <= 3)
-        assert len({client._runtime.core_runner._loop_thread for client in clients}) == 1
+        assert len({client._runtime.core_runner._host for client in clients}) == 1
         # The session's end of each connection is in this process too.
         bound = OF_THE_FIRST_CLIENT + (COUNT - 1) * OF_A_FURTHER_CLIENT + COUNT
         assert costs()[1] - descriptors == bound
@@ -113,7 +113,7 @@ def test_the_last_client_ends_the_thread_and_the_next_one_gets_another(
     for _ in range(3):
         with zreg.Client(session.url, config=CONFIG) as client:
             client.wait_connected(5)
-            threads.append(client._runtime.core_runner._loop_thread)
+            threads.append(client._runtime.core_runner._host)
         assert not threads[-1]._thread.is_alive()
     assert len(set(threads)) == 3
 

@@ -16,7 +16,7 @@ from zreg.model import ZERO, DataInfoId, Scope, Version
 from zreg.primitives.mirror import Difference
 
 if TYPE_CHECKING:
-    from zreg.client.runtime.runtime import Runtime
+    from zreg.client.runtime.threads.thread_runtime import ThreadRuntime
 
 PAY = DataInfoId("pay#@#I#@#G")
 
@@ -42,6 +42,9 @@ class FakeRuntime:
         self.jobs: list[Callable[[], None]] = []
         self.ended: list[int] = []
 
+    def new_feed_id(self) -> int:
+        return 7
+
     def retry(self) -> None:
         return
 
@@ -49,6 +52,9 @@ class FakeRuntime:
         assert self.is_usable
 
     def check_not_forked(self) -> None:
+        return
+
+    def check_thread(self) -> None:
         return
 
     def check_may_wait(self) -> None:
@@ -62,9 +68,6 @@ class FakeRuntime:
 
     def why_waiting(self) -> str:
         return self.connection.why_waiting()
-
-    def notify_all(self) -> None:
-        return
 
     def submit(self, job: Callable[[], None]) -> None:
         self.jobs.append(job)
@@ -100,7 +103,7 @@ class FakeCondition(nullcontext[None]):
 
 def subscribe() -> tuple[Subscription, FakeRuntime]:
     runtime = FakeRuntime()
-    return Subscription(cast("Runtime", runtime), 7, PAY, Scope.ZONE), runtime
+    return Subscription(cast("ThreadRuntime", runtime), PAY, Scope.ZONE), runtime
 
 
 def changed(

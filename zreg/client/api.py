@@ -6,44 +6,37 @@ methods called `wait_…` wait.
 """
 
 import atexit
-import functools
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from zreg.client.arguments import checked_flag, checked_scope
 from zreg.client.core.commands import Answer, ClientState, Question
+from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
 from zreg.client.publication import Publication
-from zreg.client.registry_url import find_url, parse_url
-from zreg.client.runtime.runtime import Runtime, Settings
+from zreg.client.runtime.background_log import BACKGROUND_LOG
+from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, close_all, running
 from zreg.client.runtime.subscription_state import Callback
-from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
-from zreg.client.runtime.threads.closing import CLOSE_SECONDS_MAX, close_all, running
+from zreg.client.runtime.threads.thread_runtime import ThreadRuntime
 from zreg.client.service import Service
 from zreg.client.subscription import Subscription
 from zreg.client.view.values import Value
-from zreg.config import LABEL, Config
-from zreg.errors import UsageError
-from zreg.hosts import checked_host
-from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, DataInfoId, Scope, data_info_id
+from zreg.config import Config
+from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-# A program that publishes one id many times has it checked once.
-_name = functools.lru_cache(maxsize=4096)(data_info_id)
 
-
-class Client:
+class Client(ClientHandle):
     """A program's connection to the registry. Any thread may call it, callbacks included.
 
     `Client()` uses `ZREG_URL`, then `[client] url` of ./zreg.toml and of /etc/zreg/zreg.toml, then
     zreg://127.0.0.1:9600. Labels that are not given come from `ZREG_ZONE`, `ZREG_DATA_CENTER`,
     `ZREG_APP` and `ZREG_CLUSTER`. `config` replaces the timing.
     """
+
+    _runtime: ThreadRuntime
 
     def __init__(
         self,
@@ -55,36 +48,13 @@ class Client:
         app: str | None = None,
         config: Config | None = None,
     ) -> None:
-        addresses = parse_url(find_url(os.environ) if url is None else url)
-        advertise_host = os.environ.get("ZREG_ADVERTISE_HOST") or None
-        if advertise_host is not None:
-            checked_host(advertise_host, "ZREG_ADVERTISE_HOST")
-        if config is not None and not isinstance(config, Config):
-            raise UsageError(f"config {config!r:.80} cannot be used: give a zreg.Config")
-        config = config or Config.for_lan()
-        settings = Settings(
-            config=msgspec.structs.replace(
-                config,
-                cluster=_setting(cluster, "ZREG_CLUSTER", config.cluster),
-                zone=_setting(zone, "ZREG_ZONE", config.zone),
-                data_center=_setting(data_center, "ZREG_DATA_CENTER", config.data_center),
-            ),
-            addresses=addresses,
-            app=_setting(app, "ZREG_APP", ""),
-            advertise_host=advertise_host,
+        super().__init__(
+            ThreadRuntime(
+                settings_of(
+                    url, cluster=cluster, zone=zone, data_center=data_center, app=app, config=config
+                )
+            )
         )
-        LABEL.check("app", settings.app)
-        self._runtime = Runtime(settings)
-
-    @property
-    def client_id(self) -> bytes:
-        """The random identity of this client, the same on every connection."""
-        return self._runtime.client_id
-
-    @property
-    def state(self) -> ClientState:
-        """The state of the connection; each state says what you have to do."""
-        return self._runtime.state
 
     def publish(
         self,
@@ -97,7 +67,7 @@ class Client:
         """Publish values under an id; a second call makes a second publisher."""
         runtime = self._runtime
         runtime.lifecycle.check_open()
-        name = _checked_name(data_id, instance_id, group)
+        name = checked_name(data_id, instance_id, group)
         publication = Publication(runtime, name, values, attributes)
         with runtime.changed:
             runtime.lifecycle.check_open()
@@ -126,10 +96,9 @@ class Client:
         """
         runtime = self._runtime
         runtime.lifecycle.check_open()
-        name = _checked_name(data_id, instance_id, group)
+        name = checked_name(data_id, instance_id, group)
         subscription = Subscription(
             runtime,
-            runtime.new_feed_id(),
             name,
             checked_scope(scope),
             inline=checked_flag(inline, "inline"),
@@ -167,11 +136,6 @@ class Client:
         """Ask the session an operator's question and return its answer (for the CLI)."""
         return self._runtime.request(question, timeout_seconds)
 
-    def statistics(self) -> dict[str, int | float | str]:
-        """Return counters and sizes, for people."""
-        self._runtime.lifecycle.check_not_forked()
-        return self._runtime.statistics()
-
     def close(self) -> None:
         """Unpublish everything, say goodbye and end, within a second; again does nothing."""
         close_all([self._runtime], CLOSE_SECONDS_MAX)
@@ -188,29 +152,6 @@ class Client:
     ) -> None:
         """Close."""
         self.close()
-
-    def __repr__(self) -> str:
-        """Show state and session, or what ended it."""
-        runtime = self._runtime
-        return f"<Client {self.state.value}: {runtime.why_waiting()}>"
-
-
-def _checked_name(data_id: str, instance_id: str, group: str) -> DataInfoId:
-    try:
-        return _name(data_id, instance_id=instance_id, group=group)
-    except TypeError:
-        raise UsageError(
-            f"data id {data_id!r:.80}, instance id {instance_id!r:.80} and group {group!r:.80} "
-            "must all be text"
-        ) from None
-
-
-def _setting(given: str | None, variable: str, default: str) -> str:
-    if given is None:
-        return os.environ.get(variable, default)
-    if not isinstance(given, str):
-        raise UsageError(f"{given!r:.80}, in place of {variable}, cannot be used: give text")
-    return given
 
 
 def _end() -> None:

@@ -1,75 +1,55 @@
 """What `Client.subscribe` returns: a view that follows a datum, and the callbacks to tell."""
 
+import functools
+import inspect
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from zreg.client.arguments import check_callback, checked_count
-from zreg.client.core.commands import AddSubscription
-from zreg.client.runtime.subscription_state import Callback, SubscriptionState
-from zreg.client.runtime.threads.inline_callbacks import CallbackRunner, InlineRunner
-from zreg.client.view.view import View
+from zreg.client.handles.subscription_handle import C, SubscriptionHandle
+from zreg.client.runtime.callbacks.inline_callbacks import InlineRunner
+from zreg.client.runtime.subscription_state import Callback
 from zreg.client.view.view_change import PendingChange, ViewChange
-from zreg.errors import ClosedError, refusal
+from zreg.errors import UsageError
 from zreg.model import DataInfoId, Scope
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from zreg.client.runtime.runtime import Runtime
+    from zreg.client.runtime.callbacks.callback_runner import CallbackRunner
+    from zreg.client.runtime.threads.thread_runtime import ThreadRuntime
 
-C = TypeVar("C", bound=Callback)
 
-
-class Subscription:
+class Subscription(SubscriptionHandle):
     """A followed datum. Call it with a function, or decorate one, to have changes passed to it.
 
     It lasts until it is closed, or until its client ends; as long as you keep it, it keeps its
     client.
     """
 
+    _runtime: "ThreadRuntime"
+
     def __init__(
         self,
-        runtime: "Runtime",
-        feed_id: int,
+        runtime: "ThreadRuntime",
         data_info_id: DataInfoId,
         scope: Scope,
         *,
         inline: bool = False,
     ) -> None:
-        self.data_info_id = data_info_id
-        self.scope = scope
-        self.feed_id = feed_id
-        self._runtime = runtime
-        # The runtime refers to the state only, so that it does not keep itself.
-        runner: CallbackRunner = runtime.dispatcher
+        super().__init__(runtime, data_info_id, scope)
+        self._runner: CallbackRunner = runtime.dispatcher
         if inline:
-            runner = InlineRunner(runtime.inline_callbacks, data_info_id)
-        self._state = SubscriptionState(runtime.changed, runner)
-
-    def begin(self) -> None:
-        """Subscribe. Needs the runtime's lock."""
-        command = AddSubscription(self.feed_id, self.data_info_id, self.scope)
-        self._runtime.subscribe(command, self._state)
-
-    @property
-    def view(self) -> View:
-        """What is known now; empty and not `is_known` until the first answer."""
-        self._runtime.lifecycle.check_not_forked()
-        return self._state.view
+            self._runner = InlineRunner(runtime.inline_callbacks, data_info_id)
 
     def wait_for(self, min_count: int = 1, timeout_seconds: float = 30.0) -> "Self":
         """Wait until the view is known and has at least `min_count` publishers."""
         checked_count(min_count, "min_count")
-        state = self._state
         return self.wait_until(
-            lambda: state.view.is_known and len(state.view) >= min_count,
+            lambda: self._has(min_count),
             timeout_seconds=timeout_seconds,
-            wanted=lambda: (
-                f"{len(state.view)} of {min_count} publishers are there"
-                if min_count
-                else "no answer has come"
-            ),
+            wanted=lambda: self._how_many(min_count),
         )
 
     def wait_until(
@@ -79,20 +59,11 @@ class Subscription:
 
         The condition is called on this thread, at least after every event.
         """
-
-        def is_met() -> bool:
-            refused = self._state.refusal
-            if refused is not None and refused.is_final:
-                raise refusal(refused.code, refused.detail)
-            is_true = condition()
-            if not is_true and self._state.is_closed:
-                raise ClosedError("this subscription was closed: subscribe again")
-            return is_true
-
-        def why() -> str:
-            return f"{self.data_info_id}: {wanted()}; {self.why_waiting()}"
-
-        self._runtime.wait(is_met, timeout_seconds, why)
+        self._runtime.wait(
+            lambda: self._is_met(condition),
+            timeout_seconds,
+            lambda: f"{self.data_info_id}: {wanted()}; {self.why_waiting()}",
+        )
         return self
 
     def changes(self) -> Iterator[ViewChange]:
@@ -117,19 +88,8 @@ class Subscription:
         """Call the function with the view once it is known, then with each change."""
         check_callback(callback)
         self._runtime.lifecycle.check_open()
-        self._state.add_callback(callback)
+        self._state.add_callback(functools.partial(_call, callback), self._runner)
         return callback
-
-    def close(self) -> None:
-        """End the subscription: no callback begins after this; a second call does nothing."""
-        self._runtime.lifecycle.check_not_forked()
-        with self._runtime.changed:
-            if not self._state.is_closed:
-                self._state.is_closed = True
-                self._runtime.unsubscribe(self.feed_id)
-                self._runtime.notify_all()
-
-    unsubscribe = close
 
     def __enter__(self) -> "Self":
         """Return itself."""
@@ -145,27 +105,6 @@ class Subscription:
         if self._runtime.lifecycle.is_usable:
             self.close()
 
-    def __repr__(self) -> str:
-        """Show the name and the view."""
-        ended = f" ended: {end}" if (end := self.why_ended()) else ""
-        return f"<Subscription {self.data_info_id} {self.scope.name} {self._state.view!r}{ended}>"
-
-    def why_ended(self) -> str:
-        """Return a sentence that says what ended it; empty if it goes on."""
-        closed = "this subscription was closed" if self._state.is_closed else ""
-        return self._runtime.lifecycle.why_closed() or closed
-
-    def why_waiting(self) -> str:
-        """Return a sentence that says why the view does not have more publishers."""
-        refused = self._state.refusal
-        if refused is not None:
-            name = type(refusal(refused.code, "")).__name__
-            return f"refused with {name}: {refused.detail}"
-        connection = self._runtime.why_waiting()
-        return (
-            connection if self._state.view.is_known else f"the view is not known yet: {connection}"
-        )
-
     def _wait_ready(self, pending: PendingChange) -> bool:
         """Wait for a change; return False when none can come any more."""
         lifecycle = self._runtime.lifecycle
@@ -178,3 +117,15 @@ class Subscription:
                     return False
                 self._runtime.changed.wait()
         return not self._state.is_closed
+
+
+def _call(callback: Callback, change: ViewChange) -> None:
+    """Call a callback; one that returns a coroutine has done nothing, and no code would run it."""
+    result = callback(change)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise UsageError(
+            f"callback {callback!r:.80} returned a coroutine, and nothing would run it: use "
+            "zreg.AsyncClient, whose callbacks may be coroutines, or pass the change on to a loop, "
+            "for example with asyncio.run_coroutine_threadsafe"
+        )

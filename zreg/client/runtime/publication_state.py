@@ -5,7 +5,7 @@ from typing import Protocol
 
 from zreg.client.core.commands import PublicationRefused, SetPublication
 from zreg.client.runtime.events.connection_status import ConnectionStatus
-from zreg.client.runtime.threads.outgoing_queue import OutgoingQueue
+from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.client.view.values import Payload
 from zreg.errors import LimitError
 from zreg.model import DataInfoId

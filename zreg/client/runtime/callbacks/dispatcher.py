@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
+from zreg.client.runtime.background_log import BACKGROUND_LOG
 
 logger = logging.getLogger("zreg.client")
 
@@ -22,12 +22,12 @@ class Dispatcher:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs: deque[Callable[[], object]] = deque()
         self._ready = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def submit(self, job: Callable[[], None]) -> None:
+    def submit(self, job: Callable[[], object]) -> None:
         """Run the job after those before it; a closed dispatcher drops it."""
         with self._ready:
             if self._is_closed:
@@ -80,7 +80,7 @@ class Dispatcher:
             # A waiting thread must not keep the last callback alive, nor what it refers to.
             del job
 
-    def _next_job(self) -> Callable[[], None] | None:
+    def _next_job(self) -> Callable[[], object] | None:
         with self._ready:
             while not self._jobs and not self._is_closed:
                 self._ready.wait()

@@ -1,58 +1,75 @@
 """Whether a client can be used, and if not, what ended it."""
 
-from typing import Final
+from typing import Final, Protocol
 
 from zreg import errors
-from zreg.client.runtime.threads.core_runner import CoreRunner
 from zreg.errors import ClosedError, UsageError
 
 CLOSED: Final = "this client was closed"
 _FORKED: Final = "this client belongs to the parent of this forked process"
 
 
+class Runner(Protocol):
+    """What runs the core of a client, as far as its life is concerned: a `CoreRunner`."""
+
+    is_closed: bool
+    why_closed: str
+    failure: BaseException | None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is on the loop's thread."""
+        ...
+
+
 class Lifecycle:
-    """The life of one client: open until it is closed, or its thread fails, or its process forks.
+    """The life of one client: open until it is closed, or its runner fails, or its process forks.
 
     Invariant: a client that has ended has a cause, which every error and every repr says.
     """
 
-    def __init__(self, core_runner: CoreRunner) -> None:
-        self._core_runner = core_runner
+    def __init__(self, runner: Runner, kind: str = "zreg.Client") -> None:
+        self._runner = runner
+        # The class to make a new one of, as the user writes it.
+        self._kind = kind
         # Whether this is a forked child: threads and sockets stayed with the parent.
         self.is_forked = False
 
     @property
     def is_usable(self) -> bool:
         """Whether the client is open, and not inherited by a forked child."""
-        return not (self._core_runner.is_closed or self.is_forked)
+        return not (self._runner.is_closed or self.is_forked)
 
     def why_closed(self) -> str:
         """Return a sentence that says what ended the client; empty if it is open."""
         if self.is_forked:
             return _FORKED
-        failure, thread = self._core_runner.failure, self._core_runner
+        failure, runner = self._runner.failure, self._runner
         if failure is not None:
             kind = "" if isinstance(failure, errors.Error) else f"{type(failure).__name__}: "
-            return f"the thread of this client's connection failed: {kind}{failure}"
-        return (thread.why_closed or CLOSED) if thread.is_closed else ""
+            return f"the connection of this client failed: {kind}{failure}"
+        return (runner.why_closed or CLOSED) if runner.is_closed else ""
 
     def check_open(self) -> None:
         """Raise `ClosedError` if it was closed, or belongs to the parent process."""
-        if self.is_forked or self._core_runner.is_closed:
+        if self.is_forked or self._runner.is_closed:
             self.check_not_forked()
             raise ClosedError(
-                f"{self.why_closed()}: make a new zreg.Client"
-            ) from self._core_runner.failure
+                f"{self.why_closed()}: make a new {self._kind}"
+            ) from self._runner.failure
 
     def check_not_forked(self) -> None:
         """Raise `ClosedError` in a child of the process that made the client."""
         if self.is_forked:
-            raise ClosedError(f"{_FORKED}: make a new zreg.Client in the child")
+            raise ClosedError(f"{_FORKED}: make a new {self._kind} in the child")
 
     def check_not_failed(self) -> None:
         """Raise `ClosedError` if the client ended by itself, and not because it was closed."""
-        if self._core_runner.failure is not None:
+        if self._runner.failure is not None:
             self.check_open()
+
+    def check_thread(self) -> None:
+        """Raise `UsageError` on a thread that may not call this client; any thread may."""
 
     def check_may_wait(self) -> None:
         """Raise `UsageError` on the thread that a wait would wait for.
@@ -60,7 +77,7 @@ class Lifecycle:
         The user's code is there in a callback with `inline=True`, in a finalizer, or in a hook of
         the interpreter.
         """
-        if self._core_runner.is_current:
+        if self._runner.is_current:
             raise UsageError(
                 "this thread runs the connection of the client, so a wait for the client on it "
                 "would never end: wait on another thread, or in a callback without inline=True"
