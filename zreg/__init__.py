@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from zreg.client.aio.async_service import AsyncService as AsyncService
     from zreg.client.aio.async_subscription import AsyncSubscription as AsyncSubscription
     from zreg.client.api import Client as Client
+    from zreg.client.client_status import Status as Status
     from zreg.client.core.commands import ClientState as ClientState
     from zreg.client.publication import Publication as Publication
+    from zreg.client.runtime.events.state_callbacks import StateChange as StateChange
     from zreg.client.service import Service as Service
     from zreg.client.subscription import Subscription as Subscription
     from zreg.client.view.endpoint import Endpoint as Endpoint
@@ -44,6 +46,8 @@ _HOMES = {
     "ClientState": "zreg.client.core.commands",
     "Publication": "zreg.client.publication",
     "Service": "zreg.client.service",
+    "StateChange": "zreg.client.runtime.events.state_callbacks",
+    "Status": "zreg.client.client_status",
     "Subscription": "zreg.client.subscription",
     "Endpoint": "zreg.client.view.endpoint",
     "Publisher": "zreg.client.view.view",

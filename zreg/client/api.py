@@ -7,14 +7,16 @@ methods called `wait_…` wait.
 
 import atexit
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from zreg.client.arguments import checked_flag, checked_scope
+from zreg.client.arguments import check_callback, checked_flag, checked_scope
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
 from zreg.client.publication import Publication
 from zreg.client.runtime.background_log import BACKGROUND_LOG
+from zreg.client.runtime.callbacks.dispatcher import refusing_coroutines
 from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, close_all, running
+from zreg.client.runtime.events.state_callbacks import StateCallback
 from zreg.client.runtime.subscription_state import Callback
 from zreg.client.runtime.threads.thread_runtime import ThreadRuntime
 from zreg.client.service import Service
@@ -26,6 +28,8 @@ from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
+
+S = TypeVar("S", bound=StateCallback)
 
 
 class Client(ClientHandle):
@@ -120,6 +124,19 @@ class Client(ClientHandle):
     ) -> Service:
         """Follow the instances of a service, to pick one for each call."""
         return Service(self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id))
+
+    def on_state(self, callback: S) -> S:
+        """Call the function at each change of the state, with a `StateChange`; return it.
+
+        It runs on the thread of callbacks; a slow one gets the newest state. It is not called when
+        the client is closed, which your program does itself.
+        """
+        check_callback(callback, "StateChange")
+        runtime = self._runtime
+        runtime.lifecycle.check_open()
+        with runtime.changed:
+            runtime.state_callbacks.add(refusing_coroutines(callback), runtime.dispatcher)
+        return callback
 
     def wait_connected(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until a session has welcomed this client."""

@@ -1,16 +1,13 @@
 """What `Client.subscribe` returns: a view that follows a datum, and the callbacks to tell."""
 
-import functools
-import inspect
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from zreg.client.arguments import check_callback, checked_count
 from zreg.client.handles.subscription_handle import C, SubscriptionHandle
+from zreg.client.runtime.callbacks.dispatcher import refusing_coroutines
 from zreg.client.runtime.callbacks.inline_callbacks import InlineRunner
-from zreg.client.runtime.subscription_state import Callback
 from zreg.client.view.view_change import PendingChange, ViewChange
-from zreg.errors import UsageError
 from zreg.model import DataInfoId, Scope
 
 if TYPE_CHECKING:
@@ -88,7 +85,7 @@ class Subscription(SubscriptionHandle):
         """Call the function with the view once it is known, then with each change."""
         check_callback(callback)
         self._runtime.lifecycle.check_open()
-        self._state.add_callback(functools.partial(_call, callback), self._runner)
+        self._state.add_callback(refusing_coroutines(callback), self._runner)
         return callback
 
     def __enter__(self) -> "Self":
@@ -117,15 +114,3 @@ class Subscription(SubscriptionHandle):
                     return False
                 self._runtime.changed.wait()
         return not self._state.is_closed
-
-
-def _call(callback: Callback, change: ViewChange) -> None:
-    """Call a callback; one that returns a coroutine has done nothing, and no code would run it."""
-    result = callback(change)
-    if inspect.iscoroutine(result):
-        result.close()
-        raise UsageError(
-            f"callback {callback!r:.80} returned a coroutine, and nothing would run it: use "
-            "zreg.AsyncClient, whose callbacks may be coroutines, or pass the change on to a loop, "
-            "for example with asyncio.run_coroutine_threadsafe"
-        )

@@ -6,15 +6,17 @@ and the methods called `wait_…` wait, and are awaited.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from zreg.client.aio.async_publication import AsyncPublication
 from zreg.client.aio.async_service import AsyncService
 from zreg.client.aio.async_subscription import AsyncSubscription
-from zreg.client.arguments import checked_scope
+from zreg.client.arguments import check_loop_callback, checked_scope
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
+from zreg.client.runtime.aio.coroutine_callbacks import LoopCallbackRunner
 from zreg.client.runtime.aio.loop_runtime import LoopRuntime
+from zreg.client.runtime.events.state_callbacks import StateCallback
 from zreg.client.runtime.subscription_state import Callback
 from zreg.client.view.values import Value
 from zreg.config import Config
@@ -23,6 +25,8 @@ from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
+
+S = TypeVar("S", bound=StateCallback)
 
 
 class AsyncClient(ClientHandle):
@@ -105,6 +109,19 @@ class AsyncClient(ClientHandle):
         return AsyncService(
             self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id)
         )
+
+    def on_state(self, callback: S) -> S:
+        """Call the function at each change of the state, with a `StateChange`; return it.
+
+        It may be a coroutine function; while it runs, changes merge into one. It is not called when
+        the client is closed, which your program does itself.
+        """
+        check_loop_callback(callback, "StateChange")
+        runtime = self._runtime
+        runtime.lifecycle.check_open()
+        runner = LoopCallbackRunner(runtime.inline_callbacks, runtime.coroutine_callbacks)
+        runtime.state_callbacks.add(callback, runner)
+        return callback
 
     async def wait_connected(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until a session has welcomed this client."""

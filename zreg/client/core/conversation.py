@@ -93,6 +93,8 @@ class Conversation:
         self.sent_at = 0.0
         self.heard_at = 0.0
         self.pinged_at = 0.0
+        # How long the last Hello or Ping took to be answered.
+        self.round_trip_seconds = 0.0
 
     def __len__(self) -> int:
         """Return how many requests wait for an answer, or to be sent."""
@@ -135,6 +137,10 @@ class Conversation:
         """Return a Ping: it shows that the client lives, and asks the session for the same."""
         self.pinged_at = now
         return self.send(Ping(), now)
+
+    def on_pong(self, now: float) -> None:
+        """Note how long the last Ping took to be answered."""
+        self.round_trip_seconds = now - self.pinged_at
 
     def ping_due_at(self, ping_seconds: float) -> float:
         """Return when to ping: the client sent nothing, or heard nothing, for `ping_seconds`.

@@ -6,6 +6,7 @@ waits. `threads` and `aio` say on which loop the core runs, and who waits how.
 """
 
 import itertools
+import math
 import os
 import time
 import weakref
@@ -15,6 +16,7 @@ from typing import ParamSpec
 
 import msgspec
 
+from zreg.client.client_status import Status
 from zreg.client.core.commands import AddSubscription, Ask, ClientState, DropSubscription, Question
 from zreg.client.runtime.callbacks.inline_callbacks import InlineCallbacks
 from zreg.client.runtime.client_node import ClientNode
@@ -25,6 +27,7 @@ from zreg.client.runtime.events.event_router import EventRouter
 from zreg.client.runtime.events.listener import PublicationListener, SubscriptionListener
 from zreg.client.runtime.events.listener_table import ListenerTable
 from zreg.client.runtime.events.pending_answers import PendingAnswers
+from zreg.client.runtime.events.state_callbacks import StateCallbacks
 from zreg.client.runtime.lifecycle import Lifecycle
 from zreg.config import Config
 from zreg.errors import UsageError
@@ -67,7 +70,10 @@ class Runtime:
         )
         self._listeners = ListenerTable(settings.config)
         self._answers = PendingAnswers()
-        self._router = EventRouter(self.connection, self._listeners, self._answers)
+        self.state_callbacks = StateCallbacks(self.connection.why_waiting)
+        self._router = EventRouter(
+            self.connection, self.state_callbacks, self._listeners, self._answers
+        )
         self._numbers = itertools.count(1)
 
     def __repr__(self) -> str:
@@ -82,6 +88,24 @@ class Runtime:
     def why_waiting(self) -> str:
         """Return a sentence that says what ended this client, or else how its connection is."""
         return self.lifecycle.why_closed() or self.connection.why_waiting()
+
+    def status(self) -> Status:
+        """Return how the connection is now."""
+        with self.changed:
+            state, node = self.state, self.core_runner.node
+            core = None if node is None else node.core
+            is_connected = state is ClientState.CONNECTED
+            return Status(
+                state=state,
+                session=self.connection.address.removeprefix("tcp://"),
+                round_trip_seconds=core.round_trip_seconds if core and is_connected else None,
+                heard_seconds=(
+                    time.monotonic() - core.heard_at if core and core.heard_at else math.inf
+                ),
+                publications=len(self._listeners.publications),
+                subscriptions=len(self._listeners.subscriptions),
+                why=self.why_waiting(),
+            )
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people; they may be a moment old."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
-from zreg.client.registry_url import advice_on
+from zreg.client.core.connection.outage import advice_on
 
 
 class ConnectionStatus:
