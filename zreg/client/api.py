@@ -67,12 +67,18 @@ class Client(ClientHandle):
         group: str = DEFAULT_GROUP,
         instance_id: str = DEFAULT_INSTANCE_ID,
         attributes: Mapping[str, str] | None = None,
+        in_children: bool = False,
     ) -> Publication:
-        """Publish values under an id; a second call makes a second publisher."""
+        """Publish values under an id; a second call makes a second publisher.
+
+        A forked child of this process does not publish it, unless `in_children=True`: then each
+        child publishes it too, once it has used the client.
+        """
         runtime = self._runtime
         runtime.lifecycle.check_open()
         name = checked_name(data_id, instance_id, group)
-        publication = Publication(runtime, name, values, attributes)
+        in_children = checked_flag(in_children, "in_children")
+        publication = Publication(runtime, name, values, attributes, in_children=in_children)
         with runtime.changed:
             runtime.lifecycle.check_open()
             publication.submit()

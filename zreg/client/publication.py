@@ -25,6 +25,7 @@ class Publication(PublicationHandle):
 
     def wait_registered(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until its data node holds it; raise the refusal if the registry refuses it."""
+        self._runtime.lifecycle.enter_process()
         state = self._state
         if state.is_registered:
             seconds_to_wait(timeout_seconds)
@@ -43,5 +44,5 @@ class Publication(PublicationHandle):
         traceback: "TracebackType | None",
     ) -> None:
         """Unpublish; a closed client, or a forked child, has nothing to withdraw."""
-        if self._runtime.lifecycle.is_usable:
+        if self._runtime.lifecycle.is_running:
             self.unpublish()

@@ -77,9 +77,7 @@ class Subscription(SubscriptionHandle):
                     yield change
             self._runtime.lifecycle.check_not_failed()
         finally:
-            # In a forked child the parent's thread may have held the lock for ever.
-            if not self._runtime.lifecycle.is_forked:
-                self._state.remove_iterator(pending)
+            self._state.remove_iterator(pending)
 
     def __call__(self, callback: C) -> C:
         """Call the function with the view once it is known, then with each change."""
@@ -99,15 +97,14 @@ class Subscription(SubscriptionHandle):
         traceback: "TracebackType | None",
     ) -> None:
         """Close; in a forked child there is nothing to close."""
-        if self._runtime.lifecycle.is_usable:
+        if self._runtime.lifecycle.is_running:
             self.close()
 
     def _wait_ready(self, pending: PendingChange) -> bool:
         """Wait for a change; return False when none can come any more."""
         lifecycle = self._runtime.lifecycle
+        lifecycle.enter_process()
         lifecycle.check_may_wait()
-        if lifecycle.is_forked:
-            return False
         with self._runtime.changed:
             while not pending.is_ready:
                 if self._state.is_closed or not self._runtime.lifecycle.is_usable:

@@ -41,5 +41,5 @@ class AsyncPublication(PublicationHandle):
         traceback: "TracebackType | None",
     ) -> None:
         """Unpublish; a closed client, or a forked child, has nothing to withdraw."""
-        if self._runtime.lifecycle.is_usable:
+        if self._runtime.lifecycle.is_running:
             self.unpublish()

@@ -38,12 +38,12 @@ class ClientHandle:
     @property
     def status(self) -> Status:
         """How the connection is now: session, round trip, counts, and why there is none."""
-        self._runtime.lifecycle.check_not_forked()
+        self._runtime.lifecycle.enter_process()
         return self._runtime.status()
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people."""
-        self._runtime.lifecycle.check_not_forked()
+        self._runtime.lifecycle.enter_process()
         return self._runtime.statistics()
 
     def __repr__(self) -> str:

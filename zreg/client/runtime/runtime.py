@@ -87,7 +87,11 @@ class Runtime:
 
     def why_waiting(self) -> str:
         """Return a sentence that says what ended this client, or else how its connection is."""
-        return self.lifecycle.why_closed() or self.connection.why_waiting()
+        if why := self.lifecycle.why_closed():
+            return why
+        if self.lifecycle.is_inherited:
+            return "inherited by this forked process, where it connects with its first use"
+        return self.connection.why_waiting()
 
     def status(self) -> Status:
         """Return how the connection is now."""
@@ -167,18 +171,19 @@ class Runtime:
     # --- the end ----------------------------------------------------------------------------
 
     def begin_close(self, why: str) -> None:
-        """Say goodbye; a second call does nothing. A forked child has nothing to close."""
-        if self.lifecycle.is_forked:
-            return
+        """Say goodbye, unless a forked child has not used it; a second call does nothing."""
         with self.changed:
             if self.core_runner.is_closed:
                 return
-            self.core_runner.close(why)
+            if self.lifecycle.is_inherited:
+                self.core_runner.abandon(why)
+            else:
+                self.core_runner.close(why)
             self._end_waits()
 
     def on_forked(self) -> None:
         """Note that this is a forked child: threads and sockets stayed with the parent."""
-        self.lifecycle.is_forked = True
+        self.lifecycle.is_inherited = True
 
     # --- on the loop's thread ---------------------------------------------------------------
 

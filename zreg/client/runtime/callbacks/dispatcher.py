@@ -54,6 +54,12 @@ class Dispatcher:
             self._jobs.clear()
             self._ready.notify()
 
+    def on_forked(self) -> None:
+        """Begin afresh in a forked child, where the thread is not; the jobs stayed there too."""
+        self._jobs.clear()
+        self._ready = threading.Condition()
+        self._thread = None
+
     def join(self, timeout_seconds: float) -> None:
         """Wait for the running job; a job that calls this does not wait for itself."""
         thread = self._thread

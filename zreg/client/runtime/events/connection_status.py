@@ -22,6 +22,10 @@ class ConnectionStatus:
         self._advertise_host = advertise_host
         self.local_host = advertise_host
 
+    def forget(self) -> None:
+        """Forget the connection of the parent, in a forked child."""
+        self.state, self.address, self._detail = ClientState.CONNECTING, "", ""
+
     def on_session_reached(self, event: SessionReached) -> None:
         """Note the session, and this machine's end of the connection to it."""
         self.address = event.address

@@ -55,6 +55,12 @@ class StateCallbacks:
             watcher.is_due = True
             watcher.runner.submit(partial(self._tell, watcher))
 
+    def begin_in_child(self) -> None:
+        """Begin afresh in a forked child: calls that were due stayed with the parent."""
+        self._state = ClientState.CONNECTING
+        for watcher in self._watchers:
+            watcher.told, watcher.is_due = self._state, False
+
     def _tell(self, watcher: _Watcher) -> object:
         watcher.is_due = False
         old, new = watcher.told, self._state
