@@ -138,10 +138,6 @@ class Conversation:
         self.pinged_at = now
         return self.send(Ping(), now)
 
-    def on_pong(self, now: float) -> None:
-        """Note how long the last Ping took to be answered."""
-        self.round_trip_seconds = now - self.pinged_at
-
     def ping_due_at(self, ping_seconds: float) -> float:
         """Return when to ping: the client sent nothing, or heard nothing, for `ping_seconds`.
 

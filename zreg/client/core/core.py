@@ -240,7 +240,8 @@ class ClientCore:
             case Ping():
                 return [self._conversation.send(Pong(), now)]
             case Pong():
-                self._conversation.on_pong(now)
+                conversation = self._conversation
+                conversation.round_trip_seconds = now - conversation.pinged_at
                 # The session reads again after messages to it were dropped: replay.
                 return connection.greet(now) if self._conversation.has_dropped else ()
             case Bye():

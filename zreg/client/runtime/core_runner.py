@@ -207,8 +207,10 @@ class CoreRunner:
             return
         with self._changed:
             self.is_woken = False
-            for command in self.outgoing.take_all():
-                node.post(command)
+            commands = self.outgoing.take_all()
+        # Without the lock: what the core tells of them may wake threads.
+        if commands:
+            node.hand_over(commands)
 
     def _stop(self) -> None:
         # A client that is closed before its node exists is stopped by `_serve`.

@@ -228,20 +228,20 @@ class SessionConnection:
     def tick(self, now: float) -> list[Effect]:
         """Dial when the pause has ended; give up what took too long, or does not serve."""
         if self.phase is Phase.OPEN:
-            return self._judge(now)
+            # Nearly always.
+            if now < self._leave_at and not self._leases.expired(now):
+                return []
+            return self._leave_what_does_not_serve(now)
         effects: list[Effect] = [*self._outage.warn_if_due(now)]
         if now >= self._expires_at:
             self._expires_at = math.inf
             effects.append(self._move_state(Step.EXPIRED, self._detail))
         return effects + self._go_on(now)
 
-    def _judge(self, now: float) -> list[Effect]:
-        """Leave the present session if it does not serve."""
-        if self._leases.expired(now):
-            return self.leave("the session was silent for a whole lease", now)
+    def _leave_what_does_not_serve(self, now: float) -> list[Effect]:
         if now >= self._leave_at:
             return self.leave("meta has not admitted the session for long: trying others", now)
-        return []
+        return self.leave("the session was silent for a whole lease", now)
 
     def _go_on(self, now: float) -> list[Effect]:
         """Take the next step towards a session."""
