@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from zreg import model
-from zreg.client.picking import instance_picker as services
+from zreg.client.handles import instance_picker as services
 from zreg.client.service import Service
 from zreg.client.view.values import pack_values
 from zreg.client.view.view import UNKNOWN_VIEW, View
@@ -74,7 +74,7 @@ def service_of(count: int, **options: Any) -> Any:  # noqa: ANN401 -- earlier ve
 def change_cost_us(count: int) -> Mapping[str, float]:
     """Return what a change of one instance costs: the new view alone, and with the first pick."""
     service = service_of(count)
-    followed = service._followed  # noqa: SLF001 -- it is this benchmark's own
+    followed = service._subscription  # noqa: SLF001 -- it is this benchmark's own
     weights = iter(range(100, 10_000_000))
 
     def change() -> None:

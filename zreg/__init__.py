@@ -7,11 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zreg.client.aio.async_client import AsyncClient as AsyncClient
+    from zreg.client.aio.async_publication import AsyncPublication as AsyncPublication
+    from zreg.client.aio.async_service import AsyncService as AsyncService
+    from zreg.client.aio.async_subscription import AsyncSubscription as AsyncSubscription
     from zreg.client.api import Client as Client
     from zreg.client.balancing.policy import Ejection as Ejection
     from zreg.client.balancing.policy import Policy as Policy
+    from zreg.client.client_status import Status as Status
     from zreg.client.core.commands import ClientState as ClientState
     from zreg.client.publication import Publication as Publication
+    from zreg.client.runtime.events.state_callbacks import StateChange as StateChange
     from zreg.client.service import Service as Service
     from zreg.client.subscription import Subscription as Subscription
     from zreg.client.view.endpoint import Endpoint as Endpoint
@@ -34,12 +40,18 @@ if TYPE_CHECKING:
     from zreg.model import Version as Version
 
 _HOMES = {
+    "AsyncClient": "zreg.client.aio.async_client",
+    "AsyncPublication": "zreg.client.aio.async_publication",
+    "AsyncService": "zreg.client.aio.async_service",
+    "AsyncSubscription": "zreg.client.aio.async_subscription",
     "Client": "zreg.client.api",
+    "ClientState": "zreg.client.core.commands",
     "Ejection": "zreg.client.balancing.policy",
     "Policy": "zreg.client.balancing.policy",
-    "ClientState": "zreg.client.core.commands",
     "Publication": "zreg.client.publication",
     "Service": "zreg.client.service",
+    "StateChange": "zreg.client.runtime.events.state_callbacks",
+    "Status": "zreg.client.client_status",
     "Subscription": "zreg.client.subscription",
     "Endpoint": "zreg.client.view.endpoint",
     "Publisher": "zreg.client.view.view",

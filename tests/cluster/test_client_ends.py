@@ -155,7 +155,7 @@ def test_the_warning_does_not_run_on_the_thread_of_the_connection(
         warnings, "warn", lambda *_, **__: warned.append(threading.current_thread().name)
     )
     client = zreg.Client(session.url, config=CONFIG).wait_connected(5)
-    held, loop = [client._runtime], client._runtime.core_runner._loop_thread.loop
+    held, loop = [client._runtime], client._runtime.core_runner._host.loop
     del client
     loop.call_soon_threadsafe(held.clear)
 
@@ -176,7 +176,7 @@ def test_the_warning_runs_on_no_thread_of_another_client_either(
         monkeypatch.setattr(
             warnings, "showwarning", lambda *_, **__: warned.append(threading.current_thread().name)
         )
-        client._runtime.core_runner._loop_thread.loop.call_soon_threadsafe(drop)
+        client._runtime.core_runner._host.loop.call_soon_threadsafe(drop)
         wait_until(lambda: warned)
 
     assert warned == ["zreg-warning"]
@@ -282,9 +282,9 @@ def test_what_breaks_the_loop_ends_the_client_with_its_cause(
     def fail() -> None:
         raise OSError("the selector is broken")
 
-    client._runtime.core_runner._loop_thread.loop.call_soon_threadsafe(fail)
+    client._runtime.core_runner._host.loop.call_soon_threadsafe(fail)
 
-    why = "the thread of this client's connection failed: OSError: the selector is broken"
+    why = "the connection of this client failed: OSError: the selector is broken"
     with pytest.raises(zreg.ClosedError, match=f"{why}: make a new") as caught:
         sub.wait_for(1, 5)
     assert isinstance(caught.value.__cause__, OSError)
@@ -324,7 +324,7 @@ def test_an_iterator_ends_with_the_cause_if_its_client_fails(session: FakeSessio
     def fail() -> None:
         raise OSError("the selector is broken")
 
-    client._runtime.core_runner._loop_thread.loop.call_soon_threadsafe(fail)
+    client._runtime.core_runner._host.loop.call_soon_threadsafe(fail)
 
     with pytest.raises(zreg.ClosedError, match="the selector is broken"):
         next(changes)
@@ -353,7 +353,7 @@ def client_without_instances(service: zreg.Service) -> zreg.Service:
     return service
 
 
-def test_a_forked_child_says_why_it_cannot_use_the_client(session: FakeSession) -> None:
+def test_a_forked_child_shows_that_it_has_inherited_a_client(session: FakeSession) -> None:
     done, _ = run_program(
         "import os, sys, zreg\n"
         "client = zreg.Client(sys.argv[1], cluster='test').wait_connected(10)\n"
@@ -368,7 +368,8 @@ def test_a_forked_child_says_why_it_cannot_use_the_client(session: FakeSession) 
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "<Client closed: this client belongs to the parent of this forked process>\n"
+        "<Client connecting: inherited by this forked process, where it connects with its first "
+        "use>\n"
     )
 
 
@@ -395,7 +396,7 @@ def test_a_client_works_without_epoll(session: FakeSession) -> None:
         "    with zreg.Client(sys.argv[1], cluster='test') as two:\n"
         "        two.publish('pay', zreg.Endpoint(port=1)).wait_registered(10)\n"
         "        one.subscribe('pay').wait_for(1, 10)\n"
-        "    loop = one._runtime.core_runner._loop_thread.loop\n"
+        "    loop = one._runtime.core_runner._host.loop\n"
         "    assert isinstance(loop._selector, GreenSelector)\n",
         session.url,
     )

@@ -14,8 +14,8 @@ import pytest
 from fake_session import CONFIG, FakeSession, wait_until
 
 import zreg
-from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
-from zreg.client.runtime.threads.dispatcher import Dispatcher
+from zreg.client.runtime.background_log import BACKGROUND_LOG
+from zreg.client.runtime.callbacks.dispatcher import Dispatcher
 from zreg.wire.records.common_messages import Ping
 
 
@@ -337,7 +337,7 @@ def test_a_wait_on_the_thread_of_the_connection_is_refused_at_once(client: zreg.
                 errors.append(str(error))
         client.close()
 
-    client._runtime.core_runner._loop_thread.loop.call_soon_threadsafe(wait)
+    client._runtime.core_runner._host.loop.call_soon_threadsafe(wait)
 
     wait_until(lambda: client.state is zreg.ClientState.CLOSED)
     wait_until(lambda: client._runtime.core_runner.has_ended)

@@ -12,7 +12,7 @@ from fake_session import CONFIG, FakeSession
 from fake_session import wait_until as wait_until_for
 
 import zreg
-from zreg.client.runtime.threads.inline_callbacks import QUICK_SECONDS_MAX
+from zreg.client.runtime.callbacks.inline_callbacks import QUICK_SECONDS_MAX
 from zreg.wire.records.client_messages import Bye, Unsubscribe
 from zreg.wire.records.membership_messages import FetchMembership
 
@@ -26,7 +26,7 @@ wait_until = partial(wait_until_for, timeout_seconds=20.0)
 def thread_of(client: zreg.Client) -> int | None:
     """Return the thread of the client's connection."""
     idents: list[int] = []
-    client._runtime.core_runner._loop_thread.loop.call_soon_threadsafe(
+    client._runtime.core_runner._host.loop.call_soon_threadsafe(
         lambda: idents.append(threading.get_ident())
     )
     wait_until(lambda: idents)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
-from fake_session import CONFIG, FakeSession, wait_until
+from fake_session import CONFIG, FakeSession, run_program, wait_until
 
 import zreg
 
@@ -143,6 +143,59 @@ def test_a_wait_for_more_than_there_are_succeeds_also_while_it_looks_around(
 
     assert sub.wait_for(1, timeout_seconds=4) is sub
     thread.join(5)
+
+
+def test_a_service_of_asyncio_chooses_and_waits_in_the_same_way(session: FakeSession) -> None:
+    session.core.heeds_scope = True
+
+    async def run() -> None:
+        async with (
+            zreg.AsyncClient(session.url, config=CONFIG, zone="z1", data_center="d1") as here,
+            zreg.AsyncClient(session.url, config=CONFIG, zone="z2", data_center="d2") as there,
+        ):
+            await there.publish("orders", "a:1?version=2").wait_registered(5)
+            service = here.service("orders", policy=zreg.Policy.TWO_CHOICES, version="2")
+            with pytest.raises(zreg.TimeoutError, match=r"1 in data center 'd2'.*waited 0.8 s"):
+                await service.wait_up(timeout_seconds=0.8)
+            assert here.statistics()["subscriptions"] == 1
+
+            wide = here.service("orders", scope=zreg.Scope.GLOBAL)
+            await wide.wait_up(timeout_seconds=5)
+            with wide.lease("key", version="2") as endpoint:
+                assert endpoint.address == "a:1"
+            with pytest.raises(zreg.UsageError, match="policy 3 cannot be used"):
+                here.service("orders", policy=3)  # type: ignore[arg-type]
+
+    asyncio.run(run())
+
+
+def test_a_forked_child_picks_although_a_thread_of_the_parent_held_the_lock(
+    client: zreg.Client, session: FakeSession
+) -> None:
+    client.publish("orders", "a:1").wait_registered(5)
+    program = """
+import os, sys, threading, warnings, zreg
+warnings.simplefilter("ignore")
+client = zreg.Client(sys.argv[1], cluster="test")
+service = client.service("orders").wait_up(timeout_seconds=5)
+is_held, is_over = threading.Event(), threading.Event()
+def hold():
+    with service._lock:
+        is_held.set()
+        is_over.wait(10)
+threading.Thread(target=hold).start()
+is_held.wait(5)
+child = os.fork()
+if child == 0:
+    print(service.pick(), service.statistics()["in_flight"], flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+is_over.set()
+client.close()
+"""
+    done, _ = run_program(program, session.url)
+
+    assert (done.stdout, done.stderr) == ("a:1 0\n", "")
 
 
 def test_options_are_checked_before_anything_is_followed(client: zreg.Client) -> None:

@@ -107,3 +107,28 @@ def wrong(client: zreg.Client) -> None:
     client.service("pay").pick(where=lambda: True)  # type: ignore[arg-type, misc]
     zreg.Endpoint(port=1, metadata={"rack": 7})  # type: ignore[dict-item]
     zreg.Cliet()  # type: ignore[attr-defined]
+
+
+async def with_asyncio() -> str | None:
+    """Use the asyncio client: what waits is awaited."""
+    async with zreg.AsyncClient("zreg://127.0.0.1:9600", zone="z1") as client:
+        assert_type(client, zreg.AsyncClient)
+        async with client.publish("pay", "10.0.0.7:12200") as pub:
+            assert_type(await pub.wait_registered(timeout_seconds=5), zreg.AsyncPublication)
+            pub.republish("10.0.0.7:12201")
+
+        @client.subscribe("pay")
+        async def changed(change: zreg.ViewChange) -> int:
+            return len(change.view)
+
+        sub = client.subscribe("pay", print)
+        assert_type(await changed(zreg.ViewChange(sub.view)), int)
+        assert_type(await sub.wait_for(min_count=1, timeout_seconds=30), zreg.AsyncSubscription)
+        async for change in sub.changes():
+            assert_type(change, zreg.ViewChange)
+            break
+        async with client.service("orders") as service:
+            assert_type(service, zreg.AsyncService)
+            await service.wait_up(min_up=1)
+            return service.pick().address
+    return None

@@ -12,7 +12,6 @@ from zreg.client.service import Service
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.values import Value, pack_values
 from zreg.client.view.view import UNKNOWN_VIEW, View
-from zreg.errors import ClosedError
 from zreg.model import DataInfoId, Incarnation, Version
 
 if TYPE_CHECKING:
@@ -44,13 +43,11 @@ class FakeSubscription:
     def __init__(self, *values: Published, own_zone: str = "z") -> None:
         self._view: View = UNKNOWN_VIEW
         self.own_zone = own_zone
-        self.is_closed = self.is_forked = False
+        self.is_closed = False
         self.set(*values)
 
     @property
     def view(self) -> View:
-        if self.is_forked:
-            raise ClosedError("forked")
         return self._view
 
     def set(self, *values: Published) -> None:

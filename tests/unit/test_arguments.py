@@ -11,6 +11,7 @@ import pytest
 import zreg
 from zreg.client.arguments import (
     check_callback,
+    check_loop_callback,
     checked_count,
     checked_scope,
     seconds_to_wait,
@@ -86,6 +87,10 @@ class Callable:
     def __call__(self, change: object) -> None: ...
 
 
+class Made:
+    def __init__(self, change: object) -> None: ...
+
+
 @pytest.mark.parametrize(
     "callback",
     [
@@ -108,9 +113,33 @@ def test_what_cannot_be_called_is_no_callback(callback: object) -> None:
         check_callback(callback)
 
 
-@pytest.mark.parametrize("callback", [print, [].append, Callable(), Callable, lambda change: None])
+@pytest.mark.parametrize(
+    "callback", [print, [].append, Callable(), Made, lambda change: None, type]
+)
 def test_other_callables_are_callbacks(callback: object) -> None:
     check_callback(callback)
+
+
+@pytest.mark.parametrize(
+    "callback", [lambda: None, lambda one, two: None, lambda *, change: None, Callable]
+)
+@pytest.mark.parametrize("check", [check_callback, check_loop_callback])
+def test_a_callback_that_cannot_take_a_change_is_refused(check: Callable, callback: object) -> None:
+    with pytest.raises(UsageError, match="cannot be called with one argument, the change"):
+        check(callback)
+
+
+@pytest.mark.parametrize(
+    "callback", [print, coroutine, AsyncCallable(), functools.partial(coroutine)]
+)
+def test_an_event_loop_runs_functions_and_coroutine_functions(callback: object) -> None:
+    check_loop_callback(callback)
+
+
+@pytest.mark.parametrize("callback", [generator, async_generator, functools.partial(generator)])
+def test_an_event_loop_runs_no_generators(callback: object) -> None:
+    with pytest.raises(UsageError, match="is a generator function"):
+        check_loop_callback(callback)
 
 
 @pytest.mark.parametrize(

@@ -152,14 +152,18 @@ def test_an_instance_that_goes_during_the_call_is_forgotten() -> None:
     assert set(picks(service, 4).split()) == {"c", "d"}
 
 
-def test_a_forked_child_leaves_the_block_without_touching_the_lock() -> None:
-    service, subscription, _ = make_service("a:1")
+def test_a_forked_child_begins_afresh_and_counts_no_call_of_its_parent() -> None:
+    service, _, _ = make_service("a:1", "b:1")
+    service.report(service.pick(), ok=False)
+    lock = service._lock
     with service.lease():
-        subscription.is_forked = True
-    subscription.is_forked = False
+        service.begin_afresh()
+        assert service._lock is not lock
+        with service.lease():
+            assert in_flight(service) == 1
 
-    assert in_flight(service) == 1
-    assert service.statistics()["calls"] == 0
+    assert in_flight(service) == 0
+    assert (service.statistics()["calls"], service.statistics()["ejected"]) == (1, 0)
 
 
 @pytest.mark.parametrize("failures", ["OSError", None, (OSError, "x"), int, OSError()])

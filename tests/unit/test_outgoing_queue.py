@@ -6,7 +6,7 @@ from zreg.client.core.commands import (
     SetPublication,
     WithdrawPublication,
 )
-from zreg.client.runtime.threads.outgoing_queue import OutgoingQueue
+from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.model import DataInfoId, Scope
 
 P1, P2 = b"1" * 16, b"2" * 16

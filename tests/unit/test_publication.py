@@ -7,7 +7,7 @@ import pytest
 
 from zreg.client.core.commands import PublicationRefused, SetPublication, WithdrawPublication
 from zreg.client.publication import Publication
-from zreg.client.runtime.threads.outgoing_queue import OutgoingQueue
+from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.values import Value, unpack_value
 from zreg.effects import Local
@@ -18,7 +18,7 @@ from zreg.wire.body import unpack_body
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zreg.client.runtime.runtime import Runtime
+    from zreg.client.runtime.threads.thread_runtime import ThreadRuntime
 
 PAY = DataInfoId("pay#@#I#@#G")
 
@@ -45,6 +45,13 @@ class FakeRuntime:
         self.is_full = False
         self.core_runner = self
 
+    @property
+    def is_running(self) -> bool:
+        return self.is_usable
+
+    def enter_process(self) -> None:
+        return
+
     def check_open(self) -> None:
         assert self.is_usable
 
@@ -70,7 +77,7 @@ class FakeRuntime:
 def publish(*values: Value, host: str | None = None) -> tuple[Publication, FakeRuntime]:
     runtime = FakeRuntime()
     runtime.connection.local_host = host
-    publication = Publication(cast("Runtime", runtime), PAY, values, None)
+    publication = Publication(cast("ThreadRuntime", runtime), PAY, values, None)
     publication.submit()
     return publication, runtime
 

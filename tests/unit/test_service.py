@@ -366,21 +366,6 @@ def test_statistics_count_instances_and_calls() -> None:
     }
 
 
-def test_a_view_that_another_thread_has_taken_in_is_not_replaced_by_an_older_one() -> None:
-    service, subscription, _ = make_service("a:1")
-    service.pick()
-    service.report(Endpoint("a", 1), ok=False)
-    check = service._check_usable
-
-    def check_and_be_overtaken() -> None:
-        check()
-        subscription.set("a:1", "b:1")
-
-    service._check_usable = check_and_be_overtaken  # type: ignore[method-assign]
-
-    assert len(service.endpoints) == 2
-
-
 def test_a_program_that_asks_for_ever_new_filters_keeps_only_some_of_their_pools() -> None:
     service, subscription, _ = make_service("a:1?version=1", "b:1?version=2")
     for number in range(100):

@@ -6,29 +6,25 @@ methods called `wait_…` wait.
 """
 
 import atexit
-import functools
-import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
-
-from zreg.client.arguments import checked_flag, checked_scope
+from zreg.client.arguments import check_callback, checked_flag, checked_scope
 from zreg.client.balancing.policy import Balancing
 from zreg.client.core.commands import Answer, ClientState, Question
+from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
 from zreg.client.publication import Publication
-from zreg.client.registry_url import find_url, parse_url
-from zreg.client.runtime.runtime import Runtime, Settings
+from zreg.client.runtime.background_log import BACKGROUND_LOG
+from zreg.client.runtime.callbacks.dispatcher import refusing_coroutines
+from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, close_all, running
+from zreg.client.runtime.events.state_callbacks import StateCallback
 from zreg.client.runtime.subscription_state import Callback
-from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
-from zreg.client.runtime.threads.closing import CLOSE_SECONDS_MAX, close_all, running
+from zreg.client.runtime.threads.thread_runtime import ThreadRuntime
 from zreg.client.service import Service
 from zreg.client.subscription import Subscription
 from zreg.client.view.values import Value
-from zreg.config import LABEL, Config
-from zreg.errors import UsageError
-from zreg.hosts import checked_host
-from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, DataInfoId, Scope, data_info_id
+from zreg.config import Config
+from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,17 +32,18 @@ if TYPE_CHECKING:
 
     from zreg.client.balancing.policy import BalancingOptions
 
-# A program that publishes one id many times has it checked once.
-_name = functools.lru_cache(maxsize=4096)(data_info_id)
+S = TypeVar("S", bound=StateCallback)
 
 
-class Client:
+class Client(ClientHandle):
     """A program's connection to the registry. Any thread may call it, callbacks included.
 
     `Client()` uses `ZREG_URL`, then `[client] url` of ./zreg.toml and of /etc/zreg/zreg.toml, then
     zreg://127.0.0.1:9600. Labels that are not given come from `ZREG_ZONE`, `ZREG_DATA_CENTER`,
     `ZREG_APP` and `ZREG_CLUSTER`. `config` replaces the timing.
     """
+
+    _runtime: ThreadRuntime
 
     def __init__(
         self,
@@ -58,36 +55,13 @@ class Client:
         app: str | None = None,
         config: Config | None = None,
     ) -> None:
-        addresses = parse_url(find_url(os.environ) if url is None else url)
-        advertise_host = os.environ.get("ZREG_ADVERTISE_HOST") or None
-        if advertise_host is not None:
-            checked_host(advertise_host, "ZREG_ADVERTISE_HOST")
-        if config is not None and not isinstance(config, Config):
-            raise UsageError(f"config {config!r:.80} cannot be used: give a zreg.Config")
-        config = config or Config.for_lan()
-        settings = Settings(
-            config=msgspec.structs.replace(
-                config,
-                cluster=_setting(cluster, "ZREG_CLUSTER", config.cluster),
-                zone=_setting(zone, "ZREG_ZONE", config.zone),
-                data_center=_setting(data_center, "ZREG_DATA_CENTER", config.data_center),
-            ),
-            addresses=addresses,
-            app=_setting(app, "ZREG_APP", ""),
-            advertise_host=advertise_host,
+        super().__init__(
+            ThreadRuntime(
+                settings_of(
+                    url, cluster=cluster, zone=zone, data_center=data_center, app=app, config=config
+                )
+            )
         )
-        LABEL.check("app", settings.app)
-        self._runtime = Runtime(settings)
-
-    @property
-    def client_id(self) -> bytes:
-        """The random identity of this client, the same on every connection."""
-        return self._runtime.client_id
-
-    @property
-    def state(self) -> ClientState:
-        """The state of the connection; each state says what you have to do."""
-        return self._runtime.state
 
     def publish(
         self,
@@ -96,12 +70,18 @@ class Client:
         group: str = DEFAULT_GROUP,
         instance_id: str = DEFAULT_INSTANCE_ID,
         attributes: Mapping[str, str] | None = None,
+        in_children: bool = False,
     ) -> Publication:
-        """Publish values under an id; a second call makes a second publisher."""
+        """Publish values under an id; a second call makes a second publisher.
+
+        A forked child of this process does not publish it, unless `in_children=True`: then each
+        child publishes it too, once it has used the client.
+        """
         runtime = self._runtime
         runtime.lifecycle.check_open()
-        name = _checked_name(data_id, instance_id, group)
-        publication = Publication(runtime, name, values, attributes)
+        name = checked_name(data_id, instance_id, group)
+        in_children = checked_flag(in_children, "in_children")
+        publication = Publication(runtime, name, values, attributes, in_children=in_children)
         with runtime.changed:
             runtime.lifecycle.check_open()
             publication.submit()
@@ -129,10 +109,9 @@ class Client:
         """
         runtime = self._runtime
         runtime.lifecycle.check_open()
-        name = _checked_name(data_id, instance_id, group)
+        name = checked_name(data_id, instance_id, group)
         subscription = Subscription(
             runtime,
-            runtime.new_feed_id(),
             name,
             checked_scope(scope),
             inline=checked_flag(inline, "inline"),
@@ -162,6 +141,19 @@ class Client:
         follow = self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id)
         return Service(follow, balancing)
 
+    def on_state(self, callback: S) -> S:
+        """Call the function at each change of the state, with a `StateChange`; return it.
+
+        It runs on the thread of callbacks; a slow one gets the newest state. It is not called when
+        the client is closed, which your program does itself.
+        """
+        check_callback(callback, "StateChange")
+        runtime = self._runtime
+        runtime.lifecycle.check_open()
+        with runtime.changed:
+            runtime.state_callbacks.add(refusing_coroutines(callback), runtime.dispatcher)
+        return callback
+
     def wait_connected(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until a session has welcomed this client."""
         self._runtime.lifecycle.check_open()
@@ -176,11 +168,6 @@ class Client:
     def request(self, question: Question, timeout_seconds: float = 5.0) -> Answer:
         """Ask the session an operator's question and return its answer (for the CLI)."""
         return self._runtime.request(question, timeout_seconds)
-
-    def statistics(self) -> dict[str, int | float | str]:
-        """Return counters and sizes, for people."""
-        self._runtime.lifecycle.check_not_forked()
-        return self._runtime.statistics()
 
     def close(self) -> None:
         """Unpublish everything, say goodbye and end, within a second; again does nothing."""
@@ -198,29 +185,6 @@ class Client:
     ) -> None:
         """Close."""
         self.close()
-
-    def __repr__(self) -> str:
-        """Show state and session, or what ended it."""
-        runtime = self._runtime
-        return f"<Client {self.state.value}: {runtime.why_waiting()}>"
-
-
-def _checked_name(data_id: str, instance_id: str, group: str) -> DataInfoId:
-    try:
-        return _name(data_id, instance_id=instance_id, group=group)
-    except TypeError:
-        raise UsageError(
-            f"data id {data_id!r:.80}, instance id {instance_id!r:.80} and group {group!r:.80} "
-            "must all be text"
-        ) from None
-
-
-def _setting(given: str | None, variable: str, default: str) -> str:
-    if given is None:
-        return os.environ.get(variable, default)
-    if not isinstance(given, str):
-        raise UsageError(f"{given!r:.80}, in place of {variable}, cannot be used: give text")
-    return given
 
 
 def _end() -> None:

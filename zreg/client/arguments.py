@@ -57,25 +57,60 @@ def checked_flag(flag: object, name: str) -> bool:
     return flag
 
 
-def check_callback(callback: object) -> None:
+def check_callback(callback: object, change: str = "ViewChange") -> None:
     """Raise `UsageError` for a callback that could not be called with a change."""
+    _check_takes_change(callback, change)
+    kind = _kind_that_only_begins(callback) or _kind_that_only_begins(_call_of(callback))
+    if kind:
+        raise UsageError(
+            f"callback {callback!r:.80} is {kind}, and nothing would run it: use zreg.AsyncClient, "
+            "whose callbacks may be coroutine functions, or give a function that passes the change "
+            "on, for example with loop.call_soon_threadsafe"
+        )
+
+
+def check_loop_callback(callback: object, change: str = "ViewChange") -> None:
+    """Raise `UsageError` for a callback that an event loop could not run with a change."""
+    _check_takes_change(callback, change)
+    if _is_generator(callback) or _is_generator(_call_of(callback)):
+        raise UsageError(
+            f"callback {callback!r:.80} is a generator function, and nothing would run it: give a "
+            "function or a coroutine function, or iterate over changes()"
+        )
+
+
+def _check_takes_change(callback: object, change: str) -> None:
+    """Raise `UsageError` unless the callback can be called with one argument."""
     if not callable(callback):
         raise UsageError(
             f"callback {callback!r:.80} cannot be called: give one function; call subscribe() or "
             "the subscription again for each further one"
         )
-    kind = _kind_that_only_begins(callback) or _kind_that_only_begins(type(callback).__call__)
-    if kind:
+    try:
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):  # builtin functions may have none
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
         raise UsageError(
-            f"callback {callback!r:.80} is {kind}, and nothing would run it: give a function that "
-            "passes the change on, for example with loop.call_soon_threadsafe"
-        )
+            f"callback {callback!r:.80} cannot be called with one argument, the change ({error}): "
+            f"give a function such as `def changed(change: zreg.{change}) -> None`"
+        ) from None
+
+
+def _call_of(callback: object) -> object:
+    return type(callback).__call__
+
+
+def _is_generator(function: object) -> bool:
+    return inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
 
 
 def _kind_that_only_begins(function: object) -> str:
     """Return what a function is whose call only makes an object; empty for any other."""
     if inspect.iscoroutinefunction(function):
         return "a coroutine function"
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+    if _is_generator(function):
         return "a generator function"
     return ""

@@ -1,108 +1,37 @@
 """What `Client.publish` returns: one registration, for as long as you want it."""
 
-import time
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from zreg.client.arguments import seconds_to_wait
-from zreg.client.runtime.publication_state import PublicationState
-from zreg.client.view.values import Payload, Value
-from zreg.errors import UsageError, refusal
-from zreg.model import DataInfoId
+from zreg.client.handles.publication_handle import PublicationHandle
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from zreg.client.runtime.runtime import Runtime
+    from zreg.client.runtime.threads.thread_runtime import ThreadRuntime
 
 
-class Publication:
+class Publication(PublicationHandle):
     """One registration. Every method returns at once, except `wait_registered`.
 
     The last call of `republish` and `unpublish` wins; leaving a `with` block unpublishes. It lasts
     until then, or until its client ends; as long as you keep it, it keeps its client.
     """
 
-    __slots__ = ("__weakref__", "_runtime", "_state")
+    __slots__ = ()
 
-    def __init__(
-        self,
-        runtime: "Runtime",
-        data_info_id: DataInfoId,
-        values: Sequence[Value],
-        attributes: Mapping[str, str] | None,
-    ) -> None:
-        self._runtime = runtime
-        payload = Payload(values, attributes, registered_at=time.time_ns() / 1e9)
-        # The runtime refers to the state only, so that it does not keep itself.
-        self._state = PublicationState(
-            runtime.core_runner, runtime.connection, data_info_id, payload
-        )
-
-    @property
-    def data_info_id(self) -> DataInfoId:
-        """The id that it is published under."""
-        return self._state.data_info_id
-
-    @property
-    def publisher_id(self) -> bytes:
-        """The random identity of the registration; a new one if it is published again."""
-        return self._state.publisher_id
-
-    @property
-    def values(self) -> tuple[Value, ...]:
-        """The values that were published last."""
-        return self._state.payload.values
-
-    @property
-    def is_registered(self) -> bool:
-        """Whether the registry holds what was published last."""
-        return self._state.is_registered
-
-    @property
-    def copies(self) -> int:
-        """On how many data nodes the registry held it when it was accepted; 0 if it is not."""
-        return self._state.copies if self._state.is_registered else 0
+    _runtime: "ThreadRuntime"
 
     def wait_registered(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until its data node holds it; raise the refusal if the registry refuses it."""
+        self._runtime.lifecycle.enter_process()
         state = self._state
         if state.is_registered:
             seconds_to_wait(timeout_seconds)
         else:
             self._runtime.wait(self._is_settled, timeout_seconds, state.why_waiting)
         return self
-
-    def submit(self) -> None:
-        """Publish for the first time. Needs the runtime's lock."""
-        state = self._state
-        self._runtime.add_publication(state.publisher_id, state)
-        state.submit()
-
-    def republish(self, *values: Value, attributes: Mapping[str, str] | None = None) -> None:
-        """Publish these values in place of the last ones; attributes stay if none are given."""
-        runtime, state = self._runtime, self._state
-        runtime.lifecycle.check_open()
-        attributes = state.payload.attributes if attributes is None else attributes
-        # Before the lock is taken: a mapping may be the user's own code.
-        payload = Payload(values, attributes, registered_at=time.time_ns() / 1e9)
-        with runtime.changed:
-            if state.is_withdrawn:
-                publisher_id = state.id_to_publish_again()
-                runtime.add_publication(publisher_id, state)
-                state.begin_again(publisher_id)
-            state.payload = payload
-            state.submit()
-
-    def unpublish(self) -> None:
-        """Withdraw it from the registry; a second call does nothing."""
-        runtime, state = self._runtime, self._state
-        runtime.lifecycle.check_open()
-        with runtime.changed:
-            if not state.is_withdrawn:
-                state.withdraw()
-                runtime.withdraw(state.publisher_id)
 
     def __enter__(self) -> "Self":
         """Return itself."""
@@ -115,20 +44,5 @@ class Publication:
         traceback: "TracebackType | None",
     ) -> None:
         """Unpublish; a closed client, or a forked child, has nothing to withdraw."""
-        if self._runtime.lifecycle.is_usable:
+        if self._runtime.lifecycle.is_running:
             self.unpublish()
-
-    def __repr__(self) -> str:
-        """Show the name, the publisher id and the state, and what ended its client."""
-        state = "registered" if self._state.is_registered else "pending"
-        state = "withdrawn" if self._state.is_withdrawn else state
-        state = self._runtime.lifecycle.why_closed() or state
-        return f"<Publication {self.data_info_id} {self.publisher_id.hex()[:8]} {state}>"
-
-    def _is_settled(self) -> bool:
-        state = self._state
-        if state.is_withdrawn:
-            raise UsageError("this publication was unpublished: republish it to wait for it")
-        if state.refusal is not None and state.refusal.is_final:
-            raise refusal(state.refusal.code, state.refusal.detail)
-        return state.is_registered

@@ -6,7 +6,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from zreg.effects import Core, Link, Local, Stop
 from zreg.reactor.core_calls import CoreCalls
@@ -22,6 +23,9 @@ from zreg.reactor.turn import RETRY_SECONDS, Turn
 from zreg.reactor.wakeups import Wakeups
 from zreg.storage.failures import NodeEndError
 from zreg.wire.envelope import Envelope
+
+# For the goodbye of a core whose task is cancelled: one turn does it.
+GOODBYE_SECONDS_MAX: Final = 0.5
 
 
 class Reactor:
@@ -78,7 +82,7 @@ class Reactor:
                 self._wakeups.watch(socket)
             self._core_calls.call(self._core.start, loop.time())
             self._run_turn()
-            if (error := await self._finished) is not None:
+            if (error := await self._wait_finished()) is not None:
                 raise error
         finally:
             await self._close(loop)
@@ -93,6 +97,14 @@ class Reactor:
         """Hand a local message to the core in the next turn."""
         self._turn.posted.append(message)
         self._wakeups.schedule()
+
+    def hand_over(self, messages: Iterable[Local]) -> None:
+        """Hand local messages to the core in a turn that runs now; no turn may be under way.
+
+        A turn in the next round of the loop would cost a burst of them one more wait of the loop.
+        """
+        self._turn.posted.extend(messages)
+        self._wakeups.run_now()
 
     def close(self) -> None:
         """Close the sockets of a reactor that was never run."""
@@ -136,6 +148,16 @@ class Reactor:
             # A socket that could not be read may keep its descriptor readable: without a pause a
             # lasting bug would run turn after turn.
             self._wakeups.pause(RETRY_SECONDS)
+
+    async def _wait_finished(self) -> NodeEndError | None:
+        """Wait for the end. A task that is cancelled meanwhile has the core say goodbye first."""
+        assert self._finished is not None
+        try:
+            return await asyncio.shield(self._finished)
+        except asyncio.CancelledError:
+            self.stop()
+            await asyncio.wait([self._finished], timeout=GOODBYE_SECONDS_MAX)
+            raise
 
     def fail(self, error: NodeEndError) -> None:
         """Have `run` raise this error, which was found outside a turn."""

@@ -1,19 +1,13 @@
-"""One running client: a core on the loop of all clients, a queue of commands for it, one lock.
+"""One running client: its core on a loop, a queue of commands for it, and what the events changed.
 
 Calls of the API leave commands in the outgoing queue and wake the loop once per burst. Events of
-the core arrive on the loop's thread, change the publications and subscriptions under the lock, and
-wake the threads that wait. Callbacks run on the dispatcher's thread, so they may call the API.
-
-No code of the user runs under the lock, nor on the loop's thread, except callbacks that the program
-declares quick (`InlineCallbacks`): it could take seconds, raise anything, or wait for the client
-itself. Log lines are written by `BackgroundLog`, and the reactor looks names up on threads of their
-own.
+the core arrive on the loop, change the publications and subscriptions under the lock, and wake what
+waits. `threads` and `aio` say on which loop the core runs, and who waits how.
 """
 
 import itertools
 import math
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -22,32 +16,23 @@ from typing import ParamSpec
 
 import msgspec
 
-from zreg import errors
-from zreg.client.arguments import seconds_to_wait
-from zreg.client.core.commands import (
-    AddSubscription,
-    Answer,
-    Ask,
-    ClientState,
-    DropSubscription,
-    Question,
-)
+from zreg.client.client_status import Status
+from zreg.client.core.commands import AddSubscription, Ask, ClientState, DropSubscription, Question
+from zreg.client.runtime.callbacks.inline_callbacks import InlineCallbacks
 from zreg.client.runtime.client_node import ClientNode
+from zreg.client.runtime.core_runner import CoreRunner
+from zreg.client.runtime.events.changed import Changed
 from zreg.client.runtime.events.connection_status import ConnectionStatus
 from zreg.client.runtime.events.event_router import EventRouter
 from zreg.client.runtime.events.listener import PublicationListener, SubscriptionListener
 from zreg.client.runtime.events.listener_table import ListenerTable
-from zreg.client.runtime.events.pending_answers import PendingAnswers, unanswered
-from zreg.client.runtime.threads import closing
-from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
-from zreg.client.runtime.threads.core_runner import CoreRunner
-from zreg.client.runtime.threads.dispatcher import Dispatcher
-from zreg.client.runtime.threads.inline_callbacks import InlineCallbacks
-from zreg.client.runtime.threads.lifecycle import CLOSED, Lifecycle
-from zreg.client.runtime.threads.loop_thread import is_loop_thread
-from zreg.client.runtime.threads.outgoing_queue import OutgoingQueue
+from zreg.client.runtime.events.pending_answers import PendingAnswers
+from zreg.client.runtime.events.state_callbacks import StateCallbacks
+from zreg.client.runtime.lifecycle import Lifecycle
 from zreg.config import Config
 from zreg.errors import UsageError
+from zreg.reactor.log_lines import LogLines
+from zreg.reactor.sockets.link_socket import ZmqContext
 
 P = ParamSpec("P")
 
@@ -63,49 +48,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Runtime:
-    """One running client. Any thread may call the public methods.
+    """One running client: what is the same on threads and on a loop of the program.
 
     `changed` is the one lock; it is notified at every event. A method that needs it says so.
 
-    The client and its publications, subscriptions and services refer to the runtime. Its threads do
-    not, nor does what they refer to. So it is garbage once the program has dropped them all, and
-    then it closes itself with a `ResourceWarning`.
+    The client and its publications, subscriptions and services refer to the runtime. What runs the
+    core does not, nor does what that refers to. So the runtime is garbage once the program has
+    dropped them all, and then it closes itself with a `ResourceWarning`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    core_runner: CoreRunner
+    lifecycle: Lifecycle
+    inline_callbacks: InlineCallbacks
+
+    def __init__(self, settings: Settings, changed: Changed) -> None:
         self.settings = settings
-        self.changed = threading.Condition()
+        self.changed = changed
         self.client_id = os.urandom(16)
         self.connection = ConnectionStatus(
             settings.addresses, advertise_host=settings.advertise_host
         )
         self._listeners = ListenerTable(settings.config)
         self._answers = PendingAnswers()
-        self._router = EventRouter(self.connection, self._listeners, self._answers)
+        self.state_callbacks = StateCallbacks(self.connection.why_waiting)
+        self._router = EventRouter(
+            self.connection, self.state_callbacks, self._listeners, self._answers
+        )
         self._numbers = itertools.count(1)
-        self._event_count = 0
-        name = f"zreg-{self.client_id.hex()[:8]}"
-        self.dispatcher = Dispatcher(f"{name}-callbacks")
-        new_node = partial(
-            ClientNode,
-            settings.config,
-            client_id=self.client_id,
-            addresses=settings.addresses,
-            app=settings.app,
-            on_event=_weak_call(self._on_event),
-            log_lines=BACKGROUND_LOG,
-        )
-        self.core_runner = CoreRunner(
-            self.changed, OutgoingQueue(), new_node, _weak_call(self._on_core_failed)
-        )
-        self.inline_callbacks = InlineCallbacks(self.core_runner.call_soon)
-        self.lifecycle = Lifecycle(self.core_runner)
-        self.core_runner.start()
-        closing.add(self)
 
     def __repr__(self) -> str:
         """Show state and session."""
-        return f"<Runtime {self.connection.state.value} {self.connection.address!r}>"
+        return f"<{type(self).__name__} {self.connection.state.value} {self.connection.address!r}>"
 
     @property
     def state(self) -> ClientState:
@@ -114,7 +87,29 @@ class Runtime:
 
     def why_waiting(self) -> str:
         """Return a sentence that says what ended this client, or else how its connection is."""
-        return self.lifecycle.why_closed() or self.connection.why_waiting()
+        if why := self.lifecycle.why_closed():
+            return why
+        if self.lifecycle.is_inherited:
+            return "inherited by this forked process, where it connects with its first use"
+        return self.connection.why_waiting()
+
+    def status(self) -> Status:
+        """Return how the connection is now."""
+        with self.changed:
+            state, node = self.state, self.core_runner.node
+            core = None if node is None else node.core
+            is_connected = state is ClientState.CONNECTED
+            return Status(
+                state=state,
+                session=self.connection.address.removeprefix("tcp://"),
+                round_trip_seconds=core.round_trip_seconds if core and is_connected else None,
+                heard_seconds=(
+                    time.monotonic() - core.heard_at if core and core.heard_at else math.inf
+                ),
+                publications=len(self._listeners.publications),
+                subscriptions=len(self._listeners.subscriptions),
+                why=self.why_waiting(),
+            )
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people; they may be a moment old."""
@@ -140,7 +135,7 @@ class Runtime:
         self._listeners.remove_publication(publisher_id)
         self.core_runner.outgoing.put_withdrawal(publisher_id)
         self.core_runner.wake()
-        self.notify_all()
+        self.notify(publisher_id)
 
     def new_feed_id(self) -> int:
         """Return a number for a subscription that was not used yet."""
@@ -157,136 +152,71 @@ class Runtime:
         self._listeners.remove_subscription(feed_id)
         self.core_runner.outgoing.put(DropSubscription(feed_id))
         self.core_runner.wake()
+        self.notify(feed_id)
 
-    def request(self, question: Question, timeout_seconds: float) -> Answer:
-        """Return the session's answer; raise `UnavailableError` or `RefusedError` without one."""
-        seconds = seconds_to_wait(timeout_seconds)
+    def begin_question(self, question: Question, timeout_seconds: float) -> int:
+        """Ask the session and return the number of the question. Needs the lock."""
         if not isinstance(question, Question):
             raise UsageError(f"{question!r:.80} is no question to a session")
-        self.lifecycle.check_open()
-        self.lifecycle.check_may_wait()
         ask_id = next(self._numbers)
+        self._answers.add(ask_id)
+        self.core_runner.outgoing.put(Ask(ask_id, question, timeout_seconds))
+        self.core_runner.wake()
+        return ask_id
 
-        def is_over() -> bool:
-            return self._answers.has_outcome(ask_id) or self.core_runner.is_closed
-
-        with self.changed:
-            self._answers.add(ask_id)
-            deadline = math.inf if seconds is None else seconds
-            self.core_runner.outgoing.put(Ask(ask_id, question, deadline))
-            self.core_runner.wake()
-            try:
-                # The core keeps the deadline; its loop has one second more to tell of it.
-                self.changed.wait_for(is_over, None if seconds is None else seconds + 1)
-            finally:
-                outcome = self._answers.take(ask_id)
-        if outcome is None:
-            self.lifecycle.check_open()
-            raise unanswered(self.connection.why_waiting())
-        if isinstance(outcome, errors.Error):
-            raise outcome
-        return outcome
-
-    def wait(
-        self, condition: Callable[[], bool], timeout_seconds: float, why: Callable[[], str]
-    ) -> None:
-        """Wait until the condition holds; it is evaluated without the lock, after every event.
-
-        Raises `zreg.TimeoutError` with the reason that `why` returns, and `ClosedError`.
-        """
-        seconds = seconds_to_wait(timeout_seconds)
-        self.lifecycle.check_not_forked()
-        self.lifecycle.check_may_wait()
-
-        deadline = math.inf if seconds is None else time.monotonic() + seconds
-        while True:
-            # Before the condition looks: what happens from now on is looked at again.
-            count, is_closed = self._event_count, self.core_runner.is_closed
-            if condition():
-                return
-            if is_closed:
-                self.lifecycle.check_open()
-            if not self._wait_for_event(count, deadline):
-                raise errors.TimeoutError(f"{why()} (waited {seconds:g} s)")
-
-    def _wait_for_event(self, count: int, deadline: float) -> bool:
-        """Wait until more than `count` events have come; return False after the deadline."""
-
-        def is_over() -> bool:
-            return self._event_count != count or self.core_runner.is_closed
-
-        left = None if deadline == math.inf else deadline - time.monotonic()
-        with self.changed:
-            return self.changed.wait_for(is_over, left)
-
-    def notify_all(self) -> None:
-        """Have all threads that wait look again. Needs the lock."""
-        self._event_count += 1
-        self.changed.notify_all()
+    def notify(self, key: bytes | int) -> None:
+        """Have the waits for a publisher id, feed id or ask id look again. Needs the lock."""
+        raise NotImplementedError
 
     # --- the end ----------------------------------------------------------------------------
 
-    def begin_close(self, why: str = CLOSED) -> None:
-        """Say goodbye; a second call does nothing. A forked child has nothing to close."""
-        if self.lifecycle.is_forked:
-            return
+    def begin_close(self, why: str) -> None:
+        """Say goodbye, unless a forked child has not used it; a second call does nothing."""
         with self.changed:
             if self.core_runner.is_closed:
                 return
-            self.core_runner.close(why)
-            self._listeners.on_session_lost(time.monotonic())
-            self.notify_all()
-            self.inline_callbacks.close()
-        self.dispatcher.close()
-
-    def finish_close(self, deadline: float) -> None:
-        """Wait until the goodbye has left, but not beyond the deadline.
-
-        An inline callback does not wait: the goodbye leaves when it has returned.
-        """
-        if self.lifecycle.is_forked or is_loop_thread():
-            return
-        self.core_runner.join(max(0.0, deadline - time.monotonic()))
-        self.dispatcher.join(max(0.0, deadline - time.monotonic()))
+            if self.lifecycle.is_inherited:
+                self.core_runner.abandon(why)
+            else:
+                self.core_runner.close(why)
+            self._end_waits()
 
     def on_forked(self) -> None:
         """Note that this is a forked child: threads and sockets stayed with the parent."""
-        self.lifecycle.is_forked = True
-
-    def __del__(self) -> None:
-        """Close a runtime that the program has dropped, without waiting for the goodbye."""
-        lifecycle = getattr(self, "lifecycle", None)
-        if lifecycle is not None and lifecycle.is_usable:
-            self.begin_close(closing.DROPPED)
-            closing.warn_dropped(
-                self,
-                ", ".join(self.settings.addresses),
-                is_loop_thread=is_loop_thread(),
-            )
+        self.lifecycle.is_inherited = True
 
     # --- on the loop's thread ---------------------------------------------------------------
 
-    def _on_core_failed(self) -> None:
-        """End what relies on the thread, which has failed. Needs the lock."""
+    def _new_node(self, log_lines: LogLines) -> Callable[[ZmqContext], ClientNode]:
+        """Return what makes the node, and does not refer to this runtime."""
+        settings = self.settings
+        return partial(
+            ClientNode,
+            settings.config,
+            client_id=self.client_id,
+            addresses=settings.addresses,
+            app=settings.app,
+            on_event=weak_call(self._on_event),
+            log_lines=log_lines,
+        )
+
+    def _end_waits(self) -> None:
+        """Begin no callback any more, and have all waits end. Needs the lock."""
         self._listeners.on_session_lost(time.monotonic())
-        self.dispatcher.close()
         self.inline_callbacks.close()
-        self.notify_all()
+        self.changed.notify_all()
 
     def _on_event(self, event: msgspec.Struct) -> None:
-        with self.changed:
-            self._router.on_event(event)
-            self.notify_all()
-        self.inline_callbacks.run()
+        raise NotImplementedError
 
 
-def _weak_call(method: Callable[P, None]) -> Callable[P, None]:
-    """Return a function that calls a bound method, as long as its object is not garbage."""
-    reference = weakref.WeakMethod(method)
+def weak_call(method: Callable[P, None]) -> Callable[P, None]:
+    """Return a call of the method that does not keep its object."""
+    weak = weakref.WeakMethod(method)
 
-    def call(*arguments: P.args, **named: P.kwargs) -> None:
-        target = reference()
-        if target is not None:
-            target(*arguments, **named)
+    def call(*arguments: P.args, **keywords: P.kwargs) -> None:
+        alive = weak()
+        if alive is not None:
+            alive(*arguments, **keywords)
 
     return call

@@ -1,18 +1,25 @@
 """What a client knows of one of its subscriptions, whether the program keeps its handle or not."""
 
-import inspect
-import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from zreg.client.core.commands import SubscriptionRefused, ViewChanged
-from zreg.client.runtime.threads.inline_callbacks import CallbackRunner
+from zreg.client.runtime.callbacks.callback_runner import CallbackRunner
+from zreg.client.runtime.events.changed import Changed
 from zreg.client.view.view import UNKNOWN_VIEW
 from zreg.client.view.view_change import PendingChange, ViewChange, change_since
-from zreg.errors import UsageError
+from zreg.model import DataInfoId, Scope
 
 Callback = Callable[[ViewChange], object]
-Delivery = tuple[PendingChange, Callable[[], None]]
+
+
+class _Delivery(NamedTuple):
+    """How one callback gets what is new to it."""
+
+    pending: PendingChange
+    deliver: Callable[[], object]
+    runner: CallbackRunner
 
 
 class SubscriptionState:
@@ -22,29 +29,31 @@ class SubscriptionState:
     runtime, which refers to it.
     """
 
-    def __init__(self, changed: threading.Condition, runner: CallbackRunner) -> None:
+    def __init__(self, changed: Changed, data_info_id: DataInfoId, scope: Scope) -> None:
         self._changed = changed
-        self._runner = runner
+        self.followed = data_info_id, scope
+        # Whether the view is what a forked child has inherited.
+        self._is_inherited = False
         self.view = UNKNOWN_VIEW
         self.is_closed = False
         self.refusal: SubscriptionRefused | None = None
         self._iterators: list[PendingChange] = []
-        self._callbacks: list[Delivery] = []
+        self._callbacks: list[_Delivery] = []
 
-    def add_callback(self, callback: Callback) -> None:
-        """Call the function with the view once it is known, then with each change."""
+    def add_callback(self, callback: Callback, runner: CallbackRunner) -> None:
+        """Have the runner call the function with the view once it is known, then at each change."""
         pending = PendingChange()
 
-        def deliver() -> None:
+        def deliver() -> object:
             change = self.take_change(pending)
-            if change is not None and not self.is_closed:
-                _call(callback, change)
+            return None if change is None or self.is_closed else callback(change)
 
+        delivery = _Delivery(pending, deliver, runner)
         with self._changed:
-            self._callbacks.append((pending, deliver))
+            self._callbacks.append(delivery)
             if self.view.is_known:
-                self._note_for_callback(pending, deliver, ())
-                self._runner.retry()
+                _note(delivery, ())
+                runner.retry()
 
     def add_iterator(self) -> PendingChange:
         """Return what an iterator has not got yet; it begins with the view as it is."""
@@ -74,19 +83,32 @@ class SubscriptionState:
         """Make a new view, and tell the callbacks and iterators."""
         self.refusal = None
         difference = event.difference
+        removals: Iterable[bytes] = difference.removals
+        if self._is_inherited:
+            # The first difference of the child's own core begins with nothing.
+            self._is_inherited = False
+            removals = self.view.publisher_ids() - difference.upserts.keys()
         stale_since = None if event.is_confirmed else self.view.stale_since or time.monotonic()
         self.view = self.view.with_changes(
             difference.upserts,
-            difference.removals,
+            removals,
             version=difference.version,
             stale_since=stale_since,
         )
-        touched = [*difference.upserts, *difference.removals]
+        touched = [*difference.upserts, *removals]
         # Copies: a finalizer of the program may end an iterator meanwhile, on this thread.
         for pending in tuple(self._iterators):
             pending.note(touched)
-        for pending, deliver in tuple(self._callbacks):
-            self._note_for_callback(pending, deliver, touched)
+        for delivery in tuple(self._callbacks):
+            _note(delivery, touched)
+
+    def begin_in_child(self) -> None:
+        """Go on in a forked child with the view of the parent; what was due is due again."""
+        self._is_inherited = self.view.is_known
+        self.on_session_lost(time.monotonic())
+        for delivery in self._callbacks:
+            if delivery.pending.is_ready:
+                delivery.runner.submit(delivery.deliver)
 
     def on_refused(self, event: SubscriptionRefused) -> None:
         """Note the refusal."""
@@ -97,24 +119,13 @@ class SubscriptionState:
         if not self.view.is_stale:
             self.view = self.view.with_staleness(now)
 
-    def _note_for_callback(
-        self, pending: PendingChange, deliver: Callable[[], None], touched: Iterable[bytes]
-    ) -> None:
-        """Note a change; one delivery is under way at most, and it takes all that is noted."""
-        was_ready = pending.is_ready
-        pending.note(touched)
-        if pending.is_ready and not was_ready:
-            self._runner.submit(deliver)
-        elif was_ready:
-            self._runner.retry()
 
-
-def _call(callback: Callback, change: ViewChange) -> None:
-    """Call a callback; one that returns a coroutine has done nothing, and no code would run it."""
-    result = callback(change)
-    if inspect.iscoroutine(result):
-        result.close()
-        raise UsageError(
-            f"callback {callback!r:.80} returned a coroutine, and nothing would run it: pass the "
-            "change on to a loop, for example with asyncio.run_coroutine_threadsafe"
-        )
+def _note(delivery: _Delivery, touched: Iterable[bytes]) -> None:
+    """Note a change; one delivery is under way at most, and it takes all that is noted."""
+    pending, deliver, runner = delivery
+    was_ready = pending.is_ready
+    pending.note(touched)
+    if pending.is_ready and not was_ready:
+        runner.submit(deliver)
+    elif was_ready:
+        runner.retry()

@@ -10,8 +10,10 @@ import contextlib
 import contextvars
 import os
 import threading
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
+from zreg.client.runtime.core_runner import MEMBER, LoopMember
 from zreg.client.runtime.threads.core_loop import new_loop
 from zreg.errors import UnavailableError
 from zreg.reactor.sockets.descriptors import OF_A_CONNECTION, OF_A_CONTEXT, check_descriptors
@@ -21,22 +23,6 @@ from zreg.reactor.sockets.socket_options import new_context
 _OF_A_LOOP: Final = 3
 OF_THE_FIRST_CLIENT: Final = _OF_A_LOOP + OF_A_CONTEXT + OF_A_CONNECTION
 OF_A_FURTHER_CLIENT: Final = OF_A_CONNECTION
-
-
-class LoopMember(Protocol):
-    """What runs on the loop for one client. The loop's thread calls it."""
-
-    def fail(self, error: BaseException) -> None:
-        """End: the loop, or a call that it made for this member, has failed."""
-        ...
-
-    def on_loop_ended(self) -> None:
-        """Note that no call is made any more."""
-        ...
-
-
-# For whom the loop makes the present call. Each call that a member asks for inherits it.
-_member: contextvars.ContextVar[LoopMember] = contextvars.ContextVar("zreg_member")
 
 
 class LoopThread:
@@ -81,6 +67,10 @@ class LoopThread:
         """Wait for the end of the thread, if its last member has left."""
         if not self._members:
             self._thread.join(timeout_seconds)
+
+    def call_soon(self, call: Callable[[], None], context: contextvars.Context) -> None:
+        """Have the loop make a call; any thread may ask for it."""
+        self.loop.call_soon_threadsafe(call, context=context)
 
     def add(self, member: LoopMember) -> None:
         """Keep the thread running for one more member. Needs `_lock`."""
@@ -180,21 +170,14 @@ def is_loop_thread() -> bool:
     return threading.get_ident() in _idents
 
 
-def context_of(member: LoopMember) -> contextvars.Context:
-    """Return the context in which the loop makes all calls for a member."""
-    context = contextvars.Context()
-    context.run(_member.set, member)
-    return context
-
-
 def _member_of(context: dict[str, Any]) -> LoopMember | None:
     """Return the member for which the call was made that raised; None if that is not known."""
     for what in ("handle", "task", "future"):
         # `get_context` exists since Python 3.12.
         found = getattr(context.get(what), "_context", None)
         if isinstance(found, contextvars.Context):
-            return found.get(_member)
-    return _member.get(None)
+            return found.get(MEMBER)
+    return MEMBER.get(None)
 
 
 def _close_to_new_members(thread: LoopThread) -> None:

@@ -11,25 +11,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
-from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
+from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.model import DataInfoId
 
 # A client renews its lease many times in a lease, so this much is not yet dangerous.
 QUICK_SECONDS_MAX: Final = 0.05
-
-
-class CallbackRunner(Protocol):
-    """Runs the callbacks of a subscription, one at a time, in the order of their changes."""
-
-    def submit(self, job: Callable[[], None]) -> None:
-        """Run the job after those before it."""
-        ...
-
-    def retry(self) -> None:
-        """Have jobs run that wait although no event comes that would run them."""
-        ...
 
 
 class InlineCallbacks:
@@ -43,10 +31,10 @@ class InlineCallbacks:
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], None]) -> None:
         self._call_soon = call_soon
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs: deque[Callable[[], object]] = deque()
         self._is_closed = False
 
-    def submit(self, job: Callable[[], None]) -> None:
+    def submit(self, job: Callable[[], object]) -> None:
         """Have `run` run the job. Needs the runtime's lock."""
         if not self._is_closed:
             self._jobs.append(job)
@@ -66,6 +54,10 @@ class InlineCallbacks:
                 return
             job()
 
+    def forget(self) -> None:
+        """Drop the waiting jobs in a forked child: they stayed with the parent."""
+        self._jobs.clear()
+
     def close(self) -> None:
         """Drop the waiting jobs; a running job goes on to its end."""
         self._is_closed = True
@@ -84,7 +76,7 @@ class InlineRunner:
         self._data_info_id = data_info_id
         self._is_slow = False
 
-    def submit(self, job: Callable[[], None]) -> None:
+    def submit(self, job: Callable[[], object]) -> None:
         """Run the job after those before it."""
         self._callbacks.submit(partial(self._run, job))
 
@@ -92,7 +84,7 @@ class InlineRunner:
         """Have the loop run what waits."""
         self._callbacks.retry()
 
-    def _run(self, job: Callable[[], None]) -> None:
+    def _run(self, job: Callable[[], object]) -> None:
         started_at = time.monotonic()
         try:
             job()

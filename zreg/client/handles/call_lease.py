@@ -3,8 +3,9 @@
 import enum
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from zreg.client.balancing.balancer import Balancer
 from zreg.client.balancing.instance import Instance
 from zreg.client.view.endpoint import Endpoint
 from zreg.errors import UsageError
@@ -13,11 +14,17 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 Failures = type[BaseException] | tuple[type[BaseException], ...]
-# The instance, and when the call to it began.
-Began = tuple[Instance, float]
 # Exceptions of the program or its loop that say nothing of the instance. The one of asyncio is no
 # `Exception` anyway.
 _NO_FAILURES: Final = (CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+class Began(NamedTuple):
+    """A call that is under way: who counts it, to which instance it goes, and since when."""
+
+    balancer: Balancer
+    instance: Instance
+    began_at: float
 
 
 class Outcome(enum.Enum):
@@ -36,7 +43,7 @@ class Lease:
     def __init__(
         self,
         begin: Callable[[], Began],
-        end: Callable[[Instance, float, Outcome], None],
+        end: Callable[[Began, Outcome], None],
         failures: Failures,
     ) -> None:
         self._begin = begin
@@ -49,7 +56,7 @@ class Lease:
         if self._began is not None:
             raise UsageError("this lease is in use: call lease() again for each call")
         self._began = began = self._begin()
-        return began[0].endpoint
+        return began.instance.endpoint
 
     def __exit__(
         self,
@@ -67,7 +74,7 @@ class Lease:
             outcome = Outcome.FAILED
         else:
             outcome = Outcome.UNKNOWN
-        self._end(*began, outcome)
+        self._end(began, outcome)
 
 
 def _checked_failures(failures: object) -> tuple[type[BaseException], ...]:

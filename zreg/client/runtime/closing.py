@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from zreg.client.runtime.threads.lifecycle import CLOSED
+from zreg.client.runtime.lifecycle import CLOSED
 
 CLOSE_SECONDS_MAX: Final = 1.0
 DROPPED: Final = "this client was dropped without close()"
@@ -55,15 +55,21 @@ def close_all(
         runtime.finish_close(deadline)
 
 
-def warn_dropped(runtime: Closable, addresses: str, *, is_loop_thread: bool) -> None:
+def warn_dropped(
+    runtime: Closable,
+    addresses: str,
+    *,
+    kind: str = "zreg.Client",
+    is_loop_thread: bool = False,
+) -> None:
     """Warn of a client that the program has dropped without closing it.
 
-    What shows a warning is the user's code. It does not run on the loop's thread, which drops the
-    last reference if it has just taken one for an event.
+    What shows a warning is the user's code. It does not run on the thread of all clients, which
+    drops the last reference if it has just taken one for an event.
     """
 
     def warn(source: Closable | None) -> None:
-        message = f"unclosed zreg.Client for {addresses}: call close(), or use it in a with block"
+        message = f"unclosed {kind} for {addresses}: call close(), or use it in a with block"
         warnings.warn(message, ResourceWarning, stacklevel=3, source=source)
 
     if is_loop_thread:

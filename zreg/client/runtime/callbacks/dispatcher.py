@@ -1,14 +1,18 @@
 """Run callbacks on a thread of their own, so that a slow callback never delays the network."""
 
 import contextlib
+import inspect
 import logging
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
-from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
+from zreg.client.runtime.background_log import BACKGROUND_LOG
+from zreg.errors import UsageError
 
+T = TypeVar("T")
 logger = logging.getLogger("zreg.client")
 
 
@@ -22,12 +26,12 @@ class Dispatcher:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs: deque[Callable[[], object]] = deque()
         self._ready = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def submit(self, job: Callable[[], None]) -> None:
+    def submit(self, job: Callable[[], object]) -> None:
         """Run the job after those before it; a closed dispatcher drops it."""
         with self._ready:
             if self._is_closed:
@@ -49,6 +53,12 @@ class Dispatcher:
             self._is_closed = True
             self._jobs.clear()
             self._ready.notify()
+
+    def on_forked(self) -> None:
+        """Begin afresh in a forked child, where the thread is not; the jobs stayed there too."""
+        self._jobs.clear()
+        self._ready = threading.Condition()
+        self._thread = None
 
     def join(self, timeout_seconds: float) -> None:
         """Wait for the running job; a job that calls this does not wait for itself."""
@@ -80,11 +90,27 @@ class Dispatcher:
             # A waiting thread must not keep the last callback alive, nor what it refers to.
             del job
 
-    def _next_job(self) -> Callable[[], None] | None:
+    def _next_job(self) -> Callable[[], object] | None:
         with self._ready:
             while not self._jobs and not self._is_closed:
                 self._ready.wait()
             return None if self._is_closed else self._jobs.popleft()
+
+
+def refusing_coroutines(callback: Callable[[T], object]) -> Callable[[T], None]:
+    """Return the callback; if a call returns a coroutine, no code would run it: it then raises."""
+
+    def call(change: T) -> None:
+        result = callback(change)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise UsageError(
+                f"callback {callback!r:.80} returned a coroutine, and nothing would run it: use "
+                "zreg.AsyncClient, whose callbacks may be coroutines, or pass the change on to a "
+                "loop, for example with asyncio.run_coroutine_threadsafe"
+            )
+
+    return call
 
 
 def _log_failure(line: str) -> None:

@@ -1,12 +1,14 @@
 """Pick an instance of a service for each call, on any thread, without a wait."""
 
 import math
+import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Final
 
 from zreg.client.balancing.balancer import Balancer
 from zreg.client.balancing.choosers.key_slots import Key
@@ -19,51 +21,59 @@ from zreg.client.balancing.selection import (
     checked_selection,
 )
 from zreg.client.balancing.shortage import what_is_in_the_way
-from zreg.client.picking.call_lease import Began, Failures, Lease, Outcome
-from zreg.client.picking.followed_service import F
+from zreg.client.handles.call_lease import Began, Failures, Lease, Outcome
+from zreg.client.handles.subscription_handle import SubscriptionHandle
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.view import View
-from zreg.errors import ClosedError, NoInstanceError, UsageError
+from zreg.errors import NoInstanceError, UsageError
 
 if TYPE_CHECKING:
     from random import Random
 
 _DEFAULT: Final = Balancing()
+_PICKERS: "Final[weakref.WeakSet[InstancePicker]]" = weakref.WeakSet()
 
 
-class InstancePicker(Generic[F]):
+class InstancePicker:
     """The instances of a service, and all that does not wait. Any thread may call it."""
 
     def __init__(
         self,
-        followed: F,
+        subscription: SubscriptionHandle,
         balancing: Balancing = _DEFAULT,
         *,
         clock: Callable[[], float] = time.monotonic,
         rng: "Random | None" = None,
     ) -> None:
-        self._followed = followed
+        self._subscription = subscription
         self._balancing = balancing
         self._clock = clock
+        self._rng = rng or random.Random()  # noqa: S311 -- it spreads calls, and keeps no secret
+        self.begin_afresh()
+        _PICKERS.add(self)
+
+    def begin_afresh(self) -> None:
+        """Know nothing, with a new lock.
+
+        In a forked child a thread of the parent, which is not there, may have held the old one in
+        the middle of a change; and the calls under way are the parent's.
+        """
         # A signal handler or finalizer may call a method in the middle of another one.
         self._lock = threading.RLock()
         self._view: View | None = None
         self._is_updating = False
         self._balancer = Balancer(
-            balancing,
-            own_zone=followed.own_zone,
-            rng=rng or random.Random(),  # noqa: S311 -- it spreads calls, and keeps no secret
+            self._balancing, own_zone=self._subscription.own_zone, rng=self._rng
         )
 
     @property
     def view(self) -> View:
         """The view that the endpoints come from."""
-        return self._followed.view
+        return self._subscription.view
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The endpoints of all instances, also of those that are set aside or have weight 0."""
-        self._check_usable()
         with self._lock:
             self._update()
             base, table = self._balancer.base, self._balancer.table
@@ -72,7 +82,6 @@ class InstancePicker(Generic[F]):
     @property
     def skipped_count(self) -> int:
         """How many values are not endpoints, so that they are never picked."""
-        self._check_usable()
         with self._lock:
             return self._update().skipped_count + self._balancer.table.skipped_count
 
@@ -118,7 +127,6 @@ class InstancePicker(Generic[F]):
         if not isinstance(endpoint, Endpoint):
             raise UsageError(f"{endpoint!r:.80} is no endpoint: report what pick() returned")
         _check_seconds(seconds)
-        self._check_usable()
         with self._lock:
             self._update()
             instance = self._balancer.table.find(endpoint.address)
@@ -131,7 +139,6 @@ class InstancePicker(Generic[F]):
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people."""
-        self._check_usable()
         with self._lock:
             view = self._update()
             self._balancer.refresh(self._clock())
@@ -139,13 +146,13 @@ class InstancePicker(Generic[F]):
 
     def close(self) -> None:
         """End the subscription."""
-        self._followed.close()
+        self._subscription.close()
 
     def __repr__(self) -> str:
         """Show the name and the number of instances, and what ended it."""
-        ended = self._followed.why_ended()
+        ended = self._subscription.why_ended()
         ended = f" ended: {ended}" if ended else ""
-        name, count = self._followed.data_info_id, len(self.endpoints)
+        name, count = self._subscription.data_info_id, len(self.endpoints)
         ejected = self.statistics()["ejected"]
         aside = f" ejected={ejected}" if ejected else ""
         return f"<{type(self).__name__} {name} instances={count}{aside}{ended}>"
@@ -154,14 +161,12 @@ class InstancePicker(Generic[F]):
 
     def _up_count(self) -> int:
         """Return how many instances get calls."""
-        self._check_usable()
         with self._lock:
             self._update()
             return self._balancer.up_count
 
     def _how_far(self, min_up: int) -> str:
         """Return a sentence that says how many instances are there, and what is in the way."""
-        self._check_usable()
         with self._lock:
             view = self._update()
             reasons = what_is_in_the_way(self._balancer, unreadable_count=view.skipped_count)
@@ -181,7 +186,6 @@ class InstancePicker(Generic[F]):
             raise UsageError(f"key {key!r:.80} cannot be used: give text, bytes or a whole number")
         if where is not None or self._balancing.where is not None:
             return self._pick_where(wanted, key, where, is_call=is_call)
-        self._check_usable()
         with self._lock:
             self._update()
             instance = self._balancer.choose(self._clock(), wanted, key)
@@ -197,7 +201,6 @@ class InstancePicker(Generic[F]):
         """Pick with functions of the program, which run without the lock."""
         check_where(where)
         base_where = self._balancing.where
-        self._check_usable()
         with self._lock:
             self._update()
             groups = self._balancer.candidates(self._clock(), wanted)
@@ -218,26 +221,22 @@ class InstancePicker(Generic[F]):
 
     def _begin(self, wanted: Selection, key: Key | None, where: Where | None) -> Began:
         """Pick an instance and count a call to it; return when the call began as well."""
-        return self._pick(wanted, key, where, is_call=True), self._clock()
+        instance = self._pick(wanted, key, where, is_call=True)
+        return Began(self._balancer, instance, self._clock())
 
-    def _end(self, instance: Instance, began_at: float, outcome: Outcome) -> None:
+    def _end(self, began: Began, outcome: Outcome) -> None:
         """Note that a call is over, and how it went."""
-        try:
-            self._check_usable()
-        except ClosedError:
-            # The count is the parent's.
-            return
+        balancer, instance, began_at = began
         with self._lock:
+            if balancer is not self._balancer:
+                # A forked child leaves the block of a call that is its parent's.
+                return
             now = self._clock()
-            self._balancer.end(instance)
+            balancer.end(instance)
             if outcome is Outcome.SUCCEEDED:
-                self._balancer.succeed(instance, now, seconds=now - began_at, began_at=began_at)
+                balancer.succeed(instance, now, seconds=now - began_at, began_at=began_at)
             elif outcome is Outcome.FAILED:
-                self._balancer.fail(instance, now, seconds=now - began_at)
-
-    def _check_usable(self) -> None:
-        """Raise `ClosedError` in a forked child, where the lock might never be free."""
-        _ = self._followed.view
+                balancer.fail(instance, now, seconds=now - began_at)
 
     def _update(self) -> View:
         """Take the instances from a new view, and return it. Needs the lock.
@@ -245,7 +244,7 @@ class InstancePicker(Generic[F]):
         It reads the view with the lock: another thread may have taken in a newer one meanwhile. A
         signal handler in the middle of an update uses the instances that are there by then.
         """
-        view = self._followed.view
+        view = self._subscription.view
         if view is not self._view and not self._is_updating:
             self._is_updating = True
             try:
@@ -256,7 +255,6 @@ class InstancePicker(Generic[F]):
         return view
 
     def _why_none(self, wanted: Selection, where_found: str = "") -> str:
-        self._check_usable()
         with self._lock:
             view = self._update()
             count = len(self._balancer.table)
@@ -264,7 +262,7 @@ class InstancePicker(Generic[F]):
                 self._balancer, unreadable_count=view.skipped_count, wanted=wanted
             )
         reasons += [where_found] if where_found else []
-        sentence = f"no instance of {self._followed.data_info_id} can be picked: "
+        sentence = f"no instance of {self._subscription.data_info_id} can be picked: "
         if count:
             reasons = reasons or ["one has come back meanwhile: pick again"]
             return f"{sentence}{count} published; {'; '.join(reasons)}"
@@ -272,7 +270,7 @@ class InstancePicker(Generic[F]):
             "call wait_up() first, and check that a producer runs and publishes this id as an "
             "Endpoint or as host:port"
         )
-        return sentence + "; ".join([self._followed.why_waiting(), *reasons, advice])
+        return sentence + "; ".join([self._subscription.why_waiting(), *reasons, advice])
 
 
 def _check_seconds(seconds: object) -> None:
@@ -281,3 +279,11 @@ def _check_seconds(seconds: object) -> None:
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not is_number or not 0 <= float(seconds) < math.inf:  # type: ignore[arg-type]
         raise UsageError(f"seconds {seconds!r:.80} cannot be used: give how long the call took")
+
+
+def _on_forked() -> None:
+    for picker in tuple(_PICKERS):
+        picker.begin_afresh()
+
+
+os.register_at_fork(after_in_child=_on_forked)

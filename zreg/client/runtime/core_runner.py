@@ -1,25 +1,70 @@
-"""Run a client's core on the loop of all clients, and hand it the commands of the API."""
+"""Run a client's core on a loop, and hand it the commands of the API."""
 
+import contextvars
 import logging
 import sys
-import threading
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from zreg.client.core.commands import SetPublication
+from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.client_node import ClientNode
-from zreg.client.runtime.threads.background_log import BACKGROUND_LOG
-from zreg.client.runtime.threads.loop_thread import LoopThread, context_of, join_loop_thread
-from zreg.client.runtime.threads.outgoing_queue import OutgoingQueue
+from zreg.client.runtime.events.changed import Changed
+from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.reactor.sockets.link_socket import ZmqContext
 
 if TYPE_CHECKING:
     import asyncio
 
 
+class LoopMember(Protocol):
+    """What runs on the loop for one client. The loop's thread calls it."""
+
+    def fail(self, error: BaseException) -> None:
+        """End: the loop, or a call that it made for this member, has failed."""
+        ...
+
+    def on_loop_ended(self) -> None:
+        """Note that no call is made any more."""
+        ...
+
+
+class LoopHost(Protocol):
+    """The loop on which cores run, and the ZeroMQ context for their sockets."""
+
+    @property
+    def loop(self) -> "asyncio.AbstractEventLoop":
+        """The loop."""
+        ...
+
+    @property
+    def context(self) -> ZmqContext:
+        """The ZeroMQ context."""
+        ...
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is on the loop's thread."""
+        ...
+
+    def call_soon(self, call: Callable[[], None], context: contextvars.Context) -> None:
+        """Have the loop make a call."""
+        ...
+
+    def remove(self, member: LoopMember) -> None:
+        """Let go of a member that has ended."""
+        ...
+
+
+# For whom the loop makes the present call. Each call that a member asks for inherits it.
+MEMBER: contextvars.ContextVar[LoopMember] = contextvars.ContextVar("zreg_member")
+
+# What a forked child must not collect: its descriptors belong to the parent as well.
+_of_parents: list[object] = []
+
+
 class CoreRunner:
-    """One client's core on the shared loop. The runtime's lock guards `is_woken` and `is_closed`.
+    """One client's core on a loop. The runtime's lock guards `is_woken` and `is_closed`.
 
     Invariants:
     - While `is_woken`, the loop is to take the commands of the queue: a burst of commands wakes it
@@ -28,20 +73,23 @@ class CoreRunner:
       called after it has ended. The core gets all earlier commands before it says goodbye.
     - The loop's thread makes the node, and only that thread uses it, except for statistics.
     - It never refers to the runtime, so that a client which the program drops can be collected.
-    - It is a member of the loop's thread from `start` until its sockets are closed.
+    - It is a member of the loop's host from `start` until its sockets are closed.
     """
 
     def __init__(
         self,
-        changed: threading.Condition,
+        changed: Changed,
         outgoing: OutgoingQueue,
         new_node: Callable[[ZmqContext], ClientNode],
         on_failed: Callable[[], None],
     ) -> None:
         self._changed = changed
+        self._on_failed = on_failed
+        self._reset(outgoing, new_node)
+
+    def _reset(self, outgoing: OutgoingQueue, new_node: Callable[[ZmqContext], ClientNode]) -> None:
         self.outgoing = outgoing
         self._new_node = new_node
-        self._on_failed = on_failed
         self.node: ClientNode | None = None
         self.is_woken = False
         # Whether it was told to end, or has ended by itself.
@@ -50,29 +98,24 @@ class CoreRunner:
         self.why_closed = ""
         # What ended it, if it was not told to end.
         self.failure: BaseException | None = None
-        self._loop_thread: LoopThread
+        self._host: LoopHost
         self._task: asyncio.Task[None] | None = None
-        self._context = context_of(self)
-        self._ended = threading.Event()
+        self._context = contextvars.Context()
+        self._context.run(MEMBER.set, self)
 
     def __repr__(self) -> str:
         """Show the node."""
-        return f"<CoreRunner closed={self.is_closed} {self.node!r}>"
+        return f"<{type(self).__name__} closed={self.is_closed} {self.node!r}>"
 
     @property
     def is_current(self) -> bool:
         """Whether the caller is on the loop's thread."""
-        return self._loop_thread.is_current
+        return self._host.is_current
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the core has ended and its sockets are closed."""
-        return self._ended.is_set()
-
-    def start(self) -> None:
-        """Begin to run; `UnavailableError` without a thread or descriptors."""
+    def start_on(self, join_host: Callable[[LoopMember], LoopHost]) -> None:
+        """Begin to run on a host; raise what joining it raises, as `UnavailableError`."""
         try:
-            self._loop_thread = join_loop_thread(self)
+            self._host = join_host(self)
         except BaseException as error:
             self.is_closed, self.failure = True, error
             raise
@@ -94,22 +137,23 @@ class CoreRunner:
     def call_soon(self, call: Callable[[], None]) -> None:
         """Have the loop make a call, which must not raise. Needs the lock."""
         if not self.is_closed:
-            self._loop_thread.loop.call_soon_threadsafe(call, context=self._context)
+            self._host.call_soon(call, self._context)
+
+    def begin_in_child(self, new_node: Callable[[ZmqContext], ClientNode]) -> None:
+        """Begin afresh in a forked child; what belongs to the parent is kept and not touched."""
+        _of_parents.append((self.node, self._task))
+        self._reset(OutgoingQueue(), new_node)
+
+    def abandon(self, why: str) -> None:
+        """End in a forked child, which has no loop for it. Needs the lock."""
+        _of_parents.append((self.node, self._task))
+        self.is_closed, self.why_closed = True, why
 
     def close(self, why: str) -> None:
         """Have the core say goodbye and end. Needs the lock; not to be repeated."""
         self.call_soon(self._stop)
         self.is_closed = True
         self.why_closed = why
-
-    def join(self, timeout_seconds: float) -> None:
-        """Wait until the goodbye has left, and for the thread if this was its last client.
-
-        On the thread itself there is nothing to wait for.
-        """
-        deadline = time.monotonic() + timeout_seconds
-        if not self.is_current and self._ended.wait(timeout_seconds):
-            self._loop_thread.join(max(0.0, deadline - time.monotonic()))
 
     # --- on the loop's thread ---------------------------------------------------------------
 
@@ -124,11 +168,10 @@ class CoreRunner:
         with self._changed:
             self.is_closed = True
             self._changed.notify_all()
-        self._ended.set()
 
     def _begin(self) -> None:
-        loop = self._loop_thread.loop
-        self._task = loop.create_task(self._run(), context=self._context)
+        # It inherits the context of this call: an eager task could not enter the same one again.
+        self._task = self._host.loop.create_task(self._run())
         self._task.add_done_callback(self._on_done)
 
     async def _run(self) -> None:
@@ -138,15 +181,15 @@ class CoreRunner:
             self._note_failure(error)
 
     async def _serve(self) -> None:
-        self.node = self._new_node(self._loop_thread.context)
+        self.node = self._new_node(self._host.context)
         self._take_commands()
         if self.is_closed:
             self.node.stop()
         await self.node.run()
 
     def _on_done(self, _task: "asyncio.Task[None]") -> None:
-        """Leave the loop, whose thread ends with its last member."""
-        self._loop_thread.remove(self)
+        """Leave the loop."""
+        self._host.remove(self)
         self.on_loop_ended()
 
     def _note_failure(self, error: BaseException) -> None:
@@ -164,8 +207,10 @@ class CoreRunner:
             return
         with self._changed:
             self.is_woken = False
-            for command in self.outgoing.take_all():
-                node.post(command)
+            commands = self.outgoing.take_all()
+        # Without the lock: what the core tells of them may wake threads.
+        if commands:
+            node.hand_over(commands)
 
     def _stop(self) -> None:
         # A client that is closed before its node exists is stopped by `_serve`.

@@ -1,0 +1,528 @@
+"""The client on an event loop: what is its own; the rest is in test_client_both."""
+
+import asyncio
+import contextvars
+import gc
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from fake_session import CONFIG, FakeSession, run_program, wait_until
+
+import zreg
+from zreg.wire.records.client_messages import Bye, Publish
+from zreg.wire.records.membership_messages import FetchMembership
+
+LOOPS: list[Callable[[], asyncio.AbstractEventLoop] | None] = [None]
+try:
+    import uvloop
+except ImportError:  # the same tests run on the loop of asyncio
+    uvloop = None
+else:
+    LOOPS.append(uvloop.new_event_loop)
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"][: len(LOOPS)])
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Run a coroutine as a program does, in debug mode, which finds what was never awaited."""
+
+    def run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(debug=True, loop_factory=request.param) as runner:
+            runner.run(asyncio.wait_for(coroutine, 30))
+
+    return run_to_end
+
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@asynccontextmanager
+async def client_of(session: FakeSession) -> AsyncIterator[zreg.AsyncClient]:
+    async with zreg.AsyncClient(session.url, config=CONFIG, zone="z1", app="tests") as client:
+        yield client
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait on the loop of the client, which goes on meanwhile."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "the condition was not met in time"
+        await asyncio.sleep(0.002)
+
+
+def test_a_program_publishes_and_follows(run: Run, session: FakeSession) -> None:
+    async def program() -> None:
+        async with client_of(session) as client:
+            sub = client.subscribe("pay")
+            async with client.publish("pay", "a") as pub:
+                assert await pub.wait_registered(5) is pub
+                assert (await sub.wait_for(1, timeout_seconds=5)).view.values == ("a",)
+            await until(lambda: not sub.view)
+        assert client.state is zreg.ClientState.CLOSED
+
+    run(program())
+    assert session.core.count(Bye) == 1
+
+
+def test_the_client_starts_no_thread_of_python(run: Run, session: FakeSession) -> None:
+    async def program() -> None:
+        before = set(threading.enumerate())
+        async with client_of(session) as client:
+            client.subscribe("pay", lambda _change: None)
+            await client.publish("pay", "a").wait_registered(5)
+            assert set(threading.enumerate()) == before
+
+    run(program())
+
+
+# --- callbacks -------------------------------------------------------------------------------
+
+
+def test_a_coroutine_callback_is_awaited_one_call_at_a_time_with_the_newest_state(
+    run: Run, session: FakeSession
+) -> None:
+    async def program() -> None:
+        running, seen = 0, []
+        may_go_on = asyncio.Event()
+
+        async with client_of(session) as client:
+
+            @client.subscribe("pay")
+            async def changed(change: zreg.ViewChange) -> None:
+                nonlocal running
+                running += 1
+                assert running == 1
+                seen.append(change)
+                await may_go_on.wait()
+                running -= 1
+
+            await until(lambda: seen)
+            for number in range(20):
+                await client.publish("pay", str(number)).wait_registered(5)
+            assert len(seen) == 1
+            may_go_on.set()
+            await until(lambda: len(seen) == 2)
+            assert len(seen[1].view) == len(seen[1].added) == 20
+
+    run(program())
+
+
+def test_a_callback_sees_the_context_in_which_it_was_added(run: Run, session: FakeSession) -> None:
+    request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="none")
+
+    async def program() -> None:
+        seen: list[str] = []
+
+        async def awaited(_change: zreg.ViewChange) -> None:
+            seen.append(request_id.get())
+
+        async with client_of(session) as client:
+            request_id.set("r1")
+            sub = client.subscribe("pay", lambda _change: seen.append(request_id.get()))
+            sub(awaited)
+            request_id.set("r2")
+            await until(lambda: len(seen) == 2)
+            client.publish("pay", "a")
+            await until(lambda: len(seen) == 4)
+        assert seen == ["r1"] * 4
+
+    run(program())
+
+
+def test_what_a_callback_raises_is_logged_and_the_next_change_comes(
+    run: Run, session: FakeSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def program() -> None:
+        seen: list[int] = []
+
+        def fails(change: zreg.ViewChange) -> None:
+            seen.append(len(change.view))
+            raise ValueError("raised by the function")
+
+        async def fails_later(change: zreg.ViewChange) -> None:
+            await asyncio.sleep(0)
+            seen.append(len(change.view))
+            raise ValueError("raised by the coroutine")
+
+        async with client_of(session) as client:
+            sub = client.subscribe("pay", fails)
+            sub(fails_later)
+            await until(lambda: len(seen) == 2)
+            client.publish("pay", "a")
+            await until(lambda: len(seen) == 4)
+
+    run(program())
+    assert caplog.messages.count("client.callback.failed") == 4
+
+
+def test_a_coroutine_callback_may_call_and_await_the_whole_api(
+    run: Run, session: FakeSession
+) -> None:
+    async def program() -> None:
+        done: list[object] = []
+
+        async with client_of(session) as client:
+
+            async def answer(change: zreg.ViewChange) -> None:
+                if not change.view:
+                    return
+                pub = await client.publish("answer", "yes").wait_registered(5)
+                sub = await client.subscribe("answer").wait_for(1, timeout_seconds=5)
+                done.append(sub.view.values)
+                pub.unpublish()
+                sub.close()
+                await client.close()
+                done.append(client.state)
+
+            client.subscribe("pay", answer)
+            client.publish("pay", "a")
+            await until(lambda: len(done) == 2)
+        assert done == [("yes",), zreg.ClientState.CLOSED]
+
+    run(program())
+
+
+def test_a_closed_subscription_begins_no_callback_also_while_one_runs(
+    run: Run, session: FakeSession
+) -> None:
+    async def program() -> None:
+        seen: list[zreg.ViewChange] = []
+        may_go_on = asyncio.Event()
+
+        async def changed(change: zreg.ViewChange) -> None:
+            seen.append(change)
+            await may_go_on.wait()
+
+        async with client_of(session) as client:
+            sub = client.subscribe("pay", changed)
+            await until(lambda: seen)
+            await client.publish("pay", "a").wait_registered(5)
+            await until(lambda: len(sub.view) == 1)
+            sub.close()
+            may_go_on.set()
+            await client.publish("pay", "b").wait_registered(5)
+        assert len(seen) == 1
+
+    run(program())
+
+
+def test_close_cancels_a_callback_that_hangs_after_a_second(run: Run, session: FakeSession) -> None:
+    async def program() -> None:
+        began, cancelled = asyncio.Event(), []
+
+        async def hangs(_change: zreg.ViewChange) -> None:
+            began.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(True)
+                raise
+
+        async with client_of(session) as client:
+            client.subscribe("pay", hangs)
+            await began.wait()
+            began_at = time.monotonic()
+        assert 0.9 < time.monotonic() - began_at < 5
+        await until(lambda: cancelled)
+
+    run(program())
+
+
+def test_a_generator_is_no_callback(run: Run, session: FakeSession) -> None:
+    async def wrong(change: zreg.ViewChange) -> AsyncIterator[None]:
+        yield
+
+    async def program() -> None:
+        async with client_of(session) as client:
+            with pytest.raises(zreg.UsageError, match="generator function"):
+                client.subscribe("pay", wrong)
+            with pytest.raises(zreg.UsageError, match="cannot be called with one argument"):
+                client.subscribe("pay", lambda: None)
+            assert client.statistics()["subscriptions"] == 0
+
+    run(program())
+
+
+# --- cancelling ------------------------------------------------------------------------------
+
+
+def test_a_wait_that_is_cancelled_ends_at_once_and_leaves_nothing(
+    run: Run, session: FakeSession
+) -> None:
+    async def program() -> None:
+        session.core.refuse_with = (5, "starting")
+        async with client_of(session) as client:
+            pub, sub = client.publish("pay", "a"), client.subscribe("pay")
+            session.core.is_mute = True
+            waits = [
+                asyncio.ensure_future(coroutine)
+                for coroutine in (
+                    pub.wait_registered(),
+                    sub.wait_for(3),
+                    client.request(FetchMembership(0), 60),
+                    anext(sub.changes()),
+                    client.service("orders").wait_up(3),
+                )
+            ]
+            await asyncio.sleep(0.05)
+            for wait in waits:
+                wait.cancel()
+            results = await asyncio.gather(*waits, return_exceptions=True)
+            assert all(isinstance(each, asyncio.CancelledError) for each in results)
+            assert repr(client._runtime.changed) == "<Waits keys=0>"
+            assert not client._runtime._answers._outcomes
+
+    run(program())
+
+
+def test_a_wait_for_the_next_change_that_is_cancelled_loses_no_change(
+    run: Run, session: FakeSession
+) -> None:
+    async def program() -> None:
+        async with client_of(session) as client:
+            changes = client.subscribe("pay").changes()
+            await anext(changes)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(changes), 0.02)
+            await client.publish("pay", "a").wait_registered(5)
+            assert (await asyncio.wait_for(anext(changes), 5)).view.values == ("a",)
+            await changes.aclose()
+            with pytest.raises(StopAsyncIteration):
+                await anext(changes)
+
+    run(program())
+
+
+def test_an_iterator_that_is_dropped_is_noted_nothing_any_more(
+    run: Run, session: FakeSession
+) -> None:
+    async def program() -> None:
+        async with client_of(session) as client:
+            sub = client.subscribe("pay")
+            async for _change in sub.changes():
+                break
+            gc.collect()
+            assert sub._state._iterators == []
+
+    run(program())
+
+
+def test_ten_thousand_waits_cost_each_its_own_event(session: FakeSession) -> None:
+    async def program() -> None:
+        async with client_of(session) as client:
+            looks = 0
+            pubs = [client.publish("pay", str(number)) for number in range(10_000)]
+            for pub in pubs:
+                is_settled = pub._is_settled
+
+            def counted(self: zreg.AsyncPublication) -> bool:
+                nonlocal looks
+                looks += 1
+                return self._state.is_registered
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(zreg.AsyncPublication, "_is_settled", counted)
+                await asyncio.gather(*(pub.wait_registered(25) for pub in pubs))
+            assert is_settled()
+            # Once before it waits, and once after its own event.
+            assert looks == 2 * len(pubs)
+
+    # Not in debug mode, which notes where each of them waits.
+    asyncio.run(program())
+
+
+# --- loops and ends --------------------------------------------------------------------------
+
+
+def test_a_client_is_made_without_a_loop_and_begins_with_its_first_use(
+    session: FakeSession,
+) -> None:
+    client = zreg.AsyncClient(session.url, config=CONFIG)
+    assert client.state is zreg.ClientState.CONNECTING
+    with pytest.raises(zreg.UsageError, match="lives on a running event loop"):
+        client.publish("pay", "a")
+
+    async def program() -> None:
+        await client.publish("pay", "a").wait_registered(5)
+        await client.close()
+
+    asyncio.run(program())
+    assert client.state is zreg.ClientState.CLOSED
+
+
+def test_a_client_that_was_never_used_ends_in_silence() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        client = zreg.AsyncClient("zreg://127.0.0.1:1")
+        del client
+        gc.collect()
+    unused = zreg.AsyncClient("zreg://127.0.0.1:1")
+    asyncio.run(unused.close())
+    assert unused.state is zreg.ClientState.CLOSED
+
+
+def test_another_loop_or_thread_may_not_call_a_client(session: FakeSession) -> None:
+    async def program() -> None:
+        async with client_of(session) as client:
+            sub, pub = client.subscribe("pay"), client.publish("pay", "a")
+            await sub.wait_for(1, timeout_seconds=5)
+            errors: list[str] = []
+
+            async def on_another_loop() -> None:
+                for call in (
+                    lambda: client.publish("pay", "b"),
+                    lambda: pub.republish("b"),
+                    sub.close,
+                ):
+                    with pytest.raises(zreg.UsageError) as caught:
+                        call()
+                    errors.append(str(caught.value))
+                with pytest.raises(zreg.UsageError) as caught:
+                    await sub.wait_for(1)
+                errors.append(str(caught.value))
+
+            def on_another_thread() -> None:
+                asyncio.run(on_another_loop())
+                with pytest.raises(zreg.UsageError, match="none runs on this thread"):
+                    pub.unpublish()
+                # To look is allowed anywhere.
+                assert (sub.view.values, pub.is_registered) == (("a",), True)
+
+            await asyncio.to_thread(on_another_thread)
+            assert len(errors) == 4
+            assert all("lives on another event loop" in error for error in errors)
+
+    asyncio.run(program())
+
+
+def test_a_program_that_forgets_to_close_says_goodbye_and_is_warned(session: FakeSession) -> None:
+    done, seconds = run_program(
+        "import asyncio, sys, warnings, zreg\n"
+        "warnings.simplefilter('always')\n"
+        "async def program():\n"
+        "    client = zreg.AsyncClient(sys.argv[1], cluster='test')\n"
+        "    await client.publish('pay', 'a').wait_registered(10)\n"
+        "asyncio.run(program())\n",
+        session.url,
+    )
+    assert done.returncode == 0
+    assert "ResourceWarning: unclosed zreg.AsyncClient" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert seconds < 10
+    wait_until(lambda: session.core.count(Bye) == 1)
+
+
+def test_ctrl_c_ends_a_program_that_waits(session: FakeSession) -> None:
+    text = (
+        "import asyncio, signal, sys, zreg\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "async def program():\n"
+        "    async with zreg.AsyncClient(sys.argv[1], cluster='test') as client:\n"
+        "        await client.publish('pay', 'a').wait_registered(10)\n"
+        "        print('waiting', flush=True)\n"
+        "        await client.subscribe('other').wait_for(5)\n"
+        "asyncio.run(program())\n"
+    )
+    program = subprocess.Popen(
+        [sys.executable, "-c", text, session.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "waiting\n"
+        began_at = time.monotonic()
+        program.send_signal(2)
+        _, errors = program.communicate(timeout=20)
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert time.monotonic() - began_at < 5
+    wait_until(lambda: session.core.count(Bye) == 1)
+
+
+def test_a_client_that_is_dropped_closes_itself_with_a_warning(
+    run: Run, session: FakeSession
+) -> None:
+    async def program() -> None:
+        client = zreg.AsyncClient(session.url, config=CONFIG)
+        await client.publish("pay", "a").wait_registered(5)
+        clients = [client]
+        del client
+        with pytest.warns(ResourceWarning, match=r"unclosed zreg\.AsyncClient"):
+            clients.clear()
+        await until(lambda: session.core.count(Bye) == 1)
+
+    run(program())
+
+
+def test_a_client_on_a_loop_that_was_closed_says_so(session: FakeSession) -> None:
+    async def program() -> zreg.AsyncClient:
+        client = zreg.AsyncClient(session.url, config=CONFIG)
+        await client.publish("pay", "a").wait_registered(5)
+        return client
+
+    client = asyncio.run(program())
+
+    async def later(client: zreg.AsyncClient) -> None:
+        with pytest.raises(zreg.ClosedError, match="the event loop of this client ended"):
+            client.publish("pay", "b")
+        await client.close()
+
+    asyncio.run(later(client))
+    clients = [client]
+    del client
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        clients.clear()
+
+
+def test_many_clients_on_one_loop_and_on_several_loops_share_one_context(
+    session: FakeSession,
+) -> None:
+    from zreg.client.runtime.aio import program_loop  # noqa: PLC0415 -- its state is looked at
+
+    async def program() -> None:
+        async with client_of(session) as first, client_of(session) as second:
+            assert (
+                first._runtime.core_runner._host.context
+                is second._runtime.core_runner._host.context
+            )
+            await asyncio.gather(first.wait_connected(5), second.wait_connected(5))
+
+    threads = [threading.Thread(target=asyncio.run, args=(program(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert session.core.count(Bye) == 6
+    assert program_loop._shared is None
+
+
+def test_a_burst_of_republishes_sends_only_the_newest_value(run: Run, session: FakeSession) -> None:
+    async def program() -> None:
+        async with client_of(session) as client:
+            pub = await client.publish("pay", "0").wait_registered(5)
+            before = session.core.count(Publish)
+            for number in range(1000):
+                pub.republish(str(number))
+            await pub.wait_registered(5)
+            assert session.core.count(Publish) == before + 1
+
+    run(program())
+
+
+def test_an_eager_loop_runs_a_client(session: FakeSession) -> None:
+    if not hasattr(asyncio, "eager_task_factory"):
+        pytest.skip("this Python has no eager tasks")
+
+    async def program() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        async with client_of(session) as client:
+            await client.publish("pay", "a").wait_registered(5)
+
+    asyncio.run(program())

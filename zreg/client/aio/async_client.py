@@ -1,0 +1,166 @@
+"""The client for asyncio.
+
+Publish and subscribe record what you want and return at once. The client finds a session, tells it
+what you want, and tells the next session again, for as long as it lives. Only `request`, `close`
+and the methods called `wait_…` wait, and are awaited.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from zreg.client.aio.async_publication import AsyncPublication
+from zreg.client.aio.async_service import AsyncService
+from zreg.client.aio.async_subscription import AsyncSubscription
+from zreg.client.arguments import check_loop_callback, checked_scope
+from zreg.client.balancing.policy import Balancing
+from zreg.client.core.commands import Answer, ClientState, Question
+from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
+from zreg.client.runtime.aio.coroutine_callbacks import LoopCallbackRunner
+from zreg.client.runtime.aio.loop_runtime import LoopRuntime
+from zreg.client.runtime.events.state_callbacks import StateCallback
+from zreg.client.runtime.subscription_state import Callback
+from zreg.client.view.values import Value
+from zreg.config import Config
+from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self, Unpack
+
+    from zreg.client.balancing.policy import BalancingOptions
+
+S = TypeVar("S", bound=StateCallback)
+
+
+class AsyncClient(ClientHandle):
+    """A program's connection to the registry, on the event loop of the program.
+
+    It has the names of `Client`, and finds url and labels in the same places. Making one touches no
+    loop: its first use, mostly `async with`, begins it on the loop that runs then. From then on
+    only that loop's thread may call it, callbacks included. It needs no other thread of Python.
+    """
+
+    _runtime: LoopRuntime
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        cluster: str | None = None,
+        zone: str | None = None,
+        data_center: str | None = None,
+        app: str | None = None,
+        config: Config | None = None,
+    ) -> None:
+        super().__init__(
+            LoopRuntime(
+                settings_of(
+                    url, cluster=cluster, zone=zone, data_center=data_center, app=app, config=config
+                )
+            )
+        )
+
+    def publish(
+        self,
+        data_id: str,
+        *values: Value,
+        group: str = DEFAULT_GROUP,
+        instance_id: str = DEFAULT_INSTANCE_ID,
+        attributes: Mapping[str, str] | None = None,
+    ) -> AsyncPublication:
+        """Publish values under an id; a second call makes a second publisher."""
+        runtime = self._runtime
+        runtime.lifecycle.check_open()
+        name = checked_name(data_id, instance_id, group)
+        publication = AsyncPublication(runtime, name, values, attributes)
+        publication.submit()
+        return publication
+
+    def subscribe(
+        self,
+        data_id: str,
+        callback: Callback | None = None,
+        *,
+        scope: Scope = Scope.DATA_CENTER,
+        group: str = DEFAULT_GROUP,
+        instance_id: str = DEFAULT_INSTANCE_ID,
+    ) -> AsyncSubscription:
+        """Follow what is published under an id, within a scope; call back at each change.
+
+        A callback that is a function is called on the loop, and must be quick as all code there. A
+        coroutine function is awaited, one call at a time: what changes while it runs comes merged
+        with its next call. What a callback raises is logged.
+        """
+        runtime = self._runtime
+        runtime.lifecycle.check_open()
+        name = checked_name(data_id, instance_id, group)
+        subscription = AsyncSubscription(runtime, name, checked_scope(scope))
+        if callback is not None:
+            subscription(callback)
+        subscription.begin()
+        return subscription
+
+    def service(
+        self,
+        data_id: str,
+        *,
+        scope: Scope = Scope.DATA_CENTER,
+        group: str = DEFAULT_GROUP,
+        instance_id: str = DEFAULT_INSTANCE_ID,
+        **options: "Unpack[BalancingOptions]",
+    ) -> AsyncService:
+        """Follow the instances of a service, to pick one for each call.
+
+        The options say how calls are spread: `policy`, `zone_first`, `zone_min` and `ejection`; and
+        which instances there are for this service: `version`, `tags`, `zone` and `where`.
+        """
+        balancing = Balancing(**options)
+        follow = self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id)
+        return AsyncService(follow, balancing)
+
+    def on_state(self, callback: S) -> S:
+        """Call the function at each change of the state, with a `StateChange`; return it.
+
+        It may be a coroutine function; while it runs, changes merge into one. It is not called when
+        the client is closed, which your program does itself.
+        """
+        check_loop_callback(callback, "StateChange")
+        runtime = self._runtime
+        runtime.lifecycle.check_open()
+        runner = LoopCallbackRunner(runtime.inline_callbacks, runtime.coroutine_callbacks)
+        runtime.state_callbacks.add(callback, runner)
+        return callback
+
+    async def wait_connected(self, timeout_seconds: float = 30.0) -> "Self":
+        """Wait until a session has welcomed this client."""
+        runtime = self._runtime
+        runtime.lifecycle.check_open()
+        await runtime.wait(
+            lambda: runtime.connection.state is ClientState.CONNECTED,
+            timeout_seconds,
+            runtime.connection.why_waiting,
+            lambda: None,
+        )
+        return self
+
+    async def request(self, question: Question, timeout_seconds: float = 5.0) -> Answer:
+        """Ask the session an operator's question and return its answer (for the CLI)."""
+        return await self._runtime.request(question, timeout_seconds)
+
+    async def close(self) -> None:
+        """Unpublish everything, say goodbye and end, within a second; again does nothing."""
+        await self._runtime.close()
+
+    async def __aenter__(self) -> "Self":
+        """Begin on the running loop and return itself; leaving the block closes it."""
+        self._runtime.lifecycle.check_open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: "type[BaseException] | None",
+        error: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        """Close."""
+        await self.close()

@@ -1,0 +1,102 @@
+"""What is the same of a client on threads and on an event loop: all that does not wait."""
+
+import functools
+import os
+from typing import Final
+
+import msgspec
+
+from zreg.client.client_status import Status
+from zreg.client.core.commands import ClientState
+from zreg.client.registry_url import find_url, parse_url
+from zreg.client.runtime.runtime import Runtime, Settings
+from zreg.config import LABEL, Config
+from zreg.errors import UsageError
+from zreg.hosts import checked_host
+from zreg.model import DataInfoId, data_info_id
+
+# A program that publishes one id many times has it checked once.
+_name: Final = functools.lru_cache(maxsize=4096)(data_info_id)
+
+
+class ClientHandle:
+    """A program's connection to the registry."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    @property
+    def client_id(self) -> bytes:
+        """The random identity of this client, the same on every connection."""
+        return self._runtime.client_id
+
+    @property
+    def state(self) -> ClientState:
+        """The state of the connection; each state says what you have to do."""
+        return self._runtime.state
+
+    @property
+    def status(self) -> Status:
+        """How the connection is now: session, round trip, counts, and why there is none."""
+        self._runtime.lifecycle.enter_process()
+        return self._runtime.status()
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return counters and sizes, for people."""
+        self._runtime.lifecycle.enter_process()
+        return self._runtime.statistics()
+
+    def __repr__(self) -> str:
+        """Show state and session, or what ended it."""
+        return f"<{type(self).__name__} {self.state.value}: {self._runtime.why_waiting()}>"
+
+
+def settings_of(
+    url: str | None,
+    *,
+    cluster: str | None,
+    zone: str | None,
+    data_center: str | None,
+    app: str | None,
+    config: Config | None,
+) -> Settings:
+    """Return the settings of a client; `UsageError` for one that cannot be used."""
+    addresses = parse_url(find_url(os.environ) if url is None else url)
+    advertise_host = os.environ.get("ZREG_ADVERTISE_HOST") or None
+    if advertise_host is not None:
+        checked_host(advertise_host, "ZREG_ADVERTISE_HOST")
+    if config is not None and not isinstance(config, Config):
+        raise UsageError(f"config {config!r:.80} cannot be used: give a zreg.Config")
+    config = config or Config.for_lan()
+    settings = Settings(
+        config=msgspec.structs.replace(
+            config,
+            cluster=_setting(cluster, "ZREG_CLUSTER", config.cluster),
+            zone=_setting(zone, "ZREG_ZONE", config.zone),
+            data_center=_setting(data_center, "ZREG_DATA_CENTER", config.data_center),
+        ),
+        addresses=addresses,
+        app=_setting(app, "ZREG_APP", ""),
+        advertise_host=advertise_host,
+    )
+    LABEL.check("app", settings.app)
+    return settings
+
+
+def checked_name(data_id: str, instance_id: str, group: str) -> DataInfoId:
+    """Return the id of a datum; `UsageError` for one that cannot be used."""
+    try:
+        return _name(data_id, instance_id=instance_id, group=group)
+    except TypeError:
+        raise UsageError(
+            f"data id {data_id!r:.80}, instance id {instance_id!r:.80} and group {group!r:.80} "
+            "must all be text"
+        ) from None
+
+
+def _setting(given: str | None, variable: str, default: str) -> str:
+    if given is None:
+        return os.environ.get(variable, default)
+    if not isinstance(given, str):
+        raise UsageError(f"{given!r:.80}, in place of {variable}, cannot be used: give text")
+    return given

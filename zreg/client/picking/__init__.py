@@ -1,1 +1,0 @@
-"""Picking an instance for each call: the `Balancer` behind a lock and a clock."""

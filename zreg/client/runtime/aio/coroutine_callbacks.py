@@ -1,0 +1,120 @@
+"""Run callbacks on the event loop of the program: functions at once, coroutines one at a time."""
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+
+from zreg.client.runtime.callbacks.inline_callbacks import InlineCallbacks
+from zreg.reactor.log_lines import LOG_AT_ONCE
+
+
+class CoroutineCallbacks:
+    """The tasks of one client in which coroutine callbacks run."""
+
+    def __init__(self) -> None:
+        # A loop keeps its tasks weakly.
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.is_closed = False
+
+    def start(self, coroutine: Coroutine[object, object, None]) -> None:
+        """Run a coroutine in a task of its own."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Begin no callback any more; those that run go on."""
+        self.is_closed = True
+
+    async def wait_ended(self) -> None:
+        """Wait until no callback runs, except the one that calls this."""
+        if tasks := self._others():
+            await asyncio.wait(tasks)
+
+    def cancel(self) -> None:
+        """Cancel the callbacks that run, except the one that calls this."""
+        for task in self._others():
+            task.cancel()
+
+    def _others(self) -> list[asyncio.Task[None]]:
+        own = asyncio.current_task()
+        return [task for task in self._tasks if task is not own]
+
+    def __repr__(self) -> str:
+        """Show how many callbacks run."""
+        return f"<CoroutineCallbacks running={len(self._tasks)}>"
+
+
+class LoopCallbackRunner:
+    """Runs one callback of a subscription on the loop, in the context in which it was added.
+
+    Invariants:
+    - A function runs after the event that made it due, before the next event is handled.
+    - While a coroutine runs, the callback is not called again. What comes meanwhile is merged, and
+      one more call gets it.
+    - What a callback raises is logged and costs that call.
+    """
+
+    def __init__(self, functions: InlineCallbacks, coroutines: CoroutineCallbacks) -> None:
+        self._functions = functions
+        self._coroutines = coroutines
+        self._context = contextvars.copy_context()
+        self._is_running = False
+        # What is due while a coroutine runs.
+        self._next: Callable[[], object] | None = None
+
+    def submit(self, job: Callable[[], object]) -> None:
+        """Run the job after the present event, or after the coroutine that runs."""
+        self._functions.submit(partial(self._run, job))
+
+    def retry(self) -> None:
+        """Have the loop run what waits."""
+        self._functions.retry()
+
+    def _run(self, job: Callable[[], object]) -> None:
+        if self._is_running:
+            self._next = job
+            return
+        awaitable = self._begin(job)
+        if awaitable is not None:
+            self._is_running = True
+            self._context.run(self._coroutines.start, self._finish_all(awaitable))
+
+    def _begin(self, job: Callable[[], object]) -> Awaitable[object] | None:
+        """Call the callback; return what it wants to be awaited."""
+        try:
+            result = self._context.run(job)
+        except Exception:  # noqa: BLE001 -- a callback may raise anything
+            _log_failure()
+            return None
+        return result if inspect.isawaitable(result) else None
+
+    async def _finish_all(self, first: Awaitable[object]) -> None:
+        """Await a call, then those that became due meanwhile, one after the other."""
+        awaitable: Awaitable[object] | None = first
+        try:
+            while True:
+                if awaitable is not None:
+                    await _finish(awaitable)
+                job, self._next = self._next, None
+                if job is None or self._coroutines.is_closed:
+                    return
+                # In the context of this task, which is a copy of the callback's.
+                awaitable = self._begin(job)
+        finally:
+            self._is_running = False
+
+
+async def _finish(awaitable: Awaitable[object]) -> None:
+    try:
+        await awaitable
+    except Exception:  # noqa: BLE001 -- a callback may raise anything
+        _log_failure()
+
+
+def _log_failure() -> None:
+    LOG_AT_ONCE.write("zreg.client", logging.ERROR, "client.callback.failed", sys.exc_info())

@@ -1,0 +1,189 @@
+"""One running client whose core runs on the thread of all clients, so that any thread may use it.
+
+Events change the publications and subscriptions under the lock, and wake the threads that wait.
+Callbacks run on the dispatcher's thread, so they may call the API.
+
+No code of the user runs under the lock, nor on the loop's thread, except callbacks that the program
+declares quick (`InlineCallbacks`): it could take seconds, raise anything, or wait for the client
+itself. Log lines are written by `BackgroundLog`, and the reactor looks names up on threads of their
+own.
+"""
+
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from zreg import errors
+from zreg.client.arguments import seconds_to_wait
+from zreg.client.core.commands import Answer, Question
+from zreg.client.runtime import closing
+from zreg.client.runtime.background_log import BACKGROUND_LOG
+from zreg.client.runtime.callbacks.dispatcher import Dispatcher
+from zreg.client.runtime.callbacks.inline_callbacks import InlineCallbacks
+from zreg.client.runtime.events.pending_answers import unanswered
+from zreg.client.runtime.lifecycle import CLOSED, Lifecycle
+from zreg.client.runtime.outgoing_queue import OutgoingQueue
+from zreg.client.runtime.runtime import Runtime, Settings, weak_call
+from zreg.client.runtime.threads.loop_thread import is_loop_thread
+from zreg.client.runtime.threads.thread_runner import ThreadRunner
+
+
+class ThreadRuntime(Runtime):
+    """One running client. Any thread may call the public methods.
+
+    `changed` is a condition of threads: a wait looks again after every event.
+    """
+
+    changed: threading.Condition
+    core_runner: ThreadRunner
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, threading.Condition())
+        self._event_count = 0
+        self.dispatcher = Dispatcher(f"zreg-{self.client_id.hex()[:8]}-callbacks")
+        self.core_runner = ThreadRunner(
+            self.changed,
+            OutgoingQueue(),
+            self._new_node(BACKGROUND_LOG),
+            weak_call(self._end_waits),
+        )
+        self.inline_callbacks = InlineCallbacks(self.core_runner.call_soon)
+        self.lifecycle = Lifecycle(self.core_runner, begin_in_child=weak_call(self._begin_in_child))
+        # Several threads of a forked child may use the client first.
+        self._child_lock = threading.RLock()
+        self.core_runner.start()
+        closing.add(self)
+
+    def request(self, question: Question, timeout_seconds: float) -> Answer:
+        """Return the session's answer; raise `UnavailableError` or `RefusedError` without one."""
+        seconds = seconds_to_wait(timeout_seconds)
+        self.lifecycle.check_open()
+        self.lifecycle.check_may_wait()
+        deadline = math.inf if seconds is None else seconds
+        with self.changed:
+            ask_id = self.begin_question(question, deadline)
+
+            def is_over() -> bool:
+                return self._answers.has_outcome(ask_id) or self.core_runner.is_closed
+
+            try:
+                # The core keeps the deadline; its loop has one second more to tell of it.
+                self.changed.wait_for(is_over, None if seconds is None else seconds + 1)
+            finally:
+                outcome = self._answers.take(ask_id)
+        if outcome is None:
+            self.lifecycle.check_open()
+            raise unanswered(self.connection.why_waiting())
+        if isinstance(outcome, errors.Error):
+            raise outcome
+        return outcome
+
+    def wait(
+        self, condition: Callable[[], bool], timeout_seconds: float, why: Callable[[], str]
+    ) -> None:
+        """Wait until the condition holds; it is evaluated without the lock, after every event.
+
+        Raises `zreg.TimeoutError` with the reason that `why` returns, and `ClosedError`.
+        """
+        seconds = seconds_to_wait(timeout_seconds)
+        self.lifecycle.enter_process()
+        self.lifecycle.check_may_wait()
+
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        while True:
+            # Before the condition looks: what happens from now on is looked at again.
+            count, is_closed = self._event_count, self.core_runner.is_closed
+            if condition():
+                return
+            if is_closed:
+                self.lifecycle.check_open()
+            if not self._wait_for_event(count, deadline):
+                raise errors.TimeoutError(f"{why()} (waited {seconds:g} s)")
+
+    def notify(self, key: bytes | int) -> None:  # noqa: ARG002 -- threads look again at each event
+        """Have all threads that wait look again. Needs the lock."""
+        self._event_count += 1
+        self.changed.notify_all()
+
+    def begin_close(self, why: str = CLOSED) -> None:
+        """Say goodbye; a second call does nothing. A forked child has nothing to close."""
+        super().begin_close(why)
+        self.dispatcher.close()
+
+    def finish_close(self, deadline: float) -> None:
+        """Wait until the goodbye has left, but not beyond the deadline.
+
+        An inline callback does not wait: the goodbye leaves when it has returned.
+        """
+        if self.lifecycle.is_inherited or is_loop_thread():
+            return
+        self.core_runner.join(max(0.0, deadline - time.monotonic()))
+        self.dispatcher.join(max(0.0, deadline - time.monotonic()))
+
+    # --- in a forked child --------------------------------------------------------------------
+
+    def on_forked(self) -> None:
+        """Make all locks anew: a thread of the parent, which is not here, may have held them."""
+        super().on_forked()
+        self.connection.forget()
+        # In place: publications and subscriptions refer to it.
+        self.changed.__init__()  # type: ignore[misc]
+        self._child_lock = threading.RLock()
+        self.dispatcher.on_forked()
+
+    def _begin_in_child(self) -> None:
+        """Begin afresh: a client of its own, with the subscriptions of the parent's.
+
+        Of the publications it has those that were made with `in_children=True`.
+        """
+        with self._child_lock:
+            if not self.lifecycle.is_inherited:
+                return
+            self.client_id = os.urandom(16)
+            self.core_runner.begin_in_child(self._new_node(BACKGROUND_LOG))
+            self.inline_callbacks.forget()
+            with self.changed:
+                self._listeners.begin_in_child(self.core_runner.outgoing)
+                self.state_callbacks.begin_in_child()
+            self.lifecycle.is_inherited = False
+            self.core_runner.start()
+
+    def __del__(self) -> None:
+        """Close a runtime that the program has dropped, without waiting for the goodbye."""
+        lifecycle = getattr(self, "lifecycle", None)
+        if lifecycle is not None and lifecycle.is_running:
+            self.begin_close(closing.DROPPED)
+            closing.warn_dropped(
+                self,
+                ", ".join(self.settings.addresses),
+                is_loop_thread=is_loop_thread(),
+            )
+
+    def _wait_for_event(self, count: int, deadline: float) -> bool:
+        """Wait until more than `count` events have come; return False after the deadline."""
+
+        def is_over() -> bool:
+            return self._event_count != count or self.core_runner.is_closed
+
+        left = None if deadline == math.inf else deadline - time.monotonic()
+        with self.changed:
+            return self.changed.wait_for(is_over, left)
+
+    # --- on the loop's thread ---------------------------------------------------------------
+
+    def _end_waits(self) -> None:
+        """End what relies on the loop, which ends or has failed. Needs the lock."""
+        self._event_count += 1
+        super()._end_waits()
+        self.dispatcher.close()
+
+    def _on_event(self, event: msgspec.Struct) -> None:
+        with self.changed:
+            self._router.on_event(event)
+            self._event_count += 1
+            self.changed.notify_all()
+        self.inline_callbacks.run()
