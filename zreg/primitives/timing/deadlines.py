@@ -27,6 +27,10 @@ class Deadlines(Generic[K]):
         """Return how many keys have a deadline."""
         return len(self._at)
 
+    def __contains__(self, key: K) -> bool:
+        """Return whether a key has a deadline."""
+        return key in self._at
+
     def set(self, key: K, at: float) -> None:
         """Give a key a deadline, in place of the one that it has."""
         self._at[key] = at

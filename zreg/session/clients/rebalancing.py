@@ -26,6 +26,8 @@ _PERIOD_SECONDS: Final = 1.0
 _AGE_SECONDS_MIN: Final = 30.0
 # A client that has not moved so long after it was asked stays.
 _ASKED_SECONDS: Final = 15.0
+# So many sessions fill another one once a second without filling it too much.
+_SENDERS: Final = 8
 # How many clients are looked at for each one to ask, and besides.
 _LOOKS_EACH: Final = 4
 _LOOKS_MIN: Final = 32
@@ -65,6 +67,7 @@ class Rebalancing:
             return []
         # Those on their way still count here, and do not count there yet.
         count = self._table.connected_count - len(self._asked)
+        self._due_at = now + pause_seconds(count, loads)
         wanted = moves_wanted(count, loads, self._percent)
         return self._ask(wanted, self._addresses(loads), now) if wanted else []
 
@@ -83,13 +86,17 @@ class Rebalancing:
             if not addresses or len(effects) == wanted:
                 break
             client = self._table.rotate()
-            peer, age_seconds = client.peer, now - client.since
-            if peer is not None and client.may_be_asked and age_seconds >= _AGE_SECONDS_MIN:
+            peer = client.peer
+            if peer is not None and self._may_be_asked(client, now):
                 address = addresses[self.asked_count % len(addresses)]
                 self.asked_count += 1
                 self._asked.set(client.client_id, now + _ASKED_SECONDS)
                 effects.append(Send(Link.CLIENTS, peer, Move(address)))
         return effects
+
+    def _may_be_asked(self, client: Client, now: float) -> bool:
+        is_undisturbed = client.client_id not in self._asked
+        return client.may_be_asked and is_undisturbed and now - client.since >= _AGE_SECONDS_MIN
 
 
 def moves_wanted(count: int, loads: SessionLoads, percent: int) -> int:
@@ -100,9 +107,24 @@ def moves_wanted(count: int, loads: SessionLoads, percent: int) -> int:
     if not loads.lighter:
         return 0
     mean = loads.client_count / loads.session_count
-    has_too_many = count > _EXCESS_SHARE * mean and count >= mean + _DIFFERENCE_MIN
     fewest = loads.lighter[0].client_count
     has_too_few = fewest * _EXCESS_SHARE < mean and fewest <= mean - _DIFFERENCE_MIN
-    if not (has_too_many or has_too_few):
+    if not (has_too_few or has_too_many(count, mean)):
         return 0
     return min(max(count * percent // 100, 1), max(int(count - mean), 0))
+
+
+def pause_seconds(count: int, loads: SessionLoads) -> float:
+    """Return when a session with so many clients asks again.
+
+    If only another session has too few, all the others send clients there, and hear a moment later
+    how many have come. So the more sessions there are, the less often each of them asks.
+    """
+    if has_too_many(count, loads.client_count / loads.session_count):
+        return _PERIOD_SECONDS
+    return _PERIOD_SECONDS * max(1.0, loads.session_count / _SENDERS)
+
+
+def has_too_many(count: int, mean: float) -> bool:
+    """Return whether a session has many more clients than the mean."""
+    return count > _EXCESS_SHARE * mean and count >= mean + _DIFFERENCE_MIN
