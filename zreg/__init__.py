@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from zreg.client.aio.async_subscription import AsyncSubscription as AsyncSubscription
     from zreg.client.api import Client as Client
     from zreg.client.core.commands import ClientState as ClientState
+    from zreg.client.health.instance_health import HealthState as HealthState
+    from zreg.client.health.instance_health import InstanceHealth as InstanceHealth
+    from zreg.client.health.instance_health import WhenUnhealthy as WhenUnhealthy
     from zreg.client.publication import Publication as Publication
+    from zreg.client.runtime.health.heartbeat import Heartbeat as Heartbeat
     from zreg.client.service import Service as Service
     from zreg.client.subscription import Subscription as Subscription
     from zreg.client.view.endpoint import Endpoint as Endpoint
@@ -42,6 +46,10 @@ _HOMES = {
     "AsyncSubscription": "zreg.client.aio.async_subscription",
     "Client": "zreg.client.api",
     "ClientState": "zreg.client.core.commands",
+    "Heartbeat": "zreg.client.runtime.health.heartbeat",
+    "HealthState": "zreg.client.health.instance_health",
+    "InstanceHealth": "zreg.client.health.instance_health",
+    "WhenUnhealthy": "zreg.client.health.instance_health",
     "Publication": "zreg.client.publication",
     "Service": "zreg.client.service",
     "Subscription": "zreg.client.subscription",

@@ -9,12 +9,16 @@ import atexit
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from zreg.client.arguments import checked_flag, checked_scope
+from zreg.client.arguments import check_health_function, checked_flag, checked_scope
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
+from zreg.client.handles.health_arguments import new_heartbeat, plan_of
+from zreg.client.health.instance_health import WhenUnhealthy
 from zreg.client.publication import Publication
 from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, close_all, running
+from zreg.client.runtime.health.check_call import CheckFunction
+from zreg.client.runtime.health.heartbeat import Heartbeat
 from zreg.client.runtime.subscription_state import Callback
 from zreg.client.runtime.threads.thread_runtime import ThreadRuntime
 from zreg.client.service import Service
@@ -56,19 +60,40 @@ class Client(ClientHandle):
             )
         )
 
-    def publish(
+    def publish(  # noqa: PLR0913 -- one call says all of a publication
         self,
         data_id: str,
         *values: Value,
         group: str = DEFAULT_GROUP,
         instance_id: str = DEFAULT_INSTANCE_ID,
         attributes: Mapping[str, str] | None = None,
+        health: CheckFunction | Heartbeat | None = None,
+        health_interval_seconds: float = 5.0,
+        health_timeout_seconds: float = 2.0,
+        health_failures_max: int = 1,
+        when_unhealthy: WhenUnhealthy = WhenUnhealthy.WITHDRAW,
     ) -> Publication:
-        """Publish values under an id; a second call makes a second publisher."""
+        """Publish values under an id; a second call makes a second publisher.
+
+        With `health` it is published while it is healthy, and not before the first check succeeds.
+        `health` is a function, called on a thread of checks, or what `heartbeat()`
+        returned. It returns None or True for healthy, else False or a text that says why; what it
+        raises is a reason too. It is called at once and then in each interval, never twice at the
+        same time. `when_unhealthy` says whether subscribers still see the unhealthy instance
+        (docs/health.md).
+        """
         runtime = self._runtime
         runtime.lifecycle.check_open()
         name = checked_name(data_id, instance_id, group)
-        publication = Publication(runtime, name, values, attributes)
+        plan = plan_of(
+            health,
+            interval_seconds=health_interval_seconds,
+            timeout_seconds=health_timeout_seconds,
+            failures_max=health_failures_max,
+            when_unhealthy=when_unhealthy,
+            check_function=check_health_function,
+        )
+        publication = Publication(runtime, name, values, attributes, plan)
         with runtime.changed:
             runtime.lifecycle.check_open()
             publication.submit()
@@ -109,6 +134,14 @@ class Client(ClientHandle):
             runtime.lifecycle.check_open()
             subscription.begin()
         return subscription
+
+    def heartbeat(self, timeout_seconds: float = 10.0) -> Heartbeat:
+        """Return a heartbeat for `publish(…, health=heartbeat)`; a loop of the program beats it.
+
+        Without a beat for so many seconds the publications that are tied to it are withdrawn or
+        marked. They come back with the next beat.
+        """
+        return new_heartbeat(timeout_seconds)
 
     def service(
         self,

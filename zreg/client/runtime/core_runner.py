@@ -133,6 +133,10 @@ class CoreRunner:
         if not self.is_closed:
             self._host.call_soon(call, self._context)
 
+    def call_later(self, seconds: float, call: Callable[[], None]) -> "asyncio.TimerHandle":
+        """Have the loop make a call later, which must not raise; on the loop's thread."""
+        return self._host.loop.call_later(seconds, call, context=self._context)
+
     def close(self, why: str) -> None:
         """Have the core say goodbye and end. Needs the lock; not to be repeated."""
         self.call_soon(self._stop)

@@ -25,7 +25,10 @@ from zreg.client.runtime.events.event_router import EventRouter
 from zreg.client.runtime.events.listener import PublicationListener, SubscriptionListener
 from zreg.client.runtime.events.listener_table import ListenerTable
 from zreg.client.runtime.events.pending_answers import PendingAnswers
+from zreg.client.runtime.health.check_call import CheckBeginner
+from zreg.client.runtime.health.health_monitor import HealthMonitor
 from zreg.client.runtime.lifecycle import Lifecycle
+from zreg.client.runtime.publication_state import PublicationState
 from zreg.config import Config
 from zreg.errors import UsageError
 from zreg.reactor.log_lines import LogLines
@@ -57,6 +60,7 @@ class Runtime:
     core_runner: CoreRunner
     lifecycle: Lifecycle
     inline_callbacks: InlineCallbacks
+    health: HealthMonitor
 
     def __init__(self, settings: Settings, changed: Changed) -> None:
         self.settings = settings
@@ -109,6 +113,22 @@ class Runtime:
         self.core_runner.wake()
         self.notify(publisher_id)
 
+    def show(self, state: PublicationState) -> None:
+        """Have the registry hold a publication as subscribers may see it now. Needs the lock."""
+        former = state.publisher_id
+        if state.is_withdrawn:
+            return
+        if state.is_withheld:
+            state.withhold()
+            # It keeps its place under the id with which it returns.
+            self._listeners.remove_publication(former)
+            self._listeners.add_publication(state.publisher_id, state)
+            self.core_runner.outgoing.put_withdrawal(former)
+            self.core_runner.wake()
+        else:
+            state.submit()
+        self.notify(former)
+
     def new_feed_id(self) -> int:
         """Return a number for a subscription that was not used yet."""
         return next(self._numbers)
@@ -155,6 +175,7 @@ class Runtime:
     def on_forked(self) -> None:
         """Note that this is a forked child: threads and sockets stayed with the parent."""
         self.lifecycle.is_forked = True
+        self.health.close()
 
     # --- on the loop's thread ---------------------------------------------------------------
 
@@ -171,10 +192,17 @@ class Runtime:
             log_lines=log_lines,
         )
 
+    def _new_health(self, checks: CheckBeginner, log_lines: LogLines) -> HealthMonitor:
+        """Return what checks the publications, and does not keep this runtime."""
+        return HealthMonitor(
+            self.changed, self.core_runner, checks, weak_call(self.show), log_lines
+        )
+
     def _end_waits(self) -> None:
         """Begin no callback any more, and have all waits end. Needs the lock."""
         self._listeners.on_session_lost(time.monotonic())
         self.inline_callbacks.close()
+        self.health.close()
         self.changed.notify_all()
 
     def _on_event(self, event: msgspec.Struct) -> None:

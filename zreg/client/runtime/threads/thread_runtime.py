@@ -27,6 +27,7 @@ from zreg.client.runtime.events.pending_answers import unanswered
 from zreg.client.runtime.lifecycle import CLOSED, Lifecycle
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.client.runtime.runtime import Runtime, Settings, weak_call
+from zreg.client.runtime.threads.check_threads import CHECK_THREADS
 from zreg.client.runtime.threads.loop_thread import is_loop_thread
 from zreg.client.runtime.threads.thread_runner import ThreadRunner
 
@@ -51,6 +52,7 @@ class ThreadRuntime(Runtime):
             weak_call(self._end_waits),
         )
         self.inline_callbacks = InlineCallbacks(self.core_runner.call_soon)
+        self.health = self._new_health(CHECK_THREADS, BACKGROUND_LOG)
         self.lifecycle = Lifecycle(self.core_runner)
         self.core_runner.start()
         closing.add(self)
