@@ -85,14 +85,16 @@ class Client(ClientHandle):
         runtime = self._runtime
         runtime.lifecycle.check_open()
         name = checked_name(data_id, instance_id, group)
-        plan = plan_of(
-            health,
-            interval_seconds=health_interval_seconds,
-            timeout_seconds=health_timeout_seconds,
-            failures_max=health_failures_max,
-            when_unhealthy=when_unhealthy,
-            check_function=check_health_function,
-        )
+        plan = None
+        if health is not None:
+            plan = plan_of(
+                health,
+                interval_seconds=health_interval_seconds,
+                timeout_seconds=health_timeout_seconds,
+                failures_max=health_failures_max,
+                when_unhealthy=when_unhealthy,
+                check_function=check_health_function,
+            )
         publication = Publication(runtime, name, values, attributes, plan)
         with runtime.changed:
             runtime.lifecycle.check_open()

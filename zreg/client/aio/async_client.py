@@ -82,14 +82,16 @@ class AsyncClient(ClientHandle):
         runtime = self._runtime
         runtime.lifecycle.check_open()
         name = checked_name(data_id, instance_id, group)
-        plan = plan_of(
-            health,
-            interval_seconds=health_interval_seconds,
-            timeout_seconds=health_timeout_seconds,
-            failures_max=health_failures_max,
-            when_unhealthy=when_unhealthy,
-            check_function=check_loop_health_function,
-        )
+        plan = None
+        if health is not None:
+            plan = plan_of(
+                health,
+                interval_seconds=health_interval_seconds,
+                timeout_seconds=health_timeout_seconds,
+                failures_max=health_failures_max,
+                when_unhealthy=when_unhealthy,
+                check_function=check_loop_health_function,
+            )
         publication = AsyncPublication(runtime, name, values, attributes, plan)
         publication.submit()
         return publication

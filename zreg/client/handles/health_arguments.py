@@ -18,10 +18,8 @@ def plan_of(
     failures_max: object,
     when_unhealthy: object,
     check_function: Callable[[object], None],
-) -> HealthPlan | None:
-    """Return how a publication is checked; None if it is not. `UsageError` for what cannot be."""
-    if source is None:
-        return None
+) -> HealthPlan:
+    """Return how a publication is checked; `UsageError` for what cannot be."""
     interval = checked_seconds(interval_seconds, "health_interval_seconds")
     timeout = checked_seconds(timeout_seconds, "health_timeout_seconds")
     if timeout > interval:

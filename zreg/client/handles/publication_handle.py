@@ -16,7 +16,7 @@ from zreg.model import DataInfoId
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from zreg.client.view.updated import EndpointFields
+    from zreg.client.view.updated import EndpointChanges
 
 
 class PublicationHandle:
@@ -102,7 +102,7 @@ class PublicationHandle:
         self,
         *,
         attributes: Mapping[str, str] | None = None,
-        **fields: "Unpack[EndpointFields]",
+        **fields: "Unpack[EndpointChanges]",
     ) -> None:
         """Change fields of the endpoints that are published, and keep all else.
 

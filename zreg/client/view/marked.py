@@ -44,5 +44,6 @@ def _without_weight(value: Value) -> Value:
         return msgspec.structs.replace(value, weight=0)
     if isinstance(value, bytes) or not _is_endpoint(value):
         return value
-    # Of several weights in a text the last one counts.
-    return f"{value}{'&' if '?' in value else '?'}weight=0"
+    address, _, query = value.partition("?")
+    others = [part for part in query.split("&") if part and not part.startswith("weight=")]
+    return f"{address}?{'&'.join([*others, 'weight=0'])}"

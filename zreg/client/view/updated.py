@@ -11,7 +11,7 @@ from zreg.client.view.values import Payload
 from zreg.errors import UsageError
 
 
-class EndpointFields(TypedDict, total=False):
+class EndpointChanges(TypedDict, total=False):
     """The fields of an endpoint that a publication may change. Tests hold them to `Endpoint`."""
 
     host: str | None
