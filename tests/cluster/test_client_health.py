@@ -244,3 +244,14 @@ def test_a_forked_child_begins_no_check_and_may_beat(session: FakeSession) -> No
     (line,) = done.stderr.splitlines()
     assert line.endswith("then=withdraw reason='no heartbeat for 0.1 s'")
     assert done.stdout == "[] no heartbeat for 0.1 s\n"
+
+
+def test_the_threads_of_checks_end_with_the_last_client_that_has_checks(
+    session: FakeSession,
+) -> None:
+    with zreg.Client(session.url, config=CONFIG) as client:
+        with zreg.Client(session.url, config=CONFIG) as other:
+            client.publish("pay", "a", health=lambda: None).wait_registered(5)
+            other.publish("pay", "a", health=lambda: None).wait_registered(5)
+        assert check_threads()
+    wait_until(lambda: not check_threads())

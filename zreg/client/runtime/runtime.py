@@ -175,7 +175,7 @@ class Runtime:
     def on_forked(self) -> None:
         """Note that this is a forked child: threads and sockets stayed with the parent."""
         self.lifecycle.is_forked = True
-        self.health.close()
+        self.health.on_forked()
 
     # --- on the loop's thread ---------------------------------------------------------------
 

@@ -20,6 +20,12 @@ class LoopChecks:
         self._tasks = tasks
         self._running: dict[CheckCall, asyncio.Task[None]] = {}
 
+    def add_user(self) -> None:
+        """Do nothing: it belongs to one client."""
+
+    def remove_user(self) -> None:
+        """Do nothing: `cancel` ends what runs."""
+
     def begin(self, call: CheckCall) -> None:
         """Make the call; await in a task what it returns."""
         if not call.begin():

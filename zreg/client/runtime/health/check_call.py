@@ -46,6 +46,14 @@ class CheckCall(Protocol):
 class CheckBeginner(Protocol):
     """Makes the calls of checks. The loop's thread calls it, without the runtime's lock."""
 
+    def add_user(self) -> None:
+        """Be ready for the checks of one more client."""
+        ...
+
+    def remove_user(self) -> None:
+        """Let go of a client that is closed."""
+        ...
+
     def begin(self, call: CheckCall) -> None:
         """Make the call, now or soon."""
         ...

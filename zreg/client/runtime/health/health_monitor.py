@@ -64,12 +64,17 @@ class HealthMonitor:
         self._awake: deque[Watch] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._is_called = False
+        # Whether a check was ever asked for.
+        self._has_checks = False
         self.is_closed = False
         self._self = weakref.ref(self)
 
     def watch(self, publication: PublicationState, plan: HealthPlan) -> None:
         """Check a publication from now on. Needs the lock."""
         publication.watch = watch = Watch(publication, plan, self._self)
+        if not self._has_checks:
+            self._has_checks = True
+            self._checks.add_user()
         self._set_deadline(watch)
         self._call_soon()
 
@@ -87,7 +92,13 @@ class HealthMonitor:
             self._call_soon()
 
     def close(self) -> None:
-        """Begin no check any more."""
+        """Begin no check any more; a second call does nothing. Needs the lock."""
+        if self._has_checks and not self.is_closed:
+            self._checks.remove_user()
+        self.is_closed = True
+
+    def on_forked(self) -> None:
+        """Begin no check in a forked child: all threads stayed with the parent, and their locks."""
         self.is_closed = True
 
     def end(self, watch: Watch, outcome: Outcome | None) -> None:

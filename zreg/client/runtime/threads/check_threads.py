@@ -9,8 +9,7 @@ from typing import Final
 from zreg.client.runtime.health.check_call import CheckCall, outcome_of_call
 
 CHECK_THREADS_MAX: Final = 8
-# A thread without work ends after this time. Checks come more often, and may keep something of
-# their own for their thread.
+# A thread without work ends after this time, or with the last client that has checks.
 _IDLE_SECONDS: Final = 60.0
 
 
@@ -20,8 +19,8 @@ class CheckThreads:
     Invariants:
     - A call that comes while no thread is idle starts one more, up to the maximum. Beyond, calls
       wait for a thread: so as many checks may hang without harm to the others, less one.
-    - A process without checks has none of these threads. They are daemons: a check that hangs holds
-      up neither the end of a client nor that of the process.
+    - A process without clients that have checks has none of these threads. They are daemons: a
+      check that hangs holds up neither the end of a client nor that of the process.
     """
 
     def __init__(self) -> None:
@@ -31,6 +30,20 @@ class CheckThreads:
         self._thread_count = 0
         # How many threads make a call now.
         self._busy_count = 0
+        # How many clients have checks.
+        self._user_count = 0
+
+    def add_user(self) -> None:
+        """Keep threads for one more client."""
+        with self._ready:
+            self._user_count += 1
+
+    def remove_user(self) -> None:
+        """Let go of a client that is closed; the last one ends the threads that are idle."""
+        with self._ready:
+            self._user_count -= 1
+            if not self._user_count:
+                self._ready.notify_all()
 
     def begin(self, call: CheckCall) -> None:
         """Have a thread make the call."""
@@ -71,7 +84,8 @@ class CheckThreads:
     def _next_call(self) -> CheckCall | None:
         with self._ready:
             while not self._calls:
-                if not self._ready.wait(_IDLE_SECONDS) and not self._calls:
+                is_over = not (self._user_count and self._ready.wait(_IDLE_SECONDS))
+                if is_over and not self._calls:
                     self._thread_count -= 1
                     return None
             self._busy_count += 1
