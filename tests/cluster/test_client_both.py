@@ -180,6 +180,59 @@ def test_a_closed_subscription_calls_no_callback(client: AnyClient, session: Fak
     assert not sub.view
 
 
+def test_the_status_says_how_the_connection_is(client: AnyClient, session: FakeSession) -> None:
+    client.publish("pay", "a").wait_registered(5)
+    client.subscribe("pay").wait_for(1, timeout_seconds=5)
+
+    status = client.status
+    assert (status.state, status.session) == (
+        zreg.ClientState.CONNECTED,
+        session.address.removeprefix("tcp://"),
+    )
+    assert status.round_trip_seconds is not None
+    assert 0 < status.round_trip_seconds < 5
+    assert 0 <= status.heard_seconds < 5
+    assert (status.publications, status.subscriptions) == (1, 1)
+    assert status.why.startswith("connected to the session at")
+    session.stop()
+    wait_until(lambda: client.state is zreg.ClientState.SUSPENDED)
+    assert client.status.round_trip_seconds is None
+    wait_until(lambda: client.state is zreg.ClientState.LOST)
+    assert client.status.why.startswith("no session reached at")
+
+
+def test_callbacks_are_told_the_state_of_the_connection(
+    client: AnyClient, session: FakeSession
+) -> None:
+    client.wait_connected(5)
+    changes: list[zreg.StateChange] = []
+
+    assert client.on_state(changes.append) is not None
+    session.stop()
+
+    wait_until(lambda: changes and changes[-1].new is zreg.ClientState.LOST)
+    assert changes[0].old is zreg.ClientState.CONNECTED
+    assert changes[-1].old is (
+        zreg.ClientState.SUSPENDED if len(changes) == 2 else zreg.ClientState.CONNECTED
+    )
+    with pytest.raises(zreg.UsageError, match=r"such as `def changed\(change: zreg\.StateChange"):
+        client.on_state(lambda: None)
+
+
+def test_a_client_that_reaches_no_session_says_so_in_the_log(
+    new_client: NewClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with new_client("zreg://127.0.0.1:1", config=CONFIG) as client:
+        wait_until(
+            lambda: any("client.session.unreachable" in each for each in caplog.messages),
+            timeout_seconds=10,
+        )
+        assert client.state is zreg.ClientState.CONNECTING
+    (line,) = (each for each in caplog.messages if "client.session.unreachable" in each)
+    assert "127.0.0.1:1: refused" in line
+    assert "check host and port" in line
+
+
 # --- faults ----------------------------------------------------------------------------------
 
 

@@ -25,8 +25,8 @@ AWAITED = {
 }
 # The subscription and the service of a program end at once; only the client says goodbye.
 AWAITED_OF_CLIENT = {*AWAITED, "close"}
-# Only a client with threads has a thread to keep callbacks off.
-ONLY_THREADS = {("subscribe", "inline")}
+# Only a client with threads has a thread to keep callbacks off, and begins afresh in children.
+ONLY_THREADS = {("subscribe", "inline"), ("publish", "in_children")}
 
 
 def public_names(kind: type) -> set[str]:

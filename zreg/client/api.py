@@ -7,16 +7,23 @@ methods called `wait_…` wait.
 
 import atexit
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from zreg.client.arguments import check_health_function, checked_flag, checked_scope
+from zreg.client.arguments import (
+    check_callback,
+    check_health_function,
+    checked_flag,
+    checked_scope,
+)
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
 from zreg.client.handles.health_arguments import new_heartbeat, plan_of
 from zreg.client.health.instance_health import WhenUnhealthy
 from zreg.client.publication import Publication
 from zreg.client.runtime.background_log import BACKGROUND_LOG
+from zreg.client.runtime.callbacks.dispatcher import refusing_coroutines
 from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, close_all, running
+from zreg.client.runtime.events.state_callbacks import StateCallback
 from zreg.client.runtime.health.check_call import CheckFunction
 from zreg.client.runtime.health.heartbeat import Heartbeat
 from zreg.client.runtime.subscription_state import Callback
@@ -30,6 +37,8 @@ from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
+
+S = TypeVar("S", bound=StateCallback)
 
 
 class Client(ClientHandle):
@@ -72,6 +81,7 @@ class Client(ClientHandle):
         health_timeout_seconds: float = 2.0,
         health_failures_max: int = 1,
         when_unhealthy: WhenUnhealthy = WhenUnhealthy.WITHDRAW,
+        in_children: bool = False,
     ) -> Publication:
         """Publish values under an id; a second call makes a second publisher.
 
@@ -81,6 +91,9 @@ class Client(ClientHandle):
         raises is a reason too. It is called at once and then in each interval, never twice at the
         same time. `when_unhealthy` says whether subscribers still see the unhealthy instance
         (docs/health.md).
+
+        A forked child of this process does not publish it, unless `in_children=True`: then each
+        child publishes it too, once it has used the client.
         """
         runtime = self._runtime
         runtime.lifecycle.check_open()
@@ -95,7 +108,10 @@ class Client(ClientHandle):
                 when_unhealthy=when_unhealthy,
                 check_function=check_health_function,
             )
-        publication = Publication(runtime, name, values, attributes, plan)
+        in_children = checked_flag(in_children, "in_children")
+        publication = Publication(
+            runtime, name, values, attributes, health=plan, in_children=in_children
+        )
         with runtime.changed:
             runtime.lifecycle.check_open()
             publication.submit()
@@ -155,6 +171,19 @@ class Client(ClientHandle):
     ) -> Service:
         """Follow the instances of a service, to pick one for each call."""
         return Service(self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id))
+
+    def on_state(self, callback: S) -> S:
+        """Call the function at each change of the state, with a `StateChange`; return it.
+
+        It runs on the thread of callbacks; a slow one gets the newest state. It is not called when
+        the client is closed, which your program does itself.
+        """
+        check_callback(callback, "StateChange")
+        runtime = self._runtime
+        runtime.lifecycle.check_open()
+        with runtime.changed:
+            runtime.state_callbacks.add(refusing_coroutines(callback), runtime.dispatcher)
+        return callback
 
     def wait_connected(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until a session has welcomed this client."""

@@ -68,9 +68,9 @@ def checked_flag(flag: object, name: str) -> bool:
     return flag
 
 
-def check_callback(callback: object) -> None:
+def check_callback(callback: object, change: str = "ViewChange") -> None:
     """Raise `UsageError` for a callback that could not be called with a change."""
-    _check_takes_change(callback)
+    _check_takes_change(callback, change)
     kind = _kind_that_only_begins(callback) or _kind_that_only_begins(_call_of(callback))
     if kind:
         raise UsageError(
@@ -80,9 +80,9 @@ def check_callback(callback: object) -> None:
         )
 
 
-def check_loop_callback(callback: object) -> None:
+def check_loop_callback(callback: object, change: str = "ViewChange") -> None:
     """Raise `UsageError` for a callback that an event loop could not run with a change."""
-    _check_takes_change(callback)
+    _check_takes_change(callback, change)
     if _is_generator(callback) or _is_generator(_call_of(callback)):
         raise UsageError(
             f"callback {callback!r:.80} is a generator function, and nothing would run it: give a "
@@ -129,7 +129,7 @@ def _check_takes_nothing(function: object) -> None:
         ) from None
 
 
-def _check_takes_change(callback: object) -> None:
+def _check_takes_change(callback: object, change: str) -> None:
     """Raise `UsageError` unless the callback can be called with one argument."""
     if not callable(callback):
         raise UsageError(
@@ -145,7 +145,7 @@ def _check_takes_change(callback: object) -> None:
     except TypeError as error:
         raise UsageError(
             f"callback {callback!r:.80} cannot be called with one argument, the change ({error}): "
-            "give a function such as `def changed(change: zreg.ViewChange) -> None`"
+            f"give a function such as `def changed(change: zreg.{change}) -> None`"
         ) from None
 
 

@@ -72,6 +72,7 @@ class Publication(PublicationHandle):
 
     def wait_registered(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until its data node holds it; raise the refusal if the registry refuses it."""
+        self._runtime.lifecycle.enter_process()
         state = self._state
         if state.is_registered:
             seconds_to_wait(timeout_seconds)
@@ -93,7 +94,7 @@ class Publication(PublicationHandle):
             if not drain.is_under_way:
                 raise
         finally:
-            if drain.is_under_way and self._runtime.lifecycle.is_usable:
+            if drain.is_under_way and self._runtime.lifecycle.is_running:
                 self.unpublish()
             drain.end()
 
@@ -116,5 +117,5 @@ class Publication(PublicationHandle):
         traceback: "TracebackType | None",
     ) -> None:
         """Unpublish; a closed client, or a forked child, has nothing to withdraw."""
-        if self._runtime.lifecycle.is_usable:
+        if self._runtime.lifecycle.is_running:
             self.unpublish()

@@ -1,16 +1,13 @@
 """What `Client.subscribe` returns: a view that follows a datum, and the callbacks to tell."""
 
-import functools
-import inspect
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from zreg.client.arguments import check_callback, checked_count
 from zreg.client.handles.subscription_handle import C, SubscriptionHandle
+from zreg.client.runtime.callbacks.dispatcher import refusing_coroutines
 from zreg.client.runtime.callbacks.inline_callbacks import InlineRunner
-from zreg.client.runtime.subscription_state import Callback
 from zreg.client.view.view_change import PendingChange, ViewChange
-from zreg.errors import UsageError
 from zreg.model import DataInfoId, Scope
 
 if TYPE_CHECKING:
@@ -80,15 +77,13 @@ class Subscription(SubscriptionHandle):
                     yield change
             self._runtime.lifecycle.check_not_failed()
         finally:
-            # In a forked child the parent's thread may have held the lock for ever.
-            if not self._runtime.lifecycle.is_forked:
-                self._state.remove_iterator(pending)
+            self._state.remove_iterator(pending)
 
     def __call__(self, callback: C) -> C:
         """Call the function with the view once it is known, then with each change."""
         check_callback(callback)
         self._runtime.lifecycle.check_open()
-        self._state.add_callback(functools.partial(_call, callback), self._runner)
+        self._state.add_callback(refusing_coroutines(callback), self._runner)
         return callback
 
     def __enter__(self) -> "Self":
@@ -102,30 +97,17 @@ class Subscription(SubscriptionHandle):
         traceback: "TracebackType | None",
     ) -> None:
         """Close; in a forked child there is nothing to close."""
-        if self._runtime.lifecycle.is_usable:
+        if self._runtime.lifecycle.is_running:
             self.close()
 
     def _wait_ready(self, pending: PendingChange) -> bool:
         """Wait for a change; return False when none can come any more."""
         lifecycle = self._runtime.lifecycle
+        lifecycle.enter_process()
         lifecycle.check_may_wait()
-        if lifecycle.is_forked:
-            return False
         with self._runtime.changed:
             while not pending.is_ready:
                 if self._state.is_closed or not self._runtime.lifecycle.is_usable:
                     return False
                 self._runtime.changed.wait()
         return not self._state.is_closed
-
-
-def _call(callback: Callback, change: ViewChange) -> None:
-    """Call a callback; one that returns a coroutine has done nothing, and no code would run it."""
-    result = callback(change)
-    if inspect.iscoroutine(result):
-        result.close()
-        raise UsageError(
-            f"callback {callback!r:.80} returned a coroutine, and nothing would run it: use "
-            "zreg.AsyncClient, whose callbacks may be coroutines, or pass the change on to a loop, "
-            "for example with asyncio.run_coroutine_threadsafe"
-        )

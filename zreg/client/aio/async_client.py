@@ -6,17 +6,23 @@ and the methods called `wait_…` wait, and are awaited.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from zreg.client.aio.async_publication import AsyncPublication
 from zreg.client.aio.async_service import AsyncService
 from zreg.client.aio.async_subscription import AsyncSubscription
-from zreg.client.arguments import check_loop_health_function, checked_scope
+from zreg.client.arguments import (
+    check_loop_callback,
+    check_loop_health_function,
+    checked_scope,
+)
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
 from zreg.client.handles.health_arguments import new_heartbeat, plan_of
 from zreg.client.health.instance_health import WhenUnhealthy
+from zreg.client.runtime.aio.coroutine_callbacks import LoopCallbackRunner
 from zreg.client.runtime.aio.loop_runtime import LoopRuntime
+from zreg.client.runtime.events.state_callbacks import StateCallback
 from zreg.client.runtime.health.check_call import LoopCheckFunction
 from zreg.client.runtime.health.heartbeat import Heartbeat
 from zreg.client.runtime.subscription_state import Callback
@@ -27,6 +33,8 @@ from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
+
+S = TypeVar("S", bound=StateCallback)
 
 
 class AsyncClient(ClientHandle):
@@ -92,7 +100,7 @@ class AsyncClient(ClientHandle):
                 when_unhealthy=when_unhealthy,
                 check_function=check_loop_health_function,
             )
-        publication = AsyncPublication(runtime, name, values, attributes, plan)
+        publication = AsyncPublication(runtime, name, values, attributes, health=plan)
         publication.submit()
         return publication
 
@@ -140,6 +148,19 @@ class AsyncClient(ClientHandle):
         return AsyncService(
             self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id)
         )
+
+    def on_state(self, callback: S) -> S:
+        """Call the function at each change of the state, with a `StateChange`; return it.
+
+        It may be a coroutine function; while it runs, changes merge into one. It is not called when
+        the client is closed, which your program does itself.
+        """
+        check_loop_callback(callback, "StateChange")
+        runtime = self._runtime
+        runtime.lifecycle.check_open()
+        runner = LoopCallbackRunner(runtime.inline_callbacks, runtime.coroutine_callbacks)
+        runtime.state_callbacks.add(callback, runner)
+        return callback
 
     async def wait_connected(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until a session has welcomed this client."""

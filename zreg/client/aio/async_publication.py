@@ -95,7 +95,7 @@ class AsyncPublication(PublicationHandle):
             if not drain.is_under_way:
                 raise
         finally:
-            if drain.is_under_way and self._runtime.lifecycle.is_usable:
+            if drain.is_under_way and self._runtime.lifecycle.is_running:
                 self.unpublish()
             drain.end()
 
@@ -118,5 +118,5 @@ class AsyncPublication(PublicationHandle):
         traceback: "TracebackType | None",
     ) -> None:
         """Unpublish; a closed client, or a forked child, has nothing to withdraw."""
-        if self._runtime.lifecycle.is_usable:
+        if self._runtime.lifecycle.is_running:
             self.unpublish()

@@ -81,7 +81,7 @@ class AsyncSubscription(SubscriptionHandle):
         traceback: "TracebackType | None",
     ) -> None:
         """Close; in a forked child there is nothing to close."""
-        if self._runtime.lifecycle.is_usable:
+        if self._runtime.lifecycle.is_running:
             self.close()
 
 

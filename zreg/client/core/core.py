@@ -95,6 +95,16 @@ class ClientCore:
         return self._connection.state
 
     @property
+    def heard_at(self) -> float:
+        """When the last record of the present session came; 0.0 before one did."""
+        return self._conversation.heard_at
+
+    @property
+    def round_trip_seconds(self) -> float:
+        """How long the last Hello or Ping took to be answered; 0.0 before one was."""
+        return self._conversation.round_trip_seconds
+
+    @property
     def epoch(self) -> int:
         """Return 0: a client follows no membership."""
         return 0
@@ -115,7 +125,7 @@ class ClientCore:
 
     def start(self, now: float) -> Sequence[Effect]:
         """Dial the first session."""
-        return self._connection.dial(now)
+        return self._connection.start(now)
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
@@ -230,6 +240,8 @@ class ClientCore:
             case Ping():
                 return [self._conversation.send(Pong(), now)]
             case Pong():
+                conversation = self._conversation
+                conversation.round_trip_seconds = now - conversation.pinged_at
                 # The session reads again after messages to it were dropped: replay.
                 return connection.greet(now) if self._conversation.has_dropped else ()
             case Bye():

@@ -49,8 +49,8 @@ class PublicationDrain:
         runtime, state = self._runtime, self._state
         if not self.is_under_way:
             return
-        if not runtime.lifecycle.is_usable:
-            # A forked child might never get the lock.
+        if not runtime.lifecycle.is_running:
+            # Closed, or a forked child that has not used it: nothing is published.
             state.drains -= {self}
             return
         with runtime.changed:

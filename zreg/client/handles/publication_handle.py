@@ -30,7 +30,9 @@ class PublicationHandle:
         data_info_id: DataInfoId,
         values: Sequence[Value],
         attributes: Mapping[str, str] | None,
+        *,
         health: HealthPlan | None = None,
+        in_children: bool = False,
     ) -> None:
         self._runtime = runtime
         self._health_plan = health
@@ -39,7 +41,11 @@ class PublicationHandle:
             check_room(payload, health.rules.when_unhealthy)
         # The runtime refers to the state only, so that it does not keep itself.
         self._state = PublicationState(
-            runtime.core_runner, runtime.connection, data_info_id, payload
+            runtime.core_runner,
+            runtime.connection,
+            data_info_id,
+            payload,
+            in_children=in_children,
         )
 
     @property
@@ -142,11 +148,17 @@ class PublicationHandle:
         state = "registered" if self._state.is_registered else "pending"
         state = self._state.health.state.value if self._state.is_withheld else state
         state = "withdrawn" if self._state.is_withdrawn else state
+        state = "of the parent process" if self._state.is_left_to_parent else state
         state = self._runtime.lifecycle.why_closed() or state
         return f"<Publication {self.data_info_id} {self.publisher_id.hex()[:8]} {state}>"
 
     def _is_settled(self) -> bool:
         state = self._state
+        if state.is_left_to_parent:
+            raise UsageError(
+                "this publication is the parent's of this forked process: republish it to publish "
+                "it here as well, or publish with in_children=True"
+            )
         if state.is_withdrawn:
             raise UsageError("this publication was unpublished: republish it to wait for it")
         if state.refusal is not None and state.refusal.is_final:

@@ -22,7 +22,7 @@ class SubscriptionHandle:
         self.feed_id = runtime.new_feed_id()
         self._runtime = runtime
         # The runtime refers to the state only, so that it does not keep itself.
-        self._state = SubscriptionState(runtime.changed)
+        self._state = SubscriptionState(runtime.changed, data_info_id, scope)
 
     def begin(self) -> None:
         """Subscribe. Needs the runtime's lock."""
@@ -32,7 +32,7 @@ class SubscriptionHandle:
     @property
     def view(self) -> View:
         """What is known now; empty and not `is_known` until the first answer."""
-        self._runtime.lifecycle.check_not_forked()
+        self._runtime.lifecycle.enter_process()
         return self._state.view
 
     def __call__(self, callback: C) -> C:
@@ -41,7 +41,7 @@ class SubscriptionHandle:
 
     def close(self) -> None:
         """End the subscription: no callback begins after this; a second call does nothing."""
-        self._runtime.lifecycle.check_not_forked()
+        self._runtime.lifecycle.enter_process()
         self._runtime.lifecycle.check_thread()
         with self._runtime.changed:
             if not self._state.is_closed:

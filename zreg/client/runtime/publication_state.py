@@ -61,12 +61,14 @@ class PublicationState:
     __slots__ = (
         "_connection",
         "_host",
+        "_in_children",
         "_is_id_used_up",
         "_lacks_host",
         "_sender",
         "copies",
         "data_info_id",
         "drains",
+        "is_left_to_parent",
         "is_registered",
         "is_withdrawn",
         "payload",
@@ -81,7 +83,12 @@ class PublicationState:
         connection: ConnectionStatus,
         data_info_id: DataInfoId,
         payload: Payload,
+        *,
+        in_children: bool = False,
     ) -> None:
+        self._in_children = in_children
+        # Whether this is a forked child, and the parent still publishes it.
+        self.is_left_to_parent = False
         self._sender = sender
         self._connection = connection
         self.data_info_id = data_info_id
@@ -171,7 +178,18 @@ class PublicationState:
     def begin_again(self, publisher_id: bytes) -> None:
         """Undo the withdrawal."""
         self.publisher_id = publisher_id
-        self._is_id_used_up = self.is_withdrawn = False
+        self._is_id_used_up = self.is_withdrawn = self.is_left_to_parent = False
+
+    def begin_in_child(self) -> bytes | None:
+        """Publish again in a forked child and return the new id; None if the parent keeps it."""
+        self.is_registered, self.copies = False, 0
+        if not self._in_children:
+            # The parent's publisher id is the parent's.
+            self.is_withdrawn = self.is_left_to_parent = self._is_id_used_up = True
+            return None
+        self.begin_again(os.urandom(16))
+        self.submit()
+        return self.publisher_id
 
     def on_host_found(self, host: str) -> None:
         """Publish again if the host differs from the last one."""

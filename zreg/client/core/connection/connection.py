@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
 from zreg.client.core.connection.addresses import SessionAddresses
 from zreg.client.core.connection.known_cluster import KnownCluster
+from zreg.client.core.connection.outage import Outage
 from zreg.client.core.conversation import Conversation
 from zreg.config import Config
 from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer
@@ -41,6 +42,7 @@ class Step(enum.Enum):
 
     WELCOMED = enum.auto()
     LOST = enum.auto()
+    EXPIRED = enum.auto()  # a whole lease has passed since the session was lost
     STOPPED = enum.auto()
 
 
@@ -59,6 +61,12 @@ TRANSITIONS: Final[Mapping[ClientState, Mapping[Step, ClientState]]] = {
     ClientState.SUSPENDED: {
         Step.WELCOMED: ClientState.CONNECTED,
         Step.LOST: ClientState.SUSPENDED,
+        Step.EXPIRED: ClientState.LOST,
+        Step.STOPPED: ClientState.CLOSED,
+    },
+    ClientState.LOST: {
+        Step.WELCOMED: ClientState.CONNECTED,
+        Step.LOST: ClientState.LOST,
         Step.STOPPED: ClientState.CLOSED,
     },
     ClientState.CLOSED: {},
@@ -107,6 +115,12 @@ class SessionConnection:
         # This machine's end of the present connection.
         self._local_host = ""
         self._cluster = KnownCluster()
+        self._outage = Outage(addresses)
+        # When a lost session's lease has passed; infinite in all states but SUSPENDED.
+        self._expires_at = math.inf
+        # Why the last session was lost, or the last attempt failed.
+        self._detail = ""
+        self._greeted_at = 0.0
         # When to leave the present session, as meta has not admitted it; infinite if it has.
         self._leave_at = math.inf
         self._dial_seconds = _DIAL_SECONDS_MIN
@@ -126,6 +140,11 @@ class SessionConnection:
         }
 
     # --- making it --------------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Effect]:
+        """Connect for the first time."""
+        self._outage.begin(now)
+        return self.dial(now)
 
     def dial(self, now: float) -> list[Effect]:
         """Connect to the next address."""
@@ -151,6 +170,7 @@ class SessionConnection:
         self.phase = Phase.GREETING
         self._conversation.is_open = False
         self._due_at = now + self._config.lease_seconds
+        self._greeted_at = now
         reached = Emit(SessionReached(self.address, self._local_host))
         return [reached, self._conversation.send(self._hello, now)]
 
@@ -178,8 +198,11 @@ class SessionConnection:
         if welcome.session == NO_INCARNATION and len(self._addresses) > 1:
             self._leave_at = now + _UNADMITTED_SECONDS_MAX
         self._conversation.open()
+        self._conversation.round_trip_seconds = now - self._greeted_at
+        self._expires_at = math.inf
         session = str(welcome.session)
         return [
+            *self._outage.end(now),
             self.log(INFO, "reached", session=session),
             *self._cluster.take(welcome, self.address),
             self._move_state(Step.WELCOMED, f"welcomed by {session}"),
@@ -205,11 +228,23 @@ class SessionConnection:
     def tick(self, now: float) -> list[Effect]:
         """Dial when the pause has ended; give up what took too long, or does not serve."""
         if self.phase is Phase.OPEN:
-            if self._leases.expired(now):
-                return self.leave("the session was silent for a whole lease", now)
-            if now >= self._leave_at:
-                return self.leave("meta has not admitted the session for long: trying others", now)
-            return []
+            # Nearly always.
+            if now < self._leave_at and not self._leases.expired(now):
+                return []
+            return self._leave_what_does_not_serve(now)
+        effects: list[Effect] = [*self._outage.warn_if_due(now)]
+        if now >= self._expires_at:
+            self._expires_at = math.inf
+            effects.append(self._move_state(Step.EXPIRED, self._detail))
+        return effects + self._go_on(now)
+
+    def _leave_what_does_not_serve(self, now: float) -> list[Effect]:
+        if now >= self._leave_at:
+            return self.leave("meta has not admitted the session for long: trying others", now)
+        return self.leave("the session was silent for a whole lease", now)
+
+    def _go_on(self, now: float) -> list[Effect]:
+        """Take the next step towards a session."""
         if now < self._due_at:
             return []
         if self.phase is Phase.PAUSED:
@@ -240,9 +275,12 @@ class SessionConnection:
             case Phase.OPEN:
                 return min(self._leases.next_look_at(), self._ping_due_at(), self._leave_at)
             case Phase.GREETING:
-                return min(self._due_at, self._ping_due_at())
+                return min(self._due_at, self._ping_due_at(), self._outage_due_at())
             case _:
-                return self._due_at
+                return min(self._due_at, self._outage_due_at())
+
+    def _outage_due_at(self) -> float:
+        return min(self._outage.due_at, self._expires_at)
 
     # --- ending it --------------------------------------------------------------------------
 
@@ -265,12 +303,16 @@ class SessionConnection:
         effects: list[Effect] = []
         pause = self._rng.random() * _NEXT_ADDRESS_SECONDS_MAX
         if self.state is ClientState.CONNECTED:
+            self._outage.begin(now)
+            self._expires_at = now + self._leases.lease_seconds
             pause = self._rng.random() * _JITTER_SECONDS_MAX
             self._addresses.try_first(self.address)
             effects.append(self.log(WARNING, "lost", reason=detail))
         elif self._addresses.is_round_over:
             pause = self._backoff.next_seconds()
             self._dial_seconds = min(2 * self._dial_seconds, _DIAL_SECONDS_MAX)
+        self._detail = detail
+        self._outage.note_failure(self.address, detail, now)
         self._conversation.close()
         self.phase = Phase.PAUSED
         self._due_at = now + pause

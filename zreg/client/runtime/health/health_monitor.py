@@ -57,6 +57,12 @@ class HealthMonitor:
         self._checks = checks
         self._show = show
         self._log_lines = log_lines
+        self._self = weakref.ref(self)
+        # It rises in a forked child; what an earlier life began does not end in this one.
+        self._life = 0
+        self._reset()
+
+    def _reset(self) -> None:
         self._deadlines: Deadlines[Watch] = Deadlines()
         # Checks that are to begin when the lock is released.
         self._due: deque[Watch] = deque()
@@ -67,11 +73,10 @@ class HealthMonitor:
         # Whether a check was ever asked for.
         self._has_checks = False
         self.is_closed = False
-        self._self = weakref.ref(self)
 
     def watch(self, publication: PublicationState, plan: HealthPlan) -> None:
         """Check a publication from now on. Needs the lock."""
-        publication.watch = watch = Watch(publication, plan, self._self)
+        publication.watch = watch = Watch(publication, plan, self._self, self._life)
         if not self._has_checks:
             self._has_checks = True
             self._checks.add_user()
@@ -87,6 +92,10 @@ class HealthMonitor:
     def resume(self, publication: PublicationState) -> None:
         """Check a publication again that is published again. Needs the lock."""
         if isinstance(watch := publication.watch, Watch):
+            if watch.life != self._life:
+                # A check of it may run in the parent process, and would never return here.
+                self.watch(publication, watch.plan)
+                return
             watch.course.restart(time.monotonic())
             self._set_deadline(watch)
             self._call_soon()
@@ -101,9 +110,24 @@ class HealthMonitor:
         """Begin no check in a forked child: all threads stayed with the parent, and their locks."""
         self.is_closed = True
 
+    def begin_in_child(self) -> None:
+        """Begin afresh in a forked child, and have its loop called when that has begun.
+
+        `resume` each publication after this, then call `on_loop_begun`. Needs the lock.
+        """
+        self._life += 1
+        # The timer is one of the parent's loop.
+        self._reset()
+        self._is_called = True
+
+    def on_loop_begun(self) -> None:
+        """Have the loop of a forked child begin the checks. Needs the lock."""
+        self._is_called = False
+        self._call_soon()
+
     def end(self, watch: Watch, outcome: Outcome | None) -> None:
         """Take the result of a check, on any thread."""
-        if self.is_closed:
+        if self.is_closed or watch.life != self._life:
             return
         with self._changed:
             before, course = watch.health, watch.course
@@ -149,7 +173,7 @@ class HealthMonitor:
                     self._call_soon()
 
     def _on_awake(self, watch: Watch, now: float) -> None:
-        if not watch.publication.is_withdrawn:
+        if watch.publication.watch is watch and not watch.publication.is_withdrawn:
             watch.course.next_at = now
             self._set_deadline(watch)
 

@@ -41,18 +41,20 @@ class Watch:
     check that hangs does not keep a client that the program has dropped.
     """
 
-    __slots__ = ("__weakref__", "_taker", "context", "course", "function", "publication", "rules")
+    __slots__ = ("__weakref__", "_taker", "context", "course", "life", "plan", "publication")
 
     def __init__(
         self,
         publication: PublicationState,
         plan: HealthPlan,
         taker: Callable[[], CheckTaker | None],
+        life: int,
     ) -> None:
         now = time.monotonic()
         self.publication: Final = publication
-        self.rules: Final = plan.rules
-        self.function: Final = plan.source
+        self.plan: Final = plan
+        # In which life of its client it began: a forked child begins another one.
+        self.life: Final = life
         # A check of an asyncio client runs in the context in which it was given.
         self.context: Final = contextvars.copy_context()
         self._taker: Final = taker
@@ -70,12 +72,18 @@ class Watch:
     @property
     def when_unhealthy(self) -> WhenUnhealthy:
         """What becomes of the publication when it is unhealthy."""
-        return self.rules.when_unhealthy
+        return self.plan.rules.when_unhealthy
+
+    @property
+    def function(self) -> Callable[[], object]:
+        """The check of the program."""
+        return self.plan.source
 
     @property
     def heartbeat(self) -> Heartbeat | None:
         """The heartbeat that tells the health; None if a function does."""
-        return self.function if isinstance(self.function, Heartbeat) else None
+        source = self.plan.source
+        return source if isinstance(source, Heartbeat) else None
 
     def begin(self) -> bool:
         """Note that the check begins now; return False if it is not wanted any more."""
