@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from zreg.client.balancing.policy import Policy as Policy
     from zreg.client.client_status import Status as Status
     from zreg.client.core.commands import ClientState as ClientState
+    from zreg.client.health.instance_health import HealthState as HealthState
+    from zreg.client.health.instance_health import InstanceHealth as InstanceHealth
+    from zreg.client.health.instance_health import WhenUnhealthy as WhenUnhealthy
     from zreg.client.publication import Publication as Publication
     from zreg.client.runtime.events.state_callbacks import StateChange as StateChange
+    from zreg.client.runtime.health.heartbeat import Heartbeat as Heartbeat
     from zreg.client.service import Service as Service
     from zreg.client.subscription import Subscription as Subscription
     from zreg.client.view.endpoint import Endpoint as Endpoint
@@ -48,6 +52,10 @@ _HOMES = {
     "ClientState": "zreg.client.core.commands",
     "Ejection": "zreg.client.balancing.policy",
     "Policy": "zreg.client.balancing.policy",
+    "Heartbeat": "zreg.client.runtime.health.heartbeat",
+    "HealthState": "zreg.client.health.instance_health",
+    "InstanceHealth": "zreg.client.health.instance_health",
+    "WhenUnhealthy": "zreg.client.health.instance_health",
     "Publication": "zreg.client.publication",
     "Service": "zreg.client.service",
     "StateChange": "zreg.client.runtime.events.state_callbacks",

@@ -345,3 +345,71 @@ asyncio.run(program())
     )
     assert (done.returncode, done.stderr) == (0, "")
     wait_until(lambda: session.core.count(Bye) == 1)
+
+
+def test_a_child_checks_the_health_of_what_it_publishes_and_of_nothing_else(
+    session: FakeSession,
+) -> None:
+    run_parent(
+        """
+import logging
+logging.disable(logging.CRITICAL)
+begun = []
+hanging = threading.Event()
+def check():
+    begun.append(os.getpid())
+    if is_parent_hanging and os.getpid() == parent:
+        hanging.wait(20)
+parent, is_parent_hanging = os.getpid(), False
+quick = dict(health_interval_seconds=0.2, health_timeout_seconds=0.2)
+heartbeat = client.heartbeat(0.2)
+own = client.publish('pay', 'own', health=check, **quick).wait_registered(10)
+each = client.publish('load', 'all', health=check, in_children=True, **quick).wait_registered(10)
+tied = client.publish('beat', 'all', health=heartbeat, in_children=True)
+until(lambda: tied.health.state is zreg.HealthState.UNHEALTHY)
+is_parent_hanging = True
+until(lambda: each.health.state is own.health.state is zreg.HealthState.UNHEALTHY)
+
+def in_child():
+    begun.clear()
+    heartbeat.beat()
+    time.sleep(0.5)
+    assert not begun, begun
+    client.wait_connected(10)
+    heartbeat.beat()
+    until(lambda: each.is_registered)
+    heartbeat.beat()
+    tied.wait_registered(10)
+    assert len({*begun}) == 1
+    # The parent's check hangs, and must not hold up the one of the child.
+    own.republish('in child')
+    own.wait_registered(10)
+    client.close()
+run_in_child(in_child)
+hanging.set()
+own.wait_registered(10)
+each.wait_registered(10)
+""",
+        session,
+    )
+
+
+def test_a_child_may_end_the_drain_of_its_parent(session: FakeSession) -> None:
+    run_parent(
+        """
+drained = client.publish('drained', zreg.Endpoint('a', 80, weight=70), in_children=True)
+view = client.service('drained').wait_up(timeout_seconds=10)
+weights = lambda: sorted(value.weight for value in view.view.values)
+def in_child():
+    block.__exit__(None, None, None)
+    client.wait_connected(10)
+    until(lambda: weights() == [0, 70])
+    client.close()
+block = drained.draining(0)
+with block:
+    until(lambda: weights() == [0])
+    run_in_child(in_child)
+until(lambda: 70 in weights())
+""",
+        session,
+    )

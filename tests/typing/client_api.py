@@ -85,6 +85,28 @@ def choose(client: zreg.Client) -> None:
     assert_type(service.statistics(), dict[str, int | float | str])
 
 
+def check_health(client: zreg.Client) -> None:
+    """Tie publications to their health, change them, and drain them."""
+    heartbeat = client.heartbeat(timeout_seconds=10)
+    assert_type(heartbeat, zreg.Heartbeat)
+
+    def has_room() -> str | None:
+        return heartbeat() or None
+
+    endpoint = zreg.Endpoint(port=8080)
+    pub = client.publish("orders", endpoint, health=heartbeat)
+    client.publish("orders", endpoint, health=lambda: True, health_interval_seconds=1)
+    client.publish("orders", endpoint, health=has_room, when_unhealthy=zreg.WhenUnhealthy.MARK)
+    assert_type(heartbeat.beat(), None)
+    assert_type(pub.health, zreg.InstanceHealth)
+    assert_type(pub.health.state, zreg.HealthState)
+    assert_type(pub.health.reason, str)
+    pub.update(weight=50, tags={"blue"}, attributes={"rack": "7"})
+    with pub.draining(seconds=10) as drained:
+        assert_type(drained, zreg.Publication)
+    pub.drain(10)
+
+
 def errors(client: zreg.Client) -> int:
     """Tell errors apart."""
     try:
@@ -101,6 +123,8 @@ def wrong(client: zreg.Client) -> None:
     client.publish("pay", 7)  # type: ignore[arg-type]
     client.subscribe("pay", scope="GLOBAL")  # type: ignore[arg-type]
     client.subscribe("pay")(lambda: None)  # type: ignore[type-var]
+    client.publish("pay", "x", health=lambda: 7)  # type: ignore[arg-type,return-value]
+    client.publish("pay", "x").update(wait=5)  # type: ignore[call-arg]
     zreg.Client(timeout=3)  # type: ignore[call-arg]
     client.service("pay", policy="random")  # type: ignore[arg-type]
     client.service("pay", polices=zreg.Policy.RANDOM)  # type: ignore[call-arg]
@@ -115,11 +139,20 @@ async def with_asyncio() -> str | None:
         assert_type(client, zreg.AsyncClient)
         async with client.publish("pay", "10.0.0.7:12200") as pub:
             assert_type(await pub.wait_registered(timeout_seconds=5), zreg.AsyncPublication)
+            async with pub.draining(seconds=10) as drained:
+                assert_type(drained, zreg.AsyncPublication)
+            await pub.drain(10)
             pub.republish("10.0.0.7:12201")
 
         @client.subscribe("pay")
         async def changed(change: zreg.ViewChange) -> int:
             return len(change.view)
+
+        async def check() -> bool:
+            return client.state is zreg.ClientState.CONNECTED
+
+        client.publish("pay", "x", health=check)
+        client.publish("pay", "x", health=lambda: None)
 
         sub = client.subscribe("pay", print)
         assert_type(await changed(zreg.ViewChange(sub.view)), int)

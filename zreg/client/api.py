@@ -9,15 +9,24 @@ import atexit
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from zreg.client.arguments import check_callback, checked_flag, checked_scope
+from zreg.client.arguments import (
+    check_callback,
+    check_health_function,
+    checked_flag,
+    checked_scope,
+)
 from zreg.client.balancing.policy import Balancing
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
+from zreg.client.handles.health_arguments import new_heartbeat, plan_of
+from zreg.client.health.instance_health import WhenUnhealthy
 from zreg.client.publication import Publication
 from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.callbacks.dispatcher import refusing_coroutines
 from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, close_all, running
 from zreg.client.runtime.events.state_callbacks import StateCallback
+from zreg.client.runtime.health.check_call import CheckFunction
+from zreg.client.runtime.health.heartbeat import Heartbeat
 from zreg.client.runtime.subscription_state import Callback
 from zreg.client.runtime.threads.thread_runtime import ThreadRuntime
 from zreg.client.service import Service
@@ -63,16 +72,28 @@ class Client(ClientHandle):
             )
         )
 
-    def publish(
+    def publish(  # noqa: PLR0913 -- one call says all of a publication
         self,
         data_id: str,
         *values: Value,
         group: str = DEFAULT_GROUP,
         instance_id: str = DEFAULT_INSTANCE_ID,
         attributes: Mapping[str, str] | None = None,
+        health: CheckFunction | Heartbeat | None = None,
+        health_interval_seconds: float = 5.0,
+        health_timeout_seconds: float = 2.0,
+        health_failures_max: int = 1,
+        when_unhealthy: WhenUnhealthy = WhenUnhealthy.WITHDRAW,
         in_children: bool = False,
     ) -> Publication:
         """Publish values under an id; a second call makes a second publisher.
+
+        With `health` it is published while it is healthy, and not before the first check succeeds.
+        `health` is a function, called on a thread of checks, or what `heartbeat()`
+        returned. It returns None or True for healthy, else False or a text that says why; what it
+        raises is a reason too. It is called at once and then in each interval, never twice at the
+        same time. `when_unhealthy` says whether subscribers still see the unhealthy instance
+        (docs/health.md).
 
         A forked child of this process does not publish it, unless `in_children=True`: then each
         child publishes it too, once it has used the client.
@@ -80,8 +101,20 @@ class Client(ClientHandle):
         runtime = self._runtime
         runtime.lifecycle.check_open()
         name = checked_name(data_id, instance_id, group)
+        plan = None
+        if health is not None:
+            plan = plan_of(
+                health,
+                interval_seconds=health_interval_seconds,
+                timeout_seconds=health_timeout_seconds,
+                failures_max=health_failures_max,
+                when_unhealthy=when_unhealthy,
+                check_function=check_health_function,
+            )
         in_children = checked_flag(in_children, "in_children")
-        publication = Publication(runtime, name, values, attributes, in_children=in_children)
+        publication = Publication(
+            runtime, name, values, attributes, health=plan, in_children=in_children
+        )
         with runtime.changed:
             runtime.lifecycle.check_open()
             publication.submit()
@@ -122,6 +155,14 @@ class Client(ClientHandle):
             runtime.lifecycle.check_open()
             subscription.begin()
         return subscription
+
+    def heartbeat(self, timeout_seconds: float = 10.0) -> Heartbeat:
+        """Return a heartbeat for `publish(…, health=heartbeat)`; a loop of the program beats it.
+
+        Without a beat for so many seconds the publications that are tied to it are withdrawn or
+        marked. They come back with the next beat.
+        """
+        return new_heartbeat(timeout_seconds)
 
     def service(
         self,

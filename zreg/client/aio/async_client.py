@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING, TypeVar
 from zreg.client.aio.async_publication import AsyncPublication
 from zreg.client.aio.async_service import AsyncService
 from zreg.client.aio.async_subscription import AsyncSubscription
-from zreg.client.arguments import check_loop_callback, checked_scope
+from zreg.client.arguments import (
+    check_loop_callback,
+    check_loop_health_function,
+    checked_scope,
+)
 from zreg.client.balancing.policy import Balancing
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
+from zreg.client.handles.health_arguments import new_heartbeat, plan_of
+from zreg.client.health.instance_health import WhenUnhealthy
 from zreg.client.runtime.aio.coroutine_callbacks import LoopCallbackRunner
 from zreg.client.runtime.aio.loop_runtime import LoopRuntime
 from zreg.client.runtime.events.state_callbacks import StateCallback
+from zreg.client.runtime.health.check_call import LoopCheckFunction
+from zreg.client.runtime.health.heartbeat import Heartbeat
 from zreg.client.runtime.subscription_state import Callback
 from zreg.client.view.values import Value
 from zreg.config import Config
@@ -60,19 +68,42 @@ class AsyncClient(ClientHandle):
             )
         )
 
-    def publish(
+    def publish(  # noqa: PLR0913 -- one call says all of a publication
         self,
         data_id: str,
         *values: Value,
         group: str = DEFAULT_GROUP,
         instance_id: str = DEFAULT_INSTANCE_ID,
         attributes: Mapping[str, str] | None = None,
+        health: LoopCheckFunction | Heartbeat | None = None,
+        health_interval_seconds: float = 5.0,
+        health_timeout_seconds: float = 2.0,
+        health_failures_max: int = 1,
+        when_unhealthy: WhenUnhealthy = WhenUnhealthy.WITHDRAW,
     ) -> AsyncPublication:
-        """Publish values under an id; a second call makes a second publisher."""
+        """Publish values under an id; a second call makes a second publisher.
+
+        With `health` it is published while it is healthy, and not before the first check succeeds.
+        `health` is a quick function or a coroutine function, or what `heartbeat()`
+        returned. It returns None or True for healthy, else False or a text that says why; what it
+        raises is a reason too. It is called at once and then in each interval, never twice at the
+        same time. `when_unhealthy` says whether subscribers still see the unhealthy instance
+        (docs/health.md).
+        """
         runtime = self._runtime
         runtime.lifecycle.check_open()
         name = checked_name(data_id, instance_id, group)
-        publication = AsyncPublication(runtime, name, values, attributes)
+        plan = None
+        if health is not None:
+            plan = plan_of(
+                health,
+                interval_seconds=health_interval_seconds,
+                timeout_seconds=health_timeout_seconds,
+                failures_max=health_failures_max,
+                when_unhealthy=when_unhealthy,
+                check_function=check_loop_health_function,
+            )
+        publication = AsyncPublication(runtime, name, values, attributes, health=plan)
         publication.submit()
         return publication
 
@@ -99,6 +130,14 @@ class AsyncClient(ClientHandle):
             subscription(callback)
         subscription.begin()
         return subscription
+
+    def heartbeat(self, timeout_seconds: float = 10.0) -> Heartbeat:
+        """Return a heartbeat for `publish(…, health=heartbeat)`; a loop of the program beats it.
+
+        Without a beat for so many seconds the publications that are tied to it are withdrawn or
+        marked. They come back with the next beat.
+        """
+        return new_heartbeat(timeout_seconds)
 
     def service(
         self,

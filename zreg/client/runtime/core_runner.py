@@ -139,6 +139,10 @@ class CoreRunner:
         if not self.is_closed:
             self._host.call_soon(call, self._context)
 
+    def call_later(self, seconds: float, call: Callable[[], None]) -> "asyncio.TimerHandle":
+        """Have the loop make a call later, which must not raise; on the loop's thread."""
+        return self._host.loop.call_later(seconds, call, context=self._context)
+
     def begin_in_child(self, new_node: Callable[[ZmqContext], ClientNode]) -> None:
         """Begin afresh in a forked child; what belongs to the parent is kept and not touched."""
         _of_parents.append((self.node, self._task))

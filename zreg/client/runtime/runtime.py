@@ -28,7 +28,10 @@ from zreg.client.runtime.events.listener import PublicationListener, Subscriptio
 from zreg.client.runtime.events.listener_table import ListenerTable
 from zreg.client.runtime.events.pending_answers import PendingAnswers
 from zreg.client.runtime.events.state_callbacks import StateCallbacks
+from zreg.client.runtime.health.check_call import CheckBeginner
+from zreg.client.runtime.health.health_monitor import HealthMonitor
 from zreg.client.runtime.lifecycle import Lifecycle
+from zreg.client.runtime.publication_state import PublicationState
 from zreg.config import Config
 from zreg.errors import UsageError
 from zreg.reactor.log_lines import LogLines
@@ -60,6 +63,7 @@ class Runtime:
     core_runner: CoreRunner
     lifecycle: Lifecycle
     inline_callbacks: InlineCallbacks
+    health: HealthMonitor
 
     def __init__(self, settings: Settings, changed: Changed) -> None:
         self.settings = settings
@@ -137,6 +141,22 @@ class Runtime:
         self.core_runner.wake()
         self.notify(publisher_id)
 
+    def show(self, state: PublicationState) -> None:
+        """Have the registry hold a publication as subscribers may see it now. Needs the lock."""
+        former = state.publisher_id
+        if state.is_withdrawn:
+            return
+        if state.is_withheld:
+            state.withhold()
+            # It keeps its place under the id with which it returns.
+            self._listeners.remove_publication(former)
+            self._listeners.add_publication(state.publisher_id, state)
+            self.core_runner.outgoing.put_withdrawal(former)
+            self.core_runner.wake()
+        else:
+            state.submit()
+        self.notify(former)
+
     def new_feed_id(self) -> int:
         """Return a number for a subscription that was not used yet."""
         return next(self._numbers)
@@ -184,6 +204,7 @@ class Runtime:
     def on_forked(self) -> None:
         """Note that this is a forked child: threads and sockets stayed with the parent."""
         self.lifecycle.is_inherited = True
+        self.health.on_forked()
 
     # --- on the loop's thread ---------------------------------------------------------------
 
@@ -200,10 +221,25 @@ class Runtime:
             log_lines=log_lines,
         )
 
+    def _new_health(self, checks: CheckBeginner, log_lines: LogLines) -> HealthMonitor:
+        """Return what checks the publications, and does not keep this runtime."""
+        return HealthMonitor(
+            self.changed, self.core_runner, checks, weak_call(self.show), log_lines
+        )
+
+    def _begin_health_in_child(self) -> None:
+        """Check what a forked child publishes too, from the beginning. Needs the lock."""
+        self.health.begin_in_child()
+        for publication in list(self._listeners.publications.values()):
+            if isinstance(publication, PublicationState) and publication.watch is not None:
+                self.health.resume(publication)
+                self.show(publication)
+
     def _end_waits(self) -> None:
         """Begin no callback any more, and have all waits end. Needs the lock."""
         self._listeners.on_session_lost(time.monotonic())
         self.inline_callbacks.close()
+        self.health.close()
         self.changed.notify_all()
 
     def _on_event(self, event: msgspec.Struct) -> None:

@@ -48,6 +48,10 @@ class Payload:
         self.needs_host = _needs_host(values)
         self._registered_at = registered_at
 
+    def changed(self, values: Sequence[Value], attributes: Mapping[str, str]) -> "Payload":
+        """Return one with other values and attributes, registered at the same time."""
+        return Payload(values, attributes, registered_at=self._registered_at)
+
     def body_with(self, host: str) -> bytes:
         """Return the packed body; endpoints without a host get this one."""
         return pack_values(

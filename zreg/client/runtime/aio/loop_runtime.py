@@ -28,6 +28,7 @@ from zreg.client.core.commands import (
 )
 from zreg.client.runtime import closing
 from zreg.client.runtime.aio.coroutine_callbacks import CoroutineCallbacks
+from zreg.client.runtime.aio.loop_checks import LoopChecks
 from zreg.client.runtime.aio.loop_runner import LoopRunner
 from zreg.client.runtime.aio.waits import Key, Waits
 from zreg.client.runtime.callbacks.inline_callbacks import InlineCallbacks
@@ -74,6 +75,8 @@ class LoopRuntime(Runtime):
         )
         self.inline_callbacks = InlineCallbacks(self.core_runner.call_soon)
         self.coroutine_callbacks = CoroutineCallbacks()
+        self.loop_checks = LoopChecks(self.coroutine_callbacks)
+        self.health = self._new_health(self.loop_checks, LOG_AT_ONCE)
         self.lifecycle = LoopLifecycle(self.core_runner)
         closing.add(self)
 
@@ -135,6 +138,7 @@ class LoopRuntime(Runtime):
         self.begin_close(CLOSED)
         if self.lifecycle.is_inherited:
             return
+        self.loop_checks.cancel()
         try:
             async with asyncio.timeout(closing.CLOSE_SECONDS_MAX):
                 while not self.core_runner.has_ended:

@@ -28,6 +28,7 @@ from zreg.client.runtime.events.pending_answers import unanswered
 from zreg.client.runtime.lifecycle import CLOSED, Lifecycle
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.client.runtime.runtime import Runtime, Settings, weak_call
+from zreg.client.runtime.threads.check_threads import CHECK_THREADS
 from zreg.client.runtime.threads.loop_thread import is_loop_thread
 from zreg.client.runtime.threads.thread_runner import ThreadRunner
 
@@ -52,6 +53,7 @@ class ThreadRuntime(Runtime):
             weak_call(self._end_waits),
         )
         self.inline_callbacks = InlineCallbacks(self.core_runner.call_soon)
+        self.health = self._new_health(CHECK_THREADS, BACKGROUND_LOG)
         self.lifecycle = Lifecycle(self.core_runner, begin_in_child=weak_call(self._begin_in_child))
         # Several threads of a forked child may use the client first.
         self._child_lock = threading.RLock()
@@ -149,8 +151,11 @@ class ThreadRuntime(Runtime):
             with self.changed:
                 self._listeners.begin_in_child(self.core_runner.outgoing)
                 self.state_callbacks.begin_in_child()
+                self._begin_health_in_child()
             self.lifecycle.is_inherited = False
             self.core_runner.start()
+            with self.changed:
+                self.health.on_loop_begun()
 
     def __del__(self) -> None:
         """Close a runtime that the program has dropped, without waiting for the goodbye."""
