@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from zreg.client.core.commands import SetPublication
 from zreg.client.runtime.background_log import BACKGROUND_LOG
-from zreg.client.runtime.client_node import ClientNode
 from zreg.client.runtime.events.changed import Changed
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
+from zreg.client.transports import CoreNode
 from zreg.reactor.sockets.link_socket import ZmqContext
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ class CoreRunner:
         self,
         changed: Changed,
         outgoing: OutgoingQueue,
-        new_node: Callable[[ZmqContext], ClientNode],
+        new_node: Callable[[ZmqContext], CoreNode],
         on_failed: Callable[[], None],
     ) -> None:
         self._changed = changed
         self.outgoing = outgoing
         self._new_node = new_node
         self._on_failed = on_failed
-        self.node: ClientNode | None = None
+        self.node: CoreNode | None = None
         self.is_woken = False
         # Whether it was told to end, or has ended by itself.
         self.is_closed = False
