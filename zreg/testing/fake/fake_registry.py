@@ -69,6 +69,8 @@ class FakeRegistry:
         self._exchange = Exchange(os.urandom(16))
         self.url = f"{FAKE_SCHEME}{name}"
         """What `zreg.Client(url)`, `ZREG_URL` and zreg.toml take, in this process."""
+        # Kept, so that a test may drop a client that the registry will close.
+        self._made: list[ClientHandle] = []
         add_registry(self.url, partial(MemoryNode, self._exchange))
 
     # --- clients ------------------------------------------------------------------------------
@@ -82,7 +84,9 @@ class FakeRegistry:
         config: Config | None = None,
     ) -> Client:
         """Return a new `zreg.Client` of this registry. The registry closes it when it is closed."""
-        return Client(self.url, zone=zone, data_center=data_center, app=app, config=config)
+        client = Client(self.url, zone=zone, data_center=data_center, app=app, config=config)
+        self._made.append(client)
+        return client
 
     def async_client(
         self,
@@ -93,7 +97,9 @@ class FakeRegistry:
         config: Config | None = None,
     ) -> AsyncClient:
         """Return a new `zreg.AsyncClient` of this registry, for the loop that uses it first."""
-        return AsyncClient(self.url, zone=zone, data_center=data_center, app=app, config=config)
+        client = AsyncClient(self.url, zone=zone, data_center=data_center, app=app, config=config)
+        self._made.append(client)
+        return client
 
     @contextlib.contextmanager
     def as_default(self) -> "Iterator[Self]":
@@ -248,6 +254,7 @@ class FakeRegistry:
     def close(self) -> None:
         """Close all clients of this registry, and end the use of its url."""
         close_all(runtimes_of(self.url), why=_CLOSED)
+        self._made.clear()
         remove_registry(self.url)
 
     def __enter__(self) -> "Self":
