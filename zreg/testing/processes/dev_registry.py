@@ -63,7 +63,11 @@ class DevRegistry:
         reader.close()
 
     def restart(self) -> None:
-        """Stop it, and start it at the same url. It has lost everything; clients replay."""
+        """Stop it, and start it at the same url.
+
+        The new process is a new cluster, which has nothing before its clients replay: views begin
+        anew. `RunningCluster` kills and restarts the nodes of a cluster that goes on.
+        """
         self.stop()
         self._start()
 
