@@ -215,7 +215,11 @@ def test_refusals_hold_for_an_id_or_for_all() -> None:
     core.refusals[None] = DeniedError("closed today")
     closed = core.receive("a", Subscribe(3, OTHER, Scope.GLOBAL))
 
+    withdrawn = core.receive("a", Unpublish(4, PUB_1, 1, OTHER))
+
     assert refused == sent("a", Refused(1, DeniedError.code, "not yours"))
+    assert withdrawn == sent("a", Accepted((4,)))
+    assert not core.datums.publishers(OTHER)
     assert allowed == sent("a", Accepted((2,)))
     assert closed == sent("a", Refused(3, DeniedError.code, "closed today"))
 

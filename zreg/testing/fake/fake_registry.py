@@ -212,10 +212,10 @@ class FakeRegistry:
         self.wait_idle()
 
     def refuse(self, data_id: str | None, error: RefusedError) -> None:
-        """Answer new requests for an id with this error, until `accept`; None stands for all ids.
+        """Refuse to publish or subscribe an id with this error, until `accept`; None: all ids.
 
         A client repeats what is refused with `NotReadyError`; other refusals are final. What is
-        registered already stays.
+        registered already stays, and may be withdrawn.
         """
         if not isinstance(error, RefusedError):
             raise UsageError(

@@ -137,8 +137,11 @@ class RegistryCore:
         match message:
             case Ping():
                 return [self._send(peer, Pong())]
-            case Publish() | Unpublish() | Subscribe():
+            case Publish() | Subscribe():
                 return self._on_request(peer, known, message)
+            case Unpublish():
+                accepted = self._send(peer, Accepted((message.request_id,)))
+                return [accepted, *self.remove([message.publisher_id], Cause.UNPUBLISHED)]
             case Unsubscribe():
                 self._subscribers.pop((peer, message.data_info_id, message.scope), None)
                 return [self._send(peer, Accepted((message.request_id,)))]
@@ -174,7 +177,7 @@ class RegistryCore:
                 return ()
 
     def _on_request(
-        self, peer: Peer, known: KnownClient, message: Publish | Unpublish | Subscribe
+        self, peer: Peer, known: KnownClient, message: Publish | Subscribe
     ) -> Sequence[Effect]:
         if (error := self._refusal(message.data_info_id)) is not None:
             refused = Refused(message.request_id, error.code, error.detail)
@@ -183,8 +186,6 @@ class RegistryCore:
         match message:
             case Publish():
                 return [accepted, *self._on_publish(known, message)]
-            case Unpublish():
-                return [accepted, *self.remove([message.publisher_id], Cause.UNPUBLISHED)]
             case Subscribe():
                 visibility = _visibility(message.scope, known.hello)
                 subscriber = FakeSubscriber(message.data_info_id, visibility)
