@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from zreg.client.runtime.publication_state import PublicationState
-from zreg.client.runtime.runtime import Runtime
 from zreg.client.view.values import Payload, Value
 from zreg.errors import UsageError, refusal
 from zreg.model import DataInfoId
+
+if TYPE_CHECKING:
+    from zreg.client.runtime.runtime import Runtime
 
 
 class PublicationHandle:
@@ -17,7 +20,7 @@ class PublicationHandle:
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: "Runtime",
         data_info_id: DataInfoId,
         values: Sequence[Value],
         attributes: Mapping[str, str] | None,

@@ -1,14 +1,16 @@
 """What is the same of a subscription on threads and on an event loop: all that does not wait."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from zreg.client.core.commands import AddSubscription
-from zreg.client.runtime.runtime import Runtime
 from zreg.client.runtime.subscription_state import Callback, SubscriptionState
 from zreg.client.view.view import View
 from zreg.errors import ClosedError, refusal
 from zreg.model import DataInfoId, Scope
+
+if TYPE_CHECKING:
+    from zreg.client.runtime.runtime import Runtime
 
 C = TypeVar("C", bound=Callback)
 
@@ -16,7 +18,7 @@ C = TypeVar("C", bound=Callback)
 class SubscriptionHandle:
     """A followed datum; it keeps its client as long as the program keeps it."""
 
-    def __init__(self, runtime: Runtime, data_info_id: DataInfoId, scope: Scope) -> None:
+    def __init__(self, runtime: "Runtime", data_info_id: DataInfoId, scope: Scope) -> None:
         self.data_info_id = data_info_id
         self.scope = scope
         self.feed_id = runtime.new_feed_id()
