@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from zreg.model import Scope as Scope
     from zreg.model import Version as Version
 
+    __version__: str
+
 _HOMES = {
     "AsyncClient": "zreg.client.aio.async_client",
     "AsyncPublication": "zreg.client.aio.async_publication",
@@ -87,12 +89,16 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         """Load a public name from the module that defines it."""
         home = _HOMES.get(name)
-        if home is None:
+        if name == "__version__":
+            # pyproject.toml has it; the installed package carries a copy.
+            found = import_module("importlib.metadata").version("zreg")
+        elif home is not None:
+            found = getattr(import_module(home), name)
+        else:
             raise AttributeError(f"module 'zreg' has no attribute {name!r}")
-        found = getattr(import_module(home), name)
         globals()[name] = found
         return found
 
     def __dir__() -> list[str]:
         """Return the public names, loaded or not."""
-        return sorted({*globals(), *_HOMES})
+        return sorted({*globals(), *_HOMES, "__version__"})

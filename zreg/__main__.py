@@ -13,7 +13,10 @@ def main() -> None:
     """Run the command line and exit with its code."""
     open_descriptors()
     try:
-        from zreg.cli.app import run  # noqa: PLC0415 -- its libraries may be missing
+        # A command loads its libraries when it is called, and they may be missing.
+        from zreg.cli.app import run  # noqa: PLC0415
+
+        code = run()
     except ModuleNotFoundError as error:
         if error.name not in _NODE_MODULES:
             raise
@@ -23,7 +26,7 @@ def main() -> None:
                 "run pip install 'zreg[node]'\n"
             )
         sys.exit(2)
-    sys.exit(run())
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ OPERATIONS = {
     ),
     "idle ping, session": Operation(
         (Turn("SessionCore", ("Ping",), 1),),
-        Calls(python=86, c=39, zmq=7),
+        Calls(python=60, c=35, zmq=7),
     ),
     "idle ping, client": Operation(
         (Turn("ClientCore", (), 1), Turn("ClientCore", ("Pong",), 0)),

@@ -12,6 +12,7 @@ from msgspec import inspect
 from peer_systems.install import DEBIAN, PYPI
 from tables import DOCS, ROOT, rows, sections, table
 
+import zreg
 from zreg import model
 from zreg.config import Config, Limits
 from zreg.errors import REFUSALS
@@ -193,6 +194,12 @@ def name_of(requirement: str) -> str:
     found = re.match(r"[A-Za-z0-9_.-]+", requirement)
     assert found, requirement
     return found[0]
+
+
+def test_the_version_is_that_of_the_project_file() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+    assert zreg.__version__ == project["project"]["version"]
 
 
 def test_dependencies_md_lists_every_dependency_once() -> None:

@@ -1,4 +1,4 @@
-"""Code as users write it. Only mypy reads it; it is never run."""
+"""Code as users write it. Only type checkers read it; it is never run."""
 
 from typing import TYPE_CHECKING, assert_type
 
@@ -6,6 +6,11 @@ import zreg
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+def version() -> None:
+    """Read the version."""
+    assert_type(zreg.__version__, str)
 
 
 def publish_and_subscribe() -> None:

@@ -3,22 +3,16 @@
 import errno
 import os
 import sys
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 import typer
 from typer.core import TyperArgument
 
 from zreg.cli import exits
-from zreg.cli.commands import client_commands, node_commands
-from zreg.cli.commands.cluster_command import cluster
-from zreg.cli.commands.data import data_commands
-from zreg.cli.commands.data.datum_command import ls
-from zreg.cli.commands.data.ring_command import ring
-from zreg.cli.commands.meta import meta_commands, setting_commands
-from zreg.cli.commands.meta.membership_command import nodes
-from zreg.cli.commands.version_command import version
 from zreg.cli.options.node_options import unknown_variables
 from zreg.cli.output import complain
+from zreg.cli.parsing.lazy_group import LazyGroup
 from zreg.cli.process.streams import drop_output, standard_streams
 from zreg.errors import Error
 
@@ -38,25 +32,40 @@ _REFUSALS_OF_THE_SYSTEM: Final = (
 _SYSTEM_ADVICE: Final = "look at its permissions, its disk and the limits of this user (ulimit -a)"
 _HELP: Final = "`zreg --help` lists the commands"
 
+
+class _Commands(LazyGroup):
+    """All commands, in the order of `zreg --help`."""
+
+    homes: ClassVar[Mapping[str, str]] = {
+        "dev": "zreg.cli.commands.nodes.dev_command:dev",
+        "cluster": "zreg.cli.commands.cluster_command:cluster",
+        "session": "zreg.cli.commands.nodes.session_command:session",
+        "publish": "zreg.cli.commands.client_commands:publish",
+        "subscribe": "zreg.cli.commands.client_commands:subscribe",
+        "ls": "zreg.cli.commands.data.datum_command:ls",
+        "get": "zreg.cli.commands.client_commands:get",
+        "nodes": "zreg.cli.commands.meta.membership_command:nodes",
+        "ring": "zreg.cli.commands.data.ring_command:ring",
+        "version": "zreg.cli.commands.version_command:version",
+        "meta": "zreg.cli.commands.meta.meta_group:app",
+        "data": "zreg.cli.commands.data.data_group:app",
+        "settings": "zreg.cli.commands.meta.setting_group:app",
+    }
+
+
 app = typer.Typer(
     name="zreg",
+    cls=_Commands,
     help="A service registry over ZeroMQ.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("dev")(node_commands.dev)
-app.command("cluster")(cluster)
-app.add_typer(meta_commands.app, name="meta")
-app.command("session")(node_commands.session)
-app.add_typer(data_commands.app, name="data")
-app.command("publish")(client_commands.publish)
-app.command("subscribe")(client_commands.subscribe)
-app.command("ls")(ls)
-app.command("get")(client_commands.get)
-app.command("nodes")(nodes)
-app.command("ring")(ring)
-app.add_typer(setting_commands.app, name="settings")
-app.command("version")(version)
+
+
+@app.callback()
+def _zreg() -> None:
+    """Do nothing: typer makes a group of an app that has a callback."""
+
 
 # typer contains click, in newer versions under private names. This base class of a public error is
 # the usage error in all versions.

@@ -1,27 +1,16 @@
 """Write results: lines, tables for people, JSON for programs; and errors to stderr."""
 
-import base64
-import codecs
-import io
 import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from zreg.cli.exits import CommandFailedError, ReaderGoneError
-from zreg.client.view.endpoint import Endpoint
-from zreg.client.view.values import Value
-from zreg.client.view.view import Publisher
+from zreg.cli.printable_text import output_encoding
 
 # What a library repeats of a command line may hold one.
 _USER: Final = re.compile(r"(?<=://)\S*@")
-_ASCII_HEAD: Final = box.Box(str(box.SIMPLE_HEAD).replace("\u2500", "-"), ascii=True)
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
@@ -37,7 +26,7 @@ def say(line: str) -> None:
 
 def say_json(value: Json) -> None:
     """Write one JSON document on one line, in ASCII unless stdout is UTF-8."""
-    say(json.dumps(value, ensure_ascii=_encoding() != "utf-8"))
+    say(json.dumps(value, ensure_ascii=output_encoding() != "utf-8"))
 
 
 def announce(lines: Iterable[str], *, is_for_programs: bool) -> None:
@@ -67,83 +56,6 @@ def complain(sentence: str) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table."""
+    from zreg.cli.tables import table_text  # noqa: PLC0415 -- JSON needs no rich
+
     say(table_text(columns, rows))
-
-
-def table_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table; published values appear as plain text, never as markup of the terminal."""
-    table = Table(*columns, box=_box(), pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text(_encodable(printable(cell)), overflow="fold") for cell in row))
-    # A pipe has no width, so no cell is cut there.
-    width = None if sys.stdout.isatty() else 10_000
-    text = io.StringIO()
-    Console(width=width, file=text, force_terminal=sys.stdout.isatty()).print(table)
-    return text.getvalue().rstrip("\n")
-
-
-def printable(text: str) -> str:
-    """Return the text with control characters escaped, so that it cannot control a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _encoding() -> str:
-    """Return the encoding of stdout by its standard name."""
-    return codecs.lookup(sys.stdout.encoding or "utf-8").name
-
-
-def _encodable(text: str) -> str:
-    """Return the text with each character escaped that stdout cannot encode.
-
-    Stdout would do it by itself, but only after the width of a table was computed.
-    """
-    return text.encode(_encoding(), "backslashreplace").decode(_encoding())
-
-
-def _box() -> box.Box:
-    """Return a line below the heads, of a character that stdout can encode."""
-    line = _encodable("\u2500")
-    return box.SIMPLE_HEAD if line == "\u2500" else _ASCII_HEAD
-
-
-def value_text(value: Value) -> str:
-    """Return a published value for people."""
-    match value:
-        case str():
-            return printable(value)
-        case bytes():
-            return repr(value)
-        case Endpoint():
-            return str(value) if value.host is None else value.text
-
-
-def value_json(value: Value) -> Json:
-    """Return a published value for programs; bytes become `{"base64": ...}`."""
-    match value:
-        case str():
-            return value
-        case bytes():
-            return {"base64": base64.b64encode(value).decode()}
-        case Endpoint():
-            return {
-                "host": value.host,
-                "port": value.port,
-                "weight": value.weight,
-                "version": value.version,
-                "tags": sorted(value.tags),
-                "metadata": dict(value.metadata),
-            }
-
-
-def publisher_json(publisher: Publisher) -> Json:
-    """Return one registration for programs."""
-    return {
-        "publisher_id": publisher.publisher_id.hex(),
-        "client_id": publisher.client_id.hex(),
-        "values": [value_json(value) for value in publisher.values],
-        "zone": publisher.zone,
-        "data_center": publisher.data_center,
-        "app": publisher.app,
-        "attributes": dict(publisher.attributes),
-        "registered_at": publisher.registered_at,
-    }

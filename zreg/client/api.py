@@ -6,6 +6,7 @@ methods called `wait_…` wait.
 """
 
 import atexit
+import errno
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,11 +29,11 @@ from zreg.client.runtime.events.state_callbacks import StateCallback
 from zreg.client.runtime.health.check_call import CheckFunction
 from zreg.client.runtime.health.heartbeat import Heartbeat
 from zreg.client.runtime.subscription_state import Callback
-from zreg.client.runtime.threads.thread_runtime import ThreadRuntime
 from zreg.client.service import Service
 from zreg.client.subscription import Subscription
 from zreg.client.view.values import Value
 from zreg.config import Config
+from zreg.errors import UnavailableError
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from zreg.client.balancing.policy import BalancingOptions
+    from zreg.client.runtime.threads.thread_runtime import ThreadRuntime
 
 S = TypeVar("S", bound=StateCallback)
 
@@ -52,7 +54,7 @@ class Client(ClientHandle):
     `ZREG_APP` and `ZREG_CLUSTER`. `config` replaces the timing.
     """
 
-    _runtime: ThreadRuntime
+    _runtime: "ThreadRuntime"
 
     def __init__(
         self,
@@ -64,8 +66,9 @@ class Client(ClientHandle):
         app: str | None = None,
         config: Config | None = None,
     ) -> None:
+        runtime = _load_runtime()
         super().__init__(
-            ThreadRuntime(
+            runtime(
                 settings_of(
                     url, cluster=cluster, zone=zone, data_center=data_center, app=app, config=config
                 )
@@ -226,6 +229,23 @@ class Client(ClientHandle):
     ) -> None:
         """Close."""
         self.close()
+
+
+def _load_runtime() -> "type[ThreadRuntime]":
+    """Return what runs a client: it loads asyncio and the reactor, so only the first client does.
+
+    Raises `UnavailableError` if this process has no descriptor left to read a file with.
+    """
+    try:
+        from zreg.client.runtime.threads.thread_runtime import ThreadRuntime  # noqa: PLC0415
+    except OSError as error:
+        if error.errno not in {errno.EMFILE, errno.ENFILE}:
+            raise
+        raise UnavailableError(
+            f"a client needs descriptors and this process has none left ({error.strerror}): close "
+            "what it leaves open, or raise its limit (ulimit -n, LimitNOFILE=)"
+        ) from error
+    return ThreadRuntime
 
 
 def _end() -> None:

@@ -7,7 +7,6 @@ next place.
 
 import codecs
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -70,6 +69,8 @@ def read_settings(path: Path) -> SettingsFile | None:
         raise UsageError(
             f"{path} cannot be read ({error.strerror}): make it readable, or remove it"
         ) from error
+    import tomllib  # noqa: PLC0415 -- most programs have no such file
+
     text = _decoded(path, raw)
     try:
         return SettingsFile(path, text, tomllib.loads(text))

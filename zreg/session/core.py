@@ -34,7 +34,7 @@ from zreg.session.membership_loss import MembershipLoss
 from zreg.session.proxy.command_questions import CommandQuestions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.common_messages import Accepted, Ping, Refused
 from zreg.wire.records.data_messages import Beat, Changed
 from zreg.wire.records.membership_messages import MembershipReply
 
@@ -67,6 +67,10 @@ class SessionCore:
         self._leaderless_since: float | None = now
         self._data = DataHandler(config, self._cluster_member, rng=rng, now=now)
         self._meta_proxy = MetaProxy(self._cluster_member)
+        # What `next_tick_at` found, while it is known that no deadline has moved since.
+        self._due_at: float | None = None
+        self._is_due_known = False
+        self._is_settled = False
         self._clients = ClientHandler(
             config,
             self._cluster_member,
@@ -100,6 +104,9 @@ class SessionCore:
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
         """Take one message; those of clients and data nodes come first, as they are the most."""
+        if type(message) is not Ping or link is not Link.CLIENTS:
+            # It may move a deadline, at once or when the turn is settled. A ping moves none.
+            self._is_due_known = self._is_settled = False
         if link is Link.CLIENTS:
             return self._clients.receive(peer, message, now)
         if link is Link.DATA:
@@ -245,10 +252,14 @@ class SessionCore:
         effects = self._data.settle(now)
         for followed in self._data.followed.take_changed(now):
             self._clients.subscriptions.pusher.wake(followed)
-        return effects + self._clients.settle(now)
+        effects += self._clients.settle(now)
+        self._is_due_known = self._is_due_known and not effects
+        self._is_settled = True
+        return effects
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Judge leases, and send again what was not answered in time."""
+        self._is_due_known = self._is_settled = False
         self._cluster_member.counts.clients = self._clients.table.connected_count
         effects = self._act_on(self._cluster_member.tick(now), now)
         effects += self._data.links.connections.tick(now)
@@ -269,7 +280,16 @@ class SessionCore:
         return any(member.node_id != self._node_id for member in sessions)
 
     def next_tick_at(self) -> float | None:
-        """Return when `tick` is due."""
+        """Return when `tick` is due.
+
+        A turn of pings, as there are many where clients are idle, asks no part of the session.
+        """
+        if not self._is_due_known:
+            self._due_at = self._earliest_deadline()
+            self._is_due_known = self._is_settled
+        return self._due_at
+
+    def _earliest_deadline(self) -> float:
         due = min(self._data.next_tick_at(), self._clients.next_tick_at())
         for at in (
             self._cluster_member.next_tick_at(),

@@ -15,12 +15,13 @@ from zreg.cli.asking.targets import url_of
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Group, InstanceId, Output, Timeout, Url
 from zreg.cli.options.settings_sources import load_settings
-from zreg.cli.output import print_table, publisher_json, say, say_json, value_text
+from zreg.cli.output import print_table, say, say_json
 from zreg.cli.process.logs import route_client
 from zreg.cli.process.sd_notify import notify, watchdog_seconds
 from zreg.cli.process.stop_signals import is_urgent, stop_signals, unblock_stop_signals
 from zreg.cli.process.streams import drop_output
 from zreg.cli.ring_report import copies_text
+from zreg.cli.shown_values import publisher_json, value_text
 from zreg.client.api import Client
 from zreg.client.view.view import Publisher, View
 from zreg.client.view.view_change import ViewChange

@@ -20,7 +20,7 @@ from zreg.cli.exits import CommandFailedError
 from zreg.cli.flags import Flags, with_settings
 from zreg.cli.options.node_options import CONFIG_FIELDS, as_flags
 from zreg.cli.options.settings_sources import load_settings
-from zreg.cli.output import announce, complain, table_text
+from zreg.cli.output import announce, complain
 from zreg.cli.process.children import START_SECONDS_MAX, Child, ParentPid, end_with_parent
 from zreg.cli.process.ports import free_ports
 from zreg.cli.process.sd_notify import feed_watchdog, notify
@@ -275,6 +275,8 @@ def _say_ready(children: Sequence[Child], *, is_json: bool) -> None:
     if is_json:
         announce([json.dumps({"ready": True})], is_for_programs=True)
         return
+    from zreg.cli.tables import table_text  # noqa: PLC0415 -- JSON needs no rich
+
     lines = [child.line for child in children if child.line is not None]
     table = table_text(
         ["role", "node id", "pid", "address", "http"],

@@ -2,19 +2,21 @@
 
 import functools
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from zreg.client.client_status import Status
 from zreg.client.core.commands import ClientState
 from zreg.client.registry_url import find_url, parse_url
-from zreg.client.runtime.runtime import Runtime, Settings
 from zreg.client.transports import addresses_without_zmq
 from zreg.config import LABEL, Config
 from zreg.errors import UsageError
 from zreg.hosts import checked_host
 from zreg.model import DataInfoId, data_info_id
+
+if TYPE_CHECKING:
+    from zreg.client.runtime.runtime import Runtime, Settings
 
 # A program that publishes one id many times has it checked once.
 _name: Final = functools.lru_cache(maxsize=4096)(data_info_id)
@@ -23,7 +25,7 @@ _name: Final = functools.lru_cache(maxsize=4096)(data_info_id)
 class ClientHandle:
     """A program's connection to the registry."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: "Runtime") -> None:
         self._runtime = runtime
 
     @property
@@ -60,8 +62,10 @@ def settings_of(
     data_center: str | None,
     app: str | None,
     config: Config | None,
-) -> Settings:
+) -> "Settings":
     """Return the settings of a client; `UsageError` for one that cannot be used."""
+    from zreg.client.runtime.runtime import Settings  # noqa: PLC0415 -- loads asyncio and the reactor
+
     url = find_url(os.environ) if url is None else url
     addresses = addresses_without_zmq(url) or parse_url(url)
     advertise_host = os.environ.get("ZREG_ADVERTISE_HOST") or None

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from zreg.client.health.instance_health import InstanceHealth
 from zreg.client.runtime.health.watch import HealthPlan
 from zreg.client.runtime.publication_state import PublicationState, check_room
-from zreg.client.runtime.runtime import Runtime
 from zreg.client.view.updated import updated
 from zreg.client.view.values import Payload, Value
 from zreg.errors import UsageError, refusal
@@ -16,6 +15,7 @@ from zreg.model import DataInfoId
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from zreg.client.runtime.runtime import Runtime
     from zreg.client.view.updated import EndpointChanges
 
 
@@ -26,7 +26,7 @@ class PublicationHandle:
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: "Runtime",
         data_info_id: DataInfoId,
         values: Sequence[Value],
         attributes: Mapping[str, str] | None,

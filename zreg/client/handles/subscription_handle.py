@@ -1,16 +1,18 @@
 """What is the same of a subscription on threads and on an event loop: all that does not wait."""
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from zreg.client.arguments import seconds_to_wait
 from zreg.client.core.commands import AddSubscription
-from zreg.client.runtime.runtime import Runtime
 from zreg.client.runtime.subscription_state import Callback, SubscriptionState
 from zreg.client.view.outside_scope import what_is_outside
 from zreg.client.view.view import View
 from zreg.errors import ClosedError, TimeoutError, refusal  # noqa: A004 -- zreg's own
 from zreg.model import DataInfoId, Scope
+
+if TYPE_CHECKING:
+    from zreg.client.runtime.runtime import Runtime
 
 C = TypeVar("C", bound=Callback)
 # Before a wait runs out, the client looks for so long at what is outside of the scope, so that the
@@ -22,7 +24,7 @@ _LOOK_SECONDS_MAX: Final = 1.0
 class SubscriptionHandle:
     """A followed datum; it keeps its client as long as the program keeps it."""
 
-    def __init__(self, runtime: Runtime, data_info_id: DataInfoId, scope: Scope) -> None:
+    def __init__(self, runtime: "Runtime", data_info_id: DataInfoId, scope: Scope) -> None:
         self.data_info_id = data_info_id
         self.scope = scope
         self.feed_id = runtime.new_feed_id()

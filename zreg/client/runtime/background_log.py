@@ -13,9 +13,10 @@ import logging
 import os
 import threading
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from zreg.reactor.log_lines import ExcInfo
+if TYPE_CHECKING:
+    from zreg.reactor.log_lines import ExcInfo
 
 # A handler that takes for ever must not fill the memory. Lines beyond are dropped and counted.
 _LINES_MAX: Final = 1000
@@ -41,7 +42,7 @@ class BackgroundLog:
         """Return True: the thread that writes drops the lines whose level is not enabled."""
         return True
 
-    def write(self, logger_name: str, level: int, line: str, exc_info: ExcInfo = None) -> None:
+    def write(self, logger_name: str, level: int, line: str, exc_info: "ExcInfo" = None) -> None:
         """Have a line written soon, if its level is enabled by then."""
         # Made without the user's record factory, which is called by `_write`.
         record = logging.LogRecord(logger_name, level, "zreg", 0, line, (), exc_info)

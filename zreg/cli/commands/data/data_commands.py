@@ -1,4 +1,4 @@
-"""`zreg data`: run one data node, have one leave, or change the number of copies."""
+"""`zreg data drain` and `replica-count`: have a data node leave, change the number of copies."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,23 +8,15 @@ import typer
 
 from zreg.cli.asking.repeated_ask import RepeatedAsk
 from zreg.cli.asking.targets import find_target
-from zreg.cli.commands.node_commands import build_data, start_unless_command
 from zreg.cli.copy_wait import copying_now, copying_of, wait_with_bar
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import (
     Cluster,
-    ConfigFile,
-    Flags,
-    Format,
     Meta,
-    Output,
     Timeout,
     Url,
-    with_settings,
 )
-from zreg.cli.options.node_options import CONFIG_FIELDS, SHARED_OPTION_FIELDS
 from zreg.cli.output import complain, say
-from zreg.cli.process.children import ParentPid
 from zreg.cli.ring_report import cost_text
 from zreg.config import Limits
 from zreg.errors import Error, UnknownNodeError, UsageError
@@ -43,26 +35,7 @@ from zreg.wire.records.meta_messages import CopyProgress
 # `drain_seconds`, and some more to hear of the end.
 _TIMEOUT_SECONDS: Final = 90.0
 
-app = typer.Typer()
 
-
-@app.callback(invoke_without_command=True)
-@with_settings(*CONFIG_FIELDS, *SHARED_OPTION_FIELDS)
-def node(
-    context: typer.Context,
-    *,
-    flags: Flags,
-    config: ConfigFile = None,
-    output: Output = Format.TABLE,
-    parent_pid: ParentPid = 0,
-) -> None:
-    """Run one data node until it is stopped; with a command: have a data node leave."""
-    start_unless_command(
-        context, "data", build_data, flags, config=config, output=output, parent_pid=parent_pid
-    )
-
-
-@app.command("drain")
 def drain(
     node_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the data node.")],
     *,
@@ -91,7 +64,6 @@ def drain(
     say(farewell(_membership(asking), node_id))
 
 
-@app.command("replica-count")
 def replica_count(
     count: Annotated[
         int | None,

@@ -1,4 +1,4 @@
-"""`zreg meta`: run one meta node; or list, add and remove the nodes of meta."""
+"""`zreg meta ls`, `add` and `rm`: list, add and remove the nodes of meta."""
 
 import math
 import time
@@ -9,24 +9,17 @@ import typer
 
 from zreg.cli.asking.repeated_ask import ASK_SECONDS, RepeatedAsk
 from zreg.cli.asking.targets import find_target
-from zreg.cli.commands.meta.recover_command import recover
-from zreg.cli.commands.node_commands import build_meta, start_unless_command
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import (
     Cluster,
-    ConfigFile,
-    Flags,
     Format,
     Meta,
     Output,
     Timeout,
     Url,
-    with_settings,
 )
 from zreg.cli.options.address_options import peers
-from zreg.cli.options.node_options import CONFIG_FIELDS, OPTION_FIELDS
 from zreg.cli.output import Json, print_table, say, say_json
-from zreg.cli.process.children import ParentPid
 from zreg.model import checked_node_id
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import Accepted
@@ -45,24 +38,6 @@ _ADVISE_AFTER_SECONDS: Final = 1.0
 _VOTING: Final = (MetaNodeState.LEADER, MetaNodeState.VOTER)
 
 NodeId = Annotated[str, typer.Argument(metavar="ID", help="Id of the meta node.")]
-
-app = typer.Typer()
-
-
-@app.callback(invoke_without_command=True)
-@with_settings(*CONFIG_FIELDS, *OPTION_FIELDS)
-def node(
-    context: typer.Context,
-    *,
-    flags: Flags,
-    config: ConfigFile = None,
-    output: Output = Format.TABLE,
-    parent_pid: ParentPid = 0,
-) -> None:
-    """Run one meta node until it is stopped; with a command: list or change the nodes of meta."""
-    start_unless_command(
-        context, "meta", build_meta, flags, config=config, output=output, parent_pid=parent_pid
-    )
 
 
 class _MetaRequests:
@@ -94,7 +69,6 @@ class _MetaRequests:
         self.asking.until_done(fetch_and_ask)
 
 
-@app.command("ls")
 def ls(
     *,
     url: Url = None,
@@ -124,7 +98,6 @@ def ls(
     )
 
 
-@app.command("add")
 def add(
     peer: Annotated[
         str,
@@ -168,7 +141,6 @@ def add(
         requests.asking.pause()
 
 
-@app.command("rm")
 def remove(
     node_id: NodeId,
     *,
@@ -211,6 +183,3 @@ def _json(node: MetaNodeStatus) -> Json:
         "silent_seconds": node.silent_milliseconds / 1000,
         "trouble": node.trouble,
     }
-
-
-app.command("recover")(recover)

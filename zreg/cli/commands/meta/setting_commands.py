@@ -13,7 +13,8 @@ from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.options.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag, variable
 from zreg.cli.options.text_arguments import checked_pattern, checked_setting_value
-from zreg.cli.output import Json, complain, print_table, printable, say, say_json
+from zreg.cli.output import Json, complain, print_table, say, say_json
+from zreg.cli.printable_text import printable
 from zreg.model import COUNT_MAX, SETTING_NAME
 from zreg.wire.records.settings_messages import (
     FetchSettings,
@@ -25,8 +26,6 @@ from zreg.wire.records.settings_messages import (
 
 _TIMEOUT_SECONDS: Final = 5.0
 _COLUMNS: Final = ("name", "value", "version")
-
-app = typer.Typer(help="Read and change small values that meta keeps for your programs.")
 
 Name = Annotated[str, typer.Argument(help="Name of the setting.")]
 IfVersion = Annotated[
@@ -88,7 +87,6 @@ class _SettingRequests:
         )
 
 
-@app.command("get")
 def get(
     name: Name,
     *,
@@ -109,7 +107,6 @@ def get(
     _show(found[0], output)
 
 
-@app.command("set")
 def set_(  # noqa: PLR0913 -- one argument per option
     name: Name,
     value: Annotated[str, typer.Argument(help="New value of the setting.")],
@@ -138,7 +135,6 @@ def set_(  # noqa: PLR0913 -- one argument per option
             say(f"{printable(setting.name)} is set, version {setting.version}")
 
 
-@app.command("rm")
 def remove(
     name: Name,
     *,
@@ -154,7 +150,6 @@ def remove(
     say(f"{printable(name)} is not set")
 
 
-@app.command("ls")
 def ls(
     pattern: Annotated[
         str, typer.Argument(metavar="[GLOB]", help="Names to list, with * ? [...] as in a shell.")

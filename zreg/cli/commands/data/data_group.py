@@ -1,0 +1,61 @@
+"""`zreg data`: run one data node; the commands beside it are loaded when they are called."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import typer
+
+from zreg.cli.commands.nodes.run_node import (
+    addresses,
+    directory_of,
+    node_settings,
+    start_unless_command,
+)
+from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
+from zreg.cli.options.node_options import CONFIG_FIELDS, SHARED_OPTION_FIELDS
+from zreg.cli.options.settings_sources import Settings
+from zreg.cli.parsing.lazy_group import LazyGroup
+from zreg.cli.process.children import ParentPid
+from zreg.nodes.base import Node
+from zreg.nodes.data import DataNode
+from zreg.reactor import EventCallback
+
+
+class DataGroup(LazyGroup):
+    """The commands of `zreg data`."""
+
+    homes: ClassVar[Mapping[str, str]] = {
+        "drain": "zreg.cli.commands.data.data_commands:drain",
+        "replica-count": "zreg.cli.commands.data.data_commands:replica_count",
+    }
+
+
+app = typer.Typer(cls=DataGroup, add_completion=False)
+
+
+@app.callback(invoke_without_command=True)
+@with_settings(*CONFIG_FIELDS, *SHARED_OPTION_FIELDS)
+def node(
+    context: typer.Context,
+    *,
+    flags: Flags,
+    config: ConfigFile = None,
+    output: Output = Format.TABLE,
+    parent_pid: ParentPid = 0,
+) -> None:
+    """Run one data node until it is stopped; with a command: have a data node leave."""
+    start_unless_command(
+        context, "data", build_data, flags, config=config, output=output, parent_pid=parent_pid
+    )
+
+
+def build_data(loaded: Settings, on_event: EventCallback) -> Node:
+    """Return a data node whose sockets are bound."""
+    address, pub = addresses("data", loaded.options)
+    return DataNode(
+        node_settings(loaded),
+        address=address,
+        changes_address=pub,
+        directory=directory_of(loaded),
+        on_event=on_event,
+    )

@@ -1,0 +1,1 @@
+"""Run nodes: `zreg session`, `zreg dev`, and what the nodes of all roles share."""

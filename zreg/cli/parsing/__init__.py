@@ -1,0 +1,1 @@
+"""Parse the command line: commands loaded when they are called, values converted quickly."""
