@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from zreg.client.aio.async_service import AsyncService as AsyncService
     from zreg.client.aio.async_subscription import AsyncSubscription as AsyncSubscription
     from zreg.client.api import Client as Client
+    from zreg.client.balancing.policy import Ejection as Ejection
+    from zreg.client.balancing.policy import Policy as Policy
     from zreg.client.client_status import Status as Status
     from zreg.client.core.commands import ClientState as ClientState
     from zreg.client.health.instance_health import HealthState as HealthState
@@ -52,6 +54,8 @@ _HOMES = {
     "HealthState": "zreg.client.health.instance_health",
     "InstanceHealth": "zreg.client.health.instance_health",
     "WhenUnhealthy": "zreg.client.health.instance_health",
+    "Ejection": "zreg.client.balancing.policy",
+    "Policy": "zreg.client.balancing.policy",
     "Publication": "zreg.client.publication",
     "Service": "zreg.client.service",
     "StateChange": "zreg.client.runtime.events.state_callbacks",

@@ -8,6 +8,7 @@ from zreg.client.handles.subscription_handle import C, SubscriptionHandle
 from zreg.client.runtime.callbacks.dispatcher import refusing_coroutines
 from zreg.client.runtime.callbacks.inline_callbacks import InlineRunner
 from zreg.client.view.view_change import PendingChange, ViewChange
+from zreg.errors import TimeoutError  # noqa: A004 -- zreg's own
 from zreg.model import DataInfoId, Scope
 
 if TYPE_CHECKING:
@@ -56,11 +57,27 @@ class Subscription(SubscriptionHandle):
 
         The condition is called on this thread, at least after every event.
         """
-        self._runtime.wait(
-            lambda: self._is_met(condition),
-            timeout_seconds,
-            lambda: f"{self.data_info_id}: {wanted()}; {self.why_waiting()}",
-        )
+
+        def is_met() -> bool:
+            return self._is_met(condition)
+
+        def why() -> str:
+            return f"{self.data_info_id}: {wanted()}; {self.why_waiting()}"
+
+        runtime, look_seconds = self._runtime, self._look_seconds(timeout_seconds)
+        if not look_seconds:
+            runtime.wait(is_met, timeout_seconds, why)
+            return self
+        try:
+            runtime.wait(is_met, float(timeout_seconds) - look_seconds, why)
+        except TimeoutError:
+            with Subscription(runtime, self.data_info_id, Scope.GLOBAL) as everywhere:
+                with runtime.changed:
+                    everywhere.begin()
+                try:
+                    runtime.wait(is_met, look_seconds, why)
+                except TimeoutError:
+                    raise self._timed_out(everywhere.view, why(), timeout_seconds) from None
         return self
 
     def changes(self) -> Iterator[ViewChange]:

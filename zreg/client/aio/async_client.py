@@ -16,6 +16,7 @@ from zreg.client.arguments import (
     check_loop_health_function,
     checked_scope,
 )
+from zreg.client.balancing.policy import Balancing
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
 from zreg.client.handles.health_arguments import new_heartbeat, plan_of
@@ -32,7 +33,9 @@ from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
+    from typing import Self, Unpack
+
+    from zreg.client.balancing.policy import BalancingOptions
 
 S = TypeVar("S", bound=StateCallback)
 
@@ -143,11 +146,16 @@ class AsyncClient(ClientHandle):
         scope: Scope = Scope.DATA_CENTER,
         group: str = DEFAULT_GROUP,
         instance_id: str = DEFAULT_INSTANCE_ID,
+        **options: "Unpack[BalancingOptions]",
     ) -> AsyncService:
-        """Follow the instances of a service, to pick one for each call."""
-        return AsyncService(
-            self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id)
-        )
+        """Follow the instances of a service, to pick one for each call.
+
+        The options say how calls are spread: `policy`, `zone_first`, `zone_min` and `ejection`; and
+        which instances there are for this service: `version`, `tags`, `zone` and `where`.
+        """
+        balancing = Balancing(**options)
+        follow = self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id)
+        return AsyncService(follow, balancing)
 
     def on_state(self, callback: S) -> S:
         """Call the function at each change of the state, with a `StateChange`; return it.

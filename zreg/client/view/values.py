@@ -82,6 +82,7 @@ def pack_values(
 def unpack_value(packed: str | bytes | Mapping[str, object]) -> Value:
     """Return the value as it was published; a map must be an endpoint.
 
+    It ignores keys that it does not know, of newer programs; a missing key has its default.
     Raises `msgspec.ValidationError` for a map that is no endpoint.
     """
     if isinstance(packed, str | bytes):
@@ -108,10 +109,14 @@ def _needs_host(values: Sequence[Value]) -> bool:
 
 
 def _endpoint_map(endpoint: Endpoint, host: str | None) -> Mapping[str, object]:
-    return {
+    packed: dict[str, object] = {
         "host": endpoint.host if endpoint.host is not None else host,
         "port": endpoint.port,
         "weight": endpoint.weight,
         "version": endpoint.version,
         "tags": sorted(endpoint.tags),
     }
+    # Readers without metadata ignore the key; without metadata the body is as it always was.
+    if endpoint.metadata:
+        packed["metadata"] = dict(endpoint.metadata)
+    return packed
