@@ -499,7 +499,8 @@ def test_many_clients_on_one_loop_and_on_several_loops_share_one_context(
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert session.core.count(Bye) == 6
+    # The session takes them on a thread of its own.
+    wait_until(lambda: session.core.count(Bye) == 6)
     assert program_loop._shared is None
 
 

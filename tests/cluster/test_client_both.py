@@ -1,6 +1,7 @@
 """What clients with threads and clients on an event loop do alike, over real sockets.
 
-Each test runs twice: with a `zreg.Client`, and with a `zreg.AsyncClient` behind the same face.
+Each test runs with a `zreg.Client`, and with a `zreg.AsyncClient` behind the same face. The tests
+that need no hand in the session run once more, with a `FakeRegistry` in the place of sockets.
 """
 
 import threading
@@ -16,6 +17,7 @@ from fake_session import CONFIG, FakeSession, wait_until
 import zreg
 from zreg.effects import Link, Send
 from zreg.errors import DeniedError, NotReadyError
+from zreg.testing import FakeRegistry
 from zreg.wire.records.client_messages import Bye, Publish, ReplayDone, Unsubscribe
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
@@ -39,9 +41,26 @@ def new_client(request: pytest.FixtureRequest) -> Iterator[NewClient]:
     program.end()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have tests run without sockets too, except those that change what the session does."""
+    if "place" in metafunc.fixturenames:
+        is_tied = "session" in metafunc.fixturenames
+        metafunc.parametrize("place", ["sockets"] if is_tied else ["sockets", "memory"])
+
+
 @pytest.fixture
-def client(session: FakeSession, new_client: NewClient) -> Iterator[AnyClient]:
-    with new_client(session.url, config=CONFIG, zone="z1", app="tests") as client:
+def url(place: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Return the url of a registry, behind sockets or in memory."""
+    if place == "sockets":
+        yield request.getfixturevalue("session").url
+    else:
+        with FakeRegistry() as registry:
+            yield registry.url
+
+
+@pytest.fixture
+def client(url: str, new_client: NewClient) -> Iterator[AnyClient]:
+    with new_client(url, config=CONFIG, zone="z1", app="tests") as client:
         yield client
 
 
@@ -444,7 +463,7 @@ def test_a_loop_that_fails_closes_the_client(
 # --- questions of the CLI ----------------------------------------------------------------------
 
 
-def test_a_question_is_answered_by_the_session(client: AnyClient) -> None:
+def test_a_question_is_answered_by_the_session(client: AnyClient, session: FakeSession) -> None:
     answer = client.request(FetchMembership(0))
 
     assert isinstance(answer, MembershipReply)

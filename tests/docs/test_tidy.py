@@ -170,6 +170,7 @@ def test_only_the_wire_package_decodes(name: str) -> None:
         "docs/dependencies.md",
         "docs/operating.md",
         "docs/protocol.md",
+        "docs/testing-your-code.md",
         "docs/testing.md",
     ],
 )

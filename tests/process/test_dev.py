@@ -5,11 +5,12 @@ import re
 import shlex
 import signal
 import socket
+import sys
 
 import pytest
 
 import zreg
-from zreg.testing.processes import Running, zreg_command
+from zreg.testing.processes import Running, wait_until, zreg_command
 
 
 def test_the_commands_that_it_prints_work() -> None:
@@ -51,6 +52,26 @@ def test_a_signal_ends_it_in_good_order(number: signal.Signals) -> None:
             registry.send(number)
             assert registry.wait(3) == 0
         assert (registry.line(), registry.error_line()) == ("", "")
+
+
+def test_the_registry_of_a_test_ends_with_the_tests_that_are_killed() -> None:
+    code = (
+        "import time\n"
+        "from zreg.testing import DevRegistry\n"
+        "with DevRegistry() as registry:\n"
+        "    print(registry.url, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with Running([sys.executable, "-c", code]) as tests:
+        port = int(tests.line().rpartition(":")[2])
+        tests.send(signal.SIGKILL)
+        tests.wait()
+
+        def is_gone() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) != 0
+
+        wait_until(is_gone)
 
 
 def test_several_registries_run_side_by_side() -> None:

@@ -60,28 +60,6 @@ def balance(client: zreg.Client) -> str | None:
         return picked.url(scheme="https", path="/v1")
 
 
-def check_health(client: zreg.Client) -> None:
-    """Tie publications to their health, change them, and drain them."""
-    heartbeat = client.heartbeat(timeout_seconds=10)
-    assert_type(heartbeat, zreg.Heartbeat)
-
-    def has_room() -> str | None:
-        return heartbeat() or None
-
-    endpoint = zreg.Endpoint(port=8080)
-    pub = client.publish("orders", endpoint, health=heartbeat)
-    client.publish("orders", endpoint, health=lambda: True, health_interval_seconds=1)
-    client.publish("orders", endpoint, health=has_room, when_unhealthy=zreg.WhenUnhealthy.MARK)
-    assert_type(heartbeat.beat(), None)
-    assert_type(pub.health, zreg.InstanceHealth)
-    assert_type(pub.health.state, zreg.HealthState)
-    assert_type(pub.health.reason, str)
-    pub.update(weight=50, tags={"blue"}, metadata={"rack": "7"}, attributes={"rack": "7"})
-    with pub.draining(seconds=10) as drained:
-        assert_type(drained, zreg.Publication)
-    pub.drain(10)
-
-
 def choose(client: zreg.Client) -> None:
     """Choose how calls are spread, and give calls back."""
     service = client.service(
@@ -105,6 +83,28 @@ def choose(client: zreg.Client) -> None:
     with service.lease("a key", tags={"blue"}, failures=OSError) as endpoint:
         service.report(endpoint, ok=True, seconds=0.1)
     assert_type(service.statistics(), dict[str, int | float | str])
+
+
+def check_health(client: zreg.Client) -> None:
+    """Tie publications to their health, change them, and drain them."""
+    heartbeat = client.heartbeat(timeout_seconds=10)
+    assert_type(heartbeat, zreg.Heartbeat)
+
+    def has_room() -> str | None:
+        return heartbeat() or None
+
+    endpoint = zreg.Endpoint(port=8080)
+    pub = client.publish("orders", endpoint, health=heartbeat)
+    client.publish("orders", endpoint, health=lambda: True, health_interval_seconds=1)
+    client.publish("orders", endpoint, health=has_room, when_unhealthy=zreg.WhenUnhealthy.MARK)
+    assert_type(heartbeat.beat(), None)
+    assert_type(pub.health, zreg.InstanceHealth)
+    assert_type(pub.health.state, zreg.HealthState)
+    assert_type(pub.health.reason, str)
+    pub.update(weight=50, tags={"blue"}, metadata={"rack": "7"}, attributes={"rack": "7"})
+    with pub.draining(seconds=10) as drained:
+        assert_type(drained, zreg.Publication)
+    pub.drain(10)
 
 
 def errors(client: zreg.Client) -> int:

@@ -409,3 +409,33 @@ def test_a_signal_handler_may_pick_in_the_middle_of_an_update() -> None:
     assert len(service.endpoints) == 3
     assert len(hosts) == 2
     assert set(picks(service, 6).split()) == {"a", "b", "c"}
+
+
+def test_with_fewer_instances_fewer_are_set_aside() -> None:
+    service, subscription, _ = make_service("a:1", "b:1", "c:1", "d:1")
+    for host in ("a", "b"):
+        service.report(Endpoint(host, 1), ok=False)
+    assert set(picks(service, 6).split()) == {"c", "d"}
+
+    subscription.set("a:1", "b:1")
+
+    assert service.statistics()["ejected"] == 1
+    assert set(picks(service, 4).split()) == {"a"}
+
+
+def test_instances_that_are_all_set_aside_take_turns() -> None:
+    service, _, _ = make_service("a:1?version=1", "b:1?version=1", "c:1", "d:1")
+    for host in ("a", "b"):
+        service.report(Endpoint(host, 1), ok=False)
+
+    assert [service.pick(version="1").host for _ in range(4)] == ["a", "b", "a", "b"]
+    assert len({service.pick("key", version="1").host for _ in range(4)}) == 1
+
+
+def test_a_publisher_that_moves_to_another_zone_is_found_there() -> None:
+    service, subscription, _ = make_service(("a:1", "n"), ("b:1", "s"))
+    assert service.pick(zone="n").host == "a"
+
+    subscription.set(("a:1", "s"), ("b:1", "n"))
+
+    assert service.pick(zone="n").host == "b"

@@ -247,9 +247,12 @@ def dev(
     ] = 9600,
     config: ConfigFile = None,
     output: Output = Format.TABLE,
+    parent_pid: ParentPid = 0,
 ) -> None:
     """Run a whole registry in this process, on loopback; it keeps nothing when it ends."""
     faulthandler.enable()
+    if parent_pid:
+        end_with_parent(parent_pid)
     loaded = load_settings(flags, os.environ, file=config, base=Config.for_loopback())
     # Only warnings: lines of normal operation would hide the hints that `dev` prints.
     route("dev", level=loaded.options.log_level or "warning")

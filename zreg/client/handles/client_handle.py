@@ -10,6 +10,7 @@ from zreg.client.client_status import Status
 from zreg.client.core.commands import ClientState
 from zreg.client.registry_url import find_url, parse_url
 from zreg.client.runtime.runtime import Runtime, Settings
+from zreg.client.transports import addresses_without_zmq
 from zreg.config import LABEL, Config
 from zreg.errors import UsageError
 from zreg.hosts import checked_host
@@ -61,7 +62,8 @@ def settings_of(
     config: Config | None,
 ) -> Settings:
     """Return the settings of a client; `UsageError` for one that cannot be used."""
-    addresses = parse_url(find_url(os.environ) if url is None else url)
+    url = find_url(os.environ) if url is None else url
+    addresses = addresses_without_zmq(url) or parse_url(url)
     advertise_host = os.environ.get("ZREG_ADVERTISE_HOST") or None
     if advertise_host is not None:
         checked_host(advertise_host, "ZREG_ADVERTISE_HOST")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from zreg.client.core.commands import SetPublication
 from zreg.client.runtime.background_log import BACKGROUND_LOG
-from zreg.client.runtime.client_node import ClientNode
 from zreg.client.runtime.events.changed import Changed
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
+from zreg.client.transports import CoreNode
 from zreg.reactor.sockets.link_socket import ZmqContext
 
 if TYPE_CHECKING:
@@ -80,17 +80,17 @@ class CoreRunner:
         self,
         changed: Changed,
         outgoing: OutgoingQueue,
-        new_node: Callable[[ZmqContext], ClientNode],
+        new_node: Callable[[ZmqContext], CoreNode],
         on_failed: Callable[[], None],
     ) -> None:
         self._changed = changed
         self._on_failed = on_failed
         self._reset(outgoing, new_node)
 
-    def _reset(self, outgoing: OutgoingQueue, new_node: Callable[[ZmqContext], ClientNode]) -> None:
+    def _reset(self, outgoing: OutgoingQueue, new_node: Callable[[ZmqContext], CoreNode]) -> None:
         self.outgoing = outgoing
         self._new_node = new_node
-        self.node: ClientNode | None = None
+        self.node: CoreNode | None = None
         self.is_woken = False
         # Whether it was told to end, or has ended by itself.
         self.is_closed = False
@@ -143,7 +143,7 @@ class CoreRunner:
         """Have the loop make a call later, which must not raise; on the loop's thread."""
         return self._host.loop.call_later(seconds, call, context=self._context)
 
-    def begin_in_child(self, new_node: Callable[[ZmqContext], ClientNode]) -> None:
+    def begin_in_child(self, new_node: Callable[[ZmqContext], CoreNode]) -> None:
         """Begin afresh in a forked child; what belongs to the parent is kept and not touched."""
         _of_parents.append((self.node, self._task))
         self._reset(OutgoingQueue(), new_node)

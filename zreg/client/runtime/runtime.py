@@ -32,6 +32,7 @@ from zreg.client.runtime.health.check_call import CheckBeginner
 from zreg.client.runtime.health.health_monitor import HealthMonitor
 from zreg.client.runtime.lifecycle import Lifecycle
 from zreg.client.runtime.publication_state import PublicationState
+from zreg.client.transports import CoreNode, new_node_without_zmq
 from zreg.config import Config
 from zreg.errors import UsageError
 from zreg.reactor.log_lines import LogLines
@@ -208,11 +209,11 @@ class Runtime:
 
     # --- on the loop's thread ---------------------------------------------------------------
 
-    def _new_node(self, log_lines: LogLines) -> Callable[[ZmqContext], ClientNode]:
+    def _new_node(self, log_lines: LogLines) -> Callable[[ZmqContext], CoreNode]:
         """Return what makes the node, and does not refer to this runtime."""
         settings = self.settings
         return partial(
-            ClientNode,
+            new_node_without_zmq(settings.addresses) or ClientNode,
             settings.config,
             client_id=self.client_id,
             addresses=settings.addresses,

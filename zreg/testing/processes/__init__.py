@@ -1,6 +1,7 @@
 """Clusters, nodes and commands in real processes, for your tests and ours; see docs/testing.md."""
 
 from zreg.testing.processes.cluster_processes import ClusterProcesses, Statistics
+from zreg.testing.processes.dev_registry import DevRegistry
 from zreg.testing.processes.node_process import NodeProcess, ReportedHealth, ReportedProblem
 from zreg.testing.processes.proxied_cluster import CLIENT, ProxiedCluster
 from zreg.testing.processes.proxy.link_proxy import LinkProxy
@@ -21,6 +22,7 @@ __all__ = [
     "END_SECONDS_MAX",
     "START_SECONDS_MAX",
     "ClusterProcesses",
+    "DevRegistry",
     "LineReader",
     "LinkProxy",
     "NodeProcess",

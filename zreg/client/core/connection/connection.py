@@ -5,13 +5,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
 from zreg.client.core.connection.addresses import SessionAddresses
 from zreg.client.core.connection.known_cluster import KnownCluster
 from zreg.client.core.connection.outage import Outage
 from zreg.client.core.conversation import Conversation
 from zreg.config import Config
-from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer
+from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer, Send
 from zreg.model import NO_INCARNATION
 from zreg.primitives.timing.backoff import Backoff
 from zreg.primitives.timing.lease import LeaseTable
@@ -82,10 +84,27 @@ class Phase(enum.Enum):
     OPEN = enum.auto()  # the session has welcomed the client and is judged by its lease
 
 
+class FormerConnection(msgspec.Struct):
+    """The connection that the client keeps while it moves to another session."""
+
+    peer: str
+    address: str
+    local_host: str
+    ping_seconds: float
+    # When the client sent something there last.
+    sent_at: float
+
+    @property
+    def ping_due_at(self) -> float:
+        """When the client has to ping, so that its lease there does not expire."""
+        return self.sent_at + self.ping_seconds
+
+
 class SessionConnection:
-    """The present connection; there is at most one at a time.
+    """The present connection; and the former one, as long as a move may have to be undone.
 
     Invariants:
+    - As long as there is a former connection, the end of the present one leads back to it.
     - `state` moves only as `TRANSITIONS` says, and each move is an event for the API.
     - The conversation is open exactly in the phase OPEN, until the client is closed.
     - Each attempt has its own peer name, so late messages of an earlier attempt are recognized.
@@ -103,6 +122,7 @@ class SessionConnection:
         self.state = ClientState.CONNECTING
         self.phase = Phase.PAUSED
         self.address = ""
+        self.former: FormerConnection | None = None
         self._config = config
         self._conversation = conversation
         self._hello = hello
@@ -139,6 +159,11 @@ class SessionConnection:
             "stalls": self._stall_count + self._leases.stall_count,
         }
 
+    @property
+    def cluster_id(self) -> bytes:
+        """The cluster of the session; empty if none that was reached knew it."""
+        return self._cluster.cluster_id
+
     # --- making it --------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Effect]:
@@ -173,6 +198,31 @@ class SessionConnection:
         self._greeted_at = now
         reached = Emit(SessionReached(self.address, self._local_host))
         return [reached, self._conversation.send(self._hello, now)]
+
+    def switch(
+        self, peer: str, address: str, local_host: str, *, greeted_at: float
+    ) -> list[Effect]:
+        """Talk with another session from now on, which has welcomed the client; keep the former."""
+        conversation = self._conversation
+        self.former = FormerConnection(
+            conversation.peer,
+            self.address,
+            self._local_host,
+            self.ping_seconds,
+            conversation.sent_at,
+        )
+        conversation.peer, self.address, self._local_host = peer, address, local_host
+        self._greeted_at = greeted_at
+        return [Emit(SessionReached(address, local_host))]
+
+    def _go_back(self, former: FormerConnection, detail: str, now: float) -> list[Effect]:
+        """Talk with the former session again, which still holds what the client wants."""
+        log = self.log(INFO, "move.failed", back=former.address, reason=detail)
+        self.former = None
+        self._conversation.close()
+        self._conversation.peer = former.peer
+        self.address, self._local_host = former.address, former.local_host
+        return [log, *self.greet(now)]
 
     def why_try_another(self, welcome: Welcome) -> str:
         """Return why another session may serve better than the one that welcomes the client.
@@ -286,8 +336,9 @@ class SessionConnection:
 
     def leave(self, detail: str, now: float) -> list[Effect]:
         """Leave a session that is connected but does not serve; try it again last."""
+        address = self.address
         effects = self.move_on(detail, now)
-        self._addresses.try_last(self.address)
+        self._addresses.try_last(address)
         return effects
 
     def move_on(self, detail: str, now: float) -> list[Effect]:
@@ -299,7 +350,12 @@ class SessionConnection:
         return [Disconnect(Link.SESSION, self._conversation.peer), *self.on_lost(detail, now)]
 
     def on_lost(self, detail: str, now: float) -> list[Effect]:
-        """Pause before the next attempt: at the same session if it served, else at the next."""
+        """Pause before the next attempt: at the same session if it served, else at the next.
+
+        In the middle of a move the former session still serves.
+        """
+        if self.former is not None:
+            return self._go_back(self.former, detail, now)
         effects: list[Effect] = []
         pause = self._rng.random() * _NEXT_ADDRESS_SECONDS_MAX
         if self.state is ClientState.CONNECTED:
@@ -321,7 +377,11 @@ class SessionConnection:
     def stop(self, now: float) -> list[Effect]:
         """Say Bye to a session that knows the client, and close the client."""
         is_known = self.phase in (Phase.GREETING, Phase.OPEN)
-        effects: list[Effect] = [self._conversation.send(Bye(), now)] if is_known else []
+        effects: list[Effect] = []
+        if self.former is not None:
+            effects.append(Send(Link.SESSION, self.former.peer, Bye()))
+        if is_known:
+            effects.append(self._conversation.send(Bye(), now))
         self._conversation.is_open = False
         return [*effects, self._move_state(Step.STOPPED, "the client was closed")]
 

@@ -6,9 +6,9 @@ from typing import Final
 
 from zreg.client.runtime.aio.program_loop import ProgramLoop, check_is_running, running_loop
 from zreg.client.runtime.aio.waits import Waits
-from zreg.client.runtime.client_node import ClientNode
 from zreg.client.runtime.core_runner import CoreRunner, LoopMember
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
+from zreg.client.transports import CoreNode
 from zreg.reactor.sockets.link_socket import ZmqContext
 
 LOOP_ENDED: Final = "the event loop of this client ended before the client was closed"
@@ -23,7 +23,7 @@ class LoopRunner(CoreRunner):
         self,
         changed: Waits,
         outgoing: OutgoingQueue,
-        new_node: Callable[[ZmqContext], ClientNode],
+        new_node: Callable[[ZmqContext], CoreNode],
         on_failed: Callable[[], None],
     ) -> None:
         super().__init__(changed, outgoing, new_node, on_failed)

@@ -31,6 +31,16 @@ class Dispatcher:
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a job was submitted, so that a thread runs jobs."""
+        return self._thread is not None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is on the thread of the jobs."""
+        return self._thread is threading.current_thread()
+
     def submit(self, job: Callable[[], object]) -> None:
         """Run the job after those before it; a closed dispatcher drops it."""
         with self._ready:

@@ -4,11 +4,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from zreg.client.runtime.client_node import ClientNode
 from zreg.client.runtime.core_runner import CoreRunner
 from zreg.client.runtime.events.changed import Changed
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.client.runtime.threads.loop_thread import LoopThread, join_loop_thread
+from zreg.client.transports import CoreNode
 from zreg.reactor.sockets.link_socket import ZmqContext
 
 
@@ -21,13 +21,13 @@ class ThreadRunner(CoreRunner):
         self,
         changed: Changed,
         outgoing: OutgoingQueue,
-        new_node: Callable[[ZmqContext], ClientNode],
+        new_node: Callable[[ZmqContext], CoreNode],
         on_failed: Callable[[], None],
     ) -> None:
         self._ended: threading.Event
         super().__init__(changed, outgoing, new_node, on_failed)
 
-    def _reset(self, outgoing: OutgoingQueue, new_node: Callable[[ZmqContext], ClientNode]) -> None:
+    def _reset(self, outgoing: OutgoingQueue, new_node: Callable[[ZmqContext], CoreNode]) -> None:
         super()._reset(outgoing, new_node)
         # In a forked child a thread of the parent may have held the lock of the former one.
         self._ended = threading.Event()

@@ -1,0 +1,114 @@
+"""A whole registry in one real process, as `zreg dev` runs it, on ports that the kernel chooses."""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from zreg.testing.processes.running_command import (
+    END_SECONDS_MAX,
+    LineReader,
+    clean_environment,
+    zreg_command,
+)
+
+
+class DevRegistry:
+    """A registry that runs until its `with` block ends, or `stop` is called.
+
+    On Linux its process also ends with the thread that started it, however that ends.
+    """
+
+    def __init__(self, options: Sequence[str] = ()) -> None:
+        self._options: Final = tuple(options)
+        # A file and not a pipe: a process that logs much never waits for its reader.
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 -- closed in `close`
+        self._port = "0"
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: LineReader | None = None
+        self.url = ""
+        """The url for clients; it stays the same after `restart`."""
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """What the process has written to its log: warnings and errors."""
+        self._log.seek(0)
+        return self._log.read()
+
+    def stop(self) -> None:
+        """End the process in good order, if it runs; clients become SUSPENDED."""
+        process, reader = self._process, self._reader
+        self._process = self._reader = None
+        if process is None or reader is None:
+            return
+        process.terminate()
+        try:
+            process.wait(END_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        reader.close()
+
+    def restart(self) -> None:
+        """Stop it, and start it at the same url.
+
+        The new process is a new cluster, which has nothing before its clients replay: views begin
+        anew. `RunningCluster` kills and restarts the nodes of a cluster that goes on.
+        """
+        self.stop()
+        self._start()
+
+    def close(self) -> None:
+        """End the process, and drop its log."""
+        self.stop()
+        self._log.close()
+
+    def _start(self) -> None:
+        arguments = (f"--port={self._port}", "-o", "json", f"--parent-pid={os.getpid()}")
+        self._process = subprocess.Popen(  # noqa: S603 -- zreg itself
+            zreg_command("dev", *arguments, *self._options),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=clean_environment(),
+        )
+        assert self._process.stdout is not None
+        self._reader = reader = LineReader(self._process.stdout)
+        while line := reader.next():
+            record = json.loads(line)
+            if record.get("ready"):
+                self.url = record["url"]
+                self._port = self.url.rpartition(":")[2]
+                return
+        raise AssertionError(f"zreg dev ended with exit code {self._process.wait()}\n{self.log}")
+
+    def __enter__(self) -> Self:
+        """Return itself; leaving the block ends the process."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the process."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Show url and state."""
+        return f"<DevRegistry {self.url} {'running' if self.is_running else 'stopped'}>"
