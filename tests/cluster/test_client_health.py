@@ -255,3 +255,21 @@ def test_the_threads_of_checks_end_with_the_last_client_that_has_checks(
             other.publish("pay", "a", health=lambda: None).wait_registered(5)
         assert check_threads()
     wait_until(lambda: not check_threads())
+
+
+class RacingHeartbeat(zreg.Heartbeat):
+    """Beats between the look at it and the note that its next beat is waited for."""
+
+    def call_at_next_beat(self, wake: Callable[[], None]) -> None:
+        self.timeout_seconds = 60.0
+        self.beat()
+        super().call_at_next_beat(wake)
+
+
+def test_a_beat_at_the_moment_of_the_timeout_is_not_lost(client: zreg.Client) -> None:
+    heartbeat = RacingHeartbeat(0.2)
+    pub = client.publish("pay", "a", health=heartbeat).wait_registered(5)
+
+    wait_until(lambda: heartbeat.timeout_seconds == 60.0)
+    pub.wait_registered(5)
+    wait_until(lambda: pub.health.state is zreg.HealthState.HEALTHY)

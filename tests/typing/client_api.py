@@ -106,7 +106,7 @@ def check_health(client: zreg.Client) -> None:
     assert_type(pub.health, zreg.InstanceHealth)
     assert_type(pub.health.state, zreg.HealthState)
     assert_type(pub.health.reason, str)
-    pub.update(weight=50, tags={"blue"}, attributes={"rack": "7"})
+    pub.update(weight=50, tags={"blue"}, metadata={"rack": "7"}, attributes={"rack": "7"})
     with pub.draining(seconds=10) as drained:
         assert_type(drained, zreg.Publication)
     pub.drain(10)

@@ -19,13 +19,15 @@ def test_endpoints_have_no_weight_and_keep_all_else() -> None:
 
 def test_a_text_that_a_service_reads_as_an_endpoint_has_no_weight_either() -> None:
     payload = without_weight(
-        payload_of("10.0.0.7:80", "[fe80::1]:80?weight=70&tag=a", "no endpoint")
+        payload_of("10.0.0.7:80", "[fe80::1]:80?weight=70&tag=a", "no endpoint", "a:1?newer=1")
     )
 
     assert payload.values == (
         "10.0.0.7:80?weight=0",
         "[fe80::1]:80?tag=a&weight=0",
         "no endpoint",
+        # Consumers ignore options that they do not know.
+        "a:1?newer=1&weight=0",
     )
     first, second = (Endpoint.parse(str(value)) for value in payload.values[:2])
     assert (first.weight, second.weight, second.tags) == (0, 0, {"a"})

@@ -93,7 +93,9 @@ class PublicationHandle:
         attributes = state.payload.attributes if attributes is None else attributes
         # Before the lock is taken: a mapping may be the user's own code.
         payload = Payload(values, attributes, registered_at=time.time_ns() / 1e9)
-        state.check_payload(payload)
+        # Most publications have neither, and this saves them a call.
+        if state.watch is not None or state.drains:
+            state.check_payload(payload)
         with runtime.changed:
             if state.is_withdrawn:
                 publisher_id = state.id_to_publish_again()

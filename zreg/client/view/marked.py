@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from zreg.client.view.endpoint import Endpoint
+from zreg.client.view.endpoint import Endpoint, published_endpoint
 from zreg.client.view.values import Payload, Value
 from zreg.errors import UsageError
 
@@ -33,7 +33,7 @@ def _is_endpoint(value: Value) -> bool:
     if not isinstance(value, str):
         return isinstance(value, Endpoint)
     try:
-        Endpoint.parse(value)
+        published_endpoint(value)
     except UsageError:
         return False
     return True

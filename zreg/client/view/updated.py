@@ -19,6 +19,7 @@ class EndpointChanges(TypedDict, total=False):
     weight: int
     version: str
     tags: AbstractSet[str]
+    metadata: Mapping[str, str]
 
 
 _FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(Endpoint))

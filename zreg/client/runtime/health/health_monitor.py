@@ -5,7 +5,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from zreg.client.health.check_course import CheckCourse
 from zreg.client.health.instance_health import HealthState, InstanceHealth, WhenUnhealthy
@@ -18,6 +18,10 @@ from zreg.reactor.log_lines import ExcInfo, LogLines
 
 if TYPE_CHECKING:
     import asyncio
+
+
+# The timer of a client that is closed, which any thread may close, stays with the loop so long.
+_TIMER_SECONDS_MAX: Final = 60.0
 
 
 class Loop(Protocol):
@@ -238,7 +242,8 @@ class HealthMonitor:
             self._timer.cancel()
             self._timer = None
         if (at := self._deadlines.next_at()) is not None:
-            self._timer = self._loop.call_later(max(0.0, at - now), _weak_run(self._self))
+            seconds = min(max(0.0, at - now), _TIMER_SECONDS_MAX)
+            self._timer = self._loop.call_later(seconds, _weak_run(self._self))
 
     def __repr__(self) -> str:
         """Show how many checks are due."""
