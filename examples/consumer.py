@@ -8,6 +8,8 @@ from http.client import HTTPConnection, HTTPException
 
 import zreg
 
+FAILURES = (OSError, HTTPException)
+
 
 def get(endpoint: zreg.Endpoint) -> str:
     """Return what an HTTP server answers."""
@@ -20,18 +22,16 @@ def get(endpoint: zreg.Endpoint) -> str:
 
 
 def call(service: zreg.Service) -> str:
-    """Ask one instance; if it fails, report it and ask the next. Wait while there is none."""
+    """Ask one instance; if it fails, ask the next one. Wait while there is none."""
     while True:
         service.wait_up(timeout_seconds=30)
-        endpoint = service.pick()
         try:
-            answer = get(endpoint)
-        except (OSError, HTTPException):
-            # `pick` skips it for five seconds; by then the registry has removed it, if it is gone.
-            service.report(endpoint, ok=False)
-        else:
-            service.report(endpoint, ok=True)
-            return f"{answer} ({endpoint})"
+            # An instance whose call fails is set aside for five seconds; by then the registry has
+            # removed it, if it is gone.
+            with service.lease(failures=FAILURES) as endpoint:
+                return f"{get(endpoint)} ({endpoint})"
+        except FAILURES:
+            continue
 
 
 def main() -> None:

@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     from zreg.client.aio.async_service import AsyncService as AsyncService
     from zreg.client.aio.async_subscription import AsyncSubscription as AsyncSubscription
     from zreg.client.api import Client as Client
+    from zreg.client.balancing.policy import Ejection as Ejection
+    from zreg.client.balancing.policy import Policy as Policy
+    from zreg.client.client_status import Status as Status
     from zreg.client.core.commands import ClientState as ClientState
+    from zreg.client.health.instance_health import HealthState as HealthState
+    from zreg.client.health.instance_health import InstanceHealth as InstanceHealth
+    from zreg.client.health.instance_health import WhenUnhealthy as WhenUnhealthy
     from zreg.client.publication import Publication as Publication
+    from zreg.client.runtime.events.state_callbacks import StateChange as StateChange
+    from zreg.client.runtime.health.heartbeat import Heartbeat as Heartbeat
     from zreg.client.service import Service as Service
     from zreg.client.subscription import Subscription as Subscription
     from zreg.client.view.endpoint import Endpoint as Endpoint
@@ -42,8 +50,16 @@ _HOMES = {
     "AsyncSubscription": "zreg.client.aio.async_subscription",
     "Client": "zreg.client.api",
     "ClientState": "zreg.client.core.commands",
+    "Ejection": "zreg.client.balancing.policy",
+    "Policy": "zreg.client.balancing.policy",
+    "Heartbeat": "zreg.client.runtime.health.heartbeat",
+    "HealthState": "zreg.client.health.instance_health",
+    "InstanceHealth": "zreg.client.health.instance_health",
+    "WhenUnhealthy": "zreg.client.health.instance_health",
     "Publication": "zreg.client.publication",
     "Service": "zreg.client.service",
+    "StateChange": "zreg.client.runtime.events.state_callbacks",
+    "Status": "zreg.client.client_status",
     "Subscription": "zreg.client.subscription",
     "Endpoint": "zreg.client.view.endpoint",
     "Publisher": "zreg.client.view.view",

@@ -78,6 +78,9 @@ LABEL: Final = NameRule(
 )
 
 
+_PERCENT_MAX: Final = 100
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All parameters of one node or client. Raises `UsageError` if they cannot work together."""
 
@@ -135,6 +138,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     publishers_per_client_max: int = 10_000
     subscribers_per_client_max: int = 10_000
     clients_max: int = 20_000
+    # A session with many more clients than others asks up to so many percent of them in a second,
+    # but at least one, to move to another session; 0: none.
+    move_percent_max: int = 1
     # How many publishers a data node takes, copies included: about 3 GB with 100 bytes in each.
     publishers_max: int = 5_000_000
     # How many publishers one id may have: each of its subscribers gets all of them.
@@ -182,6 +188,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             value, value_max = getattr(self, name), getattr(Limits, f"{name}_max")
             if value > value_max:
                 raise UsageError(f"{name} must be at most {value_max}, not {value}")
+        if not 0 <= self.move_percent_max <= _PERCENT_MAX:
+            raise UsageError(
+                f"move_percent_max must be from 0 to {_PERCENT_MAX}, not {self.move_percent_max!r}"
+            )
         for name, default in _defaults().items():
             if isinstance(default, int) and not isinstance(getattr(self, name), int):
                 raise UsageError(

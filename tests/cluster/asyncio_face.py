@@ -8,11 +8,18 @@ import contextlib
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Self
+from typing import Any
 
 import zreg
+from zreg.client.aio.async_publication import AsyncDraining
 
-_WRAPPED = (zreg.AsyncClient, zreg.AsyncPublication, zreg.AsyncService, zreg.AsyncSubscription)
+_WRAPPED = (
+    AsyncDraining,
+    zreg.AsyncClient,
+    zreg.AsyncPublication,
+    zreg.AsyncService,
+    zreg.AsyncSubscription,
+)
 
 
 class LoopOfTheProgram:
@@ -62,9 +69,8 @@ class Face:
     def __call__(self, *arguments: Any) -> Any:
         return self._program.call(self._target, *arguments)
 
-    def __enter__(self) -> Self:
-        self._program.call(self._target.__aenter__)
-        return self
+    def __enter__(self) -> Any:
+        return self._shown(self._program.call(self._target.__aenter__))
 
     def __exit__(self, *error: object) -> None:
         self._program.call(self._target.__aexit__, *error)

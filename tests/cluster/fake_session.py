@@ -69,6 +69,8 @@ class FakeSessionCore:
         self.refuse_with: tuple[int, str] | None = None
         self.refuse_questions = False
         self.is_mute = False
+        # Whether subscribers get only what is in their scope, as real sessions do it.
+        self.heeds_scope = False
         self.counter = 0
 
     def start(self, now: float) -> Sequence[Effect]:
@@ -154,6 +156,9 @@ class FakeSessionCore:
 
     def _push(self, peer: Peer, name: DataInfoId, scope: Scope) -> Send:
         publishers = tuple(self.publishers.get(name, {}).values())
+        if self.heeds_scope and scope is not Scope.GLOBAL:
+            here = self.clients[peer].data_center
+            publishers = tuple(each for each in publishers if each.data_center == here)
         version = DatumVersion(1, self.counter)
         return Send(Link.CLIENTS, peer, Push(name, scope, None, version, publishers))
 

@@ -527,3 +527,149 @@ def test_an_eager_loop_runs_a_client(session: FakeSession) -> None:
             await client.publish("pay", "a").wait_registered(5)
 
     asyncio.run(program())
+
+
+# --- health -----------------------------------------------------------------------------------
+
+
+def test_a_coroutine_check_is_awaited_in_its_context_and_cancelled_when_it_hangs(
+    run: Run, session: FakeSession
+) -> None:
+    setting = contextvars.ContextVar("setting", default="unset")
+    seen: list[str] = []
+    ends: list[str] = []
+    hangs = asyncio.Event()
+
+    async def check() -> str | None:
+        seen.append(setting.get())
+        await asyncio.sleep(0)
+        if hangs.is_set():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ends.append("cancelled")
+        return None
+
+    async def program() -> None:
+        async with client_of(session) as client:
+            setting.set("given")
+            pub = client.publish(
+                "pay", "a", health=check, health_interval_seconds=0.2, health_timeout_seconds=0.2
+            )
+            setting.set("later")
+            await pub.wait_registered(5)
+            hangs.set()
+            await until(lambda: ends)
+            assert pub.health.reason == "its check did not return within 0.2 s"
+            hangs.clear()
+            await pub.wait_registered(5)
+        assert set(seen) == {"given"}
+
+    run(program())
+
+
+def test_a_coroutine_check_that_ignores_its_cancellation_is_not_begun_again(
+    run: Run, session: FakeSession
+) -> None:
+    begun: list[int] = []
+
+    async def program() -> None:
+        released = asyncio.Event()
+
+        async def check() -> None:
+            begun.append(1)
+            while not released.is_set():
+                try:
+                    await released.wait()
+                except asyncio.CancelledError:
+                    continue
+
+        async with client_of(session) as client:
+            other: list[int] = []
+            timing = {"health_interval_seconds": 0.05, "health_timeout_seconds": 0.05}
+            pub = client.publish("pay", "a", health=check, **timing)
+            client.publish("other", "a", health=lambda: other.append(1), **timing)
+            await until(lambda: len(other) > 5)
+            assert len(begun) == 1
+            assert pub.health.state is zreg.HealthState.UNHEALTHY
+            released.set()
+            await pub.wait_registered(5)
+
+    run(program())
+
+
+def test_a_function_that_blocks_the_loop_for_too_long_is_unhealthy(
+    run: Run, session: FakeSession
+) -> None:
+    async def program() -> None:
+        async with client_of(session) as client:
+            pub = client.publish(
+                "pay",
+                "a",
+                health=lambda: time.sleep(0.1),
+                health_interval_seconds=5,
+                health_timeout_seconds=0.01,
+            )
+            await until(lambda: pub.health.reason == "its check took 0.1 s, more than 0.01 s")
+
+    run(program())
+
+
+def test_a_coroutine_check_may_close_its_client(run: Run, session: FakeSession) -> None:
+    async def program() -> None:
+        client = zreg.AsyncClient(session.url, config=CONFIG)
+        closed = asyncio.Event()
+
+        async def check() -> None:
+            await client.close()
+            closed.set()
+
+        client.publish("pay", "a", health=check)
+        await closed.wait()
+        assert client.state is zreg.ClientState.CLOSED
+
+    run(program())
+
+
+def test_closing_cancels_the_checks_that_run(run: Run, session: FakeSession) -> None:
+    ends: list[str] = []
+
+    async def check() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("cancelled")
+
+    async def program() -> None:
+        began_at = time.monotonic()
+        async with client_of(session) as client:
+            client.publish("pay", "a", health=check)
+            await until(lambda: client._runtime.loop_checks._running)
+        assert ends == ["cancelled"]
+        assert time.monotonic() - began_at < 0.9
+
+    run(program())
+
+
+def test_a_cancelled_drain_unpublishes_and_a_cancelled_block_gives_the_weight_back(
+    run: Run, session: FakeSession
+) -> None:
+    async def program() -> None:
+        async with client_of(session) as client:
+            service = client.service("pay")
+            pub = client.publish("pay", zreg.Endpoint("a", 80, weight=70))
+            await service.wait_up(timeout_seconds=5)
+
+            async def deploy() -> None:
+                async with pub.draining(60):
+                    pytest.fail("the block must not begin")
+
+            for drain, weights in ((deploy(), [70]), (pub.drain(60), [])):
+                task = asyncio.create_task(drain)
+                await until(lambda: service.view.values[0].weight == 0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                await until(lambda w=weights: [v.weight for v in service.view.values] == w)
+
+    run(program())

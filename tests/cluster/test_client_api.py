@@ -211,43 +211,6 @@ def test_a_wait_can_be_interrupted() -> None:
     assert time.monotonic() - started_at < 9.0, "it waits for 30 s"
 
 
-def test_a_forked_child_cannot_use_the_client_and_the_parent_still_can(
-    session: FakeSession,
-) -> None:
-    done, _ = run_program(
-        "import os, sys, zreg\n"
-        "client = zreg.Client(sys.argv[1], cluster='test')\n"
-        "pub = client.publish('pay', 'a').wait_registered(10)\n"
-        "sub = client.subscribe('pay').wait_for(1, timeout_seconds=10)\n"
-        "child = os.fork()\n"
-        "if child == 0:\n"
-        "    calls = (lambda: client.publish('pay', 'b'), lambda: client.subscribe('pay'),\n"
-        "             lambda: sub.view, lambda: pub.republish('b'), pub.unpublish, sub.close,\n"
-        "             lambda: client.wait_connected(1), client.statistics)\n"
-        "    for call in calls:\n"
-        "        try:\n"
-        "            call()\n"
-        "        except zreg.ClosedError:\n"
-        "            continue\n"
-        "        os._exit(1)\n"
-        "    with sub, pub:\n"
-        "        pass\n"
-        "    client.close()\n"
-        "    with zreg.Client(sys.argv[1], cluster='test') as fresh:\n"
-        "        fresh.publish('pay', 'child').wait_registered(10)\n"
-        "    sys.exit(7)\n"
-        "_, status = os.waitpid(child, 0)\n"
-        "assert os.waitstatus_to_exitcode(status) == 7, status\n"
-        "pub.republish('c')\n"
-        "pub.wait_registered(10)\n"
-        "sub.wait_until(lambda: 'c' in sub.view.values, timeout_seconds=10, wanted=str)\n",
-        session.url,
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-    wait_until(lambda: session.core.count(Bye) == 2)
-
-
 def test_importing_zreg_is_cheap_and_loads_no_node_package() -> None:
     done, _ = run_program(
         "import sys, time, zmq, msgspec, msgpack\n"

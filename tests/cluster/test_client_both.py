@@ -22,6 +22,7 @@ from zreg.wire.records.client_messages import Bye, Publish, ReplayDone, Unsubscr
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 AnyClient = Any
+QUICK_CHECKS = {"health_interval_seconds": 0.2, "health_timeout_seconds": 0.2}
 NewClient = Callable[..., AnyClient]
 
 
@@ -196,6 +197,59 @@ def test_a_closed_subscription_calls_no_callback(client: AnyClient, session: Fak
     assert session.core.count(Unsubscribe) == 1
     assert len(changes) == 1
     assert not sub.view
+
+
+def test_the_status_says_how_the_connection_is(client: AnyClient, session: FakeSession) -> None:
+    client.publish("pay", "a").wait_registered(5)
+    client.subscribe("pay").wait_for(1, timeout_seconds=5)
+
+    status = client.status
+    assert (status.state, status.session) == (
+        zreg.ClientState.CONNECTED,
+        session.address.removeprefix("tcp://"),
+    )
+    assert status.round_trip_seconds is not None
+    assert 0 < status.round_trip_seconds < 5
+    assert 0 <= status.heard_seconds < 5
+    assert (status.publications, status.subscriptions) == (1, 1)
+    assert status.why.startswith("connected to the session at")
+    session.stop()
+    wait_until(lambda: client.state is zreg.ClientState.SUSPENDED)
+    assert client.status.round_trip_seconds is None
+    wait_until(lambda: client.state is zreg.ClientState.LOST)
+    assert client.status.why.startswith("no session reached at")
+
+
+def test_callbacks_are_told_the_state_of_the_connection(
+    client: AnyClient, session: FakeSession
+) -> None:
+    client.wait_connected(5)
+    changes: list[zreg.StateChange] = []
+
+    assert client.on_state(changes.append) is not None
+    session.stop()
+
+    wait_until(lambda: changes and changes[-1].new is zreg.ClientState.LOST)
+    assert changes[0].old is zreg.ClientState.CONNECTED
+    assert changes[-1].old is (
+        zreg.ClientState.SUSPENDED if len(changes) == 2 else zreg.ClientState.CONNECTED
+    )
+    with pytest.raises(zreg.UsageError, match=r"such as `def changed\(change: zreg\.StateChange"):
+        client.on_state(lambda: None)
+
+
+def test_a_client_that_reaches_no_session_says_so_in_the_log(
+    new_client: NewClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with new_client("zreg://127.0.0.1:1", config=CONFIG) as client:
+        wait_until(
+            lambda: any("client.session.unreachable" in each for each in caplog.messages),
+            timeout_seconds=10,
+        )
+        assert client.state is zreg.ClientState.CONNECTING
+    (line,) = (each for each in caplog.messages if "client.session.unreachable" in each)
+    assert "127.0.0.1:1: refused" in line
+    assert "check host and port" in line
 
 
 # --- faults ----------------------------------------------------------------------------------
@@ -510,3 +564,324 @@ def test_a_service_follows_its_instances(client: AnyClient) -> None:
 
 
 # --- processes -----------------------------------------------------------------------------------
+
+
+# --- health, updates and drains ---------------------------------------------------------------
+
+
+class Check:
+    """A check whose result the test sets."""
+
+    def __init__(self, result: object = None) -> None:
+        self.result = result
+        self.count = 0
+
+    def __call__(self) -> Any:
+        self.count += 1
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
+
+
+def health_of(publication: Any) -> tuple[str, str]:
+    return publication.health.state.value, publication.health.reason
+
+
+def test_without_health_a_publication_is_unchecked(client: AnyClient) -> None:
+    assert health_of(client.publish("pay", "a")) == ("unchecked", "")
+
+
+def test_an_unhealthy_instance_is_withdrawn_and_comes_back(
+    client: AnyClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    check = Check()
+    sub = client.subscribe("pay")
+    pub = client.publish("pay", "a", health=check, **QUICK_CHECKS).wait_registered(5)
+    sub.wait_for(1, timeout_seconds=5)
+    first = pub.publisher_id
+    assert health_of(pub) == ("healthy", "")
+
+    check.result = "no database"
+    wait_until(lambda: sub.view.is_known and not sub.view)
+    assert health_of(pub) == ("unhealthy", "no database")
+    assert not pub.is_registered
+    assert " unhealthy>" in repr(pub)
+    with pytest.raises(zreg.TimeoutError, match=r"not published now.*no database"):
+        pub.wait_registered(0.05)
+    wait_until(
+        lambda: (
+            "client.health.lost id=pay#@#DEFAULT_INSTANCE_ID#@#DEFAULT_GROUP then=withdraw "
+            "reason='no database'" in caplog.messages
+        )
+    )
+
+    check.result = True
+    sub.wait_for(1, timeout_seconds=5)
+    pub.wait_registered(5)
+    assert health_of(pub) == ("healthy", "")
+    assert pub.publisher_id != first
+
+
+def test_an_unhealthy_instance_is_marked_and_no_service_picks_it(client: AnyClient) -> None:
+    check = Check()
+    service = client.service("pay")
+    pub = client.publish(
+        "pay",
+        zreg.Endpoint("10.0.0.7", 80, weight=70),
+        attributes={"rack": "7"},
+        health=check,
+        when_unhealthy=zreg.WhenUnhealthy.MARK,
+        **QUICK_CHECKS,
+    )
+    assert service.wait_up(timeout_seconds=5).pick().weight == 70
+
+    check.result = ZeroDivisionError("by zero")
+    wait_until(lambda: service.view.values == (zreg.Endpoint("10.0.0.7", 80, weight=0),))
+    assert service.view[0].attributes == {
+        "rack": "7",
+        "zreg.health": "ZeroDivisionError: by zero",
+    }
+    with pytest.raises(zreg.NoInstanceError, match="weight 0"):
+        service.pick()
+    assert service.view[0].publisher_id == pub.publisher_id
+    pub.wait_registered(5)
+
+    check.result = None
+    wait_until(lambda: service.pick().weight == 70 if service.view.values[0].weight else False)
+    assert service.view[0].attributes == {"rack": "7"}
+
+
+def test_nothing_is_published_before_the_first_check_succeeds(
+    client: AnyClient, session: FakeSession
+) -> None:
+    check = Check(result=False)
+    pub = client.publish("pay", "a", health=check, **QUICK_CHECKS)
+    wait_until(lambda: check.count > 2)
+    assert health_of(pub) == ("unhealthy", "its check returned False")
+    assert session.core.count(Publish) == 0
+
+    check.result = True
+    pub.wait_registered(5)
+    assert session.core.count(Publish) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a"), BaseException("a"), GeneratorExit("a")])
+def test_what_a_check_raises_is_the_reason(client: AnyClient, error: BaseException) -> None:
+    check = Check(error)
+    pub = client.publish("pay", "a", health=check, **QUICK_CHECKS)
+
+    wait_until(lambda: check.count > 2)
+    assert health_of(pub) == ("unhealthy", f"{type(error).__name__}: a")
+
+
+def test_the_newest_values_come_back_with_health(client: AnyClient) -> None:
+    check = Check("down")
+    sub = client.subscribe("pay")
+    pub = client.publish("pay", zreg.Endpoint("a", 80), health=check, **QUICK_CHECKS)
+    wait_until(lambda: health_of(pub) == ("unhealthy", "down"))
+    pub.republish(zreg.Endpoint("b", 80))
+    pub.update(weight=7)
+    assert pub.values == (zreg.Endpoint("b", 80, weight=7),)
+    assert not sub.view
+
+    check.result = None
+    sub.wait_for(1, timeout_seconds=5)
+    assert sub.view.values == (zreg.Endpoint("b", 80, weight=7),)
+
+
+def test_an_unpublished_instance_is_checked_no_more_until_it_is_published_again(
+    client: AnyClient,
+) -> None:
+    check = Check()
+    pub = client.publish("pay", "a", health=check, **QUICK_CHECKS).wait_registered(5)
+    other = Check()
+    pub.unpublish()
+    count = check.count
+    client.publish("other", "a", health=other, **QUICK_CHECKS)
+    wait_until(lambda: other.count > 2)
+    # One may have been under way.
+    assert check.count <= count + 1
+
+    pub.republish("b")
+    pub.wait_registered(5)
+    assert check.count > count
+
+
+def test_a_check_may_republish_unpublish_and_close_its_publication(client: AnyClient) -> None:
+    made: list[Any] = []
+    sub = client.subscribe("pay")
+
+    def check() -> None:
+        if len(made) == 1:
+            made[0].republish("b")
+            made.append("republished")
+        elif len(made) == 2 and sub.view.values == ("b",):
+            made.append("unpublished")
+            made[0].unpublish()
+
+    pub = client.publish("pay", "a", health=check, **QUICK_CHECKS)
+    # The plain object, since a check runs where its client does.
+    made.append(pub._target if isinstance(pub, Face) else pub)
+    wait_until(lambda: "unpublished" in made)
+    wait_until(lambda: not sub.view)
+
+
+def test_the_number_of_publications_includes_those_that_are_withdrawn(
+    session: FakeSession, new_client: NewClient
+) -> None:
+    config = msgspec.structs.replace(CONFIG, publishers_per_client_max=1)
+    check = Check()
+    with new_client(session.url, config=config) as client:
+        pub = client.publish("pay", "a", health=check, **QUICK_CHECKS).wait_registered(5)
+        check.result = False
+        wait_until(lambda: not pub.is_registered)
+        with pytest.raises(zreg.UsageError, match="at most 1"):
+            client.publish("pay", "b")
+        check.result = None
+        pub.wait_registered(5)
+
+
+def test_a_closed_client_begins_no_check(session: FakeSession, new_client: NewClient) -> None:
+    check, other = Check(), Check()
+    with (
+        new_client(session.url, config=CONFIG) as client,
+        new_client(session.url, config=CONFIG) as second,
+    ):
+        client.publish("pay", "a", health=check, **QUICK_CHECKS).wait_registered(5)
+        second.publish("pay", "a", health=other, **QUICK_CHECKS)
+        client.close()
+        count, others = check.count, other.count
+        wait_until(lambda: other.count > others + 2)
+
+        assert check.count <= count + 1
+
+
+def test_a_loop_that_does_not_beat_loses_its_publications_until_it_beats(client: AnyClient) -> None:
+    heartbeat = client.heartbeat(timeout_seconds=0.2)
+    sub, both = client.subscribe("pay"), 2
+    pubs = [client.publish("pay", value, health=heartbeat) for value in ("a", "b")]
+    sub.wait_for(both, timeout_seconds=5)
+
+    wait_until(lambda: not sub.view)
+    assert [health_of(pub) for pub in pubs] == [("unhealthy", "no heartbeat for 0.2 s")] * both
+
+    # On the test's thread, which is not the one of the client.
+    heartbeat.beat()
+    sub.wait_for(both, timeout_seconds=5)
+
+
+def test_a_loop_that_beats_keeps_its_publication(client: AnyClient) -> None:
+    heartbeat = client.heartbeat(timeout_seconds=0.5)
+    changes: list[zreg.ViewChange] = []
+    pub = client.publish("pay", "a", health=heartbeat).wait_registered(5)
+    client.subscribe("pay", changes.append).wait_for(1, timeout_seconds=5)
+    ends_at = time.monotonic() + 1.2
+
+    wait_until(lambda: heartbeat.beat() or time.monotonic() > ends_at)
+
+    assert health_of(pub) == ("healthy", "")
+    assert len(changes) == 1
+
+
+def test_an_update_changes_fields_and_keeps_the_others(client: AnyClient) -> None:
+    sub = client.subscribe("pay")
+    pub = client.publish("pay", zreg.Endpoint("a", 80, version="1"), attributes={"rack": "7"})
+    sub.wait_for(1, timeout_seconds=5)
+
+    pub.update(weight=5, tags={"blue"})
+    wait_until(lambda: sub.view.values == (zreg.Endpoint("a", 80, 5, "1", {"blue"}),))
+    assert sub.view[0].attributes == {"rack": "7"}
+    pub.update(attributes={"rack": "8"})
+    wait_until(lambda: sub.view[0].attributes == {"rack": "8"})
+
+    with pytest.raises(zreg.UsageError, match="no field 'colour'"):
+        pub.update(colour="blue")
+    pub.unpublish()
+    with pytest.raises(zreg.UsageError, match="was unpublished"):
+        pub.update(weight=6)
+
+
+def test_in_a_draining_block_no_consumer_picks_it(client: AnyClient) -> None:
+    service = client.service("pay")
+    pub = client.publish("pay", zreg.Endpoint("a", 80, weight=70))
+    service.wait_up(timeout_seconds=5)
+
+    with pub.draining(seconds=0.1) as drained:
+        assert drained.data_info_id == pub.data_info_id
+        wait_until(lambda: service.view.values[0].weight == 0)
+        pub.update(weight=60)
+        pub.wait_registered(5)
+        assert service.view.values[0].weight == 0
+    wait_until(lambda: service.view.values[0].weight == 60)
+
+
+def test_a_failed_draining_block_gives_the_weight_back(client: AnyClient) -> None:
+    service = client.service("pay")
+    pub = client.publish("pay", "10.0.0.7:80?weight=70")
+    service.wait_up(timeout_seconds=5)
+
+    def deploy() -> None:
+        wait_until(lambda: service.endpoints[0].weight == 0)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), pub.draining(seconds=0):
+        deploy()
+    wait_until(lambda: service.endpoints[0].weight == 70)
+
+
+def test_a_drained_publication_ends_after_its_weight_was_zero(client: AnyClient) -> None:
+    weights: list[list[int]] = []
+    sub = client.subscribe(
+        "pay", lambda change: weights.append([value.weight for value in change.view.values])
+    )
+    pub = client.publish("pay", zreg.Endpoint("a", 80))
+    sub.wait_for(1, timeout_seconds=5)
+
+    pub.drain(0.3)
+
+    wait_until(lambda: weights[-2:] == [[0], []])
+    pub.drain(0.3)
+    with pytest.raises(zreg.UsageError, match="unpublished"):
+        pub.wait_registered(1)
+
+
+def test_what_has_no_weight_cannot_be_drained(client: AnyClient) -> None:
+    pub = client.publish("pay", "text").wait_registered(5)
+
+    with pytest.raises(zreg.UsageError, match="none of its values has a weight"):
+        pub.drain(1)
+    with pytest.raises(zreg.UsageError, match="seconds -1 cannot be used"):
+        pub.draining(-1)
+    assert pub.is_registered
+
+
+def test_closing_the_client_ends_a_drain(client: AnyClient) -> None:
+    pub = client.publish("pay", zreg.Endpoint("a", 80)).wait_registered(5)
+    other = client.publish("pay", zreg.Endpoint("b", 80)).wait_registered(5)
+    threading.Timer(0.1, client.close).start()
+
+    with pytest.raises(zreg.ClosedError), pub.draining(seconds=60):
+        pytest.fail("the block must not begin")
+    with pytest.raises(zreg.ClosedError):
+        other.drain(60)
+
+
+def test_a_drain_returns_when_its_client_is_closed(client: AnyClient) -> None:
+    pub = client.publish("pay", zreg.Endpoint("a", 80)).wait_registered(5)
+    threading.Timer(0.1, client.close).start()
+
+    assert pub.drain(60) is None
+
+
+def test_a_bad_health_is_refused_and_publishes_nothing(client: AnyClient) -> None:
+    for arguments, error in (
+        ({"health": 5}, "cannot be called"),
+        ({"health": lambda _view: True}, "without arguments"),
+        ({"health": Check(), "health_timeout_seconds": 9}, "longer than"),
+        ({"health": Check(), "health_interval_seconds": -1}, "cannot be used"),
+    ):
+        with pytest.raises(zreg.UsageError, match=error):
+            client.publish("pay", "a", **arguments)
+    with pytest.raises(zreg.UsageError, match="limit"):
+        client.publish("pay", "x" * 65_000, health=Check(), when_unhealthy=zreg.WhenUnhealthy.MARK)
+    assert client.statistics()["publications"] == 0

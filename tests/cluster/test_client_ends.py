@@ -353,7 +353,7 @@ def client_without_instances(service: zreg.Service) -> zreg.Service:
     return service
 
 
-def test_a_forked_child_says_why_it_cannot_use_the_client(session: FakeSession) -> None:
+def test_a_forked_child_shows_that_it_has_inherited_a_client(session: FakeSession) -> None:
     done, _ = run_program(
         "import os, sys, zreg\n"
         "client = zreg.Client(sys.argv[1], cluster='test').wait_connected(10)\n"
@@ -368,7 +368,8 @@ def test_a_forked_child_says_why_it_cannot_use_the_client(session: FakeSession) 
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "<Client closed: this client belongs to the parent of this forked process>\n"
+        "<Client connecting: inherited by this forked process, where it connects with its first "
+        "use>\n"
     )
 
 

@@ -245,10 +245,8 @@ one = zreg.Client(sys.argv[1], cluster="test").wait_connected(10)
 if (child := os.fork()) == 0:
     with zreg.Client(sys.argv[1], cluster="test") as own:
         own.publish("pay", "child").wait_registered(10)
-        try:
-            one.publish("pay", "a")
-        except zreg.ClosedError as error:
-            print(error, flush=True)
+        one.publish("pay", "a").wait_registered(10)
+        assert one._runtime.core_runner._host is own._runtime.core_runner._host
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 with zreg.Client(sys.argv[1], cluster="test") as two:
@@ -262,7 +260,6 @@ def test_a_forked_child_makes_clients_on_a_thread_of_its_own(session: FakeSessio
     done, _ = run_program(FORKED, session.url)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "belongs to the parent of this forked process" in done.stdout
 
 
 def test_a_program_that_ends_with_many_open_clients_says_goodbye_for_all(

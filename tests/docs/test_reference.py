@@ -26,6 +26,7 @@ from zreg.http.connections import (
 from zreg.http.responses import CODES
 from zreg.wire.messages import TAGS
 from zreg.wire.records.data_messages import DatumSummary
+from zreg.wire.records.membership_messages import SessionLoad, SessionLoads
 from zreg.wire.records.meta_messages import MetaNodeState, MetaNodeStatus
 from zreg.wire.records.raft_messages import Entry, EntryKind
 from zreg.wire.records.settings_messages import SETTING_NAME_PATTERN, Setting
@@ -47,6 +48,8 @@ VALUES: list[type[msgspec.Struct]] = [
     Entry,
     Setting,
     MetaNodeStatus,
+    SessionLoad,
+    SessionLoads,
 ]
 ENUMS = [model.Scope, model.Role, model.Status, model.Cause, EntryKind, MetaNodeState]
 STRUCTS: dict[str, type[msgspec.Struct]] = {

@@ -44,6 +44,27 @@ def test_the_registrations_of_a_frozen_client_expire_and_come_back_when_it_conti
         cluster.wait_until(lambda: len(watcher.values) == 5)
 
 
+def test_a_program_whose_main_thread_hangs_leaves_the_view_and_comes_back(
+    start_cluster: StartCluster,
+) -> None:
+    cluster = start_cluster(sessions=1, data=1)
+    with (
+        Worker("beat", cluster.url, "pay", "1.5") as worker,
+        Watcher(cluster.url, "pay") as watcher,
+    ):
+        cluster.wait_until(lambda: watcher.values == {"beats"})
+        for times in (1, 2):
+            worker.write_line()
+            seconds = cluster.wait_until(lambda: not watcher.values)
+            assert 1.0 < seconds < 5.0
+
+            worker.write_line()
+            cluster.wait_until(lambda: watcher.values == {"beats"})
+            # Its client lived on: nothing but the silence of the main thread removed it.
+            assert watcher.removed == ["beats"] * times
+            assert worker.process.poll() is None
+
+
 def test_when_ten_clients_are_killed_at_once_only_their_registrations_are_removed(
     start_cluster: StartCluster,
 ) -> None:

@@ -102,11 +102,15 @@ class Worker:
 
     def ask(self) -> str:
         """Write a line to the process, and return the line that it answers."""
-        assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self.write_line()
+        return self.process.stdout.readline()
+
+    def write_line(self) -> None:
+        """Write a line to the process, which answers nothing."""
+        assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return self.process.stdout.readline()
 
     def kill(self) -> None:
         """Kill the process, so that its client says no goodbye."""

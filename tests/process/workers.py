@@ -105,6 +105,23 @@ def crowd(url: str, data_id: str, count: str, last: str) -> None:
         client.close()
 
 
+def beat(url: str, data_id: str, timeout_seconds: str) -> None:
+    """Publish a value as long as the main loop beats; a line of input has it hang until the next.
+
+    Only the main thread hangs: the client goes on to answer its session.
+    """
+    client = zreg.Client(url)
+    heartbeat = client.heartbeat(float(timeout_seconds))
+    client.publish(data_id, "beats", health=heartbeat).wait_registered(timeout_seconds=30)
+    _say("ready")
+    while True:
+        while not select.select([sys.stdin], [], [], 0.05)[0]:
+            heartbeat.beat()
+        if not (sys.stdin.readline() and sys.stdin.readline()):
+            break
+    client.close()
+
+
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -116,5 +133,11 @@ def _stay(client: zreg.Client) -> None:
 
 
 if __name__ == "__main__":
-    roles = {"publish": publish, "subscribe": subscribe, "rewrite": rewrite, "crowd": crowd}
+    roles = {
+        "publish": publish,
+        "subscribe": subscribe,
+        "rewrite": rewrite,
+        "crowd": crowd,
+        "beat": beat,
+    }
     roles[sys.argv[1]](*sys.argv[2:])

@@ -3,15 +3,18 @@
 from mutations import Patch
 
 from zreg.client.core.connection import connection as connection_module
-from zreg.client.core.connection.connection import SessionConnection
+from zreg.client.core.connection.connection import FormerConnection, SessionConnection
 from zreg.client.core.conversation import Conversation, Requester
-from zreg.effects import Effect, Send
+from zreg.client.core.session_move import SessionMove
+from zreg.effects import Effect, Link, Send
 from zreg.meta.members.memory.session_graces import SessionGraces
 from zreg.model import Membership, Role, Status
 from zreg.session.upstream.registered.node_queues import NodeQueues
 from zreg.wire.messages import WireMessage
+from zreg.wire.records.client_messages import Bye, Moving
 
 _repeat = Conversation._repeat
+_settle = SessionMove.settle
 
 
 def dialling_takes_as_long_as_dying() -> list[Patch]:
@@ -72,3 +75,39 @@ def grace_goes_on_under_a_new_leader() -> list[Patch]:
         self._left.follow(m.incarnation for m in membership.of(Role.SESSION, Status.DEPARTED))
 
     return [(SessionGraces, "follow", follow)]
+
+
+def a_client_leaves_before_it_is_registered() -> list[Patch]:
+    """A client says that it has moved when the other session has registered all that it had."""
+    return [(SessionMove, "_left_now", lambda self: 0)]
+
+
+def the_former_session_is_not_pinged() -> list[Patch]:
+    """A client keeps its lease at the former session until it has moved."""
+    return [(FormerConnection, "ping_due_at", 1e9)]
+
+
+def there_is_no_way_back() -> list[Patch]:
+    """A client whose new session fails goes back to the former one, which still holds it."""
+
+    def look_anywhere(
+        self: SessionConnection, former: FormerConnection, detail: str, now: float
+    ) -> list[Effect]:
+        self.former = None
+        return self.on_lost(detail, now)
+
+    return [(SessionConnection, "_go_back", look_anywhere)]
+
+
+def a_client_that_has_moved_says_bye() -> list[Patch]:
+    """A client says `Moving` at its former session: after a `Bye` that one withdraws publishers."""
+
+    def settle(self: SessionMove) -> list[Effect]:
+        return [
+            Send(Link.SESSION, effect.peer, Bye())
+            if isinstance(effect, Send) and isinstance(effect.message, Moving)
+            else effect
+            for effect in _settle(self)
+        ]
+
+    return [(SessionMove, "settle", settle)]

@@ -6,11 +6,12 @@ from mutations import Patch
 
 from zreg.data.replication import acceptances as acceptances_module
 from zreg.effects import Effect, Peer
+from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Cause, Publisher
 from zreg.primitives.timing.lease import LeaseTable
 from zreg.session.clients import turn_answers
 from zreg.session.clients.client_handler import ClientHandler
-from zreg.session.clients.client_table import ClientTable
+from zreg.session.clients.client_table import Client, ClientTable
 from zreg.session.clients.publishing import Publishing
 from zreg.session.clients.pushes.pusher import Pusher
 from zreg.session.clients.pushes.subscriber import Subscriber
@@ -20,13 +21,14 @@ from zreg.session.upstream.followed.followed_datums import FollowedDatums
 from zreg.session.upstream.registered.node_queues import NodeQueues
 from zreg.session.upstream.registered.registration import Registration
 from zreg.session.upstream.registered.registrations import Registrations
-from zreg.wire.records.client_messages import PushAck
+from zreg.wire.records.client_messages import Moving, PushAck
 from zreg.wire.records.common_messages import Accepted
 
 _tick_queues = NodeQueues.tick
 _tick_pusher = Pusher.tick
 _on_push_ack = Pusher.on_push_ack
 _expired = ClientTable.expired
+_on_lost = ClusterMember._on_lost
 
 
 def requests_are_sent_again_by_timer() -> list[Patch]:
@@ -160,3 +162,25 @@ def answers_are_not_cut() -> list[Patch]:
         (turn_answers, "accepted_records", one_record),
         (acceptances_module, "accepted_records", one_record),
     ]
+
+
+def what_has_moved_is_held_on() -> list[Patch]:
+    """A session forgets a client whose publishers another session has registered."""
+
+    def keep(self: ClientHandler, client: Client, moving: Moving) -> list[Effect]:
+        client.is_moving = True
+        return []
+
+    return [(ClientHandler, "_on_moving", keep)]
+
+
+def the_counts_of_an_earlier_leader_are_used() -> list[Patch]:
+    """A session asks clients to move only by counts that the present leader of meta has sent."""
+
+    def on_lost(self: ClusterMember, effects: list[Effect]) -> list[Effect]:
+        loads = self.counts.loads
+        effects = _on_lost(self, effects)
+        self.counts.loads = loads
+        return effects
+
+    return [(ClusterMember, "_on_lost", on_lost)]

@@ -15,6 +15,7 @@ import pytest
 import test_sim_client_promises as client_promises
 import test_sim_copies as copies_promises
 import test_sim_data_promises as data_promises
+import test_sim_moves as moves
 import test_sim_session_promises as session_promises
 from mutations import Mutation, mutated
 from promises import BrokenPromiseError
@@ -161,7 +162,27 @@ COPIES: dict[Mutation, Scenario] = {
         copies_promises.test_a_new_primary_goes_on_from_its_copy_and_asks_no_session, 1
     ),
 }
-NOTICED_BY = SECTION_7 | SECTION_11 | COPIES
+MOVES: dict[Mutation, Scenario] = {
+    client.a_client_leaves_before_it_is_registered: (
+        moves.test_a_client_that_cannot_be_registered_at_its_new_session_goes_back
+    ),
+    client.the_former_session_is_not_pinged: (
+        moves.test_a_client_that_cannot_be_registered_at_its_new_session_goes_back
+    ),
+    client.there_is_no_way_back: (
+        moves.test_a_client_whose_new_session_dies_in_the_middle_of_its_move_goes_back
+    ),
+    client.a_client_that_has_moved_says_bye: (
+        moves.test_clients_even_out_over_the_sessions_and_no_client_sees_it
+    ),
+    session.what_has_moved_is_held_on: (
+        moves.test_clients_even_out_over_the_sessions_and_no_client_sees_it
+    ),
+    session.the_counts_of_an_earlier_leader_are_used: (
+        moves.test_a_session_without_meta_asks_no_client_and_goes_on_asking_when_meta_is_back
+    ),
+}
+NOTICED_BY = SECTION_7 | SECTION_11 | COPIES | MOVES
 
 # Rules that no mutation takes out here, and why.
 ELSEWHERE = {

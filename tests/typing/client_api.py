@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, assert_type
 import zreg
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def publish_and_subscribe() -> None:
@@ -44,7 +44,12 @@ def decorate(client: zreg.Client) -> None:
 
 def balance(client: zreg.Client) -> str | None:
     """Publish and pick endpoints."""
-    endpoint = zreg.Endpoint(port=8080, weight=100, version="1.4.2", tags={"blue"})
+    endpoint = zreg.Endpoint(
+        port=8080, weight=100, version="1.4.2", tags={"blue"}, metadata={"rack": "7"}
+    )
+    metadata: Mapping[str, str] = endpoint.metadata
+    assert_type(metadata.get("rack"), str | None)
+    assert_type(endpoint.text, str)
     with client.publish("orders", endpoint), client.service("orders") as service:
         try:
             picked = service.wait_up(min_up=1, timeout_seconds=30).pick()
@@ -53,6 +58,53 @@ def balance(client: zreg.Client) -> str | None:
         service.report(picked, ok=False)
         assert_type(picked.address, str)
         return picked.url(scheme="https", path="/v1")
+
+
+def choose(client: zreg.Client) -> None:
+    """Choose how calls are spread, and give calls back."""
+    service = client.service(
+        "orders",
+        policy=zreg.Policy.TWO_CHOICES,
+        zone_first=True,
+        zone_min=2,
+        ejection=zreg.Ejection(failures=3, share_max=0.3),
+        version="1.4.2",
+        tags={"blue"},
+        zone="z1",
+        where=lambda endpoint: endpoint.metadata.get("rack") != "7",
+        scope=zreg.Scope.GLOBAL,
+    )
+    assert_type(service, zreg.Service)
+    assert_type(service.pick("a key"), zreg.Endpoint)
+    assert_type(service.pick(key=7, version="2", tags=["a"], zone="z"), zreg.Endpoint)
+    service.pick(b"key", where=lambda endpoint: endpoint.version >= "2")
+    with service.lease(failures=(OSError, ValueError)) as endpoint:
+        assert_type(endpoint, zreg.Endpoint)
+    with service.lease("a key", tags={"blue"}, failures=OSError) as endpoint:
+        service.report(endpoint, ok=True, seconds=0.1)
+    assert_type(service.statistics(), dict[str, int | float | str])
+
+
+def check_health(client: zreg.Client) -> None:
+    """Tie publications to their health, change them, and drain them."""
+    heartbeat = client.heartbeat(timeout_seconds=10)
+    assert_type(heartbeat, zreg.Heartbeat)
+
+    def has_room() -> str | None:
+        return heartbeat() or None
+
+    endpoint = zreg.Endpoint(port=8080)
+    pub = client.publish("orders", endpoint, health=heartbeat)
+    client.publish("orders", endpoint, health=lambda: True, health_interval_seconds=1)
+    client.publish("orders", endpoint, health=has_room, when_unhealthy=zreg.WhenUnhealthy.MARK)
+    assert_type(heartbeat.beat(), None)
+    assert_type(pub.health, zreg.InstanceHealth)
+    assert_type(pub.health.state, zreg.HealthState)
+    assert_type(pub.health.reason, str)
+    pub.update(weight=50, tags={"blue"}, attributes={"rack": "7"})
+    with pub.draining(seconds=10) as drained:
+        assert_type(drained, zreg.Publication)
+    pub.drain(10)
 
 
 def errors(client: zreg.Client) -> int:
@@ -71,7 +123,13 @@ def wrong(client: zreg.Client) -> None:
     client.publish("pay", 7)  # type: ignore[arg-type]
     client.subscribe("pay", scope="GLOBAL")  # type: ignore[arg-type]
     client.subscribe("pay")(lambda: None)  # type: ignore[type-var]
+    client.publish("pay", "x", health=lambda: 7)  # type: ignore[arg-type,return-value]
+    client.publish("pay", "x").update(wait=5)  # type: ignore[call-arg]
     zreg.Client(timeout=3)  # type: ignore[call-arg]
+    client.service("pay", policy="random")  # type: ignore[arg-type]
+    client.service("pay", polices=zreg.Policy.RANDOM)  # type: ignore[call-arg]
+    client.service("pay").pick(where=lambda: True)  # type: ignore[arg-type, misc]
+    zreg.Endpoint(port=1, metadata={"rack": 7})  # type: ignore[dict-item]
     zreg.Cliet()  # type: ignore[attr-defined]
 
 
@@ -81,11 +139,20 @@ async def with_asyncio() -> str | None:
         assert_type(client, zreg.AsyncClient)
         async with client.publish("pay", "10.0.0.7:12200") as pub:
             assert_type(await pub.wait_registered(timeout_seconds=5), zreg.AsyncPublication)
+            async with pub.draining(seconds=10) as drained:
+                assert_type(drained, zreg.AsyncPublication)
+            await pub.drain(10)
             pub.republish("10.0.0.7:12201")
 
         @client.subscribe("pay")
         async def changed(change: zreg.ViewChange) -> int:
             return len(change.view)
+
+        async def check() -> bool:
+            return client.state is zreg.ClientState.CONNECTED
+
+        client.publish("pay", "x", health=check)
+        client.publish("pay", "x", health=lambda: None)
 
         sub = client.subscribe("pay", print)
         assert_type(await changed(zreg.ViewChange(sub.view)), int)

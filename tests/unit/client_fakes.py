@@ -80,6 +80,20 @@ def replayed(effects: Sequence[Effect]) -> list[Effect]:
     return list(effects[first + 1 :])
 
 
+def acts(effects: Sequence[Effect]) -> list[Effect]:
+    """Return the effects without log lines."""
+    return [effect for effect in effects if not isinstance(effect, Log)]
+
+
+def next_act(core: ClientCore) -> tuple[float, list[Effect]]:
+    """Tick the core when it wants to, until it does more than write a line."""
+    while True:
+        due_at = core.next_tick_at()
+        assert due_at is not None
+        if effects := acts(core.tick(due_at)):
+            return due_at, effects
+
+
 def say(message: Message, peer: str = "session-1") -> Send:
     return Send(Link.SESSION, peer, message)
 

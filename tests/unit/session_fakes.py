@@ -32,7 +32,12 @@ from zreg.wire.messages import PROTOCOL_VERSION, Message
 from zreg.wire.records.client_messages import Hello, Push
 from zreg.wire.records.common_messages import Accepted
 from zreg.wire.records.data_messages import CompareDigest, Snapshot
-from zreg.wire.records.membership_messages import MembershipReply, Renew, Renewed
+from zreg.wire.records.membership_messages import (
+    MembershipReply,
+    Renew,
+    Renewed,
+    SessionLoads,
+)
 
 CONFIG = Config(meta_addresses=("tcp://meta:9610",), zone="z1", data_center="dc1")
 META = "tcp://meta:9610"
@@ -161,6 +166,8 @@ class Session:
 
     def __init__(self, *data: str, config: Config = CONFIG) -> None:
         self.now = 100.0
+        # What meta tells with each renewal.
+        self.loads: SessionLoads | None = None
         member = make_member("s1", 0, Role.SESSION)
         self.core = SessionCore(member, config, rng=Random(1), now=self.now)
         self.core.start(self.now)
@@ -241,7 +248,7 @@ class Session:
             self.now = min(max(due, self.now + 0.001), end)
             for effect in [*self.core.tick(self.now), *self.core.settle(self.now)]:
                 if isinstance(effect, Send) and isinstance(effect.message, Renew):
-                    renewed = Renewed(effect.message.request_id, self.core.epoch)
+                    renewed = Renewed(effect.message.request_id, self.core.epoch, self.loads)
                     self.turn(Link.META, META, renewed)
                 else:
                     effects.append(effect)

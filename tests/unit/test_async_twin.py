@@ -14,11 +14,19 @@ TWINS = [
     (zreg.Service, zreg.AsyncService),
 ]
 # What a program awaits; all else is a plain call.
-AWAITED = {"wait_connected", "wait_registered", "wait_for", "wait_until", "wait_up", "request"}
+AWAITED = {
+    "wait_connected",
+    "wait_registered",
+    "wait_for",
+    "wait_until",
+    "wait_up",
+    "request",
+    "drain",
+}
 # The subscription and the service of a program end at once; only the client says goodbye.
 AWAITED_OF_CLIENT = {*AWAITED, "close"}
-# Only a client with threads has a thread to keep callbacks off.
-ONLY_THREADS = {("subscribe", "inline")}
+# Only a client with threads has a thread to keep callbacks off, and begins afresh in children.
+ONLY_THREADS = {("subscribe", "inline"), ("publish", "in_children")}
 
 
 def public_names(kind: type) -> set[str]:

@@ -14,19 +14,29 @@ from client_fakes import (
     WELCOME,
     A,
     B,
+    acts,
     connected,
     hear,
     local,
     lost,
     lost_line,
     make_core,
+    next_act,
     say,
 )
 
-from zreg.client.core.commands import Ask, ClientState, SessionReached, SetPublication
+from zreg.client.core.commands import (
+    Ask,
+    ClientState,
+    ConnectionChanged,
+    SessionReached,
+    SetPublication,
+)
 from zreg.client.core.connection.connection import TRANSITIONS, Step
 from zreg.client.core.core import ClientCore
 from zreg.effects import (
+    INFO,
+    WARNING,
     Connect,
     Disconnect,
     Effect,
@@ -50,7 +60,9 @@ from zreg.wire.records.membership_messages import FetchMembership
 
 def test_every_open_state_has_a_transition_for_every_step() -> None:
     for state in ClientState:
-        expected = set() if state is ClientState.CLOSED else set(Step)
+        expected = set() if state is ClientState.CLOSED else {*Step} - {Step.EXPIRED}
+        if state is ClientState.SUSPENDED:
+            expected.add(Step.EXPIRED)
         assert set(TRANSITIONS[state]) == expected
 
 
@@ -73,11 +85,9 @@ def test_the_pause_grows_after_each_round_of_addresses() -> None:
     now = 0.0
     for attempt in range(1, 9):
         local(core, PeerLost(Link.SESSION, f"session-{attempt}"), now)
-        due_at = core.next_tick_at()
-        assert due_at is not None
+        due_at, _ = next_act(core)
         pauses.append(due_at - now)
         now = due_at
-        core.tick(now)
 
     assert pauses[:3] == pytest.approx([0.0375, 0.075, 0.15])
     assert pauses[-1] == pytest.approx(CONFIG.reconnect_seconds_max * 0.75)
@@ -99,12 +109,9 @@ def test_each_round_of_addresses_gives_attempts_twice_as_long() -> None:
     core.start(0.0)
     waits, now = [], 0.0
     for _ in range(6):
-        due_at = core.next_tick_at()
-        assert due_at is not None
+        due_at, _ = next_act(core)
         waits.append(due_at - now)
-        core.tick(due_at)
-        now = core.next_tick_at() or 0.0
-        core.tick(now)
+        now, _ = next_act(core)
 
     assert waits == pytest.approx([0.2, 0.4, 0.8, 1.6, 2.0, 2.0])
 
@@ -134,7 +141,9 @@ def test_a_connection_is_given_up_when_no_welcome_comes() -> None:
 
     assert core.next_tick_at() == 1.5
     for now in (1.5, 2.5):
-        assert core.tick(now) == [say(Ping())], "the session may know it: this keeps its lease"
+        assert acts(core.tick(now)) == [say(Ping())], (
+            "the session may know it: this keeps its lease"
+        )
     assert core.tick(3.0) == []
     assert core.tick(3.5) == [
         say(Moving()),
@@ -452,3 +461,101 @@ def test_a_session_of_another_cluster_is_left_while_one_of_its_own_may_be_reache
     local(core, PeerUp(Link.SESSION, "session-3"), 1.2)
     assert cluster_lines(hear(core, WELCOME, 1.2, peer="session-3")) == []
     assert core.state is ClientState.CONNECTED
+
+
+# --- outages ---------------------------------------------------------------------------------
+
+
+def lines(effects: Sequence[Effect]) -> list[Log]:
+    return [effect for effect in effects if isinstance(effect, Log)]
+
+
+def test_a_client_that_reaches_no_session_says_why_within_three_seconds_and_once_a_minute() -> None:
+    core = make_core(A, B)
+    core.start(0.0)
+    warned: list[tuple[float, Log]] = []
+    while (now := core.next_tick_at() or 0.0) < 130:
+        warned += [(now, line) for line in lines(core.tick(now))]
+        peer = f"session-{core.statistics()['dials']}"
+        if core.statistics()["phase"] == "dialling":
+            local(core, PeerLost(Link.SESSION, peer, "refused"), now)
+
+    assert [round(at) for at, _ in warned] == [2, 62, 122]
+    _, first = warned[0]
+    assert (first.level, first.event) == (WARNING, "client.session.unreachable")
+    assert first.fields["reason"] == "a:9600: refused; b:9600: refused"
+    assert "check host and port" in str(first.fields["advice"])
+    assert warned[1][1].fields["seconds"] == pytest.approx(62, abs=1)
+
+
+def test_a_new_reason_is_said_again_and_the_end_of_the_outage_too() -> None:
+    core = make_core(A)
+    core.start(0.0)
+    local(core, PeerLost(Link.SESSION, "session-1", "refused"), 0.0)
+    seen: list[Log] = []
+    while (now := core.next_tick_at() or 0.0) < 20:
+        seen += lines(core.tick(now))
+        if core.statistics()["phase"] == "dialling":
+            peer = f"session-{core.statistics()['dials']}"
+            reason = "refused" if now < 8 else "it is of cluster 'other'"
+            seen += lines(local(core, PeerIncompatible(Link.SESSION, peer, reason), now))
+    assert [line.fields["reason"] for line in seen] == [
+        "a:9600: refused",
+        "a:9600: it is of cluster 'other'",
+    ]
+
+    now, effects = next_act(core)
+    while not any(isinstance(effect, Connect) for effect in effects):
+        now, effects = next_act(core)
+    local(core, PeerUp(Link.SESSION, f"session-{core.statistics()['dials']}"), now)
+    welcomed = hear(core, WELCOME, now, peer=f"session-{core.statistics()['dials']}")
+    assert lines(welcomed)[0].event == "client.session.reachable"
+    assert lines(welcomed)[0].level == INFO
+
+
+def test_a_short_outage_writes_no_line_of_its_own() -> None:
+    core = connected()
+    local(core, PeerLost(Link.SESSION, "session-1", "closed"), 10.0)
+    core.tick(10.1)
+    local(core, PeerUp(Link.SESSION, "session-2"), 10.2)
+    assert [line.event for line in lines(hear(core, WELCOME, 10.2, peer="session-2"))] == [
+        "client.session.reached"
+    ]
+
+
+def test_a_client_without_a_session_for_a_whole_lease_is_lost_until_it_finds_one() -> None:
+    core = connected()
+    local(core, PeerLost(Link.SESSION, "session-1", "closed"), 10.0)
+    states: list[tuple[float, ClientState]] = []
+    while (now := core.next_tick_at() or 0.0) < 16:
+        states += [
+            (now, effect.event.state)
+            for effect in core.tick(now)
+            if isinstance(effect, Emit) and isinstance(effect.event, ConnectionChanged)
+        ]
+    assert states[0][1] is ClientState.SUSPENDED
+    first_lost = next(at for at, state in states if state is ClientState.LOST)
+    assert first_lost == pytest.approx(10.0 + WELCOME.lease_seconds)
+    assert {state for at, state in states if at > first_lost} == {ClientState.LOST}
+
+    now, effects = next_act(core)
+    while not any(isinstance(effect, Connect) for effect in effects):
+        now, effects = next_act(core)
+    peer = f"session-{core.statistics()['dials']}"
+    local(core, PeerUp(Link.SESSION, peer), now)
+    hear(core, WELCOME, now, peer=peer)
+    assert core.state is ClientState.CONNECTED
+    local(core, PeerLost(Link.SESSION, peer, "closed"), now + 1)
+    assert core.state is ClientState.SUSPENDED
+
+
+def test_the_round_trip_of_greetings_and_pings_is_known() -> None:
+    core = make_core(A)
+    core.start(0.0)
+    local(core, PeerUp(Link.SESSION, "session-1"), 1.0)
+    hear(core, WELCOME, 1.25)
+    assert (core.round_trip_seconds, core.heard_at) == (0.25, 1.25)
+    _, effects = next_act(core)
+    assert effects == [say(Ping())]
+    hear(core, Pong(), 2.5)
+    assert core.round_trip_seconds == pytest.approx(0.25)

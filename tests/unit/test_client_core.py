@@ -78,6 +78,7 @@ def test_records_that_no_session_sends_are_counted() -> None:
         "dials": 1,
         "stalls": 0,
         "strange_messages": 1,
+        "moves": 0,
     }
     assert repr(core) == (
         "<ClientCore connected 'tcp://a:9600' publications=0 subscriptions=0 questions=0>"

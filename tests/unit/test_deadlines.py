@@ -25,6 +25,9 @@ def test_a_deadline_that_was_replaced_or_dropped_does_not_come() -> None:
     deadlines.drop("b")
     deadlines.drop("never set")
 
+    assert len(deadlines) == 1
+    assert "a" in deadlines
+    assert "b" not in deadlines
     assert deadlines.next_at() == 3.0
     assert deadlines.take_due(2.5) == []
     assert deadlines.take_due(3.0) == ["a"]

@@ -1,5 +1,7 @@
 """Events of the core reach the part of the runtime that they concern."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from zreg.client.core.commands import (
@@ -19,6 +21,7 @@ from zreg.client.runtime.events.connection_status import ConnectionStatus
 from zreg.client.runtime.events.event_router import EventRouter
 from zreg.client.runtime.events.listener_table import ListenerTable
 from zreg.client.runtime.events.pending_answers import PendingAnswers
+from zreg.client.runtime.events.state_callbacks import StateCallbacks, StateChange
 from zreg.config import Config
 from zreg.errors import DeniedError, UnavailableError
 from zreg.model import EMPTY_MEMBERSHIP, ZERO
@@ -59,7 +62,10 @@ class Parts:
         self.connection = ConnectionStatus((S1,), advertise_host=advertise_host)
         self.listeners = ListenerTable(Config())
         self.answers = PendingAnswers()
-        self._router = EventRouter(self.connection, self.listeners, self.answers)
+        self.state_callbacks = StateCallbacks(self.connection.why_waiting)
+        self._router = EventRouter(
+            self.connection, self.state_callbacks, self.listeners, self.answers
+        )
 
     def route(self, *events: msgspec.Struct) -> None:
         for event in events:
@@ -130,3 +136,44 @@ def test_a_question_is_answered_refused_or_given_up() -> None:
     assert isinstance(given_up, UnavailableError)
     assert "no session reached at s1:9600" in str(given_up)
     assert parts.answers.take(4) is None
+
+
+def test_a_callback_is_told_each_change_of_the_state_and_a_slow_one_the_newest() -> None:
+    parts, jobs, told = Parts(), Jobs(), []
+    parts.state_callbacks.add(told.append, jobs)
+
+    parts.route(ConnectionChanged(ClientState.CONNECTING, S1, "refused"))
+    assert jobs.waiting == []
+    parts.route(ConnectionChanged(ClientState.CONNECTED, S1, ""))
+    jobs.run()
+    parts.route(ConnectionChanged(ClientState.SUSPENDED, S1, "closed"))
+    parts.route(ConnectionChanged(ClientState.LOST, S1, "refused"))
+    jobs.run()
+    parts.route(ConnectionChanged(ClientState.CONNECTED, S1, ""))
+    parts.route(ConnectionChanged(ClientState.LOST, S1, "closed"))
+    jobs.run()
+
+    assert [change[:2] for change in told] == [
+        (ClientState.CONNECTING, ClientState.CONNECTED),
+        (ClientState.CONNECTED, ClientState.LOST),
+    ]
+    assert isinstance(told[1], StateChange)
+    assert "refused" in told[1].why
+
+
+class Jobs:
+    """Runs callbacks when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+
+    def submit(self, job: Callable[[], object]) -> None:
+        self.waiting.append(job)
+
+    def retry(self) -> None:
+        return
+
+    def run(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for job in waiting:
+            job()

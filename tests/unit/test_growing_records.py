@@ -15,6 +15,7 @@ from session_fakes import ALICE, D1, S1, Session, make_membership
 from zreg.config import Limits
 from zreg.data.copies.repairs import NAMES_MAX
 from zreg.effects import Send
+from zreg.meta.members.memory.client_counts import ClientCounts
 from zreg.meta.state.membership_history import ITEMS_MAX
 from zreg.model import (
     Cause,
@@ -52,7 +53,13 @@ from zreg.wire.parts import (
 )
 from zreg.wire.records.client_messages import Push
 from zreg.wire.records.data_messages import Beat, Changed, Changes, DatumSummary, Snapshot
-from zreg.wire.records.membership_messages import MembershipChanges, MembershipReply
+from zreg.wire.records.membership_messages import (
+    MembershipChanges,
+    MembershipReply,
+    Renew,
+    Renewed,
+    SessionLoad,
+)
 from zreg.wire.records.meta_messages import (
     CopyProgress,
     MetaNodesReply,
@@ -283,8 +290,19 @@ def meta_nodes(load: Load) -> Iterator[Message]:
     del load
     status = MetaNodeStatus(LABEL, ADDRESS, MetaNodeState.STUCK, MOST, MOST, TEXT)
     progress = CopyProgress(NODE, MOST, MOST)
-    copying = (progress,) * Limits.members_max
-    yield MetaNodesReply(MOST, MOST, MOST, MOST, (status,) * 64, MOST, copying)
+    # The membership bounds both together.
+    for data_count in (0, Limits.members_max // 2, Limits.members_max):
+        loads = (SessionLoad(NODE, MOST),) * (Limits.members_max - data_count)
+        copying = (progress,) * data_count
+        yield MetaNodesReply(MOST, MOST, MOST, MOST, (status,) * 64, MOST, copying, loads)
+
+
+def renewals(load: Load) -> Iterator[Message]:
+    """Meta names a few sessions, however many there are."""
+    counts = ClientCounts(1.0)
+    for number in range(load.count):
+        counts.note(Renew(1, Incarnation(number, LABEL), b"", 1, client_count=2**40 * (number % 3)))
+    yield Renewed(MOST, MOST, counts.loads(0.0))
 
 
 def append_entries(load: Load) -> Iterator[Message]:
@@ -317,11 +335,13 @@ SENDERS: dict[str, Callable[[Load], Iterator[Message]]] = {
     "Changed.removals": hints,
     "Beat.sequences": beats,
     "Beat.unreconciled": beats,
+    "Renewed.loads.lighter": renewals,
     "MembershipReply.membership.members": memberships,
     "SettingsReply.settings": settings_replies,
     "AppendEntries.entries": append_entries,
     "MetaNodesReply.nodes": meta_nodes,
     "MetaNodesReply.copying": meta_nodes,
+    "MetaNodesReply.session_loads": meta_nodes,
     "MembershipChanges.upserts": membership_changes,
     "MembershipChanges.removals": membership_changes,
     "Replicate.changes": replicated_changes,

@@ -2,8 +2,14 @@
 
 import pytest
 
-from zreg.cli.commands.meta.membership_command import copying_of, progress_text, status_of
+from zreg.cli.commands.meta.membership_command import (
+    client_count_of,
+    copying_of,
+    progress_text,
+    status_of,
+)
 from zreg.model import Incarnation, Member, Role, Status
+from zreg.wire.records.membership_messages import SessionLoad
 from zreg.wire.records.meta_messages import (
     CopyProgress,
     MetaNodesReply,
@@ -66,3 +72,13 @@ def test_the_data_nodes_that_make_copies_are_told_with_how_far_they_are() -> Non
     assert progress_text(quiet) == "d2 has not told yet how many copies it has to make"
     assert copying_of(members, NO_LEADER) == []
     assert progress_text(progress) == "d1 makes copies: 412 of 1024 buckets are equal (40 %)"
+
+
+def test_a_session_is_shown_with_how_many_clients_it_has() -> None:
+    loads = (SessionLoad(Incarnation(1, "s1"), 12), SessionLoad(Incarnation(2, "s2"), 3))
+    answer = MetaNodesReply(1, 2, 5, 1, (), session_loads=loads)
+
+    assert client_count_of(member(Role.SESSION, "s1"), answer) == 12
+    assert client_count_of(member(Role.SESSION, "s2"), answer) is None, "a former life of it"
+    assert client_count_of(member(Role.DATA, "d1"), answer) is None
+    assert client_count_of(member(Role.SESSION, "s1"), NO_LEADER) is None

@@ -26,6 +26,7 @@ PINNED_TAGS = {
     14: "Bye",
     15: "WhoAreYou",
     16: "Moving",
+    17: "Move",
     19: "WritesWait",
     20: "NodeHello",
     21: "PublishDatum",

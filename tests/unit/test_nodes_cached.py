@@ -50,6 +50,7 @@ from zreg.primitives.mirror import ANY_VERSION
 from zreg.session.core import SessionCore
 from zreg.wire.messages import PROTOCOL_VERSION, Message
 from zreg.wire.records.client_messages import (
+    CAPABILITIES,
     Bye,
     Hello,
     Publish,
@@ -137,7 +138,10 @@ def test_it_connects_to_the_cached_data_nodes_and_sends_no_node_hello() -> None:
 def test_clients_are_welcomed_to_the_cluster_without_an_incarnation() -> None:
     session = RestartedSession()
 
-    welcome = Welcome(PROTOCOL_VERSION, NO_INCARNATION, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",), 1)
+    sessions = ("tcp://s1:1",)
+    welcome = Welcome(
+        PROTOCOL_VERSION, NO_INCARNATION, CLUSTER_ID, 3.0, 1.0, sessions, CAPABILITIES
+    )
     hello = Hello(PROTOCOL_VERSION, ALICE_ID)
     assert session.says(ALICE, hello) == to_client(ALICE, welcome)
 

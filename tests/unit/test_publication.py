@@ -45,6 +45,13 @@ class FakeRuntime:
         self.is_full = False
         self.core_runner = self
 
+    @property
+    def is_running(self) -> bool:
+        return self.is_usable
+
+    def enter_process(self) -> None:
+        return
+
     def check_open(self) -> None:
         assert self.is_usable
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import zreg
-from zreg.client.registry_url import DEFAULT_URL, advice_on, find_url, parse_url
+from zreg.client.core.connection.outage import advice_on
+from zreg.client.registry_url import DEFAULT_URL, find_url, parse_url
 from zreg.errors import UsageError
 
 

@@ -60,6 +60,7 @@ from zreg.errors import (
 from zreg.model import NO_INCARNATION, ZERO, Cause, Incarnation, Publisher, Scope, Version
 from zreg.wire.messages import PROTOCOL_VERSION, Message
 from zreg.wire.records.client_messages import (
+    CAPABILITIES,
     Bye,
     Hello,
     Moving,
@@ -90,7 +91,7 @@ def test_a_hello_is_answered_with_a_welcome_that_names_all_sessions() -> None:
 
 def test_a_session_that_is_no_member_yet_takes_clients_and_their_publishes_wait() -> None:
     session = Session()
-    welcome = Welcome(PROTOCOL_VERSION, NO_INCARNATION, b"", 3.0, 1.0, (), 1)
+    welcome = Welcome(PROTOCOL_VERSION, NO_INCARNATION, b"", 3.0, 1.0, (), CAPABILITIES)
     detail = "not accepted yet, but stored: meta has not admitted this session yet"
     not_yet = refused(1, NotReadyError, detail)
     assert session.greet(ALICE, publish(1)) == to_client(ALICE, welcome, not_yet)

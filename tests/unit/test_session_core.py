@@ -74,6 +74,7 @@ from zreg.primitives.ring import bucket_of, bucket_topic
 from zreg.session.core import SessionCore
 from zreg.wire.messages import PROTOCOL_VERSION, Message
 from zreg.wire.records.client_messages import (
+    CAPABILITIES,
     Bye,
     Hello,
     Publish,
@@ -238,6 +239,8 @@ def test_the_repr_of_a_session_shows_its_epoch_and_sizes() -> None:
         "gaps": 0,
         "compares": 0,
         "clients_off": 0,
+        "clients_asked": 0,
+        "clients_moved": 0,
         "stalls": 0,
     }
 
@@ -768,7 +771,9 @@ def test_the_cluster_and_the_session_are_named_to_clients_as_they_are_now() -> N
     session.join(membership, S1_AGAIN)
 
     hello = Hello(PROTOCOL_VERSION, ALICE_ID)
-    welcome = Welcome(PROTOCOL_VERSION, S1_AGAIN, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",), 1)
+    welcome = Welcome(
+        PROTOCOL_VERSION, S1_AGAIN, CLUSTER_ID, 3.0, 1.0, ("tcp://s1:1",), CAPABILITIES
+    )
     assert session.says(ALICE, hello) == to_client(ALICE, welcome)
 
 

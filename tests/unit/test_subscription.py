@@ -1,6 +1,6 @@
 """Subscriptions: the view that events make, and which callbacks and iterators get them."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, cast
 
@@ -32,7 +32,7 @@ class FakeRuntime:
     """A runtime without threads; it is its own dispatcher, whose jobs the test runs."""
 
     is_usable = True
-    is_forked = False
+    is_running = True
 
     def __init__(self) -> None:
         self.lifecycle = self
@@ -51,7 +51,7 @@ class FakeRuntime:
     def check_open(self) -> None:
         assert self.is_usable
 
-    def check_not_forked(self) -> None:
+    def enter_process(self) -> None:
         return
 
     def check_thread(self) -> None:
@@ -179,21 +179,24 @@ def test_a_closed_subscription_calls_no_callback_and_ends_its_iterators() -> Non
     assert (seen, list(changes), runtime.ended) == ([], [], [7])
 
 
-@pytest.mark.parametrize("ends_by", ["going on", "closing"])
-def test_a_forked_child_leaves_the_changes_without_the_lock_of_its_parent(ends_by: str) -> None:
+def test_a_forked_child_goes_on_with_the_view_until_its_own_first_snapshot() -> None:
     subscription, runtime = subscribe()
-    subscription._state.on_view_changed(changed())
-    changes = subscription.changes()
-    next(changes)
+    changes: list[ViewChange] = []
+    subscription(changes.append)
+    subscription._state.on_view_changed(changed(make_record(A, "a"), make_record(B, "b")))
+    runtime.jobs.clear()  # they stayed with the parent
 
-    runtime.is_forked = True
-    FakeCondition.is_held_by_parent = True
-    try:
-        if ends_by == "closing":
-            cast("Generator[ViewChange]", changes).close()
-        assert list(changes) == []
-    finally:
-        FakeCondition.is_held_by_parent = False
+    subscription._state.begin_in_child()
+    assert [len(subscription.view), subscription.view.is_stale] == [2, True]
+    runtime.run_jobs()
+    assert [len(change.added) for change in changes] == [2]
+    subscription._state.on_view_changed(changed(make_record(A, "a")))
+    runtime.run_jobs()
+
+    assert [publisher.values for publisher in changes[1].removed] == [("b",)]
+    assert (changes[1].added, changes[1].updated) == ((), ())
+    subscription._state.on_view_changed(changed(make_record(B, "b")))
+    assert len(subscription.view) == 2, "later differences are taken as they are"
 
 
 def test_a_final_refusal_is_raised_by_waits_and_one_for_now_is_named() -> None:

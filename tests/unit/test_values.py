@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import cast
 
+import msgspec
 import pytest
 
 from zreg.client.view.endpoint import Endpoint
@@ -112,3 +113,48 @@ def test_an_endpoint_of_a_class_of_the_program_gets_its_host_too() -> None:
 
     assert payload.needs_host
     assert unpacked(payload.body_with("here")) == [Endpoint("here", 1)]
+
+
+def test_metadata_travel_in_the_body() -> None:
+    endpoint = Endpoint("h", 1, metadata={"rack": "7"})
+    body = pack_values([endpoint], attributes={}, host=None, registered_at=1.0)
+
+    assert unpacked(body) == [endpoint]
+    assert unpack_body(body).values == (
+        {
+            "host": "h",
+            "port": 1,
+            "weight": 100,
+            "version": "",
+            "tags": [],
+            "metadata": {"rack": "7"},
+        },
+    )
+
+
+def test_an_endpoint_without_metadata_is_packed_as_it_was_before_there_were_any() -> None:
+    body = pack_values([Endpoint("h", 1)], attributes={}, host=None, registered_at=1.0)
+
+    assert [list(value) for value in unpack_body(body).values] == [
+        ["host", "port", "weight", "version", "tags"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("packed", "endpoint"),
+    [
+        ({"host": "h", "port": 1}, Endpoint("h", 1)),
+        ({"host": "h", "port": 1, "later": {"a": 1}, "slot": None}, Endpoint("h", 1)),
+        ({"port": 1, "metadata": {"a": "b"}}, Endpoint(port=1, metadata={"a": "b"})),
+    ],
+)
+def test_a_packed_endpoint_may_lack_fields_and_have_unknown_ones(
+    packed: dict[str, object], endpoint: Endpoint
+) -> None:
+    assert unpack_value(packed) == endpoint
+
+
+@pytest.mark.parametrize("metadata", [3, ["a"], {"a": 1}, {"": "a"}, {"a": "x" * 300}])
+def test_a_packed_endpoint_with_metadata_that_are_none_is_refused(metadata: object) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        unpack_value({"host": "h", "port": 1, "metadata": metadata})

@@ -114,14 +114,7 @@ def value_text(value: Value) -> str:
         case bytes():
             return repr(value)
         case Endpoint():
-            return _endpoint_text(value)
-
-
-def _endpoint_text(endpoint: Endpoint) -> str:
-    details = [f"weight={endpoint.weight}"] if endpoint.weight != 100 else []  # noqa: PLR2004 -- the default
-    details += [f"version={endpoint.version}"] if endpoint.version else []
-    details += [f"tag={tag}" for tag in sorted(endpoint.tags)]
-    return str(endpoint) + (f"?{'&'.join(details)}" if details else "")
+            return str(value) if value.host is None else value.text
 
 
 def value_json(value: Value) -> Json:
@@ -138,6 +131,7 @@ def value_json(value: Value) -> Json:
                 "weight": value.weight,
                 "version": value.version,
                 "tags": sorted(value.tags),
+                "metadata": dict(value.metadata),
             }
 
 

@@ -34,6 +34,17 @@ def seconds_to_wait(timeout_seconds: object) -> float | None:
     return None if seconds >= threading.TIMEOUT_MAX else max(seconds, 0.0)
 
 
+def checked_seconds(seconds: object, name: str, *, least: float = 0.001) -> float:
+    """Return a duration that ends, of a millisecond at least; `UsageError` if it is none."""
+    is_number = isinstance(seconds, float | int) and not isinstance(seconds, bool)
+    if not is_number or not least <= seconds < threading.TIMEOUT_MAX:  # type: ignore[operator]
+        raise UsageError(
+            f"{name} {seconds!r:.80} cannot be used: give seconds, {least:g} at least and not "
+            "without end"
+        )
+    return float(seconds)  # type: ignore[arg-type]
+
+
 def checked_count(count: object, name: str) -> int:
     """Return a count; `UsageError` if it is none."""
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
@@ -57,9 +68,9 @@ def checked_flag(flag: object, name: str) -> bool:
     return flag
 
 
-def check_callback(callback: object) -> None:
+def check_callback(callback: object, change: str = "ViewChange") -> None:
     """Raise `UsageError` for a callback that could not be called with a change."""
-    _check_takes_change(callback)
+    _check_takes_change(callback, change)
     kind = _kind_that_only_begins(callback) or _kind_that_only_begins(_call_of(callback))
     if kind:
         raise UsageError(
@@ -69,9 +80,9 @@ def check_callback(callback: object) -> None:
         )
 
 
-def check_loop_callback(callback: object) -> None:
+def check_loop_callback(callback: object, change: str = "ViewChange") -> None:
     """Raise `UsageError` for a callback that an event loop could not run with a change."""
-    _check_takes_change(callback)
+    _check_takes_change(callback, change)
     if _is_generator(callback) or _is_generator(_call_of(callback)):
         raise UsageError(
             f"callback {callback!r:.80} is a generator function, and nothing would run it: give a "
@@ -79,7 +90,46 @@ def check_loop_callback(callback: object) -> None:
         )
 
 
-def _check_takes_change(callback: object) -> None:
+def check_health_function(function: object) -> None:
+    """Raise `UsageError` for a check of health that a thread could not call."""
+    _check_takes_nothing(function)
+    kind = _kind_that_only_begins(function) or _kind_that_only_begins(_call_of(function))
+    if kind:
+        raise UsageError(
+            f"health {function!r:.80} is {kind}, and nothing would run it: give a function, or use "
+            "zreg.AsyncClient, whose checks may be coroutine functions"
+        )
+
+
+def check_loop_health_function(function: object) -> None:
+    """Raise `UsageError` for a check of health that an event loop could not run."""
+    _check_takes_nothing(function)
+    if _is_generator(function) or _is_generator(_call_of(function)):
+        raise UsageError(
+            f"health {function!r:.80} is a generator function, and nothing would run it: give a "
+            "function or a coroutine function"
+        )
+
+
+def _check_takes_nothing(function: object) -> None:
+    """Raise `UsageError` unless the check can be called without arguments."""
+    if not callable(function):
+        raise UsageError(
+            f"health {function!r:.80} cannot be called: give a function that returns None or True "
+            "if the instance is healthy, or what client.heartbeat() returned"
+        )
+    try:
+        inspect.signature(function).bind()
+    except ValueError:  # builtin functions may have no signature
+        return
+    except TypeError as error:
+        raise UsageError(
+            f"health {function!r:.80} cannot be called without arguments ({error}): give a "
+            "function such as `def check() -> bool`"
+        ) from None
+
+
+def _check_takes_change(callback: object, change: str) -> None:
     """Raise `UsageError` unless the callback can be called with one argument."""
     if not callable(callback):
         raise UsageError(
@@ -95,7 +145,7 @@ def _check_takes_change(callback: object) -> None:
     except TypeError as error:
         raise UsageError(
             f"callback {callback!r:.80} cannot be called with one argument, the change ({error}): "
-            "give a function such as `def changed(change: zreg.ViewChange) -> None`"
+            f"give a function such as `def changed(change: zreg.{change}) -> None`"
         ) from None
 
 

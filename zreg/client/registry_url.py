@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from zreg.client.core.connection.outage import DEFAULT_SESSION_PORT
 from zreg.client.settings_file import CONFIG_PATHS, SettingsFile, find_settings, line_of
 from zreg.client.view.endpoint import PORT_MAX
 from zreg.errors import UsageError
 from zreg.hosts import bracketed, why_no_host, without_user
 
-DEFAULT_PORT: Final = 9600
-DEFAULT_URL: Final = f"zreg://127.0.0.1:{DEFAULT_PORT}"
+DEFAULT_URL: Final = f"zreg://127.0.0.1:{DEFAULT_SESSION_PORT}"
 
 # The settings that `[client]` may hold.
 _CLIENT_KEYS: Final = ("url",)
@@ -66,16 +66,6 @@ def find_url(
     return DEFAULT_URL
 
 
-def advice_on(addresses: Sequence[str]) -> str:
-    """Return what to check when no session answers at these addresses."""
-    if DEFAULT_URL.replace(_SCHEME, "tcp://") in addresses:
-        return "start a registry with `zreg dev`, or give the url of one (--url, ZREG_URL)"
-    return (
-        f"check host and port (by default {DEFAULT_PORT}), that a session runs there (systemctl "
-        "status 'zreg-session@*'), and that no firewall is in between"
-    )
-
-
 def _address(text: str, url: str) -> str:
     shown = shown_url(url)
     found = _HOST.match(text)
@@ -84,7 +74,7 @@ def _address(text: str, url: str) -> str:
     if found is None or why is not None:
         why = why if found else "a port is a number, and an IPv6 address is in brackets"
         raise UsageError(f"{shown_url(text)} in url {shown} is not HOST[:PORT]: {why}; {_HINT}")
-    port = int(found[3] or DEFAULT_PORT)
+    port = int(found[3] or DEFAULT_SESSION_PORT)
     if not 1 <= port <= PORT_MAX:
         raise UsageError(
             f"port {port} in url {shown} cannot be used: give one from 1 to {PORT_MAX}"

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 class Service(InstancePicker):
-    """The instances of a service. Any thread may pick and report."""
+    """The instances of a service. Any thread may pick, lease, report and wait."""
 
     _subscription: "Subscription"
 
     def wait_up(self, min_up: int = 1, timeout_seconds: float = 30.0) -> "Self":
-        """Wait until at least `min_up` instances are there."""
+        """Wait until at least `min_up` instances get calls."""
         checked_count(min_up, "min_up")
         self._subscription.wait_until(
-            lambda: self._has(min_up),
+            lambda: self._up_count() >= min_up,
             timeout_seconds=timeout_seconds,
-            wanted=lambda: self._how_many(min_up),
+            wanted=lambda: self._how_far(min_up),
         )
         return self
 

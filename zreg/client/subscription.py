@@ -1,16 +1,14 @@
 """What `Client.subscribe` returns: a view that follows a datum, and the callbacks to tell."""
 
-import functools
-import inspect
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from zreg.client.arguments import check_callback, checked_count
 from zreg.client.handles.subscription_handle import C, SubscriptionHandle
+from zreg.client.runtime.callbacks.dispatcher import refusing_coroutines
 from zreg.client.runtime.callbacks.inline_callbacks import InlineRunner
-from zreg.client.runtime.subscription_state import Callback
 from zreg.client.view.view_change import PendingChange, ViewChange
-from zreg.errors import UsageError
+from zreg.errors import TimeoutError  # noqa: A004 -- zreg's own
 from zreg.model import DataInfoId, Scope
 
 if TYPE_CHECKING:
@@ -59,11 +57,27 @@ class Subscription(SubscriptionHandle):
 
         The condition is called on this thread, at least after every event.
         """
-        self._runtime.wait(
-            lambda: self._is_met(condition),
-            timeout_seconds,
-            lambda: f"{self.data_info_id}: {wanted()}; {self.why_waiting()}",
-        )
+
+        def is_met() -> bool:
+            return self._is_met(condition)
+
+        def why() -> str:
+            return f"{self.data_info_id}: {wanted()}; {self.why_waiting()}"
+
+        runtime, look_seconds = self._runtime, self._look_seconds(timeout_seconds)
+        if not look_seconds:
+            runtime.wait(is_met, timeout_seconds, why)
+            return self
+        try:
+            runtime.wait(is_met, float(timeout_seconds) - look_seconds, why)
+        except TimeoutError:
+            with Subscription(runtime, self.data_info_id, Scope.GLOBAL) as everywhere:
+                with runtime.changed:
+                    everywhere.begin()
+                try:
+                    runtime.wait(is_met, look_seconds, why)
+                except TimeoutError:
+                    raise self._timed_out(everywhere.view, why(), timeout_seconds) from None
         return self
 
     def changes(self) -> Iterator[ViewChange]:
@@ -80,15 +94,13 @@ class Subscription(SubscriptionHandle):
                     yield change
             self._runtime.lifecycle.check_not_failed()
         finally:
-            # In a forked child the parent's thread may have held the lock for ever.
-            if not self._runtime.lifecycle.is_forked:
-                self._state.remove_iterator(pending)
+            self._state.remove_iterator(pending)
 
     def __call__(self, callback: C) -> C:
         """Call the function with the view once it is known, then with each change."""
         check_callback(callback)
         self._runtime.lifecycle.check_open()
-        self._state.add_callback(functools.partial(_call, callback), self._runner)
+        self._state.add_callback(refusing_coroutines(callback), self._runner)
         return callback
 
     def __enter__(self) -> "Self":
@@ -102,30 +114,17 @@ class Subscription(SubscriptionHandle):
         traceback: "TracebackType | None",
     ) -> None:
         """Close; in a forked child there is nothing to close."""
-        if self._runtime.lifecycle.is_usable:
+        if self._runtime.lifecycle.is_running:
             self.close()
 
     def _wait_ready(self, pending: PendingChange) -> bool:
         """Wait for a change; return False when none can come any more."""
         lifecycle = self._runtime.lifecycle
+        lifecycle.enter_process()
         lifecycle.check_may_wait()
-        if lifecycle.is_forked:
-            return False
         with self._runtime.changed:
             while not pending.is_ready:
                 if self._state.is_closed or not self._runtime.lifecycle.is_usable:
                     return False
                 self._runtime.changed.wait()
         return not self._state.is_closed
-
-
-def _call(callback: Callback, change: ViewChange) -> None:
-    """Call a callback; one that returns a coroutine has done nothing, and no code would run it."""
-    result = callback(change)
-    if inspect.iscoroutine(result):
-        result.close()
-        raise UsageError(
-            f"callback {callback!r:.80} returned a coroutine, and nothing would run it: use "
-            "zreg.AsyncClient, whose callbacks may be coroutines, or pass the change on to a loop, "
-            "for example with asyncio.run_coroutine_threadsafe"
-        )

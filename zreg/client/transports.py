@@ -4,11 +4,12 @@ The client knows none of them. A registry in the memory of this process, as
 `zreg.testing.FakeRegistry`, adds itself here; so the client imports no test tool.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
+from zreg.client.core.core import ClientCore
 from zreg.config import Config
 from zreg.effects import Local
 from zreg.errors import UsageError
@@ -21,12 +22,17 @@ FAKE_SCHEME: Final = "fake://"
 class CoreNode(Protocol):
     """One client's core, and what carries its records. Only the thread of its loop calls it."""
 
+    @property
+    def core(self) -> ClientCore:
+        """The core; other threads may read its numbers."""
+        ...
+
     async def run(self) -> None:
         """Serve until `stop` is called and the goodbye has left."""
         ...
 
-    def post(self, command: Local) -> None:
-        """Hand a command to the core in the next turn of the loop."""
+    def hand_over(self, commands: Iterable[Local]) -> None:
+        """Hand commands to the core in a turn that runs now."""
         ...
 
     def stop(self) -> None:

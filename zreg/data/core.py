@@ -224,7 +224,7 @@ class DataCore:
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Renew the lease, beat, and sweep what has expired."""
-        self._cluster_member.copy_counts = self._replicas.copies.repairs.copy_counts
+        self._cluster_member.counts.copies = self._replicas.copies.repairs.copy_counts
         effects = self._act_on(self._cluster_member.tick(now), now)
         if now >= self._beat_at:
             self._beat_at = now + self._config.beat_seconds

@@ -52,6 +52,7 @@ from zreg.wire.records.membership_messages import (
     Renew,
     Renewed,
     ReportGone,
+    SessionLoads,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +87,17 @@ class Learned(msgspec.Struct):
     has_new_incarnation: bool = False
 
 
+class Counts(msgspec.Struct):
+    """Soft state that travels with renewals: it raises no epoch."""
+
+    # How many copies of buckets were equal, and how many a data node keeps.
+    copies: tuple[int, int | None] = (0, None)
+    # How many clients are connected to a session.
+    clients: int | None = None
+    # How many all sessions have, as the leader answered last; None while it is not known.
+    loads: SessionLoads | None = None
+
+
 class ClusterMember:
     """Joins the connection to the leader and the copy of the membership; holds the incarnation.
 
@@ -106,8 +118,8 @@ class ClusterMember:
         reports_ready: bool = False,
     ) -> None:
         self.incarnation: Incarnation | None = None
-        # How many copies of buckets were equal, and how many a data node keeps; it tells meta.
-        self.copy_counts: tuple[int, int | None] = 0, None
+        # What this node tells meta with its renewals, and what it learns from the answers.
+        self.counts = Counts()
         self._member = member
         self._config = config
         self._joiner = _Joiner(member=member, reports_ready=reports_ready)
@@ -241,7 +253,7 @@ class ClusterMember:
         """Renew the lease, or join if there is none."""
         connection = self._connection
         connection.note_asked(now)
-        known = (self._joiner, self.incarnation, self.membership, self.copy_counts)
+        known = (self._joiner, self.incarnation, self.membership, self.counts)
         request = _lease_request(connection.next_request_id(), *known)
         return [connection.send(request), *self._copy.on_lease_asked()]
 
@@ -279,7 +291,7 @@ class ClusterMember:
         match message:
             case Renewed():
                 self._connection.on_renewed()
-                self._connection.on_answer()
+                self.counts.loads = message.loads
                 return [*self._on_admitted(), *self.see_epoch(message.epoch)]
             case MembershipReply():
                 self._connection.on_answer()
@@ -330,6 +342,7 @@ class ClusterMember:
     def _on_lost(self, effects: list[Effect]) -> list[Effect]:
         """Note that the connection has ended; return `effects`, which its end caused."""
         self._learned.has_new_leader = True
+        self.counts.loads = None
         if not self._connection.is_dialling:
             self._id_wait.end()
         return effects
@@ -392,13 +405,14 @@ def _lease_request(
     joiner: _Joiner,
     incarnation: Incarnation | None,
     membership: Membership,
-    copy_counts: tuple[int, int | None],
+    counts: Counts,
 ) -> Join | Renew:
     """Return the request to renew the lease of an incarnation, or to join if there is none."""
     cluster_id, epoch = membership.cluster_id, membership.epoch
     if incarnation is None:
         return Join(request_id, joiner.member, cluster_id, epoch, joiner.reports_ready)
-    return Renew(request_id, incarnation, cluster_id, epoch, *copy_counts)
+    told = (*counts.copies, counts.clients)
+    return Renew(request_id, incarnation, cluster_id, epoch, *told)
 
 
 def _cached_log(membership: Membership) -> Log:

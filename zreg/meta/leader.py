@@ -139,7 +139,8 @@ class Leader:
                 return self.voters.on_remove_meta(peer, message)
             case FetchMetaNodes():
                 copying = self._memory.copy_progress.unfinished(self._state.membership)
-                return self.voters.on_fetch_meta_nodes(peer, message, copying)
+                loads = self._memory.client_counts.all()
+                return self.voters.on_fetch_meta_nodes(peer, message, copying, loads)
             case _:
                 return None
 

@@ -6,7 +6,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from zreg.effects import Core, Link, Local, Stop
@@ -97,6 +97,14 @@ class Reactor:
         """Hand a local message to the core in the next turn."""
         self._turn.posted.append(message)
         self._wakeups.schedule()
+
+    def hand_over(self, messages: Iterable[Local]) -> None:
+        """Hand local messages to the core in a turn that runs now; no turn may be under way.
+
+        A turn in the next round of the loop would cost a burst of them one more wait of the loop.
+        """
+        self._turn.posted.extend(messages)
+        self._wakeups.run_now()
 
     def close(self) -> None:
         """Close the sockets of a reactor that was never run."""

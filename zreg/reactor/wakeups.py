@@ -70,6 +70,11 @@ class Wakeups:
         if self._handle is None and self._loop is not None:
             self._handle = self._loop.call_soon(self._run_scheduled)
 
+    def run_now(self) -> None:
+        """Run a turn, in place of one that may be scheduled; nothing before the start."""
+        if self._loop is not None:
+            self._run_now()
+
     def pause(self, seconds: float) -> None:
         """Ignore descriptors for this time, then have a turn that reads everything."""
         if self._loop is not None:
@@ -139,7 +144,6 @@ class Wakeups:
         self._run_turn()
 
     def _run_now(self) -> None:
-        """Run the turn, in place of one that may be scheduled already."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

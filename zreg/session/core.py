@@ -249,6 +249,7 @@ class SessionCore:
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Judge leases, and send again what was not answered in time."""
+        self._cluster_member.counts.clients = self._clients.table.connected_count
         effects = self._act_on(self._cluster_member.tick(now), now)
         effects += self._data.links.connections.tick(now)
         # Clients expire before the data nodes are told, so their removals leave at once.
@@ -298,6 +299,8 @@ class SessionCore:
             "gaps": data.followed.gap_count,
             "compares": data.followed.compare_count,
             "clients_off": self._clients.removed_count,
+            "clients_asked": self._clients.rebalancing.asked_count,
+            "clients_moved": self._clients.rebalancing.moved_count,
             "stalls": self._clients.table.stall_count,
         }
 

@@ -96,6 +96,7 @@ WireMessage = (
     | replication.FetchCopies
     | replication.DatumCopy
     | replication.OfferCopy
+    | client.Move
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

@@ -8,7 +8,7 @@ import msgspec
 
 from zreg.cli.asking.ask_core import AskCore, Findings
 from zreg.cli.asking.targets import Target
-from zreg.client.registry_url import advice_on
+from zreg.client.core.connection.outage import advice_on
 from zreg.effects import UNRESOLVED, Link
 from zreg.errors import UnavailableError, refusal
 from zreg.reactor import LinkTable, Reactor

@@ -6,15 +6,26 @@ and the methods called `wait_…` wait, and are awaited.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from zreg.client.aio.async_publication import AsyncPublication
 from zreg.client.aio.async_service import AsyncService
 from zreg.client.aio.async_subscription import AsyncSubscription
-from zreg.client.arguments import checked_scope
+from zreg.client.arguments import (
+    check_loop_callback,
+    check_loop_health_function,
+    checked_scope,
+)
+from zreg.client.balancing.policy import Balancing
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
+from zreg.client.handles.health_arguments import new_heartbeat, plan_of
+from zreg.client.health.instance_health import WhenUnhealthy
+from zreg.client.runtime.aio.coroutine_callbacks import LoopCallbackRunner
 from zreg.client.runtime.aio.loop_runtime import LoopRuntime
+from zreg.client.runtime.events.state_callbacks import StateCallback
+from zreg.client.runtime.health.check_call import LoopCheckFunction
+from zreg.client.runtime.health.heartbeat import Heartbeat
 from zreg.client.runtime.subscription_state import Callback
 from zreg.client.view.values import Value
 from zreg.config import Config
@@ -22,7 +33,11 @@ from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
+    from typing import Self, Unpack
+
+    from zreg.client.balancing.policy import BalancingOptions
+
+S = TypeVar("S", bound=StateCallback)
 
 
 class AsyncClient(ClientHandle):
@@ -53,19 +68,42 @@ class AsyncClient(ClientHandle):
             )
         )
 
-    def publish(
+    def publish(  # noqa: PLR0913 -- one call says all of a publication
         self,
         data_id: str,
         *values: Value,
         group: str = DEFAULT_GROUP,
         instance_id: str = DEFAULT_INSTANCE_ID,
         attributes: Mapping[str, str] | None = None,
+        health: LoopCheckFunction | Heartbeat | None = None,
+        health_interval_seconds: float = 5.0,
+        health_timeout_seconds: float = 2.0,
+        health_failures_max: int = 1,
+        when_unhealthy: WhenUnhealthy = WhenUnhealthy.WITHDRAW,
     ) -> AsyncPublication:
-        """Publish values under an id; a second call makes a second publisher."""
+        """Publish values under an id; a second call makes a second publisher.
+
+        With `health` it is published while it is healthy, and not before the first check succeeds.
+        `health` is a quick function or a coroutine function, or what `heartbeat()`
+        returned. It returns None or True for healthy, else False or a text that says why; what it
+        raises is a reason too. It is called at once and then in each interval, never twice at the
+        same time. `when_unhealthy` says whether subscribers still see the unhealthy instance
+        (docs/health.md).
+        """
         runtime = self._runtime
         runtime.lifecycle.check_open()
         name = checked_name(data_id, instance_id, group)
-        publication = AsyncPublication(runtime, name, values, attributes)
+        plan = None
+        if health is not None:
+            plan = plan_of(
+                health,
+                interval_seconds=health_interval_seconds,
+                timeout_seconds=health_timeout_seconds,
+                failures_max=health_failures_max,
+                when_unhealthy=when_unhealthy,
+                check_function=check_loop_health_function,
+            )
+        publication = AsyncPublication(runtime, name, values, attributes, health=plan)
         publication.submit()
         return publication
 
@@ -93,6 +131,14 @@ class AsyncClient(ClientHandle):
         subscription.begin()
         return subscription
 
+    def heartbeat(self, timeout_seconds: float = 10.0) -> Heartbeat:
+        """Return a heartbeat for `publish(…, health=heartbeat)`; a loop of the program beats it.
+
+        Without a beat for so many seconds the publications that are tied to it are withdrawn or
+        marked. They come back with the next beat.
+        """
+        return new_heartbeat(timeout_seconds)
+
     def service(
         self,
         data_id: str,
@@ -100,11 +146,29 @@ class AsyncClient(ClientHandle):
         scope: Scope = Scope.DATA_CENTER,
         group: str = DEFAULT_GROUP,
         instance_id: str = DEFAULT_INSTANCE_ID,
+        **options: "Unpack[BalancingOptions]",
     ) -> AsyncService:
-        """Follow the instances of a service, to pick one for each call."""
-        return AsyncService(
-            self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id)
-        )
+        """Follow the instances of a service, to pick one for each call.
+
+        The options say how calls are spread: `policy`, `zone_first`, `zone_min` and `ejection`; and
+        which instances there are for this service: `version`, `tags`, `zone` and `where`.
+        """
+        balancing = Balancing(**options)
+        follow = self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id)
+        return AsyncService(follow, balancing)
+
+    def on_state(self, callback: S) -> S:
+        """Call the function at each change of the state, with a `StateChange`; return it.
+
+        It may be a coroutine function; while it runs, changes merge into one. It is not called when
+        the client is closed, which your program does itself.
+        """
+        check_loop_callback(callback, "StateChange")
+        runtime = self._runtime
+        runtime.lifecycle.check_open()
+        runner = LoopCallbackRunner(runtime.inline_callbacks, runtime.coroutine_callbacks)
+        runtime.state_callbacks.add(callback, runner)
+        return callback
 
     async def wait_connected(self, timeout_seconds: float = 30.0) -> "Self":
         """Wait until a session has welcomed this client."""

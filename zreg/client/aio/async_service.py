@@ -18,12 +18,12 @@ class AsyncService(InstancePicker):
     _subscription: "AsyncSubscription"
 
     async def wait_up(self, min_up: int = 1, timeout_seconds: float = 30.0) -> "Self":
-        """Wait until at least `min_up` instances are there."""
+        """Wait until at least `min_up` instances get calls."""
         checked_count(min_up, "min_up")
         await self._subscription.wait_until(
-            lambda: self._has(min_up),
+            lambda: self._up_count() >= min_up,
             timeout_seconds=timeout_seconds,
-            wanted=lambda: self._how_many(min_up),
+            wanted=lambda: self._how_far(min_up),
         )
         return self
 

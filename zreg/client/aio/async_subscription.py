@@ -8,6 +8,8 @@ from zreg.client.handles.subscription_handle import C, SubscriptionHandle
 from zreg.client.runtime.aio.coroutine_callbacks import LoopCallbackRunner
 from zreg.client.runtime.subscription_state import SubscriptionState
 from zreg.client.view.view_change import PendingChange, ViewChange
+from zreg.errors import TimeoutError  # noqa: A004 -- zreg's own
+from zreg.model import Scope
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -41,12 +43,29 @@ class AsyncSubscription(SubscriptionHandle):
 
         The condition is called on the loop, after each event of this subscription.
         """
-        await self._runtime.wait(
-            lambda: self._is_met(condition),
-            timeout_seconds,
-            lambda: f"{self.data_info_id}: {wanted()}; {self.why_waiting()}",
-            lambda: self.feed_id,
-        )
+
+        def is_met() -> bool:
+            return self._is_met(condition)
+
+        def why() -> str:
+            return f"{self.data_info_id}: {wanted()}; {self.why_waiting()}"
+
+        def key() -> int:
+            return self.feed_id
+
+        runtime, look_seconds = self._runtime, self._look_seconds(timeout_seconds)
+        if not look_seconds:
+            await runtime.wait(is_met, timeout_seconds, why, key)
+            return self
+        try:
+            await runtime.wait(is_met, float(timeout_seconds) - look_seconds, why, key)
+        except TimeoutError:
+            async with AsyncSubscription(runtime, self.data_info_id, Scope.GLOBAL) as everywhere:
+                everywhere.begin()
+                try:
+                    await runtime.wait(is_met, look_seconds, why, key)
+                except TimeoutError:
+                    raise self._timed_out(everywhere.view, why(), timeout_seconds) from None
         return self
 
     def changes(self) -> "AsyncChanges":
@@ -81,7 +100,7 @@ class AsyncSubscription(SubscriptionHandle):
         traceback: "TracebackType | None",
     ) -> None:
         """Close; in a forked child there is nothing to close."""
-        if self._runtime.lifecycle.is_usable:
+        if self._runtime.lifecycle.is_running:
             self.close()
 
 

@@ -33,6 +33,11 @@ class ClientState(enum.Enum):
     """The client lost its session and looks for another one. Go on with the views that you have;
     they are marked stale. The client replays what you publish by itself."""
 
+    LOST = "lost"
+    """The client has had no session for a whole lease. What you publish may be gone from the views
+    of others; your own views are as old as `age_seconds` says. Decide how long you go on with them.
+    The client still looks for a session, and publishes all again by itself."""
+
     CLOSED = "closed"
     """You closed the client, or it failed; its repr and the error of each call say why. Make a new
     one if you need the registry again."""

@@ -93,6 +93,8 @@ class Conversation:
         self.sent_at = 0.0
         self.heard_at = 0.0
         self.pinged_at = 0.0
+        # How long the last Hello or Ping took to be answered.
+        self.round_trip_seconds = 0.0
 
     def __len__(self) -> int:
         """Return how many requests wait for an answer, or to be sent."""

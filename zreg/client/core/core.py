@@ -5,7 +5,8 @@ with higher publisher versions, and ends the replay with `ReplayDone`. So what a
 node or the network loses comes back for as long as the client lives.
 
 `connection` chooses the session. `desired_publications`, `desired_subscriptions` and `questions`
-hold the desired state. `conversation` sends requests and repeats them until they are answered.
+hold the desired state. `conversation` sends requests and repeats them until they are
+answered. `session_move` goes to another session without a gap.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from zreg.client.core.conversation import Conversation, Requester
 from zreg.client.core.desired_publications import DesiredPublications, PublicationRecord
 from zreg.client.core.desired_subscriptions import DesiredSubscriptions, SubscriptionRecord
 from zreg.client.core.questions import QuestionRecord, Questions
+from zreg.client.core.session_move import SessionMove
 from zreg.config import Config
 from zreg.effects import (
     WARNING,
@@ -46,6 +48,7 @@ from zreg.wire.records.client_messages import (
     CAPABILITIES,
     Bye,
     Hello,
+    Move,
     Push,
     ReplayDone,
     Welcome,
@@ -79,6 +82,14 @@ class ClientCore:
         self._publications = DesiredPublications(self._conversation)
         self._subscriptions = DesiredSubscriptions(self._conversation)
         self._questions = Questions(self._conversation)
+        self._move = SessionMove(
+            config,
+            self._connection,
+            self._conversation,
+            self._publications,
+            self._subscriptions,
+            hello=hello,
+        )
         self._unexpected_count = 0
 
     def __repr__(self) -> str:
@@ -95,6 +106,16 @@ class ClientCore:
         return self._connection.state
 
     @property
+    def heard_at(self) -> float:
+        """When the last record of the present session came; 0.0 before one did."""
+        return self._conversation.heard_at
+
+    @property
+    def round_trip_seconds(self) -> float:
+        """How long the last Hello or Ping took to be answered; 0.0 before one was."""
+        return self._conversation.round_trip_seconds
+
+    @property
     def epoch(self) -> int:
         """Return 0: a client follows no membership."""
         return 0
@@ -109,13 +130,14 @@ class ClientCore:
             "asks": len(self._questions),
             "unanswered": len(self._conversation),
             "strange_messages": self._unexpected_count,
+            "moves": self._move.count,
         }
 
     # --- the interface of all cores ---------------------------------------------------------
 
     def start(self, now: float) -> Sequence[Effect]:
         """Dial the first session."""
-        return self._connection.dial(now)
+        return self._connection.start(now)
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
@@ -125,9 +147,10 @@ class ClientCore:
             return ()
         if isinstance(message, Local):
             return self._receive_local(message, now)
-        if link is not Link.SESSION or peer != self._conversation.peer:
-            # A connection that was given up may still have had messages in its queue.
+        if link is not Link.SESSION:
             return ()
+        if peer != self._conversation.peer:
+            return self._receive_beside(peer, message, now)
         self._connection.on_sign_of_life(now)
         return self._receive_session(message, now)
 
@@ -141,10 +164,14 @@ class ClientCore:
         if self._connection.phase is Phase.OPEN:
             effects += self._conversation.send_due(now)
             effects += self._subscriptions.acknowledge(now, is_due=bool(ping))
+        if self._move.candidate is not None or self._connection.former is not None:
+            effects += self._move.tick(now)
         return effects + ping
 
     def settle(self, now: float) -> Sequence[Effect]:
-        """Send what has waited for the answers of this turn."""
+        """Send what has waited for the answers of this turn; end a move that has succeeded."""
+        if self._connection.former is not None:
+            return [*self._conversation.send_waiting(now), *self._move.settle()]
         return self._conversation.send_waiting(now)
 
     def next_tick_at(self) -> float | None:
@@ -156,6 +183,8 @@ class ClientCore:
         if connection.phase is Phase.OPEN:
             retry_at, ack_at = self._conversation.next_retry_at, self._subscriptions.next_ack_at()
             due_at = min(due_at, retry_at, ack_at)
+        if self._move.candidate is not None or self._connection.former is not None:
+            due_at = min(due_at, self._move.next_tick_at())
         deadline_at = self._questions.next_deadline_at()
         return due_at if deadline_at is None else min(due_at, deadline_at)
 
@@ -175,7 +204,8 @@ class ClientCore:
                 return self._questions.ask(message, now)
             case PeerUp() | PeerDelayed() | PeerLost() | PeerSlow() | PeerIncompatible():
                 is_present = message.peer == self._conversation.peer
-                return self._receive_connection(message, now) if is_present else ()
+                receive = self._receive_connection if is_present else self._move.on_connection
+                return receive(message, now)
             case Stop():
                 return self._connection.stop(now)
             case _:
@@ -204,7 +234,13 @@ class ClientCore:
                 self._conversation.has_dropped = True
                 return ()
 
-    # --- records of the session -------------------------------------------------------------
+    # --- records of the sessions -------------------------------------------------------------
+
+    def _receive_beside(self, peer: Peer, message: Message, now: float) -> Sequence[Effect]:
+        """Take a record of a session other than the present one, to or from which it moves."""
+        if isinstance(message, Welcome) and self._move.may_switch(peer, message):
+            return [*self._move.switch(now), *self._on_welcome(message, now)]
+        return self._move.receive(peer, message, now)
 
     def _receive_session(self, message: Message, now: float) -> Sequence[Effect]:
         match message:
@@ -230,10 +266,14 @@ class ClientCore:
             case Ping():
                 return [self._conversation.send(Pong(), now)]
             case Pong():
+                conversation = self._conversation
+                conversation.round_trip_seconds = now - conversation.pinged_at
                 # The session reads again after messages to it were dropped: replay.
                 return connection.greet(now) if self._conversation.has_dropped else ()
             case Bye():
                 return connection.leave("the session said goodbye", now)
+            case Move():
+                return self._move.begin(message, now)
             case _:
                 self._unexpected_count += 1
                 return ()

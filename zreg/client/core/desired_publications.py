@@ -58,6 +58,8 @@ class DesiredPublications:
 
     Invariants:
     - A record stays until the registry has confirmed its withdrawal: each new session gets it.
+    - `unsettled` has the ids of publishers that the former session has registered and the present
+      one has not yet. It is filled only when the client moves.
     - The version of a record rises with each body and with each replay that is sent. A withdrawal
       names the version that was sent last.
     """
@@ -65,6 +67,7 @@ class DesiredPublications:
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
         self._records: dict[bytes, PublicationRecord] = {}
+        self.unsettled: set[bytes] = set()
 
     def __len__(self) -> int:
         """Return how many records there are, withdrawals included."""
@@ -100,6 +103,14 @@ class DesiredPublications:
             effects += self._conversation.request(record, now)
         return effects
 
+    def begin_move(self) -> None:
+        """Note what another session has to register before the client leaves the present one."""
+        self.unsettled = {
+            publisher_id
+            for publisher_id, record in self._records.items()
+            if record.was_accepted and not record.is_withdrawn
+        }
+
     def on_accepted(self, accepted: Accepted) -> list[Effect]:
         """Tell the API what the registry holds now, and what it no longer holds.
 
@@ -118,6 +129,8 @@ class DesiredPublications:
             else:
                 record.was_accepted = True
                 registered.append(record.publisher_id)
+        if self.unsettled:
+            self.unsettled.difference_update(registered, withdrawn)
         effects: list[Effect] = []
         if registered:
             effects.append(Emit(Registered(tuple(registered), accepted.copies)))
@@ -134,4 +147,5 @@ class DesiredPublications:
         if not is_final:
             return ()
         del self._records[record.publisher_id]
+        self.unsettled.discard(record.publisher_id)
         return [Withdrawn((record.publisher_id,))]

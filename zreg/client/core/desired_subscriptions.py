@@ -69,6 +69,11 @@ class SubscriptionRecord(Requester):
         digest = UNSURE_DIGEST if mirror.is_unsure else view_digest(mirror.content.values())
         return Subscribe(request_id, self.data_info_id, self.scope, mirror.version, digest)
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the present session has said that the view is current."""
+        return self._is_confirmed
+
     def on_push(self, push: Push) -> PushAck | None:
         """Apply a push and return its acknowledgement; None before the last part."""
         if push.source_version is None:
@@ -145,6 +150,9 @@ class DesiredSubscriptions:
         self._cluster_id = b""
         self._records: dict[tuple[DataInfoId, Scope], SubscriptionRecord] = {}
         self._feeds: dict[int, SubscriptionRecord] = {}
+        # The views that the former session had confirmed and the present one has not yet. It is
+        # filled only when the client moves.
+        self.unsettled: set[SubscriptionRecord] = set()
         self._acks: GatheredAcks[SubscriptionRecord] = GatheredAcks()
 
     def __len__(self) -> int:
@@ -176,6 +184,7 @@ class DesiredSubscriptions:
         if record.feed_ids:
             return ()
         del self._records[record.data_info_id, record.scope]
+        self.unsettled.discard(record)
         self._conversation.cancel(record)
         self._acks.drop(record)
         if not self._conversation.is_open:
@@ -192,6 +201,10 @@ class DesiredSubscriptions:
             effects += self._conversation.request(record, now)
         return effects
 
+    def begin_move(self) -> None:
+        """Note which views another session has to confirm before the client leaves this one."""
+        self.unsettled = {record for record in self._records.values() if record.is_confirmed}
+
     def on_push(self, push: Push, now: float) -> Sequence[Effect]:
         """Apply a push, tell the feeds what it changed, and acknowledge it, perhaps later."""
         record = self._records.get((push.data_info_id, push.scope))
@@ -200,6 +213,8 @@ class DesiredSubscriptions:
         ack = record.on_push(push)
         if ack is None:
             return ()
+        if self.unsettled and record.is_confirmed:
+            self.unsettled.discard(record)
         events = map(Emit, record.take_events())
         if not ack.needs_snapshot and self._acks.may_wait(record, push, now):
             return list(events)

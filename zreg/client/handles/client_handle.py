@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from zreg.client.client_status import Status
 from zreg.client.core.commands import ClientState
 from zreg.client.registry_url import find_url, parse_url
 from zreg.client.runtime.runtime import Runtime, Settings
@@ -35,9 +36,15 @@ class ClientHandle:
         """The state of the connection; each state says what you have to do."""
         return self._runtime.state
 
+    @property
+    def status(self) -> Status:
+        """How the connection is now: session, round trip, counts, and why there is none."""
+        self._runtime.lifecycle.enter_process()
+        return self._runtime.status()
+
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people."""
-        self._runtime.lifecycle.check_not_forked()
+        self._runtime.lifecycle.enter_process()
         return self._runtime.statistics()
 
     def __repr__(self) -> str:

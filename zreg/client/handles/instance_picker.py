@@ -1,43 +1,70 @@
-"""Pick an instance of a service for each call: endpoints and load balancing over a view."""
+"""Pick an instance of a service for each call, on any thread, without a wait."""
 
+import math
+import os
+import random
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+import weakref
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
+from zreg.client.balancing.balancer import Balancer
+from zreg.client.balancing.choosers.key_slots import Key
+from zreg.client.balancing.instance import Instance
+from zreg.client.balancing.policy import Balancing, Policy
+from zreg.client.balancing.selection import (
+    Selection,
+    Where,
+    check_where,
+    checked_selection,
+)
+from zreg.client.balancing.shortage import what_is_in_the_way
+from zreg.client.handles.call_lease import Began, Failures, Lease, Outcome
 from zreg.client.handles.subscription_handle import SubscriptionHandle
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.view import View
 from zreg.errors import NoInstanceError, UsageError
 
-# How long an instance is not picked after it was reported as failing.
-ASIDE_SECONDS: Final = 5.0
+if TYPE_CHECKING:
+    from random import Random
 
-
-class _Instance:
-    """One endpoint, its credit in the weighted round robin, and until when it is set aside."""
-
-    __slots__ = ("aside_until", "endpoint", "turn")
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self.turn = 0
-        self.aside_until = 0.0
+_DEFAULT: Final = Balancing()
+_PICKERS: "Final[weakref.WeakSet[InstancePicker]]" = weakref.WeakSet()
 
 
 class InstancePicker:
-    """The instances of a service. Any thread may pick and report."""
+    """The instances of a service, and all that does not wait. Any thread may call it."""
 
     def __init__(
-        self, subscription: SubscriptionHandle, *, clock: Callable[[], float] = time.monotonic
+        self,
+        subscription: SubscriptionHandle,
+        balancing: Balancing = _DEFAULT,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        rng: "Random | None" = None,
     ) -> None:
         self._subscription = subscription
+        self._balancing = balancing
         self._clock = clock
+        self._rng = rng or random.Random()  # noqa: S311 -- it spreads calls, and keeps no secret
+        self.begin_afresh()
+        _PICKERS.add(self)
+
+    def begin_afresh(self) -> None:
+        """Know nothing, with a new lock.
+
+        In a forked child a thread of the parent, which is not there, may have held the old one in
+        the middle of a change; and the calls under way are the parent's.
+        """
         # A signal handler or finalizer may call a method in the middle of another one.
         self._lock = threading.RLock()
         self._view: View | None = None
-        self._instances: dict[str, _Instance] = {}
-        self._skipped_count = 0
+        self._is_updating = False
+        self._balancer = Balancer(
+            self._balancing, own_zone=self._subscription.own_zone, rng=self._rng
+        )
 
     @property
     def view(self) -> View:
@@ -46,44 +73,76 @@ class InstancePicker:
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """The endpoints of all instances, also of those that are set aside."""
-        view = self.view
+        """The endpoints of all instances, also of those that are set aside or have weight 0."""
         with self._lock:
-            self._update(view)
-            return tuple(instance.endpoint for instance in self._instances.values())
+            self._update()
+            base, table = self._balancer.base, self._balancer.table
+            return tuple(each.endpoint for each in table.in_order() if base.matches(each))
 
     @property
     def skipped_count(self) -> int:
         """How many values are not endpoints, so that they are never picked."""
-        view = self.view
         with self._lock:
-            self._update(view)
-            return self._skipped_count
+            return self._update().skipped_count + self._balancer.table.skipped_count
 
-    def pick(self) -> Endpoint:
-        """Return the endpoint whose turn it is, by weight; raise `NoInstanceError` without one."""
-        # Read it before taking the lock, which a forked child might never get: `view` raises there.
-        view = self.view
-        with self._lock:
-            self._update(view)
-            now = self._clock()
-            usable = [i for i in self._instances.values() if i.endpoint.weight]
-            # If all failed a moment ago, trying one of them again is better than giving up.
-            candidates = [i for i in usable if i.aside_until <= now] or usable
-            if candidates:
-                return _next_of(candidates).endpoint
-        raise NoInstanceError(self._why_none())
+    def pick(
+        self,
+        key: Key | None = None,
+        *,
+        version: str | None = None,
+        tags: Collection[str] = (),
+        zone: str | None = None,
+        where: Where | None = None,
+    ) -> Endpoint:
+        """Return the endpoint for one call, by the policy; raise `NoInstanceError` without one.
 
-    def report(self, endpoint: Endpoint, *, ok: bool) -> None:
-        """Report how a call went: an instance that failed is set aside for five seconds."""
+        With a `key` it is the endpoint that owns the key. Only instances count that have this
+        version, all of these tags, whose publisher is in this zone, and for which `where` is true.
+        """
+        return self._pick(checked_selection(version, tags, zone), key, where).endpoint
+
+    def lease(
+        self,
+        key: Key | None = None,
+        *,
+        version: str | None = None,
+        tags: Collection[str] = (),
+        zone: str | None = None,
+        where: Where | None = None,
+        failures: Failures = Exception,
+    ) -> Lease:
+        """Return a block for one call: `with service.lease() as endpoint:`.
+
+        It picks like `pick`, and counts the call as under way until the block is left. It then
+        learns how long the call took, and that it failed if one of these exceptions left the block.
+        """
+        begin = partial(self._begin, checked_selection(version, tags, zone), key, where)
+        return Lease(begin, self._end, failures)
+
+    def report(self, endpoint: Endpoint, *, ok: bool, seconds: float | None = None) -> None:
+        """Report how a call went, and how long it took; `lease` does so by itself.
+
+        An instance that failed is set aside for five seconds, and longer if it fails again soon.
+        """
         if not isinstance(endpoint, Endpoint):
             raise UsageError(f"{endpoint!r:.80} is no endpoint: report what pick() returned")
-        view = self.view
+        _check_seconds(seconds)
         with self._lock:
-            self._update(view)
-            instance = self._instances.get(endpoint.address)
-            if instance is not None:
-                instance.aside_until = 0.0 if ok else self._clock() + ASIDE_SECONDS
+            self._update()
+            instance = self._balancer.table.find(endpoint.address)
+            if instance is None:
+                return
+            if ok:
+                self._balancer.succeed(instance, self._clock(), seconds=seconds, began_at=None)
+            else:
+                self._balancer.fail(instance, self._clock(), seconds=seconds)
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return counters and sizes, for people."""
+        with self._lock:
+            view = self._update()
+            self._balancer.refresh(self._clock())
+            return self._balancer.statistics() | {"unreadable": view.skipped_count}
 
     def close(self) -> None:
         """End the subscription."""
@@ -93,59 +152,138 @@ class InstancePicker:
         """Show the name and the number of instances, and what ended it."""
         ended = self._subscription.why_ended()
         ended = f" ended: {ended}" if ended else ""
-        name = self._subscription.data_info_id
-        return f"<{type(self).__name__} {name} instances={len(self.endpoints)}{ended}>"
+        name, count = self._subscription.data_info_id, len(self.endpoints)
+        ejected = self.statistics()["ejected"]
+        aside = f" ejected={ejected}" if ejected else ""
+        return f"<{type(self).__name__} {name} instances={count}{aside}{ended}>"
 
-    def _has(self, min_up: int) -> bool:
-        return len(self.endpoints) >= min_up
+    # --- for those that wait ------------------------------------------------------------------
 
-    def _how_many(self, min_up: int) -> str:
-        return f"{len(self.endpoints)} of {min_up} instances are there"
+    def _up_count(self) -> int:
+        """Return how many instances get calls."""
+        with self._lock:
+            self._update()
+            return self._balancer.up_count
 
-    def _update(self, view: View) -> None:
-        """Take the instances from a new view; those that stay keep their turn and pause."""
-        if view is self._view:
-            return
-        instances: dict[str, _Instance] = {}
-        self._skipped_count = view.skipped_count
-        for value in view.values:
-            endpoint = _endpoint_of(value)
-            if endpoint is None:
-                self._skipped_count += 1
-                continue
-            instance = self._instances.get(endpoint.address) or _Instance(endpoint)
-            instance.endpoint = endpoint
-            instances[endpoint.address] = instance
-        self._view, self._instances = view, instances
+    def _how_far(self, min_up: int) -> str:
+        """Return a sentence that says how many instances are there, and what is in the way."""
+        with self._lock:
+            view = self._update()
+            reasons = what_is_in_the_way(self._balancer, unreadable_count=view.skipped_count)
+            count = self._balancer.up_count
+        return "; ".join([f"{count} of {min_up} instances are there", *reasons])
 
-    def _why_none(self) -> str:
-        if self._instances:
-            return (
-                f"no instance of {self._subscription.data_info_id} can be picked: all "
-                f"{len(self._instances)} have weight 0, so they are drained; give one a weight "
-                "above 0"
+    # --- one call -----------------------------------------------------------------------------
+
+    def _pick(
+        self, wanted: Selection, key: Key | None, where: Where | None, *, is_call: bool = False
+    ) -> Instance:
+        """Pick an instance; with `is_call` count a call to it, which has to be ended."""
+        if key is None:
+            if self._balancing.policy is Policy.CONSISTENT_HASH:
+                raise UsageError("Policy.CONSISTENT_HASH picks by a key: give pick(key=...)")
+        elif not isinstance(key, str | bytes | int):
+            raise UsageError(f"key {key!r:.80} cannot be used: give text, bytes or a whole number")
+        if where is not None or self._balancing.where is not None:
+            return self._pick_where(wanted, key, where, is_call=is_call)
+        with self._lock:
+            self._update()
+            instance = self._balancer.choose(self._clock(), wanted, key)
+            if instance is not None:
+                if is_call:
+                    self._balancer.begin(instance)
+                return instance
+        raise NoInstanceError(self._why_none(wanted))
+
+    def _pick_where(
+        self, wanted: Selection, key: Key | None, where: Where | None, *, is_call: bool
+    ) -> Instance:
+        """Pick with functions of the program, which run without the lock."""
+        check_where(where)
+        base_where = self._balancing.where
+        with self._lock:
+            self._update()
+            groups = self._balancer.candidates(self._clock(), wanted)
+        for pool, group in groups:
+            accepted = group
+            for function in (base_where, where):
+                if function is not None:
+                    accepted = [each for each in accepted if function(each.endpoint)]
+            with self._lock:
+                instance = pool.choose_among(accepted, self._clock(), key)
+                if instance is not None:
+                    if is_call:
+                        self._balancer.begin(instance)
+                    return instance
+        considered = sum(len(group) for _, group in groups[-2:])
+        where_found = f"where accepts none of {considered}" if considered else ""
+        raise NoInstanceError(self._why_none(wanted, where_found))
+
+    def _begin(self, wanted: Selection, key: Key | None, where: Where | None) -> Began:
+        """Pick an instance and count a call to it; return when the call began as well."""
+        instance = self._pick(wanted, key, where, is_call=True)
+        return Began(self._balancer, instance, self._clock())
+
+    def _end(self, began: Began, outcome: Outcome) -> None:
+        """Note that a call is over, and how it went."""
+        balancer, instance, began_at = began
+        with self._lock:
+            if balancer is not self._balancer:
+                # A forked child leaves the block of a call that is its parent's.
+                return
+            now = self._clock()
+            balancer.end(instance)
+            if outcome is Outcome.SUCCEEDED:
+                balancer.succeed(instance, now, seconds=now - began_at, began_at=began_at)
+            elif outcome is Outcome.FAILED:
+                balancer.fail(instance, now, seconds=now - began_at)
+
+    def _update(self) -> View:
+        """Take the instances from a new view, and return it. Needs the lock.
+
+        It reads the view with the lock: another thread may have taken in a newer one meanwhile. A
+        signal handler in the middle of an update uses the instances that are there by then.
+        """
+        view = self._subscription.view
+        if view is not self._view and not self._is_updating:
+            self._is_updating = True
+            try:
+                self._balancer.renew(view, self._clock())
+            finally:
+                self._is_updating = False
+            self._view = view
+        return view
+
+    def _why_none(self, wanted: Selection, where_found: str = "") -> str:
+        with self._lock:
+            view = self._update()
+            count = len(self._balancer.table)
+            reasons = what_is_in_the_way(
+                self._balancer, unreadable_count=view.skipped_count, wanted=wanted
             )
-        return (
-            f"no instance of {self._subscription.data_info_id} can be picked: "
-            f"{self._subscription.why_waiting()}; call wait_up() first, and check that a producer "
-            "runs and publishes this id as an Endpoint or as host:port"
+        reasons += [where_found] if where_found else []
+        sentence = f"no instance of {self._subscription.data_info_id} can be picked: "
+        if count:
+            reasons = reasons or ["one has come back meanwhile: pick again"]
+            return f"{sentence}{count} published; {'; '.join(reasons)}"
+        advice = (
+            "call wait_up() first, and check that a producer runs and publishes this id as an "
+            "Endpoint or as host:port"
         )
+        return sentence + "; ".join([self._subscription.why_waiting(), *reasons, advice])
 
 
-def _endpoint_of(value: str | bytes | Endpoint) -> Endpoint | None:
-    """Return the value as an endpoint; None if it is not one that can be reached."""
-    if isinstance(value, str):
-        try:
-            return Endpoint.parse(value)
-        except UsageError:
-            return None
-    return value if isinstance(value, Endpoint) and value.host is not None else None
+def _check_seconds(seconds: object) -> None:
+    if seconds is None:
+        return
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not is_number or not 0 <= float(seconds) < math.inf:  # type: ignore[arg-type]
+        raise UsageError(f"seconds {seconds!r:.80} cannot be used: give how long the call took")
 
 
-def _next_of(candidates: list[_Instance]) -> _Instance:
-    """Choose by smooth weighted round robin, as nginx does: high weights make no bursts."""
-    for candidate in candidates:
-        candidate.turn += candidate.endpoint.weight
-    chosen = max(candidates, key=lambda candidate: candidate.turn)
-    chosen.turn -= sum(candidate.endpoint.weight for candidate in candidates)
-    return chosen
+def _on_forked() -> None:
+    for picker in tuple(_PICKERS):
+        picker.begin_afresh()
+
+
+os.register_at_fork(after_in_child=_on_forked)

@@ -1,16 +1,22 @@
 """What is the same of a subscription on threads and on an event loop: all that does not wait."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
+from zreg.client.arguments import seconds_to_wait
 from zreg.client.core.commands import AddSubscription
 from zreg.client.runtime.runtime import Runtime
 from zreg.client.runtime.subscription_state import Callback, SubscriptionState
+from zreg.client.view.outside_scope import what_is_outside
 from zreg.client.view.view import View
-from zreg.errors import ClosedError, refusal
+from zreg.errors import ClosedError, TimeoutError, refusal  # noqa: A004 -- zreg's own
 from zreg.model import DataInfoId, Scope
 
 C = TypeVar("C", bound=Callback)
+# Before a wait runs out, the client looks for so long at what is outside of the scope, so that the
+# error can tell: this share of the wait, and not for longer.
+_LOOK_SHARE: Final = 0.25
+_LOOK_SECONDS_MAX: Final = 1.0
 
 
 class SubscriptionHandle:
@@ -22,7 +28,7 @@ class SubscriptionHandle:
         self.feed_id = runtime.new_feed_id()
         self._runtime = runtime
         # The runtime refers to the state only, so that it does not keep itself.
-        self._state = SubscriptionState(runtime.changed)
+        self._state = SubscriptionState(runtime.changed, data_info_id, scope)
 
     def begin(self) -> None:
         """Subscribe. Needs the runtime's lock."""
@@ -32,8 +38,13 @@ class SubscriptionHandle:
     @property
     def view(self) -> View:
         """What is known now; empty and not `is_known` until the first answer."""
-        self._runtime.lifecycle.check_not_forked()
+        self._runtime.lifecycle.enter_process()
         return self._state.view
+
+    @property
+    def own_zone(self) -> str:
+        """The zone of the client; empty if it has none, and its session gives it one."""
+        return self._runtime.settings.config.zone
 
     def __call__(self, callback: C) -> C:
         """Call the function with the view once it is known, then with each change."""
@@ -41,7 +52,7 @@ class SubscriptionHandle:
 
     def close(self) -> None:
         """End the subscription: no callback begins after this; a second call does nothing."""
-        self._runtime.lifecycle.check_not_forked()
+        self._runtime.lifecycle.enter_process()
         self._runtime.lifecycle.check_thread()
         with self._runtime.changed:
             if not self._state.is_closed:
@@ -80,6 +91,26 @@ class SubscriptionHandle:
         if not is_true and self._state.is_closed:
             raise ClosedError("this subscription was closed: subscribe again")
         return is_true
+
+    def _look_seconds(self, timeout_seconds: float) -> float:
+        """Return how long the last part of a wait is, which also looks outside of the scope."""
+        seconds = seconds_to_wait(timeout_seconds)
+        if seconds is None or self.scope is Scope.GLOBAL:
+            return 0.0
+        return min(_LOOK_SECONDS_MAX, seconds * _LOOK_SHARE)
+
+    def _timed_out(self, everywhere: View, why: str, timeout_seconds: float) -> TimeoutError:
+        """Return the error of a wait; it says what is published outside of the scope."""
+        config = self._runtime.settings.config
+        outside = what_is_outside(
+            self._state.view,
+            everywhere,
+            scope=self.scope,
+            zone=config.zone,
+            data_center=config.data_center,
+        )
+        sentences = f"{why}; {outside}" if outside else why
+        return TimeoutError(f"{sentences} (waited {float(timeout_seconds):g} s)")
 
     def _has(self, min_count: int) -> bool:
         view = self._state.view

@@ -1,6 +1,6 @@
 """Join the client's core to a reactor with one link, the one to the session."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import SystemRandom
 
 import msgspec
@@ -41,9 +41,9 @@ class ClientNode:
         """Serve until `stop` is called and the goodbye has left."""
         await self._reactor.run()
 
-    def post(self, command: Local) -> None:
-        """Hand a command to the core in the next turn of the loop."""
-        self._reactor.post(command)
+    def hand_over(self, commands: Iterable[Local]) -> None:
+        """Hand commands to the core; the reactor sends at once what it asks for."""
+        self._reactor.hand_over(commands)
 
     def stop(self) -> None:
         """Say goodbye and end `run`."""

@@ -59,6 +59,9 @@ class LoopHost(Protocol):
 # For whom the loop makes the present call. Each call that a member asks for inherits it.
 MEMBER: contextvars.ContextVar[LoopMember] = contextvars.ContextVar("zreg_member")
 
+# What a forked child must not collect: its descriptors belong to the parent as well.
+_of_parents: list[object] = []
+
 
 class CoreRunner:
     """One client's core on a loop. The runtime's lock guards `is_woken` and `is_closed`.
@@ -81,9 +84,12 @@ class CoreRunner:
         on_failed: Callable[[], None],
     ) -> None:
         self._changed = changed
+        self._on_failed = on_failed
+        self._reset(outgoing, new_node)
+
+    def _reset(self, outgoing: OutgoingQueue, new_node: Callable[[ZmqContext], CoreNode]) -> None:
         self.outgoing = outgoing
         self._new_node = new_node
-        self._on_failed = on_failed
         self.node: CoreNode | None = None
         self.is_woken = False
         # Whether it was told to end, or has ended by itself.
@@ -132,6 +138,20 @@ class CoreRunner:
         """Have the loop make a call, which must not raise. Needs the lock."""
         if not self.is_closed:
             self._host.call_soon(call, self._context)
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> "asyncio.TimerHandle":
+        """Have the loop make a call later, which must not raise; on the loop's thread."""
+        return self._host.loop.call_later(seconds, call, context=self._context)
+
+    def begin_in_child(self, new_node: Callable[[ZmqContext], CoreNode]) -> None:
+        """Begin afresh in a forked child; what belongs to the parent is kept and not touched."""
+        _of_parents.append((self.node, self._task))
+        self._reset(OutgoingQueue(), new_node)
+
+    def abandon(self, why: str) -> None:
+        """End in a forked child, which has no loop for it. Needs the lock."""
+        _of_parents.append((self.node, self._task))
+        self.is_closed, self.why_closed = True, why
 
     def close(self, why: str) -> None:
         """Have the core say goodbye and end. Needs the lock; not to be repeated."""
@@ -191,8 +211,10 @@ class CoreRunner:
             return
         with self._changed:
             self.is_woken = False
-            for command in self.outgoing.take_all():
-                node.post(command)
+            commands = self.outgoing.take_all()
+        # Without the lock: what the core tells of them may wake threads.
+        if commands:
+            node.hand_over(commands)
 
     def _stop(self) -> None:
         # A client that is closed before its node exists is stopped by `_serve`.

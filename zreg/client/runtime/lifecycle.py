@@ -1,5 +1,6 @@
 """Whether a client can be used, and if not, what ended it."""
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from zreg import errors
@@ -28,21 +29,34 @@ class Lifecycle:
     Invariant: a client that has ended has a cause, which every error and every repr says.
     """
 
-    def __init__(self, runner: Runner, kind: str = "zreg.Client") -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        kind: str = "zreg.Client",
+        *,
+        begin_in_child: Callable[[], None] | None = None,
+    ) -> None:
         self._runner = runner
         # The class to make a new one of, as the user writes it.
         self._kind = kind
-        # Whether this is a forked child: threads and sockets stayed with the parent.
-        self.is_forked = False
+        self._begin_in_child = begin_in_child
+        # Whether a forked child has inherited the client and not used it: threads and sockets
+        # stayed with the parent.
+        self.is_inherited = False
 
     @property
     def is_usable(self) -> bool:
-        """Whether the client is open, and not inherited by a forked child."""
-        return not (self._runner.is_closed or self.is_forked)
+        """Whether the client is open, or begins afresh in this forked child when it is used."""
+        return not self._runner.is_closed and not (self.is_inherited and not self._begin_in_child)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the client is open, and was begun in this process."""
+        return not (self._runner.is_closed or self.is_inherited)
 
     def why_closed(self) -> str:
         """Return a sentence that says what ended the client; empty if it is open."""
-        if self.is_forked:
+        if self.is_inherited and self._begin_in_child is None:
             return _FORKED
         failure, runner = self._runner.failure, self._runner
         if failure is not None:
@@ -51,17 +65,24 @@ class Lifecycle:
         return (runner.why_closed or CLOSED) if runner.is_closed else ""
 
     def check_open(self) -> None:
-        """Raise `ClosedError` if it was closed, or belongs to the parent process."""
-        if self.is_forked or self._runner.is_closed:
-            self.check_not_forked()
+        """Raise `ClosedError` if it was closed; in a forked child, begin afresh."""
+        if self.is_inherited:
+            self.enter_process()
+        if self._runner.is_closed:
             raise ClosedError(
                 f"{self.why_closed()}: make a new {self._kind}"
             ) from self._runner.failure
 
-    def check_not_forked(self) -> None:
-        """Raise `ClosedError` in a child of the process that made the client."""
-        if self.is_forked:
+    def enter_process(self) -> None:
+        """In a child of the process that made the client, begin afresh with its first use.
+
+        Raises `ClosedError` if this kind of client cannot, and what `Client()` may raise.
+        """
+        if not self.is_inherited or self._runner.is_closed:
+            return
+        if self._begin_in_child is None:
             raise ClosedError(f"{_FORKED}: make a new {self._kind} in the child")
+        self._begin_in_child()
 
     def check_not_failed(self) -> None:
         """Raise `ClosedError` if the client ended by itself, and not because it was closed."""

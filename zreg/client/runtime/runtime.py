@@ -6,6 +6,7 @@ waits. `threads` and `aio` say on which loop the core runs, and who waits how.
 """
 
 import itertools
+import math
 import os
 import time
 import weakref
@@ -15,6 +16,7 @@ from typing import ParamSpec
 
 import msgspec
 
+from zreg.client.client_status import Status
 from zreg.client.core.commands import AddSubscription, Ask, ClientState, DropSubscription, Question
 from zreg.client.runtime.callbacks.inline_callbacks import InlineCallbacks
 from zreg.client.runtime.client_node import ClientNode
@@ -25,7 +27,11 @@ from zreg.client.runtime.events.event_router import EventRouter
 from zreg.client.runtime.events.listener import PublicationListener, SubscriptionListener
 from zreg.client.runtime.events.listener_table import ListenerTable
 from zreg.client.runtime.events.pending_answers import PendingAnswers
+from zreg.client.runtime.events.state_callbacks import StateCallbacks
+from zreg.client.runtime.health.check_call import CheckBeginner
+from zreg.client.runtime.health.health_monitor import HealthMonitor
 from zreg.client.runtime.lifecycle import Lifecycle
+from zreg.client.runtime.publication_state import PublicationState
 from zreg.client.transports import CoreNode, new_node_without_zmq
 from zreg.config import Config
 from zreg.errors import UsageError
@@ -58,6 +64,7 @@ class Runtime:
     core_runner: CoreRunner
     lifecycle: Lifecycle
     inline_callbacks: InlineCallbacks
+    health: HealthMonitor
 
     def __init__(self, settings: Settings, changed: Changed) -> None:
         self.settings = settings
@@ -68,7 +75,10 @@ class Runtime:
         )
         self._listeners = ListenerTable(settings.config)
         self._answers = PendingAnswers()
-        self._router = EventRouter(self.connection, self._listeners, self._answers)
+        self.state_callbacks = StateCallbacks(self.connection.why_waiting)
+        self._router = EventRouter(
+            self.connection, self.state_callbacks, self._listeners, self._answers
+        )
         self._numbers = itertools.count(1)
 
     def __repr__(self) -> str:
@@ -82,7 +92,31 @@ class Runtime:
 
     def why_waiting(self) -> str:
         """Return a sentence that says what ended this client, or else how its connection is."""
-        return self.lifecycle.why_closed() or self.connection.why_waiting()
+        if why := self.lifecycle.why_closed():
+            return why
+        if self.lifecycle.is_inherited:
+            return "inherited by this forked process, where it connects with its first use"
+        return self.connection.why_waiting()
+
+    def status(self) -> Status:
+        """Return how the connection is now."""
+        with self.changed:
+            state, node = self.state, self.core_runner.node
+            core = None if node is None else node.core
+            is_connected = state is ClientState.CONNECTED
+            return Status(
+                state=state,
+                session=self.connection.address.removeprefix("tcp://"),
+                round_trip_seconds=core.round_trip_seconds if core and is_connected else None,
+                heard_seconds=(
+                    max(0.0, time.monotonic() - core.heard_at)
+                    if core and core.heard_at
+                    else math.inf
+                ),
+                publications=len(self._listeners.publications),
+                subscriptions=len(self._listeners.subscriptions),
+                why=self.why_waiting(),
+            )
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people; they may be a moment old."""
@@ -109,6 +143,22 @@ class Runtime:
         self.core_runner.outgoing.put_withdrawal(publisher_id)
         self.core_runner.wake()
         self.notify(publisher_id)
+
+    def show(self, state: PublicationState) -> None:
+        """Have the registry hold a publication as subscribers may see it now. Needs the lock."""
+        former = state.publisher_id
+        if state.is_withdrawn:
+            return
+        if state.is_withheld:
+            state.withhold()
+            # It keeps its place under the id with which it returns.
+            self._listeners.remove_publication(former)
+            self._listeners.add_publication(state.publisher_id, state)
+            self.core_runner.outgoing.put_withdrawal(former)
+            self.core_runner.wake()
+        else:
+            state.submit()
+        self.notify(former)
 
     def new_feed_id(self) -> int:
         """Return a number for a subscription that was not used yet."""
@@ -144,18 +194,20 @@ class Runtime:
     # --- the end ----------------------------------------------------------------------------
 
     def begin_close(self, why: str) -> None:
-        """Say goodbye; a second call does nothing. A forked child has nothing to close."""
-        if self.lifecycle.is_forked:
-            return
+        """Say goodbye, unless a forked child has not used it; a second call does nothing."""
         with self.changed:
             if self.core_runner.is_closed:
                 return
-            self.core_runner.close(why)
+            if self.lifecycle.is_inherited:
+                self.core_runner.abandon(why)
+            else:
+                self.core_runner.close(why)
             self._end_waits()
 
     def on_forked(self) -> None:
         """Note that this is a forked child: threads and sockets stayed with the parent."""
-        self.lifecycle.is_forked = True
+        self.lifecycle.is_inherited = True
+        self.health.on_forked()
 
     # --- on the loop's thread ---------------------------------------------------------------
 
@@ -172,10 +224,25 @@ class Runtime:
             log_lines=log_lines,
         )
 
+    def _new_health(self, checks: CheckBeginner, log_lines: LogLines) -> HealthMonitor:
+        """Return what checks the publications, and does not keep this runtime."""
+        return HealthMonitor(
+            self.changed, self.core_runner, checks, weak_call(self.show), log_lines
+        )
+
+    def _begin_health_in_child(self) -> None:
+        """Check what a forked child publishes too, from the beginning. Needs the lock."""
+        self.health.begin_in_child()
+        for publication in list(self._listeners.publications.values()):
+            if isinstance(publication, PublicationState) and publication.watch is not None:
+                self.health.resume(publication)
+                self.show(publication)
+
     def _end_waits(self) -> None:
         """Begin no callback any more, and have all waits end. Needs the lock."""
         self._listeners.on_session_lost(time.monotonic())
         self.inline_callbacks.close()
+        self.health.close()
         self.changed.notify_all()
 
     def _on_event(self, event: msgspec.Struct) -> None:

@@ -9,6 +9,7 @@ from zreg.client.runtime.callbacks.callback_runner import CallbackRunner
 from zreg.client.runtime.events.changed import Changed
 from zreg.client.view.view import UNKNOWN_VIEW
 from zreg.client.view.view_change import PendingChange, ViewChange, change_since
+from zreg.model import DataInfoId, Scope
 
 Callback = Callable[[ViewChange], object]
 
@@ -28,8 +29,11 @@ class SubscriptionState:
     runtime, which refers to it.
     """
 
-    def __init__(self, changed: Changed) -> None:
+    def __init__(self, changed: Changed, data_info_id: DataInfoId, scope: Scope) -> None:
         self._changed = changed
+        self.followed = data_info_id, scope
+        # Whether the view is what a forked child has inherited.
+        self._is_inherited = False
         self.view = UNKNOWN_VIEW
         self.is_closed = False
         self.refusal: SubscriptionRefused | None = None
@@ -79,19 +83,32 @@ class SubscriptionState:
         """Make a new view, and tell the callbacks and iterators."""
         self.refusal = None
         difference = event.difference
+        removals: Iterable[bytes] = difference.removals
+        if self._is_inherited:
+            # The first difference of the child's own core begins with nothing.
+            self._is_inherited = False
+            removals = self.view.publisher_ids() - difference.upserts.keys()
         stale_since = None if event.is_confirmed else self.view.stale_since or time.monotonic()
         self.view = self.view.with_changes(
             difference.upserts,
-            difference.removals,
+            removals,
             version=difference.version,
             stale_since=stale_since,
         )
-        touched = [*difference.upserts, *difference.removals]
+        touched = [*difference.upserts, *removals]
         # Copies: a finalizer of the program may end an iterator meanwhile, on this thread.
         for pending in tuple(self._iterators):
             pending.note(touched)
         for delivery in tuple(self._callbacks):
             _note(delivery, touched)
+
+    def begin_in_child(self) -> None:
+        """Go on in a forked child with the view of the parent; what was due is due again."""
+        self._is_inherited = self.view.is_known
+        self.on_session_lost(time.monotonic())
+        for delivery in self._callbacks:
+            if delivery.pending.is_ready:
+                delivery.runner.submit(delivery.deliver)
 
     def on_refused(self, event: SubscriptionRefused) -> None:
         """Note the refusal."""

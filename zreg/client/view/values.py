@@ -48,6 +48,10 @@ class Payload:
         self.needs_host = _needs_host(values)
         self._registered_at = registered_at
 
+    def changed(self, values: Sequence[Value], attributes: Mapping[str, str]) -> "Payload":
+        """Return one with other values and attributes, registered at the same time."""
+        return Payload(values, attributes, registered_at=self._registered_at)
+
     def body_with(self, host: str) -> bytes:
         """Return the packed body; endpoints without a host get this one."""
         return pack_values(
@@ -78,6 +82,7 @@ def pack_values(
 def unpack_value(packed: str | bytes | Mapping[str, object]) -> Value:
     """Return the value as it was published; a map must be an endpoint.
 
+    It ignores keys that it does not know, of newer programs; a missing key has its default.
     Raises `msgspec.ValidationError` for a map that is no endpoint.
     """
     if isinstance(packed, str | bytes):
@@ -104,10 +109,14 @@ def _needs_host(values: Sequence[Value]) -> bool:
 
 
 def _endpoint_map(endpoint: Endpoint, host: str | None) -> Mapping[str, object]:
-    return {
+    packed: dict[str, object] = {
         "host": endpoint.host if endpoint.host is not None else host,
         "port": endpoint.port,
         "weight": endpoint.weight,
         "version": endpoint.version,
         "tags": sorted(endpoint.tags),
     }
+    # Readers without metadata ignore the key; without metadata the body is as it always was.
+    if endpoint.metadata:
+        packed["metadata"] = dict(endpoint.metadata)
+    return packed

@@ -7,6 +7,7 @@ unpacked, and counts it: what one client publishes must not break another.
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, overload
 
 import msgspec
@@ -171,6 +172,10 @@ class View(Sequence[Publisher]):
     def skipped_count(self) -> int:
         """How many publishers are left out because their body cannot be unpacked."""
         return len(self._by_id) - len(self)
+
+    def publisher_ids(self) -> AbstractSet[bytes]:
+        """Return the ids of all publishers, also of those whose body cannot be unpacked."""
+        return self._by_id.keys()
 
     def find(self, publisher_id: bytes) -> Publisher | None:
         """Return the publisher with this id; None if there is none, or its body is unreadable."""

@@ -176,6 +176,7 @@ class LeaderConnection:
     def on_renewed(self) -> None:
         """Note that the leader was found: redirects count anew."""
         self._redirect_count = 0
+        self.on_answer()
 
     def on_lost(self, reason: str, now: float, *, is_answer: bool = False) -> list[Effect]:
         """Note that the connection is gone or was not made; try the next meta node after a pause.

@@ -24,6 +24,7 @@ from zreg.raft.leader.quorum import majority
 from zreg.raft.status import PeerStatus
 from zreg.tcp_address import why_no_address
 from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.membership_messages import SessionLoad
 from zreg.wire.records.meta_messages import (
     AddMeta,
     CopyProgress,
@@ -60,9 +61,13 @@ class Voters:
         return f"<Voters {', '.join(self._raft_driver.raft.configuration.members)}>"
 
     def on_fetch_meta_nodes(
-        self, peer: Peer, message: FetchMetaNodes, copying: tuple[CopyProgress, ...]
+        self,
+        peer: Peer,
+        message: FetchMetaNodes,
+        copying: tuple[CopyProgress, ...] = (),
+        loads: tuple[SessionLoad, ...] = (),
     ) -> list[Effect]:
-        """List the nodes of meta as the leader sees them, and the data nodes that make copies."""
+        """List the nodes of meta as the leader sees them, and what other nodes told it."""
         status = self._raft_driver.raft.status()
         missing = self._raft_driver.peers.missing()
         nodes = tuple(
@@ -79,7 +84,8 @@ class Voters:
         )
         term, index = self._raft_driver.raft.log.configuration_position
         request_id, last_index = message.request_id, status.last_index
-        reply = MetaNodesReply(request_id, status.term, last_index, index, nodes, term, copying)
+        told = copying, loads
+        reply = MetaNodesReply(request_id, status.term, last_index, index, nodes, term, *told)
         return [Send(Link.NODES, peer, reply)]
 
     # --- adding ------------------------------------------------------------------------------

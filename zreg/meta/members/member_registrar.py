@@ -68,6 +68,7 @@ class MemberRegistrar:
         self._flap_damping = memory.flap_damping
         self._session_graces = memory.session_graces
         self._copy_progress = memory.copy_progress
+        self._client_counts = memory.client_counts
 
     # --- joining and renewing ----------------------------------------------------------------
 
@@ -107,9 +108,11 @@ class MemberRegistrar:
         self._failure_evidence.clear(incarnation)
         if member.role is Role.SESSION:
             self._session_graces.on_session_renewed(now)
+            self._client_counts.note(renew)
         else:
             self._copy_progress.note(renew)
-        return [Send(Link.NODES, peer, Renewed(renew.request_id, self._state.epoch))]
+        loads = None if renew.client_count is None else self._client_counts.loads(now)
+        return [Send(Link.NODES, peer, Renewed(renew.request_id, self._state.epoch, loads))]
 
     def _admit(self, peer: Peer, join: Join, now: float) -> list[Effect]:
         """Admit a node, unless another living process has its id."""

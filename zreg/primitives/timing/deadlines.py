@@ -23,6 +23,14 @@ class Deadlines(Generic[K]):
         self._heap: list[tuple[float, int, K]] = []
         self._count = 0
 
+    def __len__(self) -> int:
+        """Return how many keys have a deadline."""
+        return len(self._at)
+
+    def __contains__(self, key: K) -> bool:
+        """Return whether a key has a deadline."""
+        return key in self._at
+
     def set(self, key: K, at: float) -> None:
         """Give a key a deadline, in place of the one that it has."""
         self._at[key] = at

@@ -18,6 +18,7 @@ from zreg.session.clients.pending_reason import PendingReason
 from zreg.session.clients.publishing import Publishing, refusal
 from zreg.session.clients.pushes.slow_clients import SlowClients
 from zreg.session.clients.pushes.subscriptions import Subscriptions
+from zreg.session.clients.rebalancing import Rebalancing
 from zreg.session.clients.turn_answers import TurnAnswers
 from zreg.session.proxy.command_questions import CommandQuestions, Question
 from zreg.session.upstream.followed.followed_datums import FollowedDatums
@@ -71,6 +72,7 @@ class ClientHandler:
             self._answers,
         )
         self.subscriptions = Subscriptions(config, cluster_member, followed)
+        self.rebalancing = Rebalancing(config, cluster_member, self.table)
         self.removed_count = 0
 
     # --- messages -----------------------------------------------------------------------------
@@ -108,8 +110,7 @@ class ClientHandler:
             case Bye():
                 return self._remove(client, Cause.BYE)
             case Moving():
-                client.is_moving = True
-                return ()
+                return self._on_moving(client, message)
             case _:
                 return self._receive_from_unidentified(peer, message, now)
 
@@ -215,18 +216,39 @@ class ClientHandler:
         self.removed_count += 1
         self.publishing.withdraw_all(client, cause)
         effects = self.subscriptions.remove(client, list(client.subscription_keys))
-        peer = client.peer
-        self.table.remove(client)
-        if peer is not None:
-            self._slow.remove(peer)
-            if cause is Cause.SILENT:
-                effects.append(Disconnect(Link.CLIENTS, peer))
+        self._forget(client)
+        if client.peer is not None and cause is Cause.SILENT:
+            effects.append(Disconnect(Link.CLIENTS, client.peer))
         fields: dict[str, str | int | float] = {
             "client": client.client_id.hex(),
             "cause": cause.name.lower(),
             "publishers": len(client.publisher_ids),
         }
         return [*effects, Log(INFO, "client.off", fields)]
+
+    def _on_moving(self, client: Client, moving: Moving) -> Sequence[Effect]:
+        """Keep what a client published until it had time to publish it at another session.
+
+        If that session has registered all of it, no data node has it from this session any more: to
+        keep it would only make the next digest differ.
+        """
+        client.is_moving = True
+        if not moving.is_settled:
+            return ()
+        self.rebalancing.on_moved(client)
+        self.publishing.forget_all(client)
+        effects = self.subscriptions.remove(client, list(client.subscription_keys))
+        self._forget(client)
+        fields: dict[str, str | int | float] = {
+            "client": client.client_id.hex(),
+            "publishers": len(client.publisher_ids),
+        }
+        return [*effects, Log(INFO, "client.moved", fields)]
+
+    def _forget(self, client: Client) -> None:
+        self.table.remove(client)
+        if client.peer is not None:
+            self._slow.remove(client.peer)
 
     def ask_all(self) -> None:
         """Ask every connected client to identify itself, so that it replays what it wants."""
@@ -251,6 +273,7 @@ class ClientHandler:
             effects += self._remove(client, cause)
         for peer in self._slow.take_due(now):
             self._answers.ask_who(peer)
+        effects += self.rebalancing.tick(now)
         return effects + self.subscriptions.pusher.tick(now)
 
     def next_tick_at(self) -> float:

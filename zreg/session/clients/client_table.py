@@ -5,7 +5,7 @@ has expired. A client that comes back in time, over any connection, is the same 
 """
 
 import math
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Final
 
 from zreg.config import Config, Limits
@@ -35,6 +35,7 @@ class Client:
 
     __slots__ = (
         "app",
+        "can_move",
         "client_id",
         "closed_at",
         "data_center",
@@ -45,20 +46,25 @@ class Client:
         "publisher_ids",
         "pushes_max",
         "replayed_count",
+        "since",
         "subscription_keys",
         "unreplayed_publisher_ids",
         "unreplayed_subscription_keys",
         "zone",
     )
 
-    def __init__(self, client_id: bytes) -> None:
+    def __init__(self, client_id: bytes, *, since: float = 0.0) -> None:
         self.client_id = client_id
+        # When it came to this session.
+        self.since = since
         self.peer: Peer | None = None
         self.app = self.zone = self.data_center = ""
         self.closed_at: float | None = None
         self.grace_seconds = 0.0
         # It said that it goes to another session, or this session sent it there.
         self.is_moving = False
+        # Whether it goes to another session when it is asked to.
+        self.can_move = False
         # How many pushes of one subscription it takes without an acknowledgement.
         self.pushes_max = 1
         # How many publications its replay has named so far; None if no replay is under way.
@@ -78,6 +84,11 @@ class Client:
             f"subscriptions={len(self.subscription_keys)}>"
         )
 
+    @property
+    def may_be_asked(self) -> bool:
+        """Whether it can move, does not move yet, and has replayed what it wants."""
+        return self.can_move and not self.is_moving and self.replayed_count is None
+
     def expect_replay(self) -> None:
         """Mark all that the client published and subscribed as not replayed yet."""
         self.replayed_count = 0
@@ -95,7 +106,8 @@ class ClientTable:
     def __init__(self, config: Config, *, now: float) -> None:
         self._config = config
         self._by_id: dict[bytes, Client] = {}
-        self._by_peer: dict[Peer, Client] = {}
+        # In the order in which `rotate` returns them.
+        self._by_peer: OrderedDict[Peer, Client] = OrderedDict()
         self._leases: LeaseTable[bytes] = LeaseTable(config.lease_seconds, now=now)
         self._closed: dict[bytes, Client] = {}
         self._graces: Deadlines[bytes] = Deadlines()
@@ -114,6 +126,17 @@ class ClientTable:
     def is_full(self) -> bool:
         """Whether a new client has to be sent to another session."""
         return len(self._by_id) >= self._config.clients_max
+
+    @property
+    def connected_count(self) -> int:
+        """How many clients are connected."""
+        return len(self._by_peer)
+
+    def rotate(self) -> Client:
+        """Return the connected client that was not returned for the longest time."""
+        peer = next(iter(self._by_peer))
+        self._by_peer.move_to_end(peer)
+        return self._by_peer[peer]
 
     def all(self) -> list[Client]:
         """Return all clients, oldest first."""
@@ -135,7 +158,7 @@ class ClientTable:
         """Take a Hello; return the client, and its former connection if that was another one."""
         client = self._by_id.get(hello.client_id)
         if client is None:
-            client = self._by_id[hello.client_id] = Client(hello.client_id)
+            client = self._by_id[hello.client_id] = Client(hello.client_id, since=now)
         elif client.closed_at is not None:
             self._returned_at = now
         former = client.peer if client.peer != peer else None
@@ -151,6 +174,7 @@ class ClientTable:
         self._reopen(client.client_id)
         is_gathering = hello.capabilities & Capability.GATHERED_ACKS
         client.pushes_max = Limits.pushes_in_flight_max if is_gathering else 1
+        client.can_move = bool(hello.capabilities & Capability.MOVES)
         client.app = hello.app
         client.zone = hello.zone or self._config.zone
         client.data_center = hello.data_center or self._config.data_center

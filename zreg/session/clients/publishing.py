@@ -174,6 +174,16 @@ class Publishing:
         self.withdrawals.withdraw_each(client.publisher_ids, cause)
         self.withdrawals.on_client_ended(client.client_id)
 
+    def forget_all(self, client: Client) -> None:
+        """Forget all that a client published: another session has registered it."""
+        self.end_replay(client)
+        for publisher_id in client.publisher_ids:
+            registration = self._registrations.find(publisher_id)
+            # A data node may have refused it meanwhile.
+            if registration is not None and registration.removal is None:
+                self._registrations.forget(registration)
+        self.withdrawals.on_client_ended(client.client_id)
+
     # --- what data nodes say ------------------------------------------------------------------
 
     def on_accepted(self, registrations: Iterable[Registration]) -> None:

@@ -88,7 +88,6 @@ class MemoryNode:
         except asyncio.CancelledError:
             # The task of a client that the program did not close: it says goodbye first.
             self.stop()
-            self._turn()
             raise
         finally:
             self._has_ended = True
@@ -96,15 +95,17 @@ class MemoryNode:
                 self._timer.cancel()
             self._exchange.remove(self)
 
-    def post(self, command: Local) -> None:
-        """Hand a command to the core in the next turn of the loop."""
+    def hand_over(self, commands: Iterable[Local]) -> None:
+        """Hand commands to the core in a turn that runs now; no turn may be under way."""
         self._exchange.note_activity()
-        self._inbox.append((Link.LOCAL, "", command))
-        self._schedule()
+        self._inbox.extend((Link.LOCAL, "", command) for command in commands)
+        # Before `run` there is no loop yet; its first turn takes them.
+        if self._loop is not None:
+            self._turn()
 
     def stop(self) -> None:
         """Say goodbye and end `run`."""
-        self.post(Stop())
+        self.hand_over([Stop()])
 
     def deliver(self, peer: str, message: Message | Local) -> None:
         """Hand a record, or a fact about a connection, to the core in its next turn."""

@@ -10,6 +10,7 @@ from random import Random
 from types import ModuleType, TracebackType
 from typing import Final, NamedTuple, Self
 
+from zreg.client.core import session_move
 from zreg.config import Limits
 from zreg.data import core as data_core
 from zreg.data import placement
@@ -22,6 +23,7 @@ from zreg.meta.state import membership_history
 from zreg.primitives.timing import deadlines
 from zreg.reactor import link_table
 from zreg.session import data_handler, membership_fetch
+from zreg.session.clients import rebalancing
 from zreg.session.upstream.followed import buckets, fetches, followed_logs
 from zreg.session.upstream.registered import node_queues, reconciliation, unsent
 from zreg.testing.sim import simulation
@@ -66,6 +68,11 @@ POINTS: Final = (
     Point(leader_connection, "_REDIRECTS_MAX", 0),
     Point(membership_history, "STEPS_MAX", 1),
     Point(deadlines, "_STALE_MAX", 0),
+    Point(rebalancing, "_AGE_SECONDS_MIN", 0.5),
+    Point(rebalancing, "_EXCESS_SHARE", 0.5),
+    Point(rebalancing, "_DIFFERENCE_MIN", 0),
+    Point(session_move, "_PAUSE_SECONDS", 0.5),
+    Point(session_move, "_PROGRESS_SECONDS", 0.3),
     Point(data_handler, "_SLICE", 1),
     Point(membership_fetch, "_PAUSE_SECONDS", 0.05),
     Point(buckets, "_SLICE", 1),

@@ -98,8 +98,9 @@ class ChaosLife:
 
     @property
     def fault_counts(self) -> Counter[str]:
-        """How often each kind of fault began, and how often it had an effect on the network."""
-        return self.faults.counts + self.cluster.sim.faults.fired
+        """How often each kind of fault began or had an effect on the network; and moves."""
+        asked = Counter({"asked to move": self.cluster.sim.record_counts.get("Move", 0)})
+        return self.faults.counts + self.cluster.sim.faults.fired + asked
 
     # --- what must hold -----------------------------------------------------------------------
 

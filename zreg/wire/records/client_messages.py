@@ -41,10 +41,13 @@ class Capability(enum.IntFlag):
     # until a snapshot comes. Session: it keeps several pushes in flight, so acknowledgements may
     # be gathered.
     GATHERED_ACKS = 1
+    # Client: when the session says `Move`, it connects to another session first, and leaves this
+    # one when it needs it no more. Session: it takes `Moving` with `is_settled`.
+    MOVES = 2
 
 
 # What this version of zreg can do, as a client and as a session.
-CAPABILITIES: Final = Capability.GATHERED_ACKS
+CAPABILITIES: Final = Capability.GATHERED_ACKS | Capability.MOVES
 
 
 class Hello(Message, tag=1, frozen=True, array_like=True, gc=False):
@@ -190,4 +193,20 @@ class Moving(Message, tag=16, frozen=True, array_like=True, gc=False):
     The client lives, although the connection closes next. The session keeps what the client
     published for the session grace, so that the client has time to publish it elsewhere. Not
     answered.
+
+    `is_settled`: the data nodes have accepted all of it from the other session, at higher versions.
+    The session forgets the client at once, and withdraws nothing.
     """
+
+    is_settled: bool = False
+
+
+class Move(Message, tag=17, frozen=True, array_like=True, gc=False):
+    """Session to client: it has too many clients, so go to the session at this address. Optional.
+
+    The client connects there first, replays there, and says `Moving` with `is_settled` here when
+    that session serves all that this one served. Until then it keeps its lease here. A client that
+    cannot, or has moved lately, stays. Not answered.
+    """
+
+    address: Address

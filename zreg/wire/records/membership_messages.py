@@ -1,7 +1,8 @@
 """Records with which nodes join, renew their lease and follow the membership."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
+import msgspec
 from msgspec import Meta
 
 from zreg.config import Limits
@@ -16,6 +17,25 @@ from zreg.model import (
 )
 from zreg.wire.record import Message
 from zreg.wire.records.fields import ClusterId, Detail, RequestId
+
+# How many sessions with few clients one `Renewed` names.
+LIGHTER_MAX: Final = 8
+
+
+class SessionLoad(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How many clients are connected to a session, as it told the leader with its last `Renew`."""
+
+    session: Incarnation
+    client_count: Count
+
+
+class SessionLoads(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How many clients the WORKING sessions have together, and which of them have few."""
+
+    session_count: Count
+    client_count: Count
+    # Those with the fewest, the first one with the least: each lacks at least half as many as it.
+    lighter: Annotated[tuple[SessionLoad, ...], Meta(max_length=LIGHTER_MAX)] = ()
 
 
 class MembershipChanged(Message, tag=42, frozen=True, array_like=True, gc=False):
@@ -100,7 +120,8 @@ class Renew(Message, tag=51, frozen=True, array_like=True, gc=False):
     """Node to meta: renew the lease. The node follows the membership at `epoch`.
 
     A data node tells of how many buckets it keeps copies, and how many of these were equal to those
-    of their primaries; None: it does not tell. Meta answers `Renewed` or `Refused`.
+    of their primaries; a session tells how many clients are connected. None: it does not tell. Meta
+    answers `Renewed` or `Refused`.
     """
 
     request_id: RequestId
@@ -109,13 +130,18 @@ class Renew(Message, tag=51, frozen=True, array_like=True, gc=False):
     epoch: Count
     equal_copy_count: Count = 0
     kept_copy_count: Count | None = None
+    client_count: Count | None = None
 
 
 class Renewed(Message, tag=52, frozen=True, array_like=True, gc=False):
-    """Meta to node, answer to `Renew`: the lease is extended. The membership is at `epoch`."""
+    """Meta to node, answer to `Renew`: the lease is extended. The membership is at `epoch`.
+
+    A session that tells how many clients it has learns the `loads` of all; None: not known yet.
+    """
 
     request_id: RequestId
     epoch: Count
+    loads: SessionLoads | None = None
 
 
 class Leave(Message, tag=53, frozen=True, array_like=True, gc=False):

@@ -10,6 +10,7 @@ from zreg.config import Limits
 from zreg.model import Address, Count, Incarnation, Label, NodeId
 from zreg.wire.record import Message
 from zreg.wire.records.fields import ClusterId, Detail, RequestId
+from zreg.wire.records.membership_messages import SessionLoad
 
 
 class Introduction(Message, frozen=True, array_like=True, gc=False):
@@ -123,7 +124,8 @@ class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
     """Answer of the leader to `FetchMetaNodes`: the meta nodes by id, and the leader's last index.
 
     `configuration_index` and `configuration_term` are those of the entry that names these nodes.
-    `copying` has the data nodes that have not made all their copies yet.
+    `copying` has the data nodes that have not made all their copies yet, and `session_loads` the
+    sessions that told how many clients they have.
     """
 
     request_id: RequestId
@@ -133,6 +135,7 @@ class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
     nodes: Annotated[tuple[MetaNodeStatus, ...], Meta(max_length=64)]
     configuration_term: Count = 0
     copying: Annotated[tuple[CopyProgress, ...], Meta(max_length=Limits.members_max)] = ()
+    session_loads: Annotated[tuple[SessionLoad, ...], Meta(max_length=Limits.members_max)] = ()
 
 
 class MetaDeclined(Introduction, tag=76, frozen=True, array_like=True, gc=False):

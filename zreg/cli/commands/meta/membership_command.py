@@ -40,11 +40,11 @@ def nodes(
     if output is Format.JSON:
         say_json([_member_json(each, meta_nodes) for each in members])
         return
-    columns = ["role", "node id", "status", "address", "zone"]
+    columns = ["role", "node id", "status", "address", "zone", "clients"]
     is_wide = output is Format.WIDE
     if is_wide:
         columns += ["joined at", "data center", "weight", "broadcasts at"]
-    rows = [_member_row(each, status_of(each, meta_nodes), is_wide=is_wide) for each in members]
+    rows = [_member_row(each, meta_nodes, is_wide=is_wide) for each in members]
     print_table(columns, rows)
     for progress in copying_of(members, meta_nodes):
         say(progress_text(progress))
@@ -92,13 +92,22 @@ def progress_text(progress: CopyProgress) -> str:
     return f"{node_id} makes copies: {equal} of {kept} buckets are equal ({100 * equal // kept} %)"
 
 
-def _member_row(member: Member, status: str, *, is_wide: bool) -> list[str]:
+def client_count_of(member: Member, meta_nodes: MetaNodesReply | str) -> int | None:
+    """Return how many clients a session has told; None of other nodes, or if it is not known."""
+    loads = meta_nodes.session_loads if isinstance(meta_nodes, MetaNodesReply) else ()
+    counts = (load.client_count for load in loads if load.session == member.incarnation)
+    return next(counts, None)
+
+
+def _member_row(member: Member, meta_nodes: MetaNodesReply | str, *, is_wide: bool) -> list[str]:
+    client_count = client_count_of(member, meta_nodes)
     row = [
         member.role.name.lower(),
         member.node_id,
-        status,
+        status_of(member, meta_nodes),
         member.address.removeprefix("tcp://"),
         member.zone,
+        "" if client_count is None else str(client_count),
     ]
     if is_wide:
         changes_address = member.changes_address.removeprefix("tcp://")
@@ -126,6 +135,7 @@ def _member_json(member: Member, meta_nodes: MetaNodesReply | str) -> Json:
         "address": member.address.removeprefix("tcp://"),
         "changes_address": member.changes_address.removeprefix("tcp://"),
         "zone": member.zone,
+        "clients": client_count_of(member, meta_nodes),
         "data_center": member.data_center,
         "weight": member.weight,
         "incarnation_epoch": member.incarnation_epoch,

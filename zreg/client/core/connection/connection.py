@@ -5,12 +5,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
 from zreg.client.core.connection.addresses import SessionAddresses
 from zreg.client.core.connection.known_cluster import KnownCluster
+from zreg.client.core.connection.outage import Outage
 from zreg.client.core.conversation import Conversation
 from zreg.config import Config
-from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer
+from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer, Send
 from zreg.model import NO_INCARNATION
 from zreg.primitives.timing.backoff import Backoff
 from zreg.primitives.timing.lease import LeaseTable
@@ -41,6 +44,7 @@ class Step(enum.Enum):
 
     WELCOMED = enum.auto()
     LOST = enum.auto()
+    EXPIRED = enum.auto()  # a whole lease has passed since the session was lost
     STOPPED = enum.auto()
 
 
@@ -59,6 +63,12 @@ TRANSITIONS: Final[Mapping[ClientState, Mapping[Step, ClientState]]] = {
     ClientState.SUSPENDED: {
         Step.WELCOMED: ClientState.CONNECTED,
         Step.LOST: ClientState.SUSPENDED,
+        Step.EXPIRED: ClientState.LOST,
+        Step.STOPPED: ClientState.CLOSED,
+    },
+    ClientState.LOST: {
+        Step.WELCOMED: ClientState.CONNECTED,
+        Step.LOST: ClientState.LOST,
         Step.STOPPED: ClientState.CLOSED,
     },
     ClientState.CLOSED: {},
@@ -74,10 +84,27 @@ class Phase(enum.Enum):
     OPEN = enum.auto()  # the session has welcomed the client and is judged by its lease
 
 
+class FormerConnection(msgspec.Struct):
+    """The connection that the client keeps while it moves to another session."""
+
+    peer: str
+    address: str
+    local_host: str
+    ping_seconds: float
+    # When the client sent something there last.
+    sent_at: float
+
+    @property
+    def ping_due_at(self) -> float:
+        """When the client has to ping, so that its lease there does not expire."""
+        return self.sent_at + self.ping_seconds
+
+
 class SessionConnection:
-    """The present connection; there is at most one at a time.
+    """The present connection; and the former one, as long as a move may have to be undone.
 
     Invariants:
+    - As long as there is a former connection, the end of the present one leads back to it.
     - `state` moves only as `TRANSITIONS` says, and each move is an event for the API.
     - The conversation is open exactly in the phase OPEN, until the client is closed.
     - Each attempt has its own peer name, so late messages of an earlier attempt are recognized.
@@ -95,6 +122,7 @@ class SessionConnection:
         self.state = ClientState.CONNECTING
         self.phase = Phase.PAUSED
         self.address = ""
+        self.former: FormerConnection | None = None
         self._config = config
         self._conversation = conversation
         self._hello = hello
@@ -107,6 +135,12 @@ class SessionConnection:
         # This machine's end of the present connection.
         self._local_host = ""
         self._cluster = KnownCluster()
+        self._outage = Outage(addresses)
+        # When a lost session's lease has passed; infinite in all states but SUSPENDED.
+        self._expires_at = math.inf
+        # Why the last session was lost, or the last attempt failed.
+        self._detail = ""
+        self._greeted_at = 0.0
         # When to leave the present session, as meta has not admitted it; infinite if it has.
         self._leave_at = math.inf
         self._dial_seconds = _DIAL_SECONDS_MIN
@@ -125,7 +159,17 @@ class SessionConnection:
             "stalls": self._stall_count + self._leases.stall_count,
         }
 
+    @property
+    def cluster_id(self) -> bytes:
+        """The cluster of the session; empty if none that was reached knew it."""
+        return self._cluster.cluster_id
+
     # --- making it --------------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Effect]:
+        """Connect for the first time."""
+        self._outage.begin(now)
+        return self.dial(now)
 
     def dial(self, now: float) -> list[Effect]:
         """Connect to the next address."""
@@ -151,8 +195,34 @@ class SessionConnection:
         self.phase = Phase.GREETING
         self._conversation.is_open = False
         self._due_at = now + self._config.lease_seconds
+        self._greeted_at = now
         reached = Emit(SessionReached(self.address, self._local_host))
         return [reached, self._conversation.send(self._hello, now)]
+
+    def switch(
+        self, peer: str, address: str, local_host: str, *, greeted_at: float
+    ) -> list[Effect]:
+        """Talk with another session from now on, which has welcomed the client; keep the former."""
+        conversation = self._conversation
+        self.former = FormerConnection(
+            conversation.peer,
+            self.address,
+            self._local_host,
+            self.ping_seconds,
+            conversation.sent_at,
+        )
+        conversation.peer, self.address, self._local_host = peer, address, local_host
+        self._greeted_at = greeted_at
+        return [Emit(SessionReached(address, local_host))]
+
+    def _go_back(self, former: FormerConnection, detail: str, now: float) -> list[Effect]:
+        """Talk with the former session again, which still holds what the client wants."""
+        log = self.log(INFO, "move.failed", back=former.address, reason=detail)
+        self.former = None
+        self._conversation.close()
+        self._conversation.peer = former.peer
+        self.address, self._local_host = former.address, former.local_host
+        return [log, *self.greet(now)]
 
     def why_try_another(self, welcome: Welcome) -> str:
         """Return why another session may serve better than the one that welcomes the client.
@@ -178,8 +248,11 @@ class SessionConnection:
         if welcome.session == NO_INCARNATION and len(self._addresses) > 1:
             self._leave_at = now + _UNADMITTED_SECONDS_MAX
         self._conversation.open()
+        self._conversation.round_trip_seconds = now - self._greeted_at
+        self._expires_at = math.inf
         session = str(welcome.session)
         return [
+            *self._outage.end(now),
             self.log(INFO, "reached", session=session),
             *self._cluster.take(welcome, self.address),
             self._move_state(Step.WELCOMED, f"welcomed by {session}"),
@@ -205,11 +278,23 @@ class SessionConnection:
     def tick(self, now: float) -> list[Effect]:
         """Dial when the pause has ended; give up what took too long, or does not serve."""
         if self.phase is Phase.OPEN:
-            if self._leases.expired(now):
-                return self.leave("the session was silent for a whole lease", now)
-            if now >= self._leave_at:
-                return self.leave("meta has not admitted the session for long: trying others", now)
-            return []
+            # Nearly always.
+            if now < self._leave_at and not self._leases.expired(now):
+                return []
+            return self._leave_what_does_not_serve(now)
+        effects: list[Effect] = [*self._outage.warn_if_due(now)]
+        if now >= self._expires_at:
+            self._expires_at = math.inf
+            effects.append(self._move_state(Step.EXPIRED, self._detail))
+        return effects + self._go_on(now)
+
+    def _leave_what_does_not_serve(self, now: float) -> list[Effect]:
+        if now >= self._leave_at:
+            return self.leave("meta has not admitted the session for long: trying others", now)
+        return self.leave("the session was silent for a whole lease", now)
+
+    def _go_on(self, now: float) -> list[Effect]:
+        """Take the next step towards a session."""
         if now < self._due_at:
             return []
         if self.phase is Phase.PAUSED:
@@ -240,16 +325,20 @@ class SessionConnection:
             case Phase.OPEN:
                 return min(self._leases.next_look_at(), self._ping_due_at(), self._leave_at)
             case Phase.GREETING:
-                return min(self._due_at, self._ping_due_at())
+                return min(self._due_at, self._ping_due_at(), self._outage_due_at())
             case _:
-                return self._due_at
+                return min(self._due_at, self._outage_due_at())
+
+    def _outage_due_at(self) -> float:
+        return min(self._outage.due_at, self._expires_at)
 
     # --- ending it --------------------------------------------------------------------------
 
     def leave(self, detail: str, now: float) -> list[Effect]:
         """Leave a session that is connected but does not serve; try it again last."""
+        address = self.address
         effects = self.move_on(detail, now)
-        self._addresses.try_last(self.address)
+        self._addresses.try_last(address)
         return effects
 
     def move_on(self, detail: str, now: float) -> list[Effect]:
@@ -261,16 +350,25 @@ class SessionConnection:
         return [Disconnect(Link.SESSION, self._conversation.peer), *self.on_lost(detail, now)]
 
     def on_lost(self, detail: str, now: float) -> list[Effect]:
-        """Pause before the next attempt: at the same session if it served, else at the next."""
+        """Pause before the next attempt: at the same session if it served, else at the next.
+
+        In the middle of a move the former session still serves.
+        """
+        if self.former is not None:
+            return self._go_back(self.former, detail, now)
         effects: list[Effect] = []
         pause = self._rng.random() * _NEXT_ADDRESS_SECONDS_MAX
         if self.state is ClientState.CONNECTED:
+            self._outage.begin(now)
+            self._expires_at = now + self._leases.lease_seconds
             pause = self._rng.random() * _JITTER_SECONDS_MAX
             self._addresses.try_first(self.address)
             effects.append(self.log(WARNING, "lost", reason=detail))
         elif self._addresses.is_round_over:
             pause = self._backoff.next_seconds()
             self._dial_seconds = min(2 * self._dial_seconds, _DIAL_SECONDS_MAX)
+        self._detail = detail
+        self._outage.note_failure(self.address, detail, now)
         self._conversation.close()
         self.phase = Phase.PAUSED
         self._due_at = now + pause
@@ -279,7 +377,11 @@ class SessionConnection:
     def stop(self, now: float) -> list[Effect]:
         """Say Bye to a session that knows the client, and close the client."""
         is_known = self.phase in (Phase.GREETING, Phase.OPEN)
-        effects: list[Effect] = [self._conversation.send(Bye(), now)] if is_known else []
+        effects: list[Effect] = []
+        if self.former is not None:
+            effects.append(Send(Link.SESSION, self.former.peer, Bye()))
+        if is_known:
+            effects.append(self._conversation.send(Bye(), now))
         self._conversation.is_open = False
         return [*effects, self._move_state(Step.STOPPED, "the client was closed")]
 

@@ -20,11 +20,12 @@ class CoroutineCallbacks:
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_closed = False
 
-    def start(self, coroutine: Coroutine[object, object, None]) -> None:
+    def start(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Run a coroutine in a task of its own."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def close(self) -> None:
         """Begin no callback any more; those that run go on."""

@@ -36,6 +36,11 @@ class LoopRunner(CoreRunner):
         return self._loop is None or self._host.is_current
 
     @property
+    def is_unused(self) -> bool:
+        """Whether it has not begun on a loop."""
+        return self._loop is None
+
+    @property
     def was_abandoned(self) -> bool:
         """Whether it has begun, and was not told to end."""
         return self._loop is not None and (not self.is_closed or self.why_closed == LOOP_ENDED)

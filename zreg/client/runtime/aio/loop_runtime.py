@@ -7,6 +7,7 @@ else on that loop.
 
 import asyncio
 import math
+import os
 from collections.abc import Callable
 
 import msgspec
@@ -27,6 +28,7 @@ from zreg.client.core.commands import (
 )
 from zreg.client.runtime import closing
 from zreg.client.runtime.aio.coroutine_callbacks import CoroutineCallbacks
+from zreg.client.runtime.aio.loop_checks import LoopChecks
 from zreg.client.runtime.aio.loop_runner import LoopRunner
 from zreg.client.runtime.aio.waits import Key, Waits
 from zreg.client.runtime.callbacks.inline_callbacks import InlineCallbacks
@@ -73,6 +75,8 @@ class LoopRuntime(Runtime):
         )
         self.inline_callbacks = InlineCallbacks(self.core_runner.call_soon)
         self.coroutine_callbacks = CoroutineCallbacks()
+        self.loop_checks = LoopChecks(self.coroutine_callbacks)
+        self.health = self._new_health(self.loop_checks, LOG_AT_ONCE)
         self.lifecycle = LoopLifecycle(self.core_runner)
         closing.add(self)
 
@@ -107,7 +111,7 @@ class LoopRuntime(Runtime):
         cancelled at any time.
         """
         seconds = seconds_to_wait(timeout_seconds)
-        self.lifecycle.check_not_forked()
+        self.lifecycle.enter_process()
         self.lifecycle.check_may_wait()
         try:
             async with asyncio.timeout(seconds):
@@ -131,9 +135,10 @@ class LoopRuntime(Runtime):
 
         Callbacks that run then still are cancelled, except the one that calls this.
         """
-        if self.lifecycle.is_forked:
-            return
         self.begin_close(CLOSED)
+        if self.lifecycle.is_inherited:
+            return
+        self.loop_checks.cancel()
         try:
             async with asyncio.timeout(closing.CLOSE_SECONDS_MAX):
                 while not self.core_runner.has_ended:
@@ -142,13 +147,21 @@ class LoopRuntime(Runtime):
         except TimeoutError:
             self.coroutine_callbacks.cancel()
 
+    def on_forked(self) -> None:
+        """Note that this is a forked child; a client that was not used yet begins there as new."""
+        if self.core_runner.is_unused:
+            self.client_id = os.urandom(16)
+            self.core_runner.begin_in_child(self._new_node(LOG_AT_ONCE))
+        else:
+            super().on_forked()
+
     def finish_close(self, deadline: float) -> None:
         """Do nothing: the goodbye leaves as long as the loop runs."""
 
     def __del__(self) -> None:
         """Close a runtime that the program has dropped, without waiting for the goodbye."""
         lifecycle, runner = getattr(self, "lifecycle", None), getattr(self, "core_runner", None)
-        if lifecycle is None or lifecycle.is_forked or runner is None:
+        if lifecycle is None or lifecycle.is_inherited or runner is None:
             return
         if runner.was_abandoned:
             self.begin_close(closing.DROPPED)

@@ -1,14 +1,18 @@
 """Run callbacks on a thread of their own, so that a slow callback never delays the network."""
 
 import contextlib
+import inspect
 import logging
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
 from zreg.client.runtime.background_log import BACKGROUND_LOG
+from zreg.errors import UsageError
 
+T = TypeVar("T")
 logger = logging.getLogger("zreg.client")
 
 
@@ -60,6 +64,12 @@ class Dispatcher:
             self._jobs.clear()
             self._ready.notify()
 
+    def on_forked(self) -> None:
+        """Begin afresh in a forked child, where the thread is not; the jobs stayed there too."""
+        self._jobs.clear()
+        self._ready = threading.Condition()
+        self._thread = None
+
     def join(self, timeout_seconds: float) -> None:
         """Wait for the running job; a job that calls this does not wait for itself."""
         thread = self._thread
@@ -95,6 +105,22 @@ class Dispatcher:
             while not self._jobs and not self._is_closed:
                 self._ready.wait()
             return None if self._is_closed else self._jobs.popleft()
+
+
+def refusing_coroutines(callback: Callable[[T], object]) -> Callable[[T], None]:
+    """Return the callback; if a call returns a coroutine, no code would run it: it then raises."""
+
+    def call(change: T) -> None:
+        result = callback(change)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise UsageError(
+                f"callback {callback!r:.80} returned a coroutine, and nothing would run it: use "
+                "zreg.AsyncClient, whose callbacks may be coroutines, or pass the change on to a "
+                "loop, for example with asyncio.run_coroutine_threadsafe"
+            )
+
+    return call
 
 
 def _log_failure(line: str) -> None:

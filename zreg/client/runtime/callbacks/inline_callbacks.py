@@ -54,6 +54,10 @@ class InlineCallbacks:
                 return
             job()
 
+    def forget(self) -> None:
+        """Drop the waiting jobs in a forked child: they stayed with the parent."""
+        self._jobs.clear()
+
     def close(self) -> None:
         """Drop the waiting jobs; a running job goes on to its end."""
         self._is_closed = True

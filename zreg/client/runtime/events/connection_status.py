@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
-from zreg.client.registry_url import advice_on
+from zreg.client.core.connection.outage import advice_on
 
 
 class ConnectionStatus:
@@ -21,6 +21,10 @@ class ConnectionStatus:
         self._addresses = addresses
         self._advertise_host = advertise_host
         self.local_host = advertise_host
+
+    def forget(self) -> None:
+        """Forget the connection of the parent, in a forked child."""
+        self.state, self.address, self._detail = ClientState.CONNECTING, "", ""
 
     def on_session_reached(self, event: SessionReached) -> None:
         """Note the session, and this machine's end of the connection to it."""

@@ -19,15 +19,21 @@ from zreg.client.core.commands import (
 from zreg.client.runtime.events.connection_status import ConnectionStatus
 from zreg.client.runtime.events.listener_table import ListenerTable
 from zreg.client.runtime.events.pending_answers import PendingAnswers
+from zreg.client.runtime.events.state_callbacks import StateCallbacks
 
 
 class EventRouter:
     """Takes the events on the loop's thread, under the runtime's lock."""
 
     def __init__(
-        self, connection: ConnectionStatus, listeners: ListenerTable, answers: PendingAnswers
+        self,
+        connection: ConnectionStatus,
+        state_callbacks: StateCallbacks,
+        listeners: ListenerTable,
+        answers: PendingAnswers,
     ) -> None:
         self._connection = connection
+        self._state_callbacks = state_callbacks
         self._listeners = listeners
         self._answers = answers
 
@@ -49,6 +55,7 @@ class EventRouter:
                 self._connection.on_connection_changed(event)
                 if event.state is not ClientState.CONNECTED:
                     self._listeners.on_session_lost(time.monotonic())
+                self._state_callbacks.on_state(event.state)
             case Answered():
                 self._answers.on_answered(event)
             case AskRefused() | Unanswered():

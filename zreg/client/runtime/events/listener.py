@@ -6,6 +6,7 @@ The runtime calls these methods on the loop's thread, under its lock. They must 
 from typing import Protocol
 
 from zreg.client.core.commands import PublicationRefused, SubscriptionRefused, ViewChanged
+from zreg.model import DataInfoId, Scope
 
 
 class PublicationListener(Protocol):
@@ -14,6 +15,10 @@ class PublicationListener(Protocol):
     @property
     def needs_host(self) -> bool:
         """Whether an endpoint has no host, so that zreg has to fill in this machine's."""
+        ...
+
+    def begin_in_child(self) -> bytes | None:
+        """Publish again in a forked child and return the new id; None if the parent keeps it."""
         ...
 
     def on_host_found(self, host: str) -> None:
@@ -31,6 +36,15 @@ class PublicationListener(Protocol):
 
 class SubscriptionListener(Protocol):
     """One subscription of the application."""
+
+    @property
+    def followed(self) -> tuple[DataInfoId, Scope]:
+        """What is followed, and how far it looks."""
+        ...
+
+    def begin_in_child(self) -> None:
+        """Go on in a forked child with the view of the parent, until the child has its own."""
+        ...
 
     def on_view_changed(self, event: ViewChanged) -> None:
         """Learn what became of the view."""

@@ -1,12 +1,14 @@
 """The open publications and subscriptions of a client, and the events for each of them."""
 
 from zreg.client.core.commands import (
+    AddSubscription,
     PublicationRefused,
     Registered,
     SubscriptionRefused,
     ViewChanged,
 )
 from zreg.client.runtime.events.listener import PublicationListener, SubscriptionListener
+from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.config import Config
 from zreg.errors import UsageError
 
@@ -45,6 +47,18 @@ class ListenerTable:
     def remove_subscription(self, feed_id: int) -> None:
         """Remove a subscription, if it is there."""
         self.subscriptions.pop(feed_id, None)
+
+    def begin_in_child(self, outgoing: OutgoingQueue) -> None:
+        """Give the core of a forked child all subscriptions, and the publications it keeps."""
+        for feed_id, subscription in self.subscriptions.items():
+            data_info_id, scope = subscription.followed
+            outgoing.put(AddSubscription(feed_id, data_info_id, scope))
+            subscription.begin_in_child()
+        publications, self.publications = self.publications, {}
+        for publication in publications.values():
+            publisher_id = publication.begin_in_child()
+            if publisher_id is not None:
+                self.publications[publisher_id] = publication
 
     def on_registered(self, event: Registered) -> None:
         """Tell the publications that the registry holds them."""

@@ -24,7 +24,12 @@ class ThreadRunner(CoreRunner):
         new_node: Callable[[ZmqContext], CoreNode],
         on_failed: Callable[[], None],
     ) -> None:
+        self._ended: threading.Event
         super().__init__(changed, outgoing, new_node, on_failed)
+
+    def _reset(self, outgoing: OutgoingQueue, new_node: Callable[[ZmqContext], CoreNode]) -> None:
+        super()._reset(outgoing, new_node)
+        # In a forked child a thread of the parent may have held the lock of the former one.
         self._ended = threading.Event()
 
     @property

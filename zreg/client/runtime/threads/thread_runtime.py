@@ -10,6 +10,7 @@ own.
 """
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from zreg.client.runtime.events.pending_answers import unanswered
 from zreg.client.runtime.lifecycle import CLOSED, Lifecycle
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.client.runtime.runtime import Runtime, Settings, weak_call
+from zreg.client.runtime.threads.check_threads import CHECK_THREADS
 from zreg.client.runtime.threads.loop_thread import is_loop_thread
 from zreg.client.runtime.threads.thread_runner import ThreadRunner
 
@@ -51,7 +53,10 @@ class ThreadRuntime(Runtime):
             weak_call(self._end_waits),
         )
         self.inline_callbacks = InlineCallbacks(self.core_runner.call_soon)
-        self.lifecycle = Lifecycle(self.core_runner)
+        self.health = self._new_health(CHECK_THREADS, BACKGROUND_LOG)
+        self.lifecycle = Lifecycle(self.core_runner, begin_in_child=weak_call(self._begin_in_child))
+        # Several threads of a forked child may use the client first.
+        self._child_lock = threading.RLock()
         self.core_runner.start()
         closing.add(self)
 
@@ -87,7 +92,7 @@ class ThreadRuntime(Runtime):
         Raises `zreg.TimeoutError` with the reason that `why` returns, and `ClosedError`.
         """
         seconds = seconds_to_wait(timeout_seconds)
-        self.lifecycle.check_not_forked()
+        self.lifecycle.enter_process()
         self.lifecycle.check_may_wait()
 
         deadline = math.inf if seconds is None else time.monotonic() + seconds
@@ -109,23 +114,53 @@ class ThreadRuntime(Runtime):
     def begin_close(self, why: str = CLOSED) -> None:
         """Say goodbye; a second call does nothing. A forked child has nothing to close."""
         super().begin_close(why)
-        if not self.lifecycle.is_forked:
-            self.dispatcher.close()
+        self.dispatcher.close()
 
     def finish_close(self, deadline: float) -> None:
         """Wait until the goodbye has left, but not beyond the deadline.
 
         An inline callback does not wait: the goodbye leaves when it has returned.
         """
-        if self.lifecycle.is_forked or is_loop_thread():
+        if self.lifecycle.is_inherited or is_loop_thread():
             return
         self.core_runner.join(max(0.0, deadline - time.monotonic()))
         self.dispatcher.join(max(0.0, deadline - time.monotonic()))
 
+    # --- in a forked child --------------------------------------------------------------------
+
+    def on_forked(self) -> None:
+        """Make all locks anew: a thread of the parent, which is not here, may have held them."""
+        super().on_forked()
+        self.connection.forget()
+        # In place: publications and subscriptions refer to it.
+        self.changed.__init__()  # type: ignore[misc]
+        self._child_lock = threading.RLock()
+        self.dispatcher.on_forked()
+
+    def _begin_in_child(self) -> None:
+        """Begin afresh: a client of its own, with the subscriptions of the parent's.
+
+        Of the publications it has those that were made with `in_children=True`.
+        """
+        with self._child_lock:
+            if not self.lifecycle.is_inherited:
+                return
+            self.client_id = os.urandom(16)
+            self.core_runner.begin_in_child(self._new_node(BACKGROUND_LOG))
+            self.inline_callbacks.forget()
+            with self.changed:
+                self._listeners.begin_in_child(self.core_runner.outgoing)
+                self.state_callbacks.begin_in_child()
+                self._begin_health_in_child()
+            self.lifecycle.is_inherited = False
+            self.core_runner.start()
+            with self.changed:
+                self.health.on_loop_begun()
+
     def __del__(self) -> None:
         """Close a runtime that the program has dropped, without waiting for the goodbye."""
         lifecycle = getattr(self, "lifecycle", None)
-        if lifecycle is not None and lifecycle.is_usable:
+        if lifecycle is not None and lifecycle.is_running:
             self.begin_close(closing.DROPPED)
             closing.warn_dropped(
                 self,

@@ -1,6 +1,7 @@
 """What the leader alone knows of nodes: it is in memory only, and begins anew with each leader."""
 
 from zreg.config import Config
+from zreg.meta.members.memory.client_counts import ClientCounts
 from zreg.meta.members.memory.copy_progresses import CopyProgresses
 from zreg.meta.members.memory.countdowns import Countdowns
 from zreg.meta.members.memory.failure_evidence import FailureEvidence
@@ -11,7 +12,7 @@ from zreg.model import Membership, Role, Status
 
 
 class NodeMemory:
-    """Leases, evidence of failures, departures with their waits, graces, times to drain, copies."""
+    """Leases, evidence of failures, departures and waits, graces, drains, copies, client counts."""
 
     def __init__(self, config: Config, *, now: float) -> None:
         self.lease_holders = LeaseHolders(config.lease_seconds, now=now)
@@ -21,6 +22,8 @@ class NodeMemory:
         # How long each LEAVING data node may still hand over its data.
         self.drain_times = Countdowns(config.drain_seconds, config.lease_seconds)
         self.copy_progress = CopyProgresses()
+        # Worked out twice in the time in which each session renews once.
+        self.client_counts = ClientCounts(config.renew_seconds / 2)
 
     def begin(self, membership: Membership, now: float) -> None:
         """Begin to lead: each node has a whole lease from now on, and each wait and grace too."""
@@ -30,6 +33,7 @@ class NodeMemory:
         self.session_graces.begin()
         self.drain_times.begin()
         self.copy_progress.begin()
+        self.client_counts.begin()
 
     def follow(self, membership: Membership, now: float) -> None:
         """Take the membership as it is now: who has a grace, waits, or drains."""
@@ -38,3 +42,4 @@ class NodeMemory:
         leaving = membership.of(Role.DATA, Status.LEAVING)
         self.drain_times.follow(member.incarnation for member in leaving)
         self.copy_progress.follow(membership)
+        self.client_counts.follow(membership)

@@ -52,10 +52,7 @@ class Registrations:
         return iter(list(self._registrations.values()))
 
     def find(self, publisher_id: bytes) -> Registration | None:
-        """Return the registration of a publisher, in the queue of its primary.
-
-        So one that still waits to be moved is moved first.
-        """
+        """Return the registration of a publisher; one that waits to be moved is moved first."""
         registration = self._registrations.get(publisher_id)
         if self._queues.is_moving and registration is not None:
             self._move(registration)
@@ -150,13 +147,13 @@ class Registrations:
         If the client merely vanished and the present incarnation does not answer for the publisher,
         drop the registration locally: another session may hold the client, and answer for it.
         """
-        self._take_back(registration)
-        self._queues.touched[registration.peer] = None
         publisher = registration.publisher
         is_present = self._is_member and publisher.session == self.session
         if not is_present and cause in SUSPICIONS:
-            del self._registrations[publisher.publisher_id]
+            self.forget(registration)
             return
+        self._take_back(registration)
+        self._queues.touched[registration.peer] = None
         if version > publisher.version:
             publisher = registration.publisher = replace(publisher, version=version)
         registration.removal = Removal(
@@ -164,6 +161,12 @@ class Registrations:
         )
         registration.client_request_id = client_request_id
         self._put(registration)
+
+    def forget(self, registration: Registration) -> None:
+        """Drop a registration; what a data node holds under it is no matter of this session."""
+        self._take_back(registration)
+        self._queues.touched[registration.peer] = None
+        del self._registrations[registration.publisher.publisher_id]
 
     def note_replaying(self, client_id: bytes, until: float) -> None:
         """Note that a client has more registrations to replay, and waits for answers before."""
@@ -231,8 +234,7 @@ class Registrations:
         if self._queues.is_moving and self._move(registration):
             return None
         if is_final:
-            self._take_back(registration)
-            del self._registrations[registration.publisher.publisher_id]
+            self.forget(registration)
         else:
             self._queues.put_refused(registration, now)
         return registration

@@ -37,6 +37,8 @@ FAULT_KINDS: Final = (
     "peer slow",
     "forgotten by a ROUTER",
     "epoch seen",
+    # No fault, but what happens in the midst of faults must have been tried.
+    "asked to move",
     *CHANGE_KINDS,
 )
 

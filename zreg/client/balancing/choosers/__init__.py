@@ -1,0 +1,1 @@
+"""The ways to choose one of the instances that may be picked."""

@@ -1,0 +1,1 @@
+"""Whether an instance is healthy: the decisions, without clock and thread."""
