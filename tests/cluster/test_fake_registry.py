@@ -221,6 +221,7 @@ def test_a_lost_session_suspends_clients_until_it_is_restored(
     registry.restore()
     assert (client.state, sub.view.is_stale) == (zreg.ClientState.CONNECTED, False)
     assert {p.values[0] for p in sub.view} == {"a:2", "b:2"}
+    assert client.status.heard_seconds >= 0
 
 
 def test_a_client_may_be_made_while_the_session_is_lost(

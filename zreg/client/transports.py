@@ -22,17 +22,17 @@ FAKE_SCHEME: Final = "fake://"
 class CoreNode(Protocol):
     """One client's core, and what carries its records. Only the thread of its loop calls it."""
 
+    @property
+    def core(self) -> ClientCore:
+        """The core; other threads may read its numbers."""
+        ...
+
     async def run(self) -> None:
         """Serve until `stop` is called and the goodbye has left."""
         ...
 
-    @property
-    def core(self) -> ClientCore:
-        """The core."""
-        ...
-
     def hand_over(self, commands: Iterable[Local]) -> None:
-        """Hand commands to the core, and carry out what it asks for; no turn is under way."""
+        """Hand commands to the core in a turn that runs now."""
         ...
 
     def stop(self) -> None:

@@ -109,7 +109,9 @@ class Runtime:
                 session=self.connection.address.removeprefix("tcp://"),
                 round_trip_seconds=core.round_trip_seconds if core and is_connected else None,
                 heard_seconds=(
-                    time.monotonic() - core.heard_at if core and core.heard_at else math.inf
+                    max(0.0, time.monotonic() - core.heard_at)
+                    if core and core.heard_at
+                    else math.inf
                 ),
                 publications=len(self._listeners.publications),
                 subscriptions=len(self._listeners.subscriptions),

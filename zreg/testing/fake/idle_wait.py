@@ -34,7 +34,7 @@ def runtimes_of(url: str) -> list[AnyRuntime]:
         for runtime in running()
         if isinstance(runtime, AnyRuntime)
         and runtime.settings.addresses == (url,)
-        and runtime.lifecycle.is_usable
+        and runtime.lifecycle.is_running
     ]
 
 

@@ -88,7 +88,6 @@ class MemoryNode:
         except asyncio.CancelledError:
             # The task of a client that the program did not close: it says goodbye first.
             self.stop()
-            self._turn()
             raise
         finally:
             self._has_ended = True
@@ -97,10 +96,12 @@ class MemoryNode:
             self._exchange.remove(self)
 
     def hand_over(self, commands: Iterable[Local]) -> None:
-        """Hand commands to the core in the next turn of the loop."""
+        """Hand commands to the core in a turn that runs now; no turn may be under way."""
         self._exchange.note_activity()
         self._inbox.extend((Link.LOCAL, "", command) for command in commands)
-        self._schedule()
+        # Before `run` there is no loop yet; its first turn takes them.
+        if self._loop is not None:
+            self._turn()
 
     def stop(self) -> None:
         """Say goodbye and end `run`."""
