@@ -5,16 +5,18 @@ The client knows none of them. A registry in the memory of this process, as
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from zreg.client.core.core import ClientCore
-from zreg.config import Config
-from zreg.effects import Local
 from zreg.errors import UsageError
-from zreg.reactor.log_lines import LogLines
-from zreg.reactor.sockets.link_socket import ZmqContext
+
+if TYPE_CHECKING:
+    from zreg.client.core.core import ClientCore
+    from zreg.config import Config
+    from zreg.effects import Local
+    from zreg.reactor.log_lines import LogLines
+    from zreg.reactor.sockets.link_socket import ZmqContext
 
 FAKE_SCHEME: Final = "fake://"
 
@@ -23,7 +25,7 @@ class CoreNode(Protocol):
     """One client's core, and what carries its records. Only the thread of its loop calls it."""
 
     @property
-    def core(self) -> ClientCore:
+    def core(self) -> "ClientCore":
         """The core; other threads may read its numbers."""
         ...
 
@@ -31,7 +33,7 @@ class CoreNode(Protocol):
         """Serve until `stop` is called and the goodbye has left."""
         ...
 
-    def hand_over(self, commands: Iterable[Local]) -> None:
+    def hand_over(self, commands: "Iterable[Local]") -> None:
         """Hand commands to the core in a turn that runs now."""
         ...
 
@@ -49,14 +51,14 @@ class NewNode(Protocol):
 
     def __call__(  # noqa: PLR0913 -- one argument for each thing that a node joins
         self,
-        config: Config,
-        context: ZmqContext,
+        config: "Config",
+        context: "ZmqContext",
         *,
         client_id: bytes,
         addresses: Sequence[str],
         app: str,
         on_event: Callable[[msgspec.Struct], None],
-        log_lines: LogLines,
+        log_lines: "LogLines",
     ) -> CoreNode:
         """Return a node that does not run yet."""
         ...

@@ -1,10 +1,14 @@
 """What is the same of a drain on threads and on an event loop: all that does not wait."""
 
+from typing import TYPE_CHECKING
+
 from zreg.client.arguments import checked_seconds
 from zreg.client.runtime.publication_state import PublicationState
-from zreg.client.runtime.runtime import Runtime
 from zreg.client.view.marked import has_endpoint, without_weight
 from zreg.errors import UsageError
+
+if TYPE_CHECKING:
+    from zreg.client.runtime.runtime import Runtime
 
 
 class PublicationDrain:
@@ -14,7 +18,7 @@ class PublicationDrain:
     is republished or updated meanwhile is published with weight 0, and in full after the end.
     """
 
-    def __init__(self, runtime: Runtime, state: PublicationState, seconds: object) -> None:
+    def __init__(self, runtime: "Runtime", state: PublicationState, seconds: object) -> None:
         self.seconds = checked_seconds(seconds, "seconds", least=0.0)
         self._runtime = runtime
         self._state = state

@@ -5,10 +5,12 @@ import contextvars
 import inspect
 import sys
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from zreg.client.health.outcome import reason_of_error, reason_of_result
-from zreg.reactor.log_lines import ExcInfo
+
+if TYPE_CHECKING:
+    from zreg.reactor.log_lines import ExcInfo
 
 CheckFunction = Callable[[], bool | str | None]
 LoopCheckFunction = Callable[[], bool | str | Awaitable[bool | str | None] | None]
@@ -18,7 +20,7 @@ class Outcome(NamedTuple):
     """What a check has found: why the instance is unhealthy, or None; and what it raised."""
 
     reason: str | None
-    exc_info: ExcInfo = None
+    exc_info: "ExcInfo" = None
 
 
 class CheckCall(Protocol):
