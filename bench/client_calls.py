@@ -18,12 +18,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import zreg
 from zreg.testing.processes import RunningCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 CALLS: Final = 2_000
 CHANGES: Final = 1_000
@@ -195,11 +197,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="one JSON line")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        with RunningCluster(Path(directory), sessions=1, data=1) as cluster:
-            publisher = Publisher(cluster.url)
-            rounds = [one_round(cluster.url, publisher) for _ in range(options.rounds)]
-            publisher.end()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        RunningCluster(Path(directory), sessions=1, data=1) as cluster,
+    ):
+        publisher = Publisher(cluster.url)
+        rounds = [one_round(cluster.url, publisher) for _ in range(options.rounds)]
+        publisher.end()
     figures = {name: sorted(each[name] for each in rounds) for name in rounds[0]}
     if options.json:
         sys.stdout.write(json.dumps(figures) + "\n")
