@@ -1,6 +1,7 @@
 """Programs that call services with each HTTP library, behind one face for the tests."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -14,6 +15,9 @@ import zreg
 from zreg.integrations.aiohttp import Middleware
 from zreg.integrations.httpx import AsyncTransport, Transport
 from zreg.integrations.requests import Adapter
+
+# To load all certificates takes longer than a test.
+TLS = ssl.create_default_context()
 
 
 class Answer(NamedTuple):
@@ -63,7 +67,7 @@ class HttpxCaller(Caller):
     error = httpx.TransportError
 
     def _open(self, client: Any, options: Any) -> None:
-        self._transport = Transport(client, **options)
+        self._transport = Transport(client, transport=httpx.HTTPTransport(verify=TLS), **options)
         self._http = httpx.Client(transport=self._transport, follow_redirects=True)
 
     def _table(self) -> Any:
@@ -139,7 +143,9 @@ class AsyncHttpxCaller(_LoopCaller):
     error = httpx.TransportError
 
     def _open(self, client: Any, options: Any) -> None:
-        self._transport = AsyncTransport(client, **options)
+        self._transport = AsyncTransport(
+            client, transport=httpx.AsyncHTTPTransport(verify=TLS), **options
+        )
         self._http = httpx.AsyncClient(transport=self._transport, follow_redirects=True)
 
     def _table(self) -> Any:

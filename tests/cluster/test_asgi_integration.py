@@ -22,7 +22,7 @@ import zreg
 from zreg.integrations.asgi import lifespan
 
 PROGRAM = """
-import asyncio, os, fastapi, zreg
+import asyncio, os, pathlib, fastapi, zreg
 from zreg.integrations.asgi import lifespan
 
 app = fastapi.FastAPI(
@@ -40,7 +40,9 @@ async def root():
 
 @app.get("/slow")
 async def slow():
-    await asyncio.sleep(1)
+    pathlib.Path("begun").touch()
+    while not pathlib.Path("goes_on").exists():
+        await asyncio.sleep(0.01)
     return "done"
 """
 
@@ -157,6 +159,8 @@ def test_an_application_that_only_calls_has_the_client_alone(
     asyncio.run(run())
     with pytest.raises(zreg.UsageError, match="give port="):
         lifespan("orders")
+    with pytest.raises(zreg.UsageError, match="id"):
+        lifespan("", port=1)
 
 
 @contextlib.contextmanager
@@ -203,21 +207,24 @@ def test_each_worker_of_uvicorn_publishes_and_all_leave_before_the_port_closes(
         wait_until(lambda: others(dead, orders) == set(), timeout_seconds=10)
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_an_application_leaves_at_the_signal_while_it_still_answers(
-    tmp_path: Path, session: FakeSession, orders: zreg.Subscription, port: int
+    tmp_path: Path, session: FakeSession, orders: zreg.Subscription, port: int, loop: str
 ) -> None:
     answers: list[str] = []
-    with uvicorn_process(tmp_path, session.url, port) as process:
+    with uvicorn_process(tmp_path, session.url, port, f"--loop={loop}") as process:
         orders.wait_for(1, 30)
         call = threading.Thread(
-            target=lambda: answers.append(httpx.get(f"http://127.0.0.1:{port}/slow").json())
+            target=lambda: answers.append(
+                httpx.get(f"http://127.0.0.1:{port}/slow", timeout=30).json()
+            )
         )
         call.start()
-        httpx.get(f"http://127.0.0.1:{port}/")
+        wait_until((tmp_path / "begun").exists)
         process.send_signal(signal.SIGTERM)
         wait_until(lambda: len(orders.view) == 0, timeout_seconds=10)
-        # The call that was under way has not been answered yet.
         assert answers == []
+        (tmp_path / "goes_on").touch()
         call.join(10)
         assert answers == ["done"]
         assert process.wait(10) == -signal.SIGTERM

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from service_fakes import make_service
+from service_fakes import FakeSubscription, make_service
 
 from zreg.client.service import Service
 from zreg.client.view.endpoint import Endpoint
@@ -48,6 +48,25 @@ def test_a_service_is_followed_once_with_the_options_of_services() -> None:
     services.close()
     assert services.find("orders")
     assert len(followed) == 2
+
+
+def test_threads_that_follow_a_service_at_once_share_one() -> None:
+    made: list[Service] = []
+
+    def follow(name: str) -> Service:
+        service, subscription, _ = make_service("a:1")
+        made.append(service)
+        subscriptions.append(subscription)
+        if len(made) == 1:
+            # Another thread comes in between.
+            assert services.find(name) is made[1]
+        return service
+
+    subscriptions: list[FakeSubscription] = []
+    services = ServiceTable(follow)
+
+    assert services.find("orders") is made[1]
+    assert [each.is_closed for each in subscriptions] == [True, False]
 
 
 def test_names_from_outside_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ class Middleware:
         self._services.close()
 
     async def _begin(self, request: ClientRequest, name: str) -> Attempts:
-        # Bytes, text and files may be read again; what is generated may not.
+        # Bytes and text may be sent again; files and what is generated may not.
         is_body_left = isinstance(request.body, bytes | aiohttp.BytesPayload)
         try:
             service = await ready_async_service(self._services, name)

@@ -19,8 +19,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from zreg.client.aio.async_client import AsyncClient
+from zreg.client.handles.client_handle import checked_name
 from zreg.client.view.endpoint import Endpoint
 from zreg.errors import ClosedError, UsageError
+from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -62,8 +64,12 @@ def lifespan(
     """
     if endpoint is None and port is not None:
         endpoint = Endpoint(port=port)
-    if data_id is not None and endpoint is None:
-        raise UsageError(f"{data_id!r:.80} cannot be published: give port=, or endpoint=")
+    if data_id is not None:
+        if endpoint is None:
+            raise UsageError(f"{data_id!r:.80} cannot be published: give port=, or endpoint=")
+        # Now, as later there is only a log to tell.
+        group, instance_id = options.get("group"), options.get("instance_id")
+        checked_name(data_id, instance_id or DEFAULT_INSTANCE_ID, group or DEFAULT_GROUP)
 
     @asynccontextmanager
     async def run(app: Any) -> AsyncIterator[dict[str, Any]]:  # noqa: ANN401 -- any application
@@ -107,8 +113,7 @@ class _Announcement:
                 yield
         finally:
             self._withdraw()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
 
     async def _publish(self) -> None:
         host, port = self._endpoint.host or _LOOPBACK, self._endpoint.port

@@ -1,6 +1,5 @@
 """The services that an HTTP client calls by name, and what it calls a service."""
 
-import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
@@ -75,7 +74,6 @@ class ServiceTable(Generic[S]):
         self._services: dict[str, S] = {}
         # The services whose first call has waited for an instance, with or without success.
         self._awaited: set[str] = set()
-        self._lock = threading.Lock()
 
     def name_of(self, scheme: str, host: str) -> str | None:
         """Return the service that a url names; None if it is a host as any other."""
@@ -88,15 +86,17 @@ class ServiceTable(Generic[S]):
         service = self._services.get(name)
         if service is not None:
             return service
-        with self._lock:
-            if name not in self._services:
-                if len(self._services) >= _SERVICES_MAX:
-                    raise UsageError(
-                        f"{_SERVICES_MAX} services are followed already: do not take names of "
-                        "services from outside, or make another transport"
-                    )
-                self._services[name] = self._follow(name, **self._options)
-            return self._services[name]
+        if len(self._services) >= _SERVICES_MAX:
+            raise UsageError(
+                f"{_SERVICES_MAX} services are followed already: do not take names of services "
+                "from outside, or make another transport"
+            )
+        # Without a lock, which a thread of the parent of a forked child may have held.
+        service = self._follow(name, **self._options)
+        kept = self._services.setdefault(name, service)
+        if kept is not service:
+            service.close()
+        return kept
 
     def was_awaited(self, name: str) -> bool:
         """Return whether a call has waited for the first instance of the service."""
@@ -125,11 +125,8 @@ class ServiceTable(Generic[S]):
 
     def close(self) -> None:
         """End the subscriptions."""
-        with self._lock:
-            services = list(self._services.values())
-            self._services.clear()
-        for service in services:
-            service.close()
+        while self._services:
+            self._services.popitem()[1].close()
 
 
 def services_of(client: Client, **options: "Unpack[CallOptions]") -> ServiceTable[Service]:
