@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from typing import Final
 
+from zreg.client.hidden_signals import start_without_signals
 from zreg.reactor.log_lines import ExcInfo
 
 # A handler that takes for ever must not fill the memory. Lines beyond are dropped and counted.
@@ -63,7 +64,7 @@ class BackgroundLog:
             return
         thread = threading.Thread(target=self._run, name="zreg-log", daemon=True)
         try:
-            thread.start()
+            start_without_signals(thread)
         except RuntimeError:  # no thread can be started now: the next line tries again
             return
         self._thread = thread
