@@ -1,0 +1,1 @@
+"""Use zreg with servers and libraries; each module needs its library only when it is used."""
