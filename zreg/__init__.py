@@ -3,6 +3,7 @@
 The names below are loaded when they are first used, so `import zreg` costs next to nothing.
 """
 
+import signal
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,12 @@ if not TYPE_CHECKING:
         home = _HOMES.get(name)
         if home is None:
             raise AttributeError(f"module 'zreg' has no attribute {name!r}")
-        found = getattr(import_module(home), name)
+        # Signals wait: msgspec makes decoders in C, where Ctrl-C crashes the process or is lost.
+        former = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        try:
+            found = getattr(import_module(home), name)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
         globals()[name] = found
         return found
 
