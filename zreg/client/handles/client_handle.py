@@ -8,8 +8,8 @@ import msgspec
 
 from zreg.client.client_status import Status
 from zreg.client.core.commands import ClientState
-from zreg.client.registry_url import find_url, parse_url
-from zreg.client.transports import addresses_without_zmq
+from zreg.client.locating.registry_url import find_url, parse_url
+from zreg.client.locating.transports import addresses_without_zmq
 from zreg.config import LABEL, Config
 from zreg.errors import UsageError
 from zreg.hosts import checked_host

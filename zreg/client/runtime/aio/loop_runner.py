@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from zreg.client.locating.transports import CoreNode
 from zreg.client.runtime.aio.program_loop import ProgramLoop, check_is_running, running_loop
 from zreg.client.runtime.aio.waits import Waits
 from zreg.client.runtime.core_runner import CoreRunner, LoopMember
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
-from zreg.client.transports import CoreNode
 from zreg.reactor.sockets.link_socket import ZmqContext
 
 LOOP_ENDED: Final = "the event loop of this client ended before the client was closed"

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from zreg.client.hidden_signals import start_without_signals
 from zreg.client.runtime.core_runner import MEMBER, LoopMember
 from zreg.client.runtime.threads.core_loop import new_loop
 from zreg.errors import UnavailableError
@@ -55,7 +56,7 @@ class LoopThread:
     def start(self) -> None:
         """Start the thread; `UnavailableError` if none can be started now."""
         try:
-            self._thread.start()
+            start_without_signals(self._thread)
         except RuntimeError as error:
             self.loop.close()
             self.context.term()

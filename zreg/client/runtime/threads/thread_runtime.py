@@ -57,8 +57,9 @@ class ThreadRuntime(Runtime):
         self.lifecycle = Lifecycle(self.core_runner, begin_in_child=weak_call(self._begin_in_child))
         # Several threads of a forked child may use the client first.
         self._child_lock = threading.RLock()
-        self.core_runner.start()
+        # First: Ctrl-C may come at each step from here, and the thread must not outlive the end.
         closing.add(self)
+        self.core_runner.start()
 
     def request(self, question: Question, timeout_seconds: float) -> Answer:
         """Return the session's answer; raise `UnavailableError` or `RefusedError` without one."""
@@ -132,10 +133,8 @@ class ThreadRuntime(Runtime):
         """Make all locks anew: a thread of the parent, which is not here, may have held them."""
         super().on_forked()
         self.connection.forget()
-        # In place: publications and subscriptions refer to it.
-        self.changed.__init__()  # type: ignore[misc]
         self._child_lock = threading.RLock()
-        self.dispatcher.on_forked()
+        self._renew_locks()
 
     def _begin_in_child(self) -> None:
         """Begin afresh: a client of its own, with the subscriptions of the parent's.
@@ -145,6 +144,8 @@ class ThreadRuntime(Runtime):
         with self._child_lock:
             if not self.lifecycle.is_inherited:
                 return
+            # A worker of gunicorn may have put greenlets in the place of threads since the fork.
+            self._renew_locks()
             self.client_id = os.urandom(16)
             self.core_runner.begin_in_child(self._new_node(BACKGROUND_LOG))
             self.inline_callbacks.forget()
@@ -156,6 +157,11 @@ class ThreadRuntime(Runtime):
             self.core_runner.start()
             with self.changed:
                 self.health.on_loop_begun()
+
+    def _renew_locks(self) -> None:
+        # In place: publications and subscriptions refer to it.
+        self.changed.__init__()  # type: ignore[misc]
+        self.dispatcher.on_forked()
 
     def __del__(self) -> None:
         """Close a runtime that the program has dropped, without waiting for the goodbye."""
