@@ -15,6 +15,7 @@ import zreg
 from zreg.integrations.grpc import channel
 from zreg.integrations.grpc.balanced_calls import NoInstanceRpcError
 from zreg.integrations.grpc.loop_channel import AsyncChannel
+from zreg.integrations.grpc.subchannels import Subchannels
 from zreg.integrations.grpc.thread_channel import ThreadChannel
 
 NAMES = ("a", "b", "c")
@@ -234,6 +235,29 @@ def test_the_channel_of_an_instance_that_left_is_closed_after_its_calls(
 
     wait_until(lambda: len(face.channel.subchannels) == 0)
     assert code_of(face.call) is UNAVAILABLE
+
+
+def test_channels_are_closed_when_their_instance_has_left_and_their_calls_have_ended() -> None:
+    closed: list[str] = []
+    subchannels = Subchannels(str.upper, closed.append)
+    first, second, other = (subchannels.take(address) for address in ("a", "a", "b"))
+    assert first is second
+    subchannels.give_back(other)
+
+    subchannels.keep({"c"})
+    assert (closed, len(subchannels)) == (["B"], 1)
+    subchannels.give_back(first)
+    assert closed == ["B"]
+    subchannels.give_back(second)
+    assert (closed, len(subchannels)) == (["B", "A"], 0)
+
+    # Picked before the view changed, and called after it.
+    subchannels.give_back(subchannels.take("a"))
+    assert closed == ["B", "A", "A"]
+    subchannels.give_back(subchannels.take("c"))
+    subchannels.take("d")
+    subchannels.close()
+    assert (sorted(closed), len(subchannels)) == (["A", "A", "B", "C", "D"], 0)
 
 
 def test_a_stream_is_under_way_until_it_ends(

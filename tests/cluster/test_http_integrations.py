@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fake_session import FakeSession, wait_until
+from fake_session import FakeSession, run_program, wait_until
 from http_callers import CALLERS, AsyncHttpxCaller, Caller, HttpxCaller, RequestsCaller
 from http_instances import HttpInstance
 
@@ -264,6 +264,33 @@ def test_options_and_clients_that_cannot_be_used_are_refused(client: zreg.Client
         httpx.Client(transport=Transport(client, policy="fast")) as http,  # type: ignore[arg-type]
     ):
         http.get(ORDERS)
+
+
+def test_a_forked_worker_calls_with_what_its_parent_has_made(
+    session: FakeSession, client: zreg.Client, instances: dict[str, HttpInstance]
+) -> None:
+    for instance in instances.values():
+        client.publish("orders", instance.endpoint).wait_registered(5)
+    program = """
+import os, sys, warnings, requests, zreg
+from zreg.integrations.requests import Adapter
+warnings.simplefilter("ignore")
+client = zreg.Client(sys.argv[1], cluster="test")
+session = requests.Session()
+session.mount("http://", Adapter(client))
+def call():
+    names = {session.get("http://orders.zreg/").text for _ in range(9)}
+    print(sorted(names), client.service("orders").wait_up(3, 5) is not None, flush=True)
+call()
+if (child := os.fork()) == 0:
+    call()
+    os._exit(0)
+os.waitpid(child, 0)
+client.close()
+"""
+    done, _ = run_program(program, session.url)
+
+    assert done.stdout.splitlines() == ["['a/', 'b/', 'c/'] True"] * 2, done.stderr
 
 
 def test_an_answer_that_is_dropped_is_not_under_way_for_ever(

@@ -32,6 +32,8 @@ class Subchannels(Generic[C]):
         self._close = close_channel
         self._by_address: dict[str, Subchannel[C]] = {}
         self._left: set[Subchannel[C]] = set()
+        # What was kept last; None if nothing is known yet.
+        self._addresses: Collection[str] | None = None
         # A finalizer may end a call in the middle of another method.
         self._lock = threading.RLock()
 
@@ -44,7 +46,12 @@ class Subchannels(Generic[C]):
         with self._lock:
             found = self._by_address.get(address)
             if found is None:
-                found = self._by_address[address] = Subchannel(address, self._open(address))
+                found = Subchannel(address, self._open(address))
+                if self._addresses is None or address in self._addresses:
+                    self._by_address[address] = found
+                else:
+                    # It was picked just before it left.
+                    self._left.add(found)
             found.call_count += 1
             return found
 
@@ -60,6 +67,7 @@ class Subchannels(Generic[C]):
     def keep(self, addresses: Collection[str]) -> None:
         """Close the channels to all other instances, each after its calls."""
         with self._lock:
+            self._addresses = addresses
             gone = [each for each in self._by_address.values() if each.address not in addresses]
             for each in gone:
                 del self._by_address[each.address]

@@ -159,7 +159,7 @@ class _UploadCalls(_Calls, grpc.StreamUnaryMultiCallable):
     def __call__(
         self, request: object, timeout: float | None = None, *rest: Any, **named: Any
     ) -> Any:
-        return self.future(request, timeout, *rest, **named).result()
+        return self.with_call(request, timeout, *rest, **named)[0]
 
     def with_call(
         self, request: object, timeout: float | None = None, *rest: Any, **named: Any
@@ -175,11 +175,6 @@ class _UploadCalls(_Calls, grpc.StreamUnaryMultiCallable):
 
 class _UnaryCalls(_UploadCalls, grpc.UnaryUnaryMultiCallable):
     """Calls with one request and one answer: another instance may get the request as well."""
-
-    def __call__(
-        self, request: object, timeout: float | None = None, *rest: Any, **named: Any
-    ) -> Any:
-        return self.with_call(request, timeout, *rest, **named)[0]
 
     def with_call(
         self, request: object, timeout: float | None = None, *rest: Any, **named: Any
