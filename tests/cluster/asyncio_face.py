@@ -106,5 +106,20 @@ async def _next(changes: Any) -> Awaitable[zreg.ViewChange]:
         raise EndOfChangesError from None
 
 
+@contextlib.contextmanager
+def client_maker(kind: str) -> Iterator[Callable[..., Any]]:
+    """Return what makes a client with threads, or one for asyncio behind the same face."""
+    if kind == "threads":
+        yield zreg.Client
+        return
+    program = LoopOfTheProgram()
+
+    def new(*arguments: Any, **named: Any) -> Any:
+        return Face(zreg.AsyncClient(*arguments, **named), program)
+
+    yield new
+    program.end()
+
+
 class EndOfChangesError(StopAsyncIteration):
     """A coroutine may not raise `StopAsyncIteration` itself."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from asyncio_face import Face, LoopOfTheProgram
+from asyncio_face import Face, client_maker
 from fake_session import CONFIG, FakeSession, wait_until
 
 import zreg
@@ -29,16 +29,8 @@ NewClient = Callable[..., AnyClient]
 @pytest.fixture(params=["threads", "asyncio"])
 def new_client(request: pytest.FixtureRequest) -> Iterator[NewClient]:
     """Return what makes a client of either kind."""
-    if request.param == "threads":
-        yield zreg.Client
-        return
-    program = LoopOfTheProgram()
-
-    def new(*arguments: Any, **named: Any) -> AnyClient:
-        return Face(zreg.AsyncClient(*arguments, **named), program)
-
-    yield new
-    program.end()
+    with client_maker(request.param) as new_client:
+        yield new_client
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

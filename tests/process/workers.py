@@ -4,6 +4,7 @@ Each prints one line when it is ready and then stays until its standard input is
 and `crowd` answer one line of input before.
 """
 
+import asyncio
 import json
 import logging
 import select
@@ -122,6 +123,40 @@ def beat(url: str, data_id: str, timeout_seconds: str) -> None:
     client.close()
 
 
+def pick(url: str, data_id: str, cache_dir: str) -> None:
+    """Pick an instance at once, and for each line of input; write both picks as JSON."""
+    client = zreg.Client(url, cache_dir=cache_dir)
+    service = client.service(data_id)
+    first = _picked(service)
+    _say("ready")
+    while sys.stdin.readline():
+        _say(json.dumps([first, _picked(service)]))
+    client.close()
+
+
+def pick_in_loop(url: str, data_id: str, cache_dir: str) -> None:
+    """Do as `pick`, on an event loop, and never close the client."""
+
+    async def run() -> None:
+        client = zreg.AsyncClient(url, cache_dir=cache_dir)
+        service = client.service(data_id)
+        first = _picked(service)
+        _say("ready")
+        while await asyncio.to_thread(sys.stdin.readline):
+            _say(json.dumps([first, _picked(service)]))
+
+    asyncio.run(run())
+
+
+def _picked(service: zreg.Service | zreg.AsyncService) -> tuple[str, bool, bool]:
+    """Return what was picked, empty if there is none, and whether the view is cached and stale."""
+    try:
+        picked = service.pick().address
+    except zreg.NoInstanceError:
+        picked = ""
+    return picked, service.view.is_cached, service.view.is_stale
+
+
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -139,5 +174,7 @@ if __name__ == "__main__":
         "rewrite": rewrite,
         "crowd": crowd,
         "beat": beat,
+        "pick": pick,
+        "pick-in-loop": pick_in_loop,
     }
     roles[sys.argv[1]](*sys.argv[2:])

@@ -6,6 +6,7 @@ import zreg
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 
 def version() -> None:
@@ -32,9 +33,18 @@ def publish_and_subscribe() -> None:
         assert_type(sub.view.version, zreg.Version)
         assert_type(sub.view.is_known and not sub.view.is_stale, bool)
         assert_type(sub.view.age_seconds, float)
+        assert_type(sub.view.is_cached, bool)
         for change in sub.changes():
             assert_type(change, zreg.ViewChange)
             assert_type(change.added, tuple[zreg.Publisher, ...])
+
+
+async def cache_views(directory: "Path") -> None:
+    """Begin with the last known views."""
+    with zreg.Client(cache_dir=directory) as client:
+        assert_type(client.subscribe("pay").view.is_cached, bool)
+    async with zreg.AsyncClient(cache_dir="/var/cache/shop") as other:
+        assert_type(other, zreg.AsyncClient)
 
 
 def decorate(client: zreg.Client) -> None:

@@ -5,11 +5,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from view_fakes import A, B, make_record
+from view_fakes import A, B, make_record, make_view
 
 from zreg import model
 from zreg.client.core.commands import SubscriptionRefused, ViewChanged
 from zreg.client.subscription import Subscription
+from zreg.client.view.view import View
 from zreg.client.view.view_change import ViewChange
 from zreg.errors import LimitError
 from zreg.model import ZERO, DataInfoId, Scope, Version
@@ -197,6 +198,64 @@ def test_a_forked_child_goes_on_with_the_view_until_its_own_first_snapshot() -> 
     assert (changes[1].added, changes[1].updated) == ((), ())
     subscription._state.on_view_changed(changed(make_record(B, "b")))
     assert len(subscription.view) == 2, "later differences are taken as they are"
+
+
+class FakeCache:
+    """Has one view, and remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, object]] = []
+
+    def load(self, followed: tuple[DataInfoId, Scope]) -> View | None:
+        raise AssertionError("the handle loads the view")
+
+    def follow(self, followed: tuple[DataInfoId, Scope]) -> None:
+        self.told.append(("follow", followed))
+
+    def leave(self, followed: tuple[DataInfoId, Scope]) -> None:
+        self.told.append(("leave", followed))
+
+    def note(self, followed: tuple[DataInfoId, Scope], view: View) -> None:
+        self.told.append(("note", view.values))
+
+    def lose(self, followed: tuple[DataInfoId, Scope]) -> None:
+        self.told.append(("lose", followed))
+
+
+def test_a_subscription_begins_with_the_cached_view_until_the_first_snapshot() -> None:
+    subscription, runtime = subscribe()
+    changes: list[ViewChange] = []
+    subscription(changes.append)
+    cache = FakeCache()
+    cached = make_view(make_record(A, "a"), make_record(B, "b")).as_cached(5.0)
+
+    subscription._state.begin_kept(cache, cached)
+    assert subscription.wait_for(2).view is cached
+    assert (cached.is_known, cached.is_stale, cached.is_cached) == (True, True, True)
+    runtime.run_jobs()
+    assert [len(change.added) for change in changes] == [2]
+
+    subscription._state.on_view_changed(changed(make_record(A, "a"), is_confirmed=False))
+    assert (subscription.view.is_cached, subscription.view.stale_since) == (False, 5.0)
+    subscription._state.on_view_changed(changed(make_record(A, "a2")))
+    runtime.run_jobs()
+    assert [publisher.values for publisher in changes[1].removed] == [("b",)]
+    assert [publisher.values for publisher in changes[1].updated] == [("a2",)]
+    subscription._state.on_session_lost(6.0)
+    subscription.close()
+
+    name = PAY, Scope.ZONE
+    assert cache.told == [("follow", name), ("note", ("a2",)), ("lose", name), ("leave", name)]
+
+
+def test_without_a_cached_view_a_subscription_begins_unknown() -> None:
+    subscription, runtime = subscribe()
+    subscription(lambda _change: None)
+
+    subscription._state.begin_kept(FakeCache(), None)
+
+    assert (subscription.view.is_known, subscription.view.is_cached) == (False, False)
+    assert runtime.jobs == []
 
 
 def test_a_final_refusal_is_raised_by_waits_and_one_for_now_is_named() -> None:

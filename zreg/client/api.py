@@ -37,6 +37,7 @@ from zreg.errors import UnavailableError
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 
 if TYPE_CHECKING:
+    import os
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -51,12 +52,13 @@ class Client(ClientHandle):
 
     `Client()` uses `ZREG_URL`, then `[client] url` of ./zreg.toml and of /etc/zreg/zreg.toml, then
     zreg://127.0.0.1:9600. Labels that are not given come from `ZREG_ZONE`, `ZREG_DATA_CENTER`,
-    `ZREG_APP` and `ZREG_CLUSTER`. `config` replaces the timing.
+    `ZREG_APP` and `ZREG_CLUSTER`. `config` replaces the timing. With `cache_dir` the last known
+    views are kept in files there, and subscriptions begin with them (docs/cache.md).
     """
 
     _runtime: "ThreadRuntime"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- one call says all of a client
         self,
         url: str | None = None,
         *,
@@ -65,12 +67,19 @@ class Client(ClientHandle):
         data_center: str | None = None,
         app: str | None = None,
         config: Config | None = None,
+        cache_dir: "str | os.PathLike[str] | None" = None,
     ) -> None:
         runtime = _load_runtime()
         super().__init__(
             runtime(
                 settings_of(
-                    url, cluster=cluster, zone=zone, data_center=data_center, app=app, config=config
+                    url,
+                    cluster=cluster,
+                    zone=zone,
+                    data_center=data_center,
+                    app=app,
+                    config=config,
+                    cache_dir=cache_dir,
                 )
             )
         )
@@ -152,6 +161,7 @@ class Client(ClientHandle):
             checked_scope(scope),
             inline=checked_flag(inline, "inline"),
         )
+        subscription.load_kept_view()
         if callback is not None:
             subscription(callback)
         with runtime.changed:

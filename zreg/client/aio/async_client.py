@@ -32,6 +32,7 @@ from zreg.config import Config
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 
 if TYPE_CHECKING:
+    import os
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -45,12 +46,13 @@ class AsyncClient(ClientHandle):
 
     It has the names of `Client`, and finds url and labels in the same places. Making one touches no
     loop: its first use, mostly `async with`, begins it on the loop that runs then. From then on
-    only that loop's thread may call it, callbacks included. It needs no other thread of Python.
+    only that loop's thread may call it, callbacks included. It needs no other thread of Python,
+    unless `cache_dir` has it keep the last known views in files there (docs/cache.md).
     """
 
     _runtime: LoopRuntime
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- one call says all of a client
         self,
         url: str | None = None,
         *,
@@ -59,11 +61,18 @@ class AsyncClient(ClientHandle):
         data_center: str | None = None,
         app: str | None = None,
         config: Config | None = None,
+        cache_dir: "str | os.PathLike[str] | None" = None,
     ) -> None:
         super().__init__(
             LoopRuntime(
                 settings_of(
-                    url, cluster=cluster, zone=zone, data_center=data_center, app=app, config=config
+                    url,
+                    cluster=cluster,
+                    zone=zone,
+                    data_center=data_center,
+                    app=app,
+                    config=config,
+                    cache_dir=cache_dir,
                 )
             )
         )
@@ -126,6 +135,7 @@ class AsyncClient(ClientHandle):
         runtime.lifecycle.check_open()
         name = checked_name(data_id, instance_id, group)
         subscription = AsyncSubscription(runtime, name, checked_scope(scope))
+        subscription.load_kept_view()
         if callback is not None:
             subscription(callback)
         subscription.begin()

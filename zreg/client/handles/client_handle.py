@@ -2,6 +2,7 @@
 
 import functools
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -54,7 +55,7 @@ class ClientHandle:
         return f"<{type(self).__name__} {self.state.value}: {self._runtime.why_waiting()}>"
 
 
-def settings_of(
+def settings_of(  # noqa: PLR0913 -- one argument for each of a client
     url: str | None,
     *,
     cluster: str | None,
@@ -62,6 +63,7 @@ def settings_of(
     data_center: str | None,
     app: str | None,
     config: Config | None,
+    cache_dir: "str | os.PathLike[str] | None" = None,
 ) -> "Settings":
     """Return the settings of a client; `UsageError` for one that cannot be used."""
     from zreg.client.runtime.runtime import Settings  # noqa: PLC0415 -- loads asyncio and the reactor
@@ -84,6 +86,7 @@ def settings_of(
         addresses=addresses,
         app=_setting(app, "ZREG_APP", ""),
         advertise_host=advertise_host,
+        cache_dir=None if cache_dir is None else _directory(cache_dir),
     )
     LABEL.check("app", settings.app)
     return settings
@@ -98,6 +101,14 @@ def checked_name(data_id: str, instance_id: str, group: str) -> DataInfoId:
             f"data id {data_id!r:.80}, instance id {instance_id!r:.80} and group {group!r:.80} "
             "must all be text"
         ) from None
+
+
+def _directory(given: object) -> Path:
+    """Return the directory with its full path: the program may change its working directory."""
+    path = os.fspath(given) if isinstance(given, str | os.PathLike) else None
+    if isinstance(path, str) and path and "\0" not in path:
+        return Path(path).absolute()
+    raise UsageError(f"cache_dir {given!r:.80} cannot be used: give the path of a directory")
 
 
 def _setting(given: str | None, variable: str, default: str) -> str:

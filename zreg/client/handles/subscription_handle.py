@@ -31,11 +31,21 @@ class SubscriptionHandle:
         self._runtime = runtime
         # The runtime refers to the state only, so that it does not keep itself.
         self._state = SubscriptionState(runtime.changed, data_info_id, scope)
+        self._is_kept = False
+        self._kept_view: View | None = None
+
+    def load_kept_view(self) -> None:
+        """Begin with the last known view, if the client caches views. May read a file."""
+        if (cache := self._runtime.cache) is not None:
+            self._is_kept, self._kept_view = True, cache.load(self._state.followed)
 
     def begin(self) -> None:
         """Subscribe. Needs the runtime's lock."""
         command = AddSubscription(self.feed_id, self.data_info_id, self.scope)
         self._runtime.subscribe(command, self._state)
+        view, self._kept_view = self._kept_view, None
+        if self._is_kept and (cache := self._runtime.cache) is not None:
+            self._state.begin_kept(cache, view)
 
     @property
     def view(self) -> View:
@@ -58,7 +68,7 @@ class SubscriptionHandle:
         self._runtime.lifecycle.check_thread()
         with self._runtime.changed:
             if not self._state.is_closed:
-                self._state.is_closed = True
+                self._state.end()
                 self._runtime.unsubscribe(self.feed_id)
 
     unsubscribe = close

@@ -12,7 +12,8 @@ import time
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import ParamSpec
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec
 
 import msgspec
 
@@ -38,6 +39,9 @@ from zreg.errors import UsageError
 from zreg.reactor.log_lines import LogLines
 from zreg.reactor.sockets.link_socket import ZmqContext
 
+if TYPE_CHECKING:
+    from zreg.client.cache.view_cache import ViewCache
+
 P = ParamSpec("P")
 
 
@@ -49,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     app: str = ""
     # The host to publish in place of the one that the route to the session shows.
     advertise_host: str | None = None
+    # Where the last known views are kept; None if they are not.
+    cache_dir: Path | None = None
 
 
 class Runtime:
@@ -65,6 +71,7 @@ class Runtime:
     lifecycle: Lifecycle
     inline_callbacks: InlineCallbacks
     health: HealthMonitor
+    cache: "ViewCache | None"
 
     def __init__(self, settings: Settings, changed: Changed) -> None:
         self.settings = settings
@@ -208,6 +215,8 @@ class Runtime:
         """Note that this is a forked child: threads and sockets stayed with the parent."""
         self.lifecycle.is_inherited = True
         self.health.on_forked()
+        if self.cache is not None:
+            self.cache.on_forked()
 
     # --- on the loop's thread ---------------------------------------------------------------
 
@@ -230,6 +239,23 @@ class Runtime:
             self.changed, self.core_runner, checks, weak_call(self.show), log_lines
         )
 
+    def _new_cache(self, log_lines: LogLines) -> "ViewCache | None":
+        """Return what keeps views on disk; None if the program named no directory for it."""
+        settings = self.settings
+        if settings.cache_dir is None:
+            return None
+        from zreg.client.cache.view_cache import ViewCache  # noqa: PLC0415 -- few programs cache
+        from zreg.client.cache.view_files import ViewFiles  # noqa: PLC0415
+
+        config = settings.config
+        files = ViewFiles(
+            settings.cache_dir,
+            cluster=config.cluster,
+            data_center=config.data_center,
+            zone=config.zone,
+        )
+        return ViewCache(files, log_lines)
+
     def _begin_health_in_child(self) -> None:
         """Check what a forked child publishes too, from the beginning. Needs the lock."""
         self.health.begin_in_child()
@@ -241,6 +267,8 @@ class Runtime:
     def _end_waits(self) -> None:
         """Begin no callback any more, and have all waits end. Needs the lock."""
         self._listeners.on_session_lost(time.monotonic())
+        if self.cache is not None:
+            self.cache.close()
         self.inline_callbacks.close()
         self.health.close()
         self.changed.notify_all()

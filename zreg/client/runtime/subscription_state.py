@@ -2,16 +2,40 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from zreg.client.core.commands import SubscriptionRefused, ViewChanged
 from zreg.client.runtime.callbacks.callback_runner import CallbackRunner
 from zreg.client.runtime.events.changed import Changed
-from zreg.client.view.view import UNKNOWN_VIEW
+from zreg.client.view.view import UNKNOWN_VIEW, View
 from zreg.client.view.view_change import PendingChange, ViewChange, change_since
 from zreg.model import DataInfoId, Scope
 
 Callback = Callable[[ViewChange], object]
+
+
+class KeptViews(Protocol):
+    """Keeps the last known views of subscriptions on disk: a `ViewCache`."""
+
+    def load(self, followed: tuple[DataInfoId, Scope], /) -> View | None:
+        """Return the last known view; None if there is none."""
+        ...
+
+    def follow(self, followed: tuple[DataInfoId, Scope], /) -> None:
+        """Note one more subscription."""
+        ...
+
+    def leave(self, followed: tuple[DataInfoId, Scope], /) -> None:
+        """Note that a subscription has ended."""
+        ...
+
+    def note(self, followed: tuple[DataInfoId, Scope], view: View, /) -> None:
+        """Keep a view that a session confirms."""
+        ...
+
+    def lose(self, followed: tuple[DataInfoId, Scope], /) -> None:
+        """Note that no session confirms the view any more."""
+        ...
 
 
 class _Delivery(NamedTuple):
@@ -32,8 +56,11 @@ class SubscriptionState:
     def __init__(self, changed: Changed, data_info_id: DataInfoId, scope: Scope) -> None:
         self._changed = changed
         self.followed = data_info_id, scope
-        # Whether the view is what a forked child has inherited.
+        # Whether the view is not from this client's own core: what a forked child has inherited,
+        # or what the cache on disk had.
         self._is_inherited = False
+        # None if nothing is kept on disk.
+        self._kept_views: KeptViews | None = None
         self.view = UNKNOWN_VIEW
         self.is_closed = False
         self.refusal: SubscriptionRefused | None = None
@@ -79,13 +106,33 @@ class SubscriptionState:
 
     # --- for the runtime, which holds the lock ------------------------------------------------
 
+    def begin_kept(self, kept_views: KeptViews, view: View | None) -> None:
+        """Begin with the last known view, if there is one, and keep this one's views from now on.
+
+        Callbacks get it as their first view: it is known.
+        """
+        self._kept_views = kept_views
+        kept_views.follow(self.followed)
+        if view is None:
+            return
+        self._is_inherited, self.view = True, view
+        for delivery in self._callbacks:
+            _note(delivery, ())
+            delivery.runner.retry()
+
+    def end(self) -> None:
+        """Note that the program has closed the subscription."""
+        self.is_closed = True
+        if self._kept_views is not None:
+            self._kept_views.leave(self.followed)
+
     def on_view_changed(self, event: ViewChanged) -> None:
         """Make a new view, and tell the callbacks and iterators."""
         self.refusal = None
         difference = event.difference
         removals: Iterable[bytes] = difference.removals
         if self._is_inherited:
-            # The first difference of the child's own core begins with nothing.
+            # The first difference of this client's own core begins with nothing.
             self._is_inherited = False
             removals = self.view.publisher_ids() - difference.upserts.keys()
         stale_since = None if event.is_confirmed else self.view.stale_since or time.monotonic()
@@ -95,6 +142,8 @@ class SubscriptionState:
             version=difference.version,
             stale_since=stale_since,
         )
+        if self._kept_views is not None and event.is_confirmed:
+            self._kept_views.note(self.followed, self.view)
         touched = [*difference.upserts, *removals]
         # Copies: a finalizer of the program may end an iterator meanwhile, on this thread.
         for pending in tuple(self._iterators):
@@ -116,6 +165,8 @@ class SubscriptionState:
 
     def on_session_lost(self, now: float) -> None:
         """Mark the view stale."""
+        if self._kept_views is not None:
+            self._kept_views.lose(self.followed)
         if not self.view.is_stale:
             self.view = self.view.with_staleness(now)
 

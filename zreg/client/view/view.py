@@ -109,10 +109,19 @@ class View(Sequence[Publisher]):
 
     `is_known`: a session has sent the publishers. Before that a view is empty, which does not mean
     that there are none. `is_stale`: that session is gone, and no other one has
-    confirmed the view yet.
+    confirmed the view yet. `is_cached`: it was kept in the cache directory, and no session has sent
+    this client the publishers yet; it is stale as well.
     """
 
-    __slots__ = ("_by_id", "_publishers", "is_known", "is_stale", "stale_since", "version")
+    __slots__ = (
+        "_by_id",
+        "_publishers",
+        "is_cached",
+        "is_known",
+        "is_stale",
+        "stale_since",
+        "version",
+    )
 
     def __init__(
         self,
@@ -121,12 +130,14 @@ class View(Sequence[Publisher]):
         version: Version = ZERO,
         is_known: bool = True,
         stale_since: float | None = None,
+        is_cached: bool = False,
     ) -> None:
         self._by_id = by_id
         self._publishers: tuple[Publisher, ...] | None = None
         self.version = version
         self.is_known = is_known
         self.is_stale = stale_since is not None
+        self.is_cached = is_cached
         # In monotonic seconds.
         self.stale_since = stale_since
 
@@ -201,14 +212,39 @@ class View(Sequence[Publisher]):
     def with_staleness(self, stale_since: float | None) -> "View":
         """Return the same view, stale since this time, or not stale."""
         view = View(
-            self._by_id, version=self.version, is_known=self.is_known, stale_since=stale_since
+            self._by_id,
+            version=self.version,
+            is_known=self.is_known,
+            stale_since=stale_since,
+            is_cached=self.is_cached,
         )
         view._publishers = self._publishers
         return view
 
+    # --- for the cache on disk ----------------------------------------------------------------
+
+    @classmethod
+    def from_records(cls, records: Iterable[model.Publisher], version: Version) -> "View":
+        """Return the view of these registrations."""
+        return cls({each.publisher_id: Publisher(each) for each in records}, version=version)
+
+    def as_cached(self, stale_since: float) -> "View":
+        """Return the same view as one that comes from the cache, stale since this time."""
+        return View(self._by_id, version=self.version, stale_since=stale_since, is_cached=True)
+
+    @property
+    def records(self) -> tuple[model.Publisher, ...]:
+        """The registrations as they travel, also those whose body cannot be unpacked."""
+        return tuple(each.record for each in self._by_id.values())
+
+    def has_publishers_of(self, other: "View") -> bool:
+        """Return whether no publisher changed between the two views of one subscription."""
+        return self._by_id is other._by_id  # noqa: SLF001 -- another view
+
     def __repr__(self) -> str:
-        """Show version and size, and whether it is stale or not known."""
+        """Show version and size, and whether it is stale, cached or not known."""
         doubts = (" is_stale" if self.is_stale else "") + ("" if self.is_known else " not known")
+        doubts += " is_cached" if self.is_cached else ""
         return f"<View {self.version} publishers={len(self)}{doubts}>"
 
     def _ordered(self) -> tuple[Publisher, ...]:

@@ -67,6 +67,7 @@ class LoopRuntime(Runtime):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, Waits())
+        self.cache = self._new_cache(LOG_AT_ONCE)
         self.core_runner = LoopRunner(
             self.changed,
             OutgoingQueue(),
@@ -144,6 +145,8 @@ class LoopRuntime(Runtime):
                 while not self.core_runner.has_ended:
                     await self.changed.wait(None)
                 await self.coroutine_callbacks.wait_ended()
+                if self.cache is not None and not self.cache.is_flushed:
+                    await asyncio.to_thread(self.cache.join, closing.CLOSE_SECONDS_MAX)
         except TimeoutError:
             self.coroutine_callbacks.cancel()
 

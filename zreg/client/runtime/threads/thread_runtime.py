@@ -45,6 +45,7 @@ class ThreadRuntime(Runtime):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, threading.Condition())
         self._event_count = 0
+        self.cache = self._new_cache(BACKGROUND_LOG)
         self.dispatcher = Dispatcher(f"zreg-{self.client_id.hex()[:8]}-callbacks")
         self.core_runner = ThreadRunner(
             self.changed,
@@ -118,7 +119,7 @@ class ThreadRuntime(Runtime):
         self.dispatcher.close()
 
     def finish_close(self, deadline: float) -> None:
-        """Wait until the goodbye has left, but not beyond the deadline.
+        """Wait until goodbye and cached views have left, but not beyond the deadline.
 
         An inline callback does not wait: the goodbye leaves when it has returned.
         """
@@ -126,6 +127,8 @@ class ThreadRuntime(Runtime):
             return
         self.core_runner.join(max(0.0, deadline - time.monotonic()))
         self.dispatcher.join(max(0.0, deadline - time.monotonic()))
+        if self.cache is not None:
+            self.cache.join(max(0.0, deadline - time.monotonic()))
 
     # --- in a forked child --------------------------------------------------------------------
 
@@ -153,6 +156,8 @@ class ThreadRuntime(Runtime):
                 self._listeners.begin_in_child(self.core_runner.outgoing)
                 self.state_callbacks.begin_in_child()
                 self._begin_health_in_child()
+                if self.cache is not None:
+                    self.cache.begin_in_child()
             self.lifecycle.is_inherited = False
             self.core_runner.start()
             with self.changed:
