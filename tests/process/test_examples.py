@@ -1,4 +1,4 @@
-"""The examples do what the README says."""
+"""The examples do what README.md says."""
 
 import json
 import re

@@ -1,0 +1,71 @@
+"""Hooks of mkdocs: pages and files outside of docs/ become a part of the site.
+
+Links in the pages are those of the repository. Here they are rewritten to where the site has the
+file that they point to, so that one page serves both.
+"""
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Final
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT: Final = Path(__file__).parents[2]
+# Where the site has each file that is outside of docs/, by its path in the repository.
+OUTSIDE: Final = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+    "LICENSE": "LICENSE",
+    "bench/README.md": "bench/README.md",
+    "examples/consumer.py": "examples/consumer.py",
+    "examples/producer.py": "examples/producer.py",
+    "systemd/README.md": "systemd/README.md",
+}
+_INSIDE: Final = {place: path for path, place in OUTSIDE.items()}
+_FETCHED: Final = re.compile(
+    r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//"
+)
+_LINK: Final = re.compile(r"\]\((?![a-z]+:|#)([^()#\s]+)")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """List all decisions in the navigation, the index first."""
+    pages = sorted((ROOT / "docs/adr").glob("[0-9]*.md"))
+    found = ["adr/README.md", *(f"adr/{page.name}" for page in pages)]
+    for section in config.nav or []:
+        for pages_of_section in section.values():
+            for entry in pages_of_section if isinstance(pages_of_section, list) else []:
+                for title in [title for title, target in entry.items() if target == "adr/"]:
+                    entry[title] = found
+    return config
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add the files that are outside of docs/."""
+    for path, place in OUTSIDE.items():
+        files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 -- the signature of mkdocs
+    """Let each relative link point to where the site has its target."""
+    place = page.file.src_uri
+    folder = posixpath.dirname(_INSIDE.get(place, f"docs/{place}"))
+
+    def rewritten(link: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join(folder, link[1]))
+        target = OUTSIDE.get(path, path.removeprefix("docs/"))
+        return f"]({posixpath.relpath(target, posixpath.dirname(place) or '.')}"
+
+    return _LINK.sub(rewritten, markdown)
+
+
+def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001 -- the signature of mkdocs
+    """Refuse a page that loads something from another host."""
+    if fetched := _FETCHED.search(output):
+        raise PluginError(f"{page.file.src_uri} loads from another host: {fetched[0]}")
+    return output
