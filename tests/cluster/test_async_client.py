@@ -161,6 +161,56 @@ def test_what_a_callback_raises_is_logged_and_the_next_change_comes(
     assert caplog.messages.count("client.callback.failed") == 4
 
 
+def test_a_callback_that_looks_at_a_cancelled_future_is_logged_and_breaks_no_turn(
+    run: Run, session: FakeSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def program() -> None:
+        cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        cancelled.cancel()
+        seen: list[int] = []
+
+        def looks(change: zreg.ViewChange) -> None:
+            seen.append(len(change.view))
+            cancelled.result()
+
+        async with client_of(session) as client:
+            client.subscribe("pay", looks)
+            await until(lambda: seen)
+            await client.publish("pay", "a").wait_registered(5)
+            await until(lambda: len(seen) == 2)
+
+    run(program())
+    assert caplog.messages == ["client.callback.failed"] * 2
+
+
+@pytest.mark.parametrize("is_own", [False, True], ids=["awaited future", "own task"])
+def test_a_coroutine_callback_that_ends_cancelled_is_called_with_what_came_meanwhile(
+    run: Run, session: FakeSession, is_own: bool
+) -> None:
+    async def program() -> None:
+        seen: list[int] = []
+        tasks: list[asyncio.Task[None] | None] = []
+        awaited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def changed(change: zreg.ViewChange) -> None:
+            seen.append(len(change.view))
+            tasks.append(asyncio.current_task())
+            if len(seen) == 1:
+                await awaited
+
+        async with client_of(session) as client:
+            sub = client.subscribe("pay", changed)
+            await until(lambda: seen)
+            client.publish("pay", "a")
+            await sub.wait_for(1, timeout_seconds=5)
+            (tasks[0] if is_own else awaited).cancel()
+            await until(lambda: seen == [0, 1])
+            client.publish("pay", "b")
+            await until(lambda: seen == [0, 1, 2])
+
+    run(program())
+
+
 def test_a_coroutine_callback_may_call_and_await_the_whole_api(
     run: Run, session: FakeSession
 ) -> None:
