@@ -185,7 +185,7 @@ def test_a_callback_that_looks_at_a_cancelled_future_is_logged_and_breaks_no_tur
 
 @pytest.mark.parametrize("is_own", [False, True], ids=["awaited future", "own task"])
 def test_a_coroutine_callback_that_ends_cancelled_is_called_with_what_came_meanwhile(
-    run: Run, session: FakeSession, is_own: bool
+    run: Run, session: FakeSession, *, is_own: bool
 ) -> None:
     async def program() -> None:
         seen: list[int] = []

@@ -8,11 +8,11 @@ clients run at the same time either.
 import asyncio
 import contextlib
 import contextvars
-import os
 import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from zreg.client.runtime import closing
 from zreg.client.runtime.core_runner import MEMBER, LoopMember
 from zreg.client.runtime.threads.core_loop import new_loop
 from zreg.errors import UnavailableError
@@ -196,4 +196,4 @@ def _on_forked() -> None:
     _idents.clear()
 
 
-os.register_at_fork(after_in_child=_on_forked)
+closing.reset_in_children(_on_forked)
