@@ -113,14 +113,16 @@ class LoopRuntime(Runtime):
         seconds = seconds_to_wait(timeout_seconds)
         self.lifecycle.enter_process()
         self.lifecycle.check_may_wait()
+        limit = asyncio.timeout(seconds)
         try:
-            async with asyncio.timeout(seconds):
+            async with limit:
                 while not condition():
                     if self.core_runner.is_closed:
                         self.lifecycle.check_open()
                     await self.changed.wait(key())
-        except TimeoutError as error:
-            if isinstance(error, errors.Error):
+        except TimeoutError:
+            # The condition may raise one of its own.
+            if not limit.expired():
                 raise
             raise errors.TimeoutError(f"{why()} (waited {seconds:g} s)") from None
 
