@@ -231,6 +231,29 @@ for each in busy:
     )
 
 
+def test_a_hook_of_the_program_may_use_a_client_in_the_child(session: FakeSession) -> None:
+    """It was added before the first client was made, and so before what runs clients was loaded."""
+    done, _ = run_program(
+        """
+import os, sys, zreg
+from zreg import Client
+
+os.register_at_fork(after_in_child=lambda: client.publish('load', 'child'))
+client = Client(sys.argv[1], cluster='test').wait_connected(10)
+child = os.fork()
+if child == 0:
+    own = client.publish('load', 'child').wait_registered(10)
+    client.close()
+    os._exit(7)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 7, status
+""",
+        session.url,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert session.core.count(Publish) == 2
+
+
 def test_a_grandchild_begins_afresh_too(session: FakeSession) -> None:
     run_parent(
         """
