@@ -58,9 +58,8 @@ class ThreadRuntime(Runtime):
         self.lifecycle = Lifecycle(self.core_runner, begin_in_child=weak_call(self._begin_in_child))
         # Several threads of a forked child may use the client first.
         self._child_lock = threading.RLock()
-        # First: Ctrl-C may come at each step from here, and the thread must not outlive the end.
-        closing.add(self)
         self.core_runner.start()
+        closing.add(self)
 
     def request(self, question: Question, timeout_seconds: float) -> Answer:
         """Return the session's answer; raise `UnavailableError` or `RefusedError` without one."""
