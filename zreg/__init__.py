@@ -3,9 +3,10 @@
 The names below are loaded when they are first used, so `import zreg` costs next to nothing.
 """
 
-import signal
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from zreg.held_signals import signals_held
 
 if TYPE_CHECKING:
     from zreg.client.aio.async_client import AsyncClient as AsyncClient
@@ -94,19 +95,12 @@ if not TYPE_CHECKING:
             # pyproject.toml has it; the installed package carries a copy.
             found = import_module("importlib.metadata").version("zreg")
         elif home is not None:
-            found = _load(home, name)
+            with signals_held():
+                found = getattr(import_module(home), name)
         else:
             raise AttributeError(f"module 'zreg' has no attribute {name!r}")
         globals()[name] = found
         return found
-
-    def _load(home: str, name: str) -> object:
-        # Signals wait: msgspec makes decoders in C, where Ctrl-C crashes the process or is lost.
-        former = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-        try:
-            return getattr(import_module(home), name)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
     def __dir__() -> list[str]:
         """Return the public names, loaded or not."""

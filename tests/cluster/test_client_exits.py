@@ -143,9 +143,9 @@ def test_ctrl_c_while_zreg_is_loaded_waits_until_it_is_loaded() -> None:
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import zreg\n"
         "try:\n"
-        "    zreg.Client\n"
+        "    zreg.Client('zreg://127.0.0.1:1')\n"
         "except KeyboardInterrupt:\n"
-        "    print({'zreg.wire.codec', 'zreg.client.api'} <= set(sys.modules))\n"
+        "    print({'zreg.wire.codec', 'zreg.client.runtime.runtime'} <= set(sys.modules))\n"
     )
 
     assert (done.stdout, done.stderr) == ("True\n", "")
