@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from zreg.client.balancing.policy import Policy as Policy
     from zreg.client.client_status import Status as Status
     from zreg.client.core.commands import ClientState as ClientState
+    from zreg.client.handles.setting_watch import SettingWatch as SettingWatch
     from zreg.client.health.instance_health import HealthState as HealthState
     from zreg.client.health.instance_health import InstanceHealth as InstanceHealth
     from zreg.client.health.instance_health import WhenUnhealthy as WhenUnhealthy
+    from zreg.client.lookups.dialogs import PublishedId as PublishedId
+    from zreg.client.lookups.dialogs import Setting as Setting
     from zreg.client.publication import Publication as Publication
     from zreg.client.runtime.events.state_callbacks import StateChange as StateChange
     from zreg.client.runtime.health.heartbeat import Heartbeat as Heartbeat
@@ -60,6 +63,9 @@ _HOMES = {
     "HealthState": "zreg.client.health.instance_health",
     "InstanceHealth": "zreg.client.health.instance_health",
     "WhenUnhealthy": "zreg.client.health.instance_health",
+    "PublishedId": "zreg.client.lookups.dialogs",
+    "Setting": "zreg.client.lookups.dialogs",
+    "SettingWatch": "zreg.client.handles.setting_watch",
     "Publication": "zreg.client.publication",
     "Service": "zreg.client.service",
     "StateChange": "zreg.client.runtime.events.state_callbacks",

@@ -6,12 +6,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 
 from zreg.config import Config
 from zreg.effects import Effect, Link, Local, Peer, Send
 from zreg.errors import DeniedError
 from zreg.model import (
     NO_INCARNATION,
+    ZERO,
     DataInfoId,
     Incarnation,
     Membership,
@@ -33,7 +35,9 @@ from zreg.wire.records.client_messages import (
     Welcome,
 )
 from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.records.data_messages import DatumsListed, DatumSummary, ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.settings_messages import FetchSettings, Setting, SettingsReply
 
 CLUSTER = "test"
 CONFIG = Config(
@@ -68,6 +72,9 @@ class FakeSessionCore:
         self.subscribers: dict[tuple[Peer, DataInfoId, Scope], None] = {}
         self.refuse_with: tuple[int, str] | None = None
         self.refuse_questions = False
+        # The publishers of each id for listings, which have two ids on each page.
+        self.listing: dict[DataInfoId, int] | None = None
+        self.settings: dict[str, Setting] = {}
         self.is_mute = False
         # Whether subscribers get only what is in their scope, as real sessions do it.
         self.heeds_scope = False
@@ -119,8 +126,23 @@ class FakeSessionCore:
                     NO_INCARNATION,
                 )
                 return [Send(Link.CLIENTS, peer, reply)]
+            case ListDatums() if self.listing is not None:
+                names = sorted(each for each in self.listing if each > message.after)
+                page = tuple(DatumSummary(name, ZERO, self.listing[name]) for name in names[:2])
+                listed = DatumsListed(message.request_id, page, is_complete=len(names) <= 2)
+                return [Send(Link.CLIENTS, peer, listed)]
+            case FetchSettings():
+                return [Send(Link.CLIENTS, peer, self._settings_page(message))]
             case _:
                 return ()
+
+    def _settings_page(self, message: FetchSettings) -> SettingsReply:
+        found = [
+            self.settings[name]
+            for name in sorted(self.settings)
+            if name > message.after and fnmatchcase(name, message.pattern)
+        ]
+        return SettingsReply(message.request_id, tuple(found[:2]), is_complete=len(found) <= 2)
 
     def _request(self, peer: Peer, message: Publish | Unpublish | Subscribe) -> Sequence[Effect]:
         if self.refuse_with is not None:

@@ -6,6 +6,7 @@ import pytest
 from fake_session import FakeSession, run_program, wait_until
 
 from zreg.wire.records.client_messages import Bye, Publish
+from zreg.wire.records.settings_messages import Setting
 
 # A parent with a client, a publication and a subscription; `in_child` is the text of the test.
 PARENT = """
@@ -468,6 +469,30 @@ def in_child():
     until(lambda: len(changes[-1].view) == 2)
     client.close()
 run_in_child(in_child)
+""",
+        session,
+    )
+
+
+def test_a_child_goes_on_with_the_watches_of_settings(session: FakeSession) -> None:
+    session.core.settings = {"limit": Setting("limit", "5", 7)}
+    run_parent(
+        """
+seen = []
+watch = client.watch_setting('limit', lambda value: seen.append((os.getpid(), value)))
+until(lambda: len(seen) == 1)
+parent = os.getpid()
+def in_child():
+    late = []
+    client.watch_setting('limit', late.append)
+    until(lambda: late == ['5'])
+    other = []
+    client.watch_setting('other', other.append)
+    until(lambda: other == [None])
+    watch.close()
+    client.close()
+run_in_child(in_child)
+assert seen == [(parent, '5')], seen
 """,
         session,
     )

@@ -47,6 +47,22 @@ async def cache_views(directory: "Path") -> None:
         assert_type(other, zreg.AsyncClient)
 
 
+async def look_up(client: zreg.Client, other: zreg.AsyncClient) -> None:
+    """List ids, and read and watch settings."""
+    assert_type(client.list("pay*"), tuple[zreg.PublishedId, ...])
+    assert_type(client.list()[0].publisher_count, int)
+    assert_type(client.settings.get("limit"), zreg.Setting | None)
+    assert_type(client.settings.list(), tuple[zreg.Setting, ...])
+    assert_type(client.watch_setting("limit", print), zreg.SettingWatch)
+    assert_type(await other.list(), tuple[zreg.PublishedId, ...])
+    assert_type(await other.settings.get("limit"), zreg.Setting | None)
+
+    async def changed(value: str | None) -> None:
+        assert_type(value, str | None)
+
+    other.watch_setting("limit", changed).close()
+
+
 def decorate(client: zreg.Client) -> None:
     """Add a callback as a decorator; the function stays what it was."""
 

@@ -6,12 +6,15 @@ from collections.abc import Callable
 import pytest
 
 import zreg
+from zreg.client.aio.async_settings import AsyncClientSettings
+from zreg.client.lookups.client_settings import ClientSettings
 
 TWINS = [
     (zreg.Client, zreg.AsyncClient),
     (zreg.Publication, zreg.AsyncPublication),
     (zreg.Subscription, zreg.AsyncSubscription),
     (zreg.Service, zreg.AsyncService),
+    (ClientSettings, AsyncClientSettings),
 ]
 # What a program awaits; all else is a plain call.
 AWAITED = {
@@ -22,9 +25,10 @@ AWAITED = {
     "wait_up",
     "request",
     "drain",
+    "list",
 }
 # The subscription and the service of a program end at once; only the client says goodbye.
-AWAITED_OF_CLIENT = {*AWAITED, "close"}
+AWAITED_BY_KIND = {zreg.Client: {*AWAITED, "close"}, ClientSettings: {*AWAITED, "get"}}
 # Only a client with threads has a thread to keep callbacks off, and begins afresh in children.
 ONLY_THREADS = {("subscribe", "inline"), ("publish", "in_children")}
 
@@ -61,13 +65,15 @@ def test_each_name_has_the_same_parameters_and_defaults(threads: type, twin: typ
 
 @pytest.mark.parametrize(("threads", "twin"), TWINS)
 def test_exactly_what_waits_is_awaited(threads: type, twin: type) -> None:
-    expected = AWAITED_OF_CLIENT if threads is zreg.Client else AWAITED
+    expected = AWAITED_BY_KIND.get(threads, AWAITED)
     awaited = {n for n in public_names(twin) if inspect.iscoroutinefunction(getattr(twin, n))}
     assert awaited == expected & public_names(threads)
     assert not any(inspect.iscoroutinefunction(getattr(threads, n)) for n in public_names(threads))
 
 
-@pytest.mark.parametrize(("threads", "twin"), TWINS)
+@pytest.mark.parametrize(
+    ("threads", "twin"), [each for each in TWINS if each[0] is not ClientSettings]
+)
 def test_each_is_a_context_manager_of_its_own_kind(threads: type, twin: type) -> None:
     assert hasattr(threads, "__enter__")
     assert hasattr(twin, "__aenter__")

@@ -10,6 +10,7 @@ from zreg.wire.records.client_messages import ReplayDone
 from zreg.wire.records.common_messages import Ping, Refused
 from zreg.wire.records.data_messages import DatumsListed, ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.settings_messages import FetchSettings, SettingsReply
 
 
 def test_a_question_is_passed_to_the_session_and_its_answer_to_the_api() -> None:
@@ -20,6 +21,10 @@ def test_a_question_is_passed_to_the_session_and_its_answer_to_the_api() -> None
     assert hear(core, answer) == [Emit(Answered(5, answer))]
     assert hear(core, answer) == []
     assert hear(core, MembershipReply(9, EMPTY_MEMBERSHIP)) == []
+
+    assert local(core, Ask(6, FetchSettings(0, "a"), 2.0)) == [say(FetchSettings(2, "a"))]
+    settings = SettingsReply(2, ())
+    assert hear(core, settings) == [Emit(Answered(6, settings))]
 
 
 def test_a_question_waits_for_a_session_and_is_given_up_at_its_deadline() -> None:

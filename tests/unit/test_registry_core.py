@@ -24,6 +24,7 @@ from zreg.wire.records.client_messages import (
 from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
 from zreg.wire.records.data_messages import ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.settings_messages import FetchSettings
 
 CLUSTER = b"c" * 16
 NAME = DataInfoId("pay#@#DEFAULT_INSTANCE_ID#@#DEFAULT_GROUP")
@@ -241,7 +242,10 @@ def test_the_membership_is_told_and_listings_are_refused() -> None:
 
     (reply,) = core.receive("a", FetchMembership(1))
     (refused,) = core.receive("a", ListDatums(2, "*"))
+    (no_settings,) = core.receive("a", FetchSettings(3, "limit"))
 
     assert isinstance(reply.message, MembershipReply)
     assert isinstance(refused.message, Refused)
     assert "publishers()" in refused.message.detail
+    assert isinstance(no_settings.message, Refused)
+    assert "DevRegistry" in no_settings.message.detail

@@ -20,11 +20,15 @@ from zreg.client.balancing.policy import Balancing
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
 from zreg.client.handles.health_arguments import new_heartbeat, plan_of
+from zreg.client.handles.setting_watch import SettingWatch
 from zreg.client.health.instance_health import WhenUnhealthy
+from zreg.client.lookups.client_settings import ClientSettings
+from zreg.client.lookups.dialogs import PublishedId, check_setting_name, list_dialog
 from zreg.client.publication import Publication
 from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.callbacks.dispatcher import refusing_coroutines
 from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, close_all, running
+from zreg.client.runtime.events.setting_watches import SettingCallback
 from zreg.client.runtime.events.state_callbacks import StateCallback
 from zreg.client.runtime.health.check_call import CheckFunction
 from zreg.client.runtime.health.heartbeat import Heartbeat
@@ -202,7 +206,7 @@ class Client(ClientHandle):
         It runs on the thread of callbacks; a slow one gets the newest state. It is not called when
         the client is closed, which your program does itself.
         """
-        check_callback(callback, "StateChange")
+        check_callback(callback, "zreg.StateChange")
         runtime = self._runtime
         runtime.lifecycle.check_open()
         with runtime.changed:
@@ -219,6 +223,32 @@ class Client(ClientHandle):
             connection.why_waiting,
         )
         return self
+
+    def list(self, pattern: str = "*", *, timeout_seconds: float = 5.0) -> tuple[PublishedId, ...]:
+        """Return the ids under which something is published, in the order of their names.
+
+        The pattern is one of a shell, of data ids; with `#@#` in it, of whole ids as `zreg ls`
+        shows them. Raises `UnavailableError` or `RefusedError` without an answer.
+        """
+        return self._runtime.converse(list_dialog(pattern), timeout_seconds)
+
+    @property
+    def settings(self) -> ClientSettings:
+        """The settings of the cluster: `settings.get(name)` and `settings.list(pattern)`."""
+        return ClientSettings(self._runtime)
+
+    def watch_setting(self, name: str, callback: SettingCallback) -> SettingWatch:
+        """Call the function with the value of a setting once it is known, and at each change.
+
+        The value is text, and None if there is no such setting. The client asks its session every
+        two seconds or so, as meta does not push settings; it asks once for all watches of a name.
+        It runs on the thread of callbacks; a slow one gets the newest value.
+        """
+        check_setting_name(name)
+        check_callback(callback, "str | None")
+        runtime = self._runtime
+        runtime.lifecycle.check_open()
+        return SettingWatch(runtime, name, refusing_coroutines(callback), runtime.dispatcher)
 
     def request(self, question: Question, timeout_seconds: float = 5.0) -> Answer:
         """Ask the session an operator's question and return its answer (for the CLI)."""

@@ -68,7 +68,7 @@ def checked_flag(flag: object, name: str) -> bool:
     return flag
 
 
-def check_callback(callback: object, change: str = "ViewChange") -> None:
+def check_callback(callback: object, change: str = "zreg.ViewChange") -> None:
     """Raise `UsageError` for a callback that could not be called with a change."""
     _check_takes_change(callback, change)
     kind = _kind_that_only_begins(callback) or _kind_that_only_begins(_call_of(callback))
@@ -80,7 +80,7 @@ def check_callback(callback: object, change: str = "ViewChange") -> None:
         )
 
 
-def check_loop_callback(callback: object, change: str = "ViewChange") -> None:
+def check_loop_callback(callback: object, change: str = "zreg.ViewChange") -> None:
     """Raise `UsageError` for a callback that an event loop could not run with a change."""
     _check_takes_change(callback, change)
     if _is_generator(callback) or _is_generator(_call_of(callback)):
@@ -145,7 +145,7 @@ def _check_takes_change(callback: object, change: str) -> None:
     except TypeError as error:
         raise UsageError(
             f"callback {callback!r:.80} cannot be called with one argument, the change ({error}): "
-            f"give a function such as `def changed(change: zreg.{change}) -> None`"
+            f"give a function such as `def changed(change: {change}) -> None`"
         ) from None
 
 

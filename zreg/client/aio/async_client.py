@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from zreg.client.aio.async_publication import AsyncPublication
 from zreg.client.aio.async_service import AsyncService
+from zreg.client.aio.async_settings import AsyncClientSettings
 from zreg.client.aio.async_subscription import AsyncSubscription
 from zreg.client.arguments import (
     check_loop_callback,
@@ -20,9 +21,12 @@ from zreg.client.balancing.policy import Balancing
 from zreg.client.core.commands import Answer, ClientState, Question
 from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
 from zreg.client.handles.health_arguments import new_heartbeat, plan_of
+from zreg.client.handles.setting_watch import SettingWatch
 from zreg.client.health.instance_health import WhenUnhealthy
+from zreg.client.lookups.dialogs import PublishedId, check_setting_name, list_dialog
 from zreg.client.runtime.aio.coroutine_callbacks import LoopCallbackRunner
 from zreg.client.runtime.aio.loop_runtime import LoopRuntime
+from zreg.client.runtime.events.setting_watches import SettingCallback
 from zreg.client.runtime.events.state_callbacks import StateCallback
 from zreg.client.runtime.health.check_call import LoopCheckFunction
 from zreg.client.runtime.health.heartbeat import Heartbeat
@@ -173,7 +177,7 @@ class AsyncClient(ClientHandle):
         It may be a coroutine function; while it runs, changes merge into one. It is not called when
         the client is closed, which your program does itself.
         """
-        check_loop_callback(callback, "StateChange")
+        check_loop_callback(callback, "zreg.StateChange")
         runtime = self._runtime
         runtime.lifecycle.check_open()
         runner = LoopCallbackRunner(runtime.inline_callbacks, runtime.coroutine_callbacks)
@@ -191,6 +195,35 @@ class AsyncClient(ClientHandle):
             lambda: None,
         )
         return self
+
+    async def list(
+        self, pattern: str = "*", *, timeout_seconds: float = 5.0
+    ) -> tuple[PublishedId, ...]:
+        """Return the ids under which something is published, in the order of their names.
+
+        The pattern is one of a shell, of data ids; with `#@#` in it, of whole ids as `zreg ls`
+        shows them. Raises `UnavailableError` or `RefusedError` without an answer.
+        """
+        return await self._runtime.converse(list_dialog(pattern), timeout_seconds)
+
+    @property
+    def settings(self) -> AsyncClientSettings:
+        """The settings of the cluster: `settings.get(name)` and `settings.list(pattern)`."""
+        return AsyncClientSettings(self._runtime)
+
+    def watch_setting(self, name: str, callback: SettingCallback) -> SettingWatch:
+        """Call the function with the value of a setting once it is known, and at each change.
+
+        The value is text, and None if there is no such setting. The client asks its session every
+        two seconds or so, as meta does not push settings; it asks once for all watches of a name.
+        It may be a coroutine function; while it runs, changes merge into one.
+        """
+        check_setting_name(name)
+        check_loop_callback(callback, "str | None")
+        runtime = self._runtime
+        runtime.lifecycle.check_open()
+        runner = LoopCallbackRunner(runtime.inline_callbacks, runtime.coroutine_callbacks)
+        return SettingWatch(runtime, name, callback, runner)
 
     async def request(self, question: Question, timeout_seconds: float = 5.0) -> Answer:
         """Ask the session an operator's question and return its answer (for the CLI)."""

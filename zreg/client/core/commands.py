@@ -13,9 +13,10 @@ from zreg.model import DataInfoId, Publisher, Scope
 from zreg.primitives.mirror import Difference
 from zreg.wire.records.data_messages import DatumsListed, ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.settings_messages import FetchSettings, SettingsReply
 
-Question = ListDatums | FetchMembership
-Answer = DatumsListed | MembershipReply
+Question = ListDatums | FetchMembership | FetchSettings
+Answer = DatumsListed | MembershipReply | SettingsReply
 
 
 class ClientState(enum.Enum):

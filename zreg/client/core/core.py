@@ -57,6 +57,7 @@ from zreg.wire.records.client_messages import (
 from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
 from zreg.wire.records.data_messages import DatumsListed
 from zreg.wire.records.membership_messages import MembershipReply
+from zreg.wire.records.settings_messages import SettingsReply
 
 if TYPE_CHECKING:
     from random import Random
@@ -251,7 +252,7 @@ class ClientCore:
                 return self._publications.on_accepted(message)
             case Refused():
                 return self._on_refused(message, now)
-            case DatumsListed() | MembershipReply():
+            case DatumsListed() | MembershipReply() | SettingsReply():
                 return self._questions.on_answer(message)
             case _:
                 return self._receive_dialog(message, now)

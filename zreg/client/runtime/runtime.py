@@ -28,7 +28,8 @@ from zreg.client.runtime.events.connection_status import ConnectionStatus
 from zreg.client.runtime.events.event_router import EventRouter
 from zreg.client.runtime.events.listener import PublicationListener, SubscriptionListener
 from zreg.client.runtime.events.listener_table import ListenerTable
-from zreg.client.runtime.events.pending_answers import PendingAnswers
+from zreg.client.runtime.events.pending_answers import OutcomeListener, PendingAnswers
+from zreg.client.runtime.events.setting_watches import SettingWatches
 from zreg.client.runtime.events.state_callbacks import StateCallbacks
 from zreg.client.runtime.health.check_call import CheckBeginner
 from zreg.client.runtime.health.health_monitor import HealthMonitor
@@ -72,6 +73,7 @@ class Runtime:
     inline_callbacks: InlineCallbacks
     health: HealthMonitor
     cache: "ViewCache | None"
+    setting_watches: SettingWatches
 
     def __init__(self, settings: Settings, changed: Changed) -> None:
         self.settings = settings
@@ -190,9 +192,20 @@ class Runtime:
             raise UsageError(f"{question!r:.80} is no question to a session")
         ask_id = next(self._numbers)
         self._answers.add(ask_id)
-        self.core_runner.outgoing.put(Ask(ask_id, question, timeout_seconds))
-        self.core_runner.wake()
+        self._ask(Ask(ask_id, question, timeout_seconds))
         return ask_id
+
+    def _ask_and_listen(
+        self, question: Question, timeout_seconds: float, listener: OutcomeListener
+    ) -> None:
+        """Ask the session, and pass the outcome to the listener. Needs the lock."""
+        ask_id = next(self._numbers)
+        self._answers.listen(ask_id, listener)
+        self._ask(Ask(ask_id, question, timeout_seconds))
+
+    def _ask(self, command: Ask) -> None:
+        self.core_runner.outgoing.put(command)
+        self.core_runner.wake()
 
     def notify(self, key: bytes | int) -> None:
         """Have the waits for a publisher id, feed id or ask id look again. Needs the lock."""
@@ -256,6 +269,13 @@ class Runtime:
         )
         return ViewCache(files, log_lines)
 
+    def _new_setting_watches(self) -> SettingWatches:
+        """Return what asks for the settings that the program watches."""
+        runner = self.core_runner
+        return SettingWatches(
+            self.changed, runner.call_soon, runner.call_later, weak_call(self._ask_and_listen)
+        )
+
     def _begin_health_in_child(self) -> None:
         """Check what a forked child publishes too, from the beginning. Needs the lock."""
         self.health.begin_in_child()
@@ -270,6 +290,7 @@ class Runtime:
         if self.cache is not None:
             self.cache.close()
         self.inline_callbacks.close()
+        self.setting_watches.close()
         self.health.close()
         self.changed.notify_all()
 

@@ -40,6 +40,7 @@ from zreg.wire.records.client_messages import (
 from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
 from zreg.wire.records.data_messages import ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.settings_messages import FetchSettings
 
 SESSION: Final = Incarnation(1, "fake")
 # Nothing happens by itself: a program that a debugger stops for an hour keeps its publishers.
@@ -123,6 +124,9 @@ class RegistryCore:
                 return [self._send(peer, self._membership_reply(message))]
             case ListDatums():
                 why = "a fake registry has no data nodes to list: ask it for publishers()"
+                return [self._send(peer, Refused(message.request_id, DeniedError.code, why))]
+            case FetchSettings():
+                why = "a fake registry has no settings: use zreg.testing.DevRegistry for them"
                 return [self._send(peer, Refused(message.request_id, DeniedError.code, why))]
             case _:
                 return self._receive_of_dialog(peer, message)

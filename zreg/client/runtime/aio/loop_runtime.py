@@ -8,8 +8,10 @@ else on that loop.
 import asyncio
 import math
 import os
+import time
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import msgspec
 
@@ -27,6 +29,7 @@ from zreg.client.core.commands import (
     Unanswered,
     ViewChanged,
 )
+from zreg.client.lookups.dialogs import Dialog, R
 from zreg.client.runtime import closing
 from zreg.client.runtime.aio.coroutine_callbacks import CoroutineCallbacks
 from zreg.client.runtime.aio.loop_checks import LoopChecks
@@ -79,6 +82,7 @@ class LoopRuntime(Runtime):
         self.coroutine_callbacks = CoroutineCallbacks()
         self.loop_checks = LoopChecks(self.coroutine_callbacks)
         self.health = self._new_health(self.loop_checks, LOG_AT_ONCE)
+        self.setting_watches = self._new_setting_watches()
         self.lifecycle = LoopLifecycle(self.core_runner)
         closing.add(self)
 
@@ -99,6 +103,18 @@ class LoopRuntime(Runtime):
         if isinstance(outcome, errors.Error):
             raise outcome
         return outcome
+
+    async def converse(self, dialog: Dialog[R], timeout_seconds: float) -> R:
+        """Ask the questions of a dialog, all within the time, and return its result."""
+        seconds = seconds_to_wait(timeout_seconds)
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        question = next(dialog)
+        while True:
+            answer = await self.request(question, max(0.0, deadline - time.monotonic()))
+            try:
+                question = dialog.send(answer)
+            except StopIteration as end:
+                return cast("R", end.value)
 
     async def wait(
         self,

@@ -14,12 +14,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 
 from zreg import errors
 from zreg.client.arguments import seconds_to_wait
 from zreg.client.core.commands import Answer, Question
+from zreg.client.lookups.dialogs import Dialog, R
 from zreg.client.runtime import closing
 from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.callbacks.dispatcher import Dispatcher
@@ -55,6 +57,7 @@ class ThreadRuntime(Runtime):
         )
         self.inline_callbacks = InlineCallbacks(self.core_runner.call_soon)
         self.health = self._new_health(CHECK_THREADS, BACKGROUND_LOG)
+        self.setting_watches = self._new_setting_watches()
         self.lifecycle = Lifecycle(self.core_runner, begin_in_child=weak_call(self._begin_in_child))
         # Several threads of a forked child may use the client first.
         self._child_lock = threading.RLock()
@@ -84,6 +87,18 @@ class ThreadRuntime(Runtime):
         if isinstance(outcome, errors.Error):
             raise outcome
         return outcome
+
+    def converse(self, dialog: Dialog[R], timeout_seconds: float) -> R:
+        """Ask the questions of a dialog, all within the time, and return its result."""
+        seconds = seconds_to_wait(timeout_seconds)
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        question = next(dialog)
+        while True:
+            answer = self.request(question, max(0.0, deadline - time.monotonic()))
+            try:
+                question = dialog.send(answer)
+            except StopIteration as end:
+                return cast("R", end.value)
 
     def wait(
         self, condition: Callable[[], bool], timeout_seconds: float, why: Callable[[], str]
@@ -161,6 +176,7 @@ class ThreadRuntime(Runtime):
             self.core_runner.start()
             with self.changed:
                 self.health.on_loop_begun()
+                self.setting_watches.begin_in_child()
 
     def _renew_locks(self) -> None:
         # In place: publications and subscriptions refer to it.
