@@ -1,8 +1,8 @@
 """Hooks of mkdocs: the site shows the pages as the repository shows them.
 
 Files outside of docs/ become a part of the site, and relative links are rewritten to where the site
-has the file that they point to. Two differences between Markdown in the repository and the Markdown
-of mkdocs are made up for: a list right after a paragraph, and `\\|` in a table.
+has the file that they point to. Two differences between the Markdown of the repository and that of
+mkdocs are made up for: a list right after a paragraph, and an escaped bar in a table.
 """
 
 import posixpath
