@@ -1,7 +1,8 @@
-"""Hooks of mkdocs: pages and files outside of docs/ become a part of the site.
+"""Hooks of mkdocs: the site shows the pages as the repository shows them.
 
-Links in the pages are those of the repository. Here they are rewritten to where the site has the
-file that they point to, so that one page serves both.
+Files outside of docs/ become a part of the site, and relative links are rewritten to where the site
+has the file that they point to. Two differences between the Markdown of the repository and that of
+mkdocs are made up for: a list right after a paragraph, and an escaped bar in a table.
 """
 
 import posixpath
@@ -25,6 +26,9 @@ OUTSIDE: Final = {
     "examples/producer.py": "examples/producer.py",
     "systemd/README.md": "systemd/README.md",
 }
+_FENCE: Final = "```"
+_ITEM: Final = re.compile(r"- |\d+\. ")
+_CELL: Final = re.compile(r"<td\b.*?</td>", re.DOTALL)
 _INSIDE: Final = {place: path for path, place in OUTSIDE.items()}
 _FETCHED: Final = re.compile(
     r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//"
@@ -52,8 +56,22 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 -- the signature of mkdocs
-    """Let each relative link point to where the site has its target."""
-    place = page.file.src_uri
+    """Write a page as mkdocs reads it; code blocks stay as they are."""
+    lines: list[str] = []
+    is_code, was_text = False, False
+    for line in markdown.splitlines():
+        is_code ^= line.lstrip().startswith(_FENCE)
+        is_item = not is_code and _ITEM.match(line) is not None
+        if is_item and was_text:
+            lines.append("")
+        lines.append(line if is_code else _with_site_links(line, page.file.src_uri))
+        # A line that continues an item is indented.
+        was_text = bool(line) and not is_code and not is_item and not line[0].isspace()
+    return "\n".join(lines)
+
+
+def _with_site_links(line: str, place: str) -> str:
+    """Return a line of the page at this place, its relative links leading to places of the site."""
     folder = posixpath.dirname(_INSIDE.get(place, f"docs/{place}"))
 
     def rewritten(link: re.Match[str]) -> str:
@@ -61,7 +79,12 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         target = OUTSIDE.get(path, path.removeprefix("docs/"))
         return f"]({posixpath.relpath(target, posixpath.dirname(place) or '.')}"
 
-    return _LINK.sub(rewritten, markdown)
+    return _LINK.sub(rewritten, line)
+
+
+def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 -- the signature of mkdocs
+    """Show a bar that is escaped in a table as a bar."""
+    return _CELL.sub(lambda cell: cell[0].replace("\\|", "|"), html)
 
 
 def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001 -- the signature of mkdocs
