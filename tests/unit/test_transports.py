@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from zreg.client import transports
 from zreg.client.handles.client_handle import settings_of
+from zreg.client.locating import transports
 from zreg.errors import UsageError
 
 URL = "fake://here"
