@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -579,6 +580,32 @@ def test_a_client_on_a_loop_that_was_closed_says_so(session: FakeSession) -> Non
     del client
     with pytest.warns(ResourceWarning, match="unclosed"):
         clients.clear()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_loops_that_are_closed_before_their_clients_leave_nothing_open(
+    session: FakeSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run_one() -> None:
+        loop = asyncio.new_event_loop()
+        client = zreg.AsyncClient(session.url, config=CONFIG)
+        loop.run_until_complete(client.wait_connected(5))
+        loop.close()
+        # On a loop that runs, a client waits for its end.
+        began_at = time.monotonic()
+        asyncio.run(client.close())
+        assert time.monotonic() - began_at < 0.5
+
+    def open_count() -> int:
+        gc.collect()
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = open_count()
+    for _ in range(5):
+        run_one()
+    wait_until(lambda: open_count() <= before)
+    # asyncio says so itself, for the author of the program.
+    assert {record.name for record in caplog.records} == {"asyncio"}
 
 
 def test_many_clients_on_one_loop_and_on_several_loops_share_one_context(

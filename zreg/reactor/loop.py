@@ -176,4 +176,8 @@ class Reactor:
         self._is_stopped = True
         self._wakeups.stop()
         self._runner.connections.stop()
-        await self._socket_set.end(loop)
+        if loop.is_closed():
+            # The program has closed the loop of its client: nothing can be waited for.
+            self._socket_set.close()
+        else:
+            await self._socket_set.end(loop)

@@ -78,6 +78,10 @@ class LoopRunner(CoreRunner):
             self.is_closed, self.has_ended, self.why_closed = True, True, why
         elif self._loop.is_closed():
             self.is_closed, self.why_closed = True, LOOP_ENDED
+            if not self.has_ended:
+                # The loop cannot tell any more that it has ended.
+                self.has_ended = True
+                self._host.remove(self)
         else:
             super().close(why)
 
@@ -95,6 +99,8 @@ class LoopRunner(CoreRunner):
             if not self.is_closed:
                 self.is_closed, self.why_closed = True, LOOP_ENDED
                 self._on_failed()
+            raise
+        except GeneratorExit:  # the program closed the loop first, and has dropped the client
             raise
         except BaseException as error:  # noqa: BLE001 -- what ends a client is told to the user
             self._note_failure(error)

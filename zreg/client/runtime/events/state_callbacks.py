@@ -50,10 +50,12 @@ class StateCallbacks:
         """Note the state."""
         self._state = state
         for watcher in self._watchers:
-            if watcher.told is state or watcher.is_due:
-                continue
-            watcher.is_due = True
-            watcher.runner.submit(partial(self._tell, watcher))
+            if watcher.is_due:
+                # No thread could be started for it, perhaps.
+                watcher.runner.retry()
+            elif watcher.told is not state:
+                watcher.is_due = True
+                watcher.runner.submit(partial(self._tell, watcher))
 
     def begin_in_child(self) -> None:
         """Begin afresh in a forked child: calls that were due stayed with the parent."""
