@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from peer_systems.clients.connect import ZREG_CLIENT
 from peer_systems.install import find_all
 from peer_systems.measure.fanout import measure_fanout
 from peer_systems.measure.idle import measure_idle
@@ -74,6 +75,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--systems", type=_names(SYSTEMS), default=list(SYSTEMS), help=_some_of(SYSTEMS))
     add("--figures", type=_names(tuple(MEASURES)), default=list(MEASURES), help=_some_of(MEASURES))
+    add("--zreg-client", choices=("threads", "asyncio"), default="threads")
     add("--rounds", type=int, default=3, help="how often all is measured (3)")
     add("--seconds", type=float, default=3.0, help="length of what is timed (3)")
     add("--json", type=Path, metavar="FILE", help="write all samples there")
@@ -127,6 +129,8 @@ def main() -> None:
     if options.render:
         _render(options)
         return
+    # The workers inherit it.
+    os.environ[ZREG_CLIENT] = options.zreg_client
     systems, left_out = find_all(options.systems, options.venv, may_install=not options.no_install)
     for name, reason in left_out.items():
         print(f"{name} is left out: {reason}", file=sys.stderr, flush=True)

@@ -6,6 +6,8 @@ The names below are loaded when they are first used, so `import zreg` costs next
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from zreg.held_signals import signals_held
+
 if TYPE_CHECKING:
     from zreg.client.aio.async_client import AsyncClient as AsyncClient
     from zreg.client.aio.async_publication import AsyncPublication as AsyncPublication
@@ -99,7 +101,8 @@ if not TYPE_CHECKING:
             # pyproject.toml has it; the installed package carries a copy.
             found = import_module("importlib.metadata").version("zreg")
         elif home is not None:
-            found = getattr(import_module(home), name)
+            with signals_held():
+                found = getattr(import_module(home), name)
         else:
             raise AttributeError(f"module 'zreg' has no attribute {name!r}")
         globals()[name] = found

@@ -99,9 +99,14 @@ def checked_node_id(node_id: str) -> str:
 class Scope(enum.IntEnum):
     """Whose publishers a subscriber gets."""
 
-    ZONE = 1  # those of its own zone in its own data center
-    DATA_CENTER = 2  # those of its own data center
-    GLOBAL = 3  # all publishers
+    ZONE = 1
+    """Those of its own zone in its own data center."""
+
+    DATA_CENTER = 2
+    """Those of its own data center."""
+
+    GLOBAL = 3
+    """All publishers."""
 
 
 class Role(enum.IntEnum):

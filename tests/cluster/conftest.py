@@ -47,3 +47,11 @@ def session() -> Iterator[FakeSession]:
 def client(session: FakeSession) -> Iterator[zreg.Client]:
     with zreg.Client(session.url, config=CONFIG, zone="z1", app="tests") as client:
         yield client
+
+
+@pytest.fixture
+def port() -> int:
+    """Return a port of the kernel that is free again."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -16,6 +16,7 @@ import pytest
 from fake_session import CONFIG, FakeSession, run_program, wait_until
 
 import zreg
+from zreg.client.runtime.aio import program_loop
 from zreg.wire.records.client_messages import Bye, Publish
 from zreg.wire.records.membership_messages import FetchMembership
 
@@ -159,6 +160,56 @@ def test_what_a_callback_raises_is_logged_and_the_next_change_comes(
 
     run(program())
     assert caplog.messages.count("client.callback.failed") == 4
+
+
+def test_a_callback_that_looks_at_a_cancelled_future_is_logged_and_breaks_no_turn(
+    run: Run, session: FakeSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def program() -> None:
+        cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        cancelled.cancel()
+        seen: list[int] = []
+
+        def looks(change: zreg.ViewChange) -> None:
+            seen.append(len(change.view))
+            cancelled.result()
+
+        async with client_of(session) as client:
+            client.subscribe("pay", looks)
+            await until(lambda: seen)
+            await client.publish("pay", "a").wait_registered(5)
+            await until(lambda: len(seen) == 2)
+
+    run(program())
+    assert caplog.messages == ["client.callback.failed"] * 2
+
+
+@pytest.mark.parametrize("is_own", [False, True], ids=["awaited future", "own task"])
+def test_a_coroutine_callback_that_ends_cancelled_is_called_with_what_came_meanwhile(
+    run: Run, session: FakeSession, *, is_own: bool
+) -> None:
+    async def program() -> None:
+        seen: list[int] = []
+        tasks: list[asyncio.Task[None] | None] = []
+        awaited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def changed(change: zreg.ViewChange) -> None:
+            seen.append(len(change.view))
+            tasks.append(asyncio.current_task())
+            if len(seen) == 1:
+                await awaited
+
+        async with client_of(session) as client:
+            sub = client.subscribe("pay", changed)
+            await until(lambda: seen)
+            client.publish("pay", "a")
+            await sub.wait_for(1, timeout_seconds=5)
+            (tasks[0] if is_own else awaited).cancel()
+            await until(lambda: seen == [0, 1])
+            client.publish("pay", "b")
+            await until(lambda: seen == [0, 1, 2])
+
+    run(program())
 
 
 def test_a_coroutine_callback_may_call_and_await_the_whole_api(
@@ -383,9 +434,10 @@ def test_another_loop_or_thread_may_not_call_a_client(session: FakeSession) -> N
                     with pytest.raises(zreg.UsageError) as caught:
                         call()
                     errors.append(str(caught.value))
-                with pytest.raises(zreg.UsageError) as caught:
-                    await sub.wait_for(1)
-                errors.append(str(caught.value))
+                for wait in (sub.wait_for(1), client.close()):
+                    with pytest.raises(zreg.UsageError) as caught:
+                        await wait
+                    errors.append(str(caught.value))
 
             def on_another_thread() -> None:
                 asyncio.run(on_another_loop())
@@ -395,10 +447,58 @@ def test_another_loop_or_thread_may_not_call_a_client(session: FakeSession) -> N
                 assert (sub.view.values, pub.is_registered) == (("a",), True)
 
             await asyncio.to_thread(on_another_thread)
-            assert len(errors) == 4
+            assert len(errors) == 5
+            await pub.wait_registered(5)
             assert all("lives on another event loop" in error for error in errors)
 
     asyncio.run(program())
+
+
+def test_a_process_that_ends_closes_all_clients_although_a_thread_with_a_loop_waits(
+    session: FakeSession,
+) -> None:
+    done, _ = run_program(
+        """
+import asyncio, sys, threading, zreg
+
+waits = threading.Event()
+
+async def program():
+    client = zreg.AsyncClient(sys.argv[1], cluster='test')
+    changes = client.subscribe('pay').changes()
+    await anext(changes)
+    asyncio.get_running_loop().call_soon(waits.set)
+    await anext(changes)
+
+clients = [zreg.Client(sys.argv[1], cluster='test').wait_connected(10) for _ in range(3)]
+run = lambda: asyncio.run(program(), debug=True)
+threading.Thread(target=run, daemon=True).start()
+assert waits.wait(10)
+""",
+        session.url,
+    )
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    wait_until(lambda: session.core.count(Bye) >= 3)
+
+
+def test_a_client_without_descriptors_to_begin_with_is_closed_at_once(
+    run: Run, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def program() -> None:
+        client = zreg.AsyncClient(session.url, config=CONFIG)
+        monkeypatch.setattr(program_loop, "check_descriptors", _fail)
+        with pytest.raises(zreg.UnavailableError):
+            client.subscribe("pay")
+        began_at = time.monotonic()
+        await client.close()
+        assert time.monotonic() - began_at < 0.5
+
+    run(program())
+
+
+def _fail(_count: int, _what: str) -> None:
+    raise zreg.UnavailableError("no descriptors are left")
 
 
 def test_a_program_that_forgets_to_close_says_goodbye_and_is_warned(session: FakeSession) -> None:

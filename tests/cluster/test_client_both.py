@@ -4,6 +4,7 @@ Each test runs with a `zreg.Client`, and with a `zreg.AsyncClient` behind the sa
 that need no hand in the session run once more, with a `FakeRegistry` in the place of sockets.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -267,6 +268,28 @@ def test_waits_say_how_many_publishers_are_there(client: AnyClient) -> None:
 
     with pytest.raises(zreg.TimeoutError, match="1 of 3 publishers are there; connected to"):
         sub.wait_for(min_count=3, timeout_seconds=0.05)
+
+
+def test_a_wait_without_room_to_look_outside_of_its_scope_ends_with_its_timeout(
+    session: FakeSession, new_client: NewClient
+) -> None:
+    config = msgspec.structs.replace(CONFIG, subscribers_per_client_max=1)
+    with new_client(session.url, config=config) as client:
+        sub = client.subscribe("pay")
+
+        with pytest.raises(zreg.TimeoutError, match=r"0 of 1 publishers .* \(waited 0.2 s\)"):
+            sub.wait_for(1, timeout_seconds=0.2)
+        assert client.statistics()["subscriptions"] == 1
+
+
+@pytest.mark.parametrize("seconds", [5.0, math.inf])
+def test_what_a_condition_raises_ends_the_wait(client: AnyClient, seconds: float) -> None:
+    def condition() -> bool:
+        raise TimeoutError("of the condition")
+
+    sub = client.subscribe("pay")
+    with pytest.raises(TimeoutError, match=r"^of the condition$"):
+        sub.wait_until(condition, timeout_seconds=seconds, wanted=lambda: "")
 
 
 def test_waits_raise_a_final_refusal(client: AnyClient, session: FakeSession) -> None:

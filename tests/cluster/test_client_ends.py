@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import importlib.util
+import selectors
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 from fake_session import CONFIG, FakeSession, run_program, wait_until
 
 import zreg
-from zreg.client.runtime.threads.core_loop import GreenSelector
+from zreg.client.runtime.threads.core_loop import GreenWaits
 from zreg.client.runtime.threads.loop_thread import OF_A_FURTHER_CLIENT, OF_THE_FIRST_CLIENT
 from zreg.effects import Link, Send
 from zreg.wire.records.client_messages import Bye, Publish
@@ -391,13 +392,13 @@ def test_a_client_works_without_epoll(session: FakeSession) -> None:
         "import select, sys\n"
         "del select.epoll\n"
         "import zreg\n"
-        "from zreg.client.runtime.threads.core_loop import GreenSelector\n"
+        "from zreg.client.runtime.threads.core_loop import GreenWaits\n"
         "with zreg.Client(sys.argv[1], cluster='test') as one:\n"
         "    with zreg.Client(sys.argv[1], cluster='test') as two:\n"
         "        two.publish('pay', zreg.Endpoint(port=1)).wait_registered(10)\n"
         "        one.subscribe('pay').wait_for(1, 10)\n"
         "    loop = one._runtime.core_runner._host.loop\n"
-        "    assert isinstance(loop._selector, GreenSelector)\n",
+        "    assert isinstance(loop._selector, GreenWaits)\n",
         session.url,
     )
 
@@ -435,8 +436,12 @@ def test_a_client_works_where_the_standard_library_is_patched(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+class GreenPoll(GreenWaits, selectors.PollSelector):
+    pass
+
+
 def test_loops_that_share_a_thread_forget_each_other_while_they_wait() -> None:
-    selector = GreenSelector()
+    selector = GreenPoll()
     loop = asyncio.SelectorEventLoop(selector)
     selector.loop = loop
     running: list[object] = []

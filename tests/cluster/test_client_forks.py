@@ -1,5 +1,7 @@
 """Forked children: what the parent goes on with, and what a child begins afresh."""
 
+import importlib.util
+
 import pytest
 from fake_session import FakeSession, run_program, wait_until
 
@@ -230,6 +232,29 @@ for each in busy:
     )
 
 
+def test_a_hook_of_the_program_may_use_a_client_in_the_child(session: FakeSession) -> None:
+    """It was added before the first client was made, and so before what runs clients was loaded."""
+    done, _ = run_program(
+        """
+import os, sys, zreg
+from zreg import Client
+
+os.register_at_fork(after_in_child=lambda: client.publish('load', 'child'))
+client = Client(sys.argv[1], cluster='test').wait_connected(10)
+child = os.fork()
+if child == 0:
+    own = client.publish('load', 'child').wait_registered(10)
+    client.close()
+    os._exit(7)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 7, status
+""",
+        session.url,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert session.core.count(Publish) == 2
+
+
 def test_a_grandchild_begins_afresh_too(session: FakeSession) -> None:
     run_parent(
         """
@@ -411,6 +436,39 @@ with block:
     until(lambda: weights() == [0])
     run_in_child(in_child)
 until(lambda: 70 in weights())
+""",
+        session,
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "patching"),
+    [
+        ("gevent", "from gevent import monkey; monkey.patch_all()"),
+        # It says of itself that it is deprecated.
+        ("eventlet", "warnings.simplefilter('ignore'); import eventlet; eventlet.monkey_patch()"),
+    ],
+)
+def test_a_child_that_puts_greenlets_in_the_place_of_threads_uses_the_client(
+    session: FakeSession, package: str, patching: str
+) -> None:
+    """The workers of gunicorn do so after the fork."""
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed; tox -e cluster installs it")
+    run_parent(
+        f"""
+import warnings
+changes = []
+sub(changes.append)
+until(lambda: changes)
+def in_child():
+    {patching}
+    assert sub.view.values == ('parent',)
+    client.publish('pay', 'child').wait_registered(10)
+    until(lambda: set(sub.view.values) == {{'parent', 'child'}})
+    until(lambda: len(changes[-1].view) == 2)
+    client.close()
+run_in_child(in_child)
 """,
         session,
     )

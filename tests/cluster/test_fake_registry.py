@@ -203,6 +203,8 @@ def test_a_lost_session_suspends_clients_until_it_is_restored(
     registry: FakeRegistry, new_client: NewClient
 ) -> None:
     client = new_client()
+    states: list[zreg.ClientState] = []
+    client.on_state(lambda change: states.append(change.new))
     publication = client.publish("orders", "a:1").wait_registered(5)
     instance = registry.put("orders", "b:1")
     sub = client.subscribe("orders").wait_for(2, timeout_seconds=5)
@@ -222,6 +224,7 @@ def test_a_lost_session_suspends_clients_until_it_is_restored(
     assert (client.state, sub.view.is_stale) == (zreg.ClientState.CONNECTED, False)
     assert {p.values[0] for p in sub.view} == {"a:2", "b:2"}
     assert client.status.heard_seconds >= 0
+    assert states == [zreg.ClientState.SUSPENDED, zreg.ClientState.CONNECTED]
 
 
 def test_a_client_may_be_made_while_the_session_is_lost(

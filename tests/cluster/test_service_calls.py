@@ -89,7 +89,8 @@ def test_threads_lease_and_report_while_instances_come_and_go(
 
     assert errors == []
     statistics = service.statistics()
-    assert statistics["calls"] == 4 * 300 * 3
+    # Each lease counts; a report only if its instance has not gone meanwhile.
+    assert 4 * 300 * 2 <= int(statistics["calls"]) <= 4 * 300 * 3
     wait_until(lambda: service.statistics()["in_flight"] == 0)
 
 

@@ -1,10 +1,11 @@
-"""The examples do what the README says."""
+"""The examples do what README.md says."""
 
 import json
 import re
 import signal
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -100,6 +101,22 @@ def test_the_eight_lines_of_the_readme_work(url: str) -> None:
         assert running.line() == "http://127.0.0.1:8080/v1/order/7"
         assert running.wait() == 0
         assert running.error_line() == ""
+
+
+def test_the_asyncio_lines_of_the_readme_work(url: str) -> None:
+    code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
+    assert "zreg://127.0.0.1:9600" in code
+    lines = ["import asyncio, zreg", "async def main():", textwrap.indent(code, "    ")]
+    lines.append("asyncio.run(main())")
+    program = "\n".join(lines).replace("zreg://127.0.0.1:9600", url).replace('"orders"', '"hello"')
+    with (
+        example("producer", "--name=alice", f"--url={url}") as alice,
+        Running([sys.executable, "-u", "-c", program]) as running,
+    ):
+        assert alice.line()
+        address, count = running.line().split()
+        assert (address.partition(":")[0], count) == ("127.0.0.1", "1")
+        running.send(signal.SIGINT)
 
 
 def test_a_wrong_url_is_reported_in_one_sentence() -> None:

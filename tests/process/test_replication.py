@@ -115,7 +115,9 @@ def test_what_has_three_copies_survives_two_data_nodes_that_are_killed_at_once(
 def test_what_has_two_copies_survives_if_a_replica_that_was_frozen_becomes_the_primary(
     start_cluster: StartCluster,
 ) -> None:
-    cluster = start_cluster(sessions=2, data=3, options=[*OPTIONS, "--lease-seconds=10"])
+    # Its lease must outlast the freeze, also where 2,000 changes take long: a node that meta has
+    # removed would join anew, and be copied to instead.
+    cluster = start_cluster(sessions=2, data=3, options=[*OPTIONS, "--lease-seconds=60"])
     with writer_to(cluster, copies_min=2, width=4000) as writer:
         cluster.stop("data-2")
         cluster.wait_until(lambda: "data.replica.late" in cluster.log("data-1"))

@@ -6,6 +6,7 @@ import pytest
 from service_fakes import Clock, make_service, picks
 
 from zreg.client.balancing.policy import Ejection, Policy
+from zreg.client.handles.call_lease import Outcome
 from zreg.client.service import Service
 from zreg.client.view.endpoint import Endpoint
 from zreg.errors import NoInstanceError, UsageError
@@ -174,3 +175,51 @@ def test_failures_that_are_no_exceptions_are_refused(failures: object) -> None:
 
     with pytest.raises(UsageError, match="give exception classes, such as OSError"):
         service.lease(failures=failures)  # type: ignore[arg-type]
+
+
+def test_the_latency_of_a_call_ends_with_its_answer_and_the_call_with_its_block() -> None:
+    service, _, clock = make_service("a:1", "b:1", policy=Policy.TWO_CHOICES)
+    # Both are measured first.
+    assert {call(service, clock, 0.3), call(service, clock, 0.3)} == {"a", "b"}
+    lease = service.lease(where=lambda endpoint: endpoint.host == "a")
+    with lease:
+        clock.now += 0.2
+        lease.answered()
+        lease.answered()
+        clock.now += 100
+        assert in_flight(service) == 1
+
+    assert (in_flight(service), service.statistics()["calls"]) == (0, 3)
+
+
+def test_an_answer_that_breaks_off_is_a_failure_after_all() -> None:
+    service, _, clock = make_service("a:1", "b:1")
+    lease = service.lease()
+
+    def call() -> None:
+        with lease:
+            lease.answered()
+            clock.now += 1
+            raise OSError("lost")
+
+    with pytest.raises(OSError, match="lost"):
+        call()
+
+    statistics = service.statistics()
+    assert (statistics["in_flight"], statistics["failures"], statistics["ejected"]) == (0, 1, 1)
+
+
+def test_a_call_without_a_block_is_ended_once() -> None:
+    service, _, _ = make_service("a:1", "b:1")
+    lease = service.lease()
+    lease.answered()
+    lease.end(Outcome.FAILED)
+    assert service.statistics()["calls"] == 0
+
+    lease.__enter__()
+    lease.end(Outcome.FAILED)
+    lease.end(Outcome.FAILED)
+    lease.answered()
+
+    statistics = service.statistics()
+    assert (statistics["in_flight"], statistics["failures"], statistics["calls"]) == (0, 1, 1)

@@ -3,7 +3,7 @@
 import pytest
 
 import zreg
-from zreg.client.registry_url import parse_url
+from zreg.client.locating.registry_url import parse_url
 from zreg.errors import UsageError
 from zreg.hosts import (
     HOST_CHARACTERS_MAX,

@@ -6,7 +6,7 @@ import pytest
 
 import zreg
 from zreg.client.core.connection.outage import advice_on
-from zreg.client.registry_url import DEFAULT_URL, find_url, parse_url
+from zreg.client.locating.registry_url import DEFAULT_URL, find_url, parse_url
 from zreg.errors import UsageError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from zreg.client.registry_url import DEFAULT_URL, find_url
-from zreg.client.settings_file import ForbiddenError, find_settings, read_settings
+from zreg.client.locating.registry_url import DEFAULT_URL, find_url
+from zreg.client.locating.settings_file import ForbiddenError, find_settings, read_settings
 from zreg.errors import UsageError
 
 TEXT = '[client]\r\nurl = "zreg://there:1"\r\n'

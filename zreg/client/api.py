@@ -38,6 +38,7 @@ from zreg.client.subscription import Subscription
 from zreg.client.view.values import Value
 from zreg.config import Config
 from zreg.errors import UnavailableError
+from zreg.held_signals import signals_held
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 
 if TYPE_CHECKING:
@@ -277,7 +278,8 @@ def _load_runtime() -> "type[ThreadRuntime]":
     Raises `UnavailableError` if this process has no descriptor left to read a file with.
     """
     try:
-        from zreg.client.runtime.threads.thread_runtime import ThreadRuntime  # noqa: PLC0415
+        with signals_held():
+            from zreg.client.runtime.threads.thread_runtime import ThreadRuntime  # noqa: PLC0415
     except OSError as error:
         if error.errno not in {errno.EMFILE, errno.ENFILE}:
             raise

@@ -73,7 +73,7 @@ class Subscription(SubscriptionHandle):
         except TimeoutError:
             with Subscription(runtime, self.data_info_id, Scope.GLOBAL) as everywhere:
                 with runtime.changed:
-                    everywhere.begin()
+                    everywhere.begin_if_there_is_room()
                 try:
                     runtime.wait(is_met, look_seconds, why)
                 except TimeoutError:

@@ -6,7 +6,7 @@ import msgspec
 
 from zreg.cli.options.address_options import tcp_addresses
 from zreg.cli.options.settings_sources import load_settings
-from zreg.client.registry_url import find_url, parse_url
+from zreg.client.locating.registry_url import find_url, parse_url
 from zreg.effects import Link
 from zreg.errors import UsageError
 

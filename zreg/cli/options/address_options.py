@@ -5,7 +5,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
-from zreg.client.registry_url import shown_url
+from zreg.client.locating.registry_url import shown_url
 from zreg.errors import UsageError
 from zreg.hosts import why_no_host
 from zreg.model import checked_node_id

@@ -21,8 +21,8 @@ from zreg.cli.options.node_options import (
     variable,
 )
 from zreg.cli.output import complain
-from zreg.client.registry_url import check_client_table
-from zreg.client.settings_file import (
+from zreg.client.locating.registry_url import check_client_table
+from zreg.client.locating.settings_file import (
     CONFIG_PATHS,
     SettingsFile,
     find_settings,

@@ -61,7 +61,7 @@ class AsyncSubscription(SubscriptionHandle):
             await runtime.wait(is_met, float(timeout_seconds) - look_seconds, why, key)
         except TimeoutError:
             async with AsyncSubscription(runtime, self.data_info_id, Scope.GLOBAL) as everywhere:
-                everywhere.begin()
+                everywhere.begin_if_there_is_room()
                 try:
                     await runtime.wait(is_met, look_seconds, why, key)
                 except TimeoutError:

@@ -36,14 +36,14 @@ class Policy(enum.Enum):
 class Ejection(msgspec.Struct, frozen=True, kw_only=True):
     """When an instance that fails is set aside, for how long, and how many at most."""
 
-    # So many failures, without a success between them, set it aside.
     failures: int = 1
-    # The first time for so long; each time twice as long if it fails soon after its return.
+    """So many failures, without a success between them, set it aside."""
     seconds: float = 5.0
-    # But not for longer. It fails soon if it fails within this time.
+    """How long the first time; twice as long each time that it fails soon after its return."""
     seconds_max: float = 60.0
-    # At most this share of the instances at one time, and never all. 0: none is set aside.
+    """How long at most. An instance fails soon if it fails within this time."""
     share_max: float = 0.5
+    """At most this share of the instances at one time, and never all. 0: none is set aside."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a rule that cannot work."""

@@ -9,10 +9,11 @@ import msgspec
 
 from zreg.client.client_status import Status
 from zreg.client.core.commands import ClientState
-from zreg.client.registry_url import find_url, parse_url
-from zreg.client.transports import addresses_without_zmq
+from zreg.client.locating.registry_url import find_url, parse_url
+from zreg.client.locating.transports import addresses_without_zmq
 from zreg.config import LABEL, Config
 from zreg.errors import UsageError
+from zreg.held_signals import signals_held
 from zreg.hosts import checked_host
 from zreg.model import DataInfoId, data_info_id
 
@@ -66,7 +67,9 @@ def settings_of(  # noqa: PLR0913 -- one argument for each of a client
     cache_dir: "str | os.PathLike[str] | None" = None,
 ) -> "Settings":
     """Return the settings of a client; `UsageError` for one that cannot be used."""
-    from zreg.client.runtime.runtime import Settings  # noqa: PLC0415 -- loads asyncio and the reactor
+    with signals_held():
+        # It loads asyncio and the reactor, which a program without a client does not need.
+        from zreg.client.runtime.runtime import Settings  # noqa: PLC0415
 
     url = find_url(os.environ) if url is None else url
     addresses = addresses_without_zmq(url) or parse_url(url)

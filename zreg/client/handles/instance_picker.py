@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from random import Random
 
 _DEFAULT: Final = Balancing()
+_SUCCESSES: Final = (Outcome.SUCCEEDED, Outcome.ANSWERED)
 _PICKERS: "Final[weakref.WeakSet[InstancePicker]]" = weakref.WeakSet()
 
 
@@ -225,15 +226,16 @@ class InstancePicker:
         return Began(self._balancer, instance, self._clock())
 
     def _end(self, began: Began, outcome: Outcome) -> None:
-        """Note that a call is over, and how it went."""
+        """Note how a call went, and that it is over unless its answer has only begun."""
         balancer, instance, began_at = began
         with self._lock:
             if balancer is not self._balancer:
                 # A forked child leaves the block of a call that is its parent's.
                 return
             now = self._clock()
-            balancer.end(instance)
-            if outcome is Outcome.SUCCEEDED:
+            if outcome is not Outcome.ANSWERED:
+                balancer.end(instance)
+            if outcome in _SUCCESSES:
                 balancer.succeed(instance, now, seconds=now - began_at, began_at=began_at)
             elif outcome is Outcome.FAILED:
                 balancer.fail(instance, now, seconds=now - began_at)

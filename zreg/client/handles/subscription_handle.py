@@ -1,5 +1,6 @@
 """What is the same of a subscription on threads and on an event loop: all that does not wait."""
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -8,7 +9,7 @@ from zreg.client.core.commands import AddSubscription
 from zreg.client.runtime.subscription_state import Callback, SubscriptionState
 from zreg.client.view.outside_scope import what_is_outside
 from zreg.client.view.view import View
-from zreg.errors import ClosedError, TimeoutError, refusal  # noqa: A004 -- zreg's own
+from zreg.errors import ClosedError, TimeoutError, UsageError, refusal  # noqa: A004 -- zreg's own
 from zreg.model import DataInfoId, Scope
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class SubscriptionHandle:
         view, self._kept_view = self._kept_view, None
         if self._is_kept and (cache := self._runtime.cache) is not None:
             self._state.begin_kept(cache, view)
+
+    def begin_if_there_is_room(self) -> None:
+        """Subscribe, unless the client has as many subscriptions as it may. Needs the lock."""
+        with contextlib.suppress(UsageError):
+            self.begin()
 
     @property
     def view(self) -> View:

@@ -15,6 +15,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from zreg.client.hidden_signals import start_without_signals
+
 if TYPE_CHECKING:
     from zreg.reactor.log_lines import ExcInfo
 
@@ -64,7 +66,7 @@ class BackgroundLog:
             return
         thread = threading.Thread(target=self._run, name="zreg-log", daemon=True)
         try:
-            thread.start()
+            start_without_signals(thread)
         except RuntimeError:  # no thread can be started now: the next line tries again
             return
         self._thread = thread

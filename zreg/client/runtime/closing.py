@@ -5,7 +5,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from zreg.client.runtime.lifecycle import CLOSED
@@ -30,6 +30,8 @@ class Closable(Protocol):
         ...
 
 
+# What a forked child makes anew before its clients learn of the fork.
+_resets: list[Callable[[], None]] = []
 # The runtimes that are not garbage: for the end of the process, and for forked children.
 _running: "weakref.WeakSet[Closable]" = weakref.WeakSet()
 
@@ -37,6 +39,15 @@ _running: "weakref.WeakSet[Closable]" = weakref.WeakSet()
 def add(runtime: Closable) -> None:
     """Close this one too at the end of the process."""
     _running.add(runtime)
+
+
+def reset_in_children(reset: Callable[[], None]) -> None:
+    """Have forked children call this before their clients may begin afresh.
+
+    A hook of the program may use a client in the child, and the interpreter calls hooks in their
+    order. What runs clients is loaded with the first client, so a hook of its own would come later.
+    """
+    _resets.append(reset)
 
 
 def running() -> list[Closable]:
@@ -79,6 +90,8 @@ def warn_dropped(
 
 
 def _on_forked() -> None:
+    for reset in _resets:
+        reset()
     for runtime in running():
         runtime.on_forked()
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from zreg.client.core.commands import SetPublication
+from zreg.client.locating.transports import CoreNode
 from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.events.changed import Changed
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
-from zreg.client.transports import CoreNode
 from zreg.reactor.sockets.link_socket import ZmqContext
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ import msgspec
 
 from zreg.client.client_status import Status
 from zreg.client.core.commands import AddSubscription, Ask, ClientState, DropSubscription, Question
+from zreg.client.locating.transports import CoreNode, new_node_without_zmq
 from zreg.client.runtime.callbacks.inline_callbacks import InlineCallbacks
 from zreg.client.runtime.client_node import ClientNode
 from zreg.client.runtime.core_runner import CoreRunner
@@ -34,7 +35,6 @@ from zreg.client.runtime.health.check_call import CheckBeginner
 from zreg.client.runtime.health.health_monitor import HealthMonitor
 from zreg.client.runtime.lifecycle import Lifecycle
 from zreg.client.runtime.publication_state import PublicationState
-from zreg.client.transports import CoreNode, new_node_without_zmq
 from zreg.config import Config
 from zreg.errors import UsageError
 from zreg.reactor.log_lines import LogLines

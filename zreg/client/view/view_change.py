@@ -12,10 +12,15 @@ class ViewChange(NamedTuple):
     """What became of a view between two calls of a callback."""
 
     view: View
+    """The view after the change."""
     added: tuple[Publisher, ...] = ()
+    """The publishers that are new in it."""
     removed: tuple[Publisher, ...] = ()
+    """The publishers that are not in it any more, as they were."""
     updated: tuple[Publisher, ...] = ()
+    """The publishers whose values, attributes or labels are others now, as they are now."""
     temporary: tuple[Value, ...] = ()
+    """Empty: a value that is pushed once and stored nowhere cannot be published yet."""
 
 
 class PendingChange:

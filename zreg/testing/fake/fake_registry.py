@@ -17,9 +17,9 @@ from zreg.client.aio.async_client import AsyncClient
 from zreg.client.api import Client
 from zreg.client.handles.client_handle import ClientHandle
 from zreg.client.handles.publication_handle import PublicationHandle
+from zreg.client.locating.transports import FAKE_SCHEME, add_registry, remove_registry
 from zreg.client.runtime.aio.loop_runtime import LoopRuntime
 from zreg.client.runtime.closing import close_all
-from zreg.client.transports import FAKE_SCHEME, add_registry, remove_registry
 from zreg.client.view.values import Value
 from zreg.client.view.view import Publisher
 from zreg.config import LABEL, Config

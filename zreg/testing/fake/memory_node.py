@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
@@ -18,21 +19,23 @@ from zreg.reactor.sockets.link_socket import ZmqContext
 from zreg.testing.fake.exchange import Exchange
 from zreg.wire.messages import Message
 
+# How many ticks a turn makes at most: the clock of a core in a hurry passes many.
+_TICKS_MAX: Final = 1000
 # Longer than every pause of the client before it repeats a request or connects again.
 _HURRY_SECONDS: Final = 61.0
 
 
 class Hurry(Local, frozen=True):
-    """The clock of the core is to be moved on, so that what it would do later is due."""
+    """What the core would do within a minute is to be done now."""
 
 
 class MemoryNode:
     """One client's core, in place of a `ClientNode`.
 
     Invariants:
-    - A turn takes all that has come, in its order; then a tick that is due, and one settle.
+    - A turn takes all that has come, in its order, and settles; then come the ticks that are due.
     - `deliver` and `hurry` may be called on any thread, all else on the thread of the loop.
-    - The core's clock is that of the loop, and ahead of it after each `hurry`.
+    - The core's clock is that of the loop, and ahead of it once it was moved on in a hurry.
     """
 
     def __init__(  # noqa: PLR0913 -- those of a `ClientNode`, and the registry
@@ -56,6 +59,8 @@ class MemoryNode:
         self._log_lines = log_lines
         self._inbox: deque[tuple[Link, str, Message | Local]] = deque()
         self._ahead_seconds = 0.0
+        # In a hurry: up to when the clock may be moved on, from tick to tick.
+        self._hurry_until = -math.inf
         self._is_scheduled = False
         self._has_ended = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -149,33 +154,56 @@ class MemoryNode:
             self._finish(error)
 
     def _work(self) -> None:
-        assert self._loop is not None
         self._turn_count += 1
-        clock = self._loop.time()
-        while self._inbox:
-            link, peer, message = self._inbox.popleft()
-            if isinstance(message, Hurry):
-                self._ahead_seconds += _HURRY_SECONDS
-                continue
-            now = clock + self._ahead_seconds
-            self._carry_out(self.core.receive(link, peer, message, now))
-            if isinstance(message, Stop):
-                self._finish(None)
-                return
-        now = clock + self._ahead_seconds
-        if (due := self.core.next_tick_at()) is not None and due <= now:
-            self._carry_out(self.core.tick(now))
-        self._carry_out(self.core.settle(now))
-        self._arm(now)
+        self._take_inbox()
+        for _ in range(_TICKS_MAX):
+            if self._has_ended or not self._is_due():
+                break
+            self._carry_out(self.core.tick(self._now()))
+            self._take_inbox()
+        self._hurry_until = -math.inf
+        if not self._has_ended:
+            self._arm()
 
-    def _arm(self, now: float) -> None:
+    def _take_inbox(self) -> None:
+        """Hand all that has come to the core, and settle; what it sends is answered at once."""
+        while True:
+            while self._inbox:
+                self._take(*self._inbox.popleft())
+                if self._has_ended:
+                    return
+            self._carry_out(self.core.settle(self._now()))
+            if not self._inbox:
+                return
+
+    def _take(self, link: Link, peer: str, message: Message | Local) -> None:
+        if isinstance(message, Hurry):
+            self._hurry_until = self._now() + _HURRY_SECONDS
+            return
+        self._carry_out(self.core.receive(link, peer, message, self._now()))
+        if isinstance(message, Stop):
+            self._finish(None)
+
+    def _is_due(self) -> bool:
+        """Return whether a tick is due now; in a hurry, the clock is moved on to the next one."""
+        due, now = self.core.next_tick_at(), self._now()
+        if due is None or due > max(now, self._hurry_until):
+            return False
+        self._ahead_seconds += max(0.0, due - now)
+        return True
+
+    def _now(self) -> float:
+        assert self._loop is not None
+        return self._loop.time() + self._ahead_seconds
+
+    def _arm(self) -> None:
         assert self._loop is not None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         due = self.core.next_tick_at()
         if due is not None:
-            delay = max(0.0, due - now)
+            delay = max(0.0, due - self._now())
             self._timer = self._loop.call_later(delay, self._turn, context=self._context)
 
     def _finish(self, error: Exception | None) -> None:

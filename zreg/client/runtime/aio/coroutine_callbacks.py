@@ -57,7 +57,8 @@ class LoopCallbackRunner:
     - A function runs after the event that made it due, before the next event is handled.
     - While a coroutine runs, the callback is not called again. What comes meanwhile is merged, and
       one more call gets it.
-    - What a callback raises is logged and costs that call.
+    - What a callback raises is logged and costs that call. Only what ends a program goes on to the
+      loop, as it would from any other code there; and a call that is cancelled ends as such.
     """
 
     def __init__(self, functions: InlineCallbacks, coroutines: CoroutineCallbacks) -> None:
@@ -89,7 +90,9 @@ class LoopCallbackRunner:
         """Call the callback; return what it wants to be awaited."""
         try:
             result = self._context.run(job)
-        except Exception:  # noqa: BLE001 -- a callback may raise anything
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001 -- also `CancelledError`, of a future that it looks at
             _log_failure()
             return None
         return result if inspect.isawaitable(result) else None
@@ -106,13 +109,28 @@ class LoopCallbackRunner:
                     return
                 # In the context of this task, which is a copy of the callback's.
                 awaitable = self._begin(job)
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            self._pass_on()
+            raise
         finally:
             self._is_running = False
+
+    def _pass_on(self) -> None:
+        """Have a task of its own make the call that is due: this one is cancelled."""
+        job, self._next = self._next, None
+        if job is not None and not self._coroutines.is_closed:
+            self.submit(job)
+            self.retry()
 
 
 async def _finish(awaitable: Awaitable[object]) -> None:
     try:
         await awaitable
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        # What the callback awaited was cancelled, and not the callback.
+        _log_failure()
     except Exception:  # noqa: BLE001 -- a callback may raise anything
         _log_failure()
 

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from zreg.client.locating.transports import CoreNode
 from zreg.client.runtime.aio.program_loop import ProgramLoop, check_is_running, running_loop
 from zreg.client.runtime.aio.waits import Waits
 from zreg.client.runtime.core_runner import CoreRunner, LoopMember
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
-from zreg.client.transports import CoreNode
 from zreg.reactor.sockets.link_socket import ZmqContext
 
 LOOP_ENDED: Final = "the event loop of this client ended before the client was closed"
@@ -41,6 +41,11 @@ class LoopRunner(CoreRunner):
         return self._loop is None
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether the loop is that of another thread, and not closed."""
+        return self._loop is not None and not (self._host.is_current or self._loop.is_closed())
+
+    @property
     def was_abandoned(self) -> bool:
         """Whether it has begun, and was not told to end."""
         return self._loop is not None and (not self.is_closed or self.why_closed == LOOP_ENDED)
@@ -55,8 +60,17 @@ class LoopRunner(CoreRunner):
         def join(_member: LoopMember) -> ProgramLoop:
             return ProgramLoop(loop)
 
-        self.start_on(join)
+        try:
+            self.start_on(join)
+        except BaseException:
+            self.has_ended = True
+            raise
         self._loop = loop
+
+    def check_may_close(self) -> None:
+        """Raise `UsageError` on any other loop or thread than that on which it has still to end."""
+        if self._loop is not None and not (self.has_ended or self._loop.is_closed()):
+            check_is_running(self._loop)
 
     def close(self, why: str) -> None:
         """Have the core say goodbye and end, if it has begun. Needs the lock."""

@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -130,14 +131,16 @@ class LoopRuntime(Runtime):
         seconds = seconds_to_wait(timeout_seconds)
         self.lifecycle.enter_process()
         self.lifecycle.check_may_wait()
+        limit = asyncio.timeout(seconds)
         try:
-            async with asyncio.timeout(seconds):
+            async with limit:
                 while not condition():
                     if self.core_runner.is_closed:
                         self.lifecycle.check_open()
                     await self.changed.wait(key())
-        except TimeoutError as error:
-            if isinstance(error, errors.Error):
+        except TimeoutError:
+            # The condition may raise one of its own.
+            if not limit.expired():
                 raise
             raise errors.TimeoutError(f"{why()} (waited {seconds:g} s)") from None
 
@@ -152,9 +155,11 @@ class LoopRuntime(Runtime):
 
         Callbacks that run then still are cancelled, except the one that calls this.
         """
-        self.begin_close(CLOSED)
         if self.lifecycle.is_inherited:
+            self.begin_close(CLOSED)
             return
+        self.core_runner.check_may_close()
+        self.begin_close(CLOSED)
         self.loop_checks.cancel()
         try:
             async with asyncio.timeout(closing.CLOSE_SECONDS_MAX):
@@ -165,6 +170,14 @@ class LoopRuntime(Runtime):
                     await asyncio.to_thread(self.cache.join, closing.CLOSE_SECONDS_MAX)
         except TimeoutError:
             self.coroutine_callbacks.cancel()
+
+    def begin_close(self, why: str) -> None:
+        """Say goodbye; on another thread, as at the end of the process, have the loop do so."""
+        if self.core_runner.is_elsewhere and not self.lifecycle.is_inherited:
+            # What waits is woken by its own loop.
+            self.core_runner.call_soon(partial(super().begin_close, why))
+        else:
+            super().begin_close(why)
 
     def on_forked(self) -> None:
         """Note that this is a forked child; a client that was not used yet begins there as new."""
@@ -183,7 +196,8 @@ class LoopRuntime(Runtime):
         if lifecycle is None or lifecycle.is_inherited or runner is None:
             return
         if runner.was_abandoned:
-            self.begin_close(closing.DROPPED)
+            # Nothing waits, and the loop is not to keep what was dropped.
+            super().begin_close(closing.DROPPED)
             closing.warn_dropped(self, ", ".join(self.settings.addresses), kind="zreg.AsyncClient")
 
     # --- on the loop's thread ---------------------------------------------------------------

@@ -6,11 +6,11 @@ A context has two threads of ZeroMQ's own, which carry bytes and run no Python.
 import asyncio
 import contextlib
 import contextvars
-import os
 import threading
 from collections.abc import Callable
 from typing import Final
 
+from zreg.client.runtime import closing
 from zreg.client.runtime.core_runner import LoopMember
 from zreg.errors import UsageError
 from zreg.reactor.sockets.descriptors import OF_A_CONNECTION, OF_A_CONTEXT, check_descriptors
@@ -113,4 +113,4 @@ def _on_forked() -> None:
     _lock, _shared, _share_count = threading.Lock(), None, 0
 
 
-os.register_at_fork(after_in_child=_on_forked)
+closing.reset_in_children(_on_forked)

@@ -7,8 +7,10 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
+from zreg.client.hidden_signals import hidden_signals, show_signals
 from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.errors import UsageError
 
@@ -81,7 +83,9 @@ class Dispatcher:
         return f"<Dispatcher {self._name} waiting={len(self._jobs)}>"
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        thread = threading.Thread(
+            target=self._run, args=(hidden_signals(),), name=self._name, daemon=True
+        )
         try:
             thread.start()
         except RuntimeError:
@@ -91,7 +95,8 @@ class Dispatcher:
             return
         self._thread = thread
 
-    def _run(self) -> None:
+    def _run(self, hidden: AbstractSet[int]) -> None:
+        show_signals(hidden)
         while (job := self._next_job()) is not None:
             try:
                 job()

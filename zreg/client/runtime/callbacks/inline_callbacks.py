@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from zreg.client.hidden_signals import shown_signals
 from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.model import DataInfoId
 
@@ -87,7 +88,8 @@ class InlineRunner:
     def _run(self, job: Callable[[], object]) -> None:
         started_at = time.monotonic()
         try:
-            job()
+            with shown_signals():
+                job()
         except BaseException:  # noqa: BLE001 -- a callback may raise anything
             # Handlers of `logging` may wait for the client, so they do not run on this thread.
             _log(logging.ERROR, "client.callback.failed", is_failure=True)

@@ -1,11 +1,11 @@
 """The few threads of a process on which checks of health run: one that hangs harms no other."""
 
 import contextlib
-import os
 import threading
 from collections import deque
 from typing import Final
 
+from zreg.client.runtime import closing
 from zreg.client.runtime.health.check_call import CheckCall, outcome_of_call
 
 CHECK_THREADS_MAX: Final = 8
@@ -104,4 +104,4 @@ def _on_forked() -> None:
     CHECK_THREADS.__init__()  # type: ignore[misc]
 
 
-os.register_at_fork(after_in_child=_on_forked)
+closing.reset_in_children(_on_forked)

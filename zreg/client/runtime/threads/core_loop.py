@@ -3,20 +3,12 @@
 import asyncio
 import select
 import selectors
-from typing import Final
 
 from zreg.errors import UnavailableError
 
-# Without epoll: poll looks at each descriptor of each client at each wake-up.
-_Selector: Final[type[selectors.BaseSelector]] = getattr(
-    selectors, "PollSelector", selectors.DefaultSelector
-)
-# Gevent and eventlet take it away when they put greenlets in the place of threads.
-_HAS_THREADS: Final = hasattr(select, "epoll")
 
-
-class GreenSelector(_Selector):  # type: ignore[misc,valid-type]  # one of two classes
-    """A selector for a loop that shares its thread with other loops, each on a greenlet.
+class GreenWaits:
+    """What a selector adds for a loop that shares its thread with others, each on a greenlet.
 
     Greenlets change where a loop waits. asyncio remembers the running loop of a thread, so it must
     forget this one meanwhile: the loop of another client may run.
@@ -28,7 +20,7 @@ class GreenSelector(_Selector):  # type: ignore[misc,valid-type]  # one of two c
         """Wait, and let other loops run."""
         asyncio._set_running_loop(None)  # noqa: SLF001 -- documented, for event loops
         try:
-            ready: list[tuple[selectors.SelectorKey, int]] = super().select(timeout)
+            ready: list[tuple[selectors.SelectorKey, int]] = super().select(timeout)  # type: ignore[misc]  # a selector
         finally:
             asyncio._set_running_loop(self.loop)  # noqa: SLF001 -- the same
         return ready
@@ -39,12 +31,28 @@ def new_loop() -> asyncio.SelectorEventLoop:
 
     Raises `UnavailableError` if it cannot be made.
     """
-    selector = selectors.EpollSelector() if _HAS_THREADS else GreenSelector()
+    selector = _new_selector()
     try:
         loop = asyncio.SelectorEventLoop(selector)
     except OSError as error:
         selector.close()
         raise UnavailableError(f"a client's event loop cannot be made: {error}") from error
-    if isinstance(selector, GreenSelector):
+    if isinstance(selector, GreenWaits):
         selector.loop = loop
     return loop
+
+
+def _new_selector() -> selectors.BaseSelector:
+    """Return epoll's, or one for greenlets if they are in the place of threads.
+
+    Looked up for each loop: gunicorn's workers have greenlets where their parent has threads.
+    """
+    # Gevent and eventlet take it away when they put greenlets in the place of threads.
+    if hasattr(select, "epoll"):
+        return selectors.EpollSelector()
+    # Without epoll: poll looks at each descriptor of each client at each wake-up.
+    base: type[selectors.BaseSelector] = getattr(
+        selectors, "PollSelector", selectors.DefaultSelector
+    )
+    selector: selectors.BaseSelector = type("GreenSelector", (GreenWaits, base), {})()
+    return selector

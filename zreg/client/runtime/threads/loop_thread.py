@@ -8,11 +8,12 @@ clients run at the same time either.
 import asyncio
 import contextlib
 import contextvars
-import os
 import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from zreg.client.hidden_signals import start_without_signals
+from zreg.client.runtime import closing
 from zreg.client.runtime.core_runner import MEMBER, LoopMember
 from zreg.client.runtime.threads.core_loop import new_loop
 from zreg.errors import UnavailableError
@@ -55,7 +56,7 @@ class LoopThread:
     def start(self) -> None:
         """Start the thread; `UnavailableError` if none can be started now."""
         try:
-            self._thread.start()
+            start_without_signals(self._thread)
         except RuntimeError as error:
             self.loop.close()
             self.context.term()
@@ -196,4 +197,4 @@ def _on_forked() -> None:
     _idents.clear()
 
 
-os.register_at_fork(after_in_child=_on_forked)
+closing.reset_in_children(_on_forked)

@@ -4,11 +4,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from zreg.client.locating.transports import CoreNode
 from zreg.client.runtime.core_runner import CoreRunner
 from zreg.client.runtime.events.changed import Changed
 from zreg.client.runtime.outgoing_queue import OutgoingQueue
 from zreg.client.runtime.threads.loop_thread import LoopThread, join_loop_thread
-from zreg.client.transports import CoreNode
 from zreg.reactor.sockets.link_socket import ZmqContext
 
 

@@ -150,10 +150,8 @@ class ThreadRuntime(Runtime):
         """Make all locks anew: a thread of the parent, which is not here, may have held them."""
         super().on_forked()
         self.connection.forget()
-        # In place: publications and subscriptions refer to it.
-        self.changed.__init__()  # type: ignore[misc]
         self._child_lock = threading.RLock()
-        self.dispatcher.on_forked()
+        self._renew_locks()
 
     def _begin_in_child(self) -> None:
         """Begin afresh: a client of its own, with the subscriptions of the parent's.
@@ -163,6 +161,8 @@ class ThreadRuntime(Runtime):
         with self._child_lock:
             if not self.lifecycle.is_inherited:
                 return
+            # A worker of gunicorn may have put greenlets in the place of threads since the fork.
+            self._renew_locks()
             self.client_id = os.urandom(16)
             self.core_runner.begin_in_child(self._new_node(BACKGROUND_LOG))
             self.inline_callbacks.forget()
@@ -177,6 +177,11 @@ class ThreadRuntime(Runtime):
             with self.changed:
                 self.health.on_loop_begun()
                 self.setting_watches.begin_in_child()
+
+    def _renew_locks(self) -> None:
+        # In place: publications and subscriptions refer to it.
+        self.changed.__init__()  # type: ignore[misc]
+        self.dispatcher.on_forked()
 
     def __del__(self) -> None:
         """Close a runtime that the program has dropped, without waiting for the goodbye."""

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 import zreg
+from zreg.testing.processes.chaos.loop_clients import LoopClient, ProgramLoop
 
 _PUBLISHERS_PER_ID: Final = 2
 _REPUBLISH_SECONDS: Final = 0.02
@@ -17,6 +18,8 @@ _ACCEPT_SECONDS_MAX: Final = 10.0
 _START_SECONDS_MAX: Final = 30.0
 # A process that did not run for so long may have lost its clients' leases.
 _STALL_SECONDS: Final = 0.3
+
+AnyClient = zreg.Client | LoopClient
 
 
 class Removal(msgspec.Struct, frozen=True):
@@ -33,7 +36,7 @@ class Removal(msgspec.Struct, frozen=True):
 class LastingClients:
     """Publishers that never withdraw, subscribers of all of it, and a thread that republishes.
 
-    `clock` returns the seconds since the faults began.
+    Every second client is an asyncio client. `clock` returns the seconds since the faults began.
     """
 
     def __init__(
@@ -55,11 +58,12 @@ class LastingClients:
         self._rng = rng
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=each) for each in (self._republish, self._tick)]
-        self._publishers = [zreg.Client(rng.choice(urls)) for _ in range(publisher_count)]
-        self._watchers = [zreg.Client(rng.choice(urls)) for _ in range(watcher_count)]
+        self._loop = ProgramLoop()
+        self._publishers = [self._new_client(n, rng.choice(urls)) for n in range(publisher_count)]
+        self._watchers = [self._new_client(n, rng.choice(urls)) for n in range(watcher_count)]
         self._ids = [f"chaos-{number}" for number in range(id_count)]
         # Since when clients are without a session.
-        self._away_since: dict[zreg.Client, float] = {}
+        self._away_since: dict[AnyClient, float] = {}
         self.publications = [
             (data_id, client.publish(data_id, "value-0"))
             for number, data_id in enumerate(self._ids * _PUBLISHERS_PER_ID)
@@ -98,6 +102,7 @@ class LastingClients:
         """Close the clients, the subscribers first: what closing removes is no fault."""
         for client in (*self._watchers, *self._publishers):
             client.close()
+        self._loop.end()
 
     def wrong_views(self) -> list[str]:
         """Return how each view differs from what is published."""
@@ -111,7 +116,10 @@ class LastingClients:
             if shown != sorted(wanted[data_id])
         ]
 
-    def _publisher_of(self, number: int) -> zreg.Client:
+    def _new_client(self, number: int, url: str) -> AnyClient:
+        return LoopClient(self._loop, url) if number % 2 else zreg.Client(url)
+
+    def _publisher_of(self, number: int) -> AnyClient:
         """Return the client of a publication: those of one id have different clients."""
         return self._publishers[(number + number // len(self._ids)) % len(self._publishers)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from zreg.client.core.connection.outage import DEFAULT_SESSION_PORT
-from zreg.client.settings_file import CONFIG_PATHS, SettingsFile, find_settings, line_of
+from zreg.client.locating.settings_file import CONFIG_PATHS, SettingsFile, find_settings, line_of
 from zreg.client.view.endpoint import PORT_MAX
 from zreg.errors import UsageError
 from zreg.hosts import bracketed, why_no_host, without_user
