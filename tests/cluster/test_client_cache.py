@@ -218,6 +218,49 @@ def test_a_burst_of_changes_is_one_write_at_most_in_a_second(
         assert len(client.subscribe("pay").view) == 19
 
 
+def test_a_view_whose_file_cannot_be_replaced_leaves_the_others_cached(
+    cached: Path, new_client: NewClient, session: FakeSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    cached.unlink()
+    cached.mkdir()
+    later = FakeSession(session.address)
+    try:
+        with new_client(later.url) as client:
+            for data_id in ("pay", "ship", "mail"):
+                client.subscribe(data_id).wait_for(0, timeout_seconds=5)
+    finally:
+        later.stop()
+
+    wait_until(lambda: any("client.cache.failed" in each for each in caplog.messages))
+    with new_client(NO_SESSION) as client:
+        assert client.subscribe("ship").view.is_known
+        assert client.subscribe("mail").view.is_known
+
+
+def test_a_view_that_is_too_large_is_one_warning_and_not_cached(
+    session: FakeSession,
+    new_client: NewClient,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zreg.wire.cached_view.CACHED_VIEW_BYTES_MAX", 1000)
+    with new_client(session.url) as client:
+        client.subscribe("ship").wait_for(0, timeout_seconds=5)
+        sub = client.subscribe("pay").wait_for(0, timeout_seconds=5)
+        for count in (1, 2):
+            client.publish("pay", "x" * 1000)
+            sub.wait_for(count, timeout_seconds=5)
+        # The last writes come with the end.
+
+    wait_until(lambda: [each for each in caplog.messages if "client.cache" in each])
+    lines = [each for each in caplog.messages if "client.cache" in each]
+    assert len(lines) == 1
+    assert "client.cache.left_out" in lines[0]
+    with new_client(NO_SESSION) as client:
+        assert client.subscribe("ship").view.is_known
+        assert not client.subscribe("pay").view.is_known
+
+
 def test_a_view_whose_subscription_was_closed_is_kept(
     session: FakeSession, new_client: NewClient
 ) -> None:

@@ -49,7 +49,7 @@ class ViewCache:
         self._log_lines = log_lines
         self._follower_counts: dict[Followed, int] = {}
         self._is_closed = False
-        # Why the last write failed; a further failure is then not logged.
+        # Whether the last writes failed; further failures are then not logged.
         self._is_failing = False
         self._too_large: set[Followed] = set()
         # Whether files may have come or grown since the directory was trimmed.
@@ -196,20 +196,32 @@ class ViewCache:
         return (self._pause_until if self._pending else self._refresh_at) - now
 
     def _write_all(self, batch: dict[Followed, View]) -> None:
-        try:
-            for followed, view in batch.items():
-                if time.monotonic() > self._deadline:
-                    return
+        failure: OSError | None = None
+        for followed, view in batch.items():
+            if time.monotonic() > self._deadline:
+                return
+            try:
                 self._write(followed, view)
-            if self._is_trim_due:
-                self._is_trim_due = False
-                self._files.trim()
+            except OSError as error:  # one file may be in the way, and the others writable
+                failure = failure or error
+            if followed not in self._follower_counts:
+                self._written.pop(followed, None)
+                self._too_large.discard(followed)
+        try:
+            self._trim()
         except OSError as error:
-            self._on_failure(error)
+            failure = failure or error
+        if failure is not None:
+            self._on_failure(failure)
         else:
             self._is_failing = False
         with self._changed:
             self._pause_until = time.monotonic() + PAUSE_SECONDS
+
+    def _trim(self) -> None:
+        if self._is_trim_due:
+            self._is_trim_due = False
+            self._files.trim()
 
     def _write(self, followed: Followed, view: View) -> None:
         """Write a view, unless the file has it."""
@@ -229,11 +241,7 @@ class ViewCache:
                 self._too_large.add(followed)
                 self._warn("left_out", f"the view of {followed[0]} {error}: it is not cached")
         self._is_trim_due = self._is_trim_due or written is None
-        if followed in self._follower_counts:
-            self._written[followed] = view, confirmed_at
-        else:
-            self._written.pop(followed, None)
-            self._too_large.discard(followed)
+        self._written[followed] = view, confirmed_at
 
     def _on_failure(self, error: OSError) -> None:
         """Log the first of several failures in succession."""
