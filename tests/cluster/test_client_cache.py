@@ -288,7 +288,8 @@ def test_a_forked_child_writes_nothing_until_it_uses_the_client(
     done = run_program(
         """
 with zreg.Client(sys.argv[1], config=CONFIG, cache_dir=sys.argv[2]) as client:
-    client.publish("pay", "a")
+    # The view has one state only, so the parent writes once.
+    client.publish("pay", "a").wait_registered(10)
     sub = client.subscribe("pay").wait_for(1, 10)
     until(lambda: os.listdir(sys.argv[2]))
     for uses in (False, True):
