@@ -329,6 +329,7 @@ def test_a_wait_that_is_cancelled_ends_at_once_and_leaves_nothing(
             assert all(isinstance(each, asyncio.CancelledError) for each in results)
             assert repr(client._runtime.changed) == "<Waits keys=0>"
             assert not client._runtime._answers._outcomes
+            await until(lambda: client.statistics()["asks"] == 0)
 
     run(program())
 

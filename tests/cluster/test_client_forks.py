@@ -420,6 +420,33 @@ each.wait_registered(10)
     )
 
 
+def test_a_child_publishes_in_full_what_another_thread_of_its_parent_drains(
+    session: FakeSession,
+) -> None:
+    run_parent(
+        """
+drained = client.publish('drained', zreg.Endpoint('a', 80, weight=70), in_children=True)
+view = client.service('drained').wait_up(timeout_seconds=10)
+weights = lambda: sorted(value.weight for value in view.view.values)
+may_end = threading.Event()
+def drain():
+    with drained.draining(0):
+        assert may_end.wait(20)
+thread = threading.Thread(target=drain)
+thread.start()
+until(lambda: weights() == [0])
+def in_child():
+    client.wait_connected(10)
+    until(lambda: weights() == [0, 70])
+    client.close()
+run_in_child(in_child)
+may_end.set()
+thread.join()
+""",
+        session,
+    )
+
+
 def test_a_child_may_end_the_drain_of_its_parent(session: FakeSession) -> None:
     run_parent(
         """

@@ -1,8 +1,10 @@
 """Questions of the application: answered, refused or given up."""
 
+import math
+
 from client_fakes import WELCOME, connected, hear, local, make_core, replayed, say
 
-from zreg.client.core.commands import Answered, Ask, AskRefused, Unanswered
+from zreg.client.core.commands import Answered, Ask, AskRefused, DropQuestion, Unanswered
 from zreg.effects import Emit, Link, PeerUp
 from zreg.errors import DeniedError, LimitError, NotReadyError
 from zreg.model import EMPTY_MEMBERSHIP
@@ -64,3 +66,14 @@ def test_the_number_of_open_questions_is_limited() -> None:
     assert isinstance(effect, Emit)
     assert isinstance(effect.event, AskRefused)
     assert (effect.event.ask_id, effect.event.code) == (1024, LimitError.code)
+
+
+def test_a_question_that_is_dropped_is_asked_no_more_and_its_answer_is_ignored() -> None:
+    core = connected()
+    local(core, Ask(5, FetchMembership(0), math.inf))
+
+    assert local(core, DropQuestion(5)) == []
+    assert local(core, DropQuestion(5)) == []
+    assert core.statistics()["asks"] == 0
+    assert hear(core, MembershipReply(1, EMPTY_MEMBERSHIP)) == []
+    assert core.tick(1.0) == [say(Ping())], "nothing is repeated"

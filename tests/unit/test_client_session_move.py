@@ -23,6 +23,7 @@ from client_fakes import (
     local,
     lost,
     lost_line,
+    next_act,
     publisher,
     say,
     snapshot,
@@ -329,6 +330,34 @@ def test_a_candidate_is_given_up_if_the_present_session_fails_meanwhile() -> Non
         failed(why),
     ]
     assert core.state is ClientState.SUSPENDED
+
+
+@pytest.mark.parametrize("is_greeted", [False, True])
+def test_a_candidate_is_given_up_if_the_client_has_found_the_next_session_meanwhile(
+    is_greeted: bool,  # noqa: FBT001 -- a parameter of the test
+) -> None:
+    """The next one may be the candidate's own: it would be greeted twice, over two connections."""
+    core = connected(A, B)
+    here = str(core.statistics()["session"])
+    hear(core, Move(B if here == A else A), 1.0)
+    if is_greeted:
+        local(core, PeerUp(Link.SESSION, NEW), 1.0)
+    local(core, PeerLost(Link.SESSION, FORMER, "reset"), 1.0)
+    now, effects = next_act(core)
+    while not any(isinstance(effect, Connect) for effect in effects):
+        now, effects = next_act(core)
+    local(core, PeerUp(Link.SESSION, "session-2"), now)
+    hear(core, NEW_WELCOME, now, "session-2")
+    assert core.state is ClientState.CONNECTED
+
+    if is_greeted:
+        effects = hear(core, NEW_WELCOME, now, NEW)
+        assert effects[:2] == [say(Moving(), NEW), Disconnect(Link.SESSION, NEW)]
+    else:
+        effects = local(core, PeerUp(Link.SESSION, NEW), now)
+        assert effects[0] == Disconnect(Link.SESSION, NEW)
+    assert core.statistics()["session"] == core._connection.address
+    assert core._conversation.peer == "session-2"
 
 
 def test_a_welcome_that_comes_after_the_present_session_has_failed_is_not_taken() -> None:

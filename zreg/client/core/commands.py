@@ -80,6 +80,12 @@ class Ask(Local, frozen=True):
     timeout_seconds: float
 
 
+class DropQuestion(Local, frozen=True):
+    """Ask no more: the program has stopped waiting for the answer."""
+
+    ask_id: int
+
+
 class SessionReached(msgspec.Struct, frozen=True):
     """The client is connected to this session and says Hello; the replay follows the Welcome.
 

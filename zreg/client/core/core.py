@@ -16,6 +16,7 @@ from zreg.client.core.commands import (
     AddSubscription,
     Ask,
     ClientState,
+    DropQuestion,
     DropSubscription,
     Event,
     SetPublication,
@@ -203,6 +204,9 @@ class ClientCore:
                 return self._subscriptions.drop(message.feed_id, now)
             case Ask():
                 return self._questions.ask(message, now)
+            case DropQuestion():
+                self._questions.drop(message.ask_id)
+                return ()
             case PeerUp() | PeerDelayed() | PeerLost() | PeerSlow() | PeerIncompatible():
                 is_present = message.peer == self._conversation.peer
                 receive = self._receive_connection if is_present else self._move.on_connection

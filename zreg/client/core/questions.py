@@ -34,7 +34,8 @@ class QuestionRecord(Requester):
 class Questions:
     """The open questions, by the id of their `Ask`.
 
-    Invariant: each `Ask` leads to exactly one event: `Answered`, `AskRefused` or `Unanswered`.
+    Invariant: each `Ask` leads to exactly one event (`Answered`, `AskRefused` or `Unanswered`), or
+    to none if it is dropped before.
     """
 
     def __init__(self, conversation: Conversation) -> None:
@@ -54,6 +55,12 @@ class Questions:
         record = QuestionRecord(command.ask_id, command.question, deadline_at=deadline_at)
         self._records[command.ask_id] = record
         return self._conversation.request(record, now)
+
+    def drop(self, ask_id: int) -> None:
+        """End a question without an event, if it is open: the program has stopped waiting."""
+        record = self._records.get(ask_id)
+        if record is not None:
+            self._drop(record)
 
     def replay(self, now: float) -> list[Effect]:
         """Ask a new session everything that is still open."""

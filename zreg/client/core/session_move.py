@@ -56,6 +56,8 @@ class Candidate(msgspec.Struct):
 
     peer: str
     address: str
+    # The connection to the session that asked for the move.
+    asked_by: Peer
     # When it is given up.
     due_at: float
     local_host: str = ""
@@ -111,7 +113,7 @@ class SessionMove:
         self._allowed_at = now + _PAUSE_SECONDS
         self._attempt_count += 1
         peer = f"move-{self._attempt_count}"
-        self.candidate = Candidate(peer, address, now + _DIAL_SECONDS)
+        self.candidate = Candidate(peer, address, self._conversation.peer, now + _DIAL_SECONDS)
         return [Connect(Link.SESSION, peer, address)]
 
     def on_connection(self, event: Local, now: float) -> Sequence[Effect]:
@@ -133,9 +135,9 @@ class SessionMove:
                 return ()
 
     def _greet(self, candidate: Candidate, local_host: str, now: float) -> list[Effect]:
-        if self._connection.phase is not Phase.OPEN:
-            # It lost its session, and may be about to greet the same one as the next.
-            return self._give_up(candidate, "the present session failed meanwhile")
+        if why := self._why_too_late(candidate):
+            # It lost its session, and may have greeted the same one as the next, or be about to.
+            return self._give_up(candidate, why)
         candidate.local_host = local_host
         candidate.is_greeted, candidate.greeted_at = True, now
         candidate.due_at = now + self._lease_seconds
@@ -164,7 +166,7 @@ class SessionMove:
             return ()
         match message:
             case Welcome():
-                return self._give_up(candidate, self._why_not(message))
+                return self._give_up(candidate, self._why_not(candidate, message))
             case Refused():
                 return self._give_up(candidate, f"it refused the greeting: {message.detail}")
             case Bye():
@@ -186,10 +188,17 @@ class SessionMove:
             case _:
                 return ()
 
-    def _why_not(self, welcome: Welcome) -> str:
+    def _why_too_late(self, candidate: Candidate) -> str:
+        """Return why the move has no reason any more; empty while the session that asked serves."""
+        is_open = self._connection.phase is Phase.OPEN
+        if is_open and self._conversation.peer == candidate.asked_by:
+            return ""
+        return "the present session failed meanwhile"
+
+    def _why_not(self, candidate: Candidate, welcome: Welcome) -> str:
         """Return why the client does not move to the session that welcomes it; empty if it does."""
-        if self._connection.phase is not Phase.OPEN:
-            return "the present session failed meanwhile"
+        if why := self._why_too_late(candidate):
+            return why
         if welcome.session == NO_INCARNATION:
             return "meta has not admitted it"
         if welcome.cluster_id != self._connection.cluster_id:
@@ -201,8 +210,9 @@ class SessionMove:
     def may_switch(self, peer: Peer, message: Message) -> bool:
         """Return whether this is the Welcome of a session to which the client can move."""
         candidate = self.candidate
-        is_awaited = candidate is not None and candidate.is_greeted and candidate.peer == peer
-        return is_awaited and isinstance(message, Welcome) and not self._why_not(message)
+        if candidate is None or not candidate.is_greeted or candidate.peer != peer:
+            return False
+        return isinstance(message, Welcome) and not self._why_not(candidate, message)
 
     def switch(self, now: float) -> list[Effect]:
         """Make the candidate the present connection; the caller takes its Welcome next."""

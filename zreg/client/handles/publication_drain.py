@@ -1,5 +1,6 @@
 """What is the same of a drain on threads and on an event loop: all that does not wait."""
 
+import threading
 from typing import TYPE_CHECKING
 
 from zreg.client.arguments import checked_seconds
@@ -22,11 +23,17 @@ class PublicationDrain:
         self.seconds = checked_seconds(seconds, "seconds", least=0.0)
         self._runtime = runtime
         self._state = state
+        self._thread = threading.current_thread()
 
     @property
     def is_under_way(self) -> bool:
         """Whether it has begun and not ended."""
         return self in self._state.drains
+
+    @property
+    def is_in_process(self) -> bool:
+        """Whether its thread runs in this process, and not in the parent of a forked child."""
+        return self._thread.is_alive()
 
     def is_pointless(self) -> bool:
         """Whether there is nothing to wait for: the publication was unpublished."""

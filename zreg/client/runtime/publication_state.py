@@ -46,8 +46,17 @@ class Watched(Protocol):
         ...
 
 
+class Drain(Protocol):
+    """What drains a publication."""
+
+    @property
+    def is_in_process(self) -> bool:
+        """Whether its thread runs in this process, and not in the parent of a forked child."""
+        ...
+
+
 # Most publications are never drained.
-_NO_DRAINS: Final[frozenset[object]] = frozenset()
+_NO_DRAINS: Final[frozenset[Drain]] = frozenset()
 # No character takes more bytes.
 _LONGEST_REASON: Final = "\U0001f480" * REASON_CHARACTERS_MAX
 
@@ -187,6 +196,8 @@ class PublicationState:
             # The parent's publisher id is the parent's.
             self.is_withdrawn = self.is_left_to_parent = self._is_id_used_up = True
             return None
+        # One by another thread of the parent would never end here.
+        self.drains = frozenset(drain for drain in self.drains if drain.is_in_process)
         self.begin_again(os.urandom(16))
         self.submit()
         return self.publisher_id

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, ParamSpec
 import msgspec
 
 from zreg.client.client_status import Status
-from zreg.client.core.commands import AddSubscription, Ask, ClientState, DropSubscription, Question
+from zreg.client.core.commands import (
+    AddSubscription,
+    Answer,
+    Ask,
+    ClientState,
+    DropQuestion,
+    DropSubscription,
+    Question,
+)
 from zreg.client.locating.transports import CoreNode, new_node_without_zmq
 from zreg.client.runtime.callbacks.inline_callbacks import InlineCallbacks
 from zreg.client.runtime.client_node import ClientNode
@@ -36,7 +44,7 @@ from zreg.client.runtime.health.health_monitor import HealthMonitor
 from zreg.client.runtime.lifecycle import Lifecycle
 from zreg.client.runtime.publication_state import PublicationState
 from zreg.config import Config
-from zreg.errors import UsageError
+from zreg.errors import Error, UsageError
 from zreg.reactor.log_lines import LogLines
 from zreg.reactor.sockets.link_socket import ZmqContext
 
@@ -194,6 +202,15 @@ class Runtime:
         self._answers.add(ask_id)
         self._ask(Ask(ask_id, question, timeout_seconds))
         return ask_id
+
+    def end_question(self, ask_id: int) -> Answer | Error | None:
+        """Return the outcome; None if the wait for it has ended before. Needs the lock."""
+        outcome = self._answers.take(ask_id)
+        if outcome is None:
+            # Otherwise the core would ask each session until the deadline.
+            self.core_runner.outgoing.put(DropQuestion(ask_id))
+            self.core_runner.wake()
+        return outcome
 
     def _ask_and_listen(
         self, question: Question, timeout_seconds: float, listener: OutcomeListener

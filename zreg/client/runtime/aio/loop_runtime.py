@@ -96,7 +96,7 @@ class LoopRuntime(Runtime):
             while not (self._answers.has_outcome(ask_id) or self.core_runner.is_closed):
                 await self.changed.wait(ask_id)
         finally:
-            outcome = self._answers.take(ask_id)
+            outcome = self.end_question(ask_id)
         if outcome is None:
             self.lifecycle.check_open()
             raise unanswered(self.connection.why_waiting())

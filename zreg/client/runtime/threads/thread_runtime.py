@@ -80,7 +80,7 @@ class ThreadRuntime(Runtime):
                 # The core keeps the deadline; its loop has one second more to tell of it.
                 self.changed.wait_for(is_over, None if seconds is None else seconds + 1)
             finally:
-                outcome = self._answers.take(ask_id)
+                outcome = self.end_question(ask_id)
         if outcome is None:
             self.lifecycle.check_open()
             raise unanswered(self.connection.why_waiting())
