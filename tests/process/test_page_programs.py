@@ -19,8 +19,11 @@ from zreg.testing import FakeRegistry
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 DEFAULT_URL = "zreg://127.0.0.1:9600"
-# What would only take time.
-SHORTENED = {"draining(seconds=10)": "draining(seconds=0.01)"}
+# What would only take time, and where a test may write.
+REPLACED = {
+    "draining(seconds=10)": "draining(seconds=0.01)",
+    'cache_dir="/var/cache/shop"': 'cache_dir="views"',
+}
 
 Names = dict[str, Any]
 
@@ -52,6 +55,14 @@ def for_asyncio(registry: FakeRegistry, _folder: Path) -> Names:
 
 def for_balancing(registry: FakeRegistry, _folder: Path) -> Names:
     registry.put("orders", "10.0.0.1:80?version=1.4.2&tag=blue", zone="z1")
+    return {}
+
+
+def for_cache(registry: FakeRegistry, _folder: Path) -> Names:
+    registry.put("orders", "10.0.0.1:80")
+    # The program has run before.
+    with zreg.Client(registry.url, cache_dir="views") as client:
+        client.service("orders").wait_up(timeout_seconds=5)
     return {}
 
 
@@ -90,6 +101,7 @@ def for_zones(registry: FakeRegistry, _folder: Path) -> Names:
 SURROUNDINGS: dict[str, Callable[[FakeRegistry, Path], Names]] = {
     "docs/asyncio.md": for_asyncio,
     "docs/balancing.md": for_balancing,
+    "docs/cache.md": for_cache,
     "docs/health.md": for_health,
     "docs/testing.md": for_testing,
     "docs/zones.md": for_zones,
@@ -120,8 +132,8 @@ def test_the_program_of_a_page_runs(page: str, registry: FakeRegistry, tmp_path:
     try:
         for number, block in enumerate(blocks_of(WITH_BLOCKS[page], "python"), 1):
             text = block.text.replace(DEFAULT_URL, registry.url)
-            for long, short in SHORTENED.items():
-                text = text.replace(long, short)
+            for written, run in REPLACED.items():
+                text = text.replace(written, run)
             try:
                 exec(compile(text, f"{page}, block {number}", "exec"), names)  # noqa: S102 -- ours
             except Enough:

@@ -141,7 +141,7 @@ def test_without_the_libraries_of_nodes_the_real_registry_is_skipped(run: Run) -
     result.stdout.fnmatch_lines(["*needs loguru: pip install 'zreg*node*'*"])
 
 
-def test_a_run_that_uses_no_fixture_loads_three_small_modules(run: Run) -> None:
+def test_a_run_that_uses_no_fixture_loads_four_small_modules(run: Run) -> None:
     result = run(
         """
         import sys
@@ -149,7 +149,8 @@ def test_a_run_that_uses_no_fixture_loads_three_small_modules(run: Run) -> None:
         def test_one():
             packages = ("zreg", "zmq", "msgspec")
             ours = {name for name in sys.modules if name.split(".")[0] in packages}
-            assert ours <= {"zreg", "zreg.testing", "zreg.testing.pytest_plugin"}
+            small = {"zreg", "zreg.held_signals", "zreg.testing", "zreg.testing.pytest_plugin"}
+            assert ours <= small
         """
     )
     result.assert_outcomes(passed=1)
