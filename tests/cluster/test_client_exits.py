@@ -46,7 +46,8 @@ STATES = {
         "threading.Thread(target=list, args=(changes,), daemon=True).start(); stay()"
     ),
     "the main thread waits": (
-        "wait_connected(); ready(); client.subscribe('pay').wait_for(99, 1000)"
+        "wait_connected(); sub = client.subscribe('pay').wait_for(1, 10); "
+        "ready(); sub.wait_for(99, 1000)"
     ),
     "beside a loop": "wait_connected(); asyncio.run(ready_on_a_loop())",
 }

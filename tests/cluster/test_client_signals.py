@@ -9,7 +9,10 @@ STOP = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 ask = 'import signal; print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())))'
 
 def blocked(thread_id):
-    status = pathlib.Path(f'/proc/self/task/{thread_id}/status').read_text()
+    try:
+        status = pathlib.Path(f'/proc/self/task/{thread_id}/status').read_text()
+    except OSError:  # it has ended meanwhile, as the thread that writes log lines does
+        return STOP
     mask = int(status.partition('SigBlk:')[2].split()[0], 16)
     return {each for each in STOP if mask >> (each - 1) & 1}
 
