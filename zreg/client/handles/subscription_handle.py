@@ -1,6 +1,7 @@
 """What is the same of a subscription on threads and on an event loop: all that does not wait."""
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -22,7 +23,7 @@ _LOOK_SHARE: Final = 0.25
 _LOOK_SECONDS_MAX: Final = 1.0
 
 
-class SubscriptionHandle:
+class SubscriptionHandle(ABC):
     """A followed datum; it keeps its client as long as the program keeps it."""
 
     def __init__(self, runtime: "Runtime", data_info_id: DataInfoId, scope: Scope) -> None:
@@ -64,9 +65,9 @@ class SubscriptionHandle:
         """The zone of the client; empty if it has none, and its session gives it one."""
         return self._runtime.settings.config.zone
 
+    @abstractmethod
     def __call__(self, callback: C) -> C:
         """Call the function with the view once it is known, then with each change."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """End the subscription: no callback begins after this; a second call does nothing."""

@@ -10,6 +10,7 @@ import math
 import os
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -66,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache_dir: Path | None = None
 
 
-class Runtime:
+class Runtime(ABC):
     """One running client: what is the same on threads and on a loop of the program.
 
     `changed` is the one lock; it is notified at every event. A method that needs it says so.
@@ -224,9 +225,9 @@ class Runtime:
         self.core_runner.outgoing.put(command)
         self.core_runner.wake()
 
+    @abstractmethod
     def notify(self, key: bytes | int) -> None:
         """Have the waits for a publisher id, feed id or ask id look again. Needs the lock."""
-        raise NotImplementedError
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -311,8 +312,9 @@ class Runtime:
         self.health.close()
         self.changed.notify_all()
 
+    @abstractmethod
     def _on_event(self, event: msgspec.Struct) -> None:
-        raise NotImplementedError
+        """Take an event of the core."""
 
 
 def weak_call(method: Callable[P, None]) -> Callable[P, None]:
