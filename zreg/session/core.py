@@ -4,7 +4,8 @@
 
 - `ClientHandler` (`clients/`): what clients ask, what they are answered, and what they are pushed;
 - `DataHandler` (`upstream/`): what data nodes are told, and what is followed there;
-- `MetaProxy` (`proxy/`): requests of clients that meta has to answer;
+- `PageHandler` (`pages/`): what the HTTP pages of this node ask;
+- `MetaProxy` (`proxy/`): requests of clients and pages that meta has to answer;
 - `ClusterMember`: joining the cluster and following its membership.
 """
 
@@ -31,6 +32,8 @@ from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
 from zreg.session.membership_loss import MembershipLoss
+from zreg.session.pages.page_handler import PageHandler
+from zreg.session.proxy.askers import PageAsked
 from zreg.session.proxy.command_questions import CommandQuestions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
 from zreg.wire.messages import Message
@@ -71,14 +74,16 @@ class SessionCore:
         self._due_at: float | None = None
         self._is_due_known = False
         self._is_settled = False
+        questions = CommandQuestions(self._cluster_member, self._data.listings, self._meta_proxy)
         self._clients = ClientHandler(
             config,
             self._cluster_member,
             self._data.registrations,
             self._data.followed,
-            CommandQuestions(self._cluster_member, self._data.listings, self._meta_proxy),
+            questions,
             now=now,
         )
+        self._pages = PageHandler(self._clients, questions)
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
@@ -192,6 +197,8 @@ class SessionCore:
                 return self._data.on_peer_lost(event, now)
             case PeerSlow(link=Link.DATA):
                 return self._data.on_peer_slow(event, now)
+            case PageAsked():
+                return self._pages.ask(event, now)
             case Stop():
                 return self._clients.send_away() + self._cluster_member.leave()
             case _:
@@ -252,6 +259,7 @@ class SessionCore:
         effects = self._data.settle(now)
         for followed in self._data.followed.take_changed(now):
             self._clients.subscriptions.pusher.wake(followed)
+            effects += self._pages.datums.on_moved(followed)
         effects += self._clients.settle(now)
         self._is_due_known = self._is_due_known and not effects
         self._is_settled = True
@@ -267,6 +275,7 @@ class SessionCore:
         effects += self._clients.tick(now)
         effects += self._data.tick(now)
         effects += self._meta_proxy.tick(now)
+        effects += self._pages.datums.tick(now)
         if self._loss.is_send_away_due(now):
             self._loss.on_sent_away(now)
             if self._loss.is_lost or self._knows_other_sessions:
@@ -295,6 +304,7 @@ class SessionCore:
             self._cluster_member.next_tick_at(),
             self._meta_proxy.next_tick_at(),
             self._loss.next_tick_at(),
+            self._pages.datums.next_tick_at(),
         ):
             if at is not None and at < due:
                 due = at
@@ -314,6 +324,7 @@ class SessionCore:
             "publishes_refused": self._clients.publishing.refused_count,
             "subscribers": len(pusher),
             "interests": len(data.followed),
+            "interests_of_pages": len(self._pages.datums),
             "pushes": pusher.push_count,
             "fetches": data.followed.fetch_count,
             "gaps": data.followed.gap_count,
