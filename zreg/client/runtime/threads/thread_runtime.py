@@ -33,6 +33,7 @@ from zreg.client.runtime.runtime import Runtime, Settings, weak_call
 from zreg.client.runtime.threads.check_threads import CHECK_THREADS
 from zreg.client.runtime.threads.loop_thread import is_loop_thread
 from zreg.client.runtime.threads.thread_runner import ThreadRunner
+from zreg.client.signal_safe_condition import SignalSafeCondition
 
 
 class ThreadRuntime(Runtime):
@@ -45,7 +46,7 @@ class ThreadRuntime(Runtime):
     core_runner: ThreadRunner
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings, threading.Condition())
+        super().__init__(settings, SignalSafeCondition())
         self._event_count = 0
         self.cache = self._new_cache(BACKGROUND_LOG)
         self.dispatcher = Dispatcher(f"zreg-{self.client_id.hex()[:8]}-callbacks")
