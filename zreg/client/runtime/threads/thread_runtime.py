@@ -83,6 +83,7 @@ class ThreadRuntime(Runtime):
             finally:
                 outcome = self.end_question(ask_id)
         if outcome is None:
+            closing.hold_daemon_thread(self.core_runner.why_closed)
             self.lifecycle.check_open()
             raise unanswered(self.connection.why_waiting())
         if isinstance(outcome, errors.Error):
@@ -119,6 +120,7 @@ class ThreadRuntime(Runtime):
             if condition():
                 return
             if is_closed:
+                closing.hold_daemon_thread(self.core_runner.why_closed)
                 self.lifecycle.check_open()
             if not self._wait_for_event(count, deadline):
                 raise errors.TimeoutError(f"{why()} (waited {seconds:g} s)")
