@@ -159,7 +159,8 @@ class ThreadRuntime(Runtime):
     def _begin_in_child(self) -> None:
         """Begin afresh: a client of its own, with the subscriptions of the parent's.
 
-        Of the publications it has those that were made with `in_children=True`.
+        Of the publications it has those that were made with `in_children=True`. Raises
+        `UnavailableError` without a thread or descriptors; the next use tries again.
         """
         with self._child_lock:
             if not self.lifecycle.is_inherited:
@@ -176,7 +177,14 @@ class ThreadRuntime(Runtime):
                 if self.cache is not None:
                     self.cache.begin_in_child()
             self.lifecycle.is_inherited = False
-            self.core_runner.start()
+            try:
+                self.core_runner.start()
+            except BaseException:
+                # As a child of this child would find it.
+                self.core_runner.begin_in_child(self._new_node(BACKGROUND_LOG))
+                self.health.close()
+                super().on_forked()
+                raise
             with self.changed:
                 self.health.on_loop_begun()
                 self.setting_watches.begin_in_child()
