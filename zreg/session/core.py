@@ -4,7 +4,7 @@
 
 - `ClientHandler` (`clients/`): what clients ask, what they are answered, and what they are pushed;
 - `DataHandler` (`upstream/`): what data nodes are told, and what is followed there;
-- `MetaProxy` (`proxy/`): requests of clients that meta has to answer;
+- `MetaProxy` and `EventQuestions` (`proxy/`): requests that meta or other nodes have to answer;
 - `ClusterMember`: joining the cluster and following its membership.
 """
 
@@ -27,11 +27,13 @@ from zreg.errors import NotPrimaryError, NotReadyError, SessionGoneError, Unknow
 from zreg.health import Health
 from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.model import Incarnation, Member, Membership, Role
+from zreg.primitives.event_ring import EventRing
 from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
 from zreg.session.membership_loss import MembershipLoss
 from zreg.session.proxy.command_questions import CommandQuestions
+from zreg.session.proxy.event_questions import EventQuestions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import Accepted, Ping, Refused
@@ -60,6 +62,7 @@ class SessionCore:
         cached: Membership | None = None,
     ) -> None:
         assert member.role is Role.SESSION
+        self.events = EventRing(member.node_id, member.process_id)
         self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
         self._node_id = member.node_id
         self._loss = MembershipLoss(now=now)
@@ -67,6 +70,8 @@ class SessionCore:
         self._leaderless_since: float | None = now
         self._data = DataHandler(config, self._cluster_member, rng=rng, now=now)
         self._meta_proxy = MetaProxy(self._cluster_member)
+        asked = (self.events, self._cluster_member, member.node_id)
+        self._event_questions = EventQuestions(*asked)
         # What `next_tick_at` found, while it is known that no deadline has moved since.
         self._due_at: float | None = None
         self._is_due_known = False
@@ -76,7 +81,12 @@ class SessionCore:
             self._cluster_member,
             self._data.registrations,
             self._data.followed,
-            CommandQuestions(self._cluster_member, self._data.listings, self._meta_proxy),
+            CommandQuestions(
+                self._cluster_member,
+                self._data.listings,
+                self._meta_proxy,
+                self._event_questions,
+            ),
             now=now,
         )
 
@@ -118,6 +128,8 @@ class SessionCore:
                 return self._data.followed.on_beat(str(peer), message)
             case Local():
                 return self._on_local(message, now)
+            case _ if link is Link.EVENTS:
+                return self._event_questions.receive(str(peer), message)
             case _:
                 return self._receive_from_meta(link, peer, message, now)
 
@@ -192,6 +204,8 @@ class SessionCore:
                 return self._data.on_peer_lost(event, now)
             case PeerSlow(link=Link.DATA):
                 return self._data.on_peer_slow(event, now)
+            case PeerUp() | PeerLost() | PeerSlow() if event.link is Link.EVENTS:
+                return self._event_questions.on_event(event)
             case Stop():
                 return self._clients.send_away() + self._cluster_member.leave()
             case _:
@@ -267,6 +281,7 @@ class SessionCore:
         effects += self._clients.tick(now)
         effects += self._data.tick(now)
         effects += self._meta_proxy.tick(now)
+        effects += self._event_questions.tick(now)
         if self._loss.is_send_away_due(now):
             self._loss.on_sent_away(now)
             if self._loss.is_lost or self._knows_other_sessions:
@@ -294,6 +309,7 @@ class SessionCore:
         for at in (
             self._cluster_member.next_tick_at(),
             self._meta_proxy.next_tick_at(),
+            self._event_questions.next_tick_at(),
             self._loss.next_tick_at(),
         ):
             if at is not None and at < due:
