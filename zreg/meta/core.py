@@ -33,9 +33,10 @@ from zreg.meta.led_term import LedTerm
 from zreg.meta.peers.identity import Identity
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, Role, Status
+from zreg.primitives.event_ring import EventRing
 from zreg.raft.consensus import RaftCore
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import Ping, Pong, Refused
+from zreg.wire.records.common_messages import FetchEvents, Ping, Pong, Refused
 from zreg.wire.records.membership_messages import FetchMembership, Join, ReportGone
 
 
@@ -54,6 +55,7 @@ class MetaCore:
     ) -> None:
         assert member.role is Role.META
         assert member.node_id == identity.node_id
+        self.events = EventRing(member.node_id, member.process_id)
         self._member = member
         self.state = MetaState()
         self.raft_driver = RaftDriver(raft, self.state, identity)
@@ -121,6 +123,8 @@ class MetaCore:
                 return [Send(link, peer, Pong())]
             case Pong():
                 return []
+            case FetchEvents():
+                return [Send(link, peer, self.events.answer(message, now))]
             case _ if not self._led_term.is_leading:
                 return self._refuse_as_follower(link, peer, message)
             case _:

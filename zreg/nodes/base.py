@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from zreg.config import Config
-from zreg.effects import Core, MembershipTaken
+from zreg.effects import Core, Log, MembershipTaken
 from zreg.health import Harm, Health, Problem, bug_problems, stuck_problems
 from zreg.model import Member
 from zreg.nodes.own_address import OwnAddress
+from zreg.primitives.event_ring import EventRing
 from zreg.reactor import Disk, EventCallback, Reactor, SocketSet
 from zreg.reactor.link_table import split_address
 from zreg.storage.failures import NodeEndError
 from zreg.storage.membership_cache import MembershipCache
+from zreg.wire.records.common_messages import EventsReply, FetchEvents
 
 # How often a node looks whether its directory and its address are still there.
 WATCH_SECONDS: Final = 2.0
@@ -43,7 +45,9 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeCore(Core, Protocol):
-    """A core that reports its health."""
+    """A core that reports its health, and keeps its last events."""
+
+    events: EventRing
 
     def health(self, now: float) -> Health:
         """Return the problems that this core knows of."""
@@ -74,7 +78,9 @@ class Node:
         self._on_event = on_event
         if membership_cache is not None:
             on_event = self._cache_or_pass_on
-        self._reactor = Reactor(core, self.cluster, socket_set, on_event=on_event, disk=disk)
+        self._reactor = Reactor(
+            core, self.cluster, socket_set, on_event=on_event, disk=disk, on_log=self._note_event
+        )
         is_advertised = self.bound_host in ANY_HOSTS and not settings.advertise_host
         self._own_address = OwnAddress(
             split_address(self.address)[0].strip("[]") if is_advertised else self.bound_host
@@ -206,6 +212,14 @@ class Node:
             found.append(self._own_address.problem)
         found += bug_problems({**self._reactor.statistics(), **(counts or {})})
         return Health(tuple(found))
+
+    def events(self, request: FetchEvents) -> EventsReply:
+        """Return a page of its last events."""
+        return self._core.events.answer(request, clock())
+
+    def _note_event(self, log: Log) -> None:
+        """Keep what the core logs for those who ask what happened."""
+        self._core.events.note(log.level, log.event, log.fields, clock())
 
     def _cache_or_pass_on(self, event: msgspec.Struct) -> None:
         """Store a new membership in the cache; pass every other event on."""

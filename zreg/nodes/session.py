@@ -34,7 +34,7 @@ class SessionNode(Node):
     ) -> None:
         link_table = LinkTable(
             routers={Link.CLIENTS: address},
-            dealers=(Link.META, Link.DATA),
+            dealers=(Link.META, Link.DATA, Link.EVENTS),
             subs=(Link.MEMBERSHIP, Link.CHANGES),
         )
         with open_socket_set(link_table, settings) as socket_set:

@@ -1,25 +1,32 @@
-"""Questions of commands and pages: answered from the membership, or by data nodes or meta."""
+"""Questions of commands and pages: the session answers, or asks data nodes, meta, or a node."""
 
 from zreg.effects import Effect
 from zreg.membership.cluster_member import ClusterMember
 from zreg.session.proxy.askers import Asker, answer_to
+from zreg.session.proxy.event_questions import EventQuestions
 from zreg.session.proxy.listings import Listings
 from zreg.session.proxy.meta_proxy import MetaProxy, MetaRequest
+from zreg.wire.records.common_messages import FetchEvents
 from zreg.wire.records.data_messages import ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
-Question = FetchMembership | ListDatums | MetaRequest
+Question = FetchMembership | FetchEvents | ListDatums | MetaRequest
 
 
 class CommandQuestions:
-    """Answers a question for the membership; passes on listings and the questions to meta."""
+    """Answers what the session knows; passes on listings, and questions to meta and other nodes."""
 
     def __init__(
-        self, cluster_member: ClusterMember, listings: Listings, meta_proxy: MetaProxy
+        self,
+        cluster_member: ClusterMember,
+        listings: Listings,
+        meta_proxy: MetaProxy,
+        event_questions: EventQuestions,
     ) -> None:
         self._cluster_member = cluster_member
         self._listings = listings
         self._meta_proxy = meta_proxy
+        self._event_questions = event_questions
 
     def ask(self, asker: Asker, question: Question, now: float) -> list[Effect]:
         """Answer a question, or ask the data nodes or meta."""
@@ -32,5 +39,7 @@ class CommandQuestions:
             case ListDatums():
                 outage = member.outage_sentence
                 return self._listings.ask(asker, question, now, outage_sentence=outage)
+            case FetchEvents():
+                return self._event_questions.ask(asker, question, now)
             case _:
                 return self._meta_proxy.ask(asker, question, now)
