@@ -19,6 +19,7 @@ from zreg.http.catalogue.service_pages import ServicePages
 from zreg.http.connections import Connections
 from zreg.http.health_pages import VERSION, HealthPages
 from zreg.http.hosts_of_requests import KnownHosts
+from zreg.http.metrics.metrics_page import MetricsPage
 from zreg.http.openapi import OpenApiPage
 from zreg.http.pages import Page, routes
 from zreg.http.served_node import ServedNode
@@ -81,7 +82,7 @@ class HttpServer:
 
 
 def _pages(node: ServedNode, counts: Mapping[str, int]) -> list[Page]:
-    pages = HealthPages(node, counts).pages()
+    pages = HealthPages(node, counts).pages() + MetricsPage(node, counts).pages()
     if isinstance(node, AskedNode):
         pages += ServicePages(node).pages()
         pages += ClusterPages(node).pages()
