@@ -74,27 +74,23 @@ class SessionCore:
         self._leaderless_since: float | None = now
         self._data = DataHandler(config, self._cluster_member, rng=rng, now=now)
         self._meta_proxy = MetaProxy(self._cluster_member)
-        asked = (self.events, self._cluster_member, member.node_id)
-        self._event_questions = EventQuestions(*asked)
+        self._event_questions = EventQuestions(self.events, self._cluster_member, member.node_id)
         # What `next_tick_at` found, while it is known that no deadline has moved since.
         self._due_at: float | None = None
         self._is_due_known = False
         self._is_settled = False
-        questions = CommandQuestions(
-            self._cluster_member,
-            self._data.listings,
-            self._meta_proxy,
-            self._event_questions,
+        self._questions = CommandQuestions(
+            self._cluster_member, self._data.listings, self._meta_proxy, self._event_questions
         )
         self._clients = ClientHandler(
             config,
             self._cluster_member,
             self._data.registrations,
             self._data.followed,
-            questions,
+            self._questions,
             now=now,
         )
-        self._pages = PageHandler(self._clients, questions)
+        self._pages = PageHandler(self._clients, self._questions)
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
@@ -210,10 +206,10 @@ class SessionCore:
                 return self._data.on_peer_lost(event, now)
             case PeerSlow(link=Link.DATA):
                 return self._data.on_peer_slow(event, now)
-            case PageAsked():
-                return self._pages.ask(event, now)
             case PeerUp() | PeerLost() | PeerSlow() if event.link is Link.EVENTS:
                 return self._event_questions.on_event(event)
+            case PageAsked():
+                return self._pages.ask(event, now)
             case Stop():
                 return self._clients.send_away() + self._cluster_member.leave()
             case _:
@@ -289,9 +285,8 @@ class SessionCore:
         # Clients expire before the data nodes are told, so their removals leave at once.
         effects += self._clients.tick(now)
         effects += self._data.tick(now)
-        effects += self._meta_proxy.tick(now)
+        effects += self._questions.tick(now)
         effects += self._pages.datums.tick(now)
-        effects += self._event_questions.tick(now)
         if self._loss.is_send_away_due(now):
             self._loss.on_sent_away(now)
             if self._loss.is_lost or self._knows_other_sessions:
@@ -318,8 +313,7 @@ class SessionCore:
         due = min(self._data.next_tick_at(), self._clients.next_tick_at())
         for at in (
             self._cluster_member.next_tick_at(),
-            self._meta_proxy.next_tick_at(),
-            self._event_questions.next_tick_at(),
+            self._questions.next_tick_at(),
             self._loss.next_tick_at(),
             self._pages.datums.next_tick_at(),
         ):

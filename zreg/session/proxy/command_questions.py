@@ -1,4 +1,4 @@
-"""Questions of commands and pages: the session answers, or asks data nodes, meta, or a node."""
+"""Questions of commands and pages: it answers, or asks data nodes, meta or another node."""
 
 from zreg.effects import Effect
 from zreg.membership.cluster_member import ClusterMember
@@ -43,3 +43,14 @@ class CommandQuestions:
                 return self._event_questions.ask(asker, question, now)
             case _:
                 return self._meta_proxy.ask(asker, question, now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Refuse the questions to meta and to other nodes whose time is over."""
+        return self._meta_proxy.tick(now) + self._event_questions.tick(now)
+
+    def next_tick_at(self) -> float | None:
+        """Return when `tick` is due; None while there is nothing to wait for."""
+        due_at, event_due_at = self._meta_proxy.next_tick_at(), self._event_questions.next_tick_at()
+        if due_at is None or event_due_at is None:
+            return event_due_at if due_at is None else due_at
+        return min(due_at, event_due_at)
