@@ -34,7 +34,13 @@ class SessionNode(Node):
             subs=(Link.MEMBERSHIP, Link.CHANGES),
         )
         with open_socket_set(link_table, settings) as socket_set:
-            member = new_member(Role.SESSION, socket_set, settings, Link.CLIENTS)
+            member = new_member(
+                Role.SESSION,
+                socket_set,
+                settings,
+                Link.CLIENTS,
+                peers=settings.config.meta_addresses,
+            )
             cache = open_membership_cache(directory, settings, member)
             core = SessionCore(
                 member,
@@ -43,7 +49,15 @@ class SessionNode(Node):
                 now=clock(),
                 cached=None if cache is None else cache.cached,
             )
-        super().__init__(core, socket_set, member, settings, on_event, membership_cache=cache)
+        super().__init__(
+            core,
+            socket_set,
+            member,
+            settings,
+            on_event,
+            membership_cache=cache,
+            peers=settings.config.meta_addresses,
+        )
 
     @property
     def is_serving(self) -> bool:
