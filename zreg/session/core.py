@@ -324,25 +324,11 @@ class SessionCore:
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes."""
-        data, pusher = self._data, self._clients.subscriptions.pusher
         return {
             **self._cluster_member.statistics(),
-            "clients": len(self._clients.table),
-            "publishers": len(data.registrations),
-            "pending": data.queues.pending_count,
-            "publishes_delayed": self._clients.pending_reason.count,
-            "publishes_refused": self._clients.publishing.refused_count,
-            "subscribers": len(pusher),
-            "interests": len(data.followed),
+            **self._clients.statistics(),
+            **self._data.statistics(),
             "interests_of_pages": len(self._pages.datums),
-            "pushes": pusher.push_count,
-            "fetches": data.followed.fetch_count,
-            "gaps": data.followed.gap_count,
-            "compares": data.followed.compare_count,
-            "clients_off": self._clients.removed_count,
-            "clients_asked": self._clients.rebalancing.asked_count,
-            "clients_moved": self._clients.rebalancing.moved_count,
-            "stalls": self._clients.table.stall_count,
         }
 
     def health(self, now: float) -> Health:
