@@ -118,7 +118,8 @@ class Save(Effect, frozen=True, kw_only=True):
     """Write to the journal, in one transaction and in field order, before any later effect.
 
     Records that were sent before it leave first. `truncate_from`: delete the entries from this
-    index on. `compact_to`: delete the entries up to this one. If the write fails, the node ends.
+    index on. `compact_to`: delete the entries up to this one. `facts` replace the texts of their
+    names. If the write fails, the node ends.
     """
 
     snapshot: Snapshot | None
@@ -127,6 +128,7 @@ class Save(Effect, frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     term: int
     vote: str | None
+    facts: dict[str, str] = {}
 
 
 # The levels of `logging`, which a core does not import.
@@ -229,6 +231,22 @@ class EpochSeen(Local, frozen=True):
     """The header of a message had a higher epoch than the core's own."""
 
     epoch: int
+
+
+class AnnouncedMeta(msgspec.Struct, frozen=True):
+    """A meta node that an announcement names: its id, and the address at which Raft answers.
+
+    Any machine of the LAN can announce anything, so only what answers at the address counts.
+    """
+
+    node_id: str
+    address: str
+
+
+class MetaNodesAnnounced(Local, frozen=True):
+    """All meta nodes that are announced at present; replaces what was given before."""
+
+    nodes: tuple[AnnouncedMeta, ...]
 
 
 class Stop(Local, frozen=True):

@@ -83,6 +83,8 @@ PINNED_TAGS = {
     74: "FetchMetaNodes",
     75: "MetaNodesReply",
     76: "MetaDeclined",
+    80: "AskFounding",
+    81: "FoundingReply",
 }
 
 
