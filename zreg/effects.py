@@ -233,22 +233,6 @@ class EpochSeen(Local, frozen=True):
     epoch: int
 
 
-class AnnouncedMeta(msgspec.Struct, frozen=True):
-    """A meta node that an announcement names: its id, and the address at which Raft answers.
-
-    Any machine of the LAN can announce anything, so only what answers at the address counts.
-    """
-
-    node_id: str
-    address: str
-
-
-class MetaNodesAnnounced(Local, frozen=True):
-    """All meta nodes that are announced at present; replaces what was given before."""
-
-    nodes: tuple[AnnouncedMeta, ...]
-
-
 class Stop(Local, frozen=True):
     """The process ends. The reactor sends what the core returns for this event, then stops."""
 

@@ -7,6 +7,7 @@ membership as far as it has applied it, and sends all other requests to the lead
 from collections.abc import Iterator, Sequence
 
 from zreg.config import Config
+from zreg.discovery.sightings import Sighted
 from zreg.effects import (
     INFO,
     Disconnect,
@@ -15,7 +16,6 @@ from zreg.effects import (
     Link,
     Local,
     Log,
-    MetaNodesAnnounced,
     Peer,
     PeerIncompatible,
     PeerLost,
@@ -62,7 +62,7 @@ class MetaCore:
         self._member = member
         self.state = MetaState()
         self.raft_driver = RaftDriver(raft, self.state, identity)
-        self.gathering = Gathering(self.raft_driver, now=now)
+        self.gathering = Gathering(self.raft_driver, config.cluster, now=now)
         self._quorum_alarm = QuorumAlarm(self.raft_driver, member.node_id, self.gathering.sentence)
         self._proposals = Proposals(
             self.raft_driver, self.state, self._quorum_alarm, member.node_id
@@ -105,7 +105,7 @@ class MetaCore:
 
     def start(self, now: float) -> Sequence[Effect]:
         """Connect to the other meta nodes; a lone node leads at once."""
-        effects = self.raft_driver.start(now)
+        effects = [*self.gathering.start(), *self.raft_driver.start(now)]
         return [*effects, *self.settle(now)]
 
     # --- inputs -------------------------------------------------------------------------------
@@ -177,8 +177,8 @@ class MetaCore:
             case PeerSlow(link=Link.NODES):
                 self._leader.lease_holders.on_peer_lost(event.peer)
                 return [Disconnect(Link.NODES, event.peer)]
-            case MetaNodesAnnounced():
-                return self.gathering.on_announced(event.nodes, now)
+            case Sighted():
+                return self.gathering.on_sighted(event.announcement, now)
             case PeerUp() | PeerLost() | PeerIncompatible() if is_candidate(event.peer):
                 return self.gathering.on_event(event, now)
             case _:

@@ -62,10 +62,10 @@ def new_member(
     changes_link: Link | None = None,
 ) -> Member:
     """Return this node as a member. A meta node is a member from its first epoch on."""
-    address = _advertised(socket_set.addresses[link], settings.advertise_host)
+    address = advertised(socket_set.addresses[link], settings.advertise_host)
     changes_address = ""
     if changes_link is not None:
-        changes_address = _advertised(socket_set.addresses[changes_link], settings.advertise_host)
+        changes_address = advertised(socket_set.addresses[changes_link], settings.advertise_host)
     is_meta = role is Role.META
     return Member(
         checked_node_id(settings.node_id or _default_node_id(role, address)),
@@ -132,7 +132,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _advertised(address: str, advertise_host: str) -> str:
+def advertised(address: str, advertise_host: str) -> str:
     """Return the address that other nodes and clients are told for a bound one."""
     host, port = split_address(address)
     if advertise_host:

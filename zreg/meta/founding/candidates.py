@@ -9,7 +9,9 @@ from typing import Final
 
 import msgspec
 
-from zreg.effects import AnnouncedMeta, Connect, Disconnect, Effect, Link, Send
+from zreg.discovery.announcement import Announcement
+from zreg.discovery.announcement_table import FORGET_SECONDS
+from zreg.effects import Connect, Disconnect, Effect, Link, Send
 from zreg.model import NODE_ID
 from zreg.tcp_address import why_no_address
 from zreg.wire.records.meta_messages import AskFounding, FoundingReply, FoundingStage
@@ -20,9 +22,9 @@ ADDRESSES_MAX: Final = 16
 ASK_SECONDS: Final = 0.5
 ASK_SELDOM_SECONDS: Final = 10.0
 # Without an answer for so long, a candidate does not count any more.
-ANSWER_SECONDS_MAX: Final = 3.0
+ANSWER_SECONDS_MAX: Final = 1.5
 _RECONNECT_SECONDS: Final = 1.0
-# An address that only a node itself has told, by asking, is forgotten after so many failed dials.
+# An address that is announced no more is forgotten after so many dials in vain.
 _DIALS_MAX: Final = 5
 # No node id begins so: the names of peers on the link stay apart.
 _PREFIX: Final = "@"
@@ -36,7 +38,8 @@ class _Candidate(msgspec.Struct):
     address: str
     # The id in the announcement, for people.
     node_id: str
-    is_announced: bool
+    # Until when the last announcement of it is believed.
+    announced_until: float = 0.0
     # When to dial or to ask next; None while it is being dialled.
     due_at: float | None = None
     is_up: bool = False
@@ -83,7 +86,7 @@ class Candidates:
         return [
             (each.node_id, each.address, each.trouble)
             for each in self._by_address.values()
-            if each.statement is None and each.is_announced
+            if each.statement is None and each.announced_until
         ]
 
     def next_tick_at(self) -> float | None:
@@ -103,18 +106,14 @@ class Candidates:
 
     # --- addresses ---------------------------------------------------------------------------
 
-    def on_announced(self, nodes: Iterable[AnnouncedMeta]) -> list[Effect]:
-        """Take all announcements of the present."""
-        for each in self._by_address.values():
-            each.is_announced = False
-        effects: list[Effect] = []
-        for node in nodes:
-            effects += self._add(node.address, node.node_id)
-            if node.address in self._by_address:
-                known = self._by_address[node.address]
-                known.is_announced, known.node_id = True, node.node_id
-        gone = [each for each in self._by_address.values() if self._is_forgotten(each)]
-        return effects + [effect for each in gone for effect in self._forget(each)]
+    def on_sighted(self, announcement: Announcement, now: float) -> list[Effect]:
+        """Take the address in an announcement; a later one may give the node another name."""
+        effects = self._add(announcement.raft_address, announcement.node_id)
+        candidate = self._by_address.get(announcement.raft_address)
+        if candidate is not None:
+            candidate.node_id = announcement.node_id
+            candidate.announced_until = now + FORGET_SECONDS
+        return effects
 
     def on_asked(self, asker: AskFounding) -> list[Effect]:
         """Take the address of a node that asks: its announcements may be lost."""
@@ -132,13 +131,8 @@ class Candidates:
             if not silent:
                 return []
             effects += self._forget(silent[0])
-        self._by_address[address] = _Candidate(address, node_id, is_announced=False)
+        self._by_address[address] = _Candidate(address, node_id)
         return [*effects, self._dial(self._by_address[address])]
-
-    def _is_forgotten(self, candidate: _Candidate) -> bool:
-        if candidate.is_up or candidate.is_announced:
-            return False
-        return candidate.failed_dials >= _DIALS_MAX
 
     def _forget(self, candidate: _Candidate) -> list[Effect]:
         del self._by_address[candidate.address]
@@ -165,7 +159,7 @@ class Candidates:
         candidate.is_up, candidate.statement, candidate.trouble = False, None, NOT_REACHED
         candidate.failed_dials += 1
         candidate.due_at = now + _RECONNECT_SECONDS
-        if self._is_forgotten(candidate):
+        if candidate.failed_dials >= _DIALS_MAX and now >= candidate.announced_until:
             return self._forget(candidate)
         return [Disconnect(Link.RAFT_ASK, peer)]
 

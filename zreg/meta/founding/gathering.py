@@ -17,10 +17,12 @@ wrongly, late or never can only delay this.
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
+from zreg.discovery.announcement import Announcement, Wanted
+from zreg.discovery.sightings import Browse
 from zreg.effects import (
     INFO,
-    AnnouncedMeta,
     Effect,
+    Emit,
     Link,
     Log,
     Peer,
@@ -30,9 +32,10 @@ from zreg.effects import (
     Send,
 )
 from zreg.meta.founding.candidates import ASK_SECONDS, ASK_SELDOM_SECONDS, Candidates
+from zreg.meta.founding.gathering_progress import progress_sentence, silent_text
 from zreg.meta.founding.met_clusters import MetClusters
-from zreg.meta.founding.progress import progress_sentence, silent_text
 from zreg.meta.group.raft_driver import RaftDriver
+from zreg.model import Role
 from zreg.wire.records.meta_messages import (
     AskFounding,
     Founder,
@@ -54,10 +57,11 @@ class Gathering:
     clusters of the same name, and reports them.
     """
 
-    def __init__(self, raft_driver: RaftDriver, *, now: float) -> None:
+    def __init__(self, raft_driver: RaftDriver, cluster: str, *, now: float) -> None:
         self._raft_driver = raft_driver
         self._raft = raft_driver.raft
         self._me = raft_driver.peers.introductions.identity
+        self._wanted = Wanted(role=Role.META, cluster=cluster)
         self._candidates = Candidates(self._me.address)
         self.met_clusters = MetClusters()
         self._listens_until = now + LISTEN_SECONDS
@@ -173,11 +177,19 @@ class Gathering:
 
     # --- inputs ------------------------------------------------------------------------------
 
-    def on_announced(self, nodes: Sequence[AnnouncedMeta], now: float) -> list[Effect]:
-        """Take all announcements of the present."""
-        if not self._me.bootstrap_expect:
+    def start(self) -> list[Effect]:
+        """Have the LAN watched."""
+        return [Emit(Browse(is_wanted=True))] if self._me.bootstrap_expect else []
+
+    def on_sighted(self, announcement: Announcement, now: float) -> list[Effect]:
+        """Take an announcement.
+
+        That one is taken back is ignored: anyone can say so, and the connection tells the truth.
+        """
+        is_used = announcement.raft_address and self._wanted.objection(announcement) is None
+        if not self._me.bootstrap_expect or not is_used:
             return []
-        return [*self._candidates.on_announced(nodes), *self._judge(now)]
+        return [*self._candidates.on_sighted(announcement, now), *self._judge(now)]
 
     def on_ask_founding(self, peer: Peer, question: AskFounding, now: float) -> list[Effect]:
         """Answer a meta node that asks; a node that gathers asks it in turn."""
@@ -222,9 +234,10 @@ class Gathering:
 
     def _judge(self, now: float) -> list[Effect]:
         """Note other clusters, write a list if that is due, and log what has changed."""
-        self._tick_at = self._candidates.next_tick_at()
+        due = [self._candidates.next_tick_at()]
         if self.is_gathering and now < self._listens_until:
-            self._tick_at = min(self._tick_at or self._listens_until, self._listens_until)
+            due.append(self._listens_until)
+        self._tick_at = min((each for each in due if each is not None), default=None)
         effects = self._meet_clusters()
         if not self.is_gathering:
             return effects

@@ -8,7 +8,12 @@ import enum
 from collections.abc import Callable
 from typing import Final
 
-from zreg.effects import AnnouncedMeta, MetaNodesAnnounced
+from zreg.config import Config
+from zreg.discovery.announcement import Announcement, Interface
+from zreg.discovery.sightings import Sighted
+from zreg.meta.core import MetaCore
+from zreg.meta.peers.identity import FOUNDERS
+from zreg.model import Role
 from zreg.testing.checkers.meta_checker import MetaChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.faults.meta_faults import MetaFaults
@@ -21,6 +26,7 @@ _STALE_SHARE: Final = 0.3
 _LIE_SHARE: Final = 0.3
 _EMPTY_SHARE: Final = 0.08
 _AWAY_MAX: Final = 2
+_INTERFACE: Final = Interface("lan")
 _PAUSES: Final = (0.05, 0.2, 0.5, 1.0)
 
 
@@ -32,6 +38,16 @@ class Kind(enum.Enum):
     SPARE = 2  # one more than is expected, until one stops for a while
     GROUPS = 3  # two groups that found a cluster each, and meet later
     CROWD = 4  # twice as many as are expected, of which at most two are away at a time
+
+
+def _announcement(node_id: str, raft_address: str) -> Announcement:
+    return Announcement(
+        role=Role.META,
+        node_id=node_id,
+        cluster=Config().cluster,
+        addresses=(raft_address,),
+        raft_address=raft_address,
+    )
 
 
 class GatheringLife:
@@ -89,7 +105,7 @@ class GatheringLife:
         """Show each running node what it believes of its network at this moment."""
         for reader in [name for name in self.names if name in self.cluster.sim.processes]:
             shown = [
-                AnnouncedMeta(name, f"tcp://{name}:9611")
+                _announcement(name, f"tcp://{name}:9611")
                 for name in self.names
                 if self._see(reader, name) and self._is_shown(name, is_honest=is_honest)
             ]
@@ -97,7 +113,10 @@ class GatheringLife:
                 self.counts["lies"] += 1
                 shown += self._lies(reader)
                 self.rng.shuffle(shown)
-            self.cluster.sim.post(reader, MetaNodesAnnounced(tuple(shown)))
+            for each in shown:
+                if reader in self.cluster.sim.processes:
+                    sighted = Sighted(each.node_id, _INTERFACE, each)
+                    self.cluster.sim.post(reader, sighted)
 
     def _is_shown(self, name: str, *, is_honest: bool) -> bool:
         is_running = name in self.cluster.sim.processes
@@ -105,14 +124,14 @@ class GatheringLife:
             return is_running
         return self.rng.random() < (_SHOWN_SHARE if is_running else _STALE_SHARE)
 
-    def _lies(self, reader: str) -> list[AnnouncedMeta]:
+    def _lies(self, reader: str) -> list[Announcement]:
         """Return forged announcements: of nodes that are not there, and in the name of others."""
         seen = [name for name in self.names if self._see(reader, name)]
         lies = [
-            AnnouncedMeta(f"meta-{self.rng.randrange(9)}", f"tcp://nobody-{number}:9611")
+            _announcement(f"meta-{self.rng.randrange(9)}", f"tcp://forged-{number}:9611")
             for number in range(self.rng.choice((1, 3, 20)))
         ]
-        lies.append(AnnouncedMeta(self.rng.choice(seen), f"tcp://{self.rng.choice(seen)}:9611"))
+        lies.append(_announcement(self.rng.choice(seen), f"tcp://{self.rng.choice(seen)}:9611"))
         return lies
 
     def _pause(self, seconds: float = 0.0) -> None:
@@ -185,6 +204,16 @@ class GatheringLife:
             assert len(groups) <= 1, self._report("a cluster of two groups")
         for name, core in cores.items():
             assert len(core.raft_driver.raft.configuration.voters) in (0, self.expect), name
+            if core.epoch and self.kind is not Kind.LOST:
+                self._check_lists(core)
+
+    def _check_lists(self, core: MetaCore) -> None:
+        """Check that a cluster is founded only when all its founders have written its list."""
+        raft = core.raft_driver.raft
+        lists = {name: self.cluster.disks[name].facts for name in raft.configuration.voters}
+        digests = {facts.get(FOUNDERS, "") for facts in lists.values()}
+        is_one = len(digests) == 1 and "" not in digests
+        assert is_one, self._report(f"founded with the lists {lists}")
 
     def _check_end(self) -> None:
         self.cluster.sim.heal()
