@@ -46,6 +46,10 @@ from zreg.wire.records.common_messages import Accepted, Ping
 CLUSTER: Final = "zreg"
 SERVICE: Final = "fan-out"
 PING_SECONDS: Final = 1.0
+# A ZeroMQ socket has an event descriptor beside that of its connection.
+DESCRIPTORS_PER_CLIENT: Final = 2
+# The contexts, the pipes of the nodes, and what Python has open.
+OTHER_DESCRIPTORS: Final = 100
 # With more sockets a context needs more I/O threads to keep up than a client has.
 CLIENTS_PER_CONTEXT: Final = 2000
 CHANGES: Final = 40
@@ -257,6 +261,12 @@ def main() -> None:
     arguments = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    clients_max = (hard - OTHER_DESCRIPTORS) // DESCRIPTORS_PER_CLIENT
+    if arguments.clients > clients_max:
+        parser.error(
+            f"this process may have {hard} descriptors, enough for {clients_max} light clients: "
+            "raise its limit (ulimit -Hn), or measure fewer"
+        )
     result: dict[str, float] = {"clients": arguments.clients}
     for figure in arguments.figures.split(","):
         with (
