@@ -77,7 +77,7 @@ def test_a_service_shows_each_instance_as_it_was_published(tmp_path: Path) -> No
             )
             await publication.wait_registered()
 
-            page = await cluster.get("/v1/services/pay")
+            page = await wait_until_page(cluster, "/v1/services/pay", "is_complete", value=True)
             (instance,) = page.pop("instances")
             assert page == {
                 "data_id": "pay",
@@ -107,12 +107,12 @@ def test_a_service_shows_each_instance_as_it_was_published(tmp_path: Path) -> No
             }
 
             publication.unpublish()
-            await wait_until_page(cluster, "/v1/services/pay", "instance_count", 0)
+            await wait_until_page(cluster, "/v1/services/pay", "instance_count", value=0)
 
     asyncio.run(run())
 
 
-async def wait_until_page(cluster: HttpCluster, path: str, key: str, value: object) -> Json:
+async def wait_until_page(cluster: HttpCluster, path: str, key: str, *, value: object) -> Json:
     """Ask until a page has this value; return the page."""
     async with asyncio.timeout(20):
         while True:
@@ -128,7 +128,7 @@ def test_the_instances_of_a_service_come_in_pages_and_by_zone(tmp_path: Path) ->
             publications = [client.publish("pay", f"10.0.0.{number}:80") for number in range(25)]
             for publication in publications:
                 await publication.wait_registered()
-            await wait_until_page(cluster, "/v1/services/pay", "instance_count", 25)
+            await wait_until_page(cluster, "/v1/services/pay", "instance_count", value=25)
 
             instances = await all_pages(cluster, "/v1/services/pay?limit=10", "instances")
             assert [each["publisher_id"] for each in instances] == sorted(
@@ -219,6 +219,37 @@ def test_nodes_and_settings_are_shown_in_pages(tmp_path: Path) -> None:
             assert page["epoch"] == cluster.sessions[0].epoch
             assert page["meta_outage"] == ""
             assert (await cluster.get("/v1/settings"))["settings"] == []
+
+    asyncio.run(run())
+
+
+def test_events_of_each_node_are_shown_in_pages(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with http_cluster(tmp_path) as cluster:
+            async with client_of(cluster) as client:
+                await client.publish("pay", "a:1").wait_registered()
+            await wait_until(lambda: cluster.sessions[0].statistics()["clients_off"])
+            page = await cluster.get("/v1/events?kind=client.off")
+            (event,) = page["events"]
+            assert (page["node_id"], page["is_complete"]) == ("s1", True)
+            assert (event["level"], event["kind"]) == ("info", "client.off")
+            assert "cause=bye" in event["detail"]
+            assert event["at"].startswith("20")
+
+            everything = await cluster.get("/v1/events")
+            page = await cluster.get("/v1/events?limit=1")
+            found = page["events"]
+            while not page["is_complete"]:
+                page = await cluster.get(f"/v1/events?limit=1&cursor={page['next_cursor']}")
+                found += page["events"]
+            assert [each["number"] for each in found] == [
+                each["number"] for each in everything["events"]
+            ]
+            elsewhere = await cluster.get("/v1/events?node=m1&kind=member")
+            assert elsewhere["node_id"] == "m1"
+            assert elsewhere["events"]
+            assert (await cluster.refusal("/v1/events?node=x"))[:2] == (404, "not-found")
+            assert (await cluster.refusal("/v1/events?cursor=AAAA"))[:2] == (400, "bad-request")
 
     asyncio.run(run())
 

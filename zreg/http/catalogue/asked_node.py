@@ -1,15 +1,16 @@
 """What the pages of a session need of its node: a way to ask its core."""
 
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from zreg.errors import LimitError, MalformedError, UsageError
+from zreg.errors import LimitError, MalformedError, UnknownNodeError, UsageError
 from zreg.http.responses import FaultError
 from zreg.wire.records.common_messages import Refused
 
 AnswerT = TypeVar("AnswerT", bound=msgspec.Struct)
-_BAD_REQUEST = (MalformedError.code,)
+# The statuses of refusals; that of all others is 503.
+_STATUSES: Final = {MalformedError.code: 400, UnknownNodeError.code: 404, LimitError.code: 429}
 
 
 @runtime_checkable
@@ -28,6 +29,4 @@ async def asked(node: AskedNode, question: msgspec.Struct, kind: type[AnswerT]) 
         return answer
     if not isinstance(answer, Refused):
         raise UsageError(f"{type(answer).__name__} is no answer to {type(question).__name__}")
-    if answer.code in _BAD_REQUEST:
-        raise FaultError(400, answer.detail)
-    raise FaultError(429 if answer.code == LimitError.code else 503, answer.detail)
+    raise FaultError(_STATUSES.get(answer.code, 503), answer.detail)

@@ -1,27 +1,39 @@
-"""`/v1/clients`, `/v1/nodes` and `/v1/settings`: what there is in the cluster besides services."""
+"""What there is in the cluster besides services: clients, nodes, settings and events."""
 
-from typing import Annotated, Literal
+import logging
+import time
+from typing import Annotated, Final, Literal
 
+import msgspec
 from aiohttp import web
 from msgspec import Meta
 
 from zreg.config import Limits
 from zreg.http.catalogue.asked_node import AskedNode, asked
-from zreg.http.catalogue.queries import ListQuery, Text, cursor_of, key_of, text_key_of
+from zreg.http.catalogue.queries import Cursor, ListQuery, Text, cursor_of, key_of, text_key_of
 from zreg.http.catalogue.shapes import (
     ClientList,
+    EventList,
     NodeList,
     SettingList,
     ShownClient,
+    ShownEvent,
     ShownNode,
     ShownSetting,
+    shown_time,
 )
 from zreg.http.pages import Page
 from zreg.http.responses import FaultError, answer
-from zreg.model import Member
+from zreg.model import COUNT_MAX, Label, Member
 from zreg.session.pages.page_questions import ClientLine, ClientsRead, ReadClients
+from zreg.wire.records.common_messages import EVENTS_MAX, Event, EventsReply, FetchEvents
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.records.settings_messages import FetchSettings, SettingsReply
+
+_NUMBER_BYTES: Final = 8
+_LIFE_BYTES_MAX: Final = 16
+# No event is older.
+_EVENT_SECONDS_MAX: Final = 1e9
 
 
 class ClientsQuery(ListQuery, frozen=True, kw_only=True):
@@ -44,8 +56,22 @@ class SettingsQuery(ListQuery, frozen=True, kw_only=True):
     glob: Annotated[Text, Meta(description="A pattern of names, such as `pay.*`.")] = "*"
 
 
+class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The query of the events of a node."""
+
+    limit: Annotated[int, Meta(ge=1, le=EVENTS_MAX, description="How many events at most.")] = 100
+    cursor: Cursor = ""
+    node: Annotated[Label, Meta(description="The id of a node; empty: this session.")] = ""
+    kind: Annotated[
+        Label, Meta(description="Only this kind, or kinds that begin with it and a dot.")
+    ] = ""
+    seconds: Annotated[
+        float, Meta(ge=0, le=_EVENT_SECONDS_MAX, description="Only events that are not older.")
+    ] = _EVENT_SECONDS_MAX
+
+
 class ClusterPages:
-    """The pages about clients, nodes and settings."""
+    """The pages about clients, nodes, settings and events."""
 
     def __init__(self, node: AskedNode) -> None:
         self._node = node
@@ -76,6 +102,14 @@ class ClusterPages:
                 query=SettingsQuery,
                 answer=SettingList,
                 statuses=(400, 429, 503),
+            ),
+            Page(
+                path="/v1/events",
+                summary="What happened at a node, the oldest first, as its log says",
+                handler=self._events,
+                query=EventsQuery,
+                answer=EventList,
+                statuses=(400, 404, 429, 503),
             ),
         ]
 
@@ -119,6 +153,41 @@ class ClusterPages:
         last = page[-1].name.encode() if page and has_more else None
         shown = [ShownSetting(each.name, each.value, each.version) for each in page]
         return answer(SettingList(shown, cursor_of(last)))
+
+    async def _events(self, _request: web.Request, query: EventsQuery) -> web.Response:
+        life, after = _life_and_number(query.cursor)
+        age_max = int(query.seconds * 1000)
+        question = FetchEvents(0, query.node, life, after, query.limit, query.kind, age_max)
+        reply = await asked(self._node, question, EventsReply)
+        now = time.time()  # noqa: TID251 -- wall time, shown to people
+        return answer(
+            EventList(
+                node_id=reply.node_id,
+                is_complete=reply.is_complete,
+                events=[_shown_event(event, now) for event in reply.events],
+                next_cursor=cursor_of(reply.life + reply.last.to_bytes(_NUMBER_BYTES)),
+            )
+        )
+
+
+def _life_and_number(cursor: str) -> tuple[bytes, int]:
+    """Return the process of a node, and the number of its event, after which to go on."""
+    key = key_of(cursor)
+    life, number = key[:-_NUMBER_BYTES], int.from_bytes(key[-_NUMBER_BYTES:])
+    if key and (len(key) < _NUMBER_BYTES or len(life) > _LIFE_BYTES_MAX or number > COUNT_MAX):
+        raise FaultError(400, "this is no cursor: pass `next_cursor` of the page before as it is")
+    return life, number
+
+
+def _shown_event(event: Event, now: float) -> ShownEvent:
+    return ShownEvent(
+        number=event.number,
+        at=shown_time(now - event.milliseconds_ago / 1000),
+        level=logging.getLevelName(event.level).lower(),
+        kind=event.kind,
+        subject=event.subject,
+        detail=event.detail,
+    )
 
 
 def _key_of_member(member: Member) -> str:

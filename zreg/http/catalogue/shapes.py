@@ -179,6 +179,29 @@ class SettingList(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
+class ShownEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened at a node. `at` is the time by the clock of the session asked."""
+
+    number: int
+    at: str | None
+    level: str
+    kind: str
+    subject: str
+    detail: str
+
+
+class EventList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the events of one node.
+
+    There is always a next page, with what happens later; `is_complete` True: nothing has yet.
+    """
+
+    node_id: str
+    is_complete: bool
+    events: list[ShownEvent]
+    next_cursor: str | None
+
+
 def name_parts(name: DataInfoId) -> dict[str, str]:
     """Return the fields of `ServiceName`."""
     data_id, instance_id, group = split_data_info_id(name)
