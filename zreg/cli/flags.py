@@ -59,6 +59,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "insecure": "Accept connections from other machines, although links are not encrypted",
     "dir": "Directory for what this node remembers across restarts",
     "peer": "ID=HOST:PORT of a meta node; repeat it for each of them, this one included",
+    "bootstrap_expect": "Found a cluster with so many meta nodes seen on the LAN, 3 or 5",
     "join": "Wait until `zreg meta add` adds this node; needs --dir and the node's own --peer",
     "log_level": "Lowest level that is logged: debug, info, warning or error",
 }

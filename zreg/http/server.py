@@ -17,7 +17,9 @@ from zreg.http.catalogue.asked_node import AskedNode
 from zreg.http.catalogue.cluster_pages import ClusterPages
 from zreg.http.catalogue.service_pages import ServicePages
 from zreg.http.catalogue.target_pages import TargetPages
+from zreg.http.catalogue.topology_pages import TopologyPages
 from zreg.http.connections import Connections
+from zreg.http.dashboard.dashboard_pages import DashboardPages
 from zreg.http.health_pages import VERSION, HealthPages
 from zreg.http.hosts_of_requests import KnownHosts
 from zreg.http.metrics.metrics_page import MetricsPage
@@ -42,6 +44,9 @@ class HttpServer:
         self._watch_page: WatchPage | None = None
         application = web.Application()
         application.add_routes(routes(self._pages(node), KnownHosts(node.address)))
+        if isinstance(node, AskedNode):
+            # Files and no data: the pages that they ask for look at the host.
+            application.add_routes(DashboardPages().routes())
         self._runner = web.AppRunner(
             application,
             handle_signals=False,
@@ -88,7 +93,7 @@ class HttpServer:
         pages = HealthPages(node, self.counts).pages() + MetricsPage(node, self.counts).pages()
         if isinstance(node, AskedNode):
             self._watch_page = WatchPage(node, self._connections.counts)
-            for of_session in (ServicePages, ClusterPages, TargetPages):
+            for of_session in (ServicePages, ClusterPages, TopologyPages, TargetPages):
                 pages += of_session(node).pages()
             pages += self._watch_page.pages()
         return [*pages, OpenApiPage(pages, VERSION).page()]

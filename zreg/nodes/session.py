@@ -40,7 +40,13 @@ class SessionNode(Node):
             subs=(Link.MEMBERSHIP, Link.CHANGES),
         )
         with open_socket_set(link_table, settings) as socket_set:
-            member = new_member(Role.SESSION, socket_set, settings, Link.CLIENTS)
+            member = new_member(
+                Role.SESSION,
+                socket_set,
+                settings,
+                Link.CLIENTS,
+                peers=settings.config.meta_addresses,
+            )
             cache = open_membership_cache(directory, settings, member)
             core = SessionCore(
                 member,
@@ -52,7 +58,13 @@ class SessionNode(Node):
         self._on_other_event = on_event
         self._on_moved: Callable[[DatumMoved], None] | None = None
         super().__init__(
-            core, socket_set, member, settings, self._take_event, membership_cache=cache
+            core,
+            socket_set,
+            member,
+            settings,
+            self._take_event,
+            membership_cache=cache,
+            peers=settings.config.meta_addresses,
         )
         self._dialogs = PageDialogs(self._reactor.post)
 

@@ -37,7 +37,6 @@ from zreg.session.pages.page_handler import PageEvent, PageHandler
 from zreg.session.proxy.command_questions import CommandQuestions
 from zreg.session.proxy.event_questions import EventQuestions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
-from zreg.session.session_statistics import statistics_of
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import Accepted, Ping, Refused
 from zreg.wire.records.data_messages import Beat, Changed
@@ -324,7 +323,12 @@ class SessionCore:
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes."""
-        return statistics_of(self._cluster_member, self._data, self._clients, self._pages)
+        return {
+            **self._cluster_member.statistics(),
+            **self._clients.statistics(),
+            **self._data.statistics(),
+            "interests_of_pages": len(self._pages.datums),
+        }
 
     def health(self, now: float) -> Health:
         """Return the problems that this core knows of."""

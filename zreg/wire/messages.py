@@ -99,6 +99,8 @@ WireMessage = (
     | client.Move
     | common.FetchEvents
     | common.EventsReply
+    | meta.AskFounding
+    | meta.FoundingReply
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

@@ -284,6 +284,23 @@ class ClientHandler:
                 due = at
         return due
 
+    # --- for people ---------------------------------------------------------------------------
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return counters and sizes."""
+        pusher = self.subscriptions.pusher
+        return {
+            "clients": len(self.table),
+            "publishes_delayed": self.pending_reason.count,
+            "publishes_refused": self.publishing.refused_count,
+            "subscribers": len(pusher),
+            "pushes": pusher.push_count,
+            "clients_off": self.removed_count,
+            "clients_asked": self.rebalancing.asked_count,
+            "clients_moved": self.rebalancing.moved_count,
+            "stalls": self.table.stall_count,
+        }
+
 
 def _refused_label(hello: Hello) -> str | None:
     return refused_name(

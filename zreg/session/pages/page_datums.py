@@ -109,9 +109,11 @@ class PageDatums:
 
     def next_tick_at(self) -> float | None:
         """Return when the next question or datum has had its time; None if there is none."""
-        until = next(iter(self._until.values()), None)
+        # A session that no page asks about datums looks here in each turn.
+        if not self._until:
+            return None
+        until = next(iter(self._until.values()))
         for waiting in self._waiting.values():
-            assert until is not None
             return min(waiting.deadline, until)
         return until
 
