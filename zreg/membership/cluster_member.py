@@ -43,6 +43,7 @@ from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import Refused
 from zreg.wire.records.membership_messages import (
     Drain,
+    GoneNode,
     Join,
     Leave,
     MembershipChanged,
@@ -96,6 +97,14 @@ class Counts(msgspec.Struct):
     clients: int | None = None
     # How many all sessions have, as the leader answered last; None while it is not known.
     loads: SessionLoads | None = None
+    # The lost nodes that meta named last, and when it did.
+    gone: tuple[GoneNode, ...] = ()
+    gone_at: float = 0.0
+
+    def take(self, renewed: Renewed, now: float) -> None:
+        """Take what meta tells with a renewal."""
+        self.loads = renewed.loads
+        self.gone, self.gone_at = renewed.gone, now
 
 
 class ClusterMember:
@@ -291,7 +300,7 @@ class ClusterMember:
         match message:
             case Renewed():
                 self._connection.on_renewed()
-                self.counts.loads = message.loads
+                self.counts.take(message, now)
                 return [*self._on_admitted(), *self.see_epoch(message.epoch)]
             case MembershipReply():
                 self._connection.on_answer()

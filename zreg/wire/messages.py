@@ -99,6 +99,7 @@ WireMessage = (
     | client.Move
     | common.FetchEvents
     | common.EventsReply
+    | membership.DismissLoss
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.
