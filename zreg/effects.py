@@ -232,6 +232,16 @@ class EpochSeen(Local, frozen=True):
     epoch: int
 
 
+class HostChanged(Local, frozen=True):
+    """Other nodes and clients are told another host of this machine from now on.
+
+    `process_id` are new random bytes: to meta, a node at another address is another process.
+    """
+
+    host: str
+    process_id: bytes
+
+
 class Stop(Local, frozen=True):
     """The process ends. The reactor sends what the core returns for this event, then stops."""
 

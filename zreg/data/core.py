@@ -33,6 +33,7 @@ from zreg.effects import (
 )
 from zreg.health import Health
 from zreg.membership.cluster_member import ClusterMember, Learned
+from zreg.membership.leader_reports import report_gone
 from zreg.model import Member, Membership, Role
 from zreg.primitives.event_ring import EventRing
 from zreg.wire.messages import Message
@@ -205,7 +206,7 @@ class DataCore:
         node = self._replicas.copies.forget(lost.peer) or session
         if node is None or lost.reason not in ENDED:
             return []
-        return self._cluster_member.report_gone(node)
+        return report_gone(self._cluster_member, node)
 
     # --- time ---------------------------------------------------------------------------------
 

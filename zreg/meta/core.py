@@ -12,6 +12,7 @@ from zreg.effects import (
     Disconnect,
     Effect,
     HandOver,
+    HostChanged,
     Link,
     Local,
     Log,
@@ -58,7 +59,7 @@ class MetaCore:
         assert member.role is Role.META
         assert member.node_id == identity.node_id
         self.events = EventRing(member.node_id, member.process_id)
-        self._member = member
+        self._node_id = member.node_id
         self.state = MetaState()
         self.raft_driver = RaftDriver(raft, self.state, identity)
         self._quorum_alarm = QuorumAlarm(self.raft_driver, member.node_id)
@@ -165,6 +166,10 @@ class MetaCore:
             case PeerSlow(link=Link.NODES):
                 self._leader.lease_holders.on_peer_lost(event.peer)
                 return [Disconnect(Link.NODES, event.peer)]
+            case HostChanged():
+                effects = self.raft_driver.peers.change_host(event.host, now)
+                members = self._leader.meta_members
+                return effects + members.change_host(event, now, is_leading=self.is_leading)
             case _:
                 return self.raft_driver.on_event(event, now)
 
@@ -238,6 +243,6 @@ class MetaCore:
 
     def health(self, now: float) -> Health:
         """Return the problems that this core knows of."""
-        health = health_of(self.raft_driver, self._quorum_alarm, self._member.node_id)
+        health = health_of(self.raft_driver, self._quorum_alarm, self._node_id)
         gone = gone_problems(self._loss_watch.gone(now), self.membership)
         return Health((*health.problems, *gone))

@@ -1,7 +1,8 @@
-"""Questions of commands to a session: it answers, or asks data nodes, meta or another node."""
+"""Questions of commands and pages: it answers, or asks data nodes, meta or another node."""
 
-from zreg.effects import Effect, Link, Peer, Send
+from zreg.effects import Effect
 from zreg.membership.cluster_member import ClusterMember
+from zreg.session.proxy.askers import Asker, answer_to
 from zreg.session.proxy.event_questions import EventQuestions
 from zreg.session.proxy.listings import Listings
 from zreg.session.proxy.meta_proxy import MetaProxy, MetaRequest
@@ -27,18 +28,29 @@ class CommandQuestions:
         self._meta_proxy = meta_proxy
         self._event_questions = event_questions
 
-    def ask(self, peer: Peer, question: Question, now: float) -> list[Effect]:
+    def ask(self, asker: Asker, question: Question, now: float) -> list[Effect]:
         """Answer a question, or ask the data nodes or meta."""
         member = self._cluster_member
         match question:
             case FetchMembership():
                 outage = member.outage_sentence
                 reply = MembershipReply(question.request_id, member.membership, trouble=outage)
-                return [Send(Link.CLIENTS, peer, reply)]
+                return [answer_to(asker, reply)]
             case ListDatums():
                 outage = member.outage_sentence
-                return self._listings.ask(peer, question, now, outage_sentence=outage)
+                return self._listings.ask(asker, question, now, outage_sentence=outage)
             case FetchEvents():
-                return self._event_questions.ask(peer, question, now)
+                return self._event_questions.ask(asker, question, now)
             case _:
-                return self._meta_proxy.ask(peer, question, now)
+                return self._meta_proxy.ask(asker, question, now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Refuse the questions to meta and to other nodes whose time is over."""
+        return self._meta_proxy.tick(now) + self._event_questions.tick(now)
+
+    def next_tick_at(self) -> float | None:
+        """Return when `tick` is due; None while there is nothing to wait for."""
+        due_at, event_due_at = self._meta_proxy.next_tick_at(), self._event_questions.next_tick_at()
+        if due_at is None or event_due_at is None:
+            return event_due_at if due_at is None else due_at
+        return min(due_at, event_due_at)

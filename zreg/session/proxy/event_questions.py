@@ -15,7 +15,6 @@ from zreg.effects import (
     Effect,
     Link,
     Local,
-    Peer,
     PeerLost,
     PeerSlow,
     PeerUp,
@@ -25,6 +24,7 @@ from zreg.errors import LimitError, NotReadyError, UnknownMessageError, UnknownN
 from zreg.membership.cluster_member import ClusterMember
 from zreg.primitives.event_ring import EventRing
 from zreg.primitives.pending_requests import PendingRequests
+from zreg.session.proxy.askers import Asker, answer_to
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import EventsReply, FetchEvents, Refused
 
@@ -46,25 +46,25 @@ class EventQuestions:
         self._ring = ring
         self._cluster_member = cluster_member
         self._node_id = node_id
-        self._pending: PendingRequests[str, tuple[Peer, int]] = PendingRequests()
+        self._pending: PendingRequests[str, tuple[Asker, int]] = PendingRequests()
         # What is asked once the connection stands, by node and request id.
         self._unsent: dict[str, dict[int, FetchEvents]] = {}
         self._used_at: dict[str, float] = {}
         self._up: set[str] = set()
 
-    def ask(self, peer: Peer, request: FetchEvents, now: float) -> list[Effect]:
+    def ask(self, asker: Asker, request: FetchEvents, now: float) -> list[Effect]:
         """Answer for this session, or ask the node that is named."""
         if request.node_id in ("", self._node_id):
-            return [Send(Link.CLIENTS, peer, self._ring.answer(request, now))]
+            return [answer_to(asker, self._ring.answer(request, now))]
         member = self._cluster_member.membership.living(request.node_id)
         if member is None:
             detail = f"no node with the id {request.node_id!r} is a member: see `zreg nodes`"
-            return [_refused(peer, request.request_id, UnknownNodeError.code, detail)]
+            return [_refused(asker, request.request_id, UnknownNodeError.code, detail)]
         if len(self._pending) >= _REQUESTS_MAX:
             detail = "too many questions for events are under way at this session: ask again"
-            return [_refused(peer, request.request_id, LimitError.code, detail)]
+            return [_refused(asker, request.request_id, LimitError.code, detail)]
         name, request_id = str(member.incarnation), self._pending.next_id()
-        owner = (peer, request.request_id)
+        owner = (asker, request.request_id)
         self._pending.add(name, request_id, owner, now=now, timeout_seconds=_SECONDS_MAX)
         passed_on = replace(request, request_id=request_id, node_id="")
         is_known, self._used_at[name] = name in self._used_at, now
@@ -128,8 +128,8 @@ class EventQuestions:
         owner = self._pending.take(name, reply.request_id)
         if owner is None:
             return []
-        peer, request_id = owner
-        return [Send(Link.CLIENTS, peer, replace(reply, request_id=request_id))]
+        asker, request_id = owner
+        return [answer_to(asker, replace(reply, request_id=request_id))]
 
     def _forget(self, name: str, why: str) -> list[Effect]:
         """Forget a connection, and refuse the questions that it had."""
@@ -140,5 +140,5 @@ class EventQuestions:
         return [_refused(*owner, NotReadyError.code, why) for owner in owners]
 
 
-def _refused(peer: Peer, request_id: int, code: int, detail: str) -> Effect:
-    return Send(Link.CLIENTS, peer, Refused(request_id, code, detail))
+def _refused(asker: Asker, request_id: int, code: int, detail: str) -> Effect:
+    return answer_to(asker, Refused(request_id, code, detail))
