@@ -85,6 +85,7 @@ PINNED_TAGS = {
     76: "MetaDeclined",
     77: "FetchEvents",
     78: "EventsReply",
+    79: "DismissLoss",
     80: "AskFounding",
     81: "FoundingReply",
 }

@@ -28,6 +28,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "session_grace_seconds": "How long the registrations of a dead session stay",
     "replica_ack_seconds": "How long an acceptance waits for a replica",
     "drain_seconds": "How long a draining data node may hand over its data",
+    "gone_seconds": "How long a lost node is shown as GONE",
     "tombstone_seconds": "How long a removal is remembered",
     "request_retry_seconds": "When an unanswered request is sent again",
     "push_retry_seconds": "When a client is probed that does not acknowledge a push",

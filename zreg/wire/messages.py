@@ -99,6 +99,7 @@ WireMessage = (
     | client.Move
     | common.FetchEvents
     | common.EventsReply
+    | membership.DismissLoss
     | meta.AskFounding
     | meta.FoundingReply
 )
