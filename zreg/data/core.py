@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 _SWEEP_SECONDS: Final = 10.0
 # How many publishers one turn evicts, drops or sweeps: the next turn goes on. It takes 5 to 20 ms.
 _SLICE: Final = 1000
+_WHERE_TO_GO: Final = (
+    "ask a session (--url, by default port 9600), or meta for nodes and settings (--meta, 9610)"
+)
 
 
 class DataCore:
@@ -200,8 +203,7 @@ class DataCore:
             case Pong():
                 return ()
             case _:
-                name = type(message).__name__
-                detail = f"a data node does not take {name}: connect to a session node instead"
+                detail = f"a data node does not take {type(message).__name__}: {_WHERE_TO_GO}"
                 return [self._refusals.refuse(peer, 0, UnknownMessageError, detail)]
 
     def _knows(self, peer: Peer) -> bool:

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from zreg.config import Limits
 from zreg.effects import INFO, WARNING, Effect, Log
 from zreg.meta.group.raft_driver import RaftDriver
 from zreg.raft.status import Role
@@ -26,9 +25,6 @@ class QuorumAlarm:
 
     def sentence(self) -> str:
         """Return why the meta nodes cannot agree, and what to do; empty if they can."""
-        return self._sentence()[: Limits.detail_characters_max]
-
-    def _sentence(self) -> str:
         raft = self._raft_driver.raft
         if not raft.configuration.members:
             return self._not_added()
