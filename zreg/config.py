@@ -67,6 +67,17 @@ class Limits:
     changes_remembered_max: Final = 256
 
 
+# The hash functions of the ring, by their names in `hashlib`.
+RING_HASHES: Final = ("md5", "sha1", "sha256", "blake2b")
+
+
+def ring_hash_objection(name: str) -> str | None:
+    """Return why no ring can be built with this hash function; None if one can."""
+    if name in RING_HASHES:
+        return None
+    return f"ring_hash {name!r:.80} is not known: choose one of {', '.join(RING_HASHES)}"
+
+
 CLUSTER_NAME: Final = NameRule(
     characters_max=Limits.label_characters_max,
     advice=f"give 1 to {Limits.label_characters_max} printable characters without blanks",
@@ -240,6 +251,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
     def _check_labels(self) -> None:
+        if (objection := ring_hash_objection(self.ring_hash)) is not None:
+            raise UsageError(objection)
         CLUSTER_NAME.check("cluster", self.cluster)
         LABEL.check("zone", self.zone)
         LABEL.check("data_center", self.data_center)
