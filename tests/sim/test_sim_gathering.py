@@ -56,7 +56,7 @@ def ignore_lists_of_others(patch: pytest.MonkeyPatch) -> None:
     statements = Candidates.statements
 
     def mine_or_empty(self: Candidates) -> list[FoundingReply]:
-        own = self._own_address
+        own = self._me.address
         return [
             said
             for said in statements(self)

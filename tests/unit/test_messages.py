@@ -85,6 +85,8 @@ PINNED_TAGS = {
     76: "MetaDeclined",
     80: "AskFounding",
     81: "FoundingReply",
+    77: "FetchEvents",
+    78: "EventsReply",
 }
 
 

@@ -1,7 +1,7 @@
 """Empty meta nodes agree on their founders: each rule, with whole cores."""
 
 import pytest
-from meta_fakes import CONFIG, PEERS, Cluster
+from meta_fakes import CONFIG, PEERS, Cluster, identity_of
 from msgspec.structs import replace
 
 from zreg.discovery.announcement import Announcement, Interface
@@ -490,7 +490,7 @@ def test_a_node_whose_disk_is_lost_before_the_founding_takes_part_again() -> Non
 
 
 def test_forged_announcements_cost_few_addresses_and_displace_no_node_that_answers() -> None:
-    candidates = Candidates("tcp://me:1")
+    candidates = Candidates(identity_of("m1"))
     candidates.on_sighted(announcement("m2"), 0.0)
     candidates.on_peer_up("@tcp://m2:9611", 0.0)
 
@@ -504,7 +504,7 @@ def test_forged_announcements_cost_few_addresses_and_displace_no_node_that_answe
 
 
 def test_all_addresses_that_answer_leave_no_room() -> None:
-    candidates = Candidates("tcp://me:1")
+    candidates = Candidates(identity_of("m1"))
     for number in range(ADDRESSES_MAX):
         candidates.on_sighted(announcement("x", f"tcp://x{number}:1"), 0.0)
         candidates.on_peer_up(f"@tcp://x{number}:1", 0.0)
@@ -513,7 +513,7 @@ def test_all_addresses_that_answer_leave_no_room() -> None:
 
 
 def test_an_address_that_is_announced_no_more_is_forgotten() -> None:
-    candidates = Candidates("tcp://me:1")
+    candidates = Candidates(identity_of("m1"))
     candidates.on_sighted(announcement("m2"), 0.0)
     for attempt in range(200):
         candidates.on_peer_lost("@tcp://m2:9611", float(attempt))

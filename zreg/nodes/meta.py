@@ -22,12 +22,15 @@ from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.peers.identity import FOUNDERS, Identity, first_save, founders_of, persisted_of
 from zreg.model import Role
+from zreg.nodes.addresses.address_choice import ANY_HOSTS
 from zreg.nodes.base import Node, NodeSettings, clock
-from zreg.nodes.opening import advertised, new_member, open_socket_set
+from zreg.nodes.opening import new_member, open_socket_set
 from zreg.raft.ready import Persisted, configuration_of
-from zreg.reactor import EventCallback, LinkTable, SocketSet
+from zreg.reactor import EventCallback, LinkTable
+from zreg.reactor.link_table import bare_host
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.journal import Journal
+from zreg.tcp_address import with_host
 
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:9610"
 DEFAULT_MEMBERSHIP_ADDRESS: Final = "tcp://127.0.0.1:9612"
@@ -75,12 +78,22 @@ class MetaNode(Node):
         on_event: EventCallback | None = None,
     ) -> None:
         _check(settings, place)
+        settings, peers = _with_own_host(settings, place), _other_peers(settings, place)
         self._on_node_event = on_event
         self._directory_lock: DirectoryLock | None = None
         self._journal: Journal | None = None
         with open_socket_set(_link_table(settings, place), settings) as socket_set:
-            member = new_member(Role.META, socket_set, settings, Link.NODES, Link.MEMBERSHIP)
-            place = _with_own_address(place, member.node_id, socket_set, settings)
+            member = new_member(
+                Role.META,
+                socket_set,
+                settings,
+                Link.NODES,
+                changes_link=Link.MEMBERSHIP,
+                peers=peers,
+            )
+            if place.bootstrap_expect and not place.peers:
+                bound, host = socket_set.addresses[Link.RAFT_ANSWER], bare_host(member.address)
+                place = replace(place, peers={member.node_id: with_host(bound, host)})
             try:
                 self._directory_lock = DirectoryLock(place.directory)
                 facts = {"node_id": member.node_id, "cluster": settings.config.cluster}
@@ -99,7 +112,9 @@ class MetaNode(Node):
                 cluster_id=os.urandom(16),
                 now=clock(),
             )
-        super().__init__(core, socket_set, member, settings, self._take_event, self._journal)
+        super().__init__(
+            core, socket_set, member, settings, self._take_event, self._journal, peers=peers
+        )
 
     async def run(self) -> None:
         """Serve until `stop`; raises `NodeEndError` when this node must not go on."""
@@ -192,16 +207,6 @@ def start_state(journal: Journal, node_id: str, place: MetaPlace) -> StartState:
     return StartState(persisted, identity)
 
 
-def _with_own_address(
-    place: MetaPlace, node_id: str, socket_set: SocketSet, settings: NodeSettings
-) -> MetaPlace:
-    """Return the place with the address of this node's Raft, if it is known only now."""
-    if place.peers or not place.bootstrap_expect:
-        return place
-    bound = socket_set.addresses[Link.RAFT_ANSWER]
-    return replace(place, peers={node_id: advertised(bound, settings.advertise_host)})
-
-
 def _check(settings: NodeSettings, place: MetaPlace) -> None:
     if place.peers and settings.node_id not in place.peers:
         raise UsageError(
@@ -234,6 +239,18 @@ def _check_bootstrap(place: MetaPlace) -> None:
             "--bootstrap-expect finds the other founders, and --peer names them: name this node "
             "alone with --peer, or leave out --bootstrap-expect on all founders"
         )
+
+
+def _with_own_host(settings: NodeSettings, place: MetaPlace) -> NodeSettings:
+    """Have a node that is bound to all addresses tell others the host of its own peer entry."""
+    own = place.peers.get(settings.node_id)
+    if own is None or settings.advertise_host or bare_host(place.address) not in ANY_HOSTS:
+        return settings
+    return replace(settings, advertise_host=bare_host(own))
+
+
+def _other_peers(settings: NodeSettings, place: MetaPlace) -> list[str]:
+    return [at for node_id, at in place.peers.items() if node_id != settings.node_id]
 
 
 def _check_founders(peers: Mapping[str, str]) -> None:

@@ -99,6 +99,8 @@ WireMessage = (
     | client.Move
     | meta.AskFounding
     | meta.FoundingReply
+    | common.FetchEvents
+    | common.EventsReply
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

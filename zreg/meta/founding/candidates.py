@@ -12,6 +12,7 @@ import msgspec
 from zreg.discovery.announcement import Announcement
 from zreg.discovery.announcement_table import FORGET_SECONDS
 from zreg.effects import Connect, Disconnect, Effect, Link, Send
+from zreg.meta.peers.identity import Identity
 from zreg.model import NODE_ID
 from zreg.tcp_address import why_no_address
 from zreg.wire.records.meta_messages import AskFounding, FoundingReply, FoundingStage
@@ -63,8 +64,8 @@ class Candidates:
     the connection over which it came stands, and until `ANSWER_SECONDS_MAX` after it.
     """
 
-    def __init__(self, own_address: str) -> None:
-        self._own_address = own_address
+    def __init__(self, identity: Identity) -> None:
+        self._me = identity
         self._by_address: dict[str, _Candidate] = {}
         self._last_request_id = 0
         # How long until a candidate that has answered is asked again.
@@ -122,7 +123,7 @@ class Candidates:
         return self._add(asker.address, asker.sender)
 
     def _add(self, address: str, node_id: str) -> list[Effect]:
-        if address == self._own_address or address in self._by_address:
+        if address == self._me.address or address in self._by_address:
             return []
         effects: list[Effect] = []
         if len(self._by_address) >= ADDRESSES_MAX:

@@ -62,7 +62,7 @@ class Gathering:
         self._raft = raft_driver.raft
         self._me = raft_driver.peers.introductions.identity
         self._wanted = Wanted(role=Role.META, cluster=cluster)
-        self._candidates = Candidates(self._me.address)
+        self._candidates = Candidates(self._me)
         self.met_clusters = MetClusters()
         self._listens_until = now + LISTEN_SECONDS
         self._tick_at = now if self._me.bootstrap_expect else None
