@@ -60,7 +60,8 @@ def ignore_lists_of_others(patch: pytest.MonkeyPatch) -> None:
         return [
             said
             for said in statements(self)
-            if said.stage is FoundingStage.EMPTY or own in [each.address for each in said.founders]
+            if said.stage is not FoundingStage.LISTED
+            or own in [each.address for each in said.founders]
         ]
 
     patch.setattr(Candidates, "statements", mine_or_empty)

@@ -6,12 +6,13 @@ from msgspec.structs import replace
 
 from zreg.discovery.announcement import Announcement, Interface
 from zreg.discovery.sightings import Browse, Sighted
-from zreg.effects import Disconnect, Link, PeerIncompatible, PeerLost, PeerUp, Send
+from zreg.effects import Disconnect, Link, Log, PeerIncompatible, PeerLost, PeerUp, Send
 from zreg.meta.founding.candidates import ADDRESSES_MAX, Candidates
 from zreg.meta.founding.gathering import LISTEN_SECONDS
+from zreg.meta.founding.met_clusters import MetClusters
 from zreg.meta.peers.identity import first_save, founders_of, persisted_of
 from zreg.model import Role
-from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.common_messages import Ping, Refused
 from zreg.wire.records.meta_messages import (
     AskFounding,
     Founder,
@@ -560,3 +561,47 @@ def test_a_founded_node_asks_seldom() -> None:
         ]
 
     assert len(asked) == 2
+
+
+def test_what_comes_of_a_forgotten_address_is_ignored() -> None:
+    lone = Lone()
+    peer = "@tcp://m9:9611"
+    for event in (
+        PeerUp(Link.RAFT_ASK, peer),
+        PeerIncompatible(Link.RAFT_ASK, peer, "it is of cluster x"),
+        PeerLost(Link.RAFT_ASK, peer, "closed"),
+    ):
+        lone.cluster.give("m1", Link.LOCAL, "", event)
+    for record in (reply("m9"), Refused(1, 4, "what is this?"), Ping()):
+        lone.cluster.give("m1", Link.RAFT_ASK, peer, record)
+
+    assert lone.core.gathering.sentence() == "1 of 3 found: waiting for 2 more; seen m1 at m1:9611"
+    assert lone.core.statistics()["strange_messages"] == 1
+
+
+def test_few_clusters_are_kept_and_each_is_logged_once() -> None:
+    met = MetClusters()
+    many = [
+        reply(f"m{number}", stage=FOUNDED, cluster_id=bytes([number]) * 16)
+        for number in range(2 * ADDRESSES_MAX)
+    ]
+
+    logs = met.take(many, "m1")
+    assert len(logs) == ADDRESSES_MAX
+    assert met.take(many, "m1") == []
+    met.forget()
+    assert not met
+    assert met.take(many[:1], "m1") == []
+    assert met.sentence() == "cluster 00000000 of m0 at m0:9611"
+
+
+def test_a_cluster_without_an_id_is_another_one_only_until_it_tells_its_id() -> None:
+    met = MetClusters()
+    young = reply("m5", stage=FOUNDED, cluster_id=b"")
+    assert met.take([young], "m1") == []
+    assert met.sentence() == "cluster without an id yet of m5 at m5:9611"
+
+    (log,) = met.take([reply("m5", stage=FOUNDED, cluster_id=b"x" * 16)], "m1")
+    assert isinstance(log, Log)
+    assert log.event == "meta.cluster.met"
+    assert met.sentence() == "cluster 78787878 of m5 at m5:9611"
