@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zreg.config import Config
+from zreg.discovery.sightings import Sighted, Withdrawn
 from zreg.effects import (
     INFO,
     MEMBERSHIP_TOPIC,
@@ -202,6 +203,7 @@ class ClusterMember:
             "epoch": self.membership.epoch,
             "incarnation": str(self.incarnation or "-"),
             "meta": self.leader or "-",
+            "announcements_refused": self._connection.lan_search.refused_count,
         }
 
     def _finish(self, effects: list[Effect]) -> Learned:
@@ -277,6 +279,8 @@ class ClusterMember:
             case PeerLost(link=Link.MEMBERSHIP):
                 self._copy.on_announcer_lost(message.peer)
                 return []
+            case Sighted() | Withdrawn():
+                return connection.on_announcement(message, now)
             case EpochSeen():
                 return self.see_epoch(message.epoch)
             case MembershipChanged() if message.cluster_id == self.membership.cluster_id:
@@ -317,7 +321,8 @@ class ClusterMember:
             case NotLeaderError.code:
                 return self._on_lost(self._connection.on_not_leader(refused, now))
             case NodeIdInUseError.code:
-                return self._on_id_in_use(detail, now)
+                self._id_wait.on_in_use(now)
+                return [Emit(NodeFailed(detail))] if self._id_wait.is_over(now) else []
             case ForeignClusterError.code:
                 return [*self._copy.forget_cluster(), Emit(NodeFailed(detail))]
             case _ if self.leader is not None:
@@ -329,10 +334,6 @@ class ClusterMember:
                 return self._on_lost(self._connection.hang_up(why, now))
             case _:
                 return self._connection.on_refused(refused, now)
-
-    def _on_id_in_use(self, detail: str, now: float) -> list[Effect]:
-        self._id_wait.on_in_use(now)
-        return [Emit(NodeFailed(detail))] if self._id_wait.is_over(now) else []
 
     def _on_admitted(self) -> list[Effect]:
         if self.leader is None:

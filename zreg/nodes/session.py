@@ -4,6 +4,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Final
 
+from zreg.discovery.announcement import Announcement
 from zreg.effects import Link
 from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings, clock
@@ -43,9 +44,16 @@ class SessionNode(Node):
                 now=clock(),
                 cached=None if cache is None else cache.cached,
             )
+        self._session_core = core
         super().__init__(core, socket_set, member, settings, on_event, membership_cache=cache)
 
     @property
     def is_serving(self) -> bool:
         """Whether it serves clients: with a cached membership it serves reads before it joins."""
         return self.is_joined or self._core.epoch > 0
+
+    def announcement(self) -> Announcement | None:
+        """Return what clients are told; nothing while it serves none."""
+        if not self.is_serving or self._is_stopping:
+            return None
+        return self._announced_as(Role.SESSION, self._session_core.membership.cluster_id)
