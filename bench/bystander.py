@@ -82,7 +82,7 @@ def _ask(client: "zreg.Client") -> None:  # type: ignore[name-defined]  # noqa: 
 
 
 class Child:
-    """One process of this file."""
+    """One process of this file: a load, or the bystander of a kind."""
 
     def __init__(self, *arguments: str) -> None:
         self._process = subprocess.Popen(
@@ -129,13 +129,13 @@ def measure(programs: int, ids: int) -> dict[str, float]:
         figures = {"load_per_second": round(programs * ids / (ended_at - began_at))}
         for kind, child in bystanders.items():
             turns = [(float(at), float(took)) for at, took in child.end()]
-            figures |= _figures(kind, turns, began_at, ended_at)
+            figures |= figures_of(kind, turns, began_at, ended_at)
         for load in loads:
             load.end()
     return figures
 
 
-def _figures(
+def figures_of(
     kind: str, turns: list[tuple[float, float]], began_at: float, ended_at: float
 ) -> dict[str, float]:
     """Return the figures of one bystander: of what it did while the load was registered."""

@@ -6,6 +6,7 @@ The clients are light: one DEALER each, in one process, with the socket options 
     python bench/light_clients.py                       1,000 clients: idle, new, fan-out, as JSON
     python bench/light_clients.py --clients 10000 --figures idle
     python bench/light_clients.py --clients 5000 --figures new
+    python bench/light_clients.py --clients 5000 --figures storm    what a bystander waits meanwhile
 """
 
 import argparse
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import zmq
+from bystander import Child, figures_of
 from peer_systems.processes import processor_seconds
 
 import zreg
@@ -46,6 +48,10 @@ from zreg.wire.records.common_messages import Accepted, Ping
 CLUSTER: Final = "zreg"
 SERVICE: Final = "fan-out"
 PING_SECONDS: Final = 1.0
+# A ZeroMQ socket has an event descriptor beside that of its connection.
+DESCRIPTORS_PER_CLIENT: Final = 2
+# The contexts, the pipes of the nodes, and what Python has open.
+OTHER_DESCRIPTORS: Final = 100
 # With more sockets a context needs more I/O threads to keep up than a client has.
 CLIENTS_PER_CONTEXT: Final = 2000
 CHANGES: Final = 40
@@ -88,22 +94,33 @@ class Crowd:
         self._contexts: list[zmq.Context[Any]] = [zmq.Context() for _ in range(contexts)]
         for context in self._contexts:
             context.set(zmq.MAX_SOCKETS, CLIENTS_PER_CONTEXT + 8)
-        self.clients = [
-            LightClient(self._contexts[number // CLIENTS_PER_CONTEXT], address, number + 1, header)
-            for number in range(count)
-        ]
+        self._connect = lambda number: LightClient(
+            self._contexts[number // CLIENTS_PER_CONTEXT], address, number + 1, header
+        )
+        self.clients: list[LightClient] = []
+        self._by_descriptor: dict[int, LightClient] = {}
         self._epoll = select.epoll()
-        self._by_descriptor = {client.descriptor: client for client in self.clients}
-        for descriptor in self._by_descriptor:
-            self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
+        self._count = count
+        self.reconnect()
         # Whose ping is due next, and when.
         self._pings = deque[tuple[float, LightClient]]()
         self._used: dict[LightClient, None] = {}
 
-    def close(self) -> None:
-        """Close all connections."""
+    def reconnect(self) -> None:
+        """Close all connections, and make them anew for the same clients."""
+        self._close_sockets()
+        self.clients = [self._connect(number) for number in range(self._count)]
+        self._by_descriptor = {client.descriptor: client for client in self.clients}
+        for descriptor in self._by_descriptor:
+            self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
+
+    def _close_sockets(self) -> None:
         for client in self.clients:
             client.socket.close(0)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._close_sockets()
         for context in self._contexts:
             context.term()
         self._epoll.close()
@@ -187,6 +204,23 @@ def measure_new(crowd: Crowd, session: NodeProcess) -> dict[str, float]:
     }
 
 
+def measure_storm(crowd: Crowd, session: NodeProcess, cluster: RunningCluster) -> dict[str, float]:
+    """Return how long it takes all clients to come back at once, and what a bystander waits.
+
+    The bystander publishes in a process of its own, from before the storm until all are back.
+    """
+    measure_new(crowd, session)
+    bystander = Child("publish", cluster.url)
+    assert bystander.read() == ["ready"]
+    began_at = time.monotonic()
+    crowd.reconnect()
+    taken = measure_new(crowd, session)
+    ended_at = time.monotonic()
+    turns = [(float(at), float(took)) for at, took in bystander.end()]
+    waits = figures_of("bystander", turns, began_at, ended_at)
+    return {"storm_seconds": taken["new_seconds"], **waits}
+
+
 class Acknowledging:
     """The subscriptions of a crowd to one id, acknowledged as `zreg.Client` does."""
 
@@ -247,6 +281,21 @@ def measure_fan_out(
     }
 
 
+def measure(
+    figure: str, crowd: Crowd, session: NodeProcess, cluster: RunningCluster, seconds: float
+) -> dict[str, float]:
+    """Return one figure by its name."""
+    match figure:
+        case "new":
+            return measure_new(crowd, session)
+        case "storm":
+            return measure_storm(crowd, session, cluster)
+    greet_all(crowd)
+    if figure == "idle":
+        return measure_idle(crowd, session, seconds)
+    return measure_fan_out(crowd, session, cluster)
+
+
 def main() -> None:
     """Measure each figure on a cluster of its own and print all as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -257,6 +306,12 @@ def main() -> None:
     arguments = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    clients_max = (hard - OTHER_DESCRIPTORS) // DESCRIPTORS_PER_CLIENT
+    if arguments.clients > clients_max:
+        parser.error(
+            f"this process may have {hard} descriptors, enough for {clients_max} light clients: "
+            "raise its limit (ulimit -Hn), or measure fewer"
+        )
     result: dict[str, float] = {"clients": arguments.clients}
     for figure in arguments.figures.split(","):
         with (
@@ -266,17 +321,8 @@ def main() -> None:
             (session,) = cluster.of("session")
             capabilities = 0 if arguments.ack_each else CAPABILITIES
             crowd = Crowd(f"tcp://{session.address}", arguments.clients, capabilities)
-            try:
-                if figure == "new":
-                    result |= measure_new(crowd, session)
-                elif figure == "idle":
-                    greet_all(crowd)
-                    result |= measure_idle(crowd, session, arguments.seconds)
-                else:
-                    greet_all(crowd)
-                    result |= measure_fan_out(crowd, session, cluster)
-            finally:
-                crowd.close()
+            with contextlib.closing(crowd):
+                result |= measure(figure, crowd, session, cluster, arguments.seconds)
     print(json.dumps(result))
 
 

@@ -27,6 +27,7 @@ class Link(enum.Enum):
     REQUESTS = enum.auto()  # a data node's ROUTER for sessions
     CHANGES = enum.auto()  # a data node's PUB, and the SUBs of sessions to data nodes
     META = enum.auto()  # a node's DEALERs to meta
+    EVENTS = enum.auto()  # a session's DEALERs to other nodes, to ask for their events
     NODES = enum.auto()  # a meta node's ROUTER for nodes and tools
     MEMBERSHIP = enum.auto()  # a meta node's PUB, and the SUBs of nodes to meta
     RAFT_ASK = enum.auto()  # a meta node's REQs to the other meta nodes
@@ -229,6 +230,16 @@ class EpochSeen(Local, frozen=True):
     """The header of a message had a higher epoch than the core's own."""
 
     epoch: int
+
+
+class HostChanged(Local, frozen=True):
+    """Other nodes and clients are told another host of this machine from now on.
+
+    `process_id` are new random bytes: to meta, a node at another address is another process.
+    """
+
+    host: str
+    process_id: bytes
 
 
 class Stop(Local, frozen=True):

@@ -46,6 +46,20 @@ def why_no_host(host: object) -> str | None:
     return _why_refused(host) if isinstance(host, str) else "give text"
 
 
+def why_not_told(host: str) -> str | None:
+    """Return why this machine's own, valid address is not told to others; None if it is.
+
+    A link-local IPv6 address is valid on one link, and each machine has to add its own name of the
+    interface to that link. Who is told of an address through the registry cannot know the link.
+    """
+    if not _IPV6.match(host) or not ipaddress.ip_address(host).is_link_local:
+        return None
+    return (
+        f"{host} is a link-local address, which another machine cannot use without the name of its "
+        "own interface: give this machine an IPv4 address or a global or unique local IPv6 one"
+    )
+
+
 def is_ip_address(host: str) -> bool:
     """Return whether a valid host is an address, which needs no look-up."""
     return ":" in host or _NUMBER_AT_END.match(host) is not None

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from zreg.config import Limits
 from zreg.names import NameRule
+from zreg.tcp_address import with_host
 
 SEPARATOR: Final = "#@#"
 DEFAULT_INSTANCE_ID: Final = "DEFAULT_INSTANCE_ID"
@@ -258,6 +259,16 @@ class Member(_Value, frozen=True, array_like=True, gc=False):
     def incarnation(self) -> Incarnation:
         """Return the incarnation of this member."""
         return Incarnation(self.incarnation_epoch, self.node_id)
+
+    def at_host(self, host: str, process_id: bytes) -> "Member":
+        """Return this member with another host in its addresses, as another process to meta."""
+        changes_address = self.changes_address and with_host(self.changes_address, host)
+        return msgspec.structs.replace(
+            self,
+            address=with_host(self.address, host),
+            changes_address=changes_address,
+            process_id=process_id,
+        )
 
 
 ReplicaCount = Annotated[int, Meta(ge=1, le=Limits.replica_count_max)]

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from zreg.hosts import why_no_host
+from zreg.hosts import bracketed, why_no_host
 
 PORT_MAX: Final = 65535
 FORM: Final = "write tcp://HOST:PORT, an IPv6 host in brackets"
@@ -20,3 +20,8 @@ def why_no_address(address: str) -> str | None:
     if not 1 <= int(found[3]) <= PORT_MAX:
         return f"give a port from 1 to {PORT_MAX}"
     return why_no_host(found[1] or found[2])
+
+
+def with_host(address: str, host: str) -> str:
+    """Return a valid address with another host."""
+    return f"{_SCHEME}{bracketed(host)}:{address.rpartition(':')[2]}"

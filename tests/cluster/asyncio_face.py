@@ -123,3 +123,14 @@ def client_maker(kind: str) -> Iterator[Callable[..., Any]]:
 
 class EndOfChangesError(StopAsyncIteration):
     """A coroutine may not raise `StopAsyncIteration` itself."""
+
+
+def settings_of(client: Any) -> Callable[..., Any]:
+    """Return what calls a method of the settings; for asyncio on the loop of the program."""
+
+    def call(method: str, *arguments: Any) -> Any:
+        bound = getattr(client.settings, method)
+        program = getattr(client, "_program", None)
+        return program.call(bound, *arguments) if program else bound(*arguments)
+
+    return call

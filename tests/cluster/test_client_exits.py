@@ -135,6 +135,23 @@ def test_each_orderly_end_says_goodbye(session: FakeSession, how: str, code: int
     assert session.core.count(Bye) == 1
 
 
+@pytest.mark.parametrize("wait", ["sub.wait_for(99, 1000)", "client.list(timeout_seconds=1000)"])
+def test_a_daemon_thread_that_waits_prints_nothing_as_the_process_ends(
+    session: FakeSession, wait: str
+) -> None:
+    # Hooks run in the reverse order: after the goodbyes the thread has time to print.
+    text = (
+        f"import atexit, time; atexit.register(time.sleep, 0.3)\n{BEGIN}"
+        "wait_connected(); sub = client.subscribe('pay').wait_for(1, 10)\n"
+        "def work():\n"
+        f"    {wait}\n"
+        "threading.Thread(target=work, daemon=True).start()\n"
+    )
+    done, _ = run_program(text, session.url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_ctrl_c_while_zreg_is_loaded_waits_until_it_is_loaded() -> None:
     """msgspec makes decoders in C, where Ctrl-C crashes the process or is lost."""
     done, _ = run_program(

@@ -156,6 +156,38 @@ assert pub.is_registered and sub.view.values
     assert len({each.publisher_id for each in loads}) == 2
 
 
+def test_a_child_without_descriptors_at_its_first_use_begins_with_a_later_one(
+    session: FakeSession,
+) -> None:
+    run_parent(
+        """
+import resource
+checked = client.publish('checked', 'c', in_children=True, health=lambda: True)
+called = []
+client.subscribe('pay', called.append)
+def in_child():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (8, limits[1]))
+    for _ in range(3):
+        try:
+            client.publish('late', 'x')
+        except zreg.UnavailableError as error:
+            assert 'descriptors' in str(error), error
+        else:
+            raise AssertionError
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    client.publish('pay', 'child').wait_registered(10)
+    everywhere.wait_registered(10)
+    checked.wait_registered(10)
+    until(lambda: set(sub.view.values) == {'parent', 'child'})
+    until(lambda: called and set(called[-1].view.values) == {'parent', 'child'})
+    client.close()
+run_in_child(in_child)
+""",
+        session,
+    )
+
+
 def test_a_child_that_does_not_use_the_client_has_no_thread_and_says_nothing(
     session: FakeSession,
 ) -> None:

@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from asyncio_face import client_maker
+from asyncio_face import client_maker, settings_of
 from fake_session import CONFIG, FakeSession, wait_until
 
 import zreg
 from zreg.client.runtime.events import setting_watches
-from zreg.errors import DeniedError
 from zreg.model import ZERO, DataInfoId
-from zreg.testing import FakeRegistry
 from zreg.wire.records.settings_messages import FetchSettings, Setting
 
 NewClient = Callable[..., Any]
@@ -53,32 +51,12 @@ def test_settings_are_listed_and_got(client: Any, session: FakeSession) -> None:
         settings("get", "d*")
 
 
-def settings_of(client: Any) -> Callable[..., Any]:
-    """Return what calls a method of the settings; for asyncio on the loop of the program."""
-
-    def call(method: str, *arguments: Any) -> Any:
-        bound = getattr(client.settings, method)
-        program = getattr(client, "_program", None)
-        return program.call(bound, *arguments) if program else bound(*arguments)
-
-    return call
-
-
 def test_without_a_session_a_lookup_fails_in_its_time(new_client: NewClient) -> None:
     with new_client("zreg://127.0.0.1:1", config=CONFIG) as client:
         with pytest.raises(zreg.UnavailableError, match="no session answered"):
             client.list("*", timeout_seconds=0.1)
         with pytest.raises(zreg.UsageError, match="pattern 5"):
             client.list(5)
-
-
-def test_a_fake_registry_says_that_it_has_no_settings(new_client: NewClient) -> None:
-    with (
-        FakeRegistry() as registry,
-        new_client(registry.url) as client,
-        pytest.raises(DeniedError, match="DevRegistry"),
-    ):
-        settings_of(client)("get", "a")
 
 
 @pytest.fixture

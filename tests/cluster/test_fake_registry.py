@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from asyncio_face import Face, LoopOfTheProgram
+from asyncio_face import Face, LoopOfTheProgram, settings_of
 from fake_session import run_program
 
 import zreg
@@ -238,6 +238,44 @@ def test_a_client_may_be_made_while_the_session_is_lost(
 
         registry.restore()
         assert publication.is_registered
+
+
+def test_published_ids_are_listed_in_pages(registry: FakeRegistry, new_client: NewClient) -> None:
+    client = new_client()
+    for number in range(1001):
+        registry.put(f"pay-{number:04}", "a:1")
+    registry.put("orders", "a:1", group="other")
+    registry.put("gone", "a:1").remove()
+
+    listed = client.list("pay-*")
+    assert [each.data_id for each in listed] == [f"pay-{number:04}" for number in range(1001)]
+    (orders,) = client.list("orders#@#*")
+    assert (orders.group, orders.publisher_count) == ("other", 1)
+    assert client.list("gone") == ()
+
+
+def test_settings_are_read_and_watched(registry: FakeRegistry, new_client: NewClient) -> None:
+    client = new_client()
+    told: list[str | None] = []
+    client.watch_setting("limit", told.append)
+    registry.wait_idle()
+
+    registry.set_setting("limit", "5")
+    registry.set_setting("limit", "6")
+    registry.set_setting("other", "x")
+    assert told == [None, "5", "6"]
+    assert settings_of(client)("get", "limit") == zreg.Setting("limit", "6", 2)
+    assert [each.name for each in settings_of(client)("list")] == ["limit", "other"]
+    registry.set_setting("limit", None)
+    assert (told[-1], settings_of(client)("get", "limit")) == (None, None)
+
+
+@pytest.mark.parametrize(("name", "value"), [("a*", "x"), ("", "x"), ("a", "x" * 100_000)])
+def test_a_setting_that_cannot_exist_is_refused(
+    registry: FakeRegistry, name: str, value: str
+) -> None:
+    with pytest.raises(zreg.UsageError):
+        registry.set_setting(name, value)
 
 
 def test_held_pushes_come_merged(registry: FakeRegistry, new_client: NewClient) -> None:

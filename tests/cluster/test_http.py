@@ -167,7 +167,7 @@ def test_other_methods_are_refused_with_the_allowed_ones(method: str) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz/", "/v1", "/metrics", "/%00", "/" + "x" * 1000])
+@pytest.mark.parametrize("path", ["/", "/healthz/", "/v1", "/v2/status", "/%00", "/" + "x" * 1000])
 def test_an_unknown_path_is_answered_with_the_known_ones(path: str) -> None:
     async def run() -> None:
         async with served() as node:

@@ -9,11 +9,11 @@ import pytest
 from reactor_fakes import LOOPBACK, wait_until
 
 from zreg.config import Config
-from zreg.nodes import own_address
+from zreg.nodes.addresses import own_address
+from zreg.nodes.addresses.own_address import OwnAddress, is_own_address
 from zreg.nodes.base import NodeSettings
 from zreg.nodes.data import DataNode
 from zreg.nodes.meta import MetaNode, MetaPlace
-from zreg.nodes.own_address import OwnAddress, is_own_address
 from zreg.storage.failures import JournalError
 
 SETTINGS = NodeSettings(config=Config.for_loopback(), node_id="n1")
@@ -70,7 +70,7 @@ def test_an_address_of_a_node_is_one_of_its_machine() -> None:
     assert is_own_address("127.0.0.1")
     assert is_own_address("0.0.0.0")  # noqa: S104 -- of UDP, and nothing is received
     assert not is_own_address("192.0.2.1")
-    address = OwnAddress("192.0.2.1")
-    address.check()
+    address = OwnAddress("192.0.2.1", bound_host="192.0.2.1", peers=None)
+    asyncio.run(address.check())
     assert address.problem is not None
     assert address.problem.detail.startswith("192.0.2.1 is no address of this machine any more")

@@ -38,7 +38,7 @@ OPERATIONS = {
     ),
     "publish, session": Operation(
         (Turn("SessionCore", ("Publish",), 1), Turn("SessionCore", ("Accepted",), 1)),
-        Calls(python=205, c=105, zmq=14),
+        Calls(python=208, c=105, zmq=14),
     ),
     "publish, data node": Operation(
         (Turn("DataCore", ("PublishDatum",), 1),),

@@ -26,6 +26,7 @@ from zreg.http.connections import (
 )
 from zreg.http.responses import CODES
 from zreg.wire.messages import TAGS
+from zreg.wire.records.common_messages import Event
 from zreg.wire.records.data_messages import DatumSummary
 from zreg.wire.records.membership_messages import SessionLoad, SessionLoads
 from zreg.wire.records.meta_messages import MetaNodeState, MetaNodeStatus
@@ -46,6 +47,7 @@ VALUES: list[type[msgspec.Struct]] = [
     model.RingParameters,
     model.Membership,
     DatumSummary,
+    Event,
     Entry,
     Setting,
     MetaNodeStatus,

@@ -34,6 +34,7 @@ from zreg.errors import (
     UnknownNodeError,
 )
 from zreg.membership.cluster_member import ClusterMember, NodeFailed
+from zreg.membership.leader_reports import report_gone
 from zreg.model import (
     EMPTY_MEMBERSHIP,
     Incarnation,
@@ -892,31 +893,31 @@ def make_joined_beside(*members: Member) -> ClusterMember:
 def test_it_reports_a_lost_member_to_the_leader() -> None:
     cluster_member = make_joined_beside(other())
 
-    assert cluster_member.report_gone(D7) == [send(ReportGone(S1, D7, CLUSTER))]
+    assert report_gone(cluster_member, D7) == [send(ReportGone(S1, D7, CLUSTER))]
 
 
 @pytest.mark.parametrize("members", [(), (other(epoch=3),), (other(epoch=9),)])
 def test_it_reports_only_living_members(members: tuple[Member, ...]) -> None:
-    assert make_joined_beside(*members).report_gone(D7) == []
+    assert report_gone(make_joined_beside(*members), D7) == []
 
 
 def test_without_an_incarnation_it_reports_no_member() -> None:
-    assert make_connected().report_gone(D7) == []
+    assert report_gone(make_connected(), D7) == []
 
     cluster_member = make_joined_beside(other())
     hear(cluster_member, Refused(2, UnknownNodeError.code, "gone"))
-    assert cluster_member.report_gone(D7) == []
+    assert report_gone(cluster_member, D7) == []
 
 
 def test_it_reports_over_a_new_connection_only_after_the_leader_has_answered() -> None:
     """A meta node that does not lead would not hear it."""
     cluster_member = make_joined_beside(other())
     happen(cluster_member, PeerLost(Link.META, ONE, "closed"))
-    assert cluster_member.report_gone(D7) == []
+    assert report_gone(cluster_member, D7) == []
     cluster_member.tick(PAUSE)
     happen(cluster_member, PeerUp(Link.META, TWO), PAUSE)
-    assert cluster_member.report_gone(D7) == []
+    assert report_gone(cluster_member, D7) == []
 
     hear(cluster_member, Renewed(2, 5), PAUSE, peer=TWO)
 
-    assert cluster_member.report_gone(D7) == [send(ReportGone(S1, D7, CLUSTER), TWO)]
+    assert report_gone(cluster_member, D7) == [send(ReportGone(S1, D7, CLUSTER), TWO)]

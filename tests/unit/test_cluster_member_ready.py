@@ -19,6 +19,7 @@ from test_cluster_member import (
 from zreg.effects import INFO, Link, Log, PeerLost, PeerUp
 from zreg.errors import NotReadyError, UnknownNodeError
 from zreg.membership.cluster_member import ClusterMember
+from zreg.membership.leader_reports import report_leaving, report_ready
 from zreg.model import Incarnation, Role, Status
 from zreg.wire.records.common_messages import Accepted, Refused
 from zreg.wire.records.membership_messages import Drain, Join, MembershipReply, Ready, Renew
@@ -41,27 +42,27 @@ def make_joining() -> ClusterMember:
 def test_it_reports_that_it_is_ready_under_the_ring_that_it_checked() -> None:
     cluster_member = make_joining()
 
-    assert cluster_member.report_ready(4) == [send(Ready(2, D1, CLUSTER, 4))]
+    assert report_ready(cluster_member, 4) == [send(Ready(2, D1, CLUSTER, 4))]
     assert hear(cluster_member, Accepted((2,))) == []
 
 
 def test_a_refused_report_is_logged_and_leaves_the_node_a_member() -> None:
     cluster_member = make_joining()
-    cluster_member.report_ready(4)
+    report_ready(cluster_member, 4)
 
     effects = hear(cluster_member, Refused(2, NotReadyError.code, "the ring moved"))
 
     fields: dict[str, str | int | float] = {"code": 5, "detail": "the ring moved"}
     assert effects == [Log(INFO, "meta.refused", fields)]
     assert cluster_member.incarnation == D1
-    assert cluster_member.report_ready(6) == [send(Ready(3, D1, CLUSTER, 6))]
+    assert report_ready(cluster_member, 6) == [send(Ready(3, D1, CLUSTER, 6))]
 
 
 def test_a_node_that_meta_does_not_know_any_more_joins_again_and_says_again_that_it_reports() -> (
     None
 ):
     cluster_member = make_joining()
-    cluster_member.report_ready(4)
+    report_ready(cluster_member, 4)
     hear(cluster_member, Refused(2, UnknownNodeError.code, "gone"))
 
     assert cluster_member.incarnation is None
@@ -72,19 +73,19 @@ def test_a_node_that_meta_does_not_know_any_more_joins_again_and_says_again_that
 def test_it_asks_meta_to_drain_this_incarnation() -> None:
     cluster_member = make_joining()
 
-    assert cluster_member.drain() == [send(Drain(2, "d1", CLUSTER, 5))]
+    assert report_leaving(cluster_member) == [send(Drain(2, "d1", CLUSTER, 5))]
     assert hear(cluster_member, Accepted((2,))) == []
     assert cluster_member.tick(RENEW).effects == [send(Renew(3, D1, CLUSTER, 5))], "still a member"
 
 
 def test_without_a_leader_or_an_incarnation_it_says_nothing() -> None:
     new = make_cluster_member()
-    assert new.report_ready(4) == new.drain() == []
+    assert report_ready(new, 4) == report_leaving(new) == []
 
     cluster_member = make_joining()
     happen(cluster_member, PeerLost(Link.META, ONE, "closed"))
     cluster_member.tick(PAUSE)
-    assert cluster_member.report_ready(4) == cluster_member.drain() == []
+    assert report_ready(cluster_member, 4) == report_leaving(cluster_member) == []
 
 
 def test_a_node_that_does_not_report_joins_without_saying_so() -> None:

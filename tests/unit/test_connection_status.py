@@ -53,3 +53,19 @@ def test_an_advertised_host_is_published_whatever_the_connection_shows() -> None
     assert status.local_host == "pay.example.org"
     status.on_session_reached(SessionReached(ADDRESSES[0], "10.0.0.1"))
     assert status.local_host == "pay.example.org"
+
+
+def test_a_link_local_end_of_the_connection_is_not_published_and_the_reason_is_told() -> None:
+    status = make_status()
+    status.on_session_reached(SessionReached(ADDRESSES[0], "fe80::1%eth0"))
+    status.on_connection_changed(ConnectionChanged(ClientState.CONNECTED, ADDRESSES[0], "welcome"))
+
+    assert status.local_host is None
+    waiting = status.why_waiting()
+    assert waiting.startswith(
+        "connected to the session at tcp://10.0.0.7:9600, but fe80::1%eth0 is"
+    )
+    assert waiting.endswith(", or set ZREG_ADVERTISE_HOST")
+    status.on_session_reached(SessionReached(ADDRESSES[1], "fd00::1"))
+    assert status.local_host == "fd00::1"
+    assert status.why_waiting() == "connected to the session at tcp://10.0.0.8:9600"

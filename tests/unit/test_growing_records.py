@@ -32,6 +32,7 @@ from zreg.model import (
     Status,
     Version,
 )
+from zreg.primitives.event_ring import EventRing
 from zreg.raft.config import RaftConfig
 from zreg.session.upstream.registered.reconciliation import comparisons
 from zreg.session.upstream.registered.registration import Registration, request_of
@@ -52,6 +53,7 @@ from zreg.wire.parts import (
     versions_records,
 )
 from zreg.wire.records.client_messages import Push
+from zreg.wire.records.common_messages import FetchEvents
 from zreg.wire.records.data_messages import Beat, Changed, Changes, DatumSummary, Snapshot
 from zreg.wire.records.membership_messages import (
     MembershipChanges,
@@ -286,6 +288,15 @@ def settings_replies(load: Load) -> Iterator[Message]:
     yield SettingsReply(MOST, (setting,) * Limits.settings_per_record_max)
 
 
+def event_replies(load: Load) -> Iterator[Message]:
+    ring = EventRing(LABEL, bytes(16))
+    text = load.letter * 2000
+    for _ in range(min(load.count, 300)):
+        for kind in ("one", "two", "three"):
+            ring.note(40, kind, {"node_id": text, "detail": text}, 0.0)
+    yield ring.answer(FetchEvents(MOST), 1e6)
+
+
 def meta_nodes(load: Load) -> Iterator[Message]:
     del load
     status = MetaNodeStatus(LABEL, ADDRESS, MetaNodeState.STUCK, MOST, MOST, TEXT)
@@ -356,6 +367,7 @@ SENDERS: dict[str, Callable[[Load], Iterator[Message]]] = {
     "DatumCopy.tombstones": copies,
     "OfferCopy.publishers": copies,
     "OfferCopy.tombstones": copies,
+    "EventsReply.events": event_replies,
 }
 
 

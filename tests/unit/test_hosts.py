@@ -10,6 +10,7 @@ from zreg.hosts import (
     bracketed,
     checked_host,
     is_ip_address,
+    why_not_told,
     without_user,
 )
 
@@ -96,3 +97,13 @@ def test_a_user_and_password_are_never_shown() -> None:
     with pytest.raises(UsageError) as caught:
         checked_host("me:secret@h")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7", "fd00::7", "169.254.3.4", "registry.example", "::1"])
+def test_other_machines_can_use_most_addresses(host: str) -> None:
+    assert why_not_told(host) is None
+
+
+@pytest.mark.parametrize("host", ["fe80::7", "fe80::7%eth0"])
+def test_a_link_local_address_is_not_told(host: str) -> None:
+    assert "is a link-local address" in str(why_not_told(host))

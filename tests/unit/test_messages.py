@@ -83,6 +83,8 @@ PINNED_TAGS = {
     74: "FetchMetaNodes",
     75: "MetaNodesReply",
     76: "MetaDeclined",
+    77: "FetchEvents",
+    78: "EventsReply",
 }
 
 

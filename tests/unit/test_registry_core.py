@@ -22,9 +22,9 @@ from zreg.wire.records.client_messages import (
     WhoAreYou,
 )
 from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
-from zreg.wire.records.data_messages import ListDatums
+from zreg.wire.records.data_messages import DatumsListed, ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.records.settings_messages import FetchSettings
+from zreg.wire.records.settings_messages import FetchSettings, Setting, SettingsReply
 
 CLUSTER = b"c" * 16
 NAME = DataInfoId("pay#@#DEFAULT_INSTANCE_ID#@#DEFAULT_GROUP")
@@ -237,15 +237,12 @@ def test_a_known_client_is_answered_its_ping() -> None:
     assert greeted(("a", hello())).receive("a", Ping()) == sent("a", Pong())
 
 
-def test_the_membership_is_told_and_listings_are_refused() -> None:
+def test_membership_listings_and_settings_are_told_before_hello_too() -> None:
     core = RegistryCore(CLUSTER)
+    core.change_setting("limit", "5")
 
     (reply,) = core.receive("a", FetchMembership(1))
-    (refused,) = core.receive("a", ListDatums(2, "*"))
-    (no_settings,) = core.receive("a", FetchSettings(3, "limit"))
-
     assert isinstance(reply.message, MembershipReply)
-    assert isinstance(refused.message, Refused)
-    assert "publishers()" in refused.message.detail
-    assert isinstance(no_settings.message, Refused)
-    assert "DevRegistry" in no_settings.message.detail
+    assert core.receive("a", ListDatums(2, "*")) == sent("a", DatumsListed(2, ()))
+    (settings,) = core.receive("a", FetchSettings(3, "limit"))
+    assert settings == Send(Link.CLIENTS, "a", SettingsReply(3, (Setting("limit", "5", 1),)))

@@ -234,6 +234,7 @@ def test_the_repr_of_a_session_shows_its_epoch_and_sizes() -> None:
         "publishes_refused": 0,
         "subscribers": 1,
         "interests": 1,
+        "interests_of_pages": 0,
         "pushes": 0,
         "fetches": 1,
         "gaps": 0,

@@ -45,6 +45,7 @@ class _Commands(LazyGroup):
         "ls": "zreg.cli.commands.data.datum_command:ls",
         "get": "zreg.cli.commands.client_commands:get",
         "nodes": "zreg.cli.commands.meta.membership_command:nodes",
+        "events": "zreg.cli.commands.event_command:events",
         "ring": "zreg.cli.commands.data.ring_command:ring",
         "discover": "zreg.cli.commands.discover_command:discover",
         "version": "zreg.cli.commands.version_command:version",

@@ -27,7 +27,7 @@ from zreg.client.lookups.dialogs import PublishedId, check_setting_name, list_di
 from zreg.client.publication import Publication
 from zreg.client.runtime.background_log import BACKGROUND_LOG
 from zreg.client.runtime.callbacks.dispatcher import refusing_coroutines
-from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, close_all, running
+from zreg.client.runtime.closing import CLOSE_SECONDS_MAX, ENDED, close_all, running
 from zreg.client.runtime.events.setting_watches import SettingCallback
 from zreg.client.runtime.events.state_callbacks import StateCallback
 from zreg.client.runtime.health.check_call import CheckFunction
@@ -295,7 +295,7 @@ def _end() -> None:
 
     So its publishers go at once, and not when its lease expires.
     """
-    close_all(running(), why="this client was closed as its process ended")
+    close_all(running(), why=ENDED)
     BACKGROUND_LOG.flush(CLOSE_SECONDS_MAX)
 
 

@@ -12,6 +12,7 @@ from zreg.config import Config
 from zreg.data.copies.replica_handler import ReplicaHandler
 from zreg.data.followers.followers import Followers
 from zreg.data.health import health_of
+from zreg.data.open_questions import OpenQuestions
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
 from zreg.data.sessions.comparisons import SessionComparisons
@@ -28,15 +29,14 @@ from zreg.effects import (
     Peer,
     PeerLost,
     PeerSlow,
-    Send,
     Stop,
 )
-from zreg.errors import UnknownMessageError
 from zreg.health import Health
 from zreg.membership.cluster_member import ClusterMember, Learned
+from zreg.membership.leader_reports import report_gone
 from zreg.model import Member, Membership, Role
+from zreg.primitives.event_ring import EventRing
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import Ping, Pong
 from zreg.wire.records.data_messages import (
     CompareDigest,
     ComparePublishers,
@@ -48,7 +48,7 @@ from zreg.wire.records.data_messages import (
     UnpublishDatum,
     WritesWait,
 )
-from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.membership_messages import MembershipReply
 
 if TYPE_CHECKING:
     from random import Random
@@ -74,6 +74,7 @@ class DataCore:
         cached: Membership | None = None,
     ) -> None:
         assert member.role is Role.DATA
+        self.events = EventRing(member.node_id, member.process_id)
         self._config = config
         self._cluster_member = ClusterMember(
             member, config, rng=rng, now=now, cached=cached, reports_ready=True
@@ -92,6 +93,7 @@ class DataCore:
         shared = (*parts, self._suspicions, self._contacts, self._replicas.acceptances)
         self._writes = Writes(config, self._store, *shared)
         self._followers = Followers(self._store, self._hints, *parts)
+        self._questions = OpenQuestions(self.events, self._cluster_member, self._refusals)
         self._comparisons = SessionComparisons(
             self._store, self._placement, self._refusals, self._contacts, self._suspicions
         )
@@ -179,7 +181,7 @@ class DataCore:
             case ListDatums():
                 return self._followers.on_list_datums(peer, message)
             case _:
-                return self._receive_from_anyone(peer, message)
+                return self._questions.answer(peer, message, now, is_known=self._knows(peer))
 
     def _on_compare_digest(self, peer: Peer, compare: CompareDigest, now: float) -> list[Effect]:
         effects, is_last = self._comparisons.on_compare_digest(peer, compare)
@@ -189,20 +191,6 @@ class DataCore:
         # A snapshot from an unreconciled node may lack publishers. The beat tells the followers
         # that they can fetch a complete one now.
         return effects + self._beat()
-
-    def _receive_from_anyone(self, peer: Peer, message: Message | Local) -> Sequence[Effect]:
-        match message:
-            case FetchMembership() if self._knows(peer):
-                reply = MembershipReply(message.request_id, self._cluster_member.membership)
-                return [Send(Link.REQUESTS, peer, reply)]
-            case Ping():
-                return [Send(Link.REQUESTS, peer, Pong())]
-            case Pong():
-                return ()
-            case _:
-                name = type(message).__name__
-                detail = f"a data node does not take {name}: connect to a session node instead"
-                return [self._refusals.refuse(peer, 0, UnknownMessageError, detail)]
 
     def _knows(self, peer: Peer) -> bool:
         """Return whether a connection has said which node is behind it."""
@@ -218,7 +206,7 @@ class DataCore:
         node = self._replicas.copies.forget(lost.peer) or session
         if node is None or lost.reason not in ENDED:
             return []
-        return self._cluster_member.report_gone(node)
+        return report_gone(self._cluster_member, node)
 
     # --- time ---------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ _BUFFER_BYTES: Final = 16 << 10
 _LINGER_SECONDS: Final = 1.0
 _SERVER_ERROR: Final = 500
 _PATH_SHOWN_MAX: Final = 100
+_KNOWN: Final = "/healthz, /readyz, /v1/status, and /v1/openapi.json for all"
 
 logger = logging.getLogger("zreg.http")
 
@@ -132,5 +133,5 @@ def _as_fault(request: web.BaseRequest, error: web.HTTPException) -> web.Respons
         detail = f"{path} takes {allowed} only: HTTP changes nothing"
         return fault(error.status, detail, allow=allowed)
     if isinstance(error, web.HTTPNotFound):
-        return fault(error.status, f"there is no {path}: see /healthz, /readyz, /v1/status")
+        return fault(error.status, f"there is no {path}: see {_KNOWN}")
     return fault(error.status, error.reason)

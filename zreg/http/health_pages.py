@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from zreg.health import Health
+from zreg.http.pages import AnyQuery, Page
 from zreg.http.responses import answer
 from zreg.http.served_node import ServedNode
 
@@ -43,6 +44,19 @@ class HealthReport(msgspec.Struct, frozen=True):
     problems: list[ShownProblem]
 
 
+class StatusReport(HealthReport, frozen=True):
+    """The health of a node, what it is, and its counters, as JSON."""
+
+    cluster: str
+    epoch: int
+    address: str
+    addresses: dict[str, str]
+    uptime_seconds: float
+    core: str
+    statistics: dict[str, int | float | str]
+    http: dict[str, int]
+
+
 class HealthPages:
     """The pages about one node; each request asks the node anew."""
 
@@ -50,37 +64,58 @@ class HealthPages:
         self._node = node
         self._counts = counts
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return the routes of these pages."""
+    def pages(self) -> list[Page]:
+        """Return these pages. A probe may use any name of this node, so no host is foreign."""
         return [
-            web.get("/healthz", self._healthz),
-            web.get("/readyz", self._readyz),
-            web.get("/v1/status", self._status),
+            Page(
+                path="/healthz",
+                summary="Whether the process is alive; 503 says that it is stuck",
+                handler=self._healthz,
+                answer=HealthReport,
+                statuses=(503,),
+                checks_host=False,
+            ),
+            Page(
+                path="/readyz",
+                summary="Whether the node accepts work; 503 says why it does not",
+                handler=self._readyz,
+                answer=HealthReport,
+                statuses=(503,),
+                checks_host=False,
+            ),
+            Page(
+                path="/v1/status",
+                summary="The health of the node, what it is, and its counters",
+                handler=self._status,
+                answer=StatusReport,
+                checks_host=False,
+            ),
         ]
 
-    async def _healthz(self, _request: web.Request) -> web.Response:
+    async def _healthz(self, _request: web.Request, _query: AnyQuery) -> web.Response:
         health = await self._health()
         return answer(self._report(health), status=200 if health.is_alive else 503)
 
-    async def _readyz(self, _request: web.Request) -> web.Response:
+    async def _readyz(self, _request: web.Request, _query: AnyQuery) -> web.Response:
         health = await self._health()
         is_ready = health.is_alive and health.is_ready
         return answer(self._report(health), status=200 if is_ready else 503)
 
-    async def _status(self, _request: web.Request) -> web.Response:
+    async def _status(self, _request: web.Request, _query: AnyQuery) -> web.Response:
         health = await self._health()
         node = self._node
-        more = {
-            "cluster": node.cluster,
-            "epoch": node.epoch,
-            "address": node.address,
-            "addresses": node.addresses,
-            "uptime_seconds": round(node.uptime_seconds, 3),
-            "core": repr(node),
-            "statistics": node.statistics(),
-            "http": self._counts,
-        }
-        return answer({**msgspec.structs.asdict(self._report(health)), **more})
+        report = StatusReport(
+            **msgspec.structs.asdict(self._report(health)),
+            cluster=node.cluster,
+            epoch=node.epoch,
+            address=node.address,
+            addresses=dict(node.addresses),
+            uptime_seconds=round(node.uptime_seconds, 3),
+            core=repr(node),
+            statistics=node.statistics(),
+            http=dict(self._counts),
+        )
+        return answer(report)
 
     async def _health(self) -> Health:
         # After a stall of the loop the request may come before the node's own timers: let them run.

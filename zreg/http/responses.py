@@ -6,10 +6,10 @@ import msgspec
 from aiohttp import web
 
 _TYPE: Final = "application/json"
-_PROBLEM_TYPE: Final = "application/problem+json"
+PROBLEM_TYPE: Final = "application/problem+json"
 # A proxy must not cache an answer that is true for a moment only, and a browser must not guess its
 # type.
-_HEADERS: Final = {
+HEADERS: Final = {
     "Cache-Control": "no-store",
     "Server": "zreg",
     "X-Content-Type-Options": "nosniff",
@@ -20,7 +20,10 @@ CODES: Final = {
     404: "not-found",
     405: "method-not-allowed",
     417: "expectation-failed",
+    421: "foreign-host",
+    429: "too-many-requests",
     500: "internal-error",
+    503: "unavailable",
 }
 
 
@@ -33,10 +36,19 @@ class Fault(msgspec.Struct, frozen=True):
     detail: str
 
 
+class FaultError(Exception):
+    """Raised by a page in place of an answer: its status, and what to do."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
 def answer(body: object, *, status: int = 200) -> web.Response:
     """Return a JSON answer."""
     data = msgspec.json.format(msgspec.json.encode(body), indent=2) + b"\n"
-    return web.Response(status=status, body=data, content_type=_TYPE, headers=_HEADERS)
+    return web.Response(status=status, body=data, content_type=_TYPE, headers=HEADERS)
 
 
 def fault(status: int, detail: str, *, allow: str = "") -> web.Response:
@@ -44,7 +56,7 @@ def fault(status: int, detail: str, *, allow: str = "") -> web.Response:
     code = CODES.get(status) or CODES[500 if status >= 500 else 400]  # noqa: PLR2004
     body = Fault(status, code, code.replace("-", " "), detail)
     response = answer(body, status=status)
-    response.content_type = _PROBLEM_TYPE
+    response.content_type = PROBLEM_TYPE
     if allow:
         response.headers["Allow"] = allow
     return response

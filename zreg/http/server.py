@@ -1,7 +1,7 @@
 """The HTTP server of one node: bound before anything runs, then served on the node's own loop.
 
-Pages are lists of routes (`health_pages.py`). Another page is another module and one line in
-`_pages`.
+Pages are tables (`pages.py`). Another page is another entry in one of them, or another module and
+one line in `_pages`.
 """
 
 import asyncio
@@ -13,8 +13,15 @@ from typing import Final
 from aiohttp import web
 
 from zreg.errors import UnavailableError, UsageError
+from zreg.http.catalogue.asked_node import AskedNode
+from zreg.http.catalogue.cluster_pages import ClusterPages
+from zreg.http.catalogue.service_pages import ServicePages
 from zreg.http.connections import Connections
-from zreg.http.health_pages import HealthPages
+from zreg.http.health_pages import VERSION, HealthPages
+from zreg.http.hosts_of_requests import KnownHosts
+from zreg.http.metrics.metrics_page import MetricsPage
+from zreg.http.openapi import OpenApiPage
+from zreg.http.pages import Page, routes
 from zreg.http.served_node import ServedNode
 
 # asyncio accepts this many connections in one go. The node waits meanwhile, so they are few.
@@ -31,7 +38,7 @@ class HttpServer:
         self._listener = _bound(host, port)
         self._connections = Connections()
         application = web.Application()
-        application.add_routes(_pages(node, self.counts))
+        application.add_routes(routes(_pages(node, self.counts), KnownHosts(node.address)))
         self._runner = web.AppRunner(
             application,
             handle_signals=False,
@@ -74,8 +81,12 @@ class HttpServer:
         self._listener.close()
 
 
-def _pages(node: ServedNode, counts: Mapping[str, int]) -> list[web.RouteDef]:
-    return [*HealthPages(node, counts).routes()]
+def _pages(node: ServedNode, counts: Mapping[str, int]) -> list[Page]:
+    pages = HealthPages(node, counts).pages() + MetricsPage(node, counts).pages()
+    if isinstance(node, AskedNode):
+        pages += ServicePages(node).pages()
+        pages += ClusterPages(node).pages()
+    return [*pages, OpenApiPage(pages, VERSION).page()]
 
 
 def _bound(host: str, port: int) -> socket.socket:

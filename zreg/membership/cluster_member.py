@@ -18,6 +18,7 @@ from zreg.effects import (
     Effect,
     Emit,
     EpochSeen,
+    HostChanged,
     Link,
     Listen,
     Local,
@@ -39,32 +40,20 @@ from zreg.membership.following.membership_copy import MembershipCopy
 from zreg.membership.leader_link.leader_connection import LeaderConnection
 from zreg.membership.leader_link.leader_outage import LeaderOutage
 from zreg.membership.node_id_wait import NodeIdWait
+from zreg.membership.own_member import Counts, OwnMember
 from zreg.model import Incarnation, Member, Membership
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.common_messages import Accepted, Refused
 from zreg.wire.records.membership_messages import (
-    Drain,
-    Join,
     Leave,
     MembershipChanged,
     MembershipChanges,
     MembershipReply,
-    Ready,
-    Renew,
     Renewed,
-    ReportGone,
-    SessionLoads,
 )
 
 if TYPE_CHECKING:
     from random import Random
-
-
-class _Joiner(msgspec.Struct, frozen=True, kw_only=True):
-    """What this node says of itself when it joins."""
-
-    member: Member
-    reports_ready: bool
 
 
 class NodeFailed(msgspec.Struct, frozen=True):
@@ -86,17 +75,6 @@ class Learned(msgspec.Struct):
     has_new_membership: bool = False
     # `ClusterMember.incarnation` was given by meta, or was lost.
     has_new_incarnation: bool = False
-
-
-class Counts(msgspec.Struct):
-    """Soft state that travels with renewals: it raises no epoch."""
-
-    # How many copies of buckets were equal, and how many a data node keeps.
-    copies: tuple[int, int | None] = (0, None)
-    # How many clients are connected to a session.
-    clients: int | None = None
-    # How many all sessions have, as the leader answered last; None while it is not known.
-    loads: SessionLoads | None = None
 
 
 class ClusterMember:
@@ -121,9 +99,7 @@ class ClusterMember:
         self.incarnation: Incarnation | None = None
         # What this node tells meta with its renewals, and what it learns from the answers.
         self.counts = Counts()
-        self._member = member
-        self._config = config
-        self._joiner = _Joiner(member=member, reports_ready=reports_ready)
+        self._own = OwnMember(member, reports_ready=reports_ready)
         self._connection = LeaderConnection(config, rng=rng, now=now)
         self._copy = MembershipCopy(cached, self._connection)
         self._id_wait = NodeIdWait(config)
@@ -153,7 +129,7 @@ class ClusterMember:
     def outage_sentence(self) -> str:
         """Why no change of members or settings is possible, for people; empty if it is."""
         return self.outage.sentence(
-            self._member.node_id, is_membership_cached=self.is_membership_cached
+            self._own.member.node_id, is_membership_cached=self.is_membership_cached
         )
 
     @property
@@ -172,7 +148,9 @@ class ClusterMember:
         return self._finish(effects)
 
     def receive(self, link: Link, peer: Peer, message: Message | Local, now: float) -> Learned:
-        """Take a message of the META and MEMBERSHIP links, or an event of their connections."""
+        """Take a message of the META and MEMBERSHIP links, or an event of this process."""
+        if isinstance(message, Sighted | Withdrawn):
+            return self._finish(self._connection.on_announcement(message, now))
         return self._finish(self._receive(link, peer, message, now))
 
     def tick(self, now: float) -> Learned:
@@ -219,44 +197,17 @@ class ClusterMember:
 
     def leave(self) -> list[Effect]:
         """Say that this node stops."""
-        connection = self._connection
-        if not connection.is_up or self.incarnation is None:
+        connection, leaving = self._connection, self.incarnation or self._own.former
+        if not connection.is_up or leaving is None:
             return []
-        return [connection.send(Leave(connection.next_request_id(), self.incarnation))]
-
-    def report_ready(self, ring_epoch: int) -> list[Effect]:
-        """Tell the leader that this node holds what it will own under the ring of this epoch.
-
-        Meta refuses if the ring has moved, and the answer may be lost: the node checks again, and
-        reports again, as long as its own member is INITIAL.
-        """
-        if not (self.leader and self.incarnation):
-            return []
-        request_id, cluster_id = self._connection.next_request_id(), self.membership.cluster_id
-        ready = Ready(request_id, self.incarnation, cluster_id, ring_epoch)
-        return [self._connection.send(ready)]
-
-    def drain(self) -> list[Effect]:
-        """Ask the leader to make this data node LEAVING; again as long as it is not."""
-        if not (self.leader and self.incarnation):
-            return []
-        node_id, epoch = self.incarnation.node_id, self.incarnation.epoch
-        request_id, cluster_id = self._connection.next_request_id(), self.membership.cluster_id
-        return [self._connection.send(Drain(request_id, node_id, cluster_id, epoch))]
-
-    def report_gone(self, gone: Incarnation) -> list[Effect]:
-        """Tell the leader that a connection to a member ended; nothing while it is not reached."""
-        if not (self.leader and self.incarnation and self.membership.has_living(gone)):
-            return []
-        report = ReportGone(self.incarnation, gone, self.membership.cluster_id)
-        return [self._connection.send(report)]
+        return [connection.send(Leave(connection.next_request_id(), leaving))]
 
     def _ask(self, now: float) -> list[Effect]:
-        """Renew the lease, or join if there is none."""
+        """Renew the lease, or join if there is none; leave before, with a former address."""
         connection = self._connection
         connection.note_asked(now)
-        known = (self._joiner, self.incarnation, self.membership, self.counts)
-        request = _lease_request(connection.next_request_id(), *known)
+        known = (self.incarnation, self.membership, self.counts)
+        request = self._own.lease_request(connection.next_request_id(), *known)
         return [connection.send(request), *self._copy.on_lease_asked()]
 
     # --- what meta says -----------------------------------------------------------------------
@@ -279,10 +230,11 @@ class ClusterMember:
             case PeerLost(link=Link.MEMBERSHIP):
                 self._copy.on_announcer_lost(message.peer)
                 return []
-            case Sighted() | Withdrawn():
-                return connection.on_announcement(message, now)
             case EpochSeen():
                 return self.see_epoch(message.epoch)
+            case HostChanged():
+                self._own.change_host(message)
+                return self._give_up(self.incarnation, now)
             case MembershipChanged() if message.cluster_id == self.membership.cluster_id:
                 return self.see_epoch(message.epoch)
             case Message() if link is Link.META and peer == connection.address and not dialling:
@@ -308,6 +260,9 @@ class ClusterMember:
                 return self._on_membership(MembershipReply(message.request_id, membership), now)
             case Refused():
                 return self._on_refused(message, now)
+            case Accepted() if self._own.is_goodbye(message):
+                self._own.former = None
+                return self._ask(now)
             case _:
                 return []
 
@@ -348,6 +303,16 @@ class ClusterMember:
             self._id_wait.end()
         return effects
 
+    def _give_up(self, former: Incarnation | None, now: float) -> list[Effect]:
+        """Leave as the incarnation at a former address, then join as a new one."""
+        if former is None:
+            return []
+        self._own.former = former
+        if self.incarnation is not None:
+            self._set_incarnation(None)
+        self._connection.ask_soon(now)
+        return self._ask(now) if self._connection.is_up else []
+
     # --- the membership -----------------------------------------------------------------------
 
     def see_epoch(self, epoch: int) -> list[Effect]:
@@ -363,7 +328,10 @@ class ClusterMember:
         if effects is None:
             return []
         self._learned.has_new_membership = True
-        if is_join:
+        if is_join and not self._own.is_shown(membership):
+            # The answer to a request from before the address changed.
+            effects += self._give_up(reply.incarnation, now)
+        elif is_join:
             effects += self._on_joined(reply.incarnation, membership.epoch)
         elif self.incarnation is not None and not membership.has_living(self.incarnation):
             # The leader would refuse the next renewal. A successor may live already, so act now.
@@ -399,21 +367,6 @@ class ClusterMember:
     def _set_incarnation(self, incarnation: Incarnation | None) -> None:
         self.incarnation = incarnation
         self._learned.has_new_incarnation = True
-
-
-def _lease_request(
-    request_id: int,
-    joiner: _Joiner,
-    incarnation: Incarnation | None,
-    membership: Membership,
-    counts: Counts,
-) -> Join | Renew:
-    """Return the request to renew the lease of an incarnation, or to join if there is none."""
-    cluster_id, epoch = membership.cluster_id, membership.epoch
-    if incarnation is None:
-        return Join(request_id, joiner.member, cluster_id, epoch, joiner.reports_ready)
-    told = (*counts.copies, counts.clients)
-    return Renew(request_id, incarnation, cluster_id, epoch, *told)
 
 
 def _cached_log(membership: Membership) -> Log:

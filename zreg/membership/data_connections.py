@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from zreg.config import Config
 from zreg.effects import ENDED, Connect, Disconnect, Effect, Link, PeerLost, PeerUp
 from zreg.membership.cluster_member import ClusterMember
+from zreg.membership.leader_reports import report_gone
 from zreg.model import Incarnation, Member
 from zreg.primitives.timing.backoff import Backoff
 from zreg.primitives.timing.deadlines import Deadlines
@@ -131,7 +132,7 @@ class DataConnections:
         gone = self.unreported(lost, leader)
         if gone is None or leader is None:
             return []
-        effects = cluster_member.report_gone(gone)
+        effects = report_gone(cluster_member, gone)
         if effects:
             self.note_reported(str(lost.peer), leader)
         return effects

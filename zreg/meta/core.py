@@ -12,6 +12,7 @@ from zreg.effects import (
     Disconnect,
     Effect,
     HandOver,
+    HostChanged,
     Link,
     Local,
     Log,
@@ -33,9 +34,10 @@ from zreg.meta.led_term import LedTerm
 from zreg.meta.peers.identity import Identity
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, Role, Status
+from zreg.primitives.event_ring import EventRing
 from zreg.raft.consensus import RaftCore
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import Ping, Pong, Refused
+from zreg.wire.records.common_messages import FetchEvents, Ping, Pong, Refused
 from zreg.wire.records.membership_messages import FetchMembership, Join, ReportGone
 
 
@@ -54,7 +56,8 @@ class MetaCore:
     ) -> None:
         assert member.role is Role.META
         assert member.node_id == identity.node_id
-        self._member = member
+        self.events = EventRing(member.node_id, member.process_id)
+        self._node_id = member.node_id
         self.state = MetaState()
         self.raft_driver = RaftDriver(raft, self.state, identity)
         self._quorum_alarm = QuorumAlarm(self.raft_driver, member.node_id)
@@ -121,6 +124,8 @@ class MetaCore:
                 return [Send(link, peer, Pong())]
             case Pong():
                 return []
+            case FetchEvents():
+                return [Send(link, peer, self.events.answer(message, now))]
             case _ if not self._led_term.is_leading:
                 return self._refuse_as_follower(link, peer, message)
             case _:
@@ -157,6 +162,10 @@ class MetaCore:
             case PeerSlow(link=Link.NODES):
                 self._leader.lease_holders.on_peer_lost(event.peer)
                 return [Disconnect(Link.NODES, event.peer)]
+            case HostChanged():
+                effects = self.raft_driver.peers.change_host(event.host, now)
+                members = self._leader.meta_members
+                return effects + members.change_host(event, now, is_leading=self.is_leading)
             case _:
                 return self.raft_driver.on_event(event, now)
 
@@ -221,4 +230,4 @@ class MetaCore:
     def health(self, now: float) -> Health:
         """Return the problems that this core knows of."""
         del now
-        return health_of(self.raft_driver, self._quorum_alarm, self._member.node_id)
+        return health_of(self.raft_driver, self._quorum_alarm, self._node_id)

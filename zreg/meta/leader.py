@@ -66,7 +66,6 @@ class Leader:
         cluster_id: bytes,
         now: float,
     ) -> None:
-        self._member = member
         self._config = config
         self._state = state
         self._proposals = proposals
@@ -95,7 +94,7 @@ class Leader:
             return self.meta_members.begin(now)
         config = self._config
         ring = RingParameters(config.ring_hash, config.virtual_node_count, config.replica_count)
-        first = Membership(self._cluster_id, 1, 0, ring, (self._member,))
+        first = Membership(self._cluster_id, 1, 0, ring, (self.meta_members.member,))
         return self._proposals.propose(Found(first), self._on_founded, now)
 
     def _on_founded(self, _applied: Applied | None, now: float) -> list[Effect]:

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -12,20 +13,22 @@ from zreg.config import Config
 from zreg.discovery.announcement import Announcement
 from zreg.discovery.reach import Reach
 from zreg.discovery.sightings import Browse
-from zreg.effects import Core, Local, MembershipTaken
+from zreg.effects import Core, HostChanged, Local, Log, MembershipTaken
 from zreg.health import Harm, Health, Problem, bug_problems, stuck_problems
+from zreg.hosts import is_ip_address
 from zreg.model import Member, Role
+from zreg.nodes.addresses.address_choice import ANY_HOSTS
+from zreg.nodes.addresses.own_address import OwnAddress, is_own_address
 from zreg.nodes.node_lan import LanSettings, NodeLan
-from zreg.nodes.own_address import OwnAddress
+from zreg.primitives.event_ring import EventRing
 from zreg.reactor import Disk, EventCallback, Reactor, SocketSet
-from zreg.reactor.link_table import split_address
+from zreg.reactor.link_table import bare_host, split_address
 from zreg.storage.failures import NodeEndError
 from zreg.storage.membership_cache import MembershipCache
+from zreg.wire.records.common_messages import EventsReply, FetchEvents
 
 # How often a node looks whether its directory and its address are still there.
 WATCH_SECONDS: Final = 2.0
-# Hosts that stand for all addresses of a machine, as a bound socket reports them.
-ANY_HOSTS: Final = ("*", "0.0.0.0", "::")  # noqa: S104 -- recognised here, never bound to
 
 logger = logging.getLogger("zreg.node")
 
@@ -40,7 +43,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     config: Config
     # Empty: made of role, host name and port.
     node_id: str = ""
-    # The host that other nodes and clients are told. Empty: the bound one, or the machine's own.
+    # The host that other nodes and clients are told. Empty: the bound one or, for a node that is
+    # bound to all addresses, the one on the way to the other nodes.
     advertise_host: str = ""
     # Links are not encrypted yet: without this a node binds to loopback only.
     insecure: bool = False
@@ -48,7 +52,9 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeCore(Core, Protocol):
-    """A core that reports its health."""
+    """A core that reports its health, and keeps its last events."""
+
+    events: EventRing
 
     def health(self, now: float) -> Health:
         """Return the problems that this core knows of."""
@@ -68,6 +74,7 @@ class Node:
         disk: Disk | None = None,
         *,
         membership_cache: MembershipCache | None = None,
+        peers: Sequence[str],
     ) -> None:
         self.member = member
         self.cluster = settings.config.cluster
@@ -78,12 +85,14 @@ class Node:
         self._http: HttpServer | None = None
         self._on_event = on_event
         self._reactor = Reactor(
-            core, self.cluster, socket_set, on_event=self._act_or_pass_on, disk=disk
+            core,
+            self.cluster,
+            socket_set,
+            on_event=self._act_or_pass_on,
+            disk=disk,
+            on_log=self._note_event,
         )
-        is_advertised = self.bound_host in ANY_HOSTS and not settings.advertise_host
-        self._own_address = OwnAddress(
-            split_address(self.address)[0].strip("[]") if is_advertised else self.bound_host
-        )
+        self._own_address = self._watched_address(settings, peers)
         self._lan = NodeLan(
             settings.lan,
             Reach(
@@ -174,6 +183,17 @@ class Node:
         """Hand the core what is announced."""
         self._reactor.post(event)
 
+    def _watched_address(self, settings: NodeSettings, peers: Sequence[str]) -> OwnAddress:
+        """Return the address to look at: the told one, unless other machines translate it."""
+        bound_host, told_host = self.bound_host, bare_host(self.address)
+        is_found = bound_host in ANY_HOSTS and not settings.advertise_host
+        is_told_here = is_ip_address(told_host) and is_own_address(told_host)
+        return OwnAddress(
+            told_host if is_told_here else bound_host,
+            bound_host=bound_host,
+            peers=peers if is_found else None,
+        )
+
     def bind_http(self, server: "type[HttpServer]", port: int) -> None:
         """Bind its HTTP server on the host of its links; `run` serves it."""
         self._http = server(self, self.bound_host, port)
@@ -210,9 +230,16 @@ class Node:
 
     async def _check_surroundings(self) -> None:
         """Look at the directory and the address; raises `NodeEndError` if the node must end."""
-        self._own_address.check()
+        if (host := await self._own_address.check()) is not None:
+            self._tell_host(host)
         if self._membership_cache is not None:
             await self._membership_cache.check_directory()
+
+    def _tell_host(self, host: str) -> None:
+        """Tell others another host of this machine from now on: join again with it."""
+        changed = HostChanged(host, os.urandom(16))
+        self.member = self.member.at_host(changed.host, changed.process_id)
+        self._reactor.post(changed)
 
     def stop(self) -> None:
         """Say goodbye to clients and meta; `run` then returns."""
@@ -250,6 +277,14 @@ class Node:
             found.append(self._lan.problem)
         found += bug_problems({**self._reactor.statistics(), **(counts or {})})
         return Health(tuple(found))
+
+    def events(self, request: FetchEvents) -> EventsReply:
+        """Return a page of its last events."""
+        return self._core.events.answer(request, clock())
+
+    def _note_event(self, log: Log) -> None:
+        """Keep what the core logs for those who ask what happened."""
+        self._core.events.note(log.level, log.event, log.fields, clock())
 
     def _act_or_pass_on(self, event: msgspec.Struct) -> None:
         """Act on an event of the core that the node itself takes; pass every other one on."""

@@ -39,7 +39,14 @@ class DataNode(Node):
             subs=(Link.MEMBERSHIP,),
         )
         with open_socket_set(link_table, settings) as socket_set:
-            member = new_member(Role.DATA, socket_set, settings, Link.REQUESTS, Link.CHANGES)
+            member = new_member(
+                Role.DATA,
+                socket_set,
+                settings,
+                Link.REQUESTS,
+                changes_link=Link.CHANGES,
+                peers=settings.config.meta_addresses,
+            )
             cache = open_membership_cache(directory, settings, member)
             core = DataCore(
                 member,
@@ -50,7 +57,13 @@ class DataNode(Node):
             )
         self._on_node_event = on_event
         super().__init__(
-            core, socket_set, member, settings, self._take_event, membership_cache=cache
+            core,
+            socket_set,
+            member,
+            settings,
+            self._take_event,
+            membership_cache=cache,
+            peers=settings.config.meta_addresses,
         )
 
     def _say_goodbye(self) -> None:

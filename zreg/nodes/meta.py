@@ -14,6 +14,7 @@ from random import Random
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from zreg.config import Config
 from zreg.discovery.announcement import Announcement
@@ -23,10 +24,12 @@ from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.peers.identity import Identity, first_save, founders_of, persisted_of
 from zreg.model import Role
+from zreg.nodes.addresses.address_choice import ANY_HOSTS
 from zreg.nodes.base import Node, NodeSettings, clock
 from zreg.nodes.opening import new_member, open_socket_set
 from zreg.raft.ready import Persisted, configuration_of
 from zreg.reactor import EventCallback, LinkTable
+from zreg.reactor.link_table import bare_host
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.journal import Journal
 
@@ -72,11 +75,19 @@ class MetaNode(Node):
         on_event: EventCallback | None = None,
     ) -> None:
         _check(settings, place)
+        settings, peers = _with_own_host(settings, place), _other_peers(settings, place)
         self._on_node_event = on_event
         self._directory_lock: DirectoryLock | None = None
         self._journal: Journal | None = None
         with open_socket_set(_link_table(settings, place), settings) as socket_set:
-            member = new_member(Role.META, socket_set, settings, Link.NODES, Link.MEMBERSHIP)
+            member = new_member(
+                Role.META,
+                socket_set,
+                settings,
+                Link.NODES,
+                changes_link=Link.MEMBERSHIP,
+                peers=peers,
+            )
             try:
                 self._directory_lock = DirectoryLock(place.directory)
                 facts = {"node_id": member.node_id, "cluster": settings.config.cluster}
@@ -96,7 +107,9 @@ class MetaNode(Node):
             )
         self._meta_core = core
         self._identity = start.identity
-        super().__init__(core, socket_set, member, settings, self._take_event, self._journal)
+        super().__init__(
+            core, socket_set, member, settings, self._take_event, self._journal, peers=peers
+        )
 
     def announcement(self) -> Announcement | None:
         """Return what nodes and other meta nodes are told."""
@@ -209,6 +222,18 @@ def _check(settings: NodeSettings, place: MetaPlace) -> None:
             "a meta node that joins others needs --peer ID=HOST:PORT with its own id and the "
             "address at which they will reach it"
         )
+
+
+def _with_own_host(settings: NodeSettings, place: MetaPlace) -> NodeSettings:
+    """Have a node that is bound to all addresses tell others the host of its own peer entry."""
+    own = place.peers.get(settings.node_id)
+    if own is None or settings.advertise_host or bare_host(place.address) not in ANY_HOSTS:
+        return settings
+    return replace(settings, advertise_host=bare_host(own))
+
+
+def _other_peers(settings: NodeSettings, place: MetaPlace) -> list[str]:
+    return [at for node_id, at in place.peers.items() if node_id != settings.node_id]
 
 
 def _check_founders(peers: Mapping[str, str]) -> None:

@@ -9,27 +9,27 @@ import hashlib
 import ipaddress
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from zreg.config import Limits
 from zreg.effects import Link
 from zreg.errors import UsageError
-from zreg.hosts import bracketed, checked_host
+from zreg.hosts import checked_host, why_not_told
 from zreg.model import NODE_ID, Member, Role, Status, checked_node_id
+from zreg.nodes.addresses.address_choice import ANY_HOSTS, Undecided
+from zreg.nodes.addresses.told_host import find_host
 from zreg.nodes.base import NodeSettings
 from zreg.reactor import LinkTable, SocketSet
-from zreg.reactor.link_table import check_address, split_address
+from zreg.reactor.link_table import bare_host, check_address, split_address
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.membership_cache import MembershipCache, MembershipFile
+from zreg.tcp_address import with_host
 
 if TYPE_CHECKING:
     from zreg.http.server import HttpServer
 
-_ANY_HOSTS: Final = ("*", "0.0.0.0", "[::]")  # noqa: S104 -- recognised here, never bound to
-# A documentation address: looking up the route to it sends nothing, and shows the usual interface.
-_ELSEWHERE: Final = ("192.0.2.1", 9)
 # Of a host name that is too long for a node id: how much of its end is kept, and of its digest.
 _TAIL_CHARACTERS: Final = 12
 _DIGEST_CHARACTERS: Final = 8
@@ -59,13 +59,20 @@ def new_member(
     socket_set: SocketSet,
     settings: NodeSettings,
     link: Link,
+    *,
     changes_link: Link | None = None,
+    peers: Sequence[str],
 ) -> Member:
-    """Return this node as a member. A meta node is a member from its first epoch on."""
-    address = _advertised(socket_set.addresses[link], settings.advertise_host)
+    """Return this node as a member. A meta node is a member from its first epoch on.
+
+    `peers` are the addresses of other nodes: the address on the way to them is told to others.
+    """
+    host = _told_host(socket_set.addresses[link], settings.advertise_host, peers)
+    address = with_host(socket_set.addresses[link], host)
+    check_address(address, port_min=1)
     changes_address = ""
     if changes_link is not None:
-        changes_address = _advertised(socket_set.addresses[changes_link], settings.advertise_host)
+        changes_address = with_host(socket_set.addresses[changes_link], host)
     is_meta = role is Role.META
     return Member(
         checked_node_id(settings.node_id or _default_node_id(role, address)),
@@ -132,26 +139,19 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _advertised(address: str, advertise_host: str) -> str:
-    """Return the address that other nodes and clients are told for a bound one."""
-    host, port = split_address(address)
+def _told_host(address: str, advertise_host: str, peers: Sequence[str]) -> str:
+    """Return the host that other nodes and clients are told for a bound address."""
+    host = bare_host(address)
     if advertise_host:
-        host = bracketed(checked_host(advertise_host, "advertise_host"))
-    elif host in _ANY_HOSTS:
-        host = _own_host()
-    advertised = f"tcp://{host}:{port}"
-    check_address(advertised, port_min=1)
-    return advertised
-
-
-def _own_host() -> str:
-    """Return this machine's address on its usual interface; loopback if it has none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(_ELSEWHERE)
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
+        return checked_host(advertise_host, "advertise_host")
+    if host in ANY_HOSTS:
+        found = find_host(host, peers)
+        if isinstance(found, Undecided):
+            raise UsageError(found.detail)
+        return found.host
+    if (why := why_not_told(host)) is not None:
+        raise UsageError(f"{why}, or name an address that others reach with --advertise-host")
+    return host
 
 
 def _default_node_id(role: Role, address: str) -> str:

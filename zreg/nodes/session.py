@@ -4,13 +4,17 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Final
 
+import msgspec
+
 from zreg.discovery.announcement import Announcement
 from zreg.effects import Link
 from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings, clock
 from zreg.nodes.opening import new_member, open_membership_cache, open_socket_set
+from zreg.nodes.page_dialogs import PageDialogs
 from zreg.reactor import EventCallback, LinkTable
 from zreg.session.core import SessionCore
+from zreg.session.proxy.askers import PageAnswered
 
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:9600"
 
@@ -31,11 +35,17 @@ class SessionNode(Node):
     ) -> None:
         link_table = LinkTable(
             routers={Link.CLIENTS: address},
-            dealers=(Link.META, Link.DATA),
+            dealers=(Link.META, Link.DATA, Link.EVENTS),
             subs=(Link.MEMBERSHIP, Link.CHANGES),
         )
         with open_socket_set(link_table, settings) as socket_set:
-            member = new_member(Role.SESSION, socket_set, settings, Link.CLIENTS)
+            member = new_member(
+                Role.SESSION,
+                socket_set,
+                settings,
+                Link.CLIENTS,
+                peers=settings.config.meta_addresses,
+            )
             cache = open_membership_cache(directory, settings, member)
             core = SessionCore(
                 member,
@@ -45,7 +55,27 @@ class SessionNode(Node):
                 cached=None if cache is None else cache.cached,
             )
         self._session_core = core
-        super().__init__(core, socket_set, member, settings, on_event, membership_cache=cache)
+        self._on_other_event = on_event
+        super().__init__(
+            core,
+            socket_set,
+            member,
+            settings,
+            self._take_event,
+            membership_cache=cache,
+            peers=settings.config.meta_addresses,
+        )
+        self._dialogs = PageDialogs(self._reactor.post)
+
+    async def ask(self, question: msgspec.Struct) -> msgspec.Struct:
+        """Ask the core a question of a page; return its answer, or `Refused`."""
+        return await self._dialogs.ask(question)
+
+    def _take_event(self, event: msgspec.Struct) -> None:
+        if isinstance(event, PageAnswered):
+            self._dialogs.take(event)
+        elif self._on_other_event is not None:
+            self._on_other_event(event)
 
     @property
     def is_serving(self) -> bool:

@@ -4,11 +4,10 @@ Nothing that a peer can send raises here. A bad message is counted by its code, 
 peer waits for an answer.
 """
 
-import logging
 from collections import Counter
 from typing import Final
 
-from zreg.effects import Core, EpochSeen, Peer, PeerIncompatible
+from zreg.effects import WARNING, Core, EpochSeen, Log, Peer, PeerIncompatible
 from zreg.errors import ForeignClusterError, PeerError, ProtocolVersionError
 from zreg.reactor.core_calls import CoreCalls
 from zreg.reactor.link_table import WITHOUT_EPOCH
@@ -23,7 +22,7 @@ from zreg.wire.envelope import Envelope, ForeignHeaderError, VersionHeaderError
 from zreg.wire.records.common_messages import Refused
 
 _EPOCHS_TOLD_MAX: Final = 1024
-_VERSIONS_LOGGED_MAX: Final = 4
+_STRANGERS_LOGGED_MAX: Final = 8
 
 # These codes concern the whole peer, and not one message of it.
 _INCOMPATIBLE: Final = (ForeignClusterError.code, ProtocolVersionError.code)
@@ -46,8 +45,8 @@ class Intake:
         self._core_calls = core_calls
         self._counts = counts
         self._epochs_told: set[int] = set()
-        # The protocol versions of peers that the log has named, the first few only.
-        self._versions_logged: set[int] = set()
+        # The protocol versions and clusters of peers that the log has named, the first few only.
+        self._strangers_logged: set[str | int] = set()
 
     def take(
         self, socket: LinkSocket, peer: Peer, header: bytes, frame: bytes | None, now: float
@@ -91,18 +90,19 @@ class Intake:
     def _refuse_message(self, socket: LinkSocket, peer: Peer, error: PeerError, now: float) -> None:
         self._refuse(socket, peer, BadRecord(0, error.code, error.detail))
         if isinstance(error, VersionHeaderError):
-            self._log_version(socket, error)
+            self._log_stranger(socket, "peer.incompatible", error.theirs, error.here)
+        elif isinstance(error, ForeignHeaderError):
+            self._log_stranger(socket, "peer.foreign", error.theirs, _why_incompatible(error))
         if isinstance(socket, PeerConnection) and error.code in _INCOMPATIBLE:
             incompatible = PeerIncompatible(socket.link, peer, _why_incompatible(error))
             self._core_calls.tell(incompatible, now)
 
-    def _log_version(self, socket: LinkSocket, error: VersionHeaderError) -> None:
-        """Name another protocol version once: its peers try again, and there may be many."""
-        logged = self._versions_logged
-        if error.theirs not in logged and len(logged) < _VERSIONS_LOGGED_MAX:
-            logged.add(error.theirs)
-            line = f"peer.incompatible link={socket.link.name} detail={error.here}"
-            self._core_calls.log_lines.write("zreg.reactor", logging.WARNING, line)
+    def _log_stranger(self, socket: LinkSocket, event: str, theirs: str | int, detail: str) -> None:
+        """Name another protocol version or cluster once: its peers try again, and may be many."""
+        logged = self._strangers_logged
+        if theirs not in logged and len(logged) < _STRANGERS_LOGGED_MAX:
+            logged.add(theirs)
+            self._runner.log(Log(WARNING, event, {"link": socket.link.name, "detail": detail}))
 
     def _refuse(self, socket: LinkSocket, peer: Peer, bad: BadRecord) -> None:
         self._counts[f"bad_{bad.code}"] += 1

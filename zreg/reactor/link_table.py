@@ -20,7 +20,7 @@ WITHOUT_EPOCH: Final = (*OUTSIDE, *BETWEEN_META_NODES)
 
 # Links to a ROUTER that many peers share. It reads one message of each peer in turn, so a message
 # there is a peer's share: it carries at most so many records.
-SHARED: Final = (Link.SESSION, Link.DATA, Link.META)
+SHARED: Final = (Link.SESSION, Link.DATA, Link.META, Link.EVENTS)
 SHARE_RECORDS_MAX: Final = 128
 
 _ADDRESS: Final = re.compile(r"tcp://(\[[0-9A-Fa-f:.%\w-]+\]|[\w.*-]+):(\d{1,5}|\*)\Z", re.ASCII)

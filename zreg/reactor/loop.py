@@ -6,10 +6,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from zreg.effects import Core, Link, Local, Stop
+from zreg.effects import Core, Link, Local, Log, Stop
 from zreg.reactor.core_calls import CoreCalls
 from zreg.reactor.descriptor_watch import EpollWatch, ReaderWatch
 from zreg.reactor.intake import Intake
@@ -31,7 +31,7 @@ GOODBYE_SECONDS_MAX: Final = 0.5
 class Reactor:
     """Runs one core on the sockets of one link table, on one asyncio loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- one argument for each thing that a core may reach
         self,
         core: Core,
         cluster: str,
@@ -40,6 +40,7 @@ class Reactor:
         on_event: EventCallback | None = None,
         disk: Disk | None = None,
         log_lines: LogLines = LOG_AT_ONCE,
+        on_log: Callable[[Log], None] | None = None,
     ) -> None:
         self._core = core
         self._log_lines = log_lines
@@ -50,7 +51,8 @@ class Reactor:
         envelope = Envelope(cluster)
         headers = Headers(core, envelope, cluster)
         phases = ConnectionPhases(self._wakeups)
-        hooks = Hooks(headers.of, phases, self.post, self._wakeups.used, on_event, disk, log_lines)
+        used = self._wakeups.used
+        hooks = Hooks(headers.of, phases, self.post, used, on_event, disk, log_lines, on_log)
         self._runner = runner = EffectRunner(self._socket_set, self._counts, hooks)
         self._core_calls = calls = CoreCalls(
             core, runner, self._counts, has_disk=disk is not None, log_lines=log_lines

@@ -4,7 +4,8 @@
 
 - `ClientHandler` (`clients/`): what clients ask, what they are answered, and what they are pushed;
 - `DataHandler` (`upstream/`): what data nodes are told, and what is followed there;
-- `MetaProxy` (`proxy/`): requests of clients that meta has to answer;
+- `PageHandler` (`pages/`): what the HTTP pages of this node ask;
+- `MetaProxy` and `EventQuestions` (`proxy/`): requests that meta or other nodes have to answer;
 - `ClusterMember`: joining the cluster and following its membership.
 """
 
@@ -27,11 +28,15 @@ from zreg.errors import NotPrimaryError, NotReadyError, SessionGoneError, Unknow
 from zreg.health import Health
 from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.model import Incarnation, Member, Membership, Role
+from zreg.primitives.event_ring import EventRing
 from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
 from zreg.session.membership_loss import MembershipLoss
+from zreg.session.pages.page_handler import PageHandler
+from zreg.session.proxy.askers import PageAsked
 from zreg.session.proxy.command_questions import CommandQuestions
+from zreg.session.proxy.event_questions import EventQuestions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import Accepted, Ping, Refused
@@ -60,6 +65,7 @@ class SessionCore:
         cached: Membership | None = None,
     ) -> None:
         assert member.role is Role.SESSION
+        self.events = EventRing(member.node_id, member.process_id)
         self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
         self._node_id = member.node_id
         self._loss = MembershipLoss(now=now)
@@ -67,18 +73,23 @@ class SessionCore:
         self._leaderless_since: float | None = now
         self._data = DataHandler(config, self._cluster_member, rng=rng, now=now)
         self._meta_proxy = MetaProxy(self._cluster_member)
+        self._event_questions = EventQuestions(self.events, self._cluster_member, member.node_id)
         # What `next_tick_at` found, while it is known that no deadline has moved since.
         self._due_at: float | None = None
         self._is_due_known = False
         self._is_settled = False
+        self._questions = CommandQuestions(
+            self._cluster_member, self._data.listings, self._meta_proxy, self._event_questions
+        )
         self._clients = ClientHandler(
             config,
             self._cluster_member,
             self._data.registrations,
             self._data.followed,
-            CommandQuestions(self._cluster_member, self._data.listings, self._meta_proxy),
+            self._questions,
             now=now,
         )
+        self._pages = PageHandler(self._clients, self._questions)
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
@@ -123,6 +134,8 @@ class SessionCore:
                 return self._data.followed.on_beat(str(peer), message)
             case Local():
                 return self._on_local(message, now)
+            case _ if link is Link.EVENTS:
+                return self._event_questions.receive(str(peer), message)
             case _:
                 return self._receive_from_meta(link, peer, message, now)
 
@@ -197,6 +210,10 @@ class SessionCore:
                 return self._data.on_peer_lost(event, now)
             case PeerSlow(link=Link.DATA):
                 return self._data.on_peer_slow(event, now)
+            case PeerUp() | PeerLost() | PeerSlow() if event.link is Link.EVENTS:
+                return self._event_questions.on_event(event)
+            case PageAsked():
+                return self._pages.ask(event, now)
             case Stop():
                 return self._clients.send_away() + self._cluster_member.leave()
             case _:
@@ -257,6 +274,7 @@ class SessionCore:
         effects = self._data.settle(now)
         for followed in self._data.followed.take_changed(now):
             self._clients.subscriptions.pusher.wake(followed)
+            effects += self._pages.datums.on_moved(followed)
         effects += self._clients.settle(now)
         self._is_due_known = self._is_due_known and not effects
         self._is_settled = True
@@ -271,7 +289,8 @@ class SessionCore:
         # Clients expire before the data nodes are told, so their removals leave at once.
         effects += self._clients.tick(now)
         effects += self._data.tick(now)
-        effects += self._meta_proxy.tick(now)
+        effects += self._questions.tick(now)
+        effects += self._pages.datums.tick(now)
         if self._loss.is_send_away_due(now):
             self._loss.on_sent_away(now)
             if self._loss.is_lost or self._knows_other_sessions:
@@ -298,8 +317,9 @@ class SessionCore:
         due = min(self._data.next_tick_at(), self._clients.next_tick_at())
         for at in (
             self._cluster_member.next_tick_at(),
-            self._meta_proxy.next_tick_at(),
+            self._questions.next_tick_at(),
             self._loss.next_tick_at(),
+            self._pages.datums.next_tick_at(),
         ):
             if at is not None and at < due:
                 due = at
@@ -309,24 +329,11 @@ class SessionCore:
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes."""
-        data, pusher = self._data, self._clients.subscriptions.pusher
         return {
             **self._cluster_member.statistics(),
-            "clients": len(self._clients.table),
-            "publishers": len(data.registrations),
-            "pending": data.queues.pending_count,
-            "publishes_delayed": self._clients.pending_reason.count,
-            "publishes_refused": self._clients.publishing.refused_count,
-            "subscribers": len(pusher),
-            "interests": len(data.followed),
-            "pushes": pusher.push_count,
-            "fetches": data.followed.fetch_count,
-            "gaps": data.followed.gap_count,
-            "compares": data.followed.compare_count,
-            "clients_off": self._clients.removed_count,
-            "clients_asked": self._clients.rebalancing.asked_count,
-            "clients_moved": self._clients.rebalancing.moved_count,
-            "stalls": self._clients.table.stall_count,
+            **self._clients.statistics(),
+            **self._data.statistics(),
+            "interests_of_pages": len(self._pages.datums),
         }
 
     def health(self, now: float) -> Health:

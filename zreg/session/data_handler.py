@@ -228,3 +228,16 @@ class DataHandler:
             if at is not None and at < due:
                 due = at
         return due
+
+    # --- for people ---------------------------------------------------------------------------
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return counters and sizes."""
+        return {
+            "publishers": len(self.registrations),
+            "pending": self.queues.pending_count,
+            "interests": len(self.followed),
+            "fetches": self.followed.fetch_count,
+            "gaps": self.followed.gap_count,
+            "compares": self.followed.compare_count,
+        }

@@ -97,6 +97,8 @@ WireMessage = (
     | replication.DatumCopy
     | replication.OfferCopy
     | client.Move
+    | common.FetchEvents
+    | common.EventsReply
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

@@ -14,6 +14,7 @@ import weakref
 from typing import Final
 
 from zreg.client.cache.view_files import ViewFiles
+from zreg.client.signal_safe_condition import SignalSafeCondition
 from zreg.client.view.view import View
 from zreg.model import DataInfoId, Scope
 from zreg.reactor.log_lines import LogLines
@@ -59,7 +60,7 @@ class ViewCache:
 
     def _reset(self) -> None:
         # Its lock can be taken again: a finalizer of the program may subscribe on this thread.
-        self._changed = threading.Condition()
+        self._changed = SignalSafeCondition()
         self._live: dict[Followed, View] = {}
         self._pending: dict[Followed, View] = {}
         # What was written last, and when it was confirmed.

@@ -12,6 +12,9 @@ from zreg.client.runtime.lifecycle import CLOSED
 
 CLOSE_SECONDS_MAX: Final = 1.0
 DROPPED: Final = "this client was dropped without close()"
+ENDED: Final = "this client was closed as its process ended"
+# The goodbyes take a second at most; the interpreter stops daemon threads right after them.
+_HOLD_SECONDS: Final = CLOSE_SECONDS_MAX + 1.0
 
 
 class Closable(Protocol):
@@ -64,6 +67,17 @@ def close_all(
         runtime.begin_close(why)
     for runtime in runtimes:
         runtime.finish_close(deadline)
+
+
+def hold_daemon_thread(why_closed: str) -> None:
+    """Keep a daemon thread whose wait was ended by the end of the process.
+
+    It ends with the process. An error now would only print a traceback, as the last words of a
+    program in which nothing is wrong. The hold is bounded, because a hook of the program may join
+    the thread.
+    """
+    if why_closed == ENDED and threading.current_thread().daemon:
+        time.sleep(_HOLD_SECONDS)
 
 
 def warn_dropped(

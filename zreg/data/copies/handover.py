@@ -12,6 +12,7 @@ from zreg.data.copies.repairs import Repairs
 from zreg.data.placement import Placement
 from zreg.effects import INFO, Effect, Emit, HandedOver, Log
 from zreg.membership.cluster_member import ClusterMember
+from zreg.membership.leader_reports import report_leaving, report_ready
 from zreg.model import Role, Status
 
 # A request to meta is repeated after this time, if it was refused or lost.
@@ -70,7 +71,7 @@ class Handover:
         if ring_epoch == self._reported and now < self._again_at:
             return []
         self._reported, self._again_at = ring_epoch, now + _AGAIN_SECONDS
-        return self._cluster_member.report_ready(ring_epoch)
+        return report_ready(self._cluster_member, ring_epoch)
 
     def _leave(self, now: float) -> list[Effect]:
         if self._has_ended:
@@ -81,7 +82,7 @@ class Handover:
         if self._placement.status is Status.LEAVING or now < self._again_at:
             return []
         self._again_at = now + _AGAIN_SECONDS
-        return self._cluster_member.drain()
+        return report_leaving(self._cluster_member)
 
     def _may_end(self, now: float) -> bool:
         """Return whether there is nothing to wait for, or no other node to take over."""

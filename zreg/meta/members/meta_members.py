@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from zreg.effects import WARNING, Effect, Link, Log, Peer, Send
+from zreg.effects import WARNING, Effect, HostChanged, Link, Log, Peer, Send
 from zreg.errors import DeniedError
 from zreg.meta.group.proposals import Proposals
 from zreg.meta.group.raft_driver import RaftDriver
@@ -31,7 +31,8 @@ class MetaMembers:
         *,
         now: float,
     ) -> None:
-        self._member = member
+        # This node, as it wants to be shown.
+        self.member = member
         self._state = state
         self._raft = raft_driver.raft
         self._peers = raft_driver.peers
@@ -47,7 +48,13 @@ class MetaMembers:
     def begin(self, now: float) -> list[Effect]:
         """Begin to lead: show this node."""
         self._dropping.clear()
-        return self._show(self._member, now)
+        return self._show(self.member, now)
+
+    def change_host(self, changed: HostChanged, now: float, *, is_leading: bool) -> list[Effect]:
+        """Have this node shown at another host; a follower asks the leader for it."""
+        self.member = self.member.at_host(changed.host, changed.process_id)
+        self.show_at = now
+        return self._show(self.member, now) if is_leading else []
 
     def tick(self, now: float) -> list[Effect]:
         """Remove the meta nodes from the membership that Raft's configuration has no more."""
@@ -104,11 +111,11 @@ class MetaMembers:
             return []
         self.show_at = now + _SHOW_SECONDS
         leader = self._raft.leader
-        if leader is None or self._is_shown(self._member) or not self._peers.is_up(leader):
+        if leader is None or self._is_shown(self.member) or not self._peers.is_up(leader):
             return []
         self._last_request_id += 1
         cluster_id, epoch = self._state.membership.cluster_id, self._state.epoch
-        join = Join(self._last_request_id, self._member, cluster_id, epoch)
+        join = Join(self._last_request_id, self.member, cluster_id, epoch)
         return [Send(Link.RAFT_ASK, leader, join)]
 
     def _is_shown(self, member: Member) -> bool:

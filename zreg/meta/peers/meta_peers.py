@@ -7,6 +7,8 @@ other (`Introductions`). The members are those of Raft's configuration.
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from zreg.effects import (
     Connect,
     Disconnect,
@@ -25,6 +27,7 @@ from zreg.meta.peers.peer_reports import PeerReports
 from zreg.meta.peers.removal_claims import RemovalClaims
 from zreg.raft.consensus import RaftCore
 from zreg.raft.leader.quorum import majority
+from zreg.tcp_address import with_host
 from zreg.wire.records.common_messages import Refused
 from zreg.wire.records.meta_messages import IntroduceMeta, MetaDeclined, MetaIntroduced
 
@@ -162,6 +165,14 @@ class MetaPeers:
     def introduce_to_all(self, now: float) -> list[Effect]:
         """Introduce this node to all peers again: if it was removed, their answers tell."""
         return [self._introduction_requests.send(peer, now) for peer in self._up]
+
+    def change_host(self, host: str, now: float) -> list[Effect]:
+        """Tell all peers that this node is at another host: the leader makes it known."""
+        me = self.introductions.identity
+        if not me.address:
+            return []
+        self.introductions.identity = replace(me, address=with_host(me.address, host))
+        return self.introduce_to_all(now)
 
     def _reset(self, peer: str) -> None:
         self._up.pop(peer, None)

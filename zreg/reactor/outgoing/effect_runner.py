@@ -28,6 +28,7 @@ from zreg.effects import (
     Unlisten,
 )
 from zreg.errors import NotReadyError
+from zreg.primitives.event_ring import fields_text
 from zreg.reactor.log_lines import LOG_AT_ONCE, LogLines, write_failure
 from zreg.reactor.outgoing.connection_effects import (
     ConnectionEffects,
@@ -71,6 +72,7 @@ class Hooks(msgspec.Struct, frozen=True):
     # Without a disk a core may not ask for `Save`.
     disk: Disk | None = None
     log_lines: LogLines = LOG_AT_ONCE
+    on_log: Callable[[Log], None] | None = None
 
 
 class EffectRunner:
@@ -159,7 +161,7 @@ class EffectRunner:
                 case Probe():
                     connections.probe(effect)
                 case Log():
-                    self._log(effect)
+                    self.log(effect)
                 case Emit():
                     self._emit(effect.event)
                 case _:
@@ -201,15 +203,12 @@ class EffectRunner:
         line = f"reactor.effect.misplaced effect={effect!r}"
         self._hooks.log_lines.write("zreg.reactor", logging.ERROR, line)
 
-    def _log(self, effect: Log) -> None:
+    def log(self, effect: Log) -> None:
+        """Write a log line, and tell the node, which keeps it for those who ask."""
+        if self._hooks.on_log is not None:
+            self._hooks.on_log(effect)
         logger_name = f"zreg.{effect.event.partition('.')[0]}"
         log_lines = self._hooks.log_lines
         if log_lines.may_write(logger_name, effect.level):
-            fields = "".join(f" {name}={_shown(value)}" for name, value in effect.fields.items())
-            log_lines.write(logger_name, effect.level, effect.event + fields)
-
-
-def _shown(value: str | float) -> str:
-    """Return the value, quoted if it would read as more than one."""
-    text = str(value)
-    return repr(text) if not text or any(c.isspace() or c in "='\"" for c in text) else text
+            line = f"{effect.event} {fields_text(effect.fields)}".rstrip()
+            log_lines.write(logger_name, effect.level, line)

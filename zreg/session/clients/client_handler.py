@@ -61,7 +61,7 @@ class ClientHandler:
         self._cluster_member = cluster_member
         self._questions = questions
         self._answers = TurnAnswers()
-        self._slow = SlowClients(config)
+        self.slow = SlowClients(config)
         self.pending_reason = PendingReason(cluster_member, registrations)
         self.table = ClientTable(config, now=now)
         self.publishing = Publishing(
@@ -150,10 +150,10 @@ class ClientHandler:
         self.publishing.withdrawals.on_client_greeted(hello.client_id)
         self.subscriptions.stop_pushing(client)
         self._answers.on_hello(peer)
-        self._slow.on_hello(peer, now)
+        self.slow.on_hello(peer, now)
         effects: list[Effect] = []
         if former is not None:
-            self._slow.remove(former)
+            self.slow.remove(former)
             effects.append(Disconnect(Link.CLIENTS, former))
         return [*effects, Send(Link.CLIENTS, peer, _welcome(self._cluster_member, self._config))]
 
@@ -178,8 +178,8 @@ class ClientHandler:
         """Remove what the client did not name in its replay."""
         self.publishing.withdraw_unreplayed(client)
         effects = self.subscriptions.remove(client, list(client.unreplayed_subscription_keys))
-        if self._slow.is_replaying(peer):
-            self._slow.remove(peer)
+        if self.slow.is_replaying(peer):
+            self.slow.remove(peer)
             effects.append(Log(INFO, "client.recovered", {"client": client.client_id.hex()}))
         return effects
 
@@ -194,8 +194,8 @@ class ClientHandler:
         client = self.table.of_peer(peer)
         if client is None:
             return ()
-        is_known = peer in self._slow
-        self._slow.add(peer, now)
+        is_known = peer in self.slow
+        self.slow.add(peer, now)
         self.subscriptions.stop_pushing(client)
         self._answers.ask_who(peer)
         if is_known:
@@ -206,7 +206,7 @@ class ClientHandler:
 
     def on_peer_lost(self, peer: Peer, now: float, *, is_meta_away: bool) -> None:
         """Note that a client's connection ended: its grace begins."""
-        self._slow.remove(peer)
+        self.slow.remove(peer)
         client = self.table.close(peer, now, is_meta_away=is_meta_away)
         if client is not None:
             self.publishing.end_replay(client)
@@ -248,7 +248,7 @@ class ClientHandler:
     def _forget(self, client: Client) -> None:
         self.table.remove(client)
         if client.peer is not None:
-            self._slow.remove(client.peer)
+            self.slow.remove(client.peer)
 
     def ask_all(self) -> None:
         """Ask every connected client to identify itself, so that it replays what it wants."""
@@ -271,7 +271,7 @@ class ClientHandler:
         effects: list[Effect] = []
         for client, cause in self.table.expired(now):
             effects += self._remove(client, cause)
-        for peer in self._slow.take_due(now):
+        for peer in self.slow.take_due(now):
             self._answers.ask_who(peer)
         effects += self.rebalancing.tick(now)
         return effects + self.subscriptions.pusher.tick(now)
@@ -279,10 +279,27 @@ class ClientHandler:
     def next_tick_at(self) -> float:
         """Return when the next client may expire, or is asked or probed."""
         due = self.table.next_tick_at()
-        for at in (self.subscriptions.pusher.next_tick_at(), self._slow.next_tick_at()):
+        for at in (self.subscriptions.pusher.next_tick_at(), self.slow.next_tick_at()):
             if at is not None and at < due:
                 due = at
         return due
+
+    # --- for people ---------------------------------------------------------------------------
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return counters and sizes."""
+        pusher = self.subscriptions.pusher
+        return {
+            "clients": len(self.table),
+            "publishes_delayed": self.pending_reason.count,
+            "publishes_refused": self.publishing.refused_count,
+            "subscribers": len(pusher),
+            "pushes": pusher.push_count,
+            "clients_off": self.removed_count,
+            "clients_asked": self.rebalancing.asked_count,
+            "clients_moved": self.rebalancing.moved_count,
+            "stalls": self.table.stall_count,
+        }
 
 
 def _refused_label(hello: Hello) -> str | None:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from zreg.config import Limits
-from zreg.effects import Effect, Link, Peer, Send
+from zreg.effects import Effect, Link, Send
 from zreg.errors import LimitError, NotReadyError
+from zreg.session.proxy.askers import Asker, answer_to
 from zreg.session.upstream.data_links import DataLinks, RequestOwner
 from zreg.wire.parts import datums_listed
 from zreg.wire.records.common_messages import Refused
@@ -16,12 +17,12 @@ _LISTINGS_MAX: Final = 100
 
 
 class Listing(RequestOwner):
-    """One client's listing, and the answers that have come so far."""
+    """The listing of a client or page, and the answers that have come so far."""
 
-    __slots__ = ("_datums", "_until", "peer", "request", "request_id", "waits_for")
+    __slots__ = ("_datums", "_until", "asker", "request", "request_id", "waits_for")
 
-    def __init__(self, peer: Peer, request: ListDatums, request_id: int) -> None:
-        self.peer = peer
+    def __init__(self, asker: Asker, request: ListDatums, request_id: int) -> None:
+        self.asker = asker
         self.request = request
         # The id under which all data nodes are asked.
         self.request_id = request_id
@@ -39,7 +40,7 @@ class Listing(RequestOwner):
             self._until = last if self._until is None else min(self._until, last)
 
     def joined(self) -> DatumsListed:
-        """Return the answer to the client, in the order of names.
+        """Return the answer, in the order of names.
 
         A data node whose answer was cut has more datums after its last name. What other nodes have
         there is left out: the client asks again after the last name that it gets.
@@ -64,7 +65,7 @@ class Listings:
         self._count = 0
 
     def ask(
-        self, peer: Peer, request: ListDatums, now: float, *, outage_sentence: str
+        self, asker: Asker, request: ListDatums, now: float, *, outage_sentence: str
     ) -> list[Effect]:
         """Ask every data node; refuse if one is not connected, as its datums would be missing.
 
@@ -74,12 +75,12 @@ class Listings:
         missing = [node for node in nodes if not self._links.is_up(node)]
         if missing or not nodes:
             which = ", ".join(missing) or "any data node"
-            return [_incomplete(peer, request, f"no connection to {which}", outage_sentence)]
+            return [_incomplete(asker, request, f"no connection to {which}", outage_sentence)]
         if self._count >= _LISTINGS_MAX:
             detail = f"this session has {_LISTINGS_MAX} listings under way: try again"
-            return [_refused(peer, request, LimitError.code, detail)]
+            return [_refused(asker, request, LimitError.code, detail)]
         requests = self._links.requests
-        listing = Listing(peer, request, requests.next_id())
+        listing = Listing(asker, request, requests.next_id())
         listing.waits_for = dict.fromkeys(nodes)
         self._count += 1
         for node in nodes:
@@ -88,20 +89,20 @@ class Listings:
         return [Send(Link.DATA, node, passed_on) for node in nodes]
 
     def on_datums_listed(self, node: str, listing: Listing, answer: DatumsListed) -> list[Effect]:
-        """Take the answer of one data node; after the last one, answer the client."""
+        """Take the answer of one data node; after the last one, give the answer."""
         self._links.requests.take(node, listing.request_id)
         del listing.waits_for[node]
         listing.take(answer)
         if listing.waits_for:
             return []
         self._count -= 1
-        return [Send(Link.CLIENTS, listing.peer, listing.joined())]
+        return [answer_to(listing.asker, listing.joined())]
 
     def on_refused(self, node: str, listing: Listing, refused: Refused) -> list[Effect]:
         """Pass on that one data node cannot say what it has: the listing ends."""
         self._end(listing)
         detail = f"{node}: {refused.detail}"[: Limits.detail_characters_max]
-        return [_refused(listing.peer, listing.request, refused.code, detail)]
+        return [_refused(listing.asker, listing.request, refused.code, detail)]
 
     def on_expired(self, listings: Iterable[Listing], *, outage_sentence: str) -> list[Effect]:
         """Refuse the listings whose deadline has come."""
@@ -109,7 +110,7 @@ class Listings:
         for listing in listings:
             why = f"no answer from {', '.join(listing.waits_for)}"
             self._end(listing)
-            effects.append(_incomplete(listing.peer, listing.request, why, outage_sentence))
+            effects.append(_incomplete(listing.asker, listing.request, why, outage_sentence))
         return effects
 
     def _end(self, listing: Listing) -> None:
@@ -118,7 +119,7 @@ class Listings:
         self._count -= 1
 
 
-def _incomplete(peer: Peer, request: ListDatums, why: str, outage_sentence: str) -> Effect:
+def _incomplete(asker: Asker, request: ListDatums, why: str, outage_sentence: str) -> Effect:
     """Refuse a listing that would lack datums.
 
     While meta is away no other node takes the place of a data node: trying again would not help.
@@ -126,8 +127,8 @@ def _incomplete(peer: Peer, request: ListDatums, why: str, outage_sentence: str)
     detail = f"{why}: a listing would not be complete, try again"
     if outage_sentence:
         detail = f"{why}, and {outage_sentence}"
-    return _refused(peer, request, NotReadyError.code, detail[: Limits.detail_characters_max])
+    return _refused(asker, request, NotReadyError.code, detail[: Limits.detail_characters_max])
 
 
-def _refused(peer: Peer, request: ListDatums, code: int, detail: str) -> Effect:
-    return Send(Link.CLIENTS, peer, Refused(request.request_id, code, detail))
+def _refused(asker: Asker, request: ListDatums, code: int, detail: str) -> Effect:
+    return answer_to(asker, Refused(request.request_id, code, detail))

@@ -1,12 +1,12 @@
 """Requests that a session passes on to the leader of meta, and the answers it gives back.
 
-The requests come from commands and need no `Hello`. They travel over the connection of the
-session's `ClusterMember`, under ids of their own, once the leader has answered there: a request
-that never left is not in doubt. When the leader changes, the session sends all requests under way
-to the new one. That is safe: a read has no effect. A change of a setting carries a `change_id`, by
-which it happens once. A change of the meta nodes names the configuration that it was decided on,
-and any other configuration refuses it. A drain may be repeated. A session stores no answers, so a
-read is as new as meta's answer to it.
+The requests come from commands, which need no `Hello`, and from pages. They travel over the
+connection of the session's `ClusterMember`, under ids of their own, once the leader has answered
+there: a request that never left is not in doubt. When the leader changes, the session sends all
+requests under way to the new one. That is safe: a read has no effect. A change of a setting carries
+a `change_id`, by which it happens once. A change of the meta nodes names the configuration that it
+was decided on, and any other configuration refuses it. A drain may be repeated. A session stores no
+answers, so a read is as new as meta's answer to it.
 """
 
 from typing import Final
@@ -18,6 +18,7 @@ from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import LimitError, NotLeaderError, NotReadyError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.primitives.pending_requests import PendingRequests
+from zreg.session.proxy.askers import Asker, answer_to
 from zreg.wire.records.common_messages import Accepted, Refused
 from zreg.wire.records.membership_messages import Drain, SetReplicaCount
 from zreg.wire.records.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
@@ -39,12 +40,12 @@ MetaAnswer = SettingsReply | MetaNodesReply | Accepted | Refused
 
 
 class ForwardedRequest:
-    """One client's request to meta."""
+    """One request of a client or page to meta."""
 
-    __slots__ = ("asked_at", "is_in_doubt", "peer", "request", "was_sent")
+    __slots__ = ("asked_at", "asker", "is_in_doubt", "request", "was_sent")
 
-    def __init__(self, peer: Peer, request: MetaRequest, asked_at: float) -> None:
-        self.peer = peer
+    def __init__(self, asker: Asker, request: MetaRequest, asked_at: float) -> None:
+        self.asker = asker
         self.request = request
         self.asked_at = asked_at
         # Whether the present leader has it.
@@ -68,10 +69,10 @@ class MetaProxy:
         # must not be taken for one to the session itself, such as "join again".
         self._given_up: dict[int, None] = {}
 
-    def ask(self, peer: Peer, request: MetaRequest, now: float) -> list[Effect]:
+    def ask(self, asker: Asker, request: MetaRequest, now: float) -> list[Effect]:
         """Pass a request on to the leader, or keep it until there is one."""
-        forwarded = ForwardedRequest(peer, request, now)
-        count = sum(other.peer == peer for _, _, other in self._requests)
+        forwarded = ForwardedRequest(asker, request, now)
+        count = sum(other.asker == asker for _, _, other in self._requests)
         if count >= _REQUESTS_PER_CLIENT_MAX or len(self._requests) >= _REQUESTS_MAX:
             detail = "too many requests are under way to meta: wait for the answers to some"
             return [_refused(forwarded, LimitError.code, detail)]
@@ -101,8 +102,8 @@ class MetaProxy:
         if isinstance(answer, Refused):
             return [_refused(forwarded, answer.code, answer.detail)]
         if isinstance(answer, Accepted):
-            return [Send(Link.CLIENTS, forwarded.peer, Accepted((client_request_id,)))]
-        return [Send(Link.CLIENTS, forwarded.peer, replace(answer, request_id=client_request_id))]
+            return [answer_to(forwarded.asker, Accepted((client_request_id,)))]
+        return [answer_to(forwarded.asker, replace(answer, request_id=client_request_id))]
 
     def on_leader(self) -> list[Effect]:
         """Send all requests again, to the leader that is connected now."""
@@ -121,7 +122,7 @@ class MetaProxy:
     def on_client_lost(self, peer: Peer) -> None:
         """Forget the requests of a client that is gone; what was sent to meta happens anyway."""
         for meta, request_id, forwarded in list(self._requests):
-            if forwarded.peer == peer:
+            if forwarded.asker == peer:
                 self._requests.take(meta, request_id)
                 self._give_up(meta, request_id)
 
@@ -179,4 +180,4 @@ def _id_of(answer: MetaAnswer) -> int:
 
 
 def _refused(forwarded: ForwardedRequest, code: int, detail: str) -> Effect:
-    return Send(Link.CLIENTS, forwarded.peer, Refused(forwarded.request.request_id, code, detail))
+    return answer_to(forwarded.asker, Refused(forwarded.request.request_id, code, detail))

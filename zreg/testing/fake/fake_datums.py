@@ -1,6 +1,7 @@
 """What is registered in a fake registry, by id."""
 
-from collections.abc import Iterable, Mapping
+import heapq
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from zreg.model import Cause, DataInfoId, Publisher, Version
@@ -61,6 +62,16 @@ class FakeDatums:
         for name in names:
             self._move(name)
         return list(names)
+
+    def page(
+        self, matches: Callable[[str], object], after: str, limit: int
+    ) -> list[tuple[DataInfoId, Version, int]]:
+        """Return the next published ids that match: each with its version and publisher count."""
+        names = (
+            name for name, held in self._datums.items() if held and name > after and matches(name)
+        )
+        found = heapq.nsmallest(limit, names)
+        return [(name, self.version(name), len(self._datums[name])) for name in found]
 
     def _move(self, name: DataInfoId) -> None:
         # One counter for all: a version never stands for two contents.

@@ -22,12 +22,13 @@ from zreg.client.runtime.aio.loop_runtime import LoopRuntime
 from zreg.client.runtime.closing import close_all
 from zreg.client.view.values import Value
 from zreg.client.view.view import Publisher
-from zreg.config import LABEL, Config
-from zreg.errors import RefusedError, UsageError
+from zreg.config import LABEL, Config, Limits
+from zreg.errors import RefusedError, UsageError, refusal
 from zreg.model import (
     DEFAULT_GROUP,
     DEFAULT_INSTANCE_ID,
     ID_PART,
+    SETTING_NAME,
     Cause,
     data_info_id,
 )
@@ -163,6 +164,27 @@ class FakeRegistry:
                 for known in core.clients.values()
             )
         )
+
+    def set_setting(self, name: str, value: str | None) -> None:
+        """Set a setting of the cluster, as `zreg settings set` does; None removes it.
+
+        Clients that watch it are told at once. Raises `UsageError` for a name or value that no
+        setting may have, and `RefusedError` above the limit of settings.
+        """
+        SETTING_NAME.check("name of a setting", name)
+        if value is not None and len(value) > Limits.setting_characters_max:
+            raise UsageError(
+                f"the value of {name} has {len(value)} characters, and a setting at most "
+                f"{Limits.setting_characters_max}"
+            )
+        with self._exchange.lock:
+            applied = self._exchange.core.change_setting(name, value)
+        if applied.code:
+            raise refusal(applied.code, applied.detail)
+        for runtime in runtimes_of(self.url):
+            with runtime.changed:
+                runtime.setting_watches.ask_again()
+        self.wait_idle()
 
     # --- faults -------------------------------------------------------------------------------
 

@@ -4,13 +4,18 @@ It answers each record as a session with its data nodes does, but at once. It kn
 lease expires by itself.
 """
 
+import fnmatch
+import re
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from zreg.config import Limits
 from zreg.effects import Effect, Link, Peer, Send
-from zreg.errors import DeniedError, RefusedError
+from zreg.errors import RefusedError
+from zreg.meta.state.applied import Applied
+from zreg.meta.state.settings_table import SettingsTable
 from zreg.model import (
     Cause,
     DataInfoId,
@@ -24,7 +29,9 @@ from zreg.model import (
 from zreg.session.clients.pushes.subscriber import Visibility
 from zreg.testing.fake.fake_datums import FakeDatums
 from zreg.testing.fake.fake_subscriber import FakeSubscriber
+from zreg.wire.log_commands import ChangeSetting
 from zreg.wire.messages import PROTOCOL_VERSION, Message
+from zreg.wire.parts import datums_listed
 from zreg.wire.records.client_messages import (
     Bye,
     Hello,
@@ -38,9 +45,9 @@ from zreg.wire.records.client_messages import (
     WhoAreYou,
 )
 from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
-from zreg.wire.records.data_messages import ListDatums
+from zreg.wire.records.data_messages import DatumsListed, DatumSummary, ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.records.settings_messages import FetchSettings
+from zreg.wire.records.settings_messages import FetchSettings, SettingsReply
 
 SESSION: Final = Incarnation(1, "fake")
 # Nothing happens by itself: a program that a debugger stops for an hour keeps its publishers.
@@ -70,6 +77,9 @@ class RegistryCore:
         self._cluster_id = cluster_id
         self.clients: dict[Peer, KnownClient] = {}
         self.datums = FakeDatums()
+        self._settings = SettingsTable()
+        # As in meta, a setting's version is the epoch of its change.
+        self._settings_epoch = 0
         self._subscribers: dict[Key, FakeSubscriber] = {}
         # By data id; under None what is refused for every id.
         self.refusals: dict[str | None, RefusedError] = {}
@@ -88,6 +98,20 @@ class RegistryCore:
         """Remove those of the publishers that are registered, and push what changed."""
         names = self.datums.remove(publisher_ids, cause)
         return [effect for name in names for effect in self._push_to(name)]
+
+    def _listed(self, request: ListDatums) -> DatumsListed:
+        matches = re.compile(fnmatch.translate(request.pattern)).match
+        page = self.datums.page(matches, request.after, request.limit + 1)
+        lines = [DatumSummary(*each) for each in page[: request.limit]]
+        return datums_listed(request.request_id, lines, is_complete=len(page) <= request.limit)
+
+    # --- settings -----------------------------------------------------------------------------
+
+    def change_setting(self, name: str, value: str | None) -> Applied:
+        """Set a setting; None removes it."""
+        applied = self._settings.change(ChangeSetting(name, value), self._settings_epoch)
+        self._settings_epoch += applied.is_changed
+        return applied
 
     # --- connections --------------------------------------------------------------------------
 
@@ -123,11 +147,13 @@ class RegistryCore:
             case FetchMembership():
                 return [self._send(peer, self._membership_reply(message))]
             case ListDatums():
-                why = "a fake registry has no data nodes to list: ask it for publishers()"
-                return [self._send(peer, Refused(message.request_id, DeniedError.code, why))]
+                return [self._send(peer, self._listed(message))]
             case FetchSettings():
-                why = "a fake registry has no settings: use zreg.testing.DevRegistry for them"
-                return [self._send(peer, Refused(message.request_id, DeniedError.code, why))]
+                settings, is_complete = self._settings.page(
+                    message.pattern, message.after, Limits.settings_per_record_max
+                )
+                reply = SettingsReply(message.request_id, settings, is_complete)
+                return [self._send(peer, reply)]
             case _:
                 return self._receive_of_dialog(peer, message)
 

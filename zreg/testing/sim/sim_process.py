@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from zreg.effects import Core, Effect, Link, Peer
+from zreg.primitives.event_ring import EventRing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,6 +78,9 @@ class Process:
         self.accepted: dict[tuple[Link, Peer], Connection] = {}
         self.topics: dict[Link, dict[bytes, None]] = {}
         self.events: list[msgspec.Struct] = []
+        # Where its log lines are kept for those who ask; clients keep none.
+        ring = getattr(core, "events", None)
+        self.event_ring = ring if isinstance(ring, EventRing) else None
         # The core has said that it cannot go on.
         self.has_failed = False
         self.outbox: dict[tuple[Link, Peer], list[Message]] = {}

@@ -248,6 +248,8 @@ class Simulation(Network):
                 case Log():
                     fields = " ".join(f"{key}={value}" for key, value in effect.fields.items())
                     self._note(f"log {process.name} {effect.event} {fields}")
+                    if process.event_ring is not None:
+                        process.event_ring.note(effect.level, effect.event, effect.fields, self.now)
                 case Emit():
                     process.events.append(effect.event)
                     process.has_failed |= isinstance(effect.event, NodeFailed)

@@ -1,13 +1,17 @@
-"""Records that are used on several links: Accepted, Refused, Ping and Pong."""
+"""Records that are used on several links: answers, signs of life, and questions for events."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
+import msgspec
 from msgspec import Meta
 
 from zreg.config import Limits
-from zreg.model import Address, Count
+from zreg.model import Address, Count, Label
 from zreg.wire.record import Message
 from zreg.wire.records.fields import Detail, RequestId
+
+# The most events in one answer; with their texts they stay far below a frame.
+EVENTS_MAX: Final = 200
 
 
 class Accepted(Message, tag=8, frozen=True, array_like=True, gc=False):
@@ -41,3 +45,56 @@ class Ping(Message, tag=12, frozen=True, array_like=True, gc=False):
 
 class Pong(Message, tag=13, frozen=True, array_like=True, gc=False):
     """Answer to `Ping`."""
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One thing that happened at a node, as the node noted it.
+
+    No clock is compared: the node says how long ago it was. `number` is one more than that of the
+    event before it, and begins with 1 in each process.
+    """
+
+    number: Count
+    milliseconds_ago: Count
+    # A level of `logging`.
+    level: Count
+    # The event of the log line, in dotted words.
+    kind: Label
+    # The node, client or id that it is about; empty if it is about the node itself.
+    subject: Detail
+    # The other fields of the log line.
+    detail: Detail
+
+
+class FetchEvents(Message, tag=77, frozen=True, array_like=True, gc=False):
+    """Any peer to any node: send the events after the number `after`, the oldest first.
+
+    An empty `node_id` stands for the receiver; only a session asks another node for its events.
+    `life` is that of the last answer: a process that began since then answers from its first event
+    on. Answered by `EventsReply` or `Refused`.
+    """
+
+    request_id: RequestId
+    node_id: Label = ""
+    life: Annotated[bytes, Meta(max_length=16)] = b""
+    after: Count = 0
+    limit: Annotated[int, Meta(ge=1, le=EVENTS_MAX)] = EVENTS_MAX
+    # Only events of this kind, or whose kind begins with it and a dot; empty: of all kinds.
+    kind: Label = ""
+    # Only events that are not older; None: of any age.
+    milliseconds_ago_max: Count | None = None
+
+
+class EventsReply(Message, tag=78, frozen=True, array_like=True, gc=False):
+    """Answer to `FetchEvents`: the events of one node, and how to ask for the next ones.
+
+    `life` names the process of the node, and `last` is the number up to which it has looked:
+    the next request names both. `is_complete` False: there are more.
+    """
+
+    request_id: RequestId
+    node_id: Label
+    life: Annotated[bytes, Meta(max_length=16)]
+    last: Count
+    events: Annotated[tuple[Event, ...], Meta(max_length=EVENTS_MAX)]
+    is_complete: bool = True

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from zreg.client.hidden_signals import hidden_signals, show_signals
 from zreg.client.runtime.background_log import BACKGROUND_LOG
+from zreg.client.signal_safe_condition import SignalSafeCondition
 from zreg.errors import UsageError
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ class Dispatcher:
     def __init__(self, name: str) -> None:
         self._name = name
         self._jobs: deque[Callable[[], object]] = deque()
-        self._ready = threading.Condition()
+        self._ready = SignalSafeCondition()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
@@ -69,7 +70,7 @@ class Dispatcher:
     def on_forked(self) -> None:
         """Begin afresh in a forked child, where the thread is not; the jobs stayed there too."""
         self._jobs.clear()
-        self._ready = threading.Condition()
+        self._ready = SignalSafeCondition()
         self._thread = None
 
     def join(self, timeout_seconds: float) -> None:

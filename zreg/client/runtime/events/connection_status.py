@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
 from zreg.client.core.connection.outage import advice_on
+from zreg.hosts import why_not_told
 
 
 class ConnectionStatus:
@@ -11,7 +12,8 @@ class ConnectionStatus:
 
     `address` is the session that was tried last, also if it was not reached. `local_host` is the
     host to publish for this machine: the one that the user advertises, else this machine's end of
-    the connection to the session that was reached last; None before one was reached.
+    the connection to the session that was reached last; None before one was reached, or if other
+    machines cannot use it.
     """
 
     def __init__(self, addresses: Sequence[str], *, advertise_host: str | None) -> None:
@@ -21,6 +23,8 @@ class ConnectionStatus:
         self._addresses = addresses
         self._advertise_host = advertise_host
         self.local_host = advertise_host
+        # Why this machine's end of the present connection is not published.
+        self._why_no_host: str | None = None
 
     def forget(self) -> None:
         """Forget the connection of the parent, in a forked child."""
@@ -29,7 +33,9 @@ class ConnectionStatus:
     def on_session_reached(self, event: SessionReached) -> None:
         """Note the session, and this machine's end of the connection to it."""
         self.address = event.address
-        self.local_host = self._advertise_host or event.local_host or None
+        self._why_no_host = why_not_told(event.local_host)
+        found = None if self._why_no_host is not None else event.local_host or None
+        self.local_host = self._advertise_host or found
 
     def on_connection_changed(self, event: ConnectionChanged) -> None:
         """Note the state and its reason."""
@@ -38,7 +44,10 @@ class ConnectionStatus:
     def why_waiting(self) -> str:
         """Return a sentence that says whether a session is connected, and what to check if not."""
         if self.state is ClientState.CONNECTED:
-            return f"connected to the session at {self.address}"
+            connected = f"connected to the session at {self.address}"
+            if self.local_host is None and self._why_no_host is not None:
+                return f"{connected}, but {self._why_no_host}, or set ZREG_ADVERTISE_HOST"
+            return connected
         addresses = ", ".join(map(_without_scheme, self._addresses))
         last = f" (last: {_without_scheme(self.address)}: {self._detail})" if self._detail else ""
         return f"no session reached at {addresses}{last}: {advice_on(self._addresses)}"

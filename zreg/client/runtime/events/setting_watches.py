@@ -61,6 +61,8 @@ class WatchedSetting:
         self.is_known = False
         self.watchers: list[_Watcher] = []
         self.due_at = 0.0
+        # Whether the answer under way may be older than what is to be asked for.
+        self.is_late = False
 
 
 class SettingWatches:
@@ -123,9 +125,15 @@ class SettingWatches:
         """Ask anew in a forked child: the question under way is the parent's. Needs the lock."""
         self._is_asking = False
         for watched in self._settings.values():
-            watched.due_at = 0.0
             for watcher in watched.watchers:
                 watcher.is_due = False
+        self.ask_again()
+
+    def ask_again(self) -> None:
+        """Ask for each setting at once: it may have changed. Needs the lock."""
+        for watched in self._settings.values():
+            watched.due_at = 0.0
+            watched.is_late = True
         if self._settings:
             self._call_soon(_weakly(self._step))
 
@@ -142,7 +150,7 @@ class SettingWatches:
             if seconds > 0:
                 self._call_later(seconds, _weakly(self._on_timer, self._timer_number))
                 return
-            self._is_asking = True
+            self._is_asking, watched.is_late = True, False
             listener = partial(self._on_outcome, watched)
             self._ask(FetchSettings(0, watched.name), _ANSWER_SECONDS_MAX, listener)
 
@@ -154,7 +162,8 @@ class SettingWatches:
         """Take an answer; after a refusal, or no answer in time, ask again later."""
         self._is_asking = False
         share = random.uniform(_SHORTEST_SHARE, 2 - _SHORTEST_SHARE)  # noqa: S311 -- spreads load
-        watched.due_at = time.monotonic() + INTERVAL_SECONDS * share
+        pause = 0.0 if watched.is_late else INTERVAL_SECONDS * share
+        watched.due_at = time.monotonic() + pause
         self._call_soon(_weakly(self._step))
         if isinstance(outcome, Error):
             return

@@ -7,6 +7,7 @@ from typing import Final
 
 from zreg.client.runtime import closing
 from zreg.client.runtime.health.check_call import CheckCall, outcome_of_call
+from zreg.client.signal_safe_condition import SignalSafeCondition
 
 CHECK_THREADS_MAX: Final = 8
 # A thread without work ends after this time, or with the last client that has checks.
@@ -25,7 +26,7 @@ class CheckThreads:
 
     def __init__(self) -> None:
         # With a lock that may be taken twice: a finalizer may close a client in the middle of it.
-        self._ready = threading.Condition()
+        self._ready = SignalSafeCondition()
         self._calls: deque[CheckCall] = deque()
         self._thread_count = 0
         # How many threads make a call now.

@@ -33,6 +33,7 @@ from zreg.client.runtime.runtime import Runtime, Settings, weak_call
 from zreg.client.runtime.threads.check_threads import CHECK_THREADS
 from zreg.client.runtime.threads.loop_thread import is_loop_thread
 from zreg.client.runtime.threads.thread_runner import ThreadRunner
+from zreg.client.signal_safe_condition import SignalSafeCondition
 
 
 class ThreadRuntime(Runtime):
@@ -45,7 +46,7 @@ class ThreadRuntime(Runtime):
     core_runner: ThreadRunner
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings, threading.Condition())
+        super().__init__(settings, SignalSafeCondition())
         self._event_count = 0
         self.cache = self._new_cache(BACKGROUND_LOG)
         self.dispatcher = Dispatcher(f"zreg-{self.client_id.hex()[:8]}-callbacks")
@@ -82,6 +83,7 @@ class ThreadRuntime(Runtime):
             finally:
                 outcome = self.end_question(ask_id)
         if outcome is None:
+            closing.hold_daemon_thread(self.core_runner.why_closed)
             self.lifecycle.check_open()
             raise unanswered(self.connection.why_waiting())
         if isinstance(outcome, errors.Error):
@@ -118,6 +120,7 @@ class ThreadRuntime(Runtime):
             if condition():
                 return
             if is_closed:
+                closing.hold_daemon_thread(self.core_runner.why_closed)
                 self.lifecycle.check_open()
             if not self._wait_for_event(count, deadline):
                 raise errors.TimeoutError(f"{why()} (waited {seconds:g} s)")
@@ -156,7 +159,8 @@ class ThreadRuntime(Runtime):
     def _begin_in_child(self) -> None:
         """Begin afresh: a client of its own, with the subscriptions of the parent's.
 
-        Of the publications it has those that were made with `in_children=True`.
+        Of the publications it has those that were made with `in_children=True`. Raises
+        `UnavailableError` without a thread or descriptors; the next use tries again.
         """
         with self._child_lock:
             if not self.lifecycle.is_inherited:
@@ -173,7 +177,14 @@ class ThreadRuntime(Runtime):
                 if self.cache is not None:
                     self.cache.begin_in_child()
             self.lifecycle.is_inherited = False
-            self.core_runner.start()
+            try:
+                self.core_runner.start()
+            except BaseException:
+                # As a child of this child would find it.
+                self.core_runner.begin_in_child(self._new_node(BACKGROUND_LOG))
+                self.health.close()
+                super().on_forked()
+                raise
             with self.changed:
                 self.health.on_loop_begun()
                 self.setting_watches.begin_in_child()

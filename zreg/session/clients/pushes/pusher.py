@@ -49,6 +49,10 @@ class Pusher:
         """Return the subscriber of a client to a datum."""
         return self._subscribers.get((client.client_id, name, scope))
 
+    def of(self, name: DataInfoId) -> list[Subscriber]:
+        """Return the subscribers to a datum."""
+        return list(self._by_datum.get(name, ()))
+
     # --- subscribers --------------------------------------------------------------------------
 
     def add(self, client: Client, followed: FollowedDatum, scope: Scope) -> Subscriber:

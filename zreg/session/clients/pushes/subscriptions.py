@@ -1,4 +1,4 @@
-"""Joins subscribers to followed datums: a datum is followed while it has a subscriber."""
+"""Joins subscribers to followed datums: a datum is followed while it is needed here."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,6 +10,7 @@ from zreg.model import ZERO, DataInfoId
 from zreg.session.clients.client_table import Client, SubscriptionKey
 from zreg.session.clients.pushes.pusher import Pusher
 from zreg.session.clients.pushes.subscriber import Subscriber
+from zreg.session.upstream.followed.followed_datum import FollowedDatum
 from zreg.session.upstream.followed.followed_datums import FollowedDatums
 from zreg.wire.records.client_messages import PushAck, Subscribe
 
@@ -17,7 +18,8 @@ from zreg.wire.records.client_messages import PushAck, Subscribe
 class Subscriptions:
     """Keeps in step: a client's subscription keys, its subscribers, and the followed datums.
 
-    Invariants: a datum is followed while at least one client has a key of it. Each subscriber has a
+    Invariants: a datum is followed while at least one client has a key of it, or
+    between `follow` and `unfollow`. Each subscriber has a
     key; the key of a client that does not read, or that is about to replay, has no subscriber.
     """
 
@@ -27,7 +29,7 @@ class Subscriptions:
         self._config = config
         self._cluster_member = cluster_member
         self._followed = followed
-        self._key_counts: Counter[DataInfoId] = Counter()
+        self._need_counts: Counter[DataInfoId] = Counter()
         self.pusher = Pusher(config)
 
     def is_full(self, client: Client, subscribe: Subscribe) -> bool:
@@ -47,7 +49,7 @@ class Subscriptions:
             return ()
         if key not in client.subscription_keys:
             client.subscription_keys[key] = None
-            self._key_counts[subscribe.data_info_id] += 1
+            self._need_counts[subscribe.data_info_id] += 1
         client.unreplayed_subscription_keys.pop(key, None)
         followed, effects = self._followed.add(subscribe.data_info_id, now)
         subscriber = self.pusher.add(client, followed, subscribe.scope)
@@ -66,12 +68,28 @@ class Subscriptions:
                 continue
             del client.subscription_keys[name, scope]
             self.pusher.remove(client, name, scope)
-            self._key_counts[name] -= 1
-            if not self._key_counts[name]:
-                del self._key_counts[name]
-                self.pusher.forget(name)
-                effects += self._followed.remove(name)
+            effects += self.unfollow(name)
         return effects
+
+    def follow(self, name: DataInfoId, now: float) -> tuple[FollowedDatum, list[Effect]]:
+        """Follow a datum, also without a subscriber, until `unfollow`."""
+        self._need_counts[name] += 1
+        return self._followed.add(name, now)
+
+    def followed(self, name: DataInfoId) -> FollowedDatum:
+        """Return a datum that is followed."""
+        followed = self._followed.find(name)
+        assert followed is not None
+        return followed
+
+    def unfollow(self, name: DataInfoId) -> list[Effect]:
+        """End one need of a datum; the session follows it no more if that was the last one."""
+        self._need_counts[name] -= 1
+        if self._need_counts[name]:
+            return []
+        del self._need_counts[name]
+        self.pusher.forget(name)
+        return self._followed.remove(name)
 
     def stop_pushing(self, client: Client) -> None:
         """Drop a client's subscribers until it subscribes again; its datums stay followed.

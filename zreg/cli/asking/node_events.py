@@ -1,0 +1,131 @@
+"""The events of all nodes of a cluster: asked node by node, and followed from answer to answer.
+
+Each node says how long ago an event was. So the times of all nodes are on the clock of this
+machine, and the clocks of theirs do not matter.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from zreg.cli.asking.ask import ask
+from zreg.cli.asking.targets import Target
+from zreg.effects import Link
+from zreg.errors import Error
+from zreg.model import Member, Status
+from zreg.wire.records.common_messages import Event, EventsReply, FetchEvents
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+
+# Nodes that are asked at a time.
+_NODES_AT_A_TIME: Final = 16
+# How long one node has to answer: a session that passes the question on says so within less.
+_NODE_SECONDS_MAX: Final = 3.0
+_MILLISECONDS: Final = 1000
+
+
+class NodeEvent(msgspec.Struct, frozen=True):
+    """An event, the node at which it happened, and when, in seconds of this machine's clock."""
+
+    at: float
+    node_id: str
+    event: Event
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """A node that did not say what happened there, and why not."""
+
+    node_id: str
+    reason: str
+
+
+class _Cursor(msgspec.Struct, frozen=True):
+    """Up to where the events of one process are known."""
+
+    life: bytes = b""
+    last: int = 0
+
+
+class NodeEvents:
+    """Asks every member for the events that it has not told yet.
+
+    A session is asked for the events of every node, since it may reach nodes that this machine does
+    not. With `--meta` the nodes are asked at their own addresses.
+    """
+
+    def __init__(
+        self, target: Target, *, kind: str, since_seconds: float | None, timeout_seconds: float
+    ) -> None:
+        self._target = target
+        self._kind = kind
+        self._since_seconds = since_seconds
+        self._timeout_seconds = timeout_seconds
+        self._cursors: dict[str, _Cursor] = {}
+
+    def next(self) -> tuple[list[NodeEvent], list[Silence]]:
+        """Return the new events in the order of their times, and the nodes that did not answer.
+
+        Raises `UnavailableError` or `RefusedError` if the membership cannot be fetched.
+        """
+        found = asyncio.run(self._ask_all())
+        events = [each for answer in found if isinstance(answer, list) for each in answer]
+        silent = [answer for answer in found if isinstance(answer, Silence)]
+        return sorted(events, key=_order), silent
+
+    async def _ask_all(self) -> Sequence[list[NodeEvent] | Silence]:
+        question = FetchMembership, MembershipReply
+        reply = await ask(self._target, question, timeout_seconds=self._timeout_seconds)
+        living = [each for each in reply.membership.members if each.status is not Status.DEPARTED]
+        self._forget_all_but(member.node_id for member in living)
+        gate = asyncio.Semaphore(_NODES_AT_A_TIME)
+
+        async def ask_in_turn(member: Member) -> list[NodeEvent] | Silence:
+            async with gate:
+                return await self._ask_node(member)
+
+        return await asyncio.gather(*map(ask_in_turn, living))
+
+    async def _ask_node(self, member: Member) -> list[NodeEvent] | Silence:
+        found: list[NodeEvent] = []
+        while True:
+            try:
+                reply = await self._ask_page(member)
+            except Error as error:
+                return found or Silence(member.node_id, str(error))
+            now = datetime.now(UTC).timestamp()
+            found += [
+                NodeEvent(now - event.milliseconds_ago / _MILLISECONDS, member.node_id, event)
+                for event in reply.events
+            ]
+            self._cursors[member.node_id] = _Cursor(reply.life, reply.last)
+            if reply.is_complete or not reply.events:
+                return found
+
+    async def _ask_page(self, member: Member) -> EventsReply:
+        target = self._target
+        is_direct = target.link is Link.META
+        if is_direct:
+            target = Target(Link.EVENTS, (member.address,), target.cluster)
+        cursor = self._cursors.get(member.node_id, _Cursor())
+        since = self._since_seconds
+        question = partial(
+            FetchEvents,
+            node_id="" if is_direct else member.node_id,
+            life=cursor.life,
+            after=cursor.last,
+            kind=self._kind,
+            milliseconds_ago_max=None if since is None else int(since * _MILLISECONDS),
+        )
+        seconds = min(self._timeout_seconds, _NODE_SECONDS_MAX)
+        return await ask(target, (question, EventsReply), timeout_seconds=seconds)
+
+    def _forget_all_but(self, node_ids: Iterable[str]) -> None:
+        known = set(node_ids)
+        self._cursors = {each: at for each, at in self._cursors.items() if each in known}
+
+
+def _order(found: NodeEvent) -> tuple[float, str, int]:
+    return found.at, found.node_id, found.event.number

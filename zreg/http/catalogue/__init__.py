@@ -1,0 +1,1 @@
+"""The pages of a session about services, clients, nodes and settings."""

@@ -1,0 +1,1 @@
+"""`/metrics`: the statistics of a node in the text format of Prometheus."""

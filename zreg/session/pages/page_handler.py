@@ -1,0 +1,104 @@
+"""Answers the questions of a session's pages, from what the session knows or asks for them."""
+
+from heapq import nsmallest
+
+from zreg.effects import Effect, Emit
+from zreg.errors import UnknownMessageError
+from zreg.session.clients.client_handler import ClientHandler
+from zreg.session.clients.client_table import Client
+from zreg.session.clients.pushes.subscriber import Subscriber
+from zreg.session.pages.page_datums import PageDatums
+from zreg.session.pages.page_questions import (
+    ClientLine,
+    ClientsRead,
+    ReadClients,
+    ReadService,
+    ReadSubscribers,
+    SubscriberLine,
+    SubscribersRead,
+)
+from zreg.session.proxy.askers import PageAnswered, PageAsked, PageAsker
+from zreg.session.proxy.command_questions import CommandQuestions, Question
+from zreg.wire.records.common_messages import Refused
+
+
+class PageHandler:
+    """Takes the questions of pages. It changes nothing but which datums the session follows."""
+
+    def __init__(self, clients: ClientHandler, questions: CommandQuestions) -> None:
+        self._clients = clients
+        self._questions = questions
+        self.datums = PageDatums(clients.subscriptions)
+
+    def ask(self, asked: PageAsked, now: float) -> list[Effect]:
+        """Answer a question, or ask the nodes that can."""
+        question_id = asked.question_id
+        match asked.question:
+            case ReadService() as question:
+                return self.datums.ask(question_id, question, now)
+            case ReadSubscribers() as question:
+                return [Emit(PageAnswered(question_id, self._subscribers(question)))]
+            case ReadClients() as question:
+                return [Emit(PageAnswered(question_id, self._client_page(question, now)))]
+            case question if isinstance(question, Question):
+                return self._questions.ask(PageAsker(question_id), question, now)
+            case question:
+                detail = f"a session answers no {type(question).__name__} of a page"
+                refused = Refused(0, UnknownMessageError.code, detail)
+                return [Emit(PageAnswered(question_id, refused))]
+
+    def _subscribers(self, question: ReadSubscribers) -> SubscribersRead:
+        by_client: dict[bytes, list[Subscriber]] = {}
+        for subscriber in self._clients.subscriptions.pusher.of(question.name):
+            client_id = subscriber.client.client_id
+            if client_id > question.after:
+                by_client.setdefault(client_id, []).append(subscriber)
+        ids = nsmallest(question.limit + 1, by_client)
+        page = ids[: question.limit]
+        lines = tuple(_subscriber_line(by_client[client_id]) for client_id in page)
+        return SubscribersRead(question.name, lines, page[-1] if len(ids) > len(page) else None)
+
+    def _client_page(self, question: ReadClients, now: float) -> ClientsRead:
+        table = self._clients.table
+        after, app = question.after, question.app
+        ids = nsmallest(
+            question.limit + 1,
+            (
+                client.client_id
+                for client in table.all()
+                if client.client_id > after and (not app or client.app == app)
+            ),
+        )
+        page = ids[: question.limit]
+        clients = [client for each in page if (client := table.of_id(each)) is not None]
+        lines = tuple(self._client_line(client, now) for client in clients)
+        return ClientsRead(len(table), lines, page[-1] if len(ids) > len(page) else None)
+
+    def _client_line(self, client: Client, now: float) -> ClientLine:
+        return ClientLine(
+            client.client_id,
+            client.app,
+            client.zone,
+            client.data_center,
+            client.peer is not None,
+            client.peer is not None and client.peer in self._clients.slow,
+            now - client.since,
+            len(client.publisher_ids),
+            len(client.subscription_keys),
+        )
+
+
+def _subscriber_line(subscribers: list[Subscriber]) -> SubscriberLine:
+    """Return one line for all subscriptions of a client to one datum."""
+    client = subscribers[0].client
+    versions = [each.client_version for each in subscribers]
+    known = [version for version in versions if version is not None]
+    return SubscriberLine(
+        client.client_id,
+        client.app,
+        client.zone,
+        client.data_center,
+        tuple(sorted(each.visibility[0] for each in subscribers)),
+        min(known) if len(known) == len(versions) else None,
+        sum(len(each.in_flight) for each in subscribers),
+    )
