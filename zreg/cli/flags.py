@@ -61,6 +61,9 @@ _ABOUT: Final[Mapping[str, str]] = {
     "peer": "ID=HOST:PORT of a meta node; repeat it for each of them, this one included",
     "bootstrap_expect": "Found a cluster with so many meta nodes seen on the LAN, 3 or 5",
     "join": "Wait until `zreg meta add` adds this node; needs --dir and the node's own --peer",
+    "announce": "Announce the node on its LAN: on, off, or auto, if it needs to be found there",
+    "discover": "Look for meta on the LAN: on, off, or auto, if no meta address is given",
+    "lan_interfaces": "Network interfaces for both, NAME[,NAME...]; default: all that reach it",
     "log_level": "Lowest level that is logged: debug, info, warning or error",
 }
 

@@ -16,6 +16,8 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from zreg.config import Config
+from zreg.discovery.announcement import Announcement
 from zreg.effects import HandedOver, HandOver, Link
 from zreg.errors import UsageError
 from zreg.meta.core import MetaCore
@@ -112,9 +114,27 @@ class MetaNode(Node):
                 cluster_id=os.urandom(16),
                 now=clock(),
             )
+        self._meta_core = core
+        self._identity = start.identity
         super().__init__(
             core, socket_set, member, settings, self._take_event, self._journal, peers=peers
         )
+
+    def announcement(self) -> Announcement | None:
+        """Return what nodes and other meta nodes are told."""
+        if self._is_stopping:
+            return None
+        membership, identity = self._meta_core.membership, self._identity
+        return msgspec.structs.replace(
+            self._announced_as(Role.META, membership.cluster_id),
+            raft_address=identity.address,
+            journal_id=identity.journal_id,
+        )
+
+    def _depends_on_lan(self, config: Config) -> bool:
+        """Return False: meta nodes are named to each other."""
+        del config
+        return False
 
     async def run(self) -> None:
         """Serve until `stop`; raises `NodeEndError` when this node must not go on."""
