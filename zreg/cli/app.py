@@ -47,6 +47,7 @@ class _Commands(LazyGroup):
         "nodes": "zreg.cli.commands.meta.nodes_group:app",
         "events": "zreg.cli.commands.event_command:events",
         "ring": "zreg.cli.commands.data.ring_command:ring",
+        "discover": "zreg.cli.commands.discover_command:discover",
         "version": "zreg.cli.commands.version_command:version",
         "meta": "zreg.cli.commands.meta.meta_group:app",
         "data": "zreg.cli.commands.data.data_group:app",

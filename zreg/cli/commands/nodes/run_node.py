@@ -192,4 +192,5 @@ def node_settings(loaded: Settings) -> NodeSettings:
         node_id=options.id,
         advertise_host=options.advertise_host,
         insecure=options.insecure,
+        lan=options.lan,
     )
