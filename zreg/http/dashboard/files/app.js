@@ -1,6 +1,6 @@
 // Starts the page: shows what the address names, and keeps it up to date.
 //
-// A page has `load(route, signal)`, which asks the session, and `view(data, route, pulse)`, which
+// A page has `load(route, signal, pulse)`, which asks the session, and `view(data, route, pulse)`, which
 // returns what to show. It is loaded again every two seconds.
 
 import { reasonOf } from "./api.js";
@@ -53,7 +53,8 @@ async function show() {
 
 async function load(page, route, signal) {
   try {
-    const [loaded] = await Promise.all([page.load(route, signal), firstBeat]);
+    await firstBeat;
+    const loaded = await page.load(route, signal, pulse);
     return { loaded, failure: "" };
   } catch (error) {
     return { loaded: null, failure: reasonOf(error) };
