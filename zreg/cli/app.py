@@ -44,7 +44,7 @@ class _Commands(LazyGroup):
         "subscribe": "zreg.cli.commands.client_commands:subscribe",
         "ls": "zreg.cli.commands.data.datum_command:ls",
         "get": "zreg.cli.commands.client_commands:get",
-        "nodes": "zreg.cli.commands.meta.membership_command:nodes",
+        "nodes": "zreg.cli.commands.meta.nodes_group:app",
         "events": "zreg.cli.commands.event_command:events",
         "ring": "zreg.cli.commands.data.ring_command:ring",
         "version": "zreg.cli.commands.version_command:version",

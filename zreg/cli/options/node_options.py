@@ -39,6 +39,9 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     # Raft's address of each meta node at the first start, `ID=HOST:PORT`, the same list on each;
     # empty: the node is the only one.
     peer: tuple[str, ...] = ()
+    # With how many meta nodes of the LAN, itself included, a meta node founds a cluster at first: 3
+    # or 5; 0: with those that --peer names.
+    bootstrap_expect: Annotated[int, msgspec.Meta(ge=0, le=5)] = 0
     # Wait until other meta nodes add this one; without effect once there is a journal.
     join: bool = False
     # None: the default of the command.
@@ -48,7 +51,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 CONFIG_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in fields(Config)}
 OPTION_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in fields(NodeOptions)}
 # The settings that only meta nodes have.
-META_FIELDS: Final = ("peer", "join")
+META_FIELDS: Final = ("peer", "bootstrap_expect", "join")
 SHARED_OPTION_FIELDS: Final = tuple(name for name in OPTION_FIELDS if name not in META_FIELDS)
 # Every node needs this setting, so its flag is short.
 SHORT_FLAGS: Final[Mapping[str, str]] = {"meta_addresses": "--meta"}

@@ -165,10 +165,16 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
 def _shown(interfaces: Iterable[Interface]) -> str:
     """Return interfaces and what they lead to, for people; empty without one beside loopback."""
     return ", ".join(
-        f"{' '.join((each.name, *each.addresses))} ({_why_left_out(each)})"
+        f"{' '.join((each.name, *_usable(each)))} ({_why_left_out(each)})"
         for each in interfaces
         if each.addresses and kind_of(each) is not Kind.LOOPBACK
     )
+
+
+def _usable(interface: Interface) -> Sequence[str]:
+    """Return the addresses without the link-local ones, if it has others."""
+    lasting = [host for host in interface.addresses if why_not_told(host) is None]
+    return lasting or interface.addresses
 
 
 def _why_left_out(interface: Interface) -> str:

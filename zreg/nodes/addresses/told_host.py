@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from zreg.hosts import bracketed, is_ip_address
 from zreg.nodes.addresses.address_choice import Chosen, Undecided, choose_host
-from zreg.nodes.addresses.interfaces import list_interfaces
+from zreg.nodes.addresses.kernel_interfaces import list_interfaces
 from zreg.reactor.link_table import bare_host, split_address
 from zreg.reactor.lookups.local_host import find_local_host
 

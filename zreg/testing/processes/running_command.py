@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -94,6 +95,14 @@ class Running:
         """Return the next line of stderr; empty at its end."""
         return self._err.next(timeout_seconds)
 
+    def lines(self) -> list[str]:
+        """Return the lines of stdout that have come since the last call, without waiting."""
+        return self._out.present()
+
+    def error_lines(self) -> list[str]:
+        """Return the lines of stderr that have come since the last call, without waiting."""
+        return self._err.present()
+
     def send(self, number: int) -> None:
         """Send a signal."""
         self.process.send_signal(number)
@@ -134,6 +143,14 @@ class LineReader:
             return self._lines.get(timeout=timeout_seconds)
         except queue.Empty:
             raise AssertionError(f"no line within {timeout_seconds:g} s") from None
+
+    def present(self) -> list[str]:
+        """Return the lines that are there, without waiting."""
+        found = []
+        with suppress(queue.Empty):
+            while True:
+                found.append(self._lines.get_nowait())
+        return [line for line in found if line]
 
     def close(self) -> None:
         """Close the pipe, after its writer has ended."""
