@@ -223,6 +223,50 @@ def test_nodes_and_settings_are_shown_in_pages(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_prometheus_gets_the_endpoints_of_services_as_targets(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with http_cluster(tmp_path) as cluster, client_of(cluster) as client:
+            endpoint = zreg.Endpoint(
+                "10.0.0.7", 8080, version="1.4", tags={"b", "a"}, metadata={"rack-no": "7"}
+            )
+            for publication in (
+                client.publish("pay.api", endpoint, attributes={"team": "x"}),
+                client.publish("pay.web", "[::1]:81?weight=5", "no endpoint", b"bytes"),
+                client.publish("shop", "a:1"),
+            ):
+                await publication.wait_registered()
+
+            answered = await cluster.ask("GET", "/v1/prometheus-sd?prefix=pay.")
+            assert answered.headers["content-type"] == "application/json"
+            api, web = answered.json
+            assert (api["targets"], web["targets"]) == (["10.0.0.7:8080"], ["[::1]:81"])
+            labels = {name[len("__meta_zreg_") :]: text for name, text in api["labels"].items()}
+            assert len(labels.pop("publisher_id")) == 32
+            assert labels == {
+                "data_id": "pay.api",
+                "instance_id": "DEFAULT_INSTANCE_ID",
+                "group": "DEFAULT_GROUP",
+                "zone": "z1",
+                "data_center": "",
+                "app": "tests",
+                "version": "1.4",
+                "weight": "100",
+                "state": "up",
+                "tags": ",a,b,",
+                "attribute_team": "x",
+                "metadata_rack_no": "7",
+            }
+            assert web["labels"]["__meta_zreg_weight"] == "5"
+            assert (await cluster.ask("GET", "/v1/prometheus-sd?glob=none")).json == []
+
+            for number in range(48):
+                await client.publish(f"many-{number}", "a:1").wait_registered()
+            status, _, detail = await cluster.refusal("/v1/prometheus-sd")
+            assert (status, detail[:21]) == (400, "more than 50 services")
+
+    asyncio.run(run())
+
+
 def test_events_of_each_node_are_shown_in_pages(tmp_path: Path) -> None:
     async def run() -> None:
         async with http_cluster(tmp_path) as cluster:

@@ -34,6 +34,7 @@ from zreg.session.pages.page_questions import (
     SubscriberLine,
     SubscribersRead,
 )
+from zreg.session.pages.page_watches import DatumMoved, WatchBegun, WatchEnded
 from zreg.session.proxy.askers import PageAnswered, PageAsked
 from zreg.wire.records.client_messages import Publish, PushAck, Subscribe
 from zreg.wire.records.common_messages import Refused
@@ -242,6 +243,34 @@ def test_the_questions_of_commands_are_answered_to_pages_too() -> None:
     (passed_on,) = ask(session, FetchSettings(0, "*"))
     assert isinstance(passed_on, Send)
     assert passed_on.link is Link.META
+
+
+def moves(effects: Sequence[Effect]) -> list[DatumMoved]:
+    return [e.event for e in effects if isinstance(e, Emit) and isinstance(e.event, DatumMoved)]
+
+
+def test_a_watched_datum_is_followed_and_each_move_is_told() -> None:
+    session = Session(D1)
+    effects = session.local(WatchBegun(PAY))
+    assert len(fetches(effects)) == 1
+    assert session.local(WatchBegun(PAY)) == []
+    assert moves(session.answer_fetch(D1, effects, V1, ONE)) == [DatumMoved(PAY, V1, 1)]
+
+    effects = session.turn(Link.CHANGES, D1, Changed(PAY, V1, V2, 2, (TWO,)))
+    assert moves(effects) == [DatumMoved(PAY, V2, 2)]
+
+    session.local(WatchEnded(PAY), WatchEnded(PAY))
+    assert session.core.statistics()["interests"] == 0
+
+
+def test_a_watch_of_everything_follows_nothing_and_hears_what_is_followed() -> None:
+    session = Session(D1)
+    assert session.local(WatchBegun(None)) == []
+    effects = session.greet(ALICE, Subscribe(1, PAY, Scope.GLOBAL))
+    assert moves(session.answer_fetch(D1, effects, V1, ONE)) == [DatumMoved(PAY, V1, 1)]
+
+    session.local(WatchEnded(None))
+    assert moves(session.turn(Link.CHANGES, D1, Changed(PAY, V1, V2, 2, (TWO,)))) == []
 
 
 def test_a_question_that_no_page_has_is_refused() -> None:

@@ -93,7 +93,7 @@ class ServicePages:
         ]
 
     async def _services(self, _request: web.Request, query: ServicesQuery) -> web.Response:
-        pattern = _pattern_of(query)
+        pattern = pattern_of(query)
         after = text_key_of(query.cursor)
         if len(after) > Limits.data_info_id_characters_max:
             raise FaultError(400, "this cursor is too long: pass `next_cursor` as it is")
@@ -133,7 +133,7 @@ async def read_service(node: AskedNode, name: DataInfoId, query: ServiceQuery) -
     )
 
 
-def _pattern_of(query: ServicesQuery) -> str:
+def pattern_of(query: ServicesQuery) -> str:
     """Return the pattern of the whole name that a query stands for."""
     if query.prefix and query.glob:
         raise FaultError(400, "give `prefix` or `glob`, not both")

@@ -92,6 +92,12 @@ OF_ALL: Final = (
         "HTTP connections that gave way to newer ones",
     ),
     _counter("zreg_http_timeouts_total", "http_timeouts", "HTTP connections that took too long"),
+    _gauge("zreg_http_watches", "http_watches", "Open watches"),
+    _counter(
+        "zreg_http_watches_dropped_total",
+        "http_watches_dropped",
+        "Watches that were closed because their readers did not read",
+    ),
 )
 
 OF_SESSION: Final = (

@@ -17,9 +17,13 @@ from zreg.session.pages.page_questions import (
     SubscriberLine,
     SubscribersRead,
 )
+from zreg.session.pages.page_watches import PageWatches, WatchBegun, WatchEnded
 from zreg.session.proxy.askers import PageAnswered, PageAsked, PageAsker
 from zreg.session.proxy.command_questions import CommandQuestions, Question
+from zreg.session.upstream.followed.followed_datum import FollowedDatum
 from zreg.wire.records.common_messages import Refused
+
+PageEvent = PageAsked | WatchBegun | WatchEnded
 
 
 class PageHandler:
@@ -29,6 +33,21 @@ class PageHandler:
         self._clients = clients
         self._questions = questions
         self.datums = PageDatums(clients.subscriptions)
+        self._watches = PageWatches(clients.subscriptions)
+
+    def receive(self, event: PageEvent, now: float) -> list[Effect]:
+        """Take what the pages of this node say."""
+        match event:
+            case PageAsked():
+                return self.ask(event, now)
+            case WatchBegun():
+                return self._watches.begin(event.name, now)
+            case WatchEnded():
+                return self._watches.end(event.name)
+
+    def on_moved(self, followed: FollowedDatum) -> list[Effect]:
+        """Answer the questions that waited for a datum, and tell its watches that it moved."""
+        return self.datums.on_moved(followed) + self._watches.on_moved(followed)
 
     def ask(self, asked: PageAsked, now: float) -> list[Effect]:
         """Answer a question, or ask the nodes that can."""
