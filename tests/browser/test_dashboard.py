@@ -33,6 +33,11 @@ def json_of(cluster: RunningCluster, path: str) -> dict[str, Any]:
     return body
 
 
+def milliseconds_shown(seconds: float) -> str:
+    """Return a time as the page shows it."""
+    return f"{1000 * seconds:.1f} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"
+
+
 def publish_orders(client: zreg.Client) -> list[zreg.Publication]:
     """Publish what the pages of `PAGES` show."""
     endpoints = [
@@ -79,6 +84,7 @@ def test_the_overview_shows_what_the_cores_hold(
         "Clients": held["clients"],
         "Registrations": held["publishers"],
         "Subscriptions": held["subscribers"],
+        "Push lag": milliseconds_shown(held["push_lag_p50_seconds"]),
     }.items():
         figure = page.locator(".figure", has_text=re.compile(f"^{name}"))
         expect(figure.locator(".figure-value")).to_have_text(str(value))
@@ -128,7 +134,9 @@ def test_a_service_shows_its_instances_and_subscribers(
 def test_a_change_is_seen_without_a_reload(
     cluster: RunningCluster, client: zreg.Client, watch: Open
 ) -> None:
-    page = watch(cluster).open("#/service/live")
+    page = watch(cluster).page
+    with page.expect_request("**/v1/watch?data_id=live"):
+        page.goto(cluster.nodes["session-1"].http_url("/#/service/live"))
     page.evaluate("window.mark = 1")
     expect(page.locator("main")).to_contain_text("No program publishes under this name now")
 
@@ -291,14 +299,31 @@ def test_an_unknown_page_says_so(cluster: RunningCluster, watch: Open) -> None:
 def test_a_killed_data_node_is_shown_and_its_return_too(
     own_cluster: RunningCluster, watch: Open
 ) -> None:
-    page = watch(own_cluster).open("#/cluster")
-    expect(page.locator(".ring .arc")).to_have_count(2)
+    watched = watch(own_cluster)
+    page = watched.open()
+    expect(page.locator("#state")).to_have_text("All is well")
 
+    # Its events are asked for until the session knows that it is gone.
+    watched.expected = re.compile("status of (404|503)")
     own_cluster.nodes["data-2"].signal(signal.SIGKILL)
+    expect(page.locator("#state")).to_have_class("state warn")
+    banner = page.locator(".banner.warn")
+    expect(banner).to_contain_text("data-2 (data, ")
+    expect(banner).to_contain_text("is gone since")
+    expect(banner).to_contain_text("zreg nodes dismiss data-2")
+    lost = page.locator("section", has=page.get_by_role("heading", name="Nodes")).locator("tbody")
+    expect(lost).to_contain_text("its process ended and nothing listens at its address")
+    events = page.locator(".events li", has_text="data-2")
+    expect(events.filter(has_text="member.departed").first).to_be_visible()
+
+    page.locator("nav").get_by_role("link", name="Cluster").click()
     expect(page.locator(".ring .arc")).to_have_count(1)
     expect(page.locator(".legend")).to_contain_text("data-1100 %")
+    expect(page.locator("tr", has_text="data-2")).to_contain_text("gone")
     own_cluster.restart("data-2")
     expect(page.locator(".ring .arc")).to_have_count(2)
+    expect(page.locator("#state")).to_have_text("All is well")
+    expect(page.locator("tr", has_text="data-2")).to_contain_text("working")
 
 
 def test_a_session_that_ended_leaves_its_last_figures_under_a_warning(
@@ -306,7 +331,7 @@ def test_a_session_that_ended_leaves_its_last_figures_under_a_warning(
 ) -> None:
     watched = watch(own_cluster)
     page = watched.open("#/services")
-    watched.may_fail = True
+    watched.expected = re.compile("ERR_CONNECTION")
     session = own_cluster.nodes["session-1"]
     session.signal(signal.SIGKILL)
     wait_until(lambda: not session.is_alive, timeout_seconds=10)

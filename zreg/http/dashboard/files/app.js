@@ -1,10 +1,12 @@
 // Starts the page: shows what the address names, and keeps it up to date.
 //
 // A page has `load(route, signal, pulse)`, which asks the session, and `view(data, route, pulse)`, which
-// returns what to show. It is loaded again every two seconds.
+// returns what to show. It is loaded again every two seconds, and at once when the session hints that
+// something has changed: `watched(route)` names the path of these hints.
 
 import { reasonOf } from "./api.js";
 import { el, update } from "./dom.js";
+import { Hints } from "./hints.js";
 import { banner } from "./parts.js";
 import { Pulse } from "./pulse.js";
 import { parseHash } from "./routes.js";
@@ -39,15 +41,17 @@ async function show() {
   markMenu(route.page);
   if (page === undefined) return showUnknown(route);
   document.title = `${page.title(route)} · zreg`;
+  const hints = new Hints(page.watched?.(route) ?? null, signal);
   let data = null;
   for (let isFirst = true; !signal.aborted; isFirst = false) {
+    hints.take();
     const { loaded, failure } = await load(page, route, signal);
     if (signal.aborted) return;
     data = loaded ?? data;
     shown = { page, data, route, failure };
     draw();
     if (isFirst) scrollTo(0, 0);
-    await nextRefresh(signal);
+    await Promise.race([nextRefresh(signal), hints.told()]);
   }
 }
 

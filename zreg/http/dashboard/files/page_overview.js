@@ -17,10 +17,10 @@ export function title() {
 
 /** The pulse has all figures of this page; the events are asked for here. */
 export async function load(_route, signal, pulse) {
-  await log.look(
-    nodesOf(pulse).map(({ node_id: nodeId }) => nodeId),
-    signal,
-  );
+  // A node that is gone cannot answer.
+  const working = nodesOf(pulse).filter(({ status }) => levelOfStatus(status) !== "bad");
+  const nodeIds = working.map(({ node_id: nodeId }) => nodeId);
+  await log.look(nodeIds, signal);
   return log.events;
 }
 
@@ -114,7 +114,7 @@ function lagFigure(now) {
     number,
     unit,
     hint,
-    el("span", { class: "faint" }, `99 % within ${milliseconds(1000 * now.push_lag_p99_seconds)}`),
+    el("span", { class: "faint" }, `p99 ${milliseconds(1000 * now.push_lag_p99_seconds)}`),
   );
 }
 
@@ -193,13 +193,17 @@ function eventLine(event) {
     "li",
     { key: `${event.node_id}/${event.number}/${event.at}` },
     el("time", { class: "faint", datetime: event.at }, clock(new Date(event.at))),
-    badge(LEVELS[event.level] ?? "plain", event.kind),
     el(
-      "span",
-      { class: "event-words" },
-      el("b", {}, event.node_id),
-      ` ${event.subject} `,
-      el("span", { class: "faint" }, event.detail),
+      "div",
+      {},
+      el(
+        "div",
+        {},
+        badge(LEVELS[event.level] ?? "plain", event.kind),
+        ` ${event.subject} `,
+        el("span", { class: "faint" }, `at ${event.node_id}`),
+      ),
+      event.detail === "" ? null : el("div", { class: "reason" }, event.detail),
     ),
   );
 }

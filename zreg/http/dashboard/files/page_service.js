@@ -1,7 +1,7 @@
 // One service: its instances and why one is not up, its subscribers and how far behind each is,
 // the changes since the page was opened, and code that uses it.
 
-import { ask, servicePath } from "./api.js";
+import { ask, queryOf, servicePath } from "./api.js";
 import { el } from "./dom.js";
 import { clock, count, counted } from "./format.js";
 import { instanceTable, nameOfInstance } from "./instances.js";
@@ -20,6 +20,11 @@ let [timeline, timelineOf] = [new Timeline(), ""];
 
 export function title({ parts }) {
   return parts[0] ?? "Service";
+}
+
+/** The session tells when this service changes. */
+export function watched(route) {
+  return `v1/watch${queryOf({ data_id: nameOf(route).data_id, ...unusualParts(nameOf(route)) })}`;
 }
 
 export async function load(route, signal) {
@@ -169,12 +174,12 @@ function entryLine({ kind, instance, at, number }) {
     "li",
     { key: number },
     el("time", { class: "faint", datetime: at.toISOString() }, clock(at)),
-    badge(KINDS[kind], `${SIGNS[kind]} ${kind}`),
     el(
-      "span",
-      { class: "event-words" },
-      nameOfInstance(instance),
-      instance.reason === "" ? "" : ` (${instance.reason})`,
+      "div",
+      {},
+      badge(KINDS[kind], `${SIGNS[kind]} ${kind}`),
+      ` ${nameOfInstance(instance)}`,
+      instance.reason === "" ? null : el("div", { class: "reason" }, instance.reason),
     ),
   );
 }
