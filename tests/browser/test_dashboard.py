@@ -19,6 +19,7 @@ PAGES = {
     "services": ("#/services", "Services"),
     "service": ("#/service/orders", "orders"),
     "cluster": ("#/cluster", "Cluster"),
+    "find": ("#/find?ip=10.0.0.1", "Find by IP"),
     "settings": ("#/settings", "Settings"),
 }
 SCRIPT = "<script>alert(1)</script>"
@@ -217,14 +218,14 @@ def test_the_menu_can_be_reached_by_tab_and_shows_the_focus(
 ) -> None:
     page = watch(cluster).open()
     reached = []
-    for _ in range(10):
+    for _ in range(11):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.textContent.trim()"))
         if page.evaluate("document.activeElement.id") != "search":
             assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
     assert reached[0] == "Skip to the content"
-    assert {"Overview", "Services", "Cluster", "Settings"} <= set(reached)
+    assert {"Overview", "Services", "Cluster", "Find by IP", "Settings"} <= set(reached)
 
 
 def test_each_page_fits_a_phone(cluster: RunningCluster, client: zreg.Client, watch: Open) -> None:
@@ -276,6 +277,32 @@ def test_the_cluster_page_shows_nodes_shares_and_the_leader(
     meta = page.locator("section", has=page.get_by_role("heading", name="Meta"))
     expect(meta).to_contain_text("leader meta-1")
     expect(meta).to_contain_text(f"term {json_of(cluster, '/v1/meta')['term']}")
+
+
+def test_the_instances_of_a_machine_are_found_by_its_address(
+    cluster: RunningCluster, client: zreg.Client, watch: Open
+) -> None:
+    for name, at in (("found.a", "10.7.0.1:80"), ("found.b", "10.7.0.1:81"), ("x", "10.7.0.2:80")):
+        client.publish(name, zreg.Endpoint(at.split(":")[0], int(at.split(":")[1])), group="g")
+        client.publish(f"{name}.text", at).wait_registered(timeout_seconds=30)
+    page = watch(cluster).open("#/find")
+
+    page.get_by_label("IP address or host name").fill("10.7.0.1")
+    page.keyboard.press("Enter")
+    services = page.locator("td:first-child a")
+    expect(services).to_have_count(4)
+    assert sorted(services.all_inner_texts()) == ["found.a", "found.a.text", "found.b", "found.b.text"]
+    page.keyboard.press("/")
+    page.keyboard.type("10.7.0.2")
+    expect(page.locator("#results li").first).to_contain_text("what is registered there")
+    page.keyboard.press("Enter")
+    expect(services).to_have_count(2)
+    expect(page.get_by_label("IP address or host name")).to_have_value("10.7.0.2")
+    page.get_by_role("link", name="x", exact=True).click()
+    expect(page.locator("h1")).to_have_text("x")
+    expect(page.locator(".heading")).to_contain_text("group g")
+    page.goto(cluster.nodes["session-1"].http_url("/#/find?ip=10.9.9.9"))
+    expect(page.locator("main")).to_contain_text("Nothing on 10.9.9.9 is registered by session-1")
 
 
 def test_settings_are_shown(cluster: RunningCluster, watch: Open) -> None:

@@ -14,12 +14,13 @@ import { startSearch } from "./search.js";
 import { stateOf } from "./state.js";
 import { startThemeSwitch } from "./theme_switch.js";
 import * as cluster from "./page_cluster.js";
+import * as find from "./page_find.js";
 import * as overview from "./page_overview.js";
 import * as service from "./page_service.js";
 import * as services from "./page_services.js";
 import * as settings from "./page_settings.js";
 
-const PAGES = { overview, services, service, cluster, settings };
+const PAGES = { overview, services, service, cluster, find, settings };
 // The entry of the menu that a page belongs to, where it is not its own.
 const MENU = { service: "services" };
 const REFRESH_MS = 2000;
