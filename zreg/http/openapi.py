@@ -106,4 +106,8 @@ def _query_parameters(page: Page, schemas: dict[str, Json]) -> list[Json]:
     if page.query is AnyQuery:
         return []
     properties: dict[str, Json] = schemas[page.query.__name__]["properties"]
-    return [{"name": name, "in": "query", "schema": each} for name, each in properties.items()]
+    required = schemas[page.query.__name__].get("required", ())
+    return [
+        {"name": name, "in": "query", "schema": each, "required": name in required}
+        for name, each in properties.items()
+    ]

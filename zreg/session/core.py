@@ -88,7 +88,7 @@ class SessionCore:
             self._questions,
             now=now,
         )
-        self._pages = PageHandler(self._clients, self._questions)
+        self._pages = PageHandler(self._clients, self._data.registrations, self._questions)
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
@@ -284,7 +284,7 @@ class SessionCore:
         effects += self._clients.tick(now)
         effects += self._data.tick(now)
         effects += self._questions.tick(now)
-        effects += self._pages.datums.tick(now)
+        effects += self._pages.tick(now)
         if self._loss.is_send_away_due(now):
             self._loss.on_sent_away(now)
             if self._loss.is_lost or self._knows_other_sessions:
@@ -313,7 +313,7 @@ class SessionCore:
             self._cluster_member.next_tick_at(),
             self._questions.next_tick_at(),
             self._loss.next_tick_at(),
-            self._pages.datums.next_tick_at(),
+            self._pages.next_tick_at(),
         ):
             if at is not None and at < due:
                 due = at
