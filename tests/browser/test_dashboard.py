@@ -291,7 +291,12 @@ def test_the_instances_of_a_machine_are_found_by_its_address(
     page.keyboard.press("Enter")
     services = page.locator("td:first-child a")
     expect(services).to_have_count(4)
-    assert sorted(services.all_inner_texts()) == ["found.a", "found.a.text", "found.b", "found.b.text"]
+    assert sorted(services.all_inner_texts()) == [
+        "found.a",
+        "found.a.text",
+        "found.b",
+        "found.b.text",
+    ]
     page.keyboard.press("/")
     page.keyboard.type("10.7.0.2")
     expect(page.locator("#results li").first).to_contain_text("what is registered there")
