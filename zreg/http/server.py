@@ -27,6 +27,7 @@ from zreg.http.openapi import OpenApiPage
 from zreg.http.pages import Page, routes
 from zreg.http.served_node import ServedNode
 from zreg.http.watches.watch_page import WatchPage
+from zreg.tcp_address import why_not_bound
 
 # asyncio accepts this many connections in one go. The node waits meanwhile, so they are few.
 _ACCEPTS_MAX: Final = 4
@@ -119,9 +120,7 @@ def _bound(host: str, port: int) -> socket.socket:
             raise UnavailableError(
                 f"http://{where} is already in use: stop the other process or choose another port"
             ) from error
-        raise UsageError(
-            f"http://{where} cannot be bound to ({error.strerror}): choose another host or port"
-        ) from error
+        raise UsageError(why_not_bound(f"http://{where}", error)) from error
     except BaseException:
         listener.close()
         raise

@@ -167,7 +167,7 @@ class MetaCore:
     def _misdirected(self, link: Link, peer: Peer, message: Message) -> Send:
         self._unexpected_count += 1
         name = type(message).__name__
-        detail = f"meta does not take {name}: connect to a session node instead"
+        detail = f"meta does not take {name}: ask a session (--url, by default port 9600)"
         return Send(link, peer, Refused(0, UnknownMessageError.code, detail))
 
     def _on_meta_join(self, peer: Peer, join: Join, now: float) -> list[Effect]:

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from zreg.discovery.announcement import Announcement
 from zreg.effects import Link, Local
 from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings, clock
@@ -55,6 +56,7 @@ class SessionNode(Node):
                 now=clock(),
                 cached=None if cache is None else cache.cached,
             )
+        self._session_core = core
         self._on_other_event = on_event
         self._on_moved: Callable[[DatumMoved], None] | None = None
         super().__init__(
@@ -90,3 +92,9 @@ class SessionNode(Node):
     def is_serving(self) -> bool:
         """Whether it serves clients: with a cached membership it serves reads before it joins."""
         return self.is_joined or self._core.epoch > 0
+
+    def announcement(self) -> Announcement | None:
+        """Return what clients are told; nothing while it serves none."""
+        if not self.is_serving or self._is_stopping:
+            return None
+        return self._announced_as(Role.SESSION, self._session_core.membership.cluster_id)
