@@ -4,7 +4,7 @@ import json
 import random
 import secrets
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,8 +27,8 @@ class Machines:
         self.directory = directory
         # Other tests announce nodes on the same loopback interface.
         self.cluster = f"gathering-{secrets.token_hex(4)}"
-        ports = iter(free_ports(4 * len(NAMES)))
-        self.ports = {name: [next(ports) for _ in range(4)] for name in NAMES}
+        ports = free_ports(4 * len(NAMES))
+        self.ports = {name: ports[4 * n : 4 * n + 4] for n, name in enumerate(NAMES)}
         self.running: dict[str, Running] = {}
         self.nodes: dict[str, NodeProcess] = {}
         self.logs: dict[str, list[str]] = {name: [] for name in NAMES}
@@ -68,7 +68,7 @@ class Machines:
     def detail(self, name: str, code: str) -> str:
         return " ".join(each.detail for each in self.health(name).problems if each.code == code)
 
-    def nodes_command(self, name: str) -> tuple[int, str]:
+    def nodes_command(self, name: str) -> "tuple[int, str]":
         address = self.nodes[name].address
         result = run_zreg(
             "nodes", "--meta", address, "--cluster", self.cluster, "--timeout-seconds", "1"
@@ -78,8 +78,8 @@ class Machines:
     def describe(self) -> str:
         return "\n".join(f"{self.health(name)}\n{self.log(name)}" for name in self.running)
 
-    def wait(self, condition: Callable[[], object]) -> None:
-        wait_until(condition, timeout_seconds=FOUNDING_SECONDS_MAX, describe=self.describe)
+    def wait(self, condition: object) -> None:
+        wait_until(condition, timeout_seconds=FOUNDING_SECONDS_MAX, describe=self.describe)  # type: ignore[arg-type]
 
     def has_founded(self) -> bool:
         return all(not self.health(name).problems for name in self.running)

@@ -83,10 +83,11 @@ PINNED_TAGS = {
     74: "FetchMetaNodes",
     75: "MetaNodesReply",
     76: "MetaDeclined",
-    80: "AskFounding",
-    81: "FoundingReply",
     77: "FetchEvents",
     78: "EventsReply",
+    79: "DismissLoss",
+    80: "AskFounding",
+    81: "FoundingReply",
 }
 
 

@@ -26,6 +26,7 @@ from zreg.effects import (
 )
 from zreg.errors import UnknownMessageError
 from zreg.health import Health
+from zreg.membership.gone_nodes import gone_problems
 from zreg.meta.announcer import MembershipAnnouncer
 from zreg.meta.founding.candidates import is_candidate
 from zreg.meta.founding.gathering import Gathering
@@ -35,6 +36,7 @@ from zreg.meta.group.raft_driver import RaftDriver
 from zreg.meta.health import health_of
 from zreg.meta.leader import REQUESTS, Leader
 from zreg.meta.led_term import LedTerm
+from zreg.meta.loss_watch import LossWatch
 from zreg.meta.peers.identity import Identity
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, Role, Status
@@ -70,12 +72,14 @@ class MetaCore:
         self._proposals = Proposals(
             self.raft_driver, self.state, self._quorum_alarm, member.node_id
         )
+        self._loss_watch = LossWatch(self.state, config.gone_seconds)
         self._leader = Leader(
             member,
             config,
             self.state,
             self.raft_driver,
             self._proposals,
+            loss_watch=self._loss_watch,
             cluster_id=cluster_id,
             now=now,
         )
@@ -163,7 +167,7 @@ class MetaCore:
     def _misdirected(self, link: Link, peer: Peer, message: Message) -> Send:
         self._unexpected_count += 1
         name = type(message).__name__
-        detail = f"meta does not take {name}: connect to a session node instead"
+        detail = f"meta does not take {name}: ask a session (--url, by default port 9600)"
         return Send(link, peer, Refused(0, UnknownMessageError.code, detail))
 
     def _on_meta_join(self, peer: Peer, join: Join, now: float) -> list[Effect]:
@@ -182,14 +186,14 @@ class MetaCore:
             case PeerSlow(link=Link.NODES):
                 self._leader.lease_holders.on_peer_lost(event.peer)
                 return [Disconnect(Link.NODES, event.peer)]
-            case Sighted():
-                return self.gathering.on_sighted(event.announcement, now)
-            case PeerUp() | PeerLost() | PeerIncompatible() if is_candidate(event.peer):
-                return self.gathering.on_event(event, now)
             case HostChanged():
                 effects = self.raft_driver.peers.change_host(event.host, now)
                 members = self._leader.meta_members
                 return effects + members.change_host(event, now, is_leading=self.is_leading)
+            case Sighted():
+                return self.gathering.on_sighted(event.announcement, now)
+            case PeerUp() | PeerLost() | PeerIncompatible() if is_candidate(event.peer):
+                return self.gathering.on_event(event, now)
             case _:
                 return self.raft_driver.on_event(event, now)
 
@@ -217,7 +221,17 @@ class MetaCore:
                 yield Log(INFO, "raft.leading", fields)
                 yield from self._leader.begin(now)
             yield from self.raft_driver.pump(now)
+        yield from self._follow_losses(now)
         yield from self._announcer.settle(now)
+
+    def _follow_losses(self, now: float) -> list[Effect]:
+        """Note since when nodes are lost; the leader says which of them are back or replaced."""
+        ended = self._loss_watch.follow(now)
+        if not self.is_leading:
+            return []
+        return [
+            Log(INFO, "member.replaced", {"incarnation": str(loss.incarnation)}) for loss in ended
+        ]
 
     def next_tick_at(self) -> float | None:
         """When Raft counts, leases are looked at, or an announcement is due."""
@@ -255,5 +269,6 @@ class MetaCore:
 
     def health(self, now: float) -> Health:
         """Return the problems that this core knows of."""
-        del now
-        return health_of(self.raft_driver, self._quorum_alarm, self.gathering, self._node_id)
+        health = health_of(self.raft_driver, self._quorum_alarm, self.gathering, self._node_id)
+        gone = gone_problems(self._loss_watch.gone(now), self.membership)
+        return Health((*health.problems, *gone))

@@ -97,10 +97,11 @@ WireMessage = (
     | replication.DatumCopy
     | replication.OfferCopy
     | client.Move
-    | meta.AskFounding
-    | meta.FoundingReply
     | common.FetchEvents
     | common.EventsReply
+    | membership.DismissLoss
+    | meta.AskFounding
+    | meta.FoundingReply
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

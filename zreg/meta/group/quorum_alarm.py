@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Final
 
-from zreg.config import Limits
 from zreg.effects import INFO, WARNING, Effect, Log
 from zreg.meta.group.raft_driver import RaftDriver
 from zreg.raft.status import Role
@@ -31,9 +30,6 @@ class QuorumAlarm:
 
     def sentence(self) -> str:
         """Return why the meta nodes cannot agree, and what to do; empty if they can."""
-        return self._sentence()[: Limits.detail_characters_max]
-
-    def _sentence(self) -> str:
         raft = self._raft_driver.raft
         if not raft.configuration.members:
             return self._gathering_sentence() or self._not_added()

@@ -50,6 +50,8 @@ class RaftDriver:
         self._configuration: Configuration | None = None
         self._tick_at = 0.0
         self._applied_term = 0
+        # What is applied up to this entry had happened before this process began.
+        self._first_index = raft.log.last_index
         # How many ticks this node has known no leader.
         self.silent_ticks = 0
 
@@ -186,6 +188,8 @@ class RaftDriver:
         self._applied_term = entry.term
         if entry.kind is EntryKind.COMMAND:
             applied = self._state.apply(decode_command(entry.data))
+            if entry.index <= self._first_index:
+                self._state.inherited_epoch = self._state.epoch
             self.peers.introductions.cluster_id = self._state.membership.cluster_id
             return applied
         if entry.kind is EntryKind.CONFIGURATION:

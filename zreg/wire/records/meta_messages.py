@@ -10,7 +10,10 @@ from zreg.config import Limits
 from zreg.model import Address, Count, Incarnation, Label, NodeId
 from zreg.wire.record import Message
 from zreg.wire.records.fields import ClusterId, Detail, RequestId
-from zreg.wire.records.membership_messages import SessionLoad
+from zreg.wire.records.membership_messages import GoneNode, SessionLoad
+
+# How many lost or silent nodes one answer names: as many as meta remembers.
+GONE_NODES_MAX: Final = 64
 
 # As many voters as Raft's configuration may have.
 _FOUNDERS_MAX: Final = 7
@@ -128,7 +131,8 @@ class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
 
     `configuration_index` and `configuration_term` are those of the entry that names these nodes.
     `copying` has the data nodes that have not made all their copies yet, and `session_loads` the
-    sessions that told how many clients they have.
+    sessions that told how many clients they have. `gone` has the nodes that were lost, and `silent`
+    the members whose lease has expired, and that stay since too few others of their role are left.
     """
 
     request_id: RequestId
@@ -139,6 +143,8 @@ class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
     configuration_term: Count = 0
     copying: Annotated[tuple[CopyProgress, ...], Meta(max_length=Limits.members_max)] = ()
     session_loads: Annotated[tuple[SessionLoad, ...], Meta(max_length=Limits.members_max)] = ()
+    gone: Annotated[tuple[GoneNode, ...], Meta(max_length=GONE_NODES_MAX)] = ()
+    silent: Annotated[tuple[Incarnation, ...], Meta(max_length=GONE_NODES_MAX)] = ()
 
 
 class FoundingStage(IntEnum):

@@ -8,11 +8,12 @@ from zreg.cli.asking.targets import Target, find_target
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.output import Json, complain, print_table, say, say_json
 from zreg.errors import RefusedError, UnavailableError
-from zreg.model import Member, Role
-from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.membership.gone_nodes import gone_problems
+from zreg.model import Member, Role, Status, in_order
+from zreg.wire.records.membership_messages import FetchMembership, GoneNode, MembershipReply
 from zreg.wire.records.meta_messages import CopyProgress, FetchMetaNodes, MetaNodesReply
 
-_TIMEOUT_SECONDS: Final = 5.0
+TIMEOUT_SECONDS: Final = 5.0
 # Meta's leader answers at once, and a session without a leader says so within this time.
 _META_SECONDS_MAX: Final = 2.0
 # Raft's leader hears from each meta node several times a second.
@@ -24,19 +25,20 @@ def nodes(
     url: Url = None,
     meta: Meta = None,
     cluster: Cluster = None,
-    timeout_seconds: Timeout = _TIMEOUT_SECONDS,
+    timeout_seconds: Timeout = TIMEOUT_SECONDS,
     output: Output = Format.TABLE,
 ) -> None:
     """List the nodes of the cluster."""
     target = find_target(url, meta, cluster)
     question = FetchMembership, MembershipReply
     reply = ask_now(target, question, timeout_seconds=timeout_seconds)
-    members = reply.membership.members
+    membership = reply.membership
     meta_nodes: MetaNodesReply | str = reply.trouble
     if not reply.trouble:
         meta_nodes = _fetch_meta_nodes(target, timeout_seconds)
     if isinstance(meta_nodes, str):
         complain(f"{meta_nodes}; the list shows the last known membership")
+    members = shown_members(membership.members, meta_nodes)
     if output is Format.JSON:
         say_json([_member_json(each, meta_nodes) for each in members])
         return
@@ -48,6 +50,8 @@ def nodes(
     print_table(columns, rows)
     for progress in copying_of(members, meta_nodes):
         say(progress_text(progress))
+    for problem in gone_problems(gone_of(meta_nodes), membership):
+        say(f"{problem.code}: {problem.detail}")
     say(f"epoch {reply.membership.epoch}, ring epoch {reply.membership.ring_epoch}")
 
 
@@ -60,16 +64,42 @@ def _fetch_meta_nodes(target: Target, timeout_seconds: float) -> MetaNodesReply 
         return str(error)
 
 
+def gone_of(meta_nodes: MetaNodesReply | str) -> tuple[GoneNode, ...]:
+    """Return the nodes that were lost; none if meta's leader did not answer."""
+    return meta_nodes.gone if isinstance(meta_nodes, MetaNodesReply) else ()
+
+
+def shown_members(
+    members: Iterable[Member], meta_nodes: MetaNodesReply | str
+) -> tuple[Member, ...]:
+    """Return the members and the lost nodes, in the order of a membership.
+
+    A lost session stays in the membership for its grace.
+    """
+    listed = {member.incarnation: member for member in members}
+    for gone in gone_of(meta_nodes):
+        node_id, epoch = gone.incarnation.node_id, gone.incarnation.epoch
+        lost = Member(node_id, gone.role, epoch, Status.DEPARTED, gone.address)
+        listed.setdefault(gone.incarnation, lost)
+    return in_order(listed.values())
+
+
 def status_of(member: Member, meta_nodes: MetaNodesReply | str) -> str:
     """Return the status to show for a member.
 
     `meta_nodes` is the answer of meta's leader, or the reason why there is none. Sessions and data
     nodes have a lease, so the membership tells whether they live. Meta nodes have none: whether one
-    of them lives is known only by the leader of Raft, which hears from it or does not.
+    of them lives is known only by the leader of Raft, which hears from it or does not. GONE is a
+    node that was lost, SILENT also one that is not heard and stays, since no other node of its role
+    could take its place.
     """
+    reply = meta_nodes if isinstance(meta_nodes, MetaNodesReply) else None
     if member.role is not Role.META:
-        return member.status.name
-    nodes = meta_nodes.nodes if isinstance(meta_nodes, MetaNodesReply) else ()
+        if any(gone.incarnation == member.incarnation for gone in gone_of(meta_nodes)):
+            return "GONE"
+        is_kept = reply is not None and member.incarnation in reply.silent
+        return "SILENT" if is_kept else member.status.name
+    nodes = () if reply is None else reply.nodes
     node = next((node for node in nodes if node.node_id == member.node_id), None)
     if node is None:
         return "UNKNOWN"
@@ -122,6 +152,7 @@ def _member_row(member: Member, meta_nodes: MetaNodesReply | str, *, is_wide: bo
 
 def _member_json(member: Member, meta_nodes: MetaNodesReply | str) -> Json:
     copying = copying_of([member], meta_nodes)
+    gone = [each for each in gone_of(meta_nodes) if each.incarnation == member.incarnation]
     return {
         "role": member.role.name.lower(),
         "node_id": member.node_id,
@@ -132,6 +163,7 @@ def _member_json(member: Member, meta_nodes: MetaNodesReply | str) -> Json:
         }
         if copying
         else None,
+        "gone": _gone_json(gone[0]) if gone else None,
         "address": member.address.removeprefix("tcp://"),
         "changes_address": member.changes_address.removeprefix("tcp://"),
         "zone": member.zone,
@@ -139,4 +171,15 @@ def _member_json(member: Member, meta_nodes: MetaNodesReply | str) -> Json:
         "data_center": member.data_center,
         "weight": member.weight,
         "incarnation_epoch": member.incarnation_epoch,
+    }
+
+
+def _gone_json(gone: GoneNode) -> Json:
+    return {
+        "reason": gone.reason,
+        "epoch": gone.epoch,
+        "seconds_ago": gone.milliseconds_ago / 1000,
+        "seconds_lived": gone.milliseconds_lived / 1000,
+        "is_at_least": gone.is_at_least,
+        "count": gone.count,
     }

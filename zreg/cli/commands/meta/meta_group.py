@@ -15,7 +15,7 @@ from zreg.cli.commands.nodes.run_node import (
 )
 from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
 from zreg.cli.options.address_options import peers
-from zreg.cli.options.node_options import CONFIG_FIELDS, OPTION_FIELDS
+from zreg.cli.options.node_options import fields_of
 from zreg.cli.options.settings_sources import Settings
 from zreg.cli.parsing.lazy_group import LazyGroup
 from zreg.cli.process.children import ParentPid
@@ -40,7 +40,7 @@ app = typer.Typer(cls=MetaGroup, add_completion=False)
 
 
 @app.callback(invoke_without_command=True)
-@with_settings(*CONFIG_FIELDS, *OPTION_FIELDS)
+@with_settings(*fields_of("meta"))
 def node(
     context: typer.Context,
     *,

@@ -3,6 +3,7 @@
 import asyncio
 import faulthandler
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from zreg.cli.process.children import end_with_parent
 from zreg.cli.process.logs import rename, route
 from zreg.cli.process.own_ports import check_own_ports
 from zreg.cli.process.serve import Server, block_signals
+from zreg.cli.versions import version_of
+from zreg.config import Config
 from zreg.errors import UnavailableError, UsageError
 from zreg.hosts import bracketed
 from zreg.nodes.base import Node, NodeSettings
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 _PORTS: Final = {"meta": (9610, 2), "session": (9600, 0), "data": (9620, 1)}
 # And to the port of a meta node's Raft.
 _RAFT_DISTANCE: Final = 1
+
+logger = logging.getLogger("zreg.node")
 
 Build = Callable[[Settings, EventCallback], Node]
 
@@ -132,7 +137,19 @@ def run_node(role: str, build: Build, loaded: Settings, *, is_json: bool) -> Non
         except BaseException:
             node.close()
             raise
+    _log_start(node, options, loaded.config)
     asyncio.run(server.run([node], on_serving=lambda: None))
+
+
+def _log_start(node: Node, options: NodeOptions, config: Config) -> None:
+    """Log who this node is, where it is reached, and which nodes it looks for."""
+    shown = {"cluster": node.cluster, **about(node), "version": version_of("zreg")}
+    if node.role != "meta":
+        shown["meta"] = ",".join(at.removeprefix("tcp://") for at in config.meta_addresses)
+    elif options.peer:
+        shown["peers"] = ",".join(options.peer)
+    fields = " ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
+    logger.info("node.started %s", fields)
 
 
 def bind_http(nodes: Sequence[Node], server: "type[HttpServer]", port: int) -> None:
