@@ -22,8 +22,8 @@ from zreg.wire.records.membership_messages import FetchMembership, MembershipRep
 
 # Nodes that are asked at a time.
 _NODES_AT_A_TIME: Final = 16
-# How long one node has to answer: a session that passes the question on says so within less.
-_NODE_SECONDS_MAX: Final = 3.0
+# How long one node has to answer: a session that asks another one refuses within half of it.
+_NODE_SECONDS: Final = 2.0
 _MILLISECONDS: Final = 1000
 
 
@@ -119,7 +119,8 @@ class NodeEvents:
             kind=self._kind,
             milliseconds_ago_max=None if since is None else int(since * _MILLISECONDS),
         )
-        seconds = min(self._timeout_seconds, _NODE_SECONDS_MAX)
+        # Shared by the addresses, of which the first that answers is enough.
+        seconds = _NODE_SECONDS * len(target.addresses)
         return await ask(target, (question, EventsReply), timeout_seconds=seconds)
 
     def _forget_all_but(self, node_ids: Iterable[str]) -> None:
