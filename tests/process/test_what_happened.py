@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from zreg.testing.processes import ProxiedCluster, run_zreg
+from zreg.testing.processes import ProxiedCluster, Running, run_zreg, zreg_command
 
 NODES = ("meta-1", "meta-2", "meta-3", "session-1", "session-2", "data-1", "data-2")
 # A lease, an election, and a busy machine.
@@ -143,10 +143,16 @@ def test_nodes_that_do_not_answer_are_named(cluster: ProxiedCluster) -> None:
 
 
 def test_a_lost_node_that_is_not_to_come_back_is_dismissed(cluster: ProxiedCluster) -> None:
-    cluster.kill("session-2")
-    cluster.wait_until(
-        lambda: found(cluster, "session-2")["status"] == "GONE", timeout_seconds=NOTICED_SECONDS
-    )
+    follow = ("events", "--follow", "--kind", "member.departed", "--since", "1s", "-o", "json")
+    with Running(zreg_command(*follow, "--meta", cluster.meta_address)) as events:
+        cluster.kill("session-2")
+        cluster.wait_until(
+            lambda: found(cluster, "session-2")["status"] == "GONE",
+            timeout_seconds=NOTICED_SECONDS,
+        )
+        event = json.loads(events.line())
+    assert event["subject"].startswith("session-2@")
+    assert (event["level"], event["node_id"][:5]) == ("warning", "meta-")
     done = run_zreg("nodes", "dismiss", "session-2", "--url", cluster.url)
     assert (done.returncode, done.stderr) == (0, "")
     assert found(cluster, "session-2")["status"] in ("DEPARTED", "not listed")

@@ -109,8 +109,10 @@ class NodeEvents:
         is_direct = target.link is Link.META
         if is_direct:
             target = Target(Link.EVENTS, (member.address,), target.cluster)
-        cursor = self._cursors.get(member.node_id, _Cursor())
-        since = self._since_seconds
+        cursor = self._cursors.get(member.node_id)
+        # Only at first: what comes after the cursor is new, however long ago it is by now.
+        since = self._since_seconds if cursor is None else None
+        cursor = cursor or _Cursor()
         question = partial(
             FetchEvents,
             node_id="" if is_direct else member.node_id,
