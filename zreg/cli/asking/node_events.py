@@ -16,9 +16,11 @@ from zreg.cli.asking.ask import ask
 from zreg.cli.asking.targets import Target
 from zreg.effects import Link
 from zreg.errors import Error
+from zreg.membership.gone_nodes import gone_text
 from zreg.model import Member, Status
 from zreg.wire.records.common_messages import Event, EventsReply, FetchEvents
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.meta_messages import FetchMetaNodes, MetaNodesReply
 
 # Nodes that are asked at a time.
 _NODES_AT_A_TIME: Final = 16
@@ -80,13 +82,23 @@ class NodeEvents:
         reply = await ask(self._target, question, timeout_seconds=self._timeout_seconds)
         living = [each for each in reply.membership.members if each.status is not Status.DEPARTED]
         self._forget_all_but(member.node_id for member in living)
+        gone = await self._gone()
         gate = asyncio.Semaphore(_NODES_AT_A_TIME)
 
         async def ask_in_turn(member: Member) -> list[NodeEvent] | Silence:
             async with gate:
                 return await self._ask_node(member)
 
-        return await asyncio.gather(*map(ask_in_turn, living))
+        return [*await asyncio.gather(*map(ask_in_turn, living)), *gone]
+
+    async def _gone(self) -> list[Silence]:
+        """Return the lost nodes, which cannot be asked; none if no leader of meta answers."""
+        question = FetchMetaNodes, MetaNodesReply
+        try:
+            reply = await ask(self._target, question, timeout_seconds=_NODE_SECONDS)
+        except Error:
+            return []
+        return [Silence(each.incarnation.node_id, gone_text(each)) for each in reply.gone]
 
     async def _ask_node(self, member: Member) -> list[NodeEvent] | Silence:
         found: list[NodeEvent] = []
