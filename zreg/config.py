@@ -67,6 +67,17 @@ class Limits:
     changes_remembered_max: Final = 256
 
 
+# The hash functions of the ring, by their names in `hashlib`.
+RING_HASHES: Final = ("md5", "sha1", "sha256", "blake2b")
+
+
+def ring_hash_objection(name: str) -> str | None:
+    """Return why no ring can be built with this hash function; None if one can."""
+    if name in RING_HASHES:
+        return None
+    return f"ring_hash {name!r:.80} is not known: choose one of {', '.join(RING_HASHES)}"
+
+
 CLUSTER_NAME: Final = NameRule(
     characters_max=Limits.label_characters_max,
     advice=f"give 1 to {Limits.label_characters_max} printable characters without blanks",
@@ -91,8 +102,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     data_center: str = ""
     # How much of the data this data node takes, relative to the other data nodes.
     weight: int = 1
-    # The addresses of the meta nodes, tried in turn with jitter.
-    meta_addresses: tuple[str, ...] = ("tcp://127.0.0.1:9610",)
+    # The addresses of the meta nodes, tried in turn with jitter. None: the meta node of this
+    # machine, then those that the LAN announces.
+    meta_addresses: tuple[str, ...] = ()
 
     # The lease of a node or client expires after so much silence: several missed renewals.
     lease_seconds: float = 3.0
@@ -222,8 +234,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
     def _check_relations(self) -> None:
-        if not self.meta_addresses:
-            raise UsageError("meta_addresses must name at least one meta node, tcp://HOST:PORT")
         if self.lease_seconds < 3 * self.renew_seconds:
             raise UsageError("lease_seconds must be at least three times renew_seconds")
         if self.lease_seconds < 2 * self.ping_seconds:
@@ -240,6 +250,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
     def _check_labels(self) -> None:
+        if (objection := ring_hash_objection(self.ring_hash)) is not None:
+            raise UsageError(objection)
         CLUSTER_NAME.check("cluster", self.cluster)
         LABEL.check("zone", self.zone)
         LABEL.check("data_center", self.data_center)

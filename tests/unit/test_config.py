@@ -96,11 +96,6 @@ def test_a_part_with_the_largest_publisher_fits_into_a_frame() -> None:
     assert Limits.inline_change_bytes_max < Limits.part_bytes_max
 
 
-def test_a_config_without_a_meta_address_is_refused() -> None:
-    with pytest.raises(UsageError, match="at least one meta node"):
-        Config(meta_addresses=())
-
-
 @pytest.mark.parametrize(
     "fields",
     [
@@ -126,3 +121,8 @@ def test_a_list_of_addresses_is_copied() -> None:
     config = Config(meta_addresses=addresses)  # type: ignore[arg-type]
     addresses.clear()
     assert config.meta_addresses == ("tcp://127.0.0.1:9610",)
+
+
+def test_a_hash_function_that_no_node_knows_is_refused() -> None:
+    with pytest.raises(UsageError, match="ring_hash 'crc32' is not known: choose one of md5, sha1"):
+        Config(ring_hash="crc32")

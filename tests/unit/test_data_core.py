@@ -718,7 +718,10 @@ def test_a_ping_is_answered_and_a_pong_is_not() -> None:
 def test_a_client_at_a_data_node_is_told_to_connect_to_a_session() -> None:
     core = make_core()
 
-    detail = "a data node does not take Hello: connect to a session node instead"
+    detail = (
+        "a data node does not take Hello: ask a session (--url, by default port 9600), or meta for "
+        "nodes and settings (--meta, 9610)"
+    )
     assert ask(core, Hello(1, b"c" * 16)) == [refused(0, UnknownMessageError, detail)]
 
 

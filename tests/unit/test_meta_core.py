@@ -672,7 +672,7 @@ def test_messages_that_ask_for_nothing_get_no_answer(message: Message | Local) -
 )
 def test_clients_and_sessions_at_the_wrong_node_are_told_where_to_go(message: Message) -> None:
     name = type(message).__name__
-    detail = f"meta does not take {name}: connect to a session node instead"
+    detail = f"meta does not take {name}: ask a session (--url, by default port 9600)"
 
     assert ask(make_core(), b"p", message) == [refused(b"p", 0, UnknownMessageError.code, detail)]
 

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperArgument
 
 from zreg.cli import exits
-from zreg.cli.options.node_options import unknown_variables
+from zreg.cli.options.node_options import roles_of_flag, unknown_variables
 from zreg.cli.output import complain
 from zreg.cli.parsing.lazy_group import LazyGroup
 from zreg.cli.process.streams import drop_output, standard_streams
@@ -47,6 +47,7 @@ class _Commands(LazyGroup):
         "nodes": "zreg.cli.commands.meta.nodes_group:app",
         "events": "zreg.cli.commands.event_command:events",
         "ring": "zreg.cli.commands.data.ring_command:ring",
+        "discover": "zreg.cli.commands.discover_command:discover",
         "version": "zreg.cli.commands.version_command:version",
         "meta": "zreg.cli.commands.meta.meta_group:app",
         "data": "zreg.cli.commands.data.data_group:app",
@@ -109,7 +110,12 @@ def _explain_usage(error: Exception) -> int:
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "zreg")
     advice = _HELP if path == "zreg" else f"`{path} --help` shows how to use it"
-    if getattr(error, "option_name", None) is not None:
+    option = getattr(error, "option_name", None)
+    if roles := roles_of_flag(str(option)):
+        nodes = " and ".join(f"`zreg {role}`" for role in roles)
+        complain(f"{option} has no effect here: it is an option of {nodes}")
+        return exits.USAGE
+    if option is not None:
         advice += _advice_on_values(path, context)
     complain(f"{message.rstrip('.')}: {advice}")
     return exits.USAGE

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zreg.config import Config
+from zreg.discovery.sightings import Sighted, Withdrawn
 from zreg.effects import (
     INFO,
     MEMBERSHIP_TOPIC,
@@ -36,6 +37,7 @@ from zreg.errors import (
     UnknownNodeError,
 )
 from zreg.membership.following.membership_copy import MembershipCopy
+from zreg.membership.following.membership_follower import why_not_followed
 from zreg.membership.leader_link.leader_connection import LeaderConnection
 from zreg.membership.leader_link.leader_outage import LeaderOutage
 from zreg.membership.node_id_wait import NodeIdWait
@@ -147,7 +149,9 @@ class ClusterMember:
         return self._finish(effects)
 
     def receive(self, link: Link, peer: Peer, message: Message | Local, now: float) -> Learned:
-        """Take a message of the META and MEMBERSHIP links, or an event of their connections."""
+        """Take a message of the META and MEMBERSHIP links, or an event of this process."""
+        if isinstance(message, Sighted | Withdrawn):
+            return self._finish(self._connection.on_announcement(message, now))
         return self._finish(self._receive(link, peer, message, now))
 
     def tick(self, now: float) -> Learned:
@@ -178,6 +182,7 @@ class ClusterMember:
             "epoch": self.membership.epoch,
             "incarnation": str(self.incarnation or "-"),
             "meta": self.leader or "-",
+            "announcements_refused": self._connection.lan_search.refused_count,
         }
 
     def _finish(self, effects: list[Effect]) -> Learned:
@@ -272,22 +277,18 @@ class ClusterMember:
             case NotLeaderError.code:
                 return self._on_lost(self._connection.on_not_leader(refused, now))
             case NodeIdInUseError.code:
-                return self._on_id_in_use(detail, now)
+                self._id_wait.on_in_use(now)
+                return [Emit(NodeFailed(detail))] if self._id_wait.is_over(now) else []
             case ForeignClusterError.code:
                 return [*self._copy.forget_cluster(), Emit(NodeFailed(detail))]
             case _ if self.leader is not None:
-                fields: dict[str, str | int | float] = {"code": refused.code, "detail": detail}
-                return [Log(INFO, "meta.refused", fields)]
+                return [Log(INFO, "meta.refused", {"code": refused.code, "detail": detail})]
             case UnknownMessageError.code if not refused.request_id:
                 # A session or data node listens at an address that was given as a meta node's.
                 why = f"not a meta node (correct --meta): it answers {detail!r}"
                 return self._on_lost(self._connection.hang_up(why, now))
             case _:
                 return self._connection.on_refused(refused, now)
-
-    def _on_id_in_use(self, detail: str, now: float) -> list[Effect]:
-        self._id_wait.on_in_use(now)
-        return [Emit(NodeFailed(detail))] if self._id_wait.is_over(now) else []
 
     def _on_admitted(self) -> list[Effect]:
         if self.leader is None:
@@ -322,6 +323,8 @@ class ClusterMember:
         """Take a membership, and the incarnation that it may give or take away."""
         copy, membership = self._copy, reply.membership
         former_epoch = copy.membership.epoch
+        if reason := why_not_followed(membership):
+            return _failed(self._connection, reason, reply.incarnation)
         is_join = reply.incarnation.epoch > 0
         effects = copy.take(membership, reply.request_id, may_change_cluster=is_join)
         if effects is None:
@@ -336,7 +339,7 @@ class ClusterMember:
             # The leader would refuse the next renewal. A successor may live already, so act now.
             self._set_incarnation(None)
             self._connection.ask_soon(now)
-            effects.append(Log(WARNING, "node.incarnation.gone", {"epoch": membership.epoch}))
+            effects += [Log(WARNING, "node.incarnation.gone", {"epoch": membership.epoch})]
         return effects + copy.fetch_if_behind(former_epoch)
 
     def take_from_member(self, membership: Membership, now: float, *, is_answer: bool) -> Learned:
@@ -359,13 +362,19 @@ class ClusterMember:
         self._id_wait.end()
         effects = self._on_admitted()
         if not is_logged:
-            fields: dict[str, str | int | float] = {"incarnation": str(incarnation), "epoch": epoch}
-            effects.append(Log(INFO, "node.joined", fields))
+            effects += [Log(INFO, "node.joined", {"incarnation": str(incarnation), "epoch": epoch})]
         return effects
 
     def _set_incarnation(self, incarnation: Incarnation | None) -> None:
         self.incarnation = incarnation
         self._learned.has_new_incarnation = True
+
+
+def _failed(connection: LeaderConnection, reason: str, joined: Incarnation) -> list[Effect]:
+    """End a node, and take back the join that meta has accepted, if it has."""
+    failed = Emit(NodeFailed(reason))
+    leave = Leave(connection.next_request_id(), joined)
+    return [connection.send(leave), failed] if joined.epoch else [failed]
 
 
 def _cached_log(membership: Membership) -> Log:

@@ -100,6 +100,8 @@ WireMessage = (
     | common.FetchEvents
     | common.EventsReply
     | membership.DismissLoss
+    | meta.AskFounding
+    | meta.FoundingReply
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

@@ -11,6 +11,8 @@ from typing import Annotated, Final
 
 import typer
 
+from zreg.cli.asking.ask import wrong_ports_text
+from zreg.cli.asking.port_probe import describe_ports
 from zreg.cli.asking.targets import url_of
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Group, InstanceId, Output, Timeout, Url
@@ -20,11 +22,13 @@ from zreg.cli.process.logs import route_client
 from zreg.cli.process.sd_notify import notify, watchdog_seconds
 from zreg.cli.process.stop_signals import is_urgent, stop_signals, unblock_stop_signals
 from zreg.cli.process.streams import drop_output
-from zreg.cli.ring_report import copies_text
-from zreg.cli.shown_values import publisher_json, value_text
+from zreg.cli.showing.ring_report import copies_text
+from zreg.cli.showing.shown_values import publisher_json, value_text
 from zreg.client.api import Client
+from zreg.client.locating.registry_url import parse_url
 from zreg.client.view.view import Publisher, View
 from zreg.client.view.view_change import ViewChange
+from zreg.effects import Link
 from zreg.errors import (
     Error,
     TimeoutError,  # noqa: A004 -- the built-in one, and ours
@@ -68,7 +72,7 @@ def publish(  # noqa: PLR0913 -- one argument per option
         publication = client.publish(
             data_id, *values, group=group, instance_id=instance_id, attributes=attributes
         )
-        _wait_for(client, publication.wait_registered, timeout_seconds)
+        _wait_for(client, url, publication.wait_registered, timeout_seconds)
         # From the first line on its reader may send a signal, which ends the command with success.
         with _until_interrupted():
             if output is Format.JSON:
@@ -107,7 +111,7 @@ def subscribe(  # noqa: PLR0913 -- one argument per option
         subscription = client.subscribe(
             data_id, scope=Scope.GLOBAL, group=group, instance_id=instance_id
         )
-        _wait_for(client, client.wait_connected, timeout_seconds)
+        _wait_for(client, url, client.wait_connected, timeout_seconds)
         # Written on this thread: a signal ends a write that waits for its reader only here.
         with _until_interrupted(), _fed_watchdog():
             for change in subscription.changes():
@@ -130,7 +134,7 @@ def get(  # noqa: PLR0913 -- one argument per option
         subscription = client.subscribe(
             data_id, scope=Scope.GLOBAL, group=group, instance_id=instance_id
         )
-        _wait_for(client, partial(subscription.wait_for, 0), timeout_seconds)
+        _wait_for(client, url, partial(subscription.wait_for, 0), timeout_seconds)
         view, name = subscription.view, subscription.data_info_id
         copies = _copies(client, name) if view and output is Format.WIDE else None
     if not view:
@@ -169,12 +173,16 @@ def _attributes(pairs: list[str]) -> dict[str, str]:
     return attributes
 
 
-def _wait_for(client: Client, wait: Callable[[float], object], timeout_seconds: float) -> None:
+def _wait_for(
+    client: Client, url: str | None, wait: Callable[[float], object], timeout_seconds: float
+) -> None:
     """Wait for a session, then for its answer; raises `UnavailableError`, which advises."""
     try:
         client.wait_connected(timeout_seconds)
     except TimeoutError as error:
-        raise UnavailableError(str(error)) from error
+        wrong = wrong_ports_text(Link.SESSION, describe_ports(parse_url(url_of(url))))
+        sentence = str(error) if wrong is None else f"no session answered: {wrong}"
+        raise UnavailableError(sentence) from error
     try:
         wait(timeout_seconds)
     except TimeoutError as error:

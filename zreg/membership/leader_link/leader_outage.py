@@ -7,8 +7,8 @@ shown instead of the failures.
 
 from typing import Final
 
-from zreg.config import Limits
 from zreg.health import Problem
+from zreg.wire.parts import cut_detail
 
 # An election takes up to two seconds, so a shorter outage is not a problem.
 OUTAGE_SECONDS: Final = 3.0
@@ -28,6 +28,8 @@ class LeaderOutage:
         # Whether a meta node of this round of attempts answered that it does not lead: an election
         # may be under way, and it is short.
         self.is_electing = False
+        # What the LAN announces instead of meta nodes of this cluster; empty: nothing.
+        self.lan_note = ""
         # By address, the newest last.
         self._failures: dict[str, str] = {}
         self._answers: dict[str, str] = {}
@@ -105,7 +107,7 @@ class LeaderOutage:
                 f"meta is away and has not admitted {node_id} since it started from its disk, so "
                 "what its clients publish waits"
             )
-        return f"{what} ({reasons})"[: Limits.detail_characters_max] if reasons else ""
+        return cut_detail(f"{what} ({reasons})") if reasons else ""
 
     def problem(self, now: float, still_works: str, *, is_urgent: bool) -> Problem | None:
         """Return the problem; None without an outage, or while it is short and not urgent.
@@ -121,6 +123,8 @@ class LeaderOutage:
         last = f"{self._last_address}: {self._last_failure}"
         detail = f"the leader of meta has not been reached for {seconds:.0f} s (last: {last})"
         advice = "start meta, correct --meta, or check the network between"
+        if self.lan_note:
+            advice = f"{advice}; {self.lan_note}"
         return Problem("meta-unreachable", f"{detail}: {advice}; meanwhile {still_works}")
 
 

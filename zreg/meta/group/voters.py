@@ -7,7 +7,6 @@ Raft's configuration is the list. What follows from a change is done by `VoterUp
 from collections.abc import Sequence
 from typing import Final
 
-from zreg.config import Limits
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import DeniedError, LimitError, NotReadyError, UsageError, VersionMismatchError
 from zreg.meta.group.leader_handover import LeaderHandover
@@ -23,6 +22,7 @@ from zreg.raft.leader.progress import CatchUpState
 from zreg.raft.leader.quorum import majority
 from zreg.raft.status import PeerStatus
 from zreg.tcp_address import why_no_address
+from zreg.wire.parts import cut_detail
 from zreg.wire.records.common_messages import Accepted
 from zreg.wire.records.membership_messages import GoneNode, SessionLoad
 from zreg.wire.records.meta_messages import (
@@ -80,7 +80,7 @@ class Voters:
                 _state_of(peer_status),
                 peer_status.match_index if peer_status else status.last_index,
                 int(peer_status.silent_ticks * TICK_SECONDS * 1000) if peer_status else 0,
-                missing.get(node_id, "")[: Limits.detail_characters_max],
+                cut_detail(missing.get(node_id, "")),
             )
             for node_id in sorted(status.configuration.members)
             for peer_status in (status.peers.get(node_id),)

@@ -10,21 +10,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from zreg.cli.printable_text import encodable, printable
+from zreg.cli.showing.printable_text import encodable, printable
 
 _ASCII_HEAD: Final = box.Box(str(box.SIMPLE_HEAD).replace("\u2500", "-"), ascii=True)
 
 
 def table_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table; published values appear as plain text, never as markup of the terminal."""
-    table = Table(*columns, box=_box(), pad_edge=False)
+    table = Table(*columns, box=_box(), pad_edge=False, show_edge=False)
     for row in rows:
         table.add_row(*(Text(encodable(printable(cell)), overflow="fold") for cell in row))
     # A pipe has no width, so no cell is cut there.
     width = None if sys.stdout.isatty() else 10_000
     text = io.StringIO()
     Console(width=width, file=text, force_terminal=sys.stdout.isatty()).print(table)
-    return text.getvalue().rstrip("\n")
+    return "\n".join(line.rstrip() for line in text.getvalue().rstrip("\n").split("\n"))
 
 
 def _box() -> box.Box:
