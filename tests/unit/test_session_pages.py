@@ -217,8 +217,8 @@ def test_subscribers_are_shown_with_what_they_have() -> None:
     effects = session.greet(ALICE, Subscribe(1, PAY, Scope.GLOBAL), Subscribe(2, PAY, Scope.ZONE))
     session.greet(BOB, Subscribe(1, PAY, Scope.GLOBAL), Subscribe(2, SHOP, Scope.GLOBAL))
     scopes = (Scope.ZONE, Scope.GLOBAL)
-    alice = SubscriberLine(ALICE_ID, "app", "z1", "dc1", scopes, None, 0)
-    bob = SubscriberLine(BOB_ID, "app", "z1", "dc1", (Scope.GLOBAL,), None, 0)
+    alice = SubscriberLine(ALICE_ID, "app", "z1", "dc1", scopes, None, 0, is_behind=True)
+    bob = SubscriberLine(BOB_ID, "app", "z1", "dc1", (Scope.GLOBAL,), None, 0, is_behind=True)
 
     def lines(question: ReadSubscribers) -> SubscribersRead:
         (answered,) = answers(ask(session, question))
@@ -232,7 +232,7 @@ def test_subscribers_are_shown_with_what_they_have() -> None:
     session.answer_fetch(D1, effects, V1, ONE)
     session.says(ALICE, PushAck(PAY, Scope.GLOBAL, V1))
     (line, _) = lines(ReadSubscribers(PAY, b"", 10)).subscribers
-    assert (line.version, line.pushes_in_flight) == (V1, 1)
+    assert (line.version, line.pushes_in_flight, line.is_behind) == (V1, 1, False)
 
 
 def test_the_questions_of_commands_are_answered_to_pages_too() -> None:

@@ -204,4 +204,5 @@ def _shown_subscriber(line: SubscriberLine) -> ShownSubscriber:
         scopes=[scope.name.lower() for scope in line.scopes],
         version=None if line.version is None else str(line.version),
         pushes_in_flight=line.pushes_in_flight,
+        is_behind=line.is_behind,
     )

@@ -122,6 +122,7 @@ class ShownSubscriber(msgspec.Struct, frozen=True, kw_only=True):
     scopes: list[str]
     version: str | None
     pushes_in_flight: int
+    is_behind: bool
 
 
 class SubscriberList(ServiceName, frozen=True, kw_only=True):

@@ -137,4 +137,5 @@ def _subscriber_line(subscribers: list[Subscriber]) -> SubscriberLine:
         tuple(sorted(each.visibility[0] for each in subscribers)),
         min(known) if len(known) == len(versions) else None,
         sum(len(each.in_flight) for each in subscribers),
+        any(each.evaluated != each.followed.mirror.version for each in subscribers),
     )

@@ -56,6 +56,7 @@ class SubscriberLine(msgspec.Struct, frozen=True):
     """One client that subscribes to a datum here.
 
     `version` is what it has when it has taken all that was sent; None: nothing was sent yet.
+    `is_behind`: something that it sees has changed since, and is not sent yet.
     """
 
     client_id: bytes
@@ -65,6 +66,7 @@ class SubscriberLine(msgspec.Struct, frozen=True):
     scopes: tuple[Scope, ...]
     version: Version | None
     pushes_in_flight: int
+    is_behind: bool
 
 
 class SubscribersRead(msgspec.Struct, frozen=True):
