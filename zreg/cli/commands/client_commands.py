@@ -11,7 +11,6 @@ from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.asking.targets import url_of
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Group, InstanceId, Output, Timeout, Url
 from zreg.cli.options.settings_sources import load_settings
@@ -156,7 +155,7 @@ def get(  # noqa: PLR0913 -- one argument per option
 def _client(url: str | None, cluster: str | None) -> Client:
     route_client()
     config = load_settings({"cluster": cluster}, os.environ).config
-    return Client(url_of(url), cluster=config.cluster, config=config)
+    return Client(url, cluster=config.cluster, config=config)
 
 
 def _attributes(pairs: list[str]) -> dict[str, str]:
