@@ -3,20 +3,14 @@
 from collections.abc import Iterable
 from typing import Final
 
-from zreg.cli.asking.ask import ask_now
-from zreg.cli.asking.targets import Target, find_target
+from zreg.cli.asking.cluster_view import fetch_view, status_of
+from zreg.cli.asking.targets import find_target
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.output import Json, complain, print_table, say, say_json
-from zreg.errors import RefusedError, UnavailableError
 from zreg.model import Member, Role
-from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.records.meta_messages import CopyProgress, FetchMetaNodes, MetaNodesReply
+from zreg.wire.records.meta_messages import CopyProgress, MetaNodesReply
 
 _TIMEOUT_SECONDS: Final = 5.0
-# Meta's leader answers at once, and a session without a leader says so within this time.
-_META_SECONDS_MAX: Final = 2.0
-# Raft's leader hears from each meta node several times a second.
-_SILENT_MILLISECONDS: Final = 1500
 
 
 def nodes(
@@ -29,12 +23,9 @@ def nodes(
 ) -> None:
     """List the nodes of the cluster."""
     target = find_target(url, meta, cluster)
-    question = FetchMembership, MembershipReply
-    reply = ask_now(target, question, timeout_seconds=timeout_seconds)
-    members = reply.membership.members
-    meta_nodes: MetaNodesReply | str = reply.trouble
-    if not reply.trouble:
-        meta_nodes = _fetch_meta_nodes(target, timeout_seconds)
+    view = fetch_view(target, timeout_seconds)
+    membership, meta_nodes = view.membership, view.meta_nodes
+    members = membership.members
     if isinstance(meta_nodes, str):
         complain(f"{meta_nodes}; the list shows the last known membership")
     if output is Format.JSON:
@@ -48,33 +39,7 @@ def nodes(
     print_table(columns, rows)
     for progress in copying_of(members, meta_nodes):
         say(progress_text(progress))
-    say(f"epoch {reply.membership.epoch}, ring epoch {reply.membership.ring_epoch}")
-
-
-def _fetch_meta_nodes(target: Target, timeout_seconds: float) -> MetaNodesReply | str:
-    """Return which meta nodes the leader hears, or the reason why it cannot say so."""
-    seconds = min(timeout_seconds, _META_SECONDS_MAX)
-    try:
-        return ask_now(target, (FetchMetaNodes, MetaNodesReply), timeout_seconds=seconds)
-    except (RefusedError, UnavailableError) as error:
-        return str(error)
-
-
-def status_of(member: Member, meta_nodes: MetaNodesReply | str) -> str:
-    """Return the status to show for a member.
-
-    `meta_nodes` is the answer of meta's leader, or the reason why there is none. Sessions and data
-    nodes have a lease, so the membership tells whether they live. Meta nodes have none: whether one
-    of them lives is known only by the leader of Raft, which hears from it or does not.
-    """
-    if member.role is not Role.META:
-        return member.status.name
-    nodes = meta_nodes.nodes if isinstance(meta_nodes, MetaNodesReply) else ()
-    node = next((node for node in nodes if node.node_id == member.node_id), None)
-    if node is None:
-        return "UNKNOWN"
-    is_silent = node.trouble or node.silent_milliseconds >= _SILENT_MILLISECONDS
-    return "SILENT" if is_silent else member.status.name
+    say(f"epoch {membership.epoch}, ring epoch {membership.ring_epoch}")
 
 
 def copying_of(members: Iterable[Member], meta_nodes: MetaNodesReply | str) -> list[CopyProgress]:
