@@ -119,6 +119,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     replica_ack_seconds: float = 0.25
     # How long a draining data node may hand over its data; then meta removes it all the same.
     drain_seconds: float = 60.0
+    # How long meta shows a session or data node that was lost, unless it is back or replaced.
+    gone_seconds: float = 3600.0
     # How long a removal is remembered, so that a late copy of the publisher does not bring it back.
     tombstone_seconds: float = 600.0
     # A request between nodes is sent again if it was not answered within this time.

@@ -28,6 +28,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "session_grace_seconds": "How long the registrations of a dead session stay",
     "replica_ack_seconds": "How long an acceptance waits for a replica",
     "drain_seconds": "How long a draining data node may hand over its data",
+    "gone_seconds": "How long a lost node is shown as GONE",
     "tombstone_seconds": "How long a removal is remembered",
     "request_retry_seconds": "When an unanswered request is sent again",
     "push_retry_seconds": "When a client is probed that does not acknowledge a push",
@@ -59,6 +60,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "insecure": "Accept connections from other machines, although links are not encrypted",
     "dir": "Directory for what this node remembers across restarts",
     "peer": "ID=HOST:PORT of a meta node; repeat it for each of them, this one included",
+    "bootstrap_expect": "Found a cluster with so many meta nodes seen on the LAN, 3 or 5",
     "join": "Wait until `zreg meta add` adds this node; needs --dir and the node's own --peer",
     "log_level": "Lowest level that is logged: debug, info, warning or error",
 }
@@ -103,6 +105,7 @@ Timeout = Annotated[
         metavar="SECONDS",
     ),
 ]
+Watch = Annotated[bool, typer.Option("-w", "--watch", help="Show it each second, until Ctrl-C.")]
 Group = Annotated[str, typer.Option(help="Group of the data id.")]
 InstanceId = Annotated[str, typer.Option(help="Instance id of the data id.")]
 

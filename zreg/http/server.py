@@ -16,7 +16,9 @@ from zreg.errors import UnavailableError, UsageError
 from zreg.http.catalogue.asked_node import AskedNode
 from zreg.http.catalogue.cluster_pages import ClusterPages
 from zreg.http.catalogue.service_pages import ServicePages
+from zreg.http.catalogue.topology_pages import TopologyPages
 from zreg.http.connections import Connections
+from zreg.http.dashboard.dashboard_pages import DashboardPages
 from zreg.http.health_pages import VERSION, HealthPages
 from zreg.http.hosts_of_requests import KnownHosts
 from zreg.http.metrics.metrics_page import MetricsPage
@@ -40,6 +42,9 @@ class HttpServer:
         self._connections = Connections()
         application = web.Application()
         application.add_routes(routes(_pages(node, self.counts), KnownHosts(node.address)))
+        if isinstance(node, AskedNode):
+            # Files and no data: the pages that they ask for look at the host.
+            application.add_routes(DashboardPages().routes())
         self._runner = web.AppRunner(
             application,
             handle_signals=False,
@@ -87,6 +92,7 @@ def _pages(node: ServedNode, counts: Mapping[str, int]) -> list[Page]:
     if isinstance(node, AskedNode):
         pages += ServicePages(node).pages()
         pages += ClusterPages(node).pages()
+        pages += TopologyPages(node).pages()
     return [*pages, OpenApiPage(pages, VERSION).page()]
 
 

@@ -244,7 +244,7 @@ class ClusterMember:
         match message:
             case Renewed():
                 self._connection.on_renewed()
-                self.counts.loads = message.loads
+                self.counts.take(message, now)
                 return [*self._on_admitted(), *self.see_epoch(message.epoch)]
             case MembershipReply():
                 self._connection.on_answer()

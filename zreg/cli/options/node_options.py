@@ -39,6 +39,9 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     # Raft's address of each meta node at the first start, `ID=HOST:PORT`, the same list on each;
     # empty: the node is the only one.
     peer: tuple[str, ...] = ()
+    # With how many meta nodes of the LAN, itself included, a meta node founds a cluster at first: 3
+    # or 5; 0: with those that --peer names.
+    bootstrap_expect: Annotated[int, msgspec.Meta(ge=0, le=5)] = 0
     # Wait until other meta nodes add this one; without effect once there is a journal.
     join: bool = False
     # None: the default of the command.
@@ -51,7 +54,11 @@ OPTION_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in 
 # one that does, as `lease_seconds` and `ping_seconds`.
 _ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(
-        ("peer", "join", "virtual_node_count", "ring_hash", "replica_count"), ("meta",)
+        (
+            *("peer", "bootstrap_expect", "join"),
+            *("virtual_node_count", "ring_hash", "replica_count"),
+        ),
+        ("meta",),
     ),
     **dict.fromkeys(
         (

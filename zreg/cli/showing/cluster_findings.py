@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from zreg.membership.gone_nodes import gone_text
 from zreg.model import Membership, Role, Status
 from zreg.wire.records.meta_messages import MetaNodesReply, MetaNodeState
 
@@ -103,12 +104,19 @@ def _role_findings(view: ClusterView) -> list[Finding]:
 
 
 def _member_findings(view: ClusterView) -> list[Finding]:
+    gone = view.meta_nodes.gone if isinstance(view.meta_nodes, MetaNodesReply) else ()
     found = []
+    for each in gone:
+        node_id = each.incarnation.node_id
+        advice = f"start it again; if it is not to come back: `zreg nodes dismiss {node_id}`"
+        found.append(Finding(State.WARNING, gone_text(each), advice))
     for member in view.membership.members:
         status = view.statuses.get(member.node_id, Status.WORKING.name)
         if status == "SILENT":
-            what = f"the leader of meta does not hear {member.node_id}"
-            advice = "start it, or see its log; remove it for good with `zreg meta rm`"
+            what = f"{member.node_id} is not heard"
+            advice = "see its log, or start it"
+            if member.role is Role.META:
+                advice += "; to remove it for good: `zreg meta rm`"
             found.append(Finding(State.WARNING, what, advice))
         elif status == Status.INITIAL.name:
             what = f"{member.node_id} is admitted and does not work yet"

@@ -20,6 +20,7 @@ from zreg.errors import (
     UnknownNodeError,
 )
 from zreg.meta.group.proposals import Proposals, refused
+from zreg.meta.loss_watch import LossWatch
 from zreg.meta.members.cluster_check import (
     FOREIGN,
     is_ahead,
@@ -39,7 +40,14 @@ from zreg.tcp_address import why_no_address
 from zreg.wire.log_commands import Admit, Depart, Raise
 from zreg.wire.parts import member_size
 from zreg.wire.records.common_messages import Accepted
-from zreg.wire.records.membership_messages import Join, Leave, MembershipReply, Renew, Renewed
+from zreg.wire.records.membership_messages import (
+    GONE_MAX,
+    Join,
+    Leave,
+    MembershipReply,
+    Renew,
+    Renewed,
+)
 
 _LARGE: Final = (
     f"id, addresses and labels of a node take at most {Limits.member_bytes_max} bytes together: "
@@ -57,12 +65,14 @@ class MemberRegistrar:
         proposals: Proposals,
         departures: Departures,
         memory: NodeMemory,
+        loss_watch: LossWatch,
     ) -> None:
         self._state = state
         # Its configuration lists all meta nodes, also those that never ran.
         self._raft = raft
         self._proposals = proposals
         self._departures = departures
+        self._loss_watch = loss_watch
         self._lease_holders = memory.lease_holders
         self._failure_evidence = memory.failure_evidence
         self._flap_damping = memory.flap_damping
@@ -112,7 +122,9 @@ class MemberRegistrar:
         else:
             self._copy_progress.note(renew)
         loads = None if renew.client_count is None else self._client_counts.loads(now)
-        return [Send(Link.NODES, peer, Renewed(renew.request_id, self._state.epoch, loads))]
+        gone = self._loss_watch.gone(now)[:GONE_MAX]
+        renewed = Renewed(renew.request_id, self._state.epoch, loads, gone)
+        return [Send(Link.NODES, peer, renewed)]
 
     def _admit(self, peer: Peer, join: Join, now: float) -> list[Effect]:
         """Admit a node, unless another living process has its id."""
@@ -185,6 +197,8 @@ class MemberRegistrar:
             self._flap_damping.note_departure(replaced.node_id, now)
             self._failure_evidence.clear(replaced.incarnation)
         fields: Fields = {**member_fields(member, self._state.epoch), "address": member.address}
+        if replaced is not None:
+            fields["replaces"] = str(replaced.incarnation)
         effects: list[Effect] = [Log(INFO, "member.joined", fields)]
         if member.status is Status.INITIAL:
             self._flap_damping.begin_wait(member.incarnation, now + wait)

@@ -3,31 +3,25 @@
 from collections.abc import Iterable
 from typing import Final
 
-from zreg.cli.asking.cluster_view import fetch_view, status_of
-from zreg.cli.asking.targets import find_target
-from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
+from zreg.cli.asking.cluster_view import fetch_view, gone_of, shown_members, status_of
+from zreg.cli.asking.targets import Target
+from zreg.cli.flags import Format
 from zreg.cli.output import Json, complain, print_table, say, say_json
+from zreg.membership.gone_nodes import gone_problems
 from zreg.model import Member, Role
+from zreg.wire.records.membership_messages import GoneNode
 from zreg.wire.records.meta_messages import CopyProgress, MetaNodesReply
 
-_TIMEOUT_SECONDS: Final = 5.0
+TIMEOUT_SECONDS: Final = 5.0
 
 
-def nodes(
-    *,
-    url: Url = None,
-    meta: Meta = None,
-    cluster: Cluster = None,
-    timeout_seconds: Timeout = _TIMEOUT_SECONDS,
-    output: Output = Format.TABLE,
-) -> None:
+def nodes(target: Target, timeout_seconds: float, output: Format) -> None:
     """List the nodes of the cluster."""
-    target = find_target(url, meta, cluster)
     view = fetch_view(target, timeout_seconds)
     membership, meta_nodes = view.membership, view.meta_nodes
-    members = membership.members
     if isinstance(meta_nodes, str):
         complain(f"{meta_nodes}; the list shows the last known membership")
+    members = shown_members(membership.members, meta_nodes)
     if output is Format.JSON:
         say_json([_member_json(each, meta_nodes) for each in members])
         return
@@ -39,6 +33,8 @@ def nodes(
     print_table(columns, rows)
     for progress in copying_of(members, meta_nodes):
         say(progress_text(progress))
+    for problem in gone_problems(gone_of(meta_nodes), membership):
+        say(f"{problem.code}: {problem.detail}")
     say(f"epoch {membership.epoch}, ring epoch {membership.ring_epoch}")
 
 
@@ -87,6 +83,7 @@ def _member_row(member: Member, meta_nodes: MetaNodesReply | str, *, is_wide: bo
 
 def _member_json(member: Member, meta_nodes: MetaNodesReply | str) -> Json:
     copying = copying_of([member], meta_nodes)
+    gone = [each for each in gone_of(meta_nodes) if each.incarnation == member.incarnation]
     return {
         "role": member.role.name.lower(),
         "node_id": member.node_id,
@@ -97,6 +94,7 @@ def _member_json(member: Member, meta_nodes: MetaNodesReply | str) -> Json:
         }
         if copying
         else None,
+        "gone": _gone_json(gone[0]) if gone else None,
         "address": member.address.removeprefix("tcp://"),
         "changes_address": member.changes_address.removeprefix("tcp://"),
         "zone": member.zone,
@@ -104,4 +102,15 @@ def _member_json(member: Member, meta_nodes: MetaNodesReply | str) -> Json:
         "data_center": member.data_center,
         "weight": member.weight,
         "incarnation_epoch": member.incarnation_epoch,
+    }
+
+
+def _gone_json(gone: GoneNode) -> Json:
+    return {
+        "reason": gone.reason,
+        "epoch": gone.epoch,
+        "seconds_ago": gone.milliseconds_ago / 1000,
+        "seconds_lived": gone.milliseconds_lived / 1000,
+        "is_at_least": gone.is_at_least,
+        "count": gone.count,
     }

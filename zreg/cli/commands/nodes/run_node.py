@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # The default port of a role, and the distance from it to the port on which it broadcasts.
 _PORTS: Final = {"meta": (9610, 2), "session": (9600, 0), "data": (9620, 1)}
+# And to the port of a meta node's Raft.
+_RAFT_DISTANCE: Final = 1
 
 logger = logging.getLogger("zreg.node")
 
@@ -51,6 +53,13 @@ def addresses(role: str, options: NodeOptions) -> tuple[str, str]:
     return f"tcp://{host}:{port}", f"tcp://{host}:{pub_port}"
 
 
+def raft_address(options: NodeOptions) -> str:
+    """Return the address that the Raft of a meta node binds to, if `--peer` does not say it."""
+    host = bracketed(bind_host(options.host, "host"))
+    port = _port("meta", options)
+    return f"tcp://{host}:{port + _RAFT_DISTANCE if port else 0}"
+
+
 def _port(role: str, options: NodeOptions) -> int:
     return _PORTS[role][0] if options.port is None else options.port
 
@@ -63,6 +72,8 @@ def _check_ports(role: str, options: NodeOptions, web_port: int | None) -> None:
     own = peers(options.peer).get(options.id) if role == "meta" else None
     if own is not None:
         ports[f"--peer {options.id}"] = int(own.rpartition(":")[2])
+    elif role == "meta" and options.bootstrap_expect:
+        ports["Raft, beside --port"] = int(raft_address(options).rpartition(":")[2])
     check_own_ports(ports)
 
 

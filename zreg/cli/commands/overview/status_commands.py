@@ -1,14 +1,15 @@
 """`zreg status` and `zreg check`: is the cluster well, for people and for monitoring."""
 
 import enum
+from functools import partial
 from typing import Annotated, Final
 
 import typer
 
 from zreg.cli.asking.cluster_view import fetch_view
-from zreg.cli.asking.targets import find_target
+from zreg.cli.asking.targets import Target, find_target
 from zreg.cli.exits import FAILED, OK
-from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
+from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url, Watch
 from zreg.cli.output import print_table, say, say_json
 from zreg.cli.showing.cluster_findings import (
     State,
@@ -17,6 +18,7 @@ from zreg.cli.showing.cluster_findings import (
     state_of,
     summary_of,
 )
+from zreg.cli.showing.repeat import show_again
 from zreg.errors import Error, UnavailableError
 
 _TIMEOUT_SECONDS: Final = 5.0
@@ -36,9 +38,18 @@ def status(
     cluster: Cluster = None,
     timeout_seconds: Timeout = _TIMEOUT_SECONDS,
     output: Output = Format.TABLE,
+    watch: Watch = False,
 ) -> int:
     """Show whether the cluster is well, and what to do where it is not."""
-    view = fetch_view(find_target(url, meta, cluster), timeout_seconds)
+    show = partial(_show_status, find_target(url, meta, cluster), timeout_seconds, output)
+    if not watch:
+        return show()
+    show_again(show, is_for_programs=output is Format.JSON)
+    return OK
+
+
+def _show_status(target: Target, timeout_seconds: float, output: Format) -> int:
+    view = fetch_view(target, timeout_seconds)
     findings = findings_of(view)
     state = state_of(findings)
     if output is Format.JSON:
