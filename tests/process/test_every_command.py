@@ -2,7 +2,10 @@
 
 import json
 import re
+import signal
+import tarfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -134,6 +137,7 @@ QUERIES = [
     ["ring", ID],
     ["events"],
     ["ping"],
+    ["doctor"],
     ["settings", "ls"],
     ["settings", "get", ID],
     ["meta", "ls"],
@@ -196,6 +200,83 @@ def test_ping_shows_a_round_trip_to_each_node(url: str) -> None:
 
     assert {each["node_id"] for each in found} == {"meta-1", "data-1", "session-1"}
     assert all(0 < each["round_trip_seconds"] < 2 for each in found)
+
+
+def test_doctor_finds_the_way_to_a_cluster_that_is_not_there() -> None:
+    ended = inline_zreg("doctor", "--url", "zreg://127.0.0.1:1", "-o", "json")
+
+    assert ended.code == 1
+    (cluster,) = [each for each in json.loads(ended.out) if each["area"] == "cluster"]
+    assert cluster["state"] == "critical"
+    assert cluster["what"].startswith("no node answered (127.0.0.1:1: refused)")
+
+
+def test_doctor_finds_a_mistake_in_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZREG_LEASE_SECONDS", "1")
+
+    ended = inline_zreg("doctor", "-o", "json")
+
+    assert ended.code == 1
+    found = {each["area"]: each["what"] for each in json.loads(ended.out)}
+    assert "lease_seconds must be at least" in found["configuration"]
+    assert "cluster" not in found
+
+
+def test_a_bundle_holds_what_commands_say_and_the_ends_of_logs(url: str, tmp_path: Path) -> None:
+    log, path = tmp_path / "session.log", tmp_path / "bundle.tar.gz"
+    log.write_bytes(b"x" * 2_000_000 + b"the end")
+
+    ended = inline_zreg("debug", "bundle", str(path), "--log", str(log), "--url", url)
+
+    assert (ended.code, ended.err) == (0, "")
+    with tarfile.open(path) as archive:
+        contents = {
+            each.name.removeprefix("zreg-debug/"): archive.extractfile(each).read()  # type: ignore[union-attr]
+            for each in archive
+        }
+    tail = contents.pop("logs/0-session.log")
+    assert len(tail) == 1 << 20
+    assert tail.endswith(b"x" * 9 + b"the end")
+    names = "version config status nodes meta ring events ping doctor"
+    assert set(contents) == {f"{name}.json" for name in names.split()}
+    assert all(json.loads(each) for each in contents.values())
+
+
+def test_a_bundle_of_a_cluster_that_is_away_says_what_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.tar.gz"
+
+    ended = inline_zreg("debug", "bundle", str(path), "--url", "zreg://127.0.0.1:1")
+
+    assert ended.code == 0
+    assert "zreg: nodes is left out: no node answered" in ended.err
+    with tarfile.open(path) as archive:
+        assert b"not known: no node" in archive.extractfile("zreg-debug/nodes.json").read()  # type: ignore[union-attr]
+
+
+def test_watch_shows_each_change_with_its_time(url: str) -> None:
+    with Running(zreg_command("watch", ID, "--url", url)) as watching:
+        first, second = watching.line(), watching.line()
+        with Running(zreg_command("publish", ID, "w", "--hold", "--url", url)) as more:
+            more.line()
+            third = watching.line()
+    for line, rest in (
+        (first, r"\+ v  \(\w+\)"),
+        (second, "  1 publisher, .*"),
+        (third, r"\+ w .*"),
+    ):
+        time, _, text = line.partition(" ")
+        assert datetime.fromisoformat(time).tzinfo is not None
+        assert re.fullmatch(rest, text), line
+
+
+@pytest.mark.parametrize("command", ["nodes", "status"])
+def test_a_command_is_repeated_until_ctrl_c_without_a_traceback(url: str, command: str) -> None:
+    with Running(zreg_command(command, "--watch", "-o", "json", "--url", url)) as watching:
+        lines = [json.loads(watching.line()) for _ in range(2)]
+        watching.send(signal.SIGINT)
+        assert watching.wait() == 0
+        assert watching.error_line() == ""
+    assert all(lines)
 
 
 def test_version_can_be_asked_with_an_option() -> None:

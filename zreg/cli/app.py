@@ -52,6 +52,8 @@ class _Commands(LazyGroup):
         "status": "zreg.cli.commands.overview.status_commands:status",
         "check": "zreg.cli.commands.overview.status_commands:check",
         "ping": "zreg.cli.commands.overview.ping_command:ping",
+        "doctor": "zreg.cli.commands.overview.doctor_command:doctor",
+        "debug": "zreg.cli.commands.own.debug_commands:app",
         "config": "zreg.cli.commands.own.config_commands:app",
         "completion": "zreg.cli.commands.own.completion_command:completion",
         "version": "zreg.cli.commands.own.version_command:version",
