@@ -102,8 +102,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     data_center: str = ""
     # How much of the data this data node takes, relative to the other data nodes.
     weight: int = 1
-    # The addresses of the meta nodes, tried in turn with jitter.
-    meta_addresses: tuple[str, ...] = ("tcp://127.0.0.1:9610",)
+    # The addresses of the meta nodes, tried in turn with jitter. None: the meta node of this
+    # machine, then those that the LAN announces.
+    meta_addresses: tuple[str, ...] = ()
 
     # The lease of a node or client expires after so much silence: several missed renewals.
     lease_seconds: float = 3.0
@@ -233,8 +234,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
     def _check_relations(self) -> None:
-        if not self.meta_addresses:
-            raise UsageError("meta_addresses must name at least one meta node, tcp://HOST:PORT")
         if self.lease_seconds < 3 * self.renew_seconds:
             raise UsageError("lease_seconds must be at least three times renew_seconds")
         if self.lease_seconds < 2 * self.ping_seconds:

@@ -56,11 +56,12 @@ def ignore_lists_of_others(patch: pytest.MonkeyPatch) -> None:
     statements = Candidates.statements
 
     def mine_or_empty(self: Candidates) -> list[FoundingReply]:
-        own = self._own_address
+        own = self._me.address
         return [
             said
             for said in statements(self)
-            if said.stage is FoundingStage.EMPTY or own in [each.address for each in said.founders]
+            if said.stage is not FoundingStage.LISTED
+            or own in [each.address for each in said.founders]
         ]
 
     patch.setattr(Candidates, "statements", mine_or_empty)

@@ -170,7 +170,12 @@ def test_it_joins_as_soon_as_the_connection_stands_and_gets_an_incarnation() -> 
     assert effects == [LISTEN_TO_PUB, joined(S1, 5)]
     assert cluster_member.incarnation == S1
     assert cluster_member.membership == membership(me())
-    assert cluster_member.statistics() == {"epoch": 5, "incarnation": "s1@5", "meta": ONE}
+    assert cluster_member.statistics() == {
+        "epoch": 5,
+        "incarnation": "s1@5",
+        "meta": ONE,
+        "announcements_refused": 0,
+    }
 
 
 def test_a_node_that_cannot_place_data_on_the_ring_ends_and_takes_back_its_join() -> None:
@@ -205,7 +210,12 @@ def test_it_joins_again_until_meta_answers_and_an_answer_may_come_twice() -> Non
 def test_before_it_is_connected_it_has_no_incarnation_and_sends_nothing() -> None:
     cluster_member = make_cluster_member()
 
-    assert cluster_member.statistics() == {"epoch": 0, "incarnation": "-", "meta": "-"}
+    assert cluster_member.statistics() == {
+        "epoch": 0,
+        "incarnation": "-",
+        "meta": "-",
+        "announcements_refused": 0,
+    }
     assert cluster_member.membership is EMPTY_MEMBERSHIP
     assert cluster_member.leave() == []
     assert cluster_member.lose_incarnation(0.0).effects == []

@@ -96,11 +96,6 @@ def test_a_part_with_the_largest_publisher_fits_into_a_frame() -> None:
     assert Limits.inline_change_bytes_max < Limits.part_bytes_max
 
 
-def test_a_config_without_a_meta_address_is_refused() -> None:
-    with pytest.raises(UsageError, match="at least one meta node"):
-        Config(meta_addresses=())
-
-
 @pytest.mark.parametrize(
     "fields",
     [

@@ -1,17 +1,18 @@
 """Empty meta nodes agree on their founders: each rule, with whole cores."""
 
 import pytest
-from meta_fakes import CONFIG, PEERS, Cluster
+from meta_fakes import CONFIG, PEERS, Cluster, identity_of
 from msgspec.structs import replace
 
 from zreg.discovery.announcement import Announcement, Interface
 from zreg.discovery.sightings import Browse, Sighted
-from zreg.effects import Disconnect, Link, PeerIncompatible, PeerLost, PeerUp, Send
+from zreg.effects import Disconnect, Link, Log, PeerIncompatible, PeerLost, PeerUp, Send
 from zreg.meta.founding.candidates import ADDRESSES_MAX, Candidates
 from zreg.meta.founding.gathering import LISTEN_SECONDS
-from zreg.meta.peers.identity import Identity, first_save, founders_of, persisted_of
+from zreg.meta.founding.met_clusters import MetClusters
+from zreg.meta.peers.identity import first_save, founders_of, persisted_of
 from zreg.model import Role
-from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.common_messages import Ping, Refused
 from zreg.wire.records.meta_messages import (
     AskFounding,
     Founder,
@@ -21,7 +22,6 @@ from zreg.wire.records.meta_messages import (
 
 EMPTY, LISTED, FOUNDED = FoundingStage
 LIST = tuple(Founder(*each) for each in sorted(PEERS.items()))
-ME = Identity(node_id="me", address="tcp://me:1", journal_id="")
 DECIDED = LISTEN_SECONDS + 1.0
 
 
@@ -491,7 +491,7 @@ def test_a_node_whose_disk_is_lost_before_the_founding_takes_part_again() -> Non
 
 
 def test_forged_announcements_cost_few_addresses_and_displace_no_node_that_answers() -> None:
-    candidates = Candidates(ME)
+    candidates = Candidates(identity_of("m1"))
     candidates.on_sighted(announcement("m2"), 0.0)
     candidates.on_peer_up("@tcp://m2:9611", 0.0)
 
@@ -505,7 +505,7 @@ def test_forged_announcements_cost_few_addresses_and_displace_no_node_that_answe
 
 
 def test_all_addresses_that_answer_leave_no_room() -> None:
-    candidates = Candidates(ME)
+    candidates = Candidates(identity_of("m1"))
     for number in range(ADDRESSES_MAX):
         candidates.on_sighted(announcement("x", f"tcp://x{number}:1"), 0.0)
         candidates.on_peer_up(f"@tcp://x{number}:1", 0.0)
@@ -514,7 +514,7 @@ def test_all_addresses_that_answer_leave_no_room() -> None:
 
 
 def test_an_address_that_is_announced_no_more_is_forgotten() -> None:
-    candidates = Candidates(ME)
+    candidates = Candidates(identity_of("m1"))
     candidates.on_sighted(announcement("m2"), 0.0)
     for attempt in range(200):
         candidates.on_peer_lost("@tcp://m2:9611", float(attempt))
@@ -561,3 +561,47 @@ def test_a_founded_node_asks_seldom() -> None:
         ]
 
     assert len(asked) == 2
+
+
+def test_what_comes_of_a_forgotten_address_is_ignored() -> None:
+    lone = Lone()
+    peer = "@tcp://m9:9611"
+    for event in (
+        PeerUp(Link.RAFT_ASK, peer),
+        PeerIncompatible(Link.RAFT_ASK, peer, "it is of cluster x"),
+        PeerLost(Link.RAFT_ASK, peer, "closed"),
+    ):
+        lone.cluster.give("m1", Link.LOCAL, "", event)
+    for record in (reply("m9"), Refused(1, 4, "what is this?"), Ping()):
+        lone.cluster.give("m1", Link.RAFT_ASK, peer, record)
+
+    assert lone.core.gathering.sentence() == "1 of 3 found: waiting for 2 more; seen m1 at m1:9611"
+    assert lone.core.statistics()["strange_messages"] == 1
+
+
+def test_few_clusters_are_kept_and_each_is_logged_once() -> None:
+    met = MetClusters()
+    many = [
+        reply(f"m{number}", stage=FOUNDED, cluster_id=bytes([number]) * 16)
+        for number in range(2 * ADDRESSES_MAX)
+    ]
+
+    logs = met.take(many, "m1")
+    assert len(logs) == ADDRESSES_MAX
+    assert met.take(many, "m1") == []
+    met.forget()
+    assert not met
+    assert met.take(many[:1], "m1") == []
+    assert met.sentence() == "cluster 00000000 of m0 at m0:9611"
+
+
+def test_a_cluster_without_an_id_is_another_one_only_until_it_tells_its_id() -> None:
+    met = MetClusters()
+    young = reply("m5", stage=FOUNDED, cluster_id=b"")
+    assert met.take([young], "m1") == []
+    assert met.sentence() == "cluster without an id yet of m5 at m5:9611"
+
+    (log,) = met.take([reply("m5", stage=FOUNDED, cluster_id=b"x" * 16)], "m1")
+    assert isinstance(log, Log)
+    assert log.event == "meta.cluster.met"
+    assert met.sentence() == "cluster 78787878 of m5 at m5:9611"

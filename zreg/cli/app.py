@@ -49,6 +49,7 @@ class _Commands(LazyGroup):
         "nodes": "zreg.cli.commands.meta.nodes_group:app",
         "events": "zreg.cli.commands.event_command:events",
         "ring": "zreg.cli.commands.data.ring_command:ring",
+        "discover": "zreg.cli.commands.discover_command:discover",
         "status": "zreg.cli.commands.overview.status_commands:status",
         "check": "zreg.cli.commands.overview.status_commands:check",
         "ping": "zreg.cli.commands.overview.ping_command:ping",

@@ -12,13 +12,14 @@ from typing import Final
 import msgspec
 
 from zreg.discovery.announcement import Announcement, Interface, Wanted, short_id
-from zreg.discovery.sightings import SEEN_AGAIN_SECONDS, Sighted, Withdrawn
+from zreg.discovery.sightings import ANNOUNCED_SECONDS, Sighted, Withdrawn
 
 # How many announcements are kept of one interface, and of all.
 KEPT_PER_INTERFACE_MAX: Final = 64
 KEPT_MAX: Final = 256
-# An announcement that was not seen again for so long is forgotten: two sightings may be lost.
-FORGET_SECONDS: Final = 3.5 * SEEN_AGAIN_SECONDS
+# An announcement that was not seen again for so long is forgotten, also if a forged record is to
+# live for longer.
+FORGET_SECONDS: Final = 2 * ANNOUNCED_SECONDS
 # Meta has at most seven nodes, and a client needs few sessions.
 _ANSWERED_MAX: Final = 16
 # Of so many other clusters the name is remembered, so that each is logged once.
@@ -125,7 +126,12 @@ class AnnouncementTable:
         return min((each.seen_at + FORGET_SECONDS for each in self._kept.values()), default=None)
 
     def narrow(self, cluster_id: bytes) -> None:
-        """Believe only this cluster from now on, and nodes that know of no cluster yet."""
+        """Believe only this cluster from now on, and nodes that know of no cluster yet.
+
+        Without an id this changes nothing.
+        """
+        if cluster_id in (b"", self._wanted.cluster_id):
+            return
         self._wanted = msgspec.structs.replace(self._wanted, cluster_id=cluster_id)
         for key, kept in list(self._kept.items()):
             if self._wanted.objection(kept.announcement) is not None:
@@ -153,12 +159,12 @@ class AnnouncementTable:
         if len(of_interface) < KEPT_PER_INTERFACE_MAX and len(self._kept) < KEPT_MAX:
             return True
         candidates = of_interface if len(of_interface) >= KEPT_PER_INTERFACE_MAX else self._kept
-        victim = next((key for key in candidates if self._has_failed(key)), None)
+        victim = next((key for key in candidates if self._is_victim(key)), None)
         if victim is not None:
             self._drop(victim)
         return victim is not None
 
-    def _has_failed(self, key: _Key) -> bool:
+    def _is_victim(self, key: _Key) -> bool:
         return self._failed.issuperset(self._kept[key].announcement.addresses)
 
     def _drop(self, key: _Key) -> None:

@@ -1,7 +1,8 @@
 """The local events between a core and what watches the LAN for it.
 
-The core emits `Browse`. From then on it receives `Sighted` for each announcement, again about every
-`SEEN_AGAIN_SECONDS` while it is seen, and `Withdrawn` when its node takes it back.
+The core emits `Browse`. From then on it receives `Sighted` for each announcement, again when its
+node has announced it again, and `Withdrawn` when its node takes it back. A node announces itself
+again within `ANNOUNCED_SECONDS` as long as any machine of the LAN browses.
 """
 
 from typing import Final
@@ -11,7 +12,8 @@ import msgspec
 from zreg.discovery.announcement import Announcement, Interface
 from zreg.effects import Local
 
-SEEN_AGAIN_SECONDS: Final = 30.0
+# The time to live of all records of an announcement.
+ANNOUNCED_SECONDS: Final = 60.0
 
 
 class Browse(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zreg.config import Config
+from zreg.discovery.sightings import Sighted, Withdrawn
 from zreg.effects import (
     INFO,
     MEMBERSHIP_TOPIC,
@@ -148,7 +149,9 @@ class ClusterMember:
         return self._finish(effects)
 
     def receive(self, link: Link, peer: Peer, message: Message | Local, now: float) -> Learned:
-        """Take a message of the META and MEMBERSHIP links, or an event of their connections."""
+        """Take a message of the META and MEMBERSHIP links, or an event of this process."""
+        if isinstance(message, Sighted | Withdrawn):
+            return self._finish(self._connection.on_announcement(message, now))
         return self._finish(self._receive(link, peer, message, now))
 
     def tick(self, now: float) -> Learned:
@@ -179,6 +182,7 @@ class ClusterMember:
             "epoch": self.membership.epoch,
             "incarnation": str(self.incarnation or "-"),
             "meta": self.leader or "-",
+            "announcements_refused": self._connection.lan_search.refused_count,
         }
 
     def _finish(self, effects: list[Effect]) -> Learned:
@@ -273,7 +277,8 @@ class ClusterMember:
             case NotLeaderError.code:
                 return self._on_lost(self._connection.on_not_leader(refused, now))
             case NodeIdInUseError.code:
-                return self._on_id_in_use(detail, now)
+                self._id_wait.on_in_use(now)
+                return [Emit(NodeFailed(detail))] if self._id_wait.is_over(now) else []
             case ForeignClusterError.code:
                 return [*self._copy.forget_cluster(), Emit(NodeFailed(detail))]
             case _ if self.leader is not None:
@@ -284,10 +289,6 @@ class ClusterMember:
                 return self._on_lost(self._connection.hang_up(why, now))
             case _:
                 return self._connection.on_refused(refused, now)
-
-    def _on_id_in_use(self, detail: str, now: float) -> list[Effect]:
-        self._id_wait.on_in_use(now)
-        return [Emit(NodeFailed(detail))] if self._id_wait.is_over(now) else []
 
     def _on_admitted(self) -> list[Effect]:
         if self.leader is None:

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from zreg.config import Config
-from zreg.effects import Core, HostChanged, Log, MembershipTaken
+from zreg.discovery.announcement import Announcement
+from zreg.discovery.reach import Reach
+from zreg.discovery.sightings import Browse
+from zreg.effects import Core, HostChanged, Local, Log, MembershipTaken
 from zreg.health import Harm, Health, Problem, bug_problems, stuck_problems
 from zreg.hosts import is_ip_address
-from zreg.model import Member
+from zreg.model import Member, Role
 from zreg.nodes.addresses.address_choice import ANY_HOSTS
 from zreg.nodes.addresses.own_address import OwnAddress, is_own_address
+from zreg.nodes.node_lan import LanSettings, NodeLan
 from zreg.primitives.event_ring import EventRing
 from zreg.reactor import Disk, EventCallback, Reactor, SocketSet
 from zreg.reactor.link_table import bare_host, split_address
@@ -44,6 +48,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     advertise_host: str = ""
     # Links are not encrypted yet: without this a node binds to loopback only.
     insecure: bool = False
+    lan: LanSettings = LanSettings()
 
 
 class NodeCore(Core, Protocol):
@@ -79,12 +84,26 @@ class Node:
         self._membership_cache = membership_cache
         self._http: HttpServer | None = None
         self._on_event = on_event
-        if membership_cache is not None:
-            on_event = self._cache_or_pass_on
         self._reactor = Reactor(
-            core, self.cluster, socket_set, on_event=on_event, disk=disk, on_log=self._note_event
+            core,
+            self.cluster,
+            socket_set,
+            on_event=self._act_or_pass_on,
+            disk=disk,
+            on_log=self._note_event,
         )
         self._own_address = self._watched_address(settings, peers)
+        self._lan = NodeLan(
+            settings.lan,
+            Reach(
+                bound_host=self.bound_host,
+                port=int(split_address(self.address)[1]),
+                advertise_host=settings.advertise_host,
+            ),
+            depends=self._depends_on_lan(settings.config),
+            announced=self.announcement,
+            on_event=self._on_lan_event,
+        )
 
     @property
     def node_id(self) -> str:
@@ -140,6 +159,30 @@ class Node:
         """Whether it serves its clients or other nodes, as far as that depends on it."""
         return self.is_joined
 
+    def announcement(self) -> Announcement | None:
+        """Return what this node announces on its LAN, without addresses; None for nothing."""
+        return None
+
+    def _announced_as(self, role: Role, cluster_id: bytes) -> Announcement:
+        """Return the announcement of this node, without what only meta nodes say."""
+        return Announcement(
+            role=role,
+            node_id=self.node_id,
+            cluster=self.cluster,
+            cluster_id=cluster_id,
+            zone=self.member.zone,
+            data_center=self.member.data_center,
+            addresses=(),
+        )
+
+    def _depends_on_lan(self, config: Config) -> bool:
+        """Return whether this node has to find others, or to be found, by announcements."""
+        return not config.meta_addresses
+
+    def _on_lan_event(self, event: Local) -> None:
+        """Hand the core what is announced."""
+        self._reactor.post(event)
+
     def _watched_address(self, settings: NodeSettings, peers: Sequence[str]) -> OwnAddress:
         """Return the address to look at: the told one, unless other machines translate it."""
         bound_host, told_host = self.bound_host, bare_host(self.address)
@@ -157,14 +200,15 @@ class Node:
 
     async def run(self) -> None:
         """Serve until `stop`."""
-        watch = asyncio.create_task(self._watch())
+        beside = [asyncio.create_task(work) for work in (self._watch(), self._lan.run())]
         try:
             if self._http is not None:
                 await self._http.start()
             await self._reactor.run()
         finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             try:
                 if self._membership_cache is not None:
                     await self._membership_cache.close()
@@ -215,7 +259,8 @@ class Node:
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return the counters of the core and of the reactor."""
-        return {**self._reactor.statistics(), **self._core.statistics()}
+        lan = self._lan.statistics()
+        return {**self._reactor.statistics(), **lan, **self._core.statistics()}
 
     def health(self, counts: Mapping[str, int] | None = None) -> Health:
         """Return its problems; `counts` are the caller's own counters, bugs among them."""
@@ -228,6 +273,8 @@ class Node:
             found.append(Problem("membership-not-kept", self._membership_cache.failure))
         if self._own_address.problem is not None:
             found.append(self._own_address.problem)
+        if self._lan.problem is not None:
+            found.append(self._lan.problem)
         found += bug_problems({**self._reactor.statistics(), **(counts or {})})
         return Health(tuple(found))
 
@@ -239,11 +286,13 @@ class Node:
         """Keep what the core logs for those who ask what happened."""
         self._core.events.note(log.level, log.event, log.fields, clock())
 
-    def _cache_or_pass_on(self, event: msgspec.Struct) -> None:
-        """Store a new membership in the cache; pass every other event on."""
-        if isinstance(event, MembershipTaken):
-            assert self._membership_cache is not None
-            self._membership_cache.store(event.membership)
+    def _act_or_pass_on(self, event: msgspec.Struct) -> None:
+        """Act on an event of the core that the node itself takes; pass every other one on."""
+        cache = self._membership_cache
+        if isinstance(event, MembershipTaken) and cache is not None:
+            cache.store(event.membership)
+        elif isinstance(event, Browse):
+            self._lan.browse(is_wanted=event.is_wanted)
         elif self._on_event is not None:
             self._on_event(event)
 

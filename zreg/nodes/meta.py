@@ -16,17 +16,19 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from zreg.config import Config
+from zreg.discovery.announcement import Announcement
 from zreg.effects import HandedOver, HandOver, Link
 from zreg.errors import UsageError
 from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import new_raft
 from zreg.meta.peers.identity import FOUNDERS, Identity, first_save, founders_of, persisted_of
-from zreg.model import Member, Role
+from zreg.model import Role
 from zreg.nodes.addresses.address_choice import ANY_HOSTS
 from zreg.nodes.base import Node, NodeSettings, clock
 from zreg.nodes.opening import new_member, open_socket_set
 from zreg.raft.ready import Persisted, configuration_of
-from zreg.reactor import EventCallback, LinkTable, SocketSet
+from zreg.reactor import EventCallback, LinkTable
 from zreg.reactor.link_table import bare_host
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.journal import Journal
@@ -91,7 +93,9 @@ class MetaNode(Node):
                 changes_link=Link.MEMBERSHIP,
                 peers=peers,
             )
-            place = _with_own_address(place, member, socket_set)
+            if place.bootstrap_expect and not place.peers:
+                bound, host = socket_set.addresses[Link.RAFT_ANSWER], bare_host(member.address)
+                place = replace(place, peers={member.node_id: with_host(bound, host)})
             try:
                 self._directory_lock = DirectoryLock(place.directory)
                 facts = {"node_id": member.node_id, "cluster": settings.config.cluster}
@@ -110,9 +114,27 @@ class MetaNode(Node):
                 cluster_id=os.urandom(16),
                 now=clock(),
             )
+        self._meta_core = core
+        self._identity = start.identity
         super().__init__(
             core, socket_set, member, settings, self._take_event, self._journal, peers=peers
         )
+
+    def announcement(self) -> Announcement | None:
+        """Return what nodes and other meta nodes are told."""
+        if self._is_stopping:
+            return None
+        membership, identity = self._meta_core.membership, self._identity
+        return msgspec.structs.replace(
+            self._announced_as(Role.META, membership.cluster_id),
+            raft_address=identity.address,
+            journal_id=identity.journal_id,
+        )
+
+    def _depends_on_lan(self, config: Config) -> bool:
+        """Return False: meta nodes are named to each other."""
+        del config
+        return False
 
     async def run(self) -> None:
         """Serve until `stop`; raises `NodeEndError` when this node must not go on."""
@@ -203,16 +225,6 @@ def start_state(journal: Journal, node_id: str, place: MetaPlace) -> StartState:
     was_added = is_waiting or bool(place.bootstrap_expect)
     identity.founders = journal.keep_fact(FOUNDERS, "" if was_added else founders_of(peers))
     return StartState(persisted, identity)
-
-
-def _with_own_address(place: MetaPlace, member: Member, socket_set: SocketSet) -> MetaPlace:
-    """Return the place with the address of this node's Raft, if it is known only now."""
-    if place.peers or not place.bootstrap_expect:
-        return place
-    host = bare_host(member.address)
-    return replace(
-        place, peers={member.node_id: with_host(socket_set.addresses[Link.RAFT_ANSWER], host)}
-    )
 
 
 def _check(settings: NodeSettings, place: MetaPlace) -> None:

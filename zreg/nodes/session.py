@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from zreg.discovery.announcement import Announcement
 from zreg.effects import Link
 from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings, clock
@@ -53,6 +54,7 @@ class SessionNode(Node):
                 now=clock(),
                 cached=None if cache is None else cache.cached,
             )
+        self._session_core = core
         self._on_other_event = on_event
         super().__init__(
             core,
@@ -79,3 +81,9 @@ class SessionNode(Node):
     def is_serving(self) -> bool:
         """Whether it serves clients: with a cached membership it serves reads before it joins."""
         return self.is_joined or self._core.epoch > 0
+
+    def announcement(self) -> Announcement | None:
+        """Return what clients are told; nothing while it serves none."""
+        if not self.is_serving or self._is_stopping:
+            return None
+        return self._announced_as(Role.SESSION, self._session_core.membership.cluster_id)

@@ -103,6 +103,11 @@ class SessionCore:
         """The epoch of the membership that this node follows."""
         return self._cluster_member.membership.epoch
 
+    @property
+    def membership(self) -> Membership:
+        """The membership that this node follows."""
+        return self._cluster_member.membership
+
     def start(self, now: float) -> Sequence[Effect]:
         """Begin to look for meta, listen to beats, and follow the membership from the disk."""
         learned = self._cluster_member.start()

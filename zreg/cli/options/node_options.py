@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import FieldInfo, fields
 
 from zreg.config import Config
+from zreg.nodes.node_lan import LanSettings, Switch
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -44,8 +45,17 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap_expect: Annotated[int, msgspec.Meta(ge=0, le=5)] = 0
     # Wait until other meta nodes add this one; without effect once there is a journal.
     join: bool = False
+    # Announce the node on the LAN, and look for meta there; see `LanSettings`.
+    announce: Switch = "auto"
+    discover: Switch = "auto"
+    lan_interfaces: tuple[str, ...] = ()
     # None: the default of the command.
     log_level: LogLevel | None = None
+
+    @property
+    def lan(self) -> LanSettings:
+        """What the node does on its LAN."""
+        return LanSettings(self.announce, self.discover, self.lan_interfaces)
 
 
 CONFIG_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in fields(Config)}

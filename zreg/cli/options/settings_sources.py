@@ -151,7 +151,7 @@ def _convert(field: FieldInfo, given: _Given) -> object:
     if field.name == "meta_addresses":
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         return tcp_addresses(text, given.where)
-    if field.name == "peer":
+    if field.name in ("peer", "lan_interfaces"):
         return tuple(value) if isinstance(value, list) else tuple(str(value).split(","))
     try:
         return msgspec.convert(value, field.type, strict=False)

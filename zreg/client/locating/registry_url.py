@@ -54,7 +54,17 @@ def find_url(
     *,
     warn: Callable[[str], None] | None = None,
 ) -> str:
-    """Return `ZREG_URL`, else `[client] url` of the first zreg.toml that has it, else loopback.
+    """Return the configured url, else that of the session of this machine."""
+    return configured_url(environment, paths, warn=warn) or DEFAULT_URL
+
+
+def configured_url(
+    environment: Mapping[str, str],
+    paths: Sequence[Path] = CONFIG_PATHS,
+    *,
+    warn: Callable[[str], None] | None = None,
+) -> str | None:
+    """Return `ZREG_URL`, else `[client] url` of the first zreg.toml that has it, else None.
 
     `warn` gets a sentence for each file that may not be read; by default it is logged.
     """
@@ -63,7 +73,7 @@ def find_url(
     for file in find_settings(paths, warn or _warn):
         if (url := _url_in(file)) is not None:
             return url
-    return DEFAULT_URL
+    return None
 
 
 def _address(text: str, url: str) -> str:

@@ -12,7 +12,9 @@ import enum
 from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
+from zreg.discovery.sightings import Sighted, Withdrawn
 from zreg.effects import Connect, Disconnect, Effect, Link, Send
+from zreg.membership.leader_link.lan_search import LanSearch
 from zreg.membership.leader_link.leader_outage import LeaderOutage
 from zreg.membership.leader_link.meta_addresses import MetaAddresses
 from zreg.membership.leader_link.outage_log import NO_ANSWER, OutageLog
@@ -72,6 +74,7 @@ class LeaderConnection:
         self._config = config
         self._phase = Phase.WAITING
         self._addresses = MetaAddresses(config.meta_addresses)
+        self.lan_search = LanSearch(config)
         self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
         self.outage = LeaderOutage(now)
         self._log = OutageLog(self.outage)
@@ -149,7 +152,9 @@ class LeaderConnection:
     def dial(self, membership: Membership) -> list[Effect]:
         """Connect to the next meta node."""
         self._move(Step.DIAL)
-        self.address = self._addresses.next(membership, self._lost_address)
+        self.lan_search.narrow(membership.cluster_id)
+        announced = self.lan_search.addresses
+        self.address = self._addresses.next(membership, self._lost_address, announced)
         if self._addresses.is_round_new:
             self.outage.begin_round()
         return [Connect(Link.META, self.address, self.address)]
@@ -171,7 +176,7 @@ class LeaderConnection:
         """Note that the leader has answered that this node is a member."""
         self._move(Step.ADMITTED)
         self.outage.end()
-        return [*self._log.end()]
+        return [*self._log.end(), *self.lan_search.on_admitted(str(self.address))]
 
     def on_renewed(self) -> None:
         """Note that the leader was found: redirects count anew."""
@@ -183,6 +188,7 @@ class LeaderConnection:
 
         `is_answer`: the reason is what the meta node answered.
         """
+        was_admitted = self.leader is not None
         self._move(Step.LOST)
         address, self.address = str(self.address), None
         self._lost_address = address
@@ -190,6 +196,7 @@ class LeaderConnection:
             self.outage.note_answer(address, reason, now)
         else:
             self.outage.note_failure(address, reason, now)
+        self.lan_search.on_failed(address)
         is_round_over = self._addresses.is_round_over
         # Pauses grow from round to round, but a meta node that lives is found within a lease.
         pause = self._config.reconnect_seconds_min
@@ -198,7 +205,18 @@ class LeaderConnection:
         if self.outage.is_electing:
             pause = min(pause, self._config.renew_seconds)
         self._dial_at = now + pause
-        return [*self._log.lost(now, is_round_over=is_round_over)]
+        effects: list[Effect] = [*self._log.lost(now, is_round_over=is_round_over)]
+        if is_round_over and not was_admitted:
+            effects += self.lan_search.on_round_over(now)
+        return effects
+
+    def on_announcement(self, event: Sighted | Withdrawn, now: float) -> list[Effect]:
+        """Take what the LAN announces; try a new address soon if none is being tried."""
+        effects, has_new = self.lan_search.see(event, now)
+        self.outage.lan_note = self.lan_search.note
+        if has_new:
+            self._dial_at = min(self._dial_at, now + self._config.reconnect_seconds_min)
+        return effects
 
     def hang_up(self, reason: str, now: float) -> list[Effect]:
         """Drop the connection, and try the next meta node after a pause."""

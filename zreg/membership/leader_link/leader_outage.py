@@ -28,6 +28,8 @@ class LeaderOutage:
         # Whether a meta node of this round of attempts answered that it does not lead: an election
         # may be under way, and it is short.
         self.is_electing = False
+        # What the LAN announces instead of meta nodes of this cluster; empty: nothing.
+        self.lan_note = ""
         # By address, the newest last.
         self._failures: dict[str, str] = {}
         self._answers: dict[str, str] = {}
@@ -121,6 +123,8 @@ class LeaderOutage:
         last = f"{self._last_address}: {self._last_failure}"
         detail = f"the leader of meta has not been reached for {seconds:.0f} s (last: {last})"
         advice = "start meta, correct --meta, or check the network between"
+        if self.lan_note:
+            advice = f"{advice}; {self.lan_note}"
         return Problem("meta-unreachable", f"{detail}: {advice}; meanwhile {still_works}")
 
 

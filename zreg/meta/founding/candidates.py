@@ -64,8 +64,8 @@ class Candidates:
     the connection over which it came stands, and until `ANSWER_SECONDS_MAX` after it.
     """
 
-    def __init__(self, me: Identity) -> None:
-        self._me = me
+    def __init__(self, identity: Identity) -> None:
+        self._me = identity
         self._by_address: dict[str, _Candidate] = {}
         self._last_request_id = 0
         # How long until a candidate that has answered is asked again.

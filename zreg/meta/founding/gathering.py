@@ -212,13 +212,12 @@ class Gathering:
         """Take an event of the connection to a candidate."""
         peer = str(event.peer)
         effects: list[Effect] = []
-        match event:
-            case PeerUp():
-                self._candidates.on_peer_up(peer, now)
-            case PeerLost():
-                effects += self._candidates.on_peer_lost(peer, now)
-            case PeerIncompatible():
-                self._candidates.on_refused(peer, event.detail)
+        if isinstance(event, PeerUp):
+            self._candidates.on_peer_up(peer, now)
+        elif isinstance(event, PeerLost):
+            effects += self._candidates.on_peer_lost(peer, now)
+        else:
+            self._candidates.on_refused(peer, event.detail)
         return [*effects, *self._judge(now)]
 
     def tick(self, now: float) -> list[Effect]:
@@ -254,8 +253,6 @@ class Gathering:
         return [*written, Log(INFO, "bootstrap.agreed", fields)]
 
     def _meet_clusters(self) -> list[Effect]:
-        if not self._me.bootstrap_expect:
-            return []
         if self.stage is FoundingStage.FOUNDED:
             # What was met before may have been the cluster that has added this node.
             self.met_clusters.forget()

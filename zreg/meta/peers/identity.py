@@ -18,8 +18,8 @@ FOUNDERS: Final = "founders"
 class Identity(msgspec.Struct, kw_only=True):
     """What a meta node says of itself.
 
-    All that hold it share one. `founders` changes once, when a node with `bootstrap_expect` has
-    written the list on which the founders have agreed; `address`, when the host of this node does.
+    All that need it share one object. `address` changes when the machine gets another one, and
+    `founders` once: when a node with `bootstrap_expect` has written the list of founders.
     """
 
     node_id: str

@@ -1,0 +1,317 @@
+"""Real mDNS on the loopback interface: announce, browse, withdraw, and find meta by it."""
+
+import asyncio
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from reactor_fakes import wait_until
+
+from zreg.config import Config
+from zreg.discovery.announcement import Announcement, Interface
+from zreg.discovery.reach import MachineInterface, Reach
+from zreg.discovery.sightings import Sighted, Withdrawn
+from zreg.effects import Local
+from zreg.lan import lan_watch
+from zreg.lan.interface_presence import SERVICE_TYPES, InterfacePresence
+from zreg.lan.lan_watch import LanWatch
+from zreg.model import Role
+from zreg.nodes.base import Node, NodeSettings
+from zreg.nodes.data import DataNode
+from zreg.nodes.meta import MetaNode, MetaPlace
+from zreg.nodes.node_lan import LanSettings
+from zreg.nodes.session import SessionNode
+
+GROUP, PORT = "224.0.0.251", 5353
+ANY_PORT = "tcp://127.0.0.1:0"
+LO = Interface("lo", is_loopback=True)
+LAN = LanSettings(announce="on", discover="on", interfaces=("lo",))
+SECONDS = 10.0
+
+
+def has_multicast_on_loopback() -> bool:
+    """Return whether a packet for mDNS's group comes back over the loopback interface."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(1.0)
+        member = socket.inet_aton(GROUP) + socket.inet_aton("127.0.0.1")
+        try:
+            probe.bind(("", 0))
+            probe.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+            probe.setsockopt(
+                socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1")
+            )
+            probe.sendto(b"probe", (GROUP, probe.getsockname()[1]))
+            return probe.recv(100) == b"probe"
+        except OSError:
+            return False
+
+
+pytestmark = pytest.mark.skipif(
+    not has_multicast_on_loopback(), reason="the loopback interface here takes no multicast"
+)
+
+
+@pytest.fixture
+def cluster() -> str:
+    """Return a name that no other test and no other process of this machine uses."""
+    return f"test-{secrets.token_hex(6)}"
+
+
+class Listener:
+    """What a `LanWatch` told of one cluster."""
+
+    def __init__(self, cluster: str) -> None:
+        self.cluster = cluster
+        self.known: dict[str, Announcement] = {}
+        self.unreadable: list[str] = []
+
+    def take(self, event: Local) -> None:
+        if isinstance(event, Sighted) and event.announcement.cluster == self.cluster:
+            assert event.interface == LO
+            self.known[event.name] = event.announcement
+        elif isinstance(event, Withdrawn):
+            self.known.pop(event.name, None)
+
+    def take_unreadable(self, name: str, interface: Interface, role: Role, reason: str) -> None:
+        self.unreadable.append(reason)
+
+    @property
+    def node_ids(self) -> list[str]:
+        return sorted(each.node_id for each in self.known.values())
+
+
+@asynccontextmanager
+async def running(watch: LanWatch) -> AsyncIterator[LanWatch]:
+    task = asyncio.create_task(watch.run())
+    try:
+        yield watch
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def listening(cluster: str) -> AsyncIterator[Listener]:
+    listener = Listener(cluster)
+    watch = LanWatch(listener.take, names=("lo",), on_unreadable=listener.take_unreadable)
+    watch.browse(Role.META, Role.SESSION)
+    async with running(watch):
+        yield listener
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    await wait_until(condition, timeout_seconds=SECONDS)
+
+
+def meta_of(cluster: str, **changes: object) -> Announcement:
+    return replace(
+        Announcement(role=Role.META, node_id="m1", cluster=cluster, addresses=()), **changes
+    )
+
+
+def announcer(announced: Callable[[], Announcement | None]) -> LanWatch:
+    reach = Reach(bound_host="127.0.0.1", port=9610)
+    return LanWatch(lambda _event: None, announced=announced, reach=reach)
+
+
+def test_what_is_announced_is_seen_changed_and_withdrawn(cluster: str) -> None:
+    async def scenario() -> None:
+        said = [meta_of(cluster)]
+        async with listening(cluster) as listener:
+            async with running(announcer(lambda: said[0])):
+                await eventually(lambda: listener.node_ids == ["m1"])
+                (seen,) = listener.known.values()
+                assert seen == meta_of(cluster, addresses=("tcp://127.0.0.1:9610",))
+                said[0] = meta_of(cluster, cluster_id=b"A" * 16)
+                await eventually(
+                    lambda: [each.cluster_id for each in listener.known.values()] == [b"A" * 16]
+                )
+            await eventually(lambda: not listener.known)
+
+    asyncio.run(scenario())
+
+
+def test_one_that_begins_to_browse_later_sees_it_at_once(cluster: str) -> None:
+    async def scenario() -> None:
+        async with running(announcer(lambda: meta_of(cluster))) as watch:
+            await eventually(lambda: watch.interface_names == ("lo",))
+            async with listening(cluster) as listener:
+                await eventually(lambda: listener.node_ids == ["m1"])
+
+    asyncio.run(scenario())
+
+
+def test_what_a_node_stops_to_announce_is_withdrawn(cluster: str) -> None:
+    async def scenario() -> None:
+        said: list[Announcement | None] = [meta_of(cluster)]
+        async with listening(cluster) as listener, running(announcer(lambda: said[0])):
+            await eventually(lambda: listener.node_ids == ["m1"])
+            said[0] = None
+            await eventually(lambda: not listener.known)
+
+    asyncio.run(scenario())
+
+
+def test_garbage_is_counted_and_nothing_else(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with listening(cluster) as listener:
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    "zreg.lan.interface_presence.written_txt", lambda _announcement: b"\xffgarbage"
+                )
+                async with running(announcer(lambda: meta_of(cluster))):
+                    await eventually(lambda: bool(listener.unreadable))
+            assert not listener.known
+
+    asyncio.run(scenario())
+
+
+def test_an_interface_that_comes_back_is_announced_again(
+    cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lan_watch, "LOOK_SECONDS", 0.05)
+    present = [MachineInterface(LO, 1, ("127.0.0.1",))]
+    found: list[MachineInterface] = list(present)
+
+    async def scenario() -> None:
+        async with listening(cluster) as listener:
+            monkeypatch.setattr(lan_watch, "machine_interfaces", lambda: list(found))
+            async with running(announcer(lambda: meta_of(cluster))):
+                await eventually(lambda: listener.node_ids == ["m1"])
+                found.clear()
+                await eventually(lambda: not listener.known)
+                found.extend(present)
+                await eventually(lambda: listener.node_ids == ["m1"])
+
+    asyncio.run(scenario())
+
+
+def test_an_error_of_zeroconf_is_a_problem_that_ends(
+    cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lan_watch, "LOOK_SECONDS", 0.05)
+    fails = [True]
+    opened = InterfacePresence.open
+
+    async def open_or_fail(presence: InterfacePresence) -> None:
+        if fails[0]:
+            raise OSError(98, "Address already in use")
+        await opened(presence)
+
+    async def scenario() -> None:
+        monkeypatch.setattr(InterfacePresence, "open", open_or_fail)
+        async with running(announcer(lambda: meta_of(cluster))) as watch:
+            await eventually(lambda: watch.statistics()["lan_errors"] > 1)
+            assert watch.problem == "lo: [Errno 98] Address already in use"
+            fails[0] = False
+            await eventually(lambda: watch.problem is None)
+            assert watch.interface_names == ("lo",)
+
+    asyncio.run(scenario())
+
+
+def test_a_watch_without_work_holds_no_socket_and_leaves_none_behind(cluster: str) -> None:
+    async def scenario() -> None:
+        before = open_descriptors()
+        listener = Listener(cluster)
+        watch = LanWatch(listener.take, names=("lo",))
+        async with running(watch):
+            await asyncio.sleep(0)
+            assert open_descriptors() == before
+            watch.browse(Role.META)
+            await eventually(lambda: watch.interface_names == ("lo",))
+            assert open_descriptors() > before
+            watch.browse()
+            await eventually(lambda: watch.interface_names == ())
+        await eventually(lambda: open_descriptors() == before)
+
+    asyncio.run(scenario())
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_flood_of_names_costs_bounded_memory(cluster: str) -> None:
+    told: list[Local] = []
+    unreadable: list[str] = []
+    presence = InterfacePresence(
+        MachineInterface(LO, 1, ("127.0.0.1",)),
+        told.append,
+        lambda _name, _role, reason: unreadable.append(reason),
+    )
+
+    async def scenario() -> None:
+        await presence.open()
+        for number in range(1000):
+            presence._on_change(
+                presence._zeroconf.zeroconf,
+                SERVICE_TYPES[Role.META],
+                f"n{number}.{SERVICE_TYPES[Role.META]}",
+                lan_watch_added(),
+            )
+        assert len(presence._known) == 256
+        assert len(presence._tasks) == 8
+        assert presence.dropped_count == 744 + 248
+        await presence.close()
+
+    asyncio.run(scenario())
+
+
+def lan_watch_added() -> object:
+    from zeroconf import ServiceStateChange  # noqa: PLC0415
+
+    return ServiceStateChange.Added
+
+
+def test_session_and_data_nodes_without_addresses_find_meta_and_are_announced(
+    cluster: str, tmp_path: Path
+) -> None:
+    config = replace(Config.for_loopback(), cluster=cluster)
+
+    def settings(node_id: str) -> NodeSettings:
+        return NodeSettings(config=config, node_id=node_id, lan=LAN)
+
+    async def scenario() -> None:
+        place = MetaPlace(address=ANY_PORT, membership_address=ANY_PORT, directory=tmp_path)
+        nodes: list[Node] = [
+            MetaNode(settings("m1"), place),
+            DataNode(settings("d1"), address=ANY_PORT, changes_address=ANY_PORT),
+            SessionNode(settings("s1"), address=ANY_PORT),
+        ]
+        async with listening(cluster) as listener:
+            tasks = [asyncio.create_task(node.run()) for node in nodes]
+            await eventually(lambda: all(node.is_joined for node in nodes))
+            await eventually(lambda: listener.node_ids == ["m1", "s1"])
+            await eventually(lambda: all(each.cluster_id for each in listener.known.values()))
+            for node in nodes:
+                assert [each.code for each in node.health().problems if "lan" in each.code] == []
+                assert node.statistics()["lan_errors"] == 0
+            for node in nodes[::-1]:
+                node.stop()
+            await asyncio.gather(*tasks)
+            await eventually(lambda: not listener.known)
+
+    asyncio.run(scenario())
+
+
+def test_a_node_on_loopback_neither_announces_itself_nor_browses_by_itself(
+    cluster: str,
+) -> None:
+    config = replace(Config.for_loopback(), cluster=cluster)
+    node = SessionNode(NodeSettings(config=config, node_id="s1"), address=ANY_PORT)
+
+    async def scenario() -> None:
+        task = asyncio.create_task(node.run())
+        await eventually(lambda: node.statistics()["meta"] == "-")
+        assert not node._lan.is_announcing
+        node._lan.browse(is_wanted=True)
+        assert "lan_errors" not in node.statistics()
+        node.stop()
+        await task
+
+    asyncio.run(scenario())

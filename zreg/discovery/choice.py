@@ -1,0 +1,64 @@
+"""Which announced addresses to try, in which order, and the line that says why."""
+
+from collections.abc import Iterable
+from itertools import zip_longest
+
+import msgspec
+
+from zreg.discovery.announcement import Announcement
+from zreg.discovery.announcement_table import AnnouncementTable, Believed
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a node or client is: announcements of its zone and data center come first."""
+
+    zone: str = ""
+    data_center: str = ""
+
+
+def addresses_in_order(table: AnnouncementTable, place: Place) -> tuple[str, ...]:
+    """Return the addresses to try, those that answered first.
+
+    Nodes that know their cluster come before those that wait for its foundation, those of the same
+    zone and then of the same data center before others, and those that were seen first before
+    later ones, so that a flood comes last. The first addresses of all nodes come before the second
+    ones: what one announcement names cannot delay the others for long. The order changes only with
+    the table, so that rounds over it leave out none.
+    """
+    nodes = sorted(table.believed(), key=lambda each: _rank(each.announcement, place))
+    columns = zip_longest(*(each.announcement.addresses for each in nodes))
+    announced = [address for column in columns for address in column if address is not None]
+    return tuple(dict.fromkeys((*table.answered, *announced)))
+
+
+def reason_for(table: AnnouncementTable, place: Place, address: str) -> str:
+    """Return why an address was tried, for people; empty if no announcement names it."""
+    nodes = list(table.believed())
+    chosen = next((each for each in nodes if address in each.announcement.addresses), None)
+    if chosen is None:
+        return ""
+    return f"{_described(chosen, place)}; {_count(nodes)}"
+
+
+def _described(chosen: Believed, place: Place) -> str:
+    announcement = chosen.announcement
+    near = {2: "", 1: " in this data center", 0: " in this zone"}[_distance(announcement, place)]
+    where = chosen.interface.name
+    return f"{announcement.node_id}{near} is announced on {where}"
+
+
+def _count(nodes: Iterable[Believed]) -> str:
+    count = len({each.announcement.node_id for each in nodes})
+    return "it is the only one" if count == 1 else f"it is one of {count}"
+
+
+def _rank(announcement: Announcement, place: Place) -> tuple[bool, int]:
+    return not announcement.cluster_id, _distance(announcement, place)
+
+
+def _distance(announcement: Announcement, place: Place) -> int:
+    """Return 0 in the same zone, 1 in the same data center, else 2; an empty label is no place."""
+    is_same_data_center = announcement.data_center == place.data_center
+    if place.zone and announcement.zone == place.zone and is_same_data_center:
+        return 0
+    return 1 if place.data_center and is_same_data_center else 2

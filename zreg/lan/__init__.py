@@ -1,0 +1,1 @@
+"""Announce nodes on the LAN and see what is announced there, by mDNS: the only zeroconf."""
