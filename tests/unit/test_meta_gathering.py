@@ -1,7 +1,7 @@
 """Empty meta nodes agree on their founders: each rule, with whole cores."""
 
 import pytest
-from meta_fakes import CONFIG, PEERS, Cluster, identity_of
+from meta_fakes import CONFIG, PEERS, Cluster, change, identity_of
 from msgspec.structs import replace
 
 from zreg.discovery.announcement import Announcement, Interface
@@ -12,8 +12,9 @@ from zreg.meta.founding.gathering import LISTEN_SECONDS
 from zreg.meta.founding.met_clusters import MetClusters
 from zreg.meta.peers.identity import first_save, founders_of, persisted_of
 from zreg.model import Role
-from zreg.wire.records.common_messages import Ping, Refused
+from zreg.wire.records.common_messages import Accepted, Ping, Refused
 from zreg.wire.records.meta_messages import (
+    AddMeta,
     AskFounding,
     Founder,
     FoundingReply,
@@ -367,6 +368,22 @@ def test_a_late_node_waits_to_be_added_to_the_cluster_that_it_meets() -> None:
     assert stages(cluster)[3] is EMPTY
 
 
+def test_a_late_node_is_added_as_its_sentence_says() -> None:
+    cluster = founded()
+    late = cluster.start("m4", {}, bootstrap_expect=3)
+    sight(cluster, "m4", "m2")
+    cluster.run(DECIDED)
+
+    added = change(cluster, cluster.leader(), AddMeta, 7, "m4", "tcp://m4:9611")
+    cluster.run(5.0)
+
+    assert [type(answer) for answer in added] == [Accepted]
+    voters = late.raft_driver.raft.configuration.voters
+    assert voters == ("m1", "m2", "m3", "m4")
+    assert late.gathering.stage is FOUNDED
+    assert late.health(cluster.now).problems == ()
+
+
 def test_a_node_that_met_a_cluster_founds_none_when_that_is_away() -> None:
     lone = Lone()
     lone.say(reply("m5", stage=FOUNDED, cluster_id=b"x" * 16, founders=()))
@@ -426,6 +443,8 @@ def test_a_founder_that_met_another_cluster_withholds_its_vote() -> None:
     other = reply("m9", stage=FOUNDED, founders_digest="another", cluster_id=b"x" * 16)
     lone.say(other)
     assert not lone.core.gathering.may_elect()
+    (problem,) = [each for each in lone.core.health(9.0).problems if each.code == "another-cluster"]
+    assert "it helps to found no second one" in problem.detail
 
 
 def test_two_clusters_that_meet_are_named_and_stay_apart() -> None:
