@@ -624,3 +624,28 @@ def test_a_cluster_without_an_id_is_another_one_only_until_it_tells_its_id() -> 
     assert isinstance(log, Log)
     assert log.event == "meta.cluster.met"
     assert met.sentence() == "cluster 78787878 of m5 at m5:9611"
+
+
+def test_founders_of_which_one_is_lost_for_good_begin_again_on_empty_directories() -> None:
+    """The way out that operators are told: a written list is never changed."""
+    cluster = meet(gathering("m1", "m2", "m3"))
+    while stages(cluster).count(LISTED) < 1:
+        cluster.run(0.05)
+    cluster.stop("m3")
+    cluster.start("m4", {}, bootstrap_expect=3)
+    meet(cluster)
+    cluster.run(DECIDED + 3.0)
+    assert stages(cluster) == [LISTED, LISTED, EMPTY]
+    assert "m1, m2, m3 found a cluster without m4" in sentence(cluster, "m4")
+    (problem,) = cluster.cores["m1"].health(cluster.now).problems
+    assert "no connection to m3" in problem.detail
+    assert "if one is lost for good, empty the directories of all" in problem.detail
+
+    for name in ("m1", "m2"):
+        cluster.stop(name)
+        cluster.start(name, {}, journal_id=f"a new disk of {name}", bootstrap_expect=3)
+    meet(cluster)
+    cluster.run(DECIDED + 3.0)
+
+    assert stages(cluster) == [FOUNDED] * 3
+    assert cluster.cores["m4"].raft_driver.raft.configuration.voters == ("m1", "m2", "m4")
