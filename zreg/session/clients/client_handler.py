@@ -313,10 +313,13 @@ class ClientHandler:
         pusher = self.subscriptions.pusher
         return {
             "clients": len(self.table),
+            "publishes": self.publishing.registered_count,
+            "withdrawals": self.publishing.withdrawals.withdrawn_count,
             "publishes_delayed": self.pending_reason.count,
             "publishes_refused": self.publishing.refused_count,
             "subscribers": len(pusher),
             "pushes": pusher.push_count,
+            **pusher.lag.statistics(),
             "clients_off": self.removed_count,
             "clients_asked": self.rebalancing.asked_count,
             "clients_moved": self.rebalancing.moved_count,
