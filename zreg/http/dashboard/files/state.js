@@ -124,7 +124,7 @@ function headlineOf(level, points, pulse) {
     roles.length === 0
       ? "this session serves"
       : `${listed(roles)} ${working.length === 1 ? "node works" : "nodes work"}`;
-  return `All is well: ${nodes}, and nothing has to be done.`;
+  return `All is well: ${nodes}.`;
 }
 
 function listed(words) {
