@@ -121,7 +121,7 @@ function cellOf({ name, cell, isNumber }, row) {
   // Breaking all words would make the columns of short ones narrow.
   const longest = Math.max(...td.textContent.split(/\s/).map((word) => word.length));
   if (longest > WORD_MAX) td.classList.add("long");
-  else if (longest === td.textContent.length) td.classList.add("word");
+  else if (td.textContent.length <= WORD_MAX) td.classList.add("word");
   return td;
 }
 
