@@ -100,7 +100,17 @@ OF_ALL: Final = (
     ),
 )
 
+# Of a session and of a data node, which look for meta in the same way.
+_OF_MEMBER: Final = (
+    _counter(
+        "zreg_announcements_refused_total",
+        "announcements_refused",
+        "Announcements of the LAN that were not used",
+    ),
+)
+
 OF_SESSION: Final = (
+    *_OF_MEMBER,
     _gauge("zreg_session_clients", "clients", "Clients of the session"),
     _gauge(
         "zreg_session_publishers",
@@ -164,6 +174,7 @@ OF_SESSION: Final = (
 )
 
 OF_DATA: Final = (
+    *_OF_MEMBER,
     _gauge("zreg_data_ids", "datums", "Ids that the data node holds, copies included"),
     _gauge("zreg_data_publishers", "publishers", "Publishers of the ids of which it is primary"),
     _gauge("zreg_data_copied_publishers", "copied_publishers", "Publishers in its copies"),
