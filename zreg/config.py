@@ -67,6 +67,17 @@ class Limits:
     changes_remembered_max: Final = 256
 
 
+# The hash functions of the ring, by their names in `hashlib`.
+RING_HASHES: Final = ("md5", "sha1", "sha256", "blake2b")
+
+
+def ring_hash_objection(name: str) -> str | None:
+    """Return why no ring can be built with this hash function; None if one can."""
+    if name in RING_HASHES:
+        return None
+    return f"ring_hash {name!r:.80} is not known: choose one of {', '.join(RING_HASHES)}"
+
+
 CLUSTER_NAME: Final = NameRule(
     characters_max=Limits.label_characters_max,
     advice=f"give 1 to {Limits.label_characters_max} printable characters without blanks",
@@ -109,6 +120,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     replica_ack_seconds: float = 0.25
     # How long a draining data node may hand over its data; then meta removes it all the same.
     drain_seconds: float = 60.0
+    # How long meta shows a session or data node that was lost, unless it is back or replaced.
+    gone_seconds: float = 3600.0
     # How long a removal is remembered, so that a late copy of the publisher does not bring it back.
     tombstone_seconds: float = 600.0
     # A request between nodes is sent again if it was not answered within this time.
@@ -237,6 +250,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
     def _check_labels(self) -> None:
+        if (objection := ring_hash_objection(self.ring_hash)) is not None:
+            raise UsageError(objection)
         CLUSTER_NAME.check("cluster", self.cluster)
         LABEL.check("zone", self.zone)
         LABEL.check("data_center", self.data_center)

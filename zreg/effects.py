@@ -119,7 +119,8 @@ class Save(Effect, frozen=True, kw_only=True):
     """Write to the journal, in one transaction and in field order, before any later effect.
 
     Records that were sent before it leave first. `truncate_from`: delete the entries from this
-    index on. `compact_to`: delete the entries up to this one. If the write fails, the node ends.
+    index on. `compact_to`: delete the entries up to this one. `facts` replace the texts of their
+    names. If the write fails, the node ends.
     """
 
     snapshot: Snapshot | None
@@ -128,6 +129,7 @@ class Save(Effect, frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     term: int
     vote: str | None
+    facts: dict[str, str] = {}
 
 
 # The levels of `logging`, which a core does not import.

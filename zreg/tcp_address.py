@@ -1,6 +1,7 @@
 """What an address is: `tcp://HOST:PORT`, the one check for each place where one is given."""
 
 import re
+from errno import EACCES, EPERM
 from typing import Final
 
 from zreg.hosts import bracketed, why_no_host
@@ -10,6 +11,19 @@ FORM: Final = "write tcp://HOST:PORT, an IPv6 host in brackets"
 _SCHEME: Final = "tcp://"
 # In brackets a host is IPv6.
 _HOST_AND_PORT: Final = re.compile(r"(?:\[([^\[\]]*:[^\[\]]*)\]|([^:\[\]]*)):(\d{1,5})\Z", re.ASCII)
+
+
+def why_not_bound(address: str, error: OSError) -> str:
+    """Return why no socket can be bound to an address, and what to do, as a sentence."""
+    if error.errno in (EACCES, EPERM):
+        return (
+            f"{address} cannot be bound to: this user may not use the port (below 1024 it takes "
+            "root or CAP_NET_BIND_SERVICE): choose a port from 1024 on"
+        )
+    return (
+        f"{address} is no address of this machine ({error.strerror}): choose one of its own, or "
+        "127.0.0.1"
+    )
 
 
 def why_no_address(address: str) -> str | None:

@@ -28,7 +28,7 @@ from zreg.http.responses import CODES
 from zreg.wire.messages import TAGS
 from zreg.wire.records.common_messages import Event
 from zreg.wire.records.data_messages import DatumSummary
-from zreg.wire.records.membership_messages import SessionLoad, SessionLoads
+from zreg.wire.records.membership_messages import GoneNode, SessionLoad, SessionLoads
 from zreg.wire.records.meta_messages import MetaNodeState, MetaNodeStatus
 from zreg.wire.records.raft_messages import Entry, EntryKind
 from zreg.wire.records.settings_messages import SETTING_NAME_PATTERN, Setting
@@ -53,6 +53,7 @@ VALUES: list[type[msgspec.Struct]] = [
     MetaNodeStatus,
     SessionLoad,
     SessionLoads,
+    GoneNode,
 ]
 ENUMS = [model.Scope, model.Role, model.Status, model.Cause, EntryKind, MetaNodeState]
 STRUCTS: dict[str, type[msgspec.Struct]] = {

@@ -6,6 +6,7 @@ import shlex
 import signal
 import socket
 import sys
+import urllib.request
 
 import pytest
 
@@ -24,6 +25,9 @@ def test_the_commands_that_it_prints_work() -> None:
         )
         assert registry.line() == "Try in two other terminals:"
         subscribe, publish = (shlex.split(registry.line())[1:] for _ in range(2))
+        dashboard = registry.line().removeprefix("Dashboard: ")
+        with urllib.request.urlopen(dashboard, timeout=10) as page:  # noqa: S310 -- loopback
+            assert b"<title>zreg</title>" in page.read()
         with Running(zreg_command(*publish)) as holder:
             holder.line()
             with Running(zreg_command(*subscribe)) as watcher:

@@ -121,6 +121,7 @@ def test_a_node_with_a_wrong_meta_address_logs_the_reason_once(
 
     with Running(command) as node:
         # A busy machine may take seconds to start the node.
+        assert "node.started" in node.error_line(timeout_seconds=30.0)
         lines = [node.error_line(timeout_seconds=30.0), *lines_of(node, 3.0)]
 
         assert [LOST in line for line in lines] == [True], lines

@@ -53,13 +53,20 @@ def meta_member(name: str, process_id: str = "") -> Member:
     )
 
 
-def identity_of(name: str, *, journal_id: str = "", peers: Mapping[str, str] = PEERS) -> Identity:
-    """Return the identity of a founder; without peers, of a node that was added."""
+def identity_of(
+    name: str,
+    *,
+    journal_id: str = "",
+    peers: Mapping[str, str] = PEERS,
+    bootstrap_expect: int = 0,
+) -> Identity:
+    """Return the identity of a founder; without peers, of a node that was added, or gathers."""
     return Identity(
         node_id=name,
         address=peers.get(name, f"tcp://{name}:9611"),
         journal_id=journal_id or f"journal of {name}",
         founders=founders_of(peers) if peers else "",
+        bootstrap_expect=bootstrap_expect,
     )
 
 
@@ -91,15 +98,21 @@ class Cluster:
         *,
         journal_id: str = "",
         persisted: Persisted | None = None,
+        bootstrap_expect: int = 0,
     ) -> MetaCore:
-        """Start a founder with these peers; without any, a node that waits to be added."""
+        """Start a founder with these peers; without any, a node that waits to be added.
+
+        With `bootstrap_expect` and no peers, it agrees with others on the founders.
+        """
         if persisted is None:
             persisted = persisted_of(first_save(peers)) if peers else Persisted()
         core = self.cores[name] = MetaCore(
             meta_member(name),
             CONFIG,
             raft=new_raft(name, persisted, Random(name)),
-            identity=identity_of(name, journal_id=journal_id, peers=peers),
+            identity=identity_of(
+                name, journal_id=journal_id, peers=peers, bootstrap_expect=bootstrap_expect
+            ),
             cluster_id=name.encode() * 8,
             now=self.now,
         )
@@ -109,7 +122,8 @@ class Cluster:
     def stop(self, name: str) -> None:
         """End a node; its connections end too."""
         del self.cores[name]
-        for pair in [pair for pair in self.connected if name in pair]:
+        both = (name, f"@tcp://{name}:9611")
+        for pair in [pair for pair in self.connected if set(pair) & set(both)]:
             self.connected.discard(pair)
             if pair[0] in self.cores:
                 self.give(pair[0], Link.LOCAL, "", PeerLost(Link.RAFT_ASK, pair[1], "closed"))
@@ -128,7 +142,8 @@ class Cluster:
             for name, core in self.cores.items()
         }
         for pair, address in list(self.wanted.items()):
-            if pair not in self.connected and address in running and not set(pair) & self.cut:
+            is_cut = {pair[0], running.get(address)} & self.cut
+            if pair not in self.connected and address in running and not is_cut:
                 self.connected.add(pair)
                 self.give(pair[0], Link.LOCAL, "", PeerUp(Link.RAFT_ASK, pair[1]))
 
@@ -169,12 +184,14 @@ class Cluster:
 
     def ask(self, name: str, peer: str, message: Message) -> None:
         """Carry a request to a peer, and its answer back."""
-        if {name, peer} & self.cut or peer not in self.cores:
+        # A candidate is named by its address.
+        asked = peer.removeprefix("@tcp://").removesuffix(":9611")
+        if {name, asked} & self.cut or asked not in self.cores:
             return
         before = len(self.sent)
-        self.give(peer, Link.RAFT_ANSWER, b"request", message)
+        self.give(asked, Link.RAFT_ANSWER, b"request", message)
         for who, answer in self.sent[before:]:
-            if who == peer and answer.link is Link.RAFT_ANSWER:
+            if who == asked and answer.link is Link.RAFT_ANSWER:
                 self.sent.remove((who, answer))
                 self.give(name, Link.RAFT_ASK, peer, answer.message)
 

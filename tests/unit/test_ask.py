@@ -19,7 +19,7 @@ def found(**reasons: str) -> Findings:
 
 
 def test_nodes_that_cannot_be_reached_are_named_with_the_reasons_and_what_to_check() -> None:
-    error = no_answer_error(SESSIONS, found(one="refused", two="no answer"))
+    error = no_answer_error(SESSIONS, found(one="refused", two="no answer"), {})
 
     assert type(error) is UnavailableError
     assert str(error).startswith("no node answered (one:1: refused; two:1: no answer): check host")
@@ -27,7 +27,7 @@ def test_nodes_that_cannot_be_reached_are_named_with_the_reasons_and_what_to_che
 
 
 def test_the_advice_is_about_meta_where_meta_was_asked() -> None:
-    assert "systemctl status 'zreg-meta@*'" in str(no_answer_error(META, found(one="refused")))
+    assert "systemctl status 'zreg-meta@*'" in str(no_answer_error(META, found(one="refused"), {}))
 
 
 def test_a_question_that_may_have_been_acted_on_has_an_error_of_its_own() -> None:
@@ -35,7 +35,7 @@ def test_a_question_that_may_have_been_acted_on_has_an_error_of_its_own() -> Non
     findings.may_be_done = True
     findings.no_leader = "meta has no leader"
 
-    error = no_answer_error(META, findings)
+    error = no_answer_error(META, findings, {})
 
     assert type(error) is UnansweredError
     assert str(error).startswith("no node answered (one:1: no answer): try again, or check host")
@@ -45,7 +45,7 @@ def test_without_a_leader_the_error_says_that_meta_is_away() -> None:
     findings = found(one="meta has no leader")
     findings.no_leader = "meta has no leader: start meta-2"
 
-    error = no_answer_error(META, findings)
+    error = no_answer_error(META, findings, {})
 
     assert str(error) == "meta is away: meta has no leader: start meta-2"
 
@@ -54,18 +54,18 @@ def test_a_node_of_another_cluster_says_itself_what_to_do() -> None:
     findings = found(one="it is of cluster 'x': give --cluster")
     findings.is_incompatible = True
 
-    error = no_answer_error(SESSIONS, findings)
+    error = no_answer_error(SESSIONS, findings, {})
 
     assert str(error) == "no node answered: one:1: it is of cluster 'x': give --cluster"
 
 
 @pytest.mark.parametrize("target", [SESSIONS, META])
 def test_every_error_without_an_answer_is_unreachable(target: Target) -> None:
-    assert isinstance(no_answer_error(target, found(one="lost")), UnavailableError)
+    assert isinstance(no_answer_error(target, found(one="lost"), {}), UnavailableError)
 
 
 def test_a_name_that_does_not_resolve_is_said_to_be_that() -> None:
-    error = no_answer_error(META, found(one="one does not resolve: Name or service not known"))
+    error = no_answer_error(META, found(one="one does not resolve: Name or service not known"), {})
 
     assert str(error) == (
         "no node was asked (one:1: one does not resolve: Name or service not known): correct the "

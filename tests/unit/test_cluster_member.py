@@ -179,6 +179,23 @@ def test_it_joins_as_soon_as_the_connection_stands_and_gets_an_incarnation() -> 
     }
 
 
+def test_a_node_that_cannot_place_data_on_the_ring_ends_and_takes_back_its_join() -> None:
+    """It would be WORKING in the membership without following it."""
+    cluster_member = make_connected()
+    strange = replace(membership(me()), ring=RingParameters("crc32"))
+
+    leave, failed = hear(cluster_member, MembershipReply(1, strange, S1))
+
+    assert leave == send(Leave(2, S1))
+    assert isinstance(failed, Emit)
+    assert isinstance(failed.event, NodeFailed)
+    assert "ring_hash 'crc32' is not known: choose one of md5, sha1" in failed.event.reason
+    assert cluster_member.incarnation is None
+    assert cluster_member.membership.epoch == 0
+    (again,) = hear(cluster_member, MembershipReply(0, strange))
+    assert again == failed
+
+
 def test_it_joins_again_until_meta_answers_and_an_answer_may_come_twice() -> None:
     cluster_member = make_connected()
     assert cluster_member.next_tick_at() == RENEW

@@ -121,3 +121,8 @@ def test_a_list_of_addresses_is_copied() -> None:
     config = Config(meta_addresses=addresses)  # type: ignore[arg-type]
     addresses.clear()
     assert config.meta_addresses == ("tcp://127.0.0.1:9610",)
+
+
+def test_a_hash_function_that_no_node_knows_is_refused() -> None:
+    with pytest.raises(UsageError, match="ring_hash 'crc32' is not known: choose one of md5, sha1"):
+        Config(ring_hash="crc32")

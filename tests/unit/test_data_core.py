@@ -13,6 +13,7 @@ from zreg.config import Config, Limits
 from zreg.data.core import DataCore
 from zreg.effects import (
     BEAT_TOPIC,
+    INFO,
     MEMBERSHIP_TOPIC,
     Broadcast,
     Connect,
@@ -22,6 +23,7 @@ from zreg.effects import (
     Link,
     Listen,
     Local,
+    Log,
     PeerLost,
     PeerSlow,
     PeerUp,
@@ -668,6 +670,7 @@ def test_the_last_equal_digest_reconciles_the_node_and_it_beats_at_once() -> Non
     assert core.statistics()["unreconciled"] == 1
     assert ask(core, CompareDigest(5, 0, 0), peer=TWO) == [
         to(TWO, DigestCompared(5, is_equal=True)),
+        Log(INFO, "data.reconciled", {"ring_epoch": 5}),
         beat(),
     ]
     assert ask(core, CompareDigest(5, 0, 0), peer=TWO) == [
@@ -715,7 +718,10 @@ def test_a_ping_is_answered_and_a_pong_is_not() -> None:
 def test_a_client_at_a_data_node_is_told_to_connect_to_a_session() -> None:
     core = make_core()
 
-    detail = "a data node does not take Hello: connect to a session node instead"
+    detail = (
+        "a data node does not take Hello: ask a session (--url, by default port 9600), or meta for "
+        "nodes and settings (--meta, 9610)"
+    )
     assert ask(core, Hello(1, b"c" * 16)) == [refused(0, UnknownMessageError, detail)]
 
 

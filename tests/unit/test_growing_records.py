@@ -56,6 +56,8 @@ from zreg.wire.records.client_messages import Push
 from zreg.wire.records.common_messages import FetchEvents
 from zreg.wire.records.data_messages import Beat, Changed, Changes, DatumSummary, Snapshot
 from zreg.wire.records.membership_messages import (
+    GONE_MAX,
+    GoneNode,
     MembershipChanges,
     MembershipReply,
     Renew,
@@ -63,6 +65,7 @@ from zreg.wire.records.membership_messages import (
     SessionLoad,
 )
 from zreg.wire.records.meta_messages import (
+    GONE_NODES_MAX,
     CopyProgress,
     MetaNodesReply,
     MetaNodeState,
@@ -84,6 +87,7 @@ WIDE = "\U0001f98a"
 LABEL, TEXT = WIDE * Limits.label_characters_max, WIDE * Limits.detail_characters_max
 ADDRESS = WIDE * Limits.address_characters_max
 NODE = Incarnation(MOST, LABEL)
+GONE = GoneNode(NODE, Role.DATA, ADDRESS, LABEL, MOST, MOST, MOST, MOST, MOST, is_at_least=True)
 
 
 class Load:
@@ -305,7 +309,8 @@ def meta_nodes(load: Load) -> Iterator[Message]:
     for data_count in (0, Limits.members_max // 2, Limits.members_max):
         loads = (SessionLoad(NODE, MOST),) * (Limits.members_max - data_count)
         copying = (progress,) * data_count
-        yield MetaNodesReply(MOST, MOST, MOST, MOST, (status,) * 64, MOST, copying, loads)
+        told = (copying, loads, (GONE,) * GONE_NODES_MAX, (NODE,) * GONE_NODES_MAX)
+        yield MetaNodesReply(MOST, MOST, MOST, MOST, (status,) * 64, MOST, *told)
 
 
 def renewals(load: Load) -> Iterator[Message]:
@@ -313,7 +318,7 @@ def renewals(load: Load) -> Iterator[Message]:
     counts = ClientCounts(1.0)
     for number in range(load.count):
         counts.note(Renew(1, Incarnation(number, LABEL), b"", 1, client_count=2**40 * (number % 3)))
-    yield Renewed(MOST, MOST, counts.loads(0.0))
+    yield Renewed(MOST, MOST, counts.loads(0.0), (GONE,) * min(load.count, GONE_MAX))
 
 
 def append_entries(load: Load) -> Iterator[Message]:
@@ -347,12 +352,15 @@ SENDERS: dict[str, Callable[[Load], Iterator[Message]]] = {
     "Beat.sequences": beats,
     "Beat.unreconciled": beats,
     "Renewed.loads.lighter": renewals,
+    "Renewed.gone": renewals,
     "MembershipReply.membership.members": memberships,
     "SettingsReply.settings": settings_replies,
     "AppendEntries.entries": append_entries,
     "MetaNodesReply.nodes": meta_nodes,
     "MetaNodesReply.copying": meta_nodes,
     "MetaNodesReply.session_loads": meta_nodes,
+    "MetaNodesReply.gone": meta_nodes,
+    "MetaNodesReply.silent": meta_nodes,
     "MembershipChanges.upserts": membership_changes,
     "MembershipChanges.removals": membership_changes,
     "Replicate.changes": replicated_changes,

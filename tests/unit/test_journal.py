@@ -393,7 +393,7 @@ def test_damage_is_refused_with_the_way_out(path: Path, statement: str, what: st
     filled(path)
     spoil(path, statement)
 
-    with pytest.raises(JournalError, match=rf"damaged .*{what}.*: take this node out .* {REJOIN}"):
+    with pytest.raises(JournalError, match=rf"damaged .*{what}.* take this node out .* {REJOIN}"):
         read(path)
 
 

@@ -300,7 +300,7 @@ def test_a_follower_refuses_messages_that_meta_does_not_take() -> None:
 
     assert isinstance(refused, Refused)
     assert refused.code == UnknownMessageError.code
-    assert "connect to a session node instead" in refused.detail
+    assert "ask a session (--url, by default port 9600)" in refused.detail
 
 
 def test_a_follower_ignores_a_meta_node_that_asks_to_be_shown() -> None:

@@ -357,7 +357,8 @@ def test_a_leaving_node_is_no_reason_to_evict_the_last_working_one() -> None:
     """Nothing would take its place on the ring."""
     core = make_draining()
 
-    assert pass_time(core, 0.0, 4 * LEASE, S1, D1) == []
+    ((_, log),) = pass_time(core, 0.0, 4 * LEASE, S1, D1)
+    assert (log.event, log.fields["incarnation"]) == ("member.silent", str(D2))
     assert status(core, "d2") is Status.WORKING
 
 

@@ -336,8 +336,7 @@ def test_a_node_that_is_not_shown_introduces_itself_again() -> None:
     cluster = running()
     leader, other = cluster.leader(), cluster.followers()[0]
     core = cluster.cores[other]
-    core._leader.meta_members._member = meta_member(other, "restarted")
-    core._member = meta_member(other, "restarted")
+    core._leader.meta_members.member = meta_member(other, "restarted")
     cluster.cores[leader].raft_driver.peers.introductions._askers.clear()
 
     cluster.run(2.0)

@@ -9,7 +9,7 @@ import pytest
 from zreg.cli.exits import CommandFailedError, ReaderGoneError
 from zreg.cli.output import announce, say, say_json
 from zreg.cli.process.streams import standard_streams
-from zreg.cli.tables import table_text
+from zreg.cli.showing.tables import table_text
 
 
 class Failing(io.StringIO):

@@ -10,7 +10,14 @@ from strategies import encoded_size, make_publisher, messages_of, publisher_ids,
 from zreg.config import Limits
 from zreg.model import Cause, Change, DataInfoId, Incarnation, Publisher, Removal, Version
 from zreg.wire.codec import encode_frames
-from zreg.wire.parts import change_size, copy_parts, fits_inline, in_parts, replicate_records
+from zreg.wire.parts import (
+    change_size,
+    copy_parts,
+    cut_detail,
+    fits_inline,
+    in_parts,
+    replicate_records,
+)
 from zreg.wire.records.data_messages import Changes, Snapshot
 
 NAME = DataInfoId("a#@#b#@#c")
@@ -229,3 +236,20 @@ def test_the_parts_of_a_copy_are_bounded_and_together_they_are_the_whole(
 
 def test_a_copy_of_an_empty_datum_has_one_empty_part() -> None:
     assert copy_parts([], []) == [((), ())]
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("word " * 99 + "words", "words"),
+        ("word " * 99 + "longer", " word ..."),
+        ("x" * 501, "xxx ..."),
+        ("a " + "x" * 600, "xxx ..."),
+    ],
+)
+def test_a_detail_is_cut_between_two_words_where_it_has_words(text: str, end: str) -> None:
+    cut = cut_detail(text)
+
+    assert cut.endswith(end)
+    assert text.startswith(cut.removesuffix(" ..."))
+    assert len(cut) <= Limits.detail_characters_max

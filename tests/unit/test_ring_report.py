@@ -1,6 +1,6 @@
 """What `zreg ring` and `zreg get -o wide` show of the ring."""
 
-from zreg.cli.ring_report import (
+from zreg.cli.showing.ring_report import (
     copies_text,
     copy_count_text,
     cost_text,

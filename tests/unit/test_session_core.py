@@ -232,6 +232,8 @@ def test_the_repr_of_a_session_shows_its_epoch_and_sizes() -> None:
         "clients": 1,
         "publishers": 1,
         "pending": 1,
+        "publishes": 1,
+        "withdrawals": 0,
         "publishes_delayed": 0,
         "publishes_refused": 0,
         "subscribers": 1,

@@ -168,7 +168,7 @@ def test_the_flags_made_from_a_configuration_give_it_back(local: Path) -> None:
     """`zreg cluster` passes its settings to its nodes in this way."""
     config = Config(zone="z", lease_seconds=9.0, meta_addresses=("tcp://a:1", "tcp://b:2"))
 
-    written = dict(each.split("=", 1) for each in as_flags(config))
+    written = dict(each.split("=", 1) for each in as_flags(config, "data"))
 
     assert written == {"--zone": "z", "--lease-seconds": "9.0", "--meta": "tcp://a:1,tcp://b:2"}
     flags = {name: written.get(flag(name)) for name in CONFIG_FIELDS}

@@ -28,6 +28,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "session_grace_seconds": "How long the registrations of a dead session stay",
     "replica_ack_seconds": "How long an acceptance waits for a replica",
     "drain_seconds": "How long a draining data node may hand over its data",
+    "gone_seconds": "How long a lost node is shown as GONE",
     "tombstone_seconds": "How long a removal is remembered",
     "request_retry_seconds": "When an unanswered request is sent again",
     "push_retry_seconds": "When a client is probed that does not acknowledge a push",
@@ -59,6 +60,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "insecure": "Accept connections from other machines, although links are not encrypted",
     "dir": "Directory for what this node remembers across restarts",
     "peer": "ID=HOST:PORT of a meta node; repeat it for each of them, this one included",
+    "bootstrap_expect": "Found a cluster of this many empty meta nodes seen on the LAN: 3 or 5",
     "join": "Wait until `zreg meta add` adds this node; needs --dir and the node's own --peer",
     "announce": "Announce the node on its LAN: on, off, or auto, if it needs to be found there",
     "discover": "Look for meta on the LAN: on, off, or auto, if no meta address is given",
@@ -106,6 +108,7 @@ Timeout = Annotated[
         metavar="SECONDS",
     ),
 ]
+Watch = Annotated[bool, typer.Option("-w", "--watch", help="Show it each second, until Ctrl-C.")]
 Group = Annotated[str, typer.Option(help="Group of the data id.")]
 InstanceId = Annotated[str, typer.Option(help="Instance id of the data id.")]
 
@@ -154,7 +157,9 @@ def _option(name: str) -> inspect.Parameter:
 def _about(name: str, default: object) -> str:
     """Return the help text of a setting, with its default where it has one."""
     text = ",".join(default) if isinstance(default, tuple) else default
-    return _ABOUT[name] if text in (None, "", False) else f"{_ABOUT[name]}; default {text}"
+    # Not `in`: 0 is a default, and equal to False.
+    has_none = text is None or text is False or text == ""
+    return _ABOUT[name] if has_none else f"{_ABOUT[name]}; default {text}"
 
 
 def _text(value: object) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from zreg.cli.exits import CommandFailedError, ReaderGoneError
-from zreg.cli.printable_text import output_encoding
+from zreg.cli.showing.printable_text import output_encoding
 
 # What a library repeats of a command line may hold one.
 _USER: Final = re.compile(r"(?<=://)\S*@")
@@ -56,6 +56,6 @@ def complain(sentence: str) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table."""
-    from zreg.cli.tables import table_text  # noqa: PLC0415 -- JSON needs no rich
+    from zreg.cli.showing.tables import table_text  # noqa: PLC0415 -- JSON needs no rich
 
     say(table_text(columns, rows))

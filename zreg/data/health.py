@@ -23,6 +23,7 @@ def health_of(
     found = membership_problems(
         cluster_member, now, still_works=still_works, not_admitted=Harm.STOPS_WORK
     )
-    if is_admitted and (detail := copy_watch.problem(now)):
+    is_told = any(problem.code == "copies-missing" for problem in found)
+    if is_admitted and not is_told and (detail := copy_watch.problem(now)):
         found.append(Problem("copies-missing", detail))
     return Health((*found, *limits.problems(now)))

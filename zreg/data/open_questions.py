@@ -1,6 +1,7 @@
 """What any peer may ask a data node: signs of life, events, the membership."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from zreg.data.refusals import Refusals
 from zreg.effects import Effect, Link, Local, Peer, Send
@@ -10,6 +11,10 @@ from zreg.primitives.event_ring import EventRing
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import FetchEvents, Ping, Pong
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+
+_WHERE_TO_GO: Final = (
+    "ask a session (--url, by default port 9600), or meta for nodes and settings (--meta, 9610)"
+)
 
 
 class OpenQuestions:
@@ -38,5 +43,5 @@ class OpenQuestions:
                 return ()
             case _:
                 name = type(message).__name__
-                detail = f"a data node does not take {name}: connect to a session node instead"
+                detail = f"a data node does not take {name}: {_WHERE_TO_GO}"
                 return [self._refusals.refuse(peer, 0, UnknownMessageError, detail)]

@@ -37,6 +37,7 @@ from zreg.errors import (
     UnknownNodeError,
 )
 from zreg.membership.following.membership_copy import MembershipCopy
+from zreg.membership.following.membership_follower import why_not_followed
 from zreg.membership.leader_link.leader_connection import LeaderConnection
 from zreg.membership.leader_link.leader_outage import LeaderOutage
 from zreg.membership.node_id_wait import NodeIdWait
@@ -248,7 +249,7 @@ class ClusterMember:
         match message:
             case Renewed():
                 self._connection.on_renewed()
-                self.counts.loads = message.loads
+                self.counts.take(message, now)
                 return [*self._on_admitted(), *self.see_epoch(message.epoch)]
             case MembershipReply():
                 self._connection.on_answer()
@@ -282,8 +283,7 @@ class ClusterMember:
             case ForeignClusterError.code:
                 return [*self._copy.forget_cluster(), Emit(NodeFailed(detail))]
             case _ if self.leader is not None:
-                fields: dict[str, str | int | float] = {"code": refused.code, "detail": detail}
-                return [Log(INFO, "meta.refused", fields)]
+                return [Log(INFO, "meta.refused", {"code": refused.code, "detail": detail})]
             case UnknownMessageError.code if not refused.request_id:
                 # A session or data node listens at an address that was given as a meta node's.
                 why = f"not a meta node (correct --meta): it answers {detail!r}"
@@ -324,6 +324,8 @@ class ClusterMember:
         """Take a membership, and the incarnation that it may give or take away."""
         copy, membership = self._copy, reply.membership
         former_epoch = copy.membership.epoch
+        if reason := why_not_followed(membership):
+            return _failed(self._connection, reason, reply.incarnation)
         is_join = reply.incarnation.epoch > 0
         effects = copy.take(membership, reply.request_id, may_change_cluster=is_join)
         if effects is None:
@@ -338,7 +340,7 @@ class ClusterMember:
             # The leader would refuse the next renewal. A successor may live already, so act now.
             self._set_incarnation(None)
             self._connection.ask_soon(now)
-            effects.append(Log(WARNING, "node.incarnation.gone", {"epoch": membership.epoch}))
+            effects += [Log(WARNING, "node.incarnation.gone", {"epoch": membership.epoch})]
         return effects + copy.fetch_if_behind(former_epoch)
 
     def take_from_member(self, membership: Membership, now: float, *, is_answer: bool) -> Learned:
@@ -361,13 +363,19 @@ class ClusterMember:
         self._id_wait.end()
         effects = self._on_admitted()
         if not is_logged:
-            fields: dict[str, str | int | float] = {"incarnation": str(incarnation), "epoch": epoch}
-            effects.append(Log(INFO, "node.joined", fields))
+            effects += [Log(INFO, "node.joined", {"incarnation": str(incarnation), "epoch": epoch})]
         return effects
 
     def _set_incarnation(self, incarnation: Incarnation | None) -> None:
         self.incarnation = incarnation
         self._learned.has_new_incarnation = True
+
+
+def _failed(connection: LeaderConnection, reason: str, joined: Incarnation) -> list[Effect]:
+    """End a node, and take back the join that meta has accepted, if it has."""
+    failed = Emit(NodeFailed(reason))
+    leave = Leave(connection.next_request_id(), joined)
+    return [connection.send(leave), failed] if joined.epoch else [failed]
 
 
 def _cached_log(membership: Membership) -> Log:

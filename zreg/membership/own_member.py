@@ -5,7 +5,14 @@ import msgspec
 from zreg.effects import HostChanged
 from zreg.model import Incarnation, Member, Membership
 from zreg.wire.records.common_messages import Accepted
-from zreg.wire.records.membership_messages import Join, Leave, Renew, SessionLoads
+from zreg.wire.records.membership_messages import (
+    GoneNode,
+    Join,
+    Leave,
+    Renew,
+    Renewed,
+    SessionLoads,
+)
 
 
 class Counts(msgspec.Struct):
@@ -17,6 +24,14 @@ class Counts(msgspec.Struct):
     clients: int | None = None
     # How many all sessions have, as the leader answered last; None while it is not known.
     loads: SessionLoads | None = None
+    # The lost nodes that meta named last, and when it did.
+    gone: tuple[GoneNode, ...] = ()
+    gone_at: float = 0.0
+
+    def take(self, renewed: Renewed, now: float) -> None:
+        """Take what meta tells with a renewal."""
+        self.loads = renewed.loads
+        self.gone, self.gone_at = renewed.gone, now
 
 
 class OwnMember:

@@ -2,9 +2,13 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from zreg.health import Harm, Problem
 from zreg.membership.cluster_member import ClusterMember
+from zreg.membership.gone_nodes import gone_problems
 from zreg.model import Role, Status
+from zreg.wire.records.membership_messages import GoneNode
 
 _FLAPS: Final = (
     "this node departed more than twice in ten minutes, so meta admits it to its work only after a "
@@ -27,7 +31,16 @@ def membership_problems(
     found = _admission_problems(cluster_member, not_admitted)
     is_urgent = cluster_member.incarnation is None
     outage = cluster_member.outage.problem(now, still_works, is_urgent=is_urgent)
-    return found if outage is None else [*found, outage]
+    if outage is not None:
+        found.append(outage)
+    return [*found, *gone_problems(_gone(cluster_member, now), cluster_member.membership)]
+
+
+def _gone(cluster_member: ClusterMember, now: float) -> list[GoneNode]:
+    """Return the lost nodes that meta named last, with the times of now."""
+    counts = cluster_member.counts
+    passed = int((now - counts.gone_at) * 1000)
+    return [replace(each, milliseconds_ago=each.milliseconds_ago + passed) for each in counts.gone]
 
 
 def _admission_problems(cluster_member: ClusterMember, not_admitted: Harm) -> list[Problem]:

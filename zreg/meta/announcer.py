@@ -7,6 +7,7 @@ from zreg.errors import NotReadyError
 from zreg.meta.group.quorum_alarm import QuorumAlarm
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import EMPTY_MEMBERSHIP
+from zreg.wire.parts import cut_detail
 from zreg.wire.records.common_messages import Refused
 from zreg.wire.records.membership_messages import (
     FetchMembership,
@@ -54,15 +55,15 @@ class MembershipAnnouncer:
 
     def on_fetch_membership(self, link: Link, peer: Peer, request: FetchMembership) -> Send:
         """Answer with what changed since the node's epoch, or with the whole membership."""
-        alarm = self._quorum_alarm.sentence
+        alarm = cut_detail(self._quorum_alarm.sentence())
         if not self._state.is_founded:
-            detail = alarm() or "this meta node knows no members yet: ask again"
+            detail = alarm or "this meta node knows no members yet: ask again"
             return Send(link, peer, Refused(request.request_id, NotReadyError.code, detail))
         membership = self._state.membership
         changes = self._state.history.answer(request, membership)
         if changes is not None:
             return Send(link, peer, changes)
-        return Send(link, peer, MembershipReply(request.request_id, membership, trouble=alarm()))
+        return Send(link, peer, MembershipReply(request.request_id, membership, trouble=alarm))
 
     def _change_at(self) -> float | None:
         """When to announce a change: of members at once, of settings after a pause."""

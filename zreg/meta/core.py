@@ -7,6 +7,7 @@ membership as far as it has applied it, and sends all other requests to the lead
 from collections.abc import Iterator, Sequence
 
 from zreg.config import Config
+from zreg.discovery.sightings import Sighted
 from zreg.effects import (
     INFO,
     Disconnect,
@@ -17,6 +18,7 @@ from zreg.effects import (
     Local,
     Log,
     Peer,
+    PeerIncompatible,
     PeerLost,
     PeerSlow,
     PeerUp,
@@ -24,13 +26,17 @@ from zreg.effects import (
 )
 from zreg.errors import UnknownMessageError
 from zreg.health import Health
+from zreg.membership.gone_nodes import gone_problems
 from zreg.meta.announcer import MembershipAnnouncer
+from zreg.meta.founding.candidates import is_candidate
+from zreg.meta.founding.gathering import Gathering
 from zreg.meta.group.proposals import Proposals
 from zreg.meta.group.quorum_alarm import QuorumAlarm
 from zreg.meta.group.raft_driver import RaftDriver
 from zreg.meta.health import health_of
 from zreg.meta.leader import REQUESTS, Leader
 from zreg.meta.led_term import LedTerm
+from zreg.meta.loss_watch import LossWatch
 from zreg.meta.peers.identity import Identity
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, Role, Status
@@ -39,6 +45,7 @@ from zreg.raft.consensus import RaftCore
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import FetchEvents, Ping, Pong, Refused
 from zreg.wire.records.membership_messages import FetchMembership, Join, ReportGone
+from zreg.wire.records.meta_messages import AskFounding, FoundingReply
 
 
 class MetaCore:
@@ -60,16 +67,19 @@ class MetaCore:
         self._node_id = member.node_id
         self.state = MetaState()
         self.raft_driver = RaftDriver(raft, self.state, identity)
-        self._quorum_alarm = QuorumAlarm(self.raft_driver, member.node_id)
+        self.gathering = Gathering(self.raft_driver, config.cluster, now=now)
+        self._quorum_alarm = QuorumAlarm(self.raft_driver, member.node_id, self.gathering.sentence)
         self._proposals = Proposals(
             self.raft_driver, self.state, self._quorum_alarm, member.node_id
         )
+        self._loss_watch = LossWatch(self.state, config.gone_seconds)
         self._leader = Leader(
             member,
             config,
             self.state,
             self.raft_driver,
             self._proposals,
+            loss_watch=self._loss_watch,
             cluster_id=cluster_id,
             now=now,
         )
@@ -102,7 +112,7 @@ class MetaCore:
 
     def start(self, now: float) -> Sequence[Effect]:
         """Connect to the other meta nodes; a lone node leads at once."""
-        effects = self.raft_driver.start(now)
+        effects = [*self.gathering.start(), *self.raft_driver.start(now)]
         return [*effects, *self.settle(now)]
 
     # --- inputs -------------------------------------------------------------------------------
@@ -116,6 +126,8 @@ class MetaCore:
         if link is Link.RAFT_ANSWER and isinstance(message, Join):
             return self._on_meta_join(peer, message, now)
         if link in (Link.RAFT_ASK, Link.RAFT_ANSWER):
+            if isinstance(message, AskFounding) or is_candidate(peer):
+                return self._gathering_receive(peer, message, now)
             return self.raft_driver.receive(link, peer, message, now)
         match message:
             case FetchMembership():
@@ -132,6 +144,18 @@ class MetaCore:
                 answer = self._leader.on_request(peer, message, now)
                 return [self._misdirected(link, peer, message)] if answer is None else answer
 
+    def _gathering_receive(self, peer: Peer, message: Message, now: float) -> Sequence[Effect]:
+        match message:
+            case AskFounding():
+                return self.gathering.on_ask_founding(peer, message, now)
+            case FoundingReply():
+                return self.gathering.on_founding_reply(peer, message, now)
+            case Refused():
+                return self.gathering.on_refused(peer, message.detail, now)
+            case _:
+                self._unexpected_count += 1
+                return []
+
     def _refuse_as_follower(self, link: Link, peer: Peer, message: Message) -> list[Effect]:
         if isinstance(message, REQUESTS):
             return [self._proposals.not_leading(peer, message.request_id)]
@@ -143,7 +167,7 @@ class MetaCore:
     def _misdirected(self, link: Link, peer: Peer, message: Message) -> Send:
         self._unexpected_count += 1
         name = type(message).__name__
-        detail = f"meta does not take {name}: connect to a session node instead"
+        detail = f"meta does not take {name}: ask a session (--url, by default port 9600)"
         return Send(link, peer, Refused(0, UnknownMessageError.code, detail))
 
     def _on_meta_join(self, peer: Peer, join: Join, now: float) -> list[Effect]:
@@ -166,6 +190,10 @@ class MetaCore:
                 effects = self.raft_driver.peers.change_host(event.host, now)
                 members = self._leader.meta_members
                 return effects + members.change_host(event, now, is_leading=self.is_leading)
+            case Sighted():
+                return self.gathering.on_sighted(event.announcement, now)
+            case PeerUp() | PeerLost() | PeerIncompatible() if is_candidate(event.peer):
+                return self.gathering.on_event(event, now)
             case _:
                 return self.raft_driver.on_event(event, now)
 
@@ -178,6 +206,7 @@ class MetaCore:
             effects += self._leader.tick(now)
         else:
             effects += self._leader.meta_members.tick_as_follower(now)
+        effects += self.gathering.tick(now)
         effects += self._quorum_alarm.tick()
         effects += self._leader.handover.tick(now, is_leading=self.is_leading)
         effects += self._announcer.tick(now)
@@ -192,13 +221,24 @@ class MetaCore:
                 yield Log(INFO, "raft.leading", fields)
                 yield from self._leader.begin(now)
             yield from self.raft_driver.pump(now)
+        yield from self._follow_losses(now)
         yield from self._announcer.settle(now)
+
+    def _follow_losses(self, now: float) -> list[Effect]:
+        """Note since when nodes are lost; the leader says which of them are back or replaced."""
+        ended = self._loss_watch.follow(now)
+        if not self.is_leading:
+            return []
+        return [
+            Log(INFO, "member.replaced", {"incarnation": str(loss.incarnation)}) for loss in ended
+        ]
 
     def next_tick_at(self) -> float | None:
         """When Raft counts, leases are looked at, or an announcement is due."""
         leases, meta_members = self._leader.lease_holders.leases, self._leader.meta_members
         due_at = leases.next_look_at() if self.is_leading else meta_members.show_at
-        for at in (self.raft_driver.next_tick_at(), self._announcer.next_tick_at()):
+        parts = self.raft_driver, self._announcer, self.gathering
+        for at in [part.next_tick_at() for part in parts]:
             if at is not None and at < due_at:
                 due_at = at
         return due_at
@@ -229,5 +269,6 @@ class MetaCore:
 
     def health(self, now: float) -> Health:
         """Return the problems that this core knows of."""
-        del now
-        return health_of(self.raft_driver, self._quorum_alarm, self._node_id)
+        health = health_of(self.raft_driver, self._quorum_alarm, self.gathering, self._node_id)
+        gone = gone_problems(self._loss_watch.gone(now), self.membership)
+        return Health((*health.problems, *gone))

@@ -9,10 +9,12 @@ from zreg.meta.group.proposals import Proposals
 from zreg.meta.group.raft_driver import RaftDriver
 from zreg.meta.group.voter_upkeep import VoterUpkeep
 from zreg.meta.group.voters import Voters
+from zreg.meta.loss_watch import LossWatch
 from zreg.meta.members.departures.departures import Departures
 from zreg.meta.members.departures.drain_requests import DrainRequests
 from zreg.meta.members.departures.eviction_limiter import EvictionLimiter
 from zreg.meta.members.departures.failure_checks import FailureChecks
+from zreg.meta.members.departures.loss_requests import LossRequests
 from zreg.meta.members.member_registrar import MemberRegistrar
 from zreg.meta.members.memory.node_memory import NodeMemory
 from zreg.meta.members.meta_members import MetaMembers
@@ -25,6 +27,7 @@ from zreg.model import Member, Membership, RingParameters
 from zreg.wire.log_commands import Found
 from zreg.wire.messages import Message
 from zreg.wire.records.membership_messages import (
+    DismissLoss,
     Drain,
     Join,
     Leave,
@@ -43,6 +46,7 @@ REQUESTS: Final = (
     Leave,
     Ready,
     Drain,
+    DismissLoss,
     SetReplicaCount,
     SetSetting,
     FetchSettings,
@@ -63,6 +67,7 @@ class Leader:
         raft_driver: RaftDriver,
         proposals: Proposals,
         *,
+        loss_watch: LossWatch,
         cluster_id: bytes,
         now: float,
     ) -> None:
@@ -75,8 +80,10 @@ class Leader:
         self.failure_evidence = memory.failure_evidence
         self.departures = Departures(state, proposals, memory, EvictionLimiter(config))
         self.registrar = MemberRegistrar(
-            state, raft_driver.raft, proposals, self.departures, memory
+            state, raft_driver.raft, proposals, self.departures, memory, loss_watch
         )
+        self._loss_watch = loss_watch
+        self._loss_requests = LossRequests(state, proposals, loss_watch)
         self.newcomers = Newcomers(state, proposals, self.departures, memory.flap_damping)
         self._drain_requests = DrainRequests(state, proposals)
         self._replica_counts = ReplicaCountRequests(state, proposals)
@@ -105,6 +112,7 @@ class Leader:
         """Forget what an earlier leadership knew of nodes: each has a whole lease from now on."""
         self._memory.begin(self._state.membership, now)
         self.departures.begin()
+        self._loss_requests.begin()
         self.newcomers.begin()
         self.departures.follow_membership(now)
 
@@ -122,9 +130,11 @@ class Leader:
             case ReportGone():
                 return self.failure_checks.on_report_gone(peer, message, now)
             case _:
-                return self._on_operators_request(peer, message)
+                return self._on_operators_request(peer, message, now)
 
-    def _on_operators_request(self, peer: Peer, message: Message) -> list[Effect] | None:
+    def _on_operators_request(
+        self, peer: Peer, message: Message, now: float
+    ) -> list[Effect] | None:
         match message:
             case SetSetting():
                 return self._settings.on_set_setting(peer, message)
@@ -139,7 +149,10 @@ class Leader:
             case FetchMetaNodes():
                 copying = self._memory.copy_progress.unfinished(self._state.membership)
                 loads = self._memory.client_counts.all()
-                return self.voters.on_fetch_meta_nodes(peer, message, copying, loads)
+                missing = (self._loss_watch.gone(now), self.departures.silent)
+                return self.voters.on_fetch_meta_nodes(peer, message, copying, loads, *missing)
+            case DismissLoss():
+                return self._loss_requests.on_dismiss(peer, message)
             case _:
                 return None
 
@@ -156,6 +169,7 @@ class Leader:
         """
         effects = [
             *self.departures.tick(now),
+            *self._loss_requests.tick(now),
             *self.newcomers.tick(now),
             *self.failure_checks.tick(now),
             *self.meta_members.tick(now),

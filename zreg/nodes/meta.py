@@ -22,7 +22,7 @@ from zreg.effects import HandedOver, HandOver, Link
 from zreg.errors import UsageError
 from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import new_raft
-from zreg.meta.peers.identity import Identity, first_save, founders_of, persisted_of
+from zreg.meta.peers.identity import FOUNDERS, Identity, first_save, founders_of, persisted_of
 from zreg.model import Role
 from zreg.nodes.addresses.address_choice import ANY_HOSTS
 from zreg.nodes.base import Node, NodeSettings, clock
@@ -32,13 +32,13 @@ from zreg.reactor import EventCallback, LinkTable
 from zreg.reactor.link_table import bare_host
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.journal import Journal
+from zreg.tcp_address import with_host
 
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:9610"
 DEFAULT_MEMBERSHIP_ADDRESS: Final = "tcp://127.0.0.1:9612"
 JOURNAL_NAME: Final = "raft.db"
-# The facts in a journal that tell it from others: a random name, and a digest of the founders.
+# The fact in a journal that tells it from others: a random name.
 JOURNAL_ID: Final = "journal_id"
-_FOUNDERS: Final = "founders"
 _FOUNDER_COUNTS: Final = (1, 3, 5)
 
 logger = logging.getLogger("zreg.meta")
@@ -55,6 +55,11 @@ class MetaPlace(msgspec.Struct, frozen=True, kw_only=True):
     peers: Mapping[str, str] = {}
     # Whether a node with a new journal waits to be added, instead of founding a cluster.
     is_joining: bool = False
+    # With how many founders, itself included, a node with a new journal agrees on their list, from
+    # what it sees on the LAN; 0: the list is `peers`.
+    bootstrap_expect: int = 0
+    # Where Raft binds if `peers` does not say it; used with `bootstrap_expect` only.
+    raft_address: str = ""
 
 
 class StartState(msgspec.Struct, frozen=True):
@@ -76,6 +81,9 @@ class MetaNode(Node):
     ) -> None:
         _check(settings, place)
         settings, peers = _with_own_host(settings, place), _other_peers(settings, place)
+        if place.bootstrap_expect:
+            # The operator has asked for it, so also on loopback.
+            settings = replace(settings, lan=replace(settings.lan, announce="on", discover="on"))
         self._on_node_event = on_event
         self._directory_lock: DirectoryLock | None = None
         self._journal: Journal | None = None
@@ -88,6 +96,9 @@ class MetaNode(Node):
                 changes_link=Link.MEMBERSHIP,
                 peers=peers,
             )
+            if place.bootstrap_expect and not place.peers:
+                bound, host = socket_set.addresses[Link.RAFT_ANSWER], bare_host(member.address)
+                place = replace(place, peers={member.node_id: with_host(bound, host)})
             try:
                 self._directory_lock = DirectoryLock(place.directory)
                 facts = {"node_id": member.node_id, "cluster": settings.config.cluster}
@@ -96,6 +107,7 @@ class MetaNode(Node):
             except BaseException:
                 self._close_journal()
                 raise
+            self.identity = start.identity
             core = MetaCore(
                 member,
                 settings.config,
@@ -106,7 +118,6 @@ class MetaNode(Node):
                 now=clock(),
             )
         self._meta_core = core
-        self._identity = start.identity
         super().__init__(
             core, socket_set, member, settings, self._take_event, self._journal, peers=peers
         )
@@ -115,17 +126,18 @@ class MetaNode(Node):
         """Return what nodes and other meta nodes are told."""
         if self._is_stopping:
             return None
-        membership, identity = self._meta_core.membership, self._identity
-        return msgspec.structs.replace(
+        membership, identity = self._meta_core.membership, self.identity
+        return replace(
             self._announced_as(Role.META, membership.cluster_id),
             raft_address=identity.address,
             journal_id=identity.journal_id,
+            bootstrap_expect=identity.bootstrap_expect,
         )
 
     def _depends_on_lan(self, config: Config) -> bool:
-        """Return False: meta nodes are named to each other."""
+        """Return whether it finds the other founders there; else they are named to it."""
         del config
-        return False
+        return bool(self.identity.bootstrap_expect)
 
     async def run(self) -> None:
         """Serve until `stop`; raises `NodeEndError` when this node must not go on."""
@@ -190,24 +202,31 @@ def start_state(journal: Journal, node_id: str, place: MetaPlace) -> StartState:
     address = place.peers.get(node_id, "")
     peers = place.peers or {node_id: address}
     is_new = not journal.contents.term and not journal.contents.entries
-    if is_new and not place.is_joining and journal.facts.get(_FOUNDERS) != "":
-        # Before their digest is written: it cannot be changed later.
+    # A node that once waited to be added goes on waiting.
+    is_waiting = place.is_joining or (is_new and journal.facts.get(FOUNDERS) == "")
+    is_founding = is_new and not is_waiting
+    if is_founding and not place.bootstrap_expect:
+        # Before the list is written: it cannot be changed later.
         _check_founders(peers)
-    journal_id = journal.keep_fact(JOURNAL_ID, new_journal_id())
-    wanted = "" if place.is_joining else founders_of(peers)
-    founders = journal.keep_fact(_FOUNDERS, wanted)
-    if is_new and founders not in ("", wanted):
-        # An earlier start ended before it wrote the first entry; this one has another list.
-        journal.replace_fact(_FOUNDERS, wanted)
-        founders = wanted
+    identity = Identity(
+        node_id=node_id,
+        address=address,
+        journal_id=journal.keep_fact(JOURNAL_ID, new_journal_id()),
+        bootstrap_expect=0 if is_waiting else place.bootstrap_expect,
+    )
     persisted = Persisted.of(journal.contents)
-    if is_new and founders:
+    if is_founding and place.bootstrap_expect:
+        return StartState(persisted, identity)
+    if is_founding:
         save = first_save(peers)
         journal.save(save)
         persisted = persisted_of(save)
+    elif is_new:
+        journal.replace_fact(FOUNDERS, "")
     elif known := configuration_of(persisted).addresses:
         _compare_peers(node_id, known, place.peers)
-    identity = Identity(node_id=node_id, address=address, journal_id=journal_id, founders=founders)
+    was_added = is_waiting or bool(place.bootstrap_expect)
+    identity.founders = journal.keep_fact(FOUNDERS, "" if was_added else founders_of(peers))
     return StartState(persisted, identity)
 
 
@@ -221,6 +240,32 @@ def _check(settings: NodeSettings, place: MetaPlace) -> None:
         raise UsageError(
             "a meta node that joins others needs --peer ID=HOST:PORT with its own id and the "
             "address at which they will reach it"
+        )
+    if place.bootstrap_expect:
+        _check_bootstrap(settings, place)
+
+
+def _check_bootstrap(settings: NodeSettings, place: MetaPlace) -> None:
+    expect = place.bootstrap_expect
+    if "off" in (settings.lan.announce, settings.lan.discover):
+        raise UsageError(
+            "--bootstrap-expect finds the other founders by announcements: leave out --announce "
+            "off and --discover off, or name the founders with --peer"
+        )
+    if expect not in _FOUNDER_COUNTS[1:]:
+        raise UsageError(
+            f"bootstrap_expect is {expect}, and 3 or 5 meta nodes that find each other found a "
+            "cluster: write 3 or 5, or leave it out for a node that founds a cluster alone"
+        )
+    if place.is_joining:
+        raise UsageError(
+            "a node that waits to be added (--join) founds no cluster (--bootstrap-expect): leave "
+            "out one of them"
+        )
+    if len(place.peers) > 1:
+        raise UsageError(
+            "--bootstrap-expect finds the other founders, and --peer names them: name this node "
+            "alone with --peer, or leave out --bootstrap-expect on all founders"
         )
 
 
@@ -265,15 +310,17 @@ def _compare_peers(node_id: str, known: Mapping[str, str], named: Mapping[str, s
 def _link_table(settings: NodeSettings, place: MetaPlace) -> LinkTable:
     routers = {Link.NODES: place.address}
     pubs = {Link.MEMBERSHIP: place.membership_address}
-    if not place.peers:
+    if not place.peers and not place.bootstrap_expect:
         return LinkTable(routers=routers, pubs=pubs, checks=(Link.CHECKS,))
-    # Bind to the host of the other links, at the port that the peers are told.
-    host = place.address.rpartition(":")[0]
-    port = place.peers[settings.node_id].rpartition(":")[2]
+    raft_address = place.raft_address
+    if place.peers:
+        # Bind to the host of the other links, at the port that the peers are told.
+        host = place.address.rpartition(":")[0]
+        raft_address = f"{host}:{place.peers[settings.node_id].rpartition(':')[2]}"
     return LinkTable(
         routers=routers,
         pubs=pubs,
         asks=(Link.RAFT_ASK,),
-        answers={Link.RAFT_ANSWER: f"{host}:{port}"},
+        answers={Link.RAFT_ANSWER: raft_address},
         checks=(Link.CHECKS,),
     )

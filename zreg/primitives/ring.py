@@ -18,7 +18,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
-from zreg.config import Limits
+from zreg.config import RING_HASHES, Limits, ring_hash_objection
 from zreg.errors import UsageError
 from zreg.model import Membership, RingParameters, Role, Status
 
@@ -42,20 +42,19 @@ def _md5(data: bytes) -> int:
 
 
 HASH_FUNCTIONS: Final[dict[str, HashFunction]] = {
+    **{name: _first_eight_bytes(name) for name in RING_HASHES},
     "md5": _md5,
-    "sha1": _first_eight_bytes("sha1"),
-    "sha256": _first_eight_bytes("sha256"),
-    "blake2b": _first_eight_bytes("blake2b"),
 }
 
 
 def hash_function(name: str) -> HashFunction:
-    """Return the hash function of that name, which maps bytes to 0..2**64-1."""
-    try:
-        return HASH_FUNCTIONS[name]
-    except KeyError:
-        known = ", ".join(HASH_FUNCTIONS)
-        raise UsageError(f"ring_hash {name!r} is not known: choose one of {known}") from None
+    """Return the hash function of that name, which maps bytes to 0..2**64-1.
+
+    Raises `UsageError` for a name that `Config` refuses.
+    """
+    if (objection := ring_hash_objection(name)) is not None:
+        raise UsageError(objection)
+    return HASH_FUNCTIONS[name]
 
 
 @functools.lru_cache(maxsize=_MEMORY_MAX)

@@ -124,6 +124,19 @@ class RaftCore:
 
     # Inputs.
 
+    def found(self, first: Persisted) -> None:
+        """Begin the log of a new cluster; the driver makes what `bootstrap` returned durable first.
+
+        Only for a node that has no entry and has heard of no term.
+        """
+        assert not self._is_handed_out
+        assert self.term == self.log.last_index == 0
+        self._may_have_work = True
+        self._state.become_follower(first.term, None)
+        self.log.append(first.entries)
+        self.log.mark_saved()
+        self._saved_promise = (first.term, None)
+
     def tick(self) -> None:
         """Count a tick. After a stall, step what has arrived first, then tick once, not often."""
         assert not self._is_handed_out

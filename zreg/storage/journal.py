@@ -57,8 +57,7 @@ class Journal:
     def replace_fact(self, name: str, value: str) -> None:
         """Give the fact `name` another value; what relied on the former one becomes invalid."""
         with self._database.explaining("written"), self._database.transaction():
-            self._cursor.execute("DELETE FROM facts WHERE name = ?", (name,))
-            self._write_fact(name, value)
+            self._replace_fact(name, value)
 
     def save(self, step: JournalStep) -> None:
         """Make `step` durable, wholly or not at all; raises `JournalError`."""
@@ -106,6 +105,8 @@ class Journal:
         for entry in step.entries:
             run("INSERT INTO log VALUES (?, ?, ?, ?, ?)", log_values(entry))
             self._last_index = entry.index
+        for name, value in step.facts.items():
+            self._replace_fact(name, value)
         # The last index is stored with term and vote, because a lost last row leaves no gap.
         last_index = self._last_index
         crc = promise_checksum(step.term, step.vote, last_index)
@@ -122,6 +123,10 @@ class Journal:
             if name not in self.facts:
                 with self._database.transaction():
                     self._write_fact(name, value)
+
+    def _replace_fact(self, name: str, value: str) -> None:
+        self._cursor.execute("DELETE FROM facts WHERE name = ?", (name,))
+        self._write_fact(name, value)
 
     def _write_fact(self, name: str, value: str) -> None:
         self._cursor.execute(

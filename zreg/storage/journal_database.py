@@ -173,10 +173,13 @@ class JournalDatabase:
     def damaged(self, why: str) -> JournalError:
         """Return the error of a damaged journal, with the way out."""
         return JournalError(
-            f"The journal {self.path} is damaged ({why}): take this node out with `zreg meta rm`,"
-            f" move the directory {self.path.parent} away, take it in with `zreg meta add` and"
-            " start it with --join, so that it rejoins as a new node; never copy or repair the"
-            " file, because other nodes rely on the votes and entries in it."
+            f"The journal {self.path} is damaged ({why}); never copy or repair the file, because"
+            " other nodes rely on the votes and entries in it. If other meta nodes run, take this"
+            f" node out with `zreg meta rm`, move the directory {self.path.parent} away, take the"
+            " node in with `zreg meta add` and start it with --join, so that it rejoins as a new"
+            " node. If it is the only meta node, move the directory away and start the node as"
+            " before: it founds a new cluster, without the settings of the old one; then start the"
+            " sessions and data nodes again, and clients publish again by themselves."
         )
 
 

@@ -3,7 +3,7 @@
 The journal knows rows, not Raft: any step of the shape of `JournalStep` can be saved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 from zlib import crc32
 
@@ -86,7 +86,7 @@ class SnapshotLike(Protocol):
 
 
 class JournalStep(Protocol):
-    """What `Journal.save` writes: the snapshot, the cuts, the entries, then term and vote."""
+    """What `Journal.save` writes: snapshot, cuts, entries, facts, then term and vote."""
 
     @property
     def snapshot(self) -> SnapshotLike | None:
@@ -116,6 +116,11 @@ class JournalStep(Protocol):
     @property
     def vote(self) -> str | None:
         """The vote in the current term."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """The texts to keep by name; each replaces the former one of its name."""
         ...
 
 

@@ -9,7 +9,15 @@ from typing import Final
 import msgspec
 
 from zreg.config import Limits
-from zreg.model import NO_INCARNATION, Incarnation, Member, Membership, ReplicaCount, Status
+from zreg.model import (
+    NO_INCARNATION,
+    Incarnation,
+    Member,
+    Membership,
+    ReplicaCount,
+    Role,
+    Status,
+)
 from zreg.wire.records.settings_messages import Setting
 
 
@@ -58,16 +66,25 @@ class SetStatus(Command, tag=4, frozen=True, array_like=True):
 
 
 class Depart(Command, tag=5, frozen=True, array_like=True):
-    """Remove this incarnation, a session as DEPARTED; `reason` is for people."""
+    """Remove this incarnation, a session as DEPARTED; `reason` is for people.
+
+    A loss, which is no goodbye and no end of a drain, is remembered.
+    """
 
     incarnation: Incarnation
     reason: str
+    is_loss: bool = False
 
 
 class Forget(Command, tag=6, frozen=True, array_like=True):
-    """Remove a departed session from the membership."""
+    """Remove a departed session from the membership, or these losses from what is remembered.
+
+    With `NO_INCARNATION` only losses are forgotten. A meta node of an earlier version then does
+    nothing; a command of its own would end that node.
+    """
 
     incarnation: Incarnation
+    losses: tuple[Incarnation, ...] = ()
 
 
 class Raise(Command, tag=7, frozen=True, array_like=True):
@@ -139,6 +156,24 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     code: int = 0
 
 
+class Loss(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A member that departed without a goodbye, as all meta nodes remember it."""
+
+    incarnation: Incarnation
+    role: Role
+    address: str
+    # At which it departed.
+    epoch: int
+    # One of those of `Departures`.
+    reason: str
+    # How many members of its role served or soon would, with it.
+    members_before: int
+    # How often its id was lost, as far as it is remembered.
+    count: int = 1
+    # Its id is back, or another node has taken its place.
+    is_over: bool = False
+
+
 class MetaImage(msgspec.Struct, frozen=True, array_like=True):
     """The whole state of meta in a snapshot."""
 
@@ -148,6 +183,8 @@ class MetaImage(msgspec.Struct, frozen=True, array_like=True):
     outcomes: tuple[Outcome, ...] = ()
     # The INITIAL members that report when they are ready, by epoch.
     reporters: tuple[Incarnation, ...] = ()
+    # The last losses, the oldest first.
+    losses: tuple[Loss, ...] = ()
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

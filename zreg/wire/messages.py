@@ -99,6 +99,9 @@ WireMessage = (
     | client.Move
     | common.FetchEvents
     | common.EventsReply
+    | membership.DismissLoss
+    | meta.AskFounding
+    | meta.FoundingReply
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

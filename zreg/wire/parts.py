@@ -40,6 +40,19 @@ _PUBLISHER_BYTES_MAX: Final = _PUBLISHER_BYTES + 4 * 4 * Limits.label_characters
 # The most lines of a listing, which a request for it can name.
 _LINES_MAX: Final = 1000
 _TOMBSTONES_MAX: Final = Limits.removals_per_record_max
+# The end of a text that was cut.
+_MORE: Final = " ..."
+# What is longer is no word of a sentence, and may be cut itself.
+_WORD_CHARACTERS_MAX: Final = 80
+
+
+def cut_detail(text: str) -> str:
+    """Return a text for people, cut between two words if a record could not hold it."""
+    if len(text) <= Limits.detail_characters_max:
+        return text
+    kept = text[: Limits.detail_characters_max - len(_MORE)]
+    words, _, begun = kept.rpartition(" ")
+    return f"{words if len(begun) < _WORD_CHARACTERS_MAX else kept}{_MORE}"
 
 
 # --- publishers and changes -----------------------------------------------------------------------

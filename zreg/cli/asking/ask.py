@@ -1,26 +1,30 @@
 """One question to one node over one connection, for commands that need no client of their own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 import msgspec
 
 from zreg.cli.asking.ask_core import AskCore, Findings
+from zreg.cli.asking.port_probe import describe_ports
 from zreg.cli.asking.targets import Target
 from zreg.client.core.connection.outage import advice_on
 from zreg.effects import UNRESOLVED, Link
 from zreg.errors import UnavailableError, refusal
 from zreg.reactor import LinkTable, Reactor
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.common_messages import Ping, Pong, Refused
 
 _REQUEST_ID: Final = 1
 _META_ADVICE: Final = (
     "check host and port (9610 by default, not the port of --peer), that a meta node runs there "
     "(systemctl status 'zreg-meta@*'), and that no firewall is in between"
 )
-_NAME_ADVICE: Final = "correct the name, or the name service of this machine"
+_WANTED: Final = {
+    Link.SESSION: "give the address of a session, by default port 9600 (--url)",
+    Link.META: "give the address of a meta node, by default port 9610 (--meta)",
+}
 
 Answer = TypeVar("Answer", bound=Message)
 # How to make the question, given a request id, and the type of its answer.
@@ -43,6 +47,36 @@ async def ask(
     With `is_patient` the nodes are asked again until the timeout, so the question must be safe
     to ask twice. Raises `RefusedError` if a node refuses, `UnavailableError` if no node answers.
     """
+    core = await _asked(target, question, timeout_seconds, is_patient=is_patient)
+    return _answer(core, target, question, {})
+
+
+async def round_trip_of(target: Target, *, timeout_seconds: float) -> float:
+    """Return how many seconds a ping takes on an open connection; raises `UnavailableError`."""
+    question = (lambda _request_id: Ping()), Pong
+    core = await _asked(target, question, timeout_seconds, is_patient=False)
+    _answer(core, target, question, {})
+    assert core.findings.round_trip_seconds is not None
+    return core.findings.round_trip_seconds
+
+
+def ask_now(
+    target: Target,
+    question: Question[Answer],
+    *,
+    timeout_seconds: float,
+    is_patient: bool = False,
+) -> Answer:
+    """Run `ask` where no event loop runs; an error also tells what listens at the addresses."""
+    core = asyncio.run(_asked(target, question, timeout_seconds, is_patient=is_patient))
+    ports = describe_ports(core.findings.reasons) if core.answer is None else {}
+    return _answer(core, target, question, ports)
+
+
+async def _asked(
+    target: Target, question: Question[Answer], timeout_seconds: float, *, is_patient: bool
+) -> AskCore:
+    """Ask, and return the core with its answer or its findings."""
     make, answer_type = question
     core = AskCore(
         target.link,
@@ -59,41 +93,53 @@ async def ask(
 
     reactor = Reactor(core, target.cluster, LinkTable(dealers=(target.link,)), on_event=stop)
     await reactor.run()
-    answer = core.answer
+    return core
+
+
+def _answer(
+    core: AskCore, target: Target, question: Question[Answer], ports: Mapping[str, str]
+) -> Answer:
+    """Return the answer that a core got; raise the error for a refusal, or for no answer."""
+    answer, (_, answer_type) = core.answer, question
     if isinstance(answer, Refused):
         raise refusal(answer.code, answer.detail)
     if isinstance(answer, answer_type):
         return answer
-    raise no_answer_error(target, core.findings)
+    raise no_answer_error(target, core.findings, ports)
 
 
-def ask_now(
-    target: Target,
-    question: Question[Answer],
-    *,
-    timeout_seconds: float,
-    is_patient: bool = False,
-) -> Answer:
-    """Run `ask` where no event loop runs."""
-    return asyncio.run(
-        ask(target, question, timeout_seconds=timeout_seconds, is_patient=is_patient)
-    )
+def wrong_ports_text(link: Link, ports: Mapping[str, str]) -> str | None:
+    """Return what listens at the addresses that were asked, and where to go; None if unknown."""
+    if not ports:
+        return None
+    found = "; ".join(f"{at.removeprefix('tcp://')} {what}" for at, what in ports.items())
+    return f"{found}: {_WANTED[link]}"
 
 
-def no_answer_error(target: Target, findings: Findings) -> UnavailableError:
-    """Return the error that says why no node answered, and what to do about it."""
+def no_answer_error(
+    target: Target, findings: Findings, ports: Mapping[str, str]
+) -> UnavailableError:
+    """Return the error that says why no node answered, and what to do about it.
+
+    `ports` says what listens at the addresses, as far as that is known.
+    """
     if findings.no_leader and not findings.may_be_done:
         return UnavailableError(f"meta is away: {findings.no_leader}")
     reasons = "; ".join(
         f"{address.removeprefix('tcp://')}: {reason}"
         for address, reason in findings.reasons.items()
     )
-    if all(UNRESOLVED in reason for reason in findings.reasons.values()):
-        return UnavailableError(f"no node was asked ({reasons}): {_NAME_ADVICE}")
-    advice = _META_ADVICE if target.link is Link.META else advice_on(target.addresses)
-    if findings.may_be_done:
-        return UnansweredError(f"no node answered ({reasons}): try again, or {advice}")
     if findings.is_incompatible:
         # The reason itself says what to do.
         return UnavailableError(f"no node answered: {reasons}")
+    if (wrong := wrong_ports_text(target.link, ports)) is not None:
+        return UnavailableError(f"no node answered ({reasons}): {wrong}")
+    unresolved = all(UNRESOLVED in reason for reason in findings.reasons.values())
+    advice = advice_on(target.addresses, findings.reasons.values())
+    if unresolved:
+        return UnavailableError(f"no node was asked ({reasons}): {advice}")
+    if target.link is Link.META:
+        advice = _META_ADVICE
+    if findings.may_be_done:
+        return UnansweredError(f"no node answered ({reasons}): try again, or {advice}")
     return UnavailableError(f"no node answered ({reasons}): {advice}")

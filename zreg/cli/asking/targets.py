@@ -39,6 +39,13 @@ def find_target(url: str | None, meta: str | None, cluster: str | None) -> Targe
     return Target(Link.META, tcp_addresses(meta, "--meta"), name)
 
 
+def known_sessions(url: str | None) -> tuple[str, ...]:
+    """Return the sessions of the URL or the configuration, else those of this machine."""
+    # The settings were read before, and `load_settings` warned of files that may not be read.
+    known = url or configured_url(os.environ, warn=lambda _sentence: None)
+    return parse_url(known or DEFAULT_URL)
+
+
 def _sessions(url: str | None, config: Config) -> tuple[str, ...]:
     # The settings were read before, and `load_settings` warned of files that may not be read.
     known = url

@@ -142,7 +142,7 @@ class Cluster:
         if pub:
             ports.append(f"--pub-port={next(self._ports)}")
         ports.append(f"--http-port={next(self._ports)}")
-        arguments = ["--host=127.0.0.1", *ports, *more, *as_flags(self._config)]
+        arguments = ["--host=127.0.0.1", *ports, *more, *as_flags(self._config, role)]
         return Child(role, f"{role}-{number}", arguments, self._directory)
 
     async def _not_serving(self, address: str) -> str | None:
@@ -272,18 +272,17 @@ async def _live(cluster: Cluster, sessions: int, data: int, *, is_json: bool) ->
 
 
 def _say_ready(children: Sequence[Child], *, is_json: bool) -> None:
+    sessions = [child.address for child in children if child.role == "session"]
+    url = f"zreg://{','.join(sessions)}"
     if is_json:
-        announce([json.dumps({"ready": True})], is_for_programs=True)
+        announce([json.dumps({"ready": True, "url": url})], is_for_programs=True)
         return
-    from zreg.cli.tables import table_text  # noqa: PLC0415 -- JSON needs no rich
+    from zreg.cli.showing.tables import table_text  # noqa: PLC0415 -- JSON needs no rich
 
     lines = [child.line for child in children if child.line is not None]
     table = table_text(
         ["role", "node id", "pid", "address", "http"],
         [[n.role, n.node_id, str(n.pid), n.address, n.http or "-"] for n in lines],
     )
-    url = ",".join(line.address for line in lines if line.role == "session")
-    ready = (
-        f"The cluster is ready at zreg://{url}; Ctrl-C ends it. Try: zreg nodes --url zreg://{url}"
-    )
+    ready = f"The cluster is ready at {url}; Ctrl-C ends it. Try: zreg nodes --url {url}"
     announce([table, ready], is_for_programs=False)

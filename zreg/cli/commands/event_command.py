@@ -12,8 +12,8 @@ from zreg.cli.asking.node_events import NodeEvent, NodeEvents, Silence
 from zreg.cli.asking.targets import find_target
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.output import Json, complain, print_table, say, say_json
-from zreg.cli.printable_text import printable
 from zreg.cli.process.streams import drop_output
+from zreg.cli.showing.printable_text import printable
 from zreg.config import Limits
 from zreg.errors import Error, UsageError
 

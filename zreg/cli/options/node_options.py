@@ -40,6 +40,9 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     # Raft's address of each meta node at the first start, `ID=HOST:PORT`, the same list on each;
     # empty: the node is the only one.
     peer: tuple[str, ...] = ()
+    # With how many meta nodes of the LAN, itself included, a meta node founds a cluster at first: 3
+    # or 5; 0: with those that --peer names.
+    bootstrap_expect: Annotated[int, msgspec.Meta(ge=0, le=5)] = 0
     # Wait until other meta nodes add this one; without effect once there is a journal.
     join: bool = False
     # Announce the node on the LAN, and look for meta there; see `LanSettings`.
@@ -57,14 +60,51 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 CONFIG_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in fields(Config)}
 OPTION_FIELDS: Final[Mapping[str, FieldInfo]] = {field.name: field for field in fields(NodeOptions)}
-# The settings that only meta nodes have.
-META_FIELDS: Final = ("peer", "join")
-SHARED_OPTION_FIELDS: Final = tuple(name for name in OPTION_FIELDS if name not in META_FIELDS)
+# The settings that only nodes of some roles use; all others concern every role, or have to fit to
+# one that does, as `lease_seconds` and `ping_seconds`.
+_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(
+        (
+            *("peer", "bootstrap_expect", "join"),
+            *("virtual_node_count", "ring_hash", "replica_count"),
+        ),
+        ("meta",),
+    ),
+    **dict.fromkeys(
+        (
+            *("disconnect_grace_seconds", "push_retry_seconds", "provisional_seconds"),
+            *("provisional_empty_seconds", "publishers_per_client_max", "clients_max"),
+            *("subscribers_per_client_max", "move_percent_max"),
+        ),
+        ("session",),
+    ),
+    **dict.fromkeys(
+        (
+            *("weight", "replica_ack_seconds", "op_log_bytes_max"),
+            *("publishers_max", "publishers_per_datum_max"),
+        ),
+        ("data",),
+    ),
+    "meta_addresses": ("session", "data"),
+    "pub_port": ("meta", "data"),
+}
 # Every node needs this setting, so its flag is short.
 SHORT_FLAGS: Final[Mapping[str, str]] = {"meta_addresses": "--meta"}
 SETTINGS_PAGE: Final = "docs/configuration.md lists all settings"
 
 _PREFIX: Final = "ZREG_"
+
+
+def fields_of(role: str) -> tuple[str, ...]:
+    """Return the settings that a node of this role uses."""
+    names = (*CONFIG_FIELDS, *OPTION_FIELDS)
+    return tuple(name for name in names if role in _ROLES.get(name, (role,)))
+
+
+def roles_of_flag(text: str) -> tuple[str, ...]:
+    """Return the roles whose nodes alone have this flag; empty for a flag of all, or of none."""
+    names = (name for name in _ROLES if text in (flag(name), f"--{name.replace('_', '-')}"))
+    return _ROLES[name] if (name := next(names, None)) is not None else ()
 
 
 def flag(name: str) -> str:
@@ -106,11 +146,11 @@ def hint(name: str, known: Mapping[str, str]) -> str:
     return f"did you mean {known[nearest[0]]}?" if nearest else SETTINGS_PAGE
 
 
-def as_flags(config: Config) -> list[str]:
-    """Return the flags that turn the default configuration into this one."""
+def as_flags(config: Config, role: str) -> list[str]:
+    """Return the flags that turn a role's default configuration into this one."""
     default = Config.for_lan()
     arguments: list[str] = []
-    for name in CONFIG_FIELDS:
+    for name in (name for name in fields_of(role) if name in CONFIG_FIELDS):
         value = getattr(config, name)
         if value != getattr(default, name):
             text = ",".join(value) if isinstance(value, tuple) else str(value)

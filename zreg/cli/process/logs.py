@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loguru import Message
 
 _FORMAT: Final = (
-    "<green>{time:HH:mm:ss.SSS}</green> <level>{level: <7}</level> "
+    "<green>{time:YYYY-MM-DDTHH:mm:ss.SSSZ}</green> <level>{level: <7}</level> "
     "<cyan>{extra[node]}</cyan> <level>{message}</level>"
 )
 # The journal itself adds time, unit and level.

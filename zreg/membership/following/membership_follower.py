@@ -4,6 +4,7 @@ The copy may start from the node's disk. The leader's answers replace it or chan
 back to a lower epoch of the same cluster.
 """
 
+from zreg.config import ring_hash_objection
 from zreg.membership.following.changes import changed
 from zreg.model import EMPTY_MEMBERSHIP, ZERO, Incarnation, Member, Membership, Version
 from zreg.primitives.mirror import MEMBERS, Mirror, Verdict
@@ -17,6 +18,9 @@ class MembershipFollower:
     """
 
     def __init__(self, cached: Membership | None) -> None:
+        if cached is not None and why_not_followed(cached) is not None:
+            # Meta's answer will lead to the error that says so.
+            cached = None
         self.membership = cached or EMPTY_MEMBERSHIP
         # Whether the copy is from the disk: meta has sent none yet.
         self.is_cached = self.membership.epoch > 0
@@ -83,3 +87,14 @@ class MembershipFollower:
             return False
         self._pending_id = None
         return self.is_behind
+
+
+def why_not_followed(membership: Membership) -> str | None:
+    """Return why this version of zreg cannot place data as a membership says; None if it can."""
+    objection = ring_hash_objection(membership.ring.hash_name)
+    if objection is None:
+        return None
+    return (
+        f"this node cannot follow the membership of the cluster: {objection}; run the version of "
+        "zreg that its meta nodes run"
+    )

@@ -7,8 +7,8 @@ shown instead of the failures.
 
 from typing import Final
 
-from zreg.config import Limits
 from zreg.health import Problem
+from zreg.wire.parts import cut_detail
 
 # An election takes up to two seconds, so a shorter outage is not a problem.
 OUTAGE_SECONDS: Final = 3.0
@@ -107,7 +107,7 @@ class LeaderOutage:
                 f"meta is away and has not admitted {node_id} since it started from its disk, so "
                 "what its clients publish waits"
             )
-        return f"{what} ({reasons})"[: Limits.detail_characters_max] if reasons else ""
+        return cut_detail(f"{what} ({reasons})") if reasons else ""
 
     def problem(self, now: float, still_works: str, *, is_urgent: bool) -> Problem | None:
         """Return the problem; None without an outage, or while it is short and not urgent.

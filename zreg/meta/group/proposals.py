@@ -8,6 +8,7 @@ from zreg.meta.group.raft_requests import OnApplied, OnConfirmed
 from zreg.meta.state.meta_state import MetaState
 from zreg.raft.errors import CommandTooLargeError, OverloadedError, RaftError
 from zreg.wire.log_commands import AnyCommand
+from zreg.wire.parts import cut_detail
 from zreg.wire.records.common_messages import Refused
 
 
@@ -65,6 +66,6 @@ class Proposals:
         is_elsewhere = member is not None and leader != self._node_id
         address = member.address if member is not None and is_elsewhere else ""
         usual = "another meta node leads" if address else "the meta nodes are electing a leader"
-        detail = self._quorum_alarm.sentence() or usual
+        detail = cut_detail(self._quorum_alarm.sentence()) or usual
         refusal = Refused(request_id, NotLeaderError.code, detail, address=address)
         return Send(Link.NODES, peer, refusal)

@@ -1,8 +1,8 @@
 """Why the meta nodes cannot agree at present, as a sentence for people and for the log."""
 
+from collections.abc import Callable
 from typing import Final
 
-from zreg.config import Limits
 from zreg.effects import INFO, WARNING, Effect, Log
 from zreg.meta.group.raft_driver import RaftDriver
 from zreg.raft.status import Role
@@ -14,8 +14,12 @@ _SILENT_TICKS_MAX: Final = 30
 class QuorumAlarm:
     """Logs once when the meta nodes can no longer agree, and once when they can again."""
 
-    def __init__(self, raft_driver: RaftDriver, node_id: str) -> None:
+    def __init__(
+        self, raft_driver: RaftDriver, node_id: str, gathering_sentence: Callable[[], str]
+    ) -> None:
         self._raft_driver = raft_driver
+        # Returns how far the gathering of founders is; empty if there is none.
+        self._gathering_sentence = gathering_sentence
         self._bootstrap = raft_driver.peers.introductions.bootstrap
         self._node_id = node_id
         self._is_logged = False
@@ -26,12 +30,9 @@ class QuorumAlarm:
 
     def sentence(self) -> str:
         """Return why the meta nodes cannot agree, and what to do; empty if they can."""
-        return self._sentence()[: Limits.detail_characters_max]
-
-    def _sentence(self) -> str:
         raft = self._raft_driver.raft
         if not raft.configuration.members:
-            return self._not_added()
+            return self._gathering_sentence() or self._not_added()
         if raft.role is Role.LEADER and (unmet := self._bootstrap.unmet_voters()):
             return (
                 f"{self._node_id} leads, and founds the cluster when it has met "
@@ -60,8 +61,9 @@ class QuorumAlarm:
     def _not_founded(self, missing: str) -> str:
         return (
             f"{self._node_id} begins with an empty journal, and a cluster is founded by all of its "
-            f"meta nodes together; it has no connection to {missing}: start them. If this cluster "
-            f"has run before, its directory was lost: run `zreg meta rm {self._node_id}`, then "
+            f"meta nodes together; it has no connection to {missing}: start them, or if one is "
+            "lost for good, empty the directories of all and start them again. If this cluster has "
+            f"run before, its directory was lost: run `zreg meta rm {self._node_id}`, then "
             f"`zreg meta add {self._myself}`, and start it with --join on an empty directory"
         )
 

@@ -5,13 +5,13 @@ requests to peers, `Save`, answers to peers, then what the state machine makes o
 entries.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from zreg.effects import Effect, Flush, Link, Local, Peer
 from zreg.meta.group.raft_exchange import RaftExchange
 from zreg.meta.group.raft_requests import RaftRequests
-from zreg.meta.peers.identity import Identity
+from zreg.meta.peers.identity import FOUNDERS, Identity, first_save, persisted_of
 from zreg.meta.peers.meta_peers import MetaPeers
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
@@ -44,13 +44,14 @@ class RaftDriver:
         self.peers = MetaPeers(identity, raft)
         self.requests = RaftRequests(raft)
         self._exchange = RaftExchange(raft, self.peers, identity.node_id)
-        raft.ask_before_elections(self.peers.introductions.bootstrap.may_elect)
         self._state = state
         self._node_id = identity.node_id
         # The configuration whose members are connected.
         self._configuration: Configuration | None = None
         self._tick_at = 0.0
         self._applied_term = 0
+        # What is applied up to this entry had happened before this process began.
+        self._first_index = raft.log.last_index
         # How many ticks this node has known no leader.
         self.silent_ticks = 0
 
@@ -89,6 +90,13 @@ class RaftDriver:
             self.raft.tick()
             effects += self.pump(now)
         return effects
+
+    def found(self, founders: Mapping[str, str]) -> list[Effect]:
+        """Write the list of founders; take part in their first election from then on."""
+        save = first_save(founders)
+        self.raft.found(persisted_of(save))
+        self.peers.introductions.identity.founders = save.facts[FOUNDERS]
+        return [save, *self._follow_configuration()]
 
     def tick(self, now: float) -> list[Effect]:
         """Count one tick, however late it is, and try missing peers again."""
@@ -180,6 +188,8 @@ class RaftDriver:
         self._applied_term = entry.term
         if entry.kind is EntryKind.COMMAND:
             applied = self._state.apply(decode_command(entry.data))
+            if entry.index <= self._first_index:
+                self._state.inherited_epoch = self._state.epoch
             self.peers.introductions.cluster_id = self._state.membership.cluster_id
             return applied
         if entry.kind is EntryKind.CONFIGURATION:

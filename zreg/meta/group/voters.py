@@ -7,7 +7,6 @@ Raft's configuration is the list. What follows from a change is done by `VoterUp
 from collections.abc import Sequence
 from typing import Final
 
-from zreg.config import Limits
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import DeniedError, LimitError, NotReadyError, UsageError, VersionMismatchError
 from zreg.meta.group.leader_handover import LeaderHandover
@@ -16,16 +15,18 @@ from zreg.meta.group.raft_driver import ALIVE_TICKS, TICK_SECONDS, RaftDriver
 from zreg.meta.group.voter_upkeep import node_at
 from zreg.meta.state.applied import Applied
 from zreg.meta.state.meta_state import MetaState
-from zreg.model import Role, checked_node_id
+from zreg.model import Incarnation, Role, checked_node_id
 from zreg.raft.configuration import VOTER_COUNT_MAX, Configuration, check_change
 from zreg.raft.errors import ConfigurationError, NotLeaderError, RaftError
 from zreg.raft.leader.progress import CatchUpState
 from zreg.raft.leader.quorum import majority
 from zreg.raft.status import PeerStatus
 from zreg.tcp_address import why_no_address
+from zreg.wire.parts import cut_detail
 from zreg.wire.records.common_messages import Accepted
-from zreg.wire.records.membership_messages import SessionLoad
+from zreg.wire.records.membership_messages import GoneNode, SessionLoad
 from zreg.wire.records.meta_messages import (
+    GONE_NODES_MAX,
     AddMeta,
     CopyProgress,
     FetchMetaNodes,
@@ -66,6 +67,8 @@ class Voters:
         message: FetchMetaNodes,
         copying: tuple[CopyProgress, ...] = (),
         loads: tuple[SessionLoad, ...] = (),
+        gone: tuple[GoneNode, ...] = (),
+        silent: tuple[Incarnation, ...] = (),
     ) -> list[Effect]:
         """List the nodes of meta as the leader sees them, and what other nodes told it."""
         status = self._raft_driver.raft.status()
@@ -77,14 +80,14 @@ class Voters:
                 _state_of(peer_status),
                 peer_status.match_index if peer_status else status.last_index,
                 int(peer_status.silent_ticks * TICK_SECONDS * 1000) if peer_status else 0,
-                missing.get(node_id, "")[: Limits.detail_characters_max],
+                cut_detail(missing.get(node_id, "")),
             )
             for node_id in sorted(status.configuration.members)
             for peer_status in (status.peers.get(node_id),)
         )
         term, index = self._raft_driver.raft.log.configuration_position
         request_id, last_index = message.request_id, status.last_index
-        told = copying, loads
+        told = copying, loads, gone, silent[:GONE_NODES_MAX]
         reply = MetaNodesReply(request_id, status.term, last_index, index, nodes, term, *told)
         return [Send(Link.NODES, peer, reply)]
 

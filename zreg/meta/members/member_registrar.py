@@ -20,6 +20,7 @@ from zreg.errors import (
     UnknownNodeError,
 )
 from zreg.meta.group.proposals import Proposals, refused
+from zreg.meta.loss_watch import LossWatch
 from zreg.meta.members.cluster_check import (
     FOREIGN,
     is_ahead,
@@ -34,12 +35,20 @@ from zreg.meta.state.member_commands import FULL, in_use_detail
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import NO_INCARNATION, NODE_ID, Member, Role, Status
 from zreg.names import refused_name
+from zreg.primitives.timing.log_pause import LogPause
 from zreg.raft.consensus import RaftCore
 from zreg.tcp_address import why_no_address
 from zreg.wire.log_commands import Admit, Depart, Raise
 from zreg.wire.parts import member_size
-from zreg.wire.records.common_messages import Accepted
-from zreg.wire.records.membership_messages import Join, Leave, MembershipReply, Renew, Renewed
+from zreg.wire.records.common_messages import Accepted, Refused
+from zreg.wire.records.membership_messages import (
+    GONE_MAX,
+    Join,
+    Leave,
+    MembershipReply,
+    Renew,
+    Renewed,
+)
 
 _LARGE: Final = (
     f"id, addresses and labels of a node take at most {Limits.member_bytes_max} bytes together: "
@@ -57,12 +66,15 @@ class MemberRegistrar:
         proposals: Proposals,
         departures: Departures,
         memory: NodeMemory,
+        loss_watch: LossWatch,
     ) -> None:
         self._state = state
         # Its configuration lists all meta nodes, also those that never ran.
         self._raft = raft
         self._proposals = proposals
         self._departures = departures
+        self._loss_watch = loss_watch
+        self._log_pause = LogPause()
         self._lease_holders = memory.lease_holders
         self._failure_evidence = memory.failure_evidence
         self._flap_damping = memory.flap_damping
@@ -79,7 +91,8 @@ class MemberRegistrar:
         """
         membership = self._state.membership
         if is_foreign(request, membership):
-            return [refused(peer, request.request_id, ForeignClusterError.code, FOREIGN)]
+            refusal = refused(peer, request.request_id, ForeignClusterError.code, FOREIGN)
+            return [*self._log_refusal(request, refusal, now), refusal]
         if not is_ahead(request, membership):
             return self._admit_or_renew(peer, request, now)
 
@@ -112,17 +125,21 @@ class MemberRegistrar:
         else:
             self._copy_progress.note(renew)
         loads = None if renew.client_count is None else self._client_counts.loads(now)
-        return [Send(Link.NODES, peer, Renewed(renew.request_id, self._state.epoch, loads))]
+        gone = self._loss_watch.gone(now)[:GONE_MAX]
+        renewed = Renewed(renew.request_id, self._state.epoch, loads, gone)
+        return [Send(Link.NODES, peer, renewed)]
 
     def _admit(self, peer: Peer, join: Join, now: float) -> list[Effect]:
         """Admit a node, unless another living process has its id."""
         if (refusal := self._refusal(peer, join)) is not None:
-            return [refusal]
+            return [*self._log_refusal(join, refusal, now), refusal]
         present = self._state.membership.living(join.member.node_id)
         if present is not None and present.process_id == join.member.process_id:
             return self._admitted(peer, join, present, now)
         if present is not None and (holder := self._lease_holders.peer_of(present.incarnation)):
-            return [Probe(Link.NODES, holder), _in_use(peer, join, in_use_detail(present))]
+            refusal = _in_use(peer, join, in_use_detail(present))
+            logs = self._log_refusal(join, refusal, now)
+            return [*logs, Probe(Link.NODES, holder), refusal]
 
         def on_applied(applied: Applied | None, now: float) -> Sequence[Effect]:
             if applied is None:
@@ -140,7 +157,27 @@ class MemberRegistrar:
         admit = Admit(join.member, replaces, status, must_report)
         return self._proposals.propose_for(peer, join.request_id, admit, on_applied)
 
-    def _refusal(self, peer: Peer, join: Join) -> Effect | None:
+    def _log_refusal(self, request: Join | Renew, refusal: Send, now: float) -> list[Effect]:
+        """Log once in a while that a node is refused, which asks again and again."""
+        if isinstance(request, Join):
+            node_id, address = request.member.node_id, request.member.address
+        else:
+            node_id, address = request.incarnation.node_id, ""
+        message = refusal.message
+        assert isinstance(message, Refused)
+        if not self._log_pause.take(f"{node_id} {message.code}", now):
+            return []
+        # A process that returns before the loss of its predecessor is noticed waits for that only.
+        level = INFO if message.code == NodeIdInUseError.code else WARNING
+        fields: Fields = {
+            "node_id": node_id,
+            "code": message.code,
+            "address": address,
+            "detail": message.detail,
+        }
+        return [Log(level, "member.refused", fields)]
+
+    def _refusal(self, peer: Peer, join: Join) -> Send | None:
         """Return the refusal of a node that cannot be a member at all."""
         if join.member.role is Role.META or not join.member.process_id:
             detail = "only session and data nodes join, and each process with an id of its own"
@@ -185,6 +222,8 @@ class MemberRegistrar:
             self._flap_damping.note_departure(replaced.node_id, now)
             self._failure_evidence.clear(replaced.incarnation)
         fields: Fields = {**member_fields(member, self._state.epoch), "address": member.address}
+        if replaced is not None:
+            fields["replaces"] = str(replaced.incarnation)
         effects: list[Effect] = [Log(INFO, "member.joined", fields)]
         if member.status is Status.INITIAL:
             self._flap_damping.begin_wait(member.incarnation, now + wait)
@@ -220,5 +259,5 @@ def _refused_name(member: Member) -> str | None:
     )
 
 
-def _in_use(peer: Peer, join: Join, detail: str) -> Effect:
+def _in_use(peer: Peer, join: Join, detail: str) -> Send:
     return refused(peer, join.request_id, NodeIdInUseError.code, detail)

@@ -15,7 +15,7 @@ later.
 
 from collections.abc import Collection, Mapping
 
-from zreg.errors import DeniedError
+from zreg.errors import DeniedError, NotReadyError
 from zreg.meta.peers.identity import Identity
 from zreg.raft.consensus import RaftCore
 from zreg.wire.records.meta_messages import Introduction
@@ -115,6 +115,18 @@ class Bootstrap:
         """Return whether a peer knows this node by a journal that this node does not have."""
         is_other = introduction.receiver_journal_id not in ("", self._identity.journal_id)
         return is_other and self.must_listen_first and not introduction.is_fresh
+
+    def undecided(self, introduction: Introduction) -> tuple[int, str] | None:
+        """Return why to refuse a founder while this node has not written a list of founders.
+
+        For its peer this node would count as a founder that is fresh. It may still agree on another
+        list, so two clusters could begin.
+        """
+        me = self._identity
+        is_listed = me.founders or self._raft.log.last_index
+        if not me.bootstrap_expect or is_listed or not introduction.is_fresh:
+            return None
+        return NotReadyError.code, f"{me.node_id} has not agreed on the founders yet"
 
     def objection(self, introduction: Introduction) -> tuple[int, str] | None:
         """Return why to refuse a node that came with another journal before: code and sentence.

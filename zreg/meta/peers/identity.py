@@ -2,16 +2,25 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from zreg.effects import Save
 from zreg.raft.configuration import Configuration
 from zreg.raft.ready import Persisted, bootstrap
 
+# The fact of a journal that holds `Identity.founders`.
+FOUNDERS: Final = "founders"
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What a meta node says of itself; `journal_id` and `founders` never change."""
+
+class Identity(msgspec.Struct, kw_only=True):
+    """What a meta node says of itself.
+
+    All that need it share one object. `address` changes when the machine gets another one, and
+    `founders` once: when a node with `bootstrap_expect` has written the list of founders.
+    """
 
     node_id: str
     # Where other meta nodes reach its Raft; empty: nowhere, it stays alone.
@@ -19,6 +28,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     journal_id: str
     # A digest of the list of peers that the cluster began with; empty: it was added later.
     founders: str = ""
+    # With how many founders, itself included, it agrees on their list; 0: the list is given, or it
+    # waits to be added.
+    bootstrap_expect: int = 0
 
 
 def founders_of(peers: Mapping[str, str]) -> str:
@@ -28,8 +40,9 @@ def founders_of(peers: Mapping[str, str]) -> str:
 
 
 def first_save(peers: Mapping[str, str]) -> Save:
-    """Return what each voter of a new cluster writes to its disk before its first start."""
-    return bootstrap(Configuration(tuple(sorted(peers)), (), dict(peers)))
+    """Return what each founder of a new cluster writes to its disk before its first election."""
+    save = bootstrap(Configuration(tuple(sorted(peers)), (), dict(peers)))
+    return replace(save, facts={FOUNDERS: founders_of(peers)})
 
 
 def persisted_of(save: Save) -> Persisted:

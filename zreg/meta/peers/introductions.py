@@ -91,6 +91,9 @@ class Introductions:
         foreignness = self.foreignness(them)
         if foreignness is not None:
             return foreignness
+        undecided = self.bootstrap.undecided(them)
+        if undecided is not None:
+            return undecided
         configuration = self._raft.configuration
         my_position = self._raft.log.configuration_position
         if them.position > my_position:

@@ -7,8 +7,6 @@ other (`Introductions`). The members are those of Raft's configuration.
 from collections.abc import Mapping
 from typing import Final
 
-from msgspec.structs import replace
-
 from zreg.effects import (
     Connect,
     Disconnect,
@@ -171,7 +169,7 @@ class MetaPeers:
         me = self.introductions.identity
         if not me.address:
             return []
-        self.introductions.identity = replace(me, address=with_host(me.address, host))
+        me.address = with_host(me.address, host)
         return self.introduce_to_all(now)
 
     def _reset(self, peer: str) -> None:

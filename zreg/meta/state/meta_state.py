@@ -8,6 +8,7 @@ nodes apply the same commands in the same order, so they have the same state at 
 from msgspec.structs import replace
 
 from zreg.meta.state.applied import Applied
+from zreg.meta.state.losses import Losses, losses_after
 from zreg.meta.state.member_commands import apply_to_members
 from zreg.meta.state.membership_history import MembershipHistory
 from zreg.meta.state.reporters import Reporters, reporters_after
@@ -29,6 +30,10 @@ class MetaState:
         self.membership = EMPTY_MEMBERSHIP
         self.settings = SettingsTable()
         self.reporters: Reporters = frozenset()
+        self.losses: Losses = ()
+        # Not agreed either: what has an epoch up to this one happened before this process could
+        # note when. It was in its journal, or in a snapshot.
+        self.inherited_epoch = 0
         # Not part of the agreed state: each node records steps from when it began to apply.
         self.history = MembershipHistory()
 
@@ -56,7 +61,9 @@ class MetaState:
                 self.membership = replace(former, epoch=former.epoch + 1)
         else:
             self.membership, applied = apply_to_members(former, command)
-            self.reporters = reporters_after(self.reporters, self.membership, command, applied)
+            after = (self.membership, command, applied)
+            self.reporters = reporters_after(self.reporters, *after)
+            self.losses = losses_after(self.losses, former, *after)
         self.history.note(former, self.membership)
         return applied
 
@@ -67,6 +74,7 @@ class MetaState:
             self.settings.all(),
             self.settings.outcomes(),
             tuple(sorted(self.reporters)),
+            self.losses,
         )
         return encode_image(image)
 
@@ -76,4 +84,6 @@ class MetaState:
         self.membership = image.membership
         self.settings = SettingsTable(image.settings, image.outcomes)
         self.reporters = frozenset(image.reporters)
+        self.losses = image.losses
+        self.inherited_epoch = image.membership.epoch
         self.history.clear()

@@ -25,6 +25,7 @@ from zreg.reactor.sockets.peer_connections import (
     SubConnection,
 )
 from zreg.reactor.sockets.raft_sockets import RepSocket, ReqConnection
+from zreg.tcp_address import why_not_bound
 
 # Every kind of socket but SUB.
 SendingLinkSocket = BoundSocket | SendingConnection
@@ -284,8 +285,5 @@ def _bind(socket: BoundSocket, address: str) -> str:
             raise UnavailableError(
                 f"{address} is already in use: stop the other process or choose another port"
             ) from error
-        raise UsageError(
-            f"{address} is no address of this machine ({error.strerror}): choose one of its own, "
-            "or tcp://127.0.0.1:PORT"
-        ) from error
+        raise UsageError(why_not_bound(address, OSError(error.errno, error.strerror))) from error
     return socket.zmq_socket.getsockopt_string(zmq.SocketOption.LAST_ENDPOINT)

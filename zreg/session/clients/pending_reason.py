@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Final
 
-from zreg.config import Limits
 from zreg.effects import WARNING, Effect, Link, Log, Peer, Send
 from zreg.errors import NotReadyError
 from zreg.membership.cluster_member import ClusterMember
@@ -11,6 +10,7 @@ from zreg.model import NO_INCARNATION
 from zreg.session.upstream.data_links import NO_NODE
 from zreg.session.upstream.registered.registration import Registration
 from zreg.session.upstream.registered.registrations import Registrations
+from zreg.wire.parts import cut_detail
 from zreg.wire.records.client_messages import Publish
 from zreg.wire.records.common_messages import Refused
 
@@ -68,5 +68,5 @@ class PendingReason:
 
     def _say(self, peer: Peer, publish: Publish, why: str) -> list[Effect]:
         self.count += 1
-        detail = f"not accepted yet, but stored: {why}"[: Limits.detail_characters_max]
+        detail = cut_detail(f"not accepted yet, but stored: {why}")
         return [Send(Link.CLIENTS, peer, Refused(publish.request_id, NotReadyError.code, detail))]

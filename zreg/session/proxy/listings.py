@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from typing import Final
 
-from zreg.config import Limits
 from zreg.effects import Effect, Link, Send
 from zreg.errors import LimitError, NotReadyError
 from zreg.session.proxy.askers import Asker, answer_to
 from zreg.session.upstream.data_links import DataLinks, RequestOwner
-from zreg.wire.parts import datums_listed
+from zreg.wire.parts import cut_detail, datums_listed
 from zreg.wire.records.common_messages import Refused
 from zreg.wire.records.data_messages import DatumsListed, DatumSummary, ListDatums
 
@@ -101,7 +100,7 @@ class Listings:
     def on_refused(self, node: str, listing: Listing, refused: Refused) -> list[Effect]:
         """Pass on that one data node cannot say what it has: the listing ends."""
         self._end(listing)
-        detail = f"{node}: {refused.detail}"[: Limits.detail_characters_max]
+        detail = cut_detail(f"{node}: {refused.detail}")
         return [_refused(listing.asker, listing.request, refused.code, detail)]
 
     def on_expired(self, listings: Iterable[Listing], *, outage_sentence: str) -> list[Effect]:
@@ -127,7 +126,7 @@ def _incomplete(asker: Asker, request: ListDatums, why: str, outage_sentence: st
     detail = f"{why}: a listing would not be complete, try again"
     if outage_sentence:
         detail = f"{why}, and {outage_sentence}"
-    return _refused(asker, request, NotReadyError.code, detail[: Limits.detail_characters_max])
+    return _refused(asker, request, NotReadyError.code, cut_detail(detail))
 
 
 def _refused(asker: Asker, request: ListDatums, code: int, detail: str) -> Effect:

@@ -20,7 +20,7 @@ from zreg.membership.cluster_member import ClusterMember
 from zreg.primitives.pending_requests import PendingRequests
 from zreg.session.proxy.askers import Asker, answer_to
 from zreg.wire.records.common_messages import Accepted, Refused
-from zreg.wire.records.membership_messages import Drain, SetReplicaCount
+from zreg.wire.records.membership_messages import DismissLoss, Drain, SetReplicaCount
 from zreg.wire.records.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
 from zreg.wire.records.settings_messages import FetchSettings, SetSetting, SettingsReply
 
@@ -34,7 +34,7 @@ _LOOK_FIRST: Final = (
 _REQUESTS_PER_CLIENT_MAX: Final = 10
 
 # Made twice they change no more than once.
-RepeatableRequest = FetchSettings | FetchMetaNodes | Drain | SetReplicaCount
+RepeatableRequest = FetchSettings | FetchMetaNodes | Drain | SetReplicaCount | DismissLoss
 MetaRequest = SetSetting | AddMeta | RemoveMeta | RepeatableRequest
 MetaAnswer = SettingsReply | MetaNodesReply | Accepted | Refused
 

@@ -78,7 +78,7 @@ class RunningCluster(ClusterProcesses):
             line = reader.next()
             assert line, f"zreg cluster ended with exit code {self.process.wait()}"
             record = json.loads(line)
-            if record == {"ready": True}:
+            if record.get("ready"):
                 return
             node = msgspec.convert(record, NodeProcess)
             node.arguments = options_of(node.pid)

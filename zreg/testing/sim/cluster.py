@@ -5,7 +5,7 @@ from zreg.data.core import DataCore
 from zreg.effects import Core, Link, MembershipTaken
 from zreg.meta.core import MetaCore
 from zreg.meta.group.raft_driver import new_raft
-from zreg.meta.peers.identity import Identity, first_save, founders_of
+from zreg.meta.peers.identity import FOUNDERS, Identity, first_save
 from zreg.model import EMPTY_MEMBERSHIP, Member, Membership, Role, Status
 from zreg.session.core import SessionCore
 from zreg.testing.sim.disk import SimDisk
@@ -59,8 +59,13 @@ class SimCluster(SimClients):
             if name not in self.sim.processes:
                 self.meta(name)
 
-    def meta(self, name: str = "meta", *, is_joining: bool = False) -> Process:
-        """Start a meta node from its disk; without a disk, as a founder, or to be added later."""
+    def meta(
+        self, name: str = "meta", *, is_joining: bool = False, bootstrap_expect: int = 0
+    ) -> Process:
+        """Start a meta node from its disk.
+
+        Without a disk it is a founder, or waits to be added, or agrees with others on the founders.
+        """
         founders = {each: f"tcp://{each}:9611" for each in self.meta_names}
         member = Member(
             name,
@@ -74,10 +79,10 @@ class SimCluster(SimClients):
         disk = self.disks.get(name)
         if disk is None:
             self._disk_count += 1
-            first = () if is_joining else (first_save(founders),)
+            first = () if is_joining or bootstrap_expect else (first_save(founders),)
             disk = self.disks[name] = SimDisk(*first, journal_id=f"{name}#{self._disk_count}")
-            disk.founders = "" if is_joining else founders_of(founders)
         address = f"tcp://{name}:9611"
+        is_reached = len(self.meta_names) > 1 or bootstrap_expect
         core = MetaCore(
             member,
             self.config,
@@ -85,9 +90,10 @@ class SimCluster(SimClients):
             identity=Identity(
                 node_id=name,
                 # A single founder needs no address for other founders, and starts at once.
-                address=address if len(self.meta_names) > 1 else "",
+                address=address if is_reached else "",
                 journal_id=disk.journal_id,
-                founders=disk.founders,
+                founders=disk.facts.get(FOUNDERS, ""),
+                bootstrap_expect=bootstrap_expect,
             ),
             cluster_id=self._new_id(),
             now=self.sim.now,

@@ -15,8 +15,7 @@ class SimDisk:
 
     def __init__(self, *first: Save, journal_id: str = "") -> None:
         self.journal_id = journal_id
-        # Written once, when the journal is created.
-        self.founders = ""
+        self.facts: dict[str, str] = {}
         self.term = 0
         self.vote: str | None = None
         self.snapshot: Snapshot | None = None
@@ -82,6 +81,7 @@ class SimDisk:
         for entry in step.entries:
             assert entry.index not in self.rows, "SQLite would refuse the row"
             self.rows[entry.index] = entry
+        self.facts |= step.facts
         self.term, self.vote = step.term, step.vote
         reach = self.snapshot.index if self.snapshot else 0
         self.last_index = max(self.rows, default=reach)

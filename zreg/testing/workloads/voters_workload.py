@@ -1,26 +1,36 @@
-"""Run random lives of the meta nodes, two for each seed: of voters and of founders.
+"""Run random lives of the meta nodes: of voters, of founders, and of nodes that find each other.
 
 python -m zreg.testing.workloads.voters_workload --seeds 1-100
+python -m zreg.testing.workloads.voters_workload --seeds 1-100 --lives gathering
 """
 
 import argparse
 import sys
+from typing import Final
 
 from zreg.testing.workloads.bootstrap_life import BootstrapLife
+from zreg.testing.workloads.gathering_life import GatheringLife
 from zreg.testing.workloads.voters_life import VotersLife
+
+_LIVES: Final[dict[str, type[VotersLife | BootstrapLife | GatheringLife]]] = {
+    "voters": VotersLife,
+    "founders": BootstrapLife,
+    "gathering": GatheringLife,
+}
 
 
 def main() -> int:
     """Run a range of seeds; print the first failures and return 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", default="1-100", help="FIRST-LAST")
+    parser.add_argument("--lives", nargs="+", choices=_LIVES, default=list(_LIVES))
     parser.add_argument("--digests", action="store_true", help="print a digest of each life")
     arguments = parser.parse_args()
     first, last = map(int, arguments.seeds.split("-"))
     failed = 0
     counts: dict[str, int] = {}
     for seed in range(first, last + 1):
-        for life in (VotersLife(seed), BootstrapLife(seed)):
+        for life in [_LIVES[name](seed) for name in arguments.lives]:
             try:
                 life.run()
             except Exception as error:  # noqa: BLE001 -- any error belongs to its seed

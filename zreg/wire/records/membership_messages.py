@@ -8,18 +8,22 @@ from msgspec import Meta
 from zreg.config import Limits
 from zreg.model import (
     NO_INCARNATION,
+    Address,
     Count,
     Incarnation,
     Label,
     Member,
     Membership,
     ReplicaCount,
+    Role,
 )
 from zreg.wire.record import Message
 from zreg.wire.records.fields import ClusterId, Detail, RequestId
 
 # How many sessions with few clients one `Renewed` names.
 LIGHTER_MAX: Final = 8
+# How many lost nodes one `Renewed` names.
+GONE_MAX: Final = 16
 
 
 class SessionLoad(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -36,6 +40,30 @@ class SessionLoads(msgspec.Struct, frozen=True, array_like=True, gc=False):
     client_count: Count
     # Those with the fewest, the first one with the least: each lacks at least half as many as it.
     lighter: Annotated[tuple[SessionLoad, ...], Meta(max_length=LIGHTER_MAX)] = ()
+
+
+class GoneNode(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A node that departed without a goodbye, and that is not back or replaced.
+
+    The answering meta node measured the times itself. `is_at_least`: it has begun since then, so
+    they may be longer.
+    """
+
+    incarnation: Incarnation
+    role: Role
+    address: Address
+    # Why meta took it for dead: "gone", its process has ended; "silent", its lease expired.
+    reason: Label
+    # At which it departed.
+    epoch: Count
+    # How many members of its role served or soon would, with it.
+    members_before: Count
+    # How often its id was lost, as far as meta remembers.
+    count: Count
+    milliseconds_ago: Count
+    # How long it was a member.
+    milliseconds_lived: Count
+    is_at_least: bool = False
 
 
 class MembershipChanged(Message, tag=42, frozen=True, array_like=True, gc=False):
@@ -101,6 +129,18 @@ class SetReplicaCount(Message, tag=49, frozen=True, array_like=True, gc=False):
     cluster_id: ClusterId = b""
 
 
+class DismissLoss(Message, tag=79, frozen=True, array_like=True, gc=False):
+    """Any peer to meta or a session: do not show this lost node any more.
+
+    An empty `cluster_id` stands for the receiver's. Meta answers `Accepted`, also if it shows no
+    such node, or `Refused`.
+    """
+
+    request_id: RequestId
+    node_id: Label
+    cluster_id: ClusterId = b""
+
+
 class Join(Message, tag=50, frozen=True, array_like=True, gc=False):
     """Node to meta: add the node to the membership.
 
@@ -142,6 +182,8 @@ class Renewed(Message, tag=52, frozen=True, array_like=True, gc=False):
     request_id: RequestId
     epoch: Count
     loads: SessionLoads | None = None
+    # The nodes that were lost last; an earlier version tells none.
+    gone: Annotated[tuple[GoneNode, ...], Meta(max_length=GONE_MAX)] = ()
 
 
 class Leave(Message, tag=53, frozen=True, array_like=True, gc=False):

@@ -1,7 +1,7 @@
 """Records with which meta nodes identify themselves, and records to list, add and remove them."""
 
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -10,7 +10,13 @@ from zreg.config import Limits
 from zreg.model import Address, Count, Incarnation, Label, NodeId
 from zreg.wire.record import Message
 from zreg.wire.records.fields import ClusterId, Detail, RequestId
-from zreg.wire.records.membership_messages import SessionLoad
+from zreg.wire.records.membership_messages import GoneNode, SessionLoad
+
+# How many lost or silent nodes one answer names: as many as meta remembers.
+GONE_NODES_MAX: Final = 64
+
+# As many voters as Raft's configuration may have.
+_FOUNDERS_MAX: Final = 7
 
 
 class Introduction(Message, frozen=True, array_like=True, gc=False):
@@ -125,7 +131,8 @@ class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
 
     `configuration_index` and `configuration_term` are those of the entry that names these nodes.
     `copying` has the data nodes that have not made all their copies yet, and `session_loads` the
-    sessions that told how many clients they have.
+    sessions that told how many clients they have. `gone` has the nodes that were lost, and `silent`
+    the members whose lease has expired, and that stay since too few others of their role are left.
     """
 
     request_id: RequestId
@@ -136,6 +143,54 @@ class MetaNodesReply(Message, tag=75, frozen=True, array_like=True, gc=False):
     configuration_term: Count = 0
     copying: Annotated[tuple[CopyProgress, ...], Meta(max_length=Limits.members_max)] = ()
     session_loads: Annotated[tuple[SessionLoad, ...], Meta(max_length=Limits.members_max)] = ()
+    gone: Annotated[tuple[GoneNode, ...], Meta(max_length=GONE_NODES_MAX)] = ()
+    silent: Annotated[tuple[Incarnation, ...], Meta(max_length=GONE_NODES_MAX)] = ()
+
+
+class FoundingStage(IntEnum):
+    """How far a meta node is with founding a cluster."""
+
+    EMPTY = 0  # its journal holds no list of founders
+    LISTED = 1  # it has written a list, and has heard of no leader
+    FOUNDED = 2  # it is, or was, a node of a cluster that has begun
+
+
+class Founder(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A founder of a cluster: its id, and where other meta nodes reach its Raft."""
+
+    node_id: NodeId
+    address: Address
+
+
+class FoundingStatement(Message, frozen=True, array_like=True, gc=False):
+    """What a meta node says about founding a cluster: of itself, and of the founders it sees.
+
+    `expect` is its setting `bootstrap_expect`. `founders` is the list that it has written or, while
+    it is EMPTY, the list that it would write now: empty unless it sees exactly so many nodes as it
+    expects. `founders_digest` is that of the written list, and `cluster_id` that of its cluster;
+    both are empty if it has none.
+    """
+
+    request_id: RequestId
+    sender: NodeId
+    address: Address
+    journal_id: Label
+    stage: FoundingStage
+    expect: Count
+    founders: Annotated[tuple[Founder, ...], Meta(max_length=_FOUNDERS_MAX)]
+    founders_digest: Label
+    cluster_id: ClusterId
+
+
+class AskFounding(FoundingStatement, tag=80, frozen=True, array_like=True, gc=False):
+    """Meta to meta: how far are you with founding a cluster? Answered by `FoundingReply`.
+
+    The receiver takes nothing from it but the address, at which it asks the sender in turn.
+    """
+
+
+class FoundingReply(FoundingStatement, tag=81, frozen=True, array_like=True, gc=False):
+    """Answer to `AskFounding`: what the receiver says of itself."""
 
 
 class MetaDeclined(Introduction, tag=76, frozen=True, array_like=True, gc=False):

@@ -8,7 +8,6 @@ import typer
 
 from zreg.cli.asking.repeated_ask import RepeatedAsk
 from zreg.cli.asking.targets import find_target
-from zreg.cli.copy_wait import copying_now, copying_of, wait_with_bar
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import (
     Cluster,
@@ -17,7 +16,8 @@ from zreg.cli.flags import (
     Url,
 )
 from zreg.cli.output import complain, say
-from zreg.cli.ring_report import cost_text
+from zreg.cli.showing.copy_wait import copying_now, copying_of, wait_with_bar
+from zreg.cli.showing.ring_report import cost_text
 from zreg.config import Limits
 from zreg.errors import Error, UnknownNodeError, UsageError
 from zreg.model import Incarnation, Member, Membership, Role, checked_node_id

@@ -12,7 +12,7 @@ from zreg.cli.commands.nodes.run_node import (
     start_unless_command,
 )
 from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
-from zreg.cli.options.node_options import CONFIG_FIELDS, SHARED_OPTION_FIELDS
+from zreg.cli.options.node_options import fields_of
 from zreg.cli.options.settings_sources import Settings
 from zreg.cli.parsing.lazy_group import LazyGroup
 from zreg.cli.process.children import ParentPid
@@ -34,7 +34,7 @@ app = typer.Typer(cls=DataGroup, add_completion=False)
 
 
 @app.callback(invoke_without_command=True)
-@with_settings(*CONFIG_FIELDS, *SHARED_OPTION_FIELDS)
+@with_settings(*fields_of("data"))
 def node(
     context: typer.Context,
     *,

@@ -13,6 +13,7 @@ from zreg.cli.options.text_arguments import checked_pattern
 from zreg.cli.output import Json, print_table, say, say_json
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, split_data_info_id
 from zreg.wire.records.data_messages import DatumsListed, DatumSummary, ListDatums
+from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 _TIMEOUT_SECONDS: Final = 5.0
 
@@ -46,6 +47,8 @@ def ls(
 
 def _list(target: Target, pattern: str, timeout_seconds: float) -> list[DatumSummary]:
     """Fetch page after page; a pattern that names no group is matched against data ids."""
+    # A data node would list its own datums only. It refuses this question, and says what it is.
+    ask_now(target, (FetchMembership, MembershipReply), timeout_seconds=timeout_seconds)
     full_pattern = pattern if "#@#" in pattern or pattern == "*" else f"{pattern}#@#*"
     found: list[DatumSummary] = []
     while True:

@@ -10,7 +10,7 @@ from zreg.cli.asking.ask import ask_now
 from zreg.cli.asking.targets import find_target
 from zreg.cli.flags import Cluster, Format, Group, InstanceId, Meta, Output, Timeout, Url
 from zreg.cli.output import complain, print_table, say, say_json
-from zreg.cli.ring_report import (
+from zreg.cli.showing.ring_report import (
     PLACEMENT_COLUMNS,
     SHARE_COLUMNS,
     copy_count_text,

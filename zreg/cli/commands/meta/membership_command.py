@@ -3,40 +3,25 @@
 from collections.abc import Iterable
 from typing import Final
 
-from zreg.cli.asking.ask import ask_now
-from zreg.cli.asking.targets import Target, find_target
-from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
+from zreg.cli.asking.cluster_view import fetch_view, gone_of, shown_members, status_of
+from zreg.cli.asking.targets import Target
+from zreg.cli.flags import Format
 from zreg.cli.output import Json, complain, print_table, say, say_json
-from zreg.errors import RefusedError, UnavailableError
+from zreg.membership.gone_nodes import gone_problems
 from zreg.model import Member, Role
-from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.records.meta_messages import CopyProgress, FetchMetaNodes, MetaNodesReply
+from zreg.wire.records.membership_messages import GoneNode
+from zreg.wire.records.meta_messages import CopyProgress, MetaNodesReply
 
-_TIMEOUT_SECONDS: Final = 5.0
-# Meta's leader answers at once, and a session without a leader says so within this time.
-_META_SECONDS_MAX: Final = 2.0
-# Raft's leader hears from each meta node several times a second.
-_SILENT_MILLISECONDS: Final = 1500
+TIMEOUT_SECONDS: Final = 5.0
 
 
-def nodes(
-    *,
-    url: Url = None,
-    meta: Meta = None,
-    cluster: Cluster = None,
-    timeout_seconds: Timeout = _TIMEOUT_SECONDS,
-    output: Output = Format.TABLE,
-) -> None:
+def nodes(target: Target, timeout_seconds: float, output: Format) -> None:
     """List the nodes of the cluster."""
-    target = find_target(url, meta, cluster)
-    question = FetchMembership, MembershipReply
-    reply = ask_now(target, question, timeout_seconds=timeout_seconds)
-    members = reply.membership.members
-    meta_nodes: MetaNodesReply | str = reply.trouble
-    if not reply.trouble:
-        meta_nodes = _fetch_meta_nodes(target, timeout_seconds)
+    view = fetch_view(target, timeout_seconds)
+    membership, meta_nodes = view.membership, view.meta_nodes
     if isinstance(meta_nodes, str):
         complain(f"{meta_nodes}; the list shows the last known membership")
+    members = shown_members(membership.members, meta_nodes)
     if output is Format.JSON:
         say_json([_member_json(each, meta_nodes) for each in members])
         return
@@ -48,33 +33,9 @@ def nodes(
     print_table(columns, rows)
     for progress in copying_of(members, meta_nodes):
         say(progress_text(progress))
-    say(f"epoch {reply.membership.epoch}, ring epoch {reply.membership.ring_epoch}")
-
-
-def _fetch_meta_nodes(target: Target, timeout_seconds: float) -> MetaNodesReply | str:
-    """Return which meta nodes the leader hears, or the reason why it cannot say so."""
-    seconds = min(timeout_seconds, _META_SECONDS_MAX)
-    try:
-        return ask_now(target, (FetchMetaNodes, MetaNodesReply), timeout_seconds=seconds)
-    except (RefusedError, UnavailableError) as error:
-        return str(error)
-
-
-def status_of(member: Member, meta_nodes: MetaNodesReply | str) -> str:
-    """Return the status to show for a member.
-
-    `meta_nodes` is the answer of meta's leader, or the reason why there is none. Sessions and data
-    nodes have a lease, so the membership tells whether they live. Meta nodes have none: whether one
-    of them lives is known only by the leader of Raft, which hears from it or does not.
-    """
-    if member.role is not Role.META:
-        return member.status.name
-    nodes = meta_nodes.nodes if isinstance(meta_nodes, MetaNodesReply) else ()
-    node = next((node for node in nodes if node.node_id == member.node_id), None)
-    if node is None:
-        return "UNKNOWN"
-    is_silent = node.trouble or node.silent_milliseconds >= _SILENT_MILLISECONDS
-    return "SILENT" if is_silent else member.status.name
+    for problem in gone_problems(gone_of(meta_nodes), membership):
+        say(f"{problem.code}: {problem.detail}")
+    say(f"epoch {membership.epoch}, ring epoch {membership.ring_epoch}")
 
 
 def copying_of(members: Iterable[Member], meta_nodes: MetaNodesReply | str) -> list[CopyProgress]:
@@ -122,6 +83,7 @@ def _member_row(member: Member, meta_nodes: MetaNodesReply | str, *, is_wide: bo
 
 def _member_json(member: Member, meta_nodes: MetaNodesReply | str) -> Json:
     copying = copying_of([member], meta_nodes)
+    gone = [each for each in gone_of(meta_nodes) if each.incarnation == member.incarnation]
     return {
         "role": member.role.name.lower(),
         "node_id": member.node_id,
@@ -132,6 +94,7 @@ def _member_json(member: Member, meta_nodes: MetaNodesReply | str) -> Json:
         }
         if copying
         else None,
+        "gone": _gone_json(gone[0]) if gone else None,
         "address": member.address.removeprefix("tcp://"),
         "changes_address": member.changes_address.removeprefix("tcp://"),
         "zone": member.zone,
@@ -139,4 +102,15 @@ def _member_json(member: Member, meta_nodes: MetaNodesReply | str) -> Json:
         "data_center": member.data_center,
         "weight": member.weight,
         "incarnation_epoch": member.incarnation_epoch,
+    }
+
+
+def _gone_json(gone: GoneNode) -> Json:
+    return {
+        "reason": gone.reason,
+        "epoch": gone.epoch,
+        "seconds_ago": gone.milliseconds_ago / 1000,
+        "seconds_lived": gone.milliseconds_lived / 1000,
+        "is_at_least": gone.is_at_least,
+        "count": gone.count,
     }

@@ -7,10 +7,15 @@ from typing import ClassVar
 
 import typer
 
-from zreg.cli.commands.nodes.run_node import addresses, node_settings, start_unless_command
+from zreg.cli.commands.nodes.run_node import (
+    addresses,
+    node_settings,
+    raft_address,
+    start_unless_command,
+)
 from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
 from zreg.cli.options.address_options import peers
-from zreg.cli.options.node_options import CONFIG_FIELDS, OPTION_FIELDS
+from zreg.cli.options.node_options import fields_of
 from zreg.cli.options.settings_sources import Settings
 from zreg.cli.parsing.lazy_group import LazyGroup
 from zreg.cli.process.children import ParentPid
@@ -35,7 +40,7 @@ app = typer.Typer(cls=MetaGroup, add_completion=False)
 
 
 @app.callback(invoke_without_command=True)
-@with_settings(*CONFIG_FIELDS, *OPTION_FIELDS)
+@with_settings(*fields_of("meta"))
 def node(
     context: typer.Context,
     *,
@@ -60,6 +65,8 @@ def build_meta(loaded: Settings, on_event: EventCallback) -> Node:
         directory=_meta_directory(loaded),
         peers=known_peers,
         is_joining=loaded.options.join,
+        bootstrap_expect=loaded.options.bootstrap_expect,
+        raft_address=raft_address(loaded.options),
     )
     return MetaNode(node_settings(loaded), place, on_event=on_event)
 

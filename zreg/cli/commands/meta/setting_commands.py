@@ -14,7 +14,7 @@ from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.options.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag, variable
 from zreg.cli.options.text_arguments import checked_pattern, checked_setting_value
 from zreg.cli.output import Json, complain, print_table, say, say_json
-from zreg.cli.printable_text import printable
+from zreg.cli.showing.printable_text import printable
 from zreg.model import COUNT_MAX, SETTING_NAME
 from zreg.wire.records.settings_messages import (
     FetchSettings,
@@ -146,8 +146,13 @@ def remove(
 ) -> None:
     """Remove a setting; it is no error if the setting does not exist."""
     _check_name(name)
-    _SettingRequests(url, meta, cluster, timeout_seconds).change(name, None, if_version)
-    say(f"{printable(name)} is not set")
+    requests = _SettingRequests(url, meta, cluster, timeout_seconds)
+    found = requests.fetch(name)
+    requests.change(name, None, if_version)
+    if found:
+        say(f"{printable(name)} is removed; it was set at version {found[0].version}")
+    else:
+        say(f"{printable(name)} was not set: nothing is changed")
 
 
 def ls(

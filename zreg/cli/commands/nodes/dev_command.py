@@ -114,5 +114,5 @@ def _say_ready(nodes: list[Node], *, is_json: bool) -> None:
         f"  zreg publish hello world --hold{option}",
     ]
     if (where := session.http_address) is not None:
-        lines.append(f"  curl http://{where}/healthz")
+        lines.append(f"Dashboard: http://{where}/")
     announce(lines, is_for_programs=False)

@@ -3,6 +3,7 @@
 import asyncio
 import faulthandler
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from zreg.cli.process.children import end_with_parent
 from zreg.cli.process.logs import rename, route
 from zreg.cli.process.own_ports import check_own_ports
 from zreg.cli.process.serve import Server, block_signals
+from zreg.cli.versions import version_of
+from zreg.config import Config
 from zreg.errors import UnavailableError, UsageError
 from zreg.hosts import bracketed
 from zreg.nodes.base import Node, NodeSettings
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
 
 # The default port of a role, and the distance from it to the port on which it broadcasts.
 _PORTS: Final = {"meta": (9610, 2), "session": (9600, 0), "data": (9620, 1)}
+# And to the port of a meta node's Raft.
+_RAFT_DISTANCE: Final = 1
+
+logger = logging.getLogger("zreg.node")
 
 Build = Callable[[Settings, EventCallback], Node]
 
@@ -46,6 +53,13 @@ def addresses(role: str, options: NodeOptions) -> tuple[str, str]:
     return f"tcp://{host}:{port}", f"tcp://{host}:{pub_port}"
 
 
+def raft_address(options: NodeOptions) -> str:
+    """Return the address that the Raft of a meta node binds to, if `--peer` does not say it."""
+    host = bracketed(bind_host(options.host, "host"))
+    port = _port("meta", options)
+    return f"tcp://{host}:{port + _RAFT_DISTANCE if port else 0}"
+
+
 def _port(role: str, options: NodeOptions) -> int:
     return _PORTS[role][0] if options.port is None else options.port
 
@@ -58,6 +72,8 @@ def _check_ports(role: str, options: NodeOptions, web_port: int | None) -> None:
     own = peers(options.peer).get(options.id) if role == "meta" else None
     if own is not None:
         ports[f"--peer {options.id}"] = int(own.rpartition(":")[2])
+    elif role == "meta" and options.bootstrap_expect:
+        ports["Raft, beside --port"] = int(raft_address(options).rpartition(":")[2])
     check_own_ports(ports)
 
 
@@ -121,7 +137,21 @@ def run_node(role: str, build: Build, loaded: Settings, *, is_json: bool) -> Non
         except BaseException:
             node.close()
             raise
+    _log_start(node, options, loaded.config)
     asyncio.run(server.run([node], on_serving=lambda: None))
+
+
+def _log_start(node: Node, options: NodeOptions, config: Config) -> None:
+    """Log who this node is, where it is reached, and which nodes it looks for."""
+    shown = {"cluster": node.cluster, **about(node), "version": version_of("zreg")}
+    if node.role != "meta":
+        # Without an address it looks on this machine and on the LAN.
+        metas = ",".join(at.removeprefix("tcp://") for at in config.meta_addresses)
+        shown["meta"] = metas or "auto"
+    elif options.peer:
+        shown["peers"] = ",".join(options.peer)
+    fields = " ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
+    logger.info("node.started %s", fields)
 
 
 def bind_http(nodes: Sequence[Node], server: "type[HttpServer]", port: int) -> None:

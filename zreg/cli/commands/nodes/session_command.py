@@ -2,7 +2,7 @@
 
 from zreg.cli.commands.nodes.run_node import addresses, directory_of, node_settings, start
 from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
-from zreg.cli.options.node_options import CONFIG_FIELDS, SHARED_OPTION_FIELDS
+from zreg.cli.options.node_options import fields_of
 from zreg.cli.options.settings_sources import Settings
 from zreg.cli.process.children import ParentPid
 from zreg.nodes.base import Node
@@ -18,7 +18,7 @@ def build_session(loaded: Settings, on_event: EventCallback) -> Node:
     )
 
 
-@with_settings(*CONFIG_FIELDS, *SHARED_OPTION_FIELDS)
+@with_settings(*fields_of("session"))
 def session(
     *,
     flags: Flags,

@@ -1,10 +1,10 @@
 """How long a client has had no session, why, and when the log says so."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from zreg.effects import INFO, WARNING, Log
+from zreg.effects import INFO, UNRESOLVED, WARNING, Log
 
 DEFAULT_SESSION_PORT: Final = 9600
 _SCHEME: Final = "tcp://"
@@ -18,8 +18,11 @@ _REMINDER_SECONDS: Final = 60.0
 _SHOWN_MAX: Final = 4
 
 
-def advice_on(addresses: Sequence[str]) -> str:
-    """Return what to check when no session answers at these addresses."""
+def advice_on(addresses: Sequence[str], reasons: Iterable[str] = ()) -> str:
+    """Return what to check when no session answers at these addresses, for these reasons."""
+    known = list(reasons)
+    if known and all(UNRESOLVED in reason for reason in known):
+        return "correct the name, or the name service of this machine"
     if _DEFAULT_ADDRESS in addresses:
         return "start a registry with `zreg dev`, or give the url of one (--url, ZREG_URL)"
     return (
@@ -95,7 +98,7 @@ class Outage:
         return [Log(INFO, "client.session.reachable", {"seconds": seconds})]
 
     def _advice(self) -> str:
-        advice = advice_on(self._addresses)
+        advice = advice_on(self._addresses, self._reasons.values())
         return f"{advice}; {self.lan_note}" if self.lan_note else advice
 
     def _shown_reasons(self) -> str:

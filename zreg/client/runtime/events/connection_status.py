@@ -50,7 +50,8 @@ class ConnectionStatus:
             return connected
         addresses = ", ".join(map(_without_scheme, self._addresses))
         last = f" (last: {_without_scheme(self.address)}: {self._detail})" if self._detail else ""
-        return f"no session reached at {addresses}{last}: {advice_on(self._addresses)}"
+        advice = advice_on(self._addresses, [self._detail] if self._detail else [])
+        return f"no session reached at {addresses}{last}: {advice}"
 
 
 def _without_scheme(address: str) -> str:

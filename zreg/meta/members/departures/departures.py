@@ -20,6 +20,7 @@ LEFT: Final = "left"
 DRAIN_EXPIRED: Final = "drain expired"
 SILENT: Final = "silent"
 GONE: Final = "gone"
+LOSSES: Final = (SILENT, GONE)
 
 Fields = dict[str, str | int | float]
 
@@ -49,10 +50,18 @@ class Departures:
         self._lease_holders = memory.lease_holders
         self._eviction_limiter = eviction_limiter
         self._under_way: dict[Incarnation, None] = {}
+        # The members whose lease has expired, and that stay, as too many would be gone.
+        self._silent: dict[Incarnation, None] = {}
+
+    @property
+    def silent(self) -> tuple[Incarnation, ...]:
+        """The members that are not heard and stay all the same."""
+        return tuple(self._silent)
 
     def begin(self) -> None:
         """Begin to lead: proposals of an earlier leadership do not count."""
         self._under_way.clear()
+        self._silent.clear()
 
     def is_under_way(self, incarnation: Incarnation) -> bool:
         """Return whether a departure is proposed."""
@@ -65,7 +74,9 @@ class Departures:
     def tick(self, now: float) -> list[Effect]:
         """Evict silent members, as far as the limiter allows; end drains and graces."""
         effects: list[Effect] = []
-        for incarnation in self._lease_holders.leases.expired(now):
+        expired = self._lease_holders.leases.expired(now)
+        self._silent = {each: None for each in self._silent if each in expired}
+        for incarnation in expired:
             effects += self._on_lease_expired(incarnation, now)
         self.follow_membership(now)
         for incarnation in self._memory.drain_times.count(now):
@@ -86,7 +97,8 @@ class Departures:
             return self.on_departed(incarnation, reason, applied, now)
 
         self._under_way[incarnation] = None
-        return self._proposals.propose(Depart(incarnation, reason), on_applied, now)
+        depart = Depart(incarnation, reason, is_loss=reason in LOSSES)
+        return self._proposals.propose(depart, on_applied, now)
 
     def on_departed(
         self, incarnation: Incarnation, reason: str, applied: Applied | None, now: float
@@ -96,7 +108,7 @@ class Departures:
             return []
         self._lease_holders.drop(incarnation)
         self._memory.failure_evidence.clear(incarnation)
-        if reason not in (LEFT, DRAIN_EXPIRED):
+        if reason in LOSSES:
             self._memory.flap_damping.note_departure(incarnation.node_id, now)
         self.follow_membership(now)
         fields: Fields = {**member_fields(applied.member, self._state.epoch), "reason": reason}
@@ -113,7 +125,10 @@ class Departures:
             return self.depart(incarnation, SILENT, now)
         # It stays a member, but another process with its id need not wait for the limiter.
         self._lease_holders.forget_peer(incarnation)
-        return []
+        if incarnation in self._silent:
+            return []
+        self._silent[incarnation] = None
+        return [Log(WARNING, "member.silent", member_fields(member, self._state.epoch))]
 
     def has_other(self, member: Member) -> bool:
         """Return whether another member of its role works or soon will, and is not departing."""

@@ -1,9 +1,9 @@
-"""Run lives of clusters without addresses: `python -m zreg.testing.workloads.lan_workload`."""
+"""Run lives of clusters without addresses: `python -m zreg.testing.workloads.lan.lan_workload`."""
 
 import sys
 
 from zreg.testing.workloads.campaign import Campaign, campaign_parser
-from zreg.testing.workloads.lan_life import KINDS, LanLife
+from zreg.testing.workloads.lan.lan_life import KINDS, LanLife
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 import base64
 
 from zreg.cli.output import Json
-from zreg.cli.printable_text import printable
+from zreg.cli.showing.printable_text import printable
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.values import Value
 from zreg.client.view.view import Publisher
