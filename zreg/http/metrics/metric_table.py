@@ -102,6 +102,7 @@ OF_ALL: Final = (
 
 # Of a session and of a data node, which look for meta in the same way.
 _OF_MEMBER: Final = (
+    _gauge("zreg_announcements", "announcements", "Announcements of the LAN that are known"),
     _counter(
         "zreg_announcements_refused_total",
         "announcements_refused",
