@@ -53,3 +53,32 @@ def test_a_command_of_a_page_can_be_parsed(page: str, line: str) -> None:
 def test_a_wrong_command_cannot_be_parsed(line: str) -> None:
     with pytest.raises(Exception, match=r"(?i)no such|missing|not a valid|valid integer|setting"):
         parse(shlex.split(line))
+
+
+def all_commands(group: TyperGroup, path: str = "zreg") -> Iterator[tuple[str, str]]:
+    """Yield each command with the first line of its help."""
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        assert command is not None
+        yield f"{path} {name}", (command.help or "").partition("\n")[0]
+        if isinstance(command, TyperGroup):
+            yield from all_commands(command, f"{path} {name}")
+
+
+def test_the_page_of_commands_has_each_command_with_an_example() -> None:
+    page = (ROOT / "docs/commands.md").read_text()
+    sections = dict(
+        re.findall(r"^### `(zreg [^`]+)`\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
+    )
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    # These groups are named by their commands.
+    wanted = {path for path, _ in all_commands(group)} - {
+        "zreg config",
+        "zreg debug",
+        "zreg settings",
+    }
+
+    assert set(sections) == wanted
+    for path, text in sections.items():
+        assert f"```sh\n{path}" in text, path

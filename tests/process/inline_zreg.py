@@ -34,6 +34,9 @@ def inline_zreg(*arguments: str, encoding: str = "utf-8", is_terminal: bool = Fa
         patch.setattr(sys, "stderr", err)
         try:
             code = run(list(arguments))
+        except SystemExit as error:
+            # So ends what answers a completion script.
+            code = int(error.code or 0)
         finally:
             logger.remove()
             root.handlers[:] = handlers

@@ -43,7 +43,7 @@ def test_a_command_that_only_prints_loads_no_role_and_no_library_of_nodes(
 
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert loaded & (FOR_TABLES | FOR_TYPER_ITSELF | FOR_NODES | ROLES) == set()
-    assert "zreg.cli.commands.version_command" in loaded
+    assert "zreg.cli.commands.own.version_command" in loaded
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,12 @@ from zreg.data.refusals import Refusals
 from zreg.data.store.datum_store import DatumStore
 from zreg.effects import (
     CLOSED,
+    INFO,
     Connect,
     Disconnect,
     Effect,
     Link,
+    Log,
     PeerLost,
     PeerSlow,
     PeerUp,
@@ -83,6 +85,7 @@ def make_node() -> Node:
     assert handler.follow(membership, has_new_ring=True) == [
         Connect(Link.DATA, A, "tcp://d2:1"),
         Connect(Link.DATA, B, "tcp://d3:1"),
+        Log(INFO, "data.took_over", {"buckets": 214, "owned": 214, "ring_epoch": 5}),
     ]
     for peer in (A, B):
         assert handler.receive_event(PeerUp(Link.DATA, peer), 0.0) == [to_replica(peer, hello())]

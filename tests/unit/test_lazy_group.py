@@ -12,7 +12,7 @@ from zreg.cli.parsing.lazy_group import LazyGroup, load_command
 
 class Commands(LazyGroup):
     homes: ClassVar = {
-        "version": "zreg.cli.commands.version_command:version",
+        "version": "zreg.cli.commands.own.version_command:version",
         "lost": "no.such.module:f",
     }
 

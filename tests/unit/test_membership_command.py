@@ -2,11 +2,11 @@
 
 import pytest
 
+from zreg.cli.asking.cluster_view import status_of
 from zreg.cli.commands.meta.membership_command import (
     client_count_of,
     copying_of,
     progress_text,
-    status_of,
 )
 from zreg.model import Incarnation, Member, Role, Status
 from zreg.wire.records.membership_messages import SessionLoad

@@ -4,12 +4,13 @@ import errno
 import os
 import sys
 from collections.abc import Mapping
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 import typer
 from typer.core import TyperArgument
 
 from zreg.cli import exits
+from zreg.cli.commands.own.completion_command import prepare_completion
 from zreg.cli.options.node_options import roles_of_flag, unknown_variables
 from zreg.cli.output import complain
 from zreg.cli.parsing.lazy_group import LazyGroup
@@ -42,13 +43,21 @@ class _Commands(LazyGroup):
         "session": "zreg.cli.commands.nodes.session_command:session",
         "publish": "zreg.cli.commands.client_commands:publish",
         "subscribe": "zreg.cli.commands.client_commands:subscribe",
+        "watch": "zreg.cli.commands.client_commands:watch",
         "ls": "zreg.cli.commands.data.datum_command:ls",
         "get": "zreg.cli.commands.client_commands:get",
         "nodes": "zreg.cli.commands.meta.nodes_group:app",
         "events": "zreg.cli.commands.event_command:events",
         "ring": "zreg.cli.commands.data.ring_command:ring",
         "discover": "zreg.cli.commands.discover_command:discover",
-        "version": "zreg.cli.commands.version_command:version",
+        "status": "zreg.cli.commands.overview.status_commands:status",
+        "check": "zreg.cli.commands.overview.status_commands:check",
+        "ping": "zreg.cli.commands.overview.ping_command:ping",
+        "doctor": "zreg.cli.commands.overview.doctor_command:doctor",
+        "debug": "zreg.cli.commands.own.debug_commands:app",
+        "config": "zreg.cli.commands.own.config_commands:app",
+        "completion": "zreg.cli.commands.own.completion_command:completion",
+        "version": "zreg.cli.commands.own.version_command:version",
         "meta": "zreg.cli.commands.meta.meta_group:app",
         "data": "zreg.cli.commands.data.data_group:app",
         "settings": "zreg.cli.commands.meta.setting_group:app",
@@ -60,12 +69,29 @@ app = typer.Typer(
     cls=_Commands,
     help="A service registry over ZeroMQ.",
     add_completion=False,
+    # Commands inherit it.
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
 
+def _show_version(is_wanted: bool) -> None:  # noqa: FBT001 -- typer passes the value
+    """Do what `zreg version` does, and end."""
+    if is_wanted:
+        from zreg.cli.commands.own.version_command import version  # noqa: PLC0415 -- as commands
+
+        version()
+        raise typer.Exit
+
+
 @app.callback()
-def _zreg() -> None:
+def _zreg(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
+    ] = False,
+) -> None:
     """Do nothing: typer makes a group of an app that has a callback."""
 
 
@@ -79,6 +105,7 @@ def run(arguments: list[str] | None = None) -> int:
     with standard_streams():
         for warning in unknown_variables(os.environ):
             complain(warning)
+        prepare_completion()
         try:
             code = app(args=arguments, prog_name="zreg", standalone_mode=False)
             if code == exits.INTERRUPTED:

@@ -108,6 +108,7 @@ Timeout = Annotated[
         metavar="SECONDS",
     ),
 ]
+Watch = Annotated[bool, typer.Option("-w", "--watch", help="Show it each second, until Ctrl-C.")]
 Group = Annotated[str, typer.Option(help="Group of the data id.")]
 InstanceId = Annotated[str, typer.Option(help="Instance id of the data id.")]
 

@@ -14,7 +14,7 @@ from zreg.effects import UNRESOLVED, Link
 from zreg.errors import UnavailableError, refusal
 from zreg.reactor import LinkTable, Reactor
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.common_messages import Ping, Pong, Refused
 
 _REQUEST_ID: Final = 1
 _META_ADVICE: Final = (
@@ -49,6 +49,15 @@ async def ask(
     """
     core = await _asked(target, question, timeout_seconds, is_patient=is_patient)
     return _answer(core, target, question, {})
+
+
+async def round_trip_of(target: Target, *, timeout_seconds: float) -> float:
+    """Return how many seconds a ping takes on an open connection; raises `UnavailableError`."""
+    question = (lambda _request_id: Ping()), Pong
+    core = await _asked(target, question, timeout_seconds, is_patient=False)
+    _answer(core, target, question, {})
+    assert core.findings.round_trip_seconds is not None
+    return core.findings.round_trip_seconds
 
 
 def ask_now(

@@ -49,6 +49,8 @@ class Findings:
         self.is_incompatible = False
         # What the last meta node said, if it knew of no leader.
         self.no_leader: str | None = None
+        # From the question on an open connection to its answer.
+        self.round_trip_seconds: float | None = None
         # The last refusal with "not ready".
         self.not_ready: Refused | None = None
 
@@ -85,6 +87,7 @@ class AskCore:
         if is_patient:
             self._seconds_each = min(self._seconds_each, _PATIENT_SECONDS_EACH_MAX)
         self._ends_at = 0.0
+        self._asked_at = 0.0
         # All addresses, and those that this round has not tried yet.
         self._addresses = list(addresses)
         self._left = list(addresses)
@@ -111,6 +114,7 @@ class AskCore:
         match message:
             case PeerUp() if message.peer == self._address:
                 self._is_waiting = self._was_reached = True
+                self._asked_at = now
                 self._delay = ""
                 return [Send(self._link, message.peer, self._question)]
             case PeerDelayed() if message.peer == self._address:
@@ -127,6 +131,7 @@ class AskCore:
             case Refused(request_id=0 | 1) if peer == self._address:
                 return self._on_refused(message, now)
             case Message() if isinstance(message, self._answer_type):
+                self.findings.round_trip_seconds = now - self._asked_at
                 return self._finish(message)
             case _:
                 return []

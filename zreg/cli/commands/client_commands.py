@@ -1,4 +1,4 @@
-"""`publish`, `subscribe` and `get`: use `zreg.Client` from a shell."""
+"""`publish`, `subscribe`, `watch` and `get`: use `zreg.Client` from a shell."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ import typer
 
 from zreg.cli.asking.ask import wrong_ports_text
 from zreg.cli.asking.port_probe import describe_ports
-from zreg.cli.asking.targets import url_of
+from zreg.cli.asking.targets import known_sessions
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Group, InstanceId, Output, Timeout, Url
 from zreg.cli.options.settings_sources import load_settings
@@ -22,10 +22,10 @@ from zreg.cli.process.logs import route_client
 from zreg.cli.process.sd_notify import notify, watchdog_seconds
 from zreg.cli.process.stop_signals import is_urgent, stop_signals, unblock_stop_signals
 from zreg.cli.process.streams import drop_output
+from zreg.cli.showing.repeat import now_text
 from zreg.cli.showing.ring_report import copies_text
 from zreg.cli.showing.shown_values import publisher_json, value_text
 from zreg.client.api import Client
-from zreg.client.locating.registry_url import parse_url
 from zreg.client.view.view import Publisher, View
 from zreg.client.view.view_change import ViewChange
 from zreg.effects import Link
@@ -105,6 +105,35 @@ def subscribe(  # noqa: PLR0913 -- one argument per option
     output: Output = Format.TABLE,
 ) -> None:
     """Show what is published under an id, and every change of it, until Ctrl-C."""
+    name = data_id, group, instance_id
+    _follow(name, url, cluster, timeout_seconds, output, is_timed=False)
+
+
+def watch(  # noqa: PLR0913 -- one argument per option
+    data_id: DataId,
+    *,
+    group: Group = DEFAULT_GROUP,
+    instance_id: InstanceId = DEFAULT_INSTANCE_ID,
+    url: Url = None,
+    cluster: Cluster = None,
+    timeout_seconds: Timeout = _TIMEOUT_SECONDS,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show every change of an id with the time at which it came here, until Ctrl-C."""
+    name = data_id, group, instance_id
+    _follow(name, url, cluster, timeout_seconds, output, is_timed=True)
+
+
+def _follow(
+    name: tuple[str, str, str],
+    url: str | None,
+    cluster: str | None,
+    timeout_seconds: float,
+    output: Format,
+    *,
+    is_timed: bool,
+) -> None:
+    data_id, group, instance_id = name
     _interrupt_on_signals()
     print_change = _print_change_json if output is Format.JSON else _print_change_lines
     with _client(url, cluster) as client:
@@ -115,7 +144,7 @@ def subscribe(  # noqa: PLR0913 -- one argument per option
         # Written on this thread: a signal ends a write that waits for its reader only here.
         with _until_interrupted(), _fed_watchdog():
             for change in subscription.changes():
-                print_change(subscription.data_info_id, change)
+                print_change(subscription.data_info_id, change, now_text() if is_timed else None)
         notify("STOPPING=1")
 
 
@@ -160,7 +189,7 @@ def get(  # noqa: PLR0913 -- one argument per option
 def _client(url: str | None, cluster: str | None) -> Client:
     route_client()
     config = load_settings({"cluster": cluster}, os.environ).config
-    return Client(url_of(url), cluster=config.cluster, config=config)
+    return Client(url, cluster=config.cluster, config=config)
 
 
 def _attributes(pairs: list[str]) -> dict[str, str]:
@@ -180,7 +209,7 @@ def _wait_for(
     try:
         client.wait_connected(timeout_seconds)
     except TimeoutError as error:
-        wrong = wrong_ports_text(Link.SESSION, describe_ports(parse_url(url_of(url))))
+        wrong = wrong_ports_text(Link.SESSION, describe_ports(known_sessions(url)))
         sentence = str(error) if wrong is None else f"no session answered: {wrong}"
         raise UnavailableError(sentence) from error
     try:
@@ -285,8 +314,9 @@ def _row(publisher: Publisher, *, is_wide: bool) -> list[str]:
     ]
 
 
-def _print_change_lines(_name: str, change: ViewChange) -> None:
+def _print_change_lines(_name: str, change: ViewChange, time: str | None) -> None:
     """Write a change as lines: - removed, ~ updated, + added, then how many publishers remain."""
+    begin = "" if time is None else f"{time} "
     for sign, publishers in (
         ("-", change.removed),
         ("~", change.updated),
@@ -294,14 +324,15 @@ def _print_change_lines(_name: str, change: ViewChange) -> None:
     ):
         for publisher in publishers:
             values = ", ".join(map(value_text, publisher.values))
-            say(f"{sign} {values}  ({publisher.publisher_id.hex()[:_ID_CHARACTERS]})")
+            say(f"{begin}{sign} {values}  ({publisher.publisher_id.hex()[:_ID_CHARACTERS]})")
     count = len(change.view)
-    say(f"  {count} publisher{'' if count == 1 else 's'}, version {change.view.version}")
+    say(f"{begin}  {count} publisher{'' if count == 1 else 's'}, version {change.view.version}")
 
 
-def _print_change_json(name: str, change: ViewChange) -> None:
+def _print_change_json(name: str, change: ViewChange, time: str | None) -> None:
     say_json(
         {
+            **({} if time is None else {"time": time}),
             "data_info_id": name,
             "version": str(change.view.version),
             "publishers": [publisher_json(each) for each in change.view],

@@ -71,6 +71,42 @@ def load_settings(
     `file` replaces the first of `paths`; paths that do not exist are skipped, and those that may
     not be read are skipped with a warning on stderr. `base` holds the defaults.
     """
+    given = _all_given(flags, environment, file, paths)
+    values = {name: _convert(_FIELDS[name], each) for name, each in given.items()}
+    config = {name: value for name, value in values.items() if name in CONFIG_FIELDS}
+    options = {name: value for name, value in values.items() if name in OPTION_FIELDS}
+    return Settings(
+        replace(base or Config.for_lan(), **config), msgspec.convert(options, NodeOptions)
+    )
+
+
+def explained_settings(
+    environment: Mapping[str, str],
+    *,
+    file: Path | None = None,
+    paths: Sequence[Path] = CONFIG_PATHS,
+) -> list[tuple[str, object, str]]:
+    """Return each setting, its value, and where it was given; empty where it has its default.
+
+    Raises `UsageError` as `load_settings` does.
+    """
+    loaded = load_settings({}, environment, file=file, paths=paths)
+    given = _all_given({}, environment, file, paths)
+    explained = []
+    for name in _FIELDS:
+        holder = loaded.config if name in CONFIG_FIELDS else loaded.options
+        where = given[name].where.removesuffix(f": {name}") if name in given else ""
+        explained.append((name, getattr(holder, name), where))
+    return explained
+
+
+def _all_given(
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    file: Path | None,
+    paths: Sequence[Path],
+) -> dict[str, _Given]:
+    """Return the value of each setting that is given, from the first place that has it."""
     given: dict[str, _Given] = {}
     found = list(find_settings(paths if file is None else paths[1:], complain))
     if file is not None:
@@ -82,12 +118,7 @@ def load_settings(
             given[name] = _Given(text, variable(name))
         if (argument := flags.get(name)) is not None:
             given[name] = _Given(argument, flag(name))
-    values = {name: _convert(_FIELDS[name], each) for name, each in given.items()}
-    config = {name: value for name, value in values.items() if name in CONFIG_FIELDS}
-    options = {name: value for name, value in values.items() if name in OPTION_FIELDS}
-    return Settings(
-        replace(base or Config.for_lan(), **config), msgspec.convert(options, NodeOptions)
-    )
+    return given
 
 
 def _named(file: Path) -> SettingsFile:

@@ -1,13 +1,16 @@
 """`zreg nodes`: list the nodes; the commands beside it are loaded when they are called."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 import typer
 
+from zreg.cli.asking.targets import find_target
 from zreg.cli.commands.meta.membership_command import TIMEOUT_SECONDS, nodes
-from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
+from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url, Watch
 from zreg.cli.parsing.lazy_group import LazyGroup
+from zreg.cli.showing.repeat import show_again
 from zreg.errors import UsageError
 
 
@@ -23,7 +26,7 @@ app = typer.Typer(cls=NodesGroup, add_completion=False)
 
 
 @app.callback(invoke_without_command=True)
-def list_nodes(
+def list_nodes(  # noqa: PLR0913 -- one argument per option
     context: typer.Context,
     *,
     url: Url = None,
@@ -31,12 +34,18 @@ def list_nodes(
     cluster: Cluster = None,
     timeout_seconds: Timeout = TIMEOUT_SECONDS,
     output: Output = Format.TABLE,
+    watch: Watch = False,
 ) -> None:
     """List the nodes of the cluster; with a command: show a lost node no more."""
     name = context.invoked_subcommand
     if name is None:
-        nodes(url=url, meta=meta, cluster=cluster, timeout_seconds=timeout_seconds, output=output)
-    elif (url, meta, cluster) != (None, None, None) or output is not Format.TABLE:
+        target = find_target(url, meta, cluster)
+        show = partial(nodes, target, timeout_seconds, output)
+        if watch:
+            show_again(show, is_for_programs=output is Format.JSON)
+        else:
+            show()
+    elif watch or (url, meta, cluster) != (None, None, None) or output is not Format.TABLE:
         raise UsageError(
             f"options cannot be given before {name!r}: write the options of the command after "
             f"`zreg nodes {name}`"

@@ -145,7 +145,9 @@ def _log_start(node: Node, options: NodeOptions, config: Config) -> None:
     """Log who this node is, where it is reached, and which nodes it looks for."""
     shown = {"cluster": node.cluster, **about(node), "version": version_of("zreg")}
     if node.role != "meta":
-        shown["meta"] = ",".join(at.removeprefix("tcp://") for at in config.meta_addresses)
+        # Without an address it looks on this machine and on the LAN.
+        metas = ",".join(at.removeprefix("tcp://") for at in config.meta_addresses)
+        shown["meta"] = metas or "auto"
     elif options.peer:
         shown["peers"] = ",".join(options.peer)
     fields = " ".join(f"{name}={value}" for name, value in shown.items() if value is not None)

@@ -37,13 +37,29 @@ export function levelOfStatus(status) {
   return status === "initial" || status === "leaving" ? "warn" : "bad";
 }
 
-/** Return all nodes, each with the status that meta's leader knows better for meta nodes. */
-export function nodesOf(pulse) {
-  const meta = new Map((pulse.meta?.nodes ?? []).map((node) => [node.node_id, node]));
-  return (pulse.nodes?.nodes ?? []).map((node) => {
-    const seen = node.role === "meta" ? meta.get(node.node_id) : undefined;
-    return seen?.is_silent ? { ...node, status: "silent" } : node;
-  });
+/** Return the members, with what meta's leader knows better, and the nodes that were lost. */
+export function nodesOf({ nodes, meta }) {
+  const lost = (meta?.gone ?? []).map(({ seconds_ago: goneSeconds, ...node }) => ({
+    ...node,
+    status: "gone",
+    gone_seconds: goneSeconds,
+  }));
+  const isLost = new Set(lost.map(lifeOf));
+  const silent = new Set([
+    ...(meta?.nodes ?? [])
+      .filter(({ is_silent: isSilent }) => isSilent)
+      .map(({ node_id: id }) => id),
+    ...(meta?.silent ?? []),
+  ]);
+  const members = (nodes?.nodes ?? [])
+    .filter((node) => !isLost.has(lifeOf(node)))
+    .map((node) => (silent.has(node.node_id) ? { ...node, status: "silent" } : node));
+  return [...lost, ...members];
+}
+
+// A lost session stays a member for its grace: an id and its epoch tell one life of a node.
+function lifeOf({ node_id: nodeId, joined_epoch: epoch }) {
+  return `${nodeId}@${epoch}`;
 }
 
 function unanswered(pulse) {
@@ -65,11 +81,13 @@ function problemsOf(status) {
   }));
 }
 
+// The session itself tells of lost nodes in one problem, with what still works and what to do.
 function nodePoints(pulse) {
+  const isTold = pulse.status.problems.some(({ code }) => code === "node-gone");
   return nodesOf(pulse)
-    .filter(({ status }) => status !== "working")
+    .filter(({ status }) => status !== "working" && !(status === "gone" && isTold))
     .map((node) => ({
-      level: node.status === "gone" ? "warn" : levelOfStatus(node.status),
+      level: levelOfStatus(node.status),
       what: sentence(`The ${node.role} node ${node.node_id} is ${wordsOf(node)}`),
       advice: ADVICE[node.status] ?? "",
     }));
