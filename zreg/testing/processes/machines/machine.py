@@ -63,21 +63,25 @@ class Machine:
         """Start a Python program, given as text; what it prints comes line by line."""
         return self.start(sys.executable, "-u", "-c", program, *arguments)
 
-    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *command: str, timeout_seconds: float = START_SECONDS_MAX
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a command until it ends."""
         return subprocess.run(  # noqa: S603 -- the command of a test
             self.command(*command),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=START_SECONDS_MAX,
+            timeout=timeout_seconds,
             env=clean_environment(),
             check=False,
         )
 
-    def run_zreg(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run_zreg(
+        self, *arguments: str, timeout_seconds: float = START_SECONDS_MAX
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a `zreg` command until it ends."""
-        return self.run(*zreg_command(*arguments))
+        return self.run(*zreg_command(*arguments), timeout_seconds=timeout_seconds)
 
     def send_multicast(
         self, *payloads: bytes, group: str = "224.0.0.251", port: int = 5353

@@ -1,0 +1,160 @@
+"""Three machines from zero, without an address: the commands of docs/three-machines.md."""
+
+import json
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from machine_programs import PARTICIPANT, Recording, hosts, show
+from page_blocks import blocks_of
+
+from zreg.testing.processes import Running, wait_until
+from zreg.testing.processes.machines import Machine, MachineLan, why_no_machines
+
+# What a step may take on a busy machine; the figures that the test prints are what counts.
+SECONDS_MAX = 120.0
+PAGE = Path(__file__).parents[2] / "docs" / "three-machines.md"
+# Announces meta nodes and sessions that are not there, under the name of the cluster.
+FORGER = """
+import socket, threading, zeroconf
+from zreg.discovery.announcement import Announcement
+from zreg.discovery.txt_record import written_txt
+from zreg.model import Role
+lan = zeroconf.Zeroconf(interfaces=["10.77.0.4"])
+for role, kind in ((Role.META, "meta"), (Role.SESSION, "session")):
+    for number in range(2):
+        lie = Announcement(role=role, node_id=f"a{number}", cluster="zreg", cluster_id=b"x" * 16,
+            addresses=(f"tcp://10.77.0.{100 + number}:9610",), raft_address="tcp://10.77.0.99:9611",
+            journal_id="lie")
+        lan.register_service(zeroconf.ServiceInfo(
+            f"_zreg-{kind}._tcp.local.", f"lie{number}._zreg-{kind}._tcp.local.", port=9610,
+            addresses=[socket.inet_aton("10.77.0.99")], properties=written_txt(lie)),
+            cooperating_responders=True)
+print("forged", flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+class ThreeMachines:
+    """The machines, the nodes that run on them, and what `zreg` commands on them show."""
+
+    def __init__(self, stack: ExitStack, directory: Path) -> None:
+        if (reason := why_no_machines()) is not None:
+            pytest.skip(reason)
+        self._stack = stack
+        self._directory = directory
+        self.lan = stack.enter_context(MachineLan(4))
+        self.nodes: dict[str, Running] = {}
+
+    def commands(self, title: str) -> list[list[str]]:
+        """Return the words of the `zreg` commands of a block of the page, after `zreg`."""
+        (block,) = [each for each in blocks_of(PAGE, "sh") if each.title == title]
+        return [shlex.split(line)[1:] for line in block.text.splitlines()]
+
+    def start(self, machine: Machine) -> None:
+        """Type the commands of the page on a machine."""
+        for role, *options in self.commands("each machine"):
+            here = [
+                each.replace("/var/lib/zreg", str(self._directory / machine.name))
+                for each in options
+            ]
+            running = machine.start_zreg(role, *here)
+            self.nodes[f"{role}-{machine.name}"] = self._stack.enter_context(running)
+
+    def participate(self, machine: Machine) -> Recording:
+        """Run a program on a machine that publishes and subscribes, without an address."""
+        return Recording(self._stack.enter_context(machine.start_python(PARTICIPANT, "web")))
+
+    def table(self, machine: Machine, *command: str) -> list[dict[str, str]]:
+        """Return what a command shows on a machine; empty if it fails."""
+        words = (*command, "-o", "json", "--timeout-seconds", "2")
+        done = machine.run_zreg(*words, timeout_seconds=SECONDS_MAX)
+        found = json.loads(done.stdout or "[]")
+        return list(found)
+
+    def wait_working(self, machine: Machine, addresses: set[str]) -> None:
+        """Wait until a node of each role works at each address, as one machine sees it."""
+
+        def are_working() -> bool:
+            found = self.table(machine, "nodes")
+            working = [
+                each["address"].split(":")[0] for each in found if each["status"] == "WORKING"
+            ]
+            return sorted(working) == sorted([*addresses] * 3)
+
+        wait_until(
+            are_working, timeout_seconds=SECONDS_MAX, describe=lambda: self.describe(machine)
+        )
+
+    def describe(self, machine: Machine) -> str:
+        """Return the members and the logs."""
+        logs = (
+            f"{name}: {line}" for name, node in self.nodes.items() for line in node.error_lines()
+        )
+        return "\n".join((str(self.table(machine, "nodes")), *logs))
+
+
+def test_three_machines_form_a_cluster_and_replace_one(stack: ExitStack, tmp_path: Path) -> None:
+    world = ThreeMachines(stack, tmp_path)
+    one, two, three, four = world.lan.machines
+    stack.enter_context(four.start_python(FORGER))
+    started_at = time.monotonic()
+    for machine in (one, two, three):
+        world.start(machine)
+    world.wait_working(one, {"10.77.0.1", "10.77.0.2", "10.77.0.3"})
+    show("from cold start to nine nodes WORKING", started_at)
+
+    # Programs without an address, also on a machine without a node.
+    began_at = time.monotonic()
+    recordings = {machine.name: world.participate(machine) for machine in (one, two, four)}
+    everyone = {"10.77.0.1", "10.77.0.2", "10.77.0.4"}
+    for recording in recordings.values():
+        recording.wait(lambda view: hosts(view) == everyone, SECONDS_MAX)
+    show("from the start of programs to whole views", began_at)
+
+    # DHCP gives a machine another address.
+    changed_at = time.monotonic()
+    two.take_address()
+    two.give_address("10.77.0.50")
+    world.wait_working(one, {"10.77.0.1", "10.77.0.50", "10.77.0.3"})
+    everyone = {"10.77.0.1", "10.77.0.50", "10.77.0.4"}
+    for recording in recordings.values():
+        recording.wait(
+            lambda view: hosts(view) == {"10.77.0.1", "10.77.0.50", "10.77.0.4"}, SECONDS_MAX
+        )
+    show("from another address of a machine to all nodes WORKING with it", changed_at)
+
+    # The machine without programs is lost for good, and a new one takes its place.
+    lost_at = time.monotonic()
+    removed = {name: list(recording.removed) for name, recording in recordings.items()}
+    world.lan.remove_machine(three)
+    five = world.lan.add_machine()
+    world.start(five)
+    replace_meta(world, one, "meta-m3-9610", "meta-m5-9610=10.77.0.5:9611")
+    world.wait_working(one, {"10.77.0.1", "10.77.0.50", "10.77.0.5"})
+    show("from the loss of a machine to a new one in its place", lost_at)
+    for name, recording in recordings.items():
+        assert recording.removed == removed[name], "no view changed"
+        assert hosts(recording.view) == everyone
+
+
+def replace_meta(world: ThreeMachines, machine: Machine, old: str, new: str) -> None:
+    """Type the commands of the page that replace a meta node, again until meta can do it."""
+    listing, removal, addition = world.commands("replace")
+    assert listing == ["meta", "ls"]
+    for command, was, now in ((removal, "OLD", old), (addition, "NEW=HOST:9611", new)):
+        words = [each.replace(was, now) for each in command]
+
+        def is_done(words: list[str] = words) -> bool:
+            return machine.run_zreg(*words, timeout_seconds=SECONDS_MAX).returncode == 0
+
+        wait_until(is_done, timeout_seconds=SECONDS_MAX, describe=lambda: world.describe(machine))
