@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
+from zreg.client.core.commands import (
+    ClientState,
+    ConnectionChanged,
+    SessionReached,
+    SessionWelcomed,
+)
 from zreg.client.core.connection.addresses import SessionAddresses
 from zreg.client.core.connection.known_cluster import KnownCluster
 from zreg.client.core.connection.outage import Outage
@@ -16,6 +21,7 @@ from zreg.config import Config
 from zreg.discovery.lan_search import LanSearch
 from zreg.discovery.sightings import LanEvent
 from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer, Send
+from zreg.hosts import is_loopback_host
 from zreg.model import NO_INCARNATION, Role
 from zreg.primitives.timing.backoff import Backoff
 from zreg.primitives.timing.lease import LeaseTable
@@ -252,13 +258,13 @@ class SessionConnection:
         self._conversation.open()
         self._conversation.round_trip_seconds = now - self._greeted_at
         self._expires_at = math.inf
-        session = str(welcome.session)
         return [
+            *_named_sessions(welcome, self._local_host),
             *self._outage.end(now),
-            self.log(INFO, "reached", session=session),
+            self.log(INFO, "reached", session=str(welcome.session)),
             *self._lan_search.on_admitted(self.address),
             *self._cluster.take(welcome, self.address),
-            self._move_state(Step.WELCOMED, f"welcomed by {session}"),
+            self._move_state(Step.WELCOMED, f"welcomed by {welcome.session}"),
         ]
 
     def _begin_lease(self, welcome: Welcome, now: float) -> None:
@@ -403,3 +409,13 @@ class SessionConnection:
     def _move_state(self, step: Step, detail: str) -> Emit:
         self.state = TRANSITIONS[self.state][step]
         return Emit(ConnectionChanged(self.state, self.address, detail))
+
+
+def _named_sessions(welcome: Welcome, local_host: str) -> list[Effect]:
+    """Tell which sessions there are, if that shows where other machines reach this one.
+
+    A session that is not admitted does not know yet, and greets again when it is.
+    """
+    if welcome.session == NO_INCARNATION or not is_loopback_host(local_host):
+        return []
+    return [Emit(SessionWelcomed(welcome.sessions))]

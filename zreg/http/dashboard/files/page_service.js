@@ -61,12 +61,10 @@ export function view({ service, subscribers }, route, pulse) {
 }
 
 /** Return how far a subscriber is behind the service, in words and as a level. */
-export function behind({ version, pushes_in_flight: waiting, is_behind: isBehind }, newest) {
+export function behind({ version, is_behind: isBehind }, newest) {
   if (version === null) return { level: "warn", words: "has nothing yet" };
   if (isBehind) return { level: "warn", words: distance(version, newest) };
-  // Clients gather acknowledgements, so a push that waits for one is no sign of a slow client.
-  const words = waiting === 0 ? "up to date" : `all is sent, ${count(waiting)} to acknowledge`;
-  return { level: "ok", words };
+  return { level: "ok", words: "up to date" };
 }
 
 // Counters of one epoch can be compared; a version of a former epoch says only that it is older.
@@ -157,7 +155,11 @@ function subscriberCard({ subscribers, next_cursor: next }, service, pulse) {
 
 function lagBadge(subscriber, version) {
   const { level, words } = behind(subscriber, version);
-  return badge(level, words);
+  const waiting = subscriber.pushes_in_flight;
+  // Clients gather acknowledgements, so a push that waits for one is no sign of a slow client.
+  const more =
+    waiting === 0 ? null : el("div", { class: "reason" }, `${count(waiting)} to confirm`);
+  return [badge(level, words), more];
 }
 
 function timelineCard() {

@@ -12,6 +12,8 @@ const SERIOUS = new Set([
   "waiting",
   "stopping",
 ]);
+// These are about the cluster: every node reports them.
+const OF_CLUSTER = new Set(["node-gone", "copies-missing", "meta-quorum-missing"]);
 const ADVICE = {
   initial: "It joins and copies what it will own. Nothing has to be done unless this lasts.",
   leaving: "It hands over what it holds, and leaves. Nothing has to be done.",
@@ -75,7 +77,7 @@ function unanswered(pulse) {
 function problemsOf(status) {
   return status.problems.map(({ code, detail }) => ({
     level: SERIOUS.has(code) || !status.ready ? "bad" : "warn",
-    what: sentence(`${status.node_id}: ${detail}`),
+    what: sentence(OF_CLUSTER.has(code) ? detail : `${status.node_id}: ${detail}`),
     advice: "",
     code,
   }));
@@ -124,7 +126,7 @@ function headlineOf(level, points, pulse) {
     roles.length === 0
       ? "this session serves"
       : `${listed(roles)} ${working.length === 1 ? "node works" : "nodes work"}`;
-  return `All is well: ${nodes}, and nothing has to be done.`;
+  return `All is well: ${nodes}.`;
 }
 
 function listed(words) {
