@@ -60,6 +60,14 @@ def why_not_told(host: str) -> str | None:
     )
 
 
+def is_loopback_host(host: str) -> bool:
+    """Return whether a host is reached from its own machine only."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def is_ip_address(host: str) -> bool:
     """Return whether a valid host is an address, which needs no look-up."""
     return ":" in host or _NUMBER_AT_END.match(host) is not None

@@ -54,7 +54,21 @@ _UNNAMED = """
 }
 """
 
-_WIDER = "() => Math.max(0, document.documentElement.scrollWidth - innerWidth)"
+# Returns the parts that leave their card or the screen, without being in something that scrolls.
+_WIDER = """
+() => {
+  const found = [];
+  for (const element of document.querySelectorAll("main *, header *, nav *")) {
+    const { right, width } = element.getBoundingClientRect();
+    const card = element.closest(".card, .banner, .figure")?.getBoundingClientRect().right;
+    const isSeen = width > 1 && !element.closest("pre, .unseen, svg, thead");
+    if (isSeen && right > Math.min(card ?? innerWidth, innerWidth) + 1) {
+      found.push(`${element.tagName}.${element.className} ${element.textContent.slice(0, 60)}`);
+    }
+  }
+  return found;
+}
+"""
 
 
 def low_contrasts(page: Page) -> list[str]:
@@ -69,7 +83,8 @@ def unnamed_parts(page: Page) -> list[str]:
     return found
 
 
-def overflow(page: Page) -> int:
-    """Return by how many pixels a page is wider than the screen."""
-    found: int = page.evaluate(_WIDER)
-    return found
+def overflow(page: Page) -> list[str]:
+    """Return the parts of a page that are wider than there is room for."""
+    found: list[str] = page.evaluate(_WIDER)
+    wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    return [*found, *(["the page"] if wider > 0 else [])]

@@ -19,6 +19,7 @@ PAGES = {
     "services": ("#/services", "Services"),
     "service": ("#/service/orders", "orders"),
     "cluster": ("#/cluster", "Cluster"),
+    "find": ("#/find?ip=10.0.0.1", "Find by IP"),
     "settings": ("#/settings", "Settings"),
 }
 SCRIPT = "<script>alert(1)</script>"
@@ -31,6 +32,11 @@ def json_of(cluster: RunningCluster, path: str) -> dict[str, Any]:
     with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 -- http of loopback
         body: dict[str, Any] = json.load(response)
     return body
+
+
+def milliseconds_shown(seconds: float) -> str:
+    """Return a time as the page shows it."""
+    return f"{1000 * seconds:.1f} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"
 
 
 def publish_orders(client: zreg.Client) -> list[zreg.Publication]:
@@ -61,6 +67,7 @@ def test_each_page_is_readable_and_its_parts_have_names(
         assert (int(re.findall(r"\d+", background)[0]) < 128) is (colours == "dark")
         assert low_contrasts(page) == [], name
         assert unnamed_parts(page) == [], name
+        assert overflow(page) == [], name
 
 
 def test_the_overview_shows_what_the_cores_hold(
@@ -71,7 +78,7 @@ def test_the_overview_shows_what_the_cores_hold(
     page = watch(cluster).open()
 
     expect(page.locator(".headline")).to_have_text(
-        "All is well: 1 session, 2 data and 1 meta nodes work, and nothing has to be done."
+        "All is well: 1 session, 2 data and 1 meta nodes work."
     )
     expect(page.locator("#state")).to_have_text("All is well")
     held = json_of(cluster, "/v1/status")["statistics"]
@@ -79,6 +86,7 @@ def test_the_overview_shows_what_the_cores_hold(
         "Clients": held["clients"],
         "Registrations": held["publishers"],
         "Subscriptions": held["subscribers"],
+        "Push lag": milliseconds_shown(held["push_lag_p50_seconds"]),
     }.items():
         figure = page.locator(".figure", has_text=re.compile(f"^{name}"))
         expect(figure.locator(".figure-value")).to_have_text(str(value))
@@ -128,7 +136,9 @@ def test_a_service_shows_its_instances_and_subscribers(
 def test_a_change_is_seen_without_a_reload(
     cluster: RunningCluster, client: zreg.Client, watch: Open
 ) -> None:
-    page = watch(cluster).open("#/service/live")
+    page = watch(cluster).page
+    with page.expect_request("**/v1/watch?data_id=live"):
+        page.goto(cluster.nodes["session-1"].http_url("/#/service/live"))
     page.evaluate("window.mark = 1")
     expect(page.locator("main")).to_contain_text("No program publishes under this name now")
 
@@ -209,14 +219,14 @@ def test_the_menu_can_be_reached_by_tab_and_shows_the_focus(
 ) -> None:
     page = watch(cluster).open()
     reached = []
-    for _ in range(10):
+    for _ in range(11):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.textContent.trim()"))
         if page.evaluate("document.activeElement.id") != "search":
             assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
     assert reached[0] == "Skip to the content"
-    assert {"Overview", "Services", "Cluster", "Settings"} <= set(reached)
+    assert {"Overview", "Services", "Cluster", "Find by IP", "Settings"} <= set(reached)
 
 
 def test_each_page_fits_a_phone(cluster: RunningCluster, client: zreg.Client, watch: Open) -> None:
@@ -228,7 +238,7 @@ def test_each_page_fits_a_phone(cluster: RunningCluster, client: zreg.Client, wa
     for name, (address, heading) in PAGES.items():
         page = watched.open(address)
         expect(page.locator("h1")).to_have_text(heading)
-        assert overflow(page) == 0, name
+        assert overflow(page) == [], name
         box = page.locator("nav a").last.bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= PHONE["height"], name
@@ -270,6 +280,37 @@ def test_the_cluster_page_shows_nodes_shares_and_the_leader(
     expect(meta).to_contain_text(f"term {json_of(cluster, '/v1/meta')['term']}")
 
 
+def test_the_instances_of_a_machine_are_found_by_its_address(
+    cluster: RunningCluster, client: zreg.Client, watch: Open
+) -> None:
+    for name, at in (("found.a", "10.7.0.1:80"), ("found.b", "10.7.0.1:81"), ("x", "10.7.0.2:80")):
+        client.publish(name, zreg.Endpoint(at.split(":")[0], int(at.split(":")[1])), group="g")
+        client.publish(f"{name}.text", at).wait_registered(timeout_seconds=30)
+    page = watch(cluster).open("#/find")
+
+    page.get_by_label("IP address or host name").fill("10.7.0.1")
+    page.keyboard.press("Enter")
+    services = page.locator("td:first-child a")
+    expect(services).to_have_count(4)
+    assert sorted(services.all_inner_texts()) == [
+        "found.a",
+        "found.a.text",
+        "found.b",
+        "found.b.text",
+    ]
+    page.keyboard.press("/")
+    page.keyboard.type("10.7.0.2")
+    expect(page.locator("#results li").first).to_contain_text("what is registered there")
+    page.keyboard.press("Enter")
+    expect(services).to_have_count(2)
+    expect(page.get_by_label("IP address or host name")).to_have_value("10.7.0.2")
+    page.get_by_role("link", name="x", exact=True).click()
+    expect(page.locator("h1")).to_have_text("x")
+    expect(page.locator(".heading")).to_contain_text("group g")
+    page.goto(cluster.nodes["session-1"].http_url("/#/find?ip=10.9.9.9"))
+    expect(page.locator("main")).to_contain_text("Nothing on 10.9.9.9 is registered by session-1")
+
+
 def test_settings_are_shown(cluster: RunningCluster, watch: Open) -> None:
     done = run_zreg("settings", "set", "checkout.limit", IMAGE, f"--url={cluster.url}")
     assert done.returncode == 0, done.stderr
@@ -291,14 +332,31 @@ def test_an_unknown_page_says_so(cluster: RunningCluster, watch: Open) -> None:
 def test_a_killed_data_node_is_shown_and_its_return_too(
     own_cluster: RunningCluster, watch: Open
 ) -> None:
-    page = watch(own_cluster).open("#/cluster")
-    expect(page.locator(".ring .arc")).to_have_count(2)
+    watched = watch(own_cluster)
+    page = watched.open()
+    expect(page.locator("#state")).to_have_text("All is well")
 
+    # Its events are asked for until the session knows that it is gone.
+    watched.expected = re.compile("status of (404|503)")
     own_cluster.nodes["data-2"].signal(signal.SIGKILL)
+    expect(page.locator("#state")).to_have_class("state warn")
+    banner = page.locator(".banner.warn")
+    expect(banner).to_contain_text("data-2 (data, ")
+    expect(banner).to_contain_text("is gone since")
+    expect(banner).to_contain_text("zreg nodes dismiss data-2")
+    lost = page.locator("section", has=page.get_by_role("heading", name="Nodes")).locator("tbody")
+    expect(lost).to_contain_text("its process ended and nothing listens at its address")
+    events = page.locator(".events li", has_text="data-2")
+    expect(events.filter(has_text="member.departed").first).to_be_visible()
+
+    page.locator("nav").get_by_role("link", name="Cluster").click()
     expect(page.locator(".ring .arc")).to_have_count(1)
     expect(page.locator(".legend")).to_contain_text("data-1100 %")
+    expect(page.locator("tr", has_text="data-2")).to_contain_text("gone")
     own_cluster.restart("data-2")
     expect(page.locator(".ring .arc")).to_have_count(2)
+    expect(page.locator("#state")).to_have_text("All is well")
+    expect(page.locator("tr", has_text="data-2")).to_contain_text("working")
 
 
 def test_a_session_that_ended_leaves_its_last_figures_under_a_warning(
@@ -306,7 +364,7 @@ def test_a_session_that_ended_leaves_its_last_figures_under_a_warning(
 ) -> None:
     watched = watch(own_cluster)
     page = watched.open("#/services")
-    watched.may_fail = True
+    watched.expected = re.compile("ERR_CONNECTION")
     session = own_cluster.nodes["session-1"]
     session.signal(signal.SIGKILL)
     wait_until(lambda: not session.is_alive, timeout_seconds=10)

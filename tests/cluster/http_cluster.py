@@ -72,7 +72,13 @@ class HttpCluster:
 
     async def start(self) -> None:
         self.running = {node: asyncio.create_task(node.run()) for node in self.nodes}
-        await wait_until(lambda: all(node.is_serving for node in self.nodes), timeout_seconds=30)
+        await wait_until(
+            lambda: (
+                all(node.is_serving for node in self.nodes)
+                and len({node.epoch for node in self.nodes}) == 1
+            ),
+            timeout_seconds=30,
+        )
 
     async def stop(self) -> None:
         for node in reversed(self.nodes):

@@ -9,6 +9,7 @@ from http_cluster import HttpCluster, Json, client_of, http_cluster
 from reactor_fakes import wait_until
 
 import zreg
+from zreg.http.dashboard.dashboard_pages import DashboardPages
 
 ENDPOINT = {
     "address": "10.0.0.7:8080",
@@ -223,6 +224,79 @@ def test_nodes_and_settings_are_shown_in_pages(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_prometheus_gets_the_endpoints_of_services_as_targets(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with http_cluster(tmp_path) as cluster, client_of(cluster) as client:
+            endpoint = zreg.Endpoint(
+                "10.0.0.7", 8080, version="1.4", tags={"b", "a"}, metadata={"rack-no": "7"}
+            )
+            for publication in (
+                client.publish("pay.api", endpoint, attributes={"team": "x"}),
+                client.publish("pay.web", "[::1]:81?weight=5", "no endpoint", b"bytes"),
+                client.publish("shop", "a:1"),
+            ):
+                await publication.wait_registered()
+
+            answered = await cluster.ask("GET", "/v1/prometheus-sd?prefix=pay.")
+            assert answered.headers["content-type"] == "application/json"
+            api, web = answered.json
+            assert (api["targets"], web["targets"]) == (["10.0.0.7:8080"], ["[::1]:81"])
+            labels = {name[len("__meta_zreg_") :]: text for name, text in api["labels"].items()}
+            assert len(labels.pop("publisher_id")) == 32
+            assert labels == {
+                "data_id": "pay.api",
+                "instance_id": "DEFAULT_INSTANCE_ID",
+                "group": "DEFAULT_GROUP",
+                "zone": "z1",
+                "data_center": "",
+                "app": "tests",
+                "version": "1.4",
+                "weight": "100",
+                "state": "up",
+                "tags": ",a,b,",
+                "attribute_team": "x",
+                "metadata_rack_no": "7",
+            }
+            assert web["labels"]["__meta_zreg_weight"] == "5"
+            assert (await cluster.ask("GET", "/v1/prometheus-sd?glob=none")).json == []
+
+            for number in range(48):
+                await client.publish(f"many-{number}", "a:1").wait_registered()
+            status, _, detail = await cluster.refusal("/v1/prometheus-sd")
+            assert (status, detail[:21]) == (400, "more than 50 services")
+
+    asyncio.run(run())
+
+
+def test_the_instances_on_a_host_are_found(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with http_cluster(tmp_path) as cluster, client_of(cluster) as client:
+            for publication in (
+                client.publish("pay", "10.0.0.7:80", zreg.Endpoint("10.0.0.8", 81)),
+                client.publish("shop", zreg.Endpoint("10.0.0.7", 81)),
+                client.publish("other", "10.0.0.70:80", "x 10.0.0.7:1"),
+                client.publish("six", "[::1]:80"),
+            ):
+                await publication.wait_registered()
+            for host, names in {
+                "10.0.0.7": ["pay", "shop"],
+                "10.0.0.8": ["pay"],
+                "::1": ["six"],
+                "%5B::1%5D": ["six"],
+                "10.0.0.9": [],
+            }.items():
+                page = await cluster.get(f"/v1/find?ip={host}")
+                assert [each["data_id"] for each in page["instances"]] == names
+                assert page["is_cut"] is False
+            page = await cluster.get("/v1/find?ip=10.0.0.7&limit=1")
+            assert (len(page["instances"]), page["is_cut"]) == (1, True)
+            assert page["instances"][0]["instance"]["app"] == "tests"
+            for path in ("/v1/find", "/v1/find?ip=", "/v1/find?ip=a%20b"):
+                assert (await cluster.refusal(path))[:2] == (400, "bad-request"), path
+
+    asyncio.run(run())
+
+
 def test_events_of_each_node_are_shown_in_pages(tmp_path: Path) -> None:
     async def run() -> None:
         async with http_cluster(tmp_path) as cluster:
@@ -334,7 +408,8 @@ def test_the_openapi_document_lists_each_page_and_its_parameters(tmp_path: Path)
             served = {resource.canonical for resource in router.resources()}
             # The dashboard is for people: its files are no interface.
             served = {path for path in served if path != "/" and "/dashboard/" not in path}
-            assert document["paths"].keys() == served
+            files = {route.path for route in DashboardPages().routes()}
+            assert document["paths"].keys() == served - files
             found = document["paths"]["/v1/services/{data_id}"]["get"]["parameters"]
             assert [each["name"] for each in found] == [
                 "data_id",

@@ -65,6 +65,10 @@ def test_each_number_that_a_node_counts_is_a_metric(tmp_path: Path) -> None:
     async def run() -> None:
         async with http_cluster(tmp_path) as cluster, client_of(cluster) as client:
             await client.publish("pay", "a:1").wait_registered()
+            await client.subscribe("pay").wait_for(1)
+            # There is none before a push was timed.
+            session = cluster.sessions[0]
+            await wait_until(lambda: "push_lag_p50_seconds" in session.statistics())
             for node in (cluster.meta, cluster.data[0], cluster.sessions[0]):
                 shown = {metric.statistic for metric in (*OF_ALL, *OF_ROLE[node.role])}
                 statistics = {**cluster.server.counts, **node.statistics()}

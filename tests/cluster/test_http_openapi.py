@@ -52,6 +52,8 @@ def test_each_page_answers_as_the_document_says(tmp_path: Path) -> None:
                 await client.subscribe("pay-0").wait_for(1)
                 document = await cluster.get("/v1/openapi.json")
                 url = f"http://127.0.0.1:{cluster.server.port}"
+                # A watch never ends, so a request of it would not either.
+                del document["paths"]["/v1/watch"]
                 for path, operations in document["paths"].items():
                     for method in operations:
                         await asyncio.to_thread(check_page, document, path, method, url)

@@ -6,10 +6,10 @@ from pathlib import Path
 from http_cluster import HttpCluster, Json, client_of, http_cluster
 from reactor_fakes import wait_until
 
-from zreg.http.catalogue.topology_pages import meta_report
+from zreg.http.catalogue.topology_pages import LostNode, meta_report
 from zreg.model import EMPTY_MEMBERSHIP, Incarnation, Role
 from zreg.primitives.ring_plan import shares_of
-from zreg.wire.records.membership_messages import SessionLoad
+from zreg.wire.records.membership_messages import GoneNode, SessionLoad
 from zreg.wire.records.meta_messages import (
     CopyProgress,
     MetaNodesReply,
@@ -75,11 +75,10 @@ def test_meta_shows_its_leader_and_the_loads_of_sessions(tmp_path: Path) -> None
 def test_without_a_leader_the_page_of_meta_says_so(tmp_path: Path) -> None:
     async def run() -> None:
         async with http_cluster(tmp_path, data_count=1, session_count=1) as cluster:
+            member = cluster.sessions[0]._core._cluster_member
+            await wait_until(lambda: bool(member.membership.of(Role.DATA)))
             await cluster.end(cluster.meta)
-            session = cluster.sessions[0]
-            await wait_until(
-                lambda: bool(session._core._cluster_member.outage_sentence), timeout_seconds=20
-            )
+            await wait_until(lambda: bool(member.outage_sentence), timeout_seconds=20)
             status, code, detail = await cluster.refusal("/v1/meta")
             assert (status, code) == (503, "unavailable")
             assert "meta" in detail
@@ -95,6 +94,7 @@ def test_a_report_leaves_out_what_is_no_member_and_tells_who_is_silent() -> None
         MetaNodeStatus("m2", "tcp://b:1", MetaNodeState.VOTER, 7, 1_600),
         MetaNodeStatus("m3", "tcp://c:1", MetaNodeState.VOTER, 9, 10, "refused"),
     )
+    lost = GoneNode(gone, Role.DATA, "tcp://d:1", "silent", 5, 3, 2, 12_500, 60_000)
     reply = MetaNodesReply(
         0,
         2,
@@ -103,10 +103,25 @@ def test_a_report_leaves_out_what_is_no_member_and_tells_who_is_silent() -> None
         nodes,
         copying=(CopyProgress(gone, 1, 2),),
         session_loads=(SessionLoad(gone, 5),),
+        gone=(lost,),
+        silent=(gone,),
     )
 
     report = meta_report(reply, EMPTY_MEMBERSHIP)
 
-    assert (report.copying, report.sessions) == ([], [])
+    assert (report.copying, report.sessions, report.silent) == ([], [], [])
+    assert report.gone == [
+        LostNode(
+            node_id="d9",
+            role="data",
+            address="tcp://d:1",
+            joined_epoch=3,
+            reason="it was silent for a lease: it hangs, or its machine or network failed",
+            seconds_ago=12.5,
+            seconds_lived=60.0,
+            is_at_least=False,
+            count=2,
+        )
+    ]
     assert [node.is_silent for node in report.nodes] == [False, True, True]
     assert [node.silent_seconds for node in report.nodes] == [0.0, 1.6, 0.01]

@@ -1,6 +1,7 @@
 """Real mDNS on the loopback interface: announce, browse, withdraw, and find meta by it."""
 
 import asyncio
+import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 from reactor_fakes import wait_until
 
+import zreg
 from zreg.config import Config
 from zreg.discovery.announcement import Announcement, Interface
 from zreg.discovery.reach import MachineInterface, Reach
@@ -243,6 +245,7 @@ def test_a_flood_of_names_costs_bounded_memory(cluster: str) -> None:
         MachineInterface(LO, 1, ("127.0.0.1",)),
         told.append,
         lambda _name, _role, reason: unreadable.append(reason),
+        lambda level, line, exc_info=None: None,
     )
 
     async def scenario() -> None:
@@ -313,5 +316,136 @@ def test_a_node_on_loopback_neither_announces_itself_nor_browses_by_itself(
         assert "lan_errors" not in node.statistics()
         node.stop()
         await task
+
+    asyncio.run(scenario())
+
+
+class LocalLan:
+    """Sessions announced on loopback, and clients without a url that look there only."""
+
+    def __init__(self, cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.config = replace(Config.for_loopback(), cluster=cluster)
+        only_lo = [MachineInterface(LO, 1, ("127.0.0.1",))]
+        monkeypatch.setattr(lan_watch, "machine_interfaces", lambda: only_lo)
+        monkeypatch.delenv("ZREG_URL", raising=False)
+        monkeypatch.delenv("ZREG_DISCOVER", raising=False)
+
+    def nodes(self, directory: Path) -> list[Node]:
+        def settings(node_id: str) -> NodeSettings:
+            return NodeSettings(config=self.config, node_id=node_id, lan=LAN)
+
+        place = MetaPlace(address=ANY_PORT, membership_address=ANY_PORT, directory=directory)
+        return [
+            MetaNode(settings("m1"), place),
+            DataNode(settings("d1"), address=ANY_PORT, changes_address=ANY_PORT),
+            SessionNode(settings("s1"), address=ANY_PORT),
+        ]
+
+
+@pytest.fixture
+def local_lan(cluster: str, monkeypatch: pytest.MonkeyPatch) -> LocalLan:
+    return LocalLan(cluster, monkeypatch)
+
+
+def test_a_client_without_a_url_finds_a_session_and_leaves_no_socket_behind(
+    local_lan: LocalLan, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="zreg")
+
+    async def scenario() -> None:
+        nodes = local_lan.nodes(tmp_path)
+        tasks = [asyncio.create_task(node.run()) for node in nodes]
+        await eventually(lambda: all(node.is_joined for node in nodes))
+        async with zreg.AsyncClient(config=local_lan.config) as client:
+            publication = client.publish("orders", "10.0.0.1:80")
+            await publication.wait_registered(timeout_seconds=SECONDS)
+            await eventually(lambda: own_mdns_sockets() == mdns_sockets_of_nodes(nodes))
+        before = open_descriptors()
+        client = zreg.Client(config=local_lan.config)
+        await asyncio.to_thread(client.wait_connected, SECONDS)
+        await asyncio.to_thread(client.close)
+        await eventually(lambda: "client.session.discovered" in caplog.text)
+        assert open_descriptors() <= before + CLIENT_DESCRIPTORS
+        for node in nodes[::-1]:
+            node.stop()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(scenario())
+    assert "s1 is announced on lo; it is the only one" in caplog.text
+
+
+# What the thread that all clients of a process share keeps.
+CLIENT_DESCRIPTORS = 12
+
+
+def own_mdns_sockets() -> int:
+    """Return how many sockets of this process are bound to the port of mDNS."""
+    held = {link_of(each) for each in Path("/proc/self/fd").iterdir()}
+    bound = [line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
+    return sum(
+        f"socket:[{fields[9]}]" in held for fields in bound if fields[1].endswith(f":{PORT:04X}")
+    )
+
+
+def link_of(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:
+        # The one with which the folder was read.
+        return ""
+
+
+def mdns_sockets_of_nodes(nodes: list[Node]) -> int:
+    """Return how many of them the nodes need: two for each that announces itself."""
+    return 2 * sum(node.announcement() is not None for node in nodes)
+
+
+def test_a_client_without_a_url_says_what_it_saw_instead(
+    local_lan: LocalLan, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        other = replace(SESSION, cluster=f"{local_lan.config.cluster}-2")
+        reach = Reach(bound_host="127.0.0.1", port=9)
+        watch = LanWatch(lambda _event: None, announced=lambda: other, reach=reach)
+        async with running(watch), zreg.AsyncClient(config=local_lan.config):
+            await eventually(lambda: "client.session.unreachable" in caplog.text)
+
+    asyncio.run(scenario())
+    cluster = local_lan.config.cluster
+    assert f"client.session.announcement.foreign cluster={cluster}-2 interface=lo" in caplog.text
+    assert f"the LAN announces session nodes of other clusters only ({cluster}-2)" in caplog.text
+
+
+SESSION = Announcement(role=Role.SESSION, node_id="s9", cluster="", addresses=())
+
+
+@pytest.mark.parametrize("variable", ["ZREG_URL", "ZREG_DISCOVER"])
+def test_a_client_that_is_configured_does_not_browse(
+    local_lan: LocalLan, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, {"ZREG_URL": "zreg://127.0.0.1:9"}.get(variable, "off"))
+
+    async def scenario() -> None:
+        before = own_mdns_sockets()
+        async with zreg.AsyncClient(config=local_lan.config) as client:
+            await eventually(lambda: client.statistics().get("dials", 0) > 2)
+            assert own_mdns_sockets() == before
+
+    asyncio.run(scenario())
+
+
+def test_a_forked_child_gives_the_sockets_back(cluster: str) -> None:
+    async def scenario() -> None:
+        async with listening(cluster):
+            await eventually(lambda: own_mdns_sockets() >= 2)
+            read_end, write_end = os.pipe()
+            if (child := os.fork()) == 0:
+                os.write(write_end, bytes([own_mdns_sockets()]))
+                os._exit(0)
+            os.waitpid(child, 0)  # noqa: ASYNC222 -- the child ends at once
+            assert os.read(read_end, 1) == b"\0"
+            assert own_mdns_sockets() >= 2
+            os.close(read_end)
+            os.close(write_end)
 
     asyncio.run(scenario())

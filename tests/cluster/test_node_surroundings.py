@@ -1,8 +1,10 @@
 """What a node checked when it started is looked at again while it runs."""
 
 import asyncio
+import errno
 import logging
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,17 @@ def test_an_address_of_a_node_is_one_of_its_machine() -> None:
     asyncio.run(address.check())
     assert address.problem is not None
     assert address.problem.detail.startswith("192.0.2.1 is no address of this machine any more")
+
+
+def test_the_address_is_looked_up_where_a_node_may_bind_to_no_further_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Bound(socket.socket):
+        def bind(self, address: object) -> None:
+            raise PermissionError(errno.EPERM, "SocketBindDeny=any")
+
+    monkeypatch.setattr(own_address.socket, "socket", Bound)
+
+    assert is_own_address("127.0.0.1")
+    assert is_own_address("0.0.0.0")  # noqa: S104 -- nothing is bound
+    assert not is_own_address("192.0.2.1")

@@ -65,10 +65,10 @@ def a_window_never_fills() -> list[Patch]:
 def any_acknowledgement_counts() -> list[Patch]:
     """An acknowledgement that does not match the push in flight is ignored."""
 
-    def on_push_ack(self: Pusher, subscriber: Subscriber, ack: PushAck) -> None:
+    def on_push_ack(self: Pusher, subscriber: Subscriber, ack: PushAck, now: float) -> None:
         if subscriber.in_flight:
             subscriber.in_flight = ((min(subscriber.in_flight[0][0], ack.version), 0),)
-        _on_push_ack(self, subscriber, ack)
+        _on_push_ack(self, subscriber, ack, now)
 
     return [(Pusher, "on_push_ack", on_push_ack)]
 

@@ -17,9 +17,46 @@ if TYPE_CHECKING:
     from zreg.effects import Effect
 
 
-@pytest.mark.parametrize("seed", range(1, 36))
+@pytest.mark.parametrize("seed", range(1, 26))
 def test_nodes_that_find_each_other_found_one_cluster(seed: int) -> None:
     GatheringLife(seed).run()
+
+
+def found_beside_a_written_list() -> None:
+    """Three nodes write a list and one of them dies; three more come while it is away."""
+    life = GatheringLife(Kind.CROWD.value)
+    first, others = life.names[:3], life.names[3:]
+    life.away.update(others)
+    while not any(disk.facts for disk in life.cluster.disks.values()):
+        life.start_all()
+        life.pass_time(0.1)
+    life.cluster.sim.kill(first[2])
+    life.away = {first[2]}
+    for _ in range(15):
+        life.start_all()
+        life.pass_time(1.0)
+    assert not life.clusters, "the three that came later founded a cluster"
+
+    life.away.clear()
+    for _ in range(15):
+        life.start_all()
+        life.pass_time(1.0)
+    cores = life.cluster.meta_cores()
+    assert [name for name, core in cores.items() if core.epoch] == first
+    assert all("has met cluster" in cores[name].gathering.sentence() for name in others)
+
+
+def test_nodes_that_come_while_a_list_is_written_without_them_found_nothing() -> None:
+    found_beside_a_written_list()
+
+
+def test_that_scenario_notices_nodes_that_ignore_the_lists_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ignore_lists_of_others(monkeypatch)
+
+    with pytest.raises(AssertionError, match="the three that came later founded a cluster"):
+        found_beside_a_written_list()
 
 
 def seeds_of(kind: Kind, count: int) -> range:
@@ -91,7 +128,6 @@ MUTATIONS: Sequence[tuple[Callable[[pytest.MonkeyPatch], None], Kind]] = [
     (count_empty_nodes_as_founders, Kind.ALL),
     (write_what_is_seen, Kind.SPARE),
     (ignore_clusters, Kind.CROWD),
-    (ignore_lists_of_others, Kind.CROWD),
     (found_with_some, Kind.CROWD),
     (write_nothing, Kind.ALL),
 ]

@@ -41,6 +41,7 @@ from zreg.primitives.digest import DigestSum
 from zreg.primitives.ring import bucket_of, ring_of
 from zreg.wire.messages import Message
 from zreg.wire.records.data_messages import NodeHello
+from zreg.wire.records.membership_messages import ReportGone
 from zreg.wire.records.replication_messages import (
     BucketsCompared,
     Replicate,
@@ -134,23 +135,22 @@ def fetched(epoch: int) -> Effect:
     return Log(INFO, "test.membership.fetched", {"epoch": epoch})
 
 
+def told_gone(gone: Incarnation, leader: str = "meta") -> Effect:
+    """Return what a data node tells the leader of meta about another one."""
+    return Send(Link.META, leader, ReportGone(D1, gone, make_membership().cluster_id))
+
+
 class FakeMember:
     """Stands for the node as a member of the cluster: only notes which epochs it has to fetch."""
 
     def __init__(self, epoch: int = EPOCH) -> None:
         self.epoch = epoch
         self.leader: str | None = "meta"
-        self.is_reached = True
-        self.gone: list[Incarnation] = []
+        self.incarnation: Incarnation | None = D1
+        self.membership = make_membership(D1, D2, D3)
 
     def see_epoch(self, epoch: int) -> list[Effect]:
         return [fetched(epoch)] if epoch > self.epoch else []
-
-    def report_gone(self, gone: Incarnation) -> list[Effect]:
-        if not self.is_reached:
-            return []
-        self.gone.append(gone)
-        return [Log(INFO, "test.gone", {"node": str(gone)})]
 
     @property
     def as_member(self) -> ClusterMember:

@@ -78,7 +78,7 @@ class Datum:
 
     def acknowledge(self, subscriber: Subscriber, version: Version, **fields: bool) -> None:
         ack = PushAck(PAY, subscriber.visibility[0], version, **fields)
-        self.pusher.on_push_ack(subscriber, ack)
+        self.pusher.on_push_ack(subscriber, ack, self.now)
 
     def settle(self) -> list[Effect]:
         return self.pusher.settle(self.now)

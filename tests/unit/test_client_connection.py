@@ -24,12 +24,14 @@ from client_fakes import (
     next_act,
     say,
 )
+from msgspec.structs import replace
 
 from zreg.client.core.commands import (
     Ask,
     ClientState,
     ConnectionChanged,
     SessionReached,
+    SessionWelcomed,
     SetPublication,
 )
 from zreg.client.core.connection.connection import TRANSITIONS, Step
@@ -389,6 +391,19 @@ def test_the_local_host_of_a_connection_is_told_with_every_greeting() -> None:
     local(core, PeerLost(Link.SESSION, "session-1", "gone"), 2.0)
     core.tick(2.1)
     assert local(core, PeerUp(Link.SESSION, "session-2"), 2.1)[0] == Emit(SessionReached(A))
+
+
+def test_a_session_that_is_reached_over_loopback_tells_which_sessions_there_are() -> None:
+    for local_host, is_told in (("127.0.0.1", True), ("::1", True), ("10.0.0.1", False)):
+        core = make_core()
+        core.start(0.0)
+        local(core, PeerUp(Link.SESSION, "session-1", local_host))
+        unadmitted = replace(WELCOME, session=NO_INCARNATION, sessions=(A, B))
+
+        welcomed = Emit(SessionWelcomed((A, B)))
+        assert welcomed not in hear(core, unadmitted)
+        hear(core, WhoAreYou(), 1.0)
+        assert (welcomed in hear(core, replace(WELCOME, sessions=(A, B)))) is is_told
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.2, 3.0, 100.0])

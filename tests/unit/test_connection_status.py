@@ -69,3 +69,30 @@ def test_a_link_local_end_of_the_connection_is_not_published_and_the_reason_is_t
     status.on_session_reached(SessionReached(ADDRESSES[1], "fd00::1"))
     assert status.local_host == "fd00::1"
     assert status.why_waiting() == "connected to the session at tcp://10.0.0.8:9600"
+
+
+def test_over_loopback_the_way_to_the_sessions_shows_where_other_machines_reach_this_one() -> None:
+    status = make_status()
+    status.on_session_reached(SessionReached("tcp://127.0.0.1:9600", "127.0.0.1"))
+    assert status.local_host is None, "not known yet"
+
+    status.on_session_welcomed(["", "fe80::1%eth0", "127.0.0.1", "10.0.0.7", "10.9.0.7"])
+
+    assert status.local_host == "10.0.0.7"
+
+
+def test_with_all_sessions_on_loopback_the_endpoint_is_on_loopback() -> None:
+    for ends in ([], ["127.0.0.1", "127.0.0.2"]):
+        status = make_status()
+        status.on_session_reached(SessionReached("tcp://127.0.0.1:9600", "127.0.0.1"))
+        status.on_session_welcomed(ends)
+
+        assert status.local_host == "127.0.0.1"
+
+
+def test_an_advertised_host_goes_before_what_a_session_on_this_machine_shows() -> None:
+    status = make_status(advertise_host="pay.example.org")
+    status.on_session_reached(SessionReached("tcp://127.0.0.1:9600", "127.0.0.1"))
+    status.on_session_welcomed(["10.0.0.7"])
+
+    assert status.local_host == "pay.example.org"

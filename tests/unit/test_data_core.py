@@ -13,6 +13,7 @@ from zreg.config import Config, Limits
 from zreg.data.core import DataCore
 from zreg.effects import (
     BEAT_TOPIC,
+    INFO,
     MEMBERSHIP_TOPIC,
     Broadcast,
     Connect,
@@ -22,6 +23,7 @@ from zreg.effects import (
     Link,
     Listen,
     Local,
+    Log,
     PeerLost,
     PeerSlow,
     PeerUp,
@@ -668,6 +670,7 @@ def test_the_last_equal_digest_reconciles_the_node_and_it_beats_at_once() -> Non
     assert core.statistics()["unreconciled"] == 1
     assert ask(core, CompareDigest(5, 0, 0), peer=TWO) == [
         to(TWO, DigestCompared(5, is_equal=True)),
+        Log(INFO, "data.reconciled", {"ring_epoch": 5}),
         beat(),
     ]
     assert ask(core, CompareDigest(5, 0, 0), peer=TWO) == [

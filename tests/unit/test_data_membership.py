@@ -37,7 +37,7 @@ from test_data_core import (
 )
 
 from zreg.data.core import DataCore
-from zreg.effects import Broadcast, Connect, Effect, Link, Log
+from zreg.effects import INFO, Broadcast, Connect, Effect, Link, Log
 from zreg.errors import NotPrimaryError, UnknownNodeError
 from zreg.model import ZERO, Cause, Incarnation, Removal, Status
 from zreg.primitives.mirror import PUBLISHERS, Mirror
@@ -142,6 +142,7 @@ def test_publishers_of_a_forgotten_session_are_evicted_when_all_living_sessions_
     effects = reconcile(core, S2, TWO)
 
     assert effects[1:] == [
+        Log(INFO, "data.reconciled", {"ring_epoch": 5}),
         hint(NAME, v(1), v(2, 8), 2, Removal(P1, 1, Cause.EVICTED, S1)),
         beat(sequences={NAME: 2}),
     ]

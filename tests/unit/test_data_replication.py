@@ -26,6 +26,7 @@ from replica_fakes import (
     names_on,
     published,
     to_replica,
+    told_gone,
     unpublished,
     v,
     with_status,
@@ -346,24 +347,23 @@ def test_the_loss_of_a_replica_is_reported_once_to_each_leader() -> None:
     lost = PeerLost(Link.DATA, A, CLOSED)
     primary.replication.on_peer_lost(lost, 0.0)
 
+    told = []
     for leader in ("meta", "meta", None, "meta-2"):
         member.leader = leader
-        primary.replication.report(lost, member.as_member)
+        told += primary.replication.report(lost, member.as_member)
 
-    assert member.gone == [D2, D2]
+    assert told == [told_gone(D2), told_gone(D2, "meta-2")]
 
 
 def test_a_loss_that_could_not_be_reported_is_reported_later() -> None:
     primary, member = make_synced(), FakeMember()
     lost = PeerLost(Link.DATA, A, CLOSED)
     primary.replication.on_peer_lost(lost, 0.0)
-    member.is_reached = False
+    member.incarnation = None
     assert primary.replication.report(lost, member.as_member) == []
-    member.is_reached = True
+    member.incarnation = D1
 
-    primary.replication.report(lost, member.as_member)
-
-    assert member.gone == [D2]
+    assert primary.replication.report(lost, member.as_member) == [told_gone(D2)]
 
 
 def test_a_replica_that_is_silent_is_not_reported() -> None:

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from zreg.config import Config
 from zreg.discovery.announcement import Announcement, Interface
+from zreg.discovery.lan_search import LanSearch
 from zreg.discovery.sightings import Browse, Sighted, Withdrawn
 from zreg.effects import REFUSED, Connect, Effect, Emit, Link, Log, PeerLost, PeerUp
 from zreg.membership.cluster_member import ClusterMember
-from zreg.membership.leader_link.lan_search import LanSearch
 from zreg.membership.leader_link.meta_addresses import LOCAL_META_ADDRESS, MetaAddresses
 from zreg.model import (
     EMPTY_MEMBERSHIP,
@@ -157,7 +157,7 @@ def test_another_cluster_is_ignored_and_named_once() -> None:
     problem = member.outage.problem(9.0, "it works", is_urgent=True)
     assert problem is not None
     assert (
-        "the LAN announces meta nodes of other clusters only (bank), and this node is of 'zreg'"
+        "the LAN announces meta nodes of other clusters only (bank), and this is 'zreg'"
         in problem.detail
     )
     assert member.statistics()["announcements_refused"] == 2
@@ -210,4 +210,6 @@ def test_a_round_has_the_announced_addresses_last() -> None:
 
 
 def test_the_search_shows_what_it_believes() -> None:
-    assert repr(LanSearch(Config())) == "<LanSearch browsing=False <AnnouncementTable []>>"
+    search = LanSearch(Config(), Role.META, is_allowed=True, events="meta")
+
+    assert repr(search) == "<LanSearch browsing=False <AnnouncementTable []>>"

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from zreg.cli.process.own_machine import Machine
+from zreg.cli.process.this_machine import Machine
 from zreg.cli.showing.cluster_findings import State
 from zreg.cli.showing.machine_findings import machine_findings
 

@@ -130,6 +130,15 @@ def peer_of(node_id: str, life: int = 1) -> bytes:
 
 
 def ask(core: MetaCore, peer: Peer, message: Message, now: float = 0.0) -> list[Effect]:
+    """Return what a request leads to, without what is logged of a refusal (test_meta_refusals)."""
+    return [
+        effect
+        for effect in ask_and_log(core, peer, message, now)
+        if not (isinstance(effect, Log) and effect.event == "member.refused")
+    ]
+
+
+def ask_and_log(core: MetaCore, peer: Peer, message: Message, now: float = 0.0) -> list[Effect]:
     effects = list(core.receive(Link.NODES, peer, message, now))
     return without_saves([*effects, *core.raft_driver.pump(now)])
 

@@ -1,7 +1,7 @@
 """Empty meta nodes agree on their founders: each rule, with whole cores."""
 
 import pytest
-from meta_fakes import CONFIG, PEERS, Cluster, identity_of
+from meta_fakes import CONFIG, PEERS, Cluster, change, identity_of
 from msgspec.structs import replace
 
 from zreg.discovery.announcement import Announcement, Interface
@@ -12,8 +12,9 @@ from zreg.meta.founding.gathering import LISTEN_SECONDS
 from zreg.meta.founding.met_clusters import MetClusters
 from zreg.meta.peers.identity import first_save, founders_of, persisted_of
 from zreg.model import Role
-from zreg.wire.records.common_messages import Ping, Refused
+from zreg.wire.records.common_messages import Accepted, Ping, Refused
 from zreg.wire.records.meta_messages import (
+    AddMeta,
     AskFounding,
     Founder,
     FoundingReply,
@@ -367,6 +368,22 @@ def test_a_late_node_waits_to_be_added_to_the_cluster_that_it_meets() -> None:
     assert stages(cluster)[3] is EMPTY
 
 
+def test_a_late_node_is_added_as_its_sentence_says() -> None:
+    cluster = founded()
+    late = cluster.start("m4", {}, bootstrap_expect=3)
+    sight(cluster, "m4", "m2")
+    cluster.run(DECIDED)
+
+    added = change(cluster, cluster.leader(), AddMeta, 7, "m4", "tcp://m4:9611")
+    cluster.run(5.0)
+
+    assert [type(answer) for answer in added] == [Accepted]
+    voters = late.raft_driver.raft.configuration.voters
+    assert voters == ("m1", "m2", "m3", "m4")
+    assert late.gathering.stage is FOUNDED
+    assert late.health(cluster.now).problems == ()
+
+
 def test_a_node_that_met_a_cluster_founds_none_when_that_is_away() -> None:
     lone = Lone()
     lone.say(reply("m5", stage=FOUNDED, cluster_id=b"x" * 16, founders=()))
@@ -426,6 +443,8 @@ def test_a_founder_that_met_another_cluster_withholds_its_vote() -> None:
     other = reply("m9", stage=FOUNDED, founders_digest="another", cluster_id=b"x" * 16)
     lone.say(other)
     assert not lone.core.gathering.may_elect()
+    (problem,) = [each for each in lone.core.health(9.0).problems if each.code == "another-cluster"]
+    assert "it helps to found no second one" in problem.detail
 
 
 def test_two_clusters_that_meet_are_named_and_stay_apart() -> None:
@@ -605,3 +624,28 @@ def test_a_cluster_without_an_id_is_another_one_only_until_it_tells_its_id() -> 
     assert isinstance(log, Log)
     assert log.event == "meta.cluster.met"
     assert met.sentence() == "cluster 78787878 of m5 at m5:9611"
+
+
+def test_founders_of_which_one_is_lost_for_good_begin_again_on_empty_directories() -> None:
+    """The way out that operators are told: a written list is never changed."""
+    cluster = meet(gathering("m1", "m2", "m3"))
+    while stages(cluster).count(LISTED) < 1:
+        cluster.run(0.05)
+    cluster.stop("m3")
+    cluster.start("m4", {}, bootstrap_expect=3)
+    meet(cluster)
+    cluster.run(DECIDED + 3.0)
+    assert stages(cluster) == [LISTED, LISTED, EMPTY]
+    assert "m1, m2, m3 found a cluster without m4" in sentence(cluster, "m4")
+    (problem,) = cluster.cores["m1"].health(cluster.now).problems
+    assert "no connection to m3" in problem.detail
+    assert "if one is lost for good, empty the directories of all" in problem.detail
+
+    for name in ("m1", "m2"):
+        cluster.stop(name)
+        cluster.start(name, {}, journal_id=f"a new disk of {name}", bootstrap_expect=3)
+    meet(cluster)
+    cluster.run(DECIDED + 3.0)
+
+    assert stages(cluster) == [FOUNDED] * 3
+    assert cluster.cores["m4"].raft_driver.raft.configuration.voters == ("m1", "m2", "m4")

@@ -8,8 +8,8 @@ from zreg.discovery.reach import (
     MachineInterface,
     Reach,
     chosen_interfaces,
-    is_loopback_host,
 )
+from zreg.hosts import is_loopback_host
 
 ETH0 = MachineInterface(Interface("eth0"), 2, ("10.0.0.7", "fd00::7", "fe80::7"))
 ETH1 = MachineInterface(Interface("eth1"), 3, ("192.168.1.7", "169.254.1.1"))

@@ -6,7 +6,7 @@ import pytest
 
 import zreg
 from zreg.client.core.connection.outage import advice_on
-from zreg.client.locating.registry_url import DEFAULT_URL, find_url, parse_url
+from zreg.client.locating.registry_url import DEFAULT_URL, configured_url, may_discover, parse_url
 from zreg.errors import UsageError
 
 
@@ -60,9 +60,9 @@ def test_the_environment_goes_before_the_files_and_those_before_loopback(tmp_pat
     broken.write_text("[client\n")
     missing = tmp_path / "missing.toml"
 
-    assert find_url({"ZREG_URL": "zreg://env"}, [broken]) == "zreg://env"
-    assert find_url({"ZREG_URL": ""}, [missing, here, there]) == "zreg://there"
-    assert find_url({}, [missing, here]) == DEFAULT_URL
+    assert configured_url({"ZREG_URL": "zreg://env"}, [broken]) == "zreg://env"
+    assert configured_url({"ZREG_URL": ""}, [missing, here, there]) == "zreg://there"
+    assert configured_url({}, [missing, here]) is None
 
 
 @pytest.mark.parametrize("text", ["[client\n", "[client]\nurl = 7\n", "client = 3\n"])
@@ -71,7 +71,7 @@ def test_the_error_names_a_file_that_cannot_be_used(tmp_path: Path, text: str) -
     path.write_text(text)
 
     with pytest.raises(UsageError, match=r"zreg\.toml"):
-        find_url({}, [path])
+        configured_url({}, [path])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_unknown_sections_and_settings_are_refused_with_their_line(
     path.write_text(text)
 
     with pytest.raises(UsageError) as caught:
-        find_url({}, [path])
+        configured_url({}, [path])
     assert str(caught.value).startswith(f"{path}{said}")
 
 
@@ -123,3 +123,9 @@ def test_a_password_is_never_shown(url: str, shown: str) -> None:
 
     assert "secret" not in str(caught.value)
     assert shown in str(caught.value)
+
+
+def test_a_client_looks_at_the_lan_unless_the_environment_forbids_it() -> None:
+    assert may_discover({})
+    assert may_discover({"ZREG_DISCOVER": "on"})
+    assert not may_discover({"ZREG_DISCOVER": "off"})

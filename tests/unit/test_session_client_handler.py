@@ -44,8 +44,10 @@ from session_fakes import (
 )
 
 from zreg.effects import (
+    WARNING,
     Disconnect,
     Link,
+    Log,
     PeerLost,
     Probe,
     Send,
@@ -55,6 +57,7 @@ from zreg.errors import (
     LimitError,
     NotReadyError,
     ProtocolVersionError,
+    RefusedError,
     UnknownMessageError,
 )
 from zreg.model import NO_INCARNATION, ZERO, Cause, Incarnation, Publisher, Scope, Version
@@ -102,6 +105,15 @@ def test_a_session_that_is_no_member_yet_takes_clients_and_their_publishes_wait(
     assert effects[1:] == to_data(D1, PublishDatum(1, PAY, ONE), digest_of(ONE))
 
 
+def refused_log(client_id: bytes, error: type[RefusedError], detail: str) -> Log:
+    fields: dict[str, str | int | float] = {
+        "client": client_id.hex(),
+        "code": error.code,
+        "detail": detail,
+    }
+    return Log(WARNING, "client.refused", fields)
+
+
 def test_a_client_with_a_label_that_cannot_be_seen_is_refused() -> None:
     detail = (
         "zone 'east\\u200b' cannot be used: give a printable text of at most 64 characters; "
@@ -110,6 +122,7 @@ def test_a_client_with_a_label_that_cannot_be_seen_is_refused() -> None:
     session = make_session()
 
     assert session.says(ALICE, Hello(1, ALICE_ID, zone="east\u200b")) == [
+        refused_log(ALICE_ID, DeniedError, detail),
         *to_client(ALICE, refused(0, DeniedError, detail)),
         *to_client(ALICE, Bye()),
     ]
@@ -124,7 +137,11 @@ def test_another_protocol_version_is_refused_with_what_to_do() -> None:
     answer = to_client(ALICE, refused(0, ProtocolVersionError, detail))
     session = make_session()
 
-    assert session.says(ALICE, Hello(2, ALICE_ID)) == answer
+    log = refused_log(ALICE_ID, ProtocolVersionError, detail)
+    assert session.says(ALICE, Hello(2, ALICE_ID)) == [log, *answer]
+    assert session.says(BOB, Hello(2, BOB_ID)) == to_client(
+        BOB, refused(0, ProtocolVersionError, detail)
+    ), "logged once in a while"
     assert session.says(ALICE, publish(1)) == to_client(ALICE, WhoAreYou())
 
 
@@ -133,7 +150,8 @@ def test_a_full_session_sends_new_clients_to_other_sessions_and_keeps_its_own() 
     session.greet(ALICE)
 
     detail = "this session has its 1 clients: try another one"
-    assert session.greet(BOB) == to_client(BOB, refused(0, LimitError, detail), Bye())
+    log = refused_log(BOB_ID, LimitError, detail)
+    assert session.greet(BOB) == [log, *to_client(BOB, refused(0, LimitError, detail), Bye())]
     assert session.greet(CAROL, client_id=ALICE_ID) == [
         Disconnect(Link.CLIENTS, ALICE),
         *to_client(CAROL, WELCOME),

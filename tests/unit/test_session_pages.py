@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 from session_fakes import (
     ALICE,
@@ -24,9 +25,12 @@ from session_fakes import (
 from zreg.effects import Effect, Emit, Link, PeerSlow, Send
 from zreg.errors import LimitError, NotReadyError, UnknownMessageError
 from zreg.model import Publisher, Scope, Version, data_info_id
+from zreg.session.pages import host_search
 from zreg.session.pages.page_questions import (
     ClientLine,
     ClientsRead,
+    FindHost,
+    HostFound,
     ReadClients,
     ReadService,
     ReadSubscribers,
@@ -34,8 +38,10 @@ from zreg.session.pages.page_questions import (
     SubscriberLine,
     SubscribersRead,
 )
+from zreg.session.pages.page_watches import DatumMoved, WatchBegun, WatchEnded
 from zreg.session.proxy.askers import PageAnswered, PageAsked
-from zreg.wire.records.client_messages import Publish, PushAck, Subscribe
+from zreg.wire.body import pack_body
+from zreg.wire.records.client_messages import Publish, PushAck, Subscribe, Unpublish
 from zreg.wire.records.common_messages import Refused
 from zreg.wire.records.data_messages import Changed, DatumsListed, FetchChanges, ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
@@ -211,8 +217,8 @@ def test_subscribers_are_shown_with_what_they_have() -> None:
     effects = session.greet(ALICE, Subscribe(1, PAY, Scope.GLOBAL), Subscribe(2, PAY, Scope.ZONE))
     session.greet(BOB, Subscribe(1, PAY, Scope.GLOBAL), Subscribe(2, SHOP, Scope.GLOBAL))
     scopes = (Scope.ZONE, Scope.GLOBAL)
-    alice = SubscriberLine(ALICE_ID, "app", "z1", "dc1", scopes, None, 0)
-    bob = SubscriberLine(BOB_ID, "app", "z1", "dc1", (Scope.GLOBAL,), None, 0)
+    alice = SubscriberLine(ALICE_ID, "app", "z1", "dc1", scopes, None, 0, is_behind=True)
+    bob = SubscriberLine(BOB_ID, "app", "z1", "dc1", (Scope.GLOBAL,), None, 0, is_behind=True)
 
     def lines(question: ReadSubscribers) -> SubscribersRead:
         (answered,) = answers(ask(session, question))
@@ -226,7 +232,7 @@ def test_subscribers_are_shown_with_what_they_have() -> None:
     session.answer_fetch(D1, effects, V1, ONE)
     session.says(ALICE, PushAck(PAY, Scope.GLOBAL, V1))
     (line, _) = lines(ReadSubscribers(PAY, b"", 10)).subscribers
-    assert (line.version, line.pushes_in_flight) == (V1, 1)
+    assert (line.version, line.pushes_in_flight, line.is_behind) == (V1, 1, False)
 
 
 def test_the_questions_of_commands_are_answered_to_pages_too() -> None:
@@ -242,6 +248,81 @@ def test_the_questions_of_commands_are_answered_to_pages_too() -> None:
     (passed_on,) = ask(session, FetchSettings(0, "*"))
     assert isinstance(passed_on, Send)
     assert passed_on.link is Link.META
+
+
+def endpoint_body(*values: str | dict[str, object]) -> bytes:
+    return pack_body(values, attributes={}, registered_at=1.0)
+
+
+def test_a_search_goes_through_what_the_session_registers_piece_by_piece(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host_search, "_SLICE", 2)
+    session = Session(D1)
+    bodies = {
+        b"1" * 16: endpoint_body("10.0.0.7:80"),
+        b"2" * 16: endpoint_body("10.0.0.70:80"),
+        b"3" * 16: endpoint_body("a", {"host": "10.0.0.7", "port": 80}),
+        b"4" * 16: b"10.0.0.7",
+        b"5" * 16: endpoint_body("10.0.0.7"),
+    }
+    publishes = [Publish(1, each, 1, PAY, body) for each, body in bodies.items()]
+    session.greet(ALICE, *publishes, Publish(9, b"6" * 16, 1, PAY, endpoint_body("10.0.0.7:1")))
+    session.says(ALICE, Unpublish(10, b"6" * 16, 1, PAY))
+
+    def found(question: FindHost) -> tuple[list[bytes], bool, int]:
+        turns = 0
+        effects = ask(session, question)
+        while not answers(effects):
+            assert session.core.next_tick_at() == 0.0
+            effects = [*session.core.tick(session.now), *session.core.settle(session.now)]
+            turns += 1
+        (answered,) = answers(effects)
+        assert isinstance(answered.answer, HostFound)
+        ids = [each.publisher.publisher_id for each in answered.answer.instances]
+        return ids, answered.answer.is_cut, turns
+
+    assert found(FindHost("10.0.0.7", 10)) == ([b"1" * 16, b"3" * 16, b"5" * 16], False, 4)
+    assert found(FindHost("10.0.0.7", 1)) == ([b"1" * 16], True, 2)
+    assert found(FindHost("10.0.0.9", 1))[:2] == ([], False)
+
+
+def test_searches_are_bounded() -> None:
+    session = Session(D1)
+    for _ in range(8):
+        assert ask(session, FindHost("a", 1)) == []
+
+    (answered,) = answers(ask(session, FindHost("a", 1)))
+    assert isinstance(answered.answer, Refused)
+    assert answered.answer.code == LimitError.code
+
+
+def moves(effects: Sequence[Effect]) -> list[DatumMoved]:
+    return [e.event for e in effects if isinstance(e, Emit) and isinstance(e.event, DatumMoved)]
+
+
+def test_a_watched_datum_is_followed_and_each_move_is_told() -> None:
+    session = Session(D1)
+    effects = session.local(WatchBegun(PAY))
+    assert len(fetches(effects)) == 1
+    assert session.local(WatchBegun(PAY)) == []
+    assert moves(session.answer_fetch(D1, effects, V1, ONE)) == [DatumMoved(PAY, V1, 1)]
+
+    effects = session.turn(Link.CHANGES, D1, Changed(PAY, V1, V2, 2, (TWO,)))
+    assert moves(effects) == [DatumMoved(PAY, V2, 2)]
+
+    session.local(WatchEnded(PAY), WatchEnded(PAY))
+    assert session.core.statistics()["interests"] == 0
+
+
+def test_a_watch_of_everything_follows_nothing_and_hears_what_is_followed() -> None:
+    session = Session(D1)
+    assert session.local(WatchBegun(None)) == []
+    effects = session.greet(ALICE, Subscribe(1, PAY, Scope.GLOBAL))
+    assert moves(session.answer_fetch(D1, effects, V1, ONE)) == [DatumMoved(PAY, V1, 1)]
+
+    session.local(WatchEnded(None))
+    assert moves(session.turn(Link.CHANGES, D1, Changed(PAY, V1, V2, 2, (TWO,)))) == []
 
 
 def test_a_question_that_no_page_has_is_refused() -> None:

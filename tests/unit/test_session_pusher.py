@@ -746,7 +746,7 @@ class World:
     def acknowledge(self, client: FakeClient, ack: PushAck) -> None:
         subscriber = self.datum.pusher.find(client.client, PAY, client.scope)
         assert subscriber is not None
-        self.datum.pusher.on_push_ack(subscriber, ack)
+        self.datum.pusher.on_push_ack(subscriber, ack, self.datum.now)
 
     def reconnect(self, client: FakeClient) -> None:
         client.pushes, client.acks, client.parts = [], [], []

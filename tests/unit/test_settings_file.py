@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zreg.client.locating.registry_url import DEFAULT_URL, find_url
+from zreg.client.locating.registry_url import configured_url
 from zreg.client.locating.settings_file import ForbiddenError, find_settings, read_settings
 from zreg.errors import UsageError
 
@@ -42,7 +42,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 def test_a_byte_order_mark_of_utf8_is_no_part_of_the_text(path: Path) -> None:
     path.write_bytes(codecs.BOM_UTF8 + TEXT.encode())
 
-    assert find_url({}, [path]) == "zreg://there:1"
+    assert configured_url({}, [path]) == "zreg://there:1"
 
 
 @pytest.mark.parametrize(
@@ -101,11 +101,11 @@ def test_a_folder_that_may_not_be_entered_is_named_and_the_next_place_is_read(
 
     with pytest.raises(ForbiddenError):
         read_settings(private / "zreg.toml")
-    assert find_url({}, [private / "zreg.toml", system], warn=said.append) == "zreg://there:1"
+    assert configured_url({}, [private / "zreg.toml", system], warn=said.append) == "zreg://there:1"
     sentence = (
         f"{private}/zreg.toml may not be read by this user (Permission denied): permit it, or "
         "start this in another folder; until then its settings are left out"
     )
     assert said == [sentence]
-    assert find_url({}, [private / "zreg.toml"]) == DEFAULT_URL
+    assert configured_url({}, [private / "zreg.toml"]) is None
     assert "client.settings.forbidden detail=" in caplog.text

@@ -63,6 +63,13 @@ class Placement:
             for placement, guests in zip(self.ring.placements, self.ring.guests, strict=True)
         ]
 
+    def owned_buckets(self) -> frozenset[int]:
+        """Return the buckets of which this node is the primary."""
+        if self.incarnation is None:
+            return frozenset()
+        owner, placements = (self._node_id,), self.ring.placements
+        return frozenset(at for at, nodes in enumerate(placements) if nodes[:1] == owner)
+
     def wanted_copy_count(self) -> int:
         """Return how many replicas the buckets have of which this node is the primary, in all."""
         if self.incarnation is None:

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from zreg.discovery.announcement import Announcement
 from zreg.discovery.announcement_table import AnnouncementTable, Believed
+
+if TYPE_CHECKING:
+    from random import Random
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -16,16 +20,21 @@ class Place(msgspec.Struct, frozen=True):
     data_center: str = ""
 
 
-def addresses_in_order(table: AnnouncementTable, place: Place) -> tuple[str, ...]:
+def addresses_in_order(
+    table: AnnouncementTable, place: Place, *, rng: "Random | None" = None
+) -> tuple[str, ...]:
     """Return the addresses to try, those that answered first.
 
     Nodes that know their cluster come before those that wait for its foundation, those of the same
     zone and then of the same data center before others, and those that were seen first before
     later ones, so that a flood comes last. The first addresses of all nodes come before the second
     ones: what one announcement names cannot delay the others for long. The order changes only with
-    the table, so that rounds over it leave out none.
+    the table, so that rounds over it leave out none; with `rng` equal nodes are in random order.
     """
-    nodes = sorted(table.believed(), key=lambda each: _rank(each.announcement, place))
+    nodes = list(table.believed())
+    if rng is not None:
+        rng.shuffle(nodes)
+    nodes.sort(key=lambda each: _rank(each.announcement, place))
     columns = zip_longest(*(each.announcement.addresses for each in nodes))
     announced = [address for column in columns for address in column if address is not None]
     return tuple(dict.fromkeys((*table.answered, *announced)))

@@ -72,14 +72,6 @@ def chosen_interfaces(
     return chosen[:INTERFACES_MAX]
 
 
-def is_loopback_host(host: str) -> bool:
-    """Return whether a bound host is reached from its own machine only."""
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _rank(host: str) -> int:
     """Return the place of an address among others: IPv4, IPv6, and link-local ones last."""
     address = ipaddress.ip_address(host)

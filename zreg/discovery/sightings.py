@@ -30,8 +30,17 @@ class Sighted(Local, frozen=True):
     announcement: Announcement
 
 
+class BrowseFailed(Local, frozen=True):
+    """The LAN cannot be looked at; `reason` says why and what to do, for people."""
+
+    reason: str
+
+
 class Withdrawn(Local, frozen=True):
     """An announcement was taken back, or has expired."""
 
     name: str
     interface: Interface
+
+
+LanEvent = Sighted | Withdrawn | BrowseFailed

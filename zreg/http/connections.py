@@ -1,6 +1,7 @@
 """The connections of HTTP clients, within bounds; every error leaves as problem+json.
 
-A connection carries one request and is closed after a few seconds at the latest. If there are too
+A connection carries one request and is closed after a few seconds at the latest. Only a watch stays
+open; watches do not count here, and have their own bound (`watches/`). If there are too
 many, a new connection takes the place of the oldest. An answer takes a millisecond, so the oldest
 one is only waiting. Clients that hold connections therefore cannot keep out a probe, whose failure
 would make a supervisor restart a healthy node.
@@ -37,8 +38,15 @@ class Connections:
     def __init__(self) -> None:
         # Oldest first.
         self.open: dict[Connection, None] = {}
+        self.watches: dict[Connection, None] = {}
         self.counts: Counter[str] = Counter(
-            http_requests=0, http_bad_requests=0, http_errors=0, http_crowded_out=0, http_timeouts=0
+            http_requests=0,
+            http_bad_requests=0,
+            http_errors=0,
+            http_crowded_out=0,
+            http_timeouts=0,
+            http_watches=0,
+            http_watches_dropped=0,
         )
 
     def new(self, server: web.Server) -> "Connection":
@@ -49,11 +57,13 @@ class Connections:
 class Connection(web.RequestHandler):
     """aiohttp's connection, with a deadline."""
 
-    __slots__ = ("_connections", "_deadline", "_own_transport")
+    __slots__ = ("_connections", "_deadline", "_own_transport", "_watch_ended")
 
     def __init__(self, connections: Connections, server: web.Server) -> None:
         self._connections = connections
         self._deadline: asyncio.TimerHandle | None = None
+        # Set when the connection of a watch ends; None if it is no watch.
+        self._watch_ended: asyncio.Future[None] | None = None
         # Kept here because aiohttp forgets its transport before all that was written has left.
         self._own_transport: asyncio.Transport | None = None
         super().__init__(
@@ -85,9 +95,45 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget a connection that was closed."""
         self._connections.open.pop(self, None)
+        if self._connections.watches.pop(self, False) is None:
+            self._connections.counts["http_watches"] = len(self._connections.watches)
+        self._end_watch()
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
+
+    # --- a watch --------------------------------------------------------------------------------
+
+    def become_watch(self, ended: asyncio.Future[None]) -> None:
+        """Stay open for long; `ended` is done when the connection ends."""
+        assert self._deadline is not None
+        self._deadline.cancel()
+        self._connections.open.pop(self, None)
+        self._connections.watches[self] = None
+        self._connections.counts["http_watches"] = len(self._connections.watches)
+        self._watch_ended = ended
+        if self._own_transport is None or self._own_transport.is_closing():
+            self._end_watch()
+
+    def unsent_bytes(self) -> int:
+        """Return how many bytes wait for the reader."""
+        assert self._own_transport is not None
+        return self._own_transport.get_write_buffer_size()
+
+    def write(self, chunk: bytes) -> None:
+        """Send a chunk of a watch; what cannot leave now is buffered."""
+        assert self._own_transport is not None
+        if not self._own_transport.is_closing():
+            self._own_transport.write(chunk)
+
+    def drop(self) -> None:
+        """Close the connection of a watch at once."""
+        assert self._own_transport is not None
+        self._own_transport.abort()
+
+    def _end_watch(self) -> None:
+        if self._watch_ended is not None and not self._watch_ended.done():
+            self._watch_ended.set_result(None)
 
     def end(self, cause: str) -> None:
         """Close the connection at once, and count the cause."""

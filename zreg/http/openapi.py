@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from aiohttp import web
@@ -82,8 +82,17 @@ def _content(page: Page) -> Json:
         return {page.content_type: {"schema": {"type": "string"}}}
     if page.answer is dict:
         return {page.content_type: {"schema": {"type": "object"}}}
+    if (item := _item_of(page.answer)) is not None:
+        items = {"$ref": _REFERENCE.format(name=item.__name__)}
+        return {page.content_type: {"schema": {"type": "array", "items": items}}}
     schema = {"$ref": _REFERENCE.format(name=page.answer.__name__)}
     return {page.content_type: {"schema": schema}}
+
+
+def _item_of(answer_type: object) -> type | None:
+    """Return the type of the items of a list; None if it is none."""
+    arguments = get_args(answer_type)
+    return arguments[0] if arguments else None
 
 
 def _path_parameters(page: Page) -> list[Json]:
@@ -97,4 +106,8 @@ def _query_parameters(page: Page, schemas: dict[str, Json]) -> list[Json]:
     if page.query is AnyQuery:
         return []
     properties: dict[str, Json] = schemas[page.query.__name__]["properties"]
-    return [{"name": name, "in": "query", "schema": each} for name, each in properties.items()]
+    required = schemas[page.query.__name__].get("required", ())
+    return [
+        {"name": name, "in": "query", "schema": each, "required": name in required}
+        for name, each in properties.items()
+    ]

@@ -33,7 +33,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     handler: Callable[[web.Request, Any], Awaitable[web.StreamResponse]]
     method: str = hdrs.METH_GET
     query: type[msgspec.Struct] = AnyQuery
-    answer: type | None = None
+    answer: Any = None
     content_type: str = "application/json"
     statuses: tuple[int, ...] = ()
     # Probes and scrapers may use any name of a node; they get nothing that a page shows.

@@ -16,6 +16,7 @@ from zreg.errors import UnavailableError, UsageError
 from zreg.http.catalogue.asked_node import AskedNode
 from zreg.http.catalogue.cluster_pages import ClusterPages
 from zreg.http.catalogue.service_pages import ServicePages
+from zreg.http.catalogue.target_pages import TargetPages
 from zreg.http.catalogue.topology_pages import TopologyPages
 from zreg.http.connections import Connections
 from zreg.http.dashboard.dashboard_pages import DashboardPages
@@ -25,6 +26,7 @@ from zreg.http.metrics.metrics_page import MetricsPage
 from zreg.http.openapi import OpenApiPage
 from zreg.http.pages import Page, routes
 from zreg.http.served_node import ServedNode
+from zreg.http.watches.watch_page import WatchPage
 from zreg.tcp_address import why_not_bound
 
 # asyncio accepts this many connections in one go. The node waits meanwhile, so they are few.
@@ -40,8 +42,9 @@ class HttpServer:
     def __init__(self, node: ServedNode, host: str, port: int) -> None:
         self._listener = _bound(host, port)
         self._connections = Connections()
+        self._watch_page: WatchPage | None = None
         application = web.Application()
-        application.add_routes(routes(_pages(node, self.counts), KnownHosts(node.address)))
+        application.add_routes(routes(self._pages(node), KnownHosts(node.address)))
         if isinstance(node, AskedNode):
             # Files and no data: the pages that they ask for look at the host.
             application.add_routes(DashboardPages().routes())
@@ -77,23 +80,28 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Stop serving, and close all connections."""
+        if self._watch_page is not None:
+            self._watch_page.hub.stop()
+        for watch in list(self._connections.watches):
+            watch.drop()
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()
         self.close()
 
+    def _pages(self, node: ServedNode) -> list[Page]:
+        """Return the pages of a node of this role."""
+        pages = HealthPages(node, self.counts).pages() + MetricsPage(node, self.counts).pages()
+        if isinstance(node, AskedNode):
+            self._watch_page = WatchPage(node, self._connections.counts)
+            for of_session in (ServicePages, ClusterPages, TopologyPages, TargetPages):
+                pages += of_session(node).pages()
+            pages += self._watch_page.pages()
+        return [*pages, OpenApiPage(pages, VERSION).page()]
+
     def close(self) -> None:
         """Close the socket of a server that never started."""
         self._listener.close()
-
-
-def _pages(node: ServedNode, counts: Mapping[str, int]) -> list[Page]:
-    pages = HealthPages(node, counts).pages() + MetricsPage(node, counts).pages()
-    if isinstance(node, AskedNode):
-        pages += ServicePages(node).pages()
-        pages += ClusterPages(node).pages()
-        pages += TopologyPages(node).pages()
-    return [*pages, OpenApiPage(pages, VERSION).page()]
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -8,8 +8,12 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import socket
+import sys
+import weakref
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Final, Protocol, cast
 
 from zeroconf import ServiceInfo, ServiceStateChange, Zeroconf
@@ -41,11 +45,20 @@ _CLOSE_SECONDS: Final = 1.0
 _IP_MULTICAST_ALL: Final = 49
 _IPV6_MULTICAST_ALL: Final = 29
 
+ExcInfo = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None] | None
+)
 OnEvent = Callable[[Local], None]
 # Called with the name, the role and the reason of an announcement that cannot be read.
 OnUnreadable = Callable[[str, Role, str], None]
 
-logger = logging.getLogger("zreg.lan")
+
+class WriteLine(Protocol):
+    """Writes a log line of a level of `logging`, with an exception's traceback if there is one."""
+
+    def __call__(self, level: int, line: str, exc_info: ExcInfo = None) -> None:
+        """Write the line."""
+        ...
 
 
 class _TxtRecord(Protocol):
@@ -63,12 +76,17 @@ class InterfacePresence:
     """
 
     def __init__(
-        self, machine_interface: MachineInterface, on_event: OnEvent, on_unreadable: OnUnreadable
+        self,
+        machine_interface: MachineInterface,
+        on_event: OnEvent,
+        on_unreadable: OnUnreadable,
+        write_line: WriteLine,
     ) -> None:
         self.machine_interface = machine_interface
         self._interface = machine_interface.interface
         self._on_event = on_event
         self._on_unreadable = on_unreadable
+        self._write_line = write_line
         self._zeroconf: AsyncZeroconf | None = None
         self._announced: ServiceInfo | None = None
         self._browser: AsyncServiceBrowser | None = None
@@ -86,6 +104,7 @@ class InterfacePresence:
             choice.append(self.machine_interface.index)
         self._zeroconf = AsyncZeroconf(interfaces=choice)
         await self._zeroconf.zeroconf.async_wait_for_start(_START_SECONDS)
+        _open.add(self)
         for reader in self._zeroconf.zeroconf.engine.readers:
             _hear_own_groups_only(reader.transport.get_extra_info("socket"))
 
@@ -99,11 +118,26 @@ class InterfacePresence:
         try:
             await self._stop_browsing()
             await asyncio.wait_for(zeroconf.async_close(), _CLOSE_SECONDS)
-        except Exception:
-            logger.exception("lan.close.failed interface=%s", self._interface.name)
+        except Exception:  # noqa: BLE001 -- it is logged, and zeroconf raises many kinds
+            self._write_failure("lan.close.failed")
             # It closes its sockets without a goodbye, in the next turn of the loop.
             zeroconf.zeroconf.close()
             await asyncio.sleep(0)
+
+    def leave_to_parent(self) -> None:
+        """Let go of the sockets in a forked child, without a goodbye.
+
+        A socket that the child kept would take packets from the parent's. The descriptor stays in
+        use, since the parent's transport object would close it again.
+        """
+        if self._zeroconf is None:
+            return
+        engine = self._zeroconf.zeroconf.engine
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for each in (*engine.readers, *engine.senders):
+            with contextlib.suppress(OSError, AttributeError):
+                os.dup2(nothing, each.transport.get_extra_info("socket").fileno())
+        os.close(nothing)
 
     # --- announcing ----------------------------------------------------------------------------
 
@@ -166,8 +200,8 @@ class InterfacePresence:
         """Take what the browser found; nothing may be raised into zeroconf."""
         try:
             self._take_change(service_type, name, state_change)
-        except Exception:
-            logger.exception("lan.browse.failed interface=%s", self._interface.name)
+        except Exception:  # noqa: BLE001 -- it is logged, and zeroconf raises many kinds
+            self._write_failure("lan.browse.failed")
 
     def _take_change(self, service_type: str, name: str, change: ServiceStateChange) -> None:
         key = (service_type, name)
@@ -208,6 +242,11 @@ class InterfacePresence:
         record = self._zeroconf.zeroconf.cache.get_by_details(name, _TXT, _INTERNET)
         return cast("_TxtRecord | None", record)
 
+    def _write_failure(self, event: str) -> None:
+        """Write an error of zeroconf with the exception that is being handled."""
+        line = f"{event} interface={self._interface.name}"
+        self._write_line(logging.ERROR, line, sys.exc_info())
+
     def _ask(self, service_type: str, name: str) -> None:
         """Ask for the TXT record of a name; most come with the name."""
         if len(self._tasks) >= _QUESTIONS_MAX:
@@ -237,8 +276,8 @@ class InterfacePresence:
     async def _logged(self, work: Callable[..., Awaitable[None]], *arguments: str) -> None:
         try:
             await work(*arguments)
-        except Exception:
-            logger.exception("lan.send.failed interface=%s", self._interface.name)
+        except Exception:  # noqa: BLE001 -- it is logged, and zeroconf raises many kinds
+            self._write_failure("lan.send.failed")
 
 
 def _service_info(name: str, announcement: Announcement) -> ServiceInfo:
@@ -266,3 +305,15 @@ def _hear_own_groups_only(listener: socket.socket) -> None:
     if listener.family == socket.AF_INET6:
         with contextlib.suppress(OSError):
             listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
+
+
+# The presences of this process, for forked children.
+_open: "weakref.WeakSet[InterfacePresence]" = weakref.WeakSet()
+
+
+def _on_forked() -> None:
+    for presence in list(_open):
+        presence.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_on_forked)

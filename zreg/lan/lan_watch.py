@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from zreg.discovery.announcement import Announcement, Interface
 from zreg.discovery.reach import MachineInterface, Reach, chosen_interfaces
 from zreg.effects import Local
-from zreg.lan.interface_presence import InterfacePresence
+from zreg.lan.interface_presence import ExcInfo, InterfacePresence, WriteLine
 from zreg.lan.interfaces import machine_interfaces
 from zreg.model import Role
 
@@ -25,6 +25,10 @@ LOOK_SECONDS: Final = 2.0
 _EVENTS_PER_SECOND_MAX: Final = 200
 
 logger = logging.getLogger("zreg.lan")
+
+
+def _write_at_once(level: int, line: str, exc_info: ExcInfo = None) -> None:
+    logger.log(level, line, exc_info=exc_info)
 
 
 def announce_nothing() -> None:
@@ -46,12 +50,14 @@ class LanWatch:
         reach: Reach | None = None,
         names: Sequence[str] = (),
         on_unreadable: Callable[[str, Interface, Role, str], None] | None = None,
+        write_line: WriteLine = _write_at_once,
     ) -> None:
         self._on_event = on_event
         self._announced = announced
         self._reach = reach
         self._names = tuple(names)
         self._on_unreadable = on_unreadable
+        self._write_line = write_line
         # No part of the name of a machine or node: what is announced is in the TXT record.
         self._name = f"zreg-{secrets.token_hex(8)}"
         self._wanted: frozenset[Role] = frozenset()
@@ -135,7 +141,8 @@ class LanWatch:
                 presence = self._presences[name] = self._new_presence(machine_interface)
                 await presence.open()
                 addresses = ", ".join(machine_interface.hosts)
-                logger.debug("lan.interface.used interface=%s addresses=%s", name, addresses)
+                line = f"lan.interface.used interface={name} addresses={addresses!r}"
+                self._write_line(logging.DEBUG, line)
             await presence.announce(self._name, self._on_interface(announcement, machine_interface))
             await presence.browse(self._wanted)
             presence.look_again()
@@ -144,18 +151,19 @@ class LanWatch:
             await self._close([name])
         else:
             if self._failures.pop(name, None) is not None:
-                logger.info("lan.interface.restored interface=%s", name)
+                self._write_line(logging.INFO, f"lan.interface.restored interface={name}")
 
     def _new_presence(self, machine_interface: MachineInterface) -> InterfacePresence:
         name = machine_interface.interface.name
 
         def on_unreadable(instance: str, role: Role, reason: str) -> None:
             self._unreadable_count += 1
-            logger.debug("lan.announcement.unreadable interface=%s reason=%r", name, reason)
+            line = f"lan.announcement.unreadable interface={name} reason={reason!r}"
+            self._write_line(logging.DEBUG, line)
             if self._on_unreadable is not None:
                 self._on_unreadable(instance, machine_interface.interface, role, reason)
 
-        return InterfacePresence(machine_interface, self._tell, on_unreadable)
+        return InterfacePresence(machine_interface, self._tell, on_unreadable, self._write_line)
 
     def _on_interface(
         self, announcement: Announcement | None, machine_interface: MachineInterface
@@ -181,7 +189,8 @@ class LanWatch:
         reason = str(error) or type(error).__name__
         if self._failures.get(name) != reason:
             self._failures[name] = reason
-            logger.warning("lan.interface.failed interface=%s reason=%r", name, reason)
+            line = f"lan.interface.failed interface={name} reason={reason!r}"
+            self._write_line(logging.WARNING, line)
 
     async def _close(self, names: Sequence[str]) -> None:
         closed = [self._presences.pop(name) for name in names if name in self._presences]

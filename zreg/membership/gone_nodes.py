@@ -7,7 +7,7 @@ from zreg.health import Problem, some
 from zreg.model import Membership, Role
 from zreg.wire.records.membership_messages import GoneNode
 
-_WHY: Final = {
+WHY_GONE: Final = {
     "gone": "its process ended and nothing listens at its address",
     "silent": "it was silent for a lease: it hangs, or its machine or network failed",
 }
@@ -34,7 +34,7 @@ def gone_text(gone: GoneNode) -> str:
     bound = "at least " if gone.is_at_least else ""
     ago = span_text(gone.milliseconds_ago)
     lived = span_text(gone.milliseconds_lived)
-    why = _WHY.get(gone.reason, gone.reason)
+    why = WHY_GONE.get(gone.reason, gone.reason)
     times = f", for the {_ordinal(gone.count)} time" if gone.count > 1 else ""
     return (
         f"{gone.incarnation.node_id} ({gone.role.name.lower()}, "

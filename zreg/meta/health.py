@@ -39,6 +39,13 @@ def _other_clusters(gathering: Gathering, node_id: str) -> list[Problem]:
     others = gathering.other_clusters()
     if not others:
         return []
+    if not gathering.may_elect():
+        detail = (
+            f"{node_id} has agreed with others on a list of founders, and met {others}, of the "
+            "same name: it helps to found no second one; stop the founders in the list, and start "
+            "them again on empty directories, with another name or to be added to that cluster"
+        )
+        return [Problem("another-cluster", detail, Harm.STOPS_WORK)]
     detail = (
         f"{node_id} is announced beside {others}, of the same name: they stay apart, but nodes and "
         "clients that look for a cluster of this name may find either; give one of them another "

@@ -7,7 +7,7 @@ node still leads, from a state with all that was acknowledged before the read ca
 from collections.abc import Sequence
 
 from zreg.config import Limits
-from zreg.effects import Effect, Link, Peer, Send
+from zreg.effects import DEBUG, Effect, Link, Log, Peer, Send
 from zreg.errors import NotReadyError
 from zreg.meta.group.proposals import Proposals, refused
 from zreg.meta.state.applied import Applied
@@ -40,7 +40,8 @@ class SettingRequests:
             found: tuple[Setting, ...] = ()
             if message.value is not None:
                 found = (Setting(message.name, message.value, applied.version),)
-            return [Send(Link.NODES, peer, SettingsReply(message.request_id, found))]
+            reply = Send(Link.NODES, peer, SettingsReply(message.request_id, found))
+            return [*_logs(message, applied), reply]
 
         command = ChangeSetting(message.name, message.value, message.if_version, message.change_id)
         return self._proposals.propose_for(peer, message.request_id, command, on_applied)
@@ -58,3 +59,11 @@ class SettingRequests:
             return [Send(Link.NODES, peer, reply)]
 
         return self._proposals.read_for(peer, message.request_id, on_confirmed)
+
+
+def _logs(message: SetSetting, applied: Applied) -> list[Effect]:
+    """Return what the log says of a change; not the value, which is the affair of the programs."""
+    if not applied.is_changed:
+        return []
+    event = "setting.removed" if message.value is None else "setting.changed"
+    return [Log(DEBUG, event, {"name": message.name, "version": applied.version})]

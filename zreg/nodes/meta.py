@@ -81,6 +81,9 @@ class MetaNode(Node):
     ) -> None:
         _check(settings, place)
         settings, peers = _with_own_host(settings, place), _other_peers(settings, place)
+        if place.bootstrap_expect:
+            # The operator has asked for it, so also on loopback.
+            settings = replace(settings, lan=replace(settings.lan, announce="on", discover="on"))
         self._on_node_event = on_event
         self._directory_lock: DirectoryLock | None = None
         self._journal: Journal | None = None
@@ -115,7 +118,6 @@ class MetaNode(Node):
                 now=clock(),
             )
         self._meta_core = core
-        self._identity = start.identity
         super().__init__(
             core, socket_set, member, settings, self._take_event, self._journal, peers=peers
         )
@@ -124,17 +126,18 @@ class MetaNode(Node):
         """Return what nodes and other meta nodes are told."""
         if self._is_stopping:
             return None
-        membership, identity = self._meta_core.membership, self._identity
-        return msgspec.structs.replace(
+        membership, identity = self._meta_core.membership, self.identity
+        return replace(
             self._announced_as(Role.META, membership.cluster_id),
             raft_address=identity.address,
             journal_id=identity.journal_id,
+            bootstrap_expect=identity.bootstrap_expect,
         )
 
     def _depends_on_lan(self, config: Config) -> bool:
-        """Return False: meta nodes are named to each other."""
+        """Return whether it finds the other founders there; else they are named to it."""
         del config
-        return False
+        return bool(self.identity.bootstrap_expect)
 
     async def run(self) -> None:
         """Serve until `stop`; raises `NodeEndError` when this node must not go on."""
@@ -239,11 +242,16 @@ def _check(settings: NodeSettings, place: MetaPlace) -> None:
             "address at which they will reach it"
         )
     if place.bootstrap_expect:
-        _check_bootstrap(place)
+        _check_bootstrap(settings, place)
 
 
-def _check_bootstrap(place: MetaPlace) -> None:
+def _check_bootstrap(settings: NodeSettings, place: MetaPlace) -> None:
     expect = place.bootstrap_expect
+    if "off" in (settings.lan.announce, settings.lan.discover):
+        raise UsageError(
+            "--bootstrap-expect finds the other founders by announcements: leave out --announce "
+            "off and --discover off, or name the founders with --peer"
+        )
     if expect not in _FOUNDER_COUNTS[1:]:
         raise UsageError(
             f"bootstrap_expect is {expect}, and 3 or 5 meta nodes that find each other found a "

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from zreg.discovery.announcement import Announcement
-from zreg.discovery.reach import Reach, is_loopback_host
+from zreg.discovery.reach import Reach
 from zreg.effects import Local
 from zreg.health import Problem
+from zreg.hosts import is_loopback_host
 from zreg.model import Role
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """Join the session core to a reactor: a ROUTER for clients, links to data nodes and meta."""
 
+from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
 from typing import Final
@@ -7,13 +8,14 @@ from typing import Final
 import msgspec
 
 from zreg.discovery.announcement import Announcement
-from zreg.effects import Link
+from zreg.effects import Link, Local
 from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings, clock
 from zreg.nodes.opening import new_member, open_membership_cache, open_socket_set
 from zreg.nodes.page_dialogs import PageDialogs
 from zreg.reactor import EventCallback, LinkTable
 from zreg.session.core import SessionCore
+from zreg.session.pages.page_watches import DatumMoved
 from zreg.session.proxy.askers import PageAnswered
 
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:9600"
@@ -56,6 +58,7 @@ class SessionNode(Node):
             )
         self._session_core = core
         self._on_other_event = on_event
+        self._on_moved: Callable[[DatumMoved], None] | None = None
         super().__init__(
             core,
             socket_set,
@@ -71,9 +74,17 @@ class SessionNode(Node):
         """Ask the core a question of a page; return its answer, or `Refused`."""
         return await self._dialogs.ask(question)
 
+    def watch(self, on_moved: Callable[[DatumMoved], None]) -> Callable[[Local], None]:
+        """Have moves of watched datums told to this callback; return how to tell what to watch."""
+        self._on_moved = on_moved
+        return self._reactor.post
+
     def _take_event(self, event: msgspec.Struct) -> None:
         if isinstance(event, PageAnswered):
             self._dialogs.take(event)
+        elif isinstance(event, DatumMoved):
+            if self._on_moved is not None:
+                self._on_moved(event)
         elif self._on_other_event is not None:
             self._on_other_event(event)
 

@@ -33,8 +33,7 @@ from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
 from zreg.session.membership_loss import MembershipLoss
-from zreg.session.pages.page_handler import PageHandler
-from zreg.session.proxy.askers import PageAsked
+from zreg.session.pages.page_handler import PageEvent, PageHandler
 from zreg.session.proxy.command_questions import CommandQuestions
 from zreg.session.proxy.event_questions import EventQuestions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
@@ -89,7 +88,7 @@ class SessionCore:
             self._questions,
             now=now,
         )
-        self._pages = PageHandler(self._clients, self._questions)
+        self._pages = PageHandler(self._clients, self._data.registrations, self._questions)
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
@@ -212,8 +211,8 @@ class SessionCore:
                 return self._data.on_peer_slow(event, now)
             case PeerUp() | PeerLost() | PeerSlow() if event.link is Link.EVENTS:
                 return self._event_questions.on_event(event)
-            case PageAsked():
-                return self._pages.ask(event, now)
+            case _ if isinstance(event, PageEvent):
+                return self._pages.receive(event, now)
             case Stop():
                 return self._clients.send_away() + self._cluster_member.leave()
             case _:
@@ -274,7 +273,7 @@ class SessionCore:
         effects = self._data.settle(now)
         for followed in self._data.followed.take_changed(now):
             self._clients.subscriptions.pusher.wake(followed)
-            effects += self._pages.datums.on_moved(followed)
+            effects += self._pages.on_moved(followed)
         effects += self._clients.settle(now)
         self._is_due_known = self._is_due_known and not effects
         self._is_settled = True
@@ -290,7 +289,7 @@ class SessionCore:
         effects += self._clients.tick(now)
         effects += self._data.tick(now)
         effects += self._questions.tick(now)
-        effects += self._pages.datums.tick(now)
+        effects += self._pages.tick(now)
         if self._loss.is_send_away_due(now):
             self._loss.on_sent_away(now)
             if self._loss.is_lost or self._knows_other_sessions:
@@ -319,7 +318,7 @@ class SessionCore:
             self._cluster_member.next_tick_at(),
             self._questions.next_tick_at(),
             self._loss.next_tick_at(),
-            self._pages.datums.next_tick_at(),
+            self._pages.next_tick_at(),
         ):
             if at is not None and at < due:
                 due = at

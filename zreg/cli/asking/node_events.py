@@ -16,14 +16,16 @@ from zreg.cli.asking.ask import ask
 from zreg.cli.asking.targets import Target
 from zreg.effects import Link
 from zreg.errors import Error
+from zreg.membership.gone_nodes import gone_text
 from zreg.model import Member, Status
 from zreg.wire.records.common_messages import Event, EventsReply, FetchEvents
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.meta_messages import FetchMetaNodes, MetaNodesReply
 
 # Nodes that are asked at a time.
 _NODES_AT_A_TIME: Final = 16
-# How long one node has to answer: a session that passes the question on says so within less.
-_NODE_SECONDS_MAX: Final = 3.0
+# How long one node has to answer: a session that asks another one refuses within half of it.
+_NODE_SECONDS: Final = 2.0
 _MILLISECONDS: Final = 1000
 
 
@@ -80,13 +82,23 @@ class NodeEvents:
         reply = await ask(self._target, question, timeout_seconds=self._timeout_seconds)
         living = [each for each in reply.membership.members if each.status is not Status.DEPARTED]
         self._forget_all_but(member.node_id for member in living)
+        gone = await self._gone()
         gate = asyncio.Semaphore(_NODES_AT_A_TIME)
 
         async def ask_in_turn(member: Member) -> list[NodeEvent] | Silence:
             async with gate:
                 return await self._ask_node(member)
 
-        return await asyncio.gather(*map(ask_in_turn, living))
+        return [*await asyncio.gather(*map(ask_in_turn, living)), *gone]
+
+    async def _gone(self) -> list[Silence]:
+        """Return the lost nodes, which cannot be asked; none if no leader of meta answers."""
+        question = FetchMetaNodes, MetaNodesReply
+        try:
+            reply = await ask(self._target, question, timeout_seconds=_NODE_SECONDS)
+        except Error:
+            return []
+        return [Silence(each.incarnation.node_id, gone_text(each)) for each in reply.gone]
 
     async def _ask_node(self, member: Member) -> list[NodeEvent] | Silence:
         found: list[NodeEvent] = []
@@ -109,8 +121,10 @@ class NodeEvents:
         is_direct = target.link is Link.META
         if is_direct:
             target = Target(Link.EVENTS, (member.address,), target.cluster)
-        cursor = self._cursors.get(member.node_id, _Cursor())
-        since = self._since_seconds
+        cursor = self._cursors.get(member.node_id)
+        # Only at first: what comes after the cursor is new, however long ago it is by now.
+        since = self._since_seconds if cursor is None else None
+        cursor = cursor or _Cursor()
         question = partial(
             FetchEvents,
             node_id="" if is_direct else member.node_id,
@@ -119,7 +133,8 @@ class NodeEvents:
             kind=self._kind,
             milliseconds_ago_max=None if since is None else int(since * _MILLISECONDS),
         )
-        seconds = min(self._timeout_seconds, _NODE_SECONDS_MAX)
+        # Shared by the addresses, of which the first that answers is enough.
+        seconds = _NODE_SECONDS * len(target.addresses)
         return await ask(target, (question, EventsReply), timeout_seconds=seconds)
 
     def _forget_all_but(self, node_ids: Iterable[str]) -> None:

@@ -6,7 +6,13 @@ import msgspec
 
 from zreg.cli.options.address_options import tcp_addresses
 from zreg.cli.options.settings_sources import load_settings
-from zreg.client.locating.registry_url import find_url, parse_url
+from zreg.client.locating.registry_url import (
+    DEFAULT_URL,
+    configured_url,
+    may_discover,
+    parse_url,
+)
+from zreg.config import Config
 from zreg.effects import Link
 from zreg.errors import UsageError
 
@@ -22,19 +28,35 @@ class Target(msgspec.Struct, frozen=True):
 def find_target(url: str | None, meta: str | None, cluster: str | None) -> Target:
     """Return the nodes that these options name: meta where it is named, else sessions.
 
-    Without a URL the environment, the configuration file and the default are looked at.
+    Without a URL the environment, the configuration file, this machine and the LAN are looked at.
     """
-    name = load_settings({"cluster": cluster}, os.environ).config.cluster
+    config = load_settings({"cluster": cluster}, os.environ).config
+    name = config.cluster
     if meta is None:
-        return Target(Link.SESSION, parse_url(url_of(url)), name)
+        return Target(Link.SESSION, _sessions(url, config), name)
     if url is not None:
         raise UsageError("--url and --meta name two places to ask: give only one of them")
     return Target(Link.META, tcp_addresses(meta, "--meta"), name)
 
 
-def url_of(url: str | None) -> str:
-    """Return this url, or the one that environment, configuration file and default give.
+def known_sessions(url: str | None) -> tuple[str, ...]:
+    """Return the sessions of the URL or the configuration, else those of this machine."""
+    # The settings were read before, and `load_settings` warned of files that may not be read.
+    known = url or configured_url(os.environ, warn=lambda _sentence: None)
+    return parse_url(known or DEFAULT_URL)
 
-    The settings are read before, and `load_settings` warns of files that may not be read.
-    """
-    return find_url(os.environ, warn=lambda _sentence: None) if url is None else url
+
+def _sessions(url: str | None, config: Config) -> tuple[str, ...]:
+    # The settings were read before, and `load_settings` warned of files that may not be read.
+    known = url
+    if known is None:
+        known = configured_url(os.environ, warn=lambda _sentence: None)
+    if known is not None:
+        return parse_url(known)
+    if not may_discover(os.environ):
+        return parse_url(DEFAULT_URL)
+    from zreg.cli.asking.lan_sessions import (  # noqa: PLC0415 -- a command with a url needs none
+        local_or_announced_sessions,
+    )
+
+    return local_or_announced_sessions(config)

@@ -13,7 +13,7 @@ import typer
 
 from zreg.cli.asking.ask import wrong_ports_text
 from zreg.cli.asking.port_probe import describe_ports
-from zreg.cli.asking.targets import url_of
+from zreg.cli.asking.targets import known_sessions
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Group, InstanceId, Output, Timeout, Url
 from zreg.cli.options.settings_sources import load_settings
@@ -26,7 +26,6 @@ from zreg.cli.showing.repeat import now_text
 from zreg.cli.showing.ring_report import copies_text
 from zreg.cli.showing.shown_values import publisher_json, value_text
 from zreg.client.api import Client
-from zreg.client.locating.registry_url import parse_url
 from zreg.client.view.view import Publisher, View
 from zreg.client.view.view_change import ViewChange
 from zreg.effects import Link
@@ -190,7 +189,7 @@ def get(  # noqa: PLR0913 -- one argument per option
 def _client(url: str | None, cluster: str | None) -> Client:
     route_client()
     config = load_settings({"cluster": cluster}, os.environ).config
-    return Client(url_of(url), cluster=config.cluster, config=config)
+    return Client(url, cluster=config.cluster, config=config)
 
 
 def _attributes(pairs: list[str]) -> dict[str, str]:
@@ -210,7 +209,7 @@ def _wait_for(
     try:
         client.wait_connected(timeout_seconds)
     except TimeoutError as error:
-        wrong = wrong_ports_text(Link.SESSION, describe_ports(parse_url(url_of(url))))
+        wrong = wrong_ports_text(Link.SESSION, describe_ports(known_sessions(url)))
         sentence = str(error) if wrong is None else f"no session answered: {wrong}"
         raise UnavailableError(sentence) from error
     try:

@@ -96,6 +96,12 @@ class SessionReached(msgspec.Struct, frozen=True):
     local_host: str = ""
 
 
+class SessionWelcomed(msgspec.Struct, frozen=True):
+    """A session that was reached over loopback has named the sessions of its cluster."""
+
+    sessions: tuple[str, ...]
+
+
 class ConnectionChanged(msgspec.Struct, frozen=True):
     """The state after a connection was made, lost or not made; `detail` says why."""
 

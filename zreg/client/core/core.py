@@ -29,6 +29,7 @@ from zreg.client.core.desired_subscriptions import DesiredSubscriptions, Subscri
 from zreg.client.core.questions import QuestionRecord, Questions
 from zreg.client.core.session_move import SessionMove
 from zreg.config import Config
+from zreg.discovery.sightings import BrowseFailed, Sighted, Withdrawn
 from zreg.effects import (
     WARNING,
     Effect,
@@ -73,13 +74,25 @@ class ClientCore:
     """The client's side of the dialog with a session; pure, one instance per client."""
 
     def __init__(
-        self, config: Config, *, client_id: bytes, addresses: Sequence[str], app: str, rng: "Random"
+        self,
+        config: Config,
+        *,
+        client_id: bytes,
+        addresses: Sequence[str],
+        app: str,
+        rng: "Random",
+        discovers: bool = False,
     ) -> None:
         labels = app, config.zone, config.data_center, LIBRARY
         hello = Hello(PROTOCOL_VERSION, client_id, *labels, CAPABILITIES)
         self._conversation = Conversation(config.request_retry_seconds)
         self._connection = SessionConnection(
-            config, self._conversation, hello=hello, addresses=addresses, rng=rng
+            config,
+            self._conversation,
+            hello=hello,
+            addresses=addresses,
+            rng=rng,
+            discovers=discovers,
         )
         self._publications = DesiredPublications(self._conversation)
         self._subscriptions = DesiredSubscriptions(self._conversation)
@@ -211,6 +224,8 @@ class ClientCore:
                 is_present = message.peer == self._conversation.peer
                 receive = self._receive_connection if is_present else self._move.on_connection
                 return receive(message, now)
+            case Sighted() | Withdrawn() | BrowseFailed():
+                return self._connection.on_announcement(message, now)
             case Stop():
                 return self._connection.stop(now)
             case _:

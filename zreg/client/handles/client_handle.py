@@ -9,7 +9,12 @@ import msgspec
 
 from zreg.client.client_status import Status
 from zreg.client.core.commands import ClientState
-from zreg.client.locating.registry_url import find_url, parse_url
+from zreg.client.locating.registry_url import (
+    DEFAULT_URL,
+    configured_url,
+    may_discover,
+    parse_url,
+)
 from zreg.client.locating.transports import addresses_without_zmq
 from zreg.config import LABEL, Config
 from zreg.errors import UsageError
@@ -71,8 +76,8 @@ def settings_of(  # noqa: PLR0913 -- one argument for each of a client
         # It loads asyncio and the reactor, which a program without a client does not need.
         from zreg.client.runtime.runtime import Settings  # noqa: PLC0415
 
-    url = find_url(os.environ) if url is None else url
-    addresses = addresses_without_zmq(url) or parse_url(url)
+    url = configured_url(os.environ) if url is None else url
+    addresses = addresses_without_zmq(url or DEFAULT_URL) or parse_url(url or DEFAULT_URL)
     advertise_host = os.environ.get("ZREG_ADVERTISE_HOST") or None
     if advertise_host is not None:
         checked_host(advertise_host, "ZREG_ADVERTISE_HOST")
@@ -87,6 +92,7 @@ def settings_of(  # noqa: PLR0913 -- one argument for each of a client
             data_center=_setting(data_center, "ZREG_DATA_CENTER", config.data_center),
         ),
         addresses=addresses,
+        discovers=url is None and may_discover(os.environ),
         app=_setting(app, "ZREG_APP", ""),
         advertise_host=advertise_host,
         cache_dir=None if cache_dir is None else _directory(cache_dir),

@@ -48,16 +48,6 @@ def shown_url(url: str) -> str:
     return repr(f"{without_user(plain)}{mark}"[:_SHOWN_MAX])
 
 
-def find_url(
-    environment: Mapping[str, str],
-    paths: Sequence[Path] = CONFIG_PATHS,
-    *,
-    warn: Callable[[str], None] | None = None,
-) -> str:
-    """Return the configured url, else that of the session of this machine."""
-    return configured_url(environment, paths, warn=warn) or DEFAULT_URL
-
-
 def configured_url(
     environment: Mapping[str, str],
     paths: Sequence[Path] = CONFIG_PATHS,
@@ -74,6 +64,11 @@ def configured_url(
         if (url := _url_in(file)) is not None:
             return url
     return None
+
+
+def may_discover(environment: Mapping[str, str]) -> bool:
+    """Return whether a client without a url may look for a session on its LAN."""
+    return environment.get("ZREG_DISCOVER", "") != "off"
 
 
 def _address(text: str, url: str) -> str:

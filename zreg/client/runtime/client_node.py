@@ -6,7 +6,9 @@ from random import SystemRandom
 import msgspec
 
 from zreg.client.core.core import ClientCore
+from zreg.client.locating.client_lan import ClientLan
 from zreg.config import Config
+from zreg.discovery.sightings import Browse
 from zreg.effects import Link, Local
 from zreg.reactor.link_table import LinkTable
 from zreg.reactor.log_lines import LogLines
@@ -28,18 +30,40 @@ class ClientNode:
         app: str,
         on_event: Callable[[msgspec.Struct], None],
         log_lines: LogLines,
+        discovers: bool = False,
     ) -> None:
         self.core = ClientCore(
-            config, client_id=client_id, addresses=addresses, app=app, rng=SystemRandom()
+            config,
+            client_id=client_id,
+            addresses=addresses,
+            app=app,
+            rng=SystemRandom(),
+            discovers=discovers,
         )
+        self._on_event = on_event
         sockets = SocketSet(LinkTable(dealers=(Link.SESSION,)), context)
         self._reactor = Reactor(
-            self.core, config.cluster, sockets, on_event=on_event, log_lines=log_lines
+            self.core,
+            config.cluster,
+            sockets,
+            on_event=self._take_event if discovers else on_event,
+            log_lines=log_lines,
         )
+        self._lan = ClientLan(self._reactor.post, log_lines)
 
     async def run(self) -> None:
         """Serve until `stop` is called and the goodbye has left."""
-        await self._reactor.run()
+        try:
+            await self._reactor.run()
+        finally:
+            await self._lan.close()
+
+    def _take_event(self, event: msgspec.Struct) -> None:
+        """Look at the LAN for the core; pass every other event on."""
+        if isinstance(event, Browse):
+            self._lan.browse(is_wanted=event.is_wanted)
+        else:
+            self._on_event(event)
 
     def hand_over(self, commands: Iterable[Local]) -> None:
         """Hand commands to the core; the reactor sends at once what it asks for."""

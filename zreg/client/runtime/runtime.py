@@ -60,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     config: Config
     addresses: tuple[str, ...]
+    # Whether a session is looked for on the LAN if none of these answers.
+    discovers: bool = False
     app: str = ""
     # The host to publish in place of the one that the route to the session shows.
     advertise_host: str | None = None
@@ -255,7 +257,8 @@ class Runtime(ABC):
         """Return what makes the node, and does not refer to this runtime."""
         settings = self.settings
         return partial(
-            new_node_without_zmq(settings.addresses) or ClientNode,
+            new_node_without_zmq(settings.addresses)
+            or partial(ClientNode, discovers=settings.discovers),
             settings.config,
             client_id=self.client_id,
             addresses=settings.addresses,

@@ -17,6 +17,7 @@ from zreg.data.refusals import Refusals
 from zreg.data.replication.acceptances import Acceptances
 from zreg.data.replication.copy_watch import CopyWatch
 from zreg.data.replication.replication import Replication
+from zreg.data.replication.take_overs import TakeOvers
 from zreg.data.store.datum_store import DatumStore
 from zreg.effects import (
     TIMED_OUT,
@@ -78,6 +79,7 @@ class ReplicaHandler:
         self.hints = Hints(store, self.replication)
         self.copies = Copies(config, store, placement, cluster_member, refusals)
         self.copy_watch = CopyWatch(placement, self.replication)
+        self._take_overs = TakeOvers(placement)
         self._look_at = 0.0
         self.handover = Handover(config, placement, cluster_member, self.copies.repairs)
         self._answers = CopyAnswers(config, store, self.hints, placement, self.replication)
@@ -161,7 +163,7 @@ class ReplicaHandler:
         """Take a new membership, after the placement."""
         effects = self.replication.follow(membership, has_new_ring=has_new_ring)
         self.acceptances.release_all()
-        return effects
+        return effects + self._take_overs.follow() if has_new_ring else effects
 
     def on_roles(self, now: float, *, has_new_ring: bool) -> None:
         """Take the roles of the store."""
@@ -177,10 +179,10 @@ class ReplicaHandler:
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due."""
+        effects = self.replication.tick(now) + self.acceptances.tick(now)
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
-            self.copy_watch.look(now)
-        effects = self.replication.tick(now) + self.acceptances.tick(now)
+            effects += self.copy_watch.look(now)
         return effects + self.copies.repairs.tick(now)
 
     def next_tick_at(self) -> float | None:

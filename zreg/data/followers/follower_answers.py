@@ -4,9 +4,10 @@ Pure functions of the store. Large answers are cut into parts that fit into a fr
 """
 
 import fnmatch
-import heapq
 import re
+from typing import Final
 
+from zreg.data.store.bucket import BucketRole
 from zreg.data.store.datum import Datum
 from zreg.data.store.datum_store import DatumStore
 from zreg.model import ZERO, DataInfoId, Incarnation, Version
@@ -29,6 +30,8 @@ from zreg.wire.records.data_messages import (
     Snapshot,
     Versions,
 )
+
+_PLAIN: Final = re.compile(r"[^*?\[]*")
 
 
 def logged_changes(
@@ -126,15 +129,22 @@ def listed_datums(store: DatumStore, request: ListDatums) -> DatumsListed:
     Long names are cut off at what fits one record; then it is not complete.
     """
     matches = re.compile(fnmatch.translate(request.pattern)).match
-    names = heapq.nsmallest(
-        request.limit + 1,
-        (
-            d.name
-            for d in store.buckets
-            if d.publishers and d.name > request.after and matches(d.name)
-        ),
-    )
-    page = names[: request.limit]
-    found = [datum for name in page if (datum := store.find(name)) is not None]
-    lines = [DatumSummary(d.name, d.version, len(d.publishers)) for d in found]
-    return datums_listed(request.request_id, lines, is_complete=len(names) <= request.limit)
+    buckets = store.buckets
+    lines: list[DatumSummary] = []
+    has_more = False
+    for name in buckets.names.after(request.after, _plain_beginning(request.pattern)):
+        datum = buckets.find(name) if matches(name) else None
+        if datum is None or not datum.publishers:
+            continue
+        if buckets.role(datum.bucket) is not BucketRole.PRIMARY:
+            continue
+        if len(lines) == request.limit:
+            has_more = True
+            break
+        lines.append(DatumSummary(name, datum.version, len(datum.publishers)))
+    return datums_listed(request.request_id, lines, is_complete=not has_more)
+
+
+def _plain_beginning(pattern: str) -> str:
+    """Return what each name that matches a pattern begins with."""
+    return _PLAIN.match(pattern)[0]  # type: ignore[index]  # it matches any text

@@ -4,6 +4,7 @@ from typing import Final
 
 from zreg.data.placement import Placement
 from zreg.data.replication.replication import Replication
+from zreg.effects import INFO, Effect, Log
 
 # A new replica is filled in less time, and a late one counts again.
 _PATIENCE_SECONDS: Final = 10.0
@@ -26,8 +27,9 @@ class CopyWatch:
         self._most = 0
         self._present = 0
 
-    def look(self, now: float) -> None:
-        """Count the copies."""
+    def look(self, now: float) -> list[Effect]:
+        """Count the copies; log that they are complete again."""
+        effects: list[Effect] = []
         in_sync, wanted = self._replication.copy_counts()
         if wanted > in_sync:
             self._lacking_count = wanted - in_sync
@@ -36,11 +38,14 @@ class CopyWatch:
                 self._lacking_since = now
         elif self._complete_since is None:
             self._complete_since = now
-        elif now - self._complete_since >= _CALM_SECONDS:
+        elif self._lacking_since is not None and now - self._complete_since >= _CALM_SECONDS:
+            seconds = round(self._complete_since - self._lacking_since, 1)
+            effects.append(Log(INFO, "data.copies.made", {"copies": in_sync, "seconds": seconds}))
             self._lacking_since = None
         self._present = len(self._placement.ring.placements[0])
         # Fewer copies may be wanted than before.
         self._most = max(min(self._most, self._placement.replica_count), self._present)
+        return effects
 
     def problem(self, now: float) -> str:
         """Return what is wrong, for people; empty if nothing is."""

@@ -8,7 +8,7 @@ from zreg.data.refusals import Refusals
 from zreg.data.sessions.contacts import SessionContacts
 from zreg.data.sessions.suspicions import Suspicions
 from zreg.data.store.datum_store import DatumStore
-from zreg.effects import Effect, Link, Peer, Send
+from zreg.effects import INFO, Effect, Link, Log, Peer, Send
 from zreg.errors import UnknownNodeError
 from zreg.model import Incarnation
 from zreg.primitives.digest import DigestSum
@@ -67,7 +67,11 @@ class SessionComparisons:
         if is_equal:
             self._contacts.note_served(peer)
         is_last = is_equal and self._placement.reconcile(session)
-        return [Send(Link.REQUESTS, peer, compared)], is_last
+        effects: list[Effect] = [Send(Link.REQUESTS, peer, compared)]
+        if is_last:
+            ring_epoch = self._placement.ring_epoch
+            effects.append(Log(INFO, "data.reconciled", {"ring_epoch": ring_epoch}))
+        return effects, is_last
 
     def _without_suspected(self, session: Incarnation, held: DigestSum) -> DigestSum:
         """Return the digest of a session's publishers without those whose removal waits here.

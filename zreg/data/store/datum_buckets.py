@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from zreg.config import Limits
 from zreg.data.store.bucket import Bucket, BucketRole
 from zreg.data.store.datum import Datum
+from zreg.data.store.name_index import NameIndex
 from zreg.data.store.session_index import SessionIndex
 from zreg.data.store.version_counter import VersionCounter
 from zreg.model import ZERO, DataInfoId, Publisher, Version
@@ -32,6 +33,7 @@ class DatumBuckets:
         # Whether there are any: then `by_session` may have too much, or lack something.
         self.is_checking = False
         self.by_session = SessionIndex()
+        self.names = NameIndex(lambda: (datum.name for datum in self.all()))
         # The highest version of any datum that was dropped here.
         self.dropped_version: Version = ZERO
         self.publisher_count = 0
@@ -81,6 +83,7 @@ class DatumBuckets:
         bucket = self._buckets[bucket_of(name)]
         datum = bucket.datums[name] = Datum(name)
         datum.is_indexed = bucket.role is BucketRole.PRIMARY
+        self.names.add(name)
         return datum
 
     def remove(self, datum: Datum) -> None:
@@ -89,6 +92,7 @@ class DatumBuckets:
         bucket = self._buckets[datum.bucket]
         del bucket.datums[datum.name]
         bucket.unchecked.pop(datum.name, None)
+        self.names.note_removed()
         self._note_dropped(datum)
 
     # --- publishers ---------------------------------------------------------------------------
@@ -128,6 +132,7 @@ class DatumBuckets:
         be called until `is_checking` is False.
         """
         self._epoch = epoch
+        self.names.forget()
         for number, (bucket, role) in enumerate(zip(self._buckets, roles, strict=True)):
             if bucket.role is not role:
                 bucket.take(role)

@@ -1,11 +1,14 @@
 """What the pages of a session need of its node: a way to ask its core."""
 
+from collections.abc import Callable
 from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
+from zreg.effects import Local
 from zreg.errors import LimitError, MalformedError, UnknownNodeError, UsageError
 from zreg.http.responses import FaultError
+from zreg.session.pages.page_watches import DatumMoved
 from zreg.wire.records.common_messages import Refused
 
 AnswerT = TypeVar("AnswerT", bound=msgspec.Struct)
@@ -19,6 +22,10 @@ class AskedNode(Protocol):
 
     async def ask(self, question: msgspec.Struct) -> msgspec.Struct:
         """Return the answer of the core, or `Refused`."""
+        ...
+
+    def watch(self, on_moved: Callable[[DatumMoved], None]) -> Callable[[Local], None]:
+        """Have moves of watched datums told to this callback; return how to tell what to watch."""
         ...
 
 

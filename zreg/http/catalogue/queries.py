@@ -17,7 +17,7 @@ from zreg.http.responses import FaultError
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, DataInfoId, data_info_id
 from zreg.session.pages.page_questions import PAGE_LINES_MAX
 
-_LIMIT_DEFAULT: Final = 100
+LIMIT_DEFAULT: Final = 100
 _CURSOR_CHARACTERS_MAX: Final = 2048
 
 Limit = Annotated[
@@ -38,7 +38,7 @@ InstanceId = Annotated[str, Meta(max_length=256, description="The instance id of
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     """The query of a list."""
 
-    limit: Limit = _LIMIT_DEFAULT
+    limit: Limit = LIMIT_DEFAULT
     cursor: Cursor = ""
 
 

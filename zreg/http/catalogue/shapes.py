@@ -98,6 +98,20 @@ class Service(ServiceName, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class FoundInstance(ServiceName, frozen=True, kw_only=True):
+    """An instance on a host, and the name of its service."""
+
+    instance: Instance
+
+
+class HostInstances(msgspec.Struct, frozen=True, kw_only=True):
+    """The instances of this session's clients on one host; `is_cut`: there are more."""
+
+    host: str
+    instances: list[FoundInstance]
+    is_cut: bool
+
+
 class ShownSubscriber(msgspec.Struct, frozen=True, kw_only=True):
     """One client that subscribes to a service at this session."""
 
@@ -108,6 +122,7 @@ class ShownSubscriber(msgspec.Struct, frozen=True, kw_only=True):
     scopes: list[str]
     version: str | None
     pushes_in_flight: int
+    is_behind: bool
 
 
 class SubscriberList(ServiceName, frozen=True, kw_only=True):

@@ -10,9 +10,10 @@ from zreg.config import Limits
 from zreg.http.catalogue.asked_node import AskedNode, asked
 from zreg.http.pages import AnyQuery, Page
 from zreg.http.responses import answer
+from zreg.membership.gone_nodes import WHY_GONE
 from zreg.model import Membership
 from zreg.primitives.ring_plan import ring_members, shares_of
-from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.membership_messages import FetchMembership, GoneNode, MembershipReply
 from zreg.wire.records.meta_messages import FetchMetaNodes, MetaNodesReply, MetaNodeStatus
 
 # Raft's leader hears from each meta node several times a second.
@@ -67,14 +68,37 @@ class ShownSessionLoad(msgspec.Struct, frozen=True, kw_only=True):
     client_count: int
 
 
+class LostNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A node that departed without a goodbye; `is_at_least`: it may be gone for longer.
+
+    `count` says how often a node of this id was lost, as far as meta remembers.
+    """
+
+    node_id: str
+    role: str
+    address: str
+    joined_epoch: int
+    reason: str
+    seconds_ago: float
+    seconds_lived: float
+    is_at_least: bool
+    count: int
+
+
 class MetaReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the leader of meta knows: its nodes, copies that are not made, loads of sessions."""
+    """What the leader of meta knows: its nodes, copies that are not made, loads of sessions.
+
+    `gone` has the nodes that were lost. `silent` has the ids of those whose lease has expired, and
+    that stay members since no other node could take their place.
+    """
 
     term: int
     last_index: int
     nodes: list[ShownMetaNode]
     copying: list[ShownCopying]
     sessions: list[ShownSessionLoad]
+    gone: list[LostNode]
+    silent: list[str]
 
 
 class TopologyPages:
@@ -156,6 +180,22 @@ def meta_report(reply: MetaNodesReply, membership: Membership) -> MetaReport:
             for each in reply.session_loads
             if membership.has_living(each.session)
         ],
+        gone=list(map(_lost_node, reply.gone)),
+        silent=[each.node_id for each in reply.silent if membership.has_living(each)],
+    )
+
+
+def _lost_node(gone: GoneNode) -> LostNode:
+    return LostNode(
+        node_id=gone.incarnation.node_id,
+        role=gone.role.name.lower(),
+        address=gone.address,
+        joined_epoch=gone.incarnation.epoch,
+        reason=WHY_GONE.get(gone.reason, gone.reason),
+        seconds_ago=gone.milliseconds_ago / 1000,
+        seconds_lived=gone.milliseconds_lived / 1000,
+        is_at_least=gone.is_at_least,
+        count=gone.count,
     )
 
 

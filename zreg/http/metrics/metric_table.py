@@ -43,6 +43,7 @@ def _gauge(name: str, statistic: str, meaning: str) -> Metric:
 
 _DROPPED: Final = "Messages that a peer did not get"
 _BAD: Final = "Received messages that could not be decoded, by code of the protocol"
+_LAG: Final = "Time from a push until its client has confirmed it, of the last 256 that were timed"
 _BUGS: Final = "Bugs in this node's own code"
 
 OF_ALL: Final = (
@@ -91,9 +92,25 @@ OF_ALL: Final = (
         "HTTP connections that gave way to newer ones",
     ),
     _counter("zreg_http_timeouts_total", "http_timeouts", "HTTP connections that took too long"),
+    _gauge("zreg_http_watches", "http_watches", "Open watches"),
+    _counter(
+        "zreg_http_watches_dropped_total",
+        "http_watches_dropped",
+        "Watches that were closed because their readers did not read",
+    ),
+)
+
+# Of a session and of a data node, which look for meta in the same way.
+_OF_MEMBER: Final = (
+    _counter(
+        "zreg_announcements_refused_total",
+        "announcements_refused",
+        "Announcements of the LAN that were not used",
+    ),
 )
 
 OF_SESSION: Final = (
+    *_OF_MEMBER,
     _gauge("zreg_session_clients", "clients", "Clients of the session"),
     _gauge(
         "zreg_session_publishers",
@@ -113,6 +130,16 @@ OF_SESSION: Final = (
         "Registrations that their data node has not accepted yet",
     ),
     _counter(
+        "zreg_session_publishes_total",
+        "publishes",
+        "Publishers, and newer states of them, that clients registered",
+    ),
+    _counter(
+        "zreg_session_withdrawals_total",
+        "withdrawals",
+        "Publishers that were withdrawn: by their clients, or because these are gone",
+    ),
+    _counter(
         "zreg_session_publishes_delayed_total",
         "publishes_delayed",
         "Times a client was told that its publication is stored and not accepted yet",
@@ -123,6 +150,20 @@ OF_SESSION: Final = (
         "Registrations that data nodes refused for good",
     ),
     _counter("zreg_session_pushes_total", "pushes", "Pushes to clients"),
+    Metric(
+        "zreg_session_push_lag_seconds",
+        Kind.GAUGE,
+        "push_lag_p50_seconds",
+        _LAG,
+        ("percentile", "50"),
+    ),
+    Metric(
+        "zreg_session_push_lag_seconds",
+        Kind.GAUGE,
+        "push_lag_p99_seconds",
+        _LAG,
+        ("percentile", "99"),
+    ),
     _counter("zreg_session_fetches_total", "fetches", "Fetches of ids from data nodes"),
     _counter("zreg_session_gaps_total", "gaps", "Times hints were lost, and fetched again"),
     _counter("zreg_session_compares_total", "compares", "Comparisons of the versions of a bucket"),
@@ -133,6 +174,7 @@ OF_SESSION: Final = (
 )
 
 OF_DATA: Final = (
+    *_OF_MEMBER,
     _gauge("zreg_data_ids", "datums", "Ids that the data node holds, copies included"),
     _gauge("zreg_data_publishers", "publishers", "Publishers of the ids of which it is primary"),
     _gauge("zreg_data_copied_publishers", "copied_publishers", "Publishers in its copies"),

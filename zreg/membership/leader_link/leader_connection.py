@@ -12,13 +12,13 @@ import enum
 from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
+from zreg.discovery.lan_search import LanSearch
 from zreg.discovery.sightings import Sighted, Withdrawn
 from zreg.effects import Connect, Disconnect, Effect, Link, Send
-from zreg.membership.leader_link.lan_search import LanSearch
 from zreg.membership.leader_link.leader_outage import LeaderOutage
 from zreg.membership.leader_link.meta_addresses import MetaAddresses
 from zreg.membership.leader_link.outage_log import NO_ANSWER, OutageLog
-from zreg.model import Membership
+from zreg.model import Membership, Role
 from zreg.primitives.timing.backoff import Backoff
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import Refused
@@ -74,7 +74,9 @@ class LeaderConnection:
         self._config = config
         self._phase = Phase.WAITING
         self._addresses = MetaAddresses(config.meta_addresses)
-        self.lan_search = LanSearch(config)
+        self.lan_search = LanSearch(
+            config, Role.META, is_allowed=not config.meta_addresses, events="meta"
+        )
         self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
         self.outage = LeaderOutage(now)
         self._log = OutageLog(self.outage)

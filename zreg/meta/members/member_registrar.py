@@ -35,11 +35,12 @@ from zreg.meta.state.member_commands import FULL, in_use_detail
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import NO_INCARNATION, NODE_ID, Member, Role, Status
 from zreg.names import refused_name
+from zreg.primitives.timing.log_pause import LogPause
 from zreg.raft.consensus import RaftCore
 from zreg.tcp_address import why_no_address
 from zreg.wire.log_commands import Admit, Depart, Raise
 from zreg.wire.parts import member_size
-from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.common_messages import Accepted, Refused
 from zreg.wire.records.membership_messages import (
     GONE_MAX,
     Join,
@@ -73,6 +74,7 @@ class MemberRegistrar:
         self._proposals = proposals
         self._departures = departures
         self._loss_watch = loss_watch
+        self._log_pause = LogPause()
         self._lease_holders = memory.lease_holders
         self._failure_evidence = memory.failure_evidence
         self._flap_damping = memory.flap_damping
@@ -89,7 +91,8 @@ class MemberRegistrar:
         """
         membership = self._state.membership
         if is_foreign(request, membership):
-            return [refused(peer, request.request_id, ForeignClusterError.code, FOREIGN)]
+            refusal = refused(peer, request.request_id, ForeignClusterError.code, FOREIGN)
+            return [*self._log_refusal(request, refusal, now), refusal]
         if not is_ahead(request, membership):
             return self._admit_or_renew(peer, request, now)
 
@@ -129,12 +132,14 @@ class MemberRegistrar:
     def _admit(self, peer: Peer, join: Join, now: float) -> list[Effect]:
         """Admit a node, unless another living process has its id."""
         if (refusal := self._refusal(peer, join)) is not None:
-            return [refusal]
+            return [*self._log_refusal(join, refusal, now), refusal]
         present = self._state.membership.living(join.member.node_id)
         if present is not None and present.process_id == join.member.process_id:
             return self._admitted(peer, join, present, now)
         if present is not None and (holder := self._lease_holders.peer_of(present.incarnation)):
-            return [Probe(Link.NODES, holder), _in_use(peer, join, in_use_detail(present))]
+            refusal = _in_use(peer, join, in_use_detail(present))
+            logs = self._log_refusal(join, refusal, now)
+            return [*logs, Probe(Link.NODES, holder), refusal]
 
         def on_applied(applied: Applied | None, now: float) -> Sequence[Effect]:
             if applied is None:
@@ -152,7 +157,27 @@ class MemberRegistrar:
         admit = Admit(join.member, replaces, status, must_report)
         return self._proposals.propose_for(peer, join.request_id, admit, on_applied)
 
-    def _refusal(self, peer: Peer, join: Join) -> Effect | None:
+    def _log_refusal(self, request: Join | Renew, refusal: Send, now: float) -> list[Effect]:
+        """Log once in a while that a node is refused, which asks again and again."""
+        if isinstance(request, Join):
+            node_id, address = request.member.node_id, request.member.address
+        else:
+            node_id, address = request.incarnation.node_id, ""
+        message = refusal.message
+        assert isinstance(message, Refused)
+        if not self._log_pause.take(f"{node_id} {message.code}", now):
+            return []
+        # A process that returns before the loss of its predecessor is noticed waits for that only.
+        level = INFO if message.code == NodeIdInUseError.code else WARNING
+        fields: Fields = {
+            "node_id": node_id,
+            "code": message.code,
+            "address": address,
+            "detail": message.detail,
+        }
+        return [Log(level, "member.refused", fields)]
+
+    def _refusal(self, peer: Peer, join: Join) -> Send | None:
         """Return the refusal of a node that cannot be a member at all."""
         if join.member.role is Role.META or not join.member.process_id:
             detail = "only session and data nodes join, and each process with an id of its own"
@@ -234,5 +259,5 @@ def _refused_name(member: Member) -> str | None:
     )
 
 
-def _in_use(peer: Peer, join: Join, detail: str) -> Effect:
+def _in_use(peer: Peer, join: Join, detail: str) -> Send:
     return refused(peer, join.request_id, NodeIdInUseError.code, detail)

@@ -9,7 +9,7 @@ import ifaddr
 from zreg.nodes.addresses.address_choice import Interface, Kind
 
 _CLASS: Final = Path("/sys/class/net")
-_IPV6_ADDRESSES: Final = Path("/proc/net/if_inet6")
+_IPV6_ADDRESSES: Final = Path("/proc/self/net/if_inet6")
 # Flags of an IPv6 address that goes soon (temporary, deprecated) or is not there yet or never
 # (failed, tentative): linux/if_addr.h.
 _NOT_LASTING: Final = 0x01 | 0x20 | 0x08 | 0x40
@@ -29,6 +29,11 @@ def list_interfaces() -> tuple[Interface, ...]:
             addresses := tuple(host for each in adapter.ips if (host := _host(each)) not in passing)
         )
     )
+
+
+def list_hosts() -> set[str]:
+    """Return all addresses of this machine, also those of interfaces that are down."""
+    return {_host(address) for adapter in ifaddr.get_adapters() for address in adapter.ips}
 
 
 def _host(address: ifaddr.IP) -> str:

@@ -7,7 +7,8 @@ import socket
 from collections.abc import Sequence
 
 from zreg.health import Problem
-from zreg.nodes.addresses.address_choice import LOOPBACK, Chosen
+from zreg.nodes.addresses.address_choice import ANY_HOSTS, LOOPBACK, Chosen
+from zreg.nodes.addresses.kernel_interfaces import list_hosts
 from zreg.nodes.addresses.told_host import find_host
 
 logger = logging.getLogger("zreg.node")
@@ -77,5 +78,8 @@ def is_own_address(host: str) -> bool:
         try:
             probe.bind((host, 0))
         except OSError as error:
-            return error.errno != errno.EADDRNOTAVAIL
+            if error.errno == errno.EADDRNOTAVAIL:
+                return False
+            # A unit of systemd may not bind to any port: look for the address instead.
+            return host in ANY_HOSTS or host.partition("%")[0] in list_hosts()
     return True

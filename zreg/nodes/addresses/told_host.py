@@ -1,10 +1,9 @@
 """Find the address that a node tells others: look at this machine, and let `choose_host` decide."""
 
-import ipaddress
 import socket
 from collections.abc import Sequence
 
-from zreg.hosts import bracketed, is_ip_address
+from zreg.hosts import bracketed, is_ip_address, is_loopback_host
 from zreg.nodes.addresses.address_choice import Chosen, Undecided, choose_host
 from zreg.nodes.addresses.kernel_interfaces import list_interfaces
 from zreg.reactor.link_table import bare_host, split_address
@@ -17,7 +16,9 @@ def find_host(bound_host: str, peers: Sequence[str]) -> Chosen | Undecided:
     `peers` are the addresses of other nodes. One that is a name is looked up, which may take
     seconds, so a running node calls this on another thread.
     """
-    elsewhere = [address for peer in peers if not _is_loopback(address := _numeric(peer))]
+    elsewhere = [
+        address for peer in peers if not is_loopback_host(bare_host(address := _numeric(peer)))
+    ]
     ways = [end for address in elsewhere if (end := find_local_host(address))]
     return choose_host(bound_host, list_interfaces(), ways, has_peers=bool(elsewhere))
 
@@ -32,10 +33,3 @@ def _numeric(address: str) -> str:
     except (OSError, UnicodeError):
         return address
     return f"tcp://{bracketed(str(found[0][4][0]))}:{port}"
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(bare_host(address)).is_loopback
-    except ValueError:
-        return False

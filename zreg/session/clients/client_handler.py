@@ -9,10 +9,17 @@ from typing import Final
 
 from zreg.config import LABEL, Config
 from zreg.effects import INFO, WARNING, Disconnect, Effect, Link, Local, Log, Peer, Send
-from zreg.errors import DeniedError, LimitError, ProtocolVersionError, UnknownMessageError
+from zreg.errors import (
+    DeniedError,
+    LimitError,
+    ProtocolVersionError,
+    RefusedError,
+    UnknownMessageError,
+)
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import NO_INCARNATION, Cause, Role
 from zreg.names import refused_name
+from zreg.primitives.timing.log_pause import LogPause
 from zreg.session.clients.client_table import Client, ClientTable
 from zreg.session.clients.pending_reason import PendingReason
 from zreg.session.clients.publishing import Publishing, refusal
@@ -61,6 +68,7 @@ class ClientHandler:
         self._cluster_member = cluster_member
         self._questions = questions
         self._answers = TurnAnswers()
+        self._log_pause = LogPause()
         self.slow = SlowClients(config)
         self.pending_reason = PendingReason(cluster_member, registrations)
         self.table = ClientTable(config, now=now)
@@ -140,12 +148,12 @@ class ClientHandler:
     def _on_hello(self, peer: Peer, hello: Hello, now: float) -> Sequence[Effect]:
         if hello.protocol_version != PROTOCOL_VERSION:
             detail = version_detail(hello.protocol_version)
-            return [refusal(peer, 0, ProtocolVersionError, detail)]
+            return self._refuse(peer, hello, ProtocolVersionError, detail, now)[:-1]
         if self._is_full_for(hello.client_id):
             detail = f"this session has its {self._config.clients_max} clients: try another one"
-            return [refusal(peer, 0, LimitError, detail), Send(Link.CLIENTS, peer, Bye())]
+            return self._refuse(peer, hello, LimitError, detail, now)
         if (why := _refused_label(hello)) is not None:
-            return [refusal(peer, 0, DeniedError, why), Send(Link.CLIENTS, peer, Bye())]
+            return self._refuse(peer, hello, DeniedError, why, now)
         client, former = self.table.greet(peer, hello, now)
         self.publishing.withdrawals.on_client_greeted(hello.client_id)
         self.subscriptions.stop_pushing(client)
@@ -156,6 +164,20 @@ class ClientHandler:
             self.slow.remove(former)
             effects.append(Disconnect(Link.CLIENTS, former))
         return [*effects, Send(Link.CLIENTS, peer, _welcome(self._cluster_member, self._config))]
+
+    def _refuse(
+        self, peer: Peer, hello: Hello, error: type[RefusedError], detail: str, now: float
+    ) -> list[Effect]:
+        """Refuse a client, and send it away; log it once in a while for each reason."""
+        effects: list[Effect] = []
+        if self._log_pause.take(error.__name__, now):
+            fields: dict[str, str | int | float] = {
+                "client": hello.client_id.hex(),
+                "code": error.code,
+                "detail": detail,
+            }
+            effects.append(Log(WARNING, "client.refused", fields))
+        return [*effects, refusal(peer, 0, error, detail), Send(Link.CLIENTS, peer, Bye())]
 
     def _is_full_for(self, client_id: bytes) -> bool:
         """Return whether a client would be one too many; one that has ended may still count."""
@@ -291,10 +313,13 @@ class ClientHandler:
         pusher = self.subscriptions.pusher
         return {
             "clients": len(self.table),
+            "publishes": self.publishing.registered_count,
+            "withdrawals": self.publishing.withdrawals.withdrawn_count,
             "publishes_delayed": self.pending_reason.count,
             "publishes_refused": self.publishing.refused_count,
             "subscribers": len(pusher),
             "pushes": pusher.push_count,
+            **pusher.lag.statistics(),
             "clients_off": self.removed_count,
             "clients_asked": self.rebalancing.asked_count,
             "clients_moved": self.rebalancing.moved_count,

@@ -41,6 +41,8 @@ class Publishing:
         self._pending_reason = pending_reason
         self._answers = answers
         self.withdrawals = Withdrawals(registrations)
+        # How often a client registered a publisher or a newer state of it.
+        self.registered_count = 0
         # How many registrations data nodes have refused for good.
         self.refused_count = 0
 
@@ -59,6 +61,7 @@ class Publishing:
                 return answer
         if registration is None and self._is_full(client):
             return [self._refuse_full(client, peer, publish.request_id)]
+        self.registered_count += 1
         client.publisher_ids[publisher_id] = None
         if client.replayed_count is not None:
             client.unreplayed_publisher_ids.pop(publisher_id, None)

@@ -25,6 +25,8 @@ class Withdrawals:
         self._registrations = registrations
         self._counts: dict[bytes, int] = {}
         self._ended: set[bytes] = set()
+        # How many publishers were withdrawn.
+        self.withdrawn_count = 0
 
     def count_of(self, client_id: bytes) -> int:
         """Return how many withdrawals of a client wait."""
@@ -49,6 +51,7 @@ class Withdrawals:
     ) -> None:
         """Withdraw a publisher; count it as long as its registration is held for that."""
         self.on_end(registration)
+        self.withdrawn_count += 1
         publisher = registration.publisher
         self._registrations.withdraw(registration, cause, client_request_id, version=version)
         if self._registrations.find(publisher.publisher_id) is registration:

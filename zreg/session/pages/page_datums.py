@@ -120,7 +120,7 @@ class PageDatums:
 
 def _answer(question_id: int, question: ReadService, followed: FollowedDatum) -> Effect:
     mirror = followed.mirror
-    publishers, next_after = _page(mirror.content, question)
+    publishers, next_after = page_of(mirror.content, question)
     answer = ServiceRead(
         followed.name,
         mirror.version,
@@ -132,7 +132,7 @@ def _answer(question_id: int, question: ReadService, followed: FollowedDatum) ->
     return Emit(PageAnswered(question_id, answer))
 
 
-def _page(
+def page_of(
     content: dict[bytes, Publisher], question: ReadService
 ) -> tuple[tuple[Publisher, ...], bytes | None]:
     """Return the next publishers in the order of their ids, and where the page after begins."""

@@ -7,28 +7,53 @@ from zreg.errors import UnknownMessageError
 from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.clients.client_table import Client
 from zreg.session.clients.pushes.subscriber import Subscriber
+from zreg.session.pages.host_search import HostSearches
 from zreg.session.pages.page_datums import PageDatums
 from zreg.session.pages.page_questions import (
     ClientLine,
     ClientsRead,
+    FindHost,
     ReadClients,
     ReadService,
     ReadSubscribers,
     SubscriberLine,
     SubscribersRead,
 )
+from zreg.session.pages.page_watches import PageWatches, WatchBegun, WatchEnded
 from zreg.session.proxy.askers import PageAnswered, PageAsked, PageAsker
 from zreg.session.proxy.command_questions import CommandQuestions, Question
+from zreg.session.upstream.followed.followed_datum import FollowedDatum
+from zreg.session.upstream.registered.registrations import Registrations
 from zreg.wire.records.common_messages import Refused
+
+PageEvent = PageAsked | WatchBegun | WatchEnded
 
 
 class PageHandler:
     """Takes the questions of pages. It changes nothing but which datums the session follows."""
 
-    def __init__(self, clients: ClientHandler, questions: CommandQuestions) -> None:
+    def __init__(
+        self, clients: ClientHandler, registrations: Registrations, questions: CommandQuestions
+    ) -> None:
         self._clients = clients
         self._questions = questions
         self.datums = PageDatums(clients.subscriptions)
+        self._watches = PageWatches(clients.subscriptions)
+        self._searches = HostSearches(registrations)
+
+    def receive(self, event: PageEvent, now: float) -> list[Effect]:
+        """Take what the pages of this node say."""
+        match event:
+            case PageAsked():
+                return self.ask(event, now)
+            case WatchBegun():
+                return self._watches.begin(event.name, now)
+            case WatchEnded():
+                return self._watches.end(event.name)
+
+    def on_moved(self, followed: FollowedDatum) -> list[Effect]:
+        """Answer the questions that waited for a datum, and tell its watches that it moved."""
+        return self.datums.on_moved(followed) + self._watches.on_moved(followed)
 
     def ask(self, asked: PageAsked, now: float) -> list[Effect]:
         """Answer a question, or ask the nodes that can."""
@@ -40,12 +65,23 @@ class PageHandler:
                 return [Emit(PageAnswered(question_id, self._subscribers(question)))]
             case ReadClients() as question:
                 return [Emit(PageAnswered(question_id, self._client_page(question, now)))]
+            case FindHost() as question:
+                return self._searches.ask(question_id, question)
             case question if isinstance(question, Question):
                 return self._questions.ask(PageAsker(question_id), question, now)
             case question:
                 detail = f"a session answers no {type(question).__name__} of a page"
                 refused = Refused(0, UnknownMessageError.code, detail)
                 return [Emit(PageAnswered(question_id, refused))]
+
+    def tick(self, now: float) -> list[Effect]:
+        """Give up what has waited too long, and go on with a search."""
+        return self.datums.tick(now) + self._searches.tick()
+
+    def next_tick_at(self) -> float | None:
+        """Return when `tick` is due; None if nothing is under way."""
+        search_at = self._searches.next_tick_at()
+        return self.datums.next_tick_at() if search_at is None else search_at
 
     def _subscribers(self, question: ReadSubscribers) -> SubscribersRead:
         by_client: dict[bytes, list[Subscriber]] = {}
@@ -101,4 +137,5 @@ def _subscriber_line(subscribers: list[Subscriber]) -> SubscriberLine:
         tuple(sorted(each.visibility[0] for each in subscribers)),
         min(known) if len(known) == len(versions) else None,
         sum(len(each.in_flight) for each in subscribers),
+        any(each.evaluated != each.followed.mirror.version for each in subscribers),
     )

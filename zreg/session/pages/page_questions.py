@@ -56,6 +56,7 @@ class SubscriberLine(msgspec.Struct, frozen=True):
     """One client that subscribes to a datum here.
 
     `version` is what it has when it has taken all that was sent; None: nothing was sent yet.
+    `is_behind`: something that it sees has changed since, and is not sent yet.
     """
 
     client_id: bytes
@@ -65,6 +66,7 @@ class SubscriberLine(msgspec.Struct, frozen=True):
     scopes: tuple[Scope, ...]
     version: Version | None
     pushes_in_flight: int
+    is_behind: bool
 
 
 class SubscribersRead(msgspec.Struct, frozen=True):
@@ -103,3 +105,24 @@ class ClientsRead(msgspec.Struct, frozen=True):
     client_count: int
     clients: tuple[ClientLine, ...]
     next_after: bytes | None
+
+
+class FindHost(msgspec.Struct, frozen=True):
+    """Ask for the instances of this session's clients that are on a host. Answer: `HostFound`."""
+
+    host: str
+    limit: Limit
+
+
+class FoundInstance(msgspec.Struct, frozen=True):
+    """A publisher and the datum that it is of."""
+
+    name: DataInfoId
+    publisher: Publisher
+
+
+class HostFound(msgspec.Struct, frozen=True):
+    """What is on a host. `is_cut`: there is more than the limit."""
+
+    instances: tuple[FoundInstance, ...]
+    is_cut: bool

@@ -29,7 +29,7 @@ from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import EventsReply, FetchEvents, Refused
 
 # Less than a command waits for one session, so that it gets the reason.
-_SECONDS_MAX: Final = 1.5
+_SECONDS_MAX: Final = 1.0
 _REQUESTS_MAX: Final = 200
 _IDLE_SECONDS: Final = 10.0
 _OLDER: Final = "it runs an earlier version of zreg, which keeps no events: read its log"

@@ -134,10 +134,16 @@ class GatheringLife:
         lies.append(_announcement(self.rng.choice(seen), f"tcp://{self.rng.choice(seen)}:9611"))
         return lies
 
-    def _pause(self, seconds: float = 0.0) -> None:
+    def _pause(self) -> None:
         """Let time pass, with announcements, and check."""
         self._announce()
-        self.cluster.sim.run(seconds or self.rng.choice(_PAUSES))
+        self.cluster.sim.run(self.rng.choice(_PAUSES))
+        self._check()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass after honest announcements, and check."""
+        self._announce(is_honest=True)
+        self.cluster.sim.run(seconds)
         self._check()
 
     # --- faults -------------------------------------------------------------------------------
@@ -147,6 +153,11 @@ class GatheringLife:
             self.cluster.meta(name, bootstrap_expect=self.expect)
         elif name in self.cluster.sim.processes:
             self.cluster.sim.processes[name].dies_at_save = False
+
+    def start_all(self) -> None:
+        """Start all nodes that are not away and do not run."""
+        for name in self.names:
+            self._start(name)
 
     def _start_one(self) -> None:
         self._start(self.rng.choice(self.names))
@@ -240,11 +251,8 @@ class GatheringLife:
     def _settles(self) -> bool:
         """Start all nodes and wait until each group has a leader that all its founders follow."""
         for _ in range(int(_HEAL_SECONDS_MAX)):
-            for name in self.names:
-                self._start(name)
-            self._announce(is_honest=True)
-            self.cluster.sim.run(1.0)
-            self._check()
+            self.start_all()
+            self.pass_time(1.0)
             if self._is_settled():
                 return True
         return False
@@ -261,11 +269,8 @@ class GatheringLife:
     def _end_spare(self) -> None:
         """Show all nodes to each other: none founds; then one stops, and the others found."""
         for _ in range(10):
-            for name in self.names:
-                self._start(name)
-            self._announce(is_honest=True)
-            self.cluster.sim.run(1.0)
-            self._check()
+            self.start_all()
+            self.pass_time(1.0)
         stages = {core.gathering.stage.name for core in self.cluster.meta_cores().values()}
         if stages == {"EMPTY"}:
             texts = [core.gathering.sentence() for core in self.cluster.meta_cores().values()]
@@ -276,11 +281,8 @@ class GatheringLife:
 
     def _end_crowd(self) -> None:
         for _ in range(15):
-            for name in self.names:
-                self._start(name)
-            self._announce(is_honest=True)
-            self.cluster.sim.run(1.0)
-            self._check()
+            self.start_all()
+            self.pass_time(1.0)
         # The first nodes may have founded a cluster before the others were started.
         wanted = f"has met cluster {self._only_id()}" if self.clusters else "6 of 3 found: too many"
         for name, core in self.cluster.meta_cores().items():
@@ -296,9 +298,7 @@ class GatheringLife:
         self.has_met = True
         self.cluster.sim.heal()
         for _ in range(_MEET_SECONDS_MAX):
-            self._announce(is_honest=True)
-            self.cluster.sim.run(1.0)
-            self._check()
+            self.pass_time(1.0)
             if all(codes == ["another-cluster"] for codes in self._health_codes().values()):
                 break
         else:

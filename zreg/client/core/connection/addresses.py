@@ -1,6 +1,6 @@
 """The session addresses that a client knows, and the order in which it tries them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class SessionAddresses:
         assert self._configured
         self._learned: tuple[str, ...] = ()
         self._former: tuple[str, ...] = ()
+        # What the LAN announces, in the order in which to try it.
+        self._announced: tuple[str, ...] = ()
         self._rng = rng
         self._round: list[str] = []
         # The session that was left last, which hangs or leaves itself.
@@ -38,7 +40,9 @@ class SessionAddresses:
 
     def known(self) -> list[str]:
         """Return all addresses, the configured ones first."""
-        return list(dict.fromkeys((*self._configured, *self._learned, *self._former)))
+        return list(
+            dict.fromkeys((*self._configured, *self._learned, *self._announced, *self._former))
+        )
 
     def learn(self, addresses: Iterable[str]) -> None:
         """Take the addresses of a Welcome; keep some of earlier ones as a last choice."""
@@ -47,6 +51,16 @@ class SessionAddresses:
         former = dict.fromkeys((*self._learned, *self._former))
         self._former = tuple(a for a in former if a not in known)[:_FORMER_MAX]
         self._learned = learned
+
+    def announce(self, addresses: Sequence[str]) -> None:
+        """Take what the LAN announces, in place of what it announced before.
+
+        New addresses are tried in this round, after what is left of it; in later rounds before the
+        former ones.
+        """
+        new = [each for each in addresses if each not in self.known() and each not in self._round]
+        self._announced = tuple(addresses)
+        self._round = [*reversed(new), *self._round]
 
     def try_first(self, address: str) -> None:
         """Start a round with this address: its session probably still runs."""
@@ -85,4 +99,5 @@ class SessionAddresses:
         self._rng.shuffle(present)
         former = self._former[:_FORMER_TRIED_MAX]
         self._former = (*self._former[_FORMER_TRIED_MAX:], *former)
-        self._round = [*former, *present]
+        announced = [each for each in self._announced if each not in present]
+        self._round = [*former, *reversed(announced), *present]

@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
+from zreg.client.core.commands import (
+    ClientState,
+    ConnectionChanged,
+    SessionReached,
+    SessionWelcomed,
+)
 from zreg.client.core.connection.addresses import SessionAddresses
 from zreg.client.core.connection.known_cluster import KnownCluster
 from zreg.client.core.connection.outage import Outage
 from zreg.client.core.conversation import Conversation
 from zreg.config import Config
+from zreg.discovery.lan_search import LanSearch
+from zreg.discovery.sightings import LanEvent
 from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer, Send
-from zreg.model import NO_INCARNATION
+from zreg.hosts import is_loopback_host
+from zreg.model import NO_INCARNATION, Role
 from zreg.primitives.timing.backoff import Backoff
 from zreg.primitives.timing.lease import LeaseTable
 from zreg.wire.records.client_messages import Bye, Hello, Moving, Welcome
@@ -34,6 +42,7 @@ _DIAL_SECONDS_MAX: Final = 2.0
 # How long a client stays at a session that meta has not admitted before it looks for another one.
 # When the grace of its former session ends, what it published is removed.
 _UNADMITTED_SECONDS_MAX: Final = 10.0
+_TOO_SLOW: Final = "the connection could not be made in time"
 # What a Welcome may say of its lease; the client's own settings replace anything else.
 _LEASE_SECONDS_MIN: Final = 0.1
 _LEASE_SECONDS_MAX: Final = 3600.0
@@ -118,6 +127,7 @@ class SessionConnection:
         hello: Hello,
         addresses: Sequence[str],
         rng: "Random",
+        discovers: bool = False,
     ) -> None:
         self.state = ClientState.CONNECTING
         self.phase = Phase.PAUSED
@@ -136,6 +146,9 @@ class SessionConnection:
         self._local_host = ""
         self._cluster = KnownCluster()
         self._outage = Outage(addresses)
+        self._lan_search = LanSearch(
+            config, Role.SESSION, is_allowed=discovers, events="client.session", rng=rng
+        )
         # When a lost session's lease has passed; infinite in all states but SUSPENDED.
         self._expires_at = math.inf
         # Why the last session was lost, or the last attempt failed.
@@ -204,13 +217,8 @@ class SessionConnection:
     ) -> list[Effect]:
         """Talk with another session from now on, which has welcomed the client; keep the former."""
         conversation = self._conversation
-        self.former = FormerConnection(
-            conversation.peer,
-            self.address,
-            self._local_host,
-            self.ping_seconds,
-            conversation.sent_at,
-        )
+        here = conversation.peer, self.address, self._local_host
+        self.former = FormerConnection(*here, self.ping_seconds, conversation.sent_at)
         conversation.peer, self.address, self._local_host = peer, address, local_host
         self._greeted_at = greeted_at
         return [Emit(SessionReached(address, local_host))]
@@ -250,12 +258,13 @@ class SessionConnection:
         self._conversation.open()
         self._conversation.round_trip_seconds = now - self._greeted_at
         self._expires_at = math.inf
-        session = str(welcome.session)
         return [
+            *_named_sessions(welcome, self._local_host),
             *self._outage.end(now),
-            self.log(INFO, "reached", session=session),
+            self.log(INFO, "reached", session=str(welcome.session)),
+            *self._lan_search.on_admitted(self.address),
             *self._cluster.take(welcome, self.address),
-            self._move_state(Step.WELCOMED, f"welcomed by {session}"),
+            self._move_state(Step.WELCOMED, f"welcomed by {welcome.session}"),
         ]
 
     def _begin_lease(self, welcome: Welcome, now: float) -> None:
@@ -300,8 +309,7 @@ class SessionConnection:
         if self.phase is Phase.PAUSED:
             return self.dial(now)
         if self.phase is Phase.DIALLING:
-            detail = self._delay_detail or "the connection could not be made in time"
-            return self.give_up(detail, now)
+            return self.give_up(self._delay_detail or _TOO_SLOW, now)
         return self.move_on("the greeting was not answered: check that a session runs there", now)
 
     def ping_if_due(self, now: float) -> list[Effect]:
@@ -325,12 +333,10 @@ class SessionConnection:
             case Phase.OPEN:
                 return min(self._leases.next_look_at(), self._ping_due_at(), self._leave_at)
             case Phase.GREETING:
-                return min(self._due_at, self._ping_due_at(), self._outage_due_at())
+                due_at = min(self._due_at, self._ping_due_at())
             case _:
-                return min(self._due_at, self._outage_due_at())
-
-    def _outage_due_at(self) -> float:
-        return min(self._outage.due_at, self._expires_at)
+                due_at = self._due_at
+        return min(due_at, self._outage.due_at, self._expires_at)
 
     # --- ending it --------------------------------------------------------------------------
 
@@ -365,14 +371,25 @@ class SessionConnection:
             self._addresses.try_first(self.address)
             effects.append(self.log(WARNING, "lost", reason=detail))
         elif self._addresses.is_round_over:
+            effects += self._lan_search.on_round_over(now)
             pause = self._backoff.next_seconds()
             self._dial_seconds = min(2 * self._dial_seconds, _DIAL_SECONDS_MAX)
         self._detail = detail
+        self._lan_search.on_failed(self.address)
         self._outage.note_failure(self.address, detail, now)
         self._conversation.close()
         self.phase = Phase.PAUSED
         self._due_at = now + pause
         return [*effects, self._move_state(Step.LOST, detail)]
+
+    def on_announcement(self, event: LanEvent, now: float) -> list[Effect]:
+        """Take what the LAN announces; try a new address soon if none is being tried."""
+        effects, has_new = self._lan_search.see(event, now)
+        self._outage.lan_note = self._lan_search.note
+        self._addresses.announce(self._lan_search.addresses)
+        if has_new and self.phase is Phase.PAUSED:
+            self._due_at = min(self._due_at, now + _NEXT_ADDRESS_SECONDS_MAX)
+        return effects
 
     def stop(self, now: float) -> list[Effect]:
         """Say Bye to a session that knows the client, and close the client."""
@@ -392,3 +409,13 @@ class SessionConnection:
     def _move_state(self, step: Step, detail: str) -> Emit:
         self.state = TRANSITIONS[self.state][step]
         return Emit(ConnectionChanged(self.state, self.address, detail))
+
+
+def _named_sessions(welcome: Welcome, local_host: str) -> list[Effect]:
+    """Tell which sessions there are, if that shows where other machines reach this one.
+
+    A session that is not admitted does not know yet, and greets again when it is.
+    """
+    if welcome.session == NO_INCARNATION or not is_loopback_host(local_host):
+        return []
+    return [Emit(SessionWelcomed(welcome.sessions))]

@@ -48,6 +48,8 @@ class Outage:
         self._logged_reasons: dict[str, str] | None = None
         self._logged_at = -math.inf
         self.due_at = math.inf
+        # Why the LAN does not help, for people; empty if it may.
+        self.lan_note = ""
 
     def begin(self, now: float) -> None:
         """Note that there is no session from now on."""
@@ -81,7 +83,7 @@ class Outage:
                 {
                     "seconds": round(now - self._since, 1),
                     "reason": self._shown_reasons(),
-                    "advice": advice_on(self._addresses, self._reasons.values()),
+                    "advice": self._advice(),
                 },
             )
         ]
@@ -94,6 +96,10 @@ class Outage:
             return []
         seconds = round(now - self._since, 1)
         return [Log(INFO, "client.session.reachable", {"seconds": seconds})]
+
+    def _advice(self) -> str:
+        advice = advice_on(self._addresses, self._reasons.values())
+        return f"{advice}; {self.lan_note}" if self.lan_note else advice
 
     def _shown_reasons(self) -> str:
         """Return the reason of each configured address, and of those that sessions have named."""

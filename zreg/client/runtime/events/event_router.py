@@ -12,6 +12,7 @@ from zreg.client.core.commands import (
     PublicationRefused,
     Registered,
     SessionReached,
+    SessionWelcomed,
     SubscriptionRefused,
     Unanswered,
     ViewChanged,
@@ -20,6 +21,7 @@ from zreg.client.runtime.events.connection_status import ConnectionStatus
 from zreg.client.runtime.events.listener_table import ListenerTable
 from zreg.client.runtime.events.pending_answers import PendingAnswers
 from zreg.client.runtime.events.state_callbacks import StateCallbacks
+from zreg.reactor.lookups.local_host import find_local_host
 
 
 class EventRouter:
@@ -48,9 +50,8 @@ class EventRouter:
                 self._listeners.on_view_changed(event)
             case SubscriptionRefused():
                 self._listeners.on_subscription_refused(event)
-            case SessionReached():
-                self._connection.on_session_reached(event)
-                self._tell_local_host()
+            case SessionReached() | SessionWelcomed():
+                self._on_session(event)
             case ConnectionChanged():
                 self._connection.on_connection_changed(event)
                 if event.state is not ClientState.CONNECTED:
@@ -63,6 +64,14 @@ class EventRouter:
             case _:
                 # `Withdrawn`: the publication left the table when it was unpublished.
                 pass
+
+    def _on_session(self, event: SessionReached | SessionWelcomed) -> None:
+        """Note what a session shows of this machine's address, and publish what waited for it."""
+        if isinstance(event, SessionReached):
+            self._connection.on_session_reached(event)
+        else:
+            self._connection.on_session_welcomed(map(find_local_host, event.sessions))
+        self._tell_local_host()
 
     def _tell_local_host(self) -> None:
         """Tell the local host to the publications that need it."""

@@ -1,10 +1,12 @@
 // Starts the page: shows what the address names, and keeps it up to date.
 //
-// A page has `load(route, signal)`, which asks the session, and `view(data, route, pulse)`, which
-// returns what to show. It is loaded again every two seconds.
+// A page has `load(route, signal, pulse)`, which asks the session, and `view(data, route, pulse)`, which
+// returns what to show. It is loaded again every two seconds, and at once when the session hints that
+// something has changed: `watched(route)` names the path of these hints.
 
 import { reasonOf } from "./api.js";
 import { el, update } from "./dom.js";
+import { Hints } from "./hints.js";
 import { banner } from "./parts.js";
 import { Pulse } from "./pulse.js";
 import { parseHash } from "./routes.js";
@@ -12,12 +14,13 @@ import { startSearch } from "./search.js";
 import { stateOf } from "./state.js";
 import { startThemeSwitch } from "./theme_switch.js";
 import * as cluster from "./page_cluster.js";
+import * as find from "./page_find.js";
 import * as overview from "./page_overview.js";
 import * as service from "./page_service.js";
 import * as services from "./page_services.js";
 import * as settings from "./page_settings.js";
 
-const PAGES = { overview, services, service, cluster, settings };
+const PAGES = { overview, services, service, cluster, find, settings };
 // The entry of the menu that a page belongs to, where it is not its own.
 const MENU = { service: "services" };
 const REFRESH_MS = 2000;
@@ -39,21 +42,24 @@ async function show() {
   markMenu(route.page);
   if (page === undefined) return showUnknown(route);
   document.title = `${page.title(route)} · zreg`;
+  const hints = new Hints(page.watched?.(route) ?? null, signal);
   let data = null;
   for (let isFirst = true; !signal.aborted; isFirst = false) {
+    hints.take();
     const { loaded, failure } = await load(page, route, signal);
     if (signal.aborted) return;
     data = loaded ?? data;
     shown = { page, data, route, failure };
     draw();
     if (isFirst) scrollTo(0, 0);
-    await nextRefresh(signal);
+    await Promise.race([nextRefresh(signal), hints.told()]);
   }
 }
 
 async function load(page, route, signal) {
   try {
-    const [loaded] = await Promise.all([page.load(route, signal), firstBeat]);
+    await firstBeat;
+    const loaded = await page.load(route, signal, pulse);
     return { loaded, failure: "" };
   } catch (error) {
     return { loaded: null, failure: reasonOf(error) };

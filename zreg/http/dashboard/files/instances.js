@@ -6,9 +6,10 @@ import { badge, table } from "./parts.js";
 
 const LEVELS = { up: "ok", unhealthy: "warn", unreadable: "bad" };
 
-/** Return a table of instances. */
-export function instanceTable(instances) {
+/** Return a table of instances; `before` has columns that come first. */
+export function instanceTable(instances, before = []) {
   const columns = [
+    ...before,
     { name: "Published", cell: (each) => el("div", { class: "values" }, valuesOf(each)) },
     {
       name: "State",

@@ -139,17 +139,19 @@ function copyCard({ meta, ring: placed }) {
       empty("The leader of meta tells how far copies are; it is not reached now."),
     );
   const copying = meta.copying.filter(({ kept_buckets: kept }) => kept !== 0);
-  if (copying.length === 0)
-    return card("Copies", el("p", {}, badge("ok", "in sync"), ` ${copyWords(placed)}`));
+  if (copying.length === 0) return card("Copies", copySentence(placed));
   return card("Copies", el("ul", { class: "copies" }, copying.map(copyLine)));
 }
 
-function copyWords(placed) {
+function copySentence(placed) {
   const working = (placed?.nodes ?? []).filter(({ status }) => status === "working").length;
   const wanted = placed?.replica_count ?? 0;
-  if (working >= wanted)
-    return `Each datum is on ${counted(wanted, "data node")}, and no copy has to be made.`;
-  return `Each datum should be on ${counted(wanted, "data node")}, but only ${working} ${working === 1 ? "works" : "work"}.`;
+  const onEach = counted(wanted, "data node");
+  if (working >= wanted) {
+    return el("p", {}, badge("ok", "in sync"), ` Each datum is on ${onEach}.`);
+  }
+  const words = ` Each datum should be on ${onEach}, but only ${working} ${working === 1 ? "works" : "work"}.`;
+  return el("p", {}, badge("plain", `${working} of ${wanted}`), words);
 }
 
 function copyLine({ node_id: nodeId, equal_buckets: equal, kept_buckets: kept }) {
@@ -186,7 +188,7 @@ function metaCard({ meta, metaFailure, nodes }) {
       cell: (node) =>
         badge(node.is_silent ? "bad" : "ok", node.is_silent ? `${node.state}, silent` : node.state),
     },
-    { name: "Address", cell: (node) => el("code", {}, bare(node.address)) },
+    { name: "Raft address", cell: (node) => el("code", {}, bare(node.address)) },
     {
       name: "Behind",
       isNumber: true,

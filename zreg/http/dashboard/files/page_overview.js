@@ -2,40 +2,37 @@
 
 import { sparkline } from "./charts.js";
 import { el } from "./dom.js";
-import { ago, count, counted, milliseconds, rate, span } from "./format.js";
+import { EventLog } from "./event_log.js";
+import { ago, clock, count, counted, milliseconds, rate, span } from "./format.js";
 import { badge, banner, card, empty, figure, table } from "./parts.js";
 import { levelOfStatus, nodesOf, stateOf } from "./state.js";
 
 const EVENTS_SHOWN = 20;
-// Levels of Python's `logging`.
-const [WARNING, ERROR] = [30, 40];
+const LEVELS = { warning: "warn", error: "bad", critical: "bad" };
+const log = new EventLog();
 
 export function title() {
   return "Overview";
 }
 
-/** The pulse has all that this page shows. */
-export async function load() {
-  return {};
+/** The pulse has all figures of this page; the events are asked for here. */
+export async function load(_route, signal, pulse) {
+  // A node that is gone cannot answer.
+  const working = nodesOf(pulse).filter(({ status }) => levelOfStatus(status) !== "bad");
+  const nodeIds = working.map(({ node_id: nodeId }) => nodeId);
+  await log.look(nodeIds, signal);
+  return log.events;
 }
 
-export function view(_data, _route, pulse) {
+export function view(events, _route, pulse) {
   const state = stateOf(pulse);
   if (pulse.status === null) return banner(state.level, state.headline, pointsOf(state));
   return [
     el("h1", { class: "unseen" }, "Overview"),
     banner(state.level, state.headline, pointsOf(state), factsOf(pulse)),
     el("div", { class: "figures" }, figuresOf(pulse)),
-    el("div", { class: "halves" }, nodeCard(pulse), eventCard(pulse.events)),
+    el("div", { class: "halves" }, nodeCard(pulse), eventCard(events)),
   ];
-}
-
-/** Return the recent events as a list, the newest first. */
-export function eventList(events) {
-  const newest = [...events]
-    .sort((left, right) => left.seconds_ago - right.seconds_ago)
-    .slice(0, EVENTS_SHOWN);
-  return el("ol", { class: "events" }, newest.map(eventLine));
 }
 
 // A single thing to look at is the headline itself: only its advice is left.
@@ -102,34 +99,36 @@ function figuresOf(pulse) {
       line(pushes, "pushes per second"),
     ),
     // A session of another version may not have these counters.
-    "push_lag_p50_ms" in now ? lagFigure(now) : null,
-    "changes" in now ? churnFigure(pulse) : null,
+    "push_lag_p50_seconds" in now ? lagFigure(now) : null,
+    "withdrawals" in now ? churnFigure(pulse) : null,
   ];
 }
 
 function lagFigure(now) {
-  const value = milliseconds(now.push_lag_p50_ms ?? NaN);
+  const value = milliseconds(1000 * now.push_lag_p50_seconds);
   const hint =
-    "From a push until its subscriber has acknowledged it: half of the last pushes were faster";
+    "From a push until its subscriber has acknowledged it: half of those that were timed were faster";
   const [number, unit = ""] = value.split(" ");
   return figure(
     "Push lag",
     number,
     unit,
     hint,
-    el("span", { class: "faint" }, `99 % within ${milliseconds(now.push_lag_p99_ms ?? NaN)}`),
+    el("span", { class: "faint" }, `p99 ${milliseconds(1000 * now.push_lag_p99_seconds)}`),
   );
 }
 
 function churnFigure(pulse) {
-  const value = rate(pulse.growthInLastMinute("changes"));
-  return figure(
-    "Churn",
-    value,
-    "/min",
-    "Changes of what is published and followed here, within the last minute",
-    line(pulse.rates("changes"), "changes per second"),
-  );
+  const names = ["publishes", "withdrawals"];
+  const perMinute = names.map((name) => pulse.growthInLastMinute(name)).reduce(sum);
+  const [made, ended] = names.map((name) => pulse.rates(name));
+  const each = made.map((value, place) => (value === null ? null : value + ended[place]));
+  const hint = "Registrations and withdrawals at this session, within the last minute";
+  return figure("Churn", rate(perMinute), "/min", hint, line(each, "changes per second"));
+}
+
+function sum(left, right) {
+  return left + right;
 }
 
 function line(values, name) {
@@ -181,24 +180,30 @@ function lostTable(lost) {
 }
 
 function eventCard(events) {
-  const content =
-    events.length === 0 ? empty("Nothing has happened yet that nodes note.") : eventList(events);
-  return card("Recent events", content);
+  if (events.length === 0)
+    return card("Recent events", empty("Nothing has happened within the last hour."));
+  return card(
+    "Recent events",
+    el("ol", { class: "events" }, events.slice(0, EVENTS_SHOWN).map(eventLine)),
+  );
 }
 
 function eventLine(event) {
-  const level = event.level >= ERROR ? "bad" : event.level >= WARNING ? "warn" : "plain";
   return el(
     "li",
-    { key: `${event.node_id}/${event.life ?? ""}/${event.number}` },
-    el("time", { class: "faint" }, ago(event.seconds_ago)),
-    badge(level, event.kind),
+    { key: `${event.node_id}/${event.number}/${event.at}` },
+    el("time", { class: "faint", datetime: event.at }, clock(new Date(event.at))),
     el(
-      "span",
-      { class: "event-words" },
-      el("b", {}, event.node_id),
-      ` ${event.subject} `,
-      el("span", { class: "faint" }, event.detail),
+      "div",
+      {},
+      el(
+        "div",
+        {},
+        badge(LEVELS[event.level] ?? "plain", event.kind),
+        ` ${event.subject} `,
+        el("span", { class: "faint" }, `at ${event.node_id}`),
+      ),
+      event.detail === "" ? null : el("div", { class: "reason" }, event.detail),
     ),
   );
 }

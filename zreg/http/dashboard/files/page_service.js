@@ -1,7 +1,7 @@
 // One service: its instances and why one is not up, its subscribers and how far behind each is,
 // the changes since the page was opened, and code that uses it.
 
-import { ask, servicePath } from "./api.js";
+import { ask, queryOf, servicePath } from "./api.js";
 import { el } from "./dom.js";
 import { clock, count, counted } from "./format.js";
 import { instanceTable, nameOfInstance } from "./instances.js";
@@ -20,6 +20,11 @@ let [timeline, timelineOf] = [new Timeline(), ""];
 
 export function title({ parts }) {
   return parts[0] ?? "Service";
+}
+
+/** The session tells when this service changes. */
+export function watched(route) {
+  return `v1/watch${queryOf({ data_id: nameOf(route).data_id, ...unusualParts(nameOf(route)) })}`;
 }
 
 export async function load(route, signal) {
@@ -56,25 +61,17 @@ export function view({ service, subscribers }, route, pulse) {
 }
 
 /** Return how far a subscriber is behind the service, in words and as a level. */
-export function behind(subscriber, version) {
-  if (subscriber.version === null) return { level: "warn", words: "has nothing yet" };
-  const waiting = subscriber.pushes_in_flight;
-  if (subscriber.version === version) {
-    // Clients gather acknowledgements, so a push that waits for one is no sign of a slow client.
-    return {
-      level: "ok",
-      words: waiting === 0 ? "up to date" : `all is sent, ${count(waiting)} to acknowledge`,
-    };
-  }
-  const [[epoch, counter], [newEpoch, newCounter]] = [
-    subscriber.version.split("."),
-    version.split("."),
-  ];
-  const words =
-    epoch === newEpoch
-      ? `${counted(newCounter - counter, "change")} behind`
-      : "behind, at a former epoch";
-  return { level: "warn", words };
+export function behind({ version, is_behind: isBehind }, newest) {
+  if (version === null) return { level: "warn", words: "has nothing yet" };
+  if (isBehind) return { level: "warn", words: distance(version, newest) };
+  return { level: "ok", words: "up to date" };
+}
+
+// Counters of one epoch can be compared; a version of a former epoch says only that it is older.
+function distance(version, newest) {
+  const [[epoch, counter], [newEpoch, newCounter]] = [version.split("."), newest.split(".")];
+  const isSame = epoch === newEpoch;
+  return isSame ? `${counted(newCounter - counter, "change")} behind` : "behind, at a former epoch";
 }
 
 function nameOf({ parts, query }) {
@@ -158,7 +155,11 @@ function subscriberCard({ subscribers, next_cursor: next }, service, pulse) {
 
 function lagBadge(subscriber, version) {
   const { level, words } = behind(subscriber, version);
-  return badge(level, words);
+  const waiting = subscriber.pushes_in_flight;
+  // Clients gather acknowledgements, so a push that waits for one is no sign of a slow client.
+  const more =
+    waiting === 0 ? null : el("div", { class: "reason" }, `${count(waiting)} to confirm`);
+  return [badge(level, words), more];
 }
 
 function timelineCard() {
@@ -175,12 +176,12 @@ function entryLine({ kind, instance, at, number }) {
     "li",
     { key: number },
     el("time", { class: "faint", datetime: at.toISOString() }, clock(at)),
-    badge(KINDS[kind], `${SIGNS[kind]} ${kind}`),
     el(
-      "span",
-      { class: "event-words" },
-      nameOfInstance(instance),
-      instance.reason === "" ? "" : ` (${instance.reason})`,
+      "div",
+      {},
+      badge(KINDS[kind], `${SIGNS[kind]} ${kind}`),
+      ` ${nameOfInstance(instance)}`,
+      instance.reason === "" ? null : el("div", { class: "reason" }, instance.reason),
     ),
   );
 }

@@ -2,6 +2,7 @@
 
 import { el, svg } from "./dom.js";
 
+// Texts up to this length stay on one line; longer ones may be broken anywhere.
 const WORD_MAX = 18;
 
 /**
@@ -34,7 +35,8 @@ export function table(caption, allColumns, rows, keyOf) {
 
 /** Return a short coloured word; `level` is ok, warn, bad or plain. */
 export function badge(level, text) {
-  return el("span", { class: `badge ${level}` }, text);
+  const isShort = text.length <= WORD_MAX;
+  return el("span", { class: `badge ${level}${isShort ? " word" : ""}` }, text);
 }
 
 /** Return a card with a heading. */
@@ -116,8 +118,10 @@ function cellOf({ name, cell, isNumber }, row) {
   const content = shown.length > 1 ? el("div", {}, shown) : shown;
   const td = el("td", { role: "cell", "data-label": name }, content);
   if (isNumber) td.classList.add("number");
-  // Only long words may be broken anywhere: breaking all would make the columns of short ones narrow.
-  if (td.textContent.split(/\s/).some((word) => word.length > WORD_MAX)) td.classList.add("long");
+  // Breaking all words would make the columns of short ones narrow.
+  const longest = Math.max(...td.textContent.split(/\s/).map((word) => word.length));
+  if (longest > WORD_MAX) td.classList.add("long");
+  else if (td.textContent.length <= WORD_MAX) td.classList.add("word");
   return td;
 }
 

@@ -15,7 +15,6 @@ export class Pulse {
     this.ring = null;
     this.meta = null;
     this.metaFailure = "";
-    this.events = [];
     this.failure = "";
     this.answeredAt = null;
     this.samples = [];

@@ -13,6 +13,7 @@ const PAGES = [
   ["Overview", "overview"],
   ["Services", "services"],
   ["Cluster", "cluster"],
+  ["Find by IP", "find"],
   ["Settings", "settings"],
 ];
 
@@ -122,6 +123,11 @@ class Search {
   }
 }
 
+/** Return whether a text looks like an IP address, or the beginning of one. */
+export function isAddress(words) {
+  return /^\d{1,3}(\.\d{0,3}){1,3}$/.test(words) || /^[0-9a-f]*:[0-9a-f:.]*$/i.test(words);
+}
+
 async function resultsOf(words, pulse) {
   const wanted = words.toLowerCase();
   const fits = (text) => text.toLowerCase().includes(wanted);
@@ -129,6 +135,7 @@ async function resultsOf(words, pulse) {
   const nodes = nodesOf(pulse).filter(({ node_id: id, address }) => fits(id) || fits(address));
   const services = await servicesOf(words);
   return [
+    ...(isAddress(words) ? [onHost(words)] : []),
     ...services.map((each) => ({
       kind: "service",
       name: each.data_id,
@@ -154,6 +161,11 @@ async function servicesOf(words) {
   } catch {
     return []; // The state at the top says that the session does not answer.
   }
+}
+
+function onHost(ip) {
+  const more = "what is registered there";
+  return { kind: "machine", name: ip, more, hash: hashOf("find", [], { ip }) };
 }
 
 function moreOf(service) {

@@ -12,6 +12,8 @@ const SERIOUS = new Set([
   "waiting",
   "stopping",
 ]);
+// These are about the cluster: every node reports them.
+const OF_CLUSTER = new Set(["node-gone", "copies-missing", "meta-quorum-missing"]);
 const ADVICE = {
   initial: "It joins and copies what it will own. Nothing has to be done unless this lasts.",
   leaving: "It hands over what it holds, and leaves. Nothing has to be done.",
@@ -37,13 +39,29 @@ export function levelOfStatus(status) {
   return status === "initial" || status === "leaving" ? "warn" : "bad";
 }
 
-/** Return all nodes, each with the status that meta's leader knows better for meta nodes. */
-export function nodesOf(pulse) {
-  const meta = new Map((pulse.meta?.nodes ?? []).map((node) => [node.node_id, node]));
-  return (pulse.nodes?.nodes ?? []).map((node) => {
-    const seen = node.role === "meta" ? meta.get(node.node_id) : undefined;
-    return seen?.is_silent ? { ...node, status: "silent" } : node;
-  });
+/** Return the members, with what meta's leader knows better, and the nodes that were lost. */
+export function nodesOf({ nodes, meta }) {
+  const lost = (meta?.gone ?? []).map(({ seconds_ago: goneSeconds, ...node }) => ({
+    ...node,
+    status: "gone",
+    gone_seconds: goneSeconds,
+  }));
+  const isLost = new Set(lost.map(lifeOf));
+  const silent = new Set([
+    ...(meta?.nodes ?? [])
+      .filter(({ is_silent: isSilent }) => isSilent)
+      .map(({ node_id: id }) => id),
+    ...(meta?.silent ?? []),
+  ]);
+  const members = (nodes?.nodes ?? [])
+    .filter((node) => !isLost.has(lifeOf(node)))
+    .map((node) => (silent.has(node.node_id) ? { ...node, status: "silent" } : node));
+  return [...lost, ...members];
+}
+
+// A lost session stays a member for its grace: an id and its epoch tell one life of a node.
+function lifeOf({ node_id: nodeId, joined_epoch: epoch }) {
+  return `${nodeId}@${epoch}`;
 }
 
 function unanswered(pulse) {
@@ -59,17 +77,19 @@ function unanswered(pulse) {
 function problemsOf(status) {
   return status.problems.map(({ code, detail }) => ({
     level: SERIOUS.has(code) || !status.ready ? "bad" : "warn",
-    what: sentence(`${status.node_id}: ${detail}`),
+    what: sentence(OF_CLUSTER.has(code) ? detail : `${status.node_id}: ${detail}`),
     advice: "",
     code,
   }));
 }
 
+// The session itself tells of lost nodes in one problem, with what still works and what to do.
 function nodePoints(pulse) {
+  const isTold = pulse.status.problems.some(({ code }) => code === "node-gone");
   return nodesOf(pulse)
-    .filter(({ status }) => status !== "working")
+    .filter(({ status }) => status !== "working" && !(status === "gone" && isTold))
     .map((node) => ({
-      level: node.status === "gone" ? "warn" : levelOfStatus(node.status),
+      level: levelOfStatus(node.status),
       what: sentence(`The ${node.role} node ${node.node_id} is ${wordsOf(node)}`),
       advice: ADVICE[node.status] ?? "",
     }));
@@ -106,7 +126,7 @@ function headlineOf(level, points, pulse) {
     roles.length === 0
       ? "this session serves"
       : `${listed(roles)} ${working.length === 1 ? "node works" : "nodes work"}`;
-  return `All is well: ${nodes}, and nothing has to be done.`;
+  return `All is well: ${nodes}.`;
 }
 
 function listed(words) {

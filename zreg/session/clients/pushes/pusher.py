@@ -8,11 +8,12 @@ again: its connection keeps order and loses nothing while it stands, so no push 
 
 from itertools import takewhile
 
-from zreg.config import Config
+from zreg.config import Config, Limits
 from zreg.effects import Effect, Link, Peer, Probe, Send
 from zreg.model import DataInfoId, Scope
 from zreg.primitives.digest import UNSURE_DIGEST
 from zreg.session.clients.client_table import Client
+from zreg.session.clients.pushes.push_lag import PushLag
 from zreg.session.clients.pushes.push_messages import PushMessages, current_push
 from zreg.session.clients.pushes.subscriber import Subscriber
 from zreg.session.clients.pushes.view_digests import ViewDigests
@@ -40,6 +41,7 @@ class Pusher:
         self._view_digests = ViewDigests()
         self._messages = PushMessages()
         self.push_count = 0
+        self.lag = PushLag()
 
     def __len__(self) -> int:
         """Return how many subscribers there are."""
@@ -81,7 +83,7 @@ class Pusher:
         """Drop what is kept for a datum that is no longer followed."""
         self._view_digests.forget(name)
 
-    def on_push_ack(self, subscriber: Subscriber, ack: PushAck) -> None:
+    def on_push_ack(self, subscriber: Subscriber, ack: PushAck, now: float) -> None:
         """End the pushes that it confirms; what changed meanwhile is pushed when the turn ends.
 
         The acknowledgement of a push before those in flight is ignored: the subscriber has started
@@ -91,6 +93,12 @@ class Pusher:
         if not in_flight or (ack.version < in_flight[0][0] and not ack.needs_snapshot):
             return
         newest = in_flight[-1][0]
+        if ack.version == newest and (
+            subscriber.is_filling
+            or len(in_flight) >= Limits.pushes_gathered_max
+            or subscriber.client.pushes_max == 1
+        ):
+            self.lag.seconds.append(now - subscriber.sent_at)
         if ack.needs_snapshot or ack.version > newest:
             subscriber.start_anew()
         else:

@@ -105,7 +105,7 @@ class Subscriptions:
         subscriber = self.pusher.find(client, ack.data_info_id, ack.scope)
         if subscriber is None:
             return ()
-        self.pusher.on_push_ack(subscriber, ack)
+        self.pusher.on_push_ack(subscriber, ack, now)
         return self._pass_on_claim(subscriber, now)
 
     def on_epoch(self, now: float) -> list[Effect]:

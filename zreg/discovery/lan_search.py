@@ -1,31 +1,51 @@
-"""How a node without meta addresses finds meta on its LAN.
+"""How a node without meta addresses finds meta on its LAN, and a client without a url a session.
 
-It tries the meta node of its own machine first, and what its membership names. When a round over
-these was in vain it browses, until the leader admits it. What is announced only suggests addresses:
-the cluster is checked on each connection.
+It tries what runs on its own machine first, and what it knows from others. When a round over these
+was in vain it browses, until it is admitted. What is announced only suggests addresses: the cluster
+is checked on each connection.
 """
+
+from typing import TYPE_CHECKING
 
 from zreg.config import Config
 from zreg.discovery.announcement import Wanted
 from zreg.discovery.announcement_table import AnnouncementTable
 from zreg.discovery.choice import Place, addresses_in_order, reason_for
-from zreg.discovery.sightings import Browse, Sighted, Withdrawn
+from zreg.discovery.sightings import Browse, BrowseFailed, LanEvent, Withdrawn
 from zreg.effects import INFO, WARNING, Effect, Emit, Log
 from zreg.model import Role
 
+if TYPE_CHECKING:
+    from random import Random
+
 
 class LanSearch:
-    """What is announced, and whether this node browses; nothing if it has meta addresses.
+    """What is announced of one role, and whether the node or client browses.
 
-    A node with addresses never emits `Browse`, and ignores announcements.
+    Without `is_allowed`, as with configured addresses, it never emits `Browse` and ignores
+    announcements. `events` is the beginning of the names of its log events. With `rng` the order of
+    equal nodes is random, so that clients spread over the sessions.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._is_allowed = not config.meta_addresses
+    def __init__(
+        self,
+        config: Config,
+        role: Role,
+        *,
+        is_allowed: bool,
+        events: str,
+        rng: "Random | None" = None,
+    ) -> None:
+        self._is_allowed = is_allowed
+        self._role = role
+        self._events = events
+        self._rng = rng
         self._cluster = config.cluster
         self._place = Place(config.zone, config.data_center)
-        self._table = AnnouncementTable(Wanted(role=Role.META, cluster=config.cluster))
+        self._table = AnnouncementTable(Wanted(role=role, cluster=config.cluster))
         self._is_browsing = False
+        # Why the LAN cannot be looked at; empty if it can.
+        self._failure = ""
 
     def __repr__(self) -> str:
         """Show what is believed."""
@@ -34,17 +54,20 @@ class LanSearch:
     @property
     def addresses(self) -> tuple[str, ...]:
         """The announced addresses, in the order in which to try them."""
-        return addresses_in_order(self._table, self._place)
+        return addresses_in_order(self._table, self._place, rng=self._rng)
 
     @property
     def note(self) -> str:
-        """What the LAN announces although no meta node of this cluster, for people; or empty."""
+        """Why the LAN does not help, for people; empty if it does, or if that is not known."""
+        if self._failure:
+            return self._failure
         others = self._table.foreign_clusters
         if not others or len(self._table):
             return ""
+        kind = self._role.name.lower()
         return (
-            f"the LAN announces meta nodes of other clusters only ({', '.join(others)}), and this "
-            f"node is of {self._cluster!r}"
+            f"the LAN announces {kind} nodes of other clusters only ({', '.join(others)}), and "
+            f"this is {self._cluster!r}"
         )
 
     @property
@@ -72,15 +95,20 @@ class LanSearch:
         effects: list[Effect] = [Emit(Browse(is_wanted=False))]
         if reason := reason_for(self._table, self._place, address):
             self._table.note_answered(address)
-            effects.append(Log(INFO, "meta.discovered", {"address": address, "reason": reason}))
+            effects.append(
+                Log(INFO, f"{self._events}.discovered", {"address": address, "reason": reason})
+            )
         return effects
 
     def narrow(self, cluster_id: bytes) -> None:
         """Believe only what is announced of this cluster."""
         self._table.narrow(cluster_id)
 
-    def see(self, event: Sighted | Withdrawn, now: float) -> tuple[list[Effect], bool]:
+    def see(self, event: LanEvent, now: float) -> tuple[list[Effect], bool]:
         """Take an announcement; return effects, and whether there are new addresses to try."""
+        if isinstance(event, BrowseFailed):
+            self._failure = event.reason
+            return [], False
         if isinstance(event, Withdrawn):
             self._table.withdraw(event)
             return [], False
@@ -93,4 +121,4 @@ class LanSearch:
             "cluster": seen.new_foreign_cluster,
             "interface": event.interface.name,
         }
-        return [Log(WARNING, "meta.announcement.foreign", fields)], False
+        return [Log(WARNING, f"{self._events}.announcement.foreign", fields)], False

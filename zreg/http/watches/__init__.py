@@ -1,0 +1,1 @@
+"""`/v1/watch`: changes of services as server-sent events."""
