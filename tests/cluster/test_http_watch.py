@@ -161,6 +161,24 @@ def test_a_watch_that_never_reads_is_closed_and_counted(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_readers_that_leave_at_any_moment_are_no_bug(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with http_cluster(tmp_path, data_count=1, session_count=1) as cluster:
+            for turns in [*range(12), 50]:
+                _, writer = await asyncio.open_connection("127.0.0.1", cluster.server.port)
+                writer.write(b"GET /v1/watch?data_id=pay HTTP/1.1\r\nHost: a\r\n\r\n")
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                writer.transport.abort()
+            hub = cluster.server._watch_page
+            assert hub is not None
+            await wait_until(lambda: not len(hub.hub) and not cluster.server.counts["http_watches"])
+            assert cluster.server.counts["http_errors"] == 0
+            assert (await cluster.ask("GET", "/healthz")).status == 200
+
+    asyncio.run(run())
+
+
 # --- the hub alone -------------------------------------------------------------------------------
 
 

@@ -174,6 +174,7 @@ def test_it_joins_as_soon_as_the_connection_stands_and_gets_an_incarnation() -> 
         "epoch": 5,
         "incarnation": "s1@5",
         "meta": ONE,
+        "announcements": 0,
         "announcements_refused": 0,
     }
 
@@ -214,6 +215,7 @@ def test_before_it_is_connected_it_has_no_incarnation_and_sends_nothing() -> Non
         "epoch": 0,
         "incarnation": "-",
         "meta": "-",
+        "announcements": 0,
         "announcements_refused": 0,
     }
     assert cluster_member.membership is EMPTY_MEMBERSHIP

@@ -773,6 +773,8 @@ def test_repr_and_statistics_show_the_sizes() -> None:
         "epoch": 7,
         "incarnation": "d1@5",
         "meta": META,
+        "announcements": 0,
+        "announcements_refused": 0,
         "ring_epoch": 5,
         "datums": 1,
         "publishers": 1,

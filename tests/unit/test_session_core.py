@@ -227,6 +227,7 @@ def test_the_repr_of_a_session_shows_its_epoch_and_sizes() -> None:
         "epoch": 3,
         "incarnation": "s1@3",
         "meta": META,
+        "announcements": 0,
         "announcements_refused": 0,
         "clients": 1,
         "publishers": 1,

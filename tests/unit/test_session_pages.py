@@ -250,6 +250,19 @@ def test_the_questions_of_commands_are_answered_to_pages_too() -> None:
     assert passed_on.link is Link.META
 
 
+def test_pages_leave_room_for_the_questions_of_commands_to_meta() -> None:
+    session = Session(D1)
+    for _ in range(30):
+        assert answers(ask(session, FetchSettings(0, "*"))) == []
+
+    (answered,) = answers(ask(session, FetchSettings(0, "*")))
+    assert isinstance(answered.answer, Refused)
+    assert answered.answer.code == LimitError.code
+    (passed_on,) = session.says(BOB, FetchSettings(1, "*"))
+    assert isinstance(passed_on, Send)
+    assert passed_on.link is Link.META
+
+
 def endpoint_body(*values: str | dict[str, object]) -> bytes:
     return pack_body(values, attributes={}, registered_at=1.0)
 

@@ -70,6 +70,10 @@ class LanSearch:
             f"this is {self._cluster!r}"
         )
 
+    def __len__(self) -> int:
+        """Return how many announcements are believed."""
+        return len(self._table)
+
     @property
     def refused_count(self) -> int:
         """How many announcements were not used."""

@@ -105,15 +105,17 @@ class Connection(web.RequestHandler):
     # --- a watch --------------------------------------------------------------------------------
 
     def become_watch(self, ended: asyncio.Future[None]) -> None:
-        """Stay open for long; `ended` is done when the connection ends."""
+        """Stay open for long; `ended` is done when the connection ends, or has ended already."""
         assert self._deadline is not None
+        assert self._own_transport is not None
+        self._watch_ended = ended
+        if self._own_transport.is_closing():
+            self._end_watch()
+            return
         self._deadline.cancel()
         self._connections.open.pop(self, None)
         self._connections.watches[self] = None
         self._connections.counts["http_watches"] = len(self._connections.watches)
-        self._watch_ended = ended
-        if self._own_transport is None or self._own_transport.is_closing():
-            self._end_watch()
 
     def unsent_bytes(self) -> int:
         """Return how many bytes wait for the reader."""

@@ -182,6 +182,7 @@ class ClusterMember:
             "epoch": self.membership.epoch,
             "incarnation": str(self.incarnation or "-"),
             "meta": self.leader or "-",
+            "announcements": len(self._connection.lan_search),
             "announcements_refused": self._connection.lan_search.refused_count,
         }
 

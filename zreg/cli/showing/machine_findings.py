@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from zreg.cli.process.this_machine import Machine
+from zreg.cli.process.own_machine import Machine
 from zreg.cli.showing.cluster_findings import Finding, State
 
 # Each client of a session takes a descriptor.

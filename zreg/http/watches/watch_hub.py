@@ -79,6 +79,7 @@ class WatchHub:
         self._counts = counts
         self._watches: dict[DataInfoId | None, dict[Watch, None]] = {}
         self._count = 0
+        self._is_stopped = False
         # What has moved since the last flush, and what a watch missed while it got its first state.
         self._moved: dict[DataInfoId, DatumMoved] = {}
         self._missed: dict[DataInfoId, None] = {}
@@ -109,7 +110,7 @@ class WatchHub:
             self._tell(WatchBegun(name))
         self._watches[name][watch] = None
         self._count += 1
-        if self._pinging is None:
+        if self._pinging is None and not self._is_stopped:
             self._pinging = asyncio.create_task(self._ping())
         return watch
 
@@ -133,6 +134,7 @@ class WatchHub:
 
     def stop(self) -> None:
         """Stop telling; the server closes the connections."""
+        self._is_stopped = True
         for task in (self._flushing, self._pinging):
             if task is not None:
                 task.cancel()
@@ -146,7 +148,7 @@ class WatchHub:
             self._schedule()
 
     def _schedule(self) -> None:
-        if self._flushing is None:
+        if self._flushing is None and not self._is_stopped:
             self._flushing = asyncio.create_task(self._flush())
 
     async def _flush(self) -> None:

@@ -75,6 +75,9 @@ class WatchPage:
             connection.write(chunk_of(_BEGIN + first))
             self.hub.go_live(watch)
             await ended
+        except ConnectionError:
+            # The reader left before the first byte was sent.
+            return response
         finally:
             self.hub.close(watch)
         return response

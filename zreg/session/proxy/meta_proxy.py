@@ -18,7 +18,7 @@ from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import LimitError, NotLeaderError, NotReadyError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.primitives.pending_requests import PendingRequests
-from zreg.session.proxy.askers import Asker, answer_to
+from zreg.session.proxy.askers import Asker, PageAsker, answer_to
 from zreg.wire.records.common_messages import Accepted, Refused
 from zreg.wire.records.membership_messages import DismissLoss, Drain, SetReplicaCount
 from zreg.wire.records.meta_messages import AddMeta, FetchMetaNodes, MetaNodesReply, RemoveMeta
@@ -32,6 +32,8 @@ _LOOK_FIRST: Final = (
     "the change may have been made; look (`zreg settings get`, `zreg meta ls`), then try again"
 )
 _REQUESTS_PER_CLIENT_MAX: Final = 10
+# The pages of this node leave room for commands.
+_REQUESTS_OF_PAGES_MAX: Final = 30
 
 # Made twice they change no more than once.
 RepeatableRequest = FetchSettings | FetchMetaNodes | Drain | SetReplicaCount | DismissLoss
@@ -72,14 +74,23 @@ class MetaProxy:
     def ask(self, asker: Asker, request: MetaRequest, now: float) -> list[Effect]:
         """Pass a request on to the leader, or keep it until there is one."""
         forwarded = ForwardedRequest(asker, request, now)
-        count = sum(other.asker == asker for _, _, other in self._requests)
-        if count >= _REQUESTS_PER_CLIENT_MAX or len(self._requests) >= _REQUESTS_MAX:
+        if self._is_full_for(asker):
             detail = "too many requests are under way to meta: wait for the answers to some"
             return [_refused(forwarded, LimitError.code, detail)]
         if self._leader is None:
             self._add(self._cluster_member.next_request_id(), forwarded)
             return []
         return [self._send(forwarded, self._leader)]
+
+    def _is_full_for(self, asker: Asker) -> bool:
+        """Return whether a request would be one too many; all pages together are one asker."""
+        if len(self._requests) >= _REQUESTS_MAX:
+            return True
+        if isinstance(asker, PageAsker):
+            count = sum(isinstance(other.asker, PageAsker) for _, _, other in self._requests)
+            return count >= _REQUESTS_OF_PAGES_MAX
+        count = sum(other.asker == asker for _, _, other in self._requests)
+        return count >= _REQUESTS_PER_CLIENT_MAX
 
     def on_answer(self, meta: str, answer: MetaAnswer) -> list[Effect] | None:
         """Give an answer back to the client that asked.

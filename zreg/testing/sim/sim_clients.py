@@ -37,10 +37,15 @@ class SimClients:
         return Random(self.sim.rng.getrandbits(64))  # noqa: S311 -- a simulation wants a seed
 
     def client(self, name: str, sessions: Iterable[int] = (1,)) -> Process:
-        """Start a client that tries these sessions."""
+        """Start a client that tries these sessions; of none, one that looks at the LAN."""
         addresses = [f"tcp://session-{number}:9600" for number in sessions]
         core = ClientCore(
-            self.config, client_id=self._new_id(), addresses=addresses, app="", rng=self._new_rng()
+            self.config,
+            client_id=self._new_id(),
+            addresses=addresses or ["tcp://127.0.0.1:9600"],
+            app="",
+            rng=self._new_rng(),
+            discovers=not addresses,
         )
         self._read_counts[name] = 0
         self._views = {key: view for key, view in self._views.items() if key[0] != name}

@@ -42,6 +42,10 @@ class VirtualTime:
             event()
         return True
 
+    def after(self, wait: float, event: Callable[[], None]) -> None:
+        """Run `event` in `wait` seconds."""
+        self._at(wait, event)
+
     def _delay(self) -> float:
         """Draw how long a message takes."""
         return self.rng.uniform(*_DELAY_SECONDS)

@@ -11,7 +11,7 @@ from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.options.node_options import unknown_variables
 from zreg.cli.options.settings_sources import explained_settings
 from zreg.cli.output import print_table, say, say_json
-from zreg.cli.process.this_machine import this_machine
+from zreg.cli.process.own_machine import this_machine
 from zreg.cli.showing.cluster_findings import Finding, State, findings_of, state_of
 from zreg.cli.showing.machine_findings import machine_findings
 from zreg.errors import Error, UsageError

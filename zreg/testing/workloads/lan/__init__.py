@@ -1,0 +1,1 @@
+"""Lives of clusters that know no address and look at the LAN."""
