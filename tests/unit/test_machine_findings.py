@@ -2,8 +2,8 @@
 
 import pytest
 from msgspec.structs import replace
-from zreg.cli.process.own_machine import Machine
 
+from zreg.cli.process.own_machine import Machine
 from zreg.cli.showing.cluster_findings import State
 from zreg.cli.showing.machine_findings import machine_findings
 
