@@ -340,7 +340,7 @@ def test_output_that_cannot_be_written_is_code_1(url: str, arguments: list[str])
         ),
         (["ls", "\udcff"], r"the pattern '\\udcff' is no text in UTF-8: write it as UTF-8"),
         (["settings", "set", "n", "\udcff"], r"the value '\\udcff' is no text in UTF-8"),
-        (["nodes", "zreg://user:pw@h"], r"Got unexpected extra argument.* \(zreg://...@h\)"),
+        (["nodes", "zreg://user:pw@h"], r"No such command 'zreg://...@h': `zreg nodes --help`"),
         (["ring", "a*"], r"data id 'a\*' cannot be used: write 1 to 256 printable"),
         (["ring", "--group", "G"], r"--group and --instance-id are parts .*: give its data id"),
         (["ring", "--add", "d:0"], r"weight 0 of d cannot be used: give a whole number from 1 to"),

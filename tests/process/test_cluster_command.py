@@ -84,7 +84,7 @@ def test_a_node_that_ends_by_itself_is_reported_with_its_code(tmp_path: Path) ->
 
 def test_without_json_it_prints_a_table_and_a_command_to_try() -> None:
     with Running(zreg_command("cluster", "--session", "2")) as running:
-        lines = [running.line() for _ in range(9)]
+        lines = [running.line() for _ in range(7)]
         text = "\n".join(lines)
         for node_id in ("meta-1", "session-1", "session-2", "data-1"):
             assert re.search(rf"{node_id} +\d+ +127\.0\.0\.1:\d+", text)

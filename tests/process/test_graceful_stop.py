@@ -137,7 +137,8 @@ def test_the_journal_gets_the_level_of_each_line(tmp_path: Path, meta_address: s
                 assert data.poll() is None
             data.terminate()
     lines = path.read_text().splitlines()
-    assert re.fullmatch(r"<6>node\.joined incarnation=\S+ epoch=\d+", lines[0])
+    assert lines[0].startswith("<6>node.started ")
+    assert re.fullmatch(r"<6>node\.joined incarnation=\S+ epoch=\d+", lines[1])
     assert lines[1] == "<6>node.stopping signal=SIGTERM"
 
 
@@ -150,6 +151,7 @@ def test_without_meta_a_node_waits_and_reports_it_once(tmp_path: Path) -> None:
         port = reserved.getsockname()[1]
     with node("data", f"--meta=127.0.0.1:{port}", "--reconnect-seconds-max=0.1") as data:
         data_id = json.loads(data.line())["node_id"]
+        assert "node.started" in data.error_line()
         line = data.error_line()
         assert f"WARNING {data_id} meta.connection.lost" in line
         assert f"reason='127.0.0.1:{port}: refused' detail='start meta, or correct --meta" in line

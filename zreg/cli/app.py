@@ -1,6 +1,7 @@
 """The `zreg` command: its subcommands, and the exit code of each."""
 
 import errno
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -105,6 +106,8 @@ def run(arguments: list[str] | None = None) -> int:
     with standard_streams():
         for warning in unknown_variables(os.environ):
             complain(warning)
+        # Commands that route no log say themselves what their connections met.
+        logging.getLogger("zreg").addHandler(logging.NullHandler())
         prepare_completion()
         try:
             code = app(args=arguments, prog_name="zreg", standalone_mode=False)
