@@ -65,8 +65,13 @@ from zreg.wire.records.membership_messages import (
     SessionLoad,
 )
 from zreg.wire.records.meta_messages import (
+    FOUNDERS_MAX,
     GONE_NODES_MAX,
+    AskFounding,
     CopyProgress,
+    Founder,
+    FoundingReply,
+    FoundingStage,
     MetaNodesReply,
     MetaNodeState,
     MetaNodeStatus,
@@ -313,6 +318,15 @@ def meta_nodes(load: Load) -> Iterator[Message]:
         yield MetaNodesReply(MOST, MOST, MOST, MOST, (status,) * 64, MOST, *told)
 
 
+def founding_statements(load: Load) -> Iterator[Message]:
+    """A meta node names as many founders as a cluster may begin with."""
+    del load
+    founders = (Founder(LABEL, ADDRESS),) * FOUNDERS_MAX
+    for kind in (AskFounding, FoundingReply):
+        stage = FoundingStage.LISTED
+        yield kind(MOST, LABEL, ADDRESS, LABEL, stage, MOST, founders, LABEL, bytes(16))
+
+
 def renewals(load: Load) -> Iterator[Message]:
     """Meta names a few sessions, however many there are."""
     counts = ClientCounts(1.0)
@@ -376,6 +390,8 @@ SENDERS: dict[str, Callable[[Load], Iterator[Message]]] = {
     "OfferCopy.publishers": copies,
     "OfferCopy.tombstones": copies,
     "EventsReply.events": event_replies,
+    "AskFounding.founders": founding_statements,
+    "FoundingReply.founders": founding_statements,
 }
 
 

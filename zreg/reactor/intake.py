@@ -91,9 +91,11 @@ class Intake:
         self._refuse(socket, peer, BadRecord(0, error.code, error.detail))
         if isinstance(error, VersionHeaderError):
             self._log_stranger(socket, "peer.incompatible", error.theirs, error.here)
-        elif isinstance(error, ForeignHeaderError):
+        is_ours = isinstance(socket, PeerConnection)
+        if isinstance(error, ForeignHeaderError) and not is_ours:
             self._log_stranger(socket, "peer.foreign", error.theirs, _why_incompatible(error))
-        if isinstance(socket, PeerConnection) and error.code in _INCOMPATIBLE:
+        if is_ours and error.code in _INCOMPATIBLE:
+            # The core says it: it knows what the connection is for.
             incompatible = PeerIncompatible(socket.link, peer, _why_incompatible(error))
             self._core_calls.tell(incompatible, now)
 

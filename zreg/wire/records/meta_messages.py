@@ -16,7 +16,7 @@ from zreg.wire.records.membership_messages import GoneNode, SessionLoad
 GONE_NODES_MAX: Final = 64
 
 # As many voters as Raft's configuration may have.
-_FOUNDERS_MAX: Final = 7
+FOUNDERS_MAX: Final = 7
 
 
 class Introduction(Message, frozen=True, array_like=True, gc=False):
@@ -177,7 +177,7 @@ class FoundingStatement(Message, frozen=True, array_like=True, gc=False):
     journal_id: Label
     stage: FoundingStage
     expect: Count
-    founders: Annotated[tuple[Founder, ...], Meta(max_length=_FOUNDERS_MAX)]
+    founders: Annotated[tuple[Founder, ...], Meta(max_length=FOUNDERS_MAX)]
     founders_digest: Label
     cluster_id: ClusterId
 
