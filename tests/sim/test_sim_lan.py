@@ -4,12 +4,13 @@ import pytest
 
 from zreg.config import Config
 from zreg.discovery.announcement_table import AnnouncementTable
+from zreg.membership.leader_link.announced_dials import START_SECONDS
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.sim.sim_lan import SimLan
 from zreg.testing.workloads.lan.lan_life import LanLife
 
 
-@pytest.mark.parametrize("seed", range(1, 9))
+@pytest.mark.parametrize("seed", range(1, 6))
 def test_nodes_and_clients_find_their_cluster_also_among_lies(seed: int) -> None:
     LanLife(seed).run()
 
@@ -29,6 +30,36 @@ def joins_after_a_flood() -> bool:
     cluster.metas()
     lan.run(90.0)
     return cluster.member_count() == 2
+
+
+def join_seconds(lie_count: int, cluster_id: bytes, seed: int) -> float:
+    """Return how long nodes need to join that heard of lies before they heard of meta."""
+    cluster = SimCluster(seed, Config(meta_addresses=()))
+    lan = SimLan(cluster)
+    cluster.session(1)
+    cluster.data(1)
+    lan.run(2.0)
+    lan.announce_black_holes(lie_count, cluster_id)
+    # The nodes have a round over the lies before there is a meta node.
+    lan.run(seed % 3)
+    cluster.metas()
+    began_at = cluster.sim.now
+    while cluster.member_count() < 2:
+        lan.run(0.1)
+        assert cluster.sim.now < began_at + 120.0
+    return cluster.sim.now - began_at
+
+
+@pytest.mark.parametrize("cluster_id", [b"", b"?" * 16])
+def test_each_lie_delays_a_node_by_the_time_between_two_attempts(cluster_id: bytes) -> None:
+    for seed in range(1, 7):
+        delay = join_seconds(LIES, cluster_id, seed) - join_seconds(0, cluster_id, seed)
+        # The moments at which the LAN tells the nodes are random.
+        assert delay <= LIES * START_SECONDS + TOLD_SECONDS_MAX, f"seed {seed}: {delay}"
+
+
+LIES = 20
+TOLD_SECONDS_MAX = 3.0
 
 
 def test_a_flood_delays_nodes_and_does_not_keep_them_out() -> None:

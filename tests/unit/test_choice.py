@@ -37,7 +37,7 @@ def order(table: AnnouncementTable, place: Place = HERE) -> list[str]:
     ]
 
 
-def test_near_nodes_come_first_and_nodes_without_a_cluster_last() -> None:
+def test_near_nodes_come_first_and_nodes_without_a_cluster_alternate_with_others() -> None:
     table = table_of(
         at("1", zone="z1", data_center="north", cluster_id=b""),
         at("2"),
@@ -46,8 +46,18 @@ def test_near_nodes_come_first_and_nodes_without_a_cluster_last() -> None:
         at("5", zone="z1", data_center="north"),
     )
 
-    assert order(table) == ["5", "3", "2", "4", "1"]
-    assert order(table, Place()) == ["2", "3", "4", "5", "1"]
+    assert order(table) == ["5", "1", "3", "2", "4"]
+    assert order(table, Place()) == ["2", "1", "3", "4", "5"]
+
+
+def test_lies_with_an_id_do_not_come_before_all_nodes_that_wait_and_interfaces_take_turns() -> None:
+    table = AnnouncementTable(Wanted(role=Role.META, cluster="zreg"))
+    for number in range(1, 21):
+        table.see(Sighted(f"lie-{number}", Interface("eth0"), at(str(number))), 0.0)
+    table.see(Sighted("real", Interface("eth0"), at("100", cluster_id=b"")), 0.0)
+    table.see(Sighted("real", Interface("eth1"), at("101")), 0.0)
+
+    assert order(table)[:4] == ["1", "100", "101", "2"]
 
 
 def test_the_first_addresses_of_all_nodes_come_before_the_second_ones() -> None:

@@ -25,16 +25,20 @@ def addresses_in_order(
 ) -> tuple[str, ...]:
     """Return the addresses to try, those that answered first.
 
-    Nodes that know their cluster come before those that wait for its foundation, those of the same
-    zone and then of the same data center before others, and those that were seen first before
-    later ones, so that a flood comes last. The first addresses of all nodes come before the second
-    ones: what one announcement names cannot delay the others for long. The order changes only with
-    the table, so that rounds over it leave out none; with `rng` equal nodes are in random order.
+    Those of the same zone and then of the same data center come before others. Equal ones of
+    several interfaces alternate, and of an interface those that were seen first come first, so that
+    a flood comes last. Nodes that know their cluster and nodes that wait for its foundation
+    alternate, the former first: no lie of one kind comes before all nodes of the other kind. The
+    first addresses of all nodes come before the second ones: what one announcement names cannot
+    delay the others for long. The order changes only with the table, so that rounds over it leave
+    out none; with `rng` equal nodes are in random order.
     """
     nodes = list(table.believed())
     if rng is not None:
         rng.shuffle(nodes)
-    nodes.sort(key=lambda each: _rank(each.announcement, place))
+    founded = [each for each in nodes if each.announcement.cluster_id]
+    waiting = [each for each in nodes if not each.announcement.cluster_id]
+    nodes = _alternating(_by_distance(founded, place), _by_distance(waiting, place))
     columns = zip_longest(*(each.announcement.addresses for each in nodes))
     announced = [address for column in columns for address in column if address is not None]
     return tuple(dict.fromkeys((*table.answered, *announced)))
@@ -61,8 +65,17 @@ def _count(nodes: Iterable[Believed]) -> str:
     return "it is the only one" if count == 1 else f"it is one of {count}"
 
 
-def _rank(announcement: Announcement, place: Place) -> tuple[bool, int]:
-    return not announcement.cluster_id, _distance(announcement, place)
+def _by_distance(nodes: Iterable[Believed], place: Place) -> list[Believed]:
+    """Return the nearest nodes first; interfaces take turns among equally near ones."""
+    lanes: dict[int, dict[str, list[Believed]]] = {}
+    for each in nodes:
+        lane = lanes.setdefault(_distance(each.announcement, place), {})
+        lane.setdefault(each.interface.name, []).append(each)
+    return [each for _, lane in sorted(lanes.items()) for each in _alternating(*lane.values())]
+
+
+def _alternating(*lanes: list[Believed]) -> list[Believed]:
+    return [each for turn in zip_longest(*lanes) for each in turn if each is not None]
 
 
 def _distance(announcement: Announcement, place: Place) -> int:

@@ -158,14 +158,16 @@ class ClusterMember:
         """Connect, renew, or give up on a meta node that does not answer."""
         connection = self._connection
         if connection.is_dial_due(now):
-            return self._finish(connection.dial(self.membership))
+            return self._finish(connection.dial(self.membership, now))
+        if connection.is_search_due(now):
+            return self._finish(connection.search(now))
         connection.note_stall(now)
         if connection.is_silent(now):
             return self._finish(self._on_lost(connection.on_silence(now)))
         return self._finish(self._ask(now) if connection.is_ask_due(now) else [])
 
     def next_tick_at(self) -> float | None:
-        """Return when `tick` is due; None while an attempt to connect is under way."""
+        """Return when `tick` is due; None while an attempt at a known address is under way."""
         return self._connection.next_tick_at()
 
     def lose_incarnation(self, now: float) -> Learned:
@@ -220,9 +222,10 @@ class ClusterMember:
         connection = self._connection
         dialling = connection.is_dialling
         match message:
-            case PeerUp(link=Link.META) if message.peer == connection.address and dialling:
-                connection.on_up(now)
-                return self._ask(now)
+            case PeerUp(link=Link.META) | PeerLost(link=Link.META) if connection.is_dialled(
+                message.peer
+            ):
+                return self._on_dial_ended(message, now)
             case PeerLost(link=Link.META) if message.peer == connection.address:
                 return self._on_lost(connection.on_lost(message.reason, now))
             case PeerSlow(link=Link.META) if message.peer == connection.address:
@@ -244,6 +247,12 @@ class ClusterMember:
                 return self._on_answer(message, now)
             case _:
                 return []
+
+    def _on_dial_ended(self, event: PeerUp | PeerLost, now: float) -> list[Effect]:
+        address = str(event.peer)
+        if isinstance(event, PeerUp):
+            return [*self._connection.on_up(address, now), *self._ask(now)]
+        return self._on_lost(self._connection.on_dial_failed(address, event.reason, now))
 
     def _on_answer(self, message: Message, now: float) -> list[Effect]:
         match message:

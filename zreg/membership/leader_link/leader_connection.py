@@ -3,8 +3,10 @@
 Phases and their transitions (`_TRANSITIONS`):
 
     WAITING ──dial──▶ CONNECTING ──up──▶ ASKING ──admitted──▶ ADMITTED
-       ▲                  ▲                 │                     │
-       └──────lost────────┼─────────────────┴──────lost───────────┤
+       ▲ │                ▲                ▲│                     │
+       │ └─search──▶ SEARCHING ────up──────┘│                     │
+       │                │ ▲                 │                     │
+       └──────lost──────┴─┼─────────────────┴──────lost───────────┤
                           └────redirected (not the leader)────────┘
 """
 
@@ -14,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 from zreg.config import Config
 from zreg.discovery.lan_search import LanSearch
 from zreg.discovery.sightings import Sighted, Withdrawn
-from zreg.effects import Connect, Disconnect, Effect, Link, Send
+from zreg.effects import TIMED_OUT, Connect, Disconnect, Effect, Link, Send
+from zreg.membership.leader_link.announced_dials import AnnouncedDials
 from zreg.membership.leader_link.leader_outage import LeaderOutage
 from zreg.membership.leader_link.meta_addresses import MetaAddresses
 from zreg.membership.leader_link.outage_log import NO_ANSWER, OutageLog
@@ -37,6 +40,7 @@ class Phase(enum.Enum):
 
     WAITING = enum.auto()  # until the next attempt is due
     CONNECTING = enum.auto()  # the attempt is under way
+    SEARCHING = enum.auto()  # attempts at announced addresses are under way
     ASKING = enum.auto()  # connected; the leader has not answered yet that this node is a member
     ADMITTED = enum.auto()  # the leader has answered over this connection that it is
 
@@ -45,6 +49,7 @@ class Step(enum.Enum):
     """What changes the phase."""
 
     DIAL = enum.auto()
+    SEARCH = enum.auto()
     UP = enum.auto()
     ADMITTED = enum.auto()
     REDIRECTED = enum.auto()
@@ -53,6 +58,9 @@ class Step(enum.Enum):
 
 _TRANSITIONS: Final = {
     (Phase.WAITING, Step.DIAL): Phase.CONNECTING,
+    (Phase.WAITING, Step.SEARCH): Phase.SEARCHING,
+    (Phase.SEARCHING, Step.UP): Phase.ASKING,
+    (Phase.SEARCHING, Step.LOST): Phase.WAITING,
     (Phase.CONNECTING, Step.UP): Phase.ASKING,
     (Phase.CONNECTING, Step.LOST): Phase.WAITING,
     (Phase.ASKING, Step.ADMITTED): Phase.ADMITTED,
@@ -67,7 +75,9 @@ _TRANSITIONS: Final = {
 class LeaderConnection:
     """The connection to one meta node at a time; it moves on from a silent one to the next.
 
-    Invariants: `address` is None exactly while WAITING. `leader` is set exactly while ADMITTED.
+    Of the announced addresses it tries several at once, and takes the one that accepts first.
+    Invariants: `address` is None exactly while WAITING or SEARCHING, and attempts at announced
+    addresses are under way only while SEARCHING. `leader` is set exactly while ADMITTED.
     """
 
     def __init__(self, config: Config, *, rng: "Random", now: float) -> None:
@@ -77,11 +87,14 @@ class LeaderConnection:
         self.lan_search = LanSearch(
             config, Role.META, is_allowed=not config.meta_addresses, events="meta"
         )
+        self._dials = AnnouncedDials()
         self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
         self.outage = LeaderOutage(now)
         self._log = OutageLog(self.outage)
         self.address: str | None = None
         self._lost_address: str | None = None
+        # The addresses that the LAN need not announce.
+        self._known: frozenset[str] = frozenset()
         self._redirect_count = 0
         self._dial_at = now
         self._heard_at = self._ask_at = now
@@ -90,7 +103,18 @@ class LeaderConnection:
     @property
     def is_dialling(self) -> bool:
         """Whether an attempt to connect is under way: nothing was asked, so nothing is answered."""
-        return self._phase is Phase.CONNECTING
+        return self._phase in (Phase.CONNECTING, Phase.SEARCHING)
+
+    def is_dialled(self, address: object) -> bool:
+        """Return whether an attempt to connect to an address is under way."""
+        if self._phase is Phase.SEARCHING:
+            return self._dials.is_under_way(address)
+        return self._phase is Phase.CONNECTING and address == self.address
+
+    def is_search_due(self, now: float) -> bool:
+        """Return whether an attempt at an announced address is to be given up or begun."""
+        due_at = self._dials.next_at()
+        return self._phase is Phase.SEARCHING and due_at is not None and now >= due_at
 
     @property
     def is_up(self) -> bool:
@@ -115,9 +139,11 @@ class LeaderConnection:
     # --- time ---------------------------------------------------------------------------------
 
     def next_tick_at(self) -> float | None:
-        """Return when something is due; None while an attempt to connect is under way."""
+        """Return when something is due; None while an attempt at a known address is under way."""
         if self._phase is Phase.WAITING:
             return self._dial_at
+        if self._phase is Phase.SEARCHING:
+            return self._dials.next_at()
         return self._ask_at if self.is_up else None
 
     def is_dial_due(self, now: float) -> bool:
@@ -151,20 +177,59 @@ class LeaderConnection:
 
     # --- what happens to the connection --------------------------------------------------------
 
-    def dial(self, membership: Membership) -> list[Effect]:
-        """Connect to the next meta node."""
-        self._move(Step.DIAL)
+    def dial(self, membership: Membership, now: float) -> list[Effect]:
+        """Connect to the next known meta node, or search among the announced ones."""
         self.lan_search.narrow(membership.cluster_id)
-        announced = self.lan_search.addresses
-        self.address = self._addresses.next(membership, self._lost_address, announced)
-        if self._addresses.is_round_new:
-            self.outage.begin_round()
-        return [Connect(Link.META, self.address, self.address)]
+        self._known = frozenset(self._addresses.known(membership))
+        if self._dials.is_round_over:
+            address = self._addresses.next(
+                membership, self._lost_address, is_any_announced=bool(self._announced())
+            )
+            if self._addresses.is_round_new:
+                self.outage.begin_round()
+            if address is not None:
+                self._move(Step.DIAL)
+                self.address = address
+                return [Connect(Link.META, address, address)]
+            self._lost_address = None
+            self._dials.begin_round(now)
+        self._move(Step.SEARCH)
+        self._dials.offer(self._announced())
+        return self.search(now)
 
-    def on_up(self, now: float) -> None:
-        """Note that the connection stands."""
+    def search(self, now: float) -> list[Effect]:
+        """Give up the attempts at announced addresses that take too long, and begin the next."""
+        effects: list[Effect] = []
+        for address in self._dials.overdue(now):
+            self._note_failed(address, TIMED_OUT, now)
+            effects.append(Disconnect(Link.META, address))
+        if (next_address := self._dials.start(now)) is not None:
+            effects.append(Connect(Link.META, next_address, next_address))
+        return effects + self._end_search_if_over(now)
+
+    def on_dial_failed(self, address: str, reason: str, now: float) -> list[Effect]:
+        """Note that an attempt failed; `is_dialled` has said that it was under way."""
+        if self._phase is Phase.CONNECTING:
+            return self.on_lost(reason, now)
+        self._note_failed(address, reason, now)
+        return self._end_search_if_over(now)
+
+    def _announced(self) -> list[str]:
+        return [each for each in self.lan_search.addresses if each not in self._known]
+
+    def _end_search_if_over(self, now: float) -> list[Effect]:
+        if not self._dials.is_round_over:
+            return []
+        self._move(Step.LOST)
+        return self._pause(now)
+
+    def on_up(self, address: str, now: float) -> list[Effect]:
+        """Note that the connection to an address stands; end the other attempts."""
+        others = self._dials.note_up(address) if self._phase is Phase.SEARCHING else []
         self._move(Step.UP)
+        self.address = address
         self._heard_at = self._ask_at = now
+        return [Disconnect(Link.META, each) for each in others]
 
     def on_heard(self, now: float) -> None:
         """Note that the meta node sent something."""
@@ -178,6 +243,7 @@ class LeaderConnection:
         """Note that the leader has answered that this node is a member."""
         self._move(Step.ADMITTED)
         self.outage.end()
+        self._dials.end_round()
         return [*self._log.end(), *self.lan_search.on_admitted(str(self.address))]
 
     def on_renewed(self) -> None:
@@ -196,10 +262,21 @@ class LeaderConnection:
         self._lost_address = address
         if is_answer:
             self.outage.note_answer(address, reason, now)
+            self._dials.note_answered(address)
+            self.lan_search.on_failed(address)
         else:
-            self.outage.note_failure(address, reason, now)
+            self._note_failed(address, reason, now)
+        # A leader that is lost has been found, so nothing was in vain.
+        return self._pause(now, may_browse=not was_admitted)
+
+    def _note_failed(self, address: str, reason: str, now: float) -> None:
+        self._dials.note_failed(address)
+        self.outage.note_failure(address, reason, now)
         self.lan_search.on_failed(address)
-        is_round_over = self._addresses.is_round_over
+
+    def _pause(self, now: float, *, may_browse: bool = True) -> list[Effect]:
+        """Wait before the next attempt; browse if all addresses were tried in vain."""
+        is_round_over = self._addresses.is_round_over and self._dials.is_round_over
         # Pauses grow from round to round, but a meta node that lives is found within a lease.
         pause = self._config.reconnect_seconds_min
         if is_round_over:
@@ -208,7 +285,7 @@ class LeaderConnection:
             pause = min(pause, self._config.renew_seconds)
         self._dial_at = now + pause
         effects: list[Effect] = [*self._log.lost(now, is_round_over=is_round_over)]
-        if is_round_over and not was_admitted:
+        if is_round_over and may_browse:
             effects += self.lan_search.on_round_over(now)
         return effects
 
@@ -216,6 +293,9 @@ class LeaderConnection:
         """Take what the LAN announces; try a new address soon if none is being tried."""
         effects, has_new = self.lan_search.see(event, now)
         self.outage.lan_note = self.lan_search.note
+        if self._phase is Phase.SEARCHING:
+            self._dials.offer(self._announced())
+            return effects + self._end_search_if_over(now)
         if has_new:
             self._dial_at = min(self._dial_at, now + self._config.reconnect_seconds_min)
         return effects

@@ -59,20 +59,34 @@ class SimLan:
     def forge(self, kind: str) -> None:
         """Announce what is not so, to all processes that browse."""
         forged: dict[str, dict[str, object]] = {
-            "black hole": {"addresses": ("tcp://nowhere:9610",)},
+            "black hole": {"addresses": self._silent_address()},
             "other cluster": {"cluster": "other"},
             "other cluster id": {"cluster_id": b"?" * 16},
             "wrong role": {"addresses": ("tcp://session-1:9600", "tcp://data-1:9620")},
-            "stolen id": {"node_id": "meta-1", "addresses": ("tcp://nowhere:9610",)},
+            "stolen id": {"node_id": "meta-1", "addresses": self._silent_address()},
         }
         self._spread_forged(forged[kind])
         self.counts[kind] += 1
 
     def flood(self) -> None:
         """Announce hundreds of nodes that do not exist."""
-        for number in range(_FLOOD_COUNT):
-            self._spread_forged({"addresses": (f"tcp://nowhere-{number}:9610",)})
+        for _ in range(_FLOOD_COUNT):
+            self._spread_forged({"addresses": self._silent_address()})
         self.counts["flood"] += 1
+
+    def announce_black_holes(self, count: int, cluster_id: bytes) -> None:
+        """Announce so many meta nodes of a cluster at addresses where packets are lost."""
+        for _ in range(count):
+            addresses = self._silent_address()
+            self._spread_forged(
+                {"role": Role.META, "cluster_id": cluster_id, "addresses": addresses}
+            )
+
+    def _silent_address(self) -> tuple[str]:
+        """Return an address where packets are lost, a different one each time."""
+        address = f"tcp://nowhere-{len(self._cluster.sim.faults.silent_addresses)}:9610"
+        self._cluster.sim.faults.silent_addresses.add(address)
+        return (address,)
 
     def withdraw_all(self) -> None:
         """Withdraw the announcements of living nodes in their names."""

@@ -37,6 +37,8 @@ class LinkFaults:
         # With the time when each cut began.
         self.cut: dict[tuple[str, str], float] = {}
         self.black_holes: set[str] = set()
+        # Addresses without a process at which a dial times out; at others it is refused.
+        self.silent_addresses: set[str] = set()
         self.deaf: set[str] = set()
         self.slow: dict[str, float] = {}
         self.late: dict[str, float] = {}
@@ -53,6 +55,7 @@ class LinkFaults:
         """End all faults, and keep the counts."""
         self.cut.clear()
         self.black_holes.clear()
+        self.silent_addresses.clear()
         self.deaf.clear()
         self.slow.clear()
         self.late.clear()

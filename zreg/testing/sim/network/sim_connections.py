@@ -60,15 +60,21 @@ class Connections(VirtualTime, ABC):
                 if bound != address:
                     continue
                 if self._is_unreachable(client, server):
-                    # A SYN is lost: nothing happens until the attempt times out.
-                    self.faults.fired["dial timed out"] += 1
-                    self._at(CONNECT_TIMEOUT_SECONDS, lambda: self._time_out(connection))
+                    self._lose_dial(connection)
                 else:
                     self._open(connection, server, link)
                     self._deliver_event(client, PeerUp(connection.link, connection.peer))
                 return
+        if address in self.faults.silent_addresses:
+            self._lose_dial(connection)
+            return
         del client.dialled[key]
         self._deliver_event(client, PeerLost(connection.link, connection.peer, REFUSED))
+
+    def _lose_dial(self, connection: Connection) -> None:
+        """Lose a SYN: nothing happens until the attempt times out."""
+        self.faults.fired["dial timed out"] += 1
+        self._at(CONNECT_TIMEOUT_SECONDS, lambda: self._time_out(connection))
 
     def _is_unreachable(self, client: Process, server: Process) -> bool:
         is_black_hole = server.name in self.faults.black_holes
