@@ -2,13 +2,12 @@
 
 import pytest
 
+from zreg.discovery.interface_kind import Kind, kind_of
 from zreg.nodes.addresses.address_choice import (
     Chosen,
     Interface,
-    Kind,
     Undecided,
     choose_host,
-    kind_of,
 )
 
 ANY, ANY_IPV6 = "0.0.0.0", "::"  # noqa: S104 -- nothing is bound
@@ -128,8 +127,8 @@ def test_an_unclear_case_is_refused_with_what_to_do(
     ],
 )
 def test_the_name_of_an_interface_tells_what_it_leads_to(name: str, kind: Kind) -> None:
-    assert kind_of(Interface(name, ())) is kind
+    assert kind_of(name) is kind
 
 
 def test_what_the_kernel_tells_goes_before_the_name() -> None:
-    assert kind_of(Interface("eth0", (), Kind.TUNNEL)) is Kind.TUNNEL
+    assert kind_of("eth0", Kind.TUNNEL) is Kind.TUNNEL

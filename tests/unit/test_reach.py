@@ -3,6 +3,7 @@
 import pytest
 
 from zreg.discovery.announcement import Interface
+from zreg.discovery.interface_kind import Kind
 from zreg.discovery.reach import (
     INTERFACES_MAX,
     MachineInterface,
@@ -73,8 +74,26 @@ def test_a_machine_without_a_network_uses_loopback() -> None:
     assert chosen_interfaces([LO], reach=reach("0.0.0.0")) == [LO]  # noqa: S104
 
 
+DOCKER = MachineInterface(Interface("docker0"), 4, ("172.17.0.1",))
+BRIDGE = MachineInterface(Interface("mine"), 5, ("172.18.0.1",), Kind.CONTAINERS)
+TUNNEL = MachineInterface(Interface("wg0"), 6, ("10.9.0.7",))
+
+
+def test_bridges_of_containers_and_tunnels_are_left_out_unless_they_are_named() -> None:
+    inside = [DOCKER, BRIDGE, TUNNEL]
+    everywhere = reach("0.0.0.0")  # noqa: S104
+
+    assert chosen_interfaces([*inside, *ALL], reach=everywhere) == [ETH0, ETH1]
+    assert chosen_interfaces([*inside, *ALL]) == ALL
+    assert chosen_interfaces([*inside, LO], reach=everywhere) == [LO]
+    named = ("docker0", "mine", "wg0", "eth0")
+    assert chosen_interfaces([*inside, *ALL], names=named, reach=everywhere) == [*inside, ETH0]
+    assert chosen_interfaces([*inside, *ALL], names=named) == [*inside, ETH0]
+    assert chosen_interfaces([*inside, *ALL], reach=reach("10.9.0.7")) == [TUNNEL]
+
+
 def test_a_client_uses_all_interfaces_up_to_a_bound() -> None:
-    many = [MachineInterface(Interface(f"veth{n}"), n, ("10.0.0.7",)) for n in range(100)]
+    many = [MachineInterface(Interface(f"eth{n}"), n, ("10.0.0.7",)) for n in range(100)]
 
     assert chosen_interfaces(ALL) == ALL
     assert chosen_interfaces(ALL, names=("eth1",)) == [ETH1]

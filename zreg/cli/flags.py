@@ -64,7 +64,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "join": "Wait until `zreg meta add` adds this node; needs --dir and the node's own --peer",
     "announce": "Announce the node on its LAN: on, off, or auto, if it needs to be found there",
     "discover": "Look for meta on the LAN: on, off, or auto, if no meta address is given",
-    "lan_interfaces": "Network interfaces for both, NAME[,NAME...]; default: all that reach it",
+    "lan_interfaces": "Network interfaces for both, NAME[,NAME...]; default: all of networks",
     "log_level": "Lowest level that is logged: debug, info, warning or error",
 }
 

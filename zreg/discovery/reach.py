@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from zreg.discovery.announcement import ADDRESSES_MAX, Interface, why_no_ip_address
+from zreg.discovery.interface_kind import Kind, kind_of
 from zreg.hosts import bracketed
 
 # A machine with many containers has hundreds of interfaces; each costs some sockets.
@@ -21,6 +22,13 @@ class MachineInterface(msgspec.Struct, frozen=True):
     interface: Interface
     index: int
     hosts: tuple[str, ...]
+    # What the kernel tells of it; its name may tell more.
+    kind: Kind = Kind.NETWORK
+
+    @property
+    def is_lan(self) -> bool:
+        """Whether other machines can be there that find each other by themselves."""
+        return kind_of(self.interface.name, self.kind) in (Kind.NETWORK, Kind.LOOPBACK)
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +41,11 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     def covers(self, interface: MachineInterface) -> bool:
         """Return whether the node can be reached over an interface."""
         return bool(self._hosts_on(interface))
+
+    @property
+    def is_bound_to_one(self) -> bool:
+        """Whether the operator has bound the node to one address, and so to its interface."""
+        return self.bound_host not in (*_ANY_IPV4, _ANY_IPV6)
 
     def addresses_on(self, interface: MachineInterface) -> tuple[str, ...]:
         """Return the addresses of the node on an interface; empty if it is not reached over it.
@@ -61,10 +74,14 @@ def chosen_interfaces(
 ) -> list[MachineInterface]:
     """Return the interfaces to use: those with these names, else all; only those in `reach`.
 
-    A node that is bound to all addresses uses loopback only where there is no other interface. A
-    client, which has no `reach`, uses loopback too.
+    Without names, those that lead to containers of this machine or through a tunnel are left out,
+    unless the node is bound to an address there. A node that is bound to all addresses uses
+    loopback only where there is no other interface. A client, which has no `reach`, uses loopback
+    too.
     """
+    is_named = bool(names) or (reach is not None and reach.is_bound_to_one)
     chosen = [each for each in found if not names or each.interface.name in names]
+    chosen = [each for each in chosen if is_named or each.is_lan]
     if reach is not None:
         chosen = [each for each in chosen if reach.covers(each)]
         others = [each for each in chosen if not each.interface.is_loopback]

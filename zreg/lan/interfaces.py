@@ -1,14 +1,13 @@
 """The network interfaces of this machine that are up and take multicast."""
 
-from pathlib import Path
 from typing import Final
 
 import ifaddr
 
 from zreg.discovery.announcement import Interface
 from zreg.discovery.reach import MachineInterface
+from zreg.lan.kernel_kind import CLASS, kind_in_kernel
 
-_FLAGS: Final = "/sys/class/net/{name}/flags"
 _UP: Final = 0x1
 _LOOPBACK: Final = 0x8
 _MULTICAST: Final = 0x1000
@@ -26,13 +25,15 @@ def machine_interfaces() -> list[MachineInterface]:
             sorted(str(each.ip) if each.is_IPv4 else str(each.ip[0]) for each in adapter.ips)
         )
         if hosts and flags & _UP and (is_loopback or flags & _MULTICAST):
-            found.append(MachineInterface(Interface(name, is_loopback), index, hosts))
+            found.append(
+                MachineInterface(Interface(name, is_loopback), index, hosts, kind_in_kernel(name))
+            )
     return found
 
 
 def _flags(name: str) -> int:
     """Return the flags of an interface; where the system does not show them it is taken for up."""
     try:
-        return int(Path(_FLAGS.format(name=name)).read_text(encoding="ascii"), 16)
+        return int((CLASS / name / "flags").read_text(encoding="ascii"), 16)
     except (OSError, ValueError):
         return _UP | (_LOOPBACK if name.startswith(_LOOPBACK_NAME) else _MULTICAST)

@@ -6,37 +6,18 @@ to a place where no process answers. Networks that exist inside a machine only (
 containers) and tunnels are no candidates, unless the way to the other nodes leads through them.
 """
 
-import enum
 import ipaddress
-import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
+from zreg.discovery.interface_kind import Kind, kind_of
 from zreg.hosts import why_not_told
 
 # Hosts that stand for all addresses of a machine, as a bound socket reports them.
 ANY_HOSTS: Final = ("*", "0.0.0.0", "::")  # noqa: S104 -- recognised here, never bound to
 LOOPBACK: Final = "127.0.0.1"
-# Names that container engines, virtual machines and tunnels give to their interfaces.
-_CONTAINER_NAMES: Final = re.compile(
-    r"(docker|br-[0-9a-f]{12}|podman|veth|vnet|virbr|vboxnet|vmnet|lxcbr|lxdbr|incusbr|cni|cbr|"
-    r"cali|flannel|cilium|lxc|weave|kube-|nodelocaldns|dummy|ifb)"
-)
-_TUNNEL_NAMES: Final = re.compile(
-    r"(tun|tap|wg|tailscale|utun|ppp|ipsec|vti|gre|gretap|erspan|sit|ip6tnl|tunl|ip6gre|nebula)"
-    r"(\d|[-_.]|\Z)|zt[0-9a-z]{8}"
-)
-
-
-class Kind(enum.Enum):
-    """What an interface leads to; the value is for people."""
-
-    NETWORK = "a network"
-    LOOPBACK = "this machine only"
-    CONTAINERS = "containers or virtual machines of this machine"
-    TUNNEL = "a tunnel"
 
 
 class Interface(msgspec.Struct, frozen=True):
@@ -81,13 +62,8 @@ def choose_host(
     return _choose_by_interface(interfaces, is_ipv4_only=is_ipv4_only, has_peers=has_peers)
 
 
-def kind_of(interface: Interface) -> Kind:
-    """Return what an interface leads to, as the kernel tells and as its name tells."""
-    if interface.kind is not Kind.NETWORK:
-        return interface.kind
-    if _CONTAINER_NAMES.match(interface.name):
-        return Kind.CONTAINERS
-    return Kind.TUNNEL if _TUNNEL_NAMES.match(interface.name) else Kind.NETWORK
+def _kind(interface: Interface) -> Kind:
+    return kind_of(interface.name, interface.kind)
 
 
 def _choose_by_interface(
@@ -96,7 +72,7 @@ def _choose_by_interface(
     found: dict[int, dict[str, str]] = {}
     for interface in interfaces:
         best = _best(interface, is_ipv4_only=is_ipv4_only)
-        if best is not None and kind_of(interface) is Kind.NETWORK:
+        if best is not None and _kind(interface) is Kind.NETWORK:
             found.setdefault(best[0] // 2, {})[interface.name] = best[1]
     if not found:
         return _none_found(interfaces, is_ipv4_only=is_ipv4_only, has_peers=has_peers)
@@ -167,7 +143,7 @@ def _shown(interfaces: Iterable[Interface]) -> str:
     return ", ".join(
         f"{' '.join((each.name, *_usable(each)))} ({_why_left_out(each)})"
         for each in interfaces
-        if each.addresses and kind_of(each) is not Kind.LOOPBACK
+        if each.addresses and _kind(each) is not Kind.LOOPBACK
     )
 
 
@@ -178,5 +154,5 @@ def _usable(interface: Interface) -> Sequence[str]:
 
 
 def _why_left_out(interface: Interface) -> str:
-    kind = kind_of(interface)
+    kind = _kind(interface)
     return "not reached through this binding" if kind is Kind.NETWORK else kind.value
