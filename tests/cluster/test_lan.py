@@ -1,18 +1,23 @@
 """Real mDNS on the loopback interface: announce, browse, withdraw, and find meta by it."""
 
 import asyncio
+import json
 import os
+import re
 import secrets
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 from reactor_fakes import wait_until
 
 import zreg
+from zreg.cli.asking import lan_sessions
 from zreg.config import Config
 from zreg.discovery.announcement import Announcement, Interface
 from zreg.discovery.reach import MachineInterface, Reach
@@ -27,6 +32,10 @@ from zreg.nodes.data import DataNode
 from zreg.nodes.meta import MetaNode, MetaPlace
 from zreg.nodes.node_lan import LanSettings
 from zreg.nodes.session import SessionNode
+from zreg.testing.processes import run_zreg
+
+if TYPE_CHECKING:
+    import subprocess
 
 GROUP, PORT = "224.0.0.251", 5353
 ANY_PORT = "tcp://127.0.0.1:0"
@@ -432,6 +441,107 @@ def test_a_client_that_is_configured_does_not_browse(
             assert own_mdns_sockets() == before
 
     asyncio.run(scenario())
+
+
+def run_command(cluster: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a `zreg` command without a url, as a process of its own."""
+    return run_zreg(*words, "--cluster", cluster, "--timeout-seconds", "2")
+
+
+@pytest.fixture
+def _no_session_of_this_machine() -> None:
+    """Skip where a process listens at the port of sessions: commands would ask that one."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 9600)) == 0:
+            pytest.skip("a process listens at 127.0.0.1:9600 here, and commands ask it first")
+
+
+@pytest.mark.usefixtures("_no_session_of_this_machine")
+def test_commands_without_a_url_ask_the_session_that_is_announced(
+    local_lan: LocalLan, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        nodes = local_lan.nodes(tmp_path)
+        tasks = [asyncio.create_task(node.run()) for node in nodes]
+        await eventually(lambda: all(node.is_joined for node in nodes))
+        (session,) = [node for node in nodes if isinstance(node, SessionNode)]
+        announced = session.announcement()
+        assert announced is not None
+        cluster = local_lan.config.cluster
+        async with zreg.AsyncClient(config=local_lan.config) as client:
+            publication = client.publish("orders", "10.0.0.1:80")
+            await publication.wait_registered(timeout_seconds=SECONDS)
+            listed = await asyncio.to_thread(run_command, cluster, "ls", "-o", "json")
+        members = await asyncio.to_thread(run_command, cluster, "nodes", "-o", "json")
+        for done in (listed, members):
+            assert done.returncode == 0, done.stderr
+            assert re.fullmatch(
+                r"zreg: asking the session at 127\.0\.0\.1:\d+: s1 is announced on lo; "
+                r"it is the only one\n",
+                done.stderr,
+            )
+        assert "orders" in listed.stdout
+        assert sorted(each["node_id"] for each in json.loads(members.stdout)) == ["d1", "m1", "s1"]
+        for node in nodes[::-1]:
+            node.stop()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("_no_session_of_this_machine")
+def test_a_command_that_finds_no_session_says_what_it_tried(cluster: str) -> None:
+    async def scenario() -> None:
+        other = replace(SESSION, cluster=f"{cluster}-2")
+        reach = Reach(bound_host="127.0.0.1", port=9)
+        watch = LanWatch(lambda _event: None, announced=lambda: other, reach=reach)
+        async with running(watch), listening(other.cluster) as listener:
+            await eventually(lambda: listener.node_ids == ["s9"])
+            done = await asyncio.to_thread(run_command, cluster, "ls")
+        assert done.returncode != 0
+        first, second = done.stderr.splitlines()
+        # Sessions of other clusters may be announced here.
+        said = f"zreg: the LAN announces no session of cluster {cluster!r}, only of "
+        assert first.startswith(said)
+        assert f"{cluster}-2" in first.removeprefix(said)
+        assert second.startswith("zreg: no node answered (127.0.0.1:9600: refused): ")
+
+    asyncio.run(scenario())
+
+
+def test_a_command_without_zeroconf_says_that_it_did_not_look_at_the_lan(
+    cluster: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lan_sessions, "DEFAULT_URL", "zreg://127.0.0.1:1")
+    for module in ("zreg.lan.lan_watch", "zreg.lan.interface_presence"):
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "zeroconf", None)
+
+    found = lan_sessions.local_or_announced_sessions(replace(Config(), cluster=cluster))
+    assert found == ("tcp://127.0.0.1:1",)
+    assert capsys.readouterr().err == (
+        "zreg: no session of this machine accepts, and the LAN was not looked at, since zeroconf "
+        "is not installed: run pip install 'zreg[lan]'\n"
+    )
+
+
+def test_a_command_says_why_the_lan_could_not_be_looked_at(
+    cluster: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fail(_presence: InterfacePresence) -> None:
+        raise OSError(98, "Address already in use")
+
+    monkeypatch.setattr(lan_sessions, "DEFAULT_URL", "zreg://127.0.0.1:1")
+    monkeypatch.setattr(
+        lan_watch, "machine_interfaces", lambda: [MachineInterface(LO, 1, ("127.0.0.1",))]
+    )
+    monkeypatch.setattr(InterfacePresence, "open", fail)
+
+    lan_sessions.local_or_announced_sessions(replace(Config(), cluster=cluster))
+    assert capsys.readouterr().err == (
+        f"zreg: the LAN announces no session of cluster {cluster!r}; mDNS does not work on lo: "
+        "[Errno 98] Address already in use\n"
+    )
 
 
 def test_a_forked_child_gives_the_sockets_back(cluster: str) -> None:

@@ -43,10 +43,14 @@ def local_or_announced_sessions(config: Config) -> tuple[str, ...]:
 async def _announced(config: Config) -> tuple[str, ...]:
     """Return the addresses of the sessions that the LAN announces; say which one comes first."""
     try:
-        table = await _heard(config.cluster)
+        table, problem = await _heard(config.cluster)
     except ModuleNotFoundError as error:
         if error.name != "zeroconf":
             raise
+        complain(
+            "no session of this machine accepts, and the LAN was not looked at, since zeroconf is "
+            "not installed: run pip install 'zreg[lan]'"
+        )
         return ()
     place = Place(config.zone, config.data_center)
     found = addresses_in_order(table, place)
@@ -56,12 +60,13 @@ async def _announced(config: Config) -> tuple[str, ...]:
     else:
         others = ", ".join(table.foreign_clusters)
         only = f", only of {others}" if others else ""
-        complain(f"the LAN announces no session of cluster {config.cluster!r}{only}")
+        why = f"; mDNS does not work on {problem}" if problem else ""
+        complain(f"the LAN announces no session of cluster {config.cluster!r}{only}{why}")
     return found
 
 
-async def _heard(cluster: str) -> AnnouncementTable:
-    """Return what the LAN announces of the sessions of a cluster."""
+async def _heard(cluster: str) -> tuple[AnnouncementTable, str | None]:
+    """Return what the LAN announces of the sessions of a cluster, and why it may be too little."""
     from zreg.lan.lan_watch import LanWatch  # noqa: PLC0415 -- few commands need it
 
     table = AnnouncementTable(Wanted(role=Role.SESSION, cluster=cluster))
@@ -79,6 +84,7 @@ async def _heard(cluster: str) -> AnnouncementTable:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(is_found.wait(), _SEARCH_SECONDS)
         await asyncio.sleep(_FURTHER_SECONDS)
+    problem = watch.problem
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    return table
+    return table, problem
