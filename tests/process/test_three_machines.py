@@ -158,3 +158,37 @@ def replace_meta(world: ThreeMachines, machine: Machine, old: str, new: str) -> 
             return machine.run_zreg(*words, timeout_seconds=SECONDS_MAX).returncode == 0
 
         wait_until(is_done, timeout_seconds=SECONDS_MAX, describe=lambda: world.describe(machine))
+
+
+def test_two_clusters_side_by_side_keep_apart(stack: ExitStack, tmp_path: Path) -> None:
+    """One meta node and one session for each, without an address: the sessions see both metas."""
+    if (reason := why_no_machines()) is not None:
+        pytest.skip(reason)
+    red, blue = stack.enter_context(MachineLan(2)).machines
+    began_at = time.monotonic()
+    clusters = {"red": red, "blue": blue}
+    # The meta node of a session's machine, which it asks first, is of the other cluster.
+    sessions = {"red": blue, "blue": red}
+    logs = {}
+    for cluster, machine in clusters.items():
+        common = (f"--cluster={cluster}", "--host=0.0.0.0", "--insecure")
+        place = (f"--dir={tmp_path / cluster}", "--announce=on")
+        stack.enter_context(machine.start_zreg("meta", *common, *place))
+        there = sessions[cluster]
+        logs[cluster] = stack.enter_context(there.start_zreg("session", *common))
+
+    def listed(cluster: str) -> dict[str, str]:
+        where = (f"--cluster={cluster}", f"--url=zreg://{sessions[cluster].address}")
+        words = ("nodes", *where, "-o", "json", "--timeout-seconds", "2")
+        done = clusters[cluster].run_zreg(*words, timeout_seconds=SECONDS_MAX)
+        members = json.loads(done.stdout or "[]")
+        return {each["role"]: each["address"].split(":")[0] for each in members}
+
+    for cluster, machine in clusters.items():
+        expected = {"meta": machine.address, "session": sessions[cluster].address}
+        wait_until(
+            lambda cluster=cluster, expected=expected: listed(cluster) == expected,
+            timeout_seconds=SECONDS_MAX,
+            describe=lambda cluster=cluster: f"{listed(cluster)} {logs[cluster].error_lines()}",
+        )
+    show("from cold start to two whole clusters on one LAN", began_at)
