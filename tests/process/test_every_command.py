@@ -270,10 +270,10 @@ def test_watch_shows_each_change_with_its_time(url: str) -> None:
         assert re.fullmatch(rest, text), line
 
 
-@pytest.mark.parametrize("command", ["nodes", "status", "top"])
+@pytest.mark.parametrize("command", ["nodes", "status", "ring", "settings ls", "top"])
 def test_a_command_is_repeated_until_ctrl_c_without_a_traceback(url: str, command: str) -> None:
     again = ("--interval", "0.2") if command == "top" else ("--watch",)
-    with Running(zreg_command(command, *again, "-o", "json", "--url", url)) as watching:
+    with Running(zreg_command(*command.split(), *again, "-o", "json", "--url", url)) as watching:
         lines = [json.loads(watching.line()) for _ in range(2)]
         watching.send(signal.SIGINT)
         assert watching.wait() == 0
