@@ -299,6 +299,18 @@ def test_top_shows_the_rates_of_all_nodes_since_the_last_look(url: str) -> None:
                     seen |= {name for name in rates if (node.get(name) or 0) > 0}
 
 
+def test_nodes_are_asked_at_their_own_addresses_where_meta_is_given(url: str) -> None:
+    nodes = json.loads(inline_zreg("nodes", "--url", url, "-o", "json").out)
+    (meta,) = [each["address"] for each in nodes if each["role"] == "meta"]
+    for command in (("top", "--count", "1"), ("events",)):
+        ended = inline_zreg(*command, "--meta", meta, "-o", "json")
+        assert (ended.code, ended.err) == (0, "")
+        found = json.loads(ended.out)
+        told = found["nodes"] if command[0] == "top" else found
+        assert {each["node_id"] for each in told} == {"session-1", "data-1", "meta-1"}
+        assert not any(each.get("reason") for each in told)
+
+
 def test_top_of_a_cluster_that_is_away_ends_with_the_reason() -> None:
     ended = inline_zreg("top", "--count", "1", "--url", "zreg://127.0.0.1:1")
 

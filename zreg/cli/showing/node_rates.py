@@ -115,15 +115,22 @@ def row_of(
     before: StatisticsReply | None,
 ) -> NodeRow:
     """Return the row of a member; `told` is the reason if it told nothing."""
-    is_told = isinstance(told, StatisticsReply)
-    numbers = {
-        column.key: _number(column, told, before) if isinstance(told, StatisticsReply) else None
-        for column in COLUMNS[member.role]
-    }
-    nodes = meta_nodes.nodes if isinstance(meta_nodes, MetaNodesReply) else ()
-    parts = [each.state.name.lower() for each in nodes if each.node_id == member.node_id]
-    part = parts[0] if parts and member.role is Role.META else ""
-    return NodeRow(member.role, member.node_id, status, part, numbers, "" if is_told else str(told))
+    columns = COLUMNS[member.role]
+    if isinstance(told, StatisticsReply):
+        reason = ""
+        numbers = {column.key: _number(column, told, before) for column in columns}
+    else:
+        reason, numbers = told, {column.key: None for column in columns}
+    part = _part_of(member, meta_nodes)
+    return NodeRow(member.role, member.node_id, status, part, numbers, reason)
+
+
+def _part_of(member: Member, meta_nodes: MetaNodesReply | str) -> str:
+    if member.role is not Role.META or not isinstance(meta_nodes, MetaNodesReply):
+        return ""
+    parts = (each.state for each in meta_nodes.nodes if each.node_id == member.node_id)
+    part = next(parts, None)
+    return "" if part is None else part.name.lower()
 
 
 def _number(column: Column, told: StatisticsReply, before: StatisticsReply | None) -> float | None:
