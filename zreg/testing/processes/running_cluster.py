@@ -66,7 +66,9 @@ class RunningCluster(ClusterProcesses):
 
     def add(self, role: str, node_id: str, *options: str) -> NodeProcess:
         """Start one more node, which joins by itself."""
-        common = ["--port=0", f"--meta={self.meta_address}", *self._options_of(role)]
+        common = ["--port=0", *self._options_of(role)]
+        if role != "meta":
+            common.append(f"--meta={self.meta_address}")
         return self._start(role, node_id, [*common, *options])
 
     def _processes(self) -> "list[subprocess.Popen[str]]":
