@@ -15,6 +15,7 @@ from reactor_fakes import wait_until
 import zreg
 from zreg.config import Config
 from zreg.discovery.announcement import Announcement, Interface
+from zreg.discovery.lan_settings import LanSettings
 from zreg.discovery.reach import MachineInterface, Reach
 from zreg.discovery.sightings import Sighted, Withdrawn
 from zreg.effects import Local
@@ -25,7 +26,6 @@ from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings
 from zreg.nodes.data import DataNode
 from zreg.nodes.meta import MetaNode, MetaPlace
-from zreg.nodes.node_lan import LanSettings
 from zreg.nodes.session import SessionNode
 
 GROUP, PORT = "224.0.0.251", 5353
