@@ -27,7 +27,9 @@ class Link(enum.Enum):
     REQUESTS = enum.auto()  # a data node's ROUTER for sessions
     CHANGES = enum.auto()  # a data node's PUB, and the SUBs of sessions to data nodes
     META = enum.auto()  # a node's DEALERs to meta
-    EVENTS = enum.auto()  # a session's DEALERs to other nodes, to ask for their events
+    EVENTS = (
+        enum.auto()
+    )  # a session's DEALERs to other nodes, to ask for their events and statistics
     NODES = enum.auto()  # a meta node's ROUTER for nodes and tools
     MEMBERSHIP = enum.auto()  # a meta node's PUB, and the SUBs of nodes to meta
     RAFT_ASK = enum.auto()  # a meta node's REQs to the other meta nodes

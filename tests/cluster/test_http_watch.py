@@ -207,10 +207,14 @@ class Hub:
         self.told: list[object] = []
         self.counts: Counter[str] = Counter()
         self.asked: list[DataInfoId] = []
+        # How many times the session cannot tell a state.
+        self.unknown_count = 0
         self.hub = WatchHub(self.told.append, self._state_of, self._hint_of, self.counts)
 
-    async def _state_of(self, name: DataInfoId) -> bytes:
+    async def _state_of(self, name: DataInfoId) -> bytes | None:
         self.asked.append(name)
+        if len(self.asked) <= self.unknown_count:
+            return None
         return f"state {len(self.asked)}".encode()
 
     @staticmethod
@@ -289,6 +293,38 @@ def test_a_change_during_the_first_state_is_sent_after_it() -> None:
         bench.hub.go_live(watch)
         await wait_until(lambda: reader.written)
         assert reader.written == [chunk_of(b"state 2")]
+        bench.hub.stop()
+
+    asyncio.run(run())
+
+
+def test_a_change_that_the_session_cannot_tell_is_told_once_it_can() -> None:
+    async def run() -> None:
+        bench = Hub()
+        bench.unknown_count = 2
+        _, reader = bench.open(PAY)
+        bench.move(1)
+        await wait_until(lambda: reader.written)
+        assert reader.written == [chunk_of(b"state 3")]
+        bench.hub.stop()
+
+    asyncio.run(run())
+
+
+def test_nothing_is_asked_for_a_watch_that_has_ended() -> None:
+    async def run() -> None:
+        bench = Hub()
+        bench.unknown_count = 10**6
+        watch, _ = bench.open(PAY)
+        _, other = bench.open(SHOP)
+        bench.move(1)
+        await wait_until(lambda: bench.asked)
+        bench.hub.close(watch)
+        count = len(bench.asked)
+        bench.unknown_count = count
+        bench.move(2, SHOP)
+        await wait_until(lambda: other.written)
+        assert PAY not in bench.asked[count:]
         bench.hub.stop()
 
     asyncio.run(run())

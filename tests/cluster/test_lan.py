@@ -20,6 +20,7 @@ import zreg
 from zreg.cli.asking import lan_sessions
 from zreg.config import Config
 from zreg.discovery.announcement import Announcement, Interface
+from zreg.discovery.lan_settings import LanSettings
 from zreg.discovery.reach import MachineInterface, Reach
 from zreg.discovery.sightings import Sighted, Withdrawn
 from zreg.effects import Local
@@ -30,7 +31,6 @@ from zreg.model import Role
 from zreg.nodes.base import Node, NodeSettings
 from zreg.nodes.data import DataNode
 from zreg.nodes.meta import MetaNode, MetaPlace
-from zreg.nodes.node_lan import LanSettings
 from zreg.nodes.session import SessionNode
 from zreg.testing.processes import run_zreg
 

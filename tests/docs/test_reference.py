@@ -26,7 +26,7 @@ from zreg.http.connections import (
 )
 from zreg.http.responses import CODES
 from zreg.wire.messages import TAGS
-from zreg.wire.records.common_messages import Event
+from zreg.wire.records.common_messages import Event, Statistic
 from zreg.wire.records.data_messages import DatumSummary
 from zreg.wire.records.membership_messages import GoneNode, SessionLoad, SessionLoads
 from zreg.wire.records.meta_messages import MetaNodeState, MetaNodeStatus
@@ -48,6 +48,7 @@ VALUES: list[type[msgspec.Struct]] = [
     model.Membership,
     DatumSummary,
     Event,
+    Statistic,
     Entry,
     Setting,
     MetaNodeStatus,
@@ -116,13 +117,19 @@ def number(value: int | None) -> str:
     return powers.get(value or 0, str(value))
 
 
+def float_type_of(kind: inspect.FloatType) -> str:
+    if kind.ge is not None:
+        return f"float, {kind.ge} to {number(kind.le)}"
+    return f"float, > {kind.gt}, ≤ {kind.le}"
+
+
 def type_of(kind: inspect.Type) -> str:
     """Return how the tables write a type with its bounds."""
     match kind:
         case inspect.IntType(ge=low, le=high, lt=end):
             return f"int, {number(low)} to {number(high if end is None else end - 1)}"
-        case inspect.FloatType(gt=low, le=high):
-            return f"float, > {low}, ≤ {high}"
+        case inspect.FloatType():
+            return float_type_of(kind)
         case inspect.BytesType(min_length=low, max_length=high):
             return f"bin({high})" if low == high else f"bin, ≤ {high}"
         case inspect.StrType(pattern=str() as pattern):

@@ -137,6 +137,7 @@ QUERIES = [
     ["ring", ID],
     ["events"],
     ["ping"],
+    ["top", "--count", "1"],
     ["doctor"],
     ["settings", "ls"],
     ["settings", "get", ID],
@@ -237,7 +238,7 @@ def test_a_bundle_holds_what_commands_say_and_the_ends_of_logs(url: str, tmp_pat
     tail = contents.pop("logs/0-session.log")
     assert len(tail) == 1 << 20
     assert tail.endswith(b"x" * 9 + b"the end")
-    names = "version config status nodes meta ring events ping doctor"
+    names = "version config status nodes meta ring events top ping doctor"
     assert set(contents) == {f"{name}.json" for name in names.split()}
     assert all(json.loads(each) for each in contents.values())
 
@@ -269,14 +270,52 @@ def test_watch_shows_each_change_with_its_time(url: str) -> None:
         assert re.fullmatch(rest, text), line
 
 
-@pytest.mark.parametrize("command", ["nodes", "status"])
+@pytest.mark.parametrize("command", ["nodes", "status", "ring", "settings ls", "top"])
 def test_a_command_is_repeated_until_ctrl_c_without_a_traceback(url: str, command: str) -> None:
-    with Running(zreg_command(command, "--watch", "-o", "json", "--url", url)) as watching:
+    again = ("--interval", "0.2") if command == "top" else ("--watch",)
+    with Running(zreg_command(*command.split(), *again, "-o", "json", "--url", url)) as watching:
         lines = [json.loads(watching.line()) for _ in range(2)]
         watching.send(signal.SIGINT)
         assert watching.wait() == 0
         assert watching.error_line() == ""
     assert all(lines)
+
+
+def test_top_shows_the_rates_of_all_nodes_since_the_last_look(url: str) -> None:
+    with Running(zreg_command("top", "--interval", "0.2", "-o", "json", "--url", url)) as running:
+        session, data, meta = json.loads(running.line())["nodes"]
+        assert (session["node_id"], data["node_id"], meta["node_id"], meta["part"]) == (
+            *("session-1", "data-1", "meta-1"),
+            "leader",
+        )
+        assert (session["publishes_per_second"], data["changes_per_second"]) == (None, None)
+        assert {session["reason"], data["reason"], meta["reason"]} == {""}
+        with Running(zreg_command("publish", f"{ID}-top", "v", "--hold", "--url", url)) as held:
+            held.line()
+            seen: set[str] = set()
+            while len(seen) < 2:
+                for node in json.loads(running.line())["nodes"]:
+                    rates = ("publishes_per_second", "changes_per_second")
+                    seen |= {name for name in rates if (node.get(name) or 0) > 0}
+
+
+def test_nodes_are_asked_at_their_own_addresses_where_meta_is_given(url: str) -> None:
+    nodes = json.loads(inline_zreg("nodes", "--url", url, "-o", "json").out)
+    (meta,) = [each["address"] for each in nodes if each["role"] == "meta"]
+    for command in (("top", "--count", "1"), ("events",)):
+        ended = inline_zreg(*command, "--meta", meta, "-o", "json")
+        assert (ended.code, ended.err) == (0, "")
+        found = json.loads(ended.out)
+        told = found["nodes"] if command[0] == "top" else found
+        assert {each["node_id"] for each in told} == {"session-1", "data-1", "meta-1"}
+        assert not any(each.get("reason") for each in told)
+
+
+def test_top_of_a_cluster_that_is_away_ends_with_the_reason() -> None:
+    ended = inline_zreg("top", "--count", "1", "--url", "zreg://127.0.0.1:1")
+
+    assert (ended.code, ended.out) == (4, "")
+    assert ended.err.startswith("zreg: no node answered")
 
 
 def test_version_can_be_asked_with_an_option() -> None:

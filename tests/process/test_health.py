@@ -140,7 +140,7 @@ def test_the_default_http_port_is_near_the_port() -> None:
     assert "there is no port 65536 for HTTP: choose one with --http-port" in result.stderr
 
 
-def test_dev_serves_http_for_each_node_and_prints_a_command_for_it() -> None:
+def test_dev_serves_http_for_each_node_and_prints_where_the_dashboard_is() -> None:
     with Running(zreg_command("dev", "--port", "0", "-o", "json")) as registry:
         lines = [json.loads(registry.line()) for _ in range(4)][:3]
         assert len({line["http"] for line in lines}) == 3
@@ -149,9 +149,9 @@ def test_dev_serves_http_for_each_node_and_prints_a_command_for_it() -> None:
                 health = json.load(response)
             assert (health["status"], health["node_id"]) == ("ok", line["node_id"])
     with Running(zreg_command("dev", "--port", "0")) as registry:
-        command, url = [registry.line() for _ in range(5)][-1].split()
-        assert command == "curl"
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 -- http
+        label, url = [registry.line() for _ in range(5)][-1].split()
+        assert label == "Dashboard:"
+        with urllib.request.urlopen(f"{url}healthz", timeout=5) as response:  # noqa: S310 -- http
             assert json.load(response)["role"] == "session"
 
 

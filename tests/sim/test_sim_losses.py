@@ -7,13 +7,20 @@ from mutations import Mutation, Patch, mutated
 
 import zreg.meta.members.departures.departures as departures_module
 import zreg.meta.state.losses as losses_module
+from zreg.cli.showing.node_rates import COLUMNS, Unit
 from zreg.effects import Link
 from zreg.meta.loss_watch import LossWatch
 from zreg.meta.state.meta_state import MetaState
+from zreg.model import Role
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.sim.one_question import OneQuestion
 from zreg.wire.log_commands import Loss, decode_image, encode_image
-from zreg.wire.records.common_messages import EventsReply, FetchEvents
+from zreg.wire.records.common_messages import (
+    EventsReply,
+    FetchEvents,
+    FetchStatistics,
+    StatisticsReply,
+)
 from zreg.wire.records.membership_messages import GoneNode
 from zreg.wire.records.meta_messages import FetchMetaNodes, MetaNodesReply
 
@@ -142,6 +149,23 @@ def test_a_session_passes_on_the_events_of_every_node(node: str) -> None:
     kinds = {event.kind for event in reply.events}
     assert ("member.departed" in kinds) is (node == cluster.leader())
     assert node.startswith("meta") or "node.joined" in kinds
+
+
+@pytest.mark.parametrize("node", ["meta-1", "meta-2", "meta-3", "data-1", "session-1", "session-2"])
+def test_a_session_passes_on_the_statistics_of_every_node(node: str) -> None:
+    cluster = make_cluster(1)
+    cluster.run(NOTICED_SECONDS)
+    question = FetchStatistics(1, node)
+    reply = answer_of(cluster, OneQuestion(Link.SESSION, "tcp://session-1:9600", question))
+
+    assert isinstance(reply, StatisticsReply)
+    assert reply.node_id == node
+    numbers = {each.name: each.value for each in reply.statistics}
+    assert numbers["epoch"] > 0
+    role = Role[node.partition("-")[0].upper()]
+    assert {each.statistic for each in COLUMNS[role] if each.unit is not Unit.SECONDS} <= set(
+        numbers
+    )
 
 
 # --- the rules are needed -------------------------------------------------------------------------

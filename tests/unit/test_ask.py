@@ -30,6 +30,15 @@ def test_the_advice_is_about_meta_where_meta_was_asked() -> None:
     assert "systemctl status 'zreg-meta@*'" in str(no_answer_error(META, found(one="refused"), {}))
 
 
+def test_a_node_that_is_asked_at_its_own_address_may_be_of_any_role() -> None:
+    node = Target(Link.EVENTS, ("tcp://one:9620",), "zreg")
+
+    assert str(no_answer_error(node, found(one="no answer"), {})) == (
+        "no node answered (one:1: no answer): look with `zreg nodes` whether it runs, and at "
+        "firewalls between this machine and it"
+    )
+
+
 def test_a_question_that_may_have_been_acted_on_has_an_error_of_its_own() -> None:
     findings = found(one="no answer")
     findings.may_be_done = True

@@ -33,6 +33,7 @@ from zreg.model import (
     Version,
 )
 from zreg.primitives.event_ring import EventRing
+from zreg.primitives.own_answers import OwnAnswers
 from zreg.raft.config import RaftConfig
 from zreg.session.upstream.registered.reconciliation import comparisons
 from zreg.session.upstream.registered.registration import Registration, request_of
@@ -53,7 +54,7 @@ from zreg.wire.parts import (
     versions_records,
 )
 from zreg.wire.records.client_messages import Push
-from zreg.wire.records.common_messages import FetchEvents
+from zreg.wire.records.common_messages import FetchEvents, FetchStatistics
 from zreg.wire.records.data_messages import Beat, Changed, Changes, DatumSummary, Snapshot
 from zreg.wire.records.membership_messages import (
     GONE_MAX,
@@ -306,6 +307,13 @@ def event_replies(load: Load) -> Iterator[Message]:
     yield ring.answer(FetchEvents(MOST), 1e6)
 
 
+def statistics_replies(load: Load) -> Iterator[Message]:
+    """A node sends a bounded part of its statistics, however many its core has."""
+    names = {f"{number:063}{WIDE}": 2.0**62 for number in range(load.count)}
+    own = OwnAnswers(EventRing(LABEL, bytes(16)), lambda: names)
+    yield own.answer(FetchStatistics(MOST), 1e6)
+
+
 def meta_nodes(load: Load) -> Iterator[Message]:
     del load
     status = MetaNodeStatus(LABEL, ADDRESS, MetaNodeState.STUCK, MOST, MOST, TEXT)
@@ -392,6 +400,7 @@ SENDERS: dict[str, Callable[[Load], Iterator[Message]]] = {
     "EventsReply.events": event_replies,
     "AskFounding.founders": founding_statements,
     "FoundingReply.founders": founding_statements,
+    "StatisticsReply.statistics": statistics_replies,
 }
 
 

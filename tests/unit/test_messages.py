@@ -88,6 +88,8 @@ PINNED_TAGS = {
     79: "DismissLoss",
     80: "AskFounding",
     81: "FoundingReply",
+    82: "FetchStatistics",
+    83: "StatisticsReply",
 }
 
 

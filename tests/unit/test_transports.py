@@ -54,3 +54,8 @@ def test_two_registries_with_one_url_are_refused() -> None:
 
     with pytest.raises(UsageError, match="give another name"):
         transports.add_registry(URL, new_node)
+
+
+def test_an_empty_url_is_refused_and_not_the_default() -> None:
+    with pytest.raises(UsageError, match="url '' does not start with zreg://"):
+        settings("")

@@ -52,6 +52,7 @@ class _Commands(LazyGroup):
         "ring": "zreg.cli.commands.data.ring_command:ring",
         "discover": "zreg.cli.commands.discover_command:discover",
         "status": "zreg.cli.commands.overview.status_commands:status",
+        "top": "zreg.cli.commands.overview.top_command:top",
         "check": "zreg.cli.commands.overview.status_commands:check",
         "ping": "zreg.cli.commands.overview.ping_command:ping",
         "doctor": "zreg.cli.commands.overview.doctor_command:doctor",

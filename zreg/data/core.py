@@ -36,6 +36,7 @@ from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.membership.leader_reports import report_gone
 from zreg.model import Member, Membership, Role
 from zreg.primitives.event_ring import EventRing
+from zreg.primitives.own_answers import OwnAnswers
 from zreg.wire.messages import Message
 from zreg.wire.records.data_messages import (
     CompareDigest,
@@ -93,7 +94,9 @@ class DataCore:
         shared = (*parts, self._suspicions, self._contacts, self._replicas.acceptances)
         self._writes = Writes(config, self._store, *shared)
         self._followers = Followers(self._store, self._hints, *parts)
-        self._questions = OpenQuestions(self.events, self._cluster_member, self._refusals)
+        self._questions = OpenQuestions(
+            OwnAnswers(self.events, self.statistics), self._cluster_member, self._refusals
+        )
         self._comparisons = SessionComparisons(
             self._store, self._placement, self._refusals, self._contacts, self._suspicions
         )

@@ -7,9 +7,9 @@ from zreg.data.refusals import Refusals
 from zreg.effects import Effect, Link, Local, Peer, Send
 from zreg.errors import UnknownMessageError
 from zreg.membership.cluster_member import ClusterMember
-from zreg.primitives.event_ring import EventRing
+from zreg.primitives.own_answers import OwnAnswers
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import FetchEvents, Ping, Pong
+from zreg.wire.records.common_messages import FetchEvents, FetchStatistics, Ping, Pong
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 _WHERE_TO_GO: Final = (
@@ -21,9 +21,9 @@ class OpenQuestions:
     """Answers what is no work of a session or data node; refuses what no data node takes."""
 
     def __init__(
-        self, events: EventRing, cluster_member: ClusterMember, refusals: Refusals
+        self, own_answers: OwnAnswers, cluster_member: ClusterMember, refusals: Refusals
     ) -> None:
-        self._events = events
+        self._own_answers = own_answers
         self._cluster_member = cluster_member
         self._refusals = refusals
 
@@ -35,8 +35,8 @@ class OpenQuestions:
             case FetchMembership() if is_known:
                 reply = MembershipReply(message.request_id, self._cluster_member.membership)
                 return [Send(Link.REQUESTS, peer, reply)]
-            case FetchEvents():
-                return [Send(Link.REQUESTS, peer, self._events.answer(message, now))]
+            case FetchEvents() | FetchStatistics():
+                return [Send(Link.REQUESTS, peer, self._own_answers.answer(message, now))]
             case Ping():
                 return [Send(Link.REQUESTS, peer, Pong())]
             case Pong():

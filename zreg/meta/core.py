@@ -41,9 +41,10 @@ from zreg.meta.peers.identity import Identity
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, Role, Status
 from zreg.primitives.event_ring import EventRing
+from zreg.primitives.own_answers import OwnAnswers
 from zreg.raft.consensus import RaftCore
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import FetchEvents, Ping, Pong, Refused
+from zreg.wire.records.common_messages import FetchEvents, FetchStatistics, Ping, Pong, Refused
 from zreg.wire.records.membership_messages import FetchMembership, Join, ReportGone
 from zreg.wire.records.meta_messages import AskFounding, FoundingReply
 
@@ -64,6 +65,7 @@ class MetaCore:
         assert member.role is Role.META
         assert member.node_id == identity.node_id
         self.events = EventRing(member.node_id, member.process_id)
+        self._own_answers = OwnAnswers(self.events, self.statistics)
         self._node_id = member.node_id
         self.state = MetaState()
         self.raft_driver = RaftDriver(raft, self.state, identity)
@@ -136,8 +138,8 @@ class MetaCore:
                 return [Send(link, peer, Pong())]
             case Pong():
                 return []
-            case FetchEvents():
-                return [Send(link, peer, self.events.answer(message, now))]
+            case FetchEvents() | FetchStatistics():
+                return [Send(link, peer, self._own_answers.answer(message, now))]
             case _ if not self._led_term.is_leading:
                 return self._refuse_as_follower(link, peer, message)
             case _:

@@ -11,6 +11,7 @@ import msgspec
 
 from zreg.config import Config
 from zreg.discovery.announcement import Announcement
+from zreg.discovery.lan_settings import LanSettings
 from zreg.discovery.reach import Reach
 from zreg.discovery.sightings import Browse
 from zreg.effects import Core, HostChanged, Local, Log, MembershipTaken
@@ -19,7 +20,7 @@ from zreg.hosts import is_ip_address
 from zreg.model import Member, Role
 from zreg.nodes.addresses.address_choice import ANY_HOSTS
 from zreg.nodes.addresses.own_address import OwnAddress, is_own_address
-from zreg.nodes.node_lan import LanSettings, NodeLan
+from zreg.nodes.node_lan import NodeLan
 from zreg.primitives.event_ring import EventRing
 from zreg.reactor import Disk, EventCallback, Reactor, SocketSet
 from zreg.reactor.link_table import bare_host, split_address

@@ -3,11 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Literal
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from zreg.discovery.announcement import Announcement
+from zreg.discovery.lan_settings import LanSettings, Switch
 from zreg.discovery.reach import Reach
 from zreg.effects import Local
 from zreg.health import Problem
@@ -16,8 +15,6 @@ from zreg.model import Role
 
 if TYPE_CHECKING:
     from zreg.lan.lan_watch import LanWatch
-
-Switch = Literal["auto", "on", "off"]
 
 _ADVICE: Final = (
     "the node works; machines without configuration do not find it there: check the interface, or "
@@ -29,19 +26,6 @@ _NOT_INSTALLED: Final = (
 )
 
 logger = logging.getLogger("zreg.lan")
-
-
-class LanSettings(msgspec.Struct, frozen=True):
-    """What a node does on its LAN.
-
-    `auto`: a node that is bound beyond loopback looks for meta if it has no meta addresses, and
-    announces itself if it depends on announcements.
-    """
-
-    announce: Switch = "auto"
-    discover: Switch = "auto"
-    # The interfaces to use; empty: all over which the node is reached.
-    interfaces: tuple[str, ...] = ()
 
 
 class NodeLan:

@@ -41,8 +41,8 @@ class EventRing:
     """
 
     def __init__(self, node_id: str, life: bytes) -> None:
-        self._node_id = node_id
-        self._life = life
+        self.node_id = node_id
+        self.life = life
         self._last = 0
         self._by_kind: dict[str, deque[_Noted]] = {}
 
@@ -66,13 +66,13 @@ class EventRing:
 
     def answer(self, request: FetchEvents, now: float) -> EventsReply:
         """Return the page of events that a request asks for."""
-        after = request.after if request.life == self._life else 0
+        after = request.after if request.life == self.life else 0
         found = self._after(after, request, now)
         page = found[: request.limit]
         is_complete = len(page) == len(found)
         last = self._last if is_complete else page[-1].number
         events = tuple(_told(each, now) for each in page)
-        return EventsReply(request.request_id, self._node_id, self._life, last, events, is_complete)
+        return EventsReply(request.request_id, self.node_id, self.life, last, events, is_complete)
 
     def _after(self, after: int, request: FetchEvents, now: float) -> list[_Noted]:
         age_max = request.milliseconds_ago_max

@@ -5,7 +5,7 @@
 - `ClientHandler` (`clients/`): what clients ask, what they are answered, and what they are pushed;
 - `DataHandler` (`upstream/`): what data nodes are told, and what is followed there;
 - `PageHandler` (`pages/`): what the HTTP pages of this node ask;
-- `MetaProxy` and `EventQuestions` (`proxy/`): requests that meta or other nodes have to answer;
+- `MetaProxy` and `NodeQuestions` (`proxy/`): requests that meta or other nodes have to answer;
 - `ClusterMember`: joining the cluster and following its membership.
 """
 
@@ -29,14 +29,15 @@ from zreg.health import Health
 from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.model import Incarnation, Member, Membership, Role
 from zreg.primitives.event_ring import EventRing
+from zreg.primitives.own_answers import OwnAnswers
 from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
 from zreg.session.membership_loss import MembershipLoss
 from zreg.session.pages.page_handler import PageEvent, PageHandler
 from zreg.session.proxy.command_questions import CommandQuestions
-from zreg.session.proxy.event_questions import EventQuestions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
+from zreg.session.proxy.node_questions import NodeQuestions
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import Accepted, Ping, Refused
 from zreg.wire.records.data_messages import Beat, Changed
@@ -72,13 +73,15 @@ class SessionCore:
         self._leaderless_since: float | None = now
         self._data = DataHandler(config, self._cluster_member, rng=rng, now=now)
         self._meta_proxy = MetaProxy(self._cluster_member)
-        self._event_questions = EventQuestions(self.events, self._cluster_member, member.node_id)
+        self._node_questions = NodeQuestions(
+            OwnAnswers(self.events, self.statistics), self._cluster_member, member.node_id
+        )
         # What `next_tick_at` found, while it is known that no deadline has moved since.
         self._due_at: float | None = None
         self._is_due_known = False
         self._is_settled = False
         self._questions = CommandQuestions(
-            self._cluster_member, self._data.listings, self._meta_proxy, self._event_questions
+            self._cluster_member, self._data.listings, self._meta_proxy, self._node_questions
         )
         self._clients = ClientHandler(
             config,
@@ -134,7 +137,7 @@ class SessionCore:
             case Local():
                 return self._on_local(message, now)
             case _ if link is Link.EVENTS:
-                return self._event_questions.receive(str(peer), message)
+                return self._node_questions.receive(str(peer), message)
             case _:
                 return self._receive_from_meta(link, peer, message, now)
 
@@ -210,7 +213,7 @@ class SessionCore:
             case PeerSlow(link=Link.DATA):
                 return self._data.on_peer_slow(event, now)
             case PeerUp() | PeerLost() | PeerSlow() if event.link is Link.EVENTS:
-                return self._event_questions.on_event(event)
+                return self._node_questions.on_event(event)
             case _ if isinstance(event, PageEvent):
                 return self._pages.receive(event, now)
             case Stop():

@@ -102,6 +102,8 @@ WireMessage = (
     | membership.DismissLoss
     | meta.AskFounding
     | meta.FoundingReply
+    | common.FetchStatistics
+    | common.StatisticsReply
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

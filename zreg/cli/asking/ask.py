@@ -21,6 +21,9 @@ _META_ADVICE: Final = (
     "check host and port (9610 by default, not the port of --peer), that a meta node runs there "
     "(systemctl status 'zreg-meta@*'), and that no firewall is in between"
 )
+_NODE_ADVICE: Final = (
+    "look with `zreg nodes` whether it runs, and at firewalls between this machine and it"
+)
 _WANTED: Final = {
     Link.SESSION: "give the address of a session, by default port 9600 (--url)",
     Link.META: "give the address of a meta node, by default port 9610 (--meta)",
@@ -140,6 +143,8 @@ def no_answer_error(
         return UnavailableError(f"no node was asked ({reasons}): {advice}")
     if target.link is Link.META:
         advice = _META_ADVICE
+    elif target.link is Link.EVENTS:
+        advice = _NODE_ADVICE
     if findings.may_be_done:
         return UnansweredError(f"no node answered ({reasons}): try again, or {advice}")
     return UnavailableError(f"no node answered ({reasons}): {advice}")

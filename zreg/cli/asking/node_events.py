@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from zreg.cli.asking.ask import ask
+from zreg.cli.asking.every_node import NODE_SECONDS, ask_each, ask_node
 from zreg.cli.asking.targets import Target
-from zreg.effects import Link
 from zreg.errors import Error
 from zreg.membership.gone_nodes import gone_text
 from zreg.model import Member, Status
@@ -22,10 +22,6 @@ from zreg.wire.records.common_messages import Event, EventsReply, FetchEvents
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.records.meta_messages import FetchMetaNodes, MetaNodesReply
 
-# Nodes that are asked at a time.
-_NODES_AT_A_TIME: Final = 16
-# How long one node has to answer: a session that asks another one refuses within half of it.
-_NODE_SECONDS: Final = 2.0
 _MILLISECONDS: Final = 1000
 
 
@@ -52,11 +48,7 @@ class _Cursor(msgspec.Struct, frozen=True):
 
 
 class NodeEvents:
-    """Asks every member for the events that it has not told yet.
-
-    A session is asked for the events of every node, since it may reach nodes that this machine does
-    not. With `--meta` the nodes are asked at their own addresses.
-    """
+    """Asks every member for the events that it has not told yet."""
 
     def __init__(
         self, target: Target, *, kind: str, since_seconds: float | None, timeout_seconds: float
@@ -83,19 +75,13 @@ class NodeEvents:
         living = [each for each in reply.membership.members if each.status is not Status.DEPARTED]
         self._forget_all_but(member.node_id for member in living)
         gone = await self._gone()
-        gate = asyncio.Semaphore(_NODES_AT_A_TIME)
-
-        async def ask_in_turn(member: Member) -> list[NodeEvent] | Silence:
-            async with gate:
-                return await self._ask_node(member)
-
-        return [*await asyncio.gather(*map(ask_in_turn, living)), *gone]
+        return [*await ask_each(living, self._ask_node), *gone]
 
     async def _gone(self) -> list[Silence]:
         """Return the lost nodes, which cannot be asked; none if no leader of meta answers."""
         question = FetchMetaNodes, MetaNodesReply
         try:
-            reply = await ask(self._target, question, timeout_seconds=_NODE_SECONDS)
+            reply = await ask(self._target, question, timeout_seconds=NODE_SECONDS)
         except Error:
             return []
         return [Silence(each.incarnation.node_id, gone_text(each)) for each in reply.gone]
@@ -117,25 +103,18 @@ class NodeEvents:
                 return found
 
     async def _ask_page(self, member: Member) -> EventsReply:
-        target = self._target
-        is_direct = target.link is Link.META
-        if is_direct:
-            target = Target(Link.EVENTS, (member.address,), target.cluster)
         cursor = self._cursors.get(member.node_id)
         # Only at first: what comes after the cursor is new, however long ago it is by now.
         since = self._since_seconds if cursor is None else None
         cursor = cursor or _Cursor()
         question = partial(
             FetchEvents,
-            node_id="" if is_direct else member.node_id,
             life=cursor.life,
             after=cursor.last,
             kind=self._kind,
             milliseconds_ago_max=None if since is None else int(since * _MILLISECONDS),
         )
-        # Shared by the addresses, of which the first that answers is enough.
-        seconds = _NODE_SECONDS * len(target.addresses)
-        return await ask(target, (question, EventsReply), timeout_seconds=seconds)
+        return await ask_node(self._target, member, question, EventsReply)
 
     def _forget_all_but(self, node_ids: Iterable[str]) -> None:
         known = set(node_ids)

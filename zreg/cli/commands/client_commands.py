@@ -26,6 +26,7 @@ from zreg.cli.showing.repeat import now_text
 from zreg.cli.showing.ring_report import copies_text
 from zreg.cli.showing.shown_values import publisher_json, value_text
 from zreg.client.api import Client
+from zreg.client.locating.registry_url import parse_url
 from zreg.client.view.view import Publisher, View
 from zreg.client.view.view_change import ViewChange
 from zreg.effects import Link
@@ -189,6 +190,9 @@ def get(  # noqa: PLR0913 -- one argument per option
 def _client(url: str | None, cluster: str | None) -> Client:
     route_client()
     config = load_settings({"cluster": cluster}, os.environ).config
+    if url is not None:
+        # An empty one is a mistake, and not "any session".
+        parse_url(url)
     return Client(url, cluster=config.cluster, config=config)
 
 

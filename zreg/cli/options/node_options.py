@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import FieldInfo, fields
 
 from zreg.config import Config
-from zreg.nodes.node_lan import LanSettings, Switch
+from zreg.discovery.lan_settings import LanSettings, Switch
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -77,7 +77,9 @@ def settings_of(  # noqa: PLR0913 -- one argument for each of a client
         from zreg.client.runtime.runtime import Settings  # noqa: PLC0415
 
     url = configured_url(os.environ) if url is None else url
-    addresses = addresses_without_zmq(url or DEFAULT_URL) or parse_url(url or DEFAULT_URL)
+    # An empty url is a mistake of the program, and not the wish to use the default.
+    used = DEFAULT_URL if url is None else url
+    addresses = addresses_without_zmq(used) or parse_url(used)
     advertise_host = os.environ.get("ZREG_ADVERTISE_HOST") or None
     if advertise_host is not None:
         checked_host(advertise_host, "ZREG_ADVERTISE_HOST")

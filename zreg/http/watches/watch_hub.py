@@ -161,7 +161,10 @@ class WatchHub:
                 await self._write(self._watches[None], self._hints(moved.values()))
             for name in names:
                 state = await self._state_of(name)
-                if state is not None:
+                if state is None:
+                    # The session cannot tell now: the watches get it as soon as it can.
+                    self._missed[name] = None
+                else:
                     await self._write(self._watches.get(name, {}), state)
         finally:
             self._flushing = None

@@ -14,6 +14,7 @@ from typing import IO, Final, Self
 
 import msgspec
 
+from zreg.cli.options.node_options import roles_of_flag
 from zreg.testing.processes.node_process import NodeProcess, ReportedHealth
 from zreg.testing.processes.running_command import (
     END_SECONDS_MAX,
@@ -44,6 +45,14 @@ class ClusterProcesses:
         # The nodes that this object started itself, by node id.
         self._started: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[LineReader] = []
+
+    def _options_of(self, role: str) -> list[str]:
+        """Return the options that a node of this role has: others would end it."""
+        return [
+            option
+            for option in self._options
+            if role in (roles_of_flag(option.partition("=")[0]) or (role,))
+        ]
 
     # --- addresses ------------------------------------------------------------------------------
 

@@ -171,7 +171,7 @@ class ProxiedCluster(ClusterProcesses):
         return [
             *options,
             *(f"--host={_HOST}", f"--advertise-host={_ADVERTISED_HOST}"),
-            *(f"--dir={self.directory / node_id}", *self._options),
+            *(f"--dir={self.directory / node_id}", *self._options_of(role)),
         ]
 
     def _is_serving(self) -> bool:

@@ -66,8 +66,10 @@ class RunningCluster(ClusterProcesses):
 
     def add(self, role: str, node_id: str, *options: str) -> NodeProcess:
         """Start one more node, which joins by itself."""
-        arguments = ["--port=0", f"--meta={self.meta_address}", *self._options, *options]
-        return self._start(role, node_id, arguments)
+        common = ["--port=0", *self._options_of(role)]
+        if role != "meta":
+            common.append(f"--meta={self.meta_address}")
+        return self._start(role, node_id, [*common, *options])
 
     def _processes(self) -> "list[subprocess.Popen[str]]":
         return [*super()._processes(), self.process]

@@ -1,4 +1,4 @@
-"""Records that are used on several links: answers, signs of life, and questions for events."""
+"""Records of several links: answers, signs of life, questions for events and statistics."""
 
 from typing import Annotated, Final
 
@@ -6,12 +6,14 @@ import msgspec
 from msgspec import Meta
 
 from zreg.config import Limits
-from zreg.model import Address, Count, Label
+from zreg.model import COUNT_MAX, Address, Count, Label
 from zreg.wire.record import Message
 from zreg.wire.records.fields import Detail, RequestId
 
 # The most events in one answer; with their texts they stay far below a frame.
 EVENTS_MAX: Final = 200
+# A node has about half as many numbers.
+STATISTICS_MAX: Final = 100
 
 
 class Accepted(Message, tag=8, frozen=True, array_like=True, gc=False):
@@ -98,3 +100,35 @@ class EventsReply(Message, tag=78, frozen=True, array_like=True, gc=False):
     last: Count
     events: Annotated[tuple[Event, ...], Meta(max_length=EVENTS_MAX)]
     is_complete: bool = True
+
+
+class Statistic(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One counter or size of a node, by its name in `GET /v1/status`."""
+
+    name: Label
+    value: Annotated[float, Meta(ge=0, le=COUNT_MAX)]
+
+
+class FetchStatistics(Message, tag=82, frozen=True, array_like=True, gc=False):
+    """Any peer to any node: send the counters and sizes of a node.
+
+    An empty `node_id` stands for the receiver; only a session asks another node. Answered by
+    `StatisticsReply` or `Refused`.
+    """
+
+    request_id: RequestId
+    node_id: Label = ""
+
+
+class StatisticsReply(Message, tag=83, frozen=True, array_like=True, gc=False):
+    """Answer to `FetchStatistics`: what the core of one node counts.
+
+    `life` names the process, whose counters began with 0. `clock_milliseconds` is its clock, which
+    began at any time: the time between two answers of one process is the difference.
+    """
+
+    request_id: RequestId
+    node_id: Label
+    life: Annotated[bytes, Meta(max_length=16)]
+    clock_milliseconds: Count
+    statistics: Annotated[tuple[Statistic, ...], Meta(max_length=STATISTICS_MAX)]

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Final
 
 import typer
 
 from zreg.cli.asking.ask import ask_now
 from zreg.cli.asking.targets import find_target
-from zreg.cli.flags import Cluster, Format, Group, InstanceId, Meta, Output, Timeout, Url
+from zreg.cli.flags import Cluster, Format, Group, InstanceId, Meta, Output, Timeout, Url, Watch
 from zreg.cli.output import complain, print_table, say, say_json
+from zreg.cli.showing.repeat import show_again
 from zreg.cli.showing.ring_report import (
     PLACEMENT_COLUMNS,
     SHARE_COLUMNS,
@@ -75,13 +77,24 @@ def ring(  # noqa: PLR0913 -- one argument per option
     cluster: Cluster = None,
     timeout_seconds: Timeout = _TIMEOUT_SECONDS,
     output: Output = Format.TABLE,
+    watch: Watch = False,
 ) -> None:
     """Show how the data is spread over the data nodes; or plan a change, which changes nothing."""
     name = _name(data_id, group, instance_id)
     change = ring_change(add or [], remove or [], weight or [], replica_count)
     target = find_target(url, meta, cluster)
     question = FetchMembership, MembershipReply
-    reply = ask_now(target, question, timeout_seconds=timeout_seconds)
+    look = partial(ask_now, target, question, timeout_seconds=timeout_seconds)
+    show = partial(_show_ring, name=name, change=change, output=output)
+    if watch:
+        show_again(look, show, is_for_programs=output is Format.JSON)
+    else:
+        show(look())
+
+
+def _show_ring(
+    reply: MembershipReply, name: DataInfoId | None, change: RingChange, output: Format
+) -> None:
     now = reply.membership
     planned = planned_membership(now, change) if change != RingChange() else None
     if reply.trouble:

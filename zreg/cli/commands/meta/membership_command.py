@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Final
 
-from zreg.cli.asking.cluster_view import fetch_view, gone_of, shown_members, status_of
-from zreg.cli.asking.targets import Target
+from zreg.cli.asking.cluster_view import gone_of, shown_members, status_of
 from zreg.cli.flags import Format
 from zreg.cli.output import Json, complain, print_table, say, say_json
+from zreg.cli.showing.cluster_findings import ClusterView
 from zreg.membership.gone_nodes import gone_problems
 from zreg.model import Member, Role
 from zreg.wire.records.membership_messages import GoneNode
@@ -15,9 +15,8 @@ from zreg.wire.records.meta_messages import CopyProgress, MetaNodesReply
 TIMEOUT_SECONDS: Final = 5.0
 
 
-def nodes(target: Target, timeout_seconds: float, output: Format) -> None:
+def show_nodes(view: ClusterView, output: Format) -> None:
     """List the nodes of the cluster."""
-    view = fetch_view(target, timeout_seconds)
     membership, meta_nodes = view.membership, view.meta_nodes
     if isinstance(meta_nodes, str):
         complain(f"{meta_nodes}; the list shows the last known membership")

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import typer
 
+from zreg.cli.asking.cluster_view import fetch_view
 from zreg.cli.asking.targets import find_target
-from zreg.cli.commands.meta.membership_command import TIMEOUT_SECONDS, nodes
+from zreg.cli.commands.meta.membership_command import TIMEOUT_SECONDS, show_nodes
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url, Watch
 from zreg.cli.parsing.lazy_group import LazyGroup
 from zreg.cli.showing.repeat import show_again
@@ -40,11 +41,12 @@ def list_nodes(  # noqa: PLR0913 -- one argument per option
     name = context.invoked_subcommand
     if name is None:
         target = find_target(url, meta, cluster)
-        show = partial(nodes, target, timeout_seconds, output)
+        look = partial(fetch_view, target, timeout_seconds)
+        show = partial(show_nodes, output=output)
         if watch:
-            show_again(show, is_for_programs=output is Format.JSON)
+            show_again(look, show, is_for_programs=output is Format.JSON)
         else:
-            show()
+            show(look())
     elif watch or (url, meta, cluster) != (None, None, None) or output is not Format.TABLE:
         raise UsageError(
             f"options cannot be given before {name!r}: write the options of the command after "

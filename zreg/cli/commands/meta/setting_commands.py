@@ -1,7 +1,7 @@
 """`zreg settings`: small versioned values that meta keeps for the programs of a cluster."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Final
 
@@ -10,11 +10,12 @@ import typer
 from zreg.cli.asking.ask import UnansweredError, ask_now
 from zreg.cli.asking.targets import find_target
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
-from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
+from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url, Watch
 from zreg.cli.options.node_options import CONFIG_FIELDS, OPTION_FIELDS, flag, variable
 from zreg.cli.options.text_arguments import checked_pattern, checked_setting_value
 from zreg.cli.output import Json, complain, print_table, say, say_json
 from zreg.cli.showing.printable_text import printable
+from zreg.cli.showing.repeat import show_again
 from zreg.model import COUNT_MAX, SETTING_NAME
 from zreg.wire.records.settings_messages import (
     FetchSettings,
@@ -155,7 +156,7 @@ def remove(
         say(f"{printable(name)} was not set: nothing is changed")
 
 
-def ls(
+def ls(  # noqa: PLR0913 -- one argument per option
     pattern: Annotated[
         str, typer.Argument(metavar="[GLOB]", help="Names to list, with * ? [...] as in a shell.")
     ] = "*",
@@ -165,10 +166,20 @@ def ls(
     cluster: Cluster = None,
     timeout_seconds: Timeout = _TIMEOUT_SECONDS,
     output: Output = Format.TABLE,
+    watch: Watch = False,
 ) -> None:
     """List the settings and their values."""
     checked_pattern(pattern)
-    found = _SettingRequests(url, meta, cluster, timeout_seconds).fetch(pattern)
+    requests = _SettingRequests(url, meta, cluster, timeout_seconds)
+    look = partial(requests.fetch, pattern)
+    show = partial(_show_list, pattern=pattern, output=output)
+    if watch:
+        show_again(look, show, is_for_programs=output is Format.JSON)
+    else:
+        show(look())
+
+
+def _show_list(found: Sequence[Setting], pattern: str, output: Format) -> None:
     if output is Format.JSON:
         say_json([_json(setting) for setting in found])
     elif found:

@@ -7,11 +7,12 @@ from typing import Annotated, Final
 import typer
 
 from zreg.cli.asking.cluster_view import fetch_view
-from zreg.cli.asking.targets import Target, find_target
+from zreg.cli.asking.targets import find_target
 from zreg.cli.exits import FAILED, OK
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url, Watch
 from zreg.cli.output import print_table, say, say_json
 from zreg.cli.showing.cluster_findings import (
+    ClusterView,
     State,
     counts_of,
     findings_of,
@@ -41,15 +42,15 @@ def status(
     watch: Watch = False,
 ) -> int:
     """Show whether the cluster is well, and what to do where it is not."""
-    show = partial(_show_status, find_target(url, meta, cluster), timeout_seconds, output)
+    look = partial(fetch_view, find_target(url, meta, cluster), timeout_seconds)
+    show = partial(_show_status, output=output)
     if not watch:
-        return show()
-    show_again(show, is_for_programs=output is Format.JSON)
+        return show(look())
+    show_again(look, show, is_for_programs=output is Format.JSON)
     return OK
 
 
-def _show_status(target: Target, timeout_seconds: float, output: Format) -> int:
-    view = fetch_view(target, timeout_seconds)
+def _show_status(view: ClusterView, output: Format) -> int:
     findings = findings_of(view)
     state = state_of(findings)
     if output is Format.JSON:

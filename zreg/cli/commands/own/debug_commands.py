@@ -12,14 +12,16 @@ from typing import Annotated, Any, ClassVar, Final
 
 import typer
 
+from zreg.cli.asking.cluster_view import fetch_view
 from zreg.cli.asking.targets import find_target
 from zreg.cli.commands.data.ring_command import ring
 from zreg.cli.commands.event_command import events
-from zreg.cli.commands.meta.membership_command import nodes
+from zreg.cli.commands.meta.membership_command import show_nodes
 from zreg.cli.commands.meta.meta_commands import ls as meta_ls
 from zreg.cli.commands.overview.doctor_command import doctor
 from zreg.cli.commands.overview.ping_command import ping
 from zreg.cli.commands.overview.status_commands import status
+from zreg.cli.commands.overview.top_command import top
 from zreg.cli.commands.own.config_commands import show
 from zreg.cli.commands.own.version_command import version
 from zreg.cli.exits import CommandFailedError
@@ -102,10 +104,11 @@ def _cluster_reports(where: Mapping[str, Any]) -> dict[str, Callable[[], object]
     seconds = where["timeout_seconds"]
     return {
         "status": partial(status, **where),
-        "nodes": lambda: nodes(target(), seconds, Format.JSON),
+        "nodes": lambda: show_nodes(fetch_view(target(), seconds), Format.JSON),
         "meta": partial(meta_ls, **where),
         "ring": partial(ring, **where),
         "events": partial(events, **where),
+        "top": partial(top, count=1, **where),
         "ping": partial(ping, **where),
         "doctor": partial(doctor, **where),
     }

@@ -1,4 +1,4 @@
-"""Questions for events: a session answers for itself, and asks other nodes over a connection."""
+"""A session answers for itself about events and statistics, and asks other nodes."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,15 @@ from zreg.effects import (
     Send,
 )
 from zreg.errors import LimitError, NotReadyError, UnknownMessageError, UnknownNodeError
-from zreg.wire.records.common_messages import Event, EventsReply, FetchEvents, Refused
+from zreg.wire.records.common_messages import (
+    Event,
+    EventsReply,
+    FetchEvents,
+    FetchStatistics,
+    Refused,
+    Statistic,
+    StatisticsReply,
+)
 
 LIFE = b"l" * 16
 EVENT = Event(1, 500, INFO, "node.joined", "", "epoch=4")
@@ -144,3 +152,26 @@ def test_the_questions_under_way_are_bounded(asked: Asked) -> None:
 
     refusal = refusal_in(asked.session.says(ALICE, FetchEvents(400, "d1")))
     assert (refusal.request_id, refusal.code) == (400, LimitError.code)
+
+
+def test_statistics_are_asked_over_the_same_connection(asked: Asked) -> None:
+    asked.comes_up()
+
+    assert asked.session.says(BOB, FetchStatistics(8, "d1")) == [
+        Send(Link.EVENTS, D1, FetchStatistics(2, ""))
+    ]
+    numbers = (Statistic("datums", 3),)
+    assert asked.answers(StatisticsReply(2, "d1", LIFE, 77, numbers)) == to_client(
+        BOB, StatisticsReply(8, "d1", LIFE, 77, numbers)
+    )
+
+
+def test_a_session_answers_its_own_statistics() -> None:
+    session = Session(D1)
+    (reply,) = session.says(ALICE, FetchStatistics(70, "s1"))
+
+    assert isinstance(reply, Send)
+    assert isinstance(reply.message, StatisticsReply)
+    assert (reply.message.request_id, reply.message.node_id) == (70, "s1")
+    names = {each.name for each in reply.message.statistics}
+    assert {"clients", "publishers", "publishes", "pushes"} <= names

@@ -1,6 +1,6 @@
-"""Questions for the events of a node: a session answers for itself, and asks any other node.
+"""Questions for events and statistics: a session answers for itself, and asks any other node.
 
-So an operator who reaches one session learns what happened at all nodes. The session has no lasting
+So an operator who reaches one session learns of all nodes. The session has no lasting
 connection to sessions and to most meta nodes: it makes one for the question, and closes it when no
 question came for some seconds.
 """
@@ -22,46 +22,50 @@ from zreg.effects import (
 )
 from zreg.errors import LimitError, NotReadyError, UnknownMessageError, UnknownNodeError
 from zreg.membership.cluster_member import ClusterMember
-from zreg.primitives.event_ring import EventRing
+from zreg.primitives.own_answers import NodeAnswer, NodeQuestion, OwnAnswers
 from zreg.primitives.pending_requests import PendingRequests
 from zreg.session.proxy.askers import Asker, answer_to
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import EventsReply, FetchEvents, Refused
+from zreg.wire.records.common_messages import EventsReply, Refused, StatisticsReply
 
 # Less than a command waits for one session, so that it gets the reason.
 _SECONDS_MAX: Final = 1.0
 _REQUESTS_MAX: Final = 200
 _IDLE_SECONDS: Final = 10.0
-_OLDER: Final = "it runs an earlier version of zreg, which keeps no events: read its log"
+_OLDER: Final = (
+    "it runs an earlier version of zreg, which does not know this question: read its log"
+)
 
 
-class EventQuestions:
+class NodeQuestions:
     """The questions under way to other nodes, and the connections to these nodes.
 
     Invariant: each node with a pending question has a connection, made or being made. `_used_at`
     has the connections by the name of the node's incarnation; those that stand are in `_up`.
     """
 
-    def __init__(self, ring: EventRing, cluster_member: ClusterMember, node_id: str) -> None:
-        self._ring = ring
+    def __init__(
+        self, own_answers: OwnAnswers, cluster_member: ClusterMember, node_id: str
+    ) -> None:
+        self._own_answers = own_answers
         self._cluster_member = cluster_member
         self._node_id = node_id
         self._pending: PendingRequests[str, tuple[Asker, int]] = PendingRequests()
         # What is asked once the connection stands, by node and request id.
-        self._unsent: dict[str, dict[int, FetchEvents]] = {}
+        self._unsent: dict[str, dict[int, NodeQuestion]] = {}
         self._used_at: dict[str, float] = {}
         self._up: set[str] = set()
 
-    def ask(self, asker: Asker, request: FetchEvents, now: float) -> list[Effect]:
+    def ask(self, asker: Asker, request: NodeQuestion, now: float) -> list[Effect]:
         """Answer for this session, or ask the node that is named."""
         if request.node_id in ("", self._node_id):
-            return [answer_to(asker, self._ring.answer(request, now))]
+            return [answer_to(asker, self._own_answers.answer(request, now))]
         member = self._cluster_member.membership.living(request.node_id)
         if member is None:
             detail = f"no node with the id {request.node_id!r} is a member: see `zreg nodes`"
             return [_refused(asker, request.request_id, UnknownNodeError.code, detail)]
         if len(self._pending) >= _REQUESTS_MAX:
-            detail = "too many questions for events are under way at this session: ask again"
+            detail = "too many questions to other nodes are under way at this session: ask again"
             return [_refused(asker, request.request_id, LimitError.code, detail)]
         name, request_id = str(member.incarnation), self._pending.next_id()
         owner = (asker, request.request_id)
@@ -76,7 +80,7 @@ class EventQuestions:
     def receive(self, name: str, message: Message | Local) -> list[Effect]:
         """Take an answer of another node."""
         match message:
-            case EventsReply():
+            case EventsReply() | StatisticsReply():
                 return self._give_back(name, message)
             case Refused() if (owner := self._pending.take(name, message.request_id)) is not None:
                 is_older = message.code == UnknownMessageError.code
@@ -124,7 +128,7 @@ class EventQuestions:
         deadline_at = self._pending.next_deadline_at()
         return due_at if deadline_at is None else min(due_at, deadline_at)
 
-    def _give_back(self, name: str, reply: EventsReply) -> list[Effect]:
+    def _give_back(self, name: str, reply: NodeAnswer) -> list[Effect]:
         owner = self._pending.take(name, reply.request_id)
         if owner is None:
             return []

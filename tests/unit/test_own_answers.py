@@ -1,0 +1,37 @@
+"""What a node answers about itself: events, and statistics that are numbers."""
+
+from zreg.primitives.event_ring import EventRing
+from zreg.primitives.own_answers import OwnAnswers
+from zreg.wire.records.common_messages import (
+    STATISTICS_MAX,
+    EventsReply,
+    FetchEvents,
+    FetchStatistics,
+    Statistic,
+    StatisticsReply,
+)
+
+LIFE = b"l" * 16
+
+
+def answers_of(statistics: dict[str, int | float | str]) -> OwnAnswers:
+    return OwnAnswers(EventRing("d1", LIFE), lambda: statistics)
+
+
+def test_statistics_are_the_numbers_with_the_clock_of_the_process() -> None:
+    own = answers_of({"datums": 3, "incarnation": "d1@4", "lag": 0.5})
+
+    assert own.answer(FetchStatistics(7, "any"), 12.3456) == StatisticsReply(
+        7, "d1", LIFE, 12345, (Statistic("datums", 3), Statistic("lag", 0.5))
+    )
+
+
+def test_events_are_those_of_the_ring() -> None:
+    assert answers_of({}).answer(FetchEvents(7), 1.0) == EventsReply(7, "d1", LIFE, 0, ())
+
+
+def test_more_statistics_than_a_record_may_have_are_cut() -> None:
+    reply = answers_of({str(each): each for each in range(500)}).answer(FetchStatistics(7), 1.0)
+
+    assert isinstance(reply, StatisticsReply)
+    assert [each.value for each in reply.statistics] == list(range(STATISTICS_MAX))
