@@ -20,11 +20,11 @@ import zreg
 from zreg.cli.asking import lan_sessions
 from zreg.config import Config
 from zreg.discovery.announcement import Announcement, Interface
+from zreg.discovery.interfaces.reach import MachineInterface, Reach
 from zreg.discovery.lan_settings import LanSettings
-from zreg.discovery.reach import MachineInterface, Reach
 from zreg.discovery.sightings import Sighted, Withdrawn
 from zreg.effects import Local
-from zreg.lan import lan_watch
+from zreg.lan import interface_presence, lan_watch
 from zreg.lan.interface_presence import SERVICE_TYPES, InterfacePresence
 from zreg.lan.lan_watch import LanWatch
 from zreg.model import Role
@@ -547,7 +547,9 @@ def test_a_command_says_why_the_lan_could_not_be_looked_at(
 def test_a_forked_child_gives_the_sockets_back(cluster: str) -> None:
     async def scenario() -> None:
         async with listening(cluster):
-            await eventually(lambda: own_mdns_sockets() >= 2)
+            # Sockets are bound before zeroconf has started; only then a child can let go of them.
+            await eventually(lambda: len(interface_presence._open) > 0)
+            assert own_mdns_sockets() >= 2
             read_end, write_end = os.pipe()
             if (child := os.fork()) == 0:
                 os.write(write_end, bytes([own_mdns_sockets()]))

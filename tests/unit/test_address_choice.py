@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.discovery.interface_kind import Kind, kind_of
+from zreg.discovery.interfaces.interface_kind import Kind, kind_of
 from zreg.nodes.addresses.address_choice import (
     Chosen,
     Interface,

@@ -3,8 +3,8 @@
 import pytest
 
 from zreg.discovery.announcement import Interface
-from zreg.discovery.interface_kind import Kind
-from zreg.discovery.reach import (
+from zreg.discovery.interfaces.interface_kind import Kind
+from zreg.discovery.interfaces.reach import (
     INTERFACES_MAX,
     MachineInterface,
     Reach,

@@ -20,7 +20,7 @@ from zeroconf import ServiceInfo, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from zreg.discovery.announcement import Announcement
-from zreg.discovery.reach import MachineInterface
+from zreg.discovery.interfaces.reach import MachineInterface
 from zreg.discovery.sightings import ANNOUNCED_SECONDS, Sighted, Withdrawn
 from zreg.discovery.txt_record import Unreadable, read_txt, written_txt
 from zreg.effects import Local

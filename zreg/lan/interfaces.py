@@ -5,7 +5,7 @@ from typing import Final
 import ifaddr
 
 from zreg.discovery.announcement import Interface
-from zreg.discovery.reach import MachineInterface
+from zreg.discovery.interfaces.reach import MachineInterface
 from zreg.lan.kernel_kind import CLASS, kind_in_kernel
 
 _UP: Final = 0x1

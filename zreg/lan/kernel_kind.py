@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from zreg.discovery.interface_kind import Kind
+from zreg.discovery.interfaces.interface_kind import Kind
 
 CLASS: Final = Path("/sys/class/net")
 # Hardware types of an interface: linux/if_arp.h.

@@ -14,7 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from zreg.discovery.announcement import Announcement, Interface
-from zreg.discovery.reach import MachineInterface, Reach, chosen_interfaces
+from zreg.discovery.interfaces.reach import MachineInterface, Reach, chosen_interfaces
 from zreg.effects import Local
 from zreg.lan.interface_presence import ExcInfo, InterfacePresence, WriteLine
 from zreg.lan.interfaces import machine_interfaces

@@ -11,8 +11,8 @@ import msgspec
 
 from zreg.config import Config
 from zreg.discovery.announcement import Announcement
+from zreg.discovery.interfaces.reach import Reach
 from zreg.discovery.lan_settings import LanSettings
-from zreg.discovery.reach import Reach
 from zreg.discovery.sightings import Browse
 from zreg.effects import Core, HostChanged, Local, Log, MembershipTaken
 from zreg.health import Harm, Health, Problem, bug_problems, stuck_problems

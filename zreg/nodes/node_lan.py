@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from zreg.discovery.announcement import Announcement
+from zreg.discovery.interfaces.reach import Reach
 from zreg.discovery.lan_settings import LanSettings, Switch
-from zreg.discovery.reach import Reach
 from zreg.effects import Local
 from zreg.health import Problem
 from zreg.hosts import is_loopback_host

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from zreg.discovery.interface_kind import Kind, kind_of
+from zreg.discovery.interfaces.interface_kind import Kind, kind_of
 from zreg.hosts import why_not_told
 
 # Hosts that stand for all addresses of a machine, as a bound socket reports them.

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from zreg.discovery.announcement import ADDRESSES_MAX, Interface, why_no_ip_address
-from zreg.discovery.interface_kind import Kind, kind_of
+from zreg.discovery.interfaces.interface_kind import Kind, kind_of
 from zreg.hosts import bracketed
 
 # A machine with many containers has hundreds of interfaces; each costs some sockets.
