@@ -107,8 +107,12 @@ def _scalar(kind: inspect.Type) -> st.SearchStrategy[Any]:
             highest = kind.le if kind.le is not None else (kind.lt or 0) - 1
             return st.integers(kind.ge, highest)
         case inspect.FloatType():
+            is_open = kind.ge is None
             return st.floats(
-                min_value=kind.gt, max_value=kind.le, exclude_min=True, allow_nan=False
+                min_value=kind.gt if is_open else kind.ge,
+                max_value=kind.le,
+                exclude_min=is_open,
+                allow_nan=False,
             )
         case inspect.BytesType():
             return st.binary(min_size=kind.min_length or 0, max_size=min(kind.max_length or 0, 16))

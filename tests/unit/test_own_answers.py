@@ -1,5 +1,7 @@
 """What a node answers about itself: events, and statistics that are numbers."""
 
+import math
+
 from zreg.primitives.event_ring import EventRing
 from zreg.primitives.own_answers import OwnAnswers
 from zreg.wire.records.common_messages import (
@@ -35,3 +37,11 @@ def test_more_statistics_than_a_record_may_have_are_cut() -> None:
 
     assert isinstance(reply, StatisticsReply)
     assert [each.value for each in reply.statistics] == list(range(STATISTICS_MAX))
+
+
+def test_a_number_that_the_wire_does_not_take_is_the_nearest_one() -> None:
+    own = answers_of({"a": -1, "b": math.inf, "c": math.nan, "d": 2**60})
+    reply = own.answer(FetchStatistics(7), 1.0)
+
+    assert isinstance(reply, StatisticsReply)
+    assert [each.value for each in reply.statistics] == [0.0, 2.0**53, 0.0, 2.0**53]

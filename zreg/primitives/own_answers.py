@@ -5,6 +5,7 @@ from itertools import islice
 
 from zreg.primitives.event_ring import EventRing
 from zreg.wire.records.common_messages import (
+    STATISTIC_MAX,
     STATISTICS_MAX,
     EventsReply,
     FetchEvents,
@@ -34,7 +35,7 @@ class OwnAnswers:
         if isinstance(question, FetchEvents):
             return self._events.answer(question, now)
         numbers = [
-            Statistic(name, float(value))
+            Statistic(name, min(max(0.0, float(value)), STATISTIC_MAX))
             for name, value in self._statistics().items()
             if not isinstance(value, str)
         ]

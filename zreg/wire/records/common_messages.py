@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from zreg.config import Limits
-from zreg.model import COUNT_MAX, Address, Count, Label
+from zreg.model import Address, Count, Label
 from zreg.wire.record import Message
 from zreg.wire.records.fields import Detail, RequestId
 
@@ -102,11 +102,15 @@ class EventsReply(Message, tag=78, frozen=True, array_like=True, gc=False):
     is_complete: bool = True
 
 
+# Up to here a float has each whole number.
+STATISTIC_MAX: Final = 2.0**53
+
+
 class Statistic(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One counter or size of a node, by its name in `GET /v1/status`."""
 
     name: Label
-    value: Annotated[float, Meta(ge=0, le=COUNT_MAX)]
+    value: Annotated[float, Meta(ge=0, le=STATISTIC_MAX)]
 
 
 class FetchStatistics(Message, tag=82, frozen=True, array_like=True, gc=False):
