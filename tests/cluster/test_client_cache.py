@@ -291,7 +291,9 @@ with zreg.Client(sys.argv[1], config=CONFIG, cache_dir=sys.argv[2]) as client:
     # The view has one state only, so the parent writes once.
     client.publish("pay", "a").wait_registered(10)
     sub = client.subscribe("pay").wait_for(1, 10)
-    until(lambda: os.path.isdir(sys.argv[2]) and os.listdir(sys.argv[2]))
+    # A file that is being written has another name, and a child must not remove that one.
+    written = lambda name: not name.endswith(".tmp")
+    until(lambda: os.path.isdir(sys.argv[2]) and any(map(written, os.listdir(sys.argv[2]))))
     for uses in (False, True):
         if os.fork() == 0:
             for name in os.listdir(sys.argv[2]):

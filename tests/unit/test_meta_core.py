@@ -50,7 +50,14 @@ from zreg.model import (
 )
 from zreg.wire.messages import Message
 from zreg.wire.records.client_messages import Hello
-from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.records.common_messages import (
+    Accepted,
+    FetchStatistics,
+    Ping,
+    Pong,
+    Refused,
+    StatisticsReply,
+)
 from zreg.wire.records.data_messages import FetchChanges
 from zreg.wire.records.membership_messages import (
     FetchMembership,
@@ -832,3 +839,12 @@ def test_a_node_with_a_name_that_is_not_allowed_is_refused(
     assert isinstance(effect.message, Refused)
     assert effect.message.code == DeniedError.code
     assert effect.message.detail.startswith(said)
+
+
+def test_any_meta_node_answers_for_itself() -> None:
+    """Also one that follows, and one without a leader."""
+    (sent,) = ask(make_core(), b"p", FetchStatistics(7))
+
+    assert isinstance(sent, Send)
+    assert isinstance(sent.message, StatisticsReply)
+    assert {"epoch"} <= {each.name for each in sent.message.statistics}

@@ -223,6 +223,7 @@ def test_the_repr_of_a_session_shows_its_epoch_and_sizes() -> None:
     session.greet(ALICE, publish(), SUBSCRIBE)
 
     assert repr(session.core) == "<SessionCore s1@3 epoch=3 clients=1 pending=1>"
+    assert session.core.membership.epoch == 3
     assert session.core.statistics() == {
         "epoch": 3,
         "incarnation": "s1@3",

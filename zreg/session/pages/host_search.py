@@ -67,29 +67,29 @@ class HostSearches:
 
     def __init__(self, registrations: Registrations) -> None:
         self._registrations = registrations
-        self._searches: deque[_Search] = deque()
+        self.under_way: deque[_Search] = deque()
 
     def ask(self, question_id: int, question: FindHost) -> list[Effect]:
         """Begin a search."""
-        if len(self._searches) >= _SEARCHES_MAX:
+        if len(self.under_way) >= _SEARCHES_MAX:
             detail = f"{_SEARCHES_MAX} searches are under way at this session: ask again"
             return [Emit(PageAnswered(question_id, Refused(0, LimitError.code, detail)))]
-        self._searches.append(_Search(question_id, question, iter(self._registrations)))
+        self.under_way.append(_Search(question_id, question, iter(self._registrations)))
         return []
 
     def tick(self) -> list[Effect]:
         """Go on with the search that has waited longest."""
-        if not self._searches:
+        if not self.under_way:
             return []
-        search = self._searches.popleft()
+        search = self.under_way.popleft()
         if search.go_on():
-            self._searches.append(search)
+            self.under_way.append(search)
             return []
         return [search.answer()]
 
     def next_tick_at(self) -> float | None:
         """Return that the next piece is due at once; None if no search is under way."""
-        return 0.0 if self._searches else None
+        return 0.0 if self.under_way else None
 
 
 def _is_on(host: str, body: bytes) -> bool:

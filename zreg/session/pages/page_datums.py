@@ -35,48 +35,48 @@ class _Waiting(NamedTuple):
 class PageDatums:
     """The datums that pages asked for lately, and the questions that wait for one.
 
-    Invariants: each name in `_until` is followed once for the pages; a name with a question that
+    Invariants: each name in `until` is followed once for the pages; a name with a question that
     waits is among them. Both are in the order of their times, since all have the same span.
     """
 
     def __init__(self, subscriptions: Subscriptions) -> None:
         self._subscriptions = subscriptions
-        self._until: OrderedDict[DataInfoId, float] = OrderedDict()
+        self.until: OrderedDict[DataInfoId, float] = OrderedDict()
         self._waiting: dict[int, _Waiting] = {}
-        self._waiting_by_name: dict[DataInfoId, dict[int, None]] = {}
+        self.waiting_by_name: dict[DataInfoId, dict[int, None]] = {}
 
     def __len__(self) -> int:
         """Return how many datums are followed for pages."""
-        return len(self._until)
+        return len(self.until)
 
     def ask(self, question_id: int, question: ReadService, now: float) -> list[Effect]:
         """Answer a question if the session has the datum, else when it has it."""
         name = question.name
         effects: list[Effect] = []
-        if name not in self._until and len(self._until) >= _DATUMS_MAX:
-            oldest = next((each for each in self._until if each not in self._waiting_by_name), None)
+        if name not in self.until and len(self.until) >= _DATUMS_MAX:
+            oldest = next((each for each in self.until if each not in self.waiting_by_name), None)
             if oldest is None:
                 detail = f"{_DATUMS_MAX} services are being fetched for pages: try again"
                 return [_refused(question_id, LimitError.code, detail)]
             effects += self._release(oldest)
-        if name in self._until:
+        if name in self.until:
             followed = self._subscriptions.followed(name)
         else:
             followed, following = self._subscriptions.follow(name, now)
             effects += following
-        self._until[name] = now + _KEPT_SECONDS
-        self._until.move_to_end(name)
+        self.until[name] = now + _KEPT_SECONDS
+        self.until.move_to_end(name)
         if followed.mirror.is_known:
             return [*effects, _answer(question_id, question, followed)]
         self._waiting[question_id] = _Waiting(question, now + _SECONDS_MAX)
-        self._waiting_by_name.setdefault(name, {})[question_id] = None
+        self.waiting_by_name.setdefault(name, {})[question_id] = None
         return effects
 
     def on_moved(self, followed: FollowedDatum) -> list[Effect]:
         """Answer the questions that waited for this datum, if the session has it now."""
-        if followed.name not in self._waiting_by_name or not followed.mirror.is_known:
+        if followed.name not in self.waiting_by_name or not followed.mirror.is_known:
             return []
-        waiting = self._waiting_by_name.pop(followed.name)
+        waiting = self.waiting_by_name.pop(followed.name)
         return [_answer(each, self._waiting.pop(each).question, followed) for each in waiting]
 
     def tick(self, now: float) -> list[Effect]:
@@ -84,14 +84,14 @@ class PageDatums:
         effects: list[Effect] = []
         for question_id in list(self._due(now)):
             name = self._waiting.pop(question_id).question.name
-            waiting = self._waiting_by_name[name]
+            waiting = self.waiting_by_name[name]
             del waiting[question_id]
             if not waiting:
-                del self._waiting_by_name[name]
+                del self.waiting_by_name[name]
             detail = f"no data node has told yet what is published under {name}: try again"
             effects.append(_refused(question_id, NotReadyError.code, detail))
-        while self._until:
-            name, until = next(iter(self._until.items()))
+        while self.until:
+            name, until = next(iter(self.until.items()))
             if until > now:
                 break
             effects += self._release(name)
@@ -104,15 +104,14 @@ class PageDatums:
             yield question_id
 
     def _release(self, name: DataInfoId) -> list[Effect]:
-        del self._until[name]
+        del self.until[name]
         return self._subscriptions.unfollow(name)
 
     def next_tick_at(self) -> float | None:
         """Return when the next question or datum has had its time; None if there is none."""
-        # A session that no page asks about datums looks here in each turn.
-        if not self._until:
+        if not self.until:
             return None
-        until = next(iter(self._until.values()))
+        until = next(iter(self.until.values()))
         for waiting in self._waiting.values():
             return min(waiting.deadline, until)
         return until

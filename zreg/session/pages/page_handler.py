@@ -53,6 +53,9 @@ class PageHandler:
 
     def on_moved(self, followed: FollowedDatum) -> list[Effect]:
         """Answer the questions that waited for a datum, and tell its watches that it moved."""
+        # Each change of each datum comes by here, and mostly no page waits for any.
+        if not (self.datums.waiting_by_name or self._watches.is_watching):
+            return []
         return self.datums.on_moved(followed) + self._watches.on_moved(followed)
 
     def ask(self, asked: PageAsked, now: float) -> list[Effect]:
@@ -80,6 +83,9 @@ class PageHandler:
 
     def next_tick_at(self) -> float | None:
         """Return when `tick` is due; None if nothing is under way."""
+        # A session looks here in each turn, and mostly no page asks anything.
+        if not (self.datums.until or self._searches.under_way):
+            return None
         search_at = self._searches.next_tick_at()
         return self.datums.next_tick_at() if search_at is None else search_at
 

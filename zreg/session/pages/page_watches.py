@@ -38,9 +38,12 @@ class PageWatches:
         self._subscriptions = subscriptions
         self._names: set[DataInfoId] = set()
         self._watches_all = False
+        # Whether anything is watched.
+        self.is_watching = False
 
     def begin(self, name: DataInfoId | None, now: float) -> list[Effect]:
         """Tell of the moves of a datum from now on."""
+        self.is_watching = True
         if name is None:
             self._watches_all = True
             return []
@@ -52,13 +55,14 @@ class PageWatches:
 
     def end(self, name: DataInfoId | None) -> list[Effect]:
         """Tell of the moves of a datum no more."""
+        effects: list[Effect] = []
         if name is None:
             self._watches_all = False
-            return []
-        if name not in self._names:
-            return []
-        self._names.remove(name)
-        return self._subscriptions.unfollow(name)
+        elif name in self._names:
+            self._names.remove(name)
+            effects = self._subscriptions.unfollow(name)
+        self.is_watching = self._watches_all or bool(self._names)
+        return effects
 
     def on_moved(self, followed: FollowedDatum) -> list[Effect]:
         """Tell of a datum that has moved, if it is watched."""
