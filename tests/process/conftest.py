@@ -29,11 +29,16 @@ def first_free_port(count: int = 12) -> int:
 
 
 @pytest.fixture(autouse=True)
-def _heed_sighup() -> Iterator[None]:
-    """Let the nodes of a test heed SIGHUP: under `nohup` children inherit that it is ignored."""
-    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def _heed_signals() -> Iterator[None]:
+    """Let the processes of a test heed SIGHUP and SIGINT.
+
+    Under `nohup`, and behind `&` in a script, they would inherit that these are ignored.
+    """
+    handlers = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     yield
-    signal.signal(signal.SIGHUP, former)
+    for number, handler in former.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

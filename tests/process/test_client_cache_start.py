@@ -26,9 +26,9 @@ def test_a_program_picks_at_once_while_the_registry_is_down_and_follows_it_later
         ):
             publisher.publish("orders", EARLIER)
             wait_until(lambda: json.loads(earlier.ask())[1] == [EARLIER.address, False, False])
+            # The first write is of the empty view, and the next one comes a second later.
+            wait_until(lambda: has_text(cache_dir, EARLIER.host))
             if end == "killed":
-                # The first write is of the empty view, and the next one comes a second later.
-                wait_until(lambda: has_text(cache_dir, EARLIER.host))
                 earlier.kill()
         registry.stop()
 
