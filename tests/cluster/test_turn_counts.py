@@ -34,7 +34,7 @@ class Operation(NamedTuple):
 OPERATIONS = {
     "publish, client": Operation(
         (Turn("ClientCore", ("SetPublication",), 1), Turn("ClientCore", ("Accepted",), 0)),
-        Calls(python=91, c=53, zmq=6),
+        Calls(python=95, c=53, zmq=6),
     ),
     "publish, session": Operation(
         (Turn("SessionCore", ("Publish",), 1), Turn("SessionCore", ("Accepted",), 1)),
