@@ -34,15 +34,15 @@ class Operation(NamedTuple):
 OPERATIONS = {
     "publish, client": Operation(
         (Turn("ClientCore", ("SetPublication",), 1), Turn("ClientCore", ("Accepted",), 0)),
-        Calls(python=95, c=53, zmq=6),
+        Calls(python=97, c=55, zmq=6),
     ),
     "publish, session": Operation(
         (Turn("SessionCore", ("Publish",), 1), Turn("SessionCore", ("Accepted",), 1)),
-        Calls(python=208, c=105, zmq=14),
+        Calls(python=214, c=106, zmq=14),
     ),
     "publish, data node": Operation(
         (Turn("DataCore", ("PublishDatum",), 1),),
-        Calls(python=109, c=66, zmq=7),
+        Calls(python=111, c=69, zmq=7),
     ),
     "publish with a hint, data node": Operation(
         (Turn("DataCore", ("PublishDatum",), 2),),
@@ -50,7 +50,7 @@ OPERATIONS = {
     ),
     "push, session": Operation(
         (Turn("SessionCore", ("Changed",), 1),),
-        Calls(python=133, c=84, zmq=8),
+        Calls(python=139, c=85, zmq=8),
     ),
     "push, client": Operation(
         (Turn("ClientCore", ("Push",), 0),),
@@ -59,7 +59,7 @@ OPERATIONS = {
     # One stands for up to four pushes.
     "acknowledgement, session": Operation(
         (Turn("SessionCore", ("PushAck",), 0),),
-        Calls(python=79, c=31, zmq=4),
+        Calls(python=83, c=33, zmq=4),
     ),
     "push and acknowledgement, client": Operation(
         (Turn("ClientCore", ("Push",), 1),),
@@ -71,7 +71,7 @@ OPERATIONS = {
     ),
     "idle ping, client": Operation(
         (Turn("ClientCore", (), 1), Turn("ClientCore", ("Pong",), 0)),
-        Calls(python=114, c=64, zmq=7),
+        Calls(python=118, c=66, zmq=7),
     ),
 }
 
