@@ -34,7 +34,7 @@ class Operation(NamedTuple):
 OPERATIONS = {
     "publish, client": Operation(
         (Turn("ClientCore", ("SetPublication",), 1), Turn("ClientCore", ("Accepted",), 0)),
-        Calls(python=97, c=55, zmq=6),
+        Calls(python=106, c=60, zmq=7),
     ),
     "publish, session": Operation(
         (Turn("SessionCore", ("Publish",), 1), Turn("SessionCore", ("Accepted",), 1)),
