@@ -342,7 +342,7 @@ def test_a_killed_data_node_is_shown_and_its_return_too(
     expect(page.locator("#state")).to_have_class("state warn")
     banner = page.locator(".banner.warn")
     expect(banner).to_contain_text("data-2 (data, ")
-    expect(banner).to_contain_text("is gone since")
+    expect(banner).to_contain_text("has been gone for")
     expect(banner).to_contain_text("zreg nodes dismiss data-2")
     lost = page.locator("section", has=page.get_by_role("heading", name="Nodes")).locator("tbody")
     expect(lost).to_contain_text("its process ended and nothing listens at its address")

@@ -1,7 +1,6 @@
 """A node's HTTP over real sockets: what is answered, what is refused, how clients are bounded."""
 
 import asyncio
-import json
 import logging
 import socket
 import tempfile
@@ -10,6 +9,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from http_cluster import Answered
 from reactor_fakes import LOOPBACK, wait_until
 
 from zreg.config import Config
@@ -26,23 +26,6 @@ PAGES = ("/healthz", "/readyz", "/v1/status")
 GET = b"GET /healthz HTTP/1.1\r\nHost: node\r\n\r\n"
 
 
-class Answer:
-    """The answer that came over one connection."""
-
-    def __init__(self, raw: bytes) -> None:
-        head, _, self.body = raw.partition(b"\r\n\r\n")
-        lines = head.decode().split("\r\n")
-        self.status = int(lines[0].split()[1]) if raw else 0
-        self.headers = {
-            name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])
-        }
-
-    @property
-    def json(self) -> dict[str, object]:
-        body: dict[str, object] = json.loads(self.body)
-        return body
-
-
 class Served:
     """A running node, and its HTTP server."""
 
@@ -50,19 +33,19 @@ class Served:
         self.node = node
         self.server = server
 
-    async def send(self, data: bytes) -> Answer:
+    async def send(self, data: bytes) -> Answered:
         """Send bytes over a new connection; return the answer after it was closed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
         try:
             writer.write(data)
             async with asyncio.timeout(10):
-                return Answer(await reader.read())
+                return Answered(await reader.read())
         except ConnectionError:
-            return Answer(b"")
+            return Answered(b"")
         finally:
             writer.close()
 
-    async def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
+    async def get(self, path: str, method: str = "GET", **headers: str) -> Answered:
         more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return await self.send(f"{method} {path} HTTP/1.1\r\nHost: node\r\n{more}\r\n".encode())
 
@@ -307,7 +290,7 @@ def test_a_new_connection_takes_the_place_of_the_oldest() -> None:
             assert await held[0][0].read() == b""
             reader, writer = held[-1]
             writer.write(GET)
-            assert Answer(await reader.read()).status == 200
+            assert Answered(await reader.read()).status == 200
             for _, writer in held:
                 writer.close()
             await wait_until(lambda: not node.server._connections.open)

@@ -43,11 +43,11 @@ def test_a_span_is_told_in_its_largest_unit(milliseconds: int, text: str) -> Non
 
 def test_a_lost_node_is_told_with_when_and_why() -> None:
     assert gone_text(gone()) == (
-        "data-2 (data, 10.0.0.8:9620) is gone since 40 s, after 2 h: its process ended and "
+        "data-2 (data, 10.0.0.8:9620) has been gone for 40 s, after 2 h: its process ended and "
         "nothing listens at its address"
     )
     assert gone_text(gone("s1", Role.SESSION, reason="silent", count=3, is_at_least=True)) == (
-        "s1 (session, 10.0.0.8:9620) is gone since at least 40 s, for the third time, after at "
+        "s1 (session, 10.0.0.8:9620) has been gone for at least 40 s (lost 3 times), after at "
         "least 2 h: it was silent for a lease: it hangs, or its machine or network failed"
     )
 
@@ -64,7 +64,7 @@ def test_of_many_lost_nodes_the_first_are_told_whole() -> None:
     many = [gone(f"session-{number}", Role.SESSION) for number in range(6)]
 
     (problem,) = gone_problems(many, members(3))
-    assert problem.detail.count("is gone since") == 3
+    assert problem.detail.count("has been gone for") == 3
     assert "also gone: session-3, session-4, session-5" in problem.detail
 
 

@@ -48,7 +48,7 @@ def test_each_node_learns_of_a_lost_one_when_it_renews_and_an_operator_when_he_a
 
     assert told(core, 1.0) == listed(core, 1.0).gone == (gone,)
     (problem,) = [each for each in core.health(1.0).problems if each.code == "node-gone"]
-    assert problem.detail.startswith("d1 (data, d1:1) is gone since 0 s")
+    assert problem.detail.startswith("d1 (data, d1:1) has been gone for 0 s")
 
 
 def test_a_goodbye_is_no_loss() -> None:

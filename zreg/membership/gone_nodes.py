@@ -35,11 +35,11 @@ def gone_text(gone: GoneNode) -> str:
     ago = span_text(gone.milliseconds_ago)
     lived = span_text(gone.milliseconds_lived)
     why = WHY_GONE.get(gone.reason, gone.reason)
-    times = f", for the {_ordinal(gone.count)} time" if gone.count > 1 else ""
+    times = f" (lost {gone.count} times)" if gone.count > 1 else ""
+    place = f"{gone.role.name.lower()}, {gone.address.removeprefix('tcp://')}"
     return (
-        f"{gone.incarnation.node_id} ({gone.role.name.lower()}, "
-        f"{gone.address.removeprefix('tcp://')}) is gone since {bound}{ago}{times}, after {bound}"
-        f"{lived}: {why}"
+        f"{gone.incarnation.node_id} ({place}) has been gone for {bound}{ago}{times}, after "
+        f"{bound}{lived}: {why}"
     )
 
 
@@ -73,7 +73,3 @@ def _copy_problems(gone: Sequence[GoneNode], membership: Membership) -> list[Pro
         "others, or ask for fewer copies with `zreg data replica-count`"
     )
     return [Problem("copies-missing", detail)]
-
-
-def _ordinal(number: int) -> str:
-    return {2: "second", 3: "third"}.get(number, f"{number}th")

@@ -34,10 +34,17 @@ class NodeEvent(msgspec.Struct, frozen=True):
 
 
 class Silence(msgspec.Struct, frozen=True):
-    """A node that did not say what happened there, and why not."""
+    """A node that did not say all that happened there, and why not."""
 
     node_id: str
     reason: str
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """What one node told, and why it did not tell all of it."""
+
+    events: list[NodeEvent]
+    silence: Silence | None = None
 
 
 class _Cursor(msgspec.Struct, frozen=True):
@@ -65,11 +72,11 @@ class NodeEvents:
         Raises `UnavailableError` or `RefusedError` if the membership cannot be fetched.
         """
         found = asyncio.run(self._ask_all())
-        events = [each for answer in found if isinstance(answer, list) for each in answer]
-        silent = [answer for answer in found if isinstance(answer, Silence)]
+        events = [each for told in found for each in told.events]
+        silent = [told.silence for told in found if told.silence is not None]
         return sorted(events, key=_order), silent
 
-    async def _ask_all(self) -> Sequence[list[NodeEvent] | Silence]:
+    async def _ask_all(self) -> Sequence[_Told]:
         question = FetchMembership, MembershipReply
         reply = await ask(self._target, question, timeout_seconds=self._timeout_seconds)
         living = [each for each in reply.membership.members if each.status is not Status.DEPARTED]
@@ -77,22 +84,24 @@ class NodeEvents:
         gone = await self._gone()
         return [*await ask_each(living, self._ask_node), *gone]
 
-    async def _gone(self) -> list[Silence]:
+    async def _gone(self) -> list[_Told]:
         """Return the lost nodes, which cannot be asked; none if no leader of meta answers."""
         question = FetchMetaNodes, MetaNodesReply
         try:
             reply = await ask(self._target, question, timeout_seconds=NODE_SECONDS)
         except Error:
             return []
-        return [Silence(each.incarnation.node_id, gone_text(each)) for each in reply.gone]
+        return [
+            _Told([], Silence(each.incarnation.node_id, gone_text(each))) for each in reply.gone
+        ]
 
-    async def _ask_node(self, member: Member) -> list[NodeEvent] | Silence:
+    async def _ask_node(self, member: Member) -> _Told:
         found: list[NodeEvent] = []
         while True:
             try:
                 reply = await self._ask_page(member)
             except Error as error:
-                return found or Silence(member.node_id, str(error))
+                return _Told(found, Silence(member.node_id, str(error)))
             now = datetime.now(UTC).timestamp()
             found += [
                 NodeEvent(now - event.milliseconds_ago / _MILLISECONDS, member.node_id, event)
@@ -100,7 +109,7 @@ class NodeEvents:
             ]
             self._cursors[member.node_id] = _Cursor(reply.life, reply.last)
             if reply.is_complete or not reply.events:
-                return found
+                return _Told(found)
 
     async def _ask_page(self, member: Member) -> EventsReply:
         cursor = self._cursors.get(member.node_id)

@@ -92,8 +92,8 @@ def event_json(found: NodeEvent) -> Json:
 
 
 def _follow(asked: NodeEvents, output: Format) -> None:
-    """Write events until Ctrl-C; say once for each reason that a node does not answer."""
-    told: dict[str, str] = {}
+    """Write events until Ctrl-C; say once that a node does not answer, and once that it does."""
+    told: set[str] = set()
     try:
         while True:
             try:
@@ -113,15 +113,15 @@ def _follow(asked: NodeEvents, output: Format) -> None:
         drop_output()
 
 
-def _complain_of_changes(silent: Iterable[Silence], told: dict[str, str]) -> None:
+def _complain_of_changes(silent: Iterable[Silence], told: set[str]) -> None:
     now = {each.node_id: each for each in silent}
-    for each in now.values():
-        if each.node_id not in told:
+    for node_id, each in now.items():
+        if node_id not in told:
             complain(silence_text(each))
-    for node_id in told.keys() - now.keys():
+    for node_id in sorted(told - now.keys()):
         complain(f"{node_id} answers again")
     told.clear()
-    told.update({each.node_id: each.reason for each in now.values()})
+    told.update(now)
 
 
 def _cells(found: NodeEvent) -> list[str]:

@@ -9,13 +9,10 @@ from zreg.cli.commands.nodes.run_node import (
     addresses,
     directory_of,
     node_settings,
-    start_unless_command,
+    run_beside_commands,
 )
-from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
-from zreg.cli.options.node_options import fields_of
 from zreg.cli.options.settings_sources import Settings
 from zreg.cli.parsing.lazy_group import LazyGroup
-from zreg.cli.process.children import ParentPid
 from zreg.nodes.base import Node
 from zreg.nodes.data import DataNode
 from zreg.reactor import EventCallback
@@ -33,22 +30,6 @@ class DataGroup(LazyGroup):
 app = typer.Typer(cls=DataGroup, add_completion=False)
 
 
-@app.callback(invoke_without_command=True)
-@with_settings(*fields_of("data"))
-def node(
-    context: typer.Context,
-    *,
-    flags: Flags,
-    config: ConfigFile = None,
-    output: Output = Format.TABLE,
-    parent_pid: ParentPid = 0,
-) -> None:
-    """Run one data node until it is stopped; with a command: have a data node leave."""
-    start_unless_command(
-        context, "data", build_data, flags, config=config, output=output, parent_pid=parent_pid
-    )
-
-
 def build_data(loaded: Settings, on_event: EventCallback) -> Node:
     """Return a data node whose sockets are bound."""
     address, pub = addresses("data", loaded.options)
@@ -59,3 +40,11 @@ def build_data(loaded: Settings, on_event: EventCallback) -> Node:
         directory=directory_of(loaded),
         on_event=on_event,
     )
+
+
+run_beside_commands(
+    app,
+    "data",
+    build_data,
+    "Run one data node until it is stopped; with a command: have a data node leave.",
+)

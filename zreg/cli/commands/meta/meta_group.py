@@ -11,14 +11,11 @@ from zreg.cli.commands.nodes.run_node import (
     addresses,
     node_settings,
     raft_address,
-    start_unless_command,
+    run_beside_commands,
 )
-from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
 from zreg.cli.options.address_options import peers
-from zreg.cli.options.node_options import fields_of
 from zreg.cli.options.settings_sources import Settings
 from zreg.cli.parsing.lazy_group import LazyGroup
-from zreg.cli.process.children import ParentPid
 from zreg.errors import UsageError
 from zreg.nodes.base import Node
 from zreg.nodes.meta import MetaNode, MetaPlace
@@ -37,22 +34,6 @@ class MetaGroup(LazyGroup):
 
 
 app = typer.Typer(cls=MetaGroup, add_completion=False)
-
-
-@app.callback(invoke_without_command=True)
-@with_settings(*fields_of("meta"))
-def node(
-    context: typer.Context,
-    *,
-    flags: Flags,
-    config: ConfigFile = None,
-    output: Output = Format.TABLE,
-    parent_pid: ParentPid = 0,
-) -> None:
-    """Run one meta node until it is stopped; with a command: list or change the nodes of meta."""
-    start_unless_command(
-        context, "meta", build_meta, flags, config=config, output=output, parent_pid=parent_pid
-    )
 
 
 def build_meta(loaded: Settings, on_event: EventCallback) -> Node:
@@ -81,3 +62,11 @@ def _meta_directory(loaded: Settings) -> Path:
             "(or ZREG_DIR; systemd sets STATE_DIRECTORY)"
         )
     return Path(directory)
+
+
+run_beside_commands(
+    app,
+    "meta",
+    build_meta,
+    "Run one meta node until it is stopped; with a command: list or change the nodes of meta.",
+)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from zreg.cli.exits import CommandFailedError
-from zreg.cli.flags import Flags, Format
+from zreg.cli.flags import ConfigFile, Flags, Format, Output, with_settings
 from zreg.cli.options.address_options import bind_host, peers
 from zreg.cli.options.http_option import http_port
-from zreg.cli.options.node_options import NodeOptions, flag
+from zreg.cli.options.node_options import NodeOptions, fields_of, flag
 from zreg.cli.options.settings_sources import Settings, load_settings
 from zreg.cli.output import announce
-from zreg.cli.process.children import end_with_parent
+from zreg.cli.process.children import ParentPid, end_with_parent
 from zreg.cli.process.logs import rename, route
 from zreg.cli.process.own_ports import check_own_ports
 from zreg.cli.process.serve import Server, block_signals
@@ -92,25 +92,27 @@ def start(
     run_node(role, build, loaded, is_json=output is Format.JSON)
 
 
-def start_unless_command(  # noqa: PLR0913 -- what the callback of a command group gets
-    context: typer.Context,
-    role: str,
-    build: Build,
-    flags: Flags,
-    *,
-    config: Path | None,
-    output: Format,
-    parent_pid: int,
-) -> None:
-    """Run a node, unless one of the commands beside it is called, such as `zreg meta ls`."""
-    name = context.invoked_subcommand
-    if name is None:
-        start(role, build, flags, config, output, parent_pid)
-    elif given := [flag(option) for option, value in flags.items() if value is not None]:
-        raise UsageError(
-            f"{', '.join(given)} cannot be given before {name!r}: write the options of the command "
-            f"after `zreg {role} {name}`"
-        )
+def run_beside_commands(app: typer.Typer, role: str, build: Build, about: str) -> None:
+    """Have `app` run a node, unless one of its commands is called, such as `zreg meta ls`."""
+
+    @app.callback(invoke_without_command=True, help=about)
+    @with_settings(*fields_of(role))
+    def node(
+        context: typer.Context,
+        *,
+        flags: Flags,
+        config: ConfigFile = None,
+        output: Output = Format.TABLE,
+        parent_pid: ParentPid = 0,
+    ) -> None:
+        name = context.invoked_subcommand
+        if name is None:
+            start(role, build, flags, config, output, parent_pid)
+        elif given := [flag(option) for option, value in flags.items() if value is not None]:
+            raise UsageError(
+                f"{', '.join(given)} cannot be given before {name!r}: write the options of the "
+                f"command after `zreg {role} {name}`"
+            )
 
 
 def run_node(role: str, build: Build, loaded: Settings, *, is_json: bool) -> None:
