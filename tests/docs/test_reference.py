@@ -109,10 +109,10 @@ def test_the_dialogs_of_protocol_md_use_every_record_and_no_other() -> None:
     assert names - named == set()
 
 
-def number(value: int | None) -> str:
+def number(value: float | None) -> str:
     """Return how the tables write a bound: a power of two is shown as such if it is large."""
     powers = {
-        2**power - less: f"2^{power}{-less or ''}" for power in (32, 62, 63) for less in (0, 1)
+        2**power - less: f"2^{power}{-less or ''}" for power in (32, 53, 62, 63) for less in (0, 1)
     }
     return powers.get(value or 0, str(value))
 

@@ -73,7 +73,12 @@ def test_a_cluster_that_is_well_has_no_finding() -> None:
             "/rea",
         ),
         (view(*WELL, data(3, Status.LEAVING)), State.WARNING, "d3 is leaving and", "zreg nodes"),
-        (view(*WELL, gone=(GONE,)), State.WARNING, "d9 (data, d9:1) is gone", "nodes dismiss d9"),
+        (
+            view(*WELL, gone=(GONE,)),
+            State.WARNING,
+            "d9 (data, d9:1) has been gone",
+            "nodes dismiss d9",
+        ),
     ],
 )
 def test_what_is_not_well_is_named_with_what_to_do(
