@@ -92,6 +92,10 @@ PINNED_TAGS = {
     83: "StatisticsReply",
     87: "FetchHops",
     88: "HopsReply",
+    89: "FindInstances",
+    90: "InstancesFound",
+    91: "FindClients",
+    92: "ClientsFound",
 }
 
 

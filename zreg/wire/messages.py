@@ -106,6 +106,10 @@ WireMessage = (
     | common.StatisticsReply
     | common.FetchHops
     | common.HopsReply
+    | common.FindInstances
+    | common.InstancesFound
+    | common.FindClients
+    | common.ClientsFound
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

@@ -7,12 +7,10 @@ from zreg.errors import UnknownMessageError
 from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.clients.client_table import Client
 from zreg.session.clients.pushes.subscriber import Subscriber
-from zreg.session.pages.host_search import HostSearches
 from zreg.session.pages.page_datums import PageDatums
 from zreg.session.pages.page_questions import (
     ClientLine,
     ClientsRead,
-    FindHost,
     ReadClients,
     ReadService,
     ReadSubscribers,
@@ -23,7 +21,6 @@ from zreg.session.pages.page_watches import PageWatches, WatchBegun, WatchEnded
 from zreg.session.proxy.askers import PageAnswered, PageAsked, PageAsker
 from zreg.session.proxy.command_questions import CommandQuestions, Question
 from zreg.session.upstream.followed.followed_datum import FollowedDatum
-from zreg.session.upstream.registered.registrations import Registrations
 from zreg.wire.records.common_messages import Refused
 
 PageEvent = PageAsked | WatchBegun | WatchEnded
@@ -32,14 +29,11 @@ PageEvent = PageAsked | WatchBegun | WatchEnded
 class PageHandler:
     """Takes the questions of pages. It changes nothing but which datums the session follows."""
 
-    def __init__(
-        self, clients: ClientHandler, registrations: Registrations, questions: CommandQuestions
-    ) -> None:
+    def __init__(self, clients: ClientHandler, questions: CommandQuestions) -> None:
         self._clients = clients
         self._questions = questions
         self.datums = PageDatums(clients.subscriptions)
         self._watches = PageWatches(clients.subscriptions)
-        self._searches = HostSearches(registrations)
 
     def receive(self, event: PageEvent, now: float) -> list[Effect]:
         """Take what the pages of this node say."""
@@ -68,8 +62,6 @@ class PageHandler:
                 return [Emit(PageAnswered(question_id, self._subscribers(question)))]
             case ReadClients() as question:
                 return [Emit(PageAnswered(question_id, self._client_page(question, now)))]
-            case FindHost() as question:
-                return self._searches.ask(question_id, question)
             case question if isinstance(question, Question):
                 return self._questions.ask(PageAsker(question_id), question, now)
             case question:
@@ -78,16 +70,13 @@ class PageHandler:
                 return [Emit(PageAnswered(question_id, refused))]
 
     def tick(self, now: float) -> list[Effect]:
-        """Give up what has waited too long, and go on with a search."""
-        return self.datums.tick(now) + self._searches.tick()
+        """Give up what has waited too long."""
+        return self.datums.tick(now)
 
     def next_tick_at(self) -> float | None:
         """Return when `tick` is due; None if nothing is under way."""
         # A session looks here in each turn, and mostly no page asks anything.
-        if not (self.datums.until or self._searches.under_way):
-            return None
-        search_at = self._searches.next_tick_at()
-        return self.datums.next_tick_at() if search_at is None else search_at
+        return self.datums.next_tick_at() if self.datums.until else None
 
     def _subscribers(self, question: ReadSubscribers) -> SubscribersRead:
         by_client: dict[bytes, list[Subscriber]] = {}
