@@ -224,7 +224,8 @@ class Registrations:
     ) -> Registration | None:
         """Return the registration that a data node refused; None if the request is not pending.
 
-        After a final refusal it is forgotten; after any other it is sent again, after a pause.
+        After a final refusal it is forgotten; after any other it is sent again, after a pause. A
+        publisher of a former incarnation is not: its client has to publish it again.
         """
         queue = self._queues.by_peer.get(peer)
         registration = None if queue is None else queue.take(request_id)
@@ -235,8 +236,9 @@ class Registrations:
             return None
         if is_final:
             self.forget(registration)
-        else:
+        elif registration.removal is not None or self._is_answered_for(registration):
             self._queues.put_refused(registration, now)
+        # What a former incarnation sent is no reason to keep back what the present one has to send.
         return registration
 
     def resend(self, publisher_ids: Iterable[bytes]) -> None:
@@ -309,6 +311,7 @@ class Registrations:
         this session was no member, the client may have moved to another session.
         """
         self._queues.request_digests()
+        self._queues.end_pauses()
         for queue in self._queues.by_peer.values():
             queue.digest = DigestSum()
         self.session = session
