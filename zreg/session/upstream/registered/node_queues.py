@@ -5,17 +5,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from zreg.effects import Effect, Link, Send
-from zreg.model import NO_INCARNATION, Incarnation
+from zreg.model import NO_INCARNATION, ZERO, Incarnation
 from zreg.primitives.digest import DigestSum
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.primitives.timing.deadlines import Deadlines
 from zreg.session.upstream.data_links import NO_NODE, DataLinks
 from zreg.session.upstream.registered.registration import Registration, request_of
 from zreg.session.upstream.registered.unsent import UnsentRegistrations
+from zreg.wire.records.common_messages import HopKind
 from zreg.wire.records.data_messages import CompareDigest, WritesWait
 
 if TYPE_CHECKING:
     from random import Random
 
+FORWARDED: Final = HopKind.FORWARDED
 # The most requests to one data node that may be unanswered at a time: about 15 ms of its work, so
 # that what a client publishes next waits no longer there, and enough that it never waits for this
 # session. The rest waits in `unsent`, until half of the window is free: full messages cost less.
@@ -38,6 +41,7 @@ class NodeQueue:
     """
 
     __slots__ = (
+        "_hops",
         "_links",
         "_peer",
         "digest",
@@ -52,9 +56,10 @@ class NodeQueue:
         "unsent",
     )
 
-    def __init__(self, peer: str, links: DataLinks) -> None:
+    def __init__(self, peer: str, links: DataLinks, hops: HopRings) -> None:
         self._peer = peer
         self._links = links
+        self._hops = hops.by_id
         self.unsent = UnsentRegistrations()
         self.in_flight: dict[int, Registration] = {}
         # How many of these are removals on suspicion, which a data node may answer late: they take
@@ -134,14 +139,12 @@ class NodeQueue:
         registrations are being moved, one that belongs elsewhere stays, and so does the digest.
         """
         links, peer = self._links, self._peer
-        if self.paused_until is not None:
-            if now < self.paused_until:
-                # It may be of a client that has moved here, and which its former session suspects.
-                may_tell = self.has_news and links.is_up(peer)
-                return self._tell_whether_more_waits(is_replaying=is_replaying) if may_tell else []
-            self.paused_until = None
         if not links.is_up(peer):
             return []
+        if self.paused_until is not None:
+            if now < self.paused_until:
+                return self._tell_in_pause(is_replaying=is_replaying)
+            self.paused_until = None
         self.has_news = False
         effects: list[Effect] = []
         in_flight = self.in_flight
@@ -158,6 +161,10 @@ class NodeQueue:
                 registration.request_id = request_id
                 in_flight[request_id] = registration
                 self.suspicion_count += registration.is_suspected
+                publisher = registration.publisher
+                publisher_id = publisher.publisher_id
+                hop = (FORWARDED, now, publisher_id, publisher.version, ZERO, peer, 0)
+                self._hops[registration.name].append(hop)
                 effects.append(Send(Link.DATA, peer, request_of(registration)))
         for registration in misplaced:
             self.unsent.put(registration)
@@ -165,6 +172,10 @@ class NodeQueue:
         if self.is_digest_due and session != NO_INCARNATION and not (self.unsent or is_moving):
             effects.append(self._digest(is_replaying=is_replaying))
         return effects
+
+    def _tell_in_pause(self, *, is_replaying: bool) -> list[Effect]:
+        """Tell what was put meanwhile: a former session may suspect the client that moved here."""
+        return self._tell_whether_more_waits(is_replaying=is_replaying) if self.has_news else []
 
     def _tell_whether_more_waits(self, *, is_replaying: bool) -> list[Effect]:
         """Tell the data node before the writes of this turn; the digest says that all came.
@@ -209,10 +220,11 @@ class NodeQueues:
     ends. Callers on the hot path use `by_peer` and `touched` directly.
     """
 
-    def __init__(self, links: DataLinks, *, rng: "Random") -> None:
+    def __init__(self, links: DataLinks, *, hops: HopRings, rng: "Random") -> None:
         self._links = links
+        self._hops = hops
         self._rng = rng
-        self.by_peer: dict[str, NodeQueue] = {NO_NODE: NodeQueue(NO_NODE, links)}
+        self.by_peer: dict[str, NodeQueue] = {NO_NODE: NodeQueue(NO_NODE, links, hops)}
         self.touched: dict[str, None] = {}
         # When the pause of a queue ends.
         self._pauses: Deadlines[str] = Deadlines()
@@ -232,7 +244,7 @@ class NodeQueues:
         """Return the queue of a data node; make it if there is none yet."""
         queue = self.by_peer.get(peer)
         if queue is None:
-            queue = self.by_peer[peer] = NodeQueue(peer, self._links)
+            queue = self.by_peer[peer] = NodeQueue(peer, self._links, self._hops)
         return queue
 
     def put(self, registration: Registration, peer: str, *, is_answered_for: bool) -> None:

@@ -224,12 +224,10 @@ class Registrations:
     ) -> Registration | None:
         """Return the registration that a data node refused; None if the request is not pending.
 
-        After a final refusal it is forgotten; after any other it is sent again, after a pause. A
-        publisher of a former incarnation is not: its client has to publish it again.
+        After a final refusal it is forgotten; after any other it is sent again, after a pause.
         """
         queue = self._queues.by_peer.get(peer)
-        registration = None if queue is None else queue.take(request_id)
-        if registration is None:
+        if queue is None or (registration := queue.take(request_id)) is None:
             return None
         self._queues.touched[peer] = None
         if self._queues.is_moving and self._move(registration):
@@ -238,7 +236,7 @@ class Registrations:
             self.forget(registration)
         elif registration.removal is not None or self._is_answered_for(registration):
             self._queues.put_refused(registration, now)
-        # What a former incarnation sent is no reason to keep back what the present one has to send.
+        # What a former incarnation sent is no reason for a pause: its client publishes it again.
         return registration
 
     def resend(self, publisher_ids: Iterable[bytes]) -> None:
@@ -307,8 +305,8 @@ class Registrations:
     def on_incarnation(self, session: Incarnation) -> None:
         """Answer, as a new incarnation, for the publishers that no incarnation answered for yet.
 
-        A publisher of an earlier incarnation waits until its client publishes it again: while
-        this session was no member, the client may have moved to another session.
+        One of an earlier incarnation waits until its client publishes it again: the client may
+        have moved to another session while this one was no member.
         """
         self._queues.request_digests()
         self._queues.end_pauses()
