@@ -252,7 +252,7 @@ class MetaCore:
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes."""
         members, raft = self.membership.members, self.raft_driver.raft.status()
-        leases = self._leader.lease_holders.leases
+        lease_holders = self._leader.lease_holders
         return {
             "epoch": self.epoch,
             "ring_epoch": self.membership.ring_epoch,
@@ -260,8 +260,9 @@ class MetaCore:
             "data_nodes": len(self.membership.of(Role.DATA)),
             "departed": sum(m.status is Status.DEPARTED for m in members),
             "settings": len(self.state.settings),
-            "leases": len(leases),
-            "stalls": leases.stall_count,
+            "leases": len(lease_holders.leases),
+            "renewals": lease_holders.renewed_count,
+            "stalls": lease_holders.leases.stall_count,
             "raft_role": raft.role.value,
             "raft_term": raft.term,
             "raft_leader": raft.leader or "-",

@@ -45,6 +45,7 @@ class NodeQueue:
         "_links",
         "_peer",
         "digest",
+        "has_news",
         "in_flight",
         "is_digest_due",
         "is_known_to_wait",
@@ -66,6 +67,8 @@ class NodeQueue:
         self.suspicion_count = 0
         self.digest = DigestSum()
         self.is_digest_due = True
+        # Whether a publisher was put since this queue was sent last.
+        self.has_news = False
         # Whether the data node knows that more has to be sent than was sent so far.
         self.is_known_to_wait = False
         # How often in succession the data node found the digest different.
@@ -85,6 +88,7 @@ class NodeQueue:
         publisher = registration.publisher
         if is_answered_for:
             self.digest.add(publisher.publisher_id, publisher.version)
+            self.has_news = True
         self.unsent.put(registration)
 
     def take_back(self, registration: Registration, *, is_answered_for: bool) -> None:
@@ -112,6 +116,11 @@ class NodeQueue:
             self.refused_count += 1
         return self.paused_until
 
+    def end_pause(self) -> None:
+        """Let what is put next be sent: the data node has refused an earlier incarnation."""
+        self.paused_until = None
+        self.refused_count = 0
+
     def retry(self) -> None:
         """Put back all requests that are not answered: the data node may not have them."""
         for registration in self.in_flight.values():
@@ -129,13 +138,14 @@ class NodeQueue:
         A publisher of an earlier incarnation is dropped: its client has to publish it again. While
         registrations are being moved, one that belongs elsewhere stays, and so does the digest.
         """
-        if self.paused_until is not None:
-            if now < self.paused_until:
-                return []
-            self.paused_until = None
         links, peer = self._links, self._peer
         if not links.is_up(peer):
             return []
+        if self.paused_until is not None:
+            if now < self.paused_until:
+                return self._tell_in_pause(is_replaying=is_replaying)
+            self.paused_until = None
+        self.has_news = False
         effects: list[Effect] = []
         in_flight = self.in_flight
         next_id = links.requests.next_id
@@ -162,6 +172,10 @@ class NodeQueue:
         if self.is_digest_due and session != NO_INCARNATION and not (self.unsent or is_moving):
             effects.append(self._digest(is_replaying=is_replaying))
         return effects
+
+    def _tell_in_pause(self, *, is_replaying: bool) -> list[Effect]:
+        """Tell what was put meanwhile: a former session may suspect the client that moved here."""
+        return self._tell_whether_more_waits(is_replaying=is_replaying) if self.has_news else []
 
     def _tell_whether_more_waits(self, *, is_replaying: bool) -> list[Effect]:
         """Tell the data node before the writes of this turn; the digest says that all came.
@@ -255,6 +269,14 @@ class NodeQueues:
         queue = self.by_peer[registration.peer]
         queue.unsent.put(registration)
         self._pauses.set(registration.peer, queue.pause(now, self._rng))
+
+    def end_pauses(self) -> None:
+        """Let new writes go to all data nodes: none of them has refused this incarnation.
+
+        What is left of the former one waits for its time.
+        """
+        for queue in self.by_peer.values():
+            queue.end_pause()
 
     def resend(self, registration: Registration) -> None:
         """Send a registration again that its data node lacks, unless it is under way."""
