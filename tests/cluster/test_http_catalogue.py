@@ -215,6 +215,7 @@ def test_nodes_and_settings_are_shown_in_pages(tmp_path: Path) -> None:
         async with http_cluster(tmp_path) as cluster:
             nodes = await all_pages(cluster, "/v1/nodes?limit=2", "nodes")
             assert [node["node_id"] for node in nodes] == ["s1", "s2", "d1", "d2", "m1"]
+            assert {node["status"] for node in nodes} == {"working"}
             page = await cluster.get("/v1/nodes?role=data")
             assert [node["role"] for node in page["nodes"]] == ["data", "data"]
             assert page["epoch"] == cluster.sessions[0].epoch

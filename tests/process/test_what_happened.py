@@ -4,6 +4,7 @@ An operator who knows nothing else finds out what happened, when and why, and wh
 """
 
 import json
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -167,3 +168,23 @@ def test_a_lost_node_that_is_not_to_come_back_is_dismissed(cluster: ProxiedClust
     assert again.returncode == 3
     assert "nothing to dismiss: meta shows the loss of no node now" in again.stderr
     assert told(cluster, "member.dismissed", "session-2")
+
+
+def test_the_page_of_nodes_shows_the_same_as_the_command(cluster: ProxiedCluster) -> None:
+    def on_page() -> list[tuple[str, str]]:
+        url = cluster.nodes["session-1"].http_url("/v1/nodes")
+        with urllib.request.urlopen(url, timeout=30) as answered:  # noqa: S310 -- it is http
+            return [(node["node_id"], node["status"]) for node in json.load(answered)["nodes"]]
+
+    def in_command() -> list[tuple[str, str]]:
+        return [(each["node_id"], each["status"].lower()) for each in zreg_json(cluster, "nodes")]
+
+    cluster.kill("data-2")
+    cluster.stop("meta-3")
+    try:
+        seen = {("data-2", "gone"), ("meta-3", "silent")}
+        cluster.wait_until(lambda: seen <= set(on_page()), timeout_seconds=NOTICED_SECONDS)
+        assert sorted(on_page()) == sorted(in_command())
+    finally:
+        cluster.cont("meta-3")
+        cluster.restart("data-2")

@@ -2,12 +2,12 @@
 
 import pytest
 
-from zreg.cli.asking.whole_cluster.cluster_view import status_of
 from zreg.cli.commands.meta.membership_command import (
     client_count_of,
     copying_of,
     progress_text,
 )
+from zreg.membership.shown_nodes import status_of
 from zreg.model import Incarnation, Member, Role, Status
 from zreg.wire.records.membership_messages import SessionLoad
 from zreg.wire.records.meta_messages import (

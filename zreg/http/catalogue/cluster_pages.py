@@ -24,10 +24,18 @@ from zreg.http.catalogue.shapes import (
 )
 from zreg.http.pages import Page
 from zreg.http.responses import FaultError, answer
+from zreg.membership.shown_nodes import shown_members, status_of
 from zreg.model import COUNT_MAX, Label, Member
 from zreg.session.pages.page_questions import ClientLine, ClientsRead, ReadClients
-from zreg.wire.records.common_messages import EVENTS_MAX, Event, EventsReply, FetchEvents
+from zreg.wire.records.common_messages import (
+    EVENTS_MAX,
+    Event,
+    EventsReply,
+    FetchEvents,
+    Refused,
+)
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
+from zreg.wire.records.meta_messages import FetchMetaNodes, MetaNodesReply
 from zreg.wire.records.settings_messages import FetchSettings, SettingsReply
 
 _NUMBER_BYTES: Final = 8
@@ -89,7 +97,7 @@ class ClusterPages:
             ),
             Page(
                 path="/v1/nodes",
-                summary="The members of the cluster, by role and id, as this session knows them",
+                summary="The members of the cluster and the lost nodes, by role and id",
                 handler=self._nodes,
                 query=NodesQuery,
                 answer=NodeList,
@@ -122,9 +130,10 @@ class ClusterPages:
     async def _nodes(self, _request: web.Request, query: NodesQuery) -> web.Response:
         reply = await asked(self._node, FetchMembership(0), MembershipReply)
         membership, after = reply.membership, text_key_of(query.cursor)
+        meta_nodes = await self._meta_nodes(reply)
         members = [
             member
-            for member in membership.members
+            for member in shown_members(membership.members, meta_nodes)
             if _key_of_member(member) > after
             and (not query.role or member.role.name.lower() == query.role)
         ]
@@ -136,11 +145,20 @@ class ClusterPages:
                 epoch=membership.epoch,
                 ring_epoch=membership.ring_epoch,
                 replica_count=membership.ring.replica_count,
-                meta_outage=reply.trouble,
-                nodes=list(map(_shown_node, page)),
+                meta_outage=meta_nodes if isinstance(meta_nodes, str) else "",
+                nodes=[_shown_node(member, status_of(member, meta_nodes)) for member in page],
                 next_cursor=cursor_of(_key_of_member(page[-1]).encode()) if has_more else None,
             )
         )
+
+    async def _meta_nodes(self, reply: MembershipReply) -> MetaNodesReply | str:
+        """Return what meta's leader knows of the nodes, or why it does not say so."""
+        if reply.trouble:
+            return reply.trouble
+        told = await self._node.ask(FetchMetaNodes(0))
+        if isinstance(told, MetaNodesReply):
+            return told
+        return told.detail if isinstance(told, Refused) else "meta did not answer"
 
     async def _settings(self, _request: web.Request, query: SettingsQuery) -> web.Response:
         after = text_key_of(query.cursor)
@@ -194,11 +212,11 @@ def _key_of_member(member: Member) -> str:
     return f"{member.role:d}/{member.node_id}/{member.incarnation_epoch:020d}"
 
 
-def _shown_node(member: Member) -> ShownNode:
+def _shown_node(member: Member, status: str) -> ShownNode:
     return ShownNode(
         node_id=member.node_id,
         role=member.role.name.lower(),
-        status=member.status.name.lower(),
+        status=status.lower(),
         joined_epoch=member.incarnation_epoch,
         address=member.address,
         changes_address=member.changes_address,

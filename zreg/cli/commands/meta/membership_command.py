@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Final
 
-from zreg.cli.asking.whole_cluster.cluster_view import gone_of, shown_members, status_of
 from zreg.cli.flags import Format
 from zreg.cli.output import Json, complain, print_table, say, say_json
 from zreg.cli.showing.cluster_findings import ClusterView
 from zreg.membership.gone_nodes import gone_problems
+from zreg.membership.shown_nodes import gone_of, shown_members, status_of
 from zreg.model import Member, Role
 from zreg.wire.records.membership_messages import GoneNode
 from zreg.wire.records.meta_messages import CopyProgress, MetaNodesReply

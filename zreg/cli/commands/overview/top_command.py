@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from zreg.cli.asking.targets import Target, find_target
-from zreg.cli.asking.whole_cluster.cluster_view import fetch_view, shown_members, status_of
+from zreg.cli.asking.whole_cluster.cluster_view import fetch_view
 from zreg.cli.asking.whole_cluster.every_node import ask_each, ask_node
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.output import print_table, say, say_json
@@ -23,6 +23,7 @@ from zreg.cli.showing.printable_text import printable
 from zreg.cli.showing.repeat import now_text, show_again
 from zreg.config import Limits
 from zreg.errors import Error
+from zreg.membership.shown_nodes import shown_members, status_of
 from zreg.model import Incarnation, Member, Status
 from zreg.wire.records.common_messages import FetchStatistics, StatisticsReply
 

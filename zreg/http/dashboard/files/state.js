@@ -36,7 +36,7 @@ export function stateOf(pulse) {
 /** Return the level of a node's status. */
 export function levelOfStatus(status) {
   if (status === "working") return "ok";
-  return status === "initial" || status === "leaving" ? "warn" : "bad";
+  return ["initial", "leaving", "unknown"].includes(status) ? "warn" : "bad";
 }
 
 /** Return the members, with what meta's leader knows better, and the nodes that were lost. */
@@ -87,7 +87,9 @@ function problemsOf(status) {
 function nodePoints(pulse) {
   const isTold = pulse.status.problems.some(({ code }) => code === "node-gone");
   return nodesOf(pulse)
-    .filter(({ status }) => status !== "working" && !(status === "gone" && isTold))
+    // What the leader of meta would know is unknown without one, which is told by itself.
+    .filter(({ status }) => !["working", "unknown"].includes(status))
+    .filter(({ status }) => !(status === "gone" && isTold))
     .map((node) => ({
       level: levelOfStatus(node.status),
       what: sentence(`The ${node.role} node ${node.node_id} is ${wordsOf(node)}`),
