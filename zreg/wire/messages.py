@@ -104,6 +104,9 @@ WireMessage = (
     | meta.FoundingReply
     | common.FetchStatistics
     | common.StatisticsReply
+    | data.FetchInstance
+    | data.InstanceFetched
+    | data.InstanceTaken
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

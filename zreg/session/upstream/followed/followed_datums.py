@@ -217,6 +217,15 @@ class FollowedDatums:
         effects = self._on_answered(followed, before, now)
         return effects, [publisher.publisher_id for publisher in lacking]
 
+    def doubt(self, name: DataInfoId, publisher_id: bytes) -> list[Effect]:
+        """Fetch a datum as a whole, if its copy has a publisher that was removed elsewhere."""
+        followed = self._followed.get(name)
+        if followed is None or publisher_id not in followed.mirror.content:
+            return []
+        followed.mirror.is_unsure = True
+        self._incomplete.note(followed)
+        return self._fetches.fetch(followed)
+
     def _lacking(self, followed: FollowedDatum, publishers: Iterable[Publisher]) -> list[Publisher]:
         """Return the mirror's publishers that a snapshot lacks and this session answers for."""
         lacking = followed.mirror.content.keys() - {each.publisher_id for each in publishers}
