@@ -51,7 +51,7 @@ def a_session_renews_without_asking() -> list[Patch]:
 
 def a_view_keeps_what_was_withdrawn_elsewhere() -> list[Patch]:
     """A session that learns that its instance was withdrawn elsewhere drops it from its copy."""
-    return [(FollowedDatums, "doubt", lambda self, name, publisher_id: [])]
+    return [(FollowedDatums, "doubt", lambda self, followed: [])]
 
 
 def versions_begin_anew() -> list[Patch]:

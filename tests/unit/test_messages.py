@@ -93,6 +93,8 @@ PINNED_TAGS = {
     84: "FetchInstance",
     85: "InstanceFetched",
     86: "InstanceTaken",
+    87: "FetchHops",
+    88: "HopsReply",
 }
 
 

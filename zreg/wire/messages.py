@@ -107,6 +107,8 @@ WireMessage = (
     | data.FetchInstance
     | data.InstanceFetched
     | data.InstanceTaken
+    | common.FetchHops
+    | common.HopsReply
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

@@ -20,7 +20,6 @@ from zreg.effects import Effect, Peer
 from zreg.errors import LimitError, NotReadyError, RefusedError, SessionGoneError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Incarnation, Membership, Removal, Role, Status
-from zreg.primitives.ring import bucket_of
 from zreg.wire.records.data_messages import PublishDatum, UnpublishDatum
 
 _LIVING = (Status.INITIAL, Status.WORKING, Status.LEAVING)
@@ -97,7 +96,7 @@ class Writes:
             return [*self.limits.note_refused(name, now), refused]
         self._store.put(name, publish.publisher)
         self._contacts.note_served(peer)
-        self._acceptances.add(peer, publish.request_id, bucket_of(name))
+        self._acceptances.add(peer, publish.request_id, name)
         return self.http_instances.on_put(peer, name, publish.publisher, held)
 
     def on_unpublish(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> Sequence[Effect]:
@@ -131,7 +130,7 @@ class Writes:
                 continue
             if self._store.remove(name, removal, now) and held is not None:
                 effects += self.http_instances.on_remove(name, removal, held)
-        self._acceptances.add(peer, unpublish.request_id, bucket_of(name))
+        self._acceptances.add(peer, unpublish.request_id, name)
         return effects
 
     def _is_suspicion_of_departed(self, removal: Removal) -> bool:

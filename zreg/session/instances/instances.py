@@ -273,8 +273,9 @@ class Instances:
         effects: list[Effect] = []
         for request in self._waiting.pop(publisher_id, ()):
             effects += self._questions.ask(request, now)
-        if taken.is_removed:
-            effects += self._followed.doubt(taken.data_info_id, publisher_id)
+        followed = self._followed.find(taken.data_info_id) if taken.is_removed else None
+        if followed is not None and publisher_id in followed.mirror.content:
+            effects += self._followed.doubt(followed)
         return effects
 
     # --- time ---------------------------------------------------------------------------------

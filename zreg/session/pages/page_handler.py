@@ -91,12 +91,14 @@ class PageHandler:
         return self.datums.tick(now) + self._searches.tick()
 
     def next_tick_at(self) -> float | None:
-        """Return when `tick` is due; None if nothing is under way."""
+        """Return when `tick`, or that of the instances, is due; None if nothing is under way."""
         # A session looks here in each turn, and mostly no page asks anything.
+        instances_at = self._instances.next_tick_at()
         if not (self.datums.until or self._searches.under_way):
-            return None
+            return instances_at
         search_at = self._searches.next_tick_at()
-        return self.datums.next_tick_at() if search_at is None else search_at
+        pages_at = self.datums.next_tick_at() if search_at is None else search_at
+        return min((at for at in (pages_at, instances_at) if at is not None), default=None)
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes."""
