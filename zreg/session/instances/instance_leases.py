@@ -30,37 +30,38 @@ class InstanceLeases:
     """
 
     def __init__(self) -> None:
-        self._leases: dict[bytes, InstanceLease] = {}
+        # Plain, since a session looks in each turn whether there is any.
+        self.by_id: dict[bytes, InstanceLease] = {}
         self._deadlines: Deadlines[bytes] = Deadlines()
 
     def __len__(self) -> int:
         """Return how many leases there are."""
-        return len(self._leases)
+        return len(self.by_id)
 
     def __contains__(self, publisher_id: bytes) -> bool:
         """Return whether an instance has a lease here."""
-        return publisher_id in self._leases
+        return publisher_id in self.by_id
 
     def begin(
         self, publisher_id: bytes, name: DataInfoId, instance: str, seconds: float, now: float
     ) -> None:
         """Begin the lease of an instance, or begin it again."""
-        lease = self._leases.get(publisher_id)
+        lease = self.by_id.get(publisher_id)
         if lease is None:
-            lease = self._leases[publisher_id] = InstanceLease(name, instance)
+            lease = self.by_id[publisher_id] = InstanceLease(name, instance)
         lease.lease_seconds = seconds
         self._set(publisher_id, lease, now + seconds)
 
     def note_accepted(self, publisher_id: bytes, now: float) -> None:
         """Note that a data node has accepted an instance."""
-        lease = self._leases.get(publisher_id)
+        lease = self.by_id.get(publisher_id)
         if lease is not None:
             until = max(lease.until, now + lease.lease_seconds * _KEPT_SHARE)
             self._set(publisher_id, lease, until)
 
     def begin_all(self, now: float) -> None:
         """Begin all leases again: this process has stalled, and may not have heard renewals."""
-        for publisher_id, lease in self._leases.items():
+        for publisher_id, lease in self.by_id.items():
             self._set(publisher_id, lease, now + lease.lease_seconds)
 
     def _set(self, publisher_id: bytes, lease: InstanceLease, until: float) -> None:
@@ -70,13 +71,13 @@ class InstanceLeases:
 
     def drop(self, publisher_id: bytes) -> None:
         """End the lease of an instance, if it has one."""
-        if self._leases.pop(publisher_id, None) is not None:
+        if self.by_id.pop(publisher_id, None) is not None:
             self._deadlines.drop(publisher_id)
 
     def take_ended(self, now: float) -> list[tuple[bytes, InstanceLease]]:
         """Drop the leases that have ended, and return them."""
         ended = self._deadlines.take_due(now)
-        return [(publisher_id, self._leases.pop(publisher_id)) for publisher_id in ended]
+        return [(publisher_id, self.by_id.pop(publisher_id)) for publisher_id in ended]
 
     def next_at(self) -> float | None:
         """Return when the next lease ends; None if there is none."""

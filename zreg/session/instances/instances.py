@@ -219,8 +219,8 @@ class Instances:
     def on_accepted(self, registrations: Iterable[Registration], now: float) -> list[Effect]:
         """Answer the programs whose instances a data node has accepted or removed."""
         effects: list[Effect] = []
-        if not (self._leases or self._withdrawing):
-            # Each acceptance of each client comes by here.
+        # Each acceptance of each client comes by here, and mostly there is no instance.
+        if not (self._leases.by_id or self._withdrawing):
             return effects
         for registration in registrations:
             publisher = registration.publisher
@@ -311,8 +311,11 @@ class Instances:
 
     def next_tick_at(self) -> float | None:
         """Return when `tick` is due; None if no instance is registered or asked for."""
+        has_requests = self._questions.by_id or self._waiting
+        if not (has_requests or self._leases.by_id):
+            return None
         due = self._leases.next_at()
-        if self._questions or self._waiting:
+        if has_requests:
             requests = [*self._questions, *(each[0] for each in self._waiting.values())]
             due = min([request.due_at for request in requests] + ([] if due is None else [due]))
         return due

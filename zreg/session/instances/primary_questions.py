@@ -23,19 +23,20 @@ class PrimaryQuestions:
     def __init__(self, config: Config, links: DataLinks) -> None:
         self._config = config
         self._links = links
-        self._requests: dict[int, InstanceRequest] = {}
+        # Plain, since a session looks in each turn whether there is any.
+        self.by_id: dict[int, InstanceRequest] = {}
 
     def __len__(self) -> int:
         """Return how many requests there are."""
-        return len(self._requests)
+        return len(self.by_id)
 
     def __iter__(self) -> Iterator[InstanceRequest]:
         """Iterate over those that there are now, the oldest first."""
-        return iter(list(self._requests.values()))
+        return iter(list(self.by_id.values()))
 
     def ask(self, request: InstanceRequest, now: float) -> list[Effect]:
         """Ask the primary, or try again later if it is not reached."""
-        self._requests[request.request_id] = request
+        self.by_id[request.request_id] = request
         request.answer = None
         name = request.question.name
         request.peer = self._links.primary(name)
@@ -51,26 +52,26 @@ class PrimaryQuestions:
 
     def ask_later(self, request: InstanceRequest, why: str, now: float) -> None:
         """Ask after a pause; `why` is for the program, if its time is over then."""
-        self._requests[request.request_id] = request
+        self.by_id[request.request_id] = request
         request.why = why
         request.ask_at = now + _PAUSE_SECONDS
 
     def find(self, request_id: int) -> InstanceRequest | None:
         """Return the request that a refusal names; None if it is none of these."""
-        return self._requests.get(request_id)
+        return self.by_id.get(request_id)
 
     def take(self, request_id: int, peer: str | None = None) -> InstanceRequest | None:
         """End a question that the data node which was asked last has answered."""
-        request = self._requests.get(request_id)
+        request = self.by_id.get(request_id)
         if request is None or peer not in (None, request.peer):
             return None
-        return self._requests.pop(request_id)
+        return self.by_id.pop(request_id)
 
     def take_expired(self, now: float) -> list[InstanceRequest]:
         """End the questions whose time is over, and return their requests."""
-        expired = [request for request in self._requests.values() if request.deadline <= now]
+        expired = [request for request in self.by_id.values() if request.deadline <= now]
         for request in expired:
-            del self._requests[request.request_id]
+            del self.by_id[request.request_id]
         return expired
 
     def tick(self, now: float) -> list[Effect]:
