@@ -43,6 +43,8 @@ class HttpLife:
         self.rng = self.cluster.sim.rng
         self.session_count = self.rng.randint(2, 4)
         data_count = self.rng.randint(1, 4)
+        # A few programs and subscriptions fill no backlog of the usual length.
+        self.cluster.sim.faults.backlog_frames_max = self.rng.choice((1, 3, 8))
         self.faults = ChaosFaults(
             self.cluster,
             sessions=self.session_count,
