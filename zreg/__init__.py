@@ -6,7 +6,7 @@ The names below are loaded when they are first used, so `import zreg` costs next
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from zreg.held_signals import signals_held
+from zreg.forks_and_signals import loading
 
 if TYPE_CHECKING:
     from zreg.client.aio.async_client import AsyncClient as AsyncClient
@@ -101,7 +101,7 @@ if not TYPE_CHECKING:
             # pyproject.toml has it; the installed package carries a copy.
             found = import_module("importlib.metadata").version("zreg")
         elif home is not None:
-            with signals_held():
+            with loading():
                 found = getattr(import_module(home), name)
         else:
             raise AttributeError(f"module 'zreg' has no attribute {name!r}")

@@ -286,6 +286,89 @@ def test_close_cancels_a_callback_that_hangs_after_a_second(run: Run, session: F
     run(program())
 
 
+def test_callbacks_and_checks_that_all_close_the_client_wait_for_no_other_one_of_them(
+    run: Run, session: FakeSession
+) -> None:
+    ends: list[str] = []
+
+    async def program() -> None:
+        client = zreg.AsyncClient(session.url, config=CONFIG)
+        waiting: list[str] = []
+
+        def closing(name: str, close: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+            async def call(_change: zreg.ViewChange) -> None:
+                waiting.append(name)
+                await until(lambda: client.state is zreg.ClientState.CLOSED)
+                await close()
+                ends.append(name)
+
+            return call
+
+        async def in_tasks() -> None:
+            await asyncio.gather(client.close(), client.close())
+
+        async def check() -> None:
+            await until(lambda: len(waiting) == 3)
+            await client.close()
+            ends.append("check")
+
+        client.subscribe("pay", closing("first", client.close))
+        client.subscribe("pay", closing("second", client.close))
+        client.subscribe("pay", closing("in tasks", in_tasks))
+        client.publish("pay", "a", health=check)
+        await until(lambda: client.state is zreg.ClientState.CLOSED)
+        began_at = time.monotonic()
+        await until(lambda: len(ends) == 4)
+        await client.close()
+        assert time.monotonic() - began_at < 0.9
+        assert sorted(ends) == ["check", "first", "in tasks", "second"]
+
+    run(program())
+
+
+def test_a_callback_that_closes_waits_for_one_that_does_not(run: Run, session: FakeSession) -> None:
+    ends: list[str] = []
+
+    async def program() -> None:
+        client = zreg.AsyncClient(session.url, config=CONFIG)
+        is_working = asyncio.Event()
+
+        async def work(_change: zreg.ViewChange) -> None:
+            is_working.set()
+            await until(lambda: client.state is zreg.ClientState.CLOSED)
+            await asyncio.sleep(0)
+            ends.append("work")
+
+        async def close(_change: zreg.ViewChange) -> None:
+            await is_working.wait()
+            await client.close()
+            ends.append("close")
+
+        client.subscribe("pay", close)
+        client.subscribe("pay", work)
+        await until(lambda: len(ends) == 2)
+        assert ends == ["work", "close"]
+
+    run(program())
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_beat_after_the_loop_was_closed_harms_nothing(session: FakeSession) -> None:
+    async def program() -> None:
+        pubs.append(client.publish("pay", "a", health=heartbeat))
+        await until(lambda: pubs[0].health.state is zreg.HealthState.UNHEALTHY)
+
+    client, pubs = zreg.AsyncClient(session.url, config=CONFIG), []
+    heartbeat = client.heartbeat(0.01)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(program())
+    loop.close()
+
+    heartbeat.beat()
+
+    asyncio.run(client.close())
+
+
 def test_a_generator_is_no_callback(run: Run, session: FakeSession) -> None:
     async def wrong(change: zreg.ViewChange) -> AsyncIterator[None]:
         yield

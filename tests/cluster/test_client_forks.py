@@ -264,15 +264,17 @@ for each in busy:
     )
 
 
-def test_a_hook_of_the_program_may_use_a_client_in_the_child(session: FakeSession) -> None:
+@pytest.mark.parametrize("loads", ["", "zreg.Client", "zreg.Client; zreg.Service"])
+def test_a_hook_of_the_program_may_use_a_client_in_the_child(
+    session: FakeSession, loads: str
+) -> None:
     """It was added before the first client was made, and so before what runs clients was loaded."""
     done, _ = run_program(
-        """
+        f"""
 import os, sys, zreg
-from zreg import Client
-
+{loads}
 os.register_at_fork(after_in_child=lambda: client.publish('load', 'child'))
-client = Client(sys.argv[1], cluster='test').wait_connected(10)
+client = zreg.Client(sys.argv[1], cluster='test').wait_connected(10)
 child = os.fork()
 if child == 0:
     own = client.publish('load', 'child').wait_registered(10)
@@ -285,6 +287,77 @@ assert os.waitstatus_to_exitcode(status) == 7, status
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert session.core.count(Publish) == 2
+
+
+def test_a_child_that_is_forked_before_the_first_client_is_as_any_process(
+    session: FakeSession,
+) -> None:
+    done, _ = run_program(
+        """
+import os, sys, zreg
+
+def wait_for(child):
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 7, status
+
+first = os.fork()
+client = zreg.Client(sys.argv[1], cluster='test')
+client.publish('load', 'each', in_children=True).wait_registered(10)
+sub = client.subscribe('load').wait_for(1, timeout_seconds=10)
+own_id = client.client_id
+second = os.fork()
+if second == 0:
+    client.publish('load', 'second').wait_registered(10)
+    assert client.client_id != own_id
+    assert 'second' in sub.wait_for(3, timeout_seconds=10).view.values
+    client.close()
+    os._exit(7)
+wait_for(second)
+client.close()
+if first == 0:
+    os._exit(7)
+wait_for(first)
+""",
+        session.url,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len({hello.client_id for hello in session.core.clients.values()}) == 4
+
+
+@pytest.mark.parametrize("module", ["zreg.client.api", "asyncio", "zreg.reactor.loop"])
+def test_a_fork_waits_while_another_thread_loads_what_a_client_needs(
+    session: FakeSession, module: str
+) -> None:
+    done, _ = run_program(
+        f"""
+import os, signal, sys, threading, zreg
+
+is_loading, is_forking = threading.Event(), threading.Event()
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            is_loading.set()
+            assert is_forking.wait(10)
+
+sys.meta_path.insert(0, Slow())
+os.register_at_fork(before=is_forking.set)
+thread = threading.Thread(target=lambda: zreg.Client(sys.argv[1], cluster='test').close())
+thread.start()
+assert is_loading.wait(10)
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    with zreg.Client(sys.argv[1], cluster='test') as client:
+        client.publish('load', 'child').wait_registered(10)
+    os._exit(7)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 7, status
+thread.join()
+""",
+        session.url,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_grandchild_begins_afresh_too(session: FakeSession) -> None:
@@ -377,20 +450,32 @@ def test_an_asyncio_client_that_was_used_says_that_it_belongs_to_the_parent(
 ) -> None:
     done, _ = run_program(
         """
-import asyncio, os, sys, zreg
+import asyncio, math, os, sys, traceback, zreg
+
+def tell_here(client):
+    try:
+        status = client.status
+        told = status.state, status.session, status.round_trip_seconds, status.heard_seconds
+        assert told == (zreg.ClientState.CLOSED, '', None, math.inf), status
+        assert status.why == 'this client belongs to the parent of this forked process', status
+        assert client.statistics()['state'] == 'closed', client.statistics()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
 
 async def program():
     async with zreg.AsyncClient(sys.argv[1], cluster='test') as client:
         pub = await client.publish('pay', 'a').wait_registered(10)
         child = os.fork()
         if child == 0:
-            for call in (lambda: client.publish('pay', 'b'), lambda: client.status):
-                try:
-                    call()
-                except zreg.ClosedError as error:
-                    assert 'make a new zreg.AsyncClient in the child' in str(error), error
-                else:
-                    os._exit(1)
+            try:
+                client.publish('pay', 'b')
+            except zreg.ClosedError as error:
+                assert 'make a new zreg.AsyncClient in the child' in str(error), error
+            else:
+                os._exit(1)
+            # What only tells of the client does so here as well.
+            tell_here(client)
             os._exit(7)
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 7, status
@@ -398,6 +483,34 @@ async def program():
         await pub.wait_registered(10)
 
 asyncio.run(program())
+""",
+        session.url,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    wait_until(lambda: session.core.count(Bye) == 1)
+
+
+def test_a_child_that_leaves_the_loop_of_its_parent_ends_and_the_parent_goes_on(
+    session: FakeSession,
+) -> None:
+    """Its `asyncio.run` cancels the parent's tasks, and runs turns of the loop until they end."""
+    done, _ = run_program(
+        """
+import asyncio, os, sys, zreg
+
+async def program():
+    async with zreg.AsyncClient(sys.argv[1], cluster='test') as client:
+        pub = await client.publish('pay', 'a').wait_registered(10)
+        child = os.fork()
+        if child == 0:
+            return 7
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 7, status
+        pub.republish('b')
+        await pub.wait_registered(10)
+        return 0
+
+sys.exit(asyncio.run(program()))
 """,
         session.url,
     )

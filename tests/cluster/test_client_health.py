@@ -10,6 +10,7 @@ import pytest
 from fake_session import CONFIG, FakeSession, run_program, wait_until
 
 import zreg
+from zreg.client.runtime.health.heartbeat import BeatListener
 from zreg.client.runtime.threads.check_threads import CHECK_THREADS, CHECK_THREADS_MAX
 from zreg.wire.records.client_messages import Bye, Publish
 
@@ -257,13 +258,41 @@ def test_the_threads_of_checks_end_with_the_last_client_that_has_checks(
     wait_until(lambda: not check_threads())
 
 
+def test_publications_that_come_and_go_while_the_heart_is_still_leave_nothing_behind(
+    client: zreg.Client,
+) -> None:
+    heartbeat = client.heartbeat(0.01)
+
+    def wait_unhealthy(pub: zreg.Publication) -> None:
+        wait_until(lambda: pub.health.state is zreg.HealthState.UNHEALTHY)
+
+    kept = client.publish("kept", "a", health=heartbeat)
+    wait_unhealthy(kept)
+    for number in range(30):
+        with client.publish("pay", "a", health=heartbeat) as pub:
+            wait_unhealthy(pub)
+        kept.unpublish()
+        kept.republish(str(number))
+        wait_unhealthy(kept)
+    with zreg.Client(f"zreg://{client.status.session}", config=CONFIG) as other:
+        wait_unhealthy(other.publish("other", "a", health=heartbeat))
+    del pub, other
+    gc.collect()
+
+    assert len(heartbeat._listeners) == 1
+    heartbeat.timeout_seconds = 60.0
+    heartbeat.beat()
+    kept.wait_registered(5)
+    assert len(heartbeat._listeners) == 0
+
+
 class RacingHeartbeat(zreg.Heartbeat):
     """Beats between the look at it and the note that its next beat is waited for."""
 
-    def call_at_next_beat(self, wake: Callable[[], None]) -> None:
+    def tell_at_next_beat(self, listener: BeatListener) -> None:
         self.timeout_seconds = 60.0
         self.beat()
-        super().call_at_next_beat(wake)
+        super().tell_at_next_beat(listener)
 
 
 def test_a_beat_at_the_moment_of_the_timeout_is_not_lost(client: zreg.Client) -> None:

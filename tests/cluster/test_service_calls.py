@@ -206,3 +206,20 @@ def test_options_are_checked_before_anything_is_followed(client: zreg.Client) ->
         client.service("orders", speed=3)  # type: ignore[call-arg]
 
     assert client.statistics()["subscriptions"] == 0
+
+
+def test_the_own_zone_first_is_refused_by_a_client_that_has_none(session: FakeSession) -> None:
+    """Otherwise it would prefer no instance, and the program would not learn that."""
+    with zreg.Client(session.url, config=CONFIG) as client:
+        with pytest.raises(zreg.UsageError, match="give the client zone=, or set ZREG_ZONE"):
+            client.service("orders", zone_first=True)
+        assert client.statistics()["subscriptions"] == 0
+    with zreg.Client(session.url, config=CONFIG, zone="z1") as client:
+        client.service("orders", zone_first=True)
+
+    async def on_a_loop() -> None:
+        async with zreg.AsyncClient(session.url, config=CONFIG) as client:
+            with pytest.raises(zreg.UsageError, match="zone_first=True"):
+                client.service("orders", zone_first=True)
+
+    asyncio.run(on_a_loop())

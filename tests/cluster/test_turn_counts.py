@@ -34,7 +34,7 @@ class Operation(NamedTuple):
 OPERATIONS = {
     "publish, client": Operation(
         (Turn("ClientCore", ("SetPublication",), 1), Turn("ClientCore", ("Accepted",), 0)),
-        Calls(python=106, c=60, zmq=7),
+        Calls(python=102, c=59, zmq=6),
     ),
     "publish, session": Operation(
         (Turn("SessionCore", ("Publish",), 1), Turn("SessionCore", ("Accepted",), 1)),
@@ -46,7 +46,7 @@ OPERATIONS = {
     ),
     "publish with a hint, data node": Operation(
         (Turn("DataCore", ("PublishDatum",), 2),),
-        Calls(python=127, c=78, zmq=11),
+        Calls(python=127, c=80, zmq=11),
     ),
     "push, session": Operation(
         (Turn("SessionCore", ("Changed",), 1),),
@@ -95,6 +95,8 @@ def run_operations(counter: CallCounter, cluster: LocalCluster) -> None:
             publication.republish("alone")
             publication.wait_registered()
         subscription = subscriber.subscribe("counted").wait_for(1)
+        # The answer to a subscription, if it comes alone, has fewer calls than that to a publish.
+        counter.forget(Turn("ClientCore", ("Accepted",), 0))
         numbers = itertools.count()
         while not has_seen(counter, [turn for each in OPERATIONS.values() for turn in each.turns]):
             push(publication, subscription, str(next(numbers)))

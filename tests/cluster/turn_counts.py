@@ -67,6 +67,10 @@ class CallCounter:
         """Return how often there was such a turn."""
         return len(self._seen[turn])
 
+    def forget(self, turn: Turn) -> None:
+        """Forget the turns of this kind that were seen: they belonged to another operation."""
+        self._seen.pop(turn, None)
+
     def least(self, turn: Turn) -> Calls:
         """Return the least calls of such a turn: a timer can be due in some of them."""
         python, c, zmq = (min(counts) for counts in zip(*self._seen[turn], strict=True))

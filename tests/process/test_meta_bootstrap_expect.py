@@ -75,6 +75,10 @@ class Machines:
         )
         return result.returncode, result.stdout + result.stderr
 
+    def lists_all(self, name: str) -> bool:
+        code, text = self.nodes_command(name)
+        return code == 0 and all(each in text for each in NAMES)
+
     def describe(self) -> str:
         return "\n".join(f"{self.health(name)}\n{self.log(name)}" for name in self.running)
 
@@ -117,10 +121,9 @@ def test_three_nodes_found_one_cluster_although_one_is_killed_meanwhile(
     machines.start(first)
 
     machines.wait(machines.has_founded)
+    # A meta node is listed once the leader knows its addresses, a moment after the election.
     for name in NAMES:
-        code, text = machines.nodes_command(name)
-        assert code == 0
-        assert all(each in text for each in NAMES)
+        machines.wait(lambda name=name: machines.lists_all(name))
 
     # With an empty directory, one of them finds its cluster again, and founds none.
     machines.kill(last)

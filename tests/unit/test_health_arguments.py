@@ -97,12 +97,32 @@ def test_a_heartbeat_is_a_source_of_health_and_has_just_beaten() -> None:
         new_heartbeat(-1)
 
 
-def test_the_next_beat_makes_each_call_that_waits_for_it_once() -> None:
-    heartbeat, calls = new_heartbeat(60), []
-    heartbeat.call_at_next_beat(lambda: calls.append(1))
-    heartbeat.call_at_next_beat(lambda: calls.append(2))
+class Listener:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_beat(self) -> None:
+        self.count += 1
+
+
+def test_the_next_beat_is_told_once_to_each_that_waits_for_it() -> None:
+    heartbeat, first, second = new_heartbeat(60), Listener(), Listener()
+    for listener in (first, second, first):
+        heartbeat.tell_at_next_beat(listener)
 
     heartbeat.beat()
     heartbeat.beat()
 
-    assert calls == [1, 2]
+    assert (first.count, second.count) == (1, 1)
+
+
+def test_a_heartbeat_forgets_what_waits_no_more_and_keeps_none_alive() -> None:
+    heartbeat, kept = new_heartbeat(60), Listener()
+    heartbeat.tell_at_next_beat(kept)
+    heartbeat.tell_at_next_beat(Listener())
+    heartbeat.forget(kept)
+    heartbeat.forget(kept)
+
+    assert len(heartbeat._listeners) == 0
+    heartbeat.beat()
+    assert kept.count == 0

@@ -18,7 +18,7 @@ def test_changes_make_a_new_view_and_leave_the_old_one() -> None:
     assert old.values == ("a", "b")
     assert new.values == ("bb", "c")
     assert change_between(old, new, [C, B, A]) == ViewChange(
-        new, added=(new[1],), removed=(old[0],), updated=(new[0],), temporary=()
+        new, added=(new[1],), removed=(old[0],), updated=(new[0],)
     )
 
 

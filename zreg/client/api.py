@@ -16,9 +16,8 @@ from zreg.client.arguments import (
     checked_flag,
     checked_scope,
 )
-from zreg.client.balancing.policy import Balancing
 from zreg.client.core.commands import Answer, ClientState, Question
-from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
+from zreg.client.handles.client_handle import ClientHandle, balancing_of, checked_name, settings_of
 from zreg.client.handles.health_arguments import new_heartbeat, plan_of
 from zreg.client.handles.setting_watch import SettingWatch
 from zreg.client.health.instance_health import WhenUnhealthy
@@ -38,7 +37,7 @@ from zreg.client.subscription import Subscription
 from zreg.client.view.values import Value
 from zreg.config import Config
 from zreg.errors import UnavailableError
-from zreg.held_signals import signals_held
+from zreg.forks_and_signals import loading
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, Scope
 
 if TYPE_CHECKING:
@@ -196,7 +195,7 @@ class Client(ClientHandle):
         The options say how calls are spread: `policy`, `zone_first`, `zone_min` and `ejection`; and
         which instances there are for this service: `version`, `tags`, `zone` and `where`.
         """
-        balancing = Balancing(**options)
+        balancing = balancing_of(self, options)
         follow = self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id)
         return Service(follow, balancing)
 
@@ -278,7 +277,7 @@ def _load_runtime() -> "type[ThreadRuntime]":
     Raises `UnavailableError` if this process has no descriptor left to read a file with.
     """
     try:
-        with signals_held():
+        with loading():
             from zreg.client.runtime.threads.thread_runtime import ThreadRuntime  # noqa: PLC0415
     except OSError as error:
         if error.errno not in {errno.EMFILE, errno.ENFILE}:

@@ -24,6 +24,7 @@ from zreg.discovery.interfaces.reach import MachineInterface
 from zreg.discovery.sightings import ANNOUNCED_SECONDS, Sighted, Withdrawn
 from zreg.discovery.txt_record import Unreadable, read_txt, written_txt
 from zreg.effects import Local
+from zreg.forks_and_signals import call_in_children
 from zreg.model import Role
 
 SERVICE_TYPES: Final = {
@@ -316,4 +317,4 @@ def _on_forked() -> None:
         presence.leave_to_parent()
 
 
-os.register_at_fork(after_in_child=_on_forked)
+call_in_children(_on_forked)

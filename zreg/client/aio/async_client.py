@@ -17,9 +17,8 @@ from zreg.client.arguments import (
     check_loop_health_function,
     checked_scope,
 )
-from zreg.client.balancing.policy import Balancing
 from zreg.client.core.commands import Answer, ClientState, Question
-from zreg.client.handles.client_handle import ClientHandle, checked_name, settings_of
+from zreg.client.handles.client_handle import ClientHandle, balancing_of, checked_name, settings_of
 from zreg.client.handles.health_arguments import new_heartbeat, plan_of
 from zreg.client.handles.setting_watch import SettingWatch
 from zreg.client.health.instance_health import WhenUnhealthy
@@ -167,7 +166,7 @@ class AsyncClient(ClientHandle):
         The options say how calls are spread: `policy`, `zone_first`, `zone_min` and `ejection`; and
         which instances there are for this service: `version`, `tags`, `zone` and `where`.
         """
-        balancing = Balancing(**options)
+        balancing = balancing_of(self, options)
         follow = self.subscribe(data_id, scope=scope, group=group, instance_id=instance_id)
         return AsyncService(follow, balancing)
 

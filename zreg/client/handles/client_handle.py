@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from zreg.client.balancing.policy import Balancing
 from zreg.client.client_status import Status
 from zreg.client.core.commands import ClientState
 from zreg.client.locating.registry_url import (
@@ -18,11 +19,12 @@ from zreg.client.locating.registry_url import (
 from zreg.client.locating.transports import addresses_without_zmq
 from zreg.config import LABEL, Config
 from zreg.errors import UsageError
-from zreg.held_signals import signals_held
+from zreg.forks_and_signals import loading
 from zreg.hosts import checked_host
 from zreg.model import DataInfoId, data_info_id
 
 if TYPE_CHECKING:
+    from zreg.client.balancing.policy import BalancingOptions
     from zreg.client.runtime.runtime import Runtime, Settings
 
 # A program that publishes one id many times has it checked once.
@@ -48,17 +50,34 @@ class ClientHandle:
     @property
     def status(self) -> Status:
         """How the connection is now: session, round trip, counts, and why there is none."""
-        self._runtime.lifecycle.enter_process()
+        self._enter_process()
         return self._runtime.status()
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes, for people."""
-        self._runtime.lifecycle.enter_process()
+        self._enter_process()
         return self._runtime.statistics()
+
+    def _enter_process(self) -> None:
+        """Begin afresh in a forked child, if this client can; otherwise do nothing."""
+        if self._runtime.lifecycle.is_usable:
+            self._runtime.lifecycle.enter_process()
 
     def __repr__(self) -> str:
         """Show state and session, or what ended it."""
         return f"<{type(self).__name__} {self.state.value}: {self._runtime.why_waiting()}>"
+
+
+def balancing_of(client: ClientHandle, options: "BalancingOptions") -> Balancing:
+    """Return how a service of this client spreads calls; `UsageError` if it cannot do so."""
+    balancing = Balancing(**options)
+    own_zone = client._runtime.settings.config.zone  # noqa: SLF001 -- of this module
+    if balancing.zone_first and not own_zone:
+        raise UsageError(
+            "zone_first=True prefers the zone of this client, which was told none: give the client "
+            "zone=, or set ZREG_ZONE. It does not know the zone that its session gives it"
+        )
+    return balancing
 
 
 def settings_of(  # noqa: PLR0913 -- one argument for each of a client
@@ -72,7 +91,7 @@ def settings_of(  # noqa: PLR0913 -- one argument for each of a client
     cache_dir: "str | os.PathLike[str] | None" = None,
 ) -> "Settings":
     """Return the settings of a client; `UsageError` for one that cannot be used."""
-    with signals_held():
+    with loading():
         # It loads asyncio and the reactor, which a program without a client does not need.
         from zreg.client.runtime.runtime import Settings  # noqa: PLC0415
 

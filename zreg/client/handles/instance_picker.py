@@ -1,7 +1,6 @@
 """Pick an instance of a service for each call, on any thread, without a wait."""
 
 import math
-import os
 import random
 import threading
 import time
@@ -26,6 +25,7 @@ from zreg.client.handles.subscription_handle import SubscriptionHandle
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.view import View
 from zreg.errors import NoInstanceError, UsageError
+from zreg.forks_and_signals import call_in_children
 
 if TYPE_CHECKING:
     from random import Random
@@ -288,4 +288,4 @@ def _on_forked() -> None:
         picker.begin_afresh()
 
 
-os.register_at_fork(after_in_child=_on_forked)
+call_in_children(_on_forked)

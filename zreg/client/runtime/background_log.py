@@ -10,12 +10,12 @@ may wait for the client.
 """
 
 import logging
-import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from zreg.client.hidden_signals import start_without_signals
+from zreg.forks_and_signals import call_in_children
 
 if TYPE_CHECKING:
     from zreg.reactor.log_lines import ExcInfo
@@ -120,4 +120,4 @@ def _on_forked() -> None:
     BACKGROUND_LOG.__init__()  # type: ignore[misc]
 
 
-os.register_at_fork(after_in_child=_on_forked)
+call_in_children(_on_forked)

@@ -1,6 +1,5 @@
 """The ends of clients that no call of `close` asked for: of the process, of a fork, of a drop."""
 
-import os
 import threading
 import time
 import warnings
@@ -9,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from zreg.client.runtime.lifecycle import CLOSED
+from zreg.forks_and_signals import call_in_children
 
 CLOSE_SECONDS_MAX: Final = 1.0
 DROPPED: Final = "this client was dropped without close()"
@@ -47,8 +47,7 @@ def add(runtime: Closable) -> None:
 def reset_in_children(reset: Callable[[], None]) -> None:
     """Have forked children call this before their clients may begin afresh.
 
-    A hook of the program may use a client in the child, and the interpreter calls hooks in their
-    order. What runs clients is loaded with the first client, so a hook of its own would come later.
+    What runs clients is loaded with the first client, so a call of its own would come later.
     """
     _resets.append(reset)
 
@@ -110,4 +109,4 @@ def _on_forked() -> None:
         runtime.on_forked()
 
 
-os.register_at_fork(after_in_child=_on_forked)
+call_in_children(_on_forked)

@@ -122,7 +122,8 @@ class Runtime(ABC):
         """Return how the connection is now."""
         with self.changed:
             state, node = self.state, self.core_runner.node
-            core = None if node is None else node.core
+            # In a forked child the node is the parent's.
+            core = None if node is None or self.lifecycle.is_inherited else node.core
             is_connected = state is ClientState.CONNECTED
             return Status(
                 state=state,
@@ -142,7 +143,7 @@ class Runtime(ABC):
         """Return counters and sizes, for people; they may be a moment old."""
         with self.changed:
             sizes: dict[str, int | float | str] = {
-                "state": self.connection.state.value,
+                "state": self.state.value,
                 "session": self.connection.address,
                 "publications": len(self._listeners.publications),
                 "subscriptions": len(self._listeners.subscriptions),
@@ -247,6 +248,7 @@ class Runtime(ABC):
     def on_forked(self) -> None:
         """Note that this is a forked child: threads and sockets stayed with the parent."""
         self.lifecycle.is_inherited = True
+        self.connection.forget()
         self.health.on_forked()
         if self.cache is not None:
             self.cache.on_forked()

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from zreg.client.view.values import Value
 from zreg.client.view.view import UNKNOWN_VIEW, Publisher, View
 from zreg.model import same_to_subscribers
 
@@ -19,8 +18,6 @@ class ViewChange(NamedTuple):
     """The publishers that are not in it any more, as they were."""
     updated: tuple[Publisher, ...] = ()
     """The publishers whose values, attributes or labels are others now, as they are now."""
-    temporary: tuple[Value, ...] = ()
-    """Empty: a value that is pushed once and stored nowhere cannot be published yet."""
 
 
 class PendingChange:

@@ -1,11 +1,11 @@
 """gRPC calls a service by name: `channel(client, "orders")` reaches all of its instances."""
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from zreg.client.aio.async_client import AsyncClient
 from zreg.client.aio.async_service import AsyncService
 from zreg.client.api import Client
-from zreg.client.balancing.policy import Balancing
+from zreg.client.handles.client_handle import balancing_of
 from zreg.client.service import Service
 from zreg.errors import UsageError
 from zreg.integrations.grpc.balanced_calls import BalancedCalls, CallRules
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Unpack
 
+    from zreg.client.balancing.policy import BalancingOptions
     from zreg.integrations.grpc.balanced_calls import RpcOptions
 
 
@@ -64,13 +65,15 @@ def channel(
     """
     given: dict[str, Any] = dict(rules)
     call_rules = CallRules(**{name: given.pop(name) for name in CallRules.names() if name in given})
-    balancing = Balancing(**given)
+    balancing_options = cast("BalancingOptions", given)
     channel_options = _with_defaults(options, data_id)
     if isinstance(client, Client):
+        balancing = balancing_of(client, balancing_options)
         follow = client.subscribe(data_id, scope=scope, group=group)
         calls = BalancedCalls(Service(follow, balancing), call_rules)
         return ThreadChannel(calls, follow, credentials, channel_options)
     if isinstance(client, AsyncClient):
+        balancing = balancing_of(client, balancing_options)
         follow_async = client.subscribe(data_id, scope=scope, group=group)
         async_calls = BalancedCalls(AsyncService(follow_async, balancing), call_rules)
         return AsyncChannel(async_calls, follow_async, credentials, channel_options)

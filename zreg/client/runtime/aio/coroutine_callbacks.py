@@ -6,44 +6,75 @@ import inspect
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
 from functools import partial
 
 from zreg.client.runtime.callbacks.inline_callbacks import InlineCallbacks
 from zreg.reactor.log_lines import LOG_AT_ONCE
 
+# The callback in which code runs, also in a task that the callback has made.
+_CALLBACK: ContextVar[object] = ContextVar("zreg_callback")
+
 
 class CoroutineCallbacks:
-    """The tasks of one client in which coroutine callbacks run."""
+    """The tasks of one client in which coroutine callbacks run.
+
+    Callbacks may close the client, several at the same time. A close waits for callbacks, so two
+    that close would wait for each other.
+
+    Invariant: no callback that closes the client waits for itself, or for another one that does.
+    """
 
     def __init__(self) -> None:
-        # A loop keeps its tasks weakly.
-        self._tasks: set[asyncio.Task[None]] = set()
+        # A loop keeps its tasks weakly. The key is what a callback finds in `_CALLBACK`.
+        self._tasks: dict[object, asyncio.Task[None]] = {}
+        # The callbacks that have called `close`, by the same key.
+        self._closers: set[object] = set()
         self.is_closed = False
 
     def start(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Run a coroutine in a task of its own."""
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        key = object()
+        # The task inherits it.
+        token = _CALLBACK.set(key)
+        try:
+            task = asyncio.get_running_loop().create_task(coroutine)
+        finally:
+            _CALLBACK.reset(token)
+        self._tasks[key] = task
+        task.add_done_callback(partial(self._forget, key))
         return task
 
     def close(self) -> None:
         """Begin no callback any more; those that run go on."""
         self.is_closed = True
 
+    def note_closer(self) -> None:
+        """Note that the caller closes the client, if it is a callback."""
+        if (own := _CALLBACK.get(None)) is not None:
+            self._closers.add(own)
+
     async def wait_ended(self) -> None:
-        """Wait until no callback runs, except the one that calls this."""
+        """Wait until no callback runs; a callback does not wait for those that close the client."""
         if tasks := self._others():
             await asyncio.wait(tasks)
 
     def cancel(self) -> None:
-        """Cancel the callbacks that run, except the one that calls this."""
+        """Cancel the callbacks that run; a callback does not cancel those that close the client."""
         for task in self._others():
             task.cancel()
 
+    def closers(self) -> list[asyncio.Task[None]]:
+        """Return the callbacks that close the client."""
+        return [task for key, task in self._tasks.items() if key in self._closers]
+
     def _others(self) -> list[asyncio.Task[None]]:
-        own = asyncio.current_task()
-        return [task for task in self._tasks if task is not own]
+        spared = self._closers if _CALLBACK.get(None) in self._closers else ()
+        return [task for key, task in self._tasks.items() if key not in spared]
+
+    def _forget(self, key: object, _task: asyncio.Task[None]) -> None:
+        self._tasks.pop(key, None)
+        self._closers.discard(key)
 
     def __repr__(self) -> str:
         """Show how many callbacks run."""

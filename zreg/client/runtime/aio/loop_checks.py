@@ -55,10 +55,10 @@ class LoopChecks:
         """Do nothing: no call waits."""
 
     def cancel(self) -> None:
-        """Cancel all checks, except the one that calls this."""
-        own = asyncio.current_task()
+        """Cancel all checks, except those that close the client."""
+        closers = self._tasks.closers()
         for task in list(self._running.values()):
-            if task is not own:
+            if task not in closers:
                 task.cancel()
 
     async def _finish(self, awaitable: Awaitable[object], call: CheckCall) -> None:

@@ -153,12 +153,13 @@ class LoopRuntime(Runtime):
     async def close(self) -> None:
         """Say goodbye, and wait until it has left and callbacks have ended: a second at most.
 
-        Callbacks that run then still are cancelled, except the one that calls this.
+        Callbacks that run then still are cancelled, except those that call this.
         """
         if self.lifecycle.is_inherited:
             self.begin_close(CLOSED)
             return
         self.core_runner.check_may_close()
+        self.coroutine_callbacks.note_closer()
         self.begin_close(CLOSED)
         self.loop_checks.cancel()
         try:
@@ -186,6 +187,7 @@ class LoopRuntime(Runtime):
             self.core_runner.begin_in_child(self._new_node(LOG_AT_ONCE))
         else:
             super().on_forked()
+            self.core_runner.leave_to_parent()
 
     def finish_close(self, deadline: float) -> None:
         """Do nothing: the goodbye leaves as long as the loop runs."""

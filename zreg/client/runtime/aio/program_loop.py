@@ -42,11 +42,11 @@ class ProgramLoop:
 
     def call_soon(self, call: Callable[[], None], context: contextvars.Context) -> None:
         """Have the loop make a call; a finalizer may ask for it on any thread."""
-        if self.is_current:
-            self.loop.call_soon(call, context=context)
-        else:
-            # A loop that has ended meanwhile has ended the client as well.
-            with contextlib.suppress(RuntimeError):
+        # A loop that is closed has ended the client as well, which may not have learnt it.
+        with contextlib.suppress(RuntimeError):
+            if self.is_current:
+                self.loop.call_soon(call, context=context)
+            else:
                 self.loop.call_soon_threadsafe(call, context=context)
 
     def remove(self, member: LoopMember) -> None:  # noqa: ARG002 -- a loop of one client

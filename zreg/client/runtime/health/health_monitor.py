@@ -90,7 +90,7 @@ class HealthMonitor:
     def pause(self, publication: PublicationState) -> None:
         """Check a publication no more that is unpublished. Needs the lock."""
         if isinstance(watch := publication.watch, Watch):
-            watch.course.pause()
+            watch.pause()
             self._deadlines.drop(watch)
 
     def resume(self, publication: PublicationState) -> None:
@@ -192,7 +192,7 @@ class HealthMonitor:
         else:
             course.on_time(now)
             if course.next_at is None and (heartbeat := watch.heartbeat) is not None:
-                heartbeat.call_at_next_beat(_weak(self._self, watch))
+                heartbeat.tell_at_next_beat(watch)
                 # It may have beaten since the look.
                 course.on_time(now)
         self._on_looked(watch, before, None)
@@ -256,15 +256,3 @@ def _weak_run(monitor: "weakref.ref[HealthMonitor]") -> Callable[[], None]:
             alive.run()
 
     return run
-
-
-def _weak(monitor: "weakref.ref[HealthMonitor]", watch: Watch) -> Callable[[], None]:
-    """Return a call that wakes a publication, and keeps neither it nor its client."""
-    watched = weakref.ref(watch)
-
-    def wake() -> None:
-        alive, waits = monitor(), watched()
-        if alive is not None and waits is not None:
-            alive.wake(waits)
-
-    return wake

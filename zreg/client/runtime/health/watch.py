@@ -33,6 +33,10 @@ class CheckTaker(Protocol):
         """Take the result of a check."""
         ...
 
+    def wake(self, watch: "Watch") -> None:
+        """Have the loop look at a publication whose heartbeat beats again."""
+        ...
+
 
 class Watch:
     """The health of one publication; the runtime's lock guards it, but for `begin`.
@@ -98,6 +102,18 @@ class Watch:
         taker = self._taker()
         if taker is not None:
             taker.end(self, outcome)
+
+    def on_beat(self) -> None:
+        """Note that its heartbeat, which was silent for too long, beats again."""
+        taker = self._taker()
+        if taker is not None:
+            taker.wake(self)
+
+    def pause(self) -> None:
+        """Look no more: the publication was unpublished."""
+        self.course.pause()
+        if (heartbeat := self.heartbeat) is not None:
+            heartbeat.forget(self)
 
     def __repr__(self) -> str:
         """Show the publication and its health."""

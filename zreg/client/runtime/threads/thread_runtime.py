@@ -152,7 +152,6 @@ class ThreadRuntime(Runtime):
     def on_forked(self) -> None:
         """Make all locks anew: a thread of the parent, which is not here, may have held them."""
         super().on_forked()
-        self.connection.forget()
         self._child_lock = threading.RLock()
         self._renew_locks()
 
