@@ -184,6 +184,17 @@ class PeerUp(Local, frozen=True):
     local_host: str = ""
 
 
+class PeerHeard(Local, frozen=True):
+    """A client was heard for the first time over a connection; it comes before the message.
+
+    `host` is the address at the other end, without a port.
+    """
+
+    link: Link
+    peer: Peer
+    host: str
+
+
 class PeerDelayed(Local, frozen=True):
     """A connection that `Connect` asked for is not begun yet; `detail` says what it waits for."""
 

@@ -36,6 +36,11 @@ def why_no_address(address: str) -> str | None:
     return why_no_host(found[1] or found[2])
 
 
+def bare_host(address: str) -> str:
+    """Return the host of a valid address, without brackets."""
+    return address.removeprefix(_SCHEME).rpartition(":")[0].strip("[]")
+
+
 def with_host(address: str, host: str) -> str:
     """Return a valid address with another host."""
     return f"{_SCHEME}{bracketed(host)}:{address.rpartition(':')[2]}"

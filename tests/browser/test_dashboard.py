@@ -308,7 +308,26 @@ def test_the_instances_of_a_machine_are_found_by_its_address(
     expect(page.locator("h1")).to_have_text("x")
     expect(page.locator(".heading")).to_contain_text("group g")
     page.goto(cluster.nodes["session-1"].http_url("/#/find?ip=10.9.9.9"))
-    expect(page.locator("main")).to_contain_text("Nothing on 10.9.9.9 is registered by session-1")
+    expect(page.locator("main")).to_contain_text("Nothing on 10.9.9.9")
+
+
+def test_the_clients_of_a_machine_are_found_and_a_silent_node_is_named(
+    cluster: RunningCluster, client: zreg.Client, watch: Open
+) -> None:
+    client.publish("found.there", "10.7.0.3:80").wait_registered(timeout_seconds=30)
+    client.subscribe("found.there").wait_for(1, timeout_seconds=30)
+    page = watch(cluster).open("#/find?ip=127.0.0.1")
+
+    clients = page.get_by_role("table", name="Clients").locator("tbody")
+    expect(clients).to_contain_text("connected")
+    expect(clients.get_by_role("link", name="found.there")).to_be_visible()
+    expect(page.locator(".banner")).to_have_count(0)
+    cluster.stop("data-2")
+    try:
+        page.reload()
+        expect(page.locator(".headline").first).to_have_text("What data-2 has is missing.")
+    finally:
+        cluster.cont("data-2")
 
 
 def test_settings_are_shown(cluster: RunningCluster, watch: Open) -> None:

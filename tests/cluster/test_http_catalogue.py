@@ -287,12 +287,47 @@ def test_the_instances_on_a_host_are_found(tmp_path: Path) -> None:
             }.items():
                 page = await cluster.get(f"/v1/find?ip={host}")
                 assert [each["data_id"] for each in page["instances"]] == names
-                assert page["is_cut"] is False
+                assert (page["is_cut"], page["silent"], page["clients"]) == (False, [], [])
             page = await cluster.get("/v1/find?ip=10.0.0.7&limit=1")
             assert (len(page["instances"]), page["is_cut"]) == (1, True)
             assert page["instances"][0]["instance"]["app"] == "tests"
             for path in ("/v1/find", "/v1/find?ip=", "/v1/find?ip=a%20b"):
                 assert (await cluster.refusal(path))[:2] == (400, "bad-request"), path
+
+    asyncio.run(run())
+
+
+def test_what_is_on_a_host_is_found_in_the_whole_cluster(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with (
+            http_cluster(tmp_path, session_count=2, data_count=2) as cluster,
+            client_of(cluster) as one,
+            client_of(cluster, 1) as other,
+        ):
+            names = [f"service-{number}" for number in range(20)]
+            for number, name in enumerate(names):
+                client = (one, other)[number % 2]
+                await client.publish(name, "10.0.0.7:80").wait_registered()
+            other.subscribe("service-1", scope=zreg.Scope.GLOBAL)
+            await other.subscribe("service-0").wait_for(1)
+
+            page = await cluster.get("/v1/find?ip=10.0.0.7")
+            assert [each["data_id"] for each in page["instances"]] == sorted(names)
+            sessions = {each["instance"]["session"]["node_id"] for each in page["instances"]}
+            assert sessions == {"s1", "s2"}
+            page = await cluster.get("/v1/find?ip=127.0.0.1")
+            assert page["instances"] == []
+            by_session = {each["session"]: each for each in page["clients"]}
+            assert by_session["s1"]["subscriptions"] == []
+            assert [
+                (each["data_id"], each["scopes"]) for each in by_session["s2"]["subscriptions"]
+            ] == [("service-0", ["data_center"]), ("service-1", ["global"])]
+            assert (by_session["s2"]["publisher_count"], by_session["s2"]["is_connected"]) == (
+                10,
+                True,
+            )
+            page = await cluster.get("/v1/find?ip=127.0.0.1&limit=1")
+            assert (len(page["clients"]), page["is_cut"]) == (1, True)
 
     asyncio.run(run())
 

@@ -28,6 +28,7 @@ from zreg.effects import (
     Connect,
     Link,
     Local,
+    PeerHeard,
     PeerLost,
     Send,
 )
@@ -316,5 +317,25 @@ def test_many_clients_closed_at_once_are_all_lost_within_a_second(harness: Harne
         took = await harness.wait_until(lambda: len(server.of(PeerLost)) == 400)
         assert took < 1.0
         assert reactor.statistics()["routed_peers"] == 0
+
+    harness.run(scenario())
+
+
+def test_a_client_is_heard_with_its_host_once_and_before_its_first_message(
+    harness: Harness,
+) -> None:
+    async def scenario() -> None:
+        session, data_node = FakeCore(), FakeCore()
+        _, address = await harness.serve(session, Link.CLIENTS)
+        peer = await harness.greet(session, address)
+        peer.send_multipart(packed(Ping()))
+        await harness.wait_until(has_received(session, 2))
+        _, address = await harness.serve(data_node)
+        await harness.greet(data_node, address)
+
+        first, second, third = session.received
+        assert first[2] == PeerHeard(Link.CLIENTS, second[1], "127.0.0.1")
+        assert (second[2], third[2]) == (Ping(), Ping())
+        assert data_node.of(PeerHeard) == []
 
     harness.run(scenario())

@@ -35,6 +35,7 @@ from zreg.model import (
 )
 from zreg.primitives.reports.event_ring import EventRing
 from zreg.primitives.reports.hop_rings import HopRings, PushRound
+from zreg.primitives.reports.host_search import HostSearch
 from zreg.primitives.reports.own_answers import OwnAnswers
 from zreg.raft.config import RaftConfig
 from zreg.session.upstream.registered.reconciliation import comparisons
@@ -47,6 +48,8 @@ from zreg.wire.parts import (
     copy_parts,
     datum_digests,
     datums_listed,
+    first_instances,
+    first_subscriptions,
     fit_one_record,
     fits_inline,
     in_parts,
@@ -56,7 +59,17 @@ from zreg.wire.parts import (
     versions_records,
 )
 from zreg.wire.records.client_messages import Push
-from zreg.wire.records.common_messages import FetchEvents, FetchHops, FetchStatistics, HopKind
+from zreg.wire.records.common_messages import (
+    HOST_LINES_MAX,
+    ClientsFound,
+    FetchEvents,
+    FetchHops,
+    FetchStatistics,
+    HopKind,
+    HostInstance,
+    HostSubscription,
+    InstancesFound,
+)
 from zreg.wire.records.data_messages import Beat, Changed, Changes, DatumSummary, Snapshot
 from zreg.wire.records.membership_messages import (
     GONE_MAX,
@@ -312,7 +325,7 @@ def event_replies(load: Load) -> Iterator[Message]:
 def statistics_replies(load: Load) -> Iterator[Message]:
     """A node sends a bounded part of its statistics, however many its core has."""
     names = {f"{number:063}{WIDE}": 2.0**62 for number in range(load.count)}
-    own = OwnAnswers(EventRing(LABEL, bytes(16)), lambda: names, HopRings())
+    own = OwnAnswers(EventRing(LABEL, bytes(16)), lambda: names, HopRings(), HostSearch())
     yield own.answer(FetchStatistics(MOST), 1e6)
 
 
@@ -328,6 +341,20 @@ def hop_replies(load: Load) -> Iterator[Message]:
     for replica in replicas:
         hops.acks[replica].append((MOST, 0.0))
     yield hops.answer(FetchHops(MOST, name), LABEL, 1e6)
+
+
+def found_instances(load: Load) -> Iterator[Message]:
+    found = [HostInstance(load.name, publisher) for publisher in load.publishers()]
+    yield InstancesFound(MOST, LABEL, first_instances(found, HOST_LINES_MAX), load.name, bytes(16))
+
+
+def found_clients(load: Load) -> Iterator[Message]:
+    scopes = tuple(Scope)
+    found = [
+        HostSubscription(bytes(16), LABEL, LABEL, LABEL, True, MOST, name, scopes)  # noqa: FBT003
+        for name in load.names()
+    ]
+    yield ClientsFound(MOST, LABEL, first_subscriptions(found, HOST_LINES_MAX))
 
 
 def meta_nodes(load: Load) -> Iterator[Message]:
@@ -418,6 +445,9 @@ SENDERS: dict[str, Callable[[Load], Iterator[Message]]] = {
     "FoundingReply.founders": founding_statements,
     "StatisticsReply.statistics": statistics_replies,
     "HopsReply.hops": hop_replies,
+    "InstancesFound.instances": found_instances,
+    "ClientsFound.subscriptions": found_clients,
+    "ClientsFound.subscriptions.scopes": found_clients,
 }
 
 

@@ -95,6 +95,10 @@ PINNED_TAGS = {
     86: "InstanceTaken",
     87: "FetchHops",
     88: "HopsReply",
+    89: "FindInstances",
+    90: "InstancesFound",
+    91: "FindClients",
+    92: "ClientsFound",
 }
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import msgspec
-import pytest
 from msgspec.structs import replace
 from session_fakes import (
     ALICE,
@@ -25,12 +24,9 @@ from session_fakes import (
 from zreg.effects import Effect, Emit, Link, PeerSlow, Send
 from zreg.errors import LimitError, NotReadyError, UnknownMessageError
 from zreg.model import Publisher, Scope, Version, data_info_id
-from zreg.session.pages import host_search
 from zreg.session.pages.page_questions import (
     ClientLine,
     ClientsRead,
-    FindHost,
-    HostFound,
     ReadClients,
     ReadService,
     ReadSubscribers,
@@ -40,8 +36,7 @@ from zreg.session.pages.page_questions import (
 )
 from zreg.session.pages.page_watches import DatumMoved, WatchBegun, WatchEnded
 from zreg.session.proxy.askers import PageAnswered, PageAsked
-from zreg.wire.body import pack_body
-from zreg.wire.records.client_messages import Publish, PushAck, Subscribe, Unpublish
+from zreg.wire.records.client_messages import Publish, PushAck, Subscribe
 from zreg.wire.records.common_messages import Refused
 from zreg.wire.records.data_messages import Changed, DatumsListed, FetchChanges, ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
@@ -261,53 +256,6 @@ def test_pages_leave_room_for_the_questions_of_commands_to_meta() -> None:
     (passed_on,) = session.says(BOB, FetchSettings(1, "*"))
     assert isinstance(passed_on, Send)
     assert passed_on.link is Link.META
-
-
-def endpoint_body(*values: str | dict[str, object]) -> bytes:
-    return pack_body(values, attributes={}, registered_at=1.0)
-
-
-def test_a_search_goes_through_what_the_session_registers_piece_by_piece(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(host_search, "_SLICE", 2)
-    session = Session(D1)
-    bodies = {
-        b"1" * 16: endpoint_body("10.0.0.7:80"),
-        b"2" * 16: endpoint_body("10.0.0.70:80"),
-        b"3" * 16: endpoint_body("a", {"host": "10.0.0.7", "port": 80}),
-        b"4" * 16: b"10.0.0.7",
-        b"5" * 16: endpoint_body("10.0.0.7"),
-    }
-    publishes = [Publish(1, each, 1, PAY, body) for each, body in bodies.items()]
-    session.greet(ALICE, *publishes, Publish(9, b"6" * 16, 1, PAY, endpoint_body("10.0.0.7:1")))
-    session.says(ALICE, Unpublish(10, b"6" * 16, 1, PAY))
-
-    def found(question: FindHost) -> tuple[list[bytes], bool, int]:
-        turns = 0
-        effects = ask(session, question)
-        while not answers(effects):
-            assert session.core.next_tick_at() == 0.0
-            effects = [*session.core.tick(session.now), *session.core.settle(session.now)]
-            turns += 1
-        (answered,) = answers(effects)
-        assert isinstance(answered.answer, HostFound)
-        ids = [each.publisher.publisher_id for each in answered.answer.instances]
-        return ids, answered.answer.is_cut, turns
-
-    assert found(FindHost("10.0.0.7", 10)) == ([b"1" * 16, b"3" * 16, b"5" * 16], False, 4)
-    assert found(FindHost("10.0.0.7", 1)) == ([b"1" * 16], True, 2)
-    assert found(FindHost("10.0.0.9", 1))[:2] == ([], False)
-
-
-def test_searches_are_bounded() -> None:
-    session = Session(D1)
-    for _ in range(8):
-        assert ask(session, FindHost("a", 1)) == []
-
-    (answered,) = answers(ask(session, FindHost("a", 1)))
-    assert isinstance(answered.answer, Refused)
-    assert answered.answer.code == LimitError.code
 
 
 def moves(effects: Sequence[Effect]) -> list[DatumMoved]:

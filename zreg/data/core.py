@@ -12,6 +12,7 @@ from zreg.config import Config
 from zreg.data.copies.replica_handler import ReplicaHandler
 from zreg.data.followers.followers import Followers
 from zreg.data.health import health_of
+from zreg.data.instance_search import InstanceSearch
 from zreg.data.open_questions import OpenQuestions
 from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
@@ -99,7 +100,9 @@ class DataCore:
         self._writes = Writes(config, self._store, *shared)
         self._followers = Followers(self._store, self._hints, *parts)
         self._questions = OpenQuestions(
-            OwnAnswers(self.events, self.statistics, hops), self._cluster_member, self._refusals
+            OwnAnswers(self.events, self.statistics, hops, InstanceSearch(self._store.buckets)),
+            self._cluster_member,
+            self._refusals,
         )
         self._comparisons = SessionComparisons(
             self._store, self._placement, self._refusals, self._contacts, self._suspicions

@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from zreg.http.responses import FaultError
-from zreg.reactor.link_table import bare_host
+from zreg.tcp_address import bare_host
 
 _PRIVATE_DOMAINS: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test")
 _HOST_SHOWN_MAX: Final = 100

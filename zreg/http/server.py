@@ -15,6 +15,7 @@ from aiohttp import web
 from zreg.errors import UnavailableError, UsageError
 from zreg.http.catalogue.asked_node import AskedNode
 from zreg.http.catalogue.cluster_pages import ClusterPages
+from zreg.http.catalogue.host_page import HostPage
 from zreg.http.catalogue.service_pages import ServicePages
 from zreg.http.catalogue.target_pages import TargetPages
 from zreg.http.catalogue.topology_pages import TopologyPages
@@ -96,7 +97,7 @@ class HttpServer:
         pages = HealthPages(node, self.counts).pages() + MetricsPage(node, self.counts).pages()
         if isinstance(node, AskedNode):
             self._watch_page = WatchPage(node, self._connections.counts)
-            for of_session in (ServicePages, ClusterPages, TopologyPages, TargetPages):
+            for of_session in (ServicePages, HostPage, ClusterPages, TopologyPages, TargetPages):
                 pages += of_session(node).pages()
             pages += self._watch_page.pages() + InstancePages(node, node).pages()
         return [*pages, OpenApiPage(pages, VERSION).page()]

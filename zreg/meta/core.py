@@ -42,6 +42,7 @@ from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, Role, Status
 from zreg.primitives.reports.event_ring import EventRing
 from zreg.primitives.reports.hop_rings import HopRings
+from zreg.primitives.reports.host_search import HostSearch
 from zreg.primitives.reports.own_answers import NodeQuestion, OwnAnswers
 from zreg.raft.consensus import RaftCore
 from zreg.wire.messages import Message
@@ -66,7 +67,7 @@ class MetaCore:
         assert member.role is Role.META
         assert member.node_id == identity.node_id
         self.events = EventRing(member.node_id, member.process_id)
-        self._own_answers = OwnAnswers(self.events, self.statistics, HopRings())
+        self._own_answers = OwnAnswers(self.events, self.statistics, HopRings(), HostSearch())
         self._node_id = member.node_id
         self.state = MetaState()
         self.raft_driver = RaftDriver(raft, self.state, identity)

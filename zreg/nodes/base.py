@@ -23,9 +23,10 @@ from zreg.nodes.addresses.own_address import OwnAddress, is_own_address
 from zreg.nodes.node_lan import NodeLan
 from zreg.primitives.reports.event_ring import EventRing
 from zreg.reactor import Disk, EventCallback, Reactor, SocketSet
-from zreg.reactor.link_table import bare_host, split_address
+from zreg.reactor.link_table import split_address
 from zreg.storage.failures import NodeEndError
 from zreg.storage.membership_cache import MembershipCache
+from zreg.tcp_address import bare_host
 from zreg.wire.records.common_messages import EventsReply, FetchEvents
 
 # How often a node looks whether its directory and its address are still there.

@@ -29,10 +29,9 @@ from zreg.nodes.base import Node, NodeSettings, clock
 from zreg.nodes.opening import new_member, open_socket_set
 from zreg.raft.ready import Persisted, configuration_of
 from zreg.reactor import EventCallback, LinkTable
-from zreg.reactor.link_table import bare_host
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.journal import Journal
-from zreg.tcp_address import with_host
+from zreg.tcp_address import bare_host, with_host
 
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:9610"
 DEFAULT_MEMBERSHIP_ADDRESS: Final = "tcp://127.0.0.1:9612"

@@ -22,10 +22,10 @@ from zreg.nodes.addresses.address_choice import ANY_HOSTS, Undecided
 from zreg.nodes.addresses.told_host import find_host
 from zreg.nodes.base import NodeSettings
 from zreg.reactor import LinkTable, SocketSet
-from zreg.reactor.link_table import bare_host, check_address, split_address
+from zreg.reactor.link_table import check_address, split_address
 from zreg.storage.directory_lock import DirectoryLock
 from zreg.storage.membership_cache import MembershipCache, MembershipFile
-from zreg.tcp_address import with_host
+from zreg.tcp_address import bare_host, with_host
 
 if TYPE_CHECKING:
     from zreg.http.server import HttpServer

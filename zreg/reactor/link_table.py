@@ -66,11 +66,6 @@ def split_address(address: str) -> tuple[str, str]:
     return host, port
 
 
-def bare_host(address: str) -> str:
-    """Return the host of a valid address, without brackets."""
-    return split_address(address)[0].strip("[]")
-
-
 def is_ipv6(address: str) -> bool:
     """Return whether the address is written as IPv6; only then the socket's IPv6 is switched on.
 

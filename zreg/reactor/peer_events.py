@@ -7,7 +7,7 @@ connection attempts, and probes of a ROUTER's peers.
 from collections import Counter
 from typing import Final
 
-from zreg.effects import CLOSED, TIMED_OUT, PeerLost, PeerSlow, PeerUp
+from zreg.effects import CLOSED, TIMED_OUT, PeerHeard, PeerLost, PeerSlow, PeerUp
 from zreg.reactor.core_calls import CoreCalls
 from zreg.reactor.link_table import OUTSIDE
 from zreg.reactor.lookups.local_host import find_local_host
@@ -15,6 +15,7 @@ from zreg.reactor.outgoing.effect_runner import EffectRunner
 from zreg.reactor.outgoing.headers import Headers
 from zreg.reactor.sockets.backlog import Outcome
 from zreg.reactor.sockets.bound.bound_sockets import RouterSocket
+from zreg.reactor.sockets.link_socket import LinkSocket
 from zreg.reactor.sockets.peer_connections import PeerConnection
 from zreg.reactor.wakeups import Wakeups
 from zreg.wire.codec import encode_frames
@@ -102,6 +103,12 @@ class PeerEvents:
             # Clients publish it. It belongs to the connection: another one may take another route.
             local_host = find_local_host(connection.address) if connection.link in OUTSIDE else ""
             self._core_calls.tell(PeerUp(connection.link, connection.peer, local_host), now)
+
+    def tell_newcomers(self, router: LinkSocket, now: float) -> None:
+        """Tell the core where the peers are that were heard for the first time."""
+        newcomers, router.newcomers = router.newcomers, []
+        for peer, host in newcomers:
+            self._core_calls.tell(PeerHeard(router.link, peer, host), now)
 
     def tell_send_results(self, now: float) -> None:
         """Tell the core about the peers that the last turn's sends found gone or slow."""

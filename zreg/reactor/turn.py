@@ -180,6 +180,8 @@ class Turn:
             message = receive()
             if message is None:
                 return
+            if socket.newcomers:
+                self._peer_events.tell_newcomers(socket, now)
             if not socket.is_up and isinstance(socket, PeerConnection):
                 # libzmq reports the connection before its first message, but both can come between
                 # the look at the monitor and the look at the socket.

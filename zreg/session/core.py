@@ -20,6 +20,7 @@ from zreg.effects import (
     Link,
     Local,
     Peer,
+    PeerHeard,
     PeerLost,
     PeerSlow,
     PeerUp,
@@ -33,6 +34,8 @@ from zreg.primitives.reports.event_ring import EventRing
 from zreg.primitives.reports.hop_rings import HopRings
 from zreg.primitives.reports.own_answers import OwnAnswers
 from zreg.session.clients.client_handler import ClientHandler
+from zreg.session.clients.client_search import ClientSearch
+from zreg.session.clients.client_table import ClientTable
 from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
 from zreg.session.instances.instances import Instances
@@ -77,8 +80,10 @@ class SessionCore:
         self._leaderless_since: float | None = now
         self._data = DataHandler(config, self._cluster_member, hops=hops, rng=rng, now=now)
         self._meta_proxy = MetaProxy(self._cluster_member)
-        own_answers = OwnAnswers(self.events, self.statistics, hops)
-        self._node_questions = NodeQuestions(own_answers, self._cluster_member, member.node_id)
+        table = ClientTable(config, now=now)
+        search = ClientSearch(table, self._cluster_member, member.node_id)
+        own = OwnAnswers(self.events, self.statistics, hops, search)
+        self._node_questions = NodeQuestions(own, self._cluster_member, member.node_id)
         # What `next_tick_at` found, while it is known that no deadline has moved since.
         self._due_at: float | None = None
         self._is_due_known = self._is_settled = False
@@ -91,11 +96,11 @@ class SessionCore:
             self._data.registrations,
             self._data.followed,
             self._questions,
+            table,
             hops=hops,
-            now=now,
         )
         self._instances = Instances(config, self._cluster_member, self._data, self._clients)
-        self._pages = PageHandler(self._clients, self._data, self._questions, self._instances)
+        self._pages = PageHandler(self._clients, self._questions, self._instances)
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
@@ -209,6 +214,9 @@ class SessionCore:
     def _on_local(self, event: Local, now: float) -> Sequence[Effect]:
         """Act on an event of this process."""
         match event:
+            case PeerHeard():
+                self._clients.table.note_host(event.peer, event.host)
+                return ()
             case PeerLost(link=Link.CLIENTS):
                 self._on_client_lost(event.peer, now)
                 return ()
@@ -303,15 +311,9 @@ class SessionCore:
         effects += self._pages.tick(now)
         if self._loss.is_send_away_due(now):
             self._loss.on_sent_away(now)
-            if self._loss.is_lost or self._knows_other_sessions:
+            if self._loss.is_lost or _has_others(self.membership, self._node_id):
                 effects += self._clients.send_away()
         return effects
-
-    @property
-    def _knows_other_sessions(self) -> bool:
-        """Whether clients may find a session that meta has admitted."""
-        sessions = self._cluster_member.membership.of(Role.SESSION)
-        return any(member.node_id != self._node_id for member in sessions)
 
     def next_tick_at(self) -> float | None:
         """Return when `tick` is due.
@@ -355,3 +357,8 @@ class SessionCore:
             is_full=self._clients.table.is_full,
             is_sending_away=self._loss.is_lasting(now),
         )
+
+
+def _has_others(membership: Membership, node_id: str) -> bool:
+    """Return whether clients may find another session that meta has admitted."""
+    return any(member.node_id != node_id for member in membership.of(Role.SESSION))

@@ -109,6 +109,10 @@ WireMessage = (
     | data.InstanceTaken
     | common.FetchHops
     | common.HopsReply
+    | common.FindInstances
+    | common.InstancesFound
+    | common.FindClients
+    | common.ClientsFound
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from zreg.config import Limits
 from zreg.model import Change, DataInfoId, Member, Publisher, Removal, Version
-from zreg.wire.records.common_messages import Accepted
+from zreg.wire.records.common_messages import Accepted, HostInstance, HostSubscription
 from zreg.wire.records.data_messages import (
     CompareVersions,
     DatumsListed,
@@ -35,6 +35,7 @@ _NAMED_VERSION_BYTES: Final = 23
 _STRAY_BYTES: Final = 31
 _SUMMARY_BYTES: Final = 32
 _MEMBER_BYTES: Final = 50
+_SUBSCRIPTION_BYTES: Final = 48
 # The same for a publisher with its texts: four labels of four-byte characters.
 _PUBLISHER_BYTES_MAX: Final = _PUBLISHER_BYTES + 4 * 4 * Limits.label_characters_max
 # The most lines of a listing, which a request for it can name.
@@ -146,6 +147,18 @@ def datums_listed(
     return DatumsListed(request_id, first, is_complete and not is_cut)
 
 
+def first_instances(found: Iterable[HostInstance], count_max: int) -> tuple[HostInstance, ...]:
+    """Return the first of these that fit one record, at least one if there is any."""
+    return next(_parts(found, _instance_size, count_max))
+
+
+def first_subscriptions(
+    found: Iterable[HostSubscription], count_max: int
+) -> tuple[HostSubscription, ...]:
+    """Return the first of these that fit one record, at least one if there is any."""
+    return next(_parts(found, _subscription_size, count_max))
+
+
 def member_size(member: Member) -> int:
     """Return an upper estimate of the bytes that a member takes on the wire.
 
@@ -214,6 +227,15 @@ def datum_digests(
     first = next(parts)
     is_cut = next(parts, None) is not None
     return DatumDigests(request_id, first, is_complete and not is_cut)
+
+
+def _instance_size(found: HostInstance) -> int:
+    return _size(found.publisher) + _text_size(found.data_info_id)
+
+
+def _subscription_size(found: HostSubscription) -> int:
+    labels = sum(map(_text_size, (found.app, found.zone, found.data_center)))
+    return _SUBSCRIPTION_BYTES + labels + _text_size(found.data_info_id)
 
 
 def _named_version_size(item: NamedVersion) -> int:

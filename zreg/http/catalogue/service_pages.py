@@ -2,17 +2,12 @@
 
 from typing import Annotated, Final
 
-import msgspec
 from aiohttp import web
 from msgspec import Meta
 
 from zreg.config import Limits
-from zreg.errors import UsageError
-from zreg.hosts import checked_host
 from zreg.http.catalogue.asked_node import AskedNode, asked
 from zreg.http.catalogue.queries import (
-    LIMIT_DEFAULT,
-    Limit,
     ListQuery,
     NameQuery,
     Text,
@@ -22,8 +17,6 @@ from zreg.http.catalogue.queries import (
     text_key_of,
 )
 from zreg.http.catalogue.shapes import (
-    FoundInstance,
-    HostInstances,
     Service,
     ServiceLine,
     ServiceList,
@@ -36,8 +29,6 @@ from zreg.http.pages import Page
 from zreg.http.responses import FaultError, answer
 from zreg.model import SEPARATOR, DataInfoId
 from zreg.session.pages.page_questions import (
-    FindHost,
-    HostFound,
     ReadService,
     ReadSubscribers,
     ServiceRead,
@@ -64,13 +55,6 @@ class ServiceQuery(NameQuery, frozen=True, kw_only=True):
 
     zone: Annotated[Text, Meta(description="Only the instances of this zone.")] = ""
     data_center: Annotated[Text, Meta(description="Only those of this data center.")] = ""
-
-
-class FindQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """The query for what is on one host."""
-
-    ip: Annotated[Text, Meta(min_length=1, description="An address, or the name of a host.")]
-    limit: Limit = LIMIT_DEFAULT
 
 
 class ServicePages:
@@ -106,14 +90,6 @@ class ServicePages:
                 answer=SubscriberList,
                 statuses=(400,),
             ),
-            Page(
-                path="/v1/find",
-                summary="The instances of this session's clients that are on one host",
-                handler=self._find,
-                query=FindQuery,
-                answer=HostInstances,
-                statuses=(400, 429),
-            ),
         ]
 
     async def _services(self, _request: web.Request, query: ServicesQuery) -> web.Response:
@@ -140,18 +116,6 @@ class ServicePages:
             next_cursor=cursor_of(read.next_after),
         )
         return answer(shown)
-
-    async def _find(self, _request: web.Request, query: FindQuery) -> web.Response:
-        try:
-            host = checked_host(query.ip.strip("[]"), "ip")
-        except UsageError as error:
-            raise FaultError(400, str(error)) from None
-        found = await asked(self._node, FindHost(host, query.limit), HostFound)
-        instances = [
-            FoundInstance(**name_parts(each.name), instance=shown_instance(each.publisher))
-            for each in found.instances
-        ]
-        return answer(HostInstances(host=host, instances=instances, is_cut=found.is_cut))
 
 
 async def read_service(node: AskedNode, name: DataInfoId, query: ServiceQuery) -> Service:

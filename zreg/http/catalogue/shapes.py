@@ -104,12 +104,44 @@ class FoundInstance(ServiceName, frozen=True, kw_only=True):
     instance: Instance
 
 
-class HostInstances(msgspec.Struct, frozen=True, kw_only=True):
-    """The instances of this session's clients on one host; `is_cut`: there are more."""
+class FoundSubscription(ServiceName, frozen=True, kw_only=True):
+    """A service to which a client on a host subscribes, and how far it looks."""
+
+    scopes: list[str]
+
+
+class FoundClient(msgspec.Struct, frozen=True, kw_only=True):
+    """A client that is connected from a host, at which session, and what it subscribes to."""
+
+    client_id: str
+    app: str
+    zone: str
+    data_center: str
+    session: str
+    is_connected: bool
+    publisher_count: int
+    subscriptions: list[FoundSubscription]
+
+
+class SilentNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A node that did not answer, so that what it has is missing."""
+
+    node_id: str
+    role: str
+    reason: str
+
+
+class HostFinds(msgspec.Struct, frozen=True, kw_only=True):
+    """What is on one host in the whole cluster; `is_cut`: there is more.
+
+    What nodes in `silent` have is missing.
+    """
 
     host: str
     instances: list[FoundInstance]
+    clients: list[FoundClient]
     is_cut: bool
+    silent: list[SilentNode]
 
 
 class ShownSubscriber(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,13 +17,13 @@ from zreg.http.pages import Page
 from zreg.http.responses import FaultError, answer
 from zreg.http.served_node import ServedNode
 from zreg.model import ID_PART, DataInfoId, http_publisher_id
-from zreg.reactor.link_table import bare_host
 from zreg.session.instances.instance_questions import (
     InstanceRegistered,
     InstanceWithdrawn,
     RegisterInstance,
     WithdrawInstance,
 )
+from zreg.tcp_address import bare_host
 
 PATH: Final = "/v1/services/{data_id}/instances/{id}"
 LEASE_SECONDS: Final = 30.0

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from zreg.hosts import bracketed, is_ip_address, is_loopback_host
 from zreg.nodes.addresses.address_choice import Chosen, Undecided, choose_host
 from zreg.nodes.addresses.kernel_interfaces import list_interfaces
-from zreg.reactor.link_table import bare_host, split_address
+from zreg.reactor.link_table import split_address
 from zreg.reactor.lookups.local_host import find_local_host
+from zreg.tcp_address import bare_host
 
 
 def find_host(bound_host: str, peers: Sequence[str]) -> Chosen | Undecided:

@@ -17,8 +17,9 @@ from typing import Final
 from zreg.effects import REFUSED, TIMED_OUT, UNRESOLVED, Connect, Local, Peer, PeerLost, PeerUp
 from zreg.errors import UsageError
 from zreg.hosts import is_ip_address
-from zreg.reactor.link_table import bare_host, check_address, split_address
+from zreg.reactor.link_table import check_address, split_address
 from zreg.reactor.lookups.lookup_threads import LookupThreads, SocketAddress, addresses_of
+from zreg.tcp_address import bare_host
 
 # Silence proves nothing, so a longer wait would not help.
 CHECK_SECONDS_MAX: Final = 1.0

@@ -4,7 +4,8 @@ import ipaddress
 import socket
 
 from zreg.hosts import is_ip_address
-from zreg.reactor.link_table import bare_host, split_address
+from zreg.reactor.link_table import split_address
+from zreg.tcp_address import bare_host
 
 _MAPPED = "::ffff:"
 

@@ -17,7 +17,7 @@ from zreg.effects import (
 )
 from zreg.errors import UnavailableError, UsageError
 from zreg.hosts import is_ip_address
-from zreg.reactor.link_table import bare_host, check_address, split_address
+from zreg.reactor.link_table import check_address, split_address
 from zreg.reactor.lookups.checks import Checks
 from zreg.reactor.lookups.lookup_threads import LookupThreads
 from zreg.reactor.outgoing.name_lookups import NameLookups, numeric_address
@@ -34,6 +34,7 @@ from zreg.reactor.sockets.socket_set import (
     SendingLinkSocket,
     SocketSet,
 )
+from zreg.tcp_address import bare_host
 
 AnyConnectingLink = ConnectingLink[SendingConnection] | ListeningLink
 

@@ -51,6 +51,9 @@ class LinkSocket(ABC):
         self.is_closed = False
         # Whether several messages came at once lately: only then is it worth to look for the next.
         self.is_busy = False
+        # The peers that were heard for the first time, with the hosts at the other ends; only a
+        # ROUTER for clients fills it.
+        self.newcomers: list[tuple[Peer, str]] = []
         self.zmq_socket: ZmqSocket = context.socket(kind)
         # The methods are looked up once, as a lookup on a pyzmq socket takes as long as the call.
         # `send` is the one below pyzmq's Python layer, which only serves features not used here.

@@ -62,9 +62,9 @@ class ClientHandler:
         registrations: Registrations,
         followed: FollowedDatums,
         questions: CommandQuestions,
+        table: ClientTable,
         *,
         hops: HopRings,
-        now: float,
     ) -> None:
         self._config = config
         self._cluster_member = cluster_member
@@ -73,7 +73,7 @@ class ClientHandler:
         self._log_pause = LogPause()
         self.slow = SlowClients(config)
         self.pending_reason = PendingReason(cluster_member, registrations)
-        self.table = ClientTable(config, now=now)
+        self.table = table
         self.publishing = Publishing(
             config,
             self.table,

@@ -41,6 +41,7 @@ class Client:
         "data_center",
         "grace_seconds",
         "heard_at",
+        "host",
         "is_moving",
         "peer",
         "publisher_ids",
@@ -59,6 +60,8 @@ class Client:
         self.since = since
         self.peer: Peer | None = None
         self.app = self.zone = self.data_center = ""
+        # The address from which it is connected, or was last; empty if that is not known.
+        self.host = ""
         self.closed_at: float | None = None
         self.grace_seconds = 0.0
         # It said that it goes to another session, or this session sent it there.
@@ -108,6 +111,8 @@ class ClientTable:
         self._by_id: dict[bytes, Client] = {}
         # In the order in which `rotate` returns them.
         self._by_peer: OrderedDict[Peer, Client] = OrderedDict()
+        # The host of each connection, also of those that have said no Hello.
+        self._hosts: dict[Peer, str] = {}
         self._leases: LeaseTable[bytes] = LeaseTable(config.lease_seconds, now=now)
         self._closed: dict[bytes, Client] = {}
         self._graces: Deadlines[bytes] = Deadlines()
@@ -150,6 +155,10 @@ class ClientTable:
         """Return the client with an id."""
         return self._by_id.get(client_id)
 
+    def note_host(self, peer: Peer, host: str) -> None:
+        """Note from which host a connection comes, until it is gone."""
+        self._hosts[peer] = host
+
     def renew(self, client: Client, now: float) -> None:
         """Renew the lease of a client: there was a sign of life."""
         self._leases.renew(client.client_id, now)
@@ -161,14 +170,17 @@ class ClientTable:
             client = self._by_id[hello.client_id] = Client(hello.client_id, since=now)
         elif client.closed_at is not None:
             self._returned_at = now
+        host = self._hosts.get(peer, "")
         former = client.peer if client.peer != peer else None
         if former is not None:
             self._by_peer.pop(former, None)
+            self._hosts.pop(former, None)
         # A connection belongs to the client that said Hello on it last.
         previous = self._by_peer.get(peer)
         if previous is not None and previous is not client:
             self.close(peer, now)
         client.peer = peer
+        client.host = self._hosts[peer] = host
         client.closed_at = None
         client.is_moving = False
         self._reopen(client.client_id)
@@ -188,6 +200,7 @@ class ClientTable:
 
         `is_meta_away`: the client may be at a session that cannot register it before meta is back.
         """
+        self._hosts.pop(peer, None)
         client = self._by_peer.pop(peer, None)
         if client is None:
             return None
@@ -219,6 +232,7 @@ class ClientTable:
         self._leases.drop(client.client_id)
         if client.peer is not None:
             self._by_peer.pop(client.peer, None)
+            self._hosts.pop(client.peer, None)
 
     def expired(self, now: float) -> list[tuple[Client, Cause]]:
         """Return the clients whose lease or grace has expired, each with the cause of its end."""

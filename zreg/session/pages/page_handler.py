@@ -7,15 +7,12 @@ from zreg.errors import UnknownMessageError
 from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.clients.client_table import Client
 from zreg.session.clients.pushes.subscriber import Subscriber
-from zreg.session.data_handler import DataHandler
 from zreg.session.instances.instance_questions import RegisterInstance, WithdrawInstance
 from zreg.session.instances.instances import Instances
-from zreg.session.pages.host_search import HostSearches
 from zreg.session.pages.page_datums import PageDatums
 from zreg.session.pages.page_questions import (
     ClientLine,
     ClientsRead,
-    FindHost,
     ReadClients,
     ReadService,
     ReadSubscribers,
@@ -35,18 +32,13 @@ class PageHandler:
     """Takes the questions of pages. Those that change something are a matter of `Instances`."""
 
     def __init__(
-        self,
-        clients: ClientHandler,
-        data: DataHandler,
-        questions: CommandQuestions,
-        instances: Instances,
+        self, clients: ClientHandler, questions: CommandQuestions, instances: Instances
     ) -> None:
         self._clients = clients
         self._instances = instances
         self._questions = questions
         self.datums = PageDatums(clients.subscriptions)
         self._watches = PageWatches(clients.subscriptions)
-        self._searches = HostSearches(data.registrations)
 
     def receive(self, event: PageEvent, now: float) -> list[Effect]:
         """Take what the pages of this node say."""
@@ -77,8 +69,6 @@ class PageHandler:
                 return [Emit(PageAnswered(question_id, self._client_page(question, now)))]
             case RegisterInstance() | WithdrawInstance() as question:
                 return self._instances.ask(question_id, question, now)
-            case FindHost() as question:
-                return self._searches.ask(question_id, question)
             case question if isinstance(question, Question):
                 return self._questions.ask(PageAsker(question_id), question, now)
             case question:
@@ -87,18 +77,17 @@ class PageHandler:
                 return [Emit(PageAnswered(question_id, refused))]
 
     def tick(self, now: float) -> list[Effect]:
-        """Give up what has waited too long, and go on with a search."""
-        return self.datums.tick(now) + self._searches.tick()
+        """Give up what has waited too long."""
+        return self.datums.tick(now)
 
     def next_tick_at(self) -> float | None:
         """Return when `tick`, or that of the instances, is due; None if nothing is under way."""
         # A session looks here in each turn, and mostly no page asks anything.
         instances_at = self._instances.next_tick_at()
-        if not (self.datums.until or self._searches.under_way):
-            return instances_at
-        search_at = self._searches.next_tick_at()
-        pages_at = self.datums.next_tick_at() if search_at is None else search_at
-        return min((at for at in (pages_at, instances_at) if at is not None), default=None)
+        pages_at = self.datums.next_tick_at() if self.datums.until else None
+        if pages_at is None or instances_at is None:
+            return instances_at if pages_at is None else pages_at
+        return min(pages_at, instances_at)
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes."""

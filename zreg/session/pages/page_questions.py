@@ -105,24 +105,3 @@ class ClientsRead(msgspec.Struct, frozen=True):
     client_count: int
     clients: tuple[ClientLine, ...]
     next_after: bytes | None
-
-
-class FindHost(msgspec.Struct, frozen=True):
-    """Ask for the instances of this session's clients that are on a host. Answer: `HostFound`."""
-
-    host: str
-    limit: Limit
-
-
-class FoundInstance(msgspec.Struct, frozen=True):
-    """A publisher and the datum that it is of."""
-
-    name: DataInfoId
-    publisher: Publisher
-
-
-class HostFound(msgspec.Struct, frozen=True):
-    """What is on a host. `is_cut`: there is more than the limit."""
-
-    instances: tuple[FoundInstance, ...]
-    is_cut: bool

@@ -12,7 +12,12 @@ from zreg.model import (
     Address,
     CheckedDatumName,
     Count,
+    DataInfoId,
+    DatumName,
+    Id,
     Label,
+    Publisher,
+    Scope,
     Version,
 )
 from zreg.wire.record import Message
@@ -24,6 +29,8 @@ EVENTS_MAX: Final = 200
 STATISTICS_MAX: Final = 100
 # The hops in one answer: those that a node keeps of one id, with what its replicas acknowledged.
 HOPS_MAX: Final = 200
+# The lines in one answer about a host.
+HOST_LINES_MAX: Final = 200
 
 
 # A node and its incarnation, as `node_id@epoch`.
@@ -209,3 +216,85 @@ class HopsReply(Message, tag=88, frozen=True, array_like=True, gc=False):
     request_id: RequestId
     node_id: Label
     hops: Annotated[tuple[Hop, ...], Meta(max_length=HOPS_MAX)]
+
+
+HostText = Annotated[str, Meta(min_length=1, max_length=Limits.address_characters_max)]
+# The id of a client or publisher, or none.
+AfterId = Annotated[bytes, Meta(max_length=16)]
+HostLimit = Annotated[int, Meta(ge=1, le=HOST_LINES_MAX)]
+SCOPES_MAX: Final = len(Scope)
+
+
+class HostInstance(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A publisher with a value on a host, and the datum that it is of."""
+
+    data_info_id: DatumName
+    publisher: Publisher
+
+
+class FindInstances(Message, tag=89, frozen=True, array_like=True, gc=False):
+    """Any peer to any node: send what is published on a host, in the order of names and ids.
+
+    A data node sends publishers of ids of which it is the primary, and other nodes none. The page
+    begins after a name, or after a publisher of it. An empty `node_id` stands for the receiver;
+    only a session asks another node. Answered by `InstancesFound` or `Refused`.
+    """
+
+    request_id: RequestId
+    host: HostText
+    node_id: Label = ""
+    after_name: DatumName = DataInfoId("")
+    after_publisher: AfterId = b""
+    limit: HostLimit = HOST_LINES_MAX
+
+
+class InstancesFound(Message, tag=90, frozen=True, array_like=True, gc=False):
+    """Answer to `FindInstances`: a page, which may be empty, and how to ask for the next one.
+
+    `is_complete` False: the node has looked up to the name, or up to the publisher of it.
+    """
+
+    request_id: RequestId
+    node_id: Label
+    instances: Annotated[tuple[HostInstance, ...], Meta(max_length=HOST_LINES_MAX)]
+    after_name: DatumName = DataInfoId("")
+    after_publisher: AfterId = b""
+    is_complete: bool = True
+
+
+class HostSubscription(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A client that is connected from a host, and one id to which it subscribes; empty: to none."""
+
+    client_id: Id
+    app: Label
+    zone: Label
+    data_center: Label
+    is_connected: bool
+    publisher_count: Count
+    data_info_id: DatumName
+    scopes: Annotated[tuple[Scope, ...], Meta(max_length=SCOPES_MAX)]
+
+
+class FindClients(Message, tag=91, frozen=True, array_like=True, gc=False):
+    """Any peer to any node: send the clients on a host and what they subscribe to.
+
+    A session sends its own, in the order of client ids and names, and other nodes none. The page
+    begins after a name of a client. An empty `node_id` stands for the receiver; only a session asks
+    another node. Answered by `ClientsFound` or `Refused`.
+    """
+
+    request_id: RequestId
+    host: HostText
+    node_id: Label = ""
+    after_client: AfterId = b""
+    after_name: DatumName = DataInfoId("")
+    limit: HostLimit = HOST_LINES_MAX
+
+
+class ClientsFound(Message, tag=92, frozen=True, array_like=True, gc=False):
+    """Answer to `FindClients`: a page; `is_complete` False: there is more after its last line."""
+
+    request_id: RequestId
+    node_id: Label
+    subscriptions: Annotated[tuple[HostSubscription, ...], Meta(max_length=HOST_LINES_MAX)]
+    is_complete: bool = True

@@ -52,6 +52,7 @@ class RouterSocket(BoundSocket):
         options = socket_options.ROUTER_CLIENTS if is_outside else socket_options.ROUTER_INSIDE
         super().__init__(context, link, zmq.ROUTER, options)
         self.peers = RoutedPeers()
+        self._tells_hosts = is_outside
         self.has_more_events = False
 
     @property
@@ -74,6 +75,8 @@ class RouterSocket(BoundSocket):
         peers = self.peers
         if routing_id not in peers.descriptors:
             peers.add(routing_id, _descriptor_of(identity))
+            if self._tells_hosts:
+                self.newcomers.append((routing_id, _host_of(identity)))
         peers.hear(routing_id)
         return routing_id, *self._two_frames_after(identity)
 
@@ -140,6 +143,15 @@ class PubSocket(BoundSocket):
         send(header, MORE)
         send(frame, NOBLOCK)
         return Outcome.SENT
+
+
+def _host_of(identity: zmq.Frame) -> str:
+    """Return the address at the other end of the connection; empty if libzmq does not know it."""
+    try:
+        host = str(identity.get("Peer-Address"))
+    except zmq.ZMQError:
+        return ""
+    return host.removeprefix("::ffff:")
 
 
 def _descriptor_of(identity: zmq.Frame) -> int:

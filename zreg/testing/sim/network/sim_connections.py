@@ -17,6 +17,7 @@ from zreg.effects import (
     Effect,
     Link,
     Local,
+    PeerHeard,
     PeerLost,
     PeerUp,
 )
@@ -29,6 +30,7 @@ from zreg.testing.sim.network.link_faults import (
 from zreg.testing.sim.sim_process import Connection, Process
 from zreg.testing.sim.virtual_time import VirtualTime
 
+_CLIENT_HOST: Final = "10.0.0.1"
 PUB_LINKS: Final = (Link.CHANGES, Link.MEMBERSHIP)
 
 
@@ -95,6 +97,8 @@ class Connections(VirtualTime, ABC):
         connection.server, connection.server_link = server, link
         connection.is_open = True
         server.accepted[link, connection.routing_id] = connection
+        if link is Link.CLIENTS:
+            self._deliver_event(server, PeerHeard(link, connection.routing_id, _CLIENT_HOST))
         self._tell_topics(connection.client, connection.link)
 
     def _tell_topics(self, process: Process, link: Link) -> None:
