@@ -5,7 +5,8 @@ python -m zreg.testing.workloads.chaos_workload --seeds 1-200
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 from zreg.model import DataInfoId, data_info_id
@@ -13,6 +14,7 @@ from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.campaign import Campaign, campaign_parser
 from zreg.testing.workloads.faults.chaos_faults import FAULT_KINDS, ChaosFaults
+from zreg.testing.workloads.pages.page_reader import PageReader
 
 if TYPE_CHECKING:
     from zreg.testing.sim.observations.view_log import ViewLog
@@ -26,7 +28,14 @@ _SUBSCRIBER_COUNT: Final = 2
 class ChaosLife:
     """One life: publishers that never withdraw, subscribers of everything, and faults."""
 
-    def __init__(self, seed: int, *, steps: int = 30, has_ring_changes: bool = True) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        steps: int = 30,
+        has_ring_changes: bool = True,
+        has_pages: bool = False,
+    ) -> None:
         self.seed = seed
         self.steps = steps
         self.cluster = SimCluster(
@@ -50,6 +59,8 @@ class ChaosLife:
         # publisher id -> (client, name, value)
         self.published: dict[bytes, tuple[str, DataInfoId, str]] = {}
         self._value_count = 0
+        rng = Random(f"{seed} pages")  # noqa: S311 -- a simulation wants a seed
+        self.pages = PageReader(self.cluster, _NAMES, self._lasting, rng) if has_pages else None
 
     def run(self) -> None:
         """Run the life; raises AssertionError with the seed when a promise is broken."""
@@ -69,12 +80,16 @@ class ChaosLife:
         for _ in range(self.steps):
             self.faults.step()
             self._republish()
+            if self.pages is not None:
+                self.pages.step()
             self._run(self.rng.choice((0.3, 1.0, 4.0, 8.0)))
         self.faults.end_all()
         if not cluster.sim.run_until(self._is_exact, HEAL_SECONDS_MAX):
             raise AssertionError(self._report("not converged\n" + "\n".join(self._differences())))
+        self._check(self.pages.end() if self.pages else ())
         self._run(cluster.config.session_grace_seconds + 5.0)
         assert self._is_exact(), self._report("converged, and then changed")
+        self._check(self.pages.leftovers() if self.pages else ())
 
     def _run(self, seconds: float) -> None:
         end = self.cluster.sim.now + seconds
@@ -82,8 +97,8 @@ class ChaosLife:
             self.cluster.run(min(0.5, end - self.cluster.sim.now))
             self.faults.end_due()
             self._check_no_removal()
-            found = self.stores.check(self.cluster)
-            assert not found, self._report("\n".join(found))
+            self._check(self.stores.check(self.cluster))
+            self._check(self.pages.check() if self.pages else ())
 
     def _publish(self, client: str, name: DataInfoId, publisher_id: bytes | None = None) -> None:
         self._value_count += 1
@@ -100,7 +115,11 @@ class ChaosLife:
     def fault_counts(self) -> Counter[str]:
         """How often each kind of fault began or had an effect on the network; and moves."""
         asked = Counter({"asked to move": self.cluster.sim.record_counts.get("Move", 0)})
-        return self.faults.counts + self.cluster.sim.faults.fired + asked
+        counts = self.faults.counts + self.cluster.sim.faults.fired + asked
+        return counts + self.pages.counts if self.pages else counts
+
+    def _lasting(self) -> list[tuple[DataInfoId, bytes]]:
+        return [(name, publisher_id) for publisher_id, (_, name, _) in self.published.items()]
 
     # --- what must hold -----------------------------------------------------------------------
 
@@ -109,6 +128,10 @@ class ChaosLife:
             removed, view.removed = view.removed, []
             lost = [self.published[key] for key in removed if key in self.published]
             assert not lost, self._report(f"{client} lost {lost} of {name}")
+
+    def _check(self, found: Iterable[str]) -> None:
+        lines = list(found)
+        assert not lines, self._report("\n".join(lines))
 
     def _is_exact(self) -> bool:
         self.cluster.supervise()
