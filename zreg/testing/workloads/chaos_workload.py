@@ -14,6 +14,7 @@ from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.campaign import Campaign, campaign_parser
 from zreg.testing.workloads.faults.chaos_faults import FAULT_KINDS, ChaosFaults
+from zreg.testing.workloads.pages.page_reader import KINDS as PAGE_KINDS
 from zreg.testing.workloads.pages.page_reader import PageReader
 
 if TYPE_CHECKING:
@@ -80,9 +81,7 @@ class ChaosLife:
         for _ in range(self.steps):
             self.faults.step()
             self._republish()
-            if self.pages is not None:
-                self.pages.step()
-            self._run(self.rng.choice((0.3, 1.0, 4.0, 8.0)))
+            self._run(self.rng.choice((0.3, 1.0, 4.0, 8.0)), is_read=True)
         self.faults.end_all()
         if not cluster.sim.run_until(self._is_exact, HEAL_SECONDS_MAX):
             raise AssertionError(self._report("not converged\n" + "\n".join(self._differences())))
@@ -91,9 +90,11 @@ class ChaosLife:
         assert self._is_exact(), self._report("converged, and then changed")
         self._check(self.pages.leftovers() if self.pages else ())
 
-    def _run(self, seconds: float) -> None:
+    def _run(self, seconds: float, *, is_read: bool = False) -> None:
         end = self.cluster.sim.now + seconds
         while self.cluster.sim.now < end:
+            if self.pages is not None and is_read:
+                self.pages.step()
             self.cluster.run(min(0.5, end - self.cluster.sim.now))
             self.faults.end_due()
             self._check_no_removal()
@@ -159,14 +160,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a range of seeds; print failures, and how often each kind of fault fired."""
     parser = campaign_parser(__doc__, "1-50")
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--no-pages", action="store_true", help="let no page ask the sessions")
     arguments = parser.parse_args(argv)
+    has_pages = not arguments.no_pages
     campaign = Campaign(
-        FAULT_KINDS,
+        (*FAULT_KINDS, *PAGE_KINDS) if has_pages else FAULT_KINDS,
         failures_max=arguments.failures,
         characters_max=arguments.characters,
         is_buggified=arguments.buggify,
     )
-    return campaign.run(arguments.seeds, lambda seed: ChaosLife(seed, steps=arguments.steps))
+    return campaign.run(
+        arguments.seeds,
+        lambda seed: ChaosLife(seed, steps=arguments.steps, has_pages=has_pages),
+    )
 
 
 if __name__ == "__main__":

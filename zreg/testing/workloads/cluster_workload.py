@@ -21,6 +21,7 @@ from zreg.testing.workloads.clients.settings_clients import SettingsClient, Sett
 from zreg.testing.workloads.clients.settings_writer import SettingsWriter
 from zreg.testing.workloads.clients.workload_clients import NAMES, WorkloadClients
 from zreg.testing.workloads.faults.workload_faults import FAULT_KINDS, WorkloadFaults
+from zreg.testing.workloads.pages.page_reader import KINDS as PAGE_KINDS
 from zreg.testing.workloads.pages.page_reader import PageReader
 
 HEAL_SECONDS_MAX: Final = 30.0
@@ -204,13 +205,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--digests", action="store_true", help="print a digest of each seed")
     parser.add_argument("--settings-clients", type=int, default=SETTINGS_CLIENT_COUNT)
+    parser.add_argument("--no-pages", action="store_true", help="let no page ask the sessions")
     arguments = parser.parse_args(argv)
     lives: list[Workload] = []
 
     def new_life(seed: int) -> Workload:
-        count = arguments.settings_clients
-        lives[:] = [Workload(seed, steps=arguments.steps, settings_client_count=count)]
-        return lives[0]
+        life = Workload(
+            seed,
+            steps=arguments.steps,
+            settings_client_count=arguments.settings_clients,
+            has_pages=not arguments.no_pages,
+        )
+        lives[:] = [life]
+        return life
 
     def print_digest(seed: int) -> None:
         if arguments.digests:
@@ -219,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Only a life with settings clients cuts the leader off.
     kinds = [kind for kind in FAULT_KINDS if arguments.settings_clients or " cut " not in kind]
     campaign = Campaign(
-        kinds,
+        kinds if arguments.no_pages else [*kinds, *PAGE_KINDS],
         failures_max=arguments.failures,
         characters_max=arguments.characters,
         is_buggified=arguments.buggify,

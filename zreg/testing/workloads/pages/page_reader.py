@@ -107,6 +107,10 @@ class _SessionPages:
         self.moved: dict[DataInfoId, DatumMoved] = {}
         self.read_count = 0
 
+    def is_waking(self, now: float) -> bool:
+        """Return whether it was frozen, and has not yet taken what came meanwhile."""
+        return bool(self.process.deferred) and self.process.frozen_until <= now
+
     @property
     def core(self) -> SessionCore:
         assert isinstance(self.process.core, SessionCore)
@@ -130,7 +134,8 @@ class PageReader:
         self._names = tuple(names)
         self._lasting = lasting
         self._rng = rng
-        self._question_count = 0
+        # How much it has asked; a watch counts too, since it may have a datum fetched.
+        self.question_count = 0
         self._sessions: dict[str, _SessionPages] = {}
         self._found: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -141,8 +146,11 @@ class PageReader:
         """Do a few things at random sessions."""
         self._meet_sessions()
         for _ in range(self._rng.randint(1, 4)):
-            if self._sessions:
-                pages = self._sessions[self._rng.choice(sorted(self._sessions))]
+            # One that is about to take what came while it was frozen would take this before.
+            now = self._cluster.sim.now
+            names = sorted(name for name, each in self._sessions.items() if not each.is_waking(now))
+            if names:
+                pages = self._sessions[self._rng.choice(names)]
                 self._rng.choice(self._actions())(pages)
 
     def _actions(self) -> list[Callable[[_SessionPages], None]]:
@@ -186,8 +194,8 @@ class PageReader:
     def _ask(
         self, pages: _SessionPages, question: msgspec.Struct, walk: Walk | None = None
     ) -> None:
-        self._question_count += 1
-        number = self._question_count
+        self.question_count += 1
+        number = self.question_count
         pages.asked[number] = _Asked(question, self._cluster.sim.now, walk)
         self._cluster.sim.post(pages.process.name, PageAsked(number, question))
 
@@ -239,6 +247,7 @@ class PageReader:
             pages.watched[name] = watched._replace(watch_count=watched.watch_count + 1)
         elif len(pages.watched) < _WATCHES_MAX:
             self.counts["watch opened"] += 1
+            self.question_count += 1
             self._cluster.sim.post(pages.process.name, WatchBegun(name))
             pages.watched[name] = _Watched(_version_of(pages, name), 1)
 
@@ -272,7 +281,7 @@ class PageReader:
                 seconds = now - max(asked.at, awake_since)
                 if seconds > ANSWER_SECONDS_MAX:
                     self._note(pages, f"no answer to {asked.question} for {seconds:.1f} s")
-            if awake_since <= now:
+            if not pages.process.deferred:
                 self._note(pages, *held_for_pages(pages.core, pages.asked, pages.watched))
         found, self._found = self._found, []
         return found
