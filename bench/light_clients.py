@@ -93,7 +93,8 @@ class Crowd:
         contexts = -(-count // CLIENTS_PER_CONTEXT)
         self._contexts: list[zmq.Context[Any]] = [zmq.Context() for _ in range(contexts)]
         for context in self._contexts:
-            context.set(zmq.MAX_SOCKETS, CLIENTS_PER_CONTEXT + 8)
+            # A closed socket keeps its place until the context has ended it.
+            context.set(zmq.MAX_SOCKETS, 2 * CLIENTS_PER_CONTEXT + 8)
         self._connect = lambda number: LightClient(
             self._contexts[number // CLIENTS_PER_CONTEXT], address, number + 1, header
         )

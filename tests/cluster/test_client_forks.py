@@ -490,6 +490,34 @@ asyncio.run(program())
     wait_until(lambda: session.core.count(Bye) == 1)
 
 
+def test_a_child_that_leaves_the_loop_of_its_parent_ends_and_the_parent_goes_on(
+    session: FakeSession,
+) -> None:
+    """Its `asyncio.run` cancels the parent's tasks, and runs turns of the loop until they end."""
+    done, _ = run_program(
+        """
+import asyncio, os, sys, zreg
+
+async def program():
+    async with zreg.AsyncClient(sys.argv[1], cluster='test') as client:
+        pub = await client.publish('pay', 'a').wait_registered(10)
+        child = os.fork()
+        if child == 0:
+            return 7
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 7, status
+        pub.republish('b')
+        await pub.wait_registered(10)
+        return 0
+
+sys.exit(asyncio.run(program()))
+""",
+        session.url,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    wait_until(lambda: session.core.count(Bye) == 1)
+
+
 def test_a_child_checks_the_health_of_what_it_publishes_and_of_nothing_else(
     session: FakeSession,
 ) -> None:

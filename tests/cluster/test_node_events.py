@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from zreg.cli.asking import node_events
-from zreg.cli.asking.node_events import NodeEvents
 from zreg.cli.asking.targets import Target
+from zreg.cli.asking.whole_cluster import node_events
+from zreg.cli.asking.whole_cluster.node_events import NodeEvents
 from zreg.effects import Link
 from zreg.errors import UnavailableError
 from zreg.model import EMPTY_MEMBERSHIP, Member, Role, Status

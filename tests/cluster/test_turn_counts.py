@@ -46,7 +46,7 @@ OPERATIONS = {
     ),
     "publish with a hint, data node": Operation(
         (Turn("DataCore", ("PublishDatum",), 2),),
-        Calls(python=127, c=78, zmq=11),
+        Calls(python=127, c=80, zmq=11),
     ),
     "push, session": Operation(
         (Turn("SessionCore", ("Changed",), 1),),

@@ -109,6 +109,11 @@ class Recording:
             describe=lambda: f"{self.changes} {self._recorder.error_lines()}",
         )
 
+    def end(self) -> None:
+        """Kill the recorder, and with it what it publishes."""
+        self._recorder.process.kill()
+        self._recorder.wait()
+
     def _take(self) -> None:
         self.changes += map(json.loads, self._recorder.lines())
 

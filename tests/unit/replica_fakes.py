@@ -38,6 +38,7 @@ from zreg.model import (
     data_info_id,
 )
 from zreg.primitives.digest import DigestSum
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.primitives.ring import bucket_of, ring_of
 from zreg.wire.messages import Message
 from zreg.wire.records.data_messages import NodeHello
@@ -176,8 +177,9 @@ class Primary:
         connections = DataConnections(CONFIG, hears_changes=False, rng=NoJitter())
         buckets = self.store.buckets
         self.replication = Replication(CONFIG, buckets, self.placement, connections)
-        self.acceptances = Acceptances(CONFIG, self.replication)
-        self.hints = Hints(self.store, self.replication)
+        self.hops = HopRings()
+        self.acceptances = Acceptances(CONFIG, self.replication, self.hops)
+        self.hints = Hints(self.store, self.replication, self.hops)
         self.answers = CopyAnswers(CONFIG, self.store, self.hints, self.placement, self.replication)
         self.epoch = membership.epoch
         self.started = self.replication.follow(membership, has_new_ring=True)
@@ -198,7 +200,7 @@ class Primary:
     def lose(self, peer: str, now: float = 0.0, reason: str = "closed") -> str | None:
         """Lose the connection to a replica, as `ReplicaHandler` does."""
         lost = self.replication.on_peer_lost(PeerLost(Link.DATA, peer, reason), now)
-        self.acceptances.on_acked(peer)
+        self.acceptances.on_acked(peer, 0.0)
         return lost
 
     def compare(self, peer: str, *, differing: Sequence[int] = (), now: float = 0.0) -> None:
@@ -210,7 +212,7 @@ class Primary:
     def ack(self, peer: str, number: int) -> None:
         """Let a replica acknowledge, as `ReplicaHandler` does."""
         if self.replication.on_replicated(peer, Replicated(number)):
-            self.acceptances.on_acked(peer)
+            self.acceptances.on_acked(peer, 0.0)
 
     def write(
         self,
@@ -225,7 +227,7 @@ class Primary:
             self.store.put(name, publisher)
         elif publisher is not None:
             self.store.remove(name, publisher, 0.0)
-        self.acceptances.add(peer, request_id, bucket_of(name))
+        self.acceptances.add(peer, request_id, name)
 
     def end_turn(self, now: float = 0.0) -> list[Effect]:
         """Commit; return what goes to replicas and sessions, without the hints."""

@@ -21,6 +21,7 @@ from zreg.model import (
     data_info_id,
 )
 from zreg.primitives.digest import DigestSum
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.primitives.ring import bucket_of
 from zreg.session.core import SessionCore
 from zreg.session.upstream.data_links import DataLinks
@@ -269,7 +270,7 @@ class RegistrationsBench:
 
     def __init__(self, *data: str, is_up: bool = True, session: Incarnation = S1) -> None:
         self.links = make_links(*data, is_up=is_up)
-        self.queues = NodeQueues(self.links, rng=Random(1))
+        self.queues = NodeQueues(self.links, hops=HopRings(), rng=Random(1))
         self.registrations = Registrations(self.links, self.queues)
         self.on_ring()
         self.reconciliation = Reconciliation(CONFIG, self.links, self.registrations, self.queues)

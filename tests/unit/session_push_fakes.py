@@ -18,6 +18,7 @@ from session_fakes import (
 from zreg.effects import Effect
 from zreg.model import Publisher, Removal, Scope, Version
 from zreg.primitives.mirror import Verdict
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.session.clients.client_table import Client
 from zreg.session.clients.pushes.pusher import Pusher
 from zreg.session.clients.pushes.subscriber import Subscriber
@@ -32,7 +33,7 @@ class Datum:
 
     def __init__(self, version: Version | None = V1, *publishers: Publisher) -> None:
         self.followed = FollowedDatum(PAY, D1, 0.0)
-        self.pusher = Pusher(CONFIG)
+        self.pusher = Pusher(CONFIG, HopRings())
         self.now = 0.0
         if version is not None:
             self.followed.mirror.snapshot(version, publishers)
@@ -43,7 +44,7 @@ class Datum:
         difference = self.followed.mirror.take_difference()
         if difference.version > difference.source_version:
             self.followed.log.append(difference, self.now)
-        self.pusher.wake(self.followed)
+        self.pusher.wake(self.followed, self.now)
 
     def change(
         self, version: Version, *publishers: Publisher, gone: Sequence[Removal] = ()

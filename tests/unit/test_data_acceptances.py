@@ -420,7 +420,7 @@ def test_the_writes_to_buckets_of_another_primary_are_taken_out() -> None:
 
     taken = primary.acceptances.take_of_others(lambda bucket: bucket == bucket_of(OTHER))
 
-    assert taken == [Waiting(1, 0.0, bucket_of(NAME), ONE, 1)]
+    assert taken == [Waiting(1, 0.0, bucket_of(NAME), NAME, ONE, 1)]
     assert len(primary.acceptances) == 1
     primary.ack(A, 2)
     primary.ack(B, 2)

@@ -31,6 +31,7 @@ from zreg.data.copies.replica_handler import ReplicaHandler
 from zreg.data.refusals import Refusals
 from zreg.effects import Effect, Link, PeerUp, Send
 from zreg.model import DataInfoId, Publisher, Removal
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.wire.codec import decode_frame, encode_frames
 from zreg.wire.messages import Message
 from zreg.wire.records.replication_messages import BucketDigests
@@ -47,9 +48,15 @@ class Pair:
         refusals = Refusals()
         refusals.epoch = EPOCH
         self.handler = ReplicaHandler(
-            CONFIG, self.store, placement, FakeMember().as_member, refusals, rng=NoJitter()
+            CONFIG,
+            self.store,
+            placement,
+            FakeMember().as_member,
+            refusals,
+            hops=HopRings(),
+            rng=NoJitter(),
         )
-        self.handler.follow(MEMBERSHIP, has_new_ring=True)
+        self.handler.follow(MEMBERSHIP, 0.0, has_new_ring=True)
         self.handler.receive_event(PeerUp(Link.DATA, A), 0.0)
         self.replica = Replica(MEMBERSHIP)
         self.replica.copies.on_node_hello(PRIMARY, D1)

@@ -49,6 +49,7 @@ from zreg.effects import (
     Stop,
 )
 from zreg.errors import NotPrimaryError, UnknownNodeError
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.primitives.ring import bucket_of
 from zreg.wire.records.common_messages import Accepted, Pong, Refused
 from zreg.wire.records.data_messages import NodeHello
@@ -80,9 +81,17 @@ def make_node() -> Node:
     placement, store = placed(D1, membership)
     refusals, member = Refusals(), FakeMember()
     refusals.epoch = EPOCH
-    handler = ReplicaHandler(CONFIG, store, placement, member.as_member, refusals, rng=NoJitter())
+    handler = ReplicaHandler(
+        CONFIG,
+        store,
+        placement,
+        member.as_member,
+        refusals,
+        hops=HopRings(),
+        rng=NoJitter(),
+    )
     assert handler.next_tick_at() is None
-    assert handler.follow(membership, has_new_ring=True) == [
+    assert handler.follow(membership, 0.0, has_new_ring=True) == [
         Connect(Link.DATA, A, "tcp://d2:1"),
         Connect(Link.DATA, B, "tcp://d3:1"),
         Log(INFO, "data.took_over", {"buckets": 214, "owned": 214, "ring_epoch": 5}),
@@ -101,7 +110,7 @@ def make_node() -> Node:
 def write(node: Node) -> list[Effect]:
     """Write, request 1; return what is sent."""
     node.store.put(NAME, published())
-    node.handler.acceptances.add(ONE, 1, BUCKET)
+    node.handler.acceptances.add(ONE, 1, NAME)
     node.handler.hints.commit(node.store.dirty(), EPOCH, 0.0)
     return node.handler.settle(0.0)
 
@@ -240,10 +249,10 @@ def test_a_new_ring_ends_repairs_and_a_new_membership_alone_does_not() -> None:
     membership = make_membership(epoch=EPOCH + 1)
 
     node.handler.on_roles(0.0, has_new_ring=False)
-    assert node.handler.follow(membership, has_new_ring=False) == []
+    assert node.handler.follow(membership, 0.0, has_new_ring=False) == []
     assert len(node.handler.copies.repairs) == 1
     node.handler.on_roles(0.0, has_new_ring=True)
-    assert node.handler.follow(membership, has_new_ring=True) == []
+    assert node.handler.follow(membership, 0.0, has_new_ring=True) == []
 
     assert len(node.handler.copies.repairs) == 0
     assert node.handler.statistics()["copies_in_sync"] == 0

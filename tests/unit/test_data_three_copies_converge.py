@@ -28,6 +28,7 @@ from zreg.data.copies.replica_handler import ReplicaHandler
 from zreg.data.refusals import Refusals
 from zreg.effects import CLOSED, Effect, Link, PeerLost, PeerUp, Send
 from zreg.model import DataInfoId, Incarnation, Membership, Publisher, Removal, Status, Version
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.wire.codec import decode_frame, encode_frames
 from zreg.wire.messages import Message
 from zreg.wire.records.replication_messages import Replicate
@@ -53,10 +54,11 @@ class Node:
             self.placement,
             self.member.as_member,
             self.refusals,
+            hops=HopRings(),
             rng=NoJitter(),
         )
         self.handler.on_roles(0.0, has_new_ring=True)
-        self.handler.follow(membership, has_new_ring=True)
+        self.handler.follow(membership, 0.0, has_new_ring=True)
 
     def follow(self, membership: Membership, now: float) -> list[Effect]:
         """Take a new ring, as the core does; return what is sent."""
@@ -66,7 +68,7 @@ class Node:
         self.store.buckets.follow(self.placement.roles(), membership.epoch)
         self.store.buckets.check_some(1000)
         self.handler.on_roles(now, has_new_ring=True)
-        return effects + self.handler.follow(membership, has_new_ring=True)
+        return effects + self.handler.follow(membership, 0.0, has_new_ring=True)
 
     def end_turn(self, now: float) -> list[Effect]:
         epoch = self.refusals.epoch

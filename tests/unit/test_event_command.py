@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.cli.asking.node_events import NodeEvent, Silence
+from zreg.cli.asking.whole_cluster.node_events import NodeEvent, Silence
 from zreg.cli.commands.event_command import event_json, seconds_of, silence_text
 from zreg.effects import WARNING
 from zreg.errors import UsageError

@@ -4,7 +4,12 @@ import pytest
 
 from zreg.config import Limits
 from zreg.effects import INFO, WARNING
-from zreg.primitives.event_ring import EVENTS_PER_KIND_MAX, EventRing, fields_text, is_of_kind
+from zreg.primitives.reports.event_ring import (
+    EVENTS_PER_KIND_MAX,
+    EventRing,
+    fields_text,
+    is_of_kind,
+)
 from zreg.wire.records.common_messages import Event, EventsReply, FetchEvents
 
 LIFE, OTHER_LIFE = b"a" * 16, b"b" * 16

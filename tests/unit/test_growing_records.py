@@ -31,9 +31,11 @@ from zreg.model import (
     Scope,
     Status,
     Version,
+    data_info_id,
 )
-from zreg.primitives.event_ring import EventRing
-from zreg.primitives.own_answers import OwnAnswers
+from zreg.primitives.reports.event_ring import EventRing
+from zreg.primitives.reports.hop_rings import HopRings, PushRound
+from zreg.primitives.reports.own_answers import OwnAnswers
 from zreg.raft.config import RaftConfig
 from zreg.session.upstream.registered.reconciliation import comparisons
 from zreg.session.upstream.registered.registration import Registration, request_of
@@ -54,7 +56,7 @@ from zreg.wire.parts import (
     versions_records,
 )
 from zreg.wire.records.client_messages import Push
-from zreg.wire.records.common_messages import FetchEvents, FetchStatistics
+from zreg.wire.records.common_messages import FetchEvents, FetchHops, FetchStatistics, HopKind
 from zreg.wire.records.data_messages import Beat, Changed, Changes, DatumSummary, Snapshot
 from zreg.wire.records.membership_messages import (
     GONE_MAX,
@@ -310,8 +312,22 @@ def event_replies(load: Load) -> Iterator[Message]:
 def statistics_replies(load: Load) -> Iterator[Message]:
     """A node sends a bounded part of its statistics, however many its core has."""
     names = {f"{number:063}{WIDE}": 2.0**62 for number in range(load.count)}
-    own = OwnAnswers(EventRing(LABEL, bytes(16)), lambda: names)
+    own = OwnAnswers(EventRing(LABEL, bytes(16)), lambda: names, HopRings())
     yield own.answer(FetchStatistics(MOST), 1e6)
+
+
+def hop_replies(load: Load) -> Iterator[Message]:
+    """A node keeps a bounded number of hops of an id, and adds what was acknowledged of them."""
+    replicas = [str(Incarnation(MOST - number, LABEL)) for number in range(min(load.count, 32))]
+    hops, name = HopRings(lambda _name: replicas), data_info_id("pay")
+    for number in range(min(load.count, 100)):
+        hop = (HopKind.HINTED, 0.0, bytes(16), MOST, Version(MOST, MOST), "", number)
+        hops.by_id[name].append(hop)
+        pushes = PushRound(Version(MOST, MOST), 0.0, 1.0, MOST, 2.0, MOST)
+        hops.by_id[name].append((HopKind.PUSHED, 0.0, b"", 0, Version(MOST, MOST), "", pushes))
+    for replica in replicas:
+        hops.acks[replica].append((MOST, 0.0))
+    yield hops.answer(FetchHops(MOST, name), LABEL, 1e6)
 
 
 def meta_nodes(load: Load) -> Iterator[Message]:
@@ -401,6 +417,7 @@ SENDERS: dict[str, Callable[[Load], Iterator[Message]]] = {
     "AskFounding.founders": founding_statements,
     "FoundingReply.founders": founding_statements,
     "StatisticsReply.statistics": statistics_replies,
+    "HopsReply.hops": hop_replies,
 }
 
 

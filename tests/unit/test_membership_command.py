@@ -2,7 +2,7 @@
 
 import pytest
 
-from zreg.cli.asking.cluster_view import status_of
+from zreg.cli.asking.whole_cluster.cluster_view import status_of
 from zreg.cli.commands.meta.membership_command import (
     client_count_of,
     copying_of,

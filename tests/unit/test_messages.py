@@ -90,6 +90,8 @@ PINNED_TAGS = {
     81: "FoundingReply",
     82: "FetchStatistics",
     83: "StatisticsReply",
+    87: "FetchHops",
+    88: "HopsReply",
 }
 
 

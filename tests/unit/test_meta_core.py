@@ -716,6 +716,7 @@ def test_the_core_shows_itself() -> None:
         "departed": 1,
         "settings": 0,
         "leases": 2,
+        "renewals": 3,
         "stalls": 0,
         "raft_role": "leader",
         "raft_term": 2,

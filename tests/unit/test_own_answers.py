@@ -2,8 +2,9 @@
 
 import math
 
-from zreg.primitives.event_ring import EventRing
-from zreg.primitives.own_answers import OwnAnswers
+from zreg.primitives.reports.event_ring import EventRing
+from zreg.primitives.reports.hop_rings import HopRings
+from zreg.primitives.reports.own_answers import OwnAnswers
 from zreg.wire.records.common_messages import (
     STATISTICS_MAX,
     EventsReply,
@@ -17,7 +18,7 @@ LIFE = b"l" * 16
 
 
 def answers_of(statistics: dict[str, int | float | str]) -> OwnAnswers:
-    return OwnAnswers(EventRing("d1", LIFE), lambda: statistics)
+    return OwnAnswers(EventRing("d1", LIFE), lambda: statistics, HopRings())
 
 
 def test_statistics_are_the_numbers_with_the_clock_of_the_process() -> None:

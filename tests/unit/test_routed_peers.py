@@ -2,7 +2,12 @@
 
 import pytest
 
-from zreg.reactor.sockets.bound.routed_peers import PROBE_AGAIN_SECONDS, ROUNDS, RoutedPeers
+from zreg.reactor.sockets.bound.routed_peers import (
+    PROBE_AGAIN_SECONDS,
+    PROBES_MAX,
+    ROUNDS,
+    RoutedPeers,
+)
 
 
 def test_a_peer_whose_descriptor_closed_is_probed_a_few_times() -> None:
@@ -92,3 +97,45 @@ def test_a_forgotten_peer_is_not_probed() -> None:
     peers.forget(b"a")
     peers.forget(b"a")
     assert (len(peers), peers.next_due_at()) == (0, None)
+
+
+def test_a_turn_probes_some_of_the_peers_that_are_gone_and_the_next_turns_the_others() -> None:
+    """Thousands of connections end at once when a switch fails; a bystander must not wait."""
+    names = [number.to_bytes(4, "big") for number in range(3 * PROBES_MAX)]
+    peers = RoutedPeers()
+    for descriptor, name in enumerate(names):
+        peers.add(name, descriptor)
+    for descriptor in range(len(names)):
+        peers.on_closed(descriptor)
+
+    probed: list[bytes] = []
+    for _ in range(3):
+        assert peers.next_due_at() == 0.0
+        some = peers.take_due(0.0)
+        assert len(some) == PROBES_MAX
+        for name in some:
+            peers.forget(name)
+        probed += some
+    assert probed == names
+    assert peers.next_due_at() is None
+
+
+def test_a_peer_that_is_heard_all_the_time_is_probed_when_it_is_heard_no_more() -> None:
+    peers = closing(b"a", b"b")
+    for _ in range(5 * ROUNDS):
+        heard(peers, b"a", b"b")
+        assert peers.take_due(0.0, has_input=True) == []
+    for _ in range(3 * ROUNDS):
+        heard(peers, b"b")
+        if due := peers.take_due(0.0, has_input=True):
+            break
+    assert due == [b"a"]
+
+
+def test_a_probe_that_was_asked_for_again_begins_anew() -> None:
+    peers = closing(b"a", b"b")
+    assert peers.take_due(0.0) == [b"a"]
+    peers.probe(b"a")
+    assert peers.take_due(0.0) == [b"a"]
+    assert peers.take_due(PROBE_AGAIN_SECONDS[0]) == [b"a"], "the outdated one is dropped"
+    assert peers.take_due(PROBE_AGAIN_SECONDS[0]) == []

@@ -26,6 +26,7 @@ from session_fakes import (
 from zreg.config import Limits
 from zreg.effects import BEAT_TOPIC, Effect, Link, Listen, PeerLost, Unlisten
 from zreg.model import ZERO, Change, DataInfoId, Incarnation, Publisher, Version
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.primitives.ring import bucket_of, bucket_topic
 from zreg.session.upstream.followed.followed_datum import FollowedDatum
 from zreg.session.upstream.followed.followed_datums import FollowedDatums
@@ -66,11 +67,19 @@ class Bench:
 
     def __init__(self, *data: str, is_up: bool = True) -> None:
         self.links = make_links(*data, is_up=is_up)
-        self.registrations = Registrations(self.links, NodeQueues(self.links, rng=Random(1)))
+        self.registrations = Registrations(
+            self.links, NodeQueues(self.links, hops=HopRings(), rng=Random(1))
+        )
         self.registrations.on_incarnation(S1)
         self.now = 1000.0
+        self.hops = HopRings()
         self.datums = FollowedDatums(
-            CONFIG, self.links, self.registrations, rng=Random(1), now=self.now
+            CONFIG,
+            self.links,
+            self.registrations,
+            hops=self.hops,
+            rng=Random(1),
+            now=self.now,
         )
         # The publishers that the last snapshot lacked although this session answers for them.
         self.lacking: list[bytes] = []
@@ -135,7 +144,7 @@ class Bench:
         self.datums.on_refused(owner, self.now)
 
     def on_changed(self, changed: Changed, peer: str = D1) -> list[Effect]:
-        return self.datums.on_changed(peer, changed)
+        return self.datums.on_changed(peer, changed, self.now)
 
     def on_beat(self, message: Beat, peer: str = D1) -> list[Effect]:
         return self.datums.on_beat(peer, message)
@@ -315,7 +324,7 @@ def test_a_change_that_fits_is_shown_although_a_higher_version_is_awaited() -> N
     """The answer may take long, and the change is true already."""
     bench = Bench(D1)
     followed = bench.known(ONE)
-    bench.datums.on_versions(D1, Versions(0, BUCKET, ((PAY, V4),), 9))
+    bench.datums.on_versions(D1, Versions(0, BUCKET, ((PAY, V4),), 9), bench.now)
 
     assert bench.on_changed(hint(V1, V2, 6, TWO)) == []
 
@@ -426,7 +435,7 @@ def test_a_datum_that_a_comparison_shows_to_differ_is_fetched(version: Version) 
     bench = Bench(D1)
     bench.known(ONE)
 
-    effects = bench.datums.on_versions(D1, Versions(0, BUCKET, ((PAY, version),), 9))
+    effects = bench.datums.on_versions(D1, Versions(0, BUCKET, ((PAY, version),), 9), bench.now)
 
     assert effects == to_data(D1, fetch(2, V1, version))
 
@@ -436,8 +445,8 @@ def test_versions_from_another_node_or_of_a_datum_that_is_not_followed_are_ignor
     bench.known(ONE)
     versions = Versions(0, BUCKET, ((SHOP, V3),), 9)
 
-    assert bench.datums.on_versions(D1, versions) == []
-    assert bench.datums.on_versions(D2, Versions(0, BUCKET, ((PAY, V3),), 9)) == []
+    assert bench.datums.on_versions(D1, versions, bench.now) == []
+    assert bench.datums.on_versions(D2, Versions(0, BUCKET, ((PAY, V3),), 9), bench.now) == []
 
 
 # --- fetching -------------------------------------------------------------------------------------
@@ -737,9 +746,9 @@ def test_a_datum_that_moves_is_fetched_from_its_new_primary_from_the_version_her
     assert staying.request_id == 0
     assert bench.snapshot(moving, V2, TWO, sequence=80) == []
     assert ids(moving) == [TWO.publisher_id]
-    assert bench.datums.on_changed(D1, Changed(moves, V2, V3, 6, (ONE,))) == []
+    assert bench.datums.on_changed(D1, Changed(moves, V2, V3, 6, (ONE,)), bench.now) == []
     assert moving.mirror.version == V2, "the former owner is of the past"
-    assert bench.datums.on_changed(D2, Changed(moves, V2, V3, 81, (ONE,))) == []
+    assert bench.datums.on_changed(D2, Changed(moves, V2, V3, 81, (ONE,)), bench.now) == []
     assert moving.mirror.version == V3
 
 

@@ -13,6 +13,7 @@ from session_fakes import (
     ONE,
     PAY,
     S1,
+    S1_AGAIN,
     TWO,
     RegistrationsBench,
     accepted,
@@ -104,11 +105,48 @@ def test_a_registration_that_is_refused_for_now_is_sent_again_after_a_pause() ->
     pause = refuse(bench, 10.0)
 
     assert 0.05 <= pause <= 0.1
+    assert bench.settle(10.0) == []
     bench.publish(TWO)
-    assert bench.settle(10.0 + pause / 2) == [], "nothing goes there meanwhile"
+    bench.settle(10.0 + pause / 2)
+    assert not bench.registration(TWO).request_id, "it waits, too"
     assert not bench.registrations.is_accepted(bench.registration(ONE))
     again = [PublishDatum(2, PAY, ONE), PublishDatum(3, PAY, TWO)]
-    assert bench.tick(10.0 + pause) == to_data(D1, *again)
+    assert bench.tick(10.0 + pause) == to_data(D1, *again, digest_of(ONE, TWO))
+
+
+def test_a_data_node_is_told_of_writes_that_wait_for_the_end_of_a_pause() -> None:
+    """They may be of a client that moved here: its former session suspects it meanwhile."""
+    bench = RegistrationsBench(D1)
+    bench.tick(10.0)
+    bench.publish(ONE)
+    bench.settle(10.0)
+    pause = refuse(bench, 10.0)
+
+    bench.publish(TWO)
+    assert bench.settle(10.0 + pause / 3) == to_data(D1, WritesWait())
+    bench.publish(make_publisher(3))
+    assert bench.settle(10.0 + pause / 2) == [], "it is told once"
+
+
+def test_another_incarnation_does_not_wait_for_the_pause_of_the_former() -> None:
+    """Chaos campaign on processes, seed 329: a session joined again and took its clients back.
+
+    What it had sent before was refused, and so the replays waited for the pause. Meanwhile the
+    session that the clients had left withdrew two of them.
+    """
+    bench = RegistrationsBench(D1)
+    bench.tick(10.0)
+    bench.publish(ONE, TWO)
+    bench.settle(10.0)
+    refuse(bench, 10.0)
+
+    bench.registrations.on_incarnation(S1_AGAIN)
+    bench.tick(10.0)
+    bench.registrations.on_refused(D1, 2, 10.0, is_final=False)
+    again = replace(ONE, session=S1_AGAIN)
+    bench.publish(again)
+
+    assert bench.settle(10.01) == to_data(D1, PublishDatum(3, PAY, again))
 
 
 def test_pauses_grow_while_a_node_refuses_and_begin_again_when_it_accepts() -> None:

@@ -19,6 +19,7 @@ from session_push_fakes import Datum, delta, make_client, snapshot
 from zreg.config import Limits
 from zreg.effects import Link, Probe, Send
 from zreg.model import Scope, Version
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.session.clients.client_table import Client
 from zreg.session.clients.pushes.pusher import Pusher
 from zreg.session.clients.pushes.subscriber import Subscriber
@@ -150,7 +151,9 @@ def test_a_client_with_a_full_window_is_probed_once_after_its_newest_push() -> N
 def test_a_client_that_may_still_gather_is_not_probed() -> None:
     """It acknowledges before a ping interval has passed, which may be longer than the pause."""
     datum = Datum(V1)
-    datum.pusher = Pusher(msgspec.structs.replace(CONFIG, lease_seconds=18.0, ping_seconds=6.0))
+    datum.pusher = Pusher(
+        msgspec.structs.replace(CONFIG, lease_seconds=18.0, ping_seconds=6.0), HopRings()
+    )
     datum.acked(gathering())
     datum.change(V2, TWO)
     datum.settle()

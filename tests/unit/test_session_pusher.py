@@ -296,7 +296,7 @@ def test_subscribers_are_counted_and_found() -> None:
     datum.pusher.remove(client, PAY, ZONE)
     assert len(datum.pusher) == 0
     assert datum.settle() == []
-    datum.pusher.wake(datum.followed)
+    datum.pusher.wake(datum.followed, datum.now)
     assert datum.settle() == []
 
 
@@ -377,7 +377,7 @@ def test_an_acknowledgement_of_a_higher_version_is_a_claim_that_the_primary_judg
 
     datum.followed.claimed = V1
     assert datum.settle() == [], "until it is looked at again"
-    datum.pusher.wake(datum.followed)
+    datum.pusher.wake(datum.followed, datum.now)
     assert datum.settle() == to_client(ALICE, snapshot(V2, ONE, TWO, is_reset=True))
     datum.acknowledge(subscriber, V2)
     datum.change(V3, THREE)
@@ -517,7 +517,7 @@ def test_a_claim_of_an_unseen_epoch_is_held_until_the_epoch_comes() -> None:
     subscriber = claiming(datum, V3, ONE)
     datum.pusher.hold_claim(subscriber)
     assert datum.settle() == []
-    datum.pusher.wake(datum.followed)
+    datum.pusher.wake(datum.followed, datum.now)
     assert datum.settle() == []
 
     assert datum.pusher.release_claims() == [subscriber]

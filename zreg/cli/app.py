@@ -49,6 +49,7 @@ class _Commands(LazyGroup):
         "get": "zreg.cli.commands.client_commands:get",
         "nodes": "zreg.cli.commands.meta.nodes_group:app",
         "events": "zreg.cli.commands.event_command:events",
+        "trace": "zreg.cli.commands.overview.trace_command:trace",
         "ring": "zreg.cli.commands.data.ring_command:ring",
         "discover": "zreg.cli.commands.discover_command:discover",
         "status": "zreg.cli.commands.overview.status_commands:status",

@@ -5,7 +5,7 @@ ring of its own membership gives it, and drops all others. Everything that one t
 datum becomes one change with one hint.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
@@ -35,8 +35,10 @@ from zreg.health import Health
 from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.membership.leader_reports import report_gone
 from zreg.model import Member, Membership, Role
-from zreg.primitives.event_ring import EventRing
-from zreg.primitives.own_answers import OwnAnswers
+from zreg.primitives.reports.event_ring import EventRing
+from zreg.primitives.reports.hop_rings import HopRings
+from zreg.primitives.reports.own_answers import OwnAnswers
+from zreg.primitives.ring import bucket_of
 from zreg.wire.messages import Message
 from zreg.wire.records.data_messages import (
     CompareDigest,
@@ -76,6 +78,7 @@ class DataCore:
     ) -> None:
         assert member.role is Role.DATA
         self.events = EventRing(member.node_id, member.process_id)
+        hops = HopRings(self._replicas_of)
         self._config = config
         self._cluster_member = ClusterMember(
             member, config, rng=rng, now=now, cached=cached, reports_ready=True
@@ -84,7 +87,7 @@ class DataCore:
         self._placement = Placement(member.node_id)
         self._refusals = Refusals()
         parts = (self._placement, self._cluster_member, self._refusals)
-        self._replicas = ReplicaHandler(config, self._store, *parts, rng=rng)
+        self._replicas = ReplicaHandler(config, self._store, *parts, hops=hops, rng=rng)
         self._hints = self._replicas.hints
         grace_seconds = config.session_grace_seconds
         self._contacts = SessionContacts(grace_seconds)
@@ -95,7 +98,7 @@ class DataCore:
         self._writes = Writes(config, self._store, *shared)
         self._followers = Followers(self._store, self._hints, *parts)
         self._questions = OpenQuestions(
-            OwnAnswers(self.events, self.statistics), self._cluster_member, self._refusals
+            OwnAnswers(self.events, self.statistics, hops), self._cluster_member, self._refusals
         )
         self._comparisons = SessionComparisons(
             self._store, self._placement, self._refusals, self._contacts, self._suspicions
@@ -194,6 +197,10 @@ class DataCore:
         # A snapshot from an unreconciled node may lack publishers. The beat tells the followers
         # that they can fetch a complete one now.
         return effects + self._beat()
+
+    def _replicas_of(self, data_info_id: str) -> Collection[str]:
+        """Return the peer names of the nodes that get the changes of an id from this one."""
+        return self._replicas.replication.peers_of(bucket_of(data_info_id))
 
     def _knows(self, peer: Peer) -> bool:
         """Return whether a connection has said which node is behind it."""
@@ -320,7 +327,7 @@ class DataCore:
         self._check_some(now)
         self._replicas.on_roles(now, has_new_ring=has_new_ring)
         membership = self._cluster_member.membership
-        effects = self._replicas.follow(membership, has_new_ring=has_new_ring)
+        effects = self._replicas.follow(membership, now, has_new_ring=has_new_ring)
         return effects + self._writes.refuse_of_others()
 
     def _check_some(self, now: float) -> None:
@@ -340,7 +347,7 @@ class DataCore:
             # Guests have come or gone.
             effects = self._take_roles(now, has_new_ring=False)
         else:
-            effects = self._replicas.follow(membership, has_new_ring=False)
+            effects = self._replicas.follow(membership, now, has_new_ring=False)
         self._writes.follow(membership)
         self._contacts.follow(membership, now)
         effects += self._evict(now)

@@ -7,9 +7,9 @@ from zreg.data.refusals import Refusals
 from zreg.effects import Effect, Link, Local, Peer, Send
 from zreg.errors import UnknownMessageError
 from zreg.membership.cluster_member import ClusterMember
-from zreg.primitives.own_answers import OwnAnswers
+from zreg.primitives.reports.own_answers import NodeQuestion, OwnAnswers
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import FetchEvents, FetchStatistics, Ping, Pong
+from zreg.wire.records.common_messages import Ping, Pong
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 _WHERE_TO_GO: Final = (
@@ -35,7 +35,7 @@ class OpenQuestions:
             case FetchMembership() if is_known:
                 reply = MembershipReply(message.request_id, self._cluster_member.membership)
                 return [Send(Link.REQUESTS, peer, reply)]
-            case FetchEvents() | FetchStatistics():
+            case _ if isinstance(message, NodeQuestion):
                 return [Send(Link.REQUESTS, peer, self._own_answers.answer(message, now))]
             case Ping():
                 return [Send(Link.REQUESTS, peer, Pong())]

@@ -40,11 +40,12 @@ from zreg.meta.loss_watch import LossWatch
 from zreg.meta.peers.identity import Identity
 from zreg.meta.state.meta_state import MetaState
 from zreg.model import Member, Membership, Role, Status
-from zreg.primitives.event_ring import EventRing
-from zreg.primitives.own_answers import OwnAnswers
+from zreg.primitives.reports.event_ring import EventRing
+from zreg.primitives.reports.hop_rings import HopRings
+from zreg.primitives.reports.own_answers import NodeQuestion, OwnAnswers
 from zreg.raft.consensus import RaftCore
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import FetchEvents, FetchStatistics, Ping, Pong, Refused
+from zreg.wire.records.common_messages import Ping, Pong, Refused
 from zreg.wire.records.membership_messages import FetchMembership, Join, ReportGone
 from zreg.wire.records.meta_messages import AskFounding, FoundingReply
 
@@ -65,7 +66,7 @@ class MetaCore:
         assert member.role is Role.META
         assert member.node_id == identity.node_id
         self.events = EventRing(member.node_id, member.process_id)
-        self._own_answers = OwnAnswers(self.events, self.statistics)
+        self._own_answers = OwnAnswers(self.events, self.statistics, HopRings())
         self._node_id = member.node_id
         self.state = MetaState()
         self.raft_driver = RaftDriver(raft, self.state, identity)
@@ -138,7 +139,7 @@ class MetaCore:
                 return [Send(link, peer, Pong())]
             case Pong():
                 return []
-            case FetchEvents() | FetchStatistics():
+            case _ if isinstance(message, NodeQuestion):
                 return [Send(link, peer, self._own_answers.answer(message, now))]
             case _ if not self._led_term.is_leading:
                 return self._refuse_as_follower(link, peer, message)
@@ -250,7 +251,7 @@ class MetaCore:
     def statistics(self) -> dict[str, int | float | str]:
         """Return counters and sizes."""
         members, raft = self.membership.members, self.raft_driver.raft.status()
-        leases = self._leader.lease_holders.leases
+        lease_holders = self._leader.lease_holders
         return {
             "epoch": self.epoch,
             "ring_epoch": self.membership.ring_epoch,
@@ -258,8 +259,9 @@ class MetaCore:
             "data_nodes": len(self.membership.of(Role.DATA)),
             "departed": sum(m.status is Status.DEPARTED for m in members),
             "settings": len(self.state.settings),
-            "leases": len(leases),
-            "stalls": leases.stall_count,
+            "leases": len(lease_holders.leases),
+            "renewals": lease_holders.renewed_count,
+            "stalls": lease_holders.leases.stall_count,
             "raft_role": raft.role.value,
             "raft_term": raft.term,
             "raft_leader": raft.leader or "-",

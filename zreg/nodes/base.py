@@ -21,7 +21,7 @@ from zreg.model import Member, Role
 from zreg.nodes.addresses.address_choice import ANY_HOSTS
 from zreg.nodes.addresses.own_address import OwnAddress, is_own_address
 from zreg.nodes.node_lan import NodeLan
-from zreg.primitives.event_ring import EventRing
+from zreg.primitives.reports.event_ring import EventRing
 from zreg.reactor import Disk, EventCallback, Reactor, SocketSet
 from zreg.reactor.link_table import bare_host, split_address
 from zreg.storage.failures import NodeEndError

@@ -65,6 +65,7 @@ class Reactor:
         self._finished: asyncio.Future[NodeEndError | None] | None = None
         self._is_stopping = False
         self._is_stopped = False
+        self._is_of_parent = False
 
     @property
     def addresses(self) -> Mapping[Link, str]:
@@ -94,6 +95,14 @@ class Reactor:
         if not self._is_stopping:
             self._is_stopping = True
             self.post(Stop())
+
+    def leave_to_parent(self) -> None:
+        """Do nothing any more in this forked child: sockets and the loop's epoll are the parent's.
+
+        libzmq would answer a read here with EINTR for ever, and to unwatch a descriptor here would
+        unwatch it in the parent.
+        """
+        self._is_stopped = self._is_of_parent = True
 
     def post(self, message: Local) -> None:
         """Hand a local message to the core in the next turn."""
@@ -157,6 +166,8 @@ class Reactor:
         try:
             return await asyncio.shield(self._finished)
         except asyncio.CancelledError:
+            if self._is_of_parent:
+                raise
             self.stop()
             await asyncio.wait([self._finished], timeout=GOODBYE_SECONDS_MAX)
             raise
@@ -175,6 +186,8 @@ class Reactor:
 
     async def _close(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close everything; what the sockets have taken may leave within the linger time."""
+        if self._is_of_parent:
+            return
         self._is_stopped = True
         self._wakeups.stop()
         self._runner.connections.stop()

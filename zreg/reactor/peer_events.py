@@ -75,12 +75,15 @@ class PeerEvents:
         self._counts = counts
 
     def drain_monitors(self, now: float) -> None:
-        """Take the events of all monitors that became readable."""
+        """Take events of all monitors that became readable; what is left has the next turn."""
         for socket in self._wakeups.take_eventful():
             if socket.is_closed:
                 continue
             if isinstance(socket, RouterSocket):
                 self._counts["handshakes_failed"] += socket.drain_events()
+                if socket.has_more_events:
+                    self._wakeups.eventful[socket] = None
+                    self._wakeups.schedule()
             elif isinstance(socket, PeerConnection):
                 self.drain_connection(socket, now)
 

@@ -28,8 +28,9 @@ from zreg.errors import NotPrimaryError, NotReadyError, SessionGoneError, Unknow
 from zreg.health import Health
 from zreg.membership.cluster_member import ClusterMember, Learned
 from zreg.model import Incarnation, Member, Membership, Role
-from zreg.primitives.event_ring import EventRing
-from zreg.primitives.own_answers import OwnAnswers
+from zreg.primitives.reports.event_ring import EventRing
+from zreg.primitives.reports.hop_rings import HopRings
+from zreg.primitives.reports.own_answers import OwnAnswers
 from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
@@ -66,15 +67,16 @@ class SessionCore:
     ) -> None:
         assert member.role is Role.SESSION
         self.events = EventRing(member.node_id, member.process_id)
+        hops = HopRings()
         self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
         self._node_id = member.node_id
         self._loss = MembershipLoss(now=now)
         # Since when no leader of meta is reached; None if one is.
         self._leaderless_since: float | None = now
-        self._data = DataHandler(config, self._cluster_member, rng=rng, now=now)
+        self._data = DataHandler(config, self._cluster_member, hops=hops, rng=rng, now=now)
         self._meta_proxy = MetaProxy(self._cluster_member)
         self._node_questions = NodeQuestions(
-            OwnAnswers(self.events, self.statistics), self._cluster_member, member.node_id
+            OwnAnswers(self.events, self.statistics, hops), self._cluster_member, member.node_id
         )
         # What `next_tick_at` found, while it is known that no deadline has moved since.
         self._due_at: float | None = None
@@ -89,6 +91,7 @@ class SessionCore:
             self._data.registrations,
             self._data.followed,
             self._questions,
+            hops=hops,
             now=now,
         )
         self._pages = PageHandler(self._clients, self._data.registrations, self._questions)
@@ -131,7 +134,7 @@ class SessionCore:
             return self._receive_from_data(str(peer), message, now)
         match message:
             case Changed():
-                return self._data.followed.on_changed(str(peer), message)
+                return self._data.followed.on_changed(str(peer), message, now)
             case Beat():
                 return self._data.followed.on_beat(str(peer), message)
             case Local():
@@ -156,7 +159,7 @@ class SessionCore:
         match message:
             case Accepted():
                 accepted = self._data.registrations.on_accepted(peer, message)
-                self._clients.publishing.on_accepted(accepted)
+                self._clients.publishing.on_accepted(accepted, now)
                 return ()
             case Refused():
                 return self._on_refused(peer, message, now)
@@ -190,6 +193,7 @@ class SessionCore:
         )
         if registration is None:
             return []
+        self._clients.publishing.note_refused(registration, refused, now)
         if is_final:
             return self._clients.publishing.on_refused(registration, refused)
         # A refusal of what a former incarnation sent says nothing about the present one.
@@ -275,7 +279,7 @@ class SessionCore:
         """Send the registrations of this turn, push what it changed, join the answers."""
         effects = self._data.settle(now)
         for followed in self._data.followed.take_changed(now):
-            self._clients.subscriptions.pusher.wake(followed)
+            self._clients.subscriptions.pusher.wake(followed, now)
             effects += self._pages.on_moved(followed)
         effects += self._clients.settle(now)
         self._is_due_known = self._is_due_known and not effects

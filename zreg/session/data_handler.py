@@ -17,6 +17,7 @@ from zreg.effects import (
 )
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Incarnation
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.session.membership_fetch import MembershipFetch
 from zreg.session.membership_handover import MembershipHandover
 from zreg.session.proxy.listings import Listing, Listings
@@ -53,13 +54,21 @@ class DataHandler:
     """
 
     def __init__(
-        self, config: Config, cluster_member: ClusterMember, *, rng: "Random", now: float
+        self,
+        config: Config,
+        cluster_member: ClusterMember,
+        *,
+        hops: HopRings,
+        rng: "Random",
+        now: float,
     ) -> None:
         self._cluster_member = cluster_member
         self.links = DataLinks(config, rng=rng)
-        self.queues = NodeQueues(self.links, rng=rng)
+        self.queues = NodeQueues(self.links, hops=hops, rng=rng)
         self.registrations = Registrations(self.links, self.queues)
-        self.followed = FollowedDatums(config, self.links, self.registrations, rng=rng, now=now)
+        self.followed = FollowedDatums(
+            config, self.links, self.registrations, hops=hops, rng=rng, now=now
+        )
         self.listings = Listings(self.links)
         self._reconciliation = Reconciliation(config, self.links, self.registrations, self.queues)
         self._handover = MembershipHandover()
@@ -77,7 +86,7 @@ class DataHandler:
             case Changes() | Snapshot() | DatumsListed():
                 return self._on_answer(peer, message, now)
             case Versions():
-                return self.followed.on_versions(peer, message)
+                return self.followed.on_versions(peer, message, now)
             case DigestCompared():
                 return self._reconciliation.on_digest_compared(peer, message, now)
             case PublishersCompared():

@@ -104,6 +104,8 @@ WireMessage = (
     | meta.FoundingReply
     | common.FetchStatistics
     | common.StatisticsReply
+    | common.FetchHops
+    | common.HopsReply
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -52,6 +52,24 @@ async def ask(
     """
     core = await _asked(target, question, timeout_seconds, is_patient=is_patient)
     return _answer(core, target, question, {})
+
+
+class Timed(msgspec.Struct, Generic[Answer], frozen=True):
+    """An answer, when it came on the clock of this process, and how long after its question."""
+
+    answer: Answer
+    came_at: float
+    round_trip_seconds: float
+
+
+async def ask_timed(
+    target: Target, question: Question[Answer], *, timeout_seconds: float
+) -> Timed[Answer]:
+    """Return the first answer of the target's nodes with its times; raises as `ask`."""
+    core = await _asked(target, question, timeout_seconds, is_patient=False)
+    answer, findings = _answer(core, target, question, {}), core.findings
+    assert findings.round_trip_seconds is not None
+    return Timed(answer, findings.answered_at, findings.round_trip_seconds)
 
 
 async def round_trip_of(target: Target, *, timeout_seconds: float) -> float:

@@ -51,6 +51,7 @@ class Findings:
         self.no_leader: str | None = None
         # From the question on an open connection to its answer.
         self.round_trip_seconds: float | None = None
+        self.answered_at = 0.0
         # The last refusal with "not ready".
         self.not_ready: Refused | None = None
 
@@ -132,6 +133,7 @@ class AskCore:
                 return self._on_refused(message, now)
             case Message() if isinstance(message, self._answer_type):
                 self.findings.round_trip_seconds = now - self._asked_at
+                self.findings.answered_at = now
                 return self._finish(message)
             case _:
                 return []

@@ -8,8 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.asking.node_events import NodeEvent, NodeEvents, Silence
 from zreg.cli.asking.targets import find_target
+from zreg.cli.asking.whole_cluster.node_events import NodeEvent, NodeEvents
+from zreg.cli.asking.whole_cluster.silence import Silence
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.output import Json, complain, print_table, say, say_json
 from zreg.cli.process.streams import drop_output

@@ -41,6 +41,10 @@ class CoreNode(Protocol):
         """Say goodbye and end `run`."""
         ...
 
+    def leave_to_parent(self) -> None:
+        """Do nothing any more in this forked child: what carries the records is the parent's."""
+        ...
+
     def statistics(self) -> dict[str, int | float | str]:
         """Return the counters of the core, and of what carries its records."""
         ...

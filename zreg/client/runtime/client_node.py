@@ -50,13 +50,15 @@ class ClientNode:
             log_lines=log_lines,
         )
         self._lan = ClientLan(self._reactor.post, log_lines)
+        self._is_of_parent = False
 
     async def run(self) -> None:
         """Serve until `stop` is called and the goodbye has left."""
         try:
             await self._reactor.run()
         finally:
-            await self._lan.close()
+            if not self._is_of_parent:
+                await self._lan.close()
 
     def _take_event(self, event: msgspec.Struct) -> None:
         """Look at the LAN for the core; pass every other event on."""
@@ -72,6 +74,11 @@ class ClientNode:
     def stop(self) -> None:
         """Say goodbye and end `run`."""
         self._reactor.stop()
+
+    def leave_to_parent(self) -> None:
+        """Do nothing any more in this forked child."""
+        self._is_of_parent = True
+        self._reactor.leave_to_parent()
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return the counters of the core and of the reactor."""

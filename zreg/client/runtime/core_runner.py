@@ -153,6 +153,11 @@ class CoreRunner:
         _of_parents.append((self.node, self._task))
         self.is_closed, self.why_closed = True, why
 
+    def leave_to_parent(self) -> None:
+        """Do nothing any more on a loop that this forked child has inherited, and may run on."""
+        if self.node is not None:
+            self.node.leave_to_parent()
+
     def close(self, why: str) -> None:
         """Have the core say goodbye and end. Needs the lock; not to be repeated."""
         self.call_soon(self._stop)

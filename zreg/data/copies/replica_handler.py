@@ -35,6 +35,7 @@ from zreg.errors import UnknownNodeError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.membership.data_connections import DataConnections
 from zreg.model import Membership, Role
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import Refused
 from zreg.wire.records.data_messages import NodeHello
@@ -61,7 +62,7 @@ _LOOK_SECONDS: Final = 1.0
 class ReplicaHandler:
     """Joins what this node is as a primary (`replication`, …) and as a replica (`copies`)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- one argument per part
         self,
         config: Config,
         store: DatumStore,
@@ -69,14 +70,16 @@ class ReplicaHandler:
         cluster_member: ClusterMember,
         refusals: Refusals,
         *,
+        hops: HopRings,
         rng: "Random",
     ) -> None:
+        self._acks = hops.acks
         self._cluster_member = cluster_member
         self._refusals = refusals
         connections = DataConnections(config, hears_changes=False, rng=rng)
         self.replication = Replication(config, store.buckets, placement, connections)
-        self.acceptances = Acceptances(config, self.replication)
-        self.hints = Hints(store, self.replication)
+        self.acceptances = Acceptances(config, self.replication, hops)
+        self.hints = Hints(store, self.replication, hops)
         self.copies = Copies(config, store, placement, cluster_member, refusals)
         self.copy_watch = CopyWatch(placement, self.replication)
         self._take_overs = TakeOvers(placement)
@@ -93,7 +96,8 @@ class ReplicaHandler:
         match message:
             case Replicated():
                 if self.replication.on_replicated(peer, message):
-                    self.acceptances.on_acked(peer)
+                    self._acks[peer].append((message.number, now))
+                    self.acceptances.on_acked(peer, now)
             case BucketsCompared():
                 self.replication.on_buckets_compared(peer, message, now)
             case FetchBucket():
@@ -104,7 +108,7 @@ class ReplicaHandler:
                 return self._answers.on_offer_copy(peer, message, self._refusals.epoch, now)
             case Refused(code=UnknownNodeError.code):
                 effects = self.replication.begin(peer)
-                self.acceptances.on_acked(peer)
+                self.acceptances.on_acked(peer, now)
                 return effects
             case Refused():
                 return self._cluster_member.see_epoch(message.epoch)
@@ -154,15 +158,15 @@ class ReplicaHandler:
         peer = self.replication.on_peer_lost(lost, now)
         if peer is None:
             return []
-        self.acceptances.on_acked(peer)
+        self.acceptances.on_acked(peer, now)
         return self.replication.report(lost, self._cluster_member)
 
     # --- membership ---------------------------------------------------------------------------
 
-    def follow(self, membership: Membership, *, has_new_ring: bool) -> list[Effect]:
+    def follow(self, membership: Membership, now: float, *, has_new_ring: bool) -> list[Effect]:
         """Take a new membership, after the placement."""
         effects = self.replication.follow(membership, has_new_ring=has_new_ring)
-        self.acceptances.release_all()
+        self.acceptances.release_all(now)
         return effects + self._take_overs.follow() if has_new_ring else effects
 
     def on_roles(self, now: float, *, has_new_ring: bool) -> None:

@@ -4,24 +4,34 @@ A follower that sees a gap in a bucket's sequence knows that it missed a hint.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from zreg.config import Limits
 from zreg.data.replication.replication import Replication
 from zreg.data.store.datum import Datum
 from zreg.data.store.datum_store import DatumStore
 from zreg.effects import BEAT_TOPIC, Broadcast, Effect, Link
-from zreg.model import Change, Incarnation, Version
+from zreg.model import ZERO, Change, Incarnation, Publisher, Removal, Version
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.primitives.ring import bucket_topic
 from zreg.wire.parts import fits_inline
+from zreg.wire.records.common_messages import HopKind
 from zreg.wire.records.data_messages import Beat, Changed
+
+MERGED: Final = HopKind.MERGED
+HINTED: Final = HopKind.HINTED
+COMMITTED: Final = HopKind.COMMITTED
+# Of how many publishes of one change it is noted that they are in it, and of how many removals.
+_NAMED_MAX: Final = 8
 
 
 class Hints:
     """Everything that a data node broadcasts on its PUB socket."""
 
-    def __init__(self, store: DatumStore, replication: Replication) -> None:
+    def __init__(self, store: DatumStore, replication: Replication, hops: HopRings) -> None:
         self._store = store
         self._replication = replication
+        self._hops = hops.by_id
         self._sequences = [0] * Limits.bucket_count
         self.hint_count = 0
         self.beat_count = 0
@@ -40,6 +50,7 @@ class Hints:
             source_version = datum.version
             change = self._store.commit(datum, epoch, now)
             self._replication.note(datum, change)
+            self._note_hop(datum, change, now)
             if not change.is_quiet:
                 effects.append(self._hint(datum, source_version, change))
         return effects
@@ -49,6 +60,7 @@ class Hints:
         source_version = datum.version
         change = self._store.restamp(datum, epoch, now)
         self._replication.note(datum, change)
+        self._note_hop(datum, change, now)
         return self._hint(datum, source_version, change)
 
     def beat(self, incarnation: Incarnation, unreconciled: Iterable[Incarnation]) -> Effect:
@@ -56,6 +68,20 @@ class Hints:
         self.beat_count += 1
         beat = Beat(incarnation, tuple(self._sequences), tuple(unreconciled))
         return Broadcast(Link.CHANGES, BEAT_TOPIC, beat)
+
+    def _note_hop(self, datum: Datum, change: Change, now: float) -> None:
+        """Note when a change got its version, and of which publishes it is made."""
+        ring = self._hops[datum.name]
+        named: tuple[Publisher | Removal, ...] = change.publishers[:_NAMED_MAX]
+        named += change.removals[:_NAMED_MAX]
+        publisher_id, publisher_version = b"", 0
+        if named:
+            publisher_id, publisher_version = named[0].publisher_id, named[0].version
+        for each in named[1:]:
+            ring.append((MERGED, now, each.publisher_id, each.version, ZERO, "", 0))
+        kind = COMMITTED if change.is_quiet else HINTED
+        number = self._replication.number
+        ring.append((kind, now, publisher_id, publisher_version, change.version, "", number))
 
     def _hint(self, datum: Datum, source_version: Version, change: Change) -> Effect:
         """Hint at a change from version to version: it skips the quiet ones before it."""

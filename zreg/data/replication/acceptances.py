@@ -9,12 +9,18 @@ change is asked for the number: it may hold a repeated write already, or only be
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from zreg.config import Config
 from zreg.data.replication.replication import Replication
 from zreg.effects import WARNING, Effect, Link, Log, Peer, Send
+from zreg.model import ZERO, DataInfoId
+from zreg.primitives.reports.hop_rings import HopRings
+from zreg.primitives.ring import bucket_of
 from zreg.wire.parts import accepted_records
+from zreg.wire.records.common_messages import HopKind
+
+ACCEPTED: Final = HopKind.ACCEPTED
 
 
 class Waiting(NamedTuple):
@@ -24,6 +30,7 @@ class Waiting(NamedTuple):
     # When it was merged, in monotonic seconds.
     since: float
     bucket: int
+    name: DataInfoId
     peer: Peer
     request_id: int
 
@@ -34,11 +41,12 @@ class Acceptances:
     Invariant: each queue is in the order of the numbers, which is that of the times too.
     """
 
-    def __init__(self, config: Config, replication: Replication) -> None:
+    def __init__(self, config: Config, replication: Replication, hops: HopRings) -> None:
+        self._hops = hops.by_id
         self._ack_seconds = config.replica_ack_seconds
         self._replication = replication
         # The writes of this turn.
-        self._new: list[tuple[Peer, int, int]] = []
+        self._new: list[tuple[Peer, int, DataInfoId]] = []
         self._queues: dict[tuple[str, ...], deque[Waiting]] = {}
         # How often a replica was late.
         self.late_count = 0
@@ -49,21 +57,21 @@ class Acceptances:
         """Return how many writes wait for replicas."""
         return sum(map(len, self._queues.values()))
 
-    def add(self, peer: Peer, request_id: int, bucket: int) -> None:
+    def add(self, peer: Peer, request_id: int, name: DataInfoId) -> None:
         """Accept a write that this turn merged, as soon as its replicas hold it."""
-        self._new.append((peer, request_id, bucket))
+        self._new.append((peer, request_id, name))
 
-    def on_acked(self, peer: str) -> None:
+    def on_acked(self, peer: str, now: float) -> None:
         """Accept what waited for this replica alone: it acknowledged, is gone, or began anew."""
         for replicas in [key for key in self._queues if peer in key]:
-            self._release(replicas)
+            self._release(replicas, now)
 
-    def release_all(self) -> None:
+    def release_all(self, now: float) -> None:
         """Accept what waits for no replica any more, after the replicas changed."""
         for replicas in list(self._queues):
-            self._release(replicas)
+            self._release(replicas, now)
 
-    def _release(self, replicas: tuple[str, ...]) -> None:
+    def _release(self, replicas: tuple[str, ...], now: float) -> None:
         """Accept the first writes of a queue, as far as all replicas that still count hold them."""
         queue = self._queues[replicas]
         streams = [s for peer in replicas if (s := self._replication.stream(peer)) is not None]
@@ -72,6 +80,8 @@ class Acceptances:
             waiting = queue.popleft()
             copies = 1 + sum(stream.holds(waiting.number) for stream in counting)
             self._accept(waiting.peer, waiting.request_id, copies)
+            hop = (ACCEPTED, now, b"", copies, ZERO, "", waiting.number)
+            self._hops[waiting.name].append(hop)
         if not queue:
             del self._queues[replicas]
 
@@ -100,21 +110,23 @@ class Acceptances:
         """Return the acceptances of this turn; its changes must be committed and sent before."""
         number = self._replication.number
         waited_for: dict[tuple[str, ...], None] = {}
-        for peer, request_id, bucket in self._new:
+        for peer, request_id, name in self._new:
+            bucket = bucket_of(name)
             replicas = self._replication.awaited(bucket)
             if not replicas:
                 self._accept(peer, request_id, 1)
+                self._hops[name].append((ACCEPTED, now, b"", 1, ZERO, "", number))
                 continue
             queue = self._queues.get(replicas)
             if queue is None:
                 queue = self._queues[replicas] = deque()
-            queue.append(Waiting(number, now, bucket, peer, request_id))
+            queue.append(Waiting(number, now, bucket, name, peer, request_id))
             waited_for[replicas] = None
         self._new = []
         effects: list[Effect] = []
         for replicas in waited_for:
             effects += self._replication.ask(replicas)
-            self._release(replicas)
+            self._release(replicas, now)
         return effects + self._take_accepted() if self._accepted else effects
 
     def _take_accepted(self) -> list[Effect]:
@@ -139,7 +151,7 @@ class Acceptances:
                     self.late_count += 1
                     fields: dict[str, str | int | float] = {"replica": peer}
                     effects.append(Log(WARNING, "data.replica.late", fields))
-            self._release(replicas)
+            self._release(replicas, now)
         return effects
 
     def next_tick_at(self) -> float | None:

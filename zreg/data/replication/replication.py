@@ -81,6 +81,10 @@ class Replication:
             self._awaited[bucket] = known
         return known
 
+    def peers_of(self, bucket: int) -> tuple[str, ...]:
+        """Return the peer names of the nodes that get the changes of a bucket."""
+        return tuple(stream.peer for stream in self._targets[bucket])
+
     def counts(self, peer: str) -> bool:
         """Return whether what a node holds counts as a copy: a guest's does not."""
         return peer not in self._guests

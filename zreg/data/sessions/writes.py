@@ -19,7 +19,6 @@ from zreg.effects import Effect, Peer
 from zreg.errors import LimitError, NotReadyError, RefusedError, SessionGoneError
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Incarnation, Membership, Removal, Role, Status
-from zreg.primitives.ring import bucket_of
 from zreg.wire.records.data_messages import PublishDatum, UnpublishDatum
 
 _LIVING = (Status.INITIAL, Status.WORKING, Status.LEAVING)
@@ -95,7 +94,7 @@ class Writes:
             return [*self.limits.note_refused(name, now), refused]
         self._store.put(name, publish.publisher)
         self._contacts.note_served(peer)
-        self._acceptances.add(peer, publish.request_id, bucket_of(name))
+        self._acceptances.add(peer, publish.request_id, name)
         return ()
 
     def on_unpublish(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> Sequence[Effect]:
@@ -123,7 +122,7 @@ class Writes:
         for removal in unpublish.removals:
             if not self._is_suspicion_of_departed(removal):
                 self._store.remove(name, removal, now)
-        self._acceptances.add(peer, unpublish.request_id, bucket_of(name))
+        self._acceptances.add(peer, unpublish.request_id, name)
 
     def _is_suspicion_of_departed(self, removal: Removal) -> bool:
         """Return whether a session suspects a client although meta has taken it for dead itself.

@@ -219,6 +219,7 @@ OF_META: Final = (
     _gauge("zreg_meta_ring_epoch", "ring_epoch", "Epoch of the last change of data nodes"),
     _gauge("zreg_meta_settings", "settings", "Settings of the cluster"),
     _gauge("zreg_meta_leases", "leases", "Leases that this node keeps as the leader"),
+    _counter("zreg_meta_renewals_total", "renewals", "Joins and renewals of leases, as the leader"),
     _counter("zreg_meta_stalls_total", "stalls", "Stalls after which no node was judged"),
     _gauge("zreg_meta_raft_term", "raft_term", "Term of Raft"),
     _gauge("zreg_meta_raft_commit_index", "raft_commit_index", "Last committed entry of Raft"),

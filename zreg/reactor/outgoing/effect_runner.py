@@ -28,7 +28,7 @@ from zreg.effects import (
     Unlisten,
 )
 from zreg.errors import NotReadyError
-from zreg.primitives.event_ring import fields_text
+from zreg.primitives.reports.event_ring import fields_text
 from zreg.reactor.log_lines import LOG_AT_ONCE, LogLines, write_failure
 from zreg.reactor.outgoing.connection_effects import (
     ConnectionEffects,

@@ -19,6 +19,7 @@ from zreg.errors import (
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import NO_INCARNATION, Cause, Role
 from zreg.names import refused_name
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.primitives.timing.log_pause import LogPause
 from zreg.session.clients.client_table import Client, ClientTable
 from zreg.session.clients.pending_reason import PendingReason
@@ -54,7 +55,7 @@ _SESSIONS_MAX: Final = 64
 class ClientHandler:
     """Takes the messages of clients; ends clients that left or vanished, but not slow ones."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- one argument per part
         self,
         config: Config,
         cluster_member: ClusterMember,
@@ -62,6 +63,7 @@ class ClientHandler:
         followed: FollowedDatums,
         questions: CommandQuestions,
         *,
+        hops: HopRings,
         now: float,
     ) -> None:
         self._config = config
@@ -78,8 +80,9 @@ class ClientHandler:
             registrations,
             self.pending_reason,
             self._answers,
+            hops=hops,
         )
-        self.subscriptions = Subscriptions(config, cluster_member, followed)
+        self.subscriptions = Subscriptions(config, cluster_member, followed, hops)
         self.rebalancing = Rebalancing(config, cluster_member, self.table)
         self.removed_count = 0
 
@@ -106,7 +109,7 @@ class ClientHandler:
             case Ping():
                 return [Send(Link.CLIENTS, peer, Pong())]
             case Unpublish():
-                return self.publishing.on_unpublish(client, peer, message)
+                return self.publishing.on_unpublish(client, peer, message, now)
             case Subscribe():
                 return self._on_subscribe(client, peer, message, now)
             case Unsubscribe():

@@ -5,11 +5,13 @@ once, and answered twice.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from zreg.config import Config, Limits
 from zreg.effects import Effect, Link, Peer, Send
 from zreg.errors import LimitError, RefusedError
-from zreg.model import NO_INCARNATION, Cause, Publisher
+from zreg.model import NO_INCARNATION, ZERO, Cause, Publisher
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.session.clients.client_table import Client, ClientTable
 from zreg.session.clients.pending_reason import PendingReason
 from zreg.session.clients.turn_answers import TurnAnswers
@@ -17,7 +19,12 @@ from zreg.session.clients.withdrawals import Withdrawals, is_unpublished
 from zreg.session.upstream.registered.registration import Registration
 from zreg.session.upstream.registered.registrations import Registrations
 from zreg.wire.records.client_messages import Publish, Unpublish
-from zreg.wire.records.common_messages import Refused
+from zreg.wire.records.common_messages import HopKind, Refused
+
+PUBLISHED: Final = HopKind.PUBLISHED
+WITHDRAWN: Final = HopKind.WITHDRAWN
+REFUSED: Final = HopKind.REFUSED
+ANSWERED: Final = HopKind.ANSWERED
 
 
 class Publishing:
@@ -34,7 +41,10 @@ class Publishing:
         registrations: Registrations,
         pending_reason: PendingReason,
         answers: TurnAnswers,
+        *,
+        hops: HopRings,
     ) -> None:
+        self._hops = hops.by_id
         self._config = config
         self._clients = clients
         self._registrations = registrations
@@ -62,6 +72,8 @@ class Publishing:
         if registration is None and self._is_full(client):
             return [self._refuse_full(client, peer, publish.request_id)]
         self.registered_count += 1
+        hop = (PUBLISHED, now, publisher_id, publish.version, ZERO, "", 0)
+        self._hops[publish.data_info_id].append(hop)
         client.publisher_ids[publisher_id] = None
         if client.replayed_count is not None:
             client.unreplayed_publisher_ids.pop(publisher_id, None)
@@ -120,7 +132,9 @@ class Publishing:
                 return self._pending_reason.of_repeated(peer, publish, registration, now)
         return ()
 
-    def on_unpublish(self, client: Client, peer: Peer, unpublish: Unpublish) -> Sequence[Effect]:
+    def on_unpublish(
+        self, client: Client, peer: Peer, unpublish: Unpublish, now: float
+    ) -> Sequence[Effect]:
         """Withdraw a publisher; the client is answered when the data node has accepted that.
 
         Only the withdrawal of a publisher that this session does not know can be one too many.
@@ -144,6 +158,8 @@ class Publishing:
             # It came twice. The answer to the removal under way answers it too.
             registration.client_request_id = request_id
             return ()
+        hop = (WITHDRAWN, now, publisher_id, unpublish.version, ZERO, "", 0)
+        self._hops[registration.name].append(hop)
         # Another session may hold a newer version than this one: the client names its last.
         self.withdrawals.withdraw(
             registration, Cause.UNPUBLISHED, request_id, version=unpublish.version
@@ -189,10 +205,14 @@ class Publishing:
 
     # --- what data nodes say ------------------------------------------------------------------
 
-    def on_accepted(self, registrations: Iterable[Registration]) -> None:
+    def on_accepted(self, registrations: Iterable[Registration], now: float) -> None:
         """Answer the clients whose registrations a data node has accepted."""
         accept = self._answers.accept
         for registration in registrations:
+            known = registration.publisher
+            version, peer, copies = known.version, registration.peer, registration.copies
+            hop = (ANSWERED, now, known.publisher_id, version, ZERO, peer, copies)
+            self._hops[registration.name].append(hop)
             if registration.removal is not None:
                 self.withdrawals.on_end(registration)
             if registration.client_request_id:
@@ -200,6 +220,12 @@ class Publishing:
                 if client is not None and client.peer is not None:
                     accept(client.peer, registration.client_request_id, registration.copies)
                 registration.client_request_id = 0
+
+    def note_refused(self, registration: Registration, refused: Refused, now: float) -> None:
+        """Note when a data node refused a registration, for good or until it is sent again."""
+        known = registration.publisher
+        hop = (REFUSED, now, known.publisher_id, known.version, ZERO, registration.peer)
+        self._hops[registration.name].append((*hop, refused.code))
 
     def on_refused(self, registration: Registration, refused: Refused) -> list[Effect]:
         """Pass on the final refusal of a data node, which may come long after an acceptance.

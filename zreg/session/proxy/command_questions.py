@@ -2,12 +2,11 @@
 
 from zreg.effects import Effect
 from zreg.membership.cluster_member import ClusterMember
-from zreg.primitives.own_answers import NodeQuestion
+from zreg.primitives.reports.own_answers import NodeQuestion
 from zreg.session.proxy.askers import Asker, answer_to
 from zreg.session.proxy.listings import Listings
 from zreg.session.proxy.meta_proxy import MetaProxy, MetaRequest
 from zreg.session.proxy.node_questions import NodeQuestions
-from zreg.wire.records.common_messages import FetchEvents, FetchStatistics
 from zreg.wire.records.data_messages import ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
@@ -40,7 +39,7 @@ class CommandQuestions:
             case ListDatums():
                 outage = member.outage_sentence
                 return self._listings.ask(asker, question, now, outage_sentence=outage)
-            case FetchEvents() | FetchStatistics():
+            case _ if isinstance(question, NodeQuestion):
                 return self._node_questions.ask(asker, question, now)
             case _:
                 return self._meta_proxy.ask(asker, question, now)

@@ -1,4 +1,4 @@
-"""Questions for events and statistics: a session answers for itself, and asks any other node.
+"""Questions about a node: a session answers for itself, and asks any other node.
 
 So an operator who reaches one session learns of all nodes. The session has no lasting
 connection to sessions and to most meta nodes: it makes one for the question, and closes it when no
@@ -22,11 +22,11 @@ from zreg.effects import (
 )
 from zreg.errors import LimitError, NotReadyError, UnknownMessageError, UnknownNodeError
 from zreg.membership.cluster_member import ClusterMember
-from zreg.primitives.own_answers import NodeAnswer, NodeQuestion, OwnAnswers
 from zreg.primitives.pending_requests import PendingRequests
+from zreg.primitives.reports.own_answers import NodeAnswer, NodeQuestion, OwnAnswers
 from zreg.session.proxy.askers import Asker, answer_to
 from zreg.wire.messages import Message
-from zreg.wire.records.common_messages import EventsReply, Refused, StatisticsReply
+from zreg.wire.records.common_messages import Refused
 
 # Less than a command waits for one session, so that it gets the reason.
 _SECONDS_MAX: Final = 1.0
@@ -80,7 +80,7 @@ class NodeQuestions:
     def receive(self, name: str, message: Message | Local) -> list[Effect]:
         """Take an answer of another node."""
         match message:
-            case EventsReply() | StatisticsReply():
+            case _ if isinstance(message, NodeAnswer):
                 return self._give_back(name, message)
             case Refused() if (owner := self._pending.take(name, message.request_id)) is not None:
                 is_older = message.code == UnknownMessageError.code

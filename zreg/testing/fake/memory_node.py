@@ -123,6 +123,9 @@ class MemoryNode:
         self._inbox.append((Link.LOCAL, "", Hurry()))
         self._schedule()
 
+    def leave_to_parent(self) -> None:
+        """Do nothing: the registry of a forked child is a copy, and nothing is shared."""
+
     def statistics(self) -> dict[str, int | float | str]:
         """Return the counters of the core."""
         return {"turns": self._turn_count, **self.core.statistics()}

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from zreg.effects import Core, Effect, Link, Peer
-from zreg.primitives.event_ring import EventRing
+from zreg.primitives.reports.event_ring import EventRing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

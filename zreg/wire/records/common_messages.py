@@ -1,12 +1,20 @@
-"""Records of several links: answers, signs of life, questions for events and statistics."""
+"""Records of several links: answers, signs of life, questions about a node."""
 
+import enum
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
 from zreg.config import Limits
-from zreg.model import Address, Count, Label
+from zreg.model import (
+    ZERO,
+    Address,
+    CheckedDatumName,
+    Count,
+    Label,
+    Version,
+)
 from zreg.wire.record import Message
 from zreg.wire.records.fields import Detail, RequestId
 
@@ -14,6 +22,12 @@ from zreg.wire.records.fields import Detail, RequestId
 EVENTS_MAX: Final = 200
 # A node has about half as many numbers.
 STATISTICS_MAX: Final = 100
+# The hops in one answer: those that a node keeps of one id, with what its replicas acknowledged.
+HOPS_MAX: Final = 200
+
+
+# A node and its incarnation, as `node_id@epoch`.
+PeerName = Annotated[str, Meta(max_length=Limits.label_characters_max + 20)]
 
 
 class Accepted(Message, tag=8, frozen=True, array_like=True, gc=False):
@@ -136,3 +150,62 @@ class StatisticsReply(Message, tag=83, frozen=True, array_like=True, gc=False):
     life: Annotated[bytes, Meta(max_length=16)]
     clock_milliseconds: Count
     statistics: Annotated[tuple[Statistic, ...], Meta(max_length=STATISTICS_MAX)]
+
+
+class HopKind(enum.IntEnum):
+    """What happened to a change at one place. A receiver ignores kinds that it does not know."""
+
+    PUBLISHED = 1  # session: the publish of a client arrived
+    WITHDRAWN = 2  # session: the unpublish of a client arrived
+    FORWARDED = 3  # session: it was sent to the primary, `peer`
+    REFUSED = 4  # session: `peer` refused it with the code `count`
+    ANSWERED = 5  # session: `peer` accepted it with `count` copies, and the client was told
+    MERGED = 6  # data node: the primary merged it
+    HINTED = 7  # data node: it got its version, and the hint was sent by PUB
+    COMMITTED = 8  # data node: it got its version; subscribers see no difference
+    REPLICATED = 9  # data node: the replica `peer` acknowledged it
+    ACCEPTED = 10  # data node: it was accepted with `count` copies
+    HEARD = 11  # session: the hint arrived with the change in it
+    BEHIND = 12  # session: the hint arrived, and the change has to be fetched
+    MISSED = 13  # session: a comparison showed that the hint was lost
+    FETCHED = 14  # session: the change was fetched; `count` 0: the session had no copy before
+    PUSHED = 15  # session: it was pushed to the first of `count` subscribers
+    PUSHED_LAST = 16  # session: it was pushed to the last of `count` subscribers, if that was later
+    CONFIRMED = 17  # session: the last so far of `count` of `total` subscribers acknowledged it
+
+
+class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One hop of a change: what happened to it, and how long before the answer.
+
+    `version` is that of the datum, if it is known there; `publisher_id` and `publisher_version` say
+    which publish it was, until it is part of a version.
+    """
+
+    kind: Count
+    microseconds_ago: Count
+    version: Version = ZERO
+    publisher_id: Annotated[bytes, Meta(max_length=16)] = b""
+    publisher_version: Count = 0
+    peer: PeerName = ""
+    count: Count = 0
+    total: Count = 0
+
+
+class FetchHops(Message, tag=87, frozen=True, array_like=True, gc=False):
+    """Any peer to any node: send when the last changes of an id passed through a node.
+
+    An empty `node_id` stands for the receiver; only a session asks another node. Answered by
+    `HopsReply` or `Refused`.
+    """
+
+    request_id: RequestId
+    data_info_id: CheckedDatumName
+    node_id: Label = ""
+
+
+class HopsReply(Message, tag=88, frozen=True, array_like=True, gc=False):
+    """Answer to `FetchHops`: the hops that one node has noted of one id, in their order."""
+
+    request_id: RequestId
+    node_id: Label
+    hops: Annotated[tuple[Hop, ...], Meta(max_length=HOPS_MAX)]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from zreg.cli.asking.cluster_view import gone_of, shown_members, status_of
+from zreg.cli.asking.whole_cluster.cluster_view import gone_of, shown_members, status_of
 from zreg.cli.flags import Format
 from zreg.cli.output import Json, complain, print_table, say, say_json
 from zreg.cli.showing.cluster_findings import ClusterView

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import typer
 
-from zreg.cli.asking.cluster_view import fetch_view
 from zreg.cli.asking.targets import find_target
+from zreg.cli.asking.whole_cluster.cluster_view import fetch_view
 from zreg.cli.commands.meta.membership_command import TIMEOUT_SECONDS, show_nodes
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url, Watch
 from zreg.cli.parsing.lazy_group import LazyGroup

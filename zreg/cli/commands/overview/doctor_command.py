@@ -3,8 +3,8 @@
 import os
 from typing import Final
 
-from zreg.cli.asking.cluster_view import fetch_view
 from zreg.cli.asking.targets import find_target
+from zreg.cli.asking.whole_cluster.cluster_view import fetch_view
 from zreg.cli.commands.overview.ping_command import ping_all
 from zreg.cli.exits import FAILED, OK
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url

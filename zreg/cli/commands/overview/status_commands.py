@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.asking.cluster_view import fetch_view
 from zreg.cli.asking.targets import find_target
+from zreg.cli.asking.whole_cluster.cluster_view import fetch_view
 from zreg.cli.exits import FAILED, OK
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url, Watch
 from zreg.cli.output import print_table, say, say_json

@@ -6,9 +6,9 @@ from typing import Annotated, Final
 
 import typer
 
-from zreg.cli.asking.cluster_view import fetch_view, shown_members, status_of
-from zreg.cli.asking.every_node import ask_each, ask_node
 from zreg.cli.asking.targets import Target, find_target
+from zreg.cli.asking.whole_cluster.cluster_view import fetch_view, shown_members, status_of
+from zreg.cli.asking.whole_cluster.every_node import ask_each, ask_node
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.output import print_table, say, say_json
 from zreg.cli.showing.node_rates import (

@@ -12,8 +12,8 @@ from typing import Annotated, Any, ClassVar, Final
 
 import typer
 
-from zreg.cli.asking.cluster_view import fetch_view
 from zreg.cli.asking.targets import find_target
+from zreg.cli.asking.whole_cluster.cluster_view import fetch_view
 from zreg.cli.commands.data.ring_command import ring
 from zreg.cli.commands.event_command import events
 from zreg.cli.commands.meta.membership_command import show_nodes

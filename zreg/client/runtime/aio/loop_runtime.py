@@ -187,6 +187,7 @@ class LoopRuntime(Runtime):
             self.core_runner.begin_in_child(self._new_node(LOG_AT_ONCE))
         else:
             super().on_forked()
+            self.core_runner.leave_to_parent()
 
     def finish_close(self, deadline: float) -> None:
         """Do nothing: the goodbye leaves as long as the loop runs."""

@@ -13,6 +13,7 @@ class LeaseHolders:
 
     def __init__(self, lease_seconds: float, *, now: float) -> None:
         self.leases: LeaseTable[Incarnation] = LeaseTable(lease_seconds, now=now)
+        self.renewed_count = 0
         self._peers: dict[Incarnation, Peer] = {}
         self._incarnations: dict[Peer, Incarnation] = {}
 
@@ -27,6 +28,7 @@ class LeaseHolders:
 
     def renew(self, incarnation: Incarnation, peer: Peer, now: float) -> None:
         """Extend a lease, and note over which connection."""
+        self.renewed_count += 1
         self.leases.renew(incarnation, now)
         if self._peers.get(incarnation) != peer:
             self.forget_peer(incarnation)

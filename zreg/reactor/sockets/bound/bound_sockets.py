@@ -23,6 +23,8 @@ from zreg.reactor.sockets.link_socket import (
 
 # At most this many subscriptions are read at a time; the next broadcast makes the reactor read on.
 _SUBSCRIPTIONS_MAX: Final = 4096
+# How many events of the monitor are read at a time: connections end and begin by the thousand.
+_EVENTS_MAX: Final = 256
 
 
 class BoundSocket(LinkSocket):
@@ -50,6 +52,7 @@ class RouterSocket(BoundSocket):
         options = socket_options.ROUTER_CLIENTS if is_outside else socket_options.ROUTER_INSIDE
         super().__init__(context, link, zmq.ROUTER, options)
         self.peers = RoutedPeers()
+        self.has_more_events = False
 
     @property
     def is_probing(self) -> bool:
@@ -90,9 +93,17 @@ class RouterSocket(BoundSocket):
         return Outcome.SENT
 
     def drain_events(self) -> int:
-        """Take the events of the monitor; return how many handshakes failed."""
+        """Take events of the monitor; return how many handshakes failed.
+
+        Thousands may come at once: `has_more_events` says whether some may be left.
+        """
         failed = 0
-        while (event := self.next_event()) is not None:
+        self.has_more_events = True
+        for _ in range(_EVENTS_MAX):
+            event = self.next_event()
+            if event is None:
+                self.has_more_events = False
+                break
             number, value = event
             if number == zmq.EVENT_ACCEPTED:
                 self.peers.on_accepted(value)

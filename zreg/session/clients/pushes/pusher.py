@@ -7,11 +7,13 @@ again: its connection keeps order and loses nothing while it stands, so no push 
 """
 
 from itertools import takewhile
+from typing import Final
 
 from zreg.config import Config, Limits
 from zreg.effects import Effect, Link, Peer, Probe, Send
 from zreg.model import DataInfoId, Scope
 from zreg.primitives.digest import UNSURE_DIGEST
+from zreg.primitives.reports.hop_rings import HopRings, PushRound
 from zreg.session.clients.client_table import Client
 from zreg.session.clients.pushes.push_lag import PushLag
 from zreg.session.clients.pushes.push_messages import PushMessages, current_push
@@ -19,6 +21,9 @@ from zreg.session.clients.pushes.subscriber import Subscriber
 from zreg.session.clients.pushes.view_digests import ViewDigests
 from zreg.session.upstream.followed.followed_datum import FollowedDatum
 from zreg.wire.records.client_messages import PushAck
+from zreg.wire.records.common_messages import HopKind
+
+PUSHED: Final = HopKind.PUSHED
 
 
 class Pusher:
@@ -29,7 +34,8 @@ class Pusher:
     `_to_check` holds all whose state may be behind.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, hops: HopRings) -> None:
+        self._hops = hops.by_id
         # A client that gathers acknowledgements may take a whole ping interval for one.
         self._probe_seconds = max(config.push_retry_seconds, config.ping_seconds)
         self._subscribers: dict[tuple[bytes, str, Scope], Subscriber] = {}
@@ -102,7 +108,7 @@ class Pusher:
         if ack.needs_snapshot or ack.version > newest:
             subscriber.start_anew()
         else:
-            subscriber.acknowledge(ack.version)
+            subscriber.acknowledge(ack.version, now)
         if ack.version > newest:
             # The client's last session had a newer copy than this one; the primary has to judge.
             subscriber.claim = (ack.version, UNSURE_DIGEST)
@@ -113,9 +119,15 @@ class Pusher:
 
     # --- pushing ------------------------------------------------------------------------------
 
-    def wake(self, followed: FollowedDatum) -> None:
+    def wake(self, followed: FollowedDatum, now: float) -> None:
         """Look at the subscribers of a datum when the turn ends: its mirror has moved."""
-        for subscriber in self._by_datum.get(followed.name, ()):
+        name, version = followed.name, followed.mirror.version
+        subscribers = self._by_datum.get(name)
+        if not subscribers:
+            return
+        pushes = followed.push_round = PushRound(version)
+        self._hops[name].append((PUSHED, now, b"", 0, version, "", pushes))
+        for subscriber in subscribers:
             if not subscriber.is_window_full:
                 self._to_check[subscriber] = None
 

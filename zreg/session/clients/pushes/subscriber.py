@@ -1,9 +1,14 @@
 """One client's subscription to one datum, and which publishers it can see."""
 
+from typing import TYPE_CHECKING
+
 from zreg.config import Limits
 from zreg.model import Publisher, Scope, Version
 from zreg.session.clients.client_table import Client
 from zreg.session.upstream.followed.followed_datum import FollowedDatum
+
+if TYPE_CHECKING:
+    from zreg.primitives.reports.hop_rings import PushRound
 
 # Scope, zone and data center, the last two empty where the scope ignores them: subscribers with
 # equal visibility see the same publishers.
@@ -49,8 +54,9 @@ class Subscriber:
         self.claim: tuple[Version, int] | None = None
         # The claim is of an epoch that this session has not seen, so the primary was not asked yet.
         self.is_claim_held = False
-        # Of each push that is not acknowledged, the oldest first: version, and bytes of the bodies.
-        self.in_flight: tuple[tuple[Version, int], ...] = ()
+        # Of each push that is not acknowledged, the oldest first: version, bytes of the bodies, and
+        # the pushes that it belongs to, if it brings a change.
+        self.in_flight: tuple[tuple[Version, int, PushRound | None], ...] = ()
         # A snapshot is among them.
         self.is_filling = False
         # When the newest push was sent.
@@ -71,21 +77,31 @@ class Subscriber:
         if self.is_filling or len(in_flight) >= self.client.pushes_max:
             return True
         in_flight_bytes = 0
-        for _, size in in_flight:
+        for _, size, _ in in_flight:
             in_flight_bytes += size
         return in_flight_bytes >= Limits.push_window_bytes
 
     def note_sent(self, size: int, now: float, *, is_snapshot: bool) -> None:
         """Note a push that brings the client to the version of the mirror."""
-        mirror = self.followed.mirror
+        mirror, push_round = self.followed.mirror, None
+        if self.evaluated is not None:
+            push_round = self.followed.push_round
+            if push_round is not None:
+                push_round.first_at = push_round.first_at or now
+                push_round.last_at = now
+                push_round.count += 1
         if is_snapshot:
             self.is_unsure, self.is_filling = mirror.is_unsure, True
         self.client_version = self.evaluated = mirror.version
-        self.in_flight += ((mirror.version, size),)
+        self.in_flight += ((mirror.version, size, push_round),)
         self.sent_at = now
 
-    def acknowledge(self, version: Version) -> None:
+    def acknowledge(self, version: Version, now: float) -> None:
         """End the pushes up to a version: an acknowledgement holds for the earlier ones too."""
+        for pushed, _, push_round in self.in_flight:
+            if pushed <= version and push_round is not None:
+                push_round.confirmed_count += 1
+                push_round.confirmed_at = now
         self.in_flight = tuple(push for push in self.in_flight if push[0] > version)
         self.is_filling = self.is_filling and bool(self.in_flight)
 

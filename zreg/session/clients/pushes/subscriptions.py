@@ -7,6 +7,7 @@ from zreg.config import Config
 from zreg.effects import Effect, EpochSeen, Link
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import ZERO, DataInfoId
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.session.clients.client_table import Client, SubscriptionKey
 from zreg.session.clients.pushes.pusher import Pusher
 from zreg.session.clients.pushes.subscriber import Subscriber
@@ -24,13 +25,17 @@ class Subscriptions:
     """
 
     def __init__(
-        self, config: Config, cluster_member: ClusterMember, followed: FollowedDatums
+        self,
+        config: Config,
+        cluster_member: ClusterMember,
+        followed: FollowedDatums,
+        hops: HopRings,
     ) -> None:
         self._config = config
         self._cluster_member = cluster_member
         self._followed = followed
         self._need_counts: Counter[DataInfoId] = Counter()
-        self.pusher = Pusher(config)
+        self.pusher = Pusher(config, hops)
 
     def is_full(self, client: Client, subscribe: Subscribe) -> bool:
         """Return whether this would be one subscription too many."""

@@ -1,10 +1,15 @@
 """One datum that a session follows: its copy, what changed last, and the request under way."""
 
+from typing import TYPE_CHECKING
+
 from zreg.model import ZERO, DataInfoId, Publisher
 from zreg.primitives.mirror import PUBLISHERS, Difference, Mirror
 from zreg.primitives.op_log import OpLog
 from zreg.primitives.ring import bucket_of
 from zreg.session.upstream.data_links import RequestOwner
+
+if TYPE_CHECKING:
+    from zreg.primitives.reports.hop_rings import PushRound
 
 Step = Difference[bytes, Publisher]
 
@@ -22,6 +27,7 @@ class FollowedDatum(RequestOwner):
         "name",
         "parts",
         "peer",
+        "push_round",
         "request_id",
         "retry_at",
         "retry_count",
@@ -47,6 +53,8 @@ class FollowedDatum(RequestOwner):
         # How often in succession it had to be asked again.
         self.retry_count = 0
         self.first_asked_at = now
+        # The pushes to the last version that was pushed.
+        self.push_round: PushRound | None = None
 
     @property
     def wants_fetch(self) -> bool:

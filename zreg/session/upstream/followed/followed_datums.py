@@ -7,12 +7,13 @@ the versions of that bucket. A fetch that fails is repeated, and leaves the copy
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
 from zreg.effects import BEAT_TOPIC, Effect, Link, Listen
-from zreg.model import DataInfoId, Publisher, Version
+from zreg.model import ZERO, DataInfoId, Publisher, Version
 from zreg.primitives.mirror import Verdict
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.primitives.ring import bucket_of
 from zreg.session.upstream.data_links import DataLinks
 from zreg.session.upstream.followed.buckets import Buckets, VersionChecks
@@ -20,10 +21,16 @@ from zreg.session.upstream.followed.fetches import Fetches
 from zreg.session.upstream.followed.followed_datum import FollowedDatum, IncompleteDatums
 from zreg.session.upstream.followed.followed_logs import FollowedLogs
 from zreg.session.upstream.registered.registrations import Registrations
+from zreg.wire.records.common_messages import HopKind
 from zreg.wire.records.data_messages import Beat, Changed, Changes, Snapshot, Versions
 
 if TYPE_CHECKING:
     from random import Random
+
+HEARD: Final = HopKind.HEARD
+BEHIND: Final = HopKind.BEHIND
+MISSED: Final = HopKind.MISSED
+FETCHED: Final = HopKind.FETCHED
 
 
 class FollowedDatums:
@@ -40,11 +47,13 @@ class FollowedDatums:
         links: DataLinks,
         registrations: Registrations,
         *,
+        hops: HopRings,
         rng: "Random",
         now: float,
     ) -> None:
         self._config = config
         self._links = links
+        self._hops = hops.by_id
         self._registrations = registrations
         self._followed: dict[DataInfoId, FollowedDatum] = {}
         self._buckets = Buckets()
@@ -132,7 +141,7 @@ class FollowedDatums:
 
     # --- hints, beats, comparisons ------------------------------------------------------------
 
-    def on_changed(self, peer: str, changed: Changed) -> list[Effect]:
+    def on_changed(self, peer: str, changed: Changed, now: float) -> list[Effect]:
         """Take a hint: apply it if it fits, else fetch."""
         bucket = bucket_of(changed.data_info_id)
         gaps = self._buckets.note_hint(peer, bucket, changed.sequence)
@@ -146,10 +155,14 @@ class FollowedDatums:
         verdict = followed.mirror.hint(
             changed.source_version, changed.version, changed.publishers, changed.removals
         )
+        if verdict is Verdict.IGNORED:
+            return effects
         if followed.mirror.version > before:
             self._changed[followed.name] = followed
         if verdict is Verdict.FETCH:
             effects += self._fetches.fetch(followed)
+        kind = BEHIND if verdict is Verdict.FETCH else HEARD
+        self._hops[followed.name].append((kind, now, b"", 0, changed.version, peer, 0))
         return effects
 
     def on_beat(self, peer: str, beat: Beat) -> list[Effect]:
@@ -168,7 +181,7 @@ class FollowedDatums:
                     effects += self._fetches.fetch(followed)
         return effects
 
-    def on_versions(self, peer: str, versions: Versions) -> list[Effect]:
+    def on_versions(self, peer: str, versions: Versions, now: float) -> list[Effect]:
         """Fetch the datums that a comparison showed to be at another version."""
         effects: list[Effect] = []
         for name, version in versions.versions:
@@ -176,6 +189,7 @@ class FollowedDatums:
             if followed is not None and followed.peer == peer:
                 if version > followed.mirror.version:
                     followed.mirror.expect(version)
+                    self._hops[name].append((MISSED, now, b"", 0, version, peer, 0))
                 effects += self._fetches.fetch(followed)
         return effects
 
@@ -210,22 +224,20 @@ class FollowedDatums:
         if is_partial and not _takes_provisional(self._config, followed, publishers, now):
             self._fetches.retry(followed, now)
             return [], []
-        lacking = [] if is_partial else self._lacking(followed, publishers)
+        lacking = [] if is_partial else _lacking(self._registrations, followed, publishers)
         before = followed.mirror.version
         followed.mirror.snapshot(snapshot.version, publishers + lacking, is_partial=is_partial)
         self._incomplete.note(followed)
         effects = self._on_answered(followed, before, now)
         return effects, [publisher.publisher_id for publisher in lacking]
 
-    def _lacking(self, followed: FollowedDatum, publishers: Iterable[Publisher]) -> list[Publisher]:
-        """Return the mirror's publishers that a snapshot lacks and this session answers for."""
-        lacking = followed.mirror.content.keys() - {each.publisher_id for each in publishers}
-        content = followed.mirror.content.items()
-        return [p for key, p in content if key in lacking and self._registrations.answers_for(key)]
-
     def _on_answered(self, followed: FollowedDatum, before: Version, now: float) -> list[Effect]:
         """Ask again if more was hinted meanwhile; after a pause if the answer led nowhere."""
         self._changed[followed.name] = followed
+        version = followed.mirror.version
+        if version > before:
+            hop = (FETCHED, now, b"", 0, version, followed.peer, int(before > ZERO))
+            self._hops[followed.name].append(hop)
         self._fetches.settle_claim(followed)
         if not followed.wants_fetch:
             followed.retry_count = 0
@@ -315,6 +327,15 @@ class FollowedDatums:
             return 0.0
         fetch = self._fetches.next_tick_at()
         return self._checks.sweep_at if fetch is None else min(self._checks.sweep_at, fetch)
+
+
+def _lacking(
+    registrations: Registrations, followed: FollowedDatum, publishers: Iterable[Publisher]
+) -> list[Publisher]:
+    """Return the mirror's publishers that a snapshot lacks and this session answers for."""
+    lacking = followed.mirror.content.keys() - {each.publisher_id for each in publishers}
+    content = followed.mirror.content.items()
+    return [p for key, p in content if key in lacking and registrations.answers_for(key)]
 
 
 def _takes_provisional(

@@ -5,17 +5,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from zreg.effects import Effect, Link, Send
-from zreg.model import NO_INCARNATION, Incarnation
+from zreg.model import NO_INCARNATION, ZERO, Incarnation
 from zreg.primitives.digest import DigestSum
+from zreg.primitives.reports.hop_rings import HopRings
 from zreg.primitives.timing.deadlines import Deadlines
 from zreg.session.upstream.data_links import NO_NODE, DataLinks
 from zreg.session.upstream.registered.registration import Registration, request_of
 from zreg.session.upstream.registered.unsent import UnsentRegistrations
+from zreg.wire.records.common_messages import HopKind
 from zreg.wire.records.data_messages import CompareDigest, WritesWait
 
 if TYPE_CHECKING:
     from random import Random
 
+FORWARDED: Final = HopKind.FORWARDED
 # The most requests to one data node that may be unanswered at a time: about 15 ms of its work, so
 # that what a client publishes next waits no longer there, and enough that it never waits for this
 # session. The rest waits in `unsent`, until half of the window is free: full messages cost less.
@@ -38,9 +41,11 @@ class NodeQueue:
     """
 
     __slots__ = (
+        "_hops",
         "_links",
         "_peer",
         "digest",
+        "has_news",
         "in_flight",
         "is_digest_due",
         "is_known_to_wait",
@@ -51,9 +56,10 @@ class NodeQueue:
         "unsent",
     )
 
-    def __init__(self, peer: str, links: DataLinks) -> None:
+    def __init__(self, peer: str, links: DataLinks, hops: HopRings) -> None:
         self._peer = peer
         self._links = links
+        self._hops = hops.by_id
         self.unsent = UnsentRegistrations()
         self.in_flight: dict[int, Registration] = {}
         # How many of these are removals on suspicion, which a data node may answer late: they take
@@ -61,6 +67,8 @@ class NodeQueue:
         self.suspicion_count = 0
         self.digest = DigestSum()
         self.is_digest_due = True
+        # Whether a publisher was put since this queue was sent last.
+        self.has_news = False
         # Whether the data node knows that more has to be sent than was sent so far.
         self.is_known_to_wait = False
         # How often in succession the data node found the digest different.
@@ -80,6 +88,7 @@ class NodeQueue:
         publisher = registration.publisher
         if is_answered_for:
             self.digest.add(publisher.publisher_id, publisher.version)
+            self.has_news = True
         self.unsent.put(registration)
 
     def take_back(self, registration: Registration, *, is_answered_for: bool) -> None:
@@ -107,6 +116,11 @@ class NodeQueue:
             self.refused_count += 1
         return self.paused_until
 
+    def end_pause(self) -> None:
+        """Let what is put next be sent: the data node has refused an earlier incarnation."""
+        self.paused_until = None
+        self.refused_count = 0
+
     def retry(self) -> None:
         """Put back all requests that are not answered: the data node may not have them."""
         for registration in self.in_flight.values():
@@ -124,13 +138,14 @@ class NodeQueue:
         A publisher of an earlier incarnation is dropped: its client has to publish it again. While
         registrations are being moved, one that belongs elsewhere stays, and so does the digest.
         """
-        if self.paused_until is not None:
-            if now < self.paused_until:
-                return []
-            self.paused_until = None
         links, peer = self._links, self._peer
         if not links.is_up(peer):
             return []
+        if self.paused_until is not None:
+            if now < self.paused_until:
+                return self._tell_in_pause(is_replaying=is_replaying)
+            self.paused_until = None
+        self.has_news = False
         effects: list[Effect] = []
         in_flight = self.in_flight
         next_id = links.requests.next_id
@@ -146,6 +161,10 @@ class NodeQueue:
                 registration.request_id = request_id
                 in_flight[request_id] = registration
                 self.suspicion_count += registration.is_suspected
+                publisher = registration.publisher
+                publisher_id = publisher.publisher_id
+                hop = (FORWARDED, now, publisher_id, publisher.version, ZERO, peer, 0)
+                self._hops[registration.name].append(hop)
                 effects.append(Send(Link.DATA, peer, request_of(registration)))
         for registration in misplaced:
             self.unsent.put(registration)
@@ -153,6 +172,10 @@ class NodeQueue:
         if self.is_digest_due and session != NO_INCARNATION and not (self.unsent or is_moving):
             effects.append(self._digest(is_replaying=is_replaying))
         return effects
+
+    def _tell_in_pause(self, *, is_replaying: bool) -> list[Effect]:
+        """Tell what was put meanwhile: a former session may suspect the client that moved here."""
+        return self._tell_whether_more_waits(is_replaying=is_replaying) if self.has_news else []
 
     def _tell_whether_more_waits(self, *, is_replaying: bool) -> list[Effect]:
         """Tell the data node before the writes of this turn; the digest says that all came.
@@ -197,10 +220,11 @@ class NodeQueues:
     ends. Callers on the hot path use `by_peer` and `touched` directly.
     """
 
-    def __init__(self, links: DataLinks, *, rng: "Random") -> None:
+    def __init__(self, links: DataLinks, *, hops: HopRings, rng: "Random") -> None:
         self._links = links
+        self._hops = hops
         self._rng = rng
-        self.by_peer: dict[str, NodeQueue] = {NO_NODE: NodeQueue(NO_NODE, links)}
+        self.by_peer: dict[str, NodeQueue] = {NO_NODE: NodeQueue(NO_NODE, links, hops)}
         self.touched: dict[str, None] = {}
         # When the pause of a queue ends.
         self._pauses: Deadlines[str] = Deadlines()
@@ -220,7 +244,7 @@ class NodeQueues:
         """Return the queue of a data node; make it if there is none yet."""
         queue = self.by_peer.get(peer)
         if queue is None:
-            queue = self.by_peer[peer] = NodeQueue(peer, self._links)
+            queue = self.by_peer[peer] = NodeQueue(peer, self._links, self._hops)
         return queue
 
     def put(self, registration: Registration, peer: str, *, is_answered_for: bool) -> None:
@@ -245,6 +269,14 @@ class NodeQueues:
         queue = self.by_peer[registration.peer]
         queue.unsent.put(registration)
         self._pauses.set(registration.peer, queue.pause(now, self._rng))
+
+    def end_pauses(self) -> None:
+        """Let new writes go to all data nodes: none of them has refused this incarnation.
+
+        What is left of the former one waits for its time.
+        """
+        for queue in self.by_peer.values():
+            queue.end_pause()
 
     def resend(self, registration: Registration) -> None:
         """Send a registration again that its data node lacks, unless it is under way."""

@@ -227,16 +227,16 @@ class Registrations:
         After a final refusal it is forgotten; after any other it is sent again, after a pause.
         """
         queue = self._queues.by_peer.get(peer)
-        registration = None if queue is None else queue.take(request_id)
-        if registration is None:
+        if queue is None or (registration := queue.take(request_id)) is None:
             return None
         self._queues.touched[peer] = None
         if self._queues.is_moving and self._move(registration):
             return None
         if is_final:
             self.forget(registration)
-        else:
+        elif registration.removal is not None or self._is_answered_for(registration):
             self._queues.put_refused(registration, now)
+        # What a former incarnation sent is no reason for a pause: its client publishes it again.
         return registration
 
     def resend(self, publisher_ids: Iterable[bytes]) -> None:
@@ -305,10 +305,11 @@ class Registrations:
     def on_incarnation(self, session: Incarnation) -> None:
         """Answer, as a new incarnation, for the publishers that no incarnation answered for yet.
 
-        A publisher of an earlier incarnation waits until its client publishes it again: while
-        this session was no member, the client may have moved to another session.
+        One of an earlier incarnation waits until its client publishes it again: the client may
+        have moved to another session while this one was no member.
         """
         self._queues.request_digests()
+        self._queues.end_pauses()
         for queue in self._queues.by_peer.values():
             queue.digest = DigestSum()
         self.session = session

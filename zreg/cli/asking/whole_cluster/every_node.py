@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final, TypeVar
 
-from zreg.cli.asking.ask import Answer, ask
+from zreg.cli.asking.ask import Answer, Timed, ask_timed
 from zreg.cli.asking.targets import Target
 from zreg.effects import Link
 from zreg.model import Member
@@ -39,10 +39,18 @@ async def ask_node(
     A session passes the question on, since it may reach nodes that this machine does not. With
     `--meta` the node is asked at its own address.
     """
+    timed = await ask_node_timed(target, member, question, answer_type)
+    return timed.answer
+
+
+async def ask_node_timed(
+    target: Target, member: Member, question: Callable[..., Message], answer_type: type[Answer]
+) -> Timed[Answer]:
+    """Ask one node as `ask_node`; return also when it answered."""
     node_id = member.node_id
     if target.link is Link.META:
         target, node_id = Target(Link.EVENTS, (member.address,), target.cluster), ""
     # Shared by the addresses, of which the first that answers is enough.
     seconds = NODE_SECONDS * len(target.addresses)
     named = partial(question, node_id=node_id)
-    return await ask(target, (named, answer_type), timeout_seconds=seconds)
+    return await ask_timed(target, (named, answer_type), timeout_seconds=seconds)

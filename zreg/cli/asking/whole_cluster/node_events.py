@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 
 from zreg.cli.asking.ask import ask
-from zreg.cli.asking.every_node import NODE_SECONDS, ask_each, ask_node
 from zreg.cli.asking.targets import Target
+from zreg.cli.asking.whole_cluster.every_node import NODE_SECONDS, ask_each, ask_node
+from zreg.cli.asking.whole_cluster.silence import Silence
 from zreg.errors import Error
 from zreg.membership.gone_nodes import gone_text
 from zreg.model import Member, Status
@@ -31,13 +32,6 @@ class NodeEvent(msgspec.Struct, frozen=True):
     at: float
     node_id: str
     event: Event
-
-
-class Silence(msgspec.Struct, frozen=True):
-    """A node that did not say all that happened there, and why not."""
-
-    node_id: str
-    reason: str
 
 
 class _Told(msgspec.Struct, frozen=True):

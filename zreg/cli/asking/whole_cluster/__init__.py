@@ -1,0 +1,1 @@
+"""Questions to a whole cluster: what it is, and what each of its nodes answers."""
