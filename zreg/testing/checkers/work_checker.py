@@ -217,10 +217,12 @@ class WorkChecker:
         return Counter(dict.fromkeys(asked, questions)) + Counter(
             ListDatums=questions * data_nodes,
             DatumsListed=questions * data_nodes,
-            # An id that is not followed yet: it is fetched, and compared when it was new.
-            FetchChanges=2 * questions,
-            Changes=questions,
-            Snapshot=2 * questions,
+            # An id that is not followed yet: it is fetched, compared, and fetched if it has moved.
+            FetchChanges=3 * questions,
+            Changes=3 * questions,
+            Snapshot=3 * questions,
+            CompareVersions=questions,
+            Versions=questions,
         )
 
     def _for_copies(self, touched: Touched) -> Counter[str]:
@@ -253,6 +255,6 @@ def touched_records(touched: Touched, sessions: int) -> int:
         + touched.snapshot_parts
         + 8 * touched.connections
         + 100 * touched.memberships
-        # A page asks all data nodes and gets their answers; each search takes a tick.
-        + 8 * touched.questions
+        # A page asks all data nodes and gets their answers; a search and a datum take ticks.
+        + 16 * touched.questions
     )

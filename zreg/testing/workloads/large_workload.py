@@ -174,7 +174,10 @@ class LargeLife:
         """
         sim = self.cluster.sim
         before, began_at = sim.work.copy(), sim.now
-        asked_before = 0 if self.pages is None else self.pages.question_count
+        asked_before, followed_before = 0, 0
+        if self.pages is not None:
+            asked_before = self.pages.question_count
+            followed_before = self.pages.followed_count()
         change()
         while True:
             self._read_pages(what)
@@ -189,6 +192,9 @@ class LargeLife:
         assert not lost, self._report(what, lost)
         if self.pages is not None:
             asked = self.pages.question_count - asked_before
+            if touched.memberships:
+                # What pages have followed lately is fetched again, as what clients follow.
+                asked += (2 + self.session_count) * followed_before
             parts = asked * (1 + self.size.publishers // self.size.ids // 500)
             parts += touched.snapshot_parts
             touched = touched._replace(questions=asked, snapshot_parts=parts)

@@ -266,6 +266,14 @@ class PageReader:
             pages.moved.pop(name, None)
         self._cluster.sim.post(pages.process.name, WatchEnded(name))
 
+    def followed_count(self) -> int:
+        """Return how many datums the sessions follow for it."""
+        self._meet_sessions()
+        every = self._sessions.values()
+        return sum(int(each.core.statistics()["interests_of_pages"]) for each in every) + sum(
+            len(each.watched) for each in every
+        )
+
     # --- what it is told ----------------------------------------------------------------------
 
     def check(self) -> list[str]:
