@@ -30,8 +30,12 @@ class ServiceLine(ServiceName, frozen=True, kw_only=True):
 
 
 class ServiceList(msgspec.Struct, frozen=True):
-    """A page of the services with at least one instance."""
+    """A page of the services with at least one instance.
 
+    `is_complete` False: a data node has just begun to serve some services, and there may be more.
+    """
+
+    is_complete: bool
     services: list[ServiceLine]
     next_cursor: str | None
 

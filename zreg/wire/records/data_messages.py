@@ -206,11 +206,16 @@ class DatumsListed(Message, tag=33, frozen=True, array_like=True, gc=False):
     """Answer to `ListDatums`.
 
     `is_complete` False: there are more; the receiver asks again with `after` the last name.
+    `is_unsure`: a data node has taken over buckets, and cannot say yet whether it has all their
+    datums, so that some may be missing. `ring_epoch` is that of the data node that answers; 0: not
+    told, as in the answer of a session.
     """
 
     request_id: RequestId
     datums: Annotated[tuple[DatumSummary, ...], Meta(max_length=1000)]
     is_complete: bool = True
+    is_unsure: bool = False
+    ring_epoch: Count = 0
 
 
 class FetchInstance(Message, tag=84, frozen=True, array_like=True, gc=False):
