@@ -16,7 +16,6 @@ def held_for_pages(
     datums, watches = pages.datums, pages._watches  # noqa: SLF001
     waiting = [*datums._waiting]  # noqa: SLF001
     waiting += [each for ids in datums.waiting_by_name.values() for each in ids]
-    waiting += [each.question_id for each in pages._searches.under_way]  # noqa: SLF001
     proxy, nodes = core._meta_proxy, core._node_questions  # noqa: SLF001
     askers = [forwarded.asker for _, _, forwarded in proxy._requests]  # noqa: SLF001
     askers += [asker for _, _, (asker, _) in nodes._pending]  # noqa: SLF001

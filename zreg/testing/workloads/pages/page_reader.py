@@ -17,8 +17,6 @@ from zreg.model import DataInfoId, Version, data_info_id
 from zreg.session.core import SessionCore
 from zreg.session.pages.page_questions import (
     ClientsRead,
-    FindHost,
-    HostFound,
     ReadClients,
     ReadService,
     ReadSubscribers,
@@ -39,9 +37,13 @@ from zreg.testing.workloads.pages.walks import (
     subscribers_walk,
 )
 from zreg.wire.records.common_messages import (
+    ClientsFound,
     EventsReply,
     FetchEvents,
     FetchStatistics,
+    FindClients,
+    FindInstances,
+    InstancesFound,
     Refused,
     StatisticsReply,
 )
@@ -72,7 +74,8 @@ _ANSWERS: Final[dict[type[msgspec.Struct], type[msgspec.Struct]]] = {
     ReadService: ServiceRead,
     ReadSubscribers: SubscribersRead,
     ReadClients: ClientsRead,
-    FindHost: HostFound,
+    FindInstances: InstancesFound,
+    FindClients: ClientsFound,
     ListDatums: DatumsListed,
     FetchMembership: MembershipReply,
     FetchSettings: SettingsReply,
@@ -169,7 +172,8 @@ class PageReader:
             ReadService(data_info_id(f"unknown-{rng.randint(1, 9)}"), b"", limit),
             ReadSubscribers(name, b"", limit),
             ReadClients(b"", limit),
-            FindHost(f"value-{rng.randint(1, 40)}", limit),
+            FindInstances(0, f"value-{rng.randint(1, 40)}", node_id),
+            FindClients(0, "127.0.0.1", node_id),
             ListDatums(0, rng.choice(("*", "service-1*")), "", limit),
             FetchMembership(0),
             FetchSettings(0, "*"),
@@ -185,7 +189,7 @@ class PageReader:
             name = data_info_id(f"flood-{number}")
             floods = (
                 ReadService(name, b"", 1),
-                FindHost("10.0.0.1", 1),
+                FindInstances(0, "10.0.0.1", "data-1"),
                 FetchSettings(0, "*"),
                 ListDatums(0, "*", "", 1),
             )
