@@ -212,6 +212,10 @@ class WorkChecker:
             "EventsReply",
             "FetchStatistics",
             "StatisticsReply",
+            "FindInstances",
+            "InstancesFound",
+            "FindClients",
+            "ClientsFound",
             "Refused",
         )
         return Counter(dict.fromkeys(asked, questions)) + Counter(
