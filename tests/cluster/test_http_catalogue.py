@@ -238,6 +238,8 @@ def test_prometheus_gets_the_endpoints_of_services_as_targets(tmp_path: Path) ->
             ):
                 await publication.wait_registered()
 
+            # Until the data nodes have compared with the sessions, the answer is 503.
+            await wait_until_page(cluster, "/v1/services", "is_complete", value=True)
             answered = await cluster.ask("GET", "/v1/prometheus-sd?prefix=pay.")
             assert answered.headers["content-type"] == "application/json"
             api, web = answered.json
@@ -449,10 +451,10 @@ def test_the_openapi_document_lists_each_page_and_its_parameters(tmp_path: Path)
             found = document["paths"]["/v1/services/{data_id}"]["get"]["parameters"]
             assert [each["name"] for each in found] == [
                 "data_id",
-                "limit",
-                "cursor",
                 "group",
                 "instance_id",
+                "limit",
+                "cursor",
                 "zone",
                 "data_center",
             ]

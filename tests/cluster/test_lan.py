@@ -544,6 +544,18 @@ def test_a_command_says_why_the_lan_could_not_be_looked_at(
     )
 
 
+def test_discover_lists_what_is_announced(cluster: str) -> None:
+    async def scenario() -> None:
+        async with running(announcer(lambda: meta_of(cluster))):
+            words = ("discover", "--cluster", cluster, "--lan-interfaces", "lo", "-o", "json")
+            done = await asyncio.to_thread(run_zreg, *words)
+        listed = json.loads(done.stdout)["announcements"]
+        found = [each["node_id"] for each in listed if each["cluster"] == cluster]
+        assert found == ["m1"], done.stderr
+
+    asyncio.run(scenario())
+
+
 def test_a_forked_child_gives_the_sockets_back(cluster: str) -> None:
     async def scenario() -> None:
         async with listening(cluster):

@@ -34,6 +34,33 @@ threading.Event().wait()
 # Does both with one client.
 PARTICIPANT = RECORDER.replace("threading.Event", PUBLISHER.splitlines()[3] + "\nthreading.Event")
 
+# Announces so many meta nodes and sessions that are not there, under the name of the cluster.
+FORGER = """
+import asyncio, socket, sys
+from zeroconf import ServiceInfo
+from zeroconf.asyncio import AsyncZeroconf
+from zreg.discovery.announcement import Announcement
+from zreg.discovery.txt_record import written_txt
+from zreg.model import Role
+here, count = sys.argv[1], int(sys.argv[2])
+def info(role, kind, number):
+    lie = Announcement(role=role, node_id=f"a{number}", cluster="zreg", cluster_id=b"x" * 16,
+        addresses=(f"tcp://10.77.0.{100 + number}:9610",), raft_address="tcp://10.77.0.99:9611",
+        journal_id="lie")
+    return ServiceInfo(
+        f"_zreg-{kind}._tcp.local.", f"lie{number}._zreg-{kind}._tcp.local.", port=9610,
+        addresses=[socket.inet_aton("10.77.0.99")], properties=written_txt(lie))
+async def main():
+    lan = AsyncZeroconf(interfaces=[here])
+    for role, kind in ((Role.META, "meta"), (Role.SESSION, "session")):
+        for number in range(count):
+            lie = info(role, kind, number)
+            await lan.async_register_service(lie, cooperating_responders=True)
+    print("forged", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
 
 @contextmanager
 def machines(count: int) -> Iterator[list[Machine]]:

@@ -4,10 +4,10 @@ import json
 import threading
 import time
 from functools import partial
-from types import TracebackType
 from typing import Self
 
 import msgspec
+from with_blocks import WithBlock
 
 import zreg
 from zreg.cli.asking.ask import ask_now
@@ -108,7 +108,7 @@ class Write(msgspec.Struct, frozen=True):
     ended_at: float
 
 
-class Writer:
+class Writer(WithBlock):
     """Sets one setting after the other, as `zreg settings set` does, and keeps acknowledged writes.
 
     Each write has a higher number than all before it. It goes to the meta node that leads.
@@ -159,19 +159,14 @@ class Writer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        return self
+        return super().__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._stopping.set()
         self._thread.join()
 
 
-class EpochWatcher:
+class EpochWatcher(WithBlock):
     """Asks a session for the membership again and again, and keeps each epoch."""
 
     def __init__(self, cluster: RunningCluster) -> None:
@@ -194,14 +189,9 @@ class EpochWatcher:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        return self
+        return super().__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._stopping.set()
         self._thread.join()
         self._client.close()

@@ -16,8 +16,9 @@ import termios
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
+
+from with_blocks import WithBlock
 
 from zreg.testing.processes import END_SECONDS_MAX, clean_environment
 
@@ -38,7 +39,7 @@ def blocks_of(page: Path, language: str | None = None) -> list[Block]:
     return [block for block in found if language in {None, block.language}]
 
 
-class Terminal:
+class Terminal(WithBlock):
     """An interactive shell on a terminal of its own, as a person uses it, in one folder."""
 
     def __init__(self, name: str, folder: Path, environment: Mapping[str, str]) -> None:
@@ -88,19 +89,6 @@ class Terminal:
         os.close(self._screen)
         self._reader.join(END_SECONDS_MAX)
         os.close(self._keyboard)
-
-    def __enter__(self) -> Self:
-        """Return itself; leaving the block closes it."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _processes(self) -> Iterator[int]:
         """Yield all processes of the shell's session, which has the process id of the shell."""

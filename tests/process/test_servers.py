@@ -12,10 +12,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
+from with_blocks import WithBlock
 
 import zreg
 from zreg.testing.processes import Running, clean_environment, wait_until, zreg_command
@@ -77,7 +76,7 @@ def needs(package: str) -> None:
         pytest.skip(f"{package} is not installed; tox -e process installs it")
 
 
-class Server:
+class Server(WithBlock):
     """A server that runs the files of one section of docs/forks.md, until the block ends."""
 
     def __init__(self, directory: Path, url: str, port: int = 8080) -> None:
@@ -140,15 +139,7 @@ class Server:
     def text(self) -> str:
         return (self._directory / "log").read_text()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from machine_programs import PARTICIPANT, Recording, hosts, show
+from machine_programs import FORGER, PARTICIPANT, Recording, hosts, show
 from page_blocks import blocks_of
 
 from zreg.testing.processes import Running, wait_until
@@ -17,25 +17,6 @@ from zreg.testing.processes.machines import Machine, MachineLan, why_no_machines
 # What a step may take on a busy machine; the figures that the test prints are what counts.
 SECONDS_MAX = 120.0
 PAGE = Path(__file__).parents[2] / "docs" / "three-machines.md"
-# Announces meta nodes and sessions that are not there, under the name of the cluster.
-FORGER = """
-import socket, threading, zeroconf
-from zreg.discovery.announcement import Announcement
-from zreg.discovery.txt_record import written_txt
-from zreg.model import Role
-lan = zeroconf.Zeroconf(interfaces=["10.77.0.4"])
-for role, kind in ((Role.META, "meta"), (Role.SESSION, "session")):
-    for number in range(2):
-        lie = Announcement(role=role, node_id=f"a{number}", cluster="zreg", cluster_id=b"x" * 16,
-            addresses=(f"tcp://10.77.0.{100 + number}:9610",), raft_address="tcp://10.77.0.99:9611",
-            journal_id="lie")
-        lan.register_service(zeroconf.ServiceInfo(
-            f"_zreg-{kind}._tcp.local.", f"lie{number}._zreg-{kind}._tcp.local.", port=9610,
-            addresses=[socket.inet_aton("10.77.0.99")], properties=written_txt(lie)),
-            cooperating_responders=True)
-print("forged", flush=True)
-threading.Event().wait()
-"""
 
 
 @pytest.fixture
@@ -122,7 +103,7 @@ def test_three_machines_form_a_cluster_and_replace_that_of_the_leader(
 ) -> None:
     world = ThreeMachines(stack, tmp_path)
     one, two, three, four = world.lan.machines
-    stack.enter_context(four.start_python(FORGER))
+    stack.enter_context(four.start_python(FORGER, four.address, "2"))
     started_at = time.monotonic()
     for machine in (one, two, three):
         world.start(machine)

@@ -4,15 +4,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from with_blocks import WithBlock
 
 import zreg
 
 _WORKERS = str(Path(__file__).with_name("workers.py"))
 
 
-class Watcher:
+class Watcher(WithBlock):
     """Subscribes to an id; remembers its present values, all removals and the number of changes."""
 
     def __init__(self, url: str, data_id: str) -> None:
@@ -32,19 +32,11 @@ class Watcher:
         """The values that are published now."""
         return {str(value) for value in self.subscription.view.values}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self.client.close()
 
 
-class Publishers:
+class Publishers(WithBlock):
     """Clients that publish one value each under one id, for as long as they live."""
 
     def __init__(self, url: str, data_id: str, count: int) -> None:
@@ -73,20 +65,12 @@ class Publishers:
         """Return how often each client has dialled a session."""
         return [int(client.statistics()["dials"]) for client in self.clients]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         for client in self.clients:
             client.close()
 
 
-class Worker:
+class Worker(WithBlock):
     """A process of `workers.py`; it is ready when the constructor returns."""
 
     def __init__(self, *arguments: str) -> None:
@@ -125,15 +109,7 @@ class Worker:
         """Continue the frozen process."""
         self.process.send_signal(signal.SIGCONT)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         if self.process.poll() is None:
             self.cont()
             self.process.kill()

@@ -3,6 +3,7 @@
 from mutations import Patch
 
 from zreg.client.core.connection import connection as connection_module
+from zreg.client.core.connection import session_dials as session_dials_module
 from zreg.client.core.connection.connection import FormerConnection, SessionConnection
 from zreg.client.core.conversation import Conversation, Requester
 from zreg.client.core.session_move import SessionMove
@@ -19,7 +20,7 @@ _settle = SessionMove.settle
 
 def dialling_takes_as_long_as_dying() -> list[Patch]:
     """First attempts at an address give up after 0.2 s: one black hole costs less than a grace."""
-    return [(connection_module, "_DIAL_SECONDS_MIN", 2.0)]
+    return [(session_dials_module, "_DIAL_SECONDS_MIN", 2.0)]
 
 
 def a_repeated_request_has_a_new_id() -> list[Patch]:

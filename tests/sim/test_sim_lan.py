@@ -3,11 +3,12 @@
 import pytest
 
 from zreg.config import Config
+from zreg.discovery.announced_dials import START_SECONDS
 from zreg.discovery.announcement_table import AnnouncementTable
-from zreg.membership.leader_link.announced_dials import START_SECONDS
+from zreg.model import Role
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.sim.sim_lan import SimLan
-from zreg.testing.workloads.lan.lan_life import LanLife
+from zreg.testing.workloads.lan.lan_life import ID, LanLife
 
 
 @pytest.mark.parametrize("seed", range(1, 6))
@@ -55,6 +56,37 @@ def test_each_lie_delays_a_node_by_the_time_between_two_attempts(cluster_id: byt
     for seed in range(1, 7):
         delay = join_seconds(LIES, cluster_id, seed) - join_seconds(0, cluster_id, seed)
         # The moments at which the LAN tells the nodes are random.
+        assert delay <= LIES * START_SECONDS + TOLD_SECONDS_MAX, f"seed {seed}: {delay}"
+
+
+def view_seconds(lie_count: int, seed: int) -> float:
+    """Return how long a client needs for its first view, which heard of lies before a session."""
+    cluster = SimCluster(seed, Config(meta_addresses=()))
+    lan = SimLan(cluster)
+    cluster.metas()
+    cluster.session(1)
+    cluster.data(1)
+    for _ in range(600):
+        lan.run(0.1)
+        if cluster.member_count() == 2:
+            break
+    assert cluster.member_count() == 2
+    cluster.client("client-1", ())
+    view = cluster.subscribe("client-1", ID)
+    began_at = cluster.sim.now
+    # It browses within a moment, and nothing but the lies is told before `lan.run`.
+    cluster.run(0.1)
+    assert lan.is_browsing("client-1")
+    lan.announce_black_holes(lie_count, b"", role=Role.SESSION)
+    while not view.is_known:
+        lan.run(0.1)
+        assert cluster.sim.now < began_at + 60.0
+    return cluster.sim.now - began_at
+
+
+def test_each_lie_delays_a_client_by_the_time_between_two_attempts() -> None:
+    for seed in range(1, 7):
+        delay = view_seconds(LIES, seed) - view_seconds(0, seed)
         assert delay <= LIES * START_SECONDS + TOLD_SECONDS_MAX, f"seed {seed}: {delay}"
 
 

@@ -1,5 +1,6 @@
 """Which ids a data node owns, and for which of them an absent publisher may still exist."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,6 +172,36 @@ def test_after_a_take_over_only_the_gained_ids_are_unreconciled() -> None:
     gained = [name for name in NAMES if name not in owned("ab")]
     assert gained
     assert unreconciled_names(placement) == gained
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "may_lack"),
+    [("ab", "a", True), ("a", "ab", False), ("ab", "abc", False)],
+    ids=["took over", "gave away", "gave away again"],
+)
+def test_a_node_that_took_over_may_lack_datums_until_it_is_reconciled(
+    before: str, after: str, *, may_lack: bool
+) -> None:
+    placement = make_reconciled(before)
+    placement.incarnation = Incarnation(1, "a")
+    assert not placement.may_lack_datums
+
+    placement.follow(membership(after, S1, S2, ring_epoch=2))
+    assert placement.may_lack_datums is may_lack
+    placement.reconcile(S1)
+    placement.reconcile(S2)
+
+    assert not placement.may_lack_datums
+
+
+def test_a_new_node_may_lack_datums() -> None:
+    placement = Placement("a")
+    placement.incarnation = Incarnation(1, "a")
+    placement.follow(membership("ab", S1, ring_epoch=1))
+
+    assert placement.may_lack_datums
+    placement.reconcile(S1)
+    assert not placement.may_lack_datums
 
 
 def test_ids_that_another_node_owned_in_between_are_unreconciled() -> None:

@@ -8,19 +8,19 @@ import pytest
 from msgspec.structs import replace
 
 from zreg.config import Config
-from zreg.discovery.announcement import Announcement, Interface
-from zreg.discovery.lan_search import LanSearch
-from zreg.discovery.sightings import Browse, Sighted, Withdrawn
-from zreg.effects import REFUSED, Connect, Disconnect, Effect, Emit, Link, Log, PeerLost, PeerUp
-from zreg.errors import NotLeaderError
-from zreg.membership.cluster_member import ClusterMember
-from zreg.membership.leader_link.announced_dials import (
+from zreg.discovery.announced_dials import (
     DIAL_SECONDS_MAX,
     DIALS_MAX,
     RETRIES_MAX,
     START_SECONDS,
     AnnouncedDials,
 )
+from zreg.discovery.announcement import Announcement, Interface
+from zreg.discovery.lan_search import LanSearch
+from zreg.discovery.sightings import Browse, Sighted, Withdrawn
+from zreg.effects import REFUSED, Connect, Disconnect, Effect, Emit, Link, Log, PeerLost, PeerUp
+from zreg.errors import NotLeaderError
+from zreg.membership.cluster_member import ClusterMember
 from zreg.membership.leader_link.meta_addresses import LOCAL_META_ADDRESS, MetaAddresses
 from zreg.model import (
     EMPTY_MEMBERSHIP,

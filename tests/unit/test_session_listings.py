@@ -1,7 +1,8 @@
 """Listings: complete over all data nodes, or refused; never a part that looks complete."""
 
 import pytest
-from session_fakes import ALICE, BOB, D1, D2, V1, make_links, to_client, to_data
+from msgspec.structs import replace
+from session_fakes import ALICE, BOB, D1, D2, V1, V2, make_links, to_client, to_data
 
 from zreg.config import Limits
 from zreg.effects import Effect, Link, PeerLost, Send
@@ -125,6 +126,60 @@ def test_long_names_of_several_data_nodes_are_cut_to_one_record() -> None:
     assert len(encode_frames([listed])) == 1
     assert 0 < len(listed.datums) < 240
     assert listed == DatumsListed(77, lines(*names)[: len(listed.datums)], is_complete=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(
+            DatumsListed(1, lines("a"), is_unsure=True, ring_epoch=5),
+            DatumsListed(1, lines("b"), ring_epoch=5),
+            id="a data node has just taken over",
+        ),
+        pytest.param(
+            DatumsListed(1, lines("a"), ring_epoch=5),
+            DatumsListed(1, lines("b"), ring_epoch=6),
+            id="a data node has a newer ring",
+        ),
+        pytest.param(
+            DatumsListed(1, lines("a"), ring_epoch=4),
+            DatumsListed(1, lines("b")),
+            id="a data node has an older ring",
+        ),
+    ],
+)
+def test_a_listing_says_that_names_may_be_missing(
+    first: DatumsListed, second: DatumsListed
+) -> None:
+    bench = Bench(D1, D2)
+    bench.links.ring_epoch = 5
+    bench.ask()
+
+    bench.answer(D1, first)
+    answer = bench.answer(D2, second)
+
+    assert answer == to_client(ALICE, DatumsListed(77, lines("a", "b"), is_unsure=True))
+
+
+def test_a_listing_is_sure_by_one_ring_and_of_nodes_that_tell_none() -> None:
+    bench = Bench(D1, D2)
+    bench.links.ring_epoch = 5
+    bench.ask()
+
+    bench.answer(D1, DatumsListed(1, lines("a"), ring_epoch=5))
+    answer = bench.answer(D2, DatumsListed(1, lines("b")))
+
+    assert answer == to_client(ALICE, DatumsListed(77, lines("a", "b")))
+
+
+def test_a_name_of_two_data_nodes_is_listed_once_at_its_higher_version() -> None:
+    older, newer = lines("a")[0], replace(lines("a")[0], version=V2)
+    for first, second in ((older, newer), (newer, older)):
+        bench = Bench(D1, D2)
+        bench.ask()
+        bench.answer(D1, DatumsListed(1, (first,)))
+        answer = bench.answer(D2, DatumsListed(1, (second,)))
+        assert answer == to_client(ALICE, DatumsListed(77, (newer,)))
 
 
 def test_answers_that_come_twice_or_late_or_from_another_node_are_ignored() -> None:

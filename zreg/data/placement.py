@@ -109,6 +109,16 @@ class Placement:
         bucket = bucket_of(name)
         return any(ring.primary_of(bucket) != self._node_id for ring in self._passed)
 
+    @property
+    def may_lack_datums(self) -> bool:
+        """Whether a datum that is absent here, of a bucket of this primary, may still exist."""
+        if not self.unreconciled:
+            return False
+        if self._passed is None:
+            return True
+        owned, node_id = self.owned_buckets(), self._node_id
+        return any(ring.primary_of(at) != node_id for ring in self._passed for at in owned)
+
     def is_forgotten(self, session: Incarnation) -> bool:
         """Return whether a session is no member any more; a later one may be one already."""
         return session not in self._sessions and session.epoch <= self._epoch

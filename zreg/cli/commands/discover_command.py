@@ -65,6 +65,7 @@ class _Lan:
         self._loaded = loaded
         self._is_json = is_json
         self._is_watching = is_watching
+        self._is_listening = True
         self._place = Place(config.zone, config.data_center)
         self._listing = AnnouncementListing(config.cluster)
         self._tables = {
@@ -94,6 +95,8 @@ class _Lan:
         task = asyncio.create_task(watch.run())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), seconds)
+        # A watch that ends withdraws all that it has told of.
+        self._is_listening = False
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         if watch.problem is not None:
@@ -118,6 +121,8 @@ class _Lan:
     # --- events --------------------------------------------------------------------------------
 
     def _take(self, event: Local) -> None:
+        if not self._is_listening:
+            return
         now = time.monotonic()
         if isinstance(event, Sighted):
             self._tables[event.announcement.role].see(event, now)

@@ -22,7 +22,7 @@ from zreg.client.core.commands import (
     SetPublication,
     WithdrawPublication,
 )
-from zreg.client.core.connection.connection import Phase, SessionConnection
+from zreg.client.core.connection.connection import CLOSED, Phase, SessionConnection
 from zreg.client.core.conversation import Conversation, Requester
 from zreg.client.core.desired_publications import DesiredPublications, PublicationRecord
 from zreg.client.core.desired_subscriptions import DesiredSubscriptions, SubscriptionRecord
@@ -221,9 +221,7 @@ class ClientCore:
                 self._questions.drop(message.ask_id)
                 return ()
             case PeerUp() | PeerDelayed() | PeerLost() | PeerSlow() | PeerIncompatible():
-                is_present = message.peer == self._conversation.peer
-                receive = self._receive_connection if is_present else self._move.on_connection
-                return receive(message, now)
+                return self._receive_about_peer(message, now)
             case Sighted() | Withdrawn() | BrowseFailed():
                 return self._connection.on_announcement(message, now)
             case Stop():
@@ -231,23 +229,24 @@ class ClientCore:
             case _:
                 return ()
 
-    def _receive_connection(
-        self,
-        message: PeerUp | PeerDelayed | PeerLost | PeerSlow | PeerIncompatible,
-        now: float,
+    def _receive_about_peer(
+        self, message: PeerUp | PeerDelayed | PeerLost | PeerSlow | PeerIncompatible, now: float
     ) -> Sequence[Effect]:
+        if message.peer == self._conversation.peer:
+            return self._receive_connection(message, now)
+        if self._connection.is_attempt(message.peer):
+            return self._connection.on_attempt(message, now)
+        return self._move.on_connection(message, now)
+
+    def _receive_connection(self, message: Local, now: float) -> Sequence[Effect]:
         connection = self._connection
         match message:
-            case PeerUp():
-                is_awaited = connection.phase is Phase.DIALLING
-                return connection.on_up(message.local_host, now) if is_awaited else ()
-            case PeerDelayed():
-                connection.on_delayed(message.detail)
-                return ()
             case PeerLost():
-                return connection.on_lost(message.reason or "the connection was closed", now)
+                return connection.on_lost(message.reason or CLOSED, now)
             case PeerIncompatible():
                 return connection.give_up(message.detail, now)
+            case PeerUp() | PeerDelayed():
+                return ()
             case _:
                 # `PeerSlow`: the session does not read. Some of what was dropped is never repeated:
                 # acknowledgements, ReplayDone.

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from zreg.data.followers import follower_answers
 from zreg.data.followers.hints import Hints
 from zreg.data.placement import Placement
@@ -102,7 +104,12 @@ class Followers:
         """Answer with the next page of names."""
         if not self._placement.is_member:
             return [self._not_admitted(peer, request.request_id)]
-        return [Send(Link.REQUESTS, peer, follower_answers.listed_datums(self._store, request))]
+        listed = replace(
+            follower_answers.listed_datums(self._store, request),
+            is_unsure=self._placement.may_lack_datums,
+            ring_epoch=max(0, self._placement.ring_epoch),
+        )
+        return [Send(Link.REQUESTS, peer, listed)]
 
     def _not_admitted(self, peer: Peer, request_id: int) -> Effect:
         return self._refusals.refuse(peer, request_id, NotReadyError, _NOT_ADMITTED_DETAIL)

@@ -101,7 +101,8 @@ class ServicePages:
         listed = await asked(self._node, question, DatumsListed)
         lines = [_service_line(datum) for datum in listed.datums if _has_three_parts(datum)]
         last = listed.datums[-1].data_info_id.encode() if listed.datums else None
-        return answer(ServiceList(lines, None if listed.is_complete else cursor_of(last)))
+        next_cursor = None if listed.is_complete else cursor_of(last)
+        return answer(ServiceList(not listed.is_unsure, lines, next_cursor))
 
     async def _service(self, request: web.Request, query: ServiceQuery) -> web.Response:
         return answer(await read_service(self._node, name_of(request, query), query))

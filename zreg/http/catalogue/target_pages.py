@@ -25,6 +25,7 @@ from zreg.wire.records.data_messages import DatumsListed, ListDatums
 # As many services as the session follows for pages; the rest of the bound is left to other pages.
 SERVICES_MAX: Final = 50
 TARGETS_MAX: Final = 10_000
+_MAY_LACK: Final = "a data node has just begun to serve some services: ask again"
 _LABEL: Final = "__meta_zreg_"
 _NO_LABEL_CHARACTERS: Final = re.compile(r"[^a-zA-Z0-9_]")
 
@@ -74,6 +75,8 @@ class TargetPages:
         if not listed.is_complete:
             detail = f"more than {SERVICES_MAX} services match: give a narrower pattern"
             raise FaultError(400, detail)
+        if listed.is_unsure:
+            raise FaultError(503, _MAY_LACK)
         names = [datum.data_info_id for datum in listed.datums]
         names = [name for name in names if name.count(SEPARATOR) == 2]  # noqa: PLR2004
         if sum(datum.publisher_count for datum in listed.datums) > TARGETS_MAX:
@@ -87,6 +90,8 @@ class TargetPages:
         after: bytes | None = b""
         while after is not None:
             read = await asked(self._node, ReadService(name, after, PAGE_LINES_MAX), ServiceRead)
+            if not read.is_complete:
+                raise FaultError(503, _MAY_LACK)
             for record in read.publishers:
                 groups += _groups_of(name, Publisher(record))
             after = read.next_after

@@ -14,10 +14,10 @@ import enum
 from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
+from zreg.discovery.announced_dials import AnnouncedDials
 from zreg.discovery.lan_search import LanSearch
 from zreg.discovery.sightings import Sighted, Withdrawn
 from zreg.effects import TIMED_OUT, Connect, Disconnect, Effect, Link, Send
-from zreg.membership.leader_link.announced_dials import AnnouncedDials
 from zreg.membership.leader_link.leader_outage import LeaderOutage
 from zreg.membership.leader_link.meta_addresses import MetaAddresses
 from zreg.membership.leader_link.outage_log import NO_ANSWER, OutageLog

@@ -7,6 +7,8 @@ from zreg.errors import UnknownMessageError
 from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.clients.client_table import Client
 from zreg.session.clients.pushes.subscriber import Subscriber
+from zreg.session.instances.instance_questions import RegisterInstance, WithdrawInstance
+from zreg.session.instances.instances import Instances
 from zreg.session.pages.page_datums import PageDatums
 from zreg.session.pages.page_questions import (
     ClientLine,
@@ -27,10 +29,13 @@ PageEvent = PageAsked | WatchBegun | WatchEnded
 
 
 class PageHandler:
-    """Takes the questions of pages. It changes nothing but which datums the session follows."""
+    """Takes the questions of pages. Those that change something are a matter of `Instances`."""
 
-    def __init__(self, clients: ClientHandler, questions: CommandQuestions) -> None:
+    def __init__(
+        self, clients: ClientHandler, questions: CommandQuestions, instances: Instances
+    ) -> None:
         self._clients = clients
+        self._instances = instances
         self._questions = questions
         self.datums = PageDatums(clients.subscriptions)
         self._watches = PageWatches(clients.subscriptions)
@@ -62,6 +67,8 @@ class PageHandler:
                 return [Emit(PageAnswered(question_id, self._subscribers(question)))]
             case ReadClients() as question:
                 return [Emit(PageAnswered(question_id, self._client_page(question, now)))]
+            case RegisterInstance() | WithdrawInstance() as question:
+                return self._instances.ask(question_id, question, now)
             case question if isinstance(question, Question):
                 return self._questions.ask(PageAsker(question_id), question, now)
             case question:
@@ -74,9 +81,17 @@ class PageHandler:
         return self.datums.tick(now)
 
     def next_tick_at(self) -> float | None:
-        """Return when `tick` is due; None if nothing is under way."""
+        """Return when `tick`, or that of the instances, is due; None if nothing is under way."""
         # A session looks here in each turn, and mostly no page asks anything.
-        return self.datums.next_tick_at() if self.datums.until else None
+        instances_at = self._instances.next_tick_at()
+        pages_at = self.datums.next_tick_at() if self.datums.until else None
+        if pages_at is None or instances_at is None:
+            return instances_at if pages_at is None else pages_at
+        return min(pages_at, instances_at)
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return counters and sizes."""
+        return {**self._instances.statistics(), "interests_of_pages": len(self.datums)}
 
     def _subscribers(self, question: ReadSubscribers) -> SubscribersRead:
         by_client: dict[bytes, list[Subscriber]] = {}

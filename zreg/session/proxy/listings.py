@@ -1,7 +1,9 @@
 """Listings of datums: a session asks all data nodes, and joins their answers into one."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from zreg.effects import Effect, Link, Send
 from zreg.errors import LimitError, NotReadyError
@@ -11,6 +13,9 @@ from zreg.wire.parts import cut_detail, datums_listed
 from zreg.wire.records.common_messages import Refused
 from zreg.wire.records.data_messages import DatumsListed, DatumSummary, ListDatums
 
+if TYPE_CHECKING:
+    from zreg.model import DatumName
+
 _SECONDS_MAX: Final = 2.0
 _LISTINGS_MAX: Final = 100
 
@@ -18,22 +23,44 @@ _LISTINGS_MAX: Final = 100
 class Listing(RequestOwner):
     """The listing of a client or page, and the answers that have come so far."""
 
-    __slots__ = ("_datums", "_until", "asker", "request", "request_id", "waits_for")
+    __slots__ = (
+        "_datums",
+        "_is_unsure",
+        "_ring_epoch",
+        "_until",
+        "asker",
+        "request",
+        "request_id",
+        "waits_for",
+    )
 
-    def __init__(self, asker: Asker, request: ListDatums, request_id: int) -> None:
+    def __init__(
+        self, asker: Asker, request: ListDatums, request_id: int, *, ring_epoch: int
+    ) -> None:
         self.asker = asker
         self.request = request
         # The id under which all data nodes are asked.
         self.request_id = request_id
         # The data nodes that have not answered yet.
         self.waits_for: dict[str, None] = {}
-        self._datums: list[DatumSummary] = []
+        self._datums: dict[DatumName, DatumSummary] = {}
+        # The ring by which the data nodes were asked: each bucket has one primary among them.
+        self._ring_epoch = ring_epoch
+        self._is_unsure = False
         # Up to which name every answer is complete; None if all are complete to the end.
         self._until: str | None = None
 
     def take(self, answer: DatumsListed) -> None:
-        """Add the answer of one data node."""
-        self._datums.extend(answer.datums)
+        """Add the answer of one data node.
+
+        A data node with another ring may list what another one lists too, or leave out what no
+        other one lists. One of an earlier version tells no ring.
+        """
+        for line in answer.datums:
+            present = self._datums.get(line.data_info_id)
+            if present is None or present.version < line.version:
+                self._datums[line.data_info_id] = line
+        self._is_unsure |= answer.is_unsure or answer.ring_epoch not in (0, self._ring_epoch)
         if not answer.is_complete:
             last = answer.datums[-1].data_info_id if answer.datums else self.request.after
             self._until = last if self._until is None else min(self._until, last)
@@ -45,11 +72,11 @@ class Listing(RequestOwner):
         there is left out: the client asks again after the last name that it gets.
         """
         until, request = self._until, self.request
-        lines = (line for line in self._datums if until is None or line.data_info_id <= until)
-        datums = sorted(lines, key=lambda line: line.data_info_id)
-        is_complete = until is None and len(datums) <= request.limit
-        page = datums[: request.limit]
-        return datums_listed(request.request_id, page, is_complete=is_complete)
+        names = sorted(name for name in self._datums if until is None or name <= until)
+        is_complete = until is None and len(names) <= request.limit
+        page = [self._datums[name] for name in names[: request.limit]]
+        listed = datums_listed(request.request_id, page, is_complete=is_complete)
+        return replace(listed, is_unsure=self._is_unsure)
 
 
 class Listings:
@@ -79,7 +106,8 @@ class Listings:
             detail = f"this session has {_LISTINGS_MAX} listings under way: try again"
             return [_refused(asker, request, LimitError.code, detail)]
         requests = self._links.requests
-        listing = Listing(asker, request, requests.next_id())
+        ring_epoch = self._links.ring_epoch
+        listing = Listing(asker, request, requests.next_id(), ring_epoch=ring_epoch)
         listing.waits_for = dict.fromkeys(nodes)
         self._count += 1
         for node in nodes:

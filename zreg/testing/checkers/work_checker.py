@@ -45,6 +45,8 @@ class Touched(NamedTuple):
     connections: int = 0
     # Changes of the membership.
     memberships: int = 0
+    # Questions of pages, which touch no publisher and no subscriber.
+    questions: int = 0
 
 
 # Records between the copies of a bucket that are short.
@@ -75,7 +77,7 @@ class WorkChecker:
         """Return a line for each kind of work above its bound."""
         allowed = self._at_rest(seconds, clients)
         allowed += self._for_change(touched) + self._for_memberships(touched)
-        allowed += self._for_copies(touched)
+        allowed += self._for_copies(touched) + self._for_questions(touched)
         found = [
             f"{count} {name} were sent, at most {allowed[name]} were expected"
             for name, count in sorted(work.messages.items())
@@ -195,6 +197,38 @@ class WorkChecker:
             Join=memberships,
         )
 
+    def _for_questions(self, touched: Touched) -> Counter[str]:
+        """Return what questions of pages cost: what is asked of other nodes, and what is fetched.
+
+        No record of a publication, a hint or a push is among it.
+        """
+        questions, data_nodes = touched.questions, self._data_nodes
+        asked = (
+            "FetchMetaNodes",
+            "MetaNodesReply",
+            "FetchSettings",
+            "SettingsReply",
+            "FetchEvents",
+            "EventsReply",
+            "FetchStatistics",
+            "StatisticsReply",
+            "FindInstances",
+            "InstancesFound",
+            "FindClients",
+            "ClientsFound",
+            "Refused",
+        )
+        return Counter(dict.fromkeys(asked, questions)) + Counter(
+            ListDatums=questions * data_nodes,
+            DatumsListed=questions * data_nodes,
+            # An id that is not followed yet: it is fetched, compared, and fetched if it has moved.
+            FetchChanges=3 * questions,
+            Changes=3 * questions,
+            Snapshot=3 * questions,
+            CompareVersions=questions,
+            Versions=questions,
+        )
+
     def _for_copies(self, touched: Touched) -> Counter[str]:
         """Return what a change costs between data nodes, and what a new ring copies."""
         data_nodes, memberships = self._data_nodes, touched.memberships
@@ -225,4 +259,6 @@ def touched_records(touched: Touched, sessions: int) -> int:
         + touched.snapshot_parts
         + 8 * touched.connections
         + 100 * touched.memberships
+        # A page asks all data nodes and gets their answers; a search and a datum take ticks.
+        + 16 * touched.questions
     )

@@ -74,13 +74,13 @@ class SimLan:
             self._spread_forged({"addresses": self._silent_address()})
         self.counts["flood"] += 1
 
-    def announce_black_holes(self, count: int, cluster_id: bytes) -> None:
-        """Announce so many meta nodes of a cluster at addresses where packets are lost."""
+    def announce_black_holes(
+        self, count: int, cluster_id: bytes, *, role: Role = Role.META
+    ) -> None:
+        """Announce so many nodes of a cluster at addresses where packets are lost."""
         for _ in range(count):
             addresses = self._silent_address()
-            self._spread_forged(
-                {"role": Role.META, "cluster_id": cluster_id, "addresses": addresses}
-            )
+            self._spread_forged({"role": role, "cluster_id": cluster_id, "addresses": addresses})
 
     def _silent_address(self) -> tuple[str]:
         """Return an address where packets are lost, a different one each time."""

@@ -5,7 +5,8 @@ python -m zreg.testing.workloads.chaos_workload --seeds 1-200
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 from zreg.model import DataInfoId, data_info_id
@@ -13,6 +14,8 @@ from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.campaign import Campaign, campaign_parser
 from zreg.testing.workloads.faults.chaos_faults import FAULT_KINDS, ChaosFaults
+from zreg.testing.workloads.pages.page_reader import KINDS as PAGE_KINDS
+from zreg.testing.workloads.pages.page_reader import PageReader
 
 if TYPE_CHECKING:
     from zreg.testing.sim.observations.view_log import ViewLog
@@ -26,7 +29,14 @@ _SUBSCRIBER_COUNT: Final = 2
 class ChaosLife:
     """One life: publishers that never withdraw, subscribers of everything, and faults."""
 
-    def __init__(self, seed: int, *, steps: int = 30, has_ring_changes: bool = True) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        steps: int = 30,
+        has_ring_changes: bool = True,
+        has_pages: bool = False,
+    ) -> None:
         self.seed = seed
         self.steps = steps
         self.cluster = SimCluster(
@@ -50,6 +60,8 @@ class ChaosLife:
         # publisher id -> (client, name, value)
         self.published: dict[bytes, tuple[str, DataInfoId, str]] = {}
         self._value_count = 0
+        rng = Random(f"{seed} pages")  # noqa: S311 -- a simulation wants a seed
+        self.pages = PageReader(self.cluster, _NAMES, self._lasting, rng) if has_pages else None
 
     def run(self) -> None:
         """Run the life; raises AssertionError with the seed when a promise is broken."""
@@ -69,21 +81,25 @@ class ChaosLife:
         for _ in range(self.steps):
             self.faults.step()
             self._republish()
-            self._run(self.rng.choice((0.3, 1.0, 4.0, 8.0)))
+            self._run(self.rng.choice((0.3, 1.0, 4.0, 8.0)), is_read=True)
         self.faults.end_all()
         if not cluster.sim.run_until(self._is_exact, HEAL_SECONDS_MAX):
             raise AssertionError(self._report("not converged\n" + "\n".join(self._differences())))
+        self._check(self.pages.end() if self.pages else ())
         self._run(cluster.config.session_grace_seconds + 5.0)
         assert self._is_exact(), self._report("converged, and then changed")
+        self._check(self.pages.leftovers() if self.pages else ())
 
-    def _run(self, seconds: float) -> None:
+    def _run(self, seconds: float, *, is_read: bool = False) -> None:
         end = self.cluster.sim.now + seconds
         while self.cluster.sim.now < end:
+            if self.pages is not None and is_read:
+                self.pages.step()
             self.cluster.run(min(0.5, end - self.cluster.sim.now))
             self.faults.end_due()
             self._check_no_removal()
-            found = self.stores.check(self.cluster)
-            assert not found, self._report("\n".join(found))
+            self._check(self.stores.check(self.cluster))
+            self._check(self.pages.check() if self.pages else ())
 
     def _publish(self, client: str, name: DataInfoId, publisher_id: bytes | None = None) -> None:
         self._value_count += 1
@@ -100,7 +116,11 @@ class ChaosLife:
     def fault_counts(self) -> Counter[str]:
         """How often each kind of fault began or had an effect on the network; and moves."""
         asked = Counter({"asked to move": self.cluster.sim.record_counts.get("Move", 0)})
-        return self.faults.counts + self.cluster.sim.faults.fired + asked
+        counts = self.faults.counts + self.cluster.sim.faults.fired + asked
+        return counts + self.pages.counts if self.pages else counts
+
+    def _lasting(self) -> list[tuple[DataInfoId, bytes]]:
+        return [(name, publisher_id) for publisher_id, (_, name, _) in self.published.items()]
 
     # --- what must hold -----------------------------------------------------------------------
 
@@ -109,6 +129,10 @@ class ChaosLife:
             removed, view.removed = view.removed, []
             lost = [self.published[key] for key in removed if key in self.published]
             assert not lost, self._report(f"{client} lost {lost} of {name}")
+
+    def _check(self, found: Iterable[str]) -> None:
+        lines = list(found)
+        assert not lines, self._report("\n".join(lines))
 
     def _is_exact(self) -> bool:
         self.cluster.supervise()
@@ -136,14 +160,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a range of seeds; print failures, and how often each kind of fault fired."""
     parser = campaign_parser(__doc__, "1-50")
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--no-pages", action="store_true", help="let no page ask the sessions")
     arguments = parser.parse_args(argv)
+    has_pages = not arguments.no_pages
     campaign = Campaign(
-        FAULT_KINDS,
+        (*FAULT_KINDS, *PAGE_KINDS) if has_pages else FAULT_KINDS,
         failures_max=arguments.failures,
         characters_max=arguments.characters,
         is_buggified=arguments.buggify,
     )
-    return campaign.run(arguments.seeds, lambda seed: ChaosLife(seed, steps=arguments.steps))
+    return campaign.run(
+        arguments.seeds,
+        lambda seed: ChaosLife(seed, steps=arguments.steps, has_pages=has_pages),
+    )
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.campaign import Campaign, campaign_parser
 from zreg.testing.workloads.clients.settings_clients import SettingsClient, SettingsHistory
 from zreg.testing.workloads.clients.settings_writer import SettingsWriter
-from zreg.testing.workloads.clients.workload_clients import WorkloadClients
+from zreg.testing.workloads.clients.workload_clients import NAMES, WorkloadClients
 from zreg.testing.workloads.faults.workload_faults import FAULT_KINDS, WorkloadFaults
+from zreg.testing.workloads.pages.page_reader import KINDS as PAGE_KINDS
+from zreg.testing.workloads.pages.page_reader import PageReader
 
 HEAL_SECONDS_MAX: Final = 30.0
 SETTINGS_CLIENT_COUNT: Final = 4
@@ -40,6 +42,7 @@ class Workload:
         steps: int = 40,
         settings_client_count: int = SETTINGS_CLIENT_COUNT,
         has_leaving: bool = True,
+        has_pages: bool = False,
     ) -> None:
         self.seed = seed
         self.steps = steps
@@ -63,6 +66,16 @@ class Workload:
             self.cluster, session_count=self.session_count, data_count=self.data_count
         )
         numbers = range(1, self.session_count + 1)
+        self.pages = (
+            PageReader(
+                self.cluster,
+                NAMES,
+                self.clients.protected,
+                Random(f"{seed} pages"),  # noqa: S311 -- a simulation wants a seed
+            )
+            if has_pages
+            else None
+        )
         sessions = [f"tcp://session-{number}:9600" for number in numbers]
         self.writer = SettingsWriter(self.cluster.config.meta_addresses, sessions)
 
@@ -78,6 +91,8 @@ class Workload:
             self.rng.choice(self._events())()
             if self.settings_client_count:
                 self.faults.cut_or_heal_meta(self.settings_rng)
+            if self.pages is not None:
+                self.pages.step()
             cluster.run(self.rng.choice((0.0, 0.01, 0.1, 0.5, 2.0)))
             self.faults.end_left_data_nodes()
             false_removals = self.clients.false_removals()
@@ -85,6 +100,7 @@ class Workload:
             self.clients.protect_shown()
             self.checker.check(cluster.meta_cores())
             self._check_stores()
+            self._check_pages()
         self.faults.end()
         self._check_convergence()
         self._check_meta()
@@ -122,7 +138,8 @@ class Workload:
     @property
     def fault_counts(self) -> Counter[str]:
         """How often each kind of fault fired."""
-        return self.faults.counts + Counter({"client killed": self.clients.killed_count})
+        counts = self.faults.counts + Counter({"client killed": self.clients.killed_count})
+        return counts if self.pages is None else counts + self.pages.counts
 
     # --- checks at the end --------------------------------------------------------------------
 
@@ -138,10 +155,20 @@ class Workload:
         if not self.cluster.sim.run_until(has_converged, HEAL_SECONDS_MAX):
             raise AssertionError(self._report("\n".join(self.clients.differences(expected))))
         self.history.is_over = True
+        if self.pages is not None:
+            found = self.pages.end()
+            assert not found, self._report("\n".join(found))
         # No session may be evicted late.
         self.cluster.run(self.cluster.config.session_grace_seconds + 5.0)
         assert has_converged(), self._report("converged, and then changed")
         self._check_stores()
+        if self.pages is not None:
+            found = self.pages.leftovers()
+            assert not found, self._report("\n".join(found))
+
+    def _check_pages(self) -> None:
+        found = self.pages.check() if self.pages is not None else []
+        assert not found, self._report("\n".join(found))
 
     def _check_stores(self) -> None:
         found = self.stores.check(self.cluster)
@@ -178,13 +205,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--digests", action="store_true", help="print a digest of each seed")
     parser.add_argument("--settings-clients", type=int, default=SETTINGS_CLIENT_COUNT)
+    parser.add_argument("--no-pages", action="store_true", help="let no page ask the sessions")
     arguments = parser.parse_args(argv)
     lives: list[Workload] = []
 
     def new_life(seed: int) -> Workload:
-        count = arguments.settings_clients
-        lives[:] = [Workload(seed, steps=arguments.steps, settings_client_count=count)]
-        return lives[0]
+        life = Workload(
+            seed,
+            steps=arguments.steps,
+            settings_client_count=arguments.settings_clients,
+            has_pages=not arguments.no_pages,
+        )
+        lives[:] = [life]
+        return life
 
     def print_digest(seed: int) -> None:
         if arguments.digests:
@@ -193,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Only a life with settings clients cuts the leader off.
     kinds = [kind for kind in FAULT_KINDS if arguments.settings_clients or " cut " not in kind]
     campaign = Campaign(
-        kinds,
+        kinds if arguments.no_pages else [*kinds, *PAGE_KINDS],
         failures_max=arguments.failures,
         characters_max=arguments.characters,
         is_buggified=arguments.buggify,

@@ -13,12 +13,14 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 from zreg.primitives.ring import Ring, ring_of
 from zreg.testing.checkers.work_checker import Touched, WorkChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.workloads.clients.large_clients import LargeClients, Size, size_of
+from zreg.testing.workloads.pages.page_reader import PageReader
 
 if TYPE_CHECKING:
     from zreg.testing.sim.observations.work_counts import WorkCounts
@@ -32,7 +34,7 @@ ACK_SECONDS: Final = 0.6
 class LargeLife:
     """One life of one large cluster."""
 
-    def __init__(self, seed: int, size: Size | None = None) -> None:
+    def __init__(self, seed: int, size: Size | None = None, *, has_pages: bool = False) -> None:
         self.seed = seed
         self.size = size or size_of(seed)
         self.cluster = SimCluster(seed)
@@ -43,6 +45,12 @@ class LargeLife:
             self.cluster.config, sessions=self.session_count, data_nodes=self.data_count
         )
         self.clients = LargeClients(self.cluster, self.size, session_count=self.session_count)
+        rng = Random(f"{seed} pages")  # noqa: S311 -- a simulation wants a seed
+        self.pages = (
+            PageReader(self.cluster, self.clients.names[:6], self.clients.lasting, rng)
+            if has_pages
+            else None
+        )
         # By span of time: what was done in it.
         self.work: dict[str, WorkCounts] = {}
 
@@ -166,16 +174,30 @@ class LargeLife:
         """
         sim = self.cluster.sim
         before, began_at = sim.work.copy(), sim.now
+        asked_before, followed_before = 0, 0
+        if self.pages is not None:
+            asked_before = self.pages.question_count
+            followed_before = self.pages.followed_count()
         change()
         while True:
+            self._read_pages(what)
             self.cluster.run(0.1)
             differences = self.clients.differences()
             if not differences:
                 break
             assert sim.now < began_at + SETTLE_SECONDS_MAX, self._report(what, differences)
         self.cluster.run(seconds)
+        self.clients.note_registered()
         lost = self.clients.lost()
         assert not lost, self._report(what, lost)
+        if self.pages is not None:
+            asked = self.pages.question_count - asked_before
+            if touched.memberships:
+                # What pages have followed lately is fetched again, as what clients follow.
+                asked += (2 + self.session_count) * followed_before
+            parts = asked * (1 + self.size.publishers // self.size.ids // 500)
+            parts += touched.snapshot_parts
+            touched = touched._replace(questions=asked, snapshot_parts=parts)
         work = self.work[what] = sim.work.since(before)
         violations = self.checker.violations(
             work,
@@ -184,6 +206,12 @@ class LargeLife:
             clients=self.size.clients,
         )
         assert not violations, self._report(f"{what}: {touched}", violations)
+
+    def _read_pages(self, what: str) -> None:
+        if self.pages is not None:
+            found = self.pages.check()
+            assert not found, self._report(what, found)
+            self.pages.step()
 
     def _report(self, what: str, lines: list[str]) -> str:
         return f"seed {self.seed} {self.size} {what}\n" + "\n".join(lines[:30])
@@ -201,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for seed in range(first, last + 1):
         given = {name: getattr(arguments, name) for name in Size._fields}
         size = size_of(seed)._replace(**{name: n for name, n in given.items() if n is not None})
-        life = LargeLife(seed, size)
+        life = LargeLife(seed, size, has_pages=True)
         try:
             life.run()
         except Exception as error:  # noqa: BLE001 -- any error belongs to its seed

@@ -1,5 +1,6 @@
 """`zreg ls`: the ids under which something is published."""
 
+import time
 from functools import partial
 from typing import Annotated, Final
 
@@ -10,12 +11,15 @@ from zreg.cli.asking.targets import Target, find_target
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Output, Timeout, Url
 from zreg.cli.options.text_arguments import checked_pattern
-from zreg.cli.output import Json, print_table, say, say_json
+from zreg.cli.output import Json, complain, print_table, say, say_json
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, split_data_info_id
 from zreg.wire.records.data_messages import DatumsListed, DatumSummary, ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 _TIMEOUT_SECONDS: Final = 5.0
+# After a change of the data nodes they have mostly compared with all sessions within this time.
+_UNSURE_SECONDS_MAX: Final = 3.0
+_UNSURE_PAUSE_SECONDS: Final = 0.25
 
 
 def ls(
@@ -30,7 +34,7 @@ def ls(
 ) -> None:
     """List the ids under which something is published."""
     checked_pattern(pattern)
-    listed = _list(find_target(url, None, cluster), pattern, timeout_seconds)
+    listed = _list_surely(find_target(url, None, cluster), pattern, timeout_seconds)
     found = [datum for datum in listed if datum.publisher_count]
     if output is Format.JSON:
         say_json([_datum_json(datum) for datum in found])
@@ -45,19 +49,37 @@ def ls(
         )
 
 
-def _list(target: Target, pattern: str, timeout_seconds: float) -> list[DatumSummary]:
-    """Fetch page after page; a pattern that names no group is matched against data ids."""
+def _list_surely(target: Target, pattern: str, timeout_seconds: float) -> list[DatumSummary]:
+    """List again while a data node cannot say yet whether it has all; then warn."""
     # A data node would list its own datums only. It refuses this question, and says what it is.
     ask_now(target, (FetchMembership, MembershipReply), timeout_seconds=timeout_seconds)
+    deadline = time.monotonic() + _UNSURE_SECONDS_MAX
+    while True:
+        found, is_unsure = _list(target, pattern, timeout_seconds)
+        if not is_unsure:
+            return found
+        if time.monotonic() >= deadline:
+            complain("there may be more ids: a data node has just begun to serve some of them")
+            return found
+        time.sleep(_UNSURE_PAUSE_SECONDS)
+
+
+def _list(target: Target, pattern: str, timeout_seconds: float) -> tuple[list[DatumSummary], bool]:
+    """Fetch page after page; a pattern that names no group is matched against data ids.
+
+    Also return whether ids may be missing.
+    """
     full_pattern = pattern if "#@#" in pattern or pattern == "*" else f"{pattern}#@#*"
     found: list[DatumSummary] = []
+    is_unsure = False
     while True:
         after = found[-1].data_info_id if found else ""
         question = partial(ListDatums, pattern=full_pattern, after=after), DatumsListed
         answer = ask_now(target, question, timeout_seconds=timeout_seconds)
         found += answer.datums
+        is_unsure |= answer.is_unsure
         if answer.is_complete or not answer.datums:
-            return found
+            return found, is_unsure
 
 
 def _print_datums(found: list[DatumSummary], *, is_wide: bool) -> None:

@@ -13,17 +13,30 @@ from zreg.client.core.commands import (
     SessionReached,
     SessionWelcomed,
 )
-from zreg.client.core.connection.addresses import SessionAddresses
 from zreg.client.core.connection.known_cluster import KnownCluster
 from zreg.client.core.connection.outage import Outage
+from zreg.client.core.connection.session_dials import NEXT_ADDRESS_SECONDS_MAX, SessionDials
 from zreg.client.core.conversation import Conversation
 from zreg.config import Config
-from zreg.discovery.lan_search import LanSearch
 from zreg.discovery.sightings import LanEvent
-from zreg.effects import INFO, WARNING, Connect, Disconnect, Effect, Emit, Link, Log, Peer, Send
+from zreg.effects import (
+    INFO,
+    WARNING,
+    Disconnect,
+    Effect,
+    Emit,
+    Link,
+    Local,
+    Log,
+    Peer,
+    PeerDelayed,
+    PeerIncompatible,
+    PeerLost,
+    PeerUp,
+    Send,
+)
 from zreg.hosts import is_loopback_host
-from zreg.model import NO_INCARNATION, Role
-from zreg.primitives.timing.backoff import Backoff
+from zreg.model import NO_INCARNATION
 from zreg.primitives.timing.lease import LeaseTable
 from zreg.wire.records.client_messages import Bye, Hello, Moving, Welcome
 
@@ -32,17 +45,12 @@ if TYPE_CHECKING:
 
 # Before the first attempt after a loss, so that a crowd of clients does not come all at once.
 _JITTER_SECONDS_MAX: Final = 0.1
-# Between attempts at different addresses.
-_NEXT_ADDRESS_SECONDS_MAX: Final = 0.02
-# A first attempt at an address that does not answer ends before a session gives up a client whose
-# connection closed (`disconnect_grace_seconds`), with time left for another address. Each round of
-# attempts has twice as long.
-_DIAL_SECONDS_MIN: Final = 0.2
-_DIAL_SECONDS_MAX: Final = 2.0
 # How long a client stays at a session that meta has not admitted before it looks for another one.
 # When the grace of its former session ends, what it published is removed.
 _UNADMITTED_SECONDS_MAX: Final = 10.0
-_TOO_SLOW: Final = "the connection could not be made in time"
+_UNADMITTED: Final = "meta has not admitted the session for long: trying others"
+_SILENT: Final = "the session was silent for a whole lease"
+CLOSED: Final = "the connection was closed"
 # What a Welcome may say of its lease; the client's own settings replace anything else.
 _LEASE_SECONDS_MIN: Final = 0.1
 _LEASE_SECONDS_MAX: Final = 3600.0
@@ -88,7 +96,7 @@ class Phase(enum.Enum):
     """How far the present connection is."""
 
     PAUSED = enum.auto()  # there is none; the next attempt is at `_due_at`
-    DIALLING = enum.auto()  # Connect was asked for; it is given up at `_due_at`
+    DIALLING = enum.auto()  # attempts are under way (`SessionDials`)
     GREETING = enum.auto()  # Hello was sent; Welcome must come before `_due_at`
     OPEN = enum.auto()  # the session has welcomed the client and is judged by its lease
 
@@ -116,7 +124,7 @@ class SessionConnection:
     - As long as there is a former connection, the end of the present one leads back to it.
     - `state` moves only as `TRANSITIONS` says, and each move is an event for the API.
     - The conversation is open exactly in the phase OPEN, until the client is closed.
-    - Each attempt has its own peer name, so late messages of an earlier attempt are recognized.
+    - No peer is the present one while DIALLING.
     """
 
     def __init__(
@@ -137,29 +145,20 @@ class SessionConnection:
         self._conversation = conversation
         self._hello = hello
         self._rng = rng
-        self._addresses = SessionAddresses(addresses, rng=rng)
-        self._backoff = Backoff(config.reconnect_seconds_min, config.reconnect_seconds_max, rng=rng)
         self._due_at = math.inf
-        # What the present attempt waits for, if it is known.
-        self._delay_detail = ""
         # This machine's end of the present connection.
         self._local_host = ""
         self._cluster = KnownCluster()
         self._outage = Outage(addresses)
-        self._lan_search = LanSearch(
-            config, Role.SESSION, is_allowed=discovers, events="client.session", rng=rng
-        )
+        self._dials = SessionDials(config, addresses, self._outage, rng=rng, discovers=discovers)
         # When a lost session's lease has passed; infinite in all states but SUSPENDED.
         self._expires_at = math.inf
-        # Why the last session was lost, or the last attempt failed.
-        self._detail = ""
         self._greeted_at = 0.0
         # When to leave the present session, as meta has not admitted it; infinite if it has.
         self._leave_at = math.inf
-        self._dial_seconds = _DIAL_SECONDS_MIN
         self._leases = LeaseTable[Peer](config.lease_seconds, now=0.0)
         self.ping_seconds = config.ping_seconds
-        self._dial_count = self._stall_count = 0
+        self._stall_count = 0
 
     def statistics(self) -> dict[str, int | str]:
         """Return state and counters, for people."""
@@ -167,8 +166,8 @@ class SessionConnection:
             "state": self.state.value,
             "phase": self.phase.name.lower(),
             "session": self.address,
-            "sessions_known": len(self._addresses),
-            "dials": self._dial_count,
+            "sessions_known": self._dials.known_count,
+            "dials": self._dials.count,
             "stalls": self._stall_count + self._leases.stall_count,
         }
 
@@ -185,23 +184,42 @@ class SessionConnection:
         return self.dial(now)
 
     def dial(self, now: float) -> list[Effect]:
-        """Connect to the next address."""
-        self._dial_count += 1
-        self.address = self._addresses.next()
-        self._conversation.peer = peer = f"session-{self._dial_count}"
+        """Begin the next attempts."""
         self.phase = Phase.DIALLING
-        self._delay_detail = ""
-        self._due_at = now + self._dial_seconds
-        return [Connect(Link.SESSION, peer, self.address)]
+        self._conversation.peer = ""
+        return self._follow_dials(self._dials.begin(now), now)
 
-    def on_delayed(self, detail: str) -> None:
-        """Note what the attempt waits for, so that its end has a cause."""
-        self._delay_detail = detail
+    def _follow_dials(self, effects: list[Effect], now: float) -> list[Effect]:
+        """Return what the attempts lead to; pause when all of them have failed."""
+        self.address, self._due_at = self._dials.address, self._dials.next_at()
+        if not self._dials.is_over:
+            return effects
+        pause, browsing = self._dials.pause(now)
+        return [*effects, *browsing, *self._wait(pause, now)]
 
-    def on_up(self, local_host: str, now: float) -> list[Effect]:
-        """Greet the session over a connection that was made."""
-        self._local_host = local_host
-        return self.greet(now)
+    def is_attempt(self, peer: Peer) -> bool:
+        """Return whether this is the connection of an attempt that is under way."""
+        return self._dials.is_attempt(peer)
+
+    def on_attempt(self, event: Local, now: float) -> list[Effect]:
+        """Take a fact about an attempt; the first one that succeeds is the present connection."""
+        match event:
+            case PeerUp():
+                chosen, effects = self._dials.choose(event.peer)
+                self._conversation.peer, self.address = chosen.peer, chosen.address
+                self._local_host = event.local_host
+                return [*effects, *self.greet(now)]
+            case PeerDelayed():
+                self._dials.on_delayed(event.peer, event.detail)
+                return []
+            case PeerLost():
+                self._dials.note_lost(event.peer, event.reason or CLOSED, now)
+                return self._follow_dials([], now)
+            case PeerIncompatible():
+                ended = self._dials.give_up(event.peer, event.detail, now)
+                return self._follow_dials(ended, now)
+            case _:
+                return []
 
     def greet(self, now: float) -> list[Effect]:
         """Say Hello; the replay waits for the Welcome, which names the cluster."""
@@ -237,7 +255,7 @@ class SessionConnection:
 
         The text is empty if this session serves best, or if there is no other to try.
         """
-        if self.state is ClientState.CONNECTED or not self._addresses.has_untried:
+        if self.state is ClientState.CONNECTED or not self._dials.has_untried:
             return ""
         if welcome.session == NO_INCARNATION:
             return "meta has not admitted the session yet, so it cannot register: trying others"
@@ -248,12 +266,10 @@ class SessionConnection:
     def on_welcome(self, welcome: Welcome, now: float) -> list[Effect]:
         """Open the conversation, with the lease that the session grants."""
         self.phase = Phase.OPEN
-        self._addresses.learn(welcome.sessions)
-        self._backoff.reset()
-        self._dial_seconds = _DIAL_SECONDS_MIN
+        found = self._dials.on_welcomed(self.address, welcome.sessions)
         self._begin_lease(welcome, now)
         self._leave_at = math.inf
-        if welcome.session == NO_INCARNATION and len(self._addresses) > 1:
+        if welcome.session == NO_INCARNATION and self._dials.known_count > 1:
             self._leave_at = now + _UNADMITTED_SECONDS_MAX
         self._conversation.open()
         self._conversation.round_trip_seconds = now - self._greeted_at
@@ -262,20 +278,16 @@ class SessionConnection:
             *_named_sessions(welcome, self._local_host),
             *self._outage.end(now),
             self.log(INFO, "reached", session=str(welcome.session)),
-            *self._lan_search.on_admitted(self.address),
+            *found,
             *self._cluster.take(welcome, self.address),
             self._move_state(Step.WELCOMED, f"welcomed by {welcome.session}"),
         ]
 
     def _begin_lease(self, welcome: Welcome, now: float) -> None:
-        lease_seconds, ping_seconds = welcome.lease_seconds, welcome.ping_seconds
-        is_sane = _LEASE_SECONDS_MIN <= lease_seconds <= _LEASE_SECONDS_MAX
-        if not (is_sane and 0 < ping_seconds <= lease_seconds / 2):
-            lease_seconds, ping_seconds = self._config.lease_seconds, self._config.ping_seconds
+        lease_seconds, self.ping_seconds = _granted_seconds(welcome, self._config)
         self._stall_count += self._leases.stall_count
         self._leases = LeaseTable[Peer](lease_seconds, now=now)
         self._leases.renew(self._conversation.peer, now)
-        self.ping_seconds = ping_seconds
 
     # --- judging it -------------------------------------------------------------------------
 
@@ -290,17 +302,12 @@ class SessionConnection:
             # Nearly always.
             if now < self._leave_at and not self._leases.expired(now):
                 return []
-            return self._leave_what_does_not_serve(now)
+            return self.leave(_UNADMITTED if now >= self._leave_at else _SILENT, now)
         effects: list[Effect] = [*self._outage.warn_if_due(now)]
         if now >= self._expires_at:
             self._expires_at = math.inf
-            effects.append(self._move_state(Step.EXPIRED, self._detail))
+            effects.append(self._move_state(Step.EXPIRED, self._dials.detail))
         return effects + self._go_on(now)
-
-    def _leave_what_does_not_serve(self, now: float) -> list[Effect]:
-        if now >= self._leave_at:
-            return self.leave("meta has not admitted the session for long: trying others", now)
-        return self.leave("the session was silent for a whole lease", now)
 
     def _go_on(self, now: float) -> list[Effect]:
         """Take the next step towards a session."""
@@ -309,7 +316,7 @@ class SessionConnection:
         if self.phase is Phase.PAUSED:
             return self.dial(now)
         if self.phase is Phase.DIALLING:
-            return self.give_up(self._delay_detail or _TOO_SLOW, now)
+            return self._follow_dials(self._dials.tick(now), now)
         return self.move_on("the greeting was not answered: check that a session runs there", now)
 
     def ping_if_due(self, now: float) -> list[Effect]:
@@ -344,7 +351,7 @@ class SessionConnection:
         """Leave a session that is connected but does not serve; try it again last."""
         address = self.address
         effects = self.move_on(detail, now)
-        self._addresses.try_last(address)
+        self._dials.try_last(address)
         return effects
 
     def move_on(self, detail: str, now: float) -> list[Effect]:
@@ -363,32 +370,30 @@ class SessionConnection:
         if self.former is not None:
             return self._go_back(self.former, detail, now)
         effects: list[Effect] = []
-        pause = self._rng.random() * _NEXT_ADDRESS_SECONDS_MAX
         if self.state is ClientState.CONNECTED:
             self._outage.begin(now)
             self._expires_at = now + self._leases.lease_seconds
             pause = self._rng.random() * _JITTER_SECONDS_MAX
-            self._addresses.try_first(self.address)
+            self._dials.try_first(self.address)
             effects.append(self.log(WARNING, "lost", reason=detail))
-        elif self._addresses.is_round_over:
-            effects += self._lan_search.on_round_over(now)
-            pause = self._backoff.next_seconds()
-            self._dial_seconds = min(2 * self._dial_seconds, _DIAL_SECONDS_MAX)
-        self._detail = detail
-        self._lan_search.on_failed(self.address)
-        self._outage.note_failure(self.address, detail, now)
+        else:
+            pause, effects = self._dials.pause(now)
+        self._dials.note_failure(self.address, detail, now)
         self._conversation.close()
+        return [*effects, *self._wait(pause, now)]
+
+    def _wait(self, pause: float, now: float) -> list[Effect]:
         self.phase = Phase.PAUSED
         self._due_at = now + pause
-        return [*effects, self._move_state(Step.LOST, detail)]
+        return [self._move_state(Step.LOST, self._dials.detail)]
 
     def on_announcement(self, event: LanEvent, now: float) -> list[Effect]:
         """Take what the LAN announces; try a new address soon if none is being tried."""
-        effects, has_new = self._lan_search.see(event, now)
-        self._outage.lan_note = self._lan_search.note
-        self._addresses.announce(self._lan_search.addresses)
+        effects, has_new = self._dials.on_announcement(event, now)
+        if self.phase is Phase.DIALLING:
+            return self._follow_dials(effects, now)
         if has_new and self.phase is Phase.PAUSED:
-            self._due_at = min(self._due_at, now + _NEXT_ADDRESS_SECONDS_MAX)
+            self._due_at = min(self._due_at, now + NEXT_ADDRESS_SECONDS_MAX)
         return effects
 
     def stop(self, now: float) -> list[Effect]:
@@ -409,6 +414,15 @@ class SessionConnection:
     def _move_state(self, step: Step, detail: str) -> Emit:
         self.state = TRANSITIONS[self.state][step]
         return Emit(ConnectionChanged(self.state, self.address, detail))
+
+
+def _granted_seconds(welcome: Welcome, config: Config) -> tuple[float, float]:
+    """Return lease and ping interval of a Welcome; if they cannot be, those of the client."""
+    lease_seconds, ping_seconds = welcome.lease_seconds, welcome.ping_seconds
+    is_sane = _LEASE_SECONDS_MIN <= lease_seconds <= _LEASE_SECONDS_MAX
+    if is_sane and 0 < ping_seconds <= lease_seconds / 2:
+        return lease_seconds, ping_seconds
+    return config.lease_seconds, config.ping_seconds
 
 
 def _named_sessions(welcome: Welcome, local_host: str) -> list[Effect]:

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { el } from "./dom.js";
 import { count, counted } from "./format.js";
-import { empty, pager, table } from "./parts.js";
+import { banner, empty, pager, table } from "./parts.js";
 import { hashOf, hashOfService, unusualParts } from "./routes.js";
 
 const LINES_MAX = 50;
@@ -29,6 +29,13 @@ export function view(listed, { query }) {
   return [
     el("h1", {}, "Services"),
     filterForm(query),
+    listed.is_complete
+      ? null
+      : banner(
+          "warn",
+          "There may be more services.",
+          el("p", {}, "A data node has just begun to serve some of them. Nothing has to be done."),
+        ),
     listed.services.length === 0 ? nothing(query) : serviceTable(listed.services),
     pages(listed, query),
   ];

@@ -44,6 +44,7 @@ class LargeClients:
         self.views: dict[tuple[str, DataInfoId], ViewLog] = {}
         # How often each id is subscribed to.
         self.watchers: dict[DataInfoId, int] = dict.fromkeys(self.names, 0)
+        self._registered: set[bytes] = set()
         self._value_count = 0
 
     def come(self) -> None:
@@ -85,6 +86,15 @@ class LargeClients:
         address = f"tcp://session-{number}:9600"
         processes = self._cluster.sim.processes
         return [c for c in self.clients if processes[c].core.statistics()["session"] == address]
+
+    def lasting(self) -> list[tuple[DataInfoId, bytes]]:
+        """Return the registered publishers that are not withdrawn, and their ids."""
+        published = self.published.items()
+        return [(name, key) for key, (_, name, _) in published if key in self._registered]
+
+    def note_registered(self) -> None:
+        """Note that all that is published is registered now."""
+        self._registered = set(self.published)
 
     # --- what must hold -----------------------------------------------------------------------
 

@@ -127,6 +127,10 @@ class WorkloadClients:
                 if all(publisher_id in view.content for view in views):
                     self._protected.setdefault(publisher_id, (name, value))
 
+    def protected(self) -> list[tuple[DataInfoId, bytes]]:
+        """Return the publishers that no view may lose, and their ids."""
+        return [(name, publisher_id) for publisher_id, (name, _) in self._protected.items()]
+
     def expected_values(self) -> dict[DataInfoId, list[str]]:
         """Return what each view must show, sorted: what is published now."""
         expected: dict[DataInfoId, list[str]] = {name: [] for name in NAMES}

@@ -16,8 +16,8 @@ DIAL_SECONDS_MIN: Final = 0.2
 DIAL_SECONDS_MAX: Final = 2.0
 # So many attempts that a first one never waits for the end of another one.
 DIALS_MAX: Final = 16
-# Of the addresses that failed, a round tries so many again. More would delay the meta nodes that
-# answered that they do not lead yet, which are asked in each round.
+# Of the addresses that failed, a round tries so many again. More would delay those that answered
+# and could not serve yet: meta nodes that do not lead, for example, are asked in each round.
 RETRIES_MAX: Final = 12
 # A flood of new addresses does not keep a round from its end: then known ones have their turn.
 _ROUND_MAX: Final = 128
@@ -49,6 +49,11 @@ class AnnouncedDials:
     def is_round_over(self) -> bool:
         """Whether nothing is under way, and nothing is left to be tried in this round."""
         return not self._under_way and not self._queue
+
+    @property
+    def has_untried(self) -> bool:
+        """Whether an address is left to be tried in this round."""
+        return bool(self._queue)
 
     def is_under_way(self, address: object) -> bool:
         """Return whether an attempt at an address is under way."""
@@ -109,7 +114,11 @@ class AnnouncedDials:
         """Note that an attempt was in vain, or that a process accepted and did not answer."""
         self._under_way.pop(address, None)
         if address in self._tried:
-            self._failures[address] = self._failures.pop(address, 0) + 1
+            self.put_last(address)
+
+    def put_last(self, address: str) -> None:
+        """Try an address after those that have not failed: its node leaves, or hangs."""
+        self._failures[address] = self._failures.pop(address, 0) + 1
 
     def note_up(self, address: str) -> list[str]:
         """Note that an address accepts; return the others under way, which are tried later."""
@@ -121,7 +130,7 @@ class AnnouncedDials:
         return others
 
     def note_answered(self, address: str) -> None:
-        """Note that a meta node answered at an address: the next round tries it early again."""
+        """Note that a node answered at an address: the next round tries it early again."""
         self._failures.pop(address, None)
 
     def _dial_seconds(self, address: str) -> float:

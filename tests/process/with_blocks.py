@@ -1,0 +1,24 @@
+"""What a test uses in a `with` block, whose end closes it."""
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+
+class WithBlock(ABC):
+    """Returns itself at the beginning of the block; `close` ends it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what it is."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

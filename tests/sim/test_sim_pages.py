@@ -1,0 +1,62 @@
+"""The pages of sessions under faults: each question ends, lists are whole, and nothing is kept."""
+
+import mutations_pages as pages
+import pytest
+from mutations import Mutation, mutated
+
+from zreg.testing.workloads.chaos_workload import ChaosLife
+from zreg.testing.workloads.clients.large_clients import Size
+from zreg.testing.workloads.cluster_workload import Workload
+from zreg.testing.workloads.large_workload import LargeLife
+
+SMALL = Size(clients=6, ids=40, publishers=400, subscriptions=60)
+
+
+@pytest.mark.parametrize("seed", [301, 303])
+def test_pages_are_answered_or_refused_in_time_while_nodes_fail(seed: int) -> None:
+    life = Workload(seed, has_pages=True)
+    life.run()
+    assert life.fault_counts["page answered"]
+
+
+def test_a_list_says_when_ids_may_be_missing_after_a_take_over() -> None:
+    """This seed found a list that lacked an id, and looked complete."""
+    Workload(336, has_pages=True).run()
+
+
+def test_pages_are_answered_or_refused_in_time_under_any_faults() -> None:
+    ChaosLife(327, has_pages=True).run()
+
+
+def test_pages_cost_what_they_ask_and_no_record_of_a_publication() -> None:
+    life = LargeLife(4, SMALL, has_pages=True)
+    life.run()
+    assert life.pages is not None
+    assert life.pages.question_count > 50
+
+
+@pytest.mark.parametrize(
+    ("mutation", "seed"),
+    [
+        (pages.a_question_for_a_datum_waits_for_ever, 301),
+        (pages.a_question_to_meta_waits_for_ever, 303),
+        (pages.a_page_begins_at_its_cursor, 307),
+        (pages.a_watch_that_is_closed_stays, 301),
+        (pages.a_watch_is_told_only_of_the_first_move, 301),
+        (pages.a_data_node_that_took_over_is_sure_of_its_list, 336),
+    ],
+    ids=lambda each: each.__name__ if callable(each) else str(each),
+)
+def test_pages_that_break_a_rule_are_noticed(mutation: Mutation, seed: int) -> None:
+    """By the seed that is known for it; after a change of what cores send, by one of the next."""
+    with mutated(mutation):
+        noticed = (each for each in range(seed, seed + 8) if notices(each))
+        assert next(noticed, None) is not None
+
+
+def notices(seed: int) -> bool:
+    try:
+        Workload(seed, has_pages=True).run()
+    except AssertionError as error:
+        return str(error).startswith(f"seed {seed}: ")
+    return False
