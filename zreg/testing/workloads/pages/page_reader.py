@@ -253,6 +253,9 @@ class PageReader:
             self.counts["watch opened"] += 1
             self.question_count += 1
             self._cluster.sim.post(pages.process.name, WatchBegun(name))
+            if name is not None:
+                # A watch of all may have told of it, and have ended before this one began.
+                pages.moved.pop(name, None)
             pages.watched[name] = _Watched(_version_of(pages, name), 1)
 
     def _close_watch(self, pages: _SessionPages) -> None:
