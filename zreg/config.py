@@ -152,6 +152,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     publishers_per_client_max: int = 10_000
     subscribers_per_client_max: int = 10_000
     clients_max: int = 20_000
+    # How many instances that programs registered over HTTP a session holds.
+    http_instances_max: int = 10_000
     # A session with many more clients than others asks up to so many percent of them in a second,
     # but at least one, to move to another session; 0: none.
     move_percent_max: int = 1
@@ -181,6 +183,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "publishers_per_client_max",
         "subscribers_per_client_max",
         "clients_max",
+        "http_instances_max",
         "publishers_max",
         "publishers_per_datum_max",
         "virtual_node_count",

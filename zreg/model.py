@@ -6,6 +6,7 @@ constraints in the annotations. This module knows no socket, clock or file.
 
 import enum
 import functools
+import hashlib
 from collections.abc import Iterable
 from typing import Annotated, Final, NewType
 
@@ -95,6 +96,32 @@ def split_data_info_id(name: DataInfoId) -> tuple[str, str, str]:
 def checked_node_id(node_id: str) -> str:
     """Return `node_id` if it is allowed; `UsageError` says which characters are."""
     return NODE_ID.check("node id", node_id)
+
+
+# Beginning of the client ids of instances that are registered over HTTP. A client draws its id at
+# random, so none begins like this.
+_HTTP_CLIENT: Final = b"via-http"
+
+
+def http_publisher_id(name: DataInfoId, instance: str) -> bytes:
+    """Return the publisher id of an instance that is registered over HTTP, the same everywhere."""
+    text = f"{name}{SEPARATOR}{instance}".encode()
+    return hashlib.blake2b(text, digest_size=16, person=b"zreg http").digest()
+
+
+def http_client_id(publisher_id: bytes) -> bytes:
+    """Return the client id of such an instance: its program is no client of any session."""
+    return _HTTP_CLIENT + publisher_id[: 16 - len(_HTTP_CLIENT)]
+
+
+def is_over_http(client_id: bytes) -> bool:
+    """Return whether a client id is that of an instance which is registered over HTTP."""
+    return client_id.startswith(_HTTP_CLIENT)
+
+
+def shown_client_id(client_id: bytes) -> str:
+    """Return how people and pages are shown a client."""
+    return "http" if is_over_http(client_id) else client_id.hex()
 
 
 class Scope(enum.IntEnum):

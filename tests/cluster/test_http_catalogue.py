@@ -413,10 +413,10 @@ def test_the_openapi_document_lists_each_page_and_its_parameters(tmp_path: Path)
             found = document["paths"]["/v1/services/{data_id}"]["get"]["parameters"]
             assert [each["name"] for each in found] == [
                 "data_id",
-                "limit",
-                "cursor",
                 "group",
                 "instance_id",
+                "limit",
+                "cursor",
                 "zone",
                 "data_center",
             ]

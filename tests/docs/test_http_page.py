@@ -12,6 +12,8 @@ from tables import DOCS, rows, sections
 from zreg.http.catalogue.cluster_pages import ClusterPages
 from zreg.http.catalogue.service_pages import ServicePages
 from zreg.http.catalogue.target_pages import SERVICES_MAX, TARGETS_MAX, TargetPages
+from zreg.http.instances.instance_pages import LEASE_SECONDS, LEASE_SECONDS_MAX, InstancePages
+from zreg.http.instances.write_checks import BODY_BYTES_MAX
 from zreg.http.pages import Page
 from zreg.http.responses import CODES
 from zreg.http.watches.watch_hub import (
@@ -43,22 +45,23 @@ PAGES: list[Page] = [
     *ServicePages(NoNode()).pages(),
     *ClusterPages(NoNode()).pages(),
     *TargetPages(NoNode()).pages(),
+    *InstancePages(NoNode(), cast("Any", None)).pages(),
     *WatchPage(NoNode(), Counter()).pages(),
 ]
-# The section of a page is the one that its row in the first table links to.
+# The section of a page is the one that its row in the first table links to; GET is not named.
 LINKS = {
-    path: next(
+    (method.strip() or "GET", path): next(
         (h for h in SECTIONS if h.lower().replace(" ", "-") == anchor), f"no section #{anchor}"
     )
-    for path, anchor in re.findall(
-        r"^\| `(/\S+)` \| session \|.*?\(#([\w-]+)\)", PAGE, re.MULTILINE
+    for method, path, anchor in re.findall(
+        r"^\| `([A-Z]* ?)(/\S+)` \| session \|.*?\(#([\w-]+)\)", PAGE, re.MULTILINE
     )
 }
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.method} {page.path}")
 def test_each_path_has_a_section_that_names_its_parameters(page: Page) -> None:
-    text = SECTIONS[LINKS[page.path]]
+    text = SECTIONS[LINKS[page.method, page.path]]
     common = {"limit", "cursor"}
     missing = [
         name
@@ -81,10 +84,10 @@ def shape_of(value: object) -> object:
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if isinstance(page.answer, type) and page.path != "/v1/find"],
-    ids=lambda page: page.path,
+    ids=lambda page: f"{page.method} {page.path}",
 )
 def test_the_example_of_a_page_is_an_answer_with_all_its_fields(page: Page) -> None:
-    found = re.findall(r"```json\n(.*?)```", SECTIONS[LINKS[page.path]], re.DOTALL)
+    found = re.findall(r"```json\n(.*?)```", SECTIONS[LINKS[page.method, page.path]], re.DOTALL)
     example = json.loads(found[0])
 
     kind = cast("type[msgspec.Struct]", page.answer)
@@ -115,6 +118,11 @@ def test_the_page_states_bounds_and_codes() -> None:
         f"{BUFFER_BYTES_MAX >> 10} KiB wait",
         f"every {PING_SECONDS:g} s",
         f"{SERVICES_MAX} services and {TARGETS_MAX:,} instances",
-        *(f"{status} `{CODES[status]}`" for status in (400, 404, 405, 421, 429, 503)),
+        f"{LEASE_SECONDS:g}, from 1 to {LEASE_SECONDS_MAX:g}",
+        f"more than {BODY_BYTES_MAX >> 10} KiB",
+        *(
+            f"{status} `{CODES[status]}`"
+            for status in (400, 403, 404, 405, 413, 415, 421, 429, 503, 504)
+        ),
     ):
         assert words in text, words

@@ -7,7 +7,7 @@ from mutations import Patch
 from zreg.data.replication import acceptances as acceptances_module
 from zreg.effects import Effect, Peer
 from zreg.membership.cluster_member import ClusterMember
-from zreg.model import Cause, Publisher
+from zreg.model import Cause
 from zreg.primitives.timing.lease import LeaseTable
 from zreg.session.clients import turn_answers
 from zreg.session.clients.client_handler import ClientHandler
@@ -16,8 +16,7 @@ from zreg.session.clients.publishing import Publishing
 from zreg.session.clients.pushes.pusher import Pusher
 from zreg.session.clients.pushes.subscriber import Subscriber
 from zreg.session.membership_fetch import MembershipFetch
-from zreg.session.upstream.followed.followed_datum import FollowedDatum
-from zreg.session.upstream.followed.followed_datums import FollowedDatums
+from zreg.session.upstream.followed import followed_datums as followed_datums_module
 from zreg.session.upstream.registered.node_queues import NodeQueues
 from zreg.session.upstream.registered.registration import Registration
 from zreg.session.upstream.registered.registrations import Registrations
@@ -67,7 +66,7 @@ def any_acknowledgement_counts() -> list[Patch]:
 
     def on_push_ack(self: Pusher, subscriber: Subscriber, ack: PushAck, now: float) -> None:
         if subscriber.in_flight:
-            subscriber.in_flight = ((min(subscriber.in_flight[0][0], ack.version), 0),)
+            subscriber.in_flight = ((min(subscriber.in_flight[0][0], ack.version), 0, None),)
         _on_push_ack(self, subscriber, ack, now)
 
     return [(Pusher, "on_push_ack", on_push_ack)]
@@ -135,12 +134,7 @@ def suspicions_are_sent_under_any_incarnation() -> list[Patch]:
 def own_publishers_are_dropped_with_a_snapshot() -> list[Patch]:
     """A session never drops a publisher of a connected client: it sends it to the primary again."""
 
-    def none_missing(
-        self: FollowedDatums, followed: FollowedDatum, publishers: Iterable[Publisher]
-    ) -> list[Publisher]:
-        return []
-
-    return [(FollowedDatums, "_lacking", none_missing)]
+    return [(followed_datums_module, "_lacking", lambda registrations, followed, publishers: [])]
 
 
 def withdrawals_are_not_counted() -> list[Patch]:

@@ -10,11 +10,13 @@ from functools import partial
 import mutations_client as client
 import mutations_copies as copies
 import mutations_data as data
+import mutations_http as http
 import mutations_session as session
 import pytest
 import test_sim_client_promises as client_promises
 import test_sim_copies as copies_promises
 import test_sim_data_promises as data_promises
+import test_sim_http_instances as http_instances
 import test_sim_moves as moves
 import test_sim_session_promises as session_promises
 from mutations import Mutation, mutated
@@ -182,7 +184,24 @@ MOVES: dict[Mutation, Scenario] = {
         moves.test_a_session_without_meta_asks_no_client_and_goes_on_asking_when_meta_is_back
     ),
 }
-NOTICED_BY = SECTION_7 | SECTION_11 | COPIES | MOVES
+HTTP: dict[Mutation, Scenario] = {
+    http.a_session_is_not_told_that_it_lost_an_instance: (
+        http_instances.test_renewals_that_alternate_change_no_view_and_need_no_repair
+    ),
+    http.a_lease_removes_what_others_registered: (
+        http_instances.test_a_lease_that_ends_removes_nothing_of_another_session_at_the_same_version
+    ),
+    http.a_session_renews_without_asking: (
+        http_instances.test_a_session_that_cannot_ask_the_primary_does_not_say_that_it_renewed
+    ),
+    http.a_view_keeps_what_was_withdrawn_elsewhere: (
+        http_instances.test_what_was_withdrawn_does_not_come_back_from_a_session_that_did_not_hear_of_it
+    ),
+    http.versions_begin_anew: (
+        http_instances.test_a_version_that_was_lost_with_its_session_and_data_node_is_not_given_again
+    ),
+}
+NOTICED_BY = SECTION_7 | SECTION_11 | COPIES | MOVES | HTTP
 
 # Rules that no mutation takes out here, and why.
 ELSEWHERE = {
@@ -215,7 +234,7 @@ def test_a_rule_that_is_taken_out_is_noticed(mutation: Mutation) -> None:
 
 
 def test_every_mutation_states_its_rule_and_is_tried() -> None:
-    modules = (client, copies, data, session)
+    modules = (client, copies, data, http, session)
     names = {
         name
         for module in modules

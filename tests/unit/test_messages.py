@@ -90,6 +90,9 @@ PINNED_TAGS = {
     81: "FoundingReply",
     82: "FetchStatistics",
     83: "StatisticsReply",
+    84: "FetchInstance",
+    85: "InstanceFetched",
+    86: "InstanceTaken",
     87: "FetchHops",
     88: "HopsReply",
 }

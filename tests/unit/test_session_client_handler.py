@@ -60,7 +60,16 @@ from zreg.errors import (
     RefusedError,
     UnknownMessageError,
 )
-from zreg.model import NO_INCARNATION, ZERO, Cause, Incarnation, Publisher, Scope, Version
+from zreg.model import (
+    NO_INCARNATION,
+    ZERO,
+    Cause,
+    Incarnation,
+    Publisher,
+    Scope,
+    Version,
+    http_client_id,
+)
 from zreg.wire.messages import PROTOCOL_VERSION, Message
 from zreg.wire.records.client_messages import (
     CAPABILITIES,
@@ -127,6 +136,17 @@ def test_a_client_with_a_label_that_cannot_be_seen_is_refused() -> None:
         *to_client(ALICE, Bye()),
     ]
     assert session.says(ALICE, publish(1)) == to_client(ALICE, WhoAreYou())
+
+
+def test_a_client_cannot_take_the_id_of_an_instance_over_http() -> None:
+    client_id = http_client_id(ALICE_ID)
+    detail = "this client id is that of an instance over HTTP: draw one at random"
+    session = make_session()
+
+    assert session.says(ALICE, Hello(1, client_id)) == [
+        refused_log(client_id, DeniedError, detail),
+        *to_client(ALICE, refused(0, DeniedError, detail), Bye()),
+    ]
 
 
 def test_another_protocol_version_is_refused_with_what_to_do() -> None:

@@ -45,6 +45,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "publishers_per_client_max": "How much one client may publish",
     "subscribers_per_client_max": "How much one client may subscribe to",
     "clients_max": "How many clients one session accepts",
+    "http_instances_max": "How many instances registered over HTTP one session holds",
     "move_percent_max": "Percent of its clients that a full session moves in a second; 0: none",
     "publishers_max": "How many publishers one data node takes, copies included",
     "publishers_per_datum_max": "How many publishers one id may have",

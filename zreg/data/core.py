@@ -45,6 +45,7 @@ from zreg.wire.records.data_messages import (
     ComparePublishers,
     CompareVersions,
     FetchChanges,
+    FetchInstance,
     ListDatums,
     NodeHello,
     PublishDatum,
@@ -186,6 +187,8 @@ class DataCore:
                 return self._comparisons.on_compare_publishers(peer, message)
             case ListDatums():
                 return self._followers.on_list_datums(peer, message)
+            case FetchInstance():
+                return self._writes.http_instances.on_fetch(peer, message)
             case _:
                 return self._questions.answer(peer, message, now, is_known=self._knows(peer))
 

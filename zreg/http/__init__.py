@@ -1,1 +1,1 @@
-"""A node's HTTP pages for people, probes and scrapers. They read, and change nothing."""
+"""A node's HTTP pages for people, probes and scrapers. Only `instances/` change something."""

@@ -21,7 +21,7 @@ CONNECTION_SECONDS_MAX: Final = 5.0
 LINE_BYTES_MAX: Final = 2048
 HEADER_BYTES_MAX: Final = 4096
 HEADERS_MAX: Final = 64
-# The body of a request is not used: this much of it is buffered at most.
+# Of a body that is not read yet, or not used, this much is buffered at most.
 _BUFFER_BYTES: Final = 16 << 10
 # A body is read and dropped for this time at most.
 _LINGER_SECONDS: Final = 1.0
@@ -178,7 +178,7 @@ def _as_fault(request: web.BaseRequest, error: web.HTTPException) -> web.Respons
     path = request.path[:_PATH_SHOWN_MAX]
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        detail = f"{path} takes {allowed} only: HTTP changes nothing"
+        detail = f"{path} takes {allowed} only"
         return fault(error.status, detail, allow=allowed)
     if isinstance(error, web.HTTPNotFound):
         return fault(error.status, f"there is no {path}: see {_KNOWN}")

@@ -43,7 +43,7 @@ class OpenApiPage:
 
 def document_of(pages: Sequence[Page], version: str) -> Json:
     """Return the OpenAPI document of pages."""
-    types = [page.answer for page in pages if page.answer is not None]
+    types = [each for page in pages for each in (page.answer, page.body) if each is not None]
     queries = [page.query for page in pages]
     _, schemas = msgspec.json.schema_components([*types, *queries, Fault], ref_template=_REFERENCE)
     shown = {
@@ -71,6 +71,10 @@ def _operation(page: Page, schemas: dict[str, Json]) -> Json:
             "content": {PROBLEM_TYPE: {"schema": _FAULT}},
         }
     operation: Json = {"summary": page.summary, "responses": answers}
+    if page.body is not None:
+        schema = {"$ref": _REFERENCE.format(name=page.body.__name__)}
+        content = {"application/json": {"schema": schema}}
+        operation["requestBody"] = {"required": True, "content": content}
     parameters = [*_path_parameters(page), *_query_parameters(page, schemas)]
     if parameters:
         operation["parameters"] = parameters

@@ -24,8 +24,9 @@ class AnyQuery(msgspec.Struct, frozen=True):
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path: what answers it, and what the OpenAPI document says of it.
 
-    `answer` is the type of the JSON that it answers with status 200; None: it is no JSON, and
-    `content_type` says what it is. `statuses` are those of its errors and of other answers.
+    `body` is the type of the JSON that a request has. `answer` is that of the JSON with status 200;
+    None: it is no JSON, and `content_type` says what it is. `statuses` are those of its errors and
+    of other answers.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     handler: Callable[[web.Request, Any], Awaitable[web.StreamResponse]]
     method: str = hdrs.METH_GET
     query: type[msgspec.Struct] = AnyQuery
+    body: type[msgspec.Struct] | None = None
     answer: Any = None
     content_type: str = "application/json"
     statuses: tuple[int, ...] = ()

@@ -17,13 +17,17 @@ HEADERS: Final = {
 # By status. Any other status has the code of 400 or 500.
 CODES: Final = {
     400: "bad-request",
+    403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-media-type",
     417: "expectation-failed",
     421: "foreign-host",
     429: "too-many-requests",
     500: "internal-error",
     503: "unavailable",
+    504: "not-accepted-yet",
 }
 
 

@@ -22,6 +22,8 @@ from zreg.http.connections import Connections
 from zreg.http.dashboard.dashboard_pages import DashboardPages
 from zreg.http.health_pages import VERSION, HealthPages
 from zreg.http.hosts_of_requests import KnownHosts
+from zreg.http.instances.instance_pages import InstancePages
+from zreg.http.instances.write_checks import BODY_BYTES_MAX
 from zreg.http.metrics.metrics_page import MetricsPage
 from zreg.http.openapi import OpenApiPage
 from zreg.http.pages import Page, routes
@@ -43,7 +45,7 @@ class HttpServer:
         self._listener = _bound(host, port)
         self._connections = Connections()
         self._watch_page: WatchPage | None = None
-        application = web.Application()
+        application = web.Application(client_max_size=BODY_BYTES_MAX)
         application.add_routes(routes(self._pages(node), KnownHosts(node.address)))
         if isinstance(node, AskedNode):
             # Files and no data: the pages that they ask for look at the host.
@@ -96,7 +98,7 @@ class HttpServer:
             self._watch_page = WatchPage(node, self._connections.counts)
             for of_session in (ServicePages, ClusterPages, TopologyPages, TargetPages):
                 pages += of_session(node).pages()
-            pages += self._watch_page.pages()
+            pages += self._watch_page.pages() + InstancePages(node, node).pages()
         return [*pages, OpenApiPage(pages, VERSION).page()]
 
     def close(self) -> None:

@@ -4,6 +4,7 @@
 
 - `ClientHandler` (`clients/`): what clients ask, what they are answered, and what they are pushed;
 - `DataHandler` (`upstream/`): what data nodes are told, and what is followed there;
+- `Instances` (`instances/`): what programs without a client register over HTTP;
 - `PageHandler` (`pages/`): what the HTTP pages of this node ask;
 - `MetaProxy` and `NodeQuestions` (`proxy/`): requests that meta or other nodes have to answer;
 - `ClusterMember`: joining the cluster and following its membership.
@@ -34,6 +35,7 @@ from zreg.primitives.reports.own_answers import OwnAnswers
 from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
+from zreg.session.instances.instances import Instances
 from zreg.session.membership_loss import MembershipLoss
 from zreg.session.pages.page_handler import PageEvent, PageHandler
 from zreg.session.proxy.command_questions import CommandQuestions
@@ -41,7 +43,7 @@ from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
 from zreg.session.proxy.node_questions import NodeQuestions
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import Accepted, Ping, Refused
-from zreg.wire.records.data_messages import Beat, Changed
+from zreg.wire.records.data_messages import Beat, Changed, InstanceFetched, InstanceTaken
 from zreg.wire.records.membership_messages import MembershipReply
 
 if TYPE_CHECKING:
@@ -75,13 +77,11 @@ class SessionCore:
         self._leaderless_since: float | None = now
         self._data = DataHandler(config, self._cluster_member, hops=hops, rng=rng, now=now)
         self._meta_proxy = MetaProxy(self._cluster_member)
-        self._node_questions = NodeQuestions(
-            OwnAnswers(self.events, self.statistics, hops), self._cluster_member, member.node_id
-        )
+        own_answers = OwnAnswers(self.events, self.statistics, hops)
+        self._node_questions = NodeQuestions(own_answers, self._cluster_member, member.node_id)
         # What `next_tick_at` found, while it is known that no deadline has moved since.
         self._due_at: float | None = None
-        self._is_due_known = False
-        self._is_settled = False
+        self._is_due_known = self._is_settled = False
         self._questions = CommandQuestions(
             self._cluster_member, self._data.listings, self._meta_proxy, self._node_questions
         )
@@ -94,7 +94,8 @@ class SessionCore:
             hops=hops,
             now=now,
         )
-        self._pages = PageHandler(self._clients, self._data.registrations, self._questions)
+        self._instances = Instances(config, self._cluster_member, self._data, self._clients)
+        self._pages = PageHandler(self._clients, self._data, self._questions, self._instances)
 
     def __repr__(self) -> str:
         """Show epoch and sizes."""
@@ -160,9 +161,11 @@ class SessionCore:
             case Accepted():
                 accepted = self._data.registrations.on_accepted(peer, message)
                 self._clients.publishing.on_accepted(accepted, now)
-                return ()
+                return self._instances.on_accepted(accepted, now)
             case Refused():
                 return self._on_refused(peer, message, now)
+            case InstanceFetched() | InstanceTaken():
+                return self._instances.receive(peer, message, now)
             case MembershipReply():
                 membership = message.membership
                 return self._act_on(
@@ -192,10 +195,11 @@ class SessionCore:
             peer, refused.request_id, now, is_final=is_final
         )
         if registration is None:
-            return []
+            return self._instances.on_fetch_refused(refused, now)
         self._clients.publishing.note_refused(registration, refused, now)
         if is_final:
-            return self._clients.publishing.on_refused(registration, refused)
+            effects = self._clients.publishing.on_refused(registration, refused)
+            return effects + self._instances.on_refused(registration, refused)
         # A refusal of what a former incarnation sent says nothing about the present one.
         is_mine = registration.publisher.session == self._cluster_member.incarnation
         if refused.code == SessionGoneError.code and is_mine and refused.epoch >= self.epoch:
@@ -293,7 +297,7 @@ class SessionCore:
         effects = self._act_on(self._cluster_member.tick(now), now)
         effects += self._data.links.connections.tick(now)
         # Clients expire before the data nodes are told, so their removals leave at once.
-        effects += self._clients.tick(now)
+        effects += self._clients.tick(now) + self._instances.tick(now)
         effects += self._data.tick(now)
         effects += self._questions.tick(now)
         effects += self._pages.tick(now)
@@ -339,7 +343,7 @@ class SessionCore:
             **self._cluster_member.statistics(),
             **self._clients.statistics(),
             **self._data.statistics(),
-            "interests_of_pages": len(self._pages.datums),
+            **self._pages.statistics(),
         }
 
     def health(self, now: float) -> Health:

@@ -104,6 +104,9 @@ WireMessage = (
     | meta.FoundingReply
     | common.FetchStatistics
     | common.StatisticsReply
+    | data.FetchInstance
+    | data.InstanceFetched
+    | data.InstanceTaken
     | common.FetchHops
     | common.HopsReply
 )

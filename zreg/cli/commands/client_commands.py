@@ -36,7 +36,7 @@ from zreg.errors import (
     UnavailableError,
     UsageError,
 )
-from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, DataInfoId, Scope
+from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, DataInfoId, Scope, shown_client_id
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 _TIMEOUT_SECONDS: Final = 5.0
@@ -306,7 +306,7 @@ def _print_view(view: View, *, is_wide: bool) -> None:
 
 
 def _row(publisher: Publisher, *, is_wide: bool) -> list[str]:
-    publisher_id, client_id = publisher.publisher_id.hex(), publisher.client_id.hex()
+    publisher_id, client_id = publisher.publisher_id.hex(), shown_client_id(publisher.client_id)
     attributes = ", ".join(f"{name}={value}" for name, value in publisher.attributes.items())
     return [
         ", ".join(map(value_text, publisher.values)),

@@ -74,7 +74,7 @@ _ROLES: Final[Mapping[str, tuple[str, ...]]] = {
         (
             *("disconnect_grace_seconds", "push_retry_seconds", "provisional_seconds"),
             *("provisional_empty_seconds", "publishers_per_client_max", "clients_max"),
-            *("subscribers_per_client_max", "move_percent_max"),
+            *("subscribers_per_client_max", "move_percent_max", "http_instances_max"),
         ),
         ("session",),
     ),

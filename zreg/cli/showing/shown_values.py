@@ -7,6 +7,7 @@ from zreg.cli.showing.printable_text import printable
 from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.values import Value
 from zreg.client.view.view import Publisher
+from zreg.model import shown_client_id
 
 
 def value_text(value: Value) -> str:
@@ -42,7 +43,7 @@ def publisher_json(publisher: Publisher) -> Json:
     """Return one registration for programs."""
     return {
         "publisher_id": publisher.publisher_id.hex(),
-        "client_id": publisher.client_id.hex(),
+        "client_id": shown_client_id(publisher.client_id),
         "values": [value_json(value) for value in publisher.values],
         "zone": publisher.zone,
         "data_center": publisher.data_center,

@@ -37,6 +37,10 @@ class SessionContacts:
         """Return the session behind a connection; None if it has not said which one it is."""
         return self._by_peer.get(peer)
 
+    def peers_of(self, session: Incarnation) -> list[Peer]:
+        """Return the connections that are this session."""
+        return [peer for peer, each in self._by_peer.items() if each == session]
+
     @property
     def owes_writes(self) -> bool:
         """Whether a session has to send a write yet that it may have got from a moved client."""

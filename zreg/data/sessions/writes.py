@@ -11,6 +11,7 @@ from zreg.data.placement import Placement
 from zreg.data.refusals import Refusals
 from zreg.data.replication.acceptances import Acceptances
 from zreg.data.sessions.contacts import SessionContacts
+from zreg.data.sessions.http_instances import HttpInstances, is_of_another_session
 from zreg.data.sessions.publisher_limits import PublisherLimits
 from zreg.data.sessions.suspicions import SUSPICIONS, Suspicions
 from zreg.data.store.bucket import BucketRole
@@ -48,6 +49,7 @@ class Writes:
         self._contacts = contacts
         self._acceptances = acceptances
         self.limits = PublisherLimits(config, store)
+        self.http_instances = HttpInstances(store, placement, refusals, contacts)
         # The session incarnations of the membership, and those of them that have not departed.
         self._sessions: frozenset[Incarnation] = frozenset()
         self._living: frozenset[Incarnation] = frozenset()
@@ -95,16 +97,16 @@ class Writes:
         self._store.put(name, publish.publisher)
         self._contacts.note_served(peer)
         self._acceptances.add(peer, publish.request_id, name)
-        return ()
+        return self.http_instances.on_put(peer, name, publish.publisher, held)
 
     def on_unpublish(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> Sequence[Effect]:
         """Merge removals; a session that is gone may still report them."""
         name = unpublish.data_info_id
         if not self._placement.is_primary(name):
             return [self._refusals.not_primary(peer, unpublish.request_id)]
-        if not self._suspicions.hold(peer, unpublish, now):
-            self._remove(peer, unpublish, now)
-        return ()
+        if self._suspicions.hold(peer, unpublish, now):
+            return ()
+        return self._remove(peer, unpublish, now)
 
     def judge(self, now: float) -> list[Effect]:
         """Merge the suspicions that can be judged now; refuse those of another primary."""
@@ -112,17 +114,24 @@ class Writes:
         if len(self._suspicions):
             for peer, unpublish in self._suspicions.take_due(now):
                 if self._placement.is_primary(unpublish.data_info_id):
-                    self._remove(peer, unpublish, now)
+                    effects += self._remove(peer, unpublish, now)
                 else:
                     effects.append(self._refusals.not_primary(peer, unpublish.request_id))
         return effects
 
-    def _remove(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> None:
+    def _remove(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> list[Effect]:
         name = unpublish.data_info_id
+        effects: list[Effect] = []
         for removal in unpublish.removals:
-            if not self._is_suspicion_of_departed(removal):
-                self._store.remove(name, removal, now)
+            held = self._store.publisher(name, removal.publisher_id)
+            if self._is_suspicion_of_departed(removal):
+                continue
+            if held is not None and is_of_another_session(removal, held):
+                continue
+            if self._store.remove(name, removal, now) and held is not None:
+                effects += self.http_instances.on_remove(name, removal, held)
         self._acceptances.add(peer, unpublish.request_id, name)
+        return effects
 
     def _is_suspicion_of_departed(self, removal: Removal) -> bool:
         """Return whether a session suspects a client although meta has taken it for dead itself.

@@ -42,14 +42,21 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     cursor: Cursor = ""
 
 
-class NameQuery(ListQuery, frozen=True, kw_only=True):
-    """The query of a list about one service: the parts of its name that its path lacks."""
+class DatumQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of the name of a service that a path lacks."""
 
     group: Group = DEFAULT_GROUP
     instance_id: InstanceId = DEFAULT_INSTANCE_ID
 
 
-def name_of(request: web.Request, query: NameQuery) -> DataInfoId:
+class NameQuery(DatumQuery, frozen=True, kw_only=True):
+    """The query of a list about one service."""
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor = ""
+
+
+def name_of(request: web.Request, query: DatumQuery) -> DataInfoId:
     """Return the data info id that a request names; `FaultError` if there is none of this kind."""
     data_id = request.match_info["data_id"]
     try:

@@ -10,7 +10,7 @@ from zreg.client.view.endpoint import Endpoint
 from zreg.client.view.marked import HEALTH_ATTRIBUTE
 from zreg.client.view.values import Value
 from zreg.client.view.view import Publisher
-from zreg.model import DataInfoId, split_data_info_id
+from zreg.model import DataInfoId, shown_client_id, split_data_info_id
 from zreg.model import Publisher as PublisherRecord
 
 
@@ -241,7 +241,7 @@ def shown_instance(record: PublisherRecord) -> Instance:
         zone=record.zone,
         data_center=record.data_center,
         app=record.app,
-        client_id=record.client_id.hex(),
+        client_id=shown_client_id(record.client_id),
         session=ShownSession(record.session.node_id, record.session.epoch),
         version=record.version,
         registered_at=shown_time(publisher.registered_at) if is_readable else None,

@@ -171,6 +171,22 @@ OF_SESSION: Final = (
     _counter("zreg_session_clients_off_total", "clients_off", "Clients that left or vanished"),
     _counter("zreg_session_clients_asked_total", "clients_asked", "Clients asked to move"),
     _counter("zreg_session_clients_moved_total", "clients_moved", "Clients that have moved"),
+    _gauge("zreg_session_http_instances", "http_instances", "Instances that it holds over HTTP"),
+    _counter(
+        "zreg_session_http_instance_renewals_total",
+        "http_instance_renewals",
+        "Renewals over HTTP that wrote nothing",
+    ),
+    _counter(
+        "zreg_session_http_instances_taken_total",
+        "http_instances_taken",
+        "Instances over HTTP that another session has taken over or withdrawn",
+    ),
+    _counter(
+        "zreg_session_http_instances_off_total",
+        "http_instances_off",
+        "Instances over HTTP whose lease has ended",
+    ),
     _counter("zreg_session_stalls_total", "stalls", "Stalls after which no client was judged"),
 )
 

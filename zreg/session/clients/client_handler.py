@@ -17,7 +17,7 @@ from zreg.errors import (
     UnknownMessageError,
 )
 from zreg.membership.cluster_member import ClusterMember
-from zreg.model import NO_INCARNATION, Cause, Role
+from zreg.model import NO_INCARNATION, Cause, Role, is_over_http
 from zreg.names import refused_name
 from zreg.primitives.reports.hop_rings import HopRings
 from zreg.primitives.timing.log_pause import LogPause
@@ -331,6 +331,8 @@ class ClientHandler:
 
 
 def _refused_label(hello: Hello) -> str | None:
+    if is_over_http(hello.client_id):
+        return "this client id is that of an instance over HTTP: draw one at random"
     return refused_name(
         (LABEL, "app", hello.app),
         (LABEL, "zone", hello.zone),

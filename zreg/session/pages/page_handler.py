@@ -7,6 +7,9 @@ from zreg.errors import UnknownMessageError
 from zreg.session.clients.client_handler import ClientHandler
 from zreg.session.clients.client_table import Client
 from zreg.session.clients.pushes.subscriber import Subscriber
+from zreg.session.data_handler import DataHandler
+from zreg.session.instances.instance_questions import RegisterInstance, WithdrawInstance
+from zreg.session.instances.instances import Instances
 from zreg.session.pages.host_search import HostSearches
 from zreg.session.pages.page_datums import PageDatums
 from zreg.session.pages.page_questions import (
@@ -23,23 +26,27 @@ from zreg.session.pages.page_watches import PageWatches, WatchBegun, WatchEnded
 from zreg.session.proxy.askers import PageAnswered, PageAsked, PageAsker
 from zreg.session.proxy.command_questions import CommandQuestions, Question
 from zreg.session.upstream.followed.followed_datum import FollowedDatum
-from zreg.session.upstream.registered.registrations import Registrations
 from zreg.wire.records.common_messages import Refused
 
 PageEvent = PageAsked | WatchBegun | WatchEnded
 
 
 class PageHandler:
-    """Takes the questions of pages. It changes nothing but which datums the session follows."""
+    """Takes the questions of pages. Those that change something are a matter of `Instances`."""
 
     def __init__(
-        self, clients: ClientHandler, registrations: Registrations, questions: CommandQuestions
+        self,
+        clients: ClientHandler,
+        data: DataHandler,
+        questions: CommandQuestions,
+        instances: Instances,
     ) -> None:
         self._clients = clients
+        self._instances = instances
         self._questions = questions
         self.datums = PageDatums(clients.subscriptions)
         self._watches = PageWatches(clients.subscriptions)
-        self._searches = HostSearches(registrations)
+        self._searches = HostSearches(data.registrations)
 
     def receive(self, event: PageEvent, now: float) -> list[Effect]:
         """Take what the pages of this node say."""
@@ -68,6 +75,8 @@ class PageHandler:
                 return [Emit(PageAnswered(question_id, self._subscribers(question)))]
             case ReadClients() as question:
                 return [Emit(PageAnswered(question_id, self._client_page(question, now)))]
+            case RegisterInstance() | WithdrawInstance() as question:
+                return self._instances.ask(question_id, question, now)
             case FindHost() as question:
                 return self._searches.ask(question_id, question)
             case question if isinstance(question, Question):
@@ -82,12 +91,18 @@ class PageHandler:
         return self.datums.tick(now) + self._searches.tick()
 
     def next_tick_at(self) -> float | None:
-        """Return when `tick` is due; None if nothing is under way."""
+        """Return when `tick`, or that of the instances, is due; None if nothing is under way."""
         # A session looks here in each turn, and mostly no page asks anything.
+        instances_at = self._instances.next_tick_at()
         if not (self.datums.until or self._searches.under_way):
-            return None
+            return instances_at
         search_at = self._searches.next_tick_at()
-        return self.datums.next_tick_at() if search_at is None else search_at
+        pages_at = self.datums.next_tick_at() if search_at is None else search_at
+        return min((at for at in (pages_at, instances_at) if at is not None), default=None)
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return counters and sizes."""
+        return {**self._instances.statistics(), "interests_of_pages": len(self.datums)}
 
     def _subscribers(self, question: ReadSubscribers) -> SubscribersRead:
         by_client: dict[bytes, list[Subscriber]] = {}

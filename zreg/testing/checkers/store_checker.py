@@ -26,7 +26,9 @@ _Content = frozenset[tuple[object, ...]]
 class StoreChecker:
     """Remembers the content of each revision and version, and the end of each tombstone."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, transit_seconds_max: float = _TRANSIT_SECONDS_MAX) -> None:
+        # A tombstone travels with its remaining seconds: it ends so much later at most.
+        self._transit_seconds_max = transit_seconds_max
         self._stored: dict[tuple[DataInfoId, Version], _Content] = {}
         self._visible: dict[tuple[DataInfoId, Version], _Content] = {}
         # By store, id, publisher and version of the removal.
@@ -61,6 +63,7 @@ class StoreChecker:
         found = []
         for publisher_id, (removal, ends_at) in datum.tombstones.items():
             key = (store, datum.name, publisher_id, removal.version)
-            if self._tombstone_ends.setdefault(key, ends_at) + _TRANSIT_SECONDS_MAX < ends_at:
+            latest_at = self._tombstone_ends.setdefault(key, ends_at) + self._transit_seconds_max
+            if ends_at > latest_at:
                 found.append(f"{node} prolonged a tombstone of {datum.name}")
         return found

@@ -213,6 +213,44 @@ class DatumsListed(Message, tag=33, frozen=True, array_like=True, gc=False):
     is_complete: bool = True
 
 
+class FetchInstance(Message, tag=84, frozen=True, array_like=True, gc=False):
+    """Session to primary: say what is held of this publisher, which is registered over HTTP.
+
+    A session asks before each renewal, since any session may have taken the publisher over. The
+    data node answers `InstanceFetched` or `Refused`.
+    """
+
+    request_id: RequestId
+    data_info_id: DatumName
+    publisher_id: Id
+
+
+class InstanceFetched(Message, tag=85, frozen=True, array_like=True, gc=False):
+    """Primary to session, answer to `FetchInstance`.
+
+    `version` is the highest that the primary knows, also of a removal that it remembers; 0: it
+    knows none. `publisher` None: it holds none.
+    """
+
+    request_id: RequestId
+    version: Count
+    publisher: Publisher | None = None
+
+
+class InstanceTaken(Message, tag=86, frozen=True, array_like=True, gc=False):
+    """Primary to session: this publisher is no matter of the session any more. Not answered.
+
+    Another session has registered it, or it was removed, at this version. So the session forgets
+    its own registration up to this version, and removes nothing. Sent only for publishers that are
+    registered over HTTP: their programs may go to another session with each renewal.
+    """
+
+    data_info_id: DatumName
+    publisher_id: Id
+    version: Count
+    is_removed: bool = False
+
+
 class Changed(Message, tag=40, frozen=True, array_like=True, gc=False):
     """Primary, broadcast on the bucket's topic: a datum went from one version to another.
 

@@ -231,6 +231,12 @@ class FollowedDatums:
         effects = self._on_answered(followed, before, now)
         return effects, [publisher.publisher_id for publisher in lacking]
 
+    def doubt(self, followed: FollowedDatum) -> list[Effect]:
+        """Fetch a datum as a whole: its copy has a publisher that was removed elsewhere."""
+        followed.mirror.is_unsure = True
+        self._incomplete.note(followed)
+        return self._fetches.fetch(followed)
+
     def _on_answered(self, followed: FollowedDatum, before: Version, now: float) -> list[Effect]:
         """Ask again if more was hinted meanwhile; after a pause if the answer led nowhere."""
         self._changed[followed.name] = followed

@@ -1,0 +1,1 @@
+"""The pages with which programs without a client register instances; the only ones that write."""
