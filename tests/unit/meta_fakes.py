@@ -5,6 +5,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from zreg.config import Config
+from zreg.discovery.sightings import Browse
 from zreg.effects import (
     Broadcast,
     Connect,
@@ -78,6 +79,8 @@ class Cluster:
         self.sent: list[tuple[str, Send]] = []
         self.logged: list[Log] = []
         self.emitted: list[tuple[str, msgspec.Struct]] = []
+        # The nodes that have the LAN watched.
+        self.browsing: list[str] = []
         self.saves: list[str] = []
         # The names of the checks that were begun.
         self.checks: list[str] = []
@@ -160,6 +163,8 @@ class Cluster:
                     self.logged.append(effect)
                 case Save():
                     self.saves.append(name)
+                case Emit(event=Browse()):
+                    self.browsing.append(name)
                 case Emit():
                     self.emitted.append((name, effect.event))
                 case Connect(link=Link.CHECKS):

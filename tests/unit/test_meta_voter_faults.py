@@ -375,7 +375,7 @@ def test_an_abandoned_node_is_no_peer_of_the_recovered_one() -> None:
     question = given_up.peers._introduction_requests.send(last, 0.0).message  # type: ignore[attr-defined]
     (sent,) = core.receive(Link.RAFT_ANSWER, b"request", question, 0.0)
     assert isinstance(sent.message, MetaIntroduced)  # type: ignore[attr-defined]
-    given_up.peers.on_meta_introduced(last, sent.message)  # type: ignore[attr-defined]
+    given_up.peers.on_meta_introduced(last, sent.message, 0.0)  # type: ignore[attr-defined]
 
     assert core.is_leading
     assert not given_up.peers.is_up(last)

@@ -557,8 +557,8 @@ def test_late_messages_and_messages_of_unknown_peers_change_nothing() -> None:
     assert peers.on_refused("m9", Refused(0, 2, ""), 0.0) == []
     request = peers._introduction_requests.send("m2", 0.0).message  # type: ignore[attr-defined]
     (answer,) = reply_to.on_introduce_meta(b"r", request)
-    assert peers.on_meta_introduced("m2", answer.message) == []  # type: ignore[attr-defined]
-    assert peers.on_meta_introduced("m2", answer.message) == []  # type: ignore[attr-defined]
+    assert peers.on_meta_introduced("m2", answer.message, 0.0) == []  # type: ignore[attr-defined]
+    assert peers.on_meta_introduced("m2", answer.message, 0.0) == []  # type: ignore[attr-defined]
     assert core.receive(Link.LOCAL, "", PeerUp(Link.RAFT_ASK, "m9"), 0.0) == []
     assert core.receive(Link.LOCAL, "", Stop(), 0.0) == []
     assert "2/2" in repr(peers)

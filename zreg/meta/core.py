@@ -7,6 +7,7 @@ membership as far as it has applied it, and sends all other requests to the lead
 from collections.abc import Iterator, Sequence
 
 from zreg.config import Config
+from zreg.discovery.announcement import Announcement, Wanted
 from zreg.discovery.sightings import Sighted
 from zreg.effects import (
     INFO,
@@ -69,6 +70,7 @@ class MetaCore:
         self.events = EventRing(member.node_id, member.process_id)
         self._own_answers = OwnAnswers(self.events, self.statistics, HopRings(), HostSearch())
         self._node_id = member.node_id
+        self._cluster = config.cluster
         self.state = MetaState()
         self.raft_driver = RaftDriver(raft, self.state, identity)
         self.gathering = Gathering(self.raft_driver, config.cluster, now=now)
@@ -195,11 +197,23 @@ class MetaCore:
                 members = self._leader.meta_members
                 return effects + members.change_host(event, now, is_leading=self.is_leading)
             case Sighted():
-                return self.gathering.on_sighted(event.announcement, now)
+                return self._on_sighted(event.announcement, now)
             case PeerUp() | PeerLost() | PeerIncompatible() if is_candidate(event.peer):
                 return self.gathering.on_event(event, now)
             case _:
                 return self.raft_driver.on_event(event, now)
+
+    def _on_sighted(self, announcement: Announcement, now: float) -> Sequence[Effect]:
+        """Take an announcement: of a founder perhaps, or of a member that has moved."""
+        peers = self.raft_driver.peers
+        wanted = Wanted(
+            role=Role.META, cluster=self._cluster, cluster_id=peers.introductions.cluster_id
+        )
+        if wanted.objection(announcement) is None and announcement.raft_address:
+            peers.on_announced(
+                announcement.node_id, announcement.raft_address, announcement.journal_id
+            )
+        return self.gathering.on_sighted(announcement, now)
 
     # --- time ---------------------------------------------------------------------------------
 

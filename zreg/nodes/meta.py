@@ -116,6 +116,8 @@ class MetaNode(Node):
                 cluster_id=os.urandom(16),
                 now=clock(),
             )
+        for node_id, at in place.peers.items():
+            core.raft_driver.peers.suggest(node_id, f"tcp://{at.removeprefix('tcp://')}")
         self._meta_core = core
         super().__init__(
             core, socket_set, member, settings, self._take_event, self._journal, peers=peers

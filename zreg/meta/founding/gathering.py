@@ -178,8 +178,8 @@ class Gathering:
     # --- inputs ------------------------------------------------------------------------------
 
     def start(self) -> list[Effect]:
-        """Have the LAN watched."""
-        return [Emit(Browse(is_wanted=True))] if self._me.bootstrap_expect else []
+        """Have the LAN watched, for other founders and for members that have moved."""
+        return [Emit(Browse(is_wanted=True))] if self._me.address else []
 
     def on_sighted(self, announcement: Announcement, now: float) -> list[Effect]:
         """Take an announcement.

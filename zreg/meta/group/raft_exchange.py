@@ -53,10 +53,10 @@ class RaftExchange:
             return []
         match message:
             case MetaIntroduced():
-                return self._peers.on_meta_introduced(peer, message)
+                return self._peers.on_meta_introduced(peer, message, now)
             case MetaDeclined():
                 self._give_up(peer)
-                return self._peers.on_meta_declined(peer, message)
+                return self._peers.on_meta_declined(peer, message, now)
             case Refused():
                 self._give_up(peer)
                 return self._peers.on_refused(peer, message, now)
@@ -92,7 +92,7 @@ class RaftExchange:
                 self._give_up(str(event.peer))
                 return self._peers.on_peer_lost(str(event.peer), now)
             case PeerIncompatible(link=Link.RAFT_ASK):
-                return self._peers.on_peer_incompatible(str(event.peer), event.detail)
+                return self._peers.on_peer_incompatible(str(event.peer), event.detail, now)
             case _:
                 return []
 

@@ -47,6 +47,15 @@ class PeerReports:
         del self._lost[peer]
         return [Log(INFO, "raft.peer.restored", {"peer": peer})]
 
+    def found(self, peer: str, address: str, former: str) -> Effect:
+        """Log that a peer was found at another address than that in the configuration."""
+        fields: dict[str, str | int | float] = {
+            "peer": peer,
+            "address": address,
+            "former": former,
+        }
+        return Log(INFO, "raft.peer.found", fields)
+
     def forget_reason(self, peer: str) -> None:
         """Forget why a peer is not up: its connection ended."""
         self._reasons.pop(peer, None)

@@ -40,6 +40,9 @@ class SimCluster(SimClients):
         self._caches: dict[str, bytes] = {}
         self._latest: dict[str, Process] = {}
         self._disk_count = 0
+        # By node: the host that its machine has now, if it has changed.
+        self._hosts: dict[str, str] = {}
+        self._host_count = 0
 
     # --- nodes --------------------------------------------------------------------------------
 
@@ -72,8 +75,8 @@ class SimCluster(SimClients):
             Role.META,
             1,
             Status.WORKING,
-            f"tcp://{name}:9610",
-            f"tcp://{name}:9612",
+            f"tcp://{self.host_of(name)}:9610",
+            f"tcp://{self.host_of(name)}:9612",
             process_id=self._new_id(),
         )
         disk = self.disks.get(name)
@@ -81,7 +84,7 @@ class SimCluster(SimClients):
             self._disk_count += 1
             first = () if is_joining or bootstrap_expect else (first_save(founders),)
             disk = self.disks[name] = SimDisk(*first, journal_id=f"{name}#{self._disk_count}")
-        address = f"tcp://{name}:9611"
+        address = f"tcp://{self.host_of(name)}:9611"
         is_reached = len(self.meta_names) > 1 or bootstrap_expect
         core = MetaCore(
             member,
@@ -104,6 +107,17 @@ class SimCluster(SimClients):
             Link.RAFT_ANSWER: address,
         }
         return self.sim.add(name, core, binds, disk)
+
+    def host_of(self, name: str) -> str:
+        """Return the host that the machine of a node has now: at first the name of the node."""
+        return self._hosts.get(name, name)
+
+    def change_host(self, name: str) -> None:
+        """Give the machine of a node another address, as DHCP does; the node may run or not."""
+        self._host_count += 1
+        self._hosts[name] = f"10.0.{self._host_count // 250}.{self._host_count % 250 + 1}"
+        if name in self.sim.processes:
+            self.sim.change_host(name, self._hosts[name], self._new_id())
 
     def meta_cores(self) -> dict[str, MetaCore]:
         """Return the cores of the running meta nodes, by name."""
@@ -130,8 +144,8 @@ class SimCluster(SimClients):
             Role.DATA,
             0,
             Status.INITIAL,
-            f"tcp://{name}:9620",
-            f"tcp://{name}:9621",
+            f"tcp://{self.host_of(name)}:9620",
+            f"tcp://{self.host_of(name)}:9621",
             process_id=self._new_id(),
         )
         kept = self.cached_membership(name)
@@ -142,9 +156,8 @@ class SimCluster(SimClients):
     def session(self, number: int) -> Process:
         """Start `session-<number>`."""
         name = f"session-{number}"
-        member = Member(
-            name, Role.SESSION, 0, Status.INITIAL, f"tcp://{name}:9600", process_id=self._new_id()
-        )
+        address = f"tcp://{self.host_of(name)}:9600"
+        member = Member(name, Role.SESSION, 0, Status.INITIAL, address, process_id=self._new_id())
         kept = self.cached_membership(name)
         core = SessionCore(member, self.config, rng=self._new_rng(), now=self.sim.now, cached=kept)
         return self._add(name, core, {Link.CLIENTS: member.address})

@@ -118,14 +118,17 @@ class SimLan:
         now = self._cluster.sim.now
         for name, process in self._cluster.sim.processes.items():
             core = process.core
-            if isinstance(core, MetaCore | SessionCore) and core.membership.epoch:
-                is_meta = isinstance(core, MetaCore)
+            is_meta, host = isinstance(core, MetaCore), self._cluster.host_of(name)
+            # A meta node is announced before it knows its cluster, also after a restart.
+            if isinstance(core, MetaCore | SessionCore) and (is_meta or core.membership.epoch):
                 announcement = Announcement(
                     role=Role.META if is_meta else Role.SESSION,
                     node_id=name,
                     cluster=self._cluster.config.cluster,
                     cluster_id=core.membership.cluster_id,
-                    addresses=(f"tcp://{name}:{9610 if is_meta else 9600}",),
+                    addresses=(f"tcp://{host}:{9610 if is_meta else 9600}",),
+                    raft_address=f"tcp://{host}:9611" if is_meta else "",
+                    journal_id=self._cluster.disks[name].journal_id if is_meta else "",
                 )
                 self._announced[name] = announcement, now + ANNOUNCED_SECONDS
         for name, (_, seen_until) in list(self._announced.items()):

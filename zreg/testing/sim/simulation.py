@@ -19,6 +19,7 @@ from zreg.effects import (
     Emit,
     EpochSeen,
     Flush,
+    HostChanged,
     Link,
     Listen,
     Local,
@@ -36,6 +37,7 @@ from zreg.membership.cluster_member import NodeFailed
 from zreg.reactor.link_table import WITHOUT_EPOCH, records_max
 from zreg.reactor.turn import TICK_LATE_SECONDS_MAX
 from zreg.storage.failures import NodeEndError
+from zreg.tcp_address import with_host
 from zreg.testing.sim.network.link_faults import (
     HEARTBEAT_SECONDS,
     RAFT_HEARTBEAT_SECONDS,
@@ -102,6 +104,21 @@ class Simulation(Network):
         process = self.processes[name]
         process.is_stopping, process.frozen_until = True, inf
         self._at(_LINGER_SECONDS, lambda: self._end(process))
+
+    def change_host(self, name: str, host: str, process_id: bytes) -> None:
+        """Give the machine of a process another address: nothing answers at the former one.
+
+        Its connections end, and its node notices the change, as after another lease of DHCP.
+        """
+        process = self.processes[name]
+        self.faults.silent_addresses.update(process.binds.values())
+        process.binds = {link: with_host(at, host) for link, at in process.binds.items()}
+        self.faults.silent_addresses.difference_update(process.binds.values())
+        self._note(f"host {name} {host}")
+        self.faults.fired["host changed"] += 1
+        for connection in [*process.dialled.values(), *process.accepted.values()]:
+            self._break(connection)
+        self.post(name, HostChanged(host, process_id))
 
     def freeze(self, name: str, seconds: float) -> None:
         """Stop a process for `seconds`: connections stay open, and it receives everything later."""

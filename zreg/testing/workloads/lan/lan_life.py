@@ -17,7 +17,16 @@ from zreg.testing.sim.sim_lan import SimLan
 
 _HEAL_SECONDS_MAX: Final = 240.0
 _FORGERIES: Final = ("black hole", "other cluster", "other cluster id", "wrong role", "stolen id")
-KINDS: Final = (*_FORGERIES, "flood", "forged withdrawal", "lost", "browsed", "killed")
+KINDS: Final = (
+    *_FORGERIES,
+    "flood",
+    "forged withdrawal",
+    "lost",
+    "browsed",
+    "killed",
+    "moved",
+    "metas moved",
+)
 _NODES: Final = ("meta", "data-1", "data-2", "session-1", "session-2")
 ID: Final[DataInfoId] = data_info_id("orders")
 
@@ -33,11 +42,14 @@ class LanLife:
         self.lan = SimLan(self.cluster)
         self.rng = self.cluster.sim.rng
         self._killed_count = 0
+        self._moved_count = self._metas_moved_count = 0
+        self._was_founded = False
 
     @property
     def fault_counts(self) -> Counter[str]:
         """How often each kind of fault fired so far."""
-        return self.lan.counts + Counter({"killed": self._killed_count})
+        moved = {"moved": self._moved_count, "metas moved": self._metas_moved_count}
+        return self.lan.counts + Counter({"killed": self._killed_count, **moved})
 
     def run(self) -> None:
         """Run the life; raises AssertionError with the seed when a promise is broken."""
@@ -71,6 +83,8 @@ class LanLife:
                 self._lose_some,
                 self._kill_one,
                 self._start_all,
+                self._move_one,
+                self._move_metas,
             ]
         )()
 
@@ -82,6 +96,36 @@ class LanLife:
         if names:
             self.cluster.sim.kill(self.rng.choice(names))
             self._killed_count += 1
+
+    def _move_one(self) -> None:
+        """Give a machine another address."""
+        others = [name for name in _NODES if name != "meta"]
+        metas = self.cluster.meta_names if self._is_founded() else []
+        self.cluster.change_host(self.rng.choice([*others, *metas]))
+        self._moved_count += 1
+
+    def _move_metas(self) -> None:
+        """Give the machines of most or all meta nodes another address, at once or one by one."""
+        if not self._is_founded():
+            return
+        names = self.cluster.meta_names
+        pause = self.rng.choice((0.0, 0.0, 0.5))
+        for name in self.rng.sample(names, self.rng.randint(len(names) // 2 + 1, len(names))):
+            self.cluster.change_host(name)
+            self.lan.run(pause)
+        self._metas_moved_count += 1
+
+    def _is_founded(self) -> bool:
+        """Return whether the journals of all meta nodes are agreed on.
+
+        Founders that move before that are as unknown as new ones: an operator begins again.
+        """
+        for core in self.cluster.meta_cores().values():
+            raft = core.raft_driver.raft
+            named = raft.configuration.journals
+            if core.is_leading and raft.is_configuration_committed:
+                self._was_founded |= len(named) == len(self.cluster.meta_names)
+        return self._was_founded
 
     def _start_all(self) -> None:
         for name in _NODES:
