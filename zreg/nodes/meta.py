@@ -116,8 +116,7 @@ class MetaNode(Node):
                 cluster_id=os.urandom(16),
                 now=clock(),
             )
-        for node_id, at in place.peers.items():
-            core.raft_driver.peers.suggest(node_id, f"tcp://{at.removeprefix('tcp://')}")
+        _suggest_peers(core, place)
         self._meta_core = core
         super().__init__(
             core, socket_set, member, settings, self._take_event, self._journal, peers=peers
@@ -268,6 +267,12 @@ def _check_bootstrap(settings: NodeSettings, place: MetaPlace) -> None:
             "--bootstrap-expect finds the other founders, and --peer names them: name this node "
             "alone with --peer, or leave out --bootstrap-expect on all founders"
         )
+
+
+def _suggest_peers(core: MetaCore, place: MetaPlace) -> None:
+    """Have members tried where they are named as well: they may have moved from the agreed address."""
+    for node_id, at in place.peers.items():
+        core.raft_driver.peers.suggest(node_id, f"tcp://{at.removeprefix('tcp://')}")
 
 
 def _with_own_host(settings: NodeSettings, place: MetaPlace) -> NodeSettings:
