@@ -270,7 +270,7 @@ def _check_bootstrap(settings: NodeSettings, place: MetaPlace) -> None:
 
 
 def _suggest_peers(core: MetaCore, place: MetaPlace) -> None:
-    """Have members tried where they are named as well: they may have moved from the agreed address."""
+    """Have members tried where they are named as well: they may have moved."""
     for node_id, at in place.peers.items():
         core.raft_driver.peers.suggest(node_id, f"tcp://{at.removeprefix('tcp://')}")
 
