@@ -2,7 +2,6 @@
 
 from mutations import Patch
 
-from zreg.data.placement import Placement
 from zreg.effects import Effect
 from zreg.model import DataInfoId, Publisher
 from zreg.session.pages import page_datums
@@ -68,8 +67,3 @@ def a_watch_is_told_only_of_the_first_move() -> list[Patch]:
         return effects
 
     return [(PageWatches, "on_moved", first_only)]
-
-
-def a_data_node_that_took_over_is_sure_of_its_list() -> list[Patch]:
-    """A data node says of its list that ids may be missing until it has compared."""
-    return [(Placement, "may_lack_datums", property(lambda self: False))]

@@ -167,13 +167,13 @@ class PageReader:
         rng = self._rng
         name, limit = rng.choice(self._names), rng.randint(1, 5)
         node_id = rng.choice(("", "session-1", "data-1", self._cluster.meta_names[0], "unknown"))
+        find = FindInstances if limit % 2 else FindClients
         return [
             ReadService(name, b"", limit, zone=rng.choice(("", "", "z1"))),
             ReadService(data_info_id(f"unknown-{rng.randint(1, 9)}"), b"", limit),
             ReadSubscribers(name, b"", limit),
             ReadClients(b"", limit),
-            FindInstances(0, f"value-{rng.randint(1, 40)}", node_id),
-            FindClients(0, "127.0.0.1", node_id),
+            find(0, f"value-{rng.randint(1, 40)}", node_id),
             ListDatums(0, rng.choice(("*", "service-1*")), "", limit),
             FetchMembership(0),
             FetchSettings(0, "*"),
