@@ -1,6 +1,6 @@
 """How far several data nodes are together, for a progress bar."""
 
-from zreg.cli.showing.copy_wait import CopyTotals
+from zreg.cli.showing.progress.copy_wait import CopyTotals
 from zreg.model import Incarnation
 from zreg.wire.records.meta_messages import CopyProgress
 

@@ -16,7 +16,7 @@ from zreg.cli.flags import (
     Url,
 )
 from zreg.cli.output import complain, say
-from zreg.cli.showing.copy_wait import copying_now, copying_of, wait_with_bar
+from zreg.cli.showing.progress.copy_wait import copying_now, copying_of, wait_with_bar
 from zreg.cli.showing.ring_report import cost_text
 from zreg.config import Limits
 from zreg.errors import Error, UnknownNodeError, UsageError

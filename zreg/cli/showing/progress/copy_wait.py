@@ -1,14 +1,10 @@
 """Wait until data nodes have made their copies, with a progress bar in a terminal."""
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import Final, Self
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from typing import Final
 
 from zreg.cli.asking.repeated_ask import RepeatedAsk
+from zreg.cli.showing.progress.progress_bar import ProgressBar
 from zreg.errors import RefusedError, UnavailableError
 from zreg.model import Incarnation
 from zreg.wire.records.meta_messages import CopyProgress, FetchMetaNodes, MetaNodesReply
@@ -16,40 +12,19 @@ from zreg.wire.records.meta_messages import CopyProgress, FetchMetaNodes, MetaNo
 _QUESTION: Final = FetchMetaNodes, MetaNodesReply
 
 
-class CopyBar:
-    """A progress bar on stderr, which is for people only; without a terminal it shows nothing."""
+class CopyBar(ProgressBar):
+    """A bar of the copies that data nodes make."""
 
     def __init__(self, what: str) -> None:
-        self._progress = Progress(
-            TextColumn(what),
-            BarColumn(),
-            TextColumn("{task.completed:.0f} of {task.total:.0f} buckets"),
-            console=Console(stderr=True),
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
-        self._task = self._progress.add_task(what, total=1, visible=False)
+        super().__init__(what, "buckets")
         self._totals = CopyTotals()
-
-    def __enter__(self) -> Self:
-        """Show the bar from the first progress on."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Take the bar away."""
-        self._progress.stop()
 
     def show(self, copying: Iterable[CopyProgress]) -> None:
         """Show how far these data nodes are together."""
         equal, kept = self._totals.after(copying)
         if kept:
-            self._progress.update(self._task, completed=equal, total=kept, visible=True)
+            self.set(equal, kept)
+            self.appear()
 
 
 class CopyTotals:
