@@ -5,7 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from inline_zreg import inline_zreg
+from page_blocks import blocks_of
 
+PAGE = Path(__file__).parents[2] / "docs" / "three-machines.md"
 UNITS = Path(__file__).parents[2] / "systemd"
 ROLES = ("meta", "session", "data")
 # Ten times the exposure level that systemd prints; 20 is "OK", a plain service has 96.
@@ -81,3 +84,31 @@ def test_a_unit_starts_its_node_with_a_configuration_of_its_own(role: str) -> No
     assert "Type=notify" in lines
     assert "WatchdogSec=10s" in lines
     assert "WantedBy=zreg.target" in lines
+
+
+def test_the_files_of_the_page_of_three_machines_can_be_used(tmp_path: Path) -> None:
+    """Nothing here starts them: a machine of this test is a namespace, and has no systemd."""
+    files = blocks_of(PAGE, "toml")
+    names = {Path(name).name for file in files for name in file.title.split(", ")}
+    assert names == {f"{role}-1.toml" for role in ROLES}
+    for number, file in enumerate(files):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(file.text)
+        assert inline_zreg("config", "check", str(path)).code == 0
+
+
+def test_the_drop_in_of_the_page_of_three_machines_fits_each_unit(installed: Path) -> None:
+    (drop_in,) = blocks_of(PAGE, "ini")
+    for role in ROLES:
+        folder = installed / f"zreg-{role}@.service.d"
+        folder.mkdir()
+        (folder / "lan.conf").write_text(drop_in.text)
+    units = [installed / f"zreg-{role}@1.service" for role in ROLES]
+
+    result = analyze("verify", "--man=no", *units)
+    assert (result.stdout, result.returncode) == ("", 0)
+
+    # So it was read.
+    wrong = installed / "zreg-meta@.service.d" / "lan.conf"
+    wrong.write_text(drop_in.text.replace("SocketBindAllow=", "SocketBindAllowed="))
+    assert "SocketBindAllowed" in analyze("verify", "--man=no", units[0]).stdout
