@@ -27,13 +27,22 @@ def loading() -> Iterator[None]:
     wait for ever with its first use of zreg: the thread that loads the module is not there.
     """
     former = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        with without_forks():
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+@contextmanager
+def without_forks() -> Iterator[None]:
+    """Have forks of other threads wait until the block is left."""
     is_alone = _LOADS_AND_FORKS.acquire(timeout=_FORK_SECONDS_MAX)
     try:
         yield
     finally:
         if is_alone:
             _LOADS_AND_FORKS.release()
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def call_in_children(call: Callable[[], None]) -> None:
@@ -47,7 +56,7 @@ def call_in_children(call: Callable[[], None]) -> None:
 
 _calls_in_children: Final[list[Callable[[], None]]] = []
 
-# Held by the thread that loads modules, or forks.
+# Held by the thread that forks, or does what no fork may cut in two.
 _LOADS_AND_FORKS: Final = RLock()
 
 

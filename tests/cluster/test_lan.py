@@ -556,20 +556,40 @@ def test_discover_lists_what_is_announced(cluster: str) -> None:
     asyncio.run(scenario())
 
 
+def mdns_sockets_of_a_child() -> int:
+    read_end, write_end = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(write_end, bytes([own_mdns_sockets()]))
+        os._exit(0)
+    os.waitpid(child, 0)
+    (count,) = os.read(read_end, 1)
+    os.close(read_end)
+    os.close(write_end)
+    return count
+
+
 def test_a_forked_child_gives_the_sockets_back(cluster: str) -> None:
     async def scenario() -> None:
         async with listening(cluster):
-            # Sockets are bound before zeroconf has started; only then a child can let go of them.
             await eventually(lambda: len(interface_presence._open) > 0)
             assert own_mdns_sockets() >= 2
-            read_end, write_end = os.pipe()
-            if (child := os.fork()) == 0:
-                os.write(write_end, bytes([own_mdns_sockets()]))
-                os._exit(0)
-            os.waitpid(child, 0)  # noqa: ASYNC222 -- the child ends at once
-            assert os.read(read_end, 1) == b"\0"
+            assert mdns_sockets_of_a_child() == 0
             assert own_mdns_sockets() >= 2
-            os.close(read_end)
-            os.close(write_end)
+
+    asyncio.run(scenario())
+
+
+def test_a_child_that_is_forked_while_zeroconf_starts_gives_the_sockets_back() -> None:
+    async def scenario() -> None:
+        presence = InterfacePresence(
+            MachineInterface(LO, 1, ("127.0.0.1",)), print, print, lambda *_: None
+        )
+        opening = asyncio.create_task(presence.open())
+        await asyncio.sleep(0)
+        assert not opening.done()
+        assert own_mdns_sockets() >= 2
+        assert mdns_sockets_of_a_child() == 0
+        await opening
+        await presence.close()
 
     asyncio.run(scenario())

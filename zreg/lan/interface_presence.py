@@ -24,7 +24,7 @@ from zreg.discovery.interfaces.reach import MachineInterface
 from zreg.discovery.sightings import ANNOUNCED_SECONDS, Sighted, Withdrawn
 from zreg.discovery.txt_record import Unreadable, read_txt, written_txt
 from zreg.effects import Local
-from zreg.forks_and_signals import call_in_children
+from zreg.forks_and_signals import call_in_children, without_forks
 from zreg.model import Role
 
 SERVICE_TYPES: Final = {
@@ -103,9 +103,11 @@ class InterfacePresence:
         choice: list[str | int] = [*[host for host in hosts if ":" not in host][:1]]
         if not self._interface.is_loopback and any(":" in host for host in hosts):
             choice.append(self.machine_interface.index)
-        self._zeroconf = AsyncZeroconf(interfaces=choice)
+        with without_forks():
+            # Its sockets are bound when this returns, before it has started.
+            self._zeroconf = AsyncZeroconf(interfaces=choice)
+            _open.add(self)
         await self._zeroconf.zeroconf.async_wait_for_start(_START_SECONDS)
-        _open.add(self)
         for reader in self._zeroconf.zeroconf.engine.readers:
             _hear_own_groups_only(reader.transport.get_extra_info("socket"))
 
@@ -133,11 +135,10 @@ class InterfacePresence:
         """
         if self._zeroconf is None:
             return
-        engine = self._zeroconf.zeroconf.engine
         nothing = os.open(os.devnull, os.O_RDWR)
-        for each in (*engine.readers, *engine.senders):
+        for each in _sockets_of(self._zeroconf.zeroconf):
             with contextlib.suppress(OSError, AttributeError):
-                os.dup2(nothing, each.transport.get_extra_info("socket").fileno())
+                os.dup2(nothing, each.fileno())
         os.close(nothing)
 
     # --- announcing ----------------------------------------------------------------------------
@@ -297,6 +298,16 @@ def _service_info(name: str, announcement: Announcement) -> ServiceInfo:
         host_ttl=int(ANNOUNCED_SECONDS),
         other_ttl=int(ANNOUNCED_SECONDS),
     )
+
+
+def _sockets_of(zeroconf: Zeroconf) -> list[socket.socket]:
+    """Return the sockets, which have no transport before zeroconf has started."""
+    engine = zeroconf.engine
+    unstarted = [engine._listen_socket, *engine._respond_sockets]  # noqa: SLF001 -- no public name
+    started = [
+        each.transport.get_extra_info("socket") for each in (*engine.readers, *engine.senders)
+    ]
+    return [each for each in (*unstarted, *started) if each is not None]
 
 
 def _hear_own_groups_only(listener: socket.socket) -> None:
