@@ -58,7 +58,15 @@ from zreg.primitives.mirror import PUBLISHERS, Mirror, Verdict
 from zreg.primitives.ring import bucket_of, bucket_topic, ring_of
 from zreg.wire.messages import Message
 from zreg.wire.records.client_messages import Hello
-from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
+from zreg.wire.records.common_messages import (
+    Accepted,
+    FetchHops,
+    HopKind,
+    HopsReply,
+    Ping,
+    Pong,
+    Refused,
+)
 from zreg.wire.records.data_messages import (
     Beat,
     Changed,
@@ -923,3 +931,18 @@ def test_a_session_gets_the_membership_and_a_stranger_does_not() -> None:
     assert isinstance(refusal, Send)
     assert isinstance(refusal.message, Refused)
     assert refusal.message.code == UnknownMessageError.code
+
+
+def test_the_hops_of_a_change_are_told_and_a_lone_node_names_no_replica() -> None:
+    core = make_reconciled()
+    publish(core)
+    core.settle(1.0)
+
+    (answer,) = ask(core, FetchHops(9, NAME), 2.0)
+
+    assert isinstance(answer, Send)
+    assert isinstance(answer.message, HopsReply)
+    assert answer.message.request_id == 9
+    kinds = [hop.kind for hop in answer.message.hops]
+    assert kinds == [HopKind.MERGED, HopKind.HINTED, HopKind.ACCEPTED]
+    assert not any(hop.peer for hop in answer.message.hops)
