@@ -43,10 +43,13 @@ renewer=$!
 trap 'kill -TERM $server' INT TERM
 wait $server
 status=$?
-# A signal ends the wait as well: the server may need a moment.
-while kill -0 $server 2>/dev/null; do
+# A signal ends the wait as well: then the server may need a moment. If the server itself was ended by
+# a signal, there is nothing left to wait for (127).
+while [ $status -gt 128 ]; do
     wait $server
-    status=$?
+    again=$?
+    [ $again -eq 127 ] && break
+    status=$again
 done
 kill -TERM $renewer
 wait $renewer

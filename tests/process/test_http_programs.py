@@ -68,7 +68,7 @@ def test_a_session_is_killed_and_renewals_alternate_and_no_subscriber_sees_a_rem
     nodes = [node.node_id for node in cluster.of("session")]
     assert put(sessions[0]) is not None
     with Watcher(cluster.url_of(nodes[2]), "orders") as watcher:
-        cluster.wait_until(lambda: watcher.values == {"10.0.0.7:80"})
+        cluster.wait_until(lambda: watcher.told == {"10.0.0.7:80"})
         changes = watcher.change_count
         renew_until(cluster, sessions, lambda number: number >= 12)
         taken = [cluster.statistics(node)["http_instances_taken"] for node in nodes]

@@ -149,7 +149,7 @@ def test_a_run_that_uses_no_fixture_loads_four_small_modules(run: Run) -> None:
         def test_one():
             packages = ("zreg", "zmq", "msgspec")
             ours = {name for name in sys.modules if name.split(".")[0] in packages}
-            small = {"zreg", "zreg.held_signals", "zreg.testing", "zreg.testing.pytest_plugin"}
+            small = {"zreg", "zreg.forks_and_signals", "zreg.testing", "zreg.testing.pytest_plugin"}
             assert ours <= small
         """
     )

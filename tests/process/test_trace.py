@@ -33,6 +33,8 @@ def publication(cluster: RunningCluster) -> Iterator[zreg.Publication]:
         zreg.Client(url(cluster, "session-2")) as other,
     ):
         publication = one.publish("traced", "0").wait_registered(timeout_seconds=SECONDS)
+        # The replica that takes part makes its copy first.
+        cluster.wait_until(lambda: copies_of(publication) == 2)
         subscriptions = [each.subscribe("traced").wait_for(1) for each in (one, other)]
         publication.republish("1")
         publication.wait_registered(timeout_seconds=SECONDS)
@@ -41,6 +43,12 @@ def publication(cluster: RunningCluster) -> Iterator[zreg.Publication]:
                 if change.view.values == ("1",):
                     break
         yield publication
+
+
+def copies_of(publication: zreg.Publication) -> int:
+    """Publish it again; return how many data nodes have it."""
+    publication.republish("0")
+    return publication.wait_registered(timeout_seconds=SECONDS).copies
 
 
 def trace(cluster: RunningCluster, *options: str) -> dict[str, Any]:

@@ -19,6 +19,8 @@ class Watcher(WithBlock):
         self.client = zreg.Client(url)
         self.removed: list[str] = []
         self.change_count = 0
+        # The values that the last callback was given: `change_count` has counted it by then.
+        self.told: set[str] = set()
         self.subscription = self.client.subscribe(data_id)
         self.subscription(self._on_change)
         self.subscription.wait_for(min_count=0, timeout_seconds=30)
@@ -26,6 +28,7 @@ class Watcher(WithBlock):
     def _on_change(self, change: zreg.ViewChange) -> None:
         self.change_count += 1
         self.removed += [str(publisher.values[0]) for publisher in change.removed]
+        self.told = {str(value) for value in change.view.values}
 
     @property
     def values(self) -> set[str]:
