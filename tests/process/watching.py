@@ -13,22 +13,20 @@ _WORKERS = str(Path(__file__).with_name("workers.py"))
 
 
 class Watcher(WithBlock):
-    """Subscribes to an id; remembers its present values, all removals and the number of changes."""
+    """Subscribes to an id; remembers its present values, all removals and what callbacks saw."""
 
     def __init__(self, url: str, data_id: str) -> None:
         self.client = zreg.Client(url)
         self.removed: list[str] = []
-        self.change_count = 0
-        # The values that the last callback was given: `change_count` has counted it by then.
-        self.told: set[str] = set()
+        # The values that each callback was given.
+        self.told: list[set[str]] = []
         self.subscription = self.client.subscribe(data_id)
         self.subscription(self._on_change)
         self.subscription.wait_for(min_count=0, timeout_seconds=30)
 
     def _on_change(self, change: zreg.ViewChange) -> None:
-        self.change_count += 1
         self.removed += [str(publisher.values[0]) for publisher in change.removed]
-        self.told = {str(value) for value in change.view.values}
+        self.told.append({str(value) for value in change.view.values})
 
     @property
     def values(self) -> set[str]:
