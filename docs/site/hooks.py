@@ -24,6 +24,7 @@ OUTSIDE: Final = {
     "bench/README.md": "bench/README.md",
     "examples/consumer.py": "examples/consumer.py",
     "examples/producer.py": "examples/producer.py",
+    "examples/register.sh": "examples/register.sh",
     "systemd/README.md": "systemd/README.md",
 }
 _FENCE: Final = "```"
