@@ -7,7 +7,6 @@ from functools import partial
 from typing import Self
 
 import msgspec
-from with_blocks import WithBlock
 
 import zreg
 from zreg.cli.asking.ask import ask_now
@@ -16,6 +15,7 @@ from zreg.config import Config
 from zreg.effects import Link
 from zreg.errors import Error
 from zreg.testing.processes import RunningCluster, run_zreg, wait_until
+from zreg.testing.processes.with_block import WithBlock
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 from zreg.wire.records.settings_messages import SetSetting, SettingsReply
 

@@ -18,9 +18,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from with_blocks import WithBlock
-
 from zreg.testing.processes import END_SECONDS_MAX, clean_environment
+from zreg.testing.processes.with_block import WithBlock
 
 SHOWN_SECONDS_MAX = 20.0
 _BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"\n]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

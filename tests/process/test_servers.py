@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from with_blocks import WithBlock
 
 import zreg
 from zreg.testing.processes import Running, clean_environment, wait_until, zreg_command
+from zreg.testing.processes.with_block import WithBlock
 
 PAGE = (Path(__file__).parents[2] / "docs" / "forks.md").read_text()
 # A second, and what two busy processors add.

@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from with_blocks import WithBlock
-
 import zreg
+from zreg.testing.processes.with_block import WithBlock
 
 _WORKERS = str(Path(__file__).with_name("workers.py"))
 

@@ -9,8 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Final
 
 import msgspec
 
@@ -23,13 +22,14 @@ from zreg.testing.processes.running_command import (
     wait_until,
     zreg_command,
 )
+from zreg.testing.processes.with_block import WithBlock
 
 _STATISTICS: Final = "node.statistics "
 
 Statistics = dict[str, int | float | str]
 
 
-class ClusterProcesses:
+class ClusterProcesses(WithBlock):
     """The processes of a cluster, which run until the `with` block ends."""
 
     def __init__(
@@ -165,19 +165,6 @@ class ClusterProcesses:
                 process.wait()
         for reader in self._readers:
             reader.close()
-
-    def __enter__(self) -> Self:
-        """Return itself; leaving the block ends all processes."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End all processes."""
-        self.close()
 
     # --- helpers ------------------------------------------------------------------------------
 

@@ -5,8 +5,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from zreg.testing.processes.running_command import (
     END_SECONDS_MAX,
@@ -14,9 +13,10 @@ from zreg.testing.processes.running_command import (
     clean_environment,
     zreg_command,
 )
+from zreg.testing.processes.with_block import WithBlock
 
 
-class DevRegistry:
+class DevRegistry(WithBlock):
     """A registry that runs until its `with` block ends, or `stop` is called.
 
     On Linux its process also ends with the thread that started it, however that ends.
@@ -95,19 +95,6 @@ class DevRegistry:
                 self._port = self.url.rpartition(":")[2]
                 return
         raise AssertionError(f"zreg dev ended with exit code {self._process.wait()}\n{self.log}")
-
-    def __enter__(self) -> Self:
-        """Return itself; leaving the block ends the process."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the process."""
-        self.close()
 
     def __repr__(self) -> str:
         """Show url and state."""

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Final
+
+from zreg.testing.processes.with_block import WithBlock
 
 START_SECONDS_MAX: Final = 30.0
 END_SECONDS_MAX: Final = 10.0
@@ -69,7 +70,7 @@ def run_zreg(
     )
 
 
-class Running:
+class Running(WithBlock):
     """A command that runs until its `with` block ends; its output is read line by line."""
 
     def __init__(
@@ -111,16 +112,7 @@ class Running:
         """Wait until the process ends; return the exit code."""
         return self.process.wait(timeout_seconds)
 
-    def __enter__(self) -> Self:
-        """Return itself; leaving the block ends the process."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Kill the process."""
         self.process.kill()
         self.process.wait()

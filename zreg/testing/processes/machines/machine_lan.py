@@ -6,7 +6,6 @@ The network of this machine stays as it is: nothing of the LAN is in its namespa
 import itertools
 import os
 import shutil
-from types import TracebackType
 from typing import Final, Self
 
 from zreg.testing.processes.machines.ip_command import (
@@ -16,13 +15,14 @@ from zreg.testing.processes.machines.ip_command import (
     run_ip,
 )
 from zreg.testing.processes.machines.machine import Machine
+from zreg.testing.processes.with_block import WithBlock
 
 _MACHINES_MAX: Final = 90
 _NEEDED: Final = {"ip": "iproute2", "unshare": "util-linux", "hostname": "hostname"}
 _numbers = itertools.count(1)
 
 
-class MachineLan:
+class MachineLan(WithBlock):
     """Machines `m1`, `m2`, … at 10.77.0.1, 10.77.0.2, …, until the `with` block ends.
 
     with MachineLan(3) as lan:
@@ -50,15 +50,6 @@ class MachineLan:
             self.close()
             raise
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Kill all processes on the machines, and remove the machines."""
-        self.close()
 
     def add_machine(self) -> Machine:
         """Join a further machine to the LAN."""

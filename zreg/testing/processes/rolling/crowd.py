@@ -4,8 +4,7 @@ import json
 import multiprocessing
 import random
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,6 +19,7 @@ from zreg.testing.processes.rolling.workers import (
     run_subscribers,
     shared_out,
 )
+from zreg.testing.processes.with_block import WithBlock
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -43,7 +43,7 @@ class Size(msgspec.Struct, frozen=True):
     changes_per_second: float = 200.0
 
 
-class Crowd:
+class Crowd(WithBlock):
     """Publishers and subscribers over all sessions; leaving the `with` block ends them."""
 
     def __init__(self, session_urls: Sequence[str], size: Size) -> None:
@@ -94,19 +94,6 @@ class Crowd:
                 worker.pipe.close()
             for worker in workers:
                 worker.end()
-
-    def __enter__(self) -> Self:
-        """Return itself; leaving the block ends all processes."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End all processes."""
-        self.close()
 
 
 class Worker:

@@ -1,4 +1,4 @@
-"""What a test uses in a `with` block, whose end closes it."""
+"""What is used in a `with` block, whose end closes it."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -13,6 +13,7 @@ class WithBlock(ABC):
         """End what it is."""
 
     def __enter__(self) -> Self:
+        """Return itself."""
         return self
 
     def __exit__(
@@ -21,4 +22,5 @@ class WithBlock(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Close it."""
         self.close()
