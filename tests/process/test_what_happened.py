@@ -92,6 +92,10 @@ def test_a_session_or_data_node_that_is_lost_is_gone_until_it_is_back(
     assert f"node-gone: {node_id} (" in sentence
     assert f"`zreg nodes dismiss {node_id}`" in sentence
     assert ("copies 1 of 2" in sentence) is (node_id == "data-2")
+    status = run_zreg("status", "--url", cluster.url).stdout
+    assert f"{node_id} (" in status
+    assert " has been gone for " in status
+    assert f"zreg nodes dismiss {node_id}" in status
     assert len(told(cluster, "member.departed", node_id, f"reason={reason}")) == before + 1
     cluster.wait_until(lambda: "node-gone" in codes(cluster, "session-1"), timeout_seconds=5.0)
     assert (cluster.health("session-1").http_status, cluster.health("session-1").status) == (

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from zreg.cli.asking.repeated_ask import RepeatedAsk
 from zreg.cli.commands.data import datum_command
 from zreg.cli.commands.data.datum_command import ls
 from zreg.model import Version, data_info_id
@@ -13,30 +14,19 @@ from zreg.wire.records.data_messages import DatumsListed, DatumSummary
 PAY = DatumSummary(data_info_id("pay"), Version(1, 2), 3)
 
 
-class Clock:
-    """A clock that goes on when the command sleeps."""
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch) -> Callable[[DatumsListed], list[DatumsListed]]:
-    """Return what has the session answer: one answer after the other, and the last one for ever."""
-    monkeypatch.setattr(datum_command, "time", Clock())
+    """Return what has the session answer, one answer after the other; after the last time is up."""
 
     def answer_with(*answers: DatumsListed) -> list[DatumsListed]:
         left = list(answers)
+        monkeypatch.setattr(RepeatedAsk, "has_time", lambda _: bool(left))
+        monkeypatch.setattr(RepeatedAsk, "pause", lambda _: None)
 
         def ask(_target: object, question: tuple[Any, type], **_options: object) -> object:
             if question[1] is not DatumsListed:
                 return None
-            return left.pop(0) if len(left) > 1 else left[0]
+            return left.pop(0)
 
         monkeypatch.setattr(datum_command, "ask_now", ask)
         return left
@@ -54,13 +44,13 @@ def test_a_list_that_may_lack_ids_is_asked_for_again(
 
     shown = capsys.readouterr()
     assert "pay" in shown.out
-    assert (shown.err, len(left)) == ("", 1)
+    assert (shown.err, left) == ("", [])
 
 
 def test_a_list_that_still_may_lack_ids_is_shown_with_a_warning(
     listed: Callable[..., list[DatumsListed]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listed(DatumsListed(0, (PAY,), is_unsure=True))
+    listed(*[DatumsListed(0, (PAY,), is_unsure=True)] * 3)
 
     ls(url="zreg://127.0.0.1:9600")
 

@@ -9,6 +9,7 @@ import msgspec
 from zreg.cli.asking.ask_core import AskCore, Findings
 from zreg.cli.asking.port_probe import describe_ports
 from zreg.cli.asking.targets import Target
+from zreg.cli.showing.progress.progress_bar import ProgressBar
 from zreg.client.core.connection.outage import advice_on
 from zreg.effects import UNRESOLVED, Link
 from zreg.errors import UnavailableError, refusal
@@ -88,8 +89,12 @@ def ask_now(
     timeout_seconds: float,
     is_patient: bool = False,
 ) -> Answer:
-    """Run `ask` where no event loop runs; an error also tells what listens at the addresses."""
-    core = asyncio.run(_asked(target, question, timeout_seconds, is_patient=is_patient))
+    """Run `ask` where no event loop runs; an error also tells what listens at the addresses.
+
+    If it takes over a second, a terminal shows whom it asks.
+    """
+    with ProgressBar(f"asking {', '.join(target.addresses)}".replace("tcp://", "")):
+        core = asyncio.run(_asked(target, question, timeout_seconds, is_patient=is_patient))
     ports = describe_ports(core.findings.reasons) if core.answer is None else {}
     return _answer(core, target, question, ports)
 

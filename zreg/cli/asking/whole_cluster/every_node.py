@@ -1,15 +1,19 @@
 """A question to each node of a cluster, through a session or at the node's own address."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from zreg.cli.asking.ask import Answer, Timed, ask_timed
+from zreg.cli.asking.ask import Answer, Timed, ask, ask_timed
 from zreg.cli.asking.targets import Target
+from zreg.cli.showing.progress.progress_bar import ProgressBar
 from zreg.effects import Link
-from zreg.model import Member
+from zreg.errors import Error
+from zreg.model import Member, Status
 from zreg.wire.messages import Message
+from zreg.wire.records.membership_messages import FetchMembership, GoneNode, MembershipReply
+from zreg.wire.records.meta_messages import FetchMetaNodes, MetaNodesReply
 
 _NODES_AT_A_TIME: Final = 16
 # How long one node has to answer: a session that asks another one refuses within half of it.
@@ -19,16 +23,39 @@ Found = TypeVar("Found")
 
 
 async def ask_each(
-    members: Iterable[Member], ask_one: Callable[[Member], Awaitable[Found]]
+    members: Collection[Member], ask_one: Callable[[Member], Awaitable[Found]]
 ) -> list[Found]:
-    """Return what each member has answered, in their order; some are asked at a time."""
+    """Return what each member has answered, in their order; some are asked at a time.
+
+    If it takes over a second, a terminal shows how many have answered, or had their time.
+    """
     gate = asyncio.Semaphore(_NODES_AT_A_TIME)
 
     async def ask_in_turn(member: Member) -> Found:
         async with gate:
-            return await ask_one(member)
+            found = await ask_one(member)
+        bar.advance()
+        return found
 
-    return await asyncio.gather(*map(ask_in_turn, members))
+    with ProgressBar("asking", "nodes", total=len(members)) as bar:
+        return await asyncio.gather(*map(ask_in_turn, members))
+
+
+async def living_members(target: Target, *, timeout_seconds: float) -> list[Member]:
+    """Return the members that have not departed; raises as `ask`."""
+    question = FetchMembership, MembershipReply
+    reply = await ask(target, question, timeout_seconds=timeout_seconds)
+    return [each for each in reply.membership.members if each.status is not Status.DEPARTED]
+
+
+async def lost_members(target: Target) -> Sequence[GoneNode]:
+    """Return the lost nodes, which cannot be asked; none if no leader of meta answers."""
+    question = FetchMetaNodes, MetaNodesReply
+    try:
+        reply = await ask(target, question, timeout_seconds=NODE_SECONDS)
+    except Error:
+        return ()
+    return reply.gone
 
 
 async def ask_node(

@@ -6,16 +6,14 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from zreg.cli.asking.ask import ask
 from zreg.cli.asking.targets import Target
-from zreg.cli.asking.whole_cluster.every_node import ask_each, ask_node
+from zreg.cli.asking.whole_cluster.every_node import ask_each, ask_node, living_members
 from zreg.cli.asking.whole_cluster.silence import Silence
 from zreg.errors import Error
 from zreg.membership.host_pages import AskNode, instances_at, subscriptions_at
-from zreg.model import Member, Role, Status
+from zreg.model import Member, Role
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import HostInstance, HostSubscription
-from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 # A host has far fewer; a wrong one may be the address of a proxy before all clients.
 LINES_MAX: Final = 100_000
@@ -36,13 +34,8 @@ async def find_on_host(target: Target, host: str, *, timeout_seconds: float) -> 
 
     Raises `UnavailableError` or `RefusedError` if the membership cannot be fetched.
     """
-    question = FetchMembership, MembershipReply
-    reply = await ask(target, question, timeout_seconds=timeout_seconds)
-    members = [
-        each
-        for each in reply.membership.members
-        if each.role is not Role.META and each.status is not Status.DEPARTED
-    ]
+    living = await living_members(target, timeout_seconds=timeout_seconds)
+    members = [each for each in living if each.role is not Role.META]
     finds = HostFinds()
     await ask_each(members, partial(_ask, target, host, finds))
     # While a bucket gets another primary, two data nodes may have a publisher.

@@ -12,16 +12,18 @@ from typing import Final
 
 import msgspec
 
-from zreg.cli.asking.ask import ask
 from zreg.cli.asking.targets import Target
-from zreg.cli.asking.whole_cluster.every_node import NODE_SECONDS, ask_each, ask_node
+from zreg.cli.asking.whole_cluster.every_node import (
+    ask_each,
+    ask_node,
+    living_members,
+    lost_members,
+)
 from zreg.cli.asking.whole_cluster.silence import Silence
 from zreg.errors import Error
 from zreg.membership.gone_nodes import gone_text
-from zreg.model import Member, Status
+from zreg.model import Member
 from zreg.wire.records.common_messages import Event, EventsReply, FetchEvents
-from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.records.meta_messages import FetchMetaNodes, MetaNodesReply
 
 _MILLISECONDS: Final = 1000
 
@@ -71,23 +73,11 @@ class NodeEvents:
         return sorted(events, key=_order), silent
 
     async def _ask_all(self) -> Sequence[_Told]:
-        question = FetchMembership, MembershipReply
-        reply = await ask(self._target, question, timeout_seconds=self._timeout_seconds)
-        living = [each for each in reply.membership.members if each.status is not Status.DEPARTED]
+        living = await living_members(self._target, timeout_seconds=self._timeout_seconds)
         self._forget_all_but(member.node_id for member in living)
-        gone = await self._gone()
+        lost = await lost_members(self._target)
+        gone = [_Told([], Silence(each.incarnation.node_id, gone_text(each))) for each in lost]
         return [*await ask_each(living, self._ask_node), *gone]
-
-    async def _gone(self) -> list[_Told]:
-        """Return the lost nodes, which cannot be asked; none if no leader of meta answers."""
-        question = FetchMetaNodes, MetaNodesReply
-        try:
-            reply = await ask(self._target, question, timeout_seconds=NODE_SECONDS)
-        except Error:
-            return []
-        return [
-            _Told([], Silence(each.incarnation.node_id, gone_text(each))) for each in reply.gone
-        ]
 
     async def _ask_node(self, member: Member) -> _Told:
         found: list[NodeEvent] = []

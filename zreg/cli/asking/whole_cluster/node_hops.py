@@ -5,22 +5,23 @@ from typing import Final
 
 import msgspec
 
-from zreg.cli.asking.ask import ask
 from zreg.cli.asking.targets import Target
-from zreg.cli.asking.whole_cluster.every_node import ask_each, ask_node_timed
+from zreg.cli.asking.whole_cluster.every_node import (
+    ask_each,
+    ask_node_timed,
+    living_members,
+    lost_members,
+)
 from zreg.cli.asking.whole_cluster.silence import Silence
 from zreg.cli.tracing.hop_chains import NodeHops
 from zreg.errors import Error
 from zreg.membership.gone_nodes import gone_text
-from zreg.model import DataInfoId, Member, Role, Status
+from zreg.model import DataInfoId, Member, Role
 from zreg.wire.records.common_messages import FetchHops, HopKind, HopsReply
-from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
-from zreg.wire.records.meta_messages import FetchMetaNodes, MetaNodesReply
 
 # With the first question a session makes its connection to the node: that is no round trip. Of the
 # others the shortest tells best when the node answered.
 _QUESTIONS: Final = 3
-_META_SECONDS: Final = 2.0
 _KNOWN_KINDS: Final = frozenset(HopKind)
 
 
@@ -37,20 +38,16 @@ async def fetch_hops(target: Target, name: DataInfoId, *, timeout_seconds: float
 
     Raises `UnavailableError` or `RefusedError` if the membership cannot be fetched.
     """
-    question = FetchMembership, MembershipReply
-    reply = await ask(target, question, timeout_seconds=timeout_seconds)
-    asked = [
-        each
-        for each in reply.membership.members
-        if each.role is not Role.META and each.status is not Status.DEPARTED
-    ]
+    living = await living_members(target, timeout_seconds=timeout_seconds)
+    asked = [each for each in living if each.role is not Role.META]
     found = await ask_each(asked, partial(_ask_node, target, name))
     silent = [each for each in found if isinstance(each, Silence)]
     data_nodes = {member.node_id for member in asked if member.role is Role.DATA}
-    lost, is_data_lost = await _lost(target)
+    lost = [each for each in await lost_members(target) if each.role is not Role.META]
+    is_data_lost = any(each.role is Role.DATA for each in lost)
     return Noted(
         [each for each in found if isinstance(each, NodeHops)],
-        silent + lost,
+        silent + [Silence(each.incarnation.node_id, gone_text(each)) for each in lost],
         is_data_missing=is_data_lost or any(each.node_id in data_nodes for each in silent),
     )
 
@@ -67,15 +64,3 @@ async def _ask_node(target: Target, name: DataInfoId, member: Member) -> NodeHop
     hops = tuple(hop for hop in best.answer.hops if hop.kind in _KNOWN_KINDS)
     answered_at = best.came_at - best.round_trip_seconds / 2
     return NodeHops(member.node_id, member.role, hops, answered_at, best.round_trip_seconds)
-
-
-async def _lost(target: Target) -> tuple[list[Silence], bool]:
-    """Return the lost nodes, and whether a data node is among them; none if meta is away."""
-    question = FetchMetaNodes, MetaNodesReply
-    try:
-        reply = await ask(target, question, timeout_seconds=_META_SECONDS)
-    except Error:
-        return [], False
-    gone = [each for each in reply.gone if each.role is not Role.META]
-    lost = [Silence(each.incarnation.node_id, gone_text(each)) for each in gone]
-    return lost, any(each.role is Role.DATA for each in gone)

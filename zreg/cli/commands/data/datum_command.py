@@ -1,17 +1,18 @@
 """`zreg ls`: the ids under which something is published."""
 
-import time
 from functools import partial
 from typing import Annotated, Final
 
 import typer
 
 from zreg.cli.asking.ask import ask_now
+from zreg.cli.asking.repeated_ask import RepeatedAsk
 from zreg.cli.asking.targets import Target, find_target
 from zreg.cli.exits import NOT_FOUND, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Output, Timeout, Url
 from zreg.cli.options.text_arguments import checked_pattern
 from zreg.cli.output import Json, complain, print_table, say, say_json
+from zreg.cli.showing.progress.progress_bar import ProgressBar
 from zreg.model import DEFAULT_GROUP, DEFAULT_INSTANCE_ID, split_data_info_id
 from zreg.wire.records.data_messages import DatumsListed, DatumSummary, ListDatums
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
@@ -19,7 +20,6 @@ from zreg.wire.records.membership_messages import FetchMembership, MembershipRep
 _TIMEOUT_SECONDS: Final = 5.0
 # After a change of the data nodes they have mostly compared with all sessions within this time.
 _UNSURE_SECONDS_MAX: Final = 3.0
-_UNSURE_PAUSE_SECONDS: Final = 0.25
 
 
 def ls(
@@ -53,18 +53,20 @@ def _list_surely(target: Target, pattern: str, timeout_seconds: float) -> list[D
     """List again while a data node cannot say yet whether it has all; then warn."""
     # A data node would list its own datums only. It refuses this question, and says what it is.
     ask_now(target, (FetchMembership, MembershipReply), timeout_seconds=timeout_seconds)
-    deadline = time.monotonic() + _UNSURE_SECONDS_MAX
-    while True:
-        found, is_unsure = _list(target, pattern, timeout_seconds)
-        if not is_unsure:
-            return found
-        if time.monotonic() >= deadline:
-            complain("there may be more ids: a data node has just begun to serve some of them")
-            return found
-        time.sleep(_UNSURE_PAUSE_SECONDS)
+    asking = RepeatedAsk(target, _UNSURE_SECONDS_MAX)
+    with ProgressBar("listing", "ids") as bar:
+        found, is_unsure = _list(target, pattern, timeout_seconds, bar)
+        while is_unsure and asking.has_time():
+            asking.pause()
+            found, is_unsure = _list(target, pattern, timeout_seconds, bar)
+    if is_unsure:
+        complain("there may be more ids: a data node has just begun to serve some of them")
+    return found
 
 
-def _list(target: Target, pattern: str, timeout_seconds: float) -> tuple[list[DatumSummary], bool]:
+def _list(
+    target: Target, pattern: str, timeout_seconds: float, bar: ProgressBar
+) -> tuple[list[DatumSummary], bool]:
     """Fetch page after page; a pattern that names no group is matched against data ids.
 
     Also return whether ids may be missing.
@@ -77,6 +79,7 @@ def _list(target: Target, pattern: str, timeout_seconds: float) -> tuple[list[Da
         question = partial(ListDatums, pattern=full_pattern, after=after), DatumsListed
         answer = ask_now(target, question, timeout_seconds=timeout_seconds)
         found += answer.datums
+        bar.set(len(found))
         is_unsure |= answer.is_unsure
         if answer.is_complete or not answer.datums:
             return found, is_unsure

@@ -8,10 +8,10 @@ import msgspec
 
 from zreg.cli.asking.ask import ask_now, round_trip_of
 from zreg.cli.asking.targets import Target, find_target
+from zreg.cli.asking.whole_cluster.every_node import ask_each
 from zreg.cli.exits import UNREACHABLE, CommandFailedError
 from zreg.cli.flags import Cluster, Format, Meta, Output, Timeout, Url
 from zreg.cli.output import print_table, say_json
-from zreg.cli.showing.progress.progress_bar import APPEARS_AFTER_SECONDS, ProgressBar
 from zreg.effects import Link
 from zreg.errors import Error
 from zreg.model import Member, Status
@@ -19,7 +19,6 @@ from zreg.wire.records.membership_messages import FetchMembership, MembershipRep
 
 _TIMEOUT_SECONDS: Final = 5.0
 _NODE_SECONDS_MAX: Final = 2.0
-_NODES_AT_A_TIME: Final = 16
 
 
 class Pinged(msgspec.Struct, frozen=True):
@@ -72,8 +71,7 @@ def ping_all(members: Sequence[Member], cluster: str, seconds: float) -> list[Pi
     """Ping each of these nodes at its own address.
 
     First several nodes at a time, so that those that do not answer take no long time together. Then
-    those that have answered one by one, so that no other connection is in the measured time. If it
-    takes over a second, a terminal shows how many have answered, or had their time.
+    those that have answered one by one, so that no other connection is in the measured time.
     """
 
     async def ping_one(member: Member) -> Pinged:
@@ -83,25 +81,11 @@ def ping_all(members: Sequence[Member], cluster: str, seconds: float) -> list[Pi
         except Error as error:
             return Pinged(member, None, str(error))
 
-    async def run(bar: ProgressBar) -> list[Pinged]:
-        gate = asyncio.Semaphore(_NODES_AT_A_TIME)
-        ended = 0
-
-        async def ping_in_turn(member: Member) -> Pinged:
-            nonlocal ended
-            async with gate:
-                pinged = await ping_one(member)
-            ended += 1
-            bar.set(ended, len(members))
-            return pinged
-
-        bar.set(0, len(members))
-        asyncio.get_running_loop().call_later(APPEARS_AFTER_SECONDS, bar.appear)
-        found = await asyncio.gather(*map(ping_in_turn, members))
+    async def run() -> list[Pinged]:
+        found = await ask_each(members, ping_one)
         return [each if each.seconds is None else await ping_one(each.member) for each in found]
 
-    with ProgressBar("pinging", "nodes") as bar:
-        return asyncio.run(run(bar))
+    return asyncio.run(run())
 
 
 def _row(pinged: Pinged) -> list[str]:

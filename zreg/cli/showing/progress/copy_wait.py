@@ -24,7 +24,6 @@ class CopyBar(ProgressBar):
         equal, kept = self._totals.after(copying)
         if kept:
             self.set(equal, kept)
-            self.appear()
 
 
 class CopyTotals:
