@@ -65,7 +65,8 @@ class Reactor:
         self._finished: asyncio.Future[NodeEndError | None] | None = None
         self._is_stopping = False
         self._is_stopped = False
-        self._is_of_parent = False
+        # Whether this is a forked child, and all of it is the parent's.
+        self.is_of_parent = False
 
     @property
     def addresses(self) -> Mapping[Link, str]:
@@ -102,7 +103,7 @@ class Reactor:
         libzmq would answer a read here with EINTR for ever, and to unwatch a descriptor here would
         unwatch it in the parent.
         """
-        self._is_stopped = self._is_of_parent = True
+        self._is_stopped = self.is_of_parent = True
 
     def post(self, message: Local) -> None:
         """Hand a local message to the core in the next turn."""
@@ -166,7 +167,7 @@ class Reactor:
         try:
             return await asyncio.shield(self._finished)
         except asyncio.CancelledError:
-            if self._is_of_parent:
+            if self.is_of_parent:
                 raise
             self.stop()
             await asyncio.wait([self._finished], timeout=GOODBYE_SECONDS_MAX)
@@ -186,7 +187,7 @@ class Reactor:
 
     async def _close(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close everything; what the sockets have taken may leave within the linger time."""
-        if self._is_of_parent:
+        if self.is_of_parent:
             return
         self._is_stopped = True
         self._wakeups.stop()

@@ -50,14 +50,13 @@ class ClientNode:
             log_lines=log_lines,
         )
         self._lan = ClientLan(self._reactor.post, log_lines)
-        self._is_of_parent = False
 
     async def run(self) -> None:
         """Serve until `stop` is called and the goodbye has left."""
         try:
             await self._reactor.run()
         finally:
-            if not self._is_of_parent:
+            if not self._reactor.is_of_parent:
                 await self._lan.close()
 
     def _take_event(self, event: msgspec.Struct) -> None:
@@ -77,7 +76,6 @@ class ClientNode:
 
     def leave_to_parent(self) -> None:
         """Do nothing any more in this forked child."""
-        self._is_of_parent = True
         self._reactor.leave_to_parent()
 
     def statistics(self) -> dict[str, int | float | str]:

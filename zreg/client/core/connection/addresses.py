@@ -17,7 +17,7 @@ class SessionAddresses:
     """The configured addresses and those of Welcomes, tried in rounds.
 
     A round tries each address once, in random order, so that clients spread over the sessions. Then
-    comes the turn of the addresses that the LAN announces (`SessionSearch`). Addresses that only
+    comes the turn of the addresses that the LAN announces (`SessionDials`). Addresses that only
     earlier Welcomes named come last: a session that was among the first to return does not know the
     others yet. The next address is taken from the end of the round, where None is that turn.
     """
