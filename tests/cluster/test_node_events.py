@@ -10,9 +10,8 @@ from zreg.cli.asking.whole_cluster import node_events
 from zreg.cli.asking.whole_cluster.node_events import NodeEvents
 from zreg.effects import Link
 from zreg.errors import UnavailableError
-from zreg.model import EMPTY_MEMBERSHIP, Member, Role, Status
+from zreg.model import Member, Role, Status
 from zreg.wire.records.common_messages import Event, EventsReply
-from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
 NODE = Member("d1", Role.DATA, 3, Status.WORKING, "tcp://d1:1", "tcp://d1:2")
 PAGE = EventsReply(1, "d1", b"life", 1, (Event(1, 0, 20, "a", "", ""),), is_complete=False)
@@ -23,11 +22,11 @@ def test_a_node_that_stops_answering_between_two_pages_is_named(
 ) -> None:
     pages = [PAGE]
 
-    async def ask_cluster(_target: Target, question: Any, **_: Any) -> Any:
-        if question[0] is not FetchMembership:
-            raise UnavailableError("no leader")
-        membership = EMPTY_MEMBERSHIP
-        return MembershipReply(1, type(membership)(b"c" * 16, 3, 3, membership.ring, (NODE,)))
+    async def living_members(*_: Any, **__: Any) -> list[Member]:
+        return [NODE]
+
+    async def lost_members(*_: Any) -> tuple[()]:
+        return ()
 
     async def ask_node(*_: Any) -> EventsReply:
         await asyncio.sleep(0)
@@ -35,7 +34,8 @@ def test_a_node_that_stops_answering_between_two_pages_is_named(
             raise UnavailableError("it is cut off")
         return pages.pop()
 
-    monkeypatch.setattr(node_events, "ask", ask_cluster)
+    monkeypatch.setattr(node_events, "living_members", living_members)
+    monkeypatch.setattr(node_events, "lost_members", lost_members)
     monkeypatch.setattr(node_events, "ask_node", ask_node)
     target = Target(Link.SESSION, ("tcp://s1:1",), "zreg")
     asked = NodeEvents(target, kind="", since_seconds=None, timeout_seconds=1.0)
