@@ -73,6 +73,19 @@ def save(data: bytes) -> Save:
     )
 
 
+def test_a_process_that_wakes_takes_first_what_came_first() -> None:
+    sim, core = Simulation(1), SmallCore(accept)
+    sim.add("n2", core, {Link.RAFT_ANSWER: ADDRESS})
+    sim.freeze("n2", 5.0)
+    sim.post("n2", PeerUp(Link.RAFT_ASK, "first"))
+    sim.resume("n2")
+    # The stop is over, and the process has not run yet.
+    sim.post("n2", PeerUp(Link.RAFT_ASK, "second"))
+    assert core.received == []
+    sim.run(1.0)
+    assert [each.peer for each in core.received if isinstance(each, PeerUp)] == ["first", "second"]
+
+
 def test_a_request_is_answered_in_its_turn() -> None:
     sim, client = Simulation(1), asking(ask(1))
     sim.add("n2", SmallCore(accept), {Link.RAFT_ANSWER: ADDRESS})

@@ -4,6 +4,7 @@ import mutations_pages as pages
 import pytest
 from mutations import Mutation, mutated
 
+from zreg.testing.sim.buggify import Buggify
 from zreg.testing.workloads.chaos_workload import ChaosLife
 from zreg.testing.workloads.clients.large_clients import Size
 from zreg.testing.workloads.cluster_workload import Workload
@@ -21,6 +22,11 @@ def test_pages_are_answered_or_refused_in_time_while_nodes_fail(seed: int) -> No
 
 def test_pages_are_answered_or_refused_in_time_under_any_faults() -> None:
     ChaosLife(327, has_pages=True).run()
+
+
+def test_a_session_that_wakes_at_the_end_is_told_of_watches_in_order() -> None:
+    with Buggify(71007):
+        ChaosLife(71007, has_pages=True).run()
 
 
 def test_pages_cost_what_they_ask_and_no_record_of_a_publication() -> None:

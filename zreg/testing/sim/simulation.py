@@ -126,7 +126,7 @@ class Simulation(Network):
         process.frozen_until = self.now + seconds
         self._note(f"freeze {name} {seconds}")
         process.tick_at = None
-        self._at(seconds, lambda: self._wake(process))
+        self._at(seconds, lambda: self._take_deferred(process))
         for heartbeat in (RAFT_HEARTBEAT_SECONDS, HEARTBEAT_SECONDS):
             if seconds > heartbeat:
                 self._at(heartbeat, partial(self._miss_heartbeats_of, process, heartbeat))
@@ -136,7 +136,7 @@ class Simulation(Network):
         process = self.processes[name]
         process.frozen_until = self.now
         self._note(f"resume {name}")
-        self._at(0.0, lambda: self._wake(process))
+        self._at(0.0, lambda: self._take_deferred(process))
 
     def _miss_heartbeats_of(self, process: Process, seconds: float) -> None:
         """End the connections of a process that has been stopped for `seconds`.
@@ -149,17 +149,15 @@ class Simulation(Network):
                     self.faults.fired["heartbeats missed"] += 1
                     self._break(connection)
 
-    def _wake(self, process: Process) -> None:
-        """Give a frozen process what arrived meanwhile, unless it was frozen again for longer."""
-        if self.now >= process.frozen_until:
-            self._turn(process, lambda: ())
-            self._take_deferred(process)
-
     def _take_deferred(self, process: Process) -> None:
-        """Work off what was deferred: a reactor reads many messages in a turn, a REP socket one."""
+        """Give a process what it could not take before, unless it is stopped, or stopped again.
+
+        A reactor reads many messages in a turn, a REP socket one.
+        """
         if self.now < process.frozen_until:
             return
         deferred, process.deferred = process.deferred, []
+        self._turn(process, lambda: ())
         step = 1 if Link.RAFT_ANSWER in process.binds else MESSAGES_MAX
         for first in range(0, len(deferred), step):
             self._turn(process, partial(self._work_off, process, deferred[first : first + step]))
@@ -182,7 +180,8 @@ class Simulation(Network):
         """Run one turn of a process's reactor: `work`, tick, settle, send."""
         if not process.is_alive:
             return
-        if self.now < process.frozen_until:
+        # What comes between the end of a stop and the waking waits behind what came before.
+        if self.now < process.frozen_until or process.deferred:
             process.deferred.append(work)
             return
         try:

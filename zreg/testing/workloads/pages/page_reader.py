@@ -110,10 +110,6 @@ class _SessionPages:
         self.moved: dict[DataInfoId, DatumMoved] = {}
         self.read_count = 0
 
-    def is_waking(self, now: float) -> bool:
-        """Return whether it was frozen, and has not yet taken what came meanwhile."""
-        return bool(self.process.deferred) and self.process.frozen_until <= now
-
     @property
     def core(self) -> SessionCore:
         assert isinstance(self.process.core, SessionCore)
@@ -149,11 +145,8 @@ class PageReader:
         """Do a few things at random sessions."""
         self._meet_sessions()
         for _ in range(self._rng.randint(1, 4)):
-            # One that is about to take what came while it was frozen would take this before.
-            now = self._cluster.sim.now
-            names = sorted(name for name, each in self._sessions.items() if not each.is_waking(now))
-            if names:
-                pages = self._sessions[self._rng.choice(names)]
+            if self._sessions:
+                pages = self._sessions[self._rng.choice(sorted(self._sessions))]
                 self._rng.choice(self._actions())(pages)
 
     def _actions(self) -> list[Callable[[_SessionPages], None]]:
