@@ -6,6 +6,7 @@ import select
 import socket
 import time
 
+import pytest
 import zmq
 from reactor_fakes import ID, LOOPBACK, FakeCore, Harness, address_of, packed, socket_set_of
 
@@ -23,6 +24,7 @@ from zreg.reactor import LinkTable, Reactor
 from zreg.reactor.sockets import socket_options
 from zreg.reactor.sockets.backlog import BACKLOG_BYTES_MAX, BACKLOG_MESSAGES_MAX, Outcome
 from zreg.reactor.sockets.bound.bound_sockets import RouterSocket
+from zreg.reactor.sockets.socket_set import SocketSet
 from zreg.wire.records.client_messages import Publish
 from zreg.wire.records.common_messages import Ping, Pong
 
@@ -219,6 +221,26 @@ def test_a_slow_peer_that_dies_is_lost_and_its_backlog_freed(harness: Harness) -
 
 
 # --- unidentified peers -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "count"),
+    [
+        (LinkTable(routers={Link.CLIENTS: "tcp://127.0.0.1:0"}), 4),
+        (LinkTable(routers={Link.REQUESTS: "tcp://127.0.0.1:0"}), 1),
+        (LinkTable(dealers=(Link.SESSION,)), 1),
+    ],
+    ids=["clients of a session", "sessions of a data node", "the session of a client"],
+)
+def test_connections_of_clients_are_shared_among_threads(table: LinkTable, count: int) -> None:
+    """A storm of them delays only those on the same thread."""
+    links = SocketSet(table)
+    try:
+        (context,) = links._contexts.values()
+        assert context.get(zmq.ContextOption.IO_THREADS) == count
+    finally:
+        links.close()
+        links.terminate(lambda: None)
 
 
 def test_an_unread_monitor_does_not_block_the_context(harness: Harness) -> None:

@@ -1,5 +1,6 @@
 """Deadlines by key, of which the earliest is known without a look at the others."""
 
+import math
 from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
 from typing import Final, Generic, TypeVar
@@ -44,10 +45,10 @@ class Deadlines(Generic[K]):
         """Drop the deadline of a key, if it has one."""
         self._at.pop(key, None)
 
-    def take_due(self, now: float) -> list[K]:
-        """Drop the deadlines that have come and return their keys, the earliest first."""
+    def take_due(self, now: float, count_max: float = math.inf) -> list[K]:
+        """Drop deadlines that have come and return their keys, the earliest first."""
         due: list[K] = []
-        while self._heap and self._heap[0][0] <= now:
+        while self._heap and self._heap[0][0] <= now and len(due) < count_max:
             at, _, key = heappop(self._heap)
             if self._at.get(key) == at:
                 del self._at[key]

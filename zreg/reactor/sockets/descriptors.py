@@ -9,8 +9,10 @@ from typing import Final
 
 from zreg.errors import UnavailableError
 
-# The termination of a context, and an epoll and a mailbox for each of its two threads.
-OF_A_CONTEXT: Final = 5
+# An epoll and a mailbox.
+OF_AN_IO_THREAD: Final = 2
+# The termination of a context, its reaper, and one I/O thread.
+OF_A_CONTEXT: Final = 3 + OF_AN_IO_THREAD
 # A socket's mailbox, both ends of its monitor, and the TCP connection.
 OF_A_CONNECTION: Final = 4
 

@@ -11,7 +11,12 @@ from typing import Final
 import zmq
 
 from zreg.config import Limits
-from zreg.reactor.sockets.descriptors import OF_A_CONNECTION, OF_A_CONTEXT, check_descriptors
+from zreg.reactor.sockets.descriptors import (
+    OF_A_CONNECTION,
+    OF_A_CONTEXT,
+    OF_AN_IO_THREAD,
+    check_descriptors,
+)
 
 Options = Mapping[zmq.SocketOption, int]
 
@@ -22,9 +27,11 @@ LINGER_MILLISECONDS: Final = 300
 _CONTEXT: Final[Mapping[zmq.ContextOption, int]] = {
     # The default is 1,023. A connection needs three sockets: its own and both ends of its monitor.
     zmq.ContextOption.MAX_SOCKETS: 16_384,
-    # All framing of a context runs in its I/O threads; on two cores a second thread gains nothing.
-    zmq.ContextOption.IO_THREADS: 1,
 }
+
+# A connection belongs to one I/O thread, which takes its events in turn. When thousands of clients
+# connect at once, a client waits for those on the same thread only (ADR 0044).
+CLIENTS_IO_THREADS: Final = 4
 
 
 def _high_water_marks(*, send: int, receive: int) -> Options:
@@ -188,13 +195,14 @@ MONITOR: Final[Options] = {
 }
 
 
-def new_context() -> zmq.Context[zmq.Socket[bytes]]:
+def new_context(io_threads: int = 1) -> zmq.Context[zmq.Socket[bytes]]:
     """Return a new context. Links to clients and links inside the cluster never share one.
 
-    Each context has its own I/O thread, so clients cannot keep the cluster's thread busy.
+    Each context has its own I/O threads, so clients cannot keep the cluster's thread busy.
     """
-    check_descriptors(OF_A_CONTEXT + OF_A_CONNECTION, "a ZeroMQ context with one connection")
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    needed = OF_A_CONTEXT + OF_AN_IO_THREAD * (io_threads - 1) + OF_A_CONNECTION
+    check_descriptors(needed, "a ZeroMQ context with one connection")
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
     for option, value in _CONTEXT.items():
         context.set(option, value)
     # The first socket starts the threads, which need the descriptors that were counted.

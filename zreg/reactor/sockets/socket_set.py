@@ -242,7 +242,10 @@ class SocketSet:
             return self._shared_context
         is_outside = link in OUTSIDE
         if is_outside not in self._contexts:
-            self._contexts[is_outside] = socket_options.new_context()
+            # A node that serves clients has thousands of connections to them, a client has one.
+            has_many = link is Link.CLIENTS
+            count = socket_options.CLIENTS_IO_THREADS if has_many else 1
+            self._contexts[is_outside] = socket_options.new_context(count)
         return self._contexts[is_outside]
 
 

@@ -50,6 +50,9 @@ from zreg.wire.records.common_messages import Ping, Pong
 
 # The most session addresses that a Welcome carries.
 _SESSIONS_MAX: Final = 64
+# When a tick has removed so many clients, publishers and subscribers, the next one goes on: a host
+# or a network that fails may end thousands of clients at once, and 256 records take about 8 ms.
+_REMOVED_MAX: Final = 256
 
 
 class ClientHandler:
@@ -292,9 +295,14 @@ class ClientHandler:
         return self.subscriptions.pusher.settle(now) + self._answers.settle()
 
     def tick(self, now: float) -> list[Effect]:
-        """Remove the clients that have expired; look after those that do not read."""
+        """Remove clients that have expired; look after those that do not read."""
         effects: list[Effect] = []
+        record_count = 0
         for client, cause in self.table.expired(now):
+            if record_count >= _REMOVED_MAX:
+                # The next tick, which is due at once, goes on.
+                break
+            record_count += 1 + len(client.publisher_ids) + len(client.subscription_keys)
             effects += self._remove(client, cause)
         for peer in self.slow.take_due(now):
             self._answers.ask_who(peer)

@@ -26,6 +26,8 @@ _STALL_EVENTS_SECONDS: Final = 1.0
 
 # The least time between two judgements of closed clients, so that those of one moment end together.
 _JUDGE_SECONDS: Final = 0.05
+# How many closed clients one judgement looks at; thousands may be closed at once.
+_JUDGED_MAX: Final = 256
 
 SubscriptionKey = tuple[DataInfoId, Scope]
 
@@ -120,6 +122,8 @@ class ClientTable:
         self._is_storm = False
         self._returned_at = -_STORM_SECONDS
         self._judged_at = -math.inf
+        # The last one of those that the last look found silent.
+        self._last_silent: Client | None = None
         # When the last stall of this process ended.
         self._stalled_until = -math.inf
 
@@ -235,9 +239,14 @@ class ClientTable:
             self._hosts.pop(client.peer, None)
 
     def expired(self, now: float) -> list[tuple[Client, Cause]]:
-        """Return the clients whose lease or grace has expired, each with the cause of its end."""
+        """Return clients whose lease or grace has expired, each with the cause of its end.
+
+        They stay in the table until they are removed, and are returned again until then. There may
+        be more: `next_tick_at` says when to call this again.
+        """
         stall_count = self._leases.stall_count
         silent = [(self._by_id[key], Cause.SILENT) for key in self._leases.expired(now)]
+        self._last_silent = silent[-1][0] if silent else None
         if self._leases.stall_count > stall_count:
             # This process stalled: clients that came back meanwhile may not have been heard yet.
             self._stalled_until = now
@@ -255,16 +264,17 @@ class ClientTable:
         self._judged_at = now
         ended: list[Client] = []
         storm_grace_seconds = self._storm_grace_seconds(now)
-        for client_id in self._graces.take_due(now):
+        for client_id in self._graces.take_due(now, _JUDGED_MAX):
             client = self._closed[client_id]
             assert client.closed_at is not None
-            if now - client.closed_at >= max(client.grace_seconds, storm_grace_seconds):
+            if now >= client.closed_at + max(client.grace_seconds, storm_grace_seconds):
                 ended.append(client)
-                # The caller removes it. Until then it is judged again.
+                # Until the caller removes it, it is judged again.
                 self._graces.set(client_id, now)
             else:
                 # The storm ends at this time, unless more clients come back.
-                self._graces.set(client_id, self._returned_at + _STORM_RETURN_SECONDS)
+                storm_ends_at = self._returned_at + _STORM_RETURN_SECONDS
+                self._graces.set(client_id, max(storm_ends_at, now + _JUDGE_SECONDS))
         return ended
 
     def _reopen(self, client_id: bytes) -> None:
@@ -284,8 +294,13 @@ class ClientTable:
     def next_tick_at(self) -> float:
         """Return when `expired` has to be called."""
         leases_at, grace_at = self._leases.next_look_at(), self._graces.next_at()
+        if self._last_silent is not None and self._last_silent.client_id in self._leases:
+            return self._judged_at
         if grace_at is None:
             return leases_at
+        if grace_at <= self._judged_at:
+            # It has ended and was not removed, or was not looked at.
+            return self._judged_at
         return min(leases_at, max(grace_at, self._judged_at + _JUDGE_SECONDS))
 
     @property
