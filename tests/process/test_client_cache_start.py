@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import first_free_port
 from watching import Worker
 
 import zreg
@@ -18,8 +17,7 @@ def test_a_program_picks_at_once_while_the_registry_is_down_and_follows_it_later
     role: str, end: str, tmp_path: Path
 ) -> None:
     cache_dir = tmp_path / "cache"
-    # Outside the kernel's range, so that nothing takes the ports while the registry is down.
-    with DevRegistry([f"--port={first_free_port()}"]) as registry:
+    with DevRegistry() as registry:
         with (
             zreg.Client(registry.url) as publisher,
             Worker(role, registry.url, "orders", str(cache_dir)) as earlier,

@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 import zreg
-from zreg.testing.processes import Running, wait_until, zreg_command
+from zreg.testing.processes import DevRegistry, Running, wait_until, zreg_command
 
 
 def test_the_commands_that_it_prints_work() -> None:
@@ -76,6 +76,21 @@ def test_the_registry_of_a_test_ends_with_the_tests_that_are_killed() -> None:
                 return probe.connect_ex(("127.0.0.1", port)) != 0
 
         wait_until(is_gone)
+
+
+def test_the_registry_of_a_test_restarts_at_ports_that_no_connection_takes_meanwhile() -> None:
+    """The kernel gives outgoing connections ports from 32,768 on, and the even ones first."""
+    with DevRegistry() as registry:
+        urls = registry.url, registry.http_url
+        assert max(int(url.rpartition(":")[2]) for url in urls) < 32_768
+
+        registry.restart()
+
+        assert (registry.url, registry.http_url) == urls
+        with urllib.request.urlopen(f"{registry.http_url}/healthz", timeout=10) as page:  # noqa: S310 -- loopback
+            assert page.status == 200
+    with DevRegistry(["--http-port=off"]) as registry:
+        assert registry.http_url == ""
 
 
 def test_several_registries_run_side_by_side() -> None:

@@ -1,4 +1,4 @@
-"""A whole registry in one real process, as `zreg dev` runs it, on ports that the kernel chooses."""
+"""A whole registry in one real process, as `zreg dev` runs it, on two free ports."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Final
 
+from zreg.cli.process.ports import free_ports
 from zreg.testing.processes.running_command import (
     END_SECONDS_MAX,
     LineReader,
@@ -23,14 +24,17 @@ class DevRegistry(WithBlock):
     """
 
     def __init__(self, options: Sequence[str] = ()) -> None:
-        self._options: Final = tuple(options)
         # A file and not a pipe: a process that logs much never waits for its reader.
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 -- closed in `close`
-        self._port = "0"
+        # Outside the range of the kernel, which could give them away while the registry is stopped.
+        port, http_port = free_ports(2)
+        self._options: Final = (f"--port={port}", f"--http-port={http_port}", *options)
         self._process: subprocess.Popen[str] | None = None
         self._reader: LineReader | None = None
         self.url = ""
         """The url for clients; it stays the same after `restart`."""
+        self.http_url = ""
+        """The url of its HTTP, as `http://127.0.0.1:10503`, the same after `restart`; "" if off."""
         try:
             self._start()
         except BaseException:
@@ -63,7 +67,7 @@ class DevRegistry(WithBlock):
         reader.close()
 
     def restart(self) -> None:
-        """Stop it, and start it at the same url.
+        """Stop it, and start it at the same urls.
 
         The new process is a new cluster, which has nothing before its clients replay: views begin
         anew. `RunningCluster` kills and restarts the nodes of a cluster that goes on.
@@ -77,7 +81,7 @@ class DevRegistry(WithBlock):
         self._log.close()
 
     def _start(self) -> None:
-        arguments = (f"--port={self._port}", "-o", "json", f"--parent-pid={os.getpid()}")
+        arguments = ("-o", "json", f"--parent-pid={os.getpid()}")
         self._process = subprocess.Popen(  # noqa: S603 -- zreg itself
             zreg_command("dev", *arguments, *self._options),
             stdin=subprocess.DEVNULL,
@@ -90,9 +94,10 @@ class DevRegistry(WithBlock):
         self._reader = reader = LineReader(self._process.stdout)
         while line := reader.next():
             record = json.loads(line)
+            if record.get("role") == "session" and record["http"]:
+                self.http_url = f"http://{record['http']}"
             if record.get("ready"):
                 self.url = record["url"]
-                self._port = self.url.rpartition(":")[2]
                 return
         raise AssertionError(f"zreg dev ended with exit code {self._process.wait()}\n{self.log}")
 
