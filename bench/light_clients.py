@@ -55,6 +55,8 @@ OTHER_DESCRIPTORS: Final = 100
 # With more sockets a context needs more I/O threads to keep up than a client has.
 CLIENTS_PER_CONTEXT: Final = 2000
 CHANGES: Final = 40
+# A bystander of a storm has been there for so long, and is no newcomer to its session any more.
+BYSTANDER_SECONDS: Final = 3.0
 # Between two changes, so that each is measured by itself.
 PAUSE_SECONDS: Final = 0.05
 
@@ -109,6 +111,9 @@ class Crowd:
 
     def reconnect(self) -> None:
         """Close all connections, and make them anew for the same clients."""
+        for descriptor in self._by_descriptor:
+            # libzmq may give it to a new socket before it has closed the former one.
+            self._epoll.unregister(descriptor)
         self._close_sockets()
         self.clients = [self._connect(number) for number in range(self._count)]
         self._by_descriptor = {client.descriptor: client for client in self.clients}
@@ -208,11 +213,15 @@ def measure_new(crowd: Crowd, session: NodeProcess) -> dict[str, float]:
 def measure_storm(crowd: Crowd, session: NodeProcess, cluster: RunningCluster) -> dict[str, float]:
     """Return how long it takes all clients to come back at once, and what a bystander waits.
 
-    The bystander publishes in a process of its own, from before the storm until all are back.
+    The bystander publishes in a process of its own, from seconds before the storm until all are
+    back.
     """
     measure_new(crowd, session)
     bystander = Child("publish", cluster.url)
     assert bystander.read() == ["ready"]
+    until = time.monotonic() + BYSTANDER_SECONDS
+    while time.monotonic() < until:
+        crowd.turn()
     began_at = time.monotonic()
     crowd.reconnect()
     taken = measure_new(crowd, session)

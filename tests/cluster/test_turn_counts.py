@@ -5,7 +5,7 @@ that needs fewer of them lowers the bounds below; one that needs more has a reas
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from turn_counts import CallCounter, Calls, LocalCluster, Turn
 import zreg
 from zreg.config import Config
 from zreg.effects import Effect
+from zreg.reactor.sockets.bound import read_ahead
 from zreg.session.core import SessionCore
 
 REPETITIONS = 20
@@ -110,6 +111,14 @@ def push(publication: zreg.Publication, subscription: zreg.Subscription, value: 
 
 def has_seen(counter: CallCounter, turns: Iterable[Turn]) -> bool:
     return all(counter.seen(turn) >= REPETITIONS for turn in turns)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_newcomers() -> Iterator[None]:
+    """Take no client for a newcomer: mostly clients have been there for long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_ahead, "NEWCOMER_SECONDS", 0.0)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,8 @@ class PeerEvents:
     def probe(self, router: RouterSocket, now: float) -> None:
         """Send a Ping to each peer of a ROUTER whose probe is due; one that is gone is lost."""
         has_input = router in self._wakeups.readable
-        for peer in router.peers.take_due(now, has_input=has_input):
+        rounds = router.round_count
+        for peer in router.peers.take_due(now, has_input=has_input, round_count=rounds):
             self._wakeups.used[router] = None
             if router.send(peer, self._headers.of(router.link), _PING_FRAME) is Outcome.GONE:
                 self._runner.connections.forget_routed(router.link, peer)

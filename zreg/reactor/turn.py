@@ -9,7 +9,8 @@ The steps, in the order in which `Turn.run` takes them, and the reason for their
     `RECORDS_MAX` records, for at most `READ_SECONDS_MAX`. The bounds are on the work and not on the
     messages, since a message holds up to 1,024 records. They keep one socket from delaying the
     others, and many peers from delaying the answers to one. A ROUTER reads one message of each peer
-    in turn, so each peer has its share of a turn.
+    in turn, so each peer has its share of a turn. While clients come in crowds, a session reads
+    ahead, and those that are here go first (ADR 0044).
 5.  Ended connections: closed after step 4 has read their last input, a goodbye or an answer.
     Connection attempts that took too long are closed too.
 6.  Probes: a ROUTER's peers are probed after their input is read, since input shows that they live.
@@ -160,6 +161,7 @@ class Turn:
         receive = socket.receive
         take, time = self._intake.take, self._wakeups.time
         records, ends_at = 0, math.inf
+        socket.read_at = now
         for count in itertools.count():
             if count == 1:
                 self._wakeups.used[socket] = None
@@ -179,19 +181,26 @@ class Turn:
                 return
             message = receive()
             if message is None:
+                if socket.holds_back:
+                    break
                 return
-            if socket.newcomers:
-                self._peer_events.tell_newcomers(socket, now)
-            if not socket.is_up and isinstance(socket, PeerConnection):
-                # libzmq reports the connection before its first message, but both can come between
-                # the look at the monitor and the look at the socket.
-                self._peer_events.drain_connection(socket, now)
+            if socket.newcomers or not socket.is_up:
+                self._tell_before(socket, now)
             records += take(socket, *message, now)
             if records >= RECORDS_MAX or (count and time() >= ends_at):
                 break
         # A bound was reached: the descriptor makes no wake-up for the messages that are left.
         self._wakeups.readable[socket] = None
         self._wakeups.schedule()
+
+    def _tell_before(self, socket: LinkSocket, now: float) -> None:
+        """Tell the core what it has to know of a peer before it gets the peer's first message."""
+        if socket.newcomers:
+            self._peer_events.tell_newcomers(socket, now)
+        if not socket.is_up and isinstance(socket, PeerConnection):
+            # libzmq reports the connection before its first message, but both can come between the
+            # look at the monitor and the look at the socket.
+            self._peer_events.drain_connection(socket, now)
 
     def _look_again(self) -> None:
         """Look for input that makes no wake-up, and have another turn if there is any work left."""

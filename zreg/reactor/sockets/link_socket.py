@@ -51,6 +51,8 @@ class LinkSocket(ABC):
         self.is_closed = False
         # Whether several messages came at once lately: only then is it worth to look for the next.
         self.is_busy = False
+        # When the turn that reads it began, in seconds of the loop's clock.
+        self.read_at = 0.0
         # The peers that were heard for the first time, with the hosts at the other ends; only a
         # ROUTER for clients fills it.
         self.newcomers: list[tuple[Peer, str]] = []
@@ -71,6 +73,11 @@ class LinkSocket(ABC):
     @property
     def is_probing(self) -> bool:
         """Whether some of its peers may be gone."""
+        return False
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether it has read messages that the next turn takes."""
         return False
 
     @property

@@ -15,7 +15,12 @@ from zreg.effects import Link, Peer
 from zreg.errors import UnavailableError, UsageError
 from zreg.reactor.link_table import OUTSIDE, LinkTable, check_address, is_ipv6
 from zreg.reactor.sockets import socket_options
-from zreg.reactor.sockets.bound.bound_sockets import BoundSocket, PubSocket, RouterSocket
+from zreg.reactor.sockets.bound.bound_sockets import (
+    BoundSocket,
+    ClientsSocket,
+    PubSocket,
+    RouterSocket,
+)
 from zreg.reactor.sockets.descriptors import OF_A_CONNECTION, check_descriptors
 from zreg.reactor.sockets.link_socket import LinkSocket, ZmqContext
 from zreg.reactor.sockets.peer_connections import (
@@ -165,7 +170,8 @@ class SocketSet:
         for link in link_table.subs:
             self.subs[id(link)] = ListeningLink(link, self._context(link))
         for link, address in link_table.routers.items():
-            router = RouterSocket(self._context(link), link)
+            new_router = ClientsSocket if link is Link.CLIENTS else RouterSocket
+            router = new_router(self._context(link), link)
             self.routers[id(link)] = router
             self.bound[id(link)] = self._bind(router, address)
         for link, address in link_table.answers.items():

@@ -10,6 +10,7 @@ from zreg.effects import Link, Peer
 from zreg.reactor.link_table import OUTSIDE
 from zreg.reactor.sockets import socket_options
 from zreg.reactor.sockets.backlog import Backlog, Outcome
+from zreg.reactor.sockets.bound.read_ahead import ReadAhead
 from zreg.reactor.sockets.bound.routed_peers import RoutedPeers
 from zreg.reactor.sockets.bound.topics import Topics
 from zreg.reactor.sockets.link_socket import (
@@ -23,6 +24,8 @@ from zreg.reactor.sockets.link_socket import (
 
 # At most this many subscriptions are read at a time; the next broadcast makes the reactor read on.
 _SUBSCRIPTIONS_MAX: Final = 4096
+# How many messages are read ahead at a time.
+_AHEAD_MAX: Final = 256
 # How many events of the monitor are read at a time: connections end and begin by the thousand.
 _EVENTS_MAX: Final = 256
 
@@ -52,7 +55,6 @@ class RouterSocket(BoundSocket):
         options = socket_options.ROUTER_CLIENTS if is_outside else socket_options.ROUTER_INSIDE
         super().__init__(context, link, zmq.ROUTER, options)
         self.peers = RoutedPeers()
-        self._tells_hosts = is_outside
         self.has_more_events = False
 
     @property
@@ -74,11 +76,13 @@ class RouterSocket(BoundSocket):
         routing_id = identity.bytes
         peers = self.peers
         if routing_id not in peers.descriptors:
-            peers.add(routing_id, _descriptor_of(identity))
-            if self._tells_hosts:
-                self.newcomers.append((routing_id, _host_of(identity)))
+            self._on_newcomer(routing_id, identity)
         peers.hear(routing_id)
         return routing_id, *self._two_frames_after(identity)
+
+    def _on_newcomer(self, routing_id: bytes, identity: zmq.Frame) -> None:
+        """Note a peer that is heard for the first time."""
+        self.peers.add(routing_id, _descriptor_of(identity))
 
     def send(self, peer: Peer, header: bytes, frame: bytes) -> Outcome:
         """Send to a routing id; libzmq says at once if that peer is gone."""
@@ -115,6 +119,53 @@ class RouterSocket(BoundSocket):
             else:
                 failed += 1
         return failed
+
+
+class ClientsSocket(RouterSocket):
+    """The ROUTER of a session: while clients come in crowds, those that are here go first."""
+
+    def __init__(self, context: ZmqContext, link: Link) -> None:
+        super().__init__(context, link)
+        self._ahead = ReadAhead()
+        self._read = super().receive
+
+    @property
+    def round_count(self) -> int:
+        """How often all peers that have input were read in turn, and all that was read taken."""
+        return self._ahead.oldest_round(self.peers.round_count)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether messages were read that the next turn takes."""
+        return self._ahead.waiting_count > 0
+
+    def has_input(self) -> bool:
+        """Whether a message can be received, or one that was read is left."""
+        return self._ahead.waiting_count > 0 or super().has_input()
+
+    def receive(self) -> Received | None:
+        """Return the next message, not always the oldest; None if there is none for this turn."""
+        ahead, read = self._ahead, self._read
+        if ahead.is_calm:
+            return read()
+        ahead.grow_old(self.read_at)
+        if not ahead.waiting_count:
+            message = read()
+            if message is None or message[0] not in ahead.newcomers:
+                return message
+            ahead.put(message, self.peers.round_count)
+        # Those that are no newcomers may have sent something, which would wait behind them.
+        for _ in range(_AHEAD_MAX):
+            message = None if ahead.is_full else read()
+            if message is None:
+                break
+            ahead.put(message, self.peers.round_count)
+        return ahead.take()
+
+    def _on_newcomer(self, routing_id: bytes, identity: zmq.Frame) -> None:
+        super()._on_newcomer(routing_id, identity)
+        self.newcomers.append((routing_id, _host_of(identity)))
+        self._ahead.add_newcomer(routing_id, self.read_at)
 
 
 class PubSocket(BoundSocket):

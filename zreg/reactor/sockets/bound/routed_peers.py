@@ -103,22 +103,26 @@ class RoutedPeers:
         if descriptor is not None and self._peer_by_descriptor.get(descriptor) == routing_id:
             del self._peer_by_descriptor[descriptor]
 
-    def take_due(self, now: float, *, has_input: bool = False) -> list[bytes]:
+    def take_due(
+        self, now: float, *, has_input: bool = False, round_count: int | None = None
+    ) -> list[bytes]:
         """Return up to `PROBES_MAX` peers to probe now, and schedule their next probe.
 
         While the ROUTER has input, a peer waits until rounds without it show that it has none: its
         last message, a goodbye, must reach the core before the core hears that the peer is gone.
+        `round_count` is that of the messages that have reached the core, if some were only read.
         """
         self._note_due(now)
+        round_count = self.round_count if round_count is None else round_count
         due: list[bytes] = []
         while self._due and len(due) < PROBES_MAX:
             probe = self._due[0]
-            if has_input and self.round_count - probe.noted_in < ROUNDS:
+            if has_input and round_count - probe.noted_in < ROUNDS:
                 break
             self._due.popleft()
             if self.probes.get(probe.peer) is not probe:
                 continue
-            if has_input and self.round_count - probe.heard_in < ROUNDS:
+            if has_input and round_count - probe.heard_in < ROUNDS:
                 probe.noted_in = self.round_count
                 self._due.append(probe)
                 continue
