@@ -9,6 +9,7 @@ from zreg.data.core import DataCore
 from zreg.data.followers.followers import Followers
 from zreg.data.placement import Placement
 from zreg.data.sessions.comparisons import SessionComparisons
+from zreg.data.sessions.roll_calls import RollCalls
 from zreg.data.sessions.suspicions import Suspicions
 from zreg.data.sessions.writes import Writes
 from zreg.data.store import datum_store as store_module
@@ -170,6 +171,11 @@ def departed_sessions_register() -> list[Patch]:
 def suspicions_are_judged_at_once() -> list[Patch]:
     """A removal on suspicion waits until each session that may hold the client is heard."""
     return [(Suspicions, "hold", lambda self, peer, unpublish, now: False)]
+
+
+def sessions_that_were_heard_are_there() -> list[Patch]:
+    """A connection that stands may have been cut off a moment ago: each session is called first."""
+    return [(RollCalls, "have_answered", lambda self, since, suspecting: True)]
 
 
 def a_new_life_keeps_what_the_former_held() -> list[Patch]:

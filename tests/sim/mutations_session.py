@@ -20,6 +20,7 @@ from zreg.session.upstream.followed import followed_datums as followed_datums_mo
 from zreg.session.upstream.registered.node_queues import NodeQueues
 from zreg.session.upstream.registered.registration import Registration
 from zreg.session.upstream.registered.registrations import Registrations
+from zreg.session.upstream.registered.replays import Replays
 from zreg.wire.records.client_messages import Moving, PushAck
 from zreg.wire.records.common_messages import Accepted
 
@@ -41,6 +42,11 @@ def requests_are_sent_again_by_timer() -> list[Patch]:
         return _tick_queues(self, session, now)
 
     return [(NodeQueues, "tick", tick)]
+
+
+def calls_are_answered_before_replays() -> list[Patch]:
+    """A session that wakes answers a data node once the clients that wait for it have replayed."""
+    return [(Replays, "begin", lambda self, client_id, now: None)]
 
 
 def an_unacknowledged_push_is_replaced_by_the_list() -> list[Patch]:

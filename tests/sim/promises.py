@@ -4,7 +4,7 @@ A scenario asserts its preconditions with `assert`, and what the registry promis
 So a mutation is noticed only where a promise is broken, and not where a scenario failed to begin.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from zreg.client.core.commands import Registered
 from zreg.config import Config
@@ -84,11 +84,16 @@ def membership_of(cluster: SimCluster) -> Membership:
     return cluster.meta_cores()[leader].membership
 
 
-def owned_by(cluster: SimCluster, node_id: str) -> DataInfoId:
-    """Return an id of which a node is the primary."""
+def all_owned_by(cluster: SimCluster, node_id: str) -> Iterator[DataInfoId]:
+    """Yield ids of which a node is the primary."""
     ring = ring_of(membership_of(cluster))
     names = (data_info_id(f"service-{number}") for number in range(1000))
-    return next(name for name in names if ring.primary(name) == node_id)
+    return (name for name in names if ring.primary(name) == node_id)
+
+
+def owned_by(cluster: SimCluster, node_id: str) -> DataInfoId:
+    """Return an id of which a node is the primary."""
+    return next(all_owned_by(cluster, node_id))
 
 
 def runs_consistently(cluster: SimCluster, checker: StoreChecker, seconds: float) -> None:

@@ -72,6 +72,12 @@ SECTION_11: dict[Mutation, Scenario] = {
     data.suspicions_are_judged_at_once: (
         data_promises.test_a_suspicion_waits_for_a_session_that_the_data_node_does_not_hear
     ),
+    data.sessions_that_were_heard_are_there: (
+        data_promises.test_a_suspicion_waits_for_a_session_that_was_cut_off_a_moment_ago
+    ),
+    session.calls_are_answered_before_replays: (
+        data_promises.test_a_suspicion_waits_for_a_session_that_is_stopped
+    ),
     data.a_new_life_keeps_what_the_former_held: (
         data_promises.test_a_data_node_that_was_taken_for_dead_begins_its_new_life_empty
     ),

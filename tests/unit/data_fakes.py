@@ -1,13 +1,16 @@
-"""What surrounds a data node's store in unit tests: ids, publisher ids, sessions."""
+"""What surrounds a data node and its store in unit tests: ids, publisher ids, sessions."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from zreg.config import Limits
+from zreg.data.core import DataCore
 from zreg.data.store.bucket import BucketRole
 from zreg.data.store.datum import Datum
 from zreg.data.store.datum_store import DatumStore
+from zreg.effects import Effect, Link, Send
 from zreg.model import Change, DataInfoId, Incarnation, data_info_id
 from zreg.primitives.ring import bucket_of
+from zreg.wire.records.data_messages import Present, RollCall
 
 NAME, OTHER = data_info_id("pay"), data_info_id("ship")
 P1, P2, P3 = (bytes([number]) * 16 for number in (1, 2, 3))
@@ -47,3 +50,17 @@ def datum_of(store: DatumStore, name: DataInfoId = NAME) -> Datum:
     datum = store.find(name)
     assert datum is not None
     return datum
+
+
+def calls_of(effects: Iterable[Effect]) -> list[Send]:
+    """Return the messages that call the roll of sessions."""
+    return [each for each in effects if isinstance(each, Send) and type(each.message) is RollCall]
+
+
+def settle_answered(core: DataCore, now: float = 0.0) -> list[Effect]:
+    """End a turn, and the next one, in which all sessions that were called have answered."""
+    effects = list(core.settle(now))
+    for called in calls_of(effects):
+        assert isinstance(called.message, RollCall)
+        core.receive(Link.REQUESTS, called.peer, Present(called.message.number), now)
+    return [each for each in effects if each not in calls_of(effects)] + list(core.settle(now))

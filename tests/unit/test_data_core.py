@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from random import Random
 
 import pytest
+from data_fakes import settle_answered
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -432,7 +433,7 @@ def test_a_suspicion_of_a_departed_session_removes_nothing(
     removal = Removal(P1, 1, cause, S1)
     assert ask(core, UnpublishDatum(7, NAME, (removal,))) == []
 
-    assert core.settle(0.0) == [to(ONE, Accepted((7,)))]
+    assert settle_answered(core) == [to(ONE, Accepted((7,)))]
     assert held(core) == {P1: kept}
 
 

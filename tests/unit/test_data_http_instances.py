@@ -1,6 +1,7 @@
 """Instances over HTTP at a data node: what is held of them, and who is told that it lost one."""
 
 import pytest
+from data_fakes import settle_answered
 from msgspec.structs import replace
 from test_data_core import (
     MOVED,
@@ -146,6 +147,7 @@ def test_a_lease_that_ends_removes_what_its_own_session_registered() -> None:
     put(core, instance(2))
 
     assert remove(core, Removal(ID, 2, Cause.SILENT, S1)) == []
+    settle_answered(core)
 
     assert held(core) == {}
 
@@ -157,6 +159,7 @@ def test_the_publishers_of_clients_are_no_matter_of_these_rules() -> None:
 
     assert ask(core, PublishDatum(3, NAME, moved), peer=TWO) == []
     assert ask(core, UnpublishDatum(2, NAME, (Removal(P1, 3, Cause.SILENT, S1),))) == []
+    settle_answered(core)
     assert held(core) == {}
 
 

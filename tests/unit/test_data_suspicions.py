@@ -1,6 +1,7 @@
 """A removal that a session concluded from silence waits while the client may live elsewhere."""
 
 import pytest
+from data_fakes import settle_answered
 from strategies import make_publisher
 from test_data_core import (
     BOTH,
@@ -65,12 +66,12 @@ def lose(core: DataCore, peer: bytes, now: float = 0.0) -> None:
 
 def is_removed(core: DataCore, now: float) -> bool:
     """End a turn; return whether the suspicion was accepted in it."""
-    accepted = to(ONE, Accepted((7,))) in core.settle(now)
+    accepted = to(ONE, Accepted((7,))) in settle_answered(core, now)
     assert accepted is (P1 not in held(core))
     return accepted
 
 
-def test_a_suspicion_removes_at_once_while_all_sessions_are_heard() -> None:
+def test_a_suspicion_removes_once_all_sessions_have_answered() -> None:
     core = make_core()
     suspect(core)
 
@@ -95,12 +96,12 @@ def test_the_client_that_published_again_elsewhere_is_not_removed() -> None:
     core = make_core()
     lose(core, TWO)
     suspect(core)
-    core.settle(0.0)
+    settle_answered(core, 0.0)
 
     ask(core, NodeHello(S2), 1.0, peer=b"again")
     moved = publish(core, version=2, session=S2, peer=b"again")
 
-    assert to(ONE, Accepted((7,))) in core.settle(1.0)
+    assert to(ONE, Accepted((7,))) in settle_answered(core, 1.0)
     assert held(core) == {P1: moved}
 
 
@@ -125,9 +126,9 @@ def test_a_suspicion_waits_while_a_session_has_writes_that_it_may_not_send_yet()
     assert not is_removed(core, 0.0)
 
     moved = publish(core, version=2, session=S2, peer=TWO)
-    assert to(ONE, Accepted((7,))) not in core.settle(0.1), "more may come"
+    assert to(ONE, Accepted((7,))) not in settle_answered(core, 0.1), "more may come"
     ask(core, CompareDigest(EPOCH, 1, 1), 0.2, peer=TWO)
-    assert to(ONE, Accepted((7,))) in core.settle(0.2)
+    assert to(ONE, Accepted((7,))) in settle_answered(core, 0.2)
     assert held(core) == {P1: moved}
 
 
@@ -191,7 +192,7 @@ def test_a_suspicion_waits_for_the_writes_that_were_refused_while_this_node_was_
 
     if next_word == "write":
         ask(core, PublishDatum(6, NAME, again), 0.2, peer=b"three")
-        assert to(ONE, Accepted((7,))) in core.settle(0.2)
+        assert to(ONE, Accepted((7,))) in settle_answered(core, 0.2)
         assert held(core) == {P1: again}
     else:
         ask(core, CompareDigest(5, 0, 0), 0.2, peer=b"three")
@@ -211,7 +212,7 @@ def test_a_write_that_was_refused_for_its_primary_comes_again_if_this_node_was_b
     suspect(core)
     follow(core, membership(*BOTH, epoch=9, ring_epoch=8, data=TWO_NODES), 0.1)
 
-    core.settle(0.1)
+    settle_answered(core, 0.1)
     assert (P1 in held(core)) is is_behind
 
 
@@ -219,10 +220,10 @@ def test_a_publisher_whose_removal_waits_is_no_difference_between_the_digests() 
     """The session counts it no longer; else both would compare again and again."""
     core = make_core()
     two = publish(core, P2)
-    core.settle(0.0)
+    settle_answered(core, 0.0)
     lose(core, TWO)
     suspect(core)
-    core.settle(0.0)
+    settle_answered(core, 0.0)
     digest = DigestSum()
     digest.add(two.publisher_id, two.version)
 
@@ -303,7 +304,7 @@ def test_a_suspicion_of_a_session_that_departs_meanwhile_removes_nothing() -> No
     suspect(core)
     follow(core, membership(session(S1, Status.DEPARTED), epoch=8), 0.1)
 
-    assert to(ONE, Accepted((7,))) in core.settle(0.1)
+    assert to(ONE, Accepted((7,))) in settle_answered(core, 0.1)
     assert P1 in held(core)
 
 
@@ -321,20 +322,20 @@ def test_a_new_primary_waits_for_each_session_that_may_hold_the_client() -> None
     core = make_heir()
     accepted = to(ONE, Accepted((7,)))
 
-    assert accepted not in core.settle(0.0)
+    assert accepted not in settle_answered(core, 0.0)
     ask(core, CompareDigest(9, 0, 0), 0.1, peer=TWO)
-    assert accepted not in core.settle(0.1)
+    assert accepted not in settle_answered(core, 0.1)
     digest = core._store.buckets.by_session.of(S1)
     ask(core, CompareDigest(9, digest.count, digest.value), 0.2, peer=ONE)
-    assert accepted in core.settle(0.2)
+    assert accepted in settle_answered(core, 0.2)
 
 
 def test_a_new_primary_waits_for_no_session_longer_than_the_grace() -> None:
     core = make_heir()
     accepted = to(ONE, Accepted((7,)))
 
-    assert accepted not in core.settle(GRACE - 0.1)
-    assert accepted in core.settle(GRACE)
+    assert accepted not in settle_answered(core, GRACE - 0.1)
+    assert accepted in settle_answered(core, GRACE)
 
 
 def test_a_suspicion_is_refused_if_the_id_has_another_primary_when_it_is_judged() -> None:
@@ -344,7 +345,7 @@ def test_a_suspicion_is_refused_if_the_id_has_another_primary_when_it_is_judged(
     elsewhere = Incarnation(6, "d2")
     follow(core, membership(session(S1), epoch=8, ring_epoch=8, data=(elsewhere,)), 0.1)
 
-    (refusal,) = [e.message for e in core.settle(0.1) if isinstance(e.message, Refused)]  # type: ignore[union-attr]
+    (refusal,) = [e.message for e in settle_answered(core, 0.1) if isinstance(e.message, Refused)]  # type: ignore[union-attr]
 
     assert (refusal.request_id, refusal.code) == (7, NotPrimaryError.code)
 
@@ -358,7 +359,7 @@ def test_suspicions_of_a_connection_that_is_gone_are_dropped(reason: str) -> Non
     core.receive(Link.LOCAL, "", PeerLost(Link.REQUESTS, ONE, reason), 1.0)
 
     assert core.statistics()["suspicions"] == 0
-    assert core.settle(2 * GRACE) == []
+    assert settle_answered(core, 2 * GRACE) == []
     assert P1 in held(core)
 
 
@@ -369,9 +370,9 @@ def test_a_publish_is_taken_while_a_suspicion_waits() -> None:
 
     newer = publish(core, version=2, request_id=8)
 
-    assert to(ONE, Accepted((8,))) in core.settle(0.0)
+    assert to(ONE, Accepted((8,))) in settle_answered(core, 0.0)
     ask(core, NodeHello(S2), 1.0, peer=b"again")
-    core.settle(1.0)
+    settle_answered(core, 1.0)
     assert held(core) == {P1: newer}
 
 

@@ -99,6 +99,8 @@ PINNED_TAGS = {
     90: "InstancesFound",
     91: "FindClients",
     92: "ClientsFound",
+    93: "RollCall",
+    94: "Present",
 }
 
 

@@ -49,6 +49,7 @@ from zreg.wire.records.data_messages import (
     FetchInstance,
     ListDatums,
     NodeHello,
+    Present,
     PublishDatum,
     UnpublishDatum,
     WritesWait,
@@ -180,7 +181,7 @@ class DataCore:
         if effects is not None:
             return effects
         match message:
-            case NodeHello() | WritesWait():
+            case NodeHello() | WritesWait() | Present():
                 return self._comparisons.on_told(peer, message, now)
             case CompareDigest():
                 return self._on_compare_digest(peer, message, now)

@@ -94,6 +94,7 @@ class SessionCore:
             config,
             self._cluster_member,
             self._data.registrations,
+            self._data.replays,
             self._data.followed,
             self._questions,
             table,

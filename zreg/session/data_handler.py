@@ -27,6 +27,7 @@ from zreg.session.upstream.followed.followed_datums import FollowedDatums
 from zreg.session.upstream.registered.node_queues import NodeQueues
 from zreg.session.upstream.registered.reconciliation import Reconciliation
 from zreg.session.upstream.registered.registrations import Registrations
+from zreg.session.upstream.registered.replays import Replays
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import Ping, Pong, Refused
 from zreg.wire.records.data_messages import (
@@ -35,6 +36,7 @@ from zreg.wire.records.data_messages import (
     DigestCompared,
     NodeHello,
     PublishersCompared,
+    RollCall,
     Snapshot,
     Versions,
 )
@@ -65,6 +67,7 @@ class DataHandler:
         self._cluster_member = cluster_member
         self.links = DataLinks(config, rng=rng)
         self.queues = NodeQueues(self.links, hops=hops, rng=rng)
+        self.replays = Replays(config, self.queues)
         self.registrations = Registrations(self.links, self.queues)
         self.followed = FollowedDatums(
             config, self.links, self.registrations, hops=hops, rng=rng, now=now
@@ -93,6 +96,9 @@ class DataHandler:
                 return self._reconciliation.on_publishers_compared(peer, message)
             case Ping():
                 return [Send(Link.DATA, peer, Pong())]
+            case RollCall():
+                self.replays.on_roll_call(peer, message.number, now)
+                return ()
             case _:
                 return ()
 
@@ -148,6 +154,7 @@ class DataHandler:
         self.queues.on_node_lost(peer)
         self._reconciliation.on_node_lost(peer)
         self.followed.on_node_lost(peer)
+        self.replays.forget(peer)
         return self.links.connections.report(event, self._cluster_member)
 
     def on_unidentified(self, peer: str) -> list[Effect]:
@@ -210,6 +217,8 @@ class DataHandler:
         # Digests are marked as due before the queues send: a digest follows what it counts.
         effects = self._reconciliation.tick(now)
         effects += self.queues.tick(self.registrations.session, now)
+        # Behind the writes that the queues have sent.
+        effects += self.replays.tick(now)
         if self._go_on_at is not None:
             effects += self._move_some(now)
         owners = [owner for _, _, owner in self.links.requests.take_expired(now)]
@@ -233,6 +242,7 @@ class DataHandler:
             self.links.requests.next_deadline_at(),
             self._membership_fetch.next_tick_at(),
             self._go_on_at,
+            self.replays.next_tick_at(),
         ):
             if at is not None and at < due:
                 due = at

@@ -113,6 +113,8 @@ WireMessage = (
     | common.InstancesFound
     | common.FindClients
     | common.ClientsFound
+    | data.RollCall
+    | data.Present
 )
 
 # ONLY APPEND: every released version relies on the meaning of its tags.

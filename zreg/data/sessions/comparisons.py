@@ -17,6 +17,7 @@ from zreg.wire.records.data_messages import (
     ComparePublishers,
     DigestCompared,
     NodeHello,
+    Present,
     WritesWait,
 )
 
@@ -86,10 +87,14 @@ class SessionComparisons:
                 without.discard(publisher_id, publisher.version)
         return without
 
-    def on_told(self, peer: Peer, message: NodeHello | WritesWait, now: float) -> list[Effect]:
-        """Note which session is behind a connection, or that it cannot send all its writes yet."""
+    def on_told(
+        self, peer: Peer, message: NodeHello | WritesWait | Present, now: float
+    ) -> list[Effect]:
+        """Note which session is behind a connection, and what it says of itself."""
         if isinstance(message, NodeHello):
             self._contacts.on_node_hello(peer, message.incarnation, now)
+        elif isinstance(message, Present):
+            self._suspicions.on_present(peer, message.number)
         elif self._contacts.of_peer(peer) is None:
             return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)]
         else:

@@ -41,6 +41,11 @@ class SessionContacts:
         """Return the connections that are this session."""
         return [peer for peer, each in self._by_peer.items() if each == session]
 
+    def connected(self) -> list[tuple[Peer, Incarnation]]:
+        """Return the connections of the sessions that may take clients in."""
+        members = self._members
+        return [(peer, each) for peer, each in self._by_peer.items() if each in members]
+
     @property
     def owes_writes(self) -> bool:
         """Whether a session has to send a write yet that it may have got from a moved client."""
@@ -111,6 +116,7 @@ class SessionContacts:
         self.note_served(peer)
         self.note_all_sent(peer)
         session = self._by_peer.pop(peer, None)
+        self.news_count += 1
         if session is None or session in self._by_peer.values():
             return None
         if session in self._members:

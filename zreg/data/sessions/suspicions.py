@@ -1,9 +1,9 @@
 """Removals that sessions concluded from silence, until this data node can judge them.
 
 A client whose connection closed may live. It has then published again at another session. This node
-may not hear that session, may not have seen the epoch at which it joined, or may have refused its
-write for that reason; that session may have more writes than it can send at once; or this node has
-become the primary of the datum, and the session does not know yet.
+may not hear that session (it calls each, see `RollCalls`), may not have seen the epoch at which it
+joined, or may have refused its write for that reason; that session may have more writes than it can
+send at once; or this node has become the primary of the datum, and the session does not know yet.
 A removal now would take a living publisher out of all views.
 """
 
@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from zreg.data.placement import Placement
 from zreg.data.sessions.contacts import SessionContacts
-from zreg.effects import Peer
+from zreg.data.sessions.roll_calls import RollCalls
+from zreg.effects import Effect, Peer
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Cause, DataInfoId, Incarnation
 from zreg.wire.records.data_messages import UnpublishDatum
@@ -49,7 +50,10 @@ class Suspicions:
         self._contacts = contacts
         self._cluster_member = cluster_member
         self._placement = placement
+        self._roll_calls = RollCalls(contacts)
         self._held: deque[Held] = deque()
+        # When the newest suspicion came that is or was held.
+        self._suspected_at = 0.0
         # What was known when all were judged last: without news none but the oldest may be due.
         self._judged_with: tuple[object, ...] | None = None
 
@@ -61,26 +65,41 @@ class Suspicions:
         """Keep a request that cannot be judged yet; return False if it can be."""
         if all(removal.cause not in _CONCLUSIONS for removal in unpublish.removals):
             return False
-        if self._can_judge(now, unpublish):
+        held = Held(now, peer, unpublish)
+        if self._can_judge(held):
             return False
-        self._held.append(Held(now, peer, unpublish))
+        self._held.append(held)
+        if _is_suspicion(unpublish):
+            self._suspected_at = now
         return True
 
-    def _can_judge(self, since: float, unpublish: UnpublishDatum) -> bool:
+    def _can_judge(self, held: Held) -> bool:
         """Return whether this node knows of all clients which vanished at that time and came back.
 
         If it has become the primary, all sessions that may hold them have compared with it since:
         its own copy may be old, or these sessions may not know it yet. Of a suspicion it has to
-        hear all such sessions besides.
+        hear all such sessions besides, now.
         """
+        since, peer, unpublish = held
         placement, name = self._placement, unpublish.data_info_id
         may_lack = placement.is_primary(name) and placement.is_unreconciled(name)
         if may_lack and self._contacts.hears_any_of(placement.unreconciled):
             return False
-        if all(removal.cause not in SUSPICIONS for removal in unpublish.removals):
+        if not _is_suspicion(unpublish):
             return True
-        is_behind = self._cluster_member.is_behind or self._contacts.owes_writes
-        return not is_behind and not self._contacts.has_unheard(since)
+        contacts = self._contacts
+        is_behind = self._cluster_member.is_behind or contacts.owes_writes
+        if is_behind or contacts.has_unheard(since):
+            return False
+        return self._roll_calls.have_answered(since, contacts.of_peer(peer))
+
+    def call_sessions(self, now: float) -> list[Effect]:
+        """Call the sessions whose answer a suspicion waits for."""
+        return self._roll_calls.call(self._suspected_at, now) if self._held else []
+
+    def on_present(self, peer: Peer, number: int) -> None:
+        """Note that a session has answered."""
+        self._roll_calls.on_present(peer, number)
 
     def of(self, session: Incarnation) -> dict[bytes, tuple[DataInfoId, int]]:
         """Return the publishers of one session whose removal waits: id, datum and version."""
@@ -96,6 +115,7 @@ class Suspicions:
         placement = self._placement
         known = (
             self._contacts.news_count,
+            self._roll_calls.news_count,
             self._cluster_member.is_behind,
             placement.ring_epoch,
             tuple(placement.unreconciled),
@@ -105,11 +125,7 @@ class Suspicions:
         else:
             self._judged_with = known
             oldest = now - self._grace_seconds
-            due = [
-                held
-                for held in self._held
-                if held.since <= oldest or self._can_judge(held.since, held.unpublish)
-            ]
+            due = [held for held in self._held if held.since <= oldest or self._can_judge(held)]
             taken = set(map(id, due))
             self._held = deque(held for held in self._held if id(held) not in taken)
         return [(held.peer, held.unpublish) for held in due]
@@ -122,4 +138,9 @@ class Suspicions:
 
     def forget(self, peer: Peer) -> None:
         """Drop the requests of a connection that is gone: its session sends them again."""
+        self._roll_calls.forget(peer)
         self._held = deque(held for held in self._held if held.peer != peer)
+
+
+def _is_suspicion(unpublish: UnpublishDatum) -> bool:
+    return any(removal.cause in SUSPICIONS for removal in unpublish.removals)

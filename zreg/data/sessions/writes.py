@@ -117,6 +117,7 @@ class Writes:
                     effects += self._remove(peer, unpublish, now)
                 else:
                     effects.append(self._refusals.not_primary(peer, unpublish.request_id))
+            effects += self._suspicions.call_sessions(now)
         return effects
 
     def _remove(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> list[Effect]:

@@ -31,6 +31,7 @@ from zreg.session.clients.turn_answers import TurnAnswers
 from zreg.session.proxy.command_questions import CommandQuestions, Question
 from zreg.session.upstream.followed.followed_datums import FollowedDatums
 from zreg.session.upstream.registered.registrations import Registrations
+from zreg.session.upstream.registered.replays import Replays
 from zreg.wire.envelope import version_detail
 from zreg.wire.messages import PROTOCOL_VERSION, Message
 from zreg.wire.records.client_messages import (
@@ -58,11 +59,12 @@ _REMOVED_MAX: Final = 256
 class ClientHandler:
     """Takes the messages of clients; ends clients that left or vanished, but not slow ones."""
 
-    def __init__(  # noqa: PLR0913 -- one argument per part
+    def __init__(  # noqa: PLR0913, PLR0917 -- one argument per part
         self,
         config: Config,
         cluster_member: ClusterMember,
         registrations: Registrations,
+        replays: Replays,
         followed: FollowedDatums,
         questions: CommandQuestions,
         table: ClientTable,
@@ -81,6 +83,7 @@ class ClientHandler:
             config,
             self.table,
             registrations,
+            replays,
             self.pending_reason,
             self._answers,
             hops=hops,
@@ -161,6 +164,7 @@ class ClientHandler:
         if (why := _refused_label(hello)) is not None:
             return self._refuse(peer, hello, DeniedError, why, now)
         client, former = self.table.greet(peer, hello, now)
+        self.publishing.begin_replay(client, now)
         self.publishing.withdrawals.on_client_greeted(hello.client_id)
         self.subscriptions.stop_pushing(client)
         self._answers.on_hello(peer)

@@ -18,6 +18,7 @@ from zreg.session.clients.turn_answers import TurnAnswers
 from zreg.session.clients.withdrawals import Withdrawals, is_unpublished
 from zreg.session.upstream.registered.registration import Registration
 from zreg.session.upstream.registered.registrations import Registrations
+from zreg.session.upstream.registered.replays import Replays
 from zreg.wire.records.client_messages import Publish, Unpublish
 from zreg.wire.records.common_messages import HopKind, Refused
 
@@ -34,11 +35,12 @@ class Publishing:
     `withdrawals` counts those with one. Both together are at most `publishers_per_client_max`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- one argument per part
         self,
         config: Config,
         clients: ClientTable,
         registrations: Registrations,
+        replays: Replays,
         pending_reason: PendingReason,
         answers: TurnAnswers,
         *,
@@ -48,6 +50,7 @@ class Publishing:
         self._config = config
         self._clients = clients
         self._registrations = registrations
+        self._replays = replays
         self._pending_reason = pending_reason
         self._answers = answers
         self.withdrawals = Withdrawals(registrations)
@@ -79,8 +82,7 @@ class Publishing:
             client.unreplayed_publisher_ids.pop(publisher_id, None)
             client.replayed_count += 1
             if client.replayed_count == Limits.client_window:
-                until = now + self._config.session_grace_seconds
-                registrations.note_replaying(client.client_id, until)
+                self._replays.note_long(client.client_id, now)
         session = registrations.session
         publisher = Publisher(
             publisher_id,
@@ -102,10 +104,14 @@ class Publishing:
             return self._pending_reason.before_joining(peer, publish)
         return ()
 
+    def begin_replay(self, client: Client, now: float) -> None:
+        """Note that a client has greeted, and is about to replay."""
+        self._replays.begin(client.client_id, now)
+
     def end_replay(self, client: Client) -> None:
         """Note that a client has sent its whole replay, or will not send the rest of it here."""
         client.replayed_count = None
-        self._registrations.end_replaying(client.client_id)
+        self._replays.end(client.client_id)
 
     def _answer_known(
         self,

@@ -39,6 +39,25 @@ class WritesWait(Message, tag=19, frozen=True, array_like=True, gc=False):
     """
 
 
+class RollCall(Message, tag=93, frozen=True, array_like=True, gc=False):
+    """Data node to session: answer `Present`, to show that this link works and the session runs.
+
+    The data node is about to remove a publisher that another session only suspects to be gone.
+    """
+
+    number: Count
+
+
+class Present(Message, tag=94, frozen=True, array_like=True, gc=False):
+    """Session to data node: the answer to `RollCall`, with its number.
+
+    The session has read what its clients had sent before, and all writes that it got from them went
+    ahead of this record, or `WritesWait` did.
+    """
+
+    number: Count
+
+
 class PublishDatum(Message, tag=21, frozen=True, array_like=True, gc=False):
     """Session to primary: merge this publisher, which the session registers.
 

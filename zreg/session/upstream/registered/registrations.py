@@ -168,14 +168,6 @@ class Registrations:
         self._queues.touched[registration.peer] = None
         del self._registrations[registration.publisher.publisher_id]
 
-    def note_replaying(self, client_id: bytes, until: float) -> None:
-        """Note that a client has more registrations to replay, and waits for answers before."""
-        self._queues.note_replaying(client_id, until)
-
-    def end_replaying(self, client_id: bytes) -> None:
-        """Note that a client has no more registrations to replay."""
-        self._queues.end_replaying(client_id)
-
     def _take_back(self, registration: Registration) -> None:
         """Undo `_put`, before a registration changes."""
         self._queues.by_peer[registration.peer].take_back(

@@ -1,0 +1,104 @@
+"""Whether sessions are there now, which this data node asks before it believes a suspicion.
+
+A connection that stands proves little: its link may have been cut off a moment ago, and the session
+may not run. The client that another session suspects may have moved there, and its registration
+waits. So a suspicion is judged when every other session has answered a call that was sent after the
+suspicion came. Until then it waits as for a session that is not connected.
+"""
+
+import heapq
+import math
+from typing import Final
+
+from zreg.data.sessions.contacts import SessionContacts
+from zreg.effects import Effect, Link, Peer, Send
+from zreg.model import Incarnation
+from zreg.wire.records.data_messages import RollCall
+
+# A call that is not answered is repeated: the message may have been dropped. It keeps its number,
+# since a session that is only slow answers the first one.
+_REPEAT_SECONDS: Final = 1.0
+
+
+class _Called:
+    """A connection that was called."""
+
+    __slots__ = ("answered_at", "asked_at", "number", "sent_at")
+
+    def __init__(self) -> None:
+        # The number of the call that is not answered yet, when it was sent first and last.
+        self.number = 0
+        self.asked_at = self.sent_at = -math.inf
+        # When the last call that was answered was sent first.
+        self.answered_at = -math.inf
+
+
+class RollCalls:
+    """Calls the sessions that may take clients in; one call at a time is under way to each."""
+
+    def __init__(self, contacts: SessionContacts) -> None:
+        self._contacts = contacts
+        self._called: dict[Peer, _Called] = {}
+        self._number = 0
+        # With what the sessions were called last, and when a call has to be repeated.
+        self._called_with: tuple[int, int, float] | None = None
+        self._repeat_at = math.inf
+        # The two sessions that answered longest ago, and with what that was found.
+        self._oldest: list[tuple[float, Incarnation]] = []
+        self._oldest_with: tuple[int, int] | None = None
+        # Raised with each answer.
+        self.news_count = 0
+
+    def have_answered(self, since: float, suspecting: Incarnation | None) -> bool:
+        """Return whether all sessions but the one that suspects answered a call sent since then."""
+        known = (self._contacts.news_count, self.news_count)
+        if known != self._oldest_with:
+            self._oldest_with = known
+            self._oldest = self._find_oldest()
+        return all(at >= since or session == suspecting for at, session in self._oldest)
+
+    def _find_oldest(self) -> list[tuple[float, Incarnation]]:
+        """Return the two sessions that answered longest ago; all others answered later."""
+        answered: dict[Incarnation, float] = {}
+        for peer, session in self._contacts.connected():
+            called = self._called.get(peer)
+            at = -math.inf if called is None else called.answered_at
+            answered[session] = max(at, answered.get(session, -math.inf))
+        return heapq.nsmallest(2, ((at, session) for session, at in answered.items()))
+
+    def call(self, since: float, now: float) -> list[Effect]:
+        """Call the sessions that have answered no call sent since then."""
+        known = (self._contacts.news_count, self.news_count, since)
+        if known == self._called_with and now < self._repeat_at:
+            return []
+        self._called_with = known
+        self._repeat_at = math.inf
+        effects: list[Effect] = []
+        for peer, _ in self._contacts.connected():
+            called = self._called.setdefault(peer, _Called())
+            if called.answered_at >= since:
+                continue
+            if not called.number or now >= called.sent_at + _REPEAT_SECONDS:
+                effects.append(Send(Link.REQUESTS, peer, self._next_call(called, now)))
+            self._repeat_at = min(self._repeat_at, called.sent_at + _REPEAT_SECONDS)
+        return effects
+
+    def _next_call(self, called: _Called, now: float) -> RollCall:
+        called.sent_at = now
+        if not called.number:
+            self._number += 1
+            called.number = self._number
+            called.asked_at = now
+        return RollCall(called.number)
+
+    def on_present(self, peer: Peer, number: int) -> None:
+        """Take an answer; one to an earlier call or of a stranger says nothing."""
+        called = self._called.get(peer)
+        if called is not None and called.number == number:
+            called.number = 0
+            called.answered_at = called.asked_at
+            self.news_count += 1
+
+    def forget(self, peer: Peer) -> None:
+        """Forget a connection that is gone."""
+        self._called.pop(peer, None)
