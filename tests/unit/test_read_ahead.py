@@ -17,6 +17,7 @@ from zreg.reactor.sockets.bound.read_ahead import (
 from zreg.reactor.sockets.link_socket import Received
 
 OLD, NEW = b"old", b"new"
+DESCRIPTOR = 7
 
 
 def message(peer: Peer, number: int = 0) -> Received:
@@ -32,7 +33,7 @@ def ahead_of(*newcomers: Peer, now: float = 0.0) -> ReadAhead:
 
 def taken(ahead: ReadAhead) -> list[Received]:
     """Return what one turn takes."""
-    return list(iter(ahead.take, None))
+    return [waiting.message for waiting in iter(ahead.take, None)]
 
 
 def test_without_newcomers_it_is_calm() -> None:
@@ -45,8 +46,8 @@ def test_without_newcomers_it_is_calm() -> None:
 def test_a_message_of_a_peer_that_is_here_goes_before_those_of_newcomers() -> None:
     ahead = ahead_of(NEW)
     for number in range(3):
-        ahead.put(message(NEW, number), 0)
-    ahead.put(message(OLD), 1)
+        ahead.put(message(NEW, number), 0, DESCRIPTOR)
+    ahead.put(message(OLD), 1, DESCRIPTOR)
 
     assert taken(ahead) == [message(OLD), *(message(NEW, number) for number in range(3))]
     assert ahead.waiting_count == 0
@@ -55,9 +56,9 @@ def test_a_message_of_a_peer_that_is_here_goes_before_those_of_newcomers() -> No
 def test_newcomers_have_a_share_however_much_others_send() -> None:
     ahead = ahead_of(NEW)
     for number in range(3):
-        ahead.put(message(NEW, number), 0)
+        ahead.put(message(NEW, number), 0, DESCRIPTOR)
     for number in range(100):
-        ahead.put(message(OLD, number), 0)
+        ahead.put(message(OLD, number), 0, DESCRIPTOR)
 
     peers = [peer for peer, _, _ in taken(ahead)]
 
@@ -69,7 +70,7 @@ def test_a_turn_takes_a_share_of_the_newcomers() -> None:
     ahead = ahead_of(NEW)
     count = 2 * NEWCOMERS_PER_TURN + 1
     for number in range(count):
-        ahead.put(message(NEW, number), 0)
+        ahead.put(message(NEW, number), 0, DESCRIPTOR)
 
     turns = [taken(ahead) for _ in range(3)]
 
@@ -79,21 +80,35 @@ def test_a_turn_takes_a_share_of_the_newcomers() -> None:
     ]
 
 
-def test_a_newcomer_is_one_for_a_while_and_as_long_as_messages_wait() -> None:
+def test_a_newcomer_is_one_for_a_while() -> None:
     ahead = ahead_of(NEW)
     ahead.add_newcomer(b"newer", 1.0)
     ahead.grow_old(NEWCOMER_SECONDS - 0.01)
     assert list(ahead.newcomers) == [NEW, b"newer"]
 
-    ahead.put(message(NEW), 0)
-    ahead.grow_old(NEWCOMER_SECONDS)
-    assert list(ahead.newcomers) == [NEW, b"newer"], "or its next message would overtake"
-
-    assert taken(ahead) == [message(NEW)]
     ahead.grow_old(NEWCOMER_SECONDS)
     assert (list(ahead.newcomers), ahead.is_calm) == ([b"newer"], False)
     ahead.grow_old(1.0 + NEWCOMER_SECONDS)
     assert (list(ahead.newcomers), ahead.is_calm) == ([], True)
+
+
+def test_a_peer_whose_messages_wait_keeps_its_place() -> None:
+    """It becomes a newcomer when it is forgotten and heard again, and none when time passes."""
+    ahead = ahead_of(NEW)
+    ahead.put(message(NEW, 1), 0, DESCRIPTOR)
+    ahead.put(message(OLD, 1), 0, DESCRIPTOR)
+    ahead.grow_old(NEWCOMER_SECONDS)
+    assert not ahead.is_calm, "messages wait"
+    ahead.add_newcomer(OLD, NEWCOMER_SECONDS)
+    for peer in (NEW, OLD):
+        ahead.put(message(peer, 2), 0, DESCRIPTOR)
+
+    assert taken(ahead) == [message(peer, number) for peer in (OLD, NEW) for number in (1, 2)]
+    ahead.put(message(NEW, 3), 0, DESCRIPTOR)
+    ahead.put(message(OLD, 3), 0, DESCRIPTOR)
+    assert taken(ahead) == [message(NEW, 3), message(OLD, 3)], "the newcomer is OLD now"
+    ahead.grow_old(2 * NEWCOMER_SECONDS)
+    assert ahead.is_calm
 
 
 def test_a_peer_that_was_forgotten_and_is_heard_again_is_a_newcomer_again() -> None:
@@ -107,8 +122,8 @@ def test_a_peer_that_was_forgotten_and_is_heard_again_is_a_newcomer_again() -> N
 
 def test_a_round_counts_when_all_that_was_read_in_it_is_taken() -> None:
     ahead = ahead_of(NEW)
-    ahead.put(message(NEW), 3)
-    ahead.put(message(OLD), 4)
+    ahead.put(message(NEW), 3, DESCRIPTOR)
+    ahead.put(message(OLD), 4, DESCRIPTOR)
     assert ahead.oldest_round(5) == 3
 
     ahead.take()
@@ -121,13 +136,13 @@ def test_messages_and_bytes_that_are_read_ahead_are_bounded() -> None:
     ahead = ahead_of(NEW)
     for number in range(MESSAGES_MAX):
         assert not ahead.is_full
-        ahead.put(message(NEW, number), 0)
+        ahead.put(message(NEW, number), 0, DESCRIPTOR)
     assert ahead.is_full
     ahead.take()
     assert not ahead.is_full
 
     large = ahead_of(NEW)
-    large.put((NEW, b"", bytes(BYTES_MAX)), 0)
+    large.put((NEW, b"", bytes(BYTES_MAX)), 0, DESCRIPTOR)
     assert large.is_full
     assert len(taken(large)) == 1
     assert not large.is_full
@@ -135,7 +150,7 @@ def test_messages_and_bytes_that_are_read_ahead_are_bounded() -> None:
 
 def test_a_message_with_a_wrong_number_of_frames_waits_like_any_other() -> None:
     ahead = ahead_of(NEW)
-    ahead.put((NEW, b"", None), 0)
+    ahead.put((NEW, b"", None), 0, DESCRIPTOR)
     assert taken(ahead) == [(NEW, b"", None)]
 
 
@@ -151,28 +166,27 @@ def test_a_message_with_a_wrong_number_of_frames_waits_like_any_other() -> None:
     )
 )
 def test_each_peers_messages_are_all_taken_in_their_order(steps: list[tuple[str, int]]) -> None:
-    """A peer comes before it sends, as on a connection."""
-    ahead, now, known = ReadAhead(), 0.0, set[int]()
+    """A peer that is forgotten and heard again comes more than once."""
+    ahead, now = ReadAhead(), 0.0
     put, got = defaultdict[Peer, list[int]](list), defaultdict[Peer, list[int]](list)
     count = 0
 
     def take() -> bool:
         received = ahead.take()
         if received is not None:
-            peer, _, frame = received
+            peer, _, frame = received.message
             got[peer].append(int(frame or b""))
         return received is not None
 
     for kind, number in steps:
         ahead.grow_old(now)
         peer = b"%d" % number
-        if kind == "come" and number not in known:
-            known.add(number)
+        if kind == "come":
             ahead.add_newcomer(peer, now)
-        elif kind == "put" and number in known:
+        elif kind == "put":
             count += 1
             put[peer].append(count)
-            ahead.put(message(peer, count), 0)
+            ahead.put(message(peer, count), 0, DESCRIPTOR)
         elif kind == "take":
             for _ in range(number):
                 take()

@@ -131,7 +131,8 @@ class Turn:
         """Return whether a tick that is due has to wait, as there is input left to read."""
         if self._late_since is None:
             self._late_since = now
-            self._rounds_then = {router: router.round_count for router in self._routers}
+            # Of what is read, which is ahead of what is taken.
+            self._rounds_then = {router: router.peers.round_count for router in self._routers}
         is_in_time = now - self._late_since < self._tick_late_seconds_max
         if is_in_time and any(map(self._may_have_unheard, self._wakeups.readable)):
             return True

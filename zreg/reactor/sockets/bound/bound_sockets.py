@@ -153,14 +153,31 @@ class ClientsSocket(RouterSocket):
             message = read()
             if message is None or message[0] not in ahead.newcomers:
                 return message
-            ahead.put(message, self.peers.round_count)
+            self._put(message)
         # Those that are no newcomers may have sent something, which would wait behind them.
         for _ in range(_AHEAD_MAX):
             message = None if ahead.is_full else read()
             if message is None:
                 break
-            ahead.put(message, self.peers.round_count)
-        return ahead.take()
+            self._put(message)
+        return self._take()
+
+    def _put(self, message: Received) -> None:
+        peer = message[0]
+        assert isinstance(peer, bytes)
+        self._ahead.put(message, self.peers.round_count, self.peers.descriptors[peer])
+
+    def _take(self) -> Received | None:
+        taken = self._ahead.take()
+        if taken is None:
+            return None
+        peer = taken.message[0]
+        assert isinstance(peer, bytes)
+        if peer not in self.peers.descriptors:
+            # It was forgotten while this waited, and is heard again.
+            self.peers.add(peer, taken.descriptor)
+            self.newcomers.append((peer, ""))
+        return taken.message
 
     def _on_newcomer(self, routing_id: bytes, identity: zmq.Frame) -> None:
         super()._on_newcomer(routing_id, identity)

@@ -9,7 +9,7 @@ This module uses no socket and no clock.
 """
 
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 from zreg.effects import Peer
 from zreg.reactor.sockets.link_socket import Received
@@ -25,11 +25,29 @@ MESSAGES_MAX: Final = 8192
 BYTES_MAX: Final = 16 * 1024 * 1024
 
 
+class Waiting(NamedTuple):
+    """A message that waits, with the round in which it was read, and over which descriptor."""
+
+    round_count: int
+    descriptor: int
+    message: Received
+
+
+class _Place:
+    """Where the messages of one peer wait, and how many."""
+
+    __slots__ = ("count", "queue")
+
+    def __init__(self, queue: deque[Waiting]) -> None:
+        self.queue = queue
+        self.count = 0
+
+
 class ReadAhead:
     """The newcomers of a ROUTER, and the messages that were read ahead of their turn.
 
-    Invariant: the messages of one peer are in one queue, in their order. So a newcomer that has
-    been there for long enough stays one as long as any newcomer's message waits.
+    Invariant: the messages of one peer are in one queue, in their order, also of one that becomes a
+    newcomer, or is one no more, while some wait.
     """
 
     def __init__(self) -> None:
@@ -37,11 +55,11 @@ class ReadAhead:
         self.newcomers: dict[Peer, float] = {}
         # How many messages wait.
         self.waiting_count = 0
-        # Whether there are no newcomers, and so no messages that wait.
+        # Whether there are no newcomers, and no messages wait.
         self.is_calm = True
-        # Each message with the round in which it was read.
-        self._of_newcomers: deque[tuple[int, Received]] = deque()
-        self._of_others: deque[tuple[int, Received]] = deque()
+        self._of_newcomers: deque[Waiting] = deque()
+        self._of_others: deque[Waiting] = deque()
+        self._places: dict[Peer, _Place] = {}
         self._byte_count = 0
         # How many messages were taken in a row: of others, and of newcomers in this turn.
         self._others_taken = self._newcomers_taken = 0
@@ -58,24 +76,28 @@ class ReadAhead:
         self.is_calm = False
 
     def grow_old(self, now: float) -> None:
-        """Let the newcomers of before be newcomers no more, unless messages wait."""
+        """Let the newcomers of before be newcomers no more."""
         newcomers = self.newcomers
-        while newcomers and not self.waiting_count:
+        while newcomers:
             first = next(iter(newcomers))
             if now - newcomers[first] < NEWCOMER_SECONDS:
                 return
             del newcomers[first]
-            self.is_calm = not newcomers
+        self.is_calm = not self.waiting_count
 
-    def put(self, message: Received, round_count: int) -> None:
+    def put(self, message: Received, round_count: int, descriptor: int) -> None:
         """Keep a message that was read in this round."""
         peer, header, frame = message
-        queue = self._of_newcomers if peer in self.newcomers else self._of_others
-        queue.append((round_count, message))
+        place = self._places.get(peer)
+        if place is None:
+            queue = self._of_newcomers if peer in self.newcomers else self._of_others
+            place = self._places[peer] = _Place(queue)
+        place.count += 1
+        place.queue.append(Waiting(round_count, descriptor, message))
         self.waiting_count += 1
         self._byte_count += len(header) + len(frame or b"")
 
-    def take(self) -> Received | None:
+    def take(self) -> Waiting | None:
         """Return the next message; None if there is none, or the rest is for the next turn."""
         others, newcomers = self._of_others, self._of_newcomers
         if others and (self._others_taken < SHARE or not newcomers):
@@ -88,15 +110,20 @@ class ReadAhead:
         self._newcomers_taken += 1
         return self._taken(newcomers)
 
-    def _taken(self, queue: deque[tuple[int, Received]]) -> Received:
-        _, message = queue.popleft()
+    def _taken(self, queue: deque[Waiting]) -> Waiting:
+        taken = queue.popleft()
+        peer, header, frame = taken.message
+        place = self._places[peer]
+        place.count -= 1
+        if not place.count:
+            del self._places[peer]
         self.waiting_count -= 1
-        self._byte_count -= len(message[1]) + len(message[2] or b"")
-        return message
+        self._byte_count -= len(header) + len(frame or b"")
+        return taken
 
     def oldest_round(self, round_count: int) -> int:
         """Return the round in which the oldest message that waits was read; else `round_count`."""
         for queue in (self._of_newcomers, self._of_others):
             if queue:
-                round_count = min(round_count, queue[0][0])
+                round_count = min(round_count, queue[0].round_count)
         return round_count
