@@ -5,12 +5,16 @@ So a mutation is noticed only where a promise is broken, and not where a scenari
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
 
 from zreg.client.core.commands import Registered
 from zreg.config import Config
 from zreg.effects import Effect, Link, Local, Peer, PeerUp, Send
 from zreg.model import DataInfoId, Membership, data_info_id
 from zreg.primitives.ring import ring_of
+from zreg.session.upstream.registered import replays
 from zreg.testing.checkers.store_checker import StoreChecker
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.sim.observations.view_log import ViewLog
@@ -55,6 +59,17 @@ def watched(cluster: SimCluster, name: DataInfoId = PAY, *, at: int = 2) -> tupl
     assert cluster.settles(view, ["alive"])
     cluster.run(1.0)
     return view, publisher_id
+
+
+@contextmanager
+def calls_answered_at_once() -> Iterator[None]:
+    """Let sessions answer the calls of data nodes without the time that a greeting may take.
+
+    That time would hide faults that last for a moment: it lets clients register again.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replays, "GREETING_SECONDS", 0.0)
+        yield
 
 
 def never_loses(cluster: SimCluster, view: ViewLog, seconds: float) -> None:

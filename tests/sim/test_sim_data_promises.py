@@ -6,6 +6,7 @@ from promises import (
     PAY,
     HostilePeer,
     Post,
+    calls_answered_at_once,
     is_registered,
     make_cluster,
     membership_of,
@@ -309,13 +310,14 @@ def test_a_suspicion_waits_for_a_session_that_was_cut_off_a_moment_ago() -> None
 
 def test_a_suspicion_waits_for_a_session_that_is_stopped() -> None:
     """The client waits there for its welcome; it publishes a moment after the session wakes."""
-    cluster = make_cluster(sessions=3)
-    view, _ = watched(cluster, at=3)
-    cluster.sim.freeze("session-2", 2.0)
-    for name in ("session-1", "session-3"):
-        cluster.sim.cut("publisher", name)
-    cluster.sim.drop("publisher", "session-1")
-    never_loses(cluster, view, 6.0)
+    with calls_answered_at_once():
+        cluster = make_cluster(sessions=3)
+        view, _ = watched(cluster, at=3)
+        cluster.sim.freeze("session-2", 2.0)
+        for name in ("session-1", "session-3"):
+            cluster.sim.cut("publisher", name)
+        cluster.sim.drop("publisher", "session-1")
+        never_loses(cluster, view, 6.0)
     assert session_of(cluster, "publisher") == "tcp://session-2:9600"
 
 

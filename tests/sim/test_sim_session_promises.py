@@ -167,6 +167,9 @@ def test_a_session_that_was_stopped_judges_no_client_when_it_wakes() -> None:
     for seconds in (4.0, 4.3, 4.6, 4.9):
         cluster.sim.freeze("session-1", 2.6)
         never_loses(cluster, view, seconds)
+        # The other session's answer to a data node gives the client the time to register again.
+        removed = cluster.sim.processes["session-1"].core.statistics()["clients_off"]
+        promise(not removed, "the session took a living client for dead")
 
 
 def test_a_close_that_a_session_finds_after_it_was_stopped_removes_nothing() -> None:

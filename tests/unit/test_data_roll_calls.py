@@ -22,8 +22,10 @@ from test_data_core import (
 from test_data_suspicions import GRACE, S3, lose
 
 from zreg.data.core import DataCore
+from zreg.data.sessions.contacts import SessionContacts
+from zreg.data.sessions.roll_calls import RollCalls
 from zreg.effects import Peer
-from zreg.model import Cause, Removal
+from zreg.model import Cause, Incarnation, Removal
 from zreg.wire.records.data_messages import CompareDigest, NodeHello, Present, UnpublishDatum
 
 
@@ -184,3 +186,46 @@ def test_many_suspicions_cost_one_call_for_each_session() -> None:
 
     assert calls(core, 1.0) == {ONE: 1, TWO: 2}
     assert [calls(core, 1.0) for _ in range(5)] == 5 * [{}]
+
+
+def test_a_frozen_session_costs_no_look_at_all_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each turn, and each answer of another session, looks at the first of each session."""
+    core = make_core()
+    follow(core, membership(*BOTH, session(S3), epoch=8), 0.5)
+    ask(core, NodeHello(S3), 0.5, peer=b"three")
+    for _ in range(1000):
+        suspect(core, P1, 1.0)
+    called = calls(core, 1.0)
+    looks = 0
+    have_answered = RollCalls.have_answered
+
+    def counted(self: RollCalls, since: float, suspecting: Incarnation | None) -> bool:
+        nonlocal looks
+        looks += 1
+        return have_answered(self, since, suspecting)
+
+    monkeypatch.setattr(RollCalls, "have_answered", counted)
+    for number in range(10):
+        suspect(core, P2, 1.1 + number)
+        answer(core, called.pop(TWO), 1.2 + number)
+        called = calls(core, 1.2 + number)
+    assert core.statistics()["suspicions"] == 1010
+    assert looks < 50
+
+
+def test_the_last_answer_of_a_roll_is_news() -> None:
+    """Before it, nothing that waits can be judged."""
+    contacts = SessionContacts(GRACE)
+    contacts.follow(membership(*BOTH, session(S3)), 0.0)
+    for peer, each in ((ONE, S1), (TWO, S2), (b"three", S3)):
+        contacts.on_node_hello(peer, each, 0.0)
+    roll_calls = RollCalls(contacts)
+    assert len(roll_calls.call(1.0, 1.0)) == 3
+
+    news = []
+    for peer, number in ((TWO, 2), (ONE, 1), (ONE, 1), (b"three", 3)):
+        roll_calls.on_present(peer, number)
+        news.append((roll_calls.news_count, roll_calls.have_answered(1.0, S3)))
+    assert news == [(0, False), (1, True), (1, True), (2, True)]
+    assert roll_calls.have_answered(1.0, S1)
+    assert not roll_calls.have_answered(1.1, S1)

@@ -283,7 +283,7 @@ class SessionCore:
         # Clients have to publish again what the former incarnation answered for. And a client that
         # was greeted before there was a membership got a Welcome without a cluster: it would take
         # its next session for one of another cluster, and its view could go back.
-        self._clients.ask_all()
+        self._clients.ask_all(now)
         return self._data.on_incarnation(incarnation)
 
     # --- the end of a turn, and time ----------------------------------------------------------

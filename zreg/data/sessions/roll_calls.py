@@ -8,7 +8,7 @@ suspicion came. Until then it waits as for a session that is not connected.
 
 import heapq
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 from zreg.data.sessions.contacts import SessionContacts
 from zreg.effects import Effect, Link, Peer, Send
@@ -27,10 +27,19 @@ class _Called:
 
     def __init__(self) -> None:
         # The number of the call that is not answered yet, when it was sent first and last.
-        self.number = 0
+        self.number: int | None = None
         self.asked_at = self.sent_at = -math.inf
         # When the last call that was answered was sent first.
         self.answered_at = -math.inf
+
+
+class _Oldest(NamedTuple):
+    """Since when all sessions have not answered, and since when all but the one that is latest."""
+
+    at: float = math.inf
+    others_at: float = math.inf
+    # None if several sessions are equally late.
+    latest: Incarnation | None = None
 
 
 class RollCalls:
@@ -43,32 +52,35 @@ class RollCalls:
         # With what the sessions were called last, and when a call has to be repeated.
         self._called_with: tuple[int, int, float] | None = None
         self._repeat_at = math.inf
-        # The two sessions that answered longest ago, and with what that was found.
-        self._oldest: list[tuple[float, Incarnation]] = []
+        self._answer_count = 0
+        # What is known of the oldest answers, and with what it was found.
+        self._oldest = _Oldest()
         self._oldest_with: tuple[int, int] | None = None
-        # Raised with each answer.
+        # Raised when an answer may let a suspicion be judged: the last one of a roll, mostly.
         self.news_count = 0
 
     def have_answered(self, since: float, suspecting: Incarnation | None) -> bool:
         """Return whether all sessions but the one that suspects answered a call sent since then."""
-        known = (self._contacts.news_count, self.news_count)
-        if known != self._oldest_with:
-            self._oldest_with = known
-            self._oldest = self._find_oldest()
-        return all(at >= since or session == suspecting for at, session in self._oldest)
+        oldest = self._find_oldest()
+        at = oldest.at if oldest.latest != suspecting else oldest.others_at
+        return at >= since
 
-    def _find_oldest(self) -> list[tuple[float, Incarnation]]:
-        """Return the two sessions that answered longest ago; all others answered later."""
+    def _find_oldest(self) -> _Oldest:
+        known = (self._contacts.news_count, self._answer_count)
+        if known == self._oldest_with:
+            return self._oldest
         answered: dict[Incarnation, float] = {}
         for peer, session in self._contacts.connected():
             called = self._called.get(peer)
             at = -math.inf if called is None else called.answered_at
             answered[session] = max(at, answered.get(session, -math.inf))
-        return heapq.nsmallest(2, ((at, session) for session, at in answered.items()))
+        self._oldest_with = known
+        self._oldest = _oldest_of(answered)
+        return self._oldest
 
     def call(self, since: float, now: float) -> list[Effect]:
         """Call the sessions that have answered no call sent since then."""
-        known = (self._contacts.news_count, self.news_count, since)
+        known = (self._contacts.news_count, self._answer_count, since)
         if known == self._called_with and now < self._repeat_at:
             return []
         self._called_with = known
@@ -78,14 +90,14 @@ class RollCalls:
             called = self._called.setdefault(peer, _Called())
             if called.answered_at >= since:
                 continue
-            if not called.number or now >= called.sent_at + _REPEAT_SECONDS:
+            if called.number is None or now >= called.sent_at + _REPEAT_SECONDS:
                 effects.append(Send(Link.REQUESTS, peer, self._next_call(called, now)))
             self._repeat_at = min(self._repeat_at, called.sent_at + _REPEAT_SECONDS)
         return effects
 
     def _next_call(self, called: _Called, now: float) -> RollCall:
         called.sent_at = now
-        if not called.number:
+        if called.number is None:
             self._number += 1
             called.number = self._number
             called.asked_at = now
@@ -94,11 +106,25 @@ class RollCalls:
     def on_present(self, peer: Peer, number: int) -> None:
         """Take an answer; one to an earlier call or of a stranger says nothing."""
         called = self._called.get(peer)
-        if called is not None and called.number == number:
-            called.number = 0
-            called.answered_at = called.asked_at
-            self.news_count += 1
+        if called is None or called.number != number:
+            return
+        before = self._find_oldest()
+        called.number = None
+        called.answered_at = called.asked_at
+        self._answer_count += 1
+        self.news_count += self._find_oldest() != before
 
     def forget(self, peer: Peer) -> None:
         """Forget a connection that is gone."""
         self._called.pop(peer, None)
+
+
+def _oldest_of(answered: dict[Incarnation, float]) -> _Oldest:
+    latest = heapq.nsmallest(2, ((at, session) for session, at in answered.items()))
+    match latest:
+        case [(at, session), (others_at, _)]:
+            return _Oldest(at, others_at, session if at < others_at else None)
+        case [(at, session)]:
+            return _Oldest(at, math.inf, session)
+        case _:
+            return _Oldest()

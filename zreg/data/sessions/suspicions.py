@@ -7,7 +7,11 @@ send at once; or this node has become the primary of the datum, and the session 
 A removal now would take a living publisher out of all views.
 """
 
+import math
 from collections import deque
+from collections.abc import Callable
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 from zreg.data.placement import Placement
@@ -33,7 +37,7 @@ class Held(NamedTuple):
 
 
 class Suspicions:
-    """Holds removals in the order in which they came, each for the session grace at most.
+    """Holds removals, each for the session grace at most.
 
     Bounded by what sessions have under way. The session gets its answer after the judgement, and
     sends nothing again meanwhile.
@@ -51,15 +55,19 @@ class Suspicions:
         self._cluster_member = cluster_member
         self._placement = placement
         self._roll_calls = RollCalls(contacts)
+        # What waits for the answers of other sessions, by the connection of the one that suspects.
+        # Answers count in the order of time, so that one look at the first of each is enough.
+        self._unanswered: dict[Peer, deque[Held]] = {}
+        # What waits for something else.
         self._held: deque[Held] = deque()
-        # When the newest suspicion came that is or was held.
-        self._suspected_at = 0.0
+        # When the newest suspicion came that was held.
+        self._suspected_at = -math.inf
         # What was known when all were judged last: without news none but the oldest may be due.
         self._judged_with: tuple[object, ...] | None = None
 
     def __len__(self) -> int:
         """Return how many requests are held."""
-        return len(self._held)
+        return len(self._held) + sum(map(len, self._unanswered.values()))
 
     def hold(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> bool:
         """Keep a request that cannot be judged yet; return False if it can be."""
@@ -68,10 +76,18 @@ class Suspicions:
         held = Held(now, peer, unpublish)
         if self._can_judge(held):
             return False
-        self._held.append(held)
-        if _is_suspicion(unpublish):
+        is_suspicion = _is_suspicion(unpublish)
+        if is_suspicion:
             self._suspected_at = now
+        if is_suspicion and not self._is_answered(held):
+            self._unanswered.setdefault(peer, deque()).append(held)
+        else:
+            self._held.append(held)
         return True
+
+    def _is_answered(self, held: Held) -> bool:
+        """Return whether all sessions but the one that suspects were there since."""
+        return self._roll_calls.have_answered(held.since, self._contacts.of_peer(held.peer))
 
     def _can_judge(self, held: Held) -> bool:
         """Return whether this node knows of all clients which vanished at that time and came back.
@@ -80,7 +96,7 @@ class Suspicions:
         its own copy may be old, or these sessions may not know it yet. Of a suspicion it has to
         hear all such sessions besides, now.
         """
-        since, peer, unpublish = held
+        since, unpublish = held.since, held.unpublish
         placement, name = self._placement, unpublish.data_info_id
         may_lack = placement.is_primary(name) and placement.is_unreconciled(name)
         if may_lack and self._contacts.hears_any_of(placement.unreconciled):
@@ -89,13 +105,11 @@ class Suspicions:
             return True
         contacts = self._contacts
         is_behind = self._cluster_member.is_behind or contacts.owes_writes
-        if is_behind or contacts.has_unheard(since):
-            return False
-        return self._roll_calls.have_answered(since, contacts.of_peer(peer))
+        return not is_behind and not contacts.has_unheard(since) and self._is_answered(held)
 
     def call_sessions(self, now: float) -> list[Effect]:
         """Call the sessions whose answer a suspicion waits for."""
-        return self._roll_calls.call(self._suspected_at, now) if self._held else []
+        return self._roll_calls.call(self._suspected_at, now)
 
     def on_present(self, peer: Peer, number: int) -> None:
         """Note that a session has answered."""
@@ -103,9 +117,10 @@ class Suspicions:
 
     def of(self, session: Incarnation) -> dict[bytes, tuple[DataInfoId, int]]:
         """Return the publishers of one session whose removal waits: id, datum and version."""
+        of_it = (self._unanswered.get(peer, ()) for peer in self._contacts.peers_of(session))
         return {
             removal.publisher_id: (held.unpublish.data_info_id, removal.version)
-            for held in self._held
+            for held in chain(self._held, *of_it)
             for removal in held.unpublish.removals
             if removal.session == session
         }
@@ -120,26 +135,42 @@ class Suspicions:
             placement.ring_epoch,
             tuple(placement.unreconciled),
         )
-        if known == self._judged_with:
-            due = self._take_old(now)
-        else:
+        oldest = now - self._grace_seconds
+        due = _take_first(self._held, lambda held: held.since <= oldest)
+        for queue in self._unanswered.values():
+            due += _take_first(queue, lambda held: held.since <= oldest)
+        if known != self._judged_with:
             self._judged_with = known
-            oldest = now - self._grace_seconds
-            due = [held for held in self._held if held.since <= oldest or self._can_judge(held)]
-            taken = set(map(id, due))
-            self._held = deque(held for held in self._held if id(held) not in taken)
+            due += self._take_judged()
         return [(held.peer, held.unpublish) for held in due]
 
-    def _take_old(self, now: float) -> list[Held]:
-        old: list[Held] = []
-        while self._held and now - self._held[0].since >= self._grace_seconds:
-            old.append(self._held.popleft())
-        return old
+    def _take_judged(self) -> list[Held]:
+        """Take out what can be judged with what is known now."""
+        held = list(self._held)
+        for queue in self._unanswered.values():
+            held += _take_first(queue, self._is_answered)
+        self._unanswered = {peer: queue for peer, queue in self._unanswered.items() if queue}
+        due: list[Held] = []
+        rest: list[Held] = []
+        for each in held:
+            (due if self._can_judge(each) else rest).append(each)
+        # In the order of time again, since the first one is the next to have waited for the grace.
+        self._held = deque(sorted(rest, key=attrgetter("since")))
+        return due
 
     def forget(self, peer: Peer) -> None:
         """Drop the requests of a connection that is gone: its session sends them again."""
         self._roll_calls.forget(peer)
+        self._unanswered.pop(peer, None)
         self._held = deque(held for held in self._held if held.peer != peer)
+
+
+def _take_first(queue: deque[Held], is_wanted: Callable[[Held], bool]) -> list[Held]:
+    """Take the first ones out of a queue, up to one that is not wanted."""
+    taken: list[Held] = []
+    while queue and is_wanted(queue[0]):
+        taken.append(queue.popleft())
+    return taken
 
 
 def _is_suspicion(unpublish: UnpublishDatum) -> bool:

@@ -163,6 +163,9 @@ class ClientHandler:
             return self._refuse(peer, hello, LimitError, detail, now)
         if (why := _refused_label(hello)) is not None:
             return self._refuse(peer, hello, DeniedError, why, now)
+        previous = self.table.of_peer(peer)
+        if previous is not None and previous.client_id != hello.client_id:
+            self.publishing.end_replay(previous)
         client, former = self.table.greet(peer, hello, now)
         self.publishing.begin_replay(client, now)
         self.publishing.withdrawals.on_client_greeted(hello.client_id)
@@ -282,11 +285,12 @@ class ClientHandler:
         if client.peer is not None:
             self.slow.remove(client.peer)
 
-    def ask_all(self) -> None:
+    def ask_all(self, now: float) -> None:
         """Ask every connected client to identify itself, so that it replays what it wants."""
         for client in self.table.all():
             if client.peer is not None:
                 self._answers.ask_who(client.peer)
+                self.publishing.begin_replay(client, now)
 
     def send_away(self) -> list[Effect]:
         """Send every client to another session; there it publishes everything again."""

@@ -105,7 +105,7 @@ class Publishing:
         return ()
 
     def begin_replay(self, client: Client, now: float) -> None:
-        """Note that a client has greeted, and is about to replay."""
+        """Note that a client has greeted, or was asked who it is, and is about to replay."""
         self._replays.begin(client.client_id, now)
 
     def end_replay(self, client: Client) -> None:

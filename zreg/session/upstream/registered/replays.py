@@ -5,10 +5,32 @@ call is answered once the input is read that came before it, once the clients th
 then have ended their replay, and behind the writes that came of all this.
 """
 
+from typing import Final
+
 from zreg.config import Config
 from zreg.effects import Effect, Link, Send
 from zreg.session.upstream.registered.node_queues import NodeQueues
 from zreg.wire.records.data_messages import Present
+
+# A client that connected while this process was stopped has greeted so long after it goes on: the
+# kernel accepts the connection, and both ends of ZeroMQ have to shake hands before the first word.
+GREETING_SECONDS: Final = 0.1
+# A tick may have waited for input since before the call. The next one waits for what came by then.
+_TICKS: Final = 2
+
+
+class _Call:
+    """The call of a data node that is not answered yet."""
+
+    __slots__ = ("due_at", "last_replay", "number", "ticks_left")
+
+    def __init__(self, number: int, due_at: float) -> None:
+        self.number = number
+        # From when on ticks count, and how many have to come until all input is read.
+        self.due_at = due_at
+        self.ticks_left = _TICKS
+        # The last replay that had begun when the input was read.
+        self.last_replay = 0
 
 
 class Replays:
@@ -26,17 +48,13 @@ class Replays:
         # this order.
         self._replays: dict[bytes, tuple[int, float]] = {}
         self._replay_count = 0
-        # The calls that came since the last tick, and when the first of them did.
-        self._unread: dict[str, int] = {}
-        self._called_at = 0.0
-        # The other calls: the number of each, and the last replay that had begun before it.
-        self._calls: dict[str, tuple[int, int]] = {}
+        self._calls: dict[str, _Call] = {}
 
     def begin(self, client_id: bytes, now: float) -> None:
-        """Note that a client has greeted, and is about to say what it publishes."""
-        self._replays.pop(client_id, None)
-        self._replay_count += 1
-        self._replays[client_id] = self._replay_count, now
+        """Note that a client is about to say what it publishes, if it is not at it already."""
+        if client_id not in self._replays:
+            self._replay_count += 1
+            self._replays[client_id] = self._replay_count, now
 
     def note_long(self, client_id: bytes, now: float) -> None:
         """Note that a client waits for answers before it can go on: all data nodes are told."""
@@ -48,20 +66,20 @@ class Replays:
         self._replays.pop(client_id, None)
 
     def on_roll_call(self, peer: str, number: int, now: float) -> None:
-        """Take the call of a data node."""
-        if not self._unread:
-            self._called_at = now
-        self._unread[peer] = number
+        """Take the call of a data node; one that is repeated waits no longer than the first."""
+        call = self._calls.get(peer)
+        if call is None or call.number != number:
+            self._calls[peer] = _Call(number, now + GREETING_SECONDS)
 
     def forget(self, peer: str) -> None:
         """Drop the call of a data node that is gone."""
-        self._unread.pop(peer, None)
         self._calls.pop(peer, None)
 
     def tick(self, now: float) -> list[Effect]:
         """Answer what may be answered; the caller has sent the writes before.
 
-        A reactor ticks a core once it has read the input that was there.
+        A reactor ticks a core once it has read the input that was there when the tick became due,
+        or after a second.
         """
         while self._replays:
             client_id = next(iter(self._replays))
@@ -69,15 +87,13 @@ class Replays:
                 break
             del self._replays[client_id]
         effects: list[Effect] = []
-        for peer, number in self._unread.items():
-            # A call that is repeated waits for no more than it did before.
-            former, _ = known = self._calls.get(peer, (0, 0))
-            self._calls[peer] = known if former == number else (number, self._replay_count)
-        self._unread.clear()
-        for peer, (number, last_replay) in list(self._calls.items()):
-            if last_replay < self._oldest_replay:
+        for peer, call in list(self._calls.items()):
+            if call.ticks_left and now >= call.due_at:
+                call.ticks_left -= 1
+                call.last_replay = self._replay_count
+            if not call.ticks_left and call.last_replay < self._oldest_replay:
                 del self._calls[peer]
-                effects.append(Send(Link.DATA, peer, Present(number)))
+                effects.append(Send(Link.DATA, peer, Present(call.number)))
         return effects
 
     @property
@@ -88,12 +104,11 @@ class Replays:
         return self._replay_count + 1
 
     def next_tick_at(self) -> float | None:
-        """Return when a call may be answered: at once, or when a replay is waited for no longer."""
-        if self._unread:
-            return self._called_at
-        if not self._calls:
-            return None
-        if any(last_replay < self._oldest_replay for _, last_replay in self._calls.values()):
-            return self._called_at
+        """Return when a call is due, or a replay is waited for no longer; None without calls."""
+        return min(map(self._due_at, self._calls.values()), default=None)
+
+    def _due_at(self, call: _Call) -> float:
+        if call.ticks_left or call.last_replay < self._oldest_replay:
+            return call.due_at
         _, began_at = next(iter(self._replays.values()))
         return began_at + self._lease_seconds
