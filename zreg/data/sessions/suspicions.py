@@ -60,6 +60,7 @@ class Suspicions:
         self._unanswered: dict[Peer, deque[Held]] = {}
         # What waits for something else.
         self._held: deque[Held] = deque()
+        self._count = 0
         # When the newest suspicion came that was held.
         self._suspected_at = -math.inf
         # What was known when all were judged last: without news none but the oldest may be due.
@@ -67,7 +68,7 @@ class Suspicions:
 
     def __len__(self) -> int:
         """Return how many requests are held."""
-        return len(self._held) + sum(map(len, self._unanswered.values()))
+        return self._count
 
     def hold(self, peer: Peer, unpublish: UnpublishDatum, now: float) -> bool:
         """Keep a request that cannot be judged yet; return False if it can be."""
@@ -76,6 +77,7 @@ class Suspicions:
         held = Held(now, peer, unpublish)
         if self._can_judge(held):
             return False
+        self._count += 1
         is_suspicion = _is_suspicion(unpublish)
         if is_suspicion:
             self._suspected_at = now
@@ -142,6 +144,7 @@ class Suspicions:
         if known != self._judged_with:
             self._judged_with = known
             due += self._take_judged()
+        self._count -= len(due)
         return [(held.peer, held.unpublish) for held in due]
 
     def _take_judged(self) -> list[Held]:
@@ -163,6 +166,7 @@ class Suspicions:
         self._roll_calls.forget(peer)
         self._unanswered.pop(peer, None)
         self._held = deque(held for held in self._held if held.peer != peer)
+        self._count = len(self._held) + sum(map(len, self._unanswered.values()))
 
 
 def _take_first(queue: deque[Held], is_wanted: Callable[[Held], bool]) -> list[Held]:

@@ -105,7 +105,7 @@ class Replays:
 
     def next_tick_at(self) -> float | None:
         """Return when a call is due, or a replay is waited for no longer; None without calls."""
-        return min(map(self._due_at, self._calls.values()), default=None)
+        return min(map(self._due_at, self._calls.values())) if self._calls else None
 
     def _due_at(self, call: _Call) -> float:
         if call.ticks_left or call.last_replay < self._oldest_replay:
