@@ -72,12 +72,19 @@ class HttpCluster:
 
     async def start(self) -> None:
         self.running = {node: asyncio.create_task(node.run()) for node in self.nodes}
-        await wait_until(
-            lambda: (
-                all(node.is_serving for node in self.nodes)
-                and len({node.epoch for node in self.nodes}) == 1
-            ),
-            timeout_seconds=30,
+        await wait_until(self._is_settled, timeout_seconds=30)
+
+    def _is_settled(self) -> bool:
+        """Return whether all nodes serve and agree, and data nodes have all their copies."""
+        if not all(node.is_serving and node.health().is_ready for node in self.nodes):
+            return False
+        ring_epoch = self.meta.statistics()["ring_epoch"]
+        figures = [node.statistics() for node in self.data]
+        return len({node.epoch for node in self.nodes}) == 1 and all(
+            figure["ring_epoch"] == ring_epoch
+            and figure["copies_in_sync"] == figure["copies_wanted"]
+            and figure["unreconciled"] == 0
+            for figure in figures
         )
 
     async def stop(self) -> None:
