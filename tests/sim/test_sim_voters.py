@@ -4,6 +4,7 @@ import pytest
 
 from zreg.meta.peers.bootstrap import Bootstrap
 from zreg.meta.peers.introductions import Introductions
+from zreg.meta.peers.meta_peers import MetaPeers
 from zreg.testing.workloads.bootstrap_life import BootstrapLife
 from zreg.testing.workloads.voters_life import VotersLife
 from zreg.wire.records.meta_messages import Introduction
@@ -14,6 +15,25 @@ from zreg.wire.records.meta_messages import Introduction
 @pytest.mark.parametrize("seed", [*range(1, 41), 486])
 def test_the_voters_of_meta_keep_their_promises_while_they_change(seed: int) -> None:
     VotersLife(seed).run()
+
+
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_the_voters_of_meta_keep_their_promises_while_they_move(seed: int) -> None:
+    VotersLife(seed, has_lan=True).run()
+
+
+def test_lives_notice_that_nobody_follows_a_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no node takes where another one is announced, or says that it is, some life must fail."""
+    monkeypatch.setattr(MetaPeers, "suggest", lambda _self, _peer, _address: None)
+
+    def fails(seed: int) -> bool:
+        try:
+            VotersLife(seed, has_lan=True).run()
+        except AssertionError:
+            return True
+        return False
+
+    assert any(fails(seed) for seed in range(1, 21))
 
 
 def test_lives_notice_a_node_that_votes_without_its_journal(

@@ -136,7 +136,8 @@ def test_a_late_copy_of_a_removal_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("node_id", "address", "code", "words"),
     [
-        ("m4", "tcp://m9:1", DeniedError.code, "is a node of meta already, at tcp://m4"),
+        ("m2", "tcp://m9:1", DeniedError.code, "is a node of meta already, at tcp://m2"),
+        ("m4", "tcp://m2:9611", DeniedError.code, "m2 is at m2:9611 already"),
         ("s1", "tcp://s1:1", DeniedError.code, "in use by a session node"),
     ],
 )
@@ -152,6 +153,24 @@ def test_a_node_that_cannot_be_added_is_refused(
 
     assert refused.code == code
     assert words in refused.detail
+
+
+def test_a_node_that_was_not_found_is_added_again_at_its_right_address() -> None:
+    """An operator mistypes an address, or the machine has got another one meanwhile."""
+    cluster = running()
+    for number in (4, 5):
+        change(cluster, cluster.leader(), AddMeta, number, f"m{number}", f"tcp://wrong:{number}")
+        cluster.run(0.5)
+
+    accepted = change(cluster, cluster.leader(), AddMeta, 8, "m4", M4)
+    cluster.run(0.5)
+    assert accepted == [Accepted((8,))]
+    cluster.start("m4", {}, journal_id="disk of m4")
+    cluster.run(3.0)
+
+    assert voters(cluster) == (*NAMES, "m4")
+    refused = refusal(change(cluster, cluster.leader(), AddMeta, 9, "m4", "tcp://m9:9611"))
+    assert "m4 is a node of meta already, at tcp://m4:9611" in refused.detail
 
 
 def test_a_bounded_number_of_learners_may_catch_up() -> None:

@@ -94,7 +94,10 @@ class Voters:
     # --- adding ------------------------------------------------------------------------------
 
     def on_add_meta(self, peer: Peer, message: AddMeta) -> list[Effect]:
-        """Add a node as a learner; it gets its vote when it has caught up."""
+        """Add a node as a learner; it gets its vote when it has caught up.
+
+        A node that was added, and not found so far, can be added again at its right address.
+        """
         configuration = self._raft_driver.raft.configuration
         known = configuration.addresses.get(message.node_id)
         if known == message.address:
@@ -111,7 +114,8 @@ class Voters:
     ) -> tuple[int, str] | None:
         """Return why a node cannot be added: a code, and a sentence for the operator."""
         node_id, me = message.node_id, self._node_id
-        if known is not None:
+        is_unmet = node_id in configuration.learners and node_id not in configuration.journals
+        if known is not None and not is_unmet:
             return DeniedError.code, f"{node_id} is a node of meta already, at {known}"
         try:
             checked_node_id(node_id)
@@ -131,6 +135,8 @@ class Voters:
         if (other := node_at(configuration, message.address)) is not None:
             address = message.address.removeprefix("tcp://")
             return DeniedError.code, f"{other} is at {address} already"
+        if is_unmet:
+            return None
         if len(configuration.members) >= VOTER_COUNT_MAX:
             return LimitError.code, f"meta has its {VOTER_COUNT_MAX} nodes: remove one first"
         if len(configuration.learners) >= _LEARNERS_MAX:

@@ -200,8 +200,10 @@ class SimCluster(SimClients):
     def supervise(self) -> None:
         """Restart the session and data nodes that have failed, as the service manager would."""
         for name in self.failed_nodes():
-            self.sim.kill(name)
             role, _, number = name.partition("-")
+            if role == "meta":
+                continue
+            self.sim.kill(name)
             (self.data if role == "data" else self.session)(int(number))
 
     def run(self, seconds: float) -> None:

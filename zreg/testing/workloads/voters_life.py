@@ -2,15 +2,18 @@
 
 A client writes settings all the time. The operator does what the nodes tell operators to do, one
 change at a time, and sometimes makes a usual mistake: it starts a node that has lost its disk as if
-nothing had happened. No acknowledged write may be lost, no two nodes lead one term, and in the end
-all members agree.
+nothing had happened. In lives with a LAN the machines of nodes also get other addresses, at any
+time and several at once. No acknowledged write may be lost, no two nodes lead one term, and in the
+end all members agree.
 """
 
 from collections.abc import Callable
 from typing import Final
 
+from zreg.raft.consensus import RaftCore
 from zreg.testing.checkers.meta_checker import MetaChecker
 from zreg.testing.sim.cluster import SimCluster
+from zreg.testing.sim.sim_lan import SimLan
 from zreg.testing.workloads.clients.meta_operator import Operator, OperatorRequest
 from zreg.testing.workloads.clients.settings_writer import SettingsWriter
 from zreg.testing.workloads.faults.meta_faults import MetaFaults
@@ -30,18 +33,19 @@ _JOINING_SHARE: Final = 0.3
 
 
 class VotersLife:
-    """One life of the meta nodes of one cluster."""
+    """One life of the meta nodes of one cluster; with a LAN their machines change addresses."""
 
-    def __init__(self, seed: int, *, steps: int = 60) -> None:
+    def __init__(self, seed: int, *, steps: int = 60, has_lan: bool = False) -> None:
         self.seed = seed
         self.steps = steps
         self.cluster = SimCluster(seed, metas=_FOUNDER_COUNT)
         self.rng = self.cluster.sim.rng
+        self.lan = SimLan(self.cluster) if has_lan else None
         self.faults = MetaFaults(self.cluster)
         self.checker = MetaChecker()
         names = [f"meta-{number}" for number in range(1, _NODE_COUNT + 1)]
-        addresses = [f"tcp://{name}:9610" for name in names]
         self.names = names
+        addresses = [self._address_of(name) for name in names]
         self.operator = Operator(addresses)
         self.writer = SettingsWriter(addresses, ())
         # The nodes that are members, or will be after the operator's change.
@@ -50,7 +54,8 @@ class VotersLife:
         self.lost = ""
         # What to do once the operator's change is answered.
         self.next_action: Callable[[], None] | None = None
-        self.counts = dict.fromkeys(("added", "removed", "lost", "refused"), 0)
+        kinds = ("added", "added again", "removed", "lost", "refused", "moved")
+        self.counts = dict.fromkeys(kinds, 0)
 
     def run(self) -> None:
         """Run the life; raises AssertionError with the seed when a promise is broken."""
@@ -58,13 +63,26 @@ class VotersLife:
         self.cluster.metas()
         sim.add("writer", self.writer, {})
         sim.add("operator", self.operator, {})
-        sim.run(2.0)
+        self._run(2.0)
         for _ in range(self.steps):
             self._continue()
             self.rng.choice(self._events())()
-            sim.run(self.rng.choice((0.0, 0.01, 0.1, 0.5, 2.0)))
+            self._run(self.rng.choice((0.0, 0.01, 0.1, 0.5, 2.0)))
             self._check()
         self._check_agreement()
+
+    def _run(self, seconds: float) -> None:
+        (self.cluster.sim if self.lan is None else self.lan).run(seconds)
+
+    def _run_until(self, is_done: Callable[[], bool], seconds_max: float) -> bool:
+        if self.lan is None:
+            return self.cluster.sim.run_until(is_done, seconds_max)
+        end = self.cluster.sim.now + seconds_max
+        while not is_done():
+            if self.cluster.sim.now >= end:
+                return False
+            self.lan.run(1.0)
+        return True
 
     def _events(self) -> list[Callable[[], None]]:
         return [
@@ -78,6 +96,7 @@ class VotersLife:
             self._add,
             self._remove,
             self._lose_disk,
+            *([] if self.lan is None else [self._move, self._move_all]),
         ]
 
     # --- faults -------------------------------------------------------------------------------
@@ -119,6 +138,22 @@ class VotersLife:
         self._end(name)
         self.cluster.meta(name, is_joining=is_joining)
 
+    def _address_of(self, name: str) -> str:
+        return f"tcp://{self.cluster.host_of(name)}:9610"
+
+    def _move(self) -> None:
+        """Give a machine another address; who asks meta is told of it."""
+        name = self.rng.choice(self.names)
+        former = self._address_of(name)
+        self.cluster.change_host(name)
+        for client in (self.operator, self.writer):
+            client.replace_address(former, self._address_of(name))
+        self.counts["moved"] += 1
+
+    def _move_all(self) -> None:
+        for _ in range(self.rng.randint(2, _NODE_COUNT)):
+            self._move()
+
     # --- changes of the members ---------------------------------------------------------------
 
     @property
@@ -140,7 +175,22 @@ class VotersLife:
             if name not in self.cluster.disks:
                 self._start_empty(name)
 
-        self._change(AddMeta(0, name, f"tcp://{name}:9611", 0), "added", start)
+        self._change(AddMeta(0, name, self._raft_address_of(name), 0), "added", start)
+
+    def _raft_address_of(self, name: str) -> str:
+        return f"tcp://{self.cluster.host_of(name)}:9611"
+
+    def _add_moved(self) -> None:
+        """Add a node again that moved before any other node met it: none follows such a move."""
+        raft = self._leading()
+        if raft is None or self._is_changing:
+            return
+        configuration = raft.configuration
+        for name in configuration.learners:
+            address = self._raft_address_of(name)
+            if name not in configuration.journals and configuration.addresses[name] != address:
+                self._change(AddMeta(0, name, address, 0), "added again", lambda: None)
+                return
 
     def _remove(self) -> None:
         if self._is_changing or len(self.members) <= _VOTERS_MIN:
@@ -172,10 +222,9 @@ class VotersLife:
 
     def _has_spare_voter(self) -> bool:
         """Return whether all members vote, and are enough to lose one."""
-        leader = self.cluster.leader()
-        if leader is None or len(self.members) < _VOTERS_MIN:
+        raft = self._leading()
+        if raft is None or len(self.members) < _VOTERS_MIN:
             return False
-        raft = self.cluster.meta_cores()[leader].raft_driver.raft
         return raft.is_configuration_committed and set(raft.configuration.voters) == self.members
 
     def _change(
@@ -185,7 +234,7 @@ class VotersLife:
         self.cluster.sim.post("operator", OperatorRequest(change))
 
         def on_answer() -> None:
-            if self.operator.done is None:
+            if self.operator.done is None and not self._is_added(change):
                 # Meta refuses while too few voters would be left.
                 self.counts["refused"] += 1
                 self._change(change, count, when_done)
@@ -195,12 +244,26 @@ class VotersLife:
 
         self.next_action = on_answer
 
+    def _is_added(self, change: AddMeta | RemoveMeta) -> bool:
+        """Return whether a node is there: the first answer was lost, and it has moved since."""
+        raft = self._leading()
+        return (
+            raft is not None
+            and isinstance(change, AddMeta)
+            and change.node_id in raft.configuration.members
+        )
+
+    def _leading(self) -> RaftCore | None:
+        leader = self.cluster.leader()
+        return None if leader is None else self.cluster.meta_cores()[leader].raft_driver.raft
+
     def _continue(self) -> None:
         """Kill failed nodes, and go on once the operator's last change is answered."""
         self.faults.kill_failed()
         if self.next_action is not None and not self.operator.is_waiting:
             action, self.next_action = self.next_action, None
             action()
+        self._add_moved()
 
     # --- checks -------------------------------------------------------------------------------
 
@@ -214,11 +277,11 @@ class VotersLife:
         """Start all nodes: they must agree, on all that was acknowledged."""
         sim = self.cluster.sim
         before = self.writer.answered_count
-        assert sim.run_until(self._has_healed, _HEAL_SECONDS_MAX), self._report("not healed")
-        is_written = sim.run_until(lambda: self.writer.answered_count > before, 10.0)
+        assert self._run_until(self._has_healed, _HEAL_SECONDS_MAX), self._report("not healed")
+        is_written = self._run_until(lambda: self.writer.answered_count > before, 10.0)
         assert is_written, self._report("no setting was answered")
         sim.kill("writer")
-        assert sim.run_until(self._has_agreed, 10.0), self._report("the states differ")
+        assert self._run_until(self._has_agreed, 10.0), self._report("the states differ")
         cores = self.cluster.meta_cores()
         self.checker.check(cores)
         for core in cores.values():

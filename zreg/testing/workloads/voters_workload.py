@@ -1,19 +1,24 @@
 """Run random lives of the meta nodes: of voters, of founders, and of nodes that find each other.
 
+The lives `moving` are those of voters on a LAN whose machines get other addresses.
+
 python -m zreg.testing.workloads.voters_workload --seeds 1-100
 python -m zreg.testing.workloads.voters_workload --seeds 1-100 --lives gathering
 """
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from zreg.testing.workloads.bootstrap_life import BootstrapLife
 from zreg.testing.workloads.gathering_life import GatheringLife
 from zreg.testing.workloads.voters_life import VotersLife
 
-_LIVES: Final[dict[str, type[VotersLife | BootstrapLife | GatheringLife]]] = {
+_LIVES: Final[dict[str, Callable[[int], VotersLife | BootstrapLife | GatheringLife]]] = {
     "voters": VotersLife,
+    "moving": partial(VotersLife, has_lan=True),
     "founders": BootstrapLife,
     "gathering": GatheringLife,
 }

@@ -34,6 +34,10 @@ class Operator:
         # The last change if it was made, None if it was refused.
         self.done: AddMeta | RemoveMeta | None = None
 
+    def replace_address(self, former: str, address: str) -> None:
+        """Ask a node that has moved at its new address from now on."""
+        self._addresses[self._addresses.index(former)] = address
+
     @property
     def is_waiting(self) -> bool:
         """Whether a change is under way."""

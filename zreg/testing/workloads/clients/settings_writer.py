@@ -54,6 +54,10 @@ class SettingsWriter:
         self._is_waiting = False
         self._next_at = 0.0
 
+    def replace_address(self, former: str, address: str) -> None:
+        """Ask a meta node that has moved at its new address from now on."""
+        self._targets[self._targets.index((Link.META, former))] = Link.META, address
+
     def start(self, now: float) -> Sequence[Effect]:
         """Connect to the first target."""
         self._add_requests()
