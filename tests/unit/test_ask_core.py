@@ -26,7 +26,7 @@ ONE, TWO, LEADER = "tcp://one:1", "tcp://two:1", "tcp://leader:1"
 QUESTION = SetSetting(1, "a", "1", 0, b"i" * 16)
 ANSWER = SettingsReply(1, ())
 NOT_READY = Refused(1, NotReadyError.code, "the leader changed")
-TIMEOUT, PAUSE = 4.0, 0.1
+TIMEOUT, PAUSE, BESIDE = 4.0, 0.1, 0.25
 FINISHED = [Emit(Finished())]
 
 
@@ -102,6 +102,45 @@ def test_if_no_node_can_be_reached_it_ends_with_the_last_address(*, is_patient: 
     assert asker.core.answer is None
     assert not asker.core.findings.may_be_done
     assert asker.core.findings.reasons == {ONE: "refused", TWO: "lost"}
+
+
+@pytest.mark.parametrize("is_patient", [False, True])
+def test_beside_a_node_that_does_not_accept_the_next_one_is_dialled(*, is_patient: bool) -> None:
+    """A machine that left the network says nothing; a command has its answer at once."""
+    asker = Asker(is_patient=is_patient)
+
+    assert asker.wait(BESIDE - 0.01) == []
+    assert asker.wait(0.02) == [connect(TWO)]
+    assert asker.reach(TWO) == [disconnect(ONE), Send(Link.META, TWO, QUESTION)]
+    assert asker.receive(ANSWER, TWO) == FINISHED
+
+
+def test_the_first_node_that_accepts_is_asked_and_no_other_one_meanwhile() -> None:
+    asker = Asker()
+    asker.wait(BESIDE)
+
+    assert asker.reach(ONE) == [disconnect(TWO), Send(Link.META, ONE, QUESTION)]
+    assert asker.reach(TWO) == []
+    assert asker.wait(2 * BESIDE) == []
+    assert asker.lose(ONE, "closed") == [connect(TWO)]
+    assert asker.reach(TWO) == [Send(Link.META, TWO, QUESTION)]
+
+
+def test_when_one_of_two_that_are_dialled_is_lost_the_other_has_its_time() -> None:
+    asker = Asker(is_patient=False)
+    asker.wait(BESIDE)
+
+    assert asker.lose(TWO) == []
+    assert asker.wait(TIMEOUT / 2) == [disconnect(ONE), *FINISHED]
+    assert asker.core.findings.reasons == {TWO: "refused", ONE: "no answer"}
+    assert not asker.core.findings.may_be_done
+
+
+def test_an_address_that_was_given_twice_is_dialled_once() -> None:
+    asker = Asker(ONE, ONE, is_patient=False)
+
+    assert asker.core.statistics() == {"addresses_left": 0}
+    assert asker.lose(ONE) == FINISHED
 
 
 def test_without_patience_each_node_is_asked_once() -> None:

@@ -29,6 +29,9 @@ _REDIRECTS_MAX: Final = 3
 _PAUSE_SECONDS: Final = 0.1
 # It waits no longer for one node: that node may hang while the others answer.
 _PATIENT_SECONDS_EACH_MAX: Final = 2.5
+# A node that does not accept within this time may be hung, or gone from the network without a word:
+# the next one is dialled beside it.
+_BESIDE_SECONDS: Final = 0.25
 # A shorter round would end before its answer, and leave open whether the change was made.
 _ROUND_SECONDS_MIN: Final = 0.25
 
@@ -56,8 +59,19 @@ class Findings:
         self.not_ready: Refused | None = None
 
 
+class _Attempt(msgspec.Struct):
+    """A node that is dialled, or was asked: until when, and what the connection waits for."""
+
+    address: str
+    ends_at: float
+    delay: str = ""
+
+
 class AskCore:
-    """Asks one node after the other until one answers; each has a limited time.
+    """Dials one node after the other until one answers; each has a limited time.
+
+    It dials the next node beside those that have neither accepted nor refused within a quarter of
+    a second, and asks the first one that accepts. Never are two nodes asked at a time.
 
     A patient core starts another round when no node has answered, until its timeout. It also
     asks again when a node answers "not ready". Its question must be safe to ask twice. It gives up
@@ -90,47 +104,39 @@ class AskCore:
         self._ends_at = 0.0
         self._asked_at = 0.0
         # All addresses, and those that this round has not tried yet.
-        self._addresses = list(addresses)
-        self._left = list(addresses)
+        self._addresses = list(dict.fromkeys(addresses))
+        self._left = list(self._addresses)
         self._redirect_count = 0
-        # The address that is tried now; None between two rounds.
-        self._address: str | None = None
-        # What the attempt waits for before it connects; empty if for nothing.
-        self._delay = ""
-        self._due_at: float | None = None
-        # Whether the present node was asked and has not answered.
-        self._is_waiting = False
+        # The attempts of now, by address.
+        self._attempts: dict[Peer, _Attempt] = {}
+        # When the next address is dialled: beside others, or at the begin of a round.
+        self._dial_at: float | None = None
+        # The node that was asked and has not answered.
+        self._asked: _Attempt | None = None
         # Whether any node could be asked: then another round may succeed.
         self._was_reached = False
 
     def start(self, now: float) -> Sequence[Effect]:
         """Connect to the first address."""
         self._ends_at = now + self._timeout_seconds
-        return self._try_next(now)
+        return self._dial_next(now)
 
     def receive(
         self, link: Link, peer: Peer, message: Message | Local, now: float
     ) -> Sequence[Effect]:
-        """Ask once the connection stands, and take the answer."""
+        """Ask once a connection stands, and take the answer."""
         match message:
-            case PeerUp() if message.peer == self._address:
-                self._is_waiting = self._was_reached = True
-                self._asked_at = now
-                self._delay = ""
-                return [Send(self._link, message.peer, self._question)]
-            case PeerDelayed() if message.peer == self._address:
-                self._delay = message.detail
-                return []
-            case PeerLost() if message.peer == self._address:
-                return self._on_attempt_failed(message.reason, now)
-            case PeerIncompatible() if message.peer == self._address:
-                return self._on_incompatible(message.detail, now)
+            case PeerUp() | PeerDelayed() | PeerLost() | PeerIncompatible():
+                attempt = self._attempts.get(message.peer)
+                return [] if attempt is None else self._on_event(attempt, message, now)
             case Ping():
                 return [Send(link, peer, Pong())]
             case Local():
                 return []
-            case Refused(request_id=0 | 1) if peer == self._address:
-                return self._on_refused(message, now)
+            case Refused(request_id=0 | 1) if (
+                self._asked is not None and peer == self._asked.address
+            ):
+                return self._on_refused(self._asked, message, now)
             case Message() if isinstance(message, self._answer_type):
                 self.findings.round_trip_seconds = now - self._asked_at
                 self.findings.answered_at = now
@@ -138,13 +144,32 @@ class AskCore:
             case _:
                 return []
 
+    def _on_event(
+        self,
+        attempt: _Attempt,
+        event: PeerUp | PeerDelayed | PeerLost | PeerIncompatible,
+        now: float,
+    ) -> list[Effect]:
+        match event:
+            case PeerUp():
+                return self._ask(attempt, now) if self._asked is None else []
+            case PeerDelayed():
+                attempt.delay = event.detail
+                return []
+            case PeerLost():
+                return self._on_failed(attempt, event.reason, now)
+            case PeerIncompatible():
+                return self._on_incompatible(attempt, event.detail, now)
+
     def tick(self, now: float) -> Sequence[Effect]:
-        """Give up on a node that does not answer, or start another round."""
-        if self._due_at is None or now < self._due_at:
-            return []
-        if self._address is None:
-            return self._try_next(now)
-        return self._leave(self._delay or "no answer", now)
+        """Give up on nodes that do not answer, and dial the next one if it is due."""
+        effects: list[Effect] = []
+        for attempt in list(self._attempts.values()):
+            if now >= attempt.ends_at:
+                effects += self._leave(attempt, attempt.delay or "no answer", now)
+        if self._dial_at is not None and now >= self._dial_at:
+            effects += self._dial_next(now)
+        return effects
 
     def settle(self, now: float) -> Sequence[Effect]:
         """Return nothing: there is nothing to join."""
@@ -152,67 +177,87 @@ class AskCore:
         return []
 
     def next_tick_at(self) -> float | None:
-        """Return when the present node has had its time, or when the pause ends."""
-        return self._due_at
+        """Return when a node has had its time, or when the next one is dialled."""
+        due = [attempt.ends_at for attempt in self._attempts.values()]
+        return min(due if self._dial_at is None else [*due, self._dial_at], default=None)
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return how many addresses this round has not tried yet."""
         return {"addresses_left": len(self._left)}
 
-    def _try_next(self, now: float) -> list[Effect]:
-        self._address = self._left.pop(0)
-        self._delay = ""
-        self._due_at = min(now + self._seconds_each, self._ends_at)
-        return [Connect(self._link, self._address, self._address)]
+    def _dial_next(self, now: float) -> list[Effect]:
+        address = self._left.pop(0)
+        ends_at = min(now + self._seconds_each, self._ends_at)
+        self._attempts[address] = _Attempt(address, ends_at)
+        self._dial_at = now + _BESIDE_SECONDS if self._left else None
+        return [Connect(self._link, address, address)]
 
-    def _on_incompatible(self, detail: str, now: float) -> list[Effect]:
+    def _ask(self, attempt: _Attempt, now: float) -> list[Effect]:
+        """Ask a node that has accepted; the others are dialled again if it does not answer."""
+        self._asked, self._asked_at, self._was_reached = attempt, now, True
+        attempt.delay = ""
+        others = [each.address for each in self._attempts.values() if each is not attempt]
+        self._attempts = {attempt.address: attempt}
+        self._left[:0] = others
+        self._dial_at = None
+        leave = [Disconnect(self._link, other) for other in others]
+        return [*leave, Send(self._link, attempt.address, self._question)]
+
+    def _on_incompatible(self, attempt: _Attempt, detail: str, now: float) -> list[Effect]:
         """Leave the node: it will never answer, however often it is asked."""
-        self._is_waiting = self._was_reached = False
+        self._was_reached = False
+        self._asked = None
         self.findings.is_incompatible = True
-        return self._leave(detail, now)
+        return self._leave(attempt, detail, now)
 
-    def _on_refused(self, refused: Refused, now: float) -> list[Effect]:
+    def _on_refused(self, attempt: _Attempt, refused: Refused, now: float) -> list[Effect]:
         """Follow a redirect to the leader, ask again later, or take the refusal as the answer."""
-        self._is_waiting = False
+        # What was asked for was not done there.
+        self._asked = None
         if refused.code == NotLeaderError.code:
             self.findings.no_leader = None if refused.address else refused.detail
             if refused.address and self._redirect_count < _REDIRECTS_MAX:
                 self._redirect_count += 1
-                self._left.insert(0, refused.address)
-                return [*self._disconnect(), *self._try_next(now)]
-            return self._leave(refused.detail, now)
+                del self._attempts[attempt.address]
+                others = [each for each in self._left if each != refused.address]
+                self._left = [refused.address, *others]
+                return [Disconnect(self._link, attempt.address), *self._dial_next(now)]
+            return self._leave(attempt, refused.detail, now)
         if refused.code == NotReadyError.code and self._is_patient:
             self.findings.not_ready = refused
-            return self._leave(refused.detail, now)
+            return self._leave(attempt, refused.detail, now)
         return self._finish(refused)
 
-    def _leave(self, reason: str, now: float) -> list[Effect]:
-        return [*self._disconnect(), *self._on_attempt_failed(reason, now)]
+    def _leave(self, attempt: _Attempt, reason: str, now: float) -> list[Effect]:
+        return [
+            Disconnect(self._link, attempt.address),
+            *self._on_failed(attempt, reason, now),
+        ]
 
-    def _disconnect(self) -> list[Effect]:
-        return [] if self._address is None else [Disconnect(self._link, self._address)]
-
-    def _on_attempt_failed(self, reason: str, now: float) -> list[Effect]:
+    def _on_failed(self, attempt: _Attempt, reason: str, now: float) -> list[Effect]:
         """Note the reason, and go on: with the next address, with another round, or not at all."""
-        assert self._address is not None
-        if self._is_waiting:
+        del self._attempts[attempt.address]
+        if self._asked is attempt:
+            self._asked = None
             self.findings.may_be_done = True
-        self._is_waiting = False
         if now < self._ends_at:
-            self.findings.reasons[self._address] = reason or "lost"
+            self.findings.reasons[attempt.address] = reason or "lost"
         else:
             # The timeout has passed. The reason of an earlier round tells more than that.
-            self.findings.reasons.setdefault(self._address, reason)
+            self.findings.reasons.setdefault(attempt.address, reason)
         if self._left and now < self._ends_at:
-            return self._try_next(now)
+            return self._dial_next(now)
+        if self._attempts:
+            return []
         next_round_ends_at = now + _PAUSE_SECONDS + _ROUND_SECONDS_MIN
         if self._is_patient and self._was_reached and next_round_ends_at < self._ends_at:
             self._left, self._redirect_count = list(self._addresses), 0
-            self._address, self._due_at = None, now + _PAUSE_SECONDS
+            self._dial_at = now + _PAUSE_SECONDS
             return []
         return self._finish(self.findings.not_ready)
 
     def _finish(self, answer: Message | None) -> list[Effect]:
         self.answer = answer
-        self._due_at = None
+        self._attempts.clear()
+        self._dial_at = None
         return [Emit(Finished())]
