@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from zreg.effects import Connect, Effect, Link, Local, Peer, PeerUp, Save, Send
+from zreg.reactor.turn import TICK_LATE_SECONDS_MAX
 from zreg.testing.sim.disk import SimDisk
 from zreg.testing.sim.simulation import Simulation
 from zreg.wire.messages import Message
@@ -45,6 +48,23 @@ class SmallCore:
         return {}
 
 
+class TickedCore(SmallCore):
+    """Has one tick at a time, which the test chooses."""
+
+    def __init__(self, due_at: float) -> None:
+        super().__init__(accept)
+        self.due_at: float | None = due_at
+        self.ticked_at: list[float] = []
+
+    def tick(self, now: float) -> Sequence[Effect]:
+        self.due_at = None
+        self.ticked_at.append(now)
+        return []
+
+    def next_tick_at(self) -> float | None:
+        return self.due_at
+
+
 def ask(number: int) -> TransferLeader:
     return TransferLeader("n1", "n2", 1, number)
 
@@ -84,6 +104,23 @@ def test_a_process_that_wakes_takes_first_what_came_first() -> None:
     assert core.received == []
     sim.run(1.0)
     assert [each.peer for each in core.received if isinstance(each, PeerUp)] == ["first", "second"]
+
+
+def test_a_tick_waits_for_a_backlog_of_input_for_a_second_at_most() -> None:
+    """As in the reactor; without input in between, too."""
+    sim = Simulation(1)
+    begin = sim.now
+    core = TickedCore(begin + 1.0)
+    sim.add("ticked", core, {})
+    sim.processes["ticked"].busy_until = begin + 1.4
+    sim.run(3.0)
+    assert core.ticked_at == [pytest.approx(begin + 1.4)]
+
+    core.due_at = begin + 4.0
+    sim.processes["ticked"].busy_until = begin + 30.0
+    sim.post("ticked", PeerUp(Link.RAFT_ASK, "any"))
+    sim.run(10.0)
+    assert core.ticked_at[1:] == [pytest.approx(begin + 4.0 + TICK_LATE_SECONDS_MAX)]
 
 
 def test_a_request_is_answered_in_its_turn() -> None:

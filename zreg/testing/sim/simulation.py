@@ -195,6 +195,7 @@ class Simulation(Network):
         due = core.next_tick_at()
         if due is not None and due <= self.now and not self._must_read_first(process):
             calls["tick"] += 1
+            process.tick_late_since = None
             self._perform(process, core.tick(self.now))
         calls["settle"] += 1
         self._perform(process, core.settle(self.now))
@@ -211,18 +212,19 @@ class Simulation(Network):
         """Return whether a tick that is due waits for input that is left, as in the reactor."""
         if process.busy_until <= self.now:
             process.tick_late_since = None
-        elif process.tick_late_since is None:
+            return False
+        if process.tick_late_since is None:
             process.tick_late_since = self.now
-        elif self.now - process.tick_late_since >= TICK_LATE_SECONDS_MAX:
-            process.tick_late_since = None
-        return process.tick_late_since is not None
+        return self.now - process.tick_late_since < TICK_LATE_SECONDS_MAX
 
     def _tick(self, process: Process, due: float) -> None:
         if process.tick_at != due:
             return
-        if process.busy_until > self.now:
+        if self._must_read_first(process):
             # A reactor handles the input that waits before its core judges any time.
-            self._at(process.busy_until - self.now, lambda: self._tick(process, due))
+            assert process.tick_late_since is not None
+            at = min(process.busy_until, process.tick_late_since + TICK_LATE_SECONDS_MAX)
+            self._at(max(at - self.now, 0.001), lambda: self._tick(process, due))
             return
         process.tick_at = None
         self._turn(process, lambda: ())
