@@ -7,7 +7,9 @@ import shlex
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -49,7 +51,26 @@ def fails(code: int, *arguments: str, **more: object) -> str:
     return lines[0].removeprefix("zreg: ")
 
 
+@pytest.fixture
+def silent_addresses() -> Iterator[list[str]]:
+    """Return twelve addresses where the kernel accepts, and no process says a word."""
+    with ExitStack() as stack:
+        listening = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(12)]
+        yield [f"127.0.0.1:{each.getsockname()[1]}" for each in listening]
+
+
 # --- what works ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["ls", "nodes"])
+def test_sessions_that_hang_delay_no_command(
+    command: str, url: str, silent_addresses: list[str]
+) -> None:
+    addresses = ",".join([*silent_addresses, url.removeprefix("zreg://")])
+    begun_at = time.monotonic()
+    ok(command, "--url", f"zreg://{addresses}", "--timeout-seconds", "120")
+    # If each of them had its time, it would be 30 s or more.
+    assert time.monotonic() - begun_at < 20
 
 
 def test_publish_with_hold_is_seen_by_subscribe_ls_and_get(url: str) -> None:
