@@ -173,6 +173,28 @@ def replace_meta(world: ThreeMachines, machine: Machine, old: str, new: str) -> 
         wait_until(is_done, timeout_seconds=SECONDS_MAX, describe=lambda: world.describe(machine))
 
 
+def test_all_machines_get_other_addresses_at_once(stack: ExitStack, tmp_path: Path) -> None:
+    """DHCP renumbers the site: no node reaches another one where it was."""
+    world = ThreeMachines(stack, tmp_path)
+    machines = world.lan.machines[:3]
+    for machine in machines:
+        world.start(machine)
+    world.wait_working(machines[0], {"10.77.0.1", "10.77.0.2", "10.77.0.3"})
+    recordings = {machine.name: world.participate(machine) for machine in machines}
+    wait_for_hosts(recordings, {"10.77.0.1", "10.77.0.2", "10.77.0.3"})
+
+    changed_at = time.monotonic()
+    for machine in machines:
+        machine.take_address()
+    for number, machine in enumerate(machines, start=51):
+        machine.give_address(f"10.77.0.{number}")
+    everyone = {"10.77.0.51", "10.77.0.52", "10.77.0.53"}
+    world.wait_working(machines[0], everyone)
+    show("from other addresses of all machines to nine nodes WORKING with them", changed_at)
+    wait_for_hosts(recordings, everyone)
+    show("from other addresses of all machines to whole views", changed_at)
+
+
 def test_two_clusters_side_by_side_keep_apart(stack: ExitStack, tmp_path: Path) -> None:
     """One meta node and one session for each, without an address: the sessions see both metas."""
     if (reason := why_no_machines()) is not None:
