@@ -116,7 +116,10 @@ class Voters:
         node_id, me = message.node_id, self._node_id
         is_unmet = node_id in configuration.learners and node_id not in configuration.journals
         if known is not None and not is_unmet:
-            return DeniedError.code, f"{node_id} is a node of meta already, at {known}"
+            at = known.removeprefix("tcp://")
+            return DeniedError.code, (
+                f"{node_id} is a node of meta already, at {at}: when it moves, it tells the others"
+            )
         try:
             checked_node_id(node_id)
         except UsageError as error:

@@ -136,7 +136,8 @@ def add(
         if not requests.asking.has_time():
             raise CommandFailedError(
                 f"{node_id} is added, but has not caught up yet ({found.trouble or 'it is slow'}): "
-                "start it with --join; it votes as soon as it has the log, see `zreg meta ls`"
+                "start it with --join; it votes as soon as it has the log, see `zreg meta ls`; "
+                "if it has another address, add it again with that"
             )
         requests.asking.pause()
 
