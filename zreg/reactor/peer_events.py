@@ -57,7 +57,7 @@ class ConnectionPhases:
 
 
 class PeerEvents:
-    """Reports `PeerUp`, `PeerLost` and `PeerSlow` to the core."""
+    """Reports `PeerUp`, `PeerLost`, `PeerSlow` and `PeerHeard` to the core."""
 
     def __init__(
         self,
