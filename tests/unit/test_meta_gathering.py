@@ -320,6 +320,10 @@ def test_two_nodes_of_one_id_found_nothing() -> None:
         ({"expect": 0}, "m3 at m3:9611 waits to be added"),
         ({"expect": 0, "stage": LISTED, "founders": LIST[1:]}, "founds a cluster of m2, m3"),
         ({"stage": LISTED, "founders": LIST[1:]}, "m2, m3 found a cluster without m1"),
+        (
+            {"stage": LISTED, "founders": (Founder("m1", "tcp://m1:1"), *LIST[1:])},
+            "m1, m2, m3 found a cluster with m1 at m1:1, where it is no more: give it that address",
+        ),
         ({"founders": LIST[1:]}, "waiting for m3 to see all of them"),
     ],
 )
@@ -637,7 +641,7 @@ def test_founders_of_which_one_is_lost_for_good_begin_again_on_empty_directories
     assert "m1, m2, m3 found a cluster without m4" in sentence(cluster, "m4")
     (problem,) = cluster.cores["m1"].health(cluster.now).problems
     assert "no connection to m3" in problem.detail
-    assert "if one is lost for good, empty the directories of all" in problem.detail
+    assert "if one is lost for good or has moved, empty the directories of all" in problem.detail
 
     for name in ("m1", "m2"):
         cluster.stop(name)

@@ -54,11 +54,7 @@ def _what_is_missing(me: Identity, companions: Sequence[FoundingReply]) -> str:
     written = [each for each in companions if each.stage is FoundingStage.LISTED]
     for each in written:
         if Founder(me.node_id, me.address) not in each.founders:
-            names = ", ".join(founder.node_id for founder in each.founders)
-            return (
-                f"{names} found a cluster without {me.node_id}: add it when that cluster runs, or "
-                "stop it; if one of them is lost for good, empty the directories of all of them"
-            )
+            return _list_without(me, each.founders)
     missing_count = me.bootstrap_expect - 1 - len(companions)
     if missing_count > 0:
         return f"waiting for {'one' if missing_count == 1 else missing_count} more"
@@ -68,6 +64,21 @@ def _what_is_missing(me: Identity, companions: Sequence[FoundingReply]) -> str:
             "the founders with the same list of --peer options and without --bootstrap-expect"
         )
     return f"agreeing on the list of founders{_disagreement(me, companions)}"
+
+
+def _list_without(me: Identity, founders: Sequence[Founder]) -> str:
+    """Return what to do about a written list in which this node, at this address, is not."""
+    names = ", ".join(each.node_id for each in founders)
+    former = {each.node_id: each.address for each in founders}.get(me.node_id)
+    if former is None:
+        return (
+            f"{names} found a cluster without {me.node_id}: add it when that cluster runs, or "
+            "stop it; if one of them is lost for good, empty the directories of all of them"
+        )
+    return (
+        f"{names} found a cluster with {me.node_id} at {former.removeprefix('tcp://')}, where it "
+        "is no more: give it that address again, or empty the directories of all of them"
+    )
 
 
 def _disagreement(me: Identity, companions: Sequence[FoundingReply]) -> str:

@@ -62,9 +62,10 @@ class QuorumAlarm:
         return (
             f"{self._node_id} begins with an empty journal, and a cluster is founded by all of its "
             f"meta nodes together; it has no connection to {missing}: start them, or if one is "
-            "lost for good, empty the directories of all and start them again. If this cluster has "
-            f"run before, its directory was lost: run `zreg meta rm {self._node_id}`, then "
-            f"`zreg meta add {self._myself}`, and start it with --join on an empty directory"
+            "lost for good or has moved, empty the directories of all and start them again. If "
+            "this cluster has run before, its directory was lost: run `zreg meta rm "
+            f"{self._node_id}`, then `zreg meta add {self._myself}`, and start it with "
+            "--join on an empty directory"
         )
 
     @property

@@ -1,7 +1,7 @@
 """A random life of empty meta nodes that agree on their founders by `bootstrap_expect`.
 
-Their announcements are lost, late, stale and forged; nodes start late, die, lose their disks, and
-are cut off. One set of machines that see each other never founds two clusters.
+Their announcements are lost, late, stale and forged; nodes start late, die, lose their disks, get
+other addresses, and are cut off. One set of machines that see each other never founds two clusters.
 """
 
 import enum
@@ -38,6 +38,7 @@ class Kind(enum.Enum):
     SPARE = 2  # one more than is expected, until one stops for a while
     GROUPS = 3  # two groups that found a cluster each, and meet later
     CROWD = 4  # twice as many as are expected, of which at most two are away at a time
+    MOVED = 5  # as many as are expected, and some move before the cluster is founded
 
 
 def _announcement(node_id: str, raft_address: str) -> Announcement:
@@ -72,7 +73,10 @@ class GatheringLife:
         self.checkers: dict[bytes, MetaChecker] = {}
         # The id of the cluster whose membership a journal holds.
         self.clusters: dict[str, bytes] = {}
-        self.counts = dict.fromkeys(("gathered", "lost early", "reset", "lies", "met"), 0)
+        # Whether a machine moved after a node had written a list: then its founders wait for it.
+        self.has_moved_late = False
+        kinds = ("gathered", "lost early", "moved early", "reset", "lies", "met")
+        self.counts = dict.fromkeys(kinds, 0)
 
     def run(self) -> None:
         """Run the life; raises AssertionError with the seed when a promise is broken."""
@@ -94,6 +98,8 @@ class GatheringLife:
             is_whole = len(self.cluster.sim.processes) > len(self.names) - _AWAY_MAX
             return [self._start_one, self._kill] if is_whole else [self._start_one]
         faults = [self._kill, self._freeze, *[self._start_one] * 6]
+        if self.kind is Kind.MOVED:
+            return [*faults, self._move_before_founding]
         return [*faults, self._cut, self._heal] if self.kind is Kind.ALL else faults
 
     # --- announcements ------------------------------------------------------------------------
@@ -105,7 +111,7 @@ class GatheringLife:
         """Show each running node what it believes of its network at this moment."""
         for reader in [name for name in self.names if name in self.cluster.sim.processes]:
             shown = [
-                _announcement(name, f"tcp://{name}:9611")
+                _announcement(name, self._raft_address_of(name))
                 for name in self.names
                 if self._see(reader, name) and self._is_shown(name, is_honest=is_honest)
             ]
@@ -117,6 +123,9 @@ class GatheringLife:
                 if reader in self.cluster.sim.processes:
                     sighted = Sighted(each.node_id, _INTERFACE, each)
                     self.cluster.sim.post(reader, sighted)
+
+    def _raft_address_of(self, name: str) -> str:
+        return f"tcp://{self.cluster.host_of(name)}:9611"
 
     def _is_shown(self, name: str, *, is_honest: bool) -> bool:
         is_running = name in self.cluster.sim.processes
@@ -191,6 +200,13 @@ class GatheringLife:
             self.counts["lost early"] += 1
             self._empty(self.rng.choice(self.names))
 
+    def _move_before_founding(self) -> None:
+        if not self.clusters:
+            self.counts["moved early"] += 1
+            disks = self.cluster.disks.values()
+            self.has_moved_late |= any(disk.facts.get(FOUNDERS) for disk in disks)
+            self.cluster.change_host(self.rng.choice(self.names))
+
     def _empty(self, name: str) -> None:
         if name in self.cluster.sim.processes:
             self.cluster.sim.kill(name)
@@ -237,8 +253,9 @@ class GatheringLife:
             self._end_spare()
         if not self._settles():
             # A founder whose disk was lost during the first election is told from none that was
-            # there before only by an operator, who begins again.
-            assert self.counts["lost early"], self._report("not founded")
+            # there before only by an operator, who begins again; so is one that has moved.
+            is_told = self.counts["lost early"] or self.has_moved_late
+            assert is_told, self._report("not founded")
             assert not self.clusters, self._report("founded by some only")
             self.counts["reset"] += 1
             for name in self.names:
