@@ -29,6 +29,11 @@ def test_a_session_that_wakes_at_the_end_is_told_of_watches_in_order() -> None:
         ChaosLife(71007, has_pages=True).run()
 
 
+def test_a_session_that_wakes_has_moved_before_it_takes_a_watch() -> None:
+    with Buggify(71266):
+        ChaosLife(71266, has_pages=True).run()
+
+
 def test_a_session_with_a_backlog_gives_questions_up_in_time() -> None:
     with Buggify(71030):
         ChaosLife(71030, has_pages=True).run()

@@ -93,10 +93,14 @@ class _Asked(NamedTuple):
 
 
 class _Watched(NamedTuple):
-    """A watched datum: the version that its session had, and how many watches there are."""
+    """A watched datum: the version that its session had, and how many watches there are.
+
+    A session that is stopped takes the watch later, perhaps behind moves: `is_late`.
+    """
 
     version: Version | None
     watch_count: int
+    is_late: bool
 
 
 class _SessionPages:
@@ -246,10 +250,11 @@ class PageReader:
             self.counts["watch opened"] += 1
             self.question_count += 1
             self._cluster.sim.post(pages.process.name, WatchBegun(name))
+            is_late = bool(pages.process.deferred)
             if name is not None:
                 # A watch of all may have told of it, and have ended before this one began.
                 pages.moved.pop(name, None)
-            pages.watched[name] = _Watched(_version_of(pages, name), 1)
+            pages.watched[name] = _Watched(_version_of(pages, name), 1, is_late)
 
     def _close_watch(self, pages: _SessionPages) -> None:
         if pages.watched:
@@ -318,6 +323,8 @@ class PageReader:
 
     def _check_hint(self, pages: _SessionPages, name: DataInfoId | None, watched: _Watched) -> None:
         version, moved = _version_of(pages, name), pages.moved.get(name) if name else None
+        if moved is None and watched.is_late:
+            return
         told = watched.version if moved is None else moved.version
         if version is not None and told != version:
             self._note(pages, f"watches of {name} were told of {told}, and it is at {version}")
