@@ -175,6 +175,47 @@ def test_a_client_that_moves_between_waiting_sessions_loses_nothing(seed: int) -
     assert view.removed == []
 
 
+@seeds
+@pytest.mark.parametrize("away_seconds", [5.0, 19.0])
+def test_a_session_that_is_admitted_claims_nothing_of_a_client_that_has_left(
+    seed: int, away_seconds: float
+) -> None:
+    """It got the client's replay while all of meta was away, and then lost its connection.
+
+    The client waits at a session that meta admits later; the first one cannot know that. Seed 404
+    of the chaos on real processes found it.
+    """
+    cluster = make_cluster(seed)
+    cluster.client("moving", [1, 2])
+    cluster.publish("moving", PAY, "one")
+    view = subscribe(cluster, "watcher", 2)
+    assert cluster.settles(view, ["one"])
+    kill_metas(cluster)
+    for number in (1, 2):
+        restart_session(cluster, number)
+    assert cluster.sim.run_until(lambda: "session-" in session_of(cluster, "moving"), 5.0)
+    # So long that the loss of a connection counts as one that happened without meta.
+    cluster.run(3.0)
+    former = session_of(cluster, "moving")
+    other = "session-1" if former == "session-2" else "session-2"
+
+    for name in cluster.meta_names:
+        cluster.sim.cut(other, name)
+    cluster.sim.cut("moving", former)
+    cluster.sim.drop("moving", former)
+    assert cluster.sim.run_until(lambda: session_of(cluster, "moving") == other, 10.0)
+    cluster.run(away_seconds)
+    cluster.metas()
+    assert cluster.sim.run_until(lambda: incarnation(cluster, former) != "-", 5.0)
+    cluster.run(8.0)
+    assert view.removed == []
+    cluster.sim.heal()
+
+    cluster.run(cluster.config.session_grace_seconds + 15.0)
+    assert view.values() == ["one"]
+    assert view.removed == []
+
+
 def session_of(cluster: SimCluster, client: str) -> str:
     """Return the session that a client is connected to; empty if to none."""
     statistics = cluster.sim.processes[client].core.statistics()

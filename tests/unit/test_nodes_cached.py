@@ -75,6 +75,7 @@ from zreg.wire.records.data_messages import (
     PublishDatum,
     Snapshot,
     UnpublishDatum,
+    WritesWait,
 )
 from zreg.wire.records.membership_messages import FetchMembership, MembershipReply
 
@@ -187,34 +188,48 @@ def test_publishes_wait_also_when_they_are_repeated_and_time_passes() -> None:
     assert at_data(session.come_up(D2)) == []
 
 
-def test_when_meta_is_back_publishes_are_registered_accepted_and_replayed() -> None:
+def test_when_meta_is_back_publishes_are_replayed_registered_and_accepted() -> None:
+    """Nothing is registered before that: the client may be at another session by now."""
     session = RestartedSession()
     session.greet(ALICE, publish())
 
     effects = session.be_admitted()
 
-    mine = make_publisher(2, session=S1_AGAIN)
     assert effects[-4:] == [
-        *to_data(D1, NodeHello(S1_AGAIN), PublishDatum(1, PAY, mine), digest_of(mine)),
+        *to_data(
+            D1, NodeHello(S1_AGAIN), WritesWait(), CompareDigest(3, 0, 0, do_writes_wait=True)
+        ),
         *to_client(ALICE, WhoAreYou()),
     ]
-    assert session.hears(D1, Accepted((1,))) == to_client(ALICE, Accepted((11,)))
     replayed = make_publisher(2, version=2, session=S1_AGAIN)
     effects = session.greet(ALICE, publish(14, version=2), ReplayDone())
-    assert at_data(effects) == [PublishDatum(2, PAY, replayed)]
-    assert session.hears(D1, Accepted((2,))) == to_client(ALICE, Accepted((14,)))
+    assert effects[1:] == to_data(D1, PublishDatum(1, PAY, replayed), digest_of(replayed))
+    assert session.hears(D1, Accepted((1,))) == to_client(ALICE, Accepted((14,)))
 
 
 def test_a_publisher_that_the_replay_does_not_name_is_withdrawn() -> None:
+    """Another session may have registered it."""
     session = RestartedSession()
     session.greet(ALICE, publish())
     session.be_admitted()
-    session.hears(D1, Accepted((1,)))
 
-    (removal,) = at_data(session.greet(ALICE, ReplayDone()))
+    removal, digest = at_data(session.greet(ALICE, ReplayDone()))
 
     assert isinstance(removal, UnpublishDatum)
-    assert removal.removals == (Removal(TWO.publisher_id, 1, Cause.NOT_REPLAYED, S1_AGAIN),)
+    assert removal.removals == (Removal(TWO.publisher_id, 1, Cause.NOT_REPLAYED, NO_INCARNATION),)
+    assert digest == digest_of()
+
+
+def test_a_client_that_is_lost_before_it_replays_removes_no_publisher() -> None:
+    session = RestartedSession()
+    session.greet(ALICE, publish())
+    session.be_admitted()
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+    session.loads = None
+
+    sent = {type(each) for each in at_data(session.wait(30.0))}
+    assert sent <= {CompareDigest}
+    assert session.core.statistics()["publishers"] == 0
 
 
 @pytest.mark.parametrize(

@@ -355,12 +355,16 @@ def test_when_the_last_data_node_goes_everything_is_pending_again() -> None:
 # --- incarnations ---------------------------------------------------------------------------------
 
 
-def test_the_first_incarnation_answers_for_what_was_published_before_it() -> None:
+def test_the_first_incarnation_does_not_answer_for_what_was_published_before_it() -> None:
+    """A client that was connected without meta may be at another session now."""
     bench = RegistrationsBench(D1, session=NO_INCARNATION)
     bench.publish(make_publisher(1, session=NO_INCARNATION))
     bench.registrations.on_incarnation(S1)
 
-    assert bench.settle(0.0) == to_data(D1, PublishDatum(1, PAY, ONE), digest_of(ONE))
+    assert bench.settle(0.0) == to_data(D1, digest_of())
+    bench.registrations.withdraw(bench.registration(ONE), Cause.CLOSED)
+    assert bench.settle(0.0) == []
+    assert len(bench.registrations) == 0
 
 
 def test_a_new_incarnation_does_not_answer_for_what_the_former_one_registered() -> None:

@@ -108,6 +108,15 @@ class Publishing:
         """Note that a client has greeted, or was asked who it is, and is about to replay."""
         self._replays.begin(client.client_id, now)
 
+    def begin_replay_again(self, client: Client, now: float) -> None:
+        """Note that a client was asked for what this session had of it, and answers for no more.
+
+        Until it has come, no digest says that all writes came.
+        """
+        self._replays.begin(client.client_id, now)
+        if client.publisher_ids:
+            self._replays.note_long(client.client_id, now)
+
     def end_replay(self, client: Client) -> None:
         """Note that a client has sent its whole replay, or will not send the rest of it here."""
         client.replayed_count = None

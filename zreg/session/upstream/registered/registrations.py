@@ -295,24 +295,16 @@ class Registrations:
         self._is_member = False
 
     def on_incarnation(self, session: Incarnation) -> None:
-        """Answer, as a new incarnation, for the publishers that no incarnation answered for yet.
+        """Begin to answer for publishers as a new incarnation: for none that came before it.
 
-        One of an earlier incarnation waits until its client publishes it again: the client may
-        have moved to another session while this one was no member.
+        Each waits until its client publishes it again: the client may have moved to another session
+        while this one was no member, or has not been one yet.
         """
         self._queues.request_digests()
         self._queues.end_pauses()
-        for queue in self._queues.by_peer.values():
-            queue.digest = DigestSum()
         self.session = session
         self._is_member = True
-        # What no incarnation answers for is in no queue but that of `NO_NODE`, and unsent.
-        unsent = [each for queue in self._queues.by_peer.values() for each in queue.unsent]
-        for registration in unsent:
-            if registration.removal is not None:
-                continue
-            publisher = registration.publisher
-            self._queues.by_peer[registration.peer].unsent.remove(registration)
-            if publisher.session == NO_INCARNATION:
-                registration.publisher = replace(publisher, session=session)
-                self._put(registration)
+        for queue in self._queues.by_peer.values():
+            queue.digest = DigestSum()
+            for registration in [each for each in queue.unsent if each.removal is None]:
+                queue.unsent.remove(registration)

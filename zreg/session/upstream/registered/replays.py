@@ -57,7 +57,7 @@ class Replays:
             self._replays[client_id] = self._replay_count, now
 
     def note_long(self, client_id: bytes, now: float) -> None:
-        """Note that a client waits for answers before it can go on: all data nodes are told."""
+        """Note that a replay takes more than a turn: all data nodes are told that writes wait."""
         self._queues.note_replaying(client_id, now + self._grace_seconds)
 
     def end(self, client_id: bytes) -> None:
