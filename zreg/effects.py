@@ -213,6 +213,8 @@ UNREACHABLE = "unreachable"
 TIMED_OUT = "timed out"
 # A part of the reason, which begins with the name.
 UNRESOLVED = "does not resolve"
+# The begin of the reason why a node of another cluster cannot be a peer.
+OTHER_CLUSTER = "it is of cluster"
 # The reasons that say that the peer ended, not that it is silent. ZeroMQ tells the two apart only
 # partly: it reports a connection without heartbeats as closed and a silent host as refused.
 ENDED = (REFUSED, CLOSED, CLOSED_EARLY, UNREACHABLE)

@@ -93,6 +93,17 @@ def test_a_watch_of_a_service_gets_its_state_and_each_newer_one(tmp_path: Path) 
     asyncio.run(run())
 
 
+def test_a_watch_of_an_empty_id_is_refused(tmp_path: Path) -> None:
+    """A script whose variable is not set must not get everything."""
+
+    async def run() -> None:
+        async with http_cluster(tmp_path, data_count=1, session_count=1) as cluster:
+            status, _, detail = await cluster.refusal("/v1/watch?data_id=")
+            assert (status, "data_id" in detail or "data id" in detail) == (400, True)
+
+    asyncio.run(run())
+
+
 def test_a_watch_of_everything_is_hinted_at_what_the_session_follows(tmp_path: Path) -> None:
     async def run() -> None:
         async with (

@@ -7,6 +7,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -71,6 +72,21 @@ def test_sessions_that_hang_delay_no_command(
     ok(command, "--url", f"zreg://{addresses}", "--timeout-seconds", "120")
     # If each of them had its time, it would be 30 s or more.
     assert time.monotonic() - begun_at < 20
+
+
+def test_ctrl_c_while_modules_are_loaded_shows_no_traceback() -> None:
+    program = (
+        "import os, signal, sys, zreg.__main__\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'zreg.cli.app': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "zreg.__main__.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "version"], capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
 def test_publish_with_hold_is_seen_by_subscribe_ls_and_get(url: str) -> None:

@@ -138,6 +138,13 @@ def test_a_data_node_refuses_every_question_and_says_where_to_go(ports: dict[str
         assert where in text
 
 
+def test_an_address_of_another_role_hides_no_right_one(ports: dict[str, str]) -> None:
+    for command in (["ls"], ["nodes"], ["settings", "ls"]):
+        where = f"zreg://{ports['data']},{ports['session']}"
+        assert at(command, "--url", where, "5")[1] == 0
+    assert at(["nodes"], "--meta", f"{ports['data']},{ports['meta']}", "5")[1] == 0
+
+
 def test_a_meta_node_answers_what_it_knows_and_refuses_the_rest(ports: dict[str, str]) -> None:
     for command in (["ls"], ["get", "x"]):
         _, code, text = at(command, "--url", f"zreg://{ports['meta']}", "2")

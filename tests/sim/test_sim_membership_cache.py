@@ -146,9 +146,8 @@ def test_a_withdrawal_at_a_restarted_session_takes_effect_without_meta(seed: int
     assert cluster.settles(view, [])
 
 
-@seeds
-def test_a_client_that_moves_between_waiting_sessions_loses_nothing(seed: int) -> None:
-    """Neither session may withdraw what it waits to publish: a data node still holds it."""
+def with_waiting_client(seed: int) -> tuple[SimCluster, ViewLog, str]:
+    """Return a cluster without meta whose sessions wait for it, a view, and a client's session."""
     cluster = make_cluster(seed)
     cluster.client("moving", [1, 2])
     cluster.publish("moving", PAY, "one")
@@ -158,7 +157,13 @@ def test_a_client_that_moves_between_waiting_sessions_loses_nothing(seed: int) -
     for number in (1, 2):
         restart_session(cluster, number)
     assert cluster.sim.run_until(lambda: "session-" in session_of(cluster, "moving"), 5.0)
-    former = session_of(cluster, "moving")
+    return cluster, view, session_of(cluster, "moving")
+
+
+@seeds
+def test_a_client_that_moves_between_waiting_sessions_loses_nothing(seed: int) -> None:
+    """Neither session may withdraw what it waits to publish: a data node still holds it."""
+    cluster, view, former = with_waiting_client(seed)
 
     cluster.sim.freeze(former, 6.0)
     has_moved = cluster.sim.run_until(
@@ -185,18 +190,10 @@ def test_a_session_that_is_admitted_claims_nothing_of_a_client_that_has_left(
     The client waits at a session that meta admits later; the first one cannot know that. Seed 404
     of the chaos on real processes found it.
     """
-    cluster = make_cluster(seed)
-    cluster.client("moving", [1, 2])
-    cluster.publish("moving", PAY, "one")
-    view = subscribe(cluster, "watcher", 2)
-    assert cluster.settles(view, ["one"])
-    kill_metas(cluster)
-    for number in (1, 2):
-        restart_session(cluster, number)
-    assert cluster.sim.run_until(lambda: "session-" in session_of(cluster, "moving"), 5.0)
+    cluster, view, former = with_waiting_client(seed)
     # So long that the loss of a connection counts as one that happened without meta.
     cluster.run(3.0)
-    former = session_of(cluster, "moving")
+    assert session_of(cluster, "moving") == former
     other = "session-1" if former == "session-2" else "session-2"
 
     for name in cluster.meta_names:

@@ -1,6 +1,7 @@
 """A command asks one node after the other, follows the leader, and asks again if it may."""
 
 import pytest
+from msgspec.structs import replace
 
 from zreg.cli.asking.ask_core import AskCore, Finished
 from zreg.effects import (
@@ -17,7 +18,12 @@ from zreg.effects import (
     PeerUp,
     Send,
 )
-from zreg.errors import NotLeaderError, NotReadyError, VersionMismatchError
+from zreg.errors import (
+    NotLeaderError,
+    NotReadyError,
+    UnknownMessageError,
+    VersionMismatchError,
+)
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import Ping, Pong, Refused
 from zreg.wire.records.settings_messages import SetSetting, SettingsReply
@@ -324,6 +330,29 @@ def test_a_definite_refusal_is_an_answer() -> None:
 
     assert asker.receive(refused) == FINISHED
     assert asker.core.answer == refused
+
+
+@pytest.mark.parametrize("is_patient", [False, True])
+def test_a_node_of_another_role_is_passed_over(*, is_patient: bool) -> None:
+    asker = Asker(is_patient=is_patient)
+    asker.reach(ONE)
+    refused = Refused(1, UnknownMessageError.code, "a data node does not take that")
+
+    assert asker.receive(refused) == [disconnect(ONE), connect(TWO)]
+    asker.reach(TWO)
+    assert asker.receive(ANSWER, TWO) == FINISHED
+    assert asker.core.answer == ANSWER
+
+
+@pytest.mark.parametrize("is_patient", [False, True])
+def test_if_all_nodes_are_of_another_role_the_last_one_says_so(*, is_patient: bool) -> None:
+    asker = Asker(ONE, is_patient=is_patient)
+    asker.reach(ONE)
+    refused = Refused(1, UnknownMessageError.code, "a data node does not take that")
+
+    assert asker.receive(refused) == [disconnect(ONE), *FINISHED]
+    assert asker.core.answer == replace(refused, detail="one:1: a data node does not take that")
+    assert not asker.core.findings.may_be_done
 
 
 def test_messages_of_other_nodes_and_of_earlier_attempts_are_ignored() -> None:

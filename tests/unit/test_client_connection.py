@@ -177,7 +177,7 @@ def test_a_connection_is_given_up_when_the_hello_is_refused() -> None:
 
     assert hear(core, Refused(0, ForeignClusterError.code, "not ours")) == [
         Disconnect(Link.SESSION, "session-1"),
-        lost("the session refused the greeting: not ours", state=ClientState.CONNECTING),
+        lost("it refused the greeting: not ours", state=ClientState.CONNECTING),
     ]
 
 

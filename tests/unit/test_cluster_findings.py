@@ -24,6 +24,7 @@ def data(number: int, status: Status = Status.WORKING) -> Member:
 
 
 GONE = GoneNode(Incarnation(4, "d9"), Role.DATA, "tcp://d9:1", "gone", 7, 3, 1, 9_000, 60_000)
+ADDED = MetaNodeStatus("m5", "tcp://m5:1", MetaNodeState.STUCK, 0, 58_000, "not reached")
 WELL = (S1, data(1), data(2), M1)
 
 
@@ -33,11 +34,12 @@ def view(
     statuses: dict[str, str] | None = None,
     gone: tuple[GoneNode, ...] = (),
     trouble: str = "",
+    added: tuple[MetaNodeStatus, ...] = (),
 ) -> ClusterView:
     ring = RingParameters(replica_count=replica_count)
     membership = Membership(b"A" * 16, 9, 5, ring, members)
     loads = (SessionLoad(Incarnation(3, "s1"), 12),)
-    reply = MetaNodesReply(1, 2, 9, 3, (LEADER,), 2, (), loads, gone=gone)
+    reply = MetaNodesReply(1, 2, 9, 3, (LEADER, *added), 2, (), loads, gone=gone)
     named = {member.node_id: member.status.name for member in members}
     return ClusterView(membership, {**named, **(statuses or {})}, trouble or reply)
 
@@ -74,6 +76,12 @@ def test_a_cluster_that_is_well_has_no_finding() -> None:
         ),
         (view(*WELL, data(3, Status.LEAVING)), State.WARNING, "d3 is leaving and", "zreg nodes"),
         (
+            view(*WELL, added=(ADDED,)),
+            State.WARNING,
+            "m5 is added to meta at m5:1 and has no vote yet (not reached)",
+            "zreg meta rm m5",
+        ),
+        (
             view(*WELL, gone=(GONE,)),
             State.WARNING,
             "d9 (data, d9:1) has been gone",
@@ -89,6 +97,15 @@ def test_what_is_not_well_is_named_with_what_to_do(
     assert finding.state is state
     assert finding.what.startswith(what)
     assert advice in finding.advice
+
+
+def test_a_departed_incarnation_is_not_counted_beside_its_successor() -> None:
+    """Meta keeps it for its grace; the status by id is that of the successor."""
+    former = Member("s1", Role.SESSION, 2, Status.DEPARTED, "tcp://s1:9600")
+    found = view(former, *WELL, statuses={"s1": "WORKING"})
+
+    assert counts_of(found)["session_nodes"] == 1
+    assert findings_of(found) == []
 
 
 def test_the_worst_comes_first() -> None:

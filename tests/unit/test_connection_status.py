@@ -1,5 +1,7 @@
 """The state of a client's connection, and the host to publish for its machine."""
 
+import pytest
+
 from zreg.client.core.commands import ClientState, ConnectionChanged, SessionReached
 from zreg.client.runtime.events.connection_status import ConnectionStatus
 
@@ -26,6 +28,22 @@ def test_a_failed_attempt_is_named_with_its_reason() -> None:
     )
 
     assert "10.0.0.8:9600 (last: 10.0.0.8:9600: refused): check" in status.why_waiting()
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "it is of cluster 'x': give the name of its cluster with --cluster",
+        "it refused the greeting: a data node does not take Hello: ask a session",
+    ],
+)
+def test_what_has_answered_says_itself_what_to_do(detail: str) -> None:
+    status = make_status()
+    status.on_connection_changed(
+        ConnectionChanged(ClientState.CONNECTING, "tcp://10.0.0.8:9600", detail)
+    )
+
+    assert status.why_waiting().endswith(f"{detail}): do what the reason says")
 
 
 def test_a_connected_client_names_its_session() -> None:

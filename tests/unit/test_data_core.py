@@ -20,7 +20,10 @@ from zreg.effects import (
     Connect,
     Disconnect,
     Effect,
+    Emit,
     EpochSeen,
+    HandedOver,
+    HandOver,
     Link,
     Listen,
     Local,
@@ -769,6 +772,13 @@ def test_a_node_that_stops_leaves_the_membership() -> None:
     core = make_core()
 
     assert core.receive(Link.LOCAL, "", Stop(), 0.0) == [Send(Link.META, META, Leave(2, D1))]
+
+
+def test_a_node_that_never_joined_hands_nothing_over() -> None:
+    core = make_starting()
+
+    effects = [*core.receive(Link.LOCAL, "", HandOver(), 0.0), *core.settle(0.0)]
+    assert effects == [Emit(HandedOver())]
 
 
 def test_repr_and_statistics_show_the_sizes() -> None:

@@ -90,6 +90,7 @@ class RestartedSession(Session):
 
     def __init__(self, *, is_up: bool = True, cached: Membership = CACHED) -> None:
         self.now = 100.0
+        self.loads = None
         member = make_member("s1", 0, Role.SESSION)
         self.core = SessionCore(member, CONFIG, rng=Random(1), now=self.now, cached=cached)
         self.started = list(self.core.start(self.now))
@@ -225,7 +226,6 @@ def test_a_client_that_is_lost_before_it_replays_removes_no_publisher() -> None:
     session.greet(ALICE, publish())
     session.be_admitted()
     session.local(PeerLost(Link.CLIENTS, ALICE))
-    session.loads = None
 
     sent = {type(each) for each in at_data(session.wait(30.0))}
     assert sent <= {CompareDigest}

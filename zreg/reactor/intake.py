@@ -7,7 +7,7 @@ peer waits for an answer.
 from collections import Counter
 from typing import Final
 
-from zreg.effects import WARNING, Core, EpochSeen, Log, Peer, PeerIncompatible
+from zreg.effects import OTHER_CLUSTER, WARNING, Core, EpochSeen, Log, Peer, PeerIncompatible
 from zreg.errors import ForeignClusterError, PeerError, ProtocolVersionError
 from zreg.reactor.core_calls import CoreCalls
 from zreg.reactor.link_table import WITHOUT_EPOCH
@@ -126,7 +126,7 @@ def _why_incompatible(error: PeerError) -> str:
     """Return why this node cannot work with a peer, for the person who gave the address."""
     if isinstance(error, ForeignHeaderError):
         return (
-            f"it is of cluster {error.theirs!r}: give the name of its cluster with --cluster, or "
+            f"{OTHER_CLUSTER} {error.theirs!r}: give the name of its cluster with --cluster, or "
             "the address of another one"
         )
     return error.here if isinstance(error, VersionHeaderError) else error.detail

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from zreg.effects import (
     Connect,
@@ -19,7 +20,7 @@ from zreg.effects import (
     PeerUp,
     Send,
 )
-from zreg.errors import NotLeaderError, NotReadyError
+from zreg.errors import NotLeaderError, NotReadyError, UnknownMessageError
 from zreg.wire.messages import Message
 from zreg.wire.records.common_messages import Ping, Pong, Refused
 
@@ -57,6 +58,8 @@ class Findings:
         self.answered_at = 0.0
         # The last refusal with "not ready".
         self.not_ready: Refused | None = None
+        # The last refusal of a node whose role does not take such a question.
+        self.wrong_role: Refused | None = None
 
 
 class _Attempt(msgspec.Struct):
@@ -226,6 +229,11 @@ class AskCore:
         if refused.code == NotReadyError.code and self._is_patient:
             self.findings.not_ready = refused
             return self._leave(attempt, refused.detail, now)
+        if refused.code == UnknownMessageError.code:
+            address = attempt.address.removeprefix("tcp://")
+            self.findings.wrong_role = replace(refused, detail=f"{address}: {refused.detail}")
+            self._was_reached = False
+            return self._leave(attempt, refused.detail, now)
         return self._finish(refused)
 
     def _leave(self, attempt: _Attempt, reason: str, now: float) -> list[Effect]:
@@ -254,7 +262,7 @@ class AskCore:
             self._left, self._redirect_count = list(self._addresses), 0
             self._dial_at = now + _PAUSE_SECONDS
             return []
-        return self._finish(self.findings.not_ready)
+        return self._finish(self.findings.not_ready or self.findings.wrong_role)
 
     def _finish(self, answer: Message | None) -> list[Effect]:
         self.answer = answer

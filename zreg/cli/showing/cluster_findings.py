@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from zreg.membership.gone_nodes import gone_text
-from zreg.model import Membership, Role, Status
-from zreg.wire.records.meta_messages import MetaNodesReply, MetaNodeState
+from zreg.model import Member, Membership, Role, Status
+from zreg.wire.records.meta_messages import MetaNodesReply, MetaNodeState, MetaNodeStatus
 
 
 class State(enum.IntEnum):
@@ -54,12 +54,17 @@ def counts_of(view: ClusterView) -> dict[str, int]:
     working = {
         f"{role.name.lower()}_nodes": sum(
             member.role is role and view.statuses.get(member.node_id) == Status.WORKING.name
-            for member in view.membership.members
+            for member in _living(view)
         )
         for role in (Role.SESSION, Role.DATA, Role.META)
     }
     loads = view.meta_nodes.session_loads if isinstance(view.meta_nodes, MetaNodesReply) else ()
     return {**working, "clients": sum(load.client_count for load in loads)}
+
+
+def _living(view: ClusterView) -> list[Member]:
+    """Return the members without departed incarnations, whose ids may have been taken again."""
+    return [each for each in view.membership.members if each.status is not Status.DEPARTED]
 
 
 def summary_of(view: ClusterView) -> str:
@@ -80,7 +85,21 @@ def _meta_findings(view: ClusterView) -> list[Finding]:
     if isinstance(view.meta_nodes, str):
         advice = "start the meta nodes, or check the network to them; sessions and data serve on"
         return [Finding(State.CRITICAL, view.meta_nodes, advice)]
-    return []
+    return [
+        _finding_of_added(node)
+        for node in view.meta_nodes.nodes
+        if node.state in {MetaNodeState.LEARNER, MetaNodeState.STUCK}
+    ]
+
+
+def _finding_of_added(node: MetaNodeStatus) -> Finding:
+    at, why = node.address.removeprefix("tcp://"), node.trouble or "it gets the log"
+    what = f"{node.node_id} is added to meta at {at} and has no vote yet ({why})"
+    advice = (
+        f"start it with --join; if it is elsewhere: `zreg meta add {node.node_id}=HOST:PORT`; if "
+        f"it is not to come: `zreg meta rm {node.node_id}`"
+    )
+    return Finding(State.WARNING, what, advice)
 
 
 def _role_findings(view: ClusterView) -> list[Finding]:
@@ -110,7 +129,7 @@ def _member_findings(view: ClusterView) -> list[Finding]:
         node_id = each.incarnation.node_id
         advice = f"start it again; if it is not to come back: `zreg nodes dismiss {node_id}`"
         found.append(Finding(State.WARNING, gone_text(each), advice))
-    for member in view.membership.members:
+    for member in _living(view):
         status = view.statuses.get(member.node_id, Status.WORKING.name)
         if status == "SILENT":
             what = f"{member.node_id} is not heard"

@@ -23,6 +23,7 @@ from zreg.client.core.commands import (
     WithdrawPublication,
 )
 from zreg.client.core.connection.connection import CLOSED, Phase, SessionConnection
+from zreg.client.core.connection.outage import REFUSED_GREETING
 from zreg.client.core.conversation import Conversation, Requester
 from zreg.client.core.desired_publications import DesiredPublications, PublicationRecord
 from zreg.client.core.desired_subscriptions import DesiredSubscriptions, SubscriptionRecord
@@ -318,7 +319,7 @@ class ClientCore:
         if refused.request_id:
             return self._on_request_refused(refused)
         if connection.phase is Phase.GREETING:
-            detail = f"the session refused the greeting: {refused.detail}"
+            detail = f"it {REFUSED_GREETING}: {refused.detail}"
             return connection.give_up(detail, now)
         return [connection.log(WARNING, "refused", code=refused.code, detail=refused.detail)]
 

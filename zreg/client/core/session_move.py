@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from zreg.client.core.connection.connection import FormerConnection, Phase, SessionConnection
+from zreg.client.core.connection.outage import REFUSED_GREETING
 from zreg.client.core.conversation import Conversation
 from zreg.client.core.desired_publications import DesiredPublications
 from zreg.client.core.desired_subscriptions import DesiredSubscriptions
@@ -168,7 +169,7 @@ class SessionMove:
             case Welcome():
                 return self._give_up(candidate, self._why_not(candidate, message))
             case Refused():
-                return self._give_up(candidate, f"it refused the greeting: {message.detail}")
+                return self._give_up(candidate, f"it {REFUSED_GREETING}: {message.detail}")
             case Bye():
                 return self._give_up(candidate, "it said goodbye")
             case _:

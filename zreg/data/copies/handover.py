@@ -78,7 +78,9 @@ class Handover:
             return []
         if self._may_end(now):
             self._has_ended = True
-            return [Log(INFO, "data.handed_over", {}), Emit(HandedOver())]
+            has_joined = self._placement.status is not None
+            logs = [Log(INFO, "data.handed_over", {})] if has_joined else []
+            return [*logs, Emit(HandedOver())]
         if self._placement.status is Status.LEAVING or now < self._again_at:
             return []
         self._again_at = now + _AGAIN_SECONDS

@@ -29,8 +29,8 @@ class WatchQuery(msgspec.Struct, frozen=True, kw_only=True):
     """The query of a watch."""
 
     data_id: Annotated[
-        Text, Meta(description="A service; empty: all services that this session follows.")
-    ] = ""
+        Text | None, Meta(description="A service; without it: all that this session follows.")
+    ] = None
     group: Group = DEFAULT_GROUP
     instance_id: InstanceId = DEFAULT_INSTANCE_ID
 
@@ -94,7 +94,7 @@ class WatchPage:
 
 
 def _name_of(query: WatchQuery) -> DataInfoId | None:
-    if not query.data_id:
+    if query.data_id is None:
         return None
     try:
         return data_info_id(query.data_id, instance_id=query.instance_id, group=query.group)

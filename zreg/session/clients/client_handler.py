@@ -290,7 +290,7 @@ class ClientHandler:
         for client in self.table.all():
             if client.peer is not None:
                 self._answers.ask_who(client.peer)
-                self.publishing.begin_replay_again(client, now)
+                self.publishing.begin_asked_replay(client, now)
 
     def send_away(self) -> list[Effect]:
         """Send every client to another session; there it publishes everything again."""

@@ -108,10 +108,10 @@ class Publishing:
         """Note that a client has greeted, or was asked who it is, and is about to replay."""
         self._replays.begin(client.client_id, now)
 
-    def begin_replay_again(self, client: Client, now: float) -> None:
-        """Note that a client was asked for what this session had of it, and answers for no more.
+    def begin_asked_replay(self, client: Client, now: float) -> None:
+        """Note that a client was asked to publish again what this session had of it.
 
-        Until it has come, no digest says that all writes came.
+        Until it has done so, no digest says that all writes came.
         """
         self._replays.begin(client.client_id, now)
         if client.publisher_ids:

@@ -84,7 +84,7 @@ class SimCluster(SimClients):
             self._disk_count += 1
             first = () if is_joining or bootstrap_expect else (first_save(founders),)
             disk = self.disks[name] = SimDisk(*first, journal_id=f"{name}#{self._disk_count}")
-        address = f"tcp://{self.host_of(name)}:9611"
+        address = self.raft_address_of(name)
         is_reached = len(self.meta_names) > 1 or bootstrap_expect
         core = MetaCore(
             member,
@@ -111,6 +111,10 @@ class SimCluster(SimClients):
     def host_of(self, name: str) -> str:
         """Return the host that the machine of a node has now: at first the name of the node."""
         return self._hosts.get(name, name)
+
+    def raft_address_of(self, name: str) -> str:
+        """Return the address at which other meta nodes reach one now."""
+        return f"tcp://{self.host_of(name)}:9611"
 
     def change_host(self, name: str) -> None:
         """Give the machine of a node another address, as DHCP does; the node may run or not."""

@@ -127,7 +127,7 @@ class SimLan:
                     cluster=self._cluster.config.cluster,
                     cluster_id=core.membership.cluster_id,
                     addresses=(f"tcp://{host}:{9610 if is_meta else 9600}",),
-                    raft_address=f"tcp://{host}:9611" if is_meta else "",
+                    raft_address=self._cluster.raft_address_of(name) if is_meta else "",
                     journal_id=self._cluster.disks[name].journal_id if is_meta else "",
                 )
                 self._announced[name] = announcement, now + ANNOUNCED_SECONDS

@@ -73,8 +73,8 @@ class GatheringLife:
         self.checkers: dict[bytes, MetaChecker] = {}
         # The id of the cluster whose membership a journal holds.
         self.clusters: dict[str, bytes] = {}
-        # Whether a machine moved after a node had written a list: then its founders wait for it.
-        self.has_moved_late = False
+        # Whether a machine moved after a node had written a list: then the founders wait for it.
+        self.has_moved_after_list = False
         kinds = ("gathered", "lost early", "moved early", "reset", "lies", "met")
         self.counts = dict.fromkeys(kinds, 0)
 
@@ -111,7 +111,7 @@ class GatheringLife:
         """Show each running node what it believes of its network at this moment."""
         for reader in [name for name in self.names if name in self.cluster.sim.processes]:
             shown = [
-                _announcement(name, self._raft_address_of(name))
+                _announcement(name, self.cluster.raft_address_of(name))
                 for name in self.names
                 if self._see(reader, name) and self._is_shown(name, is_honest=is_honest)
             ]
@@ -123,9 +123,6 @@ class GatheringLife:
                 if reader in self.cluster.sim.processes:
                     sighted = Sighted(each.node_id, _INTERFACE, each)
                     self.cluster.sim.post(reader, sighted)
-
-    def _raft_address_of(self, name: str) -> str:
-        return f"tcp://{self.cluster.host_of(name)}:9611"
 
     def _is_shown(self, name: str, *, is_honest: bool) -> bool:
         is_running = name in self.cluster.sim.processes
@@ -204,7 +201,7 @@ class GatheringLife:
         if not self.clusters:
             self.counts["moved early"] += 1
             disks = self.cluster.disks.values()
-            self.has_moved_late |= any(disk.facts.get(FOUNDERS) for disk in disks)
+            self.has_moved_after_list |= any(disk.facts.get(FOUNDERS) for disk in disks)
             self.cluster.change_host(self.rng.choice(self.names))
 
     def _empty(self, name: str) -> None:
@@ -254,7 +251,7 @@ class GatheringLife:
         if not self._settles():
             # A founder whose disk was lost during the first election is told from none that was
             # there before only by an operator, who begins again; so is one that has moved.
-            is_told = self.counts["lost early"] or self.has_moved_late
+            is_told = self.counts["lost early"] or self.has_moved_after_list
             assert is_told, self._report("not founded")
             assert not self.clusters, self._report("founded by some only")
             self.counts["reset"] += 1

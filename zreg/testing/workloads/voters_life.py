@@ -175,10 +175,7 @@ class VotersLife:
             if name not in self.cluster.disks:
                 self._start_empty(name)
 
-        self._change(AddMeta(0, name, self._raft_address_of(name), 0), "added", start)
-
-    def _raft_address_of(self, name: str) -> str:
-        return f"tcp://{self.cluster.host_of(name)}:9611"
+        self._change(AddMeta(0, name, self.cluster.raft_address_of(name), 0), "added", start)
 
     def _add_moved(self) -> None:
         """Add a node again that moved before any other node met it: none follows such a move."""
@@ -187,7 +184,7 @@ class VotersLife:
             return
         configuration = raft.configuration
         for name in configuration.learners:
-            address = self._raft_address_of(name)
+            address = self.cluster.raft_address_of(name)
             if name not in configuration.journals and configuration.addresses[name] != address:
                 self._change(AddMeta(0, name, address, 0), "added again", lambda: None)
                 return

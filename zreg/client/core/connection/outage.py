@@ -4,9 +4,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from zreg.effects import INFO, UNRESOLVED, WARNING, Log
+from zreg.effects import INFO, OTHER_CLUSTER, UNRESOLVED, WARNING, Log
 
 DEFAULT_SESSION_PORT: Final = 9600
+REFUSED_GREETING: Final = "refused the greeting"
+# What answered says itself what is wrong, and what to do.
+_ANSWERS: Final = (OTHER_CLUSTER, REFUSED_GREETING)
 _SCHEME: Final = "tcp://"
 _DEFAULT_ADDRESS: Final = f"{_SCHEME}127.0.0.1:{DEFAULT_SESSION_PORT}"
 # An outage that is shorter needs no line: a session that is restarted takes a second.
@@ -21,6 +24,8 @@ _SHOWN_MAX: Final = 4
 def advice_on(addresses: Sequence[str], reasons: Iterable[str] = ()) -> str:
     """Return what to check when no session answers at these addresses, for these reasons."""
     known = list(reasons)
+    if known and all(any(said in reason for said in _ANSWERS) for reason in known):
+        return "do what the reason says"
     if known and all(UNRESOLVED in reason for reason in known):
         return "correct the name, or the name service of this machine"
     if _DEFAULT_ADDRESS in addresses:
