@@ -460,9 +460,13 @@ def test_a_port_in_use_is_code_1(tmp_path: Path) -> None:
 def test_a_question_to_the_wrong_kind_of_node_is_code_1(url: str) -> None:
     listed = json.loads(ok("nodes", "-o", "json", "--url", url))
 
-    error = fails(1, "ls", "--url", f"zreg://{listed[2]['address']}")
+    address = listed[2]["address"]
+    error = fails(1, "ls", "--url", f"zreg://{address}")
 
-    assert error == "meta does not take ListDatums: ask a session (--url, by default port 9600)"
+    assert (
+        error
+        == f"{address}: meta does not take ListDatums: ask a session (--url, by default port 9600)"
+    )
 
 
 def test_a_port_that_the_user_may_not_use_is_code_2(monkeypatch: pytest.MonkeyPatch) -> None:

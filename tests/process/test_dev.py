@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 import zreg
-from zreg.testing.processes import DevRegistry, Running, wait_until, zreg_command
+from zreg.testing.processes import DevRegistry, Running, run_zreg, wait_until, zreg_command
 
 
 def test_the_commands_that_it_prints_work() -> None:
@@ -103,3 +103,9 @@ def test_several_registries_run_side_by_side() -> None:
         with zreg.Client(urls[0]) as here, zreg.Client(urls[1]) as there:
             here.publish("x", "v").wait_registered(5)
             assert there.subscribe("x").wait_for(0, 5).view.values == ()
+
+
+def test_a_registry_of_one_data_node_is_well() -> None:
+    with DevRegistry() as registry:
+        shown = run_zreg("status", "--url", registry.url)
+        assert shown.stdout.startswith("All is well: 1 session node, 1 data node"), shown

@@ -180,6 +180,15 @@ def test_a_narrow_terminal_without_colours_gets_all_text(
     assert not re.search(r"\x1b\[3\d", ended.out)
 
 
+@pytest.fixture
+def missing_copies(url: str) -> Iterator[None]:
+    """Let each datum be wanted on three data nodes, of which there is one."""
+    assert inline_zreg("data", "replica-count", "3", "--url", url).code == 0
+    yield
+    assert inline_zreg("data", "replica-count", "1", "--url", url).code == 0
+
+
+@pytest.mark.usefixtures("missing_copies")
 def test_check_has_the_form_and_the_codes_of_nagios(url: str) -> None:
     here = inline_zreg("check", "--url", url)
     assert here.code == 1, "one data node holds each datum, and three should"
@@ -192,6 +201,7 @@ def test_check_has_the_form_and_the_codes_of_nagios(url: str) -> None:
     assert all(re.match(r"# (HELP|TYPE) |zreg_check_\w+ \d+$", line) for line in metrics)
 
 
+@pytest.mark.usefixtures("missing_copies")
 def test_status_says_what_is_not_well_and_what_to_do(url: str) -> None:
     ended = inline_zreg("status", "--url", url)
 

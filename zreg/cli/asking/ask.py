@@ -45,14 +45,19 @@ async def ask(
     *,
     timeout_seconds: float,
     is_patient: bool = False,
+    tells_ports: bool = False,
 ) -> Answer:
     """Return the first answer of the target's nodes.
 
     With `is_patient` the nodes are asked again until the timeout, so the question must be safe
-    to ask twice. Raises `RefusedError` if a node refuses, `UnavailableError` if no node answers.
+    to ask twice. Raises `RefusedError` if a node refuses, `UnavailableError` if no node answers;
+    with `tells_ports` it says what listens at the addresses.
     """
     core = await _asked(target, question, timeout_seconds, is_patient=is_patient)
-    return _answer(core, target, question, {})
+    ports: Mapping[str, str] = {}
+    if tells_ports and core.answer is None:
+        ports = await asyncio.to_thread(describe_ports, core.findings.reasons)
+    return _answer(core, target, question, ports)
 
 
 class Timed(msgspec.Struct, Generic[Answer], frozen=True):

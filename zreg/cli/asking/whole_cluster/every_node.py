@@ -44,7 +44,7 @@ async def ask_each(
 async def living_members(target: Target, *, timeout_seconds: float) -> list[Member]:
     """Return the members that have not departed; raises as `ask`."""
     question = FetchMembership, MembershipReply
-    reply = await ask(target, question, timeout_seconds=timeout_seconds)
+    reply = await ask(target, question, timeout_seconds=timeout_seconds, tells_ports=True)
     return [each for each in reply.membership.members if each.status is not Status.DEPARTED]
 
 

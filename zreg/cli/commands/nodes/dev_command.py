@@ -52,7 +52,9 @@ def dev(
     faulthandler.enable()
     if parent_pid:
         end_with_parent(parent_pid)
-    loaded = load_settings(flags, os.environ, file=config, base=Config.for_loopback())
+    # There is one data node, so that more copies would be missing from the begin.
+    base = replace(Config.for_loopback(), replica_count=1)
+    loaded = load_settings(flags, os.environ, file=config, base=base)
     # Only warnings: lines of normal operation would hide the hints that `dev` prints.
     route("dev", level=loaded.options.log_level or "warning")
     web_port = http_port("session", loaded.options, port)
