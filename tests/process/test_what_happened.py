@@ -128,15 +128,20 @@ def test_a_meta_node_that_is_lost_is_silent_until_it_is_back(
     cluster: ProxiedCluster, node_id: str, fault: str
 ) -> None:
     begin, end = FAULTS[fault]
+    before = len(told(cluster, "raft.peer.lost", node_id))
     begin(cluster, node_id)
     cluster.wait_until(
         lambda: found(cluster, node_id)["status"] == "SILENT", timeout_seconds=NOTICED_SECONDS
     )
     cluster.wait_until(
-        lambda: bool(told(cluster, "raft.peer.lost", node_id)), timeout_seconds=NOTICED_SECONDS
+        lambda: len(told(cluster, "raft.peer.lost", node_id)) > before,
+        timeout_seconds=NOTICED_SECONDS,
     )
     left = [each for each in NODES[:3] if each != node_id]
-    assert any("meta-node-missing" in codes(cluster, each) for each in left)
+    cluster.wait_until(
+        lambda: any("meta-node-missing" in codes(cluster, each) for each in left),
+        timeout_seconds=NOTICED_SECONDS,
+    )
     assert f"{node_id} is not heard" in run_zreg("status", "--url", cluster.url).stdout
 
     end(cluster, node_id)
