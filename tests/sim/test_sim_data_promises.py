@@ -258,6 +258,27 @@ def test_what_a_departed_session_suspects_removes_nothing() -> None:
     never_loses(cluster, view, 5.0)
 
 
+def test_what_a_departed_session_does_not_know_any_more_removes_nothing() -> None:
+    """Its client has vanished there, and waits at a session that meta admits later."""
+    cluster = make_cluster(sessions=3)
+    view, _ = watched(cluster, at=3)
+    sim = cluster.sim
+    for name in ("session-2", "session-3"):
+        sim.cut("publisher", name)
+    for name in ("session-1", "session-2"):
+        sim.cut(name, "meta")
+    lost = [sim.processes[name].core.statistics for name in ("session-1", "session-2")]
+    assert sim.run_until(lambda: all(each()["incarnation"] == "-" for each in lost), 10.0)
+    cluster.run(1.0)
+    assert sim.run_until(lambda: session_of(cluster, "publisher") == "tcp://session-1:9600", 20.0)
+    sim.mend([("session-2", "publisher"), ("publisher", "session-2")])
+    sim.cut("publisher", "session-1")
+    never_loses(cluster, view, 8.0)
+    assert session_of(cluster, "publisher") == "tcp://session-2:9600"
+    sim.mend([("session-2", "meta"), ("meta", "session-2")])
+    never_loses(cluster, view, cluster.config.session_grace_seconds + 5.0)
+
+
 def test_a_departed_session_that_wakes_takes_no_publisher_from_a_living_one() -> None:
     """Its own grace is nearly over, and its client does not reach another session at once."""
     cluster = make_cluster(sessions=3)

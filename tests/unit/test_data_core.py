@@ -818,6 +818,19 @@ def test_repr_and_statistics_show_the_sizes() -> None:
 # --- time -----------------------------------------------------------------------------------------
 
 
+def test_a_session_whose_clients_have_to_replay_is_not_reconciled_with() -> None:
+    """All data nodes died meanwhile: what the clients have not named yet exists nowhere else."""
+    core = make_core()
+    ask(core, CompareDigest(5, 0, 0), peer=ONE)
+
+    waiting = CompareDigest(5, 0, 0, do_writes_wait=True)
+    assert to(TWO, DigestCompared(5, is_equal=True)) in ask(core, waiting, peer=TWO)
+    assert core.statistics()["unreconciled"] == 1
+
+    ask(core, CompareDigest(5, 0, 0), peer=TWO)
+    assert core.statistics()["unreconciled"] == 0
+
+
 def test_a_member_beats_with_its_sequences_and_the_sessions_it_is_unreconciled_with() -> None:
     core = make_core()
     publish(core)

@@ -819,6 +819,28 @@ def test_when_the_last_data_node_goes_writes_wait_and_views_stay() -> None:
     )
 
 
+def test_a_session_that_meta_had_not_taken_for_dead_answers_for_its_publishers_again() -> None:
+    """It removes what a vanished client published, which one without an incarnation does not."""
+    session = Session(D1)
+    lose_incarnation(session)
+
+    effects = session.join(make_membership(D1, epoch=8, ring_epoch=3))
+
+    assert at_data(effects) == to_data(D1, NodeHello(S1))
+    assert at_clients(effects) == to_client(ALICE, WhoAreYou())
+    sent = session.greet(ALICE, publish(), ReplayDone()) + session.wait(1.0)
+    assert to_data(D1, digest_of(ONE))[0] in session.accept_all(D1, sent) + session.wait(1.0)
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+    assert any(isinstance(e.message, UnpublishDatum) for e in at_data(session.wait(1.0)))
+
+
+def test_a_join_that_is_answered_twice_asks_no_client_again() -> None:
+    session = Session(D1)
+    session.greet(ALICE)
+
+    assert session.join(make_membership(D1)) == []
+
+
 def test_a_session_that_is_not_let_in_yet_sends_no_node_hello() -> None:
     session = Session()
     session.follow(replace(make_membership(D1), cluster_id=b""))

@@ -200,5 +200,5 @@ def test_a_stray_that_is_not_registered_here_is_removed() -> None:
 
     effects = bench.reconciliation.on_publishers_compared(D1, PublishersCompared((), strays))
 
-    gone = Removal(TWO.publisher_id, 4, Cause.NOT_REPLAYED, S1)
+    gone = Removal(TWO.publisher_id, 4, Cause.CLOSED, S1)
     assert effects == to_data(D1, UnpublishDatum(0, PAY, (gone,)))

@@ -278,7 +278,7 @@ class SessionCore:
             self._loss.on_lost(now, is_final=self._cluster_member.leader is None)
             return []
         self._loss.on_joined()
-        if incarnation == self._data.incarnation:
+        if self._data.registrations.is_member and incarnation == self._data.incarnation:
             return []
         # Clients have to publish again what the former incarnation answered for. And a client that
         # was greeted before there was a membership got a Welcome without a cluster: it would take

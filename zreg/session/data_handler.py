@@ -197,9 +197,12 @@ class DataHandler:
         return effects
 
     def on_incarnation(self, incarnation: Incarnation) -> list[Effect]:
-        """Go on as a new incarnation."""
-        self.incarnation = incarnation
-        self.registrations.on_incarnation(incarnation)
+        """Go on as a new incarnation; or as the last one, if meta had not taken it for dead."""
+        if incarnation == self.incarnation:
+            self.registrations.on_incarnation_kept()
+        else:
+            self.incarnation = incarnation
+            self.registrations.on_incarnation(incarnation)
         return [
             Send(Link.DATA, peer, NodeHello(incarnation))
             for peer in self.links.peers()

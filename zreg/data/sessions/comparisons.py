@@ -44,10 +44,10 @@ class SessionComparisons:
     def on_compare_digest(self, peer: Peer, compare: CompareDigest) -> tuple[list[Effect], bool]:
         """Return the answer, and whether this was the last session to be reconciled with.
 
-        A digest under another ring is not answered, nor one that comes while the store still holds
-        what this node does not own: the session sends the next one soon. An unidentified peer is
-        asked to say who it is: this node forgets a session that does not read, and the session does
-        not know.
+        A session is reconciled by a digest that is equal and says that no writes wait. A digest
+        under another ring is not answered, nor one that comes while the store still holds what this
+        node does not own: the session sends the next one soon. An unidentified peer is asked to say
+        who it is: this node forgets a session that does not read, and the session does not know.
         """
         session = self._contacts.of_peer(peer)
         if session is None:
@@ -67,7 +67,9 @@ class SessionComparisons:
         compared = DigestCompared(compare.ring_epoch, is_equal)
         if is_equal:
             self._contacts.note_served(peer)
-        is_last = is_equal and self._placement.reconcile(session)
+        # What its clients have to replay yet may exist nowhere else.
+        is_whole = is_equal and not compare.do_writes_wait
+        is_last = is_whole and self._placement.reconcile(session)
         effects: list[Effect] = [Send(Link.REQUESTS, peer, compared)]
         if is_last:
             ring_epoch = self._placement.ring_epoch

@@ -24,7 +24,7 @@ from zreg.wire.records.data_messages import UnpublishDatum
 
 # What a session concludes from a closed connection or from silence, and its client did not say.
 SUSPICIONS = (Cause.CLOSED, Cause.SILENT)
-# What a session concludes because it does not know the publisher, which may have moved.
+# And what it concludes from a replay: this node may hold what another session has registered since.
 _CONCLUSIONS = (*SUSPICIONS, Cause.NOT_REPLAYED)
 
 

@@ -117,13 +117,16 @@ class Reconciliation:
         return comparison.next_record()
 
     def on_publishers_compared(self, peer: str, compared: PublishersCompared) -> list[Effect]:
-        """Send what the data node lacks, and remove the strays that this session does not know."""
+        """Send what the data node lacks, and suspect the strays that this session does not know.
+
+        Their clients have vanished from here, and may be at another session.
+        """
         registrations = self._registrations
         for publisher_id in compared.missing:
             registration = registrations.find(publisher_id)
             if registration is not None and registration.peer == peer:
                 self._queues.resend(registration)
-        session, cause = registrations.session, Cause.NOT_REPLAYED
+        session, cause = registrations.session, Cause.CLOSED
         return self._next_record(peer) + [
             Send(
                 Link.DATA,

@@ -37,8 +37,8 @@ class Registrations:
         self._links = links
         self._queues = queues
         self.session: Incarnation = NO_INCARNATION
-        # Whether `session` is a member still, as far as this node knows.
-        self._is_member = False
+        # Whether `session` is a member, as far as this node knows.
+        self.is_member = False
         self._registrations: dict[bytes, Registration] = {}
         # The registrations of before the ring changed that may have another primary now.
         self._unmoved: Iterator[Registration] = iter(())
@@ -148,7 +148,7 @@ class Registrations:
         drop the registration locally: another session may hold the client, and answer for it.
         """
         publisher = registration.publisher
-        is_present = self._is_member and publisher.session == self.session
+        is_present = self.is_member and publisher.session == self.session
         if not is_present and cause in SUSPICIONS:
             self.forget(registration)
             return
@@ -292,7 +292,11 @@ class Registrations:
 
     def on_incarnation_lost(self) -> None:
         """Note that this session is no member any more: its clients live at other sessions."""
-        self._is_member = False
+        self.is_member = False
+
+    def on_incarnation_kept(self) -> None:
+        """Note that this session is a member under the incarnation that it took for lost."""
+        self.is_member = True
 
     def on_incarnation(self, session: Incarnation) -> None:
         """Begin to answer for publishers as a new incarnation: for none that came before it.
@@ -303,7 +307,7 @@ class Registrations:
         self._queues.request_digests()
         self._queues.end_pauses()
         self.session = session
-        self._is_member = True
+        self.is_member = True
         for queue in self._queues.by_peer.values():
             queue.digest = DigestSum()
             for registration in [each for each in queue.unsent if each.removal is None]:

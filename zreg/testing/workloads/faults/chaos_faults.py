@@ -206,9 +206,19 @@ class ChaosFaults:
         """Kill or stop all nodes of a role, at once or one after the other."""
         self.counts["all of a role"] += 1
         for name in self._free(self.rng.choice(("session", "data"))):
+            if name not in self.sim.processes:
+                # It was leaving, and has left while others were killed.
+                continue
             self._fail(name)
             if self.rng.random() < 0.3:  # noqa: PLR2004 -- some of them later
-                self.cluster.run(self.rng.choice((0.1, 1.0)))
+                self._wait(self.rng.choice((0.1, 1.0)))
+
+    def _wait(self, seconds: float) -> None:
+        """Let time pass; faults that are over end meanwhile."""
+        end = self.sim.now + seconds
+        while self.sim.now < end:
+            self.cluster.run(min(0.5, end - self.sim.now))
+            self.end_due()
 
     def _fail_meta(self) -> None:
         """Kill or stop one meta node, or all of them."""
