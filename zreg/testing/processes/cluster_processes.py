@@ -15,6 +15,7 @@ import msgspec
 
 from zreg.cli.options.node_options import roles_of_flag
 from zreg.testing.processes.node_process import NodeProcess, ReportedHealth
+from zreg.testing.processes.reserved_ports import ReservedPorts
 from zreg.testing.processes.running_command import (
     END_SECONDS_MAX,
     LineReader,
@@ -24,6 +25,12 @@ from zreg.testing.processes.running_command import (
 )
 from zreg.testing.processes.with_block import WithBlock
 
+# The options of each role that name a port.
+PORT_OPTIONS: Final = {
+    "meta": ("port", "pub-port", "http-port"),
+    "session": ("port", "http-port"),
+    "data": ("port", "pub-port", "http-port"),
+}
 _STATISTICS: Final = "node.statistics "
 
 Statistics = dict[str, int | float | str]
@@ -45,6 +52,7 @@ class ClusterProcesses(WithBlock):
         # The nodes that this object started itself, by node id.
         self._started: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[LineReader] = []
+        self._reserved: list[ReservedPorts] = []
 
     def _options_of(self, role: str) -> list[str]:
         """Return the options that a node of this role has: others would end it."""
@@ -149,7 +157,7 @@ class ClusterProcesses(WithBlock):
     # --- end ------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End all processes, by force if they take too long."""
+        """End all processes, by force if they take too long; give their ports back."""
         for node in self.nodes.values():
             # A frozen process could not end.
             node.signal(signal.SIGCONT)
@@ -165,12 +173,19 @@ class ClusterProcesses(WithBlock):
                 process.wait()
         for reader in self._readers:
             reader.close()
+        for reserved in self._reserved:
+            reserved.close()
 
     # --- helpers ------------------------------------------------------------------------------
 
     def _processes(self) -> "list[subprocess.Popen[str]]":
         """Return all processes that have to be ended."""
         return list(self._started.values())
+
+    def _reserve_ports(self, count: int) -> range:
+        """Return ports that nodes of this cluster alone can bind until its end."""
+        self._reserved.append(ReservedPorts(count))
+        return self._reserved[-1].ports
 
     def _start(self, role: str, node_id: str, arguments: list[str]) -> NodeProcess:
         """Start a node; return it once its sockets are bound."""

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 # Options that belong to one process, and not to the node that a later process continues.
-_PROCESS_OPTIONS: Final = ("--id=", "--parent-pid=", "--pub-port=", "--http-port=")
+_PROCESS_OPTIONS: Final = ("--id=", "--parent-pid=")
 
 
 class ReportedProblem(msgspec.Struct, frozen=True):

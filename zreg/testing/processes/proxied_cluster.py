@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from zreg.cli.process.ports import free_ports
-from zreg.testing.processes.cluster_processes import ClusterProcesses
+from zreg.testing.processes.cluster_processes import PORT_OPTIONS, ClusterProcesses
 from zreg.testing.processes.node_process import NodeProcess
 from zreg.testing.processes.proxy.link_proxy import LinkProxy
 from zreg.testing.processes.proxy.socket_owners import Ports, owners_of
@@ -23,11 +22,7 @@ from zreg.testing.processes.running_command import START_SECONDS_MAX, LineReader
 _HOST: Final = "127.0.0.1"
 _ADVERTISED_HOST: Final = "127.0.0.2"
 # The ports of each role, by option; `peer` is Raft's.
-_PORTS: Final = {
-    "meta": ("port", "pub-port", "http-port", "peer"),
-    "session": ("port", "http-port"),
-    "data": ("port", "pub-port", "http-port"),
-}
+_PORTS: Final = PORT_OPTIONS | {"meta": (*PORT_OPTIONS["meta"], "peer")}
 # The name of a dialler that is no node of the cluster. All that dial a session count as clients.
 CLIENT: Final = "client"
 
@@ -136,7 +131,7 @@ class ProxiedCluster(ClusterProcesses):
 
     def _choose_ports(self) -> dict[str, dict[str, int]]:
         """Return the ports of each node, by option."""
-        ports = iter(free_ports(sum(len(_PORTS[role]) for role in self._roles.values())))
+        ports = iter(self._reserve_ports(sum(len(_PORTS[role]) for role in self._roles.values())))
         return {
             node_id: {option: next(ports) for option in _PORTS[role]}
             for node_id, role in self._roles.items()

@@ -1,7 +1,8 @@
 """A cluster in real processes, to be killed, stopped, continued and restarted, node by node.
 
-`RunningCluster` runs `zreg cluster --json` on ports that the kernel chooses. Nodes that are started
-later (`restart`, `add`) are children of the test. No process outlives the process that uses this.
+`RunningCluster` runs `zreg cluster --json` on ports that are reserved for it. Nodes that are
+started later (`restart`, `add`) are children of the test. No process outlives the process that uses
+this.
 
     with RunningCluster(tmp_path, sessions=2, data=3) as cluster:
         client = zreg.Client(cluster.url)
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from zreg.testing.processes.cluster_processes import ClusterProcesses
+from zreg.testing.processes.cluster_processes import PORT_OPTIONS, ClusterProcesses
 from zreg.testing.processes.node_process import NodeProcess, options_of
 
 if TYPE_CHECKING:
@@ -38,8 +39,14 @@ class RunningCluster(ClusterProcesses):
         environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(directory, options, environment)
+        # Several meta nodes need one port more each, to name each other before any is bound.
+        peer_count = metas if metas > 1 else 0
+        nodes = {"meta": metas, "session": sessions, "data": data}
+        count = sum(number * len(PORT_OPTIONS[role]) for role, number in nodes.items())
+        ports = self._reserve_ports(peer_count + count)
         counts = [f"--session={sessions}", f"--data={data}", f"--meta={metas}"]
-        arguments = [*counts, f"--dir={directory}", *options]
+        places = [f"--dir={directory}", f"--base-port={ports.start}"]
+        arguments = [*counts, *places, *options]
         # The process of `zreg cluster`, which ends its nodes when it ends.
         self.process = self._popen(["cluster", *arguments, "--json", f"--parent-pid={os.getpid()}"])
         try:
@@ -49,24 +56,19 @@ class RunningCluster(ClusterProcesses):
             raise
 
     def restart(self, node_id: str) -> NodeProcess:
-        """Start a node again that has ended, with the same id and settings.
+        """Start a node again that has ended, with the same id, settings and ports.
 
-        Sessions and meta nodes get the address that clients and nodes know. Other ports are chosen
-        anew by the kernel, since another process may have taken the former ones: nodes learn them
-        from the membership. On Linux the node ends with the thread that calls this.
+        On Linux the node ends with the thread that calls this.
         """
         former = self.nodes[node_id]
         self._wait_gone(node_id)
-        port = "0" if former.role == "data" else former.address.rpartition(":")[2]
-        pub_port = [] if former.role == "session" else ["--pub-port=0"]
-        ports = ("--port=", "--pub-port=", "--http-port=")
-        arguments = [each for each in former.arguments if not each.startswith(ports)]
-        arguments += [f"--port={port}", "--http-port=0", *pub_port]
-        return self._start(former.role, node_id, arguments)
+        return self._start(former.role, node_id, former.arguments)
 
     def add(self, role: str, node_id: str, *options: str) -> NodeProcess:
         """Start one more node, which joins by itself."""
-        common = ["--port=0", *self._options_of(role)]
+        names = PORT_OPTIONS[role]
+        ports = zip(names, self._reserve_ports(len(names)), strict=True)
+        common = [f"--{name}={port}" for name, port in ports] + self._options_of(role)
         if role != "meta":
             common.append(f"--meta={self.meta_address}")
         return self._start(role, node_id, [*common, *options])
