@@ -25,7 +25,7 @@ def test_a_port_in_use_is_skipped_and_too_few_ports_are_an_error(
     with socket.socket() as taken:
         first = free_ports(1)[0]
         taken.bind(("127.0.0.1", first))
-        monkeypatch.setattr(ports, "_PORTS", range(first, first + 1))
+        monkeypatch.setattr(ports, "PORTS", range(first, first + 1))
 
         with pytest.raises(UnavailableError, match="no 1 free ports"):
             free_ports(1)

@@ -1,9 +1,8 @@
-"""Fixtures of the tests with real processes: loopback only, ports chosen by the kernel."""
+"""Fixtures of the tests with real processes: loopback only, ports that no other process uses."""
 
 import itertools
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,21 +10,16 @@ from pathlib import Path
 import pytest
 
 from zreg.testing.processes import RunningCluster, clean_environment
+from zreg.testing.processes.reserved_ports import ReservedPorts
 
 StartCluster = Callable[..., RunningCluster]
 
 
 def first_free_port(count: int = 12) -> int:
     """Return the first of `count` free ports in a row, outside the range of the kernel."""
-    for base in range(20_000 + os.getpid() % 5_000, 32_000, count):
-        with ExitStack() as stack:
-            try:
-                for port in range(base, base + count):
-                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            except OSError:
-                continue
-            return base
-    raise AssertionError("no free ports in a row")
+    reserved = ReservedPorts(count)
+    reserved.close()
+    return reserved.ports.start
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ import socket
 import pytest
 import zmq
 
+import zreg
 from zreg.testing.processes import RunningCluster
 from zreg.testing.processes.reserved_ports import ReservedPorts
 
@@ -32,3 +33,15 @@ def test_a_killed_node_returns_to_its_ports(cluster: RunningCluster) -> None:
         with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
             stranger.bind(("127.0.0.1", port))
         assert cluster.restart(node.node_id).address == node.address
+
+
+def test_a_node_that_comes_back_at_other_ports_is_found(cluster: RunningCluster) -> None:
+    """The ports of a node that was restarted elsewhere are known from the membership alone."""
+    former = cluster.nodes["data-1"].address
+    with zreg.Client(cluster.url) as client:
+        client.publish("pay", "v").wait_registered(5)
+        cluster.kill("data-1")
+
+        assert cluster.add("data", "data-1").address != former
+        cluster.wait_until(lambda: cluster.statistics("data-1")["publishers"] == 1)
+        client.publish("pay", "w").wait_registered(10)

@@ -9,14 +9,14 @@ from zreg.errors import UnavailableError
 
 # On Linux the kernel gives ports from 32,768 on to outgoing connections. It could give away one of
 # those before the node binds.
-_PORTS: Final = range(10_000, 32_000)
+PORTS: Final = range(10_000, 32_000)
 
 
 def free_ports(count: int) -> list[int]:
     """Return `count` ports of 127.0.0.1 that no process uses now; raises `UnavailableError`."""
     found: list[int] = []
-    start = secrets.randbelow(len(_PORTS))
-    for port in (*_PORTS[start:], *_PORTS[:start]):
+    start = secrets.randbelow(len(PORTS))
+    for port in (*PORTS[start:], *PORTS[:start]):
         if len(found) == count:
             break
         with socket.socket() as probe, suppress(OSError):
@@ -24,7 +24,7 @@ def free_ports(count: int) -> list[int]:
             found.append(port)
     if len(found) < count:
         raise UnavailableError(
-            f"127.0.0.1 has no {count} free ports from {_PORTS.start} to {_PORTS.stop - 1}: stop "
+            f"127.0.0.1 has no {count} free ports from {PORTS.start} to {PORTS.stop - 1}: stop "
             "programs that use them, or choose other ports with --base-port"
         )
     return found

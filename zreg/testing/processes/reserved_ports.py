@@ -9,8 +9,7 @@ import socket
 from contextlib import ExitStack
 from typing import Final
 
-# On Linux the kernel gives ports from 32,768 on to outgoing connections.
-_PORTS: Final = range(10_000, 32_000)
+from zreg.cli.process.ports import PORTS
 
 
 class ReservedPorts:
@@ -22,7 +21,7 @@ class ReservedPorts:
 
     def __init__(self, count: int) -> None:
         self._reserved = ExitStack()
-        firsts = range(_PORTS.start, _PORTS.stop - count)
+        firsts = range(PORTS.start, PORTS.stop - count)
         start = secrets.randbelow(len(firsts))
         candidates = (range(first, first + count) for first in (*firsts[start:], *firsts[:start]))
         found = next((ports for ports in candidates if self._reserve(ports)), None)
