@@ -9,6 +9,7 @@ from zreg.data.core import DataCore
 from zreg.data.followers.followers import Followers
 from zreg.data.placement import Placement
 from zreg.data.sessions.comparisons import SessionComparisons
+from zreg.data.sessions.contacts import SessionContacts
 from zreg.data.sessions.roll_calls import RollCalls
 from zreg.data.sessions.suspicions import Suspicions
 from zreg.data.sessions.writes import Writes
@@ -176,6 +177,11 @@ def suspicions_are_judged_at_once() -> list[Patch]:
 def sessions_that_were_heard_are_there() -> list[Patch]:
     """A connection that stands may have been cut off a moment ago: each session is called first."""
     return [(RollCalls, "have_answered", lambda self, since, suspecting: True)]
+
+
+def only_members_have_clients_that_wait() -> list[Patch]:
+    """Meta may admit a session in a moment, with the client that another session suspects."""
+    return [(SessionContacts, "is_client_waiting", lambda self, client_id: False)]
 
 
 def a_new_life_keeps_what_the_former_held() -> list[Patch]:

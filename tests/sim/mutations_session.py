@@ -16,11 +16,13 @@ from zreg.session.clients.publishing import Publishing
 from zreg.session.clients.pushes.pusher import Pusher
 from zreg.session.clients.pushes.subscriber import Subscriber
 from zreg.session.membership_fetch import MembershipFetch
+from zreg.session.membership_loss import MembershipLoss
 from zreg.session.upstream.followed import followed_datums as followed_datums_module
 from zreg.session.upstream.registered.node_queues import NodeQueues
 from zreg.session.upstream.registered.registration import Registration
 from zreg.session.upstream.registered.registrations import Registrations
 from zreg.session.upstream.registered.replays import Replays
+from zreg.session.upstream.registered.waiting_clients import WaitingClients
 from zreg.wire.records.client_messages import Moving, PushAck
 from zreg.wire.records.common_messages import Accepted
 
@@ -47,6 +49,16 @@ def requests_are_sent_again_by_timer() -> list[Patch]:
 def calls_are_answered_before_replays() -> list[Patch]:
     """A session that wakes answers a data node once the clients that wait for it have replayed."""
     return [(Replays, "begin", lambda self, client_id, now: None)]
+
+
+def who_waits_for_a_membership_is_not_told() -> list[Patch]:
+    """A session that is no member holds up the suspicion of a client that waits there."""
+    return [(WaitingClients, "add", lambda self, client_id: None)]
+
+
+def an_isolated_session_goes_on() -> list[Patch]:
+    """A session that reaches neither meta nor a data node takes itself for dead."""
+    return [(MembershipLoss, "must_give_up", lambda self, now, membership: False)]
 
 
 def an_unacknowledged_push_is_replaced_by_the_list() -> list[Patch]:

@@ -342,6 +342,48 @@ def test_a_suspicion_waits_for_a_session_that_is_stopped() -> None:
     assert session_of(cluster, "publisher") == "tcp://session-2:9600"
 
 
+def test_a_suspicion_waits_for_a_session_that_meta_takes_for_dead() -> None:
+    """The client waits there, since it reaches no other; meta admits the session again later.
+
+    Seed 405 of the chaos on real processes found it.
+    """
+    cluster = make_cluster(sessions=3)
+    view, _ = watched(cluster, at=3)
+    sim = cluster.sim
+    sim.cut("session-2", "meta")
+    assert sim.run_until(lambda: len(membership_of(cluster).of(Role.SESSION)) == 2, 5.0)
+    loses_its_session(cluster)
+    never_loses(cluster, view, 10.0)
+    assert session_of(cluster, "publisher") == "tcp://session-2:9600"
+    sim.mend([("session-2", "meta"), ("meta", "session-2")])
+    never_loses(cluster, view, cluster.config.session_grace_seconds + 5.0)
+
+
+def test_a_suspicion_waits_for_a_session_that_meta_has_not_admitted_yet() -> None:
+    """It was restarted while it was cut off from meta, and found the data nodes on its disk."""
+    cluster = SimCluster(1, has_membership_cache=True).start(sessions=3)
+    cluster.run(2.0)
+    view, _ = watched(cluster, at=3)
+    sim = cluster.sim
+    sim.cut("session-2", "meta")
+    sim.kill("session-2")
+    cluster.run(1.0)
+    cluster.session(2)
+    cluster.run(1.0)
+    loses_its_session(cluster)
+    never_loses(cluster, view, 10.0)
+    assert session_of(cluster, "publisher") == "tcp://session-2:9600"
+    sim.mend([("session-2", "meta"), ("meta", "session-2")])
+    never_loses(cluster, view, cluster.config.session_grace_seconds + 5.0)
+
+
+def loses_its_session(cluster: SimCluster) -> None:
+    """Let the publisher lose session-1, and reach none but session-2."""
+    for name in ("session-1", "session-3"):
+        cluster.sim.cut("publisher", name)
+    cluster.sim.drop("publisher", "session-1")
+
+
 def test_a_killed_client_is_removed_within_a_second_with_many_sessions() -> None:
     """The data node asks each session first, which takes no longer than an answer."""
     cluster = make_cluster(sessions=5)

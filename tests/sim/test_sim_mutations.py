@@ -75,6 +75,15 @@ SECTION_11: dict[Mutation, Scenario] = {
     data.sessions_that_were_heard_are_there: (
         data_promises.test_a_suspicion_waits_for_a_session_that_was_cut_off_a_moment_ago
     ),
+    data.only_members_have_clients_that_wait: (
+        data_promises.test_a_suspicion_waits_for_a_session_that_meta_has_not_admitted_yet
+    ),
+    session.who_waits_for_a_membership_is_not_told: (
+        data_promises.test_a_suspicion_waits_for_a_session_that_meta_takes_for_dead
+    ),
+    session.an_isolated_session_goes_on: (
+        session_promises.test_a_session_that_reaches_neither_meta_nor_a_data_node_sends_its_clients_away
+    ),
     session.calls_are_answered_before_replays: (
         data_promises.test_a_suspicion_waits_for_a_session_that_is_stopped
     ),

@@ -15,6 +15,7 @@ from promises import (
     never_loses,
     promise,
     received,
+    session_of,
     watched,
 )
 
@@ -198,6 +199,19 @@ def test_a_session_that_is_cut_off_from_meta_alone_changes_no_view() -> None:
     promise(at == "tcp://session-2:9600", "the client stays at a session that has departed")
     never_loses(cluster, view, cluster.config.session_grace_seconds + 5.0)
     promise(len(membership_of(cluster).of(Role.SESSION, *Status)) == 1, "it is still a member")
+
+
+def test_a_session_that_reaches_neither_meta_nor_a_data_node_sends_its_clients_away() -> None:
+    """It cannot learn that meta takes it for dead, and forgets it when the grace is over.
+
+    Seed 71449 of the chaos workload found it.
+    """
+    cluster = make_cluster(data=2)
+    view, _ = watched(cluster)
+    for name in ("meta", "data-1", "data-2"):
+        cluster.sim.cut("session-1", name)
+    never_loses(cluster, view, cluster.config.session_grace_seconds + 10.0)
+    assert session_of(cluster, "publisher") == "tcp://session-2:9600"
 
 
 def test_a_suspicion_under_a_former_incarnation_is_sent_to_no_data_node() -> None:

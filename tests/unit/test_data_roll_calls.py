@@ -4,6 +4,7 @@ import pytest
 from data_fakes import calls_of
 from test_data_core import (
     BOTH,
+    CONFIG,
     NAME,
     ONE,
     P1,
@@ -14,6 +15,7 @@ from test_data_core import (
     ask,
     follow,
     held,
+    make_publisher,
     make_reconciled,
     membership,
     publish,
@@ -24,9 +26,18 @@ from test_data_suspicions import GRACE, S3, lose
 from zreg.data.core import DataCore
 from zreg.data.sessions.contacts import SessionContacts
 from zreg.data.sessions.roll_calls import RollCalls
-from zreg.effects import Peer
-from zreg.model import Cause, Incarnation, Removal
-from zreg.wire.records.data_messages import CompareDigest, NodeHello, Present, UnpublishDatum
+from zreg.effects import CLOSED, Link, Peer, PeerLost
+from zreg.errors import UnknownNodeError
+from zreg.model import Cause, Incarnation, Removal, Role
+from zreg.wire.record import Message
+from zreg.wire.records.data_messages import (
+    ClientWaits,
+    CompareDigest,
+    NodeHello,
+    Present,
+    UnpublishDatum,
+    WritesWait,
+)
 
 
 def make_core() -> DataCore:
@@ -168,6 +179,136 @@ def test_a_session_that_joins_meanwhile_is_called_too() -> None:
     assert P1 not in held(core)
 
 
+CLIENT = make_publisher(P1).client_id
+UNADMITTED = NodeHello(Incarnation(0, "s3"), Role.SESSION, is_member=False)
+
+
+@pytest.mark.parametrize("hello", [UNADMITTED, NodeHello(S3, Role.SESSION, is_member=False)])
+def test_a_session_that_is_no_member_is_called_too(hello: NodeHello) -> None:
+    """Meta has not admitted it, or takes it for dead. A client may wait there all the same."""
+    core = make_core()
+    ask(core, hello, 0.5, peer=b"three")
+    suspect(core, P1, 1.0)
+
+    assert calls(core, 1.0) == {ONE: 1, TWO: 2, b"three": 3}
+    answer(core, 2, 1.1)
+    core.settle(1.1)
+    assert P1 in held(core)
+    answer(core, 3, 1.2, peer=b"three")
+    core.settle(1.2)
+    assert P1 not in held(core)
+
+
+def test_a_session_that_is_no_member_holds_the_suspicion_of_a_client_that_waits() -> None:
+    """It becomes one with the client of P1, which replays there."""
+    core = make_core()
+    ask(core, UNADMITTED, 0.5, peer=b"three")
+    ask(core, ClientWaits(CLIENT), 0.5, peer=b"three")
+    suspect(core, P1, 1.0)
+    assert calls(core, 1.0) == {ONE: 1, TWO: 2, b"three": 3}
+    answer(core, 2, 1.1)
+    answer(core, 3, 1.1, peer=b"three")
+    core.settle(5.0)
+    assert P1 in held(core)
+
+    follow(core, membership(*BOTH, session(S3), epoch=8), 6.0)
+    ask(core, NodeHello(S3), 6.0, peer=b"three")
+    ask(core, CompareDigest(7, 0, 0, do_writes_wait=True), 6.0, peer=b"three")
+    core.settle(6.0)
+    assert P1 in held(core)
+    ask(core, CompareDigest(7, 0, 0), 6.1, peer=b"three")
+    core.settle(6.1)
+    assert P1 not in held(core)
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [
+        [ClientWaits(b"another client")],
+        [ClientWaits(CLIENT), ClientWaits(CLIENT, is_waiting=False)],
+        # The client waits at a session that is a member now, and has nothing to send.
+        [ClientWaits(CLIENT), NodeHello(S3, Role.SESSION), CompareDigest(7, 0, 0)],
+        # It waited where a session has said that writes wait, and said then that it is no member.
+        [WritesWait(), UNADMITTED],
+    ],
+    ids=["another", "no more", "admitted", "lost"],
+)
+def test_a_session_that_is_no_member_holds_no_other_suspicion(waits: list[Message]) -> None:
+    core = make_core()
+    for each in [UNADMITTED, *waits]:
+        ask(core, each, 0.5, peer=b"three")
+    suspect(core, P1, 1.0)
+    for peer, number in calls(core, 1.0).items():
+        answer(core, number, 1.1, peer=peer)
+    core.settle(1.1)
+    assert P1 not in held(core)
+
+
+def test_a_client_that_waits_no_more_lets_its_suspicion_be_judged() -> None:
+    core = make_core()
+    ask(core, UNADMITTED, 0.5, peer=b"three")
+    ask(core, ClientWaits(CLIENT), 0.5, peer=b"three")
+    suspect(core, P1, 1.0)
+    for peer, number in calls(core, 1.0).items():
+        answer(core, number, 1.1, peer=peer)
+    core.settle(1.1)
+    assert P1 in held(core)
+
+    ask(core, ClientWaits(CLIENT, is_waiting=False), 2.0, peer=b"three")
+    core.settle(2.0)
+    assert P1 not in held(core)
+
+
+def test_a_client_waits_at_no_connection_that_has_not_said_which_session_it_is() -> None:
+    core = make_core()
+
+    (refused,) = ask(core, ClientWaits(CLIENT), 0.5, peer=b"three")
+    assert refused.message.code == UnknownNodeError.code
+
+
+def test_a_session_that_is_no_member_and_never_answers_is_waited_for_a_lease_long() -> None:
+    """Meta would end the lease of a member. This one has none."""
+    core = make_core()
+    ask(core, UNADMITTED, 0.5, peer=b"three")
+    ask(core, ClientWaits(CLIENT), 0.5, peer=b"three")
+    suspect(core, P1, 1.0)
+    assert calls(core, 1.0) == {ONE: 1, TWO: 2, b"three": 3}
+    answer(core, 2, 1.1)
+    end = 1.0 + CONFIG.lease_seconds
+    for now in (end - 2.0, end - 1.0):
+        core.settle(now)
+        assert P1 in held(core)
+    core.settle(end)
+    core.settle(end)
+    assert P1 not in held(core)
+
+    suspect(core, P2, 10.0)
+    assert b"three" not in calls(core, 10.0)
+
+
+def test_a_departed_session_that_says_nothing_of_it_is_not_called() -> None:
+    """It is stopped, or cut off, and serves no client."""
+    core = make_core()
+    ask(core, NodeHello(S3), 0.5, peer=b"three")
+    suspect(core, P1, 1.0)
+
+    assert calls(core, 1.0) == {ONE: 1, TWO: 2}
+
+
+def test_a_session_that_is_no_member_and_is_gone_is_not_waited_for_or_reported() -> None:
+    core = make_core()
+    ask(core, UNADMITTED, 0.5, peer=b"three")
+    ask(core, ClientWaits(CLIENT), 0.5, peer=b"three")
+    suspect(core, P1, 1.0)
+    calls(core, 1.0)
+    answer(core, 2, 1.1)
+
+    lost = PeerLost(Link.REQUESTS, b"three", CLOSED)
+    assert core.receive(Link.LOCAL, "", lost, 1.2) == []
+    core.settle(1.2)
+    assert P1 not in held(core)
+
+
 def test_a_session_that_never_answers_delays_a_suspicion_for_the_grace_at_most() -> None:
     core = make_core()
     suspect(core, P1, 1.0)
@@ -219,7 +360,7 @@ def test_the_last_answer_of_a_roll_is_news() -> None:
     contacts.follow(membership(*BOTH, session(S3)), 0.0)
     for peer, each in ((ONE, S1), (TWO, S2), (b"three", S3)):
         contacts.on_node_hello(peer, each, 0.0)
-    roll_calls = RollCalls(contacts)
+    roll_calls = RollCalls(contacts, 3.0)
     assert len(roll_calls.call(1.0, 1.0)) == 3
 
     news = []

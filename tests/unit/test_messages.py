@@ -101,6 +101,7 @@ PINNED_TAGS = {
     92: "ClientsFound",
     93: "RollCall",
     94: "Present",
+    95: "ClientWaits",
 }
 
 

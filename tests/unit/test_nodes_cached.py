@@ -14,7 +14,6 @@ from session_fakes import (
     CLUSTER_ID,
     CONFIG,
     D1,
-    D2,
     META,
     PAY,
     S1,
@@ -53,6 +52,7 @@ from zreg.wire.records.client_messages import (
     CAPABILITIES,
     Bye,
     Hello,
+    Moving,
     Publish,
     Push,
     PushAck,
@@ -65,6 +65,7 @@ from zreg.wire.records.client_messages import (
 from zreg.wire.records.common_messages import Accepted, Ping, Pong, Refused
 from zreg.wire.records.data_messages import (
     Changed,
+    ClientWaits,
     CompareDigest,
     ComparePublishers,
     CompareVersions,
@@ -83,6 +84,10 @@ FORMER = Incarnation(2, "s1")
 CACHED = make_membership(D1, session=FORMER)
 ONE, TWO = make_publisher(1, session=Incarnation(1, "s9")), make_publisher(2)
 SUBSCRIBE = Subscribe(5, PAY, Scope.GLOBAL)
+
+
+# A session that has had no incarnation yet.
+HELLO = NodeHello(Incarnation(0, "s1"), Role.SESSION, is_member=False)
 
 
 class RestartedSession(Session):
@@ -122,17 +127,21 @@ def at_data(effects: Sequence[Effect]) -> list[Message]:
     return [e.message for e in effects if isinstance(e, Send) and e.link is Link.DATA]
 
 
+def digests_of(effects: Sequence[Effect]) -> list[CompareDigest]:
+    return [each for each in at_data(effects) if isinstance(each, CompareDigest)]
+
+
 # --- a session -----------------------------------------------------------------------------------
 
 
-def test_it_connects_to_the_cached_data_nodes_and_sends_no_node_hello() -> None:
+def test_it_connects_to_the_cached_data_nodes_and_says_that_it_is_no_member() -> None:
     session = RestartedSession(is_up=False)
 
     assert [effect for effect in session.started if isinstance(effect, Connect)] == [
         Connect(Link.CHANGES, D1, "tcp://d1:2"),
         Connect(Link.DATA, D1, "tcp://d1:1"),
     ]
-    assert session.come_up(D1) == []
+    assert session.come_up(D1) == to_data(D1, HELLO)
     assert session.core.epoch == 3
     assert session.core.statistics()["incarnation"] == "-"
 
@@ -145,13 +154,14 @@ def test_clients_are_welcomed_to_the_cluster_without_an_incarnation() -> None:
         PROTOCOL_VERSION, NO_INCARNATION, CLUSTER_ID, 3.0, 1.0, sessions, CAPABILITIES
     )
     hello = Hello(PROTOCOL_VERSION, ALICE_ID)
-    assert session.says(ALICE, hello) == to_client(ALICE, welcome)
+    effects = session.says(ALICE, hello)
+    assert effects == [*to_client(ALICE, welcome), *to_data(D1, ClientWaits(ALICE_ID))]
 
 
 def test_subscriptions_are_answered_and_hints_are_pushed() -> None:
     session = RestartedSession()
     effects = session.greet(ALICE, SUBSCRIBE)
-    assert at_data(effects) == [FetchChanges(1, PAY, ZERO)]
+    assert at_data(effects) == [FetchChanges(1, PAY, ZERO), ClientWaits(ALICE_ID)]
 
     effects = session.answer_fetch(D1, effects, V1, ONE)
     assert effects == to_client(ALICE, Push(PAY, Scope.GLOBAL, None, V1, (ONE,)))
@@ -180,13 +190,64 @@ def test_publishes_wait_also_when_they_are_repeated_and_time_passes() -> None:
     """Each publish is told why; a wait that times out reports it."""
     session = RestartedSession()
 
-    assert session.greet(ALICE, publish())[1:] == to_client(ALICE, not_yet(11))
+    assert at_clients(session.greet(ALICE, publish()))[1:] == to_client(ALICE, not_yet(11))
     assert session.says(ALICE, publish(12)) == to_client(ALICE, not_yet(12))
     assert session.says(ALICE, publish(13, version=2)) == to_client(ALICE, not_yet(13))
     assert at_data(session.wait(2.5)) == []
     assert session.core.statistics()["pending"] == 1
-    session.follow(make_membership(D1, D2, epoch=4, session=FORMER))
-    assert at_data(session.come_up(D2)) == []
+    session.go_down(D1)
+    assert at_data(session.come_up(D1)) == [HELLO, ClientWaits(ALICE_ID)]
+
+
+def test_nothing_waits_for_a_client_that_publishes_nothing() -> None:
+    session = RestartedSession()
+    session.greet(ALICE, SUBSCRIBE)
+
+    assert at_data(session.says(ALICE, ReplayDone())) == [ClientWaits(ALICE_ID, is_waiting=False)]
+
+
+def test_a_client_that_goes_on_to_other_sessions_may_come_back() -> None:
+    """It prefers sessions that meta has admitted, and may reach none."""
+    session = RestartedSession()
+    session.greet(ALICE, publish())
+    session.says(ALICE, Moving())
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+
+    leases = 2 * CONFIG.lease_seconds
+    assert at_data(session.wait(leases - 0.1)) == []
+    assert at_data(session.wait(0.2)) == [ClientWaits(ALICE_ID, is_waiting=False)]
+
+
+def test_a_client_that_has_come_back_is_waited_for() -> None:
+    session = RestartedSession()
+    session.greet(ALICE, publish())
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+    session.greet(ALICE, publish())
+
+    for _ in range(int(2 * CONFIG.lease_seconds)):
+        session.says(ALICE, Ping())
+        assert at_data(session.wait(1.0)) == []
+
+
+def test_a_client_that_is_registered_elsewhere_waits_no_more() -> None:
+    session = RestartedSession()
+    session.greet(ALICE, publish())
+
+    told = at_data(session.says(ALICE, Moving(is_settled=True)))
+
+    assert told == [ClientWaits(ALICE_ID, is_waiting=False)]
+
+
+def test_a_client_that_may_come_back_is_waited_for_also_once_meta_is_back() -> None:
+    session = RestartedSession()
+    session.greet(ALICE)
+    session.says(ALICE, Moving())
+    session.local(PeerLost(Link.CLIENTS, ALICE))
+
+    assert at_data(session.be_admitted())[0] == NodeHello(S1_AGAIN)
+    leases = 2 * CONFIG.lease_seconds
+    assert all(each.do_writes_wait for each in digests_of(session.wait(leases - 0.1)))
+    assert not digests_of(session.wait(2.0))[-1].do_writes_wait
 
 
 def test_when_meta_is_back_publishes_are_replayed_registered_and_accepted() -> None:
@@ -240,9 +301,9 @@ def test_a_withdrawal_of_the_client_is_sent_at_once(word: Message) -> None:
     session = RestartedSession()
     session.greet(ALICE, publish())
 
-    (removal,) = at_data(session.says(ALICE, word))
+    told = at_data(session.says(ALICE, word))
 
-    assert isinstance(removal, UnpublishDatum)
+    (removal,) = [each for each in told if isinstance(each, UnpublishDatum)]
     assert removal.removals[0].publisher_id == TWO.publisher_id
     assert session.core.statistics()["pending"] == 1
     session.hears(D1, Accepted((removal.request_id,)))
@@ -257,7 +318,7 @@ def test_a_client_that_vanishes_removes_no_publisher_from_data_nodes() -> None:
     session.greet(BOB, replace(publish(), publisher_id=b"b" * 16))
     session.local(PeerLost(Link.CLIENTS, ALICE))
 
-    assert at_data(session.wait(4.0)) == []
+    assert {type(each) for each in at_data(session.wait(4.0))} == {ClientWaits}
 
     assert session.core.statistics()["clients"] == 0
     assert session.core.statistics()["publishers"] == 0

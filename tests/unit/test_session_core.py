@@ -46,6 +46,7 @@ from zreg.effects import (
     Link,
     Listen,
     Local,
+    Log,
     PeerLost,
     PeerSlow,
     PeerUp,
@@ -91,6 +92,7 @@ from zreg.wire.records.data_messages import (
     Beat,
     Changed,
     Changes,
+    ClientWaits,
     CompareVersions,
     DatumsListed,
     DigestCompared,
@@ -841,8 +843,50 @@ def test_a_join_that_is_answered_twice_asks_no_client_again() -> None:
     assert session.join(make_membership(D1)) == []
 
 
-def test_a_session_that_is_not_let_in_yet_sends_no_node_hello() -> None:
+def test_a_session_that_is_not_let_in_yet_says_that_it_is_no_member() -> None:
     session = Session()
     session.follow(replace(make_membership(D1), cluster_id=b""))
 
-    assert session.come_up(D1) == []
+    unadmitted = NodeHello(Incarnation(0, "s1"), Role.SESSION, is_member=False)
+    assert session.come_up(D1) == to_data(D1, unadmitted)
+
+
+def test_a_session_tells_data_nodes_that_it_is_no_member_any_more() -> None:
+    session = Session(D1)
+
+    effects = lose_incarnation(session)
+
+    gone = NodeHello(S1, Role.SESSION, is_member=False)
+    waits = ClientWaits(ALICE_ID)
+    assert at_data(effects) == to_data(D1, waits, gone), "what ALICE published waits"
+    session.go_down(D1)
+    assert at_data(session.come_up(D1))[:2] == to_data(D1, gone, waits)
+
+
+def test_a_session_that_reaches_neither_meta_nor_a_data_node_takes_itself_for_dead() -> None:
+    """Meta may have taken it for dead, and no node can tell it."""
+    session = Session(D1)
+    other = make_member("s2", 2, Role.SESSION)
+    membership = make_membership(D1, epoch=4, ring_epoch=3)
+    session.follow(replace(membership, members=(*membership.members, other)))
+    session.greet(ALICE)
+    session.local(PeerLost(Link.META, META, TIMED_OUT))
+    session.go_down(D1)
+
+    effects = wait_without_meta(session, 2.3)
+    session.says(ALICE, Ping())
+    effects += wait_without_meta(session, 2.3)
+    assert Bye() not in [getattr(effect, "message", None) for effect in effects]
+    session.says(ALICE, Ping())
+    effects = wait_without_meta(session, 0.8)
+
+    assert "session.isolated" in [e.event for e in effects if isinstance(e, Log)]
+    assert to_client(ALICE, Bye())[0] in effects
+    assert session.core.statistics()["incarnation"] == "-"
+
+    effects = session.come_up(D1)
+
+    assert session.core.statistics()["incarnation"] == "s1@3", "only it had taken itself for dead"
+    gone = NodeHello(S1, Role.SESSION, is_member=False)
+    assert at_data(effects)[:2] == to_data(D1, gone, NodeHello(S1))
+    assert to_client(ALICE, WhoAreYou())[0] in effects

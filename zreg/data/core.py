@@ -42,6 +42,7 @@ from zreg.primitives.reports.own_answers import OwnAnswers
 from zreg.primitives.ring import bucket_of
 from zreg.wire.messages import Message
 from zreg.wire.records.data_messages import (
+    ClientWaits,
     CompareDigest,
     ComparePublishers,
     CompareVersions,
@@ -92,10 +93,9 @@ class DataCore:
         parts = (self._placement, self._cluster_member, self._refusals)
         self._replicas = ReplicaHandler(config, self._store, *parts, hops=hops, rng=rng)
         self._hints = self._replicas.hints
-        grace_seconds = config.session_grace_seconds
-        self._contacts = SessionContacts(grace_seconds)
+        self._contacts = SessionContacts(config.session_grace_seconds)
         self._suspicions = Suspicions(
-            grace_seconds, self._contacts, self._cluster_member, self._placement
+            config, self._contacts, self._cluster_member, self._placement, self._store
         )
         shared = (*parts, self._suspicions, self._contacts, self._replicas.acceptances)
         self._writes = Writes(config, self._store, *shared)
@@ -181,7 +181,7 @@ class DataCore:
         if effects is not None:
             return effects
         match message:
-            case NodeHello() | WritesWait() | Present():
+            case NodeHello() | WritesWait() | ClientWaits() | Present():
                 return self._comparisons.on_told(peer, message, now)
             case CompareDigest():
                 return self._on_compare_digest(peer, message, now)

@@ -98,6 +98,8 @@ class ClusterMember:
         reports_ready: bool = False,
     ) -> None:
         self.incarnation: Incarnation | None = None
+        # The incarnation that `set_aside` took, until meta gives or takes one.
+        self._aside: Incarnation | None = None
         # What this node tells meta with its renewals, and what it learns from the answers.
         self.counts = Counts()
         self._own = OwnMember(member, reports_ready=reports_ready)
@@ -177,6 +179,20 @@ class ClusterMember:
         self._set_incarnation(None)
         self._connection.ask_soon(now)
         return self._finish(self._ask(now) if self._connection.is_up else [])
+
+    def set_aside(self) -> Learned:
+        """Go on as if meta had taken the incarnation away: no other node could say so."""
+        incarnation = self.incarnation
+        if incarnation is not None:
+            self._set_incarnation(None)
+            self._aside = incarnation
+        return self._finish([])
+
+    def resume(self) -> Learned:
+        """Take up the incarnation again that was set aside, if the membership has it living."""
+        if self._aside is not None and self.membership.has_living(self._aside):
+            self._set_incarnation(self._aside)
+        return self._finish([])
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return epoch, incarnation and leader, for people."""
@@ -377,6 +393,7 @@ class ClusterMember:
 
     def _set_incarnation(self, incarnation: Incarnation | None) -> None:
         self.incarnation = incarnation
+        self._aside = None
         self._learned.has_new_incarnation = True
 
 

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
 from zreg.effects import (
+    WARNING,
     Effect,
     EpochSeen,
     Link,
     Local,
+    Log,
     Peer,
     PeerHeard,
     PeerLost,
@@ -39,7 +41,7 @@ from zreg.session.clients.client_table import ClientTable
 from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
 from zreg.session.instances.instances import Instances
-from zreg.session.membership_loss import MembershipLoss
+from zreg.session.membership_loss import UNREACHED_SECONDS_MAX, MembershipLoss
 from zreg.session.pages.page_handler import PageEvent, PageHandler
 from zreg.session.proxy.command_questions import CommandQuestions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
@@ -52,8 +54,10 @@ from zreg.wire.records.membership_messages import MembershipReply
 if TYPE_CHECKING:
     from random import Random
 
-# Without a leader for longer than an election takes, meta is away.
-_META_AWAY_SECONDS: Final = 2.0
+_ISOLATED: Final = (
+    f"this session has reached neither meta nor a data node for {UNREACHED_SECONDS_MAX:.0f} s, and "
+    "meta may take it for dead: its clients are sent to other sessions; check its network"
+)
 # Refusals after which a request is sent again.
 _TRANSIENT: Final = (NotPrimaryError.code, NotReadyError.code, SessionGoneError.code)
 
@@ -74,11 +78,10 @@ class SessionCore:
         self.events = EventRing(member.node_id, member.process_id)
         hops = HopRings()
         self._cluster_member = ClusterMember(member, config, rng=rng, now=now, cached=cached)
-        self._node_id = member.node_id
-        self._loss = MembershipLoss(now=now)
-        # Since when no leader of meta is reached; None if one is.
-        self._leaderless_since: float | None = now
-        self._data = DataHandler(config, self._cluster_member, hops=hops, rng=rng, now=now)
+        self._loss = MembershipLoss(member.node_id, now=now)
+        self._data = DataHandler(
+            config, self._cluster_member, node_id=member.node_id, hops=hops, rng=rng, now=now
+        )
         self._meta_proxy = MetaProxy(self._cluster_member)
         table = ClientTable(config, now=now)
         search = ClientSearch(table, self._cluster_member, member.node_id)
@@ -224,7 +227,7 @@ class SessionCore:
             case PeerSlow(link=Link.CLIENTS):
                 return self._clients.on_peer_slow(event.peer, now)
             case PeerUp(link=Link.DATA | Link.CHANGES):
-                return self._data.on_peer_up(event)
+                return [*self._data.on_peer_up(event), *self._check_reach(now)]
             case PeerLost(link=Link.DATA | Link.CHANGES):
                 return self._data.on_peer_lost(event, now)
             case PeerSlow(link=Link.DATA):
@@ -240,9 +243,7 @@ class SessionCore:
 
     def _on_client_lost(self, peer: Peer, now: float) -> None:
         self._meta_proxy.on_client_lost(peer)
-        since = self._leaderless_since
-        is_meta_away = since is not None and now - since >= _META_AWAY_SECONDS
-        self._clients.on_peer_lost(peer, now, is_meta_away=is_meta_away)
+        self._clients.on_peer_lost(peer, now, is_meta_away=self._loss.is_meta_away(now))
 
     # --- membership ---------------------------------------------------------------------------
 
@@ -258,10 +259,7 @@ class SessionCore:
         return effects
 
     def _on_leader(self, now: float) -> list[Effect]:
-        if self._cluster_member.leader is not None:
-            self._leaderless_since = None
-        elif self._leaderless_since is None:
-            self._leaderless_since = now
+        self._loss.note_leader(now, is_reached=self._cluster_member.leader is not None)
         return self._meta_proxy.on_leader()
 
     def _on_membership(self, membership: Membership, now: float) -> list[Effect]:
@@ -273,10 +271,10 @@ class SessionCore:
 
     def _on_incarnation(self, incarnation: Incarnation | None, now: float) -> list[Effect]:
         if incarnation is None:
-            self._data.registrations.on_incarnation_lost()
             # Without a leader this session cannot join again within its clients' grace.
             self._loss.on_lost(now, is_final=self._cluster_member.leader is None)
-            return []
+            self._clients.publishing.on_incarnation_lost(now)
+            return self._data.on_incarnation_lost(now)
         self._loss.on_joined()
         if self._data.registrations.is_member and incarnation == self._data.incarnation:
             return []
@@ -285,6 +283,17 @@ class SessionCore:
         # its next session for one of another cluster, and its view could go back.
         self._clients.ask_all(now)
         return self._data.on_incarnation(incarnation)
+
+    def _check_reach(self, now: float) -> list[Effect]:
+        """Go on as no member while nothing is reached that could tell otherwise."""
+        is_reached = self._data.links.is_any_up
+        self._loss.note_data_nodes(now, is_reached=is_reached)
+        if is_reached:
+            return self._act_on(self._cluster_member.resume(), now)
+        if not self._loss.must_give_up(now, self.membership):
+            return []
+        log = Log(WARNING, "session.isolated", {"detail": _ISOLATED})
+        return [log, *self._act_on(self._cluster_member.set_aside(), now)]
 
     # --- the end of a turn, and time ----------------------------------------------------------
 
@@ -308,12 +317,10 @@ class SessionCore:
         # Clients expire before the data nodes are told, so their removals leave at once.
         effects += self._clients.tick(now) + self._instances.tick(now)
         effects += self._data.tick(now)
-        effects += self._questions.tick(now)
-        effects += self._pages.tick(now)
-        if self._loss.is_send_away_due(now):
-            self._loss.on_sent_away(now)
-            if self._loss.is_lost or _has_others(self.membership, self._node_id):
-                effects += self._clients.send_away()
+        effects += self._questions.tick(now) + self._pages.tick(now)
+        effects += self._check_reach(now)
+        if self._loss.take_due(now, self.membership):
+            effects += self._clients.send_away()
         return effects
 
     def next_tick_at(self) -> float | None:
@@ -358,8 +365,3 @@ class SessionCore:
             is_full=self._clients.table.is_full,
             is_sending_away=self._loss.is_lasting(now),
         )
-
-
-def _has_others(membership: Membership, node_id: str) -> bool:
-    """Return whether clients may find another session that meta has admitted."""
-    return any(member.node_id != node_id for member in membership.of(Role.SESSION))

@@ -16,7 +16,7 @@ from zreg.effects import (
     Send,
 )
 from zreg.membership.cluster_member import ClusterMember
-from zreg.model import Incarnation
+from zreg.model import Incarnation, Role
 from zreg.primitives.reports.hop_rings import HopRings
 from zreg.session.membership_fetch import MembershipFetch
 from zreg.session.membership_handover import MembershipHandover
@@ -60,6 +60,7 @@ class DataHandler:
         config: Config,
         cluster_member: ClusterMember,
         *,
+        node_id: str,
         hops: HopRings,
         rng: "Random",
         now: float,
@@ -67,7 +68,7 @@ class DataHandler:
         self._cluster_member = cluster_member
         self.links = DataLinks(config, rng=rng)
         self.queues = NodeQueues(self.links, hops=hops, rng=rng)
-        self.replays = Replays(config, self.queues)
+        self.replays = Replays(config, self.links, self.queues)
         self.registrations = Registrations(self.links, self.queues)
         self.followed = FollowedDatums(
             config, self.links, self.registrations, hops=hops, rng=rng, now=now
@@ -78,6 +79,8 @@ class DataHandler:
         self._membership_fetch = MembershipFetch(cluster_member, self.links, now=now)
         # The last incarnation of this session; it stays when meta takes it away.
         self.incarnation: Incarnation | None = None
+        # Stands for this session as long as it has had none.
+        self._unadmitted = Incarnation(0, node_id)
         # When the work that was too much for one turn goes on; None if there is none.
         self._go_on_at: float | None = None
 
@@ -140,11 +143,8 @@ class DataHandler:
         if peer is None:
             return ()
         self._handover.on_node_up(peer)
-        effects: list[Effect] = []
-        if self.incarnation is not None:
-            effects.append(Send(Link.DATA, peer, NodeHello(self.incarnation)))
         self.queues.request_digest(peer)
-        return effects + self.followed.on_node_up(peer)
+        return [*self._introduce(peer), *self.followed.on_node_up(peer)]
 
     def on_peer_lost(self, event: PeerLost, now: float) -> Sequence[Effect]:
         """Ask again what was under way, and report to meta that the data node may be gone."""
@@ -164,11 +164,10 @@ class DataHandler:
         read. The next digest comes at its time, so two nodes that disagree do not answer each other
         without a pause.
         """
-        if self.incarnation is None or not self.links.is_up(peer):
+        if not self.links.is_up(peer):
             return []
         self.queues.resend_all(peer)
-        hello = Send(Link.DATA, peer, NodeHello(self.incarnation))
-        return [hello, *self.followed.ask_again(peer)]
+        return [*self._introduce(peer), *self.followed.ask_again(peer)]
 
     def on_peer_slow(self, event: PeerSlow, now: float) -> Sequence[Effect]:
         """Connect again to a data node that does not read: requests to it were dropped."""
@@ -203,24 +202,44 @@ class DataHandler:
         else:
             self.incarnation = incarnation
             self.registrations.on_incarnation(incarnation)
-        return [
-            Send(Link.DATA, peer, NodeHello(incarnation))
-            for peer in self.links.peers()
-            if self.links.is_up(peer)
-        ]
+        self.replays.on_admitted()
+        return self._say_hello()
+
+    def on_incarnation_lost(self, now: float) -> list[Effect]:
+        """Go on as no member: clients may wait here all the same."""
+        self.registrations.on_incarnation_lost()
+        # A data node that hears first that this session is no member might judge too early.
+        return [*self.replays.waiting.settle(now), *self._say_hello()]
+
+    def _say_hello(self) -> list[Effect]:
+        """Tell all data nodes who this session is now."""
+        hello = self._hello
+        return [Send(Link.DATA, p, hello) for p in self.links.peers() if self.links.is_up(p)]
+
+    def _introduce(self, peer: str) -> list[Effect]:
+        """Tell a data node that knows nothing of this session who it is, and who waits here."""
+        return [Send(Link.DATA, peer, self._hello), *self.replays.waiting.tell(peer)]
+
+    @property
+    def _hello(self) -> NodeHello:
+        incarnation = self.incarnation or self._unadmitted
+        return NodeHello(incarnation, Role.SESSION, self.registrations.is_member)
 
     # --- the end of a turn, and time ----------------------------------------------------------
 
     def settle(self, now: float) -> list[Effect]:
         """Send the registrations of this turn, and ask about what clients claim."""
-        return self.queues.settle(self.registrations.session, now) + self.followed.settle()
+        effects = self.replays.waiting.settle(now)
+        effects += self.queues.settle(self.registrations.session, now)
+        return effects + self.followed.settle()
 
     def tick(self, now: float) -> list[Effect]:
         """Send and ask again what has waited for its pause; compare what is due to be compared."""
         # Digests are marked as due before the queues send: a digest follows what it counts.
         effects = self._reconciliation.tick(now)
         effects += self.queues.tick(self.registrations.session, now)
-        # Behind the writes that the queues have sent.
+        # Behind the writes that the queues have sent, and who waits.
+        effects += self.replays.waiting.settle(now)
         effects += self.replays.tick(now)
         if self._go_on_at is not None:
             effects += self._move_some(now)
@@ -246,6 +265,7 @@ class DataHandler:
             self._membership_fetch.next_tick_at(),
             self._go_on_at,
             self.replays.next_tick_at(),
+            self.replays.waiting.next_tick_at(),
         ):
             if at is not None and at < due:
                 due = at

@@ -42,6 +42,7 @@ WireMessage = (
     | client.WhoAreYou
     | data.NodeHello
     | data.WritesWait
+    | data.ClientWaits
     | data.PublishDatum
     | data.UnpublishDatum
     | data.FetchChanges

@@ -13,6 +13,7 @@ from zreg.errors import UnknownNodeError
 from zreg.model import Incarnation
 from zreg.primitives.digest import DigestSum
 from zreg.wire.records.data_messages import (
+    ClientWaits,
     CompareDigest,
     ComparePublishers,
     DigestCompared,
@@ -90,15 +91,19 @@ class SessionComparisons:
         return without
 
     def on_told(
-        self, peer: Peer, message: NodeHello | WritesWait | Present, now: float
+        self, peer: Peer, message: NodeHello | WritesWait | ClientWaits | Present, now: float
     ) -> list[Effect]:
         """Note which session is behind a connection, and what it says of itself."""
         if isinstance(message, NodeHello):
-            self._contacts.on_node_hello(peer, message.incarnation, now)
+            self._contacts.on_node_hello(
+                peer, message.incarnation, now, is_member=message.is_member
+            )
         elif isinstance(message, Present):
             self._suspicions.on_present(peer, message.number)
         elif self._contacts.of_peer(peer) is None:
             return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)]
+        elif isinstance(message, ClientWaits):
+            self._contacts.note_client(peer, message.client_id, is_waiting=message.is_waiting)
         else:
             self._contacts.note_waiting(peer)
         return []

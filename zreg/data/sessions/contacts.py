@@ -24,6 +24,11 @@ class SessionContacts:
         self._unheard: dict[Incarnation, float] = {}
         # Connections with writes that were refused as this node was behind: they come again.
         self._refused: dict[Peer, None] = {}
+        # Connections whose session is no member, as it says, and may become one with the clients
+        # that it has.
+        self._unadmitted: dict[Peer, None] = {}
+        # The clients that wait at these, as the session says.
+        self._clients: dict[Peer, dict[bytes, None]] = {}
         # Connections whose session has writes that it may not send yet.
         self._waiting: dict[Peer, None] = {}
         # Raised whenever less has to be waited for.
@@ -42,9 +47,17 @@ class SessionContacts:
         return [peer for peer, each in self._by_peer.items() if each == session]
 
     def connected(self) -> list[tuple[Peer, Incarnation]]:
-        """Return the connections of the sessions that may take clients in."""
-        members = self._members
-        return [(peer, each) for peer, each in self._by_peer.items() if each in members]
+        """Return the connections of the sessions that may take clients in.
+
+        Those of sessions that meta has not admitted, or takes for dead, are among them if they have
+        said so: a client may wait there that reaches no other. One that says nothing is stopped.
+        """
+        members, unadmitted = self._members, self._unadmitted
+        return [
+            (peer, each)
+            for peer, each in self._by_peer.items()
+            if each in members or peer in unadmitted
+        ]
 
     @property
     def owes_writes(self) -> bool:
@@ -76,17 +89,37 @@ class SessionContacts:
             if session not in heard
         }
 
-    def on_node_hello(self, peer: Peer, session: Incarnation, now: float) -> None:
-        """Note which session is behind a connection; a session that rejoins says so again."""
+    def on_node_hello(
+        self, peer: Peer, session: Incarnation, now: float, *, is_member: bool = True
+    ) -> None:
+        """Note which session is behind a connection; one that joins or departs says so again."""
+        waits, clients = peer in self._waiting, self._clients.pop(peer, {})
         if self._by_peer.get(peer) != session:
-            waits = peer in self._waiting
             self.forget(peer, now)
             self._by_peer[peer] = session
-            if waits:
-                # Another incarnation of the session has the same queue, behind the same connection.
-                self._waiting[peer] = None
+        self._unadmitted.pop(peer, None)
+        self._waiting.pop(peer, None)
+        if not is_member:
+            self._unadmitted[peer] = None
+            self._clients[peer] = clients
+        elif waits or clients:
+            # Another incarnation of the session has the same queue, behind the same connection, and
+            # what its clients waited for comes now.
+            self._waiting[peer] = None
         self._unheard.pop(session, None)
         self.news_count += 1
+
+    def give_up(self, peer: Peer) -> bool:
+        """Wait no more for a session that is no member; return whether it was one of these.
+
+        A member that does not answer is ended by its lease; this one has none.
+        """
+        if peer not in self._unadmitted:
+            return False
+        del self._unadmitted[peer]
+        self._clients.pop(peer, None)
+        self.news_count += 1
+        return True
 
     def note_refused(self, peer: Peer) -> None:
         """Note that a write was refused because this node was behind: the session sends it again.
@@ -105,6 +138,23 @@ class SessionContacts:
         """Note that a session has writes that it may not send yet."""
         self._waiting[peer] = None
 
+    def note_client(self, peer: Peer, client_id: bytes, *, is_waiting: bool) -> None:
+        """Note that a client waits at a session that is no member, or no more."""
+        clients = self._clients.setdefault(peer, {})
+        if is_waiting:
+            clients[client_id] = None
+        else:
+            clients.pop(client_id, None)
+            self.news_count += 1
+
+    def are_clients_waiting(self) -> bool:
+        """Return whether any client waits at a session that is no member."""
+        return any(self._clients.values())
+
+    def is_client_waiting(self, client_id: bytes) -> bool:
+        """Return whether this client waits at a session that is no member."""
+        return any(client_id in clients for clients in self._clients.values())
+
     def note_all_sent(self, peer: Peer) -> None:
         """Note that a session has sent all its writes."""
         if peer in self._waiting:
@@ -112,13 +162,16 @@ class SessionContacts:
             self.news_count += 1
 
     def forget(self, peer: Peer, now: float) -> Incarnation | None:
-        """Forget a connection; return its session if no other connection of it is left."""
+        """Forget a connection; return the member that it was if no other one of it is left."""
         self.note_served(peer)
         self.note_all_sent(peer)
+        is_member = peer not in self._unadmitted
+        self._unadmitted.pop(peer, None)
+        self._clients.pop(peer, None)
         session = self._by_peer.pop(peer, None)
         self.news_count += 1
         if session is None or session in self._by_peer.values():
             return None
         if session in self._members:
             self._unheard[session] = now
-        return session
+        return session if is_member else None

@@ -45,8 +45,9 @@ class _Oldest(NamedTuple):
 class RollCalls:
     """Calls the sessions that may take clients in; one call at a time is under way to each."""
 
-    def __init__(self, contacts: SessionContacts) -> None:
+    def __init__(self, contacts: SessionContacts, lease_seconds: float) -> None:
         self._contacts = contacts
+        self._lease_seconds = lease_seconds
         self._called: dict[Peer, _Called] = {}
         self._number = 0
         # With what the sessions were called last, and when a call has to be repeated.
@@ -89,6 +90,9 @@ class RollCalls:
         for peer, _ in self._contacts.connected():
             called = self._called.setdefault(peer, _Called())
             if called.answered_at >= since:
+                continue
+            is_owed = called.number is not None and now >= called.asked_at + self._lease_seconds
+            if is_owed and self._contacts.give_up(peer):
                 continue
             if called.number is None or now >= called.sent_at + _REPEAT_SECONDS:
                 effects.append(Send(Link.REQUESTS, peer, self._next_call(called, now)))

@@ -14,9 +14,11 @@ from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
 
+from zreg.config import Config
 from zreg.data.placement import Placement
 from zreg.data.sessions.contacts import SessionContacts
 from zreg.data.sessions.roll_calls import RollCalls
+from zreg.data.store.datum_store import DatumStore
 from zreg.effects import Effect, Peer
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Cause, DataInfoId, Incarnation
@@ -45,16 +47,18 @@ class Suspicions:
 
     def __init__(
         self,
-        grace_seconds: float,
+        config: Config,
         contacts: SessionContacts,
         cluster_member: ClusterMember,
         placement: Placement,
+        store: DatumStore,
     ) -> None:
-        self._grace_seconds = grace_seconds
+        self._grace_seconds = config.session_grace_seconds
         self._contacts = contacts
         self._cluster_member = cluster_member
         self._placement = placement
-        self._roll_calls = RollCalls(contacts)
+        self._store = store
+        self._roll_calls = RollCalls(contacts, config.lease_seconds)
         # What waits for the answers of other sessions, by the connection of the one that suspects.
         # Answers count in the order of time, so that one look at the first of each is enough.
         self._unanswered: dict[Peer, deque[Held]] = {}
@@ -107,7 +111,15 @@ class Suspicions:
             return True
         contacts = self._contacts
         is_behind = self._cluster_member.is_behind or contacts.owes_writes
-        return not is_behind and not contacts.has_unheard(since) and self._is_answered(held)
+        if is_behind or contacts.has_unheard(since) or not self._is_answered(held):
+            return False
+        return not (contacts.are_clients_waiting() and self._does_client_wait(unpublish))
+
+    def _does_client_wait(self, unpublish: UnpublishDatum) -> bool:
+        """Return whether the client of a publisher waits at a session that is no member."""
+        publisher, name = self._store.publisher, unpublish.data_info_id
+        found = [publisher(name, removal.publisher_id) for removal in unpublish.removals]
+        return any(each and self._contacts.is_client_waiting(each.client_id) for each in found)
 
     def call_sessions(self, now: float) -> list[Effect]:
         """Call the sessions whose answer a suspicion waits for."""

@@ -41,6 +41,10 @@ class Deadlines(Generic[K]):
             self._heap = [entry for entry in self._heap if self._at.get(entry[2]) == entry[0]]
             heapify(self._heap)
 
+    def get(self, key: K) -> float | None:
+        """Return the deadline of a key; None if it has none."""
+        return self._at.get(key)
+
     def drop(self, key: K) -> None:
         """Drop the deadline of a key, if it has one."""
         self._at.pop(key, None)

@@ -244,7 +244,7 @@ class ClientHandler:
         self.slow.remove(peer)
         client = self.table.close(peer, now, is_meta_away=is_meta_away)
         if client is not None:
-            self.publishing.end_replay(client)
+            self.publishing.on_connection_lost(client, now)
 
     def _remove(self, client: Client, cause: Cause) -> list[Effect]:
         """Remove a client, with all that it published and subscribed."""

@@ -105,8 +105,10 @@ class Publishing:
         return ()
 
     def begin_replay(self, client: Client, now: float) -> None:
-        """Note that a client has greeted, or was asked who it is, and is about to replay."""
+        """Note that a client has greeted, and is about to replay."""
         self._replays.begin(client.client_id, now)
+        if not self._registrations.is_member:
+            self._replays.waiting.add(client.client_id)
 
     def begin_asked_replay(self, client: Client, now: float) -> None:
         """Note that a client was asked to publish again what this session had of it.
@@ -116,6 +118,21 @@ class Publishing:
         self._replays.begin(client.client_id, now)
         if client.publisher_ids:
             self._replays.note_long(client.client_id, now)
+
+    def on_incarnation_lost(self, now: float) -> None:
+        """Note which clients wait from now on until this session is a member again."""
+        for client_id in self._replays.unregistered():
+            client = self._clients.of_id(client_id)
+            # A program without a client is none: its next renewal registers it anywhere.
+            if client is not None:
+                self._replays.waiting.add(client_id)
+                if client.peer is None:
+                    self._replays.waiting.await_return(client_id, now)
+
+    def on_connection_lost(self, client: Client, now: float) -> None:
+        """Note that a client has lost its connection, and may come back."""
+        self.end_replay(client)
+        self._replays.waiting.await_return(client.client_id, now)
 
     def end_replay(self, client: Client) -> None:
         """Note that a client has sent its whole replay, or will not send the rest of it here."""
@@ -197,6 +214,8 @@ class Publishing:
     def withdraw_unreplayed(self, client: Client) -> None:
         """Withdraw what a client did not publish again in the replay that has just ended."""
         self.end_replay(client)
+        if not client.publisher_ids:
+            self._replays.waiting.discard(client.client_id)
         for publisher_id in client.unreplayed_publisher_ids:
             client.publisher_ids.pop(publisher_id, None)
         self.withdrawals.withdraw_each(client.unreplayed_publisher_ids, Cause.NOT_REPLAYED)
@@ -204,19 +223,23 @@ class Publishing:
 
     def withdraw_all(self, client: Client, cause: Cause) -> None:
         """Withdraw all that a client published: it is gone."""
-        self.end_replay(client)
+        self._end(client)
         self.withdrawals.withdraw_each(client.publisher_ids, cause)
         self.withdrawals.on_client_ended(client.client_id)
 
     def forget_all(self, client: Client) -> None:
         """Forget all that a client published: another session has registered it."""
-        self.end_replay(client)
+        self._end(client)
         for publisher_id in client.publisher_ids:
             registration = self._registrations.find(publisher_id)
             # A data node may have refused it meanwhile.
             if registration is not None and registration.removal is None:
                 self._registrations.forget(registration)
         self.withdrawals.on_client_ended(client.client_id)
+
+    def _end(self, client: Client) -> None:
+        self.end_replay(client)
+        self._replays.waiting.discard(client.client_id)
 
     # --- what data nodes say ------------------------------------------------------------------
 

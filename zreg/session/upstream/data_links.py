@@ -67,6 +67,11 @@ class DataLinks:
         """Return whether requests to this data node can be sent."""
         return self.connections.is_up(peer)
 
+    @property
+    def is_any_up(self) -> bool:
+        """Whether requests to some data node can be sent."""
+        return any(map(self.connections.is_up, self.connections.peers.values()))
+
     def follow(self, membership: Membership) -> tuple[bool, list[Effect]]:
         """Take a new membership; return whether the ring changed, and the effects."""
         self.epoch = membership.epoch

@@ -23,11 +23,13 @@ from zreg.wire.records.fields import (
 class NodeHello(Message, tag=20, frozen=True, array_like=True, gc=False):
     """Session or data node to data node, first record of a connection and again after a rejoin.
 
-    It is not answered. `role` is that of the sender.
+    It is not answered. `role` is that of the sender. A session says too that it is no member, as
+    clients may move to it all the same: it names the incarnation that it lost, or one with epoch 0.
     """
 
     incarnation: Incarnation
     role: Role = Role.SESSION
+    is_member: bool = True
 
 
 class WritesWait(Message, tag=19, frozen=True, array_like=True, gc=False):
@@ -37,6 +39,17 @@ class WritesWait(Message, tag=19, frozen=True, array_like=True, gc=False):
     waits may be the new registration of a client that another session has seen vanish, so the data
     node removes nothing on suspicion meanwhile.
     """
+
+
+class ClientWaits(Message, tag=95, frozen=True, array_like=True, gc=False):
+    """Session to data node: a client waits here, or no more, while the session is no member.
+
+    What the client publishes here it may have published elsewhere before, so the data node removes
+    none of its publishers on suspicion meanwhile. Not answered.
+    """
+
+    client_id: Id
+    is_waiting: bool = True
 
 
 class RollCall(Message, tag=93, frozen=True, array_like=True, gc=False):

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from zreg.effects import Effect, Link, Send
-from zreg.model import NO_INCARNATION, ZERO, Incarnation
+from zreg.model import ZERO, Incarnation
 from zreg.primitives.digest import DigestSum
 from zreg.primitives.reports.hop_rings import HopRings
 from zreg.primitives.timing.deadlines import Deadlines
@@ -131,23 +132,39 @@ class NodeQueue:
         self.is_known_to_wait = False
 
     def send(
-        self, session: Incarnation, now: float, *, is_moving: bool, is_replaying: bool = False
+        self,
+        session: Incarnation,
+        now: float,
+        *,
+        is_moving: bool,
+        is_replaying: bool = False,
+        is_member: bool = True,
     ) -> list[Effect]:
         """Send what waits, as far as the window allows; after all of it the digest, if it is due.
 
         A publisher of an earlier incarnation is dropped: its client has to publish it again. While
-        registrations are being moved, one that belongs elsewhere stays, and so does the digest.
+        registrations are being moved, one that belongs elsewhere stays, and so does the digest. A
+        session that is no member answers for no publisher, and says in another way who waits.
         """
-        links, peer = self._links, self._peer
-        if not links.is_up(peer):
+        if not self._links.is_up(self._peer):
             return []
-        if self.paused_until is not None:
-            if now < self.paused_until:
-                return self._tell_in_pause(is_replaying=is_replaying)
-            self.paused_until = None
+        if self.paused_until is not None and now < self.paused_until:
+            # A former session may suspect the client that moved here, and put this meanwhile.
+            must_tell = is_member and self.has_news
+            return self._tell_whether_more_waits(is_replaying=is_replaying) if must_tell else []
+        self.paused_until = None
         self.has_news = False
+        writes = self._send_unsent(session, now, is_moving=is_moving)
+        if not is_member:
+            return writes
+        effects = [*self._tell_whether_more_waits(is_replaying=is_replaying), *writes]
+        if self.is_digest_due and not (self.unsent or is_moving):
+            effects.append(self._digest(is_replaying=is_replaying))
+        return effects
+
+    def _send_unsent(self, session: Incarnation, now: float, *, is_moving: bool) -> list[Effect]:
+        links, peer, in_flight = self._links, self._peer, self.in_flight
         effects: list[Effect] = []
-        in_flight = self.in_flight
         next_id = links.requests.next_id
         misplaced: list[Registration] = []
         while len(misplaced) < _WINDOW and self.unsent and (fitting := self._take_fitting()):
@@ -168,14 +185,7 @@ class NodeQueue:
                 effects.append(Send(Link.DATA, peer, request_of(registration)))
         for registration in misplaced:
             self.unsent.put(registration)
-        effects = [*self._tell_whether_more_waits(is_replaying=is_replaying), *effects]
-        if self.is_digest_due and session != NO_INCARNATION and not (self.unsent or is_moving):
-            effects.append(self._digest(is_replaying=is_replaying))
         return effects
-
-    def _tell_in_pause(self, *, is_replaying: bool) -> list[Effect]:
-        """Tell what was put meanwhile: a former session may suspect the client that moved here."""
-        return self._tell_whether_more_waits(is_replaying=is_replaying) if self.has_news else []
 
     def _tell_whether_more_waits(self, *, is_replaying: bool) -> list[Effect]:
         """Tell the data node before the writes of this turn; the digest says that all came.
@@ -231,6 +241,8 @@ class NodeQueues:
         self._are_digests_due = False
         # Whether registrations may be in the queue of a data node that is not their primary.
         self.is_moving = False
+        # Whether this session is a member, as far as it knows, and the data nodes are told so.
+        self.is_member = False
         # Until when, at most, clients have registrations to replay that have not come yet.
         self._replaying: dict[bytes, float] = {}
         self._is_replaying_told = False
@@ -305,6 +317,15 @@ class NodeQueues:
         wanted = {NO_NODE, *self._links.peers()}
         self.by_peer = {peer: queue for peer, queue in self.by_peer.items() if peer in wanted}
 
+    def clients_with_writes(self) -> set[bytes]:
+        """Return the clients with a publication that its data node has not accepted."""
+        return {
+            registration.publisher.client_id
+            for queue in self.by_peer.values()
+            for registration in chain(queue.unsent, queue.in_flight.values())
+            if registration.removal is None
+        }
+
     def note_replaying(self, client_id: bytes, until: float) -> None:
         """Note that a client may have more to replay than it may send yet.
 
@@ -317,6 +338,17 @@ class NodeQueues:
         """Note that a client has sent its replay, or will not send the rest of it."""
         self._replaying.pop(client_id, None)
 
+    def on_member(self) -> None:
+        """Say in each digest that all writes came, or that some wait: this session is a member."""
+        self.is_member = True
+        self.request_digests()
+
+    def on_no_member(self) -> None:
+        """Say no more that writes wait: the data nodes take back what they know of that."""
+        self.is_member = False
+        for queue in self.by_peer.values():
+            queue.is_known_to_wait = False
+
     def request_digests(self) -> None:
         """Send the digest to each data node, after what is sent to it next."""
         self._are_digests_due = True
@@ -326,14 +358,15 @@ class NodeQueues:
     def settle(self, session: Incarnation, now: float) -> list[Effect]:
         """Send what this turn put in queues; `session` is the present incarnation."""
         effects: list[Effect] = []
-        is_replaying, is_moving = bool(self._replaying), self.is_moving
+        is_replaying = bool(self._replaying)
+        how = {"is_moving": self.is_moving, "is_replaying": is_replaying}
         if is_replaying is not self._is_replaying_told:
             self._is_replaying_told = is_replaying
             self.touched.update(dict.fromkeys(self.by_peer))
         for peer in self.touched:
             queue = self.by_peer.get(peer)
             if queue is not None:
-                effects += queue.send(session, now, is_moving=is_moving, is_replaying=is_replaying)
+                effects += queue.send(session, now, is_member=self.is_member, **how)
         self.touched.clear()
         return effects
 

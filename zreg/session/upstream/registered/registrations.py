@@ -37,11 +37,14 @@ class Registrations:
         self._links = links
         self._queues = queues
         self.session: Incarnation = NO_INCARNATION
-        # Whether `session` is a member, as far as this node knows.
-        self.is_member = False
         self._registrations: dict[bytes, Registration] = {}
         # The registrations of before the ring changed that may have another primary now.
         self._unmoved: Iterator[Registration] = iter(())
+
+    @property
+    def is_member(self) -> bool:
+        """Whether `session` is a member, as far as this node knows."""
+        return self._queues.is_member
 
     def __len__(self) -> int:
         """Return how many registrations there are, withdrawn ones included."""
@@ -292,11 +295,11 @@ class Registrations:
 
     def on_incarnation_lost(self) -> None:
         """Note that this session is no member any more: its clients live at other sessions."""
-        self.is_member = False
+        self._queues.on_no_member()
 
     def on_incarnation_kept(self) -> None:
         """Note that this session is a member under the incarnation that it took for lost."""
-        self.is_member = True
+        self._queues.on_member()
 
     def on_incarnation(self, session: Incarnation) -> None:
         """Begin to answer for publishers as a new incarnation: for none that came before it.
@@ -304,10 +307,9 @@ class Registrations:
         Each waits until its client publishes it again: the client may have moved to another session
         while this one was no member, or has not been one yet.
         """
-        self._queues.request_digests()
+        self._queues.on_member()
         self._queues.end_pauses()
         self.session = session
-        self.is_member = True
         for queue in self._queues.by_peer.values():
             queue.digest = DigestSum()
             for registration in [each for each in queue.unsent if each.removal is None]:

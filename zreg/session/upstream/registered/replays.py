@@ -9,7 +9,9 @@ from typing import Final
 
 from zreg.config import Config
 from zreg.effects import Effect, Link, Send
+from zreg.session.upstream.data_links import DataLinks
 from zreg.session.upstream.registered.node_queues import NodeQueues
+from zreg.session.upstream.registered.waiting_clients import WaitingClients
 from zreg.wire.records.data_messages import Present
 
 # A client that connected while this process was stopped has greeted so long after it goes on: the
@@ -40,7 +42,9 @@ class Replays:
     its replay holds up little. Times are monotonic seconds.
     """
 
-    def __init__(self, config: Config, queues: NodeQueues) -> None:
+    def __init__(self, config: Config, links: DataLinks, queues: NodeQueues) -> None:
+        # Those that wait until this session is a member.
+        self.waiting = WaitingClients(links, config.lease_seconds)
         self._lease_seconds = config.lease_seconds
         self._grace_seconds = config.session_grace_seconds
         self._queues = queues
@@ -64,6 +68,16 @@ class Replays:
         """Note that a client has ended its replay, or will not end it here."""
         self._queues.end_replaying(client_id)
         self._replays.pop(client_id, None)
+
+    def unregistered(self) -> set[bytes]:
+        """Return the clients that have not registered here all that they publish."""
+        return self._queues.clients_with_writes() | self._replays.keys()
+
+    def on_admitted(self) -> None:
+        """Go on as a member: what waited is sent now, or replayed by clients that come back."""
+        for client_id, until in self.waiting.take_all().items():
+            if until is not None:
+                self._queues.note_replaying(client_id, until)
 
     def on_roll_call(self, peer: str, number: int, now: float) -> None:
         """Take the call of a data node; one that is repeated waits no longer than the first."""
