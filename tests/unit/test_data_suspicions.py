@@ -308,18 +308,19 @@ def test_a_suspicion_of_a_session_that_departs_meanwhile_removes_nothing() -> No
     assert P1 in held(core)
 
 
-def make_heir() -> DataCore:
-    """Return a core that has just become the primary of `MOVED`, and was told a suspicion."""
+def make_heir(cause: Cause = Cause.CLOSED) -> DataCore:
+    """Return a core that has just become the primary of `MOVED`, and was told a removal."""
     core = make_core()
     follow(core, membership(*BOTH, epoch=8, ring_epoch=8, data=TWO_NODES), 0.0)
     follow(core, membership(*BOTH, epoch=9, ring_epoch=9), 0.0)
-    assert ask(core, UnpublishDatum(7, MOVED, (Removal(P2, 1, Cause.CLOSED, S1),)), 0.0) == []
+    assert ask(core, UnpublishDatum(7, MOVED, (Removal(P2, 1, cause, S1),)), 0.0) == []
     return core
 
 
-def test_a_new_primary_waits_for_each_session_that_may_hold_the_client() -> None:
+@pytest.mark.parametrize("cause", [Cause.CLOSED, Cause.NOT_REPLAYED])
+def test_a_new_primary_waits_for_each_session_that_may_hold_the_client(cause: Cause) -> None:
     """The other one learns later that this node is the primary now, and registers again."""
-    core = make_heir()
+    core = make_heir(cause)
     accepted = to(ONE, Accepted((7,)))
 
     assert accepted not in settle_answered(core, 0.0)

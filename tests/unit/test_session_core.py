@@ -863,8 +863,8 @@ def test_a_session_tells_data_nodes_that_it_is_no_member_any_more() -> None:
     assert at_data(session.come_up(D1))[:2] == to_data(D1, gone, waits)
 
 
-def test_a_session_that_reaches_neither_meta_nor_a_data_node_takes_itself_for_dead() -> None:
-    """Meta may have taken it for dead, and no node can tell it."""
+def make_isolated() -> tuple[Session, list[Effect]]:
+    """Return a session that has just reached no node for too long, and what it did then."""
     session = Session(D1)
     other = make_member("s2", 2, Role.SESSION)
     membership = make_membership(D1, epoch=4, ring_epoch=3)
@@ -878,7 +878,12 @@ def test_a_session_that_reaches_neither_meta_nor_a_data_node_takes_itself_for_de
     effects += wait_without_meta(session, 2.3)
     assert Bye() not in [getattr(effect, "message", None) for effect in effects]
     session.says(ALICE, Ping())
-    effects = wait_without_meta(session, 0.8)
+    return session, wait_without_meta(session, 0.8)
+
+
+def test_a_session_that_reaches_neither_meta_nor_a_data_node_takes_itself_for_dead() -> None:
+    """Meta may have taken it for dead, and no node can tell it."""
+    session, effects = make_isolated()
 
     assert "session.isolated" in [e.event for e in effects if isinstance(e, Log)]
     assert to_client(ALICE, Bye())[0] in effects
@@ -890,3 +895,13 @@ def test_a_session_that_reaches_neither_meta_nor_a_data_node_takes_itself_for_de
     gone = NodeHello(S1, Role.SESSION, is_member=False)
     assert at_data(effects)[:2] == to_data(D1, gone, NodeHello(S1))
     assert to_client(ALICE, WhoAreYou())[0] in effects
+
+
+def test_an_isolated_session_that_meta_took_for_dead_waits_to_be_admitted_again() -> None:
+    session, _ = make_isolated()
+    others = make_membership(D1, epoch=5, ring_epoch=3, session=Incarnation(2, "s2"))
+    session.hears(D1, MembershipReply(1, others))
+
+    session.come_up(D1)
+
+    assert session.core.statistics()["incarnation"] == "-"

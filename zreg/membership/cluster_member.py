@@ -39,7 +39,6 @@ from zreg.errors import (
 from zreg.membership.following.membership_copy import MembershipCopy
 from zreg.membership.following.membership_follower import why_not_followed
 from zreg.membership.leader_link.leader_connection import LeaderConnection
-from zreg.membership.leader_link.leader_outage import LeaderOutage
 from zreg.membership.node_id_wait import NodeIdWait
 from zreg.membership.own_member import Counts, OwnMember
 from zreg.model import Incarnation, Member, Membership
@@ -98,12 +97,12 @@ class ClusterMember:
         reports_ready: bool = False,
     ) -> None:
         self.incarnation: Incarnation | None = None
-        # The incarnation that `set_aside` took, until meta gives or takes one.
-        self._aside: Incarnation | None = None
         # What this node tells meta with its renewals, and what it learns from the answers.
         self.counts = Counts()
         self._own = OwnMember(member, reports_ready=reports_ready)
         self._connection = LeaderConnection(config, rng=rng, now=now)
+        # Why the leader is not reached.
+        self.outage = self._connection.outage
         self._copy = MembershipCopy(cached, self._connection)
         self._id_wait = NodeIdWait(config)
         self._learned = Learned([])
@@ -122,11 +121,6 @@ class ClusterMember:
     def leader(self) -> str | None:
         """The meta node that has answered, over this connection, that this node is a member."""
         return self._connection.leader
-
-    @property
-    def outage(self) -> LeaderOutage:
-        """Why the leader is not reached."""
-        return self._connection.outage
 
     @property
     def outage_sentence(self) -> str:
@@ -180,18 +174,10 @@ class ClusterMember:
         self._connection.ask_soon(now)
         return self._finish(self._ask(now) if self._connection.is_up else [])
 
-    def set_aside(self) -> Learned:
-        """Go on as if meta had taken the incarnation away: no other node could say so."""
-        incarnation = self.incarnation
-        if incarnation is not None:
-            self._set_incarnation(None)
-            self._aside = incarnation
-        return self._finish([])
-
-    def resume(self) -> Learned:
-        """Take up the incarnation again that was set aside, if the membership has it living."""
-        if self._aside is not None and self.membership.has_living(self._aside):
-            self._set_incarnation(self._aside)
+    def resume(self, incarnation: Incarnation) -> Learned:
+        """Take up an incarnation that this node gave up, if the membership has it living."""
+        if self.membership.has_living(incarnation):
+            self._set_incarnation(incarnation)
         return self._finish([])
 
     def statistics(self) -> dict[str, int | float | str]:
@@ -199,9 +185,7 @@ class ClusterMember:
         return {
             "epoch": self.membership.epoch,
             "incarnation": str(self.incarnation or "-"),
-            "meta": self.leader or "-",
-            "announcements": len(self._connection.lan_search),
-            "announcements_refused": self._connection.lan_search.refused_count,
+            **self._connection.statistics(),
         }
 
     def _finish(self, effects: list[Effect]) -> Learned:
@@ -310,9 +294,7 @@ class ClusterMember:
             case _ if self.leader is not None:
                 return [Log(INFO, "meta.refused", {"code": refused.code, "detail": detail})]
             case UnknownMessageError.code if not refused.request_id:
-                # A session or data node listens at an address that was given as a meta node's.
-                why = f"not a meta node (correct --meta): it answers {detail!r}"
-                return self._on_lost(self._connection.hang_up(why, now))
+                return self._on_lost(self._connection.on_not_meta(refused, now))
             case _:
                 return self._connection.on_refused(refused, now)
 
@@ -393,7 +375,6 @@ class ClusterMember:
 
     def _set_incarnation(self, incarnation: Incarnation | None) -> None:
         self.incarnation = incarnation
-        self._aside = None
         self._learned.has_new_incarnation = True
 
 

@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from zreg.config import Config
 from zreg.effects import (
-    WARNING,
     Effect,
     EpochSeen,
     Link,
     Local,
-    Log,
     Peer,
     PeerHeard,
     PeerLost,
@@ -41,7 +39,8 @@ from zreg.session.clients.client_table import ClientTable
 from zreg.session.data_handler import DataHandler
 from zreg.session.health import health_of
 from zreg.session.instances.instances import Instances
-from zreg.session.membership_loss import UNREACHED_SECONDS_MAX, MembershipLoss
+from zreg.session.isolation import Isolation
+from zreg.session.membership_loss import MembershipLoss
 from zreg.session.pages.page_handler import PageEvent, PageHandler
 from zreg.session.proxy.command_questions import CommandQuestions
 from zreg.session.proxy.meta_proxy import MetaAnswer, MetaProxy
@@ -54,10 +53,6 @@ from zreg.wire.records.membership_messages import MembershipReply
 if TYPE_CHECKING:
     from random import Random
 
-_ISOLATED: Final = (
-    f"this session has reached neither meta nor a data node for {UNREACHED_SECONDS_MAX:.0f} s, and "
-    "meta may take it for dead: its clients are sent to other sessions; check its network"
-)
 # Refusals after which a request is sent again.
 _TRANSIENT: Final = (NotPrimaryError.code, NotReadyError.code, SessionGoneError.code)
 
@@ -82,6 +77,7 @@ class SessionCore:
         self._data = DataHandler(
             config, self._cluster_member, node_id=member.node_id, hops=hops, rng=rng, now=now
         )
+        self._isolation = Isolation(self._cluster_member, self._data.links, self._loss)
         self._meta_proxy = MetaProxy(self._cluster_member)
         table = ClientTable(config, now=now)
         search = ClientSearch(table, self._cluster_member, member.node_id)
@@ -227,7 +223,10 @@ class SessionCore:
             case PeerSlow(link=Link.CLIENTS):
                 return self._clients.on_peer_slow(event.peer, now)
             case PeerUp(link=Link.DATA | Link.CHANGES):
-                return [*self._data.on_peer_up(event), *self._check_reach(now)]
+                return [
+                    *self._data.on_peer_up(event),
+                    *self._act_on(self._isolation.check(now), now),
+                ]
             case PeerLost(link=Link.DATA | Link.CHANGES):
                 return self._data.on_peer_lost(event, now)
             case PeerSlow(link=Link.DATA):
@@ -284,17 +283,6 @@ class SessionCore:
         self._clients.ask_all(now)
         return self._data.on_incarnation(incarnation)
 
-    def _check_reach(self, now: float) -> list[Effect]:
-        """Go on as no member while nothing is reached that could tell otherwise."""
-        is_reached = self._data.links.is_any_up
-        self._loss.note_data_nodes(now, is_reached=is_reached)
-        if is_reached:
-            return self._act_on(self._cluster_member.resume(), now)
-        if not self._loss.must_give_up(now, self.membership):
-            return []
-        log = Log(WARNING, "session.isolated", {"detail": _ISOLATED})
-        return [log, *self._act_on(self._cluster_member.set_aside(), now)]
-
     # --- the end of a turn, and time ----------------------------------------------------------
 
     def settle(self, now: float) -> Sequence[Effect]:
@@ -318,7 +306,7 @@ class SessionCore:
         effects += self._clients.tick(now) + self._instances.tick(now)
         effects += self._data.tick(now)
         effects += self._questions.tick(now) + self._pages.tick(now)
-        effects += self._check_reach(now)
+        effects += self._act_on(self._isolation.check(now), now)
         if self._loss.take_due(now, self.membership):
             effects += self._clients.send_away()
         return effects

@@ -321,10 +321,23 @@ class LeaderConnection:
         self.address = leader
         return [disconnect, Connect(Link.META, leader, leader)]
 
+    def on_not_meta(self, refused: Refused, now: float) -> list[Effect]:
+        """Go on: a session or data node listens at an address that was given as a meta node's."""
+        why = f"not a meta node (correct --meta): it answers {refused.detail!r}"
+        return self.hang_up(why, now)
+
     def on_refused(self, refused: Refused, now: float) -> list[Effect]:
         """Note that the meta node does not admit this node, and log it unless the log has it."""
         self.outage.note_answer(str(self.address), refused.detail, now)
         return [*self._log.refused(refused.code, refused.detail, now)]
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Return the leader and what the LAN announces, for people."""
+        return {
+            "meta": self.leader or "-",
+            "announcements": len(self.lan_search),
+            "announcements_refused": self.lan_search.refused_count,
+        }
 
     def _move(self, step: Step) -> None:
         self._phase = _TRANSITIONS[self._phase, step]
