@@ -34,6 +34,14 @@ def test_seeds_that_found_a_bug_stay_green(seed: int) -> None:
     Workload(seed, settings_client_count=0, has_leaving=False).run()
 
 
+def test_a_tombstone_that_a_replica_got_late_may_come_back_to_a_node_that_had_it_before() -> None:
+    """Seed 65641: a change came 3 s late at a replica that was then the primary of a regained copy.
+
+    The checker took the longer time for a prolonged one.
+    """
+    Workload(65641, has_pages=True).run()
+
+
 @pytest.mark.parametrize("seed", range(101, 113))
 def test_unkind_bounds_and_times_break_no_promise(seed: int) -> None:
     with Buggify(seed) as points:

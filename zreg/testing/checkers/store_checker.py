@@ -31,8 +31,8 @@ class StoreChecker:
         self._transit_seconds_max = transit_seconds_max
         self._stored: dict[tuple[DataInfoId, Version], _Content] = {}
         self._visible: dict[tuple[DataInfoId, Version], _Content] = {}
-        # By store, id, publisher and version of the removal.
-        self._tombstone_ends: dict[tuple[object, ...], float] = {}
+        # When each tombstone ended first in each store, by id, publisher and its version.
+        self._tombstone_ends: dict[tuple[object, ...], dict[DatumStore, float]] = {}
 
     def check(self, cluster: SimCluster) -> list[str]:
         """Return a line for each broken rule of the data nodes as they are now."""
@@ -60,10 +60,16 @@ class StoreChecker:
         return found
 
     def _check_tombstones(self, node: str, store: "DatumStore", datum: Datum) -> list[str]:
+        """Check that each ends when it ended first, in this store or in another one.
+
+        A replica that learns of a removal late remembers it for the whole time from then on, and
+        may give that to a node that has lost the bucket meanwhile.
+        """
         found = []
         for publisher_id, (removal, ends_at) in datum.tombstones.items():
-            key = (store, datum.name, publisher_id, removal.version)
-            latest_at = self._tombstone_ends.setdefault(key, ends_at) + self._transit_seconds_max
-            if ends_at > latest_at:
+            key = (datum.name, publisher_id, removal.version)
+            ends = self._tombstone_ends.setdefault(key, {})
+            ends.setdefault(store, ends_at)
+            if ends_at > max(ends.values()) + self._transit_seconds_max:
                 found.append(f"{node} prolonged a tombstone of {datum.name}")
         return found
