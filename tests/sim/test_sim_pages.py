@@ -21,22 +21,22 @@ def test_pages_are_answered_or_refused_in_time_while_nodes_fail(seed: int) -> No
 
 
 def test_pages_are_answered_or_refused_in_time_under_any_faults() -> None:
-    ChaosLife(327, has_pages=True).run()
+    ChaosLife(327, has_isolation=False, has_pages=True).run()
 
 
 def test_a_session_that_wakes_at_the_end_is_told_of_watches_in_order() -> None:
     with Buggify(71007):
-        ChaosLife(71007, has_pages=True).run()
+        ChaosLife(71007, has_isolation=False, has_pages=True).run()
 
 
 def test_a_session_that_wakes_has_moved_before_it_takes_a_watch() -> None:
     with Buggify(71266):
-        ChaosLife(71266, has_pages=True).run()
+        ChaosLife(71266, has_isolation=False, has_pages=True).run()
 
 
 def test_a_session_with_a_backlog_gives_questions_up_in_time() -> None:
     with Buggify(71030):
-        ChaosLife(71030, has_pages=True).run()
+        ChaosLife(71030, has_isolation=False, has_pages=True).run()
 
 
 def test_pages_cost_what_they_ask_and_no_record_of_a_publication() -> None:

@@ -27,7 +27,10 @@ _SUBSCRIBER_COUNT: Final = 2
 
 
 class ChaosLife:
-    """One life: publishers that never withdraw, subscribers of everything, and faults."""
+    """One life: publishers that never withdraw, subscribers of everything, and faults.
+
+    Without ring changes or isolation a seed gives the same life as before there were any.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class ChaosLife:
         *,
         steps: int = 30,
         has_ring_changes: bool = True,
+        has_isolation: bool = True,
         has_pages: bool = False,
     ) -> None:
         self.seed = seed
@@ -54,6 +58,7 @@ class ChaosLife:
             sessions=self.session_count,
             data_nodes=self.data_count,
             has_ring_changes=has_ring_changes,
+            has_isolation=has_isolation,
         )
         self.stores = StoreChecker()
         self.views: dict[tuple[str, DataInfoId], ViewLog] = {}

@@ -4,14 +4,15 @@ No client is stopped or cut off from every session, so none of these faults may 
 from a view.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
+from zreg.session.membership_loss import UNREACHED_SECONDS_MAX
 from zreg.testing.sim.cluster import SimCluster
 from zreg.testing.sim.network.link_faults import HEARTBEAT_SECONDS
 from zreg.testing.workloads.faults.data_node_changes import CHANGE_KINDS, DataNodeChanges
+from zreg.testing.workloads.faults.fault_schedule import FaultSchedule
 
 K = TypeVar("K")
 
@@ -29,6 +30,7 @@ FAULT_KINDS: Final = (
     "late",
     "deaf",
     "black hole",
+    "isolated",
     "frame cut",
     "broadcast lost",
     "served slowly",
@@ -43,7 +45,6 @@ FAULT_KINDS: Final = (
 )
 
 _DATA_NODES_MAX: Final = 6
-_LENGTHS: Final = (0.2, 1.0, 2.5, 5.0, 12.0, 25.0)
 _LOSSES: Final = (0.1, 0.5, 1.0)
 # A node that serves at a tenth of its pace, and one that has hardly any.
 _PACES: Final = (0.002, 0.05)
@@ -63,13 +64,20 @@ _LATENESSES: Final = (0.3, 1.2, 2.0)
 
 
 class ChaosFaults:
-    """What is wrong now, and when it ends; `counts` has how often each kind began.
+    """Begins faults, and ends each when its time is over; `counts` has how often each kind began.
 
-    With `has_ring_changes` data nodes also join, and leave in order.
+    With `has_ring_changes` data nodes also join, and leave in order. With `has_isolation` sessions
+    are cut off from all nodes.
     """
 
     def __init__(
-        self, cluster: SimCluster, *, sessions: int, data_nodes: int, has_ring_changes: bool
+        self,
+        cluster: SimCluster,
+        *,
+        sessions: int,
+        data_nodes: int,
+        has_ring_changes: bool,
+        has_isolation: bool = True,
     ) -> None:
         self.cluster = cluster
         self.sim = cluster.sim
@@ -79,8 +87,10 @@ class ChaosFaults:
             "data": [f"data-{number}" for number in range(1, data_nodes + 1)],
             "meta": list(cluster.meta_names),
         }
-        self.counts: Counter[str] = Counter()
+        self._schedule = FaultSchedule(self.rng)
+        self.counts = self._schedule.counts
         self.has_ring_changes = has_ring_changes
+        self.has_isolation = has_isolation
         self._changes = DataNodeChanges(
             cluster,
             self.rng,
@@ -88,8 +98,6 @@ class ChaosFaults:
             data_nodes=data_nodes,
             data_nodes_max=_DATA_NODES_MAX,
         )
-        # What has to be undone, and when; a node with a fault gets no second one.
-        self._pending: list[tuple[float, tuple[str, ...], Callable[[], None]]] = []
 
     # --- beginning and ending -----------------------------------------------------------------
 
@@ -108,6 +116,8 @@ class ChaosFaults:
             self._be_deaf,
             self._be_a_black_hole,
         ]
+        if self.has_isolation:
+            kinds.append(self._be_isolated)
         if self.has_ring_changes:
             kinds += [
                 self._add_data_node,
@@ -118,20 +128,14 @@ class ChaosFaults:
 
     def end_due(self) -> None:
         """End the faults whose time is over."""
-        now = self.sim.now
-        due = [entry for entry in self._pending if entry[0] <= now]
-        self._pending = [entry for entry in self._pending if entry[0] > now]
-        for _, _, undo in due:
-            undo()
+        self._schedule.end_due(self.sim.now)
         for name in self._changes.end_left():
-            self._undo_later((name,), partial(self._start, name))
+            self._schedule.undo_later((name,), partial(self._start, name), self.sim.now)
 
     def end_all(self) -> None:
         """End all faults: every node runs, and every link works."""
         left = self._changes.end()
-        pending, self._pending = self._pending, []
-        for _, _, undo in pending:
-            undo()
+        self._schedule.end_all()
         self.sim.heal()
         for name in left:
             self._start(name)
@@ -141,37 +145,20 @@ class ChaosFaults:
         self.nodes["data"] = self._changes.names
 
     def _begin(self, kind: str, nodes: tuple[str, ...], undo: Callable[[], None]) -> float:
-        self.counts[kind] += 1
-        return self._undo_later(nodes, undo)
-
-    def _undo_later(self, nodes: tuple[str, ...], undo: Callable[[], None]) -> float:
-        length = self.rng.choice(_LENGTHS)
-        self._pending.append((self.sim.now + length, nodes, undo))
-        return length
-
-    def _busy(self) -> set[str]:
-        """Return the nodes and clients that have a fault, or must be whole for another fault."""
-        return {name for _, names, _ in self._pending for name in names}
+        return self._schedule.begin(kind, nodes, undo, self.sim.now)
 
     def _clients(self) -> list[str]:
         return sorted(name for name in self.sim.processes if "er-" in name)
 
-    def _end_within(self, seconds: float) -> None:
-        """Let the fault that began last end sooner."""
-        until, nodes, undo = self._pending[-1]
-        self._pending[-1] = (min(until, self.sim.now + seconds), nodes, undo)
-
     def _free(self, role: str) -> list[str]:
-        busy = self._busy()
+        busy = self._schedule.busy()
         return [n for n in self.nodes[role] if n not in busy and n in self.sim.processes]
 
     # --- nodes that die or stop ---------------------------------------------------------------
 
     def _fail(self, name: str) -> None:
         if self.rng.random() < 0.5:  # noqa: PLR2004 -- half of them
-            self._begin("stopped", (name,), lambda: self._resume(name))
-            length = self._pending[-1][0] - self.sim.now
-            self.sim.freeze(name, length)
+            self.sim.freeze(name, self._begin("stopped", (name,), lambda: self._resume(name)))
         else:
             self._begin("killed", (name,), lambda: self._start(name))
             self.sim.kill(name)
@@ -259,7 +246,7 @@ class ChaosFaults:
         unheard = tuple(n for n in self.nodes["session"] if self._is_long_cut_off(n))
         self.sim.mend(pairs)
         heard_at = self.sim.now + self.cluster.config.reconnect_seconds_max + _MOVE_SECONDS
-        self._pending.append((heard_at, unheard, _nothing))
+        self._schedule.keep_whole(unheard, heard_at)
 
     def _may_lose_data_node(self, session: str) -> bool:
         """Return whether a session may be cut off from a data node; keep it whole otherwise.
@@ -269,7 +256,7 @@ class ChaosFaults:
         """
         if session not in self._free("session"):
             return False
-        self._pending.append((self.sim.now + _NOTICE_SECONDS, (session,), _nothing))
+        self._schedule.keep_whole((session,), self.sim.now + _NOTICE_SECONDS)
         return True
 
     def _lose_hints(self) -> None:
@@ -294,12 +281,12 @@ class ChaosFaults:
         What is sent to it waits, and is dropped beyond a bound; then its peer is told that it is
         slow. A node that reads again has read everything before it judges a lease.
         """
-        busy = self._busy()
+        busy = self._schedule.busy()
         clients = [name for name in self._clients() if name not in busy]
         name = self.rng.choice([*clients, self._any_node()])
         self.sim.faults.deaf.add(name)
         self._begin("deaf", (), partial(self.sim.read_again, name))
-        self._end_within(_DEAF_SECONDS_MAX)
+        self._schedule.end_by(self.sim.now + _DEAF_SECONDS_MAX)
 
     def _be_a_black_hole(self) -> None:
         """Let one session be out of reach for new connections; others take its clients.
@@ -315,12 +302,29 @@ class ChaosFaults:
         name = self.rng.choice(free)
         faults.black_holes.add(name)
         self._begin("black hole", (name,), lambda: faults.black_holes.discard(name))
-        self._end_within(_BLACK_HOLE_SECONDS_MAX)
+        self._schedule.end_by(self.sim.now + _BLACK_HOLE_SECONDS_MAX)
         others = [other for other in free if other != name]
-        whole = (*others, *self._clients())
-        self._pending.append((self.sim.now + _MOVE_SECONDS, whole, _nothing))
+        self._schedule.keep_whole((*others, *self._clients()), self.sim.now + _MOVE_SECONDS)
         for client in [n for n in self.sim.processes if n.startswith("publisher")]:
             self.sim.drop(client, name)
+
+    def _be_isolated(self) -> None:
+        """Cut one session off from all nodes; its clients reach it, and all other sessions.
+
+        It learns nothing of what meta thinks of it. The others must be whole until it has sent its
+        clients away, and these have moved.
+        """
+        free = [name for name in self._free("session") if self._is_whole(name)]
+        if len(free) < 2 or free != self.nodes["session"]:  # noqa: PLR2004 -- itself and another
+            return
+        name = self.rng.choice(free)
+        pairs = [(name, node) for node in (*self.nodes["meta"], *self.nodes["data"])]
+        self._begin("isolated", (name,), partial(self._mend, pairs))
+        others = [other for other in free if other != name]
+        moved_by = self.sim.now + _NOTICE_SECONDS + UNREACHED_SECONDS_MAX + 2 * _MOVE_SECONDS
+        self._schedule.keep_whole((*others, *self._clients()), moved_by)
+        for pair in pairs:
+            self.sim.cut(*pair)
 
     def _is_whole(self, name: str) -> bool:
         """Return whether a session is a member, reads at once, and is heard at once."""
@@ -354,7 +358,3 @@ class ChaosFaults:
 
 def _forget(faults: dict[K, float], key: K) -> None:
     faults.pop(key, None)
-
-
-def _nothing() -> None:
-    """Undo nothing: the entry only keeps other faults away from its nodes."""
