@@ -229,7 +229,8 @@ class DataHandler:
 
     def settle(self, now: float) -> list[Effect]:
         """Send the registrations of this turn, and ask about what clients claim."""
-        effects = self.replays.waiting.settle(now)
+        # No client waits at a member.
+        effects = [] if self.queues.is_member else self.replays.waiting.settle(now)
         effects += self.queues.settle(self.registrations.session, now)
         return effects + self.followed.settle()
 
@@ -265,7 +266,7 @@ class DataHandler:
             self._membership_fetch.next_tick_at(),
             self._go_on_at,
             self.replays.next_tick_at(),
-            self.replays.waiting.next_tick_at(),
+            None if self.queues.is_member else self.replays.waiting.next_tick_at(),
         ):
             if at is not None and at < due:
                 due = at

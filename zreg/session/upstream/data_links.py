@@ -33,6 +33,8 @@ class DataLinks:
 
     def __init__(self, config: Config, *, rng: "Random") -> None:
         self.connections = DataConnections(config, hears_changes=True, rng=rng)
+        # Whether requests to a data node can be sent: asked in each turn, so without a detour.
+        self.is_up = self.connections.is_up
         self.ring = Ring(())
         self.ring_epoch = -1
         self.epoch = 0
@@ -63,14 +65,10 @@ class DataLinks:
             return True
         return copies > 1 and peer in self._former_replicas[bucket]
 
-    def is_up(self, peer: str) -> bool:
-        """Return whether requests to this data node can be sent."""
-        return self.connections.is_up(peer)
-
     @property
     def is_any_up(self) -> bool:
         """Whether requests to some data node can be sent."""
-        return any(map(self.connections.is_up, self.connections.peers.values()))
+        return any(map(self.is_up, self.connections.peers.values()))
 
     def follow(self, membership: Membership) -> tuple[bool, list[Effect]]:
         """Take a new membership; return whether the ring changed, and the effects."""

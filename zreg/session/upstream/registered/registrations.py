@@ -151,7 +151,7 @@ class Registrations:
         drop the registration locally: another session may hold the client, and answer for it.
         """
         publisher = registration.publisher
-        is_present = self.is_member and publisher.session == self.session
+        is_present = self._queues.is_member and publisher.session == self.session
         if not is_present and cause in SUSPICIONS:
             self.forget(registration)
             return
