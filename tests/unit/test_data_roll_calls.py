@@ -356,7 +356,7 @@ def test_a_frozen_session_costs_no_look_at_all_that_waits(monkeypatch: pytest.Mo
 
 def test_the_last_answer_of_a_roll_is_news() -> None:
     """Before it, nothing that waits can be judged."""
-    contacts = SessionContacts(GRACE)
+    contacts = SessionContacts(CONFIG)
     contacts.follow(membership(*BOTH, session(S3)), 0.0)
     for peer, each in ((ONE, S1), (TWO, S2), (b"three", S3)):
         contacts.on_node_hello(peer, each, 0.0)

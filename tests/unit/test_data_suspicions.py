@@ -378,7 +378,7 @@ def test_a_publish_is_taken_while_a_suspicion_waits() -> None:
 
 
 def test_a_connection_that_says_it_is_another_session_is_that_one() -> None:
-    contacts = SessionContacts(GRACE)
+    contacts = SessionContacts(CONFIG)
     contacts.follow(membership(*BOTH), 0.0)
     contacts.on_node_hello(ONE, S1, 0.0)
     contacts.on_node_hello(ONE, S2, 1.0)

@@ -93,7 +93,7 @@ class DataCore:
         parts = (self._placement, self._cluster_member, self._refusals)
         self._replicas = ReplicaHandler(config, self._store, *parts, hops=hops, rng=rng)
         self._hints = self._replicas.hints
-        self._contacts = SessionContacts(config.session_grace_seconds)
+        self._contacts = SessionContacts(config)
         self._suspicions = Suspicions(
             config, self._contacts, self._cluster_member, self._placement, self._store
         )

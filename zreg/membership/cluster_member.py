@@ -174,10 +174,16 @@ class ClusterMember:
         self._connection.ask_soon(now)
         return self._finish(self._ask(now) if self._connection.is_up else [])
 
-    def resume(self, incarnation: Incarnation) -> Learned:
-        """Take up an incarnation that this node gave up, if the membership has it living."""
-        if self.membership.has_living(incarnation):
-            self._set_incarnation(incarnation)
+    def resume(self, incarnation: Incarnation, now: float) -> Learned:
+        """Take up an incarnation that this node gave up, if the membership has it living.
+
+        It leaves instead if the address of this node has changed meanwhile.
+        """
+        if not self.membership.has_living(incarnation):
+            return self._finish([])
+        if not self._own.is_shown(self.membership):
+            return self._finish(self._give_up(incarnation, now))
+        self._set_incarnation(incarnation)
         return self._finish([])
 
     def statistics(self) -> dict[str, int | float | str]:

@@ -19,7 +19,8 @@ _ISOLATED: Final = (
 class Isolation:
     """The incarnation that the session gave up by itself: meta may not have taken it away.
 
-    Invariant: it is None as soon as a check finds that meta has given the session one.
+    Invariant: it is None as soon as a check finds that meta has given the session one, or that a
+    data node is reached.
     """
 
     def __init__(
@@ -38,7 +39,8 @@ class Isolation:
         if incarnation is None:
             if self._given_up is None or not is_reached:
                 return Learned([])
-            return member.resume(self._given_up)
+            given_up, self._given_up = self._given_up, None
+            return member.resume(given_up, now)
         self._given_up = None
         if not self._loss.must_give_up(now, member.membership):
             return Learned([])

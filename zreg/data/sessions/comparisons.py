@@ -9,7 +9,7 @@ from zreg.data.sessions.contacts import SessionContacts
 from zreg.data.sessions.suspicions import Suspicions
 from zreg.data.store.datum_store import DatumStore
 from zreg.effects import INFO, Effect, Link, Log, Peer, Send
-from zreg.errors import UnknownNodeError
+from zreg.errors import LimitError, UnknownNodeError
 from zreg.model import Incarnation
 from zreg.primitives.digest import DigestSum
 from zreg.wire.records.data_messages import (
@@ -23,6 +23,7 @@ from zreg.wire.records.data_messages import (
 )
 
 _SAY_HELLO = "say NodeHello first"
+_TOO_MANY_CLIENTS = "more clients wait at this session than a session accepts (clients_max)"
 
 
 class SessionComparisons:
@@ -103,10 +104,17 @@ class SessionComparisons:
         elif self._contacts.of_peer(peer) is None:
             return [self._refusals.refuse(peer, 0, UnknownNodeError, _SAY_HELLO)]
         elif isinstance(message, ClientWaits):
-            self._contacts.note_client(peer, message.client_id, is_waiting=message.is_waiting)
+            return self._on_client_waits(peer, message)
         else:
             self._contacts.note_waiting(peer)
         return []
+
+    def _on_client_waits(self, peer: Peer, waits: ClientWaits) -> list[Effect]:
+        self._contacts.note_heard(peer)
+        unadmitted = self._contacts.unadmitted
+        if unadmitted.note_client(peer, waits.client_id, is_waiting=waits.is_waiting):
+            return []
+        return [self._refusals.refuse(peer, 0, LimitError, _TOO_MANY_CLIENTS)]
 
     def on_compare_publishers(self, peer: Peer, compare: ComparePublishers) -> Sequence[Effect]:
         """Answer which publishers are missing here, and which the session does not know."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 
+from zreg.config import Config
+from zreg.data.sessions.unadmitted import UnadmittedSessions
 from zreg.effects import Peer
 from zreg.model import Incarnation, Membership, Role, Status
 
@@ -16,19 +18,15 @@ class SessionContacts:
     said that it is this session.
     """
 
-    def __init__(self, grace_seconds: float) -> None:
-        self._grace_seconds = grace_seconds
+    def __init__(self, config: Config) -> None:
+        self._grace_seconds = config.session_grace_seconds
         self._by_peer: dict[Peer, Incarnation] = {}
         self._members: dict[Incarnation, None] = {}
         # Since when.
         self._unheard: dict[Incarnation, float] = {}
         # Connections with writes that were refused as this node was behind: they come again.
         self._refused: dict[Peer, None] = {}
-        # Connections whose session is no member, as it says, and may become one with the clients
-        # that it has.
-        self._unadmitted: dict[Peer, None] = {}
-        # The clients that wait at these, as the session says.
-        self._clients: dict[Peer, dict[bytes, None]] = {}
+        self.unadmitted = UnadmittedSessions(config)
         # Connections whose session has writes that it may not send yet.
         self._waiting: dict[Peer, None] = {}
         # Raised whenever less has to be waited for.
@@ -52,11 +50,11 @@ class SessionContacts:
         Those of sessions that meta has not admitted, or takes for dead, are among them if they have
         said so: a client may wait there that reaches no other. One that says nothing is stopped.
         """
-        members, unadmitted = self._members, self._unadmitted
+        members, unadmitted = self._members, self.unadmitted
         return [
             (peer, each)
             for peer, each in self._by_peer.items()
-            if each in members or peer in unadmitted
+            if (unadmitted.must_answer(peer) if peer in unadmitted else each in members)
         ]
 
     @property
@@ -93,16 +91,13 @@ class SessionContacts:
         self, peer: Peer, session: Incarnation, now: float, *, is_member: bool = True
     ) -> None:
         """Note which session is behind a connection; one that joins or departs says so again."""
-        waits, clients = peer in self._waiting, self._clients.pop(peer, {})
+        waits = peer in self._waiting
+        do_clients_wait = self.unadmitted.on_hello(peer, session.node_id, is_member=is_member)
         if self._by_peer.get(peer) != session:
-            self.forget(peer, now)
+            self._forget(peer, now)
             self._by_peer[peer] = session
-        self._unadmitted.pop(peer, None)
         self._waiting.pop(peer, None)
-        if not is_member:
-            self._unadmitted[peer] = None
-            self._clients[peer] = clients
-        elif waits or clients:
+        if is_member and (waits or do_clients_wait):
             # Another incarnation of the session has the same queue, behind the same connection, and
             # what its clients waited for comes now.
             self._waiting[peer] = None
@@ -110,16 +105,18 @@ class SessionContacts:
         self.news_count += 1
 
     def give_up(self, peer: Peer) -> bool:
-        """Wait no more for a session that is no member; return whether it was one of these.
+        """Wait no more for the answer of a session that is no member; return whether it is one."""
+        is_given_up = self.unadmitted.give_up(peer)
+        self.news_count += is_given_up
+        return is_given_up
 
-        A member that does not answer is ended by its lease; this one has none.
-        """
-        if peer not in self._unadmitted:
-            return False
-        del self._unadmitted[peer]
-        self._clients.pop(peer, None)
-        self.news_count += 1
-        return True
+    def note_heard(self, peer: Peer) -> None:
+        """Note that a session has said something: it may be called again."""
+        self.news_count += self.unadmitted.note_heard(peer)
+
+    def expire(self, now: float) -> None:
+        """Forget the clients that waited at sessions which are gone for a lease."""
+        self.news_count += self.unadmitted.expire(now)
 
     def note_refused(self, peer: Peer) -> None:
         """Note that a write was refused because this node was behind: the session sends it again.
@@ -138,23 +135,6 @@ class SessionContacts:
         """Note that a session has writes that it may not send yet."""
         self._waiting[peer] = None
 
-    def note_client(self, peer: Peer, client_id: bytes, *, is_waiting: bool) -> None:
-        """Note that a client waits at a session that is no member, or no more."""
-        clients = self._clients.setdefault(peer, {})
-        if is_waiting:
-            clients[client_id] = None
-        else:
-            clients.pop(client_id, None)
-            self.news_count += 1
-
-    def are_clients_waiting(self) -> bool:
-        """Return whether any client waits at a session that is no member."""
-        return any(self._clients.values())
-
-    def is_client_waiting(self, client_id: bytes) -> bool:
-        """Return whether this client waits at a session that is no member."""
-        return any(client_id in clients for clients in self._clients.values())
-
     def note_all_sent(self, peer: Peer) -> None:
         """Note that a session has sent all its writes."""
         if peer in self._waiting:
@@ -163,15 +143,19 @@ class SessionContacts:
 
     def forget(self, peer: Peer, now: float) -> Incarnation | None:
         """Forget a connection; return the member that it was if no other one of it is left."""
+        is_member = peer not in self.unadmitted
+        if (session := self._by_peer.get(peer)) is not None:
+            self.unadmitted.forget(peer, session.node_id, now)
+        gone = self._forget(peer, now)
+        return gone if is_member else None
+
+    def _forget(self, peer: Peer, now: float) -> Incarnation | None:
         self.note_served(peer)
         self.note_all_sent(peer)
-        is_member = peer not in self._unadmitted
-        self._unadmitted.pop(peer, None)
-        self._clients.pop(peer, None)
         session = self._by_peer.pop(peer, None)
         self.news_count += 1
         if session is None or session in self._by_peer.values():
             return None
         if session in self._members:
             self._unheard[session] = now
-        return session if is_member else None
+        return session

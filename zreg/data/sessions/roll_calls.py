@@ -18,6 +18,9 @@ from zreg.wire.records.data_messages import RollCall
 # A call that is not answered is repeated: the message may have been dropped. It keeps its number,
 # since a session that is only slow answers the first one.
 _REPEAT_SECONDS: Final = 1.0
+# A session that is there answers when the replays of its clients have ended, after a lease at most
+# and the time in which one may greet.
+_GIVE_UP_LEASES: Final = 2
 
 
 class _Called:
@@ -91,7 +94,8 @@ class RollCalls:
             called = self._called.setdefault(peer, _Called())
             if called.answered_at >= since:
                 continue
-            is_owed = called.number is not None and now >= called.asked_at + self._lease_seconds
+            given_up_at = called.asked_at + _GIVE_UP_LEASES * self._lease_seconds
+            is_owed = called.number is not None and now >= given_up_at
             if is_owed and self._contacts.give_up(peer):
                 continue
             if called.number is None or now >= called.sent_at + _REPEAT_SECONDS:
@@ -112,6 +116,7 @@ class RollCalls:
         called = self._called.get(peer)
         if called is None or called.number != number:
             return
+        self._contacts.note_heard(peer)
         before = self._find_oldest()
         called.number = None
         called.answered_at = called.asked_at

@@ -7,11 +7,11 @@ send at once; or this node has become the primary of the datum, and the session 
 A removal now would take a living publisher out of all views.
 """
 
+import heapq
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
-from operator import attrgetter
 from typing import NamedTuple
 
 from zreg.config import Config
@@ -22,6 +22,7 @@ from zreg.data.store.datum_store import DatumStore
 from zreg.effects import Effect, Peer
 from zreg.membership.cluster_member import ClusterMember
 from zreg.model import Cause, DataInfoId, Incarnation
+from zreg.primitives.timing.deadlines import Deadlines
 from zreg.wire.records.data_messages import UnpublishDatum
 
 # What a session concludes from a closed connection or from silence, and its client did not say.
@@ -31,9 +32,10 @@ _CONCLUSIONS = (*SUSPICIONS, Cause.NOT_REPLAYED)
 
 
 class Held(NamedTuple):
-    """A request that waits, since when and from which connection."""
+    """A request that waits, since when and from which connection; the number orders equal times."""
 
     since: float
+    number: int
     peer: Peer
     unpublish: UnpublishDatum
 
@@ -62,9 +64,14 @@ class Suspicions:
         # What waits for the answers of other sessions, by the connection of the one that suspects.
         # Answers count in the order of time, so that one look at the first of each is enough.
         self._unanswered: dict[Peer, deque[Held]] = {}
-        # What waits for something else.
-        self._held: deque[Held] = deque()
+        # What waits for nothing but a client that waits at a session which is no member, by client;
+        # and when the first of each has waited for the grace.
+        self._by_client: dict[bytes, deque[Held]] = {}
+        self._client_ends: Deadlines[bytes] = Deadlines()
+        # What waits for something else, a heap by time.
+        self._held: list[Held] = []
         self._count = 0
+        self._number = 0
         # When the newest suspicion came that was held.
         self._suspected_at = -math.inf
         # What was known when all were judged last: without news none but the oldest may be due.
@@ -78,48 +85,61 @@ class Suspicions:
         """Keep a request that cannot be judged yet; return False if it can be."""
         if all(removal.cause not in _CONCLUSIONS for removal in unpublish.removals):
             return False
-        held = Held(now, peer, unpublish)
-        if self._can_judge(held):
-            return False
-        self._count += 1
+        self._number += 1
+        held = Held(now, self._number, peer, unpublish)
         is_suspicion = _is_suspicion(unpublish)
-        if is_suspicion:
-            self._suspected_at = now
         if is_suspicion and not self._is_answered(held):
             self._unanswered.setdefault(peer, deque()).append(held)
+        elif not self._place(held):
+            return False
+        self._count += 1
+        if is_suspicion:
+            self._suspected_at = now
+        return True
+
+    def _place(self, held: Held) -> bool:
+        """Put a request where it waits; return False if it can be judged."""
+        is_suspicion = _is_suspicion(held.unpublish)
+        if not self._can_judge(held, is_suspicion=is_suspicion):
+            heapq.heappush(self._held, held)
+        elif is_suspicion and (client_id := self._waiting_client(held.unpublish)) is not None:
+            if client_id not in self._by_client:
+                self._client_ends.set(client_id, held.since + self._grace_seconds)
+            self._by_client.setdefault(client_id, deque()).append(held)
         else:
-            self._held.append(held)
+            return False
         return True
 
     def _is_answered(self, held: Held) -> bool:
         """Return whether all sessions but the one that suspects were there since."""
         return self._roll_calls.have_answered(held.since, self._contacts.of_peer(held.peer))
 
-    def _can_judge(self, held: Held) -> bool:
+    def _can_judge(self, held: Held, *, is_suspicion: bool) -> bool:
         """Return whether this node knows of all clients which vanished at that time and came back.
 
         If it has become the primary, all sessions that may hold them have compared with it since:
         its own copy may be old, or these sessions may not know it yet. Of a suspicion it has to
         hear all such sessions besides, now.
         """
-        since, unpublish = held.since, held.unpublish
-        placement, name = self._placement, unpublish.data_info_id
+        placement, name, contacts = self._placement, held.unpublish.data_info_id, self._contacts
         may_lack = placement.is_primary(name) and placement.is_unreconciled(name)
-        if may_lack and self._contacts.hears_any_of(placement.unreconciled):
+        if may_lack and contacts.hears_any_of(placement.unreconciled):
             return False
-        if not _is_suspicion(unpublish):
+        if not is_suspicion:
             return True
-        contacts = self._contacts
         is_behind = self._cluster_member.is_behind or contacts.owes_writes
-        if is_behind or contacts.has_unheard(since) or not self._is_answered(held):
-            return False
-        return not (contacts.are_clients_waiting() and self._does_client_wait(unpublish))
+        return not (is_behind or contacts.has_unheard(held.since)) and self._is_answered(held)
 
-    def _does_client_wait(self, unpublish: UnpublishDatum) -> bool:
-        """Return whether the client of a publisher waits at a session that is no member."""
-        publisher, name = self._store.publisher, unpublish.data_info_id
-        found = [publisher(name, removal.publisher_id) for removal in unpublish.removals]
-        return any(each and self._contacts.is_client_waiting(each.client_id) for each in found)
+    def _waiting_client(self, unpublish: UnpublishDatum) -> bytes | None:
+        """Return a client of these publishers that waits at a session which is no member."""
+        unadmitted, name = self._contacts.unadmitted, unpublish.data_info_id
+        if not unadmitted.are_clients_waiting():
+            return None
+        for removal in unpublish.removals:
+            publisher = self._store.publisher(name, removal.publisher_id)
+            if publisher is not None and unadmitted.is_client_waiting(publisher.client_id):
+                return publisher.client_id
+        return None
 
     def call_sessions(self, now: float) -> list[Effect]:
         """Call the sessions whose answer a suspicion waits for."""
@@ -134,13 +154,14 @@ class Suspicions:
         of_it = (self._unanswered.get(peer, ()) for peer in self._contacts.peers_of(session))
         return {
             removal.publisher_id: (held.unpublish.data_info_id, removal.version)
-            for held in chain(self._held, *of_it)
+            for held in chain(self._held, *of_it, *self._by_client.values())
             for removal in held.unpublish.removals
             if removal.session == session
         }
 
     def take_due(self, now: float) -> list[tuple[Peer, UnpublishDatum]]:
         """Return the requests that can be judged now, or have waited for the grace."""
+        self._contacts.expire(now)
         placement = self._placement
         known = (
             self._contacts.news_count,
@@ -150,9 +171,17 @@ class Suspicions:
             tuple(placement.unreconciled),
         )
         oldest = now - self._grace_seconds
-        due = _take_first(self._held, lambda held: held.since <= oldest)
+        due: list[Held] = []
+        while self._held and self._held[0].since <= oldest:
+            due.append(heapq.heappop(self._held))
         for queue in self._unanswered.values():
             due += _take_first(queue, lambda held: held.since <= oldest)
+        for client_id in self._client_ends.take_due(now):
+            # Those that came later wait on, for their own grace.
+            waited = self._by_client.pop(client_id)
+            due += _take_first(waited, lambda held: held.since <= oldest)
+            due += self._place_again(waited)
+        due += self._take_released()
         if known != self._judged_with:
             self._judged_with = known
             due += self._take_judged()
@@ -161,24 +190,43 @@ class Suspicions:
 
     def _take_judged(self) -> list[Held]:
         """Take out what can be judged with what is known now."""
-        held = list(self._held)
+        held = [*self._held, *chain.from_iterable(self._by_client.values())]
         for queue in self._unanswered.values():
             held += _take_first(queue, self._is_answered)
         self._unanswered = {peer: queue for peer, queue in self._unanswered.items() if queue}
+        self._held = []
+        for client_id in self._by_client:
+            self._client_ends.drop(client_id)
+        self._by_client = {}
+        # In the order of time, as those of one client have to wait.
+        return self._place_again(sorted(held))
+
+    def _take_released(self) -> list[Held]:
+        """Take out what can be judged since its client waits no more at a session, as that says."""
+        released, self._contacts.unadmitted.released = self._contacts.unadmitted.released, []
         due: list[Held] = []
-        rest: list[Held] = []
-        for each in held:
-            (due if self._can_judge(each) else rest).append(each)
-        # In the order of time again, since the first one is the next to have waited for the grace.
-        self._held = deque(sorted(rest, key=attrgetter("since")))
+        for client_id in released:
+            self._client_ends.drop(client_id)
+            due += self._place_again(self._by_client.pop(client_id, ()))
         return due
+
+    def _place_again(self, held: Iterable[Held]) -> list[Held]:
+        """Put requests where they wait now; return those that can be judged."""
+        return [each for each in held if not self._place(each)]
 
     def forget(self, peer: Peer) -> None:
         """Drop the requests of a connection that is gone: its session sends them again."""
         self._roll_calls.forget(peer)
         self._unanswered.pop(peer, None)
-        self._held = deque(held for held in self._held if held.peer != peer)
-        self._count = len(self._held) + sum(map(len, self._unanswered.values()))
+        self._held = [held for held in self._held if held.peer != peer]
+        heapq.heapify(self._held)
+        for client_id, queue in list(self._by_client.items()):
+            left = self._by_client[client_id] = deque(h for h in queue if h.peer != peer)
+            if not left:
+                self._client_ends.drop(client_id)
+                del self._by_client[client_id]
+        queues = (self._held, *self._unanswered.values(), *self._by_client.values())
+        self._count = sum(map(len, queues))
 
 
 def _take_first(queue: deque[Held], is_wanted: Callable[[Held], bool]) -> list[Held]:

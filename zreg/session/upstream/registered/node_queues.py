@@ -318,8 +318,8 @@ class NodeQueues:
         self.by_peer = {peer: queue for peer, queue in self.by_peer.items() if peer in wanted}
 
     def clients_with_writes(self) -> set[bytes]:
-        """Return the clients with a publication that its data node has not accepted."""
-        return {
+        """Return the clients that replay, or have a publication that no data node has accepted."""
+        return self._replaying.keys() | {
             registration.publisher.client_id
             for queue in self.by_peer.values()
             for registration in chain(queue.unsent, queue.in_flight.values())

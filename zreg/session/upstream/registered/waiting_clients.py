@@ -4,6 +4,7 @@ What such a client publishes here cannot be registered yet. A former session of 
 meanwhile, and the data nodes would remove what it published there.
 """
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from zreg.effects import Effect, Link, Send
@@ -22,7 +23,9 @@ class WaitingClients:
     """Tells each data node who waits, and each change of that once.
 
     A client waits until it ends, is registered elsewhere as it says, or has lost its connection for
-    two leases. Bounded by the clients of this session. Times are monotonic seconds.
+    two leases. Bounded by the clients of this session. One of them is named again once a lease: a
+    data node that has forgotten this session refuses it, and is told everything then. Times are
+    monotonic seconds.
     """
 
     def __init__(self, links: "DataLinks", lease_seconds: float) -> None:
@@ -33,6 +36,7 @@ class WaitingClients:
         self._ends: Deadlines[bytes] = Deadlines()
         # What the data nodes do not know yet.
         self._untold: dict[bytes, None] = {}
+        self._remind_at = math.inf
 
     def add(self, client_id: bytes) -> None:
         """Note that a client has greeted, or that its writes could not be registered."""
@@ -63,6 +67,7 @@ class WaitingClients:
             self._ends.drop(client_id)
         self._clients.clear()
         self._untold.clear()
+        self._remind_at = math.inf
         return ends
 
     def tell(self, peer: str) -> list[Effect]:
@@ -70,16 +75,20 @@ class WaitingClients:
         return [Send(Link.DATA, peer, ClientWaits(client_id)) for client_id in self._clients]
 
     def settle(self, now: float) -> list[Effect]:
-        """Tell all data nodes what has changed."""
+        """Tell all data nodes what has changed; name one client again if it is time."""
         for client_id in self._ends.take_due(now):
             self.discard(client_id)
+        if self._clients and now >= self._remind_at:
+            self._untold[next(iter(self._clients))] = None
         if not self._untold:
             return []
+        self._remind_at = now + self._lease_seconds if self._clients else math.inf
         peers = [peer for peer in self._links.peers() if self._links.is_up(peer)]
         told = [ClientWaits(each, each in self._clients) for each in self._untold]
         self._untold.clear()
         return [Send(Link.DATA, peer, record) for peer in peers for record in told]
 
-    def next_tick_at(self) -> float | None:
-        """Return when a client is waited for no longer; None if no time is set."""
-        return self._ends.next_at()
+    def next_tick_at(self) -> float:
+        """Return when a client is waited for no longer or named again; infinity if none waits."""
+        at = self._ends.next_at()
+        return self._remind_at if at is None else min(at, self._remind_at)
